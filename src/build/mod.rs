@@ -1,0 +1,4 @@
+//! From a planned environment to one whose commands can run: created, installed, the project built and put in. Knows
+//! what was done before ([`stamp`]) and does only what is missing.
+
+pub mod package;

@@ -1,0 +1,191 @@
+//! Resolved options: arguments, then `TOX_*`/`ENVO_*` variables, then the user's `config.ini`, then defaults.
+
+use std::path::PathBuf;
+
+use crate::model::Variables;
+
+/// Which verb was asked for. `legacy` (also when none is named) has been translated into one of the others already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Run,
+    RunParallel,
+    List,
+    Config,
+    Exec,
+    Devenv,
+    Depends,
+    Serve,
+}
+
+/// `-e`: which environments were named.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum EnvironmentChoice {
+    /// Nothing: the configuration's `env_list`.
+    #[default]
+    Default,
+    All,
+    /// Names with braces and ranges still in them are expanded already.
+    Named(Vec<String>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    pub environments: EnvironmentChoice,
+    /// `-m`.
+    pub labels: Vec<String>,
+    /// `-f`: the outer list is OR, the inner AND.
+    pub factors: Vec<Vec<String>>,
+    /// `--skip-env`: a Python regular expression matched at the start of the name; empty: none.
+    pub skip: String,
+}
+
+/// `--skip-missing-interpreters`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SkipMissing {
+    #[default]
+    Configured,
+    Yes,
+    No,
+}
+
+/// `-p`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parallelism {
+    /// As many as there are environments (`all`).
+    Unlimited,
+    /// `auto` is resolved to the number of processors already; 0 is one at a time.
+    Limit(usize),
+}
+
+/// Options of the verbs that build or run environments; they stay at their defaults for the others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunOptions {
+    pub recreate: bool,
+    pub no_recreate_package: bool,
+    pub skip_missing_interpreters: SkipMissing,
+    pub no_test: bool,
+    pub package_only: bool,
+    /// `--installpkg`, absolute.
+    pub install_package: Option<PathBuf>,
+    pub fail_fast: bool,
+    pub develop: bool,
+    pub skip_package_install: bool,
+    pub skip_environment_install: bool,
+    /// `--no-capture`.
+    pub no_capture: bool,
+    pub result_json: Option<PathBuf>,
+    /// `None`: do not set PYTHONHASHSEED (`--hashseed notset`).
+    pub hash_seed: Option<u32>,
+    /// `--discover`: interpreters to try first.
+    pub discover: Vec<String>,
+    pub list_dependencies: bool,
+    pub parallelism: Parallelism,
+    pub parallel_live: bool,
+    pub parallel_no_spinner: bool,
+    /// `--pre` of the legacy command.
+    pub pip_pre: bool,
+    /// `--force-dep` of the legacy command.
+    pub force_dependencies: Vec<String>,
+    /// `--sitepackages` of the legacy command.
+    pub site_packages: bool,
+    /// `--alwayscopy` of the legacy command.
+    pub always_copy: bool,
+    /// `--no-provision`: `None` not given; `Some("")` given without a file.
+    pub no_provision: Option<String>,
+    pub no_recreate_provision: bool,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            recreate: false,
+            no_recreate_package: false,
+            skip_missing_interpreters: SkipMissing::Configured,
+            no_test: false,
+            package_only: false,
+            install_package: None,
+            fail_fast: false,
+            develop: false,
+            skip_package_install: false,
+            skip_environment_install: false,
+            no_capture: false,
+            result_json: None,
+            hash_seed: None,
+            discover: Vec::new(),
+            list_dependencies: false,
+            parallelism: Parallelism::Limit(0),
+            parallel_live: false,
+            parallel_no_spinner: false,
+            pip_pre: false,
+            force_dependencies: Vec::new(),
+            site_packages: false,
+            always_copy: false,
+            no_provision: None,
+            no_recreate_provision: false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConfigFormat {
+    #[default]
+    Ini,
+    Json,
+    Toml,
+}
+
+/// Options of `config`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConfigOptions {
+    /// `-k`; empty: every key.
+    pub keys: Vec<String>,
+    pub show_core: bool,
+    pub format: ConfigFormat,
+    pub output_file: Option<PathBuf>,
+}
+
+/// Options of `list`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListOptions {
+    pub no_description: bool,
+    /// `-d`: only the default environments.
+    pub default_only: bool,
+    /// Whether an empty selection means `py` (not so for the legacy `-l` and `-a`).
+    pub no_fallback: bool,
+}
+
+/// Everything the program was asked, resolved.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub verb: Verb,
+    /// The name the program was called by (`envo`, or `tox` through a link), for usage and messages.
+    pub program: String,
+    /// The arguments as typed, without the program.
+    pub arguments: Vec<String>,
+    /// 0 critical, 1 error, 2 warning (the default), 3 info, 4 debug, 5 everything.
+    pub verbosity: u8,
+    pub colored: bool,
+    /// colorama's name of the colour for a child's standard error (`RED`).
+    pub stderr_color: String,
+    /// `-c`, as typed.
+    pub config_file: Option<PathBuf>,
+    pub work_dir: Option<PathBuf>,
+    pub root_dir: Option<PathBuf>,
+    /// `-x`, as typed, in order.
+    pub overrides: Vec<String>,
+    pub default_runner: String,
+    pub selection: Selection,
+    pub run: RunOptions,
+    pub config: ConfigOptions,
+    pub list: ListOptions,
+    /// The path of `devenv`, absolute.
+    pub devenv_path: PathBuf,
+    /// What stood after `--`.
+    pub positional: Option<Vec<String>>,
+    /// The folder the program was started in.
+    pub current_dir: PathBuf,
+    /// The variables the program was started with.
+    pub variables: Variables,
+    /// Whether standard output is a terminal.
+    pub stdout_is_terminal: bool,
+}

@@ -1,0 +1,159 @@
+//! What can be wrong with a configuration, in tox's words, with the place it was written and what would help.
+//!
+//! Rooms up to `plan` return [`ConfigError`]; from `build` on, `anyhow` carries it along with context. Where tox prints a
+//! message that people or scripts match on, [`ConfigError::message`] holds those very words and the frame is extra.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// tox's class of an error: it decides what happens next, and its Python name shows in `config`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The user's mistake: ends the program, or the environment that needed the value.
+    Handled,
+    /// The environment cannot be made.
+    Fail,
+    /// The environment is left out (a missing interpreter, another platform).
+    Skip,
+    /// No interpreter fits; fails the environment.
+    NoInterpreter,
+    /// A key that is not there.
+    Key,
+    /// A value refers to itself.
+    Circular,
+    /// Substitution did not come to an end, or a variable refers to itself.
+    MatchRecursion,
+    /// A malformed substitution.
+    Match,
+    Type,
+    Value,
+    /// A tox environment's runner that nothing provides.
+    RunnerUnavailable,
+}
+
+impl ErrorClass {
+    /// The name of the Python exception tox raises.
+    pub fn python_name(self) -> &'static str {
+        match self {
+            Self::Handled => "HandledError",
+            Self::Fail => "Fail",
+            Self::Skip => "Skip",
+            Self::NoInterpreter => "NoInterpreter",
+            Self::Key => "KeyError",
+            Self::Circular => "CircularChainError",
+            Self::MatchRecursion => "MatchRecursionError",
+            Self::Match => "MatchError",
+            Self::Type => "TypeError",
+            Self::Value => "ValueError",
+            Self::RunnerUnavailable => "RunnerUnavailable",
+        }
+    }
+}
+
+/// A place in a configuration file. Lines and columns count from one, columns in characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    pub file: PathBuf,
+    pub line: usize,
+    pub column: usize,
+    /// How many characters are meant.
+    pub length: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    pub class: ErrorClass,
+    /// tox's words where tox has words.
+    pub message: String,
+    pub location: Option<Location>,
+    /// How the value was reached: `py310.deps`, `[base]deps`.
+    pub trail: Vec<String>,
+    /// What would help.
+    pub hints: Vec<String>,
+}
+
+impl ConfigError {
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), location: None, trail: Vec::new(), hints: Vec::new() }
+    }
+
+    pub fn handled(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Handled, message)
+    }
+
+    pub fn fail(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Fail, message)
+    }
+
+    pub fn skip(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Skip, message)
+    }
+
+    pub fn key(name: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Key, name)
+    }
+
+    pub fn value(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Value, message)
+    }
+
+    #[must_use]
+    pub fn at(mut self, location: Location) -> Self {
+        self.location.get_or_insert(location);
+        self
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The error as Python's `repr` shows the exception, which `config` prints.
+    pub fn python_repr(&self) -> String {
+        format!("{}({})", self.class.python_name(), python_repr(&self.message))
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A text as Python's `repr` writes it: single quotes unless only single quotes are inside.
+pub fn python_repr(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut result = String::with_capacity(text.len() + 2);
+    result.push(quote);
+    for character in text.chars() {
+        match character {
+            '\\' => result.push_str("\\\\"),
+            '\n' => result.push_str("\\n"),
+            '\r' => result.push_str("\\r"),
+            '\t' => result.push_str("\\t"),
+            c if c == quote => {
+                result.push('\\');
+                result.push(c);
+            }
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => result.push_str(&format!("\\x{:02x}", c as u32)),
+            c => result.push(c),
+        }
+    }
+    result.push(quote);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::python_repr;
+
+    #[test]
+    fn python_repr_prefers_single_quotes_and_escapes_what_python_escapes() {
+        assert_eq!(python_repr("a"), "'a'");
+        assert_eq!(python_repr("it's"), "\"it's\"");
+        assert_eq!(python_repr("it's \"x\"\n"), "'it\\'s \"x\"\\n'");
+    }
+}

@@ -1,0 +1,30 @@
+//! envo reads a project's tox configuration, builds its environments in parallel, runs their commands and serves the
+//! services they need.
+//!
+//! The folders show the data flow, and dependencies point one way along it:
+//! arguments ([`cli`]) → where configuration comes from ([`source`]) → lazily resolved settings ([`settings`]) → plain
+//! typed values ([`model`]) → what to do in which order ([`plan`]) → how an environment is made ([`runtime`],
+//! [`install`], [`build`]) → running ([`execute`]) or serving ([`serve`]) → what people see ([`report`]).
+//! [`commands`] holds one file per verb and is the only room that knows the whole way.
+
+pub mod build;
+pub mod cli;
+pub mod commands;
+pub mod error;
+pub mod execute;
+pub mod exit_code;
+pub mod install;
+pub mod model;
+pub mod plan;
+pub mod report;
+pub mod runtime;
+pub mod serve;
+pub mod settings;
+pub mod source;
+
+use std::ffi::OsString;
+
+/// Runs the program with the process's arguments (the first is its own name) and returns the exit code.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
+    commands::main(arguments.collect())
+}

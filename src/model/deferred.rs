@@ -1,0 +1,41 @@
+//! A value that is worked out when it is reached, not when its environment is planned.
+//!
+//! tox reads `commands` after the environment has been built and its package installed, so that `{glob:dist/*.whl}` sees
+//! what the build left; a mistake in them also fails then. Callers that need a value twice keep the first answer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::ConfigError;
+
+type Work<T> = dyn Fn() -> Result<T, ConfigError> + Send + Sync;
+
+#[derive(Clone)]
+pub struct Deferred<T>(Arc<Work<T>>);
+
+impl<T> Deferred<T> {
+    pub fn new(work: impl Fn() -> Result<T, ConfigError> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(work))
+    }
+
+    /// Works the value out.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the setting behind it.
+    pub fn get(&self) -> Result<T, ConfigError> {
+        (self.0)()
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Deferred<T> {
+    /// A value that is known already.
+    pub fn ready(value: T) -> Self {
+        Self::new(move || Ok(value.clone()))
+    }
+}
+
+impl<T> fmt::Debug for Deferred<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Deferred")
+    }
+}

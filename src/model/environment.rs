@@ -1,0 +1,181 @@
+//! An environment as the rooms behind `plan` see it: typed values, nothing of where they were written.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::requirements::RequirementText;
+use super::{Command, Deferred, Service};
+
+/// What an environment is for. tox writes the class name into `.tox-info.json`, so that both can share one folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EnvironmentKind {
+    /// Runs commands.
+    Run,
+    /// Builds the project through its PEP 517 backend.
+    Pep517Package,
+    /// Builds the project with commands of its own (`package = external`).
+    CommandPackage,
+}
+
+impl EnvironmentKind {
+    /// tox's name for it, in `config` (`type = …`) and in `.tox-info.json`.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Run => "VirtualEnvRunner",
+            Self::Pep517Package => "Pep517VirtualEnvPackager",
+            Self::CommandPackage => "VirtualEnvCmdBuilder",
+        }
+    }
+
+    pub fn is_package(self) -> bool {
+        self != Self::Run
+    }
+}
+
+/// `package`: what of the project is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PackageKind {
+    Wheel,
+    Sdist,
+    /// An sdist from which a wheel is built.
+    SdistWheel,
+    Editable,
+    EditableLegacy,
+    DepsOnly,
+    External,
+}
+
+/// How a run environment gets the project: `None` in [`Environment::packaging`] when it does not.
+#[derive(Debug, Clone)]
+pub struct Packaging {
+    pub kind: PackageKind,
+    /// The environment that builds (`.pkg`).
+    pub package_environment: String,
+    /// The environment that builds wheels for this interpreter, when that is another one (`.pkg-cpython312`).
+    pub wheel_environment: Option<String>,
+    pub extras: Vec<String>,
+}
+
+/// The four times of an interrupt: wait, SIGINT, wait, SIGTERM, wait, SIGKILL.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timeouts {
+    pub suicide: Duration,
+    pub interrupt: Duration,
+    pub terminate: Duration,
+}
+
+/// How the virtual environment is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Creation {
+    pub system_site_packages: bool,
+    pub always_copy: bool,
+    pub download: bool,
+    /// A PEP 440 requirement on virtualenv that must make the environment; empty: envo makes it.
+    pub virtualenv_spec: String,
+}
+
+/// What the installer needs to know.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    /// `install_command` with `{opts}` resolved; `{packages}` still in it. Deferred, as its default depends on the
+    /// interpreter's major version.
+    pub command: Deferred<Command>,
+    /// Whether `install_command` was left at its default (then a faster installer may do the work).
+    pub command_is_default: bool,
+    pub list_dependencies_command: Command,
+    pub pip_pre: bool,
+    pub constraints: Deferred<RequirementText>,
+    pub constrain_package_deps: bool,
+    pub use_frozen_constraints: bool,
+}
+
+/// What is installed before the project.
+#[derive(Debug, Clone)]
+pub struct Dependencies {
+    pub deps: Deferred<RequirementText>,
+    /// Normalised names, sorted.
+    pub groups: Vec<String>,
+    /// Normalised names, sorted.
+    pub extras: Vec<String>,
+    /// A PEP 751 lock file, relative to the package root; empty when none is named.
+    pub pylock: String,
+}
+
+/// The command lists, each read when it is reached.
+#[derive(Debug, Clone)]
+pub struct CommandLists {
+    pub recreate: Deferred<Vec<Command>>,
+    pub extra_setup: Deferred<Vec<Command>>,
+    pub pre: Deferred<Vec<Command>>,
+    pub main: Deferred<Vec<Command>>,
+    pub post: Deferred<Vec<Command>>,
+    pub ignore_errors: bool,
+    pub retries: u32,
+    /// `interrupt_post_commands`: run `commands_post` even after an interrupt.
+    pub post_after_interrupt: bool,
+}
+
+/// The variables of an environment's processes, before they meet those of this process.
+#[derive(Debug, Clone)]
+pub struct VariableSettings {
+    /// Globs, matched without regard to case.
+    pub pass: Vec<String>,
+    /// Globs taken out again.
+    pub disallow: Vec<String>,
+    /// `set_env` with markers and files resolved and tox's own additions, in order. Deferred, since values may refer to
+    /// the environment's own paths.
+    pub set: Deferred<Vec<(String, String)>>,
+}
+
+/// Builder settings of a packaging environment.
+#[derive(Debug, Clone)]
+pub struct PackageBuild {
+    pub package_root: PathBuf,
+    /// Where metadata is prepared.
+    pub meta_dir: PathBuf,
+    /// Where packages are built.
+    pub package_dir: PathBuf,
+    /// Start a new backend process for every hook.
+    pub fresh_subprocess: bool,
+    /// PEP 517 config settings by hook name (`build_wheel`, …), each a list of key and value.
+    pub config_settings: Vec<(String, Vec<(String, serde_json::Value)>)>,
+    /// `package_glob` of an external builder.
+    pub package_glob: String,
+}
+
+/// One environment, resolved as far as it can be before anything runs.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    pub name: String,
+    pub kind: EnvironmentKind,
+    /// The `runner` or packager's name (`virtualenv`, `uv-venv-runner`, …).
+    pub runner: String,
+    pub description: String,
+    pub env_dir: PathBuf,
+    /// Emptied at the start of every run.
+    pub tmp_dir: PathBuf,
+    pub log_dir: PathBuf,
+    /// Interpreter specs in order of preference.
+    pub base_python: Vec<String>,
+    pub skip_missing_interpreters: bool,
+    /// A Python regular expression that the platform must match; empty: any.
+    pub platform: String,
+    pub recreate: bool,
+    pub creation: Creation,
+    pub installation: Installation,
+    pub dependencies: Dependencies,
+    pub packaging: Option<Packaging>,
+    /// Only of packaging environments.
+    pub build: Option<PackageBuild>,
+    pub variables: VariableSettings,
+    pub allowlist_externals: Vec<String>,
+    pub timeouts: Timeouts,
+    pub commands: CommandLists,
+    pub change_dir: Deferred<PathBuf>,
+    pub ignore_outcome: bool,
+    pub fail_fast: bool,
+    pub parallel_show_output: bool,
+    /// Globs of environments this one runs after.
+    pub depends: Vec<String>,
+    pub service: Option<Service>,
+}

@@ -1,0 +1,22 @@
+//! Plain typed values that the other rooms exchange. This room knows nothing of where configuration comes from, runs
+//! nothing and reads no environment variable.
+
+pub mod command;
+pub mod deferred;
+pub mod environment;
+pub mod interpreter;
+pub mod project;
+pub mod python_spec;
+pub mod requirements;
+pub mod service;
+pub mod variables;
+
+pub use command::{Command, ExitRule};
+pub use deferred::Deferred;
+pub use environment::{Environment, EnvironmentKind, PackageKind, Packaging};
+pub use interpreter::{Interpreter, InterpreterLookup, Layout};
+pub use project::Project;
+pub use python_spec::PythonSpec;
+pub use requirements::Requirements;
+pub use service::Service;
+pub use variables::Variables;

@@ -1,0 +1,23 @@
+//! What `deps` or `constraints` says, parsed. Filled by `install/requirement_file`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The text of a `deps` or `constraints` setting after substitution, and what relative paths in it are relative to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RequirementText {
+    pub text: String,
+    pub root: PathBuf,
+}
+
+/// A parsed requirements text with every nested file read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Requirements {
+    /// What goes on the installer's command line: options, requirements and `-r file`/`-c file` as written.
+    pub arguments: Vec<String>,
+    /// Global options in tox's canonical `key=value` form, for comparing with the last installation.
+    pub options: Vec<String>,
+    /// Each requirement in canonical form, nested files included; constraints start with `-c `.
+    pub requirements: Vec<String>,
+}

@@ -1,0 +1,127 @@
+//! Everything that can be told while envo works, as values.
+
+use serde::Serialize;
+
+/// tox's logging levels, from the most to the least important.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Shown from verbosity 1.
+    Error,
+    /// Shown from verbosity 2, the default. tox logs what it is about to do at this level.
+    Warning,
+    /// Shown from verbosity 3.
+    Info,
+    /// Shown from verbosity 4.
+    Debug,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    Out,
+    Error,
+}
+
+/// How an environment ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EnvironmentResult {
+    pub name: String,
+    pub skipped: bool,
+    pub code: i32,
+    pub ignore_outcome: bool,
+    /// Whether a failure of this environment stops the others (`fail_fast`).
+    pub fail_fast: bool,
+    /// Nothing provides its runner.
+    pub unavailable: bool,
+    pub duration_seconds: f64,
+    /// Seconds of each command that was run for its output.
+    pub command_seconds: Vec<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A line in the log of an environment; the human reporter writes `NAME: TEXT`. `ROOT` names the program itself.
+    Message {
+        environment: String,
+        level: Level,
+        text: String,
+    },
+    /// A command is about to start; the human reporter writes `NAME: RUN_ID CWD> COMMAND`.
+    CommandStarted {
+        environment: String,
+        run_id: String,
+        /// As tox shows it: empty when it is the folder envo was started in.
+        cwd: String,
+        command: String,
+    },
+    /// Output of a command that is shown.
+    Output {
+        environment: String,
+        stream: Stream,
+        bytes: Vec<u8>,
+    },
+    /// A command ended; tox shows `NAME: exit CODE (N.NN seconds) CWD> COMMAND pid=N` for failures, or with `-v`.
+    CommandFinished {
+        environment: String,
+        run_id: String,
+        cwd: String,
+        command: String,
+        exit_code: i32,
+        seconds: f64,
+        pid: Option<u32>,
+        level: Level,
+    },
+    /// What an environment is doing now, for progress displays: `create`, `install`, `package`, `commands`.
+    Phase {
+        environment: String,
+        phase: String,
+    },
+    EnvironmentStarted {
+        environment: String,
+    },
+    EnvironmentFinished(EnvironmentResult),
+    /// The end of a run, in the order of the selection.
+    Summary {
+        results: Vec<EnvironmentResult>,
+        seconds: f64,
+        success: bool,
+    },
+    /// A service changed its state.
+    Service {
+        service: String,
+        state: String,
+        text: String,
+    },
+    /// A line a service wrote.
+    ServiceOutput {
+        service: String,
+        stream: Stream,
+        line: Vec<u8>,
+    },
+}
+
+/// Takes events, from any thread, in the order they happen.
+pub trait Reporter: Send + Sync {
+    fn event(&self, event: Event);
+}
+
+/// Shorthands for the commonest event.
+impl dyn Reporter + '_ {
+    pub fn error(&self, environment: &str, text: impl Into<String>) {
+        self.message(environment, Level::Error, text);
+    }
+
+    pub fn warning(&self, environment: &str, text: impl Into<String>) {
+        self.message(environment, Level::Warning, text);
+    }
+
+    pub fn info(&self, environment: &str, text: impl Into<String>) {
+        self.message(environment, Level::Info, text);
+    }
+
+    pub fn message(&self, environment: &str, level: Level, text: impl Into<String>) {
+        self.event(Event::Message { environment: environment.to_owned(), level, text: text.into() });
+    }
+}

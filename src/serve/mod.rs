@@ -1,0 +1,1 @@
+//! Services: starting them in order, watching them, stopping them in reverse.

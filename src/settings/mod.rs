@@ -1,0 +1,1 @@
+//! Raw text to typed values: factors, substitution, inheritance, overrides; lazily, each value with its place and trail.
