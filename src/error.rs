@@ -65,7 +65,7 @@ pub struct ConfigError {
     pub class: ErrorClass,
     /// tox's words where tox has words.
     pub message: String,
-    pub location: Option<Location>,
+    pub location: Option<Box<Location>>,
     /// How the value was reached: `py310.deps`, `[base]deps`.
     pub trail: Vec<String>,
     /// What would help.
@@ -99,7 +99,7 @@ impl ConfigError {
 
     #[must_use]
     pub fn at(mut self, location: Location) -> Self {
-        self.location.get_or_insert(location);
+        self.location.get_or_insert_with(|| Box::new(location));
         self
     }
 
