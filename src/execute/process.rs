@@ -1,0 +1,346 @@
+//! Starting child processes: the only place in envo that does. Decides nothing about what is run or shown; it starts
+//! what it is told to, hands out the pipes, and never signals a process that was reaped already.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
+use crate::model::Variables;
+
+/// Where a child's standard input comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// This process's own.
+    Inherit,
+    /// Nothing: reads end at once.
+    Null,
+    /// [`Child::stdin`].
+    Pipe,
+}
+
+/// Where an output stream of a child goes.
+#[derive(Debug)]
+pub enum Sink {
+    /// This process's own.
+    Inherit,
+    Null,
+    /// [`Child::stdout`] or [`Child::stderr`].
+    Pipe,
+    /// An open file, or the child's end of a pseudo-terminal.
+    To(OwnedFd),
+}
+
+/// Whose signals a child gets from the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Grouping {
+    /// This process's: the child may use the terminal, and Ctrl-C reaches it directly.
+    #[default]
+    Shared,
+    /// A process group of its own.
+    Group,
+    /// A session of its own, without a terminal.
+    Session,
+}
+
+/// A child that is to be started.
+#[derive(Debug)]
+pub struct Spawn {
+    pub program: OsString,
+    pub arguments: Vec<OsString>,
+    /// `None`: the folder this process is in.
+    pub cwd: Option<PathBuf>,
+    /// All of them: nothing of this process's own variables is added.
+    pub variables: Variables,
+    pub stdin: Input,
+    pub stdout: Sink,
+    pub stderr: Sink,
+    pub grouping: Grouping,
+}
+
+impl Spawn {
+    /// A child without input whose output is piped. A program without a slash is looked for on the PATH of `variables`.
+    pub fn new<A: Into<OsString>>(
+        program: impl Into<OsString>,
+        arguments: impl IntoIterator<Item = A>,
+        variables: Variables,
+    ) -> Self {
+        Self {
+            program: program.into(),
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            cwd: None,
+            variables,
+            stdin: Input::Null,
+            stdout: Sink::Pipe,
+            stderr: Sink::Pipe,
+            grouping: Grouping::Shared,
+        }
+    }
+
+    /// # Errors
+    /// The operating system's reason why the program cannot be started.
+    pub fn start(self) -> io::Result<Child> {
+        let mut command = command(&self.program, self.arguments.iter().map(OsString::as_os_str), &self.variables);
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
+        command.stdin(match self.stdin {
+            Input::Inherit => Stdio::inherit(),
+            Input::Null => Stdio::null(),
+            Input::Pipe => Stdio::piped(),
+        });
+        command.stdout(stdio(self.stdout)).stderr(stdio(self.stderr));
+        match self.grouping {
+            Grouping::Shared => {}
+            Grouping::Group => {
+                command.process_group(0);
+            }
+            // SAFETY: `setsid` is async-signal-safe and touches no memory of the parent.
+            Grouping::Session => unsafe {
+                command.pre_exec(|| rustix::process::setsid().map(drop).map_err(io::Error::from));
+            },
+        }
+        let mut process = command.spawn()?;
+        Ok(Child {
+            stdin: process.stdin.take().map(|pipe| File::from(OwnedFd::from(pipe))),
+            stdout: process.stdout.take().map(|pipe| File::from(OwnedFd::from(pipe))),
+            stderr: process.stderr.take().map(|pipe| File::from(OwnedFd::from(pipe))),
+            grouping: self.grouping,
+            process,
+            exit_code: None,
+        })
+    }
+}
+
+fn stdio(sink: Sink) -> Stdio {
+    match sink {
+        Sink::Inherit => Stdio::inherit(),
+        Sink::Null => Stdio::null(),
+        Sink::Pipe => Stdio::piped(),
+        Sink::To(descriptor) => Stdio::from(descriptor),
+    }
+}
+
+#[allow(clippy::disallowed_methods)]
+fn command<'a>(program: &OsStr, arguments: impl Iterator<Item = &'a OsStr>, variables: &Variables) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(variables.iter());
+    command
+}
+
+/// A child that was started. It is neither ended nor reaped when this value is dropped.
+#[derive(Debug)]
+pub struct Child {
+    /// Close it (take it out) to let the child see the end of its input.
+    pub stdin: Option<File>,
+    pub stdout: Option<File>,
+    pub stderr: Option<File>,
+    grouping: Grouping,
+    process: std::process::Child,
+    exit_code: Option<i32>,
+}
+
+impl Child {
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        i32::try_from(self.process.id()).ok().and_then(Pid::from_raw)
+    }
+
+    /// Sends `signal` to the child alone; does nothing once it was reaped.
+    ///
+    /// # Errors
+    /// When the child may not be signalled.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        match self.pid() {
+            Some(pid) if self.exit_code.is_none() => already_gone_is_fine(rustix::process::kill_process(pid, signal)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends `signal` to the child's whole process group if it has one of its own, else to the child alone. Does nothing
+    /// once the child was reaped, since its number may belong to another process by then.
+    ///
+    /// # Errors
+    /// When the group may not be signalled.
+    pub fn signal_group(&self, signal: Signal) -> io::Result<()> {
+        match (self.grouping, self.pid()) {
+            (Grouping::Shared, _) => self.signal(signal),
+            (_, Some(pid)) if self.exit_code.is_none() => {
+                already_gone_is_fine(rustix::process::kill_process_group(pid, signal))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A descriptor that becomes readable when the child has exited, whether or not it was reaped.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn exit_notice(&self) -> io::Result<OwnedFd> {
+        exit_notice(self.id())
+    }
+
+    /// Waits for the child and reaps it: its exit code, or minus the number of the signal that ended it.
+    ///
+    /// # Errors
+    /// When the operating system cannot tell, for instance because something else reaped the child.
+    pub fn reap(&mut self) -> io::Result<i32> {
+        if let Some(code) = self.exit_code {
+            return Ok(code);
+        }
+        let code = exit_code(self.process.wait()?);
+        self.exit_code = Some(code);
+        Ok(code)
+    }
+
+    /// Reaps the child if it has exited: its exit code, `None` while it runs.
+    ///
+    /// # Errors
+    /// As [`Child::reap`].
+    pub fn try_reap(&mut self) -> io::Result<Option<i32>> {
+        if self.exit_code.is_none() {
+            self.exit_code = self.process.try_wait()?.map(exit_code);
+        }
+        Ok(self.exit_code)
+    }
+}
+
+fn already_gone_is_fine(result: rustix::io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// A status as Python's `returncode`: minus the number of the signal when one ended the process.
+pub fn exit_code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| -status.signal().unwrap_or(1))
+}
+
+/// Waits until the child `pid` of this process has exited, and leaves it unreaped, so that its number stays taken.
+///
+/// # Errors
+/// When there is no such child, or it was reaped.
+pub fn wait_unreaped(pid: u32) -> io::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    loop {
+        match rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn exit_notice(pid: u32) -> io::Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        && let Ok(descriptor) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+    {
+        return Ok(descriptor);
+    }
+    // Where the kernel has no process descriptors, a thread waits, and closing its end of a pipe is the notice.
+    let (reader, writer) = io::pipe()?;
+    std::thread::spawn(move || {
+        let _ = wait_unreaped(pid);
+        drop(writer);
+    });
+    Ok(OwnedFd::from(reader))
+}
+
+/// Runs a helper program to its end and returns what it wrote. `stdin`: what it reads; `None`: nothing.
+///
+/// # Errors
+/// When it cannot be started or read from. A failing exit status is not an error.
+pub fn capture(
+    program: &Path,
+    arguments: &[&OsStr],
+    variables: &Variables,
+    stdin: Option<&[u8]>,
+) -> io::Result<Output> {
+    let mut command = command(program.as_os_str(), arguments.iter().copied(), variables);
+    command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn()?;
+    let Some((input, mut pipe)) = stdin.zip(process.stdin.take()) else {
+        return process.wait_with_output();
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A program that ends without reading everything is not in error.
+            let _ = pipe.write_all(input);
+        });
+        process.wait_with_output()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables() -> Variables {
+        [("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())].into_iter().collect()
+    }
+
+    #[test]
+    fn captured_programs_get_their_input_and_only_the_given_variables() {
+        let mut variables = variables();
+        variables.set("ENVO_A", "b");
+        let script = OsStr::new("cat; echo $ENVO_A; env | grep -c HOME >&2; exit 3");
+        let output = capture(Path::new("sh"), &[OsStr::new("-c"), script], &variables, Some(b"in ")).unwrap();
+        assert_eq!(output.stdout, b"in b\n");
+        assert_eq!(output.stderr, b"0\n");
+        assert_eq!(exit_code(output.status), 3);
+    }
+
+    #[test]
+    fn captured_programs_may_ignore_large_input() {
+        let output = capture(Path::new("true"), &[], &variables(), Some(&vec![b'x'; 1 << 20])).unwrap();
+        assert!(output.status.success());
+    }
+
+    #[test]
+    fn an_exit_is_seen_before_it_is_reaped_and_a_signal_becomes_a_negative_code() {
+        let mut child = Spawn::new("sleep", ["600"], variables()).start().unwrap();
+        let notice = child.exit_notice().unwrap();
+        assert_eq!(child.try_reap().unwrap(), None);
+        child.signal(Signal::KILL).unwrap();
+        wait_unreaped(child.id()).unwrap();
+        let mut waiting = [rustix::event::PollFd::new(&notice, rustix::event::PollFlags::IN)];
+        assert_eq!(rustix::event::poll(&mut waiting, None).unwrap(), 1);
+        assert_eq!(child.reap().unwrap(), -9);
+        assert_eq!(child.reap().unwrap(), -9);
+        child.signal(Signal::KILL).unwrap();
+        assert!(wait_unreaped(child.id()).is_err());
+    }
+
+    #[test]
+    fn a_group_of_its_own_is_ended_as_a_whole() {
+        for grouping in [Grouping::Group, Grouping::Session] {
+            let mut spawn = Spawn::new("sh", ["-c", "sleep 600 & echo started; wait"], variables());
+            spawn.grouping = grouping;
+            let mut child = spawn.start().unwrap();
+            let mut stdout = child.stdout.take().unwrap();
+            let mut first = [0; 8];
+            io::Read::read_exact(&mut stdout, &mut first).unwrap();
+            child.signal_group(Signal::KILL).unwrap();
+            // The pipe ends only when the background process, which holds it too, is gone.
+            io::Read::read_to_end(&mut stdout, &mut Vec::new()).unwrap();
+            assert_eq!(child.reap().unwrap(), -9);
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error() {
+        let error = Spawn::new("no-such-program-here", [""; 0], variables()).start().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}
