@@ -1,0 +1,189 @@
+//! Finds the configuration as tox does: `-c` names a file or a folder, else every folder upwards is looked into.
+//! <https://tox.wiki/en/4.67.13/reference/config.html#discovery-and-file-types>
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::document::IniDocument;
+use super::{Document, Format, Source, ini};
+use crate::error::{ConfigError, ErrorClass, Location};
+
+/// A configuration, and what should be said about how it was found.
+#[derive(Debug)]
+pub struct Discovery {
+    pub source: Source,
+    /// A warning for when nothing was found and an empty `tox.ini` is assumed.
+    pub warning: Option<String>,
+}
+
+/// Finds and reads the configuration.
+///
+/// # Errors
+/// When the named file does not exist or cannot be understood; tox's words.
+pub fn discover(config: Option<&Path>, root: Option<&Path>, current_dir: &Path) -> Result<Discovery, ConfigError> {
+    match config {
+        None => match locate(current_dir)? {
+            Some(source) => Ok(Discovery { source, warning: None }),
+            None => Ok(assume_empty(root, current_dir)),
+        },
+        Some(path) => {
+            let path = current_dir.join(path);
+            let source = if path.is_dir() { in_folder(&path)? } else { exactly(&path)? };
+            Ok(Discovery { source, warning: None })
+        }
+    }
+}
+
+fn locate(current_dir: &Path) -> Result<Option<Source>, ConfigError> {
+    for folder in current_dir.ancestors() {
+        if let Some(source) = first_of(folder)? {
+            return Ok(Some(source));
+        }
+    }
+    Ok(None)
+}
+
+fn first_of(folder: &Path) -> Result<Option<Source>, ConfigError> {
+    for format in Format::ALL {
+        let candidate = folder.join(format.file_name());
+        if candidate.exists()
+            && let Some(source) = load(format, &candidate)?
+        {
+            return Ok(Some(source));
+        }
+    }
+    Ok(None)
+}
+
+fn in_folder(folder: &Path) -> Result<Source, ConfigError> {
+    first_of(folder)?.ok_or_else(|| {
+        ConfigError::handled(format!("could not find any config file in {}", folder.display()))
+            .hint("envo looks for tox.ini, setup.cfg, pyproject.toml and tox.toml")
+    })
+}
+
+fn exactly(path: &Path) -> Result<Source, ConfigError> {
+    if !path.exists() {
+        return Err(ConfigError::handled(format!("config file {} does not exist", path.display())));
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let named: Vec<Format> = Format::ALL.into_iter().filter(|format| format.file_name() == name).collect();
+    for format in if named.is_empty() { Format::ALL.to_vec() } else { named } {
+        if let Some(source) = load(format, path)? {
+            return Ok(source);
+        }
+    }
+    Err(ConfigError::handled(format!("could not recognize config file {}", path.display())))
+}
+
+/// tox goes on with an empty `tox.ini` beside the nearest `pyproject.toml`, or in the current folder.
+fn assume_empty(root: Option<&Path>, current_dir: &Path) -> Discovery {
+    let folder = root.map(|root| current_dir.join(root)).unwrap_or_else(|| {
+        let beside = current_dir.ancestors().find(|folder| folder.join("pyproject.toml").exists());
+        beside.unwrap_or(current_dir).to_owned()
+    });
+    let warning = format!(
+        "No loadable tox.ini or setup.cfg or pyproject.toml or tox.toml found, assuming empty tox.ini at {}",
+        folder.display()
+    );
+    let source = Source {
+        path: folder.join(Format::ToxIni.file_name()),
+        format: Format::ToxIni,
+        text: Arc::from(""),
+        document: Document::Ini(IniDocument::default()),
+    };
+    Discovery { source, warning: Some(warning) }
+}
+
+/// Reads a file as the given format; `None` when the file does not hold such a configuration.
+fn load(format: Format, path: &Path) -> Result<Option<Source>, ConfigError> {
+    let text = read_text(path).map_err(|reason| failed_loading(format, path, &reason))?;
+    match format {
+        Format::ToxIni => read_ini(format, path, text).map(Some),
+        Format::SetupCfg => {
+            // Most setup.cfg files hold nothing for tox; a glance saves reading them.
+            if !text.contains(format.core_section()) {
+                return read_ini(format, path, text).map(|_| None);
+            }
+            let source = read_ini(format, path, text)?;
+            let Document::Ini(document) = &source.document else { return Ok(None) };
+            let has_core = document.section(format.core_section()).is_some();
+            Ok(has_core.then_some(source))
+        }
+        Format::PyProject | Format::LegacyToml | Format::ToxToml => read_toml(format, path, &text),
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| python_os_error(&error, path))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let byte = error.as_bytes().get(at).copied().unwrap_or_default();
+        format!("'utf-8' codec can't decode byte 0x{byte:02x} in position {at}: invalid start byte")
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+fn python_os_error(error: &std::io::Error, path: &Path) -> String {
+    let number = error.raw_os_error().unwrap_or_default();
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    format!("[Errno {number}] {words}: {}", crate::error::python_repr(&path.display().to_string()))
+}
+
+fn failed_loading(format: Format, path: &Path, reason: &str) -> ConfigError {
+    let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    ConfigError::new(
+        ErrorClass::Handled,
+        format!("{} failed loading {} due to {reason}", format.tox_name(), resolved.display()),
+    )
+}
+
+fn read_ini(format: Format, path: &Path, text: String) -> Result<Source, ConfigError> {
+    let document = ini::read(&text).map_err(|error| {
+        let reason = error.in_python_words(&path.display().to_string());
+        let length = text.lines().nth(error.line - 1).map_or(1, |line| line.trim_end().chars().count().max(1));
+        let location = Location { file: path.to_owned(), line: error.line, column: 1, length };
+        failed_loading(format, path, &reason).at(location)
+    })?;
+    Ok(Source { path: path.to_owned(), format, text: Arc::from(text), document: Document::Ini(document) })
+}
+
+fn read_toml(format: Format, path: &Path, text: &str) -> Result<Option<Source>, ConfigError> {
+    if format == Format::LegacyToml && path.file_name().is_none_or(|name| name != format.file_name()) {
+        return Err(failed_loading(format, path, ""));
+    }
+    // Most pyproject.toml files hold nothing for tox; a glance saves parsing them.
+    if format != Format::ToxToml && !text.contains("tox") {
+        return Ok(None);
+    }
+    let mut table: toml::Table =
+        toml::from_str(text).map_err(|error| toml_error(format, path, text, &error))?;
+    if format == Format::ToxToml {
+        return Ok(Some(toml_source(format, path, text, table)));
+    }
+    let Some(toml::Value::Table(mut tool)) = table.remove("tool") else { return Ok(None) };
+    let Some(toml::Value::Table(mut tox)) = tool.remove("tox") else { return Ok(None) };
+    if format == Format::PyProject {
+        // A table with nothing but the old key belongs to the next format.
+        let native = !tox.contains_key("legacy_tox_ini");
+        return Ok(native.then(|| toml_source(format, path, text, tox)));
+    }
+    match tox.remove("legacy_tox_ini") {
+        Some(toml::Value::String(ini_text)) => read_ini(format, path, ini_text).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn toml_source(format: Format, path: &Path, text: &str, table: toml::Table) -> Source {
+    Source { path: path.to_owned(), format, text: Arc::from(text), document: Document::Toml(table) }
+}
+
+fn toml_error(format: Format, path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let failure = failed_loading(format, path, error.message());
+    let Some(span) = error.span() else { return failure };
+    let before = &text[..span.start.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    failure.at(Location { file: PathBuf::from(path), line, column, length: span.len().max(1) })
+}
