@@ -1,0 +1,139 @@
+//! Finds expressions in a text: `{…}` with arguments between colons, and `[]` for `{posargs}`.
+//!
+//! One pass with a stack of open braces, so that time grows with the length of the text whatever is in it. A brace that
+//! is never closed is text, and so are the colons behind it.
+
+/// A piece of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    Text(String),
+    /// An expression: its arguments, each again a list of pieces. Never without an argument, which may be empty.
+    Expression(Vec<Vec<Part>>),
+}
+
+/// Expressions inside one another beyond this depth are text; nobody writes them, and they would exhaust the stack.
+const DEEPEST: usize = 64;
+
+/// Characters that a backslash takes the meaning from; the backslash then vanishes.
+fn is_escapable(character: char) -> bool {
+    matches!(character, ':' | '{' | '}' | '[' | ']')
+}
+
+/// The pieces of `text`. A doubled backslash stays doubled, for the splitting into words that comes later.
+pub fn parse(text: &str) -> Vec<Part> {
+    let mut stack: Vec<Vec<Vec<Part>>> = Vec::new();
+    let mut top: Vec<Part> = Vec::new();
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let deep = stack.len() >= DEEPEST;
+        let current = stack.last_mut().and_then(|arguments| arguments.last_mut()).unwrap_or(&mut top);
+        match character {
+            '\\' => match characters.peek() {
+                Some(&next) if is_escapable(next) => {
+                    characters.next();
+                    push(current, next);
+                }
+                Some('\\') => {
+                    characters.next();
+                    push(current, '\\');
+                    push(current, '\\');
+                }
+                _ => push(current, '\\'),
+            },
+            '{' if !deep => stack.push(vec![Vec::new()]),
+            ':' => match stack.last_mut() {
+                Some(arguments) => arguments.push(Vec::new()),
+                None => push(&mut top, ':'),
+            },
+            '}' => match stack.pop() {
+                Some(arguments) => {
+                    let parent = stack.last_mut().and_then(|open| open.last_mut()).unwrap_or(&mut top);
+                    parent.push(Part::Expression(arguments));
+                }
+                None => push(&mut top, '}'),
+            },
+            '[' if characters.peek() == Some(&']') => {
+                characters.next();
+                current.push(Part::Expression(vec![vec![Part::Text("posargs".to_owned())]]));
+            }
+            other => push(current, other),
+        }
+    }
+    for arguments in stack {
+        // What was opened and never closed: everything behind it belongs to the text around it.
+        push(&mut top, '{');
+        for (at, argument) in arguments.into_iter().enumerate() {
+            if at > 0 {
+                push(&mut top, ':');
+            }
+            argument.into_iter().for_each(|part| append(&mut top, part));
+        }
+    }
+    top
+}
+
+/// Whether there is any expression in `text`.
+pub fn has_expression(text: &str) -> bool {
+    text.contains(['{', '[']) && parse(text).iter().any(|part| matches!(part, Part::Expression(_)))
+}
+
+fn push(parts: &mut Vec<Part>, character: char) {
+    match parts.last_mut() {
+        Some(Part::Text(text)) => text.push(character),
+        _ => parts.push(Part::Text(character.to_string())),
+    }
+}
+
+fn append(parts: &mut Vec<Part>, part: Part) {
+    match (parts.last_mut(), part) {
+        (Some(Part::Text(text)), Part::Text(more)) => text.push_str(&more),
+        (_, part) => parts.push(part),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &str) -> Part {
+        Part::Text(value.to_owned())
+    }
+
+    #[test]
+    fn expressions_nest_and_colons_separate_their_arguments() {
+        assert_eq!(
+            parse("a{env:X:{env:Y:z}}b"),
+            [
+                text("a"),
+                Part::Expression(vec![
+                    vec![text("env")],
+                    vec![text("X")],
+                    vec![Part::Expression(vec![vec![text("env")], vec![text("Y")], vec![text("z")]])],
+                ]),
+                text("b"),
+            ]
+        );
+        assert_eq!(parse("{}"), [Part::Expression(vec![vec![]])]);
+        assert_eq!(parse("{:}"), [Part::Expression(vec![vec![], vec![]])]);
+    }
+
+    #[test]
+    fn unclosed_braces_are_text() {
+        assert_eq!(parse("{a:b"), [text("{a:b")]);
+        assert_eq!(parse("{a:{b}"), [text("{a:"), Part::Expression(vec![vec![text("b")]])]);
+        assert_eq!(parse("a}"), [text("a}")]);
+        assert_eq!(parse(&"{".repeat(100_000)), [Part::Text("{".repeat(100_000))]);
+    }
+
+    #[test]
+    fn a_backslash_takes_the_meaning_away() {
+        assert_eq!(parse(r"\{a\}\:\[]"), [text("{a}:[]")]);
+        assert_eq!(parse(r"\\{a}"), [text(r"\\"), Part::Expression(vec![vec![text("a")]])]);
+        assert_eq!(parse(r"\n"), [text(r"\n")]);
+    }
+
+    #[test]
+    fn empty_brackets_mean_positional_arguments() {
+        assert_eq!(parse("pytest []"), [text("pytest "), Part::Expression(vec![vec![text("posargs")]])]);
+    }
+}

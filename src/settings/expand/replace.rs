@@ -1,0 +1,560 @@
+//! Puts values in the place of expressions. What may be put where depends on the setting: a command line quotes what a
+//! substitution brings, a list refuses new entries in the middle of one, a requirement refuses line breaks.
+
+use std::cell::Cell;
+
+use super::parse::{Part, has_expression, parse};
+use super::{Found, Lookup, Trail, parse_reference};
+use crate::error::{ConfigError, ErrorClass};
+
+/// How deep values may refer to values that refer to values.
+const DEEPEST: usize = 100;
+
+/// What kind of text is being put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    /// One command a line.
+    Commands,
+    /// Entries of a list, set or mapping between these separators.
+    Entries(&'static [char]),
+    /// Lines of a requirements file.
+    Requirements,
+}
+
+/// Replaces every expression in `text`. `prefix` is what sections of environments start with.
+///
+/// # Errors
+/// A malformed expression, a circle, or whatever is wrong with a value that is referred to.
+pub fn replace(lookup: &dyn Lookup, prefix: &str, style: Style, text: &str, trail: &Trail) -> Result<String, ConfigError> {
+    let needs_work = text.contains(['{', '\\']) || text.contains("[]");
+    if !needs_work {
+        return Ok(text.to_owned());
+    }
+    let exhausted = Cell::new(false);
+    let replacer = Replacer { lookup, prefix, style, trail, depth: 0, exhausted: &exhausted, recursive: true };
+    replacer.expand(&parse(text))
+}
+
+/// Replaces the expressions in `text`, but not those in what they stand for.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_once(lookup: &dyn Lookup, prefix: &str, text: &str, trail: &Trail) -> Result<String, ConfigError> {
+    let exhausted = Cell::new(false);
+    let replacer =
+        Replacer { lookup, prefix, style: Style::Plain, trail, depth: 0, exhausted: &exhausted, recursive: false };
+    replacer.expand(&parse(text))
+}
+
+#[derive(Clone, Copy)]
+struct Replacer<'a> {
+    lookup: &'a dyn Lookup,
+    prefix: &'a str,
+    style: Style,
+    trail: &'a Trail,
+    depth: usize,
+    /// Set when the depth was reached: the rest stays as written.
+    exhausted: &'a Cell<bool>,
+    recursive: bool,
+}
+
+/// The value of an expression, before it is joined with its surroundings.
+enum Value {
+    Found(Found),
+    /// Written in the expression itself: the arguments from `start` on (up to `stop`), as joined text.
+    Default { text: String, start: usize, stop: Option<usize> },
+    Matches(Vec<String>),
+    Positional(Vec<String>),
+}
+
+impl Value {
+    fn text(&self) -> String {
+        match self {
+            Self::Found(Found::Raw(text) | Found::Text(text) | Found::Arguments(text)) | Self::Default { text, .. } => {
+                text.clone()
+            }
+            Self::Matches(matches) => matches.join(" "),
+            Self::Positional(words) => quote_words(words),
+        }
+    }
+}
+
+/// A text put together from pieces, some of which a command line has to quote.
+enum Piece {
+    Text(String),
+    Replaced { text: String, kind: PieceKind, quoted: Option<String> },
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum PieceKind {
+    Plain,
+    Arguments,
+    Matches(Vec<String>),
+}
+
+impl Piece {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Replaced { text, .. } => text,
+        }
+    }
+}
+
+impl Replacer<'_> {
+    fn expand(&self, parts: &[Part]) -> Result<String, ConfigError> {
+        match self.style {
+            Style::Plain => self.join(parts),
+            Style::Commands => Ok(join_pieces(&self.pieces(parts, true)?)),
+            Style::Entries(separators) => self.join_entries(parts, separators),
+            Style::Requirements => self.join_requirements(parts),
+        }
+    }
+
+    fn join(&self, parts: &[Part]) -> Result<String, ConfigError> {
+        let mut result = String::new();
+        for part in parts {
+            match part {
+                Part::Text(text) => result.push_str(text),
+                Part::Expression(arguments) => result.push_str(&self.expression(arguments)?.0),
+            }
+        }
+        Ok(result)
+    }
+
+    /// The text for an expression, and whether it stood for anything.
+    fn expression(&self, arguments: &[Vec<Part>]) -> Result<(String, bool), ConfigError> {
+        if self.exhausted.get() {
+            return Ok((literal(arguments), false));
+        }
+        let flat = arguments.iter().map(|argument| self.expand_argument(argument)).collect::<Result<Vec<_>, _>>()?;
+        let Some(value) = self.value(&flat, false)? else { return Ok((format!("{{{}}}", flat.join(":")), false)) };
+        let text = value.text();
+        if matches!(value, Value::Found(Found::Raw(_))) && self.recursive && has_expression(&text) {
+            return Ok((self.nested(&text)?, true));
+        }
+        Ok((text, true))
+    }
+
+    fn expand_argument(&self, argument: &[Part]) -> Result<String, ConfigError> {
+        match self.style {
+            Style::Requirements => self.join_requirements(argument),
+            Style::Entries(separators) => self.join_checked(argument, separators),
+            Style::Plain | Style::Commands => self.join(argument),
+        }
+    }
+
+    fn nested(&self, text: &str) -> Result<String, ConfigError> {
+        let nested = Self { depth: self.depth + 1, ..*self };
+        if nested.too_deep(text) {
+            return Ok(text.to_owned());
+        }
+        nested.expand(&parse(text))
+    }
+
+    fn too_deep(&self, text: &str) -> bool {
+        if self.depth <= DEEPEST {
+            return false;
+        }
+        if !self.exhausted.replace(true) {
+            self.lookup.warn(format!("Could not expand {text} after recursing {} frames", self.depth));
+        }
+        true
+    }
+
+    /// Resolves one expression from its arguments; `None`: it stands for nothing and stays as written.
+    fn value(&self, flat: &[String], program_first: bool) -> Result<Option<Value>, ConfigError> {
+        let rest = &flat[1..];
+        match flat[0].as_str() {
+            "/" => return Ok(Some(Value::Found(Found::Text("/".to_owned())))),
+            "" if rest.len() == 1 && rest[0].is_empty() => return Ok(Some(Value::Found(Found::Text(":".to_owned())))),
+            "env" => return self.variable(rest).map(Some),
+            "tty" => return Ok(Some(self.terminal(rest))),
+            "posargs" => return self.positional(rest, program_first).map(Some),
+            "glob" => return self.glob(rest).map(Some),
+            "factor" => return self.factor(rest).map(Some),
+            _ => {}
+        }
+        let whole = flat.join(":");
+        let Some((reference, default)) = parse_reference(&whole, self.prefix) else { return Ok(None) };
+        if let Some(found) = self.lookup.reference(&reference, self.trail)? {
+            return Ok(Some(Value::Found(found)));
+        }
+        Ok(default.map(|text| Value::Default { text: text.to_owned(), start: 1, stop: None }))
+    }
+
+    fn variable(&self, rest: &[String]) -> Result<Value, ConfigError> {
+        let name = named(rest, "No variable name was supplied in {env} substitution")?;
+        match self.lookup.variable(name, self.trail)? {
+            Some(found) => Ok(Value::Found(found)),
+            None => Ok(Value::Default { text: rest[1..].join(":"), start: 2, stop: None }),
+        }
+    }
+
+    fn terminal(&self, rest: &[String]) -> Value {
+        let chosen = usize::from(!self.lookup.is_terminal());
+        let text = rest.get(chosen).cloned().unwrap_or_default();
+        Value::Default { text, start: chosen + 1, stop: Some(chosen + 2) }
+    }
+
+    fn positional(&self, rest: &[String], program_first: bool) -> Result<Value, ConfigError> {
+        match self.lookup.positional(self.trail, program_first)? {
+            Some(words) => Ok(Value::Positional(words)),
+            None => Ok(Value::Default { text: rest.join(":"), start: 1, stop: None }),
+        }
+    }
+
+    fn glob(&self, rest: &[String]) -> Result<Value, ConfigError> {
+        let pattern = named(rest, "No pattern was supplied in glob substitution")?;
+        let matches = self.lookup.glob(pattern)?;
+        if matches.is_empty() {
+            return Ok(Value::Default { text: rest[1..].join(":"), start: 2, stop: None });
+        }
+        Ok(Value::Matches(matches))
+    }
+
+    fn factor(&self, rest: &[String]) -> Result<Value, ConfigError> {
+        let label = named(rest, "No label was supplied in {factor} substitution")?;
+        let default = (rest.len() > 1).then(|| rest[1..].join(":"));
+        match self.lookup.factor(label, default.as_deref())? {
+            Some(text) => Ok(Value::Found(Found::Text(text))),
+            None => Ok(Value::Default { text: default.unwrap_or_default(), start: 2, stop: None }),
+        }
+    }
+
+    // --- lists -------------------------------------------------------------------------------------------------------
+
+    fn join_entries(&self, parts: &[Part], separators: &'static [char]) -> Result<String, ConfigError> {
+        let by_line = separators == [',', '\n']
+            && parts.iter().any(|part| matches!(part, Part::Text(text) if text.contains('\n')));
+        // A comma is data when the author chose one entry a line.
+        let separators: &'static [char] = if by_line { &['\n'] } else { separators };
+        let narrowed = Self { style: Style::Entries(separators), ..*self };
+        narrowed.join_checked(parts, separators)
+    }
+
+    fn join_checked(&self, parts: &[Part], separators: &[char]) -> Result<String, ConfigError> {
+        let mut result = String::new();
+        for (at, part) in parts.iter().enumerate() {
+            match part {
+                Part::Text(text) => result.push_str(text),
+                Part::Expression(arguments) => {
+                    let (text, resolved) = self.expression(arguments)?;
+                    if resolved && text.contains(separators) && shares_entry(parts, at, separators) {
+                        return Err(ConfigError::value("a substitution within an entry cannot add an entry separator"));
+                    }
+                    result.push_str(&text);
+                }
+            }
+        }
+        Ok(result)
+    }
+
+    // --- requirements ------------------------------------------------------------------------------------------------
+
+    fn join_requirements(&self, parts: &[Part]) -> Result<String, ConfigError> {
+        let mut texts = Vec::with_capacity(parts.len());
+        for part in parts {
+            texts.push(match part {
+                Part::Text(text) => text.clone(),
+                Part::Expression(arguments) => self.expression(arguments)?.0,
+            });
+        }
+        for at in 0..parts.len() {
+            if matches!(parts[at], Part::Expression(_)) {
+                check_requirement(parts, &texts, at)?;
+            }
+        }
+        Ok(texts.concat())
+    }
+
+    // --- commands ----------------------------------------------------------------------------------------------------
+
+    /// `program`: whether a word that starts here may be the program of a command.
+    fn pieces(&self, parts: &[Part], program: bool) -> Result<Vec<Piece>, ConfigError> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut before = String::new();
+        for part in parts {
+            let within_program = program && is_within_program(&before);
+            let found = match part {
+                Part::Text(text) => vec![Piece::Text(text.clone())],
+                Part::Expression(arguments) => self.expression_pieces(arguments, within_program)?,
+            };
+            found.iter().for_each(|piece| before.push_str(piece.as_str()));
+            pieces.extend(found);
+        }
+        Ok(pieces)
+    }
+
+    fn expression_pieces(&self, arguments: &[Vec<Part>], program: bool) -> Result<Vec<Piece>, ConfigError> {
+        if self.exhausted.get() {
+            return Ok(vec![Piece::Text(literal(arguments))]);
+        }
+        let mut argument_pieces =
+            arguments.iter().map(|argument| self.pieces(argument, program)).collect::<Result<Vec<_>, _>>()?;
+        let flat: Vec<String> =
+            argument_pieces.iter().map(|pieces| pieces.iter().map(Piece::as_str).collect::<String>()).collect();
+        let Some(value) = self.value(&flat, program)? else {
+            let mut pieces = vec![Piece::Text("{".to_owned())];
+            pieces.extend(with_colons(argument_pieces));
+            pieces.push(Piece::Text("}".to_owned()));
+            return Ok(pieces);
+        };
+        if let Value::Default { start, stop, .. } = value {
+            let stop = stop.unwrap_or(argument_pieces.len()).min(argument_pieces.len());
+            let chosen = argument_pieces.drain(start.min(stop)..stop).collect();
+            return Ok(with_colons(chosen));
+        }
+        if let Value::Found(Found::Raw(text)) = &value
+            && self.recursive
+            && has_expression(text)
+            && let Some(piece) = self.nested_piece(text, program)?
+        {
+            return Ok(vec![piece]);
+        }
+        let text = value.text();
+        let quoted = if let Value::Positional(words) = &value { Some(words.join(" ")) } else { None };
+        let kind = match value {
+            Value::Found(Found::Arguments(_)) => PieceKind::Arguments,
+            Value::Matches(matches) => PieceKind::Matches(matches),
+            _ => PieceKind::Plain,
+        };
+        Ok(vec![Piece::Replaced { text, kind, quoted }])
+    }
+
+    fn nested_piece(&self, text: &str, program: bool) -> Result<Option<Piece>, ConfigError> {
+        let nested = Self { depth: self.depth + 1, ..*self };
+        if nested.too_deep(text) {
+            return Ok(None);
+        }
+        let pieces = nested.pieces(&parse(text), program)?;
+        let quoted = pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Replaced { quoted: Some(quoted), .. } => quoted.as_str(),
+                other => other.as_str(),
+            })
+            .collect();
+        Ok(Some(Piece::Replaced { text: join_pieces(&pieces), kind: PieceKind::Plain, quoted: Some(quoted) }))
+    }
+}
+
+fn named<'a>(rest: &'a [String], message: &str) -> Result<&'a str, ConfigError> {
+    match rest.first() {
+        Some(name) if !name.is_empty() => Ok(name),
+        _ => Err(ConfigError::new(ErrorClass::Match, message)),
+    }
+}
+
+/// An expression as it was written.
+fn literal(arguments: &[Vec<Part>]) -> String {
+    let flat: Vec<String> = arguments
+        .iter()
+        .map(|argument| {
+            let texts = argument.iter().map(|part| match part {
+                Part::Text(text) => text.clone(),
+                Part::Expression(inner) => literal(inner),
+            });
+            texts.collect::<String>()
+        })
+        .collect();
+    format!("{{{}}}", flat.join(":"))
+}
+
+/// Whether the expression at `at` has text of the same entry on either side.
+fn shares_entry(parts: &[Part], at: usize, separators: &[char]) -> bool {
+    let before = parts[..at].iter().rev();
+    let after = parts[at + 1..].iter();
+    has_text(before, |text| text.rsplit(separators).next().unwrap_or_default())
+        || has_text(after, |text| text.split(separators).next().unwrap_or_default())
+}
+
+fn has_text<'a>(parts: impl Iterator<Item = &'a Part>, nearest: impl Fn(&str) -> &str) -> bool {
+    for part in parts {
+        let Part::Text(text) = part else { return true };
+        let near = nearest(text);
+        if !near.trim().is_empty() {
+            return true;
+        }
+        if near.len() != text.len() {
+            return false;
+        }
+    }
+    false
+}
+
+/// Characters at which Python's `splitlines` breaks.
+fn is_line_break(character: char) -> bool {
+    matches!(character, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+fn check_requirement(parts: &[Part], texts: &[String], at: usize) -> Result<(), ConfigError> {
+    let text = &texts[at];
+    let following = texts[at + 1..].concat();
+    let ends_open = text.ends_with('\\') && following.chars().next().is_none_or(is_line_break);
+    let breaks_inside = text.char_indices().any(|(i, c)| c == '\\' && text[i + 1..].starts_with(is_line_break));
+    if ends_open || breaks_inside {
+        return Err(ConfigError::value("a requirement substitution cannot end a line with a backslash"));
+    }
+    let breaks: Vec<char> = text.chars().filter(|c| is_line_break(*c)).collect();
+    let before = parts[..at].iter().rev();
+    let after = parts[at + 1..].iter();
+    let shares = has_text(before, |text| text.rsplit(is_line_break).next().unwrap_or_default())
+        || has_text(after, |text| text.split(is_line_break).next().unwrap_or_default());
+    if shares && !breaks.is_empty() {
+        return Err(ConfigError::value("a substitution within a requirement cannot add a line break"));
+    }
+    Ok(())
+}
+
+fn with_colons(arguments: Vec<Vec<Piece>>) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for (at, argument) in arguments.into_iter().enumerate() {
+        if at > 0 {
+            pieces.push(Piece::Text(":".to_owned()));
+        }
+        pieces.extend(argument);
+    }
+    pieces
+}
+
+/// Whether the next word on the last line is still the command's program.
+fn is_within_program(before: &str) -> bool {
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let line = line.trim_start().trim_start_matches(['-', '!']);
+    let mut previous_is_text = false;
+    for character in line.chars() {
+        if character.is_whitespace() && previous_is_text {
+            return false;
+        }
+        previous_is_text = !character.is_whitespace();
+    }
+    true
+}
+
+/// Joins the pieces of command lines: what was put in is quoted for where it stands.
+fn join_pieces(pieces: &[Piece]) -> String {
+    let merged = merge_texts(pieces);
+    let mut result = String::new();
+    let mut quote: Option<char> = None;
+    for (at, piece) in merged.iter().enumerate() {
+        let Piece::Replaced { text, kind, quoted } = piece else {
+            quote = open_quote(quote, piece.as_str());
+            result.push_str(piece.as_str());
+            continue;
+        };
+        let mut text = match quote {
+            Some(_) => quoted.clone().unwrap_or_else(|| text.clone()),
+            None => quoted_for_kind(text, kind),
+        };
+        if quote.is_some() || shares_line(&merged, at) {
+            text = split_lines(&text).join(" ");
+        }
+        if let Some(open) = quote {
+            result.push_str(&escape_within(open, &text));
+        } else {
+            quote = open_quote(quote, &text);
+            result.push_str(&text);
+        }
+    }
+    result
+}
+
+fn quoted_for_kind(text: &str, kind: &PieceKind) -> String {
+    match kind {
+        PieceKind::Plain => text.to_owned(),
+        PieceKind::Arguments => {
+            let lines = text.split('\n').map(|line| if line.is_empty() { String::new() } else { quote_word(line) });
+            lines.collect::<Vec<_>>().join("\n")
+        }
+        PieceKind::Matches(matches) => quote_words(matches),
+    }
+}
+
+fn merge_texts(pieces: &[Piece]) -> Vec<Piece> {
+    let mut merged: Vec<Piece> = Vec::new();
+    for piece in pieces {
+        match (merged.last_mut(), piece) {
+            (Some(Piece::Text(text)), Piece::Text(more)) => text.push_str(more),
+            (_, Piece::Text(text)) => merged.push(Piece::Text(text.clone())),
+            (_, Piece::Replaced { text, kind, quoted }) => {
+                merged.push(Piece::Replaced { text: text.clone(), kind: kind.clone(), quoted: quoted.clone() });
+            }
+        }
+    }
+    merged
+}
+
+fn shares_line(pieces: &[Piece], at: usize) -> bool {
+    let near = |piece: Option<&Piece>, nearest: fn(&str) -> &str| match piece {
+        None => false,
+        Some(Piece::Replaced { .. }) => true,
+        Some(Piece::Text(text)) => !nearest(text).trim().is_empty(),
+    };
+    near(at.checked_sub(1).map(|before| &pieces[before]), |text| text.rsplit('\n').next().unwrap_or_default())
+        || near(pieces.get(at + 1), |text| text.split('\n').next().unwrap_or_default())
+}
+
+fn escape_within(quote: char, text: &str) -> String {
+    if quote == '\'' {
+        return text.replace('\'', "'\"'\"'");
+    }
+    let mut result = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        // An escaped comment sign was restored before the line is split into words.
+        if character == '"' || (character == '\\' && characters.peek() != Some(&'#')) {
+            result.push('\\');
+        }
+        result.push(character);
+    }
+    result
+}
+
+fn open_quote(mut quote: Option<char>, text: &str) -> Option<char> {
+    let mut escaped = false;
+    for character in text.chars() {
+        if character == '\n' {
+            (quote, escaped) = (None, false);
+        } else if escaped {
+            escaped = false;
+        } else if character == '\\' && quote != Some('\'') {
+            escaped = true;
+        } else if quote == Some(character) {
+            quote = None;
+        } else if quote.is_none() && matches!(character, '\'' | '"') {
+            quote = Some(character);
+        }
+    }
+    quote
+}
+
+/// Python's `splitlines`.
+pub fn split_lines(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(is_line_break) {
+        lines.push(&rest[..at]);
+        let width = if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(1, char::len_utf8) };
+        rest = &rest[at + width..];
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
+}
+
+/// Words as one line of a POSIX shell; line breaks inside a word become blanks, as settings are split into lines first.
+pub fn quote_words(words: &[String]) -> String {
+    let quoted = words.iter().map(|word| quote_word(&split_lines(word).join(" ")));
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// Python's `shlex.quote`.
+pub fn quote_word(word: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !word.is_empty() && word.chars().all(safe) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\"'\"'"))
+}

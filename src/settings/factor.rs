@@ -1,0 +1,394 @@
+//! Factors: `py{310,311}-{a,b}` written out, and the lines of a value that hold for an environment.
+//! <https://tox.wiki/en/4.67.13/reference/config.html#generative-environments>
+
+use std::collections::HashSet;
+
+use crate::error::{ConfigError, ErrorClass};
+
+/// The minor versions that open ranges (`py3{11-}`, `py3{-13}`) end at; tox 4.67.13's values.
+pub const LATEST_PYTHON_MINOR_MIN: u64 = 11;
+pub const LATEST_PYTHON_MINOR_MAX: u64 = 15;
+/// A range longer than this is left as it is written, rather than filling the memory.
+const LONGEST_RANGE: u64 = 100_000;
+
+/// A factor of a conditional line; `!` before it negates it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Factor {
+    pub name: String,
+    pub negated: bool,
+}
+
+/// Writes out `a,{b,c}-d` to the environment names it stands for.
+///
+/// # Errors
+/// When a part is not a valid factor.
+pub fn expand_environments(expression: &str) -> Result<Vec<String>, ConfigError> {
+    expand_groups(&expand_ranges(expression))
+        .map(|names| {
+            // The exclamation mark of a negation does not belong to the name.
+            names.iter().map(|name| name.split('-').map(without_negation).collect::<Vec<_>>().join("-")).collect()
+        })
+        .map_err(|bad| ConfigError::new(ErrorClass::Value, bad))
+}
+
+fn without_negation(factor: &str) -> &str {
+    factor.strip_prefix('!').unwrap_or(factor)
+}
+
+/// The alternatives of a condition, each a list of factors that must all hold. `None` when it is no condition at all.
+fn condition(expression: &str) -> Option<Vec<Vec<Factor>>> {
+    let names = expand_groups(&expand_ranges(expression)).ok()?;
+    let factors = |name: &String| {
+        let parts = name.split('-');
+        parts.map(|part| Factor { name: without_negation(part).to_owned(), negated: part.starts_with('!') }).collect()
+    };
+    Some(names.iter().map(factors).collect())
+}
+
+/// A line with its condition taken off, if it has one.
+struct ConditionalLine<'a> {
+    condition: Option<Vec<Vec<Factor>>>,
+    content: &'a str,
+}
+
+fn conditional_line(line: &str) -> ConditionalLine<'_> {
+    let plain = ConditionalLine { condition: None, content: line };
+    let Some(at) = marker_position(line) else { return plain };
+    match condition(line[..at].trim()) {
+        Some(condition) => ConditionalLine { condition: Some(condition), content: line[at + 1..].trim() },
+        None => plain,
+    }
+}
+
+/// Where the first colon stands that a blank or the end of the line follows.
+fn marker_position(line: &str) -> Option<usize> {
+    line.match_indices(':')
+        .map(|(at, _)| at)
+        .find(|at| line[at + 1..].chars().next().is_none_or(char::is_whitespace))
+}
+
+/// Keeps the lines of a value that hold for an environment with these factors.
+pub fn filter(value: &str, active: &ActiveFactors) -> String {
+    // Nearly all values have no conditions; nothing to do for them.
+    if marker_position_in_any_line(value).is_none() && !value.contains('\\') && !value.starts_with('\n') {
+        return without_empty_lines(value);
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    let mut continues = false;
+    let mut skipping = false;
+    for line in value.split('\n') {
+        let ConditionalLine { condition, content } = conditional_line(line);
+        match condition {
+            None => {
+                if skipping && !continues && !content.ends_with('\\') {
+                    skipping = false;
+                    continue;
+                }
+                if !content.is_empty() {
+                    kept.push(content);
+                    continues = content.ends_with('\\');
+                }
+                skipping = false;
+            }
+            Some(alternatives) if active.satisfy(&alternatives) => {
+                kept.push(content);
+                continues = content.ends_with('\\');
+                skipping = false;
+            }
+            Some(_) => skipping = content.ends_with('\\'),
+        }
+    }
+    kept.join("\n")
+}
+
+fn marker_position_in_any_line(value: &str) -> Option<usize> {
+    value.match_indices(':').map(|(at, _)| at).find(|at| value[at + 1..].chars().next().is_none_or(char::is_whitespace))
+}
+
+fn without_empty_lines(value: &str) -> String {
+    if !value.contains("\n\n") && !value.ends_with('\n') {
+        return value.to_owned();
+    }
+    value.split('\n').filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// Environment names that the conditions inside a value mention, in order, each once.
+pub fn mentioned_environments(value: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    if marker_position_in_any_line(value).is_none() {
+        return found;
+    }
+    for line in value.split('\n') {
+        for alternative in conditional_line(line).condition.unwrap_or_default() {
+            let name = alternative.iter().map(|factor| factor.name.as_str()).collect::<Vec<_>>().join("-");
+            if !found.contains(&name) {
+                found.push(name);
+            }
+        }
+    }
+    found
+}
+
+/// What holds for an environment: its name's factors, the platform and the machine.
+#[derive(Debug, Clone, Default)]
+pub struct ActiveFactors(HashSet<String>);
+
+impl ActiveFactors {
+    /// `platform` is Python's `sys.platform`, `machine` the instruction set in Python's spelling.
+    pub fn of(name: Option<&str>, platform: &str, machine: &str) -> Self {
+        let mut factors: HashSet<String> = HashSet::new();
+        if let Some(name) = name {
+            for one in expand_environments(name).unwrap_or_default() {
+                factors.extend(one.split('-').map(str::to_owned));
+            }
+        }
+        let machine = normalize_machine(machine);
+        let names_machine = factors
+            .iter()
+            .any(|factor| KNOWN_MACHINES.contains(&factor.as_str()) || normalize_machine(factor) == machine);
+        if !names_machine {
+            factors.insert(machine);
+        }
+        factors.insert(platform.to_owned());
+        Self(factors)
+    }
+
+    fn satisfy(&self, alternatives: &[Vec<Factor>]) -> bool {
+        alternatives
+            .iter()
+            .any(|factors| factors.iter().all(|factor| self.0.contains(&factor.name) != factor.negated))
+    }
+
+    pub fn contains(&self, factor: &str) -> bool {
+        self.0.contains(factor)
+    }
+}
+
+/// Instruction sets, by the names Python settled on.
+const KNOWN_MACHINES: [&str; 10] =
+    ["arm64", "loongarch64", "ppc", "ppc64", "ppc64le", "riscv64", "s390x", "sparc64", "x86", "x86_64"];
+
+fn normalize_machine(machine: &str) -> String {
+    let lower = machine.to_lowercase();
+    match lower.as_str() {
+        "amd64" => "x86_64".to_owned(),
+        "aarch64" => "arm64".to_owned(),
+        "i386" | "i486" | "i586" | "i686" => "x86".to_owned(),
+        _ => lower,
+    }
+}
+
+/// Writes out the braces of `py-{a,b},c`. The error is the name that is not valid.
+fn expand_groups(value: &str) -> Result<Vec<String>, String> {
+    let mut result = Vec::new();
+    for expression in split_outside_braces(value) {
+        let mut variants = vec![String::new()];
+        for part in parts_of(expression.trim()) {
+            let alternatives: Vec<&str> = part.split(',').map(str::trim).collect();
+            variants = variants
+                .iter()
+                .flat_map(|start| alternatives.iter().map(move |alternative| format!("{start}{alternative}")))
+                .collect();
+        }
+        for variant in &variants {
+            if !variant.split('-').all(is_factor) {
+                return Err(variant.clone());
+            }
+        }
+        result.append(&mut variants);
+    }
+    Ok(result)
+}
+
+/// Pieces between commas that stand outside braces; empty pieces are left out.
+fn split_outside_braces(value: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    while at < value.len() {
+        let rest = &value[at..];
+        if let Some(group) = brace_group(rest) {
+            at += group.len() + 2;
+        } else if rest.starts_with(',') {
+            pieces.push(&value[start..at]);
+            at += 1;
+            start = at;
+        } else {
+            at += rest.chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    pieces.push(&value[start..]);
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
+}
+
+/// The text inside the braces that `text` starts with; not empty and without a closing brace.
+fn brace_group(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('{')?;
+    let end = inner.find('}')?;
+    (end > 0).then(|| &inner[..end])
+}
+
+/// Literal text and the insides of braces in turn.
+fn parts_of(expression: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    while at < expression.len() {
+        if let Some(group) = brace_group(&expression[at..]) {
+            parts.push(&expression[start..at]);
+            parts.push(group);
+            at += group.len() + 2;
+            start = at;
+        } else {
+            at += expression[at..].chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    parts.push(&expression[start..]);
+    parts
+}
+
+/// A factor is made of word characters, dots and the wildcards of file name patterns; `!` may stand before it.
+fn is_factor(text: &str) -> bool {
+    if text.is_empty() {
+        return true;
+    }
+    let mut rest = text.strip_prefix('!').unwrap_or(text).chars().peekable();
+    let mut count = 0;
+    while let Some(character) = rest.next() {
+        let fits = character.is_alphanumeric() || "_.*?][-".contains(character);
+        if !fits || (count == 0 && character == '-') {
+            return false;
+        }
+        if character == '[' && rest.peek() == Some(&'!') {
+            rest.next();
+        }
+        count += 1;
+    }
+    count > 0
+}
+
+/// Writes out the ranges in braces and lists: `{10-13}`, `{10-}` up to the newest minor version, `{-13}` from the oldest.
+pub fn expand_ranges(value: &str) -> String {
+    if !value.contains('-') {
+        return value.to_owned();
+    }
+    let mut result = String::with_capacity(value.len());
+    let mut previous: Option<char> = None;
+    let mut at = 0;
+    while let Some(character) = value[at..].chars().next() {
+        if let Some((expansion, length)) = range_at(&value[at..], previous) {
+            result.push_str(&expansion);
+            at += length;
+            previous = value[..at].chars().next_back();
+        } else {
+            result.push(character);
+            at += character.len_utf8();
+            previous = Some(character);
+        }
+    }
+    result
+}
+
+/// The numbers that the range at the start of `text` stands for, and its length without the delimiter behind it.
+fn range_at(text: &str, previous: Option<char>) -> Option<(String, usize)> {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let delimited = |at: usize| text[at..].starts_with([',', '}']);
+    let opens = !previous.is_some_and(|c| c.is_alphanumeric() || "_.-".contains(c));
+    let first = digits(text);
+    if first == 0 {
+        let last = digits(text.strip_prefix('-')?);
+        let allowed = matches!(previous, Some('{' | ',')) && last > 0 && delimited(1 + last);
+        let stop: u64 = text[1..1 + last].parse().ok()?;
+        return allowed.then(|| Some((numbers(LATEST_PYTHON_MINOR_MIN, stop.max(0), stop)?, 1 + last))).flatten();
+    }
+    if opens && text[first..].starts_with('-') {
+        let start: u64 = text[..first].parse().ok()?;
+        let last = digits(&text[first + 1..]);
+        let end = first + 1 + last;
+        if delimited(end) {
+            if last == 0 {
+                return Some((numbers(start, LATEST_PYTHON_MINOR_MAX, start)?, end));
+            }
+            let stop: u64 = text[first + 1..end].parse().ok()?;
+            return Some((closed(start, stop)?, end));
+        }
+    }
+    // A number that is no range is passed over whole, so that its tail does not open one.
+    delimited(first).then(|| (text[..first].to_owned(), first))
+}
+
+/// An open range; when it would be empty, only the number that was written.
+fn numbers(start: u64, stop: u64, written: u64) -> Option<String> {
+    if start > stop { Some(written.to_string()) } else { closed(start, stop) }
+}
+
+fn closed(start: u64, stop: u64) -> Option<String> {
+    if start.abs_diff(stop) > LONGEST_RANGE {
+        return None;
+    }
+    let texts: Vec<String> = if start < stop {
+        (start..=stop).map(|number| number.to_string()).collect()
+    } else {
+        (stop..=start).rev().map(|number| number.to_string()).collect()
+    };
+    Some(texts.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(text: &str) -> Vec<String> {
+        expand_environments(text).expect("valid")
+    }
+
+    #[test]
+    fn braces_multiply_and_commas_separate() {
+        assert_eq!(expanded("{py,pi}-{a,b},c"), ["py-a", "py-b", "pi-a", "pi-b", "c"]);
+        assert_eq!(expanded("py{310, 311}"), ["py310", "py311"]);
+        assert_eq!(expanded("a{b}{c,d}e"), ["abce", "abde"]);
+        assert_eq!(expanded("py39-{,dep}"), ["py39-", "py39-dep"]);
+        assert!(expand_environments("{a").is_err());
+        assert!(expand_environments("a b").is_err());
+    }
+
+    #[test]
+    fn ranges_are_closed_or_open_and_never_begin_inside_a_name() {
+        assert_eq!(expanded("py3{10-12}"), ["py310", "py311", "py312"]);
+        assert_eq!(expanded("py3{12-10}"), ["py312", "py311", "py310"]);
+        assert_eq!(expanded("py3{14-}"), ["py314", "py315"]);
+        assert_eq!(expanded("py3{-12}"), ["py311", "py312"]);
+        assert_eq!(expanded("py3{16-}"), ["py316"]);
+        assert_eq!(expanded("py-django-4-2,b"), ["py-django-4-2", "b"]);
+        assert_eq!(expanded("py-django{4-2}"), ["py-django4", "py-django3", "py-django2"]);
+        assert_eq!(expanded("3.{9-11}"), ["3.9", "3.10", "3.11"]);
+    }
+
+    fn filtered(value: &str, name: &str) -> String {
+        filter(value, &ActiveFactors::of(Some(name), "linux", "x86_64"))
+    }
+
+    #[test]
+    fn conditional_lines_hold_for_the_environments_they_name() {
+        let value = "always\npy310: a\npy311,lint: b\n!py310: c\npy310-x: d";
+        assert_eq!(filtered(value, "py310"), "always\na");
+        assert_eq!(filtered(value, "py311"), "always\nb\nc");
+        assert_eq!(filtered(value, "py310-x"), "always\na\nd");
+        assert_eq!(filtered("linux: yes\nwin32: no\nx86_64: too", "py"), "yes\ntoo");
+    }
+
+    #[test]
+    fn a_continued_line_belongs_to_its_condition() {
+        assert_eq!(filtered("a: one \\\ntwo\nthree", "a"), "one \\\ntwo\nthree");
+        assert_eq!(filtered("a: one \\\ntwo\nthree", "b"), "three");
+    }
+
+    #[test]
+    fn a_colon_that_is_no_condition_stays() {
+        assert_eq!(filtered("https://example.org\npip install x: y", "py"), "https://example.org\npip install x: y");
+    }
+
+    #[test]
+    fn conditions_name_environments() {
+        assert_eq!(mentioned_environments("a: 1\nb-{c,d}: 2\nplain"), ["a", "b-c", "b-d"]);
+    }
+}
