@@ -62,9 +62,7 @@ fn conditional_line(line: &str) -> ConditionalLine<'_> {
 
 /// Where the first colon stands that a blank or the end of the line follows.
 fn marker_position(line: &str) -> Option<usize> {
-    line.match_indices(':')
-        .map(|(at, _)| at)
-        .find(|at| line[at + 1..].chars().next().is_none_or(char::is_whitespace))
+    line.match_indices(':').map(|(at, _)| at).find(|at| line[at + 1..].chars().next().is_none_or(char::is_whitespace))
 }
 
 /// Keeps the lines of a value that hold for an environment with these factors.
@@ -154,9 +152,7 @@ impl ActiveFactors {
     }
 
     fn satisfy(&self, alternatives: &[Vec<Factor>]) -> bool {
-        alternatives
-            .iter()
-            .any(|factors| factors.iter().all(|factor| self.0.contains(&factor.name) != factor.negated))
+        alternatives.iter().any(|factors| factors.iter().all(|factor| self.0.contains(&factor.name) != factor.negated))
     }
 
     pub fn contains(&self, factor: &str) -> bool {

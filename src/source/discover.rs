@@ -157,8 +157,7 @@ fn read_toml(format: Format, path: &Path, text: &str) -> Result<Option<Source>, 
     if format != Format::ToxToml && !text.contains("tox") {
         return Ok(None);
     }
-    let mut table: toml::Table =
-        toml::from_str(text).map_err(|error| toml_error(format, path, text, &error))?;
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| toml_error(format, path, text, &error))?;
     if format == Format::ToxToml {
         return Ok(Some(toml_source(format, path, text, table)));
     }

@@ -72,9 +72,9 @@ pub fn parse_reference<'a>(text: &'a str, prefix: &str) -> Option<(Reference<'a>
     let (section, rest) = match text.strip_prefix('[') {
         Some(inner) => {
             let (section, rest) = inner.split_once(']')?;
-            let of_environment = section.strip_prefix(prefix).is_some_and(|tail| {
-                tail.is_empty() || (tail.starts_with(':') && tail.len() > 1)
-            });
+            let of_environment = section
+                .strip_prefix(prefix)
+                .is_some_and(|tail| tail.is_empty() || (tail.starts_with(':') && tail.len() > 1));
             let plain = !section.is_empty() && section.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
             if !of_environment && !plain {
                 return None;

@@ -26,7 +26,13 @@ pub enum Style {
 ///
 /// # Errors
 /// A malformed expression, a circle, or whatever is wrong with a value that is referred to.
-pub fn replace(lookup: &dyn Lookup, prefix: &str, style: Style, text: &str, trail: &Trail) -> Result<String, ConfigError> {
+pub fn replace(
+    lookup: &dyn Lookup,
+    prefix: &str,
+    style: Style,
+    text: &str,
+    trail: &Trail,
+) -> Result<String, ConfigError> {
     let needs_work = text.contains(['{', '\\']) || text.contains("[]");
     if !needs_work {
         return Ok(text.to_owned());
@@ -63,7 +69,11 @@ struct Replacer<'a> {
 enum Value {
     Found(Found),
     /// Written in the expression itself: the arguments from `start` on (up to `stop`), as joined text.
-    Default { text: String, start: usize, stop: Option<usize> },
+    Default {
+        text: String,
+        start: usize,
+        stop: Option<usize>,
+    },
     Matches(Vec<String>),
     Positional(Vec<String>),
 }
@@ -535,7 +545,8 @@ pub fn split_lines(text: &str) -> Vec<&str> {
     let mut rest = text;
     while let Some(at) = rest.find(is_line_break) {
         lines.push(&rest[..at]);
-        let width = if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(1, char::len_utf8) };
+        let width =
+            if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(1, char::len_utf8) };
         rest = &rest[at + width..];
     }
     if !rest.is_empty() {

@@ -94,22 +94,13 @@ mod tests {
     #[test]
     fn what_python_refuses_is_refused_with_its_words() {
         let message = |text: &str| read(text).expect_err("invalid").in_python_words("tox.ini");
-        assert_eq!(
-            message("a = 1\n"),
-            "File contains no section headers.\nfile: 'tox.ini', line: 1\n'a = 1\\n'"
-        );
-        assert_eq!(
-            message("[a]\n[a]\n"),
-            "While reading from 'tox.ini' [line  2]: section 'a' already exists"
-        );
+        assert_eq!(message("a = 1\n"), "File contains no section headers.\nfile: 'tox.ini', line: 1\n'a = 1\\n'");
+        assert_eq!(message("[a]\n[a]\n"), "While reading from 'tox.ini' [line  2]: section 'a' already exists");
         assert_eq!(
             message("[a]\nb=1\nB=2\n"),
             "While reading from 'tox.ini' [line  3]: option 'b' in section 'a' already exists"
         );
-        assert_eq!(
-            message("[a]\nb\n"),
-            "Source contains parsing errors: 'tox.ini'\n\t[line  2]: 'b\\n'"
-        );
+        assert_eq!(message("[a]\nb\n"), "Source contains parsing errors: 'tox.ini'\n\t[line  2]: 'b\\n'");
     }
 
     #[test]

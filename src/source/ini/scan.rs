@@ -12,11 +12,20 @@ pub(super) const GUARD: char = '\u{f8ff}';
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IniErrorKind {
-    MissingSectionHeader { text: String },
-    DuplicateSection { section: String },
-    DuplicateOption { section: String, option: String },
+    MissingSectionHeader {
+        text: String,
+    },
+    DuplicateSection {
+        section: String,
+    },
+    DuplicateOption {
+        section: String,
+        option: String,
+    },
     /// Every line that is neither a header nor a key.
-    Parsing { lines: Vec<(usize, String)> },
+    Parsing {
+        lines: Vec<(usize, String)>,
+    },
 }
 
 /// Why a text is not a valid INI file.
