@@ -1,15 +1,81 @@
-//! One flag that says the user wants to stop, seen by everything that waits.
+//! Says that the user wants to stop, to everything that waits. Ends nothing itself.
 
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 /// How often an interrupt was asked for. Clones share the count.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<AtomicUsize>);
+pub struct Interrupt(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    count: AtomicUsize,
+    /// The number of the first signal; 0: none came.
+    signal: AtomicI32,
+    first: Notice,
+    second: Notice,
+}
+
+/// A pipe that becomes readable once and stays so, since nobody reads from it: any number of threads can wait for it.
+#[derive(Debug)]
+struct Notice(Option<(io::PipeReader, io::PipeWriter)>);
+
+impl Default for Notice {
+    fn default() -> Self {
+        Self(io::pipe().ok())
+    }
+}
+
+impl Notice {
+    fn give(&self) {
+        if let Some((_, writer)) = &self.0 {
+            // One byte always fits into an empty pipe, and a full one is readable already.
+            let _ = io::Write::write(&mut &*writer, &[1]);
+        }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(|(reader, _)| reader.as_fd())
+    }
+}
 
 impl Interrupt {
+    /// Counts SIGINT, SIGTERM and SIGHUP from now on instead of dying of them, and adopts every process that one of
+    /// this process's children leaves behind, so that it can be found and ended.
+    ///
+    /// The third one finds that nothing has helped: it kills all that this process started and ends it.
+    ///
+    /// # Errors
+    /// When the handlers cannot be installed.
+    pub fn listen() -> io::Result<Self> {
+        let interrupt = Self::default();
+        let mut signals = signal_hook::iterator::Signals::new([
+            signal_hook::consts::SIGINT,
+            signal_hook::consts::SIGTERM,
+            signal_hook::consts::SIGHUP,
+        ])?;
+        super::tree::adopt_orphans();
+        let told = interrupt.clone();
+        std::thread::Builder::new().name("interrupt".to_owned()).stack_size(128 * 1024).spawn(move || {
+            for signal in signals.forever() {
+                let _ = told.0.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+                told.request();
+                if told.count() > 2 {
+                    super::tree::signal_descendants(std::process::id(), rustix::process::Signal::KILL);
+                    let _ = signal_hook::low_level::emulate_default_handler(signal);
+                }
+            }
+        })?;
+        Ok(interrupt)
+    }
+
     pub fn request(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        match self.0.count.fetch_add(1, Ordering::SeqCst) {
+            0 => self.0.first.give(),
+            _ => self.0.second.give(),
+        }
     }
 
     pub fn requested(&self) -> bool {
@@ -17,6 +83,42 @@ impl Interrupt {
     }
 
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.0.count.load(Ordering::SeqCst)
+    }
+
+    /// The number of the signal that asked first; `None` when none did.
+    pub fn signal(&self) -> Option<i32> {
+        Some(self.0.signal.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
+    }
+
+    /// Becomes readable, and stays so, when an interrupt was asked for more than `seen` times (of which only the first
+    /// two can be waited for). `None`: the system had no descriptor left.
+    pub fn notice(&self, seen: usize) -> Option<BorrowedFd<'_>> {
+        if seen == 0 { self.0.first.descriptor() } else { self.0.second.descriptor() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+
+    fn readable(interrupt: &Interrupt, seen: usize) -> bool {
+        let notice = interrupt.notice(seen).unwrap();
+        let mut waiting = [PollFd::new(&notice, PollFlags::IN)];
+        poll(&mut waiting, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
+    }
+
+    #[test]
+    fn each_request_wakes_those_who_wait_for_it_and_stays_visible() {
+        let interrupt = Interrupt::default();
+        assert!(!interrupt.requested() && !readable(&interrupt, 0));
+        interrupt.clone().request();
+        assert!(interrupt.requested() && readable(&interrupt, 0) && readable(&interrupt, 0));
+        assert!(!readable(&interrupt, 1));
+        interrupt.request();
+        assert!(readable(&interrupt, 0) && readable(&interrupt, 1));
+        assert_eq!((interrupt.count(), interrupt.signal()), (2, None));
     }
 }

@@ -1,5 +1,16 @@
 //! Running programs: the variables they get, how they start, how their output is kept and how they are ended.
 
+pub mod captured;
+pub mod ending;
+pub mod environment;
+pub mod glob;
 pub mod interrupt;
+mod log_file;
+mod output;
 pub mod process;
+mod program;
+mod pty;
+mod running;
 pub mod session;
+pub mod shell;
+pub mod tree;

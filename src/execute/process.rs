@@ -191,12 +191,17 @@ impl Child {
     /// Waits for the child and reaps it: its exit code, or minus the number of the signal that ended it.
     ///
     /// # Errors
-    /// When the operating system cannot tell, for instance because something else reaped the child.
+    /// When the operating system cannot tell. A child that something else reaped counts as killed.
     pub fn reap(&mut self) -> io::Result<i32> {
         if let Some(code) = self.exit_code {
             return Ok(code);
         }
-        let code = exit_code(self.process.wait()?);
+        let code = match self.process.wait() {
+            Ok(status) => exit_code(status),
+            // The sweep after an interrupt reaped it, and what it ends it kills.
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => -libc::SIGKILL,
+            Err(error) => return Err(error),
+        };
         self.exit_code = Some(code);
         Ok(code)
     }

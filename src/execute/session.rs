@@ -1,13 +1,17 @@
-//! An environment's commands: everything that stays the same from one to the next.
+//! An environment's commands: what stays the same from one to the next, and running one of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use super::captured::Captured;
 use super::interrupt::Interrupt;
-use crate::model::Variables;
+use super::process::{Grouping, Input, Sink, Spawn};
+use super::{log_file, program, pty, running, shell};
+use crate::error::python_repr;
 use crate::model::environment::Timeouts;
-use crate::report::Reporter;
+use crate::model::{ExitRule, Variables};
+use crate::report::{Event, Level, Reporter, Stream};
 
 /// Where a command's standard input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,11 +22,20 @@ pub enum Stdin {
     Off,
 }
 
-/// Whether a command's output is shown as it comes. It is kept either way.
+impl Stdin {
+    /// The user's if it is a terminal: a command must not eat what a pipe holds for somebody else.
+    pub fn user_only() -> Self {
+        if rustix::termios::isatty(std::io::stdin()) { Self::User } else { Self::Off }
+    }
+}
+
+/// Whether a command's output is shown as it comes. It is kept either way, unless `--no-capture` gives it away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Display {
     Show,
     Hide,
+    /// Hidden, and kept even with `--no-capture`, since envo itself reads it.
+    Keep,
 }
 
 /// One command to run.
@@ -39,16 +52,31 @@ pub struct Request {
 /// How a command ended.
 #[derive(Debug, Clone)]
 pub struct Outcome {
+    /// Minus the number of the signal that ended it; the operating system's error number when it could not start.
     pub exit_code: i32,
-    pub out: Vec<u8>,
-    pub err: Vec<u8>,
+    pub out: Captured,
+    pub err: Captured,
     pub seconds: f64,
     pub pid: Option<u32>,
     /// The command as a shell would take it, secrets taken out.
     pub shell_command: String,
+    pub cwd: PathBuf,
     pub run_id: String,
+    /// Whether the output was shown as it came.
+    pub shown: bool,
     /// The command could not be started at all.
     pub start_error: Option<String>,
+}
+
+impl Outcome {
+    /// Whether the command did what `rule` asks of it. One that never started did not.
+    pub fn succeeded(&self, rule: ExitRule) -> bool {
+        match rule {
+            ExitRule::Any => true,
+            ExitRule::Zero => self.start_error.is_none() && self.exit_code == 0,
+            ExitRule::NonZero => self.start_error.is_none() && self.exit_code != 0,
+        }
+    }
 }
 
 /// Why a command was not run.
@@ -79,8 +107,221 @@ pub struct Session {
     pub current_dir: PathBuf,
     /// `--no-capture`: children inherit standard output and error.
     pub no_capture: bool,
+    /// [`Grouping::Shared`] for commands that run one at a time and may use the terminal, [`Grouping::Group`] for those of
+    /// environments that run side by side.
+    pub grouping: Grouping,
+    /// Run commands although an interrupt was asked for (`interrupt_post_commands`); a second one still stops them.
+    pub after_interrupt: bool,
     /// 0 to 5, as in the options.
     pub verbosity: u8,
     pub interrupt: Interrupt,
     pub reporter: Arc<dyn Reporter>,
+}
+
+impl Session {
+    /// How to display a command that is none of the user's: only the very curious see it.
+    pub fn quiet_display(&self) -> Display {
+        if self.verbosity > 3 { Display::Show } else { Display::Hide }
+    }
+
+    /// Runs one command to its end, however it ends, and leaves its log file. Tells the reporter that it starts and what
+    /// it writes; that it ended is told by [`Session::conclude`], since only the caller knows what counts as success.
+    ///
+    /// # Errors
+    /// When the command may not run. Everything else, a program that is not there included, is an [`Outcome`].
+    pub fn execute(&self, request: Request) -> Result<Outcome, Refusal> {
+        if self.interrupt.count() > usize::from(self.after_interrupt) {
+            return Err(Refusal::Interrupted);
+        }
+        let shell_command = shell_command(&request);
+        self.reporter.event(Event::CommandStarted {
+            environment: self.environment.clone(),
+            run_id: request.run_id.clone(),
+            cwd: shown_folder(&request.cwd, &self.current_dir),
+            command: shell_command.clone(),
+        });
+        let globs = program::allowed_globs(&self.paths, &self.allow);
+        let argv = self.resolve(&request, &globs).map_err(Refusal::NotAllowed)?;
+        let mut outcome = Outcome {
+            exit_code: 0,
+            out: Captured::default(),
+            err: Captured::default(),
+            seconds: 0.0,
+            pid: None,
+            shell_command,
+            shown: request.display == Display::Show,
+            run_id: request.run_id,
+            cwd: request.cwd,
+            start_error: None,
+        };
+        let start = std::time::Instant::now();
+        self.run(argv, (request.stdin, request.display), &mut outcome);
+        outcome.seconds = start.elapsed().as_secs_f64();
+        if let Err(error) = log_file::write(self, &outcome, &globs) {
+            let text = format!("cannot write the log of {} in {}: {error}", outcome.run_id, self.log_dir.display());
+            self.reporter.warning(&self.environment, text);
+        }
+        Ok(outcome)
+    }
+
+    /// The words to start: the program's file instead of its name where there is one that may be executed.
+    fn resolve(&self, request: &Request, globs: &[String]) -> Result<Vec<String>, String> {
+        let Some(name) = request.argv.first() else { return Ok(Vec::new()) };
+        let cwd = self.current_dir.join(&request.cwd);
+        let Some(file) = program::find(name, &cwd, &self.variables) else { return Ok(request.argv.clone()) };
+        program::check(name, &file, globs)?;
+        let limited = self.variables.text("TOX_LIMITED_SHEBANG").is_some_and(|value| !value.trim().is_empty());
+        let mut argv = if limited { program::shebang(&file).unwrap_or_default() } else { Vec::new() };
+        argv.push(file.to_string_lossy().into_owned());
+        argv.extend_from_slice(&request.argv[1..]);
+        Ok(argv)
+    }
+
+    fn run(&self, argv: Vec<String>, (stdin, display): (Stdin, Display), outcome: &mut Outcome) {
+        let inherit = self.no_capture && display != Display::Keep;
+        let mut words = argv.into_iter();
+        let mut spawn = Spawn::new(words.next().unwrap_or_default(), words, self.variables.clone());
+        spawn.cwd = Some(outcome.cwd.clone());
+        spawn.grouping = self.grouping;
+        // Only the terminal's own process group may read from it: another would be stopped for trying.
+        let reads =
+            stdin == Stdin::User && (self.grouping == Grouping::Shared || !rustix::termios::isatty(std::io::stdin()));
+        spawn.stdin = if reads { Input::Inherit } else { Input::Null };
+        let (out_sink, out_reader) = sink(inherit, || pty::like(std::io::stdout()));
+        let (err_sink, err_reader) = sink(inherit, || pty::like(std::io::stderr()));
+        (spawn.stdout, spawn.stderr) = (out_sink, err_sink);
+        let program = spawn.program.to_string_lossy().into_owned();
+        match spawn.start() {
+            Ok(mut child) => {
+                outcome.pid = Some(child.id());
+                let sources = [
+                    out_reader.map(Into::into).or_else(|| child.stdout.take()),
+                    err_reader.map(Into::into).or_else(|| child.stderr.take()),
+                ];
+                running::Running::new(self, child, sources, outcome.shown).finish(outcome);
+            }
+            Err(error) => {
+                let text = start_error(&error, &program, &outcome.cwd);
+                self.reporter.error(&self.environment, format!("Exception running subprocess {text}"));
+                outcome.exit_code = error.raw_os_error().unwrap_or(1);
+                outcome.start_error = Some(text);
+            }
+        }
+    }
+
+    /// Tells the reporter how a command ended: as an error when it did not do what `rule` asks (after its output, if that
+    /// was hidden), else for the curious. [`ExitRule::Any`] is told as if success had been asked for, as in tox.
+    ///
+    /// # Errors
+    /// The exit code that the failure is worth, never 0.
+    pub fn conclude(&self, outcome: &Outcome, rule: ExitRule) -> Result<(), i32> {
+        let asked = if rule == ExitRule::NonZero { ExitRule::NonZero } else { ExitRule::Zero };
+        let success = outcome.succeeded(asked);
+        if !success && !outcome.shown {
+            self.show_hidden(Stream::Out, &outcome.out);
+            self.show_hidden(Stream::Error, &outcome.err);
+        }
+        self.reporter.event(Event::CommandFinished {
+            environment: self.environment.clone(),
+            run_id: outcome.run_id.clone(),
+            cwd: outcome.cwd.display().to_string(),
+            command: outcome.shell_command.clone(),
+            exit_code: outcome.exit_code,
+            seconds: outcome.seconds,
+            pid: outcome.pid,
+            level: if success { Level::Info } else { Level::Critical },
+        });
+        match (success, outcome.exit_code) {
+            (true, _) => Ok(()),
+            (false, 0) => Err(1),
+            (false, code) => Err(code),
+        }
+    }
+
+    fn show_hidden(&self, stream: Stream, captured: &Captured) {
+        if captured.is_empty() {
+            return;
+        }
+        let mut bytes = captured.to_vec();
+        if !captured.ends_with(b'\n') {
+            bytes.push(b'\n');
+        }
+        self.reporter.event(Event::Output { environment: self.environment.clone(), stream, bytes });
+    }
+}
+
+/// Where an output stream goes, and where it is read when that is a pseudo-terminal.
+fn sink(inherit: bool, terminal: impl FnOnce() -> Option<pty::Terminal>) -> (Sink, Option<std::os::fd::OwnedFd>) {
+    if inherit {
+        return (Sink::Inherit, None);
+    }
+    match terminal() {
+        Some(terminal) => (Sink::To(terminal.child), Some(terminal.reader)),
+        None => (Sink::Pipe, None),
+    }
+}
+
+/// The command for people: a program below the folder it runs in by its relative path, secrets taken out.
+fn shell_command(request: &Request) -> String {
+    let mut words = request.argv.clone();
+    if let Some(program) = words.first_mut()
+        && let Ok(relative) = Path::new(program.as_str()).strip_prefix(&request.cwd)
+    {
+        *program = relative.to_string_lossy().into_owned();
+    }
+    shell::join(&shell::redact(&words))
+}
+
+/// The folder a command runs in as tox shows it: nothing for the current one, and for one above it the way from there
+/// to the current one.
+fn shown_folder(cwd: &Path, current: &Path) -> String {
+    if cwd == current {
+        return String::new();
+    }
+    current.strip_prefix(cwd).unwrap_or(cwd).display().to_string()
+}
+
+/// An error as Python's `str(OSError)` words it.
+fn start_error(error: &std::io::Error, program: &str, cwd: &Path) -> String {
+    let Some(number) = error.raw_os_error() else { return error.to_string() };
+    let text = error.to_string();
+    let text = text.rsplit_once(" (os error").map_or(text.as_str(), |(text, _)| text);
+    let about = if cwd.is_dir() { shell::redact(&[program]).concat() } else { cwd.display().to_string() };
+    format!("[Errno {number}] {text}: {}", python_repr(&about))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_shown_as_tox_shows_them() {
+        let shown = |cwd: &str, current: &str| shown_folder(Path::new(cwd), Path::new(current));
+        assert_eq!(shown("/a/b", "/a/b"), "");
+        assert_eq!(shown("/a/b", "/a"), "/a/b");
+        assert_eq!(shown("/a", "/a/b"), "b");
+    }
+
+    #[test]
+    fn success_depends_on_what_was_asked_and_never_comes_without_a_start() {
+        let mut outcome = Outcome {
+            exit_code: 0,
+            out: Captured::default(),
+            err: Captured::default(),
+            seconds: 0.0,
+            pid: None,
+            shell_command: String::new(),
+            cwd: PathBuf::new(),
+            run_id: String::new(),
+            shown: true,
+            start_error: None,
+        };
+        let rules = [ExitRule::Zero, ExitRule::Any, ExitRule::NonZero];
+        let all = |outcome: &Outcome| rules.map(|rule| outcome.succeeded(rule));
+        assert_eq!(all(&outcome), [true, true, false]);
+        outcome.exit_code = 2;
+        assert_eq!(all(&outcome), [false, true, true]);
+        outcome.start_error = Some("no".into());
+        assert_eq!(all(&outcome), [false, true, false]);
+    }
 }

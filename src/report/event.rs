@@ -6,6 +6,8 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
+    /// Always shown. tox tells the end of a failed command at this level.
+    Critical,
     /// Shown from verbosity 1.
     Error,
     /// Shown from verbosity 2, the default. tox logs what it is about to do at this level.
@@ -81,7 +83,16 @@ pub enum Event {
     EnvironmentStarted {
         environment: String,
     },
-    EnvironmentFinished(EnvironmentResult),
+    EnvironmentFinished {
+        result: EnvironmentResult,
+        /// Nothing else runs or is to be run: the summary follows at once, and tox says nothing here.
+        last: bool,
+    },
+    /// Text that a buffered reporter laid out earlier, to be written as it is.
+    LaidOut {
+        stream: Stream,
+        bytes: Vec<u8>,
+    },
     /// The end of a run, in the order of the selection.
     Summary {
         results: Vec<EnvironmentResult>,

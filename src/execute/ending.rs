@@ -1,0 +1,108 @@
+//! How a command that is to stop is ended: time to end by itself, SIGINT, time, SIGTERM, time, SIGKILL. A pure state
+//! machine: it says which signal is due and when to ask again; others send it and tell the time.
+
+use std::time::Instant;
+
+use rustix::process::Signal;
+
+use crate::model::environment::Timeouts;
+
+/// How far the ending of a command has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Asked for; the command may end by itself.
+    Asked,
+    Interrupted,
+    Terminated,
+    /// Nothing is left to try.
+    Killed,
+}
+
+#[derive(Debug, Clone)]
+pub struct Ending {
+    timeouts: Timeouts,
+    stage: Stage,
+    deadline: Instant,
+}
+
+impl Ending {
+    pub fn begin(timeouts: Timeouts, now: Instant) -> Self {
+        Self { timeouts, stage: Stage::Asked, deadline: after(now, timeouts.suicide) }
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// When to call [`Ending::step`] again; `None`: never.
+    pub fn deadline(&self) -> Option<Instant> {
+        (self.stage != Stage::Killed).then_some(self.deadline)
+    }
+
+    /// The signal that is due at `now`, if one is.
+    pub fn step(&mut self, now: Instant) -> Option<Signal> {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return None;
+        }
+        let (stage, signal, patience) = match self.stage {
+            Stage::Asked => (Stage::Interrupted, Signal::INT, self.timeouts.interrupt),
+            Stage::Interrupted => (Stage::Terminated, Signal::TERM, self.timeouts.terminate),
+            Stage::Terminated | Stage::Killed => return self.force(),
+        };
+        self.stage = stage;
+        self.deadline = after(now, patience);
+        Some(signal)
+    }
+
+    /// Leaves out what patience is left: the signal to send, `None` when it was sent before.
+    pub fn force(&mut self) -> Option<Signal> {
+        (self.stage != Stage::Killed).then(|| {
+            self.stage = Stage::Killed;
+            Signal::KILL
+        })
+    }
+}
+
+/// A time so far away that it cannot be told is taken for a day.
+fn after(now: Instant, patience: std::time::Duration) -> Instant {
+    now.checked_add(patience).unwrap_or_else(|| now + std::time::Duration::from_secs(24 * 60 * 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn ending(suicide: u64, now: Instant) -> Ending {
+        let second = Duration::from_secs(1);
+        let timeouts = Timeouts { suicide: Duration::from_secs(suicide), interrupt: second, terminate: second };
+        Ending::begin(timeouts, now)
+    }
+
+    #[test]
+    fn signals_come_one_after_the_other_each_when_its_time_is_up() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut ending = ending(5, start);
+        assert_eq!(ending.step(at(4)), None);
+        assert_eq!(ending.step(at(5)), Some(Signal::INT));
+        assert_eq!((ending.step(at(5)), ending.deadline()), (None, Some(at(6))));
+        assert_eq!(ending.step(at(6)), Some(Signal::TERM));
+        assert_eq!(ending.step(at(7)), Some(Signal::KILL));
+        assert_eq!((ending.step(at(99)), ending.deadline()), (None, None));
+    }
+
+    #[test]
+    fn force_skips_what_is_left_and_kills_once() {
+        let mut ending = ending(0, Instant::now());
+        assert_eq!(ending.force(), Some(Signal::KILL));
+        assert_eq!((ending.force(), ending.stage()), (None, Stage::Killed));
+    }
+
+    #[test]
+    fn endless_patience_does_not_overflow() {
+        let mut ending = ending(u64::MAX, Instant::now());
+        assert_eq!(ending.step(Instant::now()), None);
+    }
+}

@@ -1,0 +1,152 @@
+//! The variables a command is started with, as tox puts them together.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use super::glob::Pattern;
+use super::pty;
+use crate::error::ConfigError;
+use crate::model::Variables;
+use crate::model::environment::VariableSettings;
+
+/// Keeps what `CI` said for a tox that is started by a command.
+const ORIGINAL_CI: &str = "__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI";
+
+/// The variables this process was started with.
+#[allow(clippy::disallowed_methods)]
+pub fn host() -> Variables {
+    std::env::vars_os().collect()
+}
+
+/// What passes from `host` by `pass_env` and not by `disallow_pass_env`, `paths` (the environment's own folders) in front
+/// of PATH, and `set_env` over it all. The size of the terminal is told to those that do not know it otherwise.
+///
+/// # Errors
+/// What is wrong with `set_env`.
+pub fn variables(host: &Variables, settings: &VariableSettings, paths: &[PathBuf]) -> Result<Variables, ConfigError> {
+    let mut result = passed(host, settings);
+    let host_path = host.get("PATH").unwrap_or_default();
+    result.set("PATH", search_path(paths, host_path));
+    for (name, value) in settings.set.get()? {
+        if name == "PATH" && !paths.is_empty() {
+            let existing = if value.is_empty() { host_path } else { OsStr::new(&value) };
+            result.set(name, search_path(paths, existing));
+        } else {
+            result.set(name, value);
+        }
+    }
+    if let Some(ci) = host.get("CI") {
+        result.set(ORIGINAL_CI, ci);
+    }
+    let (columns, lines) = terminal_size(host);
+    for (name, size) in [("COLUMNS", columns), ("LINES", lines)] {
+        if let Some(size) = size.filter(|_| result.get(name).is_none()) {
+            result.set(name, size.to_string());
+        }
+    }
+    Ok(result)
+}
+
+fn passed(host: &Variables, settings: &VariableSettings) -> Variables {
+    let patterns = |globs: &[String]| globs.iter().map(|glob| Pattern::ignoring_case(glob)).collect::<Vec<_>>();
+    let (pass, disallow) = (patterns(&settings.pass), patterns(&settings.disallow));
+    host.iter()
+        .filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            let fits = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&name));
+            fits(&pass) && !fits(&disallow)
+        })
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// `paths`, then the entries of `existing`, each once.
+fn search_path(paths: &[PathBuf], existing: &OsStr) -> OsString {
+    let mut seen = BTreeSet::new();
+    let entries: Vec<&[u8]> = paths
+        .iter()
+        .map(|path| path.as_os_str().as_bytes())
+        .chain(existing.as_bytes().split(|byte| *byte == b':'))
+        .filter(|entry| seen.insert(*entry))
+        .collect();
+    OsString::from_vec(entries.join(&b':'))
+}
+
+/// Columns and lines: what `COLUMNS` and `LINES` say, else those of the terminal standard output is.
+fn terminal_size(host: &Variables) -> (Option<u16>, Option<u16>) {
+    let told = |name| host.text(name).and_then(|text| text.trim().parse::<u16>().ok()).filter(|size| *size > 0);
+    let (columns, lines) = (told("COLUMNS"), told("LINES"));
+    if columns.is_some() && lines.is_some() {
+        return (columns, lines);
+    }
+    let size = pty::window_size(std::io::stdout());
+    let real = |size: u16| Some(size).filter(|size| *size > 0);
+    (columns.or_else(|| real(size.as_ref()?.ws_col)), lines.or_else(|| real(size.as_ref()?.ws_row)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Deferred;
+
+    fn host(pairs: &[(&str, &str)]) -> Variables {
+        pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+    }
+
+    fn settings(pass: &[&str], disallow: &[&str], set: &[(&str, &str)]) -> VariableSettings {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        VariableSettings {
+            pass: owned(pass),
+            disallow: owned(disallow),
+            set: Deferred::ready(set.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()),
+        }
+    }
+
+    #[test]
+    fn variables_pass_by_pattern_whatever_their_case() {
+        let host = host(&[("Home", "/h"), ("PIP_A", "1"), ("PIP_TOKEN", "2"), ("OTHER", "3")]);
+        let result = variables(&host, &settings(&["HOME", "pip_*"], &["*token"], &[]), &[]).unwrap();
+        assert_eq!((result.text("Home"), result.text("PIP_A")), (Some("/h".into()), Some("1".into())));
+        assert_eq!((result.text("PIP_TOKEN"), result.text("OTHER")), (None, None));
+    }
+
+    #[test]
+    fn the_environments_folders_come_first_on_path_and_only_once() {
+        let host = host(&[("PATH", "/usr/bin:/e/bin:/usr/bin:/bin")]);
+        let paths = [PathBuf::from("/e/bin")];
+        let result = variables(&host, &settings(&[], &[], &[]), &paths).unwrap();
+        assert_eq!(result.text("PATH").unwrap(), "/e/bin:/usr/bin:/bin");
+        let result = variables(&host, &settings(&[], &[], &[("PATH", "/x:/e/bin")]), &paths).unwrap();
+        assert_eq!(result.text("PATH").unwrap(), "/e/bin:/x");
+        let result = variables(&host, &settings(&[], &[], &[("PATH", "")]), &paths).unwrap();
+        assert_eq!(result.text("PATH").unwrap(), "/e/bin:/usr/bin:/bin");
+        let result = variables(&host, &settings(&[], &[], &[("PATH", "/x:/x")]), &[]).unwrap();
+        assert_eq!(result.text("PATH").unwrap(), "/x:/x");
+    }
+
+    #[test]
+    fn set_variables_win_and_the_original_ci_is_kept() {
+        let host = host(&[("A", "1"), ("CI", "true")]);
+        let result = variables(&host, &settings(&["A"], &[], &[("A", "2")]), &[]).unwrap();
+        assert_eq!(result.text("A").unwrap(), "2");
+        assert_eq!((result.text(ORIGINAL_CI).unwrap(), result.text("CI")), ("true".into(), None));
+    }
+
+    #[test]
+    fn the_terminals_size_is_told_unless_it_is_set() {
+        let host = host(&[("COLUMNS", "100"), ("LINES", "none")]);
+        let result = variables(&host, &settings(&[], &[], &[]), &[]).unwrap();
+        assert_eq!(result.text("COLUMNS").unwrap(), "100");
+        let result = variables(&host, &settings(&[], &[], &[("COLUMNS", "7")]), &[]).unwrap();
+        assert_eq!(result.text("COLUMNS").unwrap(), "7");
+    }
+
+    #[test]
+    fn a_mistake_in_set_env_is_passed_on() {
+        let settings =
+            VariableSettings { set: Deferred::new(|| Err(ConfigError::fail("bad"))), ..settings(&[], &[], &[]) };
+        assert_eq!(variables(&host(&[]), &settings, &[]).unwrap_err().message, "bad");
+    }
+}

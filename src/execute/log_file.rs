@@ -1,0 +1,43 @@
+//! The file each command leaves in its environment's log folder, laid out as tox's.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+
+use super::session::{Outcome, Session};
+use super::shell;
+
+/// Writes `<n>-<run_id>.log`. `globs`: what the environment may run.
+///
+/// # Errors
+/// When the folder or the file cannot be written.
+pub(super) fn write(session: &Session, outcome: &Outcome, globs: &[String]) -> io::Result<()> {
+    let number = session.log_number.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+    // A run id is a name of envo's own, but a slash in one must not lead out of the folder.
+    let path = session.log_dir.join(format!("{number}-{}.log", outcome.run_id.replace('/', "_")));
+    let file = match File::create(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(&session.log_dir)?;
+            File::create(&path)?
+        }
+        result => result?,
+    };
+    let mut file = BufWriter::new(file);
+    writeln!(file, "name: {}\nrun_id: {}", session.environment, outcome.run_id)?;
+    for (name, value) in session.variables.iter() {
+        let name = name.to_string_lossy();
+        writeln!(file, "env {name}: {}", shell::redact_value(&name, &value.to_string_lossy()))?;
+    }
+    if let Some(pid) = outcome.pid {
+        writeln!(file, "metadata pid: {pid}")?;
+    }
+    writeln!(file, "cwd: {}", outcome.cwd.display())?;
+    let everything = globs.iter().any(|glob| glob == "*");
+    writeln!(file, "allow: {}", if everything { "*".to_owned() } else { globs.join(":") })?;
+    writeln!(file, "cmd: {}\nexit_code: {}", outcome.shell_command, outcome.exit_code)?;
+    outcome.out.write_to(&mut file)?;
+    if !outcome.err.is_empty() {
+        file.write_all(b"\nstandard error:\n")?;
+        outcome.err.write_to(&mut file)?;
+    }
+    file.flush()
+}

@@ -1,0 +1,43 @@
+//! Pseudo-terminals: a command that writes to one behaves as it would on the user's own terminal, colours and all.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+
+/// The two ends of a pseudo-terminal.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    /// Where this process reads what was written.
+    pub(super) reader: OwnedFd,
+    /// What the child writes to. Must be closed here once the child has it, or the reader never sees the end.
+    pub(super) child: OwnedFd,
+}
+
+/// A pseudo-terminal like the terminal `model`; `None` when that is none, or the system has none to give.
+pub(super) fn like(model: impl AsFd) -> Option<Terminal> {
+    if !isatty(&model) {
+        return None;
+    }
+    let attributes = tcgetattr(&model).ok()?;
+    let reader = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).ok()?;
+    grantpt(&reader).ok()?;
+    unlockpt(&reader).ok()?;
+    let name = ptsname(&reader, Vec::new()).ok()?;
+    let path = Path::new(OsStr::from_bytes(name.to_bytes()));
+    let child = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    tcsetattr(&child, OptionalActions::Now, &attributes).ok()?;
+    if let Some(size) = window_size(std::io::stdout()) {
+        let _ = tcsetwinsize(&child, size);
+    }
+    Some(Terminal { reader, child })
+}
+
+/// How many columns and lines a terminal has; `None` for anything else.
+pub(super) fn window_size(terminal: impl AsFd) -> Option<Winsize> {
+    tcgetwinsize(terminal).ok()
+}

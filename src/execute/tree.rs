@@ -1,0 +1,185 @@
+//! Processes that descend from this one, found in `/proc`. Only Linux has what this needs; elsewhere nothing is found
+//! and only direct children are ended.
+//!
+//! A process that outlives its parent is adopted by this process (see [`adopt_orphans`]) and so stays a descendant,
+//! even when it made itself a session of its own.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, Signal, WaitOptions};
+
+/// Makes this process the parent of every process its children leave behind.
+pub fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    {
+        // Where the kernel refuses, orphans go to init as they always did.
+        let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    }
+}
+
+/// The descendants of the process `root`, itself included, that still run.
+pub fn descendants(root: u32) -> Vec<u32> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (pid, parent) in processes() {
+        children.entry(parent).or_default().push(pid);
+    }
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        if let Some(more) = children.get(pid) {
+            found.extend(more);
+        }
+        next += 1;
+    }
+    found
+}
+
+/// Whether the process was started with all these variables, each written `NAME=VALUE`.
+pub fn carries(pid: u32, variables: &[Vec<u8>]) -> bool {
+    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
+        variables.iter().all(|wanted| environ.split(|byte| *byte == 0).any(|one| one == wanted.as_slice()))
+    })
+}
+
+/// Sends `signal` to all that descends from the process `root`, but not to itself.
+pub fn signal_descendants(root: u32, signal: Signal) {
+    for pid in descendants(root).into_iter().skip(1).filter_map(to_pid) {
+        // What has ended in the meantime needs no signal.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// Ends every process that `survivors` names, again and again until it names none: SIGTERM first, SIGKILL to what is
+/// still there after `patience`. The processes need not be children of this one.
+pub fn end(survivors: &dyn Fn() -> Vec<u32>, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    // A process can be started while the others are being ended; after so many rounds something keeps starting new ones
+    // faster than they can be ended, and waiting longer helps nobody.
+    for _ in 0..100 {
+        let mut watched = watch(survivors());
+        // A number may have gone to another process before its descriptor was opened: only those that are named once
+        // more are the ones that were meant.
+        let named = survivors();
+        watched.retain(|(pid, _)| named.contains(&pid.as_raw_nonzero().get().unsigned_abs()));
+        if watched.is_empty() {
+            return;
+        }
+        let patient = Instant::now() < deadline;
+        for (_, descriptor) in &watched {
+            send(descriptor, if patient { Signal::TERM } else { Signal::KILL });
+        }
+        let until = if patient { deadline } else { Instant::now() + Duration::from_secs(1) };
+        wait_until_gone(&watched, until);
+    }
+}
+
+/// Ends all descendants of this process. Only for the end of the program: it does not ask whose they are.
+pub fn end_descendants(patience: Duration) {
+    let own = std::process::id();
+    end(&|| descendants(own).split_off(1), patience);
+}
+
+fn to_pid(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+/// A descriptor for each process, which becomes readable when that process is gone.
+fn watch(pids: Vec<u32>) -> Vec<(Pid, OwnedFd)> {
+    #[cfg(target_os = "linux")]
+    return pids
+        .into_iter()
+        .filter_map(to_pid)
+        .filter_map(|pid| {
+            let descriptor = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
+            Some((pid, descriptor))
+        })
+        .collect();
+    #[cfg(not(target_os = "linux"))]
+    {
+        drop(pids);
+        Vec::new()
+    }
+}
+
+fn send(descriptor: &OwnedFd, signal: Signal) {
+    // What ended in the meantime, or belongs to another user, cannot be signalled, and there is nothing to do about it.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::pidfd_send_signal(descriptor, signal);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (descriptor, signal);
+}
+
+fn wait_until_gone(watched: &[(Pid, OwnedFd)], until: Instant) {
+    let mut left: Vec<&(Pid, OwnedFd)> = watched.iter().collect();
+    while !left.is_empty() {
+        let Some(time) = until.checked_duration_since(Instant::now()).filter(|time| !time.is_zero()) else { return };
+        let mut waiting: Vec<PollFd<'_>> =
+            left.iter().map(|(_, descriptor)| PollFd::new(descriptor, PollFlags::IN)).collect();
+        let timeout = Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ };
+        if !matches!(rustix::event::poll(&mut waiting, Some(&timeout)), Ok(1..) | Err(rustix::io::Errno::INTR)) {
+            return;
+        }
+        let gone: Vec<bool> = waiting.iter().map(|one| !one.revents().is_empty()).collect();
+        let mut at = 0;
+        left.retain(|(pid, _)| {
+            at += 1;
+            if gone[at - 1] {
+                reap(*pid);
+            }
+            !gone[at - 1]
+        });
+    }
+}
+
+/// Reaps an adopted process. A child that was started here is left to its owner, which waits for it by its own handle:
+/// the caller never names one that is still to be waited for.
+fn reap(pid: Pid) {
+    let _ = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
+}
+
+/// Each running process and its parent; processes that have ended and wait to be reaped are left out.
+fn processes() -> Vec<(u32, u32)> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .filter_map(|entry| {
+            let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let status = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+            Some((pid, parent(&status)?))
+        })
+        .collect()
+}
+
+/// The parent in a `/proc/PID/stat` line: `PID (NAME) STATE PARENT …`, where the name may hold anything.
+fn parent(status: &[u8]) -> Option<u32> {
+    let after_name = status.iter().rposition(|byte| *byte == b')')? + 1;
+    let mut fields = status[after_name..].split(|byte| *byte == b' ').filter(|field| !field.is_empty());
+    if matches!(fields.next()?, b"Z" | b"X") {
+        return None;
+    }
+    std::str::from_utf8(fields.next()?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parent_is_found_whatever_the_program_is_called() {
+        assert_eq!(parent(b"12 (a) b) (c) S 7 1 2"), Some(7));
+        assert_eq!(parent(b"12 (dead) Z 7 1 2"), None);
+        assert_eq!(parent(b"nonsense"), None);
+        assert_eq!(parent(b"1 (x) S"), None);
+    }
+
+    #[test]
+    fn a_process_is_among_the_descendants_of_its_parent() {
+        let own = std::process::id();
+        assert_eq!(descendants(own)[0], own);
+        if cfg!(target_os = "linux") {
+            assert!(processes().iter().any(|(pid, _)| *pid == own));
+        }
+    }
+}
