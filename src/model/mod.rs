@@ -11,6 +11,7 @@ pub mod python_spec;
 pub mod requirements;
 pub mod service;
 pub mod variables;
+pub mod version_specifier;
 
 pub use command::{Command, ExitRule};
 pub use deferred::Deferred;
