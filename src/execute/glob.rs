@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn many_stars_do_not_take_forever() {
-        assert!(!matches(&"a*".repeat(60), &format!("{}b", "a".repeat(5_000))));
+        assert!(!matches(&format!("{}c", "a*".repeat(60)), &"a".repeat(5_000)));
     }
 
     #[test]
