@@ -1,0 +1,37 @@
+//! Terminal colours, by the names and with the codes of colorama, which tox uses.
+
+pub(super) const RESET_ALL: &str = "\x1b[0m";
+pub(super) const RESET: &str = "\x1b[39m";
+pub(super) const BRIGHT: &str = "\x1b[1m";
+pub(super) const DIM: &str = "\x1b[2m";
+pub(super) const NORMAL: &str = "\x1b[22m";
+pub(super) const RED: &str = "\x1b[31m";
+pub(super) const GREEN: &str = "\x1b[32m";
+pub(super) const YELLOW: &str = "\x1b[33m";
+pub(super) const BLUE: &str = "\x1b[34m";
+pub(super) const MAGENTA: &str = "\x1b[35m";
+pub(super) const CYAN: &str = "\x1b[36m";
+pub(super) const WHITE: &str = "\x1b[37m";
+
+/// The code of `colorama.Fore.NAME`; red for a name it does not have.
+pub(super) fn foreground(name: &str) -> &'static str {
+    match name {
+        "BLACK" => "\x1b[30m",
+        "GREEN" => GREEN,
+        "YELLOW" => YELLOW,
+        "BLUE" => BLUE,
+        "MAGENTA" => MAGENTA,
+        "CYAN" => CYAN,
+        "WHITE" => WHITE,
+        "RESET" => RESET,
+        "LIGHTBLACK_EX" => "\x1b[90m",
+        "LIGHTRED_EX" => "\x1b[91m",
+        "LIGHTGREEN_EX" => "\x1b[92m",
+        "LIGHTYELLOW_EX" => "\x1b[93m",
+        "LIGHTBLUE_EX" => "\x1b[94m",
+        "LIGHTMAGENTA_EX" => "\x1b[95m",
+        "LIGHTCYAN_EX" => "\x1b[96m",
+        "LIGHTWHITE_EX" => "\x1b[97m",
+        _ => RED,
+    }
+}

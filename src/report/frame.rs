@@ -1,0 +1,93 @@
+//! A configuration error for people: what is wrong, the lines it stands in, how envo came there, and what would help.
+
+use super::color::{BLUE, BRIGHT, CYAN, RED, RESET_ALL};
+use crate::error::{ConfigError, Location};
+
+/// Draws the error over the configuration file's text, if that is at hand. Ends with a line end.
+pub fn frame(error: &ConfigError, source_text: Option<&str>, colored: bool) -> String {
+    let paint = |code: &str, text: &str| {
+        if colored { format!("{BRIGHT}{code}{text}{RESET_ALL}") } else { text.to_owned() }
+    };
+    let mut result = format!("{}: {}\n", paint(RED, "error"), error.message);
+    let margin = error.location.as_ref().map_or(1, |location| location.line.to_string().len());
+    if let Some(location) = &error.location {
+        let Location { file, line, column, .. } = location.as_ref();
+        result.push_str(&format!("{}{} {}:{line}:{column}\n", " ".repeat(margin), paint(BLUE, "-->"), file.display()));
+        if let Some((before, marked)) = source_text.and_then(|text| marked_line(text, location)) {
+            let bar = paint(BLUE, "|");
+            result.push_str(&format!("{} {bar}\n", " ".repeat(margin)));
+            result.push_str(&format!("{} {bar} {}\n", paint(BLUE, &line.to_string()), before));
+            let (indent, carets) = marked.split_at(marked.len() - marked.trim_start().len());
+            result.push_str(&format!("{} {bar} {indent}{}\n", " ".repeat(margin), paint(RED, carets)));
+        }
+    }
+    if !error.trail.is_empty() {
+        let trail = error.trail.join(" → ");
+        result.push_str(&format!("{} {} while resolving {trail}\n", " ".repeat(margin), paint(BLUE, "=")));
+    }
+    for hint in &error.hints {
+        result.push_str(&format!("{}: {hint}\n", paint(CYAN, "help")));
+    }
+    result
+}
+
+/// The line an error stands in, and the line below it that points at the place. Tabs stay tabs, so that both line up.
+fn marked_line(text: &str, location: &Location) -> Option<(String, String)> {
+    let line = text.lines().nth(location.line.checked_sub(1)?)?;
+    let width = line.chars().count();
+    let start = location.column.saturating_sub(1).min(width);
+    let indent = line.chars().take(start).map(|character| if character == '\t' { '\t' } else { ' ' });
+    let carets = "^".repeat(location.length.min(width - start).max(1));
+    Some((line.to_owned(), indent.chain(carets.chars()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(line: usize, column: usize, length: usize) -> Location {
+        Location { file: "tox.ini".into(), line, column, length }
+    }
+
+    #[test]
+    fn the_place_is_pointed_at_with_the_way_there_and_the_help() {
+        let mut error =
+            ConfigError::key("unknown key `dep` in section `[base]`").at(at(4, 5, 11)).hint("did you mean `deps`?");
+        error.trail = vec!["py310.deps".into(), "[base]dep".into()];
+        let text = "[testenv]\n\ndeps =\n    {[base]dep}\n";
+        assert_eq!(
+            frame(&error, Some(text), false),
+            "error: unknown key `dep` in section `[base]`\n \
+             --> tox.ini:4:5\n  \
+             |\n\
+             4 |     {[base]dep}\n  \
+             |     ^^^^^^^^^^^\n  \
+             = while resolving py310.deps → [base]dep\n\
+             help: did you mean `deps`?\n"
+        );
+    }
+
+    #[test]
+    fn places_outside_the_text_do_no_harm() {
+        let error = |location| ConfigError::fail("bad").at(location);
+        assert_eq!(frame(&error(at(9, 1, 1)), Some("x"), false), "error: bad\n --> tox.ini:9:1\n");
+        assert_eq!(frame(&error(at(0, 0, 0)), Some("x"), false), "error: bad\n --> tox.ini:0:0\n");
+        assert_eq!(
+            frame(&error(at(1, 99, 99)), Some("äx"), false),
+            "error: bad\n --> tox.ini:1:99\n  |\n1 | äx\n  |   ^\n"
+        );
+        assert_eq!(frame(&ConfigError::fail("bad"), Some("x"), false), "error: bad\n");
+    }
+
+    #[test]
+    fn tabs_line_up() {
+        let drawn = frame(&ConfigError::fail("bad").at(at(1, 2, 1)), Some("\tx"), false);
+        assert!(drawn.ends_with("1 | \tx\n  | \t^\n"), "{drawn}");
+    }
+
+    #[test]
+    fn colours_are_extra() {
+        let error = ConfigError::fail("bad").hint("good");
+        assert_eq!(frame(&error, None, true), "\x1b[1m\x1b[31merror\x1b[0m: bad\n\x1b[1m\x1b[36mhelp\x1b[0m: good\n");
+    }
+}

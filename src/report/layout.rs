@@ -1,0 +1,348 @@
+//! Events as the text tox writes for them. Writes nothing: says what goes to which stream.
+
+use std::time::Instant;
+
+use super::color::{BLUE, BRIGHT, CYAN, DIM, GREEN, MAGENTA, NORMAL, RED, RESET, RESET_ALL, WHITE, YELLOW, foreground};
+use super::event::{EnvironmentResult, Event, Level, Stream};
+
+/// How events are to look.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// 0 to 5, as in the options.
+    verbosity: u8,
+    colored: bool,
+    /// Whether the final report is coloured: tox colours that only where standard output is a terminal, even when colour
+    /// is asked for.
+    colored_summary: bool,
+    /// The code that starts a child's standard error.
+    stderr_code: &'static str,
+    /// What the times of debug messages count from.
+    start: Instant,
+}
+
+impl Layout {
+    /// `stderr_color`: colorama's name of a colour.
+    pub fn new(verbosity: u8, colored: bool, stderr_color: &str) -> Self {
+        Self {
+            verbosity,
+            colored,
+            colored_summary: colored && rustix::termios::isatty(std::io::stdout()),
+            stderr_code: foreground(stderr_color),
+            start: Instant::now(),
+        }
+    }
+
+    pub fn verbosity(&self) -> u8 {
+        self.verbosity
+    }
+
+    /// What is written for `event`, and where; `None`: nothing.
+    pub fn lay_out(&self, event: Event) -> Option<(Stream, Vec<u8>)> {
+        let text = match event {
+            Event::Message { environment, level, text } => self.message(&environment, level, &text)?,
+            Event::CommandStarted { environment, run_id, cwd, command } => {
+                let space = if cwd.is_empty() { "" } else { " " };
+                let text = if self.colored {
+                    format!("{run_id}{NORMAL}{space}{cwd}{DIM}>{RESET_ALL} {command}")
+                } else {
+                    format!("{run_id}{space}{cwd}> {command}")
+                };
+                self.message(&environment, Level::Warning, &text)?
+            }
+            Event::CommandFinished { environment, cwd, command, exit_code, seconds, pid, level, .. } => {
+                let pid = pid.map_or(String::new(), |pid| format!(" pid={pid}"));
+                let text = format!("exit {exit_code} ({seconds:.2} seconds) {cwd}> {command}{pid}");
+                self.message(&environment, level, &text)?
+            }
+            Event::Output { stream, bytes, .. } => return Some((stream, self.output(stream, bytes))),
+            Event::LaidOut { stream, bytes } => return Some((stream, bytes)),
+            Event::EnvironmentFinished { result, last: false } => self.finished(&result),
+            Event::Summary { results, seconds, success } => self.summary(&results, seconds, success)?,
+            Event::Service { service, state, text } => {
+                let space = if text.is_empty() { "" } else { " " };
+                self.message(&service, Level::Warning, &format!("{state}{space}{text}"))?
+            }
+            Event::ServiceOutput { service, stream, line } => {
+                return Some((stream, self.service_output(&service, &line)));
+            }
+            Event::EnvironmentFinished { .. } | Event::EnvironmentStarted { .. } | Event::Phase { .. } => return None,
+        };
+        Some((Stream::Out, text.into_bytes()))
+    }
+
+    fn shows(&self, level: Level) -> bool {
+        self.verbosity
+            >= match level {
+                Level::Critical => 0,
+                Level::Error => 1,
+                Level::Warning => 2,
+                Level::Info => 3,
+                Level::Debug => 4,
+            }
+    }
+
+    fn message(&self, environment: &str, level: Level, text: &str) -> Option<String> {
+        if !self.shows(level) {
+            return None;
+        }
+        let debug = if self.verbosity >= 4 {
+            let letter = match level {
+                Level::Critical => 'C',
+                Level::Error => 'E',
+                Level::Warning => 'W',
+                Level::Info => 'I',
+                Level::Debug => 'D',
+            };
+            format!(" {} {letter}", self.start.elapsed().as_millis())
+        } else {
+            String::new()
+        };
+        if !self.colored {
+            return Some(format!("{environment}:{debug} {text}\n"));
+        }
+        let color = match level {
+            Level::Critical | Level::Error => RED,
+            Level::Warning => CYAN,
+            Level::Info | Level::Debug => WHITE,
+        };
+        let debug = if debug.is_empty() { debug } else { format!("{GREEN}{debug}{RESET_ALL}") };
+        Some(format!("{BRIGHT}{MAGENTA}{environment}:{RESET_ALL}{debug}{color} {text}{RESET_ALL}\n"))
+    }
+
+    fn output(&self, stream: Stream, bytes: Vec<u8>) -> Vec<u8> {
+        if stream == Stream::Out || !self.colored {
+            return bytes;
+        }
+        [self.stderr_code.as_bytes(), &bytes, RESET.as_bytes()].concat()
+    }
+
+    /// The line of tox's spinner when an environment is done.
+    fn finished(&self, result: &EnvironmentResult) -> String {
+        let (status, color) = match result {
+            EnvironmentResult { code: 0, skipped: true, .. } => ("SKIP ⚠", YELLOW),
+            EnvironmentResult { code: 0, .. } => ("OK ✔", GREEN),
+            _ => ("FAIL ✖", RED),
+        };
+        let text = format!("{}: {status} in {}", result.name, spelled_out(result.duration_seconds));
+        if self.colored { format!("{color}{text}{RESET}\n") } else { format!("{text}\n") }
+    }
+
+    fn summary(&self, results: &[EnvironmentResult], seconds: f64, success: bool) -> Option<String> {
+        if self.verbosity == 0 {
+            return None;
+        }
+        let mut text = String::new();
+        for result in results {
+            let (outcome, color) = outcome(result);
+            let times = if self.verbosity >= 2 { self.times(result) } else { String::new() };
+            let line = format!("  {}: {outcome} ({:.2}{times} seconds)", result.name, result.duration_seconds);
+            text.push_str(&self.summary_line(color, &line));
+        }
+        let (words, color) = if success { ("congratulations :)", GREEN) } else { ("evaluation failed :(", RED) };
+        text.push_str(&self.summary_line(color, &format!("  {words} ({seconds:.2} seconds)")));
+        Some(text)
+    }
+
+    fn summary_line(&self, color: &str, line: &str) -> String {
+        if self.colored_summary { format!("{color}{line}{RESET}\n") } else { format!("{line}\n") }
+    }
+
+    /// `=setup[0.20]+cmd[0.10,0.30]`; nothing for an environment that ran no command.
+    fn times(&self, result: &EnvironmentResult) -> String {
+        if result.command_seconds.is_empty() {
+            return String::new();
+        }
+        let commands: Vec<String> = result.command_seconds.iter().map(|seconds| format!("{seconds:.2}")).collect();
+        let setup = result.duration_seconds - result.command_seconds.iter().sum::<f64>();
+        format!("=setup[{setup:.2}]+cmd[{}]", commands.join(","))
+    }
+
+    fn service_output(&self, service: &str, line: &[u8]) -> Vec<u8> {
+        let prefix = if self.colored {
+            let colors = [CYAN, GREEN, YELLOW, BLUE, MAGENTA];
+            let sum: usize = service.bytes().map(usize::from).sum();
+            format!("{}{service} |{RESET} ", colors[sum % colors.len()])
+        } else {
+            format!("{service} | ")
+        };
+        let end: &[u8] = if line.ends_with(b"\n") { b"" } else { b"\n" };
+        [prefix.as_bytes(), line, end].concat()
+    }
+}
+
+fn outcome(result: &EnvironmentResult) -> (String, &'static str) {
+    match result {
+        EnvironmentResult { unavailable: true, .. } => ("NOT AVAILABLE".to_owned(), YELLOW),
+        EnvironmentResult { skipped: true, .. } => ("SKIP".to_owned(), YELLOW),
+        EnvironmentResult { code: 0, .. } => ("OK".to_owned(), GREEN),
+        EnvironmentResult { ignore_outcome: true, code, .. } => (format!("IGNORED FAIL code {code}"), YELLOW),
+        EnvironmentResult { code, .. } => (format!("FAIL code {code}"), RED),
+    }
+}
+
+/// A time as tox spells it out: `1 minute 2.5 seconds`.
+fn spelled_out(seconds: f64) -> String {
+    let mut left = seconds.max(0.0);
+    let mut texts = Vec::new();
+    for (name, length) in [("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0)] {
+        if left >= length {
+            let count = (left / length).floor();
+            left -= count * length;
+            texts.push(format!("{count:.0} {name}{}", if count == 1.0 { "" } else { "s" }));
+        }
+    }
+    if left >= 0.01 || texts.is_empty() {
+        let number = format!("{left:.2}");
+        let number = number.trim_end_matches('0').trim_end_matches('.');
+        texts.push(format!("{number} second{}", if number == "1" { "" } else { "s" }));
+    }
+    texts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(layout: &Layout, event: Event) -> Option<String> {
+        layout.lay_out(event).map(|(_, bytes)| String::from_utf8(bytes).unwrap())
+    }
+
+    fn message(level: Level) -> Event {
+        Event::Message { environment: "py".into(), level, text: "words".into() }
+    }
+
+    fn started(cwd: &str) -> Event {
+        Event::CommandStarted {
+            environment: "a".into(),
+            run_id: "commands[0]".into(),
+            cwd: cwd.into(),
+            command: "sh -c x".into(),
+        }
+    }
+
+    fn result(name: &str, code: i32) -> EnvironmentResult {
+        EnvironmentResult {
+            name: name.into(),
+            skipped: false,
+            code,
+            ignore_outcome: false,
+            fail_fast: false,
+            unavailable: false,
+            duration_seconds: 0.21,
+            command_seconds: vec![0.01, 0.1],
+        }
+    }
+
+    #[test]
+    fn verbosity_decides_which_messages_show() {
+        let levels = [Level::Critical, Level::Error, Level::Warning, Level::Info, Level::Debug];
+        for verbosity in 0..=5 {
+            let layout = Layout::new(verbosity, false, "RED");
+            let shown = levels.iter().filter(|level| text(&layout, message(**level)).is_some()).count();
+            assert_eq!(shown, usize::from(verbosity).min(4) + 1);
+        }
+    }
+
+    #[test]
+    fn lines_read_as_those_of_tox() {
+        let layout = Layout::new(2, false, "RED");
+        assert_eq!(text(&layout, message(Level::Error)).unwrap(), "py: words\n");
+        assert_eq!(text(&layout, started("")).unwrap(), "a: commands[0]> sh -c x\n");
+        assert_eq!(text(&layout, started("/x")).unwrap(), "a: commands[0] /x> sh -c x\n");
+        let finished = Event::CommandFinished {
+            environment: "b".into(),
+            run_id: "commands[1]".into(),
+            cwd: "/t".into(),
+            command: "sh -c 'exit 3'".into(),
+            exit_code: 3,
+            seconds: 0.004,
+            pid: Some(11),
+            level: Level::Critical,
+        };
+        assert_eq!(text(&layout, finished).unwrap(), "b: exit 3 (0.00 seconds) /t> sh -c 'exit 3' pid=11\n");
+        let debug = text(&Layout::new(4, false, "RED"), message(Level::Debug)).unwrap();
+        let rest = debug.strip_prefix("py: ").unwrap().trim_start_matches(|c: char| c.is_ascii_digit());
+        assert_eq!(rest, " D words\n");
+    }
+
+    #[test]
+    fn colours_are_those_of_tox() {
+        let layout = Layout::new(2, true, "RED");
+        assert_eq!(
+            text(&layout, started("")).unwrap(),
+            "\x1b[1m\x1b[35ma:\x1b[0m\x1b[36m commands[0]\x1b[22m\x1b[2m>\x1b[0m sh -c x\x1b[0m\n"
+        );
+        assert_eq!(
+            text(&layout, message(Level::Critical)).unwrap(),
+            "\x1b[1m\x1b[35mpy:\x1b[0m\x1b[31m words\x1b[0m\n"
+        );
+        let output = |stream| Event::Output { environment: "a".into(), stream, bytes: b"err\n".to_vec() };
+        assert_eq!(text(&layout, output(Stream::Error)).unwrap(), "\x1b[31merr\n\x1b[39m");
+        assert_eq!(text(&layout, output(Stream::Out)).unwrap(), "err\n");
+        let blue = Layout::new(2, true, "LIGHTBLUE_EX");
+        assert_eq!(text(&blue, output(Stream::Error)).unwrap(), "\x1b[94merr\n\x1b[39m");
+        let finished = Event::EnvironmentFinished { result: result("a", 0), last: false };
+        assert_eq!(text(&layout, finished).unwrap(), "\x1b[32ma: OK ✔ in 0.21 seconds\x1b[39m\n");
+    }
+
+    #[test]
+    fn the_summary_names_every_outcome() {
+        let results = vec![
+            result("ok", 0),
+            result("bad", 3),
+            EnvironmentResult { ignore_outcome: true, ..result("ignored", 1) },
+            EnvironmentResult { skipped: true, command_seconds: vec![], ..result("skipped", -2) },
+            EnvironmentResult { unavailable: true, command_seconds: vec![], ..result("absent", 0) },
+        ];
+        let summary = |verbosity| {
+            let event = Event::Summary { results: results.clone(), seconds: 1.239, success: false };
+            text(&Layout { colored_summary: false, ..Layout::new(verbosity, true, "RED") }, event)
+        };
+        assert_eq!(
+            summary(2).unwrap(),
+            "  ok: OK (0.21=setup[0.10]+cmd[0.01,0.10] seconds)\n\
+             \x20 bad: FAIL code 3 (0.21=setup[0.10]+cmd[0.01,0.10] seconds)\n\
+             \x20 ignored: IGNORED FAIL code 1 (0.21=setup[0.10]+cmd[0.01,0.10] seconds)\n\
+             \x20 skipped: SKIP (0.21 seconds)\n\
+             \x20 absent: NOT AVAILABLE (0.21 seconds)\n\
+             \x20 evaluation failed :( (1.24 seconds)\n"
+        );
+        assert!(summary(1).unwrap().starts_with("  ok: OK (0.21 seconds)\n"));
+        assert_eq!(summary(0), None);
+    }
+
+    #[test]
+    fn only_the_last_environment_ends_without_a_line() {
+        let layout = Layout::new(0, false, "RED");
+        let line = |result, last| text(&layout, Event::EnvironmentFinished { result, last });
+        assert_eq!(line(result("a", 3), false).unwrap(), "a: FAIL ✖ in 0.21 seconds\n");
+        let skipped = EnvironmentResult { skipped: true, ..result("a", 0) };
+        assert_eq!(line(skipped, false).unwrap(), "a: SKIP ⚠ in 0.21 seconds\n");
+        assert_eq!(line(result("a", 0), true), None);
+    }
+
+    #[test]
+    fn times_are_spelled_out_as_in_tox() {
+        for (seconds, expected) in [
+            (0.0, "0 seconds"),
+            (0.004, "0 seconds"),
+            (1.0, "1 second"),
+            (1.5, "1.5 seconds"),
+            (10.0, "10 seconds"),
+            (60.0, "1 minute"),
+            (3_725.25, "1 hour 2 minutes 5.25 seconds"),
+            (172_800.0, "2 days"),
+        ] {
+            assert_eq!(spelled_out(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn a_services_lines_carry_its_name() {
+        let event =
+            |line: &[u8]| Event::ServiceOutput { service: "db".into(), stream: Stream::Out, line: line.to_vec() };
+        let layout = Layout::new(2, false, "RED");
+        assert_eq!(text(&layout, event(b"up")).unwrap(), "db | up\n");
+        assert_eq!(text(&layout, event(b"up\n")).unwrap(), "db | up\n");
+    }
+}

@@ -1,0 +1,15 @@
+//! Text of verbs that just print and of errors that end the program.
+
+use std::io;
+
+use super::human::write;
+
+/// Writes `text` to standard output as it is, without a line end of its own. A reader that went away is no error.
+pub fn out(text: &str) {
+    let _ = write(io::stdout().lock(), text.as_bytes());
+}
+
+/// Writes `text` to standard error as it is, without a line end of its own.
+pub fn error(text: &str) {
+    let _ = write(io::stderr().lock(), text.as_bytes());
+}

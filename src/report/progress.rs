@@ -1,0 +1,88 @@
+//! What environments that run side by side are doing, drawn at the bottom of the terminal while everything else scrolls
+//! by above. Only for terminals.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::event::{Event, Reporter};
+use super::human::Human;
+
+/// How often the spinners turn.
+const TURN: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub struct Progress {
+    human: Human,
+    bars: MultiProgress,
+    running: Mutex<HashMap<String, ProgressBar>>,
+}
+
+impl Progress {
+    /// Everything that is not progress is written by `human`.
+    pub fn new(human: Human) -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
+        Self { human, bars, running: Mutex::default() }
+    }
+
+    fn start(&self, environment: String) {
+        let bar = ProgressBar::new_spinner().with_prefix(environment.clone());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {wide_msg} {elapsed}") {
+            bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
+        }
+        let bar = self.bars.add(bar);
+        bar.enable_steady_tick(TURN);
+        if let Some(earlier) = self.running().insert(environment, bar) {
+            self.remove(&earlier);
+        }
+    }
+
+    fn finish(&self, environment: &str) {
+        // Bound first, so that the lock is not held while the bar is drawn for the last time.
+        let bar = self.running().remove(environment);
+        if let Some(bar) = bar {
+            self.remove(&bar);
+        }
+    }
+
+    fn remove(&self, bar: &ProgressBar) {
+        bar.finish_and_clear();
+        self.bars.remove(bar);
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<String, ProgressBar>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reporter for Progress {
+    fn event(&self, event: Event) {
+        match &event {
+            Event::EnvironmentStarted { environment } => self.start(environment.clone()),
+            Event::Phase { environment, phase } => {
+                let bar = self.running().get(environment).cloned();
+                if let Some(bar) = bar {
+                    bar.set_message(phase.clone());
+                }
+            }
+            Event::EnvironmentFinished { result, .. } => self.finish(&result.name),
+            Event::Summary { .. } => {
+                let left: Vec<ProgressBar> = self.running().drain().map(|(_, bar)| bar).collect();
+                left.iter().for_each(|bar| self.remove(bar));
+            }
+            _ => {}
+        }
+        if let Some((stream, bytes)) = self.human.layout().lay_out(event) {
+            self.bars.suspend(|| self.human.write(stream, &bytes));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        // A run that ended early leaves no spinner behind.
+        let _ = self.bars.clear();
+    }
+}
