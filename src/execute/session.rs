@@ -1,8 +1,9 @@
 //! An environment's commands: what stays the same from one to the next, and running one of them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::captured::Captured;
 use super::interrupt::Interrupt;
@@ -66,6 +67,9 @@ pub struct Outcome {
     pub shown: bool,
     /// The command could not be started at all.
     pub start_error: Option<String>,
+    /// The words that were started, the program as its file where it was found.
+    pub argv: Vec<String>,
+    pub started: Instant,
 }
 
 impl Outcome {
@@ -116,6 +120,8 @@ pub struct Session {
     pub verbosity: u8,
     pub interrupt: Interrupt,
     pub reporter: Arc<dyn Reporter>,
+    /// Where every outcome is kept as well, for `--result-json`.
+    pub record: Option<Arc<Mutex<Vec<Outcome>>>>,
 }
 
 impl Session {
@@ -153,10 +159,14 @@ impl Session {
             run_id: request.run_id,
             cwd: request.cwd,
             start_error: None,
+            argv: argv.clone(),
+            started: Instant::now(),
         };
-        let start = std::time::Instant::now();
         self.run(argv, (request.stdin, request.display), &mut outcome);
-        outcome.seconds = start.elapsed().as_secs_f64();
+        outcome.seconds = outcome.started.elapsed().as_secs_f64();
+        if let Some(record) = &self.record {
+            record.lock().unwrap_or_else(PoisonError::into_inner).push(outcome.clone());
+        }
         if let Err(error) = log_file::write(self, &outcome, &globs) {
             let text = format!("cannot write the log of {} in {}: {error}", outcome.run_id, self.log_dir.display());
             self.reporter.warning(&self.environment, text);
@@ -315,6 +325,8 @@ mod tests {
             run_id: String::new(),
             shown: true,
             start_error: None,
+            argv: Vec::new(),
+            started: Instant::now(),
         };
         let rules = [ExitRule::Zero, ExitRule::Any, ExitRule::NonZero];
         let all = |outcome: &Outcome| rules.map(|rule| outcome.succeeded(rule));

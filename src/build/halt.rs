@@ -1,0 +1,163 @@
+//! Why an environment's turn ends before its commands have all run, and what tox says and counts then.
+
+use std::fmt;
+
+use crate::error::{ConfigError, ErrorClass};
+use crate::execute::session::Refusal;
+use crate::exit_code;
+use crate::report::{Level, Reporter};
+
+/// The ends that are no success. Anything that comes as [`anyhow::Error`] keeps its meaning on the way through
+/// [`From`], however much context was put around it.
+#[derive(Debug)]
+pub enum Halt {
+    /// What was built before does not fit any more, for this reason: build it anew, once.
+    Recreate(String),
+    /// The environment is left out, for this reason.
+    Skip(String),
+    /// The environment cannot be made or its commands cannot run, for this reason.
+    Fail(String),
+    /// A setting is wrong.
+    Config(Box<ConfigError>),
+    /// A command of the build ended with this code; it has been shown.
+    Exit(i32),
+    /// Like [`Halt::Exit`], with something to say first.
+    ExitSaying(i32, String),
+    /// The user asked to stop before the next command.
+    Interrupted,
+    /// What nobody foresaw.
+    Internal(anyhow::Error),
+}
+
+/// How a turn that was halted counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    pub skipped: bool,
+    pub code: i32,
+}
+
+impl Halt {
+    /// Says what tox says of such an end, in the log of `environment`.
+    pub fn tell(&self, reporter: &dyn Reporter, environment: &str) -> Verdict {
+        let (level, text) = match self {
+            Self::Skip(reason) => (Level::Warning, format!("skipped because {reason}")),
+            Self::Fail(reason) | Self::Recreate(reason) => (Level::Error, format!("failed with {reason}")),
+            Self::Config(error) => match error.class {
+                ErrorClass::Skip => (Level::Warning, format!("skipped because {error}")),
+                ErrorClass::Fail | ErrorClass::NoInterpreter => (Level::Error, format!("failed with {error}")),
+                ErrorClass::Handled => (Level::Error, error.message.clone()),
+                _ => (Level::Error, format!("internal error\n{}: {error}", error.class.python_name())),
+            },
+            Self::ExitSaying(_, text) => (Level::Error, text.clone()),
+            Self::Internal(error) => (Level::Error, format!("internal error\n{error:#}")),
+            Self::Exit(_) | Self::Interrupted => return self.verdict(),
+        };
+        reporter.message(environment, level, text);
+        self.verdict()
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        let code = match self {
+            Self::Skip(_) => 0,
+            Self::Fail(_) | Self::Recreate(_) => exit_code::FAILED,
+            Self::Config(error) => match error.class {
+                ErrorClass::Skip => 0,
+                ErrorClass::Fail | ErrorClass::NoInterpreter | ErrorClass::Handled => exit_code::FAILED,
+                _ => exit_code::USAGE,
+            },
+            Self::Exit(code) | Self::ExitSaying(code, _) => *code,
+            Self::Interrupted => exit_code::HANDLED_ERROR,
+            Self::Internal(_) => exit_code::USAGE,
+        };
+        Verdict { skipped: self.is_skip(), code }
+    }
+
+    pub fn is_skip(&self) -> bool {
+        match self {
+            Self::Skip(_) => true,
+            Self::Config(error) => error.class == ErrorClass::Skip,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Recreate(text) | Self::Skip(text) | Self::Fail(text) | Self::ExitSaying(_, text) => {
+                formatter.write_str(text)
+            }
+            Self::Config(error) => error.fmt(formatter),
+            Self::Exit(code) => write!(formatter, "exit code {code}"),
+            Self::Interrupted => formatter.write_str("interrupted"),
+            Self::Internal(error) => write!(formatter, "{error:#}"),
+        }
+    }
+}
+
+impl std::error::Error for Halt {}
+
+impl From<ConfigError> for Halt {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(Box::new(error))
+    }
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotAllowed(text) => Self::Fail(text),
+            Refusal::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+impl From<std::io::Error> for Halt {
+    fn from(error: std::io::Error) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<anyhow::Error> for Halt {
+    fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(halt) => return halt,
+            Err(error) => error,
+        };
+        let error = match error.downcast::<Refusal>() {
+            Ok(refusal) => return refusal.into(),
+            Err(error) => error,
+        };
+        match error.downcast::<ConfigError>() {
+            Ok(error) => error.into(),
+            Err(error) => Self::Internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_meaning_under_context() {
+        let wrapped = Err::<(), _>(ConfigError::skip("no such platform")).context("while preparing").unwrap_err();
+        assert!(matches!(Halt::from(wrapped), Halt::Config(error) if error.class == ErrorClass::Skip));
+        let wrapped = Err::<(), _>(Halt::Exit(3)).context("while installing").unwrap_err();
+        assert_eq!(Halt::from(wrapped).verdict(), Verdict { skipped: false, code: 3 });
+        let wrapped = Err::<(), _>(Refusal::Interrupted).context("while listing").unwrap_err();
+        assert_eq!(Halt::from(wrapped).verdict().code, exit_code::HANDLED_ERROR);
+    }
+
+    #[test]
+    fn codes_are_those_of_tox() {
+        let code = |halt: Halt| halt.verdict().code;
+        assert_eq!(code(Halt::Skip(String::new())), 0);
+        assert_eq!(code(Halt::Fail(String::new())), 1);
+        assert_eq!(code(ConfigError::handled("").into()), 1);
+        assert_eq!(code(ConfigError::key("deps").into()), 2);
+        assert_eq!(code(std::io::Error::other("disk").into()), 2);
+    }
+}
