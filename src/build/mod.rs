@@ -4,5 +4,6 @@
 pub mod command_set;
 pub mod folders;
 pub mod halt;
+pub mod journal;
 pub mod package;
 pub mod venv_redirect;

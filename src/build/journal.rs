@@ -1,0 +1,275 @@
+//! What a run leaves for programs: tox's `--result-json`. Collected while environments are built and run, written once
+//! at the end.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::execute::session::Outcome;
+use crate::execute::shell;
+use crate::model::Interpreter;
+use crate::report::event::EnvironmentResult;
+
+/// The tox release whose format this is.
+const TOX_VERSION: &str = "4.67.13";
+
+/// The commands of one environment, in the order they were run.
+pub type Record = Arc<Mutex<Vec<Outcome>>>;
+
+/// The whole file, before it is one.
+pub struct Journal {
+    platform: &'static str,
+    /// The system's clock when `origin` was taken, as Python's `time.monotonic()` tells it.
+    uptime: f64,
+    origin: Instant,
+    environments: Mutex<Vec<Arc<EnvironmentJournal>>>,
+}
+
+/// One environment's part.
+pub struct EnvironmentJournal {
+    name: String,
+    content: Mutex<Map<String, Value>>,
+    pub record: Record,
+}
+
+impl Journal {
+    pub fn new(platform: &'static str) -> Self {
+        Self { platform, uptime: uptime(), origin: Instant::now(), environments: Mutex::default() }
+    }
+
+    /// The part of the environment `name`, new when it is first asked for; parts stay in that order.
+    pub fn environment(&self, name: &str) -> Arc<EnvironmentJournal> {
+        let mut environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = environments.iter().find(|environment| environment.name == name) {
+            return Arc::clone(found);
+        }
+        let created = Arc::new(EnvironmentJournal {
+            name: name.to_owned(),
+            content: Mutex::default(),
+            record: Record::default(),
+        });
+        environments.push(Arc::clone(&created));
+        created
+    }
+
+    /// The file's content.
+    pub fn to_json(&self) -> Value {
+        let mut content = json!({
+            "reportversion": "1",
+            "toxversion": TOX_VERSION,
+            "platform": self.platform,
+            "host": host_name(),
+        });
+        let environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
+        if !environments.is_empty() {
+            let parts = environments.iter().map(|environment| (environment.name.clone(), self.part(environment)));
+            content["testenvs"] = Value::Object(parts.collect());
+        }
+        content
+    }
+
+    fn part(&self, environment: &EnvironmentJournal) -> Value {
+        let mut content = environment.content.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let outcomes = environment.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tests, setup): (Vec<&Outcome>, Vec<&Outcome>) = outcomes
+            .iter()
+            .partition(|outcome| outcome.run_id.starts_with("commands") || outcome.run_id.starts_with("build"));
+        for (key, outcomes) in [("test", tests), ("setup", setup)] {
+            if !outcomes.is_empty() {
+                content.insert(key.to_owned(), outcomes.into_iter().map(|outcome| self.command(outcome)).collect());
+            }
+        }
+        Value::Object(content)
+    }
+
+    fn command(&self, outcome: &Outcome) -> Value {
+        let start = self.uptime + outcome.started.saturating_duration_since(self.origin).as_secs_f64();
+        json!({
+            "command": shell::redact(&outcome.argv),
+            "output": newlines(&outcome.out.text()),
+            "err": newlines(&outcome.err.text()),
+            "retcode": outcome.exit_code,
+            "elapsed": outcome.seconds,
+            "show_on_standard": outcome.shown,
+            "run_id": outcome.run_id,
+            "start": start,
+            "end": start + outcome.seconds,
+        })
+    }
+
+    /// Writes the file, and the folders above it that are missing.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        if let Some(folder) = file.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        let text = serde_json::to_string_pretty(&self.to_json()).context("cannot write the result as JSON")?;
+        Ok(fs_err::write(file, text)?)
+    }
+}
+
+impl EnvironmentJournal {
+    fn set(&self, key: &str, value: Value) {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), value);
+    }
+
+    /// Which interpreter the environment is made from.
+    pub fn python(&self, python: &Interpreter) {
+        let version = &python.version;
+        let facts = json!({
+            "implementation": python.implementation,
+            "version_info": [version.major, version.minor, version.micro, version.release_level, version.serial],
+            "version": python.version_text,
+            "is_64": python.is_64_bit,
+            "sysplatform": python.platform,
+            "extra_version_info": null,
+            "free_threaded": python.free_threaded,
+            "debug": python.debug,
+            "machine": python.machine,
+            "executable": python.system_executable.to_string_lossy(),
+        });
+        self.set("python", facts);
+    }
+
+    /// The lines of `pip freeze`.
+    pub fn installed_packages(&self, lines: &[String]) {
+        self.set("installed_packages", json!(lines));
+    }
+
+    /// The packages of the project that were installed.
+    pub fn packages<'a>(&self, packages: impl Iterator<Item = &'a Path>) {
+        let mut installed: Vec<Value> = packages.map(describe_package).collect();
+        match installed.len() {
+            0 => {}
+            1 => self.set("installpkg", installed.remove(0)),
+            _ => self.set("installpkg", Value::Array(installed)),
+        }
+    }
+
+    pub fn result(&self, result: &EnvironmentResult) {
+        let value = json!({
+            "success": result.code == 0,
+            "exit_code": result.code,
+            "duration": result.duration_seconds,
+            "skipped": result.skipped,
+        });
+        self.set("result", value);
+    }
+}
+
+fn describe_package(path: &Path) -> Value {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if path.is_dir() {
+        return json!({"basename": name, "type": "dir"});
+    }
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({"basename": name, "type": "file", "sha256": digest})
+        }
+        Err(_) => json!({"basename": name, "type": "N/A"}),
+    }
+}
+
+/// Line ends as Python's text streams hand them out.
+fn newlines(text: &str) -> String {
+    text.replace("\r\n", "\n")
+}
+
+/// Seconds since the machine started; 0 where the system does not say.
+fn uptime() -> f64 {
+    std::fs::read_to_string("/proc/uptime")
+        .ok()
+        .and_then(|text| text.split_whitespace().next().and_then(|seconds| seconds.parse().ok()))
+        .unwrap_or(0.0)
+}
+
+/// The machine's name, with its domain if the hosts file knows one (Python's `socket.getfqdn()`).
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    qualified(&name, &hosts).unwrap_or(name)
+}
+
+fn qualified(name: &str, hosts: &str) -> Option<String> {
+    let line = hosts
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default())
+        .find(|line| line.split_whitespace().skip(1).any(|known| known == name))?;
+    let mut names = line.split_whitespace().skip(1);
+    let canonical = names.next()?;
+    Some(std::iter::once(canonical).chain(names).find(|name| name.contains('.')).unwrap_or(canonical).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execute::captured::Captured;
+
+    fn outcome(run_id: &str) -> Outcome {
+        Outcome {
+            exit_code: 0,
+            out: Captured::default(),
+            err: Captured::default(),
+            seconds: 0.5,
+            pid: None,
+            shell_command: String::new(),
+            cwd: "/".into(),
+            run_id: run_id.to_owned(),
+            shown: true,
+            start_error: None,
+            argv: vec!["curl".into(), "https://me:secret@host".into()],
+            started: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn commands_are_told_apart_from_setup_and_secrets_are_hidden() {
+        let journal = Journal::new("linux");
+        let environment = journal.environment("py");
+        environment.record.lock().unwrap().extend([outcome("install_deps"), outcome("commands[0]")]);
+        let content = &journal.to_json()["testenvs"]["py"];
+        assert_eq!(content["test"][0]["run_id"], "commands[0]");
+        assert_eq!(content["setup"][0]["run_id"], "install_deps");
+        assert!(!content.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn environments_stay_in_the_order_they_were_asked_for() {
+        let journal = Journal::new("linux");
+        for name in ["b", "a", "b"] {
+            journal.environment(name);
+        }
+        let json = journal.to_json();
+        let names: Vec<&String> = json["testenvs"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["b", "a"]);
+    }
+
+    #[test]
+    fn a_packages_digest_is_told_and_a_folder_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.whl");
+        std::fs::write(&file, "abc").unwrap();
+        let journal = Journal::new("linux");
+        let environment = journal.environment("py");
+        environment.packages([file.as_path()].into_iter());
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(journal.to_json()["testenvs"]["py"]["installpkg"]["sha256"], digest);
+        environment.packages([file.as_path(), folder.path()].into_iter());
+        assert_eq!(journal.to_json()["testenvs"]["py"]["installpkg"][1]["type"], "dir");
+    }
+
+    #[test]
+    fn the_host_has_its_domain_when_the_hosts_file_knows_it() {
+        let hosts = "127.0.0.1 localhost # box\n10.0.0.2 box box.example.org\n10.0.0.3 plain alias\n";
+        assert_eq!(qualified("box", hosts).as_deref(), Some("box.example.org"));
+        assert_eq!(qualified("alias", hosts).as_deref(), Some("plain"));
+        assert_eq!(qualified("other", hosts), None);
+    }
+}
