@@ -14,3 +14,6 @@ mod running;
 pub mod session;
 pub mod shell;
 pub mod tree;
+
+#[cfg(test)]
+mod tests;

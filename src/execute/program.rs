@@ -17,17 +17,18 @@ const LONGEST_SHEBANG: u64 = 64 * 1024;
 /// relative to `cwd`. `None`: there is none that may be executed.
 pub(super) fn find(program: &str, cwd: &Path, variables: &Variables) -> Option<PathBuf> {
     if program.contains('/') {
-        return executable(cwd.join(program));
+        return executable(joined(cwd, program.as_bytes()));
     }
     if program.is_empty() {
         return None;
     }
     let path = variables.get("PATH").unwrap_or_default().as_bytes();
-    path.split(|byte| *byte == b':').find_map(|entry| {
-        // An empty entry means the current folder, and joining nothing would add a slash.
-        let folder = if entry.is_empty() { cwd.to_owned() } else { cwd.join(OsStr::from_bytes(entry)) };
-        executable(folder.join(program))
-    })
+    path.split(|byte| *byte == b':').find_map(|entry| executable(joined(cwd, entry).join(program)))
+}
+
+/// `entry` seen from `cwd`, without `.` components and doubled slashes, as Python's `pathlib` joins them.
+fn joined(cwd: &Path, entry: &[u8]) -> PathBuf {
+    cwd.join(OsStr::from_bytes(entry)).components().collect()
 }
 
 fn executable(path: PathBuf) -> Option<PathBuf> {
@@ -99,6 +100,7 @@ mod tests {
         assert_eq!(find("tool", root, &path_variables("/nowhere:bin")), Some(root.join("bin/tool")));
         assert_eq!(find("bin/tool", root, &path_variables("")), Some(root.join("bin/tool")));
         assert_eq!(find("tool", &root.join("bin"), &path_variables("/nowhere:")), Some(root.join("bin/tool")));
+        assert_eq!(find("./bin//tool", root, &path_variables("")), Some(root.join("bin/tool")));
         for absent in ["tool", "data", "./data", "folder", "./folder", "", "/no/such"] {
             assert_eq!(find(absent, root, &path_variables("/nowhere:")), None, "{absent}");
         }

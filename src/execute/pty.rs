@@ -24,17 +24,24 @@ pub(super) fn like(model: impl AsFd) -> Option<Terminal> {
         return None;
     }
     let attributes = tcgetattr(&model).ok()?;
-    let reader = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).ok()?;
-    grantpt(&reader).ok()?;
-    unlockpt(&reader).ok()?;
-    let name = ptsname(&reader, Vec::new()).ok()?;
-    let path = Path::new(OsStr::from_bytes(name.to_bytes()));
-    let child = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    tcsetattr(&child, OptionalActions::Now, &attributes).ok()?;
+    let terminal = pair().ok()?;
+    tcsetattr(&terminal.child, OptionalActions::Now, &attributes).ok()?;
     if let Some(size) = window_size(std::io::stdout()) {
-        let _ = tcsetwinsize(&child, size);
+        // A terminal of no size still is one.
+        let _ = tcsetwinsize(&terminal.child, size);
     }
-    Some(Terminal { reader, child })
+    Some(terminal)
+}
+
+/// A new pseudo-terminal, which becomes nobody's controlling terminal.
+pub(super) fn pair() -> rustix::io::Result<Terminal> {
+    let reader = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&reader)?;
+    unlockpt(&reader)?;
+    let name = ptsname(&reader, Vec::new())?;
+    let path = Path::new(OsStr::from_bytes(name.to_bytes()));
+    let child = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(Terminal { reader, child })
 }
 
 /// How many columns and lines a terminal has; `None` for anything else.

@@ -1,0 +1,404 @@
+//! Commands that really run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use super::process::Grouping;
+use super::session::{Display, Outcome, Refusal, Request, Session, Stdin};
+use crate::model::environment::Timeouts;
+use crate::model::{ExitRule, Variables};
+use crate::report::{Event, Level, Reporter, Stream};
+
+/// Remembers every event and lets a test wait for one.
+#[derive(Default)]
+struct Recorder {
+    events: Mutex<Vec<Event>>,
+    more: Condvar,
+}
+
+impl Reporter for Recorder {
+    fn event(&self, event: Event) {
+        self.events.lock().unwrap().push(event);
+        self.more.notify_all();
+    }
+}
+
+impl Recorder {
+    fn shown(&self, wanted: Stream) -> Vec<u8> {
+        let mut all = Vec::new();
+        for event in &*self.events.lock().unwrap() {
+            if let Event::Output { stream, bytes, .. } = event
+                && *stream == wanted
+            {
+                all.extend_from_slice(bytes);
+            }
+        }
+        all
+    }
+
+    fn messages(&self) -> Vec<String> {
+        let events = self.events.lock().unwrap();
+        let text = |event: &Event| match event {
+            Event::Message { text, .. } => Some(text.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(text).collect()
+    }
+
+    /// Waits until the command has written `ready`.
+    fn wait_until_ready(&self) {
+        let is_ready = |event: &Event| matches!(event, Event::Output { bytes, .. } if bytes == b"ready\n");
+        let events = self.events.lock().unwrap();
+        drop(self.more.wait_while(events, |events| !events.iter().any(is_ready)).unwrap());
+    }
+}
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    recorder: Arc<Recorder>,
+    session: Session,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        super::tree::adopt_orphans();
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = Arc::new(Recorder::default());
+        let root = folder.path();
+        let mut variables = Variables::default();
+        variables.set("PATH", "/usr/local/bin:/usr/bin:/bin");
+        variables.set("TOX_ENV_NAME", "py");
+        variables.set("TOX_ENV_DIR", root);
+        let soon = Duration::from_millis(50);
+        let session = Session {
+            environment: "py".into(),
+            paths: vec![root.join("bin")],
+            variables,
+            allow: vec!["*".into()],
+            log_dir: root.join("log"),
+            log_number: Arc::default(),
+            timeouts: Timeouts { suicide: Duration::ZERO, interrupt: soon, terminate: soon },
+            current_dir: root.to_owned(),
+            no_capture: false,
+            grouping: Grouping::Shared,
+            after_interrupt: false,
+            verbosity: 2,
+            interrupt: super::interrupt::Interrupt::default(),
+            reporter: recorder.clone(),
+        };
+        Self { folder, recorder, session }
+    }
+
+    fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn request(&self, argv: &[&str]) -> Request {
+        Request {
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            cwd: self.root().to_owned(),
+            run_id: "commands[0]".into(),
+            stdin: Stdin::Off,
+            display: Display::Show,
+        }
+    }
+
+    fn run(&self, argv: &[&str]) -> Outcome {
+        self.session.execute(self.request(argv)).unwrap()
+    }
+
+    fn shell(&self, script: &str) -> Outcome {
+        self.run(&["sh", "-c", script])
+    }
+
+    /// Runs a script and asks it to stop as soon as it says that it is ready.
+    fn interrupted(&self, script: &str, times: usize) -> Outcome {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                self.recorder.wait_until_ready();
+                (0..times).for_each(|_| self.session.interrupt.request());
+            });
+            self.shell(script)
+        })
+    }
+
+    fn pid_in(&self, file: &str) -> u32 {
+        fs::read_to_string(self.root().join(file)).unwrap().trim().parse().unwrap()
+    }
+}
+
+fn runs(pid: u32) -> bool {
+    // A zombie has no memory left, so its command line is empty.
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| !command.is_empty())
+}
+
+#[test]
+fn exit_codes_and_signals_are_told() {
+    let fixture = Fixture::new();
+    let outcome = fixture.shell("exit 3");
+    assert_eq!((outcome.exit_code, outcome.pid.is_some()), (3, true));
+    assert_eq!(fixture.session.conclude(&outcome, ExitRule::Zero), Err(3));
+    assert_eq!(fixture.session.conclude(&outcome, ExitRule::NonZero), Ok(()));
+    let outcome = fixture.shell("exit 0");
+    assert_eq!(fixture.session.conclude(&outcome, ExitRule::NonZero), Err(1));
+    assert_eq!(fixture.shell("kill -9 $$").exit_code, -9);
+    let events = fixture.recorder.events.lock().unwrap();
+    let levels: Vec<Level> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::CommandFinished { level, .. } => Some(*level),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(levels, [Level::Critical, Level::Info, Level::Critical]);
+}
+
+#[test]
+fn large_output_on_both_streams_is_shown_and_kept_in_order() {
+    let fixture = Fixture::new();
+    let outcome = fixture.shell("seq 1 1500000 & seq 1 1500000 >&2; wait");
+    let expected: String = (1..=1_500_000).map(|number| format!("{number}\n")).collect();
+    let expected = expected.into_bytes();
+    assert!(outcome.out.to_vec() == expected && outcome.err.to_vec() == expected);
+    assert!(fixture.recorder.shown(Stream::Out) == expected && fixture.recorder.shown(Stream::Error) == expected);
+    let log = fs::read(fixture.root().join("log/1-commands[0].log")).unwrap();
+    assert!(log.ends_with(&[expected.as_slice(), b"\nstandard error:\n", &expected].concat()));
+}
+
+#[test]
+fn the_log_file_is_laid_out_as_that_of_tox_without_secrets() {
+    let mut fixture = Fixture::new();
+    fixture.session.variables.set("API_KEY", "abc");
+    fixture.session.allow = vec![" sh ".into()];
+    let outcome = fixture.run(&["sh", "-c", "echo hi; echo err >&2; exit 2", "--token=xyz"]);
+    let root = fixture.root().display();
+    assert_eq!(
+        fs::read_to_string(fixture.root().join("log/1-commands[0].log")).unwrap(),
+        format!(
+            "name: py\nrun_id: commands[0]\nenv API_KEY: ***\nenv PATH: /usr/local/bin:/usr/bin:/bin\n\
+             env TOX_ENV_DIR: {root}\nenv TOX_ENV_NAME: py\nmetadata pid: {}\ncwd: {root}\nallow: {root}/bin/*:sh\n\
+             cmd: sh -c 'echo hi; echo err >&2; exit 2' '--token=***'\nexit_code: 2\nhi\n\nstandard error:\nerr\n",
+            outcome.pid.unwrap()
+        )
+    );
+    fixture.shell("true");
+    assert!(fixture.root().join("log/2-commands[0].log").exists());
+}
+
+#[test]
+fn a_program_that_is_not_allowed_does_not_run() {
+    let mut fixture = Fixture::new();
+    fixture.session.allow.clear();
+    let refusal = fixture.session.execute(fixture.request(&["sh", "-c", "echo > ran"])).unwrap_err();
+    assert_eq!(refusal.to_string(), "sh is not allowed, use allowlist_externals to allow it");
+    assert!(!fixture.root().join("ran").exists());
+}
+
+#[test]
+fn programs_that_cannot_start_end_with_the_systems_error_number() {
+    let mut fixture = Fixture::new();
+    fs::write(fixture.root().join("data"), "no program").unwrap();
+    let data = fixture.root().join("data").display().to_string();
+    for (program, number, words) in [
+        ("no-such-program", 2, "[Errno 2] No such file or directory: 'no-such-program'".to_owned()),
+        ("./absent", 2, "[Errno 2] No such file or directory: './absent'".to_owned()),
+        (&data, 13, format!("[Errno 13] Permission denied: '{data}'")),
+    ] {
+        let outcome = fixture.run(&[program]);
+        assert_eq!((outcome.exit_code, outcome.start_error.as_deref()), (number, Some(words.as_str())));
+        assert_eq!(fixture.recorder.messages().pop().unwrap(), format!("Exception running subprocess {words}"));
+        assert!(!outcome.succeeded(ExitRule::NonZero));
+        assert_eq!(fixture.session.conclude(&outcome, ExitRule::NonZero), Err(number));
+    }
+    fixture.session.current_dir = fixture.root().join("gone");
+    let request = Request { cwd: fixture.root().join("gone"), ..fixture.request(&["sh", "-c", "true"]) };
+    let outcome = fixture.session.execute(request).unwrap();
+    let gone = fixture.root().join("gone").display().to_string();
+    assert_eq!(outcome.start_error.unwrap(), format!("[Errno 2] No such file or directory: '{gone}'"));
+}
+
+#[test]
+fn an_empty_or_unspeakable_command_is_an_outcome_and_no_panic() {
+    let fixture = Fixture::new();
+    assert!(fixture.run(&[]).start_error.is_some());
+    assert!(fixture.run(&[""]).start_error.is_some());
+    assert!(fixture.run(&["sh", "a\0b"]).start_error.is_some());
+}
+
+#[test]
+fn programs_are_found_in_the_folder_the_command_runs_in() {
+    let fixture = Fixture::new();
+    let folder = fixture.root().join("sub");
+    fs::create_dir(&folder).unwrap();
+    fs::copy("/bin/echo", folder.join("say")).unwrap();
+    let request = Request { cwd: folder, ..fixture.request(&["./say", "hi"]) };
+    assert_eq!(fixture.session.execute(request).unwrap().out.text(), "hi\n");
+}
+
+#[test]
+fn the_start_is_told_with_the_folder_and_the_program_relative_to_it() {
+    let fixture = Fixture::new();
+    let bin = fixture.root().join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::copy("/bin/echo", bin.join("say")).unwrap();
+    let program = bin.join("say").display().to_string();
+    let request = Request { cwd: bin.clone(), ..fixture.request(&[&program, "a b"]) };
+    fixture.session.execute(request).unwrap();
+    let events = fixture.recorder.events.lock().unwrap();
+    assert_eq!(
+        events[0],
+        Event::CommandStarted {
+            environment: "py".into(),
+            run_id: "commands[0]".into(),
+            cwd: bin.display().to_string(),
+            command: "say 'a b'".into(),
+        }
+    );
+}
+
+#[test]
+fn without_input_a_command_reads_the_end_of_it_at_once() {
+    let outcome = Fixture::new().run(&["cat"]);
+    assert_eq!((outcome.exit_code, outcome.out.is_empty()), (0, true));
+}
+
+#[test]
+fn hidden_output_is_shown_when_the_command_failed() {
+    let fixture = Fixture::new();
+    let hidden = |script| Request { display: Display::Hide, ..fixture.request(&["sh", "-c", script]) };
+    let outcome = fixture.session.execute(hidden("echo fine")).unwrap();
+    fixture.session.conclude(&outcome, ExitRule::Zero).unwrap();
+    let outcome = fixture.session.execute(hidden("printf bad; echo worse >&2; exit 1")).unwrap();
+    assert!(fixture.recorder.shown(Stream::Out).is_empty());
+    fixture.session.conclude(&outcome, ExitRule::Zero).unwrap_err();
+    assert_eq!(fixture.recorder.shown(Stream::Out), b"bad\n");
+    assert_eq!(fixture.recorder.shown(Stream::Error), b"worse\n");
+}
+
+#[test]
+fn a_process_that_was_left_behind_does_not_hold_up_the_end() {
+    let fixture = Fixture::new();
+    let outcome = fixture.shell("sleep 600 & echo $!");
+    let left: u32 = outcome.out.text().trim().parse().unwrap();
+    assert!(outcome.seconds < 300.0 && runs(left));
+    rustix::process::kill_process(rustix::process::Pid::from_raw(left as i32).unwrap(), rustix::process::Signal::KILL)
+        .unwrap();
+}
+
+#[test]
+fn long_shebangs_can_be_taken_apart() {
+    let mut fixture = Fixture::new();
+    let script = fixture.root().join("script");
+    // The kernel would hand over all that follows `env` as one argument.
+    fs::write(&script, "#!/usr/bin/env -i sh 'ignored'\n").unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fixture.session.variables.set("TOX_LIMITED_SHEBANG", "1");
+    fs::write(fixture.root().join("ignored"), "echo told $1\n").unwrap();
+    let outcome = fixture.run(&["./script", "x"]);
+    assert_eq!(outcome.out.text(), format!("told {}\n", script.display()));
+}
+
+#[test]
+fn a_command_that_ignores_signals_is_killed_when_time_is_up() {
+    let fixture = Fixture::new();
+    let outcome = fixture.interrupted("trap '' INT TERM; echo ready; while :; do sleep 600; done", 1);
+    assert_eq!(outcome.exit_code, -9);
+    let (pid, own) = (outcome.pid.unwrap(), std::process::id());
+    assert_eq!(
+        fixture.recorder.messages(),
+        [
+            "interrupt tox environment: py".to_owned(),
+            format!("requested interrupt of {pid} from {own}, activate in 0.00"),
+            format!("send signal SIGINT(2) to {pid} from {own} with timeout 0.05"),
+            format!("send signal SIGTERM(15) to {pid} from {own} with timeout 0.05"),
+            format!("send signal SIGKILL(9) to {pid} from {own}"),
+            "interrupt finished with success".to_owned(),
+        ]
+    );
+    assert!(matches!(fixture.session.execute(fixture.request(&["true"])), Err(Refusal::Interrupted)));
+}
+
+#[test]
+fn a_command_may_end_in_its_own_way_and_its_last_words_are_kept() {
+    let mut fixture = Fixture::new();
+    fixture.session.timeouts.interrupt = Duration::from_secs(600);
+    let outcome =
+        fixture.interrupted("trap 'seq 1 100000; exit 7' INT; echo ready; while :; do sleep 600 & wait; done", 1);
+    assert_eq!(outcome.exit_code, 7);
+    assert!(outcome.out.text().ends_with("\n100000\n"));
+}
+
+#[test]
+fn a_second_interrupt_leaves_out_the_waiting() {
+    let mut fixture = Fixture::new();
+    let long = Duration::from_secs(600);
+    fixture.session.timeouts = Timeouts { suicide: long, interrupt: long, terminate: Duration::ZERO };
+    let outcome = fixture.interrupted("trap '' INT TERM; echo ready; while :; do sleep 600; done", 2);
+    assert_eq!(outcome.exit_code, -9);
+}
+
+#[test]
+fn grandchildren_and_daemons_are_gone_after_an_interrupt() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let daemon = "trap '' INT TERM HUP; echo $$ > daemon; echo > gate; while :; do sleep 600; done";
+    let grandchild = "trap '' INT TERM; echo $$ > grandchild; echo > gate; while :; do sleep 600; done";
+    fs::write(fixture.root().join("daemon.sh"), daemon).unwrap();
+    fs::write(fixture.root().join("grandchild.sh"), grandchild).unwrap();
+    let outcome = fixture.interrupted(
+        "mkfifo gate; (setsid sh daemon.sh > /dev/null 2>&1 &); read line < gate; sh grandchild.sh & read line < gate; \
+         echo ready; wait",
+        1,
+    );
+    assert_eq!(outcome.exit_code, -2);
+    for file in ["daemon", "grandchild"] {
+        assert!(!runs(fixture.pid_in(file)), "the {file} is gone");
+    }
+}
+
+#[test]
+fn commands_after_an_interrupt_run_when_they_may_until_the_second_one() {
+    let mut fixture = Fixture::new();
+    fixture.session.after_interrupt = true;
+    fixture.session.interrupt.request();
+    assert_eq!(fixture.shell("exit 4").exit_code, 4);
+    let outcome = fixture.interrupted("echo ready; exec sleep 600", 1);
+    assert_eq!(outcome.exit_code, -2);
+    assert!(fixture.recorder.messages()[0].starts_with("second interrupt received"));
+    assert!(matches!(fixture.session.execute(fixture.request(&["true"])), Err(Refusal::Interrupted)));
+}
+
+#[test]
+fn a_group_of_its_own_gets_the_interrupt_as_a_whole() {
+    let mut fixture = Fixture::new();
+    fixture.session.grouping = Grouping::Group;
+    fixture.session.timeouts.interrupt = Duration::from_secs(600);
+    // A background process of a shell ignores SIGINT, so the one in front is asked.
+    let outcome = fixture.interrupted("trap 'exit 9' INT; echo ready; sleep 600", 1);
+    assert_eq!(outcome.exit_code, 9);
+}
+
+#[test]
+fn output_goes_through_a_terminal_where_there_is_one() {
+    let model = super::pty::pair().unwrap();
+    let terminal = super::pty::like(&model.child).unwrap();
+    let mut spawn = super::process::Spawn::new(
+        "sh",
+        ["-c", "test -t 1 && echo terminal"],
+        [("PATH".into(), "/usr/bin:/bin".into())].into_iter().collect(),
+    );
+    spawn.stdout = super::process::Sink::To(terminal.child);
+    let mut child = spawn.start().unwrap();
+    assert_eq!(child.reap().unwrap(), 0);
+    let folder = PathBuf::from("/nonexistent");
+    let mut output = super::output::Output::new(Stream::Out, Some(terminal.reader.into()), false, &folder);
+    output.drain(&mut [0; 100], &|_, _| ());
+    assert!(output.source().is_none(), "its end is seen");
+    assert_eq!(output.finish(&|_, _| ()).text(), "terminal\r\n");
+    let file = fs::File::open("/dev/null").unwrap();
+    assert!(super::pty::like(file).is_none());
+}
