@@ -87,6 +87,7 @@ impl Fixture {
             verbosity: 2,
             interrupt: super::interrupt::Interrupt::default(),
             reporter: recorder.clone(),
+            record: None,
         };
         Self { folder, recorder, session }
     }
