@@ -1,1 +1,4 @@
-//! Services: starting them in order, watching them, stopping them in reverse.
+//! Running services: in which order they start and stop, when they are ready, what dependents are told, and that
+//! nothing they started outlives them. Decides nothing about configuration and builds nothing.
+
+pub mod machine;

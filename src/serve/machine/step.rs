@@ -1,0 +1,261 @@
+//! The machine's one step: what an event changes, then whatever follows from the new state.
+
+use super::{
+    ABANDONED, Action, Aim, End, Event, FIRST_BACKOFF, Failure, HEALTHY, LONGEST_BACKOFF, Machine, Now, Phase,
+    ReadyWhen, Then,
+};
+use crate::model::service::RestartPolicy;
+
+impl Machine {
+    /// Takes in what happened at `now` and answers what to do. Events that do not fit a node's state (a probe that
+    /// succeeds while it is being stopped, say) change nothing.
+    pub fn step(&mut self, event: Event, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.take_in(event, now, &mut actions);
+        self.pass_time(now, &mut actions);
+        while self.settle(now, &mut actions) {}
+        self.tell_milestones(&mut actions);
+        actions
+    }
+
+    fn take_in(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) {
+        match event {
+            Event::Tick => {}
+            Event::Stop => self.aim = self.aim.max(Aim::Stop),
+            Event::Kill => self.kill_all(now, actions),
+            Event::Prepared(at) if self.is_preparing(at) => {
+                if self.aim == Aim::Run {
+                    self.start(at, now, actions);
+                } else {
+                    self.finish(at, End::Stopped, actions);
+                }
+            }
+            Event::PrepareFailed(at, text) if self.is_preparing(at) => {
+                // Commands that were interrupted have not failed.
+                if self.aim == Aim::Run {
+                    self.fail(at, Failure::Prepare(text), actions);
+                } else {
+                    self.finish(at, End::Stopped, actions);
+                }
+            }
+            Event::Started(at) => self.started(at, now, actions),
+            Event::StartFailed(at, text) => match self.members[at].phase {
+                Phase::Starting { .. } => self.fail(at, Failure::Start(text), actions),
+                Phase::Stopping { .. } => self.gone(at, now, actions),
+                _ => {}
+            },
+            Event::ProbeSucceeded(at) => {
+                if matches!(self.members[at].phase, Phase::Starting { .. }) {
+                    self.ready(at, now, actions);
+                }
+            }
+            Event::ProbeImpossible(at, text) => {
+                if matches!(self.members[at].phase, Phase::Starting { .. }) {
+                    self.fail_running(at, Failure::Impossible(text), now, actions);
+                }
+            }
+            Event::Exited(at, code) => self.exited(at, code, now, actions),
+            Event::Gone(at) => self.gone(at, now, actions),
+            Event::Finished(at) => {
+                if let Phase::Finishing { end } = self.members[at].phase.clone() {
+                    self.enter(at, Phase::Over { end }, actions);
+                }
+            }
+            Event::Prepared(_) | Event::PrepareFailed(..) => {}
+        }
+    }
+
+    fn is_preparing(&self, at: usize) -> bool {
+        matches!(self.members[at].phase, Phase::Preparing { .. })
+    }
+
+    fn enter(&mut self, at: usize, phase: Phase, actions: &mut Vec<Action>) {
+        let before = self.state(at);
+        self.members[at].phase = phase;
+        if self.state(at) != before {
+            actions.push(Action::Changed(at));
+        }
+    }
+
+    fn start(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
+        let until = self.members[at].node.ready_timeout.map(|time| now + time);
+        self.enter(at, Phase::Starting { until, running: false }, actions);
+        actions.push(Action::Start(at));
+    }
+
+    fn started(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
+        let Phase::Starting { running, .. } = &mut self.members[at].phase else { return };
+        if std::mem::replace(running, true) {
+            return;
+        }
+        match self.members[at].node.ready_when {
+            ReadyWhen::Started => self.ready(at, now, actions),
+            ReadyWhen::Probed => actions.push(Action::Probe(at)),
+            ReadyWhen::Ended => {}
+        }
+    }
+
+    fn ready(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
+        self.members[at].met = true;
+        self.enter(at, Phase::Ready { since: now }, actions);
+    }
+
+    /// A node failed that has no process: nothing of it needs to be ended.
+    fn fail(&mut self, at: usize, failure: Failure, actions: &mut Vec<Action>) {
+        self.record(at, failure.clone());
+        self.finish(at, End::Failed(failure), actions);
+    }
+
+    /// A node failed whose processes must be ended.
+    fn fail_running(&mut self, at: usize, failure: Failure, now: Now, actions: &mut Vec<Action>) {
+        self.record(at, failure.clone());
+        self.terminate(at, Then::End(End::Failed(failure)), now, actions);
+    }
+
+    fn record(&mut self, at: usize, failure: Failure) {
+        self.members[at].met = false;
+        self.failure.get_or_insert((at, failure));
+        self.aim = self.aim.max(Aim::Stop);
+    }
+
+    fn terminate(&mut self, at: usize, then: Then, now: Now, actions: &mut Vec<Action>) {
+        let patience = Some(now + self.members[at].node.stop_timeout);
+        self.enter(at, Phase::Stopping { patience, killed: false, then }, actions);
+        actions.push(Action::Terminate(at));
+    }
+
+    fn finish(&mut self, at: usize, end: End, actions: &mut Vec<Action>) {
+        self.enter(at, Phase::Finishing { end }, actions);
+        actions.push(Action::Finish(at));
+    }
+
+    /// The first process has ended. What else it started is ended too, whatever becomes of the node.
+    fn exited(&mut self, at: usize, code: i32, now: Now, actions: &mut Vec<Action>) {
+        let was_ready = match self.members[at].phase {
+            Phase::Starting { .. } => None,
+            Phase::Ready { since } => Some(since),
+            _ => return,
+        };
+        let node = &self.members[at].node;
+        let success = node.success_exit_codes.contains(&code);
+        let needed =
+            self.members[at].dependents.iter().any(|one| !matches!(self.members[*one].phase, Phase::Over { .. }));
+        if node.ready_when == ReadyWhen::Ended && success {
+            self.members[at].met = true;
+            return self.terminate(at, Then::End(End::Exited(code)), now, actions);
+        }
+        if was_ready.is_some_and(|since| now.saturating_sub(since) >= HEALTHY) {
+            self.members[at].restarts = 0;
+        }
+        let again = match self.members[at].node.restart {
+            RestartPolicy::No => false,
+            RestartPolicy::OnFailure => !success || was_ready.is_none(),
+            RestartPolicy::Always => true,
+        };
+        if again && self.aim == Aim::Run {
+            if self.members[at].restarts < self.members[at].node.restart_limit {
+                self.members[at].met = false;
+                return self.terminate(at, Then::Restart, now, actions);
+            }
+            let times = self.members[at].restarts;
+            return self.fail_running(at, Failure::GaveUp(times, code), now, actions);
+        }
+        match was_ready {
+            None => self.fail_running(at, Failure::ExitedEarly(code), now, actions),
+            Some(_) if success && !needed => self.terminate(at, Then::End(End::Exited(code)), now, actions),
+            Some(_) => self.fail_running(at, Failure::Exited(code), now, actions),
+        }
+    }
+
+    /// No process is left.
+    fn gone(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
+        let Phase::Stopping { then, .. } = self.members[at].phase.clone() else { return };
+        match then {
+            Then::End(end) => self.finish(at, end, actions),
+            Then::Restart if self.aim == Aim::Run => {
+                let member = &mut self.members[at];
+                let pause = FIRST_BACKOFF * 2_u32.saturating_pow(member.restarts.min(10));
+                member.restarts += 1;
+                self.enter(at, Phase::Backoff { until: now + pause.min(LONGEST_BACKOFF) }, actions);
+            }
+            Then::Restart => self.finish(at, End::Stopped, actions),
+        }
+    }
+
+    fn kill_all(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.aim = Aim::Kill;
+        for at in 0..self.members.len() {
+            match self.members[at].phase.clone() {
+                Phase::Starting { .. } | Phase::Ready { .. } => self.kill(at, Then::End(End::Stopped), now, actions),
+                Phase::Stopping { then, killed: false, .. } => self.kill(at, then, now, actions),
+                Phase::Preparing { .. } | Phase::Finishing { .. } => actions.push(Action::Kill(at)),
+                _ => {}
+            }
+        }
+    }
+
+    fn kill(&mut self, at: usize, then: Then, now: Now, actions: &mut Vec<Action>) {
+        self.enter(at, Phase::Stopping { patience: Some(now + ABANDONED), killed: true, then }, actions);
+        actions.push(Action::Kill(at));
+    }
+
+    fn pass_time(&mut self, now: Now, actions: &mut Vec<Action>) {
+        for at in 0..self.members.len() {
+            match self.members[at].phase.clone() {
+                Phase::Starting { until: Some(until), .. } if until <= now => {
+                    let time = self.members[at].node.ready_timeout.unwrap_or_default();
+                    self.fail_running(at, Failure::NotReady(time), now, actions);
+                }
+                Phase::Stopping { patience: Some(until), killed: false, then } if until <= now => {
+                    self.kill(at, then, now, actions);
+                }
+                Phase::Stopping { patience: Some(until), killed: true, .. } if until <= now => {
+                    self.fail(at, Failure::Unkillable, actions);
+                }
+                Phase::Backoff { until } if until <= now && self.aim == Aim::Run => self.start(at, now, actions),
+                _ => {}
+            }
+        }
+    }
+
+    /// Does what has become possible; whether anything was.
+    fn settle(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
+        let mut changed = false;
+        for at in 0..self.members.len() {
+            let over = |one: &usize| matches!(self.members[*one].phase, Phase::Over { .. });
+            let free = self.members[at].dependents.iter().all(over);
+            match self.members[at].phase.clone() {
+                Phase::Waiting if self.aim == Aim::Run => {
+                    if !self.members[at].node.dependencies.iter().all(|one| self.members[*one].met) {
+                        continue;
+                    }
+                    self.enter(at, Phase::Preparing { cancelled: false }, actions);
+                    actions.push(Action::Prepare(at));
+                }
+                Phase::Waiting => self.enter(at, Phase::Over { end: End::Stopped }, actions),
+                Phase::Preparing { cancelled: false } if self.aim == Aim::Stop => {
+                    self.enter(at, Phase::Preparing { cancelled: true }, actions);
+                    actions.push(Action::Terminate(at));
+                }
+                Phase::Starting { .. } | Phase::Ready { .. } if self.aim != Aim::Run && free => {
+                    self.terminate(at, Then::End(End::Stopped), now, actions);
+                }
+                Phase::Backoff { .. } if self.aim != Aim::Run && free => self.finish(at, End::Stopped, actions),
+                _ => continue,
+            }
+            changed = true;
+        }
+        changed
+    }
+
+    fn tell_milestones(&mut self, actions: &mut Vec<Action>) {
+        if !self.told_ready && self.aim == Aim::Run && self.members.iter().all(|member| member.met) {
+            self.told_ready = true;
+            actions.push(Action::AllReady);
+        }
+        if !self.told_over && self.members.iter().all(|member| matches!(member.phase, Phase::Over { .. })) {
+            self.told_over = true;
+            actions.push(Action::Over);
+        }
+    }
+}

@@ -1,0 +1,419 @@
+use super::*;
+
+/// A machine whose time is moved by hand, and what it asked for at each step.
+struct Stage {
+    machine: Machine,
+    now: Now,
+}
+
+fn service(name: &str, dependencies: &[usize]) -> Node {
+    Node {
+        name: name.to_owned(),
+        dependencies: dependencies.to_vec(),
+        ready_when: ReadyWhen::Probed,
+        ready_timeout: Some(Duration::from_secs(60)),
+        stop_timeout: Duration::from_secs(10),
+        success_exit_codes: vec![0],
+        restart: RestartPolicy::No,
+        restart_limit: 5,
+    }
+}
+
+fn job(name: &str, dependencies: &[usize]) -> Node {
+    Node { ready_when: ReadyWhen::Ended, ready_timeout: None, ..service(name, dependencies) }
+}
+
+impl Stage {
+    fn new(nodes: Vec<Node>) -> Self {
+        Self { machine: Machine::new(nodes), now: Duration::ZERO }
+    }
+
+    /// What is asked for, without the news for people.
+    fn step(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = self.machine.step(event, self.now);
+        actions.retain(|action| !matches!(action, Action::Changed(_)));
+        actions
+    }
+
+    fn after(&mut self, seconds: f64) -> Vec<Action> {
+        self.now += Duration::from_secs_f64(seconds);
+        self.step(Event::Tick)
+    }
+
+    /// Brings a node that is being prepared to ready.
+    fn bring_up(&mut self, at: usize) -> Vec<Action> {
+        assert_eq!(self.step(Event::Prepared(at)), [Action::Start(at)]);
+        assert_eq!(self.step(Event::Started(at)), [Action::Probe(at)]);
+        self.step(Event::ProbeSucceeded(at))
+    }
+
+    /// A node whose processes were asked to end does so.
+    fn take_down(&mut self, at: usize) -> Vec<Action> {
+        let mut actions = self.step(Event::Exited(at, -15));
+        actions.extend(self.step(Event::Gone(at)));
+        assert_eq!(actions, [Action::Finish(at)]);
+        self.step(Event::Finished(at))
+    }
+
+    fn states(&self) -> Vec<State> {
+        (0..self.machine.members.len()).map(|at| self.machine.state(at)).collect()
+    }
+
+    fn failure(&self) -> String {
+        let (at, failure) = self.machine.failure().expect("something has failed");
+        format!("{}: {failure}", self.machine.name(at))
+    }
+}
+
+#[test]
+fn a_service_starts_when_all_it_depends_on_is_ready_and_not_before() {
+    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[]), service("c", &[0, 1])]);
+    assert_eq!(stage.step(Event::Tick), [Action::Prepare(0), Action::Prepare(1)]);
+    assert_eq!(stage.bring_up(0), []);
+    assert_eq!(stage.states(), [State::Ready, State::Preparing, State::Waiting]);
+    assert_eq!(stage.bring_up(1), [Action::Prepare(2)]);
+    assert_eq!(stage.bring_up(2), [Action::AllReady]);
+    assert_eq!(stage.states(), [State::Ready; 3]);
+}
+
+#[test]
+fn a_slow_service_delays_only_those_that_need_it() {
+    let mut stage = Stage::new(vec![service("slow", &[]), service("a", &[]), service("b", &[1]), service("c", &[0])]);
+    stage.step(Event::Tick);
+    assert_eq!(stage.bring_up(1), [Action::Prepare(2)]);
+    assert_eq!(stage.bring_up(2), []);
+    assert_eq!(stage.states(), [State::Preparing, State::Ready, State::Ready, State::Waiting]);
+}
+
+#[test]
+fn services_stop_before_what_they_depend_on() {
+    let mut stage = Stage::new(vec![service("db", &[]), service("app", &[0]), service("proxy", &[1])]);
+    stage.step(Event::Tick);
+    for at in 0..3 {
+        stage.bring_up(at);
+    }
+    assert_eq!(stage.step(Event::Stop), [Action::Terminate(2)]);
+    assert_eq!(stage.take_down(2), [Action::Terminate(1)]);
+    assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
+    assert_eq!(stage.take_down(0), [Action::Over]);
+    assert_eq!(stage.states(), [State::Stopped; 3]);
+    assert!(stage.machine.failure().is_none());
+}
+
+#[test]
+fn independent_branches_stop_side_by_side() {
+    let mut stage = Stage::new(vec![service("db", &[]), service("a", &[0]), service("b", &[0])]);
+    stage.step(Event::Tick);
+    for at in 0..3 {
+        stage.bring_up(at);
+    }
+    assert_eq!(stage.step(Event::Stop), [Action::Terminate(1), Action::Terminate(2)]);
+    assert_eq!(stage.take_down(1), []);
+    assert_eq!(stage.take_down(2), [Action::Terminate(0)]);
+}
+
+#[test]
+fn what_does_not_stop_in_time_is_killed_and_given_up_in_the_end() {
+    let mut stage = Stage::new(vec![service("a", &[])]);
+    stage.step(Event::Tick);
+    stage.bring_up(0);
+    assert_eq!(stage.machine.deadline(), None);
+    assert_eq!(stage.step(Event::Stop), [Action::Terminate(0)]);
+    assert_eq!(stage.machine.deadline(), Some(Duration::from_secs(10)));
+    assert_eq!(stage.after(9.9), []);
+    assert_eq!(stage.after(0.1), [Action::Kill(0)]);
+    assert_eq!(stage.after(9.9), []);
+    assert_eq!(stage.after(0.1), [Action::Finish(0)]);
+    assert_eq!(stage.step(Event::Finished(0)), [Action::Over]);
+    assert_eq!(stage.failure(), "a: is still running after SIGKILL");
+}
+
+#[test]
+fn a_leader_that_ends_leaves_its_stragglers_the_same_time() {
+    let mut stage = Stage::new(vec![service("a", &[])]);
+    stage.step(Event::Tick);
+    stage.bring_up(0);
+    stage.step(Event::Stop);
+    assert_eq!(stage.step(Event::Exited(0, 0)), []);
+    assert_eq!(stage.after(10.0), [Action::Kill(0)]);
+    assert_eq!(stage.step(Event::Gone(0)), [Action::Finish(0)]);
+    assert_eq!(stage.step(Event::Finished(0)), [Action::Over]);
+    assert_eq!(stage.states(), [State::Stopped]);
+}
+
+#[test]
+fn a_service_that_is_never_ready_fails_after_its_time() {
+    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[0])]);
+    stage.step(Event::Tick);
+    stage.now = Duration::from_secs(5);
+    stage.step(Event::Prepared(0));
+    stage.step(Event::Started(0));
+    assert_eq!(stage.machine.deadline(), Some(Duration::from_secs(65)), "the time counts from its start");
+    assert_eq!(stage.after(59.9), []);
+    assert_eq!(stage.after(0.1), [Action::Terminate(0)]);
+    assert_eq!(stage.states(), [State::Stopping, State::Stopped]);
+    assert_eq!(stage.failure(), "a: was not ready after 60 s");
+    assert_eq!(stage.take_down(0), [Action::Over]);
+    assert_eq!(stage.states(), [State::Failed, State::Stopped]);
+}
+
+#[test]
+fn a_probe_that_succeeds_too_late_changes_nothing() {
+    let mut stage = Stage::new(vec![service("a", &[])]);
+    stage.step(Event::Tick);
+    stage.step(Event::Prepared(0));
+    stage.step(Event::Started(0));
+    stage.after(60.0);
+    assert_eq!(stage.step(Event::ProbeSucceeded(0)), []);
+    assert_eq!(stage.states(), [State::Stopping]);
+}
+
+#[test]
+fn an_exit_before_ready_fails_even_with_code_zero() {
+    for (code, words) in [(0, "exited with code 0"), (3, "exited with code 3"), (-11, "was ended by signal 11")] {
+        let mut stage = Stage::new(vec![service("a", &[])]);
+        stage.step(Event::Tick);
+        stage.step(Event::Prepared(0));
+        stage.step(Event::Started(0));
+        assert_eq!(stage.step(Event::Exited(0, code)), [Action::Terminate(0)]);
+        assert_eq!(stage.failure(), format!("a: {words} before it was ready"));
+    }
+}
+
+#[test]
+fn the_failure_of_one_ends_all_in_reverse_order() {
+    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[0]), service("c", &[]), service("d", &[2])]);
+    stage.step(Event::Tick);
+    for at in [0, 1, 2] {
+        stage.bring_up(at);
+    }
+    assert_eq!(stage.states()[3], State::Preparing);
+    let actions = stage.step(Event::Exited(1, 1));
+    assert_eq!(actions, [Action::Terminate(1), Action::Terminate(3)], "d is being prepared and is asked to leave off");
+    assert_eq!(stage.step(Event::Gone(1)), [Action::Finish(1)]);
+    assert_eq!(stage.step(Event::Finished(1)), [Action::Terminate(0)]);
+    assert_eq!(stage.step(Event::Prepared(3)), [Action::Finish(3)]);
+    assert_eq!(stage.step(Event::Finished(3)), [Action::Terminate(2)]);
+    stage.take_down(2);
+    assert_eq!(stage.take_down(0), [Action::Over]);
+    assert_eq!(stage.states(), [State::Stopped, State::Failed, State::Stopped, State::Stopped]);
+    assert_eq!(stage.failure(), "b: exited with code 1");
+}
+
+#[test]
+fn a_dependency_that_ends_under_its_dependents_has_failed_even_with_code_zero() {
+    let mut stage = Stage::new(vec![service("db", &[]), service("app", &[0])]);
+    stage.step(Event::Tick);
+    stage.bring_up(0);
+    stage.bring_up(1);
+    assert_eq!(stage.step(Event::Exited(0, 0)), [Action::Terminate(0), Action::Terminate(1)]);
+    assert_eq!(stage.failure(), "db: exited with code 0", "something still needed it");
+}
+
+#[test]
+fn a_clean_exit_that_nothing_needs_is_no_failure() {
+    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[])]);
+    stage.step(Event::Tick);
+    stage.bring_up(0);
+    stage.bring_up(1);
+    stage.step(Event::Exited(0, 0));
+    stage.step(Event::Gone(0));
+    assert_eq!(stage.step(Event::Finished(0)), []);
+    assert_eq!(stage.states(), [State::Exited, State::Ready]);
+    stage.step(Event::Exited(1, 0));
+    stage.step(Event::Gone(1));
+    assert_eq!(stage.step(Event::Finished(1)), [Action::Over]);
+    assert!(stage.machine.failure().is_none());
+}
+
+#[test]
+fn jobs_run_to_their_end_before_what_depends_on_them() {
+    let mut stage = Stage::new(vec![job("migrate", &[1]), service("db", &[]), service("app", &[0])]);
+    assert_eq!(stage.step(Event::Tick), [Action::Prepare(1)]);
+    assert_eq!(stage.bring_up(1), [Action::Prepare(0)]);
+    assert_eq!(stage.step(Event::Prepared(0)), [Action::Start(0)]);
+    assert_eq!(stage.step(Event::Started(0)), []);
+    assert_eq!(stage.after(3600.0), [], "a job may take its time");
+    assert_eq!(stage.step(Event::Exited(0, 0)), [Action::Terminate(0), Action::Prepare(2)]);
+    assert_eq!(stage.bring_up(2), [Action::AllReady]);
+    stage.step(Event::Gone(0));
+    stage.step(Event::Finished(0));
+    assert_eq!(stage.states(), [State::Exited, State::Ready, State::Ready]);
+}
+
+#[test]
+fn a_job_that_fails_ends_the_set() {
+    let mut stage = Stage::new(vec![job("migrate", &[]), service("app", &[0])]);
+    stage.step(Event::Tick);
+    stage.step(Event::Prepared(0));
+    stage.step(Event::Started(0));
+    stage.step(Event::Exited(0, 7));
+    assert_eq!(stage.states(), [State::Stopping, State::Stopped]);
+    assert_eq!(stage.failure(), "migrate: exited with code 7 before it was ready");
+}
+
+#[test]
+fn an_interrupt_during_the_start_stops_what_runs_and_starts_nothing_more() {
+    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[]), service("c", &[0])]);
+    stage.step(Event::Tick);
+    stage.step(Event::Prepared(0));
+    stage.step(Event::Started(0));
+    let asked = stage.step(Event::Stop);
+    assert_eq!(asked, [Action::Terminate(1), Action::Terminate(0)], "both at once, since `c` never started");
+    assert_eq!(stage.step(Event::Stop), [], "asking twice in the same words changes nothing");
+    assert_eq!(stage.step(Event::ProbeSucceeded(0)), []);
+    assert_eq!(stage.step(Event::PrepareFailed(1, "interrupted".into())), [Action::Finish(1)]);
+    assert_eq!(stage.step(Event::Finished(1)), []);
+    assert_eq!(stage.take_down(0), [Action::Over]);
+    assert_eq!(stage.states(), [State::Stopped; 3]);
+    assert!(stage.machine.failure().is_none(), "what the user interrupts has not failed");
+}
+
+#[test]
+fn a_second_interrupt_kills_everything_at_once() {
+    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[0]), service("c", &[])]);
+    stage.step(Event::Tick);
+    stage.bring_up(0);
+    stage.bring_up(1);
+    assert_eq!(stage.step(Event::Stop), [Action::Terminate(1), Action::Terminate(2)]);
+    assert_eq!(stage.step(Event::Kill), [Action::Kill(0), Action::Kill(1), Action::Kill(2)]);
+    assert_eq!(stage.step(Event::Gone(1)), [Action::Finish(1)]);
+    assert_eq!(stage.step(Event::Gone(0)), [Action::Finish(0)]);
+    stage.step(Event::Prepared(2));
+    for at in 0..3 {
+        stage.step(Event::Finished(at));
+    }
+    assert_eq!(stage.states(), [State::Stopped; 3]);
+}
+
+#[test]
+fn what_cannot_be_prepared_or_started_fails_without_a_process() {
+    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[])]);
+    stage.step(Event::Tick);
+    stage.step(Event::Prepared(0));
+    assert_eq!(stage.step(Event::StartFailed(0, "no such file".into())), [Action::Finish(0), Action::Terminate(1)]);
+    assert_eq!(stage.failure(), "a: cannot be started: no such file");
+    let mut stage = Stage::new(vec![service("a", &[])]);
+    stage.step(Event::Tick);
+    assert_eq!(stage.step(Event::PrepareFailed(0, "its commands failed".into())), [Action::Finish(0)]);
+    assert_eq!(stage.failure(), "a: its commands failed");
+}
+
+#[test]
+fn a_start_that_fails_while_it_is_being_stopped_is_no_failure() {
+    let mut stage = Stage::new(vec![service("a", &[])]);
+    stage.step(Event::Tick);
+    stage.step(Event::Prepared(0));
+    assert_eq!(stage.step(Event::Stop), [Action::Terminate(0)]);
+    assert_eq!(stage.step(Event::StartFailed(0, "x".into())), [Action::Finish(0)]);
+    assert_eq!(stage.step(Event::Finished(0)), [Action::Over]);
+    assert!(stage.machine.failure().is_none());
+}
+
+#[test]
+fn a_condition_that_can_never_hold_fails_at_once() {
+    let mut stage = Stage::new(vec![service("a", &[])]);
+    stage.step(Event::Tick);
+    stage.step(Event::Prepared(0));
+    stage.step(Event::Started(0));
+    assert_eq!(stage.step(Event::ProbeImpossible(0, "no such host".into())), [Action::Terminate(0)]);
+    assert_eq!(stage.failure(), "a: can never be ready: no such host");
+}
+
+fn restarting(policy: RestartPolicy, limit: u32) -> Stage {
+    let node = Node { restart: policy, restart_limit: limit, ..service("a", &[]) };
+    let mut stage = Stage::new(vec![node]);
+    stage.step(Event::Tick);
+    stage.bring_up(0);
+    stage
+}
+
+/// Ends the service and answers how long it waits until it is started again.
+fn crash(stage: &mut Stage) -> f64 {
+    assert_eq!(stage.step(Event::Exited(0, 1)), [Action::Terminate(0)]);
+    assert_eq!(stage.step(Event::Gone(0)), []);
+    assert_eq!(stage.states(), [State::Restarting]);
+    let pause = stage.machine.deadline().expect("it waits") - stage.now;
+    assert_eq!(stage.after(pause.as_secs_f64()), [Action::Start(0)]);
+    assert_eq!(stage.step(Event::Started(0)), [Action::Probe(0)]);
+    stage.step(Event::ProbeSucceeded(0));
+    pause.as_secs_f64()
+}
+
+#[test]
+fn restarts_wait_twice_as_long_each_time_up_to_a_limit() {
+    let mut stage = restarting(RestartPolicy::OnFailure, 9);
+    let pauses: Vec<f64> = (0..9).map(|_| crash(&mut stage)).collect();
+    assert_eq!(pauses, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]);
+    assert_eq!(stage.step(Event::Exited(0, 1)), [Action::Terminate(0)]);
+    assert_eq!(stage.failure(), "a: exited with code 1 again after 9 restarts");
+}
+
+#[test]
+fn a_while_of_health_forgives_earlier_restarts() {
+    let mut stage = restarting(RestartPolicy::Always, 2);
+    assert_eq!((crash(&mut stage), crash(&mut stage)), (0.1, 0.2));
+    stage.after(10.0);
+    assert_eq!(crash(&mut stage), 0.1);
+}
+
+#[test]
+fn a_clean_exit_restarts_only_what_is_always_to_run() {
+    let mut stage = restarting(RestartPolicy::OnFailure, 5);
+    stage.step(Event::Exited(0, 0));
+    assert_eq!(stage.step(Event::Gone(0)), [Action::Finish(0)]);
+    let mut stage = restarting(RestartPolicy::Always, 5);
+    stage.step(Event::Exited(0, 0));
+    stage.step(Event::Gone(0));
+    assert_eq!(stage.states(), [State::Restarting]);
+    assert_eq!(stage.step(Event::Stop), [Action::Finish(0)]);
+    assert_eq!(stage.step(Event::Finished(0)), [Action::Over]);
+    assert_eq!(stage.states(), [State::Stopped]);
+}
+
+#[test]
+fn every_state_ends_after_stop_and_kill_whatever_came_before() {
+    let events = |at| {
+        [
+            Event::Prepared(at),
+            Event::PrepareFailed(at, String::new()),
+            Event::Started(at),
+            Event::StartFailed(at, String::new()),
+            Event::ProbeSucceeded(at),
+            Event::ProbeImpossible(at, String::new()),
+            Event::Exited(at, 1),
+            Event::Gone(at),
+            Event::Finished(at),
+        ]
+    };
+    // A small generator of repeatable numbers walks through event sequences that no supervisor would send.
+    let mut seed: u64 = 1;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    for _ in 0..2000 {
+        let node = Node { restart: RestartPolicy::OnFailure, ..service("b", &[0]) };
+        let mut stage = Stage::new(vec![service("a", &[]), node, job("c", &[0])]);
+        let mut over = 0;
+        for _ in 0..random(40) {
+            let event = match random(20) {
+                0 => Event::Stop,
+                1 => Event::Tick,
+                _ => events(random(3))[random(9)].clone(),
+            };
+            stage.now += Duration::from_millis(random(500) as u64);
+            over += stage.step(event).iter().filter(|action| **action == Action::Over).count();
+        }
+        let mut actions = stage.step(Event::Stop);
+        actions.extend(stage.step(Event::Kill));
+        for at in 0..3 {
+            for event in [Event::PrepareFailed(at, String::new()), Event::Gone(at), Event::Finished(at)] {
+                actions.extend(stage.step(event));
+            }
+        }
+        over += actions.iter().filter(|action| **action == Action::Over).count();
+        assert_eq!(over, 1, "it is over exactly once: {:?}", stage.states());
+        assert_eq!(stage.machine.deadline(), None);
+    }
+}
