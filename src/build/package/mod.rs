@@ -1,5 +1,11 @@
 //! Packages that were built from the project and are to be installed.
 
+mod archive;
+pub mod backend;
+mod extras;
+pub mod metadata;
+mod pyproject;
+
 use std::path::PathBuf;
 
 /// What kind of file it is, since installers treat them differently.
