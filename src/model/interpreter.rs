@@ -36,8 +36,12 @@ pub struct Interpreter {
     pub debug: bool,
     /// `sys.base_prefix` (`sys.real_prefix` or `sys.prefix` on 2.7).
     pub base_prefix: PathBuf,
+    /// `sys.base_exec_prefix`; differs from the prefix only where compiled modules live apart.
+    pub base_exec_prefix: PathBuf,
     /// The standard library's folder.
     pub standard_library: PathBuf,
+    /// Folders in which wheels of pip (and setuptools) may come with the interpreter: ensurepip's, a distribution's.
+    pub bundled_wheels: Vec<PathBuf>,
     /// Where pure modules of an environment go, relative to it (`lib/python3.11/site-packages`).
     pub purelib: PathBuf,
     /// Where compiled modules of an environment go, relative to it.

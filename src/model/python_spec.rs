@@ -88,13 +88,18 @@ impl PythonSpec {
     /// Whether `interpreter` is what was asked for. A relative path is compared with the interpreter's whole path as it
     /// stands, so make it absolute first; a bare file name fits an interpreter that was asked under that name.
     pub fn fits(&self, interpreter: &Interpreter) -> bool {
-        let same = |wanted: Option<u32>, is: u32| wanted.is_none_or(|wanted| wanted == is);
-        let version = &interpreter.version;
-        self.path.as_ref().is_none_or(|path| path_fits(path, &interpreter.executable))
+        self.fits_but_implementation(interpreter)
             && self
                 .implementation
                 .as_ref()
                 .is_none_or(|wanted| wanted.eq_ignore_ascii_case(&interpreter.implementation))
+    }
+
+    /// [`PythonSpec::fits`], whatever the implementation: for a program called what was written (`jython2.7`).
+    pub fn fits_but_implementation(&self, interpreter: &Interpreter) -> bool {
+        let same = |wanted: Option<u32>, is: u32| wanted.is_none_or(|wanted| wanted == is);
+        let version = &interpreter.version;
+        self.path.as_ref().is_none_or(|path| path_fits(path, &interpreter.executable))
             && same(self.architecture, if interpreter.is_64_bit { 64 } else { 32 })
             && self.machine.as_ref().is_none_or(|wanted| {
                 interpreter.machine.as_ref().is_some_and(|machine| *wanted == canonical_machine(machine))
@@ -291,6 +296,8 @@ mod tests {
             free_threaded: false,
             debug: false,
             base_prefix: PathBuf::new(),
+            base_exec_prefix: PathBuf::new(),
+            bundled_wheels: Vec::new(),
             standard_library: PathBuf::new(),
             purelib: PathBuf::new(),
             platlib: PathBuf::new(),
