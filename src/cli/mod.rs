@@ -1,4 +1,189 @@
-//! From what was typed ([`arguments`]) to what was meant ([`options`]). The only room besides `execute/environment` that
-//! reads environment variables; it takes one snapshot of them.
+//! From what was typed ([`arguments`], read by [`scan`]) to what was meant ([`options`], worked out by [`resolve`]). The
+//! only room besides `execute/environment` that reads environment variables; it takes one snapshot of them.
 
+pub mod arguments;
+mod ci;
+mod convert;
+mod defaults;
 pub mod options;
+mod resolve;
+mod scan;
+mod unknown;
+mod user_file;
+mod version;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use arguments::{CommandWord, spellings};
+use options::{Options, Surroundings};
+use scan::Request;
+
+use crate::error::ConfigError;
+
+/// What a command line comes to.
+#[derive(Debug)]
+pub enum Parsed {
+    Run(Box<Resolved>),
+    /// Text to show in place of running anything; ends with a line break.
+    Show(String),
+}
+
+/// Options, and what has to be said about how they were worked out.
+#[derive(Debug)]
+pub struct Resolved {
+    pub options: Options,
+    pub notices: Vec<Notice>,
+    /// What to say about [`Options::unknown_arguments`], if there are any.
+    pub unknown: Option<ConfigError>,
+}
+
+/// Something in the variables or the user's file that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub severity: Severity,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    Warning,
+    Error,
+}
+
+/// A command line that cannot be understood; the program ends with `exit_code::USAGE`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UsageError {
+    /// The program with the command, as in `envo run`.
+    pub program: String,
+    /// How the command is used, on one line.
+    pub usage: String,
+    /// `argparse`'s words.
+    pub message: String,
+}
+
+impl UsageError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..Self::default() }
+    }
+
+    /// `option` with all its spellings.
+    fn about(option: &str, message: &str) -> Self {
+        Self::new(format!("argument {option}: {message}"))
+    }
+
+    fn of(mut self, definition: &mut Command) -> Self {
+        self.program = definition.get_name().to_owned();
+        self.usage = definition.render_usage().to_string().replacen("Usage: ", "", 1);
+        self
+    }
+}
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { program, usage, message } = self;
+        write!(formatter, "usage: {usage}\n{program}: error: {message}\nhint: {program} --help explains every option")
+    }
+}
+
+/// Reads the process's arguments, of which the first is the program's own name.
+///
+/// # Errors
+/// When they cannot be understood.
+pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parsed, UsageError> {
+    let program = program_name(arguments.first());
+    let words: Vec<String> = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let halves = scan::split(&words);
+    if let [only] = halves.own
+        && matches!(only.as_str(), "-h" | "--help")
+    {
+        return Ok(Parsed::Show(program_help(program, &surroundings)));
+    }
+    let (word, own) = match scan::find_command(halves.own) {
+        Some((at, word)) => (word, [&halves.own[..at], &halves.own[at + 1..]].concat()),
+        None => (CommandWord::Legacy, halves.own.to_vec()),
+    };
+    let mut definition = arguments::command(word, program);
+    let scanned = scan::scan(&definition, &own).map_err(|error| error.of(&mut definition))?;
+    match scanned.request {
+        Some(Request::Version) => return Ok(Parsed::Show(version::text(program))),
+        Some(Request::Help) => {
+            let help = arguments::command_help(word, program).render_help();
+            let colored = resolve::default_color(&surroundings);
+            return Ok(Parsed::Show(if colored { help.ansi().to_string() } else { help.to_string() }));
+        }
+        None => {}
+    }
+    let matches = definition
+        .try_get_matches_from_mut(std::iter::once(program.to_owned()).chain(scanned.tokens))
+        .map_err(|error| in_words_of_argparse(&error, &definition).of(&mut definition))?;
+    let typed = resolve::Typed {
+        word,
+        program,
+        words: &words,
+        positional: halves.positional.map(<[String]>::to_vec),
+        unknown: scanned.unknown,
+        definition: &definition,
+        matches,
+    };
+    match resolve::resolve(typed, surroundings) {
+        Ok(resolved) => Ok(Parsed::Run(Box::new(resolved))),
+        Err(error) => Err(error.of(&mut definition)),
+    }
+}
+
+/// `tox` when called through a link of that name, else `envo`.
+fn program_name(argument: Option<&OsString>) -> &'static str {
+    let stem = argument.map(Path::new).and_then(Path::file_stem);
+    if stem.is_some_and(|stem| stem == "tox") { "tox" } else { "envo" }
+}
+
+fn program_help(program: &str, surroundings: &Surroundings) -> String {
+    let note = user_file::describe(surroundings);
+    let help = arguments::program_help(program, &note).render_help();
+    if resolve::default_color(surroundings) { help.ansi().to_string() } else { help.to_string() }
+}
+
+/// What `clap` found wrong, as `argparse` says it.
+fn in_words_of_argparse(error: &clap::Error, definition: &Command) -> UsageError {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let option = |kind| text(kind).map(|text| all_spellings(&text, definition));
+    let invalid = option(ContextKind::InvalidArg);
+    match (error.kind(), invalid) {
+        (ErrorKind::ArgumentConflict, Some(first)) => {
+            let other = option(ContextKind::PriorArg).unwrap_or_default();
+            UsageError::about(&other, &format!("not allowed with argument {first}"))
+        }
+        (ErrorKind::InvalidValue, Some(option)) => {
+            let choices = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(choices)) => choices.iter().map(|choice| format!("'{choice}'")).collect(),
+                _ => Vec::new(),
+            };
+            let value = text(ContextKind::InvalidValue).unwrap_or_default();
+            let value = crate::error::python_repr(&value);
+            UsageError::about(&option, &format!("invalid choice: {value} (choose from {})", choices.join(", ")))
+        }
+        _ => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            UsageError::new(line.strip_prefix("error: ").unwrap_or(line))
+        }
+    }
+}
+
+/// `-c <file>` as `-c/--conf`.
+fn all_spellings(shown: &str, definition: &Command) -> String {
+    let first = shown.split([' ', '=', '[']).next().unwrap_or_default().trim_end_matches('.');
+    let found = definition.get_arguments().map(spellings).find(|texts| texts.iter().any(|text| text == first));
+    found.map_or_else(|| first.to_owned(), |texts| texts.join("/"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Resolved options: arguments, then `TOX_*`/`ENVO_*` variables, then the user's `config.ini`, then defaults.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use crate::model::Variables;
@@ -154,6 +155,27 @@ pub struct ListOptions {
     pub no_fallback: bool,
 }
 
+/// What the program is started in, apart from its arguments.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    pub variables: Variables,
+    pub current_dir: PathBuf,
+    pub stdout_is_terminal: bool,
+}
+
+impl Surroundings {
+    /// A snapshot of this process's own.
+    #[allow(clippy::disallowed_methods)]
+    pub fn read() -> Self {
+        Self {
+            variables: std::env::vars_os().collect(),
+            // A folder that was removed meanwhile is found out by whatever reads from it.
+            current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            stdout_is_terminal: std::io::stdout().is_terminal(),
+        }
+    }
+}
+
 /// Everything the program was asked, resolved.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -180,6 +202,9 @@ pub struct Options {
     pub list: ListOptions,
     /// The path of `devenv`, absolute.
     pub devenv_path: PathBuf,
+    /// What was typed that no option takes. It is an error, but only where tox finds it: a tox with more plugins, which
+    /// `requires` can ask for, may know it.
+    pub unknown_arguments: Vec<String>,
     /// What stood after `--`.
     pub positional: Option<Vec<String>>,
     /// The folder the program was started in.

@@ -2,7 +2,109 @@
 
 use std::ffi::OsString;
 
+use crate::cli::options::{Options, Surroundings, Verb};
+use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
+use crate::error::{ConfigError, ErrorClass};
+use crate::exit_code;
+use crate::report::{Event, Human, Layout, Level, Reporter, frame, plain};
+
+/// The name under which the program itself reports.
+const ROOT: &str = "ROOT";
+
 /// Parses the command line, runs the verb and returns the exit code for the shell.
-pub fn main(_arguments: Vec<OsString>) -> u8 {
-    crate::exit_code::to_shell(crate::exit_code::USAGE)
+pub fn main(arguments: Vec<OsString>) -> u8 {
+    let code = match parse(&arguments, Surroundings::read()) {
+        Ok(Parsed::Run(resolved)) => run(*resolved),
+        Ok(Parsed::Show(text)) => {
+            plain::out(&text);
+            exit_code::OK
+        }
+        Err(error) => {
+            plain::error(&format!("{error}\n"));
+            exit_code::USAGE
+        }
+    };
+    exit_code::to_shell(code)
+}
+
+fn run(resolved: Resolved) -> i32 {
+    let Resolved { options, notices, unknown } = resolved;
+    let reporter = Human::new(Layout::new(options.verbosity, options.colored, &options.stderr_color));
+    for Notice { severity, text } in notices {
+        let level = match severity {
+            Severity::Warning => Level::Warning,
+            Severity::Error => Level::Error,
+        };
+        reporter.event(Event::Message { environment: ROOT.to_owned(), level, text });
+    }
+    if options.verb == Verb::RunParallel && options.run.no_capture {
+        plain::error("--no-capture cannot be used with parallel mode\n");
+        return exit_code::FAILED;
+    }
+    let outcome = match unknown {
+        Some(error) => Err(error.into()),
+        None => dispatch(&options),
+    };
+    outcome.unwrap_or_else(|error| match error.downcast_ref::<ConfigError>() {
+        Some(error) => show_config_error(error, &options, &reporter),
+        None => {
+            plain::error(&format!("error: {error:#}\n"));
+            exit_code::FAILED
+        }
+    })
+}
+
+fn dispatch(options: &Options) -> anyhow::Result<i32> {
+    match options.verb {
+        Verb::Run
+        | Verb::RunParallel
+        | Verb::List
+        | Verb::Config
+        | Verb::Exec
+        | Verb::Devenv
+        | Verb::Depends
+        | Verb::Serve => anyhow::bail!("this build of envo cannot do that"),
+    }
+}
+
+/// Shows the error in tox's words on standard output and, on standard error, what envo knows besides.
+fn show_config_error(error: &ConfigError, options: &Options, reporter: &dyn Reporter) -> i32 {
+    let class = error.class.python_name();
+    reporter.error(ROOT, format!("{class}| {}", error.message));
+    if options.verbosity > 0 {
+        plain::error(&details(error, options.colored));
+    }
+    // Python ends with a traceback and this code where tox does not foresee an error.
+    if error.class == ErrorClass::Handled { exit_code::HANDLED_ERROR } else { exit_code::FAILED }
+}
+
+/// Where the error stands and what would help.
+fn details(error: &ConfigError, colored: bool) -> String {
+    if error.location.is_none() && error.trail.is_empty() {
+        return error.hints.iter().map(|hint| format!("help: {hint}\n")).collect();
+    }
+    let text = error.location.as_ref().and_then(|location| std::fs::read_to_string(&location.file).ok());
+    frame::frame(error, text.as_deref(), colored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Location;
+
+    #[test]
+    fn an_error_without_a_place_shows_only_what_helps() {
+        assert_eq!(details(&ConfigError::handled("bad"), false), "");
+        assert_eq!(details(&ConfigError::handled("bad").hint("try"), false), "help: try\n");
+    }
+
+    #[test]
+    fn an_error_with_a_place_shows_the_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("tox.ini");
+        std::fs::write(&file, "[testenv]\ndeps = x\n").expect("written");
+        let error = ConfigError::handled("bad").at(Location { file, line: 2, column: 1, length: 4 });
+        let text = details(&error, false);
+        assert!(text.contains("tox.ini:2:1") && text.contains("2 | deps = x"), "{text}");
+    }
 }

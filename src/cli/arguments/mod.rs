@@ -1,0 +1,283 @@
+//! What can be typed: every command with its options, in tox's spellings, as `clap` definitions.
+//!
+//! An option's id is the name tox gives its value, so that the same name finds the option's variable (`TOX_<ID>`) and
+//! its key in the user's configuration file. Only the command that was typed is defined at run time: that is what keeps
+//! reading a command line far below a millisecond.
+
+mod options;
+
+pub use options::{COLORS, RUNNERS};
+
+use clap::builder::styling::Style;
+use clap::{Arg, Command};
+
+/// The width texts are written for; a narrower terminal gets narrower lines.
+const WIDTH: usize = 80;
+
+/// The word that says what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandWord {
+    Run,
+    RunParallel,
+    Serve,
+    List,
+    Config,
+    Depends,
+    Exec,
+    Devenv,
+    Legacy,
+}
+
+impl CommandWord {
+    /// In the order in which the help lists them.
+    pub const ALL: [Self; 9] = [
+        Self::Run,
+        Self::RunParallel,
+        Self::Serve,
+        Self::List,
+        Self::Config,
+        Self::Depends,
+        Self::Exec,
+        Self::Devenv,
+        Self::Legacy,
+    ];
+
+    pub fn name(self) -> &'static str {
+        self.spelling().0
+    }
+
+    pub fn alias(self) -> Option<&'static str> {
+        self.spelling().1
+    }
+
+    /// The command of that name or short name.
+    pub fn find(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|command| command.name() == word || command.alias() == Some(word))
+    }
+
+    fn spelling(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Run => ("run", Some("r")),
+            Self::RunParallel => ("run-parallel", Some("p")),
+            Self::Serve => ("serve", None),
+            Self::List => ("list", Some("l")),
+            Self::Config => ("config", Some("c")),
+            Self::Depends => ("depends", Some("de")),
+            Self::Exec => ("exec", Some("e")),
+            Self::Devenv => ("devenv", Some("d")),
+            Self::Legacy => ("legacy", Some("le")),
+        }
+    }
+
+    /// One line for the list of commands.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::Run => "Build environments and run their commands, one after another",
+            Self::RunParallel => "The same, several at a time",
+            Self::Serve => "Build services, start them in order, show their logs",
+            Self::List => "List the environments",
+            Self::Config => "Show every setting as it was understood",
+            Self::Depends => "Show in which order environments run",
+            Self::Exec => "Run any command inside an environment",
+            Self::Devenv => "Make a development environment in a folder of your choice",
+            Self::Legacy => "Take tox 3's options; this is what runs without a command",
+        }
+    }
+
+    fn usage(self) -> &'static str {
+        match self {
+            Self::Run | Self::RunParallel | Self::Legacy => "[options] [-- ARGUMENT ...]",
+            Self::Exec => "[options] -- COMMAND [ARGUMENT ...]",
+            Self::Devenv => "[options] [path]",
+            Self::Serve | Self::List | Self::Config | Self::Depends => "[options]",
+        }
+    }
+
+    /// What it does and how it is used, for its help.
+    fn explanation(self) -> &'static str {
+        match self {
+            Self::Run => {
+                "Builds the selected environments and runs their commands, one after another. Without -e, -m or -f \
+                 these are the environments of env_list. What stands after -- replaces {posargs}."
+            }
+            Self::RunParallel => {
+                "Builds the selected environments and runs their commands, several at a time, in the order depends \
+                 asks for. Output is held back and shown for environments that fail."
+            }
+            Self::Serve => {
+                "Builds the selected services (environments with a serve key) and what they depend on, starts them in \
+                 order, each when what it depends on is ready, and shows their logs. Ctrl-C stops them in reverse. \
+                 Without -e: every service."
+            }
+            Self::List => "Lists the environments with their descriptions: first those of env_list, then the others.",
+            Self::Config => {
+                "Shows the settings of the selected environments after inheritance, conditions and substitution."
+            }
+            Self::Depends => "Shows the order environments run in, and as a tree what each depends on.",
+            Self::Exec => {
+                "Builds one environment and runs a command in it, in place of the environment's own commands."
+            }
+            Self::Devenv => {
+                "Makes an environment for development in a folder of your choice (venv if none is named): the project \
+                 is installed in development mode and no commands are run."
+            }
+            Self::Legacy => {
+                "Takes the options of tox 3. It is what runs when no command is named, so that tox -e py311 and \
+                 tox -l mean what they always did."
+            }
+        }
+    }
+
+    /// Arguments and what they do, for its help.
+    fn examples(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Run => &[
+                ("run -e py311,lint", "two environments"),
+                ("run -e py3{11-13} -- -k login", "pass -k login to their commands"),
+                ("run -f py311 -x testenv.deps+=pdbpp", "by factor, with a setting changed"),
+            ],
+            Self::RunParallel => &[
+                ("run-parallel", "as many at a time as there are processors"),
+                ("p -p 3 -o", "three, output as it comes"),
+            ],
+            Self::Serve => &[("serve", "every service"), ("serve -e api,web", "these, and what they depend on")],
+            Self::List => &[("list", "all environments"), ("list -d --no-desc", "only the names in env_list")],
+            Self::Config => &[
+                ("config -e py311", "all of one environment"),
+                ("config -k deps commands", "two settings, of the default environments"),
+                ("config --format json", "for programs"),
+            ],
+            Self::Depends => &[("depends", "")],
+            Self::Exec => &[("exec -e py311 -- python --version", "")],
+            Self::Devenv => &[("devenv -e py311 venv", "")],
+            Self::Legacy => &[("-e py311 -- -k login", ""), ("-l", "list environments"), ("-p auto", "in parallel")],
+        }
+    }
+
+    fn arguments(self) -> Vec<Arg> {
+        use options::{building, command_specific, environment, general, parallel, project, selection};
+        let mut result = command_specific(self);
+        result.extend(selection(self));
+        result.extend(building(self));
+        if matches!(self, Self::RunParallel | Self::Legacy) {
+            result.extend(parallel(self));
+        }
+        if !matches!(self, Self::List | Self::Depends) {
+            result.extend(environment(self));
+        }
+        result.extend(project());
+        result.extend(general());
+        result
+    }
+}
+
+/// The definition of a command, for a program called `program`.
+pub fn command(word: CommandWord, program: &str) -> Command {
+    let full_name = format!("{program} {}", word.name());
+    base(Command::new(full_name.clone()))
+        .override_usage(format!("{full_name} {}", word.usage()))
+        .about(word.explanation())
+        .args(word.arguments())
+        .args_override_self(true)
+}
+
+/// The help of a command.
+pub fn command_help(word: CommandWord, program: &str) -> Command {
+    command(word, program).after_help(list("Examples", word.examples(), &format!("{program} ")))
+}
+
+/// The help of the program itself.
+pub fn program_help(program: &str, note: &str) -> Command {
+    let commands: Vec<(String, &str)> = CommandWord::ALL
+        .into_iter()
+        .map(|word| {
+            let alias = word.alias().map(|alias| format!(" ({alias})")).unwrap_or_default();
+            (format!("{}{alias}", word.name()), word.summary())
+        })
+        .collect();
+    let commands: Vec<(&str, &str)> = commands.iter().map(|(name, text)| (name.as_str(), *text)).collect();
+    let examples = [
+        ("run", "build and test everything in env_list"),
+        ("run -e py311 -- -k login", "one environment; what follows -- is for its commands"),
+        ("serve -e api,web", "start two services and what they depend on"),
+    ];
+    let about = format!(
+        "Reads the tox configuration of a project, builds its environments, runs their commands and serves the services \
+         they need.\n\n{}\n\n{}\n\nEach command has its own help: {program} run --help",
+        list("subcommands", &commands, ""),
+        list("Examples", &examples, &format!("{program} ")),
+    );
+    base(Command::new(program.to_owned()))
+        .override_usage(format!("{program} [command] [options] [-- ARGUMENT ...]"))
+        .about(about)
+        .args(options::project())
+        .args(options::general())
+        .after_help(note.to_owned())
+}
+
+fn base(command: Command) -> Command {
+    command
+        .help_template("usage: {usage}\n\n{about}\n\n{all-args}{after-help}\n")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .max_term_width(WIDTH)
+}
+
+/// A titled two-column list.
+fn list(title: &str, rows: &[(&str, &str)], prefix: &str) -> String {
+    let heading = Style::new().bold().underline();
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + prefix.len();
+    let mut result = format!("{heading}{title}:{heading:#}");
+    for (name, text) in rows {
+        let line = format!("  {:width$}  {text}", format!("{prefix}{name}"));
+        result.push('\n');
+        result.push_str(line.trim_end());
+    }
+    result
+}
+
+/// How an option is named in messages: all its spellings, as in `-c/--conf`.
+pub fn spellings(argument: &Arg) -> Vec<String> {
+    let mut result = Vec::new();
+    let short = argument.get_short().into_iter().chain(argument.get_all_short_aliases().unwrap_or_default());
+    result.extend(short.map(|letter| format!("-{letter}")));
+    let long = argument.get_long().into_iter().chain(argument.get_all_aliases().unwrap_or_default());
+    result.extend(long.map(|name| format!("--{name}")));
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_definition_is_sound_for_clap() {
+        for word in CommandWord::ALL {
+            command(word, "envo").debug_assert();
+        }
+        program_help("envo", "").debug_assert();
+    }
+
+    #[test]
+    fn help_stays_within_eighty_columns() {
+        for word in CommandWord::ALL {
+            let help = command_help(word, "envo").render_help().to_string();
+            let long: Vec<&str> = help.lines().filter(|line| line.chars().count() > WIDTH).collect();
+            assert!(long.is_empty(), "{}: {long:?}", word.name());
+            assert!(help.starts_with(&format!("usage: envo {}", word.name())), "{help}");
+        }
+        let help = program_help("tox", "note").render_help().to_string();
+        assert!(
+            help.starts_with("usage: tox ") && help.contains("--verbose") && help.contains("subcommands:"),
+            "{help}"
+        );
+        assert!(help.lines().all(|line| line.chars().count() <= WIDTH), "{help}");
+    }
+
+    #[test]
+    fn short_names_lead_to_their_commands() {
+        assert_eq!(CommandWord::find("p"), Some(CommandWord::RunParallel));
+        assert_eq!(CommandWord::find("de"), Some(CommandWord::Depends));
+        assert_eq!(CommandWord::find("x"), None);
+    }
+}

@@ -1,0 +1,240 @@
+//! The options, group by group, and which command takes which.
+
+use clap::{Arg, ArgAction, value_parser};
+
+use super::CommandWord;
+
+/// The colours a child's standard error can have, by colorama's names.
+pub const COLORS: [&str; 17] = [
+    "BLACK",
+    "BLUE",
+    "CYAN",
+    "GREEN",
+    "LIGHTBLACK_EX",
+    "LIGHTBLUE_EX",
+    "LIGHTCYAN_EX",
+    "LIGHTGREEN_EX",
+    "LIGHTMAGENTA_EX",
+    "LIGHTRED_EX",
+    "LIGHTWHITE_EX",
+    "LIGHTYELLOW_EX",
+    "MAGENTA",
+    "RED",
+    "RESET",
+    "WHITE",
+    "YELLOW",
+];
+
+/// The kinds of environment that can be the default one. Those of tox-uv are envo's own business and accepted.
+pub const RUNNERS: [&str; 5] =
+    ["virtualenv", "virtualenv-pep-723", "uv-venv-runner", "uv-venv-lock-runner", "uv-venv-pep-723-runner"];
+
+fn flag(id: &'static str, help: &'static str) -> Arg {
+    Arg::new(id).action(ArgAction::SetTrue).help(help)
+}
+
+fn value(id: &'static str, name: &'static str, help: &'static str) -> Arg {
+    Arg::new(id).action(ArgAction::Set).value_name(name).value_parser(value_parser!(String)).help(help)
+}
+
+fn values(id: &'static str, name: &'static str, help: &'static str) -> Arg {
+    value(id, name, help).num_args(1..).allow_negative_numbers(true)
+}
+
+fn choice<const N: usize>(id: &'static str, choices: [&'static str; N], help: &'static str) -> Arg {
+    Arg::new(id).action(ArgAction::Set).value_parser(choices).help(help)
+}
+
+fn under(heading: &'static str, arguments: Vec<Arg>) -> Vec<Arg> {
+    arguments.into_iter().map(|argument| argument.help_heading(heading)).collect()
+}
+
+/// What only one command takes.
+pub fn command_specific(word: CommandWord) -> Vec<Arg> {
+    match word {
+        CommandWord::Devenv => {
+            vec![value("devenv_path", "path", "the folder to make [default: venv]").help_heading("What to make")]
+        }
+        CommandWord::List => under(
+            "What to show",
+            vec![
+                flag("list_no_description", "show names only").long("no-desc"),
+                flag("list_default_only", "show only the default environments")
+                    .short('d')
+                    .conflicts_with_all(["labels", "factors"]),
+            ],
+        ),
+        CommandWord::Config => under(
+            "What to show",
+            vec![
+                values("list_keys_only", "key", "only these settings").short('k'),
+                flag("show_core", "also the settings of [tox] (shown anyway with -e ALL)").long("core"),
+                choice("config_format", ["ini", "json", "toml"], "how to write it [default: ini]")
+                    .long("format")
+                    .value_name("FORMAT"),
+                value("output_file", "file", "write to this file").short('o').long("output-file"),
+            ],
+        ),
+        CommandWord::Legacy => under(
+            "In place of running",
+            vec![
+                flag("list_envs", "list the default environments (with -v: descriptions)").short('l').long("listenvs"),
+                flag("list_envs_all", "list all environments").short('a').long("listenvs-all"),
+                flag("show_config", "show the configuration").long("showconfig").visible_aliases(["help-ini", "hi"]),
+                value("devenv_path", "ENVDIR", "make a development environment there (-e defaults to py)")
+                    .long("devenv"),
+            ],
+        ),
+        _ => Vec::new(),
+    }
+}
+
+/// Which environments.
+pub fn selection(word: CommandWord) -> Vec<Arg> {
+    let one = matches!(word, CommandWord::Exec | CommandWord::Devenv);
+    let mut result = Vec::new();
+    let help = match word {
+        CommandWord::List | CommandWord::Depends => None,
+        CommandWord::Exec | CommandWord::Devenv => Some("the environment [default: py]"),
+        CommandWord::Serve => Some("these services, with commas and braces; may be repeated [default: every service]"),
+        _ => Some("these environments, with commas and braces; ALL for all; may be repeated [default: env_list]"),
+    };
+    if let Some(help) = help {
+        let argument = value("env", "ENV", help).short('e').action(ArgAction::Append);
+        result.push(if one { argument } else { argument.conflicts_with_all(["labels", "factors"]) });
+    }
+    if word == CommandWord::Depends {
+        return result;
+    }
+    if !one {
+        result.push(values("labels", "label", "those with one of these labels").short('m').conflicts_with("factors"));
+        let help = "those with all of these factors; may be repeated for alternatives";
+        result.push(values("factors", "factor", help).short('f').action(ArgAction::Append));
+    }
+    result.push(value("skip_env", "re", "leave out those this regular expression matches").long("skip-env"));
+    under("Which environments", result)
+}
+
+/// How environments are made, and what of them is run.
+pub fn building(word: CommandWord) -> Vec<Arg> {
+    use CommandWord::{Config, Depends, Exec, Legacy, List, Run, RunParallel, Serve};
+    let runs = matches!(word, Run | RunParallel | Legacy | Exec);
+    let mut result = vec![flag("recreate", "make the environments anew").short('r').long("recreate")];
+    if !matches!(word, List | Depends) {
+        result.push(flag("no_recreate_pkg", "with -r, keep the packaging environments").long("no-recreate-pkg"));
+    }
+    if runs || word == Config {
+        result.push(
+            value("skip_missing_interpreters", "v", "skip environments without interpreter: config, true or false")
+                .short('s')
+                .long("skip-missing-interpreters")
+                .num_args(0..=1)
+                .default_missing_value("true"),
+        );
+    }
+    if runs {
+        result.push(flag("no_test", "build only; run no commands").short('n').long("notest"));
+        let argument = flag("package_only", "only build the package").short('b').long("pkg-only");
+        result.push(argument.visible_alias("sdistonly"));
+        result.push(flag("fail_fast", "stop after the first environment that fails").long("fail-fast"));
+    }
+    if runs || word == Serve {
+        let help = "install this package in place of building the project";
+        result.push(value("install_pkg", "INSTALL_PKG", help).long("installpkg"));
+    }
+    if runs || matches!(word, Config | Serve) {
+        result.push(flag("develop", "install the project in development mode").long("develop"));
+    }
+    if runs || word == Serve {
+        result.push(flag("skip_pkg_install", "do not install the project").long("skip-pkg-install"));
+        let help = "install nothing; use the environments as they are";
+        result.push(flag("skip_env_install", help).long("skip-env-install"));
+    }
+    if word == Legacy {
+        result.push(flag("pre", "take pre-releases (deprecated: PIP_PRE=1 in set_env)").long("pre"));
+        let argument = value("force_dep", "req", "use this version of a dependency; may be repeated").long("force-dep");
+        result.push(argument.action(ArgAction::Append));
+        result.push(flag("site_packages", "see the interpreter's own packages (deprecated)").long("sitepackages"));
+        result.push(flag("always_copy", "copy in place of linking (deprecated)").long("alwayscopy"));
+    }
+    under("Building and running", result)
+}
+
+/// `run-parallel` and `legacy`.
+pub fn parallel(word: CommandWord) -> Vec<Arg> {
+    let amount = if word == CommandWord::Legacy {
+        let help = "run in parallel: all (also without VAL), auto (number of processors) or a number; 0 turns it off";
+        value("parallel", "VAL", help).num_args(0..=1).default_missing_value("all")
+    } else {
+        let help = "how many at a time: all, auto (number of processors) or a number [default: auto]";
+        value("parallel", "VAL", help)
+    };
+    let arguments = vec![
+        amount.short('p').long("parallel"),
+        flag("parallel_live", "show output as it comes").short('o').long("parallel-live"),
+        flag("parallel_no_spinner", "no progress display (the default in CI)").long("parallel-no-spinner"),
+    ];
+    under("In parallel", arguments)
+}
+
+/// What every command takes that makes environments.
+pub fn environment(word: CommandWord) -> Vec<Arg> {
+    let mut result = Vec::new();
+    if word != CommandWord::Serve {
+        let help = "write what was done to this JSON file";
+        result.push(value("result_json", "path", help).long("result-json"));
+        if word != CommandWord::Exec {
+            let help = "let commands write straight to the terminal (not in parallel, not with --result-json)";
+            result.push(flag("no_capture", help).short('i').long("no-capture"));
+        }
+    }
+    let help = "PYTHONHASHSEED for the commands; notset leaves it alone [default: a random number]";
+    result.push(value("hash_seed", "SEED", help).long("hashseed"));
+    result.push(values("discover", "path", "try these Python interpreters first").long("discover"));
+    let help = "list what is installed (the default in CI)";
+    result.push(flag("list_dependencies", help).long("list-dependencies").conflicts_with("no_list_dependencies"));
+    result.push(flag("no_list_dependencies", "do not list what is installed").long("no-list-dependencies"));
+    under("Commands and their output", result)
+}
+
+/// Where the project is and what of its configuration is changed.
+pub fn project() -> Vec<Arg> {
+    let override_help = "change a setting, as in testenv:py311.deps=pytest; += adds; may be repeated";
+    let provision_help = "do not install what requires asks for: fail, and write what is missing to REQ_JSON";
+    let arguments = vec![
+        value("config_file", "file", "the configuration: a file, or a folder to find one in").short('c').long("conf"),
+        value("root_dir", "dir", "the project's root folder [default: that of the configuration]").long("root"),
+        value("work_dir", "dir", "where environments are kept [default: .tox in the root]").long("workdir"),
+        value("override", "OVERRIDE", override_help).short('x').long("override").action(ArgAction::Append),
+        choice("default_runner", RUNNERS, "the kind of environments that do not say one")
+            .long("runner")
+            .value_name("RUNNER"),
+        value("no_provision", "REQ_JSON", provision_help)
+            .long("no-provision")
+            .num_args(0..=1)
+            .default_missing_value(""),
+        flag("no_recreate_provision", "with -r, keep the environment of requires").long("no-recreate-provision"),
+    ];
+    under("Project and configuration", arguments)
+}
+
+/// What the program itself shows and how.
+pub fn general() -> Vec<Arg> {
+    let verbose = "say more; may be repeated (-vv shows how settings lead to actions)";
+    let arguments = vec![
+        flag("verbose", verbose).short('v').long("verbose").action(ArgAction::Count).conflicts_with("quiet"),
+        flag("quiet", "say less; may be repeated").short('q').long("quiet").action(ArgAction::Count),
+        choice("colored", ["yes", "no"], "whether to use colours [default: on a terminal, unless NO_COLOR is set]")
+            .long("colored")
+            .value_name("yes|no")
+            .hide_possible_values(true),
+        choice("stderr_color", COLORS, "the colour of what commands write to standard error [default: RED]")
+            .long("stderr-color")
+            .value_name("COLOR")
+            .hide_possible_values(true),
+        value("exit_and_dump_after", "seconds", "accepted for tox's sake, without effect").long("exit-and-dump-after"),
+        flag("version", "show the version and exit").long("version"),
+        flag("help", "show this help and exit").short('h').long("help"),
+    ];
+    under("General", arguments)
+}

@@ -1,0 +1,137 @@
+//! Texts of variables and of the user's file to values, with the errors Python raises in tox's place.
+
+use std::path::PathBuf;
+
+use crate::error::python_repr;
+
+/// Why a text is not of a type: the Python exception that says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unconvertible {
+    pub class: &'static str,
+    pub message: String,
+}
+
+impl Unconvertible {
+    pub fn value(message: impl Into<String>) -> Self {
+        Self { class: "ValueError", message: message.into() }
+    }
+
+    pub fn python_repr(&self) -> String {
+        format!("{}({})", self.class, python_repr(&self.message))
+    }
+}
+
+/// A type a setting can have: its name in Python, and how a text becomes one.
+pub struct Type<T> {
+    pub python_name: &'static str,
+    pub convert: fn(&str) -> Result<T, Unconvertible>,
+}
+
+pub const INTEGER: Type<i64> = Type { python_name: "<class 'int'>", convert: integer };
+pub const BOOLEAN: Type<bool> = Type { python_name: "<class 'bool'>", convert: boolean };
+pub const TEXT: Type<String> = Type { python_name: "<class 'str'>", convert: |text| Ok(text.trim().to_owned()) };
+pub const PATH: Type<Option<PathBuf>> = Type {
+    python_name: "<class 'pathlib.Path'>",
+    convert: |text| match text.trim() {
+        "" => Err(Unconvertible::value("path value is empty (does it reference an unset variable?)")),
+        _ => Ok(Some(PathBuf::from(text))),
+    },
+};
+/// Where an empty text means none.
+pub const OPTIONAL_PATH: Type<Option<PathBuf>> = Type {
+    python_name: "pathlib.Path | None",
+    convert: |text| Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(PathBuf::from)),
+};
+/// Where an empty text means none.
+pub const OPTIONAL_INTEGER: Type<Option<i64>> = Type {
+    python_name: "int | None",
+    convert: |text| match text.trim() {
+        "" => Ok(None),
+        text => integer(text).map(Some),
+    },
+};
+
+/// Python's `int(text)`: blanks around it and single underscores between digits are fine.
+///
+/// # Errors
+/// Python's words, also for what does not fit 64 bits.
+pub fn integer(text: &str) -> Result<i64, Unconvertible> {
+    let digits = text.trim();
+    let unsigned = digits.strip_prefix(['+', '-']).unwrap_or(digits);
+    let well_placed =
+        unsigned.split('_').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let parsed = if well_placed { digits.replace('_', "").parse().ok() } else { None };
+    parsed.ok_or_else(|| Unconvertible::value(format!("invalid literal for int() with base 10: {}", python_repr(text))))
+}
+
+fn boolean(text: &str) -> Result<bool, Unconvertible> {
+    match text.trim().to_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        _ => {
+            let valid = ", 0, 1, false, no, off, on, true, yes";
+            let text = python_repr(text);
+            let message = format!("value {text} cannot be transformed to bool, valid: {valid}");
+            Err(Unconvertible { class: "TypeError", message })
+        }
+    }
+}
+
+/// A setting that is changed: `KEY=VALUE`.
+///
+/// # Errors
+/// When there is no `=`.
+pub fn configuration_override(text: &str) -> Result<String, Unconvertible> {
+    if text.contains('=') {
+        return Ok(text.to_owned());
+    }
+    let message = format!("override {text} has no = sign in it");
+    Err(Unconvertible { class: "ArgumentTypeError", message })
+}
+
+/// One of `choices`, as they stand.
+pub fn one_of(text: &str, choices: &[&str]) -> Result<String, Unconvertible> {
+    if choices.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    let choices: Vec<String> = choices.iter().map(|choice| python_repr(choice)).collect();
+    Err(Unconvertible::value(format!("{text} must be one of ({})", choices.join(", "))))
+}
+
+/// The entries of a list in INI notation: a line each, or with commas on one line.
+pub fn list(text: &str) -> Vec<String> {
+    let separator = if text.contains('\n') { '\n' } else { ',' };
+    text.split(separator).map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_read_as_python_reads_them() {
+        assert_eq!(integer(" +1_000 "), Ok(1000));
+        assert_eq!(integer("-3"), Ok(-3));
+        for bad in ["", "1.00", "1__0", "_1", "x", "--1", "99999999999999999999"] {
+            assert!(integer(bad).is_err(), "{bad}");
+        }
+        let error = integer("1.00").expect_err("no integer").python_repr();
+        assert_eq!(error, "ValueError(\"invalid literal for int() with base 10: '1.00'\")");
+    }
+
+    #[test]
+    fn booleans_take_the_words_tox_takes() {
+        assert_eq!(boolean(" Yes "), Ok(true));
+        assert_eq!(boolean(""), Ok(false));
+        assert_eq!(
+            boolean("mm").expect_err("no boolean").python_repr(),
+            "TypeError(\"value 'mm' cannot be transformed to bool, valid: , 0, 1, false, no, off, on, true, yes\")"
+        );
+    }
+
+    #[test]
+    fn lists_split_at_lines_or_else_at_commas() {
+        assert_eq!(list(" a, b ,"), ["a", "b"]);
+        assert_eq!(list("\na,b\nc"), ["a,b", "c"]);
+    }
+}

@@ -1,0 +1,499 @@
+//! Works out [`Options`] from what was typed, the variables, the user's file and the defaults, in this order.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+
+use super::arguments::{COLORS, CommandWord, RUNNERS, spellings};
+use super::ci::is_ci;
+use super::convert::{self, BOOLEAN, INTEGER, OPTIONAL_INTEGER, OPTIONAL_PATH, PATH, TEXT, Type, Unconvertible};
+use super::defaults::Defaults;
+use super::options::{
+    ConfigFormat, ConfigOptions, EnvironmentChoice, ListOptions, Options, Parallelism, RunOptions, Selection,
+    SkipMissing, Surroundings, Verb,
+};
+use super::user_file::UserFile;
+use super::{Resolved, UsageError, unknown};
+use crate::model::Variables;
+use crate::model::pep508::Requirement;
+use crate::settings::factor::expand_environments;
+
+/// tox's level of a run without `-v` or `-q`: warnings are shown.
+const DEFAULT_VERBOSITY: i64 = 2;
+
+/// A command line that `clap` has read.
+pub struct Typed<'a> {
+    pub word: CommandWord,
+    pub program: &'a str,
+    /// Everything, as typed.
+    pub words: &'a [String],
+    pub positional: Option<Vec<String>>,
+    pub unknown: Vec<String>,
+    pub definition: &'a Command,
+    pub matches: ArgMatches,
+}
+
+/// # Errors
+/// When a value is not what its option takes.
+pub fn resolve(typed: Typed<'_>, surroundings: Surroundings) -> Result<Resolved, UsageError> {
+    let mut notices = Vec::new();
+    let file = UserFile::read(&surroundings, &mut notices);
+    let resolver = Resolver {
+        typed: &typed,
+        surroundings: &surroundings,
+        defaults: Defaults::new(&surroundings.variables, file, notices),
+    };
+    let run = resolver.run_options()?;
+    let verbosity = resolver.verbosity();
+    let mut options = Options {
+        verb: Verb::Run,
+        program: typed.program.to_owned(),
+        arguments: typed.words.to_vec(),
+        verbosity,
+        colored: resolver
+            .choice("colored", &["yes", "no"])
+            .map_or_else(|| default_color(&surroundings), |c| c == "yes"),
+        stderr_color: resolver.choice("stderr_color", &COLORS).unwrap_or_else(|| "RED".to_owned()),
+        config_file: resolver.path("config_file", &OPTIONAL_PATH),
+        work_dir: resolver.path("work_dir", &OPTIONAL_PATH),
+        root_dir: resolver.path("root_dir", &OPTIONAL_PATH),
+        overrides: resolver.overrides()?,
+        default_runner: resolver.choice("default_runner", &RUNNERS).unwrap_or_else(|| "virtualenv".to_owned()),
+        selection: resolver.selection(),
+        run,
+        config: resolver.config_options(),
+        list: ListOptions {
+            no_description: resolver.flag("list_no_description", false),
+            default_only: resolver.flag("list_default_only", false),
+            no_fallback: false,
+        },
+        devenv_path: PathBuf::new(),
+        unknown_arguments: Vec::new(),
+        positional: None,
+        current_dir: PathBuf::new(),
+        variables: Variables::default(),
+        stdout_is_terminal: surroundings.stdout_is_terminal,
+    };
+    resolver.integer("exit_and_dump_after")?;
+    if options.run.no_capture && options.run.result_json.is_some() {
+        return Err(UsageError::about("-i/--no-capture", "not allowed with argument --result-json"));
+    }
+    resolver.settle_verb(&mut options);
+    let notices = resolver.defaults.into_notices();
+    let unknown = (!typed.unknown.is_empty()).then(|| unknown::error(&typed.unknown, typed.word, typed.definition));
+    options.unknown_arguments = typed.unknown;
+    options.positional = typed.positional;
+    options.current_dir = surroundings.current_dir;
+    options.variables = surroundings.variables;
+    Ok(Resolved { options, notices, unknown })
+}
+
+/// Whether to use colours where nobody asks for them or against them by option.
+pub fn default_color(surroundings: &Surroundings) -> bool {
+    let text = |name| surroundings.variables.text(name).unwrap_or_default();
+    if !text("NO_COLOR").is_empty() {
+        return false;
+    }
+    if !text("FORCE_COLOR").is_empty() {
+        return true;
+    }
+    match text("TTY_COMPATIBLE").as_str() {
+        "0" => false,
+        "1" => true,
+        _ => text("TERM") != "dumb" && surroundings.stdout_is_terminal,
+    }
+}
+
+struct Resolver<'a> {
+    typed: &'a Typed<'a>,
+    surroundings: &'a Surroundings,
+    defaults: Defaults<'a>,
+}
+
+impl Resolver<'_> {
+    /// Whether the command has this option at all. Where it has not, its variable counts for nothing.
+    fn defines(&self, id: &str) -> bool {
+        self.typed.definition.get_arguments().any(|argument| argument.get_id() == id)
+    }
+
+    fn is_typed(&self, id: &str) -> bool {
+        self.defines(id) && self.typed.matches.value_source(id) == Some(ValueSource::CommandLine)
+    }
+
+    fn typed(&self, id: &str) -> Option<&str> {
+        if !self.is_typed(id) {
+            return None;
+        }
+        self.typed.matches.get_one::<String>(id).map(String::as_str)
+    }
+
+    fn all_typed(&self, id: &str) -> Vec<String> {
+        if !self.is_typed(id) {
+            return Vec::new();
+        }
+        self.typed.matches.get_many::<String>(id).unwrap_or_default().cloned().collect()
+    }
+
+    fn default<T>(&self, id: &str, of: &Type<T>) -> Option<T> {
+        if self.defines(id) { self.defaults.value(id, of) } else { None }
+    }
+
+    fn default_list<T>(&self, id: &str, of: &Type<T>) -> Option<Vec<T>> {
+        if self.defines(id) { self.defaults.list(id, of) } else { None }
+    }
+
+    fn flag(&self, id: &str, otherwise: bool) -> bool {
+        self.is_typed(id) || self.default(id, &BOOLEAN).unwrap_or(otherwise)
+    }
+
+    fn choice(&self, id: &str, choices: &[&str]) -> Option<String> {
+        if !self.defines(id) {
+            return None;
+        }
+        self.typed(id).map(str::to_owned).or_else(|| self.defaults.choice(id, choices))
+    }
+
+    /// As typed; an empty path is the current folder, as for Python.
+    fn path(&self, id: &str, of: &Type<Option<PathBuf>>) -> Option<PathBuf> {
+        match self.typed(id) {
+            Some("") => Some(PathBuf::from(".")),
+            Some(path) => Some(PathBuf::from(path)),
+            None => self.default(id, of).flatten(),
+        }
+    }
+
+    fn texts(&self, id: &str) -> Vec<String> {
+        if self.is_typed(id) { self.all_typed(id) } else { self.default_list(id, &TEXT).unwrap_or_default() }
+    }
+
+    fn problem(&self, id: &str, message: &str) -> UsageError {
+        let arguments = self.typed.definition.get_arguments();
+        let names = arguments.filter(|argument| argument.get_id() == id).map(spellings).next().unwrap_or_default();
+        UsageError::about(&names.join("/"), message)
+    }
+
+    fn integer(&self, id: &str) -> Result<i64, UsageError> {
+        match self.typed(id) {
+            Some(text) => convert::integer(text)
+                .map_err(|_| self.problem(id, &format!("invalid int value: {}", crate::error::python_repr(text)))),
+            None => Ok(self.default(id, &INTEGER).unwrap_or(0)),
+        }
+    }
+
+    fn verbosity(&self) -> u8 {
+        let typed = |id| if self.is_typed(id) { i64::from(self.typed.matches.get_count(id)) } else { 0 };
+        let base = |id, otherwise| self.default(id, &INTEGER).unwrap_or(otherwise);
+        let more = base("verbose", DEFAULT_VERBOSITY).saturating_add(typed("verbose"));
+        let less = base("quiet", 0).saturating_add(typed("quiet"));
+        u8::try_from(more.saturating_sub(less).clamp(0, 5)).unwrap_or(5)
+    }
+
+    fn overrides(&self) -> Result<Vec<String>, UsageError> {
+        const OVERRIDE: Type<String> =
+            Type { python_name: "tox.config.loader.api.Override", convert: convert::configuration_override };
+        let mut result = self.default_list("override", &OVERRIDE).unwrap_or_default();
+        for text in self.all_typed("override") {
+            result.push((OVERRIDE.convert)(&text).map_err(|reason| self.problem("override", &reason.message))?);
+        }
+        Ok(result)
+    }
+
+    fn selection(&self) -> Selection {
+        let labels = self.texts("labels");
+        let mut factors: Vec<Vec<String>> =
+            self.default_list("factors", &TEXT).unwrap_or_default().iter().map(|text| convert::list(text)).collect();
+        if self.is_typed("factors") {
+            let occurrences = self.typed.matches.get_occurrences::<String>("factors");
+            factors.extend(occurrences.into_iter().flatten().map(|values| values.cloned().collect()));
+        }
+        let skip = self.typed("skip_env").map(str::to_owned).or_else(|| self.default("skip_env", &TEXT));
+        Selection { environments: self.environments(), labels, factors, skip: skip.unwrap_or_default() }
+    }
+
+    fn environments(&self) -> EnvironmentChoice {
+        let expressions = if self.is_typed("env") {
+            self.all_typed("env")
+        } else {
+            self.default("env", &ENVIRONMENTS).into_iter().collect()
+        };
+        let mut names: Vec<String> = expressions.iter().flat_map(|expression| environment_names(expression)).collect();
+        if names.is_empty() && matches!(self.typed.word, CommandWord::Exec | CommandWord::Devenv) {
+            names.push("py".to_owned());
+        }
+        if names.iter().any(|name| name == "ALL") {
+            EnvironmentChoice::All
+        } else if names.is_empty() {
+            EnvironmentChoice::Default
+        } else {
+            EnvironmentChoice::Named(names)
+        }
+    }
+
+    fn config_options(&self) -> ConfigOptions {
+        let format = match self.choice("config_format", &["ini", "json", "toml"]).as_deref() {
+            Some("json") => ConfigFormat::Json,
+            Some("toml") => ConfigFormat::Toml,
+            _ => ConfigFormat::Ini,
+        };
+        ConfigOptions {
+            keys: self.texts("list_keys_only"),
+            show_core: self.flag("show_core", false),
+            format,
+            output_file: self.path("output_file", &PATH),
+        }
+    }
+
+    fn run_options(&self) -> Result<RunOptions, UsageError> {
+        let in_ci = is_ci(&self.surroundings.variables);
+        let list_dependencies = !self.is_typed("no_list_dependencies") && self.flag("list_dependencies", in_ci);
+        Ok(RunOptions {
+            recreate: self.flag("recreate", false),
+            no_recreate_package: self.flag("no_recreate_pkg", false),
+            skip_missing_interpreters: self.skip_missing_interpreters()?,
+            no_test: self.flag("no_test", false),
+            package_only: self.flag("package_only", false),
+            install_package: self.install_package()?,
+            fail_fast: self.flag("fail_fast", false),
+            develop: self.flag("develop", false),
+            skip_package_install: self.flag("skip_pkg_install", false),
+            skip_environment_install: self.flag("skip_env_install", false),
+            no_capture: self.flag("no_capture", false),
+            result_json: self.path("result_json", &PATH),
+            hash_seed: self.hash_seed()?,
+            discover: self.texts("discover"),
+            list_dependencies,
+            parallelism: self.parallelism()?,
+            parallel_live: self.flag("parallel_live", false),
+            parallel_no_spinner: self.flag("parallel_no_spinner", in_ci),
+            pip_pre: self.flag("pre", false),
+            force_dependencies: self.force_dependencies()?,
+            site_packages: self.flag("site_packages", false),
+            always_copy: self.flag("always_copy", false),
+            no_provision: self.no_provision(),
+            no_recreate_provision: self.flag("no_recreate_provision", false),
+        })
+    }
+
+    fn skip_missing_interpreters(&self) -> Result<SkipMissing, UsageError> {
+        let id = "skip_missing_interpreters";
+        match self.typed(id) {
+            Some("true") => Ok(SkipMissing::Yes),
+            Some("false") => Ok(SkipMissing::No),
+            Some("config") => Ok(SkipMissing::Configured),
+            Some(other) => {
+                let other = crate::error::python_repr(other);
+                Err(self.problem(id, &format!("value must be 'config', 'true', or 'false' (got {other})")))
+            }
+            None => Ok(self.default(id, &SKIP_MISSING).unwrap_or_default()),
+        }
+    }
+
+    fn install_package(&self) -> Result<Option<PathBuf>, UsageError> {
+        let id = "install_pkg";
+        let here = &self.surroundings.current_dir;
+        let Some(text) = self.typed(id) else {
+            let path = self.default(id, &OPTIONAL_PATH).flatten();
+            return Ok(path.map(|path| absolute(here, &path.to_string_lossy())));
+        };
+        if text.is_empty() {
+            return Err(self.problem(id, "cannot be empty"));
+        }
+        let path = absolute(here, text);
+        if !path.exists() {
+            return Err(self.problem(id, &format!("{} does not exist", path.display())));
+        }
+        if !path.is_file() {
+            return Err(self.problem(id, &format!("{} is not a file", path.display())));
+        }
+        Ok(Some(path))
+    }
+
+    fn hash_seed(&self) -> Result<Option<u32>, UsageError> {
+        let id = "hash_seed";
+        match self.typed(id) {
+            Some("notset") => return Ok(None),
+            Some(text) => {
+                let seed = convert::integer(text).map_err(|reason| self.problem(id, &reason.message))?;
+                if seed <= 0 {
+                    return Err(self.problem(id, "must be greater than zero"));
+                }
+                return u32::try_from(seed).map(Some).map_err(|_| self.problem(id, "must be at most 4294967295"));
+            }
+            None => {}
+        }
+        if let Some(seed) = self.default(id, &OPTIONAL_INTEGER) {
+            // Python refuses any other seed, so a random one serves better.
+            return Ok(seed.map(|seed| u32::try_from(seed).unwrap_or_else(|_| random_seed())));
+        }
+        let given = self.surroundings.variables.text("PYTHONHASHSEED").and_then(|text| text.trim().parse().ok());
+        Ok(Some(given.unwrap_or_else(random_seed)))
+    }
+
+    fn parallelism(&self) -> Result<Parallelism, UsageError> {
+        let id = "parallel";
+        let text = match (self.typed.word, self.typed(id)) {
+            (_, Some(text)) => text.to_owned(),
+            (CommandWord::RunParallel, None) => self.default(id, &TEXT).unwrap_or_else(|| "auto".to_owned()),
+            _ => self.default(id, &INTEGER).unwrap_or(0).to_string(),
+        };
+        match text.as_str() {
+            "all" => return Ok(Parallelism::Unlimited),
+            "auto" => return Ok(Parallelism::Limit(std::thread::available_parallelism().map_or(1, usize::from))),
+            _ => {}
+        }
+        let shown = crate::error::python_repr(&text);
+        let number = convert::integer(&text)
+            .map_err(|_| self.problem(id, &format!("value must be a positive number, is {shown}")))?;
+        let limit = usize::try_from(number);
+        limit.map(Parallelism::Limit).map_err(|_| self.problem(id, &format!("value must be positive, is {number}")))
+    }
+
+    fn force_dependencies(&self) -> Result<Vec<String>, UsageError> {
+        let mut result = self.default_list("force_dep", &REQUIREMENT).unwrap_or_default();
+        for text in self.all_typed("force_dep") {
+            let invalid = |_| {
+                let shown = crate::error::python_repr(&text);
+                self.problem("force_dep", &format!("invalid Requirement value: {shown}"))
+            };
+            result.push((REQUIREMENT.convert)(&text).map_err(invalid)?);
+        }
+        Ok(result)
+    }
+
+    fn no_provision(&self) -> Option<String> {
+        let id = "no_provision";
+        let by_default = || self.default(id, &BOOLEAN).filter(|on| *on).map(|_| String::new());
+        self.typed(id).map(str::to_owned).or_else(by_default)
+    }
+
+    /// Which verb this is, and what the verb settles.
+    fn settle_verb(&self, options: &mut Options) {
+        options.verb = match self.typed.word {
+            CommandWord::Run => Verb::Run,
+            CommandWord::RunParallel => Verb::RunParallel,
+            CommandWord::Serve => Verb::Serve,
+            CommandWord::List => Verb::List,
+            CommandWord::Config => Verb::Config,
+            CommandWord::Depends => Verb::Depends,
+            CommandWord::Exec => Verb::Exec,
+            CommandWord::Devenv => Verb::Devenv,
+            CommandWord::Legacy => self.legacy_verb(options),
+        };
+        match options.verb {
+            Verb::Exec => {
+                options.run.skip_package_install = true;
+                options.run.no_capture = true;
+            }
+            Verb::Devenv => self.settle_devenv(options),
+            _ => {}
+        }
+    }
+
+    /// What the options of tox 3 ask for.
+    fn legacy_verb(&self, options: &mut Options) -> Verb {
+        let (list, all) = (self.flag("list_envs", false), self.flag("list_envs_all", false));
+        let show_config = self.flag("show_config", false);
+        options.config.show_core = show_config && options.selection.environments == EnvironmentChoice::Default;
+        if list || all {
+            options.list = ListOptions {
+                no_description: i64::from(options.verbosity) <= DEFAULT_VERBOSITY,
+                default_only: !all,
+                no_fallback: true,
+            };
+            options.config.show_core = false;
+        }
+        if show_config {
+            return Verb::Config;
+        }
+        if list || all {
+            return Verb::List;
+        }
+        if self.path("devenv_path", &PATH).is_some() {
+            return Verb::Devenv;
+        }
+        if options.run.parallelism == Parallelism::Limit(0) { Verb::Run } else { Verb::RunParallel }
+    }
+
+    fn settle_devenv(&self, options: &mut Options) {
+        let path = self.path("devenv_path", &PATH).unwrap_or_else(|| PathBuf::from("venv"));
+        options.devenv_path = absolute(&self.surroundings.current_dir, &path.to_string_lossy());
+        if options.selection.environments == EnvironmentChoice::Default {
+            options.selection.environments = EnvironmentChoice::Named(vec!["py".to_owned()]);
+        }
+        let run = &mut options.run;
+        // The interpreter must exist, and the environment is wanted whole.
+        run.skip_missing_interpreters = SkipMissing::No;
+        run.no_test = true;
+        run.package_only = false;
+        run.install_package = None;
+        run.fail_fast = false;
+        run.skip_package_install = false;
+    }
+}
+
+const ENVIRONMENTS: Type<String> =
+    Type { python_name: "<class 'tox.session.env_select.CliEnv'>", convert: |text| Ok(text.to_owned()) };
+
+const REQUIREMENT: Type<String> = Type {
+    python_name: "packaging.requirements.Requirement",
+    convert: |text| match text.parse::<Requirement>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(Unconvertible { class: "InvalidRequirement", message: error.to_string() }),
+    },
+};
+
+const SKIP_MISSING: Type<SkipMissing> = Type {
+    python_name: "<class 'str'>",
+    convert: |text| match text.trim() {
+        "config" => Ok(SkipMissing::Configured),
+        text => (BOOLEAN.convert)(text).map(|yes| if yes { SkipMissing::Yes } else { SkipMissing::No }),
+    },
+};
+
+/// The names a value of `-e` stands for; what cannot be written out is only split at its commas.
+fn environment_names(expression: &str) -> Vec<String> {
+    let names = expand_environments(expression)
+        .unwrap_or_else(|_| expression.split(',').map(|name| name.trim().to_owned()).collect());
+    names.into_iter().filter(|name| !name.is_empty()).collect()
+}
+
+/// A path, which may be a `file:` URI, below the current folder unless it is absolute.
+fn absolute(current_dir: &Path, text: &str) -> PathBuf {
+    let path = match text.strip_prefix("file:") {
+        Some(rest) => {
+            let path = rest.strip_prefix("//").map_or(rest, |rest| rest.find('/').map_or("", |at| &rest[at..]));
+            percent_decoded(path)
+        }
+        None => PathBuf::from(text),
+    };
+    current_dir.join(path).components().collect()
+}
+
+fn percent_decoded(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.filter(|_| first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A random seed from one to the largest Python takes.
+fn random_seed() -> u32 {
+    // The standard library's hasher is seeded by the system for every new state.
+    let number = RandomState::new().build_hasher().finish();
+    u32::try_from(number % u64::from(u32::MAX)).map_or(1, |number| number + 1)
+}

@@ -1,0 +1,390 @@
+//! Reads a command line by the rules of Python's `argparse`, which tox uses, and hands `clap` an unambiguous one.
+//!
+//! The rules differ from `clap`'s in what people type every day: the command word stands anywhere, long options may be
+//! shortened, `-f a b` takes what follows, and what nobody knows is set aside in place of ending the program. What
+//! options there are is `clap`'s to say: this module asks the definitions.
+
+use clap::{Arg, ArgAction, Command};
+
+use super::UsageError;
+use super::arguments::{CommandWord, command, spellings};
+
+/// A command line split at its first `--`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Halves<'a> {
+    pub own: &'a [String],
+    /// What stands after the `--`, if there is one.
+    pub positional: Option<&'a [String]>,
+}
+
+pub fn split(words: &[String]) -> Halves<'_> {
+    match words.iter().position(|word| word == "--") {
+        Some(at) => Halves { own: &words[..at], positional: Some(&words[at + 1..]) },
+        None => Halves { own: words, positional: None },
+    }
+}
+
+/// Where the command word stands, if there is one. A word that is the value of an option before it is none.
+pub fn find_command(words: &[String]) -> Option<(usize, CommandWord)> {
+    // tox looks only at the options of `legacy` here, whatever command follows.
+    let known = Spellings::of(&command(CommandWord::Legacy, ""));
+    // How many of the following words are values; `None`: all up to the next option.
+    let mut values = Some(0);
+    for (at, word) in words.iter().enumerate() {
+        if looks_like_option(word) {
+            values = Some(0);
+        }
+        if values != Some(0) {
+            values = values.map(|count| count - 1);
+            continue;
+        }
+        let Some(arity) = known.exact(word).map(|option| option.arity).filter(|arity| *arity != Arity::None) else {
+            match CommandWord::find(word) {
+                Some(command) => return Some((at, command)),
+                None => continue,
+            }
+        };
+        let command_follows = words.get(at + 1).is_some_and(|next| CommandWord::find(next).is_some());
+        values = match arity {
+            Arity::Optional if command_follows => Some(0),
+            Arity::Many => None,
+            _ => Some(1),
+        };
+    }
+    None
+}
+
+/// What a command line says, before any value is understood.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// For `clap`, without the program's name.
+    pub tokens: Vec<String>,
+    /// What no option or argument of the command could take.
+    pub unknown: Vec<String>,
+    pub request: Option<Request>,
+}
+
+/// What is answered in place of running the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    Help,
+    Version,
+}
+
+/// Sorts `words`, from which the command word has been taken.
+///
+/// # Errors
+/// When a shortened option means several, or a value is missing or too much.
+pub fn scan(definition: &Command, words: &[String]) -> Result<Scanned, UsageError> {
+    let known = Spellings::of(definition);
+    let kinds = words.iter().map(|word| known.classify(word)).collect::<Result<Vec<_>, _>>()?;
+    let mut scanner = Scanner { known: &known, words, kinds: &kinds, at: 0, result: Scanned::default() };
+    let mut positional = None;
+    while scanner.at < words.len() && scanner.result.request.is_none() {
+        match &kinds[scanner.at] {
+            Kind::Option { at, attached } => scanner.option(&known.options[*at], attached.as_deref())?,
+            Kind::Unknown => scanner.set_aside(),
+            Kind::Value if known.has_positional && positional.is_none() => {
+                positional = Some(words[scanner.at].clone());
+                scanner.at += 1;
+            }
+            Kind::Value => scanner.set_aside(),
+        }
+    }
+    let mut result = scanner.result;
+    if let Some(path) = positional {
+        result.tokens.extend(["--".to_owned(), path]);
+    }
+    Ok(result)
+}
+
+/// How many values an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arity {
+    None,
+    One,
+    /// None or one.
+    Optional,
+    /// At least one.
+    Many,
+}
+
+impl Arity {
+    fn of(argument: &Arg) -> Self {
+        if !matches!(argument.get_action(), ArgAction::Set | ArgAction::Append) {
+            return Self::None;
+        }
+        match argument.get_num_args() {
+            Some(range) if range.min_values() == 0 => Self::Optional,
+            Some(range) if range.max_values() > 1 => Self::Many,
+            _ => Self::One,
+        }
+    }
+}
+
+/// An option by one of its spellings.
+struct Spelled {
+    text: String,
+    arity: Arity,
+    request: Option<Request>,
+    /// All spellings, as messages name it.
+    display: String,
+}
+
+struct Spellings {
+    options: Vec<Spelled>,
+    has_positional: bool,
+}
+
+enum Kind {
+    Option {
+        at: usize,
+        attached: Option<String>,
+    },
+    /// Looks like an option but is none.
+    Unknown,
+    Value,
+}
+
+impl Spellings {
+    fn of(definition: &Command) -> Self {
+        let mut result = Self { options: Vec::new(), has_positional: false };
+        for argument in definition.get_arguments() {
+            let texts = spellings(argument);
+            result.has_positional |= texts.is_empty();
+            let request = match argument.get_id().as_str() {
+                "help" => Some(Request::Help),
+                "version" => Some(Request::Version),
+                _ => None,
+            };
+            let (arity, display) = (Arity::of(argument), texts.join("/"));
+            let spelled = |text| Spelled { text, arity, request, display: display.clone() };
+            result.options.extend(texts.into_iter().map(spelled));
+        }
+        result
+    }
+
+    fn exact(&self, text: &str) -> Option<&Spelled> {
+        self.position(text).map(|at| &self.options[at])
+    }
+
+    fn position(&self, text: &str) -> Option<usize> {
+        self.options.iter().position(|option| option.text == text)
+    }
+
+    /// `ArgumentParser._parse_optional`.
+    fn classify(&self, word: &str) -> Result<Kind, UsageError> {
+        if !word.starts_with('-') || word == "-" {
+            return Ok(Kind::Value);
+        }
+        if let Some(at) = self.position(word) {
+            return Ok(Kind::Option { at, attached: None });
+        }
+        let (head, tail) = match word.split_once('=') {
+            Some((head, tail)) => (head, Some(tail.to_owned())),
+            None => (word, None),
+        };
+        if let Some(at) = self.position(head) {
+            return Ok(Kind::Option { at, attached: tail });
+        }
+        if word.starts_with("--") {
+            let fitting: Vec<usize> =
+                (0..self.options.len()).filter(|&at| self.options[at].text.starts_with(head)).collect();
+            match fitting.as_slice() {
+                [] => {}
+                [at] => return Ok(Kind::Option { at: *at, attached: tail }),
+                several => {
+                    let names: Vec<&str> = several.iter().map(|&at| self.options[at].text.as_str()).collect();
+                    let message = format!("ambiguous option: {word} could match {}", names.join(", "));
+                    return Err(UsageError::new(message));
+                }
+            }
+        } else if let Some((letter, rest)) = short_option(word)
+            && let Some(at) = self.position(letter)
+        {
+            return Ok(Kind::Option { at, attached: Some(rest.to_owned()) });
+        }
+        Ok(if looks_like_option(word) && !word.contains(' ') { Kind::Unknown } else { Kind::Value })
+    }
+}
+
+/// `-xrest` as `-x` and `rest`.
+fn short_option(word: &str) -> Option<(&str, &str)> {
+    let letter = word.chars().nth(1)?;
+    Some(word.split_at(1 + letter.len_utf8()))
+}
+
+/// Whether a word starts like an option and is no negative number.
+fn looks_like_option(word: &str) -> bool {
+    let Some(rest) = word.strip_prefix('-').filter(|rest| !rest.is_empty()) else { return false };
+    let digits = |text: &str| text.chars().all(|character| character.is_ascii_digit());
+    let number = match rest.split_once('.') {
+        Some((whole, fraction)) => digits(whole) && digits(fraction) && !fraction.is_empty(),
+        None => digits(rest),
+    };
+    !number && !word.contains(' ')
+}
+
+struct Scanner<'a> {
+    known: &'a Spellings,
+    words: &'a [String],
+    kinds: &'a [Kind],
+    at: usize,
+    result: Scanned,
+}
+
+impl Scanner<'_> {
+    fn set_aside(&mut self) {
+        self.result.unknown.push(self.words[self.at].clone());
+        self.at += 1;
+    }
+
+    /// Takes the option the scanner stands at, with its values; `attached` is what stands in the same word.
+    fn option(&mut self, first: &Spelled, attached: Option<&str>) -> Result<(), UsageError> {
+        let mut option = first;
+        let mut attached = attached;
+        loop {
+            let Some(rest) = attached else { return self.detached(option) };
+            if option.arity != Arity::None {
+                self.emit_value(option, rest);
+                self.at += 1;
+                return Ok(());
+            }
+            // `-rv`: the rest is more options of one letter, the last of which may have a value.
+            let ignored =
+                || UsageError::about(&option.display, &format!("ignored explicit argument {rest:?}").replace('"', "'"));
+            if option.text.starts_with("--") {
+                return Err(ignored());
+            }
+            let Some(letter) = rest.chars().next() else { return Err(ignored()) };
+            let Some(next) = self.known.exact(&format!("-{letter}")) else { return Err(ignored()) };
+            self.emit(option);
+            let rest = &rest[letter.len_utf8()..];
+            attached = match next.arity {
+                _ if rest.is_empty() => None,
+                Arity::None => Some(rest),
+                _ => Some(rest.strip_prefix('=').unwrap_or(rest)),
+            };
+            option = next;
+        }
+    }
+
+    /// An option whose values, if any, are the words that follow.
+    fn detached(&mut self, option: &Spelled) -> Result<(), UsageError> {
+        self.at += 1;
+        let rest = &self.kinds[self.at..];
+        let available = rest.iter().take_while(|kind| matches!(kind, Kind::Value)).count();
+        let missing = |what| Err(UsageError::about(&option.display, what));
+        match option.arity {
+            Arity::One if available == 0 => return missing("expected one argument"),
+            Arity::Many if available == 0 => return missing("expected at least one argument"),
+            Arity::Optional if available == 0 => self.emit(option),
+            Arity::None => self.emit(option),
+            Arity::One | Arity::Optional => {
+                self.emit_value(option, &self.words[self.at]);
+                self.at += 1;
+            }
+            Arity::Many => {
+                self.result.tokens.push(option.text.clone());
+                self.result.tokens.extend_from_slice(&self.words[self.at..self.at + available]);
+                self.at += available;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit(&mut self, option: &Spelled) {
+        self.result.tokens.push(option.text.clone());
+        self.result.request = self.result.request.or(option.request);
+    }
+
+    fn emit_value(&mut self, option: &Spelled, value: &str) {
+        self.result.tokens.push(format!("{}={value}", option.text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn command_of(line: &str) -> Option<&'static str> {
+        find_command(&words(line)).map(|(_, command)| command.name())
+    }
+
+    fn tokens(word: CommandWord, line: &str) -> Scanned {
+        scan(&command(word, "envo"), &words(line)).expect("valid")
+    }
+
+    fn problem(word: CommandWord, line: &str) -> String {
+        scan(&command(word, "envo"), &words(line)).expect_err("invalid").message
+    }
+
+    #[test]
+    fn the_command_stands_anywhere_but_not_as_a_value() {
+        assert_eq!(command_of("-e A,B serve"), Some("serve"));
+        assert_eq!(command_of("-e list"), None);
+        assert_eq!(command_of("-e=x list"), Some("list"));
+        assert_eq!(command_of("-f py legacy"), None);
+        assert_eq!(command_of("-f py -e a list"), Some("list"));
+        assert_eq!(command_of("-f py list -r"), None);
+        assert_eq!(command_of("run -f py legacy"), Some("run"));
+        assert_eq!(command_of("-s r"), Some("run"));
+        assert_eq!(command_of("-s true r"), Some("run"));
+        assert_eq!(command_of("-p 2 l"), Some("list"));
+        assert_eq!(command_of("-rv c"), Some("config"));
+        assert_eq!(command_of(""), None);
+    }
+
+    #[test]
+    fn shortened_options_are_written_out() {
+        assert_eq!(
+            tokens(CommandWord::Run, "--skip-mis --work=x").tokens,
+            ["--skip-missing-interpreters", "--workdir=x"]
+        );
+        assert_eq!(
+            problem(CommandWord::Run, "--no-rec"),
+            "ambiguous option: --no-rec could match --no-recreate-pkg, --no-recreate-provision"
+        );
+    }
+
+    #[test]
+    fn letters_run_together_are_taken_apart() {
+        assert_eq!(tokens(CommandWord::Run, "-rvvepy -e=a").tokens, ["-r", "-v", "-v", "-e=py", "-e=a"]);
+        assert_eq!(problem(CommandWord::Run, "-rz"), "argument -r/--recreate: ignored explicit argument 'z'");
+        assert_eq!(problem(CommandWord::Run, "--recreate=1"), "argument -r/--recreate: ignored explicit argument '1'");
+    }
+
+    #[test]
+    fn values_are_taken_as_far_as_the_option_wants_them() {
+        assert_eq!(tokens(CommandWord::Config, "-k deps -2 -e py").tokens, ["-k", "deps", "-2", "-e=py"]);
+        assert_eq!(tokens(CommandWord::Legacy, "-p 2 -s -p").tokens, ["-p=2", "-s", "-p"]);
+        assert_eq!(problem(CommandWord::Config, "-k -e py"), "argument -k: expected at least one argument");
+        assert_eq!(problem(CommandWord::RunParallel, "-p"), "argument -p/--parallel: expected one argument");
+    }
+
+    #[test]
+    fn what_nobody_takes_is_set_aside_in_order() {
+        assert_eq!(tokens(CommandWord::List, "-e x -v --nope=1").unknown, ["-e", "x", "--nope=1"]);
+        let scanned = tokens(CommandWord::Devenv, "-e py path more -r");
+        assert_eq!(scanned.tokens, ["-e=py", "-r", "--", "path"]);
+        assert_eq!(scanned.unknown, ["more"]);
+    }
+
+    #[test]
+    fn asking_for_help_ends_the_reading_but_errors_before_it_count() {
+        assert_eq!(tokens(CommandWord::Run, "-vh -e").request, Some(Request::Help));
+        assert_eq!(tokens(CommandWord::Run, "--version -e").request, Some(Request::Version));
+        assert_eq!(problem(CommandWord::Run, "-e -h"), "argument -e: expected one argument");
+    }
+
+    #[test]
+    fn only_the_first_double_dash_splits() {
+        let line = words("-e -- a -- b");
+        assert_eq!(split(&line), Halves { own: &line[..1], positional: Some(&line[2..]) });
+        assert_eq!(split(&line[..1]).positional, None);
+    }
+}

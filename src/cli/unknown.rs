@@ -1,0 +1,82 @@
+//! What to say about words that no option takes.
+
+use clap::Command;
+
+use super::arguments::{CommandWord, command, spellings};
+use crate::error::ConfigError;
+use crate::execute::shell::redact;
+
+/// tox's commands that envo has not got.
+const NOT_HERE: [&str; 4] = ["quickstart", "q", "schema", "man"];
+
+/// How alike two spellings must be to be taken for each other, from 0 to 1.
+const ALIKE: f64 = 0.85;
+
+/// tox's error, with hints that know what else was possible.
+pub fn error(words: &[String], word: CommandWord, definition: &Command) -> ConfigError {
+    let message = format!(
+        "unrecognized arguments: {}\nhint: if you tried to pass arguments to a command use -- to separate them from tox \
+         ones",
+        redact(words).join(" ")
+    );
+    let error = ConfigError::handled(message);
+    match words.iter().find_map(|unknown| hint(unknown, word, definition)) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String> {
+    if !unknown.starts_with('-') {
+        if NOT_HERE.contains(&unknown) {
+            return Some(format!("`{unknown}` is a command of tox that envo does not have yet"));
+        }
+        let names = CommandWord::ALL.map(CommandWord::name);
+        return nearest(unknown, names.into_iter()).map(|name| format!("did you mean the command `{name}`?"));
+    }
+    let option = unknown.split('=').next().unwrap_or(unknown);
+    let takes = |definition: &Command| definition.get_arguments().flat_map(spellings).any(|text| text == option);
+    let others: Vec<&str> = CommandWord::ALL
+        .into_iter()
+        .filter(|other| *other != word && takes(&command(*other, "")))
+        .map(CommandWord::name)
+        .collect();
+    if !others.is_empty() {
+        return Some(format!("`{option}` is no option of `{}` but of: {}", word.name(), others.join(", ")));
+    }
+    let known: Vec<String> = definition.get_arguments().flat_map(spellings).collect();
+    nearest(option, known.iter().map(String::as_str)).map(|name| format!("did you mean `{name}`?"))
+}
+
+fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (strsim::jaro_winkler(text, candidate), candidate))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hints(unknown: &str, word: CommandWord) -> Vec<String> {
+        error(&[unknown.to_owned()], word, &command(word, "envo")).hints
+    }
+
+    #[test]
+    fn the_hint_knows_what_was_meant() {
+        assert_eq!(hints("--skip-pgk-install", CommandWord::Run), ["did you mean `--skip-pkg-install`?"]);
+        assert_eq!(hints("lst", CommandWord::Legacy), ["did you mean the command `list`?"]);
+        assert_eq!(hints("--core=1", CommandWord::Run), ["`--core` is no option of `run` but of: config"]);
+        assert_eq!(hints("schema", CommandWord::Legacy), ["`schema` is a command of tox that envo does not have yet"]);
+        assert!(hints("tests/test_login.py", CommandWord::Run).is_empty());
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let words = ["--api-token=hunter2".to_owned()];
+        let error = error(&words, CommandWord::Run, &command(CommandWord::Run, "envo"));
+        assert!(error.message.starts_with("unrecognized arguments: --api-token=*******\nhint: "));
+    }
+}

@@ -1,0 +1,132 @@
+//! The user's own configuration file, which holds defaults for options
+//! (<https://tox.wiki/en/stable/config.html#cli-configuration>).
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use super::options::Surroundings;
+use super::{Notice, Severity};
+use crate::error::python_repr;
+use crate::model::Variables;
+use crate::source::IniDocument;
+use crate::source::ini::{self, IniErrorKind};
+
+/// Names another file.
+pub const VARIABLE: &str = "TOX_USER_CONFIG_FILE";
+
+pub struct UserFile {
+    pub path: PathBuf,
+    document: Option<IniDocument>,
+}
+
+impl UserFile {
+    /// Reads the file if it is there. What is wrong with it is told but ends nothing.
+    pub fn read(surroundings: &Surroundings, notices: &mut Vec<Notice>) -> Self {
+        let path = path(surroundings);
+        let document = match std::fs::read(&path) {
+            Ok(bytes) => parse(&bytes, &path.to_string_lossy()).map(Some),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(None),
+                ErrorKind::IsADirectory => Err("IsADirectoryError(21, 'Is a directory')".to_owned()),
+                ErrorKind::PermissionDenied => Err("PermissionError(13, 'Permission denied')".to_owned()),
+                _ => Err(format!("OSError({})", python_repr(&error.to_string()))),
+            },
+        };
+        let document = document.unwrap_or_else(|reason| {
+            let text = format!("failed to read config file {} because {reason}", path.display());
+            notices.push(Notice { severity: Severity::Error, text });
+            None
+        });
+        Self { path, document: document.filter(|document| document.section("tox").is_some()) }
+    }
+
+    /// The value of a key of `[tox]`, comments taken out and continued lines joined.
+    pub fn get(&self, key: &str) -> Option<String> {
+        let entry = self.document.as_ref()?.get("tox", key)?;
+        let lines: Vec<String> =
+            entry.value.split('\n').filter(|line| !line.starts_with('#')).map(without_comment).collect();
+        Some(lines.join("\n").replace('\r', "").replace("\\\n", ""))
+    }
+}
+
+/// What the help says about the file.
+pub fn describe(surroundings: &Surroundings) -> String {
+    let mut notices = Vec::new();
+    let file = UserFile::read(surroundings, &mut notices);
+    let state = match (notices.is_empty(), file.path.exists()) {
+        (false, _) => "failed to parse",
+        (true, true) => "active",
+        (true, false) => "missing",
+    };
+    let changed = if surroundings.variables.get(VARIABLE).is_some() { "changed" } else { "change" };
+    let path = python_repr(&file.path.to_string_lossy());
+    format!("config file {path} {state} ({changed} via env var {VARIABLE})")
+}
+
+fn path(surroundings: &Surroundings) -> PathBuf {
+    match surroundings.variables.get(VARIABLE) {
+        Some(path) => surroundings.current_dir.join(path),
+        None => configuration_folder(&surroundings.variables).join("config.ini"),
+    }
+}
+
+/// Where the platform keeps users' configurations of tox.
+fn configuration_folder(variables: &Variables) -> PathBuf {
+    let home = PathBuf::from(variables.get("HOME").unwrap_or_default());
+    if cfg!(target_os = "macos") {
+        return home.join("Library/Application Support/tox");
+    }
+    let configured = variables.text("XDG_CONFIG_HOME").filter(|folder| !folder.trim().is_empty());
+    configured.map_or_else(|| home.join(".config"), PathBuf::from).join("tox")
+}
+
+/// The document, or the exception Python raises.
+fn parse(bytes: &[u8], path: &str) -> Result<IniDocument, String> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Err("UnicodeDecodeError('utf-8')".to_owned());
+    };
+    ini::read(text).map_err(|error| {
+        let class = match error.kind {
+            IniErrorKind::MissingSectionHeader { .. } => "MissingSectionHeaderError",
+            IniErrorKind::DuplicateSection { .. } => "DuplicateSectionError",
+            IniErrorKind::DuplicateOption { .. } => "DuplicateOptionError",
+            IniErrorKind::Parsing { .. } => "ParsingError",
+        };
+        format!("{class}({})", python_repr(&error.in_python_words(path)))
+    })
+}
+
+/// A line up to the first `#` that no backslash escapes, with the escapes taken off.
+fn without_comment(line: &str) -> String {
+    let end = line.match_indices('#').map(|(at, _)| at).find(|&at| !line[..at].ends_with('\\'));
+    let kept = end.map_or(line, |end| line[..end].trim_end());
+    kept.replace("\\#", "#")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> UserFile {
+        UserFile { path: PathBuf::new(), document: parse(text.as_bytes(), "f").ok() }
+    }
+
+    #[test]
+    fn values_lose_their_comments() {
+        let file = file("\u{feff}[tox]\na = 1 # one\nb = x\\#y\nc = 1 \\\n  2\nd = “Grüße” %(b)s\n");
+        assert_eq!(file.get("a").as_deref(), Some("1"));
+        assert_eq!(file.get("b").as_deref(), Some("x#y"));
+        assert_eq!(file.get("c").as_deref(), Some("1 2"));
+        assert_eq!(file.get("d").as_deref(), Some("“Grüße” %(b)s"));
+        assert_eq!(file.get("e"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_pythons_words() {
+        assert_eq!(
+            parse(b"[tox\n", "/c.ini").expect_err("no section"),
+            "MissingSectionHeaderError(\"File contains no section headers.\\nfile: '/c.ini', line: 1\\n'[tox\\\\n'\")"
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! What `--version` says.
+
+/// The release of tox whose behaviour this program has.
+pub const TOX_VERSION: &str = "4.67.13";
+
+/// Through a link named `tox` the line has the shape of tox's own, which scripts take apart.
+pub fn text(program: &str) -> String {
+    let place = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_else(|_| program.to_owned());
+    if program == "tox" {
+        format!("{TOX_VERSION} from {place}\n")
+    } else {
+        format!("envo {} from {place}\nworks like tox {TOX_VERSION}\n", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_first_word_is_a_version_when_called_tox() {
+        assert!(super::text("tox").starts_with("4.67.13 from /"));
+        assert!(super::text("envo").starts_with("envo 0."));
+    }
+}
