@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::halt::Halt;
-use crate::execute::session::{Display, Request, Session, Stdin};
+use crate::execute::session::{Display, Request, Session, Shown, Stdin};
 use crate::model::environment::CommandLists;
 use crate::model::{Command, Deferred, ExitRule};
 
@@ -48,6 +48,7 @@ impl CommandSet<'_> {
         loop {
             let outcome = session.execute(Request {
                 argv: command.argv.clone(),
+                shown: Shown::Itself,
                 cwd: self.cwd.to_path_buf(),
                 run_id: format!("{}[{index}]", self.key),
                 stdin: if session.no_capture { Stdin::User } else { Stdin::user_only() },

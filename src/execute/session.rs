@@ -39,10 +39,23 @@ pub enum Display {
     Keep,
 }
 
+/// How a command is told to people and to its log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// As it is.
+    #[default]
+    Itself,
+    /// As these words, of which it does the work.
+    As(Vec<String>),
+    /// Not again: it is another attempt at what was told before.
+    Already,
+}
+
 /// One command to run.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub argv: Vec<String>,
+    pub shown: Shown,
     pub cwd: PathBuf,
     /// `commands[0]`, `install_deps`, `freeze`, …
     pub run_id: String,
@@ -140,12 +153,14 @@ impl Session {
             return Err(Refusal::Interrupted);
         }
         let shell_command = shell_command(&request);
-        self.reporter.event(Event::CommandStarted {
-            environment: self.environment.clone(),
-            run_id: request.run_id.clone(),
-            cwd: shown_folder(&request.cwd, &self.current_dir),
-            command: shell_command.clone(),
-        });
+        if request.shown != Shown::Already {
+            self.reporter.event(Event::CommandStarted {
+                environment: self.environment.clone(),
+                run_id: request.run_id.clone(),
+                cwd: shown_folder(&request.cwd, &self.current_dir),
+                command: shell_command.clone(),
+            });
+        }
         let globs = program::allowed_globs(&self.paths, &self.allow);
         let argv = self.resolve(&request, &globs).map_err(Refusal::NotAllowed)?;
         let mut outcome = Outcome {
@@ -273,7 +288,10 @@ fn sink(inherit: bool, terminal: impl FnOnce() -> Option<pty::Terminal>) -> (Sin
 
 /// The command for people: a program below the folder it runs in by its relative path, secrets taken out.
 fn shell_command(request: &Request) -> String {
-    let mut words = request.argv.clone();
+    let mut words = match &request.shown {
+        Shown::As(words) => words.clone(),
+        Shown::Itself | Shown::Already => request.argv.clone(),
+    };
     if let Some(program) = words.first_mut()
         && let Ok(relative) = Path::new(program.as_str()).strip_prefix(&request.cwd)
     {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use super::process::Grouping;
-use super::session::{Display, Outcome, Refusal, Request, Session, Stdin};
+use super::session::{Display, Outcome, Refusal, Request, Session, Shown, Stdin};
 use crate::model::environment::Timeouts;
 use crate::model::{ExitRule, Variables};
 use crate::report::{Event, Level, Reporter, Stream};
@@ -99,6 +99,7 @@ impl Fixture {
     fn request(&self, argv: &[&str]) -> Request {
         Request {
             argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            shown: Shown::Itself,
             cwd: self.root().to_owned(),
             run_id: "commands[0]".into(),
             stdin: Stdin::Off,
