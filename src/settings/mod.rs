@@ -1,5 +1,249 @@
 //! Raw text to typed values: factors, substitution, inheritance, overrides; lazily, each value with its place and trail.
+//!
+//! [`Settings`] is the whole configuration; a [`ConfigSet`] is the project's part of it or an environment's. A value is
+//! worked out when it is asked for and kept. What the values are when nobody sets them is in [`defaults`].
 
+pub mod config_set;
+mod constants;
+pub mod convert;
+mod defaults;
 pub mod expand;
 pub mod factor;
+pub mod keys;
+mod loader;
+mod lookup;
+pub mod overrides;
+mod post_process;
+mod set_env;
 pub mod split;
+pub mod translate;
+pub mod value;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use crate::cli::options::Options;
+use crate::error::ConfigError;
+use crate::model::InterpreterLookup;
+use crate::source::{Document, IniDocument, Source};
+use config_set::{ConfigSet, SetKind};
+use expand::Trail;
+use keys::Key;
+use overrides::Overrides;
+use value::Value;
+
+/// What stands before the name in the section of an environment.
+pub const TEST_PREFIX: &str = "testenv";
+/// The section that packaging environments inherit from.
+pub const PACKAGE_BASE: &str = "pkgenv";
+
+/// A project's configuration together with what was asked on the command line.
+pub struct Settings {
+    pub source: Source,
+    pub options: Arc<Options>,
+    pub interpreters: Arc<dyn InterpreterLookup>,
+    overrides: Overrides,
+    root: PathBuf,
+    /// Environment name → the sections whose header it was written out of, in the order of the file.
+    generated: HashMap<String, Vec<String>>,
+    core: ConfigSet,
+    environments: Mutex<HashMap<String, Arc<ConfigSet>>>,
+    declared: OnceLock<Vec<String>>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Settings {
+    /// # Errors
+    /// When an override cannot be understood.
+    pub fn new(
+        source: Source,
+        options: Arc<Options>,
+        interpreters: Arc<dyn InterpreterLookup>,
+    ) -> Result<Arc<Self>, ConfigError> {
+        let overrides = Overrides::parse(&options.overrides).map_err(ConfigError::handled)?;
+        let folder = source.path.parent().map(Path::to_owned).unwrap_or_default();
+        let root = options.root_dir.as_ref().map_or(folder, |root| options.current_dir.join(root));
+        let root = root.canonicalize().unwrap_or(root);
+        let core = ConfigSet::core(source.format.core_section());
+        let generated = generated_sections(&source);
+        Ok(Arc::new(Self {
+            source,
+            options,
+            interpreters,
+            overrides,
+            root,
+            generated,
+            core,
+            environments: Mutex::default(),
+            declared: OnceLock::new(),
+            warnings: Mutex::default(),
+        }))
+    }
+
+    pub fn core(&self) -> &ConfigSet {
+        &self.core
+    }
+
+    /// The settings of an environment; a run environment unless it was defined as another kind before.
+    pub fn environment(&self, name: &str) -> Arc<ConfigSet> {
+        self.environment_of_kind(name, SetKind::Run)
+    }
+
+    /// The settings of an environment, which become those of `kind` when they were not asked for before.
+    pub fn environment_of_kind(&self, name: &str, kind: SetKind) -> Arc<ConfigSet> {
+        let mut known = lock(&self.environments);
+        Arc::clone(known.entry(name.to_owned()).or_insert_with(|| Arc::new(ConfigSet::environment(name, kind))))
+    }
+
+    /// Takes an environment for one of another kind from now on.
+    pub fn redefine(&self, name: &str, kind: SetKind) -> Arc<ConfigSet> {
+        let fresh = Arc::new(ConfigSet::environment(name, kind));
+        lock(&self.environments).insert(name.to_owned(), Arc::clone(&fresh));
+        fresh
+    }
+
+    /// A value of the project or of an environment.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it.
+    pub fn value(&self, set: &ConfigSet, name: &str) -> Result<Value, ConfigError> {
+        let key = keys::find(name).ok_or_else(|| ConfigError::key(name))?;
+        self.load(set, key, &Trail::default())
+    }
+
+    pub(crate) fn load(&self, set: &ConfigSet, key: &'static Key, trail: &Trail) -> Result<Value, ConfigError> {
+        if let Some(value) = set.cached(key.name) {
+            return Ok(value);
+        }
+        let value = match set.memory_value(key.name) {
+            Some(value) => value,
+            None if key.default == keys::Default::Constant => self.constant(set, key)?,
+            None => match self.from_loaders(set, key, trail)? {
+                Some(value) => value,
+                None => self.default_value(set, key)?,
+            },
+        };
+        let value = self.post_process(set, key, value)?;
+        set.keep(key.name, value.clone());
+        Ok(value)
+    }
+
+    /// All environment names of the configuration, in tox's order: `env_list`, then sections, then those that conditions
+    /// mention.
+    ///
+    /// # Errors
+    /// When `env_list` is wrong.
+    pub fn declared_names(&self) -> Result<&[String], ConfigError> {
+        if let Some(names) = self.declared.get() {
+            return Ok(names);
+        }
+        let names = self.find_names()?;
+        Ok(self.declared.get_or_init(|| names))
+    }
+
+    pub fn is_declared(&self, name: &str) -> bool {
+        self.declared_names().is_ok_and(|names| names.iter().any(|declared| declared == name))
+    }
+
+    fn find_names(&self) -> Result<Vec<String>, ConfigError> {
+        let Value::Environments(explicit) = self.value(&self.core, "env_list")? else { return Ok(Vec::new()) };
+        let mut names = Names::default();
+        let mut known: std::collections::HashSet<String> = factors_of(&explicit);
+        explicit.into_iter().for_each(|name| names.add(name));
+        let Some(document) = self.ini() else { return Ok(names.ordered) };
+        for section in &document.sections {
+            if let Some(header) = section.name.strip_prefix("testenv:") {
+                let written_out = factor::expand_environments(header)
+                    .map_err(|error| ConfigError::value(error.message))?;
+                known.extend(factors_of(&written_out));
+                written_out.into_iter().for_each(|name| names.add(name));
+            }
+        }
+        for section in document.sections.iter().filter(|section| self.is_tox_section(&section.name)) {
+            for entry in section.entries.iter().chain(&document.defaults.entries) {
+                for name in factor::mentioned_environments(&entry.value) {
+                    if name.split('-').any(|factor| !known.contains(factor)) {
+                        names.add(name);
+                    }
+                }
+            }
+        }
+        Ok(names.ordered)
+    }
+
+    /// Sections whose conditions can mention environments.
+    fn is_tox_section(&self, name: &str) -> bool {
+        let core = self.source.format.core_section();
+        name == core || name == TEST_PREFIX || name.starts_with("testenv:")
+    }
+
+    pub(crate) fn ini(&self) -> Option<&IniDocument> {
+        match &self.source.document {
+            Document::Ini(document) => Some(document),
+            Document::Toml(_) => None,
+        }
+    }
+
+    pub(crate) fn warn(&self, text: String) {
+        lock(&self.warnings).push(text);
+    }
+
+    /// What should be said about values that were worked out since the last call.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.warnings))
+    }
+
+    /// The canonical folder that relative settings start from before `tox_root` is known.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+/// A lock that was poisoned holds what it held; nothing here leaves a value half-written.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[derive(Default)]
+struct Names {
+    ordered: Vec<String>,
+    seen: std::collections::HashSet<String>,
+}
+
+impl Names {
+    fn add(&mut self, name: String) {
+        if self.seen.insert(name.clone()) {
+            self.ordered.push(name);
+        }
+    }
+}
+
+fn factors_of(names: &[String]) -> std::collections::HashSet<String> {
+    names.iter().flat_map(|name| name.split('-')).map(str::to_owned).collect()
+}
+
+fn generated_sections(source: &Source) -> HashMap<String, Vec<String>> {
+    let mut generated: HashMap<String, Vec<String>> = HashMap::new();
+    let Document::Ini(document) = &source.document else { return generated };
+    for section in &document.sections {
+        let Some(header) = section.name.strip_prefix("testenv:") else { continue };
+        if !header.contains(['{', ',']) {
+            // Plain names find their section without this table, unless a generative one came first.
+            if let Some(sections) = generated.get_mut(header) {
+                sections.push(section.name.clone());
+            }
+            continue;
+        }
+        for name in factor::expand_environments(header).unwrap_or_default() {
+            let plain = format!("testenv:{name}");
+            let before = document.sections.iter().take_while(|other| other.line < section.line);
+            let sections = generated.entry(name).or_default();
+            if sections.is_empty() && document.section(&plain).is_some() && before.clone().any(|s| s.name == plain) {
+                sections.push(plain);
+            }
+            sections.push(section.name.clone());
+        }
+    }
+    generated
+}

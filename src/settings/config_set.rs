@@ -1,0 +1,146 @@
+//! A set of settings that belong together: the project's, or one environment's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::factor::ActiveFactors;
+use super::loader::Loader;
+use super::set_env::SetEnv;
+use super::value::Value;
+use super::{Settings, TEST_PREFIX, keys, lock};
+
+/// Which settings the set has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetKind {
+    Core,
+    Run,
+    Pep517Package,
+    CommandPackage,
+}
+
+impl SetKind {
+    pub fn is_package(self) -> bool {
+        matches!(self, Self::Pep517Package | Self::CommandPackage)
+    }
+}
+
+pub struct ConfigSet {
+    /// The environment's name; `None` for the project's own settings.
+    pub name: Option<String>,
+    /// The section as a key of the file (`testenv:py310`), whether it is there or not.
+    pub section: String,
+    pub kind: SetKind,
+    values: Mutex<HashMap<&'static str, Value>>,
+    /// Values that count instead of what files say.
+    memory: Mutex<HashMap<&'static str, Value>>,
+    pub(super) factors: OnceLock<ActiveFactors>,
+    pub(super) loaders: OnceLock<Vec<Loader>>,
+    pub(super) variables: OnceLock<Arc<SetEnv>>,
+    pub(super) defined: OnceLock<Vec<&'static str>>,
+}
+
+impl ConfigSet {
+    pub(super) fn core(section: &str) -> Self {
+        Self::new(None, section.to_owned(), SetKind::Core)
+    }
+
+    pub(super) fn environment(name: &str, kind: SetKind) -> Self {
+        Self::new(Some(name.to_owned()), format!("{TEST_PREFIX}:{name}"), kind)
+    }
+
+    fn new(name: Option<String>, section: String, kind: SetKind) -> Self {
+        Self {
+            name,
+            section,
+            kind,
+            values: Mutex::default(),
+            memory: Mutex::default(),
+            factors: OnceLock::new(),
+            loaders: OnceLock::new(),
+            variables: OnceLock::new(),
+            defined: OnceLock::new(),
+        }
+    }
+
+    /// The environment's name, or tox's word for the project's settings in messages.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or("core")
+    }
+
+    pub(super) fn cached(&self, key: &'static str) -> Option<Value> {
+        lock(&self.values).get(key).cloned()
+    }
+
+    pub(super) fn keep(&self, key: &'static str, value: Value) {
+        lock(&self.values).insert(key, value);
+    }
+
+    pub(super) fn memory_value(&self, key: &'static str) -> Option<Value> {
+        lock(&self.memory).get(key).cloned()
+    }
+
+    /// Makes a value count whatever the files say, also for what was worked out already.
+    pub fn set_in_memory(&self, key: &'static str, value: Value) {
+        lock(&self.memory).insert(key, value);
+        lock(&self.values).clear();
+    }
+}
+
+impl Settings {
+    /// The keys the set has, in the order `config` shows them. Which keys about packaging an environment has depends on
+    /// their values, as in tox.
+    ///
+    /// # Errors
+    /// When `package` names no kind of package.
+    pub fn defined_keys(&self, set: &ConfigSet) -> Result<Vec<&'static str>, crate::error::ConfigError> {
+        if let Some(found) = set.defined.get() {
+            return Ok(found.clone());
+        }
+        let mut found: Vec<&'static str> = match set.kind {
+            SetKind::Core => keys::CORE.to_vec(),
+            SetKind::Run => keys::RUN.concat(),
+            SetKind::Pep517Package => keys::PEP517_PACKAGE.concat(),
+            SetKind::CommandPackage => keys::COMMAND_PACKAGE.concat(),
+        };
+        if set.kind == SetKind::Run {
+            found.extend(self.packaging_keys(set)?);
+        }
+        Ok(set.defined.get_or_init(|| found).clone())
+    }
+
+    /// Whether `name`, in any spelling, is a key of the set.
+    pub(super) fn defines(&self, set: &ConfigSet, name: &str) -> bool {
+        let Some(key) = keys::find(name) else { return false };
+        let always: &[&[&str]] = match set.kind {
+            SetKind::Core => &[keys::CORE],
+            SetKind::Run => keys::RUN,
+            SetKind::Pep517Package => keys::PEP517_PACKAGE,
+            SetKind::CommandPackage => keys::COMMAND_PACKAGE,
+        };
+        if always.iter().any(|group| group.contains(&key.name)) {
+            return true;
+        }
+        set.kind == SetKind::Run && self.packaging_keys(set).is_ok_and(|found| found.contains(&key.name))
+    }
+
+    /// Keys in the files that nothing reads, sorted. tox leaves the sections that only lend values out.
+    pub fn unused_keys(&self, set: &ConfigSet) -> Result<Vec<String>, crate::error::ConfigError> {
+        let defined = self.defined_keys(set)?;
+        let Some(document) = self.ini() else { return Ok(Vec::new()) };
+        let mut unused: Vec<String> = Vec::new();
+        // Each loader's parent is the next one, so only the first one found counts.
+        if let Some(section) = self.loaders(set)?.first().and_then(|loader| loader.file_section.as_deref()) {
+            let own = document.section(section).map_or(&[][..], |section| &section.entries);
+            for entry in own.iter().chain(&document.defaults.entries) {
+                let known = keys::find(&entry.key)
+                    .is_some_and(|key| defined.contains(&key.name) || keys::SERVICE.contains(&key.name));
+                if !known {
+                    unused.push(entry.key.clone());
+                }
+            }
+        }
+        unused.sort();
+        unused.dedup();
+        Ok(unused)
+    }
+}

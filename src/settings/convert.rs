@@ -1,0 +1,182 @@
+//! Text to typed values, by tox's rules for INI files (`StrConvert`).
+
+use std::path::PathBuf;
+
+use serde_json::Value as Json;
+
+use super::factor::expand_environments;
+use super::split::words;
+use super::value::{Kind, Value, python_path};
+use crate::error::{ConfigError, ErrorClass, python_repr};
+use crate::model::Command;
+
+const TRUE_WORDS: [&str; 4] = ["true", "1", "yes", "on"];
+const FALSE_WORDS: [&str; 5] = ["false", "0", "no", "off", ""];
+
+/// Converts the text of a value that has been substituted already.
+///
+/// # Errors
+/// In tox's words, when the text is not of that kind.
+pub fn convert(kind: Kind, text: &str) -> Result<Value, ConfigError> {
+    Ok(match kind {
+        Kind::Text => Value::Text(text.trim().to_owned()),
+        Kind::OptionalText if text.trim().is_empty() => Value::Absent,
+        Kind::OptionalText => Value::Text(text.trim().to_owned()),
+        Kind::Boolean => Value::Boolean(boolean(text)?),
+        Kind::OptionalBoolean if text.trim().is_empty() => Value::Absent,
+        Kind::OptionalBoolean => Value::Boolean(boolean(text)?),
+        Kind::Integer => Value::Integer(integer(text)?),
+        Kind::Float => Value::Float(float(text)?),
+        Kind::Path => Value::Path(path(text)?),
+        Kind::List | Kind::RequirementList => Value::List(list(text)),
+        Kind::Set => Value::Set(sorted(list(text))),
+        Kind::Environments => Value::Environments(environments(text)?),
+        Kind::Labels => Value::Labels(labels(text)?),
+        Kind::Command => Value::Command(command(text)?),
+        Kind::Commands => Value::Commands(commands(text)?),
+        Kind::Requirements | Kind::Constraints => Value::Requirements(text.to_owned()),
+        Kind::OptionalMapping if text.trim().is_empty() => Value::Absent,
+        Kind::OptionalMapping => {
+            Value::Mapping(mapping(text)?.into_iter().map(|(name, value)| (name, Json::from(value))).collect())
+        }
+        // Variables have a representation of their own (`set_env`), which is never reached through here.
+        Kind::Variables => Value::Text(text.to_owned()),
+    })
+}
+
+/// # Errors
+/// When the word is neither a true nor a false one.
+pub fn boolean(text: &str) -> Result<bool, ConfigError> {
+    let normal = text.trim().to_lowercase();
+    if TRUE_WORDS.contains(&normal.as_str()) {
+        return Ok(true);
+    }
+    if FALSE_WORDS.contains(&normal.as_str()) {
+        return Ok(false);
+    }
+    let mut valid: Vec<&str> = TRUE_WORDS.into_iter().chain(FALSE_WORDS).collect();
+    valid.sort_unstable();
+    let message =
+        format!("value {} cannot be transformed to bool, valid: {}", python_repr(text), valid.join(", "));
+    Err(ConfigError::new(ErrorClass::Type, message))
+}
+
+fn integer(text: &str) -> Result<i64, ConfigError> {
+    let digits = text.trim().replace('_', "");
+    digits.parse().map_err(|_| {
+        ConfigError::value(format!("invalid literal for int() with base 10: {}", python_repr(text)))
+    })
+}
+
+fn float(text: &str) -> Result<f64, ConfigError> {
+    text.trim()
+        .parse()
+        .map_err(|_| ConfigError::value(format!("could not convert string to float: {}", python_repr(text))))
+}
+
+fn path(text: &str) -> Result<PathBuf, ConfigError> {
+    if text.trim().is_empty() {
+        return Err(ConfigError::value("path value is empty (does it reference an unset variable?)"));
+    }
+    Ok(python_path(text))
+}
+
+/// Entries between line breaks, or between commas when the text is one line.
+pub fn list(text: &str) -> Vec<String> {
+    let separator = if text.contains('\n') { '\n' } else { ',' };
+    text.split(separator).map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+}
+
+pub fn sorted(mut entries: Vec<String>) -> Vec<String> {
+    entries.sort();
+    entries.dedup();
+    entries
+}
+
+/// # Errors
+/// When a part is not a valid factor.
+pub fn environments(text: &str) -> Result<Vec<String>, ConfigError> {
+    let mut names: Vec<String> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for line in text.split('\n') {
+        for name in expand_environments(line)? {
+            if seen.insert(name.clone()) {
+                names.push(name);
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn mapping(text: &str) -> Result<Vec<(String, String)>, ConfigError> {
+    let mut pairs = Vec::new();
+    for row in text.split('\n').filter(|row| !row.trim().is_empty()) {
+        let Some((name, value)) = row.split_once('=') else {
+            let message = format!("dictionary lines must be of form key=value, found {}", python_repr(row));
+            return Err(ConfigError::new(ErrorClass::Type, message));
+        };
+        pairs.push((name.trim().to_owned(), value.trim().to_owned()));
+    }
+    Ok(pairs)
+}
+
+fn labels(text: &str) -> Result<Vec<(String, Vec<String>)>, ConfigError> {
+    let mut result: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, value) in mapping(text)? {
+        let members = environments(&value)?;
+        match result.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = members,
+            None => result.push((name, members)),
+        }
+    }
+    Ok(result)
+}
+
+/// # Errors
+/// When there is no word in it.
+pub fn command(text: &str) -> Result<Command, ConfigError> {
+    let mut words = words(text);
+    let Some(first) = words.first() else {
+        return Err(ConfigError::value(format!("attempting to parse {} into a command failed", python_repr(text))));
+    };
+    if first != "-" && first.starts_with('-') {
+        words[0] = first[1..].to_owned();
+        words.insert(0, "-".to_owned());
+    }
+    Ok(Command::from_words(words))
+}
+
+fn commands(text: &str) -> Result<Vec<Command>, ConfigError> {
+    text.split('\n').map(str::trim).filter(|line| !line.is_empty()).map(command).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ExitRule;
+
+    #[test]
+    fn lists_split_at_commas_only_on_one_line() {
+        assert_eq!(list("a, b,,c"), ["a", "b", "c"]);
+        assert_eq!(list("a, b\n c "), ["a, b", "c"]);
+    }
+
+    #[test]
+    fn marks_before_a_command_say_which_exit_codes_succeed() {
+        let parsed = |text| command(text).map(|command| (command.argv, command.exit_rule));
+        assert_eq!(parsed("- a b"), Ok((vec!["a".into(), "b".into()], ExitRule::Any)));
+        assert_eq!(parsed("-a b"), Ok((vec!["a".into(), "b".into()], ExitRule::Any)));
+        assert_eq!(parsed("! a"), Ok((vec!["a".into()], ExitRule::NonZero)));
+        assert!(parsed(" ").is_err());
+    }
+
+    #[test]
+    fn what_is_neither_true_nor_false_is_refused_in_toxs_words() {
+        assert_eq!(boolean(" Yes "), Ok(true));
+        assert_eq!(boolean(""), Ok(false));
+        assert_eq!(
+            boolean("ouch").expect_err("no boolean").message,
+            "value 'ouch' cannot be transformed to bool, valid: , 0, 1, false, no, off, on, true, yes"
+        );
+    }
+}

@@ -1,0 +1,314 @@
+//! Where a set's values are looked for, in order, and how a raw text becomes a value.
+
+use super::config_set::{ConfigSet, SetKind};
+use super::convert::convert;
+use super::expand::replace::{Style, replace};
+use super::expand::{Trail, parse::parse};
+use super::factor::{ActiveFactors, filter};
+use super::keys::{self, Key};
+use super::lookup::Context;
+use super::overrides::Override;
+use super::value::{Kind, Value};
+use super::{PACKAGE_BASE, Settings, TEST_PREFIX};
+use crate::error::{ConfigError, ErrorClass, Location};
+use crate::source::Entry;
+
+/// A section that values are read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loader {
+    /// The section as it was asked for: overrides and circles name it so.
+    pub section: String,
+    /// The section of the file; `None` when there are only overrides.
+    pub file_section: Option<String>,
+}
+
+impl Loader {
+    /// What sections of environments start with, seen from here: `testenv` from `testenv:py310`.
+    pub fn prefix(&self) -> &str {
+        self.section.split(':').next().unwrap_or_default()
+    }
+}
+
+impl Settings {
+    fn loader(&self, section: &str) -> Option<Loader> {
+        let (prefix, name) = section.split_once(':').unwrap_or(("", section));
+        let written = self.generated.get(name).and_then(|sections| {
+            let fits = |key: &&String| prefix.is_empty() || key.split(':').next() == Some(prefix);
+            sections.iter().find(fits).cloned()
+        });
+        let key = written.unwrap_or_else(|| section.to_owned());
+        let in_file = self.ini().is_some_and(|document| document.section(&key).is_some());
+        if !in_file && !self.overrides.has_section(section) {
+            return None;
+        }
+        Some(Loader { section: section.to_owned(), file_section: in_file.then_some(key) })
+    }
+
+    /// The set's own section, then those it inherits from.
+    pub(super) fn loaders<'a>(&self, set: &'a ConfigSet) -> Result<&'a [Loader], ConfigError> {
+        if let Some(found) = set.loaders.get() {
+            return Ok(found);
+        }
+        let mut found: Vec<Loader> = self.loader(&set.section).into_iter().collect();
+        if set.kind != SetKind::Core {
+            for base in self.bases(set, &found)? {
+                found.extend(self.loader(&base));
+                found.extend(self.loader(&format!("{TEST_PREFIX}:{base}")));
+            }
+        }
+        Ok(set.loaders.get_or_init(|| found))
+    }
+
+    fn bases(&self, set: &ConfigSet, own: &[Loader]) -> Result<Vec<String>, ConfigError> {
+        let key = keys::find("base").ok_or_else(|| ConfigError::key("base"))?;
+        let value = match set.memory_value("base") {
+            Some(value) => value,
+            None => match self.from_these_loaders(set, key, own, &Trail::default())? {
+                Some(value) => value,
+                None => default_base(set.kind),
+            },
+        };
+        set.keep("base", value.clone());
+        Ok(if let Value::List(names) = value { names } else { Vec::new() })
+    }
+
+    pub(super) fn from_loaders(
+        &self,
+        set: &ConfigSet,
+        key: &'static Key,
+        trail: &Trail,
+    ) -> Result<Option<Value>, ConfigError> {
+        self.from_these_loaders(set, key, self.loaders(set)?, trail)
+    }
+
+    fn from_these_loaders(
+        &self,
+        set: &ConfigSet,
+        key: &'static Key,
+        loaders: &[Loader],
+        trail: &Trail,
+    ) -> Result<Option<Value>, ConfigError> {
+        for loader in loaders {
+            if !self.mentions(loader, key) {
+                continue;
+            }
+            let trail = self.entering(loader, key, trail)?;
+            if let Some(value) = self.from_loader(set, loader, key, &trail)? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes the section and key on the trail.
+    ///
+    /// # Errors
+    /// When they are on it already: the value refers to itself.
+    pub(super) fn entering(&self, loader: &Loader, key: &Key, trail: &Trail) -> Result<Trail, ConfigError> {
+        let entry = format!("{}.{}", loader.section, key.name);
+        if let Some(at) = trail.0.iter().position(|one| *one == entry) {
+            let message = format!("circular chain detected {}", trail.0[at..].join(", "));
+            let mut error = ConfigError::new(ErrorClass::Circular, message);
+            error.trail.clone_from(&trail.0);
+            return Err(error);
+        }
+        Ok(trail.with(entry))
+    }
+
+    /// Whether the section, or an override of it, says anything about the key.
+    pub(super) fn mentions(&self, loader: &Loader, key: &Key) -> bool {
+        let overridden = self.overrides_of(loader, key).next().is_some();
+        overridden || spellings(key).any(|spelling| self.entry(loader, spelling).is_some())
+    }
+
+    pub(super) fn entry(&self, loader: &Loader, spelling: &str) -> Option<&Entry> {
+        let document = self.ini()?;
+        document.get(loader.file_section.as_deref()?, spelling)
+    }
+
+    pub(super) fn overrides_of<'a>(
+        &'a self,
+        loader: &'a Loader,
+        key: &'a Key,
+    ) -> impl Iterator<Item = &'a Override> + 'a {
+        let all = self.overrides.of_section(&loader.section);
+        spellings(key).flat_map(move |spelling| all.iter().filter(move |one| one.key == spelling))
+    }
+
+    fn from_loader(
+        &self,
+        set: &ConfigSet,
+        loader: &Loader,
+        key: &'static Key,
+        trail: &Trail,
+    ) -> Result<Option<Value>, ConfigError> {
+        let mut value = None;
+        for spelling in spellings(key) {
+            let Some(entry) = self.entry(loader, spelling) else { continue };
+            let Some(raw) = self.process_raw(set, &entry.value) else { continue };
+            let located = |error: ConfigError| self.locate(error, loader, entry);
+            value = Some(self.build(set, loader, key, &raw, trail).map_err(located)?);
+            break;
+        }
+        for one in self.overrides_of(loader, key) {
+            let text = self
+                .substitute(set, loader, key, &one.value, trail)
+                .and_then(|text| convert(key.kind, &text))
+                .map_err(|error| failed_to_load(set, key.name, error))?;
+            value = Some(match value {
+                Some(base) if one.append => append(base, text).map_err(|error| failed_to_load(set, key.name, error))?,
+                _ => text,
+            });
+        }
+        Ok(value)
+    }
+
+    fn build(
+        &self,
+        set: &ConfigSet,
+        loader: &Loader,
+        key: &'static Key,
+        raw: &str,
+        trail: &Trail,
+    ) -> Result<Value, ConfigError> {
+        let text = self.substitute(set, loader, key, raw, trail).map_err(|error| {
+            if matches!(error.class, ErrorClass::Handled | ErrorClass::Skip) {
+                return error;
+            }
+            let owner = set.name.as_deref().unwrap_or(self.source.format.core_section());
+            rewrap(&error, format!("replace failed in {owner}.{} with {}", key.name, error.python_repr()))
+        })?;
+        convert(key.kind, &text).map_err(|error| failed_to_load(set, key.name, error))
+    }
+
+    fn substitute(
+        &self,
+        set: &ConfigSet,
+        loader: &Loader,
+        key: &'static Key,
+        text: &str,
+        trail: &Trail,
+    ) -> Result<String, ConfigError> {
+        let context = Context { settings: self, set };
+        replace(&context, loader.prefix(), style_of(key.kind), text, trail)
+    }
+
+    /// A raw value without comments and with the lines that hold for the environment; `None` when none do.
+    pub(super) fn process_raw(&self, set: &ConfigSet, raw: &str) -> Option<String> {
+        let text = without_comments(raw);
+        let filtered = filter(&text, self.factors(set));
+        if filtered.is_empty() && !text.trim().is_empty() {
+            return None;
+        }
+        Some(if filtered.contains('\\') { filtered.replace("\\\n", "") } else { filtered })
+    }
+
+    pub(super) fn factors<'a>(&self, set: &'a ConfigSet) -> &'a ActiveFactors {
+        set.factors.get_or_init(|| ActiveFactors::of(set.name.as_deref(), PLATFORM, std::env::consts::ARCH))
+    }
+
+    fn locate(&self, error: ConfigError, loader: &Loader, entry: &Entry) -> ConfigError {
+        let line = entry.lines.first().copied().unwrap_or_default();
+        let location =
+            Location { file: self.source.path.clone(), line, column: entry.column, length: entry.key.chars().count() };
+        let mut error = error.at(location);
+        if error.trail.is_empty() {
+            error.trail.push(format!("[{}] {}", loader.section, entry.key));
+        }
+        error
+    }
+}
+
+/// Python's `sys.platform`.
+pub const PLATFORM: &str = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
+
+pub(super) fn default_base(kind: SetKind) -> Value {
+    match kind {
+        SetKind::Core => Value::List(Vec::new()),
+        SetKind::Run => Value::List(vec![TEST_PREFIX.to_owned()]),
+        SetKind::Pep517Package | SetKind::CommandPackage => Value::List(vec![PACKAGE_BASE.to_owned()]),
+    }
+}
+
+pub(super) fn spellings(key: &Key) -> impl Iterator<Item = &'static str> + use<> {
+    std::iter::once(key.name).chain(key.aliases.iter().copied())
+}
+
+/// How substitutions may change a value of that kind.
+fn style_of(kind: Kind) -> Style {
+    match kind {
+        Kind::Command | Kind::Commands => Style::Commands,
+        Kind::Requirements | Kind::Constraints => Style::Requirements,
+        Kind::Environments => Style::Entries(&[',', '\n', '{', '}']),
+        Kind::Labels | Kind::OptionalMapping => Style::Entries(&['\n']),
+        Kind::List | Kind::Set | Kind::RequirementList => Style::Entries(&[',', '\n']),
+        _ => Style::Plain,
+    }
+}
+
+fn append(base: Value, more: Value) -> Result<Value, ConfigError> {
+    Ok(match (base, more) {
+        (Value::List(mut base), Value::List(more)) => {
+            base.extend(more);
+            Value::List(base)
+        }
+        (Value::Commands(mut base), Value::Commands(more)) => {
+            base.extend(more);
+            Value::Commands(base)
+        }
+        (Value::Requirements(base), Value::Requirements(more)) => Value::Requirements(format!("{base}\n{more}")),
+        (Value::Labels(mut base), Value::Labels(more)) => {
+            base.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
+            base.extend(more);
+            Value::Labels(base)
+        }
+        (Value::Mapping(mut base), Value::Mapping(more)) => {
+            base.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
+            base.extend(more);
+            Value::Mapping(base)
+        }
+        _ => return Err(ConfigError::value("Only able to append to lists and dicts")),
+    })
+}
+
+fn rewrap(error: &ConfigError, message: String) -> ConfigError {
+    ConfigError { class: ErrorClass::Handled, message, ..error.clone() }
+}
+
+fn failed_to_load(set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError {
+    if matches!(error.class, ErrorClass::Handled | ErrorClass::Match | ErrorClass::Skip) {
+        return error;
+    }
+    rewrap(&error, format!("failed to load {}.{key}: {}", set.label(), error.message))
+}
+
+/// Takes comments off: lines that start with `#`, and everything from a `#` on that no backslash stands before.
+pub(super) fn without_comments(raw: &str) -> String {
+    if !raw.contains('#') {
+        return raw.to_owned();
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for line in raw.split('\n').filter(|line| !line.starts_with('#')) {
+        let comment = line.match_indices('#').map(|(at, _)| at).find(|at| !line[..*at].ends_with('\\'));
+        let kept = comment.map_or(line, |at| line[..at].trim_end());
+        lines.push(kept.replace("\\#", "#"));
+    }
+    lines.join("\n")
+}
+
+/// Whether a text has anything that substitution would change; used for lines of `set_env`.
+pub(super) fn has_expression(text: &str) -> bool {
+    text.contains(['{', '['])
+        && parse(text).iter().any(|part| matches!(part, super::expand::parse::Part::Expression(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_comments;
+
+    #[test]
+    fn comments_go_and_escaped_signs_stay() {
+        assert_eq!(without_comments("a # b\n# gone\nc\\#d #e"), "a\nc#d");
+        assert_eq!(without_comments("plain"), "plain");
+    }
+}

@@ -1,0 +1,242 @@
+//! What the names in expressions stand for, seen from one set of settings.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
+
+use super::config_set::{ConfigSet, SetKind};
+use super::expand::{Found, Lookup, Reference, Trail};
+use super::keys::{self, Default};
+use super::value::Value;
+use super::{Settings, TEST_PREFIX};
+use crate::error::{ConfigError, ErrorClass};
+
+/// The settings and the set whose value is being worked out.
+pub struct Context<'a> {
+    pub settings: &'a Settings,
+    pub set: &'a ConfigSet,
+}
+
+impl Context<'_> {
+    /// A value of a set, as text for another value. `None`: the set has no such key.
+    fn of_set(&self, set: &ConfigSet, name: &str, trail: &Trail) -> Result<Option<Found>, ConfigError> {
+        if !self.settings.defines(set, name) {
+            return Ok(None);
+        }
+        let Some(key) = keys::find(name) else { return Ok(None) };
+        if key.name == "set_env" && set.kind != SetKind::Core {
+            return self.settings.set_env_lines(set, trail).map(|lines| Some(Found::Text(lines)));
+        }
+        let value = match self.settings.load(set, key, trail) {
+            Ok(value) => value,
+            Err(error) if error.class == ErrorClass::Key => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let text = self.settings.shown(set, key.name, &value)?.text;
+        let as_arguments = match value {
+            Value::Path(_) | Value::List(_) | Value::Set(_) => true,
+            Value::Text(_) => key.default == Default::Constant,
+            _ => false,
+        };
+        Ok(Some(if as_arguments { Found::Arguments(text) } else { Found::Text(text) }))
+    }
+
+    /// A value of a section as it is written, with the lines that hold here.
+    fn of_section(&self, section: &str, key: &str) -> Option<Found> {
+        let document = self.settings.ini()?;
+        document.section(section)?;
+        let entry = document.get(section, &key.to_lowercase())?;
+        let mut raw = entry.value.clone();
+        for one in self.settings.overrides.of_section(section).iter().filter(|one| one.key == key) {
+            raw = if one.append { format!("{raw}\n{}", one.value) } else { one.value.clone() };
+        }
+        Some(Found::Raw(self.settings.process_raw(self.set, &raw).unwrap_or_default()))
+    }
+}
+
+impl Lookup for Context<'_> {
+    fn reference(&self, reference: &Reference<'_>, trail: &Trail) -> Result<Option<Found>, ConfigError> {
+        let core = self.settings.core();
+        let Some(section) = reference.section else {
+            if let Some(found) = self.of_set(core, reference.key, trail)? {
+                return Ok(Some(found));
+            }
+            return if self.set.name.is_some() { self.of_set(self.set, reference.key, trail) } else { Ok(None) };
+        };
+        let core_name = self.settings.source.format.core_section().rsplit(':').next().unwrap_or_default();
+        if section == core_name
+            && let Some(found) = self.of_set(core, reference.key, trail)?
+        {
+            return Ok(Some(found));
+        }
+        if let Some(found) = self.of_section(section, reference.key) {
+            return Ok(Some(found));
+        }
+        let environment = section.strip_prefix(TEST_PREFIX).and_then(|rest| rest.strip_prefix(':'));
+        match environment {
+            Some(name) if self.settings.is_declared(name) => {
+                let set = self.settings.environment(name);
+                self.of_set(&set, reference.key, trail)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn variable(&self, name: &str, trail: &Trail) -> Result<Option<Found>, ConfigError> {
+        let entry = format!("env:{name}");
+        if self.set.name.is_some() {
+            if let Some(at) = trail.0.iter().position(|one| *one == entry) {
+                // A variable may refer to itself, which means this process's; through others it is a circle.
+                if trail.0.last() != Some(&entry) {
+                    let circle: Vec<&str> = trail.0[at..].iter().map(|one| one.get(4..).unwrap_or(one)).collect();
+                    let message = format!("circular chain between set env {}", circle.join(", "));
+                    return Err(ConfigError::new(ErrorClass::MatchRecursion, message));
+                }
+            } else {
+                match self.settings.set_env_value(self.set, name, &trail.with(entry)) {
+                    Ok(Some(value)) => return Ok(Some(Found::Text(value))),
+                    Ok(None) => {}
+                    // While `set_env` itself is being read, its own variables are not known yet.
+                    Err(error) if error.class == ErrorClass::Circular && reads_set_env(trail) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(self.settings.options.variables.text(name).map(Found::Raw))
+    }
+
+    fn positional(&self, trail: &Trail, program_first: bool) -> Result<Option<Vec<String>>, ConfigError> {
+        let Some(words) = self.settings.options.positional.as_ref() else { return Ok(None) };
+        let loading_folder = trail.0.iter().any(|one| one.ends_with(".change_dir"));
+        let paths = self.set.kind == SetKind::Run
+            && self.settings.value(self.set, "args_are_paths")? == Value::Boolean(true)
+            && !loading_folder;
+        if !paths {
+            return Ok(Some(words.clone()));
+        }
+        match self.settings.value(self.set, "change_dir")? {
+            Value::Path(folder) => Ok(Some(self.settings.rewrite_positional(words, &folder, program_first))),
+            _ => Ok(Some(words.clone())),
+        }
+    }
+
+    fn glob(&self, pattern: &str) -> Result<Vec<String>, ConfigError> {
+        let root = self.settings.tox_root()?;
+        let full = if Path::new(pattern).is_absolute() {
+            pattern.to_owned()
+        } else {
+            format!("{}/{pattern}", glob::Pattern::escape(&root.display().to_string()))
+        };
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        let Ok(paths) = glob::glob_with(&full, options) else { return Ok(Vec::new()) };
+        let mut found: Vec<String> = paths.flatten().map(|path| path.display().to_string()).collect();
+        found.sort();
+        Ok(found)
+    }
+
+    fn factor(&self, _label: &str, _default: Option<&str>) -> Result<Option<String>, ConfigError> {
+        Ok(None)
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.settings.options.stdout_is_terminal
+    }
+
+    fn warn(&self, text: String) {
+        self.settings.warn(text);
+    }
+}
+
+fn reads_set_env(trail: &Trail) -> bool {
+    trail.0.iter().any(|one| one.ends_with(".set_env"))
+}
+
+impl Settings {
+    /// Rewrites relative paths after `--`, which are meant from where envo was started, to be meant from `folder`.
+    pub(crate) fn rewrite_positional(&self, words: &[String], folder: &Path, program_first: bool) -> Vec<String> {
+        let from = &self.options.current_dir;
+        if from == folder {
+            return words.to_vec();
+        }
+        let target = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let rewrite = |(at, word): (usize, &String)| {
+            let path = from.join(word);
+            if word.is_empty() || Path::new(word).is_absolute() || !path.exists() {
+                return word.clone();
+            }
+            let bare_first = at == 0 && !word.contains('/');
+            if bare_first && (program_first || is_executable(&path)) {
+                return word.clone();
+            }
+            let relative = relative_path(&normalized(&path), &target);
+            if relative.starts_with('-') && !word.starts_with('-') { format!("./{relative}") } else { relative }
+        };
+        words.iter().enumerate().map(rewrite).collect()
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// The path without `.` and `..`, links left alone.
+pub(super) fn normalized(path: &Path) -> PathBuf {
+    let mut result = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                result.pop();
+            }
+            other => result.push(other),
+        }
+    }
+    result
+}
+
+/// `path` as seen from the folder `start`; both absolute.
+pub(super) fn relative_path(path: &Path, start: &Path) -> String {
+    let (path, start): (Vec<_>, Vec<_>) = (path.components().collect(), start.components().collect());
+    let common = path.iter().zip(&start).take_while(|(one, other)| one == other).count();
+    let up = std::iter::repeat_n(Component::ParentDir, start.len() - common);
+    let result: PathBuf = up.chain(path[common..].iter().copied()).collect();
+    if result.as_os_str().is_empty() { ".".to_owned() } else { result.display().to_string() }
+}
+
+/// PEP 508 marker variables in the form that evaluates markers; `None` when one is missing or malformed.
+pub fn marker_environment(markers: &BTreeMap<String, String>) -> Option<MarkerEnvironment> {
+    let text = |name: &str| markers.get(name).map_or("", String::as_str);
+    MarkerEnvironmentBuilder {
+        implementation_name: text("implementation_name"),
+        implementation_version: text("implementation_version"),
+        os_name: text("os_name"),
+        platform_machine: text("platform_machine"),
+        platform_python_implementation: text("platform_python_implementation"),
+        platform_release: text("platform_release"),
+        platform_system: text("platform_system"),
+        platform_version: text("platform_version"),
+        python_full_version: text("python_full_version"),
+        python_version: text("python_version"),
+        sys_platform: text("sys_platform"),
+    }
+    .try_into()
+    .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_rewritten_as_seen_from_another_folder() {
+        assert_eq!(relative_path(Path::new("/a/b/c"), Path::new("/a/d")), "../b/c");
+        assert_eq!(relative_path(Path::new("/a"), Path::new("/a")), ".");
+        assert_eq!(normalized(Path::new("/a/./b/../c")), PathBuf::from("/a/c"));
+    }
+}

@@ -1,0 +1,84 @@
+//! `-x section.key=value` and `TOX_OVERRIDE`. <https://tox.wiki/en/4.67.13/how-to/usage.html> (overriding settings)
+
+use std::collections::HashMap;
+
+/// One override.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The section, as a key of the file (`testenv:py310`); empty for the top of a TOML file.
+    pub section: String,
+    pub key: String,
+    pub value: String,
+    /// `+=`: add to what the file says.
+    pub append: bool,
+}
+
+impl Override {
+    /// # Errors
+    /// tox's message when there is no equals sign.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some((target, value)) = text.split_once('=') else {
+            return Err(format!("override {text} has no = sign in it"));
+        };
+        let (target, append) = target.strip_suffix('+').map_or((target, false), |target| (target, true));
+        let mut parts = split_at_dots(target);
+        let key = parts.pop().unwrap_or_default();
+        Ok(Self { section: parts.join("."), key, value: value.to_owned(), append })
+    }
+}
+
+/// Splits at dots that no backslash stands before.
+fn split_at_dots(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let current = parts.len() - 1;
+        match character {
+            '\\' if characters.peek() == Some(&'.') => {
+                characters.next();
+                parts[current].push('.');
+            }
+            '.' => parts.push(String::new()),
+            other => parts[current].push(other),
+        }
+    }
+    parts
+}
+
+/// All overrides of a run, by section.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides(HashMap<String, Vec<Override>>);
+
+impl Overrides {
+    /// # Errors
+    /// As [`Override::parse`].
+    pub fn parse(texts: &[String]) -> Result<Self, String> {
+        let mut by_section: HashMap<String, Vec<Override>> = HashMap::new();
+        for text in texts {
+            let parsed = Override::parse(text)?;
+            by_section.entry(parsed.section.clone()).or_default().push(parsed);
+        }
+        Ok(Self(by_section))
+    }
+
+    pub fn of_section(&self, section: &str) -> &[Override] {
+        self.0.get(section).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn has_section(&self, section: &str) -> bool {
+        self.0.contains_key(section)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_dot_separates_section_and_key() {
+        let parsed = Override::parse("testenv:py3\\.10.set_env+=A=B").expect("valid");
+        assert_eq!(parsed.section, "testenv:py3.10");
+        assert_eq!((parsed.key.as_str(), parsed.value.as_str(), parsed.append), ("set_env", "A=B", true));
+        assert_eq!(Override::parse("x"), Err("override x has no = sign in it".to_owned()));
+    }
+}

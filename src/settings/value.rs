@@ -1,0 +1,173 @@
+//! A setting's value once it is typed, and how `config` shows it.
+
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use super::expand::replace::quote_words;
+use crate::model::{Command, ExitRule};
+
+/// What a key holds. tox's Python types, of which each key has one (see `keys`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// Text that may be absent; empty counts as absent.
+    OptionalText,
+    Boolean,
+    OptionalBoolean,
+    Integer,
+    Float,
+    Path,
+    List,
+    Set,
+    /// Environment names, braces and ranges written out.
+    Environments,
+    /// Labels, each with environment names.
+    Labels,
+    Command,
+    Commands,
+    /// `set_env`.
+    Variables,
+    Requirements,
+    Constraints,
+    /// PEP 508 requirements, one an entry.
+    RequirementList,
+    /// Keys and values, or absent.
+    OptionalMapping,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Absent,
+    Text(String),
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    Path(PathBuf),
+    List(Vec<String>),
+    /// Sorted, without duplicates.
+    Set(Vec<String>),
+    Environments(Vec<String>),
+    Labels(Vec<(String, Vec<String>)>),
+    Command(Command),
+    Commands(Vec<Command>),
+    /// Names and values, sorted by name.
+    Variables(Vec<(String, String)>),
+    /// The text of a requirements setting; shown by its lines.
+    Requirements(String),
+    Mapping(Vec<(String, Json)>),
+}
+
+/// A value as `config` writes it in INI notation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    pub text: String,
+    /// Whether the value is of a kind that stands on lines of its own when it has several.
+    pub is_list: bool,
+}
+
+impl Value {
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// tox's `stringify`. `requirement_lines` gives the lines of a requirements text.
+    pub fn show(&self) -> Shown {
+        let single = |text: String| Shown { text, is_list: false };
+        let lines = |lines: Vec<String>| Shown { text: lines.join("\n"), is_list: true };
+        match self {
+            Self::Absent => single("None".to_owned()),
+            Self::Text(text) => single(text.clone()),
+            Self::Boolean(flag) => single(if *flag { "True" } else { "False" }.to_owned()),
+            Self::Integer(number) => single(number.to_string()),
+            Self::Float(number) => single(python_float(*number)),
+            Self::Path(path) => single(path.display().to_string()),
+            Self::List(entries) | Self::Set(entries) | Self::Environments(entries) => lines(entries.clone()),
+            Self::Labels(labels) => {
+                lines(labels.iter().map(|(name, members)| format!("{name}={}", members.join("\n"))).collect())
+            }
+            Self::Command(command) => Shown { text: quote_words(&command.argv), is_list: true },
+            Self::Commands(commands) => lines(commands.iter().map(|command| quote_words(&command.argv)).collect()),
+            Self::Variables(pairs) => lines(pairs.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+            Self::Requirements(text) => lines(text.lines().map(str::to_owned).collect()),
+            Self::Mapping(pairs) => {
+                lines(pairs.iter().map(|(name, value)| format!("{name}={}", mapping_text(value))).collect())
+            }
+        }
+    }
+
+    /// tox's `to_native`, for `config --format json`.
+    pub fn json(&self) -> Json {
+        let texts = |entries: &[String]| Json::from(entries.to_vec());
+        match self {
+            Self::Absent => Json::from("None"),
+            Self::Text(text) => Json::from(text.clone()),
+            Self::Boolean(flag) => Json::from(*flag),
+            Self::Integer(number) => Json::from(*number),
+            Self::Float(number) => Json::from(*number),
+            Self::Path(path) => Json::from(path.display().to_string()),
+            Self::List(entries) | Self::Set(entries) | Self::Environments(entries) => texts(entries),
+            Self::Labels(labels) => labels.iter().map(|(name, members)| (name.clone(), texts(members))).collect(),
+            Self::Command(command) => Json::from(shell(command)),
+            Self::Commands(commands) => Json::from(commands.iter().map(shell).collect::<Vec<_>>()),
+            Self::Variables(pairs) => {
+                pairs.iter().map(|(name, value)| (name.clone(), Json::from(value.clone()))).collect()
+            }
+            Self::Requirements(text) => Json::from(text.lines().map(str::to_owned).collect::<Vec<_>>()),
+            Self::Mapping(pairs) => pairs.iter().cloned().collect(),
+        }
+    }
+}
+
+fn mapping_text(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn shell(command: &Command) -> String {
+    quote_words(&command.argv)
+}
+
+/// The words of a command with tox's marks in front.
+pub fn raw_words(command: &Command) -> Vec<String> {
+    let mark = match command.exit_rule {
+        ExitRule::Zero => None,
+        ExitRule::Any => Some("-"),
+        ExitRule::NonZero => Some("!"),
+    };
+    mark.map(str::to_owned).into_iter().chain(command.argv.iter().cloned()).collect()
+}
+
+fn python_float(number: f64) -> String {
+    let text = format!("{number}");
+    if text.contains(['.', 'e', 'i', 'N']) { text } else { format!("{text}.0") }
+}
+
+/// A path as Python's `pathlib` keeps it: without `.` and doubled separators, but with `..`.
+pub fn python_path(text: &str) -> PathBuf {
+    let path = Path::new(text);
+    let cleaned: PathBuf = path.components().filter(|part| !matches!(part, Component::CurDir)).collect();
+    if cleaned.as_os_str().is_empty() { PathBuf::from(".") } else { cleaned }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_show_as_python_writes_them() {
+        assert_eq!(Value::Boolean(true).show().text, "True");
+        assert_eq!(Value::Float(0.0).show().text, "0.0");
+        assert_eq!(Value::Float(0.3).show().text, "0.3");
+        assert_eq!(Value::Absent.show().text, "None");
+        assert_eq!(Value::List(vec!["a".into(), "b".into()]).show().text, "a\nb");
+    }
+
+    #[test]
+    fn paths_lose_dots_and_doubled_separators_only() {
+        assert_eq!(python_path("a//./b/../c/"), PathBuf::from("a/b/../c"));
+        assert_eq!(python_path("./"), PathBuf::from("."));
+    }
+}
