@@ -1,1 +1,284 @@
 //! What is to be done, in which order. Runs nothing.
+//!
+//! A [`Plan`] knows which environments there are, which of them build packages, and which were asked for; each is turned
+//! into a typed [`Environment`] when it is needed.
+
+mod close_match;
+pub mod graph;
+pub mod select;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use crate::cli::options::Options;
+use crate::error::ConfigError;
+use crate::model::{Environment, InterpreterLookup, Project};
+use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::value::Value;
+use crate::settings::{Settings, lock, translate};
+use crate::source;
+
+/// Runners that envo stands in for.
+const RUNNERS: [&str; 1] = ["virtualenv"];
+
+/// An environment of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defined {
+    pub name: String,
+    /// Whether it was asked for.
+    pub active: bool,
+    pub kind: SetKind,
+    /// The runner it asks for, when nothing provides that.
+    pub missing_runner: Option<String>,
+}
+
+/// What was found in a configuration and asked on the command line.
+pub struct Plan {
+    pub settings: Arc<Settings>,
+    defined: Vec<Defined>,
+    warnings: Mutex<Vec<String>>,
+}
+
+/// Reads the configuration that the options name, or the one to be found from the current folder.
+///
+/// # Errors
+/// When there is none that can be read, or it is wrong where it says which environments there are.
+pub fn open(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> Result<Plan, ConfigError> {
+    let discovery =
+        source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
+    let fallback = !options.list.no_fallback;
+    let settings = Settings::new(discovery.source, options, interpreters)?;
+    let mut plan = Plan { settings, defined: Vec::new(), warnings: Mutex::new(Vec::new()) };
+    lock(&plan.warnings).extend(discovery.warning);
+    plan.defined = plan.define(fallback)?;
+    Ok(plan)
+}
+
+impl Plan {
+    /// Finds out about every environment, as tox does before any command: which run, which build packages.
+    fn define(&self, fallback: bool) -> Result<Vec<Defined>, ConfigError> {
+        let named = select::names(&self.settings, fallback)?;
+        let mut defined: Vec<Defined> = Vec::with_capacity(named.ordered.len());
+        let mut packagers: HashMap<String, SetKind> = HashMap::new();
+        let mut failed: Option<(String, ConfigError)> = None;
+        for (name, active) in &named.ordered {
+            if packagers.contains_key(name) {
+                continue;
+            }
+            let set = self.settings.environment(name);
+            let mut entry = Defined { name: name.clone(), active: *active, kind: SetKind::Run, missing_runner: None };
+            let runner = self.settings.text(&set, "runner")?;
+            if !RUNNERS.contains(&runner.as_str()) {
+                self.refuse_runner(name, &runner)?;
+                entry.missing_runner = Some(runner);
+            } else if let Some((package_env, kind)) = self.package_environment(&set)? {
+                match self.check_package_environment(name, &package_env) {
+                    Ok(()) => {
+                        packagers.insert(package_env, kind);
+                    }
+                    Err(error) => {
+                        failed.get_or_insert((name.clone(), error));
+                        continue;
+                    }
+                }
+            }
+            defined.push(entry);
+        }
+        if let Some((name, error)) = failed
+            && !packagers.contains_key(&name)
+        {
+            return Err(error);
+        }
+        Ok(self.with_packagers(&named, defined, packagers))
+    }
+
+    /// Puts the packaging environments where their names stand, or at the end.
+    fn with_packagers(
+        &self,
+        named: &select::Named,
+        mut defined: Vec<Defined>,
+        packagers: HashMap<String, SetKind>,
+    ) -> Vec<Defined> {
+        if packagers.is_empty() {
+            return self.select(defined);
+        }
+        let all = self.settings.options.selection.environments == crate::cli::options::EnvironmentChoice::All;
+        defined.retain(|entry| !packagers.contains_key(&entry.name));
+        let position: HashMap<&str, usize> =
+            named.ordered.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
+        let mut names: Vec<(String, SetKind)> = packagers.into_iter().collect();
+        names.sort();
+        for (name, kind) in names {
+            self.settings.redefine(&name, kind);
+            let active = position.get(name.as_str()).map_or(all, |at| named.ordered[*at].1);
+            defined.push(Defined { name, active, kind, missing_runner: None });
+        }
+        defined.sort_by_key(|entry| position.get(entry.name.as_str()).copied().unwrap_or(usize::MAX));
+        self.select(defined)
+    }
+
+    fn refuse_runner(&self, name: &str, runner: &str) -> Result<(), ConfigError> {
+        use crate::cli::options::EnvironmentChoice::Named;
+        if matches!(&self.settings.options.selection.environments, Named(asked) if asked.iter().any(|one| one == name)) {
+            let message = format!("runner '{runner}' for environment '{name}' is not available (plugin may not be installed)");
+            return Err(ConfigError::handled(message));
+        }
+        let text = format!("environment {name} marked as unavailable, runner '{runner}' is not available");
+        lock(&self.warnings).push(text);
+        Ok(())
+    }
+
+    /// The environment that builds the package for another, and how; `None` when nothing is installed.
+    fn package_environment(&self, set: &ConfigSet) -> Result<Option<(String, SetKind)>, ConfigError> {
+        let package = self.settings.text(set, "package")?;
+        if package == "skip" {
+            return Ok(None);
+        }
+        let kind = if package == "external" { SetKind::CommandPackage } else { SetKind::Pep517Package };
+        Ok(Some((self.settings.text(set, "package_env")?, kind)))
+    }
+
+    fn check_package_environment(&self, name: &str, package_env: &str) -> Result<(), ConfigError> {
+        select::check_name(package_env)?;
+        if name == package_env {
+            return Err(ConfigError::handled(format!("{name} cannot self-package")));
+        }
+        let env_list = self.settings.list(self.settings.core(), "env_list")?;
+        if env_list.iter().any(|one| one == package_env) {
+            return Err(ConfigError::handled(format!(
+                "{package_env} is listed in env_list but is used as a package environment by {name}; remove it from \
+                 env_list or rename the package environment"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Lets labels and factors decide what is active, when there are any.
+    fn select(&self, mut defined: Vec<Defined>) -> Vec<Defined> {
+        let selection = &self.settings.options.selection;
+        if selection.labels.is_empty() && selection.factors.is_empty() {
+            return defined;
+        }
+        let labelled: Vec<String> = match self.settings.value(self.settings.core(), "labels") {
+            Ok(Value::Labels(labels)) => labels
+                .into_iter()
+                .filter(|(label, _)| selection.labels.contains(label))
+                .flat_map(|(_, members)| members)
+                .collect(),
+            _ => Vec::new(),
+        };
+        let factors: Vec<Vec<&str>> =
+            selection.factors.iter().map(|all| all.iter().flat_map(|one| one.split('-')).collect()).collect();
+        for entry in &mut defined {
+            let set = self.settings.environment(&entry.name);
+            let own = self.settings.list(&set, "labels").unwrap_or_default();
+            let parts: Vec<&str> = entry.name.split('-').collect();
+            entry.active = labelled.contains(&entry.name)
+                || own.iter().any(|label| selection.labels.contains(label))
+                || factors.iter().any(|all| all.iter().all(|factor| parts.contains(factor)));
+        }
+        defined
+    }
+
+    // --- questions ---------------------------------------------------------------------------------------------------
+
+    /// Every environment in order, packaging ones included, without those that `--skip-env` leaves out.
+    ///
+    /// # Errors
+    /// When `--skip-env` is no regular expression.
+    pub fn all(&self) -> Result<Vec<Defined>, ConfigError> {
+        let skip = &self.settings.options.selection.skip;
+        let mut found = self.defined.clone();
+        found.retain(|entry| entry.missing_runner.is_none());
+        if skip.trim().is_empty() {
+            return Ok(found);
+        }
+        let pattern = fancy_regex::Regex::new(&format!("^(?:{})", skip.trim())).map_err(|error| {
+            ConfigError::handled(format!("invalid environment skip filter {}: {error}", crate::error::python_repr(skip)))
+        })?;
+        found.retain(|entry| {
+            let skipped = pattern.is_match(&entry.name).unwrap_or(false);
+            if skipped && entry.active {
+                let text = format!("skip environment {}, matches filter {}", entry.name, crate::error::python_repr(skip));
+                lock(&self.warnings).push(text);
+            }
+            !skipped
+        });
+        Ok(found)
+    }
+
+    /// The run environments that were asked for, in order.
+    ///
+    /// # Errors
+    /// As [`Self::all`].
+    pub fn selected(&self) -> Result<Vec<String>, ConfigError> {
+        let asked = self.all()?.into_iter().filter(|entry| entry.active && !entry.kind.is_package());
+        Ok(asked.map(|entry| entry.name).collect())
+    }
+
+    /// Environments whose runner nothing provides, with that runner.
+    pub fn unavailable(&self) -> Vec<(String, String)> {
+        let missing = |entry: &Defined| Some((entry.name.clone(), entry.missing_runner.clone()?));
+        self.defined.iter().filter_map(missing).collect()
+    }
+
+    /// # Errors
+    /// When a packaging environment was asked for, which cannot be run.
+    pub fn ensure_only_run_environments(&self) -> Result<(), ConfigError> {
+        let wrong: Vec<&str> = self
+            .defined
+            .iter()
+            .filter(|entry| entry.active && entry.kind.is_package())
+            .map(|entry| entry.name.as_str())
+            .collect();
+        let all = self.settings.options.selection.environments == crate::cli::options::EnvironmentChoice::All;
+        if wrong.is_empty() || all {
+            return Ok(());
+        }
+        Err(ConfigError::handled(format!("cannot run packaging environment(s) {}", wrong.join(","))))
+    }
+
+    /// What should be said before anything is done, as warnings of the program itself.
+    pub fn take_warnings(&self) -> Vec<String> {
+        let mut warnings = std::mem::take(&mut *lock(&self.warnings));
+        warnings.extend(self.settings.take_warnings());
+        warnings
+    }
+
+    /// # Errors
+    /// When a folder of the project is wrong.
+    pub fn project(&self) -> Result<Project, ConfigError> {
+        translate::project(&self.settings)
+    }
+
+    /// An environment as a value, for building and running it. Packaging environments have to be asked for by the name
+    /// that [`Environment::packaging`] gives.
+    ///
+    /// # Errors
+    /// Whatever is wrong with its settings.
+    pub fn environment(&self, name: &str) -> Result<Environment, ConfigError> {
+        let kind = self.defined.iter().find(|entry| entry.name == name).map(|entry| entry.kind);
+        let kind = kind.unwrap_or_else(|| self.kind_of_packager(name));
+        let set = self.settings.environment_of_kind(name, kind);
+        translate::environment(&self.settings, &set)
+    }
+
+    /// A name that only packaging knows: a wheel environment of another interpreter, or an external builder.
+    fn kind_of_packager(&self, name: &str) -> SetKind {
+        if name.ends_with("_external") { SetKind::CommandPackage } else { SetKind::Pep517Package }
+    }
+
+    /// Every environment with the globs of what it depends on, for ordering.
+    ///
+    /// # Errors
+    /// When one of the `depends` is wrong.
+    pub fn depends(&self, names: &[String]) -> Result<Vec<(String, Vec<String>)>, ConfigError> {
+        names
+            .iter()
+            .map(|name| {
+                let set = self.settings.environment(name);
+                Ok((name.clone(), self.settings.list(&set, "depends")?))
+            })
+            .collect()
+    }
+}

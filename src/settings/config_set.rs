@@ -10,7 +10,7 @@ use super::value::Value;
 use super::{Settings, TEST_PREFIX, keys, lock};
 
 /// Which settings the set has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SetKind {
     Core,
     Run,

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use super::value::Kind;
 
 /// What a key is when nobody sets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Default {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Initial {
     /// Empty, or false, or absent, whatever the kind has.
     Nothing,
     True,
@@ -27,25 +27,25 @@ pub struct Key {
     /// Older spellings.
     pub aliases: &'static [&'static str],
     pub kind: Kind,
-    pub default: Default,
+    pub initial: Initial,
     pub doc: &'static str,
 }
 
-const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Key {
-    Key { name, aliases: &[], kind, default, doc }
+const fn key(name: &'static str, kind: Kind, initial: Initial, doc: &'static str) -> Key {
+    Key { name, aliases: &[], kind, initial, doc }
 }
 
 const fn aliased(
     name: &'static str,
     aliases: &'static [&'static str],
     kind: Kind,
-    default: Default,
+    initial: Initial,
     doc: &'static str,
 ) -> Key {
-    Key { name, aliases, kind, default, doc }
+    Key { name, aliases, kind, initial, doc }
 }
 
-use Default::{Computed, Constant, Nothing, Number, Text, True};
+use Initial::{Computed, Constant, Nothing, Number, Text, True};
 
 /// Every key there is, tox's first, then envo's own.
 pub static KEYS: &[Key] = &[

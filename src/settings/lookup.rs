@@ -7,7 +7,7 @@ use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
 
 use super::config_set::{ConfigSet, SetKind};
 use super::expand::{Found, Lookup, Reference, Trail};
-use super::keys::{self, Default};
+use super::keys::{self, Initial};
 use super::value::Value;
 use super::{Settings, TEST_PREFIX};
 use crate::error::{ConfigError, ErrorClass};
@@ -36,7 +36,7 @@ impl Context<'_> {
         let text = self.settings.shown(set, key.name, &value)?.text;
         let as_arguments = match value {
             Value::Path(_) | Value::List(_) | Value::Set(_) => true,
-            Value::Text(_) => key.default == Default::Constant,
+            Value::Text(_) => key.initial == Initial::Constant,
             _ => false,
         };
         Ok(Some(if as_arguments { Found::Arguments(text) } else { Found::Text(text) }))

@@ -3,6 +3,7 @@
 //! [`Settings`] is the whole configuration; a [`ConfigSet`] is the project's part of it or an environment's. A value is
 //! worked out when it is asked for and kept. What the values are when nobody sets them is in [`defaults`].
 
+mod base_python;
 pub mod config_set;
 mod constants;
 pub mod convert;
@@ -16,7 +17,6 @@ pub mod overrides;
 mod post_process;
 mod set_env;
 pub mod split;
-pub mod translate;
 pub mod value;
 
 use std::collections::HashMap;
@@ -118,7 +118,7 @@ impl Settings {
         }
         let value = match set.memory_value(key.name) {
             Some(value) => value,
-            None if key.default == keys::Default::Constant => self.constant(set, key)?,
+            None if key.initial == keys::Initial::Constant => self.constant(set, key)?,
             None => match self.from_loaders(set, key, trail)? {
                 Some(value) => value,
                 None => self.default_value(set, key)?,

@@ -11,7 +11,7 @@ use pep508_rs::MarkerTree;
 use super::config_set::ConfigSet;
 use super::expand::Trail;
 use super::expand::replace::{replace, replace_once, Style};
-use super::loader::{Loader, has_expression};
+use super::loader::has_expression;
 use super::lookup::Context;
 use super::value::Value;
 use super::{Settings, keys, lock};

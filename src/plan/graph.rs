@@ -1,0 +1,138 @@
+//! In which order environments run: each after those it depends on, otherwise as selected.
+
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+
+use crate::error::ConfigError;
+use crate::execute::glob;
+
+/// An order and what each environment waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Order {
+    pub names: Vec<String>,
+    /// Environment → those of the selection it runs after.
+    pub waits_for: BTreeMap<String, HashSet<String>>,
+}
+
+/// Orders environments, given with the globs of what they depend on.
+///
+/// # Errors
+/// tox's message when they depend on each other in a circle.
+pub fn run_order(selected: &[(String, Vec<String>)]) -> Result<Order, ConfigError> {
+    let position: HashMap<&str, usize> = selected.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
+    let waits_for: Vec<HashSet<usize>> = selected
+        .iter()
+        .enumerate()
+        .map(|(at, (_, depends))| {
+            let mut found: HashSet<usize> = depends.iter().flat_map(|pattern| matching(pattern, selected, &position)).collect();
+            found.remove(&at);
+            found
+        })
+        .collect();
+    let order = sort(&waits_for).ok_or_else(|| {
+        let circle: Vec<&str> = circle(&waits_for).into_iter().map(|at| selected[at].0.as_str()).collect();
+        ConfigError::handled(format!("circular dependency detected between environments: {}", circle.join(" | ")))
+            .hint("`depends` of one of them has to go")
+    })?;
+    let name = |at: usize| selected[at].0.clone();
+    Ok(Order {
+        names: order.into_iter().map(name).collect(),
+        waits_for: waits_for
+            .into_iter()
+            .enumerate()
+            .map(|(at, waits)| (name(at), waits.into_iter().map(name).collect()))
+            .collect(),
+    })
+}
+
+fn matching(pattern: &str, selected: &[(String, Vec<String>)], position: &HashMap<&str, usize>) -> Vec<usize> {
+    if !pattern.contains(['*', '?', '[']) {
+        return position.get(pattern).copied().into_iter().collect();
+    }
+    let fits = |(_, (name, _)): &(usize, &(String, Vec<String>))| glob::matches_case(pattern, name);
+    selected.iter().enumerate().filter(fits).map(|(at, _)| at).collect()
+}
+
+/// The first node, in the given order, of all that wait for nothing any more, again and again.
+fn sort(waits_for: &[HashSet<usize>]) -> Option<Vec<usize>> {
+    let mut waiting: Vec<usize> = waits_for.iter().map(HashSet::len).collect();
+    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); waits_for.len()];
+    for (at, waits) in waits_for.iter().enumerate() {
+        waits.iter().for_each(|on| dependents[*on].push(at));
+    }
+    let mut ready: BinaryHeap<std::cmp::Reverse<usize>> =
+        (0..waits_for.len()).filter(|at| waiting[*at] == 0).map(std::cmp::Reverse).collect();
+    let mut order = Vec::with_capacity(waits_for.len());
+    while let Some(std::cmp::Reverse(at)) = ready.pop() {
+        order.push(at);
+        for dependent in &dependents[at] {
+            waiting[*dependent] -= 1;
+            if waiting[*dependent] == 0 {
+                ready.push(std::cmp::Reverse(*dependent));
+            }
+        }
+    }
+    (order.len() == waits_for.len()).then_some(order)
+}
+
+/// The nodes of one circle, in walking order, found without recursion.
+fn circle(waits_for: &[HashSet<usize>]) -> Vec<usize> {
+    let mut visited = vec![false; waits_for.len()];
+    for start in 0..waits_for.len() {
+        let mut path: Vec<usize> = Vec::new();
+        let mut branches: Vec<Vec<usize>> = Vec::new();
+        let mut next = Some(start);
+        loop {
+            if let Some(at) = next.take() {
+                if let Some(begin) = path.iter().position(|one| *one == at) {
+                    return path.split_off(begin);
+                }
+                if !visited[at] {
+                    visited[at] = true;
+                    path.push(at);
+                    let mut neighbours: Vec<usize> = waits_for[at].iter().copied().collect();
+                    neighbours.sort_unstable_by(|one, other| other.cmp(one));
+                    branches.push(neighbours);
+                }
+            }
+            match branches.last_mut() {
+                None => break,
+                Some(left) => match left.pop() {
+                    Some(neighbour) => next = Some(neighbour),
+                    None => {
+                        branches.pop();
+                        path.pop();
+                    }
+                },
+            }
+        }
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(graph: &[(&str, &[&str])]) -> Result<Vec<String>, String> {
+        let owned: Vec<(String, Vec<String>)> = graph
+            .iter()
+            .map(|(name, depends)| ((*name).to_owned(), depends.iter().map(|one| (*one).to_owned()).collect()))
+            .collect();
+        run_order(&owned).map(|order| order.names).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn environments_come_after_what_they_depend_on_and_else_as_given() {
+        assert_eq!(order(&[("c", &["a"]), ("b", &[]), ("a", &[])]), Ok(vec!["b".into(), "a".into(), "c".into()]));
+        assert_eq!(order(&[("x", &["py*"]), ("py1", &[]), ("py2", &[])]).expect("order")[2], "x");
+        assert_eq!(order(&[("a", &["a", "gone"])]), Ok(vec!["a".into()]));
+    }
+
+    #[test]
+    fn a_circle_is_named() {
+        assert_eq!(
+            order(&[("a", &["b"]), ("b", &["a"])]),
+            Err("circular dependency detected between environments: a | b".into())
+        );
+    }
+}

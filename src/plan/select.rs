@@ -1,0 +1,193 @@
+//! Which environments were asked for: names on the command line, `env_list`, labels and factors.
+
+use std::collections::{HashMap, HashSet};
+
+use super::close_match::closest;
+use crate::cli::options::EnvironmentChoice;
+use crate::error::ConfigError;
+use crate::settings::Settings;
+use crate::settings::value::Value;
+
+/// Environment names in tox's order, each with whether it was asked for.
+#[derive(Debug, Default)]
+pub struct Named {
+    pub ordered: Vec<(String, bool)>,
+    seen: HashSet<String>,
+}
+
+impl Named {
+    fn add(&mut self, name: &str, active: bool) -> Result<(), ConfigError> {
+        if !self.seen.contains(name) {
+            check_name(name)?;
+            self.seen.insert(name.to_owned());
+            self.ordered.push((name.to_owned(), active));
+        }
+        Ok(())
+    }
+}
+
+/// A name becomes a folder, so it must stay inside the working directory.
+pub fn check_name(name: &str) -> Result<(), ConfigError> {
+    if name.is_empty() || name == "." || name == ".." || name.contains('/') || name.contains('\0') {
+        let quoted = crate::error::python_repr(name);
+        return Err(ConfigError::handled(format!("environment name {quoted} is not a valid single path component")));
+    }
+    Ok(())
+}
+
+/// Collects the names. `fallback`: whether `py` is meant when nothing is.
+///
+/// # Errors
+/// When a name on the command line is not to be found, or the configuration is wrong.
+pub fn names(settings: &Settings, fallback: bool) -> Result<Named, ConfigError> {
+    let mut named = Named::default();
+    let Value::Environments(env_list) = settings.value(settings.core(), "env_list")? else { return Ok(named) };
+    let choice = &settings.options.selection.environments;
+    match choice {
+        EnvironmentChoice::Default => env_list.iter().try_for_each(|name| named.add(name, true))?,
+        EnvironmentChoice::All => {}
+        EnvironmentChoice::Named(asked) => {
+            check_asked(settings, &env_list, asked)?;
+            asked.iter().try_for_each(|name| named.add(name, true))?;
+        }
+    }
+    let all = *choice == EnvironmentChoice::All;
+    settings.declared_names()?.iter().try_for_each(|name| named.add(name, all))?;
+    if let Value::Labels(labels) = settings.value(settings.core(), "labels")? {
+        labels.iter().flat_map(|(_, members)| members).try_for_each(|name| named.add(name, false))?;
+    }
+    let selection = &settings.options.selection;
+    let nothing = !named.ordered.iter().any(|(_, active)| *active);
+    if selection.labels.is_empty() && selection.factors.is_empty() && fallback && nothing {
+        match named.ordered.iter_mut().find(|(name, _)| name == "py") {
+            Some((_, active)) => *active = true,
+            None => named.ordered.push(("py".to_owned(), true)),
+        }
+    }
+    Ok(named)
+}
+
+/// Every name on the command line must be known, or made of factors that are.
+fn check_asked(settings: &Settings, env_list: &[String], asked: &[String]) -> Result<(), ConfigError> {
+    let known: HashSet<&str> = settings.declared_names()?.iter().map(String::as_str).collect();
+    if asked.iter().all(|name| known.contains(name.as_str())) {
+        return Ok(());
+    }
+    let factors = Factors::of(settings, env_list, &known);
+    let mut message = String::new();
+    for name in asked {
+        let Err(suggestion) = factors.check(name, &known) else { continue };
+        if !message.is_empty() {
+            message.push('\n');
+        }
+        message.push_str(name);
+        if let Some(suggestion) = suggestion {
+            message.push_str(&format!(" - did you mean {suggestion}?"));
+        }
+    }
+    if message.is_empty() {
+        return Ok(());
+    }
+    Err(ConfigError::handled(format!("provided environments not found in configuration file:\n{message}")))
+}
+
+struct Factors<'a> {
+    /// Factors that may be put together freely.
+    combinable: HashSet<&'a str>,
+    all: Vec<&'a str>,
+}
+
+impl<'a> Factors<'a> {
+    fn of(settings: &'a Settings, env_list: &'a [String], known: &HashSet<&'a str>) -> Self {
+        let of_sections: HashSet<&str> = settings.section_names();
+        let mut combinable: HashSet<&str> = env_list.iter().flat_map(|name| name.split('-')).collect();
+        combinable.extend(known);
+        combinable.insert(".pkg");
+        let listed: HashSet<&str> = env_list.iter().map(String::as_str).collect();
+        let by_condition = known.iter().filter(|name| !listed.contains(*name) && !of_sections.contains(*name));
+        combinable.extend(by_condition.flat_map(|name| name.split('-')));
+        let mut all: HashSet<&str> = known.iter().flat_map(|name| name.split('-')).collect();
+        all.extend(&combinable);
+        let mut all: Vec<&str> = all.into_iter().collect();
+        all.sort_unstable();
+        Self { combinable, all }
+    }
+
+    /// The error is what was perhaps meant.
+    fn check(&self, name: &str, known: &HashSet<&str>) -> Result<(), Option<String>> {
+        if known.contains(name) || name.starts_with(".pkg_external") {
+            return Ok(());
+        }
+        let normal: Vec<String> =
+            name.split('-').map(|one| if is_python(one) { one.replace('.', "") } else { one.to_owned() }).collect();
+        let normal = normal.join("-");
+        if normal != name && known.contains(normal.as_str()) {
+            return Err(Some(normal));
+        }
+        let mut suggestions: HashMap<&str, Option<&str>> = HashMap::new();
+        let mut wrong = false;
+        for factor in name.split('-') {
+            if is_python(factor) || is_pre_release(factor) || self.combinable.contains(factor) {
+                // tox leaves out what is right when it puts a suggestion together, so then there is none.
+                suggestions.insert(factor, None);
+            } else {
+                wrong = true;
+                let close = closest(factor, self.all.iter().copied());
+                suggestions.insert(factor, close.filter(|close| *close != factor));
+            }
+        }
+        if !wrong {
+            return Ok(());
+        }
+        let mut seen = HashSet::new();
+        let parts: Option<Vec<&str>> =
+            name.split('-').filter(|factor| seen.insert(*factor)).map(|factor| suggestions[factor]).collect();
+        Err(parts.map(|parts| parts.join("-")))
+    }
+}
+
+/// A factor that asks for an interpreter, whether the configuration mentions it or not.
+fn is_python(factor: &str) -> bool {
+    const PREFIXES: [&str; 8] = ["pypy", "py", "cpython", "jython", "graalpy", "rustpython", "ironpython", ""];
+    PREFIXES.iter().filter_map(|prefix| factor.strip_prefix(prefix)).any(is_python_version)
+}
+
+fn is_python_version(text: &str) -> bool {
+    if text.is_empty() {
+        return true;
+    }
+    let text = text.strip_suffix('d').unwrap_or(text);
+    let text = text.strip_suffix('t').unwrap_or(text);
+    let parts: Vec<&str> = text.split('.').collect();
+    let digits = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    parts.iter().all(digits) && (parts.len() == 1 || (parts.len() <= 3 && parts[0].len() == 1))
+}
+
+fn is_pre_release(factor: &str) -> bool {
+    let candidate = factor.strip_prefix("rc.").is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    candidate || matches!(factor, "alpha" | "beta")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters_need_not_be_mentioned() {
+        for name in ["py", "py312", "3.13", "pypy3.10", "py3.13t", "cpython3", "3", "310"] {
+            assert!(is_python(name), "{name}");
+        }
+        for name in ["lint", "py3.x", "31.2", "pytest"] {
+            assert!(!is_python(name), "{name}");
+        }
+        assert!(is_pre_release("rc.1") && is_pre_release("beta") && !is_pre_release("rc"));
+    }
+
+    #[test]
+    fn names_are_one_folder() {
+        assert!(check_name("py311").is_ok());
+        assert!(check_name("../x").is_err() && check_name("").is_err() && check_name("..").is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! Which interpreter an environment's name asks for, and whether a setting contradicts it.
+//! <https://tox.wiki/en/4.67.13/reference/config.html#base_python>
+
+use crate::model::PythonSpec;
+
+const IMPLEMENTATIONS: [&str; 7] = ["pypy", "py", "cpython", "jython", "graalpy", "rustpython", "ironpython"];
+
+/// The spec that the name of an environment stands for, if any.
+///
+/// # Errors
+/// tox's message when several factors each ask for an interpreter.
+pub fn of_environment(name: &str) -> Result<Option<String>, String> {
+    if let Some(spec) = explicit_version(name) {
+        return Ok(Some(spec));
+    }
+    let asks = |factor: &str| is_python_factor(factor).then(|| factor.to_owned()).or_else(|| explicit_version(factor));
+    let mut found: Vec<String> = name.split('-').filter_map(asks).collect();
+    if found.len() > 1 {
+        return Err(format!("conflicting factors {} in {name}", found.join(", ")));
+    }
+    Ok(found.pop())
+}
+
+/// `py311`, `pypy3.10`, `cpython`, `py313t`; not `py` alone, which says nothing.
+fn is_python_factor(factor: &str) -> bool {
+    if factor == "py" {
+        return false;
+    }
+    IMPLEMENTATIONS.iter().filter_map(|name| factor.strip_prefix(name)).any(is_version_with_flags)
+}
+
+/// Nothing, or a digit from 2 to 9, a dot perhaps, up to two more digits, then `t` and `d` perhaps.
+fn is_version_with_flags(text: &str) -> bool {
+    if text.is_empty() {
+        return true;
+    }
+    let text = text.strip_suffix('d').unwrap_or(text);
+    let text = text.strip_suffix('t').unwrap_or(text);
+    let mut characters = text.chars();
+    if !characters.next().is_some_and(|first| ('2'..='9').contains(&first)) {
+        return false;
+    }
+    let rest = characters.as_str();
+    let rest = rest.strip_prefix('.').unwrap_or(rest);
+    rest.len() <= 2 && rest.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `3.12`, `3.13t`, `pypy-3.10`, as the spec that means it.
+fn explicit_version(text: &str) -> Option<String> {
+    let (prefix, version) = match text.split_once('-') {
+        Some(("pypy", version)) => ("pypy", version),
+        Some(("cpython", version)) => ("", version),
+        Some(_) => return None,
+        None => ("", text),
+    };
+    let digits = version.trim_end_matches('d');
+    let digits = if version.len() - digits.len() > 1 { return None } else { digits };
+    let digits = digits.strip_suffix('t').unwrap_or(digits);
+    let (major, minor) = digits.split_once('.')?;
+    let valid = matches!(major, "2" | "3") && !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit());
+    valid.then(|| format!("{prefix}{version}"))
+}
+
+/// Whether `given` says something else than `wanted` where that says anything.
+pub fn conflict(wanted: &PythonSpec, given: &PythonSpec) -> bool {
+    let lower = |spec: &PythonSpec| spec.implementation.as_ref().map(|name| name.to_lowercase());
+    fn differs<T: PartialEq>(wanted: &Option<T>, given: &Option<T>) -> bool {
+        wanted.is_some() && wanted != given
+    }
+    differs(&lower(wanted), &lower(given))
+        || differs(&wanted.major, &given.major)
+        || differs(&wanted.minor, &given.minor)
+        || differs(&wanted.micro, &given.micro)
+        || differs(&wanted.architecture, &given.architecture)
+        || differs(&wanted.machine, &given.machine)
+        || differs(&wanted.free_threaded, &given.free_threaded)
+        || differs(&wanted.debug, &given.debug)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_ask_for_interpreters() {
+        let asked = |name| of_environment(name).expect("no conflict");
+        assert_eq!(asked("py311-django").as_deref(), Some("py311"));
+        assert_eq!(asked("3.12").as_deref(), Some("3.12"));
+        assert_eq!(asked("lint-3.12").as_deref(), Some("3.12"));
+        assert_eq!(asked("pypy-3.10").as_deref(), Some("pypy3.10"));
+        assert_eq!(asked("pypy3").as_deref(), Some("pypy3"));
+        assert_eq!(asked("py3.13t").as_deref(), Some("py3.13t"));
+        assert_eq!(asked("py"), None);
+        assert_eq!(asked("pytest"), None);
+        assert_eq!(asked("lint"), None);
+        assert_eq!(of_environment("py310-py311").expect_err("two"), "conflicting factors py310, py311 in py310-py311");
+    }
+}

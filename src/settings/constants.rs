@@ -1,0 +1,77 @@
+//! Settings that no file can change: names, places inside the environment, facts about its interpreter.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Settings;
+use super::config_set::ConfigSet;
+use super::keys::Key;
+use super::loader::PLATFORM;
+use super::value::Value;
+use crate::error::{ConfigError, ErrorClass};
+use crate::model::Interpreter;
+
+impl Settings {
+    pub(super) fn constant(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
+        Ok(match key.name {
+            "config_file_path" => Value::Path(self.source.path.clone()),
+            "tox_root_name" => {
+                Value::text(self.root().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
+            }
+            "home" => Value::Path(self.home()),
+            "host_python" => Value::Path(self.interpreters.host_python()),
+            "on_platform" => Value::text(PLATFORM),
+            "env_name" => Value::text(set.label()),
+            "env_site_packages_dir" => Value::Path(self.place(set, |interpreter| interpreter.purelib.clone())?),
+            "env_site_packages_dir_plat" => Value::Path(self.place(set, |interpreter| interpreter.platlib.clone())?),
+            "env_bin_dir" => Value::Path(self.place(set, |_| PathBuf::from("bin"))?),
+            "env_python" => Value::Path(self.place(set, |_| PathBuf::from("bin/python"))?),
+            "py_dot_ver" => Value::text(self.interpreter(set)?.dotted_version()),
+            "py_impl" => Value::text(self.interpreter(set)?.implementation.to_lowercase()),
+            "py_free_threaded" => Value::Boolean(self.interpreter(set)?.free_threaded),
+            "py_debug" => Value::Boolean(self.interpreter(set)?.debug),
+            "package_tox_env_type" => Value::text(if self.text(set, "package")? == "external" {
+                "virtualenv-cmd-builder"
+            } else {
+                "virtualenv-pep-517"
+            }),
+            other => return Err(ConfigError::key(other)),
+        })
+    }
+
+    fn home(&self) -> PathBuf {
+        self.options.variables.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+    }
+
+    /// A place inside the environment. The programs' folder is where it is whatever the interpreter, but tox cannot say
+    /// it without one either.
+    fn place(&self, set: &ConfigSet, part: impl Fn(&Interpreter) -> PathBuf) -> Result<PathBuf, ConfigError> {
+        let interpreter = self.find_interpreter(set)?.ok_or_else(|| {
+            let specs = self.list(set, "base_python").unwrap_or_default();
+            let last = specs.last().cloned().unwrap_or_default();
+            ConfigError::skip(format!("failed to find interpreter for Builtin discover of python_spec='{last}'"))
+        })?;
+        Ok(self.path(set, "env_dir")?.join(part(&interpreter)))
+    }
+
+    pub(super) fn find_interpreter(&self, set: &ConfigSet) -> Result<Option<Arc<Interpreter>>, ConfigError> {
+        Ok(self.interpreters.find(&self.list(set, "base_python")?))
+    }
+
+    /// The interpreter the environment is made with.
+    ///
+    /// # Errors
+    /// `Skip` when none fits and missing ones are to be skipped, else `NoInterpreter`.
+    pub(super) fn interpreter(&self, set: &ConfigSet) -> Result<Arc<Interpreter>, ConfigError> {
+        if let Some(found) = self.find_interpreter(set)? {
+            return Ok(found);
+        }
+        let specs = self.list(set, "base_python")?;
+        if self.boolean(set, "skip_missing_interpreters")? {
+            let message = format!("could not find python interpreter with spec(s): {}", specs.join(", "));
+            return Err(ConfigError::skip(message));
+        }
+        let message = format!("could not find python interpreter matching any of the specs {}", specs.join(", "));
+        Err(ConfigError::new(ErrorClass::NoInterpreter, message))
+    }
+}

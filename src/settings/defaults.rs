@@ -1,0 +1,299 @@
+//! What settings are when nobody sets them and the answer depends on other settings.
+
+use std::path::PathBuf;
+
+use super::Settings;
+use super::base_python;
+use super::config_set::{ConfigSet, SetKind};
+use super::convert::{boolean, convert};
+use super::keys::{self, Initial, Key};
+use super::loader::default_base;
+use super::value::{Kind, Value};
+use crate::cli::options::SkipMissing;
+use crate::error::{ConfigError, ErrorClass};
+use crate::model::{Command, Interpreter, PythonSpec};
+
+impl Settings {
+    pub(super) fn default_value(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
+        match key.initial {
+            Initial::Nothing => Ok(nothing(key.kind)),
+            Initial::True => Ok(Value::Boolean(true)),
+            Initial::Text(text) => convert(key.kind, text),
+            Initial::Number(number) => Ok(Value::Float(number)),
+            Initial::Constant => self.constant(set, key),
+            Initial::Computed => self.computed(set, key),
+        }
+    }
+
+    fn computed(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
+        let core = self.core();
+        Ok(match key.name {
+            "tox_root" => Value::Path(self.root().to_owned()),
+            "package_root" if set.kind == SetKind::Core => Value::Path(self.tox_root()?),
+            "package_root" => Value::Path(self.path(core, "package_root")?),
+            "work_dir" => Value::Path(self.tox_root()?.join(".tox")),
+            "temp_dir" => Value::Path(self.path(core, "work_dir")?.join(".tmp")),
+            "base" => default_base(set.kind),
+            "runner" => Value::text(self.options.default_runner.clone()),
+            "skip_missing_interpreters" if set.kind == SetKind::Core => Value::Boolean(false),
+            "skip_missing_interpreters" => self.value(core, "skip_missing_interpreters")?,
+            "package_env" => self.default_package_env(set)?,
+            "env_dir" => Value::Path(self.path(core, "work_dir")?.join(set.label())),
+            "env_tmp_dir" => Value::Path(self.path(core, "work_dir")?.join(set.label()).join("tmp")),
+            "env_log_dir" => Value::Path(self.path(core, "work_dir")?.join(set.label()).join("log")),
+            "recreate" => {
+                let kept = set.kind.is_package() && self.options.run.no_recreate_package;
+                Value::Boolean(self.options.run.recreate && !kept)
+            }
+            "change_dir" => Value::Path(self.tox_root()?),
+            "install_command" => self.default_install_command(set)?,
+            "default_base_python" => Value::List(vec![self.interpreters.host_python().display().to_string()]),
+            "base_python" => self.default_base_python(set)?,
+            "system_site_packages" => self.from_variables(set, &["VIRTUALENV_SYSTEM_SITE_PACKAGES"])?,
+            "always_copy" => self.from_variables(set, &["VIRTUALENV_COPIES", "VIRTUALENV_ALWAYS_COPY"])?,
+            "download" => self.from_variables(set, &["VIRTUALENV_DOWNLOAD"])?,
+            "virtualenv_spec" => Value::text(old_virtualenv_for(&self.list(set, "base_python")?)),
+            "package" => Value::text(self.default_package()?),
+            "wheel_build_env" => self.default_wheel_environment(set)?,
+            "meta_dir" => Value::Path(self.path(set, "env_dir")?.join(".meta")),
+            "pkg_dir" => Value::Path(self.path(set, "env_dir")?.join("dist")),
+            "fresh_subprocess" => Value::Boolean(self.backend_is_setuptools(set)?),
+            "package_glob" => {
+                let folder = self.path(set, "env_tmp_dir")?.join("dist");
+                Value::text(format!("{}/*", glob::Pattern::escape(&folder.display().to_string())))
+            }
+            other => return Err(ConfigError::key(other)),
+        })
+    }
+
+    fn default_package_env(&self, set: &ConfigSet) -> Result<Value, ConfigError> {
+        if set.kind == SetKind::Core {
+            return Ok(Value::text(".pkg"));
+        }
+        let name = self.text(self.core(), "package_env")?;
+        let external = self.text(set, "package")? == "external";
+        Ok(Value::text(if external { format!("{name}_external") } else { name }))
+    }
+
+    fn default_install_command(&self, set: &ConfigSet) -> Result<Value, ConfigError> {
+        let isolated = if self.interpreter(set)?.version.major == 2 { "-E" } else { "-I" };
+        let words = ["python", isolated, "-m", "pip", "install", "{opts}", "{packages}"];
+        Ok(Value::Command(Command::from_words(words.map(str::to_owned).to_vec())))
+    }
+
+    fn default_base_python(&self, set: &ConfigSet) -> Result<Value, ConfigError> {
+        match base_python::of_environment(set.label()) {
+            Ok(Some(spec)) => return Ok(Value::List(vec![spec])),
+            Ok(None) => {}
+            Err(conflict) if self.boolean(self.core(), "ignore_base_python_conflict")? => drop(conflict),
+            Err(conflict) => return Err(ConfigError::value(conflict)),
+        }
+        let files = self.list(set, "base_python_file")?;
+        if files.is_empty() {
+            return self.value(set, "default_base_python");
+        }
+        self.read_version_files(&files).map(|version| Value::List(vec![version]))
+    }
+
+    fn read_version_files(&self, files: &[String]) -> Result<String, ConfigError> {
+        for file in files {
+            let path = self.tox_root()?.join(file);
+            if !path.exists() {
+                continue;
+            }
+            if !path.is_file() {
+                return Err(ConfigError::fail(format!("base_python_file: '{file}' is not a regular file")));
+            }
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| ConfigError::fail(format!("base_python_file: cannot read '{file}': {error}")))?;
+            let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+            if let Some(version) = lines.into_iter().find(|line| !line.is_empty() && !line.starts_with('#')) {
+                let spec = PythonSpec::parse(version);
+                if spec.path.is_some() || spec.major.is_none() {
+                    let message = format!("base_python_file: '{file}' does not contain a Python version specifier");
+                    return Err(ConfigError::fail(message));
+                }
+                return Ok(version.to_owned());
+            }
+        }
+        let quoted: Vec<String> = files.iter().map(|file| format!("'{file}'")).collect();
+        Err(ConfigError::fail(format!("base_python_file: no valid Python version found in {}", quoted.join(", "))))
+    }
+
+    /// A yes or no that virtualenv's own variables may say.
+    fn from_variables(&self, set: &ConfigSet, names: &[&str]) -> Result<Value, ConfigError> {
+        self.list(set, "pass_env")?;
+        for name in names {
+            let text = match self.set_env_value(set, name, &super::Trail::default())? {
+                Some(text) => Some(text),
+                None => self.options.variables.text(name),
+            };
+            if let Some(text) = text {
+                return boolean(&text).map(Value::Boolean);
+            }
+        }
+        Ok(Value::Boolean(false))
+    }
+
+    fn default_package(&self) -> Result<&'static str, ConfigError> {
+        let root = self.tox_root()?;
+        let packaged = ["pyproject.toml", "setup.py", "setup.cfg"].iter().any(|file| root.join(file).exists());
+        Ok(if packaged { "sdist" } else { "skip" })
+    }
+
+    /// A wheel is built with an interpreter like the environment's own: the packaging environment's, when that fits.
+    fn default_wheel_environment(&self, set: &ConfigSet) -> Result<Value, ConfigError> {
+        let package_env = self.text(set, "package_env")?;
+        let own = self.interpreter(set).map_err(|error| {
+            if error.class != ErrorClass::NoInterpreter {
+                return error;
+            }
+            let specs = self.list(set, "base_python").unwrap_or_default().join(",");
+            ConfigError::skip(format!("could not resolve base python with {specs}"))
+        })?;
+        let builder = self.environment_of_kind(&package_env, SetKind::Pep517Package);
+        let shared = self.interpreter(&builder)?;
+        if same_abi(&own, &shared) {
+            return Ok(Value::text(package_env));
+        }
+        let threaded = if own.free_threaded { "t" } else { "" };
+        let debug = if own.debug { "d" } else { "" };
+        let (major, minor) = (own.version.major, own.version.minor);
+        let implementation = own.implementation.to_lowercase();
+        Ok(Value::text(format!("{package_env}-{implementation}{major}{minor}{threaded}{debug}")))
+    }
+
+    /// setuptools keeps state between calls, so it gets a fresh process each time.
+    fn backend_is_setuptools(&self, set: &ConfigSet) -> Result<bool, ConfigError> {
+        let file = self.path(set, "package_root")?.join("pyproject.toml");
+        let Ok(text) = std::fs::read_to_string(&file) else { return Ok(true) };
+        let Ok(table) = toml::from_str::<toml::Table>(&text) else { return Ok(true) };
+        let system = table.get("build-system").and_then(toml::Value::as_table);
+        let backend = system.and_then(|system| system.get("build-backend")).and_then(toml::Value::as_str);
+        Ok(backend.is_none_or(|name| name.split('.').next() == Some("setuptools")))
+    }
+
+    /// The keys about packaging that a run environment has: which depends on their values.
+    pub(super) fn packaging_keys(&self, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
+        if self.boolean(self.core(), "no_package")? {
+            return Ok(vec!["package"]);
+        }
+        let mut found = vec!["skip_install"];
+        if self.boolean(set, "skip_install")? {
+            found.push("package");
+            return Ok(found);
+        }
+        if self.options.run.install_package.is_none() {
+            found.push("use_develop");
+        }
+        found.push("package");
+        let package = self.text(set, "package")?;
+        if package != "skip" {
+            found.extend(["package_env", "package_tox_env_type"]);
+        }
+        if matches!(package.as_str(), "wheel" | "sdist-wheel" | "editable") {
+            found.push("wheel_build_env");
+        }
+        Ok(found)
+    }
+
+    /// Whether a command line option decides over skipping.
+    pub(super) fn skip_missing(&self, configured: bool) -> bool {
+        match self.options.run.skip_missing_interpreters {
+            SkipMissing::Configured => configured,
+            SkipMissing::Yes => true,
+            SkipMissing::No => false,
+        }
+    }
+
+    // --- typed access ------------------------------------------------------------------------------------------------
+
+    pub fn tox_root(&self) -> Result<PathBuf, ConfigError> {
+        self.path(self.core(), "tox_root")
+    }
+
+    pub fn path(&self, set: &ConfigSet, key: &str) -> Result<PathBuf, ConfigError> {
+        match self.value(set, key)? {
+            Value::Path(path) => Ok(path),
+            other => Err(mismatch(key, &other)),
+        }
+    }
+
+    pub fn boolean(&self, set: &ConfigSet, key: &str) -> Result<bool, ConfigError> {
+        match self.value(set, key)? {
+            Value::Boolean(flag) => Ok(flag),
+            other => Err(mismatch(key, &other)),
+        }
+    }
+
+    pub fn text(&self, set: &ConfigSet, key: &str) -> Result<String, ConfigError> {
+        match self.value(set, key)? {
+            Value::Text(text) => Ok(text),
+            other => Err(mismatch(key, &other)),
+        }
+    }
+
+    pub fn list(&self, set: &ConfigSet, key: &str) -> Result<Vec<String>, ConfigError> {
+        match self.value(set, key)? {
+            Value::List(entries) | Value::Set(entries) | Value::Environments(entries) => Ok(entries),
+            other => Err(mismatch(key, &other)),
+        }
+    }
+
+    pub fn commands(&self, set: &ConfigSet, key: &str) -> Result<Vec<Command>, ConfigError> {
+        match self.value(set, key)? {
+            Value::Commands(commands) => Ok(commands),
+            other => Err(mismatch(key, &other)),
+        }
+    }
+}
+
+fn mismatch(key: &str, found: &Value) -> ConfigError {
+    ConfigError::new(ErrorClass::Type, format!("{key} has an unexpected type: {}", found.show().text))
+}
+
+fn nothing(kind: Kind) -> Value {
+    match kind {
+        Kind::Text => Value::text(""),
+        Kind::OptionalText | Kind::OptionalBoolean | Kind::OptionalMapping | Kind::Path | Kind::Command => Value::Absent,
+        Kind::Boolean => Value::Boolean(false),
+        Kind::Integer => Value::Integer(0),
+        Kind::Float => Value::Float(0.0),
+        Kind::List | Kind::RequirementList => Value::List(Vec::new()),
+        Kind::Set => Value::Set(Vec::new()),
+        Kind::Environments => Value::Environments(Vec::new()),
+        Kind::Labels => Value::Labels(Vec::new()),
+        Kind::Commands => Value::Commands(Vec::new()),
+        Kind::Variables => Value::Variables(Vec::new()),
+        Kind::Requirements | Kind::Constraints => Value::Requirements(String::new()),
+    }
+}
+
+fn same_abi(one: &Interpreter, other: &Interpreter) -> bool {
+    (one.version.major, one.version.minor, &one.implementation, one.free_threaded, one.debug)
+        == (other.version.major, other.version.minor, &other.implementation, other.free_threaded, other.debug)
+}
+
+/// The newest Python that a virtualenv release stopped making environments for, and that release.
+/// <https://virtualenv.pypa.io/en/latest/reference/compatibility.html>
+const DROPS: [((u32, u32), &str); 2] = [((3, 6), "20.22.0"), ((3, 8), "21.5.0")];
+
+/// The virtualenv that can still make environments for these interpreters; empty when today's can for any of them.
+fn old_virtualenv_for(specs: &[String]) -> String {
+    let mut oldest: Option<usize> = None;
+    for spec in specs.iter().map(|spec| PythonSpec::parse(spec)) {
+        let (Some(major), Some(minor)) = (spec.major, spec.minor) else { return String::new() };
+        let Some(at) = DROPS.iter().position(|(newest, _)| (major, minor) <= *newest) else { return String::new() };
+        oldest = Some(oldest.map_or(at, |known| known.min(at)));
+    }
+    oldest.map_or_else(String::new, |at| format!("virtualenv<{}", DROPS[at].1))
+}
+
+/// The keys about services that an environment sets.
+pub fn service_keys(settings: &Settings, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
+    let loaders = settings.loaders(set)?;
+    let used = |name: &&&'static str| {
+        keys::find(name).is_some_and(|key| loaders.iter().any(|loader| settings.mentions(loader, key)))
+    };
+    Ok(keys::SERVICE.iter().filter(used).copied().collect())
+}

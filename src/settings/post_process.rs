@@ -1,0 +1,259 @@
+//! What happens to a value after it was read, whoever set it: relative paths find their root, lists get what is always in
+//! them, contradictions are found.
+
+use std::path::PathBuf;
+
+use super::Settings;
+use super::base_python;
+use super::config_set::{ConfigSet, SetKind};
+use super::convert::sorted;
+use super::keys::Key;
+use super::lookup::normalized;
+use super::value::{Shown, Value};
+use crate::error::{ConfigError, python_repr};
+use crate::model::requirements::RequirementText;
+use crate::model::{Command, PythonSpec};
+
+/// Variables that every environment passes on.
+const PASSED: &[&str] = &[
+    "https_proxy", "http_proxy", "no_proxy", "LANG", "LANGUAGE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "CC", "CFLAGS",
+    "CCSHARED", "CXX", "CPPFLAGS", "LD_LIBRARY_PATH", "LDFLAGS", "HOME", "FORCE_COLOR", "NO_COLOR", "NETRC", "PYTHON_GIL",
+    "TMPDIR", "NIX_LD", "NIX_LD_LIBRARY_PATH", "SSH_AGENT_PID", "SSH_AUTH_SOCK", "PKG_CONFIG", "PKG_CONFIG_PATH",
+    "PKG_CONFIG_SYSROOT_DIR", "REQUESTS_CA_BUNDLE", "PIP_*", "VIRTUALENV_*",
+];
+/// Variables that are passed on to a terminal only.
+const PASSED_TO_TERMINAL: &[&str] = &["TERM", "TERMINFO"];
+
+const PACKAGE_KINDS: [&str; 8] =
+    ["wheel", "sdist", "sdist-wheel", "editable", "editable-legacy", "deps-only", "skip", "external"];
+
+impl Settings {
+    pub(super) fn post_process(&self, set: &ConfigSet, key: &'static Key, value: Value) -> Result<Value, ConfigError> {
+        Ok(match (key.name, value) {
+            ("tox_root", Value::Path(path)) => Value::Path(self.root().join(path)),
+            ("work_dir", Value::Path(path)) => Value::Path(self.work_dir(path)?),
+            (
+                "package_root" | "temp_dir" | "env_dir" | "env_tmp_dir" | "env_log_dir" | "meta_dir" | "pkg_dir",
+                Value::Path(path),
+            ) => Value::Path(self.tox_root()?.join(path)),
+            ("change_dir", Value::Path(path)) if path.is_relative() => {
+                let full = self.tox_root()?.join(path);
+                Value::Path(full.canonicalize().unwrap_or_else(|_| normalized(&full)))
+            }
+            ("description", Value::Text(text)) => Value::Text(one_line(&text)),
+            ("pass_env", Value::List(entries)) => Value::List(self.passed(entries)?),
+            ("set_env", _) => {
+                let mut variables = self.all_variables(set, &super::Trail::default())?;
+                variables.sort();
+                Value::Variables(variables)
+            }
+            ("skip_missing_interpreters", Value::Boolean(flag)) => Value::Boolean(self.skip_missing(flag)),
+            ("install_command", Value::Command(command)) => Value::Command(self.with_options(set, command)?),
+            ("base_python", Value::List(specs)) => Value::List(self.checked_base_python(set, specs)?),
+            ("extras" | "dependency_groups", Value::Set(names)) => {
+                Value::Set(sorted(names.iter().map(|name| normalize_name(name)).collect()))
+            }
+            ("package", Value::Text(kind)) => Value::Text(self.package_kind(set, kind)?),
+            ("package_glob", Value::Text(pattern)) => Value::Text(self.tox_root()?.join(pattern).display().to_string()),
+            ("requires", Value::List(requires)) => Value::List(self.with_tox(requires)?),
+            ("pylock", Value::Text(path)) => self.checked_pylock(set, path)?,
+            ("system_site_packages", Value::Boolean(flag)) => Value::Boolean(flag || self.options.run.site_packages),
+            ("always_copy", Value::Boolean(flag)) => Value::Boolean(flag || self.options.run.always_copy),
+            (_, value) => value,
+        })
+    }
+
+    fn work_dir(&self, configured: PathBuf) -> Result<PathBuf, ConfigError> {
+        match &self.options.work_dir {
+            Some(folder) => {
+                let full = self.options.current_dir.join(folder);
+                Ok(full.canonicalize().unwrap_or_else(|_| normalized(&full)))
+            }
+            None => Ok(self.tox_root()?.join(configured)),
+        }
+    }
+
+    fn passed(&self, entries: Vec<String>) -> Result<Vec<String>, ConfigError> {
+        let terminal = if self.options.stdout_is_terminal { PASSED_TO_TERMINAL } else { &[] };
+        let own = PASSED.iter().chain(terminal).map(|name| (*name).to_owned());
+        let all = sorted(entries.into_iter().chain(own).collect());
+        let invalid: Vec<String> =
+            all.iter().filter(|name| name.contains(char::is_whitespace)).map(|name| python_repr(name)).collect();
+        if invalid.is_empty() {
+            return Ok(all);
+        }
+        Err(ConfigError::fail(format!(
+            "pass_env values cannot contain whitespace, use comma to have multiple values in a single line, invalid \
+             values found {}",
+            invalid.join(", ")
+        )))
+    }
+
+    /// Puts `--pre` where `{opts}` stands, or takes that away.
+    fn with_options(&self, set: &ConfigSet, mut command: Command) -> Result<Command, ConfigError> {
+        let pre = self.boolean(set, "pip_pre")?;
+        match command.argv.iter().position(|word| word == "{opts}") {
+            Some(at) if pre => command.argv[at] = "--pre".to_owned(),
+            Some(at) => {
+                command.argv.remove(at);
+            }
+            None if pre => command.argv.push("--pre".to_owned()),
+            None => {}
+        }
+        Ok(command)
+    }
+
+    fn checked_base_python(&self, set: &ConfigSet, specs: Vec<String>) -> Result<Vec<String>, ConfigError> {
+        let explicit = self.is_configured(set, "base_python")?;
+        let specs: Vec<String> = specs.into_iter().filter(|spec| !spec.trim().is_empty()).collect();
+        if explicit && !self.list(set, "base_python_file")?.is_empty() {
+            return Err(ConfigError::fail("cannot set both base_python and base_python_file"));
+        }
+        let name = set.label();
+        if explicit && specs.is_empty() {
+            return Err(ConfigError::fail(format!("base_python for env {name} is empty")));
+        }
+        let ignore = self.boolean(self.core(), "ignore_base_python_conflict")?;
+        let by_name = match base_python::of_environment(name) {
+            Ok(Some(by_name)) => by_name,
+            Ok(None) => return Ok(specs),
+            Err(_) if ignore => return Ok(specs),
+            Err(conflict) => return Err(ConfigError::value(conflict)),
+        };
+        let wanted = PythonSpec::parse(&by_name);
+        for spec in &specs {
+            if self.conflicts(&wanted, spec) {
+                if ignore {
+                    return Ok(vec![by_name]);
+                }
+                return Err(ConfigError::fail(format!("env name {name} conflicting with base python {spec}")));
+            }
+        }
+        Ok(specs)
+    }
+
+    fn conflicts(&self, wanted: &PythonSpec, spec: &str) -> bool {
+        let given = PythonSpec::parse(spec);
+        if given.path.is_none() {
+            return base_python::conflict(wanted, &given);
+        }
+        match self.interpreters.find(&[spec.to_owned()]) {
+            Some(interpreter) => !wanted.fits(&interpreter),
+            None => false,
+        }
+    }
+
+    fn is_configured(&self, set: &ConfigSet, name: &str) -> Result<bool, ConfigError> {
+        let Some(key) = super::keys::find(name) else { return Ok(false) };
+        if set.memory_value(key.name).is_some() {
+            return Ok(true);
+        }
+        for loader in self.loaders(set)? {
+            if self.overrides_of(loader, key).next().is_some() {
+                return Ok(true);
+            }
+            for spelling in super::loader::spellings(key) {
+                let entry = self.entry(loader, spelling);
+                if entry.is_some_and(|entry| self.process_raw(set, &entry.value).is_some()) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn package_kind(&self, set: &ConfigSet, kind: String) -> Result<String, ConfigError> {
+        if set.kind != SetKind::Run {
+            return Ok(kind);
+        }
+        if self.boolean(self.core(), "no_package")? || self.boolean(set, "skip_install")? {
+            return Ok("skip".to_owned());
+        }
+        if self.options.run.install_package.is_some() {
+            return Ok("external".to_owned());
+        }
+        if self.options.run.develop || self.boolean(set, "use_develop")? {
+            return Ok("editable".to_owned());
+        }
+        if PACKAGE_KINDS.contains(&kind.as_str()) {
+            return Ok(kind);
+        }
+        let message =
+            format!("invalid package config type {kind} requested, must be one of {}", PACKAGE_KINDS.join(", "));
+        Err(ConfigError::handled(message))
+    }
+
+    fn with_tox(&self, mut requires: Vec<String>) -> Result<Vec<String>, ConfigError> {
+        let oldest = match self.value(self.core(), "min_version")? {
+            Value::Text(version) => format!(">={version}"),
+            _ => String::new(),
+        };
+        requires = requires.iter().map(|text| text.trim().to_owned()).collect();
+        requires.push(format!("tox{oldest}"));
+        Ok(requires)
+    }
+
+    fn checked_pylock(&self, set: &ConfigSet, path: String) -> Result<Value, ConfigError> {
+        if !path.is_empty() && !self.requirement_lines(set, "deps")?.is_empty() {
+            return Err(ConfigError::fail("cannot use both 'deps' and 'pylock' in the same environment"));
+        }
+        Ok(Value::Text(path))
+    }
+
+    /// The text of `deps` or `constraints` with the folder that relative paths in it start from.
+    pub fn requirement_text(&self, set: &ConfigSet, key: &str) -> Result<RequirementText, ConfigError> {
+        let text = match self.value(set, key)? {
+            Value::Requirements(text) => text,
+            _ => String::new(),
+        };
+        Ok(RequirementText { text, root: self.tox_root()? })
+    }
+
+    fn requirement_lines(&self, set: &ConfigSet, key: &str) -> Result<Vec<String>, ConfigError> {
+        let text = self.requirement_text(set, key)?;
+        if text.text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(text.text.lines().map(str::to_owned).collect())
+    }
+
+    /// A value as `config` shows it. Requirements show by their lines, which takes reading them.
+    ///
+    /// # Errors
+    /// When the requirements are malformed.
+    pub fn shown(&self, set: &ConfigSet, key: &str, value: &Value) -> Result<Shown, ConfigError> {
+        match value {
+            Value::Requirements(_) => {
+                Ok(Shown { text: self.requirement_lines(set, key)?.join("\n"), is_list: true })
+            }
+            other => Ok(other.show()),
+        }
+    }
+}
+
+/// Runs of blanks become one blank.
+fn one_line(text: &str) -> String {
+    let text = text.replace('\r', "");
+    let mut result = String::with_capacity(text.len());
+    for character in text.chars() {
+        if !character.is_whitespace() {
+            result.push(character);
+        } else if !result.ends_with(' ') {
+            result.push(' ');
+        }
+    }
+    result
+}
+
+/// PEP 503.
+pub fn normalize_name(name: &str) -> String {
+    let mut result = String::with_capacity(name.len());
+    for character in name.chars() {
+        match character {
+            '-' | '_' | '.' if result.ends_with('-') => {}
+            '-' | '_' | '.' => result.push('-'),
+            other => result.extend(other.to_lowercase()),
+        }
+    }
+    result
+}
