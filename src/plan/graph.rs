@@ -18,12 +18,14 @@ pub struct Order {
 /// # Errors
 /// tox's message when they depend on each other in a circle.
 pub fn run_order(selected: &[(String, Vec<String>)]) -> Result<Order, ConfigError> {
-    let position: HashMap<&str, usize> = selected.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
+    let position: HashMap<&str, usize> =
+        selected.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
     let waits_for: Vec<HashSet<usize>> = selected
         .iter()
         .enumerate()
         .map(|(at, (_, depends))| {
-            let mut found: HashSet<usize> = depends.iter().flat_map(|pattern| matching(pattern, selected, &position)).collect();
+            let mut found: HashSet<usize> =
+                depends.iter().flat_map(|pattern| matching(pattern, selected, &position)).collect();
             found.remove(&at);
             found
         })
@@ -48,7 +50,7 @@ fn matching(pattern: &str, selected: &[(String, Vec<String>)], position: &HashMa
     if !pattern.contains(['*', '?', '[']) {
         return position.get(pattern).copied().into_iter().collect();
     }
-    let fits = |(_, (name, _)): &(usize, &(String, Vec<String>))| glob::matches_case(pattern, name);
+    let fits = |(_, (name, _)): &(usize, &(String, Vec<String>))| glob::matches(pattern, name);
     selected.iter().enumerate().filter(fits).map(|(at, _)| at).collect()
 }
 

@@ -119,8 +119,10 @@ impl Plan {
 
     fn refuse_runner(&self, name: &str, runner: &str) -> Result<(), ConfigError> {
         use crate::cli::options::EnvironmentChoice::Named;
-        if matches!(&self.settings.options.selection.environments, Named(asked) if asked.iter().any(|one| one == name)) {
-            let message = format!("runner '{runner}' for environment '{name}' is not available (plugin may not be installed)");
+        if matches!(&self.settings.options.selection.environments, Named(asked) if asked.iter().any(|one| one == name))
+        {
+            let message =
+                format!("runner '{runner}' for environment '{name}' is not available (plugin may not be installed)");
             return Err(ConfigError::handled(message));
         }
         let text = format!("environment {name} marked as unavailable, runner '{runner}' is not available");
@@ -194,12 +196,16 @@ impl Plan {
             return Ok(found);
         }
         let pattern = fancy_regex::Regex::new(&format!("^(?:{})", skip.trim())).map_err(|error| {
-            ConfigError::handled(format!("invalid environment skip filter {}: {error}", crate::error::python_repr(skip)))
+            ConfigError::handled(format!(
+                "invalid environment skip filter {}: {error}",
+                crate::error::python_repr(skip)
+            ))
         })?;
         found.retain(|entry| {
             let skipped = pattern.is_match(&entry.name).unwrap_or(false);
             if skipped && entry.active {
-                let text = format!("skip environment {}, matches filter {}", entry.name, crate::error::python_repr(skip));
+                let text =
+                    format!("skip environment {}, matches filter {}", entry.name, crate::error::python_repr(skip));
                 lock(&self.warnings).push(text);
             }
             !skipped
@@ -214,6 +220,19 @@ impl Plan {
     pub fn selected(&self) -> Result<Vec<String>, ConfigError> {
         let asked = self.all()?.into_iter().filter(|entry| entry.active && !entry.kind.is_package());
         Ok(asked.map(|entry| entry.name).collect())
+    }
+
+    /// What `config` shows: everything that was asked for, packaging environments too.
+    ///
+    /// # Errors
+    /// As [`Self::all`].
+    pub fn config_environments(&self) -> Result<Vec<Defined>, ConfigError> {
+        Ok(self.all()?.into_iter().filter(|entry| entry.active).collect())
+    }
+
+    /// Whether any environment has the project installed.
+    pub fn packages_anything(&self) -> bool {
+        self.defined.iter().any(|entry| entry.kind.is_package())
     }
 
     /// Environments whose runner nothing provides, with that runner.

@@ -164,9 +164,9 @@ fn is_python_version(text: &str) -> bool {
 }
 
 fn is_pre_release(factor: &str) -> bool {
-    let candidate = factor.strip_prefix("rc.").is_some_and(|rest| {
-        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let candidate = factor
+        .strip_prefix("rc.")
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()));
     candidate || matches!(factor, "alpha" | "beta")
 }
 

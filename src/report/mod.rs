@@ -2,6 +2,7 @@
 
 pub mod buffered;
 mod color;
+pub mod config_format;
 pub mod event;
 pub mod frame;
 pub mod human;

@@ -56,16 +56,15 @@ pub fn boolean(text: &str) -> Result<bool, ConfigError> {
     }
     let mut valid: Vec<&str> = TRUE_WORDS.into_iter().chain(FALSE_WORDS).collect();
     valid.sort_unstable();
-    let message =
-        format!("value {} cannot be transformed to bool, valid: {}", python_repr(text), valid.join(", "));
+    let message = format!("value {} cannot be transformed to bool, valid: {}", python_repr(text), valid.join(", "));
     Err(ConfigError::new(ErrorClass::Type, message))
 }
 
 fn integer(text: &str) -> Result<i64, ConfigError> {
     let digits = text.trim().replace('_', "");
-    digits.parse().map_err(|_| {
-        ConfigError::value(format!("invalid literal for int() with base 10: {}", python_repr(text)))
-    })
+    digits
+        .parse()
+        .map_err(|_| ConfigError::value(format!("invalid literal for int() with base 10: {}", python_repr(text))))
 }
 
 fn float(text: &str) -> Result<f64, ConfigError> {

@@ -255,7 +255,9 @@ fn mismatch(key: &str, found: &Value) -> ConfigError {
 fn nothing(kind: Kind) -> Value {
     match kind {
         Kind::Text => Value::text(""),
-        Kind::OptionalText | Kind::OptionalBoolean | Kind::OptionalMapping | Kind::Path | Kind::Command => Value::Absent,
+        Kind::OptionalText | Kind::OptionalBoolean | Kind::OptionalMapping | Kind::Path | Kind::Command => {
+            Value::Absent
+        }
         Kind::Boolean => Value::Boolean(false),
         Kind::Integer => Value::Integer(0),
         Kind::Float => Value::Float(0.0),

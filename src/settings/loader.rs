@@ -207,10 +207,13 @@ impl Settings {
         set.factors.get_or_init(|| ActiveFactors::of(set.name.as_deref(), PLATFORM, std::env::consts::ARCH))
     }
 
-    fn locate(&self, error: ConfigError, loader: &Loader, entry: &Entry) -> ConfigError {
+    pub(super) fn location_of(&self, entry: &Entry) -> Location {
         let line = entry.lines.first().copied().unwrap_or_default();
-        let location =
-            Location { file: self.source.path.clone(), line, column: entry.column, length: entry.key.chars().count() };
+        Location { file: self.source.path.clone(), line, column: entry.column, length: entry.key.chars().count() }
+    }
+
+    fn locate(&self, error: ConfigError, loader: &Loader, entry: &Entry) -> ConfigError {
+        let location = self.location_of(entry);
         let mut error = error.at(location);
         if error.trail.is_empty() {
             error.trail.push(format!("[{}] {}", loader.section, entry.key));

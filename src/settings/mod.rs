@@ -17,6 +17,7 @@ pub mod overrides;
 mod post_process;
 mod set_env;
 pub mod split;
+pub mod translate;
 pub mod value;
 
 use std::collections::HashMap;
@@ -32,6 +33,8 @@ use expand::Trail;
 use keys::Key;
 use overrides::Overrides;
 use value::Value;
+
+pub use defaults::service_keys;
 
 /// What stands before the name in the section of an environment.
 pub const TEST_PREFIX: &str = "testenv";
@@ -142,6 +145,13 @@ impl Settings {
         Ok(self.declared.get_or_init(|| names))
     }
 
+    /// Names of all sections of environments, written out.
+    pub fn section_names(&self) -> std::collections::HashSet<&str> {
+        let plain = self.ini().into_iter().flat_map(|document| &document.sections);
+        let plain = plain.filter_map(|section| section.name.strip_prefix("testenv:"));
+        plain.chain(self.generated.keys().map(String::as_str)).collect()
+    }
+
     pub fn is_declared(&self, name: &str) -> bool {
         self.declared_names().is_ok_and(|names| names.iter().any(|declared| declared == name))
     }
@@ -154,8 +164,8 @@ impl Settings {
         let Some(document) = self.ini() else { return Ok(names.ordered) };
         for section in &document.sections {
             if let Some(header) = section.name.strip_prefix("testenv:") {
-                let written_out = factor::expand_environments(header)
-                    .map_err(|error| ConfigError::value(error.message))?;
+                let written_out =
+                    factor::expand_environments(header).map_err(|error| ConfigError::value(error.message))?;
                 known.extend(factors_of(&written_out));
                 written_out.into_iter().for_each(|name| names.add(name));
             }

@@ -10,16 +10,43 @@ use super::convert::sorted;
 use super::keys::Key;
 use super::lookup::normalized;
 use super::value::{Shown, Value};
-use crate::error::{ConfigError, python_repr};
+use crate::error::{ConfigError, Location, python_repr};
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, PythonSpec};
+use crate::source::Entry;
 
 /// Variables that every environment passes on.
 const PASSED: &[&str] = &[
-    "https_proxy", "http_proxy", "no_proxy", "LANG", "LANGUAGE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "CC", "CFLAGS",
-    "CCSHARED", "CXX", "CPPFLAGS", "LD_LIBRARY_PATH", "LDFLAGS", "HOME", "FORCE_COLOR", "NO_COLOR", "NETRC", "PYTHON_GIL",
-    "TMPDIR", "NIX_LD", "NIX_LD_LIBRARY_PATH", "SSH_AGENT_PID", "SSH_AUTH_SOCK", "PKG_CONFIG", "PKG_CONFIG_PATH",
-    "PKG_CONFIG_SYSROOT_DIR", "REQUESTS_CA_BUNDLE", "PIP_*", "VIRTUALENV_*",
+    "https_proxy",
+    "http_proxy",
+    "no_proxy",
+    "LANG",
+    "LANGUAGE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "CC",
+    "CFLAGS",
+    "CCSHARED",
+    "CXX",
+    "CPPFLAGS",
+    "LD_LIBRARY_PATH",
+    "LDFLAGS",
+    "HOME",
+    "FORCE_COLOR",
+    "NO_COLOR",
+    "NETRC",
+    "PYTHON_GIL",
+    "TMPDIR",
+    "NIX_LD",
+    "NIX_LD_LIBRARY_PATH",
+    "SSH_AGENT_PID",
+    "SSH_AUTH_SOCK",
+    "PKG_CONFIG",
+    "PKG_CONFIG_PATH",
+    "PKG_CONFIG_SYSROOT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_*",
+    "VIRTUALENV_*",
 ];
 /// Variables that are passed on to a terminal only.
 const PASSED_TO_TERMINAL: &[&str] = &["TERM", "TERMINFO"];
@@ -104,7 +131,7 @@ impl Settings {
     }
 
     fn checked_base_python(&self, set: &ConfigSet, specs: Vec<String>) -> Result<Vec<String>, ConfigError> {
-        let explicit = self.is_configured(set, "base_python")?;
+        let explicit = self.says(set, "base_python")?;
         let specs: Vec<String> = specs.into_iter().filter(|spec| !spec.trim().is_empty()).collect();
         if explicit && !self.list(set, "base_python_file")?.is_empty() {
             return Err(ConfigError::fail("cannot set both base_python and base_python_file"));
@@ -143,23 +170,34 @@ impl Settings {
         }
     }
 
-    fn is_configured(&self, set: &ConfigSet, name: &str) -> Result<bool, ConfigError> {
+    /// Whether a file, an override or a command says anything about the key for this set.
+    ///
+    /// # Errors
+    /// When the set's `base` is wrong.
+    pub(super) fn says(&self, set: &ConfigSet, name: &str) -> Result<bool, ConfigError> {
         let Some(key) = super::keys::find(name) else { return Ok(false) };
-        if set.memory_value(key.name).is_some() {
-            return Ok(true);
-        }
+        Ok(set.memory_value(key.name).is_some() || self.first_mention(set, key)?.is_some())
+    }
+
+    /// Where the value that counts for this set was written.
+    pub(super) fn place_of(&self, set: &ConfigSet, name: &str) -> Result<Option<Location>, ConfigError> {
+        let Some(key) = super::keys::find(name) else { return Ok(None) };
+        let found = self.first_mention(set, key)?.flatten();
+        Ok(found.map(|entry| self.location_of(entry)))
+    }
+
+    /// The outer option says whether there is any; the inner one is `None` for an override.
+    fn first_mention(&self, set: &ConfigSet, key: &'static Key) -> Result<Option<Option<&Entry>>, ConfigError> {
         for loader in self.loaders(set)? {
             if self.overrides_of(loader, key).next().is_some() {
-                return Ok(true);
+                return Ok(Some(None));
             }
-            for spelling in super::loader::spellings(key) {
-                let entry = self.entry(loader, spelling);
-                if entry.is_some_and(|entry| self.process_raw(set, &entry.value).is_some()) {
-                    return Ok(true);
-                }
+            let entries = super::loader::spellings(key).filter_map(|spelling| self.entry(loader, spelling));
+            if let Some(entry) = entries.into_iter().find(|entry| self.process_raw(set, &entry.value).is_some()) {
+                return Ok(Some(Some(entry)));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     fn package_kind(&self, set: &ConfigSet, kind: String) -> Result<String, ConfigError> {
@@ -223,9 +261,7 @@ impl Settings {
     /// When the requirements are malformed.
     pub fn shown(&self, set: &ConfigSet, key: &str, value: &Value) -> Result<Shown, ConfigError> {
         match value {
-            Value::Requirements(_) => {
-                Ok(Shown { text: self.requirement_lines(set, key)?.join("\n"), is_list: true })
-            }
+            Value::Requirements(_) => Ok(Shown { text: self.requirement_lines(set, key)?.join("\n"), is_list: true }),
             other => Ok(other.show()),
         }
     }

@@ -10,7 +10,7 @@ use pep508_rs::MarkerTree;
 
 use super::config_set::ConfigSet;
 use super::expand::Trail;
-use super::expand::replace::{replace, replace_once, Style};
+use super::expand::replace::{Style, replace, replace_once};
 use super::loader::has_expression;
 use super::lookup::Context;
 use super::value::Value;
@@ -27,7 +27,10 @@ struct Raw {
 /// One thing the setting says, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Line {
-    Variable { name: String, raw: Raw },
+    Variable {
+        name: String,
+        raw: Raw,
+    },
     /// `file|PATH`: variables from a file, which lines after it override.
     File(String),
     /// A line whose name, or which as a whole, has to be substituted first.

@@ -1,0 +1,206 @@
+//! `envo config`: every setting of the chosen environments, resolved.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Map, Value as Json};
+
+use super::open_plan;
+use crate::cli::options::{ConfigFormat, EnvironmentChoice, Options};
+use crate::error::ConfigError;
+use crate::exit_code;
+use crate::plan::Plan;
+use crate::report::{config_format, plain};
+use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::value::Value;
+use crate::settings::{keys, service_keys};
+
+/// Shows the settings, in INI notation, JSON or TOML.
+///
+/// # Errors
+/// When the configuration is wrong where it says which environments there are, or the output file cannot be written.
+pub fn execute(options: &Options) -> Result<i32> {
+    let plan = open_plan(options)?;
+    let sections = sections(&plan, options)?;
+    super::report_warnings(&plan, options);
+    let failed = sections.iter().any(|section| section.failed());
+    let colored = options.colored && options.config.output_file.is_none();
+    let text = match options.config.format {
+        ConfigFormat::Ini => ini(&sections, colored),
+        ConfigFormat::Json => {
+            let text = config_format::json(&structured(&sections));
+            if colored { config_format::color_json(&text) } else { text }
+        }
+        ConfigFormat::Toml => {
+            let text = config_format::toml(&structured(&sections));
+            if colored { config_format::color_toml(&text) } else { text }
+        }
+    };
+    match &options.config.output_file {
+        None => plain::out(&format!("{text}\n")),
+        Some(path) => {
+            let path = options.current_dir.join(path);
+            if let Some(folder) = path.parent() {
+                fs_err::create_dir_all(folder)?;
+            }
+            fs_err::write(&path, format!("{text}\n")).context("the settings could not be written")?;
+        }
+    }
+    Ok(if failed { exit_code::CONFIG_EXCEPTION } else { exit_code::OK })
+}
+
+/// The settings of one environment or of the project.
+struct Section {
+    /// `testenv:py310`, or `tox`.
+    title: String,
+    /// The environment, when it is one.
+    environment: Option<String>,
+    type_name: Option<&'static str>,
+    rows: Vec<(&'static str, Result<Row, ConfigError>)>,
+    unused: Vec<String>,
+}
+
+struct Row {
+    value: Value,
+    shown: crate::settings::value::Shown,
+}
+
+impl Section {
+    fn failed(&self) -> bool {
+        self.rows.iter().any(|(_, row)| row.is_err())
+    }
+}
+
+fn sections(plan: &Plan, options: &Options) -> Result<Vec<Section>> {
+    let wanted = &options.config.keys;
+    let mut sections = Vec::new();
+    for entry in plan.config_environments()? {
+        let set = plan.settings.environment_of_kind(&entry.name, entry.kind);
+        let type_name = wanted.is_empty().then(|| type_name(entry.kind));
+        sections.push(Section {
+            title: format!("testenv:{}", entry.name),
+            environment: Some(entry.name),
+            type_name,
+            rows: rows(plan, &set, wanted)?,
+            unused: if wanted.is_empty() { plan.settings.unused_keys(&set)? } else { Vec::new() },
+        });
+    }
+    let everything = options.selection.environments == EnvironmentChoice::All;
+    if everything || options.config.show_core {
+        let set = plan.settings.core();
+        sections.push(Section {
+            title: "tox".to_owned(),
+            environment: None,
+            type_name: None,
+            rows: core_rows(plan, set, wanted)?,
+            unused: if wanted.is_empty() { plan.settings.unused_keys(set)? } else { Vec::new() },
+        });
+    }
+    Ok(sections)
+}
+
+fn type_name(kind: SetKind) -> &'static str {
+    match kind {
+        SetKind::Core | SetKind::Run => "VirtualEnvRunner",
+        SetKind::Pep517Package => "Pep517VirtualEnvPackager",
+        SetKind::CommandPackage => "VirtualEnvCmdBuilder",
+    }
+}
+
+type Rows = Vec<(&'static str, Result<Row, ConfigError>)>;
+
+fn rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<Rows> {
+    let mut defined = plan.settings.defined_keys(set)?;
+    defined.extend(service_keys(&plan.settings, set)?);
+    Ok(chosen(&defined, wanted).into_iter().map(|key| (key, row(plan, set, key))).collect())
+}
+
+fn core_rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<Rows> {
+    let mut defined = plan.settings.defined_keys(set)?;
+    if !plan.packages_anything() {
+        defined.retain(|key| *key != "package_env");
+    }
+    Ok(chosen(&defined, wanted).into_iter().map(|key| (key, row(plan, set, key))).collect())
+}
+
+/// The keys that were asked for and are there, by their present names; all when none were asked for.
+fn chosen(defined: &[&'static str], wanted: &[String]) -> Vec<&'static str> {
+    if wanted.is_empty() {
+        return defined.to_vec();
+    }
+    let names = wanted.iter().filter_map(|name| keys::find(name)).map(|key| key.name);
+    names.filter(|name| defined.contains(name)).collect()
+}
+
+fn row(plan: &Plan, set: &ConfigSet, key: &'static str) -> Result<Row, ConfigError> {
+    let value = plan.settings.value(set, key)?;
+    let shown = plan.settings.shown(set, key, &value)?;
+    let value = if matches!(value, Value::Requirements(_)) { Value::Requirements(shown.text.clone()) } else { value };
+    Ok(Row { value, shown })
+}
+
+fn ini(sections: &[Section], colored: bool) -> String {
+    let paint = |text: &str, color: config_format::Color| config_format::paint(text, color, colored);
+    let mut blocks = Vec::with_capacity(sections.len());
+    for section in sections {
+        let mut block = paint(&format!("[{}]", section.title), config_format::Color::Yellow);
+        if let Some(name) = section.type_name {
+            let _ = write!(block, "\n{} = {name}", paint("type", config_format::Color::Green));
+        }
+        for (key, row) in &section.rows {
+            let name = paint(key, config_format::Color::Green);
+            match row {
+                Ok(row) if row.shown.is_list && row.shown.text.contains('\n') => {
+                    let _ = write!(block, "\n{name} =\n{}", config_format::indent(&row.shown.text));
+                }
+                Ok(row) => {
+                    let _ = write!(block, "\n{name} = {}", row.shown.text);
+                }
+                Err(error) => {
+                    let text = paint(&format!("# Exception: {}", error.python_repr()), config_format::Color::LightRed);
+                    let _ = write!(block, "\n{name} = {text}");
+                }
+            }
+        }
+        if !section.unused.is_empty() {
+            let text = format!("# !!! unused: {}", section.unused.join(", "));
+            let _ = write!(block, "\n{}", paint(&text, config_format::Color::Cyan));
+        }
+        blocks.push(block);
+    }
+    blocks.join("\n\n")
+}
+
+/// `{"env": {NAME: {…}}, "tox": {…}}`, as tox has it.
+fn structured(sections: &[Section]) -> Json {
+    let mut environments = Map::new();
+    let mut result = Map::new();
+    let mut core = None;
+    for section in sections {
+        let mut data = Map::new();
+        if let Some(name) = section.type_name {
+            data.insert("type".to_owned(), Json::from(name));
+        }
+        for (key, row) in &section.rows {
+            let value = match row {
+                Ok(row) => row.value.json(),
+                Err(error) => Json::Object(Map::from_iter([("error".to_owned(), Json::from(error.python_repr()))])),
+            };
+            data.insert((*key).to_owned(), value);
+        }
+        if !section.unused.is_empty() {
+            data.insert("unused".to_owned(), Json::from(section.unused.clone()));
+        }
+        match &section.environment {
+            Some(name) => {
+                environments.insert(name.clone(), Json::Object(data));
+            }
+            None => core = Some(Json::Object(data)),
+        }
+    }
+    result.insert("env".to_owned(), Json::Object(environments));
+    if let Some(core) = core {
+        result.insert("tox".to_owned(), core);
+    }
+    Json::Object(result)
+}

@@ -1,0 +1,86 @@
+//! `envo depends`: the order environments run in, and what waits for what.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use anyhow::Result;
+
+use super::open_plan;
+use crate::cli::options::Options;
+use crate::error::ConfigError;
+use crate::exit_code;
+use crate::plan::{Plan, graph};
+use crate::report::plain;
+
+/// Prints the order and the tree below `ALL`.
+///
+/// # Errors
+/// When the configuration is wrong or environments depend on each other in a circle.
+pub fn execute(options: &Options) -> Result<i32> {
+    let plan = open_plan(options)?;
+    let run = plan.all()?.into_iter().filter(|entry| !entry.kind.is_package());
+    let names: Vec<String> = run.map(|entry| entry.name).collect();
+    let order = graph::run_order(&plan.depends(&names)?)?;
+    super::report_warnings(&plan, options);
+    let mut text = format!("Execution order: {}\nALL\n", order.names.join(", "));
+    let children: HashMap<&str, Vec<&str>> = order
+        .waits_for
+        .iter()
+        .map(|(name, waits)| {
+            let below = order.names.iter().filter(|other| waits.contains(*other)).map(String::as_str);
+            (name.as_str(), below.collect())
+        })
+        .collect();
+    let mut packagers: HashMap<String, String> = HashMap::new();
+    for name in &names {
+        let shown = packagers_of(&plan, name).unwrap_or_else(|error| format!("... ({error})"));
+        packagers.insert(name.clone(), shown);
+    }
+    for name in &names {
+        write_tree(&mut text, name, 1, &children, &packagers);
+    }
+    plain::out(&text);
+    Ok(exit_code::OK)
+}
+
+fn write_tree(
+    text: &mut String,
+    name: &str,
+    depth: usize,
+    children: &HashMap<&str, Vec<&str>>,
+    packagers: &HashMap<String, String>,
+) {
+    let _ = write!(text, "{}{name}", "   ".repeat(depth));
+    match packagers.get(name) {
+        Some(shown) if !shown.is_empty() => {
+            let _ = write!(text, " ~ {shown}");
+        }
+        _ => {}
+    }
+    text.push('\n');
+    for child in children.get(name).into_iter().flatten() {
+        write_tree(text, child, depth + 1, children, packagers);
+    }
+}
+
+/// The environments that build the package for one, as tox shows them.
+fn packagers_of(plan: &Plan, name: &str) -> Result<String, ConfigError> {
+    let settings = &plan.settings;
+    let set = settings.environment(name);
+    let package = settings.text(&set, "package")?;
+    if package == "skip" {
+        return Ok(String::new());
+    }
+    let package_env = settings.text(&set, "package_env")?;
+    if package == "external" {
+        return Ok(format!("{package_env} | {package_env}_sdist_meta"));
+    }
+    if !matches!(package.as_str(), "wheel" | "sdist-wheel") {
+        return Ok(package_env);
+    }
+    // Without an interpreter there is nothing to build a wheel with.
+    match settings.text(&set, "wheel_build_env") {
+        Ok(wheel_env) if wheel_env != package_env => Ok(format!("{package_env} | {wheel_env}")),
+        _ => Ok(package_env),
+    }
+}

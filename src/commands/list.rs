@@ -1,0 +1,60 @@
+//! `envo list`: the environments of the configuration, with what they are for.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+
+use super::open_plan;
+use crate::cli::options::Options;
+use crate::exit_code;
+use crate::plan::{Defined, Plan};
+use crate::report::plain;
+
+/// Lists environments: the default ones first, then the others.
+///
+/// # Errors
+/// When the configuration is wrong.
+pub fn execute(options: &Options) -> Result<i32> {
+    let plan = open_plan(options)?;
+    let by_group = !(options.selection.factors.is_empty() && options.selection.labels.is_empty());
+    let all = plan.all()?;
+    let (active, others): (Vec<_>, Vec<_>) =
+        all.into_iter().filter(|entry| !entry.kind.is_package()).partition(|entry| entry.active);
+    let others = if by_group || options.list.default_only { Vec::new() } else { others };
+    let described = !options.list.no_description;
+    let width = active.iter().chain(&others).map(|entry| entry.name.chars().count()).max().unwrap_or(0);
+
+    let mut text = String::new();
+    super::report_warnings(&plan, options);
+    if !by_group && described && !active.is_empty() {
+        text.push_str("default environments:\n");
+    }
+    for entry in &active {
+        write_entry(&mut text, &plan, entry, described.then_some(width))?;
+    }
+    if !others.is_empty() && described {
+        if !active.is_empty() {
+            text.push('\n');
+        }
+        text.push_str("additional environments:\n");
+    }
+    for entry in &others {
+        write_entry(&mut text, &plan, entry, described.then_some(width))?;
+    }
+    plain::out(&text);
+    Ok(exit_code::OK)
+}
+
+fn write_entry(text: &mut String, plan: &Plan, entry: &Defined, width: Option<usize>) -> Result<()> {
+    let Some(width) = width else {
+        let _ = writeln!(text, "{}", entry.name);
+        return Ok(());
+    };
+    let set = plan.settings.environment(&entry.name);
+    let description = plan.settings.text(&set, "description")?;
+    let description = if description.trim().is_empty() { "[no description]" } else { &description };
+    let padding = " ".repeat(width - entry.name.chars().count());
+    let line = format!("{}{padding} -> {description}", entry.name);
+    let _ = writeln!(text, "{}", line.trim());
+    Ok(())
+}

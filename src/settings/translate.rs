@@ -1,0 +1,273 @@
+//! From settings to the typed values that the rooms behind `plan` work with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config_set::{ConfigSet, SetKind};
+use super::convert::convert;
+use super::defaults::service_keys;
+use super::expand::Trail;
+use super::value::{Kind, Value};
+use super::{Settings, keys};
+use crate::error::ConfigError;
+use crate::model::environment::{
+    CommandLists, Creation, Dependencies, Installation, PackageBuild, Packaging, Timeouts, VariableSettings,
+};
+use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Service};
+
+/// The project's folders.
+///
+/// # Errors
+/// When one of the settings behind them is wrong.
+pub fn project(settings: &Settings) -> Result<Project, ConfigError> {
+    let core = settings.core();
+    Ok(Project {
+        config_file: settings.source.path.clone(),
+        root: settings.tox_root()?,
+        work_dir: settings.path(core, "work_dir")?,
+        temp_dir: settings.path(core, "temp_dir")?,
+        package_root: settings.path(core, "package_root")?,
+        current_dir: settings.options.current_dir.clone(),
+    })
+}
+
+/// An environment. What only its commands need is worked out when they are reached.
+///
+/// # Errors
+/// When one of the settings that building it needs is wrong.
+pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Environment, ConfigError> {
+    let is_run = set.kind == SetKind::Run;
+    Ok(Environment {
+        name: set.label().to_owned(),
+        kind: kind(set.kind),
+        runner: if is_run { settings.text(set, "runner")? } else { packager_name(set.kind).to_owned() },
+        description: if is_run { settings.text(set, "description")? } else { String::new() },
+        env_dir: settings.path(set, "env_dir")?,
+        tmp_dir: settings.path(set, "env_tmp_dir")?,
+        log_dir: settings.path(set, "env_log_dir")?,
+        base_python: settings.list(set, "base_python")?,
+        skip_missing_interpreters: settings.boolean(set, "skip_missing_interpreters")?,
+        platform: settings.text(set, "platform")?,
+        recreate: settings.boolean(set, "recreate")?,
+        creation: creation(settings, set)?,
+        installation: installation(settings, set)?,
+        dependencies: dependencies(settings, set)?,
+        packaging: if is_run { packaging(settings, set)? } else { None },
+        build: if is_run { None } else { Some(package_build(settings, set)?) },
+        variables: variables(settings, set)?,
+        allowlist_externals: settings.list(set, "allowlist_externals")?,
+        timeouts: timeouts(settings, set)?,
+        commands: command_lists(settings, set)?,
+        change_dir: if set.kind == SetKind::Pep517Package {
+            Deferred::ready(settings.tox_root()?)
+        } else {
+            deferred(settings, set, |settings, set| settings.path(set, "change_dir"))
+        },
+        ignore_outcome: is_run && settings.boolean(set, "ignore_outcome")?,
+        fail_fast: is_run && settings.boolean(set, "fail_fast")?,
+        parallel_show_output: settings.boolean(set, "parallel_show_output")?,
+        depends: if is_run { settings.list(set, "depends")? } else { Vec::new() },
+        service: if is_run { service(settings, set)? } else { None },
+    })
+}
+
+fn kind(kind: SetKind) -> EnvironmentKind {
+    match kind {
+        SetKind::Core | SetKind::Run => EnvironmentKind::Run,
+        SetKind::Pep517Package => EnvironmentKind::Pep517Package,
+        SetKind::CommandPackage => EnvironmentKind::CommandPackage,
+    }
+}
+
+fn packager_name(kind: SetKind) -> &'static str {
+    if kind == SetKind::CommandPackage { "virtualenv-cmd-builder" } else { "virtualenv-pep-517" }
+}
+
+fn deferred<T: 'static>(
+    settings: &Arc<Settings>,
+    set: &Arc<ConfigSet>,
+    work: impl Fn(&Settings, &ConfigSet) -> Result<T, ConfigError> + Send + Sync + 'static,
+) -> Deferred<T> {
+    let (settings, set) = (Arc::clone(settings), Arc::clone(set));
+    Deferred::new(move || work(&settings, &set))
+}
+
+fn creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigError> {
+    Ok(Creation {
+        system_site_packages: settings.boolean(set, "system_site_packages")?,
+        always_copy: settings.boolean(set, "always_copy")?,
+        download: settings.boolean(set, "download")?,
+        virtualenv_spec: if settings.says(set, "virtualenv_spec")? {
+            settings.text(set, "virtualenv_spec")?
+        } else {
+            String::new()
+        },
+    })
+}
+
+fn installation(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Installation, ConfigError> {
+    let list_dependencies_command = match settings.value(set, "list_dependencies_command")? {
+        Value::Command(command) => command,
+        _ => Command::from_words(["python", "-m", "pip", "freeze", "--all"].map(str::to_owned).to_vec()),
+    };
+    Ok(Installation {
+        command: deferred(settings, set, |settings, set| match settings.value(set, "install_command")? {
+            Value::Command(command) => Ok(command),
+            _ => Err(ConfigError::key("install_command")),
+        }),
+        command_is_default: !settings.says(set, "install_command")?,
+        list_dependencies_command,
+        pip_pre: settings.boolean(set, "pip_pre")?,
+        constraints: deferred(settings, set, |settings, set| settings.requirement_text(set, "constraints")),
+        constrain_package_deps: settings.boolean(set, "constrain_package_deps")?,
+        use_frozen_constraints: settings.boolean(set, "use_frozen_constraints")?,
+    })
+}
+
+fn dependencies(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Dependencies, ConfigError> {
+    let is_run = set.kind == SetKind::Run;
+    let names = |key| if is_run { settings.list(set, key) } else { Ok(Vec::new()) };
+    Ok(Dependencies {
+        deps: deferred(settings, set, |settings, set| settings.requirement_text(set, "deps")),
+        groups: names("dependency_groups")?,
+        extras: names("extras")?,
+        pylock: if is_run { settings.text(set, "pylock")? } else { String::new() },
+    })
+}
+
+fn packaging(settings: &Settings, set: &ConfigSet) -> Result<Option<Packaging>, ConfigError> {
+    let kind = match settings.text(set, "package")?.as_str() {
+        "wheel" => PackageKind::Wheel,
+        "sdist" => PackageKind::Sdist,
+        "sdist-wheel" => PackageKind::SdistWheel,
+        "editable" => PackageKind::Editable,
+        "editable-legacy" => PackageKind::EditableLegacy,
+        "deps-only" => PackageKind::DepsOnly,
+        "external" => PackageKind::External,
+        _ => return Ok(None),
+    };
+    let package_environment = settings.text(set, "package_env")?;
+    let builds_wheels = matches!(kind, PackageKind::Wheel | PackageKind::SdistWheel);
+    let wheel_environment = if builds_wheels { Some(settings.text(set, "wheel_build_env")?) } else { None };
+    let wheel_environment = wheel_environment.filter(|name| *name != package_environment);
+    Ok(Some(Packaging { kind, package_environment, wheel_environment, extras: settings.list(set, "extras")? }))
+}
+
+fn package_build(settings: &Settings, set: &ConfigSet) -> Result<PackageBuild, ConfigError> {
+    let pep517 = set.kind == SetKind::Pep517Package;
+    let env_dir = settings.path(set, "env_dir")?;
+    Ok(PackageBuild {
+        package_root: settings.path(set, "package_root")?,
+        meta_dir: if pep517 { settings.path(set, "meta_dir")? } else { env_dir.join(".meta") },
+        package_dir: if pep517 { settings.path(set, "pkg_dir")? } else { env_dir.join("dist") },
+        fresh_subprocess: pep517 && settings.boolean(set, "fresh_subprocess")?,
+        config_settings: if pep517 { config_settings(settings, set)? } else { Vec::new() },
+        package_glob: if pep517 { String::new() } else { settings.text(set, "package_glob")? },
+    })
+}
+
+type HookSettings = Vec<(String, Vec<(String, serde_json::Value)>)>;
+
+fn config_settings(settings: &Settings, set: &ConfigSet) -> Result<HookSettings, ConfigError> {
+    let mut found = Vec::new();
+    for key in keys::KEYS {
+        let Some(hook) = key.name.strip_prefix("config_settings_") else { continue };
+        if let Value::Mapping(pairs) = settings.value(set, key.name)? {
+            found.push((hook.to_owned(), pairs));
+        }
+    }
+    Ok(found)
+}
+
+fn variables(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<VariableSettings, ConfigError> {
+    Ok(VariableSettings {
+        pass: settings.list(set, "pass_env")?,
+        disallow: settings.list(set, "disallow_pass_env")?,
+        set: deferred(settings, set, |settings, set| settings.all_variables(set, &Trail::default())),
+    })
+}
+
+fn timeouts(settings: &Settings, set: &ConfigSet) -> Result<Timeouts, ConfigError> {
+    let seconds = |key: &str| match settings.value(set, key)? {
+        Value::Float(seconds) if seconds.is_finite() && seconds >= 0.0 => {
+            Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+        }
+        other => {
+            let text = other.show().text;
+            Err(ConfigError::handled(format!("{key} of {} is {text}, which is no time in seconds", set.label())))
+        }
+    };
+    Ok(Timeouts {
+        suicide: seconds("suicide_timeout")?,
+        interrupt: seconds("interrupt_timeout")?,
+        terminate: seconds("terminate_timeout")?,
+    })
+}
+
+fn command_lists(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<CommandLists, ConfigError> {
+    let defined: fn(SetKind, &str) -> bool = |kind, key| match kind {
+        SetKind::Run => true,
+        SetKind::CommandPackage => key == "commands",
+        SetKind::Core | SetKind::Pep517Package => false,
+    };
+    let list = |key: &'static str| {
+        if defined(set.kind, key) {
+            deferred(settings, set, move |settings, set| settings.commands(set, key))
+        } else {
+            Deferred::ready(Vec::new())
+        }
+    };
+    let is_run = set.kind == SetKind::Run;
+    Ok(CommandLists {
+        recreate: list("recreate_commands"),
+        extra_setup: list("extra_setup_commands"),
+        pre: list("commands_pre"),
+        main: list("commands"),
+        post: list("commands_post"),
+        ignore_errors: set.kind != SetKind::Pep517Package && settings.boolean(set, "ignore_errors")?,
+        retries: if is_run { retries(settings, set)? } else { 0 },
+        post_after_interrupt: is_run && settings.boolean(set, "interrupt_post_commands")?,
+    })
+}
+
+fn retries(settings: &Settings, set: &ConfigSet) -> Result<u32, ConfigError> {
+    match settings.value(set, "commands_retry")? {
+        // tox tries at least once whatever the number.
+        Value::Integer(number) => Ok(u32::try_from(number.max(0)).unwrap_or(u32::MAX)),
+        _ => Ok(0),
+    }
+}
+
+/// The service that the environment is, if it has a `serve` key. Fields such as `{port}` stay for when it runs.
+fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Service>, ConfigError> {
+    if !service_keys(settings, set)?.contains(&"serve") {
+        return Ok(None);
+    }
+    let text_of = |name: &str| -> Result<Option<String>, ConfigError> {
+        if !settings.says(set, name)? {
+            return Ok(None);
+        }
+        match settings.value(set, name)? {
+            Value::Text(text) => Ok(Some(text)),
+            other => Ok(Some(other.show().text)),
+        }
+    };
+    let place = settings.place_of(set, "serve")?;
+    let mut service = Service::from_keys(&text_of).map_err(|error| match &place {
+        Some(location) => error.at(location.clone()),
+        None => error,
+    })?;
+    if let (Some(service), Some(location)) = (&mut service, &place) {
+        let file = location.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        service.location = format!("{file}:{}", location.line);
+    }
+    Ok(service)
+}
+
+/// Checks that a text is a valid value of a kind; used where values come from elsewhere than a file.
+///
+/// # Errors
+/// As [`convert`].
+pub fn parse_value(kind: Kind, text: &str) -> Result<Value, ConfigError> {
+    convert(kind, text)
+}
