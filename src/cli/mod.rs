@@ -5,6 +5,7 @@ pub mod arguments;
 mod ci;
 mod convert;
 mod defaults;
+mod help;
 pub mod options;
 mod resolve;
 mod scan;
@@ -100,7 +101,8 @@ pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parse
     if let [only] = halves.own
         && matches!(only.as_str(), "-h" | "--help")
     {
-        return Ok(Parsed::Show(program_help(program, &surroundings)));
+        let note = user_file::describe(&surroundings);
+        return Ok(Parsed::Show(help::of_program(program, &note, resolve::default_color(&surroundings))));
     }
     let (word, own) = match scan::find_command(halves.own) {
         Some((at, word)) => (word, [&halves.own[..at], &halves.own[at + 1..]].concat()),
@@ -111,9 +113,7 @@ pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parse
     match scanned.request {
         Some(Request::Version) => return Ok(Parsed::Show(version::text(program))),
         Some(Request::Help) => {
-            let help = arguments::command_help(word, program).render_help();
-            let colored = resolve::default_color(&surroundings);
-            return Ok(Parsed::Show(if colored { help.ansi().to_string() } else { help.to_string() }));
+            return Ok(Parsed::Show(help::of_command(word, program, resolve::default_color(&surroundings))));
         }
         None => {}
     }
@@ -139,12 +139,6 @@ pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parse
 fn program_name(argument: Option<&OsString>) -> &'static str {
     let stem = argument.map(Path::new).and_then(Path::file_stem);
     if stem.is_some_and(|stem| stem == "tox") { "tox" } else { "envo" }
-}
-
-fn program_help(program: &str, surroundings: &Surroundings) -> String {
-    let note = user_file::describe(surroundings);
-    let help = arguments::program_help(program, &note).render_help();
-    if resolve::default_color(surroundings) { help.ansi().to_string() } else { help.to_string() }
 }
 
 /// What `clap` found wrong, as `argparse` says it.

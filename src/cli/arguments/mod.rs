@@ -8,11 +8,7 @@ mod options;
 
 pub use options::{COLORS, RUNNERS};
 
-use clap::builder::styling::Style;
 use clap::{Arg, Command};
-
-/// The width texts are written for; a narrower terminal gets narrower lines.
-const WIDTH: usize = 80;
 
 /// The word that says what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,19 +68,19 @@ impl CommandWord {
     /// One line for the list of commands.
     pub fn summary(self) -> &'static str {
         match self {
-            Self::Run => "Build environments and run their commands, one after another",
+            Self::Run => "Build environments and run their commands",
             Self::RunParallel => "The same, several at a time",
-            Self::Serve => "Build services, start them in order, show their logs",
+            Self::Serve => "Start services in order, show their logs",
             Self::List => "List the environments",
             Self::Config => "Show every setting as it was understood",
             Self::Depends => "Show in which order environments run",
             Self::Exec => "Run any command inside an environment",
-            Self::Devenv => "Make a development environment in a folder of your choice",
-            Self::Legacy => "Take tox 3's options; this is what runs without a command",
+            Self::Devenv => "Make an environment to develop in",
+            Self::Legacy => "Take tox 3's options; runs if none is named",
         }
     }
 
-    fn usage(self) -> &'static str {
+    pub(super) fn usage(self) -> &'static str {
         match self {
             Self::Run | Self::RunParallel | Self::Legacy => "[options] [-- ARGUMENT ...]",
             Self::Exec => "[options] -- COMMAND [ARGUMENT ...]",
@@ -94,7 +90,7 @@ impl CommandWord {
     }
 
     /// What it does and how it is used, for its help.
-    fn explanation(self) -> &'static str {
+    pub(super) fn explanation(self) -> &'static str {
         match self {
             Self::Run => {
                 "Builds the selected environments and runs their commands, one after another. Without -e, -m or -f \
@@ -129,7 +125,7 @@ impl CommandWord {
     }
 
     /// Arguments and what they do, for its help.
-    fn examples(self) -> &'static [(&'static str, &'static str)] {
+    pub(super) fn examples(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Run => &[
                 ("run -e py311,lint", "two environments"),
@@ -147,15 +143,17 @@ impl CommandWord {
                 ("config -k deps commands", "two settings, of the default environments"),
                 ("config --format json", "for programs"),
             ],
-            Self::Depends => &[("depends", "")],
-            Self::Exec => &[("exec -e py311 -- python --version", "")],
-            Self::Devenv => &[("devenv -e py311 venv", "")],
-            Self::Legacy => &[("-e py311 -- -k login", ""), ("-l", "list environments"), ("-p auto", "in parallel")],
+            Self::Depends => &[("depends", "of all environments")],
+            Self::Exec => &[("exec -e py311 -- python --version", "which Python is it?")],
+            Self::Devenv => &[("devenv -e py311 venv", "then: . venv/bin/activate")],
+            Self::Legacy => {
+                &[("-e py311 -- -k login", "one environment"), ("-l", "list environments"), ("-p auto", "in parallel")]
+            }
         }
     }
 
     fn arguments(self) -> Vec<Arg> {
-        use options::{building, command_specific, environment, general, parallel, project, selection};
+        use options::{building, command_specific, environment, parallel, selection};
         let mut result = command_specific(self);
         result.extend(selection(self));
         result.extend(building(self));
@@ -165,8 +163,7 @@ impl CommandWord {
         if !matches!(self, Self::List | Self::Depends) {
             result.extend(environment(self));
         }
-        result.extend(project());
-        result.extend(general());
+        result.extend(program_options());
         result
     }
 }
@@ -174,65 +171,19 @@ impl CommandWord {
 /// The definition of a command, for a program called `program`.
 pub fn command(word: CommandWord, program: &str) -> Command {
     let full_name = format!("{program} {}", word.name());
-    base(Command::new(full_name.clone()))
+    Command::new(full_name.clone())
         .override_usage(format!("{full_name} {}", word.usage()))
-        .about(word.explanation())
         .args(word.arguments())
         .args_override_self(true)
-}
-
-/// The help of a command.
-pub fn command_help(word: CommandWord, program: &str) -> Command {
-    command(word, program).after_help(list("Examples", word.examples(), &format!("{program} ")))
-}
-
-/// The help of the program itself.
-pub fn program_help(program: &str, note: &str) -> Command {
-    let commands: Vec<(String, &str)> = CommandWord::ALL
-        .into_iter()
-        .map(|word| {
-            let alias = word.alias().map(|alias| format!(" ({alias})")).unwrap_or_default();
-            (format!("{}{alias}", word.name()), word.summary())
-        })
-        .collect();
-    let commands: Vec<(&str, &str)> = commands.iter().map(|(name, text)| (name.as_str(), *text)).collect();
-    let examples = [
-        ("run", "build and test everything in env_list"),
-        ("run -e py311 -- -k login", "one environment; what follows -- is for its commands"),
-        ("serve -e api,web", "start two services and what they depend on"),
-    ];
-    let about = format!(
-        "Reads the tox configuration of a project, builds its environments, runs their commands and serves the services \
-         they need.\n\n{}\n\n{}\n\nEach command has its own help: {program} run --help",
-        list("subcommands", &commands, ""),
-        list("Examples", &examples, &format!("{program} ")),
-    );
-    base(Command::new(program.to_owned()))
-        .override_usage(format!("{program} [command] [options] [-- ARGUMENT ...]"))
-        .about(about)
-        .args(options::project())
-        .args(options::general())
-        .after_help(note.to_owned())
-}
-
-fn base(command: Command) -> Command {
-    command
-        .help_template("usage: {usage}\n\n{about}\n\n{all-args}{after-help}\n")
+        // `scan` finds these two, as the order of the words decides whether they count.
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .max_term_width(WIDTH)
 }
 
-/// A titled two-column list.
-fn list(title: &str, rows: &[(&str, &str)], prefix: &str) -> String {
-    let heading = Style::new().bold().underline();
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + prefix.len();
-    let mut result = format!("{heading}{title}:{heading:#}");
-    for (name, text) in rows {
-        let line = format!("  {:width$}  {text}", format!("{prefix}{name}"));
-        result.push('\n');
-        result.push_str(line.trim_end());
-    }
+/// What every command takes.
+pub fn program_options() -> Vec<Arg> {
+    let mut result = options::project();
+    result.extend(options::general());
     result
 }
 
@@ -255,23 +206,6 @@ mod tests {
         for word in CommandWord::ALL {
             command(word, "envo").debug_assert();
         }
-        program_help("envo", "").debug_assert();
-    }
-
-    #[test]
-    fn help_stays_within_eighty_columns() {
-        for word in CommandWord::ALL {
-            let help = command_help(word, "envo").render_help().to_string();
-            let long: Vec<&str> = help.lines().filter(|line| line.chars().count() > WIDTH).collect();
-            assert!(long.is_empty(), "{}: {long:?}", word.name());
-            assert!(help.starts_with(&format!("usage: envo {}", word.name())), "{help}");
-        }
-        let help = program_help("tox", "note").render_help().to_string();
-        assert!(
-            help.starts_with("usage: tox ") && help.contains("--verbose") && help.contains("subcommands:"),
-            "{help}"
-        );
-        assert!(help.lines().all(|line| line.chars().count() <= WIDTH), "{help}");
     }
 
     #[test]

@@ -68,8 +68,8 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
             "What to show",
             vec![
                 values("list_keys_only", "key", "only these settings").short('k'),
-                flag("show_core", "also the settings of [tox] (shown anyway with -e ALL)").long("core"),
-                choice("config_format", ["ini", "json", "toml"], "how to write it [default: ini]")
+                flag("show_core", "also the settings of [tox] (with -e ALL anyway)").long("core"),
+                choice("config_format", ["ini", "json", "toml"], "how to write it: ini, json or toml [default: ini]")
                     .long("format")
                     .value_name("FORMAT"),
                 value("output_file", "file", "write to this file").short('o').long("output-file"),
@@ -202,13 +202,17 @@ pub fn project() -> Vec<Arg> {
     let override_help = "change a setting, as in testenv:py311.deps=pytest; += adds; may be repeated";
     let provision_help = "do not install what requires asks for: fail, and write what is missing to REQ_JSON";
     let arguments = vec![
-        value("config_file", "file", "the configuration: a file, or a folder to find one in").short('c').long("conf"),
+        value("config_file", "file", "the configuration, or a folder that holds it").short('c').long("conf"),
         value("root_dir", "dir", "the project's root folder [default: that of the configuration]").long("root"),
         value("work_dir", "dir", "where environments are kept [default: .tox in the root]").long("workdir"),
         value("override", "OVERRIDE", override_help).short('x').long("override").action(ArgAction::Append),
-        choice("default_runner", RUNNERS, "the kind of environments that do not say one")
-            .long("runner")
-            .value_name("RUNNER"),
+        choice(
+            "default_runner",
+            RUNNERS,
+            "the kind of environments that do not say one: virtualenv or virtualenv-pep-723",
+        )
+        .long("runner")
+        .value_name("RUNNER"),
         value("no_provision", "REQ_JSON", provision_help)
             .long("no-provision")
             .num_args(0..=1)
@@ -220,7 +224,7 @@ pub fn project() -> Vec<Arg> {
 
 /// What the program itself shows and how.
 pub fn general() -> Vec<Arg> {
-    let verbose = "say more; may be repeated (-vv shows how settings lead to actions)";
+    let verbose = "say more; may be repeated";
     let arguments = vec![
         flag("verbose", verbose).short('v').long("verbose").action(ArgAction::Count).conflicts_with("quiet"),
         flag("quiet", "say less; may be repeated").short('q').long("quiet").action(ArgAction::Count),
