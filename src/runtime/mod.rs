@@ -1,6 +1,9 @@
 //! Runtimes: how the program an environment is made for is found, and how an environment is made from it. One folder or
 //! file per language behind [`Runtime`]; no other room matches on languages.
 
+pub mod cache;
+pub mod python;
+
 use std::path::Path;
 
 use anyhow::Result;

@@ -1,0 +1,394 @@
+//! Finds the interpreter a person asked for: in the order virtualenv looks for it, then in the folders of version
+//! managers, which virtualenv does not search. Candidates are guessed by their file names; only [`Facts`] asks them.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::facts::Facts;
+use super::{places, shim};
+use crate::model::{Interpreter, InterpreterLookup, PythonSpec, Variables};
+
+/// Implementations whose programs virtualenv knows by name. What is called otherwise may be any implementation.
+const KNOWN_IMPLEMENTATIONS: [&str; 3] = ["cpython", "pypy", "graalpy"];
+
+/// Searched after PATH, which may lack them (a cron job's, a stripped one).
+const USUAL_FOLDERS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/opt/homebrew/bin"];
+
+#[derive(Debug)]
+pub struct PythonDiscovery {
+    facts: Facts,
+    variables: Variables,
+    discover: Vec<PathBuf>,
+    /// The absolute folders of PATH, each once.
+    path: Vec<PathBuf>,
+    host: PathBuf,
+    found: Mutex<HashMap<String, Option<Arc<Interpreter>>>>,
+}
+
+impl PythonDiscovery {
+    /// `discover`: interpreters to try first (`--discover`). `own_executable`: envo's own path, beside which a Python may
+    /// lie; symbolic links must be resolved.
+    pub fn new(variables: &Variables, discover: &[String], own_executable: Option<&Path>) -> Self {
+        let mut discovery = Self {
+            facts: Facts::new(variables),
+            variables: variables.clone(),
+            discover: discover.iter().filter_map(|path| std::path::absolute(path).ok()).collect(),
+            path: folders(variables.get("PATH").unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"))),
+            host: PathBuf::new(),
+            found: Mutex::default(),
+        };
+        discovery.host = discovery.find_host(own_executable);
+        discovery
+    }
+
+    /// What is known about the interpreter at `path`; `None` when there is none or it does not run. The path need not be
+    /// resolved; a shim stands for what it would run.
+    pub fn interpreter_at(&self, path: &Path) -> Option<Arc<Interpreter>> {
+        let path = std::path::absolute(path).ok()?;
+        self.facts.of(&self.behind_shim(path)?)
+    }
+
+    fn find_host(&self, own_executable: Option<&Path>) -> PathBuf {
+        let own_folder = own_executable.and_then(Path::parent);
+        let beside = own_folder.into_iter().flat_map(|folder| ["python3", "python"].map(|name| folder.join(name)));
+        let on_path =
+            ["python3", "python"].into_iter().flat_map(|name| self.path.iter().map(move |folder| folder.join(name)));
+        beside
+            .chain(on_path)
+            .filter(|path| shim::is_program(path))
+            .find_map(|path| self.behind_shim(path))
+            .unwrap_or_else(|| PathBuf::from("/usr/bin/python3"))
+    }
+
+    /// `path` itself unless it is a shim; `None` for one that would run nothing.
+    fn behind_shim(&self, path: PathBuf) -> Option<PathBuf> {
+        if !shim::is_shim(&path) {
+            return Some(path);
+        }
+        shim::target(&path, &self.variables, &std::env::current_dir().ok()?)
+    }
+
+    fn search(&self, text: &str) -> Option<Arc<Interpreter>> {
+        let spec = PythonSpec::parse(text);
+        if let Some(path) = spec.path.clone().filter(|path| path.is_absolute()) {
+            return self.interpreter_at(&path);
+        }
+        let fits = |path: PathBuf| self.facts.of(&path).filter(|interpreter| spec.fits(interpreter));
+        if let Some(interpreter) = self.discover.iter().cloned().find_map(fits) {
+            return Some(interpreter);
+        }
+        if let Some(path) = &spec.path {
+            // Only with a slash does it mean a file of this folder; else it is the name of a program.
+            if path.as_os_str().as_bytes().contains(&b'/') {
+                return self.interpreter_at(path);
+            }
+            return self.on_path(&Names { exact: vec![text.to_owned()], pattern: None }, &spec, text);
+        }
+        let names = Names::of(&spec);
+        fits(self.host.clone())
+            .or_else(|| self.on_path(&names, &spec, text))
+            .or_else(|| self.on_path(&Names { exact: vec!["python".to_owned()], pattern: None }, &spec, text))
+            .or_else(|| {
+                let roots = places::roots(&self.variables);
+                roots.iter().flat_map(|root| places::candidates(root, &spec)).find_map(fits)
+            })
+    }
+
+    fn on_path(&self, names: &Names, spec: &PythonSpec, text: &str) -> Option<Arc<Interpreter>> {
+        let known = spec
+            .implementation
+            .as_ref()
+            .is_none_or(|name| KNOWN_IMPLEMENTATIONS.iter().any(|known| name.eq_ignore_ascii_case(known)));
+        let usual = USUAL_FOLDERS.iter().map(PathBuf::from).filter(|folder| !self.path.contains(folder));
+        self.path.iter().cloned().chain(usual).find_map(|folder| {
+            names.in_folder(&folder).into_iter().find_map(|path| {
+                let is_written_name = path.file_name().is_some_and(|name| name == text);
+                let interpreter = self.facts.of(&self.behind_shim(path)?)?;
+                let fits = if is_written_name && !known {
+                    spec.fits_but_implementation(&interpreter)
+                } else {
+                    spec.fits(&interpreter)
+                };
+                fits.then_some(interpreter)
+            })
+        })
+    }
+}
+
+impl InterpreterLookup for PythonDiscovery {
+    fn find(&self, specs: &[String]) -> Option<Arc<Interpreter>> {
+        specs.iter().find_map(|spec| {
+            let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(spec).cloned();
+            known.unwrap_or_else(|| {
+                let interpreter = self.search(spec);
+                let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.entry(spec.clone()).or_insert(interpreter).clone()
+            })
+        })
+    }
+
+    fn host_python(&self) -> PathBuf {
+        self.host.clone()
+    }
+}
+
+/// Relative entries are left out: they would run what the current folder supplies. So are second names of one folder.
+fn folders(path: &OsStr) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    let mut resolved: Vec<PathBuf> = Vec::new();
+    for folder in std::env::split_paths(path).filter(|folder| folder.is_absolute()) {
+        if let Ok(real) = fs::canonicalize(&folder)
+            && !resolved.contains(&real)
+        {
+            resolved.push(real);
+            folders.push(folder);
+        }
+    }
+    folders
+}
+
+/// The file names under which an interpreter is looked for in a folder of PATH.
+struct Names {
+    exact: Vec<String>,
+    /// Set where the spec leaves the version open: any version of these names will do, the newest first.
+    pattern: Option<(Vec<String>, Option<u32>)>,
+}
+
+impl Names {
+    fn of(spec: &PythonSpec) -> Self {
+        let mut stems = vec!["python".to_owned()];
+        if let Some(implementation) = &spec.implementation {
+            stems.insert(0, implementation.to_lowercase());
+        }
+        let mut exact = vec![spec.text.clone()];
+        let threading = if spec.free_threaded == Some(true) { "t" } else { "" };
+        let debugging: &[&str] = if spec.debug == Some(true) { &["d", "-dbg", ""] } else { &[""] };
+        for stem in &stems {
+            for version in versions(spec) {
+                for suffix in debugging {
+                    exact.push(format!("{stem}{version}{threading}{suffix}"));
+                }
+                if !threading.is_empty() {
+                    exact.push(format!("{stem}{version}"));
+                }
+            }
+        }
+        let pattern = spec.minor.is_none().then_some((stems, spec.major));
+        Self { exact, pattern }
+    }
+
+    fn in_folder(&self, folder: &Path) -> Vec<PathBuf> {
+        let exact = self.exact.iter().filter(|name| !name.is_empty() && !name.contains('/'));
+        let mut paths: Vec<PathBuf> =
+            exact.map(|name| folder.join(name)).filter(|path| shim::is_program(path)).collect();
+        if let Some((stems, major)) = &self.pattern {
+            paths.extend(listed(folder, stems, *major));
+        }
+        paths
+    }
+}
+
+/// From the exact version down to the major one. The bare name comes first when no version was asked for.
+fn versions(spec: &PythonSpec) -> Vec<String> {
+    match (spec.major, spec.minor, spec.micro) {
+        (Some(major), Some(minor), Some(micro)) => {
+            vec![format!("{major}.{minor}.{micro}"), format!("{major}.{minor}"), major.to_string()]
+        }
+        (Some(major), Some(minor), None) => vec![format!("{major}.{minor}"), major.to_string()],
+        (Some(major), ..) => vec![major.to_string()],
+        _ => vec![String::new(), "3".to_owned()],
+    }
+}
+
+/// Programs of `folder` that are called like one of `stems` and a version.
+fn listed(folder: &Path, stems: &[String], major: Option<u32>) -> Vec<PathBuf> {
+    let version = |name: &str| {
+        let rest = stems.iter().find_map(|stem| name.strip_prefix(stem.as_str()))?;
+        let rest = rest.strip_suffix('t').unwrap_or(rest);
+        let parts: Vec<u32> = rest.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+        major.is_none_or(|major| parts.first() == Some(&major)).then_some(parts)
+    };
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut found: Vec<(Vec<u32>, String)> = entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            Some((version(&name)?, name))
+        })
+        .collect();
+    found.sort_by(|first, second| second.cmp(first));
+    found.into_iter().map(|(_, name)| folder.join(name)).filter(|path| shim::is_program(path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::runtime::python::testing;
+
+    /// A folder with an empty PATH folder `bin` and a HOME without version managers.
+    struct Machine {
+        folder: tempfile::TempDir,
+        variables: Variables,
+    }
+
+    impl Machine {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let bin = folder.path().join("bin");
+            fs::create_dir(&bin).unwrap();
+            let mut variables = testing::variables(&folder.path().join("cache"));
+            variables.set("PATH", bin.as_os_str());
+            variables.set("HOME", folder.path());
+            for name in ["PYENV_ROOT", "PYENV_VERSION", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR"] {
+                variables.remove(name);
+            }
+            Self { folder, variables }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        /// A link to this machine's Python 3.
+        fn link(&self, name: &str) -> PathBuf {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            symlink(testing::python3(), &path).unwrap();
+            path
+        }
+
+        fn script(&self, name: &str, body: &str) -> PathBuf {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        }
+
+        fn find(&self, specs: &[&str]) -> Option<PathBuf> {
+            let specs: Vec<String> = specs.iter().map(|spec| (*spec).to_owned()).collect();
+            let discovery = PythonDiscovery::new(&self.variables, &[], None);
+            discovery.find(&specs).map(|interpreter| interpreter.executable.clone())
+        }
+    }
+
+    /// `3.11` of this machine's Python 3.
+    fn dotted() -> String {
+        testing::interpreter("python3").unwrap().dotted_version()
+    }
+
+    #[test]
+    fn an_interpreter_on_path_is_found_by_every_way_to_write_it() {
+        let machine = Machine::new();
+        let python = machine.link("bin/python3");
+        let version = dotted();
+        for spec in ["py", "py3", "python3", "3", &version, &format!("py{version}"), &format!(">={version}"), "cpython"]
+        {
+            assert_eq!(machine.find(&[spec]), Some(python.clone()), "{spec}");
+        }
+        for spec in ["2.6", "pypy9.9", "3.99", ">=4", "3.99t", "no-such-python", "nonsense9"] {
+            assert_eq!(machine.find(&[spec]), None, "{spec}");
+        }
+        assert_eq!(machine.find(&["2.6", "py3"]), Some(python));
+        assert_eq!(machine.find(&[]), None);
+    }
+
+    #[test]
+    fn a_plain_python_is_good_enough_when_nothing_more_exact_is_there() {
+        let machine = Machine::new();
+        let plain = machine.link("bin/python");
+        assert_eq!(machine.find(&[&dotted()]), Some(plain));
+    }
+
+    #[test]
+    fn a_program_of_the_written_name_may_be_any_implementation() {
+        let machine = Machine::new();
+        let named = machine.link("bin/special3");
+        assert_eq!(machine.find(&["special3"]), Some(named));
+        let dashed = machine.link("bin/my+python");
+        assert_eq!(machine.find(&["my+python"]), Some(dashed));
+    }
+
+    #[test]
+    fn paths_are_taken_as_they_are() {
+        let machine = Machine::new();
+        let python = machine.link("elsewhere/anything");
+        assert_eq!(machine.find(&[python.to_str().unwrap()]), Some(python));
+        assert_eq!(machine.find(&[machine.path("missing").to_str().unwrap()]), None);
+        assert_eq!(machine.find(&["./no/such/python"]), None);
+        let failing = machine.script("failing", "exit 1");
+        assert_eq!(machine.find(&[failing.to_str().unwrap()]), None);
+    }
+
+    #[test]
+    fn discover_goes_before_the_host_before_path() {
+        let machine = Machine::new();
+        let on_path = machine.link("bin/python3");
+        let host = machine.link("own/python3");
+        let first = machine.link("first/python");
+        let find = |discover: &[String], own: Option<&Path>| {
+            let discovery = PythonDiscovery::new(&machine.variables, discover, own);
+            discovery.find(&["py3".to_owned()]).unwrap().executable.clone()
+        };
+        let own = machine.path("own/envo");
+        assert_eq!(find(&[], None), on_path);
+        assert_eq!(find(&[], Some(&own)), host);
+        let discover = ["/no/such/python".to_owned(), first.display().to_string()];
+        assert_eq!(find(&discover, Some(&own)), first);
+        assert_eq!(PythonDiscovery::new(&machine.variables, &[], Some(&own)).host_python(), host);
+    }
+
+    #[test]
+    fn broken_programs_are_passed_over() {
+        let mut machine = Machine::new();
+        machine.script("broken/python3", "exit 127");
+        symlink(machine.path("gone"), machine.path("broken/python")).unwrap();
+        let good = machine.link("bin/python3");
+        let path = std::env::join_paths(["broken", "bin"].map(|name| machine.path(name))).unwrap();
+        machine.variables.set("PATH", path);
+        assert_eq!(machine.find(&["py3"]), Some(good));
+    }
+
+    #[test]
+    fn a_shim_stands_for_what_it_would_run_and_is_never_run() {
+        let mut machine = Machine::new();
+        let marker = machine.path("ran");
+        machine.script(".pyenv/shims/python3", &format!("touch '{}'; exit 1", marker.display()));
+        let real = machine.link(".pyenv/versions/1.2.3/bin/python3");
+        let shims = machine.path(".pyenv/shims");
+        machine.variables.set("PATH", shims.as_os_str());
+        machine.variables.set("PYENV_VERSION", "1.2.3");
+        assert_eq!(machine.find(&["py3"]), Some(real.clone()));
+        assert_eq!(PythonDiscovery::new(&machine.variables, &[], None).host_python(), real);
+        machine.variables.set("PYENV_VERSION", "9.9.9");
+        assert_ne!(machine.find(&["py3"]), Some(shims.join("python3")));
+        assert!(!marker.exists());
+    }
+
+    #[test]
+    fn an_installed_but_inactive_version_is_found() {
+        let machine = Machine::new();
+        let version = dotted();
+        let older = machine.link(&format!(".pyenv/versions/{version}.0/bin/python"));
+        let spec = format!("{version}-64");
+        let newer = machine.link(&format!(".pyenv/versions/{version}.100/bin/python"));
+        // An interpreter of this machine's usual folders may fit too, and then goes first.
+        let found = machine.find(&[&spec]).unwrap();
+        assert!(found == newer || found.starts_with("/usr") || found.starts_with("/bin"), "{}", found.display());
+        assert_ne!(found, older);
+    }
+
+    #[test]
+    fn this_machines_interpreters_are_what_their_specs_say() {
+        for spec in ["py27", "py36", "py38", "py311", "py313"] {
+            if let Some(interpreter) = testing::interpreter(spec) {
+                assert!(PythonSpec::parse(spec).fits(&interpreter), "{spec}");
+            }
+        }
+    }
+}

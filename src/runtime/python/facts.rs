@@ -1,0 +1,244 @@
+//! Asks an interpreter about itself, at most once as long as its file does not change. Knows nothing of where
+//! interpreters are found or which of them is wanted.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::execute::process;
+use crate::model::python_spec::canonical_machine;
+use crate::model::{Interpreter, Variables};
+use crate::runtime::cache;
+
+const SCRIPT: &str = include_str!("facts.py");
+
+/// What the answer stands behind in the script's output.
+const MARK: &[u8] = b"\nenvo-facts:";
+
+/// The version of the cached records' shape and meaning; part of their folder's name.
+const FOLDER: &str = "interpreters-1";
+
+/// What tells one state of an interpreter's file from another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Fingerprint {
+    /// The file behind all symbolic links.
+    resolved: PathBuf,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Fingerprint {
+    fn of(executable: &Path) -> Option<Self> {
+        let resolved = std::fs::canonicalize(executable).ok()?;
+        let metadata = std::fs::metadata(&resolved).ok()?;
+        let is_program = metadata.is_file() && metadata.mode() & 0o111 != 0;
+        is_program.then(|| Self { resolved, size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    fingerprint: Fingerprint,
+    interpreter: Interpreter,
+}
+
+type Answer = Arc<OnceLock<Option<Arc<Interpreter>>>>;
+
+/// What is known about interpreters, in memory and in envo's cache folder.
+pub struct Facts {
+    folder: Option<PathBuf>,
+    variables: Variables,
+    /// By the path that was asked. The lock is not held while an interpreter runs.
+    answers: Mutex<HashMap<PathBuf, Answer>>,
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Facts").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Facts {
+    pub fn new(variables: &Variables) -> Self {
+        let mut variables = variables.clone();
+        // On macOS it makes an interpreter pretend to be another one.
+        variables.remove("__PYVENV_LAUNCHER__");
+        Self {
+            folder: cache::folder(&variables).map(|folder| folder.join(FOLDER)),
+            variables,
+            answers: Mutex::default(),
+        }
+    }
+
+    /// The facts about the interpreter at `executable` (an absolute path); `None` when there is none or it does not run.
+    pub fn of(&self, executable: &Path) -> Option<Arc<Interpreter>> {
+        let answer = {
+            let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(answers.entry(executable.to_owned()).or_default())
+        };
+        answer.get_or_init(|| self.look_up(executable).map(Arc::new)).clone()
+    }
+
+    fn look_up(&self, executable: &Path) -> Option<Interpreter> {
+        let fingerprint = Fingerprint::of(executable)?;
+        let file = self
+            .folder
+            .as_ref()
+            .map(|folder| folder.join(format!("{}.json", cache::key([executable.as_os_str().as_bytes()]))));
+        if let Some(interpreter) = file.as_ref().and_then(|file| read_record(file, &fingerprint, executable)) {
+            return Some(interpreter);
+        }
+        let interpreter = self.ask(executable)?;
+        let record = Record { fingerprint, interpreter };
+        if let (Some(file), Ok(content)) = (file, serde_json::to_vec(&record)) {
+            // Without a writable cache the interpreter is asked again next time, which harms nothing but time.
+            let _ = cache::write_atomically(&file, &content);
+        }
+        Some(record.interpreter)
+    }
+
+    fn ask(&self, executable: &Path) -> Option<Interpreter> {
+        let arguments = ["-E", "-s", "-c", SCRIPT].map(OsStr::new);
+        let output = process::capture(executable, &arguments, &self.variables, None).ok()?;
+        if !output.status.success() {
+            return None;
+        }
+        let start = output.stdout.windows(MARK.len()).rposition(|window| window == MARK)? + MARK.len();
+        let mut interpreter: Interpreter = serde_json::from_slice(&output.stdout[start..]).ok()?;
+        executable.clone_into(&mut interpreter.executable);
+        interpreter.machine = interpreter.machine.as_deref().map(canonical_machine);
+        Some(interpreter)
+    }
+}
+
+/// The cached facts, if they were gathered from the very same file.
+fn read_record(file: &Path, fingerprint: &Fingerprint, executable: &Path) -> Option<Interpreter> {
+    let record: Record = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    let mut interpreter = record.interpreter;
+    let usable = record.fingerprint == *fingerprint
+        && interpreter.executable == executable
+        && interpreter.system_executable.exists();
+    usable.then(|| {
+        refresh_system_markers(&mut interpreter.markers);
+        interpreter
+    })
+}
+
+/// The markers that speak of the running kernel change without the interpreter changing.
+fn refresh_system_markers(markers: &mut BTreeMap<String, String>) {
+    let system = rustix::system::uname();
+    let values = [("platform_release", system.release()), ("platform_version", system.version())];
+    for (name, value) in values {
+        markers.insert(name.to_owned(), value.to_string_lossy().into_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::runtime::python::testing;
+
+    fn script(path: &Path, body: &str) {
+        fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// A program that stands for `real` and leaves a line in `log` whenever it runs.
+    fn counting_wrapper(path: &Path, real: &Path, log: &Path) {
+        script(path, &format!("echo run >> '{}'\nexec '{}' \"$@\"", log.display(), real.display()));
+    }
+
+    fn runs(log: &Path) -> usize {
+        fs::read_to_string(log).unwrap_or_default().lines().count()
+    }
+
+    #[test]
+    fn an_interpreter_answers_with_the_layout_of_a_virtual_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = testing::python3();
+        let interpreter = Facts::new(&testing::variables(folder.path())).of(&python).expect("python3 answers");
+        assert_eq!(interpreter.executable, python);
+        assert_eq!(interpreter.version.major, 3);
+        assert_eq!(interpreter.system_executable, interpreter.system_executable.canonicalize().unwrap());
+        let expected = format!("lib/python{}/site-packages", interpreter.dotted_version());
+        if interpreter.implementation == "CPython" {
+            assert_eq!(interpreter.purelib, Path::new(&expected));
+        }
+        assert_eq!(interpreter.markers["python_version"], interpreter.dotted_version());
+        assert_eq!(interpreter.markers.len(), 11);
+        assert!(interpreter.standard_library.join("os.py").exists());
+    }
+
+    #[test]
+    fn an_interpreter_is_asked_again_only_when_its_file_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (wrapper, log) = (folder.path().join("python3"), folder.path().join("log"));
+        let variables = testing::variables(&folder.path().join("cache"));
+        counting_wrapper(&wrapper, &testing::python3(), &log);
+        let first = Facts::new(&variables).of(&wrapper).expect("the wrapper answers");
+        assert_eq!(Facts::new(&variables).of(&wrapper), Some(first));
+        assert_eq!(runs(&log), 1);
+        script(&wrapper, "exit 3");
+        assert_eq!(Facts::new(&variables).of(&wrapper), None);
+    }
+
+    #[test]
+    fn garbage_in_the_cache_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let variables = testing::variables(folder.path());
+        let python = testing::python3();
+        let first = Facts::new(&variables).of(&python).unwrap();
+        let cached: Vec<_> =
+            fs::read_dir(folder.path().join(FOLDER)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(cached.len(), 1);
+        for garbage in ["", "{", "null", "{\"fingerprint\": 3}"] {
+            fs::write(&cached[0], garbage).unwrap();
+            assert_eq!(Facts::new(&variables).of(&python).as_ref(), Some(&first));
+            assert!(fs::read_to_string(&cached[0]).unwrap().starts_with("{\"fingerprint\":{"));
+        }
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_written_is_done_without() {
+        let folder = tempfile::tempdir().unwrap();
+        // A file where a folder should be stops even the superuser.
+        let blocked = folder.path().join("file");
+        fs::write(&blocked, "").unwrap();
+        assert!(Facts::new(&testing::variables(&blocked.join("cache"))).of(&testing::python3()).is_some());
+        assert!(Facts::new(&Variables::default()).of(&testing::python3()).is_some());
+    }
+
+    #[test]
+    fn what_is_no_interpreter_has_no_facts() {
+        let folder = tempfile::tempdir().unwrap();
+        let facts = Facts::new(&testing::variables(folder.path()));
+        let path = |name: &str| folder.path().join(name);
+        script(&path("fails"), "exit 1");
+        script(&path("chatty"), "echo hello");
+        script(&path("liar"), "printf '\\nenvo-facts:{\"implementation\": 1}\\n'");
+        fs::write(path("plain"), "#!/bin/sh\n").unwrap();
+        std::os::unix::fs::symlink(path("gone"), path("dangling")).unwrap();
+        for name in ["fails", "chatty", "liar", "plain", "dangling", "missing", "."] {
+            assert_eq!(facts.of(&path(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn modules_in_the_current_folder_and_noise_do_not_disturb_the_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let wrapper = folder.path().join("python3");
+        fs::write(folder.path().join("platform.py"), "raise SystemExit(1)").unwrap();
+        let (place, real) = (folder.path().display().to_string(), testing::python3());
+        script(&wrapper, &format!("echo noise; cd '{place}'; exec '{}' \"$@\"", real.display()));
+        assert!(Facts::new(&testing::variables(folder.path())).of(&wrapper).is_some());
+    }
+}
