@@ -61,6 +61,8 @@ pub struct Spawn {
     pub stdout: Sink,
     pub stderr: Sink,
     pub grouping: Grouping,
+    /// The child is killed when the thread that starts it ends: only for processes of one thread.
+    pub dies_with_parent: bool,
 }
 
 impl Spawn {
@@ -79,6 +81,7 @@ impl Spawn {
             stdout: Sink::Pipe,
             stderr: Sink::Pipe,
             grouping: Grouping::Shared,
+            dies_with_parent: false,
         }
     }
 
@@ -104,6 +107,12 @@ impl Spawn {
             Grouping::Session => unsafe {
                 command.pre_exec(|| rustix::process::setsid().map(drop).map_err(io::Error::from));
             },
+        }
+        #[cfg(target_os = "linux")]
+        if self.dies_with_parent {
+            let kill = || rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from);
+            // SAFETY: `prctl` is async-signal-safe and touches no memory of the parent.
+            unsafe { command.pre_exec(kill) };
         }
         let mut process = command.spawn()?;
         Ok(Child {

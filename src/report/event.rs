@@ -105,7 +105,7 @@ pub enum Event {
         state: String,
         text: String,
     },
-    /// A line a service wrote.
+    /// What a service wrote: one or more whole lines, of which the last may lack its end.
     ServiceOutput {
         service: String,
         stream: Stream,

@@ -165,8 +165,15 @@ impl Layout {
         } else {
             format!("{service} | ")
         };
-        let end: &[u8] = if line.ends_with(b"\n") { b"" } else { b"\n" };
-        [prefix.as_bytes(), line, end].concat()
+        let mut text = Vec::with_capacity(line.len() + prefix.len() * 2);
+        for one in line.split_inclusive(|byte| *byte == b'\n') {
+            text.extend_from_slice(prefix.as_bytes());
+            text.extend_from_slice(one);
+        }
+        if !line.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        text
     }
 }
 
@@ -344,5 +351,6 @@ mod tests {
         let layout = Layout::new(2, false, "RED");
         assert_eq!(text(&layout, event(b"up")).unwrap(), "db | up\n");
         assert_eq!(text(&layout, event(b"up\n")).unwrap(), "db | up\n");
+        assert_eq!(text(&layout, event(b"a\n\nb")).unwrap(), "db | a\ndb | \ndb | b\n");
     }
 }

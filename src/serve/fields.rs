@@ -1,0 +1,286 @@
+//! What is known of running services, and putting it where `{port}`, `{host}` and `{service:…}` stand. Values are those
+//! of the running instance, never of the plan. Everything else in braces is left as it is.
+
+use std::collections::BTreeMap;
+
+use crate::error::ConfigError;
+
+/// A running service as others are told about it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Instance {
+    pub name: String,
+    pub host: String,
+    /// By name, in the order they were written.
+    pub ports: Vec<(String, u16)>,
+    pub url: Option<String>,
+    /// What a `log:` probe's named groups caught. A group `port` is the port the program chose itself.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Instance {
+    /// The port without a name: one that was caught from the log, else the first.
+    fn main_port(&self) -> Option<String> {
+        self.fields.get("port").cloned().or_else(|| self.ports.first().map(|(_, number)| number.to_string()))
+    }
+
+    fn port(&self, name: &str) -> Option<u16> {
+        self.ports.iter().find(|(known, _)| known == name).map(|(_, number)| *number)
+    }
+
+    /// `url` as dependents see it: what was written, or made up from the host and the port.
+    pub fn derive_url(&mut self, scheme: &str) {
+        if self.url.is_none() {
+            self.url = self.main_port().map(|port| format!("{scheme}://{}:{port}", bracketed(&self.host)));
+        }
+    }
+
+    fn own_field(&self, field: &str) -> Option<Result<String, ConfigError>> {
+        let missing = |what: String| Err(ConfigError::handled(format!("`{}` has {what}", self.name)));
+        let answer = match field.split_once(':') {
+            None if field == "host" => Ok(self.host.clone()),
+            None if field == "port" => self.main_port().map_or_else(|| missing("no `ports`".to_owned()), Ok),
+            Some(("port", name)) => self
+                .port(name)
+                .map_or_else(|| missing(format!("no port named `{name}` in its `ports`")), |port| Ok(port.to_string())),
+            _ => return None,
+        };
+        Some(answer)
+    }
+
+    fn service_field(&self, field: &str) -> Result<String, ConfigError> {
+        if let Some(answer) = self.own_field(field) {
+            return answer;
+        }
+        if field == "url" {
+            let no_url = || {
+                ConfigError::handled(format!("`{}` has no url", self.name))
+                    .hint("give it `ports` or say its `url` in its own section")
+            };
+            return self.url.clone().ok_or_else(no_url);
+        }
+        self.fields.get(field).cloned().ok_or_else(|| {
+            ConfigError::handled(format!("`{}` has no field `{field}`", self.name))
+                .hint("fields are url, host, port, port:NAME and the named groups of its `ready = log:…`")
+        })
+    }
+
+    fn variables(&self) -> Vec<(String, String)> {
+        let prefix = format!("ENVO_{}", variable_part(&self.name));
+        let mut variables = vec![(format!("{prefix}_HOST"), self.host.clone())];
+        variables.extend(self.url.clone().map(|url| (format!("{prefix}_URL"), url)));
+        variables.extend(self.main_port().map(|port| (format!("{prefix}_PORT"), port)));
+        for (name, number) in &self.ports {
+            variables.push((format!("{prefix}_PORT_{}", variable_part(name)), number.to_string()));
+        }
+        variables
+    }
+}
+
+/// A name as part of a variable's: upper case, what is neither letter nor digit as `_`.
+fn variable_part(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+}
+
+/// An IPv6 address as it stands in a URL.
+pub fn bracketed(host: &str) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// The running services that somebody may ask about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Instances(BTreeMap<String, Instance>);
+
+impl Instances {
+    pub fn insert(&mut self, instance: Instance) {
+        self.0.insert(instance.name.clone(), instance);
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Instance> {
+        self.0.get(name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Instance> {
+        self.0.values()
+    }
+
+    /// Those with these names alone: what an environment may see is what it depends on.
+    #[must_use]
+    pub fn only<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(names.into_iter().filter_map(|name| Some((name.to_owned(), self.0.get(name)?.clone()))).collect())
+    }
+
+    /// `ENVO_<ENV>_URL` and its relatives, for those who depend on these services.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        self.0.values().flat_map(Instance::variables).collect()
+    }
+}
+
+/// Fills in `{service:…}` for somebody who depends on `instances`.
+///
+/// # Errors
+/// A service that is not among them, or a field it does not have.
+pub fn fill(text: &str, instances: &Instances) -> Result<String, ConfigError> {
+    fill_with(text, None, instances)
+}
+
+/// Fills in the fields of a service's own keys: `{port}`, `{port:NAME}`, `{host}`, and `{service:…}` of those it depends
+/// on.
+///
+/// # Errors
+/// As [`fill`], and a port the service itself does not have.
+pub fn fill_own(text: &str, own: &Instance, instances: &Instances) -> Result<String, ConfigError> {
+    fill_with(text, Some(own), instances)
+}
+
+fn fill_with(text: &str, own: Option<&Instance>, instances: &Instances) -> Result<String, ConfigError> {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        let (before, from_brace) = rest.split_at(at);
+        filled.push_str(before);
+        let value = match inside(from_brace) {
+            Some(field) => value_of(field, own, instances)?.map(|value| (value, field.len() + 2)),
+            None => None,
+        };
+        let taken = match value {
+            Some((value, length)) => {
+                filled.push_str(&value);
+                length
+            }
+            None => {
+                filled.push('{');
+                1
+            }
+        };
+        rest = &from_brace[taken..];
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+/// What stands between `{` and the next `}`; `None` when that cannot be a field.
+fn inside(from_brace: &str) -> Option<&str> {
+    let field = &from_brace[1..from_brace.find('}')?];
+    (!field.contains(['{', '\n'])).then_some(field)
+}
+
+fn value_of(field: &str, own: Option<&Instance>, instances: &Instances) -> Result<Option<String>, ConfigError> {
+    if let Some((name, field)) = service_field(field) {
+        let instance = instances.get(name).ok_or_else(|| not_depended_on(name))?;
+        return instance.service_field(field).map(Some);
+    }
+    own.and_then(|own| own.own_field(field)).transpose()
+}
+
+/// `service:ENV:FIELD` taken apart.
+fn service_field(field: &str) -> Option<(&str, &str)> {
+    field.strip_prefix("service:")?.split_once(':')
+}
+
+fn not_depended_on(name: &str) -> ConfigError {
+    ConfigError::handled(format!("`{{service:{name}:…}}` names `{name}`, which is not in `depends`"))
+        .hint(format!("add `{name}` to `depends`"))
+}
+
+/// The services a text names in `{service:…}`, for checks before anything runs.
+pub fn services_named(text: &str) -> Vec<&str> {
+    text.match_indices("{service:")
+        .filter_map(|(at, _)| inside(&text[at..]))
+        .filter_map(|field| service_field(field).map(|(name, _)| name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> Instance {
+        let mut instance = Instance {
+            name: "my-db.1".into(),
+            host: "127.0.0.1".into(),
+            ports: vec![("sql".into(), 5432), ("admin-ui".into(), 81)],
+            ..Instance::default()
+        };
+        instance.fields.insert("token".into(), "t0k".into());
+        instance.derive_url("tcp");
+        instance
+    }
+
+    fn instances() -> Instances {
+        let mut instances = Instances::default();
+        instances.insert(database());
+        instances
+    }
+
+    #[test]
+    fn every_field_of_a_dependency_is_filled_in() {
+        for (text, expected) in [
+            ("{service:my-db.1:url}/x", "tcp://127.0.0.1:5432/x"),
+            ("{service:my-db.1:host}", "127.0.0.1"),
+            ("a{service:my-db.1:port}b{service:my-db.1:port:admin-ui}", "a5432b81"),
+            ("{service:my-db.1:token}", "t0k"),
+        ] {
+            assert_eq!(fill(text, &instances()).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_service_knows_its_own_ports_and_host() {
+        assert_eq!(
+            fill_own("--bind {host}:{port} --ui {port:admin-ui}", &database(), &Instances::default()).unwrap(),
+            "--bind 127.0.0.1:5432 --ui 81"
+        );
+        let error = fill_own("{port:http}", &database(), &Instances::default()).unwrap_err();
+        assert_eq!(error.message, "`my-db.1` has no port named `http` in its `ports`");
+        let error = fill_own("{port}", &Instance { name: "a".into(), ..Instance::default() }, &Instances::default());
+        assert_eq!(error.unwrap_err().message, "`a` has no `ports`");
+    }
+
+    #[test]
+    fn other_braces_are_left_alone() {
+        for text in ["{}", "{", "}{", "{\"a\": {\"b\": 1}}", "{posargs}", "{port", "{service:x}", "{{x}}", "é{ü}"] {
+            assert_eq!(fill(text, &instances()).unwrap(), text);
+        }
+        assert_eq!(fill("{port} {host}", &instances()).unwrap(), "{port} {host}", "these are a service's own");
+        assert_eq!(fill("{ {service:my-db.1:port} }", &instances()).unwrap(), "{ 5432 }");
+    }
+
+    #[test]
+    fn what_is_not_depended_on_or_not_there_is_an_error() {
+        let message = |text: &str| fill(text, &instances()).unwrap_err().message;
+        assert_eq!(message("{service:cache:url}"), "`{service:cache:…}` names `cache`, which is not in `depends`");
+        assert_eq!(message("{service:my-db.1:nope}"), "`my-db.1` has no field `nope`");
+        assert_eq!(message("{service:my-db.1:port:http}"), "`my-db.1` has no port named `http` in its `ports`");
+        assert!(fill("{service:my-db.1:url}", &instances().only(["other"])).is_err());
+    }
+
+    #[test]
+    fn a_port_the_program_chose_itself_is_the_port() {
+        let mut instance = Instance { name: "a".into(), host: "::1".into(), ..Instance::default() };
+        instance.fields.insert("port".into(), "9000".into());
+        instance.derive_url("http");
+        assert_eq!(instance.url.as_deref(), Some("http://[::1]:9000"));
+        assert_eq!(fill_own("{port}", &instance, &Instances::default()).unwrap(), "9000");
+    }
+
+    #[test]
+    fn dependents_get_variables_without_asking() {
+        let variables = instances().variables();
+        let expected = [
+            ("ENVO_MY_DB_1_HOST", "127.0.0.1"),
+            ("ENVO_MY_DB_1_URL", "tcp://127.0.0.1:5432"),
+            ("ENVO_MY_DB_1_PORT", "5432"),
+            ("ENVO_MY_DB_1_PORT_SQL", "5432"),
+            ("ENVO_MY_DB_1_PORT_ADMIN_UI", "81"),
+        ];
+        assert_eq!(variables.len(), expected.len());
+        for (name, value) in expected {
+            assert!(variables.contains(&(name.to_owned(), value.to_owned())), "{name}");
+        }
+    }
+
+    #[test]
+    fn services_that_a_text_names_are_found() {
+        assert_eq!(services_named("x {service:a:url} {service:b:port:c}{service:bad}{service:d"), ["a", "b"]);
+    }
+}

@@ -1,0 +1,211 @@
+//! The small process between envo and each service: `envo __shim`, one thread, hardly any memory. It starts the service,
+//! adopts whatever the service leaves behind, and ends all of it when it is told to, or when envo is gone, however envo
+//! died: then the pipe that is its standard input closes.
+//!
+//! Its standard input is envo's orders, its standard output the service's, its standard error the news for envo. Envo
+//! never signals a service itself, so a number that the system has given away again is never hit: only this process
+//! knows whether its children are reaped.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+
+use super::orders::{News, Order, Task};
+use super::processes;
+use crate::execute::process::{Grouping, Input, Sink, Spawn};
+use crate::execute::tree;
+
+/// The hidden verb.
+pub const VERB: &str = "__shim";
+
+/// How long a service has to end by itself when envo is gone.
+const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
+/// How long after a signal to all processes those that were started meanwhile are looked for again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Runs the shim until no process of its service is left, and returns its exit code.
+pub fn main() -> u8 {
+    match run() {
+        Ok(()) => 0,
+        // There is nobody to tell but the reader of the code: the news pipe is what failed.
+        Err(_) => 1,
+    }
+}
+
+fn run() -> io::Result<()> {
+    // The pipes are this process's own from here on; nothing else in it uses the standard streams.
+    // SAFETY: the three descriptors were handed to this process and nothing has closed them.
+    let (mut orders, news) = unsafe { (File::from_raw_fd(0), File::from_raw_fd(2)) };
+    let task = Task::read(&mut orders)?;
+    tree::adopt_orphans();
+    let ends = ChildEnds::new()?;
+    let mut shim = Shim { news, leader: None, stop_signal: task.stop_signal, ending: None };
+    match start(task) {
+        Ok(leader) => shim.leader = Some(leader),
+        Err(error) => {
+            shim.tell(News::NotStarted(error.raw_os_error().unwrap_or(0)));
+            return Ok(());
+        }
+    }
+    // A signal that reaches every `envo` (`pkill envo`) is envo's to act on; the shim ends when its service has.
+    ignore_signals();
+    shim.tell(News::Started(shim.leader.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())));
+    shim.serve(orders, &ends)
+}
+
+/// Starts the service in a session of its own, with the shim's standard output for both of its streams.
+fn start(task: Task) -> io::Result<Pid> {
+    // SAFETY: descriptor 1 was handed to this process; it is closed here once the service has its own copies.
+    let output = unsafe { OwnedFd::from_raw_fd(1) };
+    let mut spawn = Spawn::new(task.program, task.arguments, task.variables);
+    spawn.cwd = Some(task.cwd);
+    spawn.stdin = Input::Null;
+    spawn.stdout = Sink::To(output.try_clone()?);
+    spawn.stderr = Sink::To(output);
+    spawn.grouping = Grouping::Session;
+    spawn.dies_with_parent = true;
+    let child = spawn.start()?;
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// SIGCHLD as something that can be waited for beside the orders.
+struct ChildEnds(io::PipeReader);
+
+impl ChildEnds {
+    fn new() -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&reader, true)?;
+        signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, OwnedFd::from(writer))?;
+        Ok(Self(reader))
+    }
+
+    /// Forgets what has been noticed. Reaping follows, and finds every child that ended before.
+    fn clear(&self) {
+        let mut buffer = [0; 64];
+        while matches!((&self.0).read(&mut buffer), Ok(1..)) {}
+    }
+}
+
+fn ignore_signals() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE] {
+        // SAFETY: ignoring a signal installs no handler, and no thread but this one exists.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+struct Shim {
+    news: File,
+    /// The service's first process until it is reaped.
+    leader: Option<Pid>,
+    stop_signal: i32,
+    ending: Option<Ending>,
+}
+
+/// A signal that goes to all processes, those that appear while they are being ended included.
+struct Ending {
+    signal: i32,
+    again: Instant,
+    /// When SIGKILL follows without an order, since nobody is left to give it.
+    kill: Option<Instant>,
+}
+
+impl Shim {
+    fn serve(&mut self, orders: File, ends: &ChildEnds) -> io::Result<()> {
+        let mut orders = Some(orders);
+        loop {
+            if !self.reap() {
+                self.tell(News::Gone);
+                return Ok(());
+            }
+            let (ordered, ended) = self.wait(orders.as_ref(), ends)?;
+            if ended {
+                ends.clear();
+            }
+            if ordered && let Some(source) = &mut orders {
+                match Order::read(source) {
+                    Some(Order::Stop) => self.end(self.stop_signal, None),
+                    Some(Order::Kill) => self.end(libc::SIGKILL, None),
+                    None => {
+                        orders = None;
+                        self.end(self.stop_signal, Some(Instant::now() + ORPHAN_PATIENCE));
+                    }
+                }
+            }
+            self.go_on_ending();
+        }
+    }
+
+    /// Waits for an order, the end of a child, or the time to signal once more.
+    fn wait(&self, orders: Option<&File>, ends: &ChildEnds) -> io::Result<(bool, bool)> {
+        let timeout = self.ending.as_ref().and_then(|ending| {
+            let due = if ending.signal == libc::SIGKILL { Some(ending.again) } else { ending.kill };
+            due.map(|due| due.saturating_duration_since(Instant::now()))
+        });
+        let timeout = timeout.map(|time| Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ });
+        let mut waiting = vec![PollFd::new(&ends.0, PollFlags::IN)];
+        waiting.extend(orders.map(|orders| PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN)));
+        match poll(&mut waiting, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok((waiting.get(1).is_some_and(|one| !one.revents().is_empty()), !waiting[0].revents().is_empty()))
+    }
+
+    /// Reaps every child that has ended: the service's own first process and orphans that came here, whose numbers
+    /// nobody knows, so that only a wait for any child finds them. Whether any child is left.
+    fn reap(&mut self) -> bool {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => {
+                    if self.leader == Some(pid) {
+                        self.leader = None;
+                        self.tell(News::Exited(code(status)));
+                    }
+                }
+                Ok(None) => return true,
+                Err(Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn end(&mut self, signal: i32, kill: Option<Instant>) {
+        let killing = self.ending.as_ref().is_some_and(|ending| ending.signal == libc::SIGKILL);
+        let signal = if killing { libc::SIGKILL } else { signal };
+        send_to_all(signal);
+        self.ending = Some(Ending { signal, again: Instant::now() + AGAIN, kill });
+    }
+
+    fn go_on_ending(&mut self) {
+        let now = Instant::now();
+        let Some(ending) = &mut self.ending else { return };
+        if ending.kill.is_some_and(|kill| kill <= now) {
+            return self.end(libc::SIGKILL, None);
+        }
+        // Only SIGKILL is repeated: a second SIGTERM may mean something else to a program than the first.
+        if ending.signal == libc::SIGKILL && ending.again <= now {
+            send_to_all(libc::SIGKILL);
+            ending.again = now + AGAIN;
+        }
+    }
+
+    fn tell(&mut self, news: News) {
+        // When envo is gone there is nobody to tell.
+        let _ = self.news.write_all(news.to_line().as_bytes());
+    }
+}
+
+fn send_to_all(signal: i32) {
+    let Some(signal) = Signal::from_named_raw(signal) else { return };
+    processes::signal_descendants(signal);
+}
+
+/// Minus the number of the signal when one ended the process.
+fn code(status: WaitStatus) -> i32 {
+    status.exit_status().unwrap_or_else(|| -status.terminating_signal().unwrap_or(libc::SIGKILL))
+}
