@@ -152,7 +152,18 @@ impl Session {
         if self.interrupt.count() > usize::from(self.after_interrupt) {
             return Err(Refusal::Interrupted);
         }
-        let shell_command = shell_command(&request);
+        let mut outcome = self.announce(&request);
+        let argv = self.resolve(&request, &self.globs()).map_err(Refusal::NotAllowed)?;
+        outcome.argv.clone_from(&argv);
+        self.run(argv, (request.stdin, request.display), &mut outcome);
+        self.keep(&mut outcome);
+        Ok(outcome)
+    }
+
+    /// Tells the reporter that a command starts, and begins its outcome. Only for a process that envo talks with while it
+    /// runs; [`Session::execute`] does this for all others.
+    pub fn announce(&self, request: &Request) -> Outcome {
+        let shell_command = shell_command(request);
         if request.shown != Shown::Already {
             self.reporter.event(Event::CommandStarted {
                 environment: self.environment.clone(),
@@ -161,9 +172,7 @@ impl Session {
                 command: shell_command.clone(),
             });
         }
-        let globs = program::allowed_globs(&self.paths, &self.allow);
-        let argv = self.resolve(&request, &globs).map_err(Refusal::NotAllowed)?;
-        let mut outcome = Outcome {
+        Outcome {
             exit_code: 0,
             out: Captured::default(),
             err: Captured::default(),
@@ -171,22 +180,28 @@ impl Session {
             pid: None,
             shell_command,
             shown: request.display == Display::Show,
-            run_id: request.run_id,
-            cwd: request.cwd,
+            run_id: request.run_id.clone(),
+            cwd: request.cwd.clone(),
             start_error: None,
-            argv: argv.clone(),
+            argv: request.argv.clone(),
             started: Instant::now(),
-        };
-        self.run(argv, (request.stdin, request.display), &mut outcome);
+        }
+    }
+
+    /// Takes the time of a command that was announced and has ended, and leaves its log file.
+    pub fn keep(&self, outcome: &mut Outcome) {
         outcome.seconds = outcome.started.elapsed().as_secs_f64();
         if let Some(record) = &self.record {
             record.lock().unwrap_or_else(PoisonError::into_inner).push(outcome.clone());
         }
-        if let Err(error) = log_file::write(self, &outcome, &globs) {
+        if let Err(error) = log_file::write(self, outcome, &self.globs()) {
             let text = format!("cannot write the log of {} in {}: {error}", outcome.run_id, self.log_dir.display());
             self.reporter.warning(&self.environment, text);
         }
-        Ok(outcome)
+    }
+
+    fn globs(&self) -> Vec<String> {
+        program::allowed_globs(&self.paths, &self.allow)
     }
 
     /// The words to start: the program's file instead of its name where there is one that may be executed.

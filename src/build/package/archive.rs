@@ -132,6 +132,12 @@ pub(super) fn source_root(unpacked: &Path) -> io::Result<PathBuf> {
     })
 }
 
+/// What lies in an unpacked archive; of several entries the first by name. `None` when there is nothing.
+pub(super) fn first_entry(unpacked: &Path) -> io::Result<Option<PathBuf>> {
+    let entries = fs_err::read_dir(unpacked)?.map(|entry| entry.map(|entry| entry.path()));
+    Ok(entries.collect::<io::Result<Vec<_>>>()?.into_iter().min())
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

@@ -1,12 +1,22 @@
-//! Packages that were built from the project and are to be installed.
+//! From sources to packages that can be installed: asks the project's build backend (PEP 517, PEP 660) in its packaging
+//! environment, and reads what packages require. Makes no environment and installs nothing: a [`builder::Workshop`] does.
 
 mod archive;
 pub mod backend;
+pub mod builder;
 mod extras;
+pub mod frontend;
 pub mod metadata;
+mod process;
 mod pyproject;
+mod staging;
 
 use std::path::PathBuf;
+
+pub use backend::BuildSystem;
+pub use builder::{BuildRequest, PackageBuilder, Wanted, Workshop, describe_wheel};
+pub use frontend::BackendFailed;
+pub use metadata::{Metadata, static_requirements};
 
 /// What kind of file it is, since installers treat them differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,3 +40,8 @@ pub struct Package {
     /// PEP 508 requirements that apply, extras included and their markers resolved, in canonical form.
     pub requirements: Vec<String>,
 }
+
+/// A packaging environment can only be brought up to date by making it anew, for this reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("recreate env because {0}")]
+pub struct RecreateNeeded(pub String);

@@ -1,0 +1,317 @@
+//! A backend's process: started once, asked many times, and never left behind. Knows nothing of hooks: it sends lines and
+//! hands back what was written until the process says that it is done.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::Signal;
+
+use crate::execute::ending::Ending;
+use crate::execute::process::{Child, Grouping, Input, Spawn};
+use crate::execute::session::Session;
+use crate::execute::tree;
+use crate::report::{Event, Stream};
+
+const STEP: usize = 64 * 1024;
+/// How long the process may take to end by itself once nothing more is asked of it.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The process wrote the mark.
+    Done,
+    /// The process ended without it.
+    Exited,
+    /// The user wants to stop; the process was ended.
+    Interrupted,
+}
+
+/// What was written during an exchange.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) ended: Ended,
+    pub(super) out: Vec<u8>,
+    pub(super) err: Vec<u8>,
+}
+
+pub(super) struct BackendProcess {
+    child: Child,
+    exit: OwnedFd,
+    outputs: [Output; 2],
+}
+
+impl BackendProcess {
+    /// Starts the process in a group of its own, so that an interrupt at the terminal reaches it only through envo.
+    pub(super) fn start(mut spawn: Spawn) -> io::Result<Self> {
+        spawn.stdin = Input::Pipe;
+        spawn.grouping = Grouping::Group;
+        let mut child = spawn.start()?;
+        let outputs = [Output::new(Stream::Out, child.stdout.take()), Output::new(Stream::Error, child.stderr.take())];
+        match child.exit_notice() {
+            Ok(exit) => Ok(Self { child, exit, outputs }),
+            Err(error) => {
+                let _ = child.signal_group(Signal::KILL);
+                let _ = child.reap();
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a line. A process that is gone does not read it, which the exchange that follows will find out.
+    pub(super) fn send(&mut self, line: &str) {
+        if let Some(input) = &mut self.child.stdin {
+            let _ = input.write_all(line.as_bytes()).and_then(|()| input.write_all(b"\n"));
+        }
+    }
+
+    /// Waits until the process has written `mark` on both its streams, and shows what it writes if `shown`.
+    pub(super) fn exchange(&mut self, mark: &str, session: &Session, shown: bool) -> Exchange {
+        let mut ending: Option<Ending> = None;
+        let mut buffer = vec![0; STEP];
+        let ended = loop {
+            let interrupts = usize::from(ending.is_some());
+            let ready = self.wait(session, interrupts, ending.as_ref().and_then(Ending::deadline));
+            for (output, ready) in self.outputs.iter_mut().zip(ready.outputs) {
+                if ready {
+                    output.read(&mut buffer, mark.as_bytes());
+                    if shown {
+                        output.show(session);
+                    }
+                }
+            }
+            if ending.is_none() && self.outputs.iter().all(|output| output.end.is_some()) {
+                break Ended::Done;
+            }
+            if ready.exited {
+                for output in &mut self.outputs {
+                    output.drain(&mut buffer, mark.as_bytes());
+                }
+                break if ending.is_some() { Ended::Interrupted } else { Ended::Exited };
+            }
+            let now = Instant::now();
+            let signal = match &mut ending {
+                None if ready.interrupted => {
+                    ending = Some(Ending::begin(session.timeouts, now));
+                    None
+                }
+                Some(ending) if ready.interrupted => ending.force(),
+                _ => None,
+            };
+            let signal = signal.or_else(|| ending.as_mut().and_then(|ending| ending.step(now)));
+            if let Some(signal) = signal {
+                if signal != Signal::INT {
+                    tree::signal_descendants(self.child.id(), signal);
+                }
+                let _ = self.child.signal_group(signal);
+            }
+        };
+        let [out, err] = &mut self.outputs;
+        let (out, err) = (out.take(session, shown), err.take(session, shown));
+        Exchange { ended, out, err }
+    }
+
+    fn wait(&self, session: &Session, interrupts: usize, deadline: Option<Instant>) -> Ready {
+        let mut sources: Vec<(Source, BorrowedFd<'_>)> = Vec::with_capacity(4);
+        for (index, output) in self.outputs.iter().enumerate() {
+            // What a stream carries after its mark belongs to the next exchange.
+            if let (Some(source), None) = (&output.source, output.end) {
+                sources.push((Source::Output(index), source.as_fd()));
+            }
+        }
+        sources.push((Source::Exit, self.exit.as_fd()));
+        sources.extend(session.interrupt.notice(interrupts).map(|notice| (Source::Interrupt, notice)));
+        let mut waiting: Vec<PollFd<'_>> =
+            sources.iter().map(|(_, descriptor)| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN)).collect();
+        let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
+        let mut ready = Ready::default();
+        if rustix::event::poll(&mut waiting, timeout.as_ref()).is_err() {
+            return ready;
+        }
+        for ((source, _), waited) in sources.iter().zip(&waiting) {
+            let is_ready = !waited.revents().is_empty();
+            match source {
+                Source::Output(index) => ready.outputs[*index] = is_ready,
+                Source::Exit => ready.exited = is_ready,
+                Source::Interrupt => ready.interrupted = is_ready,
+            }
+        }
+        ready
+    }
+
+    /// Lets the process end: its input ends, and when it does not follow soon it is killed with all it started.
+    pub(super) fn finish(mut self) {
+        self.child.stdin = None;
+        let mut waiting = [PollFd::new(&self.exit, PollFlags::IN)];
+        let _ = rustix::event::poll(&mut waiting, Some(&timespec(FAREWELL)));
+    }
+}
+
+impl Drop for BackendProcess {
+    fn drop(&mut self) {
+        // A process that has exited is not reaped yet, so its number, and that of its group, cannot be another's.
+        let _ = self.child.signal_group(Signal::KILL);
+        let _ = self.child.reap();
+    }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Output(usize),
+    Exit,
+    Interrupt,
+}
+
+#[derive(Debug, Default)]
+struct Ready {
+    outputs: [bool; 2],
+    exited: bool,
+    interrupted: bool,
+}
+
+/// One output stream of the process.
+struct Output {
+    stream: Stream,
+    /// `None` once it has ended.
+    source: Option<File>,
+    kept: Vec<u8>,
+    /// Up to where no mark begins.
+    searched: usize,
+    /// Up to where it was shown.
+    shown: usize,
+    /// Where the mark was found, and where it ends.
+    end: Option<(usize, usize)>,
+}
+
+impl Output {
+    fn new(stream: Stream, source: Option<File>) -> Self {
+        Self { stream, source, kept: Vec::new(), searched: 0, shown: 0, end: None }
+    }
+
+    fn read(&mut self, buffer: &mut [u8], mark: &[u8]) {
+        let Some(source) = &mut self.source else { return };
+        match source.read(buffer) {
+            Ok(length @ 1..) => {
+                self.kept.extend_from_slice(&buffer[..length]);
+                self.search(mark);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => self.source = None,
+        }
+    }
+
+    /// Looks for the mark in what was not searched yet.
+    fn search(&mut self, mark: &[u8]) {
+        let Some(first) = mark.first() else { return };
+        while let Some(offset) = self.kept[self.searched..].iter().position(|byte| byte == first) {
+            let start = self.searched + offset;
+            let rest = &self.kept[start..];
+            if rest.starts_with(mark) {
+                self.end = Some((start, start + mark.len()));
+                return;
+            }
+            if mark.starts_with(rest) {
+                self.searched = start;
+                return;
+            }
+            self.searched = start + 1;
+        }
+        self.searched = self.kept.len();
+    }
+
+    /// Reads what is there and waits for nothing: a process the backend left behind may hold the stream open.
+    fn drain(&mut self, buffer: &mut [u8], mark: &[u8]) {
+        while self.end.is_none() && self.source.as_ref().is_some_and(is_readable) {
+            self.read(buffer, mark);
+        }
+    }
+
+    /// Shows the whole lines that were not shown yet.
+    fn show(&mut self, session: &Session) {
+        let end = self.end.map_or(self.searched, |(start, _)| start);
+        if let Some(line) = self.kept[self.shown..end].iter().rposition(|byte| *byte == b'\n') {
+            let bytes = self.kept[self.shown..=self.shown + line].to_vec();
+            self.shown += bytes.len();
+            session.reporter.event(Event::Output {
+                environment: session.environment.clone(),
+                stream: self.stream,
+                bytes,
+            });
+        }
+    }
+
+    /// What was written up to the mark; what came after it is left for the next exchange.
+    fn take(&mut self, session: &Session, shown: bool) -> Vec<u8> {
+        let (start, end) = self.end.take().unwrap_or((self.kept.len(), self.kept.len()));
+        if shown && self.shown < start {
+            let mut bytes = self.kept[self.shown..start].to_vec();
+            if !bytes.ends_with(b"\n") {
+                bytes.push(b'\n');
+            }
+            session.reporter.event(Event::Output {
+                environment: session.environment.clone(),
+                stream: self.stream,
+                bytes,
+            });
+        }
+        let rest = self.kept.split_off(end);
+        let mut taken = std::mem::replace(&mut self.kept, rest);
+        taken.truncate(start);
+        (self.searched, self.shown) = (0, 0);
+        taken
+    }
+}
+
+fn is_readable(source: &File) -> bool {
+    let mut waiting = [PollFd::new(source, PollFlags::IN)];
+    matches!(rustix::event::poll(&mut waiting, Some(&timespec(Duration::ZERO))), Ok(1..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output() -> Output {
+        Output::new(Stream::Out, None)
+    }
+
+    #[test]
+    fn a_mark_is_found_however_it_arrives() {
+        let mark = b"\x1edone\n";
+        let text = b"one\x1edo\x1e\ntwo\x1edone\nthree";
+        for size in 1..text.len() {
+            let mut output = output();
+            for chunk in text.chunks(size) {
+                output.kept.extend_from_slice(chunk);
+                if output.end.is_none() {
+                    output.search(mark);
+                }
+            }
+            let (start, end) = output.end.expect("the mark");
+            assert_eq!(&output.kept[..start], b"one\x1edo\x1e\ntwo");
+            assert_eq!(&output.kept[end..], b"three");
+        }
+    }
+
+    #[test]
+    fn without_a_mark_nothing_is_found() {
+        let mut output = output();
+        output.kept.extend_from_slice(b"a\x1edon");
+        output.search(b"\x1edone\n");
+        assert_eq!((output.end, output.searched), (None, 1));
+        output.kept.extend_from_slice(b"ut\n");
+        output.search(b"\x1edone\n");
+        assert_eq!((output.end, output.searched), (None, 8));
+    }
+}
