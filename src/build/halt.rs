@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::package::BackendFailed;
 use crate::error::{ConfigError, ErrorClass};
 use crate::execute::session::Refusal;
 use crate::exit_code;
@@ -112,6 +113,12 @@ impl From<Refusal> for Halt {
     }
 }
 
+impl From<BackendFailed> for Halt {
+    fn from(failed: BackendFailed) -> Self {
+        Self::ExitSaying(failed.exit_code(), failed.to_string())
+    }
+}
+
 impl From<std::io::Error> for Halt {
     fn from(error: std::io::Error) -> Self {
         Self::Internal(error.into())
@@ -126,6 +133,10 @@ impl From<anyhow::Error> for Halt {
         };
         let error = match error.downcast::<Refusal>() {
             Ok(refusal) => return refusal.into(),
+            Err(error) => error,
+        };
+        let error = match error.downcast::<BackendFailed>() {
+            Ok(failed) => return failed.into(),
             Err(error) => error,
         };
         match error.downcast::<ConfigError>() {

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use super::backend::{BuildSystem, canonical};
 use super::frontend::{ConfigSettings, Frontend, Launch, Target};
 use super::metadata::{Metadata, static_requirements};
-use super::{Package, PackageFile, RecreateNeeded, archive, staging};
+use super::{Package, PackageFile, archive, staging};
+use crate::build::halt::Halt;
 use crate::error::ConfigError;
 use crate::execute::session::Session;
 use crate::model::environment::PackageBuild;
@@ -30,7 +31,7 @@ pub trait Workshop: Send + Sync {
     /// `requires_for_build_wheel`, …
     ///
     /// # Errors
-    /// When that fails; [`RecreateNeeded`] when it takes a new environment.
+    /// When that fails; [`Halt::Recreate`] when it takes a new environment.
     fn install(&self, requirements: &[String], of_type: &str) -> Result<()>;
 
     /// Removes the environment, saying why.
@@ -352,8 +353,8 @@ impl PackageBuilder {
     /// Makes the environment ready to build what all environments want, and `target` as well.
     fn set_up(&self, state: &mut State, target: Option<Target>) -> Result<()> {
         match self.try_set_up(state, target) {
-            Err(error) => match error.downcast::<RecreateNeeded>() {
-                Ok(RecreateNeeded(reason)) => {
+            Err(error) => match error.downcast::<Halt>() {
+                Ok(Halt::Recreate(reason)) => {
                     if let Some(frontend) = &mut state.frontend {
                         frontend.forget_process();
                     }
@@ -362,6 +363,7 @@ impl PackageBuilder {
                     self.workshop.recreate(&reason)?;
                     self.try_set_up(state, target)
                 }
+                Ok(halt) => Err(halt.into()),
                 Err(error) => Err(error),
             },
             done => done,

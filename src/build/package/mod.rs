@@ -40,8 +40,3 @@ pub struct Package {
     /// PEP 508 requirements that apply, extras included and their markers resolved, in canonical form.
     pub requirements: Vec<String>,
 }
-
-/// A packaging environment can only be brought up to date by making it anew, for this reason.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("recreate env because {0}")]
-pub struct RecreateNeeded(pub String);
