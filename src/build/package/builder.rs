@@ -15,7 +15,8 @@ use crate::build::halt::Halt;
 use crate::error::ConfigError;
 use crate::execute::session::Session;
 use crate::model::environment::PackageBuild;
-use crate::model::{Environment, PackageKind};
+use crate::model::requirements::RequirementText;
+use crate::model::{Deferred, Environment, PackageKind};
 use crate::report::Level;
 
 /// What makes the packaging environment ready; the builder calls it when, and only when, a backend is needed.
@@ -57,12 +58,37 @@ pub struct BuildRequest<'a> {
     pub wheel_builder: Option<&'a PackageBuilder>,
 }
 
+/// What a builder needs to know of its packaging environment.
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub name: String,
+    pub env_dir: PathBuf,
+    pub tmp_dir: PathBuf,
+    pub deps: Deferred<RequirementText>,
+    pub build: PackageBuild,
+    /// Where the copies for installers go: `package` below `temp_dir` (`.tox/.tmp/package`).
+    pub staging: PathBuf,
+}
+
+impl Site {
+    /// # Errors
+    /// When `environment` is not a packaging environment.
+    pub fn of(environment: &Environment, staging: PathBuf) -> Result<Self> {
+        let build = environment.build.clone();
+        Ok(Self {
+            name: environment.name.clone(),
+            env_dir: environment.env_dir.clone(),
+            tmp_dir: environment.tmp_dir.clone(),
+            deps: environment.dependencies.deps.clone(),
+            build: build.with_context(|| format!("{} is not a packaging environment", environment.name))?,
+            staging,
+        })
+    }
+}
+
 /// Builds in one packaging environment.
 pub struct PackageBuilder {
-    environment: Environment,
-    build: PackageBuild,
-    /// Where the copies for installers go: `package` below `temp_dir`.
-    staging: PathBuf,
+    site: Site,
     workshop: Box<dyn Workshop>,
     state: Mutex<State>,
 }
@@ -85,21 +111,10 @@ struct State {
 }
 
 impl PackageBuilder {
-    /// `wanted`: every environment of this run that will ask, since one preparation serves them all. `staging`: where the
-    /// copies for installers go (`.tox/.tmp/package`).
-    ///
-    /// # Errors
-    /// When `environment` is not a packaging environment.
-    pub fn new(
-        environment: Environment,
-        wanted: Vec<Wanted>,
-        staging: PathBuf,
-        workshop: Box<dyn Workshop>,
-    ) -> Result<Self> {
-        let build = environment.build.clone();
-        let build = build.with_context(|| format!("{} is not a packaging environment", environment.name))?;
+    /// `wanted`: every environment of this run that will ask, since one preparation serves them all.
+    pub fn new(site: Site, wanted: Vec<Wanted>, workshop: Box<dyn Workshop>) -> Self {
         let state = State {
-            root: build.package_root.clone(),
+            root: site.build.package_root.clone(),
             wanted,
             frontend: None,
             ready: false,
@@ -109,11 +124,11 @@ impl PackageBuilder {
             wheel_of_sdist: None,
             copies: Vec::new(),
         };
-        Ok(Self { environment, build, staging, workshop, state: Mutex::new(state) })
+        Self { site, workshop, state: Mutex::new(state) }
     }
 
     pub fn name(&self) -> &str {
-        &self.environment.name
+        &self.site.name
     }
 
     /// Builds what `request` asks for, or hands out what was built before: a copy of its own for each call.
@@ -261,7 +276,7 @@ impl PackageBuilder {
     }
 
     fn meta_folder(&self) -> Result<PathBuf> {
-        let folder = &self.build.meta_dir;
+        let folder = &self.site.build.meta_dir;
         let link = || {
             ConfigError::fail(format!(
                 "{} is a link where the package metadata should live; delete it",
@@ -277,7 +292,7 @@ impl PackageBuilder {
         self.set_up(state, Some(target))?;
         let metadata = state.prepared.clone().filter(|(prepared, _)| *prepared == target).map(|(_, folder)| folder);
         let settings = self.settings(&format!("build_{}", target.name()));
-        self.frontend(state)?.build(target, &self.build.package_dir, metadata.as_deref(), settings)
+        self.frontend(state)?.build(target, &self.site.build.package_dir, metadata.as_deref(), settings)
     }
 
     fn editable_legacy(&self, state: &mut State, requirements: Vec<String>) -> Result<Package> {
@@ -299,8 +314,8 @@ impl PackageBuilder {
         let name = sdist.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let session = self.frontend(state)?.session().clone();
         session.reporter.info(self.name(), format!("built sdist {name}, now building wheel from it"));
-        let unpacked = self.environment.tmp_dir.join("sdist-extract");
-        fs_err::create_dir_all(&self.environment.tmp_dir)?;
+        let unpacked = self.site.tmp_dir.join("sdist-extract");
+        fs_err::create_dir_all(&self.site.tmp_dir)?;
         match fs_err::remove_dir_all(&unpacked) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => fs_err::create_dir(&unpacked)?,
@@ -333,7 +348,7 @@ impl PackageBuilder {
             frontend.forget_process();
         }
         self.workshop.install(&requires, "requires_for_build_wheel")?;
-        let wheel = frontend.build(Target::Wheel, &self.build.package_dir, None, self.settings("build_wheel"));
+        let wheel = frontend.build(Target::Wheel, &self.site.build.package_dir, None, self.settings("build_wheel"));
         frontend.finish();
         wheel
     }
@@ -346,8 +361,8 @@ impl PackageBuilder {
     }
 
     fn launch(&self, root: PathBuf, build_system: BuildSystem, session: Session) -> Launch {
-        let script_folder = self.environment.env_dir.join(".envo");
-        Launch { root, build_system, script_folder, fresh_process: self.build.fresh_subprocess, session }
+        let script_folder = self.site.env_dir.join(".envo");
+        Launch { root, build_system, script_folder, fresh_process: self.site.build.fresh_subprocess, session }
     }
 
     /// Makes the environment ready to build what all environments want, and `target` as well.
@@ -389,7 +404,7 @@ impl PackageBuilder {
             let settings = self.settings(&format!("get_requires_for_build_{name}"));
             let requires = frontend.requires(target, settings)?;
             self.workshop.install(&requires, &format!("requires_for_build_{name}"))?;
-            if self.build.fresh_subprocess && !requires.is_empty() {
+            if self.site.build.fresh_subprocess && !requires.is_empty() {
                 // What was installed just now may change what the backend finds when it is loaded.
                 frontend.forget_process();
             }
@@ -412,7 +427,7 @@ impl PackageBuilder {
 
     /// `deps` of the packaging environment, which only `editable-legacy` may have.
     fn deps(&self, state: &State) -> Result<Vec<String>> {
-        let text = self.environment.dependencies.deps.get()?.text;
+        let text = self.site.deps.get()?.text;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let deps = lines.map(canonical).collect::<Result<Vec<_>, _>>()?;
         let standard = |wanted: &Wanted| {
@@ -451,7 +466,7 @@ impl PackageBuilder {
     }
 
     fn stage(&self, state: &mut State, package: &Path) -> Result<PathBuf> {
-        let copy = staging::copy(package, &self.staging)?;
+        let copy = staging::copy(package, &self.site.staging)?;
         let session = self.frontend(state)?.session();
         let text = format!("package {} copied to {}", package.display(), copy.display());
         session.reporter.message(self.name(), Level::Debug, text);
@@ -460,7 +475,7 @@ impl PackageBuilder {
     }
 
     fn settings(&self, hook: &str) -> ConfigSettings {
-        let (_, pairs) = self.build.config_settings.iter().find(|(name, _)| name == hook)?;
+        let (_, pairs) = self.site.build.config_settings.iter().find(|(name, _)| name == hook)?;
         Some(pairs.iter().cloned().collect())
     }
 

@@ -14,7 +14,7 @@ mod staging;
 use std::path::PathBuf;
 
 pub use backend::BuildSystem;
-pub use builder::{BuildRequest, PackageBuilder, Wanted, Workshop, describe_wheel};
+pub use builder::{BuildRequest, PackageBuilder, Site, Wanted, Workshop, describe_wheel};
 pub use frontend::BackendFailed;
 pub use metadata::{Metadata, static_requirements};
 
