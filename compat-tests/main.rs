@@ -1,1 +1,25 @@
-fn main() {}
+//! The program as a user meets it: every test here starts the real binary in a project of its own and looks at what it
+//! prints, how it ends and what it leaves behind. The modules in the first group are the means, those in the second the
+//! tests, by theme.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these tests stand outside the program: they start it and set its variables"
+)]
+
+mod filters;
+mod gate;
+mod machine;
+mod project;
+mod real_tox;
+mod running;
+
+mod bad_input;
+mod config;
+mod differential;
+mod docs_examples;
+mod exec;
+mod fixtures;
+mod list;
+mod run;
+mod serve;

@@ -1,0 +1,195 @@
+//! Everything that can be wrong with a configuration or a request: a clear message, the place, and tox's exit code.
+
+use crate::differential::same_as_tox;
+use crate::project::{Outcome, Project};
+
+fn ini(text: &str) -> impl Fn() -> Project {
+    move || Project::new().ini(text)
+}
+
+/// Runs the environment `a` of a project whose `[testenv:a]` has these lines, with tox and with envo.
+#[track_caller]
+fn run_a(lines: &str) -> Outcome {
+    same_as_tox(ini(&format!("[tox]\nno_package = true\n[testenv:a]\n{lines}\n")), ["run", "-e", "a"])
+}
+
+#[test]
+fn no_configuration_is_taken_for_an_empty_one() {
+    same_as_tox(Project::new, ["list"]).succeeds().says("assuming empty tox.ini at [ROOT]");
+    same_as_tox(Project::new, ["run"]).succeeds();
+    same_as_tox(ini(""), ["list"]).succeeds().says("py -> [no description]");
+}
+
+#[test]
+fn a_configuration_that_was_named_must_exist() {
+    same_as_tox(Project::new, ["list", "-c", "other.ini"]).ends_with(254).says("config file other.ini does not exist");
+}
+
+#[test]
+fn an_unknown_environment_brings_the_nearest_name() {
+    let project = ini("[tox]\nenv_list = lint\nno_package = true\n[testenv:lint]\n");
+    for command in ["run", "config", "list"] {
+        same_as_tox(&project, [command, "-e", "lynt"]).ends_with(254).says("lynt - did you mean lint?");
+    }
+}
+
+#[test]
+fn a_line_before_any_section_is_an_error_with_its_place() {
+    same_as_tox(ini("stray = 1\n[tox]\n"), ["list"])
+        .ends_with(254)
+        .says("File contains no section headers.")
+        .explains("tox.ini:1");
+}
+
+#[test]
+fn a_line_that_is_no_key_is_an_error_with_its_place() {
+    same_as_tox(ini("[tox]\nenv_list = a\nwhat\n"), ["list"]).ends_with(254).says("[line  3]").explains("tox.ini:3");
+}
+
+#[test]
+fn a_section_without_its_bracket_is_an_error_with_its_place() {
+    same_as_tox(ini("[tox\nenv_list = a\n"), ["list"]).ends_with(254).explains("tox.ini:1");
+}
+
+#[test]
+fn a_key_twice_is_an_error_with_its_place() {
+    same_as_tox(ini("[tox]\nenv_list = a\nenv_list = b\n"), ["list"])
+        .ends_with(254)
+        .says("option 'env_list' in section 'tox' already exists")
+        .explains("tox.ini:3");
+}
+
+#[test]
+fn a_section_twice_is_an_error_with_its_place() {
+    same_as_tox(ini("[tox]\nenv_list = a\n[tox]\n"), ["list"]).ends_with(254).explains("tox.ini:3");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_an_error() {
+    let project = || {
+        let project = Project::new();
+        std::fs::write(project.path("tox.ini"), b"[tox]\nenv_list = \xff\xfe\n").expect("the project can be written");
+        project
+    };
+    same_as_tox(project, ["list"]).ends_with(254).says("'utf-8' codec can't decode byte 0xff in position 17");
+}
+
+#[test]
+fn an_unknown_option_or_command_is_refused() {
+    same_as_tox(ini("[tox]\n"), ["run", "--nosuch"]).ends_with(254).says("unrecognized arguments: --nosuch");
+    same_as_tox(ini("[tox]\n"), ["nosuch"]).ends_with(254).says("unrecognized arguments: nosuch");
+}
+
+#[test]
+fn variables_that_need_each_other_name_the_circle() {
+    run_a("set_env =\n  A = {env:B}\n  B = {env:A}\ncommands = python -c 1")
+        .ends_with(1)
+        .says("circular chain between set env A, B");
+}
+
+#[test]
+fn a_value_that_refers_to_itself_stops() {
+    run_a("commands = {[testenv:a]commands}").ends_with(2);
+}
+
+#[test]
+fn a_value_of_the_wrong_type_names_the_key_and_what_is_valid() {
+    run_a("ignore_errors = maybe").ends_with(1).says("value 'maybe' cannot be transformed to bool");
+}
+
+#[test]
+fn a_missing_interpreter_fails_or_skips_as_configured() {
+    run_a("base_python = python9.9").ends_with(1).says("python9.9");
+    same_as_tox(
+        ini("[tox]\nno_package = true\nskip_missing_interpreters = true\n[testenv:a]\nbase_python = python9.9\n"),
+        ["run", "-e", "a"],
+    )
+    .ends_with(1)
+    .says("a: SKIP");
+}
+
+#[test]
+fn a_name_and_a_base_python_that_contradict_each_other_are_an_error() {
+    same_as_tox(ini("[tox]\nno_package = true\n[testenv:py39]\nbase_python = python3.8\n"), ["run", "-e", "py39"])
+        .ends_with(1)
+        .says("env name py39 conflicting with base python python3.8");
+}
+
+#[test]
+fn another_platform_is_skipped() {
+    run_a("platform = wonderland").ends_with(1).says("platform linux does not match wonderland");
+}
+
+#[test]
+fn a_failing_install_shows_what_the_installer_said() {
+    let outcome = run_a("deps = ./nothere").ends_with(1).says("a: FAIL code 1");
+    assert!(outcome.stderr.contains("nothere") || outcome.stdout.contains("File './nothere' does not exist"));
+}
+
+#[test]
+fn a_requirement_file_that_is_not_there_is_named() {
+    run_a("deps = -r missing.txt").ends_with(1).says("Could not open requirements file [ROOT]/missing.txt");
+}
+
+#[test]
+fn a_command_outside_the_environment_is_not_allowed() {
+    run_a("commands = ls").ends_with(1).says("ls is not allowed, use allowlist_externals to allow it");
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_named() {
+    run_a("commands = nosuchprogram x\nallowlist_externals = nosuch*").ends_with(2).says("'nosuchprogram'");
+}
+
+#[test]
+fn an_inverted_command_that_succeeds_fails() {
+    run_a("commands = ! python -c 1").ends_with(1);
+}
+
+#[test]
+fn environments_that_depend_on_each_other_are_an_error_that_names_them() {
+    let project =
+        ini("[tox]\nno_package = true\nenv_list = a, b\n[testenv:a]\ndepends = b\n[testenv:b]\ndepends = a\n");
+    same_as_tox(&project, ["run"]).ends_with(254).says("circular dependency detected between environments: a | b");
+    same_as_tox(&project, ["depends"]).ends_with(254).says("a | b");
+}
+
+#[test]
+fn strange_configurations_never_panic() {
+    let strange = [
+        "[testenv]\ncommands = {",
+        "[testenv]\ncommands = {[}",
+        "[testenv]\ncommands = {[testenv]}",
+        "[testenv]\ncommands = }{",
+        "[testenv]\ncommands = {env:}",
+        "[testenv]\ncommands = \\",
+        "[testenv]\nset_env = =",
+        "[testenv]\nset_env = file|",
+        "[testenv]\nbase_python = ,",
+        "[testenv:]\n",
+        "[testenv:{a,]\n",
+        "[testenv:{}]\n",
+        "[tox]\nenv_list = {1-",
+        "[tox]\nenv_list = {9-1}",
+        "[tox]\nenv_list = {,}",
+        "[tox]\nenv_list = {0-99999999999999999999}",
+        "[tox]\nlabels = x",
+        "[testenv]\ncommands = 'unterminated",
+        "[testenv]\nports = 99999999\nserve = x",
+        "[testenv]\nready = log:(\nserve = x",
+        "[testenv]\nserve =",
+        "[testenv]\nready_timeout = soon\nserve = x",
+        "[testenv]\ndepends = {",
+        "\u{feff}[tox]\n",
+        "[]\n",
+        "=\n",
+        " [tox]\n",
+    ];
+    for text in strange {
+        for arguments in [["list", "-q"], ["config", "-q"], ["depends", "-q"], ["serve", "--notest"]] {
+            let outcome = Project::new().ini(text).run(arguments);
+            assert!(outcome.code.is_some_and(|code| code != 101), "{text:?} {arguments:?}: {outcome:?}");
+            assert!(!outcome.stderr.contains("panicked"), "{text:?} {arguments:?}: {outcome:?}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Takes out of an output what may differ from one run, machine or program to the next.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Replacements in the order they are made.
+static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    [
+        (r"\x1b\[[0-9;]*[A-Za-z]", ""),
+        (r"\b\d+(\.\d+)? seconds", "[TIME] seconds"),
+        (r"\b\d+(\.\d+)?=setup\[[\d.]+\]", "[TIME]=setup[[TIME]]"),
+        (r"\bpid=\d+", "pid=[PID]"),
+        (r"PYTHONHASHSEED=\d+", "PYTHONHASHSEED=[SEED]"),
+        (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
+        (r"(?m)[ \t]+$", ""),
+    ]
+    .into_iter()
+    .map(|(pattern, replacement)| (Regex::new(pattern).expect("the pattern is valid"), replacement))
+    .collect()
+});
+
+/// The seconds of single commands, as many as there are: `cmd[0.01,0.20]`.
+static COMMAND_SECONDS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\+cmd\[[\d.,]+\]").expect("the pattern is valid"));
+
+/// `text` without paths of `folders` (each with the name it gets instead), times, process ids, seeds and ports.
+pub fn apply(text: &str, folders: &[(&Path, &str)]) -> String {
+    let mut text = text.replace("\r\n", "\n");
+    for (folder, name) in folders {
+        if let Ok(resolved) = folder.canonicalize() {
+            text = text.replace(&*resolved.to_string_lossy(), name);
+        }
+        text = text.replace(&*folder.to_string_lossy(), name);
+    }
+    for (pattern, replacement) in PATTERNS.iter() {
+        text = pattern.replace_all(&text, *replacement).into_owned();
+    }
+    COMMAND_SECONDS
+        .replace_all(&text, |found: &regex::Captures<'_>| {
+            let times = vec!["[TIME]"; found[0].split(',').count()];
+            format!("+cmd[{}]", times.join(","))
+        })
+        .into_owned()
+}
+
+#[test]
+fn times_paths_and_numbers_are_taken_out() {
+    let text = "  a: OK (0.20=setup[0.18]+cmd[0.01,0.01] seconds)\nin /tmp/x/y pid=12 \n";
+    assert_eq!(
+        apply(text, &[(Path::new("/tmp/x"), "[ROOT]")]),
+        "  a: OK ([TIME]=setup[[TIME]]+cmd[[TIME],[TIME]] seconds)\nin [ROOT]/y pid=[PID]\n"
+    );
+}

@@ -1,0 +1,81 @@
+//! `envo list`.
+
+use insta::assert_snapshot;
+
+use crate::differential::same_as_tox;
+use crate::project::Project;
+
+#[test]
+fn names_are_listed_with_their_descriptions() {
+    let outcome = Project::fixture("ranges").run(["list"]).succeeds();
+    assert_snapshot!(outcome.stdout, @r"
+    default environments:
+    step1       -> the first steps
+    step2       -> the first steps
+    step3       -> [no description]
+    red-small   -> [no description]
+    red-large   -> large and coloured
+    green-small -> [no description]
+    green-large -> large and coloured
+    back3       -> [no description]
+    back2       -> [no description]
+    back1       -> [no description]
+    lint        -> one section, two environments
+
+    additional environments:
+    lint-strict -> one section, two environments
+    ");
+    assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn a_folder_below_the_project_lists_the_same() {
+    let project = Project::fixture("aliases");
+    assert_eq!(project.run_in("below", ["list"]).succeeds(), project.run(["list"]));
+}
+
+#[test]
+fn without_descriptions_and_additional_environments_only_the_default_names_are_left() {
+    let outcome = Project::fixture("ranges").run(["list", "-d", "--no-desc", "-q"]).succeeds();
+    assert_eq!(outcome.stdout.lines().next(), Some("step1"));
+    assert_eq!(outcome.stdout.lines().last(), Some("lint"));
+}
+
+#[test]
+fn labels_factors_and_skipped_names_choose_as_in_tox() {
+    let project = || Project::fixture("ranges");
+    same_as_tox(project, ["list", "-m", "small"]).succeeds().says("green-small");
+    same_as_tox(project, ["list", "-f", "large"]).succeeds().says("red-large").never_says("step1");
+    same_as_tox(project, ["list", "-f", "red", "small"]).succeeds();
+    same_as_tox(project, ["list", "--skip-env", "(red|step).*"]).succeeds().never_says("step1 ");
+}
+
+#[test]
+fn the_old_spellings_of_listing_still_work() {
+    let project = || Project::fixture("factors");
+    same_as_tox(project, ["-l"]).succeeds();
+    same_as_tox(project, ["-a"]).succeeds();
+    same_as_tox(project, ["l"]).succeeds();
+    same_as_tox(project, ["-av"]).succeeds();
+}
+
+#[test]
+fn a_thousand_environments_are_listed() {
+    let project = Project::new().ini("[tox]\nenv_list = {a,b}-{0-499}\nno_package = true\n");
+    let outcome = project.run(["list", "--no-desc", "-q"]).succeeds();
+    assert_eq!(outcome.stdout.lines().count(), 1000, "{}", outcome.stdout);
+}
+
+#[test]
+fn a_setup_cfg_and_a_legacy_string_in_pyproject_are_found() {
+    let cfg =
+        || Project::new().file("setup.cfg", "[tox:tox]\nenv_list = a,b\n[testenv:a]\ndescription = in setup.cfg\n");
+    same_as_tox(cfg, ["list"]).succeeds().says("in setup.cfg");
+    let toml = || {
+        Project::new().file(
+            "pyproject.toml",
+            "[tool.tox]\nlegacy_tox_ini = \"\"\"\n[tox]\nenv_list = a\n[testenv:a]\ndescription = inside TOML\n\"\"\"\n",
+        )
+    };
+    same_as_tox(toml, ["list"]).succeeds().says("inside TOML");
+}

@@ -1,0 +1,58 @@
+//! What the machine offers: interpreters, search paths, and the variables a program under test is given.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+/// The executable behind the first `python3` on PATH, past any shim.
+pub static HOST_PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
+    let output = Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("the tests need a python3 on PATH");
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+});
+
+/// Folders of the other interpreters that pyenv has installed here, for tests that want old versions.
+fn pyenv_folders() -> Vec<PathBuf> {
+    let root = env::var_os("PYENV_ROOT")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv")));
+    let Some(entries) = root.and_then(|root| root.join("versions").read_dir().ok()) else { return Vec::new() };
+    let mut folders: Vec<_> = entries.flatten().map(|entry| entry.path().join("bin")).collect();
+    folders.sort();
+    folders
+}
+
+/// The host Python first, so that a real tox (made from it) and envo mean the same one.
+pub fn search_path(with_old_interpreters: bool) -> OsString {
+    let mut folders = vec![HOST_PYTHON.parent().expect("an executable lies in a folder").to_path_buf()];
+    folders.extend(["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from));
+    if with_old_interpreters {
+        folders.extend(pyenv_folders());
+    }
+    env::join_paths(folders).expect("no folder's name has a colon")
+}
+
+/// Whether `program` can be found where [`search_path`] looks.
+pub fn has(program: &str) -> bool {
+    env::split_paths(&search_path(true)).any(|folder| folder.join(program).is_file())
+}
+
+/// The caller's variables that say how to reach a package index; nothing else of the caller's reaches a test.
+pub fn index_variables() -> impl Iterator<Item = (OsString, OsString)> {
+    env::vars_os().filter(|(name, _)| {
+        let name = name.to_string_lossy().to_ascii_uppercase();
+        ["PIP_", "UV_", "SSL_", "REQUESTS_"].iter().any(|prefix| name.starts_with(prefix)) || name.ends_with("_PROXY")
+    })
+}
+
+/// A folder below `target/` that outlives the test: what costs a download is kept there.
+pub fn kept_folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the folder lies in target").join(name);
+    std::fs::create_dir_all(&folder).expect("target can be written");
+    folder
+}

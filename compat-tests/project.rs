@@ -1,0 +1,213 @@
+//! A project in a folder of its own, and what came out when the program ran in it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::running::Running;
+use crate::{filters, machine, real_tox};
+
+/// The folder `fixtures/` of this repository.
+pub fn fixtures_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// A project, an empty home and an empty cache, all gone when the test ends.
+pub struct Project {
+    folder: TempDir,
+    variables: Vec<(String, String)>,
+    with_old_interpreters: bool,
+    cache: PathBuf,
+}
+
+impl Project {
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("envo-test-").tempdir().expect("a folder can be made");
+        for name in ["project", "home", "cache"] {
+            fs::create_dir(folder.path().join(name)).expect("a folder can be made");
+        }
+        let cache = folder.path().join("cache");
+        Self { folder, variables: Vec::new(), with_old_interpreters: false, cache }
+    }
+
+    /// A copy of `fixtures/NAME`.
+    pub fn fixture(name: &str) -> Self {
+        let project = Self::new();
+        copy(&fixtures_folder().join(name), &project.root());
+        project
+    }
+
+    pub fn ini(self, text: &str) -> Self {
+        self.file("tox.ini", text)
+    }
+
+    pub fn file(self, path: &str, text: &str) -> Self {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().expect("the path lies in the project")).expect("a folder can be made");
+        fs::write(path, text).expect("a file can be written");
+        self
+    }
+
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets the program see the other interpreters of this machine too.
+    pub fn with_old_interpreters(mut self) -> Self {
+        self.with_old_interpreters = true;
+        self
+    }
+
+    /// Keeps envo's cache from one test run to the next, for tests that would download otherwise.
+    pub fn with_kept_cache(mut self) -> Self {
+        self.cache = machine::kept_folder("compat-cache");
+        self
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("project")
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    /// Runs envo in the project's folder.
+    pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
+        self.finish(self.command(Path::new(env!("CARGO_BIN_EXE_envo"))).args(arguments))
+    }
+
+    /// Runs envo in a folder below the project's.
+    pub fn run_in<A: AsRef<OsStr>>(&self, folder: &str, arguments: impl IntoIterator<Item = A>) -> Outcome {
+        let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_envo")));
+        self.finish(command.current_dir(self.path(folder)).args(arguments))
+    }
+
+    /// Runs the pinned real tox in the project's folder.
+    pub fn run_tox<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
+        let mut command = self.command(&real_tox::program());
+        command.env("VIRTUALENV_OVERRIDE_APP_DATA", machine::kept_folder("real-tox-data"));
+        self.finish(command.args(arguments))
+    }
+
+    /// Starts envo and does not wait for its end.
+    pub fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
+        Running::start(self.command(Path::new(env!("CARGO_BIN_EXE_envo"))).args(arguments))
+    }
+
+    /// Processes that still have to do with this project: it shows in their arguments, folder or variables.
+    pub fn processes(&self) -> Vec<String> {
+        let root = self.root();
+        let needle = root.to_string_lossy();
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()))
+            .filter_map(|entry| {
+                let read = |name| fs::read(entry.path().join(name)).unwrap_or_default();
+                let arguments = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+                let variables = String::from_utf8_lossy(&read("environ")).into_owned();
+                let inside = fs::read_link(entry.path().join("cwd")).is_ok_and(|folder| folder.starts_with(&root));
+                let found = inside || arguments.contains(&*needle) || variables.contains(&*needle);
+                found.then(|| format!("{} {arguments}", entry.file_name().to_string_lossy()))
+            })
+            .collect()
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.root())
+            .env_clear()
+            .envs(machine::index_variables())
+            .env("PATH", machine::search_path(self.with_old_interpreters))
+            .env("HOME", self.folder.path().join("home"))
+            .env("ENVO_CACHE_DIR", &self.cache)
+            .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+            .env("LANG", "C.UTF-8")
+            .env("TERM", "dumb")
+            .env("NO_COLOR", "1")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn finish(&self, command: &mut Command) -> Outcome {
+        let output = command.output().expect("the program can be started");
+        Outcome {
+            code: output.status.code(),
+            stdout: self.filtered(&output.stdout),
+            stderr: self.filtered(&output.stderr),
+        }
+    }
+
+    fn filtered(&self, bytes: &[u8]) -> String {
+        let home = self.folder.path().join("home");
+        filters::apply(&String::from_utf8_lossy(bytes), &[(&self.root(), "[ROOT]"), (&home, "[HOME]")])
+    }
+}
+
+/// What a run printed, filtered, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Fails the test, with everything that was printed, unless the program ended with `code`.
+    #[track_caller]
+    pub fn ends_with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        self.ends_with(0)
+    }
+
+    /// Fails the test unless `text` is somewhere on standard output.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "no `{text}` in\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails the test unless `text` is somewhere on standard error.
+    #[track_caller]
+    pub fn explains(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "no `{text}` in\nstderr:\n{}\nstdout:\n{}", self.stderr, self.stdout);
+        self
+    }
+
+    #[track_caller]
+    pub fn never_says(self, text: &str) -> Self {
+        assert!(!self.stdout.contains(text), "`{text}` in\nstdout:\n{}", self.stdout);
+        self
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder can be made");
+    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())).flatten() {
+        let name = entry.file_name();
+        // What a run by hand left in the fixture is no part of it.
+        if [".tox", "__pycache__", "build"].iter().any(|left| name == *left)
+            || name.to_string_lossy().ends_with(".egg-info")
+        {
+            continue;
+        }
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to.join(name));
+        } else {
+            fs::copy(entry.path(), to.join(name)).expect("a file can be copied");
+        }
+    }
+}

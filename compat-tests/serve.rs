@@ -1,0 +1,192 @@
+//! `envo serve`, and services that a run needs.
+
+use rustix::process::Signal;
+
+use crate::gate::Gate;
+use crate::project::Project;
+
+/// A service that tells the gate what happens to it: `NAME up` when it listens, `NAME down` when it is asked to stop.
+const SERVICE: &str = r#"
+import os, signal, socket, sys
+from gate import tell
+name, port = sys.argv[1], int(sys.argv[2])
+def stop(*_):
+    tell(name + " down")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+listener = socket.create_server(("127.0.0.1", port))
+print(name, "listens on", port, flush=True)
+tell(name + " up")
+while True:
+    connection, _ = listener.accept()
+    connection.close()
+"#;
+
+/// Two services, the second of which needs the first, and an application that needs the second.
+const CONFIGURATION: &str = r#"
+[tox]
+no_package = true
+env_list = app
+
+[testenv:first]
+serve = python service.py first {port}
+ports = main
+
+[testenv:second]
+serve = python service.py second {port}
+ports = main
+depends = first
+
+[testenv:app]
+depends = second
+commands = python app.py {service:second:port}
+"#;
+
+const APPLICATION: &str = r#"
+import os, socket, sys
+from gate import tell
+for port in (sys.argv[1], os.environ["ENVO_FIRST_PORT"]):
+    socket.create_connection(("127.0.0.1", int(port))).close()
+assert os.environ["ENVO_SECOND_PORT"] == sys.argv[1]
+tell("app done")
+"#;
+
+fn project(gate: &Gate, configuration: &str) -> Project {
+    Project::new()
+        .ini(configuration)
+        .file("gate.py", &gate.module())
+        .file("service.py", SERVICE)
+        .file("app.py", APPLICATION)
+}
+
+#[test]
+fn a_run_starts_the_services_it_needs_in_order_and_stops_them_in_reverse() {
+    let gate = Gate::new();
+    let project = project(&gate, CONFIGURATION);
+    project.run(["run", "-e", "app"]).succeeds().says("app: OK");
+    assert_eq!(gate.all(), ["first up", "second up", "app done", "second down", "first down"]);
+    assert_eq!(project.processes(), [] as [&str; 0]);
+}
+
+#[test]
+fn serve_keeps_services_until_interrupted_and_leaves_nothing() {
+    let gate = Gate::new();
+    let project = project(&gate, CONFIGURATION);
+    let serving = project.start(["-e", "first,second", "serve"]);
+    assert_eq!([gate.next(), gate.next()], ["first up", "second up"]);
+    assert!(!project.processes().is_empty(), "the search for processes must find the services while they run");
+    serving.signal(Signal::INT);
+    let ended = serving.end();
+    assert_eq!(gate.all(), ["second down", "first down"], "{ended:?}");
+    assert_eq!(project.processes(), [] as [&str; 0], "{ended:?}");
+    assert!(ended.stdout.contains("second listens on") || ended.stderr.contains("second listens on"), "{ended:?}");
+}
+
+#[test]
+fn serve_without_names_means_every_service_and_no_other_environment() {
+    let gate = Gate::new();
+    let project = project(&gate, CONFIGURATION);
+    let serving = project.start(["serve"]);
+    assert_eq!([gate.next(), gate.next()], ["first up", "second up"]);
+    serving.signal(Signal::TERM);
+    serving.end();
+    assert_eq!(gate.all(), ["second down", "first down"]);
+    assert_eq!(project.processes(), [] as [&str; 0]);
+}
+
+#[test]
+fn the_option_before_and_after_the_command_mean_the_same() {
+    let gate = Gate::new();
+    let project = project(&gate, CONFIGURATION);
+    let serving = project.start(["serve", "-e", "first"]);
+    assert_eq!(gate.next(), "first up");
+    serving.signal(Signal::INT);
+    serving.end();
+    assert_eq!(gate.all(), ["first down"]);
+}
+
+#[test]
+fn a_service_that_ignores_the_request_to_stop_and_its_children_are_killed() {
+    let gate = Gate::new();
+    let stubborn = "import signal, subprocess, sys, time\nfrom gate import tell\n\
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n\
+        subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\ntell('stubborn up')\n\
+        while True:\n    signal.pause()\n";
+    let project =
+        project(&gate, "[tox]\nno_package = true\n[testenv:a]\nserve = python stubborn.py\nstop_timeout = 0.2\n")
+            .file("stubborn.py", stubborn);
+    let serving = project.start(["serve", "-e", "a"]);
+    assert_eq!(gate.next(), "stubborn up");
+    serving.signal(Signal::INT);
+    serving.end();
+    assert_eq!(project.processes(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_service_that_dies_ends_the_command_with_its_last_lines() {
+    let configuration = "[tox]\nno_package = true\n[testenv:a]\nserve = python -c \"print('what went wrong'); raise \
+                         SystemExit(5)\"\nports = main\n";
+    let outcome = Project::new().ini(configuration).run(["serve", "-e", "a"]);
+    assert!(outcome.code.is_some_and(|code| code != 0), "{outcome:?}");
+    assert!(format!("{}{}", outcome.stdout, outcome.stderr).contains("what went wrong"), "{outcome:?}");
+}
+
+#[test]
+fn a_service_that_never_gets_ready_ends_the_command() {
+    let configuration = "[tox]\nno_package = true\n[testenv:a]\nserve = python -c \"import signal; print('still \
+                         thinking', flush=True); signal.pause()\"\nready = log:never written\nready_timeout = 0.5\n";
+    let project = Project::new().ini(configuration);
+    let outcome = project.run(["serve", "-e", "a"]);
+    assert!(outcome.code.is_some_and(|code| code != 0), "{outcome:?}");
+    assert!(format!("{}{}", outcome.stdout, outcome.stderr).contains("still thinking"), "{outcome:?}");
+    assert_eq!(project.processes(), [] as [&str; 0]);
+}
+
+#[test]
+fn an_application_is_not_run_when_its_service_fails() {
+    let configuration = "[tox]\nno_package = true\n[testenv:a]\nserve = python -c \"raise SystemExit(5)\"\nports = \
+                         main\n[testenv:app]\ndepends = a\ncommands = python -c \"print('must not run')\"\n";
+    let outcome = Project::new().ini(configuration).run(["run", "-e", "app"]).never_says("\nmust not run\n");
+    assert!(outcome.code.is_some_and(|code| code != 0), "{outcome:?}");
+}
+
+#[test]
+fn services_that_depend_on_each_other_print_the_circle() {
+    let configuration =
+        "[tox]\nno_package = true\n[testenv:a]\nserve = x\ndepends = b\n[testenv:b]\nserve = x\ndepends = a\n";
+    let outcome = Project::new().ini(configuration).run(["serve"]).ends_with(254);
+    assert!(format!("{}{}", outcome.stdout, outcome.stderr).contains("circular dependency"), "{outcome:?}");
+}
+
+#[test]
+fn a_port_in_use_is_an_error_that_says_so() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = taken.local_addr().expect("it is bound").port();
+    let configuration = format!("[tox]\nno_package = true\n[testenv:a]\nserve = python -c 1\nports = main={port}\n");
+    let outcome = Project::new().ini(&configuration).run(["serve", "-e", "a"]);
+    assert!(outcome.code.is_some_and(|code| code != 0), "{outcome:?}");
+    let printed = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(printed.contains(&port.to_string()) && printed.contains("in use"), "{outcome:?}");
+}
+
+#[test]
+fn a_service_that_is_not_in_depends_cannot_be_asked_for() {
+    let configuration = CONFIGURATION.replace("depends = second\n", "");
+    let gate = Gate::new();
+    let outcome = project(&gate, &configuration).run(["run", "-e", "app"]);
+    assert!(outcome.code.is_some_and(|code| code != 0), "{outcome:?}");
+    assert!(format!("{}{}", outcome.stdout, outcome.stderr).contains("depends"), "{outcome:?}");
+}
+
+#[test]
+fn commands_and_logs_can_tell_that_a_service_is_ready() {
+    let gate = Gate::new();
+    let configuration = "[tox]\nno_package = true\n[testenv:by-log]\nserve = python service.py by-log {port}\nports = \
+                         main\nready = log:by-log listens on (?P<chosen>\\d+)\n[testenv:by-command]\nserve = python \
+                         service.py by-command {port}\nports = main\ndepends = by-log\nready = cmd:python check.py \
+                         {port}\n[testenv:app]\ndepends = by-command\ncommands = python -c \"import sys; \
+                         assert sys.argv[1] == sys.argv[2]\" {service:by-log:chosen} {service:by-log:port}\n";
+    let check = "import socket, sys\nsocket.create_connection(('127.0.0.1', int(sys.argv[1])))\n";
+    project(&gate, configuration).file("check.py", check).run(["run", "-e", "app"]).succeeds();
+    assert_eq!(gate.all(), ["by-log up", "by-command up", "by-command down", "by-log down"]);
+}
