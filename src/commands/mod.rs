@@ -1,6 +1,13 @@
 //! One file per verb, and the way from the command line to it.
 
+pub mod config;
+pub mod depends;
+pub mod list;
+mod opening;
+
 use std::ffi::OsString;
+
+pub use opening::{open_plan, report_warnings};
 
 use crate::cli::options::{Options, Surroundings, Verb};
 use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
@@ -29,7 +36,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
 
 fn run(resolved: Resolved) -> i32 {
     let Resolved { options, notices, unknown } = resolved;
-    let reporter = Human::new(Layout::new(options.verbosity, options.colored, &options.stderr_color));
+    let reporter = reporter(&options);
     for Notice { severity, text } in notices {
         let level = match severity {
             Severity::Warning => Level::Warning,
@@ -54,16 +61,19 @@ fn run(resolved: Resolved) -> i32 {
     })
 }
 
+/// Writes events as lines, as the options want them.
+fn reporter(options: &Options) -> Human {
+    Human::new(Layout::new(options.verbosity, options.colored, &options.stderr_color))
+}
+
 fn dispatch(options: &Options) -> anyhow::Result<i32> {
     match options.verb {
-        Verb::Run
-        | Verb::RunParallel
-        | Verb::List
-        | Verb::Config
-        | Verb::Exec
-        | Verb::Devenv
-        | Verb::Depends
-        | Verb::Serve => anyhow::bail!("this build of envo cannot do that"),
+        Verb::List => list::execute(options),
+        Verb::Config => config::execute(options),
+        Verb::Depends => depends::execute(options),
+        Verb::Run | Verb::RunParallel | Verb::Exec | Verb::Devenv | Verb::Serve => {
+            anyhow::bail!("this build of envo cannot do that")
+        }
     }
 }
 

@@ -1,0 +1,33 @@
+//! What every verb does first: read the configuration, with a catalogue of interpreters at hand.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::reporter;
+use crate::cli::options::Options;
+use crate::plan::{self, Plan};
+use crate::report::Reporter;
+use crate::runtime::python::PythonDiscovery;
+
+/// Reads the configuration that the options name. No interpreter is asked before a setting needs one.
+///
+/// # Errors
+/// When there is none that can be read, or it is wrong where it says which environments there are.
+pub fn open_plan(options: &Options) -> Result<Plan> {
+    let own_executable = std::env::current_exe().and_then(std::fs::canonicalize).ok();
+    let interpreters = PythonDiscovery::new(&options.variables, &options.run.discover, own_executable.as_deref());
+    Ok(plan::open(Arc::new(options.clone()), Arc::new(interpreters))?)
+}
+
+/// Says what was noticed while the configuration was read.
+pub fn report_warnings(plan: &Plan, options: &Options) {
+    let warnings = plan.take_warnings();
+    if warnings.is_empty() {
+        return;
+    }
+    let reporter: &dyn Reporter = &reporter(options);
+    for text in warnings {
+        reporter.warning(super::ROOT, text);
+    }
+}
