@@ -6,4 +6,5 @@ pub mod folders;
 pub mod halt;
 pub mod journal;
 pub mod package;
+pub mod stamp;
 pub mod venv_redirect;

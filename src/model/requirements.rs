@@ -11,6 +11,19 @@ pub struct RequirementText {
     pub root: PathBuf,
 }
 
+/// Marks `${` that a substituted value brought along, so that it is not taken for a variable of the requirements text.
+const LITERAL_MARK: &str = "$\0{";
+
+/// Keeps `${NAME}` in a substituted value (a host variable's, say) from being expanded as a requirement variable.
+pub fn protect_variables(text: &str) -> String {
+    text.replace("${", LITERAL_MARK)
+}
+
+/// The text as it reads once nothing more is expanded in it.
+pub fn unprotect_variables(text: &str) -> String {
+    text.replace(LITERAL_MARK, "${")
+}
+
 /// A parsed requirements text with every nested file read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Requirements {
@@ -18,6 +31,9 @@ pub struct Requirements {
     pub arguments: Vec<String>,
     /// Global options in tox's canonical `key=value` form, for comparing with the last installation.
     pub options: Vec<String>,
-    /// Each requirement in canonical form, nested files included; constraints start with `-c `.
+    /// Each requirement in canonical form, nested files included; constraints start with `-c `. Values of secret-looking
+    /// variables are masked, since this is stored.
     pub requirements: Vec<String>,
+    /// The same as lines of a constraints file, secrets included, without what no constraint can say.
+    pub constraint_lines: Vec<String>,
 }

@@ -2,6 +2,7 @@
 //! the printed form is that of Python's `packaging` library, which tox shows, compares and hands to pip. (The `pep508_rs`
 //! crate normalises names and simplifies markers, so its output differs from tox's.)
 
+pub mod evaluate;
 mod parse;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,247 @@
+//! `.tox-info.json` at the root of an environment: what was done to it, in tox's layout, so that tox and envo can take
+//! turns on one folder. A section is recorded after its work is finished and the file is replaced in one step, so an
+//! interrupted build is never taken for a finished one.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// tox's sections, named after its classes.
+pub mod section {
+    /// Name and type of the environment.
+    pub const ENVIRONMENT: &str = "ToxEnv";
+    /// The interpreter it was made with.
+    pub const PYTHON: &str = "Python";
+    /// Dependencies of a run environment: `deps`, `dependency-groups`, `pylock`, `package_deps` (of `deps-only`).
+    pub const RUN: &str = "PythonRun";
+    /// The project in a run environment: `package_deps`.
+    pub const PACKAGE: &str = "RunToxEnv";
+    /// A packaging environment: `requires`, `deps`, `requires_for_build_…`.
+    pub const PACKAGING: &str = "PythonPackageToxEnv";
+}
+
+const FILE_NAME: &str = ".tox-info.json";
+
+/// The record of one environment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stamp {
+    path: PathBuf,
+    content: Map<String, Value>,
+}
+
+impl Stamp {
+    /// Reads the record. A missing, unreadable or damaged file, or a link in its place, is an empty record: the
+    /// environment is then built again.
+    pub fn read(env_dir: &Path) -> Self {
+        let path = env_dir.join(FILE_NAME);
+        let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_symlink());
+        let text = if is_link { None } else { std::fs::read(&path).ok() };
+        let content = match text.and_then(|text| serde_json::from_slice(&text).ok()) {
+            Some(Value::Object(content)) => content,
+            _ => Map::new(),
+        };
+        Self { path, content }
+    }
+
+    /// What was recorded, if anything.
+    pub fn get(&self, section: &str, sub_section: Option<&str>) -> Option<&Value> {
+        let recorded = self.content.get(section)?;
+        match sub_section {
+            Some(name) => recorded.as_object()?.get(name),
+            None => Some(recorded),
+        }
+    }
+
+    /// What was recorded, when it has the shape that is expected: tox overwrites anything else without a word.
+    pub fn object(&self, section: &str, sub_section: Option<&str>) -> Option<&Map<String, Value>> {
+        self.get(section, sub_section)?.as_object()
+    }
+
+    /// Whether exactly `value` was recorded.
+    pub fn holds(&self, section: &str, sub_section: Option<&str>, value: &Value) -> bool {
+        self.get(section, sub_section) == Some(value)
+    }
+
+    /// Records finished work and writes the file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record(&mut self, section: &str, sub_section: Option<&str>, value: Value) -> Result<()> {
+        match sub_section {
+            None => {
+                self.content.insert(section.to_owned(), value);
+            }
+            Some(name) => {
+                let recorded = self.content.entry(section).or_insert(Value::Null);
+                if !recorded.is_object() {
+                    *recorded = Value::Object(Map::new());
+                }
+                if let Some(recorded) = recorded.as_object_mut() {
+                    recorded.insert(name.to_owned(), value);
+                }
+            }
+        }
+        self.write()
+    }
+
+    /// Forgets everything; the file goes with the environment's folder.
+    pub fn reset(&mut self) {
+        self.content.clear();
+    }
+
+    fn write(&self) -> Result<()> {
+        let context = || format!("cannot write {}", self.path.display());
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).with_context(context)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(&format!("{FILE_NAME}."))
+            .suffix(".tmp")
+            .tempfile_in(folder)
+            .with_context(context)?;
+        file.write_all(&self.to_json().with_context(context)?).with_context(context)?;
+        file.persist(&self.path).with_context(context)?;
+        Ok(())
+    }
+
+    fn to_json(&self) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let formatter = PythonJson(serde_json::ser::PrettyFormatter::with_indent(b"  "));
+        self.content.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
+        Ok(text)
+    }
+}
+
+/// Writes as Python's `json.dumps(…, indent=2)` does: tox reads the file in the locale's encoding, so that everything
+/// beyond ASCII has to be escaped.
+struct PythonJson<'a>(serde_json::ser::PrettyFormatter<'a>);
+
+impl serde_json::ser::Formatter for PythonJson<'_> {
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        write_ascii(writer, fragment)
+    }
+}
+
+/// Writes characters beyond ASCII as `\uXXXX`, in two halves where one does not suffice.
+pub fn write_ascii<W: ?Sized + Write>(writer: &mut W, text: &str) -> io::Result<()> {
+    for character in text.chars() {
+        if character.is_ascii() {
+            writer.write_all(&[character as u8])?;
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            write!(writer, "\\u{unit:04x}")?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_and_looks_as_python_writes_it() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut stamp = Stamp::read(folder.path());
+        stamp.record("ToxEnv", None, json!({"name": "é𝄞", "type": "VirtualEnvRunner"}))?;
+        stamp.record("PythonRun", Some("deps"), json!({"options": [], "requirements": ["a\"b"]}))?;
+        let text = std::fs::read_to_string(folder.path().join(FILE_NAME))?;
+        let expected = "{\n  \"ToxEnv\": {\n    \"name\": \"\\u00e9\\ud834\\udd1e\",\n    \"type\": \"VirtualEnvRunner\"\n  },\n  \
+                        \"PythonRun\": {\n    \"deps\": {\n      \"options\": [],\n      \"requirements\": [\n        \
+                        \"a\\\"b\"\n      ]\n    }\n  }\n}";
+        assert_eq!(text, expected);
+        assert_eq!(Stamp::read(folder.path()), stamp);
+        assert_eq!(std::fs::read_dir(folder.path())?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_record_is_compared_whole_and_in_any_order() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut stamp = Stamp::read(folder.path());
+        assert!(!stamp.holds("A", Some("x"), &json!(1)));
+        stamp.record("A", Some("x"), json!({"a": 1, "b": [2]}))?;
+        assert!(stamp.holds("A", Some("x"), &json!({"b": [2], "a": 1})));
+        assert!(!stamp.holds("A", Some("x"), &json!({"b": [2]})));
+        assert!(stamp.object("A", None).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn a_damaged_file_counts_as_nothing_recorded() -> Result<()> {
+        for text in ["", "{", "[1]", "null", "\u{feff}{}"] {
+            let folder = tempfile::tempdir()?;
+            std::fs::write(folder.path().join(FILE_NAME), text)?;
+            assert!(Stamp::read(folder.path()).content.is_empty(), "{text}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn sections_of_an_unexpected_shape_are_replaced() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join(FILE_NAME), r#"{"PythonRun": ["deps"]}"#)?;
+        let mut stamp = Stamp::read(folder.path());
+        assert_eq!(stamp.get("PythonRun", Some("deps")), None);
+        stamp.record("PythonRun", Some("deps"), json!({}))?;
+        assert!(stamp.holds("PythonRun", None, &json!({"deps": {}})));
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_neither_read_nor_written_through() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let outside = tempfile::tempdir()?;
+        let target = outside.path().join("elsewhere.json");
+        std::fs::write(&target, r#"{"A": 1}"#)?;
+        std::os::unix::fs::symlink(&target, folder.path().join(FILE_NAME))?;
+        let mut stamp = Stamp::read(folder.path());
+        assert!(stamp.content.is_empty());
+        stamp.record("B", None, json!(2))?;
+        assert_eq!(std::fs::read_to_string(&target)?, r#"{"A": 1}"#);
+        assert!(Stamp::read(folder.path()).holds("B", None, &json!(2)));
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! Which program installs: pip through `install_command`, or uv in its place where it does the same faster.
+
+use std::path::{Path, PathBuf};
+
+use super::Installer;
+use super::pip::Pip;
+use super::pip_settings::PipSettings;
+use super::uv::{Role, Uv};
+use crate::error::ConfigError;
+use crate::model::environment::Installation;
+use crate::model::{Interpreter, Variables};
+
+/// The `installer` setting or `ENVO_INSTALLER`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// uv where there is one and it can, else pip.
+    #[default]
+    Automatic,
+    Pip,
+    Uv,
+}
+
+impl Choice {
+    /// Reads the setting; empty is automatic.
+    ///
+    /// # Errors
+    /// For any other word.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        match text.trim() {
+            "" | "auto" => Ok(Self::Automatic),
+            "pip" => Ok(Self::Pip),
+            "uv" => Ok(Self::Uv),
+            other => Err(ConfigError::handled(format!("unknown installer `{other}`, must be one of auto, pip, uv"))),
+        }
+    }
+}
+
+/// The environment to install into.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    pub env_dir: &'a Path,
+    /// The environment's own interpreter.
+    pub python: &'a Path,
+    pub interpreter: &'a Interpreter,
+    pub system_site_packages: bool,
+    /// Those of the environment's processes.
+    pub variables: &'a Variables,
+}
+
+/// Chooses the installer of an environment. Reads pip's configuration files when uv may do the work, so it is called when
+/// something has to be installed and not before. `uv` is what [`find_uv`] found.
+///
+/// # Errors
+/// When `install_command` cannot be read, or uv was asked for and there is none.
+pub fn installer(
+    choice: Choice,
+    installation: &Installation,
+    target: &Target<'_>,
+    uv: Option<&Path>,
+) -> Result<Box<dyn Installer>, ConfigError> {
+    let pip = Pip::new(installation)?;
+    let because = |pip: Pip, reason: &str| -> Result<Box<dyn Installer>, ConfigError> {
+        Ok(Box::new(pip.because(format!("pip installs, not uv: {reason}"))))
+    };
+    if choice == Choice::Pip {
+        return Ok(Box::new(pip));
+    }
+    if !installation.command_is_default {
+        return if choice == Choice::Uv { because(pip, "`install_command` is set") } else { Ok(Box::new(pip)) };
+    }
+    let Some(program) = uv else {
+        return if choice == Choice::Automatic {
+            Ok(Box::new(pip))
+        } else {
+            Err(ConfigError::fail("uv shall install, but there is no `uv` program on PATH")
+                .hint("install uv, or choose pip"))
+        };
+    };
+    if let Some(reason) = unsuitable(target) {
+        return because(pip, &reason);
+    }
+    Ok(Box::new(Uv {
+        program: program.to_owned(),
+        python: target.python.to_owned(),
+        pip,
+        settings: PipSettings::read(target.variables, target.env_dir),
+        pre: installation.pip_pre,
+        role: if choice == Choice::Uv { Role::Chosen } else { Role::StandIn },
+    }))
+}
+
+/// Why uv cannot install into the environment as pip would.
+fn unsuitable(target: &Target<'_>) -> Option<String> {
+    let version = &target.interpreter.version;
+    if (version.major, version.minor) < (3, 7) {
+        return Some(format!("it does not know Python {}.{}", version.major, version.minor));
+    }
+    if !matches!(target.interpreter.implementation.as_str(), "CPython" | "PyPy" | "GraalVM") {
+        return Some(format!("it may not know {}", target.interpreter.implementation));
+    }
+    target.system_site_packages.then(|| "it does not look at the system's packages".to_owned())
+}
+
+/// Finds uv beside `own_program`, else on PATH. `variables` are those envo was started with.
+pub fn find_uv(own_program: Option<&Path>, variables: &Variables) -> Option<PathBuf> {
+    let beside = own_program.and_then(Path::parent).map(|folder| folder.join("uv"));
+    if let Some(program) = beside
+        .filter(|program| which::which_in_global(program, None::<&str>).is_ok_and(|mut found| found.next().is_some()))
+    {
+        return Some(program);
+    }
+    which::which_in_global("uv", variables.get("PATH")).ok()?.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::install::InstallRequest;
+    use crate::model::interpreter::PythonVersion;
+    use crate::model::requirements::RequirementText;
+    use crate::model::{Command, Deferred};
+
+    fn installation(command_is_default: bool) -> Installation {
+        let words = ["python", "-m", "pip", "install", "{packages}"].map(str::to_owned).to_vec();
+        Installation {
+            command: Deferred::ready(Command::from_words(words)),
+            command_is_default,
+            list_dependencies_command: Command::from_words(Vec::new()),
+            pip_pre: true,
+            constraints: Deferred::ready(RequirementText::default()),
+            constrain_package_deps: false,
+            use_frozen_constraints: false,
+        }
+    }
+
+    fn interpreter(implementation: &str, minor: u32) -> Result<Interpreter, serde_json::Error> {
+        let mut answer = serde_json::json!({
+            "executable": "/python", "system_executable": "/python", "implementation": implementation,
+            "version": PythonVersion { major: 3, minor, micro: 1, release_level: "final".to_owned(), serial: 0 },
+            "version_text": "", "is_64_bit": true, "platform": "linux", "machine": null, "free_threaded": false,
+            "debug": false, "base_prefix": "/", "standard_library": "/", "purelib": "", "platlib": "", "markers": {},
+        });
+        answer["base_exec_prefix"] = "/".into();
+        answer["bundled_wheels"] = serde_json::json!([]);
+        serde_json::from_value(answer)
+    }
+
+    /// The program that does the work and the reason why.
+    fn chosen(
+        choice: Choice,
+        default_command: bool,
+        interpreter: &Interpreter,
+        uv: bool,
+    ) -> Result<(String, Option<String>), ConfigError> {
+        let mut variables = Variables::default();
+        variables.set("PIP_CONFIG_FILE", "/dev/null");
+        let target = Target {
+            env_dir: Path::new("/nonexistent"),
+            python: Path::new("/e/bin/python"),
+            interpreter,
+            system_site_packages: false,
+            variables: &variables,
+        };
+        let uv = uv.then_some(Path::new("/bin/uv"));
+        let installer = installer(choice, &installation(default_command), &target, uv)?;
+        let command = installer.command(&InstallRequest::new("deps", vec!["a".to_owned()]));
+        Ok((command.run.argv[0].clone(), command.note))
+    }
+
+    #[test]
+    fn uv_installs_where_it_can_and_may() -> anyhow::Result<()> {
+        let new = interpreter("CPython", 11)?;
+        for (choice, default_command, uv, program) in [
+            (Choice::Automatic, true, true, "/bin/uv"),
+            (Choice::Automatic, true, false, "python"),
+            (Choice::Automatic, false, true, "python"),
+            (Choice::Pip, true, true, "python"),
+            (Choice::Uv, true, true, "/bin/uv"),
+        ] {
+            assert_eq!(chosen(choice, default_command, &new, uv)?, (program.to_owned(), None), "{choice:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn pip_installs_with_a_reason_where_uv_cannot() -> anyhow::Result<()> {
+        let new = interpreter("CPython", 11)?;
+        for (choice, default_command, interpreter, reason) in [
+            (Choice::Uv, false, &new, "`install_command` is set"),
+            (Choice::Automatic, true, &interpreter("CPython", 6)?, "it does not know Python 3.6"),
+            (Choice::Automatic, true, &interpreter("Jython", 11)?, "it may not know Jython"),
+        ] {
+            let expected = ("python".to_owned(), Some(format!("pip installs, not uv: {reason}")));
+            assert_eq!(chosen(choice, default_command, interpreter, true)?, expected);
+        }
+        let missing = chosen(Choice::Uv, true, &new, false).map_err(|error| error.message);
+        assert_eq!(missing, Err("uv shall install, but there is no `uv` program on PATH".to_owned()));
+        Ok(())
+    }
+
+    #[test]
+    fn choices_are_words() {
+        assert_eq!(Choice::parse(" uv "), Ok(Choice::Uv));
+        assert_eq!(Choice::parse(""), Ok(Choice::Automatic));
+        assert!(Choice::parse("conda").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn uv_beside_the_program_comes_before_the_one_on_path() -> std::io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir()?;
+        let make = |name: &str| -> std::io::Result<PathBuf> {
+            let file = folder.path().join(name).join("uv");
+            std::fs::create_dir(folder.path().join(name))?;
+            std::fs::write(&file, "")?;
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755))?;
+            Ok(file)
+        };
+        let (beside, on_path) = (make("own")?, make("path")?);
+        let mut variables = Variables::default();
+        assert_eq!(find_uv(Some(&folder.path().join("none/envo")), &variables), None);
+        variables.set("PATH", folder.path().join("path"));
+        assert_eq!(find_uv(Some(&folder.path().join("none/envo")), &variables), Some(on_path));
+        assert_eq!(find_uv(Some(&beside.with_file_name("envo")), &variables), Some(beside));
+        Ok(())
+    }
+}

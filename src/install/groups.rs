@@ -1,0 +1,267 @@
+//! Dependency groups of `pyproject.toml` (PEP 735), with references to extras of the project itself resolved.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use crate::error::{ConfigError, python_repr};
+use crate::model::pep508::{Marker, Requirement, canonical_name};
+
+/// The requirements of `groups` (normalised names), in canonical form, sorted.
+///
+/// # Errors
+/// In tox's words, when a group is missing or not well formed.
+pub fn resolve(root: &Path, groups: &[String]) -> Result<Vec<String>, ConfigError> {
+    let file = root.join("pyproject.toml");
+    if !file.exists() {
+        return Err(fail(format!("no pyproject.toml found at {} to read dependency groups from", file.display())));
+    }
+    let could_not = |error: &dyn std::fmt::Display| fail(format!("could not read {}: {error}", file.display()));
+    let text = std::fs::read_to_string(&file).map_err(|error| could_not(&error))?;
+    let project: Table = text.trim_start_matches('\u{feff}').parse().map_err(|error| could_not(&error))?;
+    let Some(written) = project.get("dependency-groups") else {
+        return Err(fail(format!("no dependency groups defined in {}", file.display())));
+    };
+    let Some(written) = written.as_table() else {
+        return Err(fail(format!("dependency-groups is {} instead of table", python_type(written))));
+    };
+    let defined = Groups::new(written)?;
+    let mut found = BTreeMap::new();
+    for group in groups {
+        defined.collect(group, &mut Vec::new(), &mut found)?;
+    }
+    let requirements = match OwnExtras::of(&project) {
+        Some(own) => own.unwrap(found.into_values().collect())?,
+        None => found.into_values().collect(),
+    };
+    let requirements: BTreeSet<String> = requirements.iter().map(ToString::to_string).collect();
+    Ok(requirements.into_iter().collect())
+}
+
+fn fail(message: impl Into<String>) -> ConfigError {
+    ConfigError::fail(message)
+}
+
+/// Requirements that mean the same have the same key.
+type Identity = (String, BTreeSet<String>, BTreeSet<String>, Option<String>, Option<String>);
+
+fn identity(requirement: &Requirement) -> Identity {
+    (
+        canonical_name(&requirement.name),
+        requirement.extras.iter().map(|extra| canonical_name(extra)).collect(),
+        requirement.specifiers.clone(),
+        requirement.url.clone(),
+        requirement.marker.as_ref().map(ToString::to_string),
+    )
+}
+
+struct Groups<'a> {
+    /// By normalised name: the name as written and what the group holds.
+    defined: BTreeMap<String, (&'a str, &'a Value)>,
+}
+
+impl<'a> Groups<'a> {
+    fn new(written: &'a Table) -> Result<Self, ConfigError> {
+        let mut defined = BTreeMap::new();
+        let mut names: Vec<(String, Vec<&str>)> = Vec::new();
+        for (name, value) in written {
+            let normalized = canonical_name(name);
+            match names.iter_mut().find(|(known, _)| *known == normalized) {
+                Some((_, spellings)) => spellings.push(name),
+                None => names.push((normalized.clone(), vec![name])),
+            }
+            defined.insert(normalized, (name.as_str(), value));
+        }
+        let twice = names.iter().filter(|(_, spellings)| spellings.len() > 1);
+        let twice: Vec<String> = twice.map(|(name, spellings)| format!("{name} ({})", spellings.join(", "))).collect();
+        if !twice.is_empty() {
+            return Err(ConfigError::value(format!("Duplicate dependency group names: {}", twice.join(", "))));
+        }
+        Ok(Self { defined })
+    }
+
+    fn as_written(&self, group: &str) -> String {
+        python_repr(self.defined.get(group).map_or(group, |(name, _)| *name))
+    }
+
+    fn collect(
+        &self,
+        group: &str,
+        path: &mut Vec<String>,
+        found: &mut BTreeMap<Identity, Requirement>,
+    ) -> Result<(), ConfigError> {
+        if path.iter().any(|past| past == group) {
+            let past: Vec<String> = path.iter().map(|past| self.as_written(past)).collect();
+            let comma = if past.len() == 1 { "," } else { "" };
+            let circle = format!("{} -> ({}{comma})", self.as_written(group), past.join(", "));
+            return Err(fail(format!("Cyclic dependency group include: {circle}")));
+        }
+        let Some((_, value)) = self.defined.get(group) else {
+            return Err(fail(format!("dependency group {} not found", self.as_written(group))));
+        };
+        let Some(items) = value.as_array() else {
+            return Err(fail(format!("dependency group {} is not a list", self.as_written(group))));
+        };
+        for item in items {
+            match item {
+                Value::String(text) => {
+                    let requirement = parse(text)?;
+                    found.entry(identity(&requirement)).or_insert(requirement);
+                }
+                Value::Table(table) if table.len() == 1 && table.contains_key("include-group") => {
+                    let name = table.get("include-group");
+                    let name = name
+                        .map_or_else(String::new, |name| name.as_str().map_or_else(|| toml_repr(name), str::to_owned));
+                    path.push(group.to_owned());
+                    self.collect(&canonical_name(&name), path, found)?;
+                    path.pop();
+                }
+                other => return Err(fail(format!("invalid dependency group item: {}", toml_repr(other)))),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse(text: &str) -> Result<Requirement, ConfigError> {
+    text.parse().map_err(|error| fail(format!("{} is not valid requirement due to {error}", python_repr(text))))
+}
+
+/// The extras the project itself defines.
+struct OwnExtras<'a> {
+    name: String,
+    extras: BTreeMap<String, &'a Value>,
+}
+
+impl<'a> OwnExtras<'a> {
+    fn of(project: &'a Table) -> Option<Self> {
+        let project = project.get("project")?.as_table()?;
+        let name = project.get("name")?.as_str().filter(|name| !name.is_empty())?;
+        let defined = project.get("optional-dependencies").and_then(Value::as_table);
+        let extras = defined.into_iter().flatten().map(|(name, value)| (canonical_name(name), value)).collect();
+        Some(Self { name: canonical_name(name), extras })
+    }
+
+    /// Replaces requirements on the project itself by what its extras require.
+    fn unwrap(&self, requirements: Vec<Requirement>) -> Result<Vec<Requirement>, ConfigError> {
+        let mut pending: Vec<(Requirement, BTreeSet<Marker>)> =
+            requirements.into_iter().map(|requirement| (requirement, BTreeSet::new())).collect();
+        let mut seen = BTreeSet::new();
+        let mut resolved = Vec::new();
+        while let Some((mut requirement, mut markers)) = pending.pop() {
+            if canonical_name(&requirement.name) != self.name {
+                if !markers.is_empty() {
+                    // What the project asked for under a condition is required under it as well.
+                    let mut all: Vec<Marker> = markers.into_iter().collect();
+                    all.sort_by_key(ToString::to_string);
+                    requirement.marker = Some(Marker::all(all.into_iter().chain(requirement.marker.take())));
+                }
+                resolved.push(requirement);
+                continue;
+            }
+            markers.extend(requirement.marker.take());
+            for extra in &requirement.extras {
+                let name = canonical_name(extra);
+                if !seen.insert((name.clone(), markers.clone())) {
+                    continue;
+                }
+                let Some(required) = self.extras.get(&name) else {
+                    return Err(fail(format!("extra {} not found in dependency groups", python_repr(extra))));
+                };
+                for text in required.as_array().into_iter().flatten().filter_map(Value::as_str) {
+                    pending.push((parse(text)?, markers.clone()));
+                }
+            }
+        }
+        Ok(resolved)
+    }
+}
+
+fn python_type(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "str",
+        Value::Integer(_) => "int",
+        Value::Float(_) => "float",
+        Value::Boolean(_) => "bool",
+        Value::Datetime(_) => "datetime",
+        Value::Array(_) => "list",
+        Value::Table(_) => "dict",
+    }
+}
+
+/// A value as Python's `repr` shows it.
+fn toml_repr(value: &Value) -> String {
+    match value {
+        Value::String(text) => python_repr(text),
+        Value::Boolean(true) => "True".to_owned(),
+        Value::Boolean(false) => "False".to_owned(),
+        Value::Array(items) => format!("[{}]", items.iter().map(toml_repr).collect::<Vec<_>>().join(", ")),
+        Value::Table(entries) => {
+            let entries = entries.iter().map(|(key, value)| format!("{}: {}", python_repr(key), toml_repr(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(text: &str, groups: &[&str]) -> Result<Vec<String>, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        std::fs::write(folder.path().join("pyproject.toml"), text).map_err(|error| error.to_string())?;
+        let groups: Vec<String> = groups.iter().map(|&group| group.to_owned()).collect();
+        let place = folder.path().display().to_string();
+        resolve(folder.path(), &groups).map_err(|error| error.message.replace(&place, "ROOT"))
+    }
+
+    #[test]
+    fn groups_include_groups_whatever_the_spelling() -> Result<(), String> {
+        let text = "[dependency-groups]\nMy_Test=['b>1,<2', {include-group='type.ing'}]\ntype-ing=['a ; os_name==\"x\"', 'B <2,>1']\n";
+        assert_eq!(resolved(text, &["my-test"])?, ["a; os_name == \"x\"", "b<2,>1"]);
+        Ok(())
+    }
+
+    #[test]
+    fn requirements_on_the_project_become_those_of_its_extras() -> Result<(), String> {
+        let text = "\u{feff}[project]\nname='My.Pkg'\n[project.optional-dependencies]\nx=['a','my-pkg[y]; os_name==\"p\"']\nY=['b; python_version>\"3\"']\n\
+                    [dependency-groups]\ntest=['my_pkg[x]']";
+        assert_eq!(resolved(text, &["test"])?, ["a", "b; os_name == \"p\" and python_version > \"3\""]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_wrong_with_groups_is_told_in_the_words_of_tox() {
+        for (text, expected) in [
+            ("", "no dependency groups defined in ROOT/pyproject.toml"),
+            ("dependency-groups=[]", "dependency-groups is list instead of table"),
+            ("[dependency-groups]", "dependency group 'test' not found"),
+            ("[dependency-groups]\nTest=1", "dependency group 'Test' is not a list"),
+            ("[dependency-groups]\ntest=[{a=1}]", "invalid dependency group item: {'a': 1}"),
+            (
+                "[dependency-groups]\nTest=[{include-group='b'}]\nb=[{include-group='test'}]",
+                "Cyclic dependency group include: 'Test' -> ('Test', 'b')",
+            ),
+            ("[dependency-groups]\ntest=[]\nTEST=[]", "Duplicate dependency group names: test (test, TEST)"),
+            (
+                "[dependency-groups]\ntest=['a b']",
+                "'a b' is not valid requirement due to Expected semicolon (after name with no version specifier) or end\n    a b\n      ^",
+            ),
+            ("[project]\nname='p'\n[dependency-groups]\ntest=['p[z]']", "extra 'z' not found in dependency groups"),
+        ] {
+            assert_eq!(resolved(text, &["test"]), Err(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_project_without_its_file_has_no_groups() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let message = resolve(folder.path(), &["a".to_owned()]).map_err(|error| error.message);
+        let file = folder.path().join("pyproject.toml");
+        let expected = format!("no pyproject.toml found at {} to read dependency groups from", file.display());
+        assert_eq!(message, Err(expected));
+        Ok(())
+    }
+}

@@ -1,0 +1,266 @@
+//! What pip would be told by `PIP_…` variables and its configuration files, for an installer that stands in for it.
+//! <https://pip.pypa.io/en/stable/topics/configuration/>
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::model::Variables;
+use crate::source::ini;
+
+/// pip's settings as far as another installer has to follow them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PipSettings {
+    pub index_url: Option<String>,
+    pub extra_index_urls: Vec<String>,
+    pub no_index: bool,
+    pub find_links: Vec<String>,
+    pub constraints: Vec<String>,
+    pub requirements: Vec<String>,
+    pub pre: bool,
+    pub trusted_hosts: Vec<String>,
+    pub certificate: Option<String>,
+    pub client_certificate: Option<String>,
+    pub proxy: Option<String>,
+    pub require_hashes: bool,
+    /// Names, `:all:` and `:none:`, separated by commas.
+    pub no_binary: Vec<String>,
+    pub only_binary: Vec<String>,
+    pub no_deps: bool,
+    pub upgrade: bool,
+    pub no_build_isolation: bool,
+    pub no_cache: bool,
+    pub timeout: Option<String>,
+    pub retries: Option<String>,
+    /// Settings that only pip understands, by pip's names.
+    pub only_pip: Vec<String>,
+}
+
+/// Settings that change what pip does in a way no other installer follows.
+const ONLY_PIP: [&str; 28] = [
+    "abi",
+    "build-constraint",
+    "config-settings",
+    "dry-run",
+    "editable",
+    "exclude-newer",
+    "global-option",
+    "ignore-installed",
+    "ignore-requires-python",
+    "implementation",
+    "install-option",
+    "isolated",
+    "keyring-provider",
+    "no-clean",
+    "no-use-pep517",
+    "only-final",
+    "platform",
+    "prefer-binary",
+    "prefix",
+    "python",
+    "python-version",
+    "root",
+    "src",
+    "target",
+    "uploaded-prior-to",
+    "use-deprecated",
+    "use-feature",
+    "user",
+];
+
+impl PipSettings {
+    /// Reads what the environment at `env_dir` would have pip read; `variables` are those of its processes.
+    pub fn read(variables: &Variables, env_dir: &Path) -> Self {
+        Self::from_files(variables, &files(variables, env_dir))
+    }
+
+    fn from_files(variables: &Variables, files: &[PathBuf]) -> Self {
+        let mut settings = Self::default();
+        let mut values = match configured(files) {
+            Ok(values) => values,
+            Err(file) => {
+                settings.only_pip.push(format!("{} (unreadable)", file.display()));
+                return settings;
+            }
+        };
+        for (name, value) in variables.iter() {
+            let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+            let Some(name) = name.strip_prefix("PIP_") else { continue };
+            // pip looks for the variable of every option, so an empty one counts as not set.
+            if !value.is_empty() {
+                values.insert(normalized(name), value.into_owned());
+            }
+        }
+        for (name, value) in &values {
+            settings.apply(name, value);
+        }
+        settings
+    }
+
+    fn apply(&mut self, name: &str, value: &str) {
+        let words = || value.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        match name {
+            "index-url" | "pypi-url" => self.index_url = Some(value.to_owned()),
+            "extra-index-url" => self.extra_index_urls = words(),
+            "no-index" => self.no_index = is_true(value),
+            "find-links" => self.find_links = words(),
+            "constraint" => self.constraints = words(),
+            "requirement" => self.requirements = words(),
+            "pre" => self.pre = is_true(value),
+            "trusted-host" => self.trusted_hosts = words(),
+            "cert" => self.certificate = Some(value.to_owned()),
+            "client-cert" => self.client_certificate = Some(value.to_owned()),
+            "proxy" => self.proxy = Some(value.to_owned()),
+            "require-hashes" => self.require_hashes = is_true(value),
+            "no-binary" => self.no_binary = words(),
+            "only-binary" => self.only_binary = words(),
+            "no-deps" | "no-dependencies" => self.no_deps = is_true(value),
+            "upgrade" => self.upgrade = is_true(value),
+            // pip reads the `no-` spelling of these the wrong way round, and documents it: a false value disables.
+            "no-build-isolation" => self.no_build_isolation = !is_true(value),
+            "no-cache-dir" => self.no_cache = is_true(value),
+            "timeout" | "default-timeout" => self.timeout = Some(value.to_owned()),
+            "retries" => self.retries = Some(value.to_owned()),
+            name if ONLY_PIP.contains(&name) && !is_false(value) => self.only_pip.push(name.to_owned()),
+            _ => {}
+        }
+    }
+}
+
+fn normalized(name: &str) -> String {
+    name.to_lowercase().replace('_', "-").trim_start_matches("--").to_owned()
+}
+
+fn is_true(value: &str) -> bool {
+    matches!(value.to_lowercase().as_str(), "y" | "yes" | "t" | "true" | "on" | "1")
+}
+
+fn is_false(value: &str) -> bool {
+    matches!(value.to_lowercase().as_str(), "" | "n" | "no" | "f" | "false" | "off" | "0")
+}
+
+/// The values of pip's configuration files; the error is a file that pip would refuse.
+fn configured(files: &[PathBuf]) -> Result<BTreeMap<String, String>, PathBuf> {
+    let mut general = BTreeMap::new();
+    let mut of_install = BTreeMap::new();
+    for file in files {
+        let Ok(bytes) = std::fs::read(file) else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        let document = ini::read(&text).map_err(|_| file.clone())?;
+        for (section, values) in [("global", &mut general), ("install", &mut of_install)] {
+            if let Some(section) = document.section(section) {
+                for entry in &section.entries {
+                    values.insert(normalized(&entry.key), entry.value.trim().to_owned());
+                }
+            }
+        }
+    }
+    // What is said of `install` counts more, whichever file it is in.
+    general.extend(of_install);
+    Ok(general)
+}
+
+/// pip's configuration files, later ones counting more.
+fn files(variables: &Variables, env_dir: &Path) -> Vec<PathBuf> {
+    let named = variables.text("PIP_CONFIG_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
+    if named.as_deref() == Some(Path::new("/dev/null")) {
+        return Vec::new();
+    }
+    let home = variables.text("HOME").map(PathBuf::from);
+    let mut files = Vec::new();
+    if cfg!(target_os = "macos") {
+        files.push(PathBuf::from("/Library/Application Support/pip/pip.conf"));
+    } else {
+        let folders = variables.text("XDG_CONFIG_DIRS").filter(|folders| !folders.is_empty());
+        let folders = folders.unwrap_or_else(|| "/etc/xdg".to_owned());
+        files.extend(folders.split(':').map(|folder| Path::new(folder).join("pip/pip.conf")));
+        files.push(PathBuf::from("/etc/pip.conf"));
+    }
+    // A file that is named and exists takes the place of the user's.
+    if !named.as_ref().is_some_and(|file| file.exists())
+        && let Some(home) = home
+    {
+        files.push(home.join(".pip/pip.conf"));
+        let support = home.join("Library/Application Support/pip");
+        let configuration = variables.text("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty());
+        files.push(if cfg!(target_os = "macos") && support.is_dir() {
+            support.join("pip.conf")
+        } else {
+            configuration.map_or_else(|| home.join(".config"), PathBuf::from).join("pip/pip.conf")
+        });
+    }
+    files.push(env_dir.join("pip.conf"));
+    files.extend(named);
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads without the files of the machine the test runs on.
+    fn read(variables: &Variables, env_dir: &Path) -> PipSettings {
+        let mut files = files(variables, env_dir);
+        files.retain(|file| !file.starts_with("/etc") && !file.starts_with("/Library"));
+        PipSettings::from_files(variables, &files)
+    }
+
+    fn variables(pairs: &[(&str, &str)]) -> Variables {
+        let mut variables = Variables::default();
+        variables.set("XDG_CONFIG_DIRS", "/nonexistent");
+        for (name, value) in pairs {
+            variables.set(*name, *value);
+        }
+        variables
+    }
+
+    #[test]
+    fn variables_are_read_as_pip_reads_them() {
+        let variables = variables(&[
+            ("PIP_INDEX_URL", "https://i"),
+            ("PIP_EXTRA_INDEX_URL", "https://a https://b"),
+            ("PIP_NO_INDEX", "false"),
+            ("PIP_PRE", "1"),
+            ("PIP_CONSTRAINT", ""),
+            ("PIP_NO_BUILD_ISOLATION", "0"),
+            ("PIP_USE_FEATURE", "fast-deps"),
+            ("PIP_USER", "no"),
+            ("PIP_QUIET", "3"),
+            ("NPM_PRE", "1"),
+        ]);
+        let expected = PipSettings {
+            index_url: Some("https://i".to_owned()),
+            extra_index_urls: vec!["https://a".to_owned(), "https://b".to_owned()],
+            pre: true,
+            no_build_isolation: true,
+            only_pip: vec!["use-feature".to_owned()],
+            ..PipSettings::default()
+        };
+        assert_eq!(read(&variables, Path::new("/nonexistent")), expected);
+    }
+
+    #[test]
+    fn files_count_in_the_order_of_pip() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path();
+        let home = root.display().to_string();
+        std::fs::create_dir_all(root.join(".config/pip"))?;
+        std::fs::create_dir_all(root.join("env"))?;
+        let user = "[install]\nfind_links =\n  a\n  b\n[global]\nindex-url = https://user\nproxy = p\n";
+        std::fs::write(root.join(".config/pip/pip.conf"), user)?;
+        std::fs::write(root.join("env/pip.conf"), "[global]\nindex-url = https://env\nfind-links = c\n")?;
+        let settings = read(&variables(&[("HOME", &home), ("PIP_PROXY", "q")]), &root.join("env"));
+        assert_eq!(settings.index_url.as_deref(), Some("https://env"));
+        assert_eq!(settings.find_links, ["a", "b"]);
+        assert_eq!(settings.proxy.as_deref(), Some("q"));
+
+        let named = root.join("named.conf").display().to_string();
+        std::fs::write(&named, "[global]\npre = yes\n")?;
+        let settings = read(&variables(&[("HOME", &home), ("PIP_CONFIG_FILE", &named)]), root);
+        assert_eq!(settings, PipSettings { pre: true, ..PipSettings::default() });
+
+        std::fs::write(&named, "nonsense")?;
+        let settings = read(&variables(&[("HOME", &home), ("PIP_CONFIG_FILE", &named)]), root);
+        assert_eq!(settings.only_pip, [format!("{named} (unreadable)")]);
+        Ok(())
+    }
+}

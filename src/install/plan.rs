@@ -1,0 +1,588 @@
+//! Decides what an environment still needs by comparing what is asked for with what its stamp says was done: nothing,
+//! an installation, or making the environment anew. The reasons are tox's words. Runs nothing and writes nothing.
+//! <https://tox.wiki/en/latest/explanation.html#dependency-changes-and-tracking>
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::InstallRequest;
+use super::pylock::Pylock;
+use super::requirement_file::{self, RequirementKind};
+use crate::build::package::{Package, PackageFile};
+use crate::error::{ConfigError, python_repr};
+use crate::model::environment::Installation;
+use crate::model::pep508::{Requirement, canonical_name};
+use crate::model::requirements::RequirementText;
+use crate::model::{Requirements, Variables};
+
+/// What was recorded for one part of the environment, see [`crate::build::stamp::Stamp::object`].
+type Recorded<'a> = Option<&'a Map<String, Value>>;
+
+/// tox's version of the stored form; a record of another version is not compared.
+const REDACTION_FORMAT: u32 = 1;
+
+/// Variables that change what pip resolves to: when one of them changes, requirements are installed once more.
+const RESOLUTION_VARIABLES: [&str; 8] = [
+    "PIP_CONSTRAINT",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "PIP_INDEX_URL",
+    "PIP_NO_INDEX",
+    "PIP_PRE",
+    "PIP_REQUIRE_HASHES",
+    "PIP_TRUSTED_HOST",
+];
+
+/// What has to happen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// All is as recorded.
+    UpToDate,
+    Change(Change),
+    /// What is installed cannot be brought up to date; the reason is tox's.
+    Recreate(String),
+}
+
+/// Work to do and what to record when it is done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// `None`: nothing has to be installed, only recorded.
+    pub request: Option<InstallRequest>,
+    pub afterwards: Afterwards,
+    /// What to record once everything succeeded.
+    pub stamp: Value,
+}
+
+/// What to do with the environment's `constraints.txt` after the installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Afterwards {
+    Nothing,
+    /// Write this text to [`Conditions::constraints_file`].
+    WriteConstraints(String),
+    /// Write there what `list_dependencies_command` prints, without the last line break.
+    FreezeConstraints,
+}
+
+/// Everything besides the requirements that decides what is installed.
+#[derive(Debug)]
+pub struct Conditions<'a> {
+    constraints: Result<Requirements, ConfigError>,
+    constrain_package_deps: bool,
+    use_frozen_constraints: bool,
+    env_dir: PathBuf,
+    variables: &'a Variables,
+}
+
+impl<'a> Conditions<'a> {
+    /// Reads `constraints`; `variables` are those the environment's processes get. What is wrong with the constraints
+    /// is said when they are needed.
+    pub fn new(installation: &Installation, env_dir: &Path, variables: &'a Variables) -> Self {
+        let constraints = installation
+            .constraints
+            .get()
+            .and_then(|text| requirement_file::parse(&text, RequirementKind::Constraints, variables));
+        Self {
+            constraints,
+            constrain_package_deps: installation.constrain_package_deps,
+            use_frozen_constraints: installation.use_frozen_constraints,
+            env_dir: env_dir.to_owned(),
+            variables,
+        }
+    }
+
+    /// Where the constraints for the project's own requirements are kept.
+    pub fn constraints_file(&self) -> PathBuf {
+        self.env_dir.join("constraints.txt")
+    }
+
+    /// `deps` of a run environment.
+    ///
+    /// # Errors
+    /// tox's `Fail` when the requirements or constraints cannot be read.
+    pub fn deps(&self, text: &RequirementText, old: Recorded<'_>) -> Result<Decision, ConfigError> {
+        let within = |part: &'static str| {
+            move |error: ConfigError| ConfigError {
+                class: crate::error::ErrorClass::Fail,
+                message: format!("{} for tox env py within {part}", error.message),
+                ..error
+            }
+        };
+        let deps = requirement_file::parse(text, RequirementKind::Deps, self.variables).map_err(within("deps"))?;
+        let constraints = self.constraints.as_ref().map_err(|error| within("constraints")(error.clone()))?;
+        let (mut new_constraints, requirements): (Vec<_>, Vec<_>) =
+            deps.requirements.iter().cloned().partition(|requirement| requirement.starts_with("-c "));
+        new_constraints.extend(constraints.requirements.iter().cloned());
+        let constraint_options = json!({
+            "constrain_package_deps": self.constrain_package_deps,
+            "use_frozen_constraints": self.use_frozen_constraints,
+        });
+        let stamp = json!({
+            "redaction_format": REDACTION_FORMAT,
+            "options": deps.options,
+            "requirements": requirements,
+            "constraints": new_constraints,
+            "constraint_options": constraint_options,
+            "env": self.resolution_variables(),
+        });
+        if let Some(old) = old {
+            if stamp.as_object() == Some(old) {
+                return Ok(Decision::UpToDate);
+            }
+            if let Some(reason) = reason_to_recreate(old, &stamp) {
+                return Ok(Decision::Recreate(reason));
+            }
+        }
+        if deps.arguments.is_empty() {
+            return Ok(Decision::Change(Change { request: None, afterwards: Afterwards::Nothing, stamp }));
+        }
+        let mut request = InstallRequest::new("deps", deps.arguments.clone());
+        request.arguments.extend(constraints.arguments.iter().cloned());
+        request.nested_options = deps.options.iter().chain(&constraints.options).cloned().collect();
+        request.has_requirement_options =
+            deps.requirements.iter().any(|requirement| requirement.contains(" --config-settings "));
+        let afterwards = if self.constrain_package_deps && constraints.arguments.is_empty() {
+            if self.use_frozen_constraints {
+                Afterwards::FreezeConstraints
+            } else {
+                let lines = deps.constraint_lines.iter().chain(&constraints.constraint_lines);
+                Afterwards::WriteConstraints(lines.map(String::as_str).collect::<Vec<_>>().join("\n"))
+            }
+        } else {
+            Afterwards::Nothing
+        };
+        Ok(Decision::Change(Change { request: Some(request), afterwards, stamp }))
+    }
+
+    /// A list of requirements: `requires` and `deps` of packaging environments, `dependency-groups`, `package_deps`.
+    ///
+    /// # Errors
+    /// When the constraints cannot be read.
+    pub fn requirements(
+        &self,
+        mut requirements: Vec<String>,
+        of_type: &str,
+        old: Recorded<'_>,
+    ) -> Result<Decision, ConfigError> {
+        requirements.sort();
+        let stamp = json!({"req": requirements, "env": self.resolution_variables()});
+        if stamp.as_object() == old {
+            return Ok(Decision::UpToDate);
+        }
+        let before = strings(old, "req");
+        let now: BTreeSet<&str> = requirements.iter().map(String::as_str).collect();
+        let missing: Vec<&str> = before.difference(&now).copied().collect();
+        if !missing.is_empty() {
+            return Ok(Decision::Recreate(format!("dependencies removed: {}", missing.join(", "))));
+        }
+        let mut arguments: Vec<String> = now.difference(&before).map(|&requirement| requirement.to_owned()).collect();
+        if arguments.is_empty() {
+            arguments.clone_from(&requirements);
+        }
+        if arguments.is_empty() {
+            return Ok(Decision::Change(Change { request: None, afterwards: Afterwards::Nothing, stamp }));
+        }
+        let constraints = self.constraints.as_ref().map_err(Clone::clone)?;
+        arguments.extend(constraints.arguments.iter().cloned());
+        let own_constraints = self.constrain_package_deps && constraints.arguments.is_empty();
+        if of_type == "package_deps" && own_constraints && self.constraints_file().exists() {
+            arguments.push(format!("-c{}", self.constraints_file().display()));
+        }
+        let mut request = InstallRequest::new(of_type, arguments);
+        request.nested_options.clone_from(&constraints.options);
+        let freeze = of_type == "deps" && own_constraints && self.use_frozen_constraints;
+        let afterwards = if freeze { Afterwards::FreezeConstraints } else { Afterwards::Nothing };
+        Ok(Decision::Change(Change { request: Some(request), afterwards, stamp }))
+    }
+
+    /// The packages of a PEP 751 lock file.
+    ///
+    /// # Errors
+    /// tox's `Fail` when the file is not valid or a variable it refers to cannot be used.
+    pub fn pylock(&self, lock: &Pylock<'_>, old: Recorded<'_>) -> Result<Decision, ConfigError> {
+        let mut lines = lock.install_lines()?;
+        lines.sort();
+        let mut stamp = json!({"req": lines, "env": self.resolution_variables()});
+        if let (Some(hash), Some(stamp)) =
+            (super::pylock::referenced_hash(&lines, self.variables)?, stamp.as_object_mut())
+        {
+            stamp.insert("referenced_env".to_owned(), Value::String(hash));
+        }
+        if stamp.as_object() == old {
+            return Ok(Decision::UpToDate);
+        }
+        let before = strings(old, "req");
+        let now: BTreeSet<&str> = lines.iter().map(String::as_str).collect();
+        let missing: Vec<&str> = before.difference(&now).copied().collect();
+        if !missing.is_empty() {
+            return Ok(Decision::Recreate(format!("pylock dependencies removed: {}", missing.join(" "))));
+        }
+        let mut added: Vec<&str> = now.difference(&before).copied().collect();
+        if added.is_empty() {
+            added = lines.iter().map(String::as_str).collect();
+        }
+        let request = (!added.is_empty()).then(|| {
+            let file = self.env_dir.join("pylock.txt");
+            let arguments = vec!["--no-deps".to_owned(), "-r".to_owned(), file.display().to_string()];
+            let file = Some((file, added.join("\n")));
+            InstallRequest { file, ..InstallRequest::new("pylock", arguments) }
+        });
+        Ok(Decision::Change(Change { request, afterwards: Afterwards::Nothing, stamp }))
+    }
+
+    fn resolution_variables(&self) -> Map<String, Value> {
+        let known = |name: &&str| self.variables.text(name).map(|value| ((*name).to_owned(), Value::String(value)));
+        RESOLUTION_VARIABLES.iter().filter_map(known).collect()
+    }
+}
+
+/// The requirements of built packages, some of them replaced by those of `--force-dep`.
+///
+/// # Errors
+/// When a requirement cannot be read.
+pub fn package_requirements(packages: &[Package], forced: &[Requirement]) -> Result<Vec<String>, ConfigError> {
+    let mut requirements = Vec::new();
+    for text in packages.iter().flat_map(|package| &package.requirements) {
+        let replacement = if forced.is_empty() {
+            None
+        } else {
+            let requirement: Requirement = text.parse().map_err(|error| ConfigError::fail(format!("{error}")))?;
+            let name = canonical_name(&requirement.name);
+            forced.iter().rfind(|forced| canonical_name(&forced.name) == name)
+        };
+        requirements.push(replacement.map_or_else(|| text.clone(), ToString::to_string));
+    }
+    Ok(requirements)
+}
+
+/// The installations of the packages themselves, which are done on every run: constraints do not apply, their
+/// requirements are installed already.
+pub fn packages(packages: &[Package]) -> Vec<InstallRequest> {
+    let mut settings: Vec<(&str, &str)> = Vec::new();
+    let mut files = Vec::new();
+    let mut editable = Vec::new();
+    for package in packages {
+        let path = package.path.display().to_string();
+        match &package.file {
+            PackageFile::Wheel | PackageFile::Editable => files.push(path),
+            PackageFile::Sdist { config_settings } => {
+                for (key, value) in config_settings {
+                    settings.retain(|(known, _)| known != key);
+                    settings.push((key, value));
+                }
+                files.push(path);
+            }
+            PackageFile::EditableLegacy => editable.push(path),
+        }
+    }
+    files.sort();
+    editable.sort();
+    let base = || vec!["--force-reinstall".to_owned(), "--no-deps".to_owned()];
+    let mut requests = Vec::new();
+    if !files.is_empty() {
+        let mut arguments = base();
+        arguments.extend(settings.iter().map(|(key, value)| format!("--config-settings={key}={value}")));
+        arguments.extend(files);
+        requests.push(InstallRequest::new("package", arguments));
+    }
+    if !editable.is_empty() {
+        let mut arguments = base();
+        arguments.extend(editable.into_iter().flat_map(|path| ["-e".to_owned(), path]));
+        requests.push(InstallRequest::new("package", arguments));
+    }
+    requests
+}
+
+/// Why the record of another environment (another name or type) cannot be built on.
+pub fn environment_changed(old: &Value, new: &Value) -> String {
+    format!("env type changed from {} to {}", value_repr(old), value_repr(new))
+}
+
+/// Why an environment made with another interpreter cannot be used: what was added, removed and changed.
+pub fn python_changed(old: &Map<String, Value>, new: &Map<String, Value>) -> String {
+    let mut parts = Vec::new();
+    let mut part = |verb: &str, entries: Vec<String>| {
+        if !entries.is_empty() {
+            parts.push(format!("{verb} {}", entries.join(" | ")));
+        }
+    };
+    let only_in = |one: &Map<String, Value>, other: &Map<String, Value>| {
+        let missing = one.iter().filter(|(key, _)| !other.contains_key(*key));
+        missing.map(|(key, value)| format!("{key}={}", value_repr(value))).collect::<Vec<_>>()
+    };
+    part("added", only_in(new, old));
+    part("removed", only_in(old, new));
+    let changed = new.iter().filter_map(|(key, value)| {
+        let before = old.get(key).filter(|before| *before != value)?;
+        Some(format!("{key}={}->{}", value_repr(before), value_repr(value)))
+    });
+    part("changed", changed.collect());
+    format!("python {}", parts.join(", "))
+}
+
+fn reason_to_recreate(old: &Map<String, Value>, new: &Value) -> Option<String> {
+    if old.get("redaction_format") != Some(&json!(REDACTION_FORMAT)) {
+        return Some("install cache format changed".to_owned());
+    }
+    for (part, key, skipped) in [("install flag(s)", "options", 0), ("constraint(s)", "constraints", 3)] {
+        if old.get(key) != new.get(key) {
+            let before = strings(Some(old), key);
+            let now = strings(new.as_object(), key);
+            return Some(format!(
+                "changed {part}{}{}",
+                listed(" removed ", &before, &now, skipped),
+                listed(" added ", &now, &before, skipped)
+            ));
+        }
+    }
+    let before = strings(Some(old), "requirements");
+    let removed: Vec<&str> = before.difference(&strings(new.as_object(), "requirements")).copied().collect();
+    if !removed.is_empty() {
+        return Some(format!("requirements removed: {}", removed.join(" ")));
+    }
+    let before = old.get("constraint_options").unwrap_or(&Value::Null);
+    let now = &new["constraint_options"];
+    (before != now).then(|| format!("constraint options changed: old={} new={}", value_repr(before), value_repr(now)))
+}
+
+/// What `one` has beyond `other`, each without its first `skipped` characters.
+fn listed(verb: &str, one: &BTreeSet<&str>, other: &BTreeSet<&str>, skipped: usize) -> String {
+    let entries: Vec<&str> = one.difference(other).map(|entry| entry.get(skipped..).unwrap_or("")).collect();
+    if entries.is_empty() { String::new() } else { format!("{verb}{}", entries.join(", ")) }
+}
+
+fn strings<'v>(recorded: Recorded<'v>, key: &str) -> BTreeSet<&'v str> {
+    let list = recorded.and_then(|recorded| recorded.get(key)).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// A value as Python's `repr` shows what it read from JSON.
+fn value_repr(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => python_repr(text),
+        Value::Array(items) => format!("[{}]", items.iter().map(value_repr).collect::<Vec<_>>().join(", ")),
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| format!("{}: {}", python_repr(key), value_repr(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Command, Deferred};
+
+    fn installation(constraints: &str) -> Installation {
+        Installation {
+            command: Deferred::ready(Command::from_words(vec!["pip".to_owned()])),
+            command_is_default: true,
+            list_dependencies_command: Command::from_words(Vec::new()),
+            pip_pre: false,
+            constraints: Deferred::ready(text(constraints)),
+            constrain_package_deps: false,
+            use_frozen_constraints: false,
+        }
+    }
+
+    fn text(text: &str) -> RequirementText {
+        RequirementText { text: text.to_owned(), root: "/nonexistent".into() }
+    }
+
+    fn change(decision: Decision) -> Result<Change, String> {
+        match decision {
+            Decision::Change(change) => Ok(change),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    type Outcome = Result<(), String>;
+
+    fn deps(installation: &Installation, written: &str, old: Option<&Value>) -> Result<Decision, String> {
+        let variables = Variables::default();
+        let conditions = Conditions::new(installation, Path::new("/nonexistent"), &variables);
+        conditions.deps(&text(written), old.and_then(Value::as_object)).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn dependencies_install_once_and_again_when_some_are_added() -> Outcome {
+        let installation = installation("");
+        let first = change(deps(&installation, "b\na", None)?)?;
+        let expected = json!({
+            "redaction_format": 1, "options": [], "requirements": ["a", "b"], "constraints": [],
+            "constraint_options": {"constrain_package_deps": false, "use_frozen_constraints": false}, "env": {},
+        });
+        assert_eq!(first.stamp, expected);
+        assert_eq!(first.request.map(|request| request.arguments), Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(deps(&installation, "a\nb", Some(&first.stamp))?, Decision::UpToDate);
+        let more = change(deps(&installation, "c\nb\na", Some(&first.stamp))?)?;
+        assert_eq!(more.request.map(|request| request.arguments.join(" ")), Some("a b c".to_owned()));
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_to_install_is_recorded_all_the_same() -> Outcome {
+        let recorded = change(deps(&installation(""), "", None)?)?;
+        assert_eq!(recorded.request, None);
+        assert_eq!(deps(&installation(""), "# nothing", Some(&recorded.stamp))?, Decision::UpToDate);
+        Ok(())
+    }
+
+    #[test]
+    fn what_cannot_be_brought_up_to_date_is_made_anew_for_the_reason_tox_gives() -> Outcome {
+        let before = change(deps(&installation(""), "a\nb\n--pre", None)?)?.stamp;
+        let mut constrained = installation("");
+        constrained.constrain_package_deps = true;
+        let old_format = json!({"options": []});
+        for (installation, written, old, reason) in [
+            (&installation(""), "a\n--pre", &before, "requirements removed: b"),
+            (&installation(""), "a\nb", &before, "changed install flag(s) removed pre=True"),
+            (&installation(""), "a\nb\n--pre\n-i x", &before, "changed install flag(s) added index_url=['x']"),
+            (&installation(""), "a", &old_format, "install cache format changed"),
+            (
+                &constrained,
+                "a\nb\n--pre",
+                &before,
+                "constraint options changed: old={'constrain_package_deps': False, 'use_frozen_constraints': False} \
+                 new={'constrain_package_deps': True, 'use_frozen_constraints': False}",
+            ),
+        ] {
+            assert_eq!(deps(installation, written, Some(old))?, Decision::Recreate(reason.to_owned()));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn changed_constraints_are_named_without_their_option() -> Outcome {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let root = folder.path().canonicalize().map_err(|error| error.to_string())?;
+        let variables = Variables::default();
+        let decide = |content: &str, old: Option<&Value>| -> Result<Decision, String> {
+            std::fs::write(root.join("c.txt"), content).map_err(|error| error.to_string())?;
+            let mut installation = installation("");
+            let constraints = RequirementText { text: "c.txt".to_owned(), root: root.clone() };
+            installation.constraints = Deferred::ready(constraints);
+            let conditions = Conditions::new(&installation, &root, &variables);
+            conditions.deps(&text("a"), old.and_then(Value::as_object)).map_err(|error| error.message)
+        };
+        let before = change(decide("a==1\nb==1", None)?)?;
+        assert_eq!(before.stamp["constraints"], json!(["-c a==1", "-c b==1"]));
+        assert_eq!(before.request.map(|request| request.arguments.join(" ")), Some("a -c c.txt".to_owned()));
+        let after = decide("a==2", Some(&before.stamp))?;
+        let reason = "changed constraint(s) removed a==1, b==1 added a==2";
+        assert_eq!(after, Decision::Recreate(reason.to_owned()));
+        Ok(())
+    }
+
+    #[test]
+    fn mistakes_fail_the_environment_in_the_words_of_tox() {
+        assert_eq!(
+            deps(&installation(""), "--pre", None),
+            Err("no dependencies for tox env py within deps".to_owned())
+        );
+        let message = "only constraints files or URLs can be provided for tox env py within constraints";
+        assert_eq!(deps(&installation("-r x"), "a", None), Err(message.to_owned()));
+    }
+
+    #[test]
+    fn the_project_s_requirements_can_be_constrained_by_deps() -> Outcome {
+        let mut constrained = installation("");
+        constrained.constrain_package_deps = true;
+        let written = change(deps(&constrained, "b[x]>1\n-e ./c", None)?)?;
+        assert_eq!(written.afterwards, Afterwards::WriteConstraints("b>1".to_owned()));
+        constrained.use_frozen_constraints = true;
+        assert_eq!(change(deps(&constrained, "b[x]>1", None)?)?.afterwards, Afterwards::FreezeConstraints);
+
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let variables = Variables::default();
+        let conditions = Conditions::new(&constrained, folder.path(), &variables);
+        std::fs::write(conditions.constraints_file(), "").map_err(|error| error.to_string())?;
+        let decision = conditions.requirements(vec!["a".to_owned()], "package_deps", None);
+        let request = change(decision.map_err(|error| error.message)?)?.request;
+        let expected = vec!["a".to_owned(), format!("-c{}", conditions.constraints_file().display())];
+        assert_eq!(request.map(|request| request.arguments), Some(expected));
+        Ok(())
+    }
+
+    #[test]
+    fn lists_install_what_is_new_and_all_when_a_variable_changed() -> Outcome {
+        let installation = installation("");
+        let decide = |names: &[&str], index: &str, old: Option<&Value>| {
+            let mut variables = Variables::default();
+            variables.set("PIP_INDEX_URL", index);
+            variables.set("PIP_QUIET", index);
+            let names = names.iter().map(|&name| name.to_owned()).collect();
+            let conditions = Conditions::new(&installation, Path::new("/nonexistent"), &variables);
+            conditions.requirements(names, "requires", old.and_then(Value::as_object)).map_err(|error| error.message)
+        };
+        let arguments = |decision| change(decision).map(|change| change.request.map(|request| request.arguments));
+        let first = change(decide(&["b", "a"], "x", None)?)?.stamp;
+        assert_eq!(first, json!({"req": ["a", "b"], "env": {"PIP_INDEX_URL": "x"}}));
+        assert_eq!(decide(&["a", "b"], "x", Some(&first))?, Decision::UpToDate);
+        assert_eq!(arguments(decide(&["a", "b", "c"], "x", Some(&first))?)?, Some(vec!["c".to_owned()]));
+        let all = Some(vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(arguments(decide(&["a", "b"], "y", Some(&first))?)?, all);
+        let removed = decide(&[], "x", Some(&first))?;
+        assert_eq!(removed, Decision::Recreate("dependencies removed: a, b".to_owned()));
+        assert_eq!(arguments(decide(&[], "x", None)?)?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_lock_file_installs_from_a_file_in_the_environment() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("pylock.toml");
+        let package = |name| format!("[[packages]]\nname='{name}'\nversion='1'\nsdist={{path='x',hashes={{a='1'}}}}\n");
+        let head = "lock-version='1.0'\ncreated-by='x'\n";
+        std::fs::write(&path, format!("{head}{}", package("b")))?;
+        let markers = std::collections::BTreeMap::new();
+        let lock = Pylock { path: &path, extras: &[], groups: &[], markers: &markers };
+        let (variables, installation) = (Variables::default(), installation(""));
+        let conditions = Conditions::new(&installation, Path::new("/e"), &variables);
+        let first = change(conditions.pylock(&lock, None)?).map_err(anyhow::Error::msg)?;
+        let request = first.request.ok_or_else(|| anyhow::anyhow!("nothing to install"))?;
+        assert_eq!(request.arguments.join(" "), "--no-deps -r /e/pylock.txt");
+        assert_eq!(request.file, Some(("/e/pylock.txt".into(), "b==1 --hash=a:1".to_owned())));
+        assert_eq!(conditions.pylock(&lock, first.stamp.as_object())?, Decision::UpToDate);
+        std::fs::write(&path, format!("{head}{}", package("c")))?;
+        let reason = "pylock dependencies removed: b==1 --hash=a:1".to_owned();
+        assert_eq!(conditions.pylock(&lock, first.stamp.as_object())?, Decision::Recreate(reason));
+        Ok(())
+    }
+
+    #[test]
+    fn packages_are_installed_by_force_and_without_what_they_require() {
+        let package = |path: &str, file| Package { path: path.into(), file, requirements: vec!["R[x]>1".to_owned()] };
+        let config_settings = vec![("k".to_owned(), "v".to_owned())];
+        let built = [
+            package("/b.whl", PackageFile::Wheel),
+            package("/a.tar.gz", PackageFile::Sdist { config_settings }),
+            package("/src", PackageFile::EditableLegacy),
+        ];
+        let requests: Vec<String> = packages(&built).iter().map(|request| request.arguments.join(" ")).collect();
+        let start = "--force-reinstall --no-deps";
+        let expected = [format!("{start} --config-settings=k=v /a.tar.gz /b.whl"), format!("{start} -e /src")];
+        assert_eq!(requests, expected);
+        let forced: Vec<Requirement> = "r==3".parse().into_iter().collect();
+        assert_eq!(package_requirements(&built[..1], &forced), Ok(vec!["r==3".to_owned()]));
+        assert_eq!(package_requirements(&built[..1], &[]), Ok(vec!["R[x]>1".to_owned()]));
+    }
+
+    #[test]
+    fn changes_of_the_interpreter_are_told_as_python_shows_values() {
+        let old = json!({"version_info": [3, 10, 0, "final", 0], "executable": "/a", "virtualenv version": "20"});
+        let new = json!({"version_info": [3, 11, 0, "final", 0], "executable": "/a", "x": null});
+        let (Some(old_map), Some(new_map)) = (old.as_object(), new.as_object()) else { unreachable!() };
+        let expected = "python added x=None, removed virtualenv version='20', changed \
+                        version_info=[3, 10, 0, 'final', 0]->[3, 11, 0, 'final', 0]";
+        assert_eq!(python_changed(old_map, new_map), expected);
+        let (old, new) = (json!({"name": "a", "type": "X"}), json!({"name": "a", "type": "Y"}));
+        let expected = "env type changed from {'name': 'a', 'type': 'X'} to {'name': 'a', 'type': 'Y'}";
+        assert_eq!(environment_changed(&old, &new), expected);
+    }
+}

@@ -1,0 +1,309 @@
+//! The options of one line, read as Python's `argparse` reads them, with its messages.
+
+use super::RequirementKind;
+use super::redact::unknown_argument;
+
+/// Which of `--no-binary` and `--only-binary`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Binary {
+    No,
+    Only,
+}
+
+/// What one line says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct LineOptions {
+    pub index_url: Option<String>,
+    pub extra_index_urls: Vec<String>,
+    pub no_index: bool,
+    pub constraints: Vec<String>,
+    pub requirements: Vec<String>,
+    pub editables: Vec<String>,
+    pub find_links: Vec<String>,
+    pub binary: Vec<(Binary, String)>,
+    pub prefer_binary: bool,
+    pub require_hashes: bool,
+    pub pre: bool,
+    pub trusted_hosts: Vec<String>,
+    pub features: Vec<String>,
+    pub hashes: Vec<String>,
+    pub config_settings: Vec<String>,
+    pub no_deps: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    IndexUrl,
+    ExtraIndexUrl,
+    NoIndex,
+    Constraint,
+    Requirement,
+    Editable,
+    FindLinks,
+    NoBinary,
+    OnlyBinary,
+    PreferBinary,
+    RequireHashes,
+    Pre,
+    TrustedHost,
+    UseFeature,
+    InstallOption,
+    GlobalOption,
+    Hash,
+    ConfigSettings,
+    NoDeps,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    One,
+    /// One or more; all but the first are ignored.
+    Several,
+}
+
+struct Definition {
+    names: &'static [&'static str],
+    key: Key,
+    takes: Takes,
+}
+
+const fn define(names: &'static [&'static str], key: Key, takes: Takes) -> Definition {
+    Definition { names, key, takes }
+}
+
+/// In the order in which argparse looks for short options.
+const DEFINITIONS: [Definition; 19] = [
+    define(&["-i", "--index-url", "--pypi-url"], Key::IndexUrl, Takes::One),
+    define(&["--extra-index-url"], Key::ExtraIndexUrl, Takes::One),
+    define(&["--no-index"], Key::NoIndex, Takes::Nothing),
+    define(&["-c", "--constraint"], Key::Constraint, Takes::One),
+    define(&["-r", "--requirement"], Key::Requirement, Takes::One),
+    define(&["-e", "--editable"], Key::Editable, Takes::One),
+    define(&["-f", "--find-links"], Key::FindLinks, Takes::One),
+    define(&["--no-binary"], Key::NoBinary, Takes::Several),
+    define(&["--only-binary"], Key::OnlyBinary, Takes::Several),
+    define(&["--prefer-binary"], Key::PreferBinary, Takes::Nothing),
+    define(&["--require-hashes"], Key::RequireHashes, Takes::Nothing),
+    define(&["--pre"], Key::Pre, Takes::Nothing),
+    define(&["--trusted-host"], Key::TrustedHost, Takes::One),
+    define(&["--use-feature"], Key::UseFeature, Takes::One),
+    define(&["--install-option"], Key::InstallOption, Takes::One),
+    define(&["--global-option"], Key::GlobalOption, Takes::One),
+    define(&["--hash"], Key::Hash, Takes::One),
+    define(&["-C", "--config-settings"], Key::ConfigSettings, Takes::One),
+    define(&["--no-deps"], Key::NoDeps, Takes::Nothing),
+];
+
+const FEATURES: [&str; 2] = ["2020-resolver", "fast-deps"];
+
+/// What a word of the line is.
+enum Word {
+    Value,
+    Option { definition: &'static Definition, attached: Option<String> },
+    Unknown,
+}
+
+/// Reads the options of a line. `--no-deps` is one of `deps` only, nested files do not know it: `kind` is `None` there.
+///
+/// # Errors
+/// In argparse's words.
+pub(super) fn parse(words: &[String], kind: Option<RequirementKind>) -> Result<LineOptions, String> {
+    let mut options = LineOptions::default();
+    let mut unknown: Vec<&str> = Vec::new();
+    let mut rest = words.iter().peekable();
+    while let Some(word) = rest.next() {
+        if word == "--" {
+            unknown.extend(rest.by_ref().map(String::as_str));
+            break;
+        }
+        match classify(word, kind) {
+            Word::Value | Word::Unknown => unknown.push(word),
+            Word::Option { definition, attached } => {
+                let given = attached.is_some();
+                let mut value = attached;
+                if definition.takes == Takes::Nothing {
+                    if let Some(value) = value {
+                        let message = format!("ignored explicit argument {}", crate::error::python_repr(&value));
+                        return Err(complaint(definition, &message));
+                    }
+                    options.flag(definition.key);
+                    continue;
+                }
+                let is_value = |word: &String| word != "--" && matches!(classify(word, kind), Word::Value);
+                if !given {
+                    value = rest.next_if(|word| is_value(word)).cloned();
+                    while definition.takes == Takes::Several && rest.next_if(|word| is_value(word)).is_some() {}
+                }
+                let Some(value) = value else {
+                    let expected = if definition.takes == Takes::One { "one" } else { "at least one" };
+                    return Err(complaint(definition, &format!("expected {expected} argument")));
+                };
+                options.set(definition, value)?;
+            }
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(options);
+    }
+    let unknown: Vec<String> = unknown.into_iter().map(unknown_argument).collect();
+    Err(format!("unrecognized arguments: {}", unknown.join(" ")))
+}
+
+fn complaint(definition: &Definition, message: &str) -> String {
+    format!("argument {}: {message}", definition.names.join("/"))
+}
+
+fn classify(word: &str, kind: Option<RequirementKind>) -> Word {
+    if !word.starts_with('-') || word.len() == 1 {
+        return Word::Value;
+    }
+    let known = || {
+        DEFINITIONS
+            .iter()
+            .filter(|definition| definition.key != Key::NoDeps || kind == Some(RequirementKind::Deps))
+            .flat_map(|definition| definition.names.iter().map(move |name| (*name, definition)))
+    };
+    let named = |searched: &str| known().find(|(name, _)| *name == searched).map(|(_, definition)| definition);
+    if let Some(definition) = named(word) {
+        return Word::Option { definition, attached: None };
+    }
+    if let Some((name, value)) = word.split_once('=')
+        && let Some(definition) = named(name)
+    {
+        return Word::Option { definition, attached: Some(value.to_owned()) };
+    }
+    if !word.starts_with("--")
+        && let Some((name, definition)) = known().find(|(name, _)| name.len() == 2 && word.starts_with(name))
+    {
+        return Word::Option { definition, attached: Some(word[name.len()..].to_owned()) };
+    }
+    let is_number = word[1..].bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if is_number || word.contains(' ') { Word::Value } else { Word::Unknown }
+}
+
+impl LineOptions {
+    fn flag(&mut self, key: Key) {
+        match key {
+            Key::NoIndex => self.no_index = true,
+            Key::PreferBinary => self.prefer_binary = true,
+            Key::RequireHashes => self.require_hashes = true,
+            Key::Pre => self.pre = true,
+            Key::NoDeps => self.no_deps = true,
+            _ => {}
+        }
+    }
+
+    fn set(&mut self, definition: &Definition, value: String) -> Result<(), String> {
+        match definition.key {
+            Key::IndexUrl => self.index_url = Some(value),
+            Key::ExtraIndexUrl => add(&mut self.extra_index_urls, value),
+            Key::Constraint => add(&mut self.constraints, value),
+            Key::Requirement => add(&mut self.requirements, value),
+            Key::Editable => add(&mut self.editables, value),
+            Key::FindLinks => add(&mut self.find_links, value),
+            Key::NoBinary => self.binary.push((Binary::No, value)),
+            Key::OnlyBinary => self.binary.push((Binary::Only, value)),
+            Key::TrustedHost => add_sorted(&mut self.trusted_hosts, value),
+            Key::UseFeature => {
+                if !FEATURES.contains(&value.as_str()) {
+                    let choices = FEATURES.map(crate::error::python_repr).join(", ");
+                    let value = crate::error::python_repr(&value);
+                    return Err(complaint(definition, &format!("invalid choice: {value} (choose from {choices})")));
+                }
+                add_sorted(&mut self.features, value);
+            }
+            Key::Hash => {
+                if !is_hash(&value) {
+                    return Err(complaint(definition, &value));
+                }
+                add_sorted(&mut self.hashes, value);
+            }
+            Key::ConfigSettings => self.config_settings.push(value),
+            // tox reads these and then leaves them out, as pip has dropped them.
+            Key::InstallOption | Key::GlobalOption => {}
+            Key::NoIndex | Key::PreferBinary | Key::RequireHashes | Key::Pre | Key::NoDeps => {}
+        }
+        Ok(())
+    }
+}
+
+fn add(list: &mut Vec<String>, value: String) {
+    if !list.contains(&value) {
+        list.push(value);
+    }
+}
+
+fn add_sorted(list: &mut Vec<String>, value: String) {
+    if let Err(at) = list.binary_search(&value) {
+        list.insert(at, value);
+    }
+}
+
+fn is_hash(value: &str) -> bool {
+    let digits = |length: usize, digits: &str| {
+        digits.len() == length && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    match value.split_once(':') {
+        Some(("sha256", hash)) => digits(64, hash),
+        Some(("sha384", hash)) => digits(96, hash),
+        Some(("sha512", hash)) => digits(128, hash),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<LineOptions, String> {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        parse(&words, Some(RequirementKind::Deps))
+    }
+
+    #[test]
+    fn values_may_be_attached_or_follow() -> Result<(), String> {
+        for line in ["-i a", "-ia", "-i=a", "--index-url a", "--index-url=a", "--pypi-url a", "-i b -i a"] {
+            assert_eq!(read(line)?.index_url.as_deref(), Some("a"), "{line}");
+        }
+        assert_eq!(read("-Cx=y -C x=z")?.config_settings, ["x=y", "x=z"]);
+        assert_eq!(read("--use-feature=fast-deps --use-feature 2020-resolver")?.features, FEATURES);
+        assert_eq!(read("--only-binary foo; x == y")?.binary, [(Binary::Only, "foo;".to_owned())]);
+        assert_eq!(read("-r -")?.requirements, ["-"]);
+        assert_eq!(read("-f -1")?.find_links, ["-1"]);
+        Ok(())
+    }
+
+    #[test]
+    fn mistakes_are_told_in_the_words_of_argparse() {
+        for (line, expected) in [
+            ("--pre something", "unrecognized arguments: something"),
+            ("--missing", "unrecognized arguments: --missing"),
+            ("--index-url a b", "unrecognized arguments: b"),
+            ("--index-url", "argument -i/--index-url/--pypi-url: expected one argument"),
+            ("-r --pre", "argument -r/--requirement: expected one argument"),
+            ("--no-binary", "argument --no-binary: expected at least one argument"),
+            ("--pre=x", "argument --pre: ignored explicit argument 'x'"),
+            ("-k", "unrecognized arguments: -k"),
+            ("--prefer", "unrecognized arguments: --prefer"),
+            ("--hash sha256:a", "argument --hash: sha256:a"),
+            (
+                "--use-feature x",
+                "argument --use-feature: invalid choice: 'x' (choose from '2020-resolver', 'fast-deps')",
+            ),
+            ("-- -r x", "unrecognized arguments: -r x"),
+        ] {
+            assert_eq!(read(line), Err(expected.to_owned()), "{line}");
+        }
+    }
+
+    #[test]
+    fn only_deps_know_no_deps() -> Result<(), String> {
+        let words = ["--no-deps".to_owned()];
+        assert!(parse(&words, Some(RequirementKind::Deps))?.no_deps);
+        for kind in [None, Some(RequirementKind::Constraints)] {
+            assert_eq!(parse(&words, kind), Err("unrecognized arguments: --no-deps".to_owned()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! The text of a requirement file.
+
+use std::fs::File;
+use std::io::Read;
+
+const MOST_BYTES: u64 = 10 * 1024 * 1024;
+
+/// The schemes tox takes for a URL when they begin a file's name.
+pub(super) fn has_scheme(name: &str) -> bool {
+    ["http:", "https:", "file:"].iter().any(|scheme| starts_with_scheme(name, scheme))
+}
+
+/// Whether the file is one that has to be downloaded.
+pub(super) fn is_remote(name: &str) -> bool {
+    ["http:", "https:"].iter().any(|scheme| starts_with_scheme(name, scheme))
+}
+
+fn starts_with_scheme(name: &str, scheme: &str) -> bool {
+    name.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+}
+
+/// What `name` means inside the file at the URL `base`.
+pub(super) fn url_join(base: &str, name: &str) -> String {
+    if has_scheme(name) {
+        return name.to_owned();
+    }
+    let root = base.find("//").map_or(0, |at| at + 2);
+    let path = base[root..].find('/').map_or(base.len(), |at| root + at);
+    if name.starts_with('/') {
+        return format!("{}{name}", &base[..path]);
+    }
+    let folder = base.rfind('/').filter(|at| *at >= path).map_or(base.len(), |at| at + 1);
+    format!("{}{name}", &base[..folder])
+}
+
+/// Reads a file by its path or `file:` URL.
+///
+/// # Errors
+/// In tox's words.
+pub(super) fn read(name: &str) -> Result<String, String> {
+    let path = if starts_with_scheme(name, "file:") { url_path(name)? } else { name.to_owned() };
+    let could_not = |error: std::io::Error| {
+        let message = error.to_string();
+        let reason = message.split(" (os error").next().unwrap_or_default();
+        let number = error.raw_os_error().map_or_else(String::new, |number| format!("[Errno {number}] "));
+        format!("Could not open requirements file {path}: {number}{reason}: {}", crate::error::python_repr(&path))
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(&path).map_err(could_not)?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(could_not)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("requirements file {path} exceeds the {MOST_BYTES} byte limit"));
+    }
+    Ok(decode(bytes))
+}
+
+fn url_path(url: &str) -> Result<String, String> {
+    let rest = &url["file:".len()..];
+    let (host, path) = match rest.strip_prefix("//") {
+        Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+        None => ("", rest),
+    };
+    if !matches!(host, "" | "localhost") {
+        let url = crate::error::python_repr(url);
+        return Err(format!("non-local file URIs are not supported on this platform: {url}"));
+    }
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    Ok(percent_decoded(path))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// By its byte order mark, else as UTF-8, else byte for byte.
+fn decode(bytes: Vec<u8>) -> String {
+    if let Some(rest) = bytes.strip_prefix(b"\xef\xbb\xbf") {
+        return String::from_utf8_lossy(rest).into_owned();
+    }
+    if let Some(rest) = bytes.strip_prefix(b"\0\0\xfe\xff") {
+        return from_32(rest, u32::from_be_bytes);
+    }
+    if let Some(rest) = bytes.strip_prefix(b"\xff\xfe\0\0") {
+        return from_32(rest, u32::from_le_bytes);
+    }
+    if let Some(rest) = bytes.strip_prefix(b"\xfe\xff") {
+        return from_16(rest, u16::from_be_bytes);
+    }
+    if let Some(rest) = bytes.strip_prefix(b"\xff\xfe") {
+        return from_16(rest, u16::from_le_bytes);
+    }
+    String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect())
+}
+
+fn from_32(bytes: &[u8], unit: fn([u8; 4]) -> u32) -> String {
+    let units = bytes.chunks_exact(4).map(|chunk| unit([chunk[0], chunk[1], chunk[2], chunk[3]]));
+    units.map(|unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+}
+
+fn from_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
+    let units: Vec<u16> = bytes.chunks_exact(2).map(|chunk| unit([chunk[0], chunk[1]])).collect();
+    String::from_utf16_lossy(&units)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_in_the_encoding_their_mark_says() {
+        for bytes in [
+            b"art".to_vec(),
+            b"\xef\xbb\xbfart".to_vec(),
+            b"\xff\xfea\0r\0t\0".to_vec(),
+            b"\xfe\xff\0a\0r\0t".to_vec(),
+            b"\xff\xfe\0\0a\0\0\0r\0\0\0t\0\0\0".to_vec(),
+            b"\0\0\xfe\xff\0\0\0a\0\0\0r\0\0\0t".to_vec(),
+        ] {
+            assert_eq!(decode(bytes), "art");
+        }
+        assert_eq!(decode(b"art # \xe9".to_vec()), "art # é");
+    }
+
+    #[test]
+    fn names_in_a_url_are_relative_to_it() {
+        for (name, expected) in
+            [("b.txt", "https://h/x/b.txt"), ("/b.txt", "https://h/b.txt"), ("http://o/b.txt", "http://o/b.txt")]
+        {
+            assert_eq!(url_join("https://h/x/a.txt", name), expected);
+        }
+        assert_eq!(url_join("https://h", "/b"), "https://h/b");
+    }
+
+    #[test]
+    fn file_urls_name_local_files_only() {
+        assert_eq!(url_path("file:///a%20b/c%"), Ok("/a b/c%".to_owned()));
+        assert_eq!(url_path("FILE://localhost/a"), Ok("/a".to_owned()));
+        let message = "non-local file URIs are not supported on this platform: 'file://magic.com/a'";
+        assert_eq!(url_path("file://magic.com/a"), Err(message.to_owned()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_never_ends_is_refused() {
+        let message = "requirements file /dev/zero exceeds the 10485760 byte limit";
+        assert_eq!(read("/dev/zero"), Err(message.to_owned()));
+    }
+
+    #[test]
+    fn a_missing_file_is_named_in_the_words_of_python() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("one.txt").display().to_string();
+        let message = format!("Could not open requirements file {path}: [Errno 2] No such file or directory: '{path}'");
+        assert_eq!(read(&path), Err(message));
+        Ok(())
+    }
+}

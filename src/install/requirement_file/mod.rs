@@ -1,0 +1,64 @@
+//! Reads `deps` and `constraints` the way tox does: pip's requirement file format with tox's additions (`-rfile` without
+//! a space, `--no-deps`). Nested files are read here; files behind `http(s)` URLs are left to the installer.
+//! <https://pip.pypa.io/en/stable/reference/requirements-file-format/>
+
+mod arguments;
+mod content;
+mod lines;
+mod options;
+mod parser;
+
+mod redact;
+mod requirement;
+mod words;
+
+use crate::error::ConfigError;
+use crate::model::requirements::RequirementText;
+use crate::model::{Requirements, Variables};
+
+/// Which setting the text comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequirementKind {
+    /// `deps`: requirements, options and files.
+    Deps,
+    /// `constraints`: constraint files only.
+    Constraints,
+}
+
+/// Parses the text of a setting and every file it names; `variables` (those of the environment's processes) fill in
+/// `${NAME}`.
+///
+/// # Errors
+/// In the words tox has for it, with values of secret variables masked; the location names the nested file it is in.
+pub fn parse(
+    text: &RequirementText,
+    kind: RequirementKind,
+    variables: &Variables,
+) -> Result<Requirements, ConfigError> {
+    parser::requirements(text, kind, variables)
+}
+
+/// Only the arguments that go on pip's command line: reads no file.
+///
+/// # Errors
+/// As [`parse`].
+pub fn arguments(
+    text: &RequirementText,
+    kind: RequirementKind,
+    variables: &Variables,
+) -> Result<Vec<String>, ConfigError> {
+    parser::arguments(text, kind, variables)
+}
+
+/// The setting as `config` shows it: as written, but for options, which are merged as pip does. Empty when pip would get
+/// nothing.
+///
+/// # Errors
+/// As an installation would fail, as far as that shows without reading nested files.
+pub fn display_lines(
+    text: &RequirementText,
+    kind: RequirementKind,
+    variables: &Variables,
+) -> Result<Vec<String>, ConfigError> {
+    parser::display_lines(text, kind, variables)
+}

@@ -1,0 +1,298 @@
+//! Walks a requirements text and the files it names.
+
+use super::arguments::LineOptions;
+use super::options::MergedOptions;
+use super::redact::Secrets;
+use super::requirement::{Content, ParsedRequirement};
+use super::{RequirementKind, content, lines, words};
+use crate::error::{ConfigError, Location};
+use crate::install::path;
+use crate::model::requirements::{RequirementText, unprotect_variables};
+use crate::model::{Requirements, Variables};
+use crate::settings::expand::replace::split_lines;
+
+/// Everything that was read.
+#[derive(Default)]
+struct Parsed {
+    requirements: Vec<ParsedRequirement>,
+    options: MergedOptions,
+}
+
+struct Walk<'a> {
+    /// The file the text of the setting counts as; paths are relative to its folder.
+    setting_file: String,
+    kind: RequirementKind,
+    variables: &'a Variables,
+    /// Whether the files that are named are read.
+    nested: bool,
+    secrets: Secrets,
+    /// The files that are being read, each named by the one before.
+    open: Vec<String>,
+    found: std::collections::HashSet<String>,
+    parsed: Parsed,
+}
+
+impl<'a> Walk<'a> {
+    fn of(text: &RequirementText, kind: RequirementKind, variables: &'a Variables) -> Self {
+        Self {
+            setting_file: text.root.join("tox.ini").display().to_string(),
+            kind,
+            variables,
+            nested: false,
+            secrets: Secrets::default(),
+            open: Vec::new(),
+            found: std::collections::HashSet::new(),
+            parsed: Parsed::default(),
+        }
+    }
+
+    /// Reads the setting once, with or without the files it names.
+    fn setting(&mut self, normalized: &str, nested: bool) -> Result<Parsed, ConfigError> {
+        self.nested = nested;
+        self.found.clear();
+        let file = self.setting_file.clone();
+        self.text(normalized, &file, self.kind == RequirementKind::Constraints, Some(self.kind))?;
+        let mut parsed = std::mem::take(&mut self.parsed);
+        parsed.requirements.sort_by_cached_key(ParsedRequirement::sort_key);
+        for requirement in &parsed.requirements {
+            if requirement.file == self.setting_file {
+                self.check(requirement)?;
+            }
+        }
+        Ok(parsed)
+    }
+
+    fn text(
+        &mut self,
+        text: &str,
+        file: &str,
+        is_constraint: bool,
+        kind: Option<RequirementKind>,
+    ) -> Result<(), ConfigError> {
+        for (number, line) in lines::logical_lines(text) {
+            let mut expanded = lines::expand(&line, self.variables, &mut self.secrets);
+            if kind.is_some() {
+                lines::check_expansion(&line, &expanded).map_err(|message| self.error(message, file, number))?;
+                if expanded.starts_with("-r")
+                    || expanded.strip_prefix("-c").is_some_and(|rest| rest.starts_with(char::is_alphabetic))
+                {
+                    expanded.insert(2, ' ');
+                }
+            }
+            let (requirement, options) =
+                lines::parse(&expanded, kind).map_err(|message| self.error(message, file, number))?;
+            self.line(requirement, options, file, (number, is_constraint))?;
+        }
+        Ok(())
+    }
+
+    fn line(
+        &mut self,
+        requirement: &str,
+        options: LineOptions,
+        file: &str,
+        (line, is_constraint): (usize, bool),
+    ) -> Result<(), ConfigError> {
+        let is_editable = requirement.is_empty() && !options.editables.is_empty();
+        let written = if is_editable { &options.editables[0] } else { requirement };
+        if !written.is_empty() || is_editable {
+            self.add(ParsedRequirement {
+                content: Content::read(written, file),
+                is_editable,
+                is_constraint,
+                hashes: options.hashes,
+                config_settings: options.config_settings,
+                file: file.to_owned(),
+                line,
+            });
+            return Ok(());
+        }
+        let (named, is_constraint) = match (options.requirements.first(), options.constraints.first()) {
+            (Some(named), _) => (named, false),
+            (None, Some(named)) => (named, true),
+            (None, None) => {
+                self.parsed.options.merge(&options, file);
+                return Ok(());
+            }
+        };
+        if !self.nested {
+            self.parsed.options.merge(&options, file);
+            return Ok(());
+        }
+        let named = if content::has_scheme(file) {
+            content::url_join(file, named)
+        } else if content::has_scheme(named) {
+            named.clone()
+        } else {
+            path::joined(&path::parent(file), named).display().to_string()
+        };
+        if content::is_remote(&named) {
+            self.add(ParsedRequirement {
+                content: Content::RemoteFile(named),
+                is_editable: false,
+                is_constraint,
+                hashes: Vec::new(),
+                config_settings: Vec::new(),
+                file: file.to_owned(),
+                line,
+            });
+            return Ok(());
+        }
+        self.file(named, is_constraint).map_err(|error| match error.location {
+            Some(_) => error,
+            None => self.locate(error, file, line),
+        })
+    }
+
+    fn file(&mut self, named: String, is_constraint: bool) -> Result<(), ConfigError> {
+        if self.open.contains(&named) {
+            return Err(ConfigError::value(self.secrets.mask(format!("requirements file {named} includes itself"))));
+        }
+        let text = content::read(&named).map_err(|message| ConfigError::value(self.secrets.mask(message)))?;
+        self.open.push(named.clone());
+        let result = self.text(&text, &named, is_constraint, None);
+        self.open.pop();
+        result
+    }
+
+    fn add(&mut self, requirement: ParsedRequirement) {
+        if self.found.insert(requirement.stored()) {
+            self.parsed.requirements.push(requirement);
+        }
+    }
+
+    /// What may not stand in a setting although it may in a file.
+    fn check(&self, requirement: &ParsedRequirement) -> Result<(), ConfigError> {
+        let message = match self.kind {
+            RequirementKind::Deps => {
+                let option = if !requirement.hashes.is_empty() {
+                    "hash"
+                } else if !requirement.config_settings.is_empty() {
+                    "config-settings"
+                } else {
+                    return Ok(());
+                };
+                let requirement = requirement.stored();
+                format!("Cannot use --{option} in deps list, it must be in requirements file. ({requirement})")
+            }
+            RequirementKind::Constraints => {
+                if !requirement.has_options() && matches!(requirement.content, Content::RemoteFile(_)) {
+                    return Ok(());
+                }
+                let requirement = requirement.stored();
+                format!(
+                    "Cannot provide options in constraints list, only paths or URL can be provided. ({requirement})"
+                )
+            }
+        };
+        Err(ConfigError::value(self.secrets.mask(message)))
+    }
+
+    fn error(&self, message: impl Into<String>, file: &str, line: usize) -> ConfigError {
+        self.locate(ConfigError::value(self.secrets.mask(message.into())), file, line)
+    }
+
+    /// Adds the place, which is only known in files: the lines of a setting are not those of the configuration.
+    fn locate(&self, error: ConfigError, file: &str, line: usize) -> ConfigError {
+        if file == self.setting_file {
+            return error;
+        }
+        error.at(Location { file: file.into(), line, column: 1, length: 1 })
+    }
+}
+
+pub(super) fn requirements(
+    text: &RequirementText,
+    kind: RequirementKind,
+    variables: &Variables,
+) -> Result<Requirements, ConfigError> {
+    if text.text.trim().is_empty() {
+        return Ok(Requirements::default());
+    }
+    let normalized = lines::normalize(&text.text, kind).map_err(ConfigError::value)?;
+    let mut walk = Walk::of(text, kind, variables);
+    let shallow = walk.setting(&normalized, false)?;
+    let names_files = shallow.options.names_files();
+    let arguments = as_arguments(&shallow);
+    let deep = if names_files { walk.setting(&normalized, true)? } else { shallow };
+    if deep.requirements.is_empty() && !deep.options.is_empty() {
+        return Err(ConfigError::value("no dependencies"));
+    }
+    let mask = |stored: String| walk.secrets.mask(stored);
+    let (constraints, wanted): (Vec<_>, Vec<_>) =
+        deep.requirements.iter().partition(|requirement| requirement.is_constraint);
+    Ok(Requirements {
+        arguments,
+        options: deep.options.stored().into_iter().map(mask).collect(),
+        requirements: deep.requirements.iter().map(|requirement| mask(requirement.stored())).collect(),
+        constraint_lines: wanted
+            .into_iter()
+            .chain(constraints)
+            .filter_map(ParsedRequirement::constraint_line)
+            .collect(),
+    })
+}
+
+pub(super) fn arguments(
+    text: &RequirementText,
+    kind: RequirementKind,
+    variables: &Variables,
+) -> Result<Vec<String>, ConfigError> {
+    let normalized = lines::normalize(&text.text, kind).map_err(ConfigError::value)?;
+    Ok(as_arguments(&Walk::of(text, kind, variables).setting(&normalized, false)?))
+}
+
+fn as_arguments(parsed: &Parsed) -> Vec<String> {
+    let requirements = parsed.requirements.iter().flat_map(ParsedRequirement::arguments);
+    requirements.chain(parsed.options.groups().into_iter().flatten()).collect()
+}
+
+pub(super) fn display_lines(
+    text: &RequirementText,
+    kind: RequirementKind,
+    variables: &Variables,
+) -> Result<Vec<String>, ConfigError> {
+    let normalized = lines::normalize(&text.text, kind).map_err(ConfigError::value)?;
+    let mut walk = Walk::of(text, kind, variables);
+    if as_arguments(&walk.setting(&normalized, false)?).is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut shown: Vec<String> = Vec::new();
+    let mut merged = MergedOptions::default();
+    let mut options_at = None;
+    for line in split_lines(&unprotect_variables(&normalized)) {
+        match global_options(line, kind).map_err(|message| walk.error(message, &walk.setting_file, 1))? {
+            Some(options) => {
+                options_at.get_or_insert(shown.len());
+                merged.merge(&options, &walk.setting_file);
+            }
+            None => shown.push(line.to_owned()),
+        }
+    }
+    if let Some(at) = options_at {
+        let escaped = |group: Vec<String>| group.iter().map(|word| words::escape(word)).collect::<Vec<_>>().join(" ");
+        shown.splice(at..at, merged.groups().into_iter().map(escaped));
+    }
+    if kind == RequirementKind::Constraints {
+        for line in &mut shown {
+            if let Some(bare) = line.strip_prefix("-c ") {
+                *line = bare.to_owned();
+            }
+        }
+    }
+    Ok(shown)
+}
+
+/// The options of a line that says nothing else; `None` for any other line.
+fn global_options(line: &str, kind: RequirementKind) -> Result<Option<LineOptions>, String> {
+    let line = lines::without_comment(line);
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let (requirement, options) = lines::parse(line, Some(kind))?;
+    let names_more = !(requirement.is_empty()
+        && options.editables.is_empty()
+        && options.requirements.is_empty()
+        && options.constraints.is_empty());
+    Ok((!names_more).then_some(options))
+}
