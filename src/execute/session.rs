@@ -204,6 +204,16 @@ impl Session {
         program::allowed_globs(&self.paths, &self.allow)
     }
 
+    /// The words that start a program in `cwd`, for somebody who starts it elsewhere: as [`Session::execute`] would.
+    ///
+    /// # Errors
+    /// When the program is not allowed.
+    pub fn resolve_words(&self, argv: Vec<String>, cwd: PathBuf) -> Result<Vec<String>, Refusal> {
+        let globs = program::allowed_globs(&self.paths, &self.allow);
+        let request = Request { argv, cwd, run_id: String::new(), stdin: Stdin::Off, display: Display::Hide };
+        self.resolve(&request, &globs).map_err(Refusal::NotAllowed)
+    }
+
     /// The words to start: the program's file instead of its name where there is one that may be executed.
     fn resolve(&self, request: &Request, globs: &[String]) -> Result<Vec<String>, String> {
         let Some(name) = request.argv.first() else { return Ok(Vec::new()) };

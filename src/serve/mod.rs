@@ -5,5 +5,7 @@ pub mod fields;
 pub mod graph;
 pub mod machine;
 mod orders;
+mod ports;
+mod probe;
 mod processes;
 pub mod shim;

@@ -1,0 +1,90 @@
+//! The log file of a service: everything it ever wrote, as it was written.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A log that has grown beyond this is put aside when its service starts anew.
+const LARGEST: u64 = 64 * 1024 * 1024;
+/// How much of its end is looked at for the last lines.
+const TAIL: u64 = 16 * 1024;
+
+#[derive(Debug)]
+pub struct Log {
+    file: File,
+    path: PathBuf,
+    /// Where what the running instance wrote begins.
+    begin: u64,
+    /// Why something could not be written; told once, at the end.
+    failure: Option<io::Error>,
+}
+
+impl Log {
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if path.metadata().is_ok_and(|metadata| metadata.len() > LARGEST) {
+            fs_err::rename(path, path.with_extension("log.1"))?;
+        }
+        let mut file = fs_err::OpenOptions::new().create(true).append(true).read(true).open(path)?.into_parts().0;
+        let begin = file.seek(SeekFrom::End(0))?;
+        Ok(Self { file, path: path.to_path_buf(), begin, failure: None })
+    }
+
+    /// Writes a block. A full disk must not hold up the service: what cannot be written is lost, and that is told.
+    pub fn write(&mut self, block: &[u8]) {
+        if let Err(error) = self.file.write_all(block) {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    pub fn failure(&self) -> Option<String> {
+        self.failure.as_ref().map(|error| format!("cannot write {}: {error}", self.path.display()))
+    }
+
+    /// The last lines of what the running instance wrote.
+    pub fn last_lines(&self, count: usize) -> Vec<String> {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut file = File::open(&self.path)?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(self.begin.max(length.saturating_sub(TAIL))))?;
+            let mut bytes = Vec::new();
+            file.take(TAIL).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let mut lines: Vec<String> = text.lines().rev().take(count).map(str::to_owned).collect();
+        lines.reverse();
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_those_of_the_running_instance() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let mut log = Log::open(&path).unwrap();
+        assert!(log.last_lines(3).is_empty());
+        log.write(b"of the first\n");
+        let mut log = Log::open(&path).unwrap();
+        assert!(log.last_lines(3).is_empty());
+        log.write(b"1\n2\n");
+        log.write(b"3\xff\n4");
+        assert_eq!(log.last_lines(3), ["2", "3\u{fffd}", "4"]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"of the first\n1\n2\n3\xff\n4");
+        assert_eq!(log.failure(), None);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_holds_up_nothing() {
+        let Ok(mut log) = Log::open(Path::new("/dev/full")) else { return };
+        log.write(b"x");
+        log.write(b"y");
+        assert!(log.failure().unwrap().starts_with("cannot write /dev/full: "));
+    }
+}

@@ -1,0 +1,54 @@
+//! Telling a thread that waits that nobody wants its answer any more.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// A wait that somebody else can end: the other end of a pipe, which the [`Canceller`] closes.
+#[derive(Debug, Clone)]
+pub struct Cancel(Arc<io::PipeReader>);
+
+/// Dropping it cancels.
+#[derive(Debug)]
+pub struct Canceller {
+    _writer: io::PipeWriter,
+}
+
+impl Cancel {
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn new() -> io::Result<(Self, Canceller)> {
+        let (reader, writer) = io::pipe()?;
+        Ok((Self(Arc::new(reader)), Canceller { _writer: writer }))
+    }
+
+    /// Waits for so long; whether it was cancelled meanwhile.
+    pub fn wait(&self, time: Duration) -> bool {
+        let mut waiting = [PollFd::new(&*self.0, PollFlags::IN)];
+        // A wait that a signal cut short is a shorter pause, which does no harm.
+        let _ = poll(&mut waiting, Some(&timespec(time)));
+        !waiting[0].revents().is_empty()
+    }
+
+    /// Waits until `other` is readable, at most for so long; `false` when the time is over or it was cancelled.
+    pub fn wait_for(&self, other: &impl AsFd, time: Duration) -> bool {
+        let mut waiting = [PollFd::new(&*self.0, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
+        let _ = poll(&mut waiting, Some(&timespec(time)));
+        waiting[0].revents().is_empty() && !waiting[1].revents().is_empty()
+    }
+
+    /// For waits that are somebody else's.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
+    }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ }
+}

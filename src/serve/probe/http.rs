@@ -1,0 +1,122 @@
+//! Just enough of HTTP/1.1 (RFC 9112) to ask a service on this machine whether it answers: one GET, of whose answer
+//! only the status line is read.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// The longest status line that is read.
+const LONGEST_LINE: usize = 4096;
+
+/// An `http://` address taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url {
+    host: String,
+    port: u16,
+    /// The host and port as they stand in the address, for the `Host` header.
+    authority: String,
+    /// Path and query.
+    target: String,
+}
+
+impl Url {
+    /// # Errors
+    /// Why it cannot be asked, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("https://") {
+            return Err("https probes are not available yet".to_owned());
+        }
+        let rest = text.strip_prefix("http://").ok_or_else(|| format!("`{text}` is no http address"))?;
+        let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => {
+                (host, port.parse().map_err(|_| format!("`{port}` in `{text}` is not a port"))?)
+            }
+            _ => (authority, 80),
+        };
+        let host = host.trim_matches(['[', ']']);
+        if host.is_empty() {
+            return Err(format!("`{text}` has no host"));
+        }
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        // What cannot stand in a request line would end it.
+        let target: String =
+            format!("{slash}{target}").chars().map(|c| if c.is_control() || c == ' ' { '+' } else { c }).collect();
+        Ok(Self { host: host.to_owned(), port, authority: authority.to_owned(), target })
+    }
+}
+
+/// Whether the address answers with 2xx or 3xx, or with exactly `status`, within `patience`.
+pub fn answers(url: &Url, status: Option<u16>, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    let Some(stream) = super::connect(&url.host, url.port, patience) else { return false };
+    match (status_of(stream, url, deadline), status) {
+        (Some(answer), Some(wanted)) => answer == wanted,
+        (Some(answer), None) => (200..400).contains(&answer),
+        (None, _) => false,
+    }
+}
+
+fn status_of(mut stream: TcpStream, url: &Url, deadline: Instant) -> Option<u16> {
+    let left = || Some(deadline.saturating_duration_since(Instant::now())).filter(|time| !time.is_zero());
+    stream.set_write_timeout(Some(left()?)).ok()?;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: envo\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        url.target, url.authority
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut line = Vec::with_capacity(256);
+    let mut buffer = [0; 256];
+    while !line.contains(&b'\n') && line.len() < LONGEST_LINE {
+        // A service that sends a byte now and then must not keep the probe for ever.
+        stream.set_read_timeout(Some(left()?)).ok()?;
+        match stream.read(&mut buffer).ok()? {
+            0 => break,
+            read => line.extend_from_slice(&buffer[..read]),
+        }
+    }
+    parse_status(&line)
+}
+
+/// The code in `HTTP/1.1 204 No Content`.
+fn parse_status(line: &[u8]) -> Option<u16> {
+    let line = line.split(|byte| *byte == b'\n').next()?;
+    let text = std::str::from_utf8(line).ok()?.strip_prefix("HTTP/")?;
+    let code = text.split_ascii_whitespace().nth(1)?;
+    code.parse().ok().filter(|code| (100..600).contains(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        let parts = |text: &str| {
+            let url = Url::parse(text).unwrap();
+            (url.host, url.port, url.authority, url.target)
+        };
+        let own = |host: &str, port, authority: &str, target: &str| {
+            (host.to_owned(), port, authority.to_owned(), target.to_owned())
+        };
+        assert_eq!(parts("http://a:81/b?c=d#e"), own("a", 81, "a:81", "/b?c=d"));
+        assert_eq!(parts("http://[::1]:80"), own("::1", 80, "[::1]:80", "/"));
+        assert_eq!(parts("http://[::1]/x"), own("::1", 80, "[::1]", "/x"));
+        assert_eq!(parts("http://me:secret@a?x y\r\nEvil: 1"), own("a", 80, "a", "/?x+y++Evil:+1"));
+        for bad in ["https://a", "http://", "http:///x", "http://a:x", "http://a:99999", "tcp://a"] {
+            assert!(Url::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_status_line_is_one() {
+        assert_eq!(parse_status(b"HTTP/1.0 204 No Content\r\nX: y\r\n"), Some(204));
+        assert_eq!(parse_status(b"HTTP/1.1 200\r\n"), Some(200));
+        for bad in [&b""[..], b"HTTP/1.1", b"HTTP/1.1 abc", b"SSH-2.0-OpenSSH", b"\xff\xfe", b"HTTP/1.1 9999 x"] {
+            assert_eq!(parse_status(bad), None);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Finding out whether a service can be used: one thread for each question, so that no answer that is slow to come holds
+//! up the supervisor. What a service writes (`log:`) is watched where its output is read.
+
+mod cancel;
+mod http;
+mod notify;
+
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub use cancel::Cancel;
+pub use notify::Notify;
+
+use crate::execute::process::{Grouping, Sink, Spawn};
+use crate::model::Variables;
+
+/// The first and shortest pause between two attempts.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long one attempt over the network may take.
+const NETWORK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a command may take.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A question that is asked again until the answer is yes. Its fields are filled in.
+#[derive(Debug)]
+pub enum Question {
+    Http { url: http::Url, status: Option<u16> },
+    Tcp { host: String, port: u16 },
+    Unix { path: PathBuf },
+    Command { argv: Vec<String>, cwd: PathBuf, variables: Variables },
+    Notify(Notify),
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Yes,
+    /// It can never be yes, for this reason.
+    Never(String),
+    /// Nobody wants to know any more.
+    Cancelled,
+}
+
+impl Question {
+    /// A question about an HTTP address.
+    ///
+    /// # Errors
+    /// Why the address cannot be asked, in words.
+    pub fn http(url: &str, status: Option<u16>) -> Result<Self, String> {
+        Ok(Self::Http { url: http::Url::parse(url)?, status })
+    }
+
+    /// A question about a TCP address, `HOST:PORT`.
+    ///
+    /// # Errors
+    /// What is wrong with the address, in words.
+    pub fn tcp(address: &str) -> Result<Self, String> {
+        let wrong = || format!("`{address}` is not HOST:PORT");
+        let (host, port) = address.trim_end_matches('/').rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        Ok(Self::Tcp { host: host.trim_matches(['[', ']']).to_owned(), port })
+    }
+
+    /// Asks until the answer is yes or nobody wants to know.
+    pub fn ask(&self, cancel: &Cancel) -> Answer {
+        let start = Instant::now();
+        loop {
+            match self.attempt(cancel) {
+                Ok(true) => return Answer::Yes,
+                Ok(false) => {}
+                Err(reason) => return Answer::Never(reason),
+            }
+            if cancel.wait(pause(start.elapsed())) {
+                return Answer::Cancelled;
+            }
+        }
+    }
+
+    /// One attempt. The error is a reason why it will never succeed.
+    fn attempt(&self, cancel: &Cancel) -> Result<bool, String> {
+        match self {
+            Self::Http { url, status } => Ok(http::answers(url, *status, NETWORK_PATIENCE)),
+            Self::Tcp { host, port } => Ok(connect(host, *port, NETWORK_PATIENCE).is_some()),
+            Self::Unix { path } => Ok(UnixStream::connect(path).is_ok()),
+            Self::Command { argv, cwd, variables } => succeeds(argv, cwd, variables, cancel),
+            Self::Notify(socket) => Ok(socket.wait(cancel)),
+        }
+    }
+}
+
+/// Attempts come often at first and more rarely later: an eighth of the time that has passed, so that readiness is seen
+/// soon after the fact whenever it comes.
+fn pause(elapsed: Duration) -> Duration {
+    (elapsed / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+}
+
+/// A connection to the first address of `host` that takes one.
+fn connect(host: &str, port: u16, patience: Duration) -> Option<TcpStream> {
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().ok()?.collect();
+    addresses.iter().find_map(|address| TcpStream::connect_timeout(address, patience).ok())
+}
+
+fn succeeds(argv: &[String], cwd: &std::path::Path, variables: &Variables, cancel: &Cancel) -> Result<bool, String> {
+    let (program, arguments) = argv.split_first().ok_or("there is no command in it")?;
+    let mut spawn = Spawn::new(program, arguments, variables.clone());
+    spawn.cwd = Some(cwd.to_path_buf());
+    (spawn.stdout, spawn.stderr) = (Sink::Null, Sink::Null);
+    spawn.grouping = Grouping::Group;
+    let mut child = match spawn.start() {
+        Ok(child) => child,
+        Err(error) => return Err(format!("`{program}` cannot be started: {error}")),
+    };
+    let Ok(exit) = child.exit_notice() else { return Ok(child.reap().is_ok_and(|code| code == 0)) };
+    if !cancel.wait_for(&exit, COMMAND_PATIENCE) {
+        // What it started belongs to its group; the group is gone before its number is given back by reaping.
+        let _ = child.signal_group(rustix::process::Signal::KILL);
+    }
+    Ok(child.reap().is_ok_and(|code| code == 0))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! The datagram socket on which a service says `READY=1`, as `sd_notify(3)` of systemd describes it.
+
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::cancel::Cancel;
+
+/// The largest message that is read; what is longer is cut.
+const LARGEST: usize = 4096;
+/// A wait has to end some time; it is begun again.
+const LONG: Duration = Duration::from_secs(3600);
+
+#[derive(Debug)]
+pub struct Notify {
+    socket: UnixDatagram,
+    /// The folder goes with this value, and the socket in it.
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Notify {
+    /// A socket in a folder of the user's own. It is not below the project, whose path may be too long for a socket.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new() -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("envo-notify-").tempdir()?;
+        let path = folder.path().join("socket");
+        let socket = UnixDatagram::bind(&path)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, _folder: folder, path })
+    }
+
+    /// What `$NOTIFY_SOCKET` is to say.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits until the service has said that it is ready; `false` when it was cancelled first.
+    pub fn wait(&self, cancel: &Cancel) -> bool {
+        let mut message = [0; LARGEST];
+        loop {
+            match self.socket.recv(&mut message) {
+                Ok(length) if says_ready(&message[..length]) => return true,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !cancel.wait_for(&self.socket, LONG) && cancel.wait(Duration::ZERO) {
+                        return false;
+                    }
+                }
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+/// A message is lines of `NAME=VALUE`.
+fn says_ready(message: &[u8]) -> bool {
+    message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_is_found_among_other_news() {
+        assert!(says_ready(b"READY=1"));
+        assert!(says_ready(b"STATUS=up\nREADY=1\nMAINPID=3\n"));
+        assert!(!says_ready(b"READY=0\nXREADY=1"));
+        assert!(!says_ready(b""));
+    }
+}

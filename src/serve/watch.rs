@@ -1,0 +1,211 @@
+//! The thread beside a running service: it reads what the service writes and what its shim tells, the moment it comes.
+//! Output goes to the log in the blocks it arrives in, to the terminal in whole lines, and is looked through for a
+//! pattern only as long as somebody waits for one.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::sync::mpsc::Sender;
+
+use regex::bytes::Regex;
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::log::Log;
+use super::orders::News;
+use super::supervisor::{Message, Report};
+use super::terminal::Lines;
+use crate::execute::process::Child;
+
+/// How much is read at once, and how large the pipe is made where the system allows it.
+const BLOCK: usize = 256 * 1024;
+/// A line that is longer is shown and looked through in parts.
+const LONGEST_LINE: usize = 64 * 1024;
+/// How many of the last lines are shown when a service fails.
+const LAST_LINES: usize = 15;
+
+/// How many blocks are read before news are told: more than the pipe holds.
+const MOST_BLOCKS_BEFORE_NEWS: usize = 64;
+
+/// What came of reading output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Block,
+    /// Nothing for now.
+    Nothing,
+    /// Everybody who could write has gone.
+    End,
+}
+
+/// A line of output that somebody waits for.
+pub struct Wanted {
+    pub pattern: Regex,
+}
+
+impl Wanted {
+    /// The named groups of a line that matches.
+    fn fields(&self, line: &[u8]) -> Option<BTreeMap<String, String>> {
+        let captures = self.pattern.captures(line)?;
+        let names = self.pattern.capture_names().flatten();
+        let text = |name: &str| Some(String::from_utf8_lossy(captures.name(name)?.as_bytes()).into_owned());
+        Some(names.filter_map(|name| Some((name.to_owned(), text(name)?))).collect())
+    }
+}
+
+pub struct Watch {
+    pub service: usize,
+    /// Which start of the service this is, so that news of an earlier one are known as such.
+    pub generation: u64,
+    /// The shim; its output is the service's, its errors are news.
+    pub shim: Child,
+    pub log: Log,
+    pub lines: Option<Lines>,
+    pub wanted: Option<Wanted>,
+    pub sender: Sender<Message>,
+}
+
+impl Watch {
+    /// Reads until the shim has ended, then reaps it.
+    pub fn run(mut self) {
+        let output = self.shim.stdout.take();
+        let news = self.shim.stderr.take();
+        if let (Some(output), Some(news)) = (output, news) {
+            let _ = rustix::pipe::fcntl_setpipe_size(&output, 1024 * 1024);
+            let _ = rustix::io::ioctl_fionbio(&output, true);
+            self.read(output, news);
+        }
+        if let Some(text) = self.log.failure() {
+            self.report(Report::Trouble(text));
+        }
+        let _ = self.shim.reap();
+        self.report(Report::ShimEnded);
+    }
+
+    fn read(&mut self, mut output: File, mut news: File) {
+        let mut buffer = vec![0; BLOCK];
+        let mut partial = Partial::default();
+        let mut told = Vec::new();
+        let mut open = true;
+        loop {
+            let (written, newsworthy) = wait(open.then_some(&output), &news);
+            if written {
+                open = self.take_output(&mut output, &mut buffer, &mut partial) != Taken::End;
+            }
+            if !newsworthy {
+                continue;
+            }
+            let mut some = [0; 256];
+            let length = match news.read(&mut some) {
+                Ok(0) => 0,
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => 0,
+            };
+            // What was written before the news comes before them, so that an end is told with its last lines.
+            // A straggler that goes on writing is read again when the news have been told.
+            for _ in 0..MOST_BLOCKS_BEFORE_NEWS {
+                if !open || self.take_output(&mut output, &mut buffer, &mut partial) != Taken::Block {
+                    break;
+                }
+            }
+            if length == 0 {
+                return self.flush(&mut partial);
+            }
+            told.extend_from_slice(&some[..length]);
+            while let Some(end) = told.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = told.drain(..=end).collect();
+                if let Some(news) = News::from_line(&line) {
+                    self.tell(news, &mut partial);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, news: News, partial: &mut Partial) {
+        let last_lines = match news {
+            News::Exited(_) => {
+                self.flush(partial);
+                self.log.last_lines(LAST_LINES)
+            }
+            _ => Vec::new(),
+        };
+        self.report(Report::News(news, last_lines));
+    }
+
+    /// Reads one block.
+    fn take_output(&mut self, output: &mut File, buffer: &mut [u8], partial: &mut Partial) -> Taken {
+        match output.read(buffer) {
+            Ok(0) => Taken::End,
+            Ok(length) => {
+                let block = &buffer[..length];
+                self.log.write(block);
+                if self.lines.is_some() || self.wanted.is_some() {
+                    self.take_lines(block, partial);
+                }
+                Taken::Block
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Taken::Nothing,
+            Err(_) => Taken::End,
+        }
+    }
+
+    /// Hands over the whole lines of a block and keeps what is left of it.
+    fn take_lines(&mut self, block: &[u8], partial: &mut Partial) {
+        let Some(end) = block.iter().rposition(|byte| *byte == b'\n') else {
+            partial.0.extend_from_slice(block);
+            if partial.0.len() > LONGEST_LINE {
+                self.flush(partial);
+            }
+            return;
+        };
+        let (whole, rest) = block.split_at(end + 1);
+        if partial.0.is_empty() {
+            self.show(whole);
+        } else {
+            partial.0.extend_from_slice(whole);
+            let lines = std::mem::take(&mut partial.0);
+            self.show(&lines);
+        }
+        partial.0.extend_from_slice(rest);
+    }
+
+    /// Shows a last line that has no end.
+    fn flush(&mut self, partial: &mut Partial) {
+        if !partial.0.is_empty() {
+            let mut line = std::mem::take(&mut partial.0);
+            line.push(b'\n');
+            self.show(&line);
+        }
+    }
+
+    fn show(&mut self, lines: &[u8]) {
+        if let Some(wanted) = &self.wanted
+            && let Some(fields) = lines.split(|byte| *byte == b'\n').find_map(|line| wanted.fields(line))
+        {
+            self.wanted = None;
+            self.report(Report::Matched(fields));
+        }
+        if let Some(shown) = &self.lines {
+            shown.push(self.service, lines);
+        }
+    }
+
+    fn report(&self, report: Report) {
+        // A supervisor that has gone wants no news.
+        let _ = self.sender.send(Message::Of { service: self.service, generation: self.generation, report });
+    }
+}
+
+/// The beginning of a line whose end has not come yet.
+#[derive(Debug, Default)]
+struct Partial(Vec<u8>);
+
+/// Waits until one of both can be read.
+fn wait(output: Option<&File>, news: &File) -> (bool, bool) {
+    let mut waiting = vec![PollFd::new(news, PollFlags::IN)];
+    waiting.extend(output.map(|output| PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)));
+    if poll(&mut waiting, None).is_err() {
+        return (false, false);
+    }
+    (waiting.get(1).is_some_and(|one| !one.revents().is_empty()), !waiting[0].revents().is_empty())
+}
