@@ -82,19 +82,28 @@ fn show_config_error(error: &ConfigError, options: &Options, reporter: &dyn Repo
     let class = error.class.python_name();
     reporter.error(ROOT, format!("{class}| {}", error.message));
     if options.verbosity > 0 {
-        plain::error(&details(error, options.colored));
+        plain::error(&details(error, options));
     }
     // Python ends with a traceback and this code where tox does not foresee an error.
     if error.class == ErrorClass::Handled { exit_code::HANDLED_ERROR } else { exit_code::FAILED }
 }
 
 /// Where the error stands and what would help.
-fn details(error: &ConfigError, colored: bool) -> String {
+fn details(error: &ConfigError, options: &Options) -> String {
     if error.location.is_none() && error.trail.is_empty() {
         return error.hints.iter().map(|hint| format!("help: {hint}\n")).collect();
     }
     let text = error.location.as_ref().and_then(|location| std::fs::read_to_string(&location.file).ok());
-    frame::frame(error, text.as_deref(), colored)
+    let frame = frame::frame(error, text.as_deref(), options.colored);
+    // On a terminal the message stands right above already.
+    if options.stdout_is_terminal { without_headline(&frame, &error.message).to_owned() } else { frame }
+}
+
+fn without_headline<'a>(frame: &'a str, message: &str) -> &'a str {
+    match frame.find(message) {
+        Some(at) => frame[at + message.len()..].trim_start_matches('\n'),
+        None => frame,
+    }
 }
 
 #[cfg(test)]
@@ -102,19 +111,29 @@ mod tests {
     use super::*;
     use crate::error::Location;
 
-    #[test]
-    fn an_error_without_a_place_shows_only_what_helps() {
-        assert_eq!(details(&ConfigError::handled("bad"), false), "");
-        assert_eq!(details(&ConfigError::handled("bad").hint("try"), false), "help: try\n");
+    fn options(stdout_is_terminal: bool) -> Options {
+        let surroundings = Surroundings { stdout_is_terminal, ..Surroundings::default() };
+        match parse(&["envo".into(), "--colored=no".into()], surroundings) {
+            Ok(Parsed::Run(resolved)) => resolved.options,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
-    fn an_error_with_a_place_shows_the_line() {
+    fn an_error_without_a_place_shows_only_what_helps() {
+        assert_eq!(details(&ConfigError::handled("bad"), &options(false)), "");
+        assert_eq!(details(&ConfigError::handled("bad").hint("try"), &options(false)), "help: try\n");
+    }
+
+    #[test]
+    fn an_error_with_a_place_shows_the_line_and_repeats_the_message_only_where_it_may_be_missing() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("tox.ini");
         std::fs::write(&file, "[testenv]\ndeps = x\n").expect("written");
-        let error = ConfigError::handled("bad").at(Location { file, line: 2, column: 1, length: 4 });
-        let text = details(&error, false);
-        assert!(text.contains("tox.ini:2:1") && text.contains("2 | deps = x"), "{text}");
+        let error = ConfigError::handled("bad\nthing").at(Location { file, line: 2, column: 1, length: 4 });
+        let text = details(&error, &options(false));
+        assert!(text.starts_with("error: bad\nthing\n") && text.contains("2 | deps = x"), "{text}");
+        let text = details(&error, &options(true));
+        assert!(text.trim_start().starts_with("--> ") && text.contains("tox.ini:2:1"), "{text}");
     }
 }
