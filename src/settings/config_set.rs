@@ -7,7 +7,7 @@ use super::factor::ActiveFactors;
 use super::loader::Loader;
 use super::set_env::SetEnv;
 use super::value::Value;
-use super::{Settings, TEST_PREFIX, keys, lock};
+use super::{Settings, keys, lock};
 
 /// Which settings the set has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +44,8 @@ impl ConfigSet {
         Self::new(None, section.to_owned(), SetKind::Core)
     }
 
-    pub(super) fn environment(name: &str, kind: SetKind) -> Self {
-        Self::new(Some(name.to_owned()), format!("{TEST_PREFIX}:{name}"), kind)
+    pub(super) fn environment(name: &str, section: String, kind: SetKind) -> Self {
+        Self::new(Some(name.to_owned()), section, kind)
     }
 
     fn new(name: Option<String>, section: String, kind: SetKind) -> Self {
@@ -126,15 +126,13 @@ impl Settings {
     /// Keys in the files that nothing reads, sorted. tox leaves the sections that only lend values out.
     pub fn unused_keys(&self, set: &ConfigSet) -> Result<Vec<String>, crate::error::ConfigError> {
         let defined = self.defined_keys(set)?;
-        let Some(document) = self.ini() else { return Ok(Vec::new()) };
+        let Some(document) = self.ini() else { return self.unused_toml_keys(set, &defined) };
         let mut unused: Vec<String> = Vec::new();
         // Each loader's parent is the next one, so only the first one found counts.
         if let Some(section) = self.loaders(set)?.first().and_then(|loader| loader.file_section.as_deref()) {
             let own = document.section(section).map_or(&[][..], |section| &section.entries);
             for entry in own.iter().chain(&document.defaults.entries) {
-                let known = keys::find(&entry.key)
-                    .is_some_and(|key| defined.contains(&key.name) || keys::SERVICE.contains(&key.name));
-                if !known {
+                if !is_known(&defined, &entry.key) {
                     unused.push(entry.key.clone());
                 }
             }
@@ -143,4 +141,9 @@ impl Settings {
         unused.dedup();
         Ok(unused)
     }
+}
+
+/// Whether a key is one of the set's, or of services.
+pub(super) fn is_known(defined: &[&str], name: &str) -> bool {
+    keys::find(name).is_some_and(|key| defined.contains(&key.name) || keys::SERVICE.contains(&key.name))
 }

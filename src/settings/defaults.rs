@@ -7,7 +7,6 @@ use super::base_python;
 use super::config_set::{ConfigSet, SetKind};
 use super::convert::{boolean, convert};
 use super::keys::{self, Initial, Key};
-use super::loader::default_base;
 use super::value::{Kind, Value};
 use crate::cli::options::SkipMissing;
 use crate::error::{ConfigError, ErrorClass};
@@ -16,9 +15,9 @@ use crate::model::{Command, Interpreter, PythonSpec};
 impl Settings {
     pub(super) fn default_value(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
         match key.initial {
-            Initial::Nothing => Ok(nothing(key.kind)),
+            Initial::Nothing => Ok(nothing(key.kind_in(set.kind))),
             Initial::True => Ok(Value::Boolean(true)),
-            Initial::Text(text) => convert(key.kind, text),
+            Initial::Text(text) => convert(key.kind_in(set.kind), text),
             Initial::Number(number) => Ok(Value::Float(number)),
             Initial::Constant => self.constant(set, key),
             Initial::Computed => self.computed(set, key),
@@ -33,7 +32,7 @@ impl Settings {
             "package_root" => Value::Path(self.path(core, "package_root")?),
             "work_dir" => Value::Path(self.tox_root()?.join(".tox")),
             "temp_dir" => Value::Path(self.path(core, "work_dir")?.join(".tmp")),
-            "base" => default_base(set.kind),
+            "base" => self.default_base(set),
             "runner" => Value::text(self.options.default_runner.clone()),
             "skip_missing_interpreters" if set.kind == SetKind::Core => Value::Boolean(false),
             "skip_missing_interpreters" => self.value(core, "skip_missing_interpreters")?,

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::config_set::SetKind;
 use super::value::Kind;
 
 /// What a key is when nobody sets it.
@@ -29,6 +30,16 @@ pub struct Key {
     pub kind: Kind,
     pub initial: Initial,
     pub doc: &'static str,
+}
+
+impl Key {
+    /// What the key holds in a set: `labels` groups environments for the project, and lists groups for an environment.
+    pub fn kind_in(&self, set: SetKind) -> Kind {
+        match self.kind {
+            Kind::Labels if set != SetKind::Core => Kind::Set,
+            kind => kind,
+        }
+    }
 }
 
 const fn key(name: &'static str, kind: Kind, initial: Initial, doc: &'static str) -> Key {

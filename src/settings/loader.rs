@@ -3,15 +3,16 @@
 use super::config_set::{ConfigSet, SetKind};
 use super::convert::convert;
 use super::expand::replace::{Style, replace};
-use super::expand::{Trail, parse::parse};
+use super::expand::{TOML_PREFIX, Trail, parse::parse};
 use super::factor::{ActiveFactors, filter};
 use super::keys::{self, Key};
 use super::lookup::Context;
 use super::overrides::Override;
+use super::toml::load::toml_entry;
 use super::value::{Kind, Value};
-use super::{PACKAGE_BASE, Settings, TEST_PREFIX};
+use super::{PACKAGE_BASE, Settings, TEST_PREFIX, toml, toml_section};
 use crate::error::{ConfigError, ErrorClass, Location};
-use crate::source::Entry;
+use crate::source::{Document, Entry};
 
 /// A section that values are read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Loader {
     pub section: String,
     /// The section of the file; `None` when there are only overrides.
     pub file_section: Option<String>,
+    /// In a TOML file, the way to the section from tox's own table.
+    pub path: Vec<String>,
 }
 
 impl Loader {
@@ -41,7 +44,15 @@ impl Settings {
         if !in_file && !self.overrides.has_section(section) {
             return None;
         }
-        Some(Loader { section: section.to_owned(), file_section: in_file.then_some(key) })
+        Some(Loader { section: section.to_owned(), file_section: in_file.then_some(key), path: Vec::new() })
+    }
+
+    fn own_loader(&self, set: &ConfigSet) -> Result<Option<Loader>, ConfigError> {
+        match (&self.source.document, &set.name) {
+            (Document::Ini(_), _) => Ok(self.loader(&set.section)),
+            (Document::Toml(document), Some(name)) => self.toml_loader(document, &[toml::ENV, name]),
+            (Document::Toml(document), None) => self.toml_loader(document, &[]),
+        }
     }
 
     /// The set's own section, then those it inherits from.
@@ -49,11 +60,15 @@ impl Settings {
         if let Some(found) = set.loaders.get() {
             return Ok(found);
         }
-        let mut found: Vec<Loader> = self.loader(&set.section).into_iter().collect();
+        let mut found: Vec<Loader> = self.own_loader(set)?.into_iter().collect();
         if set.kind != SetKind::Core {
             for base in self.bases(set, &found)? {
-                found.extend(self.loader(&base));
-                found.extend(self.loader(&format!("{TEST_PREFIX}:{base}")));
+                if let Document::Toml(document) = &self.source.document {
+                    found.extend(self.toml_base_loaders(document, &base)?);
+                } else {
+                    found.extend(self.loader(&base));
+                    found.extend(self.loader(&format!("{TEST_PREFIX}:{base}")));
+                }
             }
         }
         Ok(set.loaders.get_or_init(|| found))
@@ -65,7 +80,7 @@ impl Settings {
             Some(value) => value,
             None => match self.from_these_loaders(set, key, own, &Trail::default())? {
                 Some(value) => value,
-                None => default_base(set.kind),
+                None => self.default_base(set),
             },
         };
         set.keep("base", value.clone());
@@ -118,7 +133,11 @@ impl Settings {
     /// Whether the section, or an override of it, says anything about the key.
     pub(super) fn mentions(&self, loader: &Loader, key: &Key) -> bool {
         let overridden = self.overrides_of(loader, key).next().is_some();
-        overridden || spellings(key).any(|spelling| self.entry(loader, spelling).is_some())
+        let written = |spelling: &str| match &self.source.document {
+            Document::Ini(_) => self.entry(loader, spelling).is_some(),
+            Document::Toml(document) => toml_entry(document, loader, spelling).is_some(),
+        };
+        overridden || spellings(key).any(written)
     }
 
     pub(super) fn entry(&self, loader: &Loader, spelling: &str) -> Option<&Entry> {
@@ -142,18 +161,14 @@ impl Settings {
         key: &'static Key,
         trail: &Trail,
     ) -> Result<Option<Value>, ConfigError> {
-        let mut value = None;
-        for spelling in spellings(key) {
-            let Some(entry) = self.entry(loader, spelling) else { continue };
-            let Some(raw) = self.process_raw(set, &entry.value) else { continue };
-            let located = |error: ConfigError| self.locate(error, loader, entry);
-            value = Some(self.build(set, loader, key, &raw, trail).map_err(located)?);
-            break;
-        }
+        let mut value = match &self.source.document {
+            Document::Ini(_) => self.from_section(set, loader, key, trail)?,
+            Document::Toml(document) => self.from_table(document, set, loader, key, trail)?,
+        };
         for one in self.overrides_of(loader, key) {
             let text = self
                 .substitute(set, loader, key, &one.value, trail)
-                .and_then(|text| convert(key.kind, &text))
+                .and_then(|text| convert(key.kind_in(set.kind), &text))
                 .map_err(|error| failed_to_load(set, key.name, error))?;
             value = Some(match value {
                 Some(base) if one.append => append(base, text).map_err(|error| failed_to_load(set, key.name, error))?,
@@ -161,6 +176,22 @@ impl Settings {
             });
         }
         Ok(value)
+    }
+
+    fn from_section(
+        &self,
+        set: &ConfigSet,
+        loader: &Loader,
+        key: &'static Key,
+        trail: &Trail,
+    ) -> Result<Option<Value>, ConfigError> {
+        for spelling in spellings(key) {
+            let Some(entry) = self.entry(loader, spelling) else { continue };
+            let Some(raw) = self.process_raw(set, &entry.value) else { continue };
+            let located = |error: ConfigError| self.locate(error, loader, entry);
+            return self.build(set, loader, key, &raw, trail).map(Some).map_err(located);
+        }
+        Ok(None)
     }
 
     fn build(
@@ -178,7 +209,7 @@ impl Settings {
             let owner = set.name.as_deref().unwrap_or(self.source.format.core_section());
             rewrap(&error, format!("replace failed in {owner}.{} with {}", key.name, error.python_repr()))
         })?;
-        convert(key.kind, &text).map_err(|error| failed_to_load(set, key.name, error))
+        convert(key.kind_in(set.kind), &text).map_err(|error| failed_to_load(set, key.name, error))
     }
 
     fn substitute(
@@ -190,7 +221,7 @@ impl Settings {
         trail: &Trail,
     ) -> Result<String, ConfigError> {
         let context = Context { settings: self, set };
-        replace(&context, loader.prefix(), style_of(key.kind), text, trail)
+        replace(&context, self.reference_prefix(loader), style_of(key.kind_in(set.kind)), text, trail)
     }
 
     /// A raw value without comments and with the lines that hold for the environment; `None` when none do.
@@ -225,11 +256,26 @@ impl Settings {
 /// Python's `sys.platform`.
 pub const PLATFORM: &str = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
 
-pub(super) fn default_base(kind: SetKind) -> Value {
-    match kind {
-        SetKind::Core => Value::List(Vec::new()),
-        SetKind::Run => Value::List(vec![TEST_PREFIX.to_owned()]),
-        SetKind::Pep517Package | SetKind::CommandPackage => Value::List(vec![PACKAGE_BASE.to_owned()]),
+impl Settings {
+    /// The sections that are inherited from when `base` says nothing.
+    pub(super) fn default_base(&self, set: &ConfigSet) -> Value {
+        let names = match (&self.source.document, set.kind) {
+            (_, SetKind::Core) => Vec::new(),
+            (Document::Ini(_), SetKind::Run) => vec![TEST_PREFIX.to_owned()],
+            (Document::Ini(_), _) => vec![PACKAGE_BASE.to_owned()],
+            (Document::Toml(document), SetKind::Run) => {
+                let template = self.templates.template_of(set.label());
+                let template = template.map(|name| toml_section(document, &[toml::ENV_BASE, name]));
+                template.into_iter().chain([toml_section(document, &[toml::RUN_BASE])]).collect()
+            }
+            (Document::Toml(document), _) => vec![toml_section(document, &[toml::PACKAGE_BASE])],
+        };
+        Value::List(names)
+    }
+
+    /// What sections that references may name start with.
+    pub(super) fn reference_prefix<'a>(&self, loader: &'a Loader) -> &'a str {
+        if self.toml().is_some() { TOML_PREFIX } else { loader.prefix() }
     }
 }
 
@@ -238,7 +284,7 @@ pub(super) fn spellings(key: &Key) -> impl Iterator<Item = &'static str> + use<>
 }
 
 /// How substitutions may change a value of that kind.
-fn style_of(kind: Kind) -> Style {
+pub(super) fn style_of(kind: Kind) -> Style {
     match kind {
         Kind::Command | Kind::Commands => Style::Commands,
         Kind::Requirements | Kind::Constraints => Style::Requirements,
@@ -278,7 +324,7 @@ fn rewrap(error: &ConfigError, message: String) -> ConfigError {
     ConfigError { class: ErrorClass::Handled, message, ..error.clone() }
 }
 
-fn failed_to_load(set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError {
+pub(super) fn failed_to_load(set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError {
     if matches!(error.class, ErrorClass::Handled | ErrorClass::Match | ErrorClass::Skip) {
         return error;
     }

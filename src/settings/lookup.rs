@@ -9,8 +9,9 @@ use super::config_set::{ConfigSet, SetKind};
 use super::expand::{Found, Lookup, Reference, Trail};
 use super::keys::{self, Initial};
 use super::value::Value;
-use super::{Settings, TEST_PREFIX};
+use super::{Settings, TEST_PREFIX, toml_section};
 use crate::error::{ConfigError, ErrorClass};
+use crate::source::TomlDocument;
 
 /// The settings and the set whose value is being worked out.
 pub struct Context<'a> {
@@ -42,6 +43,34 @@ impl Context<'_> {
         Ok(Some(if as_arguments { Found::Arguments(text) } else { Found::Text(text) }))
     }
 
+    /// In a TOML file an environment's own values come first, and sections are written with their whole path.
+    fn toml_reference(
+        &self,
+        document: &TomlDocument,
+        reference: &Reference<'_>,
+        trail: &Trail,
+    ) -> Result<Option<Found>, ConfigError> {
+        let core = self.settings.core();
+        let Some(section) = reference.section else {
+            if self.set.name.is_some()
+                && let Some(found) = self.of_set(self.set, reference.key, trail)?
+            {
+                return Ok(Some(found));
+            }
+            return self.of_set(core, reference.key, trail);
+        };
+        let environments = format!("{}.", toml_section(document, &[super::toml::ENV]));
+        if let Some(name) = section.strip_prefix(&environments) {
+            let set = self.settings.environment(name);
+            return self.of_set(&set, reference.key, trail);
+        }
+        let path: Vec<String> = section.split('.').chain([reference.key]).map(str::to_owned).collect();
+        if let Some(value) = document.get_from_root(&path) {
+            return Ok(Some(Found::Raw(super::toml::load::as_text(value))));
+        }
+        if section == document.prefix.join(".") { self.of_set(core, reference.key, trail) } else { Ok(None) }
+    }
+
     /// A value of a section as it is written, with the lines that hold here.
     fn of_section(&self, section: &str, key: &str) -> Option<Found> {
         let document = self.settings.ini()?;
@@ -57,6 +86,9 @@ impl Context<'_> {
 
 impl Lookup for Context<'_> {
     fn reference(&self, reference: &Reference<'_>, trail: &Trail) -> Result<Option<Found>, ConfigError> {
+        if let Some(document) = self.settings.toml() {
+            return self.toml_reference(document, reference, trail);
+        }
         let core = self.settings.core();
         let Some(section) = reference.section else {
             if let Some(found) = self.of_set(core, reference.key, trail)? {
@@ -139,8 +171,20 @@ impl Lookup for Context<'_> {
         Ok(found)
     }
 
-    fn factor(&self, _label: &str, _default: Option<&str>) -> Result<Option<String>, ConfigError> {
-        Ok(None)
+    fn factor(&self, label: &str, default: Option<&str>) -> Result<Option<String>, ConfigError> {
+        let templates = &self.settings.templates;
+        if !templates.has_groups() {
+            return Ok(None);
+        }
+        let fallback = || default.unwrap_or_default().to_owned();
+        let name = self.set.name.as_deref();
+        let (Some(group), Some(name)) = (templates.group(name, label), name) else { return Ok(Some(fallback())) };
+        if let Some(text) = self.settings.options.variables.text(&format!("TOX_FACTOR_{label}")) {
+            return Ok(Some(text));
+        }
+        let of_name = group.values.iter().find(|value| name.split('-').any(|factor| factor == value.as_str()));
+        let chosen = of_name.cloned().or_else(|| default.map(str::to_owned)).or_else(|| group.default.clone());
+        Ok(Some(chosen.unwrap_or_default()))
     }
 
     fn is_terminal(&self) -> bool {

@@ -17,6 +17,7 @@ pub mod overrides;
 mod post_process;
 mod set_env;
 pub mod split;
+pub mod toml;
 pub mod translate;
 pub mod value;
 
@@ -24,10 +25,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use self::toml::Templates;
 use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::model::InterpreterLookup;
-use crate::source::{Document, IniDocument, Source};
+use crate::source::{Document, IniDocument, Source, TomlDocument};
 use config_set::{ConfigSet, SetKind};
 use expand::Trail;
 use keys::Key;
@@ -51,6 +53,7 @@ pub struct Settings {
     /// Environment name → the sections whose header it was written out of, in the order of the file.
     generated: HashMap<String, Vec<String>>,
     core: ConfigSet,
+    templates: Templates,
     environments: Mutex<HashMap<String, Arc<ConfigSet>>>,
     declared: OnceLock<Vec<String>>,
     warnings: Mutex<Vec<String>>,
@@ -68,7 +71,11 @@ impl Settings {
         let folder = source.path.parent().map(Path::to_owned).unwrap_or_default();
         let root = options.root_dir.as_ref().map_or(folder, |root| options.current_dir.join(root));
         let root = root.canonicalize().unwrap_or(root);
-        let core = ConfigSet::core(source.format.core_section());
+        let core = ConfigSet::core(core_section(&source));
+        let templates = match &source.document {
+            Document::Ini(_) => Templates::default(),
+            Document::Toml(document) => Templates::of(document)?,
+        };
         let generated = generated_sections(&source);
         Ok(Arc::new(Self {
             source,
@@ -78,6 +85,7 @@ impl Settings {
             root,
             generated,
             core,
+            templates,
             environments: Mutex::default(),
             declared: OnceLock::new(),
             warnings: Mutex::default(),
@@ -96,12 +104,15 @@ impl Settings {
     /// The settings of an environment, which become those of `kind` when they were not asked for before.
     pub fn environment_of_kind(&self, name: &str, kind: SetKind) -> Arc<ConfigSet> {
         let mut known = lock(&self.environments);
-        Arc::clone(known.entry(name.to_owned()).or_insert_with(|| Arc::new(ConfigSet::environment(name, kind))))
+        let section = self.environment_section(name);
+        Arc::clone(
+            known.entry(name.to_owned()).or_insert_with(|| Arc::new(ConfigSet::environment(name, section, kind))),
+        )
     }
 
     /// Takes an environment for one of another kind from now on.
     pub fn redefine(&self, name: &str, kind: SetKind) -> Arc<ConfigSet> {
-        let fresh = Arc::new(ConfigSet::environment(name, kind));
+        let fresh = Arc::new(ConfigSet::environment(name, self.environment_section(name), kind));
         lock(&self.environments).insert(name.to_owned(), Arc::clone(&fresh));
         fresh
     }
@@ -149,7 +160,9 @@ impl Settings {
     pub fn section_names(&self) -> std::collections::HashSet<&str> {
         let plain = self.ini().into_iter().flat_map(|document| &document.sections);
         let plain = plain.filter_map(|section| section.name.strip_prefix("testenv:"));
-        plain.chain(self.generated.keys().map(String::as_str)).collect()
+        let environments = self.toml().and_then(|document| document.table().get(toml::ENV)?.as_table());
+        let tables = environments.into_iter().flat_map(|environments| environments.keys().map(String::as_str));
+        plain.chain(self.generated.keys().map(String::as_str)).chain(tables).collect()
     }
 
     pub fn is_declared(&self, name: &str) -> bool {
@@ -161,7 +174,10 @@ impl Settings {
         let mut names = Names::default();
         let mut known: std::collections::HashSet<String> = factors_of(&explicit);
         explicit.into_iter().for_each(|name| names.add(name));
-        let Some(document) = self.ini() else { return Ok(names.ordered) };
+        let Some(document) = self.ini() else {
+            self.toml_names(&mut names)?;
+            return Ok(names.ordered);
+        };
         for section in &document.sections {
             if let Some(header) = section.name.strip_prefix("testenv:") {
                 let written_out =
@@ -182,6 +198,32 @@ impl Settings {
         Ok(names.ordered)
     }
 
+    fn toml_names(&self, names: &mut Names) -> Result<(), ConfigError> {
+        let Some(document) = self.toml() else { return Ok(()) };
+        match document.table().get(toml::ENV) {
+            Some(::toml::Value::Table(environments)) => environments.keys().for_each(|name| names.add(name.clone())),
+            Some(::toml::Value::Array(entries)) => {
+                for entry in entries {
+                    let name = entry
+                        .as_str()
+                        .ok_or_else(|| ConfigError::handled(format!("Environment key must be string, got {entry}")))?;
+                    names.add(name.to_owned());
+                }
+            }
+            _ => {}
+        }
+        self.templates.environments.iter().for_each(|(name, _)| names.add(name.clone()));
+        Ok(())
+    }
+
+    /// The section of an environment, as keys of the file write it.
+    fn environment_section(&self, name: &str) -> String {
+        match &self.source.document {
+            Document::Ini(_) => format!("{TEST_PREFIX}:{name}"),
+            Document::Toml(document) => toml_section(document, &[toml::ENV, name]),
+        }
+    }
+
     /// Sections whose conditions can mention environments.
     fn is_tox_section(&self, name: &str) -> bool {
         let core = self.source.format.core_section();
@@ -193,6 +235,26 @@ impl Settings {
             Document::Ini(document) => Some(document),
             Document::Toml(_) => None,
         }
+    }
+
+    pub(crate) fn toml(&self) -> Option<&TomlDocument> {
+        match &self.source.document {
+            Document::Ini(_) => None,
+            Document::Toml(document) => Some(document),
+        }
+    }
+
+    /// A raw value from anywhere in a TOML file, with the overrides that name it.
+    pub(crate) fn toml_from_root(&self, path: &[String]) -> Result<::toml::Value, ConfigError> {
+        let found = self.toml().and_then(|document| document.get_from_root(path)).cloned();
+        let (Some(key), section) = (path.last(), path[..path.len().saturating_sub(1)].join(".")) else {
+            return Err(ConfigError::key(""));
+        };
+        let mut found = found.ok_or_else(|| ConfigError::new(crate::error::ErrorClass::Value, format!("'{key}'")))?;
+        for one in self.overrides.of_section(&section).iter().filter(|one| one.key == *key) {
+            found = self::toml::load::override_raw(found, one)?;
+        }
+        Ok(found)
     }
 
     pub(crate) fn warn(&self, text: String) {
@@ -207,6 +269,19 @@ impl Settings {
     /// The canonical folder that relative settings start from before `tox_root` is known.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+}
+
+/// A section below tox's own table, with the table's own path before it.
+pub(crate) fn toml_section(document: &TomlDocument, path: &[&str]) -> String {
+    let steps: Vec<&str> = document.prefix.iter().chain(path).copied().collect();
+    steps.join(".")
+}
+
+fn core_section(source: &Source) -> &'static str {
+    match &source.document {
+        Document::Ini(_) => source.format.core_section(),
+        Document::Toml(_) => "",
     }
 }
 

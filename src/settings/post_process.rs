@@ -192,6 +192,9 @@ impl Settings {
             if self.overrides_of(loader, key).next().is_some() {
                 return Ok(Some(None));
             }
+            if self.toml().is_some() && self.mentions(loader, key) {
+                return Ok(Some(None));
+            }
             let entries = super::loader::spellings(key).filter_map(|spelling| self.entry(loader, spelling));
             if let Some(entry) = entries.into_iter().find(|entry| self.process_raw(set, &entry.value).is_some()) {
                 return Ok(Some(Some(entry)));

@@ -19,14 +19,14 @@ use crate::error::{ConfigError, ErrorClass, python_repr};
 
 /// What a variable was set to, before substitution.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Raw {
-    value: String,
-    marker: Option<String>,
+pub(super) struct Raw {
+    pub value: String,
+    pub marker: Option<String>,
 }
 
 /// One thing the setting says, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Line {
+pub(super) enum Line {
     Variable {
         name: String,
         raw: Raw,
@@ -59,6 +59,10 @@ impl SetEnv {
             });
         }
         Ok(Self { lines, prefix: prefix.to_owned(), entries: Mutex::default() })
+    }
+
+    fn of_lines(lines: Vec<Line>, prefix: &str) -> Self {
+        Self { lines, prefix: prefix.to_owned(), entries: Mutex::default() }
     }
 
     fn empty() -> Self {
@@ -95,7 +99,7 @@ fn parse_line(line: &str, substituted: bool) -> Result<Line, ConfigError> {
     }
 }
 
-fn check_marker(name: &str, marker: Option<&str>) -> Result<(), ConfigError> {
+pub(super) fn check_marker(name: &str, marker: Option<&str>) -> Result<(), ConfigError> {
     let Some(marker) = marker else { return Ok(()) };
     if marker.parse::<MarkerTree>().is_ok() {
         return Ok(());
@@ -164,8 +168,12 @@ impl Settings {
             if !self.mentions(loader, key) {
                 continue;
             }
-            self.entering(loader, key, trail)?;
+            let trail = self.entering(loader, key, trail)?;
             let mut found: Option<SetEnv> = None;
+            if let Some(document) = self.toml() {
+                let lines = self.toml_set_env(document, set, loader, &trail).map_err(failed)?;
+                found = lines.map(|lines| SetEnv::of_lines(lines, self.reference_prefix(loader)));
+            }
             for spelling in super::loader::spellings(key) {
                 let Some(entry) = self.entry(loader, spelling) else { continue };
                 let Some(raw) = self.process_raw(set, &entry.value) else { continue };
@@ -173,7 +181,7 @@ impl Settings {
                 break;
             }
             for one in self.overrides_of(loader, key) {
-                let mut parsed = SetEnv::parse(&one.value, loader.prefix(), false).map_err(failed)?;
+                let mut parsed = SetEnv::parse(&one.value, self.reference_prefix(loader), false).map_err(failed)?;
                 if let Some(base) = found.take().filter(|_| one.append) {
                     parsed.lines.splice(0..0, base.lines);
                 }

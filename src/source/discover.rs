@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::IniDocument;
-use super::{Document, Format, Source, ini};
+use super::{Document, Format, Source, TomlDocument, ini};
 use crate::error::{ConfigError, ErrorClass, Location};
 
 /// A configuration, and what should be said about how it was found.
@@ -157,25 +157,27 @@ fn read_toml(format: Format, path: &Path, text: &str) -> Result<Option<Source>, 
     if format != Format::ToxToml && !text.contains("tox") {
         return Ok(None);
     }
-    let mut table: toml::Table = toml::from_str(text).map_err(|error| toml_error(format, path, text, &error))?;
+    let table: toml::Table = toml::from_str(text).map_err(|error| toml_error(format, path, text, &error))?;
     if format == Format::ToxToml {
         return Ok(Some(toml_source(format, path, text, table)));
     }
-    let Some(toml::Value::Table(mut tool)) = table.remove("tool") else { return Ok(None) };
-    let Some(toml::Value::Table(mut tox)) = tool.remove("tox") else { return Ok(None) };
+    let tool = table.get("tool").and_then(toml::Value::as_table);
+    let Some(tox) = tool.and_then(|tool| tool.get("tox")).and_then(toml::Value::as_table) else { return Ok(None) };
     if format == Format::PyProject {
-        // A table with nothing but the old key belongs to the next format.
-        let native = !tox.contains_key("legacy_tox_ini");
-        return Ok(native.then(|| toml_source(format, path, text, tox)));
+        // A table with nothing but the old key, or with nothing, belongs to the next format.
+        let native = tox.keys().any(|key| key != "legacy_tox_ini");
+        return Ok(native.then(|| toml_source(format, path, text, table)));
     }
-    match tox.remove("legacy_tox_ini") {
-        Some(toml::Value::String(ini_text)) => read_ini(format, path, ini_text).map(Some),
-        _ => Ok(None),
+    match tox.get("legacy_tox_ini").and_then(toml::Value::as_str) {
+        Some(ini_text) => read_ini(format, path, ini_text.to_owned()).map(Some),
+        None => Ok(None),
     }
 }
 
-fn toml_source(format: Format, path: &Path, text: &str, table: toml::Table) -> Source {
-    Source { path: path.to_owned(), format, text: Arc::from(text), document: Document::Toml(table) }
+fn toml_source(format: Format, path: &Path, text: &str, root: toml::Table) -> Source {
+    let prefix: &[&str] = if format == Format::ToxToml { &[] } else { &["tool", "tox"] };
+    let document = Document::Toml(TomlDocument { root, prefix });
+    Source { path: path.to_owned(), format, text: Arc::from(text), document }
 }
 
 fn toml_error(format: Format, path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {

@@ -59,8 +59,46 @@ impl Format {
 #[derive(Debug, Clone)]
 pub enum Document {
     Ini(IniDocument),
-    /// The table that tox's settings stand in: the whole of `tox.toml`, or `[tool.tox]`.
-    Toml(toml::Table),
+    Toml(TomlDocument),
+}
+
+/// A TOML file and where in it tox's settings stand.
+#[derive(Debug, Clone)]
+pub struct TomlDocument {
+    /// The whole file: references may reach beyond tox's own table.
+    pub root: toml::Table,
+    /// `tool`, `tox` in `pyproject.toml`; nothing in `tox.toml`.
+    pub prefix: &'static [&'static str],
+}
+
+impl TomlDocument {
+    /// A value below tox's own table.
+    pub fn get(&self, path: &[String]) -> Option<&toml::Value> {
+        let (first, rest) = path.split_first()?;
+        follow(self.table().get(first)?, rest)
+    }
+
+    /// A value anywhere in the file.
+    pub fn get_from_root(&self, path: &[String]) -> Option<&toml::Value> {
+        let (first, rest) = path.split_first()?;
+        follow(self.root.get(first)?, rest)
+    }
+
+    /// tox's own table.
+    pub fn table(&self) -> &toml::Table {
+        let mut table = &self.root;
+        for step in self.prefix {
+            match table.get(*step).and_then(toml::Value::as_table) {
+                Some(inner) => table = inner,
+                None => break,
+            }
+        }
+        table
+    }
+}
+
+fn follow<'a>(start: &'a toml::Value, path: &[String]) -> Option<&'a toml::Value> {
+    path.iter().try_fold(start, |value, step| value.as_table()?.get(step))
 }
 
 /// A configuration that was read.

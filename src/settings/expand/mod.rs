@@ -37,6 +37,17 @@ pub enum Found {
     Arguments(String),
 }
 
+impl Found {
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Raw(text) | Self::Text(text) | Self::Arguments(text) => text,
+        }
+    }
+}
+
+/// Takes the place of a section prefix where any section may be named, as in TOML files.
+pub const TOML_PREFIX: &str = "*";
+
 /// Where values come from.
 pub trait Lookup {
     /// A setting: `key` or `[section]key`. `None`: there is no such setting.
@@ -76,7 +87,7 @@ pub fn parse_reference<'a>(text: &'a str, prefix: &str) -> Option<(Reference<'a>
                 .strip_prefix(prefix)
                 .is_some_and(|tail| tail.is_empty() || (tail.starts_with(':') && tail.len() > 1));
             let plain = !section.is_empty() && section.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
-            if !of_environment && !plain {
+            if !of_environment && !plain && prefix != TOML_PREFIX {
                 return None;
             }
             (Some(section), rest)

@@ -1,0 +1,225 @@
+//! The conditions of `replace = "if"`: `factor.x and not env.Y`, comparisons of strings, parentheses.
+//! <https://tox.wiki/en/4.67.13/reference/config.html#conditional-value-reference>
+
+use crate::error::{ConfigError, ErrorClass};
+use crate::model::Variables;
+use crate::settings::factor::ActiveFactors;
+
+/// What conditions can ask about.
+pub struct Scope<'a> {
+    pub factors: &'a ActiveFactors,
+    pub variables: &'a Variables,
+    pub env_name: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Token {
+    Name(String),
+    Text(String),
+    Symbol(&'static str),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Answer {
+    Text(String),
+    Flag(bool),
+}
+
+impl Answer {
+    fn holds(&self) -> bool {
+        match self {
+            Self::Text(text) => !text.is_empty(),
+            Self::Flag(flag) => *flag,
+        }
+    }
+}
+
+/// # Errors
+/// A `MatchError` in tox's words, when the condition cannot be understood.
+pub fn holds(condition: &str, scope: &Scope<'_>) -> Result<bool, ConfigError> {
+    let invalid = || ConfigError::new(ErrorClass::Match, format!("Invalid condition expression: {condition}"));
+    let tokens = tokens(condition).ok_or_else(invalid)?;
+    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, condition, scope };
+    let answer = parser.either()?;
+    if parser.at < tokens.len() {
+        return Err(invalid());
+    }
+    Ok(answer.holds())
+}
+
+fn tokens(text: &str) -> Option<Vec<Token>> {
+    let mut found = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let symbol =
+            ["==", "!=", "<=", ">=", "<", ">", "(", ")", "[", "]", "."].into_iter().find(|one| rest.starts_with(one));
+        if let Some(symbol) = symbol {
+            found.push(Token::Symbol(symbol));
+            rest = &rest[symbol.len()..];
+        } else if matches!(first, '\'' | '"') {
+            let end = rest[1..].find(first)?;
+            found.push(Token::Text(rest[1..=end].to_owned()));
+            rest = &rest[end + 2..];
+        } else if first.is_alphabetic() || first == '_' {
+            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+            found.push(Token::Name(rest[..end].to_owned()));
+            rest = &rest[end..];
+        } else {
+            return None;
+        }
+        rest = rest.trim_start();
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+/// Parentheses inside one another beyond this depth are refused.
+const DEEPEST: usize = 100;
+
+struct Parser<'a> {
+    tokens: &'a [Token],
+    at: usize,
+    depth: usize,
+    condition: &'a str,
+    scope: &'a Scope<'a>,
+}
+
+impl Parser<'_> {
+    fn error(&self, message: String) -> ConfigError {
+        ConfigError::new(ErrorClass::Match, message)
+    }
+
+    fn invalid(&self) -> ConfigError {
+        self.error(format!("Invalid condition expression: {}", self.condition))
+    }
+
+    fn next_is_name(&mut self, name: &str) -> bool {
+        let found = matches!(self.tokens.get(self.at), Some(Token::Name(found)) if found == name);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn next_is(&mut self, symbol: &str) -> bool {
+        let found = matches!(self.tokens.get(self.at), Some(Token::Symbol(found)) if *found == symbol);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn either(&mut self) -> Result<Answer, ConfigError> {
+        let mut answer = self.both()?;
+        while self.next_is_name("or") {
+            let other = self.both()?;
+            answer = Answer::Flag(answer.holds() || other.holds());
+        }
+        Ok(answer)
+    }
+
+    fn both(&mut self) -> Result<Answer, ConfigError> {
+        let mut answer = self.negation()?;
+        while self.next_is_name("and") {
+            let other = self.negation()?;
+            answer = Answer::Flag(answer.holds() && other.holds());
+        }
+        Ok(answer)
+    }
+
+    fn negation(&mut self) -> Result<Answer, ConfigError> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(self.invalid());
+        }
+        let answer =
+            if self.next_is_name("not") { Answer::Flag(!self.negation()?.holds()) } else { self.comparison()? };
+        self.depth -= 1;
+        Ok(answer)
+    }
+
+    fn comparison(&mut self) -> Result<Answer, ConfigError> {
+        let left = self.operand()?;
+        let Some(Token::Symbol(symbol @ ("==" | "!=" | "<" | ">" | "<=" | ">="))) = self.tokens.get(self.at) else {
+            return Ok(left);
+        };
+        let symbol = *symbol;
+        self.at += 1;
+        let right = self.operand()?;
+        match symbol {
+            "==" => Ok(Answer::Flag(left == right)),
+            "!=" => Ok(Answer::Flag(left != right)),
+            _ => Err(self.error(format!("Unsupported comparison operator in condition: {}", self.condition))),
+        }
+    }
+
+    fn operand(&mut self) -> Result<Answer, ConfigError> {
+        let Some(token) = self.tokens.get(self.at).cloned() else { return Err(self.invalid()) };
+        self.at += 1;
+        match token {
+            Token::Text(text) => Ok(Answer::Text(text)),
+            Token::Symbol("(") => {
+                let answer = self.either()?;
+                if self.next_is(")") { Ok(answer) } else { Err(self.invalid()) }
+            }
+            Token::Symbol(_) => Err(self.invalid()),
+            Token::Name(name) => self.lookup(&name),
+        }
+    }
+
+    /// `env.NAME`, `env["NAME"]`, `factor.NAME`, or `env_name`.
+    fn lookup(&mut self, name: &str) -> Result<Answer, ConfigError> {
+        let key = if self.next_is(".") {
+            match self.tokens.get(self.at) {
+                Some(Token::Name(key)) => key.clone(),
+                _ => return Err(self.invalid()),
+            }
+        } else if self.next_is("[") {
+            match (self.tokens.get(self.at), self.tokens.get(self.at + 1)) {
+                (Some(Token::Text(key)), Some(Token::Symbol("]"))) => {
+                    self.at += 1;
+                    key.clone()
+                }
+                _ => return Err(self.invalid()),
+            }
+        } else if name == "env_name" {
+            return Ok(Answer::Text(self.scope.env_name.to_owned()));
+        } else {
+            let message = format!("Unsupported expression in condition: Name(id='{name}', ctx=Load())");
+            return Err(self.error(message));
+        };
+        self.at += 1;
+        match name {
+            "env" => Ok(Answer::Text(self.scope.variables.text(&key).unwrap_or_default())),
+            "factor" => Ok(Answer::Flag(self.scope.factors.contains(&key))),
+            _ => {
+                let message = format!("Unsupported namespace in condition: {name} (expected 'env' or 'factor')");
+                Err(self.error(message))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(condition: &str) -> Result<bool, String> {
+        let factors = ActiveFactors::of(Some("py311-django"), "linux", "x86_64");
+        let mut variables = Variables::default();
+        variables.set("CI", "yes");
+        let scope = Scope { factors: &factors, variables: &variables, env_name: "py311-django" };
+        holds(condition, &scope).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn conditions_ask_for_factors_variables_and_the_name() {
+        assert_eq!(check("factor.django and not env.NOPE"), Ok(true));
+        assert_eq!(check("env.CI == 'yes' or factor.lint"), Ok(true));
+        assert_eq!(check("factor['py311'] and (env[\"CI\"] != 'no')"), Ok(true));
+        assert_eq!(check("env_name == 'x'"), Ok(false));
+    }
+
+    #[test]
+    fn what_is_no_condition_is_refused_in_toxs_words() {
+        assert_eq!(check("factor. =="), Err("Invalid condition expression: factor. ==".into()));
+        assert_eq!(check("os.name"), Err("Unsupported namespace in condition: os (expected 'env' or 'factor')".into()));
+        assert!(check(&"(".repeat(10_000)).is_err());
+        assert!(check(&"not ".repeat(10_000)).is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! TOML values to typed values, strictly: tox converts nothing that TOML can say itself.
+
+use serde_json::Value as Json;
+use toml::Value as Toml;
+
+use super::product;
+use crate::error::{ConfigError, ErrorClass};
+use crate::model::Command;
+use crate::settings::convert::sorted;
+use crate::settings::value::{Kind, Value, python_path};
+
+/// Python's name for the type of a value.
+pub fn python_type(value: &Toml) -> &'static str {
+    match value {
+        Toml::String(_) => "str",
+        Toml::Integer(_) => "int",
+        Toml::Float(_) => "float",
+        Toml::Boolean(_) => "bool",
+        Toml::Datetime(_) => "datetime",
+        Toml::Array(_) => "list",
+        Toml::Table(_) => "dict",
+    }
+}
+
+/// A value as Python's `str` writes it.
+pub fn python_text(value: &Toml) -> String {
+    match value {
+        Toml::String(text) => text.clone(),
+        Toml::Boolean(flag) => if *flag { "True" } else { "False" }.to_owned(),
+        Toml::Float(number) => Value::Float(*number).show().text,
+        Toml::Integer(number) => number.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// A value in messages: substitution may have put a secret into texts, so they are not shown.
+fn describe(value: &Toml) -> String {
+    match value {
+        Toml::Boolean(_) | Toml::Integer(_) | Toml::Float(_) => python_text(value),
+        other => format!("value of type '{}'", python_type(other)),
+    }
+}
+
+fn wrong(message: String) -> ConfigError {
+    ConfigError::new(ErrorClass::Type, message)
+}
+
+fn not_of(value: &Toml, of: &str) -> ConfigError {
+    wrong(format!("{} is not of type '{of}'", describe(value)))
+}
+
+fn text(value: &Toml) -> Result<String, ConfigError> {
+    value.as_str().map(str::to_owned).ok_or_else(|| not_of(value, "str"))
+}
+
+fn texts(value: &Toml) -> Result<Vec<String>, ConfigError> {
+    let entries = value.as_array().ok_or_else(|| wrong(format!("{} is not list", describe(value))))?;
+    entries.iter().map(text).collect()
+}
+
+/// # Errors
+/// In tox's words, when the value is not of that kind.
+pub fn convert(key: &str, kind: Kind, value: &Toml) -> Result<Value, ConfigError> {
+    Ok(match kind {
+        Kind::Text => Value::Text(text(value)?),
+        Kind::OptionalText | Kind::OptionalBoolean | Kind::OptionalMapping
+            if value.as_str().is_some_and(|text| text.trim().is_empty()) =>
+        {
+            Value::Absent
+        }
+        Kind::OptionalText => Value::Text(text(value)?.trim().to_owned()),
+        Kind::Boolean | Kind::OptionalBoolean => Value::Boolean(value.as_bool().ok_or_else(|| not_of(value, "bool"))?),
+        Kind::Integer => Value::Integer(integer(value)?),
+        Kind::Float => Value::Float(float(value)?),
+        Kind::Path => {
+            let text = text(value)?;
+            if text.trim().is_empty() {
+                return Err(ConfigError::value("path value is empty (does it reference an unset variable?)"));
+            }
+            Value::Path(python_path(&text))
+        }
+        Kind::List if is_text_or_list(key) => match value {
+            Toml::String(text) => Value::List(vec![text.clone()]),
+            other => Value::List(texts(other)?),
+        },
+        Kind::List | Kind::RequirementList => Value::List(texts(value)?),
+        Kind::Set => Value::Set(sorted(texts(value)?)),
+        Kind::Environments => Value::Environments(product::environments(value)?),
+        Kind::Labels => Value::Labels(labels(value)?),
+        Kind::Command => Value::Command(command(value)?),
+        Kind::Commands => Value::Commands(commands(value)?),
+        Kind::Requirements | Kind::Constraints => Value::Requirements(requirements(key, value)?),
+        Kind::OptionalMapping => Value::Mapping(mapping(value)?),
+        // Variables have a representation of their own (`set_env`), which is never reached through here.
+        Kind::Variables => Value::Absent,
+    })
+}
+
+/// Settings that take one text as well as a list.
+fn is_text_or_list(key: &str) -> bool {
+    matches!(key, "base_python" | "default_base_python" | "base_python_file")
+}
+
+fn integer(value: &Toml) -> Result<i64, ConfigError> {
+    match value {
+        Toml::Integer(number) => Ok(*number),
+        Toml::Float(number) => Ok(*number as i64),
+        Toml::Boolean(flag) => Ok(i64::from(*flag)),
+        Toml::String(digits) => digits.trim().parse().map_err(|_| not_of(value, "int")),
+        other => Err(not_of(other, "int")),
+    }
+}
+
+fn float(value: &Toml) -> Result<f64, ConfigError> {
+    match value {
+        Toml::Integer(number) => Ok(*number as f64),
+        Toml::Float(number) => Ok(*number),
+        Toml::Boolean(flag) => Ok(f64::from(u8::from(*flag))),
+        Toml::String(digits) => digits.trim().parse().map_err(|_| not_of(value, "float")),
+        other => Err(not_of(other, "float")),
+    }
+}
+
+fn labels(value: &Toml) -> Result<Vec<(String, Vec<String>)>, ConfigError> {
+    let table = value.as_table().ok_or_else(|| wrong(format!("{} is not dictionary", describe(value))))?;
+    table.iter().map(|(name, members)| Ok((name.clone(), product::environments(members)?))).collect()
+}
+
+fn command(value: &Toml) -> Result<Command, ConfigError> {
+    let words = texts(value)?;
+    if words.is_empty() {
+        return Err(ConfigError::value("attempting to parse [] into a command failed"));
+    }
+    Ok(Command::from_words(words))
+}
+
+fn commands(value: &Toml) -> Result<Vec<Command>, ConfigError> {
+    let entries = value.as_array().ok_or_else(|| wrong(format!("{} is not list", describe(value))))?;
+    let words = entries.iter().map(texts).collect::<Result<Vec<_>, _>>()?;
+    // A generated command leaves an empty list where it does not apply.
+    Ok(words.into_iter().filter(|words| !words.is_empty()).map(Command::from_words).collect())
+}
+
+fn requirements(key: &str, value: &Toml) -> Result<String, ConfigError> {
+    let expected = "str, list[str], or list[Requirement]";
+    match value {
+        Toml::String(text) => Ok(text.clone()),
+        Toml::Array(entries) => {
+            let bad: Vec<String> = entries
+                .iter()
+                .enumerate()
+                .filter(|(_, entry)| !entry.is_str())
+                .map(|(at, entry)| format!("[{at}] {}", python_type(entry)))
+                .collect();
+            if !bad.is_empty() {
+                let list = bad.join(", ");
+                return Err(wrong(format!("{key} expected {expected}, got list with invalid items: {list}")));
+            }
+            Ok(entries.iter().filter_map(Toml::as_str).collect::<Vec<_>>().join("\n"))
+        }
+        other => Err(wrong(format!("{key} expected {expected}, got {}: {}", python_type(other), python_text(other)))),
+    }
+}
+
+fn mapping(value: &Toml) -> Result<Vec<(String, Json)>, ConfigError> {
+    let table = value.as_table().ok_or_else(|| wrong(format!("{} is not dictionary", describe(value))))?;
+    table.iter().map(|(name, entry)| Ok((name.clone(), Json::from(text(entry)?)))).collect()
+}

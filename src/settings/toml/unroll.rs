@@ -1,0 +1,306 @@
+//! Resolves what a TOML value says instead of being: `replace = "env"`, `"posargs"`, `"glob"`, `"if"`, `"ref"` tables, and
+//! substitutions in texts. <https://tox.wiki/en/4.67.13/reference/config.html#toml-only>
+
+use toml::Value as Toml;
+
+use super::condition::{self, Scope};
+use super::convert::python_type;
+use crate::error::{ConfigError, ErrorClass};
+use crate::settings::Settings;
+use crate::settings::config_set::ConfigSet;
+use crate::settings::expand::replace::{Style, replace};
+use crate::settings::expand::{Lookup as _, TOML_PREFIX, Trail};
+use crate::settings::lookup::Context;
+use crate::settings::value::{Value, raw_words};
+
+const DEEPEST: usize = 100;
+
+/// Which texts are to be substituted now, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Texts {
+    /// Texts stay as written; `set_env` substitutes each value when it is read.
+    Keep,
+    Replace(Style),
+}
+
+/// One value on its way from what is written to what is meant.
+pub struct Unroll<'a> {
+    pub settings: &'a Settings,
+    pub set: &'a ConfigSet,
+    pub trail: &'a Trail,
+    pub texts: Texts,
+    /// How many lists down the first word is the program of a command.
+    pub program_depth: Option<usize>,
+    /// References being followed, for finding circles.
+    pub references: Vec<String>,
+}
+
+impl Unroll<'_> {
+    /// # Errors
+    /// A malformed table, a circle, or whatever is wrong with a value that is referred to.
+    pub fn value(&mut self, value: &Toml, depth: usize) -> Result<Toml, ConfigError> {
+        let depth = depth + 1;
+        if depth > DEEPEST {
+            let message = format!("Could not expand {value} after recursing {depth} frames");
+            return Err(ConfigError::new(ErrorClass::MatchRecursion, message));
+        }
+        match value {
+            Toml::String(text) => self.text(text).map(Toml::String),
+            Toml::Array(entries) => self.list(entries, depth).map(Toml::Array),
+            Toml::Table(table) => self.table(table, depth),
+            other => Ok(other.clone()),
+        }
+    }
+
+    fn text(&self, text: &str) -> Result<String, ConfigError> {
+        match self.texts {
+            Texts::Keep => Ok(text.to_owned()),
+            Texts::Replace(style) => {
+                let context = Context { settings: self.settings, set: self.set };
+                replace(&context, TOML_PREFIX, style, text, self.trail)
+            }
+        }
+    }
+
+    fn list(&mut self, entries: &[Toml], depth: usize) -> Result<Vec<Toml>, ConfigError> {
+        let mut result: Vec<Toml> = Vec::new();
+        let program_depth = self.program_depth;
+        for entry in entries {
+            let directive = entry.as_table().filter(|table| is_set(table.get("replace")));
+            let extends = directive.is_some_and(|table| is_set(table.get("extend")));
+            self.program_depth = entry_program_depth(program_depth, extends, &result);
+            let found = self.value(entry, depth);
+            self.program_depth = program_depth;
+            let found = found?;
+            if !extends {
+                result.push(found);
+                continue;
+            }
+            if directive.is_some_and(|table| is_set(table.get("marker"))) {
+                return Err(match_error("a replace with extend=true cannot have a marker"));
+            }
+            match found {
+                Toml::Array(more) => result.extend(more),
+                // A text is one entry; an empty one, of a condition that does not hold, is none.
+                Toml::String(text) if text.is_empty() => {}
+                Toml::Table(table) => result.extend(table.into_iter().map(|(key, _)| Toml::String(key))),
+                other => result.push(other),
+            }
+        }
+        Ok(result)
+    }
+
+    fn table(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
+        let found = match table.get("replace").and_then(Toml::as_str) {
+            Some("posargs") => self.positional(table, depth)?,
+            Some("env") => self.variable(table, depth)?,
+            Some("glob") => self.glob(table, depth)?,
+            Some("if") => self.conditional(table, depth)?,
+            Some("ref") => self.reference(table, depth)?,
+            _ => {
+                let resolve = |(key, value): (&String, &Toml)| Ok((key.clone(), self.value(value, depth)?));
+                return table.iter().map(resolve).collect::<Result<toml::Table, ConfigError>>().map(Toml::Table);
+            }
+        };
+        match table.get("marker") {
+            Some(marker) if is_set(Some(marker)) => {
+                let pairs = [("value".to_owned(), found), ("marker".to_owned(), marker.clone())];
+                Ok(Toml::Table(pairs.into_iter().collect()))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    fn positional(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
+        let context = Context { settings: self.settings, set: self.set };
+        let Some(words) = context.positional(self.trail, self.program_depth == Some(1))? else {
+            return match table.get("default") {
+                None => Ok(Toml::Array(Vec::new())),
+                Some(Toml::Array(entries)) => {
+                    let resolved = entries.iter().map(|entry| self.value(entry, depth)).collect::<Result<_, _>>()?;
+                    Ok(Toml::Array(resolved))
+                }
+                Some(other) => Err(type_error(format!("value of type '{}' is not list", python_type(other)))),
+            };
+        };
+        let substitute = match table.get("substitute") {
+            None => false,
+            Some(Toml::Boolean(flag)) => *flag,
+            Some(other) => {
+                return Err(type_error(format!("{} is not of type 'bool'", super::convert::python_text(other))));
+            }
+        };
+        let words = words.into_iter().map(|word| if substitute { self.text(&word) } else { Ok(word) });
+        Ok(Toml::Array(words.map(|word| word.map(Toml::String)).collect::<Result<_, _>>()?))
+    }
+
+    fn variable(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
+        let name = match table.get("name") {
+            Some(Toml::String(name)) => name.clone(),
+            Some(other) => return Err(not_text(other)),
+            None => return Err(ConfigError::new(ErrorClass::Value, "'name'")),
+        };
+        let default = match table.get("default") {
+            None => Toml::String(String::new()),
+            Some(default) => self.value(default, depth)?,
+        };
+        let Toml::String(default) = default else { return Err(not_text(&default)) };
+        if self.texts == Texts::Keep {
+            // Read when the variable is, so that it sees the variables beside it.
+            return Ok(Toml::String(format!("{{env:{name}:{default}}}")));
+        }
+        if name.is_empty() {
+            return Err(match_error("No variable name was supplied in {env} substitution"));
+        }
+        let context = Context { settings: self.settings, set: self.set };
+        match context.variable(&name, self.trail)? {
+            Some(found) => Ok(Toml::String(found.into_text())),
+            None => Ok(Toml::String(default)),
+        }
+    }
+
+    fn glob(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
+        let pattern = table.get("pattern").map(|pattern| self.value(pattern, depth)).transpose()?;
+        let default = table.get("default").map(|default| self.value(default, depth)).transpose()?;
+        if self.texts == Texts::Keep {
+            let text = |value: &Option<Toml>| value.as_ref().and_then(Toml::as_str).unwrap_or_default().to_owned();
+            return Ok(Toml::String(format!("{{glob:{}:{}}}", text(&pattern), text(&default))));
+        }
+        let pattern = match &pattern {
+            Some(Toml::String(pattern)) => pattern.clone(),
+            Some(other) => return Err(not_text(other)),
+            None => return Err(type_error("None is not of type 'str'".to_owned())),
+        };
+        if pattern.is_empty() {
+            return Err(match_error("No pattern was supplied in glob replacement"));
+        }
+        let context = Context { settings: self.settings, set: self.set };
+        let matches = context.glob(&pattern)?;
+        let extends = is_set(table.get("extend"));
+        if !matches.is_empty() {
+            return Ok(if extends {
+                Toml::Array(matches.into_iter().map(Toml::String).collect())
+            } else {
+                Toml::String(matches.join(" "))
+            });
+        }
+        match default {
+            None if extends => Ok(Toml::Array(Vec::new())),
+            None => Ok(Toml::String(String::new())),
+            Some(default) if extends == default.is_array() => Ok(default),
+            Some(default) if extends => {
+                Err(type_error(format!("value of type '{}' is not of type 'list'", python_type(&default))))
+            }
+            Some(default) => Err(not_text(&default)),
+        }
+    }
+
+    fn conditional(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
+        let condition = match table.get("condition") {
+            Some(Toml::String(condition)) if !condition.is_empty() => condition,
+            _ => return Err(match_error("No condition was supplied in if replacement")),
+        };
+        let Some(then) = table.get("then") else {
+            return Err(match_error("No 'then' value was supplied in if replacement"));
+        };
+        let scope = Scope {
+            factors: self.settings.factors(self.set),
+            variables: &self.settings.options.variables,
+            env_name: self.set.name.as_deref().unwrap_or_default(),
+        };
+        let chosen = if condition::holds(condition, &scope)? { Some(then) } else { table.get("else") };
+        match chosen {
+            Some(value) => self.value(value, depth),
+            None => Ok(Toml::String(String::new())),
+        }
+    }
+
+    fn reference(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
+        if let (Some(Toml::String(env)), Some(Toml::String(key))) = (table.get("env"), table.get("key"))
+            && !env.is_empty()
+            && !key.is_empty()
+        {
+            return self.of_environment(env, key);
+        }
+        let Some(of) = table.get("of").filter(|of| is_set(Some(of))) else { return Ok(Toml::Table(table.clone())) };
+        let Toml::Array(steps) = of else {
+            return Err(type_error(format!("value of type '{}' is not list", python_type(of))));
+        };
+        let steps = steps
+            .iter()
+            .map(|step| step.as_str().map(str::to_owned).ok_or_else(|| not_text(step)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let path = steps.join(".");
+        if self.references.contains(&path) {
+            let circle: Vec<&str> = self.references.iter().map(String::as_str).chain([path.as_str()]).collect();
+            let message = format!("circular reference {}", circle.join(" -> "));
+            return Err(ConfigError::new(ErrorClass::MatchRecursion, message));
+        }
+        let loaded = self.settings.toml_from_root(&steps)?;
+        self.references.push(path);
+        let found = self.value(&loaded, depth);
+        self.references.pop();
+        found
+    }
+
+    /// A setting of another environment, in the shape it would have been written in.
+    fn of_environment(&self, env: &str, key: &str) -> Result<Toml, ConfigError> {
+        let set = self.settings.environment(env);
+        let texts = |entries: Vec<String>| Toml::Array(entries.into_iter().map(Toml::String).collect());
+        let value = self.settings.value(&set, key)?;
+        let shown = self.settings.shown(&set, key, &value)?;
+        Ok(match value {
+            Value::Requirements(_) => texts(shown.text.lines().map(str::to_owned).collect()),
+            Value::List(entries) | Value::Set(entries) | Value::Environments(entries) => texts(entries),
+            Value::Command(command) => texts(raw_words(&command)),
+            Value::Commands(commands) => {
+                Toml::Array(commands.iter().map(|command| texts(raw_words(command))).collect())
+            }
+            Value::Boolean(flag) => Toml::Boolean(flag),
+            Value::Integer(number) => Toml::Integer(number),
+            Value::Float(number) => Toml::Float(number),
+            Value::Variables(pairs) => {
+                Toml::Table(pairs.into_iter().map(|(name, value)| (name, Toml::String(value))).collect())
+            }
+            _ => Toml::String(shown.text),
+        })
+    }
+}
+
+/// Whether a word at this place may be the program of a command.
+fn entry_program_depth(depth: Option<usize>, extends: bool, before: &[Toml]) -> Option<usize> {
+    let depth = depth?;
+    let only_mark = matches!(before, [Toml::String(mark)] if mark == "-" || mark == "!");
+    if depth == 1 && !before.is_empty() && !only_mark {
+        return None;
+    }
+    Some(if depth > 0 && !extends { depth - 1 } else { depth })
+}
+
+/// Python's idea of truth.
+fn is_set(value: Option<&Toml>) -> bool {
+    match value {
+        None | Some(Toml::Boolean(false)) => false,
+        Some(Toml::String(text)) => !text.is_empty(),
+        Some(Toml::Array(entries)) => !entries.is_empty(),
+        Some(Toml::Table(table)) => !table.is_empty(),
+        Some(Toml::Integer(number)) => *number != 0,
+        Some(_) => true,
+    }
+}
+
+fn match_error(message: &str) -> ConfigError {
+    ConfigError::new(ErrorClass::Match, message)
+}
+
+fn type_error(message: String) -> ConfigError {
+    ConfigError::new(ErrorClass::Type, message)
+}
+
+fn not_text(value: &Toml) -> ConfigError {
+    let shown = match value {
+        Toml::Boolean(_) | Toml::Integer(_) | Toml::Float(_) => super::convert::python_text(value),
+        other => format!("value of type '{}'", python_type(other)),
+    };
+    type_error(format!("{shown} is not of type 'str'"))
+}
