@@ -210,7 +210,8 @@ impl Session {
     /// When the program is not allowed.
     pub fn resolve_words(&self, argv: Vec<String>, cwd: PathBuf) -> Result<Vec<String>, Refusal> {
         let globs = program::allowed_globs(&self.paths, &self.allow);
-        let request = Request { argv, cwd, run_id: String::new(), stdin: Stdin::Off, display: Display::Hide };
+        let shown = Shown::default();
+        let request = Request { argv, shown, cwd, run_id: String::new(), stdin: Stdin::Off, display: Display::Hide };
         self.resolve(&request, &globs).map_err(Refusal::NotAllowed)
     }
 

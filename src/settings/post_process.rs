@@ -11,6 +11,7 @@ use super::keys::Key;
 use super::lookup::normalized;
 use super::value::{Shown, Value};
 use crate::error::{ConfigError, Location, python_repr};
+use crate::install::requirement_file::{RequirementKind, display_lines};
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, PythonSpec};
 use crate::source::Entry;
@@ -255,7 +256,8 @@ impl Settings {
         if text.text.trim().is_empty() {
             return Ok(Vec::new());
         }
-        Ok(text.text.lines().map(str::to_owned).collect())
+        let kind = if key == "deps" { RequirementKind::Deps } else { RequirementKind::Constraints };
+        display_lines(&text, kind, &self.options.variables)
     }
 
     /// A value as `config` shows it. Requirements show by their lines, which takes reading them.
