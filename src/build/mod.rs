@@ -1,10 +1,21 @@
 //! From a planned environment to one whose commands can run: created, installed, the project built and put in. Knows
-//! what was done before ([`stamp`]) and does only what is missing.
+//! what was done before ([`stamp`]) and does only what is missing. [`coordinator`] does this for a set of environments
+//! and has their commands run.
 
 pub mod command_set;
+mod contents;
+pub mod coordinator;
 pub mod folders;
 pub mod halt;
+mod installation;
 pub mod journal;
+pub mod lock;
 pub mod package;
+pub mod packaging;
+pub mod prepare;
+mod queue;
+pub mod run;
 pub mod stamp;
+mod turn;
 pub mod venv_redirect;
+mod verdict;

@@ -14,4 +14,8 @@ pub struct Project {
     pub package_root: PathBuf,
     /// The folder envo was started in.
     pub current_dir: PathBuf,
+    /// `venv_redirect`, if it says anything.
+    pub venv_redirect: Option<bool>,
+    /// `venv_redirect_env`: the environment the project's `.venv` leads to.
+    pub venv_redirect_env: Option<String>,
 }

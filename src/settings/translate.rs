@@ -28,6 +28,14 @@ pub fn project(settings: &Settings) -> Result<Project, ConfigError> {
         temp_dir: settings.path(core, "temp_dir")?,
         package_root: settings.path(core, "package_root")?,
         current_dir: settings.options.current_dir.clone(),
+        venv_redirect: match settings.value(core, "venv_redirect")? {
+            Value::Boolean(redirect) => Some(redirect),
+            _ => None,
+        },
+        venv_redirect_env: match settings.value(core, "venv_redirect_env")? {
+            Value::Text(name) => Some(name),
+            _ => None,
+        },
     })
 }
 

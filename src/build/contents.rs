@@ -1,0 +1,212 @@
+//! What goes into an environment that runs commands: its dependencies, the project, and what `extra_setup_commands` add.
+
+use std::path::PathBuf;
+
+use super::command_set::CommandSet;
+use super::halt::Halt;
+use super::installation::Installation;
+use super::package::Package;
+use super::packaging::Packager;
+use super::prepare::{Contents, Foundation, Site};
+use super::stamp::section;
+use crate::error::{ConfigError, python_repr};
+use crate::execute::session::{Display, Request, Session, Shown, Stdin};
+use crate::install::{groups, plan, pylock};
+use crate::model::environment::Packaging;
+use crate::model::pep508::Requirement;
+use crate::model::{ExitRule, PackageKind};
+
+/// Separates the packages in `TOX_PACKAGE`.
+const PATH_SEPARATOR: &str = ":";
+
+/// The contents of one run environment.
+pub struct RunContents<'a> {
+    packager: &'a Packager,
+    /// What was built of the project for it.
+    packages: Vec<Package>,
+}
+
+impl<'a> RunContents<'a> {
+    pub fn new(packager: &'a Packager) -> Self {
+        Self { packager, packages: Vec::new() }
+    }
+
+    /// After everything is in: lists what is installed if anybody wants to know. Hands out what runs the commands.
+    ///
+    /// # Errors
+    /// When the list cannot be had.
+    pub fn finish(self, site: &Site, foundation: Foundation) -> Result<Session, Halt> {
+        let session = foundation.session;
+        if site.journal.is_some() || site.run.options.list_dependencies {
+            let lines = installed(site, &session)?;
+            if let Some(journal) = &site.journal {
+                journal.installed_packages(&lines);
+            }
+            if site.run.options.list_dependencies {
+                site.warning(lines.join(","));
+            }
+        }
+        Ok(session)
+    }
+
+    fn put_in_dependencies(&self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+        let dependencies = &site.environment.dependencies;
+        let mut installation = Installation::new(site, foundation);
+        if !dependencies.pylock.is_empty() {
+            return put_in_lock_file(&mut installation);
+        }
+        let deps = dependencies.deps.get()?;
+        installation.carry_out(section::RUN, "deps", |conditions, old| conditions.deps(&deps, old))?;
+        if dependencies.groups.is_empty() {
+            return Ok(());
+        }
+        let root = &site.run.project.package_root;
+        let requirements = groups::resolve(root, &dependencies.groups)?;
+        installation.carry_out(section::RUN, "dependency-groups", |conditions, old| {
+            conditions.requirements(requirements, "dependency-groups", old)
+        })
+    }
+
+    fn put_in_project(&mut self, site: &Site, foundation: &mut Foundation, packaging: &Packaging) -> Result<(), Halt> {
+        let options = &site.run.options;
+        if options.skip_package_install || options.skip_environment_install {
+            site.warning("skip building and installing the package");
+            return Ok(());
+        }
+        if packaging.kind == PackageKind::DepsOnly {
+            let requirements = self.packager.requirements(site, packaging)?;
+            if requirements.is_empty() || options.package_only {
+                return Ok(());
+            }
+            return Installation::new(site, foundation).carry_out(section::RUN, "package_deps", |conditions, old| {
+                conditions.requirements(requirements, "package_deps", old)
+            });
+        }
+        self.packages = self.packager.packages(site, packaging)?;
+        if !options.package_only {
+            self.install_packages(site, foundation)?;
+        }
+        if let Some(journal) = &site.journal {
+            journal.packages(self.packages.iter().map(|package| package.path.as_path()));
+        }
+        let paths: Vec<String> = self.packages.iter().map(|package| package.path.display().to_string()).collect();
+        if !paths.is_empty() {
+            foundation.session.variables.set("TOX_PACKAGE", paths.join(PATH_SEPARATOR));
+        }
+        Ok(())
+    }
+
+    fn install_packages(&self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+        let forced = site
+            .run
+            .options
+            .force_dependencies
+            .iter()
+            .map(|text| text.parse().map_err(|error| ConfigError::handled(format!("--force-dep {text}: {error}"))));
+        let forced = forced.collect::<Result<Vec<Requirement>, ConfigError>>()?;
+        let requirements = plan::package_requirements(&self.packages, &forced)?;
+        let mut installation = Installation::new(site, foundation);
+        installation.carry_out(section::PACKAGE, "package_deps", |conditions, old| {
+            conditions.requirements(requirements, "package_deps", old)
+        })?;
+        for request in plan::packages(&self.packages) {
+            installation.install(&request)?;
+        }
+        Ok(())
+    }
+
+    fn run_extra_setup(&self, site: &Site, session: &Session) -> Result<(), Halt> {
+        let lists = &site.environment.commands;
+        let commands = lists.extra_setup.get()?;
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let cwd = site.environment.change_dir.get()?;
+        fs_err::create_dir_all(&cwd)?;
+        let set = CommandSet { key: "extra_setup_commands", cwd: &cwd, ignore_errors: lists.ignore_errors, retries: 0 };
+        if set.run(session, commands, &mut Vec::new())? != 0 && !lists.ignore_errors {
+            return Err(Halt::Fail("extra_setup_commands failed".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Contents for RunContents<'_> {
+    fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+        if site.run.options.skip_environment_install {
+            site.warning("skip installing dependencies and package");
+        } else {
+            self.put_in_dependencies(site, foundation)?;
+        }
+        if let Some(packaging) = &site.environment.packaging {
+            self.put_in_project(site, foundation, packaging)?;
+        }
+        self.run_extra_setup(site, &foundation.session)
+    }
+
+    fn before_removal(&mut self, site: &Site) {
+        if let Err(halt) = run_recreate_commands(site) {
+            site.warning(format!("recreate_commands failed, continuing with recreation: {halt}"));
+        }
+    }
+
+    fn after_removal(&mut self, site: &Site, asked: bool) {
+        if let (true, Some(packaging)) = (asked, &site.environment.packaging) {
+            self.packager.remove_if_asked(packaging);
+        }
+    }
+}
+
+fn put_in_lock_file(installation: &mut Installation<'_>) -> Result<(), Halt> {
+    let site = installation.site();
+    let dependencies = &site.environment.dependencies;
+    if !dependencies.deps.get()?.text.trim().is_empty() {
+        let text = "cannot use both 'deps' and 'pylock' in the same environment";
+        return Err(ConfigError::fail(text).into());
+    }
+    let name = &dependencies.pylock;
+    let path = site.run.project.package_root.join(name);
+    if !path.exists() {
+        return Err(Halt::Fail(format!("pylock file {} not found at {}", python_repr(name), path.display())));
+    }
+    let markers = installation.interpreter().markers.clone();
+    let lock =
+        pylock::Pylock { path: &path, extras: &dependencies.extras, groups: &dependencies.groups, markers: &markers };
+    installation.carry_out(section::RUN, "pylock", |conditions, old| conditions.pylock(&lock, old))
+}
+
+/// Runs what has to run in the environment before it is removed; the environment may be half-made or broken.
+fn run_recreate_commands(site: &Site) -> Result<(), Halt> {
+    let commands = site.environment.commands.recreate.get()?;
+    if commands.is_empty() {
+        return Ok(());
+    }
+    let cwd = site.environment.change_dir.get()?;
+    fs_err::create_dir_all(&cwd)?;
+    let folders = ["bin", "Scripts"].map(|name| site.environment.env_dir.join(name));
+    let paths: Vec<PathBuf> = folders.into_iter().filter(|folder| folder.exists()).collect();
+    let session = site.session(paths)?;
+    let set = CommandSet { key: "recreate_commands", cwd: &cwd, ignore_errors: true, retries: 0 };
+    let code = set.run(&session, commands, &mut Vec::new())?;
+    if code != 0 {
+        site.warning(format!("recreate_commands failed with exit code {code}, continuing with recreation"));
+    }
+    Ok(())
+}
+
+/// What `list_dependencies_command` says, line by line.
+///
+/// # Errors
+/// When it fails.
+pub fn installed(site: &Site, session: &Session) -> Result<Vec<String>, Halt> {
+    let outcome = session.execute(Request {
+        argv: site.environment.installation.list_dependencies_command.argv.clone(),
+        shown: Shown::Itself,
+        cwd: site.run.project.root.clone(),
+        run_id: "freeze".to_owned(),
+        stdin: Stdin::Off,
+        display: Display::Keep,
+    })?;
+    session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)?;
+    Ok(outcome.out.text().lines().map(str::to_owned).collect())
+}

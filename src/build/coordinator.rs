@@ -1,0 +1,231 @@
+//! Runs a set of environments, one after the other or side by side, until all had their turn, one failed that stops the
+//! others, or the user wants to stop.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::Scope;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::packaging::Packager;
+use super::queue::Queue;
+use super::run::Run;
+use super::turn::Turns;
+use super::verdict;
+use crate::error::ConfigError;
+use crate::execute::interrupt::Interrupt;
+use crate::exit_code;
+use crate::model::Environment;
+use crate::plan::{Plan, graph};
+use crate::report::event::EnvironmentResult;
+use crate::report::{Buffered, Event, Layout, Reporter};
+
+/// The seconds tox reports of an environment that never ran.
+const NO_TIME: f64 = 0.01;
+
+/// What happens to an environment's messages and output.
+#[derive(Debug, Clone)]
+pub enum Showing {
+    /// They are shown as they come.
+    Live,
+    /// They are kept, and shown when the environment is done and there is a reason to.
+    Held(Layout),
+}
+
+/// Which environments to run, and how.
+pub struct Coordinator<'a> {
+    pub run: &'a Arc<Run>,
+    pub plan: &'a Arc<Plan>,
+    pub names: Vec<String>,
+    /// How many may run side by side; `None`: all.
+    pub places: Option<usize>,
+    pub showing: Showing,
+    /// Changes an environment before it is used.
+    pub adapt: &'a (dyn Fn(&mut Environment) + Sync),
+    /// When the program started.
+    pub start: Instant,
+}
+
+enum Message {
+    Done(Box<Turn>),
+    Interrupted,
+}
+
+/// What is left of a turn.
+struct Turn {
+    result: EnvironmentResult,
+    held: Option<Arc<Buffered>>,
+    show_anyway: bool,
+}
+
+impl Coordinator<'_> {
+    /// Runs them all and tells how it ended; returns the program's exit code.
+    ///
+    /// # Errors
+    /// When the environments' order cannot be found out; nothing was run then.
+    pub fn run(&self) -> Result<i32, ConfigError> {
+        let order = graph::run_order(&self.plan.depends(&self.names)?)?;
+        let mut finished = self.run_in_order(order);
+        let mut results: Vec<EnvironmentResult> = Vec::with_capacity(self.names.len());
+        for name in &self.names {
+            let at = finished.iter().position(|result| result.name == *name);
+            results.push(
+                at.map_or_else(|| never_ran(name, true, exit_code::HANDLED_ERROR), |at| finished.swap_remove(at)),
+            );
+        }
+        for (name, _) in self.plan.unavailable() {
+            if results.iter().all(|result| result.name != name) {
+                results.push(EnvironmentResult { unavailable: true, ..never_ran(&name, false, exit_code::OK) });
+            }
+        }
+        self.write_journal();
+        let fail_fast = self.run.options.fail_fast || results.iter().any(|result| result.fail_fast);
+        let code = verdict::exit_code(&results, fail_fast);
+        let (success, seconds) = (verdict::is_success(&results), self.start.elapsed().as_secs_f64());
+        self.run.reporter.event(Event::Summary { results, seconds, success });
+        Ok(code)
+    }
+
+    fn run_in_order(&self, order: graph::Order) -> Vec<EnvironmentResult> {
+        let held = match &self.showing {
+            Showing::Live => None,
+            Showing::Held(layout) => Some(layout),
+        };
+        let packager = Packager::new(Arc::clone(self.run), Arc::clone(self.plan), self.names.clone(), held.cloned());
+        let turns = Turns { run: self.run, plan: self.plan, packager: &packager, adapt: self.adapt };
+        let mut queue = Queue::new(order, self.places.unwrap_or(usize::MAX));
+        let (sender, receiver) = channel();
+        let (done_reader, done_writer) = match std::io::pipe() {
+            Ok((reader, writer)) => (Some(reader), Some(writer)),
+            Err(_) => (None, None),
+        };
+        std::thread::scope(|scope| {
+            if let Some(done) = done_reader {
+                let sender = sender.clone();
+                scope.spawn(move || watch(&self.run.interrupt, &done, &sender));
+            }
+            let results = self.conduct(scope, &turns, &mut queue, (sender, receiver));
+            // The watcher sees the end of the pipe.
+            drop(done_writer);
+            packager.close();
+            results
+        })
+    }
+
+    fn conduct<'scope, 'env: 'scope>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        turns: &'scope Turns<'env>,
+        queue: &mut Queue,
+        (sender, receiver): (Sender<Message>, Receiver<Message>),
+    ) -> Vec<EnvironmentResult> {
+        let mut results: Vec<EnvironmentResult> = Vec::new();
+        let mut interrupted = false;
+        loop {
+            while let Some(name) = queue.next() {
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    let _ = sender.send(Message::Done(Box::new(self.take_turn(turns, &name))));
+                });
+            }
+            if queue.is_done() {
+                return results;
+            }
+            match receiver.recv() {
+                Ok(Message::Done(turn)) => {
+                    queue.finish(&turn.result.name);
+                    if self.stops_the_others(&turn.result) {
+                        results.extend(self.give_up(queue));
+                    }
+                    let last = interrupted || queue.is_done();
+                    self.conclude(turns, &turn, last);
+                    results.push(turn.result);
+                }
+                Ok(Message::Interrupted) => {
+                    interrupted = true;
+                    let one_by_one = self.places == Some(1) && self.run.options.fail_fast;
+                    let code = if one_by_one { exit_code::HANDLED_ERROR } else { exit_code::CANCELLED };
+                    let left = queue.close().into_iter().filter(|left| left.in_line);
+                    results.extend(left.map(|left| never_ran(&left.name, false, code)));
+                }
+                Err(_) => return results,
+            }
+        }
+    }
+
+    fn take_turn(&self, turns: &Turns<'_>, name: &str) -> Turn {
+        let held = match &self.showing {
+            Showing::Live => None,
+            Showing::Held(layout) => Some(Arc::new(Buffered::new(layout.clone()))),
+        };
+        let reporter = match &held {
+            Some(held) => Arc::clone(held) as Arc<dyn Reporter>,
+            None => Arc::clone(&self.run.reporter),
+        };
+        let (result, show_anyway) = turns.take(name, reporter);
+        Turn { result, held, show_anyway }
+    }
+
+    /// Tells that an environment is done and shows what was held back, if there is a reason to.
+    fn conclude(&self, turns: &Turns<'_>, turn: &Turn, last: bool) {
+        self.run.reporter.event(Event::EnvironmentFinished { result: turn.result.clone(), last });
+        let Some(held) = &turn.held else { return };
+        let show = turn.result.code != exit_code::OK || turn.show_anyway || self.run.options.list_dependencies;
+        for output in turns.packager.held_output(&turn.result.name).iter().chain([held]) {
+            if show {
+                output.replay(self.run.reporter.as_ref());
+            } else {
+                output.forget();
+            }
+        }
+    }
+
+    fn stops_the_others(&self, result: &EnvironmentResult) -> bool {
+        let failed = result.code != exit_code::OK && !result.skipped && !result.ignore_outcome;
+        failed && (self.run.options.fail_fast || result.fail_fast)
+    }
+
+    /// Lets nothing more start after a failure.
+    fn give_up(&self, queue: &mut Queue) -> Vec<EnvironmentResult> {
+        let left = queue.close().into_iter();
+        left.map(|left| never_ran(&left.name, true, exit_code::HANDLED_ERROR)).collect()
+    }
+
+    fn write_journal(&self) {
+        let (Some(journal), Some(file)) = (&self.run.journal, &self.run.options.result_json) else { return };
+        if let Err(error) = journal.write(file) {
+            self.run.reporter.error("ROOT", format!("could not write {}: {error:#}", file.display()));
+        }
+    }
+}
+
+fn never_ran(name: &str, skipped: bool, code: i32) -> EnvironmentResult {
+    EnvironmentResult {
+        name: name.to_owned(),
+        skipped,
+        code,
+        ignore_outcome: false,
+        fail_fast: false,
+        unavailable: false,
+        duration_seconds: NO_TIME,
+        command_seconds: Vec::new(),
+    }
+}
+
+/// Waits for an interrupt, or for the end of `done`.
+fn watch(interrupt: &Interrupt, done: &std::io::PipeReader, sender: &Sender<Message>) {
+    let Some(notice) = interrupt.notice(0) else { return };
+    loop {
+        let mut waiting = [PollFd::new(&notice, PollFlags::IN), PollFd::new(done, PollFlags::IN)];
+        match poll(&mut waiting, None) {
+            Ok(_) if !waiting[0].revents().is_empty() => {
+                let _ = sender.send(Message::Interrupted);
+                return;
+            }
+            Ok(_) if !waiting[1].revents().is_empty() => return,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
+}

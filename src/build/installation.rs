@@ -1,0 +1,126 @@
+//! Carries out what [`crate::install`] decides: runs the installer in the environment and records what was done once it
+//! succeeded.
+
+use serde_json::{Map, Value};
+
+use super::contents::installed;
+use super::halt::Halt;
+use super::prepare::{Foundation, Site};
+use crate::error::ConfigError;
+use crate::execute::session::{Request, Session, Shown, Stdin};
+use crate::install::choose::{self, Target};
+use crate::install::plan::{Afterwards, Change, Conditions, Decision};
+use crate::install::{InstallCommand, InstallRequest};
+use crate::model::{Command, ExitRule, Interpreter};
+use crate::report::Event;
+
+/// Installing into one environment.
+pub struct Installation<'a> {
+    site: &'a Site,
+    foundation: &'a mut Foundation,
+}
+
+impl<'a> Installation<'a> {
+    pub fn new(site: &'a Site, foundation: &'a mut Foundation) -> Self {
+        Self { site, foundation }
+    }
+
+    pub fn site(&self) -> &'a Site {
+        self.site
+    }
+
+    pub fn interpreter(&self) -> &Interpreter {
+        &self.foundation.interpreter
+    }
+
+    /// Does what `decide` finds to be missing, given what is recorded under `section` and `part`, and records it there.
+    ///
+    /// # Errors
+    /// [`Halt::Recreate`] when the environment has to be made anew; [`Halt::Exit`] when the installer fails.
+    pub fn carry_out(
+        &mut self,
+        section: &str,
+        part: &str,
+        decide: impl FnOnce(&Conditions<'_>, Option<&Map<String, Value>>) -> Result<Decision, ConfigError>,
+    ) -> Result<(), Halt> {
+        let environment = &self.site.environment;
+        let variables = self.foundation.session.variables.clone();
+        let conditions = Conditions::new(&environment.installation, &environment.env_dir, &variables);
+        let decision = decide(&conditions, self.foundation.stamp.object(section, Some(part)))?;
+        let Change { request, afterwards, stamp } = match decision {
+            Decision::UpToDate => return Ok(()),
+            Decision::Recreate(reason) => return Err(Halt::Recreate(reason)),
+            Decision::Change(change) => change,
+        };
+        if let Some(request) = request {
+            self.install(&request)?;
+            match afterwards {
+                Afterwards::Nothing => {}
+                Afterwards::WriteConstraints(text) => fs_err::write(conditions.constraints_file(), text)?,
+                Afterwards::FreezeConstraints => {
+                    let lines = installed(self.site, &self.foundation.session)?;
+                    fs_err::write(conditions.constraints_file(), lines.join("\n"))?;
+                }
+            }
+        }
+        Ok(self.foundation.stamp.record(section, Some(part), stamp)?)
+    }
+
+    /// Runs the installer.
+    ///
+    /// # Errors
+    /// When it fails; its output has been shown.
+    pub fn install(&mut self, request: &InstallRequest) -> Result<(), Halt> {
+        let environment = &self.site.environment;
+        self.site
+            .run
+            .reporter
+            .event(Event::Phase { environment: environment.name.clone(), phase: "install".to_owned() });
+        if let Some((file, text)) = &request.file {
+            fs_err::write(file, text)?;
+        }
+        let target = Target {
+            env_dir: &environment.env_dir,
+            python: &self.foundation.layout.python,
+            interpreter: &self.foundation.interpreter,
+            system_site_packages: environment.creation.system_site_packages,
+            variables: &self.foundation.session.variables,
+        };
+        let run = &self.site.run;
+        let installer = choose::installer(run.installer, &environment.installation, &target, run.uv())?;
+        let command = installer.command(request);
+        if let Some(note) = &command.note {
+            self.site.reporter.info(&environment.name, note.clone());
+        }
+        self.run(&command, &request.run_id())
+    }
+
+    fn run(&self, command: &InstallCommand, run_id: &str) -> Result<(), Halt> {
+        let session = &self.foundation.session;
+        let request = |command: &Command, shown: Shown| Request {
+            argv: command.argv.clone(),
+            shown,
+            cwd: self.site.run.project.root.clone(),
+            run_id: run_id.to_owned(),
+            stdin: Stdin::Off,
+            display: session.quiet_display(),
+        };
+        let Some(fallback) = command.fallback() else {
+            let outcome = session.execute(request(&command.run, Shown::Itself))?;
+            return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
+        };
+        // The program that does the work lies outside the environment, but the user has not called it.
+        let mut other = Session { allow: vec!["*".to_owned()], ..session.clone() };
+        for (name, value) in &command.variables {
+            other.variables.set(name, value);
+        }
+        let outcome = other.execute(request(&command.run, Shown::As(command.shown.argv.clone())))?;
+        if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
+            return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
+        }
+        let text = format!("{} failed, so pip tries", command.run.argv.first().map_or("the installer", String::as_str));
+        self.site.reporter.info(&self.site.environment.name, text);
+        let outcome = session.execute(request(fallback, Shown::Already))?;
+        session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)
+    }
+}

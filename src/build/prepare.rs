@@ -1,0 +1,290 @@
+//! Brings one environment from whatever state its folder is in to one in which its commands can run: made with the right
+//! interpreter, emptied of what the last run left, and made anew when what is there does not fit any more. What goes into
+//! it is the callers' business ([`super::environment`], [`super::packaging`]).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use super::halt::Halt;
+use super::journal::EnvironmentJournal;
+use super::lock::Lock;
+use super::run::Run;
+use super::stamp::{Stamp, section};
+use super::{folders, venv_redirect};
+use crate::execute;
+use crate::execute::session::Session;
+use crate::install::plan;
+use crate::model::{Environment, Interpreter, Layout};
+use crate::report::{Level, Reporter};
+
+/// The lock tox takes on packaging environments.
+const TOX_LOCK: &str = "file.lock";
+
+/// An environment that is being worked on.
+pub struct Site {
+    pub run: Arc<Run>,
+    pub environment: Arc<Environment>,
+    /// Where this environment's messages go; in a parallel run they are held back.
+    pub reporter: Arc<dyn Reporter>,
+    pub journal: Option<Arc<EnvironmentJournal>>,
+    /// Numbers the log files.
+    pub log_number: Arc<AtomicUsize>,
+}
+
+/// A virtual environment that exists and was made with the right interpreter.
+pub struct Foundation {
+    pub stamp: Stamp,
+    pub interpreter: Arc<Interpreter>,
+    pub layout: Layout,
+    /// Runs commands in it.
+    pub session: Session,
+}
+
+/// What a kind of environment adds to the common course of [`Site::prepare`].
+pub trait Contents {
+    /// Puts into the environment what belongs there. May ask for [`Halt::Recreate`].
+    ///
+    /// # Errors
+    /// When it cannot be put in.
+    fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt>;
+
+    /// Called before the environment is removed.
+    fn before_removal(&mut self, site: &Site);
+
+    /// Called when the environment was removed; `asked` says that the user wanted it so.
+    fn after_removal(&mut self, site: &Site, asked: bool);
+}
+
+impl Site {
+    pub fn new(run: Arc<Run>, environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Self {
+        let journal = run.journal.as_ref().map(|journal| journal.environment(&environment.name));
+        Self { run, environment, reporter, journal, log_number: Arc::default() }
+    }
+
+    pub fn warning(&self, text: impl Into<String>) {
+        self.reporter.warning(&self.environment.name, text);
+    }
+
+    pub fn debug(&self, text: impl Into<String>) {
+        self.reporter.message(&self.environment.name, Level::Debug, text);
+    }
+
+    /// Prepares the environment, once more from nothing when what is there does not fit.
+    ///
+    /// # Errors
+    /// Whatever keeps the environment from being used.
+    pub fn prepare(&self, contents: &mut dyn Contents) -> Result<Foundation, Halt> {
+        self.check_platform()?;
+        let asked = self.environment.recreate;
+        if asked && self.is_misplaced() {
+            contents.before_removal(self);
+            self.remove()?;
+            contents.after_removal(self, asked);
+        }
+        self.check_place()?;
+        let _lock = self.lock()?;
+        if asked && !folders::is_empty_folder(&self.environment.env_dir) {
+            contents.before_removal(self);
+            self.remove()?;
+            contents.after_removal(self, asked);
+        }
+        match self.attempt(contents) {
+            Err(Halt::Recreate(reason)) => {
+                self.warning(format!("recreate env because {reason}"));
+                contents.before_removal(self);
+                self.remove()?;
+                contents.after_removal(self, false);
+                self.attempt(contents)
+            }
+            result => result,
+        }
+    }
+
+    fn attempt(&self, contents: &mut dyn Contents) -> Result<Foundation, Halt> {
+        let mut foundation = self.lay_foundation()?;
+        contents.put_in(self, &mut foundation)?;
+        Ok(foundation)
+    }
+
+    /// # Errors
+    /// When the environment is not for this platform.
+    pub fn check_platform(&self) -> Result<(), Halt> {
+        let (wanted, actual) = (self.environment.platform.as_str(), Run::platform());
+        if wanted.is_empty() || wanted == actual {
+            return Ok(());
+        }
+        let pattern = fancy_regex::Regex::new(&format!(r"\A(?:{wanted})\z")).map_err(|error| {
+            let wanted = crate::error::python_repr(wanted);
+            crate::error::ConfigError::handled(format!("invalid platform regular expression {wanted}: {error}"))
+        })?;
+        if pattern.is_match(actual).unwrap_or(false) {
+            return Ok(());
+        }
+        Err(Halt::Skip(format!("platform {actual} does not match {wanted}")))
+    }
+
+    /// Whether something that is no folder stands where the environment belongs.
+    fn is_misplaced(&self) -> bool {
+        std::fs::symlink_metadata(&self.environment.env_dir).is_ok_and(|metadata| !metadata.is_dir())
+    }
+
+    /// Sees to it that a folder may stand where the environment belongs.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn check_place(&self) -> Result<(), Halt> {
+        let env_dir = &self.environment.env_dir;
+        let shown = env_dir.display();
+        let Ok(metadata) = std::fs::symlink_metadata(env_dir) else { return Ok(()) };
+        if metadata.is_symlink() {
+            return Err(Halt::Fail(format!("{shown} is a symlink where this environment should live; delete it")));
+        }
+        let work_dir = &self.run.project.work_dir;
+        if metadata.is_file() && !venv_redirect::release(env_dir, |target| target.starts_with(work_dir)) {
+            return Err(Halt::Fail(format!(
+                "{shown} is a file where this environment should live and not a redirect tox wrote; delete it"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Keeps other processes from the environment until the locks are dropped.
+    ///
+    /// # Errors
+    /// When the user does not want to wait for them.
+    pub fn lock(&self) -> Result<(Lock, Option<Lock>), Halt> {
+        let env_dir = &self.environment.env_dir;
+        let is_package = self.environment.kind.is_package();
+        if is_package {
+            folders::ensure_private(env_dir)?;
+        } else if !env_dir.is_dir() {
+            fs_err::create_dir_all(env_dir)?;
+        }
+        let waiting = || self.warning(format!("waiting for another process that uses {}", env_dir.display()));
+        let own = Lock::take(env_dir, &self.run.interrupt, waiting)?;
+        if !is_package {
+            return Ok((own, None));
+        }
+        let file = env_dir.join(TOX_LOCK);
+        fs_err::OpenOptions::new().create(true).append(true).open(&file)?;
+        Ok((own, Some(Lock::take(&file, &self.run.interrupt, waiting)?)))
+    }
+
+    /// Removes all of the environment but its lock.
+    ///
+    /// # Errors
+    /// When something in it cannot be removed.
+    pub fn remove(&self) -> Result<(), Halt> {
+        let env_dir = &self.environment.env_dir;
+        self.warning(format!("remove tox env folder {}", env_dir.display()));
+        self.run.forget_redirect(env_dir);
+        folders::ensure_empty_except(env_dir, Some(TOX_LOCK))?;
+        self.log_number.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes the virtual environment, or finds out that it is there.
+    ///
+    /// # Errors
+    /// [`Halt::Recreate`] when what is there does not fit; whatever keeps it from being made.
+    pub fn lay_foundation(&self) -> Result<Foundation, Halt> {
+        let environment = &self.environment;
+        let mut stamp = Stamp::read(&environment.env_dir);
+        let identity = json!({"name": environment.name, "type": environment.kind.type_name()});
+        if !stamp.holds(section::ENVIRONMENT, None, &identity) {
+            if stamp.object(section::ENVIRONMENT, None).is_some() {
+                let old = stamp.get(section::ENVIRONMENT, None).unwrap_or(&Value::Null);
+                return Err(Halt::Recreate(plan::environment_changed(old, &identity)));
+            }
+            stamp.record(section::ENVIRONMENT, None, identity)?;
+        }
+        self.empty_scratch_folders()?;
+        let interpreter = self.find_interpreter()?;
+        let layout = self.run.runtime.layout(&environment.env_dir, &interpreter);
+        self.make(&mut stamp, &interpreter, &layout)?;
+        let session = self.session(vec![layout.bin_dir.clone()])?;
+        Ok(Foundation { stamp, interpreter, layout, session })
+    }
+
+    /// Empties the folders for temporary files and logs.
+    fn empty_scratch_folders(&self) -> Result<(), Halt> {
+        let tmp_dir = &self.environment.tmp_dir;
+        if !folders::is_empty_folder(tmp_dir) {
+            if tmp_dir.exists() || tmp_dir.is_symlink() {
+                self.debug(format!("clear env temp folder {}", tmp_dir.display()));
+            }
+            folders::ensure_empty(tmp_dir)?;
+        }
+        self.run.lay_out_work_directory()?;
+        Ok(folders::ensure_empty(&self.environment.log_dir)?)
+    }
+
+    fn find_interpreter(&self) -> Result<Arc<Interpreter>, Halt> {
+        let specs = &self.environment.base_python;
+        let Some(interpreter) = self.run.interpreters.find(specs) else {
+            let specs = specs.join(", ");
+            return Err(if self.environment.skip_missing_interpreters {
+                Halt::Skip(format!("could not find python interpreter with spec(s): {specs}"))
+            } else {
+                Halt::Fail(format!("could not find python interpreter matching any of the specs {specs}"))
+            });
+        };
+        if let Some(journal) = &self.journal {
+            journal.python(&interpreter);
+        }
+        Ok(interpreter)
+    }
+
+    /// Makes the virtual environment, unless it was made with the same interpreter before.
+    fn make(&self, stamp: &mut Stamp, interpreter: &Interpreter, layout: &Layout) -> Result<(), Halt> {
+        let environment = &self.environment;
+        let new = self.run.runtime.stamp(interpreter, &environment.creation);
+        if let (Some(old), Some(new)) = (stamp.object(section::PYTHON, None), new.as_object()) {
+            if old != new {
+                return Err(Halt::Recreate(plan::python_changed(old, new)));
+            }
+            if !layout.python.exists() {
+                return Err(Halt::Recreate(format!("{} is gone", layout.python.display())));
+            }
+            return Ok(());
+        }
+        self.reporter
+            .event(crate::report::Event::Phase { environment: environment.name.clone(), phase: "create".to_owned() });
+        self.run.runtime.create(&environment.env_dir, interpreter, &environment.creation).map_err(|error| {
+            match Halt::from(error) {
+                Halt::Internal(error) => Halt::Fail(format!("{error:#}")),
+                halt => halt,
+            }
+        })?;
+        Ok(stamp.record(section::PYTHON, None, new)?)
+    }
+
+    /// What the environment's commands have in common, with `paths` as the environment's own folders.
+    ///
+    /// # Errors
+    /// What is wrong with the environment's variables.
+    pub fn session(&self, paths: Vec<PathBuf>) -> Result<Session, Halt> {
+        let environment = &self.environment;
+        let variables = execute::environment::variables(&self.run.host, &environment.variables, &paths)?;
+        Ok(Session {
+            environment: environment.name.clone(),
+            paths,
+            variables,
+            allow: environment.allowlist_externals.clone(),
+            log_dir: environment.log_dir.clone(),
+            log_number: Arc::clone(&self.log_number),
+            timeouts: environment.timeouts,
+            current_dir: self.run.project.current_dir.clone(),
+            no_capture: self.run.options.no_capture,
+            grouping: self.run.grouping,
+            after_interrupt: false,
+            verbosity: self.run.verbosity,
+            interrupt: self.run.interrupt.clone(),
+            reporter: Arc::clone(&self.reporter),
+            record: self.journal.as_ref().map(|journal| Arc::clone(&journal.record)),
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! What all environments of one run have in common.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Once, OnceLock};
+
+use super::halt::Halt;
+use super::journal::Journal;
+use super::{folders, venv_redirect};
+use crate::cli::options::RunOptions;
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process::Grouping;
+use crate::install::choose;
+use crate::model::{InterpreterLookup, Project, Variables};
+use crate::report::Reporter;
+use crate::runtime::Runtime;
+
+/// The run's surroundings; nothing in it changes while it lasts.
+pub struct Run {
+    pub project: Project,
+    pub options: RunOptions,
+    /// The variables this process was started with.
+    pub host: Variables,
+    /// 0 to 5, as in the options.
+    pub verbosity: u8,
+    pub interpreters: Arc<dyn InterpreterLookup>,
+    pub runtime: Arc<dyn Runtime>,
+    /// Which program installs.
+    pub installer: choose::Choice,
+    pub interrupt: Interrupt,
+    /// Whether the commands share the terminal with this process.
+    pub grouping: Grouping,
+    /// Only with `--result-json`.
+    pub journal: Option<Journal>,
+    pub reporter: Arc<dyn Reporter>,
+    /// Guards [`Run::lay_out_work_directory`].
+    pub laid_out: Once,
+    /// Guards [`Run::uv`].
+    pub uv: OnceLock<Option<PathBuf>>,
+}
+
+impl Run {
+    /// Python's `sys.platform` of this machine.
+    pub fn platform() -> &'static str {
+        match std::env::consts::OS {
+            "macos" => "darwin",
+            "windows" => "win32",
+            other => other,
+        }
+    }
+
+    /// The `uv` program, looked for when something is first installed.
+    pub fn uv(&self) -> Option<&Path> {
+        self.uv.get_or_init(|| choose::find_uv(std::env::current_exe().ok().as_deref(), &self.host)).as_deref()
+    }
+
+    /// Makes the run's folders for temporary files and marks the work directory; only the first call does anything.
+    ///
+    /// # Errors
+    /// When a folder cannot be made.
+    pub fn lay_out_work_directory(&self) -> Result<(), Halt> {
+        let mut result = Ok(());
+        self.laid_out.call_once(|| {
+            let temp_dir = &self.project.temp_dir;
+            if temp_dir.starts_with(&self.project.work_dir) && temp_dir.is_symlink() {
+                result = fs_err::remove_file(temp_dir);
+            }
+            let made = folders::ensure_private(temp_dir);
+            let marked = folders::mark_work_directory(&self.project.work_dir);
+            result = std::mem::replace(&mut result, Ok(())).and(made).and(marked);
+        });
+        Ok(result?)
+    }
+
+    /// Takes the `.venv` redirect away from an environment that is about to be rebuilt.
+    pub(super) fn forget_redirect(&self, env_dir: &Path) {
+        if self.project.venv_redirect != Some(false) {
+            venv_redirect::forget(&self.project.root, env_dir);
+        }
+    }
+}
