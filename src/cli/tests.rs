@@ -358,3 +358,19 @@ fn arguments_that_are_no_text_do_not_panic() {
     }
     assert!(parse(&[], surroundings(&[])).is_ok());
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_command_line_panics(
+        words in proptest::collection::vec("(-{0,3}(e|p|s|k|conf|root|run|list|hashseed|installpkg|x|é)?=?[ -~é]{0,6})", 0..6),
+        value in "[ -~é\n]{0,8}",
+    ) {
+        let arguments: Vec<_> = std::iter::once("envo".to_owned()).chain(words).map(Into::into).collect();
+        let variables = [("TOX_PARALLEL", value.as_str()), ("TOXENV", &value), ("TOX_HASH_SEED", &value)];
+        match parse(&arguments, surroundings(&variables)) {
+            Ok(Parsed::Show(text)) => proptest::prop_assert!(text.ends_with('\n')),
+            Ok(Parsed::Run(resolved)) => proptest::prop_assert!(resolved.options.verbosity <= 5),
+            Err(error) => proptest::prop_assert!(!error.message.is_empty() && error.program.starts_with("envo ")),
+        }
+    }
+}
