@@ -139,7 +139,7 @@ impl<'a> Conditions<'a> {
         }
         let mut request = InstallRequest::new("deps", deps.arguments.clone());
         request.arguments.extend(constraints.arguments.iter().cloned());
-        request.nested_options = deps.options.iter().chain(&constraints.options).cloned().collect();
+        request.nested_options = deps.nested_options.iter().chain(&constraints.nested_options).cloned().collect();
         request.has_requirement_options =
             deps.requirements.iter().any(|requirement| requirement.contains(" --config-settings "));
         let afterwards = if self.constrain_package_deps && constraints.arguments.is_empty() {
@@ -190,7 +190,7 @@ impl<'a> Conditions<'a> {
             arguments.push(format!("-c{}", self.constraints_file().display()));
         }
         let mut request = InstallRequest::new(of_type, arguments);
-        request.nested_options.clone_from(&constraints.options);
+        request.nested_options.clone_from(&constraints.nested_options);
         let freeze = of_type == "deps" && own_constraints && self.use_frozen_constraints;
         let afterwards = if freeze { Afterwards::FreezeConstraints } else { Afterwards::Nothing };
         Ok(Decision::Change(Change { request: Some(request), afterwards, stamp }))

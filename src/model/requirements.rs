@@ -31,6 +31,8 @@ pub struct Requirements {
     pub arguments: Vec<String>,
     /// Global options in tox's canonical `key=value` form, for comparing with the last installation.
     pub options: Vec<String>,
+    /// Those of [`Self::options`] that nested files set or changed.
+    pub nested_options: Vec<String>,
     /// Each requirement in canonical form, nested files included; constraints start with `-c `. Values of secret-looking
     /// variables are masked, since this is stored.
     pub requirements: Vec<String>,

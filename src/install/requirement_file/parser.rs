@@ -214,6 +214,7 @@ pub(super) fn requirements(
     let shallow = walk.setting(&normalized, false)?;
     let names_files = shallow.options.names_files();
     let arguments = as_arguments(&shallow);
+    let own_options = shallow.options.stored();
     let deep = if names_files { walk.setting(&normalized, true)? } else { shallow };
     if deep.requirements.is_empty() && !deep.options.is_empty() {
         return Err(ConfigError::value("no dependencies"));
@@ -221,9 +222,12 @@ pub(super) fn requirements(
     let mask = |stored: String| walk.secrets.mask(stored);
     let (constraints, wanted): (Vec<_>, Vec<_>) =
         deep.requirements.iter().partition(|requirement| requirement.is_constraint);
+    let options = deep.options.stored();
+    let nested = options.iter().filter(|option| !own_options.contains(option));
     Ok(Requirements {
         arguments,
-        options: deep.options.stored().into_iter().map(mask).collect(),
+        nested_options: nested.cloned().map(mask).collect(),
+        options: options.into_iter().map(mask).collect(),
         requirements: deep.requirements.iter().map(|requirement| mask(requirement.stored())).collect(),
         constraint_lines: wanted
             .into_iter()
@@ -295,4 +299,171 @@ fn global_options(line: &str, kind: RequirementKind) -> Result<Option<LineOption
         && options.requirements.is_empty()
         && options.constraints.is_empty());
     Ok((!names_more).then_some(options))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    struct Folder {
+        place: tempfile::TempDir,
+        root: PathBuf,
+        variables: Variables,
+    }
+
+    impl Folder {
+        fn new(files: &[(&str, &str)]) -> std::io::Result<Self> {
+            let place = tempfile::tempdir()?;
+            let root = place.path().canonicalize()?;
+            for (name, content) in files {
+                let file = root.join(name);
+                std::fs::create_dir_all(file.parent().unwrap_or(&root))?;
+                std::fs::write(file, content)?;
+            }
+            Ok(Self { place, root, variables: Variables::default() })
+        }
+
+        fn read(&self, text: &str, kind: RequirementKind) -> Result<Requirements, ConfigError> {
+            let text = RequirementText { text: text.to_owned(), root: self.root.clone() };
+            requirements(&text, kind, &self.variables)
+        }
+
+        fn deps(&self, text: &str) -> Result<Requirements, ConfigError> {
+            self.read(text, RequirementKind::Deps)
+        }
+
+        fn shown(&self, text: &str, kind: RequirementKind) -> Result<Vec<String>, ConfigError> {
+            let text = RequirementText { text: text.to_owned(), root: self.root.clone() };
+            display_lines(&text, kind, &self.variables)
+        }
+
+        fn masked(&self, text: &str) -> String {
+            text.replace(&self.root.display().to_string(), "ROOT")
+        }
+    }
+
+    #[test]
+    fn nested_files_are_read_and_pip_gets_their_names() -> anyhow::Result<()> {
+        let folder = Folder::new(&[
+            ("req.txt", "b\n-r sub/more.txt\n--no-binary x"),
+            ("sub/more.txt", "./here\n-c c.txt\n--pre\n"),
+            ("sub/c.txt", "B[x]==1 # pinned"),
+        ])?;
+        let read = folder.deps("-rreq.txt\nA >=1\n--no-binary y\na>=1\n-e ./pkg[t]")?;
+        let arguments = ["A>=1", "a>=1", "-e", "./pkg[t]", "-r", "req.txt", "--no-binary", "y"];
+        assert_eq!(read.arguments, arguments);
+        assert_eq!(read.options, ["pre=True", "no_binary=x,y"]);
+        assert_eq!(read.nested_options, ["pre=True", "no_binary=x,y"]);
+        assert_eq!(read.requirements, ["A>=1", "a>=1", "b", "./here", "-e ./pkg[t]", "-c B[x]==1"]);
+        assert_eq!(read.constraint_lines, ["A>=1", "a>=1", "b", "B[x]==1"]);
+        drop(folder.place);
+        Ok(())
+    }
+
+    #[test]
+    fn files_behind_urls_are_left_to_the_installer() -> anyhow::Result<()> {
+        let folder = Folder::new(&[])?;
+        let read = folder.deps("a\n-r https://h/r.txt\n-c https://h/c.txt")?;
+        assert_eq!(read.arguments, ["a", "-r", "https://h/r.txt", "-c", "https://h/c.txt"]);
+        assert_eq!(read.requirements, ["a", "-r https://h/r.txt", "-c https://h/c.txt"]);
+        assert_eq!(read.constraint_lines, ["a", "-c https://h/c.txt"]);
+        let read = folder.read("https://h/c.txt", RequirementKind::Constraints)?;
+        assert_eq!(read.requirements, ["-c https://h/c.txt"]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_secret_variables_hold_is_used_and_not_stored() -> anyhow::Result<()> {
+        let mut folder = Folder::new(&[("n.txt", "-i https://ci:${TOKEN}@${HOST}/s\nhttps://${TOKEN}@h/a.whl")])?;
+        folder.variables.set("TOKEN", "magic");
+        folder.variables.set("HOST", "host");
+        let read = folder.deps("https://${TOKEN}@h/b.whl\n-r n.txt")?;
+        assert_eq!(read.arguments, ["https://magic@h/b.whl", "-r", "n.txt"]);
+        assert_eq!(read.options, ["index_url=['https://ci:*****@host/s']"]);
+        assert_eq!(read.requirements, ["https://*****@h/a.whl", "https://*****@h/b.whl"]);
+        assert_eq!(read.constraint_lines, ["https://magic@h/a.whl", "https://magic@h/b.whl"]);
+        Ok(())
+    }
+
+    #[test]
+    fn mistakes_are_told_in_the_words_of_tox_with_the_nested_place() -> anyhow::Result<()> {
+        let hash = format!("sha256:{}", "0".repeat(64));
+        let folder = Folder::new(&[
+            ("loop.txt", "-r loop.txt"),
+            ("bad.txt", "a\n\n--no-deps"),
+            ("c.txt", ""),
+            ("hash.txt", &format!("a --hash {hash}")),
+        ])?;
+        for (kind, text, message, place) in [
+            (RequirementKind::Deps, "-r", "argument -r/--requirement: expected one argument", None),
+            (RequirementKind::Deps, "--pre", "no dependencies", None),
+            (RequirementKind::Deps, "-i 'x", "No closing quotation", None),
+            (RequirementKind::Deps, "-rbad.txt", "unrecognized arguments: --no-deps", Some(("bad.txt", 3))),
+            (
+                RequirementKind::Deps,
+                "-r no.txt",
+                "Could not open requirements file ROOT/no.txt: [Errno 2] No such file or directory: 'ROOT/no.txt'",
+                None,
+            ),
+            (
+                RequirementKind::Deps,
+                "-r loop.txt",
+                "requirements file ROOT/loop.txt includes itself",
+                Some(("loop.txt", 1)),
+            ),
+            (
+                RequirementKind::Deps,
+                &format!("a --hash {hash}"),
+                &format!("Cannot use --hash in deps list, it must be in requirements file. (a --hash {hash})"),
+                None,
+            ),
+            (
+                RequirementKind::Constraints,
+                "c.txt -e ./p",
+                "Cannot provide options in constraints list, only paths or URL can be provided. (-c -e ./p)",
+                None,
+            ),
+        ] {
+            let Err(error) = folder.read(text, kind) else { anyhow::bail!("{text} was taken") };
+            assert_eq!(folder.masked(&error.message), message, "{text}");
+            let found = error.location.map(|location| (folder.masked(&location.file.to_string_lossy()), location.line));
+            assert_eq!(found, place.map(|(file, line)| (format!("ROOT/{file}"), line)), "{text}");
+        }
+        assert_eq!(folder.deps("-r hash.txt")?.requirements, [format!("a --hash {hash}")]);
+        Ok(())
+    }
+
+    #[test]
+    fn settings_are_shown_as_written_with_options_merged() -> anyhow::Result<()> {
+        let folder = Folder::new(&[])?;
+        for (text, expected) in [
+            ("--only-binary :all:\n--no-binary b\nr\n--no-binary o", "--only-binary :all:|--no-binary b,o|r"),
+            ("--no-binary :all:\nr\n--no-binary :none:", "r"),
+            ("# note\n--no-binary a\n--no-binary b # why\np >=1", "# note|--no-binary a,b|p >=1"),
+            ("-i https://a\np\n-i https://b", "-i https://b|p"),
+            ("# only a note", ""),
+            ("--find-links a --pre\np", "-f a\\ --pre|p"),
+            ("-rreq.txt\n$\0{X}", "-r req.txt|${X}"),
+        ] {
+            assert_eq!(folder.shown(text, RequirementKind::Deps)?.join("|"), expected, "{text}");
+        }
+        assert_eq!(folder.shown("c.txt\n# n", RequirementKind::Constraints)?, ["c.txt", "# n"]);
+        Ok(())
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "([-a-z0-9 =./\\[\\]\\\\'\"#$\\{\\}:@é\n]|-r |-c |--pre|\\$\\{A\\}){0,40}") {
+            let mut variables = Variables::default();
+            variables.set("A", "-e x\ny");
+            let text = RequirementText { text, root: "/nonexistent".into() };
+            for kind in [RequirementKind::Deps, RequirementKind::Constraints] {
+                let shown = display_lines(&text, kind, &variables).is_ok();
+                proptest::prop_assert_eq!(arguments(&text, kind, &variables).is_ok(), shown);
+                let _ = requirements(&text, kind, &variables);
+            }
+        }
+    }
 }
