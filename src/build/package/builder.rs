@@ -223,6 +223,11 @@ impl PackageBuilder {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn site_mut(&mut self) -> &mut Site {
+        &mut self.site
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A thread that panicked while building left nothing half done that the next one would trust.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -455,7 +460,8 @@ impl PackageBuilder {
             wanted.kind = PackageKind::EditableLegacy;
             names.insert(wanted.environment.clone());
         }
-        let Some(frontend) = &state.frontend else { return };
+        // It is said once, however often somebody asks.
+        let Some(frontend) = state.frontend.as_ref().filter(|_| !names.is_empty()) else { return };
         let names = names.into_iter().collect::<Vec<_>>().join(", ");
         let backend = frontend.build_system().key();
         let text = format!(

@@ -10,6 +10,8 @@ pub mod metadata;
 mod process;
 mod pyproject;
 mod staging;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

@@ -75,6 +75,7 @@ impl BackendProcess {
     /// Waits until the process has written `mark` on both its streams, and shows what it writes if `shown`.
     pub(super) fn exchange(&mut self, mark: &str, session: &Session, shown: bool) -> Exchange {
         let mut ending: Option<Ending> = None;
+        let mut started = Vec::new();
         let mut buffer = vec![0; STEP];
         let ended = loop {
             let interrupts = usize::from(ending.is_some());
@@ -99,6 +100,7 @@ impl BackendProcess {
             let now = Instant::now();
             let signal = match &mut ending {
                 None if ready.interrupted => {
+                    started = tree::descendants(self.child.id()).split_off(1);
                     ending = Some(Ending::begin(session.timeouts, now));
                     None
                 }
@@ -113,6 +115,15 @@ impl BackendProcess {
                 let _ = self.child.signal_group(signal);
             }
         };
+        if !started.is_empty() {
+            // Whatever the hook had started is ended too, wherever it went: this process adopts orphans.
+            let survivors = || {
+                let mut running = tree::descendants(std::process::id()).split_off(1);
+                running.retain(|pid| started.contains(pid));
+                running
+            };
+            tree::end(&survivors, session.timeouts.terminate);
+        }
         let [out, err] = &mut self.outputs;
         let (out, err) = (out.take(session, shown), err.take(session, shown));
         Exchange { ended, out, err }
