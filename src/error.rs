@@ -111,6 +111,12 @@ impl ConfigError {
 
     /// The error as Python's `repr` shows the exception, which `config` prints.
     pub fn python_repr(&self) -> String {
+        if self.class == ErrorClass::NoInterpreter
+            && let Some((_, specs)) = self.message.split_once("any of the specs ")
+        {
+            let specs: Vec<String> = specs.split(", ").map(python_repr).collect();
+            return format!("{}([{}])", self.class.python_name(), specs.join(", "));
+        }
         format!("{}({})", self.class.python_name(), python_repr(&self.message))
     }
 }

@@ -136,6 +136,10 @@ impl Plan {
         if package == "skip" {
             return Ok(None);
         }
+        if matches!(package.as_str(), "wheel" | "sdist-wheel" | "editable") {
+            // tox looks for the interpreter of these right away, which needs the variables that are passed on.
+            self.settings.value(set, "pass_env")?;
+        }
         let kind = if package == "external" { SetKind::CommandPackage } else { SetKind::Pep517Package };
         Ok(Some((self.settings.text(set, "package_env")?, kind)))
     }

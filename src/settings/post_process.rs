@@ -12,6 +12,7 @@ use super::lookup::normalized;
 use super::value::{Shown, Value};
 use crate::error::{ConfigError, Location, python_repr};
 use crate::install::requirement_file::{RequirementKind, display_lines};
+use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, PythonSpec};
 use crate::source::Entry;
@@ -230,7 +231,7 @@ impl Settings {
             Value::Text(version) => format!(">={version}"),
             _ => String::new(),
         };
-        requires = requires.iter().map(|text| text.trim().to_owned()).collect();
+        requires = requires.iter().map(|text| canonical_requirement(text)).collect();
         requires.push(format!("tox{oldest}"));
         Ok(requires)
     }
@@ -270,6 +271,11 @@ impl Settings {
             other => Ok(other.show()),
         }
     }
+}
+
+/// A requirement as Python's `packaging` writes it; what is none stays as it is.
+fn canonical_requirement(text: &str) -> String {
+    text.parse::<Requirement>().map_or_else(|_| text.trim().to_owned(), |requirement| requirement.to_string())
 }
 
 /// Runs of blanks become one blank.
