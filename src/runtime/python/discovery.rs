@@ -52,6 +52,20 @@ impl PythonDiscovery {
         self.facts.of(&self.behind_shim(path)?)
     }
 
+    /// Every interpreter that fits `text` in the folders of version managers, the likeliest first.
+    pub fn find_all(&self, text: &str) -> impl Iterator<Item = Arc<Interpreter>> {
+        let spec = PythonSpec::parse(text);
+        let roots = places::roots(&self.variables);
+        roots
+            .into_iter()
+            .flat_map({
+                let spec = spec.clone();
+                move |root| places::candidates(&root, &spec)
+            })
+            .filter_map(|path| self.facts.of(&path))
+            .filter(move |interpreter| spec.fits(interpreter))
+    }
+
     fn find_host(&self, own_executable: Option<&Path>) -> PathBuf {
         let own_folder = own_executable.and_then(Path::parent);
         let beside = own_folder.into_iter().flat_map(|folder| ["python3", "python"].map(|name| folder.join(name)));
@@ -92,10 +106,7 @@ impl PythonDiscovery {
         fits(self.host.clone())
             .or_else(|| self.on_path(&names, &spec, text))
             .or_else(|| self.on_path(&Names { exact: vec!["python".to_owned()], pattern: None }, &spec, text))
-            .or_else(|| {
-                let roots = places::roots(&self.variables);
-                roots.iter().flat_map(|root| places::candidates(root, &spec)).find_map(fits)
-            })
+            .or_else(|| self.find_all(text).next())
     }
 
     fn on_path(&self, names: &Names, spec: &PythonSpec, text: &str) -> Option<Arc<Interpreter>> {

@@ -1,10 +1,122 @@
 //! Python: finding interpreters, asking them about themselves and making virtual environments from them.
 
+mod activation;
+mod create;
 pub mod discovery;
 pub mod facts;
 mod places;
+mod seed;
 mod shim;
 #[cfg(test)]
 mod testing;
+mod tool;
+mod wheel;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use self::seed::{Seeder, Sources};
+use self::tool::Workshop;
+use super::Runtime;
+use crate::model::environment::Creation;
+use crate::model::{Interpreter, Layout, Variables};
+use crate::report::event::Reporter;
 
 pub use discovery::PythonDiscovery;
+
+/// What tox would have written for the virtualenv it has; envo makes what that version makes.
+pub const VIRTUALENV_VERSION: &str = "21.15.7";
+
+/// What `virtualenv_spec` is by default for a Python that today's virtualenv has dropped (up to 3.8, up to 3.6). It asks
+/// for nothing but an environment of that Python, so envo may make it.
+const DEFAULT_SPECS: [&str; 3] = ["", "virtualenv<21.5.0", tool::LAST_FOR_OLD_PYTHONS];
+
+/// Makes virtual environments.
+pub struct PythonRuntime {
+    discovery: Arc<PythonDiscovery>,
+    variables: Variables,
+    seeder: Seeder,
+    reporter: Option<Arc<dyn Reporter>>,
+}
+
+impl fmt::Debug for PythonRuntime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PythonRuntime").field("seeder", &self.seeder).finish_non_exhaustive()
+    }
+}
+
+impl PythonRuntime {
+    /// `variables`: this process's own, from which pip's settings and envo's cache folder are taken.
+    pub fn new(discovery: Arc<PythonDiscovery>, variables: &Variables) -> Self {
+        Self { discovery, variables: variables.clone(), seeder: Seeder::new(variables), reporter: None }
+    }
+
+    /// Tells `reporter` about steps that take seconds.
+    #[must_use]
+    pub fn with_reporter(mut self, reporter: Arc<dyn Reporter>) -> Self {
+        self.reporter = Some(reporter);
+        self
+    }
+
+    fn create_with_virtualenv(&self, env_dir: &Path, interpreter: &Interpreter, creation: &Creation) -> Result<()> {
+        let requirement = match creation.virtualenv_spec.as_str() {
+            "" => tool::LAST_FOR_OLD_PYTHONS,
+            spec => spec,
+        };
+        let workshop = Workshop { seeder: &self.seeder, discovery: &self.discovery, variables: &self.variables };
+        if let Some(reporter) = self.reporter.as_deref().filter(|_| workshop.must_install(requirement)) {
+            let name = env_dir.file_name().unwrap_or_default().to_string_lossy();
+            reporter.info(&name, format!("install {requirement} for Python {}", interpreter.dotted_version()));
+        }
+        workshop.create(requirement, env_dir, interpreter, creation)
+    }
+
+    /// `VIRTUALENV_PROMPT`, in which a dot stands for the current folder's name.
+    fn prompt(&self) -> Option<String> {
+        match self.variables.text("VIRTUALENV_PROMPT").filter(|prompt| !prompt.is_empty())?.as_str() {
+            "." => Some(std::env::current_dir().ok()?.file_name()?.to_string_lossy().into_owned()),
+            prompt => Some(prompt.to_owned()),
+        }
+    }
+}
+
+impl Runtime for PythonRuntime {
+    fn create(&self, env_dir: &Path, interpreter: &Interpreter, creation: &Creation) -> Result<()> {
+        let is_default = DEFAULT_SPECS.contains(&creation.virtualenv_spec.as_str());
+        if !is_default || !create::is_supported(interpreter) {
+            return self.create_with_virtualenv(env_dir, interpreter, creation);
+        }
+        create::create(env_dir, interpreter, creation, self.prompt().as_deref())
+            .and_then(|()| {
+                let sources = Sources { newest: creation.download, discovery: &self.discovery };
+                self.seeder.seed(env_dir, interpreter, sources)
+            })
+            .with_context(|| format!("cannot make a virtual environment at `{}`", env_dir.display()))
+    }
+
+    fn layout(&self, env_dir: &Path, interpreter: &Interpreter) -> Layout {
+        interpreter.layout(env_dir)
+    }
+
+    /// Byte for byte what tox records, so that both can take turns on one environment.
+    fn stamp(&self, interpreter: &Interpreter, creation: &Creation) -> Value {
+        let version = &interpreter.version;
+        let mut stamp = json!({
+            "version_info": [version.major, version.minor, version.micro, version.release_level, version.serial],
+            "executable": interpreter.system_executable.to_string_lossy(),
+        });
+        let (key, value) = match creation.virtualenv_spec.as_str() {
+            "" => ("virtualenv version", VIRTUALENV_VERSION),
+            spec => ("virtualenv_spec", spec),
+        };
+        stamp[key] = Value::from(value);
+        stamp
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Decides what a new environment holds from the start (pip, and for older Pythons setuptools and wheel, as virtualenv
+//! has it) and where their wheels come from: the interpreter itself, envo's cache, another interpreter, the index.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::PythonDiscovery;
+use super::wheel::{Place, Tree, WheelName};
+use crate::execute::process;
+use crate::model::{Interpreter, Variables};
+use crate::runtime::cache;
+
+/// Wheels that were fetched from an index, by the Python they are for.
+const DOWNLOADS: &str = "downloads-1";
+/// Unpacked wheels.
+const TREES: &str = "trees-1";
+
+/// Older ones do not know `manylinux2014`, without which few of today's wheels can be installed.
+const OLDEST_USEFUL_PIP: [u64; 2] = [19, 3];
+
+/// How much older an interpreter may be whose bundled pip serves another one: a much older pip fails on a newer Python,
+/// and a newer one on an older Python.
+const OLDER_MINORS: u32 = 2;
+
+/// What a child that runs pip must not inherit: it would lead the installation elsewhere.
+const MISLEADING: [&str; 7] =
+    ["PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIRE_VIRTUALENV", "PIP_CONSTRAINT"];
+
+/// Brings pip and its companions into environments.
+#[derive(Debug)]
+pub struct Seeder {
+    cache: Option<PathBuf>,
+    variables: Variables,
+    /// Used in place of the cache when that cannot be written.
+    scratch: OnceLock<TempDir>,
+}
+
+impl Seeder {
+    pub fn new(variables: &Variables) -> Self {
+        Self { cache: cache::folder(variables), variables: pip_variables(variables), scratch: OnceLock::new() }
+    }
+
+    /// Installs what belongs into every environment of `interpreter` into the one at `env_dir`, whose folders exist.
+    /// `newest`: fetch the newest versions from the index, whatever is there already (`download = true`).
+    ///
+    /// # Errors
+    /// When there is no pip to be had, or something cannot be written. Without setuptools and wheel an environment is
+    /// still of use, so it is made without them where they cannot be had.
+    pub fn seed(&self, env_dir: &Path, interpreter: &Interpreter, sources: Sources<'_>) -> Result<()> {
+        let place = Place {
+            env_dir,
+            site_packages: &interpreter.purelib,
+            major: interpreter.version.major,
+            minor: interpreter.version.minor,
+        };
+        let names = distributions(interpreter);
+        clear_leftovers(&env_dir.join(&interpreter.purelib), &names);
+        let wheels = self.wheels(&names, interpreter, sources)?;
+        wheels.iter().try_for_each(|wheel| self.place(wheel, place))
+    }
+
+    fn place(&self, wheel: &Path, place: Place<'_>) -> Result<()> {
+        let store = self.folder(TREES)?;
+        let tree = Tree::open(&store, wheel)?;
+        if tree.place(place).is_ok() {
+            return Ok(());
+        }
+        // Something may have cleaned up in the cache; a fresh tree tells whether that was it.
+        tree.discard();
+        Tree::open(&store, wheel)?.place(place)
+    }
+
+    /// A folder of the cache that can be written to; of a temporary one where the cache cannot.
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        if let Some(folder) = self.cache.as_ref().map(|cache| cache.join(name))
+            && std::fs::create_dir_all(&folder).is_ok()
+            && rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_ok()
+        {
+            return Ok(folder);
+        }
+        if self.scratch.get().is_none() {
+            let _ = self.scratch.set(tempfile::tempdir().context("no folder can be written to")?);
+        }
+        let scratch = self.scratch.get().context("no folder can be written to")?;
+        let folder = scratch.path().join(name);
+        fs_err::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    /// A wheel of each distribution that is to be had; one of pip at least.
+    fn wheels(&self, names: &[&'static str], interpreter: &Interpreter, sources: Sources<'_>) -> Result<Vec<PathBuf>> {
+        let downloads = self.folder(DOWNLOADS)?.join(interpreter.dotted_version());
+        if sources.newest {
+            let fresh = downloads.join("newest");
+            let _ = std::fs::remove_dir_all(&fresh);
+            self.download(names, interpreter, &fresh)?;
+            return Ok(names.iter().filter_map(|name| newest_wheel(name, [&fresh])).collect());
+        }
+        let at_hand = |name: &&'static str| {
+            newest_wheel(name, &interpreter.bundled_wheels)
+                .filter(|wheel| is_useful(wheel))
+                .or_else(|| newest_wheel(name, [&downloads]))
+        };
+        let mut missing: Vec<&'static str> = names.iter().copied().filter(|name| at_hand(name).is_none()).collect();
+        let borrowed = missing.contains(&"pip").then(|| borrowed_pip(interpreter, sources.discovery)).flatten();
+        if borrowed.is_some() {
+            missing.retain(|name| *name != "pip");
+        }
+        if !missing.is_empty() {
+            let failed = self.download(&missing, interpreter, &downloads).err();
+            let has_pip = at_hand(&"pip").or_else(|| borrowed.clone()).is_some();
+            if let Some(error) =
+                failed.filter(|_| !has_pip && newest_wheel("pip", &interpreter.bundled_wheels).is_none())
+            {
+                return Err(error.context(format!(
+                    "`{}` comes without pip, and there is none to be had",
+                    interpreter.system_executable.display()
+                )));
+            }
+        }
+        let last_resort = |name: &&'static str| newest_wheel(name, &interpreter.bundled_wheels);
+        Ok(names
+            .iter()
+            .filter_map(|name| {
+                at_hand(name).or_else(|| borrowed.clone().filter(|_| *name == "pip")).or_else(|| last_resort(name))
+            })
+            .collect())
+    }
+
+    /// Fetches wheels for `interpreter` from the index into `folder`, with whatever pip can be run.
+    fn download(&self, names: &[&'static str], interpreter: &Interpreter, folder: &Path) -> Result<()> {
+        fs_err::create_dir_all(folder)?;
+        let pip = match newest_wheel("pip", &interpreter.bundled_wheels) {
+            // A wheel of pip can be run as it is.
+            Some(wheel) => vec![wheel.join("pip").into_os_string()],
+            None => vec!["-m".into(), "pip".into()],
+        };
+        let options =
+            ["download", "--quiet", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--dest"];
+        let mut arguments: Vec<OsString> = pip;
+        arguments.extend(options.map(OsString::from));
+        arguments.push(folder.into());
+        arguments.extend(names.iter().map(OsString::from));
+        run(&interpreter.system_executable, &arguments, &self.variables)
+            .with_context(|| format!("cannot fetch {} from the index", names.join(", ")))
+    }
+}
+
+/// Where seeds may come from besides the interpreter and the cache.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    pub newest: bool,
+    pub discovery: &'a PythonDiscovery,
+}
+
+/// What virtualenv seeds: setuptools up to Python 3.11, wheel up to 3.8.
+fn distributions(interpreter: &Interpreter) -> Vec<&'static str> {
+    let version = (interpreter.version.major, interpreter.version.minor);
+    let mut names = vec!["pip"];
+    if version < (3, 12) {
+        names.push("setuptools");
+    }
+    if version < (3, 9) {
+        names.push("wheel");
+    }
+    names
+}
+
+fn newest_wheel(name: &str, folders: impl IntoIterator<Item = impl AsRef<Path>>) -> Option<PathBuf> {
+    folders.into_iter().find_map(|folder| {
+        let entries = std::fs::read_dir(folder.as_ref()).ok()?;
+        entries
+            .filter_map(|entry| {
+                let path = entry.ok()?.path();
+                let wheel = WheelName::parse(&path).filter(|wheel| wheel.distribution == name)?;
+                Some((wheel.version, path))
+            })
+            .max()
+            .map(|(_, path)| path)
+    })
+}
+
+/// Whether a bundled wheel is worth installing: its pip must understand today's wheels, and what comes with a pip that
+/// does not is as old.
+fn is_useful(wheel: &Path) -> bool {
+    let pip = wheel.parent().and_then(|folder| newest_wheel("pip", [folder]));
+    pip.and_then(|pip| WheelName::parse(&pip)).is_none_or(|pip| pip.version.release()[..] >= OLDEST_USEFUL_PIP[..])
+}
+
+/// The pip of an interpreter of the same version, or else of one a little older.
+fn borrowed_pip(interpreter: &Interpreter, discovery: &PythonDiscovery) -> Option<PathBuf> {
+    let own = (interpreter.version.major == 3).then_some(interpreter.version.minor)?;
+    (own.saturating_sub(OLDER_MINORS)..=own).rev().find_map(|minor| {
+        discovery
+            .find_all(&format!("cpython3.{minor}"))
+            .find_map(|other| newest_wheel("pip", &other.bundled_wheels).filter(|wheel| is_useful(wheel)))
+    })
+}
+
+/// Removes what an interrupted creation left of the distributions, so that no file of another version stays.
+fn clear_leftovers(site_packages: &Path, names: &[&str]) {
+    let Ok(entries) = std::fs::read_dir(site_packages) else { return };
+    for entry in entries.filter_map(std::result::Result::ok) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let belongs = names.iter().any(|distribution| {
+            name.strip_prefix(distribution)
+                .is_some_and(|rest| rest.is_empty() || (rest.starts_with('-') && rest.ends_with(".dist-info")))
+        });
+        if belongs {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The variables with which pip installs into the environment it is told to, and nowhere else.
+pub fn pip_variables(variables: &Variables) -> Variables {
+    let mut variables = variables.clone();
+    for name in MISLEADING {
+        variables.remove(name);
+    }
+    variables.set("PIP_USER", "0");
+    variables
+}
+
+/// Runs a Python to its end.
+///
+/// # Errors
+/// When it cannot be started or fails; the error ends with what it wrote.
+pub fn run(python: &Path, arguments: &[OsString], variables: &Variables) -> Result<()> {
+    let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
+    let output = process::capture(python, &arguments, variables, None)
+        .with_context(|| format!("cannot run `{}`", python.display()))?;
+    if !output.status.success() {
+        let text = [output.stdout, output.stderr].concat();
+        bail!("`{}` failed:\n{}", python.display(), String::from_utf8_lossy(&text).trim_end());
+    }
+    Ok(())
+}

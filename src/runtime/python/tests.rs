@@ -1,0 +1,237 @@
+//! Environments made from the real interpreters of this machine.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::*;
+use crate::execute::process::capture;
+use crate::model::InterpreterLookup;
+
+struct Workplace {
+    folder: tempfile::TempDir,
+    discovery: Arc<PythonDiscovery>,
+    variables: Variables,
+}
+
+impl Workplace {
+    fn new() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut variables = testing::variables(&folder.path().join("cache"));
+        for (name, value) in settings {
+            variables.set(*name, *value);
+        }
+        let discovery = Arc::new(PythonDiscovery::new(&variables, &[], None));
+        Self { folder, discovery, variables }
+    }
+
+    fn find(&self, spec: &str) -> Option<Arc<Interpreter>> {
+        self.discovery.find(&[spec.to_owned()])
+    }
+
+    /// An interpreter that comes with a pip of its own, so that nothing has to be fetched.
+    fn python(&self) -> Arc<Interpreter> {
+        let specs = ["3.11", "3.12", "3.13", "3.14", "3.10", "3.9", "python3"];
+        specs.iter().find_map(|spec| self.find(spec)).expect("the tests need a python3")
+    }
+
+    fn create(&self, name: &str, interpreter: &Interpreter, creation: &Creation) -> PathBuf {
+        let env_dir = self.folder.path().join(name);
+        self.runtime().create(&env_dir, interpreter, creation).unwrap();
+        env_dir
+    }
+
+    fn runtime(&self) -> PythonRuntime {
+        PythonRuntime::new(Arc::clone(&self.discovery), &self.variables)
+    }
+
+    fn run(&self, program: &Path, arguments: &[&str]) -> String {
+        let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+        let output = capture(program, &arguments, &self.variables, None).unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{} {arguments:?}: {text}", program.display());
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// The names of what pip lists.
+    fn distributions(&self, env_dir: &Path) -> Vec<String> {
+        let list = self.run(&env_dir.join("bin/python"), &["-m", "pip", "list", "--format=json"]);
+        let list: Vec<Value> = serde_json::from_str(&list).unwrap();
+        list.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn creation() -> Creation {
+    Creation { system_site_packages: false, always_copy: false, download: false, virtualenv_spec: String::new() }
+}
+
+/// Every file below `folder` with its content.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            let content = fs::read(&path).unwrap();
+            found.push((path, content));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn an_environment_runs_its_own_python_and_pip() {
+    let place = Workplace::new();
+    let python = place.python();
+    let env_dir = place.create("env", &python, &creation());
+    let layout = python.layout(&env_dir);
+    let code = "import sys; print(sys.prefix); print(sys.base_prefix); print(sys.executable)";
+    let expected = format!("{}\n{}\n{}", env_dir.display(), python.base_prefix.display(), layout.python.display());
+    assert_eq!(place.run(&layout.python, &["-c", code]), expected);
+    let code = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    assert_eq!(place.run(&layout.python, &["-c", code]), layout.purelib.display().to_string());
+    for name in ["pip".to_owned(), "pip3".to_owned(), format!("pip{}", python.dotted_version())] {
+        let version = place.run(&layout.bin_dir.join(name), &["--version"]);
+        assert!(version.contains(layout.purelib.to_str().unwrap()), "{version}");
+    }
+    for name in ["python3".to_owned(), format!("python{}", python.dotted_version())] {
+        assert_eq!(fs::read_link(layout.bin_dir.join(name)).unwrap(), Path::new("python"));
+    }
+    assert!(fs::read_to_string(env_dir.join(".gitignore")).unwrap().ends_with("*\n"));
+    assert!(
+        fs::read_to_string(env_dir.join("CACHEDIR.TAG"))
+            .unwrap()
+            .starts_with("Signature: 8a477f597d28d172789f06886806bc55")
+    );
+}
+
+#[test]
+fn an_environment_holds_what_virtualenv_would_put_in_it() {
+    let place = Workplace::new();
+    for (spec, expected) in [
+        ("3.13", vec!["pip"]),
+        ("3.12", vec!["pip"]),
+        ("3.11", vec!["pip", "setuptools"]),
+        ("3.9", vec!["pip", "setuptools"]),
+    ] {
+        if let Some(python) = place.find(spec) {
+            assert_eq!(place.distributions(&place.create(spec, &python, &creation())), expected, "{spec}");
+        }
+    }
+}
+
+#[test]
+fn environments_share_files_and_pip_replaces_its_own_without_harm_to_the_others() {
+    let place = Workplace::new();
+    let python = place.python();
+    let first = place.create("first", &python, &creation());
+    let second = place.create("second", &python, &creation());
+    let module = |env_dir: &Path| env_dir.join(&python.purelib).join("pip/__init__.py");
+    assert_eq!(fs::metadata(module(&first)).unwrap().ino(), fs::metadata(module(&second)).unwrap().ino());
+    let trees = place.folder.path().join("cache/trees-1");
+    let before = contents(&trees);
+    assert!(before.len() > 100);
+    let wheel =
+        python.bundled_wheels.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten()).find_map(|entry| {
+            let path = entry.ok()?.path();
+            path.file_name()?.to_str()?.starts_with("pip-").then_some(path)
+        });
+    let wheel = wheel.expect("the interpreter's pip");
+    let pip = first.join("bin/pip");
+    place.run(&pip, &["install", "--quiet", "--no-index", "--force-reinstall", wheel.to_str().unwrap()]);
+    assert_ne!(fs::metadata(module(&first)).unwrap().ino(), fs::metadata(module(&second)).unwrap().ino());
+    place.run(&pip, &["uninstall", "--quiet", "--yes", "pip"]);
+    assert!(!module(&first).exists());
+    assert!(!first.join("bin/pip").exists() && !first.join("bin/pip3").exists());
+    assert!(contents(&trees) == before, "the cache has changed");
+    assert!(place.distributions(&second).contains(&"pip".to_owned()));
+}
+
+#[test]
+fn a_half_made_environment_is_made_whole() {
+    let place = Workplace::new();
+    let python = place.python();
+    let env_dir = place.create("env", &python, &creation());
+    let site_packages = env_dir.join(&python.purelib);
+    fs::remove_file(env_dir.join("pyvenv.cfg")).unwrap();
+    fs::remove_file(env_dir.join("bin/python")).unwrap();
+    fs::write(env_dir.join("bin/python3.0"), "kept").unwrap();
+    fs::remove_dir_all(site_packages.join("pip/_internal")).unwrap();
+    fs::create_dir_all(site_packages.join("pip-0.1.dist-info")).unwrap();
+    fs::write(site_packages.join("pip-0.1.dist-info/METADATA"), "Metadata-Version: 2.1\nName: pip\nVersion: 0.1\n")
+        .unwrap();
+    let env_dir = place.create("env", &python, &creation());
+    assert!(place.distributions(&env_dir).contains(&"pip".to_owned()));
+    assert!(!site_packages.join("pip-0.1.dist-info").exists());
+    assert_eq!(fs::read_to_string(env_dir.join("bin/python3.0")).unwrap(), "kept");
+}
+
+#[test]
+fn copies_system_packages_and_prompts_are_had_on_request() {
+    let place = Workplace::with(&[("VIRTUALENV_PROMPT", "mine")]);
+    let python = place.python();
+    let settings = Creation { system_site_packages: true, always_copy: true, ..creation() };
+    let env_dir = place.create("env", &python, &settings);
+    assert!(fs::symlink_metadata(env_dir.join("bin/python3")).unwrap().is_file());
+    let configuration = fs::read_to_string(env_dir.join("pyvenv.cfg")).unwrap();
+    for line in ["include-system-site-packages = true", "prompt = mine", "implementation = CPython"] {
+        assert!(configuration.lines().any(|found| found == line), "{line}");
+    }
+    assert!(fs::read_to_string(env_dir.join("bin/activate")).unwrap().contains("VIRTUAL_ENV_PROMPT='mine'"));
+    assert_eq!(
+        place.run(&env_dir.join("bin/python"), &["-c", "import sys; print(sys.prefix)"]),
+        env_dir.to_str().unwrap()
+    );
+}
+
+#[test]
+fn an_unwritable_cache_is_done_without() {
+    let blocked = tempfile::NamedTempFile::new().unwrap();
+    let place = Workplace::with(&[("ENVO_CACHE_DIR", blocked.path().join("cache").to_str().unwrap())]);
+    let python = place.python();
+    let env_dir = place.create("env", &python, &creation());
+    assert!(place.distributions(&env_dir).contains(&"pip".to_owned()));
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named_in_the_error() {
+    let place = Workplace::new();
+    let file = place.folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = place.runtime().create(&file.join("env"), &place.python(), &creation()).unwrap_err();
+    assert!(format!("{error:#}").contains(&file.join("env").display().to_string()), "{error:#}");
+}
+
+#[test]
+fn the_interpreter_of_an_environment_leads_back_to_its_base() {
+    let place = Workplace::new();
+    let python = place.python();
+    let env_dir = place.create("env", &python, &creation());
+    let inside = place.discovery.interpreter_at(&env_dir.join("bin/python")).unwrap();
+    assert_eq!(inside.system_executable, python.system_executable);
+    assert_eq!(inside.base_prefix, python.base_prefix);
+    assert_eq!(inside.purelib, python.purelib);
+}
+
+#[test]
+fn the_stamp_is_what_tox_records() {
+    let place = Workplace::new();
+    let python = place.python();
+    let stamp = place.runtime().stamp(&python, &creation());
+    let keys: Vec<&String> = stamp.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["version_info", "executable", "virtualenv version"]);
+    assert_eq!(stamp["version_info"][0], 3);
+    assert_eq!(stamp["executable"], python.system_executable.to_str().unwrap());
+    let pinned = Creation { virtualenv_spec: "virtualenv<20".to_owned(), ..creation() };
+    let stamp = place.runtime().stamp(&python, &pinned);
+    assert_eq!(stamp["virtualenv_spec"], "virtualenv<20");
+    assert_eq!(stamp.get("virtualenv version"), None);
+}
