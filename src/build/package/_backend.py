@@ -6,7 +6,7 @@ the answer goes to), "fork" (whether the hook runs in a process of its own) and 
 and on standard error, when everything the hook wrote is out). The process ends with its input.
 """
 
-from __future__ import print_function
+from __future__ import print_function, unicode_literals
 
 import importlib
 import io
