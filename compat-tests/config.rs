@@ -8,20 +8,20 @@ use crate::project::Project;
 #[test]
 fn a_key_is_shown_resolved_for_each_environment() {
     let outcome = Project::fixture("references").run(["config", "-k", "description", "commands"]).succeeds();
-    assert_snapshot!(outcome.stdout, @r"
+    assert_snapshot!(outcome.stdout, @r#"
     [testenv:one]
     description = says hello
     commands =
-      python -c 'import os; print(os.environ['SHARED'], os.environ['OWN'])'
-      python -c 'print('the end of one')'
+      python -c 'import os; print(os.environ['"'"'SHARED'"'"'], os.environ['"'"'OWN'"'"'])'
+      python -c 'print('"'"'the end of one'"'"')'
 
     [testenv:two]
     description = says hello world
     commands =
-      python -c 'import os; print(os.environ['SHARED'], os.environ['OWN'])'
-      python -c 'print('the end of two')'
-      python -c 'import os; print(os.environ['ONLY'], os.environ['MORE'])'
-    ");
+      python -c 'import os; print(os.environ['"'"'SHARED'"'"'], os.environ['"'"'OWN'"'"'])'
+      python -c 'print('"'"'the end of two'"'"')'
+      python -c 'import os; print(os.environ['"'"'ONLY'"'"'], os.environ['"'"'MORE'"'"'])'
+    "#);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn an_old_spelling_asks_for_the_same_key() {
 
 #[test]
 fn unused_keys_are_named() {
-    let project = || Project::new().ini("[tox]\nno_package = true\nunheard = 1\n[testenv]\ndep = pytest\nserve = x\n");
+    let project = || Project::new().ini("[tox]\nno_package = true\nunheard = 1\n[testenv]\ndep = pytest\n");
     same_as_tox(project, ["config", "--core"]).succeeds().says("unheard");
 }
 

@@ -10,8 +10,9 @@ use crate::project::{Outcome, Project};
 /// files, and which Python runs the program itself.
 static OWN_LINES: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?m)^\.pkg[^:\n]*: \w+> .*\n").expect("the pattern is valid"));
-static HOST_PYTHON: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(?m)^(default_base_python|base_python) = /\S+$").expect("the pattern is valid"));
+static HOST_PYTHON: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?m)^(default_base_python|base_python|host_python) = /\S+$").expect("the pattern is valid")
+});
 
 fn comparable(stdout: &str) -> String {
     HOST_PYTHON.replace_all(&OWN_LINES.replace_all(stdout, ""), "$1 = [HOST_PYTHON]").into_owned()

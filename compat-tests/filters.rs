@@ -12,7 +12,7 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d+(\.\d+)? seconds", "[TIME] seconds"),
         (r"\b\d+(\.\d+)?=setup\[[\d.]+\]", "[TIME]=setup[[TIME]]"),
         (r"\bpid=\d+", "pid=[PID]"),
-        (r"PYTHONHASHSEED=\d+", "PYTHONHASHSEED=[SEED]"),
+        (r#"PYTHONHASHSEED("?[=:] ?"?)\d+"#, "PYTHONHASHSEED$1[SEED]"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
         (r"(?m)[ \t]+$", ""),
     ]

@@ -26,9 +26,9 @@ pub fn discover(config: Option<&Path>, root: Option<&Path>, current_dir: &Path) 
             Some(source) => Ok(Discovery { source, warning: None }),
             None => Ok(assume_empty(root, current_dir)),
         },
-        Some(path) => {
-            let path = current_dir.join(path);
-            let source = if path.is_dir() { in_folder(&path)? } else { exactly(&path)? };
+        Some(typed) => {
+            let path = current_dir.join(typed);
+            let source = if path.is_dir() { in_folder(&path, typed)? } else { exactly(&path, typed)? };
             Ok(Discovery { source, warning: None })
         }
     }
@@ -55,16 +55,18 @@ fn first_of(folder: &Path) -> Result<Option<Source>, ConfigError> {
     Ok(None)
 }
 
-fn in_folder(folder: &Path) -> Result<Source, ConfigError> {
+/// `typed` is the folder as the user wrote it, which tox repeats in its message.
+fn in_folder(folder: &Path, typed: &Path) -> Result<Source, ConfigError> {
     first_of(folder)?.ok_or_else(|| {
-        ConfigError::handled(format!("could not find any config file in {}", folder.display()))
+        ConfigError::handled(format!("could not find any config file in {}", typed.display()))
             .hint("envo looks for tox.ini, setup.cfg, pyproject.toml and tox.toml")
     })
 }
 
-fn exactly(path: &Path) -> Result<Source, ConfigError> {
+/// `typed` is the path as the user wrote it, which tox repeats in its messages.
+fn exactly(path: &Path, typed: &Path) -> Result<Source, ConfigError> {
     if !path.exists() {
-        return Err(ConfigError::handled(format!("config file {} does not exist", path.display())));
+        return Err(ConfigError::handled(format!("config file {} does not exist", typed.display())));
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let named: Vec<Format> = Format::ALL.into_iter().filter(|format| format.file_name() == name).collect();
@@ -73,7 +75,7 @@ fn exactly(path: &Path) -> Result<Source, ConfigError> {
             return Ok(source);
         }
     }
-    Err(ConfigError::handled(format!("could not recognize config file {}", path.display())))
+    Err(ConfigError::handled(format!("could not recognize config file {}", typed.display())))
 }
 
 /// tox goes on with an empty `tox.ini` beside the nearest `pyproject.toml`, or in the current folder.
