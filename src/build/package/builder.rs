@@ -337,17 +337,20 @@ impl PackageBuilder {
 
     /// Builds a wheel of other sources than the project's.
     fn build_wheel_at(&self, state: &mut State, root: PathBuf) -> Result<PathBuf> {
-        if !state.ready {
-            // The archive may ask for less than the project; its requirements are those that count here.
-            self.prepare_environment(state)?;
-        }
+        self.again_if_stale(state, |state| self.try_build_wheel_at(state, &root))
+    }
+
+    fn try_build_wheel_at(&self, state: &mut State, root: &Path) -> Result<PathBuf> {
+        let build_system = BuildSystem::read(root)?;
         let session = match &state.frontend {
             Some(frontend) => frontend.session().clone(),
-            None => self.workshop.prepare()?,
+            None => {
+                let session = self.workshop.prepare()?;
+                self.workshop.install(&build_system.requires, "requires")?;
+                session
+            }
         };
-        let build_system = BuildSystem::read(&root)?;
-        self.workshop.install(&build_system.requires, "requires")?;
-        let mut frontend = Frontend::new(self.launch(root, build_system, session));
+        let mut frontend = Frontend::new(self.launch(root.to_owned(), build_system, session));
         let requires = frontend.requires(Target::Wheel, self.settings("get_requires_for_build_wheel"))?;
         if !requires.is_empty() {
             frontend.forget_process();
@@ -372,21 +375,27 @@ impl PackageBuilder {
 
     /// Makes the environment ready to build what all environments want, and `target` as well.
     fn set_up(&self, state: &mut State, target: Option<Target>) -> Result<()> {
-        match self.try_set_up(state, target) {
-            Err(error) => match error.downcast::<Halt>() {
-                Ok(Halt::Recreate(reason)) => {
-                    if let Some(frontend) = &mut state.frontend {
-                        frontend.forget_process();
-                    }
-                    (state.ready, state.frontend) = (false, None);
-                    state.required.clear();
-                    self.workshop.recreate(&reason)?;
-                    self.try_set_up(state, target)
-                }
-                Ok(halt) => Err(halt.into()),
-                Err(error) => Err(error),
-            },
-            done => done,
+        self.again_if_stale(state, |state| self.try_set_up(state, target))
+    }
+
+    /// Does `work`, once more in a new environment if that is what it takes.
+    fn again_if_stale<T>(&self, state: &mut State, work: impl Fn(&mut State) -> Result<T>) -> Result<T> {
+        let error = match work(state) {
+            Err(error) => error,
+            done => return done,
+        };
+        match error.downcast::<Halt>() {
+            Ok(Halt::Recreate(reason)) => {
+                // A process of the old environment ends with its front end.
+                (state.ready, state.frontend) = (false, None);
+                // What was prepared and built there is gone with it.
+                (state.prepared, state.wheel_of_sdist) = (None, None);
+                state.required.clear();
+                self.workshop.recreate(&reason)?;
+                work(state)
+            }
+            Ok(halt) => Err(halt.into()),
+            Err(error) => Err(error),
         }
     }
 
