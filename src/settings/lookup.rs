@@ -72,15 +72,22 @@ impl Context<'_> {
     }
 
     /// A value of a section as it is written, with the lines that hold here.
-    fn of_section(&self, section: &str, key: &str) -> Option<Found> {
-        let document = self.settings.ini()?;
-        document.section(section)?;
-        let entry = document.get(section, &key.to_lowercase())?;
+    fn of_section(&self, section: &str, key: &str, trail: &Trail) -> Result<Option<Found>, ConfigError> {
+        let Some(document) = self.settings.ini() else { return Ok(None) };
+        let lower = key.to_lowercase();
+        let entry = document.section(section).and_then(|_| document.get(section, &lower));
+        let Some(entry) = entry else { return Ok(None) };
+        let overrides = self.settings.overrides.of_section(section);
+        let is_set_env = |key: &str| matches!(key, "set_env" | "setenv");
+        if is_set_env(key) && overrides.iter().any(|one| is_set_env(&one.key)) {
+            let raw = self.settings.process_raw(self.set, &entry.value).unwrap_or_default();
+            return self.settings.overridden_set_env(self.set, section, &raw, trail).map(|text| Some(Found::Raw(text)));
+        }
         let mut raw = entry.value.clone();
-        for one in self.settings.overrides.of_section(section).iter().filter(|one| one.key == key) {
+        for one in overrides.iter().filter(|one| one.key == key) {
             raw = if one.append { format!("{raw}\n{}", one.value) } else { one.value.clone() };
         }
-        Some(Found::Raw(self.settings.process_raw(self.set, &raw).unwrap_or_default()))
+        Ok(Some(Found::Raw(self.settings.process_raw(self.set, &raw).unwrap_or_default())))
     }
 }
 
@@ -102,7 +109,7 @@ impl Lookup for Context<'_> {
         {
             return Ok(Some(found));
         }
-        if let Some(found) = self.of_section(section, reference.key) {
+        if let Some(found) = self.of_section(section, reference.key, trail)? {
             return Ok(Some(found));
         }
         let environment = section.strip_prefix(TEST_PREFIX).and_then(|rest| rest.strip_prefix(':'));

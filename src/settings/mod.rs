@@ -132,6 +132,8 @@ impl Settings {
         }
         let value = match set.memory_value(key.name) {
             Some(value) => value,
+            // Its variables are worked out one by one.
+            None if key.kind == value::Kind::Variables => Value::Variables(Vec::new()),
             None if key.initial == keys::Initial::Constant => self.constant(set, key)?,
             None => match self.from_loaders(set, key, trail)? {
                 Some(value) => value,

@@ -40,7 +40,8 @@ pub(super) enum Line {
 /// An environment's `set_env`.
 #[derive(Debug)]
 pub struct SetEnv {
-    lines: Vec<Line>,
+    /// What the file says, then what each override appends. Later blocks win.
+    blocks: Vec<Vec<Line>>,
     prefix: String,
     /// What the lines came to, once files and substitutions have been read.
     entries: Mutex<Option<Arc<Vec<(String, Raw)>>>>,
@@ -58,26 +59,40 @@ impl SetEnv {
                 None => parse_line(line, substituted)?,
             });
         }
-        Ok(Self { lines, prefix: prefix.to_owned(), entries: Mutex::default() })
+        Ok(Self::of_lines(lines, prefix))
     }
 
     fn of_lines(lines: Vec<Line>, prefix: &str) -> Self {
-        Self { lines, prefix: prefix.to_owned(), entries: Mutex::default() }
+        Self { blocks: vec![lines], prefix: prefix.to_owned(), entries: Mutex::default() }
     }
 
     fn empty() -> Self {
-        Self { lines: Vec::new(), prefix: super::TEST_PREFIX.to_owned(), entries: Mutex::default() }
+        Self::of_lines(Vec::new(), super::TEST_PREFIX)
     }
 
-    fn direct(&self) -> Vec<(String, Raw)> {
-        let mut entries = Vec::new();
-        for line in &self.lines {
-            if let Line::Variable { name, raw } = line {
-                define(&mut entries, name.clone(), raw.clone());
-            }
-        }
-        entries
+    fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.blocks.iter().flatten()
     }
+
+    /// Applies an override, which replaces everything or is appended.
+    fn with_override(mut self, other: Self, append: bool) -> Self {
+        if !append {
+            return other;
+        }
+        self.blocks.extend(other.blocks);
+        self
+    }
+}
+
+/// The variables that are written as such.
+fn direct<'a>(lines: impl Iterator<Item = &'a Line>) -> Vec<(String, Raw)> {
+    let mut entries = Vec::new();
+    for line in lines {
+        if let Line::Variable { name, raw } = line {
+            define(&mut entries, name.clone(), raw.clone());
+        }
+    }
+    entries
 }
 
 fn define(entries: &mut Vec<(String, Raw)>, name: String, raw: Raw) {
@@ -181,11 +196,11 @@ impl Settings {
                 break;
             }
             for one in self.overrides_of(loader, key) {
-                let mut parsed = SetEnv::parse(&one.value, self.reference_prefix(loader), false).map_err(failed)?;
-                if let Some(base) = found.take().filter(|_| one.append) {
-                    parsed.lines.splice(0..0, base.lines);
-                }
-                found = Some(parsed);
+                let parsed = SetEnv::parse(&one.value, self.reference_prefix(loader), false).map_err(failed)?;
+                found = Some(match found {
+                    Some(base) => base.with_override(parsed, one.append),
+                    None => parsed,
+                });
             }
             if let Some(found) = found {
                 return Ok(found);
@@ -201,8 +216,8 @@ impl Settings {
         variables: &SetEnv,
         trail: &Trail,
     ) -> Result<Arc<Vec<(String, Raw)>>, ConfigError> {
-        if variables.lines.iter().all(|line| matches!(line, Line::Variable { .. })) || trail.contains(EXPANDING) {
-            return Ok(Arc::new(variables.direct()));
+        if variables.lines().all(|line| matches!(line, Line::Variable { .. })) || trail.contains(EXPANDING) {
+            return Ok(Arc::new(direct(variables.lines())));
         }
         if let Some(known) = lock(&variables.entries).clone() {
             return Ok(known);
@@ -218,14 +233,30 @@ impl Settings {
         variables: &SetEnv,
         trail: &Trail,
     ) -> Result<Vec<(String, Raw)>, ConfigError> {
-        let mut entries = variables.direct();
-        for (at, line) in variables.lines.iter().enumerate() {
+        let mut entries = Vec::new();
+        for block in &variables.blocks {
+            for (name, raw) in self.expand_block(set, &variables.prefix, block, trail)? {
+                define(&mut entries, name, raw);
+            }
+        }
+        Ok(entries)
+    }
+
+    fn expand_block(
+        &self,
+        set: &ConfigSet,
+        prefix: &str,
+        lines: &[Line],
+        trail: &Trail,
+    ) -> Result<Vec<(String, Raw)>, ConfigError> {
+        let mut entries = direct(lines.iter());
+        for (at, line) in lines.iter().enumerate() {
             if let Line::File(path) = line {
-                let later: Vec<&str> = variables.lines[at..]
+                let later: Vec<&str> = lines[at..]
                     .iter()
                     .filter_map(|line| if let Line::Variable { name, .. } = line { Some(name.as_str()) } else { None })
                     .collect();
-                for (name, value) in self.read_env_file(set, &variables.prefix, path, trail)? {
+                for (name, value) in self.read_env_file(set, prefix, path, trail)? {
                     if !later.contains(&name.as_str()) {
                         define(&mut entries, name, Raw { value, marker: None });
                     }
@@ -233,9 +264,9 @@ impl Settings {
             }
         }
         let written: Vec<String> = entries.iter().map(|(name, _)| name.clone()).collect();
-        for line in &variables.lines {
+        for line in lines {
             let Line::Pending(line) = line else { continue };
-            for (name, raw) in self.expand_line(set, &variables.prefix, line, &[], trail)? {
+            for (name, raw) in self.expand_line(set, prefix, line, &[], trail)? {
                 if !written.contains(&name) {
                     define(&mut entries, name, raw);
                 }
@@ -274,7 +305,7 @@ impl Settings {
         let block = SetEnv::parse(&text, prefix, true)?;
         let mut entries: Vec<(String, Raw)> = Vec::new();
         let parents: Vec<&str> = parents.iter().copied().chain([line]).collect();
-        for nested in &block.lines {
+        for nested in block.lines() {
             match nested {
                 Line::Pending(nested) => {
                     for (name, raw) in self.expand_line(set, prefix, nested, &parents, trail)? {
@@ -289,7 +320,7 @@ impl Settings {
                 Line::Variable { .. } => {}
             }
         }
-        block.direct().into_iter().for_each(|(name, raw)| define(&mut entries, name, raw));
+        direct(block.lines()).into_iter().for_each(|(name, raw)| define(&mut entries, name, raw));
         Ok(entries)
     }
 
@@ -383,11 +414,55 @@ impl Settings {
     pub(super) fn set_env_lines(&self, set: &ConfigSet, trail: &Trail) -> Result<String, ConfigError> {
         let variables = self.set_env(set, trail)?;
         let entries = self.set_env_entries(set, &variables, trail)?;
-        let line = |(name, raw): &(String, Raw)| {
-            let value = raw.value.replace(';', "\\;");
-            raw.marker.as_ref().map_or(format!("{name}={value}"), |marker| format!("{name}={value}; {marker}"))
-        };
-        Ok(entries.iter().map(line).collect::<Vec<_>>().join("\n"))
+        Ok(as_lines(&entries))
+    }
+
+    /// The lines of another section's `set_env` with the overrides that name it.
+    pub(super) fn overridden_set_env(
+        &self,
+        set: &ConfigSet,
+        section: &str,
+        raw: &str,
+        trail: &Trail,
+    ) -> Result<String, ConfigError> {
+        let prefix = section.split(':').next().unwrap_or_default();
+        let base = SetEnv::parse(raw, prefix, false)?;
+        let entries = self.with_overrides(set, section, base, &trail.with(format!("{section}.set_env")))?;
+        Ok(as_lines(&entries))
+    }
+
+    /// The variables of a TOML table that is referred to, with the overrides that name it.
+    pub(super) fn overridden_toml_set_env(
+        &self,
+        set: &ConfigSet,
+        section: &str,
+        lines: Vec<Line>,
+        trail: &Trail,
+    ) -> Result<Vec<(String, Raw)>, ConfigError> {
+        let base = SetEnv::of_lines(lines, super::expand::TOML_PREFIX);
+        self.with_overrides(set, section, base, &trail.with(format!("{section}.set_env")))
+    }
+
+    fn with_overrides(
+        &self,
+        set: &ConfigSet,
+        section: &str,
+        base: SetEnv,
+        trail: &Trail,
+    ) -> Result<Vec<(String, Raw)>, ConfigError> {
+        if let Some((last, before)) = trail.0.split_last()
+            && before.contains(last)
+        {
+            return Err(ConfigError::value(format!("circular set_env reference {}", trail.0.join(" -> "))));
+        }
+        let mut found = base;
+        for one in
+            self.overrides.of_section(section).iter().filter(|one| matches!(one.key.as_str(), "set_env" | "setenv"))
+        {
+            let parsed = SetEnv::parse(&one.value, &found.prefix, false)?;
+            found = found.with_override(parsed, one.append);
+        }
+        self.expand_set_env(set, &found, trail)
     }
 
     fn exported_variable(&self, set: &ConfigSet, name: &str) -> Result<Option<String>, ConfigError> {
@@ -423,6 +498,14 @@ impl Settings {
         let version_check = ("PIP_DISABLE_PIP_VERSION_CHECK".to_owned(), "1".to_owned());
         seed.into_iter().chain([version_check]).chain(pip).collect()
     }
+}
+
+fn as_lines(entries: &[(String, Raw)]) -> String {
+    let line = |(name, raw): &(String, Raw)| {
+        let value = raw.value.replace(';', "\\;");
+        raw.marker.as_ref().map_or(format!("{name}={value}"), |marker| format!("{name}={value}; {marker}"))
+    };
+    entries.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Name and value around the first equals sign that is not inside an expression.

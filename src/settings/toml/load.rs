@@ -107,6 +107,39 @@ impl Settings {
     ) -> Result<Option<Vec<Line>>, ConfigError> {
         let spelled = ["set_env", "setenv"].into_iter().find_map(|spelling| toml_entry(document, loader, spelling));
         let Some(raw) = spelled else { return Ok(None) };
+        self.toml_lines(raw, set, trail).map(Some)
+    }
+
+    /// A referenced `set_env` with its overrides applied; `None` when there are no overrides.
+    pub(in crate::settings) fn overridden_toml_table(
+        &self,
+        set: &ConfigSet,
+        section: &str,
+        path: &[String],
+        trail: &Trail,
+    ) -> Result<Option<Toml>, ConfigError> {
+        let is_set_env = |one: &&Override| matches!(one.key.as_str(), "set_env" | "setenv");
+        let Some(document) = self.toml() else { return Ok(None) };
+        if self.overrides.of_section(section).iter().find(is_set_env).is_none() {
+            return Ok(None);
+        }
+        let Some(raw) = document.get_from_root(path) else { return Ok(None) };
+        let inner = trail.with(path.join("."));
+        let lines = self.toml_lines(raw, set, &inner)?;
+        let entries = self.overridden_toml_set_env(set, section, lines, &inner)?;
+        let value = |raw: Raw| match raw.marker {
+            None => Toml::String(raw.value),
+            Some(marker) => {
+                let pairs = [("value", raw.value), ("marker", marker)];
+                Toml::Table(pairs.map(|(key, text)| (key.to_owned(), Toml::String(text))).into_iter().collect())
+            }
+        };
+        let found = Toml::Table(entries.into_iter().map(|(name, raw)| (name, value(raw))).collect());
+        // A reference into a list of tables must stay a list.
+        Ok(Some(if raw.is_array() { Toml::Array(vec![found]) } else { found }))
+    }
+
+    fn toml_lines(&self, raw: &Toml, set: &ConfigSet, trail: &Trail) -> Result<Vec<Line>, ConfigError> {
         let mut unroll =
             Unroll { settings: self, set, trail, texts: Texts::Keep, program_depth: None, references: Vec::new() };
         let resolved = unroll.value(raw, 0)?;
@@ -118,7 +151,7 @@ impl Settings {
             }
             other => return Err(wrong_set_env(other)),
         }
-        Ok(Some(lines))
+        Ok(lines)
     }
 
     pub(in crate::settings) fn unused_toml_keys(

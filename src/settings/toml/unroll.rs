@@ -236,11 +236,23 @@ impl Unroll<'_> {
             let message = format!("circular reference {}", circle.join(" -> "));
             return Err(ConfigError::new(ErrorClass::MatchRecursion, message));
         }
-        let loaded = self.settings.toml_from_root(&steps)?;
+        let loaded = match self.overridden_set_env(&steps)? {
+            Some(table) => table,
+            None => self.settings.toml_from_root(&steps)?,
+        };
         self.references.push(path);
         let found = self.value(&loaded, depth);
         self.references.pop();
         found
+    }
+
+    /// A `set_env` that is referred to from another, when overrides name it.
+    fn overridden_set_env(&self, steps: &[String]) -> Result<Option<Toml>, ConfigError> {
+        let Some((key, section)) = steps.split_last() else { return Ok(None) };
+        if self.texts != Texts::Keep || !matches!(key.as_str(), "set_env" | "setenv") {
+            return Ok(None);
+        }
+        self.settings.overridden_toml_table(self.set, &section.join("."), steps, self.trail)
     }
 
     /// A setting of another environment, in the shape it would have been written in.
