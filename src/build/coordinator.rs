@@ -12,11 +12,10 @@ use super::packaging::Packager;
 use super::queue::Queue;
 use super::run::Run;
 use super::turn::Turns;
-use super::verdict;
+use super::{redirect_target, verdict};
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
-use crate::model::Environment;
 use crate::plan::{Plan, graph};
 use crate::report::event::EnvironmentResult;
 use crate::report::{Buffered, Event, Layout, Reporter};
@@ -41,8 +40,6 @@ pub struct Coordinator<'a> {
     /// How many may run side by side; `None`: all.
     pub places: Option<usize>,
     pub showing: Showing,
-    /// Changes an environment before it is used.
-    pub adapt: &'a (dyn Fn(&mut Environment) + Sync),
     /// When the program started.
     pub start: Instant,
 }
@@ -80,6 +77,7 @@ impl Coordinator<'_> {
             }
         }
         self.write_journal();
+        redirect_target::record(self.plan, &self.run.project, self.run.reporter.as_ref())?;
         let fail_fast = self.run.options.fail_fast || results.iter().any(|result| result.fail_fast);
         let code = verdict::exit_code(&results, fail_fast);
         let (success, seconds) = (verdict::is_success(&results), self.start.elapsed().as_secs_f64());
@@ -93,7 +91,7 @@ impl Coordinator<'_> {
             Showing::Held(layout) => Some(layout),
         };
         let packager = Packager::new(Arc::clone(self.run), Arc::clone(self.plan), self.names.clone(), held.cloned());
-        let turns = Turns { run: self.run, plan: self.plan, packager: &packager, adapt: self.adapt };
+        let turns = Turns { run: self.run, plan: self.plan, packager: &packager };
         let mut queue = Queue::new(order, self.places.unwrap_or(usize::MAX));
         let (sender, receiver) = channel();
         let (done_reader, done_writer) = match std::io::pipe() {

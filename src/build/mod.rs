@@ -14,6 +14,7 @@ pub mod package;
 pub mod packaging;
 pub mod prepare;
 mod queue;
+pub mod redirect_target;
 pub mod run;
 pub mod stamp;
 mod turn;

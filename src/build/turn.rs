@@ -19,8 +19,6 @@ pub struct Turns<'a> {
     pub run: &'a Arc<Run>,
     pub plan: &'a Plan,
     pub packager: &'a Packager,
-    /// Changes an environment before it is used (`exec`, `devenv`).
-    pub adapt: &'a (dyn Fn(&mut Environment) + Sync),
 }
 
 impl Turns<'_> {
@@ -31,7 +29,7 @@ impl Turns<'_> {
         self.run.reporter.event(Event::EnvironmentStarted { environment: name.to_owned() });
         let mut command_seconds = Vec::new();
         let (mut ignore_outcome, mut fail_fast, mut show_anyway) = (false, false, false);
-        let outcome = self.environment(name).and_then(|environment| {
+        let outcome = self.plan.environment(name).map_err(Halt::from).and_then(|environment| {
             (ignore_outcome, fail_fast) = (environment.ignore_outcome, environment.fail_fast);
             show_anyway = environment.parallel_show_output;
             self.evaluate(&Arc::new(environment), Arc::clone(&reporter), &mut command_seconds)
@@ -55,12 +53,6 @@ impl Turns<'_> {
             journal.environment(name).result(&result);
         }
         (result, show_anyway)
-    }
-
-    fn environment(&self, name: &str) -> Result<Environment, Halt> {
-        let mut environment = self.plan.environment(name)?;
-        (self.adapt)(&mut environment);
-        Ok(environment)
     }
 
     fn evaluate(

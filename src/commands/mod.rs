@@ -2,8 +2,11 @@
 
 pub mod config;
 pub mod depends;
+pub mod devenv;
+pub mod exec;
 pub mod list;
 mod opening;
+pub mod run;
 
 use std::ffi::OsString;
 
@@ -71,7 +74,10 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::List => list::execute(options),
         Verb::Config => config::execute(options),
         Verb::Depends => depends::execute(options),
-        Verb::Run | Verb::RunParallel | Verb::Exec | Verb::Devenv | Verb::Serve => {
+        Verb::Run | Verb::RunParallel => run::execute(options),
+        Verb::Exec => exec::execute(options),
+        Verb::Devenv => devenv::execute(options),
+        Verb::Serve => {
             anyhow::bail!("this build of envo cannot do that")
         }
     }

@@ -15,9 +15,21 @@ use crate::runtime::python::PythonDiscovery;
 /// # Errors
 /// When there is none that can be read, or it is wrong where it says which environments there are.
 pub fn open_plan(options: &Options) -> Result<Plan> {
+    open_plan_with(options, Arc::new(discovery(options)))
+}
+
+/// [`open_plan`] with a catalogue of interpreters that is at hand already.
+///
+/// # Errors
+/// As [`open_plan`].
+pub fn open_plan_with(options: &Options, interpreters: Arc<PythonDiscovery>) -> Result<Plan> {
+    Ok(plan::open(Arc::new(options.clone()), interpreters)?)
+}
+
+/// A catalogue of interpreters. It looks for none yet.
+pub fn discovery(options: &Options) -> PythonDiscovery {
     let own_executable = std::env::current_exe().and_then(std::fs::canonicalize).ok();
-    let interpreters = PythonDiscovery::new(&options.variables, &options.run.discover, own_executable.as_deref());
-    Ok(plan::open(Arc::new(options.clone()), Arc::new(interpreters))?)
+    PythonDiscovery::new(&options.variables, &options.run.discover, own_executable.as_deref())
 }
 
 /// Says what was noticed while the configuration was read.

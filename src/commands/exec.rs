@@ -1,0 +1,45 @@
+//! `envo exec`: one environment, without the project, with a command of the user's in place of its own.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::report_warnings;
+use super::run::{open, run_environments};
+use crate::cli::options::Options;
+use crate::error::ConfigError;
+use crate::model::Command;
+use crate::settings::value::Value;
+
+/// Runs what stands after `--` in the environment that was named.
+///
+/// # Errors
+/// When there is not exactly one environment or no command, or the configuration is wrong.
+pub fn execute(options: &Options) -> Result<i32> {
+    let start = Instant::now();
+    let (plan, discovery) = open(options)?;
+    report_warnings(&plan, options);
+    let active: Vec<String> = plan.all()?.into_iter().filter(|entry| entry.active).map(|entry| entry.name).collect();
+    let [name] = active.as_slice() else {
+        let found = active.join(", ");
+        let text = format!("exactly one target environment allowed in exec mode but found {found}");
+        return Err(ConfigError::handled(text).into());
+    };
+    let settings = &plan.settings;
+    let set = settings.environment(name);
+    let mut words = options.positional.clone().unwrap_or_default();
+    if settings.boolean(&set, "args_are_paths")? {
+        words = settings.rewrite_positional(&words, &settings.path(&set, "change_dir")?, true);
+    }
+    if words.is_empty() {
+        let text = "You must specify a command as positional arguments, use -- <command>";
+        return Err(ConfigError::handled(text).into());
+    }
+    for key in ["commands_pre", "commands_post"] {
+        set.set_in_memory(key, Value::Commands(Vec::new()));
+    }
+    set.set_in_memory("commands", Value::Commands(vec![Command::from_words(words)]));
+    plan.ensure_only_run_environments()?;
+    run_environments(options, &Arc::new(plan), discovery, active, start)
+}

@@ -1,0 +1,132 @@
+//! `envo run` and `envo run-parallel`: builds environments and runs their commands. `exec` and `devenv` are runs of one
+//! environment that was changed first.
+
+use std::sync::{Arc, Once, OnceLock};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::opening::{discovery, open_plan_with};
+use super::{ROOT, report_warnings};
+use crate::build::coordinator::{Coordinator, Showing};
+use crate::build::journal::Journal;
+use crate::build::redirect_target;
+use crate::build::run::Run;
+use crate::cli::options::{Options, Parallelism, Verb};
+use crate::error::ConfigError;
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process::Grouping;
+use crate::install::choose::Choice;
+use crate::plan::Plan;
+use crate::report::{Human, Layout, Progress, Reporter};
+use crate::runtime::python::{PythonDiscovery, PythonRuntime};
+
+/// Runs the environments that were asked for.
+///
+/// # Errors
+/// When the configuration is wrong; what is wrong with one environment only fails that one.
+pub fn execute(options: &Options) -> Result<i32> {
+    let start = Instant::now();
+    let (plan, discovery) = open(options)?;
+    report_warnings(&plan, options);
+    plan.ensure_only_run_environments()?;
+    let names = plan.selected()?;
+    run_environments(options, &Arc::new(plan), discovery, names, start)
+}
+
+/// The configuration, and the interpreters that environments are made from.
+///
+/// # Errors
+/// As [`open_plan_with`].
+pub(super) fn open(options: &Options) -> Result<(Plan, Arc<PythonDiscovery>)> {
+    let discovery = Arc::new(discovery(options));
+    Ok((open_plan_with(options, Arc::clone(&discovery))?, discovery))
+}
+
+/// Runs environments by name, as the options want it.
+///
+/// # Errors
+/// When they cannot be put in order, or this process cannot listen to the user's wish to stop.
+pub(super) fn run_environments(
+    options: &Options,
+    plan: &Arc<Plan>,
+    discovery: Arc<PythonDiscovery>,
+    names: Vec<String>,
+    start: Instant,
+) -> Result<i32> {
+    let manner = Manner::of(options);
+    let run = Arc::new(open_run(options, plan, discovery, &manner)?);
+    redirect_target::check(plan, &run.project)?;
+    let Manner { places, showing, .. } = manner;
+    Ok(Coordinator { run: &run, plan, names, places, showing, start }.run()?)
+}
+
+/// How environments run beside each other.
+struct Manner {
+    /// `None`: all at once.
+    places: Option<usize>,
+    showing: Showing,
+    grouping: Grouping,
+    spinner: bool,
+}
+
+impl Manner {
+    fn of(options: &Options) -> Self {
+        if options.verb != Verb::RunParallel {
+            return Self { places: Some(1), showing: Showing::Live, grouping: Grouping::Shared, spinner: false };
+        }
+        let run = &options.run;
+        Self {
+            places: match run.parallelism {
+                Parallelism::Unlimited => None,
+                Parallelism::Limit(limit) => Some(limit.max(1)),
+            },
+            showing: if run.parallel_live { Showing::Live } else { Showing::Held(layout(options)) },
+            grouping: Grouping::Group,
+            spinner: options.stdout_is_terminal && !run.parallel_live && !run.parallel_no_spinner,
+        }
+    }
+}
+
+fn layout(options: &Options) -> Layout {
+    Layout::new(options.verbosity, options.colored, &options.stderr_color)
+}
+
+fn open_run(options: &Options, plan: &Plan, discovery: Arc<PythonDiscovery>, manner: &Manner) -> Result<Run> {
+    let human = Human::new(layout(options));
+    let reporter: Arc<dyn Reporter> = if manner.spinner { Arc::new(Progress::new(human)) } else { Arc::new(human) };
+    let teller = Arc::clone(&reporter);
+    let interrupt = Interrupt::listen(move || {
+        let text = format!("[{}] KeyboardInterrupt - teardown started", std::process::id());
+        teller.error(ROOT, text);
+    });
+    let runtime = PythonRuntime::new(Arc::clone(&discovery), &options.variables).with_reporter(Arc::clone(&reporter));
+    Ok(Run {
+        project: plan.project()?,
+        options: options.run.clone(),
+        host: options.variables.clone(),
+        verbosity: options.verbosity,
+        interpreters: discovery,
+        runtime: Arc::new(runtime),
+        installer: choose_installer(options)?,
+        interrupt: interrupt.context("cannot listen to signals")?,
+        grouping: manner.grouping,
+        journal: options.run.result_json.as_ref().map(|_| open_journal(plan)),
+        reporter,
+        laid_out: Once::new(),
+        uv: OnceLock::new(),
+    })
+}
+
+fn choose_installer(options: &Options) -> Result<Choice, ConfigError> {
+    Choice::parse(&options.variables.text("ENVO_INSTALLER").unwrap_or_default())
+}
+
+/// A journal with a part for every environment, in the order of the configuration.
+fn open_journal(plan: &Plan) -> Journal {
+    let journal = Journal::new(Run::platform());
+    for entry in plan.all().unwrap_or_default() {
+        journal.environment(&entry.name);
+    }
+    journal
+}
