@@ -62,8 +62,10 @@ impl Coordinator<'_> {
     /// # Errors
     /// When the environments' order cannot be found out; nothing was run then.
     pub fn run(&self) -> Result<i32, ConfigError> {
-        let order = graph::run_order(&self.plan.depends(&self.names)?)?;
-        let mut finished = self.run_in_order(order);
+        let (mut finished, error) = match self.plan.depends(&self.names).and_then(|depends| graph::run_order(&depends)) {
+            Ok(order) => (self.run_in_order(order), None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         let mut results: Vec<EnvironmentResult> = Vec::with_capacity(self.names.len());
         for name in &self.names {
             let at = finished.iter().position(|result| result.name == *name);
@@ -82,7 +84,7 @@ impl Coordinator<'_> {
         let code = verdict::exit_code(&results, fail_fast);
         let (success, seconds) = (verdict::is_success(&results), self.start.elapsed().as_secs_f64());
         self.run.reporter.event(Event::Summary { results, seconds, success });
-        Ok(code)
+        error.map_or(Ok(code), Err)
     }
 
     fn run_in_order(&self, order: graph::Order) -> Vec<EnvironmentResult> {

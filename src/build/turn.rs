@@ -62,6 +62,7 @@ impl Turns<'_> {
         command_seconds: &mut Vec<f64>,
     ) -> Result<i32, Halt> {
         let site = Site::new(Arc::clone(self.run), Arc::clone(environment), reporter);
+        self.tell_warnings(&site);
         let mut contents = RunContents::new(self.packager);
         let foundation = site.prepare(&mut contents)?;
         let session = contents.finish(&site, foundation)?;
@@ -71,6 +72,17 @@ impl Turns<'_> {
         let change_dir = environment.change_dir.get()?;
         fs_err::create_dir_all(&change_dir)?;
         self.run.reporter.event(Event::Phase { environment: environment.name.clone(), phase: "commands".to_owned() });
-        command_set::run_all(&session, &environment.commands, &change_dir, &Ok, command_seconds)
+        let finish = |commands| {
+            self.tell_warnings(&site);
+            Ok(commands)
+        };
+        command_set::run_all(&session, &environment.commands, &change_dir, &finish, command_seconds)
+    }
+
+    /// Says what was noticed while the environment's settings were worked out.
+    fn tell_warnings(&self, site: &Site) {
+        for text in self.plan.take_warnings() {
+            site.warning(text);
+        }
     }
 }

@@ -28,9 +28,9 @@ use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 pub fn execute(options: &Options) -> Result<i32> {
     let start = Instant::now();
     let (plan, discovery) = open(options)?;
-    report_warnings(&plan, options);
     plan.ensure_only_run_environments()?;
     let names = plan.selected()?;
+    report_warnings(&plan, options);
     run_environments(options, &Arc::new(plan), discovery, names, start)
 }
 
