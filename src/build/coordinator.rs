@@ -62,7 +62,8 @@ impl Coordinator<'_> {
     /// # Errors
     /// When the environments' order cannot be found out; nothing was run then.
     pub fn run(&self) -> Result<i32, ConfigError> {
-        let (mut finished, error) = match self.plan.depends(&self.names).and_then(|depends| graph::run_order(&depends)) {
+        let (mut finished, error) = match self.plan.depends(&self.names).and_then(|depends| graph::run_order(&depends))
+        {
             Ok(order) => (self.run_in_order(order), None),
             Err(error) => (Vec::new(), Some(error)),
         };
