@@ -440,7 +440,7 @@ impl Settings {
         trail: &Trail,
     ) -> Result<Vec<(String, Raw)>, ConfigError> {
         let base = SetEnv::of_lines(lines, super::expand::TOML_PREFIX);
-        self.with_overrides(set, section, base, &trail.with(format!("{section}.set_env")))
+        self.with_overrides(set, section, base, trail)
     }
 
     fn with_overrides(

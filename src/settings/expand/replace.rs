@@ -14,6 +14,8 @@ const DEEPEST: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     Plain,
+    /// The word of a command that may be its program.
+    Program,
     /// One command a line.
     Commands,
     /// Entries of a list, set or mapping between these separators.
@@ -114,7 +116,7 @@ impl Piece {
 impl Replacer<'_> {
     fn expand(&self, parts: &[Part]) -> Result<String, ConfigError> {
         match self.style {
-            Style::Plain => self.join(parts),
+            Style::Plain | Style::Program => self.join(parts),
             Style::Commands => Ok(join_pieces(&self.pieces(parts, true)?)),
             Style::Entries(separators) => self.join_entries(parts, separators),
             Style::Requirements => self.join_requirements(parts),
@@ -138,7 +140,9 @@ impl Replacer<'_> {
             return Ok((literal(arguments), false));
         }
         let flat = arguments.iter().map(|argument| self.expand_argument(argument)).collect::<Result<Vec<_>, _>>()?;
-        let Some(value) = self.value(&flat, false)? else { return Ok((format!("{{{}}}", flat.join(":")), false)) };
+        let Some(value) = self.value(&flat, self.style == Style::Program)? else {
+            return Ok((format!("{{{}}}", flat.join(":")), false));
+        };
         let text = value.text();
         if matches!(value, Value::Found(Found::Raw(_))) && self.recursive && has_expression(&text) {
             return Ok((self.nested(&text)?, true));
@@ -150,7 +154,7 @@ impl Replacer<'_> {
         match self.style {
             Style::Requirements => self.join_requirements(argument),
             Style::Entries(separators) => self.join_checked(argument, separators),
-            Style::Plain | Style::Commands => self.join(argument),
+            Style::Plain | Style::Program | Style::Commands => self.join(argument),
         }
     }
 

@@ -56,6 +56,7 @@ impl Unroll<'_> {
         match self.texts {
             Texts::Keep => Ok(text.to_owned()),
             Texts::Replace(style) => {
+                let style = if self.program_depth.is_some() { Style::Program } else { style };
                 let context = Context { settings: self.settings, set: self.set };
                 replace(&context, TOML_PREFIX, style, text, self.trail)
             }
