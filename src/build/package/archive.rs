@@ -2,7 +2,7 @@
 //! are bounded and nothing is written outside the folder that was named.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Component, Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -13,6 +13,8 @@ use crate::error::{ConfigError, python_repr};
 
 /// The most a metadata file inside a wheel may hold, in bytes.
 const LARGEST_METADATA: u64 = 8 * 1024 * 1024;
+/// How every gzip file begins (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// The text of `METADATA` in the `.dist-info` folder of a wheel, in tox's words when there is none.
 pub(super) fn wheel_metadata(wheel: &Path) -> Result<String, ConfigError> {
@@ -64,7 +66,12 @@ pub(super) fn wheel_metadata(wheel: &Path) -> Result<String, ConfigError> {
 pub(super) fn unpack(source: &Path, target: &Path) -> Result<(), ConfigError> {
     let broken =
         |error: &dyn std::fmt::Display| ConfigError::fail(format!("could not extract {}: {error}", source.display()));
-    let file = File::open(source).map_err(|error| broken(&error))?;
+    let mut file = File::open(source).map_err(|error| broken(&error))?;
+    let mut magic = [0; 2];
+    if file.read_exact(&mut magic).is_err() || magic != GZIP_MAGIC {
+        return Err(broken(&"not a gzip file"));
+    }
+    file.rewind().map_err(|error| broken(&error))?;
     let mut archive = tar::Archive::new(MultiGzDecoder::new(file));
     archive.set_preserve_mtime(true);
     let entries = archive.entries().map_err(|error| broken(&error))?;
@@ -122,20 +129,13 @@ fn inside(from: &Path, path: &Path) -> Option<PathBuf> {
     Some(Path::new("/").join(place.iter().collect::<PathBuf>()))
 }
 
-/// The folder with the sources in an unpacked archive: its only top-level folder, or else `unpacked` itself.
-pub(super) fn source_root(unpacked: &Path) -> io::Result<PathBuf> {
+/// The folder with the sources in an unpacked archive: its only top-level folder, or else `unpacked` itself; `None` when
+/// the archive was empty.
+pub(super) fn source_root(unpacked: &Path) -> io::Result<Option<PathBuf>> {
     let mut entries = fs_err::read_dir(unpacked)?;
-    let first = entries.next().transpose()?;
-    Ok(match (first, entries.next()) {
-        (Some(only), None) if only.file_type()?.is_dir() => only.path(),
-        _ => unpacked.to_owned(),
-    })
-}
-
-/// What lies in an unpacked archive; of several entries the first by name. `None` when there is nothing.
-pub(super) fn first_entry(unpacked: &Path) -> io::Result<Option<PathBuf>> {
-    let entries = fs_err::read_dir(unpacked)?.map(|entry| entry.map(|entry| entry.path()));
-    Ok(entries.collect::<io::Result<Vec<_>>>()?.into_iter().min())
+    let Some(first) = entries.next().transpose()? else { return Ok(None) };
+    let alone = entries.next().is_none() && first.file_type()?.is_dir();
+    Ok(Some(if alone { first.path() } else { unpacked.to_owned() }))
 }
 
 #[cfg(test)]
@@ -222,11 +222,11 @@ pub(super) mod tests {
         let target = folder.path().join("out");
         std::fs::create_dir(&target).unwrap();
         unpack(&archive, &target).unwrap();
-        let root = source_root(&target).unwrap();
+        let root = source_root(&target).unwrap().unwrap();
         assert_eq!(root, target.join("a-1"));
         assert_eq!(std::fs::read_to_string(root.join("src/y.py")).unwrap(), "hi");
         std::fs::write(target.join("beside"), "").unwrap();
-        assert_eq!(source_root(&target).unwrap(), target);
+        assert_eq!(source_root(&target).unwrap(), Some(target));
     }
 
     #[test]
@@ -278,7 +278,11 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let archive = folder.path().join("a-1.tar.gz");
         std::fs::write(&archive, "not a gzip stream\n").unwrap();
-        let message = unpack(&archive, folder.path()).expect_err("no archive").message;
-        assert!(message.starts_with(&format!("could not extract {}: ", archive.display())), "{message}");
+        let refused = || unpack(&archive, folder.path()).expect_err("no archive").message;
+        assert_eq!(refused(), format!("could not extract {}: not a gzip file", archive.display()));
+        write_source_archive(&archive, &[(EntryType::Regular, "a", &"content".repeat(1000))]);
+        let whole = std::fs::read(&archive).unwrap();
+        std::fs::write(&archive, &whole[..whole.len() / 2]).unwrap();
+        assert!(refused().starts_with(&format!("could not extract {}: ", archive.display())), "{}", refused());
     }
 }

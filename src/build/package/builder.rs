@@ -193,7 +193,7 @@ impl PackageBuilder {
         if state.metadata.is_none() {
             fs_err::create_dir_all(unpack_in)?;
             archive::unpack(sdist, unpack_in)?;
-            let root = archive::first_entry(unpack_in)?;
+            let root = archive::source_root(unpack_in)?;
             let nothing = || ConfigError::fail(format!("no files inside {}", sdist.display()));
             state.root = root.ok_or_else(nothing)?;
             state.frontend = None;
@@ -326,10 +326,14 @@ impl PackageBuilder {
             _ => fs_err::create_dir(&unpacked)?,
         }
         archive::unpack(&sdist, &unpacked)?;
-        let root = archive::source_root(&unpacked)?;
+        let root = archive::source_root(&unpacked)?.unwrap_or(unpacked);
         let wheel = match wheel_builder {
             Some(other) => other.build_wheel_at(&mut other.lock(), root)?,
-            None => self.build_wheel_at(state, root)?,
+            None => {
+                // tox has one backend at a time in an environment, and ends this one without a word.
+                self.frontend(state)?.forget_process();
+                self.build_wheel_at(state, root)?
+            }
         };
         state.wheel_of_sdist = Some(wheel.clone());
         Ok(wheel)
@@ -357,7 +361,7 @@ impl PackageBuilder {
         }
         self.workshop.install(&requires, "requires_for_build_wheel")?;
         let wheel = frontend.build(Target::Wheel, &self.site.build.package_dir, None, self.settings("build_wheel"));
-        frontend.finish();
+        frontend.forget_process();
         wheel
     }
 

@@ -118,7 +118,7 @@ fn a_wheel_can_come_from_the_source_archive() {
         assert_eq!(package.file, PackageFile::Wheel);
         assert!(package.path.ends_with("demo-1.0-py3-none-any.whl"));
     }
-    assert_eq!(fixture.hooks(), ["_optional_hooks", "build_sdist", "_optional_hooks", "build_wheel", "_exit"]);
+    assert_eq!(fixture.hooks(), ["_optional_hooks", "build_sdist", "_optional_hooks", "build_wheel"]);
     assert_eq!(fixture.messages(Level::Info), ["built sdist demo-1.0.tar.gz, now building wheel from it"]);
 }
 
