@@ -243,7 +243,7 @@ impl Site {
         let environment = &self.environment;
         let new = self.run.runtime.stamp(interpreter, &environment.creation);
         if let (Some(old), Some(new)) = (stamp.object(section::PYTHON, None), new.as_object()) {
-            if old != new {
+            if !self.run.runtime.still_holds(old, new) {
                 return Err(Halt::Recreate(plan::python_changed(old, new)));
             }
             if !layout.python.exists() {

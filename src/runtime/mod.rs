@@ -7,6 +7,7 @@ pub mod python;
 use std::path::Path;
 
 use anyhow::Result;
+use serde_json::{Map, Value};
 
 use crate::model::environment::Creation;
 use crate::model::{Interpreter, Layout};
@@ -24,5 +25,10 @@ pub trait Runtime: Send + Sync {
 
     /// What `.tox-info.json` records about the interpreter (tox's section `Python`): when it changes, the environment is
     /// made anew.
-    fn stamp(&self, interpreter: &Interpreter, creation: &Creation) -> serde_json::Value;
+    fn stamp(&self, interpreter: &Interpreter, creation: &Creation) -> Value;
+
+    /// Whether an environment for which `recorded` was written is one that `wanted` describes.
+    fn still_holds(&self, recorded: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
+        recorded == wanted
+    }
 }

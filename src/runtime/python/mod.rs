@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use self::seed::{Seeder, Sources};
 use self::tool::Workshop;
@@ -30,6 +30,8 @@ pub use discovery::PythonDiscovery;
 
 /// What tox would have written for the virtualenv it has; envo makes what that version makes.
 pub const VIRTUALENV_VERSION: &str = "21.15.7";
+
+const VERSION_KEY: &str = "virtualenv version";
 
 /// What `virtualenv_spec` is by default for a Python that today's virtualenv has dropped (up to 3.8, up to 3.6). It asks
 /// for nothing but an environment of that Python, so envo may make it.
@@ -110,11 +112,20 @@ impl Runtime for PythonRuntime {
             "executable": interpreter.system_executable.to_string_lossy(),
         });
         let (key, value) = match creation.virtualenv_spec.as_str() {
-            "" => ("virtualenv version", VIRTUALENV_VERSION),
+            "" => (VERSION_KEY, VIRTUALENV_VERSION),
             spec => ("virtualenv_spec", spec),
         };
         stamp[key] = Value::from(value);
         stamp
+    }
+
+    /// Which virtualenv made an environment does not matter, as long as none in particular is asked for: tox may have been
+    /// upgraded since.
+    fn still_holds(&self, recorded: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
+        recorded.len() == wanted.len()
+            && wanted
+                .iter()
+                .all(|(key, value)| recorded.get(key).is_some_and(|recorded| recorded == value || key == VERSION_KEY))
     }
 }
 

@@ -143,6 +143,10 @@ impl Seeder {
             ["download", "--quiet", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--dest"];
         let mut arguments: Vec<OsString> = pip;
         arguments.extend(options.map(OsString::from));
+        if !names.contains(&"pip") {
+            // An environment is of use without them, so a network that does not answer is not waited for long.
+            arguments.extend(["--retries", "0", "--timeout", "10"].map(OsString::from));
+        }
         arguments.push(folder.into());
         arguments.extend(names.iter().map(OsString::from));
         run(&interpreter.system_executable, &arguments, &self.variables)

@@ -235,3 +235,21 @@ fn the_stamp_is_what_tox_records() {
     assert_eq!(stamp["virtualenv_spec"], "virtualenv<20");
     assert_eq!(stamp.get("virtualenv version"), None);
 }
+
+#[test]
+fn a_stamp_holds_whichever_virtualenv_tox_had() {
+    let place = Workplace::new();
+    let (runtime, python) = (place.runtime(), place.python());
+    let wanted = runtime.stamp(&python, &creation());
+    let holds = |change: &dyn Fn(&mut Value)| {
+        let mut recorded = wanted.clone();
+        change(&mut recorded);
+        runtime.still_holds(recorded.as_object().unwrap(), wanted.as_object().unwrap())
+    };
+    assert!(holds(&|_| {}));
+    assert!(holds(&|recorded| recorded["virtualenv version"] = "20.1".into()));
+    assert!(!holds(&|recorded| recorded["executable"] = "/other".into()));
+    assert!(!holds(&|recorded| recorded["version_info"][2] = 99.into()));
+    assert!(!holds(&|recorded| recorded["virtualenv_spec"] = "virtualenv<20".into()));
+    assert!(!holds(&|recorded| drop(recorded.as_object_mut().unwrap().remove("virtualenv version"))));
+}
