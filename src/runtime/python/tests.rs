@@ -253,3 +253,57 @@ fn a_stamp_holds_whichever_virtualenv_tox_had() {
     assert!(!holds(&|recorded| recorded["virtualenv_spec"] = "virtualenv<20".into()));
     assert!(!holds(&|recorded| drop(recorded.as_object_mut().unwrap().remove("virtualenv version"))));
 }
+
+#[test]
+fn python_27_gets_its_environment_from_an_old_virtualenv() {
+    let place = Workplace::new();
+    let Some(python) = place.find("py27") else { return };
+    let env_dir = place.create("env", &python, &creation());
+    let code = "import sys; print(sys.version_info[:2]); print(sys.prefix)";
+    assert_eq!(place.run(&env_dir.join("bin/python"), &["-c", code]), format!("(2, 7)\n{}", env_dir.display()));
+    assert_eq!(place.distributions(&env_dir), ["pip", "setuptools", "wheel"]);
+    assert!(python.layout(&env_dir).purelib.join("pip").is_dir());
+    // The tool is there now, so that a second environment needs no index.
+    let mut offline = place.variables.clone();
+    offline.set("PIP_NO_INDEX", "1");
+    let runtime = PythonRuntime::new(Arc::clone(&place.discovery), &offline);
+    runtime.create(&place.folder.path().join("second"), &python, &creation()).unwrap();
+}
+
+#[test]
+fn old_pythons_get_a_pip_that_knows_todays_wheels() {
+    let place = Workplace::new();
+    let Some(python) = place.find("py36") else { return };
+    let env_dir = place.create("env", &python, &creation());
+    assert_eq!(place.distributions(&env_dir), ["pip", "setuptools", "wheel"]);
+    let version = place.run(&env_dir.join("bin/pip"), &["--version"]);
+    let major = version.strip_prefix("pip ").and_then(|rest| rest.split('.').next());
+    assert!(major.and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 20), "{version}");
+}
+
+#[test]
+fn a_python_without_a_pip_of_its_own_borrows_anothers() {
+    let place = Workplace::new();
+    let python = place.python();
+    let has_twin = place.discovery.find_all(&python.dotted_version()).next().is_some();
+    let bare = Interpreter { bundled_wheels: vec![place.folder.path().join("none")], ..(*python).clone() };
+    if has_twin {
+        let mut offline = place.variables.clone();
+        offline.set("PIP_NO_INDEX", "1");
+        offline.remove("PIP_FIND_LINKS");
+        let env_dir = place.folder.path().join("env");
+        PythonRuntime::new(Arc::clone(&place.discovery), &offline).create(&env_dir, &bare, &creation()).unwrap();
+        assert!(place.distributions(&env_dir).contains(&"pip".to_owned()));
+    }
+}
+
+#[test]
+fn a_virtualenv_that_does_not_exist_is_an_error_that_names_it() {
+    let place = Workplace::with(&[("PIP_NO_INDEX", "1")]);
+    let wish = Creation { virtualenv_spec: "virtualenv==0.0.1.no".to_owned(), ..creation() };
+    let error = place.runtime().create(&place.folder.path().join("env"), &place.python(), &wish).unwrap_err();
+    assert!(format!("{error:#}").contains("virtualenv==0.0.1.no"), "{error:#}");
+    // Nothing that could be taken for the finished tool stays.
+    let tools = place.folder.path().join("cache/tools-1");
+    assert_eq!(fs::read_dir(tools).unwrap().count(), 0);
+}
