@@ -23,6 +23,9 @@ use crate::report::{Buffered, Event, Layout, Reporter};
 /// The seconds tox reports of an environment that never ran.
 const NO_TIME: f64 = 0.01;
 
+/// The verbosity nobody asked for.
+const USUAL_VERBOSITY: u8 = 2;
+
 /// What happens to an environment's messages and output.
 #[derive(Debug, Clone)]
 pub enum Showing {
@@ -81,6 +84,7 @@ impl Coordinator<'_> {
         }
         self.write_journal();
         redirect_target::record(self.plan, &self.run.project, self.run.reporter.as_ref())?;
+        self.tell_unused_keys();
         let fail_fast = self.run.options.fail_fast || results.iter().any(|result| result.fail_fast);
         let code = verdict::exit_code(&results, fail_fast);
         let (success, seconds) = (verdict::is_success(&results), self.start.elapsed().as_secs_f64());
@@ -145,6 +149,7 @@ impl Coordinator<'_> {
                 }
                 Ok(Message::Interrupted) => {
                     interrupted = true;
+                    turns.packager.tell_interrupt();
                     let one_by_one = self.places == Some(1) && self.run.options.fail_fast;
                     let code = if one_by_one { exit_code::HANDLED_ERROR } else { exit_code::CANCELLED };
                     let left = queue.close().into_iter().filter(|left| left.in_line);
@@ -191,6 +196,23 @@ impl Coordinator<'_> {
     fn give_up(&self, queue: &mut Queue) -> Vec<EnvironmentResult> {
         let left = queue.close().into_iter();
         left.map(|left| never_ran(&left.name, true, exit_code::HANDLED_ERROR)).collect()
+    }
+
+    /// Tells the curious which keys of the environments that ran nothing reads.
+    fn tell_unused_keys(&self) {
+        if self.run.verbosity <= USUAL_VERBOSITY {
+            return;
+        }
+        let settings = &self.plan.settings;
+        let tell = |section: String, keys: Vec<String>| {
+            if !keys.is_empty() {
+                self.run.reporter.event(Event::UnusedKeys { section, keys });
+            }
+        };
+        for name in &self.names {
+            tell(format!("[testenv:{name}]"), settings.unused_keys(&settings.environment(name)).unwrap_or_default());
+        }
+        tell("[tox]".to_owned(), settings.unused_keys(settings.core()).unwrap_or_default());
     }
 
     fn write_journal(&self) {

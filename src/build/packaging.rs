@@ -183,6 +183,15 @@ impl Packager {
         })
     }
 
+    /// Says of the packaging environments that are in use that they are interrupted too.
+    pub fn tell_interrupt(&self) {
+        for (name, bench) in &*lock(&self.benches) {
+            if !lock(&bench.users).is_empty() {
+                self.run.reporter.warning(name, format!("interrupt tox environment: {name}"));
+            }
+        }
+    }
+
     /// `environment` needs nothing any more. Packaging environments that nobody needs are done with.
     pub fn release(&self, environment: &str) {
         let benches: Vec<Arc<Bench>> = lock(&self.benches).values().cloned().collect();

@@ -14,10 +14,11 @@ use super::lock::Lock;
 use super::run::Run;
 use super::stamp::{Stamp, section};
 use super::{folders, venv_redirect};
+use crate::error::{ConfigError, python_repr};
 use crate::execute;
 use crate::execute::session::Session;
 use crate::install::plan;
-use crate::model::{Environment, Interpreter, Layout};
+use crate::model::{Environment, Interpreter, Layout, python_pattern};
 use crate::report::{Level, Reporter};
 
 /// The lock tox takes on packaging environments.
@@ -116,9 +117,9 @@ impl Site {
         if wanted.is_empty() || wanted == actual {
             return Ok(());
         }
-        let pattern = fancy_regex::Regex::new(&format!(r"\A(?:{wanted})\z")).map_err(|error| {
-            let wanted = crate::error::python_repr(wanted);
-            crate::error::ConfigError::handled(format!("invalid platform regular expression {wanted}: {error}"))
+        let pattern = python_pattern::whole(wanted).map_err(|error| {
+            let wanted = python_repr(wanted);
+            ConfigError::handled(format!("invalid platform regular expression {wanted}: {error}"))
         })?;
         if pattern.is_match(actual).unwrap_or(false) {
             return Ok(());
@@ -160,7 +161,11 @@ impl Site {
         let is_package = self.environment.kind.is_package();
         if is_package {
             folders::ensure_private(env_dir)?;
-        } else if !env_dir.is_dir() {
+        } else if self.environment.packaging.is_some() {
+            // Packages are handed over below this folder, so nobody else may write there.
+            folders::ensure_private(&self.run.project.work_dir)?;
+        }
+        if !env_dir.is_dir() {
             fs_err::create_dir_all(env_dir)?;
         }
         let waiting = || self.warning(format!("waiting for another process that uses {}", env_dir.display()));

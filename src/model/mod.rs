@@ -7,6 +7,7 @@ pub mod environment;
 pub mod interpreter;
 pub mod pep508;
 pub mod project;
+pub mod python_pattern;
 pub mod python_spec;
 pub mod requirements;
 pub mod service;

@@ -199,7 +199,7 @@ impl Plan {
         if skip.trim().is_empty() {
             return Ok(found);
         }
-        let pattern = fancy_regex::Regex::new(&format!("^(?:{})", skip.trim())).map_err(|error| {
+        let pattern = crate::model::python_pattern::at_start(skip.trim()).map_err(|error| {
             ConfigError::handled(format!(
                 "invalid environment skip filter {}: {error}",
                 crate::error::python_repr(skip)

@@ -99,6 +99,12 @@ pub enum Event {
         seconds: f64,
         success: bool,
     },
+    /// Keys that nothing reads.
+    UnusedKeys {
+        /// As its header stands in a file: `[testenv:py]`.
+        section: String,
+        keys: Vec<String>,
+    },
     /// A service changed its state.
     Service {
         service: String,

@@ -58,6 +58,9 @@ impl Layout {
             Event::LaidOut { stream, bytes } => return Some((stream, bytes)),
             Event::EnvironmentFinished { result, last: false } => self.finished(&result),
             Event::Summary { results, seconds, success } => self.summary(&results, seconds, success)?,
+            Event::UnusedKeys { section, keys } => {
+                self.summary_line(YELLOW, &format!("  {section} unused config key(s): {}", keys.join(", ")))
+            }
             Event::Service { service, state, text } => {
                 let space = if text.is_empty() { "" } else { " " };
                 self.message(&service, Level::Warning, &format!("{state}{space}{text}"))?
