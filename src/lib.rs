@@ -26,5 +26,10 @@ use std::ffi::OsString;
 
 /// Runs the program with the process's arguments (the first is its own name) and returns the exit code.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
-    commands::main(arguments.collect())
+    let arguments: Vec<OsString> = arguments.collect();
+    // Before anything else, since there is one such process for every service and it should stay small.
+    if arguments.get(1).is_some_and(|verb| verb == serve::shim::VERB) {
+        return serve::shim::main();
+    }
+    commands::main(arguments)
 }

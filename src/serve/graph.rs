@@ -163,7 +163,7 @@ fn cycle(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
 
 fn cycle_error(graph: &Graph, circle: &[usize]) -> ConfigError {
     let names: Vec<&str> = circle.iter().chain(circle.first()).map(|at| graph.members[*at].name.as_str()).collect();
-    let mut error = ConfigError::handled(format!("`depends` goes in a circle: {}", names.join(" → ")));
+    let mut error = ConfigError::handled(format!("circular dependency of services: {}", names.join(" → ")));
     for (position, at) in circle.iter().enumerate() {
         let next = &graph.members[circle[(position + 1) % circle.len()]];
         error = error.hint(format!("{} depends on `{}`", graph.members[*at].place(), next.name));
@@ -249,6 +249,9 @@ fn bad_probe(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
         for (key, text) in [("ready", Some(service.ready_text())), ("alive", service.alive.clone())] {
             let Some(text) = text else { continue };
             let wrong = match Probe::parse(&text) {
+                Ok(Probe::Log { .. } | Probe::Notify | Probe::Exit) if key == "alive" => {
+                    Some(ConfigError::handled("such a probe answers only once"))
+                }
                 Ok(Probe::Log { pattern }) => {
                     regex::bytes::Regex::new(&pattern).err().map(|error| ConfigError::handled(error.to_string()))
                 }
@@ -256,9 +259,6 @@ fn bad_probe(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
                     ConfigError::handled("https probes are not available yet")
                         .hint("`cmd:` can ask a program that speaks TLS, as in `cmd:curl -fsk https://…`"),
                 ),
-                Ok(Probe::Log { .. } | Probe::Notify | Probe::Exit) if key == "alive" => {
-                    Some(ConfigError::handled("such a probe answers only once"))
-                }
                 Ok(_) => None,
                 Err(error) => Some(error),
             };
@@ -351,9 +351,9 @@ mod tests {
         ]);
         let errors = graph.check(&[]);
         assert_eq!(errors.len(), 1);
-        assert_eq!(errors[0].message, "`depends` goes in a circle: a → bb → ccc → a");
+        assert_eq!(errors[0].message, "circular dependency of services: a → bb → ccc → a");
         assert_eq!(errors[0].hints[0], "`a` (tox.ini:1) depends on `bb`");
-        assert_eq!(messages(vec![service("a", &["a"])], &[]), ["`depends` goes in a circle: a → a"]);
+        assert_eq!(messages(vec![service("a", &["a"])], &[]), ["circular dependency of services: a → a"]);
     }
 
     #[test]

@@ -3,9 +3,25 @@
 
 pub mod fields;
 pub mod graph;
+mod log;
 pub mod machine;
 mod orders;
 mod ports;
+mod prepared;
 mod probe;
 mod processes;
 pub mod shim;
+mod stack;
+mod start;
+mod supervisor;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod work;
+
+pub use fields::{Instances, fill};
+pub use prepared::{PreparedService, service_variables};
+pub use stack::{Stack, StackOptions, serve_foreground};
+pub use start::ShimProgram;
+pub use supervisor::{Ended, Hold};

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// Sends `signal` to every process that descends from this one.
+/// Sends `signal` to every process that descends from this one, those in `spared` left out, and answers all that there
+/// are.
 ///
 /// The number of a grandchild may go to a stranger between finding and signalling it. Its descriptor is opened first
 /// and its parent looked at again afterwards, so that the descriptor is known to mean the process that was found.
-pub fn signal_descendants(signal: Signal) {
+pub fn signal_descendants(signal: Signal, spared: &[u32]) -> Vec<u32> {
     let own = std::process::id();
     let mut found = vec![own];
     let mut at = 0;
@@ -19,11 +20,14 @@ pub fn signal_descendants(signal: Signal) {
         for child in children(parent) {
             if !found.contains(&child) {
                 found.push(child);
-                signal_child(child, parent, signal);
+                if !spared.contains(&child) {
+                    signal_child(child, parent, signal);
+                }
             }
         }
         at += 1;
     }
+    found
 }
 
 fn signal_child(pid: u32, parent: u32, signal: Signal) {

@@ -26,7 +26,9 @@ pub const VERB: &str = "__shim";
 /// How long a service has to end by itself when envo is gone.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
 /// How long after a signal to all processes those that were started meanwhile are looked for again.
-const AGAIN: Duration = Duration::from_millis(100);
+const AGAIN: Duration = Duration::from_millis(50);
+/// The same, when the service's first process has just ended.
+const SOON: Duration = Duration::from_millis(10);
 
 /// Runs the shim until no process of its service is left, and returns its exit code.
 pub fn main() -> u8 {
@@ -109,6 +111,10 @@ struct Shim {
 /// A signal that goes to all processes, those that appear while they are being ended included.
 struct Ending {
     signal: i32,
+    /// Who has got it already: a second SIGTERM may mean something else to a program than the first.
+    signalled: Vec<u32>,
+    /// Whether they got it once more after the service's first process had ended.
+    repeated: bool,
     again: Instant,
     /// When SIGKILL follows without an order, since nobody is left to give it.
     kill: Option<Instant>,
@@ -142,9 +148,9 @@ impl Shim {
 
     /// Waits for an order, the end of a child, or the time to signal once more.
     fn wait(&self, orders: Option<&File>, ends: &ChildEnds) -> io::Result<(bool, bool)> {
-        let timeout = self.ending.as_ref().and_then(|ending| {
-            let due = if ending.signal == libc::SIGKILL { Some(ending.again) } else { ending.kill };
-            due.map(|due| due.saturating_duration_since(Instant::now()))
+        let timeout = self.ending.as_ref().map(|ending| {
+            let due = ending.kill.map_or(ending.again, |kill| kill.min(ending.again));
+            due.saturating_duration_since(Instant::now())
         });
         let timeout = timeout.map(|time| Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ });
         let mut waiting = vec![PollFd::new(&ends.0, PollFlags::IN)];
@@ -164,6 +170,9 @@ impl Shim {
                 Ok(Some((pid, status))) => {
                     if self.leader == Some(pid) {
                         self.leader = None;
+                        if let Some(ending) = &mut self.ending {
+                            ending.again = ending.again.min(Instant::now() + SOON);
+                        }
                         self.tell(News::Exited(code(status)));
                     }
                 }
@@ -177,21 +186,28 @@ impl Shim {
     fn end(&mut self, signal: i32, kill: Option<Instant>) {
         let killing = self.ending.as_ref().is_some_and(|ending| ending.signal == libc::SIGKILL);
         let signal = if killing { libc::SIGKILL } else { signal };
-        send_to_all(signal);
-        self.ending = Some(Ending { signal, again: Instant::now() + AGAIN, kill });
+        let signalled = send_to_all(signal, &[]);
+        self.ending = Some(Ending { signal, signalled, repeated: false, again: Instant::now() + AGAIN, kill });
     }
 
+    /// Sends the signal to what was started while it went round: a shell that was about to start a program when it was
+    /// told to end leaves that program behind. It may even have taken the signal in its child's stead, between the
+    /// child's birth and its program; so when the first process has gone, those that are left get the signal once more.
     fn go_on_ending(&mut self) {
         let now = Instant::now();
+        let leader_is_gone = self.leader.is_none();
         let Some(ending) = &mut self.ending else { return };
         if ending.kill.is_some_and(|kill| kill <= now) {
             return self.end(libc::SIGKILL, None);
         }
-        // Only SIGKILL is repeated: a second SIGTERM may mean something else to a program than the first.
-        if ending.signal == libc::SIGKILL && ending.again <= now {
-            send_to_all(libc::SIGKILL);
-            ending.again = now + AGAIN;
+        if ending.again > now {
+            return;
         }
+        let again = ending.signal == libc::SIGKILL || (leader_is_gone && !ending.repeated);
+        ending.repeated |= leader_is_gone;
+        let spared: &[u32] = if again { &[] } else { &ending.signalled };
+        ending.signalled = send_to_all(ending.signal, spared);
+        ending.again = now + AGAIN;
     }
 
     fn tell(&mut self, news: News) {
@@ -200,9 +216,8 @@ impl Shim {
     }
 }
 
-fn send_to_all(signal: i32) {
-    let Some(signal) = Signal::from_named_raw(signal) else { return };
-    processes::signal_descendants(signal);
+fn send_to_all(signal: i32, spared: &[u32]) -> Vec<u32> {
+    Signal::from_named_raw(signal).map_or_else(Vec::new, |signal| processes::signal_descendants(signal, spared))
 }
 
 /// Minus the number of the signal when one ended the process.

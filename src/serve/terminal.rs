@@ -156,10 +156,8 @@ mod tests {
         let all: Vec<u8> = seen.try_iter().flatten().collect();
         let text = String::from_utf8(all).unwrap();
         let whole = text.lines().filter(|line| line.len() == 1023).count();
-        let counted: usize = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("… ")?.split(' ').next()?.parse::<usize>().ok())
-            .sum();
+        let counted: usize =
+            text.lines().filter_map(|line| line.strip_prefix("… ")?.split(' ').next()?.parse::<usize>().ok()).sum();
         assert!(counted > 0 && whole > 0, "{counted} left out, {whole} shown");
         assert_eq!(whole + counted, pushed, "every line is shown or counted");
     }

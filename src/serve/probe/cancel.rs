@@ -1,7 +1,7 @@
 //! Telling a thread that waits that nobody wants its answer any more.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,14 +38,6 @@ impl Cancel {
         let mut waiting = [PollFd::new(&*self.0, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
         let _ = poll(&mut waiting, Some(&timespec(time)));
         waiting[0].revents().is_empty() && !waiting[1].revents().is_empty()
-    }
-
-    /// For waits that are somebody else's.
-    ///
-    /// # Errors
-    /// When the system has no descriptors left.
-    pub fn descriptor(&self) -> io::Result<OwnedFd> {
-        self.0.as_fd().try_clone_to_owned()
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-pub use cancel::Cancel;
+pub use cancel::{Cancel, Canceller};
 pub use notify::Notify;
 
 use crate::execute::process::{Grouping, Sink, Spawn};

@@ -1,0 +1,492 @@
+//! Services as real processes. Gates are files and named pipes; nothing waits for time to pass but a timeout under test.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::orders::{News, Task};
+use super::*;
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process::{Grouping, Input, Sink, Spawn};
+use crate::execute::session::Session;
+use crate::model::environment::{
+    CommandLists, Creation, Dependencies, Environment, EnvironmentKind, Installation, Timeouts, VariableSettings,
+};
+use crate::model::service::Port;
+use crate::model::{Command, Deferred, Service, Variables};
+use crate::report::{Event, Reporter};
+
+/// Not a test: what the tests below start as their shim, since the test program is not envo.
+#[test]
+#[ignore = "is started by other tests, with a task on its standard input"]
+fn acts_as_shim() {
+    assert_eq!(shim::main(), 0);
+}
+
+fn shim_program() -> ShimProgram {
+    let arguments = ["serve::tests::acts_as_shim", "--exact", "--ignored", "--nocapture", "--test-threads=1"];
+    ShimProgram {
+        program: std::env::current_exe().unwrap(),
+        arguments: arguments.into_iter().map(Into::into).collect(),
+    }
+}
+
+#[derive(Default)]
+struct Recorder(Mutex<Vec<Event>>);
+
+impl Reporter for Recorder {
+    fn event(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    recorder: Arc<Recorder>,
+    interrupt: Interrupt,
+    services: Vec<PreparedService>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        crate::execute::tree::adopt_orphans();
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            recorder: Arc::default(),
+            interrupt: Interrupt::default(),
+            services: Vec::new(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn log(&self, name: &str) -> String {
+        self.file(&format!("state/log/{name}.log"))
+    }
+
+    /// Adds a service that runs a shell script.
+    fn service(mut self, name: &str, depends: &[&str], script: &str, change: impl FnOnce(&mut Service)) -> Self {
+        let file = format!("{name}.sh");
+        fs::write(self.path(&file), script).unwrap();
+        let mut service = Service::new(format!("sh {file}"));
+        service.stop_timeout = Duration::from_secs(60);
+        change(&mut service);
+        let prepared = self.prepared(name, depends, Some(service));
+        self.services.push(prepared);
+        self
+    }
+
+    fn job(mut self, name: &str, script: &str) -> Self {
+        let mut prepared = self.prepared(name, &[], None);
+        prepared.environment.commands.main = Deferred::ready(vec![shell(script)]);
+        self.services.push(prepared);
+        self
+    }
+
+    fn prepared(&self, name: &str, depends: &[&str], service: Option<Service>) -> PreparedService {
+        let root = self.folder.path().to_path_buf();
+        let mut variables = Variables::default();
+        variables.set("PATH", "/usr/local/bin:/usr/bin:/bin");
+        variables.set("TOX_ENV_NAME", name);
+        variables.set("TOX_ENV_DIR", root.join(name));
+        let timeouts = Timeouts {
+            suicide: Duration::ZERO,
+            interrupt: Duration::from_millis(100),
+            terminate: Duration::from_millis(100),
+        };
+        let session = Session {
+            environment: name.into(),
+            paths: Vec::new(),
+            variables,
+            allow: vec!["*".into()],
+            log_dir: root.join("log"),
+            log_number: Arc::default(),
+            timeouts,
+            current_dir: root.clone(),
+            no_capture: false,
+            grouping: Grouping::Shared,
+            after_interrupt: false,
+            verbosity: 2,
+            interrupt: self.interrupt.clone(),
+            reporter: self.recorder.clone(),
+            record: None,
+        };
+        let mut environment = environment(name, &root, timeouts);
+        environment.depends = depends.iter().map(|one| (*one).to_owned()).collect();
+        environment.service = service;
+        PreparedService { environment, session }
+    }
+
+    fn options(&self) -> StackOptions {
+        StackOptions {
+            state_dir: self.path("state"),
+            reporter: self.recorder.clone(),
+            interrupt: self.interrupt.clone(),
+            hold: Hold::UntilInterrupted,
+            show_output: true,
+            shim: shim_program(),
+        }
+    }
+
+    fn start(&mut self) -> anyhow::Result<Stack> {
+        Stack::start(std::mem::take(&mut self.services), self.options())
+    }
+
+    fn failure(&mut self) -> String {
+        self.start().map(|_| ()).unwrap_err().to_string()
+    }
+}
+
+fn shell(script: &str) -> Command {
+    Command::from_words(vec!["sh".into(), "-c".into(), script.into()])
+}
+
+fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
+    let none = || Deferred::ready(Vec::new());
+    Environment {
+        name: name.to_owned(),
+        kind: EnvironmentKind::Run,
+        runner: "virtualenv".into(),
+        description: String::new(),
+        env_dir: root.join(name),
+        tmp_dir: root.join(name).join("tmp"),
+        log_dir: root.join(name).join("log"),
+        base_python: Vec::new(),
+        skip_missing_interpreters: false,
+        platform: String::new(),
+        recreate: false,
+        creation: Creation {
+            system_site_packages: false,
+            always_copy: false,
+            download: false,
+            virtualenv_spec: String::new(),
+        },
+        installation: Installation {
+            command: Deferred::ready(shell("")),
+            command_is_default: true,
+            list_dependencies_command: shell(""),
+            pip_pre: false,
+            constraints: Deferred::ready(Default::default()),
+            constrain_package_deps: false,
+            use_frozen_constraints: false,
+        },
+        dependencies: Dependencies {
+            deps: Deferred::ready(Default::default()),
+            groups: Vec::new(),
+            extras: Vec::new(),
+            pylock: String::new(),
+        },
+        packaging: None,
+        build: None,
+        variables: VariableSettings { pass: Vec::new(), disallow: Vec::new(), set: Deferred::ready(Vec::new()) },
+        allowlist_externals: Vec::new(),
+        timeouts,
+        commands: CommandLists {
+            recreate: none(),
+            extra_setup: none(),
+            pre: none(),
+            main: none(),
+            post: none(),
+            ignore_errors: false,
+            retries: 0,
+            post_after_interrupt: false,
+        },
+        change_dir: Deferred::ready(root.to_path_buf()),
+        ignore_outcome: false,
+        fail_fast: false,
+        parallel_show_output: false,
+        depends: Vec::new(),
+        service: None,
+    }
+}
+
+fn alive(pid: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// A service that writes down when it starts and when it stops, and says when it is ready.
+fn noted(name: &str) -> String {
+    format!(
+        "trap 'echo {name} down >> notes; exit 0' TERM\necho {name} up >> notes\necho listening on port 42\n\
+         while :; do sleep 1000 & wait $!; done"
+    )
+}
+
+fn by_log(service: &mut Service) {
+    service.ready = Some(r"log:listening on port (?P<port>\d+)".into());
+}
+
+#[test]
+fn services_start_after_and_stop_before_what_they_depend_on() {
+    let mut fixture = Fixture::new()
+        .service("app", &["d*"], &noted("app"), by_log)
+        .service("db", &["base"], &noted("db"), by_log)
+        .service("base", &[], &noted("base"), by_log);
+    let stack = fixture.start().unwrap();
+    assert_eq!(fixture.file("notes"), "base up\ndb up\napp up\n");
+    assert_eq!(fill("{service:db:port} {service:db:url}", &stack.instances()).unwrap(), "42 tcp://127.0.0.1:42");
+    stack.stop().unwrap();
+    assert_eq!(fixture.file("notes"), "base up\ndb up\napp up\napp down\ndb down\nbase down\n");
+    let shown = fixture.recorder.0.lock().unwrap();
+    let ready = |event: &&Event| matches!(event, Event::Service { state, .. } if state == "ready");
+    assert_eq!(shown.iter().filter(ready).count(), 3);
+    let lines = |event: &&Event| {
+        matches!(event, Event::ServiceOutput { service, line, .. }
+            if service == "db" && line.ends_with(b"listening on port 42\n"))
+    };
+    assert_eq!(shown.iter().filter(lines).count(), 1);
+}
+
+#[test]
+fn nothing_a_service_started_outlives_it() {
+    let script = "( trap '' TERM INT; echo ready > gate; while :; do sleep 1001; done ) & echo $! > stubborn\n\
+                  sleep 1002 & echo $! > background\nsetsid sh -c 'echo $$ > daemon; exec sleep 1003' &\n\
+                  sh -c '( echo $$ > parent; exec sleep 1004 ) & exit 0'\n\
+                  echo $$ > leader\nread x < gate\nuntil test -s daemon; do sleep 0.01; done\necho all up\n\
+                  trap 'exit 0' TERM\nwhile :; do sleep 1000 & wait $!; done";
+    let mut fixture = Fixture::new().service("tree", &[], script, |service| {
+        service.ready = Some("log:all up".into());
+        service.stop_timeout = Duration::from_millis(100);
+    });
+    rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
+    let stack = fixture.start().unwrap();
+    let kinds = ["leader", "stubborn", "background", "daemon"];
+    assert!(kinds.iter().all(|kind| alive(&fixture.file(kind))));
+    stack.stop().unwrap();
+    for kind in kinds {
+        assert!(!alive(&fixture.file(kind)), "{kind} is left");
+    }
+}
+
+#[test]
+fn the_shim_ends_everything_when_envo_is_gone() {
+    let fixture = Fixture::new();
+    let script = "( trap '' TERM; sleep 1001 ) & echo $! > stubborn\nsetsid sleep 1002 & echo $! > daemon\n\
+                  echo $$ > leader\necho up\nexec sleep 1003";
+    let program = shim_program();
+    let mut spawn = Spawn::new(program.program, program.arguments, Variables::default());
+    spawn.stdin = Input::Pipe;
+    (spawn.stdout, spawn.stderr) = (Sink::Pipe, Sink::Pipe);
+    let mut shim = spawn.start().unwrap();
+    let mut orders = shim.stdin.take().unwrap();
+    let mut variables = Variables::default();
+    variables.set("PATH", "/usr/bin:/bin");
+    Task {
+        program: "sh".into(),
+        arguments: vec!["-c".into(), script.into()],
+        cwd: fixture.folder.path().to_path_buf(),
+        variables,
+        stop_signal: libc::SIGTERM,
+    }
+    .write(&mut orders)
+    .unwrap();
+    let mut seen = Vec::new();
+    let mut output = shim.stdout.take().unwrap();
+    while !seen.ends_with(b"up\n") {
+        let mut byte = [0];
+        assert_eq!(output.read(&mut byte).unwrap(), 1);
+        seen.extend(byte);
+    }
+    drop(orders);
+    let mut news = String::new();
+    shim.stderr.take().unwrap().read_to_string(&mut news).unwrap();
+    assert_eq!(shim.reap().unwrap(), 0);
+    for kind in ["leader", "stubborn", "daemon"] {
+        assert!(!alive(&fixture.file(kind)), "{kind} is left");
+    }
+    let news: Vec<News> = news.lines().filter_map(|line| News::from_line(line.as_bytes())).collect();
+    assert!(matches!(news[..], [News::Started(_), News::Exited(-15), News::Gone]), "{news:?}");
+}
+
+#[test]
+fn a_service_that_exits_early_is_an_error_with_its_last_lines() {
+    let mut fixture = Fixture::new()
+        .service("db", &[], &noted("db"), by_log)
+        .service("bad", &["db"], "echo first; echo what went wrong >&2; exit 3", |service| {
+            service.ready = Some("log:never".into());
+            service.location = "tox.ini:9".into();
+        })
+        .service("late", &["bad"], "touch started", |_| {});
+    let failure = fixture.failure();
+    assert!(
+        failure.starts_with("`bad` (tox.ini:9) exited with code 3 before it was ready\nits last lines:\n"),
+        "{failure}"
+    );
+    assert!(failure.ends_with("first\n  what went wrong"), "{failure}");
+    assert_eq!(fixture.file("notes"), "db up\ndb down\n", "what was started is stopped");
+    assert!(!fixture.path("started").exists());
+}
+
+#[test]
+fn a_service_that_is_never_ready_fails_after_its_time() {
+    let mut fixture = Fixture::new().service("slow", &[], "echo thinking; exec sleep 1000", |service| {
+        service.ready = Some("log:never".into());
+        service.ready_timeout = Duration::from_millis(200);
+    });
+    let failure = fixture.failure();
+    assert!(failure.starts_with("`slow` was not ready after 0.2 s"), "{failure}");
+    assert!(failure.ends_with("thinking"), "{failure}");
+}
+
+#[test]
+fn a_program_that_cannot_be_started_says_why() {
+    let mut fixture = Fixture::new().service("a", &[], "", |service| service.serve = "./no-such-program".into());
+    assert!(fixture.failure().starts_with("`a` cannot be started: No such file"), "{}", fixture.failure());
+    let mut fixture = Fixture::new().service("a", &[], "", |service| service.serve = "sh {port}".into());
+    assert_eq!(fixture.failure(), "`a` cannot be started: `a` has no `ports`");
+    let mut fixture = Fixture::new().service("a", &[], "", |_| {});
+    fixture.services[0].session.allow.clear();
+    assert!(fixture.failure().contains("sh (resolves to /usr/bin/sh) is not allowed") || fixture.services.is_empty());
+}
+
+#[test]
+fn a_port_in_use_stops_everything_before_anything_starts() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let number = taken.local_addr().unwrap().port();
+    let mut fixture =
+        Fixture::new().service("first", &[], "touch started", |_| {}).service("web", &[], "", |service| {
+            service.ports = vec![Port { name: "http".into(), number: Some(number) }];
+        });
+    let failure = fixture.failure();
+    assert!(failure.contains(&format!("`web` needs port {number}, which is in use by ")), "{failure}");
+    assert!(!fixture.path("started").exists());
+}
+
+#[test]
+fn jobs_run_to_their_end_before_the_services_that_need_them() {
+    let mut fixture =
+        Fixture::new().service("app", &["migrate"], &noted("app"), by_log).job("migrate", "echo migrate done >> notes");
+    let stack = fixture.start().unwrap();
+    assert_eq!(fixture.file("notes"), "migrate done\napp up\n");
+    stack.stop().unwrap();
+    let mut fixture = Fixture::new().service("app", &["migrate"], &noted("app"), by_log).job("migrate", "exit 4");
+    assert_eq!(fixture.failure(), "`migrate` exited with code 4 before it was ready");
+    assert_eq!(fixture.file("notes"), "");
+}
+
+#[test]
+fn commands_run_before_a_service_starts_and_after_it_has_stopped() {
+    let mut fixture =
+        Fixture::new().service("db", &[], &noted("db"), by_log).service("a", &["db"], &noted("a"), by_log);
+    let commands = &mut fixture.services[1].environment.commands;
+    commands.pre = Deferred::ready(vec![shell("echo before with {service:db:port} $ENVO_DB_PORT >> notes")]);
+    commands.post = Deferred::ready(vec![shell("echo after >> notes")]);
+    let stack = fixture.start().unwrap();
+    stack.stop().unwrap();
+    assert_eq!(fixture.file("notes"), "db up\nbefore with 42 42\na up\na down\nafter\ndb down\n");
+    let mut fixture = Fixture::new().service("a", &[], &noted("a"), by_log);
+    fixture.services[0].environment.commands.pre = Deferred::ready(vec![shell("exit 2")]);
+    assert_eq!(fixture.failure(), "`a` `commands_pre` failed with exit code 2");
+    assert_eq!(fixture.file("notes"), "");
+}
+
+#[test]
+fn a_service_gets_its_ports_and_the_addresses_of_those_it_depends_on() {
+    let script = "echo \"$@\" $ENVO_MY_DB_URL $ADDRESS > seen; echo listening on port 1; exec sleep 1000";
+    let mut fixture = Fixture::new()
+        .service("my-db", &[], "exec sleep 1000", |service| {
+            service.ready = Some("alive".into());
+            service.url = Some("db://{host}:{port}".into());
+            service.ports = vec![Port { name: "sql".into(), number: None }];
+        })
+        .service("a", &["my-db"], script, |service| {
+            by_log(service);
+            service.serve = "sh a.sh {service:my-db:url} '{service:my-db:port:sql}'".into();
+        });
+    fixture.services[1].session.variables.set("ADDRESS", "<{service:my-db:host}>");
+    let stack = fixture.start().unwrap();
+    let port = stack.instances().get("my-db").unwrap().ports[0].1;
+    stack.stop().unwrap();
+    let url = format!("db://127.0.0.1:{port}");
+    assert_eq!(fixture.file("seen"), format!("{url} {port} {url} <127.0.0.1>\n"));
+}
+
+#[test]
+fn a_failure_after_ready_ends_what_is_served() {
+    let mut fixture = Fixture::new().service("db", &[], &noted("db"), by_log).service(
+        "a",
+        &["db"],
+        "echo listening on port 1; read x < gate; echo gone wrong; exit 5",
+        by_log,
+    );
+    rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
+    let stack = fixture.start().unwrap();
+    fs::write(fixture.path("gate"), "go\n").unwrap();
+    let failure = stack.wait().unwrap_err().to_string();
+    assert!(failure.starts_with("`a` exited with code 5\n") && failure.ends_with("gone wrong"), "{failure}");
+    assert_eq!(fixture.file("notes"), "db up\ndb down\n");
+}
+
+#[test]
+fn a_service_that_fails_is_started_again_when_it_asks_for_it() {
+    let script = "echo up >> notes\nif test $(wc -l < notes) -lt 3; then exit 1; fi\n\
+                  echo listening on port 1; exec sleep 1000";
+    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+        by_log(service);
+        service.restart = crate::model::service::RestartPolicy::OnFailure;
+    });
+    fixture.start().unwrap().stop().unwrap();
+    assert_eq!(fixture.file("notes"), "up\nup\nup\n");
+}
+
+#[test]
+fn an_interrupt_ends_what_is_served_in_order_and_is_no_failure() {
+    let mut fixture =
+        Fixture::new().service("db", &[], &noted("db"), by_log).service("a", &["db"], &noted("a"), by_log);
+    let stack = fixture.start().unwrap();
+    fixture.interrupt.request();
+    assert_eq!(stack.wait().unwrap(), Ended { failure: None, interrupted: true });
+    assert_eq!(fixture.file("notes"), "db up\na up\na down\ndb down\n");
+}
+
+#[test]
+fn an_interrupt_while_services_start_stops_them() {
+    let script = format!("echo waiting > gate\n{}", noted("a"));
+    let mut fixture = Fixture::new().service("a", &[], &script, |service| service.ready = Some("log:never".into()));
+    rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
+    let (gate, interrupt) = (fixture.path("gate"), fixture.interrupt.clone());
+    let user = std::thread::spawn(move || {
+        assert_eq!(fs::read_to_string(gate).unwrap(), "waiting\n");
+        interrupt.request();
+    });
+    let error = fixture.start().map(|_| ()).unwrap_err();
+    user.join().unwrap();
+    assert!(matches!(error.downcast_ref(), Some(crate::build::halt::Halt::Interrupted)), "{error}");
+}
+
+#[test]
+fn services_of_a_run_outlive_its_interrupt_until_they_are_stopped() {
+    let mut fixture = Fixture::new().service("a", &[], &noted("a"), by_log);
+    let options = StackOptions { hold: Hold::UntilStopped, ..fixture.options() };
+    let stack = Stack::start(std::mem::take(&mut fixture.services), options).unwrap();
+    fixture.interrupt.request();
+    assert_eq!(fixture.file("notes"), "a up\n");
+    stack.stop().unwrap();
+    assert_eq!(fixture.file("notes"), "a up\na down\n");
+}
+
+#[test]
+fn everything_a_service_writes_is_in_its_log() {
+    let mut fixture = Fixture::new().service("flood", &[], "seq 1 200000; printf 'no end'", |service| {
+        service.ready = Some("exit".into());
+    });
+    fixture.start().unwrap().stop().unwrap();
+    let log = fixture.log("flood");
+    let (_, lines) = log.split_once("1\n2\n3\n").unwrap();
+    assert_eq!(lines.lines().count(), 200_000 - 3 + 1);
+    assert!(lines.ends_with("200000\nno end"));
+}
+
+#[test]
+fn no_services_are_ready_at_once() {
+    Fixture::new().start().unwrap().stop().unwrap();
+}

@@ -1,0 +1,162 @@
+//! Commands around services: `commands_pre`, `commands_post`, and whole environments that services wait for. Each runs
+//! on a thread of its own.
+
+use std::thread;
+
+use super::machine::Event as Happening;
+use super::prepared::PreparedService;
+use super::supervisor::{Message, Report, Supervisor};
+use crate::build::command_set::{CommandSet, run_all};
+use crate::build::halt::Halt;
+use crate::error::ConfigError;
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process::Grouping;
+use crate::execute::session::Session;
+use crate::model::{Command, Deferred, ExitRule};
+use crate::serve::fields::{self, Instance, Instances};
+
+/// What a thread of commands needs.
+struct Work {
+    prepared: PreparedService,
+    own: Instance,
+    instances: Instances,
+    session: Session,
+}
+
+impl Work {
+    fn new(supervisor: &mut Supervisor, at: usize) -> Result<Self, ConfigError> {
+        let instances = supervisor.visible_instances(at);
+        let slot = &mut supervisor.slots[at];
+        // Their own halt: the user's interrupt reaches them when it is their turn to stop.
+        let halt = Interrupt::default();
+        slot.halt = Some(halt.clone());
+        let prepared = slot.prepared.clone();
+        let own = slot.instance.clone();
+        let mut session = prepared.session.clone();
+        session.variables = prepared.variables(&own, &instances)?;
+        session.interrupt = halt;
+        session.grouping = Grouping::Group;
+        Ok(Self { prepared, own, instances, session })
+    }
+
+    fn fill(&self, commands: Vec<Command>) -> Result<Vec<Command>, Halt> {
+        let fill = |word: &String| fields::fill_own(word, &self.own, &self.instances);
+        commands
+            .into_iter()
+            .map(|command| {
+                let argv: Result<Vec<String>, ConfigError> = command.argv.iter().map(fill).collect();
+                Ok(Command { argv: argv?, exit_rule: command.exit_rule })
+            })
+            .collect()
+    }
+
+    /// Runs one list of commands; the error is what people are told.
+    fn run(&self, key: &str, commands: Vec<Command>) -> Result<(), String> {
+        let lists = &self.prepared.environment.commands;
+        let run = || -> Result<i32, Halt> {
+            let cwd = self.prepared.cwd()?;
+            let set = CommandSet { key, cwd: &cwd, ignore_errors: lists.ignore_errors, retries: lists.retries };
+            set.run(&self.session, self.fill(commands)?, &mut Vec::new())
+        };
+        match run() {
+            Ok(0) => Ok(()),
+            Ok(code) => Err(format!("`{key}` failed with exit code {code}")),
+            Err(halt) => Err(format!("`{key}` failed: {halt}")),
+        }
+    }
+}
+
+/// The commands of a list, or `None` when there are none, so that no thread is started for nothing.
+fn commands(list: &Deferred<Vec<Command>>) -> Result<Option<Vec<Command>>, ConfigError> {
+    Ok(Some(list.get()?).filter(|commands| !commands.is_empty()))
+}
+
+/// Runs `commands_pre` of a service. A job runs all its commands when it starts.
+pub fn prepare(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
+    let environment = &supervisor.slots[at].prepared.environment;
+    if environment.service.is_none() {
+        return Some(Happening::Prepared(at));
+    }
+    let begun = commands(&environment.commands.pre).and_then(|commands| match commands {
+        None => Ok(None),
+        Some(commands) => Ok(Some((commands, Work::new(supervisor, at)?))),
+    });
+    match begun {
+        Err(error) => Some(Happening::PrepareFailed(at, format!("cannot run `commands_pre`: {error}"))),
+        Ok(None) => Some(Happening::Prepared(at)),
+        Ok(Some((commands, work))) => {
+            let sender = supervisor.sender.clone();
+            thread::spawn(move || {
+                let _ = sender.send(Message::Prepared(at, work.run("commands_pre", commands)));
+            });
+            None
+        }
+    }
+}
+
+/// Runs `commands_post` of a service that was started and has stopped.
+pub fn finish(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
+    let slot = &supervisor.slots[at];
+    let environment = &slot.prepared.environment;
+    if environment.service.is_none() || slot.started.is_none() {
+        return Some(Happening::Finished(at));
+    }
+    let begun = commands(&environment.commands.post).and_then(|commands| match commands {
+        None => Ok(None),
+        Some(commands) => Ok(Some((commands, Work::new(supervisor, at)?))),
+    });
+    match begun {
+        Ok(None) => Some(Happening::Finished(at)),
+        Err(error) => {
+            let text = format!("cannot run `commands_post`: {error}");
+            supervisor.reporter.warning(supervisor.slots[at].prepared.name(), text);
+            Some(Happening::Finished(at))
+        }
+        Ok(Some((commands, work))) => {
+            let sender = supervisor.sender.clone();
+            let reporter = supervisor.reporter.clone();
+            thread::spawn(move || {
+                if let Err(text) = work.run("commands_post", commands) {
+                    reporter.warning(work.prepared.name(), text);
+                }
+                let _ = sender.send(Message::Finished(at));
+            });
+            None
+        }
+    }
+}
+
+/// Runs a job: everything an environment without `serve` has to run.
+pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
+    let work = match Work::new(supervisor, at) {
+        Ok(work) => work,
+        Err(error) => return Some(Happening::StartFailed(at, error.to_string())),
+    };
+    let sender = supervisor.sender.clone();
+    let generation = supervisor.slots[at].generation;
+    thread::spawn(move || {
+        let run = || -> Result<i32, Halt> {
+            let cwd = work.prepared.cwd()?;
+            let lists = &work.prepared.environment.commands;
+            run_all(&work.session, lists, &cwd, &|commands| work.fill(commands), &mut Vec::new())
+        };
+        let code = run().unwrap_or_else(|halt| {
+            let reporter = &*work.session.reporter;
+            halt.tell(reporter, work.prepared.name()).code.max(1)
+        });
+        let _ = sender.send(Message::Of { service: at, generation, report: Report::JobEnded(code) });
+    });
+    Some(Happening::Started(at))
+}
+
+/// The words of a command text with their fields filled in: split first, so that a value with blanks stays one word.
+///
+/// # Errors
+/// A field that cannot be filled in, or a text without words.
+pub fn words(text: &str, own: &Instance, instances: &Instances) -> Result<Vec<String>, ConfigError> {
+    let command = Command::from_words(crate::settings::split::words(text));
+    if command.argv.is_empty() || command.exit_rule != ExitRule::Zero {
+        return Err(ConfigError::handled(format!("`{text}` is not a command that can be served")));
+    }
+    command.argv.iter().map(|word| fields::fill_own(word, own, instances)).collect()
+}
