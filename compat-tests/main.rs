@@ -18,6 +18,7 @@ mod bad_input;
 mod config;
 mod differential;
 mod docs_examples;
+mod docs_generated;
 mod exec;
 mod fixtures;
 mod list;
