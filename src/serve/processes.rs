@@ -7,25 +7,36 @@ use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// Sends `signal` to every process that descends from this one, those in `spared` left out, and answers all that there
-/// are.
+/// A process as it was when it got a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signalled {
+    pid: u32,
+    /// The program's name.
+    program: Vec<u8>,
+}
+
+/// Sends `signal` to every process that descends from this one and is not among `spared`, and answers all there are.
+///
+/// One that runs another program by now is not spared: a process that was just born of a shell still has the shell's
+/// way with signals, and loses those that come before it has become the program it was meant to be.
 ///
 /// The number of a grandchild may go to a stranger between finding and signalling it. Its descriptor is opened first
 /// and its parent looked at again afterwards, so that the descriptor is known to mean the process that was found.
-pub fn signal_descendants(signal: Signal, spared: &[u32]) -> Vec<u32> {
-    let own = std::process::id();
-    let mut found = vec![own];
-    let mut at = 0;
-    while let Some(parent) = found.get(at).copied() {
-        for child in children(parent) {
-            if !found.contains(&child) {
-                found.push(child);
-                if !spared.contains(&child) {
-                    signal_child(child, parent, signal);
-                }
+pub fn signal_descendants(signal: Signal, spared: &[Signalled]) -> Vec<Signalled> {
+    let mut found: Vec<Signalled> = Vec::new();
+    let mut parents = vec![std::process::id()];
+    while let Some(parent) = parents.pop() {
+        for pid in children(parent) {
+            if found.iter().any(|one| one.pid == pid) {
+                continue;
             }
+            let one = Signalled { pid, program: fs::read(format!("/proc/{pid}/comm")).unwrap_or_default() };
+            if !spared.contains(&one) {
+                signal_child(pid, parent, signal);
+            }
+            found.push(one);
+            parents.push(pid);
         }
-        at += 1;
     }
     found
 }

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use super::orders::{News, Order, Task};
-use super::processes;
+use super::processes::{self, Signalled};
 use crate::execute::process::{Grouping, Input, Sink, Spawn};
 use crate::execute::tree;
 
@@ -112,9 +112,7 @@ struct Shim {
 struct Ending {
     signal: i32,
     /// Who has got it already: a second SIGTERM may mean something else to a program than the first.
-    signalled: Vec<u32>,
-    /// Whether they got it once more after the service's first process had ended.
-    repeated: bool,
+    signalled: Vec<Signalled>,
     again: Instant,
     /// When SIGKILL follows without an order, since nobody is left to give it.
     kill: Option<Instant>,
@@ -187,27 +185,22 @@ impl Shim {
         let killing = self.ending.as_ref().is_some_and(|ending| ending.signal == libc::SIGKILL);
         let signal = if killing { libc::SIGKILL } else { signal };
         let signalled = send_to_all(signal, &[]);
-        self.ending = Some(Ending { signal, signalled, repeated: false, again: Instant::now() + AGAIN, kill });
+        self.ending = Some(Ending { signal, signalled, again: Instant::now() + AGAIN, kill });
     }
 
     /// Sends the signal to what was started while it went round: a shell that was about to start a program when it was
-    /// told to end leaves that program behind. It may even have taken the signal in its child's stead, between the
-    /// child's birth and its program; so when the first process has gone, those that are left get the signal once more.
+    /// told to end leaves that program behind.
     fn go_on_ending(&mut self) {
         let now = Instant::now();
-        let leader_is_gone = self.leader.is_none();
         let Some(ending) = &mut self.ending else { return };
         if ending.kill.is_some_and(|kill| kill <= now) {
             return self.end(libc::SIGKILL, None);
         }
-        if ending.again > now {
-            return;
+        if ending.again <= now {
+            let spared: &[Signalled] = if ending.signal == libc::SIGKILL { &[] } else { &ending.signalled };
+            ending.signalled = send_to_all(ending.signal, spared);
+            ending.again = now + AGAIN;
         }
-        let again = ending.signal == libc::SIGKILL || (leader_is_gone && !ending.repeated);
-        ending.repeated |= leader_is_gone;
-        let spared: &[u32] = if again { &[] } else { &ending.signalled };
-        ending.signalled = send_to_all(ending.signal, spared);
-        ending.again = now + AGAIN;
     }
 
     fn tell(&mut self, news: News) {
@@ -216,7 +209,7 @@ impl Shim {
     }
 }
 
-fn send_to_all(signal: i32, spared: &[u32]) -> Vec<u32> {
+fn send_to_all(signal: i32, spared: &[Signalled]) -> Vec<Signalled> {
     Signal::from_named_raw(signal).map_or_else(Vec::new, |signal| processes::signal_descendants(signal, spared))
 }
 
