@@ -2,6 +2,7 @@
 //! what was done before ([`stamp`]) and does only what is missing. [`coordinator`] does this for a set of environments
 //! and has their commands run.
 
+pub mod assembly;
 pub mod command_set;
 mod contents;
 pub mod coordinator;

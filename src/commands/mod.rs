@@ -7,6 +7,7 @@ pub mod exec;
 pub mod list;
 mod opening;
 pub mod run;
+pub mod serve;
 
 use std::ffi::OsString;
 
@@ -77,9 +78,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Run | Verb::RunParallel => run::execute(options),
         Verb::Exec => exec::execute(options),
         Verb::Devenv => devenv::execute(options),
-        Verb::Serve => {
-            anyhow::bail!("this build of envo cannot do that")
-        }
+        Verb::Serve => serve::execute(options),
     }
 }
 

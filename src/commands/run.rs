@@ -62,7 +62,7 @@ pub(super) fn run_environments(
 }
 
 /// How environments run beside each other.
-struct Manner {
+pub(super) struct Manner {
     /// `None`: all at once.
     places: Option<usize>,
     showing: Showing,
@@ -71,6 +71,11 @@ struct Manner {
 }
 
 impl Manner {
+    /// Everything at once, each in a process group of its own.
+    pub(super) fn side_by_side() -> Self {
+        Self { places: None, showing: Showing::Live, grouping: Grouping::Group, spinner: false }
+    }
+
     fn of(options: &Options) -> Self {
         if options.verb != Verb::RunParallel {
             return Self { places: Some(1), showing: Showing::Live, grouping: Grouping::Shared, spinner: false };
@@ -92,7 +97,16 @@ fn layout(options: &Options) -> Layout {
     Layout::new(options.verbosity, options.colored, &options.stderr_color)
 }
 
-fn open_run(options: &Options, plan: &Plan, discovery: Arc<PythonDiscovery>, manner: &Manner) -> Result<Run> {
+/// The surroundings of a run.
+///
+/// # Errors
+/// When this process cannot listen to the user's wish to stop, or the installer's name is unknown.
+pub(super) fn open_run(
+    options: &Options,
+    plan: &Plan,
+    discovery: Arc<PythonDiscovery>,
+    manner: &Manner,
+) -> Result<Run> {
     let human = Human::new(layout(options));
     let reporter: Arc<dyn Reporter> = if manner.spinner { Arc::new(Progress::new(human)) } else { Arc::new(human) };
     let teller = Arc::clone(&reporter);
