@@ -11,13 +11,6 @@ pub const LATEST_PYTHON_MINOR_MAX: u64 = 15;
 /// A range longer than this is left as it is written, rather than filling the memory.
 const LONGEST_RANGE: u64 = 100_000;
 
-/// A factor of a conditional line; `!` before it negates it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Factor {
-    pub name: String,
-    pub negated: bool,
-}
-
 /// Writes out `a,{b,c}-d` to the environment names it stands for.
 ///
 /// # Errors
@@ -35,29 +28,21 @@ fn without_negation(factor: &str) -> &str {
     factor.strip_prefix('!').unwrap_or(factor)
 }
 
-/// The alternatives of a condition, each a list of factors that must all hold. `None` when it is no condition at all.
-fn condition(expression: &str) -> Option<Vec<Vec<Factor>>> {
-    let names = expand_groups(&expand_ranges(expression)).ok()?;
-    let factors = |name: &String| {
-        let parts = name.split('-');
-        parts.map(|part| Factor { name: without_negation(part).to_owned(), negated: part.starts_with('!') }).collect()
-    };
-    Some(names.iter().map(factors).collect())
+/// Splits a line into its condition and the rest; the condition may still turn out to be none.
+fn split_condition(line: &str) -> Option<(&str, &str)> {
+    let at = marker_position(line)?;
+    Some((line[..at].trim(), line[at + 1..].trim()))
 }
 
-/// A line with its condition taken off, if it has one.
-struct ConditionalLine<'a> {
-    condition: Option<Vec<Vec<Factor>>>,
-    content: &'a str,
+/// Whether a condition has neither braces nor ranges, so that it can be read where it stands.
+fn is_plain(condition: &str) -> bool {
+    let may_be_range = |one: &str| !one.is_empty() && one.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    !condition.contains('{') && !(condition.contains(',') && plain_alternatives(condition).any(may_be_range))
 }
 
-fn conditional_line(line: &str) -> ConditionalLine<'_> {
-    let plain = ConditionalLine { condition: None, content: line };
-    let Some(at) = marker_position(line) else { return plain };
-    match condition(line[..at].trim()) {
-        Some(condition) => ConditionalLine { condition: Some(condition), content: line[at + 1..].trim() },
-        None => plain,
-    }
+/// The alternatives of a plain condition.
+fn plain_alternatives(condition: &str) -> impl Iterator<Item = &str> {
+    condition.split(',').map(str::trim).filter(|alternative| !alternative.is_empty())
 }
 
 /// Where the first colon stands that a blank or the end of the line follows.
@@ -75,25 +60,25 @@ pub fn filter(value: &str, active: &ActiveFactors) -> String {
     let mut continues = false;
     let mut skipping = false;
     for line in value.split('\n') {
-        let ConditionalLine { condition, content } = conditional_line(line);
-        match condition {
+        let conditional = split_condition(line).and_then(|(condition, rest)| Some((active.satisfy(condition)?, rest)));
+        match conditional {
             None => {
-                if skipping && !continues && !content.ends_with('\\') {
+                if skipping && !continues && !line.ends_with('\\') {
                     skipping = false;
                     continue;
                 }
-                if !content.is_empty() {
-                    kept.push(content);
-                    continues = content.ends_with('\\');
+                if !line.is_empty() {
+                    kept.push(line);
+                    continues = line.ends_with('\\');
                 }
                 skipping = false;
             }
-            Some(alternatives) if active.satisfy(&alternatives) => {
+            Some((true, content)) => {
                 kept.push(content);
                 continues = content.ends_with('\\');
                 skipping = false;
             }
-            Some(_) => skipping = content.ends_with('\\'),
+            Some((false, content)) => skipping = content.ends_with('\\'),
         }
     }
     kept.join("\n")
@@ -110,21 +95,23 @@ fn without_empty_lines(value: &str) -> String {
     value.split('\n').filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// Environment names that the conditions inside a value mention, in order, each once.
-pub fn mentioned_environments(value: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
+/// Hands over the environment names that the conditions inside a value mention and that have a factor which is not
+/// `known`.
+pub fn mentioned_environments(value: &str, known: &HashSet<String>, found: &mut dyn FnMut(String)) {
+    let is_new = |name: &str| name.split('-').any(|factor| !known.contains(without_negation(factor)));
+    let named = |name: &str| name.split('-').map(without_negation).collect::<Vec<_>>().join("-");
     if marker_position_in_any_line(value).is_none() {
-        return found;
+        return;
     }
-    for line in value.split('\n') {
-        for alternative in conditional_line(line).condition.unwrap_or_default() {
-            let name = alternative.iter().map(|factor| factor.name.as_str()).collect::<Vec<_>>().join("-");
-            if !found.contains(&name) {
-                found.push(name);
+    for (condition, _) in value.split('\n').filter_map(split_condition) {
+        if is_plain(condition) {
+            if plain_alternatives(condition).all(|name| name.split('-').all(is_factor)) {
+                plain_alternatives(condition).filter(|name| is_new(name)).for_each(|name| found(named(name)));
             }
+        } else if let Ok(names) = expand_groups(&expand_ranges(condition)) {
+            names.iter().filter(|name| is_new(name)).for_each(|name| found(named(name)));
         }
     }
-    found
 }
 
 /// What holds for an environment: its name's factors, the platform and the machine.
@@ -151,8 +138,17 @@ impl ActiveFactors {
         Self(factors)
     }
 
-    fn satisfy(&self, alternatives: &[Vec<Factor>]) -> bool {
-        alternatives.iter().any(|factors| factors.iter().all(|factor| self.0.contains(&factor.name) != factor.negated))
+    /// Whether one of the alternatives of a condition holds; `None` when it is no condition.
+    fn satisfy(&self, condition: &str) -> Option<bool> {
+        let holds = |name: &str| {
+            name.split('-').all(|factor| self.0.contains(without_negation(factor)) != factor.starts_with('!'))
+        };
+        if is_plain(condition) {
+            let valid = plain_alternatives(condition).all(|name| name.split('-').all(is_factor));
+            return valid.then(|| plain_alternatives(condition).any(holds));
+        }
+        let names = expand_groups(&expand_ranges(condition)).ok()?;
+        Some(names.iter().any(|name| holds(name)))
     }
 
     pub fn contains(&self, factor: &str) -> bool {
@@ -385,6 +381,9 @@ mod tests {
 
     #[test]
     fn conditions_name_environments() {
-        assert_eq!(mentioned_environments("a: 1\nb-{c,d}: 2\nplain"), ["a", "b-c", "b-d"]);
+        let known = HashSet::from(["a".to_owned()]);
+        let mut found = Vec::new();
+        mentioned_environments("a: 1\nb-{c,d}: 2\nplain\n!e,a: 3", &known, &mut |name| found.push(name));
+        assert_eq!(found, ["b-c", "b-d", "e"]);
     }
 }

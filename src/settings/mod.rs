@@ -190,11 +190,7 @@ impl Settings {
         }
         for section in document.sections.iter().filter(|section| self.is_tox_section(&section.name)) {
             for entry in section.entries.iter().chain(&document.defaults.entries) {
-                for name in factor::mentioned_environments(&entry.value) {
-                    if name.split('-').any(|factor| !known.contains(factor)) {
-                        names.add(name);
-                    }
-                }
+                factor::mentioned_environments(&entry.value, &known, &mut |name| names.add(name));
             }
         }
         Ok(names.ordered)
