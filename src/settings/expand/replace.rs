@@ -194,6 +194,9 @@ impl Replacer<'_> {
         if let Some(found) = self.lookup.reference(&reference, self.trail)? {
             return Ok(Some(Value::Found(found)));
         }
+        if reference.section.is_none() && is_service_field(reference.key, default) {
+            return Ok(None);
+        }
         Ok(default.map(|text| Value::Default { text: text.to_owned(), start: 1, stop: None }))
     }
 
@@ -357,6 +360,16 @@ fn named<'a>(rest: &'a [String], message: &str) -> Result<&'a str, ConfigError> 
     match rest.first() {
         Some(name) if !name.is_empty() => Ok(name),
         _ => Err(ConfigError::new(ErrorClass::Match, message)),
+    }
+}
+
+/// Whether an expression that names no setting stands for something of a running service: `{service:ENV:FIELD}`, or a
+/// service's own `{port:NAME}`. It stays as written until the service runs.
+fn is_service_field(key: &str, default: Option<&str>) -> bool {
+    match (key, default) {
+        ("service", Some(rest)) => rest.contains(':'),
+        ("port", Some(name)) => !name.is_empty() && !name.bytes().all(|byte| byte.is_ascii_digit()),
+        _ => false,
     }
 }
 
@@ -572,4 +585,19 @@ pub fn quote_word(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', "'\"'\"'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_service_field;
+
+    #[test]
+    fn fields_of_running_services_are_told_from_defaults() {
+        assert!(is_service_field("service", Some("db:url")));
+        assert!(is_service_field("port", Some("http")));
+        for (key, default) in [("service", Some("db")), ("service", None), ("port", Some("8080")), ("port", Some(""))] {
+            assert!(!is_service_field(key, default), "{key} {default:?}");
+        }
+        assert!(!is_service_field("other", Some("a:b")));
+    }
 }
