@@ -70,7 +70,8 @@ pub struct Creation {
     pub system_site_packages: bool,
     pub always_copy: bool,
     pub download: bool,
-    /// A PEP 440 requirement on virtualenv that must make the environment; empty: envo makes it.
+    /// A PEP 440 requirement on the virtualenv that makes the environment, empty for today's. For a Python that today's
+    /// has dropped it is by default the last that knows it; the runtime may do that one's work itself.
     pub virtualenv_spec: String,
 }
 

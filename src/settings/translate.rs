@@ -105,11 +105,7 @@ fn creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigErro
         system_site_packages: settings.boolean(set, "system_site_packages")?,
         always_copy: settings.boolean(set, "always_copy")?,
         download: settings.boolean(set, "download")?,
-        virtualenv_spec: if settings.says(set, "virtualenv_spec")? {
-            settings.text(set, "virtualenv_spec")?
-        } else {
-            String::new()
-        },
+        virtualenv_spec: settings.text(set, "virtualenv_spec")?,
     })
 }
 

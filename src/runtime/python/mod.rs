@@ -35,7 +35,8 @@ const VERSION_KEY: &str = "virtualenv version";
 
 /// What `virtualenv_spec` is by default for a Python that today's virtualenv has dropped (up to 3.8, up to 3.6). It asks
 /// for nothing but an environment of that Python, so envo may make it.
-const DEFAULT_SPECS: [&str; 3] = ["", "virtualenv<21.5.0", tool::LAST_FOR_OLD_PYTHONS];
+const DEFAULT_SPECS: [&str; 2] = ["virtualenv<21.5.0", tool::LAST_FOR_OLD_PYTHONS];
+const NEWEST_DROPPED: (u32, u32) = (3, 8);
 
 /// Makes virtual environments.
 pub struct PythonRuntime {
@@ -70,11 +71,16 @@ impl PythonRuntime {
             spec => spec,
         };
         let workshop = Workshop { seeder: &self.seeder, discovery: &self.discovery, variables: &self.variables };
-        if let Some(reporter) = self.reporter.as_deref().filter(|_| workshop.must_install(requirement)) {
-            let name = env_dir.file_name().unwrap_or_default().to_string_lossy();
-            reporter.info(&name, format!("install {requirement} for Python {}", interpreter.dotted_version()));
+        if self.reporter.is_some() && workshop.must_install(requirement) {
+            self.tell(env_dir, || format!("install {requirement} for Python {}", interpreter.dotted_version()));
         }
         workshop.create(requirement, env_dir, interpreter, creation)
+    }
+
+    fn tell(&self, env_dir: &Path, text: impl Fn() -> String) {
+        if let Some(reporter) = self.reporter.as_deref() {
+            reporter.info(&env_dir.file_name().unwrap_or_default().to_string_lossy(), text());
+        }
     }
 
     /// `VIRTUALENV_PROMPT`, in which a dot stands for the current folder's name.
@@ -88,16 +94,26 @@ impl PythonRuntime {
 
 impl Runtime for PythonRuntime {
     fn create(&self, env_dir: &Path, interpreter: &Interpreter, creation: &Creation) -> Result<()> {
-        let is_default = DEFAULT_SPECS.contains(&creation.virtualenv_spec.as_str());
-        if !is_default || !create::is_supported(interpreter) {
+        let asks_for_virtualenv = match creation.virtualenv_spec.as_str() {
+            "" => false,
+            spec => {
+                let version = (interpreter.version.major, interpreter.version.minor);
+                version > NEWEST_DROPPED || !DEFAULT_SPECS.contains(&spec)
+            }
+        };
+        if asks_for_virtualenv || !create::is_supported(interpreter) {
             return self.create_with_virtualenv(env_dir, interpreter, creation);
         }
-        create::create(env_dir, interpreter, creation, self.prompt().as_deref())
+        let missing = create::create(env_dir, interpreter, creation, self.prompt().as_deref())
             .and_then(|()| {
                 let sources = Sources { newest: creation.download, discovery: &self.discovery };
                 self.seeder.seed(env_dir, interpreter, sources)
             })
-            .with_context(|| format!("cannot make a virtual environment at `{}`", env_dir.display()))
+            .with_context(|| format!("cannot make a virtual environment at `{}`", env_dir.display()))?;
+        if !missing.is_empty() {
+            self.tell(env_dir, || format!("made without {}, which could not be fetched", missing.join(" and ")));
+        }
+        Ok(())
     }
 
     fn layout(&self, env_dir: &Path, interpreter: &Interpreter) -> Layout {

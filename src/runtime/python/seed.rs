@@ -49,8 +49,8 @@ impl Seeder {
     ///
     /// # Errors
     /// When there is no pip to be had, or something cannot be written. Without setuptools and wheel an environment is
-    /// still of use, so it is made without them where they cannot be had.
-    pub fn seed(&self, env_dir: &Path, interpreter: &Interpreter, sources: Sources<'_>) -> Result<()> {
+    /// still of use, so it is made without them where they cannot be had; their names are returned.
+    pub fn seed(&self, env_dir: &Path, interpreter: &Interpreter, sources: Sources<'_>) -> Result<Vec<&'static str>> {
         let place = Place {
             env_dir,
             site_packages: &interpreter.purelib,
@@ -60,7 +60,11 @@ impl Seeder {
         let names = distributions(interpreter);
         clear_leftovers(&env_dir.join(&interpreter.purelib), &names);
         let wheels = self.wheels(&names, interpreter, sources)?;
-        wheels.iter().try_for_each(|wheel| self.place(wheel, place))
+        wheels.iter().try_for_each(|wheel| self.place(wheel, place))?;
+        let has = |name: &str| {
+            wheels.iter().filter_map(|wheel| WheelName::parse(wheel)).any(|wheel| wheel.distribution == name)
+        };
+        Ok(names.into_iter().filter(|name| !has(name)).collect())
     }
 
     fn place(&self, wheel: &Path, place: Place<'_>) -> Result<()> {
@@ -145,7 +149,7 @@ impl Seeder {
         arguments.extend(options.map(OsString::from));
         if !names.contains(&"pip") {
             // An environment is of use without them, so a network that does not answer is not waited for long.
-            arguments.extend(["--retries", "0", "--timeout", "10"].map(OsString::from));
+            arguments.extend(["--retries", "3", "--timeout", "10"].map(OsString::from));
         }
         arguments.push(folder.into());
         arguments.extend(names.iter().map(OsString::from));

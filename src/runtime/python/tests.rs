@@ -282,6 +282,16 @@ fn old_pythons_get_a_pip_that_knows_todays_wheels() {
 }
 
 #[test]
+fn the_virtualenv_that_is_pinned_for_a_dropped_python_is_not_needed_for_it() {
+    let place = Workplace::new();
+    let Some(python) = place.find("py38") else { return };
+    let settings = Creation { virtualenv_spec: "virtualenv<21.5.0".to_owned(), ..creation() };
+    let env_dir = place.create("env", &python, &settings);
+    assert!(fs::read_to_string(env_dir.join("pyvenv.cfg")).unwrap().contains("envo = "));
+    assert!(!place.folder.path().join("cache/tools-1").exists());
+}
+
+#[test]
 fn a_python_without_a_pip_of_its_own_borrows_anothers() {
     let place = Workplace::new();
     let python = place.python();
