@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::packaging::Packager;
 use super::queue::Queue;
 use super::run::Run;
+use super::services::Services;
 use super::turn::Turns;
 use super::{redirect_target, verdict};
 use crate::error::ConfigError;
@@ -65,9 +66,8 @@ impl Coordinator<'_> {
     /// # Errors
     /// When the environments' order cannot be found out; nothing was run then.
     pub fn run(&self) -> Result<i32, ConfigError> {
-        let (mut finished, error) = match self.plan.depends(&self.names).and_then(|depends| graph::run_order(&depends))
-        {
-            Ok(order) => (self.run_in_order(order), None),
+        let (mut finished, error) = match self.find_order() {
+            Ok((order, services)) => (self.run_in_order(order, &services), None),
             Err(error) => (Vec::new(), Some(error)),
         };
         let mut results: Vec<EnvironmentResult> = Vec::with_capacity(self.names.len());
@@ -92,13 +92,19 @@ impl Coordinator<'_> {
         error.map_or(Ok(code), Err)
     }
 
-    fn run_in_order(&self, order: graph::Order) -> Vec<EnvironmentResult> {
+    fn find_order(&self) -> Result<(graph::Order, Services), ConfigError> {
+        let order = graph::run_order(&self.plan.depends(&self.names)?)?;
+        Ok((order, Services::of(self.plan, &self.names)?))
+    }
+
+    fn run_in_order(&self, order: graph::Order, services: &Services) -> Vec<EnvironmentResult> {
         let held = match &self.showing {
             Showing::Live => None,
             Showing::Held(layout) => Some(layout),
         };
-        let packager = Packager::new(Arc::clone(self.run), Arc::clone(self.plan), self.names.clone(), held.cloned());
-        let turns = Turns { run: self.run, plan: self.plan, packager: &packager };
+        let names = self.names.iter().chain(services.names()).cloned().collect();
+        let packager = Packager::new(Arc::clone(self.run), Arc::clone(self.plan), names, held.cloned());
+        let turns = Turns { run: self.run, plan: self.plan, packager: &packager, services, layout: held.cloned() };
         let mut queue = Queue::new(order, self.places.unwrap_or(usize::MAX));
         let (sender, receiver) = channel();
         let (done_reader, done_writer) = match std::io::pipe() {
@@ -113,6 +119,7 @@ impl Coordinator<'_> {
             let results = self.conduct(scope, &turns, &mut queue, (sender, receiver));
             // The watcher sees the end of the pipe.
             drop(done_writer);
+            services.close(self.run.reporter.as_ref());
             packager.close();
             results
         })

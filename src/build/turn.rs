@@ -9,16 +9,39 @@ use super::halt::{Halt, Verdict};
 use super::packaging::Packager;
 use super::prepare::Site;
 use super::run::Run;
+use super::services::{self, Services};
+use crate::execute::session::Session;
+use crate::exit_code;
 use crate::model::Environment;
 use crate::plan::Plan;
 use crate::report::event::EnvironmentResult;
-use crate::report::{Event, Reporter};
+use crate::report::{Event, Layout, Reporter};
+use crate::serve::fields::Instances;
+use crate::serve::service_variables;
 
 /// What the turns of one run share.
 pub struct Turns<'a> {
     pub run: &'a Arc<Run>,
     pub plan: &'a Plan,
     pub packager: &'a Packager,
+    pub services: &'a Services,
+    /// How held back messages and output look; `None`: nothing is held back.
+    pub layout: Option<Layout>,
+}
+
+/// An environment in which commands can run.
+pub struct Built {
+    pub environment: Arc<Environment>,
+    pub session: Session,
+}
+
+impl Built {
+    /// The same, with its messages and output going elsewhere from now on.
+    #[must_use]
+    pub fn reporting_to(mut self, reporter: Arc<dyn Reporter>) -> Self {
+        self.session.reporter = reporter;
+        self
+    }
 }
 
 impl Turns<'_> {
@@ -34,10 +57,16 @@ impl Turns<'_> {
             show_anyway = environment.parallel_show_output;
             self.evaluate(&Arc::new(environment), Arc::clone(&reporter), &mut command_seconds)
         });
-        let verdict = match outcome {
+        let mut verdict = match outcome {
             Ok(code) => Verdict { skipped: false, code },
             Err(halt) => halt.tell(reporter.as_ref(), name),
         };
+        if let Err(text) = self.services.release(name) {
+            reporter.error(name, text);
+            if verdict.code == exit_code::OK {
+                verdict.code = exit_code::FAILED;
+            }
+        }
         self.packager.release(name);
         let result = EnvironmentResult {
             name: name.to_owned(),
@@ -55,34 +84,68 @@ impl Turns<'_> {
         (result, show_anyway)
     }
 
+    /// Builds the environment `name` and hands out what runs commands in it.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being built.
+    pub fn build(&self, name: &str, reporter: Arc<dyn Reporter>) -> Result<Built, Halt> {
+        let environment = self.plan.environment(name)?;
+        self.build_environment(Arc::new(environment), reporter)
+    }
+
+    fn build_environment(&self, environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Result<Built, Halt> {
+        let site = Site::new(Arc::clone(self.run), environment, reporter);
+        self.tell_warnings(&site.environment.name, site.reporter.as_ref());
+        let mut contents = RunContents::new(self.packager);
+        let foundation = site.prepare(&mut contents)?;
+        let session = contents.finish(&site, foundation)?;
+        Ok(Built { environment: site.environment, session })
+    }
+
+    /// Builds the environment and, meanwhile, starts what it depends on.
+    fn ready(&self, environment: &Arc<Environment>, reporter: Arc<dyn Reporter>) -> Result<(Built, Instances), Halt> {
+        let environment = Arc::clone(environment);
+        let name = environment.name.clone();
+        if !self.services.are_needed_by(&name) {
+            return Ok((self.build_environment(environment, reporter)?, Instances::default()));
+        }
+        std::thread::scope(|scope| {
+            let starting = scope.spawn(|| self.services.start(&name, self));
+            let built = self.build_environment(environment, reporter);
+            let failed = |_| Err(Halt::Fail("starting services has failed".to_owned()));
+            let instances = starting.join().unwrap_or_else(failed);
+            Ok((built?, instances?))
+        })
+    }
+
     fn evaluate(
         &self,
         environment: &Arc<Environment>,
         reporter: Arc<dyn Reporter>,
         command_seconds: &mut Vec<f64>,
     ) -> Result<i32, Halt> {
-        let site = Site::new(Arc::clone(self.run), Arc::clone(environment), reporter);
-        self.tell_warnings(&site);
-        let mut contents = RunContents::new(self.packager);
-        let foundation = site.prepare(&mut contents)?;
-        let session = contents.finish(&site, foundation)?;
         if self.run.options.no_test || self.run.options.package_only {
-            return Ok(crate::exit_code::OK);
+            self.build_environment(Arc::clone(environment), reporter)?;
+            return Ok(exit_code::OK);
+        }
+        let (Built { mut session, .. }, instances) = self.ready(environment, Arc::clone(&reporter))?;
+        if self.services.are_needed_by(&environment.name) {
+            session.variables = service_variables(&session.variables, &instances)?;
         }
         let change_dir = environment.change_dir.get()?;
         fs_err::create_dir_all(&change_dir)?;
         self.run.reporter.event(Event::Phase { environment: environment.name.clone(), phase: "commands".to_owned() });
         let finish = |commands| {
-            self.tell_warnings(&site);
-            Ok(commands)
+            self.tell_warnings(&environment.name, reporter.as_ref());
+            services::fill(commands, &instances)
         };
         command_set::run_all(&session, &environment.commands, &change_dir, &finish, command_seconds)
     }
 
     /// Says what was noticed while the environment's settings were worked out.
-    fn tell_warnings(&self, site: &Site) {
+    fn tell_warnings(&self, name: &str, reporter: &dyn Reporter) {
         for text in self.plan.take_warnings() {
-            site.warning(text);
+            reporter.warning(name, text);
         }
     }
 }

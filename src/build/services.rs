@@ -1,0 +1,344 @@
+//! The services that a run's environments depend on: built and started when the first of them needs one, stopped when the
+//! last of them is done. What a service is and how it runs is the business of [`crate::serve`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
+
+use super::halt::Halt;
+use super::turn::{Built, Turns};
+use crate::error::ConfigError;
+use crate::execute::glob;
+use crate::model::Command;
+use crate::plan::Plan;
+use crate::report::{Buffered, Reporter};
+use crate::serve::fields::{self, Instances};
+use crate::serve::graph::{Graph, Member};
+use crate::serve::{Hold, PreparedService, ShimProgram, Stack, StackOptions};
+
+/// Where services keep their logs and ports, below the work directory.
+pub const STATE_FOLDER: &str = ".envo";
+
+/// Which services the environments of a run need.
+#[derive(Default)]
+pub struct Services {
+    groups: Vec<Group>,
+    /// Environment → the services it may ask about.
+    visible: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Services that depend on each other: they start and stop together.
+struct Group {
+    names: Vec<String>,
+    /// The environments that are not done yet.
+    users: Mutex<BTreeSet<String>>,
+    state: Mutex<State>,
+}
+
+enum State {
+    NotStarted,
+    Running(Box<Stack>),
+    /// They could not be started, for this reason.
+    Failed(String),
+    Stopped,
+}
+
+impl Services {
+    /// Finds out what `names` need.
+    ///
+    /// # Errors
+    /// When the services cannot work: a circle, a port that two of them want, and the like.
+    pub fn of(plan: &Plan, names: &[String]) -> Result<Self, ConfigError> {
+        let members = members(plan, names)?;
+        if members.iter().all(|member| member.service.is_none()) {
+            return Ok(Self::default());
+        }
+        let mut services = Self::default();
+        let known: Vec<String> = plan.all()?.into_iter().map(|entry| entry.name).collect();
+        let mut needed: BTreeSet<String> = BTreeSet::new();
+        for name in names {
+            let graph = Graph::needed(&as_asked(&members, name), std::slice::from_ref(name));
+            if let Some(error) = graph.check(&known).into_iter().next() {
+                return Err(error);
+            }
+            let all: BTreeSet<String> = graph.members.iter().map(|member| member.name.clone()).collect();
+            let others: BTreeSet<String> = all.into_iter().filter(|other| other != name).collect();
+            needed.extend(others.iter().cloned());
+            services.visible.insert(name.clone(), others);
+        }
+        let needed: Vec<Member> = members.into_iter().filter(|member| needed.contains(&member.name)).collect();
+        services.groups = groups(&Graph::new(needed));
+        for group in &services.groups {
+            let uses = |name: &&String| services.visible[*name].iter().any(|one| group.names.contains(one));
+            lock(&group.users).extend(names.iter().filter(uses).cloned());
+        }
+        Ok(services)
+    }
+
+    /// The environments that have to be built for them.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.groups.iter().flat_map(|group| &group.names)
+    }
+
+    pub fn are_needed_by(&self, environment: &str) -> bool {
+        self.visible.get(environment).is_some_and(|names| !names.is_empty())
+    }
+
+    /// Sees to it that everything `environment` depends on is ready, and says what is known of it.
+    ///
+    /// # Errors
+    /// When a service cannot be built or does not get ready.
+    pub fn start(&self, environment: &str, turns: &Turns<'_>) -> Result<Instances, Halt> {
+        let Some(visible) = self.visible.get(environment) else { return Ok(Instances::default()) };
+        let needed: Vec<&Group> =
+            self.groups.iter().filter(|group| group.names.iter().any(|name| visible.contains(name))).collect();
+        let started: Vec<Result<Instances, Halt>> = std::thread::scope(|scope| {
+            let starting: Vec<_> = needed.iter().map(|group| scope.spawn(|| group.start(turns))).collect();
+            let failed = |_| Err(Halt::Fail("starting services has failed".to_owned()));
+            starting.into_iter().map(|thread| thread.join().unwrap_or_else(failed)).collect()
+        });
+        let mut instances = Instances::default();
+        for group in started {
+            for instance in group?.only(visible.iter().map(String::as_str)).iter() {
+                instances.insert(instance.clone());
+            }
+        }
+        Ok(instances)
+    }
+
+    /// `environment` is done; services that nobody needs any more are stopped.
+    ///
+    /// # Errors
+    /// What a service died of meanwhile, with its last lines.
+    pub fn release(&self, environment: &str) -> Result<(), String> {
+        let mut result = Ok(());
+        for group in &self.groups {
+            let mut users = lock(&group.users);
+            if users.remove(environment) && users.is_empty() {
+                result = result.and(group.stop());
+            }
+        }
+        result
+    }
+
+    /// Nobody needs anything any more.
+    pub fn close(&self, reporter: &dyn Reporter) {
+        for group in &self.groups {
+            if let Err(text) = group.stop() {
+                reporter.error("ROOT", text);
+            }
+        }
+    }
+}
+
+impl Group {
+    fn start(&self, turns: &Turns<'_>) -> Result<Instances, Halt> {
+        // Held while the services start, so that others who need them wait here.
+        let mut state = lock(&self.state);
+        if let State::NotStarted = &*state {
+            match self.build_and_start(turns) {
+                Ok(stack) => *state = State::Running(Box::new(stack)),
+                Err(Halt::Interrupted) => return Err(Halt::Interrupted),
+                Err(halt) => *state = State::Failed(halt.to_string()),
+            }
+        }
+        match &*state {
+            State::Running(stack) => Ok(stack.instances()),
+            State::Failed(reason) => Err(Halt::Fail(reason.clone())),
+            State::NotStarted | State::Stopped => Err(Halt::Interrupted),
+        }
+    }
+
+    fn build_and_start(&self, turns: &Turns<'_>) -> Result<Stack, Halt> {
+        let built = build_side_by_side(turns, &self.names)?;
+        let services = built
+            .into_iter()
+            .map(|built| PreparedService {
+                environment: Arc::unwrap_or_clone(built.environment),
+                session: built.session,
+            })
+            .collect();
+        let run = turns.run;
+        let options = StackOptions {
+            state_dir: run.project.work_dir.join(STATE_FOLDER),
+            reporter: Arc::clone(&run.reporter),
+            interrupt: run.interrupt.clone(),
+            hold: Hold::UntilStopped,
+            show_output: run.verbosity > 2,
+            shim: ShimProgram::default(),
+        };
+        Stack::start(services, options).map_err(|error| match Halt::from(error) {
+            Halt::Internal(error) => Halt::Fail(format!("{error:#}")),
+            halt => halt,
+        })
+    }
+
+    fn stop(&self) -> Result<(), String> {
+        match std::mem::replace(&mut *lock(&self.state), State::Stopped) {
+            State::Running(stack) => stack.stop().map_err(|error| format!("{error:#}")),
+            State::NotStarted | State::Failed(_) | State::Stopped => Ok(()),
+        }
+    }
+}
+
+/// Builds environments side by side. What each has to say is held back and only told of those that fail.
+///
+/// # Errors
+/// When one of them cannot be built; it has been told why.
+pub fn build_side_by_side(turns: &Turns<'_>, names: &[String]) -> Result<Vec<Built>, Halt> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(names.len()).build().map_err(anyhow::Error::from)?;
+    let built: Vec<Result<Built, Halt>> =
+        pool.install(|| names.par_iter().map(|name| build_quietly(turns, name)).collect());
+    let mut interrupted = false;
+    let mut failed: Vec<&str> = Vec::new();
+    for (name, result) in names.iter().zip(&built) {
+        match result {
+            Ok(_) => {}
+            Err(Halt::Interrupted) => interrupted = true,
+            Err(_) => failed.push(name),
+        }
+    }
+    match failed.as_slice() {
+        [] if interrupted => Err(Halt::Interrupted),
+        [] => built.into_iter().collect(),
+        names => Err(Halt::Fail(format!("{} could not be built", names.join(", ")))),
+    }
+}
+
+fn build_quietly(turns: &Turns<'_>, name: &str) -> Result<Built, Halt> {
+    let live = Arc::clone(&turns.run.reporter);
+    let Some(layout) = &turns.layout else { return built_or_told(turns, name, live) };
+    let held = Arc::new(Buffered::new(layout.clone()));
+    let result = built_or_told(turns, name, Arc::clone(&held) as Arc<dyn Reporter>);
+    match &result {
+        // The service's own commands report later, and then nobody waits for them.
+        Ok(_) => held.forget(),
+        Err(_) => held.replay(live.as_ref()),
+    }
+    result.map(|built| built.reporting_to(live))
+}
+
+fn built_or_told(turns: &Turns<'_>, name: &str, reporter: Arc<dyn Reporter>) -> Result<Built, Halt> {
+    let result = turns.build(name, Arc::clone(&reporter));
+    turns.packager.release(name);
+    match result {
+        Err(halt) if !matches!(halt, Halt::Interrupted) => {
+            halt.tell(reporter.as_ref(), name);
+            Err(halt)
+        }
+        result => result,
+    }
+}
+
+/// The environments that `names` depend on, directly or through others, and `names` themselves.
+fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
+    let depends = plan.depends(names)?;
+    if depends.iter().all(|(_, globs)| globs.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let all: Vec<String> =
+        plan.all()?.into_iter().filter(|entry| !entry.kind.is_package()).map(|entry| entry.name).collect();
+    let mut found: BTreeMap<String, Member> = BTreeMap::new();
+    let mut open: VecDeque<String> = names.iter().cloned().collect();
+    while let Some(name) = open.pop_front() {
+        if found.contains_key(&name) {
+            continue;
+        }
+        let asked = names.contains(&name);
+        let member = match plan.environment(&name) {
+            Ok(environment) => Member::from(&environment),
+            // What is wrong with it is told when it is its turn; nobody may need it as a service.
+            Err(_) if asked => Member { name: name.clone(), depends: Vec::new(), service: None },
+            Err(error) => return Err(error),
+        };
+        // Beyond an environment that is no service, `depends` only means order.
+        if asked || member.service.is_some() {
+            let fits = |other: &&String| member.depends.iter().any(|pattern| glob::matches(pattern, other));
+            open.extend(all.iter().filter(fits).cloned());
+        }
+        found.insert(name, member);
+    }
+    let mut members: Vec<Member> = found.into_values().collect();
+    let position = |name: &String| all.iter().position(|one| one == name).unwrap_or(usize::MAX);
+    members.sort_by_key(|member| position(&member.name));
+    Ok(members)
+}
+
+/// `members` as they matter to `name`, whose own commands are run: it serves nothing.
+fn as_asked(members: &[Member], name: &str) -> Vec<Member> {
+    let service = |member: &Member| if member.name == name { None } else { member.service.clone() };
+    members.iter().map(|member| Member { service: service(member), ..member.clone() }).collect()
+}
+
+/// The parts of the graph that have nothing to do with each other.
+fn groups(graph: &Graph) -> Vec<Group> {
+    let mut group_of: Vec<usize> = (0..graph.members.len()).collect();
+    for (at, dependencies) in graph.dependencies.iter().enumerate() {
+        for dependency in dependencies {
+            let (from, to) = (group_of[*dependency], group_of[at]);
+            group_of.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
+        }
+    }
+    let distinct: BTreeSet<usize> = group_of.iter().copied().collect();
+    let group = |id: usize| Group {
+        names: (0..group_of.len()).filter(|at| group_of[*at] == id).map(|at| graph.members[at].name.clone()).collect(),
+        users: Mutex::default(),
+        state: Mutex::new(State::NotStarted),
+    };
+    distinct.into_iter().map(group).collect()
+}
+
+/// Puts what is known of services into commands.
+///
+/// # Errors
+/// A service that the environment does not depend on, or a field it does not have.
+pub fn fill(commands: Vec<Command>, instances: &Instances) -> Result<Vec<Command>, Halt> {
+    let fill = |word: String| if word.contains("{service:") { fields::fill(&word, instances) } else { Ok(word) };
+    let filled = commands.into_iter().map(|command| {
+        let argv = command.argv.into_iter().map(fill).collect::<Result<_, ConfigError>>()?;
+        Ok(Command { argv, ..command })
+    });
+    filled.collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str, depends: &[&str], serves: bool) -> Member {
+        Member {
+            name: name.to_owned(),
+            depends: depends.iter().map(|one| (*one).to_owned()).collect(),
+            service: serves.then(|| crate::model::Service::new("run")),
+        }
+    }
+
+    #[test]
+    fn services_that_depend_on_each_other_are_one_group() {
+        let members =
+            vec![member("a", &[], true), member("b", &["a"], true), member("c", &[], true), member("d", &["b"], true)];
+        let names: Vec<Vec<String>> = groups(&Graph::new(members)).into_iter().map(|group| group.names).collect();
+        assert_eq!(names, [vec!["c".to_owned()], vec!["a".into(), "b".into(), "d".into()]]);
+    }
+
+    #[test]
+    fn an_environment_whose_commands_are_run_is_no_service_itself() {
+        let members = vec![member("job", &[], false), member("db", &[], true), member("web", &["job", "db"], true)];
+        let graph = Graph::needed(&as_asked(&members, "web"), &["web".to_owned()]);
+        let names: Vec<&str> = graph.members.iter().map(|member| member.name.as_str()).collect();
+        assert_eq!(names, ["db", "web"]);
+    }
+
+    #[test]
+    fn only_words_that_name_services_are_touched() {
+        let command = |words: &[&str]| Command::from_words(words.iter().map(|word| (*word).to_owned()).collect());
+        let plain = vec![command(&["echo", "{port}", "{}"])];
+        assert_eq!(fill(plain.clone(), &Instances::default()).unwrap(), plain);
+        assert!(fill(vec![command(&["echo", "{service:db:url}"])], &Instances::default()).is_err());
+    }
+}
