@@ -1,12 +1,15 @@
 //! Just enough of HTTP/1.1 (RFC 9112) to ask a service on this machine whether it answers: one GET, of whose answer
-//! only the status line is read.
+//! only the status line counts.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// The longest status line that is read.
 const LONGEST_LINE: usize = 4096;
+/// How much of the rest of an answer is taken, and for how long.
+const LONGEST_REST: usize = 256 * 1024;
+const REST_PATIENCE: Duration = Duration::from_millis(20);
 
 /// An `http://` address taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +81,29 @@ fn status_of(mut stream: TcpStream, url: &Url, deadline: Instant) -> Option<u16>
             read => line.extend_from_slice(&buffer[..read]),
         }
     }
-    parse_status(&line)
+    let status = parse_status(&line)?;
+    // The status is known; a socket that could not be read to its end does not change it.
+    let _ = take_the_rest(stream);
+    Some(status)
+}
+
+/// Reads on until the service has said all it wanted: one whose words are refused takes it for an error and logs it.
+fn take_the_rest(mut stream: TcpStream) -> io::Result<()> {
+    let end = Instant::now() + REST_PATIENCE;
+    let mut buffer = [0; 4096];
+    let mut taken = 0;
+    while taken < LONGEST_REST {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut buffer)? {
+            0 => break,
+            read => taken += read,
+        }
+    }
+    Ok(())
 }
 
 /// The code in `HTTP/1.1 204 No Content`.
@@ -91,6 +116,9 @@ fn parse_status(line: &[u8]) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Shutdown, TcpListener};
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -109,6 +137,23 @@ mod tests {
         for bad in ["https://a", "http://", "http:///x", "http://a:x", "http://a:99999", "tcp://a"] {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_service_can_finish_what_it_says() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let service = thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            assert!(client.read(&mut [0; 4096]).unwrap() > 0);
+            client.write_all(b"HTTP/1.0 200 OK\r\n").unwrap();
+            client.write_all(&[b'x'; 100_000]).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+            // A client that closed without reading everything would have reset the connection.
+            client.read(&mut [0; 16])
+        });
+        assert!(answers(&url, None, Duration::from_secs(10)));
+        assert_eq!(service.join().unwrap().unwrap(), 0);
     }
 
     #[test]
