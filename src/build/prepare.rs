@@ -198,7 +198,7 @@ impl Site {
     pub fn lay_foundation(&self) -> Result<Foundation, Halt> {
         let environment = &self.environment;
         let mut stamp = Stamp::read(&environment.env_dir);
-        let identity = json!({"name": environment.name, "type": environment.kind.type_name()});
+        let identity = json!({"name": environment.name, "type": environment.type_name()});
         if !stamp.holds(section::ENVIRONMENT, None, &identity) {
             if stamp.object(section::ENVIRONMENT, None).is_some() {
                 let old = stamp.get(section::ENVIRONMENT, None).unwrap_or(&Value::Null);

@@ -195,7 +195,7 @@ pub struct Options {
     pub root_dir: Option<PathBuf>,
     /// `-x`, as typed, in order.
     pub overrides: Vec<String>,
-    pub default_runner: String,
+    pub default_runner: Option<String>,
     pub selection: Selection,
     pub run: RunOptions,
     pub config: ConfigOptions,

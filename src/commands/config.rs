@@ -9,9 +9,10 @@ use super::open_plan;
 use crate::cli::options::{ConfigFormat, EnvironmentChoice, Options};
 use crate::error::ConfigError;
 use crate::exit_code;
+use crate::model::Runner;
 use crate::plan::Plan;
 use crate::report::{config_format, plain};
-use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::config_set::ConfigSet;
 use crate::settings::value::Value;
 use crate::settings::{keys, service_keys};
 
@@ -76,7 +77,7 @@ fn sections(plan: &Plan, options: &Options) -> Result<Vec<Section>> {
     let mut sections = Vec::new();
     for entry in plan.config_environments()? {
         let set = plan.settings.environment_of_kind(&entry.name, entry.kind);
-        let type_name = wanted.is_empty().then(|| type_name(entry.kind));
+        let type_name = if wanted.is_empty() { plan.settings.runner(&set)?.map(Runner::type_name) } else { None };
         sections.push(Section {
             title: format!("testenv:{}", entry.name),
             environment: Some(entry.name),
@@ -97,14 +98,6 @@ fn sections(plan: &Plan, options: &Options) -> Result<Vec<Section>> {
         });
     }
     Ok(sections)
-}
-
-fn type_name(kind: SetKind) -> &'static str {
-    match kind {
-        SetKind::Core | SetKind::Run => "VirtualEnvRunner",
-        SetKind::Pep517Package => "Pep517VirtualEnvPackager",
-        SetKind::CommandPackage => "VirtualEnvCmdBuilder",
-    }
 }
 
 type Rows = Vec<(&'static str, Result<Row, ConfigError>)>;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::requirements::RequirementText;
-use super::{Command, Deferred, Service};
+use super::{Command, Deferred, Runner, Service};
 
 /// What an environment is for. tox writes the class name into `.tox-info.json`, so that both can share one folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,15 +18,6 @@ pub enum EnvironmentKind {
 }
 
 impl EnvironmentKind {
-    /// tox's name for it, in `config` (`type = …`) and in `.tox-info.json`.
-    pub fn type_name(self) -> &'static str {
-        match self {
-            Self::Run => "VirtualEnvRunner",
-            Self::Pep517Package => "Pep517VirtualEnvPackager",
-            Self::CommandPackage => "VirtualEnvCmdBuilder",
-        }
-    }
-
     pub fn is_package(self) -> bool {
         self != Self::Run
     }
@@ -144,6 +135,35 @@ pub struct PackageBuild {
     pub package_glob: String,
 }
 
+/// The settings of tox-uv's runners. <https://github.com/tox-dev/tox-uv>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UvSettings {
+    /// Whether pip belongs into the environment.
+    pub seed: bool,
+    /// `--python-preference`; `none` leaves it to uv.
+    pub python_preference: String,
+    /// `--resolution`; empty leaves it to uv.
+    pub resolution: String,
+    /// What fills the environment from a lock file, if anything does.
+    pub sync: Option<UvSync>,
+}
+
+/// What `uv sync` is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UvSync {
+    /// How the project itself is installed: `editable`, `wheel`, `uv`, `uv-editable` or `skip`.
+    pub package: String,
+    /// The folder of `pyproject.toml` and `uv.lock`.
+    pub package_root: PathBuf,
+    pub extras: Vec<String>,
+    pub groups: Vec<String>,
+    pub only_groups: Vec<String>,
+    pub no_default_groups: bool,
+    /// Whether to fail when the lock file is out of date.
+    pub locked: bool,
+    pub flags: Vec<String>,
+}
+
 /// One environment, resolved as far as it can be before anything runs.
 #[derive(Debug, Clone)]
 pub struct Environment {
@@ -166,6 +186,8 @@ pub struct Environment {
     pub installation: Installation,
     pub dependencies: Dependencies,
     pub packaging: Option<Packaging>,
+    /// Only of environments that uv makes and fills.
+    pub uv: Option<UvSettings>,
     /// Only of packaging environments.
     pub build: Option<PackageBuild>,
     pub variables: VariableSettings,
@@ -179,4 +201,11 @@ pub struct Environment {
     /// Globs of environments this one runs after.
     pub depends: Vec<String>,
     pub service: Option<Service>,
+}
+
+impl Environment {
+    /// tox's name for what makes it, in `.tox-info.json`.
+    pub fn type_name(&self) -> &'static str {
+        Runner::named(&self.runner).unwrap_or(Runner::Virtualenv).type_name()
+    }
 }

@@ -85,4 +85,7 @@ pub trait InterpreterLookup: Send + Sync {
     /// The Python envo stands in for when a configuration says nothing: beside envo's own executable if there is one,
     /// else the first `python3` or `python` on PATH. An absolute path; need not have been asked anything yet.
     fn host_python(&self) -> PathBuf;
+
+    /// The `uv` program that environments of tox-uv's runners are filled with.
+    fn uv(&self) -> Option<PathBuf>;
 }

@@ -12,14 +12,11 @@ use std::sync::{Arc, Mutex};
 
 use crate::cli::options::Options;
 use crate::error::ConfigError;
-use crate::model::{Environment, InterpreterLookup, Project};
+use crate::model::{Environment, InterpreterLookup, Project, Runner};
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::value::Value;
 use crate::settings::{Settings, lock, translate};
 use crate::source;
-
-/// Runners that envo stands in for.
-const RUNNERS: [&str; 1] = ["virtualenv"];
 
 /// An environment of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,12 +65,15 @@ impl Plan {
             let set = self.settings.environment(name);
             let mut entry = Defined { name: name.clone(), active: *active, kind: SetKind::Run, missing_runner: None };
             let runner = self.settings.text(&set, "runner")?;
-            if !RUNNERS.contains(&runner.as_str()) {
+            if Runner::of(&runner).is_none() {
                 self.refuse_runner(name, &runner)?;
                 entry.missing_runner = Some(runner);
             } else if let Some((package_env, kind)) = self.package_environment(&set)? {
                 match self.check_package_environment(name, &package_env) {
                     Ok(()) => {
+                        if Runner::of(&runner).is_some_and(Runner::uses_uv) {
+                            self.settings.package_with_uv(&package_env);
+                        }
                         packagers.insert(package_env, kind);
                     }
                     Err(error) => {
@@ -132,6 +132,9 @@ impl Plan {
 
     /// The environment that builds the package for another, and how; `None` when nothing is installed.
     fn package_environment(&self, set: &ConfigSet) -> Result<Option<(String, SetKind)>, ConfigError> {
+        if self.settings.runner(set)? == Some(Runner::UvLock) {
+            return Ok(None);
+        }
         let package = self.settings.text(set, "package")?;
         if package == "skip" {
             return Ok(None);

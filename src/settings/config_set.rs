@@ -96,13 +96,8 @@ impl Settings {
         if let Some(found) = set.defined.get() {
             return Ok(found.clone());
         }
-        let mut found: Vec<&'static str> = match set.kind {
-            SetKind::Core => keys::CORE.to_vec(),
-            SetKind::Run => keys::RUN.concat(),
-            SetKind::Pep517Package => keys::PEP517_PACKAGE.concat(),
-            SetKind::CommandPackage => keys::COMMAND_PACKAGE.concat(),
-        };
-        if set.kind == SetKind::Run {
+        let mut found = keys::always(set.kind, self.runner(set)?);
+        if set.kind == SetKind::Run && !self.is_locked(set) {
             found.extend(self.packaging_keys(set)?);
         }
         Ok(set.defined.get_or_init(|| found).clone())
@@ -111,13 +106,8 @@ impl Settings {
     /// Whether `name`, in any spelling, is a key of the set.
     pub(super) fn defines(&self, set: &ConfigSet, name: &str) -> bool {
         let Some(key) = keys::find(name) else { return false };
-        let always: &[&[&str]] = match set.kind {
-            SetKind::Core => &[keys::CORE],
-            SetKind::Run => keys::RUN,
-            SetKind::Pep517Package => keys::PEP517_PACKAGE,
-            SetKind::CommandPackage => keys::COMMAND_PACKAGE,
-        };
-        if always.iter().any(|group| group.contains(&key.name)) {
+        // Who the runner is may depend on the value that is being worked out, so all of them count.
+        if keys::may_have(set.kind, key.name) {
             return true;
         }
         set.kind == SetKind::Run && self.packaging_keys(set).is_ok_and(|found| found.contains(&key.name))

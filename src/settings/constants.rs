@@ -9,7 +9,7 @@ use super::keys::Key;
 use super::loader::PLATFORM;
 use super::value::Value;
 use crate::error::{ConfigError, ErrorClass};
-use crate::model::Interpreter;
+use crate::model::{Interpreter, Runner};
 
 impl Settings {
     pub(super) fn constant(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
@@ -30,11 +30,11 @@ impl Settings {
             "py_impl" => Value::text(self.interpreter(set)?.implementation.to_lowercase()),
             "py_free_threaded" => Value::Boolean(self.interpreter(set)?.free_threaded),
             "py_debug" => Value::Boolean(self.interpreter(set)?.debug),
-            "package_tox_env_type" => Value::text(if self.text(set, "package")? == "external" {
-                "virtualenv-cmd-builder"
-            } else {
-                "virtualenv-pep-517"
-            }),
+            "package_tox_env_type" => {
+                let external = self.text(set, "package")? == "external";
+                let runner = self.runner(set)?.unwrap_or(Runner::Virtualenv);
+                Value::text(runner.packager(external).name())
+            }
             other => return Err(ConfigError::key(other)),
         })
     }

@@ -26,6 +26,9 @@ impl Settings {
 
     fn computed(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
         let core = self.core();
+        if let Some(value) = self.uv_default(set, key.name)? {
+            return Ok(value);
+        }
         Ok(match key.name {
             "tox_root" => Value::Path(self.root().to_owned()),
             "package_root" if set.kind == SetKind::Core => Value::Path(self.tox_root()?),
@@ -33,7 +36,7 @@ impl Settings {
             "work_dir" => Value::Path(self.tox_root()?.join(".tox")),
             "temp_dir" => Value::Path(self.path(core, "work_dir")?.join(".tmp")),
             "base" => self.default_base(set),
-            "runner" => Value::text(self.options.default_runner.clone()),
+            "runner" => Value::text(self.default_runner()),
             "skip_missing_interpreters" if set.kind == SetKind::Core => Value::Boolean(false),
             "skip_missing_interpreters" => self.value(core, "skip_missing_interpreters")?,
             "package_env" => self.default_package_env(set)?,
@@ -45,6 +48,7 @@ impl Settings {
                 Value::Boolean(self.options.run.recreate && !kept)
             }
             "change_dir" => Value::Path(self.tox_root()?),
+            "list_dependencies_command" => convert(key.kind, "python -m pip freeze --all")?,
             "install_command" => self.default_install_command(set)?,
             "default_base_python" => Value::List(vec![self.interpreters.host_python().display().to_string()]),
             "base_python" => self.default_base_python(set)?,

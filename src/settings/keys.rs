@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use super::config_set::SetKind;
 use super::value::Kind;
+use crate::model::Runner;
 
 /// What a key is when nobody sets it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -139,12 +140,7 @@ pub static KEYS: &[Key] = &[
     key("parallel_show_output", Kind::Boolean, Nothing, "show the output in parallel runs even when nothing fails"),
     key("recreate", Kind::Boolean, Computed, "make the environment anew every time"),
     key("allowlist_externals", Kind::List, Nothing, "globs of programs outside the environment that commands may call"),
-    key(
-        "list_dependencies_command",
-        Kind::Command,
-        Text("python -m pip freeze --all"),
-        "the command that lists what is installed",
-    ),
+    key("list_dependencies_command", Kind::Command, Computed, "the command that lists what is installed"),
     key("pip_pre", Kind::Boolean, Nothing, "accept pre-releases when installing"),
     key("install_command", Kind::Command, Computed, "the command that installs packages"),
     key("constraints", Kind::Constraints, Nothing, "constraint files or URLs for what is installed"),
@@ -220,6 +216,19 @@ pub static KEYS: &[Key] = &[
     ),
     key("package_tox_env_type", Kind::Text, Constant, "the kind of the environment that builds the package"),
     key("wheel_build_env", Kind::Text, Computed, "the environment that builds the wheel"),
+    // --- tox-uv's environments ---
+    key("uv_resolution", Kind::Text, Nothing, "how uv chooses versions: highest, lowest or lowest-direct"),
+    key(
+        "uv_seed",
+        Kind::Boolean,
+        Nothing,
+        "put pip, and for old interpreters setuptools and wheel, into the environment",
+    ),
+    key("uv_python_preference", Kind::Text, Computed, "which interpreters uv prefers; none leaves that to uv"),
+    key("only_groups", Kind::Set, Nothing, "install nothing but these dependency groups"),
+    key("no_default_groups", Kind::Boolean, Computed, "leave the project's default dependency groups out"),
+    key("uv_sync_flags", Kind::List, Nothing, "more options for `uv sync`"),
+    key("uv_sync_locked", Kind::Boolean, True, "fail when the lock file does not fit the project any more"),
     // --- packaging environments ---
     key("meta_dir", Kind::Path, Computed, "where the project's metadata is put"),
     key("pkg_dir", Kind::Path, Computed, "where packages are put"),
@@ -358,6 +367,24 @@ const PYTHON: &[&str] = &[
     "py_debug",
 ];
 
+/// What installing with uv adds to [`COMMON`].
+const UV_INSTALL: &[&str] = &["uv_resolution"];
+
+/// What making an environment with uv takes in place of [`VIRTUALENV`].
+const UV: &[&str] = &["uv_seed", "system_site_packages", "uv_python_preference"];
+
+/// What is synchronised with the lock file.
+const UV_SYNC: &[&str] = &[
+    "extras",
+    "dependency_groups",
+    "only_groups",
+    "no_default_groups",
+    "uv_sync_flags",
+    "uv_sync_locked",
+    "package",
+    "package_root",
+];
+
 const VIRTUALENV: &[&str] = &["system_site_packages", "always_copy", "download", "virtualenv_spec"];
 
 /// The keys of a run environment, in groups, up to those about packaging, which depend on the environment.
@@ -416,6 +443,48 @@ pub const COMMAND_PACKAGE: &[&[&str]] = &[
     &["skip_missing_interpreters", "deps", "commands", "change_dir", "ignore_errors", "package_glob"],
 ];
 
+/// The keys an environment always has, in the order `config` shows them.
+pub fn always(kind: SetKind, runner: Option<Runner>) -> Vec<&'static str> {
+    let groups = match kind {
+        SetKind::Core => return CORE.to_vec(),
+        SetKind::Run => RUN,
+        SetKind::Pep517Package => PEP517_PACKAGE,
+        SetKind::CommandPackage => COMMAND_PACKAGE,
+    };
+    if !runner.is_some_and(Runner::uses_uv) {
+        return groups.concat();
+    }
+    let locked = runner == Some(Runner::UvLock);
+    let mut found = Vec::new();
+    for group in groups {
+        match *group {
+            COMMON => found.extend([COMMON, UV_INSTALL].concat()),
+            VIRTUALENV => found.extend(UV),
+            // What is installed stands in the lock file.
+            ["deps", "dependency_groups", ..] if locked => {}
+            other => found.extend(other),
+        }
+    }
+    if locked {
+        found.extend(UV_SYNC);
+    }
+    found
+}
+
+/// Whether some environment of that kind always has the key, whatever its runner.
+pub fn may_have(kind: SetKind, name: &str) -> bool {
+    match kind {
+        SetKind::Core => CORE.contains(&name),
+        SetKind::Run => in_groups(RUN, name) || [UV_INSTALL, UV, UV_SYNC].iter().any(|group| group.contains(&name)),
+        SetKind::Pep517Package => in_groups(PEP517_PACKAGE, name) || UV_INSTALL.contains(&name) || UV.contains(&name),
+        SetKind::CommandPackage => in_groups(COMMAND_PACKAGE, name) || UV_INSTALL.contains(&name) || UV.contains(&name),
+    }
+}
+
+fn in_groups(groups: &[&[&str]], name: &str) -> bool {
+    groups.iter().any(|group| group.contains(&name))
+}
+
 /// The key of that name or older spelling.
 pub fn find(name: &str) -> Option<&'static Key> {
     BY_SPELLING.get(name).copied()
@@ -433,7 +502,7 @@ mod tests {
     #[test]
     fn every_key_that_is_shown_is_in_the_table() {
         let groups = [RUN, PEP517_PACKAGE, COMMAND_PACKAGE].concat();
-        for name in groups.into_iter().flatten().chain(CORE).chain(SERVICE) {
+        for name in groups.into_iter().flatten().chain(CORE).chain(SERVICE).chain(UV).chain(UV_SYNC).chain(UV_INSTALL) {
             assert_eq!(find(name).map(|key| key.name), Some(*name));
         }
     }

@@ -15,6 +15,7 @@ mod loader;
 mod lookup;
 pub mod overrides;
 mod post_process;
+mod runners;
 mod set_env;
 pub mod split;
 pub mod toml;
@@ -53,6 +54,9 @@ pub struct Settings {
     /// Environment name → the sections whose header it was written out of, in the order of the file.
     generated: HashMap<String, Vec<String>>,
     core: ConfigSet,
+    default_runner: OnceLock<String>,
+    /// Packaging environments that uv makes.
+    uv_packagers: Mutex<std::collections::HashSet<String>>,
     templates: Templates,
     environments: Mutex<HashMap<String, Arc<ConfigSet>>>,
     declared: OnceLock<Vec<String>>,
@@ -85,6 +89,8 @@ impl Settings {
             root,
             generated,
             core,
+            default_runner: OnceLock::new(),
+            uv_packagers: Mutex::default(),
             templates,
             environments: Mutex::default(),
             declared: OnceLock::new(),

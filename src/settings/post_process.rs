@@ -9,6 +9,7 @@ use super::config_set::{ConfigSet, SetKind};
 use super::convert::sorted;
 use super::keys::Key;
 use super::lookup::normalized;
+use super::runners::{UV_PACKAGE_KINDS, checked_resolution};
 use super::value::{Shown, Value};
 use crate::error::{ConfigError, Location, python_repr};
 use crate::install::requirement_file::{RequirementKind, display_lines};
@@ -47,9 +48,10 @@ const PASSED: &[&str] = &[
     "PKG_CONFIG_PATH",
     "PKG_CONFIG_SYSROOT_DIR",
     "REQUESTS_CA_BUNDLE",
-    "PIP_*",
-    "VIRTUALENV_*",
 ];
+/// Variables of the programs that make and fill environments.
+const PASSED_TO_PIP: &[&str] = &["PIP_*", "VIRTUALENV_*"];
+const PASSED_TO_UV: &[&str] = &["UV_*", "VIRTUALENV_SYSTEM_SITE_PACKAGES"];
 /// Variables that are passed on to a terminal only.
 const PASSED_TO_TERMINAL: &[&str] = &["TERM", "TERMINFO"];
 
@@ -70,7 +72,7 @@ impl Settings {
                 Value::Path(full.canonicalize().unwrap_or_else(|_| normalized(&full)))
             }
             ("description", Value::Text(text)) => Value::Text(one_line(&text)),
-            ("pass_env", Value::List(entries)) => Value::List(self.passed(entries)?),
+            ("pass_env", Value::List(entries)) => Value::List(self.passed(set, entries)?),
             ("set_env", _) => {
                 let mut variables = self.all_variables(set, &super::Trail::default())?;
                 variables.sort();
@@ -82,6 +84,8 @@ impl Settings {
             ("extras" | "dependency_groups", Value::Set(names)) => {
                 Value::Set(sorted(names.iter().map(|name| normalize_name(name)).collect()))
             }
+            ("uv_resolution", Value::Text(value)) => checked_resolution(value)?,
+            ("uv_python_preference", Value::Text(value)) => Value::Text(value.to_lowercase()),
             ("package", Value::Text(kind)) => Value::Text(self.package_kind(set, kind)?),
             ("package_glob", Value::Text(pattern)) => Value::Text(self.tox_root()?.join(pattern).display().to_string()),
             ("requires", Value::List(requires)) => Value::List(self.with_tox(requires)?),
@@ -102,9 +106,13 @@ impl Settings {
         }
     }
 
-    fn passed(&self, entries: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    fn always_passed(&self, set: &ConfigSet) -> impl Iterator<Item = &'static &'static str> {
+        PASSED.iter().chain(if self.uses_uv(set) { PASSED_TO_UV } else { PASSED_TO_PIP })
+    }
+
+    fn passed(&self, set: &ConfigSet, entries: Vec<String>) -> Result<Vec<String>, ConfigError> {
         let terminal = if self.options.stdout_is_terminal { PASSED_TO_TERMINAL } else { &[] };
-        let own = PASSED.iter().chain(terminal).map(|name| (*name).to_owned());
+        let own = self.always_passed(set).chain(terminal).map(|name| (*name).to_owned());
         let all = sorted(entries.into_iter().chain(own).collect());
         let invalid: Vec<String> =
             all.iter().filter(|name| name.contains(char::is_whitespace)).map(|name| python_repr(name)).collect();
@@ -120,6 +128,13 @@ impl Settings {
 
     /// Puts `--pre` where `{opts}` stands, or takes that away.
     fn with_options(&self, set: &ConfigSet, mut command: Command) -> Result<Command, ConfigError> {
+        if self.uses_uv(set) {
+            let options = self.uv_options(set)?;
+            let at = command.argv.iter().position(|word| word == "{opts}");
+            let place = at.map_or(command.argv.len()..command.argv.len(), |at| at..at + 1);
+            command.argv.splice(place, options);
+            return Ok(command);
+        }
         let pre = self.boolean(set, "pip_pre")?;
         match command.argv.iter().position(|word| word == "{opts}") {
             Some(at) if pre => command.argv[at] = "--pre".to_owned(),
@@ -206,7 +221,7 @@ impl Settings {
     }
 
     fn package_kind(&self, set: &ConfigSet, kind: String) -> Result<String, ConfigError> {
-        if set.kind != SetKind::Run {
+        if set.kind != SetKind::Run || self.is_locked(set) {
             return Ok(kind);
         }
         if self.boolean(self.core(), "no_package")? || self.boolean(set, "skip_install")? {
@@ -221,8 +236,14 @@ impl Settings {
         if PACKAGE_KINDS.contains(&kind.as_str()) {
             return Ok(kind);
         }
-        let message =
-            format!("invalid package config type {kind} requested, must be one of {}", PACKAGE_KINDS.join(", "));
+        let mut kinds = PACKAGE_KINDS.to_vec();
+        if self.uses_uv(set) {
+            kinds.extend(UV_PACKAGE_KINDS);
+            if kinds.contains(&kind.as_str()) {
+                return Ok(kind);
+            }
+        }
+        let message = format!("invalid package config type {kind} requested, must be one of {}", kinds.join(", "));
         Err(ConfigError::handled(message))
     }
 

@@ -359,7 +359,7 @@ impl Settings {
                 return self.variable_value(set, &variables.prefix, known, raw, trail).map(Some);
             }
         }
-        Ok(self.default_variables().into_iter().find(|(known, _)| known == name).map(|(_, value)| value))
+        Ok(self.default_variables(set).into_iter().find(|(known, _)| known == name).map(|(_, value)| value))
     }
 
     fn variable_value(
@@ -401,7 +401,7 @@ impl Settings {
                 result.push((name.clone(), self.variable_value(set, &variables.prefix, name, raw, trail)?));
             }
         }
-        for (name, value) in self.default_variables() {
+        for (name, value) in self.default_variables(set) {
             if !entries.iter().any(|(known, _)| *known == name) {
                 result.push((name, value));
             }
@@ -492,9 +492,12 @@ impl Settings {
     }
 
     /// Variables that count when the configuration says nothing.
-    fn default_variables(&self) -> Vec<(String, String)> {
+    fn default_variables(&self, set: &ConfigSet) -> Vec<(String, String)> {
         let seed = self.options.run.hash_seed.map(|seed| ("PYTHONHASHSEED".to_owned(), seed.to_string()));
         let pip = self.options.run.pip_pre.then(|| ("PIP_PRE".to_owned(), "1".to_owned()));
+        if self.uses_uv(set) {
+            return seed.into_iter().chain(pip).collect();
+        }
         let version_check = ("PIP_DISABLE_PIP_VERSION_CHECK".to_owned(), "1".to_owned());
         seed.into_iter().chain([version_check]).chain(pip).collect()
     }

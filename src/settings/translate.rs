@@ -11,9 +11,11 @@ use super::value::{Kind, Value};
 use super::{Settings, keys};
 use crate::error::ConfigError;
 use crate::model::environment::{
-    CommandLists, Creation, Dependencies, Installation, PackageBuild, Packaging, Timeouts, VariableSettings,
+    CommandLists, Creation, Dependencies, Installation, PackageBuild, Packaging, Timeouts, UvSettings, UvSync,
+    VariableSettings,
 };
-use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Service};
+use crate::model::requirements::RequirementText;
+use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner, Service};
 
 /// The project's folders.
 ///
@@ -48,7 +50,7 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
     Ok(Environment {
         name: set.label().to_owned(),
         kind: kind(set.kind),
-        runner: if is_run { settings.text(set, "runner")? } else { packager_name(set.kind).to_owned() },
+        runner: if is_run { settings.text(set, "runner")? } else { packager_name(settings, set)?.to_owned() },
         description: if is_run { settings.text(set, "description")? } else { String::new() },
         env_dir: settings.path(set, "env_dir")?,
         tmp_dir: settings.path(set, "env_tmp_dir")?,
@@ -60,7 +62,8 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         creation: creation(settings, set)?,
         installation: installation(settings, set)?,
         dependencies: dependencies(settings, set)?,
-        packaging: if is_run { packaging(settings, set)? } else { None },
+        uv: uv_settings(settings, set)?,
+        packaging: if is_run && !settings.is_locked(set) { packaging(settings, set)? } else { None },
         build: if is_run { None } else { Some(package_build(settings, set)?) },
         variables: variables(settings, set)?,
         allowlist_externals: settings.list(set, "allowlist_externals")?,
@@ -87,8 +90,34 @@ fn kind(kind: SetKind) -> EnvironmentKind {
     }
 }
 
-fn packager_name(kind: SetKind) -> &'static str {
-    if kind == SetKind::CommandPackage { "virtualenv-cmd-builder" } else { "virtualenv-pep-517" }
+fn packager_name(settings: &Settings, set: &ConfigSet) -> Result<&'static str, ConfigError> {
+    Ok(settings.runner(set)?.map_or("", Runner::name))
+}
+
+/// What only environments of tox-uv's runners have.
+fn uv_settings(settings: &Settings, set: &ConfigSet) -> Result<Option<UvSettings>, ConfigError> {
+    if !settings.runner(set)?.is_some_and(Runner::uses_uv) {
+        return Ok(None);
+    }
+    Ok(Some(UvSettings {
+        seed: settings.boolean(set, "uv_seed")?,
+        python_preference: settings.text(set, "uv_python_preference")?,
+        resolution: settings.text(set, "uv_resolution")?,
+        sync: if settings.is_locked(set) { Some(uv_sync(settings, set)?) } else { None },
+    }))
+}
+
+fn uv_sync(settings: &Settings, set: &ConfigSet) -> Result<UvSync, ConfigError> {
+    Ok(UvSync {
+        package: settings.text(set, "package")?,
+        package_root: settings.path(set, "package_root")?,
+        extras: settings.list(set, "extras")?,
+        groups: settings.list(set, "dependency_groups")?,
+        only_groups: settings.list(set, "only_groups")?,
+        no_default_groups: settings.boolean(set, "no_default_groups")?,
+        locked: settings.boolean(set, "uv_sync_locked")?,
+        flags: settings.list(set, "uv_sync_flags")?,
+    })
 }
 
 fn deferred<T: 'static>(
@@ -130,6 +159,15 @@ fn installation(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Instal
 
 fn dependencies(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Dependencies, ConfigError> {
     let is_run = set.kind == SetKind::Run;
+    if settings.is_locked(set) {
+        // `uv sync` installs what the lock file says.
+        return Ok(Dependencies {
+            deps: Deferred::ready(RequirementText::default()),
+            groups: Vec::new(),
+            extras: Vec::new(),
+            pylock: String::new(),
+        });
+    }
     let names = |key| if is_run { settings.list(set, key) } else { Ok(Vec::new()) };
     Ok(Dependencies {
         deps: deferred(settings, set, |settings, set| settings.requirement_text(set, "deps")),

@@ -27,7 +27,7 @@ pub const COLORS: [&str; 17] = [
 
 /// The kinds of environment that can be the default one. Those of tox-uv are envo's own business and accepted.
 pub const RUNNERS: [&str; 5] =
-    ["virtualenv", "virtualenv-pep-723", "uv-venv-runner", "uv-venv-lock-runner", "uv-venv-pep-723-runner"];
+    ["virtualenv", "virtualenv-pep-723", "uv-venv-runner", "uv-venv-lock-runner", "uv-venv-pep-723"];
 
 fn flag(id: &'static str, help: &'static str) -> Arg {
     Arg::new(id).action(ArgAction::SetTrue).help(help)

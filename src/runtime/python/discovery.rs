@@ -26,6 +26,7 @@ pub struct PythonDiscovery {
     /// The absolute folders of PATH, each once.
     path: Vec<PathBuf>,
     host: PathBuf,
+    own_folder: Option<PathBuf>,
     found: Mutex<HashMap<String, Option<Arc<Interpreter>>>>,
 }
 
@@ -39,6 +40,7 @@ impl PythonDiscovery {
             discover: discover.iter().filter_map(|path| std::path::absolute(path).ok()).collect(),
             path: folders(variables.get("PATH").unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"))),
             host: PathBuf::new(),
+            own_folder: own_executable.and_then(Path::parent).map(Path::to_owned),
             found: Mutex::default(),
         };
         discovery.host = discovery.find_host(own_executable);
@@ -144,6 +146,19 @@ impl InterpreterLookup for PythonDiscovery {
 
     fn host_python(&self) -> PathBuf {
         self.host.clone()
+    }
+
+    /// The one `TOX_UV_PATH` names, else one beside envo, else the first on PATH.
+    fn uv(&self) -> Option<PathBuf> {
+        let search = |program: &OsStr| {
+            let mut found = which::which_in_global(program, self.variables.get("PATH")).ok()?;
+            found.next()
+        };
+        if let Some(named) = self.variables.get("TOX_UV_PATH").filter(|named| !named.is_empty()) {
+            return search(named);
+        }
+        let beside = self.own_folder.as_ref().map(|folder| folder.join("uv"));
+        beside.and_then(|program| search(program.as_os_str())).or_else(|| search(OsStr::new("uv")))
     }
 }
 

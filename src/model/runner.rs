@@ -1,0 +1,96 @@
+//! What makes and runs an environment: tox's own makers and those of tox-uv, whose work envo does.
+
+/// A runner or packager by tox's name for it. <https://tox.wiki/en/4.67.13/reference/config.html#runner>,
+/// <https://github.com/tox-dev/tox-uv>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Runner {
+    Virtualenv,
+    /// Environments made and filled by uv.
+    Uv,
+    /// Environments that `uv sync` fills from the project's lock file.
+    UvLock,
+    Pep517Packager,
+    CommandPackager,
+    UvPep517Packager,
+    UvCommandPackager,
+}
+
+impl Runner {
+    const ALL: [Self; 7] = [
+        Self::Virtualenv,
+        Self::Uv,
+        Self::UvLock,
+        Self::Pep517Packager,
+        Self::CommandPackager,
+        Self::UvPep517Packager,
+        Self::UvCommandPackager,
+    ];
+
+    /// The runner or packager of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|runner| runner.name() == name)
+    }
+
+    /// The runner of that name; `None` when nothing provides it, or it is a packager.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL[..3].iter().copied().find(|runner| runner.name() == name)
+    }
+
+    /// tox's name for it in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Virtualenv => "virtualenv",
+            Self::Uv => "uv-venv-runner",
+            Self::UvLock => "uv-venv-lock-runner",
+            Self::Pep517Packager => "virtualenv-pep-517",
+            Self::CommandPackager => "virtualenv-cmd-builder",
+            Self::UvPep517Packager => "uv-venv-pep-517",
+            Self::UvCommandPackager => "uv-venv-cmd-builder",
+        }
+    }
+
+    /// tox's class: what `config` shows as `type`, and `.tox-info.json` records.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Virtualenv => "VirtualEnvRunner",
+            Self::Uv => "UvVenvRunner",
+            Self::UvLock => "UvVenvLockRunner",
+            Self::Pep517Packager => "Pep517VirtualEnvPackager",
+            Self::CommandPackager => "VirtualEnvCmdBuilder",
+            Self::UvPep517Packager => "UvVenvPep517Packager",
+            Self::UvCommandPackager => "UvVenvCmdBuilder",
+        }
+    }
+
+    pub fn uses_uv(self) -> bool {
+        matches!(self, Self::Uv | Self::UvLock | Self::UvPep517Packager | Self::UvCommandPackager)
+    }
+
+    /// What builds the package for environments of this runner; `external` when that takes commands of its own.
+    pub fn packager(self, external: bool) -> Self {
+        match (self.uses_uv(), external) {
+            (false, false) => Self::Pep517Packager,
+            (false, true) => Self::CommandPackager,
+            (true, false) => Self::UvPep517Packager,
+            (true, true) => Self::UvCommandPackager,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packagers_are_no_runners() {
+        assert_eq!(Runner::of("uv-venv-lock-runner"), Some(Runner::UvLock));
+        assert_eq!(Runner::of("uv-venv-pep-517"), None);
+        assert_eq!(Runner::of(""), None);
+    }
+
+    #[test]
+    fn uv_environments_have_their_package_built_in_uv_environments() {
+        assert_eq!(Runner::Uv.packager(false), Runner::UvPep517Packager);
+        assert_eq!(Runner::Virtualenv.packager(true), Runner::CommandPackager);
+    }
+}

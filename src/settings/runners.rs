@@ -1,0 +1,151 @@
+//! Who makes which environment, and what that changes about its settings: the runners of tox-uv have settings of their
+//! own, and other defaults for some of the common ones.
+
+use super::config_set::{ConfigSet, SetKind};
+use super::value::Value;
+use super::{Settings, lock};
+use crate::error::ConfigError;
+use crate::model::{Command, Runner};
+
+/// Distributions that register tox-uv's runners.
+const TOX_UV: [&str; 2] = ["tox-uv", "tox-uv-bare"];
+
+/// What `uv_resolution` may say.
+const RESOLUTIONS: [&str; 3] = ["highest", "lowest", "lowest-direct"];
+
+/// The kinds of package that only tox-uv has: uv builds and installs the project itself.
+pub(super) const UV_PACKAGE_KINDS: [&str; 2] = ["uv", "uv-editable"];
+
+impl Settings {
+    /// What makes the set's environment; `None` for the project's own settings and for a runner that nothing provides.
+    ///
+    /// # Errors
+    /// When `runner` is wrong.
+    pub fn runner(&self, set: &ConfigSet) -> Result<Option<Runner>, ConfigError> {
+        let external = set.kind == SetKind::CommandPackage;
+        match set.kind {
+            SetKind::Core => Ok(None),
+            SetKind::Run => Ok(Runner::of(&self.text(set, "runner")?)),
+            SetKind::Pep517Package | SetKind::CommandPackage => {
+                let runner = if self.packages_with_uv(set.label()) { Runner::Uv } else { Runner::Virtualenv };
+                Ok(Some(runner.packager(external)))
+            }
+        }
+    }
+
+    /// Whether uv makes and fills the set's environment. A runner that cannot be read is told about elsewhere.
+    pub(super) fn uses_uv(&self, set: &ConfigSet) -> bool {
+        self.runner(set).ok().flatten().is_some_and(Runner::uses_uv)
+    }
+
+    pub(super) fn is_locked(&self, set: &ConfigSet) -> bool {
+        set.kind == SetKind::Run && self.runner(set).ok().flatten() == Some(Runner::UvLock)
+    }
+
+    /// Notes that a packaging environment is made by uv, as the environment is that asks for it.
+    pub fn package_with_uv(&self, package_env: &str) {
+        lock(&self.uv_packagers).insert(package_env.to_owned());
+    }
+
+    /// A wheel environment of another interpreter (`.pkg-cpython312`) is made as the one it is named after.
+    fn packages_with_uv(&self, name: &str) -> bool {
+        let is = |known: &String| name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        lock(&self.uv_packagers).iter().any(is)
+    }
+
+    /// The runner of environments that name none. tox-uv makes its own the default where it is installed, which it is
+    /// taken to be when the project requires it or names one of its runners.
+    pub(super) fn default_runner(&self) -> String {
+        let runner = self.default_runner.get_or_init(|| match &self.options.default_runner {
+            Some(named) => named.clone(),
+            None if self.has_tox_uv() => Runner::Uv.name().to_owned(),
+            None => Runner::Virtualenv.name().to_owned(),
+        });
+        runner.clone()
+    }
+
+    fn has_tox_uv(&self) -> bool {
+        let named = |line: &str| line.contains("uv-venv-") && !line.trim_start().starts_with('#');
+        self.source.text.contains("uv-venv-") && self.source.text.lines().any(named)
+            || self.list(self.core(), "requires").is_ok_and(|requires| requires.iter().any(|one| names_tox_uv(one)))
+    }
+
+    /// Defaults that tox-uv has; `None` where it leaves tox's own.
+    pub(super) fn uv_default(&self, set: &ConfigSet, key: &str) -> Result<Option<Value>, ConfigError> {
+        let uv = || self.interpreters.uv().map_or_else(|| "uv".to_owned(), |path| path.display().to_string());
+        let command = |rest: &[&str]| {
+            let words = std::iter::once(uv()).chain(rest.iter().map(|word| (*word).to_owned()));
+            Value::Command(Command::from_words(words.collect()))
+        };
+        Ok(Some(match key {
+            "install_command" if self.uses_uv(set) => {
+                let verbose: &[&str] = if self.options.verbosity > 3 { &["-v"] } else { &[] };
+                command(&[&["pip", "install", "{opts}", "{packages}"], verbose].concat())
+            }
+            "list_dependencies_command" if self.uses_uv(set) => command(&["--color", "never", "pip", "freeze"]),
+            "uv_python_preference" => Value::text(self.default_python_preference()),
+            "no_default_groups" => Value::Boolean(!self.list(set, "dependency_groups")?.is_empty()),
+            "package" if self.is_locked(set) => Value::text("editable"),
+            "package_root" if set.kind == SetKind::Run => Value::Path(self.tox_root()?),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// What uv's own variables say, else interpreters of the system rather than downloaded ones.
+    fn default_python_preference(&self) -> String {
+        let variables = &self.options.variables;
+        if ["UV_NO_MANAGED_PYTHON", "UV_MANAGED_PYTHON"].iter().any(|name| variables.get(name).is_some()) {
+            return "none".to_owned();
+        }
+        variables.text("UV_PYTHON_PREFERENCE").unwrap_or_else(|| "system".to_owned())
+    }
+
+    /// `{opts}` of an install command in uv's words.
+    pub(super) fn uv_options(&self, set: &ConfigSet) -> Result<Vec<String>, ConfigError> {
+        let mut options: Vec<String> = Vec::new();
+        if self.boolean(set, "pip_pre")? {
+            options.extend(["--prerelease", "allow"].map(str::to_owned));
+        }
+        let resolution = self.text(set, "uv_resolution")?;
+        if !resolution.is_empty() {
+            options.extend(["--resolution".to_owned(), resolution]);
+        }
+        Ok(options)
+    }
+}
+
+/// # Errors
+/// When uv knows no such strategy.
+pub(super) fn checked_resolution(value: String) -> Result<Value, ConfigError> {
+    if value.is_empty() || RESOLUTIONS.contains(&value.as_str()) {
+        return Ok(Value::Text(value));
+    }
+    let quoted = crate::error::python_repr(&value);
+    let valid = RESOLUTIONS.join(", ");
+    Err(ConfigError::fail(format!("Invalid value for uv_resolution: {quoted}. Valid options are: {valid}.")))
+}
+
+fn names_tox_uv(requirement: &str) -> bool {
+    let end = requirement.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
+    let name = &requirement[..end.unwrap_or(requirement.len())];
+    TOX_UV.contains(&super::post_process::normalize_name(name).as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_that_bring_uv_runners_are_known_in_any_spelling() {
+        assert!(names_tox_uv("tox_uv>=1.25"));
+        assert!(names_tox_uv("Tox-UV-bare"));
+        assert!(!names_tox_uv("tox>=4"));
+        assert!(!names_tox_uv("tox-uvx"));
+    }
+
+    #[test]
+    fn an_unknown_resolution_is_refused() {
+        assert!(checked_resolution("lowest".to_owned()).is_ok());
+        assert!(checked_resolution("newest".to_owned()).is_err());
+    }
+}
