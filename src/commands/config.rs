@@ -113,6 +113,9 @@ fn core_rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<Rows> {
     if !plan.packages_anything() {
         defined.retain(|key| *key != "package_env");
     }
+    if !plan.may_package() {
+        defined.retain(|key| *key != "no_package");
+    }
     Ok(chosen(&defined, wanted).into_iter().map(|key| (key, row(plan, set, key))).collect())
 }
 

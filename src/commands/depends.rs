@@ -9,6 +9,7 @@ use super::open_plan;
 use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::exit_code;
+use crate::model::Runner;
 use crate::plan::{Plan, graph};
 use crate::report::plain;
 
@@ -68,7 +69,7 @@ fn packagers_of(plan: &Plan, name: &str) -> Result<String, ConfigError> {
     let settings = &plan.settings;
     let set = settings.environment(name);
     let package = settings.text(&set, "package")?;
-    if package == "skip" {
+    if package == "skip" || settings.runner(&set)? == Some(Runner::UvLock) {
         return Ok(String::new());
     }
     let package_env = settings.text(&set, "package_env")?;

@@ -144,8 +144,18 @@ pub struct UvSettings {
     pub python_preference: String,
     /// `--resolution`; empty leaves it to uv.
     pub resolution: String,
+    /// What uv builds and installs by itself (`package = uv` or `uv-editable`).
+    pub project: Option<UvProject>,
     /// What fills the environment from a lock file, if anything does.
     pub sync: Option<UvSync>,
+}
+
+/// A project that is handed to uv as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UvProject {
+    pub path: PathBuf,
+    pub extras: Vec<String>,
+    pub editable: bool,
 }
 
 /// What `uv sync` is told.

@@ -242,6 +242,15 @@ impl Plan {
         self.defined.iter().any(|entry| entry.kind.is_package())
     }
 
+    /// Whether any environment could have the project packaged for it: those of a lock file cannot.
+    pub fn may_package(&self) -> bool {
+        let locked = |entry: &Defined| {
+            let set = self.settings.environment(&entry.name);
+            matches!(self.settings.runner(&set), Ok(Some(Runner::UvLock)))
+        };
+        self.defined.is_empty() || self.packages_anything() || !self.defined.iter().all(locked)
+    }
+
     /// Environments whose runner nothing provides, with that runner.
     pub fn unavailable(&self) -> Vec<(String, String)> {
         let missing = |entry: &Defined| Some((entry.name.clone(), entry.missing_runner.clone()?));

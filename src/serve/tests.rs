@@ -185,6 +185,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
             pylock: String::new(),
         },
         packaging: None,
+        uv: None,
         build: None,
         variables: VariableSettings { pass: Vec::new(), disallow: Vec::new(), set: Deferred::ready(Vec::new()) },
         allowlist_externals: Vec::new(),

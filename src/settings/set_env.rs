@@ -481,14 +481,16 @@ impl Settings {
             _ => Ok(String::new()),
         };
         let env_dir = path(set, "env_dir")?;
-        Ok(vec![
+        let mut exported = vec![
             ("PYTHONIOENCODING".to_owned(), "utf-8".to_owned()),
             ("TOX_ENV_NAME".to_owned(), set.label().to_owned()),
             ("TOX_WORK_DIR".to_owned(), path(self.core(), "work_dir")?),
             ("TOX_ENV_DIR".to_owned(), env_dir.clone()),
-            ("VIRTUAL_ENV".to_owned(), env_dir),
-            ("PIP_USER".to_owned(), "0".to_owned()),
-        ])
+        ];
+        if !self.uses_uv(set) {
+            exported.extend([("VIRTUAL_ENV".to_owned(), env_dir), ("PIP_USER".to_owned(), "0".to_owned())]);
+        }
+        Ok(exported)
     }
 
     /// Variables that count when the configuration says nothing.

@@ -11,8 +11,8 @@ use super::value::{Kind, Value};
 use super::{Settings, keys};
 use crate::error::ConfigError;
 use crate::model::environment::{
-    CommandLists, Creation, Dependencies, Installation, PackageBuild, Packaging, Timeouts, UvSettings, UvSync,
-    VariableSettings,
+    CommandLists, Creation, Dependencies, Installation, PackageBuild, Packaging, Timeouts, UvProject, UvSettings,
+    UvSync, VariableSettings,
 };
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner, Service};
@@ -103,8 +103,21 @@ fn uv_settings(settings: &Settings, set: &ConfigSet) -> Result<Option<UvSettings
         seed: settings.boolean(set, "uv_seed")?,
         python_preference: settings.text(set, "uv_python_preference")?,
         resolution: settings.text(set, "uv_resolution")?,
+        project: if set.kind == SetKind::Run { uv_project(settings, set)? } else { None },
         sync: if settings.is_locked(set) { Some(uv_sync(settings, set)?) } else { None },
     }))
+}
+
+fn uv_project(settings: &Settings, set: &ConfigSet) -> Result<Option<UvProject>, ConfigError> {
+    let editable = match settings.text(set, "package")?.as_str() {
+        "uv" => false,
+        "uv-editable" => true,
+        _ => return Ok(None),
+    };
+    if settings.is_locked(set) {
+        return Ok(None);
+    }
+    Ok(Some(UvProject { path: settings.tox_root()?, extras: settings.list(set, "extras")?, editable }))
 }
 
 fn uv_sync(settings: &Settings, set: &ConfigSet) -> Result<UvSync, ConfigError> {
@@ -222,11 +235,25 @@ fn config_settings(settings: &Settings, set: &ConfigSet) -> Result<HookSettings,
 }
 
 fn variables(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<VariableSettings, ConfigError> {
-    Ok(VariableSettings {
-        pass: settings.list(set, "pass_env")?,
-        disallow: settings.list(set, "disallow_pass_env")?,
-        set: deferred(settings, set, |settings, set| settings.all_variables(set, &Trail::default())),
-    })
+    let mut disallow = settings.list(set, "disallow_pass_env")?;
+    let runner = settings.runner(set)?.unwrap_or(Runner::Virtualenv);
+    if !runner.uses_uv() {
+        let set_env = deferred(settings, set, |settings, set| settings.all_variables(set, &Trail::default()));
+        return Ok(VariableSettings { pass: settings.list(set, "pass_env")?, disallow, set: set_env });
+    }
+    // uv would take this interpreter rather than the environment's.
+    disallow.push("UV_PYTHON".to_owned());
+    let set_env = deferred(settings, set, move |settings, set| {
+        let mut variables = settings.all_variables(set, &Trail::default())?;
+        let env_dir = settings.path(set, "env_dir")?.display().to_string();
+        variables.retain(|(name, _)| name != "UV_PYTHON" && name != "VIRTUAL_ENV");
+        if runner == Runner::UvLock {
+            variables.push(("UV_PROJECT_ENVIRONMENT".to_owned(), env_dir.clone()));
+        }
+        variables.push(("VIRTUAL_ENV".to_owned(), env_dir));
+        Ok(variables)
+    });
+    Ok(VariableSettings { pass: settings.list(set, "pass_env")?, disallow, set: set_env })
 }
 
 fn timeouts(settings: &Settings, set: &ConfigSet) -> Result<Timeouts, ConfigError> {
