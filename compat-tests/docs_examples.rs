@@ -72,8 +72,7 @@ fn console_blocks_show_what_happens() {
         for (command, shown) in &example.steps {
             let words: Vec<_> = command.split_whitespace().collect();
             assert_eq!(words[0], "envo", "{}: only envo can be run here", example.place);
-            let outcome = project.run(&words[1..]);
-            let printed = format!("{}{}", outcome.stdout, outcome.stderr);
+            let printed = project.run_merged(&words[1..]).stdout;
             assert!(
                 pattern(shown).is_match(&printed),
                 "{}: `{command}` is shown to print\n{shown}\nbut prints\n{printed}",

@@ -11,6 +11,7 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\x1b\[[0-9;]*[A-Za-z]", ""),
         (r"\b\d+(\.\d+)? seconds", "[TIME] seconds"),
         (r"\b\d+(\.\d+)?=setup\[[\d.]+\]", "[TIME]=setup[[TIME]]"),
+        (r"\b\d+\.\d+ ?s\b", "[TIME] s"),
         (r"\bpid=\d+", "pid=[PID]"),
         (r#"PYTHONHASHSEED("?[=:] ?"?)\d+"#, "PYTHONHASHSEED$1[SEED]"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),

@@ -1,5 +1,10 @@
 //! The fixtures as stories: what each one shows is what it does.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
 use crate::machine;
 use crate::project::{Project, fixtures_folder};
 
@@ -38,6 +43,31 @@ fn two_services_serve_an_application_on_three_pythons() {
     }
     assert_eq!(project.processes(), [] as [&str; 0]);
     project.run(["run", "-e", "Svc1,Svc2"]).succeeds().says("Svc1: OK").says("Svc2: OK");
+}
+
+#[test]
+fn both_services_answer_until_they_are_interrupted() {
+    let project = Project::fixture("demo");
+    let mut serving = project.start(["-e", "Svc1,Svc2", "serve"]);
+    for (service, request, answer) in
+        [("Svc1", "GET /apple", r#"{"left": 3}"#), ("Svc2", "POST /buy/pear", r#"{"sold": true, "left": 0}"#)]
+    {
+        let line = serving.line_with(&format!("{service}: ready at http://"));
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("it has one");
+        assert_eq!(ask(address, request), answer, "{line}");
+    }
+    serving.signal(Signal::INT);
+    let ended = serving.end();
+    assert_eq!(project.processes(), [] as [&str; 0], "{ended:?}");
+}
+
+/// The body of the answer to a request such as `GET /path`.
+fn ask(address: &str, request: &str) -> String {
+    let mut connection = TcpStream::connect(address).expect("the service listens");
+    connection.write_all(format!("{request} HTTP/1.0\r\n\r\n").as_bytes()).expect("the service reads");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).expect("the service answers");
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or(answer)
 }
 
 #[test]

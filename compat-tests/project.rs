@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -79,6 +80,20 @@ impl Project {
     /// Runs envo in the project's folder.
     pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
         self.finish(self.command(Path::new(env!("CARGO_BIN_EXE_envo"))).args(arguments))
+    }
+
+    /// Runs envo with both of its streams on one pipe: the answer's `stdout` has them as a terminal would show them.
+    pub fn run_merged<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
+        let (mut reader, writer) = io::pipe().expect("a pipe can be made");
+        let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_envo")));
+        command.args(arguments).stdout(writer.try_clone().expect("a pipe's end can be copied")).stderr(writer);
+        let mut child = command.spawn().expect("the program can be started");
+        // The command holds this process's copies of the pipe's end, without which reading would never finish.
+        drop(command);
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).expect("the pipe can be read");
+        let status = child.wait().expect("it can be waited for");
+        Outcome { code: status.code(), stdout: self.filtered(&bytes), stderr: String::new() }
     }
 
     /// Runs envo in a folder below the project's.

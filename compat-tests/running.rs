@@ -1,9 +1,9 @@
 //! A program that was started and is still at work.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,28 +12,33 @@ use crate::gate::PATIENCE;
 
 pub struct Running {
     child: Child,
-    /// Standard output and standard error, whole, when each came to its end.
-    output: Receiver<(&'static str, String)>,
+    /// Lines as they come; it closes when both streams came to their end.
+    lines: Receiver<String>,
+    seen: String,
 }
 
 impl Running {
     pub fn start(command: &mut Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program can be started");
-        let (sender, output) = mpsc::channel();
-        let streams: [(&str, Box<dyn Read + Send>); 2] = [
-            ("stdout", Box::new(child.stdout.take().expect("it is piped"))),
-            ("stderr", Box::new(child.stderr.take().expect("it is piped"))),
-        ];
-        for (name, mut stream) in streams {
-            let sender = sender.clone();
-            thread::spawn(move || {
-                let mut bytes = Vec::new();
-                let _ = stream.read_to_end(&mut bytes);
-                let _ = sender.send((name, String::from_utf8_lossy(&bytes).into_owned()));
-            });
+        let (sender, lines) = mpsc::channel();
+        pass_on(child.stdout.take().expect("it is piped"), sender.clone());
+        pass_on(child.stderr.take().expect("it is piped"), sender);
+        Self { child, lines, seen: String::new() }
+    }
+
+    /// Waits for a line that holds `text` and returns the line.
+    #[track_caller]
+    pub fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                panic!("no line with `{text}` in:\n{}", self.seen)
+            };
+            self.seen.push_str(&line);
+            if line.contains(text) {
+                return line;
+            }
         }
-        Self { child, output }
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -44,21 +49,31 @@ impl Running {
     /// Waits for the end: the exit code (of a signal: 128 and its number, as a shell says) and what was printed.
     #[track_caller]
     pub fn end(mut self) -> Ended {
-        let mut ended = Ended { code: -1, stdout: String::new(), stderr: String::new() };
-        for _ in 0..2 {
-            match self.output.recv_timeout(PATIENCE) {
-                Ok(("stdout", text)) => ended.stdout = text,
-                Ok((_, text)) => ended.stderr = text,
-                Err(_) => {
-                    let _ = self.child.kill();
-                    panic!("the program did not end: {ended:?}");
-                }
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.push_str(&line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("the program did not end; it printed:\n{}", self.seen),
             }
         }
         let status = self.child.wait().expect("it can be waited for");
-        ended.code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        ended
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        Ended { code, printed: std::mem::take(&mut self.seen) }
     }
+}
+
+/// Reads lines until the stream ends, in a thread of its own.
+fn pass_on(stream: impl Read + Send + 'static, sender: Sender<String>) {
+    thread::spawn(move || {
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
 }
 
 impl Drop for Running {
@@ -72,6 +87,6 @@ impl Drop for Running {
 #[derive(Debug)]
 pub struct Ended {
     pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+    /// Both streams.
+    pub printed: String,
 }
