@@ -2,53 +2,26 @@
 
 use std::sync::Arc;
 
-use super::contents::RunContents;
 use super::halt::Halt;
 use super::packaging::Packager;
-use super::prepare::Site;
 use super::run::Run;
-use crate::execute::session::Session;
-use crate::model::Environment;
+use super::services::{Services, build_side_by_side};
+use super::turn::Turns;
 use crate::plan::Plan;
+use crate::serve::PreparedService;
 
-/// An environment that is built, and how its commands run.
-pub struct Assembled {
-    pub environment: Environment,
-    pub session: Session,
-}
-
-/// Builds the environments at the same time and answers them in their order.
+/// Builds the environments at the same time and answers them in their order. What happens is told as it happens.
 ///
 /// # Errors
-/// The first halt in that order, with the name of the environment. What was skipped cannot be served, so that is a halt
-/// too.
-pub fn assemble(
-    run: &Arc<Run>,
-    plan: &Arc<Plan>,
-    environments: Vec<Environment>,
-) -> Result<Vec<Assembled>, (String, Halt)> {
-    let names: Vec<String> = environments.iter().map(|one| one.name.clone()).collect();
-    let packager = Packager::new(Arc::clone(run), Arc::clone(plan), names.clone(), None);
-    let built: Vec<Result<Assembled, Halt>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = environments
-            .into_iter()
-            .map(|environment| scope.spawn(|| assemble_one(run, &packager, environment)))
-            .collect();
-        let panicked = || Err(Halt::Internal(anyhow::anyhow!("building it has failed")));
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect()
-    });
+/// When one of them cannot be built; it has been told why.
+pub fn assemble(run: &Arc<Run>, plan: &Arc<Plan>, names: &[String]) -> Result<Vec<PreparedService>, Halt> {
+    let packager = Packager::new(Arc::clone(run), Arc::clone(plan), names.to_vec(), None);
+    let services = Services::default();
+    let turns = Turns { run, plan, packager: &packager, services: &services, layout: None };
+    let built = build_side_by_side(&turns, names);
     packager.close();
-    built.into_iter().zip(names).map(|(one, name)| one.map_err(|halt| (name, halt))).collect()
-}
-
-fn assemble_one(run: &Arc<Run>, packager: &Packager, environment: Environment) -> Result<Assembled, Halt> {
-    let name = environment.name.clone();
-    let shared = Arc::new(environment);
-    let site = Site::new(Arc::clone(run), Arc::clone(&shared), Arc::clone(&run.reporter));
-    let mut contents = RunContents::new(packager);
-    let built = site.prepare(&mut contents).and_then(|foundation| contents.finish(&site, foundation));
-    packager.release(&name);
-    let session = built?;
-    fs_err::create_dir_all(shared.change_dir.get()?)?;
-    Ok(Assembled { environment: Environment::clone(&shared), session })
+    let prepared = built?
+        .into_iter()
+        .map(|built| PreparedService { environment: Arc::unwrap_or_clone(built.environment), session: built.session });
+    Ok(prepared.collect())
 }

@@ -2,7 +2,6 @@
 //! reverse order.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -11,14 +10,15 @@ use super::report_warnings;
 use super::run::{Manner, open, open_run};
 use crate::build::assembly::assemble;
 use crate::build::run::Run;
+use crate::build::services::STATE_FOLDER;
 use crate::cli::options::{EnvironmentChoice, Options, Selection};
 use crate::error::ConfigError;
 use crate::execute::glob;
 use crate::exit_code;
-use crate::model::{Environment, Project};
+use crate::model::Environment;
 use crate::plan::Plan;
 use crate::serve::graph::{Graph, Member};
-use crate::serve::{Hold, PreparedService, ShimProgram, StackOptions, serve_foreground};
+use crate::serve::{Hold, ShimProgram, StackOptions, serve_foreground};
 use crate::settings::service_keys;
 
 /// Serves the services that were named, or all there are, until the user interrupts.
@@ -26,6 +26,7 @@ use crate::settings::service_keys;
 /// # Errors
 /// When the configuration is wrong, a port is taken, or a service fails.
 pub fn execute(options: &Options) -> Result<i32> {
+    stay_small();
     let (plan, discovery) = open(options)?;
     plan.ensure_only_run_environments()?;
     let asked = asked(&plan, &options.selection)?;
@@ -33,45 +34,36 @@ pub fn execute(options: &Options) -> Result<i32> {
     report_warnings(&plan, options);
     let plan = Arc::new(plan);
     let run = Arc::new(open_run(options, &plan, discovery, &Manner::side_by_side())?);
-    let services = match prepare(&run, &plan, environments) {
+    let names: Vec<String> = environments.iter().map(|one| one.name.clone()).collect();
+    let services = match assemble(&run, &plan, &names) {
         Ok(services) => services,
-        Err(code) => return Ok(code),
+        Err(halt) => {
+            // What is skipped cannot be served either.
+            let code = halt.tell(run.reporter.as_ref(), super::ROOT).code;
+            return Ok(if code == exit_code::OK { exit_code::FAILED } else { code });
+        }
     };
-    serve_foreground(services, stack_options(&run, Hold::UntilInterrupted, true))
+    serve_foreground(services, stack_options(&run))
 }
 
-/// How a run holds services.
-pub(super) fn stack_options(run: &Run, hold: Hold, show_output: bool) -> StackOptions {
-    StackOptions {
-        state_dir: state_dir(&run.project),
-        reporter: Arc::clone(&run.reporter),
-        interrupt: run.interrupt.clone(),
-        hold,
-        show_output,
-        shim: ShimProgram::default(),
+/// Lets all threads share one heap. The many that build environments would each leave one behind, for as long as the
+/// services run.
+fn stay_small() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the call changes a number inside the allocator and is made before any thread is started.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
-/// Where what is known of services is kept from one run to the next.
-fn state_dir(project: &Project) -> PathBuf {
-    project.work_dir.join(".envo")
-}
-
-/// Builds environments, and tells what keeps one from being built; that is worth the exit code then.
-pub(super) fn prepare(
-    run: &Arc<Run>,
-    plan: &Arc<Plan>,
-    environments: Vec<Environment>,
-) -> Result<Vec<PreparedService>, i32> {
-    match assemble(run, plan, environments) {
-        Ok(built) => Ok(built
-            .into_iter()
-            .map(|one| PreparedService { environment: one.environment, session: one.session })
-            .collect()),
-        Err((name, halt)) => match halt.tell(run.reporter.as_ref(), &name).code {
-            exit_code::OK => Err(exit_code::FAILED),
-            code => Err(code),
-        },
+fn stack_options(run: &Run) -> StackOptions {
+    StackOptions {
+        state_dir: run.project.work_dir.join(STATE_FOLDER),
+        reporter: Arc::clone(&run.reporter),
+        interrupt: run.interrupt.clone(),
+        hold: Hold::UntilInterrupted,
+        show_output: true,
+        shim: ShimProgram::default(),
     }
 }
 
@@ -111,7 +103,7 @@ fn run_environments(plan: &Plan) -> Result<Vec<String>, ConfigError> {
 ///
 /// # Errors
 /// Everything that is wrong with their graph: the first mistake, and the others as hints.
-pub(super) fn needed(plan: &Plan, asked: &[String]) -> Result<Vec<Environment>, ConfigError> {
+fn needed(plan: &Plan, asked: &[String]) -> Result<Vec<Environment>, ConfigError> {
     let known = run_environments(plan)?;
     let mut environments: Vec<Environment> = Vec::new();
     let mut seen: BTreeSet<String> = asked.iter().cloned().collect();

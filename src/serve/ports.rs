@@ -28,15 +28,22 @@ impl Lease {
 #[derive(Debug)]
 pub struct Book {
     file: PathBuf,
-    given: BTreeMap<String, BTreeMap<String, u16>>,
-    changed: bool,
+    given: Given,
+    /// What was given that differs from before.
+    changed: Given,
+}
+
+/// Ports by service and name.
+type Given = BTreeMap<String, BTreeMap<String, u16>>;
+
+fn read(file: &Path) -> Given {
+    fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
 impl Book {
     pub fn open(state_dir: &Path) -> Self {
         let file = state_dir.join("ports.json");
-        let given = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        Self { file, given, changed: false }
+        Self { given: read(&file), file, changed: Given::new() }
     }
 
     /// The ports of a service that is about to be started.
@@ -60,8 +67,7 @@ impl Book {
             };
             let number = held.local_addr().map(|address| address.port()).unwrap_or_default();
             if port.number.is_none() && before != Some(number) {
-                self.given.entry(name.to_owned()).or_default().insert(port.name.clone(), number);
-                self.changed = true;
+                self.changed.entry(name.to_owned()).or_default().insert(port.name.clone(), number);
             }
             lease.ports.push((port.name.clone(), number));
             lease.held.push(held);
@@ -74,12 +80,19 @@ impl Book {
     /// # Errors
     /// When the file cannot be written; the services can run all the same.
     pub fn save(&self) -> io::Result<()> {
-        if !self.changed {
+        if self.changed.is_empty() {
             return Ok(());
         }
         let folder = self.file.parent().unwrap_or(Path::new("."));
+        // Others may have given ports to their services meanwhile.
+        let lock = fs::File::create(folder.join("ports.lock"))?;
+        lock.lock()?;
+        let mut given = read(&self.file);
+        for (name, ports) in &self.changed {
+            given.entry(name.clone()).or_default().extend(ports.clone());
+        }
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer(&mut file, &self.given)?;
+        serde_json::to_writer(&mut file, &given)?;
         file.persist(&self.file)?;
         Ok(())
     }
@@ -200,6 +213,18 @@ mod tests {
         elsewhere.host = "192.0.2.1".into();
         let error = Book::open(folder.path()).lease("a", &elsewhere).unwrap_err();
         assert!(error.message.contains("cannot listen on port 0 of `192.0.2.1`"), "{error}");
+    }
+
+    #[test]
+    fn two_who_keep_ports_at_once_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = (Book::open(folder.path()), Book::open(folder.path()));
+        let lease = |book: &mut Book, name: &str| book.lease(name, &service(&[("http", None)])).unwrap();
+        let _held = (lease(&mut one, "a"), lease(&mut other, "b"));
+        one.save().unwrap();
+        other.save().unwrap();
+        let kept = Book::open(folder.path()).given;
+        assert_eq!(kept.keys().collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]

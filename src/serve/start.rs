@@ -115,9 +115,7 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &Service) -> Result<Pla
     let session = &slot.prepared.session;
     let mut variables = slot.prepared.variables(own, &instances).map_err(text)?;
     let cwd = slot.prepared.cwd().map_err(text)?;
-    if !cwd.is_dir() {
-        return Err(format!("its folder `{}` does not exist", cwd.display()));
-    }
+    fs_err::create_dir_all(&cwd).map_err(|error| error.to_string())?;
     let resolve = |words: Vec<String>, variables: &Variables| {
         let mut session = session.clone();
         session.variables = variables.clone();

@@ -55,6 +55,7 @@ impl Work {
         let lists = &self.prepared.environment.commands;
         let run = || -> Result<i32, Halt> {
             let cwd = self.prepared.cwd()?;
+            fs_err::create_dir_all(&cwd)?;
             let set = CommandSet { key, cwd: &cwd, ignore_errors: lists.ignore_errors, retries: lists.retries };
             set.run(&self.session, self.fill(commands)?, &mut Vec::new())
         };
@@ -137,6 +138,7 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     thread::spawn(move || {
         let run = || -> Result<i32, Halt> {
             let cwd = work.prepared.cwd()?;
+            fs_err::create_dir_all(&cwd)?;
             let lists = &work.prepared.environment.commands;
             run_all(&work.session, lists, &cwd, &|commands| work.fill(commands), &mut Vec::new())
         };
