@@ -9,6 +9,7 @@ use super::package::Package;
 use super::packaging::Packager;
 use super::prepare::{Contents, Foundation, Site};
 use super::stamp::section;
+use super::uv_contents;
 use crate::error::{ConfigError, python_repr};
 use crate::execute::session::{Display, Request, Session, Shown, Stdin};
 use crate::install::{groups, plan, pylock};
@@ -140,6 +141,9 @@ impl Contents for RunContents<'_> {
         }
         if let Some(packaging) = &site.environment.packaging {
             self.put_in_project(site, foundation, packaging)?;
+        }
+        if let Some(uv) = &site.environment.uv {
+            uv_contents::put_in(site, foundation, uv)?;
         }
         self.run_extra_setup(site, &foundation.session)
     }

@@ -9,8 +9,9 @@ use super::prepare::{Foundation, Site};
 use crate::error::ConfigError;
 use crate::execute::session::{Request, Session, Shown, Stdin};
 use crate::install::choose::{self, Target};
+use crate::install::pip::Pip;
 use crate::install::plan::{Afterwards, Change, Conditions, Decision};
-use crate::install::{InstallCommand, InstallRequest};
+use crate::install::{InstallCommand, InstallRequest, Installer as _, uv_sync};
 use crate::model::{Command, ExitRule, Interpreter};
 use crate::report::Event;
 
@@ -87,8 +88,11 @@ impl<'a> Installation<'a> {
             variables: &self.foundation.session.variables,
         };
         let run = &self.site.run;
-        let installer = choose::installer(run.installer, &environment.installation, &target, run.uv())?;
-        let command = installer.command(request);
+        let command = if environment.uv.is_some() {
+            Pip::new(&environment.installation)?.command(&uv_sync::in_uv_words(request))
+        } else {
+            choose::installer(run.installer, &environment.installation, &target, run.uv())?.command(request)
+        };
         if let Some(note) = &command.note {
             self.site.reporter.info(&environment.name, note.clone());
         }

@@ -20,5 +20,6 @@ pub mod run;
 pub mod services;
 pub mod stamp;
 pub mod turn;
+mod uv_contents;
 pub mod venv_redirect;
 mod verdict;

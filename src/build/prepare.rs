@@ -17,7 +17,7 @@ use super::{folders, venv_redirect};
 use crate::error::{ConfigError, python_repr};
 use crate::execute;
 use crate::execute::session::Session;
-use crate::install::plan;
+use crate::install::{plan, uv_sync};
 use crate::model::{Environment, Interpreter, Layout, python_pattern};
 use crate::report::{Level, Reporter};
 
@@ -246,7 +246,10 @@ impl Site {
     /// Makes the virtual environment, unless it was made with the same interpreter before.
     fn make(&self, stamp: &mut Stamp, interpreter: &Interpreter, layout: &Layout) -> Result<(), Halt> {
         let environment = &self.environment;
-        let new = self.run.runtime.stamp(interpreter, &environment.creation);
+        let new = match &environment.uv {
+            Some(uv) => uv_sync::python_stamp(uv, &environment.base_python, interpreter),
+            None => self.run.runtime.stamp(interpreter, &environment.creation),
+        };
         if let (Some(old), Some(new)) = (stamp.object(section::PYTHON, None), new.as_object()) {
             if !self.run.runtime.still_holds(old, new) {
                 return Err(Halt::Recreate(plan::python_changed(old, new)));
@@ -273,12 +276,18 @@ impl Site {
     /// What is wrong with the environment's variables.
     pub fn session(&self, paths: Vec<PathBuf>) -> Result<Session, Halt> {
         let environment = &self.environment;
+        let mut paths = paths;
+        let mut allow = environment.allowlist_externals.clone();
+        if let (Some(_), Some(uv)) = (&environment.uv, self.run.interpreters.uv()) {
+            paths.extend(uv.parent().map(std::path::Path::to_owned));
+            allow.push(uv.display().to_string());
+        }
         let variables = execute::environment::variables(&self.run.host, &environment.variables, &paths)?;
         Ok(Session {
             environment: environment.name.clone(),
             paths,
             variables,
-            allow: environment.allowlist_externals.clone(),
+            allow,
             log_dir: environment.log_dir.clone(),
             log_number: Arc::clone(&self.log_number),
             timeouts: environment.timeouts,

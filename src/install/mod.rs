@@ -11,6 +11,7 @@ pub mod pylock;
 pub mod requirement_file;
 
 pub mod uv;
+pub mod uv_sync;
 
 use std::path::PathBuf;
 

@@ -64,6 +64,10 @@ pub struct Creation {
     /// A PEP 440 requirement on the virtualenv that makes the environment, empty for today's. For a Python that today's
     /// has dropped it is by default the last that knows it; the runtime may do that one's work itself.
     pub virtualenv_spec: String,
+    /// Leave out pip and its company.
+    pub without_pip: bool,
+    /// What shells show for it; `None`: what virtualenv's variables say, or the folder's name.
+    pub prompt: Option<String>,
 }
 
 /// What the installer needs to know.

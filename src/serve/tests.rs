@@ -168,6 +168,8 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
             always_copy: false,
             download: false,
             virtualenv_spec: String::new(),
+            without_pip: false,
+            prompt: None,
         },
         installation: Installation {
             command: Deferred::ready(shell("")),

@@ -143,11 +143,28 @@ fn deferred<T: 'static>(
 }
 
 fn creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigError> {
+    if settings.runner(set)?.is_some_and(Runner::uses_uv) {
+        return uv_creation(settings, set);
+    }
     Ok(Creation {
+        without_pip: false,
+        prompt: None,
         system_site_packages: settings.boolean(set, "system_site_packages")?,
         always_copy: settings.boolean(set, "always_copy")?,
         download: settings.boolean(set, "download")?,
         virtualenv_spec: settings.text(set, "virtualenv_spec")?,
+    })
+}
+
+fn uv_creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigError> {
+    let root = settings.root().file_name().unwrap_or_default().to_string_lossy();
+    Ok(Creation {
+        system_site_packages: settings.boolean(set, "system_site_packages")?,
+        always_copy: false,
+        download: false,
+        virtualenv_spec: String::new(),
+        without_pip: !settings.boolean(set, "uv_seed")?,
+        prompt: Some(format!("{root}[{}]", set.label())),
     })
 }
 

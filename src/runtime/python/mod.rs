@@ -104,8 +104,12 @@ impl Runtime for PythonRuntime {
         if asks_for_virtualenv || !create::is_supported(interpreter) {
             return self.create_with_virtualenv(env_dir, interpreter, creation);
         }
-        let missing = create::create(env_dir, interpreter, creation, self.prompt().as_deref())
+        let prompt = creation.prompt.clone().or_else(|| self.prompt());
+        let missing = create::create(env_dir, interpreter, creation, prompt.as_deref())
             .and_then(|()| {
+                if creation.without_pip {
+                    return Ok(Vec::new());
+                }
                 let sources = Sources { newest: creation.download, discovery: &self.discovery };
                 self.seeder.seed(env_dir, interpreter, sources)
             })

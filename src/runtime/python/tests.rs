@@ -68,7 +68,14 @@ impl Workplace {
 }
 
 fn creation() -> Creation {
-    Creation { system_site_packages: false, always_copy: false, download: false, virtualenv_spec: String::new() }
+    Creation {
+        system_site_packages: false,
+        always_copy: false,
+        download: false,
+        virtualenv_spec: String::new(),
+        without_pip: false,
+        prompt: None,
+    }
 }
 
 /// Every file below `folder` with its content.

@@ -97,6 +97,8 @@ impl Workshop<'_> {
             always_copy: false,
             download: false,
             virtualenv_spec: String::new(),
+            without_pip: false,
+            prompt: None,
         };
         create::create(unfinished.path(), &host, &creation, None)?;
         self.seeder.seed(unfinished.path(), &host, Sources { newest: false, discovery: self.discovery })?;

@@ -1,0 +1,70 @@
+//! What only uv puts into an environment of tox-uv's runners: what the lock file says, or the project built by uv itself.
+
+use super::halt::Halt;
+use super::installation::Installation;
+use super::prepare::{Foundation, Site};
+use crate::execute::session::{Request, Shown, Stdin};
+use crate::install::{InstallRequest, uv_sync};
+use crate::model::ExitRule;
+use crate::model::environment::{UvProject, UvSettings, UvSync};
+
+/// Fills the environment as far as uv alone does it.
+///
+/// # Errors
+/// [`Halt::Exit`] when uv fails.
+pub fn put_in(site: &Site, foundation: &mut Foundation, uv: &UvSettings) -> Result<(), Halt> {
+    if let Some(sync) = &uv.sync {
+        return put_in_locked(site, foundation, uv, sync);
+    }
+    match &uv.project {
+        Some(project) => put_in_project(site, foundation, project),
+        None => Ok(()),
+    }
+}
+
+fn put_in_locked(site: &Site, foundation: &mut Foundation, uv: &UvSettings, sync: &UvSync) -> Result<(), Halt> {
+    let other_package = site.run.options.install_package.as_ref();
+    let python = uv_sync::python_request(&site.environment.base_python, &foundation.interpreter);
+    let around = uv_sync::Circumstances {
+        root: &site.run.project.root,
+        variables: &foundation.session.variables,
+        recreate: site.environment.recreate,
+        other_package: other_package.is_some(),
+        verbosity: site.run.verbosity,
+        python: &python,
+    };
+    let Some(program) = site.run.interpreters.uv() else {
+        return Err(Halt::Fail(
+            "uv not found, which `uv-venv-lock-runner` needs: install it, or put it on PATH".to_owned(),
+        ));
+    };
+    let mut argv = vec![program.display().to_string()];
+    argv.extend(uv_sync::arguments(uv, sync, &around)?);
+    let session = &foundation.session;
+    let outcome = session.execute(Request {
+        argv,
+        shown: Shown::Itself,
+        cwd: site.run.project.root.clone(),
+        run_id: "uv-sync".to_owned(),
+        stdin: Stdin::Off,
+        display: session.quiet_display(),
+    })?;
+    session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)?;
+    let Some(package) = other_package else { return Ok(()) };
+    let path = site.run.project.current_dir.join(package).display().to_string();
+    let arguments = vec!["--reinstall".to_owned(), "--no-deps".to_owned(), path];
+    Installation::new(site, foundation).install(&InstallRequest::new("external", arguments))
+}
+
+fn put_in_project(site: &Site, foundation: &mut Foundation, project: &UvProject) -> Result<(), Halt> {
+    let options = &site.run.options;
+    if options.skip_package_install || options.skip_environment_install {
+        site.warning("skip building and installing the package");
+        return Ok(());
+    }
+    if !options.package_only {
+        Installation::new(site, foundation).install(&uv_sync::project(project))?;
+    }
+    foundation.session.variables.set("TOX_PACKAGE", project.path.display().to_string());
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Environments of tox-uv's runners: the words that uv is given to fill them, and what is recorded about them. Pure.
+//! <https://github.com/tox-dev/tox-uv>
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::InstallRequest;
+use crate::error::ConfigError;
+use crate::model::environment::{UvProject, UvSettings, UvSync};
+use crate::model::{Interpreter, PythonSpec, Variables};
+
+/// What else decides over `uv sync`.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The project's root, which uv is started in.
+    pub root: &'a Path,
+    /// Those of the environment's processes.
+    pub variables: &'a Variables,
+    pub recreate: bool,
+    /// Whether a package from elsewhere is installed in the project's place (`--installpkg`).
+    pub other_package: bool,
+    /// 0 to 5.
+    pub verbosity: u8,
+    /// What the environment was made with, as uv asks for it.
+    pub python: &'a str,
+}
+
+/// The words after `uv` that bring an environment in line with the lock file.
+///
+/// # Errors
+/// When the project is to be installed from a wheel and has no name.
+pub fn arguments(settings: &UvSettings, sync: &UvSync, around: &Circumstances<'_>) -> Result<Vec<String>, ConfigError> {
+    let mut words = vec!["sync".to_owned()];
+    let mut add = |parts: &[&str]| words.extend(parts.iter().map(|part| (*part).to_owned()));
+    let root = sync.package_root.display().to_string();
+    if sync.package_root != around.root {
+        add(&["--directory", &root]);
+    }
+    let says_frozen = sync.flags.iter().any(|flag| flag == "--frozen");
+    let frozen = is_set(around.variables.text("UV_FROZEN").as_deref());
+    if sync.locked && !frozen && !says_frozen {
+        add(&["--locked"]);
+    }
+    if frozen && !says_frozen {
+        add(&["--frozen"]);
+    }
+    if settings.python_preference != "none" {
+        add(&["--python-preference", &settings.python_preference]);
+    }
+    if !settings.resolution.is_empty() {
+        add(&["--resolution", &settings.resolution]);
+    }
+    sync.extras.iter().for_each(|extra| add(&["--extra", extra]));
+    if sync.no_default_groups {
+        add(&["--no-default-groups"]);
+    }
+    if around.other_package || sync.package == "skip" {
+        add(&["--no-install-project"]);
+    }
+    if around.recreate && !sync.flags.iter().any(|flag| flag == "--reinstall") {
+        add(&["--reinstall"]);
+    }
+    if around.verbosity > 3 {
+        add(&["-v"]);
+    }
+    if matches!(sync.package.as_str(), "wheel" | "uv") {
+        add(&["--no-editable", "--reinstall-package", &project_name(&sync.package_root)?]);
+    }
+    sync.groups.iter().for_each(|group| add(&["--group", group]));
+    sync.only_groups.iter().for_each(|group| add(&["--only-group", group]));
+    sync.flags.iter().for_each(|flag| add(&[flag]));
+    add(&["-p", around.python]);
+    Ok(words)
+}
+
+fn is_set(value: Option<&str>) -> bool {
+    !matches!(value.unwrap_or_default().to_lowercase().as_str(), "" | "0" | "false" | "no" | "off")
+}
+
+fn project_name(root: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(root.join("pyproject.toml")).unwrap_or_default();
+    let table: toml::Table =
+        text.parse().map_err(|error| ConfigError::handled(format!("invalid pyproject.toml: {error}")))?;
+    let name = table.get("project").and_then(|project| project.get("name")).and_then(toml::Value::as_str);
+    name.map(str::to_owned).ok_or_else(|| ConfigError::handled("Could not detect project name"))
+}
+
+/// The first spec of an environment as uv writes it: a path as it is, else implementation and version.
+pub fn python_request(specs: &[String], interpreter: &Interpreter) -> String {
+    let spec = PythonSpec::parse(specs.first().map_or("", String::as_str));
+    if let Some(path) = spec.path {
+        return path.display().to_string();
+    }
+    let version = &interpreter.version;
+    let threaded = if interpreter.free_threaded { "+freethreaded" } else { "" };
+    let implementation = interpreter.implementation.to_lowercase();
+    match (spec.major, spec.minor) {
+        (None, _) => implementation,
+        (Some(major), None) => format!("{implementation}{major}{threaded}"),
+        _ => format!("{implementation}{}.{}{threaded}", version.major, version.minor),
+    }
+}
+
+/// What `.tox-info.json` records of the interpreter, as tox-uv writes it: of a version that was asked for, only what was
+/// asked.
+pub fn python_stamp(settings: &UvSettings, specs: &[String], interpreter: &Interpreter) -> Value {
+    let spec = PythonSpec::parse(specs.first().map_or("", String::as_str));
+    let version = &interpreter.version;
+    let info = if spec.path.is_some() {
+        json!([version.major, version.minor, version.micro, version.release_level, version.serial])
+    } else {
+        json!([spec.major.unwrap_or(0), spec.minor.unwrap_or(0), spec.micro.unwrap_or(0), "", 0])
+    };
+    let mut stamp = json!({"version_info": info, "seed": settings.seed, "venv": "."});
+    if settings.python_preference != "none" {
+        stamp["python_preference"] = Value::from(settings.python_preference.clone());
+    }
+    stamp
+}
+
+/// Has uv build and install the project.
+pub fn project(project: &UvProject) -> InstallRequest {
+    let extras = if project.extras.is_empty() { String::new() } else { format!("[{}]", project.extras.join(",")) };
+    let mut arguments = vec!["--reinstall".to_owned()];
+    if project.editable {
+        arguments.push("-e".to_owned());
+    }
+    arguments.push(format!("{}{extras}", project.path.display()));
+    InstallRequest::new("package", arguments)
+}
+
+/// uv's word for pip's `--force-reinstall`.
+pub fn in_uv_words(request: &InstallRequest) -> InstallRequest {
+    let word = |argument: &String| match argument.as_str() {
+        "--force-reinstall" => "--reinstall".to_owned(),
+        _ => argument.clone(),
+    };
+    InstallRequest { arguments: request.arguments.iter().map(word).collect(), ..request.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(change: impl Fn(&mut UvSync), variables: &[(&str, &str)]) -> String {
+        let mut sync = UvSync {
+            package: "editable".to_owned(),
+            package_root: "/p".into(),
+            extras: Vec::new(),
+            groups: vec!["tests".to_owned()],
+            only_groups: Vec::new(),
+            no_default_groups: true,
+            locked: true,
+            flags: Vec::new(),
+        };
+        change(&mut sync);
+        let settings = UvSettings {
+            seed: false,
+            python_preference: "system".to_owned(),
+            resolution: String::new(),
+            project: None,
+            sync: None,
+        };
+        let mut own = Variables::default();
+        variables.iter().for_each(|(name, value)| own.set(name, value));
+        let around = Circumstances {
+            root: Path::new("/p"),
+            variables: &own,
+            recreate: false,
+            other_package: false,
+            verbosity: 2,
+            python: "cpython3.11",
+        };
+        arguments(&settings, &sync, &around).map_or_else(|error| error.message, |words| words.join(" "))
+    }
+
+    #[test]
+    fn a_lock_file_is_followed_strictly_unless_told_otherwise() {
+        let rest = "--python-preference system --no-default-groups --group tests";
+        assert_eq!(words(|_| {}, &[]), format!("sync --locked {rest} -p cpython3.11"));
+        assert_eq!(words(|_| {}, &[("UV_FROZEN", "1")]), format!("sync --frozen {rest} -p cpython3.11"));
+        assert_eq!(words(|sync| sync.locked = false, &[]), format!("sync {rest} -p cpython3.11"));
+        let frozen = words(|sync| sync.flags.push("--frozen".to_owned()), &[("UV_FROZEN", "1")]);
+        assert_eq!(frozen, format!("sync {rest} --frozen -p cpython3.11"));
+    }
+
+    #[test]
+    fn a_wheel_of_a_project_without_a_name_is_refused() {
+        assert_eq!(words(|sync| sync.package = "wheel".to_owned(), &[]), "Could not detect project name");
+    }
+}
