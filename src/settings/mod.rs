@@ -256,7 +256,7 @@ impl Settings {
         };
         let mut found = found.ok_or_else(|| ConfigError::new(crate::error::ErrorClass::Value, format!("'{key}'")))?;
         for one in self.overrides.of_section(&section).iter().filter(|one| one.key == *key) {
-            found = self::toml::load::override_raw(found, one)?;
+            found = toml::load::override_raw(found, one)?;
         }
         Ok(found)
     }

@@ -53,7 +53,7 @@ const EXPANDING: &str = "<set_env>";
 impl SetEnv {
     fn parse(text: &str, prefix: &str, substituted: bool) -> Result<Self, ConfigError> {
         let mut lines = Vec::new();
-        for line in super::expand::replace::split_lines(text).into_iter().filter(|line| !line.trim().is_empty()) {
+        for line in super::expand::quote::split_lines(text).into_iter().filter(|line| !line.trim().is_empty()) {
             lines.push(match line.strip_prefix("file|") {
                 Some(path) => Line::File(path.to_owned()),
                 None => parse_line(line, substituted)?,

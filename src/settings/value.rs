@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use super::expand::replace::quote_words;
+use super::expand::quote::quote_words;
 use crate::model::{Command, ExitRule};
 
 /// What a key holds. tox's Python types, of which each key has one (see `keys`).

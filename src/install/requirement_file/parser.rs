@@ -9,7 +9,7 @@ use crate::error::{ConfigError, Location};
 use crate::install::path;
 use crate::model::requirements::{RequirementText, unprotect_variables};
 use crate::model::{Requirements, Variables};
-use crate::settings::expand::replace::split_lines;
+use crate::settings::expand::quote::split_lines;
 
 /// Everything that was read.
 #[derive(Default)]

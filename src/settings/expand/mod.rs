@@ -4,7 +4,9 @@
 //! [`parse`] finds the expressions; [`replace`] puts their values in; [`Lookup`] says where values come from, so that
 //! this folder knows neither sections nor environments.
 
+mod command_line;
 pub mod parse;
+pub mod quote;
 pub mod replace;
 
 use crate::error::ConfigError;

@@ -3,7 +3,9 @@
 
 use std::cell::Cell;
 
+use super::command_line::{Piece, PieceKind, is_within_program, join_pieces, with_colons};
 use super::parse::{Part, has_expression, parse};
+use super::quote::{is_line_break, quote_words};
 use super::{Found, Lookup, Trail, parse_reference};
 use crate::error::{ConfigError, ErrorClass};
 
@@ -88,27 +90,6 @@ impl Value {
             }
             Self::Matches(matches) => matches.join(" "),
             Self::Positional(words) => quote_words(words),
-        }
-    }
-}
-
-/// A text put together from pieces, some of which a command line has to quote.
-enum Piece {
-    Text(String),
-    Replaced { text: String, kind: PieceKind, quoted: Option<String> },
-}
-
-#[derive(Clone, PartialEq, Eq)]
-enum PieceKind {
-    Plain,
-    Arguments,
-    Matches(Vec<String>),
-}
-
-impl Piece {
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Text(text) | Self::Replaced { text, .. } => text,
         }
     }
 }
@@ -410,11 +391,6 @@ fn has_text<'a>(parts: impl Iterator<Item = &'a Part>, nearest: impl Fn(&str) ->
     false
 }
 
-/// Characters at which Python's `splitlines` breaks.
-fn is_line_break(character: char) -> bool {
-    matches!(character, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
-}
-
 fn check_requirement(parts: &[Part], texts: &[String], at: usize) -> Result<(), ConfigError> {
     let text = &texts[at];
     let following = texts[at + 1..].concat();
@@ -432,159 +408,6 @@ fn check_requirement(parts: &[Part], texts: &[String], at: usize) -> Result<(), 
         return Err(ConfigError::value("a substitution within a requirement cannot add a line break"));
     }
     Ok(())
-}
-
-fn with_colons(arguments: Vec<Vec<Piece>>) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    for (at, argument) in arguments.into_iter().enumerate() {
-        if at > 0 {
-            pieces.push(Piece::Text(":".to_owned()));
-        }
-        pieces.extend(argument);
-    }
-    pieces
-}
-
-/// Whether the next word on the last line is still the command's program.
-fn is_within_program(before: &str) -> bool {
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    let line = line.trim_start().trim_start_matches(['-', '!']);
-    let mut previous_is_text = false;
-    for character in line.chars() {
-        if character.is_whitespace() && previous_is_text {
-            return false;
-        }
-        previous_is_text = !character.is_whitespace();
-    }
-    true
-}
-
-/// Joins the pieces of command lines: what was put in is quoted for where it stands.
-fn join_pieces(pieces: &[Piece]) -> String {
-    let merged = merge_texts(pieces);
-    let mut result = String::new();
-    let mut quote: Option<char> = None;
-    for (at, piece) in merged.iter().enumerate() {
-        let Piece::Replaced { text, kind, quoted } = piece else {
-            quote = open_quote(quote, piece.as_str());
-            result.push_str(piece.as_str());
-            continue;
-        };
-        let mut text = match quote {
-            Some(_) => quoted.clone().unwrap_or_else(|| text.clone()),
-            None => quoted_for_kind(text, kind),
-        };
-        if quote.is_some() || shares_line(&merged, at) {
-            text = split_lines(&text).join(" ");
-        }
-        if let Some(open) = quote {
-            result.push_str(&escape_within(open, &text));
-        } else {
-            quote = open_quote(quote, &text);
-            result.push_str(&text);
-        }
-    }
-    result
-}
-
-fn quoted_for_kind(text: &str, kind: &PieceKind) -> String {
-    match kind {
-        PieceKind::Plain => text.to_owned(),
-        PieceKind::Arguments => {
-            let lines = text.split('\n').map(|line| if line.is_empty() { String::new() } else { quote_word(line) });
-            lines.collect::<Vec<_>>().join("\n")
-        }
-        PieceKind::Matches(matches) => quote_words(matches),
-    }
-}
-
-fn merge_texts(pieces: &[Piece]) -> Vec<Piece> {
-    let mut merged: Vec<Piece> = Vec::new();
-    for piece in pieces {
-        match (merged.last_mut(), piece) {
-            (Some(Piece::Text(text)), Piece::Text(more)) => text.push_str(more),
-            (_, Piece::Text(text)) => merged.push(Piece::Text(text.clone())),
-            (_, Piece::Replaced { text, kind, quoted }) => {
-                merged.push(Piece::Replaced { text: text.clone(), kind: kind.clone(), quoted: quoted.clone() });
-            }
-        }
-    }
-    merged
-}
-
-fn shares_line(pieces: &[Piece], at: usize) -> bool {
-    let near = |piece: Option<&Piece>, nearest: fn(&str) -> &str| match piece {
-        None => false,
-        Some(Piece::Replaced { .. }) => true,
-        Some(Piece::Text(text)) => !nearest(text).trim().is_empty(),
-    };
-    near(at.checked_sub(1).map(|before| &pieces[before]), |text| text.rsplit('\n').next().unwrap_or_default())
-        || near(pieces.get(at + 1), |text| text.split('\n').next().unwrap_or_default())
-}
-
-fn escape_within(quote: char, text: &str) -> String {
-    if quote == '\'' {
-        return text.replace('\'', "'\"'\"'");
-    }
-    let mut result = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        // An escaped comment sign was restored before the line is split into words.
-        if character == '"' || (character == '\\' && characters.peek() != Some(&'#')) {
-            result.push('\\');
-        }
-        result.push(character);
-    }
-    result
-}
-
-fn open_quote(mut quote: Option<char>, text: &str) -> Option<char> {
-    let mut escaped = false;
-    for character in text.chars() {
-        if character == '\n' {
-            (quote, escaped) = (None, false);
-        } else if escaped {
-            escaped = false;
-        } else if character == '\\' && quote != Some('\'') {
-            escaped = true;
-        } else if quote == Some(character) {
-            quote = None;
-        } else if quote.is_none() && matches!(character, '\'' | '"') {
-            quote = Some(character);
-        }
-    }
-    quote
-}
-
-/// Python's `splitlines`.
-pub fn split_lines(text: &str) -> Vec<&str> {
-    let mut lines: Vec<&str> = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(is_line_break) {
-        lines.push(&rest[..at]);
-        let width =
-            if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(1, char::len_utf8) };
-        rest = &rest[at + width..];
-    }
-    if !rest.is_empty() {
-        lines.push(rest);
-    }
-    lines
-}
-
-/// Words as one line of a POSIX shell; line breaks inside a word become blanks, as settings are split into lines first.
-pub fn quote_words(words: &[String]) -> String {
-    let quoted = words.iter().map(|word| quote_word(&split_lines(word).join(" ")));
-    quoted.collect::<Vec<_>>().join(" ")
-}
-
-/// Python's `shlex.quote`.
-pub fn quote_word(word: &str) -> String {
-    let safe = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
-    if !word.is_empty() && word.chars().all(safe) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\"'\"'"))
 }
 
 #[cfg(test)]
