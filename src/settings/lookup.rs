@@ -214,7 +214,7 @@ impl Settings {
         if from == folder {
             return words.to_vec();
         }
-        let target = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let target = real_path(folder);
         let rewrite = |(at, word): (usize, &String)| {
             let path = from.join(word);
             if word.is_empty() || Path::new(word).is_absolute() || !path.exists() {
@@ -228,6 +228,15 @@ impl Settings {
             if relative.starts_with('-') && !word.starts_with('-') { format!("./{relative}") } else { relative }
         };
         words.iter().enumerate().map(rewrite).collect()
+    }
+}
+
+/// The path with links resolved as far as it exists.
+fn real_path(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    match existing {
+        Some((ancestor, real)) => normalized(&real.join(path.strip_prefix(ancestor).unwrap_or(Path::new("")))),
+        None => path.to_owned(),
     }
 }
 

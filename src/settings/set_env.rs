@@ -43,6 +43,8 @@ pub struct SetEnv {
     /// What the file says, then what each override appends. Later blocks win.
     blocks: Vec<Vec<Line>>,
     prefix: String,
+    /// What lookups see while the lines are being read.
+    so_far: Mutex<Vec<(String, Raw)>>,
     /// What the lines came to, once files and substitutions have been read.
     entries: Mutex<Option<Arc<Vec<(String, Raw)>>>>,
 }
@@ -51,6 +53,10 @@ pub struct SetEnv {
 const EXPANDING: &str = "<set_env>";
 
 impl SetEnv {
+    pub(super) fn parse_lines(text: &str, prefix: &str) -> Result<Vec<Line>, ConfigError> {
+        Ok(Self::parse(text, prefix, false)?.blocks.into_iter().flatten().collect())
+    }
+
     fn parse(text: &str, prefix: &str, substituted: bool) -> Result<Self, ConfigError> {
         let mut lines = Vec::new();
         for line in super::expand::quote::split_lines(text).into_iter().filter(|line| !line.trim().is_empty()) {
@@ -63,7 +69,7 @@ impl SetEnv {
     }
 
     fn of_lines(lines: Vec<Line>, prefix: &str) -> Self {
-        Self { blocks: vec![lines], prefix: prefix.to_owned(), entries: Mutex::default() }
+        Self { blocks: vec![lines], prefix: prefix.to_owned(), so_far: Mutex::default(), entries: Mutex::default() }
     }
 
     fn empty() -> Self {
@@ -81,6 +87,25 @@ impl SetEnv {
         }
         self.blocks.extend(other.blocks);
         self
+    }
+}
+
+/// Where lines are being read: for whom, and what must not be overridden.
+struct Scope<'a> {
+    set: &'a ConfigSet,
+    variables: &'a SetEnv,
+    /// What later blocks set directly.
+    later: &'a [(String, Raw)],
+    /// Lines that brought the present ones.
+    parents: Vec<String>,
+}
+
+impl Scope<'_> {
+    /// Lets lookups see a variable from now on.
+    fn note(&self, name: &str, raw: &Raw) {
+        if !self.later.iter().any(|(known, _)| known == name) {
+            define(&mut lock(&self.variables.so_far), name.to_owned(), raw.clone());
+        }
     }
 }
 
@@ -216,13 +241,23 @@ impl Settings {
         variables: &SetEnv,
         trail: &Trail,
     ) -> Result<Arc<Vec<(String, Raw)>>, ConfigError> {
-        if variables.lines().all(|line| matches!(line, Line::Variable { .. })) || trail.contains(EXPANDING) {
+        if variables.lines().all(|line| matches!(line, Line::Variable { .. })) {
             return Ok(Arc::new(direct(variables.lines())));
+        }
+        if trail.contains(EXPANDING) {
+            return Ok(Arc::new(lock(&variables.so_far).clone()));
         }
         if let Some(known) = lock(&variables.entries).clone() {
             return Ok(known);
         }
-        let entries = Arc::new(self.expand_set_env(set, variables, &trail.with(EXPANDING))?);
+        let entries = self.expand_set_env(set, variables, &trail.with(EXPANDING)).map_err(|error| {
+            if matches!(error.class, ErrorClass::Handled | ErrorClass::Fail | ErrorClass::Skip) {
+                return error;
+            }
+            let message = format!("failed to load {}.set_env: {}", set.label(), error.message);
+            ConfigError { class: ErrorClass::Handled, message, ..error }
+        })?;
+        let entries = Arc::new(entries);
         *lock(&variables.entries) = Some(Arc::clone(&entries));
         Ok(entries)
     }
@@ -233,40 +268,43 @@ impl Settings {
         variables: &SetEnv,
         trail: &Trail,
     ) -> Result<Vec<(String, Raw)>, ConfigError> {
+        *lock(&variables.so_far) = direct(variables.lines());
         let mut entries = Vec::new();
-        for block in &variables.blocks {
-            for (name, raw) in self.expand_block(set, &variables.prefix, block, trail)? {
+        for (at, block) in variables.blocks.iter().enumerate() {
+            let later = direct(variables.blocks[at + 1..].iter().flatten());
+            let scope = Scope { set, variables, later: &later, parents: Vec::new() };
+            for (name, raw) in self.expand_block(&scope, block, trail)? {
+                scope.note(&name, &raw);
                 define(&mut entries, name, raw);
             }
         }
         Ok(entries)
     }
 
+    /// What a block of lines comes to: what is written directly wins over what substitutions bring, and files lose
+    /// against what is written after them.
     fn expand_block(
         &self,
-        set: &ConfigSet,
-        prefix: &str,
+        scope: &Scope<'_>,
         lines: &[Line],
         trail: &Trail,
     ) -> Result<Vec<(String, Raw)>, ConfigError> {
         let mut entries = direct(lines.iter());
         for (at, line) in lines.iter().enumerate() {
-            if let Line::File(path) = line {
-                let later: Vec<&str> = lines[at..]
-                    .iter()
-                    .filter_map(|line| if let Line::Variable { name, .. } = line { Some(name.as_str()) } else { None })
-                    .collect();
-                for (name, value) in self.read_env_file(set, prefix, path, trail)? {
-                    if !later.contains(&name.as_str()) {
-                        define(&mut entries, name, Raw { value, marker: None });
-                    }
+            let Line::File(path) = line else { continue };
+            let after = direct(lines[at..].iter());
+            for (name, value) in self.read_env_file(scope, path, trail)? {
+                if !after.iter().any(|(known, _)| *known == name) {
+                    let raw = Raw { value, marker: None };
+                    scope.note(&name, &raw);
+                    define(&mut entries, name, raw);
                 }
             }
         }
         let written: Vec<String> = entries.iter().map(|(name, _)| name.clone()).collect();
         for line in lines {
             let Line::Pending(line) = line else { continue };
-            for (name, raw) in self.expand_line(set, prefix, line, &[], trail)? {
+            for (name, raw) in self.expand_line(scope, line, trail)? {
                 if !written.contains(&name) {
                     define(&mut entries, name, raw);
                 }
@@ -275,19 +313,13 @@ impl Settings {
         Ok(entries)
     }
 
-    fn expand_line(
-        &self,
-        set: &ConfigSet,
-        prefix: &str,
-        line: &str,
-        parents: &[&str],
-        trail: &Trail,
-    ) -> Result<Vec<(String, Raw)>, ConfigError> {
-        if parents.contains(&line) {
-            let circle = parents.iter().chain([&line]).copied().collect::<Vec<_>>().join(" -> ");
+    fn expand_line(&self, scope: &Scope<'_>, line: &str, trail: &Trail) -> Result<Vec<(String, Raw)>, ConfigError> {
+        if scope.parents.iter().any(|parent| parent == line) {
+            let circle = scope.parents.iter().map(String::as_str).chain([line]).collect::<Vec<_>>().join(" -> ");
             return Err(ConfigError::handled(format!("circular set_env reference {circle}")));
         }
-        let context = Context { settings: self, set };
+        let context = Context { settings: self, set: scope.set };
+        let prefix = &scope.variables.prefix;
         if let Some((name, rest)) = split_outside_expressions(line) {
             let expanded = replace(&context, prefix, Style::Plain, name.trim(), trail)?;
             if expanded.contains(['=', '\n', '\r']) {
@@ -303,36 +335,21 @@ impl Settings {
             return split_line(line).map(|entry| vec![entry]).ok_or_else(invalid);
         }
         let block = SetEnv::parse(&text, prefix, true)?;
-        let mut entries: Vec<(String, Raw)> = Vec::new();
-        let parents: Vec<&str> = parents.iter().copied().chain([line]).collect();
-        for nested in block.lines() {
-            match nested {
-                Line::Pending(nested) => {
-                    for (name, raw) in self.expand_line(set, prefix, nested, &parents, trail)? {
-                        define(&mut entries, name, raw);
-                    }
-                }
-                Line::File(path) => {
-                    for (name, value) in self.read_env_file(set, prefix, path, trail)? {
-                        define(&mut entries, name, Raw { value, marker: None });
-                    }
-                }
-                Line::Variable { .. } => {}
-            }
-        }
-        direct(block.lines()).into_iter().for_each(|(name, raw)| define(&mut entries, name, raw));
-        Ok(entries)
+        let parents = scope.parents.iter().cloned().chain([line.to_owned()]).collect();
+        let inner = Scope { parents, ..*scope };
+        let lines: Vec<Line> = block.blocks.into_iter().flatten().collect();
+        self.expand_block(&inner, &lines, trail)
     }
 
     fn read_env_file(
         &self,
-        set: &ConfigSet,
-        prefix: &str,
+        scope: &Scope<'_>,
         path: &str,
         trail: &Trail,
     ) -> Result<Vec<(String, String)>, ConfigError> {
-        let context = Context { settings: self, set };
-        let path = self.tox_root()?.join(replace(&context, prefix, Style::Plain, path, trail)?);
+        let context = Context { settings: self, set: scope.set };
+        let path = replace(&context, &scope.variables.prefix, Style::Plain, path, trail)?;
+        let path = self.tox_root()?.join(path);
         if !path.is_file() {
             let problem = if path.exists() { "is not a file" } else { "does not exist" };
             return Err(ConfigError::fail(format!("{} {problem} for set_env", path.display())));

@@ -171,7 +171,7 @@ fn read_toml(format: Format, path: &Path, text: &str) -> Result<Option<Source>, 
         return Ok(native.then(|| toml_source(format, path, text, table)));
     }
     match tox.get("legacy_tox_ini").and_then(toml::Value::as_str) {
-        Some(ini_text) => read_ini(format, path, ini_text.to_owned()).map(Some),
+        Some(ini_text) => read_ini(format, path, ini_text.trim_start_matches('\u{feff}').to_owned()).map(Some),
         None => Ok(None),
     }
 }

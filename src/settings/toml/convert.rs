@@ -81,7 +81,8 @@ pub fn convert(key: &str, kind: Kind, value: &Toml) -> Result<Value, ConfigError
         }
         Kind::List if is_text_or_list(key) => match value {
             Toml::String(text) => Value::List(vec![text.clone()]),
-            other => Value::List(texts(other)?),
+            Toml::Array(_) => Value::List(texts(value)?),
+            other => return Err(wrong(format!("{} cannot cast to list[str] | str", python_text(other)))),
         },
         Kind::List | Kind::RequirementList => Value::List(texts(value)?),
         Kind::Set => Value::Set(sorted(texts(value)?)),

@@ -8,12 +8,12 @@ use super::{ENV, ENV_BASE};
 use crate::error::{ConfigError, ErrorClass};
 use crate::settings::config_set::{ConfigSet, SetKind, is_known};
 use crate::settings::convert::list;
-use crate::settings::expand::Trail;
 use crate::settings::expand::replace::Style;
+use crate::settings::expand::{TOML_PREFIX, Trail};
 use crate::settings::keys::{self, Key};
 use crate::settings::loader::{Loader, failed_to_load, spellings};
 use crate::settings::overrides::Override;
-use crate::settings::set_env::{Line, Raw, check_marker};
+use crate::settings::set_env::{Line, Raw, SetEnv, check_marker};
 use crate::settings::value::{Kind, Value};
 use crate::settings::{Settings, toml_section};
 use crate::source::TomlDocument;
@@ -124,7 +124,12 @@ impl Settings {
             return Ok(None);
         }
         let Some(raw) = document.get_from_root(path) else { return Ok(None) };
-        let inner = trail.with(path.join("."));
+        let entry = path.join(".");
+        if trail.contains(&entry) {
+            let circle: Vec<&str> = trail.0.iter().map(String::as_str).chain([entry.as_str()]).collect();
+            return Err(ConfigError::value(format!("circular set_env reference {}", circle.join(" -> "))));
+        }
+        let inner = trail.with(entry);
         let lines = self.toml_lines(raw, set, &inner)?;
         let entries = self.overridden_toml_set_env(set, section, lines, &inner)?;
         let value = |raw: Raw| match raw.marker {
@@ -146,6 +151,7 @@ impl Settings {
         let mut lines = Vec::new();
         match &resolved {
             Toml::Table(table) => add_lines(table, &mut lines)?,
+            Toml::String(text) => return SetEnv::parse_lines(text, TOML_PREFIX),
             Toml::Array(entries) if entries.iter().all(Toml::is_table) => {
                 entries.iter().filter_map(Toml::as_table).try_for_each(|table| add_lines(table, &mut lines))?;
             }
