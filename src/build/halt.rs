@@ -6,7 +6,7 @@ use super::package::BackendFailed;
 use crate::error::{ConfigError, ErrorClass};
 use crate::execute::session::Refusal;
 use crate::exit_code;
-use crate::report::{Level, Reporter};
+use crate::report::{Event, Level, Reporter, Stream, frame};
 
 /// The ends that are no success. Anything that comes as [`anyhow::Error`] keeps its meaning on the way through
 /// [`From`], however much context was put around it.
@@ -28,6 +28,15 @@ pub enum Halt {
     Interrupted,
     /// What nobody foresaw.
     Internal(anyhow::Error),
+}
+
+/// What envo knows of an error beyond tox's words: where it stands and what would help.
+fn explanation(error: &ConfigError) -> Option<String> {
+    if error.class == ErrorClass::Skip || (error.location.is_none() && error.hints.is_empty()) {
+        return None;
+    }
+    let source = error.location.as_ref().and_then(|location| std::fs::read_to_string(&location.file).ok());
+    Some(frame::frame(error, source.as_deref(), false))
 }
 
 /// How a turn that was halted counts.
@@ -54,6 +63,11 @@ impl Halt {
             Self::Exit(_) | Self::Interrupted => return self.verdict(),
         };
         reporter.message(environment, level, text);
+        if let Self::Config(error) = self
+            && let Some(text) = explanation(error)
+        {
+            reporter.event(Event::LaidOut { stream: Stream::Error, bytes: text.into_bytes() });
+        }
         self.verdict()
     }
 
