@@ -15,6 +15,7 @@ mod real_tox;
 mod running;
 
 mod bad_input;
+mod build;
 mod config;
 mod differential;
 mod docs_examples;
