@@ -88,9 +88,9 @@ fn what_an_interrupt_left_half_built_is_built_again() {
     assert_eq!(gate.next(), "installing");
     running.signal(Signal::INT);
     let ended = running.end();
-    assert!(ended.stdout.contains("KeyboardInterrupt - teardown started\n"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("  a: FAIL code -2 "), "{}", ended.stdout);
-    assert_eq!(ended.code, 254, "{}", ended.stdout);
+    assert!(ended.printed.contains("KeyboardInterrupt - teardown started\n"), "{}", ended.printed);
+    assert!(ended.printed.contains("  a: FAIL code -2 "), "{}", ended.printed);
+    assert_eq!(ended.code, 254, "{}", ended.printed);
     fs::write(project.path("install.py"), INSTALLER).expect("written");
     project.run(["run"]).succeeds().says("install_deps>");
     assert_eq!(installed(&project), ["one"]);
@@ -108,7 +108,7 @@ fn an_interrupt_ends_what_runs_and_leaves_out_the_rest() {
     running.signal(Signal::INT);
     let ended = running.end();
     for text in ["  a: FAIL code -2 ", "  b: FAIL code -3 ", "  c: SKIP ", "interrupt tox environment: a\n"] {
-        assert!(ended.stdout.contains(text), "no `{text}` in {}", ended.stdout);
+        assert!(ended.printed.contains(text), "no `{text}` in {}", ended.printed);
     }
     assert_eq!((ended.code, project.processes()), (1, Vec::new()));
 }
@@ -135,8 +135,8 @@ fn of_two_that_build_one_environment_the_second_waits() {
     release.send(()).expect("the keeper waits");
     let (first, second) = (first.end(), second.end());
     keeper.join().expect("the keeper is done");
-    assert_eq!((first.code, second.code), (0, 0), "{}{}", first.stdout, second.stdout);
-    assert_eq!(installed(&project), ["one"], "the second installed once more: {}", second.stdout);
+    assert_eq!((first.code, second.code), (0, 0), "{}{}", first.printed, second.printed);
+    assert_eq!(installed(&project), ["one"], "the second installed once more: {}", second.printed);
 }
 
 #[test]
