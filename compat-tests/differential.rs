@@ -99,6 +99,12 @@ fn depends_agrees_on_every_fixture() {
 }
 
 #[test]
+fn schema_agrees_on_every_fixture() {
+    on_every_fixture(&FIXTURES, ["schema"]);
+    on_every_fixture(&["packaging", "ranges"], ["schema", "--strict"]);
+}
+
+#[test]
 fn run_agrees_on_every_fixture() {
     on_every_fixture(&FIXTURES, ["run"]);
 }

@@ -93,7 +93,21 @@ fn docs_of_the_command_line_are_its_help() {
          `just docs`.\n",
     );
     let project = Project::new();
-    for command in ["run", "run-parallel", "serve", "list", "config", "depends", "exec", "devenv", "legacy"] {
+    for command in [
+        "run",
+        "run-parallel",
+        "serve",
+        "list",
+        "config",
+        "depends",
+        "exec",
+        "devenv",
+        "schema",
+        "quickstart",
+        "man",
+        "completion",
+        "legacy",
+    ] {
         let help = project.run([command, "--help"]).succeeds().stdout;
         let _ = write!(page, "\n## envo {command}\n\n```text\n{}\n```\n", help.trim_end());
     }

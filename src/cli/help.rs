@@ -4,6 +4,10 @@ use clap::{Arg, ArgAction};
 
 use super::arguments::{CommandWord, command, program_options, spellings};
 
+/// What the program is for.
+pub const DESCRIPTION: &str = "Reads the tox configuration of a project, builds its environments, runs their commands \
+                               and serves the services they need.";
+
 /// How wide a line may be.
 const WIDTH: usize = 80;
 /// Where explanations begin; a longer name has its explanation on the next line.
@@ -24,10 +28,7 @@ pub fn of_command(word: CommandWord, program: &str, colored: bool) -> String {
 pub fn of_program(program: &str, note: &str, colored: bool) -> String {
     let mut page = Page::new(colored);
     page.usage(&format!("{program} [command] [options] [-- ARGUMENT ...]"));
-    page.paragraph(
-        "Reads the tox configuration of a project, builds its environments, runs their commands and serves the services \
-         they need.",
-    );
+    page.paragraph(DESCRIPTION);
     page.title("subcommands");
     for word in CommandWord::ALL {
         let alias = word.alias().map(|alias| format!(" ({alias})")).unwrap_or_default();
@@ -117,7 +118,7 @@ impl Page {
 }
 
 /// `-c, --conf file`, long names in line below each other.
-fn names(argument: &Arg) -> String {
+pub fn names(argument: &Arg) -> String {
     let names = spellings(argument).join(", ");
     let indent = if names.starts_with("--") { "    " } else { "" };
     let Some(value) = argument.get_value_names().and_then(<[_]>::first) else { return format!("{indent}{names}") };

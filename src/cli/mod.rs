@@ -3,9 +3,11 @@
 
 pub mod arguments;
 mod ci;
+pub mod completion;
 mod convert;
 mod defaults;
 mod help;
+pub mod manual;
 pub mod options;
 mod resolve;
 mod scan;
@@ -18,6 +20,8 @@ use std::path::Path;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+pub use version::{TOX_VERSION, program_version};
 
 use arguments::{CommandWord, spellings};
 use options::{Options, Surroundings};
@@ -163,6 +167,9 @@ fn in_words_of_argparse(error: &clap::Error, definition: &Command) -> UsageError
             let value = text(ContextKind::InvalidValue).unwrap_or_default();
             let value = crate::error::python_repr(&value);
             UsageError::about(&option, &format!("invalid choice: {value} (choose from {})", choices.join(", ")))
+        }
+        (ErrorKind::MissingRequiredArgument, Some(missing)) => {
+            UsageError::new(format!("the following arguments are required: {}", missing.trim_matches(['<', '>'])))
         }
         _ => {
             let text = error.to_string();

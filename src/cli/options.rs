@@ -16,6 +16,10 @@ pub enum Verb {
     Devenv,
     Depends,
     Serve,
+    Schema,
+    Quickstart,
+    Man,
+    Completion,
 }
 
 /// `-e`: which environments were named.
@@ -202,6 +206,12 @@ pub struct Options {
     pub list: ListOptions,
     /// The path of `devenv`, absolute.
     pub devenv_path: PathBuf,
+    /// `schema --strict`.
+    pub strict_schema: bool,
+    /// The folder of `quickstart`, absolute.
+    pub quickstart_root: PathBuf,
+    /// The shell of `completion`: one of `bash`, `zsh`, `fish` and `powershell`.
+    pub shell: String,
     /// What was typed that no option takes. It is an error, but only where tox finds it: a tox with more plugins, which
     /// `requires` can ask for, may know it.
     pub unknown_arguments: Vec<String>,

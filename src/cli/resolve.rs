@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
-use super::arguments::{COLORS, CommandWord, RUNNERS, spellings};
+use super::arguments::{COLORS, CommandWord, RUNNERS, SHELLS, spellings};
 use super::ci::is_ci;
 use super::convert::{self, BOOLEAN, INTEGER, OPTIONAL_INTEGER, OPTIONAL_PATH, PATH, TEXT, Type, Unconvertible};
 use super::defaults::Defaults;
@@ -71,6 +71,9 @@ pub fn resolve(typed: Typed<'_>, surroundings: Surroundings) -> Result<Resolved,
             no_fallback: false,
         },
         devenv_path: PathBuf::new(),
+        strict_schema: resolver.flag("strict", false),
+        quickstart_root: resolver.quickstart_root(),
+        shell: resolver.choice("shell", &SHELLS).unwrap_or_default(),
         unknown_arguments: Vec::new(),
         positional: None,
         current_dir: PathBuf::new(),
@@ -277,6 +280,11 @@ impl Resolver<'_> {
         })
     }
 
+    fn quickstart_root(&self) -> PathBuf {
+        let path = self.path("quickstart_root", &PATH).unwrap_or_else(|| PathBuf::from("."));
+        absolute(&self.surroundings.current_dir, &path.to_string_lossy())
+    }
+
     fn skip_missing_interpreters(&self) -> Result<SkipMissing, UsageError> {
         let id = "skip_missing_interpreters";
         match self.typed(id) {
@@ -380,6 +388,10 @@ impl Resolver<'_> {
             CommandWord::Depends => Verb::Depends,
             CommandWord::Exec => Verb::Exec,
             CommandWord::Devenv => Verb::Devenv,
+            CommandWord::Schema => Verb::Schema,
+            CommandWord::Quickstart => Verb::Quickstart,
+            CommandWord::Man => Verb::Man,
+            CommandWord::Completion => Verb::Completion,
             CommandWord::Legacy => self.legacy_verb(options),
         };
         match options.verb {

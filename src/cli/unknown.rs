@@ -6,9 +6,6 @@ use super::arguments::{CommandWord, command, spellings};
 use crate::error::ConfigError;
 use crate::execute::shell::redact;
 
-/// tox's commands that envo has not got.
-const NOT_HERE: [&str; 4] = ["quickstart", "q", "schema", "man"];
-
 /// How alike two spellings must be to be taken for each other, from 0 to 1.
 const ALIKE: f64 = 0.85;
 
@@ -28,9 +25,6 @@ pub fn error(words: &[String], word: CommandWord, definition: &Command) -> Confi
 
 fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String> {
     if !unknown.starts_with('-') {
-        if NOT_HERE.contains(&unknown) {
-            return Some(format!("`{unknown}` is a command of tox that envo does not have yet"));
-        }
         let names = CommandWord::ALL.map(CommandWord::name);
         return nearest(unknown, names.into_iter()).map(|name| format!("did you mean the command `{name}`?"));
     }
@@ -69,7 +63,6 @@ mod tests {
         assert_eq!(hints("--skip-pgk-install", CommandWord::Run), ["did you mean `--skip-pkg-install`?"]);
         assert_eq!(hints("lst", CommandWord::Legacy), ["did you mean the command `list`?"]);
         assert_eq!(hints("--core=1", CommandWord::Run), ["`--core` is no option of `run` but of: config"]);
-        assert_eq!(hints("schema", CommandWord::Legacy), ["`schema` is a command of tox that envo does not have yet"]);
         assert!(hints("tests/test_login.py", CommandWord::Run).is_empty());
     }
 

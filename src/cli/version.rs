@@ -3,6 +3,11 @@
 /// The release of tox whose behaviour this program has.
 pub const TOX_VERSION: &str = "4.67.13";
 
+/// The version a program of that name says it has.
+pub fn program_version(program: &str) -> &'static str {
+    if program == "tox" { TOX_VERSION } else { env!("CARGO_PKG_VERSION") }
+}
+
 /// Through a link named `tox` the line has the shape of tox's own, which scripts take apart.
 pub fn text(program: &str) -> String {
     let place = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_else(|_| program.to_owned());

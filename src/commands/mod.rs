@@ -1,12 +1,16 @@
 //! One file per verb, and the way from the command line to it.
 
+pub mod completion;
 pub mod config;
 pub mod depends;
 pub mod devenv;
 pub mod exec;
 pub mod list;
+pub mod man;
 mod opening;
+pub mod quickstart;
 pub mod run;
+pub mod schema;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -79,6 +83,10 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Exec => exec::execute(options),
         Verb::Devenv => devenv::execute(options),
         Verb::Serve => serve::execute(options),
+        Verb::Schema => schema::execute(options),
+        Verb::Quickstart => quickstart::execute(options),
+        Verb::Man => man::execute(options),
+        Verb::Completion => completion::execute(options),
     }
 }
 

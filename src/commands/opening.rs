@@ -9,6 +9,7 @@ use crate::cli::options::Options;
 use crate::plan::{self, Plan};
 use crate::report::Reporter;
 use crate::runtime::python::PythonDiscovery;
+use crate::source;
 
 /// Reads the configuration that the options name. No interpreter is asked before a setting needs one.
 ///
@@ -24,6 +25,19 @@ pub fn open_plan(options: &Options) -> Result<Plan> {
 /// As [`open_plan`].
 pub fn open_plan_with(options: &Options, interpreters: Arc<PythonDiscovery>) -> Result<Plan> {
     Ok(plan::open(Arc::new(options.clone()), interpreters)?)
+}
+
+/// Finds the configuration, as tox does before every verb, and says so when there is none.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn report_missing_configuration(options: &Options) -> Result<()> {
+    let found = source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
+    if let Some(text) = found.warning {
+        let reporter: &dyn Reporter = &reporter(options);
+        reporter.warning(super::ROOT, text);
+    }
+    Ok(())
 }
 
 /// A catalogue of interpreters. It looks for none yet.

@@ -41,6 +41,11 @@ impl Key {
             kind => kind,
         }
     }
+
+    /// The older spellings the key has in a set: only the project's `package_env` has one.
+    pub fn aliases_in(&self, set: SetKind) -> &'static [&'static str] {
+        if self.name == "package_env" && set != SetKind::Core { &[] } else { self.aliases }
+    }
 }
 
 const fn key(name: &'static str, kind: Kind, initial: Initial, doc: &'static str) -> Key {

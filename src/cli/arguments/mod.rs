@@ -6,7 +6,7 @@
 
 mod options;
 
-pub use options::{COLORS, RUNNERS};
+pub use options::{COLORS, RUNNERS, SHELLS};
 
 use clap::{Arg, Command};
 
@@ -21,12 +21,16 @@ pub enum CommandWord {
     Depends,
     Exec,
     Devenv,
+    Schema,
+    Quickstart,
+    Man,
+    Completion,
     Legacy,
 }
 
 impl CommandWord {
     /// In the order in which the help lists them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Run,
         Self::RunParallel,
         Self::Serve,
@@ -35,6 +39,10 @@ impl CommandWord {
         Self::Depends,
         Self::Exec,
         Self::Devenv,
+        Self::Schema,
+        Self::Quickstart,
+        Self::Man,
+        Self::Completion,
         Self::Legacy,
     ];
 
@@ -61,6 +69,10 @@ impl CommandWord {
             Self::Depends => ("depends", Some("de")),
             Self::Exec => ("exec", Some("e")),
             Self::Devenv => ("devenv", Some("d")),
+            Self::Schema => ("schema", None),
+            Self::Quickstart => ("quickstart", Some("q")),
+            Self::Man => ("man", None),
+            Self::Completion => ("completion", None),
             Self::Legacy => ("legacy", Some("le")),
         }
     }
@@ -76,6 +88,10 @@ impl CommandWord {
             Self::Depends => "Show in which order environments run",
             Self::Exec => "Run any command inside an environment",
             Self::Devenv => "Make an environment to develop in",
+            Self::Schema => "Print a JSON schema of the configuration",
+            Self::Quickstart => "Write a first tox.ini",
+            Self::Man => "Set up the manual page",
+            Self::Completion => "Print what completes commands in a shell",
             Self::Legacy => "Take tox 3's options; runs if none is named",
         }
     }
@@ -85,7 +101,9 @@ impl CommandWord {
             Self::Run | Self::RunParallel | Self::Legacy => "[options] [-- ARGUMENT ...]",
             Self::Exec => "[options] -- COMMAND [ARGUMENT ...]",
             Self::Devenv => "[options] [path]",
-            Self::Serve | Self::List | Self::Config | Self::Depends => "[options]",
+            Self::Quickstart => "[options] [root]",
+            Self::Completion => "[options] SHELL",
+            Self::Serve | Self::List | Self::Config | Self::Depends | Self::Schema | Self::Man => "[options]",
         }
     }
 
@@ -117,6 +135,18 @@ impl CommandWord {
                 "Makes an environment for development in a folder of your choice (venv if none is named): the project \
                  is installed in development mode and no commands are run."
             }
+            Self::Schema => {
+                "Prints a JSON schema of tox.toml, or of [tool.tox] in pyproject.toml, for editors and validators. It is \
+                 the schema tox prints."
+            }
+            Self::Quickstart => {
+                "Writes a tox.ini that runs pytest into a folder, by default the current one, unless there is one \
+                 already."
+            }
+            Self::Man => "Puts the manual page where man finds it, below your home, and says what is left to do.",
+            Self::Completion => {
+                "Prints a script that completes commands and options; SHELL is bash, zsh, fish or powershell."
+            }
             Self::Legacy => {
                 "Takes the options of tox 3. It is what runs when no command is named, so that tox -e py311 and \
                  tox -l mean what they always did."
@@ -146,21 +176,35 @@ impl CommandWord {
             Self::Depends => &[("depends", "of all environments")],
             Self::Exec => &[("exec -e py311 -- python --version", "which Python is it?")],
             Self::Devenv => &[("devenv -e py311 venv", "then: . venv/bin/activate")],
+            Self::Schema => &[("schema > tox.schema.json", "for your editor")],
+            Self::Quickstart => &[("quickstart", "here"), ("q service", "in the folder service")],
+            Self::Man => &[("man", "then: man envo")],
+            Self::Completion => &[
+                ("completion bash > ~/.envo.bash", "then in ~/.bashrc: . ~/.envo.bash"),
+                ("completion zsh > _envo", "in a folder of $fpath"),
+            ],
             Self::Legacy => {
                 &[("-e py311 -- -k login", "one environment"), ("-l", "list environments"), ("-p auto", "in parallel")]
             }
         }
     }
 
+    /// Whether environments can be chosen, as opposed to verbs about the program or the configuration's format.
+    pub(super) fn concerns_environments(self) -> bool {
+        !matches!(self, Self::Schema | Self::Quickstart | Self::Man | Self::Completion)
+    }
+
     fn arguments(self) -> Vec<Arg> {
         use options::{building, command_specific, environment, parallel, selection};
         let mut result = command_specific(self);
-        result.extend(selection(self));
+        if self.concerns_environments() {
+            result.extend(selection(self));
+        }
         result.extend(building(self));
         if matches!(self, Self::RunParallel | Self::Legacy) {
             result.extend(parallel(self));
         }
-        if !matches!(self, Self::List | Self::Depends) {
+        if self.concerns_environments() && !matches!(self, Self::List | Self::Depends) {
             result.extend(environment(self));
         }
         result.extend(program_options());

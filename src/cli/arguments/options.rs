@@ -25,6 +25,9 @@ pub const COLORS: [&str; 17] = [
     "YELLOW",
 ];
 
+/// The shells that `completion` knows.
+pub const SHELLS: [&str; 4] = ["bash", "zsh", "fish", "powershell"];
+
 /// The kinds of environment that can be the default one. Those of tox-uv are envo's own business and accepted.
 pub const RUNNERS: [&str; 5] =
     ["virtualenv", "virtualenv-pep-723", "uv-venv-runner", "uv-venv-lock-runner", "uv-venv-pep-723"];
@@ -54,6 +57,18 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
     match word {
         CommandWord::Devenv => {
             vec![value("devenv_path", "path", "the folder to make [default: venv]").help_heading("What to make")]
+        }
+        CommandWord::Schema => {
+            let help = "allow no properties that the schema does not name";
+            vec![flag("strict", help).long("strict").help_heading("What to print")]
+        }
+        CommandWord::Quickstart => {
+            let help = "the folder to write tox.ini into [default: the current one]";
+            vec![value("quickstart_root", "root", help).help_heading("What to write")]
+        }
+        CommandWord::Completion => {
+            let argument = choice("shell", SHELLS, "bash, zsh, fish or powershell").value_name("SHELL").required(true);
+            vec![argument.help_heading("What to print")]
         }
         CommandWord::List => under(
             "What to show",
@@ -117,10 +132,10 @@ pub fn selection(word: CommandWord) -> Vec<Arg> {
 
 /// How environments are made, and what of them is run.
 pub fn building(word: CommandWord) -> Vec<Arg> {
-    use CommandWord::{Config, Depends, Exec, Legacy, List, Run, RunParallel, Serve};
+    use CommandWord::{Config, Exec, Legacy, Run, RunParallel, Serve};
     let runs = matches!(word, Run | RunParallel | Legacy | Exec);
     let mut result = vec![flag("recreate", "make the environments anew").short('r').long("recreate")];
-    if !matches!(word, List | Depends) {
+    if !matches!(word, CommandWord::List | CommandWord::Depends) && word.concerns_environments() {
         result.push(flag("no_recreate_pkg", "with -r, keep the packaging environments").long("no-recreate-pkg"));
     }
     if runs || word == Config {

@@ -1,0 +1,17 @@
+//! `envo completion`: a script that completes commands and options in a shell.
+
+use anyhow::Result;
+
+use crate::cli::completion;
+use crate::cli::options::Options;
+use crate::exit_code;
+use crate::report::plain;
+
+/// Prints the script for the shell that was named.
+///
+/// # Errors
+/// Never; the signature is that of every verb.
+pub fn execute(options: &Options) -> Result<i32> {
+    plain::out(&completion::script(&options.shell, &options.program));
+    Ok(exit_code::OK)
+}
