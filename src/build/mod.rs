@@ -14,6 +14,7 @@ pub mod lock;
 pub mod package;
 pub mod packaging;
 pub mod prepare;
+pub mod provision;
 mod queue;
 pub mod redirect_target;
 pub mod run;

@@ -13,7 +13,7 @@ mod resolve;
 mod scan;
 mod unknown;
 mod user_file;
-mod version;
+pub mod version;
 
 use std::ffi::OsString;
 use std::path::Path;

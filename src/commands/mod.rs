@@ -8,6 +8,7 @@ pub mod exec;
 pub mod list;
 pub mod man;
 mod opening;
+mod provision;
 pub mod quickstart;
 pub mod run;
 pub mod schema;
@@ -57,16 +58,28 @@ fn run(resolved: Resolved) -> i32 {
         return exit_code::FAILED;
     }
     let outcome = match unknown {
-        Some(error) => Err(error.into()),
+        // A plugin may know the words that envo does not.
+        Some(error) => match opening::read(&options) {
+            Err(provided) if provided.is::<provision::Provided>() => Err(provided),
+            _ => Err(error.into()),
+        },
         None => dispatch(&options),
     };
-    outcome.unwrap_or_else(|error| match error.downcast_ref::<ConfigError>() {
-        Some(error) => show_config_error(error, &options, &reporter),
+    outcome.unwrap_or_else(|error| conclude(&error, &options, &reporter))
+}
+
+/// Says why the verb did not come to its end, and with which code that ends the process.
+fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -> i32 {
+    if let Some(provided) = error.downcast_ref::<provision::Provided>() {
+        return provided.code;
+    }
+    match error.downcast_ref::<ConfigError>() {
+        Some(error) => show_config_error(error, options, reporter),
         None => {
             plain::error(&format!("error: {error:#}\n"));
             exit_code::FAILED
         }
-    })
+    }
 }
 
 /// Writes events as lines, as the options want them.

@@ -24,7 +24,21 @@ pub fn open_plan(options: &Options) -> Result<Plan> {
 /// # Errors
 /// As [`open_plan`].
 pub fn open_plan_with(options: &Options, interpreters: Arc<PythonDiscovery>) -> Result<Plan> {
-    Ok(plan::open(Arc::new(options.clone()), interpreters)?)
+    Ok(read_with(options, &interpreters)?.settled()?)
+}
+
+/// The configuration without its environments.
+///
+/// # Errors
+/// When there is none that can be read; [`Provided`](super::provision::Provided) when another tox has done the work.
+pub fn read(options: &Options) -> Result<Plan> {
+    read_with(options, &Arc::new(discovery(options)))
+}
+
+fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<Plan> {
+    let plan = plan::read(Arc::new(options.clone()), Arc::clone(interpreters) as _)?;
+    super::provision::ensure(&plan, options, interpreters)?;
+    Ok(plan)
 }
 
 /// Finds the configuration, as tox does before every verb, and says so when there is none.

@@ -76,9 +76,14 @@ impl Manner {
         Self { places: None, showing: Showing::Live, grouping: Grouping::Group, spinner: false }
     }
 
+    /// One after the other, on this process's terminal.
+    pub(super) fn one_by_one() -> Self {
+        Self { places: Some(1), showing: Showing::Live, grouping: Grouping::Shared, spinner: false }
+    }
+
     fn of(options: &Options) -> Self {
         if options.verb != Verb::RunParallel {
-            return Self { places: Some(1), showing: Showing::Live, grouping: Grouping::Shared, spinner: false };
+            return Self::one_by_one();
         }
         let run = &options.run;
         Self {

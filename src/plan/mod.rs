@@ -5,6 +5,7 @@
 
 mod close_match;
 pub mod graph;
+pub mod provision;
 pub mod select;
 
 use std::collections::HashMap;
@@ -39,19 +40,35 @@ pub struct Plan {
 /// Reads the configuration that the options name, or the one to be found from the current folder.
 ///
 /// # Errors
-/// When there is none that can be read, or it is wrong where it says which environments there are.
-pub fn open(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> Result<Plan, ConfigError> {
+/// When there is none that can be read.
+pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> Result<Plan, ConfigError> {
     let discovery =
         source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
-    let fallback = !options.list.no_fallback;
     let settings = Settings::new(discovery.source, options, interpreters)?;
-    let mut plan = Plan { settings, defined: Vec::new(), warnings: Mutex::new(Vec::new()) };
+    let plan = Plan { settings, defined: Vec::new(), warnings: Mutex::new(Vec::new()) };
     lock(&plan.warnings).extend(discovery.warning);
-    plan.defined = plan.define(fallback)?;
     Ok(plan)
 }
 
+/// [`read`], and finds out which environments there are.
+///
+/// # Errors
+/// When there is none that can be read, or it is wrong where it says which environments there are.
+pub fn open(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> Result<Plan, ConfigError> {
+    read(options, interpreters)?.settled()
+}
+
 impl Plan {
+    /// The plan with its environments known. Nothing but the project's own settings can be asked for before.
+    ///
+    /// # Errors
+    /// When the configuration is wrong where it says which environments there are.
+    pub fn settled(mut self) -> Result<Self, ConfigError> {
+        let fallback = !self.settings.options.list.no_fallback;
+        self.defined = self.define(fallback)?;
+        Ok(self)
+    }
+
     /// Finds out about every environment, as tox does before any command: which run, which build packages.
     fn define(&self, fallback: bool) -> Result<Vec<Defined>, ConfigError> {
         let named = select::names(&self.settings, fallback)?;

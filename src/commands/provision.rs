@@ -1,0 +1,108 @@
+//! Sees to it that a real tox does the work where envo cannot: when the configuration requires a plugin that envo does not
+//! stand in for, or a newer tox.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::run::{Manner, open_run};
+use super::{ROOT, reporter};
+use crate::build;
+use crate::cli::options::{Options, Verb};
+use crate::error::ConfigError;
+use crate::execute::session::Shown;
+use crate::model::InterpreterLookup as _;
+use crate::plan::Plan;
+use crate::plan::provision::{Need, Surroundings, metadata, need};
+use crate::report::Reporter;
+use crate::runtime::python::PythonDiscovery;
+use crate::settings::config_set::ConfigSet;
+use crate::settings::translate;
+use crate::settings::value::Value;
+
+/// Another tox did all there was to do, and ended with this code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a provisioned tox ended with exit code {code}")]
+pub struct Provided {
+    pub code: i32,
+}
+
+/// Does nothing when envo can do the work.
+///
+/// # Errors
+/// [`Provided`] when a provisioned tox has done the work; what keeps it from being provided.
+pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<()> {
+    let settings = &plan.settings;
+    // No tox can serve, with whatever plugins.
+    if options.verb == Verb::Serve {
+        return Ok(());
+    }
+    let requires = settings.list(settings.core(), "requires")?;
+    let host = discovery.host_python();
+    let has_markers = requires.iter().any(|text| text.contains(';'));
+    let asked = if has_markers { discovery.find(&[host.display().to_string()]) } else { None };
+    let around = Surroundings {
+        file: &settings.source.path,
+        text: &settings.source.text,
+        variables: &options.variables,
+        markers: asked.as_ref().map(|interpreter| &interpreter.markers),
+    };
+    let Some(need) = need(&requires, &around)? else { return Ok(()) };
+    refuse_if_told(&need, &requires, options, &host.display().to_string())?;
+    let reporter: &dyn Reporter = &reporter(options);
+    let text = format!("will run in automatically provisioned tox, host {} {}", host.display(), need.reason());
+    let shown = match need {
+        Need::Requirements(_) => {
+            reporter.warning(ROOT, text);
+            Shown::Itself
+        }
+        // tox itself has nothing to say of such a file.
+        Need::InlinePlugin(_) => {
+            reporter.info(ROOT, text);
+            Shown::Already
+        }
+    };
+    let name = settings.text(settings.core(), "provision_tox_env")?;
+    let set = settings.environment(&name);
+    fill(&set, options, &requires);
+    let environment = translate::environment(settings, &set)?;
+    let run = open_run(options, plan, Arc::clone(discovery), &Manner::one_by_one())?;
+    let code = match build::provision::provide(&Arc::new(run), environment, &arguments(options), shown) {
+        Ok(code) => code,
+        Err(build::halt::Halt::Skip(reason)) => {
+            let text = format!("cannot provision tox environment {name} because {reason}");
+            return Err(ConfigError::handled(text).into());
+        }
+        Err(halt) => halt.tell(reporter, ROOT).code,
+    };
+    Err(Provided { code }.into())
+}
+
+/// What the user typed, and that there are colours where this process would use them.
+fn arguments(options: &Options) -> Vec<String> {
+    let typed = options.arguments.iter().cloned();
+    let colored = options.colored && !options.arguments.iter().any(|word| *word == "--colored");
+    let color: &[&str] = if colored { &["--colored", "yes"] } else { &[] };
+    color.iter().map(|word| (*word).to_owned()).chain(typed).collect()
+}
+
+/// The environment's settings come from here and not from a file.
+fn fill(set: &ConfigSet, options: &Options, requires: &[String]) {
+    let recreate = options.run.recreate && !options.run.no_recreate_provision;
+    set.set_in_memory("base", Value::List(Vec::new()));
+    set.set_in_memory("skip_install", Value::Boolean(true));
+    set.set_in_memory("deps", Value::Requirements(requires.join("\n")));
+    set.set_in_memory("pass_env", Value::List(vec!["*".to_owned()]));
+    set.set_in_memory("recreate", Value::Boolean(recreate));
+}
+
+/// `--no-provision`.
+fn refuse_if_told(need: &Need, requires: &[String], options: &Options, host: &str) -> Result<()> {
+    let Some(file) = &options.run.no_provision else { return Ok(()) };
+    let mut message = format!("provisioning explicitly disabled within {host}, but {}", need.reason());
+    if !file.is_empty() {
+        fs_err::write(options.current_dir.join(file), metadata(requires))?;
+        message = format!("{message} and wrote to {file}");
+    }
+    Err(ConfigError::handled(message).into())
+}

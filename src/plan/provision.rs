@@ -1,0 +1,217 @@
+//! Whether envo can do what the configuration's `requires` asks of tox, or a real tox with plugins has to be provided.
+//! Decides only; `build::provision` carries it out. <https://tox.wiki/en/4.67.13/reference/config.html#requires>
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pep440_rs::{Version, VersionSpecifiers};
+use serde::Serialize as _;
+use serde_json::json;
+
+use crate::cli::version::TOX_VERSION;
+use crate::error::ConfigError;
+use crate::model::Variables;
+use crate::model::pep508::evaluate::MarkerEnvironment;
+use crate::model::pep508::{Requirement, canonical_name};
+
+/// Files beside the configuration that tox loads as plugins.
+const INLINE_PLUGINS: [&str; 2] = ["toxfile.py", "☣.py"];
+
+/// Distributions whose work envo does at that version.
+const PROVIDED: [(&str, &str); 4] =
+    [("tox", TOX_VERSION), ("tox-uv", "1.37.1"), ("tox-uv-bare", "1.37.1"), ("virtualenv", "21.15.7")];
+
+/// What surrounds tox in its own environment and changes nothing about the project's, whatever the version.
+const WITHOUT_EFFECT: [&str; 3] = ["pip", "setuptools", "wheel"];
+
+/// What decides whether a plugin has anything to do here.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The configuration file.
+    pub file: &'a Path,
+    pub text: &'a str,
+    pub variables: &'a Variables,
+    /// Of the Python that tox would run on; `None` when nothing is known of it, and then every requirement counts.
+    pub markers: Option<&'a BTreeMap<String, String>>,
+}
+
+/// A requirement that envo does not meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    pub requirement: String,
+    /// The version there is, when only the version does not fit.
+    pub has: Option<String>,
+}
+
+/// Why a real tox has to do the work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    Requirements(Vec<Missing>),
+    /// A file that changes what tox does.
+    InlinePlugin(PathBuf),
+}
+
+impl Need {
+    /// In tox's words, to follow the interpreter's path.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Requirements(missing) => {
+                let show = |one: &Missing| match &one.has {
+                    Some(version) => format!("{} ({version})", one.requirement),
+                    None => one.requirement.clone(),
+                };
+                let shown: Vec<String> = missing.iter().map(show).collect();
+                format!("is missing [requires (has)]: {}", shown.join(", "))
+            }
+            Self::InlinePlugin(file) => format!("cannot run the plugin {}", file.display()),
+        }
+    }
+}
+
+/// What keeps envo from doing the work itself. `requires` is the setting's value.
+///
+/// # Errors
+/// When a requirement or its marker cannot be understood.
+pub fn need(requires: &[String], around: &Surroundings<'_>) -> Result<Option<Need>, ConfigError> {
+    let mut missing = Vec::new();
+    for text in requires {
+        let requirement: Requirement =
+            text.parse().map_err(|error| ConfigError::handled(format!("failed to load core.requires: {error}")))?;
+        if !applies(&requirement, around)? {
+            continue;
+        }
+        if let Some(has) = unmet(&requirement, around)? {
+            missing.push(Missing { requirement: text.clone(), has });
+        }
+    }
+    if !missing.is_empty() {
+        return Ok(Some(Need::Requirements(missing)));
+    }
+    let folder = around.file.parent().unwrap_or(Path::new(""));
+    let plugin = INLINE_PLUGINS.iter().map(|name| folder.join(name)).find(|file| file.is_file());
+    Ok(plugin.map(Need::InlinePlugin))
+}
+
+fn applies(requirement: &Requirement, around: &Surroundings<'_>) -> Result<bool, ConfigError> {
+    let (Some(marker), Some(values)) = (&requirement.marker, around.markers) else { return Ok(true) };
+    let environment = MarkerEnvironment { values: Some(values), ..MarkerEnvironment::default() };
+    marker.holds(&environment).map_err(ConfigError::handled)
+}
+
+/// `None` when the requirement is met, else the version that is there.
+fn unmet(requirement: &Requirement, around: &Surroundings<'_>) -> Result<Option<Option<String>>, ConfigError> {
+    let name = canonical_name(&requirement.name);
+    if requirement.url.is_some() {
+        return Ok(Some(None));
+    }
+    if let Some((_, version)) = PROVIDED.iter().find(|(provided, _)| *provided == name) {
+        let fits = fits(requirement, version)?;
+        return Ok((!fits).then(|| Some((*version).to_owned())));
+    }
+    let idle = WITHOUT_EFFECT.contains(&name.as_str()) || has_nothing_to_do(&name, around);
+    Ok(if idle { None } else { Some(None) })
+}
+
+fn fits(requirement: &Requirement, version: &str) -> Result<bool, ConfigError> {
+    let invalid = |error: String| ConfigError::handled(format!("failed to load core.requires: {error}"));
+    let version: Version = version.parse().map_err(|error| invalid(format!("{error}")))?;
+    let text = requirement.specifiers.iter().cloned().collect::<Vec<_>>().join(",");
+    let specifiers: VersionSpecifiers = text.parse().map_err(|error| invalid(format!("{error}")))?;
+    Ok(specifiers.contains(&version))
+}
+
+/// Whether a known plugin would leave everything as it is.
+fn has_nothing_to_do(plugin: &str, around: &Surroundings<'_>) -> bool {
+    match plugin {
+        // They choose environments by the interpreter of a job, and group its log.
+        "tox-gh" | "tox-gh-actions" => around.variables.get("GITHUB_ACTIONS").is_none_or(|value| value.is_empty()),
+        "tox-envfile" => !around.file.with_file_name(".env").exists(),
+        "tox-ignore-env-name-mismatch" => !around.text.contains("ignore_env_name_mismatch"),
+        _ => false,
+    }
+}
+
+/// What `--no-provision FILE` writes.
+pub fn metadata(requires: &[String]) -> String {
+    let parsed = requires.iter().filter_map(|text| text.parse::<Requirement>().ok());
+    let tox = parsed.into_iter().find(|requirement| requirement.name == "tox");
+    let oldest = tox.iter().flat_map(|tox| &tox.specifiers).find_map(|specifier| {
+        let version = specifier.strip_prefix(">=").or_else(|| specifier.strip_prefix("=="))?;
+        (!version.starts_with('=')).then(|| version.trim().to_owned())
+    });
+    let mut text = Vec::new();
+    let indented = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, indented);
+    // Writing texts and lists into memory cannot fail.
+    let _ = json!({"minversion": oldest, "requires": requires}).serialize(&mut serializer);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(requires: &[&str], variables: &[(&str, &str)], file: &Path) -> String {
+        let requires: Vec<String> = requires.iter().map(|text| (*text).to_owned()).collect();
+        let mut own = Variables::default();
+        variables.iter().for_each(|(name, value)| own.set(name, value));
+        let markers: BTreeMap<String, String> =
+            [("python_version", "3.11"), ("sys_platform", "linux")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let around = Surroundings { file, text: "", variables: &own, markers: Some(&markers) };
+        match need(&requires, &around) {
+            Ok(need) => need.map_or_else(String::new, |need| need.reason()),
+            Err(error) => error.message,
+        }
+    }
+
+    fn missing(requires: &[&str]) -> String {
+        found(requires, &[], Path::new("/nowhere/tox.ini"))
+    }
+
+    #[test]
+    fn what_envo_does_itself_is_never_missing() {
+        assert_eq!(missing(&["tox>=4", "tox_uv>=1.25", "virtualenv>20", "setuptools>=61", "tox"]), "");
+    }
+
+    #[test]
+    fn other_plugins_and_newer_versions_are_missing() {
+        let expected = "is missing [requires (has)]: tox-docker, tox>=5 (4.67.13)";
+        assert_eq!(missing(&["tox-docker", "tox>=5"]), expected);
+        assert_eq!(missing(&["tox-uv>=99"]), "is missing [requires (has)]: tox-uv>=99 (1.37.1)");
+    }
+
+    #[test]
+    fn a_marker_that_does_not_hold_excuses_a_requirement() {
+        assert_eq!(missing(&["tox-docker; sys_platform == 'win32'"]), "");
+        assert_ne!(missing(&["tox-docker; sys_platform == 'linux'"]), "");
+    }
+
+    #[test]
+    fn plugins_for_actions_matter_only_there() {
+        let file = Path::new("/nowhere/tox.ini");
+        assert_eq!(found(&["tox-gh>=1"], &[], file), "");
+        assert!(found(&["tox-gh>=1"], &[("GITHUB_ACTIONS", "true")], file).contains("tox-gh>=1"));
+    }
+
+    #[test]
+    fn a_plugin_beside_the_configuration_needs_a_real_tox() -> Result<(), std::io::Error> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("toxfile.py"), "")?;
+        assert!(found(&["tox"], &[], &folder.path().join("tox.ini")).contains("toxfile.py"));
+        Ok(())
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        assert!(missing(&["tox>>1"]).starts_with("failed to load core.requires"), "{}", missing(&["tox>>1"]));
+    }
+
+    #[test]
+    fn metadata_tells_the_oldest_tox_that_will_do() {
+        let text = metadata(&["tox-docker".to_owned(), "tox>=4.2".to_owned()]);
+        assert_eq!(
+            text,
+            "{\n    \"minversion\": \"4.2\",\n    \"requires\": [\n        \"tox-docker\",\n        \"tox>=4.2\"\n    ]\n}"
+        );
+    }
+}
