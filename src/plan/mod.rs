@@ -91,7 +91,18 @@ impl Plan {
                         if Runner::of(&runner).is_some_and(Runner::uses_uv) {
                             self.settings.package_with_uv(&package_env);
                         }
+                        let wheel_env = self.wheel_environment(name, &set, &package_env, kind);
                         packagers.insert(package_env, kind);
+                        match wheel_env {
+                            Ok(None) => {}
+                            Ok(Some(wheel_env)) => {
+                                packagers.insert(wheel_env, SetKind::Pep517Package);
+                            }
+                            Err(error) => {
+                                failed.get_or_insert((name.clone(), error));
+                                continue;
+                            }
+                        }
                     }
                     Err(error) => {
                         failed.get_or_insert((name.clone(), error));
@@ -162,6 +173,28 @@ impl Plan {
         }
         let kind = if package == "external" { SetKind::CommandPackage } else { SetKind::Pep517Package };
         Ok(Some((self.settings.text(set, "package_env")?, kind)))
+    }
+
+    /// The environment that builds the wheel for another, where that is said and not the one that packages anyway. Those
+    /// that nobody names are told apart by their interpreter, which is not asked for here.
+    fn wheel_environment(
+        &self,
+        name: &str,
+        set: &ConfigSet,
+        package_env: &str,
+        kind: SetKind,
+    ) -> Result<Option<String>, ConfigError> {
+        let builds_wheels = kind == SetKind::Pep517Package
+            && matches!(self.settings.text(set, "package")?.as_str(), "wheel" | "sdist-wheel" | "editable");
+        if !builds_wheels || !self.settings.is_written(set, "wheel_build_env")? {
+            return Ok(None);
+        }
+        let wheel_env = self.settings.text(set, "wheel_build_env")?;
+        if wheel_env == package_env {
+            return Ok(None);
+        }
+        self.check_package_environment(name, &wheel_env)?;
+        Ok(Some(wheel_env))
     }
 
     fn check_package_environment(&self, name: &str, package_env: &str) -> Result<(), ConfigError> {

@@ -130,6 +130,15 @@ impl Settings {
         Ok(trail.with(entry))
     }
 
+    /// Whether any section the set reads, or an override of one, says anything about a key.
+    ///
+    /// # Errors
+    /// When `base` is wrong.
+    pub fn is_written(&self, set: &ConfigSet, name: &str) -> Result<bool, ConfigError> {
+        let Some(key) = keys::find(name) else { return Ok(false) };
+        Ok(self.loaders(set)?.iter().any(|loader| self.mentions(loader, key)))
+    }
+
     /// Whether the section, or an override of it, says anything about the key.
     pub(super) fn mentions(&self, loader: &Loader, key: &Key) -> bool {
         let overridden = self.overrides_of(loader, key).next().is_some();
