@@ -17,12 +17,16 @@ use crate::model::pep508::{Requirement, canonical_name};
 /// Files beside the configuration that tox loads as plugins.
 const INLINE_PLUGINS: [&str; 2] = ["toxfile.py", "☣.py"];
 
-/// Distributions whose work envo does at that version.
-const PROVIDED: [(&str, &str); 4] =
-    [("tox", TOX_VERSION), ("tox-uv", "1.37.1"), ("tox-uv-bare", "1.37.1"), ("virtualenv", "21.15.7")];
-
-/// What surrounds tox in its own environment and changes nothing about the project's, whatever the version.
-const WITHOUT_EFFECT: [&str; 3] = ["pip", "setuptools", "wheel"];
+/// Distributions whose work envo does, at the version it does it like; of the last two, those that today's virtualenv
+/// brings along. They surround tox in its own environment and change nothing about the project's.
+const PROVIDED: [(&str, &str); 6] = [
+    ("tox", TOX_VERSION),
+    ("tox-uv", "1.37.1"),
+    ("tox-uv-bare", "1.37.1"),
+    ("virtualenv", "21.15.7"),
+    ("pip", "26.3"),
+    ("setuptools", "84.2.1"),
+];
 
 /// What decides whether a plugin has anything to do here.
 #[derive(Debug, Clone, Copy)]
@@ -101,14 +105,12 @@ fn applies(requirement: &Requirement, around: &Surroundings<'_>) -> Result<bool,
 /// `None` when the requirement is met, else the version that is there.
 fn unmet(requirement: &Requirement, around: &Surroundings<'_>) -> Result<Option<Option<String>>, ConfigError> {
     let name = canonical_name(&requirement.name);
-    if requirement.url.is_some() {
-        return Ok(Some(None));
-    }
     if let Some((_, version)) = PROVIDED.iter().find(|(provided, _)| *provided == name) {
-        let fits = fits(requirement, version)?;
+        // What is at a URL is something else, whatever its name.
+        let fits = requirement.url.is_none() && fits(requirement, version)?;
         return Ok((!fits).then(|| Some((*version).to_owned())));
     }
-    let idle = WITHOUT_EFFECT.contains(&name.as_str()) || has_nothing_to_do(&name, around);
+    let idle = requirement.url.is_none() && has_nothing_to_do(&name, around);
     Ok(if idle { None } else { Some(None) })
 }
 
@@ -125,6 +127,8 @@ fn has_nothing_to_do(plugin: &str, around: &Surroundings<'_>) -> bool {
     match plugin {
         // They choose environments by the interpreter of a job, and group its log.
         "tox-gh" | "tox-gh-actions" => around.variables.get("GITHUB_ACTIONS").is_none_or(|value| value.is_empty()),
+        // Builds in environments of their own do not see it.
+        "wheel" => true,
         "tox-envfile" => !around.file.with_file_name(".env").exists(),
         "tox-ignore-env-name-mismatch" => !around.text.contains("ignore_env_name_mismatch"),
         _ => false,
