@@ -8,7 +8,7 @@ pub mod graph;
 pub mod provision;
 pub mod select;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use crate::cli::options::Options;
@@ -34,6 +34,8 @@ pub struct Defined {
 pub struct Plan {
     pub settings: Arc<Settings>,
     defined: Vec<Defined>,
+    /// What `env_list` names.
+    listed: HashSet<String>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -45,7 +47,7 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
     let discovery =
         source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
     let settings = Settings::new(discovery.source, options, interpreters)?;
-    let plan = Plan { settings, defined: Vec::new(), warnings: Mutex::new(Vec::new()) };
+    let plan = Plan { settings, defined: Vec::new(), listed: HashSet::new(), warnings: Mutex::new(Vec::new()) };
     lock(&plan.warnings).extend(discovery.warning);
     Ok(plan)
 }
@@ -65,6 +67,7 @@ impl Plan {
     /// When the configuration is wrong where it says which environments there are.
     pub fn settled(mut self) -> Result<Self, ConfigError> {
         let fallback = !self.settings.options.list.no_fallback;
+        self.listed = self.settings.list(self.settings.core(), "env_list")?.into_iter().collect();
         self.defined = self.define(fallback)?;
         Ok(self)
     }
@@ -202,8 +205,7 @@ impl Plan {
         if name == package_env {
             return Err(ConfigError::handled(format!("{name} cannot self-package")));
         }
-        let env_list = self.settings.list(self.settings.core(), "env_list")?;
-        if env_list.iter().any(|one| one == package_env) {
+        if self.listed.contains(package_env) {
             return Err(ConfigError::handled(format!(
                 "{package_env} is listed in env_list but is used as a package environment by {name}; remove it from \
                  env_list or rename the package environment"

@@ -52,9 +52,9 @@ impl Settings {
             "install_command" => self.default_install_command(set)?,
             "default_base_python" => Value::List(vec![self.interpreters.host_python().display().to_string()]),
             "base_python" => self.default_base_python(set)?,
-            "system_site_packages" => self.from_variables(set, &["VIRTUALENV_SYSTEM_SITE_PACKAGES"])?,
-            "always_copy" => self.from_variables(set, &["VIRTUALENV_COPIES", "VIRTUALENV_ALWAYS_COPY"])?,
-            "download" => self.from_variables(set, &["VIRTUALENV_DOWNLOAD"])?,
+            "system_site_packages" => self.said_by_variables(set, &["VIRTUALENV_SYSTEM_SITE_PACKAGES"])?,
+            "always_copy" => self.said_by_variables(set, &["VIRTUALENV_COPIES", "VIRTUALENV_ALWAYS_COPY"])?,
+            "download" => self.said_by_variables(set, &["VIRTUALENV_DOWNLOAD"])?,
             "virtualenv_spec" => Value::text(old_virtualenv_for(&self.list(set, "base_python")?)),
             "package" => Value::text(self.default_package()?),
             "wheel_build_env" => self.default_wheel_environment(set)?,
@@ -124,7 +124,7 @@ impl Settings {
     }
 
     /// A yes or no that virtualenv's own variables may say.
-    fn from_variables(&self, set: &ConfigSet, names: &[&str]) -> Result<Value, ConfigError> {
+    fn said_by_variables(&self, set: &ConfigSet, names: &[&str]) -> Result<Value, ConfigError> {
         self.list(set, "pass_env")?;
         for name in names {
             let text = match self.set_env_value(set, name, &super::Trail::default())? {

@@ -37,7 +37,8 @@ fn split_condition(line: &str) -> Option<(&str, &str)> {
 /// Whether a condition has neither braces nor ranges, so that it can be read where it stands.
 fn is_plain(condition: &str) -> bool {
     let may_be_range = |one: &str| !one.is_empty() && one.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    !condition.contains('{') && !(condition.contains(',') && plain_alternatives(condition).any(may_be_range))
+    let is_list = condition.contains(',');
+    !condition.contains('{') && (!is_list || !plain_alternatives(condition).any(may_be_range))
 }
 
 /// The alternatives of a plain condition.
@@ -290,7 +291,7 @@ fn range_at(text: &str, previous: Option<char>) -> Option<(String, usize)> {
         let last = digits(text.strip_prefix('-')?);
         let allowed = matches!(previous, Some('{' | ',')) && last > 0 && delimited(1 + last);
         let stop: u64 = text[1..1 + last].parse().ok()?;
-        return allowed.then(|| Some((numbers(LATEST_PYTHON_MINOR_MIN, stop.max(0), stop)?, 1 + last))).flatten();
+        return allowed.then(|| Some((numbers(LATEST_PYTHON_MINOR_MIN, stop, stop)?, 1 + last))).flatten();
     }
     if opens && text[first..].starts_with('-') {
         let start: u64 = text[..first].parse().ok()?;

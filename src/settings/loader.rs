@@ -32,6 +32,25 @@ impl Loader {
     }
 }
 
+/// A key being read from a section for a set, and how it was reached.
+pub struct Place<'a> {
+    pub set: &'a ConfigSet,
+    pub loader: &'a Loader,
+    pub key: &'static Key,
+    pub trail: &'a Trail,
+}
+
+impl Place<'_> {
+    pub fn kind(&self) -> Kind {
+        self.key.kind_in(self.set.kind)
+    }
+
+    /// The error as tox words it for a value that cannot be had.
+    pub fn failed(&self, error: ConfigError) -> ConfigError {
+        failed_to_load(self.set, self.key.name, error)
+    }
+}
+
 impl Settings {
     fn loader(&self, section: &str) -> Option<Loader> {
         let (prefix, name) = section.split_once(':').unwrap_or(("", section));
@@ -78,7 +97,7 @@ impl Settings {
         let key = keys::find("base").ok_or_else(|| ConfigError::key("base"))?;
         let value = match set.memory_value("base") {
             Some(value) => value,
-            None => match self.from_these_loaders(set, key, own, &Trail::default())? {
+            None => match self.load_first(set, key, own, &Trail::default())? {
                 Some(value) => value,
                 None => self.default_base(set),
             },
@@ -87,16 +106,16 @@ impl Settings {
         Ok(if let Value::List(names) = value { names } else { Vec::new() })
     }
 
-    pub(super) fn from_loaders(
+    pub(super) fn load_written(
         &self,
         set: &ConfigSet,
         key: &'static Key,
         trail: &Trail,
     ) -> Result<Option<Value>, ConfigError> {
-        self.from_these_loaders(set, key, self.loaders(set)?, trail)
+        self.load_first(set, key, self.loaders(set)?, trail)
     }
 
-    fn from_these_loaders(
+    fn load_first(
         &self,
         set: &ConfigSet,
         key: &'static Key,
@@ -108,7 +127,7 @@ impl Settings {
                 continue;
             }
             let trail = self.entering(loader, key, trail)?;
-            if let Some(value) = self.from_loader(set, loader, key, &trail)? {
+            if let Some(value) = self.load_from(&Place { set, loader, key, trail: &trail })? {
                 return Ok(Some(value));
             }
         }
@@ -163,74 +182,48 @@ impl Settings {
         spellings(key).flat_map(move |spelling| all.iter().filter(move |one| one.key == spelling))
     }
 
-    fn from_loader(
-        &self,
-        set: &ConfigSet,
-        loader: &Loader,
-        key: &'static Key,
-        trail: &Trail,
-    ) -> Result<Option<Value>, ConfigError> {
+    fn load_from(&self, place: &Place<'_>) -> Result<Option<Value>, ConfigError> {
         let mut value = match &self.source.document {
-            Document::Ini(_) => self.from_section(set, loader, key, trail)?,
-            Document::Toml(document) => self.from_table(document, set, loader, key, trail)?,
+            Document::Ini(_) => self.load_from_section(place)?,
+            Document::Toml(document) => self.load_from_table(document, place)?,
         };
-        for one in self.overrides_of(loader, key) {
+        for one in self.overrides_of(place.loader, place.key) {
             let text = self
-                .substitute(set, loader, key, &one.value, trail)
-                .and_then(|text| convert(key.kind_in(set.kind), &text))
-                .map_err(|error| failed_to_load(set, key.name, error))?;
+                .substitute(place, &one.value)
+                .and_then(|text| convert(place.kind(), &text))
+                .map_err(|error| place.failed(error))?;
             value = Some(match value {
-                Some(base) if one.append => append(base, text).map_err(|error| failed_to_load(set, key.name, error))?,
+                Some(base) if one.append => append(base, text).map_err(|error| place.failed(error))?,
                 _ => text,
             });
         }
         Ok(value)
     }
 
-    fn from_section(
-        &self,
-        set: &ConfigSet,
-        loader: &Loader,
-        key: &'static Key,
-        trail: &Trail,
-    ) -> Result<Option<Value>, ConfigError> {
-        for spelling in spellings(key) {
-            let Some(entry) = self.entry(loader, spelling) else { continue };
-            let Some(raw) = self.process_raw(set, &entry.value) else { continue };
-            let located = |error: ConfigError| self.locate(error, loader, entry);
-            return self.build(set, loader, key, &raw, trail).map(Some).map_err(located);
+    fn load_from_section(&self, place: &Place<'_>) -> Result<Option<Value>, ConfigError> {
+        for spelling in spellings(place.key) {
+            let Some(entry) = self.entry(place.loader, spelling) else { continue };
+            let Some(raw) = self.process_raw(place.set, &entry.value) else { continue };
+            let located = |error: ConfigError| self.locate(error, place.loader, entry);
+            return self.build(place, &raw).map(Some).map_err(located);
         }
         Ok(None)
     }
 
-    fn build(
-        &self,
-        set: &ConfigSet,
-        loader: &Loader,
-        key: &'static Key,
-        raw: &str,
-        trail: &Trail,
-    ) -> Result<Value, ConfigError> {
-        let text = self.substitute(set, loader, key, raw, trail).map_err(|error| {
+    fn build(&self, place: &Place<'_>, raw: &str) -> Result<Value, ConfigError> {
+        let text = self.substitute(place, raw).map_err(|error| {
             if matches!(error.class, ErrorClass::Handled | ErrorClass::Skip) {
                 return error;
             }
-            let owner = set.name.as_deref().unwrap_or(self.source.format.core_section());
-            rewrap(&error, format!("replace failed in {owner}.{} with {}", key.name, error.python_repr()))
+            let owner = place.set.name.as_deref().unwrap_or(self.source.format.core_section());
+            rewrap(&error, format!("replace failed in {owner}.{} with {}", place.key.name, error.python_repr()))
         })?;
-        convert(key.kind_in(set.kind), &text).map_err(|error| failed_to_load(set, key.name, error))
+        convert(place.kind(), &text).map_err(|error| place.failed(error))
     }
 
-    fn substitute(
-        &self,
-        set: &ConfigSet,
-        loader: &Loader,
-        key: &'static Key,
-        text: &str,
-        trail: &Trail,
-    ) -> Result<String, ConfigError> {
-        let context = Context { settings: self, set };
-        replace(&context, self.reference_prefix(loader), style_of(key.kind_in(set.kind)), text, trail)
+    fn substitute(&self, place: &Place<'_>, text: &str) -> Result<String, ConfigError> {
+        let context = Context { settings: self, set: place.set };
+        replace(&context, self.reference_prefix(place.loader), style_of(place.kind()), text, place.trail)
     }
 
     /// A raw value without comments and with the lines that hold for the environment; `None` when none do.
@@ -293,7 +286,7 @@ pub(super) fn spellings(key: &Key) -> impl Iterator<Item = &'static str> + use<>
 }
 
 /// How substitutions may change a value of that kind.
-pub(super) fn style_of(kind: Kind) -> Style {
+fn style_of(kind: Kind) -> Style {
     match kind {
         Kind::Command | Kind::Commands => Style::Commands,
         Kind::Requirements | Kind::Constraints => Style::Requirements,
@@ -333,7 +326,7 @@ fn rewrap(error: &ConfigError, message: String) -> ConfigError {
     ConfigError { class: ErrorClass::Handled, message, ..error.clone() }
 }
 
-pub(super) fn failed_to_load(set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError {
+fn failed_to_load(set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError {
     if matches!(error.class, ErrorClass::Handled | ErrorClass::Match | ErrorClass::Skip) {
         return error;
     }

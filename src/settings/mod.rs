@@ -143,7 +143,7 @@ impl Settings {
             // Its variables are worked out one by one.
             None if key.kind == value::Kind::Variables => Value::Variables(Vec::new()),
             None if key.initial == keys::Initial::Constant => self.constant(set, key)?,
-            None => match self.from_loaders(set, key, trail)? {
+            None => match self.load_written(set, key, trail)? {
                 Some(value) => value,
                 None => self.default_value(set, key)?,
             },

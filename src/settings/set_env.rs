@@ -37,6 +37,9 @@ pub(super) enum Line {
     Pending(String),
 }
 
+/// Names and what they are set to, in order.
+type Entries = Arc<Vec<(String, Raw)>>;
+
 /// An environment's `set_env`.
 #[derive(Debug)]
 pub struct SetEnv {
@@ -46,7 +49,7 @@ pub struct SetEnv {
     /// What lookups see while the lines are being read.
     so_far: Mutex<Vec<(String, Raw)>>,
     /// What the lines came to, once files and substitutions have been read.
-    entries: Mutex<Option<Arc<Vec<(String, Raw)>>>>,
+    entries: Mutex<Option<Entries>>,
 }
 
 /// On the trail while files and substitutions are being read: lookups then see only what is written directly.
@@ -235,12 +238,7 @@ impl Settings {
     }
 
     /// Names of the configured variables whose markers hold, in order, with what they are set to.
-    fn set_env_entries(
-        &self,
-        set: &ConfigSet,
-        variables: &SetEnv,
-        trail: &Trail,
-    ) -> Result<Arc<Vec<(String, Raw)>>, ConfigError> {
+    fn set_env_entries(&self, set: &ConfigSet, variables: &SetEnv, trail: &Trail) -> Result<Entries, ConfigError> {
         if variables.lines().all(|line| matches!(line, Line::Variable { .. })) {
             return Ok(Arc::new(direct(variables.lines())));
         }
@@ -373,7 +371,7 @@ impl Settings {
         let entries = self.set_env_entries(set, &variables, trail)?;
         for (known, raw) in entries.iter() {
             if known == name && self.marker_holds(raw) {
-                return self.variable_value(set, &variables.prefix, known, raw, trail).map(Some);
+                return self.variable_value(set, &variables.prefix, (known, raw), trail).map(Some);
             }
         }
         Ok(self.default_variables(set).into_iter().find(|(known, _)| known == name).map(|(_, value)| value))
@@ -383,8 +381,7 @@ impl Settings {
         &self,
         set: &ConfigSet,
         prefix: &str,
-        name: &str,
-        raw: &Raw,
+        (name, raw): (&str, &Raw),
         trail: &Trail,
     ) -> Result<String, ConfigError> {
         let entry = format!("env:{name}");
@@ -415,7 +412,7 @@ impl Settings {
         let mut result: Vec<(String, String)> = Vec::new();
         for (name, raw) in entries.iter().filter(|(_, raw)| self.marker_holds(raw)) {
             if !exported.iter().any(|(own, _)| own == name) {
-                result.push((name.clone(), self.variable_value(set, &variables.prefix, name, raw, trail)?));
+                result.push((name.clone(), self.variable_value(set, &variables.prefix, (name, raw), trail)?));
             }
         }
         for (name, value) in self.default_variables(set) {

@@ -10,8 +10,8 @@ use crate::settings::config_set::{ConfigSet, SetKind, is_known};
 use crate::settings::convert::list;
 use crate::settings::expand::replace::Style;
 use crate::settings::expand::{TOML_PREFIX, Trail};
-use crate::settings::keys::{self, Key};
-use crate::settings::loader::{Loader, failed_to_load, spellings};
+use crate::settings::keys;
+use crate::settings::loader::{Loader, Place, spellings};
 use crate::settings::overrides::Override;
 use crate::settings::set_env::{Line, Raw, SetEnv, check_marker};
 use crate::settings::value::{Kind, Value};
@@ -64,23 +64,20 @@ impl Settings {
         Ok(table.into_iter().chain(self.toml_loader(document, &[ENV, base])?).collect())
     }
 
-    pub(in crate::settings) fn from_table(
+    pub(in crate::settings) fn load_from_table(
         &self,
         document: &TomlDocument,
-        set: &ConfigSet,
-        loader: &Loader,
-        key: &'static Key,
-        trail: &Trail,
+        place: &Place<'_>,
     ) -> Result<Option<Value>, ConfigError> {
-        let Some(raw) = spellings(key).find_map(|spelling| toml_entry(document, loader, spelling)) else {
+        let Some(raw) = spellings(place.key).find_map(|spelling| toml_entry(document, place.loader, spelling)) else {
             return Ok(None);
         };
-        let kind = key.kind_in(set.kind);
-        let failed = |error| failed_to_load(set, key.name, error);
+        let kind = place.kind();
+        let failed = |error| place.failed(error);
         let mut unroll = Unroll {
             settings: self,
-            set,
-            trail,
+            set: place.set,
+            trail: place.trail,
             texts: Texts::Replace(if matches!(kind, Kind::Requirements | Kind::Constraints) {
                 Style::Requirements
             } else {
@@ -94,7 +91,7 @@ impl Settings {
             references: Vec::new(),
         };
         let resolved = unroll.value(raw, 0).map_err(failed)?;
-        convert(key.name, kind, &resolved).map(Some).map_err(failed)
+        convert(place.key.name, kind, &resolved).map(Some).map_err(failed)
     }
 
     /// The lines of `set_env`, texts not yet substituted.
