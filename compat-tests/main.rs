@@ -17,6 +17,7 @@ mod running;
 mod bad_input;
 mod build;
 mod config;
+mod config_check;
 mod differential;
 mod docs_examples;
 mod docs_generated;

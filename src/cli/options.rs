@@ -145,6 +145,8 @@ pub struct ConfigOptions {
     /// `-k`; empty: every key.
     pub keys: Vec<String>,
     pub show_core: bool,
+    /// `--check`: say what is wrong in place of showing settings.
+    pub check: bool,
     pub format: ConfigFormat,
     pub output_file: Option<PathBuf>,
 }

@@ -244,6 +244,7 @@ impl Resolver<'_> {
         ConfigOptions {
             keys: self.texts("list_keys_only"),
             show_core: self.flag("show_core", false),
+            check: self.is_typed("check"),
             format,
             output_file: self.path("output_file", &PATH),
         }

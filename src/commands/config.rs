@@ -11,16 +11,19 @@ use crate::error::ConfigError;
 use crate::exit_code;
 use crate::model::Runner;
 use crate::plan::Plan;
-use crate::report::{config_format, plain};
+use crate::report::{config_format, frame, plain};
 use crate::settings::config_set::ConfigSet;
 use crate::settings::value::Value;
-use crate::settings::{keys, service_keys};
+use crate::settings::{check, keys, service_keys};
 
 /// Shows the settings, in INI notation, JSON or TOML.
 ///
 /// # Errors
 /// When the configuration is wrong where it says which environments there are, or the output file cannot be written.
 pub fn execute(options: &Options) -> Result<i32> {
+    if options.config.check {
+        return check(options);
+    }
     let plan = open_plan(options)?;
     let sections = sections(&plan, options)?;
     super::report_warnings(&plan, options);
@@ -48,6 +51,36 @@ pub fn execute(options: &Options) -> Result<i32> {
         }
     }
     Ok(if failed { exit_code::CONFIG_EXCEPTION } else { exit_code::OK })
+}
+
+/// Says everything that is wrong with the configuration.
+fn check(options: &Options) -> Result<i32> {
+    let (text, found) = match open_plan(options) {
+        Ok(plan) => {
+            super::report_warnings(&plan, options);
+            let settings = &plan.settings;
+            let text = fs_err::read_to_string(&settings.source.path).unwrap_or_default();
+            let sets: Vec<_> =
+                plan.all()?.iter().map(|entry| settings.environment_of_kind(&entry.name, entry.kind)).collect();
+            let found = check::findings(settings, &sets, &text);
+            (text, found)
+        }
+        // Without environments there is nothing else to look at.
+        Err(error) => {
+            let error = error.downcast::<ConfigError>()?;
+            let file = error.location.as_ref().map(|place| &place.file);
+            (file.and_then(|file| fs_err::read_to_string(file).ok()).unwrap_or_default(), vec![error])
+        }
+    };
+    for one in &found {
+        plain::error(&format!("{}\n", frame::frame(one, Some(&text), options.colored)));
+    }
+    match found.len() {
+        0 => plain::out("no problems found\n"),
+        1 => plain::error("1 problem found\n"),
+        number => plain::error(&format!("{number} problems found\n")),
+    }
+    Ok(if found.is_empty() { exit_code::OK } else { exit_code::FAILED })
 }
 
 /// The settings of one environment or of the project.

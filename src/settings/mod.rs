@@ -4,6 +4,7 @@
 //! worked out when it is asked for and kept. What the values are when nobody sets them is in [`defaults`].
 
 mod base_python;
+pub mod check;
 pub mod config_set;
 mod constants;
 pub mod convert;

@@ -84,6 +84,7 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
             vec![
                 values("list_keys_only", "key", "only these settings").short('k'),
                 flag("show_core", "also the settings of [tox] (with -e ALL anyway)").long("core"),
+                flag("check", "say what is wrong with the configuration, all at once").long("check"),
                 choice("config_format", ["ini", "json", "toml"], "how to write it: ini, json or toml [default: ini]")
                     .long("format")
                     .value_name("FORMAT"),
