@@ -24,5 +24,6 @@ mod docs_generated;
 mod exec;
 mod fixtures;
 mod list;
+mod property;
 mod run;
 mod serve;

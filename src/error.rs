@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::python_text::is_printable;
+
 /// tox's class of an error: it decides what happens next, and its Python name shows in `config`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
@@ -144,8 +146,12 @@ pub fn python_repr(text: &str) -> String {
                 result.push('\\');
                 result.push(c);
             }
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => result.push_str(&format!("\\x{:02x}", c as u32)),
-            c => result.push(c),
+            c if is_printable(c) => result.push(c),
+            c => result.push_str(&match u32::from(c) {
+                code @ ..0x100 => format!("\\x{code:02x}"),
+                code @ ..0x10000 => format!("\\u{code:04x}"),
+                code => format!("\\U{code:08x}"),
+            }),
         }
     }
     result.push(quote);
@@ -161,5 +167,6 @@ mod tests {
         assert_eq!(python_repr("a"), "'a'");
         assert_eq!(python_repr("it's"), "\"it's\"");
         assert_eq!(python_repr("it's \"x\"\n"), "'it\\'s \"x\"\\n'");
+        assert_eq!(python_repr("é\u{1f}\u{a0}\u{2028}\u{e0001}"), r"'é\x1f\xa0\u2028\U000e0001'");
     }
 }

@@ -16,6 +16,7 @@ pub mod exit_code;
 pub mod install;
 pub mod model;
 pub mod plan;
+pub mod python_text;
 pub mod report;
 pub mod runtime;
 pub mod serve;

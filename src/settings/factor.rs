@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use crate::error::{ConfigError, ErrorClass};
+use crate::python_text::{digit, is_space, is_word, strip};
 
 /// The minor versions that open ranges (`py3{11-}`, `py3{-13}`) end at; tox 4.67.13's values.
 pub const LATEST_PYTHON_MINOR_MIN: u64 = 11;
@@ -31,24 +32,24 @@ fn without_negation(factor: &str) -> &str {
 /// Splits a line into its condition and the rest; the condition may still turn out to be none.
 fn split_condition(line: &str) -> Option<(&str, &str)> {
     let at = marker_position(line)?;
-    Some((line[..at].trim(), line[at + 1..].trim()))
+    Some((strip(&line[..at]), strip(&line[at + 1..])))
 }
 
 /// Whether a condition has neither braces nor ranges, so that it can be read where it stands.
 fn is_plain(condition: &str) -> bool {
-    let may_be_range = |one: &str| !one.is_empty() && one.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let may_be_range = |one: &str| !one.is_empty() && one.chars().all(|c| c == '-' || digit(c).is_some());
     let is_list = condition.contains(',');
     !condition.contains('{') && (!is_list || !plain_alternatives(condition).any(may_be_range))
 }
 
 /// The alternatives of a plain condition.
 fn plain_alternatives(condition: &str) -> impl Iterator<Item = &str> {
-    condition.split(',').map(str::trim).filter(|alternative| !alternative.is_empty())
+    condition.split(',').filter(|alternative| !alternative.is_empty()).map(strip)
 }
 
 /// Where the first colon stands that a blank or the end of the line follows.
 fn marker_position(line: &str) -> Option<usize> {
-    line.match_indices(':').map(|(at, _)| at).find(|at| line[at + 1..].chars().next().is_none_or(char::is_whitespace))
+    line.match_indices(':').map(|(at, _)| at).find(|at| line[at + 1..].chars().next().is_none_or(is_space))
 }
 
 /// Keeps the lines of a value that hold for an environment with these factors.
@@ -86,7 +87,7 @@ pub fn filter(value: &str, active: &ActiveFactors) -> String {
 }
 
 fn marker_position_in_any_line(value: &str) -> Option<usize> {
-    value.match_indices(':').map(|(at, _)| at).find(|at| value[at + 1..].chars().next().is_none_or(char::is_whitespace))
+    value.match_indices(':').map(|(at, _)| at).find(|at| value[at + 1..].chars().next().is_none_or(is_space))
 }
 
 fn without_empty_lines(value: &str) -> String {
@@ -176,8 +177,8 @@ fn expand_groups(value: &str) -> Result<Vec<String>, String> {
     let mut result = Vec::new();
     for expression in split_outside_braces(value) {
         let mut variants = vec![String::new()];
-        for part in parts_of(expression.trim()) {
-            let alternatives: Vec<&str> = part.split(',').map(str::trim).collect();
+        for part in parts_of(strip(expression)) {
+            let alternatives: Vec<&str> = part.split(',').map(strip).collect();
             variants = variants
                 .iter()
                 .flat_map(|start| alternatives.iter().map(move |alternative| format!("{start}{alternative}")))
@@ -247,7 +248,7 @@ fn is_factor(text: &str) -> bool {
     let mut rest = text.strip_prefix('!').unwrap_or(text).chars().peekable();
     let mut count = 0;
     while let Some(character) = rest.next() {
-        let fits = character.is_alphanumeric() || "_.*?][-".contains(character);
+        let fits = is_word(character) || ".*?][-".contains(character);
         if !fits || (count == 0 && character == '-') {
             return false;
         }
@@ -283,30 +284,36 @@ pub fn expand_ranges(value: &str) -> String {
 
 /// The numbers that the range at the start of `text` stands for, and its length without the delimiter behind it.
 fn range_at(text: &str, previous: Option<char>) -> Option<(String, usize)> {
-    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let delimited = |at: usize| text[at..].starts_with([',', '}']);
-    let opens = !previous.is_some_and(|c| c.is_alphanumeric() || "_.-".contains(c));
     let first = digits(text);
     if first == 0 {
-        let last = digits(text.strip_prefix('-')?);
-        let allowed = matches!(previous, Some('{' | ',')) && last > 0 && delimited(1 + last);
-        let stop: u64 = text[1..1 + last].parse().ok()?;
-        return allowed.then(|| Some((numbers(LATEST_PYTHON_MINOR_MIN, stop, stop)?, 1 + last))).flatten();
+        let end = 1 + digits(text.strip_prefix('-')?);
+        let allowed = matches!(previous, Some('{' | ',')) && end > 1 && delimited(end);
+        let stop = number(&text[1..end])?;
+        return allowed.then(|| Some((numbers(LATEST_PYTHON_MINOR_MIN, stop, stop)?, end))).flatten();
     }
+    let opens = !previous.is_some_and(|c| is_word(c) || ".-".contains(c));
     if opens && text[first..].starts_with('-') {
-        let start: u64 = text[..first].parse().ok()?;
-        let last = digits(&text[first + 1..]);
-        let end = first + 1 + last;
+        let start = number(&text[..first])?;
+        let end = first + 1 + digits(&text[first + 1..]);
         if delimited(end) {
-            if last == 0 {
+            if end == first + 1 {
                 return Some((numbers(start, LATEST_PYTHON_MINOR_MAX, start)?, end));
             }
-            let stop: u64 = text[first + 1..end].parse().ok()?;
-            return Some((closed(start, stop)?, end));
+            return Some((closed(start, number(&text[first + 1..end])?)?, end));
         }
     }
     // A number that is no range is passed over whole, so that its tail does not open one.
     delimited(first).then(|| (text[..first].to_owned(), first))
+}
+
+/// How many bytes the digits at the start of `text` take.
+fn digits(text: &str) -> usize {
+    text.find(|c| digit(c).is_none()).unwrap_or(text.len())
+}
+
+fn number(digits: &str) -> Option<u64> {
+    digits.chars().try_fold(0_u64, |sum, one| sum.checked_mul(10)?.checked_add(digit(one)?))
 }
 
 /// An open range; when it would be empty, only the number that was written.

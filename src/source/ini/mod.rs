@@ -7,11 +7,12 @@
 
 mod scan;
 
-pub use scan::{IniError, IniErrorKind, is_python_space};
+pub use scan::{IniError, IniErrorKind};
 
 use configparser::ini::{Ini, IniDefault};
 
 use super::document::{Entry, IniDocument, IniSection};
+use crate::python_text::is_space;
 use scan::{GUARD, Scan};
 
 /// Python's name for the section whose values show in all others.
@@ -55,10 +56,10 @@ fn finish(mut value: String) -> String {
     if value.contains('\r') {
         value = value.replace("\r\n", "\n");
     }
-    if value.contains(GUARD) {
-        value = value.replace(GUARD, "");
-    }
-    value.truncate(value.trim_end_matches(is_python_space).len());
+    // One guard stands at the start of a line; any other is the file's own character.
+    let unguarded: Vec<&str> = value.split('\n').map(|line| line.strip_prefix(GUARD).unwrap_or(line)).collect();
+    value = unguarded.join("\n");
+    value.truncate(value.trim_end_matches(is_space).len());
     value
 }
 

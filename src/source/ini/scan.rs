@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::DEFAULT_SECTION;
 use crate::error::python_repr;
+use crate::python_text::{is_space, strip};
 
 /// Stands before the text of every value line in the canonical text, so that nothing in it looks like syntax or is
 /// trimmed. A private-use character.
@@ -81,11 +82,6 @@ pub(super) struct Scan {
     pub canonical: String,
 }
 
-/// What Python's `str.isspace` takes for a blank, which is a little more than Unicode's White_Space.
-pub fn is_python_space(character: char) -> bool {
-    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
-}
-
 impl Scan {
     pub(super) fn of(text: &str) -> Result<Self, IniError> {
         let mut walk = Walk::default();
@@ -110,7 +106,7 @@ struct Walk {
     sections: Vec<SectionPlace>,
     /// Index of the section that keys go to.
     current: Option<usize>,
-    /// Whether a key of the current section is open for continuation lines.
+    /// Whether a key of the current section is open for continuation lines. An empty name never is.
     in_key: bool,
     /// Indentation, in characters, of the line that opened the key.
     indent: usize,
@@ -122,7 +118,7 @@ struct Walk {
 
 impl Walk {
     fn line(&mut self, number: usize, line: &str) -> Result<(), IniError> {
-        let text = line.trim_matches(is_python_space);
+        let text = strip(line);
         if text.starts_with(['#', ';']) {
             return Ok(());
         }
@@ -130,7 +126,7 @@ impl Walk {
             self.blank(number);
             return Ok(());
         }
-        let indent = line.chars().take_while(|c| is_python_space(*c)).count();
+        let indent = line.chars().take_while(|c| is_space(*c)).count();
         if self.in_key && indent > self.indent {
             self.continuation(number, text);
             return Ok(());
@@ -192,7 +188,7 @@ impl Walk {
             self.malformed.push((number, line.to_owned()));
             return Ok(());
         };
-        let option = key.trim_end_matches(is_python_space).to_lowercase();
+        let option = key.trim_end_matches(is_space).to_lowercase();
         if option.is_empty() {
             // Python notes the error and goes on with the empty name.
             self.malformed.push((number, line.to_owned()));
@@ -202,9 +198,9 @@ impl Walk {
             return Err(IniError { kind: IniErrorKind::DuplicateOption { section, option }, line: number });
         }
         let keys = &mut self.sections[section].keys;
-        let _ = writeln!(self.canonical, "{}={GUARD}{}", keys.len(), value.trim_matches(is_python_space));
+        let _ = writeln!(self.canonical, "{}={GUARD}{}", keys.len(), strip(value));
+        self.in_key = !option.is_empty();
         keys.push(KeyPlace { key: option, lines: vec![number], column: self.indent + 1 });
-        self.in_key = true;
         Ok(())
     }
 }

@@ -1,0 +1,86 @@
+//! Characters as Python sees them. What it takes for a blank, a letter or a digit decides what a configuration means, and
+//! differs in places from what Rust's standard library takes for one. No room's own business, so it stands outside them.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// `str.isspace`, `str.strip` and `\s`: a little more than Unicode's White_Space.
+pub fn is_space(character: char) -> bool {
+    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
+}
+
+/// `str.strip`.
+pub fn strip(text: &str) -> &str {
+    text.trim_matches(is_space)
+}
+
+/// `\w`: letters, numbers and the underscore, but no combining marks.
+pub fn is_word(character: char) -> bool {
+    static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[\p{L}\p{N}]").ok());
+    if character.is_ascii() {
+        return character.is_ascii_alphanumeric() || character == '_';
+    }
+    matches_one(&WORD, character)
+}
+
+/// `\d` and what `int` makes of it.
+pub fn digit(character: char) -> Option<u64> {
+    if character.is_ascii() {
+        return character.to_digit(10).map(u64::from);
+    }
+    // Unicode assigns decimal digits in runs of ten that begin with zero.
+    is_decimal(character).then(|| {
+        let before = (0..u32::from(character)).rev().map_while(char::from_u32);
+        before.take_while(|one| is_decimal(*one)).count() as u64 % 10
+    })
+}
+
+fn is_decimal(character: char) -> bool {
+    static DECIMAL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\p{Nd}").ok());
+    matches_one(&DECIMAL, character)
+}
+
+/// `str.isprintable`: what `repr` writes as it is.
+pub fn is_printable(character: char) -> bool {
+    static HIDDEN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[\p{C}\p{Z}]").ok());
+    if character.is_ascii() {
+        return (' '..='~').contains(&character);
+    }
+    !matches_one(&HIDDEN, character)
+}
+
+fn matches_one(pattern: &Option<Regex>, character: char) -> bool {
+    pattern.as_ref().is_some_and(|pattern| pattern.is_match(character.encode_utf8(&mut [0; 4])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_of_files_are_blanks() {
+        assert_eq!(strip("\u{1f}\u{85} a\u{a0}\u{1c}"), "a");
+        assert_eq!(strip("\u{200b}a"), "\u{200b}a");
+    }
+
+    #[test]
+    fn marks_are_no_letters_but_numbers_of_all_kinds_are() {
+        assert!("aé四²½Ⅷ٣_".chars().all(is_word));
+        assert!(!"\u{301}\u{903}-😀".chars().any(is_word));
+    }
+
+    #[test]
+    fn digits_of_every_script_count() {
+        assert_eq!(
+            ['0', '9', '٣', '９', '𝟘', '𝟿', '²', 'a'].map(digit),
+            [0, 9, 3, 9, 0, 9].map(Some).into_iter().chain([None, None]).collect::<Vec<_>>()[..]
+        );
+    }
+
+    #[test]
+    fn control_characters_and_odd_blanks_are_not_printable() {
+        assert!("aé四 😀~".chars().all(is_printable));
+        assert!(!"\n\u{7f}\u{85}\u{a0}\u{ad}\u{200b}\u{2028}\u{3000}\u{e000}\u{378}".chars().any(is_printable));
+    }
+}
