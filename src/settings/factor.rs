@@ -37,7 +37,11 @@ fn split_condition(line: &str) -> Option<(&str, &str)> {
 
 /// Whether a condition has neither braces nor ranges, so that it can be read where it stands.
 fn is_plain(condition: &str) -> bool {
-    let may_be_range = |one: &str| !one.is_empty() && one.chars().all(|c| c == '-' || digit(c).is_some());
+    // A range opens behind anything that is no part of a name, `!` and `[` among them.
+    let may_be_range = |one: &str| {
+        let before = one.trim_end_matches(|c| c == '-' || digit(c).is_some());
+        before.len() < one.len() && !before.ends_with(|c| is_word(c) || c == '.')
+    };
     let is_list = condition.contains(',');
     !condition.contains('{') && (!is_list || !plain_alternatives(condition).any(may_be_range))
 }
@@ -373,6 +377,7 @@ mod tests {
         assert_eq!(filtered(value, "py310"), "always\na");
         assert_eq!(filtered(value, "py311"), "always\nb\nc");
         assert_eq!(filtered(value, "py310-x"), "always\na\nd");
+        assert_eq!(filtered("!10-,: kept", "a"), "kept");
         assert_eq!(filtered("linux: yes\nwin32: no\nx86_64: too", "py"), "yes\ntoo");
     }
 

@@ -393,8 +393,9 @@ fn has_text<'a>(parts: impl Iterator<Item = &'a Part>, nearest: impl Fn(&str) ->
 
 fn check_requirement(parts: &[Part], texts: &[String], at: usize) -> Result<(), ConfigError> {
     let text = &texts[at];
-    let following = texts[at + 1..].concat();
-    let ends_open = text.ends_with('\\') && following.chars().next().is_none_or(is_line_break);
+    // The next character alone is looked for, so that many expressions in one text take no quadratic time.
+    let following = || texts[at + 1..].iter().find_map(|text| text.chars().next());
+    let ends_open = text.ends_with('\\') && following().is_none_or(is_line_break);
     let breaks_inside = text.char_indices().any(|(i, c)| c == '\\' && text[i + 1..].starts_with(is_line_break));
     if ends_open || breaks_inside {
         return Err(ConfigError::value("a requirement substitution cannot end a line with a backslash"));
