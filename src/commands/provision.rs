@@ -34,7 +34,8 @@ pub struct Provided {
 pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<()> {
     let settings = &plan.settings;
     // No tox can serve, with whatever plugins.
-    if options.verb == Verb::Serve {
+    // tox knows nothing of checking either, and a check installs nothing.
+    if options.verb == Verb::Serve || options.config.check {
         return Ok(());
     }
     let requires = settings.list(settings.core(), "requires")?;
