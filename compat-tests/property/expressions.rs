@@ -29,3 +29,23 @@ fn plain(parts: &[Part]) -> Value {
         })
         .collect()
 }
+
+/// All text and all arguments of a parsed text.
+fn size(parts: &[Part]) -> usize {
+    parts
+        .iter()
+        .map(|part| match part {
+            Part::Text(text) => text.len(),
+            Part::Expression(arguments) => arguments.iter().map(|argument| 1 + size(argument)).sum(),
+        })
+        .sum()
+}
+
+#[test]
+fn what_parsing_gives_grows_no_faster_than_the_text() {
+    for piece in ["{", "}", "{a:", "{a}", "[]", "\\{", "{a:{b}:", "\\", ":{", "[", "{}}{"] {
+        let parsed = |length: usize| size(&parse(&piece.repeat(length)));
+        let (short, long) = (parsed(10_000), parsed(100_000));
+        assert!(long <= short * 11, "{piece:?}: {short} for 10,000, {long} for 100,000");
+    }
+}
