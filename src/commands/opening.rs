@@ -24,7 +24,10 @@ pub fn open_plan(options: &Options) -> Result<Plan> {
 /// # Errors
 /// As [`open_plan`].
 pub fn open_plan_with(options: &Options, interpreters: Arc<PythonDiscovery>) -> Result<Plan> {
-    Ok(read_with(options, &interpreters)?.settled()?)
+    let plan = read_with(options, &interpreters)?;
+    // That no configuration was found explains an unknown environment, so it is said before that error.
+    report_warnings(&plan, options);
+    Ok(plan.settled()?)
 }
 
 /// The configuration without its environments.
