@@ -461,7 +461,9 @@ mod tests {
             let text = RequirementText { text, root: "/nonexistent".into() };
             for kind in [RequirementKind::Deps, RequirementKind::Constraints] {
                 let shown = display_lines(&text, kind, &variables).is_ok();
-                proptest::prop_assert_eq!(arguments(&text, kind, &variables).is_ok(), shown);
+                // What can be shown can be installed; the other way round, a line that only its successor completes cannot
+                // be shown, as in tox.
+                proptest::prop_assert!(!shown || arguments(&text, kind, &variables).is_ok());
                 let _ = requirements(&text, kind, &variables);
             }
         }
