@@ -9,7 +9,7 @@ use regex::Regex;
 static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     [
         (r"\x1b\[[0-9;]*[A-Za-z]", ""),
-        (r"\b\d+(\.\d+)? seconds", "[TIME] seconds"),
+        (r"\b(\d+ (day|hour|minute)s? )*\d+(\.\d+)? seconds?\b", "[TIME] seconds"),
         (r"\b\d+(\.\d+)?=setup\[[\d.]+\]", "[TIME]=setup[[TIME]]"),
         (r"\b\d+\.\d+ ?s\b", "[TIME] s"),
         (r"\bpid=\d+", "pid=[PID]"),
@@ -48,6 +48,7 @@ pub fn apply(text: &str, folders: &[(&Path, &str)]) -> String {
 
 #[test]
 fn times_paths_and_numbers_are_taken_out() {
+    assert_eq!(apply("in 1 second, in 2 minutes 0.5 seconds", &[]), "in [TIME] seconds, in [TIME] seconds");
     let text = "  a: OK (0.20=setup[0.18]+cmd[0.01,0.01] seconds)\nin /tmp/x/y pid=12 \n";
     assert_eq!(
         apply(text, &[(Path::new("/tmp/x"), "[ROOT]")]),
