@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config_set::{ConfigSet, SetKind};
-use super::convert::convert;
 use super::defaults::service_keys;
 use super::expand::Trail;
-use super::value::{Kind, Value};
+use super::value::Value;
 use super::{Settings, keys};
 use crate::error::ConfigError;
 use crate::model::environment::{
@@ -348,12 +347,4 @@ fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Service>, Conf
         service.location = format!("{file}:{}", location.line);
     }
     Ok(service)
-}
-
-/// Checks that a text is a valid value of a kind; used where values come from elsewhere than a file.
-///
-/// # Errors
-/// As [`convert`].
-pub fn parse_value(kind: Kind, text: &str) -> Result<Value, ConfigError> {
-    convert(kind, text)
 }

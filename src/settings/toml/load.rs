@@ -10,7 +10,6 @@ use crate::settings::config_set::{ConfigSet, SetKind, is_known};
 use crate::settings::convert::list;
 use crate::settings::expand::replace::Style;
 use crate::settings::expand::{TOML_PREFIX, Trail};
-use crate::settings::keys;
 use crate::settings::loader::{Loader, Place, spellings};
 use crate::settings::overrides::Override;
 use crate::settings::set_env::{Line, Raw, SetEnv, check_marker};
@@ -238,9 +237,4 @@ pub fn override_raw(value: Toml, one: &Override) -> Result<Toml, ConfigError> {
         (_, true) => return Err(ConfigError::value("Only able to append to lists, dicts and strings")),
         (_, false) => Toml::String(one.value.clone()),
     })
-}
-
-/// Every key of the table under its present name, for checks.
-pub fn is_setting(name: &str) -> bool {
-    keys::find(name).is_some()
 }

@@ -18,7 +18,7 @@ use scan::{GUARD, Scan};
 /// Python's name for the section whose values show in all others.
 pub const DEFAULT_SECTION: &str = "DEFAULT";
 
-/// Reads a whole file's text; a byte order mask has to be removed before.
+/// Reads a whole file's text; a byte order mark has to be removed before.
 ///
 /// # Errors
 /// What Python's parser reports, with the line.
