@@ -14,6 +14,7 @@ pub mod shim;
 mod stack;
 mod start;
 mod supervisor;
+mod surroundings;
 mod terminal;
 #[cfg(test)]
 mod tests;

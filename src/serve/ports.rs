@@ -15,9 +15,33 @@ use crate::model::Service;
 pub struct Lease {
     pub ports: Vec<(String, u16)>,
     held: Vec<TcpListener>,
+    /// Ports with a number that something else has, which may be the service already.
+    taken: Vec<u16>,
 }
 
 impl Lease {
+    /// Whether something else listens where the service is to be, and the service may be that.
+    pub fn is_taken(&self) -> bool {
+        !self.taken.is_empty()
+    }
+
+    /// Holds what something else had before.
+    ///
+    /// # Errors
+    /// When it has it still.
+    pub fn regain(&mut self, name: &str, service: &Service) -> Result<(), ConfigError> {
+        for number in std::mem::take(&mut self.taken) {
+            match hold(&service.host, number) {
+                Ok(held) => self.held.push(held),
+                Err(error) => {
+                    self.taken.push(number);
+                    return Err(refused(name, service, number, &error));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Lets go of the ports, for the service to listen on them.
     pub fn release(&mut self) {
         self.held.clear();
@@ -56,9 +80,15 @@ impl Book {
         for port in &service.ports {
             let before = self.given.get(name).and_then(|ports| ports.get(&port.name)).copied();
             let held = match (port.number, before) {
-                (Some(number), _) => {
-                    hold(&service.host, number).map_err(|error| refused(name, service, number, &error))?
-                }
+                (Some(number), _) => match hold(&service.host, number) {
+                    Ok(held) => held,
+                    Err(error) if service.adopt && error.kind() == io::ErrorKind::AddrInUse => {
+                        lease.taken.push(number);
+                        lease.ports.push((port.name.clone(), number));
+                        continue;
+                    }
+                    Err(error) => return Err(refused(name, service, number, &error)),
+                },
                 (None, Some(number)) => match hold(&service.host, number) {
                     Ok(held) => held,
                     Err(_) => free(name, service)?,

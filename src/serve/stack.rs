@@ -210,6 +210,7 @@ fn slot(prepared: PreparedService, lease: Lease, graph: &Graph, at: usize) -> Sl
         lease,
         generation: 0,
         running: None,
+        asking: None,
         halt: None,
         started: None,
         exited: false,
@@ -231,6 +232,7 @@ fn node(prepared: &PreparedService, dependencies: Vec<usize>) -> Node {
             success_exit_codes: vec![0],
             restart: RestartPolicy::No,
             restart_limit: 0,
+            checks_alive: false,
         },
         Some(service) => Node {
             name,
@@ -241,6 +243,7 @@ fn node(prepared: &PreparedService, dependencies: Vec<usize>) -> Node {
             success_exit_codes: service.success_exit_codes.clone(),
             restart: service.restart,
             restart_limit: service.restart_limit,
+            checks_alive: service.alive.is_some(),
         },
     }
 }

@@ -7,17 +7,17 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::fields;
 use super::log::Log;
 use super::machine::Event as Happening;
 use super::orders::{Order, Task};
-use super::probe::{Cancel, Canceller, Notify, Question};
+use super::probe::{Cancel, Question};
 use super::supervisor::{Message, Report, Supervisor};
+use super::surroundings::{Asked, Surroundings};
 use super::watch::{Wanted, Watch};
 use super::work;
 use crate::execute::process::{Grouping, Input, Sink, Spawn};
 use crate::execute::tree;
-use crate::model::service::{Probe, signal_number};
+use crate::model::service::signal_number;
 use crate::model::{Service, Variables};
 
 /// The stack of a thread that reads or asks.
@@ -46,8 +46,6 @@ impl Default for ShimProgram {
 /// A service that was started.
 pub struct Running {
     orders: Option<std::fs::File>,
-    /// Ends the question whether it is ready.
-    pub canceller: Option<Canceller>,
     question: Option<Question>,
     /// What every process of it has among its variables.
     marks: Vec<Vec<u8>>,
@@ -104,55 +102,25 @@ pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
 }
 
 fn plan(supervisor: &mut Supervisor, at: usize, service: &Service) -> Result<Plan, String> {
-    let instances = supervisor.visible_instances(at);
-    let slot = &mut supervisor.slots[at];
-    let text = |error: crate::error::ConfigError| error.message;
-    slot.instance.url = match &service.url {
-        Some(url) => Some(fields::fill_own(url, &slot.instance, &instances).map_err(text)?),
-        None => None,
-    };
-    let own = &slot.instance;
-    let session = &slot.prepared.session;
-    let mut variables = slot.prepared.variables(own, &instances).map_err(text)?;
-    let cwd = slot.prepared.cwd().map_err(text)?;
-    fs_err::create_dir_all(&cwd).map_err(|error| error.to_string())?;
-    let resolve = |words: Vec<String>, variables: &Variables| {
-        let mut session = session.clone();
-        session.variables = variables.clone();
-        session.resolve_words(words, cwd.clone()).map_err(|refusal| refusal.to_string())
-    };
-    let argv = resolve(work::words(&service.serve, own, &instances).map_err(text)?, &variables)?;
-    let ready = fields::fill_own(&service.ready_text(), own, &instances).map_err(text)?;
-    let mut wanted = None;
-    let question = match Probe::parse(&ready).map_err(text)? {
-        Probe::Http { url, status } => Some(Question::http(&url, status)?),
-        Probe::Tcp { address } => Some(Question::tcp(&address)?),
-        Probe::Unix { path } => Some(Question::Unix { path: cwd.join(path) }),
-        Probe::Command { .. } => {
-            // Split before its fields are filled in, so that a value with blanks stays one word.
-            let written = service.ready_text();
-            let written = written.trim().strip_prefix("cmd:").unwrap_or_default().to_owned();
-            let argv = resolve(work::words(&written, own, &instances).map_err(text)?, &variables)?;
-            Some(Question::Command { argv, cwd: cwd.clone(), variables: variables.clone() })
-        }
-        Probe::Log { pattern } => {
-            let pattern = regex::bytes::Regex::new(&pattern).map_err(|error| error.to_string())?;
-            wanted = Some(Wanted { pattern });
-            None
-        }
-        Probe::Notify => {
-            let socket = Notify::new().map_err(|error| format!("no socket for its news: {error}"))?;
-            variables.set("NOTIFY_SOCKET", socket.path());
-            Some(Question::Notify(socket))
-        }
-        Probe::Exit | Probe::Alive => None,
-    };
+    supervisor.slots[at].instance.url = None;
+    let mut surroundings = Surroundings::of(supervisor, at)?;
+    if let Some(url) = &service.url {
+        supervisor.slots[at].instance.url = Some(surroundings.fill(url)?);
+    }
+    fs_err::create_dir_all(&surroundings.cwd).map_err(|error| error.to_string())?;
+    let argv = surroundings.command(&service.serve)?;
+    let (mut question, mut wanted) = (None, None);
+    match surroundings.probe(&service.ready_text())? {
+        Asked::Question(asked) => question = Some(asked),
+        Asked::Line(line) => wanted = Some(line),
+        Asked::Process => {}
+    }
     let mut words = argv.into_iter().map(OsString::from);
     let task = Task {
         program: words.next().unwrap_or_default(),
         arguments: words.collect(),
-        cwd,
-        variables,
+        cwd: surroundings.cwd,
+        variables: surroundings.variables,
         stop_signal: signal_number(&service.stop_signal).unwrap_or(libc::SIGTERM),
     };
     Ok(Plan { task, question, wanted })
@@ -193,7 +161,7 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: Plan) -> Result<Running,
         sender: supervisor.sender.clone(),
     };
     spawn_thread("watch", move || watch.run())?;
-    Ok(Running { orders, canceller: None, question: plan.question, marks })
+    Ok(Running { orders, question: plan.question, marks })
 }
 
 /// Begins to ask whether a service is ready, on a thread of its own.
@@ -205,13 +173,67 @@ pub fn probe(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     // Without a question it is the watch over its output that answers.
     let question = running.question.take()?;
     let begun = Cancel::new().map_err(|error| error.to_string()).and_then(|(cancel, canceller)| {
-        running.canceller = Some(canceller);
+        slot.asking = Some(canceller);
         spawn_thread("probe", move || {
             let report = Report::Answered(question.ask(&cancel));
             let _ = sender.send(Message::Of { service: at, generation, report });
         })
     });
     begun.err().map(|text| Happening::ProbeImpossible(at, text))
+}
+
+/// Begins to ask now and then whether a service is alive.
+pub fn check_alive(supervisor: &mut Supervisor, at: usize) {
+    let begun = alive_question(supervisor, at).and_then(|question| {
+        let Some(question) = question else { return Ok(()) };
+        let sender = supervisor.sender.clone();
+        let slot = &mut supervisor.slots[at];
+        let generation = slot.generation;
+        let (cancel, canceller) = Cancel::new().map_err(|error| error.to_string())?;
+        slot.asking = Some(canceller);
+        spawn_thread("alive", move || {
+            question.ask_for_ever(&cancel, |alive| {
+                let report = Report::Alive(alive);
+                sender.send(Message::Of { service: at, generation, report }).is_ok()
+            });
+        })
+    });
+    if let Err(text) = begun {
+        let slot = &supervisor.slots[at];
+        supervisor.reporter.warning(slot.prepared.name(), format!("its `alive` probe cannot be asked: {text}"));
+    }
+}
+
+fn alive_question(supervisor: &Supervisor, at: usize) -> Result<Option<Question>, String> {
+    let service = supervisor.slots[at].prepared.environment.service.as_ref();
+    let Some(alive) = service.and_then(|service| service.alive.clone()) else { return Ok(None) };
+    match Surroundings::of(supervisor, at)?.probe(&alive)? {
+        Asked::Question(question) => Ok(Some(question)),
+        Asked::Line(_) | Asked::Process => Ok(None),
+    }
+}
+
+/// Finds out whether something that envo did not start is the service already, and tells [`Message::Looked`]. `false`
+/// when there is nothing to find out.
+pub fn look_for_another(supervisor: &mut Supervisor, at: usize) -> bool {
+    let Some(service) = supervisor.slots[at].prepared.environment.service.clone().filter(|service| service.adopt)
+    else {
+        return false;
+    };
+    let begun = Surroundings::of(supervisor, at).and_then(|mut surroundings| {
+        let url = service.url.as_ref().map(|url| surroundings.fill(url)).transpose()?;
+        let Asked::Question(question) = surroundings.probe(&service.ready_text())? else { return Ok(false) };
+        supervisor.slots[at].instance.url = url;
+        let sender = supervisor.sender.clone();
+        let (cancel, canceller) = Cancel::new().map_err(|error| error.to_string())?;
+        supervisor.slots[at].asking = Some(canceller);
+        spawn_thread("adopt", move || {
+            let _ = sender.send(Message::Looked(at, question.ask_once(&cancel)));
+        })?;
+        Ok(true)
+    });
+    // What cannot be asked now is told when the service is started.
+    begun.unwrap_or(false)
 }
 
 fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), String> {

@@ -12,7 +12,7 @@ use super::machine::{Action, Event as Happening, Machine, State};
 use super::orders::{News, Order};
 use super::ports::Lease;
 use super::prepared::PreparedService;
-use super::probe::Answer;
+use super::probe::{Answer, Canceller};
 use super::start::Running;
 use super::terminal::Terminal;
 use super::work;
@@ -30,6 +30,8 @@ pub enum Message {
     },
     /// What must run before it has run, well or not.
     Prepared(usize, Result<(), String>),
+    /// Whether something that envo did not start answers as the service.
+    Looked(usize, bool),
     /// What must run after it has run.
     Finished(usize),
     /// The user asked so often to stop.
@@ -48,6 +50,8 @@ pub enum Report {
     /// Its output has matched what was waited for.
     Matched(BTreeMap<String, String>),
     Answered(Answer),
+    /// What its `alive` probe said.
+    Alive(bool),
     /// A job has ended.
     JobEnded(i32),
     /// Something that is no failure of the service.
@@ -87,6 +91,8 @@ pub struct Slot {
     pub lease: Lease,
     pub generation: u64,
     pub running: Option<Running>,
+    /// Ends the question whether it is ready or alive.
+    pub asking: Option<Canceller>,
     /// Stops the commands that run before or after it, and jobs.
     pub halt: Option<Interrupt>,
     pub started: Option<Instant>,
@@ -165,6 +171,10 @@ impl Supervisor {
             }
             Message::Prepared(at, Ok(())) => self.step(Happening::Prepared(at)),
             Message::Prepared(at, Err(text)) => self.step(Happening::PrepareFailed(at, text)),
+            Message::Looked(at, found) => {
+                let happening = if found { Some(Happening::Adopted(at)) } else { self.prepare_own(at) };
+                happening.into_iter().for_each(|happening| self.step(happening));
+            }
             Message::Finished(at) => self.step(Happening::Finished(at)),
             Message::Stop => self.step(Happening::Stop),
             Message::Interrupted(times) => {
@@ -174,6 +184,23 @@ impl Supervisor {
                     self.step(if times > 1 { Happening::Kill } else { Happening::Stop });
                 }
             }
+        }
+    }
+
+    /// There is nothing to adopt: the service is envo's own.
+    fn prepare_own(&mut self, at: usize) -> Option<Happening> {
+        if !self.machine.is_wanted(at) {
+            return Some(Happening::Prepared(at));
+        }
+        let slot = &mut self.slots[at];
+        let name = slot.prepared.name().to_owned();
+        let regained = match &slot.prepared.environment.service {
+            Some(service) => slot.lease.regain(&name, service),
+            None => Ok(()),
+        };
+        match regained {
+            Ok(()) => work::prepare(self, at),
+            Err(error) => Some(Happening::PrepareFailed(at, format!("cannot start, and cannot be adopted: {error}"))),
         }
     }
 
@@ -201,6 +228,7 @@ impl Supervisor {
             Report::Answered(Answer::Yes) => self.step(Happening::ProbeSucceeded(at)),
             Report::Answered(Answer::Never(reason)) => self.step(Happening::ProbeImpossible(at, reason)),
             Report::Answered(Answer::Cancelled) => {}
+            Report::Alive(alive) => self.step(Happening::Alive(at, alive)),
             Report::JobEnded(code) => {
                 self.step(Happening::Exited(at, code));
                 self.step(Happening::Gone(at));
@@ -225,17 +253,20 @@ impl Supervisor {
     }
 
     fn cancel_probe(&mut self, at: usize) {
-        if let Some(running) = &mut self.slots[at].running {
-            running.canceller = None;
-        }
+        self.slots[at].asking = None;
     }
 
     /// Does what the machine asks for; what follows at once is answered, the rest comes through the channel.
     fn carry_out(&mut self, action: Action) -> Option<Happening> {
         match action {
+            Action::Prepare(at) if super::start::look_for_another(self, at) => None,
             Action::Prepare(at) => work::prepare(self, at),
             Action::Start(at) => super::start::start(self, at),
             Action::Probe(at) => super::start::probe(self, at),
+            Action::CheckAlive(at) => {
+                super::start::check_alive(self, at);
+                None
+            }
             Action::Terminate(at) => {
                 self.cancel_probe(at);
                 self.order(at, Order::Stop);

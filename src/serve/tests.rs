@@ -18,6 +18,8 @@ use crate::model::service::Port;
 use crate::model::{Command, Deferred, Service, Variables};
 use crate::report::{Event, Reporter};
 
+mod keeping;
+
 /// Not a test: what the tests below start as their shim, since the test program is not envo.
 #[test]
 #[ignore = "is started by other tests, with a task on its standard input"]

@@ -22,6 +22,10 @@ pub const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 pub const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// A service that was ready for so long starts counting restarts anew.
 pub const HEALTHY: Duration = Duration::from_secs(10);
+/// A service that fails its `alive` probe so often in a row is restarted.
+pub const ALIVE_FAILURES: u32 = 3;
+/// How often a service is started over because something else had taken its port, before that counts as its failure.
+pub const LOST_PORTS: u32 = 5;
 /// How long after SIGKILL a process that does not go away (it hangs in the kernel) is given up.
 pub const ABANDONED: Duration = Duration::from_secs(10);
 
@@ -49,6 +53,8 @@ pub struct Node {
     pub success_exit_codes: Vec<i32>,
     pub restart: RestartPolicy,
     pub restart_limit: u32,
+    /// Whether it has an `alive` probe.
+    pub checks_alive: bool,
 }
 
 /// What happened. Numbers are positions of nodes.
@@ -59,6 +65,8 @@ pub enum Event {
     /// What must run before the node has run.
     Prepared(usize),
     PrepareFailed(usize, String),
+    /// Instead of being prepared: something that envo did not start is the service already.
+    Adopted(usize),
     Started(usize),
     StartFailed(usize, String),
     ProbeSucceeded(usize),
@@ -66,6 +74,11 @@ pub enum Event {
     ProbeImpossible(usize, String),
     /// The node's first process has ended; others that it started may still run. The code is negative for a signal.
     Exited(usize, i32),
+    /// As [`Event::Exited`], before it was ready, and something else listens on a port that was free to choose. Another
+    /// port has been chosen.
+    LostPort(usize, i32),
+    /// Its `alive` probe was asked once.
+    Alive(usize, bool),
     /// No process of the node is left.
     Gone(usize),
     /// What must run after the node has run.
@@ -79,13 +92,16 @@ pub enum Event {
 /// What the supervisor is to do. Numbers are positions of nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Run what must run before the node, and answer with [`Event::Prepared`].
+    /// Run what must run before the node, and answer with [`Event::Prepared`], or with [`Event::Adopted`] when it may
+    /// adopt and there is something to adopt.
     Prepare(usize),
     /// Start it, and answer with [`Event::Started`] or [`Event::StartFailed`]; later with [`Event::Exited`] and
     /// [`Event::Gone`].
     Start(usize),
     /// Ask whether it is ready until it is or until it stops.
     Probe(usize),
+    /// Ask its `alive` probe now and then until it stops, and tell each answer with [`Event::Alive`].
+    CheckAlive(usize),
     /// Ask all its processes to end.
     Terminate(usize),
     /// Kill all its processes.
@@ -113,6 +129,8 @@ pub enum Failure {
     Impossible(String),
     /// It was restarted so often, and ended once more.
     GaveUp(u32, i32),
+    /// It was restarted so often, and its `alive` probe failed once more.
+    NotAlive(u32),
     /// It is still there after SIGKILL.
     Unkillable,
 }
@@ -127,6 +145,9 @@ impl fmt::Display for Failure {
             Self::NotReady(time) => write!(formatter, "was not ready after {} s", time.as_secs_f64()),
             Self::Impossible(text) => write!(formatter, "can never be ready: {text}"),
             Self::GaveUp(times, code) => write!(formatter, "{} again after {times} restarts", Ended(*code)),
+            Self::NotAlive(times) => {
+                write!(formatter, "failed its `alive` probe {ALIVE_FAILURES} times in a row after {times} restarts")
+            }
             Self::Unkillable => formatter.write_str("is still running after SIGKILL"),
         }
     }
@@ -159,6 +180,8 @@ pub enum End {
 enum Then {
     End(End),
     Restart,
+    /// Start at once, which does not count as a restart.
+    StartOver,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,6 +254,26 @@ struct Member {
     /// Whether those that depend on it may start.
     met: bool,
     restarts: u32,
+    /// It is not envo's: it is never stopped.
+    adopted: bool,
+    /// How often in a row its `alive` probe has failed.
+    alive_failures: u32,
+    lost_ports: u32,
+}
+
+impl Member {
+    fn new(node: Node) -> Self {
+        Self {
+            node,
+            dependents: Vec::new(),
+            phase: Phase::Waiting,
+            met: false,
+            restarts: 0,
+            adopted: false,
+            alive_failures: 0,
+            lost_ports: 0,
+        }
+    }
 }
 
 /// Whether the set is to run or to end.
@@ -253,10 +296,7 @@ pub struct Machine {
 impl Machine {
     /// The dependencies of `nodes` must be positions among them without a cycle; the graph room checks that.
     pub fn new(nodes: Vec<Node>) -> Self {
-        let mut members: Vec<Member> = nodes
-            .into_iter()
-            .map(|node| Member { node, dependents: Vec::new(), phase: Phase::Waiting, met: false, restarts: 0 })
-            .collect();
+        let mut members: Vec<Member> = nodes.into_iter().map(Member::new).collect();
         for at in 0..members.len() {
             for dependency in members[at].node.dependencies.clone() {
                 members[dependency].dependents.push(at);
@@ -271,12 +311,17 @@ impl Machine {
             Phase::Preparing { .. } => State::Preparing,
             Phase::Starting { .. } => State::Starting,
             Phase::Ready { .. } => State::Ready,
-            Phase::Backoff { .. } | Phase::Stopping { then: Then::Restart, .. } => State::Restarting,
+            Phase::Backoff { .. } | Phase::Stopping { then: Then::Restart | Then::StartOver, .. } => State::Restarting,
             Phase::Stopping { .. } | Phase::Finishing { .. } => State::Stopping,
             Phase::Over { end: End::Stopped } => State::Stopped,
             Phase::Over { end: End::Exited(_) } => State::Exited,
             Phase::Over { end: End::Failed(_) } => State::Failed,
         }
+    }
+
+    /// Whether the node is to run, rather than to end.
+    pub fn is_wanted(&self, at: usize) -> bool {
+        self.aim == Aim::Run && !matches!(self.members[at].phase, Phase::Preparing { cancelled: true })
     }
 
     /// The first failure: the one that ended the set.

@@ -1,8 +1,8 @@
 //! The machine's one step: what an event changes, then whatever follows from the new state.
 
 use super::{
-    ABANDONED, Action, Aim, End, Event, FIRST_BACKOFF, Failure, HEALTHY, LONGEST_BACKOFF, Machine, Now, Phase,
-    ReadyWhen, Then,
+    ABANDONED, ALIVE_FAILURES, Action, Aim, End, Event, FIRST_BACKOFF, Failure, HEALTHY, LONGEST_BACKOFF, LOST_PORTS,
+    Machine, Now, Phase, ReadyWhen, Then,
 };
 use crate::model::service::RestartPolicy;
 
@@ -38,6 +38,14 @@ impl Machine {
                     self.finish(at, End::Stopped, actions);
                 }
             }
+            Event::Adopted(at) if self.is_preparing(at) => {
+                if self.aim == Aim::Run {
+                    self.members[at].adopted = true;
+                    self.ready(at, now, actions);
+                } else {
+                    self.finish(at, End::Stopped, actions);
+                }
+            }
             Event::Started(at) => self.started(at, now, actions),
             Event::StartFailed(at, text) => match self.members[at].phase {
                 Phase::Starting { .. } => self.fail(at, Failure::Start(text), actions),
@@ -55,13 +63,15 @@ impl Machine {
                 }
             }
             Event::Exited(at, code) => self.exited(at, code, now, actions),
+            Event::LostPort(at, code) => self.lost_port(at, code, now, actions),
+            Event::Alive(at, answered) => self.alive_answered(at, answered, now, actions),
             Event::Gone(at) => self.gone(at, now, actions),
             Event::Finished(at) => {
                 if let Phase::Finishing { end } = self.members[at].phase.clone() {
                     self.enter(at, Phase::Over { end }, actions);
                 }
             }
-            Event::Prepared(_) | Event::PrepareFailed(..) => {}
+            Event::Prepared(_) | Event::PrepareFailed(..) | Event::Adopted(_) => {}
         }
     }
 
@@ -96,8 +106,50 @@ impl Machine {
     }
 
     fn ready(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
-        self.members[at].met = true;
+        let member = &mut self.members[at];
+        member.met = true;
+        (member.alive_failures, member.lost_ports) = (0, 0);
+        let checks_alive = member.node.checks_alive;
         self.enter(at, Phase::Ready { since: now }, actions);
+        if checks_alive {
+            actions.push(Action::CheckAlive(at));
+        }
+    }
+
+    /// A service that does not answer is restarted whatever `restart` says about its end, but not for ever.
+    fn alive_answered(&mut self, at: usize, answered: bool, now: Now, actions: &mut Vec<Action>) {
+        let Phase::Ready { since } = self.members[at].phase else { return };
+        let member = &mut self.members[at];
+        member.alive_failures = if answered { 0 } else { member.alive_failures + 1 };
+        if member.alive_failures < ALIVE_FAILURES {
+            return;
+        }
+        self.forget_restarts_of_healthy(at, since, now);
+        let member = &mut self.members[at];
+        if self.aim != Aim::Run {
+            return;
+        }
+        if member.restarts >= member.node.restart_limit {
+            let times = member.restarts;
+            return self.fail_running(at, Failure::NotAlive(times), now, actions);
+        }
+        member.met = false;
+        self.terminate(at, Then::Restart, now, actions);
+    }
+
+    fn forget_restarts_of_healthy(&mut self, at: usize, since: Now, now: Now) {
+        if now.saturating_sub(since) >= HEALTHY {
+            self.members[at].restarts = 0;
+        }
+    }
+
+    fn lost_port(&mut self, at: usize, code: i32, now: Now, actions: &mut Vec<Action>) {
+        let member = &mut self.members[at];
+        if !matches!(member.phase, Phase::Starting { .. }) || member.lost_ports >= LOST_PORTS {
+            return self.exited(at, code, now, actions);
+        }
+        member.lost_ports += 1;
+        self.terminate(at, Then::StartOver, now, actions);
     }
 
     /// A node failed that has no process: nothing of it needs to be ended.
@@ -119,9 +171,24 @@ impl Machine {
     }
 
     fn terminate(&mut self, at: usize, then: Then, now: Now, actions: &mut Vec<Action>) {
+        if std::mem::take(&mut self.members[at].adopted) {
+            return self.let_go(at, then, actions);
+        }
         let patience = Some(now + self.members[at].node.stop_timeout);
         self.enter(at, Phase::Stopping { patience, killed: false, then }, actions);
         actions.push(Action::Terminate(at));
+    }
+
+    /// What was adopted is not ended. When it does not answer any more, one of envo's own takes its place.
+    fn let_go(&mut self, at: usize, then: Then, actions: &mut Vec<Action>) {
+        match then {
+            Then::End(end) => self.finish(at, end, actions),
+            Then::Restart | Then::StartOver => {
+                self.members[at].restarts += 1;
+                self.enter(at, Phase::Preparing { cancelled: false }, actions);
+                actions.push(Action::Prepare(at));
+            }
+        }
     }
 
     fn finish(&mut self, at: usize, end: End, actions: &mut Vec<Action>) {
@@ -144,8 +211,8 @@ impl Machine {
             self.members[at].met = true;
             return self.terminate(at, Then::End(End::Exited(code)), now, actions);
         }
-        if was_ready.is_some_and(|since| now.saturating_sub(since) >= HEALTHY) {
-            self.members[at].restarts = 0;
+        if let Some(since) = was_ready {
+            self.forget_restarts_of_healthy(at, since, now);
         }
         let again = match self.members[at].node.restart {
             RestartPolicy::No => false,
@@ -178,7 +245,8 @@ impl Machine {
                 member.restarts += 1;
                 self.enter(at, Phase::Backoff { until: now + pause.min(LONGEST_BACKOFF) }, actions);
             }
-            Then::Restart => self.finish(at, End::Stopped, actions),
+            Then::StartOver if self.aim == Aim::Run => self.start(at, now, actions),
+            Then::Restart | Then::StartOver => self.finish(at, End::Stopped, actions),
         }
     }
 
@@ -195,6 +263,9 @@ impl Machine {
     }
 
     fn kill(&mut self, at: usize, then: Then, now: Now, actions: &mut Vec<Action>) {
+        if std::mem::take(&mut self.members[at].adopted) {
+            return self.finish(at, End::Stopped, actions);
+        }
         self.enter(at, Phase::Stopping { patience: Some(now + ABANDONED), killed: true, then }, actions);
         actions.push(Action::Kill(at));
     }

@@ -16,6 +16,7 @@ fn service(name: &str, dependencies: &[usize]) -> Node {
         success_exit_codes: vec![0],
         restart: RestartPolicy::No,
         restart_limit: 5,
+        checks_alive: false,
     }
 }
 
@@ -416,4 +417,76 @@ fn every_state_ends_after_stop_and_kill_whatever_came_before() {
         assert_eq!(over, 1, "it is over exactly once: {:?}", stage.states());
         assert_eq!(stage.machine.deadline(), None);
     }
+}
+
+#[test]
+fn a_service_that_is_not_alive_three_times_in_a_row_is_restarted() {
+    let mut stage = Stage::new(vec![Node { checks_alive: true, restart_limit: 1, ..service("a", &[]) }]);
+    stage.step(Event::Tick);
+    assert_eq!(stage.bring_up(0), [Action::CheckAlive(0), Action::AllReady]);
+    for alive in [false, false, true, false, false] {
+        assert_eq!(stage.step(Event::Alive(0, alive)), []);
+    }
+    assert_eq!(stage.step(Event::Alive(0, false)), [Action::Terminate(0)]);
+    assert_eq!(stage.states(), [State::Restarting]);
+    assert_eq!(stage.step(Event::Alive(0, false)), [], "an answer about the one before");
+    stage.step(Event::Gone(0));
+    assert_eq!(stage.after(0.1), [Action::Start(0)]);
+    stage.step(Event::Started(0));
+    assert_eq!(stage.step(Event::ProbeSucceeded(0)), [Action::CheckAlive(0)]);
+    for _ in 0..2 {
+        assert_eq!(stage.step(Event::Alive(0, false)), []);
+    }
+    assert_eq!(stage.step(Event::Alive(0, false)), [Action::Terminate(0)]);
+    assert_eq!(stage.failure(), "a: failed its `alive` probe 3 times in a row after 1 restarts");
+}
+
+#[test]
+fn what_was_adopted_is_never_stopped() {
+    let mut stage = Stage::new(vec![service("db", &[]), service("app", &[0])]);
+    stage.step(Event::Tick);
+    assert_eq!(stage.step(Event::Adopted(0)), [Action::Prepare(1)]);
+    assert_eq!(stage.bring_up(1), [Action::AllReady]);
+    assert_eq!(stage.step(Event::Stop), [Action::Terminate(1)]);
+    assert_eq!(stage.take_down(1), [Action::Finish(0)]);
+    assert_eq!(stage.step(Event::Finished(0)), [Action::Over]);
+    assert_eq!(stage.states(), [State::Stopped; 2]);
+
+    let mut stage = Stage::new(vec![service("db", &[])]);
+    stage.step(Event::Tick);
+    stage.step(Event::Adopted(0));
+    assert_eq!(stage.step(Event::Kill), [Action::Finish(0)]);
+
+    let mut stage = Stage::new(vec![service("db", &[])]);
+    stage.step(Event::Tick);
+    stage.step(Event::Stop);
+    assert_eq!(stage.step(Event::Adopted(0)), [Action::Finish(0)], "too late");
+}
+
+#[test]
+fn one_of_envos_own_takes_the_place_of_what_was_adopted_and_does_not_answer() {
+    let mut stage = Stage::new(vec![Node { checks_alive: true, ..service("db", &[]) }]);
+    stage.step(Event::Tick);
+    assert_eq!(stage.step(Event::Adopted(0)), [Action::CheckAlive(0), Action::AllReady]);
+    stage.step(Event::Alive(0, false));
+    stage.step(Event::Alive(0, false));
+    assert_eq!(stage.step(Event::Alive(0, false)), [Action::Prepare(0)]);
+    stage.bring_up(0);
+    assert_eq!(stage.states(), [State::Ready]);
+    assert_eq!(stage.step(Event::Stop), [Action::Terminate(0)], "this one is envo's");
+}
+
+#[test]
+fn a_service_that_lost_its_port_starts_over_at_once_but_not_for_ever() {
+    let mut stage = Stage::new(vec![service("a", &[])]);
+    stage.step(Event::Tick);
+    assert_eq!(stage.step(Event::Prepared(0)), [Action::Start(0)]);
+    for _ in 0..LOST_PORTS {
+        stage.step(Event::Started(0));
+        assert_eq!(stage.step(Event::LostPort(0, 1)), [Action::Terminate(0)]);
+        assert_eq!(stage.step(Event::Gone(0)), [Action::Start(0)]);
+    }
+    stage.step(Event::Started(0));
+    stage.step(Event::LostPort(0, 1));
+    assert_eq!(stage.failure(), "a: exited with code 1 before it was ready");
 }

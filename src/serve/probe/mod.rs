@@ -22,6 +22,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one attempt over the network may take.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a service is asked whether it is alive.
+const ALIVE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a command may take.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -76,6 +78,21 @@ impl Question {
             }
             if cancel.wait(pause(start.elapsed())) {
                 return Answer::Cancelled;
+            }
+        }
+    }
+
+    /// Asks one time.
+    pub fn ask_once(&self, cancel: &Cancel) -> bool {
+        self.attempt(cancel) == Ok(true)
+    }
+
+    /// Asks at regular times and tells each answer, until nobody wants to know or `tell` says so.
+    pub fn ask_for_ever(&self, cancel: &Cancel, tell: impl Fn(bool) -> bool) {
+        while !cancel.wait(ALIVE_PAUSE) {
+            let answer = self.ask_once(cancel);
+            if cancel.wait(Duration::ZERO) || !tell(answer) {
+                return;
             }
         }
     }

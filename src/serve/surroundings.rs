@@ -1,0 +1,95 @@
+//! What a service's own texts are read with: the ports it was given, the services it depends on, its variables and its
+//! folder. Commands are looked up and probes become questions here; nothing is started.
+
+use std::path::PathBuf;
+
+use regex::bytes::Regex;
+
+use super::fields::{self, Instance, Instances};
+use super::probe::{Notify, Question};
+use super::supervisor::Supervisor;
+use super::watch::Wanted;
+use super::work;
+use crate::error::ConfigError;
+use crate::execute::session::Session;
+use crate::model::Variables;
+use crate::model::service::Probe;
+
+pub struct Surroundings {
+    own: Instance,
+    instances: Instances,
+    session: Session,
+    pub cwd: PathBuf,
+    pub variables: Variables,
+}
+
+/// What has to be done to learn what a probe says.
+pub enum Asked {
+    /// It is asked.
+    Question(Question),
+    /// A line of output is waited for.
+    Line(Wanted),
+    /// The process itself tells: that it runs, or that it has ended.
+    Process,
+}
+
+impl Surroundings {
+    /// # Errors
+    /// A field that cannot be filled in, or a folder that is wrong, in words.
+    pub fn of(supervisor: &Supervisor, at: usize) -> Result<Self, String> {
+        let instances = supervisor.visible_instances(at);
+        let slot = &supervisor.slots[at];
+        let own = slot.instance.clone();
+        let variables = slot.prepared.variables(&own, &instances).map_err(text)?;
+        let cwd = slot.prepared.cwd().map_err(text)?;
+        Ok(Self { session: slot.prepared.session.clone(), own, instances, cwd, variables })
+    }
+
+    /// The words of a command with its fields filled in and its program looked up.
+    ///
+    /// # Errors
+    /// Why it cannot be run, in words.
+    pub fn command(&self, written: &str) -> Result<Vec<String>, String> {
+        let words = work::words(written, &self.own, &self.instances).map_err(text)?;
+        let mut session = self.session.clone();
+        session.variables = self.variables.clone();
+        session.resolve_words(words, self.cwd.clone()).map_err(|refusal| refusal.to_string())
+    }
+
+    pub fn fill(&self, written: &str) -> Result<String, String> {
+        fields::fill_own(written, &self.own, &self.instances).map_err(text)
+    }
+
+    /// Makes a probe's text something to ask. One that waits for news by a socket tells the service where it is.
+    ///
+    /// # Errors
+    /// Why it can never be asked, in words.
+    pub fn probe(&mut self, written: &str) -> Result<Asked, String> {
+        let question = match Probe::parse(&self.fill(written)?).map_err(text)? {
+            Probe::Http { url, status } => Question::http(&url, status)?,
+            Probe::Tcp { address } => Question::tcp(&address)?,
+            Probe::Unix { path } => Question::Unix { path: self.cwd.join(path) },
+            Probe::Command { .. } => {
+                // Split before its fields are filled in, so that a value with blanks stays one word.
+                let command = written.trim().strip_prefix("cmd:").unwrap_or_default();
+                let argv = self.command(command)?;
+                Question::Command { argv, cwd: self.cwd.clone(), variables: self.variables.clone() }
+            }
+            Probe::Log { pattern } => {
+                let pattern = Regex::new(&pattern).map_err(|error| error.to_string())?;
+                return Ok(Asked::Line(Wanted { pattern }));
+            }
+            Probe::Notify => {
+                let socket = Notify::new().map_err(|error| format!("no socket for its news: {error}"))?;
+                self.variables.set("NOTIFY_SOCKET", socket.path());
+                Question::Notify(socket)
+            }
+            Probe::Exit | Probe::Alive => return Ok(Asked::Process),
+        };
+        Ok(Asked::Question(question))
+    }
+}
+
+fn text(error: ConfigError) -> String {
+    error.message
+}

@@ -1,0 +1,74 @@
+//! Keeping services: what is alive, and what envo did not start.
+
+use std::net::TcpListener;
+
+use super::*;
+
+fn named(number: u16) -> Vec<Port> {
+    vec![Port { name: "main".into(), number: Some(number) }]
+}
+
+#[test]
+fn a_service_that_does_not_answer_any_more_is_restarted_whatever_restart_says() {
+    let script = "echo up >> notes; rm -f broken; echo listening on port 1\n\
+                  if test $(wc -l < notes) = 1; then touch broken; else echo again > gate; fi\nexec sleep 1000";
+    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+        by_log(service);
+        service.alive = Some("cmd:test ! -e broken".into());
+    });
+    rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
+    let stack = fixture.start().unwrap();
+    assert_eq!(fixture.file("gate"), "again\n");
+    stack.stop().unwrap();
+    assert_eq!(fixture.file("notes"), "up\nup\n");
+}
+
+#[test]
+fn what_answers_on_the_fixed_port_already_is_used_and_not_stopped() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let number = other.local_addr().unwrap().port();
+    let mut fixture = Fixture::new()
+        .service("db", &[], "echo started >> notes; exit 1", |service| {
+            service.adopt = true;
+            service.ports = named(number);
+            service.url = Some("db://{host}:{port}/x".into());
+        })
+        .service("app", &["db"], &noted("app"), |service| {
+            by_log(service);
+            service.serve = "sh app.sh {service:db:url}".into();
+        });
+    let stack = fixture.start().unwrap();
+    let url = stack.instances().get("db").unwrap().url.clone();
+    assert_eq!(url, Some(format!("db://127.0.0.1:{number}/x")));
+    stack.stop().unwrap();
+    assert_eq!(fixture.file("notes"), "app up\napp down\n");
+    drop(other);
+}
+
+#[test]
+fn what_does_not_answer_on_the_fixed_port_is_named() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let number = other.local_addr().unwrap().port();
+    let mut fixture = Fixture::new().service("db", &[], "exec sleep 1000", |service| {
+        service.adopt = true;
+        service.ready = Some("cmd:false".into());
+        service.ports = named(number);
+    });
+    let failure = fixture.failure();
+    let expected = format!("cannot be adopted: `db` needs port {number}, which is in use by ");
+    assert!(failure.contains(&expected), "{failure}");
+}
+
+#[test]
+fn without_anything_to_adopt_the_service_is_envos_own() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let number = free.local_addr().unwrap().port();
+    drop(free);
+    let mut fixture = Fixture::new().service("db", &[], &noted("db"), |service| {
+        by_log(service);
+        service.adopt = true;
+        service.ports = named(number);
+    });
+    fixture.start().unwrap().stop().unwrap();
+    assert_eq!(fixture.file("notes"), "db up\ndb down\n");
+}
