@@ -216,10 +216,9 @@ fn alive_question(supervisor: &Supervisor, at: usize) -> Result<Option<Question>
 /// Finds out whether something that envo did not start is the service already, and tells [`Message::Looked`]. `false`
 /// when there is nothing to find out.
 pub fn look_for_another(supervisor: &mut Supervisor, at: usize) -> bool {
-    let Some(service) = supervisor.slots[at].prepared.environment.service.clone().filter(|service| service.adopt)
-    else {
-        return false;
-    };
+    let slot = &supervisor.slots[at];
+    let service = slot.prepared.environment.service.clone().filter(|_| slot.lease.is_taken());
+    let Some(service) = service else { return false };
     let begun = Surroundings::of(supervisor, at).and_then(|mut surroundings| {
         let url = service.url.as_ref().map(|url| surroundings.fill(url)).transpose()?;
         let Asked::Question(question) = surroundings.probe(&service.ready_text())? else { return Ok(false) };
