@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::model::Variables;
 
@@ -16,6 +17,15 @@ pub enum Verb {
     Devenv,
     Depends,
     Serve,
+    Up,
+    Down,
+    Ps,
+    Logs,
+    Start,
+    Stop,
+    Restart,
+    Wait,
+    Events,
     Schema,
     Quickstart,
     Man,
@@ -161,6 +171,29 @@ pub struct ListOptions {
     pub no_fallback: bool,
 }
 
+/// Options of the verbs around services.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ServiceOptions {
+    /// The services that were named; empty: none was.
+    pub names: Vec<String>,
+    /// `--wait`: return when they are ready.
+    pub wait: bool,
+    /// `--force`: run jobs again that were done before.
+    pub force: bool,
+    /// `--timeout` of `wait`.
+    pub timeout: Option<Duration>,
+    /// `--follow` of `logs`.
+    pub follow: bool,
+    /// `-n` of `logs`.
+    pub lines: Option<usize>,
+    /// `--since` of `logs`, as typed.
+    pub since: Option<String>,
+    /// `--no-prefix` of `logs`.
+    pub no_prefix: bool,
+    /// `--format json`.
+    pub json: bool,
+}
+
 /// What the program is started in, apart from its arguments.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
@@ -206,6 +239,7 @@ pub struct Options {
     pub run: RunOptions,
     pub config: ConfigOptions,
     pub list: ListOptions,
+    pub services: ServiceOptions,
     /// The path of `devenv`, absolute.
     pub devenv_path: PathBuf,
     /// `schema --strict`.

@@ -3,6 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
@@ -13,7 +14,7 @@ use super::convert::{self, BOOLEAN, INTEGER, OPTIONAL_INTEGER, OPTIONAL_PATH, PA
 use super::defaults::Defaults;
 use super::options::{
     ConfigFormat, ConfigOptions, EnvironmentChoice, ListOptions, Options, Parallelism, RunOptions, Selection,
-    SkipMissing, Surroundings, Verb,
+    ServiceOptions, SkipMissing, Surroundings, Verb,
 };
 use super::user_file::UserFile;
 use super::{Resolved, UsageError, unknown};
@@ -70,6 +71,7 @@ pub fn resolve(typed: Typed<'_>, surroundings: Surroundings) -> Result<Resolved,
             default_only: resolver.flag("list_default_only", false),
             no_fallback: false,
         },
+        services: resolver.service_options()?,
         devenv_path: PathBuf::new(),
         strict_schema: resolver.flag("strict", false),
         quickstart_root: resolver.quickstart_root(),
@@ -378,12 +380,41 @@ impl Resolver<'_> {
         self.typed(id).map(str::to_owned).or_else(by_default)
     }
 
+    fn service_options(&self) -> Result<ServiceOptions, UsageError> {
+        let number = |id, what: &str| -> Result<Option<f64>, UsageError> {
+            let Some(text) = self.typed(id) else { return Ok(None) };
+            let number = text.parse::<f64>().ok().filter(|number| (0.0..=31_536_000.0).contains(number));
+            let shown = crate::error::python_repr(text);
+            number.map(Some).ok_or_else(|| self.problem(id, &format!("invalid {what}: {shown}")))
+        };
+        Ok(ServiceOptions {
+            names: self.all_typed("service_names").iter().flat_map(|text| environment_names(text)).collect(),
+            wait: self.flag("service_wait", false),
+            force: self.flag("service_force", false),
+            timeout: number("service_timeout", "number of seconds")?.map(Duration::from_secs_f64),
+            follow: self.flag("log_follow", false),
+            lines: number("log_lines", "number of lines")?.map(|number| number as usize),
+            since: self.typed("log_since").map(str::to_owned),
+            no_prefix: self.flag("log_no_prefix", false),
+            json: self.choice("service_format", &["table", "json"]).is_some_and(|format| format == "json"),
+        })
+    }
+
     /// Which verb this is, and what the verb settles.
     fn settle_verb(&self, options: &mut Options) {
         options.verb = match self.typed.word {
             CommandWord::Run => Verb::Run,
             CommandWord::RunParallel => Verb::RunParallel,
             CommandWord::Serve => Verb::Serve,
+            CommandWord::Up => Verb::Up,
+            CommandWord::Down => Verb::Down,
+            CommandWord::Ps => Verb::Ps,
+            CommandWord::Logs => Verb::Logs,
+            CommandWord::Start => Verb::Start,
+            CommandWord::Stop => Verb::Stop,
+            CommandWord::Restart => Verb::Restart,
+            CommandWord::Wait => Verb::Wait,
+            CommandWord::Events => Verb::Events,
             CommandWord::List => Verb::List,
             CommandWord::Config => Verb::Config,
             CommandWord::Depends => Verb::Depends,

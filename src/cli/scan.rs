@@ -79,21 +79,24 @@ pub fn scan(definition: &Command, words: &[String]) -> Result<Scanned, UsageErro
     let known = Spellings::of(definition);
     let kinds = words.iter().map(|word| known.classify(word)).collect::<Result<Vec<_>, _>>()?;
     let mut scanner = Scanner { known: &known, words, kinds: &kinds, at: 0, result: Scanned::default() };
-    let mut positional = None;
+    let mut positional: Vec<String> = Vec::new();
     while scanner.at < words.len() && scanner.result.request.is_none() {
         match &kinds[scanner.at] {
             Kind::Option { at, attached } => scanner.option(&known.options[*at], attached.as_deref())?,
             Kind::Unknown => scanner.set_aside(),
-            Kind::Value if known.has_positional && positional.is_none() => {
-                positional = Some(words[scanner.at].clone());
+            Kind::Value
+                if known.positional == Arity::Many || (known.positional == Arity::One && positional.is_empty()) =>
+            {
+                positional.push(words[scanner.at].clone());
                 scanner.at += 1;
             }
             Kind::Value => scanner.set_aside(),
         }
     }
     let mut result = scanner.result;
-    if let Some(path) = positional {
-        result.tokens.extend(["--".to_owned(), path]);
+    if !positional.is_empty() {
+        result.tokens.push("--".to_owned());
+        result.tokens.append(&mut positional);
     }
     Ok(result)
 }
@@ -133,7 +136,8 @@ struct Spelled {
 
 struct Spellings {
     options: Vec<Spelled>,
-    has_positional: bool,
+    /// How many words without a dash it takes.
+    positional: Arity,
 }
 
 enum Kind {
@@ -148,10 +152,12 @@ enum Kind {
 
 impl Spellings {
     fn of(definition: &Command) -> Self {
-        let mut result = Self { options: Vec::new(), has_positional: false };
+        let mut result = Self { options: Vec::new(), positional: Arity::None };
         for argument in definition.get_arguments() {
             let texts = spellings(argument);
-            result.has_positional |= texts.is_empty();
+            if texts.is_empty() {
+                result.positional = Arity::of(argument);
+            }
             let request = match argument.get_id().as_str() {
                 "help" => Some(Request::Help),
                 "version" => Some(Request::Version),

@@ -96,6 +96,15 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Exec => exec::execute(options),
         Verb::Devenv => devenv::execute(options),
         Verb::Serve => serve::execute(options),
+        Verb::Up
+        | Verb::Down
+        | Verb::Ps
+        | Verb::Logs
+        | Verb::Start
+        | Verb::Stop
+        | Verb::Restart
+        | Verb::Wait
+        | Verb::Events => Err(anyhow::anyhow!("this command is not available yet")),
         Verb::Schema => schema::execute(options),
         Verb::Quickstart => quickstart::execute(options),
         Verb::Man => man::execute(options),

@@ -1,9 +1,13 @@
 //! One command line of `commands` and its relatives.
 
+use serde::{Deserialize, Serialize};
+
 /// Which exit codes of a command count as success.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ExitRule {
     /// Zero succeeds.
+    #[default]
     Zero,
     /// Any code succeeds (`-` before the command).
     Any,
@@ -12,10 +16,11 @@ pub enum ExitRule {
 }
 
 /// A command, split into words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// The program and its arguments, never empty.
     pub argv: Vec<String>,
+    #[serde(default)]
     pub exit_rule: ExitRule,
 }
 

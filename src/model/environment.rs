@@ -48,7 +48,7 @@ pub struct Packaging {
 }
 
 /// The four times of an interrupt: wait, SIGINT, wait, SIGTERM, wait, SIGKILL.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Timeouts {
     pub suicide: Duration,
     pub interrupt: Duration,

@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::ConfigError;
 
 /// A port a service listens on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     pub name: String,
     /// `None`: envo picks a free one.
@@ -94,7 +96,8 @@ impl Probe {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
     #[default]
     No,
@@ -103,7 +106,8 @@ pub enum RestartPolicy {
 }
 
 /// Between whom tests share an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Share {
     /// One for a whole test run.
     #[default]
@@ -116,7 +120,8 @@ pub enum Share {
 
 /// The service keys of one environment. Texts may still hold `{port}`, `{host}` and `{service:…}` fields, which are
 /// only known when the service and those it depends on run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Service {
     /// `serve`, before its fields are filled in.
     pub serve: String,
@@ -126,6 +131,7 @@ pub struct Service {
     pub url: Option<String>,
     /// `ready`, before its fields are filled in; `None`: TCP on the first port, or alive.
     pub ready: Option<String>,
+    #[serde(with = "seconds")]
     pub ready_timeout: Duration,
     /// `alive`, before its fields are filled in.
     pub alive: Option<String>,
@@ -134,11 +140,13 @@ pub struct Service {
     pub success_exit_codes: Vec<i32>,
     /// `SIGTERM` and the like.
     pub stop_signal: String,
+    #[serde(with = "seconds")]
     pub stop_timeout: Duration,
     /// Use what answers on a fixed port already instead of starting one.
     pub adopt: bool,
     pub share: Share,
     /// How long to keep it after the last lease.
+    #[serde(with = "seconds")]
     pub idle_timeout: Duration,
     /// Where the keys were written, for error messages: `tox.ini:12`. Whoever reads the keys sets it.
     pub location: String,
@@ -162,6 +170,28 @@ pub const KEYS: [&str; 15] = [
     "share",
     "idle_timeout",
 ];
+
+impl Default for Service {
+    fn default() -> Self {
+        Self::new(String::new())
+    }
+}
+
+/// Times as numbers of seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(time.as_secs_f64())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+    }
+}
 
 impl Service {
     /// A service with every key but `serve` at its default.

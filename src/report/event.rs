@@ -1,9 +1,9 @@
 //! Everything that can be told while envo works, as values.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// tox's logging levels, from the most to the least important.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Always shown. tox tells the end of a failed command at this level.
@@ -18,7 +18,7 @@ pub enum Level {
     Debug,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stream {
     Out,
@@ -26,7 +26,7 @@ pub enum Stream {
 }
 
 /// How an environment ended.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EnvironmentResult {
     pub name: String,
     pub skipped: bool,
@@ -41,7 +41,7 @@ pub struct EnvironmentResult {
     pub command_seconds: Vec<f64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A line in the log of an environment; the human reporter writes `NAME: TEXT`. `ROOT` names the program itself.

@@ -10,6 +10,7 @@ mod ports;
 mod prepared;
 mod probe;
 mod processes;
+pub mod protocol;
 pub mod shim;
 mod stack;
 mod start;

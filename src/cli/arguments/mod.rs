@@ -16,6 +16,15 @@ pub enum CommandWord {
     Run,
     RunParallel,
     Serve,
+    Up,
+    Down,
+    Ps,
+    Logs,
+    Start,
+    Stop,
+    Restart,
+    Wait,
+    Events,
     List,
     Config,
     Depends,
@@ -30,10 +39,19 @@ pub enum CommandWord {
 
 impl CommandWord {
     /// In the order in which the help lists them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 22] = [
         Self::Run,
         Self::RunParallel,
         Self::Serve,
+        Self::Up,
+        Self::Down,
+        Self::Ps,
+        Self::Logs,
+        Self::Start,
+        Self::Stop,
+        Self::Restart,
+        Self::Wait,
+        Self::Events,
         Self::List,
         Self::Config,
         Self::Depends,
@@ -64,6 +82,15 @@ impl CommandWord {
             Self::Run => ("run", Some("r")),
             Self::RunParallel => ("run-parallel", Some("p")),
             Self::Serve => ("serve", None),
+            Self::Up => ("up", None),
+            Self::Down => ("down", None),
+            Self::Ps => ("ps", None),
+            Self::Logs => ("logs", None),
+            Self::Start => ("start", None),
+            Self::Stop => ("stop", None),
+            Self::Restart => ("restart", None),
+            Self::Wait => ("wait", None),
+            Self::Events => ("events", None),
             Self::List => ("list", Some("l")),
             Self::Config => ("config", Some("c")),
             Self::Depends => ("depends", Some("de")),
@@ -83,6 +110,15 @@ impl CommandWord {
             Self::Run => "Build environments and run their commands",
             Self::RunParallel => "The same, several at a time",
             Self::Serve => "Start services in order, show their logs",
+            Self::Up => "The same, in the background",
+            Self::Down => "Stop what up started",
+            Self::Ps => "Show the services that run",
+            Self::Logs => "Show what services wrote",
+            Self::Start => "Start services that were stopped",
+            Self::Stop => "Stop services until they are started again",
+            Self::Restart => "Stop services and start them again",
+            Self::Wait => "Wait until services are ready",
+            Self::Events => "Tell what happens to services, as it happens",
             Self::List => "List the environments",
             Self::Config => "Show every setting as it was understood",
             Self::Depends => "Show in which order environments run",
@@ -103,7 +139,11 @@ impl CommandWord {
             Self::Devenv => "[options] [path]",
             Self::Quickstart => "[options] [root]",
             Self::Completion => "[options] SHELL",
-            Self::Serve | Self::List | Self::Config | Self::Depends | Self::Schema | Self::Man => "[options]",
+            Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
+            Self::Start | Self::Stop | Self::Restart | Self::Wait => "[options] ENV ...",
+            Self::Serve | Self::Up | Self::List | Self::Config | Self::Depends | Self::Schema | Self::Man => {
+                "[options]"
+            }
         }
     }
 
@@ -123,6 +163,30 @@ impl CommandWord {
                  order, each when what it depends on is ready, and shows their logs. Ctrl-C stops them in reverse. \
                  Without -e: every service."
             }
+            Self::Up => {
+                "Builds the selected services and what they depend on, starts them in the background and leaves them \
+                 running. On a running set it starts what is missing, restarts what has changed and leaves the rest \
+                 alone. Without -e: every service."
+            }
+            Self::Down => {
+                "Stops the services that up started, in reverse order; without names, all of them. What a serve or a \
+                 run in another terminal still needs goes on until that is done."
+            }
+            Self::Ps => "Shows services with their state, health, ports, and what they use.",
+            Self::Logs => {
+                "Shows what services wrote, of several with their names before each line. Logs stay when the services \
+                 have ended."
+            }
+            Self::Start => "Starts services of the running set that were stopped or have failed, and what they need.",
+            Self::Stop => {
+                "Stops services of the running set, after those that depend on them, until start or up starts them again."
+            }
+            Self::Restart => {
+                "Stops and starts services of the running set. Those that depend on them restart too where they say \
+                 depends = ENV:restart."
+            }
+            Self::Wait => "Waits until services are ready; fails at once when one of them never will be.",
+            Self::Events => "Writes a line for everything that happens to services, until interrupted.",
             Self::List => "Lists the environments with their descriptions: first those of env_list, then the others.",
             Self::Config => {
                 "Shows the settings of the selected environments after inheritance, conditions and substitution."
@@ -168,6 +232,19 @@ impl CommandWord {
             ],
             Self::Serve => &[("serve", "every service"), ("serve -e api,web", "these, and what they depend on")],
             Self::List => &[("list", "all environments"), ("list -d --no-desc", "only the names in env_list")],
+            Self::Up => {
+                &[("up --wait", "every service; return when all are ready"), ("up -e api", "what api needs, too")]
+            }
+            Self::Down => &[("down", "stop what up started"), ("down api", "only this")],
+            Self::Ps => &[("ps", "a table"), ("ps --format json", "for programs")],
+            Self::Logs => {
+                &[("logs -f api web", "of two services, as it comes"), ("logs -n 20 --since 10m", "the latest")]
+            }
+            Self::Start => &[("start api", "and what it depends on")],
+            Self::Stop => &[("stop db", "and what depends on it")],
+            Self::Restart => &[("restart api", "with the environment it has")],
+            Self::Wait => &[("wait api --timeout 30", "at most half a minute")],
+            Self::Events => &[("events --format json", "for programs")],
             Self::Config => &[
                 ("config -e py311", "all of one environment"),
                 ("config -k deps commands", "two settings, of the default environments"),
@@ -191,7 +268,18 @@ impl CommandWord {
 
     /// Whether environments can be chosen, as opposed to verbs about the program or the configuration's format.
     pub(super) fn concerns_environments(self) -> bool {
-        !matches!(self, Self::Schema | Self::Quickstart | Self::Man | Self::Completion)
+        !matches!(self, Self::Schema | Self::Quickstart | Self::Man | Self::Completion) && !self.talks_only()
+    }
+
+    /// Whether it only talks to what runs already, and builds nothing.
+    pub(super) fn talks_only(self) -> bool {
+        use CommandWord::{Down, Events, Logs, Ps, Restart, Start, Stop, Wait};
+        matches!(self, Down | Ps | Logs | Start | Stop | Restart | Wait | Events)
+    }
+
+    /// Whether it builds environments to serve them.
+    pub(super) fn serves(self) -> bool {
+        matches!(self, Self::Serve | Self::Up)
     }
 
     fn arguments(self) -> Vec<Arg> {
@@ -200,7 +288,9 @@ impl CommandWord {
         if self.concerns_environments() {
             result.extend(selection(self));
         }
-        result.extend(building(self));
+        if !self.talks_only() {
+            result.extend(building(self));
+        }
         if matches!(self, Self::RunParallel | Self::Legacy) {
             result.extend(parallel(self));
         }

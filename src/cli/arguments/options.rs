@@ -70,6 +70,7 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
             let argument = choice("shell", SHELLS, "bash, zsh, fish or powershell").value_name("SHELL").required(true);
             vec![argument.help_heading("What to print")]
         }
+        word if word.serves() || word.talks_only() => services(word),
         CommandWord::List => under(
             "What to show",
             vec![
@@ -105,6 +106,43 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
     }
 }
 
+/// What the commands around running services take.
+fn services(word: CommandWord) -> Vec<Arg> {
+    use CommandWord::{Down, Events, Logs, Ps, Restart, Serve, Start, Up, Wait};
+    let mut result = Vec::new();
+    if matches!(word, Up | Start | Restart) {
+        result.push(flag("service_wait", "return when they are ready").long("wait"));
+    }
+    if matches!(word, Up | Serve) {
+        result.push(flag("service_force", "run jobs again that were done before").long("force"));
+    }
+    if word == Wait {
+        result.push(value("service_timeout", "seconds", "how long at most [default: for ever]").long("timeout"));
+    }
+    if word == Logs {
+        result.push(flag("log_follow", "go on as more is written").short('f').long("follow"));
+        result.push(value("log_lines", "N", "only the last N lines of each").short('n').long("lines"));
+        let help = "only what was written since then: 30s, 10m, 2h, 1d, or a time as in 2026-05-01T12:00";
+        result.push(value("log_since", "T", help).long("since"));
+        result.push(flag("log_no_prefix", "no names before the lines").long("no-prefix"));
+    }
+    if matches!(word, Ps | Events) {
+        result.push(
+            choice("service_format", ["table", "json"], "how to write it: table or json [default: table]")
+                .long("format")
+                .value_name("FORMAT"),
+        );
+    }
+    if word.talks_only() {
+        let help = match word {
+            Down | Ps | Logs | Events => "these services [default: all]",
+            _ => "these services",
+        };
+        result.push(values("service_names", "ENV", help));
+    }
+    under("Services", result)
+}
+
 /// Which environments.
 pub fn selection(word: CommandWord) -> Vec<Arg> {
     let one = matches!(word, CommandWord::Exec | CommandWord::Devenv);
@@ -112,7 +150,9 @@ pub fn selection(word: CommandWord) -> Vec<Arg> {
     let help = match word {
         CommandWord::List | CommandWord::Depends => None,
         CommandWord::Exec | CommandWord::Devenv => Some("the environment [default: py]"),
-        CommandWord::Serve => Some("these services, with commas and braces; may be repeated [default: every service]"),
+        CommandWord::Serve | CommandWord::Up => {
+            Some("these services, with commas and braces; may be repeated [default: every service]")
+        }
         _ => Some("these environments, with commas and braces; ALL for all; may be repeated [default: env_list]"),
     };
     if let Some(help) = help {
@@ -133,7 +173,7 @@ pub fn selection(word: CommandWord) -> Vec<Arg> {
 
 /// How environments are made, and what of them is run.
 pub fn building(word: CommandWord) -> Vec<Arg> {
-    use CommandWord::{Config, Exec, Legacy, Run, RunParallel, Serve};
+    use CommandWord::{Config, Exec, Legacy, Run, RunParallel};
     let runs = matches!(word, Run | RunParallel | Legacy | Exec);
     let mut result = vec![flag("recreate", "make the environments anew").short('r').long("recreate")];
     if !matches!(word, CommandWord::List | CommandWord::Depends) && word.concerns_environments() {
@@ -154,14 +194,14 @@ pub fn building(word: CommandWord) -> Vec<Arg> {
         result.push(argument.visible_alias("sdistonly"));
         result.push(flag("fail_fast", "stop after the first environment that fails").long("fail-fast"));
     }
-    if runs || word == Serve {
+    if runs || word.serves() {
         let help = "install this package in place of building the project";
         result.push(value("install_pkg", "INSTALL_PKG", help).long("installpkg"));
     }
-    if runs || matches!(word, Config | Serve) {
+    if runs || word == Config || word.serves() {
         result.push(flag("develop", "install the project in development mode").long("develop"));
     }
-    if runs || word == Serve {
+    if runs || word.serves() {
         result.push(flag("skip_pkg_install", "do not install the project").long("skip-pkg-install"));
         let help = "install nothing; use the environments as they are";
         result.push(flag("skip_env_install", help).long("skip-env-install"));
@@ -196,7 +236,7 @@ pub fn parallel(word: CommandWord) -> Vec<Arg> {
 /// What every command takes that makes environments.
 pub fn environment(word: CommandWord) -> Vec<Arg> {
     let mut result = Vec::new();
-    if word != CommandWord::Serve {
+    if !word.serves() {
         let help = "write what was done to this JSON file";
         result.push(value("result_json", "path", help).long("result-json"));
         if word != CommandWord::Exec {

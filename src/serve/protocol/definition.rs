@@ -1,0 +1,172 @@
+//! A service or job as data: everything a process needs to know that starts it without the configuration at hand.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+use crate::model::environment::Timeouts;
+use crate::model::{Command, Service, Variables};
+
+/// What a service or job depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    pub name: String,
+    /// Whether it restarts when that restarts: `depends = db:restart`.
+    #[serde(default)]
+    pub restart: bool,
+}
+
+/// A service, or without `service` a job, whose environment is built.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    pub name: String,
+    /// The keys around `serve`, of which the texts may still have fields in them.
+    #[serde(default)]
+    pub service: Option<Service>,
+    #[serde(default)]
+    pub depends: Vec<Dependency>,
+    #[serde(default)]
+    pub commands_pre: Vec<Command>,
+    /// Only of jobs.
+    #[serde(default)]
+    pub commands: Vec<Command>,
+    #[serde(default)]
+    pub commands_post: Vec<Command>,
+    #[serde(default)]
+    pub ignore_errors: bool,
+    #[serde(default)]
+    pub retries: u32,
+    /// Run `commands_post` even after an interrupt.
+    #[serde(default)]
+    pub post_after_interrupt: bool,
+    /// Where its commands run, absolute.
+    pub cwd: PathBuf,
+    /// The folder the client was started in, for showing where commands run.
+    pub current_dir: PathBuf,
+    /// Where each command leaves its log.
+    pub log_dir: PathBuf,
+    /// Folders from which every program may be run.
+    #[serde(default)]
+    pub paths: Vec<PathBuf>,
+    /// Globs of what else may be run.
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// Complete, PATH included; values may still have fields in them.
+    pub variables: Texts,
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// A digest of what a job works on besides its definition.
+    #[serde(default)]
+    pub inputs: String,
+}
+
+/// Variables of which those say nothing about what a service does: they differ from one terminal, or one start, to the
+/// next.
+const PASSING: [&str; 12] = [
+    "PYTHONHASHSEED",
+    "TERM",
+    "COLORTERM",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "PY_COLORS",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+    "COLUMNS",
+    "LINES",
+];
+
+impl Definition {
+    /// Tells whether two definitions mean the same: hexadecimal.
+    pub fn digest(&self) -> String {
+        let mut lasting = self.clone();
+        for name in PASSING {
+            lasting.variables.0.remove(name);
+        }
+        lasting.current_dir = PathBuf::new();
+        let text = serde_json::to_vec(&lasting).unwrap_or_default();
+        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Variables as a JSON object. A value that is no UTF-8 is a list of its bytes; a name that is none is left out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Texts(pub Variables);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Characters(String),
+    Bytes(Vec<u8>),
+}
+
+impl Serialize for Texts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = |value: &OsStr| match value.to_str() {
+            Some(text) => Text::Characters(text.to_owned()),
+            None => Text::Bytes(value.as_bytes().to_vec()),
+        };
+        serializer.collect_map(self.0.iter().filter_map(|(name, value)| Some((name.to_str()?, text(value)))))
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs = std::collections::BTreeMap::<String, Text>::deserialize(deserializer)?;
+        let value = |text| match text {
+            Text::Characters(text) => OsString::from(text),
+            Text::Bytes(bytes) => OsString::from_vec(bytes),
+        };
+        Ok(Self(pairs.into_iter().map(|(name, text)| (name.into(), value(text))).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition() -> Definition {
+        let mut variables = Variables::default();
+        variables.set("A", "b");
+        variables.set("BYTES", OsString::from_vec(vec![0xff, b'=']));
+        Definition {
+            name: "db".into(),
+            service: Some(Service::new("run {port}")),
+            depends: vec![Dependency { name: "a".into(), restart: true }],
+            commands_pre: vec![Command::from_words(vec!["-".into(), "x".into()])],
+            commands: Vec::new(),
+            commands_post: Vec::new(),
+            ignore_errors: false,
+            retries: 0,
+            post_after_interrupt: false,
+            cwd: "/a".into(),
+            current_dir: "/a".into(),
+            log_dir: "/a/log".into(),
+            paths: vec!["/a/bin".into()],
+            allow: vec!["sh".into()],
+            variables: Texts(variables),
+            timeouts: Timeouts::default(),
+            inputs: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_definition_arrives_as_it_was_sent() {
+        let text = serde_json::to_string(&definition()).unwrap();
+        assert_eq!(serde_json::from_str::<Definition>(&text).unwrap(), definition());
+    }
+
+    #[test]
+    fn a_service_of_another_terminal_is_the_same_and_one_with_another_variable_is_not() {
+        let mut other = definition();
+        other.variables.0.set("TERM", "dumb");
+        other.current_dir = "/b".into();
+        assert_eq!(other.digest(), definition().digest());
+        other.variables.0.set("A", "c");
+        assert_ne!(other.digest(), definition().digest());
+    }
+}

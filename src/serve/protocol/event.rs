@@ -1,0 +1,41 @@
+//! What the supervisor tells those who asked for events.
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::Event;
+
+/// One piece of news. `time` is seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum News {
+    /// A service or job is in another state.
+    Service(ServiceNews),
+    /// A service or job has failed, with the reason for people and its last lines.
+    Failed(Failed),
+    /// What commands around services do and write, and whatever else is for people.
+    Report { report: Event },
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ServiceNews {
+    pub time: f64,
+    pub service: String,
+    /// As in `ps`.
+    pub state: String,
+    pub health: Option<String>,
+    pub restarts: u32,
+    pub pid: Option<u32>,
+    pub url: Option<String>,
+    /// Seconds since it was started.
+    pub seconds: Option<f64>,
+    /// What people are told besides the state; `None`: nothing of this change.
+    pub text: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Failed {
+    pub time: f64,
+    pub service: String,
+    /// With the place in the configuration and the last lines of the log.
+    pub message: String,
+}

@@ -1,0 +1,226 @@
+//! What a client and the supervisor say to each other: JSON, one message a line, as `docs/protocol.md` describes it. Only
+//! the words; the sockets are somebody else's.
+
+mod definition;
+mod event;
+
+pub use definition::{Definition, Dependency, Texts};
+pub use event::{Failed, News, ServiceNews};
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::Instance;
+
+/// Raised when a client of before would misunderstand a supervisor of now, or the other way round.
+pub const VERSION: u32 = 1;
+
+/// The longest line either side takes, its end included: what a stack of some hundred services with large variables
+/// needs, and little enough to be kept in memory.
+pub const LONGEST_LINE: usize = 16 * 1024 * 1024;
+
+/// What a client asks. Answers carry the same `id`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    pub id: u64,
+    #[serde(flatten)]
+    pub operation: Operation,
+}
+
+/// The operations, by the name in `op`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub enum Operation {
+    /// Comes first on every connection. Answered with a [`Greeting`].
+    Hello {
+        protocol: u32,
+        /// Who asks, for `ps`: `envo serve (pid 7)`.
+        client: String,
+    },
+    Up(Up),
+    /// Adds services of the running set, and what they depend on, to this connection's lease. Answered with
+    /// [`Instances`](Answer::Instances) once they are ready.
+    Hold {
+        names: Vec<String>,
+    },
+    /// Ends this connection's lease. Answered when what only it held is gone.
+    Release {
+        /// Kill instead of asking to stop.
+        #[serde(default)]
+        kill: bool,
+    },
+    /// Lets go of what `up` with `keep` started; no names: of all of it. Answered with the [`Left`] when what nothing
+    /// else holds is gone.
+    Down {
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// Starts services that were stopped or have failed.
+    Start {
+        names: Vec<String>,
+        #[serde(default)]
+        wait: bool,
+    },
+    /// Stops services, after those that depend on them, until they are started. Answered when they are gone.
+    Stop {
+        names: Vec<String>,
+    },
+    Restart {
+        names: Vec<String>,
+        #[serde(default)]
+        wait: bool,
+    },
+    /// Answered when the services are ready, with an error when one never will be.
+    Wait {
+        names: Vec<String>,
+        /// Seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<f64>,
+    },
+    /// Answered with a [`Status`] of every service there is.
+    Ps,
+    /// Answered with what is known of services that are ready; no names: of all.
+    Fields {
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// From now on this connection is told [`News`].
+    Events,
+    /// Stops everything, whoever holds it, and ends the supervisor. Answered before that.
+    Shutdown,
+}
+
+/// Asks for services. The connection holds what it wants until it releases it or ends.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Up {
+    /// What is wanted and all it depends on.
+    pub services: Vec<Definition>,
+    /// Those of them that are wanted for their own sake.
+    pub want: Vec<String>,
+    /// Keep them when this connection ends, until `down`.
+    #[serde(default)]
+    pub keep: bool,
+    /// Answer only when all are ready.
+    #[serde(default)]
+    pub wait: bool,
+    /// Run jobs again that were done before.
+    #[serde(default)]
+    pub force: bool,
+    /// Restart what runs by another definition; otherwise it is used as it is.
+    #[serde(default)]
+    pub change: bool,
+}
+
+/// The answer to `hello`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    pub protocol: u32,
+    /// As in `envo 0.1.0`.
+    pub server: String,
+    pub pid: u32,
+}
+
+/// The answer to `up` without `wait`: what became of every service.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Changes {
+    pub started: Vec<String>,
+    pub restarted: Vec<String>,
+    pub unchanged: Vec<String>,
+    /// Run by another definition, and were left so.
+    pub outdated: Vec<String>,
+}
+
+/// The answer to `down`: what goes on, and who holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Left {
+    pub stopped: Vec<String>,
+    pub held: Vec<(String, Vec<String>)>,
+}
+
+/// One service or job in the answer to `ps`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Status {
+    pub name: String,
+    /// Whether it is a job: it ends by itself, and others wait for that.
+    pub job: bool,
+    /// `waiting`, `preparing`, `starting`, `ready`, `stopping`, `restarting`, `stopped`, `exited`, `failed`, `adopted`.
+    pub state: String,
+    /// `healthy` or `unhealthy`; nothing for what has no `alive` probe or does not run.
+    pub health: Option<String>,
+    pub restarts: u32,
+    /// Of its first process.
+    pub pid: Option<u32>,
+    pub host: String,
+    pub ports: Vec<(String, u16)>,
+    pub url: Option<String>,
+    /// Seconds since it was started.
+    pub uptime: Option<f64>,
+    /// Seconds of processor time of its processes that run.
+    pub cpu: Option<f64>,
+    /// Resident bytes of all its processes.
+    pub memory: Option<u64>,
+    /// Who wants it.
+    pub leases: Vec<String>,
+    /// What it depends on.
+    pub depends: Vec<String>,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// Seconds from the set's first start to the moments of its last start, for pictures: asked for, started, ready.
+    pub timeline: Timeline,
+    pub log: String,
+}
+
+/// Moments in seconds since the supervisor began.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Timeline {
+    /// When it was first wanted.
+    pub wanted: Option<f64>,
+    /// When all it depends on was ready.
+    pub began: Option<f64>,
+    /// When its process was started.
+    pub started: Option<f64>,
+    pub ready: Option<f64>,
+}
+
+/// What was asked and could not be done.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind it is, for programs: `protocol`, `unknown`, `failed`, `port`, `timeout`, `configuration`, `ending`.
+    pub kind: String,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+}
+
+impl Refusal {
+    pub fn new(kind: &str, message: impl Into<String>) -> Self {
+        Self { kind: kind.to_owned(), message: message.into(), hints: Vec::new() }
+    }
+}
+
+/// What a request is answered with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    Done,
+    Greeting(Greeting),
+    Changes(Changes),
+    Instances(Vec<Instance>),
+    Left(Left),
+    Services(Vec<Status>),
+}
+
+/// A line from the supervisor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Reply {
+    Answer { id: u64, ok: Answer },
+    Refusal { id: u64, error: Refusal },
+    News(News),
+}
+
+/// A message as the line that is sent.
+pub fn to_line(message: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(line)
+}
