@@ -26,6 +26,8 @@ fn check(name: &str, expected: &str) {
 fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Text | Kind::OptionalText => "text",
+        Kind::Plain => "text; in TOML also a number, a boolean or a list",
+        Kind::Line => "one command",
         Kind::Boolean | Kind::OptionalBoolean => "true or false",
         Kind::Integer => "whole number",
         Kind::Float => "number",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::config_set::{ConfigSet, SetKind};
 use super::keys::{self, CORE, Initial, Key, SERVICE};
+use super::toml::place::line_of;
 use super::{PACKAGE_BASE, Settings, TEST_PREFIX, factor};
 use crate::error::{ConfigError, ErrorClass, Location};
 use crate::source::Entry;
@@ -100,20 +101,8 @@ impl Subject<'_> {
         })
     }
 
-    /// The place of a key in a table of a TOML file, as far as the table has a header of its own.
     fn place_in_table(&self, table: &str, key: &str) -> Option<Location> {
-        let mut inside = table.is_empty();
-        for (at, line) in self.text.lines().enumerate() {
-            let line = line.trim();
-            if let Some(header) = line.strip_prefix('[') {
-                inside = header.split(']').next().is_some_and(|name| name.trim() == table);
-            }
-            let rest = line.strip_prefix(key).filter(|_| inside);
-            if rest.is_some_and(|rest| rest.trim_start().starts_with(['=', '.'])) {
-                return Some(self.place(at + 1, key));
-            }
-        }
-        None
+        line_of(self.text, table, key).map(|line| self.place(line, key))
     }
 }
 

@@ -19,7 +19,7 @@ const FALSE_WORDS: [&str; 5] = ["false", "0", "no", "off", ""];
 /// In tox's words, when the text is not of that kind.
 pub fn convert(kind: Kind, text: &str) -> Result<Value, ConfigError> {
     Ok(match kind {
-        Kind::Text => Value::Text(text.trim().to_owned()),
+        Kind::Text | Kind::Plain | Kind::Line => Value::Text(text.trim().to_owned()),
         Kind::OptionalText if text.trim().is_empty() => Value::Absent,
         Kind::OptionalText => Value::Text(text.trim().to_owned()),
         Kind::Boolean => Value::Boolean(boolean(text)?),

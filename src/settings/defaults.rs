@@ -257,7 +257,7 @@ fn mismatch(key: &str, found: &Value) -> ConfigError {
 
 fn nothing(kind: Kind) -> Value {
     match kind {
-        Kind::Text => Value::text(""),
+        Kind::Text | Kind::Plain | Kind::Line => Value::text(""),
         Kind::OptionalText | Kind::OptionalBoolean | Kind::OptionalMapping | Kind::Path | Kind::Command => {
             Value::Absent
         }

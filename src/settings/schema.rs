@@ -59,6 +59,8 @@ fn type_of(key: &Key, set: SetKind) -> Map<String, Json> {
         // A packaging environment takes plain requirements, in a list.
         Kind::Requirements if set.is_package() => list_of(reference("subs")),
         Kind::Requirements => json!({"oneOf": [text(), list_of(reference("subs"))]}),
+        Kind::Plain => json!({"type": ["string", "number", "boolean", "array"]}),
+        Kind::Line => json!({"oneOf": [text(), list_of(reference("subs"))]}),
         Kind::Text | Kind::OptionalText | Kind::Path | Kind::Constraints => text(),
         Kind::Boolean | Kind::OptionalBoolean => json!({"type": "boolean"}),
         Kind::Integer => json!({"type": "integer", "minimum": 0}),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config_set::{ConfigSet, SetKind};
-use super::defaults::service_keys;
 use super::expand::Trail;
+use super::service::{env_files, service};
 use super::value::Value;
 use super::{Settings, keys};
 use crate::error::ConfigError;
@@ -14,7 +14,7 @@ use crate::model::environment::{
     UvSync, VariableSettings,
 };
 use crate::model::requirements::RequirementText;
-use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner, Service};
+use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner};
 
 /// The project's folders.
 ///
@@ -254,13 +254,13 @@ fn variables(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<VariableS
     let mut disallow = settings.list(set, "disallow_pass_env")?;
     let runner = settings.runner(set)?.unwrap_or(Runner::Virtualenv);
     if !runner.uses_uv() {
-        let set_env = deferred(settings, set, |settings, set| settings.all_variables(set, &Trail::default()));
+        let set_env = deferred(settings, set, set_variables);
         return Ok(VariableSettings { pass: settings.list(set, "pass_env")?, disallow, set: set_env });
     }
     // uv would take this interpreter rather than the environment's.
     disallow.push("UV_PYTHON".to_owned());
     let set_env = deferred(settings, set, move |settings, set| {
-        let mut variables = settings.all_variables(set, &Trail::default())?;
+        let mut variables = set_variables(settings, set)?;
         let env_dir = settings.path(set, "env_dir")?.display().to_string();
         variables.retain(|(name, _)| name != "UV_PYTHON" && name != "VIRTUAL_ENV");
         if runner == Runner::UvLock {
@@ -270,6 +270,15 @@ fn variables(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<VariableS
         Ok(variables)
     });
     Ok(VariableSettings { pass: settings.list(set, "pass_env")?, disallow, set: set_env })
+}
+
+/// `env_file`, then `set_env`, which counts where both set a variable.
+fn set_variables(settings: &Settings, set: &ConfigSet) -> Result<Vec<(String, String)>, ConfigError> {
+    let own = settings.all_variables(set, &Trail::default())?;
+    let mut variables = env_files(settings, set)?;
+    variables.retain(|(name, _)| own.iter().all(|(other, _)| other != name));
+    variables.extend(own);
+    Ok(variables)
 }
 
 fn timeouts(settings: &Settings, set: &ConfigSet) -> Result<Timeouts, ConfigError> {
@@ -321,30 +330,4 @@ fn retries(settings: &Settings, set: &ConfigSet) -> Result<u32, ConfigError> {
         Value::Integer(number) => Ok(u32::try_from(number.max(0)).unwrap_or(u32::MAX)),
         _ => Ok(0),
     }
-}
-
-/// The service that the environment is, if it has a `serve` key. Fields such as `{port}` stay for when it runs.
-fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Service>, ConfigError> {
-    if !service_keys(settings, set)?.contains(&"serve") {
-        return Ok(None);
-    }
-    let text_of = |name: &str| -> Result<Option<String>, ConfigError> {
-        if !settings.says(set, name)? {
-            return Ok(None);
-        }
-        match settings.value(set, name)? {
-            Value::Text(text) => Ok(Some(text)),
-            other => Ok(Some(other.show().text)),
-        }
-    };
-    let place = settings.place_of(set, "serve")?;
-    let mut service = Service::from_keys(&text_of).map_err(|error| match &place {
-        Some(location) => error.at(location.clone()),
-        None => error,
-    })?;
-    if let (Some(service), Some(location)) = (&mut service, &place) {
-        let file = location.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        service.location = format!("{file}:{}", location.line);
-    }
-    Ok(service)
 }

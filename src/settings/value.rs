@@ -11,6 +11,10 @@ use crate::model::{Command, ExitRule};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
+    /// Text in an INI file; in TOML also what says the same: a number, a boolean, a list whose entries are its lines.
+    Plain,
+    /// One command: text in an INI file; in TOML also a list of its words.
+    Line,
     /// Text that may be absent; empty counts as absent.
     OptionalText,
     Boolean,

@@ -7,6 +7,7 @@ use super::product;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::Command;
 use crate::settings::convert::sorted;
+use crate::settings::expand::quote::quote_words;
 use crate::settings::value::{Kind, Value, python_path};
 
 /// Python's name for the type of a value.
@@ -63,6 +64,11 @@ fn texts(value: &Toml) -> Result<Vec<String>, ConfigError> {
 pub fn convert(key: &str, kind: Kind, value: &Toml) -> Result<Value, ConfigError> {
     Ok(match kind {
         Kind::Text => Value::Text(text(value)?),
+        Kind::Plain => Value::Text(plain(value)?),
+        Kind::Line => Value::Text(match value {
+            Toml::Array(_) => quote_words(&texts(value)?),
+            _ => text(value)?,
+        }),
         Kind::OptionalText | Kind::OptionalBoolean | Kind::OptionalMapping
             if value.as_str().is_some_and(|text| text.trim().is_empty()) =>
         {
@@ -95,6 +101,16 @@ pub fn convert(key: &str, kind: Kind, value: &Toml) -> Result<Value, ConfigError
         // Variables have a representation of their own (`set_env`), which is never reached through here.
         Kind::Variables => Value::Absent,
     })
+}
+
+/// One value, or several as lines.
+fn plain(value: &Toml) -> Result<String, ConfigError> {
+    match value {
+        Toml::Array(entries) => Ok(entries.iter().map(plain).collect::<Result<Vec<_>, _>>()?.join("\n")),
+        Toml::Boolean(flag) => Ok(flag.to_string()),
+        Toml::String(_) | Toml::Integer(_) | Toml::Float(_) => Ok(python_text(value)),
+        Toml::Datetime(_) | Toml::Table(_) => Err(not_of(value, "str")),
+    }
 }
 
 /// Settings that take one text as well as a list.

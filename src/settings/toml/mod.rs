@@ -4,6 +4,7 @@
 pub mod condition;
 pub mod convert;
 pub mod load;
+pub(super) mod place;
 pub mod product;
 pub mod unroll;
 

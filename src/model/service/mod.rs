@@ -1,0 +1,415 @@
+//! What an environment with a `serve` key says about itself, read from raw texts into typed values. The specification
+//! is `docs/services.md`. Texts may still hold `{port}`, `{host}` and `{service:…}` fields, which are only known when
+//! the service and those it depends on run; this room does not fill them in.
+
+mod probe;
+mod values;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ConfigError, Location};
+
+pub use probe::Probe;
+pub use values::signal_number;
+
+/// A port a service listens on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    pub name: String,
+    /// `None`: envo picks a free one.
+    pub number: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    #[default]
+    No,
+    OnFailure,
+    Always,
+}
+
+/// Between whom tests share an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Share {
+    /// One for a whole test run.
+    #[default]
+    Run,
+    /// One for each xdist worker.
+    Worker,
+    /// One for each test.
+    Test,
+}
+
+/// The service keys of one environment. Texts may still hold `{port}`, `{host}` and `{service:…}` fields, which are
+/// only known when the service and those it depends on run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Service {
+    /// `serve`, before its fields are filled in.
+    pub serve: String,
+    pub ports: Vec<Port>,
+    pub host: String,
+    /// Before its fields are filled in; `None`: derived from the probe.
+    pub url: Option<String>,
+    /// `ready`, before its fields are filled in; `None`: TCP on the first port, or alive.
+    pub ready: Option<String>,
+    #[serde(with = "seconds")]
+    pub ready_timeout: Duration,
+    /// `alive`, before its fields are filled in.
+    pub alive: Option<String>,
+    pub restart: RestartPolicy,
+    pub restart_limit: u32,
+    pub success_exit_codes: Vec<i32>,
+    /// `SIGTERM` and the like.
+    pub stop_signal: String,
+    #[serde(with = "seconds")]
+    pub stop_timeout: Duration,
+    /// Use what answers on a fixed port already instead of starting one.
+    pub adopt: bool,
+    pub share: Share,
+    /// How long to keep it after the last lease.
+    #[serde(with = "seconds")]
+    pub idle_timeout: Duration,
+    /// Whether it writes to a pseudo-terminal, and so behaves as on the user's own.
+    pub pty: bool,
+    /// Whether it is given the sockets of its ports, open and listening, as systemd does (`LISTEN_FDS`).
+    pub listen_fds: bool,
+    /// Paths and globs, absolute; those after `!` are left out. A change below them restarts the service.
+    pub watch: Vec<String>,
+    /// What a change runs instead of a restart; before its fields are filled in.
+    pub watch_command: Option<String>,
+    /// Those in which it is meant when no service is named; empty: always.
+    pub profiles: Vec<String>,
+    /// How many of it run, each with ports of its own.
+    pub instances: u32,
+    /// Which of them this is, from 1; 0: the only one, or not one of them yet.
+    pub instance: u32,
+    /// Where the keys were written, for error messages: `tox.ini:12`. Whoever reads the keys sets it.
+    pub location: String,
+    /// The same of each key that is not on the line of `serve`.
+    #[serde(skip)]
+    pub locations: BTreeMap<String, String>,
+}
+
+/// The keys [`Service::from_keys`] asks for.
+pub const KEYS: [&str; 21] = [
+    "serve",
+    "ports",
+    "host",
+    "url",
+    "ready",
+    "ready_timeout",
+    "alive",
+    "restart",
+    "restart_limit",
+    "success_exit_codes",
+    "stop_signal",
+    "stop_timeout",
+    "adopt",
+    "share",
+    "idle_timeout",
+    "pty",
+    "listen_fds",
+    "watch",
+    "watch_command",
+    "profiles",
+    "instances",
+];
+
+impl Default for Service {
+    fn default() -> Self {
+        Self::new(String::new())
+    }
+}
+
+/// Times as numbers of seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(time.as_secs_f64())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Service {
+    /// A service with every key but `serve` at its default.
+    pub fn new(serve: impl Into<String>) -> Self {
+        Self {
+            serve: serve.into(),
+            ports: Vec::new(),
+            host: "127.0.0.1".to_owned(),
+            url: None,
+            ready: None,
+            ready_timeout: Duration::from_secs(60),
+            alive: None,
+            restart: RestartPolicy::No,
+            restart_limit: 5,
+            success_exit_codes: vec![0],
+            stop_signal: "SIGTERM".to_owned(),
+            stop_timeout: Duration::from_secs(10),
+            adopt: false,
+            share: Share::Run,
+            idle_timeout: Duration::ZERO,
+            pty: false,
+            listen_fds: false,
+            watch: Vec::new(),
+            watch_command: None,
+            profiles: Vec::new(),
+            instances: 1,
+            instance: 0,
+            location: String::new(),
+            locations: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the keys from what `source` knows of them. The answer is `None` when `serve` is not set or empty: the
+    /// environment is no service.
+    ///
+    /// # Errors
+    /// What the source finds wrong, and values that cannot be understood, with their place; the message names the key
+    /// and the value.
+    pub fn from_keys(source: &impl Source) -> Result<Option<Self>, ConfigError> {
+        let keys = Keys(source);
+        let Some(serve) = keys.read("serve", values::one_command)? else { return Ok(None) };
+        let mut service = Self::new(serve);
+        keys.put("ports", &mut service.ports, |_, text| values::ports(text))?;
+        keys.put("host", &mut service.host, plain)?;
+        service.url = keys.read("url", plain)?;
+        service.ready = keys.read("ready", probe_text)?;
+        service.alive = keys.read("alive", probe_text)?;
+        keys.put("success_exit_codes", &mut service.success_exit_codes, values::exit_codes)?;
+        keys.put("stop_signal", &mut service.stop_signal, values::signal)?;
+        keys.put("ready_timeout", &mut service.ready_timeout, values::seconds)?;
+        keys.put("stop_timeout", &mut service.stop_timeout, values::seconds)?;
+        keys.put("idle_timeout", &mut service.idle_timeout, values::seconds)?;
+        keys.put("watch", &mut service.watch, |_, text| Ok(values::lines(text)))?;
+        service.watch_command = keys.read("watch_command", values::one_command)?;
+        keys.put("profiles", &mut service.profiles, values::names)?;
+        keys.put("instances", &mut service.instances, values::instances)?;
+        service.read_policies(&keys)?;
+        service.location = keys.location("serve");
+        for key in KEYS {
+            let location = keys.location(key);
+            if !location.is_empty() && location != service.location {
+                service.locations.insert(key.to_owned(), location);
+            }
+        }
+        Ok(Some(service))
+    }
+
+    fn read_policies(&mut self, keys: &Keys<impl Source>) -> Result<(), ConfigError> {
+        let policies =
+            [("no", RestartPolicy::No), ("on-failure", RestartPolicy::OnFailure), ("always", RestartPolicy::Always)];
+        let shares = [("run", Share::Run), ("worker", Share::Worker), ("test", Share::Test)];
+        keys.put("restart", &mut self.restart, |key, text| values::word(key, &text.to_ascii_lowercase(), &policies))?;
+        keys.put("restart_limit", &mut self.restart_limit, values::count)?;
+        keys.put("share", &mut self.share, |key, text| values::word(key, text, &shares))?;
+        for (key, flag) in [("adopt", &mut self.adopt), ("pty", &mut self.pty), ("listen_fds", &mut self.listen_fds)] {
+            keys.put(key, flag, values::boolean)?;
+        }
+        Ok(())
+    }
+
+    /// What `ready` says, or what it means when it says nothing: TCP on the first port, else alive.
+    pub fn ready_text(&self) -> String {
+        match (&self.ready, self.ports.first()) {
+            (Some(text), _) => text.clone(),
+            (None, Some(port)) => format!("tcp://{{host}}:{{port:{}}}", port.name),
+            (None, None) => "alive".to_owned(),
+        }
+    }
+
+    /// Where a key was written, for error messages: `tox.ini:12`; empty when that is not known.
+    pub fn place_of(&self, key: &str) -> &str {
+        self.locations.get(key).unwrap_or(&self.location)
+    }
+}
+
+/// What a configuration says of service keys.
+pub trait Source {
+    /// The substituted text of a key, or `None` when it is not set.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn text(&self, key: &str) -> Result<Option<String>, ConfigError>;
+
+    /// Where it was written, if that is known.
+    fn place(&self, key: &str) -> Option<Location>;
+}
+
+/// Reads keys one by one.
+struct Keys<'a, S: Source>(&'a S);
+
+impl<S: Source> Keys<'_, S> {
+    /// The key's value, `None` when it is not set or empty.
+    fn read<T>(
+        &self,
+        key: &str,
+        parse: impl FnOnce(&str, &str) -> Result<T, ConfigError>,
+    ) -> Result<Option<T>, ConfigError> {
+        let placed = |error: ConfigError| self.0.place(key).into_iter().fold(error, ConfigError::at);
+        let text = self.0.text(key).map_err(placed)?.map(|text| text.trim().to_owned());
+        let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+        parse(key, &text).map(Some).map_err(placed)
+    }
+
+    fn put<T>(
+        &self,
+        key: &str,
+        target: &mut T,
+        parse: impl FnOnce(&str, &str) -> Result<T, ConfigError>,
+    ) -> Result<(), ConfigError> {
+        if let Some(value) = self.read(key, parse)? {
+            *target = value;
+        }
+        Ok(())
+    }
+
+    fn location(&self, key: &str) -> String {
+        let name = |place: &Location| place.file.file_name().map(|name| name.to_string_lossy().into_owned());
+        self.0
+            .place(key)
+            .map_or_else(String::new, |place| format!("{}:{}", name(&place).unwrap_or_default(), place.line))
+    }
+}
+
+fn plain(_: &str, text: &str) -> Result<String, ConfigError> {
+    Ok(text.to_owned())
+}
+
+fn probe_text(key: &str, text: &str) -> Result<String, ConfigError> {
+    match Probe::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(mut error) => {
+            error.message = format!("`{key} = {text}`: {}", error.message);
+            Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Pairs<'a>(&'a [(&'a str, &'a str)]);
+
+    impl Source for Pairs<'_> {
+        fn text(&self, key: &str) -> Result<Option<String>, ConfigError> {
+            Ok(self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned()))
+        }
+
+        fn place(&self, key: &str) -> Option<Location> {
+            let line = self.0.iter().position(|(name, _)| *name == key)? + 1;
+            Some(Location { file: "a/tox.ini".into(), line, column: 1, length: 1 })
+        }
+    }
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Option<Service>, ConfigError> {
+        Service::from_keys(&Pairs(pairs))
+    }
+
+    fn message(pairs: &[(&str, &str)]) -> String {
+        let mut all = vec![("serve", "x")];
+        all.extend(pairs);
+        read(&all).expect_err("the value is wrong").message
+    }
+
+    #[test]
+    fn an_environment_without_serve_is_no_service() {
+        assert_eq!(read(&[("ports", "http")]).unwrap(), None);
+        assert_eq!(read(&[("serve", "  ")]).unwrap(), None);
+    }
+
+    #[test]
+    fn only_serve_gives_every_default() {
+        let expected = Service { location: "tox.ini:1".into(), ..Service::new("python -m app") };
+        assert_eq!(read(&[("serve", "python -m app")]).unwrap(), Some(expected));
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let service = read(&[
+            ("serve", "\npython -m app \\\n  --port {port}\n"),
+            ("ports", "http\nadmin=8001"),
+            ("host", "::1"),
+            ("url", "redis://{host}"),
+            ("ready", "http://{host}:{port}/up|status=204"),
+            ("ready_timeout", "1.5"),
+            ("alive", "tcp://{host}:{port}"),
+            ("restart", "on-failure"),
+            ("restart_limit", "2"),
+            ("success_exit_codes", "0, 143"),
+            ("stop_signal", "int"),
+            ("stop_timeout", "0.25"),
+            ("adopt", "true"),
+            ("share", "worker"),
+            ("idle_timeout", "30"),
+            ("pty", "yes"),
+            ("listen_fds", "1"),
+            ("watch", "src/**/*.py  # code\n# not this\n!src/a b"),
+            ("watch_command", "python -m reload"),
+            ("profiles", "dev, ci"),
+            ("instances", "3"),
+        ])
+        .unwrap()
+        .unwrap();
+        assert_eq!(service.serve, "python -m app    --port {port}");
+        assert_eq!(service.ports.len(), 2);
+        assert_eq!(service.ports[1], Port { name: "admin".into(), number: Some(8001) });
+        assert_eq!(service.ready_timeout, Duration::from_millis(1500));
+        assert_eq!(service.success_exit_codes, [0, 143]);
+        assert_eq!(service.stop_signal, "SIGINT");
+        assert_eq!((service.restart, service.restart_limit), (RestartPolicy::OnFailure, 2));
+        assert!(service.adopt);
+        assert_eq!((service.share, service.idle_timeout), (Share::Worker, Duration::from_secs(30)));
+        assert!(service.pty && service.listen_fds);
+        assert_eq!(service.watch, ["src/**/*.py", "!src/a b"]);
+        assert_eq!(service.watch_command.as_deref(), Some("python -m reload"));
+        assert_eq!((service.profiles.join("+").as_str(), service.instances, service.instance), ("dev+ci", 3, 0));
+        assert_eq!((service.place_of("serve"), service.place_of("ready")), ("tox.ini:1", "tox.ini:5"));
+        let text = serde_json::to_string(&service).unwrap();
+        let sent: Service = serde_json::from_str(&text).unwrap();
+        assert_eq!(sent, Service { locations: BTreeMap::new(), ..service });
+    }
+
+    #[test]
+    fn wrong_values_are_named_with_their_key() {
+        assert_eq!(message(&[("ports", "http=80x")]), "`ports = http=80x`: `80x` is not a port number from 1 to 65535");
+        assert_eq!(message(&[("ports", "8080")]), "`ports = 8080`: the port needs a name");
+        assert!(message(&[("ports", "a a")]).contains("two ports named `a`"));
+        assert!(message(&[("ports", "a=1 b=1")]).contains("given twice"));
+        assert!(message(&[("ports", "{x}")]).contains("not a name"));
+        assert!(message(&[("ports", "a=0")]).contains("not a port number"));
+        assert!(message(&[("ports", "a=70000")]).contains("not a port number"));
+        assert_eq!(message(&[("ready_timeout", "soon")]), "`ready_timeout = soon`: `soon` is not a number of seconds");
+        for seconds in ["-1", "nan", "inf", "1e300"] {
+            assert!(message(&[("stop_timeout", seconds)]).starts_with("`stop_timeout = "));
+        }
+        assert!(message(&[("stop_signal", "SIGNOPE")]).contains("is not a signal"));
+        assert!(message(&[("restart", "maybe")]).contains("`no`, `on-failure`, `always`"));
+        assert!(message(&[("restart_limit", "-1")]).contains("restart_limit"));
+        assert!(message(&[("success_exit_codes", "0,x")]).contains("success_exit_codes = x"));
+        assert!(message(&[("adopt", "perhaps")]).contains("adopt"));
+        assert!(message(&[("share", "all")]).contains("share"));
+        assert!(message(&[("ready", "htp://x")]).contains("`ready = htp://x`: `htp://x` is not a probe"));
+        assert!(message(&[("instances", "0")]).contains("a number from 1 to 1000"));
+        assert!(message(&[("profiles", "a b/c")]).contains("`profiles = b/c`"));
+        assert!(message(&[("pty", "perhaps")]).contains("`true` or `false`"));
+        assert!(message(&[("watch_command", "a\nb")]).contains("`watch_command` takes one command"));
+        let error = read(&[("serve", "x"), ("host", "h"), ("share", "all")]).unwrap_err();
+        assert_eq!(error.location.unwrap().line, 3, "the line of the key, not of the service");
+        assert!(read(&[("serve", "a\nb")]).unwrap_err().message.contains("`b` is a second one"));
+    }
+}
