@@ -46,6 +46,11 @@ impl Gate {
         TELL.replace("PORT", &self.port.to_string())
     }
 
+    /// The same for scripts of bash: the function `tell WORD`.
+    pub fn bash(&self) -> String {
+        format!("tell() {{ printf %s \"$1\" > /dev/tcp/127.0.0.1/{}; }}\n", self.port)
+    }
+
     /// The next report.
     #[track_caller]
     pub fn next(&self) -> String {

@@ -23,6 +23,7 @@ mod docs_examples;
 mod docs_generated;
 mod exec;
 mod fixtures;
+mod interrupts;
 mod list;
 mod property;
 mod run;

@@ -23,30 +23,77 @@ import subprocess
 import sys
 import tarfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 TARGET = Path(__file__).resolve().parent.parent / "target"
 TOX_VERSION = "4.67.13"
 
-# One test environment and one of another kind (a linter, documentation, a check) for each project; pinned, so that the
-# table in docs/compatibility.md can be made again. A project that is asked for without a version takes the one here.
-PROJECTS: dict[str, tuple[str, list[str]]] = {
-    "pluggy": ("1.7.0", ["py311", "docs"]),
-    "iniconfig": ("1.1.1", ["py311"]),
-    "more-itertools": ("11.2.1", ["py311", "py312"]),
-    "itsdangerous": ("2.2.0", ["py311", "style"]),
-    "jinja2": ("3.1.6", ["py311", "typing"]),
-    "tomli": ("2.5.0", ["3.11", "pre-commit"]),
-    "python-dateutil": ("4.0.0", ["py311", "dev"]),
-    "platformdirs": ("4.14.5", ["3.12", "pkg_meta"]),
-    "pytest-cov": ("7.1.0", ["py311-pytest90-xdist38-coverage713", "check"]),
-    "zipp": ("4.1.2", ["py311", "docs"]),
-    "jsonschema": ("3.2.0", ["py311-build", "style"]),
-    "attrs": ("26.1.0", ["py311-tests", "changelog"]),
-    "werkzeug": ("3.1.9", ["py3.11", "style"]),
-    "click": ("8.5.1", ["py3.11", "typing"]),
-    "markupsafe": ("3.0.4", ["py3.11", "style"]),
+@dataclass(frozen=True)
+class Chosen:
+    """A release and its environments: one with tests, and one of another kind (a linter, documentation, types)."""
+
+    version: str
+    environments: tuple[str, ...]
+    # The project's tox runs with the plugin tox-uv, and both programs find that plugin's uv on PATH.
+    uv: bool = False
+    # The archive has no configuration of tox's: this one, which is put beside the copy, is named with `-c`.
+    configuration: str = ""
+
+
+def foreign(backend: str, module: str, *lines: str) -> str:
+    """A configuration for a project without one of its own: it builds the project in three ways with its backend."""
+    return "\n".join(
+        [
+            "[tox]",
+            "env_list = wheel, sdist, editable",
+            "[testenv]",
+            f"description = {backend}",
+            "package =",
+            "    wheel: wheel",
+            "    sdist: sdist",
+            "    editable: editable",
+            *lines,
+            "commands =",
+            f"    python -c 'import {module}, os; print(os.environ[\"TOX_PACKAGE\"] != \"\")'",
+            "    python -m pip check",
+            "",
+        ]
+    )
+
+
+# Pinned, so that the table in docs/compatibility.md can be made again. A project that is asked for without a version
+# takes the one here.
+PROJECTS: dict[str, Chosen] = {
+    "pluggy": Chosen("1.7.0", ("py311", "docs")),
+    "iniconfig": Chosen("1.1.1", ("py311",)),
+    "more-itertools": Chosen("11.2.1", ("py311", "py312")),
+    "itsdangerous": Chosen("2.2.0", ("py311", "style")),
+    "jinja2": Chosen("3.1.6", ("py311", "typing")),
+    "tomli": Chosen("2.5.0", ("3.11", "pre-commit")),
+    "python-dateutil": Chosen("4.0.0", ("py311", "dev")),
+    "platformdirs": Chosen("4.14.5", ("3.12", "pkg_meta")),
+    "pytest-cov": Chosen("7.1.0", ("py311-pytest90-xdist38-coverage713", "check")),
+    "jsonschema": Chosen("3.2.0", ("py311-build", "style")),
+    "attrs": Chosen("26.1.0", ("py311-tests", "changelog"), uv=True),
+    "werkzeug": Chosen("3.1.9", ("py3.11", "style"), uv=True),
+    "click": Chosen("8.5.1", ("py3.11", "typing"), uv=True),
+    "markupsafe": Chosen("3.0.4", ("py3.11", "style"), uv=True),
+    "structlog": Chosen("26.1.0", ("3.11-tests", "3.11-mypy"), uv=True),
+    "exceptiongroup": Chosen("1.3.1", ("3.11", "typing")),
+    "typeguard": Chosen("4.6.0", ("py311", "docs")),
+    "wheel": Chosen("0.48.0", ("py311", "lint")),
+    "tldextract": Chosen("5.4.0", ("py311", "typecheck")),
+    "pyjwt": Chosen("2.15.1", ("py311-crypto", "py311-crypto-mypy")),
+    "stevedore": Chosen("5.10.0", ("py3", "mypy")),
+    "flake8-docstrings": Chosen("1.7.0", ("py", "pre-commit")),
+    "asttokens": Chosen("3.0.2", ("py311",)),
+    "py-serializable": Chosen(
+        "2.1.0", ("wheel", "sdist", "editable"), configuration=foreign("poetry-core", "py_serializable")
+    ),
+    "tox-pdm": Chosen("0.7.2", ("wheel", "sdist", "editable"), configuration=foreign("pdm-backend", "tox_pdm")),
+    "blake3": Chosen("1.0.11", ("wheel", "editable"), configuration=foreign("maturin", "blake3")),
+    "meson-python": Chosen("0.22.1", ("wheel", "sdist"), configuration=foreign("meson-python", "mesonpy")),
 }
 
 REPORT_LINE = re.compile(r"^  (\S+): (OK|FAIL|SKIP|IGNORED|NOT)\b(.*)$|^  (congratulations|evaluation failed)\b")
@@ -67,14 +114,21 @@ def main() -> int:
     options = parse_options()
     environment = clean_environment()
     tox = options.tox or install_tox(environment)
-    programs = {"tox": tox, "envo": options.envo}
     rows, all_equal = [], True
     for requirement in options.projects:
         name, _, version = requirement.partition("==")
-        pinned, environments = PROJECTS.get(name, ("", ["py"]))
-        project = Project(name, version or pinned, programs, environment)
+        chosen = PROJECTS.get(name, Chosen("", ("py",)))
+        chosen = replace(chosen, version=version or chosen.version)
+        if options.environments:
+            chosen = replace(chosen, environments=tuple(options.environments))
+        if chosen.uv:
+            with_uv = options.tox_uv or install_tox(environment, "real-tox-uv", ["tox-uv"])
+            variables = {**environment, "PATH": os.path.dirname(with_uv) + os.pathsep + environment["PATH"]}
+            project = Project(name, chosen, {"tox": with_uv, "envo": options.envo}, variables)
+        else:
+            project = Project(name, chosen, {"tox": tox, "envo": options.envo}, environment)
         project.unpack()
-        for row in project.compare(options.environments or environments, options.timeout):
+        for row in project.compare(options.timeout):
             all_equal &= row[-1] == "yes"
             rows.append(row)
             print("  ".join(row), file=sys.stderr, flush=True)
@@ -85,6 +139,7 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tox", type=absolute, help=f"the tox to compare with (else {TOX_VERSION} is installed)")
+    parser.add_argument("--tox-uv", type=absolute, help="the same with the plugin tox-uv and uv beside it")
     parser.add_argument("--envo", type=absolute, default=str(TARGET / "debug" / "envo"), help="the envo to check")
     parser.add_argument("--projects", nargs="+", default=list(PROJECTS), metavar="NAME[==VERSION]")
     parser.add_argument("--environments", nargs="+", metavar="NAME", help="instead of those chosen for each project")
@@ -106,14 +161,14 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def install_tox(environment: dict[str, str]) -> str:
+def install_tox(environment: dict[str, str], name: str = "real-tox", plugins: list[str] | None = None) -> str:
     """A virtual environment with the pinned tox, made once."""
-    folder = TARGET / "real-tox"
+    folder = TARGET / name
     program = folder / "bin" / "tox"
     marker = folder / f"complete-{TOX_VERSION}"
     if not marker.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True, env=environment)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", f"tox=={TOX_VERSION}"]
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", f"tox=={TOX_VERSION}", *(plugins or [])]
         subprocess.run(pip, check=True, env=environment)
         marker.touch()
     return str(program)
@@ -122,9 +177,10 @@ def install_tox(environment: dict[str, str]) -> str:
 class Project:
     """One source distribution, with a copy for each program."""
 
-    def __init__(self, name: str, version: str, programs: dict[str, str], environment: dict[str, str]) -> None:
+    def __init__(self, name: str, chosen: Chosen, programs: dict[str, str], environment: dict[str, str]) -> None:
         self.name = name
-        self.version = version
+        self.chosen = chosen
+        self.version = chosen.version
         self.programs = programs
         self.environment = environment
         self.folder = TARGET / "real-projects" / name
@@ -141,6 +197,8 @@ class Project:
                 safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
                 content.extractall(parent, **safely)
             (self.copies[program],) = parent.iterdir()
+            if self.chosen.configuration:
+                (parent / "tox.ini").write_text(self.chosen.configuration)
 
     def archive(self) -> Path:
         downloads = self.folder / "sdist"
@@ -154,13 +212,13 @@ class Project:
         self.version = self.version or found[-1].name.rpartition("-")[2].removesuffix(".tar.gz")
         return found[-1]
 
-    def compare(self, environments: list[str], timeout: float):
+    def compare(self, timeout: float):
         """A row of the table for the list and for each environment."""
         for arguments, title in ((["list"], "list"), (["list", "--no-desc"], "list --no-desc")):
             answers = {program: self.listing(program, arguments, timeout) for program in self.programs}
             codes = " / ".join(str(answer[0]) for answer in answers.values())
             yield self.row(title, codes, differences(answers["tox"], answers["envo"], ["exit code", "output"]))
-        for environment in environments:
+        for environment in self.chosen.environments:
             outcomes = {program: self.outcome(program, environment, timeout) for program in self.programs}
             tox, envo = outcomes["tox"], outcomes["envo"]
             what = differences(
@@ -195,15 +253,18 @@ class Project:
         python = self.copies[program] / ".tox" / environment / "bin" / "python"
         if not python.exists():
             return []
-        freeze = [str(python), "-m", "pip", "--disable-pip-version-check", "freeze"]
+        # The pip of the pinned tox asks, since there is none in the environments of tox-uv.
+        pip = os.path.join(os.path.dirname(self.programs["tox"]), "python")
+        freeze = [pip, "-m", "pip", "--disable-pip-version-check", "--python", str(python), "freeze"]
         answer = subprocess.run(freeze, capture_output=True, text=True, env=self.environment)
         return sorted(self.without_paths(program, answer.stdout).splitlines())
 
     def run(self, program: str, arguments: list[str], timeout: float, log: Path) -> int:
         """The exit code; a run that takes too long is ended with all it started and counts as -1."""
+        configuration = ["-c", "../tox.ini", "--root", "."] if self.chosen.configuration else []
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [self.programs[program], *arguments],
+                [self.programs[program], *arguments, *configuration],
                 cwd=self.copies[program],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

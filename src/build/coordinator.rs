@@ -170,7 +170,7 @@ impl Coordinator<'_> {
     fn take_turn(&self, turns: &Turns<'_>, name: &str) -> Turn {
         let held = match &self.showing {
             Showing::Live => None,
-            Showing::Held(layout) => Some(Arc::new(Buffered::new(layout.clone()))),
+            Showing::Held(layout) => Some(Arc::new(Buffered::new(layout.clone(), Arc::clone(&self.run.reporter)))),
         };
         let reporter = match &held {
             Some(held) => Arc::clone(held) as Arc<dyn Reporter>,

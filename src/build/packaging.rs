@@ -222,10 +222,11 @@ impl Packager {
 
     fn open_bench(&self, name: &str) -> Result<Bench, Halt> {
         let environment = self.plan.environment(name)?;
-        let held = self.layout.as_ref().map(|layout| Arc::new(Buffered::new(layout.clone())));
+        let live = || Arc::clone(&self.run.reporter);
+        let held = self.layout.as_ref().map(|layout| Arc::new(Buffered::new(layout.clone(), live())));
         let reporter = match &held {
             Some(held) => Arc::clone(held) as Arc<dyn Reporter>,
-            None => Arc::clone(&self.run.reporter),
+            None => live(),
         };
         let using = || self.wishes().iter().filter(|(_, packaging)| names(packaging).any(|used| used == name));
         let wanted =

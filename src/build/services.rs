@@ -209,7 +209,7 @@ pub fn build_side_by_side(turns: &Turns<'_>, names: &[String]) -> Result<Vec<Bui
 fn build_quietly(turns: &Turns<'_>, name: &str) -> Result<Built, Halt> {
     let live = Arc::clone(&turns.run.reporter);
     let Some(layout) = &turns.layout else { return built_or_told(turns, name, live) };
-    let held = Arc::new(Buffered::new(layout.clone()));
+    let held = Arc::new(Buffered::new(layout.clone(), Arc::clone(&live)));
     let result = built_or_told(turns, name, Arc::clone(&held) as Arc<dyn Reporter>);
     match &result {
         // The service's own commands report later, and then nobody waits for them.

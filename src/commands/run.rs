@@ -58,7 +58,9 @@ pub(super) fn run_environments(
     let run = Arc::new(open_run(options, plan, discovery, &manner)?);
     redirect_target::check(plan, &run.project)?;
     let Manner { places, showing, .. } = manner;
-    Ok(Coordinator { run: &run, plan, names, places, showing, start }.run()?)
+    let code = Coordinator { run: &run, plan, names, places, showing, start }.run();
+    run.interrupt.end_as_asked();
+    Ok(code?)
 }
 
 /// How environments run beside each other.

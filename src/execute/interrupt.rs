@@ -96,6 +96,15 @@ impl Interrupt {
         Some(self.0.signal.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 
+    /// Lets this process end as SIGTERM or SIGHUP end any that knows nothing of them, if one of them asked it to stop and
+    /// everything is done: who sent it sees that it was obeyed. Returns after SIGINT, whose exit code is that of the run.
+    pub fn end_as_asked(&self) {
+        if let Some(signal @ (signal_hook::consts::SIGTERM | signal_hook::consts::SIGHUP)) = self.signal() {
+            // Where the system refuses, the run's own exit code has to do.
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    }
+
     /// Becomes readable, and stays so, when an interrupt was asked for more than `seen` times (of which only the first
     /// two can be waited for). `None`: the system had no descriptor left.
     pub fn notice(&self, seen: usize) -> Option<BorrowedFd<'_>> {

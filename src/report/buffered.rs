@@ -1,8 +1,8 @@
 //! Keeps what one environment would have written, to be written later or not at all: `run-parallel` shows the output of
-//! an environment when it has failed.
+//! an environment when it has failed. What the program says of itself (`ROOT`) is no environment's and is not kept back.
 
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::SpooledTempFile;
 
@@ -13,10 +13,13 @@ use super::layout::Layout;
 const IN_MEMORY: usize = 1 << 20;
 /// How much is replayed at once.
 const STEP: usize = 64 * 1024;
+/// The name under which the program itself reports.
+const ROOT: &str = "ROOT";
 
-#[derive(Debug)]
 pub struct Buffered {
     layout: Layout,
+    /// Where that goes which is not kept back.
+    live: Arc<dyn Reporter>,
     kept: Mutex<Kept>,
 }
 
@@ -28,9 +31,9 @@ struct Kept {
 }
 
 impl Buffered {
-    pub fn new(layout: Layout) -> Self {
+    pub fn new(layout: Layout, live: Arc<dyn Reporter>) -> Self {
         let text = SpooledTempFile::new(IN_MEMORY);
-        Self { layout, kept: Mutex::new(Kept { text, pieces: Vec::new() }) }
+        Self { layout, live, kept: Mutex::new(Kept { text, pieces: Vec::new() }) }
     }
 
     /// Hands all that was kept to `target`, in the order it came, and forgets it.
@@ -68,6 +71,9 @@ impl Kept {
 
 impl Reporter for Buffered {
     fn event(&self, event: Event) {
+        if matches!(&event, Event::Message { environment, .. } if environment == ROOT) {
+            return self.live.event(event);
+        }
         let Some((stream, bytes)) = self.layout.lay_out(event) else { return };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // With nowhere to put it (the disk is full) the rest is lost; the log file has it unless that was lost too.
@@ -86,14 +92,20 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Collector(Mutex<Vec<(Stream, Vec<u8>)>>);
+    struct Collector(Mutex<Vec<(Stream, Vec<u8>)>>, Mutex<Vec<String>>);
 
     impl Reporter for Collector {
         fn event(&self, event: Event) {
-            if let Event::LaidOut { stream, bytes } = event {
-                self.0.lock().unwrap().push((stream, bytes));
+            match event {
+                Event::LaidOut { stream, bytes } => self.0.lock().unwrap().push((stream, bytes)),
+                Event::Message { environment, .. } => self.1.lock().unwrap().push(environment),
+                other => panic!("{other:?}"),
             }
         }
+    }
+
+    fn buffered(live: Arc<Collector>) -> Buffered {
+        Buffered::new(Layout::new(2, false, "RED"), live)
     }
 
     fn output(stream: Stream, bytes: &[u8]) -> Event {
@@ -102,7 +114,10 @@ mod tests {
 
     #[test]
     fn what_was_kept_is_replayed_once_in_order_and_by_stream() {
-        let buffered = Buffered::new(Layout::new(2, false, "RED"));
+        let live = Arc::new(Collector::default());
+        let buffered = buffered(Arc::clone(&live));
+        (&buffered as &dyn Reporter).warning(ROOT, "interrupted");
+        assert_eq!(*live.1.lock().unwrap(), [ROOT]);
         (&buffered as &dyn Reporter).warning("a", "words");
         buffered.event(output(Stream::Out, b"one\n"));
         buffered.event(output(Stream::Error, b"two\n"));
@@ -124,7 +139,7 @@ mod tests {
 
     #[test]
     fn large_output_is_replayed_whole() {
-        let buffered = Buffered::new(Layout::new(2, false, "RED"));
+        let buffered = buffered(Arc::default());
         let chunk: Vec<u8> = (0..=255).cycle().take(100_000).collect();
         for _ in 0..30 {
             buffered.event(output(Stream::Out, &chunk));
