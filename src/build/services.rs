@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::report::{Buffered, Reporter};
 use crate::serve::fields::{self, Instances};
 use crate::serve::graph::{Graph, Member};
-use crate::serve::{Hold, PreparedService, ShimProgram, Stack, StackOptions};
+use crate::serve::{Hold, PreparedService, ShimProgram, Stack, StackOptions, user_folder};
 
 /// Where services keep their logs and ports, below the work directory.
 pub const STATE_FOLDER: &str = ".envo";
@@ -162,6 +162,7 @@ impl Group {
         let run = turns.run;
         let options = StackOptions {
             state_dir: run.project.work_dir.join(STATE_FOLDER),
+            user_dir: user_folder(&run.host),
             reporter: Arc::clone(&run.reporter),
             interrupt: run.interrupt.clone(),
             hold: Hold::UntilStopped,

@@ -18,7 +18,7 @@ use crate::exit_code;
 use crate::model::Environment;
 use crate::plan::Plan;
 use crate::serve::graph::{Graph, Member};
-use crate::serve::{Hold, ShimProgram, StackOptions, serve_foreground};
+use crate::serve::{Hold, ShimProgram, StackOptions, serve_foreground, user_folder};
 use crate::settings::service_keys;
 
 /// Serves the services that were named, or all there are, until the user interrupts.
@@ -59,6 +59,7 @@ fn stay_small() {
 fn stack_options(run: &Run) -> StackOptions {
     StackOptions {
         state_dir: run.project.work_dir.join(STATE_FOLDER),
+        user_dir: user_folder(&run.host),
         reporter: Arc::clone(&run.reporter),
         interrupt: run.interrupt.clone(),
         hold: Hold::UntilInterrupted,

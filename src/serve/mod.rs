@@ -23,6 +23,7 @@ mod watch;
 mod work;
 
 pub use fields::{Instances, fill};
+pub use ports::user_folder;
 pub use prepared::{PreparedService, service_variables};
 pub use stack::{Stack, StackOptions, serve_foreground};
 pub use start::ShimProgram;

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, anyhow};
 use super::fields::{Instance, Instances};
 use super::graph::{Graph, Member};
 use super::machine::{Machine, Node, ReadyWhen};
-use super::ports::{Book, Lease};
+use super::ports::{self, Book, Lease};
 use super::prepared::PreparedService;
 use super::probe::{Cancel, Canceller};
 use super::start::ShimProgram;
@@ -30,6 +30,8 @@ use crate::report::Reporter;
 pub struct StackOptions {
     /// Where logs and the ports given before are kept: `.envo` in the work folder. It is made.
     pub state_dir: PathBuf,
+    /// What concerns all projects of the user: which has which ports. `None`: nothing is known of other projects.
+    pub user_dir: Option<PathBuf>,
     pub reporter: Arc<dyn Reporter>,
     pub interrupt: Interrupt,
     pub hold: Hold,
@@ -85,6 +87,7 @@ impl Stack {
             reporter: options.reporter,
             terminal,
             log_dir,
+            port_dirs: (options.state_dir, options.user_dir),
             shim: options.shim,
             hold: options.hold,
             sender: sender.clone(),
@@ -178,15 +181,15 @@ pub fn serve_foreground(services: Vec<PreparedService>, options: StackOptions) -
 
 /// Gives every service its ports before the first one starts, so that a port that is taken stops nothing half-way.
 fn lease_ports(services: &[PreparedService], options: &StackOptions) -> Result<Vec<Lease>> {
-    let mut book = Book::open(&options.state_dir);
+    let mut book = Book::open(&options.state_dir, options.user_dir.as_deref());
     let mut leases = Vec::with_capacity(services.len());
     for one in services {
         leases.push(match &one.environment.service {
-            Some(service) => book.lease(one.name(), service)?,
+            Some(service) => ports::lease(&mut book, one.name(), service)?,
             None => Lease::default(),
         });
     }
-    book.save().context("the ports cannot be kept for the next time")?;
+    book.close().context("the ports cannot be kept for the next time")?;
     Ok(leases)
 }
 

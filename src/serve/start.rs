@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::log::Log;
 use super::machine::Event as Happening;
 use super::orders::{Order, Task};
+use super::ports::{self, Book};
 use super::probe::{Cancel, Question};
 use super::supervisor::{Message, Report, Supervisor};
 use super::surroundings::{Asked, Surroundings};
@@ -211,6 +212,25 @@ fn alive_question(supervisor: &Supervisor, at: usize) -> Result<Option<Question>
         Asked::Question(question) => Ok(Some(question)),
         Asked::Line(_) | Asked::Process => Ok(None),
     }
+}
+
+/// Whether a service that has ended early had lost a port to a stranger; it is given others then.
+pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
+    let slot = &mut supervisor.slots[at];
+    let (Some(service), Some(running)) = (&slot.prepared.environment.service, &slot.running) else { return false };
+    if !slot.lease.is_lost(service, |pid| tree::carries(pid, &running.marks)) {
+        return false;
+    }
+    let (state_dir, user_dir) = &supervisor.port_dirs;
+    let mut book = Book::open(state_dir, user_dir.as_deref());
+    let Ok(lease) = ports::lease(&mut book, slot.prepared.name(), service) else { return false };
+    slot.instance.ports.clone_from(&lease.ports);
+    slot.lease = lease;
+    if let Err(error) = book.close() {
+        let text = format!("its ports cannot be kept for the next time: {error}");
+        supervisor.reporter.warning(slot.prepared.name(), text);
+    }
+    true
 }
 
 /// Finds out whether something that envo did not start is the service already, and tells [`Message::Looked`]. `false`

@@ -110,6 +110,8 @@ pub struct Supervisor {
     pub reporter: Arc<dyn Reporter>,
     pub terminal: Option<Terminal>,
     pub log_dir: PathBuf,
+    /// Where the book of ports is: the project's state and the user's.
+    pub port_dirs: (PathBuf, Option<PathBuf>),
     pub shim: super::start::ShimProgram,
     pub hold: Hold,
     pub sender: Sender<Message>,
@@ -216,7 +218,8 @@ impl Supervisor {
                 self.slots[at].exited = true;
                 self.slots[at].last_lines = last_lines;
                 self.cancel_probe(at);
-                self.step(Happening::Exited(at, code));
+                let lost = self.machine.state(at) == State::Starting && super::start::finds_another_port(self, at);
+                self.step(if lost { Happening::LostPort(at, code) } else { Happening::Exited(at, code) });
             }
             // The shim is reaped next; a service is gone when that is gone too.
             Report::News(News::Gone, _) => {}
@@ -260,7 +263,7 @@ impl Supervisor {
     fn carry_out(&mut self, action: Action) -> Option<Happening> {
         match action {
             Action::Prepare(at) if super::start::look_for_another(self, at) => None,
-            Action::Prepare(at) => work::prepare(self, at),
+            Action::Prepare(at) => self.prepare_own(at),
             Action::Start(at) => super::start::start(self, at),
             Action::Probe(at) => super::start::probe(self, at),
             Action::CheckAlive(at) => {

@@ -130,6 +130,7 @@ impl Fixture {
     fn options(&self) -> StackOptions {
         StackOptions {
             state_dir: self.path("state"),
+            user_dir: None,
             reporter: self.recorder.clone(),
             interrupt: self.interrupt.clone(),
             hold: Hold::UntilInterrupted,

@@ -72,3 +72,31 @@ fn without_anything_to_adopt_the_service_is_envos_own() {
     fixture.start().unwrap().stop().unwrap();
     assert_eq!(fixture.file("notes"), "db up\ndb down\n");
 }
+
+#[test]
+fn a_service_whose_port_somebody_else_took_gets_another_one() {
+    let script = "echo $1 >> ports; if test -e gate; then read go < gate; echo in use; exit 1; fi\n\
+                  echo listening on port $1; exec sleep 1000";
+    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+        by_log(service);
+        service.serve = "sh a.sh {port}".into();
+        service.ports = vec![Port { name: "main".into(), number: None }];
+    });
+    let (gate, ports) = (fixture.path("gate"), fixture.path("ports"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::RWXU).unwrap();
+    let thief = std::thread::spawn(move || {
+        // Opening waits until the service reads, and it has its port then.
+        let mut writer = fs::OpenOptions::new().write(true).open(&gate).unwrap();
+        let number: u16 = fs::read_to_string(&ports).unwrap().trim().parse().unwrap();
+        let stolen = TcpListener::bind(("127.0.0.1", number)).unwrap();
+        fs::remove_file(&gate).unwrap();
+        std::io::Write::write_all(&mut writer, b"go\n").unwrap();
+        stolen
+    });
+    let stack = fixture.start().unwrap();
+    let stolen = thief.join().unwrap().local_addr().unwrap().port();
+    let told = stack.instances().get("a").unwrap().ports[0].1;
+    stack.stop().unwrap();
+    assert_ne!(told, stolen);
+    assert_eq!(fixture.file("ports"), format!("{stolen}\n{told}\n"));
+}

@@ -1,0 +1,250 @@
+//! The book of ports: what was given to whom before, for all projects of a user, in `ports.json` of the user's state
+//! folder. A project keeps its numbers, and none of them is given to another. Losing the file costs only the sameness of
+//! numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::model::Variables;
+
+/// Ports by service and name.
+type Given = BTreeMap<String, BTreeMap<String, u16>>;
+
+/// The file's contents.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Pages {
+    version: u32,
+    /// By the folder of the project's state.
+    projects: BTreeMap<PathBuf, Given>,
+}
+
+const VERSION: u32 = 1;
+
+/// Numbers are looked for here, below those that systems give to outgoing connections, so that none of those gets one
+/// of ours between two runs.
+const PREFERRED: Range<u16> = 20_000..32_768;
+/// Well-known numbers among them, of programs that people run beside their projects.
+const WELL_KNOWN: [u16; 8] = [25_565, 25_672, 26_257, 26_379, 27_017, 27_018, 27_019, 28_017];
+
+/// The book, open for one project. Nobody else can choose ports while it is.
+#[derive(Debug)]
+pub struct Book {
+    file: PathBuf,
+    project: PathBuf,
+    pages: Pages,
+    changed: bool,
+    /// Released by being closed.
+    _lock: Option<File>,
+}
+
+/// `ENVO_STATE_DIR`, else `$XDG_STATE_HOME/envo`, else `~/.local/state/envo`; `None` when none of them is an absolute
+/// path. What is kept there concerns all projects of a user.
+pub fn user_folder(variables: &Variables) -> Option<PathBuf> {
+    let absolute = |name: &str| variables.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("ENVO_STATE_DIR")
+        .or_else(|| absolute("XDG_STATE_HOME").map(|path| path.join("envo")))
+        .or_else(|| absolute("HOME").map(|path| path.join(".local/state/envo")))
+}
+
+impl Book {
+    /// Opens the book in `user_folder`, or, when that cannot be written, one of the project's own. `state_dir` is the
+    /// folder of the project's state and stands for the project.
+    pub fn open(state_dir: &Path, user_folder: Option<&Path>) -> Self {
+        let lock = |folder: &Path| {
+            fs::create_dir_all(folder)?;
+            let file = File::create(folder.join("ports.lock"))?;
+            file.lock()?;
+            io::Result::Ok((folder.join("ports.json"), file))
+        };
+        let locked = user_folder.and_then(|folder| lock(folder).ok()).or_else(|| lock(state_dir).ok());
+        let (file, lock) = match locked {
+            Some((file, lock)) => (file, Some(lock)),
+            None => (state_dir.join("ports.json"), None),
+        };
+        let pages = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Self { file, project: state_dir.to_path_buf(), pages, changed: false, _lock: lock }
+    }
+
+    /// What the port was before.
+    pub fn before(&self, service: &str, port: &str) -> Option<u16> {
+        self.pages.projects.get(&self.project)?.get(service)?.get(port).copied()
+    }
+
+    /// Numbers to try for a port, in this order: they begin where the name leads to, so that a project gets the same
+    /// ones even without the book. Those of other services and projects are left out.
+    pub fn candidates(&self, service: &str, port: &str) -> impl Iterator<Item = u16> {
+        let range = preferred_range();
+        let digest = Sha256::new()
+            .chain_update(self.project.as_os_str().as_encoded_bytes())
+            .chain_update([0])
+            .chain_update(service)
+            .chain_update([0])
+            .chain_update(port)
+            .finalize();
+        let length = usize::from(range.end - range.start);
+        let begin = usize::from(u16::from_le_bytes([digest[0], digest[1]]));
+        let others = self.others(service, port);
+        let number = move |step: usize| range.start + u16::try_from((begin + step) % length.max(1)).unwrap_or_default();
+        (0..length).map(number).filter(move |number| !others.contains(number) && !WELL_KNOWN.contains(number))
+    }
+
+    /// The numbers of all ports but this one.
+    fn others(&self, service: &str, port: &str) -> BTreeSet<u16> {
+        let mut others = BTreeSet::new();
+        for (project, given) in &self.pages.projects {
+            for (owner, ports) in given {
+                let same = |name: &str| *project == self.project && owner == service && name == port;
+                others.extend(ports.iter().filter(|(name, _)| !same(name)).map(|(_, number)| *number));
+            }
+        }
+        others
+    }
+
+    /// Notes what a port is now.
+    pub fn note(&mut self, service: &str, port: &str, number: u16) {
+        if self.before(service, port) == Some(number) {
+            return;
+        }
+        let given = self.pages.projects.entry(self.project.clone()).or_default();
+        given.entry(service.to_owned()).or_default().insert(port.to_owned(), number);
+        self.changed = true;
+    }
+
+    /// Writes the book and lets others choose. What projects had that are gone is free again.
+    ///
+    /// # Errors
+    /// When the file cannot be written; the services can run all the same.
+    pub fn close(mut self) -> io::Result<()> {
+        if !self.changed {
+            return Ok(());
+        }
+        self.pages.version = VERSION;
+        let own = self.project.clone();
+        self.pages.projects.retain(|project, _| *project == own || project.exists());
+        let mut file = tempfile::NamedTempFile::new_in(self.file.parent().unwrap_or(Path::new(".")))?;
+        serde_json::to_writer(&mut file, &self.pages)?;
+        file.persist(&self.file)?;
+        Ok(())
+    }
+}
+
+/// The preferred numbers without those that this system gives to outgoing connections.
+fn preferred_range() -> Range<u16> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut bounds = text.split_ascii_whitespace().filter_map(|number| number.parse().ok());
+    match (bounds.next(), bounds.next()) {
+        (Some(low), Some(high)) => range_outside(low, high),
+        _ => PREFERRED,
+    }
+}
+
+fn range_outside(low: u16, high: u16) -> Range<u16> {
+    const ENOUGH: u16 = 1000;
+    if low >= PREFERRED.end || high < PREFERRED.start {
+        PREFERRED
+    } else if low >= PREFERRED.start + ENOUGH {
+        PREFERRED.start..low
+    } else if low >= 10_000 + ENOUGH {
+        10_000..low
+    } else if high <= u16::MAX - ENOUGH {
+        high + 1..u16::MAX
+    } else {
+        PREFERRED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book(user: &Path, project: &str) -> Book {
+        let state = user.join(project);
+        fs::create_dir_all(&state).unwrap();
+        Book::open(&state, Some(&user.join("state")))
+    }
+
+    #[test]
+    fn what_one_project_was_given_is_kept_and_no_candidate_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut one = book(folder.path(), "one");
+        let first = one.candidates("web", "http").next().unwrap();
+        one.note("web", "http", first);
+        assert!(!one.candidates("db", "sql").any(|number| number == first), "nor of another service");
+        assert_eq!(one.candidates("web", "http").next(), Some(first), "its own it may have");
+        one.close().unwrap();
+        let other = book(folder.path(), "other");
+        assert!(!other.candidates("web", "http").any(|number| number == first));
+        assert_eq!(other.before("web", "http"), None);
+        drop(other);
+        assert_eq!(book(folder.path(), "one").before("web", "http"), Some(first));
+    }
+
+    #[test]
+    fn candidates_are_the_same_every_time_and_differ_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = |service: &str, port: &str| book(folder.path(), "one").candidates(service, port).next().unwrap();
+        assert_eq!(first("web", "http"), first("web", "http"));
+        assert_ne!(first("web", "http"), first("web", "admin"));
+        assert_ne!(first("web", "http"), first("db", "http"));
+        let all = book(folder.path(), "one").candidates("web", "http").count();
+        assert!(all > 900, "{all}");
+    }
+
+    #[test]
+    fn projects_that_are_gone_give_their_ports_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut gone = book(folder.path(), "gone");
+        gone.note("web", "http", 20_001);
+        gone.close().unwrap();
+        fs::remove_dir_all(folder.path().join("gone")).unwrap();
+        let mut one = book(folder.path(), "one");
+        one.note("web", "http", 20_002);
+        one.close().unwrap();
+        assert!(book(folder.path(), "gone").before("web", "http").is_none());
+    }
+
+    #[test]
+    fn a_book_that_cannot_be_read_or_written_is_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        fs::create_dir(&state).unwrap();
+        fs::write(state.join("ports.json"), "{\"projects\": [").unwrap();
+        assert_eq!(Book::open(&folder.path().join("one"), Some(&state)).pages, Pages::default());
+        let nowhere = Path::new("/proc/no/such");
+        let mut book = Book::open(&state, Some(nowhere));
+        book.note("web", "http", 20_001);
+        book.close().unwrap();
+        assert_eq!(Book::open(&state, Some(nowhere)).before("web", "http"), Some(20_001), "the project has its own");
+        let mut book = Book::open(nowhere, None);
+        book.note("web", "http", 20_001);
+        assert!(book.close().is_err());
+    }
+
+    #[test]
+    fn numbers_lie_outside_those_of_outgoing_connections() {
+        assert_eq!(range_outside(32_768, 60_999), PREFERRED);
+        assert_eq!(range_outside(25_000, 60_999), 20_000..25_000);
+        assert_eq!(range_outside(15_000, 60_999), 10_000..15_000);
+        assert_eq!(range_outside(1024, 60_999), 61_000..65_535);
+        assert_eq!(range_outside(1024, 65_535), PREFERRED);
+        assert_eq!(range_outside(1024, 10_000), PREFERRED);
+    }
+
+    #[test]
+    fn the_folder_is_found_as_other_programs_find_theirs() {
+        let folder = |pairs: &[(&str, &str)]| {
+            user_folder(&pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
+        };
+        assert_eq!(folder(&[("ENVO_STATE_DIR", "/s"), ("HOME", "/h")]), Some("/s".into()));
+        assert_eq!(folder(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]), Some("/x/envo".into()));
+        assert_eq!(folder(&[("XDG_STATE_HOME", "x"), ("HOME", "/h")]), Some("/h/.local/state/envo".into()));
+        assert_eq!(folder(&[]), None);
+    }
+}
