@@ -79,3 +79,21 @@ fn a_setup_cfg_and_a_legacy_string_in_pyproject_are_found() {
     };
     same_as_tox(toml, ["list"]).succeeds().says("inside TOML");
 }
+
+#[test]
+fn what_is_noticed_is_said_where_it_belongs_and_of_whom() {
+    let unavailable = || {
+        let ini = "[tox]\nno_package = true\nenv_list = a, b, c\n[testenv:b]\nrunner = other\n";
+        Project::new().ini(ini)
+    };
+    same_as_tox(unavailable, ["list"]).says("b: environment b marked as unavailable, runner 'other' is not available");
+    same_as_tox(unavailable, ["list", "--skip-env", "a"]).says("ROOT: skip environment a, matches filter 'a'");
+    same_as_tox(unavailable, ["config", "--skip-env", "a|c"]);
+    let blocked = || {
+        let text = "extra = [1, \"a\"]\n[env.b]\ndescription = \"{[extra.more]ok:failed}\"\n";
+        Project::new().file("tox.toml", text)
+    };
+    same_as_tox(blocked, ["list"]).says("ROOT: Failed to load key more as not dictionary [1, 'a']\nb");
+    same_as_tox(blocked, ["config", "-e", "b", "-k", "env_name", "description"]);
+    same_as_tox(blocked, ["config", "-e", "b", "-k", "description", "--format", "json"]);
+}

@@ -27,4 +27,5 @@ mod interrupts;
 mod list;
 mod property;
 mod run;
+mod scripts;
 mod serve;

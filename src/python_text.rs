@@ -1,9 +1,12 @@
-//! Characters as Python sees them. What it takes for a blank, a letter or a digit decides what a configuration means, and
+//! Characters and values as Python sees them and shows them. What it takes for a blank, a letter or a digit decides what a configuration means, and
 //! differs in places from what Rust's standard library takes for one. No room's own business, so it stands outside them.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
+use toml::Value;
+
+use crate::error::python_repr;
 
 /// `str.isspace`, `str.strip` and `\s`: a little more than Unicode's White_Space.
 pub fn is_space(character: char) -> bool {
@@ -52,6 +55,21 @@ pub fn is_printable(character: char) -> bool {
 
 fn matches_one(pattern: &Option<Regex>, character: char) -> bool {
     pattern.as_ref().is_some_and(|pattern| pattern.is_match(character.encode_utf8(&mut [0; 4])))
+}
+
+/// A value as Python's `repr` shows it.
+pub fn repr(value: &Value) -> String {
+    match value {
+        Value::String(text) => python_repr(text),
+        Value::Boolean(true) => "True".to_owned(),
+        Value::Boolean(false) => "False".to_owned(),
+        Value::Array(items) => format!("[{}]", items.iter().map(repr).collect::<Vec<_>>().join(", ")),
+        Value::Table(entries) => {
+            let entries = entries.iter().map(|(key, value)| format!("{}: {}", python_repr(key), repr(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

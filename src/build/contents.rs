@@ -9,7 +9,7 @@ use super::package::Package;
 use super::packaging::Packager;
 use super::prepare::{Contents, Foundation, Site};
 use super::stamp::section;
-use super::uv_contents;
+use super::{script_contents, uv_contents};
 use crate::error::{ConfigError, python_repr};
 use crate::execute::session::{Display, Request, Session, Shown, Stdin};
 use crate::install::{groups, plan, pylock};
@@ -134,7 +134,9 @@ impl<'a> RunContents<'a> {
 
 impl Contents for RunContents<'_> {
     fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
-        if site.run.options.skip_environment_install {
+        if let Some(script) = &site.environment.script {
+            script_contents::put_in(site, foundation, script)?;
+        } else if site.run.options.skip_environment_install {
             site.warning("skip installing dependencies and package");
         } else {
             self.put_in_dependencies(site, foundation)?;

@@ -18,6 +18,7 @@ pub mod provision;
 mod queue;
 pub mod redirect_target;
 pub mod run;
+mod script_contents;
 pub mod services;
 pub mod stamp;
 pub mod turn;

@@ -144,8 +144,8 @@ impl Turns<'_> {
 
     /// Says what was noticed while the environment's settings were worked out.
     fn tell_warnings(&self, name: &str, reporter: &dyn Reporter) {
-        for text in self.plan.take_warnings() {
-            reporter.warning(name, text);
+        for warning in self.plan.take_warnings() {
+            reporter.warning(name, warning.text);
         }
     }
 }

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value as Json};
 
-use super::open_plan;
+use super::{ROOT, open_plan};
 use crate::cli::options::{ConfigFormat, EnvironmentChoice, Options};
 use crate::error::ConfigError;
 use crate::exit_code;
 use crate::model::Runner;
 use crate::plan::Plan;
-use crate::report::{config_format, frame, plain};
+use crate::report::{Reporter, config_format, frame, plain};
 use crate::settings::config_set::ConfigSet;
 use crate::settings::value::Value;
 use crate::settings::{check, keys, service_keys};
@@ -29,27 +29,18 @@ pub fn execute(options: &Options) -> Result<i32> {
     super::report_warnings(&plan, options);
     let failed = sections.iter().any(|section| section.failed());
     let colored = options.colored && options.config.output_file.is_none();
-    let text = match options.config.format {
+    let pieces = match options.config.format {
         ConfigFormat::Ini => ini(&sections, colored),
         ConfigFormat::Json => {
             let text = config_format::json(&structured(&sections));
-            if colored { config_format::color_json(&text) } else { text }
+            data(&sections, if colored { config_format::color_json(&text) } else { text })
         }
         ConfigFormat::Toml => {
             let text = config_format::toml(&structured(&sections));
-            if colored { config_format::color_toml(&text) } else { text }
+            data(&sections, if colored { config_format::color_toml(&text) } else { text })
         }
     };
-    match &options.config.output_file {
-        None => plain::out(&format!("{text}\n")),
-        Some(path) => {
-            let path = options.current_dir.join(path);
-            if let Some(folder) = path.parent() {
-                fs_err::create_dir_all(folder)?;
-            }
-            fs_err::write(&path, format!("{text}\n")).context("the settings could not be written")?;
-        }
-    }
+    show(&pieces, options)?;
     Ok(if failed { exit_code::CONFIG_EXCEPTION } else { exit_code::OK })
 }
 
@@ -83,6 +74,30 @@ fn check(options: &Options) -> Result<i32> {
     Ok(if found.is_empty() { exit_code::OK } else { exit_code::FAILED })
 }
 
+/// What is printed, and what is said between.
+enum Piece {
+    Text(String),
+    Warning(String),
+}
+
+fn show(pieces: &[Piece], options: &Options) -> Result<()> {
+    let reporter: &dyn Reporter = &super::reporter(options);
+    let mut written = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Warning(text) => reporter.warning(ROOT, text.clone()),
+            Piece::Text(text) if options.config.output_file.is_some() => written.push_str(text),
+            Piece::Text(text) => plain::out(text),
+        }
+    }
+    let Some(path) = &options.config.output_file else { return Ok(()) };
+    let path = options.current_dir.join(path);
+    if let Some(folder) = path.parent() {
+        fs_err::create_dir_all(folder)?;
+    }
+    fs_err::write(&path, written).context("the settings could not be written")
+}
+
 /// The settings of one environment or of the project.
 struct Section {
     /// `testenv:py310`, or `tox`.
@@ -90,8 +105,16 @@ struct Section {
     /// The environment, when it is one.
     environment: Option<String>,
     type_name: Option<&'static str>,
-    rows: Vec<(&'static str, Result<Row, ConfigError>)>,
+    rows: Rows,
     unused: Vec<String>,
+}
+
+/// A setting that was worked out, or could not be.
+struct Setting {
+    key: &'static str,
+    found: Result<Row, ConfigError>,
+    /// What was noticed on the way.
+    warnings: Vec<String>,
 }
 
 struct Row {
@@ -101,14 +124,16 @@ struct Row {
 
 impl Section {
     fn failed(&self) -> bool {
-        self.rows.iter().any(|(_, row)| row.is_err())
+        self.rows.iter().any(|setting| setting.found.is_err())
     }
 }
 
 fn sections(plan: &Plan, options: &Options) -> Result<Vec<Section>> {
     let wanted = &options.config.keys;
     let mut sections = Vec::new();
-    for entry in plan.config_environments()? {
+    let environments = plan.config_environments()?;
+    super::report_warnings(plan, options);
+    for entry in environments {
         let set = plan.settings.environment_of_kind(&entry.name, entry.kind);
         let type_name = if wanted.is_empty() { plan.settings.runner(&set)?.map(Runner::type_name) } else { None };
         sections.push(Section {
@@ -133,12 +158,12 @@ fn sections(plan: &Plan, options: &Options) -> Result<Vec<Section>> {
     Ok(sections)
 }
 
-type Rows = Vec<(&'static str, Result<Row, ConfigError>)>;
+type Rows = Vec<Setting>;
 
 fn rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<Rows> {
     let mut defined = plan.settings.defined_keys(set)?;
     defined.extend(service_keys(&plan.settings, set)?);
-    Ok(chosen(&defined, wanted).into_iter().map(|key| (key, row(plan, set, key))).collect())
+    Ok(chosen(&defined, wanted).into_iter().map(|key| setting(plan, set, key)).collect())
 }
 
 fn core_rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<Rows> {
@@ -149,7 +174,7 @@ fn core_rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<Rows> {
     if !plan.may_package() {
         defined.retain(|key| *key != "no_package");
     }
-    Ok(chosen(&defined, wanted).into_iter().map(|key| (key, row(plan, set, key))).collect())
+    Ok(chosen(&defined, wanted).into_iter().map(|key| setting(plan, set, key)).collect())
 }
 
 /// The keys that were asked for and are there, by their present names; all when none were asked for.
@@ -161,6 +186,11 @@ fn chosen(defined: &[&'static str], wanted: &[String]) -> Vec<&'static str> {
     names.filter(|name| defined.contains(name)).collect()
 }
 
+fn setting(plan: &Plan, set: &ConfigSet, key: &'static str) -> Setting {
+    let found = row(plan, set, key);
+    Setting { key, found, warnings: plan.settings.take_warnings() }
+}
+
 fn row(plan: &Plan, set: &ConfigSet, key: &'static str) -> Result<Row, ConfigError> {
     let value = plan.settings.value(set, key)?;
     let shown = plan.settings.shown(set, key, &value)?;
@@ -168,36 +198,50 @@ fn row(plan: &Plan, set: &ConfigSet, key: &'static str) -> Result<Row, ConfigErr
     Ok(Row { value, shown })
 }
 
-fn ini(sections: &[Section], colored: bool) -> String {
+/// Data with everything that was noticed before it.
+fn data(sections: &[Section], text: String) -> Vec<Piece> {
+    let warnings = sections.iter().flat_map(|section| &section.rows).flat_map(|setting| &setting.warnings);
+    warnings.cloned().map(Piece::Warning).chain([Piece::Text(format!("{text}\n"))]).collect()
+}
+
+fn ini(sections: &[Section], colored: bool) -> Vec<Piece> {
     let paint = |text: &str, color: config_format::Color| config_format::paint(text, color, colored);
-    let mut blocks = Vec::with_capacity(sections.len());
+    let mut pieces = Vec::new();
+    let mut text = String::new();
     for section in sections {
-        let mut block = paint(&format!("[{}]", section.title), config_format::Color::Yellow);
-        if let Some(name) = section.type_name {
-            let _ = write!(block, "\n{} = {name}", paint("type", config_format::Color::Green));
+        if !(text.is_empty() && pieces.is_empty()) {
+            text.push('\n');
         }
-        for (key, row) in &section.rows {
-            let name = paint(key, config_format::Color::Green);
-            match row {
+        let _ = writeln!(text, "{}", paint(&format!("[{}]", section.title), config_format::Color::Yellow));
+        if let Some(name) = section.type_name {
+            let _ = writeln!(text, "{} = {name}", paint("type", config_format::Color::Green));
+        }
+        for setting in &section.rows {
+            if !setting.warnings.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut text)));
+                pieces.extend(setting.warnings.iter().cloned().map(Piece::Warning));
+            }
+            let name = paint(setting.key, config_format::Color::Green);
+            match &setting.found {
                 Ok(row) if row.shown.is_list && row.shown.text.contains('\n') => {
-                    let _ = write!(block, "\n{name} =\n{}", config_format::indent(&row.shown.text));
+                    let _ = writeln!(text, "{name} =\n{}", config_format::indent(&row.shown.text));
                 }
                 Ok(row) => {
-                    let _ = write!(block, "\n{name} = {}", row.shown.text);
+                    let _ = writeln!(text, "{name} = {}", row.shown.text);
                 }
                 Err(error) => {
-                    let text = paint(&format!("# Exception: {}", error.python_repr()), config_format::Color::LightRed);
-                    let _ = write!(block, "\n{name} = {text}");
+                    let error = paint(&format!("# Exception: {}", error.python_repr()), config_format::Color::LightRed);
+                    let _ = writeln!(text, "{name} = {error}");
                 }
             }
         }
         if !section.unused.is_empty() {
-            let text = format!("# !!! unused: {}", section.unused.join(", "));
-            let _ = write!(block, "\n{}", paint(&text, config_format::Color::Cyan));
+            let unused = format!("# !!! unused: {}", section.unused.join(", "));
+            let _ = writeln!(text, "{}", paint(&unused, config_format::Color::Cyan));
         }
-        blocks.push(block);
     }
-    blocks.join("\n\n")
+    pieces.push(Piece::Text(text));
+    pieces
 }
 
 /// `{"env": {NAME: {…}}, "tox": {…}}`, as tox has it.
@@ -210,12 +254,12 @@ fn structured(sections: &[Section]) -> Json {
         if let Some(name) = section.type_name {
             data.insert("type".to_owned(), Json::from(name));
         }
-        for (key, row) in &section.rows {
-            let value = match row {
+        for setting in &section.rows {
+            let value = match &setting.found {
                 Ok(row) => row.value.json(),
                 Err(error) => Json::Object(Map::from_iter([("error".to_owned(), Json::from(error.python_repr()))])),
             };
-            data.insert((*key).to_owned(), value);
+            data.insert(setting.key.to_owned(), value);
         }
         if !section.unused.is_empty() {
             data.insert("unused".to_owned(), Json::from(section.unused.clone()));

@@ -68,8 +68,11 @@ fn write_tree(
 fn packagers_of(plan: &Plan, name: &str) -> Result<String, ConfigError> {
     let settings = &plan.settings;
     let set = settings.environment(name);
+    if !settings.runner(&set)?.is_none_or(Runner::takes_package) {
+        return Ok(String::new());
+    }
     let package = settings.text(&set, "package")?;
-    if package == "skip" || settings.runner(&set)? == Some(Runner::UvLock) {
+    if package == "skip" {
         return Ok(String::new());
     }
     let package_env = settings.text(&set, "package_env")?;

@@ -30,7 +30,7 @@ pub fn execute(options: &Options) -> Result<i32> {
         text.push_str("default environments:\n");
     }
     for entry in &active {
-        write_entry(&mut text, &plan, entry, described.then_some(width))?;
+        write_entry(&mut text, (&plan, options), entry, described.then_some(width))?;
     }
     if !others.is_empty() && described {
         if !active.is_empty() {
@@ -39,19 +39,31 @@ pub fn execute(options: &Options) -> Result<i32> {
         text.push_str("additional environments:\n");
     }
     for entry in &others {
-        write_entry(&mut text, &plan, entry, described.then_some(width))?;
+        write_entry(&mut text, (&plan, options), entry, described.then_some(width))?;
     }
     plain::out(&text);
     Ok(exit_code::OK)
 }
 
-fn write_entry(text: &mut String, plan: &Plan, entry: &Defined, width: Option<usize>) -> Result<()> {
+fn write_entry(
+    text: &mut String,
+    (plan, options): (&Plan, &Options),
+    entry: &Defined,
+    width: Option<usize>,
+) -> Result<()> {
     let Some(width) = width else {
         let _ = writeln!(text, "{}", entry.name);
         return Ok(());
     };
     let set = plan.settings.environment(&entry.name);
     let description = plan.settings.text(&set, "description")?;
+    let warnings = plan.take_warnings();
+    if !warnings.is_empty() {
+        // They belong before the line they are about.
+        plain::out(text);
+        text.clear();
+        super::tell(warnings, options);
+    }
     let description = if description.trim().is_empty() { "[no description]" } else { &description };
     let padding = " ".repeat(width - entry.name.chars().count());
     let line = format!("{}{padding} -> {description}", entry.name);

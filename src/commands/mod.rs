@@ -16,7 +16,7 @@ pub mod serve;
 
 use std::ffi::OsString;
 
-pub use opening::{open_plan, report_warnings};
+pub use opening::{open_plan, report_warnings, tell};
 
 use crate::cli::options::{Options, Surroundings, Verb};
 use crate::cli::{Notice, Parsed, Resolved, Severity, parse};

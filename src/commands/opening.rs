@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::reporter;
 use crate::cli::options::Options;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, Warning};
 use crate::report::Reporter;
 use crate::runtime::python::PythonDiscovery;
 use crate::source;
@@ -65,12 +65,16 @@ pub fn discovery(options: &Options) -> PythonDiscovery {
 
 /// Says what was noticed while the configuration was read.
 pub fn report_warnings(plan: &Plan, options: &Options) {
-    let warnings = plan.take_warnings();
+    tell(plan.take_warnings(), options);
+}
+
+/// Says what was noticed, each about its environment.
+pub fn tell(warnings: Vec<Warning>, options: &Options) {
     if warnings.is_empty() {
         return;
     }
     let reporter: &dyn Reporter = &reporter(options);
-    for text in warnings {
-        reporter.warning(super::ROOT, text);
+    for warning in warnings {
+        reporter.warning(warning.environment.as_deref().unwrap_or(super::ROOT), warning.text);
     }
 }

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use crate::error::{ConfigError, python_repr};
 use crate::model::pep508::{Marker, Requirement, canonical_name};
+use crate::python_text::repr;
 
 /// The requirements of `groups` (normalised names), in canonical form, sorted.
 ///
@@ -111,13 +112,13 @@ impl<'a> Groups<'a> {
                 }
                 Value::Table(table) if table.len() == 1 && table.contains_key("include-group") => {
                     let name = table.get("include-group");
-                    let name = name
-                        .map_or_else(String::new, |name| name.as_str().map_or_else(|| toml_repr(name), str::to_owned));
+                    let name =
+                        name.map_or_else(String::new, |name| name.as_str().map_or_else(|| repr(name), str::to_owned));
                     path.push(group.to_owned());
                     self.collect(&canonical_name(&name), path, found)?;
                     path.pop();
                 }
-                other => return Err(fail(format!("invalid dependency group item: {}", toml_repr(other)))),
+                other => return Err(fail(format!("invalid dependency group item: {}", repr(other)))),
             }
         }
         Ok(())
@@ -178,7 +179,7 @@ impl<'a> OwnExtras<'a> {
     }
 }
 
-fn python_type(value: &Value) -> &'static str {
+pub(super) fn python_type(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "str",
         Value::Integer(_) => "int",
@@ -187,21 +188,6 @@ fn python_type(value: &Value) -> &'static str {
         Value::Datetime(_) => "datetime",
         Value::Array(_) => "list",
         Value::Table(_) => "dict",
-    }
-}
-
-/// A value as Python's `repr` shows it.
-fn toml_repr(value: &Value) -> String {
-    match value {
-        Value::String(text) => python_repr(text),
-        Value::Boolean(true) => "True".to_owned(),
-        Value::Boolean(false) => "False".to_owned(),
-        Value::Array(items) => format!("[{}]", items.iter().map(toml_repr).collect::<Vec<_>>().join(", ")),
-        Value::Table(entries) => {
-            let entries = entries.iter().map(|(key, value)| format!("{}: {}", python_repr(key), toml_repr(value)));
-            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
-        }
-        other => other.to_string(),
     }
 }
 

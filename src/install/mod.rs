@@ -9,7 +9,7 @@ pub mod pip_settings;
 pub mod plan;
 pub mod pylock;
 pub mod requirement_file;
-
+pub mod script;
 pub mod uv;
 pub mod uv_sync;
 

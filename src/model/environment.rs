@@ -178,6 +178,15 @@ pub struct UvSync {
     pub flags: Vec<String>,
 }
 
+/// The script that an environment is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// Its path as it is written, relative to the project's root; empty when none is named.
+    pub path: String,
+    /// Whether `base_python` is set, which is for the script to say.
+    pub sets_base_python: bool,
+}
+
 /// One environment, resolved as far as it can be before anything runs.
 #[derive(Debug, Clone)]
 pub struct Environment {
@@ -202,6 +211,8 @@ pub struct Environment {
     pub packaging: Option<Packaging>,
     /// Only of environments that uv makes and fills.
     pub uv: Option<UvSettings>,
+    /// Only of environments of scripts.
+    pub script: Option<Script>,
     /// Only of packaging environments.
     pub build: Option<PackageBuild>,
     pub variables: VariableSettings,

@@ -9,6 +9,10 @@ pub enum Runner {
     Uv,
     /// Environments that `uv sync` fills from the project's lock file.
     UvLock,
+    /// Environments of one script, filled with what its PEP 723 block asks for.
+    Script,
+    /// The same, made and filled by uv.
+    UvScript,
     Pep517Packager,
     CommandPackager,
     UvPep517Packager,
@@ -16,10 +20,12 @@ pub enum Runner {
 }
 
 impl Runner {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Virtualenv,
         Self::Uv,
         Self::UvLock,
+        Self::Script,
+        Self::UvScript,
         Self::Pep517Packager,
         Self::CommandPackager,
         Self::UvPep517Packager,
@@ -33,7 +39,7 @@ impl Runner {
 
     /// The runner of that name; `None` when nothing provides it, or it is a packager.
     pub fn of(name: &str) -> Option<Self> {
-        Self::ALL[..3].iter().copied().find(|runner| runner.name() == name)
+        Self::ALL[..5].iter().copied().find(|runner| runner.name() == name)
     }
 
     /// tox's name for it in settings.
@@ -42,6 +48,8 @@ impl Runner {
             Self::Virtualenv => "virtualenv",
             Self::Uv => "uv-venv-runner",
             Self::UvLock => "uv-venv-lock-runner",
+            Self::Script => "virtualenv-pep-723",
+            Self::UvScript => "uv-venv-pep-723",
             Self::Pep517Packager => "virtualenv-pep-517",
             Self::CommandPackager => "virtualenv-cmd-builder",
             Self::UvPep517Packager => "uv-venv-pep-517",
@@ -55,6 +63,8 @@ impl Runner {
             Self::Virtualenv => "VirtualEnvRunner",
             Self::Uv => "UvVenvRunner",
             Self::UvLock => "UvVenvLockRunner",
+            Self::Script => "Pep723Runner",
+            Self::UvScript => "UvVenvPep723Runner",
             Self::Pep517Packager => "Pep517VirtualEnvPackager",
             Self::CommandPackager => "VirtualEnvCmdBuilder",
             Self::UvPep517Packager => "UvVenvPep517Packager",
@@ -63,7 +73,17 @@ impl Runner {
     }
 
     pub fn uses_uv(self) -> bool {
-        matches!(self, Self::Uv | Self::UvLock | Self::UvPep517Packager | Self::UvCommandPackager)
+        matches!(self, Self::Uv | Self::UvLock | Self::UvScript | Self::UvPep517Packager | Self::UvCommandPackager)
+    }
+
+    /// Whether the environment is that of a script, which says itself what it needs.
+    pub fn runs_script(self) -> bool {
+        matches!(self, Self::Script | Self::UvScript)
+    }
+
+    /// Whether the project may be packaged for its environments.
+    pub fn takes_package(self) -> bool {
+        self != Self::UvLock && !self.runs_script()
     }
 
     /// What builds the package for environments of this runner; `external` when that takes commands of its own.
@@ -84,6 +104,7 @@ mod tests {
     #[test]
     fn packagers_are_no_runners() {
         assert_eq!(Runner::of("uv-venv-lock-runner"), Some(Runner::UvLock));
+        assert_eq!(Runner::of("uv-venv-pep-723"), Some(Runner::UvScript));
         assert_eq!(Runner::of("uv-venv-pep-517"), None);
         assert_eq!(Runner::of(""), None);
     }

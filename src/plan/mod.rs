@@ -36,7 +36,21 @@ pub struct Plan {
     defined: Vec<Defined>,
     /// What `env_list` names.
     listed: HashSet<String>,
-    warnings: Mutex<Vec<String>>,
+    warnings: Mutex<Vec<Warning>>,
+}
+
+/// Something to be said before anything is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Whom it is about; `None`: the project.
+    pub environment: Option<String>,
+    pub text: String,
+}
+
+impl Warning {
+    fn of_project(text: String) -> Self {
+        Self { environment: None, text }
+    }
 }
 
 /// Reads the configuration that the options name, or the one to be found from the current folder.
@@ -48,7 +62,7 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
         source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
     let settings = Settings::new(discovery.source, options, interpreters)?;
     let plan = Plan { settings, defined: Vec::new(), listed: HashSet::new(), warnings: Mutex::new(Vec::new()) };
-    lock(&plan.warnings).extend(discovery.warning);
+    lock(&plan.warnings).extend(discovery.warning.map(Warning::of_project));
     Ok(plan)
 }
 
@@ -157,13 +171,13 @@ impl Plan {
             return Err(ConfigError::handled(message));
         }
         let text = format!("environment {name} marked as unavailable, runner '{runner}' is not available");
-        lock(&self.warnings).push(text);
+        lock(&self.warnings).push(Warning { environment: Some(name.to_owned()), text });
         Ok(())
     }
 
     /// The environment that builds the package for another, and how; `None` when nothing is installed.
     fn package_environment(&self, set: &ConfigSet) -> Result<Option<(String, SetKind)>, ConfigError> {
-        if self.settings.runner(set)? == Some(Runner::UvLock) {
+        if !self.settings.runner(set)?.is_none_or(Runner::takes_package) {
             return Ok(None);
         }
         let package = self.settings.text(set, "package")?;
@@ -265,7 +279,7 @@ impl Plan {
             if skipped && entry.active {
                 let text =
                     format!("skip environment {}, matches filter {}", entry.name, crate::error::python_repr(skip));
-                lock(&self.warnings).push(text);
+                lock(&self.warnings).push(Warning::of_project(text));
             }
             !skipped
         });
@@ -294,13 +308,13 @@ impl Plan {
         self.defined.iter().any(|entry| entry.kind.is_package())
     }
 
-    /// Whether any environment could have the project packaged for it: those of a lock file cannot.
+    /// Whether any environment could have the project packaged for it: those of a lock file or of a script cannot.
     pub fn may_package(&self) -> bool {
-        let locked = |entry: &Defined| {
+        let cannot = |entry: &Defined| {
             let set = self.settings.environment(&entry.name);
-            matches!(self.settings.runner(&set), Ok(Some(Runner::UvLock)))
+            matches!(self.settings.runner(&set), Ok(Some(runner)) if !runner.takes_package())
         };
-        self.defined.is_empty() || self.packages_anything() || !self.defined.iter().all(locked)
+        self.defined.is_empty() || self.packages_anything() || !self.defined.iter().all(cannot)
     }
 
     /// Environments whose runner nothing provides, with that runner.
@@ -325,10 +339,10 @@ impl Plan {
         Err(ConfigError::handled(format!("cannot run packaging environment(s) {}", wrong.join(","))))
     }
 
-    /// What should be said before anything is done, as warnings of the program itself.
-    pub fn take_warnings(&self) -> Vec<String> {
+    /// What should be said before anything is done.
+    pub fn take_warnings(&self) -> Vec<Warning> {
         let mut warnings = std::mem::take(&mut *lock(&self.warnings));
-        warnings.extend(self.settings.take_warnings());
+        warnings.extend(self.settings.take_warnings().into_iter().map(Warning::of_project));
         warnings
     }
 

@@ -191,6 +191,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         },
         packaging: None,
         uv: None,
+        script: None,
         build: None,
         variables: VariableSettings { pass: Vec::new(), disallow: Vec::new(), set: Deferred::ready(Vec::new()) },
         allowlist_externals: Vec::new(),

@@ -97,7 +97,7 @@ impl Settings {
             return Ok(found.clone());
         }
         let mut found = keys::always(set.kind, self.runner(set)?);
-        if set.kind == SetKind::Run && !self.is_locked(set) {
+        if self.takes_package(set) {
             found.extend(self.packaging_keys(set)?);
         }
         Ok(set.defined.get_or_init(|| found).clone())

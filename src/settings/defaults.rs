@@ -47,6 +47,7 @@ impl Settings {
                 let kept = set.kind.is_package() && self.options.run.no_recreate_package;
                 Value::Boolean(self.options.run.recreate && !kept)
             }
+            "commands" => Value::Commands(self.default_commands(set)?),
             "change_dir" => Value::Path(self.tox_root()?),
             "list_dependencies_command" => convert(key.kind, "python -m pip freeze --all")?,
             "install_command" => self.default_install_command(set)?,
@@ -82,6 +83,21 @@ impl Settings {
         let isolated = if self.interpreter(set)?.version.major == 2 { "-E" } else { "-I" };
         let words = ["python", isolated, "-m", "pip", "install", "{opts}", "{packages}"];
         Ok(Value::Command(Command::from_words(words.map(str::to_owned).to_vec())))
+    }
+
+    /// A script's environment runs the script.
+    fn default_commands(&self, set: &ConfigSet) -> Result<Vec<Command>, ConfigError> {
+        if !self.runs_script(set) {
+            return Ok(Vec::new());
+        }
+        let script = self.text(set, "script")?;
+        if script.is_empty() {
+            return Ok(Vec::new());
+        }
+        let script = self.tox_root()?.join(script).display().to_string();
+        let words = ["python".to_owned(), script].into_iter();
+        let positional = self.options.positional.iter().flatten().cloned();
+        Ok(vec![Command::from_words(words.chain(positional).collect())])
     }
 
     fn default_base_python(&self, set: &ConfigSet) -> Result<Value, ConfigError> {

@@ -152,7 +152,7 @@ pub static KEYS: &[Key] = &[
     key("constrain_package_deps", Kind::Boolean, Nothing, "apply the constraints to what the package requires as well"),
     key("use_frozen_constraints", Kind::Boolean, Nothing, "constrain by the versions that `deps` installed"),
     key("commands_pre", Kind::Commands, Nothing, "commands that run before `commands`"),
-    key("commands", Kind::Commands, Nothing, "what the environment is for"),
+    key("commands", Kind::Commands, Computed, "what the environment is for"),
     key("commands_post", Kind::Commands, Nothing, "commands that run after `commands`, whatever became of them"),
     key("interrupt_post_commands", Kind::Boolean, Nothing, "run `commands_post` even after an interrupt"),
     key("recreate_commands", Kind::Commands, Nothing, "commands that run before the environment is removed"),
@@ -234,6 +234,8 @@ pub static KEYS: &[Key] = &[
     key("no_default_groups", Kind::Boolean, Computed, "leave the project's default dependency groups out"),
     key("uv_sync_flags", Kind::List, Nothing, "more options for `uv sync`"),
     key("uv_sync_locked", Kind::Boolean, True, "fail when the lock file does not fit the project any more"),
+    // --- environments of scripts ---
+    key("script", Kind::Text, Nothing, "the script of the environment, which says itself what it needs (PEP 723)"),
     // --- packaging environments ---
     key("meta_dir", Kind::Path, Computed, "where the project's metadata is put"),
     key("pkg_dir", Kind::Path, Computed, "where packages are put"),
@@ -409,6 +411,9 @@ const UV_SYNC: &[&str] = &[
     "package_root",
 ];
 
+/// What an environment of a script has instead of what is installed into others.
+const SCRIPT: &[&str] = &["script", "skip_missing_interpreters"];
+
 const VIRTUALENV: &[&str] = &["system_site_packages", "always_copy", "download", "virtualenv_spec"];
 
 /// The keys of a run environment, in groups, up to those about packaging, which depend on the environment.
@@ -475,22 +480,22 @@ pub fn always(kind: SetKind, runner: Option<Runner>) -> Vec<&'static str> {
         SetKind::Pep517Package => PEP517_PACKAGE,
         SetKind::CommandPackage => COMMAND_PACKAGE,
     };
-    if !runner.is_some_and(Runner::uses_uv) {
-        return groups.concat();
-    }
-    let locked = runner == Some(Runner::UvLock);
+    let runner = runner.unwrap_or(Runner::Virtualenv);
     let mut found = Vec::new();
     for group in groups {
         match *group {
-            COMMON => found.extend([COMMON, UV_INSTALL].concat()),
-            VIRTUALENV => found.extend(UV),
-            // What is installed stands in the lock file.
-            ["deps", "dependency_groups", ..] if locked => {}
+            COMMON if runner.uses_uv() => found.extend([COMMON, UV_INSTALL].concat()),
+            VIRTUALENV if runner.uses_uv() => found.extend(UV),
+            // What is installed stands in the lock file, or in the script.
+            ["deps", "dependency_groups", ..] if !runner.takes_package() => {}
             other => found.extend(other),
         }
     }
-    if locked {
+    if runner == Runner::UvLock {
         found.extend(UV_SYNC);
+    }
+    if runner.runs_script() {
+        found.extend(SCRIPT);
     }
     found
 }
@@ -499,7 +504,9 @@ pub fn always(kind: SetKind, runner: Option<Runner>) -> Vec<&'static str> {
 pub fn may_have(kind: SetKind, name: &str) -> bool {
     match kind {
         SetKind::Core => CORE.contains(&name),
-        SetKind::Run => in_groups(RUN, name) || [UV_INSTALL, UV, UV_SYNC].iter().any(|group| group.contains(&name)),
+        SetKind::Run => {
+            in_groups(RUN, name) || [UV_INSTALL, UV, UV_SYNC, SCRIPT].iter().any(|group| group.contains(&name))
+        }
         SetKind::Pep517Package => in_groups(PEP517_PACKAGE, name) || UV_INSTALL.contains(&name) || UV.contains(&name),
         SetKind::CommandPackage => in_groups(COMMAND_PACKAGE, name) || UV_INSTALL.contains(&name) || UV.contains(&name),
     }
@@ -526,7 +533,16 @@ mod tests {
     #[test]
     fn every_key_that_is_shown_is_in_the_table() {
         let groups = [RUN, PEP517_PACKAGE, COMMAND_PACKAGE].concat();
-        for name in groups.into_iter().flatten().chain(CORE).chain(SERVICE).chain(UV).chain(UV_SYNC).chain(UV_INSTALL) {
+        for name in groups
+            .into_iter()
+            .flatten()
+            .chain(CORE)
+            .chain(SERVICE)
+            .chain(UV)
+            .chain(UV_SYNC)
+            .chain(UV_INSTALL)
+            .chain(SCRIPT)
+        {
             assert_eq!(find(name).map(|key| key.name), Some(*name));
         }
     }

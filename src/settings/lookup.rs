@@ -65,7 +65,7 @@ impl Context<'_> {
             return self.of_set(&set, reference.key, trail);
         }
         let path: Vec<String> = section.split('.').chain([reference.key]).map(str::to_owned).collect();
-        if let Some(value) = document.get_from_root(&path) {
+        if let Some(value) = self.settings.raw_from_root(&path) {
             return Ok(Some(Found::Raw(super::toml::load::as_text(value))));
         }
         if section == document.prefix.join(".") { self.of_set(core, reference.key, trail) } else { Ok(None) }

@@ -35,7 +35,7 @@ use self::toml::Templates;
 use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::model::InterpreterLookup;
-use crate::source::{Document, IniDocument, Source, TomlDocument};
+use crate::source::{Document, FromRoot, IniDocument, Source, TomlDocument};
 use config_set::{ConfigSet, SetKind};
 use expand::Trail;
 use keys::Key;
@@ -253,9 +253,22 @@ impl Settings {
         }
     }
 
+    /// A raw value from anywhere in a TOML file. What stands in its way is warned of.
+    pub(crate) fn raw_from_root(&self, path: &[String]) -> Option<&::toml::Value> {
+        match self.toml()?.get_from_root(path) {
+            FromRoot::Value(value) => Some(value),
+            FromRoot::Missing => None,
+            FromRoot::Blocked { step, value } => {
+                let shown = crate::python_text::repr(value);
+                self.warn(format!("Failed to load key {step} as not dictionary {shown}"));
+                None
+            }
+        }
+    }
+
     /// A raw value from anywhere in a TOML file, with the overrides that name it.
     pub(crate) fn toml_from_root(&self, path: &[String]) -> Result<::toml::Value, ConfigError> {
-        let found = self.toml().and_then(|document| document.get_from_root(path)).cloned();
+        let found = self.raw_from_root(path).cloned();
         let (Some(key), section) = (path.last(), path[..path.len().saturating_sub(1)].join(".")) else {
             return Err(ConfigError::key(""));
         };

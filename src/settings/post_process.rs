@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Settings;
 use super::base_python;
-use super::config_set::{ConfigSet, SetKind};
+use super::config_set::ConfigSet;
 use super::convert::sorted;
 use super::keys::Key;
 use super::lookup::normalized;
@@ -221,7 +221,7 @@ impl Settings {
     }
 
     fn package_kind(&self, set: &ConfigSet, kind: String) -> Result<String, ConfigError> {
-        if set.kind != SetKind::Run || self.is_locked(set) {
+        if !self.takes_package(set) {
             return Ok(kind);
         }
         if self.boolean(self.core(), "no_package")? || self.boolean(set, "skip_install")? {

@@ -42,6 +42,15 @@ impl Settings {
         set.kind == SetKind::Run && self.runner(set).ok().flatten() == Some(Runner::UvLock)
     }
 
+    pub(super) fn runs_script(&self, set: &ConfigSet) -> bool {
+        set.kind == SetKind::Run && self.runner(set).ok().flatten().is_some_and(Runner::runs_script)
+    }
+
+    /// Whether the set is that of an environment which the project may be packaged for.
+    pub(super) fn takes_package(&self, set: &ConfigSet) -> bool {
+        set.kind == SetKind::Run && self.runner(set).ok().flatten().is_none_or(Runner::takes_package)
+    }
+
     /// Notes that a packaging environment is made by uv, as the environment is that asks for it.
     pub fn package_with_uv(&self, package_env: &str) {
         lock(&self.uv_packagers).insert(package_env.to_owned());

@@ -10,8 +10,8 @@ use super::value::Value;
 use super::{Settings, keys};
 use crate::error::ConfigError;
 use crate::model::environment::{
-    CommandLists, Creation, Dependencies, Installation, PackageBuild, Packaging, Timeouts, UvProject, UvSettings,
-    UvSync, VariableSettings,
+    CommandLists, Creation, Dependencies, Installation, PackageBuild, Packaging, Script, Timeouts, UvProject,
+    UvSettings, UvSync, VariableSettings,
 };
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner};
@@ -62,7 +62,8 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         installation: installation(settings, set)?,
         dependencies: dependencies(settings, set)?,
         uv: uv_settings(settings, set)?,
-        packaging: if is_run && !settings.is_locked(set) { packaging(settings, set)? } else { None },
+        packaging: if settings.takes_package(set) { packaging(settings, set)? } else { None },
+        script: script(settings, set)?,
         build: if is_run { None } else { Some(package_build(settings, set)?) },
         variables: variables(settings, set)?,
         allowlist_externals: settings.list(set, "allowlist_externals")?,
@@ -107,15 +108,24 @@ fn uv_settings(settings: &Settings, set: &ConfigSet) -> Result<Option<UvSettings
     }))
 }
 
+/// What only environments of scripts have.
+fn script(settings: &Settings, set: &ConfigSet) -> Result<Option<Script>, ConfigError> {
+    if !settings.runs_script(set) {
+        return Ok(None);
+    }
+    let sets_base_python = settings.says(set, "base_python")?;
+    Ok(Some(Script { path: settings.text(set, "script")?, sets_base_python }))
+}
+
 fn uv_project(settings: &Settings, set: &ConfigSet) -> Result<Option<UvProject>, ConfigError> {
+    if !settings.takes_package(set) {
+        return Ok(None);
+    }
     let editable = match settings.text(set, "package")?.as_str() {
         "uv" => false,
         "uv-editable" => true,
         _ => return Ok(None),
     };
-    if settings.is_locked(set) {
-        return Ok(None);
-    }
     Ok(Some(UvProject { path: settings.tox_root()?, extras: settings.list(set, "extras")?, editable }))
 }
 
@@ -188,8 +198,8 @@ fn installation(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Instal
 
 fn dependencies(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Dependencies, ConfigError> {
     let is_run = set.kind == SetKind::Run;
-    if settings.is_locked(set) {
-        // `uv sync` installs what the lock file says.
+    if is_run && !settings.takes_package(set) {
+        // The lock file or the script says what is installed.
         return Ok(Dependencies {
             deps: Deferred::ready(RequirementText::default()),
             groups: Vec::new(),
@@ -305,7 +315,8 @@ fn command_lists(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Comma
         SetKind::Core | SetKind::Pep517Package => false,
     };
     let list = |key: &'static str| {
-        if defined(set.kind, key) {
+        let other_setup = key == "extra_setup_commands" && settings.runs_script(set);
+        if defined(set.kind, key) && !other_setup {
             deferred(settings, set, move |settings, set| settings.commands(set, key))
         } else {
             Deferred::ready(Vec::new())

@@ -79,9 +79,15 @@ impl TomlDocument {
     }
 
     /// A value anywhere in the file.
-    pub fn get_from_root(&self, path: &[String]) -> Option<&toml::Value> {
-        let (first, rest) = path.split_first()?;
-        follow(self.root.get(first)?, rest)
+    pub fn get_from_root(&self, path: &[String]) -> FromRoot<'_> {
+        let Some((first, rest)) = path.split_first() else { return FromRoot::Missing };
+        let Some(mut value) = self.root.get(first) else { return FromRoot::Missing };
+        for step in rest {
+            let Some(table) = value.as_table() else { return FromRoot::Blocked { step: step.clone(), value } };
+            let Some(inner) = table.get(step) else { return FromRoot::Missing };
+            value = inner;
+        }
+        FromRoot::Value(value)
     }
 
     /// tox's own table.
@@ -95,6 +101,19 @@ impl TomlDocument {
         }
         table
     }
+}
+
+/// What stands where a reference leads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FromRoot<'a> {
+    Value(&'a toml::Value),
+    Missing,
+    /// Something that is no table stands in the way.
+    Blocked {
+        /// The key that cannot be in it.
+        step: String,
+        value: &'a toml::Value,
+    },
 }
 
 fn follow<'a>(start: &'a toml::Value, path: &[String]) -> Option<&'a toml::Value> {

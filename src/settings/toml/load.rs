@@ -115,11 +115,10 @@ impl Settings {
         trail: &Trail,
     ) -> Result<Option<Toml>, ConfigError> {
         let is_set_env = |one: &&Override| matches!(one.key.as_str(), "set_env" | "setenv");
-        let Some(document) = self.toml() else { return Ok(None) };
         if self.overrides.of_section(section).iter().find(is_set_env).is_none() {
             return Ok(None);
         }
-        let Some(raw) = document.get_from_root(path) else { return Ok(None) };
+        let Some(raw) = self.raw_from_root(path) else { return Ok(None) };
         let entry = path.join(".");
         if trail.contains(&entry) {
             let circle: Vec<&str> = trail.0.iter().map(String::as_str).chain([entry.as_str()]).collect();
@@ -182,7 +181,7 @@ impl Settings {
 }
 
 fn wrong_set_env(value: &Toml) -> ConfigError {
-    let shown = super::convert::python_text(value);
+    let shown = crate::python_text::repr(value);
     let kind = python_type(value);
     let message = format!("set_env expected str, dict[str, str], or list[dict[str, str]], got {kind}: {shown}");
     ConfigError::new(ErrorClass::Type, message)
