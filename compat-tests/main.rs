@@ -13,6 +13,7 @@ mod machine;
 mod project;
 mod real_tox;
 mod running;
+mod wheels;
 
 mod bad_input;
 mod build;
@@ -23,6 +24,7 @@ mod docs_examples;
 mod docs_generated;
 mod exec;
 mod fixtures;
+mod installing;
 mod interrupts;
 mod list;
 mod property;

@@ -143,6 +143,8 @@ impl Project {
             .env("HOME", self.folder.path().join("home"))
             .env("ENVO_CACHE_DIR", &self.cache)
             .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+            // With an empty cache every test would fetch a uv of its own.
+            .env("ENVO_INSTALLER", "pip")
             .env("LANG", "C.UTF-8")
             .env("TERM", "dumb")
             .env("NO_COLOR", "1")

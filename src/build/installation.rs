@@ -91,7 +91,9 @@ impl<'a> Installation<'a> {
         let command = if environment.uv.is_some() {
             Pip::new(&environment.installation)?.command(&uv_sync::in_uv_words(request))
         } else {
-            choose::installer(run.installer, &environment.installation, &target, run.uv())?.command(request)
+            let choice = run.installer.unwrap_or(environment.installation.installer);
+            let uv = || run.uv(&self.foundation.interpreter);
+            choose::installer(choice, &environment.installation, &target, uv)?.command(request)
         };
         if let Some(note) = &command.note {
             self.site.reporter.info(&environment.name, note.clone());

@@ -2,7 +2,7 @@
 //! interpreter, emptied of what the last run left, and made anew when what is there does not fit any more. What goes into
 //! it is the callers' business ([`super::environment`], [`super::packaging`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -210,7 +210,13 @@ impl Site {
         let interpreter = self.find_interpreter()?;
         let layout = self.run.runtime.layout(&environment.env_dir, &interpreter);
         self.make(&mut stamp, &interpreter, &layout)?;
-        let session = self.session(vec![layout.bin_dir.clone()])?;
+        let mut paths = vec![layout.bin_dir.clone()];
+        if environment.uv.is_some() && self.run.interpreters.uv().is_none() {
+            // If there is none at all, the command that needs it says so.
+            let own = self.run.uv(&interpreter).ok();
+            paths.extend(own.as_deref().and_then(Path::parent).map(Path::to_owned));
+        }
+        let session = self.session(paths)?;
         Ok(Foundation { stamp, interpreter, layout, session })
     }
 
@@ -279,7 +285,7 @@ impl Site {
         let mut paths = paths;
         let mut allow = environment.allowlist_externals.clone();
         if let (Some(_), Some(uv)) = (&environment.uv, self.run.interpreters.uv()) {
-            paths.extend(uv.parent().map(std::path::Path::to_owned));
+            paths.extend(uv.parent().map(Path::to_owned));
             allow.push(uv.display().to_string());
         }
         let variables = execute::environment::variables(&self.run.host, &environment.variables, &paths)?;

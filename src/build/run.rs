@@ -10,7 +10,8 @@ use crate::cli::options::RunOptions;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::install::choose;
-use crate::model::{InterpreterLookup, Project, Variables};
+use crate::model::environment::InstallerChoice;
+use crate::model::{Interpreter, InterpreterLookup, Project, Variables};
 use crate::report::Reporter;
 use crate::runtime::Runtime;
 
@@ -24,8 +25,8 @@ pub struct Run {
     pub verbosity: u8,
     pub interpreters: Arc<dyn InterpreterLookup>,
     pub runtime: Arc<dyn Runtime>,
-    /// Which program installs.
-    pub installer: choose::Choice,
+    /// Which program installs, whatever the configuration says (`ENVO_INSTALLER`).
+    pub installer: Option<InstallerChoice>,
     pub interrupt: Interrupt,
     /// Whether the commands share the terminal with this process.
     pub grouping: Grouping,
@@ -35,7 +36,7 @@ pub struct Run {
     /// Guards [`Run::lay_out_work_directory`].
     pub laid_out: Once,
     /// Guards [`Run::uv`].
-    pub uv: OnceLock<Option<PathBuf>>,
+    pub uv: OnceLock<Result<PathBuf, String>>,
 }
 
 impl Run {
@@ -48,9 +49,22 @@ impl Run {
         }
     }
 
-    /// The `uv` program, looked for when something is first installed.
-    pub fn uv(&self) -> Option<&Path> {
-        self.uv.get_or_init(|| choose::find_uv(std::env::current_exe().ok().as_deref(), &self.host)).as_deref()
+    /// The `uv` program: beside envo or on PATH, else envo's own, which may have to be fetched with what `interpreter`
+    /// brings. Looked for when something is first installed.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub fn uv(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
+        let search = || {
+            let found = choose::find_uv(std::env::current_exe().ok().as_deref(), &self.host);
+            found.map_or_else(|| self.runtime.own_installer(interpreter), Ok)
+        };
+        self.uv.get_or_init(search).clone()
+    }
+
+    /// The `uv` program for environments that tox-uv would make: they need one.
+    pub fn needed_uv(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
+        self.interpreters.uv().map_or_else(|| self.uv(interpreter), Ok)
     }
 
     /// Makes the run's folders for temporary files and marks the work directory; only the first call does anything.

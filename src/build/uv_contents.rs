@@ -33,11 +33,10 @@ fn put_in_locked(site: &Site, foundation: &mut Foundation, uv: &UvSettings, sync
         verbosity: site.run.verbosity,
         python: &python,
     };
-    let Some(program) = site.run.interpreters.uv() else {
-        return Err(Halt::Fail(
-            "uv not found, which `uv-venv-lock-runner` needs: install it, or put it on PATH".to_owned(),
-        ));
-    };
+    let program = site.run.needed_uv(&foundation.interpreter).map_err(|reason| {
+        let text = "uv not found, which `uv-venv-lock-runner` needs: install it, or put it on PATH";
+        Halt::Fail(format!("{text} ({reason})"))
+    })?;
     let mut argv = vec![program.display().to_string()];
     argv.extend(uv_sync::arguments(uv, sync, &around)?);
     let session = &foundation.session;

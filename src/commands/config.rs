@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::report::{Reporter, config_format, frame, plain};
 use crate::settings::config_set::ConfigSet;
 use crate::settings::value::Value;
-use crate::settings::{check, keys, service_keys};
+use crate::settings::{check, keys, own_keys};
 
 /// Shows the settings, in INI notation, JSON or TOML.
 ///
@@ -162,7 +162,7 @@ type Rows = Vec<Setting>;
 
 fn rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<Rows> {
     let mut defined = plan.settings.defined_keys(set)?;
-    defined.extend(service_keys(&plan.settings, set)?);
+    defined.extend(own_keys(&plan.settings, set)?);
     Ok(chosen(&defined, wanted).into_iter().map(|key| setting(plan, set, key)).collect())
 }
 

@@ -16,7 +16,7 @@ use crate::cli::options::{Options, Parallelism, Verb};
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
-use crate::install::choose::Choice;
+use crate::model::environment::InstallerChoice;
 use crate::plan::Plan;
 use crate::report::{Human, Layout, Progress, Reporter};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
@@ -121,7 +121,10 @@ pub(super) fn open_run(
         let text = format!("[{}] KeyboardInterrupt - teardown started", std::process::id());
         teller.error(ROOT, text);
     });
-    let runtime = PythonRuntime::new(Arc::clone(&discovery), &options.variables).with_reporter(Arc::clone(&reporter));
+    let interrupt = interrupt.context("cannot listen to signals")?;
+    let runtime = PythonRuntime::new(Arc::clone(&discovery), &options.variables)
+        .with_reporter(Arc::clone(&reporter))
+        .with_interrupt(interrupt.clone());
     Ok(Run {
         project: plan.project()?,
         options: options.run.clone(),
@@ -130,7 +133,7 @@ pub(super) fn open_run(
         interpreters: discovery,
         runtime: Arc::new(runtime),
         installer: choose_installer(options)?,
-        interrupt: interrupt.context("cannot listen to signals")?,
+        interrupt,
         grouping: manner.grouping,
         journal: options.run.result_json.as_ref().map(|_| open_journal(plan)),
         reporter,
@@ -139,8 +142,12 @@ pub(super) fn open_run(
     })
 }
 
-fn choose_installer(options: &Options) -> Result<Choice, ConfigError> {
-    Choice::parse(&options.variables.text("ENVO_INSTALLER").unwrap_or_default())
+fn choose_installer(options: &Options) -> Result<Option<InstallerChoice>, ConfigError> {
+    let Some(text) = options.variables.text("ENVO_INSTALLER").filter(|text| !text.trim().is_empty()) else {
+        return Ok(None);
+    };
+    let unknown = || ConfigError::handled(format!("ENVO_INSTALLER is `{text}`, must be one of auto, pip, uv"));
+    InstallerChoice::named(&text).map(Some).ok_or_else(unknown)
 }
 
 /// A journal with a part for every environment, in the order of the configuration.

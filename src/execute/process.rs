@@ -3,14 +3,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
+use super::interrupt::Interrupt;
 use crate::model::Variables;
 
 /// Where a child's standard input comes from.
@@ -296,6 +298,40 @@ pub fn capture(
     })
 }
 
+/// Runs a helper program that may take long: it is killed, with all that it started, when the user wants to stop. Returns
+/// its exit code and what it wrote to standard error; its input is empty and its standard output nobody's.
+///
+/// # Errors
+/// When it cannot be started or read from, or was interrupted.
+pub fn run_until_interrupt(
+    program: &Path,
+    arguments: &[&OsStr],
+    variables: &Variables,
+    interrupt: &Interrupt,
+) -> io::Result<(i32, Vec<u8>)> {
+    let mut spawn = Spawn::new(program, arguments.iter().copied(), variables.clone());
+    (spawn.stdout, spawn.grouping) = (Sink::Null, Grouping::Group);
+    let mut child = spawn.start()?;
+    let ended = child.exit_notice()?;
+    let mut pipe = child.stderr.take();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            let mut text = Vec::new();
+            pipe.as_mut().map_or(Ok(0), |pipe| pipe.read_to_end(&mut text)).map(|_| text)
+        });
+        let notice = interrupt.notice(0);
+        let mut waiting = vec![PollFd::new(&ended, PollFlags::IN)];
+        waiting.extend(notice.as_ref().map(|notice| PollFd::new(notice, PollFlags::IN)));
+        while poll(&mut waiting, None) == Err(rustix::io::Errno::INTR) {}
+        if interrupt.requested() {
+            child.signal_group(Signal::KILL)?;
+        }
+        let code = child.reap()?;
+        let text = reading.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
+        if interrupt.requested() { Err(io::ErrorKind::Interrupted.into()) } else { Ok((code, text)) }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,6 +352,26 @@ mod tests {
     }
 
     #[test]
+    fn a_helper_ends_with_all_it_started_when_the_user_wants_to_stop() {
+        let interrupt = Interrupt::default();
+        let run = |script: &str| {
+            let arguments = [OsStr::new("-c"), OsStr::new(script)];
+            run_until_interrupt(Path::new("sh"), &arguments, &variables(), &interrupt)
+        };
+        assert_eq!(run("echo out; echo err >&2; exit 3").unwrap(), (3, b"err\n".to_vec()));
+        let folder = tempfile::tempdir().unwrap();
+        let gate = folder.path().join("gate");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::RWXU).unwrap();
+        std::thread::scope(|scope| {
+            // Its standard error ends only when the background process, which holds it too, is gone.
+            let running = scope.spawn(|| run(&format!("sleep 600 & echo started > '{}'; wait", gate.display())));
+            assert_eq!(std::fs::read(&gate).unwrap(), b"started\n");
+            interrupt.request();
+            assert_eq!(running.join().unwrap().unwrap_err().kind(), io::ErrorKind::Interrupted);
+        });
+    }
+
+    #[test]
     fn captured_programs_may_ignore_large_input() {
         let output = capture(Path::new("true"), &[], &variables(), Some(&vec![b'x'; 1 << 20])).unwrap();
         assert!(output.status.success());
@@ -328,8 +384,8 @@ mod tests {
         assert_eq!(child.try_reap().unwrap(), None);
         child.signal(Signal::KILL).unwrap();
         wait_unreaped(child.id()).unwrap();
-        let mut waiting = [rustix::event::PollFd::new(&notice, rustix::event::PollFlags::IN)];
-        assert_eq!(rustix::event::poll(&mut waiting, None).unwrap(), 1);
+        let mut waiting = [PollFd::new(&notice, PollFlags::IN)];
+        assert_eq!(poll(&mut waiting, None).unwrap(), 1);
         assert_eq!(child.reap().unwrap(), -9);
         assert_eq!(child.reap().unwrap(), -9);
         child.signal(Signal::KILL).unwrap();
@@ -344,10 +400,10 @@ mod tests {
             let mut child = spawn.start().unwrap();
             let mut stdout = child.stdout.take().unwrap();
             let mut first = [0; 8];
-            io::Read::read_exact(&mut stdout, &mut first).unwrap();
+            Read::read_exact(&mut stdout, &mut first).unwrap();
             child.signal_group(Signal::KILL).unwrap();
             // The pipe ends only when the background process, which holds it too, is gone.
-            io::Read::read_to_end(&mut stdout, &mut Vec::new()).unwrap();
+            Read::read_to_end(&mut stdout, &mut Vec::new()).unwrap();
             assert_eq!(child.reap().unwrap(), -9);
         }
     }

@@ -7,33 +7,8 @@ use super::pip::Pip;
 use super::pip_settings::PipSettings;
 use super::uv::{Role, Uv};
 use crate::error::ConfigError;
-use crate::model::environment::Installation;
+use crate::model::environment::{Installation, InstallerChoice};
 use crate::model::{Interpreter, Variables};
-
-/// The `installer` setting or `ENVO_INSTALLER`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Choice {
-    /// uv where there is one and it can, else pip.
-    #[default]
-    Automatic,
-    Pip,
-    Uv,
-}
-
-impl Choice {
-    /// Reads the setting; empty is automatic.
-    ///
-    /// # Errors
-    /// For any other word.
-    pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        match text.trim() {
-            "" | "auto" => Ok(Self::Automatic),
-            "pip" => Ok(Self::Pip),
-            "uv" => Ok(Self::Uv),
-            other => Err(ConfigError::handled(format!("unknown installer `{other}`, must be one of auto, pip, uv"))),
-        }
-    }
-}
 
 /// The environment to install into.
 #[derive(Debug, Clone, Copy)]
@@ -48,44 +23,53 @@ pub struct Target<'a> {
 }
 
 /// Chooses the installer of an environment. Reads pip's configuration files when uv may do the work, so it is called when
-/// something has to be installed and not before. `uv` is what [`find_uv`] found.
+/// something has to be installed and not before. `uv` finds the program or says why there is none; it is asked only when
+/// uv would do the work, since it may have to fetch it.
 ///
 /// # Errors
 /// When `install_command` cannot be read, or uv was asked for and there is none.
 pub fn installer(
-    choice: Choice,
+    choice: InstallerChoice,
     installation: &Installation,
     target: &Target<'_>,
-    uv: Option<&Path>,
+    uv: impl FnOnce() -> Result<PathBuf, String>,
 ) -> Result<Box<dyn Installer>, ConfigError> {
     let pip = Pip::new(installation)?;
     let because = |pip: Pip, reason: &str| -> Result<Box<dyn Installer>, ConfigError> {
         Ok(Box::new(pip.because(format!("pip installs, not uv: {reason}"))))
     };
-    if choice == Choice::Pip {
+    if choice == InstallerChoice::Pip {
         return Ok(Box::new(pip));
     }
     if !installation.command_is_default {
-        return if choice == Choice::Uv { because(pip, "`install_command` is set") } else { Ok(Box::new(pip)) };
-    }
-    let Some(program) = uv else {
-        return if choice == Choice::Automatic {
-            Ok(Box::new(pip))
+        return if choice == InstallerChoice::Uv {
+            because(pip, "`install_command` is set")
         } else {
-            Err(ConfigError::fail("uv shall install, but there is no `uv` program on PATH")
-                .hint("install uv, or choose pip"))
+            Ok(Box::new(pip))
         };
-    };
+    }
     if let Some(reason) = unsuitable(target) {
         return because(pip, &reason);
     }
+    let settings = PipSettings::read(target.variables, target.env_dir);
+    if let Some(reason) = settings.only_pips() {
+        return because(pip, &reason);
+    }
+    let program = match uv() {
+        Ok(program) => program,
+        Err(reason) if choice == InstallerChoice::Uv => {
+            return Err(ConfigError::fail(format!("uv shall install, but {reason}"))
+                .hint("install uv, or choose another `installer`"));
+        }
+        Err(reason) => return because(pip, &reason),
+    };
     Ok(Box::new(Uv {
-        program: program.to_owned(),
+        program,
         python: target.python.to_owned(),
         pip,
-        settings: PipSettings::read(target.variables, target.env_dir),
+        settings,
         pre: installation.pip_pre,
-        role: if choice == Choice::Uv { Role::Chosen } else { Role::StandIn },
+        role: if choice == InstallerChoice::Uv { Role::Chosen } else { Role::StandIn },
     }))
 }
 
@@ -125,6 +109,7 @@ mod tests {
         Installation {
             command: Deferred::ready(Command::from_words(words)),
             command_is_default,
+            installer: InstallerChoice::Automatic,
             list_dependencies_command: Command::from_words(Vec::new()),
             pip_pre: true,
             constraints: Deferred::ready(RequirementText::default()),
@@ -147,7 +132,7 @@ mod tests {
 
     /// The program that does the work and the reason why.
     fn chosen(
-        choice: Choice,
+        choice: InstallerChoice,
         default_command: bool,
         interpreter: &Interpreter,
         uv: bool,
@@ -161,7 +146,7 @@ mod tests {
             system_site_packages: false,
             variables: &variables,
         };
-        let uv = uv.then_some(Path::new("/bin/uv"));
+        let uv = || if uv { Ok("/bin/uv".into()) } else { Err("there is none".to_owned()) };
         let installer = installer(choice, &installation(default_command), &target, uv)?;
         let command = installer.command(&InstallRequest::new("deps", vec!["a".to_owned()]));
         Ok((command.run.argv[0].clone(), command.note))
@@ -171,11 +156,10 @@ mod tests {
     fn uv_installs_where_it_can_and_may() -> anyhow::Result<()> {
         let new = interpreter("CPython", 11)?;
         for (choice, default_command, uv, program) in [
-            (Choice::Automatic, true, true, "/bin/uv"),
-            (Choice::Automatic, true, false, "python"),
-            (Choice::Automatic, false, true, "python"),
-            (Choice::Pip, true, true, "python"),
-            (Choice::Uv, true, true, "/bin/uv"),
+            (InstallerChoice::Automatic, true, true, "/bin/uv"),
+            (InstallerChoice::Automatic, false, true, "python"),
+            (InstallerChoice::Pip, true, true, "python"),
+            (InstallerChoice::Uv, true, true, "/bin/uv"),
         ] {
             assert_eq!(chosen(choice, default_command, &new, uv)?, (program.to_owned(), None), "{choice:?}");
         }
@@ -186,23 +170,18 @@ mod tests {
     fn pip_installs_with_a_reason_where_uv_cannot() -> anyhow::Result<()> {
         let new = interpreter("CPython", 11)?;
         for (choice, default_command, interpreter, reason) in [
-            (Choice::Uv, false, &new, "`install_command` is set"),
-            (Choice::Automatic, true, &interpreter("CPython", 6)?, "it does not know Python 3.6"),
-            (Choice::Automatic, true, &interpreter("Jython", 11)?, "it may not know Jython"),
+            (InstallerChoice::Uv, false, &new, "`install_command` is set"),
+            (InstallerChoice::Automatic, true, &interpreter("CPython", 6)?, "it does not know Python 3.6"),
+            (InstallerChoice::Automatic, true, &interpreter("Jython", 11)?, "it may not know Jython"),
         ] {
             let expected = ("python".to_owned(), Some(format!("pip installs, not uv: {reason}")));
             assert_eq!(chosen(choice, default_command, interpreter, true)?, expected);
         }
-        let missing = chosen(Choice::Uv, true, &new, false).map_err(|error| error.message);
-        assert_eq!(missing, Err("uv shall install, but there is no `uv` program on PATH".to_owned()));
+        let expected = ("python".to_owned(), Some("pip installs, not uv: there is none".to_owned()));
+        assert_eq!(chosen(InstallerChoice::Automatic, true, &new, false)?, expected);
+        let missing = chosen(InstallerChoice::Uv, true, &new, false).map_err(|error| error.message);
+        assert_eq!(missing, Err("uv shall install, but there is none".to_owned()));
         Ok(())
-    }
-
-    #[test]
-    fn choices_are_words() {
-        assert_eq!(Choice::parse(" uv "), Ok(Choice::Uv));
-        assert_eq!(Choice::parse(""), Ok(Choice::Automatic));
-        assert!(Choice::parse("conda").is_err());
     }
 
     #[cfg(unix)]

@@ -73,6 +73,11 @@ impl PipSettings {
         Self::from_files(variables, &files(variables, env_dir))
     }
 
+    /// Why only pip can follow them, if that is so.
+    pub fn only_pips(&self) -> Option<String> {
+        self.only_pip.first().map(|setting| format!("uv knows nothing like pip's setting {setting}"))
+    }
+
     fn from_files(variables: &Variables, files: &[PathBuf]) -> Self {
         let mut settings = Self::default();
         let mut values = match configured(files) {

@@ -382,6 +382,7 @@ mod tests {
         Installation {
             command: Deferred::ready(Command::from_words(vec!["pip".to_owned()])),
             command_is_default: true,
+            installer: crate::model::environment::InstallerChoice::Automatic,
             list_dependencies_command: Command::from_words(Vec::new()),
             pip_pre: false,
             constraints: Deferred::ready(text(constraints)),

@@ -60,8 +60,8 @@ impl Installer for Uv {
 
 impl Uv {
     fn translate(&self, request: &InstallRequest) -> Result<Translation, String> {
-        if let Some(setting) = self.settings.only_pip.first() {
-            return Err(format!("uv knows nothing like pip's setting {setting}"));
+        if let Some(reason) = self.settings.only_pips() {
+            return Err(reason);
         }
         if request.has_requirement_options {
             return Err("a requirement has config settings of its own".to_owned());
@@ -261,6 +261,7 @@ mod tests {
         Installation {
             command: Deferred::ready(Command::from_words(words)),
             command_is_default: true,
+            installer: crate::model::environment::InstallerChoice::Automatic,
             list_dependencies_command: Command::from_words(Vec::new()),
             pip_pre: false,
             constraints: Deferred::ready(RequirementText::default()),

@@ -70,6 +70,28 @@ pub struct Creation {
     pub prompt: Option<String>,
 }
 
+/// `installer`: which program installs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InstallerChoice {
+    /// uv where it can, else pip.
+    #[default]
+    Automatic,
+    Pip,
+    Uv,
+}
+
+impl InstallerChoice {
+    /// The choice of that name; empty is automatic, `None` any other word.
+    pub fn named(text: &str) -> Option<Self> {
+        match text.trim() {
+            "" | "auto" => Some(Self::Automatic),
+            "pip" => Some(Self::Pip),
+            "uv" => Some(Self::Uv),
+            _ => None,
+        }
+    }
+}
+
 /// What the installer needs to know.
 #[derive(Debug, Clone)]
 pub struct Installation {
@@ -78,6 +100,7 @@ pub struct Installation {
     pub command: Deferred<Command>,
     /// Whether `install_command` was left at its default (then a faster installer may do the work).
     pub command_is_default: bool,
+    pub installer: InstallerChoice,
     pub list_dependencies_command: Command,
     pub pip_pre: bool,
     pub constraints: Deferred<RequirementText>,

@@ -50,6 +50,10 @@ pub enum Event {
         level: Level,
         text: String,
     },
+    /// What envo does for itself and may take seconds; on standard error, since tox has nothing like it.
+    Notice {
+        text: String,
+    },
     /// A command is about to start; the human reporter writes `NAME: RUN_ID CWD> COMMAND`.
     CommandStarted {
         environment: String,

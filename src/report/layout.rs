@@ -40,6 +40,10 @@ impl Layout {
     pub fn lay_out(&self, event: Event) -> Option<(Stream, Vec<u8>)> {
         let text = match event {
             Event::Message { environment, level, text } => self.message(&environment, level, &text)?,
+            Event::Notice { text } => {
+                let text = self.shows(Level::Warning).then(|| format!("envo: {text}\n"))?;
+                return Some((Stream::Error, text.into_bytes()));
+            }
             Event::CommandStarted { environment, run_id, cwd, command } => {
                 let space = if cwd.is_empty() { "" } else { " " };
                 let text = if self.colored {

@@ -4,7 +4,7 @@
 pub mod cache;
 pub mod python;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::{Map, Value};
@@ -22,6 +22,12 @@ pub trait Runtime: Send + Sync {
 
     /// Where the parts of such an environment are.
     fn layout(&self, env_dir: &Path, interpreter: &Interpreter) -> Layout;
+
+    /// The fast installer that envo keeps for itself, fetched (with what `interpreter` brings) if it is not there yet.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    fn own_installer(&self, interpreter: &Interpreter) -> Result<PathBuf, String>;
 
     /// What `.tox-info.json` records about the interpreter (tox's section `Python`): when it changes, the environment is
     /// made anew.

@@ -177,6 +177,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         installation: Installation {
             command: Deferred::ready(shell("")),
             command_is_default: true,
+            installer: crate::model::environment::InstallerChoice::Automatic,
             list_dependencies_command: shell(""),
             pip_pre: false,
             constraints: Deferred::ready(Default::default()),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::config_set::{ConfigSet, SetKind};
-use super::keys::{self, CORE, Initial, Key, SERVICE};
+use super::keys::{self, CORE, Initial, Key};
 use super::toml::place::line_of;
 use super::{PACKAGE_BASE, Settings, TEST_PREFIX, factor};
 use crate::error::{ConfigError, ErrorClass, Location};
@@ -112,7 +112,7 @@ fn belongs(name: &str, kind: SetKind) -> bool {
         return CORE.contains(&key.name);
     }
     let kinds = [SetKind::Run, SetKind::Pep517Package, SetKind::CommandPackage];
-    SERVICE.contains(&key.name)
+    keys::is_own(key.name)
         || PACKAGING.contains(&key.name)
         || kinds.into_iter().any(|kind| keys::may_have(kind, key.name))
 }

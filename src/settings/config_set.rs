@@ -133,7 +133,7 @@ impl Settings {
     }
 }
 
-/// Whether a key is one of the set's, or of services.
+/// Whether a key is one of the set's, or of envo's own.
 pub(super) fn is_known(defined: &[&str], name: &str) -> bool {
-    keys::find(name).is_some_and(|key| defined.contains(&key.name) || keys::SERVICE.contains(&key.name))
+    keys::find(name).is_some_and(|key| defined.contains(&key.name) || keys::is_own(key.name))
 }

@@ -312,9 +312,18 @@ fn old_virtualenv_for(specs: &[String]) -> String {
 
 /// The keys about services that an environment sets.
 pub fn service_keys(settings: &Settings, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
+    mentioned(settings, set, keys::SERVICE)
+}
+
+/// The keys of envo's own that an environment sets.
+pub fn own_keys(settings: &Settings, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
+    Ok([mentioned(settings, set, keys::OWN)?, service_keys(settings, set)?].concat())
+}
+
+fn mentioned(settings: &Settings, set: &ConfigSet, names: &[&'static str]) -> Result<Vec<&'static str>, ConfigError> {
     let loaders = settings.loaders(set)?;
     let used = |name: &&&'static str| {
         keys::find(name).is_some_and(|key| loaders.iter().any(|loader| settings.mentions(loader, key)))
     };
-    Ok(keys::SERVICE.iter().filter(used).copied().collect())
+    Ok(names.iter().filter(used).copied().collect())
 }

@@ -275,6 +275,7 @@ pub static KEYS: &[Key] = &[
     key("fresh_subprocess", Kind::Boolean, Computed, "start the build backend anew for every call"),
     key("package_glob", Kind::Text, Computed, "where `commands` of an external builder leave the package"),
     // --- envo's own ---
+    key("installer", Kind::Text, Text("auto"), "which program installs: auto (uv where it can, else pip), pip or uv"),
     key("serve", Kind::Line, Nothing, "the program to keep running; makes the environment a service"),
     key("ports", Kind::Plain, Nothing, "TCP ports, each a name or NAME=NUMBER"),
     key("host", Kind::Text, Nothing, "the address the service listens on"),
@@ -303,6 +304,14 @@ pub static KEYS: &[Key] = &[
         "files of NAME=VALUE lines for the variables; `-` before one that may be missing",
     ),
 ];
+
+/// Keys of envo's own that any environment may have; `config` shows them only where they are used.
+pub const OWN: &[&str] = &["installer"];
+
+/// Whether a key is one that tox does not have.
+pub fn is_own(name: &str) -> bool {
+    OWN.contains(&name) || SERVICE.contains(&name)
+}
 
 /// The keys of a service, which `config` shows only where they are used.
 pub const SERVICE: &[&str] = &[
@@ -538,6 +547,7 @@ mod tests {
             .flatten()
             .chain(CORE)
             .chain(SERVICE)
+            .chain(OWN)
             .chain(UV)
             .chain(UV_SYNC)
             .chain(UV_INSTALL)

@@ -42,7 +42,7 @@ use keys::Key;
 use overrides::Overrides;
 use value::Value;
 
-pub use defaults::service_keys;
+pub use defaults::{own_keys, service_keys};
 
 /// What stands before the name in the section of an environment.
 pub const TEST_PREFIX: &str = "testenv";

@@ -10,8 +10,8 @@ use super::value::Value;
 use super::{Settings, keys};
 use crate::error::ConfigError;
 use crate::model::environment::{
-    CommandLists, Creation, Dependencies, Installation, PackageBuild, Packaging, Script, Timeouts, UvProject,
-    UvSettings, UvSync, VariableSettings,
+    CommandLists, Creation, Dependencies, Installation, InstallerChoice, PackageBuild, Packaging, Script, Timeouts,
+    UvProject, UvSettings, UvSync, VariableSettings,
 };
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner};
@@ -188,12 +188,25 @@ fn installation(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Instal
             _ => Err(ConfigError::key("install_command")),
         }),
         command_is_default: !settings.says(set, "install_command")?,
+        installer: installer(settings, set)?,
         list_dependencies_command,
         pip_pre: settings.boolean(set, "pip_pre")?,
         constraints: deferred(settings, set, |settings, set| settings.requirement_text(set, "constraints")),
         constrain_package_deps: settings.boolean(set, "constrain_package_deps")?,
         use_frozen_constraints: settings.boolean(set, "use_frozen_constraints")?,
     })
+}
+
+fn installer(settings: &Settings, set: &ConfigSet) -> Result<InstallerChoice, ConfigError> {
+    if !settings.says(set, "installer")? {
+        return Ok(InstallerChoice::default());
+    }
+    let text = settings.text(set, "installer")?;
+    let unknown = || {
+        let error = ConfigError::fail(format!("unknown installer `{text}`, must be one of auto, pip, uv"));
+        settings.place_of(set, "installer").ok().flatten().into_iter().fold(error, ConfigError::at)
+    };
+    InstallerChoice::named(&text).ok_or_else(unknown)
 }
 
 fn dependencies(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Dependencies, ConfigError> {

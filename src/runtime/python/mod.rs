@@ -4,6 +4,7 @@ mod activation;
 mod create;
 pub mod discovery;
 pub mod facts;
+mod own_uv;
 mod places;
 mod seed;
 mod shim;
@@ -13,18 +14,20 @@ mod tool;
 mod wheel;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use self::own_uv::OwnUv;
 use self::seed::{Seeder, Sources};
 use self::tool::Workshop;
 use super::Runtime;
+use crate::execute::interrupt::Interrupt;
 use crate::model::environment::Creation;
 use crate::model::{Interpreter, Layout, Variables};
-use crate::report::event::Reporter;
+use crate::report::event::{Event, Reporter};
 
 pub use discovery::PythonDiscovery;
 
@@ -44,6 +47,7 @@ pub struct PythonRuntime {
     variables: Variables,
     seeder: Seeder,
     reporter: Option<Arc<dyn Reporter>>,
+    interrupt: Interrupt,
 }
 
 impl fmt::Debug for PythonRuntime {
@@ -55,7 +59,20 @@ impl fmt::Debug for PythonRuntime {
 impl PythonRuntime {
     /// `variables`: this process's own, from which pip's settings and envo's cache folder are taken.
     pub fn new(discovery: Arc<PythonDiscovery>, variables: &Variables) -> Self {
-        Self { discovery, variables: variables.clone(), seeder: Seeder::new(variables), reporter: None }
+        Self {
+            discovery,
+            variables: variables.clone(),
+            seeder: Seeder::new(variables),
+            reporter: None,
+            interrupt: Interrupt::default(),
+        }
+    }
+
+    /// Ends what it has started early when the user wants to stop.
+    #[must_use]
+    pub fn with_interrupt(mut self, interrupt: Interrupt) -> Self {
+        self.interrupt = interrupt;
+        self
     }
 
     /// Tells `reporter` about steps that take seconds.
@@ -122,6 +139,22 @@ impl Runtime for PythonRuntime {
 
     fn layout(&self, env_dir: &Path, interpreter: &Interpreter) -> Layout {
         interpreter.layout(env_dir)
+    }
+
+    fn own_installer(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
+        let tell = |text: String| {
+            if let Some(reporter) = self.reporter.as_deref() {
+                reporter.event(Event::Notice { text });
+            }
+        };
+        let own = OwnUv {
+            seeder: &self.seeder,
+            discovery: &self.discovery,
+            variables: &self.variables,
+            interrupt: &self.interrupt,
+            tell: &tell,
+        };
+        own.obtain(interpreter)
     }
 
     /// Byte for byte what tox records, so that both can take turns on one environment.

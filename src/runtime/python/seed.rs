@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::PythonDiscovery;
 use super::wheel::{Place, Tree, WheelName};
+use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
 use crate::model::{Interpreter, Variables};
 use crate::runtime::cache;
@@ -135,8 +136,58 @@ impl Seeder {
             .collect())
     }
 
+    /// Whether the user wants envo to fetch nothing for itself (`ENVO_OFFLINE`).
+    pub fn is_offline(&self) -> bool {
+        let value = self.variables.text("ENVO_OFFLINE").unwrap_or_default().to_lowercase();
+        !matches!(value.as_str(), "" | "0" | "false" | "no" | "off")
+    }
+
+    /// Fetches the wheel that `requirement` asks for from the index into `folder`.
+    ///
+    /// # Errors
+    /// When there is no pip, no such wheel, or the user interrupts it; the error ends with what pip wrote.
+    pub fn fetch(
+        &self,
+        requirement: &str,
+        folder: &Path,
+        (interpreter, sources): (&Interpreter, Sources<'_>),
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        let pip = self.wheels(&["pip"], interpreter, sources)?;
+        let pip = pip.first().context("there is no pip")?.join("pip").into_os_string();
+        let options = [
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--disable-pip-version-check",
+            "--no-cache-dir",
+            "--dest",
+        ];
+        let mut arguments = vec![pip];
+        arguments.extend(options.map(OsString::from));
+        arguments.extend([folder.into(), requirement.into()]);
+        let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
+        let python = &interpreter.system_executable;
+        let mut variables = self.variables.clone();
+        if variables.get("PIP_RETRIES").is_none() {
+            // What envo can do without is not waited for long.
+            variables.set("PIP_RETRIES", "1");
+        }
+        let (code, text) = process::run_until_interrupt(python, &arguments, &variables, interrupt)
+            .with_context(|| format!("cannot run `{}`", python.display()))?;
+        if code != 0 {
+            bail!("{}", String::from_utf8_lossy(&text).trim_end());
+        }
+        Ok(())
+    }
+
     /// Fetches wheels for `interpreter` from the index into `folder`, with whatever pip can be run.
     fn download(&self, names: &[&'static str], interpreter: &Interpreter, folder: &Path) -> Result<()> {
+        if self.is_offline() {
+            bail!("{} would have to be fetched, and ENVO_OFFLINE is set", names.join(", "));
+        }
         fs_err::create_dir_all(folder)?;
         let pip = match newest_wheel("pip", &interpreter.bundled_wheels) {
             // A wheel of pip can be run as it is.

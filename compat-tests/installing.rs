@@ -1,0 +1,122 @@
+//! Which program installs, and where the uv comes from that envo keeps for machines without one.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::project::Project;
+use crate::wheels;
+
+/// A uv that writes down what it is asked for and does nothing.
+const WRITES_DOWN: &str = "echo \"$@\" >> \"$LOG\"";
+
+/// A project that requires `one`, whose index is a folder with that alone.
+fn project() -> Project {
+    let project = Project::new().ini(
+        "[tox]\nno_package = true\nenv_list = a\n[testenv]\ndeps = one\npass_env = LOG\n\
+         commands = python -c \"print('ran')\"\n",
+    );
+    wheels::library(&project.path("links"), "one", "1.0");
+    let (links, log) = (project.path("links").display().to_string(), project.path("log").display().to_string());
+    project
+        .variable("PIP_NO_INDEX", "1")
+        .variable("PIP_FIND_LINKS", &links)
+        .variable("LOG", &log)
+        .variable("ENVO_INSTALLER", "")
+}
+
+fn asked_of_uv(project: &Project) -> Vec<String> {
+    let text = fs::read_to_string(project.path("log")).unwrap_or_default();
+    text.lines().filter(|line| line.starts_with("pip install")).map(str::to_owned).collect()
+}
+
+fn installed(project: &Project, environment: &str) -> Vec<String> {
+    let lib = project.path(&format!(".tox/{environment}/lib"));
+    let site_packages: Vec<PathBuf> =
+        fs::read_dir(lib).expect("it was made").map(|entry| entry.expect("readable").path()).collect();
+    let names = fs::read_dir(site_packages[0].join("site-packages")).expect("it was made");
+    names.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn uv_is_fetched_once_and_told_of_on_standard_error() {
+    let project = project();
+    wheels::uv(&project.path("links"), "7.1", WRITES_DOWN);
+    let first = project.run(["run"]).succeeds();
+    assert_eq!(first.stderr, "envo: fetching uv, once for this machine (ENVO_INSTALLER=pip does without)\n");
+    assert_eq!(asked_of_uv(&project).len(), 1);
+    assert!(asked_of_uv(&project)[0].ends_with(" one"), "{:?}", asked_of_uv(&project));
+    let again = project.run(["run", "-r"]).succeeds();
+    assert_eq!(again.stderr, "");
+    assert_eq!(asked_of_uv(&project).len(), 2);
+    let lines =
+        "a: install_deps> python -I -m pip install one\na: commands[0]> python -c 'print('\"'\"'ran'\"'\"')'\nran\n";
+    assert!(first.stdout.starts_with(lines), "{}", first.stdout);
+}
+
+#[test]
+fn an_index_without_uv_is_asked_once_and_pip_installs() {
+    let project = project();
+    let first = project.run(["run"]).succeeds().says("ran\n").explains("envo: uv could not be fetched: ");
+    assert!(first.stderr.ends_with("; pip goes on without it\n"), "{}", first.stderr);
+    assert!(installed(&project, "a").contains(&"one.py".to_owned()));
+    let again = project.run(["run", "-r", "-v"]).succeeds().says("a: pip installs, not uv: uv could not be fetched: ");
+    assert_eq!(again.stderr, "");
+}
+
+#[test]
+fn pip_installs_where_it_is_asked_for_and_nothing_is_fetched() {
+    let project = project();
+    wheels::uv(&project.path("links"), "7.1", WRITES_DOWN);
+    for (variable, setting) in [("pip", ""), ("", "pip"), ("pip", "uv")] {
+        let project = project_with(&project, setting).variable("ENVO_INSTALLER", variable);
+        assert_eq!(project.run(["run"]).succeeds().stderr, "", "{variable} {setting}");
+        assert!(installed(&project, "a").contains(&"one.py".to_owned()));
+    }
+}
+
+/// The same with a setting, and with folders of its own.
+fn project_with(like: &Project, installer: &str) -> Project {
+    let links = like.path("links").display().to_string();
+    project()
+        .ini(&format!("[testenv:a]\nskip_install = true\ndeps = one\ninstaller = {installer}\n[tox]\nenv_list = a\n"))
+        .variable("PIP_FIND_LINKS", &links)
+}
+
+#[test]
+fn uv_that_was_asked_for_and_cannot_be_had_fails_the_environment() {
+    let project = project().variable("ENVO_INSTALLER", "uv").variable("ENVO_OFFLINE", "1");
+    let text = "a: failed with uv shall install, but there is no uv, and ENVO_OFFLINE is set\n";
+    project.run(["run"]).ends_with(1).says(text).explains("install uv, or choose another `installer`");
+}
+
+#[test]
+fn an_installer_that_nobody_knows_is_refused_with_its_place() {
+    let project = project().ini("[tox]\nno_package = true\n[testenv:a]\ninstaller = conda\n");
+    let outcome = project.run(["run", "-e", "a"]).ends_with(1);
+    outcome.says("unknown installer `conda`, must be one of auto, pip, uv").explains("tox.ini:4");
+    let project = project.variable("ENVO_INSTALLER", "conda");
+    project.run(["run", "-e", "a"]).ends_with(254).says("ENVO_INSTALLER is `conda`, must be one of auto, pip, uv");
+}
+
+#[test]
+fn environments_of_tox_uv_are_filled_with_a_uv_of_envos_own() {
+    let project = project().ini("[tox]\nno_package = true\n[testenv:a]\nrunner = uv-venv-runner\ndeps = one\n");
+    wheels::uv(&project.path("links"), "7.1", "case \"$1\" in pip) echo \"$@\" >> one.log;; esac");
+    project.run(["run", "-e", "a"]).succeeds().says("a: install_deps> ").says("uv pip install one\n");
+    assert_eq!(fs::read_to_string(project.path("one.log")).expect("uv was run"), "pip install one\n");
+}
+
+#[test]
+fn a_real_uv_installs_what_pip_would() {
+    let project = Project::new()
+        .with_kept_cache()
+        .ini("[tox]\nno_package = true\n[testenv:a]\ndeps = one\n  two\ncommands = python -m pip freeze --all\n")
+        .variable("ENVO_INSTALLER", "uv");
+    wheels::library(&project.path("links"), "one", "1.0");
+    wheels::library(&project.path("links"), "two", "2.0");
+    let links = project.path("links").display().to_string();
+    let project = project.variable("PIP_FIND_LINKS", &links);
+    let outcome = project.run(["run", "-e", "a", "-vv"]).succeeds().says("one==1.0\n").says("two==2.0\n");
+    outcome.never_says("so pip tries");
+    assert!(installed(&project, "a").contains(&"one.py".to_owned()));
+}

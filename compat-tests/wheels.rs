@@ -1,0 +1,36 @@
+//! Wheels made by hand, so that something can be installed without a network or a build backend.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use zip::write::SimpleFileOptions;
+
+/// A wheel with one module of its name, in `folder`.
+pub fn library(folder: &Path, name: &str, version: &str) -> PathBuf {
+    write(folder, (name, version), &[(format!("{name}.py"), format!("VERSION = {version:?}\n"))])
+}
+
+/// A wheel of uv whose program is this shell script.
+pub fn uv(folder: &Path, version: &str, script: &str) -> PathBuf {
+    write(folder, ("uv", version), &[(format!("uv-{version}.data/scripts/uv"), format!("#!/bin/sh\n{script}\n"))])
+}
+
+fn write(folder: &Path, (name, version): (&str, &str), files: &[(String, String)]) -> PathBuf {
+    fs::create_dir_all(folder).expect("a folder can be made");
+    let path = folder.join(format!("{name}-{version}-py3-none-any.whl"));
+    let mut archive = zip::ZipWriter::new(File::create(&path).expect("a file can be made"));
+    let dist_info = format!("{name}-{version}.dist-info");
+    let mut all = files.to_vec();
+    all.push((format!("{dist_info}/METADATA"), format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")));
+    let tags = "Wheel-Version: 1.0\nGenerator: envo\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+    all.push((format!("{dist_info}/WHEEL"), tags.to_owned()));
+    let record: String = all.iter().map(|(name, _)| format!("{name},,\n")).collect();
+    all.push((format!("{dist_info}/RECORD"), format!("{record}{dist_info}/RECORD,,\n")));
+    for (name, text) in all {
+        archive.start_file(name, SimpleFileOptions::default()).expect("a file can be added");
+        archive.write_all(text.as_bytes()).expect("a file can be written");
+    }
+    archive.finish().expect("the archive can be written");
+    path
+}
