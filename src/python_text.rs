@@ -15,7 +15,36 @@ pub fn is_space(character: char) -> bool {
 
 /// `str.strip`.
 pub fn strip(text: &str) -> &str {
-    text.trim_matches(is_space)
+    strip_end(strip_start(text))
+}
+
+/// `str.lstrip`.
+pub fn strip_start(text: &str) -> &str {
+    // Nearly all blanks are ASCII, which needs no decoding.
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    while start < bytes.len() && is_ascii_space(bytes[start]) {
+        start += 1;
+    }
+    let text = &text[start..];
+    if text.as_bytes().first().is_some_and(|byte| !byte.is_ascii()) { text.trim_start_matches(is_space) } else { text }
+}
+
+/// `str.rstrip`.
+pub fn strip_end(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let mut end = bytes.len();
+    while end > 0 && is_ascii_space(bytes[end - 1]) {
+        end -= 1;
+    }
+    if text[..end].as_bytes().last().is_some_and(|byte| !byte.is_ascii()) {
+        return text[..end].trim_end_matches(is_space);
+    }
+    &text[..end]
+}
+
+fn is_ascii_space(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | 0x1c..=0x1f | b' ')
 }
 
 /// `\w`: letters, numbers and the underscore, but no combining marks.

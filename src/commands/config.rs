@@ -41,6 +41,8 @@ pub fn execute(options: &Options) -> Result<i32> {
         }
     };
     show(&pieces, options)?;
+    // The process ends now; taking a large configuration apart first would only take time.
+    std::mem::forget(plan);
     Ok(if failed { exit_code::CONFIG_EXCEPTION } else { exit_code::OK })
 }
 

@@ -42,6 +42,8 @@ pub fn execute(options: &Options) -> Result<i32> {
         write_entry(&mut text, (&plan, options), entry, described.then_some(width))?;
     }
     plain::out(&text);
+    // The process ends now; taking a large configuration apart first would only take time.
+    std::mem::forget(plan);
     Ok(exit_code::OK)
 }
 
@@ -65,8 +67,9 @@ fn write_entry(
         super::tell(warnings, options);
     }
     let description = if description.trim().is_empty() { "[no description]" } else { &description };
-    let padding = " ".repeat(width - entry.name.chars().count());
-    let line = format!("{}{padding} -> {description}", entry.name);
-    let _ = writeln!(text, "{}", line.trim());
+    let start = text.len();
+    let _ = write!(text, "{:width$} -> {description}", entry.name);
+    text.truncate(start + text[start..].trim_end().len());
+    text.push('\n');
     Ok(())
 }

@@ -8,8 +8,10 @@ pub mod graph;
 pub mod provision;
 pub mod select;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+
+use rustc_hash::FxHashSet;
 
 use crate::cli::options::Options;
 use crate::error::ConfigError;
@@ -35,7 +37,7 @@ pub struct Plan {
     pub settings: Arc<Settings>,
     defined: Vec<Defined>,
     /// What `env_list` names.
-    listed: HashSet<String>,
+    listed: FxHashSet<String>,
     warnings: Mutex<Vec<Warning>>,
 }
 
@@ -61,7 +63,7 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
     let discovery =
         source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
     let settings = Settings::new(discovery.source, options, interpreters)?;
-    let plan = Plan { settings, defined: Vec::new(), listed: HashSet::new(), warnings: Mutex::new(Vec::new()) };
+    let plan = Plan { settings, defined: Vec::new(), listed: FxHashSet::default(), warnings: Mutex::new(Vec::new()) };
     lock(&plan.warnings).extend(discovery.warning.map(Warning::of_project));
     Ok(plan)
 }
@@ -186,7 +188,7 @@ impl Plan {
         }
         if matches!(package.as_str(), "wheel" | "sdist-wheel" | "editable") {
             // tox looks for the interpreter of these right away, which needs the variables that are passed on.
-            self.settings.value(set, "pass_env")?;
+            self.settings.check_pass_env(set)?;
         }
         let kind = if package == "external" { SetKind::CommandPackage } else { SetKind::Pep517Package };
         Ok(Some((self.settings.text(set, "package_env")?, kind)))

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use rustc_hash::FxHashSet;
+
 use super::close_match::closest;
 use crate::cli::options::EnvironmentChoice;
 use crate::error::ConfigError;
@@ -12,7 +14,7 @@ use crate::settings::value::Value;
 #[derive(Debug, Default)]
 pub struct Named {
     pub ordered: Vec<(String, bool)>,
-    seen: HashSet<String>,
+    seen: FxHashSet<String>,
 }
 
 impl Named {
@@ -69,7 +71,7 @@ pub fn names(settings: &Settings, fallback: bool) -> Result<Named, ConfigError> 
 
 /// Every name on the command line must be known, or made of factors that are.
 fn check_asked(settings: &Settings, env_list: &[String], asked: &[String]) -> Result<(), ConfigError> {
-    let known: HashSet<&str> = settings.declared_names()?.iter().map(String::as_str).collect();
+    let known: FxHashSet<&str> = settings.declared_names()?.iter().map(String::as_str).collect();
     if asked.iter().all(|name| known.contains(name.as_str())) {
         return Ok(());
     }
@@ -98,8 +100,8 @@ struct Factors<'a> {
 }
 
 impl<'a> Factors<'a> {
-    fn of(settings: &'a Settings, env_list: &'a [String], known: &HashSet<&'a str>) -> Self {
-        let of_sections: HashSet<&str> = settings.section_names();
+    fn of(settings: &'a Settings, env_list: &'a [String], known: &FxHashSet<&'a str>) -> Self {
+        let of_sections = settings.section_names();
         let mut combinable: HashSet<&str> = env_list.iter().flat_map(|name| name.split('-')).collect();
         combinable.extend(known);
         combinable.insert(".pkg");
@@ -114,7 +116,7 @@ impl<'a> Factors<'a> {
     }
 
     /// The error is what was perhaps meant.
-    fn check(&self, name: &str, known: &HashSet<&str>) -> Result<(), Option<String>> {
+    fn check(&self, name: &str, known: &FxHashSet<&str>) -> Result<(), Option<String>> {
         if known.contains(name) || name.starts_with(".pkg_external") {
             return Ok(());
         }

@@ -173,11 +173,11 @@ fn unreachable_factors(subject: &Subject<'_>) -> Vec<ConfigError> {
     known.extend(SURROUNDINGS.map(str::to_owned));
     let mut found = Vec::new();
     for (_, entry) in subject.entries() {
-        for (line, number) in entry.value.split('\n').zip(&entry.lines) {
-            factor::mentioned_environments(line, &known, &mut |name| {
+        for (line, number) in entry.value.split('\n').zip(entry.lines.iter()) {
+            factor::mentioned_environments(line, &|factor| known.contains(factor), &mut |name| {
                 for one in name.split('-').filter(|one| !known.contains(*one) && !names_python(one)) {
                     let error = ConfigError::handled(format!("no environment has the factor `{one}`"));
-                    let error = error.at(subject.place(*number, one));
+                    let error = error.at(subject.place(number, one));
                     found.push(hinted(error, one, known.iter().map(String::as_str)));
                 }
             });
@@ -196,14 +196,14 @@ fn names_python(factor: &str) -> bool {
 fn undefined_references(subject: &Subject<'_>) -> Vec<ConfigError> {
     let mut found = Vec::new();
     for (_, entry) in subject.entries() {
-        for (line, number) in entry.value.split('\n').zip(&entry.lines) {
+        for (line, number) in entry.value.split('\n').zip(entry.lines.iter()) {
             for (at, _) in line.match_indices("{[").filter(|(at, _)| !line[..*at].ends_with('\\')) {
                 let Some((section, rest)) = line[at + 2..].split_once(']') else { continue };
                 let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
                 let Some(end) = end.filter(|end| *end > 0 && rest[*end..].starts_with('}')) else { continue };
                 let key = &rest[..end];
                 if let Some(error) = undefined(subject, section, key) {
-                    found.push(error.at(subject.place(*number, &format!("{{[{section}]{key}}}"))));
+                    found.push(error.at(subject.place(number, &format!("{{[{section}]{key}}}"))));
                 }
             }
         }
@@ -245,14 +245,14 @@ fn missing_files(subject: &Subject<'_>) -> Vec<ConfigError> {
     let mut found = Vec::new();
     for (_, entry) in subject.entries() {
         let Some(key) = keys::find(&entry.key) else { continue };
-        for (line, number) in entry.value.split('\n').zip(&entry.lines) {
+        for (line, number) in entry.value.split('\n').zip(entry.lines.iter()) {
             let Some(named) = named_file(key.name, line) else { continue };
             let path = named.replace("{toxinidir}", &here).replace("{tox_root}", &here).replace("{/}", "/");
             if path.is_empty() || path.contains(['{', '$']) || path.contains("://") || root.join(&path).exists() {
                 continue;
             }
             let error = ConfigError::handled(format!("there is no file `{path}`"));
-            found.push(error.at(subject.place(*number, named)));
+            found.push(error.at(subject.place(number, named)));
         }
     }
     found

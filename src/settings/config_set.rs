@@ -1,6 +1,5 @@
 //! A set of settings that belong together: the project's, or one environment's.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::factor::ActiveFactors;
@@ -30,13 +29,30 @@ pub struct ConfigSet {
     /// The section as a key of the file (`testenv:py310`), whether it is there or not.
     pub section: String,
     pub kind: SetKind,
-    values: Mutex<HashMap<&'static str, Value>>,
+    values: Mutex<Values>,
     /// Values that count instead of what files say.
-    memory: Mutex<HashMap<&'static str, Value>>,
+    memory: Mutex<Values>,
     pub(super) factors: OnceLock<ActiveFactors>,
-    pub(super) loaders: OnceLock<Vec<Loader>>,
+    pub(super) loaders: OnceLock<Vec<Arc<Loader>>>,
     pub(super) variables: OnceLock<Arc<SetEnv>>,
     pub(super) defined: OnceLock<Vec<&'static str>>,
+}
+
+/// Values by key. An environment has few, and most runs ask for a handful, so they are looked for one by one.
+#[derive(Default)]
+struct Values(Vec<(&'static str, Value)>);
+
+impl Values {
+    fn get(&self, key: &'static str) -> Option<&Value> {
+        self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+    }
+
+    fn set(&mut self, key: &'static str, value: Value) {
+        match self.0.iter_mut().find(|(name, _)| *name == key) {
+            Some((_, known)) => *known = value,
+            None => self.0.push((key, value)),
+        }
+    }
 }
 
 impl ConfigSet {
@@ -72,7 +88,7 @@ impl ConfigSet {
     }
 
     pub(super) fn keep(&self, key: &'static str, value: Value) {
-        lock(&self.values).insert(key, value);
+        lock(&self.values).set(key, value);
     }
 
     pub(super) fn memory_value(&self, key: &'static str) -> Option<Value> {
@@ -81,8 +97,8 @@ impl ConfigSet {
 
     /// Makes a value count whatever the files say, also for what was worked out already.
     pub fn set_in_memory(&self, key: &'static str, value: Value) {
-        lock(&self.memory).insert(key, value);
-        lock(&self.values).clear();
+        lock(&self.memory).set(key, value);
+        lock(&self.values).0.clear();
     }
 }
 

@@ -1,8 +1,6 @@
 //! Factors: `py{310,311}-{a,b}` written out, and the lines of a value that hold for an environment.
 //! <https://tox.wiki/en/4.67.13/reference/config.html#generative-environments>
 
-use std::collections::HashSet;
-
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::{digit, is_space, is_word, strip};
 
@@ -17,22 +15,35 @@ const LONGEST_RANGE: u64 = 100_000;
 /// # Errors
 /// When a part is not a valid factor.
 pub fn expand_environments(expression: &str) -> Result<Vec<String>, ConfigError> {
-    expand_groups(&expand_ranges(expression))
-        .map(|names| {
-            // The exclamation mark of a negation does not belong to the name.
-            names.iter().map(|name| name.split('-').map(without_negation).collect::<Vec<_>>().join("-")).collect()
-        })
-        .map_err(|bad| ConfigError::new(ErrorClass::Value, bad))
+    // Most names have nothing to write out.
+    if !expression.is_empty() && expression.bytes().all(is_common) {
+        return Ok(vec![expression.to_owned()]);
+    }
+    let mut names =
+        expand_groups(&expand_ranges(expression)).map_err(|bad| ConfigError::new(ErrorClass::Value, bad))?;
+    for name in names.iter_mut().filter(|name| name.contains('!')) {
+        *name = without_negations(name);
+    }
+    Ok(names)
+}
+
+/// Whether a byte is one that means nothing wherever it stands in a name.
+fn is_common(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
 
 fn without_negation(factor: &str) -> &str {
     factor.strip_prefix('!').unwrap_or(factor)
 }
 
-/// Splits a line into its condition and the rest; the condition may still turn out to be none.
-fn split_condition(line: &str) -> Option<(&str, &str)> {
-    let at = marker_position(line)?;
-    Some((strip(&line[..at]), strip(&line[at + 1..])))
+/// The name that a condition names: the exclamation mark of a negation does not belong to it.
+fn without_negations(name: &str) -> String {
+    name.split('-').map(without_negation).collect::<Vec<_>>().join("-")
+}
+
+/// The condition before the marker of a line; it may still turn out to be none.
+fn condition_of(line: &str, marker: usize) -> &str {
+    strip(&line[..marker])
 }
 
 /// Whether a condition has neither braces nor ranges, so that it can be read where it stands.
@@ -53,45 +64,90 @@ fn plain_alternatives(condition: &str) -> impl Iterator<Item = &str> {
 
 /// Where the first colon stands that a blank or the end of the line follows.
 fn marker_position(line: &str) -> Option<usize> {
-    line.match_indices(':').map(|(at, _)| at).find(|at| line[at + 1..].chars().next().is_none_or(is_space))
+    let mut colons = memchr::memchr_iter(b':', line.as_bytes());
+    colons.find(|at| line[at + 1..].chars().next().is_none_or(is_space))
 }
 
-/// Keeps the lines of a value that hold for an environment with these factors.
-pub fn filter(value: &str, active: &ActiveFactors) -> String {
+/// Conditions line by line. Generated files repeat a condition on many lines, and one that stands on the line before as
+/// well is not worked out again.
+struct Conditions<'a, T> {
+    /// The start of the line that had a marker last, the marker and the blank behind it included.
+    start: &'a str,
+    answer: T,
+}
+
+impl<'a, T: Copy> Conditions<'a, T> {
+    fn new(initial: T) -> Self {
+        Self { start: "", answer: initial }
+    }
+
+    /// What `answer` says of the line's condition, and the text behind the marker; `None` when there is no marker.
+    fn of(&mut self, line: &'a str, answer: impl FnOnce(&'a str) -> T) -> Option<(T, &'a str)> {
+        if self.start.is_empty() || !line.starts_with(self.start) {
+            let marker = marker_position(line)?;
+            // Without a blank behind it the marker would be none on a longer line.
+            let blank = line[marker + 1..].chars().next();
+            self.start = blank.map_or("", |blank| &line[..marker + 1 + blank.len_utf8()]);
+            self.answer = answer(condition_of(line, marker));
+            return Some((self.answer, &line[marker + 1..]));
+        }
+        Some((self.answer, &line[self.start.len()..]))
+    }
+}
+
+/// Keeps the lines of a value that hold for an environment with these factors, which are asked for only where there is a
+/// condition.
+pub fn filter<'a>(value: &str, active: impl Fn() -> &'a ActiveFactors) -> String {
     // Nearly all values have no conditions; nothing to do for them.
-    if marker_position_in_any_line(value).is_none() && !value.contains('\\') && !value.starts_with('\n') {
+    if !has_marker(value) && !value.contains('\\') && !value.starts_with('\n') {
         return without_empty_lines(value);
     }
-    let mut kept: Vec<&str> = Vec::new();
+    let mut kept = String::new();
+    let mut any = false;
+    let mut keep = |line: &str| {
+        if any {
+            kept.push('\n');
+        }
+        kept.push_str(line);
+        any = true;
+    };
+    let mut conditions = Conditions::new(None);
     let mut continues = false;
     let mut skipping = false;
-    for line in value.split('\n') {
-        let conditional = split_condition(line).and_then(|(condition, rest)| Some((active.satisfy(condition)?, rest)));
-        match conditional {
+    for line in lines(value) {
+        let found = conditions.of(line, |condition| active().satisfy(condition));
+        match found.and_then(|(holds, rest)| Some((holds?, strip(rest)))) {
             None => {
                 if skipping && !continues && !line.ends_with('\\') {
                     skipping = false;
                     continue;
                 }
                 if !line.is_empty() {
-                    kept.push(line);
+                    keep(line);
                     continues = line.ends_with('\\');
                 }
                 skipping = false;
             }
             Some((true, content)) => {
-                kept.push(content);
+                keep(content);
                 continues = content.ends_with('\\');
                 skipping = false;
             }
             Some((false, content)) => skipping = content.ends_with('\\'),
         }
     }
-    kept.join("\n")
+    kept
 }
 
-fn marker_position_in_any_line(value: &str) -> Option<usize> {
-    value.match_indices(':').map(|(at, _)| at).find(|at| value[at + 1..].chars().next().is_none_or(is_space))
+/// `split('\n')`, for texts of a hundred thousand lines.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
+    ends.scan(0, move |start, end| Some(&text[std::mem::replace(start, end + 1)..end]))
+}
+
+/// Whether any line may have a condition.
+pub(super) fn has_marker(value: &str) -> bool {
+    marker_position(value).is_some()
 }
 
 fn without_empty_lines(value: &str) -> String {
@@ -102,52 +158,52 @@ fn without_empty_lines(value: &str) -> String {
 }
 
 /// Hands over the environment names that the conditions inside a value mention and that have a factor which is not
-/// `known`.
-pub fn mentioned_environments(value: &str, known: &HashSet<String>, found: &mut dyn FnMut(String)) {
-    let is_new = |name: &str| name.split('-').any(|factor| !known.contains(without_negation(factor)));
-    let named = |name: &str| name.split('-').map(without_negation).collect::<Vec<_>>().join("-");
-    if marker_position_in_any_line(value).is_none() {
+/// known.
+pub fn mentioned_environments(value: &str, is_known: &dyn Fn(&str) -> bool, found: &mut dyn FnMut(String)) {
+    if !has_marker(value) {
         return;
     }
-    for (condition, _) in value.split('\n').filter_map(split_condition) {
-        if is_plain(condition) {
-            if plain_alternatives(condition).all(|name| name.split('-').all(is_factor)) {
-                plain_alternatives(condition).filter(|name| is_new(name)).for_each(|name| found(named(name)));
+    let is_new = |name: &str| name.split('-').any(|factor| !is_known(without_negation(factor)));
+    let mut conditions = Conditions::new(());
+    for line in lines(value) {
+        conditions.of(line, |condition| {
+            if is_plain(condition) {
+                if plain_alternatives(condition).all(|name| name.split('-').all(is_factor)) {
+                    plain_alternatives(condition)
+                        .filter(|name| is_new(name))
+                        .for_each(|name| found(without_negations(name)));
+                }
+            } else if let Ok(names) = expand_groups(&expand_ranges(condition)) {
+                names.iter().filter(|name| is_new(name)).for_each(|name| found(without_negations(name)));
             }
-        } else if let Ok(names) = expand_groups(&expand_ranges(condition)) {
-            names.iter().filter(|name| is_new(name)).for_each(|name| found(named(name)));
-        }
+        });
     }
 }
 
 /// What holds for an environment: its name's factors, the platform and the machine.
 #[derive(Debug, Clone, Default)]
-pub struct ActiveFactors(HashSet<String>);
+pub struct ActiveFactors(Vec<String>);
 
 impl ActiveFactors {
     /// `platform` is Python's `sys.platform`, `machine` the instruction set in Python's spelling.
     pub fn of(name: Option<&str>, platform: &str, machine: &str) -> Self {
-        let mut factors: HashSet<String> = HashSet::new();
-        if let Some(name) = name {
-            for one in expand_environments(name).unwrap_or_default() {
-                factors.extend(one.split('-').map(str::to_owned));
-            }
-        }
+        let names = name.map(|name| expand_environments(name).unwrap_or_default()).unwrap_or_default();
+        let mut factors: Vec<String> = names.iter().flat_map(|name| name.split('-')).map(str::to_owned).collect();
         let machine = normalize_machine(machine);
         let names_machine = factors
             .iter()
             .any(|factor| KNOWN_MACHINES.contains(&factor.as_str()) || normalize_machine(factor) == machine);
         if !names_machine {
-            factors.insert(machine);
+            factors.push(machine);
         }
-        factors.insert(platform.to_owned());
+        factors.push(platform.to_owned());
         Self(factors)
     }
 
     /// Whether one of the alternatives of a condition holds; `None` when it is no condition.
     fn satisfy(&self, condition: &str) -> Option<bool> {
         let holds = |name: &str| {
-            name.split('-').all(|factor| self.0.contains(without_negation(factor)) != factor.starts_with('!'))
+            name.split('-').all(|factor| self.contains(without_negation(factor)) != factor.starts_with('!'))
         };
         if is_plain(condition) {
             let valid = plain_alternatives(condition).all(|name| name.split('-').all(is_factor));
@@ -158,7 +214,7 @@ impl ActiveFactors {
     }
 
     pub fn contains(&self, factor: &str) -> bool {
-        self.0.contains(factor)
+        self.0.iter().any(|one| one == factor)
     }
 }
 
@@ -183,13 +239,17 @@ fn expand_groups(value: &str) -> Result<Vec<String>, String> {
         let mut variants = vec![String::new()];
         for part in parts_of(strip(expression)) {
             let alternatives: Vec<&str> = part.split(',').map(strip).collect();
+            if let [only] = alternatives[..] {
+                variants.iter_mut().for_each(|start| start.push_str(only));
+                continue;
+            }
             variants = variants
                 .iter()
-                .flat_map(|start| alternatives.iter().map(move |alternative| format!("{start}{alternative}")))
+                .flat_map(|start| alternatives.iter().map(move |alternative| [start.as_str(), alternative].concat()))
                 .collect();
         }
         for variant in &variants {
-            if !variant.split('-').all(is_factor) {
+            if !variant.bytes().all(is_common) && !variant.split('-').all(is_factor) {
                 return Err(variant.clone());
             }
         }
@@ -201,22 +261,28 @@ fn expand_groups(value: &str) -> Result<Vec<String>, String> {
 /// Pieces between commas that stand outside braces; empty pieces are left out.
 fn split_outside_braces(value: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
+    let last_brace = end_of_braces(value);
     let (mut start, mut at) = (0, 0);
-    while at < value.len() {
-        let rest = &value[at..];
-        if let Some(group) = brace_group(rest) {
+    while let Some(found) = memchr::memchr2(b'{', b',', &value.as_bytes()[at..]) {
+        at += found;
+        if let Some(group) = brace_group(&value[at..last_brace.max(at)]) {
             at += group.len() + 2;
-        } else if rest.starts_with(',') {
-            pieces.push(&value[start..at]);
-            at += 1;
-            start = at;
-        } else {
-            at += rest.chars().next().map_or(1, char::len_utf8);
+            continue;
         }
+        if value[at..].starts_with(',') {
+            pieces.push(&value[start..at]);
+            start = at + 1;
+        }
+        at += 1;
     }
     pieces.push(&value[start..]);
     pieces.retain(|piece| !piece.is_empty());
     pieces
+}
+
+/// Where the text ends in which braces close; looking further again and again would take quadratic time.
+fn end_of_braces(text: &str) -> usize {
+    text.rfind('}').map_or(0, |at| at + 1)
 }
 
 /// The text inside the braces that `text` starts with; not empty and without a closing brace.
@@ -229,15 +295,18 @@ fn brace_group(text: &str) -> Option<&str> {
 /// Literal text and the insides of braces in turn.
 fn parts_of(expression: &str) -> Vec<&str> {
     let mut parts = Vec::new();
+    let last_brace = end_of_braces(expression);
     let (mut start, mut at) = (0, 0);
-    while at < expression.len() {
-        if let Some(group) = brace_group(&expression[at..]) {
-            parts.push(&expression[start..at]);
-            parts.push(group);
-            at += group.len() + 2;
-            start = at;
-        } else {
-            at += expression[at..].chars().next().map_or(1, char::len_utf8);
+    while let Some(found) = memchr::memchr(b'{', &expression.as_bytes()[at..]) {
+        at += found;
+        match brace_group(&expression[at..last_brace.max(at)]) {
+            Some(group) => {
+                parts.push(&expression[start..at]);
+                parts.push(group);
+                at += group.len() + 2;
+                start = at;
+            }
+            None => at += 1,
         }
     }
     parts.push(&expression[start..]);
@@ -266,7 +335,7 @@ fn is_factor(text: &str) -> bool {
 
 /// Writes out the ranges in braces and lists: `{10-13}`, `{10-}` up to the newest minor version, `{-13}` from the oldest.
 pub fn expand_ranges(value: &str) -> String {
-    if !value.contains('-') {
+    if !may_have_range(value) {
         return value.to_owned();
     }
     let mut result = String::with_capacity(value.len());
@@ -284,6 +353,19 @@ pub fn expand_ranges(value: &str) -> String {
         }
     }
     result
+}
+
+/// Whether a hyphen stands where one of a range could: beside a digit, and a delimiter or a digit on the other side.
+fn may_have_range(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    // Digits of other scripts are no single bytes.
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_digit() || !byte.is_ascii());
+    memchr::memchr_iter(b'-', bytes).any(|at| {
+        let (before, after) = (at.checked_sub(1).and_then(|before| bytes.get(before)), bytes.get(at + 1));
+        let ends = is_digit(after) || matches!(after, Some(b',' | b'}'));
+        let begins = is_digit(before) || matches!(before, Some(b'{' | b','));
+        begins && ends
+    })
 }
 
 /// The numbers that the range at the start of `text` stands for, and its length without the delimiter behind it.
@@ -368,7 +450,8 @@ mod tests {
     }
 
     fn filtered(value: &str, name: &str) -> String {
-        filter(value, &ActiveFactors::of(Some(name), "linux", "x86_64"))
+        let active = ActiveFactors::of(Some(name), "linux", "x86_64");
+        filter(value, || &active)
     }
 
     #[test]
@@ -394,9 +477,9 @@ mod tests {
 
     #[test]
     fn conditions_name_environments() {
-        let known = HashSet::from(["a".to_owned()]);
         let mut found = Vec::new();
-        mentioned_environments("a: 1\nb-{c,d}: 2\nplain\n!e,a: 3", &known, &mut |name| found.push(name));
-        assert_eq!(found, ["b-c", "b-d", "e"]);
+        let value = "a: 1\nb-{c,d}: 2\nb-{c,d}: 3\nplain\n!e,a: 3\nf:\nf:x\nf: x";
+        mentioned_environments(value, &|factor| factor == "a", &mut |name| found.push(name));
+        assert_eq!(found, ["b-c", "b-d", "e", "f", "f"]);
     }
 }

@@ -1,8 +1,9 @@
 //! The one table of setting keys. Looking a key up, `config`, warnings about unused keys, did-you-mean and the reference
 //! docs all read it. <https://tox.wiki/en/4.67.13/reference/config.html>
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
 
 use super::config_set::SetKind;
 use super::value::Kind;
@@ -530,7 +531,7 @@ pub fn find(name: &str) -> Option<&'static Key> {
     BY_SPELLING.get(name).copied()
 }
 
-static BY_SPELLING: LazyLock<HashMap<&'static str, &'static Key>> = LazyLock::new(|| {
+static BY_SPELLING: LazyLock<FxHashMap<&'static str, &'static Key>> = LazyLock::new(|| {
     let spellings = |key: &'static Key| std::iter::once(key.name).chain(key.aliases.iter().copied());
     KEYS.iter().flat_map(|key| spellings(key).map(move |spelling| (spelling, key))).collect()
 });

@@ -1,5 +1,8 @@
 //! Where a set's values are looked for, in order, and how a raw text becomes a value.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use super::config_set::{ConfigSet, SetKind};
 use super::convert::convert;
 use super::expand::replace::{Style, replace};
@@ -10,17 +13,21 @@ use super::lookup::Context;
 use super::overrides::Override;
 use super::toml::load::toml_entry;
 use super::value::{Kind, Value};
-use super::{PACKAGE_BASE, Settings, TEST_PREFIX, toml, toml_section};
+use super::{PACKAGE_BASE, Settings, TEST_PREFIX, lock, toml, toml_section};
 use crate::error::{ConfigError, ErrorClass, Location};
 use crate::source::{Document, Entry};
 
 /// A section that values are read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Loader {
     /// The section as it was asked for: overrides and circles name it so.
     pub section: String,
     /// The section of the file; `None` when there are only overrides.
     pub file_section: Option<String>,
+    /// Where that section stands in an INI file.
+    pub position: Option<usize>,
+    /// Whether any override names the section.
+    pub overridden: bool,
     /// In a TOML file, the way to the section from tox's own table.
     pub path: Vec<String>,
 }
@@ -58,12 +65,14 @@ impl Settings {
             let fits = |key: &&String| prefix.is_empty() || key.split(':').next() == Some(prefix);
             sections.iter().find(fits).cloned()
         });
-        let key = written.unwrap_or_else(|| section.to_owned());
-        let in_file = self.ini().is_some_and(|document| document.section(&key).is_some());
-        if !in_file && !self.overrides.has_section(section) {
+        let key = written.as_deref().unwrap_or(section);
+        let position = self.ini().and_then(|document| document.position(key));
+        let overridden = self.overrides.has_section(section);
+        if position.is_none() && !overridden {
             return None;
         }
-        Some(Loader { section: section.to_owned(), file_section: in_file.then_some(key), path: Vec::new() })
+        let file_section = position.map(|_| key.to_owned());
+        Some(Loader { section: section.to_owned(), file_section, position, overridden, path: Vec::new() })
     }
 
     fn own_loader(&self, set: &ConfigSet) -> Result<Option<Loader>, ConfigError> {
@@ -75,25 +84,37 @@ impl Settings {
     }
 
     /// The set's own section, then those it inherits from.
-    pub(super) fn loaders<'a>(&self, set: &'a ConfigSet) -> Result<&'a [Loader], ConfigError> {
+    pub(super) fn loaders<'a>(&self, set: &'a ConfigSet) -> Result<&'a [Arc<Loader>], ConfigError> {
         if let Some(found) = set.loaders.get() {
             return Ok(found);
         }
-        let mut found: Vec<Loader> = self.own_loader(set)?.into_iter().collect();
+        let mut found: Vec<Arc<Loader>> = self.own_loader(set)?.into_iter().map(Arc::new).collect();
         if set.kind != SetKind::Core {
             for base in self.bases(set, &found)? {
-                if let Document::Toml(document) = &self.source.document {
-                    found.extend(self.toml_base_loaders(document, &base)?);
-                } else {
-                    found.extend(self.loader(&base));
-                    found.extend(self.loader(&format!("{TEST_PREFIX}:{base}")));
-                }
+                found.extend(self.base_loaders(&base)?.iter().cloned());
             }
         }
         Ok(set.loaders.get_or_init(|| found))
     }
 
-    fn bases(&self, set: &ConfigSet, own: &[Loader]) -> Result<Vec<String>, ConfigError> {
+    /// The sections that a name in `base` means; the same for all that inherit from it.
+    fn base_loaders(&self, base: &str) -> Result<Arc<[Arc<Loader>]>, ConfigError> {
+        if let Some(known) = lock(&self.bases).get(base) {
+            return Ok(Arc::clone(known));
+        }
+        let found = match &self.source.document {
+            Document::Toml(document) => self.toml_base_loaders(document, base)?,
+            Document::Ini(_) => {
+                let sections = [base.to_owned(), format!("{TEST_PREFIX}:{base}")];
+                sections.iter().filter_map(|section| self.loader(section)).collect()
+            }
+        };
+        let found: Arc<[Arc<Loader>]> = found.into_iter().map(Arc::new).collect();
+        lock(&self.bases).insert(base.to_owned(), Arc::clone(&found));
+        Ok(found)
+    }
+
+    fn bases(&self, set: &ConfigSet, own: &[Arc<Loader>]) -> Result<Vec<String>, ConfigError> {
         let key = keys::find("base").ok_or_else(|| ConfigError::key("base"))?;
         let value = match set.memory_value("base") {
             Some(value) => value,
@@ -119,7 +140,7 @@ impl Settings {
         &self,
         set: &ConfigSet,
         key: &'static Key,
-        loaders: &[Loader],
+        loaders: &[Arc<Loader>],
         trail: &Trail,
     ) -> Result<Option<Value>, ConfigError> {
         for loader in loaders {
@@ -170,7 +191,7 @@ impl Settings {
 
     pub(super) fn entry(&self, loader: &Loader, spelling: &str) -> Option<&Entry> {
         let document = self.ini()?;
-        document.get(loader.file_section.as_deref()?, spelling)
+        document.sections.get(loader.position?)?.get(spelling).or_else(|| document.defaults.get(spelling))
     }
 
     pub(super) fn overrides_of<'a>(
@@ -178,7 +199,7 @@ impl Settings {
         loader: &'a Loader,
         key: &'a Key,
     ) -> impl Iterator<Item = &'a Override> + 'a {
-        let all = self.overrides.of_section(&loader.section);
+        let all = if loader.overridden { self.overrides.of_section(&loader.section) } else { &[] };
         spellings(key).flat_map(move |spelling| all.iter().filter(move |one| one.key == spelling))
     }
 
@@ -229,7 +250,7 @@ impl Settings {
     /// A raw value without comments and with the lines that hold for the environment; `None` when none do.
     pub(super) fn process_raw(&self, set: &ConfigSet, raw: &str) -> Option<String> {
         let text = without_comments(raw);
-        let filtered = filter(&text, self.factors(set));
+        let filtered = filter(&text, || self.factors(set));
         if filtered.is_empty() && !text.trim().is_empty() {
             return None;
         }
@@ -241,7 +262,7 @@ impl Settings {
     }
 
     pub(super) fn location_of(&self, entry: &Entry) -> Location {
-        let line = entry.lines.first().copied().unwrap_or_default();
+        let line = entry.lines.first().unwrap_or_default();
         Location { file: self.source.path.clone(), line, column: entry.column, length: entry.key.chars().count() }
     }
 
@@ -334,17 +355,41 @@ fn failed_to_load(set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError
 }
 
 /// Takes comments off: lines that start with `#`, and everything from a `#` on that no backslash stands before.
-pub(super) fn without_comments(raw: &str) -> String {
-    if !raw.contains('#') {
-        return raw.to_owned();
+pub(super) fn without_comments(raw: &str) -> Cow<'_, str> {
+    let mut result = String::new();
+    // How much of the text was dealt with, and where the line of the sign that was found last begins.
+    let (mut done, mut line_start, mut seen) = (0, 0, 0);
+    for at in memchr::memchr_iter(b'#', raw.as_bytes()) {
+        if at < done {
+            continue;
+        }
+        line_start = raw[seen..at].rfind('\n').map_or(line_start, |newline| seen + newline + 1);
+        seen = at;
+        if at > line_start && raw[..at].ends_with('\\') {
+            result.push_str(&raw[done..at - 1]);
+            result.push('#');
+            done = at + 1;
+            continue;
+        }
+        let line_end = raw[at..].find('\n').map_or(raw.len(), |length| at + length);
+        if at > line_start {
+            let start = done.max(line_start);
+            result.push_str(&raw[done..start]);
+            result.push_str(raw[start..at].trim_end());
+            done = line_end;
+            continue;
+        }
+        result.push_str(&raw[done..line_start]);
+        done = (line_end + 1).min(raw.len());
+        if line_end == raw.len() && result.ends_with('\n') {
+            result.pop();
+        }
     }
-    let mut lines: Vec<String> = Vec::new();
-    for line in raw.split('\n').filter(|line| !line.starts_with('#')) {
-        let comment = line.match_indices('#').map(|(at, _)| at).find(|at| !line[..*at].ends_with('\\'));
-        let kept = comment.map_or(line, |at| line[..at].trim_end());
-        lines.push(kept.replace("\\#", "#"));
+    if done == 0 {
+        return Cow::Borrowed(raw);
     }
-    lines.join("\n")
+    result.push_str(&raw[done..]);
+    Cow::Owned(result)
 }
 
 /// Whether a text has anything that substitution would change; used for lines of `set_env`.
@@ -359,7 +404,24 @@ mod tests {
 
     #[test]
     fn comments_go_and_escaped_signs_stay() {
-        assert_eq!(without_comments("a # b\n# gone\nc\\#d #e"), "a\nc#d");
-        assert_eq!(without_comments("plain"), "plain");
+        for (raw, kept) in [
+            ("a # b\n# gone\nc\\#d #e", "a\nc#d"),
+            ("plain", "plain"),
+            ("", ""),
+            ("# gone", ""),
+            ("# gone\n", ""),
+            ("# gone\n# too", ""),
+            ("a\n# gone", "a"),
+            ("a\n# gone\n", "a\n"),
+            ("\n# gone", ""),
+            ("a\n\n# gone\nb", "a\n\nb"),
+            ("  # b", ""),
+            ("a\n  # b\nc", "a\n\nc"),
+            ("\\# \\# # \\# b", "# #"),
+            ("a\\\n#b\nc", "a\\\nc"),
+            ("é # é\n#é\né\\#", "é\né#"),
+        ] {
+            assert_eq!(without_comments(raw), kept, "{raw:?}");
+        }
     }
 }

@@ -27,18 +27,20 @@ pub mod toml;
 pub mod translate;
 pub mod value;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::toml::Templates;
 use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::model::InterpreterLookup;
-use crate::source::{Document, FromRoot, IniDocument, Source, TomlDocument};
+use crate::source::{Document, Entry, FromRoot, IniDocument, Source, TomlDocument};
 use config_set::{ConfigSet, SetKind};
 use expand::Trail;
 use keys::Key;
+use loader::Loader;
 use overrides::Overrides;
 use value::Value;
 
@@ -57,13 +59,15 @@ pub struct Settings {
     overrides: Overrides,
     root: PathBuf,
     /// Environment name → the sections whose header it was written out of, in the order of the file.
-    generated: HashMap<String, Vec<String>>,
+    generated: FxHashMap<String, Vec<String>>,
     core: ConfigSet,
     default_runner: OnceLock<String>,
     /// Packaging environments that uv makes.
     uv_packagers: Mutex<std::collections::HashSet<String>>,
     templates: Templates,
-    environments: Mutex<HashMap<String, Arc<ConfigSet>>>,
+    environments: Mutex<FxHashMap<String, Arc<ConfigSet>>>,
+    /// What a name in `base` means.
+    bases: Mutex<FxHashMap<String, Arc<[Arc<Loader>]>>>,
     declared: OnceLock<Vec<String>>,
     warnings: Mutex<Vec<String>>,
 }
@@ -98,6 +102,7 @@ impl Settings {
             uv_packagers: Mutex::default(),
             templates,
             environments: Mutex::default(),
+            bases: Mutex::default(),
             declared: OnceLock::new(),
             warnings: Mutex::default(),
         }))
@@ -115,10 +120,12 @@ impl Settings {
     /// The settings of an environment, which become those of `kind` when they were not asked for before.
     pub fn environment_of_kind(&self, name: &str, kind: SetKind) -> Arc<ConfigSet> {
         let mut known = lock(&self.environments);
-        let section = self.environment_section(name);
-        Arc::clone(
-            known.entry(name.to_owned()).or_insert_with(|| Arc::new(ConfigSet::environment(name, section, kind))),
-        )
+        if let Some(set) = known.get(name) {
+            return Arc::clone(set);
+        }
+        let set = Arc::new(ConfigSet::environment(name, self.environment_section(name), kind));
+        known.insert(name.to_owned(), Arc::clone(&set));
+        set
     }
 
     /// Takes an environment for one of another kind from now on.
@@ -170,7 +177,7 @@ impl Settings {
     }
 
     /// Names of all sections of environments, written out.
-    pub fn section_names(&self) -> std::collections::HashSet<&str> {
+    pub fn section_names(&self) -> FxHashSet<&str> {
         let plain = self.ini().into_iter().flat_map(|document| &document.sections);
         let plain = plain.filter_map(|section| section.name.strip_prefix("testenv:"));
         let environments = self.toml().and_then(|document| document.table().get(toml::ENV)?.as_table());
@@ -185,25 +192,29 @@ impl Settings {
     fn find_names(&self) -> Result<Vec<String>, ConfigError> {
         let Value::Environments(explicit) = self.value(&self.core, "env_list")? else { return Ok(Vec::new()) };
         let mut names = Names::default();
-        let mut known: std::collections::HashSet<String> = factors_of(&explicit);
         explicit.into_iter().for_each(|name| names.add(name));
         let Some(document) = self.ini() else {
             self.toml_names(&mut names)?;
             return Ok(names.ordered);
         };
-        for section in &document.sections {
-            if let Some(header) = section.name.strip_prefix("testenv:") {
-                let written_out =
-                    factor::expand_environments(header).map_err(|error| ConfigError::value(error.message))?;
-                known.extend(factors_of(&written_out));
-                written_out.into_iter().for_each(|name| names.add(name));
-            }
+        for header in document.sections.iter().filter_map(|section| section.name.strip_prefix("testenv:")) {
+            let written_out = factor::expand_environments(header).map_err(|error| ConfigError::value(error.message))?;
+            written_out.into_iter().for_each(|name| names.add(name));
         }
+        let known: FxHashSet<&str> = names.ordered.iter().flat_map(|name| name.split('-')).collect();
+        let mut mentioned: Vec<String> = Vec::new();
+        let mut scan = |entry: &Entry| {
+            factor::mentioned_environments(&entry.value, &|factor| known.contains(factor), &mut |name| {
+                mentioned.push(name);
+            });
+        };
+        // The defaults show in every section, and say the same in each.
+        let mut defaults = Some(&document.defaults);
         for section in document.sections.iter().filter(|section| self.is_tox_section(&section.name)) {
-            for entry in section.entries.iter().chain(&document.defaults.entries) {
-                factor::mentioned_environments(&entry.value, &known, &mut |name| names.add(name));
-            }
+            section.entries.iter().for_each(&mut scan);
+            defaults.take().into_iter().flat_map(|section| &section.entries).for_each(&mut scan);
         }
+        mentioned.into_iter().for_each(|name| names.add(name));
         Ok(names.ordered)
     }
 
@@ -315,25 +326,22 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[derive(Default)]
 struct Names {
     ordered: Vec<String>,
-    seen: std::collections::HashSet<String>,
+    seen: FxHashSet<String>,
 }
 
 impl Names {
     fn add(&mut self, name: String) {
-        if self.seen.insert(name.clone()) {
+        if !self.seen.contains(&name) {
+            self.seen.insert(name.clone());
             self.ordered.push(name);
         }
     }
 }
 
-fn factors_of(names: &[String]) -> std::collections::HashSet<String> {
-    names.iter().flat_map(|name| name.split('-')).map(str::to_owned).collect()
-}
-
-fn generated_sections(source: &Source) -> HashMap<String, Vec<String>> {
-    let mut generated: HashMap<String, Vec<String>> = HashMap::new();
+fn generated_sections(source: &Source) -> FxHashMap<String, Vec<String>> {
+    let mut generated: FxHashMap<String, Vec<String>> = FxHashMap::default();
     let Document::Ini(document) = &source.document else { return generated };
-    for section in &document.sections {
+    for (at, section) in document.sections.iter().enumerate() {
         let Some(header) = section.name.strip_prefix("testenv:") else { continue };
         if !header.contains(['{', ',']) {
             // Plain names find their section without this table, unless a generative one came first.
@@ -344,9 +352,8 @@ fn generated_sections(source: &Source) -> HashMap<String, Vec<String>> {
         }
         for name in factor::expand_environments(header).unwrap_or_default() {
             let plain = format!("testenv:{name}");
-            let before = document.sections.iter().take_while(|other| other.line < section.line);
             let sections = generated.entry(name).or_default();
-            if sections.is_empty() && document.section(&plain).is_some() && before.clone().any(|s| s.name == plain) {
+            if sections.is_empty() && document.position(&plain).is_some_and(|position| position < at) {
                 sections.push(plain);
             }
             sections.push(section.name.clone());

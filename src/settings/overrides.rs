@@ -1,7 +1,5 @@
 //! `-x section.key=value` and `TOX_OVERRIDE`. <https://tox.wiki/en/4.67.13/how-to/usage.html> (overriding settings)
 
-use std::collections::HashMap;
-
 /// One override.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
@@ -45,28 +43,31 @@ fn split_at_dots(text: &str) -> Vec<String> {
     parts
 }
 
-/// All overrides of a run, by section.
+/// All overrides of a run, by section. They are typed, hence few, and looked through one by one.
 #[derive(Debug, Clone, Default)]
-pub struct Overrides(HashMap<String, Vec<Override>>);
+pub struct Overrides(Vec<(String, Vec<Override>)>);
 
 impl Overrides {
     /// # Errors
     /// As [`Override::parse`].
     pub fn parse(texts: &[String]) -> Result<Self, String> {
-        let mut by_section: HashMap<String, Vec<Override>> = HashMap::new();
+        let mut by_section: Vec<(String, Vec<Override>)> = Vec::new();
         for text in texts {
             let parsed = Override::parse(text)?;
-            by_section.entry(parsed.section.clone()).or_default().push(parsed);
+            match by_section.iter_mut().find(|(section, _)| *section == parsed.section) {
+                Some((_, known)) => known.push(parsed),
+                None => by_section.push((parsed.section.clone(), vec![parsed])),
+            }
         }
         Ok(Self(by_section))
     }
 
     pub fn of_section(&self, section: &str) -> &[Override] {
-        self.0.get(section).map_or(&[], Vec::as_slice)
+        self.0.iter().find(|(name, _)| name == section).map_or(&[], |(_, found)| found.as_slice())
     }
 
     pub fn has_section(&self, section: &str) -> bool {
-        self.0.contains_key(section)
+        self.0.iter().any(|(name, _)| name == section)
     }
 }
 

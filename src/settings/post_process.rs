@@ -6,17 +6,19 @@ use std::path::PathBuf;
 use super::Settings;
 use super::base_python;
 use super::config_set::ConfigSet;
-use super::convert::sorted;
+use super::convert::{list, sorted};
 use super::keys::Key;
+use super::loader::{Loader, spellings};
 use super::lookup::normalized;
 use super::runners::{UV_PACKAGE_KINDS, checked_resolution};
+use super::toml::load::toml_entry;
 use super::value::{Shown, Value};
 use crate::error::{ConfigError, Location, python_repr};
 use crate::install::requirement_file::{RequirementKind, display_lines};
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, PythonSpec};
-use crate::source::Entry;
+use crate::source::{Entry, TomlDocument};
 
 /// Variables that every environment passes on.
 const PASSED: &[&str] = &[
@@ -126,6 +128,39 @@ impl Settings {
         )))
     }
 
+    /// Finds what is wrong with `pass_env`. Most values are plain, which shows without working them out for every
+    /// environment.
+    ///
+    /// # Errors
+    /// As for the value.
+    pub fn check_pass_env(&self, set: &ConfigSet) -> Result<(), ConfigError> {
+        let written = super::keys::find("pass_env").map(|key| self.plain_entries(set, key)).transpose()?.flatten();
+        match written {
+            Some(entries) if !entries.iter().any(|entry| entry.contains(char::is_whitespace)) => Ok(()),
+            _ => self.value(set, "pass_env").map(drop),
+        }
+    }
+
+    /// The entries of a list that no override or substitution changes; none when nobody writes one.
+    fn plain_entries(&self, set: &ConfigSet, key: &'static Key) -> Result<Option<Vec<String>>, ConfigError> {
+        if set.memory_value(key.name).is_some() {
+            return Ok(None);
+        }
+        for loader in self.loaders(set)?.iter().filter(|loader| self.mentions(loader, key)) {
+            if self.overrides_of(loader, key).next().is_some() {
+                return Ok(None);
+            }
+            if let Some(document) = self.toml() {
+                return Ok(plain_toml_entries(document, loader, key));
+            }
+            let entries = spellings(key).filter_map(|spelling| self.entry(loader, spelling));
+            if let Some(raw) = entries.into_iter().find_map(|entry| self.process_raw(set, &entry.value)) {
+                return Ok((!raw.contains(['{', '[', '\\'])).then(|| list(&raw)));
+            }
+        }
+        Ok(Some(Vec::new()))
+    }
+
     /// Puts `--pre` where `{opts}` stands, or takes that away.
     fn with_options(&self, set: &ConfigSet, mut command: Command) -> Result<Command, ConfigError> {
         if self.uses_uv(set) {
@@ -212,7 +247,7 @@ impl Settings {
             if self.toml().is_some() && self.mentions(loader, key) {
                 return Ok(Some(None));
             }
-            let entries = super::loader::spellings(key).filter_map(|spelling| self.entry(loader, spelling));
+            let entries = spellings(key).filter_map(|spelling| self.entry(loader, spelling));
             if let Some(entry) = entries.into_iter().find(|entry| self.process_raw(set, &entry.value).is_some()) {
                 return Ok(Some(Some(entry)));
             }
@@ -292,6 +327,12 @@ impl Settings {
             other => Ok(other.show()),
         }
     }
+}
+
+fn plain_toml_entries(document: &TomlDocument, loader: &Loader, key: &Key) -> Option<Vec<String>> {
+    let value = spellings(key).find_map(|spelling| toml_entry(document, loader, spelling))?;
+    let plain = |entry: &toml::Value| entry.as_str().filter(|text| !text.contains(['{', '[', '\\'])).map(str::to_owned);
+    value.as_array()?.iter().map(plain).collect()
 }
 
 /// A requirement as Python's `packaging` writes it; what is none stays as it is.

@@ -91,7 +91,7 @@ fn assume_empty(root: Option<&Path>, current_dir: &Path) -> Discovery {
     let source = Source {
         path: folder.join(Format::ToxIni.file_name()),
         format: Format::ToxIni,
-        text: Arc::from(""),
+        text: Arc::default(),
         document: Document::Ini(IniDocument::default()),
     };
     Discovery { source, warning: Some(warning) }
@@ -112,7 +112,7 @@ fn load(format: Format, path: &Path) -> Result<Option<Source>, ConfigError> {
             let has_core = document.section(format.core_section()).is_some();
             Ok(has_core.then_some(source))
         }
-        Format::PyProject | Format::LegacyToml | Format::ToxToml => read_toml(format, path, &text),
+        Format::PyProject | Format::LegacyToml | Format::ToxToml => read_toml(format, path, text),
     }
 }
 
@@ -148,10 +148,10 @@ fn read_ini(format: Format, path: &Path, text: String) -> Result<Source, ConfigE
         let location = Location { file: path.to_owned(), line: error.line, column: 1, length };
         failed_loading(format, path, &reason).at(location)
     })?;
-    Ok(Source { path: path.to_owned(), format, text: Arc::from(text), document: Document::Ini(document) })
+    Ok(Source { path: path.to_owned(), format, text: Arc::new(text), document: Document::Ini(document) })
 }
 
-fn read_toml(format: Format, path: &Path, text: &str) -> Result<Option<Source>, ConfigError> {
+fn read_toml(format: Format, path: &Path, text: String) -> Result<Option<Source>, ConfigError> {
     if format == Format::LegacyToml && path.file_name().is_none_or(|name| name != format.file_name()) {
         return Err(failed_loading(format, path, ""));
     }
@@ -159,7 +159,7 @@ fn read_toml(format: Format, path: &Path, text: &str) -> Result<Option<Source>, 
     if format != Format::ToxToml && !text.contains("tox") {
         return Ok(None);
     }
-    let table: toml::Table = toml::from_str(text).map_err(|error| toml_error(format, path, text, &error))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| toml_error(format, path, &text, &error))?;
     if format == Format::ToxToml {
         return Ok(Some(toml_source(format, path, text, table)));
     }
@@ -176,10 +176,10 @@ fn read_toml(format: Format, path: &Path, text: &str) -> Result<Option<Source>, 
     }
 }
 
-fn toml_source(format: Format, path: &Path, text: &str, root: toml::Table) -> Source {
+fn toml_source(format: Format, path: &Path, text: String, root: toml::Table) -> Source {
     let prefix: &[&str] = if format == Format::ToxToml { &[] } else { &["tool", "tox"] };
     let document = Document::Toml(TomlDocument { root, prefix });
-    Source { path: path.to_owned(), format, text: Arc::from(text), document }
+    Source { path: path.to_owned(), format, text: Arc::new(text), document }
 }
 
 fn toml_error(format: Format, path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {

@@ -1,6 +1,9 @@
 //! An INI file as sections of located values, with Python's `[DEFAULT]` inheritance.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
+
+/// Sections with more keys than this are looked up by an index; below it, looking at each is faster and takes no memory.
+const FEW: usize = 12;
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,9 +13,51 @@ pub struct Entry {
     /// The lines joined by `\n`, comment lines left out, trailing blanks removed.
     pub value: String,
     /// The line of the file, from one, that each line of `value` stands on.
-    pub lines: Vec<usize>,
+    pub lines: Lines,
     /// The column of the key, from one.
     pub column: usize,
+}
+
+/// Lines of a file, from one, in order. Nearly always they follow one another, so only where they do not is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lines {
+    first: usize,
+    last: usize,
+    count: usize,
+    /// How many lines stand before a gap, and how many lines the file has left out there.
+    gaps: Vec<(usize, usize)>,
+}
+
+impl Lines {
+    pub fn starting_at(first: usize) -> Self {
+        Self { first, last: first, count: 1, gaps: Vec::new() }
+    }
+
+    /// Adds a line behind all others.
+    pub fn push(&mut self, line: usize) {
+        if self.count == 0 {
+            self.first = line;
+        } else if line > self.last + 1 {
+            self.gaps.push((self.count, line - self.last - 1));
+        }
+        self.last = line;
+        self.count += 1;
+    }
+
+    pub fn first(&self) -> Option<usize> {
+        (self.count > 0).then_some(self.first)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        let mut gaps = self.gaps.iter().copied().peekable();
+        let mut skipped = 0;
+        (0..self.count).map(move |at| {
+            while let Some((_, more)) = gaps.next_if(|(before, _)| *before <= at) {
+                skipped += more;
+            }
+            self.first + at + skipped
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,28 +66,39 @@ pub struct IniSection {
     /// The line of the header, from one; 0 for a section that is not in the file.
     pub line: usize,
     pub entries: Vec<Entry>,
-    index: HashMap<String, usize>,
+    /// Key → position among the entries, once there are more than a few.
+    index: FxHashMap<String, usize>,
 }
 
 impl IniSection {
-    pub fn new(name: &str, line: usize) -> Self {
-        Self { name: name.to_owned(), line, entries: Vec::new(), index: HashMap::new() }
+    pub fn new(name: String, line: usize) -> Self {
+        Self { name, line, entries: Vec::new(), index: FxHashMap::default() }
     }
 
     /// Adds a value; a key that is there already keeps its first value.
     pub fn push(&mut self, entry: Entry) {
-        if !self.index.contains_key(&entry.key) {
-            self.index.insert(entry.key.clone(), self.entries.len());
-            self.entries.push(entry);
+        if self.contains(&entry.key) {
+            return;
         }
+        let at = self.entries.len();
+        if at == FEW {
+            self.index = self.entries.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at)).collect();
+        }
+        if at >= FEW {
+            self.index.insert(entry.key.clone(), at);
+        }
+        self.entries.push(entry);
     }
 
     pub fn get(&self, key: &str) -> Option<&Entry> {
+        if self.entries.len() <= FEW {
+            return self.entries.iter().find(|entry| entry.key == key);
+        }
         self.index.get(key).map(|&at| &self.entries[at])
     }
 
     pub fn contains(&self, key: &str) -> bool {
-        self.index.contains_key(key)
+        self.get(key).is_some()
     }
 }
 
@@ -51,7 +107,7 @@ impl IniSection {
 pub struct IniDocument {
     pub sections: Vec<IniSection>,
     pub defaults: IniSection,
-    index: HashMap<String, usize>,
+    index: FxHashMap<String, usize>,
 }
 
 impl IniDocument {
@@ -63,11 +119,46 @@ impl IniDocument {
     }
 
     pub fn section(&self, name: &str) -> Option<&IniSection> {
-        self.index.get(name).map(|&at| &self.sections[at])
+        self.position(name).map(|at| &self.sections[at])
+    }
+
+    /// Where the section stands among [`Self::sections`].
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
     }
 
     /// A value of a section, else of `[DEFAULT]`. A section that does not exist still inherits `[DEFAULT]`.
     pub fn get(&self, section: &str, key: &str) -> Option<&Entry> {
         self.section(section).and_then(|found| found.get(key)).or_else(|| self.defaults.get(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_remember_their_gaps() {
+        let mut lines = Lines::starting_at(3);
+        [4, 6, 7, 10].into_iter().for_each(|line| lines.push(line));
+        assert_eq!(lines.iter().collect::<Vec<_>>(), [3, 4, 6, 7, 10]);
+        assert_eq!((lines.first(), Lines::default().first()), (Some(3), None));
+    }
+
+    #[test]
+    fn keys_are_found_however_many_there_are() {
+        let mut section = IniSection::new("s".to_owned(), 1);
+        for number in 0..3 * FEW {
+            let entry = |value: &str| Entry {
+                key: format!("k{number}"),
+                value: value.to_owned(),
+                lines: Lines::default(),
+                column: 1,
+            };
+            section.push(entry("first"));
+            section.push(entry("second"));
+            let found = (0..=number).all(|one| section.get(&format!("k{one}")).is_some_and(|one| one.value == "first"));
+            assert!(found && section.entries.len() == number + 1 && !section.contains("k"));
+        }
     }
 }

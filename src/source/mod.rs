@@ -6,7 +6,7 @@ pub mod document;
 pub mod ini;
 
 pub use discover::discover;
-pub use document::{Entry, IniDocument, IniSection};
+pub use document::{Entry, IniDocument, IniSection, Lines};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -126,6 +126,6 @@ pub struct Source {
     pub path: PathBuf,
     pub format: Format,
     /// The file's text, for error frames. Of `legacy_tox_ini` only that value.
-    pub text: Arc<str>,
+    pub text: Arc<String>,
     pub document: Document,
 }

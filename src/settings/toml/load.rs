@@ -41,8 +41,13 @@ impl Settings {
                 let kind = python_type(value);
                 Err(ConfigError::handled(format!("{section} must be a table, is '{kind}'")))
             }
-            Some(_) => Ok(Some(Loader { file_section: Some(section.clone()), section, path })),
-            None if self.overrides.has_section(&section) => Ok(Some(Loader { file_section: None, section, path })),
+            Some(_) => {
+                let (file_section, overridden) = (Some(section.clone()), self.overrides.has_section(&section));
+                Ok(Some(Loader { section, file_section, position: None, overridden, path }))
+            }
+            None if self.overrides.has_section(&section) => {
+                Ok(Some(Loader { section, path, overridden: true, ..Loader::default() }))
+            }
             None => Ok(None),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! The `configparser` crate puts the values together. It is laxer than Python and forgets positions, so [`scan`] walks
 //! the lines first by Python's rules (<https://docs.python.org/3/library/configparser.html>): it reports what Python
-//! reports, notes where everything stands, and hands the crate a canonical text in which sections and keys are numbered,
-//! so that no name can be misread.
+//! reports, notes where everything stands, and hands the crate a canonical text in which the keys of all sections are
+//! numbered, so that no name can be misread, and each value is one line, so that large files take little time.
 
 mod scan;
 
@@ -11,12 +11,14 @@ pub use scan::{IniError, IniErrorKind};
 
 use configparser::ini::{Ini, IniDefault};
 
-use super::document::{Entry, IniDocument, IniSection};
+use super::document::{IniDocument, IniSection};
 use crate::python_text::is_space;
-use scan::{GUARD, Scan};
+use scan::{Found, GUARD, LINE_END, Scan};
 
 /// Python's name for the section whose values show in all others.
 pub const DEFAULT_SECTION: &str = "DEFAULT";
+/// The one section of the canonical text.
+const VALUES: &str = "values";
 
 /// Reads a whole file's text; a byte order mark has to be removed before.
 ///
@@ -24,17 +26,17 @@ pub const DEFAULT_SECTION: &str = "DEFAULT";
 /// What Python's parser reports, with the line.
 pub fn read(text: &str) -> Result<IniDocument, IniError> {
     let scan = Scan::of(text)?;
-    let mut values = parser().read(scan.canonical).unwrap_or_default();
+    let mut values: Vec<Option<String>> = match parser().read(scan.canonical) {
+        Ok(mut parsed) => parsed.swap_remove(VALUES).unwrap_or_default().into_values().collect(),
+        Err(_) => Vec::new(),
+    };
     let mut sections = Vec::with_capacity(scan.sections.len());
-    let mut defaults = IniSection::new(DEFAULT_SECTION, 0);
-    for (number, found) in scan.sections.into_iter().enumerate() {
-        let mut parsed = values.swap_remove(&number.to_string()).unwrap_or_default();
-        let mut section = IniSection::new(&found.name, found.line);
-        for (at, place) in found.keys.into_iter().enumerate() {
-            let value = parsed.get_mut(&at.to_string()).and_then(Option::take).unwrap_or_default();
-            section.push(Entry { key: place.key, value: finish(value), lines: place.lines, column: place.column });
+    let mut defaults = IniSection::new(DEFAULT_SECTION.to_owned(), 0);
+    for Found { mut section, numbers } in scan.sections {
+        for (entry, number) in section.entries.iter_mut().zip(numbers) {
+            entry.value = finish(values.get_mut(number).and_then(Option::take).unwrap_or_default());
         }
-        if found.name == DEFAULT_SECTION { defaults = section } else { sections.push(section) }
+        if section.name == DEFAULT_SECTION { defaults = section } else { sections.push(section) }
     }
     Ok(IniDocument::new(sections, defaults))
 }
@@ -43,22 +45,26 @@ pub fn read(text: &str) -> Result<IniDocument, IniError> {
 fn parser() -> Ini {
     let mut options = IniDefault::default();
     options.case_sensitive = true;
-    options.multiline = true;
-    options.default_section = DEFAULT_SECTION.to_owned();
+    // The lines of a value are one line of the canonical text.
+    options.multiline = false;
+    options.default_section = VALUES.to_owned();
     options.comment_symbols = Vec::new();
     options.delimiters = vec!['='];
     options.enable_inline_comments = false;
     Ini::new_from_defaults(options)
 }
 
-/// Takes the guards out and trims the end as Python does.
+/// Takes the guard out, makes lines of lines again and trims the end as Python does.
 fn finish(mut value: String) -> String {
-    if value.contains('\r') {
-        value = value.replace("\r\n", "\n");
+    if value.starts_with(GUARD) {
+        value.drain(..GUARD.len_utf8());
     }
-    // One guard stands at the start of a line; any other is the file's own character.
-    let unguarded: Vec<&str> = value.split('\n').map(|line| line.strip_prefix(GUARD).unwrap_or(line)).collect();
-    value = unguarded.join("\n");
+    if value.contains(LINE_END) {
+        // Both are one byte, so the text is changed where it stands.
+        let mut bytes = value.into_bytes();
+        bytes.iter_mut().filter(|byte| **byte == LINE_END as u8).for_each(|byte| *byte = b'\n');
+        value = String::from_utf8(bytes).unwrap_or_default();
+    }
     value.truncate(value.trim_end_matches(is_space).len());
     value
 }
@@ -81,7 +87,7 @@ mod tests {
     #[test]
     fn every_line_of_a_value_knows_where_it_stands() {
         let document = read("[a]\nx =\n  1\n  # gone\n  2\n").expect("valid");
-        assert_eq!(document.get("a", "x").expect("there").lines, [2, 3, 5]);
+        assert_eq!(document.get("a", "x").expect("there").lines.iter().collect::<Vec<_>>(), [2, 3, 5]);
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! One walk over the lines by the rules of Python's `RawConfigParser._read`, for errors and positions.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
+
+use rustc_hash::FxHashSet;
 
 use super::DEFAULT_SECTION;
 use crate::error::python_repr;
-use crate::python_text::{is_space, strip};
+use crate::python_text::{is_space, strip, strip_end, strip_start};
+use crate::source::{Entry, IniSection, Lines};
 
-/// Stands before the text of every value line in the canonical text, so that nothing in it looks like syntax or is
-/// trimmed. A private-use character.
+/// Stands before the text of every value in the canonical text, so that nothing is trimmed there. A private-use character.
 pub(super) const GUARD: char = '\u{f8ff}';
+/// Stands between the lines of a value in the canonical text; Python knows no such character in the lines of a file.
+pub(super) const LINE_END: char = '\r';
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IniErrorKind {
@@ -64,30 +67,30 @@ impl IniError {
     }
 }
 
-/// Where a key stands.
-pub(super) struct KeyPlace {
-    pub key: String,
-    pub lines: Vec<usize>,
-    pub column: usize,
-}
-
-pub(super) struct SectionPlace {
-    pub name: String,
-    pub line: usize,
-    pub keys: Vec<KeyPlace>,
+/// A section whose values are still empty.
+pub(super) struct Found {
+    pub section: IniSection,
+    /// The number of each entry's value in the canonical text.
+    pub numbers: Vec<usize>,
 }
 
 pub(super) struct Scan {
-    pub sections: Vec<SectionPlace>,
+    pub sections: Vec<Found>,
     pub canonical: String,
 }
 
 impl Scan {
     pub(super) fn of(text: &str) -> Result<Self, IniError> {
-        let mut walk = Walk::default();
-        for (at, line) in universal_newlines(text).split_inclusive('\n').enumerate() {
-            walk.line(at + 1, line)?;
+        let text = universal_newlines(text);
+        let mut walk = Walk { canonical: String::with_capacity(text.len() + text.len() / 8), ..Walk::default() };
+        let (mut start, mut number) = (0, 1);
+        for end in memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1).chain([text.len()]) {
+            if start < end {
+                walk.line(number, &text[start..end])?;
+            }
+            (start, number) = (end, number + 1);
         }
+        walk.canonical.push('\n');
         if let Some((line, _)) = walk.malformed.first() {
             let line = *line;
             return Err(IniError { kind: IniErrorKind::Parsing { lines: walk.malformed }, line });
@@ -103,30 +106,33 @@ fn universal_newlines(text: &str) -> std::borrow::Cow<'_, str> {
 
 #[derive(Default)]
 struct Walk {
-    sections: Vec<SectionPlace>,
+    sections: Vec<Found>,
     /// Index of the section that keys go to.
     current: Option<usize>,
     /// Whether a key of the current section is open for continuation lines. An empty name never is.
     in_key: bool,
     /// Indentation, in characters, of the line that opened the key.
     indent: usize,
-    names: HashSet<String>,
-    keys: HashSet<(usize, String)>,
+    names: FxHashSet<String>,
     malformed: Vec<(usize, String)>,
+    /// How many values the canonical text has.
+    values: usize,
     canonical: String,
 }
 
 impl Walk {
     fn line(&mut self, number: usize, line: &str) -> Result<(), IniError> {
-        let text = strip(line);
+        let body = strip_start(line);
+        let text = strip_end(body);
         if text.starts_with(['#', ';']) {
             return Ok(());
         }
         if text.is_empty() {
-            self.blank(number);
+            self.open_line(number);
             return Ok(());
         }
-        let indent = line.chars().take_while(|c| is_space(*c)).count();
+        let blanks = &line[..line.len() - body.len()];
+        let indent = if blanks.is_ascii() { blanks.len() } else { blanks.chars().count() };
         if self.in_key && indent > self.indent {
             self.continuation(number, text);
             return Ok(());
@@ -144,24 +150,18 @@ impl Walk {
         }
     }
 
-    fn open_key(&mut self) -> Option<&mut KeyPlace> {
-        if !self.in_key {
-            return None;
-        }
-        self.sections.get_mut(self.current?)?.keys.last_mut()
-    }
-
-    fn blank(&mut self, number: usize) {
-        if let Some(key) = self.open_key() {
-            key.lines.push(number);
-            self.canonical.push('\n');
-        }
+    /// Adds a line to the value that is open, if any.
+    fn open_line(&mut self, number: usize) -> bool {
+        let section = self.current.filter(|_| self.in_key).and_then(|at| self.sections.get_mut(at));
+        let Some(entry) = section.and_then(|found| found.section.entries.last_mut()) else { return false };
+        entry.lines.push(number);
+        self.canonical.push(LINE_END);
+        true
     }
 
     fn continuation(&mut self, number: usize, text: &str) {
-        if let Some(key) = self.open_key() {
-            key.lines.push(number);
-            let _ = writeln!(self.canonical, "\t{GUARD}{text}");
+        if self.open_line(number) {
+            self.canonical.push_str(text);
         }
     }
 
@@ -169,17 +169,15 @@ impl Walk {
         self.in_key = false;
         if name == DEFAULT_SECTION {
             // Python lets the default section appear more than once.
-            if let Some(at) = self.sections.iter().position(|section| section.name == name) {
+            if let Some(at) = self.sections.iter().position(|found| found.section.name == name) {
                 self.current = Some(at);
-                let _ = writeln!(self.canonical, "[{at}]");
                 return Ok(());
             }
         } else if !self.names.insert(name.to_owned()) {
             return Err(IniError { kind: IniErrorKind::DuplicateSection { section: name.to_owned() }, line });
         }
         self.current = Some(self.sections.len());
-        let _ = writeln!(self.canonical, "[{}]", self.sections.len());
-        self.sections.push(SectionPlace { name: name.to_owned(), line, keys: Vec::new() });
+        self.sections.push(Found { section: IniSection::new(name.to_owned(), line), numbers: Vec::new() });
         Ok(())
     }
 
@@ -188,19 +186,22 @@ impl Walk {
             self.malformed.push((number, line.to_owned()));
             return Ok(());
         };
-        let option = key.trim_end_matches(is_space).to_lowercase();
-        if option.is_empty() {
+        let key = key.trim_end_matches(is_space).to_lowercase();
+        if key.is_empty() {
             // Python notes the error and goes on with the empty name.
             self.malformed.push((number, line.to_owned()));
         }
-        if !self.keys.insert((section, option.clone())) {
-            let section = self.sections[section].name.clone();
-            return Err(IniError { kind: IniErrorKind::DuplicateOption { section, option }, line: number });
+        let Found { section, numbers } = &mut self.sections[section];
+        if section.contains(&key) {
+            let section = section.name.clone();
+            return Err(IniError { kind: IniErrorKind::DuplicateOption { section, option: key }, line: number });
         }
-        let keys = &mut self.sections[section].keys;
-        let _ = writeln!(self.canonical, "{}={GUARD}{}", keys.len(), strip(value));
-        self.in_key = !option.is_empty();
-        keys.push(KeyPlace { key: option, lines: vec![number], column: self.indent + 1 });
+        let _ = write!(self.canonical, "\n{}={GUARD}{}", self.values, strip(value));
+        numbers.push(self.values);
+        self.values += 1;
+        self.in_key = !key.is_empty();
+        let lines = Lines::starting_at(number);
+        section.push(Entry { key, value: String::new(), lines, column: self.indent + 1 });
         Ok(())
     }
 }
