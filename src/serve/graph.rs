@@ -255,10 +255,6 @@ fn bad_probe(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
                 Ok(Probe::Log { pattern }) => {
                     regex::bytes::Regex::new(&pattern).err().map(|error| ConfigError::handled(error.to_string()))
                 }
-                Ok(Probe::Http { url, .. }) if url.starts_with("https://") => Some(
-                    ConfigError::handled("https probes are not available yet")
-                        .hint("`cmd:` can ask a program that speaks TLS, as in `cmd:curl -fsk https://…`"),
-                ),
                 Ok(_) => None,
                 Err(error) => Some(error),
             };
@@ -402,7 +398,6 @@ mod tests {
     fn bad_probes_and_signals_are_found_before_anything_starts() {
         let ready = |text: &str| messages(vec![with("a", |one| one.ready = Some(text.into()))], &[]);
         assert!(ready("log:(").concat().starts_with("`ready = log:(` of `a` (tox.ini:1): regex parse error"));
-        assert_eq!(ready("https://x"), ["`ready = https://x` of `a` (tox.ini:1): https probes are not available yet"]);
         assert!(ready("nonsense").concat().contains("is not a probe"));
         assert!(ready("log:up (?P<port>[0-9]+)").is_empty());
         assert!(messages(vec![with("a", |one| one.alive = Some("exit".into()))], &[]).concat().contains("only once"));

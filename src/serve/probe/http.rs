@@ -2,8 +2,9 @@
 //! only the status line counts.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+use super::tls::Connection;
 
 /// The longest status line that is read.
 const LONGEST_LINE: usize = 4096;
@@ -11,9 +12,10 @@ const LONGEST_LINE: usize = 4096;
 const LONGEST_REST: usize = 256 * 1024;
 const REST_PATIENCE: Duration = Duration::from_millis(20);
 
-/// An `http://` address taken apart.
+/// An `http://` or `https://` address taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
+    secure: bool,
     host: String,
     port: u16,
     /// The host and port as they stand in the address, for the `Host` header.
@@ -26,10 +28,10 @@ impl Url {
     /// # Errors
     /// Why it cannot be asked, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.starts_with("https://") {
-            return Err("https probes are not available yet".to_owned());
-        }
-        let rest = text.strip_prefix("http://").ok_or_else(|| format!("`{text}` is no http address"))?;
+        let (secure, rest) = match text.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("http://").ok_or_else(|| format!("`{text}` is no http address"))?),
+        };
         let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
@@ -38,7 +40,7 @@ impl Url {
             Some((host, port)) if !port.ends_with(']') => {
                 (host, port.parse().map_err(|_| format!("`{port}` in `{text}` is not a port"))?)
             }
-            _ => (authority, 80),
+            _ => (authority, if secure { 443 } else { 80 }),
         };
         let host = host.trim_matches(['[', ']']);
         if host.is_empty() {
@@ -48,7 +50,7 @@ impl Url {
         // What cannot stand in a request line would end it.
         let target: String =
             format!("{slash}{target}").chars().map(|c| if c.is_control() || c == ' ' { '+' } else { c }).collect();
-        Ok(Self { host: host.to_owned(), port, authority: authority.to_owned(), target })
+        Ok(Self { secure, host: host.to_owned(), port, authority: authority.to_owned(), target })
     }
 }
 
@@ -56,39 +58,45 @@ impl Url {
 pub fn answers(url: &Url, status: Option<u16>, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     let Some(stream) = super::connect(&url.host, url.port, patience) else { return false };
-    match (status_of(stream, url, deadline), status) {
+    let connection = match url.secure {
+        true => Connection::secured(stream, &url.host),
+        false => Some(Connection::Plain(stream)),
+    };
+    match (connection.and_then(|connection| status_of(connection, url, deadline)), status) {
         (Some(answer), Some(wanted)) => answer == wanted,
         (Some(answer), None) => (200..400).contains(&answer),
         (None, _) => false,
     }
 }
 
-fn status_of(mut stream: TcpStream, url: &Url, deadline: Instant) -> Option<u16> {
+fn status_of(mut connection: Connection, url: &Url, deadline: Instant) -> Option<u16> {
     let left = || Some(deadline.saturating_duration_since(Instant::now())).filter(|time| !time.is_zero());
-    stream.set_write_timeout(Some(left()?)).ok()?;
+    // Shaking hands reads as well as it writes.
+    connection.socket().set_write_timeout(Some(left()?)).ok()?;
+    connection.socket().set_read_timeout(Some(left()?)).ok()?;
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: envo\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         url.target, url.authority
     );
-    stream.write_all(request.as_bytes()).ok()?;
+    connection.write_all(request.as_bytes()).ok()?;
     let mut line = Vec::with_capacity(256);
     let mut buffer = [0; 256];
     while !line.contains(&b'\n') && line.len() < LONGEST_LINE {
         // A service that sends a byte now and then must not keep the probe for ever.
-        stream.set_read_timeout(Some(left()?)).ok()?;
-        match stream.read(&mut buffer).ok()? {
+        connection.socket().set_read_timeout(Some(left()?)).ok()?;
+        match connection.read(&mut buffer).ok()? {
             0 => break,
             read => line.extend_from_slice(&buffer[..read]),
         }
     }
     let status = parse_status(&line)?;
     // The status is known; a socket that could not be read to its end does not change it.
-    let _ = take_the_rest(stream);
+    let _ = take_the_rest(connection);
     Some(status)
 }
 
 /// Reads on until the service has said all it wanted: one whose words are refused takes it for an error and logs it.
-fn take_the_rest(mut stream: TcpStream) -> io::Result<()> {
+fn take_the_rest(mut connection: Connection) -> io::Result<()> {
     let end = Instant::now() + REST_PATIENCE;
     let mut buffer = [0; 4096];
     let mut taken = 0;
@@ -97,8 +105,8 @@ fn take_the_rest(mut stream: TcpStream) -> io::Result<()> {
         if left.is_zero() {
             break;
         }
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut buffer)? {
+        connection.socket().set_read_timeout(Some(left))?;
+        match connection.read(&mut buffer)? {
             0 => break,
             read => taken += read,
         }
@@ -134,7 +142,8 @@ mod tests {
         assert_eq!(parts("http://[::1]:80"), own("::1", 80, "[::1]:80", "/"));
         assert_eq!(parts("http://[::1]/x"), own("::1", 80, "[::1]", "/x"));
         assert_eq!(parts("http://me:secret@a?x y\r\nEvil: 1"), own("a", 80, "a", "/?x+y++Evil:+1"));
-        for bad in ["https://a", "http://", "http:///x", "http://a:x", "http://a:99999", "tcp://a"] {
+        assert_eq!(parts("https://a/x"), own("a", 443, "a", "/x"));
+        for bad in ["https://", "http://", "http:///x", "http://a:x", "http://a:99999", "tcp://a"] {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }
     }

@@ -4,6 +4,7 @@
 mod cancel;
 mod http;
 mod notify;
+mod tls;
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;

@@ -1,6 +1,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::sync::Arc;
 use std::thread;
 
 use super::*;
@@ -46,8 +47,37 @@ fn http_with_a_status_takes_that_one_alone() {
 }
 
 #[test]
-fn https_is_refused_in_plain_words() {
-    assert_eq!(Question::http("https://localhost", None).unwrap_err(), "https probes are not available yet");
+fn https_takes_any_certificate_for_good() {
+    let certificate = rustls::pki_types::CertificateDer::from(&include_bytes!("testdata/certificate.der")[..]);
+    let key = rustls::pki_types::PrivateKeyDer::try_from(&include_bytes!("testdata/key.der")[..]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(builder.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = thread::spawn(move || {
+        // The first connection is not answered: a service that is not ready yet.
+        drop(listener.accept().unwrap());
+        let (stream, _) = listener.accept().unwrap();
+        let connection = rustls::ServerConnection::new(config).unwrap();
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        let mut request = [0; 1024];
+        let length = stream.read(&mut request).unwrap();
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        String::from_utf8_lossy(&request[..length]).into_owned()
+    });
+    let question = Question::http(&format!("https://127.0.0.1:{port}/up"), Some(204)).unwrap();
+    assert_eq!(ask(&question), Answer::Yes);
+    let request = server.join().unwrap();
+    assert!(request.starts_with(&format!("GET /up HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n")), "{request}");
+}
+
+#[test]
+fn https_to_a_service_without_tls_is_no_answer() {
+    let (port, server) = server(&["HTTP/1.1 400 Speak up\r\n\r\n"]);
+    let (cancel, _canceller) = Cancel::new().unwrap();
+    assert!(!Question::http(&format!("https://localhost:{port}/"), None).unwrap().ask_once(&cancel));
+    server.join().unwrap();
 }
 
 #[test]
