@@ -27,6 +27,7 @@ mod fixtures;
 mod installing;
 mod interrupts;
 mod list;
+mod plugins;
 mod property;
 mod run;
 mod scripts;

@@ -104,7 +104,12 @@ impl Project {
 
     /// Runs the pinned real tox in the project's folder.
     pub fn run_tox<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
-        let mut command = self.command(&real_tox::program());
+        self.run_tox_with(&[], arguments)
+    }
+
+    /// [`Self::run_tox`] with plugins of tox beside it.
+    pub fn run_tox_with<A: AsRef<OsStr>>(&self, plugins: &[&str], arguments: impl IntoIterator<Item = A>) -> Outcome {
+        let mut command = self.command(&real_tox::program(plugins));
         command.env("VIRTUALENV_OVERRIDE_APP_DATA", machine::kept_folder("real-tox-data"));
         self.finish(command.args(arguments))
     }

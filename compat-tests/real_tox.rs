@@ -1,18 +1,20 @@
-//! The tox that envo must agree with, installed from the package index once and kept below `target/`.
+//! The tox that envo must agree with, installed from the package index once and kept below `target/`; with plugins of
+//! tox in environments of their own.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::LazyLock;
 
 use crate::machine;
 
 /// The release whose behaviour counts.
 pub const VERSION: &str = "4.67.13";
 
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = machine::kept_folder("real-tox");
-    // Two test programs at once must not install into each other's feet; the lock goes with the file handle.
+/// The executable of the real tox, with those plugins beside it. The first call with them needs the package index.
+pub fn program(plugins: &[&str]) -> PathBuf {
+    let name = std::iter::once(&"real-tox").chain(plugins).copied().collect::<Vec<_>>().join("-with-");
+    let folder = machine::kept_folder(&name.replace("==", "-"));
+    // Two tests at once must not install into each other's feet; the lock goes with the file handle.
     let lock = File::create(folder.join("lock")).expect("target can be written");
     lock.lock().expect("the lock can be waited for");
     let ready = folder.join(format!("ready-{VERSION}"));
@@ -21,15 +23,11 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
         let _ = fs::remove_dir_all(&venv);
         succeed(Command::new(&*machine::HOST_PYTHON).args(["-m", "venv"]).arg(&venv));
         let requirement = format!("tox=={VERSION}");
-        succeed(Command::new(venv.join("bin/python")).args(["-m", "pip", "install", "-q", &requirement]));
+        let mut install = Command::new(venv.join("bin/python"));
+        succeed(install.args(["-m", "pip", "install", "-q", &requirement]).args(plugins));
         fs::write(&ready, "").expect("target can be written");
     }
     venv.join("bin/tox")
-});
-
-/// The executable of the real tox. The first call needs the package index.
-pub fn program() -> PathBuf {
-    PROGRAM.clone()
 }
 
 fn succeed(command: &mut Command) {

@@ -26,7 +26,7 @@ pub struct Oracle {
 
 impl Oracle {
     pub fn start() -> Self {
-        let python = real_tox::program().with_file_name("python");
+        let python = real_tox::program(&[]).with_file_name("python");
         let mut child = Command::new(python)
             .args(["-X", "utf8", "-c", include_str!("oracle.py")])
             .stdin(Stdio::piped())

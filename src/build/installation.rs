@@ -45,6 +45,7 @@ impl<'a> Installation<'a> {
         decide: impl FnOnce(&Conditions<'_>, Option<&Map<String, Value>>) -> Result<Decision, ConfigError>,
     ) -> Result<(), Halt> {
         let environment = &self.site.environment;
+        self.site.run.groups.before_installation(environment, self.site.reporter.as_ref());
         let variables = self.foundation.session.variables.clone();
         let conditions = Conditions::new(&environment.installation, &environment.env_dir, &variables);
         let decision = decide(&conditions, self.foundation.stamp.object(section, Some(part)))?;
@@ -73,6 +74,7 @@ impl<'a> Installation<'a> {
     /// When it fails; its output has been shown.
     pub fn install(&mut self, request: &InstallRequest) -> Result<(), Halt> {
         let environment = &self.site.environment;
+        self.site.run.groups.before_installation(environment, self.site.reporter.as_ref());
         self.site
             .run
             .reporter

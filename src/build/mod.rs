@@ -11,6 +11,7 @@ pub mod halt;
 mod installation;
 pub mod journal;
 pub mod lock;
+pub mod log_groups;
 pub mod package;
 pub mod packaging;
 pub mod prepare;

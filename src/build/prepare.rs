@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::halt::Halt;
 use super::journal::EnvironmentJournal;
@@ -198,7 +198,7 @@ impl Site {
     pub fn lay_foundation(&self) -> Result<Foundation, Halt> {
         let environment = &self.environment;
         let mut stamp = Stamp::read(&environment.env_dir);
-        let identity = json!({"name": environment.name, "type": environment.type_name()});
+        let identity = environment.identity();
         if !stamp.holds(section::ENVIRONMENT, None, &identity) {
             if stamp.object(section::ENVIRONMENT, None).is_some() {
                 let old = stamp.get(section::ENVIRONMENT, None).unwrap_or(&Value::Null);

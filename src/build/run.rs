@@ -5,6 +5,7 @@ use std::sync::{Arc, Once, OnceLock};
 
 use super::halt::Halt;
 use super::journal::Journal;
+use super::log_groups::LogGroups;
 use super::{folders, venv_redirect};
 use crate::cli::options::RunOptions;
 use crate::execute::interrupt::Interrupt;
@@ -33,6 +34,7 @@ pub struct Run {
     /// Only with `--result-json`.
     pub journal: Option<Journal>,
     pub reporter: Arc<dyn Reporter>,
+    pub groups: LogGroups,
     /// Guards [`Run::lay_out_work_directory`].
     pub laid_out: Once,
     /// Guards [`Run::uv`].

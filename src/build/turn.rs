@@ -139,7 +139,12 @@ impl Turns<'_> {
             self.tell_warnings(&environment.name, reporter.as_ref());
             services::fill(commands, &instances)
         };
-        command_set::run_all(&session, &environment.commands, &change_dir, &finish, command_seconds)
+        let groups = &self.run.groups;
+        groups.before_commands(environment, reporter.as_ref());
+        let outcome = command_set::run_all(&session, &environment.commands, &change_dir, &finish, command_seconds);
+        let succeeded = matches!(outcome, Ok(exit_code::OK));
+        groups.after_commands(environment, succeeded, reporter.as_ref());
+        outcome
     }
 
     /// Says what was noticed while the environment's settings were worked out.

@@ -10,6 +10,7 @@ use super::opening::{discovery, open_plan_with};
 use super::{ROOT, report_warnings};
 use crate::build::coordinator::{Coordinator, Showing};
 use crate::build::journal::Journal;
+use crate::build::log_groups::LogGroups;
 use crate::build::redirect_target;
 use crate::build::run::Run;
 use crate::cli::options::{Options, Parallelism, Verb};
@@ -137,6 +138,7 @@ pub(super) fn open_run(
         grouping: manner.grouping,
         journal: options.run.result_json.as_ref().map(|_| open_journal(plan)),
         reporter,
+        groups: LogGroups::new(plan.job, manner.grouping == Grouping::Group, &options.variables),
         laid_out: Once::new(),
         uv: OnceLock::new(),
     })

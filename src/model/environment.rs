@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::requirements::RequirementText;
 use super::{Command, Deferred, Runner, Service};
 
@@ -157,7 +159,7 @@ pub struct PackageBuild {
     /// Start a new backend process for every hook.
     pub fresh_subprocess: bool,
     /// PEP 517 config settings by hook name (`build_wheel`, …), each a list of key and value.
-    pub config_settings: Vec<(String, Vec<(String, serde_json::Value)>)>,
+    pub config_settings: Vec<(String, Vec<(String, Value)>)>,
     /// `package_glob` of an external builder.
     pub package_glob: String,
 }
@@ -252,8 +254,20 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// tox's name for what makes it, in `.tox-info.json`.
+    /// tox's name for what makes it.
     pub fn type_name(&self) -> &'static str {
-        Runner::named(&self.runner).unwrap_or(Runner::Virtualenv).type_name()
+        self.runner().type_name()
+    }
+
+    /// Whose folder it is, in `.tox-info.json`: its name and tox's name for what makes it.
+    pub fn identity(&self) -> Value {
+        match self.runner() {
+            Runner::IgnoreName => json!({"type": self.type_name()}),
+            _ => json!({"name": self.name, "type": self.type_name()}),
+        }
+    }
+
+    fn runner(&self) -> Runner {
+        Runner::named(&self.runner).unwrap_or(Runner::Virtualenv)
     }
 }

@@ -1,4 +1,4 @@
-//! What makes and runs an environment: tox's own makers and those of tox-uv, whose work envo does.
+//! What makes and runs an environment: tox's own makers, and those of plugins whose work envo does.
 
 /// A runner or packager by tox's name for it. <https://tox.wiki/en/4.67.13/reference/config.html#runner>,
 /// <https://github.com/tox-dev/tox-uv>
@@ -13,6 +13,8 @@ pub enum Runner {
     Script,
     /// The same, made and filled by uv.
     UvScript,
+    /// As [`Self::Virtualenv`], but the environment does not belong to one name (tox-ignore-env-name-mismatch).
+    IgnoreName,
     Pep517Packager,
     CommandPackager,
     UvPep517Packager,
@@ -20,12 +22,13 @@ pub enum Runner {
 }
 
 impl Runner {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Virtualenv,
         Self::Uv,
         Self::UvLock,
         Self::Script,
         Self::UvScript,
+        Self::IgnoreName,
         Self::Pep517Packager,
         Self::CommandPackager,
         Self::UvPep517Packager,
@@ -39,7 +42,7 @@ impl Runner {
 
     /// The runner of that name; `None` when nothing provides it, or it is a packager.
     pub fn of(name: &str) -> Option<Self> {
-        Self::ALL[..5].iter().copied().find(|runner| runner.name() == name)
+        Self::ALL[..6].iter().copied().find(|runner| runner.name() == name)
     }
 
     /// tox's name for it in settings.
@@ -50,6 +53,7 @@ impl Runner {
             Self::UvLock => "uv-venv-lock-runner",
             Self::Script => "virtualenv-pep-723",
             Self::UvScript => "uv-venv-pep-723",
+            Self::IgnoreName => "ignore_env_name_mismatch",
             Self::Pep517Packager => "virtualenv-pep-517",
             Self::CommandPackager => "virtualenv-cmd-builder",
             Self::UvPep517Packager => "uv-venv-pep-517",
@@ -65,6 +69,7 @@ impl Runner {
             Self::UvLock => "UvVenvLockRunner",
             Self::Script => "Pep723Runner",
             Self::UvScript => "UvVenvPep723Runner",
+            Self::IgnoreName => "IgnoreEnvNameMismatchVirtualEnvRunner",
             Self::Pep517Packager => "Pep517VirtualEnvPackager",
             Self::CommandPackager => "VirtualEnvCmdBuilder",
             Self::UvPep517Packager => "UvVenvPep517Packager",

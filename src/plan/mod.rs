@@ -5,6 +5,7 @@
 
 mod close_match;
 pub mod graph;
+pub mod job;
 pub mod provision;
 pub mod select;
 
@@ -38,6 +39,8 @@ pub struct Plan {
     defined: Vec<Defined>,
     /// What `env_list` names.
     listed: FxHashSet<String>,
+    /// Where this runs for a job of GitHub Actions that chooses its environments.
+    pub job: Option<job::Job>,
     warnings: Mutex<Vec<Warning>>,
 }
 
@@ -63,7 +66,8 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
     let discovery =
         source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
     let settings = Settings::new(discovery.source, options, interpreters)?;
-    let plan = Plan { settings, defined: Vec::new(), listed: FxHashSet::default(), warnings: Mutex::new(Vec::new()) };
+    let plan =
+        Plan { settings, defined: Vec::new(), listed: FxHashSet::default(), job: None, warnings: Mutex::default() };
     lock(&plan.warnings).extend(discovery.warning.map(Warning::of_project));
     Ok(plan)
 }
@@ -83,6 +87,7 @@ impl Plan {
     /// When the configuration is wrong where it says which environments there are.
     pub fn settled(mut self) -> Result<Self, ConfigError> {
         let fallback = !self.settings.options.list.no_fallback;
+        self.job = job::choose(&self.settings, &mut |text| lock(&self.warnings).push(Warning::of_project(text)))?;
         self.listed = self.settings.list(self.settings.core(), "env_list")?.into_iter().collect();
         self.defined = self.define(fallback)?;
         Ok(self)

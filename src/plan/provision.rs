@@ -19,10 +19,14 @@ const INLINE_PLUGINS: [&str; 2] = ["toxfile.py", "☣.py"];
 
 /// Distributions whose work envo does, at the version it does it like; of the last two, those that today's virtualenv
 /// brings along. They surround tox in its own environment and change nothing about the project's.
-const PROVIDED: [(&str, &str); 6] = [
+const PROVIDED: [(&str, &str); 10] = [
     ("tox", TOX_VERSION),
     ("tox-uv", "1.37.1"),
     ("tox-uv-bare", "1.37.1"),
+    ("tox-gh", "1.9.1"),
+    ("tox-gh-actions", "3.5.0"),
+    ("tox-envfile", "0.0.8"),
+    ("tox-ignore-env-name-mismatch", "0.2.0.post2"),
     ("virtualenv", "21.15.7"),
     ("pip", "26.3"),
     ("setuptools", "84.2.1"),
@@ -125,12 +129,10 @@ fn fits(requirement: &Requirement, version: &str) -> Result<bool, ConfigError> {
 /// Whether a known plugin would leave everything as it is.
 fn has_nothing_to_do(plugin: &str, around: &Surroundings<'_>) -> bool {
     match plugin {
-        // They choose environments by the interpreter of a job, and group its log.
-        "tox-gh" | "tox-gh-actions" => around.variables.get("GITHUB_ACTIONS").is_none_or(|value| value.is_empty()),
         // Builds in environments of their own do not see it.
         "wheel" => true,
-        "tox-envfile" => !around.file.with_file_name(".env").exists(),
-        "tox-ignore-env-name-mismatch" => !around.text.contains("ignore_env_name_mismatch"),
+        // It constrains what is installed, where a variable or a key asks for that.
+        "tox-min-req" => around.variables.text("MIN_REQ").as_deref() != Some("1") && !around.text.contains("min_req"),
         _ => false,
     }
 }
@@ -191,10 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn plugins_for_actions_matter_only_there() {
+    fn a_plugin_that_has_nothing_to_do_is_not_missed() {
         let file = Path::new("/nowhere/tox.ini");
-        assert_eq!(found(&["tox-gh>=1"], &[], file), "");
-        assert!(found(&["tox-gh>=1"], &[("GITHUB_ACTIONS", "true")], file).contains("tox-gh>=1"));
+        assert_eq!(found(&["tox-min-req", "tox-gh>=1"], &[("GITHUB_ACTIONS", "true")], file), "");
+        assert!(found(&["tox-min-req"], &[("MIN_REQ", "1")], file).contains("tox-min-req"));
     }
 
     #[test]

@@ -109,6 +109,11 @@ pub enum Event {
         section: String,
         keys: Vec<String>,
     },
+    /// What follows belongs together in the log of a job on GitHub Actions.
+    GroupOpened {
+        title: String,
+    },
+    GroupClosed,
     /// A service changed its state.
     Service {
         service: String,

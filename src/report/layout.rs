@@ -62,6 +62,9 @@ impl Layout {
             Event::LaidOut { stream, bytes } => return Some((stream, bytes)),
             Event::EnvironmentFinished { result, last: false } => self.finished(&result),
             Event::Summary { results, seconds, success } => self.summary(&results, seconds, success)?,
+            // Commands to GitHub, whatever the verbosity.
+            Event::GroupOpened { title } => format!("::group::{title}\n"),
+            Event::GroupClosed => "::endgroup::\n".to_owned(),
             Event::UnusedKeys { section, keys } => {
                 self.summary_line(YELLOW, &format!("  {section} unused config key(s): {}", keys.join(", ")))
             }

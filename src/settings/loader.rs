@@ -59,7 +59,7 @@ impl Place<'_> {
 }
 
 impl Settings {
-    fn loader(&self, section: &str) -> Option<Loader> {
+    pub(super) fn loader(&self, section: &str) -> Option<Loader> {
         let (prefix, name) = section.split_once(':').unwrap_or(("", section));
         let written = self.generated.get(name).and_then(|sections| {
             let fits = |key: &&String| prefix.is_empty() || key.split(':').next() == Some(prefix);
@@ -203,7 +203,7 @@ impl Settings {
         spellings(key).flat_map(move |spelling| all.iter().filter(move |one| one.key == spelling))
     }
 
-    fn load_from(&self, place: &Place<'_>) -> Result<Option<Value>, ConfigError> {
+    pub(super) fn load_from(&self, place: &Place<'_>) -> Result<Option<Value>, ConfigError> {
         let mut value = match &self.source.document {
             Document::Ini(_) => self.load_from_section(place)?,
             Document::Toml(document) => self.load_from_table(document, place)?,

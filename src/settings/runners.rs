@@ -76,7 +76,7 @@ impl Settings {
     fn has_tox_uv(&self) -> bool {
         let named = |line: &str| line.contains("uv-venv-") && !line.trim_start().starts_with('#');
         self.source.text.contains("uv-venv-") && self.source.text.lines().any(named)
-            || self.list(self.core(), "requires").is_ok_and(|requires| requires.iter().any(|one| names_tox_uv(one)))
+            || TOX_UV.iter().any(|name| self.requires_distribution(name))
     }
 
     /// Defaults that tox-uv has; `None` where it leaves tox's own.
@@ -134,23 +134,9 @@ pub(super) fn checked_resolution(value: String) -> Result<Value, ConfigError> {
     Err(ConfigError::fail(format!("Invalid value for uv_resolution: {quoted}. Valid options are: {valid}.")))
 }
 
-fn names_tox_uv(requirement: &str) -> bool {
-    let end = requirement.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
-    let name = &requirement[..end.unwrap_or(requirement.len())];
-    TOX_UV.contains(&super::post_process::normalize_name(name).as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn requirements_that_bring_uv_runners_are_known_in_any_spelling() {
-        assert!(names_tox_uv("tox_uv>=1.25"));
-        assert!(names_tox_uv("Tox-UV-bare"));
-        assert!(!names_tox_uv("tox>=4"));
-        assert!(!names_tox_uv("tox-uvx"));
-    }
 
     #[test]
     fn an_unknown_resolution_is_refused() {

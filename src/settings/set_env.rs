@@ -199,6 +199,19 @@ impl Settings {
     }
 
     fn read_set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
+        let mut found = self.read_written_set_env(set, trail)?;
+        let loaded = self.loaded_variables(set)?;
+        if !loaded.is_empty() {
+            // Their values are final, so what would be substituted is escaped.
+            let raw = |value: String| Raw { value: value.replace('{', "\\{").replace('}', "\\}"), marker: None };
+            found
+                .blocks
+                .push(loaded.into_iter().map(|(name, value)| Line::Variable { name, raw: raw(value) }).collect());
+        }
+        Ok(found)
+    }
+
+    fn read_written_set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
         let key = keys::find("set_env").ok_or_else(|| ConfigError::key("set_env"))?;
         let failed = |error: ConfigError| {
             if error.class == ErrorClass::Handled {

@@ -1,0 +1,89 @@
+//! Groups in the log of a job on GitHub Actions, as tox-gh and tox-gh-actions mark them, and what tox-gh adds to the
+//! job's summary. <https://docs.github.com/actions/reference/workflow-commands-for-github-actions#grouping-log-lines>
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::model::{Environment, Variables};
+use crate::plan::job::{Job, Plugin};
+use crate::report::{Event, Reporter};
+
+/// Marks groups; does nothing where there is no job.
+#[derive(Debug, Default)]
+pub struct LogGroups {
+    plugin: Option<Plugin>,
+    /// Environments run beside each other, so that each has groups of its own in what is held back of it.
+    side_by_side: bool,
+    /// Where the outcomes are told.
+    summary: Option<PathBuf>,
+    /// Who has an open group of installations: one for all, or each environment its own.
+    installing: Mutex<HashSet<String>>,
+}
+
+impl LogGroups {
+    pub fn new(job: Option<Job>, side_by_side: bool, variables: &Variables) -> Self {
+        let summary = variables.get("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from);
+        Self {
+            plugin: job.map(|job| job.plugin),
+            side_by_side,
+            summary: summary.filter(|_| job.is_some_and(|job| job.tells_outcomes)),
+            installing: Mutex::default(),
+        }
+    }
+
+    /// Before something is installed. Like in tox-gh, a group that a failed installation leaves open goes on.
+    pub fn before_installation(&self, environment: &Environment, reporter: &dyn Reporter) {
+        let foreign = self.side_by_side && environment.kind.is_package();
+        if self.plugin == Some(Plugin::Gh) && !foreign && self.installs(environment, true) {
+            reporter.event(Event::GroupOpened { title: "tox:install".to_owned() });
+        }
+    }
+
+    /// Before the environment's commands.
+    pub fn before_commands(&self, environment: &Environment, reporter: &dyn Reporter) {
+        let name = &environment.name;
+        let title = match self.plugin {
+            None => return,
+            Some(Plugin::Gh) => {
+                if self.installs(environment, false) {
+                    reporter.event(Event::GroupClosed);
+                }
+                format!("tox:{name}")
+            }
+            // What several environments write would be mixed up in its groups, so the plugin makes none.
+            Some(Plugin::GhActions) if self.side_by_side => return,
+            Some(Plugin::GhActions) if environment.description.is_empty() => format!("tox: {name}"),
+            Some(Plugin::GhActions) => format!("tox: {name} - {}", environment.description),
+        };
+        reporter.event(Event::GroupOpened { title });
+    }
+
+    /// After the environment's commands.
+    pub fn after_commands(&self, environment: &Environment, succeeded: bool, reporter: &dyn Reporter) {
+        match self.plugin {
+            Some(Plugin::Gh) => {
+                reporter.event(Event::GroupClosed);
+                self.tell_outcome(&environment.name, succeeded);
+            }
+            Some(Plugin::GhActions) if !self.side_by_side => reporter.event(Event::GroupClosed),
+            _ => {}
+        }
+    }
+
+    /// Notes whether something is being installed; returns whether that is news.
+    fn installs(&self, environment: &Environment, now: bool) -> bool {
+        let whose = if self.side_by_side { environment.name.clone() } else { String::new() };
+        let mut installing = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        if now { installing.insert(whose) } else { installing.remove(&whose) }
+    }
+
+    /// A summary that cannot be written is no reason for the run to fail.
+    fn tell_outcome(&self, name: &str, succeeded: bool) {
+        let Some(path) = &self.summary else { return };
+        let mark = if succeeded { ":white_check_mark:" } else { ":negative_squared_cross_mark:" };
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let _ = file.and_then(|mut file| file.write_all(format!("{mark}: {name}\n").as_bytes()));
+    }
+}

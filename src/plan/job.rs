@@ -1,0 +1,185 @@
+//! What a job of GitHub Actions runs, where the project uses tox-gh or tox-gh-actions: the environments that go with the
+//! job's Python in place of `env_list`, and groups in its log. Outside of GitHub Actions none of it counts.
+//! <https://github.com/tox-dev/tox-gh>, <https://github.com/ymyzk/tox-gh-actions>
+//!
+//! tox knows these plugins by their being installed beside it. Envo takes them for installed when `requires` names them
+//! or the configuration has their sections, which nothing else reads.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use crate::cli::options::EnvironmentChoice;
+use crate::error::ConfigError;
+use crate::model::Interpreter;
+use crate::settings::Settings;
+use crate::settings::plugins::{GhActions, Mapping};
+use crate::settings::value::Value;
+
+/// The variable that names the job's Python for tox-gh.
+const GH_VERSION: &str = "TOX_GH_MAJOR_MINOR";
+
+/// A job on GitHub Actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Job {
+    pub plugin: Plugin,
+    /// tox-gh chose several environments, and tells in the job's summary what became of them.
+    pub tells_outcomes: bool,
+}
+
+/// The plugin whose work is done; of both, tox-gh, which replaces the list of environments instead of thinning it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plugin {
+    Gh,
+    GhActions,
+}
+
+/// Lets the job's Python choose the environments. `tell` takes what the plugins say. `None` when this is no job, or
+/// the project uses neither plugin.
+///
+/// # Errors
+/// When the plugin's section is wrong, or the job's Python cannot be found out.
+pub fn choose(settings: &Settings, tell: &mut dyn FnMut(String)) -> Result<Option<Job>, ConfigError> {
+    if settings.options.variables.text("GITHUB_ACTIONS").as_deref() != Some("true") {
+        return Ok(None);
+    }
+    let mapping = settings.gh_mapping()?;
+    if mapping.is_some() || settings.requires_distribution("tox-gh") {
+        let several = choose_by_gh(settings, &mapping.unwrap_or_default(), tell)?;
+        return Ok(Some(Job { plugin: Plugin::Gh, tells_outcomes: several }));
+    }
+    let sections = settings.gh_actions()?;
+    if sections.is_some() || settings.requires_distribution("tox-gh-actions") {
+        choose_by_gh_actions(settings, &sections.unwrap_or_default(), tell)?;
+        return Ok(Some(Job { plugin: Plugin::GhActions, tells_outcomes: false }));
+    }
+    Ok(None)
+}
+
+/// Puts the environments of the job's Python in place of `env_list`. Returns whether these are several.
+fn choose_by_gh(settings: &Settings, mapping: &Mapping, tell: &mut dyn FnMut(String)) -> Result<bool, ConfigError> {
+    if settings.options.selection.environments != EnvironmentChoice::Default {
+        return Ok(false);
+    }
+    tell("running tox-gh".to_owned());
+    let words = match settings.options.variables.text(GH_VERSION).filter(|version| !version.is_empty()) {
+        Some(version) => {
+            let major = version.split('.').next().unwrap_or_default().to_owned();
+            vec![version, major]
+        }
+        None => words_of_gh(&*job_python(settings)?),
+    };
+    let Some(names) = first_of(mapping, &words) else { return Ok(false) };
+    tell(format!("tox-gh set {}", names.join(", ")));
+    settings.core().set_in_memory("env_list", Value::Environments(names.clone()));
+    Ok(names.len() > 1)
+}
+
+/// Keeps of `env_list` what goes with the job's Python and variables.
+fn choose_by_gh_actions(
+    settings: &Settings,
+    sections: &GhActions,
+    tell: &mut dyn FnMut(String),
+) -> Result<(), ConfigError> {
+    if settings.options.selection.environments != EnvironmentChoice::Default {
+        let because = "envlist is explicitly given via TOXENV or -e option";
+        tell(format!("tox-gh-actions won't override envlist because {because}"));
+    }
+    let listed = settings.list(settings.core(), "env_list")?;
+    let words =
+        words_of_gh_actions(&*interpreter(settings, &settings.interpreters.host_python().display().to_string())?);
+    let alternatives = alternatives(sections, &words, &|name| settings.options.variables.text(name));
+    let fits = |name: &String| {
+        let factors: Vec<&str> = name.split('-').collect();
+        alternatives.iter().any(|all| all.split('-').all(|factor| factors.contains(&factor)))
+    };
+    settings.core().set_in_memory("env_list", Value::Environments(listed.into_iter().filter(fits).collect()));
+    Ok(())
+}
+
+/// The sets of factors, joined by `-`, of which an environment must have one.
+fn alternatives(sections: &GhActions, words: &[String], variable: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+    let of_python = first_of(&sections.python, words);
+    let of_variables = sections.variables.iter().filter_map(|(name, mapping)| first_of(mapping, &[variable(name)?]));
+    let mut found = vec![String::new()];
+    for factors in of_python.into_iter().chain(of_variables) {
+        let with = |one: &String| factors.iter().map(|factor| joined(one, factor)).collect::<Vec<_>>();
+        found = found.iter().flat_map(with).collect();
+    }
+    found.retain(|one| !one.is_empty());
+    found
+}
+
+fn joined(one: &str, other: &str) -> String {
+    if one.is_empty() { other.to_owned() } else { format!("{one}-{other}") }
+}
+
+fn first_of<'a>(mapping: &'a Mapping, words: &[String]) -> Option<&'a Vec<String>> {
+    words.iter().find_map(|word| mapping.iter().find(|(key, _)| key == word)).map(|(_, names)| names)
+}
+
+/// The Python that the job has put first on PATH, else the one envo stands in for.
+fn job_python(settings: &Settings) -> Result<Arc<Interpreter>, ConfigError> {
+    let on_path = which::which_in_global(OsStr::new("python"), settings.options.variables.get("PATH")).ok();
+    let python = on_path.and_then(|mut found| found.next()).unwrap_or_else(|| settings.interpreters.host_python());
+    interpreter(settings, &python.display().to_string())
+}
+
+fn interpreter(settings: &Settings, path: &str) -> Result<Arc<Interpreter>, ConfigError> {
+    settings.interpreters.find(&[path.to_owned()]).ok_or_else(|| {
+        ConfigError::handled(format!(
+            "failed to detect Python version from {path}, set {GH_VERSION} environment variable"
+        ))
+    })
+}
+
+fn words_of_gh(python: &Interpreter) -> Vec<String> {
+    let (version, major) = (python.dotted_version(), python.version.major.to_string());
+    if python.implementation == "PyPy" {
+        vec![format!("pypy-{version}"), format!("pypy-{major}"), format!("pypy{major}")]
+    } else if python.free_threaded {
+        vec![format!("{version}t"), version, major]
+    } else {
+        vec![version, major]
+    }
+}
+
+fn words_of_gh_actions(python: &Interpreter) -> Vec<String> {
+    let threaded = if python.free_threaded { "t" } else { "" };
+    let prefix = if python.implementation == "PyPy" { "pypy-" } else { "" };
+    vec![
+        format!("{prefix}{}{threaded}", python.dotted_version()),
+        format!("{prefix}{}{threaded}", python.version.major),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapping(pairs: &[(&str, &[&str])]) -> Mapping {
+        let owned = |names: &&[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        pairs.iter().map(|(word, names)| ((*word).to_owned(), owned(names))).collect()
+    }
+
+    fn found(python: &[&str], platform: Option<&str>) -> Vec<String> {
+        let sections = GhActions {
+            python: mapping(&[("3.11", &["py311", "lint"]), ("3", &["py3"])]),
+            variables: vec![("PLATFORM".to_owned(), mapping(&[("ubuntu", &["linux"]), ("any", &["linux", "mac"])]))],
+        };
+        let words: Vec<String> = python.iter().map(|word| (*word).to_owned()).collect();
+        alternatives(&sections, &words, &|name| platform.filter(|_| name == "PLATFORM").map(str::to_owned))
+    }
+
+    #[test]
+    fn factors_of_the_python_and_of_variables_are_combined() {
+        assert_eq!(found(&["3.11", "3"], None), ["py311", "lint"]);
+        assert_eq!(found(&["3.12", "3"], Some("any")), ["py3-linux", "py3-mac"]);
+        assert_eq!(found(&["3.11", "3"], Some("other")), ["py311", "lint"]);
+        assert_eq!(found(&["2.7", "2"], Some("ubuntu")), ["linux"]);
+    }
+
+    #[test]
+    fn nothing_is_chosen_where_nothing_is_mapped() {
+        assert!(found(&["2.7", "2"], None).is_empty());
+    }
+}
