@@ -38,6 +38,9 @@ impl<'a> RunContents<'a> {
     /// When the list cannot be had.
     pub fn finish(self, site: &Site, foundation: Foundation) -> Result<Session, Halt> {
         let session = foundation.session;
+        if !site.environment.has_python() {
+            return Ok(session);
+        }
         if site.journal.is_some() || site.run.options.list_dependencies {
             let lines = installed(site, &session)?;
             if let Some(journal) = &site.journal {
@@ -134,11 +137,12 @@ impl<'a> RunContents<'a> {
 
 impl Contents for RunContents<'_> {
     fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+        site.put_in_languages(foundation)?;
         if let Some(script) = &site.environment.script {
             script_contents::put_in(site, foundation, script)?;
         } else if site.run.options.skip_environment_install {
             site.warning("skip installing dependencies and package");
-        } else {
+        } else if foundation.has_python() {
             self.put_in_dependencies(site, foundation)?;
         }
         if let Some(packaging) = &site.environment.packaging {
@@ -175,7 +179,7 @@ fn put_in_lock_file(installation: &mut Installation<'_>) -> Result<(), Halt> {
     if !path.exists() {
         return Err(Halt::Fail(format!("pylock file {} not found at {}", python_repr(name), path.display())));
     }
-    let markers = installation.interpreter().markers.clone();
+    let markers = installation.interpreter()?.markers.clone();
     let lock =
         pylock::Pylock { path: &path, extras: &dependencies.extras, groups: &dependencies.groups, markers: &markers };
     installation.carry_out(section::RUN, "pylock", |conditions, old| conditions.pylock(&lock, old))

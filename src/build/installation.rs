@@ -30,8 +30,10 @@ impl<'a> Installation<'a> {
         self.site
     }
 
-    pub fn interpreter(&self) -> &Interpreter {
-        &self.foundation.interpreter
+    /// # Errors
+    /// When the environment has no Python.
+    pub fn interpreter(&self) -> Result<&Interpreter, Halt> {
+        Ok(&self.foundation.python()?.interpreter)
     }
 
     /// Does what `decide` finds to be missing, given what is recorded under `section` and `part`, and records it there.
@@ -82,10 +84,11 @@ impl<'a> Installation<'a> {
         if let Some((file, text)) = &request.file {
             fs_err::write(file, text)?;
         }
+        let python = self.foundation.python()?;
         let target = Target {
             env_dir: &environment.env_dir,
-            python: &self.foundation.layout.python,
-            interpreter: &self.foundation.interpreter,
+            python: &python.layout.python,
+            interpreter: &python.interpreter,
             system_site_packages: environment.creation.system_site_packages,
             variables: &self.foundation.session.variables,
         };
@@ -94,7 +97,7 @@ impl<'a> Installation<'a> {
             Pip::new(&environment.installation)?.command(&uv_sync::in_uv_words(request))
         } else {
             let choice = run.installer.unwrap_or(environment.installation.installer);
-            let uv = || run.uv(&self.foundation.interpreter);
+            let uv = || run.uv(&python.interpreter);
             choose::installer(choice, &environment.installation, &target, uv)?.command(request)
         };
         if let Some(note) = &command.note {

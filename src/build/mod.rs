@@ -10,6 +10,7 @@ pub mod folders;
 pub mod halt;
 mod installation;
 pub mod journal;
+mod languages;
 pub mod lock;
 pub mod log_groups;
 pub mod package;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::halt::Halt;
 use super::journal::EnvironmentJournal;
+use super::languages::Part;
 use super::lock::Lock;
 use super::run::Run;
 use super::stamp::{Stamp, section};
@@ -20,6 +21,7 @@ use crate::execute::session::Session;
 use crate::install::{plan, uv_sync};
 use crate::model::{Environment, Interpreter, Layout, python_pattern};
 use crate::report::{Level, Reporter};
+use crate::runtime;
 
 /// The lock tox takes on packaging environments.
 const TOX_LOCK: &str = "file.lock";
@@ -38,10 +40,33 @@ pub struct Site {
 /// A virtual environment that exists and was made with the right interpreter.
 pub struct Foundation {
     pub stamp: Stamp,
-    pub interpreter: Arc<Interpreter>,
-    pub layout: Layout,
+    /// `None`: its runtimes do without.
+    python: Option<Python>,
+    pub languages: Vec<Part>,
     /// Runs commands in it.
     pub session: Session,
+}
+
+/// The Python of an environment.
+pub struct Python {
+    pub interpreter: Arc<Interpreter>,
+    pub layout: Layout,
+}
+
+impl Foundation {
+    /// # Errors
+    /// When the environment has no Python.
+    pub fn python(&self) -> Result<&Python, Halt> {
+        let missing = || {
+            let name = &self.session.environment;
+            Halt::Fail(format!("{name} has no Python, which this needs: add `python` to its `runtime`"))
+        };
+        self.python.as_ref().ok_or_else(missing)
+    }
+
+    pub fn has_python(&self) -> bool {
+        self.python.is_some()
+    }
 }
 
 /// What a kind of environment adds to the common course of [`Site::prepare`].
@@ -207,17 +232,27 @@ impl Site {
             stamp.record(section::ENVIRONMENT, None, identity)?;
         }
         self.empty_scratch_folders()?;
-        let interpreter = self.find_interpreter()?;
-        let layout = self.run.runtime.layout(&environment.env_dir, &interpreter);
-        self.make(&mut stamp, &interpreter, &layout)?;
-        let mut paths = vec![layout.bin_dir.clone()];
-        if environment.uv.is_some() && self.run.interpreters.uv().is_none() {
+        let languages = self.find_languages()?;
+        let python = if environment.has_python() { Some(self.lay_python(&mut stamp)?) } else { None };
+        self.link_languages(&languages)?;
+        let mut paths = vec![environment.env_dir.join("bin")];
+        if let Some(python) = &python
+            && environment.uv.is_some()
+            && self.run.interpreters.uv().is_none()
+        {
             // If there is none at all, the command that needs it says so.
-            let own = self.run.uv(&interpreter).ok();
+            let own = self.run.uv(&python.interpreter).ok();
             paths.extend(own.as_deref().and_then(Path::parent).map(Path::to_owned));
         }
         let session = self.session(paths)?;
-        Ok(Foundation { stamp, interpreter, layout, session })
+        Ok(Foundation { stamp, python, languages, session })
+    }
+
+    fn lay_python(&self, stamp: &mut Stamp) -> Result<Python, Halt> {
+        let interpreter = self.find_interpreter()?;
+        let layout = interpreter.layout(&self.environment.env_dir);
+        self.make(stamp, &interpreter, &layout)?;
+        Ok(Python { interpreter, layout })
     }
 
     /// Empties the folders for temporary files and logs.
@@ -254,10 +289,10 @@ impl Site {
         let environment = &self.environment;
         let new = match &environment.uv {
             Some(uv) => uv_sync::python_stamp(uv, &environment.base_python, interpreter),
-            None => self.run.runtime.stamp(interpreter, &environment.creation),
+            None => self.run.python.stamp(interpreter, &environment.creation),
         };
         if let (Some(old), Some(new)) = (stamp.object(section::PYTHON, None), new.as_object()) {
-            if !self.run.runtime.still_holds(old, new) {
+            if !self.run.python.still_holds(old, new) {
                 return Err(Halt::Recreate(plan::python_changed(old, new)));
             }
             if !layout.python.exists() {
@@ -267,7 +302,7 @@ impl Site {
         }
         self.reporter
             .event(crate::report::Event::Phase { environment: environment.name.clone(), phase: "create".to_owned() });
-        self.run.runtime.create(&environment.env_dir, interpreter, &environment.creation).map_err(|error| {
+        self.run.python.create(&environment.env_dir, interpreter, &environment.creation).map_err(|error| {
             match Halt::from(error) {
                 Halt::Internal(error) => Halt::Fail(format!("{error:#}")),
                 halt => halt,
@@ -288,7 +323,14 @@ impl Site {
             paths.extend(uv.parent().map(Path::to_owned));
             allow.push(uv.display().to_string());
         }
-        let variables = execute::environment::variables(&self.run.host, &environment.variables, &paths)?;
+        let mut settings = environment.variables.clone();
+        for runtime in environment.runtimes.iter().filter_map(|wish| runtime::named(&wish.name)) {
+            settings.pass.extend(runtime.passes().iter().map(|glob| (*glob).to_owned()));
+            if runtime.allows_everything() {
+                allow.push("*".to_owned());
+            }
+        }
+        let variables = execute::environment::variables(&self.run.host, &settings, &paths)?;
         Ok(Session {
             environment: environment.name.clone(),
             paths,

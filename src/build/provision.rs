@@ -24,9 +24,10 @@ pub fn provide(run: &Arc<Run>, environment: Environment, arguments: &[String], s
     let reporter: Arc<dyn Reporter> = Arc::new(AsRoot(Arc::clone(&run.reporter)));
     let site = Site::new(Arc::clone(run), Arc::new(environment), reporter);
     let foundation = site.prepare(&mut Requirements)?;
-    let version = &foundation.interpreter.version;
+    let python = foundation.python()?;
+    let version = &python.interpreter.version;
     let isolation = if (version.major, version.minor) >= SAFE_PATH { "-P" } else { "-I" };
-    let python = foundation.layout.python.display().to_string();
+    let python = python.layout.python.display().to_string();
     let words = [python.as_str(), isolation, "-m", "tox"].map(str::to_owned);
     let outcome = foundation.session.execute(Request {
         argv: words.into_iter().chain(arguments.iter().cloned()).collect(),

@@ -14,7 +14,7 @@ use crate::install::choose;
 use crate::model::environment::InstallerChoice;
 use crate::model::{Interpreter, InterpreterLookup, Project, Variables};
 use crate::report::Reporter;
-use crate::runtime::Runtime;
+use crate::runtime::python::PythonRuntime;
 
 /// The run's surroundings; nothing in it changes while it lasts.
 pub struct Run {
@@ -25,7 +25,8 @@ pub struct Run {
     /// 0 to 5, as in the options.
     pub verbosity: u8,
     pub interpreters: Arc<dyn InterpreterLookup>,
-    pub runtime: Arc<dyn Runtime>,
+    /// Makes environments of Python.
+    pub python: Arc<PythonRuntime>,
     /// Which program installs, whatever the configuration says (`ENVO_INSTALLER`).
     pub installer: Option<InstallerChoice>,
     pub interrupt: Interrupt,
@@ -59,7 +60,7 @@ impl Run {
     pub fn uv(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
         let search = || {
             let found = choose::find_uv(std::env::current_exe().ok().as_deref(), &self.host);
-            found.map_or_else(|| self.runtime.own_installer(interpreter), Ok)
+            found.map_or_else(|| self.python.own_installer(interpreter), Ok)
         };
         self.uv.get_or_init(search).clone()
     }

@@ -22,7 +22,7 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, script: &Script) -> Resu
         "" => ScriptMetadata::default(),
         path => script::read(&script::locate(root, path)?)?,
     };
-    metadata.check_interpreter(&foundation.interpreter.version)?;
+    metadata.check_interpreter(&foundation.python()?.interpreter.version)?;
     if site.run.options.skip_environment_install {
         site.warning("skip installing dependencies");
         return Ok(());

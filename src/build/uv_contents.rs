@@ -24,7 +24,7 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, uv: &UvSettings) -> Resu
 
 fn put_in_locked(site: &Site, foundation: &mut Foundation, uv: &UvSettings, sync: &UvSync) -> Result<(), Halt> {
     let other_package = site.run.options.install_package.as_ref();
-    let python = uv_sync::python_request(&site.environment.base_python, &foundation.interpreter);
+    let python = uv_sync::python_request(&site.environment.base_python, &foundation.python()?.interpreter);
     let around = uv_sync::Circumstances {
         root: &site.run.project.root,
         variables: &foundation.session.variables,
@@ -33,7 +33,7 @@ fn put_in_locked(site: &Site, foundation: &mut Foundation, uv: &UvSettings, sync
         verbosity: site.run.verbosity,
         python: &python,
     };
-    let program = site.run.needed_uv(&foundation.interpreter).map_err(|reason| {
+    let program = site.run.needed_uv(&foundation.python()?.interpreter).map_err(|reason| {
         let text = "uv not found, which `uv-venv-lock-runner` needs: install it, or put it on PATH";
         Halt::Fail(format!("{text} ({reason})"))
     })?;

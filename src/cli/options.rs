@@ -94,6 +94,8 @@ pub struct RunOptions {
     /// `--discover`: interpreters to try first.
     pub discover: Vec<String>,
     pub list_dependencies: bool,
+    /// `--install-runtime`: fetch a runtime that is not installed.
+    pub install_runtime: bool,
     pub parallelism: Parallelism,
     pub parallel_live: bool,
     pub parallel_no_spinner: bool,
@@ -128,6 +130,7 @@ impl Default for RunOptions {
             hash_seed: None,
             discover: Vec::new(),
             list_dependencies: false,
+            install_runtime: false,
             parallelism: Parallelism::Limit(0),
             parallel_live: false,
             parallel_no_spinner: false,

@@ -271,6 +271,7 @@ impl Resolver<'_> {
             hash_seed: self.hash_seed()?,
             discover: self.texts("discover"),
             list_dependencies,
+            install_runtime: self.flag("install_runtime", false),
             parallelism: self.parallelism()?,
             parallel_live: self.flag("parallel_live", false),
             parallel_no_spinner: self.flag("parallel_no_spinner", in_ci),

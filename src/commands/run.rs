@@ -132,7 +132,7 @@ pub(super) fn open_run(
         host: options.variables.clone(),
         verbosity: options.verbosity,
         interpreters: discovery,
-        runtime: Arc::new(runtime),
+        python: Arc::new(runtime),
         installer: choose_installer(options)?,
         interrupt,
         grouping: manner.grouping,

@@ -63,7 +63,7 @@ fn passed(host: &Variables, settings: &VariableSettings) -> Variables {
 }
 
 /// `paths`, then the entries of `existing`, each once.
-fn search_path(paths: &[PathBuf], existing: &OsStr) -> OsString {
+pub(super) fn search_path(paths: &[PathBuf], existing: &OsStr) -> OsString {
     let mut seen = BTreeSet::new();
     let entries: Vec<&[u8]> = paths
         .iter()

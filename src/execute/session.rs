@@ -138,6 +138,13 @@ pub struct Session {
 }
 
 impl Session {
+    /// Puts a folder of the environment's programs behind those there are, and before all others on PATH.
+    pub fn add_path(&mut self, path: PathBuf) {
+        self.paths.push(path);
+        let path = super::environment::search_path(&self.paths, self.variables.get("PATH").unwrap_or_default());
+        self.variables.set("PATH", path);
+    }
+
     /// How to display a command that is none of the user's: only the very curious see it.
     pub fn quiet_display(&self) -> Display {
         if self.verbosity > 3 { Display::Show } else { Display::Hide }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::requirements::RequirementText;
+use super::runtime::{DEFAULT, RuntimeWish};
 use super::{Command, Deferred, Runner, Service};
 
 /// What an environment is for. tox writes the class name into `.tox-info.json`, so that both can share one folder.
@@ -251,9 +252,16 @@ pub struct Environment {
     /// Globs of environments this one runs after.
     pub depends: Vec<String>,
     pub service: Option<Service>,
+    /// What `runtime` asks for, in order; empty: a Python and nothing else.
+    pub runtimes: Vec<RuntimeWish>,
 }
 
 impl Environment {
+    /// Whether there is a Python in it.
+    pub fn has_python(&self) -> bool {
+        self.runtimes.is_empty() || self.runtimes.iter().any(|wish| wish.name == DEFAULT)
+    }
+
     /// tox's name for what makes it.
     pub fn type_name(&self) -> &'static str {
         self.runner().type_name()

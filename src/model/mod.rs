@@ -11,6 +11,7 @@ pub mod python_pattern;
 pub mod python_spec;
 pub mod requirements;
 pub mod runner;
+pub mod runtime;
 pub mod service;
 pub mod variables;
 pub mod version_specifier;

@@ -3,7 +3,7 @@
 //! A [`Plan`] knows which environments there are, which of them build packages, and which were asked for; each is turned
 //! into a typed [`Environment`] when it is needed.
 
-mod close_match;
+pub mod close_match;
 pub mod graph;
 pub mod job;
 pub mod provision;

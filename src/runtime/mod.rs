@@ -1,40 +1,156 @@
-//! Runtimes: how the program an environment is made for is found, and how an environment is made from it. One folder or
-//! file per language behind [`Runtime`]; no other room matches on languages.
+//! Runtimes: how the program an environment is made for is found, and how an environment is made from it. Python, which
+//! every environment has unless it says otherwise, has a room of its own; any other language is one file that implements
+//! [`Runtime`] and one row of [`RUNTIMES`]. No other room knows a language by name.
 
 pub mod cache;
+pub mod fetch;
+pub mod fingerprint;
+mod go;
+mod manifest;
+mod node;
+pub mod programs;
 pub mod python;
+mod ruby;
+mod rust;
+mod system;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use serde_json::{Map, Value};
+use crate::model::Variables;
+use crate::model::runtime::Version;
 
-use crate::model::environment::Creation;
-use crate::model::{Interpreter, Layout};
+/// Every runtime besides Python.
+pub static RUNTIMES: &[&dyn Runtime] = &[&node::Node, &ruby::Ruby, &go::Go, &rust::Rust, &system::System];
 
-/// A language that environments can be made for.
+/// The runtime of that name.
+pub fn named(name: &str) -> Option<&'static dyn Runtime> {
+    RUNTIMES.iter().copied().find(|runtime| runtime.name() == name)
+}
+
+/// A language that environments can be made for. Implementations decide; nothing here starts a process.
 pub trait Runtime: Send + Sync {
-    /// Makes an environment at `env_dir` (which may exist; foreign files in it are left alone).
-    ///
-    /// # Errors
-    /// When the environment cannot be made; what was written so far may stay and is not yet stamped as finished.
-    fn create(&self, env_dir: &Path, interpreter: &Interpreter, creation: &Creation) -> Result<()>;
+    /// As `runtime` and factors name it.
+    fn name(&self) -> &'static str;
 
-    /// Where the parts of such an environment are.
-    fn layout(&self, env_dir: &Path, interpreter: &Interpreter) -> Layout;
+    /// The program that is looked for; `None` for a runtime that has none of its own.
+    fn program(&self) -> Option<&'static str>;
 
-    /// The fast installer that envo keeps for itself, fetched (with what `interpreter` brings) if it is not there yet.
-    ///
-    /// # Errors
-    /// Why there is none, for people.
-    fn own_installer(&self, interpreter: &Interpreter) -> Result<PathBuf, String>;
-
-    /// What `.tox-info.json` records about the interpreter (tox's section `Python`): when it changes, the environment is
-    /// made anew.
-    fn stamp(&self, interpreter: &Interpreter, creation: &Creation) -> Value;
-
-    /// Whether an environment for which `recorded` was written is one that `wanted` describes.
-    fn still_holds(&self, recorded: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
-        recorded == wanted
+    /// What makes the program say its version.
+    fn version_arguments(&self) -> &'static [&'static str] {
+        &["--version"]
     }
+
+    /// The version in what the program said: the first word that looks like one.
+    fn version(&self, answer: &str) -> Option<Version> {
+        answer.split_whitespace().find_map(|word| {
+            let word = word.strip_prefix(self.name()).unwrap_or(word);
+            word.trim_start_matches('v')
+                .starts_with(|letter: char| letter.is_ascii_digit())
+                .then(|| Version::parse(word))?
+        })
+    }
+
+    /// What the digits of a factor mean, `31` of `ruby31` for example.
+    fn factor_version(&self, digits: &str) -> String {
+        digits.to_owned()
+    }
+
+    /// Folders in which version managers keep the program, as globs; `~` and `$NAME` stand for what they do in a shell.
+    fn places(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Programs that belong to the main one and lie beside it.
+    fn companions(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// How a person gets the runtime, for the message that it is missing.
+    fn remedy(&self) -> &'static str {
+        ""
+    }
+
+    /// The requirement of the Python package index under which the runtime can be had, for the version that is wished.
+    fn wheel(&self, _version: Option<&str>) -> Option<Wheel> {
+        None
+    }
+
+    /// Globs of variables that pass to the environment's commands besides those of `pass_env`.
+    fn passes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether commands may call any program of the machine.
+    fn allows_everything(&self) -> bool {
+        false
+    }
+
+    /// What commands need to find what is installed in `place`.
+    fn surroundings(&self, place: &Place<'_>) -> Surroundings;
+
+    /// What belongs into the environment and how it gets there.
+    ///
+    /// # Errors
+    /// What is wrong with the project's files or the dependencies, for people.
+    fn contents(&self, request: &Request<'_>) -> Result<Contents, String>;
+}
+
+/// Where a runtime's part of an environment is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub env_dir: &'a Path,
+    /// What is installed goes here; another folder while it is being installed.
+    pub folder: &'a Path,
+    /// The project's root.
+    pub project: &'a Path,
+    pub version: Option<&'a Version>,
+    /// The variables the environment's commands have so far.
+    pub variables: &'a Variables,
+}
+
+/// What a runtime adds to the environment's commands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Folders of programs.
+    pub paths: Vec<PathBuf>,
+    pub variables: Vec<(String, String)>,
+}
+
+/// What is to be installed.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub place: Place<'a>,
+    /// In the runtime's own notation.
+    pub dependencies: &'a [String],
+}
+
+/// What a runtime's part of an environment consists of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Files to write first, relative to [`Place::folder`].
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// Commands to run then, in order.
+    pub steps: Vec<Step>,
+    /// Everything the result depends on, besides the runtime itself. When it is the same, nothing needs to be done.
+    pub inputs: Vec<String>,
+}
+
+/// One command of an installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub argv: Vec<String>,
+    pub cwd: PathBuf,
+    /// The setting or file it is done for, for the message when it fails.
+    pub cause: String,
+}
+
+/// A wheel that holds a runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wheel {
+    /// For pip.
+    pub requirement: String,
+    /// The folder in the wheel that has `bin` in it.
+    pub root: &'static str,
+    /// Links to make in `bin`, each with where it leads: wheels cannot hold links.
+    pub links: &'static [(&'static str, &'static str)],
 }

@@ -213,6 +213,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         parallel_show_output: false,
         depends: Vec::new(),
         service: None,
+        runtimes: Vec::new(),
     }
 }
 

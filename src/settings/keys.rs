@@ -304,6 +304,17 @@ pub static KEYS: &[Key] = &[
         Nothing,
         "files of NAME=VALUE lines for the variables; `-` before one that may be missing",
     ),
+    key(
+        "runtime",
+        Kind::List,
+        Text("python"),
+        "the languages the environment is made for, each with a version after @",
+    ),
+    key("install_runtime", Kind::Boolean, Nothing, "fetch a runtime that is not installed"),
+    key("node_deps", Kind::List, Nothing, "packages of npm's registry to install, in npm's notation"),
+    key("ruby_deps", Kind::List, Nothing, "gems to install, each with a version requirement behind a blank"),
+    key("go_deps", Kind::List, Nothing, "Go programs to build and install, as go install takes them"),
+    key("rust_deps", Kind::List, Nothing, "Rust programs to build and install, as cargo install takes them"),
 ];
 
 /// Keys of envo's own that any environment may have; `config` shows them only where they are used.
@@ -338,6 +349,12 @@ pub const SERVICE: &[&str] = &[
     "profiles",
     "instances",
     "env_file",
+    "runtime",
+    "install_runtime",
+    "node_deps",
+    "ruby_deps",
+    "go_deps",
+    "rust_deps",
 ];
 
 /// The project's keys in the order `config --core` shows them; `package_env` only when something is packaged.

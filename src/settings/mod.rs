@@ -21,6 +21,7 @@ pub mod overrides;
 pub mod plugins;
 mod post_process;
 mod runners;
+mod runtimes;
 pub mod schema;
 mod service;
 mod set_env;

@@ -259,7 +259,7 @@ impl Settings {
         if !self.takes_package(set) {
             return Ok(kind);
         }
-        if self.boolean(self.core(), "no_package")? || self.boolean(set, "skip_install")? {
+        if self.boolean(self.core(), "no_package")? || self.boolean(set, "skip_install")? || !self.has_python(set)? {
             return Ok("skip".to_owned());
         }
         if self.options.run.install_package.is_some() {

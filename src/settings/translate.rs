@@ -7,7 +7,7 @@ use super::config_set::{ConfigSet, SetKind};
 use super::expand::Trail;
 use super::service::{env_files, service};
 use super::value::Value;
-use super::{Settings, keys};
+use super::{Settings, keys, runtimes};
 use crate::error::ConfigError;
 use crate::model::environment::{
     CommandLists, Creation, Dependencies, Installation, InstallerChoice, PackageBuild, Packaging, Script, Timeouts,
@@ -79,6 +79,7 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         parallel_show_output: settings.boolean(set, "parallel_show_output")?,
         depends: if is_run { settings.list(set, "depends")? } else { Vec::new() },
         service: if is_run { service(settings, set)? } else { None },
+        runtimes: runtimes::wishes(settings, set)?,
     })
 }
 
@@ -142,7 +143,7 @@ fn uv_sync(settings: &Settings, set: &ConfigSet) -> Result<UvSync, ConfigError> 
     })
 }
 
-fn deferred<T: 'static>(
+pub(super) fn deferred<T: 'static>(
     settings: &Arc<Settings>,
     set: &Arc<ConfigSet>,
     work: impl Fn(&Settings, &ConfigSet) -> Result<T, ConfigError> + Send + Sync + 'static,

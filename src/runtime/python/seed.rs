@@ -194,15 +194,14 @@ impl Seeder {
             Some(wheel) => vec![wheel.join("pip").into_os_string()],
             None => vec!["-m".into(), "pip".into()],
         };
-        let options =
-            ["download", "--quiet", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--dest"];
+        let options = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"];
         let mut arguments: Vec<OsString> = pip;
         arguments.extend(options.map(OsString::from));
         if !names.contains(&"pip") {
             // An environment is of use without them, so a network that does not answer is not waited for long.
             arguments.extend(["--retries", "3", "--timeout", "10"].map(OsString::from));
         }
-        arguments.push(folder.into());
+        arguments.extend(["--dest".into(), folder.into()]);
         arguments.extend(names.iter().map(OsString::from));
         run(&interpreter.system_executable, &arguments, &self.variables)
             .with_context(|| format!("cannot fetch {} from the index", names.join(", ")))

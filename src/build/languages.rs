@@ -1,0 +1,306 @@
+//! The parts of an environment that are not Python's: their programs are found and linked into it, and what belongs to
+//! them is installed beside it first and put in its place only when all of it is there, so that a failure leaves what was.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::halt::Halt;
+use super::prepare::{Foundation, Site};
+use crate::error::ConfigError;
+use crate::execute::session::{Request, Session, Shown, Stdin};
+use crate::model::ExitRule;
+use crate::model::runtime::{DEFAULT, RuntimeWish, VersionWish};
+use crate::plan::close_match::closest;
+use crate::report::Event;
+use crate::runtime::programs::{Others, Program, Search};
+use crate::runtime::{self, Contents, Place, RUNTIMES, Runtime, Step, Surroundings};
+
+/// The section of `.tox-info.json` that says what was installed; tox leaves it alone.
+const SECTION: &str = "envo";
+
+/// Holds what is being installed.
+const UNFINISHED: &str = ".unfinished";
+
+/// One runtime of one environment.
+pub struct Part {
+    runtime: &'static dyn Runtime,
+    wish: RuntimeWish,
+    /// `None`: it has none of its own.
+    program: Option<Program>,
+}
+
+impl Site {
+    /// Finds the programs of the environment's runtimes.
+    ///
+    /// # Errors
+    /// When one is unknown or missing.
+    pub fn find_languages(&self) -> Result<Vec<Part>, Halt> {
+        let environment = &self.environment;
+        if !environment.has_python() && !environment.dependencies.deps.get()?.text.trim().is_empty() {
+            let text = format!("`deps` of {} are Python's, and its `runtime` has no Python", environment.name);
+            let hint = format!("add `{DEFAULT}` to `runtime`, or use the runtime's own key, such as `node_deps`");
+            return Err(ConfigError::fail(text).hint(hint).into());
+        }
+        let others = environment.runtimes.iter().filter(|wish| wish.name != DEFAULT);
+        others.map(|wish| self.find_language(wish)).collect()
+    }
+
+    fn find_language(&self, wish: &RuntimeWish) -> Result<Part, Halt> {
+        let Some(runtime) = runtime::named(&wish.name) else {
+            return Err(unknown(wish, &self.environment.name).into());
+        };
+        let mut part = Part { runtime, wish: wish.clone(), program: None };
+        if runtime.program().is_none() {
+            return Ok(part);
+        }
+        let version = part.version_wish()?;
+        let search = Search { host: &self.run.host };
+        part.program = match search.find(runtime, version.as_ref()) {
+            Ok(program) => Some(program),
+            Err(others) if wish.install => Some(self.fetch(&part, version.as_ref(), &others)?),
+            Err(others) => return Err(self.missing(&part, version.as_ref(), &others)),
+        };
+        Ok(part)
+    }
+
+    fn fetch(&self, part: &Part, version: Option<&VersionWish>, others: &Others) -> Result<Program, Halt> {
+        let Some(wheel) = part.runtime.wheel(version.map(|version| version.text.as_str())) else {
+            return Err(self.missing(part, version, others));
+        };
+        self.reporter.event(Event::Phase { environment: self.environment.name.clone(), phase: "fetch".to_owned() });
+        self.reporter.info(&self.environment.name, format!("fetch {}", wheel.requirement));
+        self.run.python.fetch_program(part.runtime, &wheel).map_err(|error| {
+            Halt::Fail(format!("`runtime = {}` of {}: {error:#}", part.shown(version), self.environment.name))
+        })?;
+        let search = Search { host: &self.run.host };
+        search.find(part.runtime, version).map_err(|others| self.missing(part, version, &others))
+    }
+
+    fn missing(&self, part: &Part, version: Option<&VersionWish>, others: &Others) -> Halt {
+        let name = &self.environment.name;
+        let text = format!("could not find the runtime {} of {name}{}", part.shown(version), told(others));
+        if self.environment.skip_missing_interpreters {
+            return Halt::Skip(text);
+        }
+        let error = ConfigError::fail(text).hint(part.runtime.remedy());
+        match &part.wish.place {
+            Some(place) => error.at((**place).clone()).into(),
+            None => error.into(),
+        }
+    }
+
+    /// Links the programs into the environment, so that they are found there whatever else PATH has.
+    ///
+    /// # Errors
+    /// When a link cannot be made.
+    pub fn link_languages(&self, parts: &[Part]) -> Result<(), Halt> {
+        let bin = self.environment.env_dir.join("bin");
+        for part in parts {
+            let Some(program) = &part.program else { continue };
+            fs_err::create_dir_all(&bin)?;
+            let folder = program.executable.parent().unwrap_or(Path::new("/"));
+            for name in part.runtime.program().into_iter().chain(part.runtime.companions().iter().copied()) {
+                let target = folder.join(name);
+                if target.exists() {
+                    link(&target, &bin.join(name))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Installs what belongs to the environment's runtimes, unless it is there, and tells its commands about it.
+    ///
+    /// # Errors
+    /// What is wrong with the project's files; [`Halt::ExitSaying`] when an installer fails.
+    pub fn put_in_languages(&self, foundation: &mut Foundation) -> Result<(), Halt> {
+        let parts = std::mem::take(&mut foundation.languages);
+        for part in &parts {
+            if !self.run.options.skip_environment_install {
+                self.put_in_language(part, foundation)?;
+            }
+            let folder = self.folder_of(part);
+            let surroundings = part.runtime.surroundings(&self.place(part, &folder, &foundation.session));
+            self.surround(&mut foundation.session, surroundings)?;
+        }
+        foundation.languages = parts;
+        Ok(())
+    }
+
+    fn put_in_language(&self, part: &Part, foundation: &mut Foundation) -> Result<(), Halt> {
+        let dependencies = part.wish.dependencies.get()?;
+        let folder = self.folder_of(part);
+        let place = self.place(part, &folder, &foundation.session);
+        let fail = |text: String| Halt::Fail(format!("{text} (environment {})", self.environment.name));
+        let contents = part.runtime.contents(&runtime::Request { place, dependencies: &dependencies }).map_err(fail)?;
+        let stamp = part.stamp(&contents);
+        let name = part.runtime.name();
+        let is_there = folder.is_dir() || contents.steps.is_empty();
+        if is_there && foundation.stamp.holds(SECTION, Some(name), &stamp) {
+            return Ok(());
+        }
+        if contents.steps.is_empty() {
+            remove(&folder)?;
+        } else {
+            // The steps name folders, so they are made once more for the one they run in.
+            let unfinished = self.environment.env_dir.join(format!("{UNFINISHED}-{name}"));
+            remove(&unfinished)?;
+            let place = self.place(part, &unfinished, &foundation.session);
+            let contents =
+                part.runtime.contents(&runtime::Request { place, dependencies: &dependencies }).map_err(fail)?;
+            if let Err(halt) = self.fill(part, &unfinished, &contents, &foundation.session) {
+                remove(&unfinished)?;
+                return Err(halt);
+            }
+            remove(&folder)?;
+            fs_err::rename(&unfinished, &folder)?;
+        }
+        Ok(foundation.stamp.record(SECTION, Some(name), stamp)?)
+    }
+
+    /// Writes the files and runs the steps.
+    fn fill(&self, part: &Part, folder: &Path, contents: &Contents, session: &Session) -> Result<(), Halt> {
+        let environment = &self.environment.name;
+        self.run.reporter.event(Event::Phase { environment: environment.clone(), phase: "install".to_owned() });
+        fs_err::create_dir_all(folder)?;
+        // Before the files are there: the installer itself needs nothing of them.
+        let mut session = Session { allow: vec!["*".to_owned()], ..session.clone() };
+        let surroundings = part.runtime.surroundings(&self.place(part, folder, &session));
+        self.surround(&mut session, surroundings)?;
+        for (name, content) in &contents.files {
+            fs_err::write(folder.join(name), content)?;
+        }
+        for step in &contents.steps {
+            self.carry_out(part, step, &session)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&self, part: &Part, step: &Step, session: &Session) -> Result<(), Halt> {
+        let outcome = session.execute(Request {
+            argv: step.argv.clone(),
+            shown: Shown::Itself,
+            cwd: step.cwd.clone(),
+            run_id: format!("install_{}_deps", part.runtime.name()),
+            stdin: Stdin::Off,
+            display: session.quiet_display(),
+        })?;
+        let missing = outcome.start_error.is_some();
+        session.conclude(&outcome, ExitRule::Zero).map_err(|code| {
+            let program = step.argv.first().map_or("", String::as_str);
+            let what = if missing {
+                format!("`{program}` was not found, which `{}` needs: install it, or put it on PATH", step.cause)
+            } else {
+                format!("`{}` failed, which installs what `{}` names", step.argv.join(" "), step.cause)
+            };
+            Halt::ExitSaying(code, format!("{what}; what {} had before is left as it was", self.environment.name))
+        })
+    }
+
+    fn folder_of(&self, part: &Part) -> PathBuf {
+        self.environment.env_dir.join(part.runtime.name())
+    }
+
+    fn place<'a>(&'a self, part: &'a Part, folder: &'a Path, session: &'a Session) -> Place<'a> {
+        Place {
+            env_dir: &self.environment.env_dir,
+            folder,
+            project: &self.run.project.root,
+            version: part.program.as_ref().map(|program| &program.version),
+            variables: &session.variables,
+        }
+    }
+
+    /// The folders of programs that a part brings.
+    pub fn language_paths(&self, parts: &[Part], session: &Session) -> Vec<PathBuf> {
+        let paths = |part: &Part| part.runtime.surroundings(&self.place(part, &self.folder_of(part), session)).paths;
+        parts.iter().flat_map(paths).collect()
+    }
+
+    /// Tells the commands of `session`; what `set_env` says stays, except where the runtime added to it.
+    fn surround(&self, session: &mut Session, surroundings: Surroundings) -> Result<(), Halt> {
+        let set = self.environment.variables.set.get()?;
+        for (name, value) in surroundings.variables {
+            let said = set.iter().find(|(other, _)| *other == name);
+            if said.is_none_or(|(_, own)| value.contains(own.as_str())) {
+                session.variables.set(name, value);
+            }
+        }
+        for path in surroundings.paths.into_iter().filter(|path| !session.paths.contains(path)).collect::<Vec<_>>() {
+            session.add_path(path);
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    pub fn runtime(&self) -> &'static dyn Runtime {
+        self.runtime
+    }
+
+    /// What `@` says, else the factor.
+    fn version_wish(&self) -> Result<Option<VersionWish>, Halt> {
+        if self.wish.version.is_some() {
+            return Ok(self.wish.version.clone());
+        }
+        let Some(digits) = &self.wish.factor else { return Ok(None) };
+        Ok(VersionWish::parse(&self.runtime.factor_version(digits)))
+    }
+
+    fn shown(&self, version: Option<&VersionWish>) -> String {
+        let name = self.runtime.name();
+        version.map_or_else(|| name.to_owned(), |version| format!("{name}@{}", version.text))
+    }
+
+    fn stamp(&self, contents: &Contents) -> Value {
+        let program = self.program.as_ref();
+        json!({
+            "executable": program.map(|program| program.executable.display().to_string()),
+            "version": program.map(|program| program.version.to_string()),
+            "inputs": contents.inputs,
+        })
+    }
+}
+
+fn unknown(wish: &RuntimeWish, environment: &str) -> ConfigError {
+    let names: Vec<&str> = std::iter::once(DEFAULT).chain(RUNTIMES.iter().map(|runtime| runtime.name())).collect();
+    let error = ConfigError::fail(format!("unknown runtime `{}` of {environment}", wish.name));
+    let error = match closest(&wish.name, names.iter().copied()) {
+        Some(name) => error.hint(format!("did you mean `{name}`?")),
+        None => error.hint(format!("there are {}", names.join(", "))),
+    };
+    match &wish.place {
+        Some(place) => error.at((**place).clone()),
+        None => error,
+    }
+}
+
+fn told(others: &Others) -> String {
+    let Some(last) = others.0.last() else { return String::new() };
+    let all: Vec<String> =
+        others.0.iter().map(|program| format!("{} ({})", program.version, program.executable.display())).collect();
+    if others.0.len() > 4 {
+        format!("; there are {} others, such as {}", all.len(), last.version)
+    } else {
+        format!("; found {}", all.join(", "))
+    }
+}
+
+fn remove(folder: &Path) -> std::io::Result<()> {
+    match fs_err::remove_dir_all(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Leaves alone what is no link: it is not envo's.
+fn link(target: &Path, place: &Path) -> std::io::Result<()> {
+    match std::fs::read_link(place) {
+        Ok(old) if old == target => return Ok(()),
+        Ok(_) => fs_err::remove_file(place)?,
+        Err(_) if place.exists() => return Ok(()),
+        Err(_) => {}
+    }
+    fs_err::os::unix::fs::symlink(target, place)
+}

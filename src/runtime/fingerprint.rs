@@ -1,0 +1,25 @@
+//! What tells one state of a program's file from another, so that what was learnt of it is believed only as long as it
+//! is the same.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// The file behind all symbolic links.
+    pub resolved: PathBuf,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Fingerprint {
+    /// `None` when there is no program at `executable`.
+    pub fn of(executable: &Path) -> Option<Self> {
+        let resolved = std::fs::canonicalize(executable).ok()?;
+        let metadata = std::fs::metadata(&resolved).ok()?;
+        let is_program = metadata.is_file() && metadata.mode() & 0o111 != 0;
+        is_program.then(|| Self { resolved, size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) })
+    }
+}

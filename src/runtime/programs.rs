@@ -1,0 +1,228 @@
+//! Finds a runtime's program: on PATH, then where version managers keep theirs, then among those envo has fetched. Asks
+//! each candidate its version at most once as long as its file does not change.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::fingerprint::Fingerprint;
+use super::{Runtime, cache};
+use crate::execute::process;
+use crate::model::Variables;
+use crate::model::runtime::{Version, VersionWish};
+
+/// The version of the cached records' shape; part of their folder's name.
+const FOLDER: &str = "programs-1";
+
+/// Searched after PATH, which may lack them.
+const USUAL_FOLDERS: [&str; 5] =
+    ["/usr/local/bin", "/usr/bin", "/bin", "/opt/homebrew/bin", "/home/linuxbrew/.linuxbrew/bin"];
+
+/// Version managers put their own program, or a script, under the names of what they manage.
+const SHIM_PROGRAMS: [&str; 5] = ["rustup", "mise", "volta-shim", "asdf", "fnm"];
+
+/// A program that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    pub executable: PathBuf,
+    pub version: Version,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    fingerprint: Fingerprint,
+    /// `None`: it did not say.
+    answer: Option<String>,
+}
+
+/// What was found when nothing fits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Others(pub Vec<Program>);
+
+/// The search for programs on one machine.
+pub struct Search<'a> {
+    /// This process's own variables.
+    pub host: &'a Variables,
+}
+
+impl Search<'_> {
+    /// The first program on PATH that fits, else the newest that does.
+    ///
+    /// # Errors
+    /// What there is instead, when nothing fits.
+    pub fn find(&self, runtime: &dyn Runtime, wish: Option<&VersionWish>) -> Result<Program, Others> {
+        let mut others = Vec::new();
+        let fits = |program: &Program| wish.is_none_or(|wish| wish.fits(&program.version));
+        for path in self.on_path(runtime) {
+            match self.ask(runtime, &path) {
+                Some((program, _)) if fits(&program) => return Ok(program),
+                Some((program, _)) => others.push(program),
+                None => {}
+            }
+        }
+        let mut found: Vec<(bool, Program)> = Vec::new();
+        for path in self.in_places(runtime) {
+            match self.ask(runtime, &path) {
+                Some((program, finished)) if fits(&program) => found.push((finished, program)),
+                Some((program, _)) => others.push(program),
+                None => {}
+            }
+        }
+        // Released versions before those that are being made, then by number.
+        found.sort_by(|one, other| (one.0, &one.1.version).cmp(&(other.0, &other.1.version)));
+        found.pop().map(|(_, program)| program).ok_or(Others(others))
+    }
+
+    fn on_path(&self, runtime: &dyn Runtime) -> Vec<PathBuf> {
+        let Some(name) = runtime.program() else { return Vec::new() };
+        let path = self.host.get("PATH").unwrap_or_default().as_bytes();
+        let folders = path.split(|byte| *byte == b':').map(|folder| PathBuf::from(OsStr::from_bytes(folder)));
+        let mut all: Vec<PathBuf> = Vec::new();
+        let mut seen: Vec<PathBuf> = Vec::new();
+        for folder in folders.chain(USUAL_FOLDERS.map(PathBuf::from)).filter(|folder| folder.is_absolute()) {
+            let program = folder.join(name);
+            let Ok(resolved) = std::fs::canonicalize(&program) else { continue };
+            // `/bin` and `/usr/bin` are one folder on many machines.
+            if !seen.contains(&resolved) && !is_shim(&program, &resolved) {
+                all.push(program);
+                seen.push(resolved);
+            }
+        }
+        all
+    }
+
+    fn in_places(&self, runtime: &dyn Runtime) -> Vec<PathBuf> {
+        let Some(name) = runtime.program() else { return Vec::new() };
+        let own = cache::folder(self.host).map(|folder| folder.join(super::fetch::FOLDER).join(runtime.name()));
+        let own = own.map(|folder| format!("{}/*/bin", folder.display()));
+        let patterns = runtime.places().iter().filter_map(|pattern| self.expanded(pattern)).chain(own);
+        let folders = patterns.flat_map(|pattern| glob::glob(&pattern).into_iter().flatten().flatten());
+        folders.map(|folder| folder.join(name)).filter(|program| program.is_file()).collect()
+    }
+
+    /// `None` when a variable in it is not set.
+    fn expanded(&self, pattern: &str) -> Option<String> {
+        let home = |rest: &str| Some(format!("{}/{rest}", self.host.text("HOME")?));
+        if let Some(rest) = pattern.strip_prefix("~/") {
+            return home(rest);
+        }
+        let Some(rest) = pattern.strip_prefix('$') else { return Some(pattern.to_owned()) };
+        let (name, rest) = rest.split_once('/')?;
+        Some(format!("{}/{rest}", self.host.text(name).filter(|value| !value.is_empty())?))
+    }
+
+    /// The program at `path` and whether it is a released version; `None` when there is none that answers.
+    fn ask(&self, runtime: &dyn Runtime, path: &Path) -> Option<(Program, bool)> {
+        let fingerprint = Fingerprint::of(path)?;
+        let name = format!("{}.json", cache::key([runtime.name().as_bytes(), path.as_os_str().as_bytes()]));
+        let file = cache::folder(self.host).map(|folder| folder.join(FOLDER).join(name));
+        let known = file.as_ref().and_then(|file| {
+            let record: Record = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+            (record.fingerprint == fingerprint).then_some(record.answer)
+        });
+        let answer = known.unwrap_or_else(|| {
+            let answer = self.answer(runtime, path);
+            let record = Record { fingerprint, answer };
+            if let (Some(file), Ok(content)) = (file, serde_json::to_vec(&record)) {
+                // Without a writable cache the program is asked again next time, which harms nothing but time.
+                let _ = cache::write_atomically(&file, &content);
+            }
+            record.answer
+        })?;
+        let is_released = !["nightly", "beta", "-rc", "-dev", "preview"].iter().any(|mark| answer.contains(mark));
+        Some((Program { executable: path.to_owned(), version: runtime.version(&answer)? }, is_released))
+    }
+
+    fn answer(&self, runtime: &dyn Runtime, path: &Path) -> Option<String> {
+        let arguments: Vec<&OsStr> = runtime.version_arguments().iter().map(OsStr::new).collect();
+        let output = process::capture(path, &arguments, self.host, None).ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// Whether a version manager stands behind the name: which version that means depends on the folder it runs in, and
+/// asking it would cost time at every start.
+fn is_shim(program: &Path, resolved: &Path) -> bool {
+    if program.parent().is_some_and(|folder| folder.ends_with("shims")) {
+        return true;
+    }
+    resolved.file_name().is_some_and(|name| SHIM_PROGRAMS.iter().any(|shim| name == *shim))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::runtime::named;
+
+    fn program(path: &Path, answer: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, format!("#!/bin/sh\necho run >> \"$0.log\"\necho {answer}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// A machine on which only what is below `root` is found before the usual folders.
+    fn host(root: &Path) -> Variables {
+        [("HOME", root.join("home")), ("PATH", root.join("bin")), ("ENVO_CACHE_DIR", root.join("cache"))]
+            .map(|(name, value)| (name.into(), value.into()))
+            .into_iter()
+            .collect()
+    }
+
+    fn find(root: &Path, wish: &str) -> Option<PathBuf> {
+        let host = host(root);
+        let wish = VersionWish::parse(wish).unwrap();
+        Search { host: &host }.find(named("node").unwrap(), Some(&wish)).ok().map(|program| program.executable)
+    }
+
+    #[test]
+    fn a_program_on_path_that_fits_comes_before_newer_ones() {
+        let root = tempfile::tempdir().unwrap();
+        let (first, other) =
+            (root.path().join("bin/node"), root.path().join("home/.nvm/versions/node/v998.2.0/bin/node"));
+        program(&first, "v998.1.0");
+        program(&other, "v998.2.0");
+        assert_eq!(find(root.path(), "998"), Some(first));
+        assert_eq!(find(root.path(), "998.2"), Some(other));
+    }
+
+    #[test]
+    fn the_newest_of_a_version_manager_is_taken_and_a_released_one_before_a_nightly() {
+        let root = tempfile::tempdir().unwrap();
+        for (folder, version) in [("a", "v998.9.0"), ("b", "v998.10.0"), ("c", "v998.11.0-nightly")] {
+            program(&root.path().join(format!("home/.nvm/versions/node/{folder}/bin/node")), version);
+        }
+        assert!(find(root.path(), "998").unwrap().ends_with("b/bin/node"));
+    }
+
+    #[test]
+    fn a_program_is_asked_once_until_it_changes() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("bin/node");
+        program(&path, "v998.1.0");
+        for _ in 0..3 {
+            assert!(find(root.path(), "998").is_some());
+        }
+        assert_eq!(fs::read_to_string(root.path().join("bin/node.log")).unwrap().lines().count(), 1);
+        program(&path, "v997.12.0");
+        assert!(find(root.path(), "998").is_none() && find(root.path(), "997").is_some());
+    }
+
+    #[test]
+    fn shims_are_passed_over_and_what_does_not_fit_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        program(&root.path().join("mise"), "v998.1.0");
+        fs::create_dir_all(root.path().join("bin")).unwrap();
+        std::os::unix::fs::symlink(root.path().join("mise"), root.path().join("bin/node")).unwrap();
+        assert!(find(root.path(), "998").is_none());
+        program(&root.path().join("home/.volta/tools/image/node/1/bin/node"), "v996.0.1");
+        let host = host(root.path());
+        let wish = VersionWish::parse("998").unwrap();
+        let others = Search { host: &host }.find(named("node").unwrap(), Some(&wish)).unwrap_err().0;
+        assert!(others.iter().any(|program| program.version.to_string() == "996.0.1"), "{others:?}");
+    }
+}

@@ -1,0 +1,111 @@
+//! `runtime` and what belongs to it: which languages an environment is made for. Knows none but Python by name.
+
+use std::sync::Arc;
+
+use super::config_set::{ConfigSet, SetKind};
+use super::keys;
+use super::translate::deferred;
+use super::{Settings, value::Value};
+use crate::error::ConfigError;
+use crate::model::Deferred;
+use crate::model::runtime::{DEFAULT, RuntimeWish, VersionWish, factor_version};
+
+/// What conditions on a version begin with: after a comma they belong to the entry before.
+const OPERATORS: [char; 6] = ['<', '>', '=', '!', '~', '^'];
+
+impl Settings {
+    /// The entries of `runtime`; empty where it is not set.
+    ///
+    /// # Errors
+    /// When the setting is wrong.
+    pub(super) fn runtime_entries(&self, set: &ConfigSet) -> Result<Vec<String>, ConfigError> {
+        if set.kind != SetKind::Run || !self.says(set, "runtime")? {
+            return Ok(Vec::new());
+        }
+        let mut entries: Vec<String> = Vec::new();
+        for entry in self.list(set, "runtime")? {
+            match entries.last_mut() {
+                Some(last) if entry.starts_with(OPERATORS) => {
+                    last.push(',');
+                    last.push_str(&entry);
+                }
+                _ => entries.push(entry),
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Whether the environment is one of Python, alone or among others.
+    ///
+    /// # Errors
+    /// As [`Settings::runtime_entries`].
+    pub(super) fn has_python(&self, set: &ConfigSet) -> Result<bool, ConfigError> {
+        let entries = self.runtime_entries(set)?;
+        Ok(entries.is_empty() || entries.iter().any(|entry| name_of(entry) == DEFAULT))
+    }
+}
+
+/// What `runtime` and the keys that belong to it say.
+///
+/// # Errors
+/// When one of them is wrong.
+pub fn wishes(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Vec<RuntimeWish>, ConfigError> {
+    let entries = settings.runtime_entries(set)?;
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let place = settings.place_of(set, "runtime")?;
+    let install = settings.options.run.install_runtime || settings.boolean(set, "install_runtime")?;
+    let mut wishes: Vec<RuntimeWish> = Vec::new();
+    for entry in &entries {
+        let wish = wish(settings, set, entry, install).map_err(|error| match &place {
+            Some(location) => error.at(location.clone()),
+            None => error,
+        })?;
+        if wishes.iter().any(|other| other.name == wish.name) {
+            return Err(ConfigError::fail(format!("`runtime` of {} names {} twice", set.label(), wish.name)));
+        }
+        wishes.push(RuntimeWish { place: place.clone().map(Box::new), ..wish });
+    }
+    Ok(wishes)
+}
+
+fn wish(
+    settings: &Arc<Settings>,
+    set: &Arc<ConfigSet>,
+    entry: &str,
+    install: bool,
+) -> Result<RuntimeWish, ConfigError> {
+    let name = name_of(entry);
+    let version = match entry.split_once('@') {
+        None => None,
+        Some((_, text)) if name == DEFAULT => {
+            let text = format!(
+                "`{DEFAULT}@{text}` in `runtime` of {}: a Python's version stands in `base_python`",
+                set.label()
+            );
+            return Err(ConfigError::fail(text)
+                .hint("write `base_python` beside `runtime`, or the version as a factor of the name"));
+        }
+        Some((_, text)) => Some(VersionWish::parse(text).ok_or_else(|| {
+            let message = format!("`{text}` in `runtime` of {} is no version of {name}", set.label());
+            ConfigError::fail(message).hint(format!("such as {name}@20, {name}@3.1.2 or {name}@>=3,<4"))
+        })?),
+    };
+    let key = format!("{name}_deps");
+    let dependencies = match keys::find(&key) {
+        None => Deferred::ready(Vec::new()),
+        Some(key) => {
+            let key = key.name;
+            deferred(settings, set, move |settings, set| match settings.value(set, key)? {
+                Value::List(entries) => Ok(entries),
+                _ => Ok(Vec::new()),
+            })
+        }
+    };
+    Ok(RuntimeWish { factor: factor_version(set.label(), &name), name, version, dependencies, install, place: None })
+}
+
+fn name_of(entry: &str) -> String {
+    entry.split('@').next().unwrap_or_default().trim().to_lowercase()
+}
