@@ -67,7 +67,7 @@ impl Instance {
     }
 
     fn variables(&self) -> Vec<(String, String)> {
-        let prefix = format!("ENVO_{}", variable_part(&self.name));
+        let prefix = variable_prefix(&self.name);
         let mut variables = vec![(format!("{prefix}_HOST"), self.host.clone())];
         variables.extend(self.url.clone().map(|url| (format!("{prefix}_URL"), url)));
         variables.extend(self.main_port().map(|port| (format!("{prefix}_PORT"), port)));
@@ -76,6 +76,11 @@ impl Instance {
         }
         variables
     }
+}
+
+/// What the variables begin with that tell others of a service.
+pub fn variable_prefix(name: &str) -> String {
+    format!("ENVO_{}", variable_part(name))
 }
 
 /// A name as part of a variable's: upper case, what is neither letter nor digit as `_`.
@@ -184,12 +189,18 @@ fn not_depended_on(name: &str) -> ConfigError {
         .hint(format!("add `{name}` to `depends`"))
 }
 
-/// The services a text names in `{service:…}`, for checks before anything runs.
-pub fn services_named(text: &str) -> Vec<&str> {
-    text.match_indices("{service:")
-        .filter_map(|(at, _)| inside(&text[at..]))
-        .filter_map(|field| service_field(field).map(|(name, _)| name))
-        .collect()
+/// The fields of services that a text asks for, for checks before anything runs: service and field.
+pub fn service_fields(text: &str) -> Vec<(&str, &str)> {
+    text.match_indices("{service:").filter_map(|(at, _)| inside(&text[at..])).filter_map(service_field).collect()
+}
+
+/// The ports of its own that a service's text asks for: `{port:NAME}`, or `None` for `{port}`.
+pub fn own_ports(text: &str) -> Vec<Option<&str>> {
+    let field = |(at, _): (usize, &str)| match inside(&text[at..])? {
+        "port" => Some(None),
+        field => Some(Some(field.strip_prefix("port:")?)),
+    };
+    text.match_indices("{port").filter_map(field).collect()
 }
 
 #[cfg(test)]
@@ -283,6 +294,8 @@ mod tests {
 
     #[test]
     fn services_that_a_text_names_are_found() {
-        assert_eq!(services_named("x {service:a:url} {service:b:port:c}{service:bad}{service:d"), ["a", "b"]);
+        let found = service_fields("x {service:a:url} {service:b:port:c}{service:bad}{service:d");
+        assert_eq!(found, [("a", "url"), ("b", "port:c")]);
+        assert_eq!(own_ports("{port} {port:x}{ports}{port:{port"), [None, Some("x")]);
     }
 }

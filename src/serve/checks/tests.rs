@@ -1,0 +1,203 @@
+use super::*;
+
+fn service(name: &str, depends: &[&str]) -> Member {
+    let location = format!("tox.ini:{}", name.len());
+    Member {
+        name: name.to_owned(),
+        depends: depends.iter().map(|one| (*one).to_owned()).collect(),
+        service: Some(Service { location, ..Service::new("run") }),
+    }
+}
+
+fn job(name: &str, depends: &[&str]) -> Member {
+    Member { service: None, ..service(name, depends) }
+}
+
+fn with(name: &str, change: impl FnOnce(&mut Service)) -> Member {
+    let mut member = service(name, &[]);
+    change(member.service.as_mut().unwrap());
+    member
+}
+
+fn messages(members: Vec<Member>, known: &[&str]) -> Vec<String> {
+    let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
+    Graph::new(members).check(&known).into_iter().map(|error| error.message).collect()
+}
+
+#[test]
+fn a_cycle_is_printed_as_a_circle_with_its_lines() {
+    let graph = Graph::new(vec![
+        service("top", &["a"]),
+        service("a", &["bb"]),
+        service("bb", &["ccc"]),
+        service("ccc", &["a"]),
+    ]);
+    let errors = graph.check(&[]);
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].message, "circular dependency of services: a → bb → ccc → a");
+    assert_eq!(errors[0].hints[0], "`a` (tox.ini:1) depends on `bb`");
+    assert_eq!(messages(vec![service("a", &["a"])], &[]), ["circular dependency of services: a → a"]);
+}
+
+#[test]
+fn a_diamond_is_no_cycle() {
+    let members = vec![service("a", &["b", "c"]), service("b", &["d"]), service("c", &["d"]), service("d", &[])];
+    assert!(messages(members, &[]).is_empty());
+}
+
+#[test]
+fn unknown_dependencies_are_named_with_what_was_meant() {
+    let known = ["database".to_owned()];
+    let errors = Graph::new(vec![service("a", &["databse", "x*"])]).check(&known);
+    assert_eq!(errors[0].message, "`a` (tox.ini:1) depends on `databse`, which does not exist");
+    assert_eq!(errors[0].hints, ["did you mean `database`?"]);
+    assert_eq!(errors.len(), 1, "a glob may match nothing");
+    assert!(messages(vec![job("a", &["nothing"])], &[]).is_empty(), "tox lets a job name anything");
+}
+
+#[test]
+fn two_services_cannot_have_one_port() {
+    let port = |name: &str| vec![Port { name: name.to_owned(), number: Some(80) }];
+    let members = vec![with("a", |one| one.ports = port("http")), with("bb", |one| one.ports = port("web"))];
+    assert_eq!(
+        messages(members, &[]),
+        ["`a` (tox.ini:1) and `bb` (tox.ini:2) both have port 80 (`http=80` and `web=80`)"]
+    );
+    let elsewhere = |service: &mut Service| {
+        service.ports = port("web");
+        service.host = "127.0.0.2".into();
+    };
+    assert!(messages(vec![with("a", |one| one.ports = port("http")), with("bb", elsewhere)], &[]).is_empty());
+}
+
+#[test]
+fn only_services_in_depends_can_be_asked_for_their_fields() {
+    let asks = |depends: &[&str]| {
+        let mut member = service("a", depends);
+        member.service.as_mut().unwrap().serve = "run {service:db:host}".into();
+        vec![member, service("mid", &["db"]), service("db", &[])]
+    };
+    assert_eq!(
+        messages(asks(&[]), &[]),
+        ["`serve` of `a` (tox.ini:1) names the service `db`, which is not in its `depends`"]
+    );
+    assert!(messages(asks(&["mid"]), &["mid"]).is_empty(), "through another is good enough");
+}
+
+#[test]
+fn bad_probes_and_signals_are_found_before_anything_starts() {
+    let ready = |text: &str| messages(vec![with("a", |one| one.ready = Some(text.into()))], &[]);
+    assert!(ready("log:(").concat().starts_with("`ready = log:(` of `a` (tox.ini:1): regex parse error"));
+    assert!(ready("nonsense").concat().contains("is not a probe"));
+    assert!(ready("log:up (?P<port>[0-9]+)").is_empty());
+    assert!(messages(vec![with("a", |one| one.alive = Some("exit".into()))], &[]).concat().contains("only once"));
+    let signal = messages(vec![with("a", |one| one.stop_signal = "SIGNOPE".into())], &[]);
+    assert_eq!(signal, ["`stop_signal = SIGNOPE` of `a` (tox.ini:1) is not a signal"]);
+}
+
+fn ports(written: &[(&str, Option<u16>)]) -> Vec<Port> {
+    written.iter().map(|(name, number)| Port { name: (*name).to_owned(), number: *number }).collect()
+}
+
+#[test]
+fn everywhere_is_also_there() {
+    let at = |host: &'static str| {
+        move |service: &mut Service| {
+            service.host = host.into();
+            service.ports = ports(&[("p", Some(80))]);
+        }
+    };
+    assert_eq!(messages(vec![with("a", at("127.0.0.1")), with("b", at("0.0.0.0"))], &[]).len(), 1);
+    assert_eq!(messages(vec![with("a", at("localhost")), with("b", at("127.0.0.1"))], &[]).len(), 1);
+    assert!(messages(vec![with("a", at("::1")), with("b", at("127.0.0.1"))], &[]).is_empty());
+}
+
+#[test]
+fn several_instances_cannot_have_one_port() {
+    let three = |number| {
+        messages(
+            vec![with("a", |one| {
+                one.instances = 3;
+                one.ports = ports(&[("p", number)]);
+            })],
+            &[],
+        )
+    };
+    assert_eq!(three(Some(80)), ["`a` (tox.ini:1) has 3 `instances`, which cannot all have port 80 (`p=80`)"]);
+    assert!(three(None).is_empty());
+}
+
+#[test]
+fn fields_that_will_never_be_there_are_found_before_anything_starts() {
+    let serve = |text: &str, change: fn(&mut Service)| {
+        let mut asking = service("a", &["db", "job"]);
+        asking.service.as_mut().unwrap().serve = text.into();
+        let mut job = service("job", &[]);
+        job.service = None;
+        messages(vec![asking, with("db", change), job], &["db", "job"])
+    };
+    let nothing = |_: &mut Service| {};
+    assert_eq!(serve("x {port}", nothing), ["`serve` of `a` (tox.ini:1) has `{port}`, which it has no port for"]);
+    assert_eq!(
+        serve("{service:db:url}", nothing),
+        ["`serve` of `a` (tox.ini:1) asks for `url` of `db` (tox.ini:2), which has neither `ports` nor `url`"]
+    );
+    assert!(serve("{service:db:url}", |db| db.url = Some("x://y".into())).is_empty());
+    assert!(serve("{service:db:host}", nothing).is_empty());
+    let named = |db: &mut Service| db.ready = Some("log:on (?P<port>[0-9]+) with (?P<token>.*)".into());
+    assert!(serve("{service:db:url} {service:db:port} {service:db:token}", named).is_empty());
+    assert!(serve("{service:db:tokn}", named).concat().contains("which has no such field"));
+    assert!(serve("{service:db:port:sql}", named).concat().contains("no port named `sql`"));
+    assert_eq!(
+        serve("{service:job:url}", nothing),
+        ["`serve` of `a` (tox.ini:1) asks for `url` of `job`, which is not a service: it has no `serve` key"]
+    );
+    let mut typed = with("a", |one| {
+        one.ports = ports(&[("http", None)]);
+        one.serve = "x {port:htp}".into();
+    });
+    let error = Graph::new(vec![typed.clone()]).check(&[]).remove(0);
+    assert_eq!(error.hints, ["did you mean `{port:http}`?"]);
+    typed.service.as_mut().unwrap().serve = "x {port:http} {port}".into();
+    assert!(messages(vec![typed], &[]).is_empty());
+}
+
+#[test]
+fn two_services_cannot_be_told_by_the_same_variables() {
+    assert_eq!(
+        messages(vec![service("a-b", &[]), service("A.b", &[])], &[]),
+        ["`a-b` (tox.ini:3) and `A.b` (tox.ini:3) would both be told to others as `ENVO_A_B_URL`"]
+    );
+}
+
+#[test]
+fn keys_that_can_never_do_anything_are_found() {
+    let one = |change: fn(&mut Service)| messages(vec![with("a", change)], &[]).concat();
+    assert!(one(|a| a.adopt = true).contains("has no port with a number"));
+    assert!(
+        one(|a| {
+            a.adopt = true;
+            a.ports = ports(&[("p", Some(80))]);
+            a.ready = Some("log:up".into());
+        })
+        .contains("which `ready = log:up` cannot find out")
+    );
+    assert!(one(|a| a.listen_fds = true).contains("`listen_fds`, and has no `ports`"));
+    assert!(one(|a| a.watch_command = Some("x".into())).contains("names nothing to watch"));
+    assert!(
+        one(|a| {
+            a.ready = Some("exit".into());
+            a.alive = Some("tcp://x:1".into());
+        })
+        .contains("it has ended when it is ready")
+    );
+}
+
+#[test]
+fn a_key_on_another_line_is_named_with_that_line() {
+    let member = with("a", |one| {
+        one.ready = Some("nonsense".into());
+        one.locations.insert("ready".into(), "tox.ini:9".into());
+    });
+    assert!(messages(vec![member], &[]).concat().starts_with("`ready = nonsense` of `a` (tox.ini:9): "));
+}
