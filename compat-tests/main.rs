@@ -24,6 +24,7 @@ mod docs_examples;
 mod docs_generated;
 mod exec;
 mod fixtures;
+mod host_tox;
 mod installing;
 mod interrupts;
 mod list;

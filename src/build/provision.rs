@@ -10,6 +10,7 @@ use super::run::Run;
 use super::stamp::section;
 use crate::execute::session::{Display, Request, Shown, Stdin};
 use crate::model::Environment;
+use crate::model::interpreter::PythonVersion;
 use crate::report::{Event, Reporter};
 
 /// The first version with `-P`, which keeps the current folder off Python's search path. Older ones take `-I`.
@@ -25,8 +26,7 @@ pub fn provide(run: &Arc<Run>, environment: Environment, arguments: &[String], s
     let site = Site::new(Arc::clone(run), Arc::new(environment), reporter);
     let foundation = site.prepare(&mut Requirements)?;
     let python = foundation.python()?;
-    let version = &python.interpreter.version;
-    let isolation = if (version.major, version.minor) >= SAFE_PATH { "-P" } else { "-I" };
+    let isolation = safe_path(&python.interpreter.version);
     let python = python.layout.python.display().to_string();
     let words = [python.as_str(), isolation, "-m", "tox"].map(str::to_owned);
     let outcome = foundation.session.execute(Request {
@@ -38,6 +38,11 @@ pub fn provide(run: &Arc<Run>, environment: Environment, arguments: &[String], s
         display: Display::Show,
     })?;
     Ok(outcome.exit_code)
+}
+
+/// The option that keeps the current folder off the search path of a Python of that version.
+pub fn safe_path(version: &PythonVersion) -> &'static str {
+    if (version.major, version.minor) >= SAFE_PATH { "-P" } else { "-I" }
 }
 
 /// What `requires` says, as the dependencies of the environment.

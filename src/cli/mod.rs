@@ -25,7 +25,7 @@ pub use version::{TOX_VERSION, program_version};
 
 use arguments::{CommandWord, spellings};
 use options::{Options, Surroundings};
-use scan::Request;
+pub use scan::Request;
 
 use crate::error::ConfigError;
 
@@ -33,8 +33,19 @@ use crate::error::ConfigError;
 #[derive(Debug)]
 pub enum Parsed {
     Run(Box<Resolved>),
-    /// Text to show in place of running anything; ends with a line break.
-    Show(String),
+    Show(Box<Answer>),
+}
+
+/// What is shown in place of running anything.
+#[derive(Debug)]
+pub struct Answer {
+    /// Ends with a line break.
+    pub text: String,
+    pub kind: Request,
+    /// Everything that was typed.
+    pub words: Vec<String>,
+    /// What the rest of the words comes to, if they can be understood: a plugin may have more to say.
+    pub options: Option<Options>,
 }
 
 /// Options, and what has to be said about how they were worked out.
@@ -106,7 +117,8 @@ pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parse
         && matches!(only.as_str(), "-h" | "--help")
     {
         let note = user_file::describe(&surroundings);
-        return Ok(Parsed::Show(help::of_program(program, &note, resolve::default_color(&surroundings))));
+        let text = help::of_program(program, &note, resolve::default_color(&surroundings));
+        return Ok(answer(Request::Help, text, arguments, surroundings));
     }
     let (word, own) = match scan::find_command(halves.own) {
         Some((at, word)) => (word, [&halves.own[..at], &halves.own[at + 1..]].concat()),
@@ -115,9 +127,12 @@ pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parse
     let mut definition = arguments::command(word, program);
     let scanned = scan::scan(&definition, &own).map_err(|error| error.of(&mut definition))?;
     match scanned.request {
-        Some(Request::Version) => return Ok(Parsed::Show(version::text(program))),
+        Some(Request::Version) => {
+            return Ok(answer(Request::Version, version::text(program), arguments, surroundings));
+        }
         Some(Request::Help) => {
-            return Ok(Parsed::Show(help::of_command(word, program, resolve::default_color(&surroundings))));
+            let text = help::of_command(word, program, resolve::default_color(&surroundings));
+            return Ok(answer(Request::Help, text, arguments, surroundings));
         }
         None => {}
     }
@@ -137,6 +152,19 @@ pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parse
         Ok(resolved) => Ok(Parsed::Run(Box::new(resolved))),
         Err(error) => Err(error.of(&mut definition)),
     }
+}
+
+fn answer(kind: Request, text: String, arguments: &[OsString], surroundings: Surroundings) -> Parsed {
+    let asks = |word: &&OsString| ["-h", "--help", "--version"].iter().any(|one| *one == word.as_os_str());
+    let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+    let rest: Vec<OsString> = arguments[..end].iter().filter(|word| !asks(word)).cloned().collect();
+    // Where the words still ask, shortened as they may be, nothing more is wanted to know.
+    let options = match (rest.len() < arguments.len()).then(|| parse(&rest, surroundings)) {
+        Some(Ok(Parsed::Run(resolved))) => Some(resolved.options),
+        _ => None,
+    };
+    let words = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    Parsed::Show(Box::new(Answer { text, kind, words, options }))
 }
 
 /// `tox` when called through a link of that name, else `envo`.

@@ -325,7 +325,7 @@ fn what_no_option_takes_is_kept_for_later() {
 #[test]
 fn help_and_version_are_shown_in_place_of_running() {
     let shown = |line: &str| match parse_line(line, surroundings(&[])) {
-        Ok(Parsed::Show(text)) => text,
+        Ok(Parsed::Show(answer)) => answer.text,
         other => panic!("{line}: {other:?}"),
     };
     assert!(shown("-h").starts_with("usage: envo [command]"));
@@ -335,13 +335,25 @@ fn help_and_version_are_shown_in_place_of_running() {
     assert!(shown("run --version").starts_with("envo "));
     assert!(!shown("-h").contains('\u{1b}'));
     let colored = parse_line("run -h", surroundings(&[("FORCE_COLOR", "1")]));
-    assert!(matches!(colored, Ok(Parsed::Show(text)) if text.contains('\u{1b}')));
+    assert!(matches!(colored, Ok(Parsed::Show(answer)) if answer.text.contains('\u{1b}')));
+}
+
+#[test]
+fn what_asks_for_help_still_tells_which_project_is_meant() {
+    let file = |line: &str| match parse_line(line, surroundings(&[])) {
+        Ok(Parsed::Show(answer)) => answer.options.and_then(|options| options.config_file),
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(file("--help -c a/tox.ini"), Some("a/tox.ini".into()));
+    assert_eq!(file("run -c a --version -- -h"), Some("a".into()));
+    assert_eq!(file("-h"), None);
+    assert_eq!(file("run --hel -c a"), None);
 }
 
 #[test]
 fn a_link_called_tox_answers_as_tox() {
     let shown = parse(&["/usr/bin/tox".into(), "-h".into()], surroundings(&[]));
-    assert!(matches!(shown, Ok(Parsed::Show(text)) if text.starts_with("usage: tox ")));
+    assert!(matches!(shown, Ok(Parsed::Show(answer)) if answer.text.starts_with("usage: tox ")));
     let error = parse(&["tox".into(), "r".into(), "-e".into()], surroundings(&[])).expect_err("no value");
     assert_eq!(error.program, "tox run");
     assert!(error.to_string().starts_with("usage: tox run [options]"));
@@ -368,7 +380,7 @@ proptest::proptest! {
         let arguments: Vec<_> = std::iter::once("envo".to_owned()).chain(words).map(Into::into).collect();
         let variables = [("TOX_PARALLEL", value.as_str()), ("TOXENV", &value), ("TOX_HASH_SEED", &value)];
         match parse(&arguments, surroundings(&variables)) {
-            Ok(Parsed::Show(text)) => proptest::prop_assert!(text.ends_with('\n')),
+            Ok(Parsed::Show(answer)) => proptest::prop_assert!(answer.text.ends_with('\n')),
             Ok(Parsed::Run(resolved)) => proptest::prop_assert!(resolved.options.verbosity <= 5),
             Err(error) => proptest::prop_assert!(!error.message.is_empty() && error.program.starts_with("envo ")),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::run::{Manner, open_run};
-use super::{ROOT, reporter};
+use super::{ROOT, host_tox, reporter};
 use crate::build;
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
@@ -49,6 +49,7 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
         markers: asked.as_ref().map(|interpreter| &interpreter.markers),
     };
     let Some(need) = need(&requires, &around)? else { return Ok(()) };
+    host_tox::hand_over(&requires, &around, options, discovery)?;
     refuse_if_told(&need, &requires, options, &host.display().to_string())?;
     let reporter: &dyn Reporter = &reporter(options);
     let text = format!("will run in automatically provisioned tox, host {} {}", host.display(), need.reason());

@@ -137,6 +137,16 @@ fn stdio(sink: Sink) -> Stdio {
     }
 }
 
+/// Becomes another program, with this process's streams and place. Comes back only when that cannot be done.
+pub fn become_program<A: Into<OsString>>(
+    program: &Path,
+    arguments: impl IntoIterator<Item = A>,
+    variables: &Variables,
+) -> io::Error {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    command(program.as_os_str(), arguments.iter().map(OsString::as_os_str), variables).exec()
+}
+
 #[allow(clippy::disallowed_methods)]
 fn command<'a>(program: &OsStr, arguments: impl Iterator<Item = &'a OsStr>, variables: &Variables) -> Command {
     let mut command = Command::new(program);

@@ -83,8 +83,7 @@ impl Need {
 pub fn need(requires: &[String], around: &Surroundings<'_>) -> Result<Option<Need>, ConfigError> {
     let mut missing = Vec::new();
     for text in requires {
-        let requirement: Requirement =
-            text.parse().map_err(|error| ConfigError::handled(format!("failed to load core.requires: {error}")))?;
+        let requirement = parse(text)?;
         if !applies(&requirement, around)? {
             continue;
         }
@@ -95,9 +94,44 @@ pub fn need(requires: &[String], around: &Surroundings<'_>) -> Result<Option<Nee
     if !missing.is_empty() {
         return Ok(Some(Need::Requirements(missing)));
     }
-    let folder = around.file.parent().unwrap_or(Path::new(""));
-    let plugin = INLINE_PLUGINS.iter().map(|name| folder.join(name)).find(|file| file.is_file());
-    Ok(plugin.map(Need::InlinePlugin))
+    Ok(inline_plugin(around.file).map(Need::InlinePlugin))
+}
+
+/// The file beside the configuration that tox would load as a plugin.
+pub fn inline_plugin(file: &Path) -> Option<PathBuf> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    INLINE_PLUGINS.iter().map(|name| folder.join(name)).find(|file| file.is_file())
+}
+
+/// Whether a tox somewhere could do the work: everything is `installed` there, in a version that fits. What is at a URL
+/// never counts, since a version says nothing of where it came from.
+///
+/// # Errors
+/// When a requirement or its marker cannot be understood.
+pub fn is_met_by(
+    requires: &[String],
+    around: &Surroundings<'_>,
+    installed: impl Fn(&str) -> Option<String>,
+) -> Result<bool, ConfigError> {
+    for text in requires {
+        let requirement = parse(text)?;
+        if !applies(&requirement, around)? {
+            continue;
+        }
+        let version = installed(&canonical_name(&requirement.name));
+        let fits = match version {
+            Some(version) if requirement.url.is_none() => fits(&requirement, &version)?,
+            _ => false,
+        };
+        if !fits {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn parse(text: &str) -> Result<Requirement, ConfigError> {
+    text.parse().map_err(|error| ConfigError::handled(format!("failed to load core.requires: {error}")))
 }
 
 fn applies(requirement: &Requirement, around: &Surroundings<'_>) -> Result<bool, ConfigError> {
@@ -205,6 +239,25 @@ mod tests {
         std::fs::write(folder.path().join("toxfile.py"), "")?;
         assert!(found(&["tox"], &[], &folder.path().join("tox.ini")).contains("toxfile.py"));
         Ok(())
+    }
+
+    #[test]
+    fn a_tox_that_has_everything_can_do_the_work() {
+        let own = Variables::default();
+        let around = Surroundings { file: Path::new("tox.ini"), text: "", variables: &own, markers: None };
+        let installed = |name: &str| match name {
+            "tox" => Some("4.67.13".to_owned()),
+            "tox-docker" => Some("5.1".to_owned()),
+            _ => None,
+        };
+        let met = |requires: &[&str]| {
+            let requires: Vec<String> = requires.iter().map(|text| (*text).to_owned()).collect();
+            is_met_by(&requires, &around, installed).expect("they are requirements")
+        };
+        assert!(met(&["tox_docker>=5", "tox"]));
+        assert!(!met(&["tox-docker>=6", "tox"]));
+        assert!(!met(&["tox-other", "tox"]));
+        assert!(!met(&["tox-docker @ file:///x", "tox"]));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,6 +78,7 @@ impl PythonDiscovery {
             .chain(on_path)
             .filter(|path| shim::is_program(path))
             .find_map(|path| self.behind_shim(path))
+            .map(|path| named_by_tox(&path).unwrap_or(path))
             .unwrap_or_else(|| PathBuf::from("/usr/bin/python3"))
     }
 
@@ -160,6 +162,17 @@ impl InterpreterLookup for PythonDiscovery {
         let beside = self.own_folder.as_ref().map(|folder| folder.join("uv"));
         beside.and_then(|program| search(program.as_os_str())).or_else(|| search(OsStr::new("uv")))
     }
+}
+
+/// The name by which the `tox` in the same folder calls the interpreter: in messages and settings it is tox's to choose.
+fn named_by_tox(host: &Path) -> Option<PathBuf> {
+    let folder = host.parent()?;
+    let mut start = [0; 512];
+    let length = fs::File::open(folder.join("tox")).and_then(|mut file| file.read(&mut start)).ok()?;
+    let line = start[..length].split(|byte| *byte == b'\n').next()?.strip_prefix(b"#!")?;
+    let named = Path::new(OsStr::from_bytes(line.trim_ascii()));
+    let same = named.parent() == Some(folder) && fs::canonicalize(named).ok()? == fs::canonicalize(host).ok()?;
+    same.then(|| named.to_owned())
 }
 
 /// Relative entries are left out: they would run what the current folder supplies. So are second names of one folder.

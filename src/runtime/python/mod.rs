@@ -3,6 +3,7 @@
 mod activation;
 mod create;
 pub mod discovery;
+pub mod distributions;
 pub mod facts;
 mod own_uv;
 mod places;

@@ -1,0 +1,72 @@
+//! Hands the work over to the tox that is installed beside the host Python, where plugins are asked for and that tox has
+//! them: what tox itself would do there. Nothing is installed for it.
+
+use anyhow::Result;
+
+use crate::build::provision::safe_path;
+use crate::cli::options::Options;
+use crate::cli::{Answer, Request};
+use crate::error::ConfigError;
+use crate::execute::process;
+use crate::model::{Interpreter, InterpreterLookup as _};
+use crate::plan::provision::{Surroundings, inline_plugin, is_met_by};
+use crate::runtime::python::PythonDiscovery;
+use crate::runtime::python::distributions::Distributions;
+use crate::source;
+
+/// Becomes that tox, if it has everything that `requires` says.
+///
+/// # Errors
+/// When a requirement cannot be understood, or the interpreter cannot be started.
+pub fn hand_over(
+    requires: &[String],
+    around: &Surroundings<'_>,
+    options: &Options,
+    discovery: &PythonDiscovery,
+) -> Result<()> {
+    let Some(host) = discovery.find(&[discovery.host_python().display().to_string()]) else { return Ok(()) };
+    if !has_everything(requires, around, &host)? {
+        return Ok(());
+    }
+    Err(run(&host, &options.arguments, options))
+}
+
+/// Has a plugin beside the configuration show its own part in the answer to `--help` or `--version`: becomes that tox, if
+/// there is such a plugin and there is such a tox.
+///
+/// # Errors
+/// When the interpreter cannot be started.
+pub fn answer(answer: &Answer) -> Result<()> {
+    let Some(options) = &answer.options else { return Ok(()) };
+    let (config, root) = (options.config_file.as_deref(), options.root_dir.as_deref());
+    let file = match source::discover(config, root, &options.current_dir) {
+        Ok(found) => found.source.path,
+        // Help is wanted most when the configuration is wrong.
+        Err(_) if answer.kind == Request::Help => {
+            let path = options.current_dir.join(config.unwrap_or(std::path::Path::new("tox.ini")));
+            if path.is_dir() { path.join("tox.ini") } else { path }
+        }
+        Err(_) => return Ok(()),
+    };
+    if inline_plugin(&file).is_none() {
+        return Ok(());
+    }
+    let discovery = super::opening::discovery(options);
+    let around = Surroundings { file: &file, text: "", variables: &options.variables, markers: None };
+    let Some(host) = discovery.find(&[discovery.host_python().display().to_string()]) else { return Ok(()) };
+    if !has_everything(&["tox".to_owned()], &around, &host)? {
+        return Ok(());
+    }
+    Err(run(&host, &answer.words, options))
+}
+
+fn has_everything(requires: &[String], around: &Surroundings<'_>, host: &Interpreter) -> Result<bool, ConfigError> {
+    let distributions = Distributions::of(host);
+    is_met_by(requires, around, |name| distributions.version(name))
+}
+
+fn run(host: &Interpreter, arguments: &[String], options: &Options) -> anyhow::Error {
+    let words = [safe_path(&host.version), "-m", "tox"].map(str::to_owned).into_iter();
+    let error = process::become_program(&host.executable, words.chain(arguments.iter().cloned()), &options.variables);
+    anyhow::Error::from(error).context(format!("cannot start {}", host.executable.display()))
+}
