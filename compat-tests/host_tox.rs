@@ -18,7 +18,7 @@ def tox_extend_envs():
 
 /// A project whose host Python has tox.
 fn beside_tox() -> Project {
-    let folder = real_tox::program().parent().map(PathBuf::from).expect("a program lies in a folder");
+    let folder = real_tox::program(&[]).parent().map(PathBuf::from).expect("a program lies in a folder");
     let path = format!("{}:{}", folder.display(), machine::search_path(false).display());
     Project::new().variable("PATH", &path).ini("[tox]\nno_package = true\nenv_list = a\n")
 }
