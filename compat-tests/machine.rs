@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -16,13 +17,17 @@ pub static HOST_PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 });
 
-/// Folders of the other interpreters that pyenv has installed here, for tests that want old versions.
-fn pyenv_folders() -> Vec<PathBuf> {
-    let root = env::var_os("PYENV_ROOT")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv")));
-    let Some(entries) = root.and_then(|root| root.join("versions").read_dir().ok()) else { return Vec::new() };
-    let mut folders: Vec<_> = entries.flatten().map(|entry| entry.path().join("bin")).collect();
+/// Folders of the other interpreters that pyenv and uv have installed here, for tests that want old versions.
+fn interpreter_folders() -> Vec<PathBuf> {
+    let below = |variable: &str, default: &str| {
+        let home = || env::var_os("HOME").map(|home| Path::new(&home).join(default));
+        env::var_os(variable).map(PathBuf::from).or_else(home)
+    };
+    let pyenv = below("PYENV_ROOT", ".pyenv").map(|root| root.join("versions"));
+    let uv = below("XDG_DATA_HOME", ".local/share").map(|root| root.join("uv/python"));
+    let roots = pyenv.into_iter().chain(uv).filter_map(|root| root.read_dir().ok());
+    let mut folders: Vec<_> =
+        roots.flat_map(|entries| entries.flatten()).map(|entry| entry.path().join("bin")).collect();
     folders.sort();
     folders
 }
@@ -32,7 +37,7 @@ pub fn search_path(with_old_interpreters: bool) -> OsString {
     let mut folders = vec![HOST_PYTHON.parent().expect("an executable lies in a folder").to_path_buf()];
     folders.extend(["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from));
     if with_old_interpreters {
-        folders.extend(pyenv_folders());
+        folders.extend(interpreter_folders());
     }
     env::join_paths(folders).expect("no folder's name has a colon")
 }
@@ -40,6 +45,14 @@ pub fn search_path(with_old_interpreters: bool) -> OsString {
 /// Whether `program` can be found where [`search_path`] looks.
 pub fn has(program: &str) -> bool {
     env::split_paths(&search_path(true)).any(|folder| folder.join(program).is_file())
+}
+
+/// Tells whoever runs the tests by `.ci/test` what could only be tested in part: a test that passes says nothing itself.
+pub fn notice(text: &str) {
+    let target = kept_folder("tmp");
+    let file = target.parent().expect("the folder lies in target").join("compat-notices");
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).expect("target can be written");
+    writeln!(file, "{text}").expect("target can be written");
 }
 
 /// The caller's variables that say how to reach a package index; nothing else of the caller's reaches a test.

@@ -33,3 +33,4 @@ mod property;
 mod run;
 mod scripts;
 mod serve;
+mod stack;
