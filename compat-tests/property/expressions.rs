@@ -2,10 +2,9 @@
 
 use envo::settings::expand::parse::{Part, parse};
 use proptest::prop_oneof;
-use serde_json::{Value, json};
 
 use super::oracle::Oracle;
-use super::{same_for_all, texts};
+use super::{answers, same_for_all, texts};
 
 const PIECES: &[&str] = &[
     "a", "env", "posargs", "/", " ", "\n", "{", "{", "{", "}", "}", "}", ":", ":", "::", "[", "]", "[]", "[[", "\\",
@@ -16,18 +15,9 @@ const PIECES: &[&str] = &[
 fn expressions_begin_and_end_where_tox_sees_them() {
     let oracle = Oracle::start();
     let values = prop_oneof![3 => texts::of_pieces(PIECES, 24), 1 => texts::changed_fixtures()];
-    same_for_all(values, &oracle, |oracle, text| (oracle.ask("expressions", text.as_str()), plain(&parse(text))));
-}
-
-/// Texts as they are, expressions as lists of arguments.
-fn plain(parts: &[Part]) -> Value {
-    parts
-        .iter()
-        .map(|part| match part {
-            Part::Text(text) => json!(text),
-            Part::Expression(arguments) => arguments.iter().map(|argument| plain(argument)).collect(),
-        })
-        .collect()
+    same_for_all(values, &oracle, |oracle, text| {
+        (oracle.ask("expressions", text.as_str()), answers::of_parts(&parse(text)))
+    });
 }
 
 /// All text and all arguments of a parsed text.

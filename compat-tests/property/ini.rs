@@ -1,11 +1,9 @@
 //! INI files against Python's `ConfigParser(interpolation=None)`.
 
-use envo::source::IniSection;
-use envo::source::ini::{self, IniErrorKind};
-use serde_json::{Value, json};
+use envo::source::ini;
 
 use super::oracle::Oracle;
-use super::{same_for_all, texts};
+use super::{answers, same_for_all, texts};
 
 /// The last Python whose parser words its errors as 3.11 does.
 const LAST_WITH_THESE_WORDS: (u64, u64) = (3, 12);
@@ -16,30 +14,7 @@ fn ini_files_mean_what_they_mean_to_python() {
     if oracle.version > LAST_WITH_THESE_WORDS {
         return;
     }
-    same_for_all(texts::ini(), &oracle, |oracle, text| (oracle.ask("ini", text.as_str()), read(text)));
-}
-
-fn read(text: &str) -> Value {
-    match ini::read(text.strip_prefix('\u{feff}').unwrap_or(text)) {
-        Ok(document) => {
-            let sections: Vec<_> =
-                document.sections.iter().map(|section| json!([section.name, values(section)])).collect();
-            json!({ "sections": sections, "defaults": values(&document.defaults) })
-        }
-        Err(error) => {
-            let name = match error.kind {
-                IniErrorKind::MissingSectionHeader { .. } => "MissingSectionHeaderError",
-                IniErrorKind::DuplicateSection { .. } => "DuplicateSectionError",
-                IniErrorKind::DuplicateOption { .. } => "DuplicateOptionError",
-                IniErrorKind::Parsing { .. } => "ParsingError",
-            };
-            json!({ "error": name, "message": error.in_python_words("tox.ini") })
-        }
-    }
-}
-
-fn values(section: &IniSection) -> Value {
-    section.entries.iter().map(|entry| json!([entry.key, entry.value])).collect()
+    same_for_all(texts::ini(), &oracle, |oracle, text| (oracle.ask("ini", text.as_str()), answers::of_ini(text)));
 }
 
 #[test]

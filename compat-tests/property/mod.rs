@@ -3,6 +3,7 @@
 //! A run takes a few thousand texts, always the same ones. `ENVO_PROPERTY_CASES=1000000` takes that many, and others each
 //! time.
 
+mod answers;
 mod expressions;
 mod factors;
 mod ini;

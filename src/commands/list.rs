@@ -1,7 +1,5 @@
 //! `envo list`: the environments of the configuration, with what they are for.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 
 use super::open_plan;
@@ -54,7 +52,8 @@ fn write_entry(
     width: Option<usize>,
 ) -> Result<()> {
     let Some(width) = width else {
-        let _ = writeln!(text, "{}", entry.name);
+        text.push_str(&entry.name);
+        text.push('\n');
         return Ok(());
     };
     let set = plan.settings.environment(&entry.name);
@@ -67,9 +66,11 @@ fn write_entry(
         super::tell(warnings, options);
     }
     let description = if description.trim().is_empty() { "[no description]" } else { &description };
-    let start = text.len();
-    let _ = write!(text, "{:width$} -> {description}", entry.name);
-    text.truncate(start + text[start..].trim_end().len());
+    text.push_str(&entry.name);
+    text.extend(std::iter::repeat_n(' ', width - entry.name.chars().count()));
+    text.push_str(" -> ");
+    text.push_str(description);
+    text.truncate(text.trim_end().len());
     text.push('\n');
     Ok(())
 }

@@ -70,19 +70,19 @@ fn marker_position(line: &str) -> Option<usize> {
 
 /// Conditions line by line. Generated files repeat a condition on many lines, and one that stands on the line before as
 /// well is not worked out again.
-struct Conditions<'a, T> {
+pub(super) struct Conditions<'a, T> {
     /// The start of the line that had a marker last, the marker and the blank behind it included.
     start: &'a str,
     answer: T,
 }
 
 impl<'a, T: Copy> Conditions<'a, T> {
-    fn new(initial: T) -> Self {
+    pub(super) fn new(initial: T) -> Self {
         Self { start: "", answer: initial }
     }
 
     /// What `answer` says of the line's condition, and the text behind the marker; `None` when there is no marker.
-    fn of(&mut self, line: &'a str, answer: impl FnOnce(&'a str) -> T) -> Option<(T, &'a str)> {
+    pub(super) fn of(&mut self, line: &'a str, answer: impl FnOnce(&'a str) -> T) -> Option<(T, &'a str)> {
         if self.start.is_empty() || !line.starts_with(self.start) {
             let marker = marker_position(line)?;
             // Without a blank behind it the marker would be none on a longer line.
@@ -115,7 +115,8 @@ pub fn filter<'a>(value: &str, active: impl Fn() -> &'a ActiveFactors) -> String
     let mut continues = false;
     let mut skipping = false;
     for line in lines(value) {
-        let found = conditions.of(line, |condition| active().satisfy(condition));
+        let found =
+            conditions.of(line, |condition| Condition::parse(condition).map(|condition| active().satisfy(&condition)));
         match found.and_then(|(holds, rest)| Some((holds?, strip(rest)))) {
             None => {
                 if skipping && !continues && !line.ends_with('\\') {
@@ -140,7 +141,7 @@ pub fn filter<'a>(value: &str, active: impl Fn() -> &'a ActiveFactors) -> String
 }
 
 /// `split('\n')`, for texts of a hundred thousand lines.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
     let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
     ends.scan(0, move |start, end| Some(&text[std::mem::replace(start, end + 1)..end]))
 }
@@ -167,16 +168,24 @@ pub fn mentioned_environments(value: &str, is_known: &dyn Fn(&str) -> bool, foun
     let mut conditions = Conditions::new(());
     for line in lines(value) {
         conditions.of(line, |condition| {
-            if is_plain(condition) {
-                if plain_alternatives(condition).all(|name| name.split('-').all(is_factor)) {
-                    plain_alternatives(condition)
-                        .filter(|name| is_new(name))
-                        .for_each(|name| found(without_negations(name)));
-                }
-            } else if let Ok(names) = expand_groups(&expand_ranges(condition)) {
-                names.iter().filter(|name| is_new(name)).for_each(|name| found(without_negations(name)));
-            }
+            let names = Condition::parse(condition).map(|condition| condition.0).unwrap_or_default();
+            names.iter().filter(|name| is_new(name)).for_each(|name| found(without_negations(name)));
         });
+    }
+}
+
+/// What stands before the marker of a line: names of environments, one of which must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Condition(Vec<String>);
+
+impl Condition {
+    /// `None`: the text is no condition, and the marker none.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if !is_plain(text) {
+            return expand_groups(&expand_ranges(text)).ok().map(Self);
+        }
+        let valid = plain_alternatives(text).all(|name| name.split('-').all(is_factor));
+        valid.then(|| Self(plain_alternatives(text).map(str::to_owned).collect()))
     }
 }
 
@@ -200,17 +209,10 @@ impl ActiveFactors {
         Self(factors)
     }
 
-    /// Whether one of the alternatives of a condition holds; `None` when it is no condition.
-    fn satisfy(&self, condition: &str) -> Option<bool> {
-        let holds = |name: &str| {
-            name.split('-').all(|factor| self.contains(without_negation(factor)) != factor.starts_with('!'))
-        };
-        if is_plain(condition) {
-            let valid = plain_alternatives(condition).all(|name| name.split('-').all(is_factor));
-            return valid.then(|| plain_alternatives(condition).any(holds));
-        }
-        let names = expand_groups(&expand_ranges(condition)).ok()?;
-        Some(names.iter().any(|name| holds(name)))
+    /// Whether one of the alternatives of a condition holds.
+    pub(super) fn satisfy(&self, condition: &Condition) -> bool {
+        let holds = |factor: &str| self.contains(without_negation(factor)) != factor.starts_with('!');
+        condition.0.iter().any(|name| name.split('-').all(holds))
     }
 
     pub fn contains(&self, factor: &str) -> bool {

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::conditional::ConditionalValue;
 use super::config_set::{ConfigSet, SetKind};
 use super::convert::convert;
 use super::expand::replace::{Style, replace};
 use super::expand::{TOML_PREFIX, Trail, parse::parse};
-use super::factor::{ActiveFactors, filter};
+use super::factor::{ActiveFactors, filter, has_marker};
 use super::keys::{self, Key};
 use super::lookup::Context;
 use super::overrides::Override;
@@ -147,12 +148,23 @@ impl Settings {
             if !self.mentions(loader, key) {
                 continue;
             }
-            let trail = self.entering(loader, key, trail)?;
-            if let Some(value) = self.load_from(&Place { set, loader, key, trail: &trail })? {
+            // What refers to nothing cannot be part of a circle.
+            let entered = if self.may_refer(loader, key) { Some(self.entering(loader, key, trail)?) } else { None };
+            let trail = entered.as_ref().unwrap_or(trail);
+            if let Some(value) = self.load_from(&Place { set, loader, key, trail })? {
                 return Ok(Some(value));
             }
         }
         Ok(None)
+    }
+
+    /// Whether what the section says about the key may refer to something else.
+    fn may_refer(&self, loader: &Loader, key: &Key) -> bool {
+        loader.overridden
+            || spellings(key).any(|spelling| match &self.source.document {
+                Document::Ini(_) => self.entry(loader, spelling).is_some_and(|entry| may_refer(&entry.value)),
+                Document::Toml(document) => toml_entry(document, loader, spelling).is_some_and(toml::load::may_refer),
+            })
     }
 
     /// Notes the section and key on the trail.
@@ -224,7 +236,7 @@ impl Settings {
     fn load_from_section(&self, place: &Place<'_>) -> Result<Option<Value>, ConfigError> {
         for spelling in spellings(place.key) {
             let Some(entry) = self.entry(place.loader, spelling) else { continue };
-            let Some(raw) = self.process_raw(place.set, &entry.value) else { continue };
+            let Some(raw) = self.text_of(place.set, entry) else { continue };
             let located = |error: ConfigError| self.locate(error, place.loader, entry);
             return self.build(place, &raw).map(Some).map_err(located);
         }
@@ -245,6 +257,19 @@ impl Settings {
     fn substitute(&self, place: &Place<'_>, text: &str) -> Result<String, ConfigError> {
         let context = Context { settings: self, set: place.set };
         replace(&context, self.reference_prefix(place.loader), style_of(place.kind()), text, place.trail)
+    }
+
+    /// [`Self::process_raw`] of an entry of the file.
+    pub(super) fn text_of(&self, set: &ConfigSet, entry: &Entry) -> Option<String> {
+        if entry.value.contains('\\') || !has_marker(&entry.value) {
+            return self.process_raw(set, &entry.value);
+        }
+        // Entries stay where they are as long as the settings live.
+        let key = std::ptr::from_ref(entry).addr();
+        let read = || Arc::new(ConditionalValue::of(&without_comments(&entry.value)));
+        let value = Arc::clone(lock(&self.conditional).entry(key).or_insert_with(read));
+        let text = value.of_environment(self.factors(set));
+        (!text.is_empty() || value.is_blank).then_some(text)
     }
 
     /// A raw value without comments and with the lines that hold for the environment; `None` when none do.
@@ -390,6 +415,11 @@ pub(super) fn without_comments(raw: &str) -> Cow<'_, str> {
     }
     result.push_str(&raw[done..]);
     Cow::Owned(result)
+}
+
+/// Whether a text may have anything that substitution would change.
+pub(super) fn may_refer(text: &str) -> bool {
+    text.contains(['{', '[', '\\'])
 }
 
 /// Whether a text has anything that substitution would change; used for lines of `set_env`.

@@ -5,10 +5,12 @@
 
 mod base_python;
 pub mod check;
+mod conditional;
 pub mod config_set;
 mod constants;
 pub mod convert;
 mod defaults;
+mod definitions;
 mod descriptions;
 mod dotenv;
 mod env_file;
@@ -40,6 +42,7 @@ use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::model::InterpreterLookup;
 use crate::source::{Document, Entry, FromRoot, IniDocument, Source, TomlDocument};
+use conditional::ConditionalValue;
 use config_set::{ConfigSet, SetKind};
 use expand::Trail;
 use keys::Key;
@@ -69,6 +72,8 @@ pub struct Settings {
     uv_packagers: Mutex<std::collections::HashSet<String>>,
     templates: Templates,
     environments: Mutex<FxHashMap<String, Arc<ConfigSet>>>,
+    /// Values with conditions, by where the entry is in memory.
+    conditional: Mutex<FxHashMap<usize, Arc<ConditionalValue>>>,
     /// What a name in `base` means.
     bases: Mutex<FxHashMap<String, Arc<[Arc<Loader>]>>>,
     declared: OnceLock<Vec<String>>,
@@ -105,6 +110,7 @@ impl Settings {
             uv_packagers: Mutex::default(),
             templates,
             environments: Mutex::default(),
+            conditional: Mutex::default(),
             bases: Mutex::default(),
             declared: OnceLock::new(),
             warnings: Mutex::default(),

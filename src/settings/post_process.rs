@@ -8,7 +8,7 @@ use super::base_python;
 use super::config_set::ConfigSet;
 use super::convert::{list, sorted};
 use super::keys::Key;
-use super::loader::{Loader, spellings};
+use super::loader::{Loader, may_refer, spellings};
 use super::lookup::normalized;
 use super::runners::{UV_PACKAGE_KINDS, checked_resolution};
 use super::toml::load::toml_entry;
@@ -154,8 +154,8 @@ impl Settings {
                 return Ok(plain_toml_entries(document, loader, key));
             }
             let entries = spellings(key).filter_map(|spelling| self.entry(loader, spelling));
-            if let Some(raw) = entries.into_iter().find_map(|entry| self.process_raw(set, &entry.value)) {
-                return Ok((!raw.contains(['{', '[', '\\'])).then(|| list(&raw)));
+            if let Some(raw) = entries.into_iter().find_map(|entry| self.text_of(set, entry)) {
+                return Ok((!may_refer(&raw)).then(|| list(&raw)));
             }
         }
         Ok(Some(Vec::new()))
@@ -248,7 +248,7 @@ impl Settings {
                 return Ok(Some(None));
             }
             let entries = spellings(key).filter_map(|spelling| self.entry(loader, spelling));
-            if let Some(entry) = entries.into_iter().find(|entry| self.process_raw(set, &entry.value).is_some()) {
+            if let Some(entry) = entries.into_iter().find(|entry| self.text_of(set, entry).is_some()) {
                 return Ok(Some(Some(entry)));
             }
         }
@@ -331,7 +331,7 @@ impl Settings {
 
 fn plain_toml_entries(document: &TomlDocument, loader: &Loader, key: &Key) -> Option<Vec<String>> {
     let value = spellings(key).find_map(|spelling| toml_entry(document, loader, spelling))?;
-    let plain = |entry: &toml::Value| entry.as_str().filter(|text| !text.contains(['{', '[', '\\'])).map(str::to_owned);
+    let plain = |entry: &toml::Value| entry.as_str().filter(|text| !may_refer(text)).map(str::to_owned);
     value.as_array()?.iter().map(plain).collect()
 }
 

@@ -7,8 +7,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use pep508_rs::MarkerTree;
+use rustc_hash::FxHashMap;
 
 use super::config_set::ConfigSet;
+use super::definitions::{Definitions, Raw};
 use super::expand::Trail;
 use super::expand::replace::{Style, replace, replace_once};
 use super::loader::has_expression;
@@ -16,13 +18,6 @@ use super::lookup::Context;
 use super::value::Value;
 use super::{Settings, keys, lock};
 use crate::error::{ConfigError, ErrorClass, python_repr};
-
-/// What a variable was set to, before substitution.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Raw {
-    pub value: String,
-    pub marker: Option<String>,
-}
 
 /// One thing the setting says, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +32,6 @@ pub(super) enum Line {
     Pending(String),
 }
 
-/// Names and what they are set to, in order.
-type Entries = Arc<Vec<(String, Raw)>>;
-
 /// An environment's `set_env`.
 #[derive(Debug)]
 pub struct SetEnv {
@@ -47,10 +39,15 @@ pub struct SetEnv {
     blocks: Vec<Vec<Line>>,
     prefix: String,
     /// What lookups see while the lines are being read.
-    so_far: Mutex<Vec<(String, Raw)>>,
+    so_far: Mutex<Definitions>,
     /// What the lines came to, once files and substitutions have been read.
-    entries: Mutex<Option<Entries>>,
+    entries: Mutex<Option<Arc<Definitions>>>,
+    /// Values that were worked out.
+    values: Mutex<FxHashMap<String, String>>,
 }
+
+/// How many variables may refer to one another before the value is given up; tox gives up at about as many.
+const DEEPEST: usize = 150;
 
 /// On the trail while files and substitutions are being read: lookups then see only what is written directly.
 const EXPANDING: &str = "<set_env>";
@@ -72,7 +69,13 @@ impl SetEnv {
     }
 
     fn of_lines(lines: Vec<Line>, prefix: &str) -> Self {
-        Self { blocks: vec![lines], prefix: prefix.to_owned(), so_far: Mutex::default(), entries: Mutex::default() }
+        Self {
+            blocks: vec![lines],
+            prefix: prefix.to_owned(),
+            so_far: Mutex::default(),
+            entries: Mutex::default(),
+            values: Mutex::default(),
+        }
     }
 
     fn empty() -> Self {
@@ -98,7 +101,7 @@ struct Scope<'a> {
     set: &'a ConfigSet,
     variables: &'a SetEnv,
     /// What later blocks set directly.
-    later: &'a [(String, Raw)],
+    later: &'a Definitions,
     /// Lines that brought the present ones.
     parents: Vec<String>,
 }
@@ -106,28 +109,21 @@ struct Scope<'a> {
 impl Scope<'_> {
     /// Lets lookups see a variable from now on.
     fn note(&self, name: &str, raw: &Raw) {
-        if !self.later.iter().any(|(known, _)| known == name) {
-            define(&mut lock(&self.variables.so_far), name.to_owned(), raw.clone());
+        if !self.later.contains(name) {
+            lock(&self.variables.so_far).define(name.to_owned(), raw.clone());
         }
     }
 }
 
 /// The variables that are written as such.
-fn direct<'a>(lines: impl Iterator<Item = &'a Line>) -> Vec<(String, Raw)> {
-    let mut entries = Vec::new();
+fn direct<'a>(lines: impl Iterator<Item = &'a Line>) -> Definitions {
+    let mut entries = Definitions::default();
     for line in lines {
         if let Line::Variable { name, raw } = line {
-            define(&mut entries, name.clone(), raw.clone());
+            entries.define(name.clone(), raw.clone());
         }
     }
     entries
-}
-
-fn define(entries: &mut Vec<(String, Raw)>, name: String, raw: Raw) {
-    match entries.iter_mut().find(|(known, _)| *known == name) {
-        Some((_, known)) => *known = raw,
-        None => entries.push((name, raw)),
-    }
 }
 
 fn parse_line(line: &str, substituted: bool) -> Result<Line, ConfigError> {
@@ -232,7 +228,7 @@ impl Settings {
             }
             for spelling in super::loader::spellings(key) {
                 let Some(entry) = self.entry(loader, spelling) else { continue };
-                let Some(raw) = self.process_raw(set, &entry.value) else { continue };
+                let Some(raw) = self.text_of(set, entry) else { continue };
                 found = Some(SetEnv::parse(&raw, loader.prefix(), false).map_err(failed)?);
                 break;
             }
@@ -251,15 +247,22 @@ impl Settings {
     }
 
     /// Names of the configured variables whose markers hold, in order, with what they are set to.
-    fn set_env_entries(&self, set: &ConfigSet, variables: &SetEnv, trail: &Trail) -> Result<Entries, ConfigError> {
+    fn set_env_entries(
+        &self,
+        set: &ConfigSet,
+        variables: &SetEnv,
+        trail: &Trail,
+    ) -> Result<Arc<Definitions>, ConfigError> {
+        if let Some(known) = lock(&variables.entries).clone() {
+            return Ok(known);
+        }
         if variables.lines().all(|line| matches!(line, Line::Variable { .. })) {
-            return Ok(Arc::new(direct(variables.lines())));
+            let entries = Arc::new(direct(variables.lines()));
+            *lock(&variables.entries) = Some(Arc::clone(&entries));
+            return Ok(entries);
         }
         if trail.contains(EXPANDING) {
             return Ok(Arc::new(lock(&variables.so_far).clone()));
-        }
-        if let Some(known) = lock(&variables.entries).clone() {
-            return Ok(known);
         }
         let entries = self.expand_set_env(set, variables, &trail.with(EXPANDING)).map_err(|error| {
             if matches!(error.class, ErrorClass::Handled | ErrorClass::Fail | ErrorClass::Skip) {
@@ -273,20 +276,15 @@ impl Settings {
         Ok(entries)
     }
 
-    fn expand_set_env(
-        &self,
-        set: &ConfigSet,
-        variables: &SetEnv,
-        trail: &Trail,
-    ) -> Result<Vec<(String, Raw)>, ConfigError> {
+    fn expand_set_env(&self, set: &ConfigSet, variables: &SetEnv, trail: &Trail) -> Result<Definitions, ConfigError> {
         *lock(&variables.so_far) = direct(variables.lines());
-        let mut entries = Vec::new();
+        let mut entries = Definitions::default();
         for (at, block) in variables.blocks.iter().enumerate() {
             let later = direct(variables.blocks[at + 1..].iter().flatten());
             let scope = Scope { set, variables, later: &later, parents: Vec::new() };
             for (name, raw) in self.expand_block(&scope, block, trail)? {
                 scope.note(&name, &raw);
-                define(&mut entries, name, raw);
+                entries.define(name, raw);
             }
         }
         Ok(entries)
@@ -294,30 +292,25 @@ impl Settings {
 
     /// What a block of lines comes to: what is written directly wins over what substitutions bring, and files lose
     /// against what is written after them.
-    fn expand_block(
-        &self,
-        scope: &Scope<'_>,
-        lines: &[Line],
-        trail: &Trail,
-    ) -> Result<Vec<(String, Raw)>, ConfigError> {
+    fn expand_block(&self, scope: &Scope<'_>, lines: &[Line], trail: &Trail) -> Result<Definitions, ConfigError> {
         let mut entries = direct(lines.iter());
         for (at, line) in lines.iter().enumerate() {
             let Line::File(path) = line else { continue };
             let after = direct(lines[at..].iter());
             for (name, value) in self.read_env_file(scope, path, trail)? {
-                if !after.iter().any(|(known, _)| *known == name) {
+                if !after.contains(&name) {
                     let raw = Raw { value, marker: None };
                     scope.note(&name, &raw);
-                    define(&mut entries, name, raw);
+                    entries.define(name, raw);
                 }
             }
         }
-        let written: Vec<String> = entries.iter().map(|(name, _)| name.clone()).collect();
+        let written = entries.clone();
         for line in lines {
             let Line::Pending(line) = line else { continue };
             for (name, raw) in self.expand_line(scope, line, trail)? {
                 if !written.contains(&name) {
-                    define(&mut entries, name, raw);
+                    entries.define(name, raw);
                 }
             }
         }
@@ -349,7 +342,7 @@ impl Settings {
         let parents = scope.parents.iter().cloned().chain([line.to_owned()]).collect();
         let inner = Scope { parents, ..*scope };
         let lines: Vec<Line> = block.blocks.into_iter().flatten().collect();
-        self.expand_block(&inner, &lines, trail)
+        Ok(self.expand_block(&inner, &lines, trail)?.into_iter().collect())
     }
 
     fn read_env_file(
@@ -382,10 +375,8 @@ impl Settings {
         }
         let variables = self.set_env(set, trail)?;
         let entries = self.set_env_entries(set, &variables, trail)?;
-        for (known, raw) in entries.iter() {
-            if known == name && self.marker_holds(raw) {
-                return self.variable_value(set, &variables.prefix, (known, raw), trail).map(Some);
-            }
+        if let Some(raw) = entries.get(name).filter(|raw| self.marker_holds(raw)) {
+            return self.variable_value(set, &variables, (name, raw), trail).map(Some);
         }
         Ok(self.default_variables(set).into_iter().find(|(known, _)| known == name).map(|(_, value)| value))
     }
@@ -393,20 +384,32 @@ impl Settings {
     fn variable_value(
         &self,
         set: &ConfigSet,
-        prefix: &str,
+        variables: &SetEnv,
         (name, raw): (&str, &Raw),
         trail: &Trail,
     ) -> Result<String, ConfigError> {
+        if let Some(known) = lock(&variables.values).get(name) {
+            return Ok(known.clone());
+        }
         let entry = format!("env:{name}");
         let trail = if trail.0.last() == Some(&entry) { trail.clone() } else { trail.with(entry) };
+        if trail.0.len() > DEEPEST {
+            let message = format!("variables of set_env refer to each other more than {DEEPEST} deep at {name}");
+            return Err(ConfigError::new(ErrorClass::MatchRecursion, message));
+        }
         let context = Context { settings: self, set };
-        replace(&context, prefix, Style::Plain, &raw.value, &trail).map_err(|error| {
+        let value = replace(&context, &variables.prefix, Style::Plain, &raw.value, &trail).map_err(|error| {
             if matches!(error.class, ErrorClass::Handled | ErrorClass::Skip) {
                 return error;
             }
             let message = format!("replace failed in {}.set_env with {}", set.label(), error.python_repr());
             ConfigError { class: ErrorClass::Handled, message, ..error }
-        })
+        })?;
+        // While the lines are being read, not all variables are known.
+        if !super::lookup::reads_set_env(&trail) && !trail.contains(EXPANDING) {
+            lock(&variables.values).insert(name.to_owned(), value.clone());
+        }
+        Ok(value)
     }
 
     fn marker_holds(&self, raw: &Raw) -> bool {
@@ -425,11 +428,11 @@ impl Settings {
         let mut result: Vec<(String, String)> = Vec::new();
         for (name, raw) in entries.iter().filter(|(_, raw)| self.marker_holds(raw)) {
             if !exported.iter().any(|(own, _)| own == name) {
-                result.push((name.clone(), self.variable_value(set, &variables.prefix, (name, raw), trail)?));
+                result.push((name.clone(), self.variable_value(set, &variables, (name, raw), trail)?));
             }
         }
         for (name, value) in self.default_variables(set) {
-            if !entries.iter().any(|(known, _)| *known == name) {
+            if !entries.contains(&name) {
                 result.push((name, value));
             }
         }
@@ -465,7 +468,7 @@ impl Settings {
         section: &str,
         lines: Vec<Line>,
         trail: &Trail,
-    ) -> Result<Vec<(String, Raw)>, ConfigError> {
+    ) -> Result<Definitions, ConfigError> {
         let base = SetEnv::of_lines(lines, super::expand::TOML_PREFIX);
         self.with_overrides(set, section, base, trail)
     }
@@ -476,7 +479,7 @@ impl Settings {
         section: &str,
         base: SetEnv,
         trail: &Trail,
-    ) -> Result<Vec<(String, Raw)>, ConfigError> {
+    ) -> Result<Definitions, ConfigError> {
         if let Some((last, before)) = trail.0.split_last()
             && before.contains(last)
         {
@@ -532,7 +535,7 @@ impl Settings {
     }
 }
 
-fn as_lines(entries: &[(String, Raw)]) -> String {
+fn as_lines(entries: &Definitions) -> String {
     let line = |(name, raw): &(String, Raw)| {
         let value = raw.value.replace(';', "\\;");
         raw.marker.as_ref().map_or(format!("{name}={value}"), |marker| format!("{name}={value}; {marker}"))

@@ -34,18 +34,39 @@ pub(super) fn with_colons(arguments: Vec<Vec<Piece>>) -> Vec<Piece> {
     pieces
 }
 
-/// Whether the next word on the last line is still the command's program.
-pub(super) fn is_within_program(before: &str) -> bool {
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    let line = line.trim_start().trim_start_matches(['-', '!']);
-    let mut previous_is_text = false;
-    for character in line.chars() {
-        if character.is_whitespace() && previous_is_text {
-            return false;
+/// How far a text that is read bit by bit has come on its last line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Only blanks so far.
+    #[default]
+    Start,
+    /// At the marks that may stand before a command.
+    Marks,
+    /// Behind the marks.
+    Behind,
+    Program,
+    Arguments,
+}
+
+impl Progress {
+    pub(super) fn pass(&mut self, text: &str) {
+        for character in text.chars() {
+            *self = match (*self, character) {
+                (_, '\n') => Self::Start,
+                (Self::Arguments, _) => Self::Arguments,
+                (Self::Program, blank) if blank.is_whitespace() => Self::Arguments,
+                (Self::Start, blank) if blank.is_whitespace() => Self::Start,
+                (Self::Marks | Self::Behind, blank) if blank.is_whitespace() => Self::Behind,
+                (Self::Start | Self::Marks, '-' | '!') => Self::Marks,
+                _ => Self::Program,
+            };
         }
-        previous_is_text = !character.is_whitespace();
     }
-    true
+
+    /// Whether the next word is still the command's program.
+    pub(super) fn is_within_program(self) -> bool {
+        self != Self::Arguments
+    }
 }
 
 /// Joins the pieces of command lines: what was put in is quoted for where it stands.
@@ -143,4 +164,24 @@ fn open_quote(mut quote: Option<char>, text: &str) -> Option<char> {
         }
     }
     quote
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Progress;
+
+    #[test]
+    fn the_program_is_the_first_word_behind_the_marks() {
+        let within = |text: &str| {
+            let mut progress = Progress::default();
+            text.split_inclusive('e').for_each(|bit| progress.pass(bit));
+            progress.is_within_program()
+        };
+        for text in ["", " ", "- ", "-!-", "- pyt", "pytest", "a b\n", "a b\n c", "!\tx-"] {
+            assert!(within(text), "{text:?}");
+        }
+        for text in ["pytest ", "- pytest ", "a\nb c", "- - ", " x y\tz"] {
+            assert!(!within(text), "{text:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use super::command_line::{Piece, PieceKind, is_within_program, join_pieces, with_colons};
+use super::command_line::{Piece, PieceKind, Progress, join_pieces, with_colons};
 use super::parse::{Part, has_expression, parse};
 use super::quote::{is_line_break, quote_words};
 use super::{Found, Lookup, Trail, parse_reference};
@@ -271,14 +271,14 @@ impl Replacer<'_> {
     /// `program`: whether a word that starts here may be the program of a command.
     fn pieces(&self, parts: &[Part], program: bool) -> Result<Vec<Piece>, ConfigError> {
         let mut pieces: Vec<Piece> = Vec::new();
-        let mut before = String::new();
+        let mut before = Progress::default();
         for part in parts {
-            let within_program = program && is_within_program(&before);
+            let within_program = program && before.is_within_program();
             let found = match part {
                 Part::Text(text) => vec![Piece::Text(text.clone())],
                 Part::Expression(arguments) => self.expression_pieces(arguments, within_program)?,
             };
-            found.iter().for_each(|piece| before.push_str(piece.as_str()));
+            found.iter().for_each(|piece| before.pass(piece.as_str()));
             pieces.extend(found);
         }
         Ok(pieces)

@@ -8,11 +8,12 @@ use super::{ENV, ENV_BASE};
 use crate::error::{ConfigError, ErrorClass};
 use crate::settings::config_set::{ConfigSet, SetKind, is_known};
 use crate::settings::convert::list;
+use crate::settings::definitions::Raw;
 use crate::settings::expand::replace::Style;
 use crate::settings::expand::{TOML_PREFIX, Trail};
 use crate::settings::loader::{Loader, Place, spellings};
 use crate::settings::overrides::Override;
-use crate::settings::set_env::{Line, Raw, SetEnv, check_marker};
+use crate::settings::set_env::{Line, SetEnv, check_marker};
 use crate::settings::value::{Kind, Value};
 use crate::settings::{Settings, toml_section};
 use crate::source::TomlDocument;
@@ -209,6 +210,16 @@ fn add_lines(table: &toml::Table, lines: &mut Vec<Line>) -> Result<(), ConfigErr
         }
     }
     Ok(())
+}
+
+/// Whether a value may have anything that is replaced.
+pub fn may_refer(value: &Toml) -> bool {
+    match value {
+        Toml::String(text) => crate::settings::loader::may_refer(text),
+        Toml::Array(entries) => entries.iter().any(may_refer),
+        Toml::Table(_) => true,
+        _ => false,
+    }
 }
 
 /// A raw value as text for another one (Python's `stringify`).

@@ -1,6 +1,7 @@
 //! Environment names written as groups of factors: products, ranges and labelled groups.
 //! <https://tox.wiki/en/4.67.13/reference/config.html#env_list> (TOML)
 
+use rustc_hash::FxHashSet;
 use toml::Value as Toml;
 
 use super::convert::{python_text, python_type};
@@ -50,7 +51,7 @@ pub fn environments(value: &Toml) -> Result<Vec<String>, ConfigError> {
             }
         }
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = FxHashSet::default();
     names.retain(|name| seen.insert(name.clone()));
     Ok(names)
 }
@@ -67,8 +68,8 @@ fn product(table: &toml::Table) -> Result<Vec<String>, ConfigError> {
         return Ok(Vec::new());
     }
     let groups = groups.iter().map(group).collect::<Result<Vec<_>, _>>()?;
-    let excluded: Vec<String> = match table.get("exclude") {
-        None => Vec::new(),
+    let excluded: FxHashSet<String> = match table.get("exclude") {
+        None => FxHashSet::default(),
         Some(Toml::Array(names)) => names.iter().map(python_text).collect(),
         Some(other) => {
             return Err(wrong(format!("product exclude must be a list, got {}", python_type(other))));

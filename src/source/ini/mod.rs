@@ -2,8 +2,8 @@
 //!
 //! The `configparser` crate puts the values together. It is laxer than Python and forgets positions, so [`scan`] walks
 //! the lines first by Python's rules (<https://docs.python.org/3/library/configparser.html>): it reports what Python
-//! reports, notes where everything stands, and hands the crate a canonical text in which the keys of all sections are
-//! numbered, so that no name can be misread, and each value is one line, so that large files take little time.
+//! reports, notes where everything stands, and hands the crate a canonical text in which the sections are numbered, so
+//! that no name can be misread, and the values of each are one line, so that large files take little time.
 
 mod scan;
 
@@ -12,7 +12,7 @@ pub use scan::{IniError, IniErrorKind};
 use configparser::ini::{Ini, IniDefault};
 
 use super::document::{IniDocument, IniSection};
-use crate::python_text::is_space;
+use crate::python_text::strip_end;
 use scan::{Found, GUARD, LINE_END, Scan};
 
 /// Python's name for the section whose values show in all others.
@@ -26,15 +26,20 @@ const VALUES: &str = "values";
 /// What Python's parser reports, with the line.
 pub fn read(text: &str) -> Result<IniDocument, IniError> {
     let scan = Scan::of(text)?;
-    let mut values: Vec<Option<String>> = match parser().read(scan.canonical) {
+    let values: Vec<Option<String>> = match parser().read(scan.canonical) {
         Ok(mut parsed) => parsed.swap_remove(VALUES).unwrap_or_default().into_values().collect(),
         Err(_) => Vec::new(),
     };
     let mut sections = Vec::with_capacity(scan.sections.len());
     let mut defaults = IniSection::new(DEFAULT_SECTION.to_owned(), 0);
-    for Found { mut section, numbers } in scan.sections {
-        for (entry, number) in section.entries.iter_mut().zip(numbers) {
-            entry.value = finish(values.get_mut(number).and_then(Option::take).unwrap_or_default());
+    for Found { mut section, starts } in scan.sections {
+        for (at, entry) in section.entries.iter_mut().enumerate() {
+            let (number, start) = starts[at];
+            let text = values.get(number).and_then(Option::as_deref).unwrap_or_default();
+            let text = text.strip_prefix(GUARD).unwrap_or(text);
+            // A value ends where the next of the same line begins; the last one may have lost blanks at its end.
+            let end = starts.get(at + 1).filter(|next| next.0 == number).map_or(text.len(), |next| next.1);
+            entry.value = finish(text.get(start..end.min(text.len())).unwrap_or_default());
         }
         if section.name == DEFAULT_SECTION { defaults = section } else { sections.push(section) }
     }
@@ -45,7 +50,7 @@ pub fn read(text: &str) -> Result<IniDocument, IniError> {
 fn parser() -> Ini {
     let mut options = IniDefault::default();
     options.case_sensitive = true;
-    // The lines of a value are one line of the canonical text.
+    // A section is one line of the canonical text.
     options.multiline = false;
     options.default_section = VALUES.to_owned();
     options.comment_symbols = Vec::new();
@@ -54,18 +59,15 @@ fn parser() -> Ini {
     Ini::new_from_defaults(options)
 }
 
-/// Takes the guard out, makes lines of lines again and trims the end as Python does.
-fn finish(mut value: String) -> String {
-    if value.starts_with(GUARD) {
-        value.drain(..GUARD.len_utf8());
-    }
+/// Makes lines of lines again and trims the end as Python does.
+fn finish(value: &str) -> String {
+    let mut value = strip_end(value).to_owned();
     if value.contains(LINE_END) {
         // Both are one byte, so the text is changed where it stands.
         let mut bytes = value.into_bytes();
         bytes.iter_mut().filter(|byte| **byte == LINE_END as u8).for_each(|byte| *byte = b'\n');
         value = String::from_utf8(bytes).unwrap_or_default();
     }
-    value.truncate(value.trim_end_matches(is_space).len());
     value
 }
 

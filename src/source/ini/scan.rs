@@ -9,7 +9,7 @@ use crate::error::python_repr;
 use crate::python_text::{is_space, strip, strip_end, strip_start};
 use crate::source::{Entry, IniSection, Lines};
 
-/// Stands before the text of every value in the canonical text, so that nothing is trimmed there. A private-use character.
+/// Stands before the values of a section in the canonical text, so that nothing is trimmed there. A private-use character.
 pub(super) const GUARD: char = '\u{f8ff}';
 /// Stands between the lines of a value in the canonical text; Python knows no such character in the lines of a file.
 pub(super) const LINE_END: char = '\r';
@@ -70,8 +70,8 @@ impl IniError {
 /// A section whose values are still empty.
 pub(super) struct Found {
     pub section: IniSection,
-    /// The number of each entry's value in the canonical text.
-    pub numbers: Vec<usize>,
+    /// Where each entry's value begins: the number of its line in the canonical text, and how far behind the guard.
+    pub starts: Vec<(usize, usize)>,
 }
 
 pub(super) struct Scan {
@@ -115,8 +115,10 @@ struct Walk {
     indent: usize,
     names: FxHashSet<String>,
     malformed: Vec<(usize, String)>,
-    /// How many values the canonical text has.
-    values: usize,
+    /// How many lines the canonical text has.
+    count: usize,
+    /// Where the text of its last line begins.
+    start: usize,
     canonical: String,
 }
 
@@ -167,6 +169,9 @@ impl Walk {
 
     fn section(&mut self, line: usize, name: &str) -> Result<(), IniError> {
         self.in_key = false;
+        let _ = write!(self.canonical, "\n{}={GUARD}", self.count);
+        self.count += 1;
+        self.start = self.canonical.len();
         if name == DEFAULT_SECTION {
             // Python lets the default section appear more than once.
             if let Some(at) = self.sections.iter().position(|found| found.section.name == name) {
@@ -177,7 +182,7 @@ impl Walk {
             return Err(IniError { kind: IniErrorKind::DuplicateSection { section: name.to_owned() }, line });
         }
         self.current = Some(self.sections.len());
-        self.sections.push(Found { section: IniSection::new(name.to_owned(), line), numbers: Vec::new() });
+        self.sections.push(Found { section: IniSection::new(name.to_owned(), line), starts: Vec::new() });
         Ok(())
     }
 
@@ -191,14 +196,13 @@ impl Walk {
             // Python notes the error and goes on with the empty name.
             self.malformed.push((number, line.to_owned()));
         }
-        let Found { section, numbers } = &mut self.sections[section];
+        let Found { section, starts } = &mut self.sections[section];
         if section.contains(&key) {
             let section = section.name.clone();
             return Err(IniError { kind: IniErrorKind::DuplicateOption { section, option: key }, line: number });
         }
-        let _ = write!(self.canonical, "\n{}={GUARD}{}", self.values, strip(value));
-        numbers.push(self.values);
-        self.values += 1;
+        starts.push((self.count - 1, self.canonical.len() - self.start));
+        self.canonical.push_str(strip(value));
         self.in_key = !key.is_empty();
         let lines = Lines::starting_at(number);
         section.push(Entry { key, value: String::new(), lines, column: self.indent + 1 });

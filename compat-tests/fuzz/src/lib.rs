@@ -1,0 +1,35 @@
+//! What the fuzz targets share: the Python they compare with, and what envo answers.
+
+#[path = "../../property/answers.rs"]
+pub mod answers;
+#[path = "../../property/oracle.rs"]
+mod oracle;
+mod real_tox;
+
+use envo::settings::factor::ActiveFactors;
+use serde_json::Value;
+
+use oracle::Oracle;
+
+thread_local! {
+    static ORACLE: Oracle = Oracle::start();
+}
+
+/// Fails when the oracle makes something else of the question than envo did.
+pub fn same(kind: &str, question: impl Into<Value>, found: &Value) {
+    let question = question.into();
+    let expected = ORACLE.with(|oracle| oracle.ask(kind, question.clone()));
+    assert!(expected == *found, "{question}\nexpected {expected}\n   found {found}");
+}
+
+/// Fails when Python's configparser makes something else of a file. Its errors have other words from Python 3.13 on.
+pub fn same_file(text: &str, found: &Value) {
+    let version = ORACLE.with(|oracle| oracle.version);
+    assert!(version <= (3, 12), "the real tox has Python {version:?}; install it with 3.12 or older");
+    same("ini", text, found);
+}
+
+/// What holds for an environment of that name on this machine.
+pub fn active(name: &str) -> ActiveFactors {
+    ORACLE.with(|oracle| ActiveFactors::of(Some(name), &oracle.platform, &oracle.machine))
+}

@@ -1,0 +1,69 @@
+//! Expressions replaced in every style, by values that hold expressions themselves: no panic, no hang. The parts of the
+//! input between vertical bars are the text and the values of the variables A, B, C and so on.
+
+#![no_main]
+
+use envo::error::ConfigError;
+use envo::settings::expand::replace::{Style, replace};
+use envo::settings::expand::{Found, Lookup, Reference, Trail};
+
+struct Values<'a>(Vec<&'a str>);
+
+impl Values<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        let letter = name.bytes().next().filter(|_| name.len() == 1)?;
+        self.0.get(usize::from(letter.to_ascii_uppercase().checked_sub(b'A')?)).copied()
+    }
+}
+
+impl Lookup for Values<'_> {
+    fn reference(&self, reference: &Reference<'_>, _: &Trail) -> Result<Option<Found>, ConfigError> {
+        Ok(self.get(reference.key).map(|text| match reference.section {
+            Some(_) => Found::Raw(text.to_owned()),
+            None => Found::Arguments(text.to_owned()),
+        }))
+    }
+
+    fn variable(&self, name: &str, _: &Trail) -> Result<Option<Found>, ConfigError> {
+        Ok(self.get(name).map(|text| Found::Raw(text.to_owned())))
+    }
+
+    fn positional(&self, _: &Trail, program_first: bool) -> Result<Option<Vec<String>>, ConfigError> {
+        let words = self.0.last().filter(|_| self.0.len() > 1);
+        Ok(words.map(|words| words.split(' ').skip(usize::from(program_first)).map(str::to_owned).collect()))
+    }
+
+    fn glob(&self, pattern: &str) -> Result<Vec<String>, ConfigError> {
+        Ok(self.get(pattern).into_iter().flat_map(|text| text.split(' ')).map(str::to_owned).collect())
+    }
+
+    fn factor(&self, label: &str, default: Option<&str>) -> Result<Option<String>, ConfigError> {
+        Ok(self.get(label).or(default).map(str::to_owned))
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.0.len() > 2
+    }
+
+    fn warn(&self, _: String) {}
+}
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let input = String::from_utf8_lossy(data);
+    let mut parts = input.split('|');
+    let text = parts.next().unwrap_or_default();
+    let values = Values(parts.collect());
+    let styles = [
+        Style::Plain,
+        Style::Program,
+        Style::Commands,
+        Style::Entries(&[',', '\n']),
+        Style::Entries(&['\n']),
+        Style::Requirements,
+    ];
+    for style in styles {
+        for prefix in ["testenv", "*"] {
+            let _ = replace(&values, prefix, style, text, &Trail::default());
+        }
+    }
+});

@@ -1,0 +1,60 @@
+//! What envo makes of a text, in the form in which the oracle answers.
+
+use envo::settings::expand::parse::Part;
+use envo::settings::factor::{self, ActiveFactors};
+use envo::settings::split;
+use envo::source::IniSection;
+use envo::source::ini::{self, IniErrorKind};
+use serde_json::{Value, json};
+
+/// An INI file: sections with their values, or the kind of error and its message.
+pub fn of_ini(text: &str) -> Value {
+    match ini::read(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+        Ok(document) => {
+            let sections: Vec<_> =
+                document.sections.iter().map(|section| json!([section.name, values(section)])).collect();
+            json!({ "sections": sections, "defaults": values(&document.defaults) })
+        }
+        Err(error) => {
+            let name = match error.kind {
+                IniErrorKind::MissingSectionHeader { .. } => "MissingSectionHeaderError",
+                IniErrorKind::DuplicateSection { .. } => "DuplicateSectionError",
+                IniErrorKind::DuplicateOption { .. } => "DuplicateOptionError",
+                IniErrorKind::Parsing { .. } => "ParsingError",
+            };
+            json!({ "error": name, "message": error.in_python_words("tox.ini") })
+        }
+    }
+}
+
+fn values(section: &IniSection) -> Value {
+    section.entries.iter().map(|entry| json!([entry.key, entry.value])).collect()
+}
+
+/// The words of a command. tox takes the dash that ignores an exit code off the first word in the same step.
+pub fn of_words(text: &str) -> Value {
+    let mut words = split::words(text);
+    if let Some(program) = words.first_mut().filter(|word| *word != "-")
+        && let Some(rest) = program.strip_prefix('-')
+    {
+        *program = rest.to_owned();
+        words.insert(0, "-".to_owned());
+    }
+    json!(words)
+}
+
+/// Texts as they are, expressions as lists of arguments.
+pub fn of_parts(parts: &[Part]) -> Value {
+    parts
+        .iter()
+        .map(|part| match part {
+            Part::Text(text) => json!(text),
+            Part::Expression(arguments) => arguments.iter().map(|argument| of_parts(argument)).collect(),
+        })
+        .collect()
+}
+
+/// The lines of a value that hold for an environment.
+pub fn of_conditions(value: &str, active: &ActiveFactors) -> Value {
+    json!(factor::filter(value, || active))
+}

@@ -1,0 +1,65 @@
+//! Variables by name, in the order in which they were first defined; what later lines say counts.
+
+use rustc_hash::FxHashMap;
+
+/// What a variable was set to, before substitution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raw {
+    pub value: String,
+    pub marker: Option<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Definitions {
+    ordered: Vec<(String, Raw)>,
+    positions: FxHashMap<String, usize>,
+}
+
+impl Definitions {
+    pub fn define(&mut self, name: String, raw: Raw) {
+        match self.positions.get(&name) {
+            Some(&at) => self.ordered[at].1 = raw,
+            None => {
+                self.positions.insert(name.clone(), self.ordered.len());
+                self.ordered.push((name, raw));
+            }
+        }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Raw> {
+        self.positions.get(name).map(|&at| &self.ordered[at].1)
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.positions.contains_key(name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &(String, Raw)> {
+        self.ordered.iter()
+    }
+}
+
+impl IntoIterator for Definitions {
+    type Item = (String, Raw);
+    type IntoIter = std::vec::IntoIter<(String, Raw)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.ordered.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_keeps_its_place_and_takes_the_last_value() {
+        let mut found = Definitions::default();
+        for (name, value) in [("A", "1"), ("B", "2"), ("A", "3")] {
+            found.define(name.to_owned(), Raw { value: value.to_owned(), marker: None });
+        }
+        let values: Vec<_> = found.iter().map(|(name, raw)| (name.as_str(), raw.value.as_str())).collect();
+        assert_eq!(values, [("A", "3"), ("B", "2")]);
+        assert!(found.contains("B") && found.get("C").is_none());
+    }
+}
