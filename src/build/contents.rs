@@ -60,11 +60,25 @@ impl<'a> RunContents<'a> {
             return put_in_lock_file(&mut installation);
         }
         let deps = dependencies.deps.get()?;
+        let root = &site.run.project.package_root;
+        let resolution = site.environment.uv.as_ref().map_or("", |uv| uv.resolution.as_str());
+        if !resolution.is_empty()
+            && !dependencies.groups.is_empty()
+            && let Some(mut requirements) = plan::plain_requirements(&deps)
+        {
+            // What is resolved from the lowest versions up comes out right only all at once.
+            let text = format!(
+                "combining deps and dependency groups for uv_resolution={resolution} to ensure correct resolution"
+            );
+            site.reporter.info(&site.environment.name, text);
+            requirements.extend(groups::resolve(root, &dependencies.groups)?);
+            return installation
+                .carry_out(section::RUN, "deps", |conditions, old| conditions.requirements(requirements, "deps", old));
+        }
         installation.carry_out(section::RUN, "deps", |conditions, old| conditions.deps(&deps, old))?;
         if dependencies.groups.is_empty() {
             return Ok(());
         }
-        let root = &site.run.project.package_root;
         let requirements = groups::resolve(root, &dependencies.groups)?;
         installation.carry_out(section::RUN, "dependency-groups", |conditions, old| {
             conditions.requirements(requirements, "dependency-groups", old)

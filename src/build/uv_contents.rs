@@ -24,12 +24,23 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, uv: &UvSettings) -> Resu
 
 fn put_in_locked(site: &Site, foundation: &mut Foundation, uv: &UvSettings, sync: &UvSync) -> Result<(), Halt> {
     let other_package = site.run.options.install_package.as_ref();
+    if !site.run.options.skip_uv_sync {
+        synchronize(site, foundation, uv, sync)?;
+    }
+    let Some(package) = other_package else { return Ok(()) };
+    let path = site.run.project.current_dir.join(package).display().to_string();
+    let arguments = vec!["--reinstall".to_owned(), "--no-deps".to_owned(), path];
+    Installation::new(site, foundation).install(&InstallRequest::new("external", arguments))
+}
+
+/// Has uv bring the environment in line with the lock file.
+fn synchronize(site: &Site, foundation: &Foundation, uv: &UvSettings, sync: &UvSync) -> Result<(), Halt> {
     let python = uv_sync::python_request(&site.environment.base_python, &foundation.python()?.interpreter);
     let around = uv_sync::Circumstances {
         root: &site.run.project.root,
         variables: &foundation.session.variables,
         recreate: site.environment.recreate,
-        other_package: other_package.is_some(),
+        other_package: site.run.options.install_package.is_some(),
         verbosity: site.run.verbosity,
         python: &python,
     };
@@ -48,11 +59,7 @@ fn put_in_locked(site: &Site, foundation: &mut Foundation, uv: &UvSettings, sync
         stdin: Stdin::Off,
         display: session.quiet_display(),
     })?;
-    session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)?;
-    let Some(package) = other_package else { return Ok(()) };
-    let path = site.run.project.current_dir.join(package).display().to_string();
-    let arguments = vec!["--reinstall".to_owned(), "--no-deps".to_owned(), path];
-    Installation::new(site, foundation).install(&InstallRequest::new("external", arguments))
+    session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)
 }
 
 fn put_in_project(site: &Site, foundation: &mut Foundation, project: &UvProject) -> Result<(), Halt> {

@@ -86,6 +86,8 @@ pub struct RunOptions {
     pub develop: bool,
     pub skip_package_install: bool,
     pub skip_environment_install: bool,
+    /// `--skip-uv-sync` of tox-uv.
+    pub skip_uv_sync: bool,
     /// `--no-capture`.
     pub no_capture: bool,
     pub result_json: Option<PathBuf>,
@@ -125,6 +127,7 @@ impl Default for RunOptions {
             develop: false,
             skip_package_install: false,
             skip_environment_install: false,
+            skip_uv_sync: false,
             no_capture: false,
             result_json: None,
             hash_seed: None,

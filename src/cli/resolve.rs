@@ -266,6 +266,7 @@ impl Resolver<'_> {
             develop: self.flag("develop", false),
             skip_package_install: self.flag("skip_pkg_install", false),
             skip_environment_install: self.flag("skip_env_install", false),
+            skip_uv_sync: self.flag("skip_uv_sync", false),
             no_capture: self.flag("no_capture", false),
             result_json: self.path("result_json", &PATH),
             hash_seed: self.hash_seed()?,

@@ -237,6 +237,12 @@ impl<'a> Conditions<'a> {
     }
 }
 
+/// The requirements of a text in canonical form; `None` when there is anything else in it.
+pub fn plain_requirements(deps: &RequirementText) -> Option<Vec<String>> {
+    let lines = deps.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| line.parse::<Requirement>().ok().map(|requirement| requirement.to_string())).collect()
+}
+
 /// The requirements of built packages, some of them replaced by those of `--force-dep`.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::InstallRequest;
 use crate::error::ConfigError;
 use crate::model::environment::{UvProject, UvSettings, UvSync};
+use crate::model::pep508::canonical_name;
 use crate::model::{Interpreter, PythonSpec, Variables};
 
 /// What else decides over `uv sync`.
@@ -130,13 +131,29 @@ pub fn project(project: &UvProject) -> InstallRequest {
     InstallRequest::new("package", arguments)
 }
 
-/// uv's word for pip's `--force-reinstall`.
+/// The request in the words tox-uv has for uv: `--reinstall` for pip's `--force-reinstall`, and packages that were built
+/// with their names before their paths.
 pub fn in_uv_words(request: &InstallRequest) -> InstallRequest {
+    let is_package = matches!(request.of_type.as_str(), "package" | "external");
     let word = |argument: &String| match argument.as_str() {
         "--force-reinstall" => "--reinstall".to_owned(),
+        path if is_package && !path.starts_with('-') => match distribution(path) {
+            Some(name) => format!("{name}@{path}"),
+            None => path.to_owned(),
+        },
         _ => argument.clone(),
     };
     InstallRequest { arguments: request.arguments.iter().map(word).collect(), ..request.clone() }
+}
+
+/// The name that the file of a package starts with, in normal form.
+fn distribution(path: &str) -> Option<String> {
+    let file = Path::new(path).file_name()?.to_str()?;
+    let name = match file.strip_suffix(".whl") {
+        Some(wheel) => wheel.split_once('-')?.0,
+        None => file.strip_suffix(".tar.gz").or_else(|| file.strip_suffix(".zip"))?.rsplit_once('-')?.0,
+    };
+    Some(canonical_name(name))
 }
 
 #[cfg(test)]
@@ -183,6 +200,18 @@ mod tests {
         assert_eq!(words(|sync| sync.locked = false, &[]), format!("sync {rest} -p cpython3.11"));
         let frozen = words(|sync| sync.flags.push("--frozen".to_owned()), &[("UV_FROZEN", "1")]);
         assert_eq!(frozen, format!("sync {rest} --frozen -p cpython3.11"));
+    }
+
+    #[test]
+    fn built_packages_are_named_before_their_paths() {
+        let named = |arguments: &[&str]| {
+            let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+            in_uv_words(&InstallRequest::new("package", arguments)).arguments.join(" ")
+        };
+        let wheel = named(&["--force-reinstall", "--no-deps", "/t/My_Demo-1-py3-none-any.whl"]);
+        assert_eq!(wheel, "--reinstall --no-deps my-demo@/t/My_Demo-1-py3-none-any.whl");
+        assert_eq!(named(&["/t/my-demo-1.0.tar.gz"]), "my-demo@/t/my-demo-1.0.tar.gz");
+        assert_eq!(named(&["--reinstall", "-e", "/t/project[x]"]), "--reinstall -e /t/project[x]");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::convert::{list, sorted};
 use super::keys::Key;
 use super::loader::{Loader, may_refer, spellings};
 use super::lookup::normalized;
-use super::runners::{UV_PACKAGE_KINDS, checked_resolution};
+use super::runners::{UV_PACKAGE_KINDS, checked_locked_package, checked_resolution};
 use super::toml::load::toml_entry;
 use super::value::{Shown, Value};
 use crate::error::{ConfigError, Location, python_repr};
@@ -65,6 +65,8 @@ impl Settings {
         Ok(match (key.name, value) {
             ("tox_root", Value::Path(path)) => Value::Path(self.root().join(path)),
             ("work_dir", Value::Path(path)) => Value::Path(self.work_dir(path)?),
+            // tox-uv shows it as it is written.
+            ("package_root", value) if self.is_locked(set) => value,
             (
                 "package_root" | "temp_dir" | "env_dir" | "env_tmp_dir" | "env_log_dir" | "meta_dir" | "pkg_dir",
                 Value::Path(path),
@@ -87,7 +89,8 @@ impl Settings {
                 Value::Set(sorted(names.iter().map(|name| normalize_name(name)).collect()))
             }
             ("uv_resolution", Value::Text(value)) => checked_resolution(value)?,
-            ("uv_python_preference", Value::Text(value)) => Value::Text(value.to_lowercase()),
+            ("uv_python_preference", Value::Text(value)) => Value::Text(self.checked_preference(set, &value)?),
+            ("package", Value::Text(kind)) if self.is_locked(set) => Value::Text(checked_locked_package(set, kind)?),
             ("package", Value::Text(kind)) => Value::Text(self.package_kind(set, kind)?),
             ("package_glob", Value::Text(pattern)) => Value::Text(self.tox_root()?.join(pattern).display().to_string()),
             ("requires", Value::List(requires)) => Value::List(self.with_tox(requires)?),

@@ -13,6 +13,12 @@ const TOX_UV: [&str; 2] = ["tox-uv", "tox-uv-bare"];
 /// What `uv_resolution` may say.
 const RESOLUTIONS: [&str; 3] = ["highest", "lowest", "lowest-direct"];
 
+/// What `uv_python_preference` may say.
+const PREFERENCES: [&str; 5] = ["none", "only-managed", "managed", "system", "only-system"];
+
+/// What `package` may say where a lock file is followed.
+const LOCKED_PACKAGE_KINDS: [&str; 5] = ["editable", "wheel", "skip", "uv", "uv-editable"];
+
 /// The kinds of package that only tox-uv has: uv builds and installs the project itself.
 pub(super) const UV_PACKAGE_KINDS: [&str; 2] = ["uv", "uv-editable"];
 
@@ -109,6 +115,17 @@ impl Settings {
         variables.text("UV_PYTHON_PREFERENCE").unwrap_or_else(|| "system".to_owned())
     }
 
+    /// What is written must be one of uv's words; what uv's own variable says is uv's business.
+    pub(super) fn checked_preference(&self, set: &ConfigSet, value: &str) -> Result<String, ConfigError> {
+        if value.is_empty() {
+            return Ok("system".to_owned());
+        }
+        if !PREFERENCES.contains(&value) && self.is_written(set, "uv_python_preference")? {
+            return Err(not_one_of(set, "uv_python_preference", value, &PREFERENCES));
+        }
+        Ok(value.to_lowercase())
+    }
+
     /// `{opts}` of an install command in uv's words.
     pub(super) fn uv_options(&self, set: &ConfigSet) -> Result<Vec<String>, ConfigError> {
         let mut options: Vec<String> = Vec::new();
@@ -121,6 +138,20 @@ impl Settings {
         }
         Ok(options)
     }
+}
+
+/// # Errors
+/// When `uv sync` can install the project in no such way.
+pub(super) fn checked_locked_package(set: &ConfigSet, kind: String) -> Result<String, ConfigError> {
+    if LOCKED_PACKAGE_KINDS.contains(&kind.as_str()) {
+        return Ok(kind);
+    }
+    Err(not_one_of(set, "package", &kind, &LOCKED_PACKAGE_KINDS))
+}
+
+fn not_one_of(set: &ConfigSet, key: &str, value: &str, valid: &[&str]) -> ConfigError {
+    let valid = valid.iter().map(|word| crate::error::python_repr(word)).collect::<Vec<_>>().join(", ");
+    ConfigError::handled(format!("failed to load {}.{key}: {value} must be one of ({valid})", set.label()))
 }
 
 /// # Errors

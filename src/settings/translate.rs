@@ -133,7 +133,7 @@ fn uv_project(settings: &Settings, set: &ConfigSet) -> Result<Option<UvProject>,
 fn uv_sync(settings: &Settings, set: &ConfigSet) -> Result<UvSync, ConfigError> {
     Ok(UvSync {
         package: settings.text(set, "package")?,
-        package_root: settings.path(set, "package_root")?,
+        package_root: settings.tox_root()?.join(settings.path(set, "package_root")?),
         extras: settings.list(set, "extras")?,
         groups: settings.list(set, "dependency_groups")?,
         only_groups: settings.list(set, "only_groups")?,

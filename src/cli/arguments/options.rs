@@ -206,6 +206,9 @@ pub fn building(word: CommandWord) -> Vec<Arg> {
         let help = "install nothing; use the environments as they are";
         result.push(flag("skip_env_install", help).long("skip-env-install"));
     }
+    if matches!(word, Run | Exec) {
+        result.push(flag("skip_uv_sync", "do not run uv sync (uv-venv-lock-runner only)").long("skip-uv-sync"));
+    }
     if word == Legacy {
         result.push(flag("pre", "take pre-releases (deprecated: PIP_PRE=1 in set_env)").long("pre"));
         let argument = value("force_dep", "req", "use this version of a dependency; may be repeated").long("force-dep");
