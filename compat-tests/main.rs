@@ -15,6 +15,7 @@ mod real_tox;
 mod running;
 mod wheels;
 
+mod ahead;
 mod bad_input;
 mod build;
 mod config;

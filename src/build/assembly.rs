@@ -17,7 +17,7 @@ use crate::serve::PreparedService;
 pub fn assemble(run: &Arc<Run>, plan: &Arc<Plan>, names: &[String]) -> Result<Vec<PreparedService>, Halt> {
     let packager = Packager::new(Arc::clone(run), Arc::clone(plan), names.to_vec(), None);
     let services = Services::default();
-    let turns = Turns { run, plan, packager: &packager, services: &services, layout: None };
+    let turns = Turns { run, plan, packager: &packager, services: &services, layout: None, ahead: None };
     let built = build_side_by_side(&turns, names);
     packager.close();
     let prepared = built?

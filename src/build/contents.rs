@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::command_set::CommandSet;
+use super::forerun::Course;
 use super::halt::Halt;
 use super::installation::Installation;
 use super::package::Package;
@@ -53,7 +54,7 @@ impl<'a> RunContents<'a> {
         Ok(session)
     }
 
-    fn put_in_dependencies(&self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+    pub(super) fn put_in_dependencies(site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
         let dependencies = &site.environment.dependencies;
         let mut installation = Installation::new(site, foundation);
         if !dependencies.pylock.is_empty() {
@@ -115,18 +116,12 @@ impl<'a> RunContents<'a> {
     }
 
     fn install_packages(&self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
-        let forced = site
-            .run
-            .options
-            .force_dependencies
-            .iter()
-            .map(|text| text.parse().map_err(|error| ConfigError::handled(format!("--force-dep {text}: {error}"))));
-        let forced = forced.collect::<Result<Vec<Requirement>, ConfigError>>()?;
-        let requirements = plan::package_requirements(&self.packages, &forced)?;
+        if let Course::Rest(forerun) = &site.course {
+            forerun.tell_of_project(site.reporter.as_ref());
+        }
+        let requirements = self.packages.iter().flat_map(|package| &package.requirements).cloned().collect();
+        put_in_requirements(site, foundation, requirements)?;
         let mut installation = Installation::new(site, foundation);
-        installation.carry_out(section::PACKAGE, "package_deps", |conditions, old| {
-            conditions.requirements(requirements, "package_deps", old)
-        })?;
         for request in plan::packages(&self.packages) {
             installation.install(&request)?;
         }
@@ -149,6 +144,28 @@ impl<'a> RunContents<'a> {
     }
 }
 
+/// Installs what the project requires, some of it replaced by `--force-dep`.
+///
+/// # Errors
+/// As [`Installation::carry_out`], or when a requirement cannot be read.
+pub(super) fn put_in_requirements(
+    site: &Site,
+    foundation: &mut Foundation,
+    requirements: Vec<String>,
+) -> Result<(), Halt> {
+    let forced = site
+        .run
+        .options
+        .force_dependencies
+        .iter()
+        .map(|text| text.parse().map_err(|error| ConfigError::handled(format!("--force-dep {text}: {error}"))));
+    let forced = forced.collect::<Result<Vec<Requirement>, ConfigError>>()?;
+    let requirements = plan::package_requirements(requirements, &forced)?;
+    Installation::new(site, foundation).carry_out(section::PACKAGE, "package_deps", |conditions, old| {
+        conditions.requirements(requirements, "package_deps", old)
+    })
+}
+
 impl Contents for RunContents<'_> {
     fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
         site.put_in_languages(foundation)?;
@@ -157,7 +174,7 @@ impl Contents for RunContents<'_> {
         } else if site.run.options.skip_environment_install {
             site.warning("skip installing dependencies and package");
         } else if foundation.has_python() {
-            self.put_in_dependencies(site, foundation)?;
+            Self::put_in_dependencies(site, foundation)?;
         }
         if let Some(packaging) = &site.environment.packaging {
             self.put_in_project(site, foundation, packaging)?;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::ahead::{Ahead, Foresight};
 use super::packaging::Packager;
 use super::queue::Queue;
 use super::run::Run;
@@ -46,6 +47,8 @@ pub struct Coordinator<'a> {
     pub showing: Showing,
     /// When the program started.
     pub start: Instant,
+    /// How environments are made before their turn; `None`: they are not.
+    pub foresight: Option<Foresight>,
 }
 
 enum Message {
@@ -104,7 +107,15 @@ impl Coordinator<'_> {
         };
         let names = self.names.iter().chain(services.names()).cloned().collect();
         let packager = Packager::new(Arc::clone(self.run), Arc::clone(self.plan), names, held.cloned());
-        let turns = Turns { run: self.run, plan: self.plan, packager: &packager, services, layout: held.cloned() };
+        let ahead = self.foresight.clone().map(|foresight| Ahead::new(self.run, &packager, &order, foresight));
+        let turns = Turns {
+            run: self.run,
+            plan: self.plan,
+            packager: &packager,
+            services,
+            layout: held.cloned(),
+            ahead: ahead.as_ref(),
+        };
         let mut queue = Queue::new(order, self.places.unwrap_or(usize::MAX));
         let (sender, receiver) = channel();
         let (done_reader, done_writer) = match std::io::pipe() {
@@ -116,7 +127,11 @@ impl Coordinator<'_> {
                 let sender = sender.clone();
                 scope.spawn(move || watch(&self.run.interrupt, &done, &sender));
             }
+            if let Some(ahead) = turns.ahead {
+                (0..Ahead::threads()).for_each(|_| drop(scope.spawn(|| ahead.work())));
+            }
             let results = self.conduct(scope, &turns, &mut queue, (sender, receiver));
+            turns.ahead.into_iter().for_each(Ahead::close);
             // The watcher sees the end of the pipe.
             drop(done_writer);
             services.close(self.run.reporter.as_ref());
@@ -137,6 +152,7 @@ impl Coordinator<'_> {
         loop {
             while let Some(name) = queue.next() {
                 let sender = sender.clone();
+                turns.ahead.into_iter().for_each(|ahead| ahead.begin_turn(&name));
                 scope.spawn(move || {
                     let _ = sender.send(Message::Done(Box::new(self.take_turn(turns, &name))));
                 });
@@ -147,7 +163,9 @@ impl Coordinator<'_> {
             match receiver.recv() {
                 Ok(Message::Done(turn)) => {
                     queue.finish(&turn.result.name);
+                    turns.ahead.into_iter().for_each(|ahead| ahead.finish_turn(&turn.result.name));
                     if self.stops_the_others(&turn.result) {
+                        turns.ahead.into_iter().for_each(Ahead::close);
                         results.extend(self.give_up(queue));
                     }
                     let last = interrupted || queue.is_done();
@@ -156,6 +174,7 @@ impl Coordinator<'_> {
                 }
                 Ok(Message::Interrupted) => {
                     interrupted = true;
+                    turns.ahead.into_iter().for_each(Ahead::close);
                     turns.packager.tell_interrupt();
                     let one_by_one = self.places == Some(1) && self.run.options.fail_fast;
                     let code = if one_by_one { exit_code::HANDLED_ERROR } else { exit_code::CANCELLED };

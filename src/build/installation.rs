@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::contents::installed;
+use super::forerun::{self, Course};
 use super::halt::Halt;
 use super::prepare::{Foundation, Site};
 use crate::error::ConfigError;
@@ -13,7 +14,6 @@ use crate::install::pip::Pip;
 use crate::install::plan::{Afterwards, Change, Conditions, Decision};
 use crate::install::{InstallCommand, InstallRequest, Installer as _, uv_sync};
 use crate::model::{Command, ExitRule, Interpreter};
-use crate::report::Event;
 
 /// Installing into one environment.
 pub struct Installation<'a> {
@@ -47,7 +47,7 @@ impl<'a> Installation<'a> {
         decide: impl FnOnce(&Conditions<'_>, Option<&Map<String, Value>>) -> Result<Decision, ConfigError>,
     ) -> Result<(), Halt> {
         let environment = &self.site.environment;
-        self.site.run.groups.before_installation(environment, self.site.reporter.as_ref());
+        self.site.before_installation();
         let variables = self.foundation.session.variables.clone();
         let conditions = Conditions::new(&environment.installation, &environment.env_dir, &variables);
         let decision = decide(&conditions, self.foundation.stamp.object(section, Some(part)))?;
@@ -57,6 +57,9 @@ impl<'a> Installation<'a> {
             Decision::Change(change) => change,
         };
         if let Some(request) = request {
+            if matches!(self.site.course, Course::Ahead(_)) && forerun::needs_its_turn(&request, &stamp, &variables) {
+                return Err(Halt::Fail("it may depend on what runs before".to_owned()));
+            }
             self.install(&request)?;
             match afterwards {
                 Afterwards::Nothing => {}
@@ -67,7 +70,9 @@ impl<'a> Installation<'a> {
                 }
             }
         }
-        Ok(self.foundation.stamp.record(section, Some(part), stamp)?)
+        self.foundation.stamp.record(section, Some(part), stamp)?;
+        self.site.checkpoint();
+        Ok(())
     }
 
     /// Runs the installer.
@@ -76,11 +81,8 @@ impl<'a> Installation<'a> {
     /// When it fails; its output has been shown.
     pub fn install(&mut self, request: &InstallRequest) -> Result<(), Halt> {
         let environment = &self.site.environment;
-        self.site.run.groups.before_installation(environment, self.site.reporter.as_ref());
-        self.site
-            .run
-            .reporter
-            .event(Event::Phase { environment: environment.name.clone(), phase: "install".to_owned() });
+        self.site.before_installation();
+        self.site.phase("install");
         if let Some((file, text)) = &request.file {
             fs_err::write(file, text)?;
         }

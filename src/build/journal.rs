@@ -119,6 +119,16 @@ impl EnvironmentJournal {
         self.content.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), value);
     }
 
+    /// How many commands were run so far.
+    pub fn outcomes(&self) -> usize {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Forgets the commands after the first `number`.
+    pub fn forget_after(&self, number: usize) {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).truncate(number);
+    }
+
     /// Which interpreter the environment is made from.
     pub fn python(&self, python: &Interpreter) {
         let version = &python.version;

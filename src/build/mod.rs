@@ -2,11 +2,13 @@
 //! what was done before ([`stamp`]) and does only what is missing. [`coordinator`] does this for a set of environments
 //! and has their commands run.
 
+pub mod ahead;
 pub mod assembly;
 pub mod command_set;
 mod contents;
 pub mod coordinator;
 pub mod folders;
+mod forerun;
 pub mod halt;
 mod installation;
 pub mod journal;

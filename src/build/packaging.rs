@@ -18,7 +18,7 @@ use crate::execute::session::Session;
 use crate::model::PackageKind;
 use crate::model::environment::Packaging;
 use crate::plan::Plan;
-use crate::report::{Buffered, Event, Layout, Reporter};
+use crate::report::{Buffered, Layout, Reporter};
 
 /// Below the run's folder for temporary files: the copies of packages that are handed to installers.
 const STAGING: &str = "package";
@@ -68,9 +68,7 @@ impl Packager {
     /// # Errors
     /// When it cannot be built.
     pub fn packages(&self, site: &Site, packaging: &Packaging) -> Result<Vec<Package>, Halt> {
-        self.run
-            .reporter
-            .event(Event::Phase { environment: site.environment.name.clone(), phase: "package".to_owned() });
+        site.phase("package");
         if packaging.kind == PackageKind::External {
             return self.external(packaging).map_err(|halt| for_package_environment(halt, packaging));
         }
@@ -78,6 +76,24 @@ impl Packager {
             let request = BuildRequest { kind: packaging.kind, extras: &packaging.extras, wheel_builder };
             bench.builder.build(request)
         })
+    }
+
+    /// What the project requires, as far as that is written down and need not be asked of a backend: as
+    /// [`Packager::packages`] will say.
+    ///
+    /// # Errors
+    /// When it is written down wrongly.
+    pub fn static_requirements(&self, site: &Site, packaging: &Packaging) -> Result<Option<Vec<String>>, Halt> {
+        if matches!(packaging.kind, PackageKind::External | PackageKind::EditableLegacy) {
+            return Ok(None);
+        }
+        Ok(static_requirements(&site.run.project.package_root, &packaging.extras)?)
+    }
+
+    /// Whether an environment of this run needed the packaging environments of `packaging` before.
+    pub fn was_used(&self, packaging: &Packaging) -> bool {
+        let benches = lock(&self.benches);
+        names(packaging).all(|name| benches.contains_key(&name))
     }
 
     /// What the project requires (`package = deps-only`).

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
+use super::forerun::{Course, Forerun};
 use super::halt::Halt;
 use super::journal::EnvironmentJournal;
 use super::languages::Part;
@@ -17,10 +18,12 @@ use super::stamp::{Stamp, section};
 use super::{folders, venv_redirect};
 use crate::error::{ConfigError, python_repr};
 use crate::execute;
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process::Grouping;
 use crate::execute::session::Session;
 use crate::install::{plan, uv_sync};
 use crate::model::{Environment, Interpreter, Layout, python_pattern};
-use crate::report::{Level, Reporter};
+use crate::report::{Event, Level, Reporter};
 use crate::runtime;
 
 /// The lock tox takes on packaging environments.
@@ -35,6 +38,7 @@ pub struct Site {
     pub journal: Option<Arc<EnvironmentJournal>>,
     /// Numbers the log files.
     pub log_number: Arc<AtomicUsize>,
+    pub course: Course,
 }
 
 /// A virtual environment that exists and was made with the right interpreter.
@@ -87,7 +91,65 @@ pub trait Contents {
 impl Site {
     pub fn new(run: Arc<Run>, environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Self {
         let journal = run.journal.as_ref().map(|journal| journal.environment(&environment.name));
-        Self { run, environment, reporter, journal, log_number: Arc::default() }
+        Self { run, environment, reporter, journal, log_number: Arc::default(), course: Course::Whole }
+    }
+
+    /// The same before the environment's turn: nothing is shown, and what is done is remembered in `forerun`.
+    #[must_use]
+    pub fn ahead(self, forerun: Arc<Forerun>) -> Self {
+        Self { reporter: forerun.output(), course: Course::Ahead(forerun), ..self }
+    }
+
+    /// The same when its turn has come after work ahead, of which it is told now.
+    #[must_use]
+    pub fn after(self, forerun: Arc<Forerun>) -> Self {
+        self.log_number.store(forerun.log_number(), Ordering::Relaxed);
+        self.before_installation();
+        forerun.tell(self.reporter.as_ref());
+        Self { course: Course::Rest(forerun), ..self }
+    }
+
+    /// The same with its messages going elsewhere.
+    #[must_use]
+    pub fn telling(&self, reporter: Arc<dyn Reporter>) -> Self {
+        Self {
+            run: Arc::clone(&self.run),
+            environment: Arc::clone(&self.environment),
+            reporter,
+            journal: self.journal.clone(),
+            log_number: Arc::clone(&self.log_number),
+            course: self.course.clone(),
+        }
+    }
+
+    /// What was done so far counts, whatever becomes of the rest.
+    pub fn checkpoint(&self) {
+        if let Course::Ahead(forerun) = &self.course {
+            forerun.keep(self);
+        }
+    }
+
+    /// What asks to stop.
+    pub fn interrupt(&self) -> &Interrupt {
+        match &self.course {
+            Course::Ahead(forerun) => forerun.interrupt(),
+            Course::Whole | Course::Rest(_) => &self.run.interrupt,
+        }
+    }
+
+    /// Marks in the log that something is about to be installed, if the environment has its turn.
+    pub fn before_installation(&self) {
+        if !matches!(self.course, Course::Ahead(_)) {
+            self.run.groups.before_installation(&self.environment, self.reporter.as_ref());
+        }
+    }
+
+    /// Says what the environment is doing now, if it has its turn.
+    pub fn phase(&self, phase: &str) {
+        if !matches!(self.course, Course::Ahead(_)) {
+            let environment = self.environment.name.clone();
+            self.run.reporter.event(Event::Phase { environment, phase: phase.to_owned() });
+        }
     }
 
     pub fn warning(&self, text: impl Into<String>) {
@@ -104,7 +166,7 @@ impl Site {
     /// Whatever keeps the environment from being used.
     pub fn prepare(&self, contents: &mut dyn Contents) -> Result<Foundation, Halt> {
         self.check_platform()?;
-        let asked = self.environment.recreate;
+        let asked = self.environment.recreate && !self.course.is_rest();
         if asked && self.is_misplaced() {
             contents.before_removal(self);
             self.remove()?;
@@ -194,13 +256,13 @@ impl Site {
             fs_err::create_dir_all(env_dir)?;
         }
         let waiting = || self.warning(format!("waiting for another process that uses {}", env_dir.display()));
-        let own = Lock::take(env_dir, &self.run.interrupt, waiting)?;
+        let own = Lock::take(env_dir, self.interrupt(), waiting)?;
         if !is_package {
             return Ok((own, None));
         }
         let file = env_dir.join(TOX_LOCK);
         fs_err::OpenOptions::new().create(true).append(true).open(&file)?;
-        Ok((own, Some(Lock::take(&file, &self.run.interrupt, waiting)?)))
+        Ok((own, Some(Lock::take(&file, self.interrupt(), waiting)?)))
     }
 
     /// Removes all of the environment but its lock.
@@ -213,6 +275,7 @@ impl Site {
         self.run.forget_redirect(env_dir);
         folders::ensure_empty_except(env_dir, Some(TOX_LOCK))?;
         self.log_number.store(0, Ordering::Relaxed);
+        self.checkpoint();
         Ok(())
     }
 
@@ -231,7 +294,9 @@ impl Site {
             }
             stamp.record(section::ENVIRONMENT, None, identity)?;
         }
-        self.empty_scratch_folders()?;
+        if !self.course.is_rest() {
+            self.empty_scratch_folders()?;
+        }
         let languages = self.find_languages()?;
         let python = if environment.has_python() { Some(self.lay_python(&mut stamp)?) } else { None };
         self.link_languages(&languages)?;
@@ -300,15 +365,16 @@ impl Site {
             }
             return Ok(());
         }
-        self.reporter
-            .event(crate::report::Event::Phase { environment: environment.name.clone(), phase: "create".to_owned() });
+        self.phase("create");
         self.run.python.create(&environment.env_dir, interpreter, &environment.creation).map_err(|error| {
             match Halt::from(error) {
                 Halt::Internal(error) => Halt::Fail(format!("{error:#}")),
                 halt => halt,
             }
         })?;
-        Ok(stamp.record(section::PYTHON, None, new)?)
+        stamp.record(section::PYTHON, None, new)?;
+        self.checkpoint();
+        Ok(())
     }
 
     /// What the environment's commands have in common, with `paths` as the environment's own folders.
@@ -341,10 +407,11 @@ impl Site {
             timeouts: environment.timeouts,
             current_dir: self.run.project.current_dir.clone(),
             no_capture: self.run.options.no_capture,
-            grouping: self.run.grouping,
+            // Who does not have its turn does not have the terminal.
+            grouping: if matches!(self.course, Course::Ahead(_)) { Grouping::Group } else { self.run.grouping },
             after_interrupt: false,
             verbosity: self.run.verbosity,
-            interrupt: self.run.interrupt.clone(),
+            interrupt: self.interrupt().clone(),
             reporter: Arc::clone(&self.reporter),
             record: self.journal.as_ref().map(|journal| Arc::clone(&journal.record)),
         })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::ahead::Ahead;
 use super::command_set;
 use super::contents::RunContents;
 use super::halt::{Halt, Verdict};
@@ -27,6 +28,8 @@ pub struct Turns<'a> {
     pub services: &'a Services,
     /// How held back messages and output look; `None`: nothing is held back.
     pub layout: Option<Layout>,
+    /// What is done before its turn; `None`: nothing is.
+    pub ahead: Option<&'a Ahead<'a>>,
 }
 
 /// An environment in which commands can run.
@@ -94,8 +97,11 @@ impl Turns<'_> {
     }
 
     fn build_environment(&self, environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Result<Built, Halt> {
-        let site = Site::new(Arc::clone(self.run), environment, reporter);
+        let mut site = Site::new(Arc::clone(self.run), environment, reporter);
         self.tell_warnings(&site.environment.name, site.reporter.as_ref());
+        if let Some(forerun) = self.ahead.and_then(|ahead| ahead.collect(&site.environment.name)) {
+            site = site.after(forerun);
+        }
         let mut contents = RunContents::new(self.packager);
         let foundation = site.prepare(&mut contents)?;
         let session = contents.finish(&site, foundation)?;
@@ -135,6 +141,9 @@ impl Turns<'_> {
         let change_dir = environment.change_dir.get()?;
         fs_err::create_dir_all(&change_dir)?;
         self.run.reporter.event(Event::Phase { environment: environment.name.clone(), phase: "commands".to_owned() });
+        if let Some(ahead) = self.ahead {
+            ahead.open();
+        }
         let finish = |commands| {
             self.tell_warnings(&environment.name, reporter.as_ref());
             services::fill(commands, &instances)

@@ -83,6 +83,8 @@ pub struct RunOptions {
     /// `--installpkg`, absolute.
     pub install_package: Option<PathBuf>,
     pub fail_fast: bool,
+    /// Environments whose turn comes later are made while commands of earlier ones run (not with `--no-prepare-ahead`).
+    pub prepare_ahead: bool,
     pub develop: bool,
     pub skip_package_install: bool,
     pub skip_environment_install: bool,
@@ -124,6 +126,7 @@ impl Default for RunOptions {
             package_only: false,
             install_package: None,
             fail_fast: false,
+            prepare_ahead: false,
             develop: false,
             skip_package_install: false,
             skip_environment_install: false,

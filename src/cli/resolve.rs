@@ -263,6 +263,7 @@ impl Resolver<'_> {
             package_only: self.flag("package_only", false),
             install_package: self.install_package()?,
             fail_fast: self.flag("fail_fast", false),
+            prepare_ahead: !self.flag("no_prepare_ahead", false),
             develop: self.flag("develop", false),
             skip_package_install: self.flag("skip_pkg_install", false),
             skip_environment_install: self.flag("skip_env_install", false),

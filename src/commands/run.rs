@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::opening::{discovery, open_plan_with};
 use super::{ROOT, report_warnings};
+use crate::build::ahead::Foresight;
 use crate::build::coordinator::{Coordinator, Showing};
 use crate::build::journal::Journal;
 use crate::build::log_groups::LogGroups;
@@ -18,7 +19,7 @@ use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::model::environment::InstallerChoice;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::report::{Human, Layout, Progress, Reporter};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 
@@ -56,12 +57,27 @@ pub(super) fn run_environments(
     start: Instant,
 ) -> Result<i32> {
     let manner = Manner::of(options);
-    let run = Arc::new(open_run(options, plan, discovery, &manner)?);
+    let run = Arc::new(open_run(options, plan, Arc::clone(&discovery), &manner)?);
     redirect_target::check(plan, &run.project)?;
+    let one_by_one = manner.grouping == Grouping::Shared;
+    let foresight = if one_by_one { foresight(options, &run, &discovery, &names) } else { None };
     let Manner { places, showing, .. } = manner;
-    let code = Coordinator { run: &run, plan, names, places, showing, start }.run();
+    let code = Coordinator { run: &run, plan, names, places, showing, start, foresight }.run();
     run.interrupt.end_as_asked();
     Ok(code?)
+}
+
+/// How environments are prepared before their turn, if there is anything to prepare. A child that writes straight to the
+/// terminal cannot be held back.
+fn foresight(options: &Options, run: &Run, discovery: &Arc<PythonDiscovery>, names: &[String]) -> Option<Foresight> {
+    let new = |name: &String| !run.project.work_dir.join(name).exists();
+    let worthwhile = names.len() > 1 && (options.run.recreate || names.iter().any(new));
+    if !options.run.prepare_ahead || options.run.no_capture || !worthwhile {
+        return None;
+    }
+    let (options_again, discovery) = (options.clone(), Arc::clone(discovery));
+    let open_plan = move || plan::open(Arc::new(options_again.clone()), Arc::clone(&discovery) as _).ok();
+    Some(Foresight { open_plan: Arc::new(open_plan), layout: layout(options) })
 }
 
 /// How environments run beside each other.

@@ -247,19 +247,17 @@ pub fn plain_requirements(deps: &RequirementText) -> Option<Vec<String>> {
 ///
 /// # Errors
 /// When a requirement cannot be read.
-pub fn package_requirements(packages: &[Package], forced: &[Requirement]) -> Result<Vec<String>, ConfigError> {
-    let mut requirements = Vec::new();
-    for text in packages.iter().flat_map(|package| &package.requirements) {
-        let replacement = if forced.is_empty() {
-            None
-        } else {
-            let requirement: Requirement = text.parse().map_err(|error| ConfigError::fail(format!("{error}")))?;
-            let name = canonical_name(&requirement.name);
-            forced.iter().rfind(|forced| canonical_name(&forced.name) == name)
-        };
-        requirements.push(replacement.map_or_else(|| text.clone(), ToString::to_string));
+pub fn package_requirements(requirements: Vec<String>, forced: &[Requirement]) -> Result<Vec<String>, ConfigError> {
+    if forced.is_empty() {
+        return Ok(requirements);
     }
-    Ok(requirements)
+    let replaced = requirements.into_iter().map(|text| {
+        let requirement: Requirement = text.parse().map_err(|error| ConfigError::fail(format!("{error}")))?;
+        let name = canonical_name(&requirement.name);
+        let replacement = forced.iter().rfind(|forced| canonical_name(&forced.name) == name);
+        Ok(replacement.map_or(text, ToString::to_string))
+    });
+    replaced.collect()
 }
 
 /// The installations of the packages themselves, which are done on every run: constraints do not apply, their
@@ -576,8 +574,9 @@ mod tests {
         let expected = [format!("{start} --config-settings=k=v /a.tar.gz /b.whl"), format!("{start} -e /src")];
         assert_eq!(requests, expected);
         let forced: Vec<Requirement> = "r==3".parse().into_iter().collect();
-        assert_eq!(package_requirements(&built[..1], &forced), Ok(vec!["r==3".to_owned()]));
-        assert_eq!(package_requirements(&built[..1], &[]), Ok(vec!["R[x]>1".to_owned()]));
+        let required = built[0].requirements.clone();
+        assert_eq!(package_requirements(required.clone(), &forced), Ok(vec!["r==3".to_owned()]));
+        assert_eq!(package_requirements(required, &[]), Ok(vec!["R[x]>1".to_owned()]));
     }
 
     #[test]

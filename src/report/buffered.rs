@@ -56,6 +56,26 @@ impl Buffered {
         kept.forget();
     }
 
+    /// How much was kept so far, for [`Buffered::rewind`].
+    pub fn mark(&self) -> u64 {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.pieces.iter().map(|(_, length)| length).sum()
+    }
+
+    /// Forgets what was kept since `mark` was taken.
+    pub fn rewind(&self, mark: u64) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = mark;
+        kept.pieces.retain_mut(|(_, length)| {
+            *length = left.min(*length);
+            left -= *length;
+            *length > 0
+        });
+        if kept.text.set_len(mark).and_then(|()| kept.text.seek(SeekFrom::Start(mark))).is_err() {
+            kept.forget();
+        }
+    }
+
     /// Forgets all that was kept.
     pub fn forget(&self) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).forget();
@@ -135,6 +155,21 @@ mod tests {
         buffered.forget();
         buffered.replay(&target);
         assert_eq!(target.0.lock().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_came_after_a_mark_can_be_forgotten() {
+        let buffered = buffered(Arc::default());
+        buffered.event(output(Stream::Out, b"one\n"));
+        let mark = buffered.mark();
+        buffered.event(output(Stream::Out, b"two\n"));
+        buffered.event(output(Stream::Error, b"three\n"));
+        buffered.rewind(mark);
+        buffered.event(output(Stream::Error, b"four\n"));
+        let target = Collector::default();
+        buffered.replay(&target);
+        let expected = vec![(Stream::Out, b"one\n".to_vec()), (Stream::Error, b"four\n".to_vec())];
+        assert_eq!(*target.0.lock().unwrap(), expected);
     }
 
     #[test]

@@ -194,6 +194,10 @@ pub fn building(word: CommandWord) -> Vec<Arg> {
         result.push(argument.visible_alias("sdistonly"));
         result.push(flag("fail_fast", "stop after the first environment that fails").long("fail-fast"));
     }
+    if matches!(word, Run | Legacy) {
+        let help = "build no environment before its turn, while commands of earlier ones run";
+        result.push(flag("no_prepare_ahead", help).long("no-prepare-ahead"));
+    }
     if runs || word.serves() {
         let help = "install this package in place of building the project";
         result.push(value("install_pkg", "INSTALL_PKG", help).long("installpkg"));
