@@ -63,6 +63,19 @@ pub fn index_variables() -> impl Iterator<Item = (OsString, OsString)> {
     })
 }
 
+/// Where the caller's Rust and settings of npm are, for tests whose own home has neither.
+pub fn toolchain_variables() -> Vec<(String, String)> {
+    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let place = |name: &str, below: &str| env::var_os(name).map_or_else(|| home.join(below), PathBuf::from);
+    let places = [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo"), ("NPM_CONFIG_USERCONFIG", ".npmrc")];
+    let existing = places.map(|(name, below)| (name, place(name, below))).into_iter().filter(|(_, path)| path.exists());
+    let mut variables: Vec<_> = existing.map(|(name, path)| (name.to_owned(), path.display().to_string())).collect();
+    let npm = env::vars()
+        .filter(|(name, _)| name.to_ascii_lowercase().starts_with("npm_config_") || name == "NODE_EXTRA_CA_CERTS");
+    variables.extend(npm);
+    variables
+}
+
 /// A folder below `target/` that outlives the test: what costs a download is kept there.
 pub fn kept_folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the folder lies in target").join(name);

@@ -32,6 +32,7 @@ mod list;
 mod plugins;
 mod property;
 mod run;
+mod runtimes;
 mod scripts;
 mod serve;
 mod stack;

@@ -69,6 +69,12 @@ impl Project {
         self
     }
 
+    /// Lets the program see the caller's Rust and what npm was told of its registry.
+    pub fn with_toolchains(mut self) -> Self {
+        self.variables.extend(machine::toolchain_variables());
+        self
+    }
+
     pub fn root(&self) -> PathBuf {
         self.folder.path().join("project")
     }

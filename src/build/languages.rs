@@ -28,6 +28,8 @@ pub struct Part {
     wish: RuntimeWish,
     /// `None`: it has none of its own.
     program: Option<Program>,
+    /// Where its manifest is looked for.
+    project: PathBuf,
 }
 
 impl Site {
@@ -50,7 +52,8 @@ impl Site {
         let Some(runtime) = runtime::named(&wish.name) else {
             return Err(unknown(wish, &self.environment.name).into());
         };
-        let mut part = Part { runtime, wish: wish.clone(), program: None };
+        let project = self.manifest_folder(runtime)?;
+        let mut part = Part { runtime, wish: wish.clone(), program: None, project };
         if runtime.program().is_none() {
             return Ok(part);
         }
@@ -62,6 +65,13 @@ impl Site {
             Err(others) => return Err(self.missing(&part, version.as_ref(), &others)),
         };
         Ok(part)
+    }
+
+    /// Where the environment's commands run if there is a manifest of the language, else the project's root.
+    fn manifest_folder(&self, runtime: &dyn Runtime) -> Result<PathBuf, Halt> {
+        let change_dir = self.environment.change_dir.get()?;
+        let has_manifest = runtime.manifests().iter().any(|name| change_dir.join(name).is_file());
+        Ok(if has_manifest { change_dir } else { self.run.project.root.clone() })
     }
 
     fn fetch(&self, part: &Part, version: Option<&VersionWish>, others: &Others) -> Result<Program, Halt> {
@@ -156,7 +166,10 @@ impl Site {
             remove(&folder)?;
             fs_err::rename(&unfinished, &folder)?;
         }
-        Ok(foundation.stamp.record(SECTION, Some(name), stamp)?)
+        // An installer may have written a lock file, which counts from now on.
+        let place = self.place(part, &folder, &foundation.session);
+        let contents = part.runtime.contents(&runtime::Request { place, dependencies: &dependencies }).map_err(fail)?;
+        Ok(foundation.stamp.record(SECTION, Some(name), part.stamp(&contents))?)
     }
 
     /// Writes the files and runs the steps.
@@ -206,7 +219,8 @@ impl Site {
         Place {
             env_dir: &self.environment.env_dir,
             folder,
-            project: &self.run.project.root,
+            root: &self.run.project.root,
+            project: &part.project,
             version: part.program.as_ref().map(|program| &program.version),
             variables: &session.variables,
         }

@@ -45,6 +45,10 @@ impl Runtime for Go {
         &["gofmt"]
     }
 
+    fn manifests(&self) -> &'static [&'static str] {
+        &["go.mod"]
+    }
+
     fn remedy(&self) -> &'static str {
         "install Go (your system's `golang-go`, https://go.dev/dl, or a version manager such as goenv or mise)"
     }
@@ -92,7 +96,7 @@ impl Runtime for Go {
         for dependency in request.dependencies {
             contents.steps.push(step(["go", "install", dependency], project, "go_deps"));
         }
-        contents.inputs.extend(dependency_inputs(request.dependencies, project));
+        contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root));
         Ok(contents)
     }
 }
@@ -122,6 +126,7 @@ mod tests {
         let place = Place {
             env_dir: Path::new("/e"),
             folder: Path::new("/e/go"),
+            root: project.path(),
             project: project.path(),
             version: None,
             variables: &variables,

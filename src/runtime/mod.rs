@@ -65,6 +65,11 @@ pub trait Runtime: Send + Sync {
         &[]
     }
 
+    /// Files that make a folder a project of the language.
+    fn manifests(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// How a person gets the runtime, for the message that it is missing.
     fn remedy(&self) -> &'static str {
         ""
@@ -101,7 +106,9 @@ pub struct Place<'a> {
     pub env_dir: &'a Path,
     /// What is installed goes here; another folder while it is being installed.
     pub folder: &'a Path,
-    /// The project's root.
+    /// The root of the whole project, from which paths in its settings are meant.
+    pub root: &'a Path,
+    /// The folder with the language's manifest.
     pub project: &'a Path,
     pub version: Option<&'a Version>,
     /// The variables the environment's commands have so far.

@@ -82,6 +82,10 @@ impl Runtime for Node {
         &["npm", "npx", "corepack", "pnpm", "pnpx", "yarn"]
     }
 
+    fn manifests(&self) -> &'static [&'static str] {
+        &["package.json"]
+    }
+
     fn remedy(&self) -> &'static str {
         "install Node.js (your system's `nodejs`, or a version manager such as nvm, fnm, volta or mise), or let envo \
          fetch it with `--install-runtime`"
@@ -139,7 +143,7 @@ impl Runtime for Node {
                 contents.files.push((PathBuf::from("package.json"), manifest.into()));
             }
             contents.steps.push(add_dependencies(manager.unwrap_or(Manager::Npm), request));
-            contents.inputs.extend(dependency_inputs(request.dependencies, request.place.project));
+            contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root));
         }
         if !contents.steps.is_empty() {
             contents.files.push((PathBuf::from(RESOLVER_NAME), RESOLVER.into()));
@@ -235,7 +239,7 @@ fn add_dependencies(manager: Manager, request: &Request<'_>) -> Step {
         Manager::Pnpm => step(["pnpm", "add", "--prefer-offline"], folder, "node_deps"),
         Manager::Yarn => step(["yarn", "add"], folder, "node_deps"),
     };
-    let absolute = |dependency: &String| match local_path(dependency, request.place.project) {
+    let absolute = |dependency: &String| match local_path(dependency, request.place.root) {
         Some(path) => path.display().to_string(),
         None => dependency.clone(),
     };
@@ -285,6 +289,7 @@ mod tests {
             let place = Place {
                 env_dir: Path::new("/e"),
                 folder: Path::new("/e/node"),
+                root: self.folder.path(),
                 project: self.folder.path(),
                 version: None,
                 variables: &Variables::default(),

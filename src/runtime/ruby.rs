@@ -41,6 +41,10 @@ impl Runtime for Ruby {
         &["gem", "bundle", "bundler", "irb", "erb", "rake", "rdoc", "ri"]
     }
 
+    fn manifests(&self) -> &'static [&'static str] {
+        &["Gemfile"]
+    }
+
     fn remedy(&self) -> &'static str {
         "install Ruby (your system's `ruby` and `ruby-bundler`, or a version manager such as rbenv, rvm, chruby or mise)"
     }
@@ -56,6 +60,8 @@ impl Runtime for Ruby {
             ("GEM_PATH".to_owned(), folder.clone()),
             // What `bundle config` keeps in the project may send gems elsewhere.
             ("BUNDLE_APP_CONFIG".to_owned(), format!("{folder}/.bundle")),
+            // Nothing of the machine's is touched, whoever runs it.
+            ("BUNDLE_SILENCE_ROOT_WARNING".to_owned(), "true".to_owned()),
         ];
         let gemfile = place.project.join("Gemfile");
         if gemfile.is_file() && place.variables.get("BUNDLE_GEMFILE").is_none() {
@@ -73,7 +79,7 @@ impl Runtime for Ruby {
         for dependency in request.dependencies {
             contents.steps.push(install_gem(dependency, request)?);
         }
-        contents.inputs.extend(dependency_inputs(request.dependencies, project));
+        contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root));
         if let Some(gemfile) = read(&project.join("Gemfile"))? {
             contents.inputs.push(input("Gemfile", &gemfile));
             let lock = read(&project.join("Gemfile.lock"))?;
@@ -95,7 +101,7 @@ impl Runtime for Ruby {
 /// `rack`, `rack ~> 3.0` or a gem's file.
 fn install_gem(dependency: &str, request: &Request<'_>) -> Result<Step, String> {
     let mut step = step(["gem", "install", "--no-document", "--env-shebang"], request.place.project, "ruby_deps");
-    if let Some(path) = local_path(dependency, request.place.project) {
+    if let Some(path) = local_path(dependency, request.place.root) {
         step.argv.push(path.display().to_string());
         return Ok(step);
     }
@@ -138,6 +144,7 @@ mod tests {
         let place = Place {
             env_dir: Path::new("/e"),
             folder: Path::new("/e/ruby"),
+            root: project,
             project,
             version: None,
             variables: &variables,

@@ -40,6 +40,10 @@ impl Runtime for Rust {
         &["rustc", "rustdoc", "rustfmt", "cargo-fmt", "cargo-clippy", "clippy-driver"]
     }
 
+    fn manifests(&self) -> &'static [&'static str] {
+        &["Cargo.toml"]
+    }
+
     fn remedy(&self) -> &'static str {
         "install Rust (https://rustup.rs, or your system's `cargo`)"
     }
@@ -71,12 +75,12 @@ impl Runtime for Rust {
             }
         }
         for dependency in request.dependencies {
-            contents.steps.push(match local_path(dependency, project) {
+            contents.steps.push(match local_path(dependency, request.place.root) {
                 Some(path) => step(["cargo", "install", "--path", &path.display().to_string()], project, "rust_deps"),
                 None => step(["cargo", "install", dependency], project, "rust_deps"),
             });
         }
-        contents.inputs.extend(dependency_inputs(request.dependencies, project));
+        contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root));
         Ok(contents)
     }
 }
@@ -97,6 +101,7 @@ mod tests {
         let place = Place {
             env_dir: Path::new("/e"),
             folder: Path::new("/e/rust"),
+            root: project.path(),
             project: project.path(),
             version: None,
             variables: &variables,
