@@ -35,4 +35,5 @@ mod run;
 mod runtimes;
 mod scripts;
 mod serve;
+mod set_env;
 mod stack;

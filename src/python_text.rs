@@ -101,9 +101,40 @@ pub fn repr(value: &Value) -> String {
     }
 }
 
+/// Why bytes are no UTF-8, as Python says it.
+pub fn decode_error(bytes: &[u8], error: &std::str::Utf8Error) -> String {
+    let at = error.valid_up_to();
+    let first = bytes.get(at).copied().unwrap_or_default();
+    let Some(length) = error.error_len() else {
+        let last = bytes.len().saturating_sub(1);
+        if last > at {
+            return format!("'utf-8' codec can't decode bytes in position {at}-{last}: unexpected end of data");
+        }
+        return format!("'utf-8' codec can't decode byte 0x{first:02x} in position {at}: unexpected end of data");
+    };
+    let starts = matches!(first, 0xc2..=0xf4);
+    let reason = if starts { "invalid continuation byte" } else { "invalid start byte" };
+    if length > 1 {
+        let last = at + length - 1;
+        return format!("'utf-8' codec can't decode bytes in position {at}-{last}: {reason}");
+    }
+    format!("'utf-8' codec can't decode byte 0x{first:02x} in position {at}: {reason}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_are_told_as_python_tells_them() {
+        let told = |bytes: &[u8]| std::str::from_utf8(bytes).map_err(|error| decode_error(bytes, &error)).unwrap_err();
+        assert_eq!(told(b"\xff\xfeA"), "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte");
+        assert_eq!(told(b"a\xe9b"), "'utf-8' codec can't decode byte 0xe9 in position 1: invalid continuation byte");
+        let expected = "'utf-8' codec can't decode bytes in position 1-2: invalid continuation byte";
+        assert_eq!(told(b"a\xe2\x82x"), expected);
+        assert_eq!(told(b"a\xe2\x82"), "'utf-8' codec can't decode bytes in position 1-2: unexpected end of data");
+        assert_eq!(told(b"a\xe2"), "'utf-8' codec can't decode byte 0xe2 in position 1: unexpected end of data");
+    }
 
     #[test]
     fn separators_of_files_are_blanks() {

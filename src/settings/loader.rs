@@ -173,12 +173,7 @@ impl Settings {
     /// When they are on it already: the value refers to itself.
     pub(super) fn entering(&self, loader: &Loader, key: &Key, trail: &Trail) -> Result<Trail, ConfigError> {
         let entry = format!("{}.{}", loader.section, key.name);
-        if let Some(at) = trail.0.iter().position(|one| *one == entry) {
-            let message = format!("circular chain detected {}", trail.0[at..].join(", "));
-            let mut error = ConfigError::new(ErrorClass::Circular, message);
-            error.trail.clone_from(&trail.0);
-            return Err(error);
-        }
+        check_circle(trail, &entry)?;
         Ok(trail.with(entry))
     }
 
@@ -377,6 +372,17 @@ fn failed_to_load(set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError
         return error;
     }
     rewrap(&error, format!("failed to load {}.{key}: {}", set.label(), error.message))
+}
+
+/// # Errors
+/// When the section and key are on the trail already.
+pub(super) fn check_circle(trail: &Trail, entry: &str) -> Result<(), ConfigError> {
+    let shown = trail.shown();
+    let Some(at) = shown.iter().position(|one| *one == entry) else { return Ok(()) };
+    let message = format!("circular chain detected {}", shown[at..].join(", "));
+    let mut error = ConfigError::new(ErrorClass::Circular, message);
+    error.trail = shown.into_iter().map(str::to_owned).collect();
+    Err(error)
 }
 
 /// Takes comments off: lines that start with `#`, and everything from a `#` on that no backslash stands before.

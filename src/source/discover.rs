@@ -118,11 +118,8 @@ fn load(format: Format, path: &Path) -> Result<Option<Source>, ConfigError> {
 
 fn read_text(path: &Path) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| python_os_error(&error, path))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let byte = error.as_bytes().get(at).copied().unwrap_or_default();
-        format!("'utf-8' codec can't decode byte 0x{byte:02x} in position {at}: invalid start byte")
-    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| crate::python_text::decode_error(error.as_bytes(), &error.utf8_error()))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 

@@ -20,6 +20,16 @@ impl Trail {
         self.0.iter().any(|one| one == entry)
     }
 
+    /// An entry that notes what is going on and is no key.
+    pub fn mark(text: &str) -> String {
+        format!("<{text}>")
+    }
+
+    /// The keys, without notes.
+    pub fn shown(&self) -> Vec<&str> {
+        self.0.iter().map(String::as_str).filter(|entry| !entry.starts_with('<')).collect()
+    }
+
     #[must_use]
     pub fn with(&self, entry: impl Into<String>) -> Self {
         let mut entries = self.0.clone();

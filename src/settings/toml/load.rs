@@ -5,15 +5,12 @@ use toml::Value as Toml;
 use super::convert::{convert, python_type};
 use super::unroll::{Texts, Unroll};
 use super::{ENV, ENV_BASE};
-use crate::error::{ConfigError, ErrorClass};
+use crate::error::ConfigError;
 use crate::settings::config_set::{ConfigSet, SetKind, is_known};
 use crate::settings::convert::list;
-use crate::settings::definitions::Raw;
 use crate::settings::expand::replace::Style;
-use crate::settings::expand::{TOML_PREFIX, Trail};
 use crate::settings::loader::{Loader, Place, spellings};
 use crate::settings::overrides::Override;
-use crate::settings::set_env::{Line, SetEnv, check_marker};
 use crate::settings::value::{Kind, Value};
 use crate::settings::{Settings, toml_section};
 use crate::source::TomlDocument;
@@ -99,68 +96,6 @@ impl Settings {
         convert(place.key.name, kind, &resolved).map(Some).map_err(failed)
     }
 
-    /// The lines of `set_env`, texts not yet substituted.
-    pub(in crate::settings) fn toml_set_env(
-        &self,
-        document: &TomlDocument,
-        set: &ConfigSet,
-        loader: &Loader,
-        trail: &Trail,
-    ) -> Result<Option<Vec<Line>>, ConfigError> {
-        let spelled = ["set_env", "setenv"].into_iter().find_map(|spelling| toml_entry(document, loader, spelling));
-        let Some(raw) = spelled else { return Ok(None) };
-        self.toml_lines(raw, set, trail).map(Some)
-    }
-
-    /// A referenced `set_env` with its overrides applied; `None` when there are no overrides.
-    pub(in crate::settings) fn overridden_toml_table(
-        &self,
-        set: &ConfigSet,
-        section: &str,
-        path: &[String],
-        trail: &Trail,
-    ) -> Result<Option<Toml>, ConfigError> {
-        let is_set_env = |one: &&Override| matches!(one.key.as_str(), "set_env" | "setenv");
-        if self.overrides.of_section(section).iter().find(is_set_env).is_none() {
-            return Ok(None);
-        }
-        let Some(raw) = self.raw_from_root(path) else { return Ok(None) };
-        let entry = path.join(".");
-        if trail.contains(&entry) {
-            let circle: Vec<&str> = trail.0.iter().map(String::as_str).chain([entry.as_str()]).collect();
-            return Err(ConfigError::value(format!("circular set_env reference {}", circle.join(" -> "))));
-        }
-        let inner = trail.with(entry);
-        let lines = self.toml_lines(raw, set, &inner)?;
-        let entries = self.overridden_toml_set_env(set, section, lines, &inner)?;
-        let value = |raw: Raw| match raw.marker {
-            None => Toml::String(raw.value),
-            Some(marker) => {
-                let pairs = [("value", raw.value), ("marker", marker)];
-                Toml::Table(pairs.map(|(key, text)| (key.to_owned(), Toml::String(text))).into_iter().collect())
-            }
-        };
-        let found = Toml::Table(entries.into_iter().map(|(name, raw)| (name, value(raw))).collect());
-        // A reference into a list of tables must stay a list.
-        Ok(Some(if raw.is_array() { Toml::Array(vec![found]) } else { found }))
-    }
-
-    fn toml_lines(&self, raw: &Toml, set: &ConfigSet, trail: &Trail) -> Result<Vec<Line>, ConfigError> {
-        let mut unroll =
-            Unroll { settings: self, set, trail, texts: Texts::Keep, program_depth: None, references: Vec::new() };
-        let resolved = unroll.value(raw, 0)?;
-        let mut lines = Vec::new();
-        match &resolved {
-            Toml::Table(table) => add_lines(table, &mut lines)?,
-            Toml::String(text) => return SetEnv::parse_lines(text, TOML_PREFIX),
-            Toml::Array(entries) if entries.iter().all(Toml::is_table) => {
-                entries.iter().filter_map(Toml::as_table).try_for_each(|table| add_lines(table, &mut lines))?;
-            }
-            other => return Err(wrong_set_env(other)),
-        }
-        Ok(lines)
-    }
-
     pub(in crate::settings) fn unused_toml_keys(
         &self,
         set: &ConfigSet,
@@ -184,32 +119,6 @@ impl Settings {
         unused.sort();
         Ok(unused)
     }
-}
-
-fn wrong_set_env(value: &Toml) -> ConfigError {
-    let shown = crate::python_text::repr(value);
-    let kind = python_type(value);
-    let message = format!("set_env expected str, dict[str, str], or list[dict[str, str]], got {kind}: {shown}");
-    ConfigError::new(ErrorClass::Type, message)
-}
-
-fn add_lines(table: &toml::Table, lines: &mut Vec<Line>) -> Result<(), ConfigError> {
-    for (name, value) in table {
-        match value {
-            Toml::String(path) if name == "file" => lines.push(Line::File(path.clone())),
-            Toml::String(text) => {
-                lines.push(Line::Variable { name: name.clone(), raw: Raw { value: text.clone(), marker: None } });
-            }
-            Toml::Table(entry) => {
-                let Some(text) = entry.get("value").and_then(Toml::as_str) else { return Err(wrong_set_env(value)) };
-                let marker = entry.get("marker").and_then(Toml::as_str).map(str::to_owned);
-                check_marker(name, marker.as_deref())?;
-                lines.push(Line::Variable { name: name.clone(), raw: Raw { value: text.to_owned(), marker } });
-            }
-            other => return Err(wrong_set_env(other)),
-        }
-    }
-    Ok(())
 }
 
 /// Whether a value may have anything that is replaced.

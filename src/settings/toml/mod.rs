@@ -6,6 +6,7 @@ pub mod convert;
 pub mod load;
 pub(super) mod place;
 pub mod product;
+mod set_env;
 pub mod unroll;
 
 use std::collections::HashMap;

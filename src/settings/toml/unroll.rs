@@ -40,10 +40,7 @@ impl Unroll<'_> {
     /// A malformed table, a circle, or whatever is wrong with a value that is referred to.
     pub fn value(&mut self, value: &Toml, depth: usize) -> Result<Toml, ConfigError> {
         let depth = depth + 1;
-        if depth > DEEPEST {
-            let message = format!("Could not expand {value} after recursing {depth} frames");
-            return Err(ConfigError::new(ErrorClass::MatchRecursion, message));
-        }
+        too_deep(value, depth)?;
         match value {
             Toml::String(text) => self.text(text).map(Toml::String),
             Toml::Array(entries) => self.list(entries, depth).map(Toml::Array),
@@ -67,8 +64,7 @@ impl Unroll<'_> {
         let mut result: Vec<Toml> = Vec::new();
         let program_depth = self.program_depth;
         for entry in entries {
-            let directive = entry.as_table().filter(|table| is_set(table.get("replace")));
-            let extends = directive.is_some_and(|table| is_set(table.get("extend")));
+            let extends = extends(entry);
             self.program_depth = entry_program_depth(program_depth, extends, &result);
             let found = self.value(entry, depth);
             self.program_depth = program_depth;
@@ -77,7 +73,7 @@ impl Unroll<'_> {
                 result.push(found);
                 continue;
             }
-            if directive.is_some_and(|table| is_set(table.get("marker"))) {
+            if is_set(entry.get("marker")) {
                 return Err(match_error("a replace with extend=true cannot have a marker"));
             }
             match found {
@@ -197,6 +193,14 @@ impl Unroll<'_> {
     }
 
     fn conditional(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
+        match self.chosen(table)? {
+            Some(value) => self.value(value, depth),
+            None => Ok(Toml::String(String::new())),
+        }
+    }
+
+    /// What a condition chooses; `None`: nothing, since it does not hold and there is no `else`.
+    pub fn chosen<'t>(&self, table: &'t toml::Table) -> Result<Option<&'t Toml>, ConfigError> {
         let condition = match table.get("condition") {
             Some(Toml::String(condition)) if !condition.is_empty() => condition,
             _ => return Err(match_error("No condition was supplied in if replacement")),
@@ -209,11 +213,7 @@ impl Unroll<'_> {
             variables: &self.settings.options.variables,
             env_name: self.set.name.as_deref().unwrap_or_default(),
         };
-        let chosen = if condition::holds(condition, &scope)? { Some(then) } else { table.get("else") };
-        match chosen {
-            Some(value) => self.value(value, depth),
-            None => Ok(Toml::String(String::new())),
-        }
+        Ok(if condition::holds(condition, &scope)? { Some(then) } else { table.get("else") })
     }
 
     fn reference(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
@@ -223,7 +223,24 @@ impl Unroll<'_> {
         {
             return self.of_environment(env, key);
         }
-        let Some(of) = table.get("of").filter(|of| is_set(Some(of))) else { return Ok(Toml::Table(table.clone())) };
+        let Some(steps) = self.path_of_reference(table)? else { return Ok(Toml::Table(table.clone())) };
+        let loaded = self.settings.toml_from_root(&steps)?;
+        self.references.push(steps.join("."));
+        let found = self.value(&loaded, depth);
+        self.references.pop();
+        found
+    }
+
+    /// Where a reference leads, unless it leads to a setting of an environment or nowhere.
+    ///
+    /// # Errors
+    /// When it is malformed, or being followed already.
+    pub fn path_of_reference(&self, table: &toml::Table) -> Result<Option<Vec<String>>, ConfigError> {
+        let is_text = |key: &str| table.get(key).and_then(Toml::as_str).is_some_and(|text| !text.is_empty());
+        if is_text("env") && is_text("key") {
+            return Ok(None);
+        }
+        let Some(of) = table.get("of").filter(|of| is_set(Some(of))) else { return Ok(None) };
         let Toml::Array(steps) = of else {
             return Err(type_error(format!("value of type '{}' is not list", python_type(of))));
         };
@@ -237,23 +254,7 @@ impl Unroll<'_> {
             let message = format!("circular reference {}", circle.join(" -> "));
             return Err(ConfigError::new(ErrorClass::MatchRecursion, message));
         }
-        let loaded = match self.overridden_set_env(&steps)? {
-            Some(table) => table,
-            None => self.settings.toml_from_root(&steps)?,
-        };
-        self.references.push(path);
-        let found = self.value(&loaded, depth);
-        self.references.pop();
-        found
-    }
-
-    /// A `set_env` that is referred to from another, when overrides name it.
-    fn overridden_set_env(&self, steps: &[String]) -> Result<Option<Toml>, ConfigError> {
-        let Some((key, section)) = steps.split_last() else { return Ok(None) };
-        if self.texts != Texts::Keep || !matches!(key.as_str(), "set_env" | "setenv") {
-            return Ok(None);
-        }
-        self.settings.overridden_toml_table(self.set, &section.join("."), steps, self.trail)
+        Ok(Some(steps))
     }
 
     /// A setting of another environment, in the shape it would have been written in.
@@ -290,8 +291,23 @@ fn entry_program_depth(depth: Option<usize>, extends: bool, before: &[Toml]) -> 
     Some(if depth > 0 && !extends { depth - 1 } else { depth })
 }
 
+/// # Errors
+/// When values lie too deep in one another.
+pub fn too_deep(value: &Toml, depth: usize) -> Result<(), ConfigError> {
+    if depth <= DEEPEST {
+        return Ok(());
+    }
+    let message = format!("Could not expand {value} after recursing {depth} frames");
+    Err(ConfigError::new(ErrorClass::MatchRecursion, message))
+}
+
+/// Whether an entry of a list stands for several.
+pub fn extends(entry: &Toml) -> bool {
+    entry.as_table().is_some_and(|table| is_set(table.get("replace")) && is_set(table.get("extend")))
+}
+
 /// Python's idea of truth.
-fn is_set(value: Option<&Toml>) -> bool {
+pub fn is_set(value: Option<&Toml>) -> bool {
     match value {
         None | Some(Toml::Boolean(false)) => false,
         Some(Toml::String(text)) => !text.is_empty(),

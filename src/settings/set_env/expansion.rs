@@ -1,0 +1,198 @@
+//! Works out what the lines of `set_env` come to: files are read, and substitutions that bring lines are followed.
+
+use std::sync::Arc;
+
+use super::lines::{self, invalid_line, parse_env_file, split_line, split_marker, split_outside_expressions};
+use super::{Block, Line, SetEnv, direct, direct_lines};
+use crate::error::{ConfigError, ErrorClass, python_repr};
+use crate::settings::config_set::ConfigSet;
+use crate::settings::definitions::{Definitions, Raw};
+use crate::settings::expand::Trail;
+use crate::settings::expand::replace::{Style, replace, replace_once};
+use crate::settings::lookup::Context;
+use crate::settings::{Settings, lock};
+
+/// Where lines are being read: for whom, and what must not be overridden.
+struct Scope<'a> {
+    set: &'a ConfigSet,
+    variables: &'a SetEnv,
+    /// What later blocks set directly.
+    later: Definitions,
+    /// Lines that brought the present ones.
+    parents: Vec<String>,
+}
+
+impl Scope<'_> {
+    /// Lets lookups see a variable from now on.
+    fn note(&self, name: &str, raw: &Raw) {
+        if !self.later.contains(name) {
+            lock(&self.variables.so_far).define(name.to_owned(), raw.clone());
+        }
+    }
+}
+
+/// On the trail while files and substitutions are being read: lookups then see only what is known so far.
+pub(super) fn expanding(set: &ConfigSet) -> String {
+    Trail::mark(&format!("set_env of {}", set.label()))
+}
+
+impl Settings {
+    /// Names of the configured variables, in order, with what they are set to.
+    pub(super) fn set_env_entries(
+        &self,
+        set: &ConfigSet,
+        variables: &SetEnv,
+        trail: &Trail,
+    ) -> Result<Arc<Definitions>, ConfigError> {
+        if let Some(known) = lock(&variables.entries).clone() {
+            return Ok(known);
+        }
+        if variables.is_direct() {
+            let entries = Arc::new(direct(&variables.blocks));
+            *lock(&variables.entries) = Some(Arc::clone(&entries));
+            return Ok(entries);
+        }
+        let expanding = expanding(set);
+        if trail.contains(&expanding) {
+            return Ok(Arc::new(lock(&variables.so_far).clone()));
+        }
+        let mut inner = trail.with(expanding);
+        if let Some(place) = variables.place.as_ref().filter(|place| !trail.contains(place)) {
+            inner = inner.with(place.as_str());
+        }
+        let entries = self.expand_set_env(set, variables, &inner).map_err(|error| {
+            if matches!(error.class, ErrorClass::Fail | ErrorClass::Skip) {
+                return error;
+            }
+            super::failed_to_load(set, error)
+        })?;
+        let entries = Arc::new(entries);
+        *lock(&variables.entries) = Some(Arc::clone(&entries));
+        Ok(entries)
+    }
+
+    pub(super) fn expand_set_env(
+        &self,
+        set: &ConfigSet,
+        variables: &SetEnv,
+        trail: &Trail,
+    ) -> Result<Definitions, ConfigError> {
+        *lock(&variables.so_far) = direct(&variables.blocks);
+        let scope = Scope { set, variables, later: Definitions::default(), parents: Vec::new() };
+        self.expand_blocks(&scope, &variables.blocks, trail)
+    }
+
+    fn expand_blocks(&self, scope: &Scope<'_>, blocks: &[Block], trail: &Trail) -> Result<Definitions, ConfigError> {
+        let mut entries = Definitions::default();
+        for (at, block) in blocks.iter().enumerate() {
+            let mut later = direct(&blocks[at + 1..]);
+            scope.later.iter().for_each(|(name, raw)| later.define(name.clone(), raw.clone()));
+            let inner = Scope { later, parents: scope.parents.clone(), ..*scope };
+            let found = match block {
+                Block::Lines(lines) => self.expand_lines(&inner, lines, trail)?,
+                Block::Reference(other) => {
+                    let place = other.place.as_deref().unwrap_or_default();
+                    self.expand_blocks(&inner, &other.blocks, &trail.with(place))?
+                }
+            };
+            for (name, raw) in found {
+                inner.note(&name, &raw);
+                entries.define(name, raw);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// What lines come to: what is written directly wins over what substitutions bring, and files lose against what is
+    /// written after them.
+    fn expand_lines(&self, scope: &Scope<'_>, lines: &[Line], trail: &Trail) -> Result<Definitions, ConfigError> {
+        let mut entries = direct_lines(lines);
+        for (at, line) in lines.iter().enumerate() {
+            let Line::File(path) = line else { continue };
+            let after = direct_lines(&lines[at..]);
+            for (name, value) in self.read_env_file(scope, path, trail)? {
+                if !after.contains(&name) {
+                    let raw = Raw { value, marker: None };
+                    scope.note(&name, &raw);
+                    entries.define(name, raw);
+                }
+            }
+        }
+        let written = entries.clone();
+        for line in lines {
+            let Line::Pending(line) = line else { continue };
+            for (name, raw) in self.expand_line(scope, line, trail)? {
+                if !written.contains(&name) {
+                    entries.define(name, raw);
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    fn expand_line(&self, scope: &Scope<'_>, line: &str, trail: &Trail) -> Result<Vec<(String, Raw)>, ConfigError> {
+        if scope.parents.iter().any(|parent| parent == line) {
+            let circle = scope.parents.iter().map(String::as_str).chain([line]).collect::<Vec<_>>().join(" -> ");
+            return Err(ConfigError::handled(format!("circular set_env reference {circle}")));
+        }
+        let context = Context { settings: self, set: scope.set };
+        let prefix = &scope.variables.prefix;
+        let failed = |error| self.replacing_failed(scope.set, error);
+        if let Some((name, rest)) = split_outside_expressions(line) {
+            let expanded = replace(&context, prefix, Style::Plain, name.trim(), trail).map_err(failed)?;
+            if expanded.contains(['=', '\n', '\r']) {
+                let message = format!("invalid set_env key {} after substitution", python_repr(name.trim()));
+                return Err(ConfigError::value(message));
+            }
+            let (value, marker) = split_marker(rest.trim());
+            return Ok(vec![(expanded.trim().to_owned(), Raw { value, marker })]);
+        }
+        let text = replace_once(&context, prefix, line, trail).map_err(failed)?;
+        if text == line {
+            return split_line(line).map(|entry| vec![entry]).ok_or_else(|| invalid_line(line));
+        }
+        let lines = lines::parse(&text, true)?;
+        let parents = scope.parents.iter().cloned().chain([line.to_owned()]).collect();
+        let inner = Scope { parents, later: scope.later.clone(), ..*scope };
+        Ok(self.expand_lines(&inner, &lines, trail)?.into_iter().collect())
+    }
+
+    fn read_env_file(
+        &self,
+        scope: &Scope<'_>,
+        path: &str,
+        trail: &Trail,
+    ) -> Result<Vec<(String, String)>, ConfigError> {
+        let context = Context { settings: self, set: scope.set };
+        let path = replace(&context, &scope.variables.prefix, Style::Plain, path, trail)
+            .map_err(|error| self.replacing_failed(scope.set, error))?;
+        let path = self.tox_root()?.join(path);
+        if !path.is_file() {
+            let problem = if path.exists() { "is not a file" } else { "does not exist" };
+            return Err(ConfigError::fail(format!("{} {problem} for set_env", path.display())));
+        }
+        let cannot =
+            |reason: String| ConfigError::fail(format!("{} cannot be read for set_env: {reason}", path.display()));
+        let bytes = std::fs::read(&path).map_err(|error| cannot(error.to_string()))?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|error| cannot(crate::python_text::decode_error(&bytes, &error)))?
+            .trim_start_matches('\u{feff}');
+        parse_env_file(text, &path)
+    }
+
+    /// The error as tox words it where an expression of `set_env` cannot be replaced.
+    pub(super) fn replacing_failed(&self, set: &ConfigSet, error: ConfigError) -> ConfigError {
+        if matches!(error.class, ErrorClass::Handled | ErrorClass::Skip) {
+            return error;
+        }
+        let label = set.label();
+        let message = match error.class {
+            _ if self.toml().is_none() => format!("replace failed in {label}.set_env with {}", error.python_repr()),
+            ErrorClass::Circular | ErrorClass::MatchRecursion => {
+                format!("failed to load {label}.set_env: {}", error.message)
+            }
+            _ => return error,
+        };
+        ConfigError { class: ErrorClass::Handled, message, ..error }
+    }
+}

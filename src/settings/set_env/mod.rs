@@ -1,0 +1,254 @@
+//! `set_env`: variables whose values are worked out one by one, since they may refer to each other.
+//! <https://tox.wiki/en/4.67.13/reference/config.html#set_env>
+//!
+//! Here it is read as it is written, with its overrides; [`expansion`] works out which variables that comes to, [`values`]
+//! what each is set to, and [`lines`] knows the notation.
+
+mod expansion;
+mod lines;
+mod values;
+
+use std::sync::{Arc, Mutex};
+
+use rustc_hash::FxHashMap;
+
+use super::config_set::ConfigSet;
+use super::definitions::{Definitions, Raw};
+use super::expand::Trail;
+use super::overrides::Override;
+use super::{Settings, keys};
+use crate::error::{ConfigError, ErrorClass};
+pub(super) use lines::check_marker;
+
+/// One thing the setting says, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Line {
+    Variable {
+        name: String,
+        raw: Raw,
+    },
+    /// `file|PATH`: variables from a file, which lines after it override.
+    File(String),
+    /// A line whose name, or which as a whole, has to be substituted first.
+    Pending(String),
+}
+
+/// Lines that were written together.
+#[derive(Debug)]
+pub(super) enum Block {
+    Lines(Vec<Line>),
+    /// Another section's `set_env` with overrides of its own, which count for those who refer to it too.
+    Reference(SetEnv),
+}
+
+/// How the setting is written; only a table, or a list that extends, may be referred to from within a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Text,
+    Table,
+    List,
+}
+
+/// An environment's `set_env`.
+#[derive(Debug)]
+pub struct SetEnv {
+    /// What the file says, then what each override appends. Later blocks win.
+    blocks: Vec<Block>,
+    shape: Shape,
+    prefix: String,
+    /// How the place where it stands is called on a trail.
+    place: Option<String>,
+    /// What lookups see while the lines are being read.
+    so_far: Mutex<Definitions>,
+    /// What the lines came to, once files and substitutions have been read.
+    entries: Mutex<Option<Arc<Definitions>>>,
+    /// Values that were worked out.
+    values: Mutex<FxHashMap<String, String>>,
+}
+
+impl SetEnv {
+    pub(super) fn of_text(text: &str, prefix: &str) -> Result<Self, ConfigError> {
+        Ok(Self::of_blocks(vec![Block::Lines(lines::parse(text, false)?)], Shape::Text, prefix))
+    }
+
+    pub(super) fn of_blocks(blocks: Vec<Block>, shape: Shape, prefix: &str) -> Self {
+        Self {
+            blocks,
+            shape,
+            prefix: prefix.to_owned(),
+            place: None,
+            so_far: Mutex::default(),
+            entries: Mutex::default(),
+            values: Mutex::default(),
+        }
+    }
+
+    fn at(mut self, place: &str) -> Self {
+        self.place = Some(place.to_owned());
+        self
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Applies overrides, each of which replaces everything or is appended. What it was first says its shape.
+    fn with_overrides<'a>(mut self, overrides: impl Iterator<Item = &'a Override>) -> Result<Self, ConfigError> {
+        for one in overrides {
+            let block = Block::Lines(lines::parse(&one.value, false)?);
+            if !one.append {
+                self.blocks.clear();
+            }
+            self.blocks.push(block);
+        }
+        Ok(self)
+    }
+
+    /// Whether every variable is written as such, so that there is nothing to work out.
+    fn is_direct(&self) -> bool {
+        self.blocks.iter().all(|block| match block {
+            Block::Lines(lines) => lines.iter().all(|line| matches!(line, Line::Variable { .. })),
+            Block::Reference(other) => other.is_direct(),
+        })
+    }
+}
+
+/// The variables that are written as such.
+fn direct(blocks: &[Block]) -> Definitions {
+    let mut entries = Definitions::default();
+    for block in blocks {
+        let found = match block {
+            Block::Lines(lines) => direct_lines(lines),
+            Block::Reference(other) => direct(&other.blocks),
+        };
+        found.into_iter().for_each(|(name, raw)| entries.define(name, raw));
+    }
+    entries
+}
+
+fn direct_lines(lines: &[Line]) -> Definitions {
+    let mut entries = Definitions::default();
+    for line in lines {
+        if let Line::Variable { name, raw } = line {
+            entries.define(name.clone(), raw.clone());
+        }
+    }
+    entries
+}
+
+fn is_set_env(one: &Override) -> bool {
+    matches!(one.key.as_str(), "set_env" | "setenv")
+}
+
+impl Settings {
+    /// The environment's `set_env` as it is written.
+    pub(super) fn set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<Arc<SetEnv>, ConfigError> {
+        if let Some(found) = set.variables.get() {
+            return Ok(Arc::clone(found));
+        }
+        let found = Arc::new(self.read_set_env(set, trail)?);
+        Ok(Arc::clone(set.variables.get_or_init(|| found)))
+    }
+
+    fn read_set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
+        let mut found = self.read_written_set_env(set, trail)?;
+        let loaded = self.loaded_variables(set)?;
+        if !loaded.is_empty() {
+            // Their values are final, so what would be substituted is escaped.
+            let raw = |value: String| Raw { value: value.replace('{', "\\{").replace('}', "\\}"), marker: None };
+            let lines = loaded.into_iter().map(|(name, value)| Line::Variable { name, raw: raw(value) });
+            found.blocks.push(Block::Lines(lines.collect()));
+        }
+        Ok(found)
+    }
+
+    fn read_written_set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
+        let key = keys::find("set_env").ok_or_else(|| ConfigError::key("set_env"))?;
+        let failed = |error: ConfigError| failed_to_load(set, error);
+        for loader in self.loaders(set)? {
+            if !self.mentions(loader, key) {
+                continue;
+            }
+            let trail = self.entering(loader, key, trail)?;
+            let mut found: Option<SetEnv> = None;
+            if let Some(document) = self.toml() {
+                found = self.toml_set_env(document, set, loader, &trail).map_err(failed)?;
+            }
+            for spelling in super::loader::spellings(key) {
+                let Some(entry) = self.entry(loader, spelling) else { continue };
+                let Some(raw) = self.text_of(set, entry) else { continue };
+                found = Some(SetEnv::of_text(&raw, loader.prefix()).map_err(failed)?);
+                break;
+            }
+            let mut overrides = self.overrides_of(loader, key).peekable();
+            if found.is_none() && overrides.peek().is_none() {
+                continue;
+            }
+            let prefix = self.reference_prefix(loader);
+            let found = found.unwrap_or_else(|| SetEnv::of_blocks(Vec::new(), Shape::Text, prefix));
+            let place = format!("{}.{}", loader.section, key.name);
+            return found.with_overrides(overrides).map(|found| found.at(&place)).map_err(failed);
+        }
+        Ok(SetEnv::of_blocks(Vec::new(), Shape::Text, super::TEST_PREFIX))
+    }
+
+    /// Another section's `set_env` in a TOML file with the overrides that name it; `None` when there are none.
+    pub(super) fn overridden_reference(
+        &self,
+        section: &str,
+        place: &str,
+        trail: &Trail,
+        read: impl FnOnce(&Trail) -> Result<SetEnv, ConfigError>,
+    ) -> Result<Option<SetEnv>, ConfigError> {
+        let mut overrides = self.overrides.of_section(section).iter().filter(|one| is_set_env(one)).peekable();
+        if overrides.peek().is_none() {
+            return Ok(None);
+        }
+        let inner = entering_reference(trail, place)?;
+        Ok(Some(read(&inner)?.with_overrides(overrides)?.at(place)))
+    }
+
+    /// The lines of another section's `set_env` in an INI file with the overrides that name it.
+    pub(super) fn overridden_set_env(
+        &self,
+        set: &ConfigSet,
+        section: &str,
+        raw: &str,
+        trail: &Trail,
+    ) -> Result<String, ConfigError> {
+        let prefix = section.split(':').next().unwrap_or_default();
+        let trail = entering_reference(trail, &format!("{section}.set_env"))?;
+        let overrides = self.overrides.of_section(section).iter().filter(|one| is_set_env(one));
+        let found = SetEnv::of_text(raw, prefix)?.with_overrides(overrides)?;
+        Ok(lines::as_lines(&self.expand_set_env(set, &found, &trail)?))
+    }
+
+    /// The configured lines, for another section that includes them.
+    pub(super) fn set_env_lines(&self, set: &ConfigSet, trail: &Trail) -> Result<String, ConfigError> {
+        let variables = self.set_env(set, trail)?;
+        if let Some(place) = &variables.place {
+            super::loader::check_circle(trail, place)?;
+        }
+        let entries = self.set_env_entries(set, &variables, trail)?;
+        Ok(lines::as_lines(&entries))
+    }
+}
+
+/// # Errors
+/// When the place is on the trail already.
+fn entering_reference(trail: &Trail, place: &str) -> Result<Trail, ConfigError> {
+    let inner = trail.with(place);
+    if trail.contains(place) {
+        return Err(ConfigError::value(format!("circular set_env reference {}", inner.shown().join(" -> "))));
+    }
+    Ok(inner)
+}
+
+/// The error as tox words it for a `set_env` that cannot be understood.
+fn failed_to_load(set: &ConfigSet, error: ConfigError) -> ConfigError {
+    if error.class == ErrorClass::Handled {
+        return error;
+    }
+    let message = format!("failed to load {}.set_env: {}", set.label(), error.message);
+    ConfigError { class: ErrorClass::Handled, message, ..error }
+}
