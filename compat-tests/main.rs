@@ -26,6 +26,7 @@ mod docs_generated;
 mod exec;
 mod fixtures;
 mod host_tox;
+mod import;
 mod installing;
 mod interrupts;
 mod list;

@@ -13,6 +13,7 @@ pub mod commands;
 pub mod error;
 pub mod execute;
 pub mod exit_code;
+pub mod import;
 pub mod install;
 pub mod model;
 pub mod plan;

@@ -28,6 +28,7 @@ pub enum Verb {
     Events,
     Schema,
     Quickstart,
+    Import,
     Man,
     Completion,
 }
@@ -180,6 +181,17 @@ pub struct ListOptions {
     pub no_fallback: bool,
 }
 
+/// Options of `import`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImportOptions {
+    /// `procfile` or `compose`.
+    pub kind: String,
+    /// As typed.
+    pub file: Option<PathBuf>,
+    /// `--write`: add to the project's `tox.ini`.
+    pub write: bool,
+}
+
 /// Options of the verbs around services.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ServiceOptions {
@@ -253,6 +265,7 @@ pub struct Options {
     pub devenv_path: PathBuf,
     /// `schema --strict`.
     pub strict_schema: bool,
+    pub import: ImportOptions,
     /// The folder of `quickstart`, absolute.
     pub quickstart_root: PathBuf,
     /// The shell of `completion`: one of `bash`, `zsh`, `fish` and `powershell`.

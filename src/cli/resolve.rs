@@ -8,13 +8,13 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
-use super::arguments::{COLORS, CommandWord, RUNNERS, SHELLS, spellings};
+use super::arguments::{COLORS, CommandWord, IMPORTS, RUNNERS, SHELLS, spellings};
 use super::ci::is_ci;
 use super::convert::{self, BOOLEAN, INTEGER, OPTIONAL_INTEGER, OPTIONAL_PATH, PATH, TEXT, Type, Unconvertible};
 use super::defaults::Defaults;
 use super::options::{
-    ConfigFormat, ConfigOptions, EnvironmentChoice, ListOptions, Options, Parallelism, RunOptions, Selection,
-    ServiceOptions, SkipMissing, Surroundings, Verb,
+    ConfigFormat, ConfigOptions, EnvironmentChoice, ImportOptions, ListOptions, Options, Parallelism, RunOptions,
+    Selection, ServiceOptions, SkipMissing, Surroundings, Verb,
 };
 use super::user_file::UserFile;
 use super::{Resolved, UsageError, unknown};
@@ -75,6 +75,11 @@ pub fn resolve(typed: Typed<'_>, surroundings: Surroundings) -> Result<Resolved,
         devenv_path: PathBuf::new(),
         strict_schema: resolver.flag("strict", false),
         quickstart_root: resolver.quickstart_root(),
+        import: ImportOptions {
+            kind: resolver.choice("import_kind", &IMPORTS).unwrap_or_default(),
+            file: resolver.path("import_file", &OPTIONAL_PATH),
+            write: resolver.flag("import_write", false),
+        },
         shell: resolver.choice("shell", &SHELLS).unwrap_or_default(),
         unknown_arguments: Vec::new(),
         positional: None,
@@ -425,6 +430,7 @@ impl Resolver<'_> {
             CommandWord::Devenv => Verb::Devenv,
             CommandWord::Schema => Verb::Schema,
             CommandWord::Quickstart => Verb::Quickstart,
+            CommandWord::Import => Verb::Import,
             CommandWord::Man => Verb::Man,
             CommandWord::Completion => Verb::Completion,
             CommandWord::Legacy => self.legacy_verb(options),

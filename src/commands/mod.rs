@@ -6,6 +6,7 @@ pub mod depends;
 pub mod devenv;
 pub mod exec;
 mod host_tox;
+pub mod import;
 pub mod list;
 pub mod man;
 mod opening;
@@ -110,6 +111,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         | Verb::Events => Err(anyhow::anyhow!("this command is not available yet")),
         Verb::Schema => schema::execute(options),
         Verb::Quickstart => quickstart::execute(options),
+        Verb::Import => import::execute(options),
         Verb::Man => man::execute(options),
         Verb::Completion => completion::execute(options),
     }

@@ -6,7 +6,7 @@
 
 mod options;
 
-pub use options::{COLORS, RUNNERS, SHELLS};
+pub use options::{COLORS, IMPORTS, RUNNERS, SHELLS};
 
 use clap::{Arg, Command};
 
@@ -32,6 +32,7 @@ pub enum CommandWord {
     Devenv,
     Schema,
     Quickstart,
+    Import,
     Man,
     Completion,
     Legacy,
@@ -39,7 +40,7 @@ pub enum CommandWord {
 
 impl CommandWord {
     /// In the order in which the help lists them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Run,
         Self::RunParallel,
         Self::Serve,
@@ -59,6 +60,7 @@ impl CommandWord {
         Self::Devenv,
         Self::Schema,
         Self::Quickstart,
+        Self::Import,
         Self::Man,
         Self::Completion,
         Self::Legacy,
@@ -99,6 +101,7 @@ impl CommandWord {
             Self::Schema => ("schema", None),
             Self::Quickstart => ("quickstart", Some("q")),
             Self::Man => ("man", None),
+            Self::Import => ("import", None),
             Self::Completion => ("completion", None),
             Self::Legacy => ("legacy", Some("le")),
         }
@@ -126,6 +129,7 @@ impl CommandWord {
             Self::Devenv => "Make an environment to develop in",
             Self::Schema => "Print a JSON schema of the configuration",
             Self::Quickstart => "Write a first tox.ini",
+            Self::Import => "Translate a Procfile or a docker-compose.yml",
             Self::Man => "Set up the manual page",
             Self::Completion => "Print what completes commands in a shell",
             Self::Legacy => "Take tox 3's options; runs if none is named",
@@ -138,6 +142,7 @@ impl CommandWord {
             Self::Exec => "[options] -- COMMAND [ARGUMENT ...]",
             Self::Devenv => "[options] [path]",
             Self::Quickstart => "[options] [root]",
+            Self::Import => "[options] procfile|compose [file]",
             Self::Completion => "[options] SHELL",
             Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
             Self::Start | Self::Stop | Self::Restart | Self::Wait => "[options] ENV ...",
@@ -208,6 +213,10 @@ impl CommandWord {
                  already."
             }
             Self::Man => "Puts the manual page where man finds it, below your home, and says what is left to do.",
+            Self::Import => {
+                "Prints the environments that a Procfile or a docker-compose.yml comes to, for a tox.ini, and says what it \
+                 could not translate. --write adds them to the tox.ini of this folder."
+            }
             Self::Completion => {
                 "Prints a script that completes commands and options; SHELL is bash, zsh, fish or powershell."
             }
@@ -256,6 +265,10 @@ impl CommandWord {
             Self::Schema => &[("schema > tox.schema.json", "for your editor")],
             Self::Quickstart => &[("quickstart", "here"), ("q service", "in the folder service")],
             Self::Man => &[("man", "then: man envo")],
+            Self::Import => &[
+                ("import procfile", "the file Procfile here"),
+                ("import compose docker-compose.yml --write", "and add it to tox.ini"),
+            ],
             Self::Completion => &[
                 ("completion bash > ~/.envo.bash", "then in ~/.bashrc: . ~/.envo.bash"),
                 ("completion zsh > _envo", "in a folder of $fpath"),
@@ -268,7 +281,8 @@ impl CommandWord {
 
     /// Whether environments can be chosen, as opposed to verbs about the program or the configuration's format.
     pub(super) fn concerns_environments(self) -> bool {
-        !matches!(self, Self::Schema | Self::Quickstart | Self::Man | Self::Completion) && !self.talks_only()
+        !matches!(self, Self::Schema | Self::Quickstart | Self::Import | Self::Man | Self::Completion)
+            && !self.talks_only()
     }
 
     /// Whether it only talks to what runs already, and builds nothing.

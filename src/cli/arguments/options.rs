@@ -28,6 +28,9 @@ pub const COLORS: [&str; 17] = [
 /// The shells that `completion` knows.
 pub const SHELLS: [&str; 4] = ["bash", "zsh", "fish", "powershell"];
 
+/// The kinds of files that `import` translates.
+pub const IMPORTS: [&str; 2] = ["procfile", "compose"];
+
 /// The kinds of environment that can be the default one. Those of tox-uv are envo's own business and accepted.
 pub const RUNNERS: [&str; 5] =
     ["virtualenv", "virtualenv-pep-723", "uv-venv-runner", "uv-venv-lock-runner", "uv-venv-pep-723"];
@@ -65,6 +68,12 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
         CommandWord::Quickstart => {
             let help = "the folder to write tox.ini into [default: the current one]";
             vec![value("quickstart_root", "root", help).help_heading("What to write")]
+        }
+        CommandWord::Import => {
+            let kind = choice("import_kind", IMPORTS, "procfile or compose").value_name("KIND").required(true);
+            let help = "the file [default: Procfile, or compose.yaml, docker-compose.yml and the like]";
+            let write = flag("import_write", "add the environments to tox.ini, which is made if need be").long("write");
+            under("What to translate", vec![kind, value("import_file", "file", help), write])
         }
         CommandWord::Completion => {
             let argument = choice("shell", SHELLS, "bash, zsh, fish or powershell").value_name("SHELL").required(true);

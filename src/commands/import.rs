@@ -1,0 +1,81 @@
+//! `envo import`: a Procfile or a `docker-compose.yml` as environments of a `tox.ini`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::options::Options;
+use crate::error::ConfigError;
+use crate::exit_code;
+use crate::import::{self, Imported};
+use crate::report::plain;
+
+/// Where the files usually are.
+const PROCFILES: [&str; 2] = ["Procfile", "Procfile.dev"];
+const COMPOSE_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+
+/// Prints the environments, or adds them to the `tox.ini` of the folder, and says what could not be translated.
+///
+/// # Errors
+/// A file that is not there, or is none of its kind; with `--write`, environments that are there already.
+pub fn execute(options: &Options) -> Result<i32> {
+    let folder = &options.current_dir;
+    let is_procfile = options.import.kind == "procfile";
+    let names: &[&str] = if is_procfile { &PROCFILES } else { &COMPOSE_FILES };
+    let file = match &options.import.file {
+        Some(file) => folder.join(file),
+        None => found(folder, names)?,
+    };
+    let text = fs_err::read_to_string(&file)?;
+    let imported = match is_procfile {
+        true => import::procfile(&text, file.with_file_name(".env").exists()),
+        false => import::compose(&text),
+    };
+    let imported = imported.map_err(|mut error| {
+        error.message = format!("{}: {}", file.display(), error.message);
+        error
+    })?;
+    if options.import.write {
+        write(&folder.join("tox.ini"), &imported)?;
+    } else {
+        plain::out(&imported.text());
+    }
+    for note in &imported.notes {
+        plain::error(&format!("{note}\n"));
+    }
+    Ok(exit_code::OK)
+}
+
+fn found(folder: &Path, names: &[&str]) -> Result<PathBuf, ConfigError> {
+    let there = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    there.ok_or_else(|| {
+        ConfigError::handled(format!("there is no {} in {}", names.join(", no "), folder.display()))
+            .hint("name the file: `envo import procfile FILE` or `envo import compose FILE`")
+    })
+}
+
+fn write(file: &Path, imported: &Imported) -> Result<()> {
+    let before = match fs_err::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "[tox]\nno_package = true\n".to_owned(),
+        Err(error) => return Err(error.into()),
+    };
+    let taken = |header: &&str| before.lines().any(|line| line.trim_end() == *header);
+    let headers: Vec<String> = imported.sections.iter().map(|section| format!("[testenv:{}]", section.name)).collect();
+    if let Some(header) = headers.iter().map(String::as_str).find(taken) {
+        return Err(ConfigError::handled(format!("{} has a section {header} already", file.display()))
+            .hint("without `--write` the environments are printed")
+            .into());
+    }
+    let gap = if before.ends_with("\n\n") || before.is_empty() {
+        ""
+    } else if before.ends_with('\n') {
+        "\n"
+    } else {
+        "\n\n"
+    };
+    fs_err::write(file, format!("{before}{gap}{}", imported.text()))
+        .context("the environments could not be written")?;
+    plain::out(&format!("added to {}: {}\n", file.display(), headers.join(" ")));
+    Ok(())
+}
