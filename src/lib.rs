@@ -29,9 +29,13 @@ use std::ffi::OsString;
 /// Runs the program with the process's arguments (the first is its own name) and returns the exit code.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.collect();
-    // Before anything else, since there is one such process for every service and it should stay small.
-    if arguments.get(1).is_some_and(|verb| verb == serve::shim::VERB) {
-        return serve::shim::main();
+    // Before anything else, since these processes should stay small.
+    match (arguments.get(1).and_then(|verb| verb.to_str()), arguments.get(2)) {
+        (Some(serve::daemon::VERB), Some(state_dir)) => {
+            return serve::daemon::main(state_dir.as_ref(), arguments.get(3).map(AsRef::as_ref));
+        }
+        (Some(serve::keeper::VERB), Some(mark)) => return serve::keeper::main(&mark.to_string_lossy()),
+        _ => {}
     }
     commands::main(arguments)
 }

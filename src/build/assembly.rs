@@ -8,20 +8,18 @@ use super::run::Run;
 use super::services::{Services, build_side_by_side};
 use super::turn::Turns;
 use crate::plan::Plan;
-use crate::serve::PreparedService;
+use crate::serve::define;
+use crate::serve::protocol::Definition;
 
 /// Builds the environments at the same time and answers them in their order. What happens is told as it happens.
 ///
 /// # Errors
 /// When one of them cannot be built; it has been told why.
-pub fn assemble(run: &Arc<Run>, plan: &Arc<Plan>, names: &[String]) -> Result<Vec<PreparedService>, Halt> {
+pub fn assemble(run: &Arc<Run>, plan: &Arc<Plan>, names: &[String]) -> Result<Vec<Definition>, Halt> {
     let packager = Packager::new(Arc::clone(run), Arc::clone(plan), names.to_vec(), None);
     let services = Services::default();
     let turns = Turns { run, plan, packager: &packager, services: &services, layout: None, ahead: None };
     let built = build_side_by_side(&turns, names);
     packager.close();
-    let prepared = built?
-        .into_iter()
-        .map(|built| PreparedService { environment: Arc::unwrap_or_clone(built.environment), session: built.session });
-    Ok(prepared.collect())
+    built?.iter().map(|built| Ok(define(&built.environment, &built.session)?)).collect()
 }

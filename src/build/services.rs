@@ -15,7 +15,8 @@ use crate::plan::Plan;
 use crate::report::{Buffered, Reporter};
 use crate::serve::fields::{self, Instances};
 use crate::serve::graph::{Graph, Member};
-use crate::serve::{Hold, PreparedService, ShimProgram, Stack, StackOptions, user_folder};
+use crate::serve::protocol::{Definition, Dependency};
+use crate::serve::{Held, HoldOptions, SupervisorProgram, define};
 
 /// Where services keep their logs and ports, below the work directory.
 pub const STATE_FOLDER: &str = ".envo";
@@ -31,6 +32,8 @@ pub struct Services {
 /// Services that depend on each other: they start and stop together.
 struct Group {
     names: Vec<String>,
+    /// What each of them depends on.
+    depends: Vec<Vec<Dependency>>,
     /// The environments that are not done yet.
     users: Mutex<BTreeSet<String>>,
     state: Mutex<State>,
@@ -38,7 +41,7 @@ struct Group {
 
 enum State {
     NotStarted,
-    Running(Box<Stack>),
+    Running(Box<Held>),
     /// They could not be started, for this reason.
     Failed(String),
     Stopped,
@@ -138,38 +141,38 @@ impl Group {
         let mut state = lock(&self.state);
         if let State::NotStarted = &*state {
             match self.build_and_start(turns) {
-                Ok(stack) => *state = State::Running(Box::new(stack)),
+                Ok(held) => *state = State::Running(Box::new(held)),
                 Err(Halt::Interrupted) => return Err(Halt::Interrupted),
                 Err(halt) => *state = State::Failed(halt.to_string()),
             }
         }
         match &*state {
-            State::Running(stack) => Ok(stack.instances()),
+            State::Running(held) => Ok(held.instances()),
             State::Failed(reason) => Err(Halt::Fail(reason.clone())),
             State::NotStarted | State::Stopped => Err(Halt::Interrupted),
         }
     }
 
-    fn build_and_start(&self, turns: &Turns<'_>) -> Result<Stack, Halt> {
+    fn build_and_start(&self, turns: &Turns<'_>) -> Result<Held, Halt> {
         let built = build_side_by_side(turns, &self.names)?;
-        let services = built
-            .into_iter()
-            .map(|built| PreparedService {
-                environment: Arc::unwrap_or_clone(built.environment),
-                session: built.session,
-            })
-            .collect();
+        let definitions = built.iter().zip(&self.depends).map(|(built, depends)| {
+            let definition = define(&built.environment, &built.session)?;
+            Ok(Definition { depends: depends.clone(), ..definition })
+        });
         let run = turns.run;
-        let options = StackOptions {
+        let options = HoldOptions {
             state_dir: run.project.work_dir.join(STATE_FOLDER),
-            user_dir: user_folder(&run.host),
+            variables: run.host.clone(),
             reporter: Arc::clone(&run.reporter),
             interrupt: run.interrupt.clone(),
-            hold: Hold::UntilStopped,
             show_output: run.verbosity > 2,
-            shim: ShimProgram::default(),
+            change: false,
+            force: false,
+            client: "run".to_owned(),
+            supervisor: SupervisorProgram::default(),
         };
-        Stack::start(services, options).map_err(|error| match Halt::from(error) {
+        let definitions = definitions.collect::<Result<_, ConfigError>>()?;
+        Held::start(definitions, &options).map_err(|error| match Halt::from(error) {
             Halt::Internal(error) => Halt::Fail(format!("{error:#}")),
             halt => halt,
         })
@@ -177,7 +180,7 @@ impl Group {
 
     fn stop(&self) -> Result<(), String> {
         match std::mem::replace(&mut *lock(&self.state), State::Stopped) {
-            State::Running(stack) => stack.stop().map_err(|error| format!("{error:#}")),
+            State::Running(held) => held.stop().map_err(|error| format!("{error:#}")),
             State::NotStarted | State::Failed(_) | State::Stopped => Ok(()),
         }
     }
@@ -250,7 +253,9 @@ fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
         let member = match plan.environment(&name) {
             Ok(environment) => Member::from(&environment),
             // What is wrong with it is told when it is its turn; nobody may need it as a service.
-            Err(_) if asked => Member { name: name.clone(), depends: Vec::new(), service: None },
+            Err(_) if asked => {
+                Member { name: name.clone(), depends: Vec::new(), restarts_with: Vec::new(), service: None }
+            }
             Err(error) => return Err(error),
         };
         // Beyond an environment that is no service, `depends` only means order.
@@ -284,6 +289,7 @@ fn groups(graph: &Graph) -> Vec<Group> {
     let distinct: BTreeSet<usize> = group_of.iter().copied().collect();
     let group = |id: usize| Group {
         names: (0..group_of.len()).filter(|at| group_of[*at] == id).map(|at| graph.members[at].name.clone()).collect(),
+        depends: (0..group_of.len()).filter(|at| group_of[*at] == id).map(|at| graph.dependencies_of(at)).collect(),
         users: Mutex::default(),
         state: Mutex::new(State::NotStarted),
     };
@@ -315,6 +321,7 @@ mod tests {
         Member {
             name: name.to_owned(),
             depends: depends.iter().map(|one| (*one).to_owned()).collect(),
+            restarts_with: Vec::new(),
             service: serves.then(|| crate::model::Service::new("run")),
         }
     }

@@ -9,7 +9,6 @@ use anyhow::Result;
 use super::report_warnings;
 use super::run::{Manner, open, open_run};
 use crate::build::assembly::assemble;
-use crate::build::run::Run;
 use crate::build::services::STATE_FOLDER;
 use crate::cli::options::{EnvironmentChoice, Options, Selection};
 use crate::error::ConfigError;
@@ -17,8 +16,10 @@ use crate::execute::glob;
 use crate::exit_code;
 use crate::model::Environment;
 use crate::plan::Plan;
+use crate::serve::client::Client;
 use crate::serve::graph::{Graph, Member};
-use crate::serve::{Hold, ShimProgram, StackOptions, serve_foreground, user_folder};
+use crate::serve::protocol::Definition;
+use crate::serve::{HoldOptions, SupervisorProgram, connect, serve_foreground};
 use crate::settings::service_keys;
 
 /// Serves the services that were named, or all there are, until the user interrupts.
@@ -27,23 +28,62 @@ use crate::settings::service_keys;
 /// When the configuration is wrong, a port is taken, or a service fails.
 pub fn execute(options: &Options) -> Result<i32> {
     stay_small();
+    let (client, prepared) = prepare(options, "serve")?;
+    match prepared {
+        Ok(Prepared { definitions, asked, hold }) => {
+            // What it took to build is not needed while the services run.
+            give_back_memory();
+            serve_foreground(client, definitions, asked, &hold)
+        }
+        Err(code) => Ok(code),
+    }
+}
+
+/// Services whose environments are built.
+pub(super) struct Prepared {
+    pub definitions: Vec<Definition>,
+    /// Those that are wanted for their own sake.
+    pub asked: Vec<String>,
+    pub hold: HoldOptions,
+}
+
+/// Builds the services that were asked for and what they need, while a supervisor is started for them. The error is the
+/// exit code when something cannot be built, which has been told.
+///
+/// # Errors
+/// When the configuration is wrong or no supervisor can be had.
+pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result<Prepared, i32>)> {
     let (plan, discovery) = open(options)?;
     plan.ensure_only_run_environments()?;
     let asked = asked(&plan, &options.selection)?;
-    let environments = needed(&plan, &asked)?;
+    let graph = needed(&plan, &asked)?;
     report_warnings(&plan, options);
     let plan = Arc::new(plan);
     let run = Arc::new(open_run(options, &plan, discovery, &Manner::side_by_side())?);
-    let names: Vec<String> = environments.iter().map(|one| one.name.clone()).collect();
-    let services = match assemble(&run, &plan, &names) {
-        Ok(services) => services,
+    let hold = HoldOptions {
+        state_dir: run.project.work_dir.join(STATE_FOLDER),
+        variables: options.variables.clone(),
+        reporter: Arc::clone(&run.reporter),
+        interrupt: run.interrupt.clone(),
+        show_output: client == "serve",
+        change: true,
+        force: options.services.force,
+        client: client.to_owned(),
+        supervisor: SupervisorProgram::default(),
+    };
+    let names: Vec<String> = graph.members.iter().map(|one| one.name.clone()).collect();
+    let client = connect(&hold)?;
+    let definitions = match assemble(&run, &plan, &names) {
+        Ok(definitions) => definitions,
         Err(halt) => {
             // What is skipped cannot be served either.
             let code = halt.tell(run.reporter.as_ref(), super::ROOT).code;
-            return Ok(if code == exit_code::OK { exit_code::FAILED } else { code });
+            return Ok((client, Err(if code == exit_code::OK { exit_code::FAILED } else { code })));
         }
     };
-    serve_foreground(services, stack_options(&run))
+    let connected = definitions.into_iter().enumerate();
+    let definitions = connected.map(|(at, one)| Definition { depends: graph.dependencies_of(at), ..one }).collect();
+    Ok((client, Ok(Prepared { definitions, asked, hold })))
 }
 
 /// Lets all threads share one heap. The many that build environments would each leave one behind, for as long as the
@@ -56,15 +96,11 @@ fn stay_small() {
     }
 }
 
-fn stack_options(run: &Run) -> StackOptions {
-    StackOptions {
-        state_dir: run.project.work_dir.join(STATE_FOLDER),
-        user_dir: user_folder(&run.host),
-        reporter: Arc::clone(&run.reporter),
-        interrupt: run.interrupt.clone(),
-        hold: Hold::UntilInterrupted,
-        show_output: true,
-        shim: ShimProgram::default(),
+fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the call only gives back what nobody uses.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
@@ -104,7 +140,7 @@ fn run_environments(plan: &Plan) -> Result<Vec<String>, ConfigError> {
 ///
 /// # Errors
 /// Everything that is wrong with their graph: the first mistake, and the others as hints.
-fn needed(plan: &Plan, asked: &[String]) -> Result<Vec<Environment>, ConfigError> {
+fn needed(plan: &Plan, asked: &[String]) -> Result<Graph, ConfigError> {
     let known = run_environments(plan)?;
     let mut environments: Vec<Environment> = Vec::new();
     let mut seen: BTreeSet<String> = asked.iter().cloned().collect();
@@ -127,7 +163,7 @@ fn needed(plan: &Plan, asked: &[String]) -> Result<Vec<Environment>, ConfigError
     environments.sort_by_key(|one| known.iter().position(|name| *name == one.name));
     let graph = Graph::needed(&environments.iter().map(Member::from).collect::<Vec<_>>(), asked);
     first_error(graph.check(&known))?;
-    Ok(environments)
+    Ok(graph)
 }
 
 fn first_error(errors: Vec<ConfigError>) -> Result<(), ConfigError> {

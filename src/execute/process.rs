@@ -16,7 +16,7 @@ use super::interrupt::Interrupt;
 use crate::model::Variables;
 
 /// Where a child's standard input comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Input {
     /// This process's own.
     Inherit,
@@ -24,6 +24,8 @@ pub enum Input {
     Null,
     /// [`Child::stdin`].
     Pipe,
+    /// An open file or socket.
+    From(OwnedFd),
 }
 
 /// Where an output stream of a child goes.
@@ -98,6 +100,7 @@ impl Spawn {
             Input::Inherit => Stdio::inherit(),
             Input::Null => Stdio::null(),
             Input::Pipe => Stdio::piped(),
+            Input::From(descriptor) => Stdio::from(descriptor),
         });
         command.stdout(stdio(self.stdout)).stderr(stdio(self.stderr));
         match self.grouping {
@@ -125,6 +128,50 @@ impl Spawn {
             process,
             exit_code: None,
         })
+    }
+}
+
+/// Which of the two processes goes on after a fork.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forked {
+    /// With the number of the other.
+    Parent(u32),
+    Child,
+}
+
+/// Goes on as two processes. Only for a process of one thread: in any other, what the other threads hold would be held
+/// for ever in the child. The child must end by [`leave`].
+///
+/// # Errors
+/// When there can be no more processes.
+pub fn fork() -> io::Result<Forked> {
+    // SAFETY: the caller has no other threads, so the child's memory is whole.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid.unsigned_abs())),
+    }
+}
+
+/// Ends a process that was forked, without what its parent would do at its own end.
+pub fn leave(code: i32) -> ! {
+    // SAFETY: the call ends the process and touches no memory.
+    unsafe { libc::_exit(code) }
+}
+
+/// Lets these signals pass without effect. Only for a process of one thread.
+pub fn ignore_signals(signals: &[i32]) {
+    for signal in signals {
+        // SAFETY: ignoring a signal installs no handler.
+        unsafe { libc::signal(*signal, libc::SIG_IGN) };
+    }
+}
+
+/// Gives these signals the effect they have in a new process. Only for a process of one thread.
+pub fn restore_signals(signals: &[i32]) {
+    for signal in signals {
+        // SAFETY: this installs no handler.
+        unsafe { libc::signal(*signal, libc::SIG_DFL) };
     }
 }
 

@@ -20,6 +20,20 @@ pub fn adopt_orphans() {
     }
 }
 
+/// Does `work`, whose orphans are not this process's: they outlive it.
+pub fn without_adopting<T>(work: impl FnOnce() -> T) -> T {
+    #[cfg(target_os = "linux")]
+    let adopts = rustix::process::child_subreaper().is_ok_and(|pid| pid.is_some());
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_child_subreaper(None);
+    let result = work();
+    #[cfg(target_os = "linux")]
+    if adopts {
+        adopt_orphans();
+    }
+    result
+}
+
 /// The descendants of the process `root`, itself included, that still run.
 pub fn descendants(root: u32) -> Vec<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -42,6 +56,95 @@ pub fn carries(pid: u32, variables: &[Vec<u8>]) -> bool {
     std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
         variables.iter().all(|wanted| environ.split(|byte| *byte == 0).any(|one| one == wanted.as_slice()))
     })
+}
+
+/// Every process, whoever started it, among whose variables `name` has a value that begins with `prefix`.
+pub fn marked(name: &str, prefix: &str) -> Vec<u32> {
+    processes().into_iter().map(|(pid, _)| pid).filter(|pid| is_marked(*pid, name, prefix)).collect()
+}
+
+/// Whether the process has, among its variables, `name` with a value that begins with `prefix`.
+pub fn is_marked(pid: u32, name: &str, prefix: &str) -> bool {
+    let wanted = [name.as_bytes(), b"=", prefix.as_bytes()].concat();
+    std::fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|one| one.starts_with(&wanted)))
+}
+
+/// When the process was started, in ticks since the system was: with its number it means one process only. `None`:
+/// there is no such process.
+pub fn start_time(pid: u32) -> Option<u64> {
+    let status = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = status.iter().rposition(|byte| *byte == b')')? + 1;
+    let mut fields = status[after_name..].split(|byte| *byte == b' ').filter(|field| !field.is_empty());
+    std::str::from_utf8(fields.nth(19)?).ok()?.parse().ok()
+}
+
+/// What processes use.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Usage {
+    /// Of those that run and of their children that have ended.
+    pub processor_seconds: f64,
+    pub resident_bytes: u64,
+}
+
+/// What all that descends from each of the processes `roots` uses, themselves left out; `None` for one that is not there.
+pub fn usage_below(roots: &[u32]) -> Vec<Option<Usage>> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (pid, parent) in processes() {
+        children.entry(parent).or_default().push(pid);
+    }
+    let below = |root: u32| {
+        let mut open = children.get(&root)?.clone();
+        let mut sum = Usage::default();
+        while let Some(pid) = open.pop() {
+            if let Some(one) = usage(pid) {
+                sum.processor_seconds += one.processor_seconds;
+                sum.resident_bytes += one.resident_bytes;
+            }
+            open.extend(children.get(&pid).into_iter().flatten());
+        }
+        Some(sum)
+    };
+    roots.iter().map(|root| if *root == 0 { None } else { below(*root) }).collect()
+}
+
+fn usage(pid: u32) -> Option<Usage> {
+    let status = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = status.iter().rposition(|byte| *byte == b')')? + 1;
+    let fields: Vec<&str> = std::str::from_utf8(&status[after_name..]).ok()?.split_ascii_whitespace().collect();
+    let number = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok());
+    let ticks: u64 = (11..15).filter_map(number).sum();
+    let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
+    let page = rustix::param::page_size() as u64;
+    Some(Usage {
+        processor_seconds: ticks as f64 / ticks_per_second as f64,
+        resident_bytes: number(21)?.saturating_mul(page),
+    })
+}
+
+/// Waits until none of the processes is left that `survivors` names, at most for so long.
+pub fn wait_until_gone_or(survivors: &dyn Fn() -> Vec<u32>, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        let watched = watch(survivors());
+        if watched.is_empty() {
+            return;
+        }
+        wait_until_gone(&watched, deadline);
+    }
+}
+
+/// Kills the process with this number if it is the one that was started then, and waits a moment for its end.
+pub fn kill_if_same(pid: u32, started: u64) {
+    let watched = watch(vec![pid]);
+    // The descriptor is known to mean the process that was meant when that still has the number.
+    if start_time(pid) != Some(started) {
+        return;
+    }
+    for (_, descriptor) in &watched {
+        send(descriptor, Signal::KILL);
+    }
+    wait_until_gone(&watched, Instant::now() + Duration::from_secs(1));
 }
 
 /// Sends `signal` to all that descends from the process `root`, but not to itself.

@@ -251,10 +251,15 @@ pub struct Environment {
     pub parallel_show_output: bool,
     /// Globs of environments this one runs after.
     pub depends: Vec<String>,
+    /// Those of them with whose restart this one restarts: `depends = db:restart`.
+    pub restarts_with: Vec<String>,
     pub service: Option<Service>,
     /// What `runtime` asks for, in order; empty: a Python and nothing else.
     pub runtimes: Vec<RuntimeWish>,
 }
+
+/// What stands behind a name in `depends` of a service that restarts when that one does.
+pub const RESTART: &str = ":restart";
 
 impl Environment {
     /// Whether there is a Python in it.

@@ -16,6 +16,7 @@ use rustc_hash::FxHashSet;
 
 use crate::cli::options::Options;
 use crate::error::ConfigError;
+use crate::model::environment::RESTART;
 use crate::model::{Environment, InterpreterLookup, Project, Runner};
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::value::Value;
@@ -385,7 +386,9 @@ impl Plan {
             .iter()
             .map(|name| {
                 let set = self.settings.environment(name);
-                Ok((name.clone(), self.settings.list(&set, "depends")?))
+                let depends = self.settings.list(&set, "depends")?;
+                let plain = |one: String| one.strip_suffix(RESTART).map(str::to_owned).unwrap_or(one);
+                Ok((name.clone(), depends.into_iter().map(plain).collect()))
             })
             .collect()
     }

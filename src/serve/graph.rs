@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::protocol::Dependency;
 use crate::execute::glob;
 use crate::model::{Environment, Service as ServiceKeys};
 
@@ -12,6 +13,8 @@ pub struct Member {
     pub name: String,
     /// Globs, as written.
     pub depends: Vec<String>,
+    /// Those of them with whose restart it restarts.
+    pub restarts_with: Vec<String>,
     /// `None`: an environment that runs to its end; a job, when a service depends on it.
     pub service: Option<ServiceKeys>,
 }
@@ -21,6 +24,7 @@ impl From<&Environment> for Member {
         Self {
             name: environment.name.clone(),
             depends: environment.depends.clone(),
+            restarts_with: environment.restarts_with.clone(),
             service: environment.service.clone(),
         }
     }
@@ -73,6 +77,16 @@ impl Graph {
         Self { members, dependencies }
     }
 
+    /// What the member at `at` depends on, for a supervisor.
+    pub fn dependencies_of(&self, at: usize) -> Vec<Dependency> {
+        let dependency = |other: &usize| {
+            let name = &self.members[*other].name;
+            let restart = self.members[at].restarts_with.iter().any(|pattern| glob::matches(pattern, name));
+            Dependency { name: name.clone(), restart }
+        };
+        self.dependencies[at].iter().map(dependency).collect()
+    }
+
     /// All that the member at `at` depends on, directly or through others, by name.
     pub fn reachable(&self, at: usize) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
@@ -108,6 +122,7 @@ mod tests {
         Member {
             name: name.to_owned(),
             depends: depends.iter().map(|one| (*one).to_owned()).collect(),
+            restarts_with: Vec::new(),
             service: Some(Service { location, ..Service::new("run") }),
         }
     }

@@ -42,22 +42,36 @@ impl Log {
         self.failure.as_ref().map(|error| format!("cannot write {}: {error}", self.path.display()))
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where what the running instance wrote begins.
+    pub fn begin(&self) -> u64 {
+        self.begin
+    }
+
     /// The last lines of what the running instance wrote.
     pub fn last_lines(&self, count: usize) -> Vec<String> {
-        let read = || -> io::Result<Vec<u8>> {
-            let mut file = File::open(&self.path)?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(self.begin.max(length.saturating_sub(TAIL))))?;
-            let mut bytes = Vec::new();
-            file.take(TAIL).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = read().unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let mut lines: Vec<String> = text.lines().rev().take(count).map(str::to_owned).collect();
-        lines.reverse();
-        lines
+        last_lines(&self.path, self.begin, count)
     }
+}
+
+/// The last lines of what stands in a log from `begin` on.
+pub fn last_lines(path: &Path, begin: u64, count: usize) -> Vec<String> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(begin.max(length.saturating_sub(TAIL))))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines: Vec<String> = text.lines().rev().take(count).map(str::to_owned).collect();
+    lines.reverse();
+    lines
 }
 
 #[cfg(test)]

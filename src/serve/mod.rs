@@ -1,31 +1,35 @@
 //! Running services: in which order they start and stop, when they are ready, what dependents are told, and that
 //! nothing they started outlives them. Decides nothing about configuration and builds nothing.
 
+mod attached;
 mod checks;
+pub mod client;
+mod connection;
+pub mod daemon;
 pub mod fields;
+pub mod follow;
 pub mod graph;
+mod instance_mark;
+pub mod keeper;
 mod log;
 pub mod machine;
 mod orders;
+pub mod place;
 mod ports;
 mod prepared;
 mod probe;
 mod processes;
 pub mod protocol;
-pub mod shim;
-mod stack;
+mod shim;
 mod start;
 mod supervisor;
 mod surroundings;
-mod terminal;
 #[cfg(test)]
 mod tests;
 mod watch;
 mod work;
 
+pub use attached::{Held, HoldOptions, connect, serve_foreground, up};
+pub use client::SupervisorProgram;
 pub use fields::{Instances, fill};
-pub use ports::user_folder;
-pub use prepared::{PreparedService, service_variables};
-pub use stack::{Stack, StackOptions, serve_foreground};
-pub use start::ShimProgram;
-pub use supervisor::{Ended, Hold};
+pub use prepared::{define, service_variables};

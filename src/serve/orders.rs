@@ -128,8 +128,13 @@ impl Order {
 /// What a shim tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
-    /// The service's first process has this number.
-    Started(u32),
+    /// The service runs.
+    Started {
+        /// The number of its first process.
+        leader: u32,
+        /// That of the shim itself.
+        shim: u32,
+    },
     /// It cannot be started, for this reason of the system's (`errno`).
     NotStarted(i32),
     /// The first process has ended with this code, or minus the number of a signal.
@@ -141,7 +146,7 @@ pub enum News {
 impl News {
     pub fn to_line(self) -> String {
         match self {
-            Self::Started(pid) => format!("started {pid}\n"),
+            Self::Started { leader, shim } => format!("started {leader}/{shim}\n"),
             Self::NotStarted(errno) => format!("failed {errno}\n"),
             Self::Exited(code) => format!("exited {code}\n"),
             Self::Gone => "gone 0\n".to_owned(),
@@ -151,7 +156,10 @@ impl News {
     pub fn from_line(line: &[u8]) -> Option<Self> {
         let (word, number) = std::str::from_utf8(line).ok()?.trim_end().split_once(' ')?;
         match word {
-            "started" => number.parse().ok().map(Self::Started),
+            "started" => {
+                let (leader, shim) = number.split_once('/')?;
+                Some(Self::Started { leader: leader.parse().ok()?, shim: shim.parse().ok()? })
+            }
             "failed" => number.parse().ok().map(Self::NotStarted),
             "exited" => number.parse().ok().map(Self::Exited),
             "gone" => Some(Self::Gone),
@@ -188,10 +196,10 @@ mod tests {
 
     #[test]
     fn news_are_read_as_they_were_told() {
-        for news in [News::Started(7), News::NotStarted(2), News::Exited(-15), News::Gone] {
+        for news in [News::Started { leader: 7, shim: 6 }, News::NotStarted(2), News::Exited(-15), News::Gone] {
             assert_eq!(News::from_line(news.to_line().as_bytes()), Some(news));
         }
-        for nonsense in ["", "exited", "exited x", "thread 'main' panicked", "started -1"] {
+        for nonsense in ["", "exited", "exited x", "thread 'main' panicked", "started -1", "started 5", "started 5/"] {
             assert_eq!(News::from_line(nonsense.as_bytes()), None);
         }
     }

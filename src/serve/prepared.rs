@@ -1,32 +1,126 @@
-//! A service or job whose environment is built: what it takes to start it.
+//! From an environment that is built to a definition that can be sent, and from a definition back to something that can
+//! run commands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::error::ConfigError;
-use crate::execute::session::Session;
-use crate::model::{Environment, Variables};
+use sha2::{Digest, Sha256};
 
 use super::fields::{self, Instance, Instances};
+use super::protocol::{Definition, Texts};
+use crate::error::ConfigError;
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process::Grouping;
+use crate::execute::session::Session;
+use crate::model::{Command, Environment, Variables};
+use crate::report::Reporter;
 
-/// An environment that is ready to be served, or, without `serve`, to be run before what depends on it.
+/// How many files a job's inputs are looked at below one folder.
+const MOST_FILES: usize = 10_000;
+
+/// What a supervisor must know to serve an environment, or, without `serve`, to run it before what depends on it. Whom
+/// it depends on is for the graph to say.
+///
+/// # Errors
+/// Commands or a folder that are wrong, or a path that is no UTF-8.
+pub fn define(environment: &Environment, session: &Session) -> Result<Definition, ConfigError> {
+    let lists = &environment.commands;
+    let cwd = session.current_dir.join(environment.change_dir.get()?);
+    let is_job = environment.service.is_none();
+    let commands = if is_job { lists.main.get()? } else { Vec::new() };
+    let inputs = if is_job { inputs(&commands, &cwd, &environment.env_dir) } else { String::new() };
+    let definition = Definition {
+        name: environment.name.clone(),
+        service: environment.service.clone(),
+        depends: Vec::new(),
+        commands_pre: lists.pre.get()?,
+        commands,
+        commands_post: lists.post.get()?,
+        ignore_errors: lists.ignore_errors,
+        retries: lists.retries,
+        post_after_interrupt: lists.post_after_interrupt,
+        cwd,
+        current_dir: session.current_dir.clone(),
+        log_dir: session.log_dir.clone(),
+        paths: session.paths.clone(),
+        allow: session.allow.clone(),
+        variables: Texts(session.variables.clone()),
+        timeouts: session.timeouts,
+        inputs,
+    };
+    let paths = [&definition.cwd, &definition.current_dir, &definition.log_dir];
+    if let Some(path) = paths.into_iter().chain(&definition.paths).find(|path| path.to_str().is_none()) {
+        let (name, path) = (&definition.name, path.display());
+        return Err(ConfigError::handled(format!("`{name}` cannot be served: the path {path} is not UTF-8")));
+    }
+    Ok(definition)
+}
+
+/// What a job works on as far as that can be told: what its environment has in it, and the files that its commands name.
+fn inputs(commands: &[Command], cwd: &Path, env_dir: &Path) -> String {
+    let mut digest = Sha256::new();
+    digest.update(std::fs::read(env_dir.join(".tox-info.json")).unwrap_or_default());
+    for word in commands.iter().flat_map(|command| &command.argv) {
+        let path = cwd.join(word);
+        // A program of the system is no input, and a folder above the project is no list of files.
+        if path.starts_with(cwd) && path != cwd && !word.is_empty() {
+            add_files(&mut digest, &path);
+        }
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn add_files(digest: &mut Sha256, path: &Path) {
+    let mut open: Vec<PathBuf> = vec![path.to_path_buf()];
+    for _ in 0..MOST_FILES {
+        let Some(path) = open.pop() else { return };
+        let Ok(metadata) = std::fs::metadata(&path) else { continue };
+        if metadata.is_dir() {
+            let mut entries: Vec<PathBuf> =
+                std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+            // What Python leaves behind is no input.
+            entries.retain(|entry| !entry.ends_with("__pycache__"));
+            entries.sort();
+            open.extend(entries);
+            continue;
+        }
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        digest.update(format!("{}\0{}\0{modified:?}\0", path.display(), metadata.len()));
+    }
+}
+
+/// A definition with what runs its commands.
 #[derive(Clone)]
-pub struct PreparedService {
-    pub environment: Environment,
+pub struct Prepared {
+    pub definition: Definition,
     /// How its commands run. Its variables are those before the services they name are known.
     pub session: Session,
 }
 
-impl PreparedService {
-    pub fn name(&self) -> &str {
-        &self.environment.name
+impl Prepared {
+    pub fn new(definition: Definition, reporter: Arc<dyn Reporter>) -> Self {
+        let session = Session {
+            environment: definition.name.clone(),
+            paths: definition.paths.clone(),
+            variables: definition.variables.0.clone(),
+            allow: definition.allow.clone(),
+            log_dir: definition.log_dir.clone(),
+            log_number: Arc::default(),
+            timeouts: definition.timeouts,
+            current_dir: definition.current_dir.clone(),
+            no_capture: false,
+            grouping: Grouping::Group,
+            after_interrupt: false,
+            verbosity: 2,
+            interrupt: Interrupt::default(),
+            reporter,
+            record: None,
+        };
+        Self { definition, session }
     }
 
-    /// The folder its commands run in.
-    ///
-    /// # Errors
-    /// When `change_dir` is wrong.
-    pub fn cwd(&self) -> Result<PathBuf, ConfigError> {
-        Ok(self.session.current_dir.join(self.environment.change_dir.get()?))
+    pub fn name(&self) -> &str {
+        &self.definition.name
     }
 
     /// Its variables with what is known of the services it depends on.

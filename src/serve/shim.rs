@@ -1,14 +1,14 @@
-//! The small process between envo and each service: `envo __shim`, one thread, hardly any memory. It starts the service,
-//! adopts whatever the service leaves behind, and ends all of it when it is told to, or when envo is gone, however envo
-//! died: then the pipe that is its standard input closes.
+//! The small process between envo and each service: forked by the keeper, one thread, hardly any memory. It starts the
+//! service, adopts whatever the service leaves behind, and ends all of it when it is told to, or when envo is gone, however envo
+//! died: then the pipe of its orders closes.
 //!
-//! Its standard input is envo's orders, its standard output the service's, its standard error the news for envo. Envo
+//! It has three pipes: orders from envo, the service's output, and news for envo. Envo
 //! never signals a service itself, so a number that the system has given away again is never hit: only this process
 //! knows whether its children are reaped.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,12 +16,9 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use super::orders::{News, Order, Task};
-use super::processes::{self, Signalled};
-use crate::execute::process::{Grouping, Input, Sink, Spawn};
+use super::processes::{Signalled, signal_descendants};
+use crate::execute::process::{self, Grouping, Input, Sink, Spawn};
 use crate::execute::tree;
-
-/// The hidden verb.
-pub const VERB: &str = "__shim";
 
 /// How long a service has to end by itself when envo is gone.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
@@ -30,24 +27,23 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// The same, when the service's first process has just ended.
 const SOON: Duration = Duration::from_millis(10);
 
-/// Runs the shim until no process of its service is left, and returns its exit code.
-pub fn main() -> u8 {
-    match run() {
+/// Runs the shim in a process that was just forked, until no process of its service is left, and returns its exit code.
+/// `orders`, `output` and `news` are its ends of the pipes to envo.
+pub fn run_with(orders: File, output: OwnedFd, news: File) -> u8 {
+    match run(orders, output, news) {
         Ok(()) => 0,
         // There is nobody to tell but the reader of the code: the news pipe is what failed.
         Err(_) => 1,
     }
 }
 
-fn run() -> io::Result<()> {
-    // The pipes are this process's own from here on; nothing else in it uses the standard streams.
-    // SAFETY: the three descriptors were handed to this process and nothing has closed them.
-    let (mut orders, news) = unsafe { (File::from_raw_fd(0), File::from_raw_fd(2)) };
+fn run(mut orders: File, output: OwnedFd, news: File) -> io::Result<()> {
+    process::restore_signals(&SIGNALS);
     let task = Task::read(&mut orders)?;
     tree::adopt_orphans();
     let ends = ChildEnds::new()?;
     let mut shim = Shim { news, leader: None, stop_signal: task.stop_signal, ending: None };
-    match start(task) {
+    match start(task, output) {
         Ok(leader) => shim.leader = Some(leader),
         Err(error) => {
             shim.tell(News::NotStarted(error.raw_os_error().unwrap_or(0)));
@@ -55,15 +51,17 @@ fn run() -> io::Result<()> {
         }
     }
     // A signal that reaches every `envo` (`pkill envo`) is envo's to act on; the shim ends when its service has.
-    ignore_signals();
-    shim.tell(News::Started(shim.leader.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())));
+    process::ignore_signals(&SIGNALS[1..]);
+    let leader = shim.leader.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
+    shim.tell(News::Started { leader, shim: std::process::id() });
     shim.serve(orders, &ends)
 }
 
-/// Starts the service in a session of its own, with the shim's standard output for both of its streams.
-fn start(task: Task) -> io::Result<Pid> {
-    // SAFETY: descriptor 1 was handed to this process; it is closed here once the service has its own copies.
-    let output = unsafe { OwnedFd::from_raw_fd(1) };
+/// The signals whose effect a shim has of its own; the first is how it hears of the ends of children.
+const SIGNALS: [i32; 6] = [libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE];
+
+/// Starts the service in a session of its own, with the shim's end of the output pipe for both of its streams.
+fn start(task: Task, output: OwnedFd) -> io::Result<Pid> {
     let mut spawn = Spawn::new(task.program, task.arguments, task.variables);
     spawn.cwd = Some(task.cwd);
     spawn.stdin = Input::Null;
@@ -90,13 +88,6 @@ impl ChildEnds {
     fn clear(&self) {
         let mut buffer = [0; 64];
         while matches!((&self.0).read(&mut buffer), Ok(1..)) {}
-    }
-}
-
-fn ignore_signals() {
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE] {
-        // SAFETY: ignoring a signal installs no handler, and no thread but this one exists.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
 }
 
@@ -210,7 +201,7 @@ impl Shim {
 }
 
 fn send_to_all(signal: i32, spared: &[Signalled]) -> Vec<Signalled> {
-    Signal::from_named_raw(signal).map_or_else(Vec::new, |signal| processes::signal_descendants(signal, spared))
+    Signal::from_named_raw(signal).map_or_else(Vec::new, |signal| signal_descendants(signal, spared))
 }
 
 /// Minus the number of the signal when one ended the process.

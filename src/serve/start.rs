@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::instance_mark;
 use super::log::Log;
 use super::machine::Event as Happening;
 use super::orders::{Order, Task};
@@ -16,61 +17,45 @@ use super::supervisor::{Message, Report, Supervisor};
 use super::surroundings::{Asked, Surroundings};
 use super::watch::{Wanted, Watch};
 use super::work;
-use crate::execute::process::{Grouping, Input, Sink, Spawn};
 use crate::execute::tree;
+use crate::model::Service;
 use crate::model::service::signal_number;
-use crate::model::{Service, Variables};
 
 /// The stack of a thread that reads or asks.
 const SMALL_STACK: usize = 256 * 1024;
 /// How long what a killed shim left behind has to end by itself.
 const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How the shim is started: envo itself with its hidden verb.
-#[derive(Debug, Clone)]
-pub struct ShimProgram {
-    pub program: PathBuf,
-    pub arguments: Vec<OsString>,
-}
-
-impl Default for ShimProgram {
-    fn default() -> Self {
-        // The link works even when the file was replaced while envo runs; its name is less telling in a list of processes.
-        let own = std::env::current_exe().ok().filter(|path| path.exists());
-        Self {
-            program: own.unwrap_or_else(|| PathBuf::from("/proc/self/exe")),
-            arguments: vec![super::shim::VERB.into()],
-        }
-    }
-}
-
 /// A service that was started.
 pub struct Running {
-    orders: Option<std::fs::File>,
+    orders: std::fs::File,
     question: Option<Question>,
-    /// What every process of it has among its variables.
-    marks: Vec<Vec<u8>>,
+    /// The beginning of what this instance wrote: its log and the position in it.
+    pub log: (PathBuf, u64),
+    /// Its first process and its shim, once they are known.
+    pub processes: Option<(u32, u32)>,
 }
 
 impl Running {
     pub fn give(&mut self, order: Order) {
-        if let Some(orders) = &mut self.orders {
-            // A shim that has gone needs no order.
-            let _ = orders.write_all(&[order.byte()]);
-        }
+        // A shim that has gone needs no order.
+        let _ = self.orders.write_all(&[order.byte()]);
     }
+}
 
-    /// Ends what a killed shim left behind. Without marks nothing could be told from other people's processes.
-    pub fn end_strays(&self) {
-        if self.marks.is_empty() {
-            return;
-        }
-        let own = std::process::id();
-        let strays = || {
-            let found = tree::descendants(own).into_iter().skip(1);
-            found.filter(|pid| tree::carries(*pid, &self.marks)).collect()
-        };
-        tree::end(&strays, STRAY_PATIENCE);
+/// Ends what a killed shim left behind and tells it, on a thread of its own: what is left may take its time.
+pub fn end_strays(supervisor: &mut Supervisor, at: usize, last_lines: Vec<String>) {
+    let mark = supervisor.mark_of(at);
+    let sender = supervisor.sender.clone();
+    let generation = supervisor.slots[at].generation;
+    let ended = move || {
+        tree::end(&|| tree::marked(instance_mark::VARIABLE, &mark), STRAY_PATIENCE);
+        let _ = sender.send(Message::Of { service: at, generation, report: Report::StraysEnded(last_lines) });
+    };
+    if let Err(text) = spawn_thread("strays", ended) {
+        supervisor.reporter.warning(supervisor.slots[at].prepared.name(), text);
+        let report = Report::StraysEnded(Vec::new());
+        let _ = supervisor.sender.send(Message::Of { service: at, generation, report });
     }
 }
 
@@ -89,7 +74,7 @@ pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     slot.exited = false;
     slot.last_lines.clear();
     slot.instance.fields.clear();
-    let Some(service) = slot.prepared.environment.service.clone() else {
+    let Some(service) = slot.prepared.definition.service.clone() else {
         return work::start_job(supervisor, at);
     };
     let begun = plan(supervisor, at, &service).and_then(|plan| launch(supervisor, at, plan));
@@ -131,38 +116,16 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: Plan) -> Result<Running,
     let name = supervisor.slots[at].prepared.name().to_owned();
     let log = Log::open(&supervisor.log_dir.join(format!("{name}.log")))
         .map_err(|error| format!("its log cannot be written: {error}"))?;
-    let shim = &supervisor.shim;
-    let mut spawn = Spawn::new(&shim.program, shim.arguments.iter().cloned(), Variables::default());
-    spawn.arguments.push(name.into());
-    spawn.stdin = Input::Pipe;
-    (spawn.stdout, spawn.stderr) = (Sink::Pipe, Sink::Pipe);
-    spawn.grouping = Grouping::Group;
     // The ports are free from here on, for the service to take.
     supervisor.slots[at].lease.release();
-    let mut child = spawn.start().map_err(|error| format!("envo cannot start its own helper: {error}"))?;
-    let mut orders = child.stdin.take();
-    if let Some(orders) = &mut orders
-        && let Err(error) = plan.task.write(orders)
-    {
-        let _ = child.reap();
-        return Err(format!("envo's own helper does not listen: {error}"));
-    }
-    let marks = ["TOX_ENV_NAME", "TOX_ENV_DIR"]
-        .into_iter()
-        .filter_map(|name| Some([name.as_bytes(), b"=", plan.task.variables.get(name)?.as_encoded_bytes()].concat()))
-        .collect();
+    let mut pipes = supervisor.keeper.shim().map_err(|error| format!("envo cannot start its own helper: {error}"))?;
+    plan.task.write(&mut pipes.orders).map_err(|error| format!("envo's own helper does not listen: {error}"))?;
     let slot = &supervisor.slots[at];
-    let watch = Watch {
-        service: at,
-        generation: slot.generation,
-        shim: child,
-        log,
-        lines: supervisor.terminal.as_ref().map(super::terminal::Terminal::lines),
-        wanted: plan.wanted,
-        sender: supervisor.sender.clone(),
-    };
-    spawn_thread("watch", move || watch.run())?;
-    Ok(Running { orders, question: plan.question, marks })
+    let position = (log.path().to_path_buf(), log.begin());
+    let watch =
+        Watch { service: at, generation: slot.generation, log, wanted: plan.wanted, sender: supervisor.sender.clone() };
+    spawn_thread("watch", move || watch.run(pipes.output, pipes.news))?;
+    Ok(Running { orders: pipes.orders, question: plan.question, log: position, processes: None })
 }
 
 /// Begins to ask whether a service is ready, on a thread of its own.
@@ -206,7 +169,7 @@ pub fn check_alive(supervisor: &mut Supervisor, at: usize) {
 }
 
 fn alive_question(supervisor: &Supervisor, at: usize) -> Result<Option<Question>, String> {
-    let service = supervisor.slots[at].prepared.environment.service.as_ref();
+    let service = supervisor.slots[at].prepared.definition.service.as_ref();
     let Some(alive) = service.and_then(|service| service.alive.clone()) else { return Ok(None) };
     match Surroundings::of(supervisor, at)?.probe(&alive)? {
         Asked::Question(question) => Ok(Some(question)),
@@ -216,13 +179,15 @@ fn alive_question(supervisor: &Supervisor, at: usize) -> Result<Option<Question>
 
 /// Whether a service that has ended early had lost a port to a stranger; it is given others then.
 pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
+    let mark = supervisor.mark_of(at);
     let slot = &mut supervisor.slots[at];
-    let (Some(service), Some(running)) = (&slot.prepared.environment.service, &slot.running) else { return false };
-    if !slot.lease.is_lost(service, |pid| tree::carries(pid, &running.marks)) {
+    let Some(service) = slot.prepared.definition.service.as_ref().filter(|_| slot.running.is_some()) else {
+        return false;
+    };
+    if !slot.lease.is_lost(service, |pid| tree::is_marked(pid, instance_mark::VARIABLE, &mark)) {
         return false;
     }
-    let (state_dir, user_dir) = &supervisor.port_dirs;
-    let mut book = Book::open(state_dir, user_dir.as_deref());
+    let mut book = Book::open(&supervisor.state_dir, supervisor.user_dir.as_deref());
     let Ok(lease) = ports::lease(&mut book, slot.prepared.name(), service) else { return false };
     slot.instance.ports.clone_from(&lease.ports);
     slot.lease = lease;
@@ -237,7 +202,7 @@ pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
 /// when there is nothing to find out.
 pub fn look_for_another(supervisor: &mut Supervisor, at: usize) -> bool {
     let slot = &supervisor.slots[at];
-    let service = slot.prepared.environment.service.clone().filter(|_| slot.lease.is_taken());
+    let service = slot.prepared.definition.service.clone().filter(|_| slot.lease.is_taken());
     let Some(service) = service else { return false };
     let begun = Surroundings::of(supervisor, at).and_then(|mut surroundings| {
         let url = service.url.as_ref().map(|url| surroundings.fill(url)).transpose()?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use regex::bytes::Regex;
 
 use super::fields::{self, Instance, Instances};
+use super::instance_mark;
 use super::probe::{Notify, Question};
 use super::supervisor::Supervisor;
 use super::watch::Wanted;
@@ -41,7 +42,9 @@ impl Surroundings {
         let slot = &supervisor.slots[at];
         let own = slot.instance.clone();
         let variables = slot.prepared.variables(&own, &instances).map_err(text)?;
-        let cwd = slot.prepared.cwd().map_err(text)?;
+        let mut variables = variables;
+        variables.set(instance_mark::VARIABLE, supervisor.mark_of(at));
+        let cwd = slot.prepared.definition.cwd.clone();
         Ok(Self { session: slot.prepared.session.clone(), own, instances, cwd, variables })
     }
 

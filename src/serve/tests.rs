@@ -4,12 +4,14 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::orders::{News, Task};
+use super::protocol::Definition;
 use super::*;
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::{Grouping, Input, Sink, Spawn};
+use crate::execute::process::Grouping;
 use crate::execute::session::Session;
 use crate::model::environment::{
     CommandLists, Creation, Dependencies, Environment, EnvironmentKind, Installation, Timeouts, VariableSettings,
@@ -20,16 +22,17 @@ use crate::report::{Event, Reporter};
 
 mod keeping;
 
-/// Not a test: what the tests below start as their shim, since the test program is not envo.
+/// Not a test: what the tests below start as their keeper, since the test program is not envo.
 #[test]
-#[ignore = "is started by other tests, with a task on its standard input"]
-fn acts_as_shim() {
-    assert_eq!(shim::main(), 0);
+#[ignore = "is started by other tests, with a socket as its standard input"]
+fn acts_as_keeper() {
+    let mark = std::env::args().next_back().unwrap();
+    assert_eq!(keeper::main(&mark), 0);
 }
 
-fn shim_program() -> ShimProgram {
-    let arguments = ["serve::tests::acts_as_shim", "--exact", "--ignored", "--nocapture", "--test-threads=1"];
-    ShimProgram {
+fn keeper_program(mark: &str) -> keeper::Program {
+    let arguments = ["serve::tests::acts_as_keeper", "--exact", "--ignored", "--nocapture", "--test-threads=1", mark];
+    keeper::Program {
         program: std::env::current_exe().unwrap(),
         arguments: arguments.into_iter().map(Into::into).collect(),
     }
@@ -49,6 +52,13 @@ struct Fixture {
     recorder: Arc<Recorder>,
     interrupt: Interrupt,
     services: Vec<PreparedService>,
+    supervisor: Option<JoinHandle<()>>,
+}
+
+/// An environment that is built.
+struct PreparedService {
+    environment: Environment,
+    session: Session,
 }
 
 impl Fixture {
@@ -59,6 +69,7 @@ impl Fixture {
             recorder: Arc::default(),
             interrupt: Interrupt::default(),
             services: Vec::new(),
+            supervisor: None,
         }
     }
 
@@ -127,24 +138,71 @@ impl Fixture {
         PreparedService { environment, session }
     }
 
-    fn options(&self) -> StackOptions {
-        StackOptions {
+    fn options(&self) -> HoldOptions {
+        HoldOptions {
             state_dir: self.path("state"),
-            user_dir: None,
+            variables: [("XDG_RUNTIME_DIR".into(), self.folder.path().into())].into_iter().collect(),
             reporter: self.recorder.clone(),
             interrupt: self.interrupt.clone(),
-            hold: Hold::UntilInterrupted,
             show_output: true,
-            shim: shim_program(),
+            change: true,
+            force: false,
+            client: "test".into(),
+            supervisor: SupervisorProgram("/no/such/program".into()),
         }
     }
 
-    fn start(&mut self) -> anyhow::Result<Stack> {
-        Stack::start(std::mem::take(&mut self.services), self.options())
+    fn place(&self) -> place::Place {
+        let options = self.options();
+        place::Place::of(&options.state_dir, &options.variables).unwrap()
+    }
+
+    /// Runs a supervisor in a thread of this process.
+    fn supervise(&mut self) {
+        let place = self.place();
+        let listener = place.listen().unwrap();
+        let mark = instance_mark::supervisor(&instance_mark::project(&place.state_dir));
+        let keeper = keeper::Keeper::start(keeper_program(&mark)).unwrap();
+        let state_dir = place.state_dir;
+        self.supervisor = Some(std::thread::spawn(move || daemon::serve(listener, keeper, mark, state_dir).unwrap()));
+    }
+
+    fn definitions(&mut self) -> Vec<Definition> {
+        let services = std::mem::take(&mut self.services);
+        let graph = graph::Graph::new(services.iter().map(|one| graph::Member::from(&one.environment)).collect());
+        let define = |(at, one): (usize, PreparedService)| Definition {
+            depends: graph.dependencies_of(at),
+            ..define(&one.environment, &one.session).unwrap()
+        };
+        services.into_iter().enumerate().map(define).collect()
+    }
+
+    fn start(&mut self) -> anyhow::Result<Held> {
+        self.supervise();
+        Held::start(self.definitions(), &self.options())
+    }
+
+    /// What a foreground `serve` does, on a thread of its own.
+    fn serve(&mut self) -> JoinHandle<anyhow::Result<i32>> {
+        self.supervise();
+        let definitions = self.definitions();
+        let want = definitions.iter().map(|one| one.name.clone()).collect();
+        let options = self.options();
+        std::thread::spawn(move || serve_foreground(connect(&options)?, definitions, want, &options))
     }
 
     fn failure(&mut self) -> String {
         self.start().map(|_| ()).unwrap_err().to_string()
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Some(supervisor) = self.supervisor.take()
+            && !std::thread::panicking()
+        {
+            supervisor.join().unwrap();
+        }
     }
 }
 
@@ -212,6 +270,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         fail_fast: false,
         parallel_show_output: false,
         depends: Vec::new(),
+        restarts_with: Vec::new(),
         service: None,
         runtimes: Vec::new(),
     }
@@ -281,12 +340,8 @@ fn the_shim_ends_everything_when_envo_is_gone() {
     let fixture = Fixture::new();
     let script = "( trap '' TERM; sleep 1001 ) & echo $! > stubborn\nsetsid sleep 1002 & echo $! > daemon\n\
                   echo $$ > leader\necho up\nexec sleep 1003";
-    let program = shim_program();
-    let mut spawn = Spawn::new(program.program, program.arguments, Variables::default());
-    spawn.stdin = Input::Pipe;
-    (spawn.stdout, spawn.stderr) = (Sink::Pipe, Sink::Pipe);
-    let mut shim = spawn.start().unwrap();
-    let mut orders = shim.stdin.take().unwrap();
+    let mut keeper = keeper::Keeper::start(keeper_program("nobody")).unwrap();
+    let keeper::Pipes { mut orders, mut output, mut news } = keeper.shim().unwrap();
     let mut variables = Variables::default();
     variables.set("PATH", "/usr/bin:/bin");
     Task {
@@ -299,21 +354,35 @@ fn the_shim_ends_everything_when_envo_is_gone() {
     .write(&mut orders)
     .unwrap();
     let mut seen = Vec::new();
-    let mut output = shim.stdout.take().unwrap();
     while !seen.ends_with(b"up\n") {
         let mut byte = [0];
         assert_eq!(output.read(&mut byte).unwrap(), 1);
         seen.extend(byte);
     }
     drop(orders);
-    let mut news = String::new();
-    shim.stderr.take().unwrap().read_to_string(&mut news).unwrap();
-    assert_eq!(shim.reap().unwrap(), 0);
+    let mut told = String::new();
+    news.read_to_string(&mut told).unwrap();
     for kind in ["leader", "stubborn", "daemon"] {
         assert!(!alive(&fixture.file(kind)), "{kind} is left");
     }
-    let news: Vec<News> = news.lines().filter_map(|line| News::from_line(line.as_bytes())).collect();
-    assert!(matches!(news[..], [News::Started(_), News::Exited(-15), News::Gone]), "{news:?}");
+    let news: Vec<News> = told.lines().filter_map(|line| News::from_line(line.as_bytes())).collect();
+    assert!(matches!(news[..], [News::Started { .. }, News::Exited(-15), News::Gone]), "{news:?}");
+}
+
+#[test]
+fn a_keeper_that_was_killed_is_replaced() {
+    let fixture = Fixture::new();
+    let mut keeper = keeper::Keeper::start(keeper_program("nobody")).unwrap();
+    keeper.kill();
+    let mut pipes = keeper.shim().unwrap();
+    let (program, arguments) = ("sh".into(), vec!["-c".into(), "echo here".into()]);
+    let mut variables = Variables::default();
+    variables.set("PATH", "/usr/bin:/bin");
+    let cwd = fixture.folder.path().to_path_buf();
+    Task { program, arguments, cwd, variables, stop_signal: libc::SIGTERM }.write(&mut pipes.orders).unwrap();
+    let mut output = String::new();
+    pipes.output.read_to_string(&mut output).unwrap();
+    assert_eq!(output, "here\n");
 }
 
 #[test]
@@ -428,9 +497,9 @@ fn a_failure_after_ready_ends_what_is_served() {
         by_log,
     );
     rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
-    let stack = fixture.start().unwrap();
+    let serving = fixture.serve();
     fs::write(fixture.path("gate"), "go\n").unwrap();
-    let failure = stack.wait().unwrap_err().to_string();
+    let failure = serving.join().unwrap().unwrap_err().to_string();
     assert!(failure.starts_with("`a` exited with code 5\n") && failure.ends_with("gone wrong"), "{failure}");
     assert_eq!(fixture.file("notes"), "db up\ndb down\n");
 }
@@ -449,12 +518,14 @@ fn a_service_that_fails_is_started_again_when_it_asks_for_it() {
 
 #[test]
 fn an_interrupt_ends_what_is_served_in_order_and_is_no_failure() {
-    let mut fixture =
-        Fixture::new().service("db", &[], &noted("db"), by_log).service("a", &["db"], &noted("a"), by_log);
-    let stack = fixture.start().unwrap();
+    let script = format!("echo started > gate\n{}", noted("a"));
+    let mut fixture = Fixture::new().service("db", &[], &noted("db"), by_log).service("a", &["db"], &script, by_log);
+    rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
+    let serving = fixture.serve();
+    assert_eq!(fixture.file("gate"), "started\n");
     fixture.interrupt.request();
-    assert_eq!(stack.wait().unwrap(), Ended { failure: None, interrupted: true });
-    assert_eq!(fixture.file("notes"), "db up\na up\na down\ndb down\n");
+    assert_eq!(serving.join().unwrap().unwrap(), 0);
+    assert!(fixture.file("notes").ends_with("db down\n"), "{}", fixture.file("notes"));
 }
 
 #[test]
@@ -475,8 +546,7 @@ fn an_interrupt_while_services_start_stops_them() {
 #[test]
 fn services_of_a_run_outlive_its_interrupt_until_they_are_stopped() {
     let mut fixture = Fixture::new().service("a", &[], &noted("a"), by_log);
-    let options = StackOptions { hold: Hold::UntilStopped, ..fixture.options() };
-    let stack = Stack::start(std::mem::take(&mut fixture.services), options).unwrap();
+    let stack = fixture.start().unwrap();
     fixture.interrupt.request();
     assert_eq!(fixture.file("notes"), "a up\n");
     stack.stop().unwrap();

@@ -1,6 +1,6 @@
 //! The thread beside a running service: it reads what the service writes and what its shim tells, the moment it comes.
-//! Output goes to the log in the blocks it arrives in, to the terminal in whole lines, and is looked through for a
-//! pattern only as long as somebody waits for one.
+//! Output goes to the log in the blocks it arrives in, and is looked through for a pattern only as long as somebody waits
+//! for one. Who wants to see it reads the log.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,11 +14,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::log::Log;
 use super::orders::News;
 use super::supervisor::{Message, Report};
-use super::terminal::Lines;
-use crate::execute::process::Child;
 
 /// How much is read at once, and how large the pipe is made where the system allows it.
 const BLOCK: usize = 256 * 1024;
+const PIPE: usize = 1024 * 1024;
 /// A line that is longer is shown and looked through in parts.
 const LONGEST_LINE: usize = 64 * 1024;
 /// How many of the last lines are shown when a service fails.
@@ -56,29 +55,21 @@ pub struct Watch {
     pub service: usize,
     /// Which start of the service this is, so that news of an earlier one are known as such.
     pub generation: u64,
-    /// The shim; its output is the service's, its errors are news.
-    pub shim: Child,
     pub log: Log,
-    pub lines: Option<Lines>,
     pub wanted: Option<Wanted>,
     pub sender: Sender<Message>,
 }
 
 impl Watch {
-    /// Reads until the shim has ended, then reaps it.
-    pub fn run(mut self) {
-        let output = self.shim.stdout.take();
-        let news = self.shim.stderr.take();
-        if let (Some(output), Some(news)) = (output, news) {
-            let _ = rustix::pipe::fcntl_setpipe_size(&output, 1024 * 1024);
-            let _ = rustix::io::ioctl_fionbio(&output, true);
-            self.read(output, news);
-        }
+    /// Reads until the shim has ended: what the service writes, and the shim's news.
+    pub fn run(mut self, output: File, news: File) {
+        let _ = rustix::pipe::fcntl_setpipe_size(&output, PIPE);
+        let _ = rustix::io::ioctl_fionbio(&output, true);
+        self.read(output, news);
         if let Some(text) = self.log.failure() {
             self.report(Report::Trouble(text));
         }
-        let _ = self.shim.reap();
-        self.report(Report::ShimEnded);
+        self.report(Report::ShimEnded(self.log.last_lines(LAST_LINES)));
     }
 
     fn read(&mut self, mut output: File, mut news: File) {
@@ -139,7 +130,7 @@ impl Watch {
             Ok(length) => {
                 let block = &buffer[..length];
                 self.log.write(block);
-                if self.lines.is_some() || self.wanted.is_some() {
+                if self.wanted.is_some() {
                     self.take_lines(block, partial);
                 }
                 Taken::Block
@@ -160,33 +151,30 @@ impl Watch {
         };
         let (whole, rest) = block.split_at(end + 1);
         if partial.0.is_empty() {
-            self.show(whole);
+            self.look_through(whole);
         } else {
             partial.0.extend_from_slice(whole);
             let lines = std::mem::take(&mut partial.0);
-            self.show(&lines);
+            self.look_through(&lines);
         }
         partial.0.extend_from_slice(rest);
     }
 
-    /// Shows a last line that has no end.
+    /// Looks through a last line that has no end.
     fn flush(&mut self, partial: &mut Partial) {
         if !partial.0.is_empty() {
             let mut line = std::mem::take(&mut partial.0);
             line.push(b'\n');
-            self.show(&line);
+            self.look_through(&line);
         }
     }
 
-    fn show(&mut self, lines: &[u8]) {
+    fn look_through(&mut self, lines: &[u8]) {
         if let Some(wanted) = &self.wanted
             && let Some(fields) = lines.split(|byte| *byte == b'\n').find_map(|line| wanted.fields(line))
         {
             self.wanted = None;
             self.report(Report::Matched(fields));
-        }
-        if let Some(shown) = &self.lines {
-            shown.push(self.service, lines);
         }
     }
 

@@ -3,8 +3,10 @@
 
 use std::thread;
 
+use super::instance_mark;
 use super::machine::Event as Happening;
-use super::prepared::PreparedService;
+use super::prepared::Prepared;
+use super::protocol::Definition;
 use super::supervisor::{Message, Report, Supervisor};
 use crate::build::command_set::{CommandSet, run_all};
 use crate::build::halt::Halt;
@@ -12,12 +14,13 @@ use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::execute::session::Session;
+use crate::model::environment::CommandLists;
 use crate::model::{Command, Deferred, ExitRule};
 use crate::serve::fields::{self, Instance, Instances};
 
 /// What a thread of commands needs.
 struct Work {
-    prepared: PreparedService,
+    prepared: Prepared,
     own: Instance,
     instances: Instances,
     session: Session,
@@ -26,6 +29,7 @@ struct Work {
 impl Work {
     fn new(supervisor: &mut Supervisor, at: usize) -> Result<Self, ConfigError> {
         let instances = supervisor.visible_instances(at);
+        let mark = supervisor.mark_of(at);
         let slot = &mut supervisor.slots[at];
         // Their own halt: the user's interrupt reaches them when it is their turn to stop.
         let halt = Interrupt::default();
@@ -34,6 +38,7 @@ impl Work {
         let own = slot.instance.clone();
         let mut session = prepared.session.clone();
         session.variables = prepared.variables(&own, &instances)?;
+        session.variables.set(instance_mark::VARIABLE, mark);
         session.interrupt = halt;
         session.grouping = Grouping::Group;
         Ok(Self { prepared, own, instances, session })
@@ -52,11 +57,11 @@ impl Work {
 
     /// Runs one list of commands; the error is what people are told.
     fn run(&self, key: &str, commands: Vec<Command>) -> Result<(), String> {
-        let lists = &self.prepared.environment.commands;
+        let definition = &self.prepared.definition;
         let run = || -> Result<i32, Halt> {
-            let cwd = self.prepared.cwd()?;
-            fs_err::create_dir_all(&cwd)?;
-            let set = CommandSet { key, cwd: &cwd, ignore_errors: lists.ignore_errors, retries: lists.retries };
+            fs_err::create_dir_all(&definition.cwd)?;
+            let Definition { cwd, ignore_errors, retries, .. } = definition;
+            let set = CommandSet { key, cwd, ignore_errors: *ignore_errors, retries: *retries };
             set.run(&self.session, self.fill(commands)?, &mut Vec::new())
         };
         match run() {
@@ -67,25 +72,16 @@ impl Work {
     }
 }
 
-/// The commands of a list, or `None` when there are none, so that no thread is started for nothing.
-fn commands(list: &Deferred<Vec<Command>>) -> Result<Option<Vec<Command>>, ConfigError> {
-    Ok(Some(list.get()?).filter(|commands| !commands.is_empty()))
-}
-
 /// Runs `commands_pre` of a service. A job runs all its commands when it starts.
 pub fn prepare(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
-    let environment = &supervisor.slots[at].prepared.environment;
-    if environment.service.is_none() {
+    let definition = &supervisor.slots[at].prepared.definition;
+    if definition.service.is_none() || definition.commands_pre.is_empty() {
         return Some(Happening::Prepared(at));
     }
-    let begun = commands(&environment.commands.pre).and_then(|commands| match commands {
-        None => Ok(None),
-        Some(commands) => Ok(Some((commands, Work::new(supervisor, at)?))),
-    });
-    match begun {
+    let commands = definition.commands_pre.clone();
+    match Work::new(supervisor, at) {
         Err(error) => Some(Happening::PrepareFailed(at, format!("cannot run `commands_pre`: {error}"))),
-        Ok(None) => Some(Happening::Prepared(at)),
-        Ok(Some((commands, work))) => {
+        Ok(work) => {
             let sender = supervisor.sender.clone();
             thread::spawn(move || {
                 let _ = sender.send(Message::Prepared(at, work.run("commands_pre", commands)));
@@ -98,22 +94,18 @@ pub fn prepare(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
 /// Runs `commands_post` of a service that was started and has stopped.
 pub fn finish(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let slot = &supervisor.slots[at];
-    let environment = &slot.prepared.environment;
-    if environment.service.is_none() || slot.started.is_none() {
+    let definition = &slot.prepared.definition;
+    if definition.service.is_none() || slot.started.is_none() || definition.commands_post.is_empty() {
         return Some(Happening::Finished(at));
     }
-    let begun = commands(&environment.commands.post).and_then(|commands| match commands {
-        None => Ok(None),
-        Some(commands) => Ok(Some((commands, Work::new(supervisor, at)?))),
-    });
-    match begun {
-        Ok(None) => Some(Happening::Finished(at)),
+    let commands = definition.commands_post.clone();
+    match Work::new(supervisor, at) {
         Err(error) => {
             let text = format!("cannot run `commands_post`: {error}");
             supervisor.reporter.warning(supervisor.slots[at].prepared.name(), text);
             Some(Happening::Finished(at))
         }
-        Ok(Some((commands, work))) => {
+        Ok(work) => {
             let sender = supervisor.sender.clone();
             let reporter = supervisor.reporter.clone();
             thread::spawn(move || {
@@ -137,10 +129,19 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let generation = supervisor.slots[at].generation;
     thread::spawn(move || {
         let run = || -> Result<i32, Halt> {
-            let cwd = work.prepared.cwd()?;
-            fs_err::create_dir_all(&cwd)?;
-            let lists = &work.prepared.environment.commands;
-            run_all(&work.session, lists, &cwd, &|commands| work.fill(commands), &mut Vec::new())
+            let definition = &work.prepared.definition;
+            fs_err::create_dir_all(&definition.cwd)?;
+            let lists = CommandLists {
+                recreate: Deferred::ready(Vec::new()),
+                extra_setup: Deferred::ready(Vec::new()),
+                pre: Deferred::ready(definition.commands_pre.clone()),
+                main: Deferred::ready(definition.commands.clone()),
+                post: Deferred::ready(definition.commands_post.clone()),
+                ignore_errors: definition.ignore_errors,
+                retries: definition.retries,
+                post_after_interrupt: definition.post_after_interrupt,
+            };
+            run_all(&work.session, &lists, &definition.cwd, &|commands| work.fill(commands), &mut Vec::new())
         };
         let code = run().unwrap_or_else(|halt| {
             let reporter = &*work.session.reporter;

@@ -9,6 +9,7 @@ use super::service::{env_files, service};
 use super::value::Value;
 use super::{Settings, keys, runtimes};
 use crate::error::ConfigError;
+use crate::model::environment::RESTART;
 use crate::model::environment::{
     CommandLists, Creation, Dependencies, Installation, InstallerChoice, PackageBuild, Packaging, Script, Timeouts,
     UvProject, UvSettings, UvSync, VariableSettings,
@@ -46,6 +47,7 @@ pub fn project(settings: &Settings) -> Result<Project, ConfigError> {
 /// When one of the settings that building it needs is wrong.
 pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Environment, ConfigError> {
     let is_run = set.kind == SetKind::Run;
+    let depends = if is_run { settings.list(set, "depends")? } else { Vec::new() };
     Ok(Environment {
         name: set.label().to_owned(),
         kind: kind(set.kind),
@@ -77,7 +79,8 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         ignore_outcome: is_run && settings.boolean(set, "ignore_outcome")?,
         fail_fast: is_run && settings.boolean(set, "fail_fast")?,
         parallel_show_output: settings.boolean(set, "parallel_show_output")?,
-        depends: if is_run { settings.list(set, "depends")? } else { Vec::new() },
+        restarts_with: depends.iter().filter_map(|one| one.strip_suffix(RESTART)).map(str::to_owned).collect(),
+        depends: depends.iter().map(|one| one.strip_suffix(RESTART).unwrap_or(one).to_owned()).collect(),
         service: if is_run { service(settings, set)? } else { None },
         runtimes: runtimes::wishes(settings, set)?,
     })

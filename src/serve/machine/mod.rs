@@ -2,13 +2,17 @@
 //! reads no clock and waits for nothing, so its tests move time by hand. The supervisor carries out its actions and
 //! tells it what came of them.
 //!
-//! A node starts as soon as all it depends on is met, so independent branches run side by side. It is stopped when all
-//! that depend on it are over. The first failure ends the whole set, in reverse order.
+//! A node runs while somebody wants it, or what depends on it; the shell says which nodes those are. It starts as soon as
+//! all it depends on is met, so independent branches run side by side, and is stopped when all that depend on it are
+//! down. What fails stays failed until it is asked for again; what waits for it fails at once, and what runs already
+//! goes on.
 
+mod settle;
 mod step;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -46,6 +50,8 @@ pub struct Node {
     pub name: String,
     /// Positions of the nodes that must be met before this one starts.
     pub dependencies: Vec<usize>,
+    /// Those of them whose restart restarts this one too.
+    pub restarts_with: Vec<usize>,
     pub ready_when: ReadyWhen,
     /// `None`: it may take as long as it likes.
     pub ready_timeout: Option<Duration>,
@@ -55,6 +61,8 @@ pub struct Node {
     pub restart_limit: u32,
     /// Whether it has an `alive` probe.
     pub checks_alive: bool,
+    /// How long it is kept when nobody wants it any more.
+    pub idle_timeout: Duration,
 }
 
 /// What happened. Numbers are positions of nodes.
@@ -83,10 +91,22 @@ pub enum Event {
     Gone(usize),
     /// What must run after the node has run.
     Finished(usize),
-    /// Stop everything, in reverse order.
+    /// These nodes are wanted from now on, all they depend on included, and no others.
+    Want(BTreeSet<usize>),
+    /// Nothing is wanted any more.
     Stop,
-    /// End everything at once.
+    /// What nobody wants is not kept for its `idle_timeout` any longer.
+    DropKept,
+    /// What is not wanted is not asked to end any more but killed.
     Kill,
+    /// Somebody wants these to run: those that were halted or have failed get another chance, all they depend on too.
+    Retry(Vec<usize>),
+    /// Somebody wants these not to run, whoever else wants them to, until [`Event::Retry`].
+    Halt(Vec<usize>),
+    /// Stop these and start them again.
+    Restart(Vec<usize>),
+    /// As if the job had run just now and ended well. Instead of [`Event::Prepared`].
+    AlreadyDone(usize),
 }
 
 /// What the supervisor is to do. Numbers are positions of nodes.
@@ -110,10 +130,6 @@ pub enum Action {
     Finish(usize),
     /// It is in another state: tell people.
     Changed(usize),
-    /// Every node is met, for the first time.
-    AllReady,
-    /// Everything is over; nothing will happen any more.
-    Over,
 }
 
 /// Why a node failed.
@@ -133,6 +149,8 @@ pub enum Failure {
     NotAlive(u32),
     /// It is still there after SIGKILL.
     Unkillable,
+    /// What it depends on has failed: the name.
+    Needs(String),
 }
 
 impl fmt::Display for Failure {
@@ -148,6 +166,7 @@ impl fmt::Display for Failure {
             Self::NotAlive(times) => {
                 write!(formatter, "failed its `alive` probe {ALIVE_FAILURES} times in a row after {times} restarts")
             }
+            Self::Needs(name) => write!(formatter, "cannot start: it depends on `{name}`, which has failed"),
             Self::Unkillable => formatter.write_str("is still running after SIGKILL"),
         }
     }
@@ -163,6 +182,19 @@ impl fmt::Display for Ended {
             code => write!(formatter, "exited with code {code}"),
         }
     }
+}
+
+/// Why a node will not get ready by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Never {
+    /// This one has failed: the node itself or one it depends on.
+    Failed(usize),
+    /// The user has stopped this one: the node itself or one it depends on.
+    Halted(usize),
+    /// Nobody has asked for it.
+    Unwanted,
+    /// It has ended well by itself.
+    Ended,
 }
 
 /// How a node's part was over.
@@ -259,6 +291,17 @@ struct Member {
     /// How often in a row its `alive` probe has failed.
     alive_failures: u32,
     lost_ports: u32,
+    wanted: bool,
+    /// Until when it is kept though nobody wants it.
+    kept_until: Option<Now>,
+    /// The user has stopped it.
+    halted: bool,
+    /// It has to be down once before it may run again.
+    cycling: bool,
+    /// It is killed where others are asked to end.
+    hurried: bool,
+    /// Why it failed when it did so last, until it is tried again.
+    failure: Option<Failure>,
 }
 
 impl Member {
@@ -266,43 +309,59 @@ impl Member {
         Self {
             node,
             dependents: Vec::new(),
-            phase: Phase::Waiting,
+            phase: Phase::Over { end: End::Stopped },
             met: false,
             restarts: 0,
             adopted: false,
             alive_failures: 0,
             lost_ports: 0,
+            wanted: false,
+            kept_until: None,
+            halted: false,
+            cycling: false,
+            hurried: false,
+            failure: None,
         }
+    }
+
+    fn is_down(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Over { .. })
     }
 }
 
-/// Whether the set is to run or to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Aim {
-    Run,
-    Stop,
-    Kill,
-}
-
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Machine {
     members: Vec<Member>,
-    aim: Aim,
-    failure: Option<(usize, Failure)>,
-    told_ready: bool,
-    told_over: bool,
 }
 
 impl Machine {
-    /// The dependencies of `nodes` must be positions among them without a cycle; the graph room checks that.
-    pub fn new(nodes: Vec<Node>) -> Self {
-        let mut members: Vec<Member> = nodes.into_iter().map(Member::new).collect();
-        for at in 0..members.len() {
-            for dependency in members[at].node.dependencies.clone() {
-                members[dependency].dependents.push(at);
+    /// Adds a node, which nobody wants yet. What it depends on must have been added before; the graph room sees to it
+    /// that there is no cycle.
+    pub fn add(&mut self, node: Node) -> usize {
+        self.members.push(Member::new(node));
+        self.connect();
+        self.members.len() - 1
+    }
+
+    /// Gives a node another definition. `restart`: if it runs, it is restarted with it.
+    pub fn redefine(&mut self, at: usize, node: Node, restart: bool) {
+        let member = &mut self.members[at];
+        member.node = node;
+        if restart {
+            (member.restarts, member.halted, member.cycling) = (0, false, true);
+        }
+        self.connect();
+    }
+
+    fn connect(&mut self) {
+        for at in 0..self.members.len() {
+            self.members[at].dependents.clear();
+        }
+        for at in 0..self.members.len() {
+            for dependency in self.members[at].node.dependencies.clone() {
+                self.members[dependency].dependents.push(at);
             }
         }
-        Self { members, aim: Aim::Run, failure: None, told_ready: false, told_over: false }
     }
 
     pub fn state(&self, at: usize) -> State {
@@ -319,30 +378,104 @@ impl Machine {
         }
     }
 
-    /// Whether the node is to run, rather than to end.
-    pub fn is_wanted(&self, at: usize) -> bool {
-        self.aim == Aim::Run && !matches!(self.members[at].phase, Phase::Preparing { cancelled: true })
+    pub fn len(&self) -> usize {
+        self.members.len()
     }
 
-    /// The first failure: the one that ended the set.
-    pub fn failure(&self) -> Option<(usize, &Failure)> {
-        self.failure.as_ref().map(|(at, failure)| (*at, failure))
+    /// Whether those that depend on it may start.
+    pub fn is_met(&self, at: usize) -> bool {
+        self.members[at].met && !self.members[at].cycling
+    }
+
+    /// Whether nothing of it runs, and nothing is about to.
+    pub fn is_over(&self, at: usize) -> bool {
+        matches!(self.members[at].phase, Phase::Over { .. })
+    }
+
+    /// Whether somebody wants it, or what depends on it.
+    pub fn is_wanted(&self, at: usize) -> bool {
+        self.members[at].wanted
+    }
+
+    /// Why the node will not get ready unless somebody does something; `None`: it is, or it may.
+    pub fn never(&self, at: usize) -> Option<Never> {
+        let member = &self.members[at];
+        if self.is_met(at) || member.cycling {
+            return None;
+        }
+        if member.failure.is_some() {
+            return Some(Never::Failed(self.root_of_failure(at)));
+        }
+        if let Some(by) = self.halted_by(at) {
+            return Some(Never::Halted(by));
+        }
+        if !member.wanted {
+            return Some(Never::Unwanted);
+        }
+        matches!(member.phase, Phase::Over { end: End::Exited(_) }).then_some(Never::Ended)
+    }
+
+    /// Which of those a failed node depends on has failed by itself.
+    fn root_of_failure(&self, at: usize) -> usize {
+        let Some(Failure::Needs(name)) = &self.members[at].failure else { return at };
+        let mut dependencies = self.members[at].node.dependencies.iter();
+        let found = dependencies.find(|one| self.members[**one].node.name == *name && self.failure(**one).is_some());
+        found.map_or(at, |one| self.root_of_failure(*one))
+    }
+
+    /// Whether nobody wants it and it runs on for its `idle_timeout`.
+    pub fn is_kept(&self, at: usize) -> bool {
+        !self.members[at].wanted && self.members[at].kept_until.is_some()
+    }
+
+    pub fn is_adopted(&self, at: usize) -> bool {
+        self.members[at].adopted
+    }
+
+    pub fn restarts(&self, at: usize) -> u32 {
+        self.members[at].restarts
+    }
+
+    /// Whether its `alive` probe has answered when it was asked last.
+    pub fn is_healthy(&self, at: usize) -> bool {
+        self.members[at].alive_failures == 0
+    }
+
+    /// Which user's stop keeps the node from running: its own or that of one it depends on.
+    pub fn halted_by(&self, at: usize) -> Option<usize> {
+        let dependency = || self.members[at].node.dependencies.iter().find_map(|one| self.halted_by(*one));
+        if self.members[at].halted { Some(at) } else { dependency() }
+    }
+
+    /// Why the node failed when it did so last.
+    pub fn failure(&self, at: usize) -> Option<&Failure> {
+        self.members[at].failure.as_ref()
     }
 
     pub fn name(&self, at: usize) -> &str {
         &self.members[at].node.name
     }
 
+    /// The node and all it depends on, directly or through others.
+    pub fn with_dependencies(&self, at: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<usize> = at.into_iter().collect();
+        while let Some(one) = open.pop() {
+            if found.insert(one) {
+                open.extend(&self.members[one].node.dependencies);
+            }
+        }
+        found
+    }
+
     /// When [`Event::Tick`] is due at the latest; `None`: only something else can change anything.
     pub fn deadline(&self) -> Option<Now> {
-        self.members
-            .iter()
-            .filter_map(|member| match member.phase {
-                Phase::Starting { until, .. } => until,
-                Phase::Stopping { patience, .. } => patience,
-                Phase::Backoff { until } => Some(until),
-                _ => None,
-            })
-            .min()
+        let due = |member: &Member| match member.phase {
+            Phase::Starting { until, .. } => until,
+            Phase::Stopping { patience, .. } => patience,
+            Phase::Backoff { until } => Some(until),
+            _ => None,
+        };
+        self.members.iter().flat_map(|member| due(member).into_iter().chain(member.kept_until)).min()
     }
 }

@@ -1,7 +1,7 @@
 //! The machine's one step: what an event changes, then whatever follows from the new state.
 
 use super::{
-    ABANDONED, ALIVE_FAILURES, Action, Aim, End, Event, FIRST_BACKOFF, Failure, HEALTHY, LONGEST_BACKOFF, LOST_PORTS,
+    ABANDONED, ALIVE_FAILURES, Action, End, Event, FIRST_BACKOFF, Failure, HEALTHY, LONGEST_BACKOFF, LOST_PORTS,
     Machine, Now, Phase, ReadyWhen, Then,
 };
 use crate::model::service::RestartPolicy;
@@ -14,17 +14,29 @@ impl Machine {
         self.take_in(event, now, &mut actions);
         self.pass_time(now, &mut actions);
         while self.settle(now, &mut actions) {}
-        self.tell_milestones(&mut actions);
         actions
     }
 
     fn take_in(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) {
         match event {
             Event::Tick => {}
-            Event::Stop => self.aim = self.aim.max(Aim::Stop),
-            Event::Kill => self.kill_all(now, actions),
+            Event::Want(wanted) => self.want(&wanted, now),
+            Event::Stop => self.stop_all(),
+            Event::DropKept => self.members.iter_mut().for_each(|member| member.kept_until = None),
+            Event::Kill => self.kill_unwanted(now, actions),
+            Event::Retry(asked) => self.retry(&asked, actions),
+            Event::Halt(asked) => asked.into_iter().for_each(|at| self.members[at].halted = true),
+            Event::Restart(asked) => self.restart(&asked, actions),
+            Event::AlreadyDone(at) if self.is_preparing(at) => {
+                if self.may_run(at) {
+                    self.members[at].met = true;
+                    self.enter(at, Phase::Over { end: End::Exited(0) }, actions);
+                } else {
+                    self.finish(at, End::Stopped, actions);
+                }
+            }
             Event::Prepared(at) if self.is_preparing(at) => {
-                if self.aim == Aim::Run {
+                if self.may_run(at) {
                     self.start(at, now, actions);
                 } else {
                     self.finish(at, End::Stopped, actions);
@@ -32,14 +44,14 @@ impl Machine {
             }
             Event::PrepareFailed(at, text) if self.is_preparing(at) => {
                 // Commands that were interrupted have not failed.
-                if self.aim == Aim::Run {
+                if self.may_run(at) {
                     self.fail(at, Failure::Prepare(text), actions);
                 } else {
                     self.finish(at, End::Stopped, actions);
                 }
             }
             Event::Adopted(at) if self.is_preparing(at) => {
-                if self.aim == Aim::Run {
+                if self.may_run(at) {
                     self.members[at].adopted = true;
                     self.ready(at, now, actions);
                 } else {
@@ -71,7 +83,7 @@ impl Machine {
                     self.enter(at, Phase::Over { end }, actions);
                 }
             }
-            Event::Prepared(_) | Event::PrepareFailed(..) | Event::Adopted(_) => {}
+            Event::Prepared(_) | Event::PrepareFailed(..) | Event::Adopted(_) | Event::AlreadyDone(_) => {}
         }
     }
 
@@ -79,7 +91,7 @@ impl Machine {
         matches!(self.members[at].phase, Phase::Preparing { .. })
     }
 
-    fn enter(&mut self, at: usize, phase: Phase, actions: &mut Vec<Action>) {
+    pub(super) fn enter(&mut self, at: usize, phase: Phase, actions: &mut Vec<Action>) {
         let before = self.state(at);
         self.members[at].phase = phase;
         if self.state(at) != before {
@@ -87,8 +99,8 @@ impl Machine {
         }
     }
 
-    fn start(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
-        let until = self.members[at].node.ready_timeout.map(|time| now + time);
+    pub(super) fn start(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
+        let until = self.members[at].node.ready_timeout.map(|time| now.saturating_add(time));
         self.enter(at, Phase::Starting { until, running: false }, actions);
         actions.push(Action::Start(at));
     }
@@ -125,15 +137,16 @@ impl Machine {
             return;
         }
         self.forget_restarts_of_healthy(at, since, now);
-        let member = &mut self.members[at];
-        if self.aim != Aim::Run {
+        if !self.may_run(at) {
             return;
         }
+        let member = &mut self.members[at];
         if member.restarts >= member.node.restart_limit {
             let times = member.restarts;
             return self.fail_running(at, Failure::NotAlive(times), now, actions);
         }
         member.met = false;
+        self.cycle_dependents(at);
         self.terminate(at, Then::Restart, now, actions);
     }
 
@@ -153,28 +166,31 @@ impl Machine {
     }
 
     /// A node failed that has no process: nothing of it needs to be ended.
-    fn fail(&mut self, at: usize, failure: Failure, actions: &mut Vec<Action>) {
+    pub(super) fn fail(&mut self, at: usize, failure: Failure, actions: &mut Vec<Action>) {
         self.record(at, failure.clone());
         self.finish(at, End::Failed(failure), actions);
     }
 
     /// A node failed whose processes must be ended.
-    fn fail_running(&mut self, at: usize, failure: Failure, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn fail_running(&mut self, at: usize, failure: Failure, now: Now, actions: &mut Vec<Action>) {
         self.record(at, failure.clone());
         self.terminate(at, Then::End(End::Failed(failure)), now, actions);
     }
 
     fn record(&mut self, at: usize, failure: Failure) {
-        self.members[at].met = false;
-        self.failure.get_or_insert((at, failure));
-        self.aim = self.aim.max(Aim::Stop);
+        let member = &mut self.members[at];
+        member.met = false;
+        member.failure = Some(failure);
     }
 
-    fn terminate(&mut self, at: usize, then: Then, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn terminate(&mut self, at: usize, then: Then, now: Now, actions: &mut Vec<Action>) {
         if std::mem::take(&mut self.members[at].adopted) {
             return self.let_go(at, then, actions);
         }
-        let patience = Some(now + self.members[at].node.stop_timeout);
+        if self.members[at].hurried {
+            return self.kill(at, then, now, actions);
+        }
+        let patience = Some(now.saturating_add(self.members[at].node.stop_timeout));
         self.enter(at, Phase::Stopping { patience, killed: false, then }, actions);
         actions.push(Action::Terminate(at));
     }
@@ -191,7 +207,7 @@ impl Machine {
         }
     }
 
-    fn finish(&mut self, at: usize, end: End, actions: &mut Vec<Action>) {
+    pub(super) fn finish(&mut self, at: usize, end: End, actions: &mut Vec<Action>) {
         self.enter(at, Phase::Finishing { end }, actions);
         actions.push(Action::Finish(at));
     }
@@ -207,6 +223,7 @@ impl Machine {
         let success = node.success_exit_codes.contains(&code);
         let needed =
             self.members[at].dependents.iter().any(|one| !matches!(self.members[*one].phase, Phase::Over { .. }));
+        let may_run = self.may_run(at);
         if node.ready_when == ReadyWhen::Ended && success {
             self.members[at].met = true;
             return self.terminate(at, Then::End(End::Exited(code)), now, actions);
@@ -219,9 +236,10 @@ impl Machine {
             RestartPolicy::OnFailure => !success || was_ready.is_none(),
             RestartPolicy::Always => true,
         };
-        if again && self.aim == Aim::Run {
+        if again && may_run {
             if self.members[at].restarts < self.members[at].node.restart_limit {
                 self.members[at].met = false;
+                self.cycle_dependents(at);
                 return self.terminate(at, Then::Restart, now, actions);
             }
             let times = self.members[at].restarts;
@@ -229,7 +247,9 @@ impl Machine {
         }
         match was_ready {
             None => self.fail_running(at, Failure::ExitedEarly(code), now, actions),
-            Some(_) if success && !needed => self.terminate(at, Then::End(End::Exited(code)), now, actions),
+            Some(_) if success && !(needed && may_run) => {
+                self.terminate(at, Then::End(End::Exited(code)), now, actions)
+            }
             Some(_) => self.fail_running(at, Failure::Exited(code), now, actions),
         }
     }
@@ -238,95 +258,27 @@ impl Machine {
     fn gone(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
         let Phase::Stopping { then, .. } = self.members[at].phase.clone() else { return };
         match then {
-            Then::End(end) => self.finish(at, end, actions),
-            Then::Restart if self.aim == Aim::Run => {
+            Then::End(end) => {
+                self.members[at].met &=
+                    matches!(end, End::Exited(_)) && self.members[at].node.ready_when == ReadyWhen::Ended;
+                self.finish(at, end, actions);
+            }
+            Then::Restart if self.may_run(at) => {
                 let member = &mut self.members[at];
                 let pause = FIRST_BACKOFF * 2_u32.saturating_pow(member.restarts.min(10));
                 member.restarts += 1;
-                self.enter(at, Phase::Backoff { until: now + pause.min(LONGEST_BACKOFF) }, actions);
+                self.enter(at, Phase::Backoff { until: now.saturating_add(pause.min(LONGEST_BACKOFF)) }, actions);
             }
-            Then::StartOver if self.aim == Aim::Run => self.start(at, now, actions),
+            Then::StartOver if self.may_run(at) => self.start(at, now, actions),
             Then::Restart | Then::StartOver => self.finish(at, End::Stopped, actions),
         }
     }
 
-    fn kill_all(&mut self, now: Now, actions: &mut Vec<Action>) {
-        self.aim = Aim::Kill;
-        for at in 0..self.members.len() {
-            match self.members[at].phase.clone() {
-                Phase::Starting { .. } | Phase::Ready { .. } => self.kill(at, Then::End(End::Stopped), now, actions),
-                Phase::Stopping { then, killed: false, .. } => self.kill(at, then, now, actions),
-                Phase::Preparing { .. } | Phase::Finishing { .. } => actions.push(Action::Kill(at)),
-                _ => {}
-            }
-        }
-    }
-
-    fn kill(&mut self, at: usize, then: Then, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn kill(&mut self, at: usize, then: Then, now: Now, actions: &mut Vec<Action>) {
         if std::mem::take(&mut self.members[at].adopted) {
             return self.finish(at, End::Stopped, actions);
         }
-        self.enter(at, Phase::Stopping { patience: Some(now + ABANDONED), killed: true, then }, actions);
+        self.enter(at, Phase::Stopping { patience: Some(now.saturating_add(ABANDONED)), killed: true, then }, actions);
         actions.push(Action::Kill(at));
-    }
-
-    fn pass_time(&mut self, now: Now, actions: &mut Vec<Action>) {
-        for at in 0..self.members.len() {
-            match self.members[at].phase.clone() {
-                Phase::Starting { until: Some(until), .. } if until <= now => {
-                    let time = self.members[at].node.ready_timeout.unwrap_or_default();
-                    self.fail_running(at, Failure::NotReady(time), now, actions);
-                }
-                Phase::Stopping { patience: Some(until), killed: false, then } if until <= now => {
-                    self.kill(at, then, now, actions);
-                }
-                Phase::Stopping { patience: Some(until), killed: true, .. } if until <= now => {
-                    self.fail(at, Failure::Unkillable, actions);
-                }
-                Phase::Backoff { until } if until <= now && self.aim == Aim::Run => self.start(at, now, actions),
-                _ => {}
-            }
-        }
-    }
-
-    /// Does what has become possible; whether anything was.
-    fn settle(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
-        let mut changed = false;
-        for at in 0..self.members.len() {
-            let over = |one: &usize| matches!(self.members[*one].phase, Phase::Over { .. });
-            let free = self.members[at].dependents.iter().all(over);
-            match self.members[at].phase.clone() {
-                Phase::Waiting if self.aim == Aim::Run => {
-                    if !self.members[at].node.dependencies.iter().all(|one| self.members[*one].met) {
-                        continue;
-                    }
-                    self.enter(at, Phase::Preparing { cancelled: false }, actions);
-                    actions.push(Action::Prepare(at));
-                }
-                Phase::Waiting => self.enter(at, Phase::Over { end: End::Stopped }, actions),
-                Phase::Preparing { cancelled: false } if self.aim == Aim::Stop => {
-                    self.enter(at, Phase::Preparing { cancelled: true }, actions);
-                    actions.push(Action::Terminate(at));
-                }
-                Phase::Starting { .. } | Phase::Ready { .. } if self.aim != Aim::Run && free => {
-                    self.terminate(at, Then::End(End::Stopped), now, actions);
-                }
-                Phase::Backoff { .. } if self.aim != Aim::Run && free => self.finish(at, End::Stopped, actions),
-                _ => continue,
-            }
-            changed = true;
-        }
-        changed
-    }
-
-    fn tell_milestones(&mut self, actions: &mut Vec<Action>) {
-        if !self.told_ready && self.aim == Aim::Run && self.members.iter().all(|member| member.met) {
-            self.told_ready = true;
-            actions.push(Action::AllReady);
-        }
-        if !self.told_over && self.members.iter().all(|member| matches!(member.phase, Phase::Over { .. })) {
-            self.told_over = true;
-            actions.push(Action::Over);
-        }
     }
 }

@@ -10,6 +10,7 @@ fn service(name: &str, dependencies: &[usize]) -> Node {
     Node {
         name: name.to_owned(),
         dependencies: dependencies.to_vec(),
+        restarts_with: Vec::new(),
         ready_when: ReadyWhen::Probed,
         ready_timeout: Some(Duration::from_secs(60)),
         stop_timeout: Duration::from_secs(10),
@@ -17,6 +18,7 @@ fn service(name: &str, dependencies: &[usize]) -> Node {
         restart: RestartPolicy::No,
         restart_limit: 5,
         checks_alive: false,
+        idle_timeout: Duration::ZERO,
     }
 }
 
@@ -26,7 +28,17 @@ fn job(name: &str, dependencies: &[usize]) -> Node {
 
 impl Stage {
     fn new(nodes: Vec<Node>) -> Self {
-        Self { machine: Machine::new(nodes), now: Duration::ZERO }
+        let mut stage = Self { machine: Machine::default(), now: Duration::ZERO };
+        // Dependencies may stand behind those that need them here.
+        for _ in &nodes {
+            stage.machine.members.push(Member::new(service("", &[])));
+        }
+        for (at, node) in nodes.into_iter().enumerate() {
+            stage.machine.members[at].node = node;
+            stage.machine.members[at].wanted = true;
+        }
+        stage.machine.connect();
+        stage
     }
 
     /// What is asked for, without the news for people.
@@ -48,6 +60,15 @@ impl Stage {
         self.step(Event::ProbeSucceeded(at))
     }
 
+    fn take_down_after_exit(&mut self, at: usize) -> Vec<Action> {
+        assert_eq!(self.step(Event::Gone(at)), [Action::Finish(at)]);
+        self.step(Event::Finished(at))
+    }
+
+    fn want(&mut self, wanted: &[usize]) -> Vec<Action> {
+        self.step(Event::Want(wanted.iter().copied().collect()))
+    }
+
     /// A node whose processes were asked to end does so.
     fn take_down(&mut self, at: usize) -> Vec<Action> {
         let mut actions = self.step(Event::Exited(at, -15));
@@ -61,7 +82,8 @@ impl Stage {
     }
 
     fn failure(&self) -> String {
-        let (at, failure) = self.machine.failure().expect("something has failed");
+        let failed = (0..self.machine.len()).find_map(|at| Some((at, self.machine.failure(at)?)));
+        let (at, failure) = failed.expect("something has failed");
         format!("{}: {failure}", self.machine.name(at))
     }
 }
@@ -73,7 +95,7 @@ fn a_service_starts_when_all_it_depends_on_is_ready_and_not_before() {
     assert_eq!(stage.bring_up(0), []);
     assert_eq!(stage.states(), [State::Ready, State::Preparing, State::Waiting]);
     assert_eq!(stage.bring_up(1), [Action::Prepare(2)]);
-    assert_eq!(stage.bring_up(2), [Action::AllReady]);
+    assert_eq!(stage.bring_up(2), []);
     assert_eq!(stage.states(), [State::Ready; 3]);
 }
 
@@ -96,9 +118,9 @@ fn services_stop_before_what_they_depend_on() {
     assert_eq!(stage.step(Event::Stop), [Action::Terminate(2)]);
     assert_eq!(stage.take_down(2), [Action::Terminate(1)]);
     assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
-    assert_eq!(stage.take_down(0), [Action::Over]);
+    assert_eq!(stage.take_down(0), []);
     assert_eq!(stage.states(), [State::Stopped; 3]);
-    assert!(stage.machine.failure().is_none());
+    assert!((0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()));
 }
 
 #[test]
@@ -125,7 +147,7 @@ fn what_does_not_stop_in_time_is_killed_and_given_up_in_the_end() {
     assert_eq!(stage.after(0.1), [Action::Kill(0)]);
     assert_eq!(stage.after(9.9), []);
     assert_eq!(stage.after(0.1), [Action::Finish(0)]);
-    assert_eq!(stage.step(Event::Finished(0)), [Action::Over]);
+    assert_eq!(stage.step(Event::Finished(0)), []);
     assert_eq!(stage.failure(), "a: is still running after SIGKILL");
 }
 
@@ -138,7 +160,7 @@ fn a_leader_that_ends_leaves_its_stragglers_the_same_time() {
     assert_eq!(stage.step(Event::Exited(0, 0)), []);
     assert_eq!(stage.after(10.0), [Action::Kill(0)]);
     assert_eq!(stage.step(Event::Gone(0)), [Action::Finish(0)]);
-    assert_eq!(stage.step(Event::Finished(0)), [Action::Over]);
+    assert_eq!(stage.step(Event::Finished(0)), []);
     assert_eq!(stage.states(), [State::Stopped]);
 }
 
@@ -152,10 +174,10 @@ fn a_service_that_is_never_ready_fails_after_its_time() {
     assert_eq!(stage.machine.deadline(), Some(Duration::from_secs(65)), "the time counts from its start");
     assert_eq!(stage.after(59.9), []);
     assert_eq!(stage.after(0.1), [Action::Terminate(0)]);
-    assert_eq!(stage.states(), [State::Stopping, State::Stopped]);
+    assert_eq!(stage.states(), [State::Stopping, State::Failed]);
     assert_eq!(stage.failure(), "a: was not ready after 60 s");
-    assert_eq!(stage.take_down(0), [Action::Over]);
-    assert_eq!(stage.states(), [State::Failed, State::Stopped]);
+    assert_eq!(stage.take_down(0), []);
+    assert_eq!(stage.states(), [State::Failed; 2]);
 }
 
 #[test]
@@ -182,23 +204,22 @@ fn an_exit_before_ready_fails_even_with_code_zero() {
 }
 
 #[test]
-fn the_failure_of_one_ends_all_in_reverse_order() {
-    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[0]), service("c", &[]), service("d", &[2])]);
+fn the_failure_of_one_leaves_what_runs_alone_and_fails_what_waits_for_it() {
+    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[0]), service("c", &[1]), service("d", &[2])]);
     stage.step(Event::Tick);
-    for at in [0, 1, 2] {
-        stage.bring_up(at);
-    }
-    assert_eq!(stage.states()[3], State::Preparing);
-    let actions = stage.step(Event::Exited(1, 1));
-    assert_eq!(actions, [Action::Terminate(1), Action::Terminate(3)], "d is being prepared and is asked to leave off");
-    assert_eq!(stage.step(Event::Gone(1)), [Action::Finish(1)]);
-    assert_eq!(stage.step(Event::Finished(1)), [Action::Terminate(0)]);
-    assert_eq!(stage.step(Event::Prepared(3)), [Action::Finish(3)]);
-    assert_eq!(stage.step(Event::Finished(3)), [Action::Terminate(2)]);
-    stage.take_down(2);
-    assert_eq!(stage.take_down(0), [Action::Over]);
-    assert_eq!(stage.states(), [State::Stopped, State::Failed, State::Stopped, State::Stopped]);
-    assert_eq!(stage.failure(), "b: exited with code 1");
+    stage.bring_up(0);
+    stage.step(Event::Prepared(1));
+    stage.step(Event::Started(1));
+    assert_eq!(stage.step(Event::Exited(1, 1)), [Action::Terminate(1)]);
+    assert_eq!(stage.states(), [State::Ready, State::Stopping, State::Failed, State::Failed]);
+    assert_eq!(stage.take_down_after_exit(1), []);
+    let reason = |at| stage.machine.failure(at).expect("it has failed").to_string();
+    assert_eq!(reason(1), "exited with code 1 before it was ready");
+    assert_eq!(reason(2), "cannot start: it depends on `b`, which has failed");
+    assert_eq!(reason(3), "cannot start: it depends on `c`, which has failed");
+    assert_eq!(stage.step(Event::Retry(vec![3])), [Action::Prepare(1)], "what it depends on gets another chance");
+    assert_eq!(stage.states(), [State::Ready, State::Preparing, State::Waiting, State::Waiting]);
+    assert_eq!(stage.bring_up(1), [Action::Prepare(2)]);
 }
 
 #[test]
@@ -207,8 +228,9 @@ fn a_dependency_that_ends_under_its_dependents_has_failed_even_with_code_zero() 
     stage.step(Event::Tick);
     stage.bring_up(0);
     stage.bring_up(1);
-    assert_eq!(stage.step(Event::Exited(0, 0)), [Action::Terminate(0), Action::Terminate(1)]);
+    assert_eq!(stage.step(Event::Exited(0, 0)), [Action::Terminate(0)]);
     assert_eq!(stage.failure(), "db: exited with code 0", "something still needed it");
+    assert_eq!(stage.states(), [State::Stopping, State::Ready]);
 }
 
 #[test]
@@ -223,8 +245,8 @@ fn a_clean_exit_that_nothing_needs_is_no_failure() {
     assert_eq!(stage.states(), [State::Exited, State::Ready]);
     stage.step(Event::Exited(1, 0));
     stage.step(Event::Gone(1));
-    assert_eq!(stage.step(Event::Finished(1)), [Action::Over]);
-    assert!(stage.machine.failure().is_none());
+    assert_eq!(stage.step(Event::Finished(1)), []);
+    assert!((0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()));
 }
 
 #[test]
@@ -236,20 +258,20 @@ fn jobs_run_to_their_end_before_what_depends_on_them() {
     assert_eq!(stage.step(Event::Started(0)), []);
     assert_eq!(stage.after(3600.0), [], "a job may take its time");
     assert_eq!(stage.step(Event::Exited(0, 0)), [Action::Terminate(0), Action::Prepare(2)]);
-    assert_eq!(stage.bring_up(2), [Action::AllReady]);
+    assert_eq!(stage.bring_up(2), []);
     stage.step(Event::Gone(0));
     stage.step(Event::Finished(0));
     assert_eq!(stage.states(), [State::Exited, State::Ready, State::Ready]);
 }
 
 #[test]
-fn a_job_that_fails_ends_the_set() {
+fn a_job_that_fails_fails_what_waits_for_it() {
     let mut stage = Stage::new(vec![job("migrate", &[]), service("app", &[0])]);
     stage.step(Event::Tick);
     stage.step(Event::Prepared(0));
     stage.step(Event::Started(0));
     stage.step(Event::Exited(0, 7));
-    assert_eq!(stage.states(), [State::Stopping, State::Stopped]);
+    assert_eq!(stage.states(), [State::Stopping, State::Failed]);
     assert_eq!(stage.failure(), "migrate: exited with code 7 before it was ready");
 }
 
@@ -260,14 +282,17 @@ fn an_interrupt_during_the_start_stops_what_runs_and_starts_nothing_more() {
     stage.step(Event::Prepared(0));
     stage.step(Event::Started(0));
     let asked = stage.step(Event::Stop);
-    assert_eq!(asked, [Action::Terminate(1), Action::Terminate(0)], "both at once, since `c` never started");
+    assert_eq!(asked, [Action::Terminate(0), Action::Terminate(1)], "both at once, since `c` never started");
     assert_eq!(stage.step(Event::Stop), [], "asking twice in the same words changes nothing");
     assert_eq!(stage.step(Event::ProbeSucceeded(0)), []);
     assert_eq!(stage.step(Event::PrepareFailed(1, "interrupted".into())), [Action::Finish(1)]);
     assert_eq!(stage.step(Event::Finished(1)), []);
-    assert_eq!(stage.take_down(0), [Action::Over]);
+    assert_eq!(stage.take_down(0), []);
     assert_eq!(stage.states(), [State::Stopped; 3]);
-    assert!(stage.machine.failure().is_none(), "what the user interrupts has not failed");
+    assert!(
+        (0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()),
+        "what the user interrupts has not failed"
+    );
 }
 
 #[test]
@@ -292,7 +317,7 @@ fn what_cannot_be_prepared_or_started_fails_without_a_process() {
     let mut stage = Stage::new(vec![service("a", &[]), service("b", &[])]);
     stage.step(Event::Tick);
     stage.step(Event::Prepared(0));
-    assert_eq!(stage.step(Event::StartFailed(0, "no such file".into())), [Action::Finish(0), Action::Terminate(1)]);
+    assert_eq!(stage.step(Event::StartFailed(0, "no such file".into())), [Action::Finish(0)]);
     assert_eq!(stage.failure(), "a: cannot be started: no such file");
     let mut stage = Stage::new(vec![service("a", &[])]);
     stage.step(Event::Tick);
@@ -307,8 +332,8 @@ fn a_start_that_fails_while_it_is_being_stopped_is_no_failure() {
     stage.step(Event::Prepared(0));
     assert_eq!(stage.step(Event::Stop), [Action::Terminate(0)]);
     assert_eq!(stage.step(Event::StartFailed(0, "x".into())), [Action::Finish(0)]);
-    assert_eq!(stage.step(Event::Finished(0)), [Action::Over]);
-    assert!(stage.machine.failure().is_none());
+    assert_eq!(stage.step(Event::Finished(0)), []);
+    assert!((0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()));
 }
 
 #[test]
@@ -368,7 +393,7 @@ fn a_clean_exit_restarts_only_what_is_always_to_run() {
     stage.step(Event::Gone(0));
     assert_eq!(stage.states(), [State::Restarting]);
     assert_eq!(stage.step(Event::Stop), [Action::Finish(0)]);
-    assert_eq!(stage.step(Event::Finished(0)), [Action::Over]);
+    assert_eq!(stage.step(Event::Finished(0)), []);
     assert_eq!(stage.states(), [State::Stopped]);
 }
 
@@ -396,25 +421,28 @@ fn every_state_ends_after_stop_and_kill_whatever_came_before() {
     for _ in 0..2000 {
         let node = Node { restart: RestartPolicy::OnFailure, ..service("b", &[0]) };
         let mut stage = Stage::new(vec![service("a", &[]), node, job("c", &[0])]);
-        let mut over = 0;
         for _ in 0..random(40) {
-            let event = match random(20) {
+            let event = match random(24) {
                 0 => Event::Stop,
                 1 => Event::Tick,
+                2 => Event::Want([random(3)].into()),
+                3 => Event::Halt(vec![random(3)]),
+                4 => Event::Retry(vec![random(3)]),
+                5 => Event::Restart(vec![random(3)]),
+                6 => Event::Kill,
                 _ => events(random(3))[random(9)].clone(),
             };
             stage.now += Duration::from_millis(random(500) as u64);
-            over += stage.step(event).iter().filter(|action| **action == Action::Over).count();
+            stage.step(event);
         }
-        let mut actions = stage.step(Event::Stop);
-        actions.extend(stage.step(Event::Kill));
+        stage.step(Event::Stop);
+        stage.step(Event::Kill);
         for at in 0..3 {
             for event in [Event::PrepareFailed(at, String::new()), Event::Gone(at), Event::Finished(at)] {
-                actions.extend(stage.step(event));
+                stage.step(event);
             }
         }
-        over += actions.iter().filter(|action| **action == Action::Over).count();
-        assert_eq!(over, 1, "it is over exactly once: {:?}", stage.states());
+        assert!((0..3).all(|at| stage.machine.is_over(at)), "{:?}", stage.states());
         assert_eq!(stage.machine.deadline(), None);
     }
 }
@@ -423,7 +451,7 @@ fn every_state_ends_after_stop_and_kill_whatever_came_before() {
 fn a_service_that_is_not_alive_three_times_in_a_row_is_restarted() {
     let mut stage = Stage::new(vec![Node { checks_alive: true, restart_limit: 1, ..service("a", &[]) }]);
     stage.step(Event::Tick);
-    assert_eq!(stage.bring_up(0), [Action::CheckAlive(0), Action::AllReady]);
+    assert_eq!(stage.bring_up(0), [Action::CheckAlive(0)]);
     for alive in [false, false, true, false, false] {
         assert_eq!(stage.step(Event::Alive(0, alive)), []);
     }
@@ -446,16 +474,17 @@ fn what_was_adopted_is_never_stopped() {
     let mut stage = Stage::new(vec![service("db", &[]), service("app", &[0])]);
     stage.step(Event::Tick);
     assert_eq!(stage.step(Event::Adopted(0)), [Action::Prepare(1)]);
-    assert_eq!(stage.bring_up(1), [Action::AllReady]);
+    assert_eq!(stage.bring_up(1), []);
     assert_eq!(stage.step(Event::Stop), [Action::Terminate(1)]);
     assert_eq!(stage.take_down(1), [Action::Finish(0)]);
-    assert_eq!(stage.step(Event::Finished(0)), [Action::Over]);
+    assert_eq!(stage.step(Event::Finished(0)), []);
     assert_eq!(stage.states(), [State::Stopped; 2]);
 
     let mut stage = Stage::new(vec![service("db", &[])]);
     stage.step(Event::Tick);
     stage.step(Event::Adopted(0));
-    assert_eq!(stage.step(Event::Kill), [Action::Finish(0)]);
+    assert_eq!(stage.step(Event::Kill), [], "it is wanted");
+    assert_eq!(stage.step(Event::Stop), [Action::Finish(0)]);
 
     let mut stage = Stage::new(vec![service("db", &[])]);
     stage.step(Event::Tick);
@@ -467,7 +496,7 @@ fn what_was_adopted_is_never_stopped() {
 fn one_of_envos_own_takes_the_place_of_what_was_adopted_and_does_not_answer() {
     let mut stage = Stage::new(vec![Node { checks_alive: true, ..service("db", &[]) }]);
     stage.step(Event::Tick);
-    assert_eq!(stage.step(Event::Adopted(0)), [Action::CheckAlive(0), Action::AllReady]);
+    assert_eq!(stage.step(Event::Adopted(0)), [Action::CheckAlive(0)]);
     stage.step(Event::Alive(0, false));
     stage.step(Event::Alive(0, false));
     assert_eq!(stage.step(Event::Alive(0, false)), [Action::Prepare(0)]);
@@ -489,4 +518,113 @@ fn a_service_that_lost_its_port_starts_over_at_once_but_not_for_ever() {
     stage.step(Event::Started(0));
     stage.step(Event::LostPort(0, 1));
     assert_eq!(stage.failure(), "a: exited with code 1 before it was ready");
+}
+
+#[test]
+fn what_nobody_wants_any_more_stops_and_what_is_wanted_again_starts() {
+    let mut stage = Stage::new(vec![service("db", &[]), service("app", &[0]), service("other", &[])]);
+    stage.step(Event::Tick);
+    for at in 0..3 {
+        stage.bring_up(at);
+    }
+    assert_eq!(stage.want(&[0, 2]), [Action::Terminate(1)], "another lease still holds db");
+    stage.take_down(1);
+    assert_eq!(stage.want(&[1]), [Action::Terminate(2), Action::Prepare(1)], "db belongs to app");
+    assert_eq!(stage.bring_up(1), []);
+    assert_eq!(stage.take_down(2), []);
+    assert_eq!(stage.states(), [State::Ready, State::Ready, State::Stopped]);
+}
+
+#[test]
+fn what_is_wanted_again_while_it_stops_starts_when_it_is_gone() {
+    let mut stage = Stage::new(vec![service("a", &[])]);
+    stage.step(Event::Tick);
+    stage.bring_up(0);
+    assert_eq!(stage.step(Event::Stop), [Action::Terminate(0)]);
+    assert_eq!(stage.want(&[0]), []);
+    assert_eq!(stage.take_down(0), [Action::Prepare(0)]);
+}
+
+#[test]
+fn a_service_that_the_user_stops_takes_its_dependents_with_it_until_it_is_started() {
+    let mut stage = Stage::new(vec![service("db", &[]), service("app", &[0])]);
+    stage.step(Event::Tick);
+    stage.bring_up(0);
+    stage.bring_up(1);
+    assert_eq!(stage.step(Event::Halt(vec![0])), [Action::Terminate(1)]);
+    assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
+    assert_eq!(stage.take_down(0), []);
+    assert_eq!(stage.machine.halted_by(1), Some(0));
+    assert_eq!(stage.step(Event::Retry(vec![1])), [Action::Prepare(0)]);
+    assert_eq!(stage.bring_up(0), [Action::Prepare(1)]);
+}
+
+#[test]
+fn dependents_restart_with_a_service_when_they_ask_for_it() {
+    let with = Node { restarts_with: vec![0], ..service("with", &[0]) };
+    let mut stage = Stage::new(vec![service("db", &[]), with, service("without", &[0]), service("above", &[1])]);
+    stage.step(Event::Tick);
+    for at in 0..4 {
+        stage.bring_up(at);
+    }
+    assert_eq!(stage.step(Event::Restart(vec![0])), [Action::Terminate(1)], "`above` does not ask for it and goes on");
+    assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
+    assert_eq!(stage.take_down(0), [Action::Prepare(0)]);
+    assert_eq!(stage.states(), [State::Preparing, State::Waiting, State::Ready, State::Ready]);
+    assert_eq!(stage.bring_up(0), [Action::Prepare(1)]);
+}
+
+#[test]
+fn dependents_that_ask_for_it_restart_when_a_service_crashes() {
+    let db = Node { restart: RestartPolicy::OnFailure, ..service("db", &[]) };
+    let with = Node { restarts_with: vec![0], ..service("with", &[0]) };
+    let mut stage = Stage::new(vec![db, with]);
+    stage.step(Event::Tick);
+    stage.bring_up(0);
+    stage.bring_up(1);
+    assert_eq!(stage.step(Event::Exited(0, 1)), [Action::Terminate(0), Action::Terminate(1)]);
+    assert_eq!(stage.take_down(1), [], "it waits");
+    stage.step(Event::Gone(0));
+    assert_eq!(stage.after(0.1), [Action::Start(0)]);
+    stage.step(Event::Started(0));
+    assert_eq!(stage.step(Event::ProbeSucceeded(0)), [Action::Prepare(1)]);
+}
+
+#[test]
+fn a_service_is_kept_for_its_idle_time_with_what_it_needs() {
+    let app = Node { idle_timeout: Duration::from_secs(5), ..service("app", &[0]) };
+    let mut stage = Stage::new(vec![service("db", &[]), app]);
+    stage.step(Event::Tick);
+    stage.bring_up(0);
+    stage.bring_up(1);
+    assert_eq!(stage.want(&[]), []);
+    assert_eq!(stage.machine.deadline(), Some(Duration::from_secs(5)));
+    assert_eq!(stage.want(&[1]), []);
+    assert_eq!(stage.machine.deadline(), None);
+    assert_eq!(stage.want(&[]), []);
+    assert_eq!(stage.after(5.0), [Action::Terminate(1)]);
+    assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
+}
+
+#[test]
+fn a_job_that_is_done_is_not_run_again_unless_it_is_asked_for() {
+    let mut stage = Stage::new(vec![job("migrate", &[]), service("app", &[0])]);
+    stage.step(Event::Tick);
+    assert_eq!(stage.step(Event::AlreadyDone(0)), [Action::Prepare(1)]);
+    stage.bring_up(1);
+    assert_eq!(stage.states(), [State::Exited, State::Ready]);
+    assert_eq!(stage.step(Event::Restart(vec![1])), [Action::Terminate(1)]);
+    assert_eq!(stage.take_down(1), [Action::Prepare(1)]);
+    stage.bring_up(1);
+    assert_eq!(stage.step(Event::Restart(vec![0])), [Action::Prepare(0)]);
+}
+
+#[test]
+fn what_is_defined_anew_restarts_with_the_new_definition() {
+    let mut stage = Stage::new(vec![service("a", &[])]);
+    stage.step(Event::Tick);
+    stage.bring_up(0);
+    stage.machine.redefine(0, Node { stop_timeout: Duration::from_secs(1), ..service("a", &[]) }, true);
+    assert_eq!(stage.step(Event::Tick), [Action::Terminate(0)]);
+    assert_eq!(stage.take_down(0), [Action::Prepare(0)]);
 }

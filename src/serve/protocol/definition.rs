@@ -81,6 +81,11 @@ const PASSING: [&str; 12] = [
 ];
 
 impl Definition {
+    /// Whether it ends by itself, and others wait for that.
+    pub fn is_job(&self) -> bool {
+        self.service.as_ref().is_none_or(|service| service.ready.as_deref().is_some_and(|ready| ready.trim() == "exit"))
+    }
+
     /// Tells whether two definitions mean the same: hexadecimal.
     pub fn digest(&self) -> String {
         let mut lasting = self.clone();

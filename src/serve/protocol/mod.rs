@@ -105,6 +105,9 @@ pub struct Up {
     /// Run jobs again that were done before.
     #[serde(default)]
     pub force: bool,
+    /// As if `events` had been asked before.
+    #[serde(default)]
+    pub events: bool,
     /// Restart what runs by another definition; otherwise it is used as it is.
     #[serde(default)]
     pub change: bool,

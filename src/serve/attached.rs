@@ -1,0 +1,335 @@
+//! Services that a client holds: asked for, shown while they get ready and run, and released. A foreground `serve` is
+//! this and nothing more, and so are the services of a `run`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Result, anyhow};
+
+use super::client::{Client, Heard, Refused, SupervisorProgram};
+use super::fields::Instances;
+use super::follow::{Follower, Start};
+use super::place::Place;
+use super::protocol::{self, Answer, Changes, Definition, News, Operation, Request, Up};
+use crate::build::halt::Halt;
+use crate::execute::interrupt::Interrupt;
+use crate::model::Variables;
+use crate::report::{Event, Reporter};
+
+/// The number of the last request of a lease.
+const RELEASE: u64 = u64::MAX;
+
+/// How services are held.
+pub struct HoldOptions {
+    /// Where logs and the ports given before are kept: `.envo` in the work folder. It is made.
+    pub state_dir: PathBuf,
+    /// What this process was started with.
+    pub variables: Variables,
+    pub reporter: Arc<dyn Reporter>,
+    pub interrupt: Interrupt,
+    /// Whether what services write is shown.
+    pub show_output: bool,
+    /// Whether what runs by another definition is restarted.
+    pub change: bool,
+    /// Whether jobs are run that were done before.
+    pub force: bool,
+    /// Who holds them, for `ps`: `serve`.
+    pub client: String,
+    pub supervisor: SupervisorProgram,
+}
+
+/// A connection to the supervisor of a project, before anything is asked for.
+///
+/// # Errors
+/// When no supervisor can be had.
+pub fn connect(options: &HoldOptions) -> Result<Client> {
+    let place = Place::of(&options.state_dir, &options.variables)?;
+    let name = format!("{} (pid {})", options.client, std::process::id());
+    Client::connect_or_start(&place, &options.supervisor, &name)
+}
+
+/// Services that were asked for.
+struct Attached {
+    client: Client,
+    reporter: Arc<dyn Reporter>,
+    interrupt: Interrupt,
+    /// The states of those that were asked for, what they depend on included.
+    states: BTreeMap<String, String>,
+    /// The first failure among them.
+    failure: Option<String>,
+    follower: Option<Follower>,
+}
+
+/// What ended a wait.
+enum Ended {
+    Answer(Result<Answer, Refused>),
+    Interrupted,
+    /// One of the services has failed.
+    Failed,
+    /// All have ended by themselves.
+    AllEnded,
+}
+
+impl Attached {
+    /// Asks for `services`, of which `want` are wanted for their own sake. Answers with the number of the request.
+    fn begin(client: Client, up: Up, options: &HoldOptions) -> Result<(Self, u64)> {
+        let names: Vec<String> = up.services.iter().map(|one| one.name.clone()).collect();
+        let served = up.services.iter().filter(|one| one.service.is_some()).map(|one| one.name.clone()).collect();
+        let follower = match options.show_output {
+            true => {
+                let log_dir = options.state_dir.join("log");
+                fs_err::create_dir_all(&log_dir)?;
+                Some(Follower::show(&log_dir, served, Start::Now, Arc::clone(&options.reporter))?)
+            }
+            false => None,
+        };
+        let mut attached = Self {
+            client,
+            reporter: Arc::clone(&options.reporter),
+            interrupt: options.interrupt.clone(),
+            states: names.into_iter().map(|name| (name, String::new())).collect(),
+            failure: None,
+            follower,
+        };
+        let id = attached.client.send(Operation::Up(up))?;
+        Ok((attached, id))
+    }
+
+    /// Hears and tells until the request `id` is answered, or something else ends the wait.
+    fn wait_for(&mut self, id: u64, seen: Option<usize>) -> Result<Ended> {
+        loop {
+            let interrupt = self.interrupt.clone();
+            match self.client.hear(seen.map(|seen| (&interrupt, seen)))? {
+                Heard::Answer(answered, answer) if answered == id => return Ok(Ended::Answer(answer)),
+                Heard::Answer(0, Err(refused)) => return Ok(Ended::Answer(Err(refused))),
+                Heard::Answer(..) => {}
+                Heard::News(news) => {
+                    self.take(news);
+                    if id != RELEASE && self.failure.is_some() {
+                        return Ok(Ended::Failed);
+                    }
+                    if id != RELEASE && self.states.values().all(|state| state == "exited") {
+                        return Ok(Ended::AllEnded);
+                    }
+                }
+                Heard::Interrupted => return Ok(Ended::Interrupted),
+                // With nothing to serve it has no reason to stay.
+                Heard::End if self.states.is_empty() => return Ok(Ended::AllEnded),
+                Heard::End => return Err(anyhow!("the supervisor of the services has ended unexpectedly")),
+            }
+        }
+    }
+
+    /// Tells people what concerns these services.
+    fn take(&mut self, news: News) {
+        match news {
+            News::Service(news) => {
+                let Some(state) = self.states.get_mut(&news.service) else { return };
+                state.clone_from(&news.state);
+                if let Some(text) = news.text {
+                    self.reporter.event(Event::Service { service: news.service, state: news.state, text });
+                }
+            }
+            News::Failed(failed) => {
+                if self.states.contains_key(&failed.service) {
+                    self.failure.get_or_insert(failed.message);
+                }
+            }
+            News::Report { report } => {
+                if self.concerns(&report) {
+                    self.reporter.event(report);
+                }
+            }
+        }
+    }
+
+    fn concerns(&self, report: &Event) -> bool {
+        match report {
+            Event::Message { environment, .. }
+            | Event::CommandStarted { environment, .. }
+            | Event::Output { environment, .. }
+            | Event::CommandFinished { environment, .. } => self.states.contains_key(environment),
+            _ => true,
+        }
+    }
+
+    /// Lets go of the services and waits until what only this held is gone; the user's next interrupt kills it.
+    fn release(&mut self, seen: usize) -> Result<()> {
+        let ask = |kill: bool| Request { id: RELEASE, operation: Operation::Release { kill } };
+        let mut stream = self.client.try_clone_stream()?;
+        stream.write_all(&protocol::to_line(&ask(false))?)?;
+        let mut seen = Some(seen);
+        let released = loop {
+            match self.wait_for(RELEASE, seen) {
+                Ok(Ended::Interrupted) => {
+                    stream.write_all(&protocol::to_line(&ask(true))?)?;
+                    seen = None;
+                }
+                Ok(_) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        // What is still to be shown is shown before the end is told.
+        drop(self.follower.take());
+        released
+    }
+}
+
+/// Starts services, shows what they write, and keeps them until the user interrupts, one fails, or all have ended.
+/// Returns the exit code: 0 after an interrupt and a clean stop.
+///
+/// # Errors
+/// A port that is taken; a service that failed, with its last lines.
+pub fn serve_foreground(
+    client: Client,
+    services: Vec<Definition>,
+    want: Vec<String>,
+    options: &HoldOptions,
+) -> Result<i32> {
+    let up = Up { services, want, keep: false, wait: true, force: options.force, change: options.change, events: true };
+    let (mut attached, id) = Attached::begin(client, up, options)?;
+    let mut ended = attached.wait_for(id, Some(0))?;
+    if let Ended::Answer(Ok(_)) = ended {
+        // All are ready; there is no request any more whose answer would end this.
+        ended = attached.wait_for(0, Some(0))?;
+    }
+    let refusal = match ended {
+        Ended::Answer(Err(refused)) => Some(refused),
+        _ => None,
+    };
+    let released = attached.release(attached.interrupt.count());
+    match (attached.failure, refusal) {
+        (Some(text), _) => Err(anyhow!(text)),
+        (None, Some(refused)) => Err(super::client::explained(refused)),
+        (None, None) => released.map(|()| crate::exit_code::OK),
+    }
+}
+
+/// Services that run for somebody else in this process. Dropping it lets go of them.
+pub struct Held {
+    stream: UnixStream,
+    instances: Instances,
+    /// Hears what becomes of them, until they are released.
+    thread: Option<JoinHandle<Option<String>>>,
+}
+
+impl Held {
+    /// Starts `services` and returns when all of them are ready. What is up already is used as it is.
+    ///
+    /// # Errors
+    /// A port that is taken; a service that fails before all are ready, with its last lines; [`Halt::Interrupted`] when
+    /// the user interrupts. Whatever was started has been stopped then.
+    pub fn start(services: Vec<Definition>, options: &HoldOptions) -> Result<Self> {
+        let client = connect(options)?;
+        let want = services.iter().map(|one| one.name.clone()).collect();
+        let up =
+            Up { services, want, keep: false, wait: true, force: options.force, change: options.change, events: true };
+        let (mut attached, id) = Attached::begin(client, up, options)?;
+        let refused = match attached.wait_for(id, Some(0))? {
+            Ended::Answer(Ok(Answer::Instances(list))) => {
+                let mut instances = Instances::default();
+                list.into_iter().for_each(|one| instances.insert(one));
+                return Self::keep(attached, instances);
+            }
+            Ended::Answer(Err(refused)) => Some(refused),
+            Ended::Interrupted => {
+                attached.release(attached.interrupt.count())?;
+                return Err(Halt::Interrupted.into());
+            }
+            _ => None,
+        };
+        let released = attached.release(attached.interrupt.count());
+        match (attached.failure, refused) {
+            (Some(text), _) => Err(anyhow!(text)),
+            (None, Some(refused)) => Err(super::client::explained(refused)),
+            (None, None) => Err(released.err().unwrap_or_else(|| anyhow!("the services have ended"))),
+        }
+    }
+
+    fn keep(mut attached: Attached, instances: Instances) -> Result<Self> {
+        let stream = attached.client.try_clone_stream()?;
+        let hear = move || {
+            let ended = attached.wait_for(RELEASE, None);
+            drop(attached.follower.take());
+            attached.failure.or_else(|| ended.err().map(|error| format!("{error:#}")))
+        };
+        let thread = thread::Builder::new().name("services".to_owned()).stack_size(256 * 1024).spawn(hear)?;
+        Ok(Self { stream, instances, thread: Some(thread) })
+    }
+
+    /// What is known of the services, for fields and variables of those who depend on them.
+    pub fn instances(&self) -> Instances {
+        self.instances.clone()
+    }
+
+    /// Lets go of the services and waits until what only this held is gone.
+    ///
+    /// # Errors
+    /// A service that had failed meanwhile, with its last lines.
+    pub fn stop(mut self) -> Result<()> {
+        match self.end() {
+            Some(text) => Err(anyhow!(text)),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&mut self) -> Option<String> {
+        let thread = self.thread.take()?;
+        let request = Request { id: RELEASE, operation: Operation::Release { kill: false } };
+        // A supervisor that has gone is noticed by the thread.
+        if let Ok(line) = protocol::to_line(&request) {
+            let _ = self.stream.write_all(&line);
+        }
+        thread.join().unwrap_or_else(|_| Some("hearing of the services has failed".to_owned()))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Starts services in the background, where they stay until `down`. Returns what became of each, and with `wait` only when
+/// all are ready.
+///
+/// # Errors
+/// A port that is taken; with `wait`: a service that fails, with its last lines, or the user's interrupt.
+pub fn up(
+    client: Client,
+    services: Vec<Definition>,
+    want: Vec<String>,
+    options: &HoldOptions,
+    wait: bool,
+) -> Result<Changes> {
+    let up = Up {
+        services,
+        want: want.clone(),
+        keep: true,
+        wait: false,
+        force: options.force,
+        change: options.change,
+        events: true,
+    };
+    let (mut attached, id) = Attached::begin(client, up, options)?;
+    let changes = match attached.wait_for(id, Some(0))? {
+        Ended::Answer(Ok(Answer::Changes(changes))) => changes,
+        Ended::Answer(Err(refused)) => return Err(super::client::explained(refused)),
+        Ended::Interrupted => return Err(Halt::Interrupted.into()),
+        _ => return Err(anyhow!(attached.failure.unwrap_or_else(|| "the services have ended".to_owned()))),
+    };
+    if wait {
+        let id = attached.client.send(Operation::Wait { names: want, timeout: None })?;
+        match attached.wait_for(id, Some(0))? {
+            Ended::Answer(Ok(_)) | Ended::AllEnded => {}
+            Ended::Answer(Err(refused)) => return Err(super::client::explained(refused)),
+            Ended::Interrupted => return Err(Halt::Interrupted.into()),
+            Ended::Failed => return Err(anyhow!(attached.failure.unwrap_or_default())),
+        }
+    }
+    Ok(changes)
+}

@@ -1,0 +1,249 @@
+//! The supervisor's side of one connection: a thread that reads requests and writes answers. Whatever is wrong with what
+//! comes (no JSON, too long a line, a line that does not end) ends this connection and nothing else, and a client that
+//! does not read is left behind: the supervisor never waits for one.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::protocol::{self, Refusal, Reply, Request};
+use super::supervisor::Message;
+
+/// How many bytes may wait for a client that reads slowly before it is given up.
+const LARGEST_OUTBOX: usize = 8 * 1024 * 1024;
+/// How many requests a client may have open at once; more are read when some are answered.
+const MOST_OPEN: usize = 256;
+/// How long a line may take from its first byte to its end, and the first line to come at all.
+const LINE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long what is left for a client is sent when the connection ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The stack of a thread that reads requests, which may be nested.
+const STACK: usize = 1024 * 1024;
+/// How much is read at once.
+const STEP: usize = 64 * 1024;
+
+#[derive(Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    /// How many requests have no answer yet.
+    open: usize,
+    /// Nothing more comes in, and when the bytes are sent the connection ends.
+    closed: bool,
+    /// The thread is gone.
+    ended: bool,
+}
+
+/// What waits to be sent to a client.
+pub struct Outbox {
+    queue: Mutex<Queue>,
+    ended: Condvar,
+    wake: io::PipeWriter,
+}
+
+impl Outbox {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Never waits. A client that has left too much unread is given up.
+    pub fn push(&self, reply: &Reply) {
+        let Ok(line) = protocol::to_line(reply) else { return };
+        let mut queue = self.lock();
+        if queue.closed {
+            return;
+        }
+        if !matches!(reply, Reply::News(_)) {
+            queue.open = queue.open.saturating_sub(1);
+        }
+        if queue.bytes.len() + line.len() > LARGEST_OUTBOX {
+            (queue.bytes, queue.closed) = (Vec::new(), true);
+        } else {
+            queue.bytes.extend_from_slice(&line);
+        }
+        drop(queue);
+        self.wake();
+    }
+
+    /// Whether a request has no answer yet.
+    pub fn is_owed(&self) -> bool {
+        self.lock().open > 0
+    }
+
+    /// Ends the connection when what waits has been sent.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.wake();
+    }
+
+    /// Waits until the connection has ended, which takes no longer than its last words.
+    pub fn wait_until_ended(&self) {
+        let queue = self.lock();
+        drop(self.ended.wait_timeout_while(queue, LAST_WORDS, |queue| !queue.ended));
+    }
+
+    fn wake(&self) {
+        // A pipe that is full wakes as well.
+        let _ = (&self.wake).write(&[1]);
+    }
+}
+
+/// Serves a client on a thread of its own.
+///
+/// # Errors
+/// When the system has no thread or descriptor left.
+pub fn serve(stream: UnixStream, id: u64, sender: Sender<Message>) -> io::Result<()> {
+    let (woken, wake) = io::pipe()?;
+    rustix::io::ioctl_fionbio(&woken, true)?;
+    rustix::io::ioctl_fionbio(&wake, true)?;
+    stream.set_nonblocking(true)?;
+    let outbox = Arc::new(Outbox { queue: Mutex::default(), ended: Condvar::new(), wake });
+    let talk = Talk { stream, woken, outbox: Arc::clone(&outbox), id, sender, heard: Vec::new(), line_due: None };
+    thread::Builder::new().name("client".to_owned()).stack_size(STACK).spawn(move || {
+        if talk.sender.send(Message::Connected(id, Arc::clone(&outbox))).is_ok() {
+            let sender = talk.sender.clone();
+            talk.run();
+            let _ = sender.send(Message::Disconnected(id));
+        }
+        outbox.lock().ended = true;
+        outbox.ended.notify_all();
+    })?;
+    Ok(())
+}
+
+struct Talk {
+    stream: UnixStream,
+    woken: io::PipeReader,
+    outbox: Arc<Outbox>,
+    id: u64,
+    sender: Sender<Message>,
+    /// What has come of a line that has no end yet.
+    heard: Vec<u8>,
+    /// When that line must have come to its end.
+    line_due: Option<Instant>,
+}
+
+impl Talk {
+    fn run(mut self) {
+        self.line_due = Some(Instant::now() + LINE_PATIENCE);
+        let mut closing: Option<Instant> = None;
+        loop {
+            let (waits, closed, open) = {
+                let queue = self.outbox.lock();
+                (!queue.bytes.is_empty(), queue.closed, queue.open)
+            };
+            if closed {
+                let until = *closing.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                if !waits || until <= Instant::now() {
+                    return;
+                }
+            }
+            let listens = !closed && open < MOST_OPEN;
+            let due = closing.or(self.line_due.filter(|_| listens));
+            let Some((readable, writable)) = self.wait(listens, waits, due) else { return };
+            if writable && !self.write() {
+                return;
+            }
+            if readable && listens && !self.read() {
+                return;
+            }
+            if listens && self.line_due.is_some_and(|due| due <= Instant::now()) {
+                self.refuse("the line took too long");
+            }
+        }
+    }
+
+    /// Waits until there is something to do; `None`: the connection is broken.
+    fn wait(&self, listens: bool, waits: bool, due: Option<Instant>) -> Option<(bool, bool)> {
+        let mut events = PollFlags::empty();
+        events.set(PollFlags::IN, listens);
+        events.set(PollFlags::OUT, waits);
+        let mut waiting = [PollFd::new(&self.stream, events), PollFd::new(&self.woken, PollFlags::IN)];
+        let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let timeout = timeout.map(|time| Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ });
+        match poll(&mut waiting, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+        let events = waiting[0].revents();
+        let woken = !waiting[1].revents().is_empty();
+        if woken {
+            while matches!((&self.woken).read(&mut [0; 64]), Ok(1..)) {}
+        }
+        if events.intersects(PollFlags::ERR | PollFlags::NVAL)
+            || (events.contains(PollFlags::HUP) && !events.contains(PollFlags::IN))
+        {
+            return None;
+        }
+        Some((events.contains(PollFlags::IN), events.contains(PollFlags::OUT)))
+    }
+
+    /// Whether the connection goes on.
+    fn write(&self) -> bool {
+        let mut queue = self.outbox.lock();
+        match (&self.stream).write(&queue.bytes) {
+            Ok(length) => {
+                queue.bytes.drain(..length);
+                true
+            }
+            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        }
+    }
+
+    /// Whether the connection goes on.
+    fn read(&mut self) -> bool {
+        let mut buffer = vec![0; STEP];
+        let length = match (&self.stream).read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(length) => length,
+            Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        };
+        let mut rest = &buffer[..length];
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            self.heard.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            self.line_due = None;
+            let line = std::mem::take(&mut self.heard);
+            if !line.trim_ascii().is_empty() && !self.take_line(&line) {
+                return true;
+            }
+        }
+        if rest.is_empty() {
+            return true;
+        }
+        if self.heard.is_empty() {
+            self.line_due = Some(Instant::now() + LINE_PATIENCE);
+        }
+        self.heard.extend_from_slice(rest);
+        if self.heard.len() > protocol::LONGEST_LINE {
+            self.heard = Vec::new();
+            self.refuse(&format!("the line is longer than {} bytes", protocol::LONGEST_LINE));
+        }
+        true
+    }
+
+    /// Whether more lines are wanted.
+    fn take_line(&mut self, line: &[u8]) -> bool {
+        match serde_json::from_slice::<Request>(line) {
+            Ok(request) => {
+                self.outbox.lock().open += 1;
+                self.sender.send(Message::Asked(self.id, request)).is_ok()
+            }
+            Err(error) => {
+                self.refuse(&format!("not a request: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Says what is wrong and ends the connection.
+    fn refuse(&mut self, text: &str) {
+        self.line_due = None;
+        self.outbox.push(&Reply::Refusal { id: 0, error: Refusal::new("protocol", text) });
+        self.outbox.close();
+    }
+}

@@ -1,0 +1,171 @@
+//! The supervisor's process: `envo __supervise STATE_DIR USER_DIR`, started by the first client that needs one, gone when nobody
+//! does. It has the listening socket as its standard input and the lock as its standard output, so that whoever started
+//! it can speak to it at once, and writes what goes wrong with itself to its standard error.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use super::keeper::{self, Keeper};
+use super::supervisor::{Message, Parts, Record, Supervisor};
+use super::{connection, instance_mark, place};
+use crate::execute::process::{self, Forked};
+use crate::execute::tree;
+use crate::report::{Event, Reporter};
+
+/// The hidden verb.
+pub const VERB: &str = "__supervise";
+
+/// How long shims that a killed supervisor left have to end their services.
+const LEFT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long what has neither a shim nor a supervisor any more has to end.
+const STRAY_PATIENCE: Duration = Duration::from_secs(1);
+/// The stack of a thread that does little.
+const SMALL_STACK: usize = 128 * 1024;
+
+/// Runs the supervisor of the project whose state is in `state_dir`. The process that was started ends at once: the
+/// supervisor is its child, and nobody's.
+pub fn main(state_dir: &Path, user_dir: Option<&Path>) -> u8 {
+    let user_dir = user_dir.filter(|path| path.is_absolute()).map(Path::to_path_buf);
+    match process::fork() {
+        Ok(Forked::Parent(_)) => 0,
+        Ok(Forked::Child) => u8::from(run(state_dir.to_path_buf(), user_dir).is_err()),
+        Err(_) => 1,
+    }
+}
+
+fn run(state_dir: PathBuf, user_dir: Option<PathBuf>) -> io::Result<()> {
+    let _ = rustix::process::setsid();
+    // It must not keep a folder from being removed or unmounted.
+    let _ = std::env::set_current_dir("/");
+    process::ignore_signals(&[libc::SIGHUP, libc::SIGPIPE]);
+    end_what_was_left(&state_dir);
+    let mark = instance_mark::supervisor(&instance_mark::project(&state_dir));
+    let keeper = Keeper::fork(&mark, leave_streams)?;
+    // SAFETY: the process was started with these two descriptors, and nothing has closed them.
+    let (listener, lock) = unsafe { (BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1)) };
+    let listener = UnixListener::from(rustix::io::fcntl_dupfd_cloexec(listener, 3)?);
+    let _lock = File::from(rustix::io::fcntl_dupfd_cloexec(lock, 3)?);
+    leave_streams();
+    stay_small();
+    let socket = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_path_buf));
+    let (sender, receiver) = channel();
+    listen_to_signals(sender.clone())?;
+    let reporter = Arc::new(Teller(Mutex::new(sender.clone())));
+    let result = serve_with(&receiver, listener, Parts { state_dir, user_dir, keeper, mark, sender, reporter });
+    if let Some(socket) = socket {
+        // Before the lock is let go: the next one makes its own.
+        let _ = std::fs::remove_file(socket);
+    }
+    result
+}
+
+/// Serves clients until nobody needs anything.
+///
+/// # Errors
+/// When the supervisor cannot work at all.
+#[cfg(test)]
+pub(super) fn serve(listener: UnixListener, keeper: Keeper, mark: String, state_dir: PathBuf) -> io::Result<()> {
+    let (sender, receiver) = channel();
+    let reporter = Arc::new(Teller(Mutex::new(sender.clone())));
+    let user_dir = None;
+    serve_with(&receiver, listener, Parts { state_dir, user_dir, keeper, mark, sender, reporter })
+}
+
+fn serve_with(receiver: &Receiver<Message>, listener: UnixListener, parts: Parts) -> io::Result<()> {
+    let sender = parts.sender.clone();
+    let supervisor = Supervisor::new(parts)?;
+    thread::Builder::new()
+        .name("listener".to_owned())
+        .stack_size(SMALL_STACK)
+        .spawn(move || accept(&listener, &sender))?;
+    supervisor.run(receiver);
+    Ok(())
+}
+
+fn accept(listener: &UnixListener, sender: &Sender<Message>) {
+    let mut id = 0;
+    loop {
+        match listener.accept() {
+            // Another user's is closed without a word.
+            Ok((stream, _)) if place::is_own(&stream) => {
+                id += 1;
+                let _ = connection::serve(stream, id, sender.clone());
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A connection that went away, or too many open files: the next may do better.
+            Err(_) => {
+                let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+                let _ = rustix::event::poll(&mut [], Some(&pause));
+            }
+        }
+    }
+}
+
+fn listen_to_signals(sender: Sender<Message>) -> io::Result<()> {
+    let wanted = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+    let mut signals = signal_hook::iterator::Signals::new(wanted)?;
+    thread::Builder::new().name("signals".to_owned()).stack_size(SMALL_STACK).spawn(move || {
+        for (times, _) in signals.forever().enumerate() {
+            if sender.send(Message::Signalled(times + 1)).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Hands what commands around services report to whoever listens.
+struct Teller(Mutex<Sender<Message>>);
+
+impl Reporter for Teller {
+    fn event(&self, event: Event) {
+        let sender = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _ = sender.send(Message::Told(event));
+    }
+}
+
+/// Ends what a supervisor has left that was killed: its shims end their services by themselves, unless they were killed
+/// as well.
+fn end_what_was_left(state_dir: &Path) {
+    let Some(left) = Record::left(state_dir) else { return };
+    let same = || -> Vec<u32> {
+        let is_same = |(pid, time): &&(u32, u64)| tree::start_time(*pid) == Some(*time);
+        left.iter().filter(is_same).map(|(pid, _)| *pid).collect()
+    };
+    tree::wait_until_gone_or(&same, LEFT_PATIENCE);
+    for (pid, time) in &left {
+        tree::kill_if_same(*pid, *time);
+    }
+    let project = format!("{}-", instance_mark::project(state_dir));
+    tree::end(&|| tree::marked(instance_mark::VARIABLE, &project), STRAY_PATIENCE);
+    Record::forget(state_dir);
+}
+
+/// Puts nothing in place of standard input and output.
+fn leave_streams() {
+    let Ok(null) = File::options().read(true).write(true).open("/dev/null") else { return };
+    for number in [0, 1] {
+        if let Ok(copy) = null.as_fd().try_clone_to_owned() {
+            let copy: OwnedFd = copy;
+            let _ = keeper::move_to(copy, number);
+        }
+    }
+}
+
+/// Lets all threads share one heap: each would leave one of its own behind otherwise.
+pub fn stay_small() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the call changes a number inside the allocator and is made before any thread is started.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}

@@ -1,0 +1,309 @@
+//! Showing what services write by reading their logs, so that whoever reads slowly holds up nobody: the log has
+//! everything, and is told of by the system when it grows.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::report::{Event, Reporter, Stream};
+
+/// How much is read at once.
+const BLOCK: usize = 256 * 1024;
+/// What is further behind than this is not shown line by line any more: nobody reads so fast.
+const FURTHEST_BEHIND: u64 = 4 * 1024 * 1024;
+/// How much of what is skipped is shown all the same, since it is the latest.
+const LATEST: u64 = 64 * 1024;
+/// A line that is longer is shown in parts.
+const LONGEST_LINE: usize = 64 * 1024;
+/// The stack of a thread that does little.
+const SMALL_STACK: usize = 128 * 1024;
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With what is written from now on.
+    Now,
+    /// With everything there is.
+    Beginning,
+}
+
+/// One log that is read as it grows.
+#[derive(Debug)]
+pub struct Tail {
+    pub name: String,
+    path: PathBuf,
+    file: Option<File>,
+    position: u64,
+    /// The beginning of a line whose end has not come yet.
+    partial: Vec<u8>,
+}
+
+impl Tail {
+    pub fn new(log_dir: &Path, name: String, start: Start) -> Self {
+        let path = log_dir.join(format!("{name}.log"));
+        let file = File::open(&path).ok();
+        let length = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
+        let position = if start == Start::Now { length } else { 0 };
+        Self { name, path, file, position, partial: Vec::new() }
+    }
+
+    /// Begins at this place of the log.
+    pub fn begin_at(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Hands over the whole lines that have come, in blocks. `skips`: what is too far behind is counted instead.
+    pub fn read(&mut self, skips: bool, show: &mut dyn FnMut(&[u8])) {
+        loop {
+            self.read_file(skips, show);
+            // A log that was put aside is read to its end first; then comes the one in its place.
+            let current = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|metadata| metadata.ino());
+            let Ok(next) = File::open(&self.path) else { return };
+            let inode = next.metadata().ok().map(|metadata| metadata.ino());
+            if current == inode {
+                return;
+            }
+            self.flush(show);
+            (self.file, self.position) = (Some(next), 0);
+        }
+    }
+
+    fn read_file(&mut self, skips: bool, show: &mut dyn FnMut(&[u8])) {
+        let Some(mut file) = self.file.take() else { return };
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        if length < self.position {
+            // Somebody has emptied it.
+            self.position = 0;
+        }
+        if file.seek(SeekFrom::Start(self.position)).is_ok() {
+            if skips && length - self.position > FURTHEST_BEHIND {
+                self.skip(&mut file, length - LATEST, show);
+            }
+            self.read_blocks(&mut file, show);
+        }
+        self.file = Some(file);
+    }
+
+    fn read_blocks(&mut self, file: &mut File, show: &mut dyn FnMut(&[u8])) {
+        let mut buffer = vec![0; BLOCK];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(length) => {
+                    self.position += length as u64;
+                    self.take(&buffer[..length], show);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, block: &[u8], show: &mut dyn FnMut(&[u8])) {
+        let Some(end) = block.iter().rposition(|byte| *byte == b'\n') else {
+            self.partial.extend_from_slice(block);
+            if self.partial.len() > LONGEST_LINE {
+                self.flush(show);
+            }
+            return;
+        };
+        let (whole, rest) = block.split_at(end + 1);
+        if self.partial.is_empty() {
+            show(whole);
+        } else {
+            self.partial.extend_from_slice(whole);
+            show(&std::mem::take(&mut self.partial));
+        }
+        self.partial.extend_from_slice(rest);
+    }
+
+    /// Counts the lines up to the first one that begins behind `until`.
+    fn skip(&mut self, file: &mut File, until: u64, show: &mut dyn FnMut(&[u8])) {
+        self.flush(show);
+        let mut buffer = vec![0; BLOCK];
+        let mut lines = 0;
+        while let Ok(length @ 1..) = file.read(&mut buffer) {
+            let block = &buffer[..length];
+            let enough = usize::try_from(until.saturating_sub(self.position)).unwrap_or(usize::MAX);
+            let end = block.get(enough..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n'));
+            match end {
+                Some(at) => {
+                    let (skipped, rest) = block.split_at(enough + at + 1);
+                    lines += skipped.iter().filter(|byte| **byte == b'\n').count();
+                    self.position += length as u64;
+                    show(format!("… {lines} lines that came too fast are in the log only\n").as_bytes());
+                    return self.take(rest, show);
+                }
+                None => {
+                    lines += block.iter().filter(|byte| **byte == b'\n').count();
+                    self.position += length as u64;
+                }
+            }
+        }
+        show(format!("… {lines} lines that came too fast are in the log only\n").as_bytes());
+    }
+
+    /// Hands over a last line that has no end.
+    pub fn flush(&mut self, show: &mut dyn FnMut(&[u8])) {
+        if !self.partial.is_empty() {
+            let mut line = std::mem::take(&mut self.partial);
+            line.push(b'\n');
+            show(&line);
+        }
+    }
+}
+
+/// Tells when files in a folder grow or come.
+pub struct Growth {
+    #[cfg(target_os = "linux")]
+    notices: std::os::fd::OwnedFd,
+}
+
+impl Growth {
+    /// # Errors
+    /// When the folder is not there, or the system watches no more.
+    pub fn of(folder: &Path) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+            let notices = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+            add_watch(&notices, folder, WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
+            Ok(Self { notices })
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = folder;
+            Ok(Self {})
+        }
+    }
+
+    /// Waits until something has grown, or `end` can be read or is closed; whether that is so.
+    pub fn wait(&self, end: &impl std::os::fd::AsFd) -> bool {
+        #[cfg(target_os = "linux")]
+        {
+            let mut waiting = [PollFd::new(end, PollFlags::IN), PollFd::new(&self.notices, PollFlags::IN)];
+            let _ = poll(&mut waiting, None);
+            // Which file it was does not matter: looking at one that has not grown is cheap.
+            let mut buffer = [0_u8; 4096];
+            while matches!(rustix::io::read(&self.notices, &mut buffer), Ok(1..)) {}
+            !waiting[0].revents().is_empty()
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+            let mut waiting = [PollFd::new(end, PollFlags::IN)];
+            let _ = poll(&mut waiting, Some(&pause));
+            !waiting[0].revents().is_empty()
+        }
+    }
+}
+
+/// A thread that shows what services write. Dropping it shows what is left and ends it.
+pub struct Follower {
+    end: Option<io::PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    /// # Errors
+    /// When the system has no thread or descriptor left.
+    pub fn show(log_dir: &Path, names: Vec<String>, start: Start, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
+        let mut tails: Vec<Tail> = names.into_iter().map(|name| Tail::new(log_dir, name, start)).collect();
+        let growth = Growth::of(log_dir)?;
+        let (ended, end) = io::pipe()?;
+        let work = move || {
+            let mut last = false;
+            loop {
+                for tail in &mut tails {
+                    let name = tail.name.clone();
+                    let mut show = |lines: &[u8]| {
+                        let (service, line) = (name.clone(), lines.to_vec());
+                        reporter.event(Event::ServiceOutput { service, stream: Stream::Out, line });
+                    };
+                    tail.read(true, &mut show);
+                    if last {
+                        tail.flush(&mut show);
+                    }
+                }
+                if last {
+                    return;
+                }
+                last = growth.wait(&ended);
+            }
+        };
+        let thread = thread::Builder::new().name("terminal".to_owned()).stack_size(SMALL_STACK).spawn(work)?;
+        Ok(Self { end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read(tail: &mut Tail, skips: bool) -> String {
+        let mut shown = Vec::new();
+        tail.read(skips, &mut |lines| shown.extend_from_slice(lines));
+        String::from_utf8(shown).unwrap()
+    }
+
+    #[test]
+    fn whole_lines_are_shown_as_they_come_and_a_log_that_was_put_aside_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let mut tail = Tail::new(folder.path(), "a".into(), Start::Now);
+        assert_eq!(read(&mut tail, true), "");
+        let mut file = File::create(&path).unwrap();
+        file.write_all(b"one\ntw").unwrap();
+        assert_eq!(read(&mut tail, true), "one\n");
+        file.write_all(b"o\n").unwrap();
+        assert_eq!(read(&mut tail, true), "two\n");
+        file.write_all(b"three\nend").unwrap();
+        std::fs::rename(&path, folder.path().join("a.log.1")).unwrap();
+        std::fs::write(&path, "four\n").unwrap();
+        assert_eq!(read(&mut tail, true), "three\nend\nfour\n");
+        std::fs::write(&path, "5\n").unwrap();
+        assert_eq!(read(&mut tail, true), "5\n", "a log that was emptied begins anew");
+    }
+
+    #[test]
+    fn what_is_written_before_the_start_is_shown_only_when_it_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.log"), "before\n").unwrap();
+        assert_eq!(read(&mut Tail::new(folder.path(), "a".into(), Start::Now), true), "");
+        assert_eq!(read(&mut Tail::new(folder.path(), "a".into(), Start::Beginning), true), "before\n");
+    }
+
+    #[test]
+    fn every_line_that_comes_too_fast_is_shown_or_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let count = 3 * FURTHEST_BEHIND as usize / 100;
+        let line = format!("{}\n", "x".repeat(99));
+        std::fs::write(folder.path().join("a.log"), line.repeat(count)).unwrap();
+        let shown = read(&mut Tail::new(folder.path(), "a".into(), Start::Beginning), true);
+        let left_out: usize = shown.strip_prefix("… ").unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(left_out + shown.matches(&line).count(), count);
+        assert!(left_out > 0 && shown.ends_with(&line));
+        let all = read(&mut Tail::new(folder.path(), "a".into(), Start::Beginning), false);
+        assert_eq!(all.matches(&line).count(), count);
+    }
+}

@@ -1,0 +1,27 @@
+//! How processes are known to be a supervisor's, whatever became of their parents: each has a variable that says which
+//! supervisor, service and start it belongs to.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+/// The variable.
+pub const VARIABLE: &str = "ENVO_SERVICE_ID";
+
+/// A short name for the project whose state is kept in `state_dir`, the same for everybody who asks: hexadecimal.
+pub fn project(state_dir: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_path_buf());
+    Sha256::digest(path.as_os_str().as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What all processes of this supervisor begin with; different for each that ever was, within reason.
+pub fn supervisor(project: &str) -> String {
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{project}-{}-{:x}/", std::process::id(), time.as_nanos())
+}
+
+/// One start of one service.
+pub fn start(supervisor: &str, name: &str, generation: u64) -> String {
+    format!("{supervisor}{name}/{generation}")
+}

@@ -1,0 +1,209 @@
+//! Where shims come from: a process of one thread that forks one for each service it is asked for. A fork shares all its
+//! memory with its parent until one of them writes, so that a shim costs next to nothing, and needs no program to be
+//! loaded. The keeper is also the last janitor: when the supervisor is gone it ends what carries the supervisor's mark,
+//! then itself.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+};
+
+use super::{instance_mark, shim};
+use crate::execute::process::{self, Child, Forked, Grouping, Input, Sink, Spawn};
+use crate::execute::tree;
+use crate::model::Variables;
+
+/// The hidden verb, for a keeper that takes the place of one that was killed.
+pub const VERB: &str = "__keeper";
+
+/// How long the shims have to end their services when the supervisor is gone, before the keeper ends what is left.
+const SHIMS_PATIENCE: Duration = Duration::from_millis(1500);
+/// How long what is left has before it is killed.
+const STRAY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The supervisor's side of a keeper.
+pub struct Keeper {
+    socket: UnixStream,
+    program: Program,
+    child: Option<Child>,
+}
+
+/// How a keeper is started anew: envo itself with its hidden verb.
+#[derive(Debug, Clone)]
+pub struct Program {
+    pub program: std::path::PathBuf,
+    pub arguments: Vec<std::ffi::OsString>,
+}
+
+impl Program {
+    /// `mark`: what all processes of this supervisor carry.
+    pub fn own(mark: &str) -> Self {
+        // The link works even when the file was replaced while envo runs; its name is less telling in a list of processes.
+        let own = std::env::current_exe().ok().filter(|path| path.exists());
+        Self { program: own.unwrap_or_else(|| "/proc/self/exe".into()), arguments: vec![VERB.into(), mark.into()] }
+    }
+}
+
+/// The pipes of a service, at the supervisor's end.
+pub struct Pipes {
+    pub orders: File,
+    pub output: File,
+    pub news: File,
+}
+
+impl Keeper {
+    /// Forks a keeper, which does `prepare` first. Only for a process of one thread.
+    ///
+    /// # Errors
+    /// When the system has no process or descriptor left.
+    pub fn fork(mark: &str, prepare: impl FnOnce()) -> io::Result<Self> {
+        let (socket, other) = UnixStream::pair()?;
+        match process::fork()? {
+            Forked::Parent(_) => Ok(Self { socket, program: Program::own(mark), child: None }),
+            Forked::Child => {
+                drop(socket);
+                prepare();
+                serve(other, mark);
+                process::leave(0)
+            }
+        }
+    }
+
+    /// Starts a keeper as a program of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(program: Program) -> io::Result<Self> {
+        let (socket, child) = spawn(&program)?;
+        Ok(Self { socket, program, child: Some(child) })
+    }
+
+    /// Kills it and waits for its end.
+    #[cfg(test)]
+    pub fn kill(&mut self) {
+        let child = self.child.as_mut().expect("it was started");
+        child.signal(rustix::process::Signal::KILL).expect("it runs");
+        child.reap().expect("it was a child");
+    }
+
+    /// A new shim, which waits for its task.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub fn shim(&mut self) -> io::Result<Pipes> {
+        let (orders_reader, orders) = io::pipe()?;
+        let (output, output_writer) = io::pipe()?;
+        let (news, news_writer) = io::pipe()?;
+        let ends = [orders_reader.as_fd(), output_writer.as_fd(), news_writer.as_fd()];
+        if send(&self.socket, &ends).is_err() {
+            // Somebody has killed it. Its shims need it no more, but new ones do.
+            let (socket, child) = spawn(&self.program)?;
+            self.socket = socket;
+            if let Some(mut before) = self.child.replace(child) {
+                let _ = before.reap();
+            }
+            send(&self.socket, &ends)?;
+        }
+        let file = |descriptor: OwnedFd| File::from(descriptor);
+        Ok(Pipes { orders: file(orders.into()), output: file(output.into()), news: file(news.into()) })
+    }
+}
+
+fn spawn(program: &Program) -> io::Result<(UnixStream, Child)> {
+    let (socket, other) = UnixStream::pair()?;
+    let mut spawn = Spawn::new(&program.program, program.arguments.iter().cloned(), Variables::default());
+    spawn.stdin = Input::From(other.into());
+    (spawn.stdout, spawn.stderr) = (Sink::Null, Sink::Null);
+    spawn.grouping = Grouping::Group;
+    Ok((socket, spawn.start()?))
+}
+
+/// The program of a keeper that was started: its standard input is its socket.
+pub fn main(mark: &str) -> u8 {
+    // SAFETY: the descriptor was handed to this process and nothing else in it uses standard input.
+    let socket = unsafe { UnixStream::from_raw_fd(0) };
+    serve(socket, mark);
+    0
+}
+
+fn serve(socket: UnixStream, mark: &str) {
+    // Shims are not waited for, and orphans of shims that were killed come here: the system reaps both.
+    process::ignore_signals(&[libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT]);
+    tree::adopt_orphans();
+    while let Ok(Some([orders, output, news])) = receive(&socket) {
+        match process::fork() {
+            Ok(Forked::Child) => {
+                drop(socket);
+                let code = shim::run_with(File::from(orders), output, File::from(news));
+                process::leave(i32::from(code))
+            }
+            // What cannot be forked is seen by the supervisor: the pipes close.
+            Ok(Forked::Parent(_)) | Err(_) => {}
+        }
+    }
+    drop(socket);
+    end_what_is_left(mark);
+}
+
+/// The supervisor is gone. Shims end their services; what is left after that belonged to a shim that was killed, or to
+/// commands that ran beside the services.
+fn end_what_is_left(mark: &str) {
+    let marked = || tree::marked(instance_mark::VARIABLE, mark);
+    if marked().is_empty() {
+        return;
+    }
+    tree::wait_until_gone_or(&marked, SHIMS_PATIENCE);
+    tree::end(&marked, STRAY_PATIENCE);
+}
+
+fn send(socket: &UnixStream, ends: &[BorrowedFd<'_>; 3]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(ends));
+    rustix::net::sendmsg(socket, &[IoSlice::new(b"s")], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// The ends of three pipes; `None`: the supervisor is gone.
+fn receive(socket: &UnixStream) -> io::Result<Option<[OwnedFd; 3]>> {
+    loop {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut byte = [0];
+        let mut parts = [IoSliceMut::new(&mut byte)];
+        match rustix::net::recvmsg(socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            Ok(message) if message.bytes == 0 => return Ok(None),
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut ends: Vec<OwnedFd> = Vec::new();
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                ends.extend(descriptors);
+            }
+        }
+        if let Ok(ends) = ends.try_into() {
+            return Ok(Some(ends));
+        }
+    }
+}
+
+/// Makes `descriptor` the one with this number.
+pub fn move_to(descriptor: OwnedFd, number: i32) -> io::Result<()> {
+    if descriptor.as_raw_fd() == number {
+        let _ = descriptor.into_raw_fd();
+        return Ok(());
+    }
+    // SAFETY: both numbers are valid; what had the number before is closed by the call.
+    if unsafe { libc::dup2(descriptor.as_raw_fd(), number) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! What follows from who is wanted and how things stand, rather than from one event: who may run, who starts next, who is
+//! stopped next, and what time brings.
+
+use std::collections::BTreeSet;
+
+use super::{Action, End, Failure, Machine, Now, Phase, Then};
+
+impl Machine {
+    /// Whether the node is to run, rather than to end: somebody wants it, and nobody has stopped it or what it needs.
+    pub fn may_run(&self, at: usize) -> bool {
+        !self.members[at].cycling && self.allowed()[at]
+    }
+
+    /// Which nodes are wanted, or kept, and are not stopped by the user, all they depend on included.
+    fn allowed(&self) -> Vec<bool> {
+        let mut known: Vec<Option<bool>> = vec![None; self.members.len()];
+        for at in 0..self.members.len() {
+            self.find_allowed(at, &mut known);
+        }
+        known.into_iter().map(|allowed| allowed == Some(true)).collect()
+    }
+
+    fn find_allowed(&self, at: usize, known: &mut Vec<Option<bool>>) -> bool {
+        if let Some(allowed) = known[at] {
+            return allowed;
+        }
+        let member = &self.members[at];
+        // Ends the search should there be a circle all the same.
+        known[at] = Some(false);
+        let own = (member.wanted || member.kept_until.is_some()) && !member.halted;
+        let allowed = own && member.node.dependencies.iter().all(|one| self.find_allowed(*one, known));
+        known[at] = Some(allowed);
+        allowed
+    }
+
+    pub(super) fn want(&mut self, wanted: &BTreeSet<usize>, now: Now) {
+        let wanted = self.with_dependencies(wanted.iter().copied());
+        for at in 0..self.members.len() {
+            let before = std::mem::replace(&mut self.members[at].wanted, wanted.contains(&at));
+            let member = &mut self.members[at];
+            if member.wanted {
+                member.kept_until = None;
+                member.hurried = false;
+                if !before {
+                    self.give_another_chance(at);
+                }
+            } else if before && !member.node.idle_timeout.is_zero() && matches!(member.phase, Phase::Ready { .. }) {
+                let until = now.saturating_add(member.node.idle_timeout);
+                // What it needs is kept as long.
+                for one in self.with_dependencies([at]) {
+                    let member = &mut self.members[one];
+                    member.kept_until = member.kept_until.max(Some(until));
+                }
+            }
+        }
+        // Somebody wants what another keeps.
+        for at in wanted {
+            self.members[at].kept_until = None;
+        }
+    }
+
+    pub(super) fn stop_all(&mut self) {
+        for member in &mut self.members {
+            (member.wanted, member.kept_until) = (false, None);
+        }
+    }
+
+    /// A node that is over may be started again. What it did before counts no more, but a job that is done is done.
+    fn give_another_chance(&mut self, at: usize) {
+        let member = &mut self.members[at];
+        member.halted = false;
+        let end = match &mut member.phase {
+            Phase::Over { end } | Phase::Finishing { end } | Phase::Stopping { then: Then::End(end), .. } => end,
+            _ => return,
+        };
+        if !(member.met && matches!(end, End::Exited(_))) {
+            *end = End::Stopped;
+            member.restarts = 0;
+            member.failure = None;
+        }
+    }
+
+    pub(super) fn retry(&mut self, asked: &[usize], actions: &mut Vec<Action>) {
+        for at in self.with_dependencies(asked.iter().copied()) {
+            let before = self.state(at);
+            self.give_another_chance(at);
+            if self.state(at) != before {
+                actions.push(Action::Changed(at));
+            }
+        }
+    }
+
+    pub(super) fn restart(&mut self, asked: &[usize], actions: &mut Vec<Action>) {
+        for at in asked {
+            let member = &mut self.members[*at];
+            (member.cycling, member.halted, member.restarts) = (true, false, 0);
+            if matches!(member.phase, Phase::Over { .. }) {
+                member.met = false;
+            }
+            self.cycle_dependents(*at);
+        }
+        self.retry(asked, actions);
+    }
+
+    /// Those that restart with the node, directly or through others, are to go down before they run again.
+    pub(super) fn cycle_dependents(&mut self, at: usize) {
+        for dependent in self.members[at].dependents.clone() {
+            let member = &mut self.members[dependent];
+            if member.node.restarts_with.contains(&at) && !member.is_down() && !member.cycling {
+                member.cycling = true;
+                self.cycle_dependents(dependent);
+            }
+        }
+    }
+
+    /// Kills all that has to end.
+    pub(super) fn kill_unwanted(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let allowed = self.allowed();
+        for at in (0..self.members.len()).filter(|at| !allowed[*at]) {
+            self.members[at].hurried = true;
+            match self.members[at].phase.clone() {
+                Phase::Starting { .. } | Phase::Ready { .. } => self.kill(at, Then::End(End::Stopped), now, actions),
+                Phase::Stopping { then, killed: false, .. } => self.kill(at, then, now, actions),
+                Phase::Preparing { .. } | Phase::Finishing { .. } => actions.push(Action::Kill(at)),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn pass_time(&mut self, now: Now, actions: &mut Vec<Action>) {
+        for at in 0..self.members.len() {
+            if self.members[at].kept_until.is_some_and(|until| until <= now) {
+                self.members[at].kept_until = None;
+            }
+            match self.members[at].phase.clone() {
+                Phase::Starting { until: Some(until), .. } if until <= now => {
+                    let time = self.members[at].node.ready_timeout.unwrap_or_default();
+                    self.fail_running(at, Failure::NotReady(time), now, actions);
+                }
+                Phase::Stopping { patience: Some(until), killed: false, then } if until <= now => {
+                    self.kill(at, then, now, actions);
+                }
+                Phase::Stopping { patience: Some(until), killed: true, .. } if until <= now => {
+                    self.fail(at, Failure::Unkillable, actions);
+                }
+                Phase::Backoff { until } if until <= now && self.may_run(at) => self.start(at, now, actions),
+                _ => {}
+            }
+        }
+    }
+
+    /// Does what has become possible; whether anything was.
+    pub(super) fn settle(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
+        let allowed = self.allowed();
+        let mut changed = false;
+        for at in 0..self.members.len() {
+            if self.members[at].cycling && self.members[at].is_down() {
+                let member = &mut self.members[at];
+                member.cycling = false;
+                if matches!(member.phase, Phase::Over { .. }) {
+                    member.met = false;
+                    member.failure = None;
+                    member.phase = Phase::Over { end: End::Stopped };
+                }
+                changed = true;
+            }
+            let must_end = |one: usize| !allowed[one] || self.members[one].cycling;
+            let ends = must_end(at);
+            let free = self.members[at].dependents.iter().all(|one| self.members[*one].is_down() || !must_end(*one));
+            match self.members[at].phase.clone() {
+                Phase::Waiting if ends => self.enter(at, Phase::Over { end: End::Stopped }, actions),
+                Phase::Waiting => {
+                    if !self.begin(at, actions) {
+                        continue;
+                    }
+                }
+                Phase::Over { end } if !ends && self.starts_again(at, &end) => {
+                    let member = &mut self.members[at];
+                    (member.met, member.failure) = (false, None);
+                    self.enter(at, Phase::Waiting, actions);
+                }
+                Phase::Preparing { cancelled: false } if ends => {
+                    self.enter(at, Phase::Preparing { cancelled: true }, actions);
+                    actions.push(Action::Terminate(at));
+                }
+                Phase::Starting { .. } | Phase::Ready { .. } if ends && free => {
+                    self.terminate(at, Then::End(End::Stopped), now, actions);
+                }
+                Phase::Backoff { .. } if ends && free => self.finish(at, End::Stopped, actions),
+                _ => continue,
+            }
+            changed = true;
+        }
+        changed
+    }
+
+    /// Begins with a node that waits, if what it depends on is met or never will be.
+    fn begin(&mut self, at: usize, actions: &mut Vec<Action>) -> bool {
+        let dependencies = &self.members[at].node.dependencies;
+        if dependencies.iter().all(|one| self.is_met(*one)) {
+            self.enter(at, Phase::Preparing { cancelled: false }, actions);
+            actions.push(Action::Prepare(at));
+            return true;
+        }
+        let failed = dependencies.iter().find(|one| self.has_failed(**one));
+        let Some(failed) = failed.map(|one| self.members[*one].node.name.clone()) else { return false };
+        let failure = Failure::Needs(failed);
+        self.members[at].failure = Some(failure.clone());
+        self.enter(at, Phase::Over { end: End::Failed(failure) }, actions);
+        true
+    }
+
+    /// Whether the node has failed for good, or is about to have.
+    fn has_failed(&self, at: usize) -> bool {
+        let end = match &self.members[at].phase {
+            Phase::Over { end } | Phase::Finishing { end } | Phase::Stopping { then: Then::End(end), .. } => end,
+            _ => return false,
+        };
+        matches!(end, End::Failed(_)) && !self.members[at].cycling
+    }
+
+    /// Whether a node that is over has a reason to run once more.
+    fn starts_again(&self, at: usize, end: &End) -> bool {
+        let member = &self.members[at];
+        let waiting = |one: &usize| matches!(self.members[*one].phase, Phase::Waiting);
+        match end {
+            End::Stopped => true,
+            End::Exited(_) => !member.met && member.dependents.iter().any(waiting),
+            End::Failed(Failure::Needs(_)) => !member.node.dependencies.iter().any(|one| self.has_failed(*one)),
+            End::Failed(_) => false,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Carrying out what the machine asks for, and telling people of it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Supervisor;
+use crate::execute::interrupt::Interrupt;
+use crate::report::Event;
+use crate::serve::log::{self, Log};
+use crate::serve::machine::{Action, Event as Happening, State};
+use crate::serve::orders::Order;
+use crate::serve::ports::{self, Book};
+use crate::serve::protocol::{Failed, News, Reply, ServiceNews};
+use crate::serve::{start, work};
+
+/// How many of its last lines are shown of a service that failed.
+const LAST_LINES: usize = 15;
+
+impl Supervisor {
+    /// Does what the machine asks for; what follows at once is answered, the rest comes through the channel.
+    pub(super) fn carry_out(&mut self, action: Action) -> Option<Happening> {
+        match action {
+            Action::Prepare(at) => self.prepare(at),
+            Action::Start(at) => {
+                self.slots[at].timeline.started = Some(self.now().as_secs_f64());
+                start::start(self, at)
+            }
+            Action::Probe(at) => start::probe(self, at),
+            Action::CheckAlive(at) => {
+                start::check_alive(self, at);
+                None
+            }
+            Action::Terminate(at) => {
+                self.slots[at].asking = None;
+                self.order(at, Order::Stop);
+                None
+            }
+            Action::Kill(at) => {
+                self.slots[at].asking = None;
+                self.order(at, Order::Kill);
+                None
+            }
+            Action::Finish(at) => work::finish(self, at),
+            Action::Changed(at) => {
+                self.changed(at);
+                None
+            }
+        }
+    }
+
+    fn prepare(&mut self, at: usize) -> Option<Happening> {
+        let now = self.now().as_secs_f64();
+        let slot = &mut self.slots[at];
+        slot.timeline.began = Some(now);
+        (slot.timeline.started, slot.timeline.ready, slot.started) = (None, None, None);
+        if let Some(next) = slot.next.take() {
+            slot.prepared = next;
+        }
+        let is_job = slot.prepared.definition.is_job();
+        if is_job && !slot.forced && self.jobs.is_done(slot.prepared.name(), &slot.digest) {
+            return Some(Happening::AlreadyDone(at));
+        }
+        if !std::mem::replace(&mut self.slots[at].leased, true)
+            && let Err(text) = self.lease_anew(at)
+        {
+            return Some(Happening::PrepareFailed(at, text));
+        }
+        if start::look_for_another(self, at) {
+            return None;
+        }
+        self.prepare_own(at)
+    }
+
+    /// Gives a service its ports for another start.
+    fn lease_anew(&mut self, at: usize) -> Result<(), String> {
+        let slot = &mut self.slots[at];
+        let Some(service) = &slot.prepared.definition.service else { return Ok(()) };
+        let mut book = Book::open(&self.state_dir, self.user_dir.as_deref());
+        slot.lease.release();
+        slot.lease = ports::lease(&mut book, slot.prepared.name(), service).map_err(|error| error.to_string())?;
+        slot.instance.ports.clone_from(&slot.lease.ports);
+        slot.instance.host.clone_from(&service.host);
+        // Losing the sameness of numbers is no reason not to start.
+        let _ = book.close();
+        Ok(())
+    }
+
+    /// There is nothing to adopt: the service is envo's own.
+    pub(super) fn prepare_own(&mut self, at: usize) -> Option<Happening> {
+        if !self.machine.may_run(at) {
+            return Some(Happening::Prepared(at));
+        }
+        let slot = &mut self.slots[at];
+        let name = slot.prepared.name().to_owned();
+        let regained = match &slot.prepared.definition.service {
+            Some(service) => slot.lease.regain(&name, service),
+            None => Ok(()),
+        };
+        match regained {
+            Ok(()) => work::prepare(self, at),
+            Err(error) => Some(Happening::PrepareFailed(at, format!("cannot start, and cannot be adopted: {error}"))),
+        }
+    }
+
+    /// To the shim of a service, or to the commands of a job or of what runs before and after a service.
+    fn order(&mut self, at: usize, order: Order) {
+        let slot = &mut self.slots[at];
+        match &mut slot.running {
+            // A shim that has gone needs no order; its end is in the channel.
+            Some(running) => running.give(order),
+            None => slot.halt.iter().for_each(Interrupt::request),
+        }
+    }
+
+    fn changed(&mut self, at: usize) {
+        let state = self.machine.state(at);
+        let mut text = None;
+        match state {
+            State::Ready => {
+                self.publish(at);
+                let slot = &self.slots[at];
+                let seconds = slot.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
+                let place = slot.instance.url.as_ref().map_or(String::new(), |url| format!("at {url} "));
+                text = Some(format!("{place}({seconds:.2} s)"));
+            }
+            State::Restarting | State::Failed => text = Some(String::new()),
+            State::Exited => {
+                text = self.slots[at].started.map(|_| String::new());
+                self.job_may_be_done(at);
+            }
+            State::Stopped => text = self.slots[at].started.map(|_| String::new()),
+            _ => {}
+        }
+        if self.machine.is_over(at) {
+            let slot = &mut self.slots[at];
+            slot.leased = false;
+            slot.halt = None;
+            if state != State::Exited || !slot.prepared.definition.is_job() {
+                self.instances.remove(slot.prepared.name());
+            }
+        }
+        self.tell_state(at, text);
+    }
+
+    fn job_may_be_done(&mut self, at: usize) {
+        let slot = &mut self.slots[at];
+        let ran = slot.started.is_some() && slot.next.is_none();
+        if ran && slot.prepared.definition.is_job() {
+            slot.forced = false;
+            self.jobs.done(slot.prepared.name(), &slot.digest);
+        }
+        if self.slots[at].prepared.definition.is_job() {
+            self.publish(at);
+        }
+    }
+
+    /// Makes what is known of a service that is ready known to those who depend on it.
+    fn publish(&mut self, at: usize) {
+        let now = self.now().as_secs_f64();
+        let slot = &mut self.slots[at];
+        slot.timeline.ready = Some(now);
+        let ready = slot.prepared.definition.service.as_ref().and_then(|service| service.ready.as_deref());
+        let is_http = ready.is_some_and(|ready| ready.trim_start().starts_with("http"));
+        slot.instance.derive_url(if is_http { "http" } else { "tcp" });
+        self.instances.insert(slot.instance.clone());
+    }
+
+    fn tell_state(&self, at: usize, text: Option<String>) {
+        let slot = &self.slots[at];
+        let processes = slot.running.as_ref().and_then(|running| running.processes);
+        self.tell(News::Service(ServiceNews {
+            time: since_1970(),
+            service: slot.prepared.name().to_owned(),
+            state: self.state_name(at).to_owned(),
+            health: self.health(at),
+            restarts: self.machine.restarts(at),
+            pid: processes.map(|(leader, _)| leader),
+            url: slot.instance.url.clone(),
+            seconds: slot.started.map(|started| started.elapsed().as_secs_f64()),
+            text,
+        }));
+    }
+
+    pub(super) fn tell_health(&self, at: usize) {
+        self.tell_state(at, None);
+    }
+
+    pub(super) fn state_name(&self, at: usize) -> &'static str {
+        match self.machine.state(at) {
+            State::Ready if self.machine.is_adopted(at) => "adopted",
+            state => state.name(),
+        }
+    }
+
+    pub(super) fn health(&self, at: usize) -> Option<String> {
+        let service = self.slots[at].prepared.definition.service.as_ref()?;
+        let checked = service.alive.is_some() && self.machine.state(at) == State::Ready;
+        checked.then(|| if self.machine.is_healthy(at) { "healthy" } else { "unhealthy" }.to_owned())
+    }
+
+    pub(super) fn tell_failure(&self, at: usize) {
+        let service = self.slots[at].prepared.name().to_owned();
+        self.tell(News::Failed(Failed { time: since_1970(), service, message: self.failure_text(at) }));
+    }
+
+    pub(super) fn tell_report(&mut self, event: Event) {
+        if let Event::Output { environment, bytes, .. } = &event
+            && let Some(at) = self.names.get(environment)
+            && self.slots[*at].prepared.definition.service.is_none()
+            && let Ok(mut log) = Log::open(&self.log_dir.join(format!("{environment}.log")))
+        {
+            log.write(bytes);
+        }
+        self.tell(News::Report { report: event });
+    }
+
+    fn tell(&self, news: News) {
+        let reply = Reply::News(news);
+        for connection in self.connections.values().filter(|connection| connection.events) {
+            connection.outbox.push(&reply);
+        }
+    }
+
+    /// Why a service has failed, for people; nothing for one that has not.
+    pub(super) fn failure_text(&self, at: usize) -> String {
+        let Some(failure) = self.machine.failure(at) else { return String::new() };
+        let slot = &self.slots[at];
+        let mut text = format!("`{}`{} {failure}", slot.prepared.name(), slot.place);
+        let lines = match &slot.running {
+            Some(running) if slot.last_lines.is_empty() => log::last_lines(&running.log.0, running.log.1, LAST_LINES),
+            _ => slot.last_lines.clone(),
+        };
+        if !lines.is_empty() {
+            text.push_str("\nits last lines:");
+            for line in &lines {
+                text.push_str("\n  ");
+                text.push_str(line);
+            }
+        }
+        text
+    }
+}
+
+fn since_1970() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}

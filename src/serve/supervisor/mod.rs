@@ -1,0 +1,384 @@
+//! The shell around the machine: one channel into which everything that happens comes, and one thread that hands it to
+//! the machine, carries out what the machine asks for, and answers clients. Never waits for anything but that channel.
+
+mod carry;
+mod jobs;
+mod leases;
+mod pending;
+mod record;
+mod requests;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use super::connection::Outbox;
+use super::fields::{Instance, Instances};
+use super::instance_mark;
+use super::keeper::Keeper;
+use super::machine::{Event as Happening, Failure, Machine, Now, State};
+use super::orders::News;
+use super::ports::Lease;
+use super::prepared::Prepared;
+use super::probe::{Answer, Canceller};
+use super::protocol::{Reply, Request, Timeline};
+use super::start::Running;
+use crate::execute::interrupt::Interrupt;
+use crate::report::{Event, Reporter};
+
+pub use jobs::Jobs;
+pub use record::Record;
+
+use pending::Pending;
+
+/// How long a supervisor that was started waits for its first client.
+const FIRST_CLIENT: Duration = Duration::from_secs(20);
+
+/// What comes through the channel.
+pub enum Message {
+    Of {
+        service: usize,
+        /// Which start it belongs to.
+        generation: u64,
+        report: Report,
+    },
+    /// What must run before it has run, well or not.
+    Prepared(usize, Result<(), String>),
+    /// Whether something that envo did not start answers as the service.
+    Looked(usize, bool),
+    /// What must run after it has run.
+    Finished(usize),
+    /// Somebody is there.
+    Connected(u64, Arc<Outbox>),
+    Asked(u64, Request),
+    Disconnected(u64),
+    /// Something for people, from commands that run beside services.
+    Told(Event),
+    /// The supervisor itself was asked to end, so often.
+    Signalled(usize),
+}
+
+/// What is told of one start of a service.
+#[derive(Debug)]
+pub enum Report {
+    /// News of its shim, and the last lines of its log when it has ended.
+    News(News, Vec<String>),
+    /// Its shim has ended. With the last lines of its log.
+    ShimEnded(Vec<String>),
+    /// What a killed shim left behind has ended too.
+    StraysEnded(Vec<String>),
+    /// Its output has matched what was waited for.
+    Matched(BTreeMap<String, String>),
+    Answered(Answer),
+    /// What its `alive` probe said.
+    Alive(bool),
+    /// A job has ended.
+    JobEnded(i32),
+    /// Something that is no failure of the service.
+    Trouble(String),
+}
+
+/// What belongs to one service or job.
+pub struct Slot {
+    pub prepared: Prepared,
+    /// What it is when it starts next, if that is something else.
+    pub next: Option<Prepared>,
+    pub digest: String,
+    /// Names of all it depends on, directly or through others.
+    pub visible: Vec<String>,
+    pub instance: Instance,
+    pub lease: Lease,
+    /// Whether the ports were given for the start that comes next.
+    pub leased: bool,
+    pub generation: u64,
+    pub running: Option<Running>,
+    /// Ends the question whether it is ready or alive.
+    pub asking: Option<Canceller>,
+    /// Stops the commands that run before or after it, and jobs.
+    pub halt: Option<Interrupt>,
+    pub started: Option<Instant>,
+    pub exited: bool,
+    /// Nothing of it is left, says its shim.
+    pub gone: bool,
+    /// Its last lines when it ended by itself.
+    pub last_lines: Vec<String>,
+    /// What is said of its place in error messages.
+    pub place: String,
+    /// Run it although it was done before: a job.
+    pub forced: bool,
+    pub timeline: Timeline,
+    told_failure: bool,
+}
+
+/// Somebody who speaks the protocol.
+struct Connection {
+    outbox: Arc<Outbox>,
+    greeted: bool,
+    client: String,
+    /// What it holds for its own sake.
+    holds: BTreeSet<usize>,
+    events: bool,
+}
+
+pub struct Supervisor {
+    pub machine: Machine,
+    pub slots: Vec<Slot>,
+    names: BTreeMap<String, usize>,
+    instances: Instances,
+    pub reporter: Arc<dyn Reporter>,
+    pub state_dir: PathBuf,
+    /// What concerns all projects of the user: which has which ports. `None`: nothing is known of other projects.
+    pub user_dir: Option<PathBuf>,
+    pub log_dir: PathBuf,
+    pub keeper: Keeper,
+    /// What the mark of every process of its begins with.
+    mark: String,
+    pub sender: Sender<Message>,
+    begin: Instant,
+    connections: BTreeMap<u64, Connection>,
+    /// What `up` started and `down` ends.
+    pinned: BTreeSet<usize>,
+    pending: Vec<Pending>,
+    record: Record,
+    jobs: Jobs,
+    /// It ends as soon as nothing runs, whoever is connected.
+    ending: bool,
+    had_client: bool,
+}
+
+/// What a supervisor is made of.
+pub struct Parts {
+    pub state_dir: PathBuf,
+    pub user_dir: Option<PathBuf>,
+    pub keeper: Keeper,
+    pub mark: String,
+    pub sender: Sender<Message>,
+    pub reporter: Arc<dyn Reporter>,
+}
+
+impl Supervisor {
+    /// # Errors
+    /// When its folders cannot be made.
+    pub fn new(parts: Parts) -> std::io::Result<Self> {
+        let log_dir = parts.state_dir.join("log");
+        fs_err::create_dir_all(&log_dir)?;
+        Ok(Self {
+            machine: Machine::default(),
+            slots: Vec::new(),
+            names: BTreeMap::new(),
+            instances: Instances::default(),
+            reporter: parts.reporter,
+            record: Record::open(&parts.state_dir),
+            jobs: Jobs::open(&parts.state_dir),
+            state_dir: parts.state_dir,
+            user_dir: parts.user_dir,
+            log_dir,
+            keeper: parts.keeper,
+            mark: parts.mark,
+            sender: parts.sender,
+            begin: Instant::now(),
+            connections: BTreeMap::new(),
+            pinned: BTreeSet::new(),
+            pending: Vec::new(),
+            ending: false,
+            had_client: false,
+        })
+    }
+
+    /// Runs until nobody needs it any more.
+    pub fn run(mut self, receiver: &Receiver<Message>) {
+        while !self.is_done() {
+            let timeout = self.deadline().map(|due| due.saturating_sub(self.now()));
+            let message = match timeout {
+                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(timeout) => receiver.recv_timeout(timeout),
+            };
+            match message {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => self.step(Happening::Tick),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.look_round();
+        }
+        self.record.close();
+        for connection in self.connections.values() {
+            connection.outbox.close();
+        }
+        for connection in self.connections.values() {
+            connection.outbox.wait_until_ended();
+        }
+    }
+
+    fn now(&self) -> Now {
+        self.begin.elapsed()
+    }
+
+    fn deadline(&self) -> Option<Now> {
+        let first_client = (!self.had_client).then_some(FIRST_CLIENT);
+        let patience = self.pending.iter().filter_map(|pending| pending.until);
+        self.machine.deadline().into_iter().chain(first_client).chain(patience).min()
+    }
+
+    /// Whether nothing runs, nobody wants anything, and nobody is about to.
+    fn is_done(&self) -> bool {
+        let wanted = !self.pinned.is_empty() || self.connections.values().any(|one| !one.holds.is_empty());
+        let over = (0..self.slots.len()).all(|at| self.machine.is_over(at) && self.slots[at].running.is_none());
+        if !over || (wanted && !self.ending) {
+            return false;
+        }
+        // Who only listens hears that it is over by the end of the connection. Others may be about to ask for something.
+        let busy = self.connections.values().any(|one| !one.events || one.outbox.is_owed()) || !self.pending.is_empty();
+        self.ending || (!busy && (self.had_client || self.now() >= FIRST_CLIENT))
+    }
+
+    /// What every process of this start of a service carries.
+    pub fn mark_of(&self, at: usize) -> String {
+        instance_mark::start(&self.mark, self.slots[at].prepared.name(), self.slots[at].generation)
+    }
+
+    fn step(&mut self, happening: Happening) {
+        let mut happenings = std::collections::VecDeque::from([happening]);
+        while let Some(happening) = happenings.pop_front() {
+            let now = self.now();
+            for action in self.machine.step(happening, now) {
+                happenings.extend(self.carry_out(action));
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Of { service, generation, report } => {
+                if self.slots[service].generation == generation {
+                    self.take_report(service, report);
+                }
+            }
+            Message::Prepared(at, Ok(())) => self.step(Happening::Prepared(at)),
+            Message::Prepared(at, Err(text)) => self.step(Happening::PrepareFailed(at, text)),
+            Message::Looked(at, found) => {
+                let happening = if found { Some(Happening::Adopted(at)) } else { self.prepare_own(at) };
+                happening.into_iter().for_each(|happening| self.step(happening));
+            }
+            Message::Finished(at) => self.step(Happening::Finished(at)),
+            Message::Connected(id, outbox) => {
+                self.had_client = true;
+                let connection =
+                    Connection { outbox, greeted: false, client: String::new(), holds: BTreeSet::new(), events: false };
+                self.connections.insert(id, connection);
+            }
+            Message::Asked(id, request) => self.answer(id, request),
+            Message::Disconnected(id) => {
+                self.pending.retain(|pending| pending.connection != id);
+                if self.connections.remove(&id).is_some_and(|connection| !connection.holds.is_empty()) {
+                    self.want();
+                }
+            }
+            Message::Told(event) => self.tell_report(event),
+            Message::Signalled(times) => {
+                self.ending = true;
+                self.pinned.clear();
+                self.step(Happening::Stop);
+                if times > 1 {
+                    self.step(Happening::Kill);
+                }
+            }
+        }
+    }
+
+    fn take_report(&mut self, at: usize, report: Report) {
+        match report {
+            Report::News(News::Started { leader, shim }, _) => {
+                if let Some(running) = &mut self.slots[at].running {
+                    running.processes = Some((leader, shim));
+                }
+                self.record.started(self.slots[at].prepared.name(), leader, shim);
+                self.step(Happening::Started(at));
+            }
+            Report::News(News::NotStarted(errno), _) => {
+                let error = std::io::Error::from_raw_os_error(errno);
+                self.slots[at].running = None;
+                self.step(Happening::StartFailed(at, error.to_string()));
+            }
+            Report::News(News::Exited(code), last_lines) => {
+                self.slots[at].exited = true;
+                self.slots[at].last_lines = last_lines;
+                self.slots[at].asking = None;
+                let starting = self.machine.state(at) == State::Starting;
+                let lost = starting && super::start::finds_another_port(self, at);
+                self.step(if lost { Happening::LostPort(at, code) } else { Happening::Exited(at, code) });
+            }
+            // The end of the shim comes next; a service is gone when that is gone too.
+            Report::News(News::Gone, _) => self.slots[at].gone = true,
+            Report::ShimEnded(last_lines) => {
+                if self.slots[at].gone {
+                    self.all_ended(at, last_lines);
+                } else if self.slots[at].running.is_some() {
+                    // Somebody has killed it. The first process died with it; what else that started has its mark.
+                    super::start::end_strays(self, at, last_lines);
+                }
+            }
+            Report::StraysEnded(last_lines) => self.all_ended(at, last_lines),
+            Report::Matched(fields) => {
+                self.slots[at].instance.fields = fields;
+                self.step(Happening::ProbeSucceeded(at));
+            }
+            Report::Answered(Answer::Yes) => self.step(Happening::ProbeSucceeded(at)),
+            Report::Answered(Answer::Never(reason)) => self.step(Happening::ProbeImpossible(at, reason)),
+            Report::Answered(Answer::Cancelled) => {}
+            Report::Alive(alive) => {
+                let before = self.machine.is_healthy(at);
+                self.step(Happening::Alive(at, alive));
+                if self.machine.is_healthy(at) != before {
+                    self.tell_health(at);
+                }
+            }
+            Report::JobEnded(code) => {
+                self.step(Happening::Exited(at, code));
+                self.step(Happening::Gone(at));
+            }
+            Report::Trouble(text) => self.reporter.warning(self.slots[at].prepared.name(), text),
+        }
+    }
+
+    /// Nothing of a start is left.
+    fn all_ended(&mut self, at: usize, last_lines: Vec<String>) {
+        if self.slots[at].running.take().is_none() {
+            return;
+        }
+        if !self.slots[at].exited {
+            self.slots[at].last_lines = last_lines;
+            self.slots[at].asking = None;
+            self.step(Happening::Exited(at, -libc::SIGKILL));
+        }
+        self.step(Happening::Gone(at));
+    }
+
+    /// What follows from the new state of things for those who wait for it.
+    fn look_round(&mut self) {
+        let mut failed: Vec<usize> = Vec::new();
+        for at in 0..self.slots.len() {
+            let has_failed = self.machine.failure(at).is_some();
+            if has_failed != std::mem::replace(&mut self.slots[at].told_failure, has_failed) && has_failed {
+                failed.push(at);
+            }
+        }
+        // What failed by itself is told before what failed with it.
+        failed.sort_by_key(|at| matches!(self.machine.failure(*at), Some(Failure::Needs(_))));
+        failed.into_iter().for_each(|at| self.tell_failure(at));
+        self.settle_pending();
+    }
+
+    /// What the service at `at` may know of others.
+    pub fn visible_instances(&self, at: usize) -> Instances {
+        self.instances.only(self.slots[at].visible.iter().map(String::as_str))
+    }
+
+    fn send(&self, id: u64, reply: &Reply) {
+        if let Some(connection) = self.connections.get(&id) {
+            connection.outbox.push(reply);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Requests that are answered later: when services are ready, or never will be, or are gone.
+
+use std::collections::BTreeSet;
+
+use super::Supervisor;
+use crate::serve::machine::{Never, Now};
+use crate::serve::protocol::{Answer, Left, Refusal, Reply};
+
+pub(super) struct Pending {
+    pub connection: u64,
+    pub id: u64,
+    pub kind: Kind,
+    /// When it is answered in any case.
+    pub until: Option<Now>,
+}
+
+pub(super) enum Kind {
+    /// Answered with what is known of them.
+    Ready(BTreeSet<usize>),
+    Gone(BTreeSet<usize>),
+    /// As [`Kind::Gone`], answered with what became of each.
+    Down(BTreeSet<usize>),
+}
+
+impl Supervisor {
+    /// Answers what can be answered by now.
+    pub(super) fn settle_pending(&mut self) {
+        let now = self.now();
+        let pending = std::mem::take(&mut self.pending);
+        for one in pending {
+            let answer = self.settled(&one.kind).or_else(|| {
+                let late = one.until.is_some_and(|until| until <= now);
+                late.then(|| Err(Refusal::new("timeout", self.not_ready_text(&one.kind))))
+            });
+            match answer {
+                Some(Ok(ok)) => self.send(one.connection, &Reply::Answer { id: one.id, ok }),
+                Some(Err(error)) => self.send(one.connection, &Reply::Refusal { id: one.id, error }),
+                None => self.pending.push(one),
+            }
+        }
+    }
+
+    fn settled(&self, kind: &Kind) -> Option<Result<Answer, Refusal>> {
+        match kind {
+            Kind::Ready(nodes) => {
+                let never = nodes.iter().find_map(|at| Some((*at, self.machine.never(*at)?)));
+                if let Some((at, never)) = never {
+                    return Some(Err(self.never_ready(at, never)));
+                }
+                let ready = nodes.iter().all(|at| self.machine.is_met(*at));
+                ready.then(|| Ok(Answer::Instances(self.instances_of(nodes))))
+            }
+            Kind::Gone(nodes) => self.are_gone(nodes).then_some(Ok(Answer::Done)),
+            Kind::Down(nodes) => self.are_gone(nodes).then(|| Ok(Answer::Left(self.left(nodes)))),
+        }
+    }
+
+    pub(super) fn instances_of(&self, nodes: &BTreeSet<usize>) -> Vec<crate::serve::fields::Instance> {
+        nodes.iter().filter_map(|at| self.instances.get(self.slots[*at].prepared.name()).cloned()).collect()
+    }
+
+    /// Whether everything that nobody wants has ended, or is kept for a while on purpose.
+    fn are_gone(&self, nodes: &BTreeSet<usize>) -> bool {
+        nodes.iter().all(|at| {
+            let over = self.machine.is_over(*at) && self.slots[*at].running.is_none();
+            over || self.machine.is_kept(*at) || self.machine.may_run(*at)
+        })
+    }
+
+    fn left(&self, nodes: &BTreeSet<usize>) -> Left {
+        let mut left = Left::default();
+        for at in nodes {
+            let name = self.slots[*at].prepared.name().to_owned();
+            if self.machine.is_over(*at) {
+                left.stopped.push(name);
+            } else {
+                left.held.push((name, self.holders(*at)));
+            }
+        }
+        left
+    }
+
+    fn never_ready(&self, at: usize, never: Never) -> Refusal {
+        let name = |at: usize| self.slots[at].prepared.name();
+        match never {
+            Never::Failed(root) => Refusal::new("failed", self.failure_text(root)),
+            Never::Halted(by) if by == at => Refusal::new("stopped", format!("`{}` was stopped", name(at))),
+            Never::Halted(by) => {
+                let text = format!("`{}` cannot get ready: `{}`, which it depends on, was stopped", name(at), name(by));
+                Refusal::new("stopped", text)
+            }
+            Never::Unwanted => {
+                let mut refusal = Refusal::new("stopped", format!("`{}` is not running and nobody wants it", name(at)));
+                refusal.hints.push(format!("`envo up -e {}` starts it", name(at)));
+                refusal
+            }
+            Never::Ended => Refusal::new("stopped", format!("`{}` has ended", name(at))),
+        }
+    }
+
+    fn not_ready_text(&self, kind: &Kind) -> String {
+        let (Kind::Ready(nodes) | Kind::Gone(nodes) | Kind::Down(nodes)) = kind;
+        let open: Vec<String> = nodes
+            .iter()
+            .filter(|at| !self.machine.is_met(**at))
+            .map(|at| format!("{} is {}", self.slots[*at].prepared.name(), self.state_name(*at)))
+            .collect();
+        format!("not in time: {}", open.join(", "))
+    }
+}

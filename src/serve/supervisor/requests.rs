@@ -1,0 +1,170 @@
+//! What clients ask, and what they are answered at once.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Supervisor;
+use super::pending::{Kind, Pending};
+use crate::serve::machine::Event as Happening;
+use crate::serve::protocol::{Answer, Greeting, Operation, Refusal, Reply, Request, VERSION};
+
+impl Supervisor {
+    pub(super) fn answer(&mut self, connection: u64, request: Request) {
+        let Request { id, operation } = request;
+        let Some(greeted) = self.connections.get(&connection).map(|one| one.greeted) else { return };
+        let answer = match operation {
+            Operation::Hello { protocol, client } => self.hello(connection, protocol, client),
+            _ if !greeted => Err(Refusal::new("protocol", "a connection begins with `hello`")),
+            _ if self.ending => Err(Refusal::new("ending", "the supervisor is ending")),
+            operation => match self.operate(connection, id, operation) {
+                // It is answered later.
+                Ok(None) => return,
+                Ok(Some(answer)) => Ok(answer),
+                Err(refusal) => Err(refusal),
+            },
+        };
+        let reply = match answer {
+            Ok(ok) => Reply::Answer { id, ok },
+            Err(error) => Reply::Refusal { id, error },
+        };
+        self.send(connection, &reply);
+    }
+
+    fn hello(&mut self, connection: u64, protocol: u32, client: String) -> Result<Answer, Refusal> {
+        let server = format!("envo {}", env!("CARGO_PKG_VERSION"));
+        if protocol != VERSION {
+            let text = format!("the supervisor ({server}) speaks version {VERSION} of the protocol, not {protocol}");
+            let mut refusal = Refusal::new("protocol", text);
+            refusal.hints.push("stop the services with the envo that started them: `envo down`".to_owned());
+            return Err(refusal);
+        }
+        if let Some(one) = self.connections.get_mut(&connection) {
+            (one.greeted, one.client) = (true, client);
+        }
+        Ok(Answer::Greeting(Greeting { protocol: VERSION, server, pid: std::process::id() }))
+    }
+
+    fn operate(&mut self, connection: u64, id: u64, operation: Operation) -> Result<Option<Answer>, Refusal> {
+        let later = |supervisor: &mut Self, kind, until| {
+            supervisor.pending.push(Pending { connection, id, kind, until });
+            Ok(None)
+        };
+        match operation {
+            Operation::Hello { .. } => Ok(Some(Answer::Done)),
+            Operation::Up(up) => {
+                let wait = up.wait;
+                let (wanted, changes) = self.up(connection, up)?;
+                if !wait {
+                    return Ok(Some(Answer::Changes(changes)));
+                }
+                let all = self.machine.with_dependencies(wanted);
+                later(self, Kind::Ready(all), None)
+            }
+            Operation::Hold { names } => {
+                let nodes = self.find(&names)?;
+                self.hold(connection, &nodes);
+                let all = self.machine.with_dependencies(nodes);
+                later(self, Kind::Ready(all), None)
+            }
+            Operation::Release { kill } => {
+                let nodes = self.release(connection);
+                if kill {
+                    self.step(Happening::Kill);
+                }
+                later(self, Kind::Gone(nodes), None)
+            }
+            Operation::Down { names } => {
+                let nodes = self.unpin(&names)?;
+                later(self, Kind::Down(nodes), None)
+            }
+            Operation::Start { names, wait } => {
+                let nodes = self.find_some(&names)?;
+                self.refuse_unwanted(&nodes)?;
+                self.step(Happening::Retry(nodes.clone()));
+                let all = self.machine.with_dependencies(nodes);
+                if wait { later(self, Kind::Ready(all), None) } else { Ok(Some(Answer::Done)) }
+            }
+            Operation::Stop { names } => {
+                let nodes = self.find_some(&names)?;
+                self.step(Happening::Halt(nodes.clone()));
+                later(self, Kind::Gone(nodes.into_iter().collect()), None)
+            }
+            Operation::Restart { names, wait } => {
+                let nodes = self.find_some(&names)?;
+                self.refuse_unwanted(&nodes)?;
+                nodes.iter().for_each(|at| self.slots[*at].forced = true);
+                self.step(Happening::Restart(nodes.clone()));
+                let all = self.machine.with_dependencies(nodes);
+                if wait { later(self, Kind::Ready(all), None) } else { Ok(Some(Answer::Done)) }
+            }
+            Operation::Wait { names, timeout } => {
+                let nodes: BTreeSet<usize> = self.find_some(&names)?.into_iter().collect();
+                let patience = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                let until = patience.map(|patience| self.now().saturating_add(patience));
+                later(self, Kind::Ready(nodes), until)
+            }
+            Operation::Ps => Ok(Some(Answer::Services(self.status()))),
+            Operation::Fields { names } => {
+                let nodes = if names.is_empty() { (0..self.slots.len()).collect() } else { self.find(&names)? };
+                Ok(Some(Answer::Instances(self.instances_of(&nodes.into_iter().collect()))))
+            }
+            Operation::Events => {
+                if let Some(one) = self.connections.get_mut(&connection) {
+                    one.events = true;
+                }
+                Ok(Some(Answer::Done))
+            }
+            Operation::Shutdown => {
+                self.send(connection, &Reply::Answer { id, ok: Answer::Done });
+                let _ = self.sender.send(super::Message::Signalled(1));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Where services stand by their names.
+    fn find(&self, names: &[String]) -> Result<Vec<usize>, Refusal> {
+        names
+            .iter()
+            .map(|name| {
+                self.names.get(name).copied().ok_or_else(|| {
+                    let mut refusal = Refusal::new("unknown", format!("`{name}` is not among the running services"));
+                    let known: Vec<&str> = self.names.keys().map(String::as_str).collect();
+                    if !known.is_empty() {
+                        refusal.hints.push(format!("these are: {}", known.join(", ")));
+                    }
+                    refusal
+                })
+            })
+            .collect()
+    }
+
+    fn find_some(&self, names: &[String]) -> Result<Vec<usize>, Refusal> {
+        if names.is_empty() {
+            return Err(Refusal::new("unknown", "no service was named"));
+        }
+        self.find(names)
+    }
+
+    /// What nobody holds would stop as soon as it was started.
+    fn refuse_unwanted(&self, nodes: &[usize]) -> Result<(), Refusal> {
+        match nodes.iter().find(|at| !self.machine.is_wanted(**at)) {
+            None => Ok(()),
+            Some(at) => {
+                let name = self.slots[*at].prepared.name();
+                let mut refusal = Refusal::new("stopped", format!("`{name}` is not running and nobody wants it"));
+                refusal.hints.push(format!("`envo up -e {name}` starts it"));
+                Err(refusal)
+            }
+        }
+    }
+
+    fn unpin(&mut self, names: &[String]) -> Result<BTreeSet<usize>, Refusal> {
+        let nodes: BTreeSet<usize> =
+            if names.is_empty() { self.pinned.clone() } else { self.find(names)?.into_iter().collect() };
+        self.pinned.retain(|at| !nodes.contains(at));
+        let all = self.machine.with_dependencies(nodes.iter().copied());
+        self.want_now();
+        Ok(if names.is_empty() { all } else { nodes })
+    }
+}

@@ -1,0 +1,43 @@
+//! What `ps` tells.
+
+use super::Supervisor;
+use crate::execute::tree;
+use crate::serve::protocol::Status;
+
+impl Supervisor {
+    pub(super) fn status(&self) -> Vec<Status> {
+        let shims: Vec<u32> = (0..self.slots.len()).map(|at| self.processes(at).map_or(0, |(_, shim)| shim)).collect();
+        let usage = tree::usage_below(&shims);
+        (0..self.slots.len()).zip(usage).map(|(at, usage)| self.status_of(at, usage)).collect()
+    }
+
+    fn processes(&self, at: usize) -> Option<(u32, u32)> {
+        self.slots[at].running.as_ref().and_then(|running| running.processes)
+    }
+
+    fn status_of(&self, at: usize, usage: Option<tree::Usage>) -> Status {
+        let slot = &self.slots[at];
+        let definition = &slot.prepared.definition;
+        let name = &definition.name;
+        let runs = slot.running.is_some();
+        Status {
+            name: name.clone(),
+            job: definition.is_job(),
+            state: self.state_name(at).to_owned(),
+            health: self.health(at),
+            restarts: self.machine.restarts(at),
+            pid: self.processes(at).map(|(leader, _)| leader),
+            host: slot.instance.host.clone(),
+            ports: slot.instance.ports.clone(),
+            url: self.instances.get(name).and_then(|instance| instance.url.clone()),
+            uptime: slot.started.filter(|_| runs).map(|started| started.elapsed().as_secs_f64()),
+            cpu: usage.map(|usage| usage.processor_seconds),
+            memory: usage.map(|usage| usage.resident_bytes),
+            leases: self.holders(at),
+            depends: definition.depends.iter().map(|one| one.name.clone()).collect(),
+            failure: Some(self.failure_text(at)).filter(|text| !text.is_empty()),
+            timeline: slot.timeline,
+            log: self.log_dir.join(format!("{name}.log")).display().to_string(),
+        }
+    }
+}
