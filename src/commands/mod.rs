@@ -8,13 +8,16 @@ pub mod exec;
 mod host_tox;
 pub mod import;
 pub mod list;
+pub mod logs;
 pub mod man;
 mod opening;
 mod provision;
 pub mod quickstart;
 pub mod run;
+pub mod running;
 pub mod schema;
 pub mod serve;
+pub mod up;
 
 use std::ffi::OsString;
 
@@ -100,15 +103,12 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Exec => exec::execute(options),
         Verb::Devenv => devenv::execute(options),
         Verb::Serve => serve::execute(options),
-        Verb::Up
-        | Verb::Down
-        | Verb::Ps
-        | Verb::Logs
-        | Verb::Start
-        | Verb::Stop
-        | Verb::Restart
-        | Verb::Wait
-        | Verb::Events => Err(anyhow::anyhow!("this command is not available yet")),
+        Verb::Up => up::execute_up(options),
+        Verb::Down => up::execute_down(options),
+        Verb::Ps => running::execute_ps(options),
+        Verb::Logs => logs::execute(options),
+        Verb::Start | Verb::Stop | Verb::Restart | Verb::Wait => running::execute_order(options),
+        Verb::Events => running::execute_events(options),
         Verb::Schema => schema::execute(options),
         Verb::Quickstart => quickstart::execute(options),
         Verb::Import => import::execute(options),

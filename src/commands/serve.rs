@@ -88,7 +88,7 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result
 
 /// Lets all threads share one heap. The many that build environments would each leave one behind, for as long as the
 /// services run.
-fn stay_small() {
+pub(super) fn stay_small() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the call changes a number inside the allocator and is made before any thread is started.
     unsafe {

@@ -122,6 +122,11 @@ fn usage(pid: u32) -> Option<Usage> {
     })
 }
 
+/// Whether there is such a process that has not ended.
+pub fn is_running(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/stat")).is_ok_and(|status| parent(&status).is_some())
+}
+
 /// Waits until none of the processes is left that `survivors` names, at most for so long.
 pub fn wait_until_gone_or(survivors: &dyn Fn() -> Vec<u32>, patience: Duration) {
     let deadline = Instant::now() + patience;
@@ -235,6 +240,11 @@ fn wait_until_gone(watched: &[(Pid, OwnedFd)], until: Instant) {
             !gone[at - 1]
         });
     }
+}
+
+/// Reaps a child by its number that has ended and that nothing else waits for.
+pub fn reap_child(pid: u32) {
+    to_pid(pid).into_iter().for_each(reap);
 }
 
 /// Reaps an adopted process. A child that was started here is left to its owner, which waits for it by its own handle:

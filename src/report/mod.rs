@@ -9,6 +9,7 @@ pub mod human;
 pub mod layout;
 pub mod plain;
 pub mod progress;
+pub mod table;
 
 pub use buffered::Buffered;
 pub use event::{Event, Level, Reporter, Stream};

@@ -9,6 +9,11 @@ pub fn out(text: &str) {
     let _ = write(io::stdout().lock(), text.as_bytes());
 }
 
+/// Writes bytes, which need not be text, to standard output as they are.
+pub fn bytes(bytes: &[u8]) {
+    let _ = write(io::stdout().lock(), bytes);
+}
+
 /// Writes `text` to standard error as it is, without a line end of its own.
 pub fn error(text: &str) {
     let _ = write(io::stderr().lock(), text.as_bytes());

@@ -157,25 +157,39 @@ impl Attached {
         }
     }
 
-    /// Lets go of the services and waits until what only this held is gone; the user's next interrupt kills it.
-    fn release(&mut self, seen: usize) -> Result<()> {
+    /// Lets go of the services and waits until what only this held is gone; the user's next interrupt kills it. Answers
+    /// the first failure there was.
+    fn release(mut self) -> (Option<String>, Result<()>) {
+        let released = self.ask_to_release();
+        self.conclude(released)
+    }
+
+    fn conclude(self, released: Result<bool>) -> (Option<String>, Result<()>) {
+        // What is still to be shown is shown before the end is told.
+        drop(self.follower);
+        if matches!(released, Ok(true)) {
+            self.client.see_it_end();
+        }
+        (self.failure, released.map(drop))
+    }
+
+    /// Whether the supervisor ends with this connection.
+    fn ask_to_release(&mut self) -> Result<bool> {
+        let seen = self.interrupt.count();
         let ask = |kill: bool| Request { id: RELEASE, operation: Operation::Release { kill } };
         let mut stream = self.client.try_clone_stream()?;
         stream.write_all(&protocol::to_line(&ask(false))?)?;
         let mut seen = Some(seen);
-        let released = loop {
-            match self.wait_for(RELEASE, seen) {
-                Ok(Ended::Interrupted) => {
+        loop {
+            match self.wait_for(RELEASE, seen)? {
+                Ended::Interrupted => {
                     stream.write_all(&protocol::to_line(&ask(true))?)?;
                     seen = None;
                 }
-                Ok(_) => break Ok(()),
-                Err(error) => break Err(error),
+                Ended::Answer(Ok(Answer::Left(left))) => return Ok(left.last),
+                _ => return Ok(false),
             }
-        };
-        // What is still to be shown is shown before the end is told.
-        drop(self.follower.take());
-        released
+        }
     }
 }
 
@@ -201,8 +215,8 @@ pub fn serve_foreground(
         Ended::Answer(Err(refused)) => Some(refused),
         _ => None,
     };
-    let released = attached.release(attached.interrupt.count());
-    match (attached.failure, refusal) {
+    let (failure, released) = attached.release();
+    match (failure, refusal) {
         (Some(text), _) => Err(anyhow!(text)),
         (None, Some(refused)) => Err(super::client::explained(refused)),
         (None, None) => released.map(|()| crate::exit_code::OK),
@@ -237,13 +251,13 @@ impl Held {
             }
             Ended::Answer(Err(refused)) => Some(refused),
             Ended::Interrupted => {
-                attached.release(attached.interrupt.count())?;
+                attached.release().1?;
                 return Err(Halt::Interrupted.into());
             }
             _ => None,
         };
-        let released = attached.release(attached.interrupt.count());
-        match (attached.failure, refused) {
+        let (failure, released) = attached.release();
+        match (failure, refused) {
             (Some(text), _) => Err(anyhow!(text)),
             (None, Some(refused)) => Err(super::client::explained(refused)),
             (None, None) => Err(released.err().unwrap_or_else(|| anyhow!("the services have ended"))),
@@ -253,9 +267,12 @@ impl Held {
     fn keep(mut attached: Attached, instances: Instances) -> Result<Self> {
         let stream = attached.client.try_clone_stream()?;
         let hear = move || {
-            let ended = attached.wait_for(RELEASE, None);
-            drop(attached.follower.take());
-            attached.failure.or_else(|| ended.err().map(|error| format!("{error:#}")))
+            let released = attached.wait_for(RELEASE, None).map(|ended| match ended {
+                Ended::Answer(Ok(Answer::Left(left))) => left.last,
+                _ => false,
+            });
+            let (failure, released) = attached.conclude(released);
+            failure.or_else(|| released.err().map(|error| format!("{error:#}")))
         };
         let thread = thread::Builder::new().name("services".to_owned()).stack_size(256 * 1024).spawn(hear)?;
         Ok(Self { stream, instances, thread: Some(thread) })

@@ -16,10 +16,13 @@ use super::place::Place;
 use super::protocol::{self, Answer, News, Operation, Refusal, Reply, Request, VERSION};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{Grouping, Input, Sink, Spawn};
+use crate::execute::tree;
 use crate::model::Variables;
 
 /// How long a supervisor may take to end or to begin before a client gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a supervisor that has nothing left to do may take to end before a client goes on.
+const LAST_PATIENCE: Duration = Duration::from_secs(3);
 /// How long to wait before asking again whether a supervisor has begun or ended.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 3_000_000 };
 
@@ -59,6 +62,8 @@ pub struct Client {
     searched: usize,
     news: VecDeque<News>,
     last_id: u64,
+    /// The supervisor's process.
+    supervisor: u32,
 }
 
 impl Client {
@@ -101,13 +106,17 @@ impl Client {
 
     /// `None`: the supervisor was about to end.
     fn greet(stream: UnixStream, name: &str) -> Result<Option<Self>> {
-        let mut client = Self { stream, bytes: Vec::new(), searched: 0, news: VecDeque::new(), last_id: 0 };
+        let mut client =
+            Self { stream, bytes: Vec::new(), searched: 0, news: VecDeque::new(), last_id: 0, supervisor: 0 };
         let hello = Operation::Hello { protocol: VERSION, client: name.to_owned() };
         let Ok(id) = client.send(hello) else { return Ok(None) };
         loop {
             match client.hear(None)? {
                 Heard::Answer(answered, answer) if answered == id || answered == 0 => {
-                    return answer.map(|_| Some(client)).map_err(explained);
+                    if let Answer::Greeting(greeting) = answer.map_err(explained)? {
+                        client.supervisor = greeting.pid;
+                    }
+                    return Ok(Some(client));
                 }
                 Heard::End => return Ok(None),
                 _ => {}
@@ -127,6 +136,15 @@ impl Client {
         }
         self.stream.write_all(&line).context("the supervisor of the services has gone")?;
         Ok(self.last_id)
+    }
+
+    /// Waits until the supervisor, which has nothing left to do, is gone with its connection.
+    pub fn see_it_end(self) {
+        let pid = self.supervisor;
+        let started = tree::start_time(pid);
+        drop(self.stream);
+        let same = || tree::is_running(pid) && tree::start_time(pid) == started;
+        tree::wait_until_gone_or(&|| if same() { vec![pid] } else { Vec::new() }, LAST_PATIENCE);
     }
 
     /// Another way to write to the same connection.
@@ -238,7 +256,7 @@ fn start(place: &Place, program: &SupervisorProgram, lock: File) -> Result<UnixS
     spawn.stdout = Sink::To(OwnedFd::from(lock));
     spawn.stderr = Sink::To(OwnedFd::from(log));
     spawn.grouping = Grouping::Session;
-    let socket = crate::execute::tree::without_adopting(|| -> io::Result<UnixStream> {
+    let socket = tree::without_adopting(|| -> io::Result<UnixStream> {
         let mut child = spawn.start()?;
         let socket = UnixStream::connect(&place.socket);
         // It leaves the supervisor behind, for nobody to wait for.

@@ -217,7 +217,19 @@ impl Follower {
     /// # Errors
     /// When the system has no thread or descriptor left.
     pub fn show(log_dir: &Path, names: Vec<String>, start: Start, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
-        let mut tails: Vec<Tail> = names.into_iter().map(|name| Tail::new(log_dir, name, start)).collect();
+        let tails = names.into_iter().map(|name| Tail::new(log_dir, name, start)).collect();
+        Self::follow(log_dir, tails, true, reporter)
+    }
+
+    /// Shows everything that comes after what was read already.
+    ///
+    /// # Errors
+    /// As [`Follower::show`].
+    pub fn go_on(log_dir: &Path, tails: Vec<Tail>, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
+        Self::follow(log_dir, tails, false, reporter)
+    }
+
+    fn follow(log_dir: &Path, mut tails: Vec<Tail>, skips: bool, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
         let growth = Growth::of(log_dir)?;
         let (ended, end) = io::pipe()?;
         let work = move || {
@@ -229,7 +241,7 @@ impl Follower {
                         let (service, line) = (name.clone(), lines.to_vec());
                         reporter.event(Event::ServiceOutput { service, stream: Stream::Out, line });
                     };
-                    tail.read(true, &mut show);
+                    tail.read(skips, &mut show);
                     if last {
                         tail.flush(&mut show);
                     }

@@ -4,7 +4,7 @@
 //! then itself.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -31,7 +31,29 @@ const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 pub struct Keeper {
     socket: UnixStream,
     program: Program,
-    child: Option<Child>,
+    process: Process,
+}
+
+/// The process of a keeper.
+enum Process {
+    /// By its number.
+    Forked(u32),
+    Started(Child),
+}
+
+impl Process {
+    fn reap(self) {
+        // One that cannot be waited for is nobody's to reap.
+        match self {
+            Self::Forked(pid) => {
+                let _ = process::wait_unreaped(pid);
+                tree::reap_child(pid);
+            }
+            Self::Started(mut child) => {
+                let _ = child.reap();
+            }
+        }
+    }
 }
 
 /// How a keeper is started anew: envo itself with its hidden verb.
@@ -65,7 +87,7 @@ impl Keeper {
     pub fn fork(mark: &str, prepare: impl FnOnce()) -> io::Result<Self> {
         let (socket, other) = UnixStream::pair()?;
         match process::fork()? {
-            Forked::Parent(_) => Ok(Self { socket, program: Program::own(mark), child: None }),
+            Forked::Parent(pid) => Ok(Self { socket, program: Program::own(mark), process: Process::Forked(pid) }),
             Forked::Child => {
                 drop(socket);
                 prepare();
@@ -81,13 +103,22 @@ impl Keeper {
     /// When it cannot be started.
     pub fn start(program: Program) -> io::Result<Self> {
         let (socket, child) = spawn(&program)?;
-        Ok(Self { socket, program, child: Some(child) })
+        Ok(Self { socket, program, process: Process::Started(child) })
+    }
+
+    /// Lets it go: nothing runs any more that it would have to end.
+    pub fn end(self) {
+        let Self { socket, process, .. } = self;
+        // One that was killed has gone already.
+        let _ = (&socket).write_all(&[FAREWELL]);
+        drop(socket);
+        process.reap();
     }
 
     /// Kills it and waits for its end.
     #[cfg(test)]
     pub fn kill(&mut self) {
-        let child = self.child.as_mut().expect("it was started");
+        let Process::Started(child) = &mut self.process else { panic!("it was forked") };
         child.signal(rustix::process::Signal::KILL).expect("it runs");
         child.reap().expect("it was a child");
     }
@@ -105,9 +136,7 @@ impl Keeper {
             // Somebody has killed it. Its shims need it no more, but new ones do.
             let (socket, child) = spawn(&self.program)?;
             self.socket = socket;
-            if let Some(mut before) = self.child.replace(child) {
-                let _ = before.reap();
-            }
+            std::mem::replace(&mut self.process, Process::Started(child)).reap();
             send(&self.socket, &ends)?;
         }
         let file = |descriptor: OwnedFd| File::from(descriptor);
@@ -124,6 +153,18 @@ fn spawn(program: &Program) -> io::Result<(UnixStream, Child)> {
     Ok((socket, spawn.start()?))
 }
 
+/// What the supervisor says when it ends in peace.
+const FAREWELL: u8 = b'e';
+
+/// What a keeper is told.
+enum Told {
+    /// A shim is wanted for these ends of pipes.
+    Shim([OwnedFd; 3]),
+    Farewell,
+    /// The supervisor is gone.
+    Nothing,
+}
+
 /// The program of a keeper that was started: its standard input is its socket.
 pub fn main(mark: &str) -> u8 {
     // SAFETY: the descriptor was handed to this process and nothing else in it uses standard input.
@@ -136,7 +177,12 @@ fn serve(socket: UnixStream, mark: &str) {
     // Shims are not waited for, and orphans of shims that were killed come here: the system reaps both.
     process::ignore_signals(&[libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT]);
     tree::adopt_orphans();
-    while let Ok(Some([orders, output, news])) = receive(&socket) {
+    loop {
+        let [orders, output, news] = match receive(&socket) {
+            Ok(Told::Shim(ends)) => ends,
+            Ok(Told::Farewell) => return,
+            Ok(Told::Nothing) | Err(_) => break,
+        };
         match process::fork() {
             Ok(Forked::Child) => {
                 drop(socket);
@@ -170,15 +216,14 @@ fn send(socket: &UnixStream, ends: &[BorrowedFd<'_>; 3]) -> io::Result<()> {
     Ok(())
 }
 
-/// The ends of three pipes; `None`: the supervisor is gone.
-fn receive(socket: &UnixStream) -> io::Result<Option<[OwnedFd; 3]>> {
+fn receive(socket: &UnixStream) -> io::Result<Told> {
     loop {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut byte = [0];
         let mut parts = [IoSliceMut::new(&mut byte)];
         match rustix::net::recvmsg(socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-            Ok(message) if message.bytes == 0 => return Ok(None),
+            Ok(message) if message.bytes == 0 => return Ok(Told::Nothing),
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
             Err(errno) => return Err(errno.into()),
@@ -189,8 +234,11 @@ fn receive(socket: &UnixStream) -> io::Result<Option<[OwnedFd; 3]>> {
                 ends.extend(descriptors);
             }
         }
+        if byte[0] == FAREWELL {
+            return Ok(Told::Farewell);
+        }
         if let Ok(ends) = ends.try_into() {
-            return Ok(Some(ends));
+            return Ok(Told::Shim(ends));
         }
     }
 }

@@ -3,11 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A log that has grown beyond this is put aside when its service starts anew.
 const LARGEST: u64 = 64 * 1024 * 1024;
 /// How much of its end is looked at for the last lines.
 const TAIL: u64 = 16 * 1024;
+/// How exactly times are kept.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Log {
@@ -15,6 +18,11 @@ pub struct Log {
     path: PathBuf,
     /// Where what the running instance wrote begins.
     begin: u64,
+    /// How long it is.
+    length: u64,
+    /// Says when what was written, for those who ask for a part by time. A line for each second in which something was.
+    times: Option<File>,
+    noted: Option<Instant>,
     /// Why something could not be written; told once, at the end.
     failure: Option<io::Error>,
 }
@@ -25,16 +33,34 @@ impl Log {
     pub fn open(path: &Path) -> io::Result<Self> {
         if path.metadata().is_ok_and(|metadata| metadata.len() > LARGEST) {
             fs_err::rename(path, path.with_extension("log.1"))?;
+            let _ = std::fs::remove_file(times_path(path));
         }
         let mut file = fs_err::OpenOptions::new().create(true).append(true).read(true).open(path)?.into_parts().0;
         let begin = file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, path: path.to_path_buf(), begin, failure: None })
+        let times = File::options().create(true).append(true).open(times_path(path)).ok();
+        Ok(Self { file, path: path.to_path_buf(), begin, length: begin, times, noted: None, failure: None })
     }
 
     /// Writes a block. A full disk must not hold up the service: what cannot be written is lost, and that is told.
     pub fn write(&mut self, block: &[u8]) {
-        if let Err(error) = self.file.write_all(block) {
-            self.failure.get_or_insert(error);
+        self.note_time();
+        match self.file.write_all(block) {
+            Ok(()) => self.length += block.len() as u64,
+            Err(error) => {
+                self.failure.get_or_insert(error);
+            }
+        }
+    }
+
+    fn note_time(&mut self) {
+        if self.noted.is_some_and(|noted| noted.elapsed() < NOTE_EVERY) {
+            return;
+        }
+        self.noted = Some(Instant::now());
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        if let Some(times) = &mut self.times {
+            // Without it only `--since` knows less.
+            let _ = times.write_all(format!("{seconds} {}\n", self.length).as_bytes());
         }
     }
 
@@ -55,6 +81,22 @@ impl Log {
     pub fn last_lines(&self, count: usize) -> Vec<String> {
         last_lines(&self.path, self.begin, count)
     }
+}
+
+/// Where in a log what was written since then begins; `None`: nothing was.
+pub fn written_since(path: &Path, since: SystemTime) -> Option<u64> {
+    let since = since.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let text = std::fs::read_to_string(times_path(path)).ok()?;
+    let entry = |line: &str| -> Option<(u64, u64)> {
+        let (seconds, position) = line.split_once(' ')?;
+        Some((seconds.parse().ok()?, position.parse().ok()?))
+    };
+    text.lines().filter_map(entry).find(|(seconds, _)| *seconds >= since).map(|(_, position)| position)
+}
+
+/// Beside `NAME.log`.
+fn times_path(path: &Path) -> PathBuf {
+    path.with_extension("times")
 }
 
 /// The last lines of what stands in a log from `begin` on.
@@ -96,9 +138,12 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_and_holds_up_nothing() {
-        let Ok(mut log) = Log::open(Path::new("/dev/full")) else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let mut log = Log::open(&path).unwrap();
         log.write(b"x");
         log.write(b"y");
-        assert!(log.failure().unwrap().starts_with("cannot write /dev/full: "));
+        assert!(log.failure().unwrap().starts_with("cannot write "));
     }
 }

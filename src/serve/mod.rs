@@ -6,6 +6,7 @@ mod checks;
 pub mod client;
 mod connection;
 pub mod daemon;
+pub mod excerpt;
 pub mod fields;
 pub mod follow;
 pub mod graph;

@@ -42,7 +42,7 @@ pub enum Operation {
     Hold {
         names: Vec<String>,
     },
-    /// Ends this connection's lease. Answered when what only it held is gone.
+    /// Ends this connection's lease. Answered with the [`Left`] when what only it held is gone.
     Release {
         /// Kill instead of asking to stop.
         #[serde(default)]
@@ -132,11 +132,14 @@ pub struct Changes {
     pub outdated: Vec<String>,
 }
 
-/// The answer to `down`: what goes on, and who holds it.
+/// The answer to `down` and `release`: what goes on, and who holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Left {
     pub stopped: Vec<String>,
     pub held: Vec<(String, Vec<String>)>,
+    /// Nothing is left to do for the supervisor: it ends with this connection.
+    #[serde(default)]
+    pub last: bool,
 }
 
 /// One service or job in the answer to `ps`.

@@ -203,6 +203,7 @@ impl Supervisor {
             }
             self.look_round();
         }
+        self.keeper.end();
         self.record.close();
         for connection in self.connections.values() {
             connection.outbox.close();
@@ -222,14 +223,19 @@ impl Supervisor {
         self.machine.deadline().into_iter().chain(first_client).chain(patience).min()
     }
 
-    /// Whether nothing runs, nobody wants anything, and nobody is about to.
-    fn is_done(&self) -> bool {
+    /// Whether nothing runs and nobody wants anything.
+    fn is_idle(&self) -> bool {
         let wanted = !self.pinned.is_empty() || self.connections.values().any(|one| !one.holds.is_empty());
         let over = (0..self.slots.len()).all(|at| self.machine.is_over(at) && self.slots[at].running.is_none());
-        if !over || (wanted && !self.ending) {
+        over && (!wanted || self.ending)
+    }
+
+    /// Whether it is idle and nobody is about to ask for something.
+    fn is_done(&self) -> bool {
+        if !self.is_idle() {
             return false;
         }
-        // Who only listens hears that it is over by the end of the connection. Others may be about to ask for something.
+        // Who only listens hears that it is over by the end of the connection.
         let busy = self.connections.values().any(|one| !one.events || one.outbox.is_owed()) || !self.pending.is_empty();
         self.ending || (!busy && (self.had_client || self.now() >= FIRST_CLIENT))
     }

@@ -19,7 +19,7 @@ pub(super) enum Kind {
     Ready(BTreeSet<usize>),
     Gone(BTreeSet<usize>),
     /// As [`Kind::Gone`], answered with what became of each.
-    Down(BTreeSet<usize>),
+    Left(BTreeSet<usize>),
 }
 
 impl Supervisor {
@@ -51,7 +51,7 @@ impl Supervisor {
                 ready.then(|| Ok(Answer::Instances(self.instances_of(nodes))))
             }
             Kind::Gone(nodes) => self.are_gone(nodes).then_some(Ok(Answer::Done)),
-            Kind::Down(nodes) => self.are_gone(nodes).then(|| Ok(Answer::Left(self.left(nodes)))),
+            Kind::Left(nodes) => self.are_gone(nodes).then(|| Ok(Answer::Left(self.left(nodes)))),
         }
     }
 
@@ -68,7 +68,7 @@ impl Supervisor {
     }
 
     fn left(&self, nodes: &BTreeSet<usize>) -> Left {
-        let mut left = Left::default();
+        let mut left = Left { last: self.is_idle(), ..Left::default() };
         for at in nodes {
             let name = self.slots[*at].prepared.name().to_owned();
             if self.machine.is_over(*at) {
@@ -99,7 +99,7 @@ impl Supervisor {
     }
 
     fn not_ready_text(&self, kind: &Kind) -> String {
-        let (Kind::Ready(nodes) | Kind::Gone(nodes) | Kind::Down(nodes)) = kind;
+        let (Kind::Ready(nodes) | Kind::Gone(nodes) | Kind::Left(nodes)) = kind;
         let open: Vec<String> = nodes
             .iter()
             .filter(|at| !self.machine.is_met(**at))

@@ -71,11 +71,11 @@ impl Supervisor {
                 if kill {
                     self.step(Happening::Kill);
                 }
-                later(self, Kind::Gone(nodes), None)
+                later(self, Kind::Left(nodes), None)
             }
             Operation::Down { names } => {
                 let nodes = self.unpin(&names)?;
-                later(self, Kind::Down(nodes), None)
+                later(self, Kind::Left(nodes), None)
             }
             Operation::Start { names, wait } => {
                 let nodes = self.find_some(&names)?;

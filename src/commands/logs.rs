@@ -1,0 +1,94 @@
+//! `envo logs`: what services wrote, whether or not they run.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::running::plan_place;
+use crate::cli::options::Options;
+use crate::error::ConfigError;
+use crate::execute::interrupt::Interrupt;
+use crate::exit_code;
+use crate::report::{Event, Human, Layout, Reporter, Stream, plain};
+use crate::serve::excerpt::{Excerpt, excerpt, parse_since};
+use crate::serve::follow::Follower;
+
+/// Shows logs.
+///
+/// # Errors
+/// When there is no log of a service that was named, or a time cannot be understood.
+pub fn execute(options: &Options) -> Result<i32> {
+    let place = plan_place(options)?;
+    let log_dir = place.state_dir.join("log");
+    let names = names(&log_dir, &options.services.names)?;
+    let since = match &options.services.since {
+        Some(text) => Some(parse_since(text).ok_or_else(|| {
+            ConfigError::handled(format!("`--since {text}`: `{text}` is neither a time nor how long ago"))
+                .hint("write 30s, 10m, 2h, 1d, 2026-05-01T12:00 or 12:00:05")
+        })?),
+        None => None,
+    };
+    let wanted = Excerpt { lines: options.services.lines, since };
+    let show = shower(options, names.len() > 1 && !options.services.no_prefix);
+    let mut begun = Vec::new();
+    for name in names {
+        let (text, tail) = excerpt(&log_dir, &name, &wanted)?;
+        if !text.is_empty() {
+            show.event(Event::ServiceOutput { service: name, stream: Stream::Out, line: text });
+        }
+        begun.push(tail);
+    }
+    if !options.services.follow {
+        return Ok(exit_code::OK);
+    }
+    let interrupt = Interrupt::listen(|| {})?;
+    let follower = Follower::go_on(&log_dir, begun, show)?;
+    if let Some(notice) = interrupt.notice(0) {
+        while !interrupt.requested() {
+            let _ = rustix::event::poll(&mut [rustix::event::PollFd::new(&notice, rustix::event::PollFlags::IN)], None);
+        }
+    }
+    drop(follower);
+    Ok(exit_code::OK)
+}
+
+/// The logs that were named, or all there are.
+fn names(log_dir: &Path, named: &[String]) -> Result<Vec<String>, ConfigError> {
+    let files = std::fs::read_dir(log_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let log = |path: PathBuf| Some(path.file_name()?.to_str()?.strip_suffix(".log")?.to_owned());
+    let known: BTreeSet<String> = files.filter_map(log).collect();
+    if named.is_empty() {
+        return Ok(known.into_iter().collect());
+    }
+    match named.iter().find(|name| !known.contains(*name)) {
+        None => Ok(named.to_vec()),
+        Some(name) => {
+            let mut error = ConfigError::handled(format!("there is no log of `{name}`"));
+            if !known.is_empty() {
+                error = error.hint(format!("there are logs of {}", known.into_iter().collect::<Vec<_>>().join(", ")));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Shows lines with or without the service's name before each.
+fn shower(options: &Options, prefix: bool) -> Arc<dyn Reporter> {
+    if prefix {
+        return Arc::new(Human::new(Layout::new(options.verbosity, options.colored, &options.stderr_color)));
+    }
+    Arc::new(Bare)
+}
+
+/// Shows nothing but lines.
+struct Bare;
+
+impl Reporter for Bare {
+    fn event(&self, event: Event) {
+        if let Event::ServiceOutput { line, .. } = event {
+            plain::bytes(&line);
+        }
+    }
+}

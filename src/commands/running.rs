@@ -1,0 +1,160 @@
+//! The verbs that talk to the supervisor of a running set and build nothing: `ps`, `start`, `stop`, `restart`, `wait` and
+//! `events`.
+
+use anyhow::{Result, bail};
+
+use super::open_plan;
+use crate::build::services::STATE_FOLDER;
+use crate::cli::options::{Options, Verb};
+use crate::error::ConfigError;
+use crate::execute::interrupt::Interrupt;
+use crate::exit_code;
+use crate::report::{plain, table};
+use crate::serve::client::{Client, Heard};
+use crate::serve::place::Place;
+use crate::serve::protocol::{Answer, News, Operation, Status};
+
+/// Where the project's supervisor is, and its logs.
+///
+/// # Errors
+/// When the configuration is wrong.
+pub(super) fn plan_place(options: &Options) -> Result<Place> {
+    let plan = open_plan(options)?;
+    Ok(Place::of(&plan.project()?.work_dir.join(STATE_FOLDER), &options.variables)?)
+}
+
+/// Speaks to the supervisor; `None`: none runs.
+///
+/// # Errors
+/// When it speaks another version of the protocol.
+pub(super) fn connect(place: &Place, verb: &str) -> Result<Option<Client>> {
+    Client::connect(place, &format!("{verb} (pid {})", std::process::id()))
+}
+
+/// Something that is said besides the answer.
+pub(super) fn notice(text: &str) {
+    plain::error(text);
+}
+
+/// Shows services.
+///
+/// # Errors
+/// When the supervisor cannot be spoken to or a name is unknown.
+pub fn execute_ps(options: &Options) -> Result<i32> {
+    let place = plan_place(options)?;
+    let mut services = match connect(&place, "ps")? {
+        Some(mut client) => match client.ask(Operation::Ps)? {
+            Answer::Services(services) => services,
+            _ => Vec::new(),
+        },
+        None => Vec::new(),
+    };
+    let names = &options.services.names;
+    if let Some(unknown) = names.iter().find(|name| services.iter().all(|service| service.name != **name)) {
+        return Err(ConfigError::handled(format!("`{unknown}` is not among the running services")).into());
+    }
+    services.retain(|service| names.is_empty() || names.contains(&service.name));
+    if options.services.json {
+        plain::out(&format!("{}\n", serde_json::to_string_pretty(&services)?));
+    } else if services.is_empty() {
+        notice("nothing is running\n");
+    } else {
+        plain::out(&table::lay_out(&HEAD, &services.iter().map(row).collect::<Vec<_>>()));
+    }
+    Ok(exit_code::OK)
+}
+
+const HEAD: [&str; 11] =
+    ["NAME", "STATE", "HEALTH", "RESTARTS", "PID", "PORTS", "URL", "UPTIME", "CPU", "MEMORY", "LEASES"];
+
+fn row(service: &Status) -> Vec<String> {
+    let or_dash = |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
+    let ports: Vec<String> = service.ports.iter().map(|(name, number)| format!("{name}={number}")).collect();
+    vec![
+        service.name.clone(),
+        service.state.clone(),
+        or_dash(service.health.clone()),
+        service.restarts.to_string(),
+        or_dash(service.pid.map(|pid| pid.to_string())),
+        or_dash(Some(ports.join(" "))),
+        or_dash(service.url.clone()),
+        or_dash(service.uptime.map(table::duration)),
+        or_dash(service.cpu.map(|seconds| format!("{seconds:.1}s"))),
+        or_dash(service.memory.map(table::bytes)),
+        or_dash(Some(service.leases.join(", "))),
+    ]
+}
+
+/// `start`, `stop`, `restart` and `wait`.
+///
+/// # Errors
+/// When nothing runs, a name is unknown, or a service fails that was waited for.
+pub fn execute_order(options: &Options) -> Result<i32> {
+    let names = options.services.names.clone();
+    let (verb, wait) = (options.verb, options.services.wait);
+    if names.is_empty() {
+        return Err(ConfigError::handled("no service was named").into());
+    }
+    let place = plan_place(options)?;
+    let operation = match verb {
+        Verb::Start => Operation::Start { names, wait },
+        Verb::Stop => Operation::Stop { names },
+        Verb::Restart => Operation::Restart { names, wait },
+        _ => {
+            let timeout = options.services.timeout.map(|time| time.as_secs_f64());
+            Operation::Wait { names, timeout }
+        }
+    };
+    let Some(mut client) = connect(&place, &options.program)? else {
+        bail!("nothing is running\nhint: `{} up` starts services", options.program);
+    };
+    client.ask(operation)?;
+    Ok(exit_code::OK)
+}
+
+/// Tells what happens to services until the user interrupts or nothing runs any more.
+///
+/// # Errors
+/// When the supervisor cannot be spoken to.
+pub fn execute_events(options: &Options) -> Result<i32> {
+    let place = plan_place(options)?;
+    let Some(mut client) = connect(&place, "events")? else {
+        notice("nothing is running\n");
+        return Ok(exit_code::OK);
+    };
+    let interrupt = Interrupt::listen(|| {})?;
+    client.ask(Operation::Events)?;
+    loop {
+        match client.hear(Some((&interrupt, 0)))? {
+            Heard::News(news) if options.services.json => plain::out(&format!("{}\n", serde_json::to_string(&news)?)),
+            Heard::News(news) => {
+                if concerns(&news, &options.services.names) {
+                    plain::out(&told(&news));
+                }
+            }
+            Heard::Answer(..) => {}
+            Heard::Interrupted | Heard::End => return Ok(exit_code::OK),
+        }
+    }
+}
+
+fn concerns(news: &News, names: &[String]) -> bool {
+    match news {
+        News::Service(one) => names.is_empty() || names.contains(&one.service),
+        News::Failed(one) => names.is_empty() || names.contains(&one.service),
+        News::Report { .. } => false,
+    }
+}
+
+fn told(news: &News) -> String {
+    match news {
+        News::Service(one) => {
+            let url =
+                one.url.as_ref().filter(|_| one.state == "ready").map_or(String::new(), |url| format!(" at {url}"));
+            let health = one.health.as_ref().map_or(String::new(), |health| format!(" ({health})"));
+            format!("{}: {}{health}{url}\n", one.service, one.state)
+        }
+        News::Failed(one) => format!("{}: {}\n", one.service, one.message),
+        News::Report { .. } => String::new(),
+    }
+}
