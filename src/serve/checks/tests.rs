@@ -4,6 +4,7 @@ fn service(name: &str, depends: &[&str]) -> Member {
     let location = format!("tox.ini:{}", name.len());
     Member {
         name: name.to_owned(),
+        restarts_with: Vec::new(),
         depends: depends.iter().map(|one| (*one).to_owned()).collect(),
         service: Some(Service { location, ..Service::new("run") }),
     }
