@@ -71,7 +71,7 @@ enum Ended {
     /// One of the services has failed.
     Failed,
     /// All have ended by themselves.
-    AllEnded,
+    Over,
 }
 
 impl Attached {
@@ -113,12 +113,12 @@ impl Attached {
                         return Ok(Ended::Failed);
                     }
                     if id != RELEASE && self.states.values().all(|state| state == "exited") {
-                        return Ok(Ended::AllEnded);
+                        return Ok(Ended::Over);
                     }
                 }
                 Heard::Interrupted => return Ok(Ended::Interrupted),
                 // With nothing to serve it has no reason to stay.
-                Heard::End if self.states.is_empty() => return Ok(Ended::AllEnded),
+                Heard::End if self.states.is_empty() => return Ok(Ended::Over),
                 Heard::End => return Err(anyhow!("the supervisor of the services has ended unexpectedly")),
             }
         }
@@ -342,7 +342,7 @@ pub fn up(
     if wait {
         let id = attached.client.send(Operation::Wait { names: want, timeout: None })?;
         match attached.wait_for(id, Some(0))? {
-            Ended::Answer(Ok(_)) | Ended::AllEnded => {}
+            Ended::Answer(Ok(_)) | Ended::Over => {}
             Ended::Answer(Err(refused)) => return Err(super::client::explained(refused)),
             Ended::Interrupted => return Err(Halt::Interrupted.into()),
             Ended::Failed => return Err(anyhow!(attached.failure.unwrap_or_default())),

@@ -378,7 +378,8 @@ impl Machine {
         }
     }
 
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.members.len()
     }
 
