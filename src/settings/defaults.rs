@@ -156,7 +156,10 @@ impl Settings {
 
     fn default_package(&self) -> Result<&'static str, ConfigError> {
         let root = self.tox_root()?;
-        let packaged = ["pyproject.toml", "setup.py", "setup.cfg"].iter().any(|file| root.join(file).exists());
+        // The same for every environment, of which there may be thousands.
+        let packaged = *self
+            .is_packaged
+            .get_or_init(|| ["pyproject.toml", "setup.py", "setup.cfg"].iter().any(|file| root.join(file).exists()));
         Ok(if packaged { "sdist" } else { "skip" })
     }
 

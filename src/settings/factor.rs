@@ -1,6 +1,8 @@
 //! Factors: `py{310,311}-{a,b}` written out, and the lines of a value that hold for an environment.
 //! <https://tox.wiki/en/4.67.13/reference/config.html#generative-environments>
 
+use std::borrow::Cow;
+
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::{digit, is_space, is_word, strip};
 
@@ -203,7 +205,7 @@ impl ActiveFactors {
             .iter()
             .any(|factor| KNOWN_MACHINES.contains(&factor.as_str()) || normalize_machine(factor) == machine);
         if !names_machine {
-            factors.push(machine);
+            factors.push(machine.into_owned());
         }
         factors.push(platform.to_owned());
         Self(factors)
@@ -224,12 +226,13 @@ impl ActiveFactors {
 const KNOWN_MACHINES: [&str; 10] =
     ["arm64", "loongarch64", "ppc", "ppc64", "ppc64le", "riscv64", "s390x", "sparc64", "x86", "x86_64"];
 
-fn normalize_machine(machine: &str) -> String {
-    let lower = machine.to_lowercase();
-    match lower.as_str() {
-        "amd64" => "x86_64".to_owned(),
-        "aarch64" => "arm64".to_owned(),
-        "i386" | "i486" | "i586" | "i686" => "x86".to_owned(),
+fn normalize_machine(machine: &str) -> Cow<'_, str> {
+    let is_lower = machine.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    let lower = if is_lower { Cow::Borrowed(machine) } else { Cow::Owned(machine.to_lowercase()) };
+    match lower.as_ref() {
+        "amd64" => Cow::Borrowed("x86_64"),
+        "aarch64" => Cow::Borrowed("arm64"),
+        "i386" | "i486" | "i586" | "i686" => Cow::Borrowed("x86"),
         _ => lower,
     }
 }

@@ -68,6 +68,8 @@ pub struct Settings {
     generated: FxHashMap<String, Vec<String>>,
     core: ConfigSet,
     default_runner: OnceLock<String>,
+    /// Whether the project has a file that says how to package it.
+    is_packaged: OnceLock<bool>,
     /// Packaging environments that uv makes.
     uv_packagers: Mutex<std::collections::HashSet<String>>,
     templates: Templates,
@@ -107,6 +109,7 @@ impl Settings {
             generated,
             core,
             default_runner: OnceLock::new(),
+            is_packaged: OnceLock::new(),
             uv_packagers: Mutex::default(),
             templates,
             environments: Mutex::default(),

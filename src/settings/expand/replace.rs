@@ -11,6 +11,9 @@ use crate::error::{ConfigError, ErrorClass};
 
 /// How deep values may refer to values that refer to values.
 const DEEPEST: usize = 100;
+/// How many bytes of values that hold expressions are gone through for one text. Values that refer to values twice each
+/// would otherwise take a time that doubles with each of them.
+const MOST_TEXT: usize = 4 << 20;
 
 /// What kind of text is being put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +44,8 @@ pub fn replace(
     if !needs_work {
         return Ok(text.to_owned());
     }
-    let exhausted = Cell::new(false);
-    let replacer = Replacer { lookup, prefix, style, trail, depth: 0, exhausted: &exhausted, recursive: true };
+    let limits = Limits::default();
+    let replacer = Replacer { lookup, prefix, style, trail, depth: 0, limits: &limits, recursive: true };
     replacer.expand(&parse(text))
 }
 
@@ -51,9 +54,8 @@ pub fn replace(
 /// # Errors
 /// As [`replace`].
 pub fn replace_once(lookup: &dyn Lookup, prefix: &str, text: &str, trail: &Trail) -> Result<String, ConfigError> {
-    let exhausted = Cell::new(false);
-    let replacer =
-        Replacer { lookup, prefix, style: Style::Plain, trail, depth: 0, exhausted: &exhausted, recursive: false };
+    let limits = Limits::default();
+    let replacer = Replacer { lookup, prefix, style: Style::Plain, trail, depth: 0, limits: &limits, recursive: false };
     replacer.expand(&parse(text))
 }
 
@@ -64,9 +66,17 @@ struct Replacer<'a> {
     style: Style,
     trail: &'a Trail,
     depth: usize,
-    /// Set when the depth was reached: the rest stays as written.
-    exhausted: &'a Cell<bool>,
+    limits: &'a Limits,
     recursive: bool,
+}
+
+/// What keeps expansion from going on for ever.
+#[derive(Default)]
+struct Limits {
+    /// Set when a limit was reached: the rest stays as written.
+    exhausted: Cell<bool>,
+    /// Bytes of values that were gone through.
+    text: Cell<usize>,
 }
 
 /// The value of an expression, before it is joined with its surroundings.
@@ -117,7 +127,7 @@ impl Replacer<'_> {
 
     /// The text for an expression, and whether it stood for anything.
     fn expression(&self, arguments: &[Vec<Part>]) -> Result<(String, bool), ConfigError> {
-        if self.exhausted.get() {
+        if self.limits.exhausted.get() {
             return Ok((literal(arguments), false));
         }
         let flat = arguments.iter().map(|argument| self.expand_argument(argument)).collect::<Result<Vec<_>, _>>()?;
@@ -148,10 +158,12 @@ impl Replacer<'_> {
     }
 
     fn too_deep(&self, text: &str) -> bool {
-        if self.depth <= DEEPEST {
+        let seen = self.limits.text.get().saturating_add(text.len() + 1);
+        self.limits.text.set(seen);
+        if self.depth <= DEEPEST && seen <= MOST_TEXT {
             return false;
         }
-        if !self.exhausted.replace(true) {
+        if !self.limits.exhausted.replace(true) {
             self.lookup.warn(format!("Could not expand {text} after recursing {} frames", self.depth));
         }
         true
@@ -285,7 +297,7 @@ impl Replacer<'_> {
     }
 
     fn expression_pieces(&self, arguments: &[Vec<Part>], program: bool) -> Result<Vec<Piece>, ConfigError> {
-        if self.exhausted.get() {
+        if self.limits.exhausted.get() {
             return Ok(vec![Piece::Text(literal(arguments))]);
         }
         let mut argument_pieces =
@@ -413,7 +425,8 @@ fn check_requirement(parts: &[Part], texts: &[String], at: usize) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use super::is_service_field;
+    use super::*;
+    use crate::settings::expand::Reference;
 
     #[test]
     fn fields_of_running_services_are_told_from_defaults() {
@@ -423,5 +436,56 @@ mod tests {
             assert!(!is_service_field(key, default), "{key} {default:?}");
         }
         assert!(!is_service_field("other", Some("a:b")));
+    }
+
+    /// Variables whose values name another one twice, for fifty names.
+    struct Doubling {
+        asked: Cell<usize>,
+        warned: Cell<usize>,
+    }
+
+    impl Lookup for Doubling {
+        fn reference(&self, _: &Reference<'_>, _: &Trail) -> Result<Option<Found>, ConfigError> {
+            Ok(None)
+        }
+
+        fn variable(&self, name: &str, _: &Trail) -> Result<Option<Found>, ConfigError> {
+            self.asked.set(self.asked.get() + 1);
+            if name.len() > 50 {
+                return Ok(Some(Found::Text(String::new())));
+            }
+            Ok(Some(Found::Raw(format!("{{env:{name}x}}{{env:{name}x}}"))))
+        }
+
+        fn positional(&self, _: &Trail, _: bool) -> Result<Option<Vec<String>>, ConfigError> {
+            Ok(None)
+        }
+
+        fn glob(&self, _: &str) -> Result<Vec<String>, ConfigError> {
+            Ok(Vec::new())
+        }
+
+        fn factor(&self, _: &str, _: Option<&str>) -> Result<Option<String>, ConfigError> {
+            Ok(None)
+        }
+
+        fn is_terminal(&self) -> bool {
+            false
+        }
+
+        fn warn(&self, _: String) {
+            self.warned.set(self.warned.get() + 1);
+        }
+    }
+
+    #[test]
+    fn values_that_double_are_given_up_once() -> Result<(), ConfigError> {
+        for style in [Style::Plain, Style::Commands, Style::Requirements] {
+            let lookup = Doubling { asked: Cell::new(0), warned: Cell::new(0) };
+            replace(&lookup, "testenv", style, "{env:a}", &Trail::default())?;
+            assert!(lookup.asked.get() < 200_000, "{style:?}: {}", lookup.asked.get());
+            assert_eq!(lookup.warned.get(), 1, "{style:?}");
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Write configurations of many environments below a folder, for measuring: large_configurations.py FOLDER [NUMBER].
+
+Each kind gets a folder of its own with a project in it; NUMBER is how many environments there are, 10,000 by default.
+"""
+
+import sys
+from pathlib import Path
+
+
+def names(number):
+    """Names written out of an expression in `env_list`, with conditional settings."""
+    first = ",".join(f"a{at}" for at in range(number // 100))
+    last = ",".join(f"c{at}" for at in range(10))
+    return f"""[tox]
+env_list = {{{first}}}-x{{0-9}}-{{{last}}}
+[testenv]
+description = for {{env_name}}
+package = wheel
+pass_env =
+    CI
+    a1: A1
+    GITHUB_*
+deps =
+    a1: pytest
+    x{{1-3}}: other
+commands = pytest {{posargs}}
+"""
+
+
+def sections(number):
+    """A section of its own for every environment."""
+    own = """[testenv:e{0}]
+description = environment number {0}
+package = wheel
+pass_env =
+    CI
+    GITHUB_*
+    E{0}
+set_env =
+    A = {0}
+    B = {{env:HOME}}
+deps =
+    pytest>=8
+    one-{0}
+commands =
+    pytest {{posargs:tests}} --number {0}
+"""
+    return "[tox]\nenv_list = e0, e1\n[testenv]\npackage = wheel\n" + "".join(own.format(at) for at in range(number))
+
+
+def tables(number):
+    """The same as `sections`, in TOML."""
+    own = """[env.e{0}]
+description = "environment number {0}"
+package = "wheel"
+pass_env = ["CI", "GITHUB_*", "E{0}"]
+set_env = {{ A = "{0}", B = "x" }}
+deps = ["pytest>=8", "one-{0}"]
+commands = [["pytest", {{ replace = "posargs", default = ["tests"], extend = true }}, "--number", "{0}"]]
+"""
+    start = 'env_list = ["e0", "e1"]\n[env_run_base]\npackage = "wheel"\n'
+    return start + "".join(own.format(at) for at in range(number))
+
+
+def template(number):
+    """Names written out of a template's factors, in TOML."""
+
+    def group(letter, count):
+        return "[" + ", ".join(f'"{letter}{at}"' for at in range(count)) + "]"
+
+    factors = ", ".join([group("a", number // 100), group("b", 10), group("c", 10)])
+    return f"""env_list = []
+[env_base.t]
+factors = [{factors}]
+description = "for {{env_name}}"
+package = "wheel"
+pass_env = ["CI", "GITHUB_*"]
+"""
+
+
+def main():
+    folder = Path(sys.argv[1])
+    number = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
+    kinds = {"names": names, "sections": sections, "tables": tables, "template": template}
+    for kind, write in kinds.items():
+        project = folder / f"{kind}-{number}"
+        project.mkdir(parents=True, exist_ok=True)
+        is_ini = kind in {"names", "sections"}
+        (project / ("tox.ini" if is_ini else "tox.toml")).write_text(write(number), encoding="utf-8")
+        (project / "pyproject.toml").write_text('[project]\nname = "large"\n', encoding="utf-8")
+
+
+main()
