@@ -49,5 +49,8 @@ fn a_missing_file_is_named() {
     let outcome = Project::new().run(["import", "compose"]).ends_with(254);
     assert!(outcome.stdout.contains("there is no compose.yaml"), "{outcome:?}");
     let outcome = Project::new().run(["import", "procfile", "nothing"]);
-    assert!(outcome.code.is_some_and(|code| code != 0) && format!("{outcome:?}").contains("project/nothing"), "{outcome:?}");
+    assert!(
+        outcome.code.is_some_and(|code| code != 0) && format!("{outcome:?}").contains("project/nothing"),
+        "{outcome:?}"
+    );
 }

@@ -83,7 +83,7 @@ PROJECTS: dict[str, Chosen] = {
     "exceptiongroup": Chosen("1.3.1", ("3.11", "typing")),
     "typeguard": Chosen("4.6.0", ("py311", "docs")),
     "wheel": Chosen("0.48.0", ("py311", "lint")),
-    "tldextract": Chosen("5.4.0", ("py311", "typecheck")),
+    "tldextract": Chosen("5.4.0", ("py311",)),
     "pyjwt": Chosen("2.15.1", ("py311-crypto", "py311-crypto-mypy")),
     "stevedore": Chosen("5.10.0", ("py3", "mypy")),
     "flake8-docstrings": Chosen("1.7.0", ("py", "pre-commit")),

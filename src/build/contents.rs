@@ -39,17 +39,8 @@ impl<'a> RunContents<'a> {
     /// When the list cannot be had.
     pub fn finish(self, site: &Site, foundation: Foundation) -> Result<Session, Halt> {
         let session = foundation.session;
-        if !site.environment.has_python() {
-            return Ok(session);
-        }
-        if site.journal.is_some() || site.run.options.list_dependencies {
-            let lines = installed(site, &session)?;
-            if let Some(journal) = &site.journal {
-                journal.installed_packages(&lines);
-            }
-            if site.run.options.list_dependencies {
-                site.warning(lines.join(","));
-            }
+        if site.environment.has_python() {
+            tell_installed(site, &session)?;
         }
         Ok(session)
     }
@@ -231,6 +222,24 @@ fn run_recreate_commands(site: &Site) -> Result<(), Halt> {
     let code = set.run(&session, commands, &mut Vec::new())?;
     if code != 0 {
         site.warning(format!("recreate_commands failed with exit code {code}, continuing with recreation"));
+    }
+    Ok(())
+}
+
+/// Lists what is installed if anybody wants to know.
+///
+/// # Errors
+/// When the list cannot be had.
+pub fn tell_installed(site: &Site, session: &Session) -> Result<(), Halt> {
+    if site.journal.is_none() && !site.run.options.list_dependencies {
+        return Ok(());
+    }
+    let lines = installed(site, session)?;
+    if let Some(journal) = &site.journal {
+        journal.installed_packages(&lines);
+    }
+    if site.run.options.list_dependencies {
+        site.warning(lines.join(","));
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
 use crate::plan::{Plan, graph};
 use crate::report::event::EnvironmentResult;
+use crate::report::observed::observed;
 use crate::report::{Buffered, Event, Layout, Reporter};
 
 /// The seconds tox reports of an environment that never ran.
@@ -192,7 +193,7 @@ impl Coordinator<'_> {
             Showing::Held(layout) => Some(Arc::new(Buffered::new(layout.clone(), Arc::clone(&self.run.reporter)))),
         };
         let reporter = match &held {
-            Some(held) => Arc::clone(held) as Arc<dyn Reporter>,
+            Some(held) => observed(Arc::clone(held) as Arc<dyn Reporter>, &self.run.observers),
             None => Arc::clone(&self.run.reporter),
         };
         let (result, show_anyway) = turns.take(name, reporter);
@@ -259,6 +260,7 @@ fn never_ran(name: &str, skipped: bool, code: i32) -> EnvironmentResult {
         unavailable: false,
         duration_seconds: NO_TIME,
         command_seconds: Vec::new(),
+        phase_seconds: Vec::new(),
     }
 }
 

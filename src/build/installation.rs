@@ -14,6 +14,7 @@ use crate::install::pip::Pip;
 use crate::install::plan::{Afterwards, Change, Conditions, Decision};
 use crate::install::{InstallCommand, InstallRequest, Installer as _, uv_sync};
 use crate::model::{Command, ExitRule, Interpreter};
+use crate::report::event::Phase;
 
 /// Installing into one environment.
 pub struct Installation<'a> {
@@ -82,7 +83,7 @@ impl<'a> Installation<'a> {
     pub fn install(&mut self, request: &InstallRequest) -> Result<(), Halt> {
         let environment = &self.site.environment;
         self.site.before_installation();
-        self.site.phase("install");
+        self.site.phase(Phase::Install);
         if let Some((file, text)) = &request.file {
             fs_err::write(file, text)?;
         }

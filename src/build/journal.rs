@@ -92,7 +92,7 @@ impl Journal {
             "command": shell::redact(&outcome.argv),
             "output": newlines(&outcome.out.text()),
             "err": newlines(&outcome.err.text()),
-            "retcode": outcome.exit_code,
+            "retcode": (!outcome.lives_on).then_some(outcome.exit_code),
             "elapsed": outcome.seconds,
             "show_on_standard": outcome.shown,
             "run_id": outcome.run_id,
@@ -200,7 +200,8 @@ fn uptime() -> f64 {
         .unwrap_or(0.0)
 }
 
-/// The machine's name, with its domain if the hosts file knows one (Python's `socket.getfqdn()`).
+/// The machine's name as Python's `socket.getfqdn()` has it where the hosts file decides: the first name with a dot that
+/// its address has there, else the first name of all.
 fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
@@ -208,11 +209,12 @@ fn host_name() -> String {
 }
 
 fn qualified(name: &str, hosts: &str) -> Option<String> {
-    let line = hosts
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default())
-        .find(|line| line.split_whitespace().skip(1).any(|known| known == name))?;
-    let mut names = line.split_whitespace().skip(1);
+    let lines = || hosts.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
+    let address = lines().find_map(|mut words| {
+        let address = words.next()?;
+        words.any(|known| known == name).then_some(address)
+    })?;
+    let mut names = lines().find_map(|mut words| (words.next() == Some(address)).then_some(words))?;
     let canonical = names.next()?;
     Some(std::iter::once(canonical).chain(names).find(|name| name.contains('.')).unwrap_or(canonical).to_owned())
 }
@@ -233,6 +235,7 @@ mod tests {
             cwd: "/".into(),
             run_id: run_id.to_owned(),
             shown: true,
+            lives_on: false,
             start_error: None,
             argv: vec!["curl".into(), "https://me:secret@host".into()],
             started: Instant::now(),
@@ -277,9 +280,10 @@ mod tests {
 
     #[test]
     fn the_host_has_its_domain_when_the_hosts_file_knows_it() {
-        let hosts = "127.0.0.1 localhost # box\n10.0.0.2 box box.example.org\n10.0.0.3 plain alias\n";
+        let hosts = "127.0.0.1 localhost # box\n10.0.0.2 box box.example.org\n10.0.0.3 plain alias\n127.0.0.1 vm\n";
         assert_eq!(qualified("box", hosts).as_deref(), Some("box.example.org"));
         assert_eq!(qualified("alias", hosts).as_deref(), Some("plain"));
+        assert_eq!(qualified("vm", hosts).as_deref(), Some("localhost"));
         assert_eq!(qualified("other", hosts), None);
     }
 }

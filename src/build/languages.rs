@@ -12,7 +12,7 @@ use crate::execute::session::{Request, Session, Shown, Stdin};
 use crate::model::ExitRule;
 use crate::model::runtime::{DEFAULT, RuntimeWish, VersionWish};
 use crate::plan::close_match::closest;
-use crate::report::Event;
+use crate::report::event::Phase;
 use crate::runtime::programs::{Others, Program, Search};
 use crate::runtime::{self, Contents, Place, RUNTIMES, Runtime, Step, Surroundings};
 
@@ -78,7 +78,7 @@ impl Site {
         let Some(wheel) = part.runtime.wheel(version.map(|version| version.text.as_str())) else {
             return Err(self.missing(part, version, others));
         };
-        self.reporter.event(Event::Phase { environment: self.environment.name.clone(), phase: "fetch".to_owned() });
+        self.run.enter(&self.environment.name, Phase::Fetch);
         self.reporter.info(&self.environment.name, format!("fetch {}", wheel.requirement));
         self.run.python.fetch_program(part.runtime, &wheel).map_err(|error| {
             Halt::Fail(format!("`runtime = {}` of {}: {error:#}", part.shown(version), self.environment.name))
@@ -175,7 +175,7 @@ impl Site {
     /// Writes the files and runs the steps.
     fn fill(&self, part: &Part, folder: &Path, contents: &Contents, session: &Session) -> Result<(), Halt> {
         let environment = &self.environment.name;
-        self.run.reporter.event(Event::Phase { environment: environment.clone(), phase: "install".to_owned() });
+        self.run.enter(environment, Phase::Install);
         fs_err::create_dir_all(folder)?;
         // Before the files are there: the installer itself needs nothing of them.
         let mut session = Session { allow: vec!["*".to_owned()], ..session.clone() };

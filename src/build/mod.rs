@@ -17,6 +17,7 @@ pub mod lock;
 pub mod log_groups;
 pub mod package;
 pub mod packaging;
+pub mod phases;
 pub mod prepare;
 pub mod provision;
 mod queue;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::command_set::CommandSet;
+use super::contents;
 use super::halt::Halt;
 use super::installation::Installation;
 use super::package::{
@@ -18,6 +19,8 @@ use crate::execute::session::Session;
 use crate::model::PackageKind;
 use crate::model::environment::Packaging;
 use crate::plan::Plan;
+use crate::report::event::Phase;
+use crate::report::observed::observed;
 use crate::report::{Buffered, Layout, Reporter};
 
 /// Below the run's folder for temporary files: the copies of packages that are handed to installers.
@@ -68,7 +71,7 @@ impl Packager {
     /// # Errors
     /// When it cannot be built.
     pub fn packages(&self, site: &Site, packaging: &Packaging) -> Result<Vec<Package>, Halt> {
-        site.phase("package");
+        site.phase(Phase::Package);
         if packaging.kind == PackageKind::External {
             return self.external(packaging).map_err(|halt| for_package_environment(halt, packaging));
         }
@@ -241,7 +244,7 @@ impl Packager {
         let live = || Arc::clone(&self.run.reporter);
         let held = self.layout.as_ref().map(|layout| Arc::new(Buffered::new(layout.clone(), live())));
         let reporter = match &held {
-            Some(held) => Arc::clone(held) as Arc<dyn Reporter>,
+            Some(held) => observed(Arc::clone(held) as Arc<dyn Reporter>, &self.run.observers),
             None => live(),
         };
         let using = || self.wishes().iter().filter(|(_, packaging)| names(packaging).any(|used| used == name));
@@ -289,6 +292,8 @@ struct FloorState {
     foundation: Option<Foundation>,
     /// The user's wish for a new one was granted.
     removed: bool,
+    /// What is installed was told to those who want to know.
+    listed: bool,
 }
 
 impl Floor {
@@ -350,7 +355,17 @@ impl Floor {
             }
             result => result?,
         }
+        self.list_contents(&mut state)?;
         Ok(self.lay_foundation(&mut state)?.session.clone())
+    }
+
+    /// Tells what is installed, the first time.
+    fn list_contents(&self, state: &mut FloorState) -> Result<(), Halt> {
+        if !std::mem::replace(&mut state.listed, true) {
+            let session = self.lay_foundation(state)?.session.clone();
+            contents::tell_installed(&self.site, &session)?;
+        }
+        Ok(())
     }
 }
 
@@ -365,6 +380,10 @@ impl Workshop for Arc<Floor> {
         Ok(Installation::new(&self.site, foundation).carry_out(section::PACKAGING, of_type, |conditions, old| {
             conditions.requirements(requirements.to_vec(), of_type, old)
         })?)
+    }
+
+    fn equipped(&self) -> anyhow::Result<()> {
+        Ok(self.list_contents(&mut lock(&self.state))?)
     }
 
     fn recreate(&self, reason: &str) -> anyhow::Result<()> {

@@ -23,7 +23,8 @@ use crate::execute::process::Grouping;
 use crate::execute::session::Session;
 use crate::install::{plan, uv_sync};
 use crate::model::{Environment, Interpreter, Layout, python_pattern};
-use crate::report::{Event, Level, Reporter};
+use crate::report::event::Phase;
+use crate::report::{Level, Reporter};
 use crate::runtime;
 
 /// The lock tox takes on packaging environments.
@@ -145,10 +146,9 @@ impl Site {
     }
 
     /// Says what the environment is doing now, if it has its turn.
-    pub fn phase(&self, phase: &str) {
+    pub fn phase(&self, phase: Phase) {
         if !matches!(self.course, Course::Ahead(_)) {
-            let environment = self.environment.name.clone();
-            self.run.reporter.event(Event::Phase { environment, phase: phase.to_owned() });
+            self.run.enter(&self.environment.name, phase);
         }
     }
 
@@ -365,7 +365,7 @@ impl Site {
             }
             return Ok(());
         }
-        self.phase("create");
+        self.phase(Phase::Create);
         self.run.python.create(&environment.env_dir, interpreter, &environment.creation).map_err(|error| {
             match Halt::from(error) {
                 Halt::Internal(error) => Halt::Fail(format!("{error:#}")),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Once, OnceLock};
 use super::halt::Halt;
 use super::journal::Journal;
 use super::log_groups::LogGroups;
+use super::phases::Phases;
 use super::{folders, venv_redirect};
 use crate::cli::options::RunOptions;
 use crate::execute::interrupt::Interrupt;
@@ -13,7 +14,9 @@ use crate::execute::process::Grouping;
 use crate::install::choose;
 use crate::model::environment::InstallerChoice;
 use crate::model::{Interpreter, InterpreterLookup, Project, Variables};
-use crate::report::Reporter;
+use crate::report::event::Phase;
+use crate::report::observed::Observers;
+use crate::report::{Event, Reporter};
 use crate::runtime::python::PythonRuntime;
 
 /// The run's surroundings; nothing in it changes while it lasts.
@@ -36,6 +39,10 @@ pub struct Run {
     pub journal: Option<Journal>,
     pub reporter: Arc<dyn Reporter>,
     pub groups: LogGroups,
+    /// Who sees everything besides, held back or not.
+    pub observers: Observers,
+    /// How long each environment did what.
+    pub phases: Phases,
     /// Guards [`Run::lay_out_work_directory`].
     pub laid_out: Once,
     /// Guards [`Run::uv`].
@@ -86,6 +93,12 @@ impl Run {
             result = std::mem::replace(&mut result, Ok(())).and(made).and(marked);
         });
         Ok(result?)
+    }
+
+    /// The environment does something else from now on.
+    pub(super) fn enter(&self, environment: &str, phase: Phase) {
+        self.phases.enter(environment, phase);
+        self.reporter.event(Event::Phase { environment: environment.to_owned(), phase });
     }
 
     /// Takes the `.venv` redirect away from an environment that is about to be rebuilt.

@@ -12,6 +12,7 @@ use crate::error::ConfigError;
 use crate::execute::glob;
 use crate::model::Command;
 use crate::plan::Plan;
+use crate::report::observed::observed;
 use crate::report::{Buffered, Reporter};
 use crate::serve::fields::{self, Instances};
 use crate::serve::graph::{Graph, Member};
@@ -214,7 +215,8 @@ fn build_quietly(turns: &Turns<'_>, name: &str) -> Result<Built, Halt> {
     let live = Arc::clone(&turns.run.reporter);
     let Some(layout) = &turns.layout else { return built_or_told(turns, name, live) };
     let held = Arc::new(Buffered::new(layout.clone(), Arc::clone(&live)));
-    let result = built_or_told(turns, name, Arc::clone(&held) as Arc<dyn Reporter>);
+    let reporter = observed(Arc::clone(&held) as Arc<dyn Reporter>, &turns.run.observers);
+    let result = built_or_told(turns, name, reporter);
     match &result {
         // The service's own commands report later, and then nobody waits for them.
         Ok(_) => held.forget(),

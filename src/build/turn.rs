@@ -15,7 +15,7 @@ use crate::execute::session::Session;
 use crate::exit_code;
 use crate::model::Environment;
 use crate::plan::Plan;
-use crate::report::event::EnvironmentResult;
+use crate::report::event::{EnvironmentResult, Phase};
 use crate::report::{Event, Layout, Reporter};
 use crate::serve::fields::Instances;
 use crate::serve::service_variables;
@@ -80,6 +80,7 @@ impl Turns<'_> {
             unavailable: false,
             duration_seconds: start.elapsed().as_secs_f64(),
             command_seconds,
+            phase_seconds: self.run.phases.take(name),
         };
         if let Some(journal) = &self.run.journal {
             journal.environment(name).result(&result);
@@ -140,7 +141,7 @@ impl Turns<'_> {
         }
         let change_dir = environment.change_dir.get()?;
         fs_err::create_dir_all(&change_dir)?;
-        self.run.reporter.event(Event::Phase { environment: environment.name.clone(), phase: "commands".to_owned() });
+        self.run.enter(&environment.name, Phase::Commands);
         if let Some(ahead) = self.ahead {
             ahead.open();
         }

@@ -7,6 +7,7 @@ use crate::execute::session::{Request, Shown, Stdin};
 use crate::install::{InstallRequest, uv_sync};
 use crate::model::ExitRule;
 use crate::model::environment::{UvProject, UvSettings, UvSync};
+use crate::report::event::Phase;
 
 /// Fills the environment as far as uv alone does it.
 ///
@@ -48,6 +49,7 @@ fn synchronize(site: &Site, foundation: &Foundation, uv: &UvSettings, sync: &UvS
         let text = "uv not found, which `uv-venv-lock-runner` needs: install it, or put it on PATH";
         Halt::Fail(format!("{text} ({reason})"))
     })?;
+    site.run.enter(&site.environment.name, Phase::Install);
     let mut argv = vec![program.display().to_string()];
     argv.extend(uv_sync::arguments(uv, sync, &around)?);
     let session = &foundation.session;

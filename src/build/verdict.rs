@@ -40,6 +40,7 @@ mod tests {
             unavailable: false,
             duration_seconds: 0.0,
             command_seconds: Vec::new(),
+            phase_seconds: Vec::new(),
         }
     }
 

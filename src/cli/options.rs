@@ -94,6 +94,8 @@ pub struct RunOptions {
     /// `--no-capture`.
     pub no_capture: bool,
     pub result_json: Option<PathBuf>,
+    /// `--junit-xml`.
+    pub junit_xml: Option<PathBuf>,
     /// `None`: do not set PYTHONHASHSEED (`--hashseed notset`).
     pub hash_seed: Option<u32>,
     /// `--discover`: interpreters to try first.
@@ -134,6 +136,7 @@ impl Default for RunOptions {
             skip_uv_sync: false,
             no_capture: false,
             result_json: None,
+            junit_xml: None,
             hash_seed: None,
             discover: Vec::new(),
             list_dependencies: false,
@@ -149,6 +152,16 @@ impl Default for RunOptions {
             no_recreate_provision: false,
         }
     }
+}
+
+/// `--report`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReportFormat {
+    /// Lines for people, as tox has them.
+    #[default]
+    Human,
+    /// One event on each line, as JSON.
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -244,6 +257,8 @@ pub struct Options {
     pub program: String,
     /// The arguments as typed, without the program.
     pub arguments: Vec<String>,
+    /// What standard output is for.
+    pub report: ReportFormat,
     /// 0 critical, 1 error, 2 warning (the default), 3 info, 4 debug, 5 everything.
     pub verbosity: u8,
     pub colored: bool,

@@ -8,13 +8,13 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
-use super::arguments::{COLORS, CommandWord, IMPORTS, RUNNERS, SHELLS, spellings};
+use super::arguments::{COLORS, CommandWord, IMPORTS, REPORTS, RUNNERS, SHELLS, spellings};
 use super::ci::is_ci;
 use super::convert::{self, BOOLEAN, INTEGER, OPTIONAL_INTEGER, OPTIONAL_PATH, PATH, TEXT, Type, Unconvertible};
 use super::defaults::Defaults;
 use super::options::{
-    ConfigFormat, ConfigOptions, EnvironmentChoice, ImportOptions, ListOptions, Options, Parallelism, RunOptions,
-    Selection, ServiceOptions, SkipMissing, Surroundings, Verb,
+    ConfigFormat, ConfigOptions, EnvironmentChoice, ImportOptions, ListOptions, Options, Parallelism, ReportFormat,
+    RunOptions, Selection, ServiceOptions, SkipMissing, Surroundings, Verb,
 };
 use super::user_file::UserFile;
 use super::{Resolved, UsageError, unknown};
@@ -79,6 +79,10 @@ pub fn resolve(typed: Typed<'_>, surroundings: Surroundings) -> Result<Resolved,
             kind: resolver.choice("import_kind", &IMPORTS).unwrap_or_default(),
             file: resolver.path("import_file", &OPTIONAL_PATH),
             write: resolver.flag("import_write", false),
+        },
+        report: match resolver.choice("report", &REPORTS).as_deref() {
+            Some("json") => ReportFormat::Json,
+            _ => ReportFormat::Human,
         },
         shell: resolver.choice("shell", &SHELLS).unwrap_or_default(),
         unknown_arguments: Vec::new(),
@@ -275,6 +279,7 @@ impl Resolver<'_> {
             skip_uv_sync: self.flag("skip_uv_sync", false),
             no_capture: self.flag("no_capture", false),
             result_json: self.path("result_json", &PATH),
+            junit_xml: self.path("junit_xml", &PATH),
             hash_seed: self.hash_seed()?,
             discover: self.texts("discover"),
             list_dependencies,

@@ -11,7 +11,7 @@ use crate::error::ConfigError;
 use crate::exit_code;
 use crate::model::Runner;
 use crate::plan::Plan;
-use crate::report::{Reporter, config_format, frame, plain};
+use crate::report::{config_format, frame, plain};
 use crate::settings::config_set::ConfigSet;
 use crate::settings::value::Value;
 use crate::settings::{check, keys, own_keys};
@@ -83,7 +83,7 @@ enum Piece {
 }
 
 fn show(pieces: &[Piece], options: &Options) -> Result<()> {
-    let reporter: &dyn Reporter = &super::reporter(options);
+    let reporter = super::reporter(options, false);
     let mut written = String::new();
     for piece in pieces {
         match piece {

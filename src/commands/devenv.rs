@@ -11,7 +11,6 @@ use crate::build::venv_redirect;
 use crate::cli::options::{EnvironmentChoice, Options};
 use crate::error::ConfigError;
 use crate::exit_code;
-use crate::report::Reporter;
 use crate::settings::value::Value;
 
 /// Makes the environment.
@@ -41,7 +40,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     if code != exit_code::OK {
         return Ok(code);
     }
-    let reporter: &dyn Reporter = &reporter(options);
+    let reporter = reporter(options, false);
     reporter.warning(ROOT, format!("created development environment under {}", path.display()));
     if project.venv_redirect != Some(false) {
         // Asking for a development environment is the consent that PEP 832 wants before a redirect is replaced.

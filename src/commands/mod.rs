@@ -20,14 +20,15 @@ pub mod serve;
 pub mod up;
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 pub use opening::{open_plan, report_warnings, tell};
 
-use crate::cli::options::{Options, Surroundings, Verb};
+use crate::cli::options::{Options, ReportFormat, Surroundings, Verb};
 use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
 use crate::error::{ConfigError, ErrorClass};
 use crate::exit_code;
-use crate::report::{Event, Human, Layout, Level, Reporter, frame, plain};
+use crate::report::{Event, Human, JsonLines, Layout, Level, Progress, Reporter, frame, github, plain};
 
 /// The name under which the program itself reports.
 const ROOT: &str = "ROOT";
@@ -52,7 +53,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
 
 fn run(resolved: Resolved) -> i32 {
     let Resolved { options, notices, unknown } = resolved;
-    let reporter = reporter(&options);
+    let reporter = reporter(&options, false);
     for Notice { severity, text } in notices {
         let level = match severity {
             Severity::Warning => Level::Warning,
@@ -72,7 +73,7 @@ fn run(resolved: Resolved) -> i32 {
         },
         None => dispatch(&options),
     };
-    outcome.unwrap_or_else(|error| conclude(&error, &options, &reporter))
+    outcome.unwrap_or_else(|error| conclude(&error, &options, reporter.as_ref()))
 }
 
 /// Says why the verb did not come to its end, and with which code that ends the process.
@@ -89,9 +90,13 @@ fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -
     }
 }
 
-/// Writes events as lines, as the options want them.
-fn reporter(options: &Options) -> Human {
-    Human::new(Layout::new(options.verbosity, options.colored, &options.stderr_color))
+/// Writes events as the options want them; `spinner`: with a display of what goes on.
+fn reporter(options: &Options, spinner: bool) -> Arc<dyn Reporter> {
+    if options.report == ReportFormat::Json {
+        return Arc::new(JsonLines::default());
+    }
+    let human = Human::new(Layout::new(options.verbosity, options.colored, &options.stderr_color));
+    if spinner { Arc::new(Progress::new(human)) } else { Arc::new(human) }
 }
 
 fn dispatch(options: &Options) -> anyhow::Result<i32> {
@@ -123,6 +128,9 @@ fn show_config_error(error: &ConfigError, options: &Options, reporter: &dyn Repo
     reporter.error(ROOT, format!("{class}| {}", error.message));
     if options.verbosity > 0 {
         plain::error(&details(error, options));
+    }
+    if let Some(checkout) = github::checkout(&options.variables, &options.current_dir) {
+        plain::error(&github::annotation(class, &error.message, error.location.as_deref(), &checkout));
     }
     // Python ends with a traceback and this code where tox does not foresee an error.
     if error.class == ErrorClass::Handled { exit_code::HANDLED_ERROR } else { exit_code::FAILED }

@@ -7,7 +7,6 @@ use anyhow::Result;
 use super::reporter;
 use crate::cli::options::Options;
 use crate::plan::{self, Plan, Warning};
-use crate::report::Reporter;
 use crate::runtime::python::PythonDiscovery;
 use crate::source;
 
@@ -51,7 +50,7 @@ fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<P
 pub fn report_missing_configuration(options: &Options) -> Result<()> {
     let found = source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
     if let Some(text) = found.warning {
-        let reporter: &dyn Reporter = &reporter(options);
+        let reporter = reporter(options, false);
         reporter.warning(super::ROOT, text);
     }
     Ok(())
@@ -73,7 +72,7 @@ pub fn tell(warnings: Vec<Warning>, options: &Options) {
     if warnings.is_empty() {
         return;
     }
-    let reporter: &dyn Reporter = &reporter(options);
+    let reporter = reporter(options, false);
     for warning in warnings {
         reporter.warning(warning.environment.as_deref().unwrap_or(super::ROOT), warning.text);
     }

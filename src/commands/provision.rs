@@ -14,7 +14,6 @@ use crate::execute::session::Shown;
 use crate::model::InterpreterLookup as _;
 use crate::plan::Plan;
 use crate::plan::provision::{Need, Surroundings, metadata, need};
-use crate::report::Reporter;
 use crate::runtime::python::PythonDiscovery;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::translate;
@@ -51,7 +50,7 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
     let Some(need) = need(&requires, &around)? else { return Ok(()) };
     host_tox::hand_over(&requires, &around, options, discovery)?;
     refuse_if_told(&need, &requires, options, &host.display().to_string())?;
-    let reporter: &dyn Reporter = &reporter(options);
+    let reporter = reporter(options, false);
     let text = format!("will run in automatically provisioned tox, host {} {}", host.display(), need.reason());
     let shown = match need {
         Need::Requirements(_) => {
@@ -75,7 +74,7 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
             let text = format!("cannot provision tox environment {name} because {reason}");
             return Err(ConfigError::handled(text).into());
         }
-        Err(halt) => halt.tell(reporter, ROOT).code,
+        Err(halt) => halt.tell(reporter.as_ref(), ROOT).code,
     };
     Err(Provided { code }.into())
 }

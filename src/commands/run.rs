@@ -12,15 +12,17 @@ use crate::build::ahead::Foresight;
 use crate::build::coordinator::{Coordinator, Showing};
 use crate::build::journal::Journal;
 use crate::build::log_groups::LogGroups;
+use crate::build::phases::Phases;
 use crate::build::redirect_target;
 use crate::build::run::Run;
-use crate::cli::options::{Options, Parallelism, Verb};
+use crate::cli::options::{Options, Parallelism, ReportFormat, Verb};
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::model::environment::InstallerChoice;
 use crate::plan::{self, Plan};
-use crate::report::{Human, Layout, Progress, Reporter};
+use crate::report::observed::{Observers, observed};
+use crate::report::{Junit, Layout, Reporter, github};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 
 /// Runs the environments that were asked for.
@@ -56,23 +58,30 @@ pub(super) fn run_environments(
     names: Vec<String>,
     start: Instant,
 ) -> Result<i32> {
-    let manner = Manner::of(options);
+    let manner = Manner::of(options, plan);
     let run = Arc::new(open_run(options, plan, Arc::clone(&discovery), &manner)?);
     redirect_target::check(plan, &run.project)?;
     let one_by_one = manner.grouping == Grouping::Shared;
     let foresight = if one_by_one { foresight(options, &run, &discovery, &names) } else { None };
-    let Manner { places, showing, .. } = manner;
+    let Manner { places, showing, junit, .. } = manner;
     let code = Coordinator { run: &run, plan, names, places, showing, start, foresight }.run();
+    if let (Some(junit), Some(file)) = (junit, &options.run.junit_xml)
+        && let Err(error) = junit.write(file)
+    {
+        run.reporter.error(ROOT, format!("could not write {}: {error}", file.display()));
+    }
     run.interrupt.end_as_asked();
     Ok(code?)
 }
 
 /// How environments are prepared before their turn, if there is anything to prepare. A child that writes straight to the
-/// terminal cannot be held back.
+/// terminal cannot be held back, and programs are told of everything when it happens.
 fn foresight(options: &Options, run: &Run, discovery: &Arc<PythonDiscovery>, names: &[String]) -> Option<Foresight> {
     let new = |name: &String| !run.project.work_dir.join(name).exists();
     let worthwhile = names.len() > 1 && (options.run.recreate || names.iter().any(new));
-    if !options.run.prepare_ahead || options.run.no_capture || !worthwhile {
+    let told_at_once = options.report == ReportFormat::Json || options.run.junit_xml.is_some();
+    let can_be_held = !options.run.no_capture && !told_at_once;
+    if !options.run.prepare_ahead || !can_be_held || !worthwhile {
         return None;
     }
     let (options_again, discovery) = (options.clone(), Arc::clone(discovery));
@@ -80,41 +89,67 @@ fn foresight(options: &Options, run: &Run, discovery: &Arc<PythonDiscovery>, nam
     Some(Foresight { open_plan: Arc::new(open_plan), layout: layout(options) })
 }
 
-/// How environments run beside each other.
+/// How environments run beside each other, and who is told of it how.
 pub(super) struct Manner {
     /// `None`: all at once.
     places: Option<usize>,
     showing: Showing,
     grouping: Grouping,
     spinner: bool,
+    junit: Option<Arc<Junit>>,
+    observers: Observers,
 }
 
 impl Manner {
     /// Everything at once, each in a process group of its own.
     pub(super) fn side_by_side() -> Self {
-        Self { places: None, showing: Showing::Live, grouping: Grouping::Group, spinner: false }
+        Self {
+            places: None,
+            showing: Showing::Live,
+            grouping: Grouping::Group,
+            spinner: false,
+            junit: None,
+            observers: Observers::default(),
+        }
     }
 
     /// One after the other, on this process's terminal.
     pub(super) fn one_by_one() -> Self {
-        Self { places: Some(1), showing: Showing::Live, grouping: Grouping::Shared, spinner: false }
+        Self { places: Some(1), grouping: Grouping::Shared, ..Self::side_by_side() }
     }
 
-    fn of(options: &Options) -> Self {
-        if options.verb != Verb::RunParallel {
-            return Self::one_by_one();
-        }
+    fn of(options: &Options, plan: &Arc<Plan>) -> Self {
         let run = &options.run;
+        let junit = run.junit_xml.as_ref().map(|_| Arc::default());
+        let observers = observers(options, plan, junit.as_ref());
+        if options.verb != Verb::RunParallel {
+            return Self { junit, observers, ..Self::one_by_one() };
+        }
+        let live = run.parallel_live || options.report == ReportFormat::Json;
         Self {
             places: match run.parallelism {
                 Parallelism::Unlimited => None,
                 Parallelism::Limit(limit) => Some(limit.max(1)),
             },
-            showing: if run.parallel_live { Showing::Live } else { Showing::Held(layout(options)) },
+            showing: if live { Showing::Live } else { Showing::Held(layout(options)) },
             grouping: Grouping::Group,
-            spinner: options.stdout_is_terminal && !run.parallel_live && !run.parallel_no_spinner,
+            spinner: options.stdout_is_terminal && !live && !run.parallel_no_spinner,
+            junit,
+            observers,
         }
     }
+}
+
+/// Who is told of everything beside the user.
+fn observers(options: &Options, plan: &Arc<Plan>, junit: Option<&Arc<Junit>>) -> Observers {
+    let mut observers: Vec<Arc<dyn Reporter>> = Vec::new();
+    observers.extend(junit.map(|junit| Arc::clone(junit) as Arc<dyn Reporter>));
+    if let Some(checkout) = github::checkout(&options.variables, &options.current_dir) {
+        let plan = Arc::clone(plan);
+        let places = move |environment: &str, key: &str| plan.settings.written_at(environment, key);
+        observers.push(Arc::new(github::Annotations::new(checkout, Box::new(places))));
+    }
+    observers.into()
 }
 
 fn layout(options: &Options) -> Layout {
@@ -131,8 +166,7 @@ pub(super) fn open_run(
     discovery: Arc<PythonDiscovery>,
     manner: &Manner,
 ) -> Result<Run> {
-    let human = Human::new(layout(options));
-    let reporter: Arc<dyn Reporter> = if manner.spinner { Arc::new(Progress::new(human)) } else { Arc::new(human) };
+    let reporter = observed(super::reporter(options, manner.spinner), &manner.observers);
     let teller = Arc::clone(&reporter);
     let interrupt = Interrupt::listen(move || {
         let text = format!("[{}] KeyboardInterrupt - teardown started", std::process::id());
@@ -155,6 +189,8 @@ pub(super) fn open_run(
         journal: options.run.result_json.as_ref().map(|_| open_journal(plan)),
         reporter,
         groups: LogGroups::new(plan.job, manner.grouping == Grouping::Group, &options.variables),
+        observers: Arc::clone(&manner.observers),
+        phases: Phases::default(),
         laid_out: Once::new(),
         uv: OnceLock::new(),
     })
@@ -168,11 +204,20 @@ fn choose_installer(options: &Options) -> Result<Option<InstallerChoice>, Config
     InstallerChoice::named(&text).map(Some).ok_or_else(unknown)
 }
 
-/// A journal with a part for every environment, in the order of the configuration.
+/// A journal with a part for every environment, in the order of the configuration, each followed by those that build its
+/// package.
 fn open_journal(plan: &Plan) -> Journal {
     let journal = Journal::new(Run::platform());
     for entry in plan.all().unwrap_or_default() {
         journal.environment(&entry.name);
+        // What is wrong with an environment is told when it is its turn.
+        let packaging = plan.environment(&entry.name).ok().and_then(|environment| environment.packaging);
+        for name in packaging
+            .iter()
+            .flat_map(|packaging| std::iter::once(&packaging.package_environment).chain(&packaging.wheel_environment))
+        {
+            journal.environment(name);
+        }
     }
     journal
 }

@@ -33,7 +33,8 @@ pub(super) fn write(session: &Session, outcome: &Outcome, globs: &[String]) -> i
     writeln!(file, "cwd: {}", outcome.cwd.display())?;
     let everything = globs.iter().any(|glob| glob == "*");
     writeln!(file, "allow: {}", if everything { "*".to_owned() } else { globs.join(":") })?;
-    writeln!(file, "cmd: {}\nexit_code: {}", outcome.shell_command, outcome.exit_code)?;
+    let exit_code = if outcome.lives_on { "None".to_owned() } else { outcome.exit_code.to_string() };
+    writeln!(file, "cmd: {}\nexit_code: {exit_code}", outcome.shell_command)?;
     outcome.out.write_to(&mut file)?;
     if !outcome.err.is_empty() {
         file.write_all(b"\nstandard error:\n")?;

@@ -78,6 +78,8 @@ pub struct Outcome {
     pub run_id: String,
     /// Whether the output was shown as it came.
     pub shown: bool,
+    /// The process goes on: it is a backend that has answered one of several questions. It has no exit code yet.
+    pub lives_on: bool,
     /// The command could not be started at all.
     pub start_error: Option<String>,
     /// The words that were started, the program as its file where it was found.
@@ -189,6 +191,7 @@ impl Session {
             shown: request.display == Display::Show,
             run_id: request.run_id.clone(),
             cwd: request.cwd.clone(),
+            lives_on: false,
             start_error: None,
             argv: request.argv.clone(),
             started: Instant::now(),
@@ -288,6 +291,7 @@ impl Session {
             seconds: outcome.seconds,
             pid: outcome.pid,
             level: if success { Level::Info } else { Level::Critical },
+            tolerated: rule == ExitRule::Any,
         });
         match (success, outcome.exit_code) {
             (true, _) => Ok(()),
@@ -375,6 +379,7 @@ mod tests {
             cwd: PathBuf::new(),
             run_id: String::new(),
             shown: true,
+            lives_on: false,
             start_error: None,
             argv: Vec::new(),
             started: Instant::now(),

@@ -18,15 +18,45 @@ pub enum Level {
     Debug,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stream {
     Out,
     Error,
 }
 
+/// What an environment is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// A language that is not on this machine is fetched.
+    Fetch,
+    /// The virtual environment is made.
+    Create,
+    /// Something is installed into it.
+    Install,
+    /// The project is built for it, or it waits for that.
+    Package,
+    /// Its own commands run.
+    Commands,
+}
+
+impl Phase {
+    pub const ALL: [Self; 5] = [Self::Fetch, Self::Create, Self::Install, Self::Package, Self::Commands];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Create => "create",
+            Self::Install => "install",
+            Self::Package => "package",
+            Self::Commands => "commands",
+        }
+    }
+}
+
 /// How an environment ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EnvironmentResult {
     pub name: String,
     pub skipped: bool,
@@ -39,6 +69,8 @@ pub struct EnvironmentResult {
     pub duration_seconds: f64,
     /// Seconds of each command that was run for its output.
     pub command_seconds: Vec<f64>,
+    /// How long it did what, each phase once.
+    pub phase_seconds: Vec<(Phase, f64)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,11 +110,13 @@ pub enum Event {
         seconds: f64,
         pid: Option<u32>,
         level: Level,
+        /// A failure does not matter: `-` stands before the command.
+        tolerated: bool,
     },
-    /// What an environment is doing now, for progress displays: `create`, `install`, `package`, `commands`.
+    /// What an environment does from now on.
     Phase {
         environment: String,
-        phase: String,
+        phase: Phase,
     },
     EnvironmentStarted {
         environment: String,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::color::{BLUE, BRIGHT, CYAN, DIM, GREEN, MAGENTA, NORMAL, RED, RESET, RESET_ALL, WHITE, YELLOW, foreground};
-use super::event::{EnvironmentResult, Event, Level, Stream};
+use super::event::{EnvironmentResult, Event, Level, Phase, Stream};
 
 /// How events are to look.
 #[derive(Debug, Clone)]
@@ -147,6 +147,9 @@ impl Layout {
             let times = if self.verbosity >= 2 { self.times(result) } else { String::new() };
             let line = format!("  {}: {outcome} ({:.2}{times} seconds)", result.name, result.duration_seconds);
             text.push_str(&self.summary_line(color, &line));
+            if self.verbosity >= 3 {
+                text.push_str(&phases(result));
+            }
         }
         let (words, color) = if success { ("congratulations :)", GREEN) } else { ("evaluation failed :(", RED) };
         text.push_str(&self.summary_line(color, &format!("  {words} ({seconds:.2} seconds)")));
@@ -195,6 +198,16 @@ fn outcome(result: &EnvironmentResult) -> (String, &'static str) {
         EnvironmentResult { ignore_outcome: true, code, .. } => (format!("IGNORED FAIL code {code}"), YELLOW),
         EnvironmentResult { code, .. } => (format!("FAIL code {code}"), RED),
     }
+}
+
+/// Where the environment's time went, in a line of its own, unless all of it went into its commands.
+fn phases(result: &EnvironmentResult) -> String {
+    if result.phase_seconds.iter().all(|(phase, _)| *phase == Phase::Commands) {
+        return String::new();
+    }
+    let parts: Vec<String> =
+        result.phase_seconds.iter().map(|(phase, seconds)| format!("{} {seconds:.2}", phase.name())).collect();
+    format!("    {}\n", parts.join(", "))
 }
 
 /// A time as tox spells it out: `1 minute 2.5 seconds`.
@@ -247,6 +260,7 @@ mod tests {
             unavailable: false,
             duration_seconds: 0.21,
             command_seconds: vec![0.01, 0.1],
+            phase_seconds: Vec::new(),
         }
     }
 
@@ -275,6 +289,7 @@ mod tests {
             seconds: 0.004,
             pid: Some(11),
             level: Level::Critical,
+            tolerated: false,
         };
         assert_eq!(text(&layout, finished).unwrap(), "b: exit 3 (0.00 seconds) /t> sh -c 'exit 3' pid=11\n");
         let debug = text(&Layout::new(4, false, "RED"), message(Level::Debug)).unwrap();
@@ -326,6 +341,19 @@ mod tests {
         );
         assert!(summary(1).unwrap().starts_with("  ok: OK (0.21 seconds)\n"));
         assert_eq!(summary(0), None);
+    }
+
+    #[test]
+    fn the_curious_see_where_the_time_went() {
+        let results = |phase_seconds| vec![EnvironmentResult { phase_seconds, ..result("py", 0) }];
+        let summary = |verbosity, phases| {
+            let event = Event::Summary { results: results(phases), seconds: 1.0, success: true };
+            text(&Layout::new(verbosity, false, "RED"), event).unwrap()
+        };
+        let phases = || vec![(Phase::Create, 0.016), (Phase::Install, 0.5), (Phase::Commands, 0.2)];
+        assert!(summary(3, phases()).contains("seconds)\n    create 0.02, install 0.50, commands 0.20\n  congrat"));
+        assert!(!summary(2, phases()).contains("create"));
+        assert!(!summary(3, vec![(Phase::Commands, 0.2)]).contains("\n    "));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Reporter for Progress {
             Event::Phase { environment, phase } => {
                 let bar = self.running().get(environment).cloned();
                 if let Some(bar) = bar {
-                    bar.set_message(phase.clone());
+                    bar.set_message(phase.name());
                 }
             }
             Event::EnvironmentFinished { result, .. } => self.finish(&result.name),

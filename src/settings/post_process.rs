@@ -241,6 +241,11 @@ impl Settings {
         Ok(found.map(|entry| self.location_of(entry)))
     }
 
+    /// Where the environment's value for a key was written; `None` also when that cannot be told.
+    pub fn written_at(&self, environment: &str, name: &str) -> Option<Location> {
+        self.place_of(&self.environment(environment), name).ok().flatten()
+    }
+
     /// The outer option says whether there is any; the inner one is `None` for an override.
     fn first_mention(&self, set: &ConfigSet, key: &'static Key) -> Result<Option<Option<&Entry>>, ConfigError> {
         for loader in self.loaders(set)? {

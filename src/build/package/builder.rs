@@ -35,6 +35,12 @@ pub trait Workshop: Send + Sync {
     /// When that fails; [`Halt::Recreate`] when it takes a new environment.
     fn install(&self, requirements: &[String], of_type: &str) -> Result<()>;
 
+    /// Called when everything that building takes is installed; more may follow when something else is to be built.
+    ///
+    /// # Errors
+    /// When what is installed cannot be listed for somebody who wants to know.
+    fn equipped(&self) -> Result<()>;
+
     /// Removes the environment, saying why.
     ///
     /// # Errors
@@ -360,6 +366,7 @@ impl PackageBuilder {
             frontend.forget_process();
         }
         self.workshop.install(&requires, "requires_for_build_wheel")?;
+        self.workshop.equipped()?;
         let wheel = frontend.build(Target::Wheel, &self.site.build.package_dir, None, self.settings("build_wheel"));
         frontend.forget_process();
         wheel
@@ -428,7 +435,7 @@ impl PackageBuilder {
             }
             state.required.insert(target);
         }
-        Ok(())
+        self.workshop.equipped()
     }
 
     /// Creates the environment, and installs what `[build-system]` and, for the old kind of build, `deps` ask for.

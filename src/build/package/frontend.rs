@@ -244,6 +244,7 @@ impl Frontend {
             display: session.quiet_display(),
         };
         let mut outcome = session.announce(&request);
+        outcome.argv = session.resolve_words(request.argv, request.cwd)?;
         let shown = outcome.shown;
         let result_file = tempfile::Builder::new().prefix(&format!("pep517_{hook}-")).suffix(".json").tempfile()?;
         let process = self.running_process()?;
@@ -260,6 +261,7 @@ impl Frontend {
         }
         let written = Written { out: text(&out), err: text(&err) };
         (outcome.out, outcome.err) = (out.into(), err.into());
+        outcome.lives_on = ended == Ended::Done;
         session.keep(&mut outcome);
         if ended == Ended::Interrupted {
             return Err(Refusal::Interrupted.into());

@@ -6,7 +6,7 @@
 
 mod options;
 
-pub use options::{COLORS, IMPORTS, RUNNERS, SHELLS};
+pub use options::{COLORS, IMPORTS, REPORTS, RUNNERS, SHELLS};
 
 use clap::{Arg, Command};
 

@@ -31,6 +31,9 @@ pub const SHELLS: [&str; 4] = ["bash", "zsh", "fish", "powershell"];
 /// The kinds of files that `import` translates.
 pub const IMPORTS: [&str; 2] = ["procfile", "compose"];
 
+/// The ways to report.
+pub const REPORTS: [&str; 2] = ["human", "json"];
+
 /// The kinds of environment that can be the default one. Those of tox-uv are envo's own business and accepted.
 pub const RUNNERS: [&str; 5] =
     ["virtualenv", "virtualenv-pep-723", "uv-venv-runner", "uv-venv-lock-runner", "uv-venv-pep-723"];
@@ -255,6 +258,10 @@ pub fn environment(word: CommandWord) -> Vec<Arg> {
     if !word.serves() {
         let help = "write what was done to this JSON file";
         result.push(value("result_json", "path", help).long("result-json"));
+        let help = "write environments and commands to this file as JUnit XML";
+        result.push(value("junit_xml", "path", help).long("junit-xml"));
+        let help = "what to print: human (as tox does), or json, one event on each line [default: human]";
+        result.push(choice("report", REPORTS, help).value_name("FORMAT").long("report"));
         if word != CommandWord::Exec {
             let help = "let commands write straight to the terminal (not in parallel, not with --result-json)";
             result.push(flag("no_capture", help).short('i').long("no-capture"));

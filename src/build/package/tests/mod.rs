@@ -88,6 +88,10 @@ impl Workshop for Bench {
         Ok(())
     }
 
+    fn equipped(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     fn recreate(&self, reason: &str) -> anyhow::Result<()> {
         self.installed.lock().unwrap().push(format!("recreate because {reason}"));
         Ok(())

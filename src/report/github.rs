@@ -1,0 +1,181 @@
+//! Annotations for GitHub Actions: what failed, at the line of the configuration where it is written. They go to standard
+//! error, which the runner reads as well, so that standard output stays as it is everywhere else.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::event::{EnvironmentResult, Event, Level, Reporter};
+use super::human::write;
+use crate::error::Location;
+use crate::model::Variables;
+
+/// Where a key of an environment is written.
+pub type Places = Box<dyn Fn(&str, &str) -> Option<Location> + Send + Sync>;
+
+/// Annotates every environment that fails.
+pub struct Annotations {
+    checkout: PathBuf,
+    places: Places,
+    /// What last went wrong in each environment: in which step, and what to say of it.
+    failures: Mutex<HashMap<String, (String, String)>>,
+}
+
+/// The folder that paths in annotations are relative to; `None`: this is not GitHub Actions.
+pub fn checkout(variables: &Variables, current_dir: &Path) -> Option<PathBuf> {
+    (variables.text("GITHUB_ACTIONS").as_deref() == Some("true"))
+        .then(|| variables.get("GITHUB_WORKSPACE").map_or_else(|| current_dir.to_owned(), PathBuf::from))
+}
+
+impl Annotations {
+    pub fn new(checkout: PathBuf, places: Places) -> Self {
+        Self { checkout, places, failures: Mutex::default() }
+    }
+
+    fn remember(&self, environment: String, step: String, text: String) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).insert(environment, (step, text));
+    }
+
+    fn of(&self, result: &EnvironmentResult) -> Option<String> {
+        let known = self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&result.name);
+        if result.code == 0 || result.skipped || result.ignore_outcome {
+            return None;
+        }
+        let (step, text) = known.unwrap_or_else(|| (String::new(), format!("failed with exit code {}", result.code)));
+        let place = setting_of(&step).and_then(|key| (self.places)(&result.name, key));
+        Some(annotation(&result.name, &text, place.as_ref(), &self.checkout))
+    }
+}
+
+impl Reporter for Annotations {
+    fn event(&self, event: Event) {
+        match event {
+            Event::CommandFinished {
+                environment,
+                run_id,
+                command,
+                exit_code,
+                level: Level::Critical,
+                tolerated: false,
+                ..
+            } => {
+                let text = format!("{run_id} ended with exit code {exit_code}: {command}");
+                self.remember(environment, run_id, text);
+            }
+            Event::Message { environment, level: Level::Error, text } => {
+                self.remember(environment, String::new(), text);
+            }
+            Event::EnvironmentFinished { result, .. } => {
+                if let Some(text) = self.of(&result) {
+                    let _ = write(io::stderr().lock(), text.as_bytes());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The setting a step comes from: `commands` of `commands[0]`, `deps` of `install_deps`.
+fn setting_of(step: &str) -> Option<&str> {
+    match step.split_once('[') {
+        Some((setting, _)) => Some(setting),
+        None => (step == "install_deps").then_some("deps"),
+    }
+}
+
+/// A workflow command that marks a line, or nothing in particular, as an error.
+pub fn annotation(title: &str, text: &str, place: Option<&Location>, checkout: &Path) -> String {
+    let mut properties = Vec::new();
+    if let Some(Location { file, line, column, .. }) = place {
+        let file = file.strip_prefix(checkout).unwrap_or(file).display().to_string();
+        properties.push(format!("file={}", property(&file)));
+        properties.push(format!("line={line},col={column}"));
+    }
+    properties.push(format!("title={}", property(title)));
+    format!("::error {}::{}\n", properties.join(","), data(text))
+}
+
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn annotations() -> Annotations {
+        let places = |environment: &str, key: &str| {
+            (environment == "py" && key == "commands").then(|| Location {
+                file: "/work/app/tox.ini".into(),
+                line: 7,
+                column: 3,
+                length: 1,
+            })
+        };
+        Annotations::new("/work".into(), Box::new(places))
+    }
+
+    fn failed(annotations: &Annotations, run_id: &str, tolerated: bool) {
+        annotations.event(Event::CommandFinished {
+            environment: "py".into(),
+            run_id: run_id.into(),
+            cwd: String::new(),
+            command: "pytest\n-q".into(),
+            exit_code: 3,
+            seconds: 0.0,
+            pid: None,
+            level: Level::Critical,
+            tolerated,
+        });
+    }
+
+    fn result(code: i32) -> EnvironmentResult {
+        EnvironmentResult { name: "py".into(), code, ..EnvironmentResult::default() }
+    }
+
+    #[test]
+    fn a_failed_command_is_marked_where_it_is_written() {
+        let annotations = annotations();
+        failed(&annotations, "commands[0]", false);
+        assert_eq!(
+            annotations.of(&result(3)).unwrap(),
+            "::error file=app/tox.ini,line=7,col=3,title=py::commands[0] ended with exit code 3: pytest%0A-q\n"
+        );
+    }
+
+    #[test]
+    fn what_has_no_place_is_told_without_one() {
+        let annotations = annotations();
+        failed(&annotations, "install_deps", false);
+        let text = annotations.of(&result(3)).unwrap();
+        assert_eq!(text, "::error title=py::install_deps ended with exit code 3: pytest%0A-q\n");
+        (&annotations as &dyn Reporter).error("py", "failed with 100%: no");
+        assert_eq!(annotations.of(&result(1)).unwrap(), "::error title=py::failed with 100%25: no\n");
+        assert_eq!(annotations.of(&result(9)).unwrap(), "::error title=py::failed with exit code 9\n");
+    }
+
+    #[test]
+    fn what_does_not_count_is_not_marked() {
+        let annotations = annotations();
+        failed(&annotations, "commands[0]", true);
+        assert_eq!(annotations.of(&result(0)), None);
+        assert_eq!(annotations.of(&EnvironmentResult { skipped: true, ..result(-2) }), None);
+        assert_eq!(annotations.of(&EnvironmentResult { ignore_outcome: true, ..result(2) }), None);
+    }
+
+    #[test]
+    fn only_the_runners_own_sign_counts() {
+        let of = |pairs: &[(&str, &str)]| {
+            checkout(&pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(), Path::new("/here"))
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("GITHUB_ACTIONS", "false")]), None);
+        assert_eq!(of(&[("GITHUB_ACTIONS", "true")]), Some("/here".into()));
+        assert_eq!(of(&[("GITHUB_ACTIONS", "true"), ("GITHUB_WORKSPACE", "/w")]), Some("/w".into()));
+    }
+}

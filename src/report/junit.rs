@@ -1,0 +1,424 @@
+//! A run as JUnit XML, the form in which CI servers take test results: a test suite for each environment, in it a test case
+//! for each command. Collects events and writes the file when asked; influences nothing.
+//!
+//! The shape is the one that pytest writes and that the readers of Jenkins, GitLab and their like expect.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::event::{EnvironmentResult, Event, Level, Reporter, Stream};
+use super::xml;
+
+/// How much of a command's output is kept of each stream: its end.
+const KEPT: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub struct Junit {
+    began: SystemTime,
+    suites: Mutex<Vec<Suite>>,
+}
+
+/// One environment.
+#[derive(Debug)]
+struct Suite {
+    name: String,
+    began: SystemTime,
+    cases: Vec<Case>,
+    /// What went wrong beside commands.
+    complaints: Vec<String>,
+    result: Option<EnvironmentResult>,
+}
+
+/// One command.
+#[derive(Debug)]
+struct Case {
+    run_id: String,
+    command: String,
+    output: HashMap<Stream, Vec<u8>>,
+    seconds: f64,
+    exit_code: i32,
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Running,
+    Passed,
+    Failed,
+    /// It failed and that does not matter.
+    Tolerated,
+}
+
+impl Junit {
+    pub fn new() -> Self {
+        Self { began: SystemTime::now(), suites: Mutex::default() }
+    }
+
+    fn suites(&self) -> MutexGuard<'_, Vec<Suite>> {
+        self.suites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with_suite(&self, name: &str, change: impl FnOnce(&mut Suite)) {
+        let mut suites = self.suites();
+        let at = suites.iter().position(|suite| suite.name == name).unwrap_or_else(|| {
+            suites.push(Suite::new(name));
+            suites.len() - 1
+        });
+        change(&mut suites[at]);
+    }
+
+    /// Writes the file, and the folders above it that are missing.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, file: &Path) -> io::Result<()> {
+        if let Some(folder) = file.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        fs_err::write(file, self.to_xml())
+    }
+
+    /// The file's content.
+    pub fn to_xml(&self) -> String {
+        let suites = self.suites();
+        let mut total = Counts::default();
+        let mut body = String::new();
+        for suite in suites.iter().filter(|suite| !suite.is_empty()) {
+            total.add(suite.write(&mut body));
+        }
+        let seconds = self.began.elapsed().unwrap_or_default().as_secs_f64();
+        let mut text = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n");
+        let _ = writeln!(text, "<testsuites name=\"envo\" {} time=\"{seconds:.3}\">", total.attributes());
+        text.push_str(&body);
+        text.push_str("</testsuites>\n");
+        text
+    }
+}
+
+impl Default for Junit {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Reporter for Junit {
+    fn event(&self, event: Event) {
+        match event {
+            Event::EnvironmentStarted { environment } => self.with_suite(&environment, |_| {}),
+            Event::CommandStarted { environment, run_id, command, .. } => {
+                self.with_suite(&environment, |suite| suite.begin(run_id, command));
+            }
+            Event::Output { environment, stream, bytes } => self.with_suite(&environment, |suite| {
+                if let Some(case) = suite.cases.last_mut() {
+                    case.keep(stream, &bytes);
+                }
+            }),
+            Event::CommandFinished { environment, run_id, command, exit_code, seconds, level, tolerated, .. } => {
+                let outcome = match level {
+                    Level::Critical if tolerated => Outcome::Tolerated,
+                    Level::Critical => Outcome::Failed,
+                    _ => Outcome::Passed,
+                };
+                self.with_suite(&environment, |suite| {
+                    if suite.cases.last().is_none_or(|case| case.outcome != Outcome::Running) {
+                        suite.begin(run_id, command);
+                    }
+                    if let Some(case) = suite.cases.last_mut() {
+                        (case.exit_code, case.seconds, case.outcome) = (exit_code, seconds, outcome);
+                    }
+                });
+            }
+            Event::Message { environment, level: Level::Error | Level::Warning, text } if environment != "ROOT" => {
+                self.with_suite(&environment, |suite| suite.complaints.push(text));
+            }
+            Event::EnvironmentFinished { result, .. } => {
+                self.with_suite(&result.name.clone(), |suite| suite.result = Some(result));
+            }
+            Event::Summary { results, .. } => {
+                for result in results {
+                    self.with_suite(&result.name.clone(), |suite| {
+                        suite.result.get_or_insert(result);
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Suite {
+    fn new(name: &str) -> Self {
+        let (cases, complaints) = (Vec::new(), Vec::new());
+        Self { name: name.to_owned(), began: SystemTime::now(), cases, complaints, result: None }
+    }
+
+    /// Packaging environments have commands but no result of their own.
+    fn is_empty(&self) -> bool {
+        self.cases.is_empty() && self.result.is_none()
+    }
+
+    /// A command starts. One that is tried again takes the place of its earlier attempt.
+    fn begin(&mut self, run_id: String, command: String) {
+        if let Some(last) = self.cases.last_mut()
+            && (last.run_id.as_str(), last.outcome) == (run_id.as_str(), Outcome::Failed)
+            && last.command == command
+        {
+            last.outcome = Outcome::Running;
+            return;
+        }
+        let (output, seconds, exit_code) = (HashMap::new(), 0.0, 0);
+        self.cases.push(Case { run_id, command, output, seconds, exit_code, outcome: Outcome::Running });
+    }
+
+    fn write(&self, text: &mut String) -> Counts {
+        let ignored = self.result.as_ref().is_some_and(|result| result.ignore_outcome);
+        let mut counts = Counts::default();
+        let mut body = String::new();
+        for case in &self.cases {
+            counts.tests += 1;
+            let exit = format!("exit code {}", case.exit_code);
+            let verdict = match case.outcome {
+                Outcome::Passed | Outcome::Tolerated => None,
+                Outcome::Failed if ignored => Some(("skipped", format!("{exit}, which is ignored (ignore_outcome)"))),
+                Outcome::Failed => Some(("failure", exit)),
+                Outcome::Running => Some(("error", self.last_complaint("it did not come to its end"))),
+            };
+            counts.count(verdict.as_ref().map(|(kind, _)| *kind));
+            let name = format!("{} {}", case.run_id, case.command);
+            self.write_case(&mut body, &name, case.seconds, verdict);
+            case.write_output(&mut body);
+            body.push_str("</testcase>\n");
+        }
+        if let Some(verdict) = self.own_verdict(&counts) {
+            counts.tests += 1;
+            counts.count(Some(verdict.0));
+            let seconds = self.result.as_ref().map_or(0.0, |result| result.duration_seconds);
+            self.write_case(&mut body, "environment", seconds, Some(verdict));
+            body.push_str("</testcase>\n");
+        }
+        let in_commands: f64 = self.cases.iter().map(|case| case.seconds).sum();
+        let seconds = self.result.as_ref().map_or(in_commands, |result| result.duration_seconds);
+        let (name, time) = (xml::attribute(&self.name), timestamp(self.began));
+        let _ = writeln!(
+            text,
+            "<testsuite name=\"{name}\" {} time=\"{seconds:.3}\" timestamp=\"{time}\">",
+            counts.attributes()
+        );
+        text.push_str(&body);
+        text.push_str("</testsuite>\n");
+        counts
+    }
+
+    /// What is to be said of the environment itself: why it was left out, or failed without any of its commands failing.
+    fn own_verdict(&self, counts: &Counts) -> Option<(&'static str, String)> {
+        let result = self.result.as_ref()?;
+        let why = || self.last_complaint(&format!("exit code {}", result.code));
+        if result.unavailable {
+            return Some(("skipped", "not available".to_owned()));
+        }
+        if result.skipped {
+            return Some(("skipped", self.last_complaint("skipped")));
+        }
+        if result.code == 0 || counts.failures + counts.errors > 0 {
+            return None;
+        }
+        if result.ignore_outcome {
+            return (counts.skipped == 0).then(|| ("skipped", why()));
+        }
+        Some(("error", why()))
+    }
+
+    fn last_complaint(&self, otherwise: &str) -> String {
+        self.complaints.last().map_or(otherwise, String::as_str).to_owned()
+    }
+
+    fn write_case(&self, text: &mut String, name: &str, seconds: f64, verdict: Option<(&'static str, String)>) {
+        let (class, name) = (xml::attribute(&self.name), xml::attribute(name));
+        let _ = writeln!(text, "<testcase classname=\"{class}\" name=\"{name}\" time=\"{seconds:.3}\">");
+        if let Some((kind, message)) = verdict {
+            let _ = writeln!(text, "<{kind} message=\"{}\"/>", xml::attribute(&message));
+        }
+    }
+}
+
+impl Case {
+    fn keep(&mut self, stream: Stream, bytes: &[u8]) {
+        let kept = self.output.entry(stream).or_default();
+        kept.extend_from_slice(bytes);
+        if kept.len() > 2 * KEPT {
+            kept.drain(..kept.len() - KEPT);
+        }
+    }
+
+    fn write_output(&self, text: &mut String) {
+        for (stream, element) in [(Stream::Out, "system-out"), (Stream::Error, "system-err")] {
+            let Some(bytes) = self.output.get(&stream).filter(|bytes| !bytes.is_empty()) else { continue };
+            let end = &bytes[bytes.len().saturating_sub(KEPT)..];
+            let shown = if end.len() < bytes.len() { "[what was written before is left out]\n" } else { "" };
+            let _ = writeln!(text, "<{element}>{shown}{}</{element}>", xml::text(&String::from_utf8_lossy(end)));
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    tests: usize,
+    failures: usize,
+    errors: usize,
+    skipped: usize,
+}
+
+impl Counts {
+    fn count(&mut self, kind: Option<&str>) {
+        match kind {
+            Some("failure") => self.failures += 1,
+            Some("error") => self.errors += 1,
+            Some(_) => self.skipped += 1,
+            None => {}
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.tests += other.tests;
+        self.failures += other.failures;
+        self.errors += other.errors;
+        self.skipped += other.skipped;
+    }
+
+    fn attributes(&self) -> String {
+        let Self { tests, failures, errors, skipped } = self;
+        format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\"")
+    }
+}
+
+/// A time as ISO 8601 has it, in UTC: `2026-05-01T12:00:00`.
+fn timestamp(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    let (days, clock) = (seconds / 86_400, seconds % 86_400);
+    let (hour, minute, second) = (clock / 3_600, clock / 60 % 60, clock % 60);
+    let (year, month, day) = date(days);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+}
+
+/// Year, month and day, so many days after the first of January 1970. Counted in years that begin with March, whose leap
+/// day comes last.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(name: &str, code: i32) -> EnvironmentResult {
+        EnvironmentResult { name: name.into(), code, duration_seconds: 1.5, ..EnvironmentResult::default() }
+    }
+
+    fn command(junit: &Junit, run_id: &str, exit_code: i32, output: &[u8]) {
+        let (environment, command) = ("py".to_owned(), "pytest -k 'a<b'".to_owned());
+        let run_id = run_id.to_owned();
+        junit.event(Event::CommandStarted {
+            environment: environment.clone(),
+            run_id: run_id.clone(),
+            cwd: String::new(),
+            command: command.clone(),
+        });
+        junit.event(Event::Output { environment: environment.clone(), stream: Stream::Out, bytes: output.to_vec() });
+        let level = if exit_code == 0 { Level::Info } else { Level::Critical };
+        junit.event(Event::CommandFinished {
+            environment,
+            run_id,
+            cwd: String::new(),
+            command,
+            exit_code,
+            seconds: 0.25,
+            pid: None,
+            level,
+            tolerated: false,
+        });
+    }
+
+    fn finish(junit: &Junit, result: EnvironmentResult) -> String {
+        junit.event(Event::EnvironmentFinished { result, last: true });
+        junit.to_xml()
+    }
+
+    #[test]
+    fn commands_are_cases_and_what_failed_is_counted() {
+        let junit = Junit::new();
+        command(&junit, "commands[0]", 0, b"\x1b[31mred\x1b[0m & <fine>\x07\n");
+        command(&junit, "commands[1]", 3, b"");
+        let text = finish(&junit, result("py", 3));
+        for part in [
+            "<testsuites name=\"envo\" tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\" time=",
+            "<testsuite name=\"py\" tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\" time=\"1.500\" timestamp=",
+            "<testcase classname=\"py\" name=\"commands[0] pytest -k &apos;a&lt;b&apos;\" time=\"0.250\">\n\
+             <system-out>red &amp; &lt;fine&gt;\u{fffd}\n</system-out>\n</testcase>",
+            "<failure message=\"exit code 3\"/>\n</testcase>",
+        ] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+    }
+
+    #[test]
+    fn an_environment_that_failed_without_a_command_says_why() {
+        let junit = Junit::new();
+        (&junit as &dyn Reporter).error("py", "failed with no such thing");
+        let text = finish(&junit, result("py", 1));
+        assert!(text.contains("name=\"environment\" time=\"1.500\">\n<error message=\"failed with no such thing\"/>"));
+        assert!(text.contains("tests=\"1\" failures=\"0\" errors=\"1\""), "{text}");
+    }
+
+    #[test]
+    fn what_was_left_out_or_is_ignored_counts_as_skipped() {
+        let junit = Junit::new();
+        command(&junit, "commands[0]", 3, b"");
+        let ignored = EnvironmentResult { ignore_outcome: true, ..result("py", 3) };
+        assert!(finish(&junit, ignored).contains("failures=\"0\" errors=\"0\" skipped=\"1\""));
+        let skipped = EnvironmentResult { skipped: true, ..result("other", -2) };
+        junit.event(Event::Summary { results: vec![skipped], seconds: 1.0, success: false });
+        let text = junit.to_xml();
+        assert!(
+            text.contains("<testsuite name=\"other\" tests=\"1\" failures=\"0\" errors=\"0\" skipped=\"1\""),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn of_several_attempts_the_last_counts_and_all_output_is_kept() {
+        let junit = Junit::new();
+        command(&junit, "commands[0]", 3, b"first\n");
+        command(&junit, "commands[0]", 0, b"second\n");
+        let text = finish(&junit, result("py", 0));
+        assert!(text.contains("tests=\"1\" failures=\"0\""), "{text}");
+        assert!(text.contains("<system-out>first\nsecond\n</system-out>"), "{text}");
+    }
+
+    #[test]
+    fn of_large_output_the_end_is_kept() {
+        let junit = Junit::new();
+        command(&junit, "commands[0]", 0, &[vec![b'x'; 3 * KEPT], b"END".to_vec()].concat());
+        let text = finish(&junit, result("py", 0));
+        assert!(text.len() < 2 * KEPT && text.contains("xEND</system-out>"));
+    }
+
+    #[test]
+    fn times_are_told_in_utc() {
+        let at = |seconds| timestamp(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00");
+        assert_eq!(at(1_793_534_399), "2026-11-01T11:59:59");
+        assert_eq!(at(4_102_444_800), "2100-01-01T00:00:00");
+    }
+}
