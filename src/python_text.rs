@@ -37,7 +37,7 @@ pub fn strip_end(text: &str) -> &str {
     while end > 0 && is_ascii_space(bytes[end - 1]) {
         end -= 1;
     }
-    if text[..end].as_bytes().last().is_some_and(|byte| !byte.is_ascii()) {
+    if text.as_bytes()[..end].last().is_some_and(|byte| !byte.is_ascii()) {
         return text[..end].trim_end_matches(is_space);
     }
     &text[..end]

@@ -261,7 +261,7 @@ impl Frontend {
         }
         let written = Written { out: text(&out), err: text(&err) };
         (outcome.out, outcome.err) = (out.into(), err.into());
-        outcome.lives_on = ended == Ended::Done;
+        outcome.lives_on = ended == Ended::Done && hook != "_exit";
         session.keep(&mut outcome);
         if ended == Ended::Interrupted {
             return Err(Refusal::Interrupted.into());
