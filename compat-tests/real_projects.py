@@ -73,7 +73,6 @@ PROJECTS: dict[str, Chosen] = {
     "tomli": Chosen("2.5.0", ("3.11", "pre-commit")),
     "python-dateutil": Chosen("4.0.0", ("py311", "dev")),
     "platformdirs": Chosen("4.14.5", ("3.12", "pkg_meta")),
-    "pytest-cov": Chosen("7.1.0", ("py311-pytest90-xdist38-coverage713", "check")),
     "jsonschema": Chosen("3.2.0", ("py311-build", "style")),
     "attrs": Chosen("26.1.0", ("py311-tests", "changelog"), uv=True),
     "werkzeug": Chosen("3.1.9", ("py3.11", "style"), uv=True),
