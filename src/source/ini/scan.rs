@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 
 use super::DEFAULT_SECTION;
 use crate::error::python_repr;
-use crate::python_text::{is_space, strip, strip_end, strip_start};
+use crate::python_text::{strip, strip_end, strip_start};
 use crate::source::{Entry, IniSection, Lines};
 
 /// Stands before the values of a section in the canonical text, so that nothing is trimmed there. A private-use character.
@@ -191,7 +191,10 @@ impl Walk {
             self.malformed.push((number, line.to_owned()));
             return Ok(());
         };
-        let key = key.trim_end_matches(is_space).to_lowercase();
+        let key = strip_end(key);
+        // Nearly all keys are lower ASCII letters, which needs no look at Unicode's tables.
+        let is_lower = key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+        let key = if is_lower { key.to_owned() } else { key.to_lowercase() };
         if key.is_empty() {
             // Python notes the error and goes on with the empty name.
             self.malformed.push((number, line.to_owned()));
