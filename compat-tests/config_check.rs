@@ -56,3 +56,104 @@ fn values_that_refer_to_each_other_in_a_circle_are_told() {
         outcome.stderr
     );
 }
+
+#[test]
+fn tables_are_checked_like_sections() {
+    let toml = "[tool.tox]\nenv_list = [\"a\", \"b\", \"api\"]\nskip_instal = true\n[tool.tox.gh.python]\n\"3\" = [\"a\"]\n\
+                [tool.tox.env_run_base]\ndep = [\"x\"]\ndeps = [\n  \"-r missing.txt\",\n]\ncommands = [\"pytest\"]\n\
+                [tool.tox.env]\na = { depends = [\"b\"], ignore_errors = \"maybe\" }\nb.depends = [\"a\"]\n\
+                b.set_env = { file = \"none.env\" }\n[tool.tox.env.api]\nserve = \"python -m http.server {port}\"\n\
+                ready = \"htp /x\"\nenv_file = \"no.env\"\nno_package = true\n";
+    let outcome = Project::new().file("pyproject.toml", toml).run(["config", "--check"]);
+    assert_eq!(outcome.code, Some(1));
+    for (problem, place) in [
+        ("unknown key `skip_instal` in `[tool.tox]`", 3),
+        ("unknown key `dep` in `[tool.tox.env_run_base]`", 7),
+        ("there is no file `missing.txt`", 9),
+        ("failed to load a.commands: value of type 'str' is not list", 11),
+        ("failed to load a.ignore_errors: value of type 'str' is not of type 'bool'", 13),
+        ("circular dependency detected between environments: a | b", 13),
+        ("none.env does not exist for set_env", 15),
+        ("`htp /x` is not a probe", 18),
+        ("there is no file `no.env`", 19),
+        ("the key `no_package` has no meaning in `[tool.tox.env.api]`", 20),
+    ] {
+        let place = format!("pyproject.toml:{place}:");
+        let told = outcome.stderr.split("error: ").any(|one| one.contains(problem) && one.contains(&place));
+        // Of two problems on one line, one is told.
+        assert!(told || problem.starts_with("circular"), "{problem} at {place}\n{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn places_in_a_value_that_holds_a_configuration_are_those_of_the_file() {
+    let file = "[project]\nname = \"x\"\n[tool.tox]\nlegacy_tox_ini = \"\"\"\n[tox]\nenv_list = a\n[testenv]\ndepz = x\n\"\"\"\n";
+    let outcome = Project::new().file("pyproject.toml", file).run(["config", "--check"]);
+    assert_eq!(outcome.code, Some(1));
+    let expected = "pyproject.toml:8:1\n  |\n8 | depz = x\n  | ^^^^\nhelp: did you mean `deps`?\n";
+    assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
+}
+
+#[test]
+fn factors_that_only_conditions_have_may_be_asked_for() {
+    let ini = "[tox]\nenv_list = py, lint\n[testenv]\ndeps =\n    cov: coverage\n    lint-cov: x\n    pytest7: y\n\
+               set_env =\n    linux: A=1\n";
+    Project::new().ini(ini).run(["config", "--check"]).succeeds();
+}
+
+#[test]
+fn conditions_that_contradict_themselves_are_told() {
+    let ini = "[tox]\nenv_list = a\n[testenv]\ndeps =\n    a-!a: x\n    linux-win32: y\n    a-!a,a: z\n";
+    let outcome = Project::new().ini(ini).run(["config", "--check"]);
+    outcome.clone().explains("can fulfil the condition `a-!a`").explains("tox.ini:5:5");
+    outcome.explains("can fulfil the condition `linux-win32`").explains("2 problems found");
+}
+
+#[test]
+fn a_reference_that_is_misspelt_is_told_and_other_braces_are_left_alone() {
+    let ini = "[tox]\nenv_list = a\n[testenv]\nallowlist_externals = *\ncommands =\n    {envbindr}/python\n    \
+               awk {print}\n    echo ${envbindr} {posargs} {opts}\n";
+    let outcome = Project::new().ini(ini).run(["config", "--check"]);
+    outcome.explains("there is no key `envbindr`").explains("did you mean `{envbindir}`?").explains("1 problem found");
+}
+
+#[test]
+fn what_became_of_keys_of_older_versions_is_said() {
+    let ini = "[tox]\nisolated_build = true\n[testenv]\nwhitelist_externals = x\nskipdist = true\n";
+    let outcome = Project::new().ini(ini).run(["config", "--check"]);
+    let outcome =
+        outcome.explains("tox 4 always builds in an environment of its own").explains("`allowlist_externals`");
+    outcome.explains("did you mean `skipsdist`, a key of the project?");
+}
+
+#[test]
+fn keys_of_plugins_are_left_to_them() {
+    let ini = "[tox]\nrequires = tox-docker\n[testenv]\ndocker = x\n";
+    Project::new().ini(ini).run(["config", "--check"]).succeeds();
+    let outcome = Project::new().ini(&ini.replace("tox-docker", "tox-uv")).run(["config", "--check"]);
+    outcome.explains("unknown key `docker`");
+}
+
+#[test]
+fn environments_that_wait_for_each_other_are_told() {
+    let ini = "[tox]\nenv_list = a, b\n[testenv:a]\ndepends = b\n[testenv:b]\ndepends = a\n";
+    let outcome = Project::new().ini(ini).run(["config", "--check"]);
+    outcome.explains("circular dependency detected between environments: a | b").explains("tox.ini:4:1");
+}
+
+#[test]
+fn programs_get_the_findings_as_json() {
+    let project = Project::new().ini("[tox]\nenv_list = a\n[testenv]\ndepz = x\n");
+    let outcome = project.run(["config", "--check", "--format", "json"]).ends_with(1);
+    let found: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("the output is JSON");
+    let first = &found["findings"][0];
+    assert_eq!(first["message"], "unknown key `depz` in `[testenv]`");
+    assert_eq!(
+        (first["line"].as_u64(), first["column"].as_u64(), first["length"].as_u64()),
+        (Some(4), Some(1), Some(4))
+    );
+    assert_eq!(first["help"][0], "did you mean `deps`?");
+    assert_eq!(outcome.stderr, "");
+    let outcome = Project::new().ini("[tox]\nenv_list = a\n").run(["config", "--check", "--format", "json"]).succeeds();
+    assert_eq!(outcome.stdout, "{\n  \"findings\": []\n}\n");
+}

@@ -32,6 +32,11 @@ const PROVIDED: [(&str, &str); 10] = [
     ("setuptools", "84.2.1"),
 ];
 
+/// Whether envo does the distribution's work; `name` is in normal form.
+pub fn is_provided(name: &str) -> bool {
+    name == "wheel" || PROVIDED.iter().any(|(provided, _)| *provided == name)
+}
+
 /// What decides whether a plugin has anything to do here.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {

@@ -181,6 +181,11 @@ pub fn mentioned_environments(value: &str, is_known: &dyn Fn(&str) -> bool, foun
 pub(super) struct Condition(Vec<String>);
 
 impl Condition {
+    /// Names of environments with marks of negation, of which one must fit.
+    pub(super) fn alternatives(&self) -> &[String] {
+        &self.0
+    }
+
     /// `None`: the text is no condition, and the marker none.
     pub(super) fn parse(text: &str) -> Option<Self> {
         if !is_plain(text) {

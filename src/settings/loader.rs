@@ -283,6 +283,7 @@ impl Settings {
 
     pub(super) fn location_of(&self, entry: &Entry) -> Location {
         let line = entry.lines.first().unwrap_or_default();
+        let line = line + self.source.lines_before;
         Location { file: self.source.path.clone(), line, column: entry.column, length: entry.key.chars().count() }
     }
 

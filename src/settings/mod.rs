@@ -39,7 +39,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::toml::Templates;
 use crate::cli::options::Options;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ErrorClass};
 use crate::model::InterpreterLookup;
 use crate::source::{Document, Entry, FromRoot, IniDocument, Source, TomlDocument};
 use conditional::ConditionalValue;
@@ -160,6 +160,12 @@ impl Settings {
         if let Some(value) = set.cached(key.name) {
             return Ok(value);
         }
+        let value = self.work_out(set, key, trail).map_err(|error| self.placed(error, set, key))?;
+        set.keep(key.name, value.clone());
+        Ok(value)
+    }
+
+    fn work_out(&self, set: &ConfigSet, key: &'static Key, trail: &Trail) -> Result<Value, ConfigError> {
         let value = match set.memory_value(key.name) {
             Some(value) => value,
             // Its variables are worked out one by one.
@@ -170,9 +176,19 @@ impl Settings {
                 None => self.default_value(set, key)?,
             },
         };
-        let value = self.post_process(set, key, value)?;
-        set.keep(key.name, value.clone());
-        Ok(value)
+        self.post_process(set, key, value)
+    }
+
+    /// An error that people will see with the place of the value it is about, unless it has a nearer one.
+    fn placed(&self, mut error: ConfigError, set: &ConfigSet, key: &'static Key) -> ConfigError {
+        if error.location.is_some() || !matches!(error.class, ErrorClass::Handled | ErrorClass::Fail) {
+            return error;
+        }
+        let Ok(Some(place)) = self.place_of(set, key.name) else { return error };
+        if error.trail.is_empty() {
+            error.trail.push(format!("{}.{}", set.label(), key.name));
+        }
+        error.at(place)
     }
 
     /// All environment names of the configuration, in tox's order: `env_list`, then sections, then those that conditions
@@ -295,7 +311,7 @@ impl Settings {
         let (Some(key), section) = (path.last(), path[..path.len().saturating_sub(1)].join(".")) else {
             return Err(ConfigError::key(""));
         };
-        let mut found = found.ok_or_else(|| ConfigError::new(crate::error::ErrorClass::Value, format!("'{key}'")))?;
+        let mut found = found.ok_or_else(|| ConfigError::new(ErrorClass::Value, format!("'{key}'")))?;
         for one in self.overrides.of_section(&section).iter().filter(|one| one.key == *key) {
             found = toml::load::override_raw(found, one)?;
         }

@@ -40,8 +40,13 @@ pub struct GhActions {
 impl Settings {
     /// Whether `requires` names the distribution; `name` is in normal form.
     pub fn requires_distribution(&self, name: &str) -> bool {
-        self.list(self.core(), "requires")
-            .is_ok_and(|requires| requires.iter().any(|requirement| distribution(requirement) == name))
+        self.required_distributions().iter().any(|required| required == name)
+    }
+
+    /// The names in `requires`, in normal form; none where that cannot be read.
+    pub fn required_distributions(&self) -> Vec<String> {
+        let requires = self.list(self.core(), "requires").unwrap_or_default();
+        requires.iter().map(|requirement| distribution(requirement)).collect()
     }
 
     /// `[gh] python`; `None` when there is no such section.

@@ -12,6 +12,7 @@ use super::loader::{Loader, may_refer, spellings};
 use super::lookup::normalized;
 use super::runners::{UV_PACKAGE_KINDS, checked_locked_package, checked_resolution};
 use super::toml::load::toml_entry;
+use super::toml::place::place_of;
 use super::value::{Shown, Value};
 use crate::error::{ConfigError, Location, python_repr};
 use crate::install::requirement_file::{RequirementKind, display_lines};
@@ -234,9 +235,15 @@ impl Settings {
         Ok(set.memory_value(key.name).is_some() || self.first_mention(set, key)?.is_some())
     }
 
-    /// Where the value that counts for this set was written.
-    pub(super) fn place_of(&self, set: &ConfigSet, name: &str) -> Result<Option<Location>, ConfigError> {
+    /// Where the value that counts for this set was written; `None` where that is no file.
+    ///
+    /// # Errors
+    /// When the set's `base` is wrong.
+    pub fn place_of(&self, set: &ConfigSet, name: &str) -> Result<Option<Location>, ConfigError> {
         let Some(key) = super::keys::find(name) else { return Ok(None) };
+        if self.toml().is_some() {
+            return self.place_in_tables(set, key);
+        }
         let found = self.first_mention(set, key)?.flatten();
         Ok(found.map(|entry| self.location_of(entry)))
     }
@@ -244,6 +251,18 @@ impl Settings {
     /// Where the environment's value for a key was written; `None` also when that cannot be told.
     pub fn written_at(&self, environment: &str, name: &str) -> Option<Location> {
         self.place_of(&self.environment(environment), name).ok().flatten()
+    }
+
+    fn place_in_tables(&self, set: &ConfigSet, key: &'static Key) -> Result<Option<Location>, ConfigError> {
+        let Some(loader) = self.loaders(set)?.iter().find(|loader| self.mentions(loader, key)) else { return Ok(None) };
+        if self.overrides_of(loader, key).next().is_some() {
+            return Ok(None);
+        }
+        let table = loader.path.join(".");
+        Ok(spellings(key).find_map(|spelling| {
+            let (line, column) = place_of(&self.source.text, &table, spelling)?;
+            Some(Location { file: self.source.path.clone(), line, column, length: spelling.chars().count() })
+        }))
     }
 
     /// The outer option says whether there is any; the inner one is `None` for an override.

@@ -93,6 +93,7 @@ fn assume_empty(root: Option<&Path>, current_dir: &Path) -> Discovery {
         format: Format::ToxIni,
         text: Arc::default(),
         document: Document::Ini(IniDocument::default()),
+        lines_before: 0,
     };
     Discovery { source, warning: Some(warning) }
 }
@@ -101,13 +102,13 @@ fn assume_empty(root: Option<&Path>, current_dir: &Path) -> Discovery {
 fn load(format: Format, path: &Path) -> Result<Option<Source>, ConfigError> {
     let text = read_text(path).map_err(|reason| failed_loading(format, path, &reason))?;
     match format {
-        Format::ToxIni => read_ini(format, path, text).map(Some),
+        Format::ToxIni => read_ini(format, path, text, 0).map(Some),
         Format::SetupCfg => {
             // Most setup.cfg files hold nothing for tox; a glance saves reading them.
             if !text.contains(format.core_section()) {
-                return read_ini(format, path, text).map(|_| None);
+                return read_ini(format, path, text, 0).map(|_| None);
             }
-            let source = read_ini(format, path, text)?;
+            let source = read_ini(format, path, text, 0)?;
             let Document::Ini(document) = &source.document else { return Ok(None) };
             let has_core = document.section(format.core_section()).is_some();
             Ok(has_core.then_some(source))
@@ -138,14 +139,16 @@ fn failed_loading(format: Format, path: &Path, reason: &str) -> ConfigError {
     )
 }
 
-fn read_ini(format: Format, path: &Path, text: String) -> Result<Source, ConfigError> {
+/// `lines_before`: how many lines of the file stand before the text.
+fn read_ini(format: Format, path: &Path, text: String, lines_before: usize) -> Result<Source, ConfigError> {
     let document = ini::read(&text).map_err(|error| {
         let reason = error.in_python_words(&path.display().to_string());
         let length = text.lines().nth(error.line - 1).map_or(1, |line| line.trim_end().chars().count().max(1));
-        let location = Location { file: path.to_owned(), line: error.line, column: 1, length };
+        let line = error.line + lines_before;
+        let location = Location { file: path.to_owned(), line, column: 1, length };
         failed_loading(format, path, &reason).at(location)
     })?;
-    Ok(Source { path: path.to_owned(), format, text: Arc::new(text), document: Document::Ini(document) })
+    Ok(Source { path: path.to_owned(), format, text: Arc::new(text), document: Document::Ini(document), lines_before })
 }
 
 fn read_toml(format: Format, path: &Path, text: String) -> Result<Option<Source>, ConfigError> {
@@ -168,15 +171,34 @@ fn read_toml(format: Format, path: &Path, text: String) -> Result<Option<Source>
         return Ok(native.then(|| toml_source(format, path, text, table)));
     }
     match tox.get("legacy_tox_ini").and_then(toml::Value::as_str) {
-        Some(ini_text) => read_ini(format, path, ini_text.trim_start_matches('\u{feff}').to_owned()).map(Some),
+        Some(ini_text) => {
+            let lines_before = lines_before_value(&text);
+            read_ini(format, path, ini_text.trim_start_matches('\u{feff}').to_owned(), lines_before).map(Some)
+        }
         None => Ok(None),
     }
+}
+
+/// How many lines stand before the first one of `legacy_tox_ini`'s value.
+fn lines_before_value(text: &str) -> usize {
+    let Ok(document) = toml::de::DeTable::parse(text) else { return 0 };
+    let step = |table: &toml::de::DeTable<'_>, key: &str| table.get(key).map(toml::Spanned::span);
+    let inner = document
+        .get_ref()
+        .get("tool")
+        .and_then(|tool| tool.get_ref().get("tox"))
+        .and_then(|tox| tox.get_ref().as_table());
+    let Some(span) = inner.and_then(|tox| step(tox, "legacy_tox_ini")) else { return 0 };
+    let before = text.get(..span.start).unwrap_or_default().matches('\n').count();
+    // A line break right behind the opening quotes does not belong to the value.
+    let value = text.get(span).unwrap_or_default().trim_start_matches(['"', '\'']);
+    before + usize::from(value.starts_with(['\n', '\r']))
 }
 
 fn toml_source(format: Format, path: &Path, text: String, root: toml::Table) -> Source {
     let prefix: &[&str] = if format == Format::ToxToml { &[] } else { &["tool", "tox"] };
     let document = Document::Toml(TomlDocument { root, prefix });
-    Source { path: path.to_owned(), format, text: Arc::new(text), document }
+    Source { path: path.to_owned(), format, text: Arc::new(text), document, lines_before: 0 }
 }
 
 fn toml_error(format: Format, path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {

@@ -128,4 +128,6 @@ pub struct Source {
     /// The file's text, for error frames. Of `legacy_tox_ini` only that value.
     pub text: Arc<String>,
     pub document: Document,
+    /// How many lines of the file stand before the text: some where it is a value inside a file (`legacy_tox_ini`).
+    pub lines_before: usize,
 }

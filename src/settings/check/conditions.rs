@@ -1,0 +1,84 @@
+//! Lines with conditions that no environment fulfils.
+//!
+//! tox lets people ask for environments that no section mentions, as long as each of their factors stands somewhere in
+//! the file, conditions included; so a factor that only a condition has is no mistake. Told is what looks like a
+//! misspelling of one that environments have, and what contradicts itself.
+
+use std::collections::HashSet;
+
+use super::{Subject, is_misspelt};
+use crate::error::ConfigError;
+use crate::settings::factor::{self, Condition, Conditions};
+
+/// Factors that hold without standing in a name: of these, one at a time.
+const PLATFORMS: [&str; 6] = ["linux", "darwin", "win32", "cygwin", "freebsd", "aix"];
+const MACHINES: [&str; 6] = ["x86_64", "amd64", "aarch64", "arm64", "i686", "i386"];
+
+pub(super) fn unreachable(subject: &Subject<'_>) -> Vec<ConfigError> {
+    let known = known_factors(subject);
+    let mut found = Vec::new();
+    for (_, entry) in subject.entries() {
+        if !factor::has_marker(&entry.value) {
+            continue;
+        }
+        let conditions: Vec<Option<Vec<String>>> = entry.value.split('\n').map(alternatives).collect();
+        let mentioned: HashSet<&str> = conditions.iter().flatten().flatten().flat_map(|one| factors(one)).collect();
+        for (alternatives, number) in conditions.iter().zip(entry.lines.iter()) {
+            let Some(alternatives) = alternatives else { continue };
+            if !alternatives.is_empty() && alternatives.iter().all(|one| contradicts_itself(one)) {
+                let condition = alternatives.join(",");
+                let error = ConfigError::handled(format!("no environment can fulfil the condition `{condition}`"));
+                let first = factors(&alternatives[0]).next().unwrap_or_default();
+                found.push(error.at(subject.place(number, first)));
+            }
+            for one in alternatives.iter().flat_map(|one| factors(one)).filter(|one| !known.contains(*one)) {
+                // Where both have lines of their own, both are meant.
+                let meant = known.iter().find(|meant| is_misspelt(one, meant) && !mentioned.contains(meant.as_str()));
+                let Some(meant) = meant else { continue };
+                let error = ConfigError::handled(format!("no environment has the factor `{one}`"));
+                found.push(error.at(subject.place(number, one)).hint(format!("did you mean `{meant}`?")));
+            }
+        }
+    }
+    found
+}
+
+/// The factors of `env_list` and of sections, and those that hold without standing in a name.
+fn known_factors(subject: &Subject<'_>) -> HashSet<String> {
+    let settings = subject.settings;
+    let listed = settings.list(settings.core(), "env_list").unwrap_or_default();
+    let named = settings.section_names();
+    let names = listed.iter().map(String::as_str).chain(named);
+    let names = names.flat_map(|name| factor::expand_environments(name).unwrap_or_default());
+    let of_names = names.flat_map(|name| name.split('-').map(str::to_owned).collect::<Vec<_>>());
+    of_names.chain(PLATFORMS.into_iter().chain(MACHINES).map(str::to_owned)).collect()
+}
+
+fn alternatives(line: &str) -> Option<Vec<String>> {
+    let mut found = None;
+    Conditions::new(()).of(line, |condition| found = Condition::parse(condition));
+    found.map(|condition| condition.alternatives().to_vec())
+}
+
+/// The factors of an alternative, without the marks of negation.
+fn factors(alternative: &str) -> impl Iterator<Item = &str> {
+    alternative.split('-').map(|one| one.strip_prefix('!').unwrap_or(one))
+}
+
+/// Whether a factor is wanted and not wanted, or two platforms at once.
+fn contradicts_itself(alternative: &str) -> bool {
+    let (without, with): (Vec<&str>, Vec<&str>) = alternative.split('-').partition(|one| one.starts_with('!'));
+    let platforms: HashSet<&&str> = with.iter().filter(|one| PLATFORMS.contains(one)).collect();
+    platforms.len() > 1 || without.iter().any(|one| with.contains(&&one[1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_excludes_itself_is_a_contradiction() {
+        assert!(contradicts_itself("a-b-!a") && contradicts_itself("linux-darwin"));
+        assert!(!contradicts_itself("a-!b") && !contradicts_itself("linux-a") && !contradicts_itself("!linux-darwin"));
+    }
+}

@@ -1,0 +1,100 @@
+//! Files that the configuration names and that are not there.
+
+use std::path::Path;
+
+use super::Subject;
+use crate::error::{ConfigError, Location};
+use crate::settings::config_set::ConfigSet;
+use crate::settings::keys;
+use crate::settings::value::Value;
+
+/// Files of requirements, constraints and variables that are not there.
+pub(super) fn missing(subject: &Subject<'_>) -> Vec<ConfigError> {
+    let mut found = in_sections(subject);
+    let Ok(root) = subject.settings.tox_root() else { return found };
+    for set in subject.environments {
+        for key in ["deps", "constraints", "env_file"] {
+            found.extend(of_value(subject, set, key, &root));
+        }
+    }
+    found
+}
+
+/// As the value comes out for an environment: also what substitution brings, and what TOML says.
+fn of_value(subject: &Subject<'_>, set: &ConfigSet, key: &'static str, root: &Path) -> Vec<ConfigError> {
+    let settings = subject.settings;
+    if !settings.is_written(set, key).unwrap_or(false) {
+        return Vec::new();
+    }
+    let text = match settings.value(set, key) {
+        Ok(Value::Requirements(text) | Value::Text(text)) => text,
+        Ok(Value::List(entries)) => entries.join("\n"),
+        // What cannot be worked out is told elsewhere.
+        _ => return Vec::new(),
+    };
+    let named = text.lines().filter_map(|line| named_file(key, line));
+    let absent = named.filter(|named| !is_there(root, named));
+    let error = |named: &str| {
+        let error = ConfigError::handled(format!("there is no file `{named}`")).hint(advice(key, root));
+        place(subject, set, key, named).into_iter().fold(error, ConfigError::at)
+    };
+    absent.map(error).collect()
+}
+
+/// The line at or below the key that names the file, else the key.
+fn place(subject: &Subject<'_>, set: &ConfigSet, key: &str, named: &str) -> Option<Location> {
+    let place = subject.place_of_value(set, keys::find(key)?)?;
+    let first = place.line.checked_sub(1 + subject.settings.source.lines_before)?;
+    let file = named.rsplit('/').next().unwrap_or(named);
+    let mut below = subject.text().lines().enumerate().skip(first);
+    let line = below.find(|(at, line)| (*at == first || !line.trim_start().starts_with('[')) && line.contains(file));
+    Some(line.map_or(place, |(at, _)| subject.place(at + 1, file)))
+}
+
+fn is_there(root: &Path, named: &str) -> bool {
+    named.is_empty() || named.contains(['{', '$']) || named.contains("://") || root.join(named).exists()
+}
+
+fn advice(key: &str, root: &Path) -> String {
+    match key {
+        "env_file" => "`-` before the name lets a file be missing".to_owned(),
+        _ => format!("the path counts from {}", root.display()),
+    }
+}
+
+fn in_sections(subject: &Subject<'_>) -> Vec<ConfigError> {
+    let Ok(root) = subject.settings.tox_root() else { return Vec::new() };
+    let here = root.display().to_string();
+    let mut found = Vec::new();
+    for (_, entry) in subject.entries() {
+        let Some(key) = keys::find(&entry.key) else { continue };
+        for (line, number) in entry.value.split('\n').zip(entry.lines.iter()) {
+            let Some(named) = named_file(key.name, line) else { continue };
+            let path = named.replace("{toxinidir}", &here).replace("{tox_root}", &here).replace("{/}", "/");
+            if is_there(&root, &path) {
+                continue;
+            }
+            let error = ConfigError::handled(format!("there is no file `{path}`")).hint(advice(key.name, &root));
+            found.push(error.at(subject.place(number, named)));
+        }
+    }
+    found
+}
+
+/// The file a line of a setting names, as it is written.
+fn named_file<'a>(key: &str, line: &'a str) -> Option<&'a str> {
+    let line = line.split_once(" #").map_or(line, |(before, _)| before).trim();
+    // A condition may stand before.
+    let rest = line.split_once(": ").map_or(line, |(_, rest)| rest.trim());
+    let options: &[&str] = match key {
+        "deps" => &["--requirement", "--constraint", "-r", "-c"],
+        "constraints" => &["--constraint", "-c", ""],
+        "env_file" => {
+            let line = line.trim();
+            return (!line.is_empty() && !line.starts_with(['-', '#'])).then_some(line);
+        }
+        _ => return None,
+    };
+    let named = options.iter().find_map(|option| rest.strip_prefix(option))?;
+    Some(named.trim_start_matches(['=', ' ']).trim())
+}

@@ -1,0 +1,148 @@
+//! What is wrong with a configuration, found all at once: `config --check`. A flat list of checks, each of which only
+//! looks; what tox would stumble over one by one, or silently pass over, is told with its place.
+
+mod conditions;
+mod files;
+mod references;
+mod unknown;
+mod values;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::config_set::{ConfigSet, SetKind};
+use super::keys::Key;
+use super::toml::place::place_of;
+use super::{PACKAGE_BASE, Settings, TEST_PREFIX};
+use crate::error::{ConfigError, Location};
+use crate::source::Entry;
+
+/// How alike two spellings must be to be taken for each other, from 0 to 1.
+const ALIKE: f64 = 0.85;
+/// Words shorter than this are too much like others for one to be taken for a misspelling.
+const SHORTEST_MISSPELLING: usize = 3;
+
+/// What is looked at.
+pub struct Subject<'a> {
+    pub settings: &'a Settings,
+    pub environments: &'a [Arc<ConfigSet>],
+    /// Plugins that envo does not know may read keys of their own.
+    pub has_other_plugins: bool,
+}
+
+type Check = fn(&Subject<'_>) -> Vec<ConfigError>;
+
+const CHECKS: [Check; 6] = [
+    unknown::keys,
+    conditions::unreachable,
+    references::undefined,
+    references::misspelt,
+    files::missing,
+    values::unusable,
+];
+
+/// Everything that is wrong, in the order of the file as far as places are known. `others` was found elsewhere.
+pub fn findings(subject: &Subject<'_>, others: Vec<ConfigError>) -> Vec<ConfigError> {
+    let mut found: Vec<ConfigError> = Vec::new();
+    let mut places: HashSet<(usize, usize)> = HashSet::new();
+    let of_checks = CHECKS.iter().map(|check| check(subject)).chain([others]);
+    for (at, of_check) in of_checks.enumerate() {
+        for one in of_check {
+            // A line that one check complains about is not complained about by those after it, nor once an environment.
+            let known = match &one.location {
+                Some(place) => (0..at).any(|earlier| places.contains(&(earlier, place.line))),
+                None => found.iter().any(|other| other.message == one.message),
+            };
+            let repeated = found.iter().any(|other| other.location == one.location && one.location.is_some());
+            if known || repeated {
+                continue;
+            }
+            if let Some(place) = &one.location {
+                places.insert((at, place.line));
+            }
+            found.push(one);
+        }
+    }
+    found.sort_by_key(|one| one.location.as_ref().map_or((usize::MAX, 0), |place| (place.line, place.column)));
+    found
+}
+
+impl Subject<'_> {
+    /// The values of the sections that are tox's own, with the section's name.
+    fn entries(&self) -> Vec<(&str, &Entry)> {
+        let sections = self.settings.ini().into_iter().flat_map(|document| &document.sections);
+        let own = sections.filter(|section| self.kind(&section.name).is_some());
+        own.flat_map(|section| section.entries.iter().map(|entry| (section.name.as_str(), entry))).collect()
+    }
+
+    /// What a section is about; `None` for those of other programs and those that only lend values.
+    fn kind(&self, section: &str) -> Option<SetKind> {
+        let prefix = section.split(':').next().unwrap_or_default();
+        if section == self.settings.source.format.core_section() {
+            Some(SetKind::Core)
+        } else if prefix == TEST_PREFIX || prefix == PACKAGE_BASE {
+            Some(SetKind::Run)
+        } else {
+            None
+        }
+    }
+
+    fn text(&self) -> &str {
+        &self.settings.source.text
+    }
+
+    /// The place of `part` on a line of the text, from one.
+    fn place(&self, line: usize, part: &str) -> Location {
+        let text = self.text().lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        let column = text.find(part).map_or(1, |at| text[..at].chars().count() + 1);
+        let source = &self.settings.source;
+        let line = line + source.lines_before;
+        Location { file: source.path.clone(), line, column, length: part.chars().count() }
+    }
+
+    /// Where the value of a set's key is written.
+    fn place_of_value(&self, set: &ConfigSet, key: &Key) -> Option<Location> {
+        self.settings.place_of(set, key.name).ok().flatten()
+    }
+
+    fn place_in_table(&self, table: &str, key: &str) -> Option<Location> {
+        self.settings.toml()?;
+        let (line, column) = place_of(self.text(), table, key)?;
+        Some(Location { file: self.settings.source.path.clone(), line, column, length: key.chars().count() })
+    }
+}
+
+/// Adds the candidate that the text is most like.
+fn hinted<'a>(error: ConfigError, text: &str, candidates: impl Iterator<Item = &'a str>) -> ConfigError {
+    match most_alike(text, candidates) {
+        Some(candidate) => error.hint(format!("did you mean `{candidate}`?")),
+        None => error,
+    }
+}
+
+fn most_alike<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let alike = candidates.map(|candidate| (strsim::jaro_winkler(text, candidate), candidate));
+    let nearest = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|one, other| one.0.total_cmp(&other.0));
+    nearest.map(|(_, candidate)| candidate)
+}
+
+/// Whether one is the other with one letter wrong, missing, too many or out of place. Digits count for nothing: `py310`
+/// is no misspelt `py311`.
+fn is_misspelt(text: &str, meant: &str) -> bool {
+    let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    text.chars().count() >= SHORTEST_MISSPELLING
+        && strsim::osa_distance(text, meant) == 1
+        && letters(text) != letters(meant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_misspelt;
+
+    #[test]
+    fn a_misspelling_is_one_letter_away() {
+        assert!(is_misspelt("lnt", "lint") && is_misspelt("dcos", "docs") && is_misspelt("testt", "test"));
+        assert!(!is_misspelt("py310", "py311") && !is_misspelt("lint", "lint") && !is_misspelt("ab", "a"));
+        assert!(!is_misspelt("notes", "nobyte"));
+    }
+}

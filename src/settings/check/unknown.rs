@@ -1,0 +1,114 @@
+//! Keys that nothing reads.
+
+use super::{Subject, is_misspelt, most_alike};
+use crate::error::ConfigError;
+use crate::settings::config_set::SetKind;
+use crate::settings::keys::{self, CORE};
+use crate::settings::toml::{ENV, ENV_BASE, PACKAGE_BASE, RUN_BASE};
+use crate::settings::toml_section;
+
+/// Keys that only some run environments have, depending on how they are packaged.
+const PACKAGING: [&str; 5] = ["skip_install", "use_develop", "package", "package_env", "wheel_build_env"];
+
+/// What became of keys that older versions of tox had.
+const FORMER: [(&str, &str); 7] = [
+    ("isolated_build", "tox 4 always builds in an environment of its own, so the key can go"),
+    ("whitelist_externals", "tox 4 calls it `allowlist_externals`"),
+    ("indexserver", "tox 4 has no index servers: set `PIP_INDEX_URL` in `set_env`"),
+    ("distribute", "nothing reads it since tox 2, so the key can go"),
+    ("downloadcache", "pip has a cache of its own, so the key can go"),
+    ("list_dependencies", "tox 4 calls it `list_dependencies_command`"),
+    ("install_deps", "tox 4 calls it `deps`"),
+];
+
+/// Tables of a TOML file beside the project's keys; `gh` is tox-gh's.
+const TABLES: [&str; 5] = [ENV, ENV_BASE, RUN_BASE, PACKAGE_BASE, "gh"];
+
+/// Whether such a section may have the key.
+pub(super) fn belongs(name: &str, kind: SetKind) -> bool {
+    let Some(key) = keys::find(name) else { return false };
+    if kind == SetKind::Core {
+        return CORE.contains(&key.name);
+    }
+    let kinds = [SetKind::Run, SetKind::Pep517Package, SetKind::CommandPackage];
+    keys::is_own(key.name)
+        || PACKAGING.contains(&key.name)
+        || kinds.into_iter().any(|kind| keys::may_have(kind, key.name))
+}
+
+pub(super) fn keys(subject: &Subject<'_>) -> Vec<ConfigError> {
+    let mut found = Vec::new();
+    for (section, entry) in subject.entries() {
+        let kind = subject.kind(section).unwrap_or(SetKind::Run);
+        if !belongs(&entry.key, kind) && !is_referred_to(subject, section, &entry.key) {
+            let error = unknown(subject, &entry.key, section, kind);
+            found.extend(error.map(|error| error.at(subject.settings.location_of(entry))));
+        }
+    }
+    found.extend(in_tables(subject));
+    found
+}
+
+/// The same in a TOML file.
+fn in_tables(subject: &Subject<'_>) -> Vec<ConfigError> {
+    let Some(document) = subject.settings.toml() else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut look = |path: &[&str], table: &toml::Table, kind: SetKind, others: &[&str]| {
+        let section = toml_section(document, path);
+        for name in table.keys().filter(|name| !belongs(name, kind) && !others.contains(&name.as_str())) {
+            let error = unknown(subject, name, &section, kind);
+            let place = subject.place_in_table(&section, name);
+            found.extend(error.map(|error| place.into_iter().fold(error, ConfigError::at)));
+        }
+    };
+    let root = document.table();
+    look(&[], root, SetKind::Core, &TABLES);
+    for base in [RUN_BASE, PACKAGE_BASE] {
+        if let Some(table) = root.get(base).and_then(toml::Value::as_table) {
+            look(&[base], table, SetKind::Run, &[]);
+        }
+    }
+    for (group, others) in [(ENV, &[][..]), (ENV_BASE, &["factors"][..])] {
+        for (name, value) in root.get(group).and_then(toml::Value::as_table).into_iter().flatten() {
+            if let Some(table) = value.as_table() {
+                look(&[group, name], table, SetKind::Run, others);
+            }
+        }
+    }
+    found
+}
+
+/// `None`: a plugin may know it.
+fn unknown(subject: &Subject<'_>, name: &str, section: &str, kind: SetKind) -> Option<ConfigError> {
+    let section = if section.is_empty() { "the project's table".to_owned() } else { format!("`[{section}]`") };
+    let of = |kind: SetKind| if kind == SetKind::Core { "of the project" } else { "of environments" };
+    let other = if kind == SetKind::Core { SetKind::Run } else { SetKind::Core };
+    if belongs(name, other) {
+        let error = ConfigError::handled(format!("the key `{name}` has no meaning in {section}"));
+        return Some(error.hint(format!("`{name}` is a key {}", of(other))));
+    }
+    let error = ConfigError::handled(format!("unknown key `{name}` in {section}"));
+    if let Some((_, advice)) = FORMER.iter().find(|(former, _)| *former == name) {
+        return Some(error.hint(*advice));
+    }
+    let spellings = || keys::KEYS.iter().flat_map(|key| std::iter::once(key.name).chain(key.aliases.iter().copied()));
+    if let Some(meant) = spellings().find(|meant| is_misspelt(name, meant) && !belongs(meant, kind)) {
+        return Some(error.hint(format!("did you mean `{meant}`, a key {}?", of(other))));
+    }
+    if let Some(meant) = most_alike(name, spellings().filter(|spelling| belongs(spelling, kind))) {
+        return Some(error.hint(format!("did you mean `{meant}`?")));
+    }
+    if subject.has_other_plugins {
+        return None;
+    }
+    Some(error.hint("nothing reads it: it can go, or move to a section of its own that others refer to"))
+}
+
+/// Whether some value refers to a key, which then need not be a setting. Keys are in lower case, references need not be.
+fn is_referred_to(subject: &Subject<'_>, section: &str, key: &str) -> bool {
+    let text = subject.text().to_lowercase();
+    let section = section.to_lowercase();
+    [format!("{{[{section}]{key}}}"), format!("{{[{section}]{key}:"), format!("{{{key}}}")]
+        .iter()
+        .any(|reference| text.contains(reference))
+}

@@ -1,0 +1,46 @@
+//! Values that cannot be worked out.
+
+use std::sync::Arc;
+
+use super::Subject;
+use crate::error::{ConfigError, ErrorClass};
+use crate::settings::config_set::SetKind;
+use crate::settings::keys::{self, Initial};
+use crate::settings::service;
+
+/// Values that cannot be worked out: circular references, wrong types. What depends on interpreters is left out.
+pub(super) fn unusable(subject: &Subject<'_>) -> Vec<ConfigError> {
+    let settings = subject.settings;
+    let mut found = Vec::new();
+    let core = std::iter::once(settings.core());
+    for set in core.chain(subject.environments.iter().map(Arc::as_ref)) {
+        let defined = match settings.defined_keys(set) {
+            Ok(defined) => defined,
+            Err(error) => {
+                found.push(error);
+                continue;
+            }
+        };
+        for key in defined.into_iter().filter_map(keys::find).filter(|key| key.initial != Initial::Constant) {
+            if !settings.is_written(set, key.name).unwrap_or(true) {
+                continue;
+            }
+            let value = settings.value(set, key.name).and_then(|value| settings.shown(set, key.name, &value));
+            // Substitution that goes round in a circle is only warned about.
+            for warning in settings.take_warnings() {
+                let place = subject.place_of_value(set, key);
+                found.push(place.into_iter().fold(ConfigError::handled(warning), ConfigError::at));
+            }
+            if let Err(error) = value {
+                let of_machine =
+                    matches!(error.class, ErrorClass::Skip | ErrorClass::NoInterpreter | ErrorClass::RunnerUnavailable);
+                let place = subject.place_of_value(set, key);
+                found.extend((!of_machine).then(|| place.into_iter().fold(error, ConfigError::at)));
+            }
+        }
+        if set.kind == SetKind::Run {
+            found.extend(service::service(settings, set).err());
+        }
+    }
+    found
+}
