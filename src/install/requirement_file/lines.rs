@@ -173,26 +173,41 @@ pub(super) fn check_expansion(line: &str, expanded: &str) -> Result<(), String> 
         return Ok(());
     }
     marked.push_str(&line[copied..]);
-    let before = tokens(&unprotect_variables(&marked))?;
-    let after = tokens(expanded)?;
+    let before = tokens(&split_lines(&unprotect_variables(&marked)))?;
+    check_tokens(&before, &tokens(&split_lines(expanded))?)
+}
+
+/// As [`check_expansion`], for what a setting's own substitutions brought; `marked` has marks in their places.
+///
+/// # Errors
+/// In tox's words.
+pub(super) fn check_substitution(marked: &str, substituted: &str) -> Result<(), String> {
+    let of_text = |text: &str| {
+        let lines = logical_lines(&normalize(text, RequirementKind::Deps)?);
+        tokens(&lines.iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>())
+    };
+    check_tokens(&of_text(marked)?, &of_text(substituted)?)
+}
+
+fn check_tokens(before: &[Vec<String>], after: &[Vec<String>]) -> Result<(), String> {
     let same_line = |(before, after): (&Vec<String>, &Vec<String>)| {
         before.len() == after.len() && before.iter().zip(after).all(|(before, after)| fits(before, after))
     };
-    if before.len() == after.len() && before.iter().zip(&after).all(same_line) {
+    if before.len() == after.len() && before.iter().zip(after).all(same_line) {
         Ok(())
     } else {
         Err("a requirement substitution cannot change pip options".to_owned())
     }
 }
 
-fn tokens(text: &str) -> Result<Vec<Vec<String>>, String> {
-    let line = |line| {
+fn tokens(lines: &[&str]) -> Result<Vec<Vec<String>>, String> {
+    let line = |line: &&str| {
         let (requirement, options) = break_off_options(line);
         let mut tokens = vec![requirement.to_owned()];
         tokens.extend(words::split(options)?);
         Ok(tokens)
     };
-    split_lines(text).into_iter().map(line).collect()
+    lines.iter().map(line).collect()
 }
 
 /// Whether `expanded` is `token` with anything in place of its marks.
@@ -280,6 +295,15 @@ mod tests {
         let mut secrets = Secrets::default();
         let line = "${NAME}-${EMPTY}-${MISSING}-${name}-$\0{NAME}-${NAME}";
         assert_eq!(expand(line, &variables, &mut secrets), "value-${EMPTY}-${MISSING}-${name}-${NAME}-value");
+    }
+
+    #[test]
+    fn substitution_may_not_change_options() {
+        let check = |marked, text| check_substitution(marked, text);
+        assert!(check("--index-url https://host/\u{0}1\u{0} --pre\na", "--index-url https://host/x --pre\na").is_ok());
+        assert!(check("c/\u{0}1\u{0}.txt", "c/x.txt --index-url=https://other #.txt").is_err());
+        assert!(check("-i https://h/\u{0}1\u{0} -i https://t", "-i https://h/x -i https://o # -i https://t").is_err());
+        assert!(check("a==\u{0}1\u{0}\nb", "a==1\nb").is_ok());
     }
 
     #[test]

@@ -38,6 +38,15 @@ pub fn parse(
     parser::requirements(text, kind, variables)
 }
 
+/// Refuses a text in which substitution changed options or added arguments. `marked` is the text with `\0…\0` in place of
+/// what was substituted.
+///
+/// # Errors
+/// In tox's words.
+pub fn check_substitution(marked: &str, substituted: &str) -> Result<(), String> {
+    lines::check_substitution(marked, substituted)
+}
+
 /// Only the arguments that go on pip's command line: reads no file.
 ///
 /// # Errors

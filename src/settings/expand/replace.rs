@@ -8,6 +8,7 @@ use super::parse::{Part, has_expression, parse};
 use super::quote::{is_line_break, quote_words};
 use super::{Found, Lookup, Trail, parse_reference};
 use crate::error::{ConfigError, ErrorClass};
+use crate::install::requirement_file::check_substitution;
 
 /// How deep values may refer to values that refer to values.
 const DEEPEST: usize = 100;
@@ -270,12 +271,19 @@ impl Replacer<'_> {
                 Part::Expression(arguments) => self.expression(arguments)?.0,
             });
         }
+        let mut marked = texts.clone();
+        let mut shares_any = false;
         for at in 0..parts.len() {
-            if matches!(parts[at], Part::Expression(_)) {
-                check_requirement(parts, &texts, at)?;
+            if matches!(parts[at], Part::Expression(_)) && check_requirement(parts, &texts, at)? {
+                shares_any = true;
+                marked[at] = format!("\0{at}\0");
             }
         }
-        Ok(texts.concat())
+        let joined = texts.concat();
+        if shares_any {
+            check_substitution(&marked.concat(), &joined).map_err(ConfigError::value)?;
+        }
+        Ok(joined)
     }
 
     // --- commands ----------------------------------------------------------------------------------------------------
@@ -403,7 +411,8 @@ fn has_text<'a>(parts: impl Iterator<Item = &'a Part>, nearest: impl Fn(&str) ->
     false
 }
 
-fn check_requirement(parts: &[Part], texts: &[String], at: usize) -> Result<(), ConfigError> {
+/// Whether the expression at `at` has more of the same line around it.
+fn check_requirement(parts: &[Part], texts: &[String], at: usize) -> Result<bool, ConfigError> {
     let text = &texts[at];
     // The next character alone is looked for, so that many expressions in one text take no quadratic time.
     let following = || texts[at + 1..].iter().find_map(|text| text.chars().next());
@@ -420,7 +429,7 @@ fn check_requirement(parts: &[Part], texts: &[String], at: usize) -> Result<(), 
     if shares && !breaks.is_empty() {
         return Err(ConfigError::value("a substitution within a requirement cannot add a line break"));
     }
-    Ok(())
+    Ok(shares)
 }
 
 #[cfg(test)]

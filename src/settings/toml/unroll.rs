@@ -8,6 +8,7 @@ use super::convert::python_type;
 use crate::error::{ConfigError, ErrorClass};
 use crate::settings::Settings;
 use crate::settings::config_set::ConfigSet;
+use crate::settings::expand::quote::is_line_break;
 use crate::settings::expand::replace::{Style, replace};
 use crate::settings::expand::{Lookup as _, TOML_PREFIX, Trail};
 use crate::settings::lookup::Context;
@@ -174,6 +175,11 @@ impl Unroll<'_> {
         let context = Context { settings: self.settings, set: self.set };
         let matches = context.glob(&pattern)?;
         let extends = is_set(table.get("extend"));
+        let breaks = |path: &String| path.contains(is_line_break) || path.ends_with('\\');
+        if self.texts == Texts::Replace(Style::Requirements) && matches.iter().any(breaks) {
+            let text = "a globbed requirement path cannot contain a line break or end in a backslash";
+            return Err(ConfigError::value(text));
+        }
         if !matches.is_empty() {
             return Ok(if extends {
                 Toml::Array(matches.into_iter().map(Toml::String).collect())
