@@ -9,6 +9,7 @@ use super::command_set::CommandSet;
 use super::contents;
 use super::halt::Halt;
 use super::installation::Installation;
+use super::package::staging::Staging;
 use super::package::{
     BuildRequest, Package, PackageBuilder, Site as Sources, Wanted, Workshop, describe_wheel, static_requirements,
 };
@@ -252,7 +253,8 @@ impl Packager {
             using().map(|(environment, packaging)| Wanted { environment: environment.clone(), kind: packaging.kind });
         let site = Arc::new(Site::new(Arc::clone(&self.run), Arc::new(environment), reporter));
         let workshop = Arc::new(Floor { site: Arc::clone(&site), state: Mutex::default() });
-        let staging = self.run.project.temp_dir.join(STAGING);
+        let project = &self.run.project;
+        let staging = Staging { folder: project.temp_dir.join(STAGING), root: project.root.clone() };
         let sources = Sources::of(&site.environment, staging)?;
         let builder = PackageBuilder::new(sources, wanted.collect(), Box::new(Arc::clone(&workshop)));
         let users = using().map(|(environment, _)| environment.clone()).collect();

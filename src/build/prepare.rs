@@ -247,6 +247,13 @@ impl Site {
         let env_dir = &self.environment.env_dir;
         let is_package = self.environment.kind.is_package();
         if is_package {
+            if env_dir.is_symlink() {
+                // Nothing may be put where it leads.
+                if !self.environment.recreate {
+                    self.check_place()?;
+                }
+                fs_err::remove_file(env_dir)?;
+            }
             folders::ensure_private(env_dir)?;
         } else if self.environment.packaging.is_some() {
             // Packages are handed over below this folder, so nobody else may write there.

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use super::backend::{BuildSystem, canonical};
 use super::frontend::{ConfigSettings, Frontend, Launch, Target};
 use super::metadata::{Metadata, static_requirements};
-use super::{Package, PackageFile, archive, staging};
+use super::staging::{self, Staging};
+use super::{Package, PackageFile, archive};
 use crate::build::halt::Halt;
 use crate::error::ConfigError;
 use crate::execute::session::Session;
@@ -73,13 +74,13 @@ pub struct Site {
     pub deps: Deferred<RequirementText>,
     pub build: PackageBuild,
     /// Where the copies for installers go: `package` below `temp_dir` (`.tox/.tmp/package`).
-    pub staging: PathBuf,
+    pub staging: Staging,
 }
 
 impl Site {
     /// # Errors
     /// When `environment` is not a packaging environment.
-    pub fn of(environment: &Environment, staging: PathBuf) -> Result<Self> {
+    pub fn of(environment: &Environment, staging: Staging) -> Result<Self> {
         let build = environment.build.clone();
         Ok(Self {
             name: environment.name.clone(),
@@ -494,8 +495,7 @@ impl PackageBuilder {
     fn stage(&self, state: &mut State, package: &Path) -> Result<PathBuf> {
         let copy = staging::copy(package, &self.site.staging)?;
         let session = self.frontend(state)?.session();
-        let text = format!("package {} copied to {}", package.display(), copy.display());
-        session.reporter.message(self.name(), Level::Debug, text);
+        session.reporter.message(self.name(), Level::Debug, staging::describe(package, &copy));
         state.copies.push(copy.clone());
         Ok(copy)
     }

@@ -9,7 +9,7 @@ pub mod frontend;
 pub mod metadata;
 mod process;
 mod pyproject;
-mod staging;
+pub mod staging;
 #[cfg(test)]
 mod tests;
 

@@ -4,6 +4,7 @@ mod activation;
 mod create;
 pub mod discovery;
 pub mod distributions;
+mod embedded;
 pub mod facts;
 mod own_uv;
 mod places;

@@ -8,11 +8,11 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use super::PythonDiscovery;
 use super::wheel::{Place, Tree, WheelName};
+use super::{PythonDiscovery, embedded};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
-use crate::model::{Interpreter, Variables};
+use crate::model::{Interpreter, InterpreterLookup as _, Variables};
 use crate::runtime::cache;
 
 /// Wheels that were fetched from an index, by the Python they are for.
@@ -105,9 +105,13 @@ impl Seeder {
             self.download(names, interpreter, &fresh)?;
             return Ok(names.iter().filter_map(|name| newest_wheel(name, [&fresh])).collect());
         }
+        let host = sources.discovery.host_python();
+        let embedded: Vec<Option<PathBuf>> =
+            names.iter().map(|name| embedded::wheel(&host, name, interpreter)).collect();
         let at_hand = |name: &&'static str| {
-            newest_wheel(name, &interpreter.bundled_wheels)
-                .filter(|wheel| is_useful(wheel))
+            let at = names.iter().position(|one| one == name);
+            at.and_then(|at| embedded[at].clone())
+                .or_else(|| newest_wheel(name, &interpreter.bundled_wheels).filter(|wheel| is_useful(wheel)))
                 .or_else(|| newest_wheel(name, [&downloads]))
         };
         let mut missing: Vec<&'static str> = names.iter().copied().filter(|name| at_hand(name).is_none()).collect();

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::staging::Staging;
 use super::{BuildRequest, Package, PackageBuilder, Site, Wanted, Workshop};
 use crate::build::halt::Halt;
 use crate::execute::interrupt::Interrupt;
@@ -154,7 +155,7 @@ impl Fixture {
                 config_settings: self.settings.clone(),
                 package_glob: String::new(),
             },
-            staging: self.root().join("work/.tmp/package"),
+            staging: Staging { folder: self.root().join("work/.tmp/package"), root: self.root().to_owned() },
             env_dir,
         };
         let (session, installed, stale) = (self.session.clone(), self.installed.clone(), self.stale.clone());
