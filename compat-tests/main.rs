@@ -39,3 +39,4 @@ mod scripts;
 mod serve;
 mod set_env;
 mod stack;
+mod supervisor;

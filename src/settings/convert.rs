@@ -9,6 +9,7 @@ use super::split::words;
 use super::value::{Kind, Value, python_path};
 use crate::error::{ConfigError, ErrorClass, python_repr};
 use crate::model::Command;
+use crate::model::environment::RESTART;
 
 const TRUE_WORDS: [&str; 4] = ["true", "1", "yes", "on"];
 const FALSE_WORDS: [&str; 5] = ["false", "0", "no", "off", ""];
@@ -98,10 +99,28 @@ pub fn environments(text: &str) -> Result<Vec<String>, ConfigError> {
     let mut names: Vec<String> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for line in text.split('\n') {
-        for name in expand_environments(line)? {
+        let expanded = if line.contains(RESTART) { restarting(line)? } else { expand_environments(line)? };
+        for name in expanded {
             if seen.insert(name.clone()) {
                 names.push(name);
             }
+        }
+    }
+    Ok(names)
+}
+
+/// As [`expand_environments`], of a line with names that `:restart` stands behind: envo's own addition to `depends`.
+fn restarting(line: &str) -> Result<Vec<String>, ConfigError> {
+    let mut depth = 0;
+    let outside_braces = |c: char| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    };
+    let mut names = Vec::new();
+    for part in line.split(outside_braces).map(str::trim).filter(|part| !part.is_empty()) {
+        match part.strip_suffix(RESTART) {
+            Some(plain) => names.extend(expand_environments(plain)?.into_iter().map(|name| name + RESTART)),
+            None => names.extend(expand_environments(part)?),
         }
     }
     Ok(names)
@@ -153,6 +172,13 @@ fn commands(text: &str) -> Result<Vec<Command>, ConfigError> {
 mod tests {
     use super::*;
     use crate::model::ExitRule;
+
+    #[test]
+    fn environments_may_be_marked_to_restart_with() {
+        let names = environments("db:restart, cache\n{a,b}:restart").unwrap();
+        assert_eq!(names, ["db:restart", "cache", "a:restart", "b:restart"]);
+        assert!(environments("db:other").is_err());
+    }
 
     #[test]
     fn lists_split_at_commas_only_on_one_line() {

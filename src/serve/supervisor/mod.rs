@@ -27,6 +27,7 @@ use super::probe::{Answer, Canceller};
 use super::protocol::{Reply, Request, Timeline};
 use super::start::Running;
 use crate::execute::interrupt::Interrupt;
+use crate::execute::tree;
 use crate::report::{Event, Reporter};
 
 pub use jobs::Jobs;
@@ -147,6 +148,8 @@ pub struct Supervisor {
     /// It ends as soon as nothing runs, whoever is connected.
     ending: bool,
     had_client: bool,
+    /// What the processes below these shims used when they were looked at last.
+    usage: Option<(Instant, Vec<u32>, Vec<Option<tree::Usage>>)>,
 }
 
 /// What a supervisor is made of.
@@ -185,6 +188,7 @@ impl Supervisor {
             pending: Vec::new(),
             ending: false,
             had_client: false,
+            usage: None,
         })
     }
 

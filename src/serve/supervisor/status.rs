@@ -1,13 +1,24 @@
 //! What `ps` tells.
 
+use std::time::{Duration, Instant};
+
 use super::Supervisor;
 use crate::execute::tree;
 use crate::serve::protocol::Status;
 
+/// How often all processes are looked at, however often somebody asks.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 impl Supervisor {
-    pub(super) fn status(&self) -> Vec<Status> {
+    pub(super) fn status(&mut self) -> Vec<Status> {
         let shims: Vec<u32> = (0..self.slots.len()).map(|at| self.processes(at).map_or(0, |(_, shim)| shim)).collect();
-        let usage = tree::usage_below(&shims);
+        let usage = match &self.usage {
+            Some((when, of, usage)) if *of == shims && when.elapsed() < LOOK_EVERY => usage.clone(),
+            _ => tree::usage_below(&shims),
+        };
+        if self.usage.as_ref().is_none_or(|(when, of, _)| *of != shims || when.elapsed() >= LOOK_EVERY) {
+            self.usage = Some((Instant::now(), shims, usage.clone()));
+        }
         (0..self.slots.len()).zip(usage).map(|(at, usage)| self.status_of(at, usage)).collect()
     }
 
