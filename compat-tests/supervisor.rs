@@ -326,6 +326,8 @@ fn two_hundred_faults_leave_nothing_behind_and_lose_nothing() {
     }
     let project = project(&gate, &configuration).file("counter.sh", COUNTER);
     let names: Vec<String> = (0..10).map(|number| format!("s{number}")).collect();
+    // The first one fills the cache for the others.
+    project.run(["run", "-e", "s0", "--notest"]).succeeds();
     let up = || project.run(["up"]).succeeds();
     up();
     let mut seed: u64 = 20_261_121;
