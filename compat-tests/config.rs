@@ -58,3 +58,65 @@ fn a_variable_of_tox_changes_the_configuration() {
     let project = || Project::fixture("order").variable("TOX_OVERRIDE", "testenv.description=overridden");
     same_as_tox(project, ["config", "-e", "report", "-k", "description"]).succeeds().says("overridden");
 }
+
+#[test]
+fn what_is_said_about_packaging_is_unused_without_packages() {
+    let project = || Project::new().ini("[tox]\nno_package = true\npackage_env = build\n");
+    same_as_tox(project, ["config", "--core"]).succeeds().says("# !!! unused: package_env");
+}
+
+#[test]
+fn values_that_lead_back_to_themselves_over_defaults_are_errors() {
+    for text in ["base_python = {py_dot_ver}", "base_python = {env:X}\nset_env = X={env_python}"] {
+        let outcome =
+            Project::new().ini(&format!("[testenv]\n{text}\n")).run(["config", "-e", "py", "-k", "base_python"]);
+        assert_eq!(outcome.code, Some(255), "{text}: {outcome:?}");
+        assert!(outcome.stdout.contains("maximum recursion depth exceeded"), "{text}: {outcome:?}");
+    }
+    let project = || Project::new().ini("[testenv]\nskip_install = {package}\npackage = {env_dir}\n");
+    assert_eq!(same_as_tox(project, ["list"]).code, Some(254));
+}
+
+#[test]
+fn constraints_that_are_no_files_are_an_error_of_the_setting() {
+    let project = || Project::new().ini("[testenv]\nconstraints = -r requirements.txt\n");
+    same_as_tox(project, ["config", "-e", "py", "-k", "constraints"]);
+}
+
+#[test]
+fn toml_references_to_what_is_not_there_name_the_first_missing_part() {
+    for of in [r#"["env", "b", "deps"]"#, r#"["env_run_base", "deps"]"#, r#"["env", "a-3.11", "description"]"#] {
+        let text = format!(
+            "[env.a]\ndescription = {{ replace = \"ref\", of = {of} }}\n[env.\"a-3.11\"]\ndescription = \"x\"\n"
+        );
+        let project = || Project::new().file("tox.toml", &text);
+        same_as_tox(project, ["config", "-e", "a", "-k", "description"]);
+    }
+}
+
+#[test]
+fn an_environment_that_nobody_names_lends_no_settings_in_toml() {
+    let text = "[env_run_base]\nlabels = [\"L\"]\n[env.b]\n[env.a]\n\
+                commands = [[\"z\", \"{[env.none]labels:default}\", \"{[env.b]labels}\"]]\n\
+                commands_pre = [[\"z\", { replace = \"ref\", env = \"none\", key = \"deps\", extend = true }]]\n";
+    let project = || Project::new().file("tox.toml", text);
+    same_as_tox(project, ["config", "-e", "a", "-k", "commands", "commands_pre"]).says("z default L");
+}
+
+#[test]
+fn data_keeps_line_breaks_inside_words() {
+    let project = || Project::new().file("tox.toml", "[env.a]\ncommands = [[\"x\", \"one\\ntwo\"]]\n");
+    same_as_tox(project, ["config", "-e", "a", "-k", "commands"]).succeeds();
+    same_as_tox(project, ["config", "-e", "a", "-k", "commands", "--format", "json"]).succeeds();
+}
+
+#[test]
+fn runners_of_tox_uv_go_by_the_python_that_is_asked_for() {
+    let text = "[tox]\nrequires = tox-uv\nenv_list = a\n[testenv]\nrunner = uv-venv-runner\nbase_python = 3.99\n\
+                description = {py_dot_ver} {py_impl}\n";
+    let outcome = Project::new().ini(text).run(["config", "-e", "a", "-k", "description"]).succeeds();
+    assert_snapshot!(outcome.stdout, @r"
+    [testenv:a]
+    description = 3.99 cpython
+    ");
+}

@@ -97,3 +97,12 @@ fn what_is_noticed_is_said_where_it_belongs_and_of_whom() {
     same_as_tox(blocked, ["config", "-e", "b", "-k", "env_name", "description"]);
     same_as_tox(blocked, ["config", "-e", "b", "-k", "description", "--format", "json"]);
 }
+
+#[test]
+fn environments_before_one_that_is_wrong_are_shown() {
+    let text =
+        "[tox]\nenv_list = a, b\n[testenv:b]\ndescription = {[b]x}\nchange_dir = {env:NONE}\n[b]\nx = {change_dir}\n";
+    let outcome = same_as_tox(|| Project::new().ini(text), ["list"]);
+    assert!(outcome.stdout.starts_with("default environments:\na -> [no description]\n"), "{}", outcome.stdout);
+    assert_eq!(outcome.code, Some(254));
+}

@@ -25,6 +25,8 @@ pub enum ErrorClass {
     Circular,
     /// Substitution did not come to an end, or a variable refers to itself.
     MatchRecursion,
+    /// A value leads back to itself over defaults, where Python ends with its stack.
+    Recursion,
     /// A malformed substitution.
     Match,
     Type,
@@ -44,6 +46,7 @@ impl ErrorClass {
             Self::Key => "KeyError",
             Self::Circular => "CircularChainError",
             Self::MatchRecursion => "MatchRecursionError",
+            Self::Recursion => "RecursionError",
             Self::Match => "MatchError",
             Self::Type => "TypeError",
             Self::Value => "ValueError",

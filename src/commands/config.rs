@@ -215,7 +215,11 @@ fn sections(plan: &Plan, options: &Options) -> Result<Vec<Section>> {
             environment: None,
             type_name: None,
             rows: core_rows(plan, set, wanted)?,
-            unused: if wanted.is_empty() { plan.settings.unused_keys(set)? } else { Vec::new() },
+            unused: if wanted.is_empty() {
+                plan.settings.unused_keys_but(set, &plan.unread_keys())?
+            } else {
+                Vec::new()
+            },
         });
     }
     Ok(sections)
@@ -231,12 +235,8 @@ fn rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<Rows> {
 
 fn core_rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<Rows> {
     let mut defined = plan.settings.defined_keys(set)?;
-    if !plan.packages_anything() {
-        defined.retain(|key| *key != "package_env");
-    }
-    if !plan.may_package() {
-        defined.retain(|key| *key != "no_package");
-    }
+    let unread = plan.unread_keys();
+    defined.retain(|key| !unread.contains(key));
     Ok(chosen(&defined, wanted).into_iter().map(|key| setting(plan, set, key)).collect())
 }
 

@@ -27,22 +27,23 @@ pub fn execute(options: &Options) -> Result<i32> {
     if !by_group && described && !active.is_empty() {
         text.push_str("default environments:\n");
     }
-    for entry in &active {
-        write_entry(&mut text, (&plan, options), entry, described.then_some(width))?;
-    }
-    if !others.is_empty() && described {
-        if !active.is_empty() {
-            text.push('\n');
+    let width = described.then_some(width);
+    let mut outcome = active.iter().try_for_each(|entry| write_entry(&mut text, (&plan, options), entry, width));
+    if outcome.is_ok() && !others.is_empty() {
+        if described {
+            text.push_str(if active.is_empty() {
+                "additional environments:\n"
+            } else {
+                "\nadditional environments:\n"
+            });
         }
-        text.push_str("additional environments:\n");
+        outcome = others.iter().try_for_each(|entry| write_entry(&mut text, (&plan, options), entry, width));
     }
-    for entry in &others {
-        write_entry(&mut text, (&plan, options), entry, described.then_some(width))?;
-    }
+    // What comes before an environment that is wrong is shown all the same.
     plain::out(&text);
     // The process ends now; taking a large configuration apart first would only take time.
     std::mem::forget(plan);
-    Ok(exit_code::OK)
+    outcome.map(|()| exit_code::OK)
 }
 
 fn write_entry(

@@ -325,6 +325,12 @@ impl Plan {
         self.defined.is_empty() || self.packages_anything() || !self.defined.iter().all(cannot)
     }
 
+    /// The project's keys that nothing reads: without packages, those about packaging.
+    pub fn unread_keys(&self) -> Vec<&'static str> {
+        let about_package = [("package_env", self.packages_anything()), ("no_package", self.may_package())];
+        about_package.into_iter().filter(|(_, read)| !read).map(|(key, _)| key).collect()
+    }
+
     /// Environments whose runner nothing provides, with that runner.
     pub fn unavailable(&self) -> Vec<(String, String)> {
         let missing = |entry: &Defined| Some((entry.name.clone(), entry.missing_runner.clone()?));

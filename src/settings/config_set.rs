@@ -1,12 +1,14 @@
 //! A set of settings that belong together: the project's, or one environment's.
 
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::{self, ThreadId};
 
 use super::factor::ActiveFactors;
 use super::loader::Loader;
 use super::set_env::SetEnv;
 use super::value::Value;
 use super::{Settings, keys, lock};
+use crate::error::{ConfigError, ErrorClass};
 
 /// Which settings the set has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +34,8 @@ pub struct ConfigSet {
     values: Mutex<Values>,
     /// Values that count instead of what files say.
     memory: Mutex<Values>,
+    /// Keys that are being worked out, and by whom.
+    loading: Mutex<Vec<(ThreadId, &'static str)>>,
     pub(super) factors: OnceLock<ActiveFactors>,
     pub(super) loaders: OnceLock<Vec<Arc<Loader>>>,
     pub(super) variables: OnceLock<Arc<SetEnv>>,
@@ -71,6 +75,7 @@ impl ConfigSet {
             kind,
             values: Mutex::default(),
             memory: Mutex::default(),
+            loading: Mutex::default(),
             factors: OnceLock::new(),
             loaders: OnceLock::new(),
             variables: OnceLock::new(),
@@ -95,10 +100,46 @@ impl ConfigSet {
         lock(&self.memory).get(key).cloned()
     }
 
+    /// Notes that a key is being worked out, until the note is dropped.
+    ///
+    /// # Errors
+    /// When that goes round in a circle that no trail shows, because it leads over defaults. Keys that decide which others
+    /// there are do not exist while they are worked out themselves.
+    pub(super) fn loading(&self, key: &'static str) -> Result<Loading<'_>, ConfigError> {
+        const DECISIVE: [&str; 3] = ["runner", "package", "skip_install"];
+        const ROUNDS: usize = 3;
+        let entry = (thread::current().id(), key);
+        let mut loading = lock(&self.loading);
+        let rounds = loading.iter().filter(|one| **one == entry).count();
+        if rounds > 0 && DECISIVE.contains(&key) {
+            return Err(ConfigError::key(key));
+        }
+        if rounds >= ROUNDS {
+            return Err(ConfigError::new(ErrorClass::Recursion, "maximum recursion depth exceeded"));
+        }
+        loading.push(entry);
+        Ok(Loading { set: self, entry })
+    }
+
     /// Makes a value count whatever the files say, also for what was worked out already.
     pub fn set_in_memory(&self, key: &'static str, value: Value) {
         lock(&self.memory).set(key, value);
         lock(&self.values).0.clear();
+    }
+}
+
+/// A key of a set is being worked out for as long as this is kept.
+pub(super) struct Loading<'a> {
+    set: &'a ConfigSet,
+    entry: (ThreadId, &'static str),
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        let mut loading = lock(&self.set.loading);
+        if let Some(at) = loading.iter().rposition(|one| *one == self.entry) {
+            loading.remove(at);
+        }
     }
 }
 
@@ -108,7 +149,7 @@ impl Settings {
     ///
     /// # Errors
     /// When `package` names no kind of package.
-    pub fn defined_keys(&self, set: &ConfigSet) -> Result<Vec<&'static str>, crate::error::ConfigError> {
+    pub fn defined_keys(&self, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
         if let Some(found) = set.defined.get() {
             return Ok(found.clone());
         }
@@ -130,8 +171,14 @@ impl Settings {
     }
 
     /// Keys in the files that nothing reads, sorted. tox leaves the sections that only lend values out.
-    pub fn unused_keys(&self, set: &ConfigSet) -> Result<Vec<String>, crate::error::ConfigError> {
-        let defined = self.defined_keys(set)?;
+    pub fn unused_keys(&self, set: &ConfigSet) -> Result<Vec<String>, ConfigError> {
+        self.unused_keys_but(set, &[])
+    }
+
+    /// [`Self::unused_keys`], where nothing reads the keys `unread` either.
+    pub fn unused_keys_but(&self, set: &ConfigSet, unread: &[&str]) -> Result<Vec<String>, ConfigError> {
+        let mut defined = self.defined_keys(set)?;
+        defined.retain(|key| !unread.contains(key));
         let Some(document) = self.ini() else { return self.unused_toml_keys(set, &defined) };
         let mut unused: Vec<String> = Vec::new();
         // Each loader's parent is the next one, so only the first one found counts.

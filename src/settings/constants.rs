@@ -9,6 +9,7 @@ use super::keys::Key;
 use super::loader::PLATFORM;
 use super::value::Value;
 use crate::error::{ConfigError, ErrorClass};
+use crate::model::python_spec::PythonSpec;
 use crate::model::{Interpreter, Runner};
 
 impl Settings {
@@ -26,16 +27,36 @@ impl Settings {
             "env_site_packages_dir_plat" => Value::Path(self.place(set, |interpreter| interpreter.platlib.clone())?),
             "env_bin_dir" => Value::Path(self.place(set, |_| PathBuf::from("bin"))?),
             "env_python" => Value::Path(self.place(set, |_| PathBuf::from("bin/python"))?),
-            "py_dot_ver" => Value::text(self.interpreter(set)?.dotted_version()),
-            "py_impl" => Value::text(self.interpreter(set)?.implementation.to_lowercase()),
-            "py_free_threaded" => Value::Boolean(self.interpreter(set)?.free_threaded),
-            "py_debug" => Value::Boolean(self.interpreter(set)?.debug),
+            "py_dot_ver" | "py_impl" | "py_free_threaded" | "py_debug" => self.python_fact(set, key.name)?,
             "package_tox_env_type" => {
                 let external = self.text(set, "package")? == "external";
                 let runner = self.runner(set)?.unwrap_or(Runner::Virtualenv);
                 Value::text(runner.packager(external).name())
             }
             other => return Err(ConfigError::key(other)),
+        })
+    }
+
+    /// A fact about the environment's Python. With tox-uv's runners it is what was asked for, whether that is there or
+    /// not: uv may bring it along.
+    fn python_fact(&self, set: &ConfigSet, name: &str) -> Result<Value, ConfigError> {
+        let asked = if self.uses_uv(set) { self.list(set, "base_python")?.into_iter().next() } else { None };
+        if let Some(spec) = asked.map(|text| PythonSpec::parse(&text)).filter(|spec| spec.path.is_none()) {
+            return Ok(match name {
+                "py_dot_ver" => {
+                    Value::text(format!("{}.{}", spec.major.unwrap_or_default(), spec.minor.unwrap_or_default()))
+                }
+                "py_impl" => Value::text(spec.implementation.unwrap_or_else(|| "cpython".to_owned()).to_lowercase()),
+                "py_free_threaded" => Value::Boolean(spec.free_threaded.unwrap_or_default()),
+                _ => Value::Boolean(false),
+            });
+        }
+        let interpreter = self.interpreter(set)?;
+        Ok(match name {
+            "py_dot_ver" => Value::text(interpreter.dotted_version()),
+            "py_impl" => Value::text(interpreter.implementation.to_lowercase()),
+            "py_free_threaded" => Value::Boolean(interpreter.free_threaded),
+            _ => Value::Boolean(interpreter.debug),
         })
     }
 

@@ -368,7 +368,7 @@ fn rewrap(error: &ConfigError, message: String) -> ConfigError {
     ConfigError { class: ErrorClass::Handled, message, ..error.clone() }
 }
 
-fn failed_to_load(set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError {
+pub(super) fn failed_to_load(set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError {
     if matches!(error.class, ErrorClass::Handled | ErrorClass::Match | ErrorClass::Skip) {
         return error;
     }

@@ -61,11 +61,14 @@ impl Context<'_> {
         };
         let environments = format!("{}.", toml_section(document, &[super::toml::ENV]));
         if let Some(name) = section.strip_prefix(&environments) {
+            if !self.settings.has_settings(name, reference.key) {
+                return Ok(None);
+            }
             let set = self.settings.environment(name);
             return self.of_set(&set, reference.key, trail);
         }
         let path: Vec<String> = section.split('.').chain([reference.key]).map(str::to_owned).collect();
-        if let Some(value) = self.settings.raw_from_root(&path) {
+        if let Ok(value) = self.settings.raw_from_root(&path) {
             return Ok(Some(Found::Raw(super::toml::load::as_text(value))));
         }
         if section == document.prefix.join(".") { self.of_set(core, reference.key, trail) } else { Ok(None) }

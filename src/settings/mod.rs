@@ -38,7 +38,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::toml::Templates;
-use crate::cli::options::Options;
+use crate::cli::options::{EnvironmentChoice, Options};
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::InterpreterLookup;
 use crate::source::{Document, Entry, FromRoot, IniDocument, Source, TomlDocument};
@@ -166,6 +166,7 @@ impl Settings {
     }
 
     fn work_out(&self, set: &ConfigSet, key: &'static Key, trail: &Trail) -> Result<Value, ConfigError> {
+        let _loading = set.loading(key.name)?;
         let value = match set.memory_value(key.name) {
             Some(value) => value,
             // Its variables are worked out one by one.
@@ -215,6 +216,19 @@ impl Settings {
 
     pub fn is_declared(&self, name: &str) -> bool {
         self.declared_names().is_ok_and(|names| names.iter().any(|declared| declared == name))
+    }
+
+    /// Whether tox can answer for a key of an environment: one that neither the configuration nor the command line names has
+    /// hardly any.
+    pub(crate) fn has_settings(&self, environment: &str, key: &str) -> bool {
+        let asked = match &self.options.selection.environments {
+            EnvironmentChoice::Named(names) => names.iter().any(|name| name == environment),
+            _ => false,
+        };
+        asked
+            || matches!(key, "set_env" | "setenv" | "base")
+            || self.is_declared(environment)
+            || self.environment(environment).kind.is_package()
     }
 
     fn find_names(&self) -> Result<Vec<String>, ConfigError> {
@@ -293,25 +307,30 @@ impl Settings {
     }
 
     /// A raw value from anywhere in a TOML file. What stands in its way is warned of.
-    pub(crate) fn raw_from_root(&self, path: &[String]) -> Option<&::toml::Value> {
-        match self.toml()?.get_from_root(path) {
-            FromRoot::Value(value) => Some(value),
-            FromRoot::Missing => None,
+    ///
+    /// # Errors
+    /// When it is not there; the message is the key as Python shows a missing one.
+    pub(crate) fn raw_from_root(&self, path: &[String]) -> Result<&::toml::Value, ConfigError> {
+        let missing = |key: &str| ConfigError::value(crate::error::python_repr(key));
+        let Some(document) = self.toml() else { return Err(missing("")) };
+        match document.get_from_root(path) {
+            FromRoot::Value(value) => Ok(value),
+            FromRoot::Missing { step } => Err(missing(&step)),
             FromRoot::Blocked { step, value } => {
                 let shown = crate::python_text::repr(value);
-                self.warn(format!("Failed to load key {step} as not dictionary {shown}"));
-                None
+                let message = format!("Failed to load key {step} as not dictionary {shown}");
+                self.warn(message.clone());
+                Err(missing(&message))
             }
         }
     }
 
     /// A raw value from anywhere in a TOML file, with the overrides that name it.
     pub(crate) fn toml_from_root(&self, path: &[String]) -> Result<::toml::Value, ConfigError> {
-        let found = self.raw_from_root(path).cloned();
+        let mut found = self.raw_from_root(path)?.clone();
         let (Some(key), section) = (path.last(), path[..path.len().saturating_sub(1)].join(".")) else {
             return Err(ConfigError::key(""));
         };
-        let mut found = found.ok_or_else(|| ConfigError::new(ErrorClass::Value, format!("'{key}'")))?;
         for one in self.overrides.of_section(&section).iter().filter(|one| one.key == *key) {
             found = toml::load::override_raw(found, one)?;
         }

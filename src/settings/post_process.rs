@@ -8,7 +8,7 @@ use super::base_python;
 use super::config_set::ConfigSet;
 use super::convert::{list, sorted};
 use super::keys::Key;
-use super::loader::{Loader, may_refer, spellings};
+use super::loader::{Loader, failed_to_load, may_refer, spellings};
 use super::lookup::normalized;
 use super::runners::{UV_PACKAGE_KINDS, checked_locked_package, checked_resolution};
 use super::toml::load::toml_entry;
@@ -341,7 +341,9 @@ impl Settings {
             return Ok(Vec::new());
         }
         let kind = if key == "deps" { RequirementKind::Deps } else { RequirementKind::Constraints };
-        display_lines(&text, kind, &self.options.variables)
+        let shown = display_lines(&text, kind, &self.options.variables);
+        // What is wrong with requirements shows when they are installed; constraints are read at once.
+        if kind == RequirementKind::Deps { shown } else { shown.map_err(|error| failed_to_load(set, key, error)) }
     }
 
     /// A value as `config` shows it. Requirements show by their lines, which takes reading them.

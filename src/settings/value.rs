@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use super::expand::quote::quote_words;
+use super::expand::quote::{quote_word, quote_words};
 use crate::model::{Command, ExitRule};
 
 /// What a key holds. tox's Python types, of which each key has one (see `keys`).
@@ -130,8 +130,9 @@ fn mapping_text(value: &Json) -> String {
     }
 }
 
+/// The command as one would type it, line breaks inside words kept.
 fn shell(command: &Command) -> String {
-    quote_words(&command.argv)
+    command.argv.iter().map(|word| quote_word(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// The words of a command with tox's marks in front.
@@ -167,6 +168,14 @@ mod tests {
         assert_eq!(Value::Float(0.3).show().text, "0.3");
         assert_eq!(Value::Absent.show().text, "None");
         assert_eq!(Value::List(vec!["a".into(), "b".into()]).show().text, "a\nb");
+    }
+
+    #[test]
+    fn data_keeps_the_line_breaks_in_words() {
+        let command = Command { argv: vec!["x".into(), "a\nb".into()], exit_rule: ExitRule::Zero };
+        let value = Value::Commands(vec![command]);
+        assert_eq!(value.show().text, "x 'a b'");
+        assert_eq!(value.json(), Json::from(vec!["x 'a\nb'"]));
     }
 
     #[test]

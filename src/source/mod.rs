@@ -78,13 +78,14 @@ impl TomlDocument {
         follow(self.table().get(first)?, rest)
     }
 
-    /// A value anywhere in the file.
+    /// A value anywhere in the file. As in tox, a dot in a step parts it: names with dots cannot be reached.
     pub fn get_from_root(&self, path: &[String]) -> FromRoot<'_> {
-        let Some((first, rest)) = path.split_first() else { return FromRoot::Missing };
-        let Some(mut value) = self.root.get(first) else { return FromRoot::Missing };
-        for step in rest {
-            let Some(table) = value.as_table() else { return FromRoot::Blocked { step: step.clone(), value } };
-            let Some(inner) = table.get(step) else { return FromRoot::Missing };
+        let mut steps = path.iter().flat_map(|step| step.split('.'));
+        let first = steps.next().unwrap_or_default();
+        let Some(mut value) = self.root.get(first) else { return FromRoot::Missing { step: first.to_owned() } };
+        for step in steps {
+            let Some(table) = value.as_table() else { return FromRoot::Blocked { step: step.to_owned(), value } };
+            let Some(inner) = table.get(step) else { return FromRoot::Missing { step: step.to_owned() } };
             value = inner;
         }
         FromRoot::Value(value)
@@ -107,7 +108,10 @@ impl TomlDocument {
 #[derive(Debug, Clone, PartialEq)]
 pub enum FromRoot<'a> {
     Value(&'a toml::Value),
-    Missing,
+    Missing {
+        /// The first key on the way that is not there.
+        step: String,
+    },
     /// Something that is no table stands in the way.
     Blocked {
         /// The key that cannot be in it.

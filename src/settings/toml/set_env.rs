@@ -107,7 +107,7 @@ impl Reader<'_> {
         let place = steps.join(".");
         if let Some((key, section)) = steps.split_last()
             && matches!(key.as_str(), "set_env" | "setenv")
-            && let Some(raw) = settings.raw_from_root(steps)
+            && let Ok(raw) = settings.raw_from_root(steps)
         {
             let read = |trail: &Trail| settings.written_set_env(raw, self.unroll.set, trail);
             let found = settings.overridden_reference(&section.join("."), &place, self.unroll.trail, read)?;

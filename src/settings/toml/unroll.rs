@@ -265,6 +265,9 @@ impl Unroll<'_> {
 
     /// A setting of another environment, in the shape it would have been written in.
     fn of_environment(&self, env: &str, key: &str) -> Result<Toml, ConfigError> {
+        if !self.settings.has_settings(env, key) {
+            return Err(ConfigError::value(crate::error::python_repr(key)));
+        }
         let set = self.settings.environment(env);
         let texts = |entries: Vec<String>| Toml::Array(entries.into_iter().map(Toml::String).collect());
         let value = self.settings.value(&set, key)?;
