@@ -106,3 +106,26 @@ fn environments_before_one_that_is_wrong_are_shown() {
     assert!(outcome.stdout.starts_with("default environments:\na -> [no description]\n"), "{}", outcome.stdout);
     assert_eq!(outcome.code, Some(254));
 }
+
+#[test]
+fn the_order_is_drawn_for_other_programs() {
+    let project = Project::new().ini(
+        "[tox]\nenv_list = app\nno_package = true\n[testenv:db]\nserve = x\n[testenv:migrate]\ndepends = db\n\
+         [testenv:web]\nserve = x\ndepends = migrate\n[testenv:app]\ndepends = web\n",
+    );
+    let outcome = project.run(["depends", "--format", "mermaid"]).succeeds();
+    assert_snapshot!(outcome.stdout, @r#"
+    flowchart LR
+        e0(["db"])
+        e1[["migrate"]]
+        e2(["web"])
+        e3["app"]
+        e1 --> e0
+        e2 --> e1
+        e3 --> e2
+    "#);
+    let outcome = project.run(["depends", "--format", "json"]).succeeds();
+    let json: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("it is JSON");
+    assert_eq!(json["environments"][2]["depends"], serde_json::json!(["migrate"]));
+    project.run(["depends", "--format", "dot"]).succeeds().says("\"app\" -> \"web\";");
+}

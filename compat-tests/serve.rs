@@ -191,3 +191,23 @@ fn commands_and_logs_can_tell_that_a_service_is_ready() {
     project(&gate, configuration).file("check.py", check).run(["run", "-e", "app"]).succeeds();
     assert_eq!(gate.all(), ["by-log up", "by-command up", "by-command down", "by-log down"]);
 }
+
+#[test]
+fn services_of_a_profile_are_served_when_it_is_asked_for_or_something_needs_them() {
+    let gate = Gate::new();
+    let project =
+        project(&gate, &CONFIGURATION.replace("ports = main\ndepends = first", "ports = main\nprofiles = full"));
+    let serving = project.start(["serve"]);
+    assert_eq!(gate.next(), "first up");
+    serving.signal(Signal::INT);
+    serving.end();
+    assert_eq!(gate.all(), ["first down"]);
+    let serving = project.start(["serve", "--profile", "full"]);
+    let mut up = [gate.next(), gate.next()];
+    up.sort();
+    assert_eq!(up, ["first up", "second up"]);
+    serving.signal(Signal::INT);
+    serving.end();
+    let outcome = project.run(["serve", "--profile", "ful"]).ends_with(254);
+    assert!(format!("{outcome:?}").contains("no service is of the profile `ful`"), "{outcome:?}");
+}

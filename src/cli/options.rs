@@ -197,10 +197,8 @@ pub struct ListOptions {
 /// Options of `import`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportOptions {
-    /// `procfile` or `compose`.
-    pub kind: String,
-    /// As typed.
-    pub file: Option<PathBuf>,
+    /// The kind, and the file if it was named, as typed.
+    pub words: Vec<String>,
     /// `--write`: add to the project's `tox.ini`.
     pub write: bool,
 }
@@ -210,6 +208,8 @@ pub struct ImportOptions {
 pub struct ServiceOptions {
     /// The services that were named; empty: none was.
     pub names: Vec<String>,
+    /// `--profile`: those whose services are meant when none is named.
+    pub profiles: Vec<String>,
     /// `--wait`: return when they are ready.
     pub wait: bool,
     /// `--force`: run jobs again that were done before.
@@ -280,6 +280,8 @@ pub struct Options {
     pub devenv_path: PathBuf,
     /// `schema --strict`.
     pub strict_schema: bool,
+    /// `--format` of `depends`; empty: a tree.
+    pub depends_format: String,
     pub import: ImportOptions,
     /// The folder of `quickstart`, absolute.
     pub quickstart_root: PathBuf,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
-use super::arguments::{COLORS, CommandWord, IMPORTS, REPORTS, RUNNERS, SHELLS, spellings};
+use super::arguments::{COLORS, CommandWord, DEPENDS_FORMATS, REPORTS, RUNNERS, SHELLS, spellings};
 use super::ci::is_ci;
 use super::convert::{self, BOOLEAN, INTEGER, OPTIONAL_INTEGER, OPTIONAL_PATH, PATH, TEXT, Type, Unconvertible};
 use super::defaults::Defaults;
@@ -75,9 +75,9 @@ pub fn resolve(typed: Typed<'_>, surroundings: Surroundings) -> Result<Resolved,
         devenv_path: PathBuf::new(),
         strict_schema: resolver.flag("strict", false),
         quickstart_root: resolver.quickstart_root(),
+        depends_format: resolver.choice("depends_format", &DEPENDS_FORMATS).unwrap_or_default(),
         import: ImportOptions {
-            kind: resolver.choice("import_kind", &IMPORTS).unwrap_or_default(),
-            file: resolver.path("import_file", &OPTIONAL_PATH),
+            words: resolver.all_typed("import_words"),
             write: resolver.flag("import_write", false),
         },
         report: match resolver.choice("report", &REPORTS).as_deref() {
@@ -402,6 +402,7 @@ impl Resolver<'_> {
         };
         Ok(ServiceOptions {
             names: self.all_typed("service_names").iter().flat_map(|text| environment_names(text)).collect(),
+            profiles: self.all_typed("service_profiles").iter().flat_map(|text| environment_names(text)).collect(),
             wait: self.flag("service_wait", false),
             force: self.flag("service_force", false),
             timeout: number("service_timeout", "number of seconds")?.map(Duration::from_secs_f64),

@@ -11,7 +11,9 @@ use crate::error::ConfigError;
 use crate::exit_code;
 use crate::model::Runner;
 use crate::plan::{Plan, graph};
+use crate::report::picture::{self, Format, Node, NodeKind};
 use crate::report::plain;
+use crate::settings::service_keys;
 
 /// Prints the order and the tree below `ALL`.
 ///
@@ -23,6 +25,10 @@ pub fn execute(options: &Options) -> Result<i32> {
     let names: Vec<String> = run.map(|entry| entry.name).collect();
     let order = graph::run_order(&plan.depends(&names)?)?;
     super::report_warnings(&plan, options);
+    if let Some(format) = picture_format(&options.depends_format) {
+        plain::out(&picture::draw(&nodes(&plan, &order)?, format));
+        return Ok(exit_code::OK);
+    }
     let mut text = format!("Execution order: {}\nALL\n", order.names.join(", "));
     let children: HashMap<&str, Vec<&str>> = order
         .waits_for
@@ -42,6 +48,43 @@ pub fn execute(options: &Options) -> Result<i32> {
     }
     plain::out(&text);
     Ok(exit_code::OK)
+}
+
+fn picture_format(name: &str) -> Option<Format> {
+    match name {
+        "mermaid" => Some(Format::Mermaid),
+        "dot" => Some(Format::Dot),
+        "json" => Some(Format::Json),
+        _ => None,
+    }
+}
+
+/// The environments in the order they run in, for a picture.
+fn nodes(plan: &Plan, order: &graph::Order) -> Result<Vec<Node>, ConfigError> {
+    let mut nodes = Vec::new();
+    for name in &order.names {
+        let set = plan.settings.environment(name);
+        let is_service = service_keys(&plan.settings, &set)?.contains(&"serve");
+        let waits = order.waits_for.get(name);
+        nodes.push(Node {
+            name: name.clone(),
+            kind: if is_service { NodeKind::Service } else { NodeKind::Environment },
+            state: None,
+            depends: order
+                .names
+                .iter()
+                .filter(|other| waits.is_some_and(|waits| waits.contains(*other)))
+                .cloned()
+                .collect(),
+        });
+    }
+    let needed =
+        |name: &String| nodes.iter().any(|node: &Node| node.kind == NodeKind::Service && node.depends.contains(name));
+    let jobs: Vec<bool> = nodes.iter().map(|node| node.kind != NodeKind::Service && needed(&node.name)).collect();
+    for (node, _) in nodes.iter_mut().zip(jobs).filter(|(_, is_job)| *is_job) {
+        node.kind = NodeKind::Job;
+    }
+    Ok(nodes)
 }
 
 fn write_tree(

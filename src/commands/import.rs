@@ -20,9 +20,20 @@ const COMPOSE_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose
 /// A file that is not there, or is none of its kind; with `--write`, environments that are there already.
 pub fn execute(options: &Options) -> Result<i32> {
     let folder = &options.current_dir;
-    let is_procfile = options.import.kind == "procfile";
+    let (is_procfile, file) = match options.import.words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["procfile"] => (true, None),
+        ["procfile", file] => (true, Some(file)),
+        ["compose"] => (false, None),
+        ["compose", file] => (false, Some(file)),
+        _ => {
+            let shown = options.import.words.join(" ");
+            return Err(ConfigError::handled(format!("`{shown}` is neither `procfile` nor `compose` with one file"))
+                .hint("write `envo import procfile [FILE]` or `envo import compose [FILE]`")
+                .into());
+        }
+    };
     let names: &[&str] = if is_procfile { &PROCFILES } else { &COMPOSE_FILES };
-    let file = match &options.import.file {
+    let file = match file {
         Some(file) => folder.join(file),
         None => found(folder, names)?,
     };

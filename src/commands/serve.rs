@@ -55,7 +55,7 @@ pub(super) struct Prepared {
 pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result<Prepared, i32>)> {
     let (plan, discovery) = open(options)?;
     plan.ensure_only_run_environments()?;
-    let asked = asked(&plan, &options.selection)?;
+    let asked = asked(&plan, &options.selection, &options.services.profiles)?;
     let graph = needed(&plan, &asked)?;
     report_warnings(&plan, options);
     let plan = Arc::new(plan);
@@ -81,9 +81,25 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result
             return Ok((client, Err(if code == exit_code::OK { exit_code::FAILED } else { code })));
         }
     };
+    for one in &definitions {
+        for key in without_effect(one) {
+            hold.reporter.warning(&one.name, format!("`{key}` is read and checked, and does nothing yet"));
+        }
+    }
     let connected = definitions.into_iter().enumerate();
     let definitions = connected.map(|(at, one)| Definition { depends: graph.dependencies_of(at), ..one }).collect();
     Ok((client, Ok(Prepared { definitions, asked, hold })))
+}
+
+/// Keys of a service that nothing is done about.
+fn without_effect(definition: &Definition) -> Vec<&'static str> {
+    let Some(service) = &definition.service else { return Vec::new() };
+    let keys = [
+        ("watch", !service.watch.is_empty()),
+        ("instances", service.instances > 1),
+        ("listen_fds", service.listen_fds),
+    ];
+    keys.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect()
 }
 
 /// Lets all threads share one heap. The many that build environments would each leave one behind, for as long as the
@@ -105,25 +121,50 @@ fn give_back_memory() {
 }
 
 /// The services that were asked for: those that were named, or every one.
-fn asked(plan: &Plan, selection: &Selection) -> Result<Vec<String>, ConfigError> {
+fn asked(plan: &Plan, selection: &Selection, profiles: &[String]) -> Result<Vec<String>, ConfigError> {
     let nothing_named = matches!(selection.environments, EnvironmentChoice::Default | EnvironmentChoice::All)
         && selection.labels.is_empty()
         && selection.factors.is_empty();
     let names = if nothing_named { run_environments(plan)? } else { plan.selected()? };
     let mut services = Vec::new();
+    let mut known: BTreeSet<String> = BTreeSet::new();
     for name in names {
         if is_service(plan, &name)? {
-            services.push(name);
+            let own = profiles_of(plan, &name)?;
+            if !nothing_named || own.is_empty() || own.iter().any(|profile| profiles.contains(profile)) {
+                services.push(name);
+            }
+            known.extend(own);
         } else if !nothing_named {
             return Err(ConfigError::handled(format!("`{name}` is not a service: it has no `serve` key"))
                 .hint(format!("`envo run -e {name}` runs its commands")));
         }
+    }
+    if nothing_named && let Some(unknown) = profiles.iter().find(|profile| !known.contains(*profile)) {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        return Err(ConfigError::handled(format!("no service is of the profile `{unknown}`"))
+            .hint(format!("profiles are: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })));
+    }
+    if services.is_empty() && !known.is_empty() {
+        return Err(ConfigError::handled("every service is of a profile, and none was asked for").hint(format!(
+            "`--profile NAME` starts those of one: {}",
+            known.into_iter().collect::<Vec<_>>().join(", ")
+        )));
     }
     if services.is_empty() {
         return Err(ConfigError::handled("no environment has a `serve` key, so there is nothing to serve")
             .hint("give an environment `serve = COMMAND` to make it a service"));
     }
     Ok(services)
+}
+
+/// The profiles in which a service is meant when none is named; empty: always.
+fn profiles_of(plan: &Plan, name: &str) -> Result<Vec<String>, ConfigError> {
+    let set = plan.settings.environment(name);
+    if !service_keys(&plan.settings, &set)?.contains(&"profiles") {
+        return Ok(Vec::new());
+    }
+    Ok(plan.environment(name)?.service.map_or_else(Vec::new, |service| service.profiles))
 }
 
 fn is_service(plan: &Plan, name: &str) -> Result<bool, ConfigError> {

@@ -9,7 +9,7 @@ mod log_file;
 mod output;
 pub mod process;
 mod program;
-mod pty;
+pub mod pty;
 mod running;
 pub mod session;
 pub mod shell;

@@ -7,15 +7,17 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    OptionalActions, OutputModes, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
 
 /// The two ends of a pseudo-terminal.
 #[derive(Debug)]
-pub(super) struct Terminal {
+pub struct Terminal {
     /// Where this process reads what was written.
-    pub(super) reader: OwnedFd,
+    pub reader: OwnedFd,
     /// What the child writes to. Must be closed here once the child has it, or the reader never sees the end.
-    pub(super) child: OwnedFd,
+    pub child: OwnedFd,
 }
 
 /// A pseudo-terminal like the terminal `model`; `None` when that is none, or the system has none to give.
@@ -34,7 +36,10 @@ pub(super) fn like(model: impl AsFd) -> Option<Terminal> {
 }
 
 /// A new pseudo-terminal, which becomes nobody's controlling terminal.
-pub(super) fn pair() -> rustix::io::Result<Terminal> {
+///
+/// # Errors
+/// When the system has none to give.
+pub fn pair() -> rustix::io::Result<Terminal> {
     let reader = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&reader)?;
     unlockpt(&reader)?;
@@ -42,6 +47,21 @@ pub(super) fn pair() -> rustix::io::Result<Terminal> {
     let path = Path::new(OsStr::from_bytes(name.to_bytes()));
     let child = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
     Ok(Terminal { reader, child })
+}
+
+/// A new pseudo-terminal for what only writes: of the usual size, and it changes nothing of what is written.
+///
+/// # Errors
+/// When the system has none to give.
+pub fn for_output() -> rustix::io::Result<Terminal> {
+    let terminal = pair()?;
+    let mut attributes = tcgetattr(&terminal.child)?;
+    attributes.output_modes.remove(OutputModes::OPOST);
+    tcsetattr(&terminal.child, OptionalActions::Now, &attributes)?;
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    // A terminal of no size still is one.
+    let _ = tcsetwinsize(&terminal.child, size);
+    Ok(terminal)
 }
 
 /// How many columns and lines a terminal has; `None` for anything else.

@@ -11,6 +11,7 @@ mod json_lines;
 pub mod junit;
 pub mod layout;
 pub mod observed;
+pub mod picture;
 pub mod plain;
 pub mod progress;
 pub mod table;

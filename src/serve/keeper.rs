@@ -16,6 +16,7 @@ use rustix::net::{
 
 use super::{instance_mark, shim};
 use crate::execute::process::{self, Child, Forked, Grouping, Input, Sink, Spawn};
+use crate::execute::pty;
 use crate::execute::tree;
 use crate::model::Variables;
 
@@ -123,13 +124,19 @@ impl Keeper {
         child.reap().expect("it was a child");
     }
 
-    /// A new shim, which waits for its task.
+    /// A new shim, which waits for its task. `pty`: its service writes to a pseudo-terminal.
     ///
     /// # Errors
     /// When there is none to be had.
-    pub fn shim(&mut self) -> io::Result<Pipes> {
+    pub fn shim(&mut self, pty: bool) -> io::Result<Pipes> {
         let (orders_reader, orders) = io::pipe()?;
-        let (output, output_writer) = io::pipe()?;
+        let (output, output_writer): (OwnedFd, OwnedFd) = if pty {
+            let terminal = pty::for_output()?;
+            (terminal.reader, terminal.child)
+        } else {
+            let (reader, writer) = io::pipe()?;
+            (reader.into(), writer.into())
+        };
         let (news, news_writer) = io::pipe()?;
         let ends = [orders_reader.as_fd(), output_writer.as_fd(), news_writer.as_fd()];
         if send(&self.socket, &ends).is_err() {
@@ -140,7 +147,7 @@ impl Keeper {
             send(&self.socket, &ends)?;
         }
         let file = |descriptor: OwnedFd| File::from(descriptor);
-        Ok(Pipes { orders: file(orders.into()), output: file(output.into()), news: file(news.into()) })
+        Ok(Pipes { orders: file(orders.into()), output: file(output), news: file(news.into()) })
     }
 }
 

@@ -5,8 +5,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A log that has grown beyond this is put aside when its service starts anew.
-const LARGEST: u64 = 64 * 1024 * 1024;
+/// A log that has grown beyond this is put aside, at the end of a line.
+const LARGEST: u64 = 128 * 1024 * 1024;
+/// How many that were put aside are kept: `NAME.log.1` is the latest.
+const KEPT: u32 = 3;
 /// How much of its end is looked at for the last lines.
 const TAIL: u64 = 16 * 1024;
 /// How exactly times are kept.
@@ -20,6 +22,8 @@ pub struct Log {
     begin: u64,
     /// How long it is.
     length: u64,
+    /// Beyond which length it is put aside.
+    largest: u64,
     /// Says when what was written, for those who ask for a part by time. A line for each second in which something was.
     times: Option<File>,
     noted: Option<Instant>,
@@ -31,18 +35,52 @@ impl Log {
     /// # Errors
     /// When the file cannot be made.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if path.metadata().is_ok_and(|metadata| metadata.len() > LARGEST) {
-            fs_err::rename(path, path.with_extension("log.1"))?;
-            let _ = std::fs::remove_file(times_path(path));
+        Self::open_limited(path, LARGEST)
+    }
+
+    fn open_limited(path: &Path, largest: u64) -> io::Result<Self> {
+        let (file, begin, times) = open(path)?;
+        let path = path.to_path_buf();
+        Ok(Self { file, path, begin, length: begin, largest, times, noted: None, failure: None })
+    }
+
+    /// Puts the log aside and begins a new one. Who reads it has it open, and reads it to its end.
+    fn put_aside(&mut self) -> io::Result<()> {
+        let aside = |number: u32| self.path.with_extension(format!("log.{number}"));
+        for number in (1..KEPT).rev() {
+            match std::fs::rename(aside(number), aside(number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
-        let mut file = fs_err::OpenOptions::new().create(true).append(true).read(true).open(path)?.into_parts().0;
-        let begin = file.seek(SeekFrom::End(0))?;
-        let times = File::options().create(true).append(true).open(times_path(path)).ok();
-        Ok(Self { file, path: path.to_path_buf(), begin, length: begin, times, noted: None, failure: None })
+        std::fs::rename(&self.path, aside(1))?;
+        // The times are of places in the one that was put aside.
+        let _ = std::fs::remove_file(times_path(&self.path));
+        let (file, begin, times) = open(&self.path)?;
+        (self.file, self.begin, self.length, self.times, self.noted) = (file, begin, begin, times, None);
+        Ok(())
     }
 
     /// Writes a block. A full disk must not hold up the service: what cannot be written is lost, and that is told.
     pub fn write(&mut self, block: &[u8]) {
+        if self.length + block.len() as u64 > self.largest {
+            // A line is not torn apart, unless it is longer than a log should be.
+            let end = block.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let (whole, rest) = block.split_at(end);
+            if end > 0 || self.length > 2 * self.largest {
+                self.append(whole);
+                // What cannot be put aside goes on growing.
+                if let Err(error) = self.put_aside() {
+                    self.failure.get_or_insert(error);
+                    self.largest = u64::MAX;
+                }
+                return self.append(rest);
+            }
+        }
+        self.append(block);
+    }
+
+    fn append(&mut self, block: &[u8]) {
         self.note_time();
         match self.file.write_all(block) {
             Ok(()) => self.length += block.len() as u64,
@@ -83,6 +121,14 @@ impl Log {
     }
 }
 
+/// The log, where it ends, and its times.
+fn open(path: &Path) -> io::Result<(File, u64, Option<File>)> {
+    let mut file = fs_err::OpenOptions::new().create(true).append(true).read(true).open(path)?.into_parts().0;
+    let begin = file.seek(SeekFrom::End(0))?;
+    let times = File::options().create(true).append(true).open(times_path(path)).ok();
+    Ok((file, begin, times))
+}
+
 /// Where in a log what was written since then begins; `None`: nothing was.
 pub fn written_since(path: &Path, since: SystemTime) -> Option<u64> {
     let since = since.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -104,6 +150,8 @@ pub fn last_lines(path: &Path, begin: u64, count: usize) -> Vec<String> {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
+        // One that was put aside meanwhile begins anew.
+        let begin = if begin > length { 0 } else { begin };
         file.seek(SeekFrom::Start(begin.max(length.saturating_sub(TAIL))))?;
         let mut bytes = Vec::new();
         file.take(TAIL).read_to_end(&mut bytes)?;
@@ -134,6 +182,30 @@ mod tests {
         assert_eq!(log.last_lines(3), ["2", "3\u{fffd}", "4"]);
         assert_eq!(std::fs::read(&path).unwrap(), b"of the first\n1\n2\n3\xff\n4");
         assert_eq!(log.failure(), None);
+    }
+
+    #[test]
+    fn a_log_that_grows_too_long_is_put_aside_at_the_end_of_a_line_and_the_oldest_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let read = |extension: &str| std::fs::read_to_string(path.with_extension(extension)).unwrap_or_default();
+        let mut log = Log::open_limited(&path, 10).unwrap();
+        log.write(b"12345678");
+        log.write(b"90");
+        log.write(b"abc");
+        assert_eq!(read("log"), "1234567890abc", "a line stays in one piece");
+        log.write(b"d\nefg");
+        assert_eq!((read("log.1").as_str(), read("log").as_str()), ("1234567890abcd\n", "efg"));
+        assert_eq!(log.last_lines(2), ["efg"]);
+        for number in 0..4 {
+            log.write(format!("{number}23456789\n").as_bytes());
+        }
+        assert_eq!((read("log").as_str(), read("log.1").as_str()), ("323456789\n", "123456789\n223456789\n"));
+        assert_eq!((read("log.2").as_str(), read("log.3").as_str()), ("efg023456789\n", "1234567890abcd\n"));
+        log.write(b"4\n");
+        assert_eq!((read("log.3").as_str(), read("log.4").as_str()), ("efg023456789\n", ""));
+        assert_eq!(log.failure(), None);
+        assert_eq!(last_lines(&path, 1000, 1), [""; 0]);
     }
 
     #[test]

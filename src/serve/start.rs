@@ -116,9 +116,11 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: Plan) -> Result<Running,
     let name = supervisor.slots[at].prepared.name().to_owned();
     let log = Log::open(&supervisor.log_dir.join(format!("{name}.log")))
         .map_err(|error| format!("its log cannot be written: {error}"))?;
+    let pty = supervisor.slots[at].prepared.definition.service.as_ref().is_some_and(|service| service.pty);
     // The ports are free from here on, for the service to take.
     supervisor.slots[at].lease.release();
-    let mut pipes = supervisor.keeper.shim().map_err(|error| format!("envo cannot start its own helper: {error}"))?;
+    let mut pipes =
+        supervisor.keeper.shim(pty).map_err(|error| format!("envo cannot start its own helper: {error}"))?;
     plan.task.write(&mut pipes.orders).map_err(|error| format!("envo's own helper does not listen: {error}"))?;
     let slot = &supervisor.slots[at];
     let position = (log.path().to_path_buf(), log.begin());

@@ -341,7 +341,7 @@ fn the_shim_ends_everything_when_envo_is_gone() {
     let script = "( trap '' TERM; sleep 1001 ) & echo $! > stubborn\nsetsid sleep 1002 & echo $! > daemon\n\
                   echo $$ > leader\necho up\nexec sleep 1003";
     let mut keeper = keeper::Keeper::start(keeper_program("nobody")).unwrap();
-    let keeper::Pipes { mut orders, mut output, mut news } = keeper.shim().unwrap();
+    let keeper::Pipes { mut orders, mut output, mut news } = keeper.shim(false).unwrap();
     let mut variables = Variables::default();
     variables.set("PATH", "/usr/bin:/bin");
     Task {
@@ -374,7 +374,7 @@ fn a_keeper_that_was_killed_is_replaced() {
     let fixture = Fixture::new();
     let mut keeper = keeper::Keeper::start(keeper_program("nobody")).unwrap();
     keeper.kill();
-    let mut pipes = keeper.shim().unwrap();
+    let mut pipes = keeper.shim(false).unwrap();
     let (program, arguments) = ("sh".into(), vec!["-c".into(), "echo here".into()]);
     let mut variables = Variables::default();
     variables.set("PATH", "/usr/bin:/bin");

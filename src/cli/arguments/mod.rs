@@ -6,7 +6,7 @@
 
 mod options;
 
-pub use options::{COLORS, IMPORTS, REPORTS, RUNNERS, SHELLS};
+pub use options::{COLORS, DEPENDS_FORMATS, REPORTS, RUNNERS, SHELLS};
 
 use clap::{Arg, Command};
 
@@ -259,7 +259,10 @@ impl CommandWord {
                 ("config -k deps commands", "two settings, of the default environments"),
                 ("config --format json", "for programs"),
             ],
-            Self::Depends => &[("depends", "of all environments")],
+            Self::Depends => &[
+                ("depends", "of all environments"),
+                ("depends --format mermaid", "as a picture, with the states of services"),
+            ],
             Self::Exec => &[("exec -e py311 -- python --version", "which Python is it?")],
             Self::Devenv => &[("devenv -e py311 venv", "then: . venv/bin/activate")],
             Self::Schema => &[("schema > tox.schema.json", "for your editor")],

@@ -28,8 +28,8 @@ pub const COLORS: [&str; 17] = [
 /// The shells that `completion` knows.
 pub const SHELLS: [&str; 4] = ["bash", "zsh", "fish", "powershell"];
 
-/// The kinds of files that `import` translates.
-pub const IMPORTS: [&str; 2] = ["procfile", "compose"];
+/// How `depends` can write a graph.
+pub const DEPENDS_FORMATS: [&str; 4] = ["tree", "mermaid", "dot", "json"];
 
 /// The ways to report.
 pub const REPORTS: [&str; 2] = ["human", "json"];
@@ -72,11 +72,16 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
             let help = "the folder to write tox.ini into [default: the current one]";
             vec![value("quickstart_root", "root", help).help_heading("What to write")]
         }
+        CommandWord::Depends => {
+            let help = "how to write it: tree, mermaid, dot or json [default: tree]";
+            let format = choice("depends_format", DEPENDS_FORMATS, help).long("format").value_name("FORMAT");
+            under("What to print", vec![format])
+        }
         CommandWord::Import => {
-            let kind = choice("import_kind", IMPORTS, "procfile or compose").value_name("KIND").required(true);
-            let help = "the file [default: Procfile, or compose.yaml, docker-compose.yml and the like]";
+            let help = "procfile or compose, then the file [default: Procfile, or compose.yaml and its like]";
+            let what = values("import_words", "KIND", help).required(true);
             let write = flag("import_write", "add the environments to tox.ini, which is made if need be").long("write");
-            under("What to translate", vec![kind, value("import_file", "file", help), write])
+            under("What to translate", vec![what, write])
         }
         CommandWord::Completion => {
             let argument = choice("shell", SHELLS, "bash, zsh, fish or powershell").value_name("SHELL").required(true);
@@ -126,6 +131,8 @@ fn services(word: CommandWord) -> Vec<Arg> {
         result.push(flag("service_wait", "return when they are ready").long("wait"));
     }
     if matches!(word, Up | Serve) {
+        let help = "start the services of this profile too; may be repeated";
+        result.push(value("service_profiles", "NAME", help).long("profile").action(ArgAction::Append));
         result.push(flag("service_force", "run jobs again that were done before").long("force"));
     }
     if word == Wait {

@@ -100,3 +100,14 @@ fn a_service_whose_port_somebody_else_took_gets_another_one() {
     assert_ne!(told, stolen);
     assert_eq!(fixture.file("ports"), format!("{stolen}\n{told}\n"));
 }
+
+#[test]
+fn a_service_that_asks_for_a_terminal_has_one_and_its_lines_stay_as_they_are() {
+    let script = "test -t 1 && test -t 2 && echo a terminal; printf 'listening on port 1\\n'; exec sleep 1000";
+    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+        by_log(service);
+        service.pty = true;
+    });
+    fixture.start().unwrap().stop().unwrap();
+    assert_eq!(fixture.log("a"), "a terminal\nlistening on port 1\n");
+}

@@ -1,0 +1,143 @@
+//! A graph of environments as text that other programs draw: Mermaid, Graphviz' dot, JSON.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// What an environment is to those around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeKind {
+    Service,
+    /// Runs to its end before a service that needs it.
+    Job,
+    Environment,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Node {
+    pub name: String,
+    pub kind: NodeKind,
+    /// Of a service or job that runs, as in `ps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// What must run, or have run, before.
+    pub depends: Vec<String>,
+}
+
+/// How a picture is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Mermaid,
+    Dot,
+    Json,
+}
+
+/// The picture as text.
+pub fn draw(nodes: &[Node], format: Format) -> String {
+    match format {
+        Format::Mermaid => mermaid(nodes),
+        Format::Dot => dot(nodes),
+        Format::Json => super::config_format::json(&serde_json::json!({ "environments": nodes })) + "\n",
+    }
+}
+
+/// The colour of a state: its fill.
+fn color(state: &str) -> &'static str {
+    match state {
+        "ready" => "#b7e4c7",
+        "waiting" | "preparing" | "starting" | "restarting" | "stopping" => "#ffe8a1",
+        "failed" => "#f5b7b1",
+        _ => "#dddddd",
+    }
+}
+
+fn label(node: &Node) -> String {
+    node.state.as_ref().map_or_else(|| node.name.clone(), |state| format!("{} ({state})", node.name))
+}
+
+/// <https://mermaid.js.org/syntax/flowchart.html>. Names stand in quotes, since some words mean something by themselves.
+fn mermaid(nodes: &[Node]) -> String {
+    let mut text = "flowchart LR\n".to_owned();
+    let position = |name: &str| nodes.iter().position(|node| node.name == name);
+    for (at, node) in nodes.iter().enumerate() {
+        let (open, close) = match node.kind {
+            NodeKind::Service => ("([", "])"),
+            NodeKind::Job => ("[[", "]]"),
+            NodeKind::Environment => ("[", "]"),
+        };
+        let _ = writeln!(text, "    e{at}{open}\"{}\"{close}", label(node).replace('"', "#quot;"));
+    }
+    for (at, node) in nodes.iter().enumerate() {
+        for other in node.depends.iter().filter_map(|name| position(name)) {
+            let _ = writeln!(text, "    e{at} --> e{other}");
+        }
+    }
+    for (at, state) in nodes.iter().enumerate().filter_map(|(at, node)| Some((at, node.state.as_ref()?))) {
+        let _ = writeln!(text, "    style e{at} fill:{}", color(state));
+    }
+    text
+}
+
+/// <https://graphviz.org/doc/info/lang.html>
+fn dot(nodes: &[Node]) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let mut text = "digraph environments {\n    rankdir=LR;\n".to_owned();
+    for node in nodes {
+        let shape = match node.kind {
+            NodeKind::Service => "ellipse",
+            NodeKind::Job => "cds",
+            NodeKind::Environment => "box",
+        };
+        let _ = write!(text, "    {} [label={}, shape={shape}", quoted(&node.name), quoted(&label(node)));
+        if let Some(state) = &node.state {
+            let _ = write!(text, ", style=filled, fillcolor=\"{}\"", color(state));
+        }
+        text.push_str("];\n");
+    }
+    for node in nodes {
+        for other in node.depends.iter().filter(|name| nodes.iter().any(|node| node.name == **name)) {
+            let _ = writeln!(text, "    {} -> {};", quoted(&node.name), quoted(other));
+        }
+    }
+    text + "}\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes() -> Vec<Node> {
+        let node = |name: &str, kind, state: Option<&str>, depends: &[&str]| Node {
+            name: name.to_owned(),
+            kind,
+            state: state.map(str::to_owned),
+            depends: depends.iter().map(|one| (*one).to_owned()).collect(),
+        };
+        vec![
+            node("db", NodeKind::Service, Some("ready"), &[]),
+            node("end", NodeKind::Job, None, &["db"]),
+            node("a\"b", NodeKind::Environment, None, &["db", "end", "gone"]),
+        ]
+    }
+
+    #[test]
+    fn a_picture_is_drawn_for_each_program() {
+        assert_eq!(
+            draw(&nodes(), Format::Mermaid),
+            "flowchart LR\n    e0([\"db (ready)\"])\n    e1[[\"end\"]]\n    e2[\"a#quot;b\"]\n    e1 --> e0\n    e2 --> e0\n    \
+             e2 --> e1\n    style e0 fill:#b7e4c7\n"
+        );
+        assert_eq!(
+            draw(&nodes(), Format::Dot),
+            "digraph environments {\n    rankdir=LR;\n    \
+             \"db\" [label=\"db (ready)\", shape=ellipse, style=filled, fillcolor=\"#b7e4c7\"];\n    \
+             \"end\" [label=\"end\", shape=cds];\n    \"a\\\"b\" [label=\"a\\\"b\", shape=box];\n    \
+             \"end\" -> \"db\";\n    \"a\\\"b\" -> \"db\";\n    \"a\\\"b\" -> \"end\";\n}\n"
+        );
+        let json: serde_json::Value = serde_json::from_str(&draw(&nodes(), Format::Json)).unwrap();
+        assert_eq!(json["environments"][0]["state"], "ready");
+        assert_eq!(json["environments"][1]["kind"], "job");
+        assert_eq!(json["environments"][2]["depends"][1], "end");
+    }
+}
