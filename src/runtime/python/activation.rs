@@ -160,7 +160,8 @@ mod tests {
         let expected = format!("{}\n{NASTY}\n", env_dir.display());
         let fish =
             format!("source {}; printf '%s\\n' $VIRTUAL_ENV $VIRTUAL_ENV_PROMPT", quote_fish(&path("activate.fish")));
-        let csh = format!("source {}; printenv VIRTUAL_ENV VIRTUAL_ENV_PROMPT", quote_csh(&path("activate.csh")));
+        let csh =
+            format!("source {}; printenv VIRTUAL_ENV; printenv VIRTUAL_ENV_PROMPT", quote_csh(&path("activate.csh")));
         let nu = format!(
             "overlay use {}; print $env.VIRTUAL_ENV; print $env.VIRTUAL_ENV_PROMPT",
             quote_nushell(&path("activate.nu"))
