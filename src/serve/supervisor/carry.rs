@@ -159,8 +159,12 @@ impl Supervisor {
         let slot = &mut self.slots[at];
         slot.timeline.ready = Some(now);
         let ready = slot.prepared.definition.service.as_ref().and_then(|service| service.ready.as_deref());
-        let is_http = ready.is_some_and(|ready| ready.trim_start().starts_with("http"));
-        slot.instance.derive_url(if is_http { "http" } else { "tcp" });
+        let scheme = match ready.and_then(|ready| ready.trim_start().split_once("://")) {
+            Some(("http", _)) => "http",
+            Some(("https", _)) => "https",
+            _ => "tcp",
+        };
+        slot.instance.derive_url(scheme);
         self.instances.insert(slot.instance.clone());
     }
 
