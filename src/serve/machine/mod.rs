@@ -444,8 +444,10 @@ impl Machine {
 
     /// Which user's stop keeps the node from running: its own or that of one it depends on.
     pub fn halted_by(&self, at: usize) -> Option<usize> {
-        let dependency = || self.members[at].node.dependencies.iter().find_map(|one| self.halted_by(*one));
-        if self.members[at].halted { Some(at) } else { dependency() }
+        if self.members[at].halted {
+            return Some(at);
+        }
+        self.with_dependencies([at]).into_iter().find(|one| self.members[*one].halted)
     }
 
     /// Why the node failed when it did so last.
