@@ -74,9 +74,8 @@ impl Seeder {
         if tree.place(place).is_ok() {
             return Ok(());
         }
-        // Something may have cleaned up in the cache; a fresh tree tells whether that was it.
-        tree.discard();
-        Tree::open(&store, wheel)?.place(place)
+        // Something may have cleaned up in the cache; a whole tree tells whether that was it.
+        tree.repaired(&store, wheel)?.place(place)
     }
 
     /// A folder of the cache that can be written to; of a temporary one where the cache cannot.

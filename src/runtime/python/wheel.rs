@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 const MANIFEST: &str = "manifest.json";
 const FILES: &str = "files";
+const LOCK: &str = ".lock";
 
 /// From this many files on, placing them is shared between threads.
 const FILES_WORTH_A_THREAD: usize = 200;
@@ -79,25 +80,48 @@ impl Tree {
             return Ok(Self { folder, manifest });
         }
         fs_err::create_dir_all(store)?;
+        let _lock = lock(store)?;
+        if let Some(manifest) = read_manifest(&folder) {
+            // Somebody else was at it.
+            return Ok(Self { folder, manifest });
+        }
+        Self::unpack(store, wheel, folder)
+    }
+
+    /// The same tree, unpacked anew if files of it are gone.
+    ///
+    /// # Errors
+    /// As [`Tree::open`].
+    pub fn repaired(self, store: &Path, wheel: &Path) -> Result<Self> {
+        let _lock = lock(store)?;
+        if self.is_whole() {
+            // It was not to blame, or was repaired meanwhile.
+            return Ok(self);
+        }
+        Self::unpack(store, wheel, self.folder)
+    }
+
+    /// Puts a fresh tree in the place of whatever is there. The store must be locked: others may be linking files of a
+    /// tree that is whole.
+    fn unpack(store: &Path, wheel: &Path, folder: PathBuf) -> Result<Self> {
         let unpacked = tempfile::Builder::new().prefix(".unpack-").tempdir_in(store)?;
         let manifest =
             unpack(wheel, unpacked.path()).with_context(|| format!("cannot unpack `{}`", wheel.display()))?;
+        let context = || format!("cannot write `{}`", folder.display());
         if folder.exists() {
-            // What is there has no manifest that can be read, so it is damaged.
-            let _ = std::fs::remove_dir_all(&folder);
+            fs_err::remove_dir_all(&folder).with_context(context)?;
         }
-        // It may fail because another process was faster; then its tree is as good.
-        match std::fs::rename(unpacked.path(), &folder) {
-            Err(error) if read_manifest(&folder).is_none() => {
-                Err(error).with_context(|| format!("cannot write `{}`", folder.display()))
-            }
-            _ => Ok(Self { folder, manifest }),
-        }
+        std::fs::rename(unpacked.path(), &folder).with_context(context)?;
+        Ok(Self { folder, manifest })
     }
 
-    /// Removes the tree, so that the next [`Tree::open`] unpacks it anew.
-    pub fn discard(self) {
-        let _ = std::fs::remove_dir_all(self.folder);
+    fn is_whole(&self) -> bool {
+        let files = self.folder.join(FILES);
+        let has_all = |(folder, names): &(String, Vec<String>)| {
+            let folder = files.join(folder);
+            names.iter().all(|name| folder.join(name).symlink_metadata().is_ok())
+        };
+        self.manifest.folders.iter().all(has_all)
     }
 
     /// Links (or copies, where links are impossible) the tree into an environment and writes its scripts and RECORD.
@@ -141,6 +165,15 @@ impl Tree {
         }
         scripts
     }
+}
+
+/// Keeps others, of this process and of all others, from changing trees in `store` until it is dropped.
+fn lock(store: &Path) -> Result<File> {
+    let path = store.join(LOCK);
+    let context = || format!("cannot lock `{}`", path.display());
+    let file = File::create(&path).with_context(context)?;
+    file.lock().with_context(context)?;
+    Ok(file)
 }
 
 fn read_manifest(folder: &Path) -> Option<Manifest> {
@@ -403,8 +436,7 @@ mod tests {
         std::fs::remove_file(tree.folder.join("files/demo/__init__.py")).unwrap();
         let env_dir = folder.path().join("env");
         assert!(tree.place(place(&env_dir)).is_err());
-        tree.discard();
-        Tree::open(&store, &path).unwrap().place(place(&env_dir)).unwrap();
+        tree.repaired(&store, &path).unwrap().place(place(&env_dir)).unwrap();
         let tree = Tree::open(&store, &path).unwrap();
         std::fs::write(tree.folder.join(MANIFEST), "{").unwrap();
         Tree::open(&store, &path).unwrap().place(place(&env_dir)).unwrap();
@@ -440,5 +472,21 @@ mod tests {
         assert_eq!(shebang("/a/python"), "#!/a/python");
         assert_eq!(shebang("/a b/python"), "#!/bin/sh\n'''exec' \"/a b/python\" \"$0\" \"$@\"\n' '''");
         assert!(shebang(&format!("/{}/python", "a".repeat(130))).starts_with("#!/bin/sh\n"));
+    }
+
+    #[test]
+    fn many_environments_at_once_are_filled_from_a_store_that_is_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        let path = wheel(folder.path(), &FILES);
+        std::thread::scope(|scope| {
+            for number in 0..16 {
+                let env_dir = folder.path().join(format!("env{number}"));
+                let (store, path) = (&store, &path);
+                scope.spawn(move || Tree::open(store, path).unwrap().place(place(&env_dir)).unwrap());
+            }
+        });
+        let left = std::fs::read_dir(&store).unwrap().flatten().filter(|entry| entry.path().is_dir()).count();
+        assert_eq!(left, 1, "something unfinished was left behind");
     }
 }

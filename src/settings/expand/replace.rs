@@ -488,13 +488,14 @@ mod tests {
     }
 
     #[test]
-    fn values_that_double_are_given_up_once() -> Result<(), ConfigError> {
+    fn values_that_double_are_given_up_once() {
         for style in [Style::Plain, Style::Commands, Style::Requirements] {
             let lookup = Doubling { asked: Cell::new(0), warned: Cell::new(0) };
-            replace(&lookup, "testenv", style, "{env:a}", &Trail::default())?;
+            let replaced = replace(&lookup, "testenv", style, "{env:a}", &Trail::default());
+            // What is left of it is no requirement any more, which only that style minds.
+            assert!(replaced.is_ok() || style == Style::Requirements, "{style:?}: {replaced:?}");
             assert!(lookup.asked.get() < 200_000, "{style:?}: {}", lookup.asked.get());
             assert_eq!(lookup.warned.get(), 1, "{style:?}");
         }
-        Ok(())
     }
 }

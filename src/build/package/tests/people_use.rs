@@ -76,6 +76,7 @@ fn the_backends_people_use_build_real_projects() {
         fixture.fresh = BuildSystem::read(&source).unwrap().wants_fresh_process();
         let path = format!("{}:{}", venv.join("bin").display(), host_path());
         fixture.session.variables.set("PATH", path);
+        fixture.session.paths = vec![venv.join("bin")];
         let kinds = [PackageKind::Sdist, PackageKind::Wheel, PackageKind::Editable];
         let builder = fixture.builder(&kinds.map(|kind| ("a", kind)));
         for kind in kinds {
