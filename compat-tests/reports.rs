@@ -157,6 +157,10 @@ fn strip(value: &mut Value) {
             }
             // What setuptools and pip write depends on their versions, and the script beside the backend is each program's own.
             let run_id = fields.get("run_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            if run_id == "_exit" {
+                // tox does not wait for the backend's end, and may or may not see its code.
+                fields.remove("retcode");
+            }
             if !run_id.is_empty() && !run_id.starts_with("commands") {
                 fields.remove("output");
                 fields.remove("err");

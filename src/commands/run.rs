@@ -75,11 +75,12 @@ pub(super) fn run_environments(
 }
 
 /// How environments are prepared before their turn, if there is anything to prepare. A child that writes straight to the
-/// terminal cannot be held back, and programs are told of everything when it happens.
+/// terminal cannot be held back, programs are told of everything when it happens, and the record of a run says nothing of
+/// environments whose turn never came.
 fn foresight(options: &Options, run: &Run, discovery: &Arc<PythonDiscovery>, names: &[String]) -> Option<Foresight> {
     let new = |name: &String| !run.project.work_dir.join(name).exists();
     let worthwhile = names.len() > 1 && (options.run.recreate || names.iter().any(new));
-    let told_at_once = options.report == ReportFormat::Json || options.run.junit_xml.is_some();
+    let told_at_once = options.report == ReportFormat::Json || options.run.junit_xml.is_some() || run.journal.is_some();
     let can_be_held = !options.run.no_capture && !told_at_once;
     if !options.run.prepare_ahead || !can_be_held || !worthwhile {
         return None;
