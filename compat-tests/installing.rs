@@ -120,3 +120,33 @@ fn a_real_uv_installs_what_pip_would() {
     outcome.never_says("so pip tries");
     assert!(installed(&project, "a").contains(&"one.py".to_owned()));
 }
+
+/// Notes whether it may ask an index, and fails when it may not and `$FAIL` says so.
+const NOTES_THE_NETWORK: &str =
+    "[ \"$1\" = pip ] && echo \"${UV_OFFLINE:-online}\" >> \"$LOG\"; [ -z \"$UV_OFFLINE\" ] || [ -z \"$FAIL\" ]";
+
+fn two_alike() -> Project {
+    let project = project().ini(
+        "[tox]\nno_package = true\nenv_list = a, b, c\n[testenv]\ndeps = one\npass_env =\n  LOG\n  FAIL\n\
+         commands = python -c \"print('ran')\"\n[testenv:c]\ndeps = one>0\n",
+    );
+    wheels::uv(&project.path("links"), "7.1", NOTES_THE_NETWORK);
+    project
+}
+
+#[test]
+fn what_one_environment_has_just_got_another_gets_without_asking_an_index() {
+    let project = two_alike();
+    project.run(["run", "--no-prepare-ahead"]).succeeds();
+    let asked = fs::read_to_string(project.path("log")).expect("uv was asked");
+    assert_eq!(asked.lines().collect::<Vec<_>>(), ["online", "1", "online"]);
+}
+
+#[test]
+fn an_index_is_asked_after_all_when_something_is_missing_without() {
+    let project = two_alike().variable("FAIL", "yes");
+    let outcome = project.run(["run", "--no-prepare-ahead"]).succeeds();
+    let asked = fs::read_to_string(project.path("log")).expect("uv was asked");
+    assert_eq!(asked.lines().collect::<Vec<_>>(), ["online", "1", "online", "online"]);
+    assert_eq!(outcome.stdout.matches("b: install_deps>").count(), 1, "{}", outcome.stdout);
+}

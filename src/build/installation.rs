@@ -128,7 +128,21 @@ impl<'a> Installation<'a> {
         for (name, value) in &command.variables {
             other.variables.set(name, value);
         }
-        let outcome = other.execute(request(&command.run, Shown::As(command.shown.argv.clone())))?;
+        let key = self.key(command)?;
+        let mut shown = Shown::As(command.shown.argv.clone());
+        if self.site.run.is_looked_up(&key) {
+            // Another environment of this run has just got the same: it is all in uv's cache, and no index is asked again.
+            let mut offline = other.clone();
+            offline.variables.set("UV_OFFLINE", "1");
+            let outcome = offline.execute(request(&command.run, std::mem::replace(&mut shown, Shown::Already)))?;
+            if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
+                return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
+            }
+        }
+        let outcome = other.execute(request(&command.run, shown))?;
+        if outcome.succeeded(ExitRule::Zero) {
+            self.site.run.looked_up(key);
+        }
         if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
             return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
         }
@@ -136,5 +150,20 @@ impl<'a> Installation<'a> {
         self.site.reporter.info(&self.site.environment.name, text);
         let outcome = session.execute(request(fallback, Shown::Already))?;
         session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)
+    }
+
+    /// Tells installations apart that may differ in what is installed: all but where it goes.
+    fn key(&self, command: &InstallCommand) -> Result<String, Halt> {
+        let env_dir = self.site.environment.env_dir.display().to_string();
+        let words = command.run.argv.iter().map(|word| word.replace(&env_dir, ""));
+        let interpreter = &self.foundation.python()?.interpreter;
+        let settings = self.foundation.session.variables.iter().filter_map(|(name, value)| {
+            let name = name.to_string_lossy();
+            let counts = name.starts_with("UV_") || name.starts_with("PIP_");
+            counts.then(|| format!("{name}={}", value.to_string_lossy().replace(&env_dir, "")))
+        });
+        let own = command.variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let python = format!("{} {}", interpreter.system_executable.display(), interpreter.version_text);
+        Ok(words.chain(settings).chain(own).chain([python]).collect::<Vec<_>>().join("\0"))
     }
 }

@@ -1,7 +1,8 @@
 //! What all environments of one run have in common.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
 use super::halt::Halt;
 use super::journal::Journal;
@@ -45,6 +46,8 @@ pub struct Run {
     pub phases: Phases,
     /// Guards [`Run::lay_out_work_directory`].
     pub laid_out: Once,
+    /// What uv has installed in this run already: it needs to ask no index for the same again.
+    pub looked_up: Mutex<HashSet<String>>,
     /// Guards [`Run::uv`].
     pub uv: OnceLock<Result<PathBuf, String>>,
 }
@@ -70,6 +73,16 @@ impl Run {
             found.map_or_else(|| self.python.own_installer(interpreter), Ok)
         };
         self.uv.get_or_init(search).clone()
+    }
+
+    /// Whether uv has installed what `key` stands for in this run.
+    pub fn is_looked_up(&self, key: &str) -> bool {
+        self.looked_up.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
+    /// uv has installed what `key` stands for.
+    pub fn looked_up(&self, key: String) {
+        self.looked_up.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
     }
 
     /// The `uv` program for environments that tox-uv would make: they need one.

@@ -1,7 +1,7 @@
 //! `envo run` and `envo run-parallel`: builds environments and runs their commands. `exec` and `devenv` are runs of one
 //! environment that was changed first.
 
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -193,6 +193,7 @@ pub(super) fn open_run(
         observers: Arc::clone(&manner.observers),
         phases: Phases::default(),
         laid_out: Once::new(),
+        looked_up: Mutex::default(),
         uv: OnceLock::new(),
     })
 }
