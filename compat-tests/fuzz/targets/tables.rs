@@ -42,6 +42,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         format: Format::ToxToml,
         text: Arc::new(text),
         document: Document::Toml(TomlDocument { root, prefix: &[] }),
+        lines_before: 0,
     };
     let Ok(settings) = Settings::new(source, Arc::new(resolved.options), Arc::new(Nothing)) else { return };
     let Ok(names) = settings.declared_names() else { return };
