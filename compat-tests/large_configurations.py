@@ -4,7 +4,7 @@
 Each kind gets a folder of its own with a project in it; NUMBER is how many environments there are, 10,000 by default.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 
@@ -80,8 +80,11 @@ pass_env = ["CI", "GITHUB_*"]
 
 
 def main():
-    folder = Path(sys.argv[1])
-    number = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("number", type=int, nargs="?", default=10_000)
+    options = parser.parse_args()
+    folder, number = options.folder, options.number
     kinds = {"names": names, "sections": sections, "tables": tables, "template": template}
     for kind, write in kinds.items():
         project = folder / f"{kind}-{number}"

@@ -226,12 +226,6 @@ impl Site {
         }
     }
 
-    /// The folders of programs that a part brings.
-    pub fn language_paths(&self, parts: &[Part], session: &Session) -> Vec<PathBuf> {
-        let paths = |part: &Part| part.runtime.surroundings(&self.place(part, &self.folder_of(part), session)).paths;
-        parts.iter().flat_map(paths).collect()
-    }
-
     /// Tells the commands of `session`; what `set_env` says stays, except where the runtime added to it.
     fn surround(&self, session: &mut Session, surroundings: Surroundings) -> Result<(), Halt> {
         let set = self.environment.variables.set.get()?;
@@ -249,10 +243,6 @@ impl Site {
 }
 
 impl Part {
-    pub fn runtime(&self) -> &'static dyn Runtime {
-        self.runtime
-    }
-
     /// What `@` says, else the factor.
     fn version_wish(&self) -> Result<Option<VersionWish>, Halt> {
         if self.wish.version.is_some() {

@@ -111,13 +111,13 @@ mod tests {
     fn annotations() -> Annotations {
         let places = |environment: &str, key: &str| {
             (environment == "py" && key == "commands").then(|| Location {
-                file: "/work/app/tox.ini".into(),
+                file: "/project/app/tox.ini".into(),
                 line: 7,
                 column: 3,
                 length: 1,
             })
         };
-        Annotations::new("/work".into(), Box::new(places))
+        Annotations::new("/project".into(), Box::new(places))
     }
 
     fn failed(annotations: &Annotations, run_id: &str, tolerated: bool) {

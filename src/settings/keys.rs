@@ -325,7 +325,7 @@ pub fn is_own(name: &str) -> bool {
     OWN.contains(&name) || SERVICE.contains(&name)
 }
 
-/// The keys of a service, which `config` shows only where they are used.
+/// The keys of services and runtimes, which `config` shows only where they are used.
 pub const SERVICE: &[&str] = &[
     "serve",
     "ports",
