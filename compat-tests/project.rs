@@ -153,6 +153,8 @@ impl Project {
             .env("PATH", machine::search_path(self.with_old_interpreters))
             .env("HOME", self.folder.path().join("home"))
             .env("ENVO_CACHE_DIR", &self.cache)
+            // Shared by all tests, as by all projects of a user: no port is given to two of them.
+            .env("ENVO_STATE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"))
             .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
             // With an empty cache every test would fetch a uv of its own.
             .env("ENVO_INSTALLER", "pip")

@@ -54,12 +54,16 @@ impl Lease {
     /// Whether a port that was free to choose now belongs to a stranger: somebody was faster between the release and the
     /// service's own attempt to listen. `is_own` tells which processes are the service's.
     pub fn is_lost(&self, service: &Service, is_own: impl Fn(u32) -> bool) -> bool {
-        let chosen = service.ports.iter().filter(|port| port.number.is_none());
-        let number = |name: &str| self.ports.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
-        chosen.filter_map(|port| number(&port.name)).any(|number| {
+        self.chosen(service).any(|number| {
             let in_use = hold(&service.host, number).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
             in_use && !owner(number).is_some_and(|owner| is_own(owner.pid))
         })
+    }
+
+    /// The numbers that were free to choose.
+    fn chosen(&self, service: &Service) -> impl Iterator<Item = u16> {
+        let chosen = service.ports.iter().filter(|port| port.number.is_none());
+        chosen.filter_map(|port| self.ports.iter().find(|(known, _)| *known == port.name).map(|(_, number)| *number))
     }
 }
 
@@ -72,7 +76,8 @@ pub fn lease(book: &mut Book, name: &str, service: &Service) -> Result<Lease, Co
     let mut lease = Lease::default();
     for port in &service.ports {
         let held = match port.number {
-            None => choose(book, name, &port.name, service)?,
+            None => choose(book, name, &port.name, |number| hold(&service.host, number))
+                .map_err(|error| refused(name, service, 0, &error))?,
             Some(number) => match hold(&service.host, number) {
                 Ok(held) => held,
                 Err(error) if service.adopt && error.kind() == io::ErrorKind::AddrInUse => {
@@ -93,19 +98,19 @@ pub fn lease(book: &mut Book, name: &str, service: &Service) -> Result<Lease, Co
     Ok(lease)
 }
 
-/// A free port: what it was before, else what its name leads to, else whatever the system has.
-fn choose(book: &Book, name: &str, port: &str, service: &Service) -> Result<TcpListener, ConfigError> {
-    if let Some(held) = book.before(name, port).and_then(|number| hold(&service.host, number).ok()) {
+/// A free port: what it was before, else what its name leads to, else whatever the system has. `hold` takes a number, of
+/// which 0 lets the system choose.
+fn choose<T>(book: &Book, name: &str, port: &str, hold: impl Fn(u16) -> io::Result<T>) -> io::Result<T> {
+    if let Some(held) = book.before(name, port).and_then(|number| hold(number).ok()) {
         return Ok(held);
     }
     for number in book.candidates(name, port) {
-        match hold(&service.host, number) {
-            Ok(held) => return Ok(held),
+        match hold(number) {
             Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {}
-            Err(error) => return Err(refused(name, service, 0, &error)),
+            held => return held,
         }
     }
-    hold(&service.host, 0).map_err(|error| refused(name, service, 0, &error))
+    hold(0)
 }
 
 /// Listens on `host:number`; number 0 lets the system choose.
@@ -141,6 +146,7 @@ fn refused(name: &str, service: &Service, number: u16, error: &io::Error) -> Con
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::*;
@@ -161,23 +167,40 @@ mod tests {
         lease(book, name, service).unwrap()
     }
 
+    /// A machine on which only `taken` is in use, whatever else runs on this one.
+    fn free_but(taken: &[u16]) -> impl Fn(u16) -> io::Result<u16> {
+        |number| if taken.contains(&number) { Err(io::ErrorKind::AddrInUse.into()) } else { Ok(number) }
+    }
+
     #[test]
-    fn free_ports_differ_and_stay_the_same_while_they_are_free() {
+    fn a_port_stays_the_same_while_it_is_free_and_gives_way_to_a_stranger() {
         let folder = tempfile::tempdir().unwrap();
         let mut book = open(folder.path());
-        let both = service(&[("http", None), ("admin", None)]);
-        let mut first = leased(&mut book, "a", &both);
+        let first = choose(&book, "a", "http", free_but(&[])).unwrap();
+        book.note("a", "http", first);
+        assert_eq!(choose(&book, "a", "http", free_but(&[])).unwrap(), first);
+        let other = choose(&book, "a", "http", free_but(&[first])).unwrap();
+        assert_ne!(other, first);
+        book.note("a", "http", other);
+        assert_eq!(choose(&book, "a", "http", free_but(&[])).unwrap(), other, "that is what it was before");
+        let all: Vec<u16> = (1..=u16::MAX).collect();
+        assert_eq!(choose(&book, "a", "http", free_but(&all)).unwrap(), 0, "the system chooses");
+        let broken = choose(&book, "a", "http", |_| io::Result::<u16>::Err(io::ErrorKind::AddrNotAvailable.into()));
+        assert_eq!(broken.unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
+    }
+
+    #[test]
+    fn ports_that_are_held_at_once_differ_and_are_written_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut book = open(folder.path());
+        let both = leased(&mut book, "a", &service(&[("http", None), ("admin", None)]));
         let other = leased(&mut book, "b", &service(&[("http", None)]));
-        assert_ne!(first.ports[0].1, first.ports[1].1);
-        assert!(first.ports.iter().all(|(_, number)| *number != other.ports[0].1));
+        let numbers = BTreeSet::from([both.ports[0].1, both.ports[1].1, other.ports[0].1]);
+        assert_eq!(numbers.len(), 3);
         book.close().unwrap();
-        first.release();
-        let ports = first.ports.clone();
-        drop(first);
-        assert_eq!(leased(&mut open(folder.path()), "a", &both).ports, ports);
-        let taken = TcpListener::bind(("127.0.0.1", ports[0].1)).unwrap();
-        assert_ne!(leased(&mut open(folder.path()), "a", &both).ports[0].1, ports[0].1);
-        drop(taken);
+        let book = open(folder.path());
+        let before = ["http", "admin"].map(|port| (port.to_owned(), book.before("a", port).unwrap()));
+        assert_eq!(both.ports, before);
     }
 
     #[test]
@@ -189,9 +212,12 @@ mod tests {
         let expected = format!("`a` (tox.ini:7) needs port {number}, which is in use by `");
         assert!(error.message.starts_with(&expected), "{error}");
         assert!(error.message.ends_with(&format!("` (pid {})", std::process::id())), "{error}");
-        drop(taken);
-        let lease = leased(&mut open(folder.path()), "a", &service(&[("http", Some(number))]));
+        let adopting = Service { adopt: true, ..service(&[("http", Some(number))]) };
+        let mut lease = leased(&mut open(folder.path()), "a", &adopting);
         assert_eq!(lease.ports, [("http".to_owned(), number)]);
+        assert!(lease.is_taken());
+        assert!(lease.regain("a", &adopting).unwrap_err().message.starts_with(&expected));
+        drop(taken);
     }
 
     #[test]
@@ -207,14 +233,11 @@ mod tests {
     fn a_chosen_port_that_a_stranger_has_taken_is_lost() {
         let folder = tempfile::tempdir().unwrap();
         let free = service(&[("http", None)]);
-        let mut lease = leased(&mut open(folder.path()), "a", &free);
-        lease.release();
-        assert!(!lease.is_lost(&free, |_| false), "nobody has it");
+        // This process holds the port all the time: it stands for the stranger, or for the service itself.
+        let lease = leased(&mut open(folder.path()), "a", &free);
         let number = lease.ports[0].1;
-        let taken = TcpListener::bind(("127.0.0.1", number)).unwrap();
         assert!(lease.is_lost(&free, |_| false));
         assert!(!lease.is_lost(&free, |pid| pid == std::process::id()), "the service itself has it");
         assert!(!lease.is_lost(&service(&[("http", Some(number))]), |_| false), "it was not free to choose");
-        drop(taken);
     }
 }

@@ -8,6 +8,12 @@ fn named(number: u16) -> Vec<Port> {
     vec![Port { name: "main".into(), number: Some(number) }]
 }
 
+/// An address of this machine on which nobody listens but the test that asks for it, by its number.
+fn own_address(test: u8) -> String {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    format!("127.{}.{high}.{low}", 100 + test)
+}
+
 #[test]
 fn a_service_that_does_not_answer_any_more_is_restarted_whatever_restart_says() {
     let script = "echo up >> notes; rm -f broken; echo listening on port 1\n\
@@ -61,11 +67,11 @@ fn what_does_not_answer_on_the_fixed_port_is_named() {
 
 #[test]
 fn without_anything_to_adopt_the_service_is_envos_own() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let number = free.local_addr().unwrap().port();
-    drop(free);
+    // Not of the numbers that the system gives away.
+    let number = 10_042;
     let mut fixture = Fixture::new().service("db", &[], &noted("db"), |service| {
         by_log(service);
+        service.host = own_address(1);
         service.adopt = true;
         service.ports = named(number);
     });
@@ -80,6 +86,7 @@ fn a_service_whose_port_somebody_else_took_gets_another_one() {
     let mut fixture = Fixture::new().service("a", &[], script, |service| {
         by_log(service);
         service.serve = "sh a.sh {port}".into();
+        service.host = own_address(2);
         service.ports = vec![Port { name: "main".into(), number: None }];
     });
     let (gate, ports) = (fixture.path("gate"), fixture.path("ports"));
@@ -88,7 +95,7 @@ fn a_service_whose_port_somebody_else_took_gets_another_one() {
         // Opening waits until the service reads, and it has its port then.
         let mut writer = fs::OpenOptions::new().write(true).open(&gate).unwrap();
         let number: u16 = fs::read_to_string(&ports).unwrap().trim().parse().unwrap();
-        let stolen = TcpListener::bind(("127.0.0.1", number)).unwrap();
+        let stolen = TcpListener::bind((own_address(2), number)).unwrap();
         fs::remove_file(&gate).unwrap();
         std::io::Write::write_all(&mut writer, b"go\n").unwrap();
         stolen
