@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use envo::settings::keys::{CORE, Initial, KEYS, Key, SERVICE};
+use envo::settings::keys::{self, CORE, Initial, Key};
 use envo::settings::value::Kind;
 
 use crate::project::Project;
@@ -71,20 +71,20 @@ fn table<'a>(page: &mut String, title: &str, keys: impl Iterator<Item = &'a Key>
 fn docs_of_the_settings_are_those_of_the_table() {
     let mut page = String::from(
         "# Settings\n\nEvery key envo reads, with older spellings after the current one. This page is written from \
-         `src/settings/keys.rs`\nby `just docs`. [services.md](services.md) explains the keys of services at length.\n",
+         `src/settings/keys/`\nby `just docs`. [services.md](services.md) explains the keys of services at length.\n",
     );
     let is_core = |key: &&Key| CORE.contains(&key.name);
-    let is_service = |key: &&Key| SERVICE.contains(&key.name);
-    table(&mut page, "Of the project: `[tox]`", KEYS.iter().filter(is_core));
+    let belongs_to = |key: &Key, mut group: Box<dyn Iterator<Item = &Key>>| group.any(|other| other.name == key.name);
+    let is_special =
+        |key: &&Key| belongs_to(key, Box::new(keys::of_services())) || belongs_to(key, Box::new(keys::of_runtimes()));
+    table(&mut page, "Of the project: `[tox]`", keys::all().filter(is_core));
     table(
         &mut page,
         "Of environments: `[testenv]`, `[testenv:NAME]` and packaging environments",
-        KEYS.iter().filter(|key| !is_core(key) && !is_service(key)),
+        keys::all().filter(|key| !is_core(key) && !is_special(key)),
     );
-    page.push_str("\n## Of services, in the same sections\n\n| key | meaning |\n|---|---|\n");
-    for key in KEYS.iter().filter(is_service) {
-        let _ = writeln!(page, "| `{}` | {} |", key.name, key.doc.replace('|', "\\|"));
-    }
+    table(&mut page, "Of services, in the same sections", keys::of_services());
+    table(&mut page, "Of languages, in the same sections", keys::of_runtimes());
     check("settings.md", &page);
 }
 

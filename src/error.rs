@@ -75,11 +75,27 @@ pub struct ConfigError {
     pub trail: Vec<String>,
     /// What would help.
     pub hints: Vec<String>,
+    /// What else is wrong, where it would only be told after this has been mended.
+    pub further: Vec<ConfigError>,
 }
 
 impl ConfigError {
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), location: None, trail: Vec::new(), hints: Vec::new() }
+        Self {
+            class,
+            message: message.into(),
+            location: None,
+            trail: Vec::new(),
+            hints: Vec::new(),
+            further: Vec::new(),
+        }
+    }
+
+    /// The first of several, with the others behind it; `None` when there are none.
+    pub fn of_several(errors: Vec<Self>) -> Option<Self> {
+        let mut errors = errors.into_iter();
+        let first = errors.next()?;
+        Some(Self { further: errors.collect(), ..first })
     }
 
     pub fn handled(message: impl Into<String>) -> Self {

@@ -35,8 +35,7 @@ fn explanation(error: &ConfigError) -> Option<String> {
     if error.class == ErrorClass::Skip || (error.location.is_none() && error.hints.is_empty()) {
         return None;
     }
-    let source = error.location.as_ref().and_then(|location| std::fs::read_to_string(&location.file).ok());
-    Some(frame::frame(error, source.as_deref(), false))
+    Some(frame::with_source(error, false))
 }
 
 /// How a turn that was halted counts.

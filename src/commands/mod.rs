@@ -141,8 +141,7 @@ fn details(error: &ConfigError, options: &Options) -> String {
     if error.location.is_none() && error.trail.is_empty() {
         return error.hints.iter().map(|hint| format!("help: {hint}\n")).collect();
     }
-    let text = error.location.as_ref().and_then(|location| std::fs::read_to_string(&location.file).ok());
-    let frame = frame::frame(error, text.as_deref(), options.colored);
+    let frame = frame::with_source(error, options.colored);
     // On a terminal the message stands right above already.
     if options.stdout_is_terminal { without_headline(&frame, &error.message).to_owned() } else { frame }
 }

@@ -3,6 +3,15 @@
 use super::color::{BLUE, BRIGHT, CYAN, RED, RESET_ALL};
 use crate::error::{ConfigError, Location};
 
+/// Draws the error over the lines of the file it stands in, and after it what else is wrong. Ends with a line end.
+pub fn with_source(error: &ConfigError, colored: bool) -> String {
+    let draw = |error: &ConfigError| {
+        let text = error.location.as_ref().and_then(|location| std::fs::read_to_string(&location.file).ok());
+        frame(error, text.as_deref(), colored)
+    };
+    std::iter::once(error).chain(&error.further).map(draw).collect()
+}
+
 /// Draws the error over the configuration file's text, if that is at hand. Ends with a line end.
 pub fn frame(error: &ConfigError, source_text: Option<&str>, colored: bool) -> String {
     let paint = |code: &str, text: &str| {

@@ -315,18 +315,20 @@ fn old_virtualenv_for(specs: &[String]) -> String {
 
 /// The keys about services that an environment sets.
 pub fn service_keys(settings: &Settings, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
-    mentioned(settings, set, keys::SERVICE)
+    mentioned(settings, set, keys::of_services())
 }
 
 /// The keys of envo's own that an environment sets.
 pub fn own_keys(settings: &Settings, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
-    Ok([mentioned(settings, set, keys::OWN)?, service_keys(settings, set)?].concat())
+    mentioned(settings, set, keys::own())
 }
 
-fn mentioned(settings: &Settings, set: &ConfigSet, names: &[&'static str]) -> Result<Vec<&'static str>, ConfigError> {
+fn mentioned(
+    settings: &Settings,
+    set: &ConfigSet,
+    keys: impl Iterator<Item = &'static Key>,
+) -> Result<Vec<&'static str>, ConfigError> {
     let loaders = settings.loaders(set)?;
-    let used = |name: &&&'static str| {
-        keys::find(name).is_some_and(|key| loaders.iter().any(|loader| settings.mentions(loader, key)))
-    };
-    Ok(names.iter().filter(used).copied().collect())
+    let is_used = |key: &&Key| loaders.iter().any(|loader| settings.mentions(loader, key));
+    Ok(keys.filter(is_used).map(|key| key.name).collect())
 }

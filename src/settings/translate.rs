@@ -268,7 +268,7 @@ type HookSettings = Vec<(String, Vec<(String, serde_json::Value)>)>;
 
 fn config_settings(settings: &Settings, set: &ConfigSet) -> Result<HookSettings, ConfigError> {
     let mut found = Vec::new();
-    for key in keys::KEYS {
+    for key in keys::all() {
         let Some(hook) = key.name.strip_prefix("config_settings_") else { continue };
         if let Value::Mapping(pairs) = settings.value(set, key.name)? {
             found.push((hook.to_owned(), pairs));

@@ -5,6 +5,7 @@
 mod probe;
 mod values;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -96,31 +97,6 @@ pub struct Service {
     pub locations: BTreeMap<String, String>,
 }
 
-/// The keys [`Service::from_keys`] asks for.
-pub const KEYS: [&str; 21] = [
-    "serve",
-    "ports",
-    "host",
-    "url",
-    "ready",
-    "ready_timeout",
-    "alive",
-    "restart",
-    "restart_limit",
-    "success_exit_codes",
-    "stop_signal",
-    "stop_timeout",
-    "adopt",
-    "share",
-    "idle_timeout",
-    "pty",
-    "listen_fds",
-    "watch",
-    "watch_command",
-    "profiles",
-    "instances",
-];
-
 impl Default for Service {
     fn default() -> Self {
         Self::new(String::new())
@@ -178,48 +154,50 @@ impl Service {
     /// environment is no service.
     ///
     /// # Errors
-    /// What the source finds wrong, and values that cannot be understood, with their place; the message names the key
-    /// and the value.
+    /// What the source finds wrong, and values that cannot be understood, all of them, with their places; the message
+    /// names the key and the value.
     pub fn from_keys(source: &impl Source) -> Result<Option<Self>, ConfigError> {
-        let keys = Keys(source);
-        let Some(serve) = keys.read("serve", values::one_command)? else { return Ok(None) };
-        let mut service = Self::new(serve);
-        keys.put("ports", &mut service.ports, |_, text| values::ports(text))?;
-        keys.put("host", &mut service.host, plain)?;
-        service.url = keys.read("url", plain)?;
-        service.ready = keys.read("ready", probe_text)?;
-        service.alive = keys.read("alive", probe_text)?;
-        keys.put("success_exit_codes", &mut service.success_exit_codes, values::exit_codes)?;
-        keys.put("stop_signal", &mut service.stop_signal, values::signal)?;
-        keys.put("ready_timeout", &mut service.ready_timeout, values::seconds)?;
-        keys.put("stop_timeout", &mut service.stop_timeout, values::seconds)?;
-        keys.put("idle_timeout", &mut service.idle_timeout, values::seconds)?;
-        keys.put("watch", &mut service.watch, |_, text| Ok(values::lines(text)))?;
-        service.watch_command = keys.read("watch_command", values::one_command)?;
-        keys.put("profiles", &mut service.profiles, values::names)?;
-        keys.put("instances", &mut service.instances, values::instances)?;
-        service.read_policies(&keys)?;
-        service.location = keys.location("serve");
-        for key in KEYS {
-            let location = keys.location(key);
-            if !location.is_empty() && location != service.location {
-                service.locations.insert(key.to_owned(), location);
-            }
+        let keys = Keys { source, locations: RefCell::default(), wrong: RefCell::default() };
+        let serve = keys.read("serve", values::one_command);
+        if serve.is_none() && keys.wrong.borrow().is_empty() {
+            return Ok(None);
         }
+        let mut service = Self::new(serve.unwrap_or_default());
+        keys.put("ports", &mut service.ports, |_, text| values::ports(text));
+        keys.put("host", &mut service.host, plain);
+        service.url = keys.read("url", plain);
+        service.ready = keys.read("ready", probe_text);
+        service.alive = keys.read("alive", probe_text);
+        keys.put("success_exit_codes", &mut service.success_exit_codes, values::exit_codes);
+        keys.put("stop_signal", &mut service.stop_signal, values::signal);
+        keys.put("ready_timeout", &mut service.ready_timeout, values::seconds);
+        keys.put("stop_timeout", &mut service.stop_timeout, values::seconds);
+        keys.put("idle_timeout", &mut service.idle_timeout, values::seconds);
+        keys.put("watch", &mut service.watch, |_, text| Ok(values::lines(text)));
+        service.watch_command = keys.read("watch_command", values::one_command);
+        keys.put("profiles", &mut service.profiles, values::names);
+        keys.put("instances", &mut service.instances, values::instances);
+        service.read_policies(&keys);
+        if let Some(error) = ConfigError::of_several(keys.wrong.into_inner()) {
+            return Err(error);
+        }
+        service.locations = keys.locations.into_inner();
+        service.location = service.locations.remove("serve").unwrap_or_default();
+        let Self { locations, location, .. } = &mut service;
+        locations.retain(|_, other| other != location);
         Ok(Some(service))
     }
 
-    fn read_policies(&mut self, keys: &Keys<impl Source>) -> Result<(), ConfigError> {
+    fn read_policies(&mut self, keys: &Keys<impl Source>) {
         let policies =
             [("no", RestartPolicy::No), ("on-failure", RestartPolicy::OnFailure), ("always", RestartPolicy::Always)];
         let shares = [("run", Share::Run), ("worker", Share::Worker), ("test", Share::Test)];
-        keys.put("restart", &mut self.restart, |key, text| values::word(key, &text.to_ascii_lowercase(), &policies))?;
-        keys.put("restart_limit", &mut self.restart_limit, values::count)?;
-        keys.put("share", &mut self.share, |key, text| values::word(key, text, &shares))?;
+        keys.put("restart", &mut self.restart, |key, text| values::word(key, &text.to_ascii_lowercase(), &policies));
+        keys.put("restart_limit", &mut self.restart_limit, values::count);
+        keys.put("share", &mut self.share, |key, text| values::word(key, text, &shares));
         for (key, flag) in [("adopt", &mut self.adopt), ("pty", &mut self.pty), ("listen_fds", &mut self.listen_fds)] {
-            keys.put(key, flag, values::boolean)?;
+            keys.put(key, flag, values::boolean);
         }
-        Ok(())
     }
 
     /// What `ready` says, or what it means when it says nothing: TCP on the first port, else alive.
@@ -249,39 +227,36 @@ pub trait Source {
     fn place(&self, key: &str) -> Option<Location>;
 }
 
-/// Reads keys one by one.
-struct Keys<'a, S: Source>(&'a S);
+/// Reads keys one by one, and goes on after a wrong one, so that all of them are told at once.
+struct Keys<'a, S: Source> {
+    source: &'a S,
+    /// Where each key was written that has been asked for.
+    locations: RefCell<BTreeMap<String, String>>,
+    wrong: RefCell<Vec<ConfigError>>,
+}
 
 impl<S: Source> Keys<'_, S> {
-    /// The key's value, `None` when it is not set or empty.
-    fn read<T>(
-        &self,
-        key: &str,
-        parse: impl FnOnce(&str, &str) -> Result<T, ConfigError>,
-    ) -> Result<Option<T>, ConfigError> {
-        let placed = |error: ConfigError| self.0.place(key).into_iter().fold(error, ConfigError::at);
-        let text = self.0.text(key).map_err(placed)?.map(|text| text.trim().to_owned());
-        let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-        parse(key, &text).map(Some).map_err(placed)
+    /// The key's value, `None` when it is not set, empty or wrong.
+    fn read<T>(&self, key: &str, parse: impl FnOnce(&str, &str) -> Result<T, ConfigError>) -> Option<T> {
+        let place = self.source.place(key);
+        if let Some(name) = place.as_ref().and_then(|place| Some((place.file.file_name()?.display(), place.line))) {
+            self.locations.borrow_mut().insert(key.to_owned(), format!("{}:{}", name.0, name.1));
+        }
+        let value = self.source.text(key).and_then(|text| {
+            let text = text.unwrap_or_default();
+            let text = text.trim();
+            if text.is_empty() { Ok(None) } else { parse(key, text).map(Some) }
+        });
+        value.unwrap_or_else(|error| {
+            self.wrong.borrow_mut().push(place.into_iter().fold(error, ConfigError::at));
+            None
+        })
     }
 
-    fn put<T>(
-        &self,
-        key: &str,
-        target: &mut T,
-        parse: impl FnOnce(&str, &str) -> Result<T, ConfigError>,
-    ) -> Result<(), ConfigError> {
-        if let Some(value) = self.read(key, parse)? {
+    fn put<T>(&self, key: &str, target: &mut T, parse: impl FnOnce(&str, &str) -> Result<T, ConfigError>) {
+        if let Some(value) = self.read(key, parse) {
             *target = value;
         }
-        Ok(())
-    }
-
-    fn location(&self, key: &str) -> String {
-        let name = |place: &Location| place.file.file_name().map(|name| name.to_string_lossy().into_owned());
-        self.0
-            .place(key)
-            .map_or_else(String::new, |place| format!("{}:{}", name(&place).unwrap_or_default(), place.line))
     }
 }
 
@@ -410,6 +385,9 @@ mod tests {
         assert!(message(&[("watch_command", "a\nb")]).contains("`watch_command` takes one command"));
         let error = read(&[("serve", "x"), ("host", "h"), ("share", "all")]).unwrap_err();
         assert_eq!(error.location.unwrap().line, 3, "the line of the key, not of the service");
+        let error = read(&[("serve", "a\nb"), ("host", "h"), ("share", "all"), ("pty", "?")]).unwrap_err();
+        let further: Vec<usize> = error.further.iter().map(|one| one.location.as_ref().unwrap().line).collect();
+        assert_eq!((error.location.unwrap().line, further), (1, vec![3, 4]), "every wrong key is told");
         assert!(read(&[("serve", "a\nb")]).unwrap_err().message.contains("`b` is a second one"));
     }
 }

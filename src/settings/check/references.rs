@@ -59,8 +59,7 @@ fn missing(subject: &Subject<'_>, section: &str, key: &str) -> Option<ConfigErro
 /// `{key}` where no such key is known but one that is nearly spelt so; tox leaves these as they are written, for programs
 /// that have a use for braces.
 pub(super) fn misspelt(subject: &Subject<'_>) -> Vec<ConfigError> {
-    let spellings: Vec<&str> =
-        keys::KEYS.iter().flat_map(|key| std::iter::once(key.name).chain(key.aliases.iter().copied())).collect();
+    let spellings: Vec<&str> = keys::spellings().collect();
     let mut found = Vec::new();
     for (number, line) in subject.text().lines().enumerate() {
         if line.trim_start().starts_with(['#', ';']) {

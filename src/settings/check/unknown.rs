@@ -91,11 +91,10 @@ fn unknown(subject: &Subject<'_>, name: &str, section: &str, kind: SetKind) -> O
     if let Some((_, advice)) = FORMER.iter().find(|(former, _)| *former == name) {
         return Some(error.hint(*advice));
     }
-    let spellings = || keys::KEYS.iter().flat_map(|key| std::iter::once(key.name).chain(key.aliases.iter().copied()));
-    if let Some(meant) = spellings().find(|meant| is_misspelt(name, meant) && !belongs(meant, kind)) {
+    if let Some(meant) = keys::spellings().find(|meant| is_misspelt(name, meant) && !belongs(meant, kind)) {
         return Some(error.hint(format!("did you mean `{meant}`, a key {}?", of(other))));
     }
-    if let Some(meant) = most_alike(name, spellings().filter(|spelling| belongs(spelling, kind))) {
+    if let Some(meant) = most_alike(name, keys::spellings().filter(|spelling| belongs(spelling, kind))) {
         return Some(error.hint(format!("did you mean `{meant}`?")));
     }
     if subject.has_other_plugins {

@@ -38,8 +38,12 @@ pub(super) fn unusable(subject: &Subject<'_>) -> Vec<ConfigError> {
                 found.extend((!of_machine).then(|| place.into_iter().fold(error, ConfigError::at)));
             }
         }
-        if set.kind == SetKind::Run {
-            found.extend(service::service(settings, set).err());
+        if set.kind == SetKind::Run
+            && let Err(mut error) = service::service(settings, set)
+        {
+            let further = std::mem::take(&mut error.further);
+            found.push(error);
+            found.extend(further);
         }
     }
     found

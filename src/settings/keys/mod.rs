@@ -1,0 +1,136 @@
+//! The one table of setting keys. Looking a key up, `config`, warnings about unused keys, did-you-mean and the reference
+//! docs all read it. The rows stand in one file for each part of it, and `shown` says which environments have which.
+//! <https://tox.wiki/en/4.67.13/reference/config.html>
+
+mod environment;
+mod packaging;
+mod project;
+mod runtime;
+mod service;
+mod shown;
+mod uv;
+
+use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
+
+pub use shown::{CORE, always, may_have};
+
+use super::config_set::SetKind;
+use super::value::Kind;
+
+/// What a key is when nobody sets it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Initial {
+    /// Empty, or false, or absent, whatever the kind has.
+    Nothing,
+    True,
+    Text(&'static str),
+    Number(f64),
+    /// Worked out from other settings (`defaults`).
+    Computed,
+    /// Never read from a file: tox calls it a constant.
+    Constant,
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    pub name: &'static str,
+    /// Older spellings.
+    pub aliases: &'static [&'static str],
+    pub kind: Kind,
+    pub initial: Initial,
+    pub doc: &'static str,
+}
+
+impl Key {
+    /// What the key holds in a set: `labels` groups environments for the project, and lists groups for an environment.
+    pub fn kind_in(&self, set: SetKind) -> Kind {
+        match self.kind {
+            Kind::Labels if set != SetKind::Core => Kind::Set,
+            kind => kind,
+        }
+    }
+
+    /// Its name and its older spellings.
+    pub fn spellings(&self) -> impl Iterator<Item = &'static str> + use<> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    /// The older spellings the key has in a set: only the project's `package_env` has one.
+    pub fn aliases_in(&self, set: SetKind) -> &'static [&'static str] {
+        if self.name == "package_env" && set != SetKind::Core { &[] } else { self.aliases }
+    }
+}
+
+const fn key(name: &'static str, kind: Kind, initial: Initial, doc: &'static str) -> Key {
+    Key { name, aliases: &[], kind, initial, doc }
+}
+
+const fn aliased(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    kind: Kind,
+    initial: Initial,
+    doc: &'static str,
+) -> Key {
+    Key { name, aliases, kind, initial, doc }
+}
+
+/// tox's keys, in the order of the reference docs.
+const OF_TOX: [&[Key]; 4] = [project::KEYS, environment::KEYS, uv::KEYS, packaging::KEYS];
+
+/// The keys of envo's own; `config` shows them only where they are used.
+const OWN: [&[Key]; 3] = [runtime::INSTALLING, service::KEYS, runtime::KEYS];
+
+/// Every key there is, tox's first.
+pub fn all() -> impl Iterator<Item = &'static Key> {
+    OF_TOX.into_iter().flatten().chain(own())
+}
+
+/// Every key of envo's own.
+pub fn own() -> impl Iterator<Item = &'static Key> {
+    OWN.into_iter().flatten()
+}
+
+/// The keys about services.
+pub fn of_services() -> impl Iterator<Item = &'static Key> {
+    service::KEYS.iter()
+}
+
+/// The keys about the languages of an environment.
+pub fn of_runtimes() -> impl Iterator<Item = &'static Key> {
+    runtime::KEYS.iter()
+}
+
+/// The current and the older spellings of every key.
+pub fn spellings() -> impl Iterator<Item = &'static str> {
+    all().flat_map(Key::spellings)
+}
+
+/// Whether a key is one that tox does not have.
+pub fn is_own(name: &str) -> bool {
+    own().any(|key| key.name == name)
+}
+
+/// The key of that name or older spelling.
+pub fn find(name: &str) -> Option<&'static Key> {
+    BY_SPELLING.get(name).copied()
+}
+
+static BY_SPELLING: LazyLock<FxHashMap<&'static str, &'static Key>> =
+    LazyLock::new(|| all().flat_map(|key| key.spellings().map(move |spelling| (spelling, key))).collect());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_spelling_means_two_keys() {
+        let mut seen = std::collections::HashSet::new();
+        for name in spellings() {
+            assert!(seen.insert(name), "{name} stands twice");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The keys that say what an environment is made with: its languages, their packages, and who installs.
+
+use super::Initial::{Nothing, Text};
+use super::{Key, key};
+use crate::settings::value::Kind;
+
+/// The rows of what any environment has.
+pub(super) const INSTALLING: &[Key] = &[key(
+    "installer",
+    Kind::Text,
+    Text("auto"),
+    "which program installs: auto (uv where it can, else pip), pip or uv",
+)];
+
+/// The rows of the languages.
+pub(super) const KEYS: &[Key] = &[
+    key(
+        "runtime",
+        Kind::List,
+        Text("python"),
+        "the languages the environment is made for, each with a version after @",
+    ),
+    key("install_runtime", Kind::Boolean, Nothing, "fetch a runtime that is not installed"),
+    key("node_deps", Kind::List, Nothing, "packages of npm's registry to install, in npm's notation"),
+    key("ruby_deps", Kind::List, Nothing, "gems to install, each with a version requirement behind a blank"),
+    key("go_deps", Kind::List, Nothing, "Go programs to build and install, as go install takes them"),
+    key("rust_deps", Kind::List, Nothing, "Rust programs to build and install, as cargo install takes them"),
+];
