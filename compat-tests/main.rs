@@ -32,6 +32,7 @@ mod interrupts;
 mod list;
 mod plugins;
 mod property;
+mod python_package;
 mod reports;
 mod run;
 mod runtimes;

@@ -13,7 +13,7 @@ use super::run::Run;
 use super::services::{self, Services};
 use crate::execute::session::Session;
 use crate::exit_code;
-use crate::model::Environment;
+use crate::model::{Environment, Variables};
 use crate::plan::Plan;
 use crate::report::event::{EnvironmentResult, Phase};
 use crate::report::{Event, Layout, Reporter};
@@ -125,6 +125,23 @@ impl Turns<'_> {
         })
     }
 
+    /// Lets a command that asks for the project's services by itself, as a test does, ask this envo: another one may have
+    /// another host Python, and would build the environments of services anew.
+    fn tell_of_itself(&self, variables: &mut Variables) {
+        let source = &self.plan.settings.source;
+        let serves = |line: &str| {
+            let rest = line.trim_start().trim_start_matches('"').strip_prefix("serve");
+            rest.is_some_and(|rest| rest.trim_start().starts_with(['=', ':', '"']))
+        };
+        if !source.text.lines().any(serves) {
+            return;
+        }
+        if let Some(executable) = std::env::current_exe().ok().filter(|path| path.exists()) {
+            variables.set("ENVO_EXECUTABLE", executable);
+            variables.set("ENVO_CONFIG_FILE", source.path.as_os_str());
+        }
+    }
+
     fn evaluate(
         &self,
         environment: &Arc<Environment>,
@@ -139,6 +156,7 @@ impl Turns<'_> {
         if self.services.are_needed_by(&environment.name) {
             session.variables = service_variables(&session.variables, &instances)?;
         }
+        self.tell_of_itself(&mut session.variables);
         let change_dir = environment.change_dir.get()?;
         fs_err::create_dir_all(&change_dir)?;
         self.run.enter(&environment.name, Phase::Commands);

@@ -26,6 +26,7 @@ pub enum Verb {
     Restart,
     Wait,
     Events,
+    Services,
     Schema,
     Quickstart,
     Import,
@@ -212,6 +213,8 @@ pub struct ServiceOptions {
     pub profiles: Vec<String>,
     /// `--wait`: return when they are ready.
     pub wait: bool,
+    /// `--hand-over`: build, and tell another program how to hold them.
+    pub hand_over: bool,
     /// `--force`: run jobs again that were done before.
     pub force: bool,
     /// `--timeout` of `wait`.

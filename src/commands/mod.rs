@@ -17,6 +17,7 @@ pub mod run;
 pub mod running;
 pub mod schema;
 pub mod serve;
+pub mod services;
 pub mod up;
 
 use std::ffi::OsString;
@@ -114,6 +115,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Logs => logs::execute(options),
         Verb::Start | Verb::Stop | Verb::Restart | Verb::Wait => running::execute_order(options),
         Verb::Events => running::execute_events(options),
+        Verb::Services => services::execute(options),
         Verb::Schema => schema::execute(options),
         Verb::Quickstart => quickstart::execute(options),
         Verb::Import => import::execute(options),

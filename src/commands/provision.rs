@@ -32,9 +32,9 @@ pub struct Provided {
 /// [`Provided`] when a provisioned tox has done the work; what keeps it from being provided.
 pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<()> {
     let settings = &plan.settings;
-    // No tox can serve, with whatever plugins.
+    // No tox can serve, with whatever plugins, or knows of services at all.
     // tox knows nothing of checking either, and a check installs nothing.
-    if options.verb == Verb::Serve || options.config.check {
+    if is_about_services(options.verb) || options.config.check {
         return Ok(());
     }
     let requires = settings.list(settings.core(), "requires")?;
@@ -77,6 +77,11 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
         Err(halt) => halt.tell(reporter.as_ref(), ROOT).code,
     };
     Err(Provided { code }.into())
+}
+
+fn is_about_services(verb: Verb) -> bool {
+    use Verb::{Down, Events, Logs, Ps, Restart, Serve, Services, Start, Stop, Up, Wait};
+    matches!(verb, Serve | Up | Down | Ps | Logs | Start | Stop | Restart | Wait | Events | Services)
 }
 
 /// What the user typed, and that there are colours where this process would use them.

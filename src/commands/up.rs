@@ -1,13 +1,21 @@
 //! `envo up` and `envo down`: services in the background.
 
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
 use anyhow::Result;
+use serde::Serialize;
 
 use super::running::{connect, notice, plan_place};
 use super::serve::{Prepared, prepare, stay_small};
 use crate::cli::options::Options;
 use crate::exit_code;
 use crate::report::plain;
-use crate::serve::protocol::{Answer, Operation};
+use crate::serve::HoldOptions;
+use crate::serve::client::Client;
+use crate::serve::place::Place;
+use crate::serve::protocol::{Answer, Definition, Operation};
 
 /// Starts services and leaves them running.
 ///
@@ -20,6 +28,9 @@ pub fn execute_up(options: &Options) -> Result<i32> {
         Ok(prepared) => prepared,
         Err(code) => return Ok(code),
     };
+    if options.services.hand_over {
+        return hand_over(&client, definitions, asked, &hold);
+    }
     let changes = crate::serve::up(client, definitions, asked, &hold, options.services.wait)?;
     if !options.services.wait {
         let told =
@@ -31,6 +42,27 @@ pub fn execute_up(options: &Options) -> Result<i32> {
             .collect();
         plain::out(&parts.concat());
     }
+    Ok(exit_code::OK)
+}
+
+/// What a program needs to hold services itself, as `docs/protocol.md` describes it.
+#[derive(Serialize)]
+struct HandOver<'a> {
+    socket: &'a Path,
+    /// The members of an `up` that are the configuration's to say.
+    want: Vec<String>,
+    services: Vec<Definition>,
+}
+
+/// Tells on standard output how to hold the services, whose environments are built, and waits for the end of standard
+/// input: as long as this process is connected, the supervisor stays.
+fn hand_over(client: &Client, services: Vec<Definition>, want: Vec<String>, hold: &HoldOptions) -> Result<i32> {
+    let place = Place::of(&hold.state_dir, &hold.variables)?;
+    let line = crate::serve::protocol::to_line(&HandOver { socket: &place.socket, want, services })?;
+    plain::bytes(&line);
+    let mut nothing = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut nothing)?;
+    let _ = client.as_fd();
     Ok(exit_code::OK)
 }
 

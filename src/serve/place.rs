@@ -2,9 +2,11 @@
 //! made from the project's state folder, so that no project's path is too long; and the lock that keeps a second
 //! supervisor away.
 
+use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,9 @@ use crate::model::Variables;
 
 /// What a socket's path may have, its closing zero included, on the systems with the least.
 const LONGEST_PATH: usize = 104;
+
+/// In the state folder: the path of the socket.
+const RECORD: &str = "socket";
 
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -33,6 +38,10 @@ impl Place {
         fs_err::create_dir_all(state_dir)?;
         let state_dir = fs_err::canonicalize(state_dir)?;
         let name = format!("{}.socket", instance_mark::project(&state_dir));
+        let user_dir = ports::user_folder(variables);
+        if let Some(socket) = recorded(&state_dir, &name) {
+            return Ok(Self { state_dir, user_dir, socket });
+        }
         let mut reason = io::Error::from(io::ErrorKind::NotFound);
         for folder in folders(variables) {
             let socket = folder.join(&name);
@@ -40,7 +49,7 @@ impl Place {
                 continue;
             }
             match private(&folder) {
-                Ok(()) => return Ok(Self { state_dir, user_dir: ports::user_folder(variables), socket }),
+                Ok(()) => return Ok(Self { state_dir, user_dir, socket }),
                 Err(error) => reason = io::Error::new(error.kind(), format!("{}: {error}", folder.display())),
             }
         }
@@ -76,8 +85,21 @@ impl Place {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        UnixListener::bind(&self.socket)
+        let listener = UnixListener::bind(&self.socket)?;
+        // Without it only those find the supervisor who have the same variables.
+        let _ = std::fs::write(self.state_dir.join(RECORD), self.socket.as_os_str().as_bytes());
+        Ok(listener)
     }
+}
+
+/// Where a supervisor listens or has listened, if that may still be so: commands that envo runs have fewer variables than
+/// the shell has in which somebody said `envo up`, and should find what that started.
+fn recorded(state_dir: &Path, name: &str) -> Option<PathBuf> {
+    let socket = PathBuf::from(OsString::from_vec(std::fs::read(state_dir.join(RECORD)).ok()?));
+    let is_socket = std::fs::symlink_metadata(&socket).is_ok_and(|metadata| metadata.file_type().is_socket());
+    let named = socket.is_absolute() && socket.file_name().is_some_and(|own| own == name);
+    let is_safe = || socket.parent().is_some_and(|folder| private(folder).is_ok());
+    (named && is_socket && is_safe()).then_some(socket)
 }
 
 /// Whether the other end belongs to the user this process runs as.
@@ -159,6 +181,21 @@ mod tests {
         let long = folder.path().join("x".repeat(120));
         let place = Place::of(&folder.path().join("state"), &variables(&long)).unwrap();
         assert!(!place.socket.starts_with(folder.path()), "{place:?}");
+    }
+
+    #[test]
+    fn who_has_other_variables_finds_the_socket_as_long_as_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, other) = (folder.path().join("state"), folder.path().join("other"));
+        std::fs::create_dir(&other).unwrap();
+        let place = Place::of(&state, &variables(folder.path())).unwrap();
+        let _listener = place.listen().unwrap();
+        assert_eq!(Place::of(&state, &variables(&other)).unwrap().socket, place.socket);
+        std::fs::remove_file(&place.socket).unwrap();
+        assert!(Place::of(&state, &variables(&other)).unwrap().socket.starts_with(&other));
+        // A record of something else is none.
+        std::fs::write(state.join(RECORD), "/etc/passwd").unwrap();
+        assert!(Place::of(&state, &variables(&other)).unwrap().socket.starts_with(&other));
     }
 
     #[test]

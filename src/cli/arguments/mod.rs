@@ -25,6 +25,7 @@ pub enum CommandWord {
     Restart,
     Wait,
     Events,
+    Services,
     List,
     Config,
     Depends,
@@ -40,7 +41,7 @@ pub enum CommandWord {
 
 impl CommandWord {
     /// In the order in which the help lists them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Run,
         Self::RunParallel,
         Self::Serve,
@@ -53,6 +54,7 @@ impl CommandWord {
         Self::Restart,
         Self::Wait,
         Self::Events,
+        Self::Services,
         Self::List,
         Self::Config,
         Self::Depends,
@@ -93,6 +95,7 @@ impl CommandWord {
             Self::Restart => ("restart", None),
             Self::Wait => ("wait", None),
             Self::Events => ("events", None),
+            Self::Services => ("services", None),
             Self::List => ("list", Some("l")),
             Self::Config => ("config", Some("c")),
             Self::Depends => ("depends", Some("de")),
@@ -122,6 +125,7 @@ impl CommandWord {
             Self::Restart => "Stop services and start them again",
             Self::Wait => "Wait until services are ready",
             Self::Events => "Tell what happens to services, as it happens",
+            Self::Services => "List the services there are, and where each comes from",
             Self::List => "List the environments",
             Self::Config => "Show every setting as it was understood",
             Self::Depends => "Show in which order environments run",
@@ -146,9 +150,14 @@ impl CommandWord {
             Self::Completion => "[options] SHELL",
             Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
             Self::Start | Self::Stop | Self::Restart | Self::Wait => "[options] ENV ...",
-            Self::Serve | Self::Up | Self::List | Self::Config | Self::Depends | Self::Schema | Self::Man => {
-                "[options]"
-            }
+            Self::Serve
+            | Self::Up
+            | Self::Services
+            | Self::List
+            | Self::Config
+            | Self::Depends
+            | Self::Schema
+            | Self::Man => "[options]",
         }
     }
 
@@ -192,6 +201,10 @@ impl CommandWord {
             }
             Self::Wait => "Waits until services are ready; fails at once when one of them never will be.",
             Self::Events => "Writes a line for everything that happens to services, until interrupted.",
+            Self::Services => {
+                "Lists the services of the configuration, and those of installed packages that it can depend on, each \
+                 with the line or the package it comes from. Nothing is built or started."
+            }
             Self::List => "Lists the environments with their descriptions: first those of env_list, then the others.",
             Self::Config => {
                 "Shows the settings of the selected environments after inheritance, conditions and substitution."
@@ -254,6 +267,7 @@ impl CommandWord {
             Self::Restart => &[("restart api", "with the environment it has")],
             Self::Wait => &[("wait api --timeout 30", "at most half a minute")],
             Self::Events => &[("events --format json", "for programs")],
+            Self::Services => &[("services", "a table"), ("services --format json", "for programs")],
             Self::Config => &[
                 ("config -e py311", "all of one environment"),
                 ("config -k deps commands", "two settings, of the default environments"),
@@ -284,8 +298,8 @@ impl CommandWord {
 
     /// Whether environments can be chosen, as opposed to verbs about the program or the configuration's format.
     pub(super) fn concerns_environments(self) -> bool {
-        !matches!(self, Self::Schema | Self::Quickstart | Self::Import | Self::Man | Self::Completion)
-            && !self.talks_only()
+        let about_none = [Self::Schema, Self::Quickstart, Self::Import, Self::Man, Self::Completion, Self::Services];
+        !about_none.contains(&self) && !self.talks_only()
     }
 
     /// Whether it only talks to what runs already, and builds nothing.
@@ -305,7 +319,7 @@ impl CommandWord {
         if self.concerns_environments() {
             result.extend(selection(self));
         }
-        if !self.talks_only() {
+        if !self.talks_only() && self != Self::Services {
             result.extend(building(self));
         }
         if matches!(self, Self::RunParallel | Self::Legacy) {

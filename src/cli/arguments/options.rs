@@ -87,7 +87,7 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
             let argument = choice("shell", SHELLS, "bash, zsh, fish or powershell").value_name("SHELL").required(true);
             vec![argument.help_heading("What to print")]
         }
-        word if word.serves() || word.talks_only() => services(word),
+        word if word.serves() || word.talks_only() || word == CommandWord::Services => services(word),
         CommandWord::List => under(
             "What to show",
             vec![
@@ -125,7 +125,7 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
 
 /// What the commands around running services take.
 fn services(word: CommandWord) -> Vec<Arg> {
-    use CommandWord::{Down, Events, Logs, Ps, Restart, Serve, Start, Up, Wait};
+    use CommandWord::{Down, Events, Logs, Ps, Restart, Serve, Services, Start, Up, Wait};
     let mut result = Vec::new();
     if matches!(word, Up | Start | Restart) {
         result.push(flag("service_wait", "return when they are ready").long("wait"));
@@ -134,6 +134,10 @@ fn services(word: CommandWord) -> Vec<Arg> {
         let help = "start the services of this profile too; may be repeated";
         result.push(value("service_profiles", "NAME", help).long("profile").action(ArgAction::Append));
         result.push(flag("service_force", "run jobs again that were done before").long("force"));
+    }
+    if word == Up {
+        let help = "build only, and print what a program needs that holds them itself (docs/protocol.md)";
+        result.push(flag("service_hand_over", help).long("hand-over"));
     }
     if word == Wait {
         result.push(value("service_timeout", "seconds", "how long at most [default: for ever]").long("timeout"));
@@ -145,7 +149,7 @@ fn services(word: CommandWord) -> Vec<Arg> {
         result.push(value("log_since", "T", help).long("since"));
         result.push(flag("log_no_prefix", "no names before the lines").long("no-prefix"));
     }
-    if matches!(word, Ps | Events) {
+    if matches!(word, Ps | Events | Services) {
         result.push(
             choice("service_format", ["table", "json"], "how to write it: table or json [default: table]")
                 .long("format")

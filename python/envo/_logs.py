@@ -1,0 +1,88 @@
+"""Reading what a service wrote, from the files in which the supervisor keeps it."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from typing import NamedTuple, Optional, Union
+
+#: When something was written: seconds since 1970, a moment, or how long ago.
+Since = Union[float, datetime.datetime, datetime.timedelta]
+
+
+class Mark(NamedTuple):
+    """A place in a log. A log that was put aside meanwhile is another file."""
+
+    inode: int
+    position: int
+
+
+def mark(path: str) -> Mark:
+    """Where a log ends now."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return Mark(0, 0)
+    return Mark(status.st_ino, status.st_size)
+
+
+def since_mark(path: str, begin: Mark, most: Optional[int] = None) -> str:
+    """What was written since ``begin``, or of that the last ``most`` bytes."""
+    parts = []
+    aside = path + ".1"
+    if begin.inode and _inode(path) != begin.inode:
+        if _inode(aside) == begin.inode:
+            parts.append(_read(aside, begin.position, most))
+        parts.append(_read(path, 0, most))
+    else:
+        parts.append(_read(path, begin.position, most))
+    text = b"".join(parts)
+    return (text if most is None else text[-most:]).decode("utf-8", "replace")
+
+
+def since_time(path: str, since: Optional[Since]) -> str:
+    """What was written since then, to the second; all of it, if no time is given."""
+    begin: Optional[int] = 0
+    if since is not None:
+        begin = _position_at(os.path.splitext(path)[0] + ".times", int(_seconds(since)))
+    return "" if begin is None else _read(path, begin, None).decode("utf-8", "replace")
+
+
+def _seconds(since: Since) -> float:
+    if isinstance(since, datetime.timedelta):
+        return time.time() - since.total_seconds()
+    if isinstance(since, datetime.datetime):
+        return since.timestamp()
+    return float(since)
+
+
+def _position_at(times: str, seconds: int) -> Optional[int]:
+    try:
+        with open(times, encoding="ascii", errors="replace") as file:
+            for line in file:
+                when, _, position = line.partition(" ")
+                if when.isdigit() and position.strip().isdigit() and int(when) >= seconds:
+                    return int(position)
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _read(path: str, begin: int, most: Optional[int]) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            length = os.fstat(file.fileno()).st_size
+            if most is not None:
+                begin = max(begin, length - most)
+            file.seek(begin)
+            return file.read(max(length - begin, 0))
+    except FileNotFoundError:
+        return b""

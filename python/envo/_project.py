@@ -1,0 +1,288 @@
+"""A project with services: which there are, and getting hold of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+from . import _program
+from ._errors import BuildError, ConfigurationError, EnvoError, ServiceError, SupervisorGone, UnknownService
+from ._protocol import Connection
+
+#: What envo tells the commands it runs: the configuration they belong to.
+CONFIG_VARIABLE = "ENVO_CONFIG_FILE"
+
+#: What tox and envo tell commands of the environment that runs them. Another project's environments are not there.
+_OF_THE_RUN = ("TOX_WORK_DIR", "TOX_ENV_NAME", "TOX_ENV_DIR")
+
+_Path = Union[str, "os.PathLike[str]"]
+
+
+class ServiceInfo(NamedTuple):
+    """A service of a configuration, whether or not it runs."""
+
+    name: str
+    #: Between whom tests share an instance: ``run``, ``worker`` or ``test``.
+    share: str
+    #: What it depends on directly.
+    depends: Tuple[str, ...]
+    #: The line it comes from, or the package.
+    origin: str
+    description: str
+
+
+class Project:
+    """The project of a configuration file or folder; without one, of the configuration found from here upwards."""
+
+    def __init__(
+        self, config: Optional[_Path] = None, *, folder: Optional[_Path] = None, listing: Optional[Mapping[str, Any]] = None
+    ) -> None:
+        self._config = os.path.abspath(config) if config is not None else None
+        self._folder = os.path.abspath(folder) if folder is not None else None
+        self._listing: Optional[Mapping[str, Any]] = listing
+
+    @property
+    def listing(self) -> Mapping[str, Any]:
+        """What ``envo services --format json`` says, asked once."""
+        if self._listing is None:
+            answer = subprocess.run(
+                self._words("services", "--format", "json"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self._folder,
+                env=self._variables(),
+            )
+            if answer.returncode != 0:
+                text = (answer.stderr + answer.stdout).decode("utf-8", "replace").strip()
+                raise ConfigurationError(text or f"envo ended with code {answer.returncode}")
+            self._listing = json.loads(answer.stdout)
+        return self._listing
+
+    @property
+    def services(self) -> Dict[str, ServiceInfo]:
+        """The services there are, by their names."""
+        rows = self.listing["services"]
+        return {
+            row["name"]: ServiceInfo(
+                row["name"], row["share"], tuple(row["depends"]), row["from"], row.get("description") or ""
+            )
+            for row in rows
+        }
+
+    def connect(self) -> Optional[Connection]:
+        """A connection to the supervisor that runs; ``None``: none does."""
+        for path in self._sockets():
+            connection = Connection.open(path)
+            if connection is not None:
+                return connection
+        return None
+
+    def _sockets(self) -> List[str]:
+        # One that began after the listing was made has left a note.
+        try:
+            with open(os.path.join(self.listing["state"], "socket"), "rb") as file:
+                return [os.fsdecode(file.read())]
+        except FileNotFoundError:
+            return [self.listing["socket"]] if self.listing["socket"] else []
+
+    def acquire(
+        self, names: Sequence[str], *, keep: bool = False, linger: Optional[float] = None, namespace: str = ""
+    ) -> "Lease":
+        """Builds and starts services, or takes those that run, and holds them.
+
+        :param keep: leave them running until ``envo down``.
+        :param linger: seconds for which they stay when nobody holds them any more.
+        """
+        lease = self._hold_running(names) if not keep and not namespace else None
+        return lease or self._start(names, keep, linger, namespace)
+
+    def _hold_running(self, names: Sequence[str]) -> Optional["Lease"]:
+        connection = self.connect()
+        if connection is None:
+            return None
+        try:
+            if len(connection.ask("fields", names=list(names))["instances"]) < len(set(names)):
+                connection.close()
+                return None
+            connection.ask("hold", names=list(names))
+            instances = connection.ask("fields", names=list(names))["instances"]
+        except (ServiceError, SupervisorGone):
+            # Not among those that run, or just about to stop: it is started in the other way, which says what is wrong.
+            connection.close()
+            return None
+        except BaseException:
+            connection.close()
+            raise
+        return Lease(self, connection, instances)
+
+    def _start(self, names: Sequence[str], keep: bool, linger: Optional[float], namespace: str) -> "Lease":
+        child = subprocess.Popen(
+            self._words("up", "-e", ",".join(names), "--hand-over"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self._folder,
+            env=self._variables(),
+        )
+        with child:
+            assert child.stdin and child.stdout
+            told = []
+            answer: Dict[str, Any] = {}
+            for line in child.stdout:
+                if line.startswith(b'{"socket"'):
+                    answer = json.loads(line)
+                    break
+                told.append(line)
+            if not answer:
+                self._explain(b"".join(told), names)
+            for definition in answer["services"]:
+                if linger is not None and definition["service"]:
+                    definition["service"]["idle_timeout"] = linger
+            connection = Connection.open(answer["socket"])
+            if connection is None:
+                raise SupervisorGone("the supervisor of the services has gone")
+            child.stdin.close()
+            try:
+                up = {"want": answer["want"], "services": answer["services"], "wait": True, "keep": keep}
+                instances = connection.ask("up", **up)["instances"]
+                if keep:
+                    # What stays until `down` is held as well, so that a `down` elsewhere does not end it meanwhile.
+                    connection.ask("hold", names=answer["want"])
+            except BaseException:
+                connection.close()
+                raise
+            child.stdout.read()
+        return Lease(self, connection, [one for one in instances if one["name"] in set(names)])
+
+    def _explain(self, output: bytes, names: Sequence[str]) -> None:
+        text = output.decode("utf-8", "replace").strip()
+        known = list(self.services)
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            hint = f"\nhint: services are: {', '.join(known)}" if known else "\nhint: there are no services"
+            raise UnknownService(f"`{unknown[0]}` is no service of {self.place}{hint}", unknown)
+        raise BuildError(text or "envo could not build the services")
+
+    @property
+    def place(self) -> str:
+        """The configuration, for messages."""
+        return str(self.listing.get("config") or self.listing.get("root"))
+
+    def _words(self, *words: str) -> List[str]:
+        config = ["-c", self._config] if self._config is not None else []
+        return [_program.find_program(), *words, *config]
+
+    def _variables(self) -> Dict[str, str]:
+        """Those of this process. In an environment of another project its folders are not this project's."""
+        variables = dict(os.environ)
+        if "TOX_ENV_NAME" in variables and not self._is_that_of_the_run():
+            for name in _OF_THE_RUN:
+                variables.pop(name, None)
+        return variables
+
+    def _is_that_of_the_run(self) -> bool:
+        of_the_run = os.environ.get(CONFIG_VARIABLE)
+        if not of_the_run:
+            return False
+        if self._config is not None and not os.path.isdir(self._config):
+            return os.path.realpath(self._config) == os.path.realpath(of_the_run)
+        folder = os.path.realpath(self._config or self._folder or os.getcwd())
+        return (folder + os.sep).startswith(os.path.dirname(os.path.realpath(of_the_run)) + os.sep) and _first_config(
+            folder
+        ) == os.path.realpath(of_the_run)
+
+
+def _first_config(folder: str) -> Optional[str]:
+    """The configuration that is meant below ``folder`` in most cases: the nearest ``tox.ini`` or its like."""
+    while True:
+        for name in ("tox.ini", "setup.cfg", "pyproject.toml", "tox.toml"):
+            path = os.path.join(folder, name)
+            if os.path.exists(path) and (name.startswith("tox") or _names_tox(path)):
+                return os.path.realpath(path)
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return None
+        folder = parent
+
+
+def _names_tox(path: str) -> bool:
+    with open(path, "rb") as file:
+        text = file.read()
+    return b"[tool.tox" in text or b"[tox:tox]" in text
+
+
+class Lease:
+    """Services that are held: they run until this is released or closed, or the process ends."""
+
+    def __init__(self, project: Project, connection: Connection, instances: Sequence[Mapping[str, Any]]) -> None:
+        self.project = project
+        self.connection = connection
+        self.instances: Dict[str, Mapping[str, Any]] = {one["name"]: one for one in instances}
+        self._logs: Dict[str, str] = {}
+
+    def log_path(self, name: str) -> str:
+        """The file with what a service writes."""
+        if name not in self._logs:
+            self._logs[name] = os.path.join(self.project.listing["state"], "log", name + ".log")
+        return self._logs[name]
+
+    def status(self, name: str) -> Dict[str, Any]:
+        """A service's row of ``ps``."""
+        for row in self._asking().ask("ps")["services"]:
+            if row["name"] == name:
+                return dict(row)
+        return {}
+
+    def wait(self, name: str, timeout: Optional[float]) -> Mapping[str, Any]:
+        """Waits until a service is ready, and tells what is known of it then."""
+        members: Dict[str, Any] = {"names": [name]}
+        if timeout is not None:
+            members["timeout"] = timeout
+        return self._instance(name, self._asking().ask("wait", **members))
+
+    def restart(self, name: str) -> Mapping[str, Any]:
+        """Stops a service and starts it again."""
+        return self._instance(name, self._asking().ask("restart", names=[name], wait=True))
+
+    def start(self, name: str) -> Mapping[str, Any]:
+        """Starts a service that was stopped or has failed."""
+        return self._instance(name, self._asking().ask("start", names=[name], wait=True))
+
+    def order(self, op: str, name: str) -> None:
+        """Has something done with a service."""
+        self._asking().ask(op, names=[name])
+
+    def _instance(self, name: str, answer: Any) -> Mapping[str, Any]:
+        for instance in answer["instances"]:
+            if instance["name"] == name:
+                self.instances[name] = instance
+        return self.instances[name]
+
+    def _asking(self) -> Connection:
+        if self.connection.owner == os.getpid():
+            return self.connection
+        # A forked process must not mix its questions with those of the process it comes from.
+        connection = self.project.connect()
+        if connection is None:
+            raise SupervisorGone("the supervisor of the services has gone")
+        self.connection = connection
+        return connection
+
+    def release(self) -> None:
+        """Lets go, and waits until what only this held is gone."""
+        if self.connection.owner != os.getpid():
+            return
+        try:
+            self.connection.ask("release")
+        except EnvoError:
+            # A supervisor that has gone has stopped its services.
+            pass
+        finally:
+            self.connection.close()
+
+    def close(self) -> None:
+        """Lets go without waiting."""
+        self.connection.close()

@@ -1,0 +1,153 @@
+"""A connection to a supervisor: docs/protocol.md from the client's side."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from typing import Any, Dict, List, Optional, Sequence, Type
+
+from ._errors import (
+    ConfigurationError,
+    EnvoError,
+    PortTaken,
+    ProtocolError,
+    ServiceError,
+    ServiceFailed,
+    ServiceStopped,
+    ServiceTimeout,
+    SupervisorGone,
+    UnknownService,
+)
+
+VERSION = 1
+
+_KINDS: Dict[str, Type[ServiceError]] = {
+    "unknown": UnknownService,
+    "port": PortTaken,
+    "failed": ServiceFailed,
+    "stopped": ServiceStopped,
+    "timeout": ServiceTimeout,
+}
+
+#: What stands before the last lines of a service in the text of a failure.
+_EXCERPT = "its last lines:"
+
+
+def refusal(error: Dict[str, Any], names: Sequence[str] = ()) -> EnvoError:
+    """The exception for an ``error`` of the supervisor."""
+    message = str(error.get("message", "the supervisor refuses"))
+    text = "\n".join([message, *(f"hint: {hint}" for hint in error.get("hints", ()))])
+    kind = error.get("kind")
+    if kind in _KINDS:
+        return _KINDS[kind](text, names, last_lines(message))
+    if kind == "configuration":
+        return ConfigurationError(text)
+    if kind == "ending":
+        return SupervisorGone(text)
+    return ProtocolError(text)
+
+
+def last_lines(message: str) -> List[str]:
+    """The service's own lines at the end of a failure's text."""
+    _, found, lines = message.partition(_EXCERPT)
+    return [line[2:] if line.startswith("  ") else line for line in lines.strip("\n").splitlines()] if found else []
+
+
+class Connection:
+    """What it holds, it holds until it is released or closed, or this process ends.
+
+    Requests are answered one after the other. A process that was forked from the one that connected keeps what is held,
+    and needs a connection of its own to ask.
+    """
+
+    def __init__(self, stream: socket.socket, name: str) -> None:
+        self._stream = stream
+        self._bytes = bytearray()
+        self._last_id = 0
+        self._lock = threading.Lock()
+        self.owner = os.getpid()
+        self.greeting = self.ask("hello", protocol=VERSION, client=name)["greeting"]
+
+    @classmethod
+    def open(cls, path: str, name: Optional[str] = None) -> Optional["Connection"]:
+        """``None``: nobody listens there, or is about to end."""
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            stream.connect(path)
+        except OSError:
+            stream.close()
+            return None
+        try:
+            return cls(stream, name or client_name())
+        except SupervisorGone:
+            stream.close()
+            return None
+        except BaseException:
+            stream.close()
+            raise
+
+    def ask(self, op: str, **members: Any) -> Any:
+        """The ``ok`` of the answer.
+
+        :raises EnvoError: what the supervisor refuses, or that it has gone.
+        """
+        with self._lock:
+            self._last_id += 1
+            request = {"id": self._last_id, "op": op, **members}
+            try:
+                self._stream.sendall(json.dumps(request).encode() + b"\n")
+            except OSError as error:
+                raise self._gone() from error
+            while True:
+                reply = json.loads(self._line())
+                # Answers to requests that an interrupt cut short are nobody's any more.
+                if reply.get("id") not in (self._last_id, 0):
+                    continue
+                if "error" in reply:
+                    raise refusal(reply["error"], members.get("names") or members.get("want") or ())
+                return reply["ok"]
+
+    def _line(self) -> bytes:
+        searched = 0
+        while True:
+            end = self._bytes.find(b"\n", searched)
+            if end >= 0:
+                line = bytes(self._bytes[:end])
+                del self._bytes[: end + 1]
+                return line
+            searched = len(self._bytes)
+            try:
+                more = self._stream.recv(65536)
+            except OSError as error:
+                raise self._gone() from error
+            if not more:
+                raise self._gone()
+            self._bytes += more
+
+    @staticmethod
+    def _gone() -> SupervisorGone:
+        return SupervisorGone("the supervisor of the services has gone")
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def cut(self) -> None:
+        """Ends the connection for every process that has it, from whatever thread."""
+        try:
+            self._stream.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def client_name() -> str:
+    """How ``envo ps`` calls this process."""
+    program = os.path.basename(sys.argv[0] if sys.argv and sys.argv[0] not in ("", "-c") else sys.executable)
+    if program == "__main__.py":
+        program = os.path.basename(os.path.dirname(sys.argv[0]))
+    return f"{program} (pid {os.getpid()})"

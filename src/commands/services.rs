@@ -1,0 +1,99 @@
+//! `envo services`: which services there are, and where each comes from. Nothing is built or started.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::opening;
+use super::running::notice;
+use crate::build::services::STATE_FOLDER;
+use crate::cli::options::Options;
+use crate::execute::glob;
+use crate::exit_code;
+use crate::model::service::Share;
+use crate::plan::Plan;
+use crate::report::{plain, table};
+use crate::serve::place::Place;
+use crate::settings::service_keys;
+
+/// What programs are told, as one JSON object.
+#[derive(Serialize)]
+struct Listing {
+    /// The file of the configuration; `null`: there is none.
+    config: Option<PathBuf>,
+    /// The folder of the project.
+    root: PathBuf,
+    /// Where services of the project leave their state, whether or not it is there yet.
+    state: PathBuf,
+    /// Where a supervisor listens, or did when it was there; `null`: there has never been one.
+    socket: Option<PathBuf>,
+    services: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    share: Share,
+    /// Environments and services it depends on directly.
+    depends: Vec<String>,
+    profiles: Vec<String>,
+    /// `tox.ini:12`, or the distribution that brings it.
+    from: String,
+    description: String,
+}
+
+/// Lists services.
+///
+/// # Errors
+/// When the configuration is wrong.
+pub fn execute(options: &Options) -> Result<i32> {
+    let plan = opening::read(options)?.settled()?;
+    let warnings = plan.take_warnings();
+    let services = rows(&plan)?;
+    if options.services.json {
+        let project = plan.project()?;
+        let config = Some(plan.settings.source.path.clone()).filter(|path| path.exists());
+        let state = project.work_dir.join(STATE_FOLDER);
+        let place = if state.is_dir() { Place::of(&state, &options.variables).ok() } else { None };
+        let socket = place.map(|place| place.socket);
+        let listing = Listing { config, root: project.root, state, socket, services };
+        plain::out(&format!("{}\n", serde_json::to_string(&listing)?));
+    } else if services.is_empty() {
+        super::tell(warnings, options);
+        notice("there are no services\n");
+    } else {
+        let cells = |row: &Row| {
+            let depends = if row.depends.is_empty() { "-".to_owned() } else { row.depends.join(", ") };
+            vec![row.name.clone(), row.from.clone(), depends, row.description.clone()]
+        };
+        let head = ["NAME", "FROM", "DEPENDS ON", "DESCRIPTION"];
+        plain::out(&table::lay_out(&head, &services.iter().map(cells).collect::<Vec<_>>()));
+    }
+    // The process ends now; taking a large configuration apart first would only take time.
+    std::mem::forget(plan);
+    Ok(exit_code::OK)
+}
+
+fn rows(plan: &Plan) -> Result<Vec<Row>> {
+    let known: Vec<String> = plan.all()?.into_iter().map(|entry| entry.name).collect();
+    let mut rows = Vec::new();
+    for name in &known {
+        let set = plan.settings.environment(name);
+        if !service_keys(&plan.settings, &set)?.contains(&"serve") {
+            continue;
+        }
+        let environment = plan.environment(name)?;
+        let Some(service) = environment.service else { continue };
+        let fits = |other: &&String| environment.depends.iter().any(|pattern| glob::matches(pattern, other));
+        rows.push(Row {
+            name: name.clone(),
+            share: service.share,
+            depends: known.iter().filter(fits).filter(|other| *other != name).cloned().collect(),
+            profiles: service.profiles,
+            from: service.location,
+            description: plan.settings.text(&set, "description")?,
+        });
+    }
+    Ok(rows)
+}
