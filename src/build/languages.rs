@@ -24,8 +24,8 @@ const UNFINISHED: &str = ".unfinished";
 
 /// One runtime of one environment.
 pub struct Part {
-    runtime: &'static dyn Runtime,
-    wish: RuntimeWish,
+    pub(super) runtime: &'static dyn Runtime,
+    pub(super) wish: RuntimeWish,
     /// `None`: it has none of its own.
     program: Option<Program>,
     /// Where its manifest is looked for.
@@ -48,12 +48,25 @@ impl Site {
         others.map(|wish| self.find_language(wish)).collect()
     }
 
-    fn find_language(&self, wish: &RuntimeWish) -> Result<Part, Halt> {
+    /// The same before anybody looked for programs.
+    ///
+    /// # Errors
+    /// When one is unknown.
+    pub fn languages_without_programs(&self) -> Result<Vec<Part>, Halt> {
+        let others = self.environment.runtimes.iter().filter(|wish| wish.name != DEFAULT);
+        others.map(|wish| self.part(wish)).collect()
+    }
+
+    fn part(&self, wish: &RuntimeWish) -> Result<Part, Halt> {
         let Some(runtime) = runtime::named(&wish.name) else {
             return Err(unknown(wish, &self.environment.name).into());
         };
-        let project = self.manifest_folder(runtime)?;
-        let mut part = Part { runtime, wish: wish.clone(), program: None, project };
+        Ok(Part { runtime, wish: wish.clone(), program: None, project: self.manifest_folder(runtime)? })
+    }
+
+    fn find_language(&self, wish: &RuntimeWish) -> Result<Part, Halt> {
+        let mut part = self.part(wish)?;
+        let runtime = part.runtime;
         if runtime.program().is_none() {
             return Ok(part);
         }
@@ -142,7 +155,7 @@ impl Site {
         let dependencies = part.wish.dependencies.get()?;
         let folder = self.folder_of(part);
         let place = self.place(part, &folder, &foundation.session);
-        let fail = |text: String| Halt::Fail(format!("{text} (environment {})", self.environment.name));
+        let fail = |text: String| self.wrong(part, &text);
         let contents = part.runtime.contents(&runtime::Request { place, dependencies: &dependencies }).map_err(fail)?;
         let stamp = part.stamp(&contents);
         let name = part.runtime.name();
@@ -181,8 +194,11 @@ impl Site {
         let mut session = Session { allow: vec!["*".to_owned()], ..session.clone() };
         let surroundings = part.runtime.surroundings(&self.place(part, folder, &session));
         self.surround(&mut session, surroundings)?;
-        for (name, content) in &contents.files {
-            fs_err::write(folder.join(name), content)?;
+        write_files(folder, &contents.files)?;
+        for link in &contents.links {
+            let place = folder.join(&link.place);
+            fs_err::create_dir_all(place.parent().unwrap_or(folder))?;
+            fs_err::os::unix::fs::symlink(&link.target, &place)?;
         }
         for step in &contents.steps {
             self.carry_out(part, step, &session)?;
@@ -190,7 +206,11 @@ impl Site {
         Ok(())
     }
 
-    fn carry_out(&self, part: &Part, step: &Step, session: &Session) -> Result<(), Halt> {
+    pub(super) fn carry_out(&self, part: &Part, step: &Step, session: &Session) -> Result<(), Halt> {
+        let mut session = session.clone();
+        for (name, value) in &step.variables {
+            session.variables.set(name, value);
+        }
         let outcome = session.execute(Request {
             argv: step.argv.clone(),
             shown: Shown::Itself,
@@ -211,23 +231,33 @@ impl Site {
         })
     }
 
+    /// What is wrong with a project's files or dependencies.
+    pub(super) fn wrong(&self, part: &Part, text: &str) -> Halt {
+        let error = ConfigError::fail(format!("{text} (environment {})", self.environment.name));
+        match &part.wish.place {
+            Some(place) => error.at((**place).clone()).into(),
+            None => error.into(),
+        }
+    }
+
     fn folder_of(&self, part: &Part) -> PathBuf {
         self.environment.env_dir.join(part.runtime.name())
     }
 
-    fn place<'a>(&'a self, part: &'a Part, folder: &'a Path, session: &'a Session) -> Place<'a> {
+    pub(super) fn place<'a>(&'a self, part: &'a Part, folder: &'a Path, session: &'a Session) -> Place<'a> {
         Place {
             env_dir: &self.environment.env_dir,
             folder,
             root: &self.run.project.root,
             project: &part.project,
             version: part.program.as_ref().map(|program| &program.version),
+            lock: part.wish.lock.as_deref(),
             variables: &session.variables,
         }
     }
 
     /// Tells the commands of `session`; what `set_env` says stays, except where the runtime added to it.
-    fn surround(&self, session: &mut Session, surroundings: Surroundings) -> Result<(), Halt> {
+    pub(super) fn surround(&self, session: &mut Session, surroundings: Surroundings) -> Result<(), Halt> {
         let set = self.environment.variables.set.get()?;
         for (name, value) in surroundings.variables {
             let said = set.iter().find(|(other, _)| *other == name);
@@ -243,6 +273,11 @@ impl Site {
 }
 
 impl Part {
+    /// The folder of its program.
+    pub(super) fn program_folder(&self) -> Option<&Path> {
+        self.program.as_ref()?.executable.parent()
+    }
+
     /// What `@` says, else the factor.
     fn version_wish(&self) -> Result<Option<VersionWish>, Halt> {
         if self.wish.version.is_some() {
@@ -291,7 +326,16 @@ fn told(others: &Others) -> String {
     }
 }
 
-fn remove(folder: &Path) -> std::io::Result<()> {
+pub(super) fn write_files(folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> std::io::Result<()> {
+    for (name, content) in files {
+        let path = folder.join(name);
+        fs_err::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs_err::write(path, content)?;
+    }
+    Ok(())
+}
+
+pub(super) fn remove(folder: &Path) -> std::io::Result<()> {
     match fs_err::remove_dir_all(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         result => result,

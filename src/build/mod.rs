@@ -12,6 +12,7 @@ mod forerun;
 pub mod halt;
 mod installation;
 pub mod journal;
+pub mod language_locks;
 mod languages;
 pub mod lock;
 pub mod log_groups;

@@ -1,5 +1,7 @@
 //! Which runtimes an environment asks for, and what a wished version means. Knows no runtime by name.
 
+use std::path::PathBuf;
+
 use super::Deferred;
 use crate::error::Location;
 
@@ -17,6 +19,8 @@ pub struct RuntimeWish {
     pub factor: Option<String>,
     /// The runtime's own dependencies (`node_deps`), in its own notation.
     pub dependencies: Deferred<Vec<String>>,
+    /// The folder with the lock of `dependencies`, from which they are installed exactly; `None` when they are not locked.
+    pub lock: Option<PathBuf>,
     /// Whether the runtime may be fetched when it is missing.
     pub install: bool,
     /// Where the setting is written, for messages.

@@ -1,6 +1,9 @@
 //! Go: programs that `go install` builds, in the environment's folder; modules in the cache that all projects share.
 
-use super::manifest::{dependency_inputs, input, read, step};
+use std::path::{Path, PathBuf};
+
+use super::locking::{LockFile, LockRequest, Locking, Upgrade};
+use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
 use super::ruby::dotted;
 use super::{Contents, Place, Request, Runtime, Surroundings};
 use crate::model::Variables;
@@ -82,23 +85,114 @@ impl Runtime for Go {
     }
 
     fn contents(&self, request: &Request<'_>) -> Result<Contents, String> {
-        let project = request.place.project;
+        let place = &request.place;
         let mut contents = Contents::default();
-        if let Some(text) = read(&project.join("go.mod"))? {
+        if let Some(text) = read(&place.project.join("go.mod"))? {
             contents.inputs.push(input("go.mod", &text));
-            if let Some(sums) = read(&project.join("go.sum"))? {
+            if let Some(sums) = read(&place.project.join("go.sum"))? {
                 contents.inputs.push(input("go.sum", &sums));
             }
-            if names_modules(&text) {
-                contents.steps.push(step(["go", "mod", "download"], project, "go.mod"));
+            if names_modules(&text) && !place.project.join("vendor").join("modules.txt").is_file() {
+                contents.steps.push(step(["go", "mod", "download"], place.project, "go.mod"));
+                // Says so if go.sum lacks something.
+                let check = ["go", "list", "-mod=readonly", "-deps", "-test", "-f", "", "./..."];
+                contents.steps.push(step(check, place.project, "go.sum"));
             }
         }
         for dependency in request.dependencies {
-            contents.steps.push(step(["go", "install", dependency], project, "go_deps"));
+            contents.steps.push(match (local_path(dependency, place.root), place.lock) {
+                (Some(path), _) => step(["go", "install", "."], &path, "go_deps"),
+                (None, Some(lock)) => step(["go", "install", "-mod=readonly", path_of(dependency)], lock, "go_deps"),
+                (None, None) => step(["go", "install", dependency], place.project, "go_deps"),
+            });
         }
-        contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root));
+        contents.inputs.extend(dependency_inputs(request.dependencies, place.root, Folders::Copied));
+        for name in place.lock.iter().flat_map(|lock| LOCK.map(|name| lock.join(name))) {
+            contents.inputs.extend(read(&name)?.map(|text| input("lock", &text)));
+        }
         Ok(contents)
     }
+
+    /// The project's own modules are locked in its go.mod and go.sum, the programs of `go_deps` in a module of their own.
+    fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+        let place = &request.contents.place;
+        let mut locking = Locking::default();
+        if let Some(text) = read(&place.project.join("go.mod"))? {
+            locking.inputs.push(input("go.mod", &text));
+            lock_project(&mut locking, request)?;
+        }
+        let dependencies = request.contents.dependencies;
+        locking.inputs.extend(dependency_inputs(dependencies, place.root, Folders::Copied));
+        let named: Vec<&String> =
+            dependencies.iter().filter(|dependency| local_path(dependency, place.root).is_none()).collect();
+        if !named.is_empty() {
+            lock_programs(&mut locking, request, &named)?;
+        }
+        Ok((!locking.steps.is_empty()).then_some(locking))
+    }
+}
+
+/// The files of a lock.
+const LOCK: [&str; 2] = ["go.mod", "go.sum"];
+
+fn lock_project(locking: &mut Locking, request: &LockRequest<'_>) -> Result<(), String> {
+    let place = &request.contents.place;
+    // Copies, so that nothing is half-written: go looks for the sums beside the file it is given.
+    let scratch = place.folder.join("project");
+    for name in LOCK {
+        if let Some(text) = read(&place.project.join(name))? {
+            locking.files.push((Path::new("project").join(name), text));
+        }
+        locking.results.push(LockFile::moved(&scratch, place.project, name));
+    }
+    let copy = format!("-modfile={}", scratch.join("go.mod").display());
+    let mut upgrade = step(["go", "get", &copy, "-u"], place.project, "go.mod");
+    match request.upgrade {
+        Upgrade::Nothing => {}
+        Upgrade::Named(names) => {
+            upgrade.argv.extend(names.iter().cloned());
+            locking.steps.push(upgrade);
+        }
+        Upgrade::Everything => {
+            upgrade.argv.push("./...".to_owned());
+            locking.steps.push(upgrade);
+        }
+    }
+    locking.steps.push(step(["go", "mod", "tidy", &copy], place.project, "go.mod"));
+    Ok(())
+}
+
+fn lock_programs(locking: &mut Locking, request: &LockRequest<'_>, named: &[&String]) -> Result<(), String> {
+    let scratch = request.contents.place.folder;
+    let known = if request.upgrade == Upgrade::Everything { None } else { read(&request.folder.join("go.mod"))? };
+    let is_known = known.is_some();
+    if is_known && let Some(sums) = read(&request.folder.join("go.sum"))? {
+        locking.files.push((PathBuf::from("go.sum"), sums));
+    }
+    locking.files.push((PathBuf::from("go.mod"), known.unwrap_or_else(|| b"module environment\n".to_vec())));
+    let imports: String = named.iter().map(|one| format!("import _ \"{}\"\n", path_of(one))).collect();
+    // The programs are named in a source file, without which `go mod tidy` takes them for superfluous.
+    let source = format!("//go:build tools\n\npackage environment\n\n{imports}");
+    locking.files.push((PathBuf::from("tools.go"), source.into_bytes()));
+    let mut get = step(["go", "get"], scratch, "go_deps");
+    // What asks for no version of its own stays where it is; `go mod tidy` sees to what is new.
+    let has_version = |one: &str| one.split_once('@').is_some_and(|(_, version)| version.starts_with('v'));
+    let wanted = named.iter().filter(|one| !is_known || has_version(one));
+    get.argv.extend(wanted.map(|one| (*one).clone()));
+    if let Upgrade::Named(names) = request.upgrade {
+        get.argv.extend(names.iter().cloned());
+    }
+    if get.argv.len() > 2 {
+        locking.steps.push(get);
+    }
+    locking.steps.push(step(["go", "mod", "tidy"], scratch, "go_deps"));
+    locking.results.extend(["go.mod", "go.sum", "tools.go"].map(|name| LockFile::moved(scratch, request.folder, name)));
+    Ok(())
+}
+
+/// A program's path without the version.
+fn path_of(dependency: &str) -> &str {
+    dependency.split('@').next().unwrap_or_default()
 }
 
 /// Where modules are when `GOPATH` is not the environment's.
@@ -115,8 +209,6 @@ fn names_modules(manifest: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -129,6 +221,7 @@ mod tests {
             root: project.path(),
             project: project.path(),
             version: None,
+            lock: None,
             variables: &variables,
         };
         let commands = |text: &str| {
@@ -138,7 +231,10 @@ mod tests {
             contents.steps.iter().map(|step| step.argv.join(" ")).collect::<Vec<_>>()
         };
         assert_eq!(commands("module x\ngo 1.19\n"), ["go install example.org/x@v1"]);
-        assert_eq!(commands("module x\nrequire a v1\n"), ["go mod download", "go install example.org/x@v1"]);
+        assert_eq!(
+            commands("module x\nrequire a v1\n"),
+            ["go mod download", "go list -mod=readonly -deps -test -f  ./...", "go install example.org/x@v1"]
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the runtimes have in common when they read a project's own files.
 
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -24,16 +25,54 @@ pub fn input(name: &str, content: &[u8]) -> String {
     format!("{name} sha256:{digest}")
 }
 
-/// The inputs that dependencies are: their text, and the content of files that they name.
-pub fn dependency_inputs(dependencies: &[String], project: &Path) -> Vec<String> {
-    let with_content = |dependency: &String| match local_path(dependency, project) {
-        Some(path) if path.is_file() => match std::fs::read(&path) {
-            Ok(content) => input(dependency, &content),
-            Err(_) => dependency.clone(),
-        },
-        _ => dependency.clone(),
+/// What a folder that is named as a dependency becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Folders {
+    /// A link, so that only what this file of it says is installed.
+    Linked(&'static str),
+    /// Something made of all its files.
+    Copied,
+}
+
+/// Folders of a project that hold no sources.
+const NO_SOURCES: [&str; 5] = [".git", ".tox", "node_modules", "target", "vendor"];
+
+/// The inputs that dependencies are: their text, and the state of the files and folders that they name.
+pub fn dependency_inputs(dependencies: &[String], project: &Path, folders: Folders) -> Vec<String> {
+    let with_content = |dependency: &String| {
+        let Some(path) = local_path(dependency, project) else { return dependency.clone() };
+        let file = match folders {
+            Folders::Linked(name) if path.is_dir() => path.join(name),
+            Folders::Copied if path.is_dir() => return format!("{dependency} {}", state_of(&path)),
+            _ => path,
+        };
+        std::fs::read(&file).map_or_else(|_| dependency.clone(), |content| input(dependency, &content))
     };
     dependencies.iter().map(with_content).collect()
+}
+
+/// Tells one state of a folder's files from another without reading them.
+fn state_of(folder: &Path) -> String {
+    let mut files = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if !metadata.is_dir() {
+                files.push(format!(
+                    "{} {} {}.{}",
+                    entry.path().display(),
+                    metadata.len(),
+                    metadata.mtime(),
+                    metadata.mtime_nsec()
+                ));
+            } else if NO_SOURCES.iter().all(|name| entry.file_name() != *name) {
+                open.push(entry.path());
+            }
+        }
+    }
+    files.sort();
+    super::cache::key(files.iter().map(String::as_bytes))
 }
 
 /// The file or folder that a dependency means, when it is written as a path.
@@ -45,5 +84,44 @@ pub fn local_path(dependency: &str, project: &Path) -> Option<PathBuf> {
 
 /// A step of the words `argv` in `cwd`.
 pub fn step<const N: usize>(argv: [&str; N], cwd: &Path, cause: &str) -> Step {
-    Step { argv: argv.map(str::to_owned).to_vec(), cwd: cwd.to_owned(), cause: cause.to_owned() }
+    Step { argv: argv.map(str::to_owned).to_vec(), cwd: cwd.to_owned(), variables: Vec::new(), cause: cause.to_owned() }
+}
+
+/// The path without `.` and, as far as they can be taken away, without `..`.
+pub fn normal(path: &Path) -> PathBuf {
+    let mut parts = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(parts.components().next_back(), Some(Component::Normal(_))) => {
+                parts.pop();
+            }
+            Component::ParentDir if parts.has_root() => {}
+            other => parts.push(other),
+        }
+    }
+    parts
+}
+
+/// The way from the folder `target`, which need not be there yet, to `path`; both are absolute.
+pub fn way_from(target: &Path, path: &Path) -> PathBuf {
+    // What leads upwards from a folder behind a link leads to where that really is.
+    let real = |path: &Path| {
+        let there = path.ancestors().find_map(|above| Some((above, std::fs::canonicalize(above).ok()?)));
+        there.map_or_else(
+            || path.to_owned(),
+            |(above, real)| match path.strip_prefix(above) {
+                Ok(rest) => normal(&real.join(rest)),
+                Err(_) => path.to_owned(),
+            },
+        )
+    };
+    relative(&real(&normal(path)), &real(target))
+}
+
+/// The way from the folder `from` to `path`; both are absolute.
+fn relative(path: &Path, from: &Path) -> PathBuf {
+    let shared = path.components().zip(from.components()).take_while(|(one, other)| one == other).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(path.components().skip(shared)).collect()
 }

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod fetch;
 pub mod fingerprint;
 mod go;
+pub mod locking;
 mod manifest;
 mod node;
 pub mod programs;
@@ -16,6 +17,7 @@ mod system;
 
 use std::path::{Path, PathBuf};
 
+use self::locking::{LockRequest, Locking};
 use crate::model::Variables;
 use crate::model::runtime::Version;
 
@@ -98,6 +100,24 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// What is wrong with the project's files or the dependencies, for people.
     fn contents(&self, request: &Request<'_>) -> Result<Contents, String>;
+
+    /// How the language's own lock is written: `None` when there is nothing to lock, or no lock in the language.
+    ///
+    /// What the project's own manifest names is locked beside it (`package-lock.json`, `Gemfile.lock`, `go.sum`,
+    /// `Cargo.lock`), and from then on [`Runtime::contents`] installs exactly that. What the environment's own setting
+    /// names (`node_deps`) is locked in [`LockRequest::folder`], and [`Runtime::contents`] installs exactly that when
+    /// [`Place::lock`] is this folder.
+    ///
+    /// To lock: make [`Place::folder`], write the files, run the steps, and move each result from where it was made to
+    /// where it is kept once all of them succeeded; one that is written in place has to be put back when they did not.
+    /// [`crate::build`] does so in `Site::lock_languages`. To see whether a lock is stale, compare `inputs`, for which
+    /// nothing is started.
+    ///
+    /// # Errors
+    /// What is wrong with the project's files or the dependencies, for people.
+    fn locking(&self, _request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+        Ok(None)
+    }
 }
 
 /// Where a runtime's part of an environment is.
@@ -111,6 +131,9 @@ pub struct Place<'a> {
     /// The folder with the language's manifest.
     pub project: &'a Path,
     pub version: Option<&'a Version>,
+    /// The folder with the lock of the environment's own dependencies, from which they are to be installed exactly; `None`
+    /// when they are not locked.
+    pub lock: Option<&'a Path>,
     /// The variables the environment's commands have so far.
     pub variables: &'a Variables,
 }
@@ -136,10 +159,20 @@ pub struct Request<'a> {
 pub struct Contents {
     /// Files to write first, relative to [`Place::folder`].
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// Links to make beside them.
+    pub links: Vec<Link>,
     /// Commands to run then, in order.
     pub steps: Vec<Step>,
     /// Everything the result depends on, besides the runtime itself. When it is the same, nothing needs to be done.
     pub inputs: Vec<String>,
+}
+
+/// A symbolic link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Relative to [`Place::folder`].
+    pub place: PathBuf,
+    pub target: PathBuf,
 }
 
 /// One command of an installation.
@@ -147,6 +180,8 @@ pub struct Contents {
 pub struct Step {
     pub argv: Vec<String>,
     pub cwd: PathBuf,
+    /// Set for this command besides those of [`Runtime::surroundings`].
+    pub variables: Vec<(String, String)>,
     /// The setting or file it is done for, for the message when it fails.
     pub cause: String,
 }

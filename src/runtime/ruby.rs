@@ -1,6 +1,9 @@
 //! Ruby: gems in the environment's folder, by `gem` for `ruby_deps` and by Bundler for the project's `Gemfile`.
 
-use super::manifest::{dependency_inputs, input, local_path, read, step};
+use std::path::{Path, PathBuf};
+
+use super::locking::{LockFile, LockRequest, Locking, Upgrade};
+use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
 use super::{Contents, Place, Request, Runtime, Step, Surroundings};
 
 pub struct Ruby;
@@ -63,10 +66,12 @@ impl Runtime for Ruby {
             // Nothing of the machine's is touched, whoever runs it.
             ("BUNDLE_SILENCE_ROOT_WARNING".to_owned(), "true".to_owned()),
         ];
-        let gemfile = place.project.join("Gemfile");
-        if gemfile.is_file() && place.variables.get("BUNDLE_GEMFILE").is_none() {
-            variables.push(("BUNDLE_GEMFILE".to_owned(), gemfile.display().to_string()));
-            if place.project.join("Gemfile.lock").is_file() {
+        let folders = place.lock.into_iter().chain([place.project]);
+        if let Some(folder) = folders.into_iter().find(|folder| folder.join("Gemfile").is_file())
+            && place.variables.get("BUNDLE_GEMFILE").is_none()
+        {
+            variables.push(("BUNDLE_GEMFILE".to_owned(), folder.join("Gemfile").display().to_string()));
+            if folder.join("Gemfile.lock").is_file() {
                 variables.push(("BUNDLE_FROZEN".to_owned(), "true".to_owned()));
             }
         }
@@ -74,28 +79,106 @@ impl Runtime for Ruby {
     }
 
     fn contents(&self, request: &Request<'_>) -> Result<Contents, String> {
-        let project = request.place.project;
         let mut contents = Contents::default();
         for dependency in request.dependencies {
-            contents.steps.push(install_gem(dependency, request)?);
-        }
-        contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root));
-        if let Some(gemfile) = read(&project.join("Gemfile"))? {
-            contents.inputs.push(input("Gemfile", &gemfile));
-            let lock = read(&project.join("Gemfile.lock"))?;
-            if let Some(lock) = &lock {
-                contents.inputs.push(input("Gemfile.lock", lock));
+            // The lock has what is no file here.
+            if request.place.lock.is_none() || local_path(dependency, request.place.root).is_some() {
+                contents.steps.push(install_gem(dependency, request)?);
             }
-            let cause = if lock.is_some() { "Gemfile.lock" } else { "Gemfile" };
-            let mut bundle = step(["bundle", "install"], project, cause);
-            if has_gems(&project.join("vendor").join("cache")) {
-                // The project brings its gems along: no index needs to be asked.
-                bundle.argv.push("--local".to_owned());
-            }
-            contents.steps.push(bundle);
         }
+        contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root, Folders::Copied));
+        // The lock's Gemfile evaluates the project's.
+        let locked = request.place.lock.filter(|folder| folder.join("Gemfile").is_file());
+        add_bundle(&mut contents, locked.unwrap_or(request.place.project), request.place.project)?;
         Ok(contents)
     }
+
+    /// What the `Gemfile` names is locked beside it; with `ruby_deps`, both together in a `Gemfile` that evaluates it.
+    fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+        let place = &request.contents.place;
+        let scratch = place.folder;
+        let mut locking = Locking::default();
+        let gemfile = read(&place.project.join("Gemfile"))?;
+        locking.inputs.extend(gemfile.iter().map(|text| input("Gemfile", text)));
+        let dependencies = request.contents.dependencies;
+        locking.inputs.extend(dependency_inputs(dependencies, place.root, Folders::Copied));
+        let named: Vec<&String> =
+            dependencies.iter().filter(|dependency| local_path(dependency, place.root).is_none()).collect();
+        let (gemfile, kept) = match (gemfile, named.is_empty()) {
+            (None, true) => return Ok(None),
+            (Some(_), true) => (place.project.join("Gemfile"), place.project),
+            (above, false) => {
+                let above = above.map(|_| way_up(place.project, request.folder));
+                locking.files.push((PathBuf::from("Gemfile"), gemfile_of(&named, above.as_deref())?.into_bytes()));
+                locking.results.push(LockFile::moved(scratch, request.folder, "Gemfile"));
+                (scratch.join("Gemfile"), request.folder)
+            }
+        };
+        // Bundler moves as little as it can away from the lock it finds.
+        let lock = scratch.join("Gemfile.lock");
+        if request.upgrade != Upgrade::Everything
+            && let Some(text) = read(&kept.join("Gemfile.lock"))?
+        {
+            locking.files.push((PathBuf::from("Gemfile.lock"), text));
+        }
+        let mut step = step(["bundle", "lock", "--lockfile", &lock.display().to_string()], scratch, "Gemfile");
+        if let Upgrade::Named(names) = request.upgrade {
+            step.argv.push("--update".to_owned());
+            step.argv.extend(names.iter().cloned());
+        }
+        step.variables = vec![
+            ("BUNDLE_GEMFILE".to_owned(), gemfile.display().to_string()),
+            ("BUNDLE_FROZEN".to_owned(), "false".to_owned()),
+        ];
+        locking.steps.push(step);
+        locking.results.push(LockFile { made: lock, kept: kept.join("Gemfile.lock") });
+        Ok(Some(locking))
+    }
+}
+
+/// Installs what the `Gemfile` in `folder` names, exactly what its lock says where there is one.
+fn add_bundle(contents: &mut Contents, folder: &Path, project: &Path) -> Result<(), String> {
+    let Some(gemfile) = read(&folder.join("Gemfile"))? else { return Ok(()) };
+    contents.inputs.push(input("Gemfile", &gemfile));
+    let lock = read(&folder.join("Gemfile.lock"))?;
+    if let Some(lock) = &lock {
+        contents.inputs.push(input("Gemfile.lock", lock));
+    }
+    let cause = if lock.is_some() { "Gemfile.lock" } else { "Gemfile" };
+    let mut bundle = step(["bundle", "install"], project, cause);
+    bundle.variables.push(("BUNDLE_GEMFILE".to_owned(), folder.join("Gemfile").display().to_string()));
+    if lock.is_some() {
+        bundle.variables.push(("BUNDLE_FROZEN".to_owned(), "true".to_owned()));
+    }
+    let cache = project.join("vendor").join("cache");
+    if has_gems(&cache) {
+        // The project brings its gems along: no index needs to be asked.
+        bundle.argv.push("--local".to_owned());
+        bundle.variables.push(("BUNDLE_CACHE_PATH".to_owned(), cache.display().to_string()));
+    }
+    contents.steps.push(bundle);
+    Ok(())
+}
+
+/// The way from `folder` below the project's root to the `Gemfile` of the project.
+fn way_up(project: &Path, folder: &Path) -> String {
+    super::manifest::way_from(folder, &project.join("Gemfile")).display().to_string()
+}
+
+/// A `Gemfile` of these gems and of what the one at `above` names.
+fn gemfile_of(dependencies: &[&String], above: Option<&str>) -> Result<String, String> {
+    let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+    let mut text = match above {
+        Some(path) => format!("eval_gemfile {}\n", quoted(path)),
+        None => "source 'https://rubygems.org'\n".to_owned(),
+    };
+    for dependency in dependencies {
+        let (name, requirement) = gem_of(dependency)?;
+        let requirements = requirement.split(',').map(str::trim).filter(|one| !one.is_empty());
+        let words: Vec<String> = std::iter::once(name).chain(requirements).map(quoted).collect();
+        text.push_str(&format!("gem {}\n", words.join(", ")));
+    }
+    Ok(text)
 }
 
 /// `rack`, `rack ~> 3.0` or a gem's file.
@@ -105,20 +188,26 @@ fn install_gem(dependency: &str, request: &Request<'_>) -> Result<Step, String> 
         step.argv.push(path.display().to_string());
         return Ok(step);
     }
+    let (name, requirement) = gem_of(dependency)?;
+    step.argv.push(name.to_owned());
+    if !requirement.is_empty() {
+        step.argv.extend(["--version".to_owned(), requirement.to_owned()]);
+    }
+    Ok(step)
+}
+
+/// The gem's name and what is wanted of its version.
+fn gem_of(dependency: &str) -> Result<(&str, &str), String> {
     let (name, requirement) = dependency.split_once(char::is_whitespace).unwrap_or((dependency, ""));
     if name.starts_with('-') {
         return Err(format!(
             "`{dependency}` in `ruby_deps` is no gem; write NAME or NAME VERSION, such as `rack ~> 3.0`"
         ));
     }
-    step.argv.push(name.to_owned());
-    if !requirement.trim().is_empty() {
-        step.argv.extend(["--version".to_owned(), requirement.trim().to_owned()]);
-    }
-    Ok(step)
+    Ok((name, requirement.trim()))
 }
 
-fn has_gems(folder: &std::path::Path) -> bool {
+fn has_gems(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.into_iter().any(|entry| entry.path().extension().is_some_and(|extension| extension == "gem"))
 }
@@ -133,8 +222,6 @@ pub fn dotted(digits: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::model::Variables;
 
@@ -147,6 +234,7 @@ mod tests {
             root: project,
             project,
             version: None,
+            lock: None,
             variables: &variables,
         };
         Ruby.contents(&Request { place, dependencies: &dependencies })

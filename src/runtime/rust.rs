@@ -1,8 +1,11 @@
 //! Rust: programs that `cargo install` builds, in the environment's folder; the registry's cache is the user's.
 
-use super::manifest::{dependency_inputs, input, local_path, read, step};
+use std::path::{Path, PathBuf};
+
+use super::locking::{LockFile, LockRequest, Locking, Upgrade};
+use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
 use super::ruby::dotted;
-use super::{Contents, Place, Request, Runtime, Surroundings};
+use super::{Contents, Place, Request, Runtime, Step, Surroundings};
 use crate::model::runtime::Version;
 
 pub struct Rust;
@@ -63,32 +66,131 @@ impl Runtime for Rust {
     }
 
     fn contents(&self, request: &Request<'_>) -> Result<Contents, String> {
-        let project = request.place.project;
+        let place = &request.place;
         let mut contents = Contents::default();
-        if let Some(text) = read(&project.join("Cargo.toml"))? {
-            contents.inputs.push(input("Cargo.toml", &text));
-            if let Some(lock) = read(&project.join("Cargo.lock"))? {
-                contents.inputs.push(input("Cargo.lock", &lock));
-                contents.steps.push(step(["cargo", "fetch", "--locked"], project, "Cargo.lock"));
+        if let Some(text) = read(&place.project.join(MANIFEST))? {
+            contents.inputs.push(input(MANIFEST, &text));
+            if let Some(lock) = read(&place.project.join(LOCK))? {
+                contents.inputs.push(input(LOCK, &lock));
+                contents.steps.push(step(["cargo", "fetch", "--locked"], place.project, LOCK));
             } else {
-                contents.steps.push(step(["cargo", "fetch"], project, "Cargo.toml"));
+                contents.steps.push(step(["cargo", "fetch"], place.project, MANIFEST));
             }
         }
+        let locked = match place.lock.map(|lock| read(&lock.join(LOCK))).transpose()?.flatten() {
+            Some(text) => {
+                contents.inputs.push(input("lock", &text));
+                Some(String::from_utf8_lossy(&text).into_owned())
+            }
+            None => None,
+        };
         for dependency in request.dependencies {
-            contents.steps.push(match local_path(dependency, request.place.root) {
-                Some(path) => step(["cargo", "install", "--path", &path.display().to_string()], project, "rust_deps"),
-                None => step(["cargo", "install", dependency], project, "rust_deps"),
+            contents.steps.push(match local_path(dependency, place.root) {
+                Some(path) => install_folder(&path, place.project),
+                None => install_crate(dependency, place.project, locked.as_deref())?,
             });
         }
-        contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root));
+        contents.inputs.extend(dependency_inputs(request.dependencies, place.root, Folders::Copied));
         Ok(contents)
     }
+
+    /// The project's crates are locked in its Cargo.lock, the programs of `rust_deps` in that of a package which depends
+    /// on them. A program's own dependencies are those that it was published with.
+    fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+        let place = &request.contents.place;
+        let mut locking = Locking::default();
+        if let Some(text) = read(&place.project.join(MANIFEST))? {
+            locking.inputs.push(input(MANIFEST, &text));
+            locking.steps.push(update(request.upgrade, place.project, MANIFEST));
+            locking.results.push(LockFile::in_place(place.project.join(LOCK)));
+        }
+        let dependencies = request.contents.dependencies;
+        locking.inputs.extend(dependency_inputs(dependencies, place.root, Folders::Copied));
+        let named: Vec<&String> =
+            dependencies.iter().filter(|dependency| local_path(dependency, place.root).is_none()).collect();
+        if !named.is_empty() {
+            let known = match request.upgrade {
+                Upgrade::Everything => None,
+                _ => read(&request.folder.join(LOCK))?,
+            };
+            locking.files.extend(known.map(|text| (PathBuf::from(LOCK), text)));
+            locking.files.push((PathBuf::from(MANIFEST), manifest_of(&named).into_bytes()));
+            locking.files.push((PathBuf::from("lib.rs"), Vec::new()));
+            locking.steps.push(update(request.upgrade, place.folder, "rust_deps"));
+            let files = [MANIFEST, LOCK, "lib.rs"];
+            locking.results.extend(files.map(|name| LockFile::moved(place.folder, request.folder, name)));
+        }
+        Ok((!locking.steps.is_empty()).then_some(locking))
+    }
+}
+
+const MANIFEST: &str = "Cargo.toml";
+const LOCK: &str = "Cargo.lock";
+
+fn install_folder(path: &Path, project: &Path) -> Step {
+    let mut step = step(["cargo", "install", "--path", &path.display().to_string()], project, "rust_deps");
+    if path.join(LOCK).is_file() {
+        step.argv.push("--locked".to_owned());
+    }
+    step
+}
+
+/// With a lock, exactly the version it has, with the dependencies it was published with.
+fn install_crate(dependency: &str, project: &Path, lock: Option<&str>) -> Result<Step, String> {
+    let Some(lock) = lock else { return Ok(step(["cargo", "install", dependency], project, "rust_deps")) };
+    let (name, _) = crate_of(dependency);
+    let version = locked_version(lock, name)
+        .ok_or_else(|| format!("`{dependency}` in `rust_deps` is not in the lock, which has to be written anew"))?;
+    Ok(step(["cargo", "install", "--locked", "--version", &format!("={version}"), name], project, "rust_deps"))
+}
+
+/// The version of a package that nothing in the lock but its root depends on: the highest, if there are several.
+fn locked_version(lock: &str, name: &str) -> Option<String> {
+    let lock = toml::de::DeTable::parse(lock).ok()?;
+    let packages = lock.get_ref().get("package")?.get_ref().as_array()?;
+    let text = |package: &toml::de::DeValue<'_>, key: &str| Some(package.get(key)?.get_ref().as_str()?.to_owned());
+    let named = packages
+        .iter()
+        .map(|package| package.get_ref())
+        .filter(|package| text(package, "name").as_deref() == Some(name));
+    let versions = named.filter_map(|package| text(package, "version"));
+    versions.max_by_key(|version| Version::parse(version))
+}
+
+/// `ripgrep@14` as name and version.
+fn crate_of(dependency: &str) -> (&str, &str) {
+    dependency.split_once('@').map_or((dependency, "*"), |(name, version)| (name, version.trim()))
+}
+
+/// A package that depends on these.
+fn manifest_of(dependencies: &[&String]) -> String {
+    let mut text =
+        "[package]\nname = \"environment\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[lib]\npath = \"lib.rs\"\n\n\
+                    # Stands alone, whatever lies above it.\n[workspace]\n\n[dependencies]\n"
+            .to_owned();
+    for dependency in dependencies {
+        let (name, version) = crate_of(dependency);
+        // As for cargo install: three numbers are that version and no other.
+        let is_exact = version.split('.').count() == 3 && version.starts_with(|letter: char| letter.is_ascii_digit());
+        let version = if is_exact { format!("={version}") } else { version.to_owned() };
+        text.push_str(&format!("{name:?} = {version:?}\n"));
+    }
+    text
+}
+
+/// Keeps what there is in a lock but for what may move.
+fn update(upgrade: Upgrade<'_>, cwd: &Path, cause: &str) -> Step {
+    let mut step = step(["cargo", "update", "--quiet"], cwd, cause);
+    match upgrade {
+        Upgrade::Nothing => step.argv.push("--workspace".to_owned()),
+        Upgrade::Named(names) => step.argv.extend(names.iter().cloned()),
+        Upgrade::Everything => {}
+    }
+    step
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::model::Variables;
 
@@ -104,6 +206,7 @@ mod tests {
             root: project.path(),
             project: project.path(),
             version: None,
+            lock: None,
             variables: &variables,
         };
         let dependencies = ["ripgrep@14".to_owned(), "./tool".to_owned()];

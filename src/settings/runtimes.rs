@@ -103,7 +103,8 @@ fn wish(
             })
         }
     };
-    Ok(RuntimeWish { factor: factor_version(set.label(), &name), name, version, dependencies, install, place: None })
+    let factor = factor_version(set.label(), &name);
+    Ok(RuntimeWish { name, version, factor, dependencies, lock: None, install, place: None })
 }
 
 fn name_of(entry: &str) -> String {

@@ -1,0 +1,128 @@
+//! Locks of Node.js projects, which are those of its package managers.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::manager::Manager;
+use super::project::{MANIFEST, Project};
+use super::{EMPTY_MANIFEST, step};
+use crate::runtime::locking::{LockFile, LockRequest, Locking, Upgrade};
+use crate::runtime::manifest::{Folders, dependency_inputs, local_path, read, way_from};
+use crate::runtime::{Contents, Request};
+
+/// The lock of the project's manifest, beside that; with `node_deps`, the lock of both together, in a folder of its own.
+pub fn locking(request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+    let contents = &request.contents;
+    let project = Project::find(&contents.place)?;
+    if !contents.dependencies.is_empty() {
+        return together(request, project.as_ref()).map(Some);
+    }
+    project.map(|project| beside_manifest(request, &project)).transpose()
+}
+
+fn beside_manifest(request: &LockRequest<'_>, project: &Project) -> Result<Locking, String> {
+    let name = project.lock.unwrap_or(project.manager.lock_name());
+    let kept = project.folder.join(name);
+    let inputs = project.inputs()?;
+    let argv = project.manager.lock(upgraded(request.upgrade));
+    if project.manager != Manager::Yarn {
+        let mut locking = Locking { inputs, results: vec![LockFile::in_place(kept)], ..Locking::default() };
+        locking.steps.push(step(argv, &project.folder, MANIFEST));
+        return Ok(locking);
+    }
+    // It installs to know, which must not happen beside the sources.
+    let scratch = request.contents.place.folder;
+    let mut copy = Contents::default();
+    project.copy_to(scratch, &mut copy)?;
+    Ok(Locking {
+        files: copy.files,
+        steps: vec![step(argv, scratch, MANIFEST)],
+        results: vec![LockFile { made: scratch.join(name), kept }],
+        inputs,
+    })
+}
+
+fn together(request: &LockRequest<'_>, project: Option<&Project>) -> Result<Locking, String> {
+    let contents = &request.contents;
+    let (scratch, root) = (contents.place.folder, contents.place.root);
+    if let Some(project) = project.filter(|project| project.is_workspace()) {
+        return Err(format!(
+            "`node_deps` cannot be locked together with the workspace in {}: name them in its package.json",
+            project.folder.display()
+        ));
+    }
+    let manager = project.map_or(Manager::Npm, |project| project.manager);
+    let lock_name = project.and_then(|project| project.lock).unwrap_or(manager.lock_name());
+    let mut copy = Contents::default();
+    match project {
+        Some(project) => project.copy_to(scratch, &mut copy)?,
+        None => copy.files.push((PathBuf::from(MANIFEST), EMPTY_MANIFEST.into())),
+    }
+    for (_, text) in copy.files.iter_mut().filter(|(name, _)| name == Path::new(MANIFEST)) {
+        *text = with_dependencies(text, contents)?;
+    }
+    if request.upgrade == Upgrade::Everything {
+        copy.files.retain(|(name, _)| name != Path::new(lock_name));
+    } else if let Some(known) = read(&request.folder.join(lock_name))? {
+        copy.files.retain(|(name, _)| name != Path::new(lock_name));
+        copy.files.push((PathBuf::from(lock_name), known));
+    }
+    let upgrade = if request.upgrade == Upgrade::Everything { Upgrade::Nothing } else { request.upgrade };
+    let mut inputs = project.map(Project::inputs).transpose()?.unwrap_or_default();
+    inputs.extend(dependency_inputs(contents.dependencies, root, Folders::Linked(MANIFEST)));
+    Ok(Locking {
+        steps: vec![step(manager.lock(upgraded(upgrade)), scratch, "node_deps")],
+        results: [MANIFEST, lock_name].map(|name| LockFile::moved(scratch, request.folder, name)).to_vec(),
+        files: copy.files,
+        inputs,
+    })
+}
+
+/// `None` when everything may move.
+fn upgraded(upgrade: Upgrade<'_>) -> Option<&[String]> {
+    match upgrade {
+        Upgrade::Nothing => Some(&[]),
+        Upgrade::Named(names) => Some(names),
+        Upgrade::Everything => None,
+    }
+}
+
+fn with_dependencies(manifest: &[u8], request: &Request<'_>) -> Result<Vec<u8>, String> {
+    let mut manifest: Value = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
+    let mut added = Map::new();
+    for dependency in request.dependencies {
+        let (name, wanted) = named(dependency, request)?;
+        added.insert(name, Value::from(wanted));
+    }
+    if let Some(table) = manifest.as_object_mut() {
+        match table.entry("dependencies").or_insert_with(|| Value::Object(Map::new())) {
+            Value::Object(known) => known.extend(added),
+            other => *other = Value::Object(added),
+        }
+    }
+    serde_json::to_vec_pretty(&manifest).map_err(|error| error.to_string())
+}
+
+/// The name and what is wanted of it, as a manifest has them.
+fn named(dependency: &str, request: &Request<'_>) -> Result<(String, String), String> {
+    if let Some(path) = local_path(dependency, request.place.root) {
+        let name =
+            Project::read(&path, &path)?.and_then(|project| Some(project.manifest.get("name")?.as_str()?.to_owned()));
+        let name = name.ok_or_else(|| format!("`{dependency}` in `node_deps` has no package.json with a name"))?;
+        return Ok((name, format!("file:{}", way_from(request.place.folder, &path).display())));
+    }
+    let (scope, rest) = match dependency.strip_prefix('@') {
+        Some(rest) => ("@", rest),
+        None => ("", dependency),
+    };
+    let (name, wanted) = rest.split_once('@').unwrap_or((rest, ""));
+    let slashes = if scope.is_empty() { 0 } else { 1 };
+    if name.is_empty() || name.contains(':') || name.matches('/').count() != slashes || name.starts_with('-') {
+        return Err(format!(
+            "`{dependency}` in `node_deps` names no package, without which it cannot be locked; write NAME@{dependency}"
+        ));
+    }
+    let wanted = if wanted.is_empty() { "*" } else { wanted };
+    Ok((format!("{scope}{name}"), wanted.to_owned()))
+}

@@ -1,0 +1,120 @@
+//! npm, pnpm and yarn: which of them a project uses, and the words each is called with.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+/// Quiet about what is no business of a test run, and the shared cache first.
+const NPM: [&str; 3] = ["--no-audit", "--no-fund", "--prefer-offline"];
+
+/// Files that tell the package manager, in the order in which they count.
+const LOCKS: [(&str, Manager); 5] = [
+    ("npm-shrinkwrap.json", Manager::Npm),
+    ("package-lock.json", Manager::Npm),
+    ("pnpm-lock.yaml", Manager::Pnpm),
+    ("yarn.lock", Manager::Yarn),
+    ("yarn.lock", Manager::Berry),
+];
+
+/// A package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    Npm,
+    Pnpm,
+    /// Yarn 1.
+    Yarn,
+    /// Yarn 2 and later.
+    Berry,
+}
+
+impl Manager {
+    /// The manager of the project in `folder`, whose settings are in `settings`, and its lock file, if there is one: what the lock file says, else
+    /// `packageManager`, else npm.
+    pub fn of(folder: &Path, settings: &Path, manifest: &Value) -> (Self, Option<&'static str>) {
+        let is_berry = is_berry(settings, manifest);
+        let lock = LOCKS.iter().find(|(name, _)| folder.join(name).is_file());
+        let named = || manifest.get("packageManager").and_then(Value::as_str).unwrap_or_default();
+        let manager = lock.map_or_else(
+            || match named().split('@').next() {
+                Some("pnpm") => Self::Pnpm,
+                Some("yarn") => Self::Yarn,
+                _ => Self::Npm,
+            },
+            |(_, manager)| *manager,
+        );
+        (if manager == Self::Yarn && is_berry { Self::Berry } else { manager }, lock.map(|(name, _)| *name))
+    }
+
+    /// The lock file it writes.
+    pub fn lock_name(self) -> &'static str {
+        match self {
+            Self::Npm => "package-lock.json",
+            Self::Pnpm => "pnpm-lock.yaml",
+            Self::Yarn | Self::Berry => "yarn.lock",
+        }
+    }
+
+    /// Installs what the manifest in the current folder names; exactly what the lock says where there is one.
+    pub fn install(self, is_locked: bool) -> Vec<String> {
+        match (self, is_locked) {
+            (Self::Npm, true) => with(&["npm", "ci"], &NPM),
+            (Self::Npm, false) => with(&["npm", "install"], &NPM),
+            (Self::Pnpm, true) => words(&["pnpm", "install", "--frozen-lockfile", "--prefer-offline"]),
+            (Self::Pnpm, false) => words(&["pnpm", "install", "--no-frozen-lockfile", "--prefer-offline"]),
+            (Self::Yarn, true) => with(&["yarn", "install", "--frozen-lockfile"], &YARN),
+            (Self::Yarn, false) => with(&["yarn", "install"], &YARN),
+            (Self::Berry, true) => words(&["yarn", "install", "--immutable"]),
+            (Self::Berry, false) => words(&["yarn", "install", "--no-immutable"]),
+        }
+    }
+
+    /// Installs `packages` besides.
+    pub fn add(self, packages: impl IntoIterator<Item = String>) -> Vec<String> {
+        let mut argv = match self {
+            Self::Npm => with(&["npm", "install", "--no-save"], &NPM),
+            Self::Pnpm => words(&["pnpm", "add", "--prefer-offline", "--ignore-workspace-root-check"]),
+            Self::Yarn => with(&["yarn", "add", "--ignore-workspace-root-check"], &YARN),
+            Self::Berry => words(&["yarn", "add"]),
+        };
+        argv.extend(packages);
+        argv
+    }
+
+    /// Brings the lock of the manifest in the current folder up to date: what no longer fits it, and these packages;
+    /// `None` all of them. Yarn 1 can only do so by installing.
+    pub fn lock(self, upgrade: Option<&[String]>) -> Vec<String> {
+        let mut argv = match (self, upgrade) {
+            (Self::Npm, Some([])) => with(&["npm", "install", "--package-lock-only", "--ignore-scripts"], &NPM),
+            (Self::Npm, _) => with(&["npm", "update", "--package-lock-only", "--ignore-scripts"], &NPM),
+            (Self::Pnpm, Some([])) => words(&["pnpm", "install", "--lockfile-only", "--no-frozen-lockfile"]),
+            (Self::Pnpm, _) => words(&["pnpm", "update", "--lockfile-only", "--no-save", "--recursive"]),
+            (Self::Yarn, Some([])) => with(&["yarn", "install", "--ignore-scripts"], &YARN),
+            (Self::Yarn, _) => with(&["yarn", "upgrade", "--ignore-scripts"], &YARN),
+            (Self::Berry, Some([])) => words(&["yarn", "install", "--mode=update-lockfile", "--no-immutable"]),
+            (Self::Berry, Some(_)) => words(&["yarn", "up", "--recursive", "--mode=update-lockfile"]),
+            (Self::Berry, None) => words(&["yarn", "up", "--recursive", "--mode=update-lockfile", "*"]),
+        };
+        argv.extend(upgrade.unwrap_or_default().iter().cloned());
+        argv
+    }
+}
+
+const YARN: [&str; 3] = ["--prefer-offline", "--non-interactive", "--no-progress"];
+
+/// Whether it is yarn 2 or later that `yarn` means here.
+fn is_berry(settings: &Path, manifest: &Value) -> bool {
+    let named = manifest.get("packageManager").and_then(Value::as_str).unwrap_or_default();
+    let version = named.strip_prefix("yarn@").and_then(|version| version.split('.').next());
+    match version {
+        Some(major) => major != "1" && major != "0",
+        None => settings.join(".yarnrc.yml").is_file(),
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn with(first: &[&str], then: &[&str]) -> Vec<String> {
+    [first, then].concat().into_iter().map(str::to_owned).collect()
+}

