@@ -342,18 +342,38 @@ impl Site {
 
     fn find_interpreter(&self) -> Result<Arc<Interpreter>, Halt> {
         let specs = &self.environment.base_python;
-        let Some(interpreter) = self.run.interpreters.find(specs) else {
-            let specs = specs.join(", ");
-            return Err(if self.environment.skip_missing_interpreters {
-                Halt::Skip(format!("could not find python interpreter with spec(s): {specs}"))
-            } else {
-                Halt::Fail(format!("could not find python interpreter matching any of the specs {specs}"))
-            });
+        let interpreter = match self.run.interpreters.find(specs) {
+            Some(interpreter) => interpreter,
+            None if self.environment.install_python => self.install_interpreter(specs)?,
+            None => return Err(self.missing_interpreter("")),
         };
         if let Some(journal) = &self.journal {
             journal.python(&interpreter);
         }
         Ok(interpreter)
+    }
+
+    fn install_interpreter(&self, specs: &[String]) -> Result<Arc<Interpreter>, Halt> {
+        let tell = |request: &str| {
+            self.phase(Phase::Fetch);
+            self.warning(format!("install an interpreter: uv python install {request}"));
+        };
+        self.run.install_interpreter(specs, tell).map_err(|reason| {
+            if self.interrupt().requested() {
+                Halt::Interrupted
+            } else {
+                self.missing_interpreter(&format!("; {reason}"))
+            }
+        })
+    }
+
+    /// `reason`: why it was not installed either.
+    fn missing_interpreter(&self, reason: &str) -> Halt {
+        let specs = self.environment.base_python.join(", ");
+        if self.environment.skip_missing_interpreters {
+            return Halt::Skip(format!("could not find python interpreter with spec(s): {specs}{reason}"));
+        }
+        Halt::Fail(format!("could not find python interpreter matching any of the specs {specs}{reason}"))
     }
 
     /// Makes the virtual environment, unless it was made with the same interpreter before.

@@ -75,6 +75,18 @@ impl Run {
         self.uv.get_or_init(search).clone()
     }
 
+    /// Has uv install an interpreter that fits one of `specs`; `tell` hears what, before it does.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub fn install_interpreter(&self, specs: &[String], tell: impl Fn(&str)) -> Result<Arc<Interpreter>, String> {
+        let uv = || match self.interpreters.uv() {
+            Some(uv) => Ok(uv),
+            None => self.uv(&*self.python.host().ok_or("there is no uv, and no Python to fetch it with")?),
+        };
+        self.python.install_interpreter(specs, uv, tell)
+    }
+
     /// Whether uv has installed what `key` stands for in this run.
     pub fn is_looked_up(&self, key: &str) -> bool {
         self.looked_up.lock().unwrap_or_else(PoisonError::into_inner).contains(key)

@@ -102,6 +102,8 @@ pub struct RunOptions {
     /// `--discover`: interpreters to try first.
     pub discover: Vec<String>,
     pub list_dependencies: bool,
+    /// `--install-python`: let uv install an interpreter where none fits.
+    pub install_python: bool,
     /// `--install-runtime`: fetch a runtime that is not installed.
     pub install_runtime: bool,
     pub parallelism: Parallelism,
@@ -141,6 +143,7 @@ impl Default for RunOptions {
             hash_seed: None,
             discover: Vec::new(),
             list_dependencies: false,
+            install_python: false,
             install_runtime: false,
             parallelism: Parallelism::Limit(0),
             parallel_live: false,

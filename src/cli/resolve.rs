@@ -283,6 +283,7 @@ impl Resolver<'_> {
             hash_seed: self.hash_seed()?,
             discover: self.texts("discover"),
             list_dependencies,
+            install_python: self.flag("install_python", false),
             install_runtime: self.flag("install_runtime", false),
             parallelism: self.parallelism()?,
             parallel_live: self.flag("parallel_live", false),

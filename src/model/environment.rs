@@ -228,6 +228,8 @@ pub struct Environment {
     /// Interpreter specs in order of preference.
     pub base_python: Vec<String>,
     pub skip_missing_interpreters: bool,
+    /// Whether an interpreter may be installed when there is none.
+    pub install_python: bool,
     /// A Python regular expression that the platform must match; empty: any.
     pub platform: String,
     pub recreate: bool,

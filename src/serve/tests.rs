@@ -222,6 +222,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         log_dir: root.join(name).join("log"),
         base_python: Vec::new(),
         skip_missing_interpreters: false,
+        install_python: false,
         platform: String::new(),
         recreate: false,
         creation: Creation {

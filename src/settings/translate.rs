@@ -58,6 +58,7 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         log_dir: settings.path(set, "env_log_dir")?,
         base_python: settings.list(set, "base_python")?,
         skip_missing_interpreters: settings.boolean(set, "skip_missing_interpreters")?,
+        install_python: settings.options.run.install_python || settings.boolean(set, "install_python")?,
         platform: settings.text(set, "platform")?,
         recreate: settings.boolean(set, "recreate")?,
         creation: creation(settings, set)?,

@@ -281,6 +281,8 @@ pub fn environment(word: CommandWord) -> Vec<Arg> {
     let help = "PYTHONHASHSEED for the commands; notset leaves it alone [default: a random number]";
     result.push(value("hash_seed", "SEED", help).long("hashseed"));
     result.push(values("discover", "path", "try these Python interpreters first").long("discover"));
+    let help = "let uv install a Python interpreter where none fits";
+    result.push(flag("install_python", help).long("install-python"));
     let help = "fetch a runtime such as Node.js that is not installed";
     result.push(flag("install_runtime", help).long("install-runtime"));
     let help = "list what is installed (the default in CI)";

@@ -69,6 +69,12 @@ impl PythonDiscovery {
             .filter(move |interpreter| spec.fits(interpreter))
     }
 
+    /// Looks for `text` once more, although nothing was found before.
+    pub fn find_anew(&self, text: &str) -> Option<Arc<Interpreter>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(text);
+        self.find(&[text.to_owned()])
+    }
+
     fn find_host(&self, own_executable: Option<&Path>) -> PathBuf {
         let own_folder = own_executable.and_then(Path::parent);
         let beside = own_folder.into_iter().flat_map(|folder| ["python3", "python"].map(|name| folder.join(name)));

@@ -6,6 +6,7 @@ pub mod discovery;
 pub mod distributions;
 mod embedded;
 pub mod facts;
+mod managed;
 mod own_uv;
 mod places;
 mod seed;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use self::managed::ManagedPythons;
 use self::own_uv::OwnUv;
 use self::seed::{Seeder, Sources};
 use self::tool::Workshop;
@@ -47,6 +49,7 @@ pub struct PythonRuntime {
     discovery: Arc<PythonDiscovery>,
     variables: Variables,
     seeder: Seeder,
+    managed: ManagedPythons,
     reporter: Option<Arc<dyn Reporter>>,
     interrupt: Interrupt,
 }
@@ -64,6 +67,7 @@ impl PythonRuntime {
             discovery,
             variables: variables.clone(),
             seeder: Seeder::new(variables),
+            managed: ManagedPythons::default(),
             reporter: None,
             interrupt: Interrupt::default(),
         }
@@ -103,10 +107,7 @@ impl PythonRuntime {
         let cache =
             super::cache::folder(&self.variables).context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
         fs_err::create_dir_all(&cache)?;
-        let host = self
-            .discovery
-            .interpreter_at(&self.discovery.host_python())
-            .context("there is no Python to fetch it with")?;
+        let host = self.host().context("there is no Python to fetch it with")?;
         let folder = tempfile::Builder::new().prefix(".fetched-").tempdir_in(&cache)?;
         let sources = Sources { newest: false, discovery: &self.discovery };
         self.seeder.fetch(&wheel.requirement, folder.path(), (&host, sources), &self.interrupt)?;
@@ -183,6 +184,51 @@ impl PythonRuntime {
             tell: &tell,
         };
         own.obtain(interpreter)
+    }
+
+    /// Has uv install an interpreter for the first of `specs` for which it can, and finds it. `tell` is called before uv is
+    /// started, with what it shall install; `uv` finds the program, or says why there is none.
+    ///
+    /// # Errors
+    /// Why there is none for any of them, for people.
+    pub fn install_interpreter(
+        &self,
+        specs: &[String],
+        uv: impl Fn() -> Result<PathBuf, String>,
+        tell: impl Fn(&str),
+    ) -> Result<Arc<Interpreter>, String> {
+        let mut reasons = Vec::new();
+        for spec in specs {
+            match self.install_one(spec, &uv, &tell) {
+                Ok(interpreter) => return Ok(interpreter),
+                Err(_) if self.interrupt.requested() => return Err("interrupted".to_owned()),
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        Err(reasons.join("; "))
+    }
+
+    fn install_one(
+        &self,
+        spec: &str,
+        uv: &impl Fn() -> Result<PathBuf, String>,
+        tell: &impl Fn(&str),
+    ) -> Result<Arc<Interpreter>, String> {
+        let request = managed::request(spec)?;
+        if self.seeder.is_offline() {
+            return Err(format!("`{spec}` would have to be installed, and ENVO_OFFLINE is set"));
+        }
+        let uv = uv()?;
+        tell(&request);
+        self.managed.install(&request, &uv, &self.variables, &self.interrupt)?;
+        self.discovery
+            .find_anew(spec)
+            .ok_or_else(|| format!("`uv python install {request}` installed nothing that is found for `{spec}`"))
+    }
+
+    /// The interpreter that tools are run with where none is given.
+    pub fn host(&self) -> Option<Arc<Interpreter>> {
+        self.discovery.interpreter_at(&self.discovery.host_python())
     }
 
     /// What `.tox-info.json` records about the interpreter (tox's section `Python`): when it changes, the environment is

@@ -5,12 +5,10 @@ use super::{Key, key};
 use crate::settings::value::Kind;
 
 /// The rows of what any environment has.
-pub(super) const INSTALLING: &[Key] = &[key(
-    "installer",
-    Kind::Text,
-    Text("auto"),
-    "which program installs: auto (uv where it can, else pip), pip or uv",
-)];
+pub(super) const INSTALLING: &[Key] = &[
+    key("install_python", Kind::Boolean, Nothing, "let uv install an interpreter where none fits"),
+    key("installer", Kind::Text, Text("auto"), "which program installs: auto (uv where it can, else pip), pip or uv"),
+];
 
 /// The rows of the languages.
 pub(super) const KEYS: &[Key] = &[
