@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use crate::python_text::is_printable;
 
 /// tox's class of an error: it decides what happens next, and its Python name shows in `config`.
@@ -175,6 +177,22 @@ pub fn python_repr(text: &str) -> String {
     }
     result.push(quote);
     result
+}
+
+/// A value as Python's `repr` shows what it read from JSON.
+pub fn value_repr(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => python_repr(text),
+        Value::Array(items) => format!("[{}]", items.iter().map(value_repr).collect::<Vec<_>>().join(", ")),
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| format!("{}: {}", python_repr(key), value_repr(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::stamp::section;
 use super::{script_contents, uv_contents};
 use crate::error::{ConfigError, python_repr};
 use crate::execute::session::{Display, Request, Session, Shown, Stdin};
-use crate::install::{groups, plan, pylock};
+use crate::install::{groups, packages, pylock};
 use crate::model::environment::Packaging;
 use crate::model::pep508::Requirement;
 use crate::model::{ExitRule, PackageKind};
@@ -56,7 +56,7 @@ impl<'a> RunContents<'a> {
         let resolution = site.environment.uv.as_ref().map_or("", |uv| uv.resolution.as_str());
         if !resolution.is_empty()
             && !dependencies.groups.is_empty()
-            && let Some(mut requirements) = plan::plain_requirements(&deps)
+            && let Some(mut requirements) = packages::plain_requirements(&deps)
         {
             // What is resolved from the lowest versions up comes out right only all at once.
             let text = format!(
@@ -113,7 +113,7 @@ impl<'a> RunContents<'a> {
         let requirements = self.packages.iter().flat_map(|package| &package.requirements).cloned().collect();
         put_in_requirements(site, foundation, requirements)?;
         let mut installation = Installation::new(site, foundation);
-        for request in plan::packages(&self.packages) {
+        for request in packages::requests(&self.packages) {
             installation.install(&request)?;
         }
         Ok(())
@@ -151,7 +151,7 @@ pub(super) fn put_in_requirements(
         .iter()
         .map(|text| text.parse().map_err(|error| ConfigError::handled(format!("--force-dep {text}: {error}"))));
     let forced = forced.collect::<Result<Vec<Requirement>, ConfigError>>()?;
-    let requirements = plan::package_requirements(requirements, &forced)?;
+    let requirements = packages::requirements(requirements, &forced)?;
     Installation::new(site, foundation).carry_out(section::PACKAGE, "package_deps", |conditions, old| {
         conditions.requirements(requirements, "package_deps", old)
     })

@@ -21,7 +21,7 @@ use crate::execute;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::execute::session::Session;
-use crate::install::{plan, uv_sync};
+use crate::install::{reasons, uv_sync};
 use crate::model::{Environment, Interpreter, Layout, python_pattern};
 use crate::report::event::Phase;
 use crate::report::{Level, Reporter};
@@ -297,7 +297,7 @@ impl Site {
         if !stamp.holds(section::ENVIRONMENT, None, &identity) {
             if stamp.object(section::ENVIRONMENT, None).is_some() {
                 let old = stamp.get(section::ENVIRONMENT, None).unwrap_or(&Value::Null);
-                return Err(Halt::Recreate(plan::environment_changed(old, &identity)));
+                return Err(Halt::Recreate(reasons::environment_changed(old, &identity)));
             }
             stamp.record(section::ENVIRONMENT, None, identity)?;
         }
@@ -385,7 +385,7 @@ impl Site {
         };
         if let (Some(old), Some(new)) = (stamp.object(section::PYTHON, None), new.as_object()) {
             if !self.run.python.still_holds(old, new) {
-                return Err(Halt::Recreate(plan::python_changed(old, new)));
+                return Err(Halt::Recreate(reasons::python_changed(old, new)));
             }
             if !layout.python.exists() {
                 return Err(Halt::Recreate(format!("{} is gone", layout.python.display())));

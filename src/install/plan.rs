@@ -9,19 +9,18 @@ use serde_json::{Map, Value, json};
 
 use super::InstallRequest;
 use super::pylock::Pylock;
+use super::reasons::{dependencies_changed, strings};
 use super::requirement_file::{self, RequirementKind};
-use crate::build::package::{Package, PackageFile};
-use crate::error::{ConfigError, python_repr};
+use crate::error::ConfigError;
 use crate::model::environment::Installation;
-use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::requirements::RequirementText;
 use crate::model::{Requirements, Variables};
 
 /// What was recorded for one part of the environment, see [`crate::build::stamp::Stamp::object`].
-type Recorded<'a> = Option<&'a Map<String, Value>>;
+pub(super) type Recorded<'a> = Option<&'a Map<String, Value>>;
 
 /// tox's version of the stored form; a record of another version is not compared.
-const REDACTION_FORMAT: u32 = 1;
+pub(super) const REDACTION_FORMAT: u32 = 1;
 
 /// Variables that change what pip resolves to: when one of them changes, requirements are installed once more.
 const RESOLUTION_VARIABLES: [&str; 8] = [
@@ -130,7 +129,7 @@ impl<'a> Conditions<'a> {
             if stamp.as_object() == Some(old) {
                 return Ok(Decision::UpToDate);
             }
-            if let Some(reason) = reason_to_recreate(old, &stamp) {
+            if let Some(reason) = dependencies_changed(old, &stamp) {
                 return Ok(Decision::Recreate(reason));
             }
         }
@@ -234,146 +233,6 @@ impl<'a> Conditions<'a> {
     fn resolution_variables(&self) -> Map<String, Value> {
         let known = |name: &&str| self.variables.text(name).map(|value| ((*name).to_owned(), Value::String(value)));
         RESOLUTION_VARIABLES.iter().filter_map(known).collect()
-    }
-}
-
-/// The requirements of a text in canonical form; `None` when there is anything else in it.
-pub fn plain_requirements(deps: &RequirementText) -> Option<Vec<String>> {
-    let lines = deps.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| line.parse::<Requirement>().ok().map(|requirement| requirement.to_string())).collect()
-}
-
-/// The requirements of built packages, some of them replaced by those of `--force-dep`.
-///
-/// # Errors
-/// When a requirement cannot be read.
-pub fn package_requirements(requirements: Vec<String>, forced: &[Requirement]) -> Result<Vec<String>, ConfigError> {
-    if forced.is_empty() {
-        return Ok(requirements);
-    }
-    let replaced = requirements.into_iter().map(|text| {
-        let requirement: Requirement = text.parse().map_err(|error| ConfigError::fail(format!("{error}")))?;
-        let name = canonical_name(&requirement.name);
-        let replacement = forced.iter().rfind(|forced| canonical_name(&forced.name) == name);
-        Ok(replacement.map_or(text, ToString::to_string))
-    });
-    replaced.collect()
-}
-
-/// The installations of the packages themselves, which are done on every run: constraints do not apply, their
-/// requirements are installed already.
-pub fn packages(packages: &[Package]) -> Vec<InstallRequest> {
-    let mut settings: Vec<(&str, &str)> = Vec::new();
-    let mut files = Vec::new();
-    let mut editable = Vec::new();
-    for package in packages {
-        let path = package.path.display().to_string();
-        match &package.file {
-            PackageFile::Wheel | PackageFile::Editable => files.push(path),
-            PackageFile::Sdist { config_settings } => {
-                for (key, value) in config_settings {
-                    settings.retain(|(known, _)| known != key);
-                    settings.push((key, value));
-                }
-                files.push(path);
-            }
-            PackageFile::EditableLegacy => editable.push(path),
-        }
-    }
-    files.sort();
-    editable.sort();
-    let base = || vec!["--force-reinstall".to_owned(), "--no-deps".to_owned()];
-    let mut requests = Vec::new();
-    if !files.is_empty() {
-        let mut arguments = base();
-        arguments.extend(settings.iter().map(|(key, value)| format!("--config-settings={key}={value}")));
-        arguments.extend(files);
-        requests.push(InstallRequest::new("package", arguments));
-    }
-    if !editable.is_empty() {
-        let mut arguments = base();
-        arguments.extend(editable.into_iter().flat_map(|path| ["-e".to_owned(), path]));
-        requests.push(InstallRequest::new("package", arguments));
-    }
-    requests
-}
-
-/// Why the record of another environment (another name or type) cannot be built on.
-pub fn environment_changed(old: &Value, new: &Value) -> String {
-    format!("env type changed from {} to {}", value_repr(old), value_repr(new))
-}
-
-/// Why an environment made with another interpreter cannot be used: what was added, removed and changed.
-pub fn python_changed(old: &Map<String, Value>, new: &Map<String, Value>) -> String {
-    let mut parts = Vec::new();
-    let mut part = |verb: &str, entries: Vec<String>| {
-        if !entries.is_empty() {
-            parts.push(format!("{verb} {}", entries.join(" | ")));
-        }
-    };
-    let only_in = |one: &Map<String, Value>, other: &Map<String, Value>| {
-        let missing = one.iter().filter(|(key, _)| !other.contains_key(*key));
-        missing.map(|(key, value)| format!("{key}={}", value_repr(value))).collect::<Vec<_>>()
-    };
-    part("added", only_in(new, old));
-    part("removed", only_in(old, new));
-    let changed = new.iter().filter_map(|(key, value)| {
-        let before = old.get(key).filter(|before| *before != value)?;
-        Some(format!("{key}={}->{}", value_repr(before), value_repr(value)))
-    });
-    part("changed", changed.collect());
-    format!("python {}", parts.join(", "))
-}
-
-fn reason_to_recreate(old: &Map<String, Value>, new: &Value) -> Option<String> {
-    if old.get("redaction_format") != Some(&json!(REDACTION_FORMAT)) {
-        return Some("install cache format changed".to_owned());
-    }
-    for (part, key, skipped) in [("install flag(s)", "options", 0), ("constraint(s)", "constraints", 3)] {
-        if old.get(key) != new.get(key) {
-            let before = strings(Some(old), key);
-            let now = strings(new.as_object(), key);
-            return Some(format!(
-                "changed {part}{}{}",
-                listed(" removed ", &before, &now, skipped),
-                listed(" added ", &now, &before, skipped)
-            ));
-        }
-    }
-    let before = strings(Some(old), "requirements");
-    let removed: Vec<&str> = before.difference(&strings(new.as_object(), "requirements")).copied().collect();
-    if !removed.is_empty() {
-        return Some(format!("requirements removed: {}", removed.join(" ")));
-    }
-    let before = old.get("constraint_options").unwrap_or(&Value::Null);
-    let now = &new["constraint_options"];
-    (before != now).then(|| format!("constraint options changed: old={} new={}", value_repr(before), value_repr(now)))
-}
-
-/// What `one` has beyond `other`, each without its first `skipped` characters.
-fn listed(verb: &str, one: &BTreeSet<&str>, other: &BTreeSet<&str>, skipped: usize) -> String {
-    let entries: Vec<&str> = one.difference(other).map(|entry| entry.get(skipped..).unwrap_or("")).collect();
-    if entries.is_empty() { String::new() } else { format!("{verb}{}", entries.join(", ")) }
-}
-
-fn strings<'v>(recorded: Recorded<'v>, key: &str) -> BTreeSet<&'v str> {
-    let list = recorded.and_then(|recorded| recorded.get(key)).and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str).collect()
-}
-
-/// A value as Python's `repr` shows what it read from JSON.
-fn value_repr(value: &Value) -> String {
-    match value {
-        Value::Null => "None".to_owned(),
-        Value::Bool(true) => "True".to_owned(),
-        Value::Bool(false) => "False".to_owned(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => python_repr(text),
-        Value::Array(items) => format!("[{}]", items.iter().map(value_repr).collect::<Vec<_>>().join(", ")),
-        Value::Object(entries) => {
-            let entries = entries.iter().map(|(key, value)| format!("{}: {}", python_repr(key), value_repr(value)));
-            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
-        }
     }
 }
 
@@ -558,37 +417,5 @@ mod tests {
         let reason = "pylock dependencies removed: b==1 --hash=a:1".to_owned();
         assert_eq!(conditions.pylock(&lock, first.stamp.as_object())?, Decision::Recreate(reason));
         Ok(())
-    }
-
-    #[test]
-    fn packages_are_installed_by_force_and_without_what_they_require() {
-        let package = |path: &str, file| Package { path: path.into(), file, requirements: vec!["R[x]>1".to_owned()] };
-        let config_settings = vec![("k".to_owned(), "v".to_owned())];
-        let built = [
-            package("/b.whl", PackageFile::Wheel),
-            package("/a.tar.gz", PackageFile::Sdist { config_settings }),
-            package("/src", PackageFile::EditableLegacy),
-        ];
-        let requests: Vec<String> = packages(&built).iter().map(|request| request.arguments.join(" ")).collect();
-        let start = "--force-reinstall --no-deps";
-        let expected = [format!("{start} --config-settings=k=v /a.tar.gz /b.whl"), format!("{start} -e /src")];
-        assert_eq!(requests, expected);
-        let forced: Vec<Requirement> = "r==3".parse().into_iter().collect();
-        let required = built[0].requirements.clone();
-        assert_eq!(package_requirements(required.clone(), &forced), Ok(vec!["r==3".to_owned()]));
-        assert_eq!(package_requirements(required, &[]), Ok(vec!["R[x]>1".to_owned()]));
-    }
-
-    #[test]
-    fn changes_of_the_interpreter_are_told_as_python_shows_values() {
-        let old = json!({"version_info": [3, 10, 0, "final", 0], "executable": "/a", "virtualenv version": "20"});
-        let new = json!({"version_info": [3, 11, 0, "final", 0], "executable": "/a", "x": null});
-        let (Some(old_map), Some(new_map)) = (old.as_object(), new.as_object()) else { unreachable!() };
-        let expected = "python added x=None, removed virtualenv version='20', changed \
-                        version_info=[3, 10, 0, 'final', 0]->[3, 11, 0, 'final', 0]";
-        assert_eq!(python_changed(old_map, new_map), expected);
-        let (old, new) = (json!({"name": "a", "type": "X"}), json!({"name": "a", "type": "Y"}));
-        let expected = "env type changed from {'name': 'a', 'type': 'X'} to {'name': 'a', 'type': 'Y'}";
-        assert_eq!(environment_changed(&old, &new), expected);
     }
 }

@@ -1,7 +1,6 @@
 //! Runtimes that come from the Python package index in wheels: unpacked into envo's cache, where the search for programs
 //! finds them. The wheel itself was fetched, and its hash checked, by pip.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -13,6 +12,37 @@ use super::{Runtime, Wheel};
 
 /// The folder of the cache with a folder for each runtime, and one in that for each of its versions.
 pub const FOLDER: &str = "runtimes-1";
+
+/// Where a file of a wheel goes.
+pub struct Entry {
+    /// Relative to the folder the wheel is unpacked into.
+    pub name: PathBuf,
+    pub is_program: bool,
+}
+
+/// Writes those files of the wheel at `file` for which `entry` has a place into `folder`.
+///
+/// # Errors
+/// When the wheel is damaged or the folder cannot be written.
+pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<Entry>) -> Result<()> {
+    let mut archive = ZipArchive::new(fs_err::File::open(file)?)?;
+    for index in 0..archive.len() {
+        let mut content = archive.by_index(index)?;
+        let Some(Entry { name, is_program }) = content.enclosed_name().and_then(|name| entry(&name)) else { continue };
+        let target = folder.join(name);
+        if content.is_dir() {
+            fs_err::create_dir_all(&target)?;
+            continue;
+        }
+        if let Some(parent) = target.parent() {
+            fs_err::create_dir_all(parent)?;
+        }
+        io::copy(&mut content, &mut fs_err::File::create(&target)?)?;
+        let mode = content.unix_mode().unwrap_or(0o644) | if is_program { 0o755 } else { 0o644 };
+        fs_err::set_permissions(&target, PermissionsExt::from_mode(mode & 0o777))?;
+    }
+    Ok(())
+}
 
 /// Unpacks the wheel at `file` below `cache` and returns the folder that has `bin` in it.
 ///
@@ -29,23 +59,11 @@ pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &Wheel, cache: &Path) -
     fs_err::create_dir_all(parent)?;
     // Only a finished folder gets the final name.
     let unfinished = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(parent)?;
-    let mut archive = ZipArchive::new(File::open(file).with_context(context)?).with_context(context)?;
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).with_context(context)?;
-        let Some(name) = entry.enclosed_name() else { continue };
-        let Ok(name) = name.strip_prefix(wheel.root).map(Path::to_owned) else { continue };
-        let target = unfinished.path().join(&name);
-        if entry.is_dir() {
-            fs_err::create_dir_all(&target)?;
-            continue;
-        }
-        if let Some(folder) = target.parent() {
-            fs_err::create_dir_all(folder)?;
-        }
-        io::copy(&mut entry, &mut fs_err::File::create(&target)?).with_context(context)?;
-        let mode = entry.unix_mode().unwrap_or(0o644) | if name.starts_with("bin") { 0o755 } else { 0o644 };
-        fs_err::set_permissions(&target, PermissionsExt::from_mode(mode & 0o777))?;
-    }
+    let place_of = |name: &Path| {
+        let name = name.strip_prefix(wheel.root).ok()?.to_owned();
+        Some(Entry { is_program: name.starts_with("bin"), name })
+    };
+    extract(file, unfinished.path(), place_of).with_context(context)?;
     for (name, target) in wheel.links {
         let place = unfinished.path().join("bin").join(name);
         let reached = unfinished.path().join("bin").join(target);

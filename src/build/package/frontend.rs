@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::backend::{BuildSystem, canonical};
 use super::process::{BackendProcess, Ended, Exchange};
-use crate::error::python_repr;
+use crate::error::{python_repr, value_repr};
 use crate::execute::process::Spawn;
 use crate::execute::session::{Refusal, Request, Session, Shown, Stdin};
 use crate::model::ExitRule;
@@ -378,22 +378,6 @@ fn path_value(path: &Path) -> Value {
 
 fn settings_value(settings: ConfigSettings) -> Value {
     settings.map_or(Value::Null, Value::Object)
-}
-
-/// A JSON value as Python's `repr` shows it.
-fn value_repr(value: &Value) -> String {
-    match value {
-        Value::Null => "None".to_owned(),
-        Value::Bool(true) => "True".to_owned(),
-        Value::Bool(false) => "False".to_owned(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => python_repr(text),
-        Value::Array(entries) => format!("[{}]", entries.iter().map(value_repr).collect::<Vec<_>>().join(", ")),
-        Value::Object(entries) => {
-            let pairs = entries.iter().map(|(key, value)| format!("{}: {}", python_repr(key), value_repr(value)));
-            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
-        }
-    }
 }
 
 /// Makes `folder` an empty one, unless that would empty the project.

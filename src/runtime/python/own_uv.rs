@@ -2,10 +2,7 @@
 //! pip and all its settings, and then there for every project. That it cannot be had is remembered for a while, so that
 //! trying costs nothing. What is done with it is the business of [`crate::install`].
 
-use std::borrow::Cow;
 use std::fs::{File, TryLockError};
-use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +16,7 @@ use crate::execute::process;
 use crate::install::pip_settings::PipSettings;
 use crate::model::{Interpreter, Variables};
 use crate::runtime::cache;
+use crate::runtime::fetch::{Entry, extract};
 
 /// Below the cache; in it one folder per version.
 const FOLDER: &str = "tools/uv";
@@ -105,7 +103,12 @@ impl OwnUv<'_> {
         let version = version_of(&wheel).ok_or_else(|| anyhow::anyhow!("{} has no version", wheel.display()))?;
         let unpacked = unfinished.path().join("unpacked");
         std::fs::create_dir(&unpacked)?;
-        unpack(&wheel, &unpacked.join(PROGRAM))?;
+        let program = |name: &Path| {
+            let is_program = name.ends_with("scripts/uv");
+            is_program.then(|| Entry { name: PROGRAM.into(), is_program })
+        };
+        extract(&wheel, &unpacked, program)?;
+        anyhow::ensure!(unpacked.join(PROGRAM).exists(), "the wheel of uv has no program in it");
         // What does not run here must not be found by anybody.
         let output = process::capture(&unpacked.join(PROGRAM), &["--version".as_ref()], self.variables, None)?;
         anyhow::ensure!(output.status.success(), "uv {version} does not run here");
@@ -159,18 +162,6 @@ fn wheel_in(folder: &Path) -> anyhow::Result<PathBuf> {
 fn version_of(wheel: &Path) -> Option<&str> {
     let version = wheel.file_stem()?.to_str()?.split('-').nth(1)?;
     version.parse::<pep440_rs::Version>().is_ok().then_some(version)
-}
-
-/// Writes the program that a wheel of uv brings.
-fn unpack(wheel: &Path, program: &Path) -> anyhow::Result<()> {
-    let mut archive = zip::ZipArchive::new(File::open(wheel)?)?;
-    let is_program = |name: &String| name.ends_with(".data/scripts/uv");
-    let name = archive.file_names().filter_map(Result::ok).map(Cow::into_owned).find(is_program);
-    let name = name.ok_or_else(|| anyhow::anyhow!("the wheel of uv has no program in it"))?;
-    let mut target = File::create_new(program)?;
-    io::copy(&mut archive.by_name(&name)?, &mut target)?;
-    target.set_permissions(std::fs::Permissions::from_mode(0o755))?;
-    Ok(())
 }
 
 #[cfg(test)]
