@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::filters::results_last;
 use crate::project::{Outcome, Project};
 
 /// What may differ: the lines that name tox's own script for talking to a build backend, the seed's place among tox's
@@ -15,7 +16,8 @@ static HOST_PYTHON: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 fn comparable(stdout: &str) -> String {
-    HOST_PYTHON.replace_all(&OWN_LINES.replace_all(stdout, ""), "$1 = [HOST_PYTHON]").into_owned()
+    let stdout = results_last(stdout);
+    HOST_PYTHON.replace_all(&OWN_LINES.replace_all(&stdout, ""), "$1 = [HOST_PYTHON]").into_owned()
 }
 
 /// Runs `arguments` with tox and with envo, each in a fresh copy of the project, and fails the test unless standard

@@ -46,6 +46,23 @@ pub fn apply(text: &str, folders: &[(&Path, &str)]) -> String {
         .into_owned()
 }
 
+/// The line that ends an environment, as [`apply`] leaves it.
+static RESULT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?m)^\S+: \w+ [✔✖⚠] in \[TIME\] seconds.*\n").expect("the pattern is valid"));
+
+/// `text` with the lines that end environments moved to its end. tox prints them from a thread that is told of the end
+/// while another begins the next environment, so that on a busy machine they stand anywhere below where they belong.
+pub fn results_last(text: &str) -> String {
+    let results: String = RESULT.find_iter(text).map(|found| found.as_str()).collect();
+    format!("{}{results}", RESULT.replace_all(text, ""))
+}
+
+#[test]
+fn results_are_moved_to_the_end_in_their_order() {
+    let text = "a: x\na: OK ✔ in [TIME] seconds\nb: x\nb: FAIL ✖ in [TIME] seconds\n  a: OK\n";
+    assert_eq!(results_last(text), "a: x\nb: x\n  a: OK\na: OK ✔ in [TIME] seconds\nb: FAIL ✖ in [TIME] seconds\n");
+}
+
 #[test]
 fn times_paths_and_numbers_are_taken_out() {
     assert_eq!(apply("in 1 second, in 2 minutes 0.5 seconds", &[]), "in [TIME] seconds, in [TIME] seconds");

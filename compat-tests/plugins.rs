@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::filters::results_last;
 use crate::project::{Outcome, Project};
 
 const TOX_GH: &str = "tox-gh==1.9.1";
@@ -14,7 +15,7 @@ fn same_with<const N: usize>(plugin: &str, project: impl Fn() -> Project, argume
     let (under_tox, under_envo) = (project(), project());
     let tox = under_tox.run_tox_with(&[plugin], arguments);
     let envo = under_envo.run(arguments);
-    assert_eq!(envo.stdout, tox.stdout, "{arguments:?}\nenvo's stderr:\n{}", envo.stderr);
+    assert_eq!(results_last(&envo.stdout), results_last(&tox.stdout), "{arguments:?}\nenvo's stderr:\n{}", envo.stderr);
     assert_eq!(envo.code, tox.code, "{arguments:?}\nenvo's stdout:\n{}", envo.stdout);
     let summary = |project: &Project| fs::read_to_string(project.path("summary.md")).ok();
     assert_eq!(summary(&under_envo), summary(&under_tox), "{arguments:?}");
