@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use envo::cli::arguments::CommandWord;
 use envo::settings::keys::{self, CORE, Initial, Key};
 use envo::settings::value::Kind;
 
@@ -95,21 +96,7 @@ fn docs_of_the_command_line_are_its_help() {
          `just docs`.\n",
     );
     let project = Project::new();
-    for command in [
-        "run",
-        "run-parallel",
-        "serve",
-        "list",
-        "config",
-        "depends",
-        "exec",
-        "devenv",
-        "schema",
-        "quickstart",
-        "man",
-        "completion",
-        "legacy",
-    ] {
+    for command in CommandWord::all().map(CommandWord::name) {
         let help = project.run([command, "--help"]).succeeds().stdout;
         let _ = write!(page, "\n## envo {command}\n\n```text\n{}\n```\n", help.trim_end());
     }

@@ -15,7 +15,7 @@ pub fn script(shell: &str, program: &str) -> String {
 
 /// Every command as a subcommand; what stands before none of them are the options of `legacy`.
 fn program_definition(program: &str) -> Command {
-    let commands = CommandWord::ALL.map(|word| {
+    let commands = CommandWord::all().map(|word| {
         let definition = command(word, program).name(word.name()).about(word.summary());
         match word.alias() {
             Some(alias) => definition.visible_alias(alias),

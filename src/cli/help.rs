@@ -30,7 +30,7 @@ pub fn of_program(program: &str, note: &str, colored: bool) -> String {
     page.usage(&format!("{program} [command] [options] [-- ARGUMENT ...]"));
     page.paragraph(DESCRIPTION);
     page.title("subcommands");
-    for word in CommandWord::ALL {
+    for word in CommandWord::all() {
         let alias = word.alias().map(|alias| format!(" ({alias})")).unwrap_or_default();
         page.row(&format!("{}{alias}", word.name()), word.summary());
     }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn help_stays_within_eighty_columns_and_names_every_option() {
-        for word in CommandWord::ALL {
+        for word in CommandWord::all() {
             let help = of_command(word, "envo", false);
             assert_fits(&help);
             assert!(help.starts_with(&format!("usage: envo {}", word.name())), "{help}");

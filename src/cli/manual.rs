@@ -23,7 +23,7 @@ pub fn page(program: &str) -> String {
     section(&mut page, "OPTIONS OF EVERY COMMAND");
     options(&mut page, program_options().iter());
     let general: Vec<_> = program_options().iter().map(|argument| argument.get_id().clone()).collect();
-    for word in CommandWord::ALL {
+    for word in CommandWord::all() {
         let title = format!("{program} {}", word.name()).to_uppercase();
         section(&mut page, &title);
         let _ = writeln!(page, "{}", escaped(word.explanation()));
@@ -61,7 +61,7 @@ mod tests {
     fn the_page_has_every_command_and_can_be_known_again() {
         let page = page("envo");
         assert!(page.starts_with(MARK));
-        for word in CommandWord::ALL {
+        for word in CommandWord::all() {
             let title = format!("ENVO {}", word.name()).to_uppercase().replace('-', "\\-");
             assert!(page.contains(&format!(".SH \"{title}\"\n")), "{title}");
         }

@@ -13,6 +13,7 @@ mod resolve;
 mod scan;
 mod unknown;
 mod user_file;
+mod verb;
 pub mod version;
 
 use std::ffi::OsString;

@@ -4,35 +4,8 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::verb::Verb;
 use crate::model::Variables;
-
-/// Which verb was asked for. `legacy` (also when none is named) has been translated into one of the others already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    Run,
-    RunParallel,
-    List,
-    Config,
-    Exec,
-    Devenv,
-    Depends,
-    Serve,
-    Up,
-    Down,
-    Ps,
-    Logs,
-    Start,
-    Stop,
-    Restart,
-    Wait,
-    Events,
-    Services,
-    Schema,
-    Quickstart,
-    Import,
-    Man,
-    Completion,
-}
 
 /// `-e`: which environments were named.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -258,6 +231,7 @@ impl Surroundings {
 /// Everything the program was asked, resolved.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// `legacy` has been translated into one of the others already.
     pub verb: Verb,
     /// The name the program was called by (`envo`, or `tox` through a link), for usage and messages.
     pub program: String,

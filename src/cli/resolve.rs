@@ -234,7 +234,7 @@ impl Resolver<'_> {
             self.default("env", &ENVIRONMENTS).into_iter().collect()
         };
         let mut names: Vec<String> = expressions.iter().flat_map(|expression| environment_names(expression)).collect();
-        if names.is_empty() && matches!(self.typed.word, CommandWord::Exec | CommandWord::Devenv) {
+        if names.is_empty() && matches!(self.typed.word, CommandWord::Verb(Verb::Exec | Verb::Devenv)) {
             names.push("py".to_owned());
         }
         if names.iter().any(|name| name == "ALL") {
@@ -361,7 +361,9 @@ impl Resolver<'_> {
         let id = "parallel";
         let text = match (self.typed.word, self.typed(id)) {
             (_, Some(text)) => text.to_owned(),
-            (CommandWord::RunParallel, None) => self.default(id, &TEXT).unwrap_or_else(|| "auto".to_owned()),
+            (CommandWord::Verb(Verb::RunParallel), None) => {
+                self.default(id, &TEXT).unwrap_or_else(|| "auto".to_owned())
+            }
             _ => self.default(id, &INTEGER).unwrap_or(0).to_string(),
         };
         match text.as_str() {
@@ -419,29 +421,7 @@ impl Resolver<'_> {
     /// Which verb this is, and what the verb settles.
     fn settle_verb(&self, options: &mut Options) {
         options.verb = match self.typed.word {
-            CommandWord::Run => Verb::Run,
-            CommandWord::RunParallel => Verb::RunParallel,
-            CommandWord::Serve => Verb::Serve,
-            CommandWord::Up => Verb::Up,
-            CommandWord::Down => Verb::Down,
-            CommandWord::Ps => Verb::Ps,
-            CommandWord::Logs => Verb::Logs,
-            CommandWord::Start => Verb::Start,
-            CommandWord::Stop => Verb::Stop,
-            CommandWord::Restart => Verb::Restart,
-            CommandWord::Wait => Verb::Wait,
-            CommandWord::Events => Verb::Events,
-            CommandWord::Services => Verb::Services,
-            CommandWord::List => Verb::List,
-            CommandWord::Config => Verb::Config,
-            CommandWord::Depends => Verb::Depends,
-            CommandWord::Exec => Verb::Exec,
-            CommandWord::Devenv => Verb::Devenv,
-            CommandWord::Schema => Verb::Schema,
-            CommandWord::Quickstart => Verb::Quickstart,
-            CommandWord::Import => Verb::Import,
-            CommandWord::Man => Verb::Man,
-            CommandWord::Completion => Verb::Completion,
+            CommandWord::Verb(verb) => verb,
             CommandWord::Legacy => self.legacy_verb(options),
         };
         match options.verb {

@@ -312,6 +312,7 @@ impl Scanner<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::options::Verb;
 
     fn words(line: &str) -> Vec<String> {
         line.split_whitespace().map(str::to_owned).collect()
@@ -348,43 +349,52 @@ mod tests {
     #[test]
     fn shortened_options_are_written_out() {
         assert_eq!(
-            tokens(CommandWord::Run, "--skip-mis --work=x").tokens,
+            tokens(CommandWord::Verb(Verb::Run), "--skip-mis --work=x").tokens,
             ["--skip-missing-interpreters", "--workdir=x"]
         );
         assert_eq!(
-            problem(CommandWord::Run, "--no-rec"),
+            problem(CommandWord::Verb(Verb::Run), "--no-rec"),
             "ambiguous option: --no-rec could match --no-recreate-pkg, --no-recreate-provision"
         );
     }
 
     #[test]
     fn letters_run_together_are_taken_apart() {
-        assert_eq!(tokens(CommandWord::Run, "-rvvepy -e=a").tokens, ["-r", "-v", "-v", "-e=py", "-e=a"]);
-        assert_eq!(problem(CommandWord::Run, "-rz"), "argument -r/--recreate: ignored explicit argument 'z'");
-        assert_eq!(problem(CommandWord::Run, "--recreate=1"), "argument -r/--recreate: ignored explicit argument '1'");
+        assert_eq!(tokens(CommandWord::Verb(Verb::Run), "-rvvepy -e=a").tokens, ["-r", "-v", "-v", "-e=py", "-e=a"]);
+        assert_eq!(
+            problem(CommandWord::Verb(Verb::Run), "-rz"),
+            "argument -r/--recreate: ignored explicit argument 'z'"
+        );
+        assert_eq!(
+            problem(CommandWord::Verb(Verb::Run), "--recreate=1"),
+            "argument -r/--recreate: ignored explicit argument '1'"
+        );
     }
 
     #[test]
     fn values_are_taken_as_far_as_the_option_wants_them() {
-        assert_eq!(tokens(CommandWord::Config, "-k deps -2 -e py").tokens, ["-k", "deps", "-2", "-e=py"]);
+        assert_eq!(tokens(CommandWord::Verb(Verb::Config), "-k deps -2 -e py").tokens, ["-k", "deps", "-2", "-e=py"]);
         assert_eq!(tokens(CommandWord::Legacy, "-p 2 -s -p").tokens, ["-p=2", "-s", "-p"]);
-        assert_eq!(problem(CommandWord::Config, "-k -e py"), "argument -k: expected at least one argument");
-        assert_eq!(problem(CommandWord::RunParallel, "-p"), "argument -p/--parallel: expected one argument");
+        assert_eq!(problem(CommandWord::Verb(Verb::Config), "-k -e py"), "argument -k: expected at least one argument");
+        assert_eq!(
+            problem(CommandWord::Verb(Verb::RunParallel), "-p"),
+            "argument -p/--parallel: expected one argument"
+        );
     }
 
     #[test]
     fn what_nobody_takes_is_set_aside_in_order() {
-        assert_eq!(tokens(CommandWord::List, "-e x -v --nope=1").unknown, ["-e", "x", "--nope=1"]);
-        let scanned = tokens(CommandWord::Devenv, "-e py path more -r");
+        assert_eq!(tokens(CommandWord::Verb(Verb::List), "-e x -v --nope=1").unknown, ["-e", "x", "--nope=1"]);
+        let scanned = tokens(CommandWord::Verb(Verb::Devenv), "-e py path more -r");
         assert_eq!(scanned.tokens, ["-e=py", "-r", "--", "path"]);
         assert_eq!(scanned.unknown, ["more"]);
     }
 
     #[test]
     fn asking_for_help_ends_the_reading_but_errors_before_it_count() {
-        assert_eq!(tokens(CommandWord::Run, "-vh -e").request, Some(Request::Help));
-        assert_eq!(tokens(CommandWord::Run, "--version -e").request, Some(Request::Version));
-        assert_eq!(problem(CommandWord::Run, "-e -h"), "argument -e: expected one argument");
+        assert_eq!(tokens(CommandWord::Verb(Verb::Run), "-vh -e").request, Some(Request::Help));
+        assert_eq!(tokens(CommandWord::Verb(Verb::Run), "--version -e").request, Some(Request::Version));
+        assert_eq!(problem(CommandWord::Verb(Verb::Run), "-e -h"), "argument -e: expected one argument");
     }
 
     #[test]

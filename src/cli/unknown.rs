@@ -25,13 +25,12 @@ pub fn error(words: &[String], word: CommandWord, definition: &Command) -> Confi
 
 fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String> {
     if !unknown.starts_with('-') {
-        let names = CommandWord::ALL.map(CommandWord::name);
-        return nearest(unknown, names.into_iter()).map(|name| format!("did you mean the command `{name}`?"));
+        return nearest(unknown, CommandWord::all().map(CommandWord::name))
+            .map(|name| format!("did you mean the command `{name}`?"));
     }
     let option = unknown.split('=').next().unwrap_or(unknown);
     let takes = |definition: &Command| definition.get_arguments().flat_map(spellings).any(|text| text == option);
-    let others: Vec<&str> = CommandWord::ALL
-        .into_iter()
+    let others: Vec<&str> = CommandWord::all()
         .filter(|other| *other != word && takes(&command(*other, "")))
         .map(CommandWord::name)
         .collect();
@@ -53,6 +52,7 @@ fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::options::Verb;
 
     fn hints(unknown: &str, word: CommandWord) -> Vec<String> {
         error(&[unknown.to_owned()], word, &command(word, "envo")).hints
@@ -60,16 +60,16 @@ mod tests {
 
     #[test]
     fn the_hint_knows_what_was_meant() {
-        assert_eq!(hints("--skip-pgk-install", CommandWord::Run), ["did you mean `--skip-pkg-install`?"]);
+        assert_eq!(hints("--skip-pgk-install", CommandWord::Verb(Verb::Run)), ["did you mean `--skip-pkg-install`?"]);
         assert_eq!(hints("lst", CommandWord::Legacy), ["did you mean the command `list`?"]);
-        assert_eq!(hints("--core=1", CommandWord::Run), ["`--core` is no option of `run` but of: config"]);
-        assert!(hints("tests/test_login.py", CommandWord::Run).is_empty());
+        assert_eq!(hints("--core=1", CommandWord::Verb(Verb::Run)), ["`--core` is no option of `run` but of: config"]);
+        assert!(hints("tests/test_login.py", CommandWord::Verb(Verb::Run)).is_empty());
     }
 
     #[test]
     fn secrets_are_not_shown() {
         let words = ["--api-token=hunter2".to_owned()];
-        let error = error(&words, CommandWord::Run, &command(CommandWord::Run, "envo"));
+        let error = error(&words, CommandWord::Verb(Verb::Run), &command(CommandWord::Verb(Verb::Run), "envo"));
         assert!(error.message.starts_with("unrecognized arguments: --api-token=*******\nhint: "));
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, value_parser};
 
-use super::CommandWord;
+use super::{CommandWord, Verb};
 
 /// The colours a child's standard error can have, by colorama's names.
 pub const COLORS: [&str; 17] = [
@@ -61,34 +61,34 @@ fn under(heading: &'static str, arguments: Vec<Arg>) -> Vec<Arg> {
 /// What only one command takes.
 pub fn command_specific(word: CommandWord) -> Vec<Arg> {
     match word {
-        CommandWord::Devenv => {
+        CommandWord::Verb(Verb::Devenv) => {
             vec![value("devenv_path", "path", "the folder to make [default: venv]").help_heading("What to make")]
         }
-        CommandWord::Schema => {
+        CommandWord::Verb(Verb::Schema) => {
             let help = "allow no properties that the schema does not name";
             vec![flag("strict", help).long("strict").help_heading("What to print")]
         }
-        CommandWord::Quickstart => {
+        CommandWord::Verb(Verb::Quickstart) => {
             let help = "the folder to write tox.ini into [default: the current one]";
             vec![value("quickstart_root", "root", help).help_heading("What to write")]
         }
-        CommandWord::Depends => {
+        CommandWord::Verb(Verb::Depends) => {
             let help = "how to write it: tree, mermaid, dot or json [default: tree]";
             let format = choice("depends_format", DEPENDS_FORMATS, help).long("format").value_name("FORMAT");
             under("What to print", vec![format])
         }
-        CommandWord::Import => {
+        CommandWord::Verb(Verb::Import) => {
             let help = "procfile or compose, then the file [default: Procfile, or compose.yaml and its like]";
             let what = values("import_words", "KIND", help).required(true);
             let write = flag("import_write", "add the environments to tox.ini, which is made if need be").long("write");
             under("What to translate", vec![what, write])
         }
-        CommandWord::Completion => {
+        CommandWord::Verb(Verb::Completion) => {
             let argument = choice("shell", SHELLS, "bash, zsh, fish or powershell").value_name("SHELL").required(true);
             vec![argument.help_heading("What to print")]
         }
-        word if word.serves() || word.talks_only() || word == CommandWord::Services => services(word),
-        CommandWord::List => under(
+        CommandWord::Verb(verb) if verb.serves() || verb.talks_only() || verb == Verb::Services => services(verb),
+        CommandWord::Verb(Verb::List) => under(
             "What to show",
             vec![
                 flag("list_no_description", "show names only").long("no-desc"),
@@ -97,7 +97,7 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
                     .conflicts_with_all(["labels", "factors"]),
             ],
         ),
-        CommandWord::Config => under(
+        CommandWord::Verb(Verb::Config) => under(
             "What to show",
             vec![
                 values("list_keys_only", "key", "only these settings").short('k'),
@@ -124,40 +124,40 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
 }
 
 /// What the commands around running services take.
-fn services(word: CommandWord) -> Vec<Arg> {
-    use CommandWord::{Down, Events, Logs, Ps, Restart, Serve, Services, Start, Up, Wait};
+fn services(verb: Verb) -> Vec<Arg> {
+    use Verb::{Down, Events, Logs, Ps, Restart, Serve, Services, Start, Up, Wait};
     let mut result = Vec::new();
-    if matches!(word, Up | Start | Restart) {
+    if matches!(verb, Up | Start | Restart) {
         result.push(flag("service_wait", "return when they are ready").long("wait"));
     }
-    if matches!(word, Up | Serve) {
+    if matches!(verb, Up | Serve) {
         let help = "start the services of this profile too; may be repeated";
         result.push(value("service_profiles", "NAME", help).long("profile").action(ArgAction::Append));
         result.push(flag("service_force", "run jobs again that were done before").long("force"));
     }
-    if word == Up {
+    if verb == Up {
         let help = "build only, and print what a program needs that holds them itself (docs/protocol.md)";
         result.push(flag("service_hand_over", help).long("hand-over"));
     }
-    if word == Wait {
+    if verb == Wait {
         result.push(value("service_timeout", "seconds", "how long at most [default: for ever]").long("timeout"));
     }
-    if word == Logs {
+    if verb == Logs {
         result.push(flag("log_follow", "go on as more is written").short('f').long("follow"));
         result.push(value("log_lines", "N", "only the last N lines of each").short('n').long("lines"));
         let help = "only what was written since then: 30s, 10m, 2h, 1d, or a time as in 2026-05-01T12:00";
         result.push(value("log_since", "T", help).long("since"));
         result.push(flag("log_no_prefix", "no names before the lines").long("no-prefix"));
     }
-    if matches!(word, Ps | Events | Services) {
+    if matches!(verb, Ps | Events | Services) {
         result.push(
             choice("service_format", ["table", "json"], "how to write it: table or json [default: table]")
                 .long("format")
                 .value_name("FORMAT"),
         );
     }
-    if word.talks_only() {
-        let help = match word {
+    if verb.talks_only() {
+        let help = match verb {
             Down | Ps | Logs | Events => "these services [default: all]",
             _ => "these services",
         };
@@ -168,12 +168,12 @@ fn services(word: CommandWord) -> Vec<Arg> {
 
 /// Which environments.
 pub fn selection(word: CommandWord) -> Vec<Arg> {
-    let one = matches!(word, CommandWord::Exec | CommandWord::Devenv);
+    let one = matches!(word, CommandWord::Verb(Verb::Exec | Verb::Devenv));
     let mut result = Vec::new();
     let help = match word {
-        CommandWord::List | CommandWord::Depends => None,
-        CommandWord::Exec | CommandWord::Devenv => Some("the environment [default: py]"),
-        CommandWord::Serve | CommandWord::Up => {
+        CommandWord::Verb(Verb::List | Verb::Depends) => None,
+        CommandWord::Verb(Verb::Exec | Verb::Devenv) => Some("the environment [default: py]"),
+        CommandWord::Verb(Verb::Serve | Verb::Up) => {
             Some("these services, with commas and braces; may be repeated [default: every service]")
         }
         _ => Some("these environments, with commas and braces; ALL for all; may be repeated [default: env_list]"),
@@ -182,7 +182,7 @@ pub fn selection(word: CommandWord) -> Vec<Arg> {
         let argument = value("env", "ENV", help).short('e').action(ArgAction::Append);
         result.push(if one { argument } else { argument.conflicts_with_all(["labels", "factors"]) });
     }
-    if word == CommandWord::Depends {
+    if word == CommandWord::Verb(Verb::Depends) {
         return result;
     }
     if !one {
@@ -196,13 +196,16 @@ pub fn selection(word: CommandWord) -> Vec<Arg> {
 
 /// How environments are made, and what of them is run.
 pub fn building(word: CommandWord) -> Vec<Arg> {
-    use CommandWord::{Config, Exec, Legacy, Run, RunParallel};
-    let runs = matches!(word, Run | RunParallel | Legacy | Exec);
+    use CommandWord::Legacy;
+    const RUN: CommandWord = CommandWord::Verb(Verb::Run);
+    const EXEC: CommandWord = CommandWord::Verb(Verb::Exec);
+    const CONFIG: CommandWord = CommandWord::Verb(Verb::Config);
+    let runs = matches!(word, RUN | CommandWord::Verb(Verb::RunParallel) | Legacy | EXEC);
     let mut result = vec![flag("recreate", "make the environments anew").short('r').long("recreate")];
-    if !matches!(word, CommandWord::List | CommandWord::Depends) && word.concerns_environments() {
+    if !matches!(word, CommandWord::Verb(Verb::List | Verb::Depends)) && word.concerns_environments() {
         result.push(flag("no_recreate_pkg", "with -r, keep the packaging environments").long("no-recreate-pkg"));
     }
-    if runs || word == Config {
+    if runs || word == CONFIG {
         result.push(
             value("skip_missing_interpreters", "v", "skip environments without interpreter: config, true or false")
                 .short('s')
@@ -217,7 +220,7 @@ pub fn building(word: CommandWord) -> Vec<Arg> {
         result.push(argument.visible_alias("sdistonly"));
         result.push(flag("fail_fast", "stop after the first environment that fails").long("fail-fast"));
     }
-    if matches!(word, Run | Legacy) {
+    if matches!(word, RUN | Legacy) {
         let help = "build no environment before its turn, while commands of earlier ones run";
         result.push(flag("no_prepare_ahead", help).long("no-prepare-ahead"));
     }
@@ -225,7 +228,7 @@ pub fn building(word: CommandWord) -> Vec<Arg> {
         let help = "install this package in place of building the project";
         result.push(value("install_pkg", "INSTALL_PKG", help).long("installpkg"));
     }
-    if runs || word == Config || word.serves() {
+    if runs || word == CONFIG || word.serves() {
         result.push(flag("develop", "install the project in development mode").long("develop"));
     }
     if runs || word.serves() {
@@ -233,7 +236,7 @@ pub fn building(word: CommandWord) -> Vec<Arg> {
         let help = "install nothing; use the environments as they are";
         result.push(flag("skip_env_install", help).long("skip-env-install"));
     }
-    if matches!(word, Run | Exec) {
+    if matches!(word, RUN | EXEC) {
         result.push(flag("skip_uv_sync", "do not run uv sync (uv-venv-lock-runner only)").long("skip-uv-sync"));
     }
     if word == Legacy {
@@ -273,7 +276,7 @@ pub fn environment(word: CommandWord) -> Vec<Arg> {
         result.push(value("junit_xml", "path", help).long("junit-xml"));
         let help = "what to print: human (as tox does), or json, one event on each line [default: human]";
         result.push(choice("report", REPORTS, help).value_name("FORMAT").long("report"));
-        if word != CommandWord::Exec {
+        if word != CommandWord::Verb(Verb::Exec) {
             let help = "let commands write straight to the terminal (not in parallel, not with --result-json)";
             result.push(flag("no_capture", help).short('i').long("no-capture"));
         }

@@ -12,8 +12,8 @@ use crate::install::requirement_file::check_substitution;
 
 /// How deep values may refer to values that refer to values.
 const DEEPEST: usize = 100;
-/// How many bytes of values that hold expressions are gone through for one text. Values that refer to values twice each
-/// would otherwise take a time that doubles with each of them.
+/// How many bytes of values that hold expressions are gone through for one text, and come out of them. Values that refer
+/// to values twice each would otherwise take a time that doubles with each of them, and quotes within quotes a room that does.
 const MOST_TEXT: usize = 4 << 20;
 
 /// What kind of text is being put together.
@@ -155,19 +155,37 @@ impl Replacer<'_> {
         if nested.too_deep(text) {
             return Ok(text.to_owned());
         }
-        nested.expand(&parse(text))
+        let expanded = nested.expand(&parse(text))?;
+        Ok(if self.too_long(&expanded, text) { text.to_owned() } else { expanded })
     }
 
     fn too_deep(&self, text: &str) -> bool {
-        let seen = self.limits.text.get().saturating_add(text.len() + 1);
-        self.limits.text.set(seen);
-        if self.depth <= DEEPEST && seen <= MOST_TEXT {
+        if !self.goes_beyond(text) && self.depth <= DEEPEST {
             return false;
         }
+        self.give_up(text);
+        true
+    }
+
+    /// Whether what `text` came to is more than there is room for.
+    fn too_long(&self, expanded: &str, text: &str) -> bool {
+        let is_too_long = self.goes_beyond(expanded);
+        if is_too_long {
+            self.give_up(text);
+        }
+        is_too_long
+    }
+
+    fn goes_beyond(&self, text: &str) -> bool {
+        let seen = self.limits.text.get().saturating_add(text.len() + 1);
+        self.limits.text.set(seen);
+        seen > MOST_TEXT
+    }
+
+    fn give_up(&self, text: &str) {
         if !self.limits.exhausted.replace(true) {
             self.lookup.warn(format!("Could not expand {text} after recursing {} frames", self.depth));
         }
-        true
     }
 
     /// Resolves one expression from its arguments; `None`: it stands for nothing and stays as written.
@@ -346,6 +364,10 @@ impl Replacer<'_> {
             return Ok(None);
         }
         let pieces = nested.pieces(&parse(text), program)?;
+        let joined = join_pieces(&pieces);
+        if self.too_long(&joined, text) {
+            return Ok(None);
+        }
         let quoted = pieces
             .iter()
             .map(|piece| match piece {
@@ -353,7 +375,7 @@ impl Replacer<'_> {
                 other => other.as_str(),
             })
             .collect();
-        Ok(Some(Piece::Replaced { text: join_pieces(&pieces), kind: PieceKind::Plain, quoted: Some(quoted) }))
+        Ok(Some(Piece::Replaced { text: joined, kind: PieceKind::Plain, quoted: Some(quoted) }))
     }
 }
 
@@ -447,8 +469,10 @@ mod tests {
         assert!(!is_service_field("other", Some("a:b")));
     }
 
-    /// Variables whose values name another one twice, for fifty names.
+    /// Variables whose values name another one, for fifty names.
     struct Doubling {
+        /// What stands around and between the names.
+        quotes: &'static str,
         asked: Cell<usize>,
         warned: Cell<usize>,
     }
@@ -460,10 +484,11 @@ mod tests {
 
         fn variable(&self, name: &str, _: &Trail) -> Result<Option<Found>, ConfigError> {
             self.asked.set(self.asked.get() + 1);
+            let quotes = self.quotes;
             if name.len() > 50 {
-                return Ok(Some(Found::Text(String::new())));
+                return Ok(Some(Found::Text(quotes.to_owned())));
             }
-            Ok(Some(Found::Raw(format!("{{env:{name}x}}{{env:{name}x}}"))))
+            Ok(Some(Found::Raw(format!("{quotes}{{env:{name}x}}{quotes}{{env:{name}x}}{quotes}"))))
         }
 
         fn positional(&self, _: &Trail, _: bool) -> Result<Option<Vec<String>>, ConfigError> {
@@ -490,12 +515,14 @@ mod tests {
     #[test]
     fn values_that_double_are_given_up_once() {
         // Where requirements are meant, such a value is refused before.
-        for style in [Style::Plain, Style::Commands] {
-            let lookup = Doubling { asked: Cell::new(0), warned: Cell::new(0) };
+        // Quotes within quotes grow in a command line, as each is written so that the next one leaves it alone.
+        for (style, quotes) in [(Style::Plain, ""), (Style::Commands, ""), (Style::Commands, "\"'")] {
+            let lookup = Doubling { quotes, asked: Cell::new(0), warned: Cell::new(0) };
             let replaced = replace(&lookup, "testenv", style, "{env:a}", &Trail::default());
-            assert!(replaced.is_ok(), "{style:?}: {replaced:?}");
-            assert!(lookup.asked.get() < 200_000, "{style:?}: {}", lookup.asked.get());
-            assert_eq!(lookup.warned.get(), 1, "{style:?}");
+            let replaced = replaced.unwrap_or_else(|error| panic!("{style:?} {quotes}: {error}"));
+            assert!(replaced.len() < 40 * MOST_TEXT, "{style:?} {quotes}: {}", replaced.len());
+            assert!(lookup.asked.get() < 200_000, "{style:?} {quotes}: {}", lookup.asked.get());
+            assert_eq!(lookup.warned.get(), 1, "{style:?} {quotes}");
         }
     }
 }
