@@ -26,7 +26,7 @@ class Handle:
         #: names of databases, queues and folders that each wants for itself.
         self.namespace = namespace
         self._lease = lease
-        self._instance = dict(instance)
+        self._instance: Mapping[str, Any] = instance
 
     @classmethod
     def elsewhere(cls, name: str, url: str, namespace: str = "") -> "Handle":

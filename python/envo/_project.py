@@ -17,6 +17,9 @@ CONFIG_VARIABLE = "ENVO_CONFIG_FILE"
 #: What tox and envo tell commands of the environment that runs them. Another project's environments are not there.
 _OF_THE_RUN = ("TOX_WORK_DIR", "TOX_ENV_NAME", "TOX_ENV_DIR")
 
+#: The exit code.
+_CONFIGURATION_IS_WRONG = 254
+
 _Path = Union[str, "os.PathLike[str]"]
 
 
@@ -58,7 +61,8 @@ class Project:
             if answer.returncode != 0:
                 text = (answer.stderr + answer.stdout).decode("utf-8", "replace").strip()
                 raise ConfigurationError(text or f"envo ended with code {answer.returncode}")
-            self._listing = json.loads(answer.stdout)
+            listing: Mapping[str, Any] = json.loads(answer.stdout)
+            self._listing = listing
         return self._listing
 
     @property
@@ -89,36 +93,60 @@ class Project:
             return [self.listing["socket"]] if self.listing["socket"] else []
 
     def acquire(
-        self, names: Sequence[str], *, keep: bool = False, linger: Optional[float] = None, namespace: str = ""
+        self,
+        names: Sequence[str],
+        *,
+        keep: bool = False,
+        ttl: Optional[float] = None,
+        worker: str = "",
+        test: str = "",
+        lease: Optional["Lease"] = None,
     ) -> "Lease":
         """Builds and starts services, or takes those that run, and holds them.
 
         :param keep: leave them running until ``envo down``.
-        :param linger: seconds for which they stay when nobody holds them any more.
+        :param ttl: seconds for which they stay when nobody holds them any more.
+        :param worker: whose instance is meant of services with ``share = worker``.
+        :param test: whose instance is meant of services with ``share = test``.
+        :param lease: one to add them to, in place of a new one.
         """
-        lease = self._hold_running(names) if not keep and not namespace else None
-        return lease or self._start(names, keep, linger, namespace)
-
-    def _hold_running(self, names: Sequence[str]) -> Optional["Lease"]:
-        connection = self.connect()
-        if connection is None:
-            return None
+        members: Dict[str, Any] = {"worker": worker, "test": test, "ttl": ttl}
+        members = {name: value for name, value in members.items() if value not in (None, "")}
+        connection = lease.connection if lease is not None and lease.is_own() else self.connect()
         try:
-            if len(connection.ask("fields", names=list(names))["instances"]) < len(set(names)):
-                connection.close()
-                return None
-            connection.ask("hold", names=list(names))
-            instances = connection.ask("fields", names=list(names))["instances"]
-        except (ServiceError, SupervisorGone):
-            # Not among those that run, or just about to stop: it is started in the other way, which says what is wrong.
-            connection.close()
-            return None
+            instances = None
+            if connection is not None and not keep:
+                instances = self._hold_running(connection, names, members)
+            if instances is None:
+                connection, instances = self._start(connection, names, keep, members)
         except BaseException:
-            connection.close()
+            if connection is not None and (lease is None or connection is not lease.connection):
+                connection.close()
             raise
+        assert connection is not None
+        if lease is not None and connection is lease.connection:
+            lease.add(instances)
+            return lease
         return Lease(self, connection, instances)
 
-    def _start(self, names: Sequence[str], keep: bool, linger: Optional[float], namespace: str) -> "Lease":
+    @staticmethod
+    def _hold_running(
+        connection: Connection, names: Sequence[str], members: Mapping[str, Any]
+    ) -> Optional[List[Dict[str, Any]]]:
+        """``None``: not all of them run, or one is just about to stop."""
+        try:
+            ready = {_environment(one) for one in connection.ask("fields")["instances"]}
+            # What is known and does not run could be held as well, but its environment may have to be built anew.
+            if not ready.issuperset(names):
+                return None
+            return list(connection.ask("hold", names=list(names), **members)["instances"])
+        except (ServiceError, SupervisorGone):
+            # The other way says what is wrong.
+            return None
+
+    def _start(
+        self, connection: Optional[Connection], names: Sequence[str], keep: bool, members: Mapping[str, Any]
+    ) -> Tuple[Connection, List[Dict[str, Any]]]:
         child = subprocess.Popen(
             self._words("up", "-e", ",".join(names), "--hand-over"),
             stdin=subprocess.PIPE,
@@ -137,34 +165,36 @@ class Project:
                     break
                 told.append(line)
             if not answer:
-                self._explain(b"".join(told), names)
-            for definition in answer["services"]:
-                if linger is not None and definition["service"]:
-                    definition["service"]["idle_timeout"] = linger
-            connection = Connection.open(answer["socket"])
+                raise self._explained(b"".join(told), child.wait(), names)
+            opened = None
+            if connection is None:
+                connection = opened = Connection.open(answer["socket"])
             if connection is None:
                 raise SupervisorGone("the supervisor of the services has gone")
             child.stdin.close()
             try:
                 up = {"want": answer["want"], "services": answer["services"], "wait": True, "keep": keep}
-                instances = connection.ask("up", **up)["instances"]
+                instances = connection.ask("up", **up, **members)["instances"]
                 if keep:
                     # What stays until `down` is held as well, so that a `down` elsewhere does not end it meanwhile.
-                    connection.ask("hold", names=answer["want"])
+                    instances = connection.ask("hold", names=answer["want"], **members)["instances"]
             except BaseException:
-                connection.close()
+                if opened is not None:
+                    opened.close()
                 raise
             child.stdout.read()
-        return Lease(self, connection, [one for one in instances if one["name"] in set(names)])
+        return connection, list(instances)
 
-    def _explain(self, output: bytes, names: Sequence[str]) -> None:
+    def _explained(self, output: bytes, code: int, names: Sequence[str]) -> EnvoError:
         text = output.decode("utf-8", "replace").strip()
         known = list(self.services)
         unknown = [name for name in names if name not in known]
         if unknown:
             hint = f"\nhint: services are: {', '.join(known)}" if known else "\nhint: there are no services"
-            raise UnknownService(f"`{unknown[0]}` is no service of {self.place}{hint}", unknown)
-        raise BuildError(text or "envo could not build the services")
+            return UnknownService(f"`{unknown[0]}` is no service of {self.place}{hint}", unknown)
+        if code & 0xFF == _CONFIGURATION_IS_WRONG:
+            return ConfigurationError(text)
+        return BuildError(text or "envo could not build the services")
 
     @property
     def place(self) -> str:
@@ -214,20 +244,43 @@ def _names_tox(path: str) -> bool:
     return b"[tool.tox" in text or b"[tox:tox]" in text
 
 
+def _environment(instance: Mapping[str, Any]) -> str:
+    """Which environment an instance is of."""
+    return str(instance.get("environment") or instance["name"])
+
+
 class Lease:
     """Services that are held: they run until this is released or closed, or the process ends."""
 
     def __init__(self, project: Project, connection: Connection, instances: Sequence[Mapping[str, Any]]) -> None:
         self.project = project
         self.connection = connection
-        self.instances: Dict[str, Mapping[str, Any]] = {one["name"]: one for one in instances}
-        self._logs: Dict[str, str] = {}
+        self._instances: Dict[str, Mapping[str, Any]] = {}
+        self.add(instances)
+
+    def add(self, instances: Sequence[Mapping[str, Any]]) -> None:
+        """What else is held by now."""
+        for one in instances:
+            self._instances[one["name"]] = one
+
+    def of(self, environment: str, marker: str = "") -> Mapping[str, Any]:
+        """The instance of a service: of several, the one for ``marker`` (the worker or test), or the first."""
+        own = [one for one in self._instances.values() if _environment(one) == environment]
+        if not own:
+            raise UnknownService(f"`{environment}` is not among the services that are held", [environment])
+        for one in own:
+            if marker and one["name"].partition("@")[2].partition(".")[0] == marker:
+                return one
+        return own[0]
 
     def log_path(self, name: str) -> str:
-        """The file with what a service writes."""
-        if name not in self._logs:
-            self._logs[name] = os.path.join(self.project.listing["state"], "log", name + ".log")
-        return self._logs[name]
+        """The file with what an instance writes."""
+        told = self._instances.get(name, {}).get("log")
+        return str(told) if told else os.path.join(self.project.listing["state"], "log", name + ".log")
+
+    def is_own(self) -> bool:
+        """Whether this process may ask by its connection."""
+        return self.connection.owner == os.getpid() and self.connection.is_open
 
     def status(self, name: str) -> Dict[str, Any]:
         """A service's row of ``ps``."""
@@ -258,11 +311,11 @@ class Lease:
     def _instance(self, name: str, answer: Any) -> Mapping[str, Any]:
         for instance in answer["instances"]:
             if instance["name"] == name:
-                self.instances[name] = instance
-        return self.instances[name]
+                self._instances[name] = instance
+        return self._instances[name]
 
     def _asking(self) -> Connection:
-        if self.connection.owner == os.getpid():
+        if self.is_own():
             return self.connection
         # A forked process must not mix its questions with those of the process it comes from.
         connection = self.project.connect()
@@ -273,7 +326,7 @@ class Lease:
 
     def release(self) -> None:
         """Lets go, and waits until what only this held is gone."""
-        if self.connection.owner != os.getpid():
+        if not self.is_own():
             return
         try:
             self.connection.ask("release")

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import threading
+import weakref
 from typing import Any, Dict, List, Optional, Sequence, Type
 
 from ._errors import (
@@ -56,11 +57,22 @@ def last_lines(message: str) -> List[str]:
     return [line[2:] if line.startswith("  ") else line for line in lines.strip("\n").splitlines()] if found else []
 
 
+_connections: "weakref.WeakSet[Connection]" = weakref.WeakSet()
+
+
+def _leave_to_the_parent() -> None:
+    for connection in list(_connections):
+        connection.close()
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)
+
+
 class Connection:
     """What it holds, it holds until it is released or closed, or this process ends.
 
-    Requests are answered one after the other. A process that was forked from the one that connected keeps what is held,
-    and needs a connection of its own to ask.
+    Requests are answered one after the other. A process that is forked from the one that connected has no part in it:
+    what that leaves behind should hold nothing.
     """
 
     def __init__(self, stream: socket.socket, name: str) -> None:
@@ -69,6 +81,8 @@ class Connection:
         self._last_id = 0
         self._lock = threading.Lock()
         self.owner = os.getpid()
+        self.is_open = True
+        _connections.add(self)
         self.greeting = self.ask("hello", protocol=VERSION, client=name)["greeting"]
 
     @classmethod
@@ -127,8 +141,8 @@ class Connection:
                 raise self._gone()
             self._bytes += more
 
-    @staticmethod
-    def _gone() -> SupervisorGone:
+    def _gone(self) -> SupervisorGone:
+        self.close()
         return SupervisorGone("the supervisor of the services has gone")
 
     def fileno(self) -> int:
@@ -142,6 +156,8 @@ class Connection:
             pass
 
     def close(self) -> None:
+        """Ends it for this process; another one that has a copy goes on to hold."""
+        self.is_open = False
         self._stream.close()
 
 

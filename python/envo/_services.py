@@ -45,12 +45,12 @@ class Services:
         wanted = [name for name in self.names if name not in self._noproc]
         if wanted:
             keep = self._reuse and self._ttl is None
-            self._lease = self.project.acquire(wanted, keep=keep, linger=self._ttl)
+            self._lease = self.project.acquire(wanted, keep=keep, ttl=self._ttl)
         for name in self.names:
             if name in self._noproc:
                 self._handles[name] = Handle.elsewhere(name, self._noproc[name], self._namespace)
             elif self._lease:
-                self._handles[name] = Handle(name, self._lease.instances[name], self._lease, self._namespace)
+                self._handles[name] = Handle(name, self._lease.of(name), self._lease, self._namespace)
         return self
 
     def stop(self) -> None:

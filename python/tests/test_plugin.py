@@ -1,0 +1,357 @@
+"""The pytest plugin, seen from runs of pytest in projects of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import PATIENCE, Project
+
+USE = """
+    import os, urllib.request
+    def get(url):
+        return urllib.request.urlopen(url).read().decode()
+"""
+
+HEAD = "import os, pytest, urllib.request\ndef get(url): return urllib.request.urlopen(url).read().decode()\n"
+
+
+def test_every_service_is_a_fixture_under_its_normalised_name(project: Project) -> None:
+    project.ini(project.serve("Svc1", "description = counts things"), project.serve("my-db", "depends = Svc1"))
+    project.file(
+        "test_it.py",
+        HEAD
+        + """
+def test_orders(svc1, my_db, Svc1):
+    assert get(svc1.url) == str(svc1.pid) and get(my_db.url) == str(my_db.pid)
+    assert Svc1.url == svc1.url and my_db.name == "my-db"
+    assert os.environ["ENVO_MY_DB_URL"] == my_db.url
+def test_again(my_db, envo_services):
+    assert envo_services.get("my_db").pid == envo_services.get("my-db").pid == my_db.pid
+    assert envo_services.names == ["Svc1", "my-db"]
+""",
+    )
+    assert "2 passed" in project.pytest()
+    assert project.gate.all() == ["Svc1 up", "my-db up", "my-db down", "Svc1 down"]
+    text = project.pytest("--fixtures", "-q")
+    assert "svc1 [session scope]" in text and "counts things (tox.ini:" in text
+    assert project.gate.all() == [] and project.is_quiet()
+
+
+def test_what_no_test_asks_for_costs_nothing(project: Project) -> None:
+    project.ini(project.serve("db"), project.serve("other"))
+    project.file(
+        "test_it.py",
+        "import pytest\ndef test_nothing(): pass\n"
+        "@pytest.mark.skip\ndef test_skipped(db): pass\n"
+        "@pytest.mark.skip\n@pytest.mark.envo('other')\ndef test_marked(): pass\n",
+    )
+    assert "1 passed, 2 skipped" in project.pytest()
+    assert project.gate.all() == [] and not (project.root / ".tox").exists()
+
+
+def test_a_mark_starts_services_and_sets_their_variables_for_tests_of_any_kind(project: Project) -> None:
+    project.ini(project.serve("db"), project.serve("api"))
+    project.file(
+        "test_it.py",
+        HEAD
+        + """
+import unittest
+@pytest.mark.envo("db", "api")
+def test_function():
+    get(os.environ["ENVO_DB_URL"]), get(os.environ["ENVO_API_URL"])
+@pytest.mark.envo("db")
+class TestCase(unittest.TestCase):
+    def test_method(self):
+        get(os.environ["ENVO_DB_URL"])
+@pytest.mark.envo("dbb")
+def test_unknown(): pass
+""",
+    )
+    text = project.pytest("--strict-markers", code=1)
+    assert "2 passed, 1 error" in text
+    assert "`dbb` is no service of" in text and "services are: db, api" in text
+    assert sorted(project.gate.all()) == ["api down", "api up", "db down", "db up"]
+
+
+def test_what_a_test_needs_is_started_at_once(project: Project) -> None:
+    # Each waits for the other to be up, so that one after the other could never work.
+    service = """
+import os, pathlib, sys, http.server
+me, other, port = sys.argv[1:]
+pathlib.Path(me).touch()
+while not os.path.exists(other): os.sched_yield()
+http.server.HTTPServer(("127.0.0.1", int(port)), http.server.BaseHTTPRequestHandler).serve_forever()
+"""
+    project.file("pair.py", service)
+    section = "\n[testenv:{0}]\nserve = {2} pair.py {0} {1} {{port}}\nallowlist_externals = *\nports = tcp\n"
+    project.ini(section.format("a", "b", sys.executable), section.format("b", "a", sys.executable))
+    project.file("test_it.py", "def test_both(a, b): pass\n")
+    assert "1 passed" in project.pytest()
+
+
+def test_a_failing_report_has_what_the_services_of_that_test_wrote_meanwhile(project: Project) -> None:
+    project.ini(project.serve("db"), project.serve("api", "depends = db"), project.serve("other"))
+    project.file(
+        "test_it.py",
+        HEAD
+        + """
+def test_before(api): get(api.url + "/before")
+def test_failing(api, envo_services):
+    get(api.url + "/inside")
+    get(envo_services.get("db").url + "/deep")
+    assert False
+def test_after(api): get(api.url + "/after")
+def test_without(): assert False
+@pytest.fixture
+def broken(other):
+    get(other.url + "/fixture")
+    raise ValueError
+def test_error(broken): pass
+""",
+    )
+    text = project.pytest(code=1)
+    of = {name: body for name, body in re.findall(r"^_+ (?:ERROR at setup of )?(\w+) _+$(.*?)(?=^_{3,}|^=)", text, re.M | re.S)}
+    assert "envo log of api" in of["test_failing"] and "GET /inside" in of["test_failing"]
+    assert "envo log of db" in of["test_failing"] and "GET /deep" in of["test_failing"]
+    assert "/before" not in of["test_failing"] and "/after" not in of["test_failing"]
+    assert "envo log of other" not in of["test_failing"]
+    assert "envo log" not in of["test_without"]
+    assert "other begins" in of["test_error"] and "GET /fixture" in of["test_error"]
+
+
+def test_a_service_that_fails_is_told_shortly_and_tried_once(project: Project) -> None:
+    broken = f"\n[testenv:db]\nserve = {sys.executable} -c \"open('tries', 'a').write('x'); print('no disk'); exit(3)\"\n"
+    project.ini(broken + "ready = log:never\nallowlist_externals = *\n")
+    project.file("test_it.py", "def test_a(db): pass\ndef test_b(db): pass\n")
+    text = project.pytest(code=1)
+    assert "2 errors" in text and "exited with code 3" in text and "no disk" in text
+    assert "_broker.py" not in text and "Traceback" not in text
+    assert (project.root / "tries").read_text() == "x"
+
+
+def test_fixtures_of_the_project_and_of_pytest_stay_what_they_are(project: Project) -> None:
+    project.ini(project.serve("db"), project.serve("cache"), project.serve("api"))
+    project.file("conftest.py", "import pytest\n@pytest.fixture\ndef db(): return 'mine'\n@pytest.fixture\ndef api(api): return api.name")
+    project.file(
+        "test_it.py",
+        "def test_own(db): assert db == 'mine'\n"
+        "def test_pytests(cache): assert not hasattr(cache, 'url')\n"
+        "def test_wrapped(api): assert api == 'api'\n",
+    )
+    assert "2 passed" in project.pytest("-k", "not pytests")
+    assert project.gate.all() == ["api up", "api down"]
+
+
+def test_a_service_elsewhere_is_used_in_place_of_one(project: Project) -> None:
+    project.ini(project.serve("db"))
+    project.file(
+        "test_it.py",
+        "import os\ndef test_a(db, queue):\n    assert (db.host, db.port) == ('db.test', 81)\n"
+        "    assert os.environ['ENVO_DB_URL'] == 'http://db.test:81/x' and queue.port == 6379\n",
+    )
+    text = project.pytest("--envo-noproc", "db=http://db.test:81/x", "--envo-noproc=queue=redis://q.test:6379/0")
+    assert "1 passed" in text and project.gate.all() == []
+    assert "must be NAME=URL" in project.pytest("--envo-noproc", "db", code=4)
+
+
+def test_services_can_be_left_for_the_next_run(project: Project) -> None:
+    project.ini(project.serve("db"))
+    project.file("test_it.py", HEAD + "def test_a(db): get(db.url)\n")
+    for _ in range(2):
+        assert "1 passed" in project.pytest("--envo-reuse")
+    assert project.gate.all() == ["db up"]
+    project.envo("down")
+    assert project.gate.all() == ["db down"]
+
+
+def test_services_stay_for_a_while_and_the_next_run_finds_them(project: Project) -> None:
+    project.ini(project.serve("db"))
+    project.file("test_it.py", HEAD + "def test_a(db): get(db.url)\n")
+    for _ in range(2):
+        assert "1 passed" in project.pytest("--envo-ttl", "60")
+    assert project.gate.all() == ["db up"]
+    assert "1 passed" in project.pytest("-n", "2", "--envo-ttl", "0.1")
+    project.envo("down", "db")
+    assert project.gate.next() == "db down"
+
+
+def test_the_configuration_can_be_named_or_stand_in_the_ini_file(project: Project) -> None:
+    (project.root / "below").mkdir()
+    project.ini(project.serve("db").replace("service.py", str(project.root / "service.py")))
+    (project.root / "tox.ini").rename(project.root / "below" / "tox.ini")
+    project.file("test_it.py", HEAD + "def test_a(db): get(db.url)\n")
+    assert "1 passed" in project.pytest("--envo-config", "below")
+    assert "fixture 'db' not found" in project.pytest(code=1)
+    project.file("pytest.ini", "[pytest]\nenvo_config = below/tox.ini\n")
+    assert "1 passed" in project.pytest()
+
+
+def test_a_configuration_that_is_wrong_harms_only_tests_with_services(project: Project) -> None:
+    project.ini("\n[testenv:db]\nserve = x\nports = !\n")
+    project.file("test_it.py", "import pytest\ndef test_a(): pass\n@pytest.mark.envo('db')\ndef test_b(): pass\n")
+    text = project.pytest(code=1)
+    assert "1 passed" in text and "there are no fixtures for services" in text and "tox.ini:" in text
+    assert "no service is known here" in text
+
+
+def test_without_a_configuration_the_fixture_says_so(project: Project) -> None:
+    project.file("test_it.py", "def test_a(envo_services): pass\n")
+    text = project.pytest(code=1)
+    assert "there is no configuration with services" in text and "--envo-config" in text
+
+
+def test_all_workers_share_one_instance_which_ends_after_the_last(project: Project) -> None:
+    project.ini(project.serve("db"))
+    project.file(
+        "test_it.py",
+        HEAD + "@pytest.mark.parametrize('n', range(200))\ndef test_a(db, n): assert get(db.url) == str(db.pid)\n",
+    )
+    assert "200 passed" in project.pytest("-n", "4")
+    assert project.gate.all() == ["db up", "db down"]
+    assert project.is_quiet()
+
+
+def test_a_worker_that_is_killed_takes_no_service_with_it(project: Project) -> None:
+    project.ini(project.serve("db"))
+    project.file(
+        "test_it.py",
+        HEAD
+        + """
+import signal
+# Only this worker uses the service before it dies, and only its successor afterwards.
+@pytest.mark.parametrize("n", range(20))
+def test_a(db, n):
+    get(db.url)
+    if n == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+""",
+    )
+    text = project.pytest("-n", "1", "--max-worker-restart", "2", code=1)
+    assert "1 failed, 19 passed" in text, text
+    assert project.gate.all() == ["db up", "db down"]
+
+
+def test_a_killed_pytest_leaves_nothing(project: Project) -> None:
+    project.ini(project.serve("db"))
+    project.file("test_it.py", "import signal\ndef test_a(db):\n    print('here', flush=True)\n    signal.pause()\n")
+    process = project.start_pytest("-s")
+    assert process.stdout
+    while "here" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert [project.gate.next(), project.gate.next()] == ["db up", "db down"]
+
+
+def test_a_killed_pytest_with_workers_leaves_no_service(project: Project) -> None:
+    project.ini(project.serve("db"))
+    fifo = project.root / "fifo"
+    os.mkfifo(fifo)
+    project.file("test_it.py", "import signal\ndef test_a(db):\n    open('fifo', 'w').write('here')\n    signal.pause()\n")
+    process = project.start_pytest("-n", "2")
+    assert fifo.read_text() == "here"
+    process.send_signal(signal.SIGKILL)
+    # Its workers have its standard output, and take seconds to find out.
+    process.wait()
+    assert [project.gate.next(), project.gate.next()] == ["db up", "db down"]
+    assert process.stdout
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("words", [[], ["-n", "2"]], ids=["alone", "workers"])
+def test_an_interrupt_ends_the_run_and_its_services(project: Project, words: "list[str]") -> None:
+    project.ini(project.serve("db"))
+    fifo = project.root / "fifo"
+    os.mkfifo(fifo)
+    project.file("test_it.py", "import signal\ndef test_a(db):\n    open('fifo', 'w').write('here')\n    signal.pause()\n")
+    process = project.start_pytest(*words)
+    assert fifo.read_text() == "here"
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2, text
+    assert project.gate.next() == "db up" and project.gate.next() == "db down"
+
+
+def test_the_first_failure_ends_the_run_and_its_services(project: Project) -> None:
+    project.ini(project.serve("db"))
+    project.file("test_it.py", "def test_a(db): assert 0\ndef test_b(db): pass\n")
+    assert "stopping after 1 failures" in project.pytest("-x", code=1)
+    assert project.gate.all() == ["db up", "db down"]
+
+
+def test_a_debugger_that_stops_a_test_stops_no_service(project: Project) -> None:
+    project.ini(project.serve("db"))
+    project.file("test_it.py", HEAD + "def test_a(db):\n    url = db.url\n    assert 0\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "envo.pytest_plugin", "--pdb"],
+        cwd=project.root,
+        env=project.variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
+    text, _ = process.communicate("p 'answer ' + get(url)\nq\n", timeout=PATIENCE)
+    assert re.search(r"'answer \d+'", text), text
+    assert project.gate.all() == ["db up", "db down"]
+
+
+def test_a_run_inside_an_environment_uses_what_that_was_given(project: Project) -> None:
+    section = (
+        f"\n[testenv:app]\ndepends = db\nallowlist_externals = *\npass_env = PYTHONPATH\n"
+        f"commands = {sys.executable} -m pytest -p no:cacheprovider -p envo.pytest_plugin test_it.py\n"
+    )
+    project.ini(project.serve("db"), project.serve("other"), section)
+    project.file(
+        "test_it.py",
+        HEAD
+        + """
+def test_a(db, other):
+    assert os.environ["TOX_ENV_NAME"] == "app"
+    assert any(who.startswith("run (pid") for who in db.status()["leases"])
+    assert not any(who.startswith("run (pid") for who in other.status()["leases"])
+""",
+    )
+    assert "1 passed" in project.envo("run", "-e", "app", "--workdir", str(project.root / "elsewhere"))
+    assert project.gate.all() == ["db up", "other up", "other down", "db down"]
+
+
+def test_a_shell_and_a_run_with_other_variables_find_the_same_supervisor(project: Project) -> None:
+    section = (
+        f"\n[testenv:app]\nallowlist_externals = *\npass_env = PYTHONPATH\n"
+        f"commands = {sys.executable} -m pytest -p no:cacheprovider -p envo.pytest_plugin test_it.py\n"
+    )
+    project.ini(project.serve("db"), section)
+    project.file("test_it.py", "def test_a(db): assert 'up' in db.status()['leases']\n")
+    project.envo("up", "--wait", "-e", "db")
+    assert "1 passed" in project.envo("run", "-e", "app")
+    assert project.gate.all() == ["db up"]
+
+
+def test_what_the_program_tells_is_asked_once_for_all_workers(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    project.ini(project.serve("db"))
+    project.file("test_it.py", "def test_a(): pass\ndef test_b(): pass\n")
+    folder = tmp_path_factory.mktemp("program")
+    wrapper = folder / "envo"
+    wrapper.write_text(f"#!/bin/sh\necho \"$1\" >> {folder}/asked\nexec {os.environ['ENVO_EXECUTABLE']} \"$@\"\n")
+    wrapper.chmod(0o755)
+    project.variables["ENVO_EXECUTABLE"] = str(wrapper)
+    assert "2 passed" in project.pytest("-n", "2")
+    assert (folder / "asked").read_text() == "services\n"
+    # A project whose files say nothing of services is not asked for at all.
+    project.ini()
+    assert "2 passed" in project.pytest()
+    assert (folder / "asked").read_text() == "services\n"
+
+
+def test_the_plugin_imports_little_where_there_are_no_services(project: Project) -> None:
+    project.file("test_it.py", "import sys\ndef test_a(): print(sorted(m for m in sys.modules if m.startswith('envo')))\n")
+    text = project.pytest("-s")
+    assert json.dumps(["envo", "envo.pytest_plugin"]).replace('"', "'") in text
