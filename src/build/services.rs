@@ -104,7 +104,7 @@ impl Services {
         });
         let mut instances = Instances::default();
         for group in started {
-            for instance in group?.only(visible.iter().map(String::as_str)).iter() {
+            for instance in group?.only(visible).iter() {
                 instances.insert(instance.clone());
             }
         }

@@ -30,14 +30,14 @@ pub fn execute(options: &Options) -> Result<i32> {
         })?),
         None => None,
     };
-    let wanted = Excerpt { lines: options.services.lines, since };
+    let wanted = Excerpt { lines: options.services.lines, since, until: None };
     let show = shower(options, names.len() > 1 && !options.services.no_prefix);
     let mut begun = Vec::new();
     for name in names {
-        let (text, tail) = excerpt(&log_dir, &name, &wanted)?;
-        if !text.is_empty() {
-            show.event(Event::ServiceOutput { service: name, stream: Stream::Out, line: text });
-        }
+        let tail = excerpt(&log_dir, &name, &wanted, &mut |block| {
+            let (service, line) = (name.clone(), block.to_vec());
+            show.event(Event::ServiceOutput { service, stream: Stream::Out, line });
+        })?;
         begun.push(tail);
     }
     if !options.services.follow {

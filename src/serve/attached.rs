@@ -13,6 +13,7 @@ use anyhow::{Result, anyhow};
 use super::client::{Client, Heard, Refused, SupervisorProgram};
 use super::fields::Instances;
 use super::follow::{Follower, Start};
+use super::instances::plain_names;
 use super::place::Place;
 use super::protocol::{self, Answer, Changes, Definition, News, Operation, Request, Up};
 use crate::build::halt::Halt;
@@ -77,8 +78,8 @@ enum Ended {
 impl Attached {
     /// Asks for `services`, of which `want` are wanted for their own sake. Answers with the number of the request.
     fn begin(client: Client, up: Up, options: &HoldOptions) -> Result<(Self, u64)> {
-        let names: Vec<String> = up.services.iter().map(|one| one.name.clone()).collect();
-        let served = up.services.iter().filter(|one| one.service.is_some()).map(|one| one.name.clone()).collect();
+        let names: Vec<String> = up.services.iter().flat_map(plain_names).collect();
+        let served = up.services.iter().filter(|one| one.service.is_some()).flat_map(plain_names).collect();
         let follower = match options.show_output {
             true => {
                 let log_dir = options.state_dir.join("log");
@@ -176,7 +177,7 @@ impl Attached {
     /// Whether the supervisor ends with this connection.
     fn ask_to_release(&mut self) -> Result<bool> {
         let seen = self.interrupt.count();
-        let ask = |kill: bool| Request { id: RELEASE, operation: Operation::Release { kill } };
+        let ask = |kill: bool| Request { id: RELEASE, operation: Operation::Release { names: Vec::new(), kill } };
         let mut stream = self.client.try_clone_stream()?;
         stream.write_all(&protocol::to_line(&ask(false))?)?;
         let mut seen = Some(seen);
@@ -204,7 +205,8 @@ pub fn serve_foreground(
     want: Vec<String>,
     options: &HoldOptions,
 ) -> Result<i32> {
-    let up = Up { services, want, keep: false, wait: true, force: options.force, change: options.change, events: true };
+    let (force, change) = (options.force, options.change);
+    let up = Up { services, want, wait: true, force, change, events: true, ..Up::default() };
     let (mut attached, id) = Attached::begin(client, up, options)?;
     let mut ended = attached.wait_for(id, Some(0))?;
     if let Ended::Answer(Ok(_)) = ended {
@@ -240,13 +242,13 @@ impl Held {
     pub fn start(services: Vec<Definition>, options: &HoldOptions) -> Result<Self> {
         let client = connect(options)?;
         let want = services.iter().map(|one| one.name.clone()).collect();
-        let up =
-            Up { services, want, keep: false, wait: true, force: options.force, change: options.change, events: true };
+        let (force, change) = (options.force, options.change);
+        let up = Up { services, want, wait: true, force, change, events: true, ..Up::default() };
         let (mut attached, id) = Attached::begin(client, up, options)?;
         let refused = match attached.wait_for(id, Some(0))? {
             Ended::Answer(Ok(Answer::Instances(list))) => {
                 let mut instances = Instances::default();
-                list.into_iter().for_each(|one| instances.insert(one));
+                instances.show(list.into_iter().map(|one| (vec![one.instance.name.clone()], one.instance)));
                 return Self::keep(attached, instances);
             }
             Ended::Answer(Err(refused)) => Some(refused),
@@ -296,7 +298,7 @@ impl Held {
 
     fn end(&mut self) -> Option<String> {
         let thread = self.thread.take()?;
-        let request = Request { id: RELEASE, operation: Operation::Release { kill: false } };
+        let request = Request { id: RELEASE, operation: Operation::Release { names: Vec::new(), kill: false } };
         // A supervisor that has gone is noticed by the thread.
         if let Ok(line) = protocol::to_line(&request) {
             let _ = self.stream.write_all(&line);
@@ -323,15 +325,8 @@ pub fn up(
     options: &HoldOptions,
     wait: bool,
 ) -> Result<Changes> {
-    let up = Up {
-        services,
-        want: want.clone(),
-        keep: true,
-        wait: false,
-        force: options.force,
-        change: options.change,
-        events: true,
-    };
+    let (force, change) = (options.force, options.change);
+    let up = Up { services, want: want.clone(), keep: true, force, change, events: true, ..Up::default() };
     let (mut attached, id) = Attached::begin(client, up, options)?;
     let changes = match attached.wait_for(id, Some(0))? {
         Ended::Answer(Ok(Answer::Changes(changes))) => changes,

@@ -1,8 +1,10 @@
-//! A part of a log that is there already: its last lines, or what was written since some time.
+//! A part of a log that is there already, those that were put aside included: its last lines, or what was written in some
+//! time.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::follow::{Start, Tail};
@@ -16,60 +18,116 @@ const STEP: u64 = 64 * 1024;
 pub struct Excerpt {
     /// Only so many of the last lines.
     pub lines: Option<usize>,
-    /// Only what was written since then, to the second.
+    /// Only what was written since then, to a tenth of a second.
     pub since: Option<SystemTime>,
+    /// Only what was written until then, as exactly.
+    pub until: Option<SystemTime>,
 }
 
-/// The part, and where the log goes on. A last line that has no end yet belongs to what follows.
+/// A piece of one file.
+struct Piece {
+    file: File,
+    begin: u64,
+    end: u64,
+}
+
+/// Shows the part in blocks, and answers where the log goes on. A last line that has no end yet belongs to what follows.
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn excerpt(log_dir: &Path, name: &str, wanted: &Excerpt) -> io::Result<(Vec<u8>, Tail)> {
-    let mut tail = Tail::new(log_dir, name.to_owned(), Start::Beginning);
-    let mut file = File::open(tail.path())?;
-    let length = file.metadata()?.len();
-    let mut begin = match wanted.since {
-        Some(since) => log::written_since(tail.path(), since).unwrap_or(length),
-        None => 0,
-    };
-    if let Some(lines) = wanted.lines {
-        begin = begin.max(last_lines(&mut file, length, lines)?);
+pub fn excerpt(log_dir: &Path, name: &str, wanted: &Excerpt, show: &mut dyn FnMut(&[u8])) -> io::Result<Tail> {
+    let mut tail = Tail::new(log_dir, name.to_owned(), Start::Now);
+    let mut pieces = Vec::new();
+    let mut seen = None;
+    let mut left = wanted.lines;
+    for (mut file, times) in log::files(tail.path()) {
+        let metadata = file.metadata()?;
+        if seen.is_none() {
+            tail.begin_at(metadata.len());
+        }
+        if seen.replace(metadata.ino()) == Some(metadata.ino()) {
+            continue;
+        }
+        let (mut begin, end) = bounds(&times, metadata.len(), wanted);
+        if let Some(left) = &mut left {
+            let (from, found) = last_lines(&mut file, begin, end, *left)?;
+            (begin, *left) = (from, *left - found);
+        }
+        if begin < end {
+            pieces.push(Piece { file, begin, end });
+        }
+        // What is older than this is out of question too.
+        if left == Some(0) {
+            break;
+        }
     }
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(begin))?;
-    file.take(length - begin).read_to_end(&mut bytes)?;
-    if bytes.last().is_some_and(|byte| *byte != b'\n') {
-        bytes.push(b'\n');
+    if seen.is_none() {
+        return Err(io::ErrorKind::NotFound.into());
     }
-    tail.begin_at(length);
-    Ok((bytes, tail))
+    let mut last = b'\n';
+    for piece in pieces.into_iter().rev() {
+        copy(piece, &mut |block| {
+            last = block.last().copied().unwrap_or(last);
+            show(block);
+        })?;
+    }
+    if last != b'\n' {
+        show(b"\n");
+    }
+    Ok(tail)
 }
 
-/// Where the last `count` lines begin.
-fn last_lines(file: &mut File, length: u64, count: usize) -> io::Result<u64> {
-    if count == 0 {
-        return Ok(length);
+/// Where in a log of this length what was written in the wanted time begins and ends.
+fn bounds(times: &PathBuf, length: u64, wanted: &Excerpt) -> (u64, u64) {
+    let begin = match wanted.since {
+        Some(since) => log::written_since(times, since).unwrap_or(length),
+        None => 0,
+    };
+    // What comes after belongs to the next tick.
+    let next = |until: SystemTime| until + Duration::from_millis(100);
+    let end = wanted.until.and_then(|until| log::written_since(times, next(until))).unwrap_or(length);
+    (begin.min(length), end.min(length))
+}
+
+fn copy(mut piece: Piece, show: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    piece.file.seek(SeekFrom::Start(piece.begin))?;
+    let mut rest = piece.file.take(piece.end - piece.begin);
+    let mut buffer = vec![0; STEP as usize];
+    loop {
+        match rest.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => show(&buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
-    let mut end = length;
+}
+
+/// Where the last `count` lines between `first` and `end` begin, and how many there are, `count` at most.
+fn last_lines(file: &mut File, first: u64, end: u64, count: usize) -> io::Result<(u64, usize)> {
+    if count == 0 || first >= end {
+        return Ok((end, 0));
+    }
+    let mut open = end;
     let mut found = 0;
-    while end > 0 {
-        let begin = end.saturating_sub(STEP);
+    while open > first {
+        let begin = open.saturating_sub(STEP).max(first);
         let mut block = Vec::new();
         file.seek(SeekFrom::Start(begin))?;
-        file.by_ref().take(end - begin).read_to_end(&mut block)?;
+        file.by_ref().take(open - begin).read_to_end(&mut block)?;
         for (at, byte) in block.iter().enumerate().rev() {
             let position = begin + at as u64;
             // The end of the last line itself begins none.
-            if *byte == b'\n' && position + 1 < length {
+            if *byte == b'\n' && position + 1 < end {
                 found += 1;
                 if found == count {
-                    return Ok(position + 1);
+                    return Ok((position + 1, count));
                 }
             }
         }
-        end = begin;
+        open = begin;
     }
-    Ok(0)
+    Ok((first, found + 1))
 }
 
 /// A time in the past: how long ago (`30s`, `10m`, `2h`, `1d`), a time of today (`12:00`, `12:00:05`) or of a day
@@ -129,7 +187,12 @@ mod tests {
     fn part(text: &str, lines: Option<usize>) -> String {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.log"), text).unwrap();
-        let (bytes, _) = excerpt(folder.path(), "a", &Excerpt { lines, since: None }).unwrap();
+        shown(folder.path(), &Excerpt { lines, ..Excerpt::default() })
+    }
+
+    fn shown(folder: &Path, wanted: &Excerpt) -> String {
+        let mut bytes = Vec::new();
+        excerpt(folder, "a", wanted, &mut |block| bytes.extend_from_slice(block)).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -146,16 +209,47 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_since_a_time_is_found_to_the_second() {
+    fn what_was_written_in_some_time_is_found_to_a_tenth_of_a_second() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a.log"), "old\nnew\n").unwrap();
-        std::fs::write(folder.path().join("a.times"), "1000 0\n2000 4\n").unwrap();
+        std::fs::write(folder.path().join("a.log"), "old\nnew\nlast\n").unwrap();
+        // The first as envo wrote them before.
+        std::fs::write(folder.path().join("a.times"), "1000 0\n2000.300 4\nnonsense\n2000.700 8\n").unwrap();
+        let time = |seconds: f64| Some(UNIX_EPOCH + Duration::from_secs_f64(seconds));
+        let part = |since, until| {
+            let wanted = Excerpt { lines: None, since: time(since), until: time(until) };
+            shown(folder.path(), &wanted)
+        };
+        assert_eq!(part(500.0, 9000.0), "old\nnew\nlast\n");
+        assert_eq!(part(1500.0, 9000.0), "new\nlast\n");
+        assert_eq!(part(2000.31, 9000.0), "new\nlast\n", "in the same tenth");
+        assert_eq!(part(2000.41, 9000.0), "last\n");
+        assert_eq!(part(1500.0, 2000.4), "new\n");
+        assert_eq!((part(3000.0, 9000.0), part(500.0, 600.0)), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn logs_that_were_put_aside_are_read_first_and_counted_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [("a.log.2", "1\n2\n"), ("a.log.1", "3\n4\n"), ("a.log", "5\n6")];
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        for (name, text) in [("a.times.2", "10 0\n20 2\n"), ("a.times.1", "30 0\n"), ("a.times", "40 0\n50 2\n")] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let last = |lines| shown(folder.path(), &Excerpt { lines: Some(lines), ..Excerpt::default() });
+        assert_eq!(shown(folder.path(), &Excerpt::default()), "1\n2\n3\n4\n5\n6\n");
+        assert_eq!(
+            (last(1), last(3), last(5), last(50)),
+            ("6\n".into(), "4\n5\n6\n".into(), "2\n3\n4\n5\n6\n".into(), "1\n2\n3\n4\n5\n6\n".into())
+        );
         let since = |seconds| {
             let since = Some(UNIX_EPOCH + Duration::from_secs(seconds));
-            let (bytes, _) = excerpt(folder.path(), "a", &Excerpt { lines: None, since }).unwrap();
-            String::from_utf8(bytes).unwrap()
+            shown(folder.path(), &Excerpt { since, ..Excerpt::default() })
         };
-        assert_eq!((since(500), since(1500), since(3000)), ("old\nnew\n".into(), "new\n".into(), String::new()));
+        assert_eq!((since(15), since(45)), ("2\n3\n4\n5\n6\n".to_owned(), "6\n".to_owned()));
+        let missing = excerpt(folder.path(), "b", &Excerpt::default(), &mut |_| {});
+        assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What is known of running services, and putting it where `{port}`, `{host}` and `{service:…}` stand. Values are those
 //! of the running instance, never of the plan. Everything else in braces is left as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::instances::environment_of;
 use crate::error::ConfigError;
 
 /// A running service as others are told about it.
@@ -17,6 +18,12 @@ pub struct Instance {
     pub url: Option<String>,
     /// What a `log:` probe's named groups caught. A group `port` is the port the program chose itself.
     pub fields: BTreeMap<String, String>,
+    /// What tells it from other instances of its environment.
+    #[serde(skip)]
+    pub label: String,
+    /// Those of all instances, where it stands for several.
+    #[serde(skip)]
+    pub urls: Vec<String>,
 }
 
 impl Instance {
@@ -40,6 +47,7 @@ impl Instance {
         let missing = |what: String| Err(ConfigError::handled(format!("`{}` has {what}", self.name)));
         let answer = match field.split_once(':') {
             None if field == "host" => Ok(self.host.clone()),
+            None if field == "instance" => Ok(self.label.clone()),
             None if field == "port" => self.main_port().map_or_else(|| missing("no `ports`".to_owned()), Ok),
             Some(("port", name)) => self
                 .port(name)
@@ -53,6 +61,11 @@ impl Instance {
         if let Some(answer) = self.own_field(field) {
             return answer;
         }
+        if field == "urls" {
+            let own = self.url.iter().cloned().collect();
+            let all: &Vec<String> = if self.urls.is_empty() { &own } else { &self.urls };
+            return Ok(all.join(","));
+        }
         if field == "url" {
             let no_url = || {
                 ConfigError::handled(format!("`{}` has no url", self.name))
@@ -62,14 +75,17 @@ impl Instance {
         }
         self.fields.get(field).cloned().ok_or_else(|| {
             ConfigError::handled(format!("`{}` has no field `{field}`", self.name))
-                .hint("fields are url, host, port, port:NAME and the named groups of its `ready = log:…`")
+                .hint("fields are url, urls, host, port, port:NAME and the named groups of its `ready = log:…`")
         })
     }
 
-    fn variables(&self) -> Vec<(String, String)> {
+    pub fn variables(&self) -> Vec<(String, String)> {
         let prefix = variable_prefix(&self.name);
         let mut variables = vec![(format!("{prefix}_HOST"), self.host.clone())];
         variables.extend(self.url.clone().map(|url| (format!("{prefix}_URL"), url)));
+        if !self.urls.is_empty() {
+            variables.push((format!("{prefix}_URLS"), self.urls.join(",")));
+        }
         variables.extend(self.main_port().map(|port| (format!("{prefix}_PORT"), port)));
         for (name, number) in &self.ports {
             variables.push((format!("{prefix}_PORT_{}", variable_part(name)), number.to_string()));
@@ -114,10 +130,33 @@ impl Instances {
         self.0.values()
     }
 
-    /// Those with these names alone: what an environment may see is what it depends on.
+    /// Those of these environments alone: what an environment may see is what it depends on.
     #[must_use]
-    pub fn only<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        Self(names.into_iter().filter_map(|name| Some((name.to_owned(), self.0.get(name)?.clone()))).collect())
+    pub fn only(&self, environments: &BTreeSet<String>) -> Self {
+        let own = |name: &str| environments.contains(name) || environments.contains(environment_of(name));
+        Self(self.0.iter().filter(|(name, _)| own(name)).map(|(name, one)| (name.clone(), one.clone())).collect())
+    }
+
+    /// Adds instances by the names that those who depend on them know. The first of several stands for their environment,
+    /// and knows the addresses of all.
+    pub fn show(&mut self, shown: impl IntoIterator<Item = (Vec<String>, Instance)>) {
+        for (names, instance) in shown {
+            for name in names {
+                let instance = Instance { name: name.clone(), ..instance.clone() };
+                self.insert(instance);
+            }
+        }
+        let several = self.0.keys().filter(|name| name.as_str() != environment_of(name));
+        let environments: BTreeSet<String> = several.map(|name| environment_of(name).to_owned()).collect();
+        for environment in environments {
+            let mut urls: Vec<String> = Vec::new();
+            for (_, one) in self.0.iter().filter(|(name, _)| environment_of(name) == environment) {
+                urls.extend(one.url.iter().filter(|url| !urls.contains(url)).cloned().collect::<Vec<_>>());
+            }
+            if let Some(first) = self.0.get_mut(&environment) {
+                first.urls = urls;
+            }
+        }
     }
 
     /// `ENVO_<ENV>_URL` and its relatives, for those who depend on these services.
@@ -268,7 +307,7 @@ mod tests {
         assert_eq!(message("{service:cache:url}"), "`{service:cache:…}` names `cache`, which is not in `depends`");
         assert_eq!(message("{service:my-db.1:nope}"), "`my-db.1` has no field `nope`");
         assert_eq!(message("{service:my-db.1:port:http}"), "`my-db.1` has no port named `http` in its `ports`");
-        assert!(fill("{service:my-db.1:url}", &instances().only(["other"])).is_err());
+        assert!(fill("{service:my-db.1:url}", &instances().only(&BTreeSet::from(["other".to_owned()]))).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A log that has grown beyond this is put aside, at the end of a line.
 const LARGEST: u64 = 128 * 1024 * 1024;
@@ -11,8 +11,8 @@ const LARGEST: u64 = 128 * 1024 * 1024;
 const KEPT: u32 = 3;
 /// How much of its end is looked at for the last lines.
 const TAIL: u64 = 16 * 1024;
-/// How exactly times are kept.
-const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// How exactly times are kept, in milliseconds.
+const TICK: u64 = 100;
 
 #[derive(Debug)]
 pub struct Log {
@@ -24,9 +24,9 @@ pub struct Log {
     length: u64,
     /// Beyond which length it is put aside.
     largest: u64,
-    /// Says when what was written, for those who ask for a part by time. A line for each second in which something was.
+    /// Says when what was written, for those who ask for a part by time. A line for each tick in which something was.
     times: Option<File>,
-    noted: Option<Instant>,
+    noted: Option<u64>,
     /// Why something could not be written; told once, at the end.
     failure: Option<io::Error>,
 }
@@ -46,16 +46,14 @@ impl Log {
 
     /// Puts the log aside and begins a new one. Who reads it has it open, and reads it to its end.
     fn put_aside(&mut self) -> io::Result<()> {
-        let aside = |number: u32| self.path.with_extension(format!("log.{number}"));
-        for number in (1..KEPT).rev() {
-            match std::fs::rename(aside(number), aside(number + 1)) {
+        for number in (0..KEPT).rev() {
+            match std::fs::rename(aside(&self.path, number), aside(&self.path, number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
+            // Without it only `--since` knows less.
+            let _ = std::fs::rename(times_path(&self.path, number), times_path(&self.path, number + 1));
         }
-        std::fs::rename(&self.path, aside(1))?;
-        // The times are of places in the one that was put aside.
-        let _ = std::fs::remove_file(times_path(&self.path));
         let (file, begin, times) = open(&self.path)?;
         (self.file, self.begin, self.length, self.times, self.noted) = (file, begin, begin, times, None);
         Ok(())
@@ -91,14 +89,17 @@ impl Log {
     }
 
     fn note_time(&mut self) {
-        if self.noted.is_some_and(|noted| noted.elapsed() < NOTE_EVERY) {
+        let tick = tick_of(SystemTime::now());
+        // A clock that was set back counts like any other.
+        if self.noted == Some(tick) {
             return;
         }
-        self.noted = Some(Instant::now());
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        self.noted = Some(tick);
         if let Some(times) = &mut self.times {
+            let time = tick * TICK;
+            let line = format!("{}.{:03} {}\n", time / 1000, time % 1000, self.length);
             // Without it only `--since` knows less.
-            let _ = times.write_all(format!("{seconds} {}\n", self.length).as_bytes());
+            let _ = times.write_all(line.as_bytes());
         }
     }
 
@@ -125,24 +126,43 @@ impl Log {
 fn open(path: &Path) -> io::Result<(File, u64, Option<File>)> {
     let mut file = fs_err::OpenOptions::new().create(true).append(true).read(true).open(path)?.into_parts().0;
     let begin = file.seek(SeekFrom::End(0))?;
-    let times = File::options().create(true).append(true).open(times_path(path)).ok();
+    let times = File::options().create(true).append(true).open(times_path(path, 0)).ok();
     Ok((file, begin, times))
 }
 
-/// Where in a log what was written since then begins; `None`: nothing was.
-pub fn written_since(path: &Path, since: SystemTime) -> Option<u64> {
-    let since = since.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let text = std::fs::read_to_string(times_path(path)).ok()?;
-    let entry = |line: &str| -> Option<(u64, u64)> {
-        let (seconds, position) = line.split_once(' ')?;
-        Some((seconds.parse().ok()?, position.parse().ok()?))
-    };
-    text.lines().filter_map(entry).find(|(seconds, _)| *seconds >= since).map(|(_, position)| position)
+/// The log and those that were put aside, the latest first. Opened in this order, none is missed that is put aside
+/// meanwhile; one that was is there twice.
+pub fn files(path: &Path) -> Vec<(File, PathBuf)> {
+    let opened = (0..=KEPT).map(|number| (File::open(aside(path, number)), times_path(path, number)));
+    opened.filter_map(|(file, times)| Some((file.ok()?, times))).collect()
 }
 
-/// Beside `NAME.log`.
-fn times_path(path: &Path) -> PathBuf {
-    path.with_extension("times")
+/// Where in a log what was written at that time or later begins, by its times; `None`: nothing was, as far as is known.
+pub fn written_since(times: &Path, since: SystemTime) -> Option<u64> {
+    let since = tick_of(since);
+    let text = std::fs::read_to_string(times).ok()?;
+    let entry = |line: &str| -> Option<(u64, u64)> {
+        let (time, position) = line.split_once(' ')?;
+        let (seconds, millis) = time.split_once('.').unwrap_or((time, "0"));
+        let millis: u64 = seconds.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(millis.parse().ok()?)?;
+        Some((millis / TICK, position.parse().ok()?))
+    };
+    text.lines().filter_map(entry).find(|(tick, _)| *tick >= since).map(|(_, position)| position)
+}
+
+fn tick_of(time: SystemTime) -> u64 {
+    let millis = time.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis());
+    u64::try_from(millis).unwrap_or(u64::MAX) / TICK
+}
+
+/// `NAME.log`, which has the number 0, and what it became when it was put aside.
+fn aside(path: &Path, number: u32) -> PathBuf {
+    if number == 0 { path.to_path_buf() } else { path.with_extension(format!("log.{number}")) }
+}
+
+/// Beside it.
+fn times_path(path: &Path, number: u32) -> PathBuf {
+    path.with_extension(if number == 0 { "times".to_owned() } else { format!("times.{number}") })
 }
 
 /// The last lines of what stands in a log from `begin` on.

@@ -11,6 +11,7 @@ pub mod fields;
 pub mod follow;
 pub mod graph;
 mod instance_mark;
+pub mod instances;
 pub mod keeper;
 mod log;
 pub mod machine;

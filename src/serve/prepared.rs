@@ -92,17 +92,17 @@ fn add_files(digest: &mut Sha256, path: &Path) {
 /// A definition with what runs its commands.
 #[derive(Clone)]
 pub struct Prepared {
-    pub definition: Definition,
-    /// How its commands run. Its variables are those before the services they name are known.
+    pub definition: Arc<Definition>,
+    /// How its commands run, without variables: those are the definition's, once the services they name are known.
     pub session: Session,
 }
 
 impl Prepared {
-    pub fn new(definition: Definition, reporter: Arc<dyn Reporter>) -> Self {
+    pub fn new(definition: Arc<Definition>, reporter: Arc<dyn Reporter>) -> Self {
         let session = Session {
             environment: definition.name.clone(),
             paths: definition.paths.clone(),
-            variables: definition.variables.0.clone(),
+            variables: Variables::default(),
             allow: definition.allow.clone(),
             log_dir: definition.log_dir.clone(),
             log_number: Arc::default(),
@@ -128,7 +128,12 @@ impl Prepared {
     /// # Errors
     /// A variable that names a service it does not depend on, or a field that is not there.
     pub fn variables(&self, own: &Instance, instances: &Instances) -> Result<Variables, ConfigError> {
-        with_services(&self.session.variables, instances, |text| fields::fill_own(text, own, instances))
+        let mut variables =
+            with_services(&self.definition.variables.0, instances, |text| fields::fill_own(text, own, instances))?;
+        if self.definition.service.is_some() {
+            variables.set("ENVO_INSTANCE", &own.label);
+        }
+        Ok(variables)
     }
 }
 

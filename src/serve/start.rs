@@ -190,7 +190,7 @@ pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
         return false;
     }
     let mut book = Book::open(&supervisor.state_dir, supervisor.user_dir.as_deref());
-    let Ok(lease) = ports::lease(&mut book, slot.prepared.name(), service) else { return false };
+    let Ok(lease) = ports::lease(&mut book, &slot.which, service) else { return false };
     slot.instance.ports.clone_from(&lease.ports);
     slot.lease = lease;
     if let Err(error) = book.close() {

@@ -60,7 +60,7 @@ impl Work {
         let definition = &self.prepared.definition;
         let run = || -> Result<i32, Halt> {
             fs_err::create_dir_all(&definition.cwd)?;
-            let Definition { cwd, ignore_errors, retries, .. } = definition;
+            let Definition { cwd, ignore_errors, retries, .. } = &**definition;
             let set = CommandSet { key, cwd, ignore_errors: *ignore_errors, retries: *retries };
             set.run(&self.session, self.fill(commands)?, &mut Vec::new())
         };

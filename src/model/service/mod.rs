@@ -33,8 +33,8 @@ pub enum RestartPolicy {
     Always,
 }
 
-/// Between whom tests share an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Between whom tests share an instance, from the most to the fewest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Share {
     /// One for a whole test run.
@@ -88,8 +88,6 @@ pub struct Service {
     pub profiles: Vec<String>,
     /// How many of it run, each with ports of its own.
     pub instances: u32,
-    /// Which of them this is, from 1; 0: the only one, or not one of them yet.
-    pub instance: u32,
     /// Where the keys were written, for error messages: `tox.ini:12`. Whoever reads the keys sets it.
     pub location: String,
     /// The same of each key that is not on the line of `serve`.
@@ -144,7 +142,6 @@ impl Service {
             watch_command: None,
             profiles: Vec::new(),
             instances: 1,
-            instance: 0,
             location: String::new(),
             locations: BTreeMap::new(),
         }
@@ -352,7 +349,7 @@ mod tests {
         assert!(service.pty && service.listen_fds);
         assert_eq!(service.watch, ["src/**/*.py", "!src/a b"]);
         assert_eq!(service.watch_command.as_deref(), Some("python -m reload"));
-        assert_eq!((service.profiles.join("+").as_str(), service.instances, service.instance), ("dev+ci", 3, 0));
+        assert_eq!((service.profiles.join("+").as_str(), service.instances), ("dev+ci", 3));
         assert_eq!((service.place_of("serve"), service.place_of("ready")), ("tox.ini:1", "tox.ini:5"));
         let text = serde_json::to_string(&service).unwrap();
         let sent: Service = serde_json::from_str(&text).unwrap();

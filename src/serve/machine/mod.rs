@@ -338,29 +338,39 @@ impl Machine {
     /// Adds a node, which nobody wants yet. What it depends on must have been added before; the graph room sees to it
     /// that there is no cycle.
     pub fn add(&mut self, node: Node) -> usize {
+        let at = self.members.len();
+        for dependency in &node.dependencies {
+            self.members[*dependency].dependents.push(at);
+        }
         self.members.push(Member::new(node));
-        self.connect();
-        self.members.len() - 1
+        at
     }
 
-    /// Gives a node another definition. `restart`: if it runs, it is restarted with it.
+    /// Puts a node, which nobody wants yet, in the place of one that is over and that nobody wants. [`Machine::connect`]
+    /// is due then.
+    pub fn replace(&mut self, at: usize, node: Node) {
+        self.members[at] = Member::new(node);
+    }
+
+    /// Gives a node another definition. `restart`: if it runs, it is restarted with it. [`Machine::connect`] is due then.
     pub fn redefine(&mut self, at: usize, node: Node, restart: bool) {
         let member = &mut self.members[at];
         member.node = node;
         if restart {
             (member.restarts, member.halted, member.cycling) = (0, false, true);
         }
-        self.connect();
     }
 
-    fn connect(&mut self) {
-        for at in 0..self.members.len() {
-            self.members[at].dependents.clear();
-        }
-        for at in 0..self.members.len() {
-            for dependency in self.members[at].node.dependencies.clone() {
-                self.members[dependency].dependents.push(at);
+    /// Finds out anew who depends on whom.
+    pub fn connect(&mut self) {
+        let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); self.members.len()];
+        for (at, member) in self.members.iter().enumerate() {
+            for dependency in &member.node.dependencies {
+                dependents[*dependency].push(at);
             }
+        }
+        for (member, dependents) in self.members.iter_mut().zip(dependents) {
+            member.dependents = dependents;
         }
     }
 

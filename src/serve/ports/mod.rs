@@ -7,6 +7,7 @@ mod owner;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
 
+use super::instances::Which;
 use crate::error::ConfigError;
 use crate::model::Service;
 
@@ -72,8 +73,9 @@ impl Lease {
 /// # Errors
 /// A port with a number that something else has, with the command of that process if it can be told; a host that is not
 /// this machine's.
-pub fn lease(book: &mut Book, name: &str, service: &Service) -> Result<Lease, ConfigError> {
+pub fn lease(book: &mut Book, which: &Which, service: &Service) -> Result<Lease, ConfigError> {
     let mut lease = Lease::default();
+    let name = which.name.as_str();
     for port in &service.ports {
         let held = match port.number {
             None => choose(book, name, &port.name, |number| hold(&service.host, number))
@@ -89,7 +91,8 @@ pub fn lease(book: &mut Book, name: &str, service: &Service) -> Result<Lease, Co
             },
         };
         let number = held.local_addr().map(|address| address.port()).unwrap_or_default();
-        if port.number.is_none() {
+        // What is there for one test or worker is not remembered: there is no end to their names.
+        if port.number.is_none() && !which.is_apart {
             book.note(name, &port.name, number);
         }
         lease.ports.push((port.name.clone(), number));
@@ -163,8 +166,12 @@ mod tests {
         Book::open(folder, None)
     }
 
+    fn which(name: &str) -> Which {
+        Which { name: name.to_owned(), ..Which::default() }
+    }
+
     fn leased(book: &mut Book, name: &str, service: &Service) -> Lease {
-        lease(book, name, service).unwrap()
+        lease(book, &which(name), service).unwrap()
     }
 
     /// A machine on which only `taken` is in use, whatever else runs on this one.
@@ -208,7 +215,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let number = taken.local_addr().unwrap().port();
-        let error = lease(&mut open(folder.path()), "a", &service(&[("http", Some(number))])).unwrap_err();
+        let error = lease(&mut open(folder.path()), &which("a"), &service(&[("http", Some(number))])).unwrap_err();
         let expected = format!("`a` (tox.ini:7) needs port {number}, which is in use by `");
         assert!(error.message.starts_with(&expected), "{error}");
         assert!(error.message.ends_with(&format!("` (pid {})", std::process::id())), "{error}");
@@ -225,7 +232,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut elsewhere = service(&[("http", None)]);
         elsewhere.host = "192.0.2.1".into();
-        let error = lease(&mut open(folder.path()), "a", &elsewhere).unwrap_err();
+        let error = lease(&mut open(folder.path()), &which("a"), &elsewhere).unwrap_err();
         assert!(error.message.contains("cannot listen on `192.0.2.1`"), "{error}");
     }
 

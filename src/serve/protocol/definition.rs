@@ -20,7 +20,7 @@ pub struct Dependency {
 }
 
 /// A service, or without `service` a job, whose environment is built.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Definition {
     pub name: String,
     /// The keys around `serve`, of which the texts may still have fields in them.
@@ -86,9 +86,12 @@ impl Definition {
         self.service.as_ref().is_none_or(|service| service.ready.as_deref().is_some_and(|ready| ready.trim() == "exit"))
     }
 
-    /// Tells whether two definitions mean the same: hexadecimal.
+    /// Tells whether two definitions mean the same: hexadecimal. How many instances there are says nothing about one.
     pub fn digest(&self) -> String {
         let mut lasting = self.clone();
+        if let Some(service) = &mut lasting.service {
+            service.instances = 1;
+        }
         for name in PASSING {
             lasting.variables.0.remove(name);
         }
@@ -143,19 +146,13 @@ mod tests {
             service: Some(Service::new("run {port}")),
             depends: vec![Dependency { name: "a".into(), restart: true }],
             commands_pre: vec![Command::from_words(vec!["-".into(), "x".into()])],
-            commands: Vec::new(),
-            commands_post: Vec::new(),
-            ignore_errors: false,
-            retries: 0,
-            post_after_interrupt: false,
             cwd: "/a".into(),
             current_dir: "/a".into(),
             log_dir: "/a/log".into(),
             paths: vec!["/a/bin".into()],
             allow: vec!["sh".into()],
             variables: Texts(variables),
-            timeouts: Timeouts::default(),
-            inputs: String::new(),
+            ..Definition::default()
         }
     }
 
@@ -171,6 +168,10 @@ mod tests {
         other.variables.0.set("TERM", "dumb");
         other.current_dir = "/b".into();
         assert_eq!(other.digest(), definition().digest());
+        if let Some(service) = &mut other.service {
+            service.instances = 3;
+        }
+        assert_eq!(other.digest(), definition().digest(), "nor does it become another for having others beside it");
         other.variables.0.set("A", "c");
         assert_ne!(other.digest(), definition().digest());
     }

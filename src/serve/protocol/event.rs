@@ -20,6 +20,9 @@ pub enum News {
 pub struct ServiceNews {
     pub time: f64,
     pub service: String,
+    /// Of which it is an instance.
+    #[serde(default)]
+    pub environment: String,
     /// As in `ps`.
     pub state: String,
     pub health: Option<String>,

@@ -9,6 +9,8 @@ pub use event::{Failed, News, ServiceNews};
 
 use serde::{Deserialize, Serialize};
 
+use std::collections::BTreeMap;
+
 use super::fields::Instance;
 
 /// Raised when a client of before would misunderstand a supervisor of now, or the other way round.
@@ -40,10 +42,21 @@ pub enum Operation {
     /// Adds services of the running set, and what they depend on, to this connection's lease. Answered with
     /// [`Instances`](Answer::Instances) once they are ready.
     Hold {
+        /// Those of environments.
         names: Vec<String>,
+        /// As in [`Up`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worker: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        test: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ttl: Option<f64>,
     },
     /// Ends this connection's lease. Answered with the [`Left`] when what only it held is gone.
     Release {
+        /// No names: all it holds.
+        #[serde(default)]
+        names: Vec<String>,
         /// Kill instead of asking to stop.
         #[serde(default)]
         kill: bool,
@@ -83,6 +96,18 @@ pub enum Operation {
         #[serde(default)]
         names: Vec<String>,
     },
+    /// Answered with a [`Passage`].
+    Logs {
+        name: String,
+        /// Seconds since 1970.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<f64>,
+        /// Only so many of the last lines.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lines: Option<usize>,
+    },
     /// From now on this connection is told [`News`].
     Events,
     /// Stops everything, whoever holds it, and ends the supervisor. Answered before that.
@@ -111,6 +136,15 @@ pub struct Up {
     /// Restart what runs by another definition; otherwise it is used as it is.
     #[serde(default)]
     pub change: bool,
+    /// Whose instance is meant of what is not for all: `share = worker`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// The same for `share = test`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
+    /// For how many seconds it is kept after nobody wants it any more, if that is longer than its `idle_timeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<f64>,
 }
 
 /// The answer to `hello`.
@@ -130,6 +164,9 @@ pub struct Changes {
     pub unchanged: Vec<String>,
     /// Run by another definition, and were left so.
     pub outdated: Vec<String>,
+    /// Instances that are too many by now.
+    #[serde(default)]
+    pub stopped: Vec<String>,
 }
 
 /// The answer to `down` and `release`: what goes on, and who holds it.
@@ -142,10 +179,36 @@ pub struct Left {
     pub last: bool,
 }
 
+/// What is known of an instance that is ready.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Known {
+    #[serde(flatten)]
+    pub instance: Instance,
+    pub environment: String,
+    /// What those who depend on it get as variables.
+    pub variables: BTreeMap<String, String>,
+    /// Of its first process.
+    pub pid: Option<u32>,
+    /// A path.
+    pub log: String,
+}
+
+/// A part of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Passage {
+    pub text: String,
+    /// Whether it is only the end of what was asked for.
+    pub cut: bool,
+}
+
 /// One service or job in the answer to `ps`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Status {
     pub name: String,
+    /// Of which it is an instance.
+    #[serde(default)]
+    pub environment: String,
     /// Whether it is a job: it ends by itself, and others wait for that.
     pub job: bool,
     /// `waiting`, `preparing`, `starting`, `ready`, `stopping`, `restarting`, `stopped`, `exited`, `failed`, `adopted`.
@@ -210,7 +273,8 @@ pub enum Answer {
     Done,
     Greeting(Greeting),
     Changes(Changes),
-    Instances(Vec<Instance>),
+    Instances(Vec<Known>),
+    Log(Passage),
     Left(Left),
     Services(Vec<Status>),
 }

@@ -76,7 +76,7 @@ impl Supervisor {
         let Some(service) = &slot.prepared.definition.service else { return Ok(()) };
         let mut book = Book::open(&self.state_dir, self.user_dir.as_deref());
         slot.lease.release();
-        slot.lease = ports::lease(&mut book, slot.prepared.name(), service).map_err(|error| error.to_string())?;
+        slot.lease = ports::lease(&mut book, &slot.which, service).map_err(|error| error.to_string())?;
         slot.instance.ports.clone_from(&slot.lease.ports);
         slot.instance.host.clone_from(&service.host);
         // Losing the sameness of numbers is no reason not to start.
@@ -135,7 +135,7 @@ impl Supervisor {
             slot.leased = false;
             slot.halt = None;
             if state != State::Exited || !slot.prepared.definition.is_job() {
-                self.instances.remove(slot.prepared.name());
+                self.ready.remove(slot.prepared.name());
             }
         }
         self.tell_state(at, text);
@@ -165,7 +165,7 @@ impl Supervisor {
             _ => "tcp",
         };
         slot.instance.derive_url(scheme);
-        self.instances.insert(slot.instance.clone());
+        self.ready.insert(slot.instance.name.clone(), slot.instance.clone());
     }
 
     fn tell_state(&self, at: usize, text: Option<String>) {
@@ -174,6 +174,7 @@ impl Supervisor {
         self.tell(News::Service(ServiceNews {
             time: since_1970(),
             service: slot.prepared.name().to_owned(),
+            environment: slot.which.environment.clone(),
             state: self.state_name(at).to_owned(),
             health: self.health(at),
             restarts: self.machine.restarts(at),

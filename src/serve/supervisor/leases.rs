@@ -8,54 +8,47 @@ use super::{Slot, Supervisor};
 use crate::model::Service;
 use crate::model::service::{Probe, RestartPolicy};
 use crate::serve::fields::Instance;
+use crate::serve::instances::{self, Expanded, Namespaces, Template};
 use crate::serve::machine::{Event as Happening, Node, ReadyWhen};
 use crate::serve::ports::{self, Book, Lease};
 use crate::serve::prepared::Prepared;
 use crate::serve::protocol::{Changes, Definition, Refusal, Timeline, Up};
 
+/// What is more is a slip of the hand.
+const MOST_INSTANCES: u32 = 1000;
+
 impl Supervisor {
     /// Takes in what a client wants. Answers the nodes it wants for their own sake, and what becomes of all.
     pub(super) fn up(&mut self, connection: u64, up: Up) -> Result<(Vec<usize>, Changes), Refusal> {
-        let Up { services, want, keep, force, change, events, .. } = up;
+        let Up { services, want, keep, force, change, events, worker, test, ttl, .. } = up;
+        let namespaces = Namespaces { worker, test };
+        if let Some(name) = namespaces.refused() {
+            return Err(Refusal::new("configuration", format!("`{name}` is no name for a worker or a test")));
+        }
         self.check(&services, &want)?;
-        let mut leases = self.lease_ports(&services)?;
+        let sent: BTreeSet<String> = services.iter().map(|one| one.name.clone()).collect();
+        let expanded = self.expand(services, &want, &namespaces)?;
         if events && let Some(one) = self.connections.get_mut(&connection) {
             one.events = true;
         }
         let mut changes = Changes::default();
-        let mut taken_in = Vec::new();
-        for definition in services {
-            let (name, digest) = (definition.name.clone(), definition.digest());
-            match self.names.get(&name).copied() {
-                None => {
-                    let lease = leases.remove(&name).unwrap_or_default();
-                    taken_in.push((self.add(definition, digest, lease), false));
-                    changes.started.push(name);
-                }
-                Some(at) => {
-                    let idle = self.machine.is_over(at);
-                    let same = self.slots[at].digest == digest;
-                    let list = match (same, idle) {
-                        (_, true) => &mut changes.started,
-                        (true, false) => &mut changes.unchanged,
-                        (false, false) if change => &mut changes.restarted,
-                        (false, false) => &mut changes.outdated,
-                    };
-                    list.push(name);
-                    if !same && (change || idle) {
-                        self.slots[at].next = Some(Prepared::new(definition, Arc::clone(&self.reporter)));
-                        self.slots[at].digest = digest;
-                        taken_in.push((at, true));
-                    }
-                }
-            }
+        let own: BTreeSet<String> = expanded.iter().map(|(one, _)| one.which.name.clone()).collect();
+        let mut taken_in: Vec<(usize, bool)> = Vec::new();
+        for (one, lease) in expanded {
+            taken_in.push(self.take_in(one, lease, change, &mut changes));
+        }
+        let asked = |at: &usize| want.contains(&self.slots[*at].which.environment);
+        let wanted: Vec<usize> = taken_in.iter().map(|(at, _)| *at).filter(asked).collect();
+        let ttl = ttl.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default();
+        for at in &wanted {
+            self.slots[*at].ttl = self.slots[*at].ttl.max(ttl);
         }
         self.connect(&taken_in);
-        let wanted: Vec<usize> = want.iter().filter_map(|name| self.names.get(name).copied()).collect();
         if force {
             self.force_jobs(&wanted);
         }
         if keep {
+            self.unpin_surplus(&sent, &own, &mut changes);
             self.pinned.extend(&wanted);
             self.want();
         } else {
@@ -65,12 +58,89 @@ impl Supervisor {
         Ok((wanted, changes))
     }
 
+    /// The instances that are meant, with the ports of those that are new. Learns the definitions.
+    fn expand(
+        &mut self,
+        services: Vec<Definition>,
+        want: &[String],
+        namespaces: &Namespaces,
+    ) -> Result<Vec<(Expanded, Lease)>, Refusal> {
+        let mut all = self.templates.clone();
+        let mut open: Vec<String> = want.to_vec();
+        for definition in services {
+            open.push(definition.name.clone());
+            all.insert(definition.name.clone(), Template::new(definition));
+        }
+        let mut asked: BTreeSet<String> = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            if let Some(template) = all.get(&name)
+                && asked.insert(name)
+            {
+                open.extend(template.definition.depends.iter().map(|one| one.name.clone()));
+            }
+        }
+        let expanded = instances::expand(&all, &asked, namespaces);
+        let mut leases = self.lease_ports(&expanded)?;
+        self.templates = all;
+        let with_lease = |one: Expanded| {
+            let lease = leases.remove(&one.which.name).unwrap_or_default();
+            (one, lease)
+        };
+        Ok(expanded.into_iter().map(with_lease).collect())
+    }
+
+    /// Takes in an instance. Answers where it stands, and whether it is another than before.
+    fn take_in(&mut self, one: Expanded, lease: Lease, change: bool, changes: &mut Changes) -> (usize, bool) {
+        let name = one.which.name.clone();
+        let Some(at) = self.names.get(&name).copied() else {
+            changes.started.push(name);
+            return (self.add(one, lease), false);
+        };
+        let idle = self.machine.is_over(at);
+        let same = self.slots[at].digest == one.digest;
+        let list = match (same, idle) {
+            (_, true) => &mut changes.started,
+            (true, false) => &mut changes.unchanged,
+            (false, false) if change => &mut changes.restarted,
+            (false, false) => &mut changes.outdated,
+        };
+        list.push(name);
+        let slot = &mut self.slots[at];
+        if same {
+            // Whom it depends on may have more instances by now, or fewer.
+            slot.next.as_mut().unwrap_or(&mut slot.prepared).definition = one.definition;
+            slot.which = one.which;
+        } else if change || idle {
+            slot.next = Some(Prepared::new(one.definition, Arc::clone(&self.reporter)));
+            (slot.digest, slot.which) = (one.digest, one.which);
+            return (at, true);
+        }
+        (at, false)
+    }
+
+    /// Lets go of what `up` has kept and is one instance too many by now.
+    fn unpin_surplus(&mut self, sent: &BTreeSet<String>, own: &BTreeSet<String>, changes: &mut Changes) {
+        let is_surplus = |at: &usize| {
+            let which = &self.slots[*at].which;
+            sent.contains(&which.environment) && !which.is_apart && !own.contains(&which.name)
+        };
+        let surplus: Vec<usize> = self.pinned.iter().copied().filter(is_surplus).collect();
+        for at in surplus {
+            self.pinned.remove(&at);
+            changes.stopped.push(self.slots[at].which.name.clone());
+        }
+    }
+
     /// Refuses what cannot work before anything is changed.
     fn check(&self, services: &[Definition], want: &[String]) -> Result<(), Refusal> {
         let sent: BTreeMap<&str, &Definition> = services.iter().map(|one| (one.name.as_str(), one)).collect();
-        let known = |name: &str| sent.contains_key(name) || self.names.contains_key(name);
+        let known = |name: &str| sent.contains_key(name) || self.templates.contains_key(name);
         let configuration = |text: String| Err(Refusal::new("configuration", text));
         for definition in services {
+            let instances = definition.service.as_ref().map_or(1, |service| service.instances);
+            if instances > MOST_INSTANCES {
+                return configuration(format!("`{}` is to have {instances} instances", definition.name));
+            }
             if definition.name.is_empty() || definition.name.contains(['/', '\0']) || definition.name.starts_with('.') {
                 return configuration(format!("`{}` is no name for a service", definition.name));
             }
@@ -82,11 +152,11 @@ impl Supervisor {
             }
         }
         if let Some(name) = want.iter().find(|name| !known(name)) {
-            return configuration(format!("`{name}` is wanted, but it is not there"));
+            return Err(self.unknown(name));
         }
         let depends = |name: &str| -> Vec<&str> {
-            let running = || self.names.get(name).map(|at| self.coming(*at));
-            let definition = sent.get(name).copied().or_else(running);
+            let before = || self.templates.get(name).map(|template| &*template.definition);
+            let definition = sent.get(name).copied().or_else(before);
             definition.map_or_else(Vec::new, |one| one.depends.iter().map(|one| one.name.as_str()).collect())
         };
         for start in sent.keys() {
@@ -106,44 +176,54 @@ impl Supervisor {
 
     /// Gives every new service its ports before the first one starts, so that a port that is taken stops nothing
     /// half-way.
-    fn lease_ports(&self, services: &[Definition]) -> Result<BTreeMap<String, Lease>, Refusal> {
+    fn lease_ports(&self, expanded: &[Expanded]) -> Result<BTreeMap<String, Lease>, Refusal> {
         let mut leases = BTreeMap::new();
+        let is_new = |one: &&Expanded| !self.names.contains_key(&one.which.name);
+        let with_ports = |one: &&Expanded| one.definition.service.as_ref().is_some_and(|one| !one.ports.is_empty());
+        let mut new = expanded.iter().filter(is_new).filter(with_ports).peekable();
+        if new.peek().is_none() {
+            return Ok(leases);
+        }
         let mut book = Book::open(&self.state_dir, self.user_dir.as_deref());
-        for definition in services.iter().filter(|one| !self.names.contains_key(&one.name)) {
+        for Expanded { which, definition, .. } in new {
             let Some(service) = &definition.service else { continue };
-            let lease = ports::lease(&mut book, &definition.name, service).map_err(|error| Refusal {
+            let lease = ports::lease(&mut book, which, service).map_err(|error| Refusal {
                 kind: "port".to_owned(),
                 message: error.message,
                 hints: error.hints,
             })?;
-            leases.insert(definition.name.clone(), lease);
+            leases.insert(which.name.clone(), lease);
         }
         book.close()
             .map_err(|error| Refusal::new("port", format!("the ports cannot be kept for the next time: {error}")))?;
         Ok(leases)
     }
 
-    fn add(&mut self, definition: Definition, digest: String, lease: Lease) -> usize {
-        let name = definition.name.clone();
+    /// Adds an instance, in the place of one of no use any more if there is such a place.
+    fn add(&mut self, one: Expanded, lease: Lease) -> usize {
+        let Expanded { which, definition, digest } = one;
         let service = definition.service.as_ref();
         let instance = Instance {
-            name: name.clone(),
+            name: which.name.clone(),
             host: service.map_or_else(String::new, |service| service.host.clone()),
             ports: lease.ports.clone(),
+            label: which.label.clone(),
             ..Instance::default()
         };
-        let at = self.machine.add(node(&definition, Vec::new(), Vec::new()));
-        self.names.insert(name, at);
-        self.slots.push(Slot {
+        let node = node(&definition, Vec::new(), Vec::new(), Duration::ZERO);
+        let spare = if which.is_apart { self.take_spare() } else { None };
+        let name = which.name.clone();
+        let slot = Slot {
             place: place(&definition),
             prepared: Prepared::new(definition, Arc::clone(&self.reporter)),
             next: None,
             digest,
+            which,
             visible: Vec::new(),
             instance,
             lease,
             leased: true,
-            generation: 0,
+            generation: spare.map_or(0, |at| self.slots[at].generation),
             running: None,
             asking: None,
             halt: None,
@@ -152,10 +232,39 @@ impl Supervisor {
             gone: false,
             last_lines: Vec::new(),
             forced: false,
+            ttl: Duration::ZERO,
             timeline: Timeline::default(),
             told_failure: false,
-        });
+        };
+        let at = match spare {
+            Some(at) => {
+                self.machine.replace(at, node);
+                self.slots[at] = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                self.machine.add(node)
+            }
+        };
+        self.names.insert(name, at);
         at
+    }
+
+    /// Whether it is an instance that was not for all, and that nobody wants any more.
+    pub(super) fn is_spare(&self, at: usize) -> bool {
+        let unused = self.machine.is_over(at) && !self.machine.is_wanted(at) && self.slots[at].running.is_none();
+        self.slots[at].which.is_apart && unused
+    }
+
+    /// Forgets such an instance, and those that depend on it, for another to have its place.
+    fn take_spare(&mut self) -> Option<usize> {
+        let spare = (0..self.slots.len()).find(|at| self.is_spare(*at))?;
+        let depends = |at: &usize| self.slots[*at].visible.contains(&spare);
+        let mut forgotten: Vec<usize> = (0..self.slots.len()).filter(|at| self.is_spare(*at)).filter(depends).collect();
+        forgotten.push(spare);
+        self.names.retain(|_, at| !forgotten.contains(at));
+        Some(spare)
     }
 
     /// What a service is when it starts next.
@@ -172,14 +281,14 @@ impl Supervisor {
             let dependencies = definition.depends.iter().filter_map(|one| position(&one.name)).collect();
             let restarting = definition.depends.iter().filter(|one| one.restart);
             let restarts_with = restarting.filter_map(|one| position(&one.name)).collect();
-            let node = node(definition, dependencies, restarts_with);
+            let node = node(definition, dependencies, restarts_with, self.slots[*at].ttl);
             self.slots[*at].place = place(self.coming(*at));
             self.machine.redefine(*at, node, *changed);
         }
+        self.machine.connect();
         for at in 0..self.slots.len() {
             let all = self.machine.with_dependencies([at]);
-            let names = all.into_iter().filter(|one| *one != at).map(|one| self.machine.name(one).to_owned());
-            self.slots[at].visible = names.collect();
+            self.slots[at].visible = all.into_iter().filter(|one| *one != at).collect();
         }
     }
 
@@ -197,10 +306,13 @@ impl Supervisor {
         self.want();
     }
 
-    /// Ends a lease. Answers all it held, dependencies included.
-    pub(super) fn release(&mut self, connection: u64) -> BTreeSet<usize> {
+    /// Ends a lease, or the part of it that is named. Answers all that was held, dependencies included.
+    pub(super) fn release(&mut self, connection: u64, named: Option<Vec<usize>>) -> BTreeSet<usize> {
         let Some(one) = self.connections.get_mut(&connection) else { return BTreeSet::new() };
-        let nodes = std::mem::take(&mut one.holds);
+        let nodes: BTreeSet<usize> = match named {
+            None => std::mem::take(&mut one.holds),
+            Some(named) => named.into_iter().filter(|at| one.holds.remove(at)).collect(),
+        };
         let all = self.machine.with_dependencies(nodes);
         self.want();
         all
@@ -245,7 +357,7 @@ fn place(definition: &Definition) -> String {
     }
 }
 
-fn node(definition: &Definition, dependencies: Vec<usize>, restarts_with: Vec<usize>) -> Node {
+fn node(definition: &Definition, dependencies: Vec<usize>, restarts_with: Vec<usize>, ttl: Duration) -> Node {
     let name = definition.name.clone();
     match &definition.service {
         None => Node {
@@ -260,7 +372,7 @@ fn node(definition: &Definition, dependencies: Vec<usize>, restarts_with: Vec<us
             restart: RestartPolicy::No,
             restart_limit: 0,
             checks_alive: false,
-            idle_timeout: Duration::ZERO,
+            idle_timeout: ttl,
         },
         Some(service) => Node {
             name,
@@ -273,7 +385,7 @@ fn node(definition: &Definition, dependencies: Vec<usize>, restarts_with: Vec<us
             restart: service.restart,
             restart_limit: service.restart_limit,
             checks_alive: service.alive.is_some(),
-            idle_timeout: service.idle_timeout,
+            idle_timeout: service.idle_timeout.max(ttl),
         },
     }
 }

@@ -18,13 +18,14 @@ use std::time::{Duration, Instant};
 use super::connection::Outbox;
 use super::fields::{Instance, Instances};
 use super::instance_mark;
+use super::instances::{Template, Which};
 use super::keeper::Keeper;
 use super::machine::{Event as Happening, Failure, Machine, Now, State};
 use super::orders::News;
 use super::ports::Lease;
 use super::prepared::Prepared;
 use super::probe::{Answer, Canceller};
-use super::protocol::{Reply, Request, Timeline};
+use super::protocol::{Answer as Told, Refusal, Reply, Request, Timeline};
 use super::start::Running;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::tree;
@@ -52,6 +53,8 @@ pub enum Message {
     Looked(usize, bool),
     /// What must run after it has run.
     Finished(usize),
+    /// What a client has asked for that takes time to find out.
+    Found(u64, u64, Result<Told, Refusal>),
     /// Somebody is there.
     Connected(u64, Arc<Outbox>),
     Asked(u64, Request),
@@ -88,8 +91,10 @@ pub struct Slot {
     /// What it is when it starts next, if that is something else.
     pub next: Option<Prepared>,
     pub digest: String,
-    /// Names of all it depends on, directly or through others.
-    pub visible: Vec<String>,
+    /// What it is called, and by whom.
+    pub which: Which,
+    /// The nodes it depends on, directly or through others.
+    pub visible: Vec<usize>,
     pub instance: Instance,
     pub lease: Lease,
     /// Whether the ports were given for the start that comes next.
@@ -110,6 +115,8 @@ pub struct Slot {
     pub place: String,
     /// Run it although it was done before: a job.
     pub forced: bool,
+    /// How long a client wants it kept when nobody wants it any more.
+    pub ttl: Duration,
     pub timeline: Timeline,
     told_failure: bool,
 }
@@ -128,7 +135,10 @@ pub struct Supervisor {
     pub machine: Machine,
     pub slots: Vec<Slot>,
     names: BTreeMap<String, usize>,
-    instances: Instances,
+    /// What it was told of each environment last.
+    templates: BTreeMap<String, Template>,
+    /// What is known of those that are ready, by their names.
+    ready: BTreeMap<String, Instance>,
     pub reporter: Arc<dyn Reporter>,
     pub state_dir: PathBuf,
     /// What concerns all projects of the user: which has which ports. `None`: nothing is known of other projects.
@@ -172,7 +182,8 @@ impl Supervisor {
             machine: Machine::default(),
             slots: Vec::new(),
             names: BTreeMap::new(),
-            instances: Instances::default(),
+            templates: BTreeMap::new(),
+            ready: BTreeMap::new(),
             reporter: parts.reporter,
             record: Record::open(&parts.state_dir),
             jobs: Jobs::open(&parts.state_dir),
@@ -273,6 +284,8 @@ impl Supervisor {
                 happening.into_iter().for_each(|happening| self.step(happening));
             }
             Message::Finished(at) => self.step(Happening::Finished(at)),
+            Message::Found(connection, id, Ok(ok)) => self.send(connection, &Reply::Answer { id, ok }),
+            Message::Found(connection, id, Err(error)) => self.send(connection, &Reply::Refusal { id, error }),
             Message::Connected(id, outbox) => {
                 self.had_client = true;
                 let connection =
@@ -383,7 +396,13 @@ impl Supervisor {
 
     /// What the service at `at` may know of others.
     pub fn visible_instances(&self, at: usize) -> Instances {
-        self.instances.only(self.slots[at].visible.iter().map(String::as_str))
+        let known = self.slots[at].visible.iter().filter_map(|one| {
+            let which = &self.slots[*one].which;
+            Some((which.shown.clone(), self.ready.get(&which.name)?.clone()))
+        });
+        let mut instances = Instances::default();
+        instances.show(known);
+        instances
     }
 
     fn send(&self, id: u64, reply: &Reply) {

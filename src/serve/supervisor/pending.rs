@@ -1,10 +1,12 @@
 //! Requests that are answered later: when services are ready, or never will be, or are gone.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use super::Supervisor;
+use crate::serve::fields::Instance;
 use crate::serve::machine::{Never, Now};
-use crate::serve::protocol::{Answer, Left, Refusal, Reply};
+use crate::serve::protocol::{Answer, Known, Left, Refusal, Reply};
 
 pub(super) struct Pending {
     pub connection: u64,
@@ -55,8 +57,26 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn instances_of(&self, nodes: &BTreeSet<usize>) -> Vec<crate::serve::fields::Instance> {
-        nodes.iter().filter_map(|at| self.instances.get(self.slots[*at].prepared.name()).cloned()).collect()
+    /// What is known of those that are ready.
+    pub(super) fn instances_of(&self, nodes: &BTreeSet<usize>) -> Vec<Known> {
+        nodes.iter().filter_map(|at| self.known(*at)).collect()
+    }
+
+    fn known(&self, at: usize) -> Option<Known> {
+        let slot = &self.slots[at];
+        let instance = self.ready.get(&slot.which.name)?.clone();
+        let shown = Instance { name: slot.which.environment.clone(), ..instance.clone() };
+        Some(Known {
+            instance,
+            environment: slot.which.environment.clone(),
+            variables: shown.variables().into_iter().collect(),
+            pid: slot.running.as_ref().and_then(|running| running.processes).map(|(leader, _)| leader),
+            log: self.log_of(at).display().to_string(),
+        })
+    }
+
+    pub(super) fn log_of(&self, at: usize) -> PathBuf {
+        self.log_dir.join(format!("{}.log", self.slots[at].which.name))
     }
 
     /// Whether everything that nobody wants has ended, or is kept for a while on purpose.

@@ -1,12 +1,20 @@
 //! What clients ask, and what they are answered at once.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
-use super::Supervisor;
 use super::pending::{Kind, Pending};
+use super::{Message, Supervisor};
+use crate::serve::excerpt::{Excerpt, excerpt};
+use crate::serve::instances::Which;
 use crate::serve::machine::Event as Happening;
-use crate::serve::protocol::{Answer, Greeting, Operation, Refusal, Reply, Request, VERSION};
+use crate::serve::protocol::{Answer, Greeting, Operation, Passage, Refusal, Reply, Request, Up, VERSION};
+
+/// How much of a log is sent at once.
+const LARGEST_PASSAGE: usize = 1024 * 1024;
+/// The stack of a thread that reads.
+const SMALL_STACK: usize = 256 * 1024;
 
 impl Supervisor {
     pub(super) fn answer(&mut self, connection: u64, request: Request) {
@@ -60,14 +68,15 @@ impl Supervisor {
                 let all = self.machine.with_dependencies(wanted);
                 later(self, Kind::Ready(all), None)
             }
-            Operation::Hold { names } => {
-                let nodes = self.find(&names)?;
-                self.hold(connection, &nodes);
-                let all = self.machine.with_dependencies(nodes);
+            Operation::Hold { names, worker, test, ttl } => {
+                let up = Up { want: names, worker, test, ttl, ..Up::default() };
+                let (wanted, _) = self.up(connection, up)?;
+                let all = self.machine.with_dependencies(wanted);
                 later(self, Kind::Ready(all), None)
             }
-            Operation::Release { kill } => {
-                let nodes = self.release(connection);
+            Operation::Release { names, kill } => {
+                let nodes = if names.is_empty() { None } else { Some(self.find(&names)?) };
+                let nodes = self.release(connection, nodes);
                 if kill {
                     self.step(Happening::Kill);
                 }
@@ -108,6 +117,15 @@ impl Supervisor {
                 let nodes = if names.is_empty() { (0..self.slots.len()).collect() } else { self.find(&names)? };
                 Ok(Some(Answer::Instances(self.instances_of(&nodes.into_iter().collect()))))
             }
+            Operation::Logs { name, since, until, lines } => {
+                let at = self.find_some(&[name])?.first().copied().unwrap_or_default();
+                let time = |seconds: Option<f64>| {
+                    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(|time| UNIX_EPOCH + time)
+                };
+                let wanted = Excerpt { lines, since: time(since), until: time(until) };
+                self.read_log(connection, id, at, wanted);
+                Ok(None)
+            }
             Operation::Events => {
                 if let Some(one) = self.connections.get_mut(&connection) {
                     one.events = true;
@@ -116,27 +134,53 @@ impl Supervisor {
             }
             Operation::Shutdown => {
                 self.send(connection, &Reply::Answer { id, ok: Answer::Done });
-                let _ = self.sender.send(super::Message::Signalled(1));
+                let _ = self.sender.send(Message::Signalled(1));
                 Ok(None)
             }
         }
     }
 
-    /// Where services stand by their names.
+    /// Reads a part of a log on a thread of its own: a disk may take its time.
+    fn read_log(&mut self, connection: u64, id: u64, at: usize, wanted: Excerpt) {
+        let (log_dir, name) = (self.log_dir.clone(), self.slots[at].which.name.clone());
+        let sender = self.sender.clone();
+        let read = move || {
+            let answer = passage(&log_dir, &name, &wanted)
+                .map(Answer::Log)
+                .map_err(|error| Refusal::new("unknown", format!("the log of `{name}` cannot be read: {error}")));
+            let _ = sender.send(Message::Found(connection, id, answer));
+        };
+        if let Err(error) = std::thread::Builder::new().name("log".to_owned()).stack_size(SMALL_STACK).spawn(read) {
+            let error = Refusal::new("unknown", format!("no thread to read the log: {error}"));
+            self.send(connection, &Reply::Refusal { id, error });
+        }
+    }
+
+    /// Where services stand by their names: an instance, or all of an environment that are for all.
     fn find(&self, names: &[String]) -> Result<Vec<usize>, Refusal> {
-        names
-            .iter()
-            .map(|name| {
-                self.names.get(name).copied().ok_or_else(|| {
-                    let mut refusal = Refusal::new("unknown", format!("`{name}` is not among the running services"));
-                    let known: Vec<&str> = self.names.keys().map(String::as_str).collect();
-                    if !known.is_empty() {
-                        refusal.hints.push(format!("these are: {}", known.join(", ")));
-                    }
-                    refusal
-                })
-            })
-            .collect()
+        let mut found = Vec::new();
+        for name in names {
+            let is_one = |which: &Which| !which.is_apart && (which.environment == *name || which.shown.contains(name));
+            let all = self.names.values().copied().filter(|at| is_one(&self.slots[*at].which));
+            let mut all: Vec<usize> = all.chain(self.names.get(name).copied()).collect();
+            all.sort_unstable();
+            all.dedup();
+            if all.is_empty() {
+                return Err(self.unknown(name));
+            }
+            found.append(&mut all);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn unknown(&self, name: &str) -> Refusal {
+        let mut refusal = Refusal::new("unknown", format!("`{name}` is not among the running services"));
+        let known = self.names.iter().filter(|(_, at)| !self.is_spare(**at)).map(|(name, _)| name.as_str());
+        let known: Vec<&str> = known.collect();
+        if !known.is_empty() {
+            refusal.hints.push(format!("these are: {}", known.join(", ")));
+        }
+        refusal
     }
 
     fn find_some(&self, names: &[String]) -> Result<Vec<usize>, Refusal> {
@@ -167,4 +211,25 @@ impl Supervisor {
         self.want_now();
         Ok(if names.is_empty() { all } else { nodes })
     }
+}
+
+fn passage(log_dir: &Path, name: &str, wanted: &Excerpt) -> std::io::Result<Passage> {
+    let mut end: Vec<u8> = Vec::new();
+    let mut cut = false;
+    excerpt(log_dir, name, wanted, &mut |block| {
+        end.extend_from_slice(block);
+        if end.len() > 2 * LARGEST_PASSAGE {
+            end.drain(..end.len() - LARGEST_PASSAGE);
+            cut = true;
+        }
+    })?;
+    if end.len() > LARGEST_PASSAGE {
+        end.drain(..end.len() - LARGEST_PASSAGE);
+        cut = true;
+    }
+    if cut && let Some(at) = end.iter().position(|byte| *byte == b'\n') {
+        // It begins with a whole line.
+        end.drain(..=at);
+    }
+    Ok(Passage { text: String::from_utf8_lossy(&end).into_owned(), cut })
 }

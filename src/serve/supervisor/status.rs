@@ -19,7 +19,9 @@ impl Supervisor {
         if self.usage.as_ref().is_none_or(|(when, of, _)| *of != shims || when.elapsed() >= LOOK_EVERY) {
             self.usage = Some((Instant::now(), shims, usage.clone()));
         }
-        (0..self.slots.len()).zip(usage).map(|(at, usage)| self.status_of(at, usage)).collect()
+        let told = |at: &usize| !self.is_spare(*at) || self.machine.failure(*at).is_some();
+        let all = (0..self.slots.len()).zip(usage).filter(|(at, _)| told(at));
+        all.map(|(at, usage)| self.status_of(at, usage)).collect()
     }
 
     fn processes(&self, at: usize) -> Option<(u32, u32)> {
@@ -33,6 +35,7 @@ impl Supervisor {
         let runs = slot.running.is_some();
         Status {
             name: name.clone(),
+            environment: slot.which.environment.clone(),
             job: definition.is_job(),
             state: self.state_name(at).to_owned(),
             health: self.health(at),
@@ -40,7 +43,7 @@ impl Supervisor {
             pid: self.processes(at).map(|(leader, _)| leader),
             host: slot.instance.host.clone(),
             ports: slot.instance.ports.clone(),
-            url: self.instances.get(name).and_then(|instance| instance.url.clone()),
+            url: self.ready.get(name).and_then(|instance| instance.url.clone()),
             uptime: slot.started.filter(|_| runs).map(|started| started.elapsed().as_secs_f64()),
             cpu: usage.map(|usage| usage.processor_seconds),
             memory: usage.map(|usage| usage.resident_bytes),
@@ -48,7 +51,7 @@ impl Supervisor {
             depends: definition.depends.iter().map(|one| one.name.clone()).collect(),
             failure: Some(self.failure_text(at)).filter(|text| !text.is_empty()),
             timeline: slot.timeline,
-            log: self.log_dir.join(format!("{name}.log")).display().to_string(),
+            log: self.log_of(at).display().to_string(),
         }
     }
 }
