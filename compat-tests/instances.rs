@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::gate::Gate;
-use crate::project::Project;
 use crate::supervisor::{Connection, project, states};
 
 const CONFIGURATION: &str = r#"
@@ -41,7 +40,14 @@ share = test
 
 fn names(answer: &Value) -> Vec<String> {
     let list = answer["ok"]["instances"].as_array().unwrap_or_else(|| panic!("instances: {answer}"));
-    list.iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect()
+    let mut names: Vec<String> = list.iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect();
+    names.sort();
+    names
+}
+
+fn instance<'a>(answer: &'a Value, name: &str) -> &'a Value {
+    let mut list = answer["ok"]["instances"].as_array().into_iter().flatten();
+    list.find(|one| one["name"] == name).unwrap_or_else(|| panic!("{name} is not in {answer}"))
 }
 
 fn hold(connection: &mut Connection, name: &str, worker: Option<&str>, test: Option<&str>) -> Value {
@@ -58,16 +64,19 @@ fn a_client_holds_services_of_its_own_and_shares_the_others() {
     let (mut one, _) = Connection::greeted(&project);
     let (mut other, _) = Connection::greeted(&project);
     let answer = hold(&mut one, "api", Some("gw0"), None);
-    assert_eq!(names(&answer), ["api@gw0", "db@gw0", "shared"], "{answer}");
-    let db = &answer["ok"]["instances"][1];
-    assert_eq!((&db["environment"], &db["variables"]["ENVO_DB_PORT"]), (&json!("db"), &json!(db["ports"][0][1].to_string())));
+    assert_eq!(names(&answer), ["api@gw0", "db@gw0", "migrate@gw0", "shared"], "{answer}");
+    let db = instance(&answer, "db@gw0");
+    assert_eq!(
+        (&db["environment"], &db["variables"]["ENVO_DB_PORT"]),
+        (&json!("db"), &json!(db["ports"][0][1].to_string()))
+    );
     assert!(db["pid"].is_u64() && db["log"].as_str().is_some_and(|path| path.ends_with("/log/db@gw0.log")), "{db}");
-    let port = |answer: &Value| answer["ok"]["instances"][1]["ports"][0][1].as_u64();
+    let port = |answer: &Value, name: &str| instance(answer, name)["ports"][0][1].as_u64();
     let second = hold(&mut other, "api", Some("gw1"), None);
-    assert_ne!(port(&second), port(&answer), "each has a port of its own");
+    assert_ne!(port(&second, "db@gw1"), port(&answer, "db@gw0"), "each has a port of its own");
     assert_eq!(gate.all(), ["db-gw0 up", "migrated", "api up", "db-gw1 up", "migrated", "api up"]);
     let log = one.ask(&json!({"id": 6, "op": "logs", "name": "api@gw0", "since": 0, "lines": 2}));
-    let expected = format!("api {}\nready now\n", port(&answer).expect("it has a port"));
+    let expected = format!("api {}\nready now\n", port(&answer, "db@gw0").expect("it has a port"));
     assert_eq!(log["ok"]["log"], json!({"text": expected, "cut": false}));
     // The same worker in another process means the same instances.
     assert_eq!(names(&hold(&mut other, "db", Some("gw0"), None)), ["db@gw0", "shared"]);
@@ -141,20 +150,20 @@ fn a_service_has_as_many_instances_as_it_says_or_as_somebody_wants() {
     assert_eq!(up, BTreeSet::from(["web-1 up".to_owned(), "web-2 up".to_owned()]));
     assert_eq!(gate.next(), "balancer up");
     assert_eq!(states(&project), "balancer=ready web=ready web@2=ready");
-    let listed: Value = serde_json::from_str(&project.run(["ps", "--format", "json"]).succeeds().stdout).unwrap();
+    let listed = Connection::greeted(&project).0.ps();
     let url = |name: &str| {
-        let all = listed.as_array().unwrap().iter();
-        all.filter(|one| one["name"] == name).find_map(|one| one["url"].as_str().map(str::to_owned)).unwrap()
+        listed.iter().filter(|one| one["name"] == name).find_map(|one| one["url"].as_str().map(str::to_owned)).unwrap()
     };
     assert_ne!(url("web"), url("web@2"));
     let port = url("web@2").rsplit(':').next().unwrap().to_owned();
     let told = format!("balancer {},{} {port}\n", url("web"), url("web@2"));
-    project.run(["logs", "balancer"]).succeeds().says(&told);
+    let log = std::fs::read_to_string(project.path(".tox/.envo/log/balancer.log")).unwrap();
+    assert!(log.starts_with(&told), "{log}");
     project.run(["scale", "web=3", "--wait"]).succeeds().says("web@3");
     assert_eq!(gate.all(), ["web-3 up"], "nothing else is restarted");
-    project.run(["scale", "web=1"]).succeeds().says("stopped: web@2, web@3");
-    project.run(["wait", "web"]).succeeds();
-    assert_eq!(states(&project), "balancer=ready web=ready web@2=stopped web@3=stopped");
+    project.run(["scale", "web=1", "--wait"]).succeeds();
+    assert_eq!(gate.all().into_iter().collect::<BTreeSet<_>>(), ["web-2 down", "web-3 down"].map(str::to_owned).into());
+    assert_eq!(states(&project), "balancer=ready web=ready");
     project.run(["stop", "web"]).succeeds();
     project.run(["down"]).succeeds();
     assert_eq!(project.processes(), [] as [&str; 0]);

@@ -28,6 +28,7 @@ mod fixtures;
 mod host_tox;
 mod import;
 mod installing;
+mod instances;
 mod interpreters;
 mod interrupts;
 mod list;

@@ -48,14 +48,14 @@ depends = second
 commands = python -c "from gate import tell; tell('app done')"
 "#;
 
-fn project(gate: &Gate, configuration: &str) -> Project {
+pub fn project(gate: &Gate, configuration: &str) -> Project {
     let project = Project::new().ini(configuration).file("gate.py", &gate.module()).file("service.py", SERVICE);
     let root = project.root().display().to_string();
     project.variable("XDG_RUNTIME_DIR", &root)
 }
 
 /// A connection to the project's supervisor.
-struct Connection {
+pub struct Connection {
     stream: UnixStream,
     lines: BufReader<UnixStream>,
 }
@@ -67,14 +67,14 @@ fn socket(project: &Project) -> PathBuf {
 }
 
 impl Connection {
-    fn open(project: &Project) -> Self {
+    pub fn open(project: &Project) -> Self {
         let stream = UnixStream::connect(socket(project)).expect("the supervisor listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time can be set");
         let lines = BufReader::new(stream.try_clone().expect("it can be copied"));
         Self { stream, lines }
     }
 
-    fn greeted(project: &Project) -> (Self, u32) {
+    pub fn greeted(project: &Project) -> (Self, u32) {
         let mut connection = Self::open(project);
         let answer = connection.ask(&json!({"id": 1, "op": "hello", "protocol": 1, "client": "test"}));
         let pid = answer["ok"]["greeting"]["pid"].as_u64().expect("a number");
@@ -94,12 +94,12 @@ impl Connection {
         }
     }
 
-    fn ask(&mut self, request: &Value) -> Value {
+    pub fn ask(&mut self, request: &Value) -> Value {
         self.send(format!("{request}\n").as_bytes());
         self.read().expect("an answer")
     }
 
-    fn ps(&mut self) -> Vec<Value> {
+    pub fn ps(&mut self) -> Vec<Value> {
         let answer = self.ask(&json!({"id": 2, "op": "ps"}));
         answer["ok"]["services"].as_array().expect("a list").clone()
     }
@@ -111,7 +111,7 @@ fn kill(pid: u64) {
     let _ = kill_process(pid, Signal::KILL);
 }
 
-fn states(project: &Project) -> String {
+pub fn states(project: &Project) -> String {
     let (mut connection, _) = Connection::greeted(project);
     let state = |one: &Value| format!("{}={}", one["name"].as_str().unwrap(), one["state"].as_str().unwrap());
     let mut states: Vec<String> = connection.ps().iter().map(state).collect();

@@ -185,6 +185,8 @@ pub struct ImportOptions {
 pub struct ServiceOptions {
     /// The services that were named; empty: none was.
     pub names: Vec<String>,
+    /// How many instances of which services, in place of what the configuration says.
+    pub scale: Vec<(String, u32)>,
     /// `--profile`: those whose services are meant when none is named.
     pub profiles: Vec<String>,
     /// `--wait`: return when they are ready.

@@ -406,6 +406,7 @@ impl Resolver<'_> {
         Ok(ServiceOptions {
             names: self.all_typed("service_names").iter().flat_map(|text| environment_names(text)).collect(),
             profiles: self.all_typed("service_profiles").iter().flat_map(|text| environment_names(text)).collect(),
+            scale: self.scale()?,
             wait: self.flag("service_wait", false),
             hand_over: self.flag("service_hand_over", false),
             force: self.flag("service_force", false),
@@ -416,6 +417,18 @@ impl Resolver<'_> {
             no_prefix: self.flag("log_no_prefix", false),
             json: self.choice("service_format", &["table", "json"]).is_some_and(|format| format == "json"),
         })
+    }
+
+    fn scale(&self) -> Result<Vec<(String, u32)>, UsageError> {
+        let pair = |text: &String| {
+            let (name, count) = text.rsplit_once('=').unwrap_or((text, ""));
+            match count.parse() {
+                Ok(count @ 1..=1000) if !name.is_empty() => Ok((name.to_owned(), count)),
+                Ok(0) => Err(self.problem("service_scale", &format!("`{text}`: a service has at least one instance"))),
+                _ => Err(self.problem("service_scale", &format!("`{text}` is not ENV=N, as in web=3"))),
+            }
+        };
+        self.all_typed("service_scale").iter().map(pair).collect()
     }
 
     /// Which verb this is, and what the verb settles.

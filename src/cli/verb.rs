@@ -7,6 +7,7 @@ pub enum Verb {
     RunParallel,
     Serve,
     Up,
+    Scale,
     Down,
     Ps,
     Logs,
@@ -30,11 +31,12 @@ pub enum Verb {
 
 impl Verb {
     /// In the order in which the help lists them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Run,
         Self::RunParallel,
         Self::Serve,
         Self::Up,
+        Self::Scale,
         Self::Down,
         Self::Ps,
         Self::Logs,
@@ -63,6 +65,7 @@ impl Verb {
             Self::RunParallel => ("run-parallel", Some("p")),
             Self::Serve => ("serve", None),
             Self::Up => ("up", None),
+            Self::Scale => ("scale", None),
             Self::Down => ("down", None),
             Self::Ps => ("ps", None),
             Self::Logs => ("logs", None),
@@ -92,6 +95,7 @@ impl Verb {
             Self::RunParallel => "The same, several at a time",
             Self::Serve => "Start services in order, show their logs",
             Self::Up => "The same, in the background",
+            Self::Scale => "Start more instances of services, or stop some",
             Self::Down => "Stop what up started",
             Self::Ps => "Show the services that run",
             Self::Logs => "Show what services wrote",
@@ -122,6 +126,7 @@ impl Verb {
             Self::Quickstart => "[options] [root]",
             Self::Import => "[options] procfile|compose [file]",
             Self::Completion => "[options] SHELL",
+            Self::Scale => "[options] ENV=N ...",
             Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
             Self::Start | Self::Stop | Self::Restart | Self::Wait => "[options] ENV ...",
             Self::Serve
@@ -155,6 +160,10 @@ impl Verb {
                 "Builds the selected services and what they depend on, starts them in the background and leaves them \
                  running. On a running set it starts what is missing, restarts what has changed and leaves the rest \
                  alone. Without -e: every service."
+            }
+            Self::Scale => {
+                "Leaves N instances of each of these services running in the background, each with ports of its own, until \
+                 the next up or scale. Whatever depends on them is left alone."
             }
             Self::Down => {
                 "Stops the services that up started, in reverse order; without names, all of them. What a serve or a \
@@ -227,6 +236,7 @@ impl Verb {
             Self::Up => {
                 &[("up --wait", "every service; return when all are ready"), ("up -e api", "what api needs, too")]
             }
+            Self::Scale => &[("scale web=3", "in place of its instances key")],
             Self::Down => &[("down", "stop what up started"), ("down api", "only this")],
             Self::Ps => &[("ps", "a table"), ("ps --format json", "for programs")],
             Self::Logs => {
@@ -265,7 +275,8 @@ impl Verb {
 
     /// Whether environments can be chosen, as opposed to verbs about the program or the configuration's format.
     pub(super) fn concerns_environments(self) -> bool {
-        let about_none = [Self::Schema, Self::Quickstart, Self::Import, Self::Man, Self::Completion, Self::Services];
+        let about_none =
+            [Self::Scale, Self::Schema, Self::Quickstart, Self::Import, Self::Man, Self::Completion, Self::Services];
         !about_none.contains(&self) && !self.talks_only()
     }
 
@@ -277,6 +288,6 @@ impl Verb {
 
     /// Whether it builds environments to serve them.
     pub(super) fn serves(self) -> bool {
-        matches!(self, Self::Serve | Self::Up)
+        matches!(self, Self::Serve | Self::Up | Self::Scale)
     }
 }

@@ -109,7 +109,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Exec => exec::execute(options),
         Verb::Devenv => devenv::execute(options),
         Verb::Serve => serve::execute(options),
-        Verb::Up => up::execute_up(options),
+        Verb::Up | Verb::Scale => up::execute_up(options),
         Verb::Down => up::execute_down(options),
         Verb::Ps => running::execute_ps(options),
         Verb::Logs => logs::execute(options),

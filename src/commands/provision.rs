@@ -80,8 +80,8 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
 }
 
 fn is_about_services(verb: Verb) -> bool {
-    use Verb::{Down, Events, Logs, Ps, Restart, Serve, Services, Start, Stop, Up, Wait};
-    matches!(verb, Serve | Up | Down | Ps | Logs | Start | Stop | Restart | Wait | Events | Services)
+    use Verb::{Down, Events, Logs, Ps, Restart, Scale, Serve, Services, Start, Stop, Up, Wait};
+    matches!(verb, Serve | Up | Scale | Down | Ps | Logs | Start | Stop | Restart | Wait | Events | Services)
 }
 
 /// What the user typed, and that there are colours where this process would use them.

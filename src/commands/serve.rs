@@ -10,7 +10,7 @@ use super::report_warnings;
 use super::run::{Manner, open, open_run};
 use crate::build::assembly::assemble;
 use crate::build::services::STATE_FOLDER;
-use crate::cli::options::{EnvironmentChoice, Options, Selection};
+use crate::cli::options::{EnvironmentChoice, Options, Selection, Verb};
 use crate::error::ConfigError;
 use crate::execute::glob;
 use crate::exit_code;
@@ -55,8 +55,15 @@ pub(super) struct Prepared {
 pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result<Prepared, i32>)> {
     let (plan, discovery) = open(options)?;
     plan.ensure_only_run_environments()?;
-    let asked = asked(&plan, &options.selection, &options.services.profiles)?;
-    let graph = needed(&plan, &asked)?;
+    let scale = &options.services.scale;
+    let asked = match options.verb {
+        Verb::Scale => scaled(&plan, scale)?,
+        _ => asked(&plan, &options.selection, &options.services.profiles)?,
+    };
+    let graph = needed(&plan, &asked, scale)?;
+    if let Some((name, _)) = scale.iter().find(|(name, _)| graph.members.iter().all(|one| one.name != *name)) {
+        return Err(ConfigError::handled(format!("`{name}` is not among what is started")).into());
+    }
     report_warnings(&plan, options);
     let plan = Arc::new(plan);
     let run = Arc::new(open_run(options, &plan, discovery, &Manner::side_by_side())?);
@@ -86,19 +93,18 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result
             hold.reporter.warning(&one.name, format!("`{key}` is read and checked, and does nothing yet"));
         }
     }
-    let connected = definitions.into_iter().enumerate();
-    let definitions = connected.map(|(at, one)| Definition { depends: graph.dependencies_of(at), ..one }).collect();
+    let connected = definitions.into_iter().enumerate().map(|(at, one)| {
+        // What was asked for on the command line is in the graph.
+        Definition { depends: graph.dependencies_of(at), service: graph.members[at].service.clone(), ..one }
+    });
+    let definitions = connected.collect();
     Ok((client, Ok(Prepared { definitions, asked, hold })))
 }
 
 /// Keys of a service that nothing is done about.
 fn without_effect(definition: &Definition) -> Vec<&'static str> {
     let Some(service) = &definition.service else { return Vec::new() };
-    let keys = [
-        ("watch", !service.watch.is_empty()),
-        ("instances", service.instances > 1),
-        ("listen_fds", service.listen_fds),
-    ];
+    let keys = [("watch", !service.watch.is_empty()), ("listen_fds", service.listen_fds)];
     keys.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect()
 }
 
@@ -158,6 +164,22 @@ fn asked(plan: &Plan, selection: &Selection, profiles: &[String]) -> Result<Vec<
     Ok(services)
 }
 
+/// The services of which so many instances are asked for.
+fn scaled(plan: &Plan, scale: &[(String, u32)]) -> Result<Vec<String>, ConfigError> {
+    if scale.is_empty() {
+        return Err(ConfigError::handled("no service was named").hint("write ENV=N, as in `web=3`"));
+    }
+    let known = run_environments(plan)?;
+    let mut names = Vec::new();
+    for (name, _) in scale {
+        if !known.contains(name) || !is_service(plan, name)? {
+            return Err(ConfigError::handled(format!("`{name}` is not a service")));
+        }
+        names.push(name.clone());
+    }
+    Ok(names)
+}
+
 /// The profiles in which a service is meant when none is named; empty: always.
 fn profiles_of(plan: &Plan, name: &str) -> Result<Vec<String>, ConfigError> {
     let set = plan.settings.environment(name);
@@ -181,13 +203,18 @@ fn run_environments(plan: &Plan) -> Result<Vec<String>, ConfigError> {
 ///
 /// # Errors
 /// Everything that is wrong with their graph: the first mistake, and the others as hints.
-fn needed(plan: &Plan, asked: &[String]) -> Result<Graph, ConfigError> {
+fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<Graph, ConfigError> {
     let known = run_environments(plan)?;
     let mut environments: Vec<Environment> = Vec::new();
     let mut seen: BTreeSet<String> = asked.iter().cloned().collect();
     let mut open: Vec<String> = asked.to_vec();
     while let Some(name) = open.pop() {
-        let environment = plan.environment(&name)?;
+        let mut environment = plan.environment(&name)?;
+        if let Some(service) = &mut environment.service
+            && let Some((_, count)) = scale.iter().rev().find(|(scaled, _)| *scaled == name)
+        {
+            service.instances = *count;
+        }
         for pattern in &environment.depends {
             let fits = known.iter().filter(|other| glob::matches(pattern, other));
             let wanted: Vec<String> = fits.filter(|other| !seen.contains(*other)).cloned().collect();

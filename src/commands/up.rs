@@ -33,8 +33,12 @@ pub fn execute_up(options: &Options) -> Result<i32> {
     }
     let changes = crate::serve::up(client, definitions, asked, &hold, options.services.wait)?;
     if !options.services.wait {
-        let told =
-            [("started", &changes.started), ("restarted", &changes.restarted), ("unchanged", &changes.unchanged)];
+        let told = [
+            ("started", &changes.started),
+            ("restarted", &changes.restarted),
+            ("unchanged", &changes.unchanged),
+            ("stopped", &changes.stopped),
+        ];
         let parts: Vec<String> = told
             .into_iter()
             .filter(|(_, names)| !names.is_empty())

@@ -342,6 +342,10 @@ pub fn up(
             Ended::Interrupted => return Err(Halt::Interrupted.into()),
             Ended::Failed => return Err(anyhow!(attached.failure.unwrap_or_default())),
         }
+        if !changes.stopped.is_empty() {
+            // They end already; this is answered when they have.
+            attached.client.ask(Operation::Stop { names: changes.stopped.clone() })?;
+        }
     }
     Ok(changes)
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields;
 use super::graph::{Graph, Member};
+use super::instances::environment_of;
 use crate::error::ConfigError;
 use crate::model::service::{Port, Probe, Service, signal_number};
 
@@ -251,7 +252,8 @@ fn service_not_in_depends(graph: &Graph, _: &[String], errors: &mut Vec<ConfigEr
     for (at, member, service) in services(graph) {
         let reachable = graph.reachable(at);
         for (key, text) in texts(service) {
-            let named: BTreeSet<&str> = fields::service_fields(text).into_iter().map(|(name, _)| name).collect();
+            let named = fields::service_fields(text).into_iter().map(|(name, _)| known_as(graph, name));
+            let named: BTreeSet<&str> = named.collect();
             for name in named.into_iter().filter(|name| !reachable.contains(name)) {
                 errors.push(
                     ConfigError::handled(format!(
@@ -265,10 +267,16 @@ fn service_not_in_depends(graph: &Graph, _: &[String], errors: &mut Vec<ConfigEr
     }
 }
 
+/// The environment that is meant by the name of one of its instances, `web@2`.
+fn known_as<'a>(graph: &Graph, name: &'a str) -> &'a str {
+    if graph.members.iter().any(|member| member.name == name) { name } else { environment_of(name) }
+}
+
 /// The members that a text of a member names, with the key the text stands in and the field it asks for.
 fn asked<'a>(graph: &'a Graph, service: &'a Service) -> impl Iterator<Item = (&'static str, &'a Member, &'a str)> {
     texts(service).flat_map(move |(key, text)| {
         fields::service_fields(text).into_iter().filter_map(move |(name, field)| {
+            let name = known_as(graph, name);
             Some((key, graph.members.iter().find(|member| member.name == name)?, field))
         })
     })
@@ -313,10 +321,13 @@ fn has_field(service: &Service, field: &str) -> Result<(), String> {
         None if field == "host" || groups.contains(field) => Ok(()),
         None if field == "port" && has_port => Ok(()),
         None if field == "port" => Err("no `ports`".to_owned()),
-        None if field == "url" && (has_port || service.url.is_some()) => Ok(()),
-        None if field == "url" => Err("neither `ports` nor `url`".to_owned()),
-        _ => Err("no such field: there are url, host, port, port:NAME and the named groups of its `ready = log:…`"
-            .to_owned()),
+        None if matches!(field, "url" | "urls") && (has_port || service.url.is_some()) => Ok(()),
+        None if matches!(field, "url" | "urls") => Err("neither `ports` nor `url`".to_owned()),
+        None if field == "instance" => Ok(()),
+        _ => {
+            Err("no such field: there are url, urls, host, port, port:NAME and the named groups of its `ready = log:…`"
+                .to_owned())
+        }
     }
 }
 

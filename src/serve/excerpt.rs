@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::follow::{Start, Tail};
@@ -78,7 +78,7 @@ pub fn excerpt(log_dir: &Path, name: &str, wanted: &Excerpt, show: &mut dyn FnMu
 }
 
 /// Where in a log of this length what was written in the wanted time begins and ends.
-fn bounds(times: &PathBuf, length: u64, wanted: &Excerpt) -> (u64, u64) {
+fn bounds(times: &Path, length: u64, wanted: &Excerpt) -> (u64, u64) {
     let begin = match wanted.since {
         Some(since) => log::written_since(times, since).unwrap_or(length),
         None => 0,

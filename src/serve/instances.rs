@@ -63,6 +63,11 @@ impl Template {
     pub fn new(definition: Definition) -> Self {
         Self { digest: definition.digest(), definition: Arc::new(definition) }
     }
+
+    /// How many there are of it in each namespace.
+    pub fn instances(&self) -> u32 {
+        self.definition.service.as_ref().map_or(1, |service| service.instances.max(1))
+    }
 }
 
 /// An instance and what it is.

@@ -125,9 +125,9 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
 
 /// What the commands around running services take.
 fn services(verb: Verb) -> Vec<Arg> {
-    use Verb::{Down, Events, Logs, Ps, Restart, Serve, Services, Start, Up, Wait};
+    use Verb::{Down, Events, Logs, Ps, Restart, Scale, Serve, Services, Start, Up, Wait};
     let mut result = Vec::new();
-    if matches!(verb, Up | Start | Restart) {
+    if matches!(verb, Up | Scale | Start | Restart) {
         result.push(flag("service_wait", "return when they are ready").long("wait"));
     }
     if matches!(verb, Up | Serve) {
@@ -138,6 +138,13 @@ fn services(verb: Verb) -> Vec<Arg> {
     if verb == Up {
         let help = "build only, and print what a program needs that holds them itself (docs/protocol.md)";
         result.push(flag("service_hand_over", help).long("hand-over"));
+    }
+    if verb == Up {
+        let help = "have N instances of this service, in place of its instances key; may be repeated";
+        result.push(value("service_scale", "ENV=N", help).long("scale").action(ArgAction::Append));
+    }
+    if verb == Scale {
+        result.push(values("service_scale", "ENV=N", "how many of which"));
     }
     if verb == Wait {
         result.push(value("service_timeout", "seconds", "how long at most [default: for ever]").long("timeout"));

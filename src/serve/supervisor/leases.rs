@@ -14,6 +14,14 @@ use crate::serve::ports::{self, Book, Lease};
 use crate::serve::prepared::Prepared;
 use crate::serve::protocol::{Changes, Definition, Refusal, Timeline, Up};
 
+/// How an instance is taken in.
+struct Change<'a> {
+    /// Whether what runs by another definition is restarted.
+    restart: bool,
+    /// What the same request has taken in already.
+    taken_in: &'a [(usize, bool)],
+}
+
 /// What is more is a slip of the hand.
 const MOST_INSTANCES: u32 = 1000;
 
@@ -35,7 +43,9 @@ impl Supervisor {
         let own: BTreeSet<String> = expanded.iter().map(|(one, _)| one.which.name.clone()).collect();
         let mut taken_in: Vec<(usize, bool)> = Vec::new();
         for (one, lease) in expanded {
-            taken_in.push(self.take_in(one, lease, change, &mut changes));
+            let change = Change { restart: change, taken_in: &taken_in };
+            let taken = self.take_in(one, lease, &change, &mut changes);
+            taken_in.push(taken);
         }
         let asked = |at: &usize| want.contains(&self.slots[*at].which.environment);
         let wanted: Vec<usize> = taken_in.iter().map(|(at, _)| *at).filter(asked).collect();
@@ -67,9 +77,15 @@ impl Supervisor {
     ) -> Result<Vec<(Expanded, Lease)>, Refusal> {
         let mut all = self.templates.clone();
         let mut open: Vec<String> = want.to_vec();
+        let mut scaled: BTreeSet<String> = BTreeSet::new();
         for definition in services {
-            open.push(definition.name.clone());
-            all.insert(definition.name.clone(), Template::new(definition));
+            let name = definition.name.clone();
+            let template = Template::new(definition);
+            let instances = template.instances();
+            if all.insert(name.clone(), template).is_some_and(|before| before.instances() != instances) {
+                scaled.insert(name.clone());
+            }
+            open.push(name);
         }
         let mut asked: BTreeSet<String> = BTreeSet::new();
         while let Some(name) = open.pop() {
@@ -79,7 +95,13 @@ impl Supervisor {
                 open.extend(template.definition.depends.iter().map(|one| one.name.clone()));
             }
         }
-        let expanded = instances::expand(&all, &asked, namespaces);
+        // Those who run and depend on what has other instances by now are to know.
+        let depends = |template: &Template| template.definition.depends.iter().any(|one| scaled.contains(&one.name));
+        let concerned = all.iter().filter(|(_, one)| depends(one)).map(|(name, _)| name.clone());
+        let told: BTreeSet<String> = asked.iter().cloned().chain(concerned).collect();
+        let mut expanded = instances::expand(&all, &told, namespaces);
+        expanded
+            .retain(|one| asked.contains(&one.which.environment) || self.names.contains_key(one.which.name.as_str()));
         let mut leases = self.lease_ports(&expanded)?;
         self.templates = all;
         let with_lease = |one: Expanded| {
@@ -90,18 +112,18 @@ impl Supervisor {
     }
 
     /// Takes in an instance. Answers where it stands, and whether it is another than before.
-    fn take_in(&mut self, one: Expanded, lease: Lease, change: bool, changes: &mut Changes) -> (usize, bool) {
+    fn take_in(&mut self, one: Expanded, lease: Lease, change: &Change<'_>, changes: &mut Changes) -> (usize, bool) {
         let name = one.which.name.clone();
         let Some(at) = self.names.get(&name).copied() else {
             changes.started.push(name);
-            return (self.add(one, lease), false);
+            return (self.add(one, lease, change.taken_in), false);
         };
         let idle = self.machine.is_over(at);
         let same = self.slots[at].digest == one.digest;
         let list = match (same, idle) {
             (_, true) => &mut changes.started,
             (true, false) => &mut changes.unchanged,
-            (false, false) if change => &mut changes.restarted,
+            (false, false) if change.restart => &mut changes.restarted,
             (false, false) => &mut changes.outdated,
         };
         list.push(name);
@@ -110,7 +132,7 @@ impl Supervisor {
             // Whom it depends on may have more instances by now, or fewer.
             slot.next.as_mut().unwrap_or(&mut slot.prepared).definition = one.definition;
             slot.which = one.which;
-        } else if change || idle {
+        } else if change.restart || idle {
             slot.next = Some(Prepared::new(one.definition, Arc::clone(&self.reporter)));
             (slot.digest, slot.which) = (one.digest, one.which);
             return (at, true);
@@ -200,7 +222,7 @@ impl Supervisor {
     }
 
     /// Adds an instance, in the place of one of no use any more if there is such a place.
-    fn add(&mut self, one: Expanded, lease: Lease) -> usize {
+    fn add(&mut self, one: Expanded, lease: Lease, taken: &[(usize, bool)]) -> usize {
         let Expanded { which, definition, digest } = one;
         let service = definition.service.as_ref();
         let instance = Instance {
@@ -211,7 +233,7 @@ impl Supervisor {
             ..Instance::default()
         };
         let node = node(&definition, Vec::new(), Vec::new(), Duration::ZERO);
-        let spare = if which.is_apart { self.take_spare() } else { None };
+        let spare = if which.name == which.environment { None } else { self.take_spare(taken) };
         let name = which.name.clone();
         let slot = Slot {
             place: place(&definition),
@@ -251,17 +273,20 @@ impl Supervisor {
         at
     }
 
-    /// Whether it is an instance that was not for all, and that nobody wants any more.
+    /// Whether it is one of several instances, and nobody wants it any more.
     pub(super) fn is_spare(&self, at: usize) -> bool {
         let unused = self.machine.is_over(at) && !self.machine.is_wanted(at) && self.slots[at].running.is_none();
-        self.slots[at].which.is_apart && unused
+        self.slots[at].which.name != self.slots[at].which.environment && unused
     }
 
     /// Forgets such an instance, and those that depend on it, for another to have its place.
-    fn take_spare(&mut self) -> Option<usize> {
-        let spare = (0..self.slots.len()).find(|at| self.is_spare(*at))?;
+    fn take_spare(&mut self, taken: &[(usize, bool)]) -> Option<usize> {
+        // What this request has just taken in is about to be wanted.
+        let is_spare = |at: &usize| self.is_spare(*at) && taken.iter().all(|(one, _)| one != at);
+        let mut spares = (0..self.slots.len()).filter(is_spare);
+        let spare = spares.next()?;
         let depends = |at: &usize| self.slots[*at].visible.contains(&spare);
-        let mut forgotten: Vec<usize> = (0..self.slots.len()).filter(|at| self.is_spare(*at)).filter(depends).collect();
+        let mut forgotten: Vec<usize> = spares.filter(depends).collect();
         forgotten.push(spare);
         self.names.retain(|_, at| !forgotten.contains(at));
         Some(spare)

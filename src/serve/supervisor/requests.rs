@@ -161,7 +161,8 @@ impl Supervisor {
         let mut found = Vec::new();
         for name in names {
             let is_one = |which: &Which| !which.is_apart && (which.environment == *name || which.shown.contains(name));
-            let all = self.names.values().copied().filter(|at| is_one(&self.slots[*at].which));
+            let used = self.names.values().copied().filter(|at| !self.is_spare(*at));
+            let all = used.filter(|at| is_one(&self.slots[*at].which));
             let mut all: Vec<usize> = all.chain(self.names.get(name).copied()).collect();
             all.sort_unstable();
             all.dedup();
