@@ -1,7 +1,7 @@
 //! The verbs that talk to the supervisor of a running set and build nothing: `ps`, `start`, `stop`, `restart`, `wait` and
 //! `events`.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::open_plan;
 use crate::build::services::STATE_FOLDER;
@@ -59,13 +59,17 @@ pub fn execute_ps(options: &Options) -> Result<i32> {
     } else if services.is_empty() {
         notice("nothing is running\n");
     } else {
-        plain::out(&table::lay_out(&HEAD, &services.iter().map(row).collect::<Vec<_>>()));
+        let rows: Vec<_> = services.iter().map(row).collect();
+        plain::out(&table::lay_out_within(plain::width(), (&HEAD, &rows), &DISPENSABLE));
     }
     Ok(exit_code::OK)
 }
 
 const HEAD: [&str; 11] =
     ["NAME", "STATE", "HEALTH", "RESTARTS", "PID", "PORTS", "URL", "UPTIME", "CPU", "MEMORY", "LEASES"];
+
+/// What a narrow terminal can do without, the first of these first; `--format json` has it all.
+const DISPENSABLE: [&str; 7] = ["LEASES", "CPU", "MEMORY", "HEALTH", "PORTS", "RESTARTS", "PID"];
 
 fn row(service: &Status) -> Vec<String> {
     let or_dash = |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
@@ -106,7 +110,9 @@ pub fn execute_order(options: &Options) -> Result<i32> {
         }
     };
     let Some(mut client) = connect(&place, &options.program)? else {
-        bail!("nothing is running\nhint: `{} up` starts services", options.program);
+        return Err(ConfigError::handled("nothing is running")
+            .hint(format!("`{} up` starts services", options.program))
+            .into());
     };
     client.ask(operation)?;
     Ok(exit_code::OK)

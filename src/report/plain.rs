@@ -14,6 +14,11 @@ pub fn bytes(bytes: &[u8]) {
     let _ = write(io::stdout().lock(), bytes);
 }
 
+/// How many characters fit into a line of the terminal that standard output is; `None` where it is none.
+pub fn width() -> Option<usize> {
+    rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
 /// Writes `text` to standard error as it is, without a line end of its own.
 pub fn error(text: &str) {
     let _ = write(io::stderr().lock(), text.as_bytes());

@@ -2,11 +2,15 @@
 
 /// Rows below their headings. Every row has as many cells as there are headings.
 pub fn lay_out<const N: usize>(head: &[&str; N], rows: &[Vec<String>]) -> String {
+    lay_out_columns(head, rows)
+}
+
+fn lay_out_columns(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([head[column].len()]).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..N).map(width).collect();
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut text = String::new();
     let mut add = |cells: &mut dyn Iterator<Item = &str>| {
         let mut line = String::new();
@@ -22,6 +26,29 @@ pub fn lay_out<const N: usize>(head: &[&str; N], rows: &[Vec<String>]) -> String
         add(&mut row.iter().map(String::as_str));
     }
     text
+}
+
+/// The table without as many of the columns `dispensable`, in that order, as it takes to fit into `width` characters; with
+/// all of them where there is no such limit, as in a file.
+pub fn lay_out_within<const N: usize>(
+    width: Option<usize>,
+    (head, rows): (&[&str; N], &[Vec<String>]),
+    dispensable: &[&str],
+) -> String {
+    let mut kept: Vec<usize> = (0..N).collect();
+    let mut left_out = dispensable.iter();
+    loop {
+        let cells = |row: &[String]| kept.iter().map(|column| row[*column].clone()).collect::<Vec<_>>();
+        let table = lay_out_columns(
+            &kept.iter().map(|column| head[*column]).collect::<Vec<_>>(),
+            &rows.iter().map(|row| cells(row)).collect::<Vec<_>>(),
+        );
+        if width.is_none_or(|width| table.lines().all(|line| line.chars().count() <= width)) {
+            return table;
+        }
+        let Some(next) = left_out.next() else { return table };
+        kept.retain(|column| head[*column] != *next);
+    }
 }
 
 /// Seconds as the largest two units.
@@ -53,6 +80,16 @@ mod tests {
     fn columns_are_as_wide_as_what_stands_in_them() {
         let rows = vec![vec!["a".to_owned(), "läuft".to_owned()], vec!["longer".to_owned(), "-".to_owned()]];
         assert_eq!(lay_out(&["NAME", "STATE"], &rows), "NAME    STATE\na       läuft\nlonger  -\n");
+    }
+
+    #[test]
+    fn columns_are_left_out_until_lines_fit_into_the_terminal() {
+        let rows = vec![["a", "ready", "12"].map(str::to_owned).to_vec()];
+        let table = |width| lay_out_within(width, (&["NAME", "STATE", "PID"], &rows), &["PID", "STATE"]);
+        assert_eq!(table(None), "NAME  STATE  PID\na     ready  12\n");
+        assert_eq!(table(Some(16)), table(None));
+        assert_eq!(table(Some(15)), "NAME  STATE\na     ready\n");
+        assert_eq!(table(Some(1)), "NAME\na\n");
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl Client {
 pub(super) fn explained(refused: Refused) -> anyhow::Error {
     let mut text = refused.0.message.clone();
     for hint in &refused.0.hints {
-        text.push_str("\nhint: ");
+        text.push_str("\nhelp: ");
         text.push_str(hint);
     }
     anyhow::Error::new(refused).context(text)
