@@ -58,8 +58,20 @@ fn the_next_environment_is_made_while_commands_run() {
 }
 
 #[test]
+fn where_no_commands_run_environments_are_made_side_by_side() {
+    let project = project("a, b", "").file("install-a.py", "open('meet').read()\n");
+    let project = project.file("install-b.py", "open('meet', 'w')\n");
+    meeting(&project, "meet");
+    let lines =
+        "a: install_deps> python install.py one\na: OK ✔ in [TIME] seconds\nb: install_deps> python install.py one\n";
+    project.run(["run", "--notest"]).succeeds().says(lines);
+}
+
+#[test]
 fn what_is_printed_does_not_depend_on_it() {
-    for arguments in [&["run"][..], &["run", "-v"], &["run", "-r"], &["run", "--result-json", "result.json"]] {
+    for arguments in
+        [&["run"][..], &["run", "-v"], &["run", "-r"], &["run", "--notest"], &["run", "--result-json", "result.json"]]
+    {
         let run = |more: &str| {
             let rest = "[testenv:c]\nplatform = nowhere\n[testenv:d]\nbase_python = python2.1\n";
             let project =

@@ -19,6 +19,9 @@ use crate::report::Layout;
 /// Installing is quick work for few processors: commands should have the others.
 const MOST_THREADS: usize = 4;
 
+/// The same where no commands run.
+const MOST_THREADS_ALONE: usize = 16;
+
 /// Reads the configuration once more: what is worked out before its turn must not count in the turn, since commands that
 /// ran meanwhile may have changed what it was worked out from.
 pub type OpenPlan = dyn Fn() -> Option<Plan> + Send + Sync;
@@ -47,7 +50,7 @@ struct State {
     waiting: Vec<(String, HashSet<String>)>,
     working: HashSet<String>,
     ready: HashMap<String, Arc<Forerun>>,
-    /// Commands run, so there is time.
+    /// Commands run, or none do, so there is time.
     open: bool,
     closed: bool,
 }
@@ -55,7 +58,9 @@ struct State {
 impl<'a> Ahead<'a> {
     pub fn new(run: &'a Arc<Run>, packager: &'a Packager, order: &Order, foresight: Foresight) -> Self {
         let waits = |name: &String| (name.clone(), order.waits_for.get(name).cloned().unwrap_or_default());
-        let state = State { waiting: order.names.iter().map(waits).collect(), ..State::default() };
+        // Without commands there is nothing to wait for.
+        let open = run.options.no_test;
+        let state = State { waiting: order.names.iter().map(waits).collect(), open, ..State::default() };
         Self {
             run,
             packager,
@@ -68,9 +73,10 @@ impl<'a> Ahead<'a> {
     }
 
     /// How many threads should [`Ahead::work`].
-    pub fn threads() -> usize {
+    pub fn threads(&self) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        processors.saturating_sub(1).clamp(1, MOST_THREADS)
+        let most = if self.run.options.no_test { MOST_THREADS_ALONE } else { MOST_THREADS };
+        processors.saturating_sub(1).clamp(1, most)
     }
 
     /// Prepares one environment after the other until there are none left.

@@ -129,7 +129,7 @@ impl Coordinator<'_> {
                 scope.spawn(move || watch(&self.run.interrupt, &done, &sender));
             }
             if let Some(ahead) = turns.ahead {
-                (0..Ahead::threads()).for_each(|_| drop(scope.spawn(|| ahead.work())));
+                (0..ahead.threads()).for_each(|_| drop(scope.spawn(|| ahead.work())));
             }
             let results = self.conduct(scope, &turns, &mut queue, (sender, receiver));
             turns.ahead.into_iter().for_each(Ahead::close);
