@@ -75,6 +75,13 @@ impl PythonDiscovery {
         self.find(&[text.to_owned()])
     }
 
+    /// Pythons beside which a virtualenv may be installed: the host's, and those of the first `tox` and `virtualenv` on
+    /// PATH that are scripts.
+    pub fn hosts_of_virtualenv(&self) -> Vec<PathBuf> {
+        let of_program = |name| self.path.iter().find_map(|folder| interpreter_of(&folder.join(name)));
+        std::iter::once(self.host.clone()).chain(["tox", "virtualenv"].into_iter().filter_map(of_program)).collect()
+    }
+
     fn find_host(&self, own_executable: Option<&Path>) -> PathBuf {
         let own_folder = own_executable.and_then(Path::parent);
         let beside = own_folder.into_iter().flat_map(|folder| ["python3", "python"].map(|name| folder.join(name)));
@@ -173,12 +180,19 @@ impl InterpreterLookup for PythonDiscovery {
 /// The name by which the `tox` in the same folder calls the interpreter: in messages and settings it is tox's to choose.
 fn named_by_tox(host: &Path) -> Option<PathBuf> {
     let folder = host.parent()?;
+    let named = interpreter_of(&folder.join("tox"))?;
+    let same = named.parent() == Some(folder) && fs::canonicalize(&named).ok()? == fs::canonicalize(host).ok()?;
+    same.then_some(named)
+}
+
+/// The program that a script names in its first line.
+fn interpreter_of(script: &Path) -> Option<PathBuf> {
     let mut start = [0; 512];
-    let length = fs::File::open(folder.join("tox")).and_then(|mut file| file.read(&mut start)).ok()?;
+    let length = fs::File::open(script).and_then(|mut file| file.read(&mut start)).ok()?;
     let line = start[..length].split(|byte| *byte == b'\n').next()?.strip_prefix(b"#!")?;
-    let named = Path::new(OsStr::from_bytes(line.trim_ascii()));
-    let same = named.parent() == Some(folder) && fs::canonicalize(named).ok()? == fs::canonicalize(host).ok()?;
-    same.then(|| named.to_owned())
+    let named = PathBuf::from(OsStr::from_bytes(line.trim_ascii()));
+    // What `env` would find is not looked for.
+    named.is_file().then_some(named)
 }
 
 /// Relative entries are left out: they would run what the current folder supplies. So are second names of one folder.

@@ -1,5 +1,6 @@
-//! The wheels that a virtualenv beside the host Python brings along. tox seeds environments from them, so where there is
-//! such a virtualenv an environment holds the very same.
+//! The wheels that a virtualenv brings along which is installed on this machine: beside the host Python, or where the
+//! `tox` or `virtualenv` on PATH lives. tox seeds environments from them, so where there is one an environment holds the
+//! very same.
 
 use std::fs;
 use std::io::Read as _;
@@ -13,8 +14,12 @@ use crate::model::Interpreter;
 /// Where virtualenv keeps them, below its own package.
 const FOLDER: &str = "virtualenv/seed/wheels/embed";
 
-/// The newest wheel of a distribution for `interpreter`; `host` is the host Python's program.
-pub fn wheel(host: &Path, name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
+/// The newest wheel of a distribution for `interpreter` from the first of `hosts`, programs of Pythons, that has one.
+pub fn wheel(hosts: &[PathBuf], name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
+    hosts.iter().find_map(|host| wheel_beside(host, name, interpreter))
+}
+
+fn wheel_beside(host: &Path, name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
     let libraries = host.parent()?.parent()?.join("lib");
     let folders = fs::read_dir(libraries).ok()?.flatten().map(|entry| entry.path());
     let pythons =
@@ -72,10 +77,10 @@ mod tests {
             put(&folder, name, requires)?;
         }
         let interpreter = testing::interpreter("python3").expect("the tests need a python3");
-        let found = wheel(&host.path().join("bin/python"), "pip", &interpreter);
+        let found = wheel(&[PathBuf::from("/nowhere/bin/python"), host.path().join("bin/python")], "pip", &interpreter);
         assert_eq!(found, Some(folder.join("pip-26.0-py3-none-any.whl")));
-        assert_eq!(wheel(&host.path().join("bin/python"), "wheel", &interpreter), None);
-        assert_eq!(wheel(Path::new("/nowhere/bin/python"), "pip", &interpreter), None);
+        assert_eq!(wheel(&[host.path().join("bin/python")], "wheel", &interpreter), None);
+        assert_eq!(wheel(&[], "pip", &interpreter), None);
         Ok(())
     }
 }

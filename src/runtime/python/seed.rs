@@ -12,7 +12,7 @@ use super::wheel::{Place, Tree, WheelName};
 use super::{PythonDiscovery, embedded};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
-use crate::model::{Interpreter, InterpreterLookup as _, Variables};
+use crate::model::{Interpreter, Variables};
 use crate::runtime::cache;
 
 /// Wheels that were fetched from an index, by the Python they are for.
@@ -104,9 +104,9 @@ impl Seeder {
             self.download(names, interpreter, &fresh)?;
             return Ok(names.iter().filter_map(|name| newest_wheel(name, [&fresh])).collect());
         }
-        let host = sources.discovery.host_python();
+        let hosts = sources.discovery.hosts_of_virtualenv();
         let embedded: Vec<Option<PathBuf>> =
-            names.iter().map(|name| embedded::wheel(&host, name, interpreter)).collect();
+            names.iter().map(|name| embedded::wheel(&hosts, name, interpreter)).collect();
         let at_hand = |name: &&'static str| {
             let at = names.iter().position(|one| one == name);
             at.and_then(|at| embedded[at].clone())
