@@ -419,7 +419,8 @@ fn a_service_that_is_never_ready_fails_after_its_time() {
 #[test]
 fn a_program_that_cannot_be_started_says_why() {
     let mut fixture = Fixture::new().service("a", &[], "", |service| service.serve = "./no-such-program".into());
-    assert!(fixture.failure().starts_with("`a` cannot be started: No such file"), "{}", fixture.failure());
+    let failure = fixture.failure();
+    assert!(failure.starts_with("`a` cannot be started: `serve = ./no-such-program`: No such file"), "{failure}");
     let mut fixture = Fixture::new().service("a", &[], "", |service| service.serve = "sh {port}".into());
     assert_eq!(fixture.failure(), "`a` cannot be started: `a` has no `ports`");
     let mut fixture = Fixture::new().service("a", &[], "", |_| {});

@@ -29,6 +29,7 @@ use super::protocol::{Answer as Told, Refusal, Reply, Request, Timeline};
 use super::start::Running;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::tree;
+use crate::model::Service;
 use crate::report::{Event, Reporter};
 
 pub use jobs::Jobs;
@@ -321,9 +322,9 @@ impl Supervisor {
                 self.step(Happening::Started(at));
             }
             Report::News(News::NotStarted(errno), _) => {
-                let error = std::io::Error::from_raw_os_error(errno);
+                let reason = not_started(self.slots[at].prepared.definition.service.as_ref(), errno);
                 self.slots[at].running = None;
-                self.step(Happening::StartFailed(at, error.to_string()));
+                self.step(Happening::StartFailed(at, reason));
             }
             Report::News(News::Exited(code), last_lines) => {
                 self.slots[at].exited = true;
@@ -410,4 +411,18 @@ impl Supervisor {
             connection.outbox.push(reply);
         }
     }
+}
+
+/// Why a service did not start, in words that say what to look at.
+fn not_started(service: Option<&Service>, errno: i32) -> String {
+    let error = std::io::Error::from_raw_os_error(errno);
+    let command = service.map_or(String::new(), |service| format!("`serve = {}`: ", service.serve));
+    let remedy = match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            ": is the program in the environment or on its PATH, and what its first line names?"
+        }
+        std::io::ErrorKind::PermissionDenied => ": is the program executable?",
+        _ => "",
+    };
+    format!("{command}{error}{remedy}")
 }
