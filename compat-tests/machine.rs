@@ -47,6 +47,14 @@ pub fn has(program: &str) -> bool {
     env::split_paths(&search_path(true)).any(|folder| folder.join(program).is_file())
 }
 
+/// The test needs these programs; where one is missing it says so rather than passing.
+#[track_caller]
+pub fn need(programs: &[&str]) {
+    for program in programs {
+        assert!(has(program), "this test needs `{program}` on PATH; .ci/setup installs it");
+    }
+}
+
 /// Tells whoever runs the tests by `.ci/test` what could only be tested in part: a test that passes says nothing itself.
 pub fn notice(text: &str) {
     let target = kept_folder("tmp");

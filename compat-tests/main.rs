@@ -37,6 +37,7 @@ mod property;
 mod python_package;
 mod reports;
 mod run;
+mod runtime_packages;
 mod runtimes;
 mod scripts;
 mod serve;

@@ -2,15 +2,8 @@
 
 use std::path::Path;
 
-use crate::machine;
+use crate::machine::need;
 use crate::project::Project;
-
-/// The test needs the program; where it is missing it says so rather than passing.
-fn need(programs: &[&str]) {
-    for program in programs {
-        assert!(machine::has(program), "these tests need `{program}` on PATH; .ci/setup installs it");
-    }
-}
 
 #[test]
 fn five_languages_serve_one_application() {
@@ -60,7 +53,12 @@ fn a_failing_installation_leaves_what_was_there() {
     project.run(["run", "-e", "js"]).succeeds();
     let project = project.ini(&ini("./missing"));
     let failed = project.run(["run", "-e", "js"]).ends_with(254);
-    assert!(failed.stdout.contains("`node_deps` names; what js had before is left as it was"), "{failed:?}");
+    assert!(
+        failed
+            .stdout
+            .contains("which installs what `node_deps` names for js; what was installed before is left as it was"),
+        "{failed:?}"
+    );
     let project = project.ini(&ini("./greet"));
     project.run(["run", "-e", "js"]).succeeds().says("hello").never_says("npm install");
 }

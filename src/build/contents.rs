@@ -170,6 +170,9 @@ impl Contents for RunContents<'_> {
         if let Some(packaging) = &site.environment.packaging {
             self.put_in_project(site, foundation, packaging)?;
         }
+        if let Some(package) = &site.environment.package_of_runtime {
+            site.put_in_project_package(foundation, package, &self.packager.project_packages)?;
+        }
         if let Some(uv) = &site.environment.uv {
             uv_contents::put_in(site, foundation, uv)?;
         }

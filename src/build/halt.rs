@@ -24,6 +24,8 @@ pub enum Halt {
     Exit(i32),
     /// Like [`Halt::Exit`], with something to say first.
     ExitSaying(i32, String),
+    /// The same with the setting it is due to and what helps.
+    ExitExplaining(i32, Box<ConfigError>),
     /// The user asked to stop before the next command.
     Interrupted,
     /// What nobody foresaw.
@@ -58,11 +60,12 @@ impl Halt {
                 _ => (Level::Error, format!("internal error\n{}: {error}", error.class.python_name())),
             },
             Self::ExitSaying(_, text) => (Level::Error, text.clone()),
+            Self::ExitExplaining(_, error) => (Level::Error, error.message.clone()),
             Self::Internal(error) => (Level::Error, format!("internal error\n{error:#}")),
             Self::Exit(_) | Self::Interrupted => return self.verdict(),
         };
         reporter.message(environment, level, text);
-        if let Self::Config(error) = self
+        if let Self::Config(error) | Self::ExitExplaining(_, error) = self
             && let Some(text) = explanation(error)
         {
             reporter.event(Event::LaidOut { stream: Stream::Error, bytes: text.into_bytes() });
@@ -79,7 +82,7 @@ impl Halt {
                 ErrorClass::Fail | ErrorClass::NoInterpreter | ErrorClass::Handled => exit_code::FAILED,
                 _ => exit_code::USAGE,
             },
-            Self::Exit(code) | Self::ExitSaying(code, _) => *code,
+            Self::Exit(code) | Self::ExitSaying(code, _) | Self::ExitExplaining(code, _) => *code,
             Self::Interrupted => exit_code::HANDLED_ERROR,
             Self::Internal(_) => exit_code::USAGE,
         };
@@ -101,7 +104,7 @@ impl fmt::Display for Halt {
             Self::Recreate(text) | Self::Skip(text) | Self::Fail(text) | Self::ExitSaying(_, text) => {
                 formatter.write_str(text)
             }
-            Self::Config(error) => error.fmt(formatter),
+            Self::Config(error) | Self::ExitExplaining(_, error) => error.fmt(formatter),
             Self::Exit(code) => write!(formatter, "exit code {code}"),
             Self::Interrupted => formatter.write_str("interrupted"),
             Self::Internal(error) => write!(formatter, "{error:#}"),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::halt::Halt;
+use super::language_steps::Work;
 use super::languages::{Part, remove, write_files};
 use super::prepare::Site;
 use crate::execute::session::Session;
@@ -71,7 +72,7 @@ impl Site {
         let in_place = locking.results.iter().filter(|file| file.made == file.kept);
         let before: Vec<(&Path, Option<Vec<u8>>)> =
             in_place.map(|file| (file.kept.as_path(), std::fs::read(&file.kept).ok())).collect();
-        let carried_out = locking.steps.iter().try_for_each(|step| self.carry_out(part, step, session));
+        let carried_out = locking.steps.iter().try_for_each(|step| self.carry_out(part, step, session, Work::Lock));
         if let Err(halt) = carried_out {
             for (path, content) in before {
                 match content {

@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::halt::Halt;
+use super::language_steps::Work;
 use super::prepare::{Foundation, Site};
 use crate::error::ConfigError;
-use crate::execute::session::{Request, Session, Shown, Stdin};
-use crate::model::ExitRule;
+use crate::execute::session::Session;
 use crate::model::runtime::{DEFAULT, RuntimeWish, VersionWish};
 use crate::plan::close_match::closest;
 use crate::report::event::Phase;
 use crate::runtime::programs::{Others, Program, Search};
-use crate::runtime::{self, Contents, Place, RUNTIMES, Runtime, Step, Surroundings};
+use crate::runtime::{self, Contents, Place, RUNTIMES, Runtime, Surroundings};
 
 /// The section of `.tox-info.json` that says what was installed; tox leaves it alone.
-const SECTION: &str = "envo";
+pub(super) const SECTION: &str = "envo";
 
 /// Holds what is being installed.
 const UNFINISHED: &str = ".unfinished";
@@ -29,7 +29,7 @@ pub struct Part {
     /// `None`: it has none of its own.
     program: Option<Program>,
     /// Where its manifest is looked for.
-    project: PathBuf,
+    pub(super) project: PathBuf,
 }
 
 impl Site {
@@ -83,7 +83,7 @@ impl Site {
     /// Where the environment's commands run if there is a manifest of the language, else the project's root.
     fn manifest_folder(&self, runtime: &dyn Runtime) -> Result<PathBuf, Halt> {
         let change_dir = self.environment.change_dir.get()?;
-        let has_manifest = runtime.manifests().iter().any(|name| change_dir.join(name).is_file());
+        let has_manifest = runtime.manifests().iter().any(|name| has(&change_dir, name));
         Ok(if has_manifest { change_dir } else { self.run.project.root.clone() })
     }
 
@@ -136,7 +136,7 @@ impl Site {
     /// Installs what belongs to the environment's runtimes, unless it is there, and tells its commands about it.
     ///
     /// # Errors
-    /// What is wrong with the project's files; [`Halt::ExitSaying`] when an installer fails.
+    /// What is wrong with the project's files; [`Halt::ExitExplaining`] when an installer fails.
     pub fn put_in_languages(&self, foundation: &mut Foundation) -> Result<(), Halt> {
         let parts = std::mem::take(&mut foundation.languages);
         for part in &parts {
@@ -163,6 +163,7 @@ impl Site {
         if is_there && foundation.stamp.holds(SECTION, Some(name), &stamp) {
             return Ok(());
         }
+        let package = format!("{name}-package");
         if contents.steps.is_empty() {
             remove(&folder)?;
         } else {
@@ -178,6 +179,10 @@ impl Site {
             }
             remove(&folder)?;
             fs_err::rename(&unfinished, &folder)?;
+        }
+        if foundation.stamp.get(SECTION, Some(&package)).is_some() {
+            // It went with what was there.
+            foundation.stamp.record(SECTION, Some(&package), Value::Null)?;
         }
         // An installer may have written a lock file, which counts from now on.
         let place = self.place(part, &folder, &foundation.session);
@@ -201,34 +206,9 @@ impl Site {
             fs_err::os::unix::fs::symlink(&link.target, &place)?;
         }
         for step in &contents.steps {
-            self.carry_out(part, step, &session)?;
+            self.carry_out(part, step, &session, Work::Install)?;
         }
         Ok(())
-    }
-
-    pub(super) fn carry_out(&self, part: &Part, step: &Step, session: &Session) -> Result<(), Halt> {
-        let mut session = session.clone();
-        for (name, value) in &step.variables {
-            session.variables.set(name, value);
-        }
-        let outcome = session.execute(Request {
-            argv: step.argv.clone(),
-            shown: Shown::Itself,
-            cwd: step.cwd.clone(),
-            run_id: format!("install_{}_deps", part.runtime.name()),
-            stdin: Stdin::Off,
-            display: session.quiet_display(),
-        })?;
-        let missing = outcome.start_error.is_some();
-        session.conclude(&outcome, ExitRule::Zero).map_err(|code| {
-            let program = step.argv.first().map_or("", String::as_str);
-            let what = if missing {
-                format!("`{program}` was not found, which `{}` needs: install it, or put it on PATH", step.cause)
-            } else {
-                format!("`{}` failed, which installs what `{}` names", step.argv.join(" "), step.cause)
-            };
-            Halt::ExitSaying(code, format!("{what}; what {} had before is left as it was", self.environment.name))
-        })
     }
 
     /// What is wrong with a project's files or dependencies.
@@ -273,6 +253,11 @@ impl Site {
 }
 
 impl Part {
+    /// Whether the project has files that make it one of the language.
+    pub(super) fn has_manifest(&self) -> bool {
+        self.runtime.manifests().iter().any(|name| has(&self.project, name))
+    }
+
     /// The folder of its program.
     pub(super) fn program_folder(&self) -> Option<&Path> {
         self.program.as_ref()?.executable.parent()
@@ -313,6 +298,13 @@ fn unknown(wish: &RuntimeWish, environment: &str) -> ConfigError {
         Some(place) => error.at((**place).clone()),
         None => error,
     }
+}
+
+/// Whether there is a file of that name, which may begin with a star.
+fn has(folder: &Path, name: &str) -> bool {
+    let Some(ending) = name.strip_prefix('*') else { return folder.join(name).is_file() };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with(ending))
 }
 
 fn told(others: &Others) -> String {

@@ -14,6 +14,7 @@ use super::package::{
     BuildRequest, Package, PackageBuilder, Site as Sources, Wanted, Workshop, describe_wheel, static_requirements,
 };
 use super::prepare::{Foundation, Site};
+use super::project_package::ProjectPackages;
 use super::run::Run;
 use super::stamp::section;
 use crate::execute::session::Session;
@@ -38,6 +39,8 @@ pub struct Packager {
     /// How held back output looks; `None`: nothing is held back.
     layout: Option<Layout>,
     benches: Mutex<HashMap<String, Arc<Bench>>>,
+    /// The project as packages of other languages than Python.
+    pub project_packages: ProjectPackages,
 }
 
 /// One packaging environment.
@@ -56,7 +59,15 @@ impl Packager {
     /// `names`: the environments that are to run: one build serves them all. `layout`: as what to hold back output, if it
     /// is to be.
     pub fn new(run: Arc<Run>, plan: Arc<Plan>, names: Vec<String>, layout: Option<Layout>) -> Self {
-        Self { run, plan, names, wishes: OnceLock::new(), layout, benches: Mutex::default() }
+        Self {
+            run,
+            plan,
+            names,
+            wishes: OnceLock::new(),
+            layout,
+            benches: Mutex::default(),
+            project_packages: ProjectPackages::default(),
+        }
     }
 
     fn wishes(&self) -> &[(String, Packaging)] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::requirements::RequirementText;
-use super::runtime::{DEFAULT, RuntimeWish};
+use super::runtime::{DEFAULT, ProjectPackage, RuntimeWish};
 use super::{Command, Deferred, Runner, Service};
 
 /// What an environment is for. tox writes the class name into `.tox-info.json`, so that both can share one folder.
@@ -258,6 +258,8 @@ pub struct Environment {
     pub service: Option<Service>,
     /// What `runtime` asks for, in order; empty: a Python and nothing else.
     pub runtimes: Vec<RuntimeWish>,
+    /// The package of another language than Python that the project is installed as.
+    pub package_of_runtime: Option<ProjectPackage>,
 }
 
 /// What stands behind a name in `depends` of a service that restarts when that one does.

@@ -19,10 +19,21 @@ pub struct RuntimeWish {
     pub factor: Option<String>,
     /// The runtime's own dependencies (`node_deps`), in its own notation.
     pub dependencies: Deferred<Vec<String>>,
+    /// Where they are written, for messages.
+    pub dependencies_place: Option<Box<Location>>,
     /// The folder with the lock of `dependencies`, from which they are installed exactly; `None` when they are not locked.
     pub lock: Option<PathBuf>,
     /// Whether the runtime may be fetched when it is missing.
     pub install: bool,
+    /// Where the setting is written, for messages.
+    pub place: Option<Box<Location>>,
+}
+
+/// `package`, where it names a package of another language than Python.
+#[derive(Debug, Clone)]
+pub struct ProjectPackage {
+    /// `npm`, `gem`, …; one of the environment's runtimes has to know it.
+    pub word: String,
     /// Where the setting is written, for messages.
     pub place: Option<Box<Location>>,
 }

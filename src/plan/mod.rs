@@ -189,7 +189,7 @@ impl Plan {
             return Ok(None);
         }
         let package = self.settings.text(set, "package")?;
-        if package == "skip" {
+        if package == "skip" || self.settings.package_of_runtime(set)?.is_some() {
             return Ok(None);
         }
         if matches!(package.as_str(), "wheel" | "sdist-wheel" | "editable") {

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::failure::{Failure, Marks};
 use super::locking::{LockFile, LockRequest, Locking, Upgrade};
 use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use super::packing::{PackRequest, PackageForm};
 use super::ruby::dotted;
-use super::{Contents, Place, Request, Runtime, Surroundings};
+use super::{Contents, Place, Request, Runtime, Step, Surroundings};
 use crate::model::Variables;
 
 pub struct Go;
@@ -111,6 +113,42 @@ impl Runtime for Go {
             contents.inputs.extend(read(&name)?.map(|text| input("lock", &text)));
         }
         Ok(contents)
+    }
+
+    fn failures(&self) -> Marks {
+        &[
+            ("missing go.sum entry", Failure::Lock),
+            ("updates to go.mod needed", Failure::Lock),
+            ("checksum mismatch", Failure::Lock),
+            ("inconsistent vendoring", Failure::Lock),
+            ("dial tcp", Failure::Network),
+            ("GOPROXY=off", Failure::Network),
+            ("i/o timeout", Failure::Network),
+            ("unknown revision", Failure::Unknown),
+            ("no matching versions", Failure::Unknown),
+            ("404 Not Found", Failure::Unknown),
+            ("410 Gone", Failure::Unknown),
+            ("not found: ", Failure::Unknown),
+            ("build failed", Failure::Compilation),
+            ("syntax error", Failure::Compilation),
+            ("# ", Failure::Compilation),
+        ]
+    }
+
+    fn lock_command(&self, _project: &Path) -> &'static str {
+        "go mod tidy"
+    }
+
+    fn package(&self) -> Option<PackageForm> {
+        Some(PackageForm { word: "binary", ending: None })
+    }
+
+    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<Step>, String> {
+        let project = request.place.project;
+        if !project.join("go.mod").is_file() {
+            return Err(format!("there is no go.mod in {}", project.display()));
+        }
+        Ok(vec![step(["go", "build", "-o", &format!("{}/", request.results.display()), "./..."], project, "go.mod")])
     }
 
     /// The project's own modules are locked in its go.mod and go.sum, the programs of `go_deps` in a module of their own.

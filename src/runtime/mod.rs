@@ -3,12 +3,14 @@
 //! [`Runtime`] and one row of [`RUNTIMES`]. No other room knows a language by name.
 
 pub mod cache;
+pub mod failure;
 pub mod fetch;
 pub mod fingerprint;
 mod go;
 pub mod locking;
 mod manifest;
 mod node;
+pub mod packing;
 pub mod programs;
 pub mod python;
 mod ruby;
@@ -17,7 +19,9 @@ mod system;
 
 use std::path::{Path, PathBuf};
 
+use self::failure::Marks;
 use self::locking::{LockRequest, Locking};
+use self::packing::{Delivery, PackRequest, PackageForm};
 use crate::model::Variables;
 use crate::model::runtime::Version;
 
@@ -100,6 +104,35 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// What is wrong with the project's files or the dependencies, for people.
     fn contents(&self, request: &Request<'_>) -> Result<Contents, String>;
+
+    /// What `package` says for the project to be built and installed as the language's own package; `None` when there is
+    /// no such thing.
+    fn package(&self) -> Option<PackageForm> {
+        None
+    }
+
+    /// How the package is built. [`Place::project`] is the folder of the project.
+    ///
+    /// # Errors
+    /// Why there is nothing to build, for people.
+    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<Step>, String> {
+        Err(format!("{} has no packages ({})", self.name(), request.place.project.display()))
+    }
+
+    /// How packages get into an environment that has its [`Runtime::contents`].
+    fn deliver(&self, place: &Place<'_>, _packages: &[PathBuf]) -> Delivery {
+        Delivery::Programs(place.folder.join("bin"))
+    }
+
+    /// What its tools print when they fail, for the message that says what helps.
+    fn failures(&self) -> Marks {
+        &[]
+    }
+
+    /// The command with which a person brings the lock of the project in `project` up to date.
+    fn lock_command(&self, _project: &Path) -> &'static str {
+        ""
+    }
 
     /// How the language's own lock is written: `None` when there is nothing to lock, or no lock in the language.
     ///

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::failure::{Failure, Marks};
 use super::locking::{LockFile, LockRequest, Locking, Upgrade};
 use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use super::packing::{Delivery, PackRequest, PackageForm};
 use super::{Contents, Place, Request, Runtime, Step, Surroundings};
 
 pub struct Ruby;
@@ -45,7 +47,7 @@ impl Runtime for Ruby {
     }
 
     fn manifests(&self) -> &'static [&'static str] {
-        &["Gemfile"]
+        &["Gemfile", "*.gemspec"]
     }
 
     fn remedy(&self) -> &'static str {
@@ -93,6 +95,57 @@ impl Runtime for Ruby {
         Ok(contents)
     }
 
+    fn failures(&self) -> Marks {
+        &[
+            ("after changing\nyour Gemfile", Failure::Lock),
+            ("is frozen", Failure::Lock),
+            ("frozen mode", Failure::Lock),
+            ("deployment setting requires", Failure::Lock),
+            ("lockfile is corrupt", Failure::Lock),
+            ("native extension", Failure::Compilation),
+            ("Could not reach host", Failure::Network),
+            ("Unable to download data", Failure::Network),
+            ("Net::OpenTimeout", Failure::Network),
+            ("Network error", Failure::Network),
+            ("Could not fetch specs", Failure::Network),
+            ("Could not find", Failure::Unknown),
+            ("could not find compatible versions", Failure::Unknown),
+        ]
+    }
+
+    fn lock_command(&self, _project: &Path) -> &'static str {
+        "bundle lock"
+    }
+
+    fn package(&self) -> Option<PackageForm> {
+        Some(PackageForm { word: "gem", ending: Some(".gem") })
+    }
+
+    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<Step>, String> {
+        let project = request.place.project;
+        let found = gemspecs(project);
+        if found.is_empty() {
+            return Err(format!("there is no gemspec in {}", project.display()));
+        }
+        let build = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let result = request.results.join(path.with_extension("gem").file_name().unwrap_or_default());
+            let mut step = step(["gem", "build", &name, "--output", &result.display().to_string()], project, &name);
+            if request.place.variables.get("SOURCE_DATE_EPOCH").is_none() {
+                step.variables.push(("SOURCE_DATE_EPOCH".to_owned(), SOURCE_DATE.to_owned()));
+            }
+            step
+        };
+        Ok(found.iter().map(build).collect())
+    }
+
+    fn deliver(&self, place: &Place<'_>, packages: &[PathBuf]) -> Delivery {
+        let mut step =
+            step(["gem", "install", "--no-document", "--env-shebang", "--minimal-deps"], place.env_dir, "package");
+        step.argv.extend(packages.iter().map(|path| path.display().to_string()));
+        Delivery::Steps(vec![step])
+    }
+
     /// What the `Gemfile` names is locked beside it; with `ruby_deps`, both together in a `Gemfile` that evaluates it.
     fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
         let place = &request.contents.place;
@@ -134,6 +187,17 @@ impl Runtime for Ruby {
         locking.results.push(LockFile { made: lock, kept: kept.join("Gemfile.lock") });
         Ok(Some(locking))
     }
+}
+
+/// Without the time of the build in it, what is built of the same sources is the same.
+const SOURCE_DATE: &str = "315619200";
+
+fn gemspecs(project: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(project).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "gemspec")).collect();
+    found.sort();
+    found
 }
 
 /// Installs what the `Gemfile` in `folder` names, exactly what its lock says where there is one.

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::failure::{Failure, Marks};
 use super::locking::{LockFile, LockRequest, Locking, Upgrade};
 use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use super::packing::{PackRequest, PackageForm};
 use super::ruby::dotted;
 use super::{Contents, Place, Request, Runtime, Step, Surroundings};
 use crate::model::runtime::Version;
@@ -94,6 +96,49 @@ impl Runtime for Rust {
         Ok(contents)
     }
 
+    fn failures(&self) -> Marks {
+        &[
+            ("because --locked was passed", Failure::Lock),
+            ("needs to be updated but --locked", Failure::Lock),
+            ("failed to parse lock file", Failure::Lock),
+            ("failed to download", Failure::Network),
+            ("Could not resolve host", Failure::Network),
+            ("download of config.json failed", Failure::Network),
+            ("in offline mode", Failure::Network),
+            ("using offline mode", Failure::Network),
+            ("could not find `", Failure::Unknown),
+            ("no matching package", Failure::Unknown),
+            ("failed to select a version", Failure::Unknown),
+            ("could not compile", Failure::Compilation),
+            ("failed to run custom build command", Failure::Compilation),
+        ]
+    }
+
+    fn lock_command(&self, _project: &Path) -> &'static str {
+        "cargo update --workspace"
+    }
+
+    fn package(&self) -> Option<PackageForm> {
+        Some(PackageForm { word: "binary", ending: None })
+    }
+
+    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<Step>, String> {
+        let project = request.place.project;
+        let is_locked = project.join(LOCK).is_file();
+        let install = |folder: &PathBuf| {
+            let (folder, results) = (folder.display().to_string(), request.results.display().to_string());
+            let argv = ["cargo", "install", "--quiet", "--no-track", "--path", &folder, "--root", &results];
+            let mut step = step(argv, project, MANIFEST);
+            if is_locked {
+                step.argv.push("--locked".to_owned());
+            }
+            let target = request.workshop.join("target").display().to_string();
+            step.variables.push(("CARGO_TARGET_DIR".to_owned(), target));
+            step
+        };
+        Ok(crates_with_programs(project)?.iter().map(install).collect())
+    }
+
     /// The project's crates are locked in its Cargo.lock, the programs of `rust_deps` in that of a package which depends
     /// on them. A program's own dependencies are those that it was published with.
     fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
@@ -127,6 +172,34 @@ impl Runtime for Rust {
 const MANIFEST: &str = "Cargo.toml";
 const LOCK: &str = "Cargo.lock";
 
+/// The folders of the project's crates that have programs: its own and those of a workspace's members.
+fn crates_with_programs(project: &Path) -> Result<Vec<PathBuf>, String> {
+    let path = project.join(MANIFEST);
+    let text = read(&path)?.ok_or_else(|| format!("there is no {MANIFEST} in {}", project.display()))?;
+    let manifest: toml::Table = toml::from_str(&String::from_utf8_lossy(&text))
+        .map_err(|error| format!("{} is no TOML: {}", path.display(), error.message()))?;
+    let members = manifest.get("workspace").and_then(|workspace| workspace.get("members"));
+    let patterns = members.and_then(toml::Value::as_array).into_iter().flatten().filter_map(toml::Value::as_str);
+    let mut folders = vec![project.to_owned()];
+    for pattern in patterns {
+        let pattern = project.join(pattern).display().to_string();
+        folders.extend(glob::glob(&pattern).into_iter().flatten().flatten());
+    }
+    folders.retain(|folder| has_programs(folder));
+    if folders.is_empty() {
+        return Err(format!("{} has no programs to build", path.display()));
+    }
+    Ok(folders)
+}
+
+fn has_programs(folder: &Path) -> bool {
+    let Ok(Some(text)) = read(&folder.join(MANIFEST)) else { return false };
+    let manifest: toml::Table = toml::from_str(&String::from_utf8_lossy(&text)).unwrap_or_default();
+    let source = folder.join("src");
+    manifest.contains_key("package")
+        && (manifest.contains_key("bin") || source.join("main.rs").is_file() || source.join("bin").is_dir())
+}
+
 fn install_folder(path: &Path, project: &Path) -> Step {
     let mut step = step(["cargo", "install", "--path", &path.display().to_string()], project, "rust_deps");
     if path.join(LOCK).is_file() {
@@ -137,11 +210,26 @@ fn install_folder(path: &Path, project: &Path) -> Step {
 
 /// With a lock, exactly the version it has, with the dependencies it was published with.
 fn install_crate(dependency: &str, project: &Path, lock: Option<&str>) -> Result<Step, String> {
-    let Some(lock) = lock else { return Ok(step(["cargo", "install", dependency], project, "rust_deps")) };
-    let (name, _) = crate_of(dependency);
+    let (name, version) = crate_of(dependency);
+    if name.starts_with('-') {
+        return Err(format!("`{dependency}` in `rust_deps` is no crate; write NAME or NAME@VERSION"));
+    }
+    let mut step = step(["cargo", "install"], project, "rust_deps");
+    let Some(lock) = lock else {
+        if version != "*" {
+            // cargo wants all three numbers, or an operator.
+            let is_partial =
+                version.split('.').count() < 3 && version.starts_with(|digit: char| digit.is_ascii_digit());
+            let version = if is_partial { format!("^{version}") } else { version.to_owned() };
+            step.argv.extend(["--version".to_owned(), version]);
+        }
+        step.argv.push(name.to_owned());
+        return Ok(step);
+    };
     let version = locked_version(lock, name)
         .ok_or_else(|| format!("`{dependency}` in `rust_deps` is not in the lock, which has to be written anew"))?;
-    Ok(step(["cargo", "install", "--locked", "--version", &format!("={version}"), name], project, "rust_deps"))
+    step.argv.extend(["--locked", "--version", &format!("={version}"), name].map(str::to_owned));
+    Ok(step)
 }
 
 /// The version of a package that nothing in the lock but its root depends on: the highest, if there are several.
@@ -212,7 +300,7 @@ mod tests {
         let dependencies = ["ripgrep@14".to_owned(), "./tool".to_owned()];
         let steps = Rust.contents(&Request { place, dependencies: &dependencies }).unwrap().steps;
         assert_eq!(steps[0].argv, ["cargo", "fetch", "--locked"]);
-        assert_eq!(steps[1].argv, ["cargo", "install", "ripgrep@14"]);
+        assert_eq!(steps[1].argv, ["cargo", "install", "--version", "^14", "ripgrep"]);
         assert_eq!(steps[2].argv[..3], ["cargo", "install", "--path"]);
     }
 

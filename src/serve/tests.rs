@@ -274,6 +274,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         restarts_with: Vec::new(),
         service: None,
         runtimes: Vec::new(),
+        package_of_runtime: None,
     }
 }
 

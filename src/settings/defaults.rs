@@ -210,7 +210,7 @@ impl Settings {
         }
         found.push("package");
         let package = self.text(set, "package")?;
-        if package != "skip" {
+        if package != "skip" && self.package_of_runtime(set)?.is_none() {
             found.extend(["package_env", "package_tox_env_type"]);
         }
         if matches!(package.as_str(), "wheel" | "sdist-wheel" | "editable") {

@@ -58,7 +58,7 @@ const PASSED_TO_UV: &[&str] = &["UV_*", "VIRTUALENV_SYSTEM_SITE_PACKAGES"];
 /// Variables that are passed on to a terminal only.
 const PASSED_TO_TERMINAL: &[&str] = &["TERM", "TERMINFO"];
 
-const PACKAGE_KINDS: [&str; 8] =
+pub(super) const PACKAGE_KINDS: [&str; 8] =
     ["wheel", "sdist", "sdist-wheel", "editable", "editable-legacy", "deps-only", "skip", "external"];
 
 impl Settings {
@@ -286,7 +286,14 @@ impl Settings {
         if !self.takes_package(set) {
             return Ok(kind);
         }
-        if self.boolean(self.core(), "no_package")? || self.boolean(set, "skip_install")? || !self.has_python(set)? {
+        if self.boolean(self.core(), "no_package")? || self.boolean(set, "skip_install")? {
+            return Ok("skip".to_owned());
+        }
+        if !PACKAGE_KINDS.contains(&kind.as_str()) && self.has_other_than_python(set)? {
+            // One of these languages may know it.
+            return Ok(kind);
+        }
+        if !self.has_python(set)? {
             return Ok("skip".to_owned());
         }
         if self.options.run.install_package.is_some() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::config_set::{ConfigSet, SetKind};
 use super::keys;
+use super::post_process::PACKAGE_KINDS;
 use super::translate::deferred;
 use super::{Settings, value::Value};
 use crate::error::ConfigError;
@@ -42,6 +43,26 @@ impl Settings {
     pub(super) fn has_python(&self, set: &ConfigSet) -> Result<bool, ConfigError> {
         let entries = self.runtime_entries(set)?;
         Ok(entries.is_empty() || entries.iter().any(|entry| name_of(entry) == DEFAULT))
+    }
+
+    /// Whether the environment is one of other languages, alone or beside Python.
+    ///
+    /// # Errors
+    /// As [`Settings::runtime_entries`].
+    pub(super) fn has_other_than_python(&self, set: &ConfigSet) -> Result<bool, ConfigError> {
+        Ok(self.runtime_entries(set)?.iter().any(|entry| name_of(entry) != DEFAULT))
+    }
+
+    /// What `package` says when that is none of Python's packages but one of another language.
+    ///
+    /// # Errors
+    /// When one of the settings is wrong.
+    pub fn package_of_runtime(&self, set: &ConfigSet) -> Result<Option<String>, ConfigError> {
+        if set.kind != SetKind::Run || !self.takes_package(set) || !self.has_other_than_python(set)? {
+            return Ok(None);
+        }
+        let package = self.text(set, "package")?;
+        Ok((!PACKAGE_KINDS.contains(&package.as_str())).then_some(package))
     }
 }
 
@@ -93,6 +114,10 @@ fn wish(
         })?),
     };
     let key = format!("{name}_deps");
+    let dependencies_place = match keys::find(&key) {
+        Some(key) => settings.place_of(set, key.name)?.map(Box::new),
+        None => None,
+    };
     let dependencies = match keys::find(&key) {
         None => Deferred::ready(Vec::new()),
         Some(key) => {
@@ -104,7 +129,7 @@ fn wish(
         }
     };
     let factor = factor_version(set.label(), &name);
-    Ok(RuntimeWish { name, version, factor, dependencies, lock: None, install, place: None })
+    Ok(RuntimeWish { name, version, factor, dependencies, dependencies_place, lock: None, install, place: None })
 }
 
 fn name_of(entry: &str) -> String {

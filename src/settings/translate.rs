@@ -15,6 +15,7 @@ use crate::model::environment::{
     UvProject, UvSettings, UvSync, VariableSettings,
 };
 use crate::model::requirements::RequirementText;
+use crate::model::runtime::ProjectPackage;
 use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner};
 
 /// The project's folders.
@@ -84,6 +85,7 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         depends: depends.iter().map(|one| one.strip_suffix(RESTART).unwrap_or(one).to_owned()).collect(),
         service: if is_run { service(settings, set)? } else { None },
         runtimes: runtimes::wishes(settings, set)?,
+        package_of_runtime: package_of_runtime(settings, set)?,
     })
 }
 
@@ -250,6 +252,11 @@ fn packaging(settings: &Settings, set: &ConfigSet) -> Result<Option<Packaging>, 
     let wheel_environment = if builds_wheels { Some(settings.text(set, "wheel_build_env")?) } else { None };
     let wheel_environment = wheel_environment.filter(|name| *name != package_environment);
     Ok(Some(Packaging { kind, package_environment, wheel_environment, extras: settings.list(set, "extras")? }))
+}
+
+fn package_of_runtime(settings: &Settings, set: &ConfigSet) -> Result<Option<ProjectPackage>, ConfigError> {
+    let Some(word) = settings.package_of_runtime(set)? else { return Ok(None) };
+    Ok(Some(ProjectPackage { word, place: settings.place_of(set, "package")?.map(Box::new) }))
 }
 
 fn package_build(settings: &Settings, set: &ConfigSet) -> Result<PackageBuild, ConfigError> {

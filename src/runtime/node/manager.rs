@@ -80,6 +80,17 @@ impl Manager {
         argv
     }
 
+    /// Packs the project in the current folder into the folder `results`.
+    pub fn pack(self, results: &Path) -> Vec<String> {
+        let file = results.join("package.tgz").display().to_string();
+        match self {
+            Self::Npm => words(&["npm", "pack", "--pack-destination", &results.display().to_string()]),
+            Self::Pnpm => words(&["pnpm", "pack", "--pack-destination", &results.display().to_string()]),
+            Self::Yarn => words(&["yarn", "pack", "--filename", &file]),
+            Self::Berry => words(&["yarn", "pack", "--out", &file]),
+        }
+    }
+
     /// Brings the lock of the manifest in the current folder up to date: what no longer fits it, and these packages;
     /// `None` all of them. Yarn 1 can only do so by installing.
     pub fn lock(self, upgrade: Option<&[String]>) -> Vec<String> {

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 use self::manager::Manager;
 use self::project::{MANIFEST, Project};
+use super::failure::{Failure, Marks};
 use super::locking::{LockRequest, Locking};
 use super::manifest::{Folders, dependency_inputs, local_path};
+use super::packing::{Delivery, PackRequest, PackageForm};
 use super::{Contents, Place, Request, Runtime, Step, Surroundings, Wheel};
 use crate::model::runtime::Version;
 
@@ -147,6 +149,64 @@ impl Runtime for Node {
 
     fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
         lock::locking(request)
+    }
+
+    fn failures(&self) -> Marks {
+        &[
+            ("code EUSAGE", Failure::Lock),
+            ("ERR_PNPM_OUTDATED_LOCKFILE", Failure::Lock),
+            ("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH", Failure::Lock),
+            ("Your lockfile needs to be updated", Failure::Lock),
+            ("YN0028", Failure::Lock),
+            ("code ETARGET", Failure::Unknown),
+            ("code E404", Failure::Unknown),
+            ("ERR_PNPM_NO_MATCHING_VERSION", Failure::Unknown),
+            ("ERR_PNPM_FETCH_404", Failure::Unknown),
+            ("find any versions for", Failure::Unknown),
+            ("404 Not Found", Failure::Unknown),
+            ("YN0082", Failure::Unknown),
+            ("YN0035", Failure::Unknown),
+            ("ENOTFOUND", Failure::Network),
+            ("ECONNREFUSED", Failure::Network),
+            ("ECONNRESET", Failure::Network),
+            ("EAI_AGAIN", Failure::Network),
+            ("ETIMEDOUT", Failure::Network),
+            ("ENOTCACHED", Failure::Network),
+            ("ERR_PNPM_NO_OFFLINE", Failure::Network),
+            ("ERR_PNPM_META_FETCH_FAIL", Failure::Network),
+            ("command failed", Failure::Compilation),
+            ("ELIFECYCLE", Failure::Compilation),
+            ("gyp ERR!", Failure::Compilation),
+        ]
+    }
+
+    fn lock_command(&self, project: &Path) -> &'static str {
+        let found = Project::read(project, project).ok().flatten();
+        match found.map_or(Manager::Npm, |project| project.manager) {
+            Manager::Npm => "npm install --package-lock-only",
+            Manager::Pnpm => "pnpm install --lockfile-only",
+            Manager::Yarn => "yarn install",
+            Manager::Berry => "yarn install --mode=update-lockfile",
+        }
+    }
+
+    fn package(&self) -> Option<PackageForm> {
+        Some(PackageForm { word: "npm", ending: Some(".tgz") })
+    }
+
+    /// Scripts that make the package (`prepack`, `prepare`) run beside its sources, as they do for its registry.
+    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<Step>, String> {
+        let project = request.place.project;
+        let found = Project::find(&request.place)?;
+        let found = found.ok_or_else(|| format!("there is no {MANIFEST} in {}", project.display()))?;
+        Ok(vec![step(found.manager.pack(request.results), project, MANIFEST)])
+    }
+
+    fn deliver(&self, place: &Place<'_>, packages: &[PathBuf]) -> Delivery {
+        let project = Project::find(place).ok().flatten();
+        let manager = project.map_or(Manager::Npm, |project| project.manager);
+        let files = packages.iter().map(|path| format!("file:{}", path.display()));
+        Delivery::Steps(vec![step(manager.add(files), place.folder, "package")])
     }
 }
 

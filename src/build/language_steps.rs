@@ -1,0 +1,98 @@
+//! Runs the tools of the languages that are not Python's, and says what is wrong when one of them fails: the environment,
+//! the setting and where it stands, and what helps.
+
+use super::halt::Halt;
+use super::languages::Part;
+use super::prepare::Site;
+use crate::error::{ConfigError, Location};
+use crate::execute::session::{Outcome, Request, Session, Shown, Stdin};
+use crate::model::ExitRule;
+use crate::runtime::Step;
+use crate::runtime::failure::Failure;
+
+/// What a step is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Puts dependencies into the environment.
+    Install,
+    /// Builds the project.
+    Build,
+    /// Puts the project into the environment.
+    Deliver,
+    /// Writes a lock.
+    Lock,
+}
+
+impl Site {
+    /// # Errors
+    /// What went wrong, when the step fails.
+    pub(super) fn carry_out(&self, part: &Part, step: &Step, session: &Session, work: Work) -> Result<(), Halt> {
+        let mut session = session.clone();
+        for (name, value) in &step.variables {
+            session.variables.set(name, value);
+        }
+        let name = part.runtime.name();
+        let outcome = session.execute(Request {
+            argv: step.argv.clone(),
+            shown: Shown::Itself,
+            cwd: step.cwd.clone(),
+            run_id: match work {
+                Work::Install => format!("install_{name}_deps"),
+                Work::Build => format!("build_{name}_package"),
+                Work::Deliver => format!("install_{name}_package"),
+                Work::Lock => format!("lock_{name}"),
+            },
+            stdin: Stdin::Off,
+            display: session.quiet_display(),
+        })?;
+        session
+            .conclude(&outcome, ExitRule::Zero)
+            .map_err(|code| Halt::ExitExplaining(code, Box::new(self.explained(part, step, &outcome, work))))
+    }
+
+    fn explained(&self, part: &Part, step: &Step, outcome: &Outcome, work: Work) -> ConfigError {
+        let cause = &step.cause;
+        let purpose = match work {
+            Work::Install | Work::Deliver => format!("which installs what `{cause}` names"),
+            Work::Build => format!("which builds what `{cause}` names"),
+            Work::Lock => format!("which locks what `{cause}` names"),
+        };
+        let program = step.argv.first().map_or("", String::as_str);
+        let what = if outcome.start_error.is_some() {
+            format!("`{program}` was not found, which `{cause}` needs")
+        } else {
+            format!("`{}` failed, {purpose}", step.argv.join(" "))
+        };
+        let name = &self.environment.name;
+        let left = if work == Work::Lock { "every lock" } else { "what was installed before" };
+        let error = ConfigError::fail(format!("{what} for {name}; {left} is left as it was"));
+        let error = match self.place_of_cause(part, cause, work) {
+            Some(place) => error.at(place),
+            None => error,
+        };
+        error.hint(remedy(part, program, outcome))
+    }
+
+    /// Where the setting stands that a step is done for: the language's own dependencies, `package`, else `runtime`.
+    fn place_of_cause(&self, part: &Part, cause: &str, work: Work) -> Option<Location> {
+        let place = match cause.strip_suffix("_deps") {
+            Some(name) if name == part.runtime.name() => part.wish.dependencies_place.as_deref(),
+            _ if matches!(work, Work::Build | Work::Deliver) => {
+                self.environment.package_of_runtime.as_ref()?.place.as_deref()
+            }
+            _ => None,
+        };
+        place.or(part.wish.place.as_deref()).cloned()
+    }
+}
+
+fn remedy(part: &Part, program: &str, outcome: &Outcome) -> String {
+    if outcome.start_error.is_some() {
+        return format!("install `{program}`, or put it on PATH");
+    }
+    let output = outcome.out.text() + &outcome.err.text();
+    match Failure::told(part.runtime.failures(), &output) {
+        Some(failure) => failure.remedy(part.runtime.lock_command(&part.project)),
+        None => format!("what `{program}` says of it is above"),
+    }
+}

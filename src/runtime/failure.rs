@@ -1,0 +1,77 @@
+//! What keeps a language's tools from doing their work, as far as their output tells, and what helps then.
+
+/// A kind of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The lock file does not fit the manifest.
+    Lock,
+    /// There is no such package, or no such version of it.
+    Unknown,
+    /// An index could not be reached.
+    Network,
+    /// A part that is written in another language did not compile.
+    Compilation,
+}
+
+/// What tools print, most telling first, and what it means.
+pub type Marks = &'static [(&'static str, Failure)];
+
+impl Failure {
+    /// The first of `marks` that is in `output`.
+    pub fn told(marks: Marks, output: &str) -> Option<Self> {
+        marks.iter().find(|(mark, _)| output.contains(mark)).map(|(_, failure)| *failure)
+    }
+
+    /// What a person can do. `lock` is the command that brings the lock up to date.
+    pub fn remedy(self, lock: &str) -> String {
+        match self {
+            Self::Lock => format!("the lock file does not fit the manifest: bring it up to date with `{lock}`"),
+            Self::Unknown => "there is no such package or version: look for a mistake in its name, or ask for another \
+                              version"
+                .to_owned(),
+            Self::Network => "the index could not be reached: look at the network and the settings of proxies; once \
+                              the caches are warm, none is needed"
+                .to_owned(),
+            Self::Compilation => "something did not compile: the compiler's words are above; it may want a compiler \
+                                  (gcc, make) or a library's headers"
+                .to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::named;
+    use super::*;
+
+    #[test]
+    fn what_each_tool_says_is_understood() {
+        for (runtime, output, failure) in [
+            ("node", "npm error code EUSAGE", Failure::Lock),
+            ("node", "npm ERR! code ETARGET", Failure::Unknown),
+            ("node", "npm error code ECONNREFUSED\nnpm error syscall connect", Failure::Network),
+            ("node", "npm error command failed\nnpm error command sh -c cc x.c", Failure::Compilation),
+            ("node", " ERR_PNPM_OUTDATED_LOCKFILE  Cannot install", Failure::Lock),
+            ("node", "error Your lockfile needs to be updated", Failure::Lock),
+            ("node", "➤ YN0028: │ The lockfile would have been modified", Failure::Lock),
+            ("ruby", "You are trying to install in deployment mode after changing\nyour Gemfile.", Failure::Lock),
+            ("ruby", "ERROR: Failed to build gem native extension.", Failure::Compilation),
+            ("ruby", "Could not reach host index.rubygems.org.", Failure::Network),
+            (
+                "ruby",
+                "ERROR:  Could not find a valid gem 'rack' (= 99), here is why:\n Unable to download data",
+                Failure::Network,
+            ),
+            ("ruby", "Could not find gem 'nope' in rubygems repository", Failure::Unknown),
+            ("go", "missing go.sum entry for module providing package x", Failure::Lock),
+            ("go", "dial tcp: lookup proxy.golang.org: no such host", Failure::Network),
+            ("rust", "error: cannot update the lock file /x because --locked was passed", Failure::Lock),
+            ("rust", "error: could not find `nope` in registry `crates-io`", Failure::Unknown),
+            ("rust", "failed to download from `https://index.crates.io/config.json`", Failure::Network),
+            ("rust", "error: could not compile `x` (bin \"x\") due to 1 previous error", Failure::Compilation),
+        ] {
+            assert_eq!(Failure::told(named(runtime).unwrap().failures(), output), Some(failure), "{output}");
+        }
+        assert_eq!(Failure::told(named("node").unwrap().failures(), "npm error code EWHATEVER"), None);
+    }
+}
