@@ -15,6 +15,7 @@ pub mod execute;
 pub mod exit_code;
 pub mod import;
 pub mod install;
+pub mod lock;
 pub mod model;
 pub mod plan;
 pub mod python_text;

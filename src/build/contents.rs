@@ -10,7 +10,7 @@ use super::package::Package;
 use super::packaging::Packager;
 use super::prepare::{Contents, Foundation, Site};
 use super::stamp::section;
-use super::{script_contents, uv_contents};
+use super::{locked_contents, script_contents, uv_contents};
 use crate::error::{ConfigError, python_repr};
 use crate::execute::session::{Display, Request, Session, Shown, Stdin};
 use crate::install::{groups, packages, pylock};
@@ -83,6 +83,10 @@ impl<'a> RunContents<'a> {
             site.warning("skip building and installing the package");
             return Ok(());
         }
+        let locked = locked_contents::applies(site)?;
+        if packaging.kind == PackageKind::DepsOnly && locked {
+            return Ok(());
+        }
         if packaging.kind == PackageKind::DepsOnly {
             let requirements = self.packager.requirements(site, packaging)?;
             if requirements.is_empty() || options.package_only {
@@ -110,8 +114,10 @@ impl<'a> RunContents<'a> {
         if let Course::Rest(forerun) = &site.course {
             forerun.tell_of_project(site.reporter.as_ref());
         }
-        let requirements = self.packages.iter().flat_map(|package| &package.requirements).cloned().collect();
-        put_in_requirements(site, foundation, requirements)?;
+        if !locked_contents::applies(site)? {
+            let requirements = self.packages.iter().flat_map(|package| &package.requirements).cloned().collect();
+            put_in_requirements(site, foundation, requirements)?;
+        }
         let mut installation = Installation::new(site, foundation);
         for request in packages::requests(&self.packages) {
             installation.install(&request)?;
@@ -159,11 +165,14 @@ pub(super) fn put_in_requirements(
 
 impl Contents for RunContents<'_> {
     fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+        let locked = locked_contents::entry(site, foundation)?;
         site.put_in_languages(foundation)?;
         if let Some(script) = &site.environment.script {
             script_contents::put_in(site, foundation, script)?;
         } else if site.run.options.skip_environment_install {
             site.warning("skip installing dependencies and package");
+        } else if let Some(entry) = locked {
+            locked_contents::put_in(site, foundation, entry)?;
         } else if foundation.has_python() {
             Self::put_in_dependencies(site, foundation)?;
         }
@@ -176,7 +185,11 @@ impl Contents for RunContents<'_> {
         if let Some(uv) = &site.environment.uv {
             uv_contents::put_in(site, foundation, uv)?;
         }
-        self.run_extra_setup(site, &foundation.session)
+        self.run_extra_setup(site, &foundation.session)?;
+        if locked.is_some() && foundation.has_python() && !site.run.options.skip_environment_install {
+            locked_contents::settle(foundation)?;
+        }
+        Ok(())
     }
 
     fn before_removal(&mut self, site: &Site) {

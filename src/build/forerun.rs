@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::contents::{RunContents, put_in_requirements};
 use super::halt::Halt;
 use super::installation::Installation;
+use super::locked_contents;
 use super::packaging::Packager;
 use super::prepare::{Contents, Foundation, Site};
 use super::stamp::section;
@@ -134,6 +135,10 @@ pub struct EarlyContents<'a> {
 
 impl Contents for EarlyContents<'_> {
     fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+        if let Some(entry) = locked_contents::entry(site, foundation)? {
+            // Only what is not there at all is put in ahead, and the project's own requirements are in the lock.
+            return locked_contents::put_in(site, foundation, entry);
+        }
         RunContents::put_in_dependencies(site, foundation)?;
         let Some(packaging) = &site.environment.packaging else { return Ok(()) };
         if site.run.options.skip_package_install {

@@ -87,6 +87,16 @@ impl<'a> Installation<'a> {
         if let Some((file, text)) = &request.file {
             fs_err::write(file, text)?;
         }
+        let command = self.command(request)?;
+        if let Some(note) = &command.note {
+            self.site.reporter.info(&environment.name, note.clone());
+        }
+        self.run(&command, &request.run_id())
+    }
+
+    /// The command that installs, by whichever program does.
+    fn command(&self, request: &InstallRequest) -> Result<InstallCommand, Halt> {
+        let environment = &self.site.environment;
         let python = self.foundation.python()?;
         let target = Target {
             env_dir: &environment.env_dir,
@@ -96,38 +106,84 @@ impl<'a> Installation<'a> {
             variables: &self.foundation.session.variables,
         };
         let run = &self.site.run;
-        let command = if environment.uv.is_some() {
-            Pip::new(&environment.installation)?.command(&uv_sync::in_uv_words(request))
-        } else {
-            let choice = run.installer.unwrap_or(environment.installation.installer);
-            let uv = || run.uv(&python.interpreter);
-            choose::installer(choice, &environment.installation, &target, uv)?.command(request)
-        };
-        if let Some(note) = &command.note {
-            self.site.reporter.info(&environment.name, note.clone());
+        if environment.uv.is_some() {
+            return Ok(Pip::new(&environment.installation)?.command(&uv_sync::in_uv_words(request)));
         }
-        self.run(&command, &request.run_id())
+        let choice = run.installer.unwrap_or(environment.installation.installer);
+        let uv = || run.uv(&python.interpreter);
+        Ok(choose::installer(choice, &environment.installation, &target, uv)?.command(request))
     }
 
-    fn run(&self, command: &InstallCommand, run_id: &str) -> Result<(), Halt> {
-        let session = &self.foundation.session;
-        let request = |command: &Command, shown: Shown| Request {
+    /// Installs exactly what a lock says: with uv by `of_uv`, which takes the lock itself, or with pip by `of_pip`. There is
+    /// no second attempt with another installer: what one refuses is not to be had by asking the other.
+    ///
+    /// # Errors
+    /// When the installer fails; its output has been shown.
+    pub fn install_locked(&mut self, of_uv: &InstallRequest, of_pip: &[InstallRequest]) -> Result<(), Halt> {
+        self.site.before_installation();
+        self.site.phase(Phase::Install);
+        let command = self.command(of_uv)?;
+        if command.fallback().is_some() || self.site.environment.uv.is_some() {
+            let session = self.session_of(&command);
+            let request = self.request(&command.run, Shown::As(command.shown.argv.clone()), &of_uv.run_id());
+            return conclude(&session, request);
+        }
+        for request in of_pip {
+            if let Some((file, text)) = &request.file {
+                fs_err::write(file, text)?;
+            }
+            let command = Pip::new(&self.site.environment.installation)?.command(request);
+            conclude(&self.foundation.session, self.request(&command.run, Shown::Itself, &request.run_id()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes packages out of the environment.
+    ///
+    /// # Errors
+    /// When that fails; the output has been shown.
+    pub fn uninstall(&mut self, names: &[String]) -> Result<(), Halt> {
+        let command = self.command(&InstallRequest::new("locked", vec!["--no-deps".to_owned()]))?;
+        let python = self.foundation.python()?.layout.python.display().to_string();
+        let by_uv = command.fallback().is_some() || self.site.environment.uv.is_some();
+        let mut argv: Vec<String> = match command.run.argv.first() {
+            Some(uv) if by_uv => [uv, "pip", "uninstall", "--python", python.as_str()].map(str::to_owned).to_vec(),
+            _ => [python.as_str(), "-m", "pip", "uninstall", "--yes"].map(str::to_owned).to_vec(),
+        };
+        argv.extend(names.iter().cloned());
+        let session = self.session_of(&command);
+        let command = Command { argv, exit_rule: ExitRule::Zero };
+        conclude(&session, self.request(&command, Shown::Itself, "uninstall_unlocked"))
+    }
+
+    /// The one that runs a program from outside the environment that the user has not called.
+    fn session_of(&self, command: &InstallCommand) -> Session {
+        let mut session = Session { allow: vec!["*".to_owned()], ..self.foundation.session.clone() };
+        for (name, value) in &command.variables {
+            session.variables.set(name, value);
+        }
+        session
+    }
+
+    fn request(&self, command: &Command, shown: Shown, run_id: &str) -> Request {
+        Request {
             argv: command.argv.clone(),
             shown,
             cwd: self.site.run.project.root.clone(),
             run_id: run_id.to_owned(),
             stdin: Stdin::Off,
-            display: session.quiet_display(),
-        };
+            display: self.foundation.session.quiet_display(),
+        }
+    }
+
+    fn run(&self, command: &InstallCommand, run_id: &str) -> Result<(), Halt> {
+        let session = &self.foundation.session;
+        let request = |command: &Command, shown: Shown| self.request(command, shown, run_id);
         let Some(fallback) = command.fallback() else {
             let outcome = session.execute(request(&command.run, Shown::Itself))?;
             return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
         };
-        // The program that does the work lies outside the environment, but the user has not called it.
-        let mut other = Session { allow: vec!["*".to_owned()], ..session.clone() };
-        for (name, value) in &command.variables {
-            other.variables.set(name, value);
-        }
+        let other = self.session_of(command);
         let key = self.key(command)?;
         let mut shown = Shown::As(command.shown.argv.clone());
         if self.site.run.is_looked_up(&key) {
@@ -166,4 +222,9 @@ impl<'a> Installation<'a> {
         let python = format!("{} {}", interpreter.system_executable.display(), interpreter.version_text);
         Ok(words.chain(settings).chain(own).chain([python]).collect::<Vec<_>>().join("\0"))
     }
+}
+
+fn conclude(session: &Session, request: Request) -> Result<(), Halt> {
+    let outcome = session.execute(request)?;
+    session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)
 }

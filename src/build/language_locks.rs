@@ -111,7 +111,7 @@ impl Site {
     }
 
     fn lock_folder(&self, part: &Part) -> PathBuf {
-        locking::folder(&self.run.project.root, part.runtime.name(), &self.environment.name)
+        locking::folder(&self.run.project.lock_dir, part.runtime.name(), &self.environment.name)
     }
 }
 

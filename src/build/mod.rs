@@ -16,6 +16,7 @@ pub mod language_locks;
 mod language_steps;
 mod languages;
 pub mod lock;
+pub mod locked_contents;
 pub mod log_groups;
 pub mod package;
 pub mod packaging;

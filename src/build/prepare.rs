@@ -90,7 +90,14 @@ pub trait Contents {
 }
 
 impl Site {
-    pub fn new(run: Arc<Run>, environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Self {
+    pub fn new(run: Arc<Run>, mut environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Self {
+        if run.locks.is_some() && !environment.runtimes.is_empty() {
+            let name = environment.name.clone();
+            for wish in &mut Arc::make_mut(&mut environment).runtimes {
+                let folder = runtime::locking::folder(&run.project.lock_dir, &wish.name, &name);
+                wish.lock = folder.is_dir().then_some(folder);
+            }
+        }
         let journal = run.journal.as_ref().map(|journal| journal.environment(&environment.name));
         Self { run, environment, reporter, journal, log_number: Arc::default(), course: Course::Whole }
     }

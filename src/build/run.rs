@@ -13,6 +13,7 @@ use crate::cli::options::RunOptions;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::install::choose;
+use crate::lock::index::Index;
 use crate::model::environment::InstallerChoice;
 use crate::model::{Interpreter, InterpreterLookup, Project, Variables};
 use crate::report::event::Phase;
@@ -33,6 +34,8 @@ pub struct Run {
     pub python: Arc<PythonRuntime>,
     /// Which program installs, whatever the configuration says (`ENVO_INSTALLER`).
     pub installer: Option<InstallerChoice>,
+    /// What environments must be filled from (`--locked`).
+    pub locks: Option<Index>,
     pub interrupt: Interrupt,
     /// Whether the commands share the terminal with this process.
     pub grouping: Grouping,

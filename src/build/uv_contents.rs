@@ -2,6 +2,7 @@
 
 use super::halt::Halt;
 use super::installation::Installation;
+use super::locked_contents;
 use super::prepare::{Foundation, Site};
 use crate::execute::session::{Request, Shown, Stdin};
 use crate::install::{InstallRequest, uv_sync};
@@ -71,7 +72,11 @@ fn put_in_project(site: &Site, foundation: &mut Foundation, project: &UvProject)
         return Ok(());
     }
     if !options.package_only {
-        Installation::new(site, foundation).install(&uv_sync::project(project))?;
+        let mut request = uv_sync::project(project);
+        if locked_contents::applies(site)? {
+            request.arguments.insert(0, "--no-deps".to_owned());
+        }
+        Installation::new(site, foundation).install(&request)?;
     }
     foundation.session.variables.set("TOX_PACKAGE", project.path.display().to_string());
     Ok(())

@@ -61,6 +61,8 @@ pub struct RunOptions {
     /// Environments whose turn comes later are made while commands of earlier ones run (not with `--no-prepare-ahead`).
     pub prepare_ahead: bool,
     pub develop: bool,
+    /// `--locked`.
+    pub locked: bool,
     pub skip_package_install: bool,
     pub skip_environment_install: bool,
     /// `--skip-uv-sync` of tox-uv.
@@ -107,6 +109,7 @@ impl Default for RunOptions {
             fail_fast: false,
             prepare_ahead: false,
             develop: false,
+            locked: false,
             skip_package_install: false,
             skip_environment_install: false,
             skip_uv_sync: false,
@@ -178,6 +181,31 @@ pub struct ImportOptions {
     pub words: Vec<String>,
     /// `--write`: add to the project's `tox.ini`.
     pub write: bool,
+}
+
+/// Options of the verbs around locks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LockOptions {
+    /// `--check`: only say whether the locks fit.
+    pub check: bool,
+    /// `--upgrade`: let every version move.
+    pub upgrade: bool,
+    /// `--python-platform`.
+    pub platforms: Vec<String>,
+    /// The packages that were named.
+    pub names: Vec<String>,
+    /// `--reverse` of `graph`.
+    pub reverse: bool,
+    /// `--format`; empty: for people.
+    pub format: String,
+    /// `--db` of `audit`, absolute.
+    pub database: Option<PathBuf>,
+    /// `--service` of `audit`.
+    pub service: Option<String>,
+    /// `--ignore` of `audit`.
+    pub ignored: Vec<String>,
+    /// `-o` of `sbom`, absolute.
+    pub output_file: Option<PathBuf>,
 }
 
 /// Options of the verbs around services.
@@ -258,6 +286,7 @@ pub struct Options {
     pub config: ConfigOptions,
     pub list: ListOptions,
     pub services: ServiceOptions,
+    pub locks: LockOptions,
     /// The path of `devenv`, absolute.
     pub devenv_path: PathBuf,
     /// `schema --strict`.

@@ -8,13 +8,15 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
-use super::arguments::{COLORS, CommandWord, DEPENDS_FORMATS, REPORTS, RUNNERS, SHELLS, spellings};
+use super::arguments::{
+    COLORS, CommandWord, DEPENDS_FORMATS, GRAPH_FORMATS, REPORTS, RUNNERS, SHELLS, TABLE_FORMATS, spellings,
+};
 use super::ci::is_ci;
 use super::convert::{self, BOOLEAN, INTEGER, OPTIONAL_INTEGER, OPTIONAL_PATH, PATH, TEXT, Type, Unconvertible};
 use super::defaults::Defaults;
 use super::options::{
-    ConfigFormat, ConfigOptions, EnvironmentChoice, ImportOptions, ListOptions, Options, Parallelism, ReportFormat,
-    RunOptions, Selection, ServiceOptions, SkipMissing, Surroundings, Verb,
+    ConfigFormat, ConfigOptions, EnvironmentChoice, ImportOptions, ListOptions, LockOptions, Options, Parallelism,
+    ReportFormat, RunOptions, Selection, ServiceOptions, SkipMissing, Surroundings, Verb,
 };
 use super::user_file::UserFile;
 use super::{Resolved, UsageError, unknown};
@@ -72,6 +74,7 @@ pub fn resolve(typed: Typed<'_>, surroundings: Surroundings) -> Result<Resolved,
             no_fallback: false,
         },
         services: resolver.service_options()?,
+        locks: resolver.lock_options(),
         devenv_path: PathBuf::new(),
         strict_schema: resolver.flag("strict", false),
         quickstart_root: resolver.quickstart_root(),
@@ -274,6 +277,7 @@ impl Resolver<'_> {
             fail_fast: self.flag("fail_fast", false),
             prepare_ahead: !self.flag("no_prepare_ahead", false),
             develop: self.flag("develop", false),
+            locked: self.flag("locked", false),
             skip_package_install: self.flag("skip_pkg_install", false),
             skip_environment_install: self.flag("skip_env_install", false),
             skip_uv_sync: self.flag("skip_uv_sync", false),
@@ -429,6 +433,23 @@ impl Resolver<'_> {
             }
         };
         self.all_typed("service_scale").iter().map(pair).collect()
+    }
+
+    fn lock_options(&self) -> LockOptions {
+        let format = self.choice("graph_format", &GRAPH_FORMATS).or_else(|| self.choice("lock_format", &TABLE_FORMATS));
+        let path = |id| self.typed(id).map(|path| absolute(&self.surroundings.current_dir, path));
+        LockOptions {
+            check: self.is_typed("lock_check"),
+            upgrade: self.is_typed("lock_upgrade"),
+            platforms: self.all_typed("lock_platforms"),
+            names: self.all_typed("lock_names"),
+            reverse: self.is_typed("graph_reverse"),
+            format: format.unwrap_or_default(),
+            database: path("audit_database"),
+            service: self.typed("audit_service").map(str::to_owned),
+            ignored: self.all_typed("audit_ignored"),
+            output_file: path("sbom_file"),
+        }
     }
 
     /// Which verb this is, and what the verb settles.

@@ -25,13 +25,19 @@ pub enum Verb {
     Schema,
     Quickstart,
     Import,
+    Lock,
+    Update,
+    Graph,
+    Outdated,
+    Audit,
+    Sbom,
     Man,
     Completion,
 }
 
 impl Verb {
     /// In the order in which the help lists them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 30] = [
         Self::Run,
         Self::RunParallel,
         Self::Serve,
@@ -54,6 +60,12 @@ impl Verb {
         Self::Schema,
         Self::Quickstart,
         Self::Import,
+        Self::Lock,
+        Self::Update,
+        Self::Graph,
+        Self::Outdated,
+        Self::Audit,
+        Self::Sbom,
         Self::Man,
         Self::Completion,
     ];
@@ -84,6 +96,12 @@ impl Verb {
             Self::Quickstart => ("quickstart", Some("q")),
             Self::Man => ("man", None),
             Self::Import => ("import", None),
+            Self::Lock => ("lock", None),
+            Self::Update => ("update", None),
+            Self::Graph => ("graph", None),
+            Self::Outdated => ("outdated", None),
+            Self::Audit => ("audit", None),
+            Self::Sbom => ("sbom", None),
             Self::Completion => ("completion", None),
         }
     }
@@ -113,6 +131,12 @@ impl Verb {
             Self::Schema => "Print a JSON schema of the configuration",
             Self::Quickstart => "Write a first tox.ini",
             Self::Import => "Translate a Procfile or a docker-compose.yml",
+            Self::Lock => "Write down exactly what environments will contain",
+            Self::Update => "Move locked versions, the fewest that must",
+            Self::Graph => "Show which locked package requires which",
+            Self::Outdated => "Show which locked versions have successors",
+            Self::Audit => "Look locked versions up in a vulnerability database",
+            Self::Sbom => "Write what is locked as a CycloneDX document",
             Self::Man => "Set up the manual page",
             Self::Completion => "Print what completes commands in a shell",
         }
@@ -124,7 +148,8 @@ impl Verb {
             Self::Exec => "[options] -- COMMAND [ARGUMENT ...]",
             Self::Devenv => "[options] [path]",
             Self::Quickstart => "[options] [root]",
-            Self::Import => "[options] procfile|compose [file]",
+            Self::Import => "[options] KIND [file]",
+            Self::Update => "[options] [NAME ...]",
             Self::Completion => "[options] SHELL",
             Self::Scale => "[options] ENV=N ...",
             Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
@@ -136,7 +161,12 @@ impl Verb {
             | Self::Config
             | Self::Depends
             | Self::Schema
-            | Self::Man => "[options]",
+            | Self::Man
+            | Self::Lock
+            | Self::Graph
+            | Self::Outdated
+            | Self::Audit
+            | Self::Sbom => "[options]",
         }
     }
 
@@ -213,6 +243,23 @@ impl Verb {
                 "Prints the environments that a Procfile or a docker-compose.yml comes to, for a tox.ini, and says what it \
                  could not translate. --write adds them to the tox.ini of this folder."
             }
+            Self::Lock => {
+                "Writes locks/pylock.ENV.toml (PEP 751) for each environment, and envo.lock, the index over them. Versions \
+                 that are locked already stay where they can. Other languages have locks of their own."
+            }
+            Self::Update => {
+                "Moves the named packages to the newest versions that fit, and others only where that makes it \
+                 necessary; without names, all of them. Says what moved."
+            }
+            Self::Graph => "Shows the packages of locks as a tree: each with what it requires, or what requires it.",
+            Self::Outdated => {
+                "Shows which locked packages have newer versions on the index. It ends with 1 if any has."
+            }
+            Self::Audit => {
+                "Looks every locked package up in a database of vulnerabilities in OSV's format. It ends with 1 when one is \
+                 known, and with an error when something could not be looked up."
+            }
+            Self::Sbom => "Writes the locked packages as a CycloneDX document in JSON, to standard output or a file.",
             Self::Completion => {
                 "Prints a script that completes commands and options; SHELL is bash, zsh, fish or powershell."
             }
@@ -266,6 +313,18 @@ impl Verb {
                 ("import procfile", "the file Procfile here"),
                 ("import compose docker-compose.yml --write", "and add it to tox.ini"),
             ],
+            Self::Lock => &[
+                ("lock", "the environments of env_list"),
+                ("lock --check", "do the locks still fit? resolves nothing"),
+                ("lock --upgrade -e py311", "everything in one environment anew"),
+            ],
+            Self::Update => {
+                &[("update urllib3", "in every environment that has it"), ("update -e docs", "all of docs")]
+            }
+            Self::Graph => &[("graph -e py311", "a tree"), ("graph --reverse", "who needs it?")],
+            Self::Outdated => &[("outdated", "of every locked environment")],
+            Self::Audit => &[("audit", "ask osv.dev"), ("audit --db all.zip", "a database that was downloaded")],
+            Self::Sbom => &[("sbom -o sbom.json", "all locked environments")],
             Self::Completion => &[
                 ("completion bash > ~/.envo.bash", "then in ~/.bashrc: . ~/.envo.bash"),
                 ("completion zsh > _envo", "in a folder of $fpath"),
@@ -284,6 +343,11 @@ impl Verb {
     pub(super) fn talks_only(self) -> bool {
         use Verb::{Down, Events, Logs, Ps, Restart, Start, Stop, Wait};
         matches!(self, Down | Ps | Logs | Start | Stop | Restart | Wait | Events)
+    }
+
+    /// Whether it is about locks and makes no environment.
+    pub(super) fn is_about_locks(self) -> bool {
+        matches!(self, Self::Lock | Self::Update | Self::Graph | Self::Outdated | Self::Audit | Self::Sbom)
     }
 
     /// Whether it builds environments to serve them.

@@ -1,16 +1,21 @@
 //! One file per verb, and the way from the command line to it.
 
+pub mod audit;
 pub mod completion;
 pub mod config;
 pub mod depends;
 pub mod devenv;
 pub mod exec;
+pub mod graph;
 mod host_tox;
 pub mod import;
 pub mod list;
+pub mod lock;
+mod locking;
 pub mod logs;
 pub mod man;
 mod opening;
+pub mod outdated;
 mod provision;
 pub mod quickstart;
 pub mod run;
@@ -119,9 +124,18 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Schema => schema::execute(options),
         Verb::Quickstart => quickstart::execute(options),
         Verb::Import => import::execute(options),
+        Verb::Lock | Verb::Update => lock::execute(options),
+        Verb::Graph | Verb::Sbom => graph::execute(options),
+        Verb::Outdated => outdated::execute(options),
+        Verb::Audit => audit::execute(options),
         Verb::Man => man::execute(options),
         Verb::Completion => completion::execute(options),
     }
+}
+
+/// What would help, on standard error.
+fn plain_hint(hint: &str) {
+    plain::error(&format!("help: {hint}\n"));
 }
 
 /// Shows the error in tox's words on standard output and, on standard error, what envo knows besides.

@@ -19,6 +19,7 @@ use crate::cli::options::{Options, Parallelism, ReportFormat, Verb};
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
+use crate::lock::index::Index;
 use crate::model::environment::InstallerChoice;
 use crate::plan::{self, Plan};
 use crate::report::observed::{Observers, observed};
@@ -74,6 +75,15 @@ pub(super) fn run_environments(
     Ok(code?)
 }
 
+fn read_locks(plan: &Plan) -> Result<Index, ConfigError> {
+    Ok(Index::read(&plan.project()?.root)?)
+}
+
+/// Whether environments are filled from their locks: by option, or because the project wants it so.
+fn is_locked(options: &Options, plan: &Plan) -> Result<bool, ConfigError> {
+    Ok(options.run.locked || plan.settings.boolean(plan.settings.core(), "locked")?)
+}
+
 /// How environments are prepared before their turn, if there is anything to prepare. A child that writes straight to the
 /// terminal cannot be held back, programs are told of everything when it happens, and the record of a run says nothing of
 /// environments whose turn never came.
@@ -112,6 +122,11 @@ impl Manner {
             junit: None,
             observers: Observers::default(),
         }
+    }
+
+    /// The same, with a display of what goes on.
+    pub(super) fn with_spinner(self, spinner: bool) -> Self {
+        Self { spinner, ..self }
     }
 
     /// One after the other, on this process's terminal.
@@ -185,6 +200,7 @@ pub(super) fn open_run(
         interpreters: discovery,
         python: Arc::new(runtime),
         installer: choose_installer(options)?,
+        locks: if is_locked(options, plan)? { Some(read_locks(plan)?) } else { None },
         interrupt,
         grouping: manner.grouping,
         journal: options.run.result_json.as_ref().map(|_| open_journal(plan)),
@@ -198,7 +214,7 @@ pub(super) fn open_run(
     })
 }
 
-fn choose_installer(options: &Options) -> Result<Option<InstallerChoice>, ConfigError> {
+pub(super) fn choose_installer(options: &Options) -> Result<Option<InstallerChoice>, ConfigError> {
     let Some(text) = options.variables.text("ENVO_INSTALLER").filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };

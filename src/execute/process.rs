@@ -367,15 +367,28 @@ pub fn run_until_interrupt(
     interrupt: &Interrupt,
 ) -> io::Result<(i32, Vec<u8>)> {
     let mut spawn = Spawn::new(program, arguments.iter().copied(), variables.clone());
-    (spawn.stdout, spawn.grouping) = (Sink::Null, Grouping::Group);
+    spawn.stdout = Sink::Null;
+    let (code, _, text) = finish_or_kill(spawn, interrupt)?;
+    Ok((code, text))
+}
+
+/// Runs a helper program to its end, or kills it, with all that it started, when the user wants to stop. Returns its exit
+/// code and what it wrote to standard output and standard error, as far as `spawn` has pipes there.
+///
+/// # Errors
+/// When it cannot be started or read from, or was interrupted.
+pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
+    spawn.grouping = Grouping::Group;
     let mut child = spawn.start()?;
     let ended = child.exit_notice()?;
-    let mut pipe = child.stderr.take();
+    let (mut out, mut error) = (child.stdout.take(), child.stderr.take());
+    let read = |pipe: &mut Option<File>| {
+        let mut text = Vec::new();
+        pipe.as_mut().map_or(Ok(0), |pipe| pipe.read_to_end(&mut text)).map(|_| text)
+    };
     std::thread::scope(|scope| {
-        let reading = scope.spawn(move || {
-            let mut text = Vec::new();
-            pipe.as_mut().map_or(Ok(0), |pipe| pipe.read_to_end(&mut text)).map(|_| text)
-        });
+        let reading_out = scope.spawn(move || read(&mut out));
+        let reading_error = scope.spawn(move || read(&mut error));
         let notice = interrupt.notice(0);
         let mut waiting = vec![PollFd::new(&ended, PollFlags::IN)];
         waiting.extend(notice.as_ref().map(|notice| PollFd::new(notice, PollFlags::IN)));
@@ -384,8 +397,11 @@ pub fn run_until_interrupt(
             child.signal_group(Signal::KILL)?;
         }
         let code = child.reap()?;
-        let text = reading.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
-        if interrupt.requested() { Err(io::ErrorKind::Interrupted.into()) } else { Ok((code, text)) }
+        let joined = |reading: std::thread::ScopedJoinHandle<'_, io::Result<Vec<u8>>>| {
+            reading.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+        };
+        let (out, error) = (joined(reading_out)?, joined(reading_error)?);
+        if interrupt.requested() { Err(io::ErrorKind::Interrupted.into()) } else { Ok((code, out, error)) }
     })
 }
 

@@ -13,6 +13,7 @@ pub mod reasons;
 pub mod requirement_file;
 pub mod script;
 pub mod uv;
+pub mod uv_lock;
 pub mod uv_sync;
 
 use std::path::PathBuf;

@@ -31,17 +31,17 @@ pub struct Uv {
 
 /// Options of a request together with pip's settings.
 #[derive(Default)]
-struct Translation {
+pub(super) struct Translation {
     /// Options that take their place as they are.
-    options: Vec<String>,
+    pub(super) options: Vec<String>,
     /// Requirements, files and editable paths, in their order.
-    requirements: Vec<String>,
-    index_url: Option<String>,
-    extra_index_urls: Vec<String>,
-    no_index: bool,
-    pre: bool,
+    pub(super) requirements: Vec<String>,
+    pub(super) index_url: Option<String>,
+    pub(super) extra_index_urls: Vec<String>,
+    pub(super) no_index: bool,
+    pub(super) pre: bool,
     require_hashes: bool,
-    no_deps: bool,
+    pub(super) no_deps: bool,
 }
 
 impl Installer for Uv {
@@ -59,7 +59,7 @@ impl Installer for Uv {
 }
 
 impl Uv {
-    fn translate(&self, request: &InstallRequest) -> Result<Translation, String> {
+    pub(super) fn translate(&self, request: &InstallRequest) -> Result<Translation, String> {
         if let Some(reason) = self.settings.only_pips() {
             return Err(reason);
         }
@@ -155,7 +155,7 @@ impl Uv {
     }
 
     /// What may hold credentials goes into variables, as it came, and not onto a command line that others can see.
-    fn variables(&self, translation: &Translation) -> Vec<(String, String)> {
+    pub(super) fn variables(&self, translation: &Translation) -> Vec<(String, String)> {
         let settings = &self.settings;
         let mut variables: Vec<(String, String)> =
             [("UV_PYTHON_DOWNLOADS", "never"), ("UV_NO_PROGRESS", "1")].map(owned).to_vec();

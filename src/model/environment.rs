@@ -121,6 +121,8 @@ pub struct Dependencies {
     pub extras: Vec<String>,
     /// A PEP 751 lock file, relative to the package root; empty when none is named.
     pub pylock: String,
+    /// The machines that a lock is for, as written; none: every one.
+    pub platforms: Vec<String>,
 }
 
 /// The command lists, each read when it is reached.

@@ -12,6 +12,8 @@ pub struct Project {
     pub work_dir: PathBuf,
     pub temp_dir: PathBuf,
     pub package_root: PathBuf,
+    /// Where locks are kept, by default `locks` below the root.
+    pub lock_dir: PathBuf,
     /// The folder envo was started in.
     pub current_dir: PathBuf,
     /// `venv_redirect`, if it says anything.

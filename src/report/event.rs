@@ -31,6 +31,8 @@ pub enum Stream {
 pub enum Phase {
     /// A language that is not on this machine is fetched.
     Fetch,
+    /// What it will contain is resolved.
+    Lock,
     /// The virtual environment is made.
     Create,
     /// Something is installed into it.
@@ -42,11 +44,12 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub const ALL: [Self; 5] = [Self::Fetch, Self::Create, Self::Install, Self::Package, Self::Commands];
+    pub const ALL: [Self; 6] = [Self::Fetch, Self::Lock, Self::Create, Self::Install, Self::Package, Self::Commands];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",
+            Self::Lock => "lock",
             Self::Create => "create",
             Self::Install => "install",
             Self::Package => "package",

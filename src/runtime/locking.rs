@@ -60,7 +60,7 @@ impl LockFile {
     }
 }
 
-/// The folder for the lock of what `runtime` installs into `environment` besides the project's own manifest.
-pub fn folder(root: &Path, runtime: &str, environment: &str) -> PathBuf {
-    root.join("locks").join(format!("{runtime}.{environment}"))
+/// The folder (in `locks`, the project's folder of locks) for the lock of what `runtime` installs into `environment` besides the project's own manifest.
+pub fn folder(locks: &Path, runtime: &str, environment: &str) -> PathBuf {
+    locks.join(format!("{runtime}.{environment}"))
 }

@@ -248,6 +248,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
             groups: Vec::new(),
             extras: Vec::new(),
             pylock: String::new(),
+            platforms: Vec::new(),
         },
         packaging: None,
         uv: None,

@@ -27,6 +27,7 @@ pub fn project(settings: &Settings) -> Result<Project, ConfigError> {
     Ok(Project {
         config_file: settings.source.path.clone(),
         root: settings.tox_root()?,
+        lock_dir: lock_dir(settings)?,
         work_dir: settings.path(core, "work_dir")?,
         temp_dir: settings.path(core, "temp_dir")?,
         package_root: settings.path(core, "package_root")?,
@@ -40,6 +41,12 @@ pub fn project(settings: &Settings) -> Result<Project, ConfigError> {
             _ => None,
         },
     })
+}
+
+fn lock_dir(settings: &Settings) -> Result<std::path::PathBuf, ConfigError> {
+    let core = settings.core();
+    let folder = if settings.says(core, "lock_dir")? { settings.path(core, "lock_dir")? } else { "locks".into() };
+    Ok(settings.tox_root()?.join(folder))
 }
 
 /// An environment. What only its commands need is worked out when they are reached.
@@ -225,6 +232,7 @@ fn dependencies(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Depend
             groups: Vec::new(),
             extras: Vec::new(),
             pylock: String::new(),
+            platforms: Vec::new(),
         });
     }
     let names = |key| if is_run { settings.list(set, key) } else { Ok(Vec::new()) };
@@ -233,6 +241,11 @@ fn dependencies(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Depend
         groups: names("dependency_groups")?,
         extras: names("extras")?,
         pylock: if is_run { settings.text(set, "pylock")? } else { String::new() },
+        platforms: if is_run && settings.says(set, "platforms")? {
+            settings.list(set, "platforms")?
+        } else {
+            Vec::new()
+        },
     })
 }
 

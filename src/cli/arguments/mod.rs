@@ -4,8 +4,10 @@
 //! its key in the user's configuration file. Only the command that was typed is defined at run time: that is what keeps
 //! reading a command line far below a millisecond.
 
+mod locks;
 mod options;
 
+pub use locks::{GRAPH_FORMATS, TABLE_FORMATS};
 pub use options::{COLORS, DEPENDS_FORMATS, REPORTS, RUNNERS, SHELLS};
 
 use clap::{Arg, Command};
@@ -91,13 +93,15 @@ impl CommandWord {
         if self.concerns_environments() {
             result.extend(selection(self));
         }
-        if !self.talks_only() && self != Self::Verb(Verb::Services) {
+        let is_about_locks = self.verb().is_some_and(Verb::is_about_locks);
+        if !self.talks_only() && !is_about_locks && self != Self::Verb(Verb::Services) {
             result.extend(building(self));
         }
         if matches!(self, Self::Verb(Verb::RunParallel) | Self::Legacy) {
             result.extend(parallel(self));
         }
-        if self.concerns_environments() && !matches!(self, Self::Verb(Verb::List | Verb::Depends)) {
+        let shows_only = is_about_locks || matches!(self, Self::Verb(Verb::List | Verb::Depends));
+        if self.concerns_environments() && !shows_only {
             result.extend(environment(self));
         }
         result.extend(program_options());

@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, value_parser};
 
-use super::{CommandWord, Verb};
+use super::{CommandWord, Verb, locks};
 
 /// The colours a child's standard error can have, by colorama's names.
 pub const COLORS: [&str; 17] = [
@@ -38,23 +38,23 @@ pub const REPORTS: [&str; 2] = ["human", "json"];
 pub const RUNNERS: [&str; 5] =
     ["virtualenv", "virtualenv-pep-723", "uv-venv-runner", "uv-venv-lock-runner", "uv-venv-pep-723"];
 
-fn flag(id: &'static str, help: &'static str) -> Arg {
+pub(super) fn flag(id: &'static str, help: &'static str) -> Arg {
     Arg::new(id).action(ArgAction::SetTrue).help(help)
 }
 
-fn value(id: &'static str, name: &'static str, help: &'static str) -> Arg {
+pub(super) fn value(id: &'static str, name: &'static str, help: &'static str) -> Arg {
     Arg::new(id).action(ArgAction::Set).value_name(name).value_parser(value_parser!(String)).help(help)
 }
 
-fn values(id: &'static str, name: &'static str, help: &'static str) -> Arg {
+pub(super) fn values(id: &'static str, name: &'static str, help: &'static str) -> Arg {
     value(id, name, help).num_args(1..).allow_negative_numbers(true)
 }
 
-fn choice<const N: usize>(id: &'static str, choices: [&'static str; N], help: &'static str) -> Arg {
+pub(super) fn choice<const N: usize>(id: &'static str, choices: [&'static str; N], help: &'static str) -> Arg {
     Arg::new(id).action(ArgAction::Set).value_parser(choices).help(help)
 }
 
-fn under(heading: &'static str, arguments: Vec<Arg>) -> Vec<Arg> {
+pub(super) fn under(heading: &'static str, arguments: Vec<Arg>) -> Vec<Arg> {
     arguments.into_iter().map(|argument| argument.help_heading(heading)).collect()
 }
 
@@ -88,6 +88,7 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
             vec![argument.help_heading("What to print")]
         }
         CommandWord::Verb(verb) if verb.serves() || verb.talks_only() || verb == Verb::Services => services(verb),
+        CommandWord::Verb(verb) if verb.is_about_locks() => locks::arguments(verb),
         CommandWord::Verb(Verb::List) => under(
             "What to show",
             vec![
@@ -230,6 +231,10 @@ pub fn building(word: CommandWord) -> Vec<Arg> {
     if matches!(word, RUN | Legacy) {
         let help = "build no environment before its turn, while commands of earlier ones run";
         result.push(flag("no_prepare_ahead", help).long("no-prepare-ahead"));
+    }
+    if runs || word.serves() || word == CommandWord::Verb(Verb::Devenv) {
+        let help = "install what envo lock wrote and nothing else; fail where that does not fit any more";
+        result.push(flag("locked", help).long("locked"));
     }
     if runs || word.serves() {
         let help = "install this package in place of building the project";

@@ -7,6 +7,7 @@ pub mod distributions;
 mod embedded;
 pub mod facts;
 mod managed;
+mod own_pip;
 mod own_uv;
 mod places;
 mod seed;
@@ -229,6 +230,15 @@ impl PythonRuntime {
     /// The interpreter that tools are run with where none is given.
     pub fn host(&self) -> Option<Arc<Interpreter>> {
         self.discovery.interpreter_at(&self.discovery.host_python())
+    }
+
+    /// A wheel of a pip that knows `lock`, which an interpreter can run as it is: of envo's own, fetched (with what
+    /// `interpreter` brings) if it is not there yet.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub fn locking_pip(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
+        own_pip::obtain(&self.seeder, &self.discovery, &self.variables, (interpreter, &self.interrupt))
     }
 
     /// What `.tox-info.json` records about the interpreter (tox's section `Python`): when it changes, the environment is

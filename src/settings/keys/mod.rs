@@ -3,6 +3,7 @@
 //! <https://tox.wiki/en/4.67.13/reference/config.html>
 
 mod environment;
+mod lock;
 mod packaging;
 mod project;
 mod runtime;
@@ -82,7 +83,7 @@ const fn aliased(
 const OF_TOX: [&[Key]; 4] = [project::KEYS, environment::KEYS, uv::KEYS, packaging::KEYS];
 
 /// The keys of envo's own; `config` shows them only where they are used.
-const OWN: [&[Key]; 3] = [runtime::INSTALLING, service::KEYS, runtime::KEYS];
+const OWN: [&[Key]; 4] = [runtime::INSTALLING, service::KEYS, runtime::KEYS, lock::KEYS];
 
 /// Every key there is, tox's first.
 pub fn all() -> impl Iterator<Item = &'static Key> {

@@ -1,0 +1,133 @@
+//! `envo graph` and `envo sbom`: what is locked, as a graph and as a bill of materials.
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use super::locking::{Locks, Resolvers, target};
+use crate::cli::options::{Options, Verb};
+use crate::exit_code;
+use crate::install::uv_lock::LockWish;
+use crate::lock::document::Document;
+use crate::lock::graph::{Edges, Graph, edges_of_annotations, edges_of_installed};
+use crate::lock::resolve::{Order, Resolver};
+use crate::lock::sbom;
+use crate::report::plain;
+use crate::runtime::cache;
+
+/// Below envo's cache: what was found out about a lock is true as long as the lock is.
+const CACHE: &str = "graphs-1";
+
+/// # Errors
+/// When the configuration or a lock is wrong, or nothing says who requires what.
+pub fn execute(options: &Options) -> Result<i32> {
+    let locks = Locks::open(options)?;
+    let documents = locks.documents(options)?;
+    if options.verb == Verb::Sbom {
+        return write_sbom(options, &locks, &documents);
+    }
+    let mut graphs = Vec::new();
+    for (name, document) in &documents {
+        let graph = graph(options, &locks, name, document)
+            .map_err(|reason| anyhow::anyhow!("who requires what in {name} cannot be known: {reason}"))?;
+        graphs.push(if options.locks.reverse { graph.reversed() } else { graph });
+    }
+    let text = match options.locks.format.as_str() {
+        "json" => {
+            let graphs: Vec<_> = graphs.iter().map(Graph::json).collect();
+            format!("{}\n", serde_json::to_string_pretty(&json!(graphs))?)
+        }
+        "mermaid" => {
+            let bodies = graphs.iter().enumerate().map(|(at, graph)| graph.mermaid(&format!("e{at}")));
+            format!("flowchart LR\n{}", bodies.collect::<String>())
+        }
+        _ => graphs.iter().map(Graph::tree).collect::<Vec<_>>().join("\n"),
+    };
+    plain::out(&text);
+    Ok(exit_code::OK)
+}
+
+fn write_sbom(options: &Options, locks: &Locks, documents: &[(String, Document)]) -> Result<i32> {
+    let mut graphs = Vec::new();
+    for (name, document) in documents {
+        match graph(options, locks, name, document) {
+            Ok(graph) => graphs.push(graph),
+            // Who requires what is no necessary part of it.
+            Err(reason) => plain::error(&format!("{name}: without who requires what: {reason}\n")),
+        }
+    }
+    let root = &locks.project.root;
+    let project = root.file_name().map_or_else(|| "project".to_owned(), |name| name.to_string_lossy().into_owned());
+    let project = crate::lock::project_name(&locks.project).unwrap_or(project);
+    let text = format!("{}\n", serde_json::to_string_pretty(&sbom::document(&project, documents, &graphs))?);
+    match &options.locks.output_file {
+        Some(file) => {
+            crate::lock::write::replace(file, text.as_bytes())
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        None => plain::out(&text),
+    }
+    Ok(exit_code::OK)
+}
+
+/// Who requires what in a lock: as was found out before, else by asking the resolver, else from what is installed.
+fn graph(options: &Options, locks: &Locks, name: &str, document: &Document) -> Result<Graph, String> {
+    let key = cache::key([document.text().as_bytes()]);
+    let file = cache::folder(&options.variables).map(|folder| folder.join(CACHE).join(format!("{key}.json")));
+    let known = file.as_ref().and_then(|file| serde_json::from_slice::<Edges>(&std::fs::read(file).ok()?).ok());
+    if let Some(edges) = known {
+        return Ok(Graph::new(name, document, &edges));
+    }
+    let edges = match resolved_edges(options, locks, name, document) {
+        Ok(edges) => edges,
+        Err(reason) => installed_edges(locks, name, document).ok_or(reason)?,
+    };
+    if let (Some(file), Ok(text)) = (file, serde_json::to_vec(&edges)) {
+        // It can be found out again.
+        let _ = cache::write_atomically(&file, &text);
+    }
+    Ok(Graph::new(name, document, &edges))
+}
+
+fn resolved_edges(options: &Options, locks: &Locks, name: &str, document: &Document) -> Result<Edges, String> {
+    let lockable = locks.lockable(name, options).map_err(|error| format!("{error:#}"))??;
+    let resolvers = Resolvers::new(options, locks, &locks.run.interrupt).map_err(|error| format!("{error:#}"))?;
+    let (target, platforms) = target(locks, &lockable).map_err(|error| error.to_string())?;
+    let wish = LockWish { python_version: target.dotted(), ..LockWish::default() };
+    let (resolver, note) = resolvers.find(&lockable, &target, &wish).map_err(|error| error.to_string())?;
+    if matches!(resolver, Resolver::Pip { .. }) {
+        let why = note.unwrap_or_else(|| "pip was chosen".to_owned());
+        return Err(format!("uv would say, but {why}; what is installed says, too: run the environment first"));
+    }
+    let order = Order {
+        environment: name,
+        project: &locks.project,
+        inputs: &lockable.inputs,
+        target,
+        platforms,
+        resolver,
+        variables: lockable.variables.clone(),
+        before: Some(document.clone()),
+    };
+    let text = order.annotated(&locks.run.interrupt).map_err(|error| error.to_string())?;
+    Ok(edges_of_annotations(&text))
+}
+
+/// `None` when not everything that is locked is installed.
+fn installed_edges(locks: &Locks, name: &str, document: &Document) -> Option<Edges> {
+    let environment = locks.plan.environment(name).ok()?;
+    let interpreter = crate::model::InterpreterLookup::find(locks.discovery.as_ref(), &environment.base_python)?;
+    let site_packages = interpreter.layout(&environment.env_dir).purelib;
+    let edges = edges_of_installed(&site_packages);
+    let is_there = |package: &crate::lock::document::Package| {
+        package.marker.is_some()
+            || std::fs::read_dir(&site_packages).into_iter().flatten().flatten().any(|entry| {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                name.ends_with(".dist-info")
+                    && name
+                        .split('-')
+                        .next()
+                        .is_some_and(|name| crate::model::pep508::canonical_name(name) == package.name)
+            })
+    };
+    document.packages.iter().all(is_there).then_some(edges)
+}

@@ -1,0 +1,383 @@
+//! `envo lock` and `envo update`: has what environments will contain resolved and writes it down, all of it or nothing.
+//! `lock --check` only looks.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result};
+
+use super::locking::{Lockable, Locks, Resolvers, names_none, target, tell};
+use crate::cli::options::{Options, Verb};
+use crate::error::ConfigError;
+use crate::execute::interrupt::Interrupt;
+use crate::exit_code;
+use crate::install::uv_lock::LockWish;
+use crate::lock::changes;
+use crate::lock::document::Document;
+use crate::lock::error::LockError;
+use crate::lock::index::{Index, lock_path};
+use crate::lock::resolve::Order;
+use crate::lock::verify::{entry, shown_path, verify};
+use crate::lock::write::replace;
+use crate::model::pep508::canonical_name;
+use crate::model::runtime::DEFAULT;
+use crate::report::event::{EnvironmentResult, Event, Phase};
+use crate::report::{Reporter, plain, table};
+use crate::runtime::locking;
+
+/// How many are resolved at once: a resolver uses several threads of its own.
+const MOST_AT_ONCE: usize = 6;
+
+/// # Errors
+/// When the configuration is wrong or nothing could be written; what is wrong with a lock is told.
+pub fn execute(options: &Options) -> Result<i32> {
+    if options.locks.check {
+        return check(options);
+    }
+    let locks = Locks::open(options)?;
+    let interrupt = locks.run.interrupt.clone();
+    let upgrade = Upgrade::of(options);
+    let old = match Index::read(&locks.project.root) {
+        Ok(index) => index,
+        // What is made anew need not be read.
+        Err(_) if upgrade == Upgrade::All && names_none(options) => Index::default(),
+        Err(error) => return Err(ConfigError::from(error).into()),
+    };
+    let names = locks.names(options, &old)?;
+    let (lockables, apart) = sorted_out(&locks, &names, options)?;
+    let work = Work { options, locks: &locks, old: &old, upgrade: &upgrade, interrupt: &interrupt };
+    let outcomes = work.resolve_all(&lockables)?;
+    if interrupt.requested() {
+        return Ok(exit_code::HANDLED_ERROR);
+    }
+    let mut failed = false;
+    for (lockable, outcome) in lockables.iter().zip(&outcomes) {
+        if let Err(error) = outcome {
+            tell(locks.reporter.as_ref(), &lockable.environment.name, error);
+            failed = true;
+        }
+    }
+    if failed {
+        plain::error("no lock was written\n");
+        return Ok(exit_code::FAILED);
+    }
+    let mut lockables = lockables;
+    work.lock_languages(&mut lockables, &outcomes)?;
+    let written: Vec<(&Lockable, Made)> = lockables.iter().zip(outcomes.into_iter().flatten()).collect();
+    work.write(&written)?;
+    for (name, reason) in apart {
+        locks.reporter.info(&name, format!("not locked: {reason}"));
+    }
+    work.tell(&written);
+    if locks.plan.packages_anything() && crate::lock::disturbs_setuptools(&locks.project) {
+        let text = "setuptools takes the folder of locks for a package, as nothing says which ones there are";
+        locks.reporter.warning(super::ROOT, text);
+        super::plain_hint(
+            "name them in pyproject.toml (`[tool.setuptools] packages = […]`), or set `lock_dir = .locks` in `[tox]`",
+        );
+    }
+    Ok(exit_code::OK)
+}
+
+/// Says whether the locks fit.
+fn check(options: &Options) -> Result<i32> {
+    let locks = Locks::open(options)?;
+    let project = &locks.project;
+    let index = Index::read(&project.root).map_err(ConfigError::from)?;
+    let names = locks.names(options, &index)?;
+    let (lockables, _) = sorted_out(&locks, &names, options)?;
+    let mut code = exit_code::OK;
+    for lockable in &lockables {
+        let name = &lockable.environment.name;
+        if let Err(error) = verify(project, &index, name, &lockable.inputs.inputs) {
+            tell(locks.reporter.as_ref(), name, &error);
+            code = exit_code::FAILED;
+        }
+    }
+    if names_none(options) {
+        for gone in index.entries.keys().filter(|name| lockables.iter().all(|one| one.environment.name != **name)) {
+            locks.reporter.error(gone, "is locked, but is no environment that envo locks any more");
+            code = exit_code::FAILED;
+        }
+    }
+    if code == exit_code::OK {
+        let count = lockables.len();
+        plain::out(&format!("{count} lock{} up to date\n", if count == 1 { " is" } else { "s are" }));
+    }
+    Ok(code)
+}
+
+type Apart = Vec<(String, String)>;
+
+/// Those that can be locked, and those whose contents something else says, with what that is.
+fn sorted_out(locks: &Locks, names: &[String], options: &Options) -> Result<(Vec<Lockable>, Apart)> {
+    let (mut lockables, mut apart) = (Vec::new(), Vec::new());
+    for name in names {
+        match locks.lockable(name, options)? {
+            Ok(lockable) => lockables.push(lockable),
+            Err(reason) => apart.push((name.clone(), reason)),
+        }
+    }
+    Ok((lockables, apart))
+}
+
+/// Which versions may move although they fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Upgrade {
+    Nothing,
+    /// Normalised names.
+    Named(Vec<String>),
+    All,
+}
+
+impl Upgrade {
+    fn of(options: &Options) -> Self {
+        let names = &options.locks.names;
+        match (options.verb, options.locks.upgrade) {
+            (Verb::Update, _) if names.is_empty() => Self::All,
+            (Verb::Update, _) => Self::Named(names.iter().map(|name| canonical_name(name)).collect()),
+            (_, true) => Self::All,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// What has become of a lock.
+#[derive(Debug, Clone)]
+struct Made {
+    before: Document,
+    now: Document,
+    /// It was as it should be.
+    kept: bool,
+}
+
+struct Work<'a> {
+    options: &'a Options,
+    locks: &'a Locks,
+    old: &'a Index,
+    upgrade: &'a Upgrade,
+    interrupt: &'a Interrupt,
+}
+
+impl Work<'_> {
+    /// The lock of each, in their order.
+    fn resolve_all(&self, lockables: &[Lockable]) -> Result<Vec<Result<Made, LockError>>> {
+        let resolvers = Resolvers::new(self.options, self.locks, self.interrupt)?;
+        let mut outcomes: Vec<Option<Result<Made, LockError>>> = vec![None; lockables.len()];
+        let mut orders: Vec<(usize, Order<'_>)> = Vec::new();
+        for (at, lockable) in lockables.iter().enumerate() {
+            match self.order(lockable, &resolvers) {
+                Ok(Needed::Nothing(made)) => outcomes[at] = Some(Ok(*made)),
+                Ok(Needed::Order(order)) => orders.push((at, *order)),
+                Err(error) => outcomes[at] = Some(Err(error)),
+            }
+        }
+        self.ensure_names_are_locked(lockables, &orders)?;
+        for ((at, order), answer) in orders.iter().zip(self.answers(&orders)) {
+            let before = || Document::read(&lock_path(&self.locks.project, order.environment)).unwrap_or_default();
+            outcomes[*at] = Some(answer.map(|now| Made { before: before(), now, kept: false }));
+        }
+        Ok(outcomes.into_iter().flatten().collect())
+    }
+
+    fn order<'o>(&'o self, lockable: &'o Lockable, resolvers: &Resolvers<'_>) -> Result<Needed<'o>, LockError> {
+        let project = &self.locks.project;
+        let name = &lockable.environment.name;
+        let kept =
+            *self.upgrade == Upgrade::Nothing && verify(project, self.old, name, &lockable.inputs.inputs).is_ok();
+        if !lockable.environment.has_python() {
+            let nothing = Document::default();
+            return Ok(Needed::Nothing(Box::new(Made { before: nothing.clone(), now: nothing, kept })));
+        }
+        let file = lock_path(project, name);
+        if kept {
+            let now = Document::read(&file)?;
+            return Ok(Needed::Nothing(Box::new(Made { before: now.clone(), now, kept: true })));
+        }
+        let before = if *self.upgrade == Upgrade::All || !file.exists() { None } else { Some(Document::read(&file)?) };
+        let (target, platforms) = target(self.locks, lockable)?;
+        let upgrade_packages = match self.upgrade {
+            Upgrade::Named(names) => names.clone(),
+            _ => Vec::new(),
+        };
+        let wish = LockWish {
+            python_version: target.dotted(),
+            platform: match lockable.environment.dependencies.platforms.as_slice() {
+                [one] => Some(one.clone()),
+                _ => None,
+            },
+            upgrade: *self.upgrade == Upgrade::All,
+            upgrade_packages: upgrade_packages.clone(),
+        };
+        let (resolver, note) = resolvers.find(lockable, &target, &wish)?;
+        if let Some(note) = note {
+            self.locks.reporter.info(name, format!("pip resolves, not uv: {note}"));
+        }
+        let mut order = Order {
+            environment: name,
+            project: &self.locks.project,
+            inputs: &lockable.inputs,
+            target,
+            platforms,
+            resolver,
+            variables: lockable.variables.clone(),
+            before,
+        };
+        order.release(&upgrade_packages);
+        Ok(Needed::Order(Box::new(order)))
+    }
+
+    /// A package that was named and is nowhere is a mistake.
+    fn ensure_names_are_locked(
+        &self,
+        lockables: &[Lockable],
+        orders: &[(usize, Order<'_>)],
+    ) -> Result<(), ConfigError> {
+        let Upgrade::Named(names) = self.upgrade else { return Ok(()) };
+        let project = &self.locks.project;
+        let locked = |name: &String| {
+            lockables.iter().any(|lockable| {
+                let document = Document::read(&lock_path(project, &lockable.environment.name)).unwrap_or_default();
+                document.package(name).is_some()
+            })
+        };
+        match names.iter().find(|name| !locked(name)) {
+            Some(name) if !orders.is_empty() => Err(ConfigError::handled(format!("`{name}` is in none of the locks"))
+                .hint("`envo graph` shows what is locked")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Resolves side by side, and what is asked twice once.
+    fn answers(&self, orders: &[(usize, Order<'_>)]) -> Vec<Result<Document, LockError>> {
+        let mut questions: Vec<&Order<'_>> = Vec::new();
+        let mut positions: HashMap<String, usize> = HashMap::new();
+        let mut question_of = Vec::with_capacity(orders.len());
+        for (_, order) in orders {
+            let position = *positions.entry(order.key()).or_insert_with(|| {
+                questions.push(order);
+                questions.len() - 1
+            });
+            question_of.push(position);
+        }
+        let results: Mutex<Vec<Option<Result<Document, LockError>>>> = Mutex::new(vec![None; questions.len()]);
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..questions.len().min(MOST_AT_ONCE) {
+                scope.spawn(|| {
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(order) = questions.get(at) else { break };
+                        let answer = self.answer(order);
+                        crate::settings::lock(&results)[at] = Some(answer);
+                    }
+                });
+            }
+        });
+        let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let answer = |(at, (_, order)): (usize, &(usize, Order<'_>))| match &results[question_of[at]] {
+            Some(answer) => answer.clone().map_err(|error| error.about(order.environment)),
+            None => Err(LockError::Impossible {
+                environment: order.environment.to_owned(),
+                reason: "it was not resolved".to_owned(),
+            }),
+        };
+        orders.iter().enumerate().map(answer).collect()
+    }
+
+    fn answer(&self, order: &Order<'_>) -> Result<Document, LockError> {
+        let reporter: &dyn Reporter = self.locks.reporter.as_ref();
+        let environment = order.environment.to_owned();
+        reporter.event(Event::EnvironmentStarted { environment: environment.clone() });
+        reporter.event(Event::Phase { environment: environment.clone(), phase: Phase::Lock });
+        let answer = order.resolve(self.interrupt);
+        let result = EnvironmentResult { name: environment, ..EnvironmentResult::default() };
+        reporter.event(Event::EnvironmentFinished { result, last: true });
+        answer
+    }
+
+    /// Has the tools of other languages write their own locks.
+    fn lock_languages(&self, lockables: &mut [Lockable], outcomes: &[Result<Made, LockError>]) -> Result<()> {
+        for (lockable, outcome) in lockables.iter_mut().zip(outcomes) {
+            let environment = Arc::clone(&lockable.environment);
+            if environment.runtimes.iter().all(|wish| wish.name == DEFAULT)
+                || outcome.as_ref().is_ok_and(|made| made.kept)
+            {
+                continue;
+            }
+            let upgrade = match self.upgrade {
+                Upgrade::Nothing => locking::Upgrade::Nothing,
+                Upgrade::Named(names) => locking::Upgrade::Named(names),
+                Upgrade::All => locking::Upgrade::Everything,
+            };
+            let site = self.locks.site(&environment);
+            let written = site.lock_languages(upgrade);
+            let written = written
+                .map_err(|halt| anyhow::Error::new(halt).context(format!("cannot lock {}", environment.name)))?;
+            let root = &self.locks.project.root;
+            let is_language = |name: &str| {
+                written.iter().any(|lock| name == lock.runtime || name == format!("{}-lock", lock.runtime))
+            };
+            lockable.inputs.inputs.retain(|input| !is_language(&input.name));
+            for lock in &written {
+                lockable.inputs.add_language(root, lock.runtime, &lock.inputs, &lock.files);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the locks and, last, the index over them.
+    fn write(&self, made: &[(&Lockable, Made)]) -> Result<()> {
+        let project = &self.locks.project;
+        let mut index = if names_none(self.options) { Index::default() } else { self.old.clone() };
+        for (lockable, made) in made {
+            let environment = &lockable.environment;
+            let text = environment.has_python().then(|| made.now.text());
+            if let Some(text) = &text {
+                let file = lock_path(project, &environment.name);
+                replace(&file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
+            }
+            index.entries.insert(environment.name.clone(), entry(text.as_deref(), &lockable.inputs.inputs));
+        }
+        for gone in self.old.entries.keys().filter(|name| !index.entries.contains_key(*name)) {
+            // That it is gone already is as well.
+            let _ = std::fs::remove_file(lock_path(project, gone));
+        }
+        index
+            .write(&project.root)
+            .with_context(|| format!("cannot write {}", crate::lock::index::path(&project.root).display()))
+    }
+
+    fn tell(&self, made: &[(&Lockable, Made)]) {
+        if *self.upgrade != Upgrade::Nothing {
+            let rows: Vec<Vec<String>> = made
+                .iter()
+                .flat_map(|(lockable, made)| changes::rows(&lockable.environment.name, &made.before, &made.now))
+                .collect();
+            let text =
+                if rows.is_empty() { "nothing moved\n".to_owned() } else { table::lay_out(&changes::HEAD, &rows) };
+            return plain::out(&text);
+        }
+        for (lockable, made) in made {
+            let name = &lockable.environment.name;
+            let count = made.now.packages.len();
+            let packages = format!("{count} package{}", if count == 1 { "" } else { "s" });
+            let text = match (lockable.environment.has_python(), made.kept) {
+                (false, _) => "has no Python; its language's own lock counts".to_owned(),
+                (true, true) => format!("{packages}, as before"),
+                (true, false) => {
+                    let file = lock_path(&self.locks.project, name);
+                    format!("{packages} in {}", shown_path(&self.locks.project, &file))
+                }
+            };
+            plain::out(&format!("{name}: {text}\n"));
+        }
+    }
+}
+
+/// What a lock takes.
+enum Needed<'a> {
+    Nothing(Box<Made>),
+    Order(Box<Order<'a>>),
+}

@@ -1,0 +1,281 @@
+//! What the verbs around locks have in common: which environments are locked, from what, and by which resolver.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context as _, Result};
+
+use super::opening::open_plan_with;
+use super::report_warnings;
+use super::run::{Manner, choose_installer, open_run};
+use crate::build::locked_contents;
+use crate::build::prepare::Site;
+use crate::build::run::Run;
+use crate::cli::options::{EnvironmentChoice, Options};
+use crate::error::ConfigError;
+use crate::execute;
+use crate::execute::interrupt::Interrupt;
+use crate::install::choose;
+use crate::install::pip::Pip;
+use crate::install::pip_settings::PipSettings;
+use crate::install::uv::{Role, Uv};
+use crate::install::uv_lock::LockWish;
+use crate::lock::document::Document;
+use crate::lock::error::LockError;
+use crate::lock::index::{Index, lock_path};
+use crate::lock::inputs::{Inputs, Reading};
+use crate::lock::prune::Platform;
+use crate::lock::resolve::Resolver;
+use crate::lock::target::Target;
+use crate::lock::{INDEX, verify};
+use crate::model::environment::InstallerChoice;
+use crate::model::{Environment, Interpreter, InterpreterLookup as _, Project, Variables};
+use crate::plan::Plan;
+use crate::report::Reporter;
+use crate::runtime::python::{PythonDiscovery, PythonRuntime};
+
+/// The project and what is known of its locks.
+pub(super) struct Locks {
+    pub plan: Plan,
+    pub project: Project,
+    pub discovery: Arc<PythonDiscovery>,
+    pub run: Arc<Run>,
+    pub reporter: Arc<dyn Reporter>,
+}
+
+/// An environment that has a lock or can have one.
+pub(super) struct Lockable {
+    pub environment: Arc<Environment>,
+    pub variables: Variables,
+    pub inputs: Inputs,
+}
+
+impl Locks {
+    /// # Errors
+    /// When the configuration is wrong.
+    pub fn open(options: &Options) -> Result<Self> {
+        let discovery = Arc::new(super::opening::discovery(options));
+        let plan = open_plan_with(options, Arc::clone(&discovery))?;
+        plan.ensure_only_run_environments()?;
+        let manner = Manner::side_by_side().with_spinner(options.stdout_is_terminal);
+        let run = Arc::new(open_run(options, &plan, Arc::clone(&discovery), &manner)?);
+        let reporter = Arc::clone(&run.reporter);
+        Ok(Self { project: plan.project()?, plan, discovery, run, reporter })
+    }
+
+    /// What carries out the tools of an environment's languages.
+    pub fn site(&self, environment: &Arc<Environment>) -> Site {
+        Site::new(Arc::clone(&self.run), Arc::clone(environment), Arc::clone(&self.reporter))
+    }
+
+    /// The environments that are meant: those that were named; else those of `env_list` and those that are locked
+    /// already.
+    ///
+    /// # Errors
+    /// When `--skip-env` is no regular expression.
+    pub fn names(&self, options: &Options, index: &Index) -> Result<Vec<String>> {
+        let mut names = self.plan.selected()?;
+        if names_none(options) {
+            let locked = |entry: &crate::plan::Defined| {
+                !entry.active && !entry.kind.is_package() && index.entries.contains_key(&entry.name)
+            };
+            names.extend(self.plan.all()?.into_iter().filter(locked).map(|entry| entry.name));
+        }
+        report_warnings(&self.plan, options);
+        Ok(names)
+    }
+
+    /// The locks of the environments that were named, else of all.
+    ///
+    /// # Errors
+    /// When one of them is missing or was changed.
+    pub fn documents(&self, options: &Options) -> Result<Vec<(String, Document)>> {
+        let index = Index::read(&self.project.root).map_err(ConfigError::from)?;
+        if index.entries.is_empty() {
+            return Err(ConfigError::handled("nothing is locked").hint("`envo lock` locks the environments").into());
+        }
+        let mut documents = Vec::new();
+        for name in self.locked_names(options, &index)? {
+            let Some(entry) = index.entries.get(&name) else {
+                let error = LockError::NotLocked { environment: name, index: INDEX.to_owned() };
+                return Err(ConfigError::from(error).into());
+            };
+            if !entry.lock.is_empty() {
+                documents.push((name.clone(), verify::read(&self.project, &name, entry).map_err(ConfigError::from)?));
+            }
+        }
+        Ok(documents)
+    }
+
+    /// Those environments of which other languages have locks of their own, with each language.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn other_languages(&self, options: &Options) -> Result<Vec<(String, String)>> {
+        let index = Index::read(&self.project.root).map_err(ConfigError::from)?;
+        let mut found = Vec::new();
+        for name in self.locked_names(options, &index)? {
+            let inputs = index.entries.get(&name).into_iter().flat_map(|entry| &entry.inputs);
+            found.extend(inputs.filter_map(|(input, _)| Some((name.clone(), input.strip_suffix("-lock")?.to_owned()))));
+        }
+        Ok(found)
+    }
+
+    fn locked_names(&self, options: &Options, index: &Index) -> Result<Vec<String>> {
+        if names_none(options) { Ok(index.entries.keys().cloned().collect()) } else { self.names(options, index) }
+    }
+
+    /// What an environment's lock is made from; `None` when something else says what it contains.
+    ///
+    /// # Errors
+    /// What is wrong with its settings.
+    pub fn lockable(&self, name: &str, options: &Options) -> Result<Result<Lockable, String>> {
+        let mut environment = self.plan.environment(name)?;
+        if let Some(reason) = crate::lock::has_its_own(&environment, &self.project) {
+            return Ok(Err(reason));
+        }
+        if !options.locks.platforms.is_empty() {
+            environment.dependencies.platforms.clone_from(&options.locks.platforms);
+        }
+        let variables = execute::environment::variables(&options.variables, &environment.variables, &[])?;
+        let reading = Reading { project: &self.project, variables: &variables };
+        let mut inputs = Inputs::read(&environment, reading)?;
+        let environment = Arc::new(environment);
+        locked_contents::add_languages(&self.site(&environment), &mut inputs).map_err(anyhow::Error::new)?;
+        Ok(Ok(Lockable { environment, variables, inputs }))
+    }
+}
+
+/// Whether the command line names no environment.
+pub(super) fn names_none(options: &Options) -> bool {
+    let selection = &options.selection;
+    selection.environments == EnvironmentChoice::Default && selection.labels.is_empty() && selection.factors.is_empty()
+}
+
+/// Says why there is no lock.
+pub(super) fn tell(reporter: &dyn Reporter, environment: &str, error: &LockError) {
+    reporter.error(environment, error.to_string());
+    for hint in error.hints() {
+        super::plain_hint(&hint);
+    }
+}
+
+/// Finds what resolves.
+pub(super) struct Resolvers<'a> {
+    options: &'a Options,
+    discovery: &'a PythonDiscovery,
+    runtime: PythonRuntime,
+    chosen: Option<InstallerChoice>,
+    uv: OnceLock<Result<PathBuf, String>>,
+}
+
+impl<'a> Resolvers<'a> {
+    /// # Errors
+    /// When the variable that names an installer names none.
+    pub fn new(options: &'a Options, locks: &'a Locks, interrupt: &Interrupt) -> Result<Self> {
+        let runtime = PythonRuntime::new(Arc::clone(&locks.discovery), &options.variables)
+            .with_reporter(Arc::clone(&locks.reporter))
+            .with_interrupt(interrupt.clone());
+        let chosen = choose_installer(options)?;
+        Ok(Self { options, discovery: &locks.discovery, runtime, chosen, uv: OnceLock::new() })
+    }
+
+    /// What resolves for an environment, chosen and told as for installing. The second: why it is not uv.
+    ///
+    /// # Errors
+    /// Why nothing can.
+    pub fn find(
+        &self,
+        lockable: &Lockable,
+        target: &Target,
+        wish: &LockWish,
+    ) -> Result<(Resolver, Option<String>), LockError> {
+        let environment = &lockable.environment;
+        let impossible = |reason: String| LockError::Impossible { environment: environment.name.clone(), reason };
+        let config = |error: ConfigError| impossible(error.message);
+        let installation = &environment.installation;
+        let choice = self.chosen.unwrap_or(installation.installer);
+        let settings = PipSettings::read(&lockable.variables, &environment.env_dir);
+        let because = |reason: String| self.pip(target, &settings).map(|pip| (pip, Some(reason)));
+        if choice == InstallerChoice::Pip {
+            return self.pip(target, &settings).map(|pip| (pip, None)).map_err(impossible);
+        }
+        let program = match self.uv.get_or_init(|| self.find_uv()) {
+            Ok(program) => program.clone(),
+            Err(reason) if choice == InstallerChoice::Uv => {
+                return Err(impossible(format!("uv shall resolve, but {reason}")));
+            }
+            Err(reason) => return because(reason.clone()).map_err(impossible),
+        };
+        let uv = Uv {
+            program: program.clone(),
+            python: target.interpreter.as_ref().map(|found| found.system_executable.clone()).unwrap_or_default(),
+            pip: Pip::new(installation).map_err(config)?,
+            settings: settings.clone(),
+            pre: installation.pip_pre,
+            role: if choice == InstallerChoice::Uv { Role::Chosen } else { Role::StandIn },
+        };
+        match uv.lock(&lockable.inputs.request, wish) {
+            Ok(command) => Ok((Resolver::Uv { program, command }, None)),
+            Err(reason) => because(reason).map_err(impossible),
+        }
+    }
+
+    fn find_uv(&self) -> Result<PathBuf, String> {
+        let found = choose::find_uv(std::env::current_exe().ok().as_deref(), &self.options.variables);
+        found.map_or_else(|| self.host().and_then(|host| self.runtime.own_installer(&host)), Ok)
+    }
+
+    fn host(&self) -> Result<Arc<Interpreter>, String> {
+        let host = self.discovery.host_python();
+        self.discovery
+            .interpreter_at(&host)
+            .context("there is no Python to run it with")
+            .map_err(|error| format!("{error:#}"))
+    }
+
+    /// `pip lock` resolves for the interpreter that runs it.
+    fn pip(&self, target: &Target, settings: &PipSettings) -> Result<Resolver, String> {
+        let Some(interpreter) = &target.interpreter else {
+            return Err(format!(
+                "`pip lock` locks for the Python it runs on, and there is no Python {}; with uv there need be none",
+                target.dotted()
+            ));
+        };
+        let pip = self.runtime.locking_pip(interpreter)?;
+        let words = [pip.into_os_string(), "lock".into(), "--quiet".into(), "--disable-pip-version-check".into()];
+        let index = settings.index_url.clone().unwrap_or_else(|| "https://pypi.org/simple".to_owned());
+        let indexes = if settings.no_index {
+            Vec::new()
+        } else {
+            std::iter::once(index).chain(settings.extra_index_urls.iter().cloned()).collect()
+        };
+        Ok(Resolver::Pip { program: interpreter.system_executable.clone(), words: words.to_vec(), indexes })
+    }
+}
+
+/// The Python a lock is for.
+///
+/// # Errors
+/// When nothing says which, or a platform is unknown.
+pub(super) fn target(locks: &Locks, lockable: &Lockable) -> Result<(Target, Vec<Platform>), LockError> {
+    let name = &lockable.environment.name;
+    let impossible = |reason: String| LockError::Impossible { environment: name.clone(), reason };
+    // Which Python an environment without a version gets differs between machines, so an earlier lock says how far down
+    // it reaches.
+    let earlier = || {
+        let text = std::fs::read_to_string(lock_path(&locks.project, name)).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("requires-python = "))?;
+        crate::lock::target::lower_bound(line.trim_matches('"'))
+    };
+    let lowest = lockable.inputs.lowest.or_else(earlier);
+    let target = Target::of(&lockable.environment.base_python, locks.discovery.as_ref(), lowest).map_err(impossible)?;
+    let unknown = |text: &String| {
+        impossible(format!(
+            "unknown platform `{text}`, write linux, macos, windows or a triple such as aarch64-apple-darwin"
+        ))
+    };
+    let platforms = lockable.environment.dependencies.platforms.iter();
+    let platforms = platforms.map(|text| Platform::named(text).ok_or_else(|| unknown(text)));
+    Ok((target, platforms.collect::<Result<_, _>>()?))
+}

@@ -1,0 +1,139 @@
+//! `envo outdated`: which locked packages have newer versions, those that fit and the newest there are.
+
+use anyhow::{Result, anyhow};
+use serde_json::json;
+
+use super::locking::{Lockable, Locks, Resolvers, target};
+use crate::cli::options::Options;
+use crate::exit_code;
+use crate::install::InstallRequest;
+use crate::install::uv_lock::LockWish;
+use crate::lock::document::Document;
+use crate::lock::inputs::Inputs;
+use crate::lock::resolve::Order;
+use crate::report::{plain, table};
+
+const HEAD: [&str; 5] = ["ENVIRONMENT", "PACKAGE", "LOCKED", "FITS", "NEWEST"];
+
+/// # Errors
+/// When the configuration or a lock is wrong, or the index cannot be asked.
+pub fn execute(options: &Options) -> Result<i32> {
+    let locks = Locks::open(options)?;
+    let documents = locks.documents(options)?;
+    let resolvers = Resolvers::new(options, &locks, &locks.run.interrupt)?;
+    let mut rows = Vec::new();
+    for (name, document) in &documents {
+        let lockable = locks.lockable(name, options)?.map_err(|reason| anyhow!("{name}: {reason}"))?;
+        let work = Work { locks: &locks, resolvers: &resolvers, lockable: &lockable };
+        let fitting = work.resolve(&lockable.inputs)?;
+        let names: Vec<String> = document
+            .packages
+            .iter()
+            .filter(|package| package.source.is_none() && package.version.is_some())
+            .map(|package| package.name.clone())
+            .collect();
+        let mut arguments = vec!["--no-deps".to_owned()];
+        arguments.extend(names);
+        let newest =
+            work.resolve(&Inputs { request: InstallRequest::new("lock", arguments), ..lockable.inputs.clone() })?;
+        rows.extend(compared(name, document, &fitting, &newest));
+    }
+    if options.locks.format == "json" {
+        let entry = |row: &Vec<String>| json!({"environment": row[0], "package": row[1], "locked": row[2], "fits": row[3], "newest": row[4]});
+        plain::out(&format!("{}\n", serde_json::to_string_pretty(&rows.iter().map(entry).collect::<Vec<_>>())?));
+    } else if rows.is_empty() {
+        plain::out("everything that is locked is the newest\n");
+    } else {
+        plain::out(&table::lay_out(&HEAD, &rows));
+    }
+    Ok(if rows.is_empty() { exit_code::OK } else { exit_code::FAILED })
+}
+
+struct Work<'a> {
+    locks: &'a Locks,
+    resolvers: &'a Resolvers<'a>,
+    lockable: &'a Lockable,
+}
+
+impl Work<'_> {
+    /// What the index has today for these inputs.
+    fn resolve(&self, inputs: &Inputs) -> Result<Document> {
+        let (target, platforms) = target(self.locks, self.lockable).map_err(|error| anyhow!("{error}"))?;
+        let lockable = Lockable {
+            environment: self.lockable.environment.clone(),
+            variables: self.lockable.variables.clone(),
+            inputs: inputs.clone(),
+        };
+        let wish = LockWish { python_version: target.dotted(), upgrade: true, ..LockWish::default() };
+        let (resolver, _) = self.resolvers.find(&lockable, &target, &wish).map_err(|error| anyhow!("{error}"))?;
+        let order = Order {
+            environment: &self.lockable.environment.name,
+            project: &self.locks.project,
+            inputs: &lockable.inputs,
+            target,
+            platforms,
+            resolver,
+            variables: lockable.variables.clone(),
+            before: None,
+        };
+        order.resolve(&self.locks.run.interrupt).map_err(|error| anyhow!("{error}"))
+    }
+}
+
+/// A row for each package whose locked version is not the newest.
+fn compared(environment: &str, locked: &Document, fitting: &Document, newest: &Document) -> Vec<Vec<String>> {
+    let versions = |document: &Document, name: &str| {
+        let packages = document.packages.iter().filter(|package| package.name == name);
+        let mut versions: Vec<String> = packages.map(|package| package.version_text().to_owned()).collect();
+        versions.sort();
+        versions.join(", ")
+    };
+    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let mut names: Vec<&str> = locked
+        .packages
+        .iter()
+        .filter(|package| package.source.is_none())
+        .map(|package| package.name.as_str())
+        .collect();
+    names.dedup();
+    names
+        .into_iter()
+        .map(|name| (name, versions(locked, name), versions(fitting, name), versions(newest, name)))
+        .filter(|(_, locked, fits, newest)| {
+            (!fits.is_empty() && fits != locked) || (!newest.is_empty() && newest != locked)
+        })
+        .map(|(name, locked, fits, newest)| {
+            vec![environment.to_owned(), name.to_owned(), locked, or_dash(fits), or_dash(newest)]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::document::Package;
+
+    #[test]
+    fn only_what_has_a_newer_version_is_told() {
+        let document = |packages: &[(&str, &str)]| Document {
+            packages: packages
+                .iter()
+                .map(|(name, version)| Package {
+                    name: (*name).to_owned(),
+                    version: Some((*version).to_owned()),
+                    ..Package::default()
+                })
+                .collect(),
+            ..Document::default()
+        };
+        let locked = document(&[("a", "1"), ("b", "1"), ("c", "1")]);
+        let rows = compared(
+            "x",
+            &locked,
+            &document(&[("a", "1"), ("b", "2")]),
+            &document(&[("a", "3"), ("b", "2"), ("c", "1")]),
+        );
+        let rows: Vec<String> = rows.iter().map(|row| row.join(" ")).collect();
+        assert_eq!(rows, ["x a 1 1 3", "x b 1 2 2"]);
+    }
+}

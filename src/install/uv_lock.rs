@@ -1,0 +1,183 @@
+//! Locking with uv: the same arguments and settings as for installing, for `uv pip compile`. Pure.
+//! <https://docs.astral.sh/uv/pip/compile/>
+
+use super::InstallRequest;
+use super::uv::{Role, Translation, Uv};
+
+/// The index that uv and pip ask where nothing says otherwise.
+const DEFAULT_INDEX: &str = "https://pypi.org/simple";
+
+/// What is to be locked besides the request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LockWish {
+    /// `3.11`.
+    pub python_version: String,
+    /// One platform in uv's notation; `None`: every one.
+    pub platform: Option<String>,
+    /// Every version may move.
+    pub upgrade: bool,
+    /// The versions of these may move.
+    pub upgrade_packages: Vec<String>,
+}
+
+/// How uv is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockCommand {
+    /// The words after the program, but for where the result goes.
+    pub arguments: Vec<String>,
+    /// What uv reads from its standard input, relative to the project's root.
+    pub requirements: String,
+    pub variables: Vec<(String, String)>,
+    /// Where packages may be found.
+    pub indexes: Vec<String>,
+}
+
+impl Uv {
+    /// How to lock what `request` would install. `self.python` may be empty: then uv takes any to build with.
+    ///
+    /// # Errors
+    /// Why only pip can.
+    pub fn lock(&self, request: &InstallRequest, wish: &LockWish) -> Result<LockCommand, String> {
+        let translation = self.translate(request)?;
+        let mut arguments = ["pip", "compile", "--quiet", "--no-header", "--generate-hashes", "--python-version"]
+            .map(str::to_owned)
+            .to_vec();
+        arguments.push(wish.python_version.clone());
+        match &wish.platform {
+            Some(platform) => arguments.extend(["--python-platform".to_owned(), platform.clone()]),
+            None => arguments.push("--universal".to_owned()),
+        }
+        if !self.python.as_os_str().is_empty() {
+            arguments.extend(["--python".to_owned(), self.python.display().to_string()]);
+        }
+        arguments.extend(["--index-strategy", "unsafe-best-match"].map(str::to_owned));
+        if self.role == Role::StandIn {
+            arguments.push("--no-sources".to_owned());
+        }
+        if translation.pre {
+            arguments.extend(["--prerelease", "allow"].map(str::to_owned));
+        }
+        for (option, wanted) in
+            [("--no-index", translation.no_index), ("--no-deps", translation.no_deps), ("--upgrade", wish.upgrade)]
+        {
+            if wanted {
+                arguments.push(option.to_owned());
+            }
+        }
+        for name in &wish.upgrade_packages {
+            arguments.extend(["--upgrade-package".to_owned(), name.clone()]);
+        }
+        let mut requirements = lines(&translation.requirements);
+        let mut options = translation.options.iter();
+        while let Some(option) = options.next() {
+            match option.as_str() {
+                // What is installed already makes no difference to a lock, and neither does what is upgraded there.
+                "--upgrade" | "--reinstall" => {}
+                "--requirement" => {
+                    requirements.push_str(&format!("-r {}\n", options.next().map_or("", String::as_str)))
+                }
+                _ => arguments.push(option.clone()),
+            }
+        }
+        Ok(LockCommand {
+            arguments,
+            requirements,
+            variables: self.variables(&translation),
+            indexes: indexes(&translation),
+        })
+    }
+}
+
+/// The words as lines of a requirements file.
+fn lines(words: &[String]) -> String {
+    let mut text = String::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        text.push_str(word);
+        if matches!(word.as_str(), "-r" | "-c" | "-e") {
+            text.push(' ');
+            text.push_str(words.next().map_or("", String::as_str));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn indexes(translation: &Translation) -> Vec<String> {
+    if translation.no_index {
+        return Vec::new();
+    }
+    let first = translation.index_url.clone().unwrap_or_else(|| DEFAULT_INDEX.to_owned());
+    std::iter::once(first).chain(translation.extra_index_urls.iter().cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::install::pip::Pip;
+    use crate::install::pip_settings::PipSettings;
+    use crate::model::environment::{Installation, InstallerChoice};
+    use crate::model::requirements::RequirementText;
+    use crate::model::{Command, Deferred};
+
+    fn command(settings: PipSettings, arguments: &[&str], wish: &LockWish) -> Result<LockCommand, String> {
+        let installation = Installation {
+            command: Deferred::ready(Command::from_words(vec!["pip".to_owned()])),
+            command_is_default: true,
+            installer: InstallerChoice::Automatic,
+            list_dependencies_command: Command::from_words(Vec::new()),
+            pip_pre: false,
+            constraints: Deferred::ready(RequirementText::default()),
+            constrain_package_deps: false,
+            use_frozen_constraints: false,
+        };
+        let pip = Pip::new(&installation).map_err(|error| error.message)?;
+        let uv = Uv { program: "uv".into(), python: "/py".into(), pip, settings, pre: false, role: Role::StandIn };
+        uv.lock(&InstallRequest::new("lock", arguments.iter().map(|&word| word.to_owned()).collect()), wish)
+    }
+
+    #[test]
+    fn what_would_be_installed_is_locked_with_the_same_settings() -> Result<(), String> {
+        let settings = PipSettings {
+            index_url: Some("https://u:p@i/simple".to_owned()),
+            find_links: vec!["w".to_owned()],
+            upgrade: true,
+            requirements: vec!["always.txt".to_owned()],
+            ..PipSettings::default()
+        };
+        let wish = LockWish {
+            python_version: "3.11".to_owned(),
+            upgrade_packages: vec!["attrs".to_owned()],
+            ..LockWish::default()
+        };
+        let arguments =
+            ["a>=1", "-r", "r.txt", "-e", "./lib", "-c", "c.txt", "--pre", "--extra-index-url", "https://j"];
+        let command = command(settings, &arguments, &wish)?;
+        assert_eq!(
+            command.arguments.join(" "),
+            "pip compile --quiet --no-header --generate-hashes --python-version 3.11 --universal --python /py \
+             --index-strategy unsafe-best-match --no-sources --prerelease allow --upgrade-package attrs --find-links w"
+        );
+        assert_eq!(command.requirements, "a>=1\n-r r.txt\n-e ./lib\n-c c.txt\n-r always.txt\n");
+        assert_eq!(command.indexes, ["https://u:p@i/simple", "https://j"]);
+        assert!(command.variables.contains(&("UV_PYTHON_DOWNLOADS".to_owned(), "never".to_owned())));
+        assert!(command.variables.contains(&("UV_INDEX_URL".to_owned(), "https://u:p@i/simple".to_owned())));
+        Ok(())
+    }
+
+    #[test]
+    fn one_platform_is_locked_for_alone() -> Result<(), String> {
+        let wish = LockWish {
+            python_version: "3.9".to_owned(),
+            platform: Some("windows".to_owned()),
+            upgrade: true,
+            ..LockWish::default()
+        };
+        let command = command(PipSettings { no_index: true, ..PipSettings::default() }, &["a"], &wish)?;
+        let words = command.arguments.join(" ");
+        assert!(words.contains("--python-platform windows") && !words.contains("--universal"), "{words}");
+        assert!(words.contains("--no-index --upgrade"), "{words}");
+        assert_eq!(command.indexes, [] as [String; 0]);
+        Ok(())
+    }
+}

@@ -1,0 +1,342 @@
+//! A lock file as a value: read from what a resolver wrote or from `locks/`, made the same on every machine, and written
+//! (by [`super::write`]). What an index may say or not say of a file, when it was uploaded or how large it is, is left
+//! out: it decides nothing, and two mirrors may differ in it.
+//! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::error::{LockError, conflict_marker};
+
+/// What is locked for one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Document {
+    pub requires_python: String,
+    /// In the order of their names.
+    pub packages: Vec<Package>,
+    /// What was asked for, by the name of the input: only for people and for saying what changed.
+    pub inputs: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Package {
+    /// Normalised.
+    pub name: String,
+    /// Not there for what is taken from a folder or repository.
+    pub version: Option<String>,
+    pub marker: Option<String>,
+    pub requires_python: Option<String>,
+    /// Where its files were found, without credentials.
+    pub index: Option<String>,
+    /// What it is taken from when it is no file of an index.
+    pub source: Option<Source>,
+    pub sdist: Option<File>,
+    /// In the order of their names.
+    pub wheels: Vec<File>,
+}
+
+/// What a package is taken from when it is no file of an index.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A folder, relative to the lock.
+    Directory {
+        path: String,
+        editable: bool,
+        subdirectory: Option<String>,
+    },
+    Repository {
+        kind: String,
+        url: String,
+        requested: Option<String>,
+        commit: String,
+        subdirectory: Option<String>,
+    },
+    Archive {
+        file: File,
+        subdirectory: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct File {
+    pub name: String,
+    pub url: Option<String>,
+    /// Relative to the lock.
+    pub path: Option<String>,
+    /// By the name of the algorithm.
+    pub hashes: BTreeMap<String, String>,
+}
+
+impl Document {
+    /// Reads a lock of envo's at `file`.
+    ///
+    /// # Errors
+    /// When it cannot be read, holds a conflict marker, or is no lock.
+    pub fn read(file: &Path) -> Result<Self, LockError> {
+        let malformed = |reason: String| LockError::Malformed { file: file.to_owned(), reason };
+        let text = std::fs::read_to_string(file).map_err(|error| malformed(error.to_string()))?;
+        if let Some(line) = conflict_marker(&text) {
+            return Err(LockError::MergeConflict { file: file.to_owned(), line });
+        }
+        Self::parse(&text).map_err(malformed)
+    }
+
+    /// Takes a lock from its text. Paths in it stay as they are.
+    ///
+    /// # Errors
+    /// Why it is none, for people.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let table: Table =
+            text.trim_start_matches('\u{feff}').parse().map_err(|error: toml::de::Error| error.to_string())?;
+        match table.get("lock-version").and_then(Value::as_str) {
+            Some(version) if version.starts_with("1.") || version == "1" => {}
+            Some(version) => return Err(format!("its lock-version {version} is not supported")),
+            None => return Err("it has no lock-version".to_owned()),
+        }
+        let packages = match table.get("packages") {
+            Some(Value::Array(packages)) => packages,
+            _ => return Err("it has no packages".to_owned()),
+        };
+        let package =
+            |value: &Value| value.as_table().ok_or("a package is no table".to_owned()).and_then(Package::parse);
+        let inputs = table.get("tool").and_then(|tool| tool.get("envo")).and_then(Value::as_table);
+        let inputs = inputs.into_iter().flatten().map(|(name, lines)| {
+            let lines = lines.as_array().into_iter().flatten().filter_map(|line| Some(line.as_str()?.to_owned()));
+            (name.clone(), lines.collect())
+        });
+        let mut document = Self {
+            requires_python: text_of(&table, "requires-python").unwrap_or_default(),
+            packages: packages.iter().map(package).collect::<Result<_, _>>()?,
+            inputs: inputs.collect(),
+        };
+        document.packages.sort();
+        Ok(document)
+    }
+
+    /// Has paths that are relative to `from` be relative to `to`, and addresses of files on this machine be paths.
+    pub fn relocate(&mut self, from: &Path, to: &Path) {
+        for package in &mut self.packages {
+            let archive = match &mut package.source {
+                Some(Source::Directory { path, .. }) => {
+                    *path = relocated(path, from, to);
+                    None
+                }
+                Some(Source::Archive { file, .. }) => Some(file),
+                _ => None,
+            };
+            for file in package.wheels.iter_mut().chain(&mut package.sdist).chain(archive) {
+                if let Some(path) = file.url.as_deref().and_then(local_path) {
+                    (file.url, file.path) = (None, Some(path));
+                }
+                if let Some(path) = &file.path {
+                    file.path = Some(relocated(path, from, to));
+                }
+            }
+        }
+    }
+
+    /// The package of that name, the only one or the first.
+    pub fn package(&self, name: &str) -> Option<&Package> {
+        self.packages.iter().find(|package| package.name == name)
+    }
+}
+
+impl Package {
+    fn parse(table: &Table) -> Result<Self, String> {
+        let name = text_of(table, "name").ok_or("a package has no name")?;
+        let fail = |reason: String| format!("package {name}: {reason}");
+        let part = |key: &str| table.get(key).and_then(Value::as_table);
+        let file = |table: &Table| File::parse(table).map_err(fail);
+        let source = match (part("directory"), part("vcs"), part("archive")) {
+            (Some(directory), ..) => Some(Source::Directory {
+                path: text_of(directory, "path").ok_or_else(|| fail("its directory has no path".to_owned()))?,
+                editable: directory.get("editable").and_then(Value::as_bool) == Some(true),
+                subdirectory: text_of(directory, "subdirectory"),
+            }),
+            (_, Some(vcs), _) => Some(Source::Repository {
+                kind: text_of(vcs, "type").ok_or_else(|| fail("its vcs has no type".to_owned()))?,
+                url: text_of(vcs, "url")
+                    .or_else(|| text_of(vcs, "path"))
+                    .ok_or_else(|| fail("its vcs has no url".to_owned()))?,
+                requested: text_of(vcs, "requested-revision"),
+                commit: text_of(vcs, "commit-id").ok_or_else(|| fail("its vcs has no commit-id".to_owned()))?,
+                subdirectory: text_of(vcs, "subdirectory"),
+            }),
+            (_, _, Some(archive)) => {
+                Some(Source::Archive { file: file(archive)?, subdirectory: text_of(archive, "subdirectory") })
+            }
+            _ => None,
+        };
+        let mut wheels = Vec::new();
+        for wheel in table.get("wheels").and_then(Value::as_array).into_iter().flatten() {
+            wheels.push(file(wheel.as_table().ok_or_else(|| fail("a wheel is no table".to_owned()))?)?);
+        }
+        wheels.sort();
+        Ok(Self {
+            version: text_of(table, "version"),
+            marker: text_of(table, "marker"),
+            requires_python: text_of(table, "requires-python"),
+            index: text_of(table, "index").map(|index| super::inputs::without_credentials(&index)),
+            source,
+            sdist: part("sdist").map(file).transpose()?,
+            wheels,
+            name,
+        })
+    }
+
+    /// Every file it may be installed from.
+    pub fn files(&self) -> impl Iterator<Item = &File> {
+        let archive = match &self.source {
+            Some(Source::Archive { file, .. }) => Some(file),
+            _ => None,
+        };
+        self.sdist.iter().chain(&self.wheels).chain(archive)
+    }
+
+    /// How it is told from others of its name, for people.
+    pub fn version_text(&self) -> &str {
+        match (&self.version, &self.source) {
+            (Some(version), _) => version,
+            (None, Some(Source::Repository { commit, .. })) => commit.get(..12).unwrap_or(commit),
+            (None, Some(Source::Directory { path, .. })) => path,
+            _ => "",
+        }
+    }
+}
+
+impl File {
+    fn parse(table: &Table) -> Result<Self, String> {
+        let hashes: BTreeMap<String, String> = table
+            .get("hashes")
+            .and_then(Value::as_table)
+            .into_iter()
+            .flatten()
+            .filter_map(|(algorithm, value)| Some((algorithm.clone(), value.as_str()?.to_owned())))
+            .collect();
+        let url = text_of(table, "url").map(|url| super::inputs::without_credentials(&url));
+        let path = text_of(table, "path");
+        let from = url.as_deref().or(path.as_deref()).ok_or("a file has neither url nor path")?;
+        let name = text_of(table, "name").unwrap_or_else(|| last_part(from));
+        if hashes.is_empty() {
+            return Err(format!("{name} has no hash, so nobody could tell whether it was tampered with"));
+        }
+        Ok(Self { name, url, path, hashes })
+    }
+}
+
+fn text_of(table: &Table, key: &str) -> Option<String> {
+    table.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// The file's name at the end of an address or path.
+pub(super) fn last_part(from: &str) -> String {
+    let from = from.split(['#', '?']).next().unwrap_or_default();
+    percent_decoded(from.rsplit('/').next().unwrap_or_default())
+}
+
+fn local_path(url: &str) -> Option<String> {
+    let path = url.strip_prefix("file://")?;
+    Some(percent_decoded(path.split(['#', '?']).next().unwrap_or_default()))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn relocated(path: &str, from: &Path, to: &Path) -> String {
+    let absolute = plain(&from.join(path));
+    let to = plain(to);
+    let shared = absolute.components().zip(to.components()).take_while(|(one, other)| one == other).count();
+    let up = to.components().count() - shared;
+    let mut result = PathBuf::new();
+    (0..up).for_each(|_| result.push(".."));
+    absolute.components().skip(shared).for_each(|part| result.push(part));
+    if result.as_os_str().is_empty() { ".".to_owned() } else { result.display().to_string() }
+}
+
+/// Without `.` and `..`.
+pub(super) fn plain(path: &Path) -> PathBuf {
+    let mut result = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                result.pop();
+            }
+            part => result.push(part),
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "lock-version = \"1.0\"\ncreated-by = \"uv\"\n";
+
+    #[test]
+    fn what_is_no_lock_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("x = ", "TOML parse error"),
+            ("packages = []", "it has no lock-version"),
+            ("lock-version = \"2.0\"\npackages = []", "its lock-version 2.0 is not supported"),
+            (HEAD, "it has no packages"),
+            (&format!("{HEAD}packages = [1]"), "a package is no table"),
+            (&format!("{HEAD}[[packages]]\nversion = \"1\""), "a package has no name"),
+            (
+                &format!("{HEAD}[[packages]]\nname = \"a\"\nsdist = {{ url = \"https://x/a.tar.gz\" }}"),
+                "a.tar.gz has no hash",
+            ),
+            (
+                &format!("{HEAD}[[packages]]\nname = \"a\"\nwheels = [{{ hashes = {{ a = \"1\" }} }}]"),
+                "neither url nor path",
+            ),
+        ] {
+            let error = Document::parse(text).expect_err(text);
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_to_where_the_lock_is_kept() {
+        for (path, from, to, expected) in [
+            ("../lib", "/p/tmp", "/p/locks", "../lib"),
+            ("/p/w/a.whl", "/tmp/x", "/p/locks", "../w/a.whl"),
+            ("../../p", "/tmp/x", "/p/locks", ".."),
+            ("/p/locks", "/x", "/p/locks", "."),
+        ] {
+            assert_eq!(relocated(path, Path::new(from), Path::new(to)), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn files_of_this_machine_become_paths_and_secrets_are_left_out() {
+        let text = format!(
+            "{HEAD}[[packages]]\nname = \"six\"\nversion = \"1\"\nwheels = [{{ url = \"file:///p/w%20x/six-1.whl\", hashes = \
+             {{ sha256 = \"1\" }} }}]\nsdist = {{ url = \"https://u:p@h/six-1.tar.gz\", hashes = {{ sha256 = \"2\" }} }}\n"
+        );
+        let mut document = Document::parse(&text).unwrap();
+        document.relocate(Path::new("/tmp"), Path::new("/p/locks"));
+        let six = document.package("six").unwrap();
+        assert_eq!((six.wheels[0].url.as_deref(), six.wheels[0].path.as_deref()), (None, Some("../w x/six-1.whl")));
+        assert_eq!(six.sdist.as_ref().unwrap().url.as_deref(), Some("https://h/six-1.tar.gz"));
+    }
+}

@@ -1,0 +1,118 @@
+//! What can be wrong with a lock, or keep one from being made. Each case says what would help.
+
+use std::path::PathBuf;
+
+use crate::error::{ConfigError, Location};
+
+/// Why a lock cannot be used or made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LockError {
+    #[error("{environment} is not locked: {index} has no line for it")]
+    NotLocked { environment: String, index: String },
+    /// `changes` names every input that is not what it was, and what of it changed where that is known.
+    #[error("the lock of {environment} is stale: {}", changes.join("; "))]
+    Stale { environment: String, changes: Vec<String> },
+    #[error("{file} is missing, which is the lock of {environment}")]
+    Missing { environment: String, file: String },
+    #[error("{file} is not what envo wrote: sha256:{found} and not sha256:{wanted}")]
+    Edited { file: String, wanted: String, found: String },
+    #[error("{file}:{line} has a merge conflict marker")]
+    MergeConflict { file: PathBuf, line: usize },
+    #[error("{file}: {reason}")]
+    Malformed { file: PathBuf, reason: String },
+    /// The requirements contradict each other; `explanation` is the resolver's.
+    #[error("{environment} cannot be locked, its requirements contradict each other\n{}", explanation.trim_end())]
+    Conflict { environment: String, explanation: String, origins: Vec<Origin> },
+    /// Anything else the resolver gave up for: an index that cannot be reached, a file that is gone.
+    #[error("{environment} cannot be locked\n{}", explanation.trim_end())]
+    Unresolved { environment: String, explanation: String, origins: Vec<Origin> },
+    #[error("{environment} cannot be locked: {reason}")]
+    Impossible { environment: String, reason: String },
+    #[error("{environment} was locked for Python {wanted}, and this is {found}")]
+    OtherPython { environment: String, wanted: String, found: String },
+}
+
+/// Where a requirement is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub file: PathBuf,
+    pub line: usize,
+    /// The line itself, without blanks at its ends.
+    pub text: String,
+}
+
+impl LockError {
+    /// The same about another environment that asked the same.
+    #[must_use]
+    pub fn about(mut self, name: &str) -> Self {
+        match &mut self {
+            Self::NotLocked { environment, .. }
+            | Self::Stale { environment, .. }
+            | Self::Missing { environment, .. }
+            | Self::Conflict { environment, .. }
+            | Self::Unresolved { environment, .. }
+            | Self::Impossible { environment, .. }
+            | Self::OtherPython { environment, .. } => name.clone_into(environment),
+            Self::Edited { .. } | Self::MergeConflict { .. } | Self::Malformed { .. } => {}
+        }
+        self
+    }
+
+    /// What would help.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NotLocked { environment, .. }
+            | Self::Stale { environment, .. }
+            | Self::Missing { environment, .. } => {
+                vec![format!("`envo lock -e {environment}` makes it anew; what did not change keeps its version")]
+            }
+            Self::Edited { file, .. } => {
+                vec![format!("take {file} from version control, or let `envo lock` write it anew")]
+            }
+            Self::MergeConflict { file, .. } => vec![format!(
+                "take either side (`git checkout --ours -- {0}` or `--theirs`), then run `envo lock`",
+                file.display()
+            )],
+            Self::Malformed { .. } => vec!["`envo lock --upgrade` makes it anew".to_owned()],
+            Self::Conflict { origins, .. } | Self::Unresolved { origins, .. } => {
+                let shown = |origin: &Origin| format!("{}:{}: {}", origin.file.display(), origin.line, origin.text);
+                origins.iter().map(shown).collect()
+            }
+            Self::Impossible { .. } => Vec::new(),
+            Self::OtherPython { environment, .. } => {
+                vec![format!("`envo lock --upgrade -e {environment}` locks it for this Python")]
+            }
+        }
+    }
+}
+
+impl From<LockError> for ConfigError {
+    fn from(error: LockError) -> Self {
+        let mut result = Self::fail(error.to_string());
+        result.hints = error.hints();
+        if let LockError::MergeConflict { file, line } = error {
+            result = result.at(Location { file, line, column: 1, length: 7 });
+        }
+        result
+    }
+}
+
+/// The line of the first conflict marker that version control left in `text`, from 1.
+pub fn conflict_marker(text: &str) -> Option<usize> {
+    let marked = |line: &str| {
+        ["<<<<<<<", ">>>>>>>", "|||||||"].iter().any(|marker| line.starts_with(marker)) || line.trim_end() == "======="
+    };
+    text.lines().position(marked).map(|at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conflict_markers_are_found_at_the_beginning_of_lines_only() {
+        assert_eq!(conflict_marker("a = 1\n<<<<<<< HEAD\n"), Some(2));
+        assert_eq!(conflict_marker("=======\n"), Some(1));
+        assert_eq!(conflict_marker("a = \"<<<<<<<\"\n# ======= x\n"), None);
+    }
+}

@@ -1,0 +1,233 @@
+//! Who requires what among the packages of a lock, and drawing it. A lock does not say so; the resolver does, asked once
+//! more with every version given, or the metadata of what is installed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::document::Document;
+use crate::build::package::Metadata;
+use crate::model::pep508::{Requirement, canonical_name};
+
+/// The packages of one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Graph {
+    pub environment: String,
+    /// Versions by name; a lock for many machines may have several of one package.
+    pub versions: BTreeMap<String, Vec<String>>,
+    /// What each requires, by name.
+    pub requires: BTreeMap<String, BTreeSet<String>>,
+    /// What the project itself asks for.
+    pub roots: BTreeSet<String>,
+}
+
+/// Which package is required by which, in pairs: the one that requires comes second; `None`: the project does.
+pub type Edges = Vec<(String, Option<String>)>;
+
+impl Graph {
+    pub fn new(environment: &str, document: &Document, edges: &Edges) -> Self {
+        let mut graph = Self { environment: environment.to_owned(), ..Self::default() };
+        for package in &document.packages {
+            graph.versions.entry(package.name.clone()).or_default().push(package.version_text().to_owned());
+        }
+        let known = |name: &String| document.package(name).is_some();
+        for (name, requirer) in edges {
+            match requirer {
+                Some(requirer) if known(requirer) && known(name) => {
+                    graph.requires.entry(requirer.clone()).or_default().insert(name.clone());
+                }
+                None if known(name) => {
+                    graph.roots.insert(name.clone());
+                }
+                _ => {}
+            }
+        }
+        let asked = document.inputs.iter().filter(|(name, _)| ["deps", "groups", "project"].contains(&name.as_str()));
+        for line in asked.flat_map(|(_, lines)| lines) {
+            let name = line.parse::<Requirement>().map(|requirement| canonical_name(&requirement.name));
+            graph.roots.extend(name.ok().filter(|name| known(name)));
+        }
+        // What nobody is known to require was asked for in a way that could not be read, such as a path.
+        let required: BTreeSet<&String> = graph.requires.values().flatten().collect();
+        let unasked = graph.versions.keys().filter(|name| !required.contains(name)).cloned().collect::<Vec<_>>();
+        graph.roots.extend(unasked);
+        graph
+    }
+
+    /// The same the other way round: what is required leads to what requires it.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        let mut requires: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (requirer, names) in &self.requires {
+            for name in names {
+                requires.entry(name.clone()).or_default().insert(requirer.clone());
+            }
+        }
+        let roots = self.versions.keys().filter(|name| !self.requires.contains_key(*name)).cloned().collect();
+        Self { requires, roots, ..self.clone() }
+    }
+
+    /// A tree for people. What was drawn before is not drawn again below its second mention.
+    pub fn tree(&self) -> String {
+        let mut text = format!("{}\n", self.environment);
+        let mut drawn = BTreeSet::new();
+        let last = self.roots.len();
+        for (at, root) in self.roots.iter().enumerate() {
+            self.draw(root, "", at + 1 == last, (&mut drawn, &mut text));
+        }
+        text
+    }
+
+    fn draw(&self, name: &str, before: &str, is_last: bool, (drawn, text): (&mut BTreeSet<String>, &mut String)) {
+        let (branch, below) = if is_last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        let children = self.requires.get(name).filter(|names| !names.is_empty());
+        let is_new = drawn.insert(name.to_owned());
+        let mark = if children.is_some() && !is_new { " (see above)" } else { "" };
+        text.push_str(&format!("{before}{branch}{}{mark}\n", self.label(name)));
+        let Some(children) = children.filter(|_| is_new) else { return };
+        let before = format!("{before}{below}");
+        for (at, child) in children.iter().enumerate() {
+            self.draw(child, &before, at + 1 == children.len(), (drawn, text));
+        }
+    }
+
+    fn label(&self, name: &str) -> String {
+        let versions = self.versions.get(name).map(|versions| versions.join(", ")).unwrap_or_default();
+        format!("{name} {versions}").trim_end().to_owned()
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        let packages: Vec<Value> = self
+            .versions
+            .iter()
+            .map(|(name, versions)| {
+                json!({
+                    "name": name,
+                    "versions": versions,
+                    "requires": self.requires.get(name).cloned().unwrap_or_default(),
+                })
+            })
+            .collect();
+        json!({"environment": self.environment, "roots": self.roots, "packages": packages})
+    }
+
+    /// The body of a flowchart; the names of its nodes begin with `prefix`.
+    pub fn mermaid(&self, prefix: &str) -> String {
+        let numbers: BTreeMap<&String, usize> = self.versions.keys().enumerate().map(|(at, name)| (name, at)).collect();
+        let mut text = format!("    subgraph {prefix}[\"{}\"]\n", self.environment.replace('"', "#quot;"));
+        for (name, number) in &numbers {
+            text.push_str(&format!("        {prefix}_{number}[\"{}\"]\n", self.label(name).replace('"', "#quot;")));
+        }
+        text.push_str("    end\n");
+        for (name, number) in &numbers {
+            for child in self.requires.get(*name).into_iter().flatten().filter_map(|child| numbers.get(child)) {
+                text.push_str(&format!("    {prefix}_{number} --> {prefix}_{child}\n"));
+            }
+        }
+        text
+    }
+}
+
+/// What the resolver's annotated requirements say: `idna==3.7  # via requests`.
+pub fn edges_of_annotations(text: &str) -> Edges {
+    let mut edges = Vec::new();
+    for line in text.lines() {
+        let Some((requirement, via)) = line.split_once("# via ") else { continue };
+        let end = requirement.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
+        let name = canonical_name(&requirement[..end.unwrap_or(requirement.len())]);
+        // The versions that were given are no requirement.
+        for requirer in via.split(',').map(str::trim).filter(|requirer| !requirer.starts_with("-c ")) {
+            let is_file = requirer.starts_with('-') || requirer.contains(['(', '/']);
+            edges.push((name.clone(), (!is_file).then(|| canonical_name(requirer))));
+        }
+    }
+    edges
+}
+
+/// What the metadata of the packages that are installed in a folder says.
+pub fn edges_of_installed(site_packages: &Path) -> Edges {
+    let mut edges = Vec::new();
+    for entry in std::fs::read_dir(site_packages).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "dist-info") {
+            continue;
+        }
+        let Ok(metadata) = Metadata::of_folder(&path) else { continue };
+        let requirer = canonical_name(&metadata.name);
+        for text in metadata.requirements(&[]).unwrap_or_default() {
+            if let Ok(requirement) = text.parse::<Requirement>() {
+                edges.push((canonical_name(&requirement.name), Some(requirer.clone())));
+            }
+        }
+    }
+    edges.sort();
+    edges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::document::Package;
+
+    fn graph() -> Graph {
+        let package = |(name, version): (&str, &str)| Package {
+            name: name.to_owned(),
+            version: Some(version.to_owned()),
+            ..Package::default()
+        };
+        let packages = [("certifi", "1"), ("idna", "3"), ("requests", "2"), ("trustme", "1")].map(package).to_vec();
+        let inputs = [("deps".to_owned(), vec!["requests".to_owned(), "trustme>=1".to_owned()])].into();
+        let document = Document { packages, inputs, ..Document::default() };
+        let text = "certifi==1   # via -c /tmp/pins.txt, requests\nidna==3 ; x == '1'  # via requests, trustme\n\
+                    requests==2  # via -r - (stdin), trustme\ntrustme==1\n";
+        Graph::new("py", &document, &edges_of_annotations(text))
+    }
+
+    #[test]
+    fn a_tree_shows_everything_once() {
+        let expected = "py
+├── requests 2
+│   ├── certifi 1
+│   └── idna 3
+└── trustme 1
+    ├── idna 3
+    └── requests 2 (see above)
+";
+        assert_eq!(graph().tree(), expected);
+    }
+
+    #[test]
+    fn reversed_it_shows_who_requires() {
+        let expected = "py
+├── certifi 1
+│   └── requests 2
+│       └── trustme 1
+└── idna 3
+    ├── requests 2 (see above)
+    └── trustme 1
+";
+        assert_eq!(graph().reversed().tree(), expected);
+    }
+
+    #[test]
+    fn programs_get_the_same() {
+        let json = graph().json();
+        assert_eq!(json["packages"][2]["requires"], json!(["certifi", "idna"]));
+        assert_eq!(json["roots"], json!(["requests", "trustme"]));
+        let drawn = graph().mermaid("e0");
+        assert!(drawn.contains("e0_2[\"requests 2\"]") && drawn.contains("e0_2 --> e0_0"), "{drawn}");
+    }
+
+    #[test]
+    fn what_is_installed_says_what_it_requires() {
+        let folder = tempfile::tempdir().unwrap();
+        let info = folder.path().join("a-1.dist-info");
+        std::fs::create_dir(&info).unwrap();
+        let text =
+            "Metadata-Version: 2.1\nName: A\nVersion: 1\nRequires-Dist: B_b>=1\nRequires-Dist: c; extra == 'x'\n";
+        std::fs::write(info.join("METADATA"), text).unwrap();
+        assert_eq!(edges_of_installed(folder.path()), [("b-b".to_owned(), Some("a".to_owned()))]);
+    }
+}

@@ -1,0 +1,177 @@
+//! `envo.lock`: which environments are locked, from what, and what their locks must be. One line per environment, each
+//! complete in itself; a line that is not exactly as envo writes it is refused, since it says what may be installed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::error::{LockError, conflict_marker};
+use super::{INDEX, digest, name};
+use crate::model::Project;
+
+const HEAD: &str =
+    "# envo.lock 1: written by `envo lock`, one line per environment: the lock's digest, then its inputs'.\n";
+
+/// The index of a project.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Index {
+    pub entries: BTreeMap<String, Entry>,
+}
+
+/// One locked environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// SHA-256 over its lock file; empty when it has none, since it has no Python.
+    pub lock: String,
+    /// A digest of each input, by its name, in order.
+    pub inputs: Vec<(String, String)>,
+}
+
+/// Where the index of the project at `root` is.
+pub fn path(root: &Path) -> PathBuf {
+    root.join(INDEX)
+}
+
+/// Where the lock of an environment is.
+pub fn lock_path(project: &Project, environment: &str) -> PathBuf {
+    project.lock_dir.join(name::file_name(environment))
+}
+
+impl Index {
+    /// Reads the index at `root`; one that is not there is empty.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not what envo writes.
+    pub fn read(root: &Path) -> Result<Self, LockError> {
+        let file = path(root);
+        match std::fs::read_to_string(&file) {
+            Ok(text) => Self::parse(&text, &file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(LockError::Malformed { file, reason: error.to_string() }),
+        }
+    }
+
+    fn parse(text: &str, file: &Path) -> Result<Self, LockError> {
+        if let Some(line) = conflict_marker(text) {
+            return Err(LockError::MergeConflict { file: file.to_owned(), line });
+        }
+        let malformed = |line: usize, reason: &str| LockError::Malformed {
+            file: file.to_owned(),
+            reason: format!("line {line} {reason}"),
+        };
+        let Some(rest) = text.strip_prefix(HEAD) else {
+            return Err(malformed(1, "is not the one that envo writes"));
+        };
+        if !rest.is_empty() && !rest.ends_with('\n') {
+            return Err(malformed(text.lines().count(), "is cut off"));
+        }
+        let mut entries = BTreeMap::new();
+        for (at, line) in rest.lines().enumerate() {
+            let (name, entry) = entry(line).ok_or_else(|| malformed(at + 2, "is not one that envo writes"))?;
+            if entries.insert(name, entry).is_some() {
+                return Err(malformed(at + 2, "locks an environment a second time"));
+            }
+        }
+        Ok(Self { entries })
+    }
+
+    pub fn text(&self) -> String {
+        let mut text = HEAD.to_owned();
+        for (name, entry) in &self.entries {
+            text.push_str(&name::encoded(name));
+            let lock = if entry.lock.is_empty() { "none".to_owned() } else { format!("sha256:{}", entry.lock) };
+            text.push_str(&format!(" lock={lock}"));
+            for (input, digest) in &entry.inputs {
+                text.push_str(&format!(" {input}={digest}"));
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Replaces the index at `root`, unless it says the same already.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, root: &Path) -> std::io::Result<()> {
+        let file = path(root);
+        let text = self.text();
+        if std::fs::read(&file).is_ok_and(|old| old == text.as_bytes()) {
+            return Ok(());
+        }
+        super::write::replace(&file, text.as_bytes())
+    }
+}
+
+fn entry(line: &str) -> Option<(String, Entry)> {
+    let mut words = line.split(' ');
+    let name = name::decoded(words.next()?)?;
+    let lock = words.next()?.strip_prefix("lock=")?;
+    let lock = if lock == "none" { "" } else { lock.strip_prefix("sha256:").filter(|digits| is_digest(digits, 64))? };
+    let inputs = words
+        .map(|word| {
+            let (input, digits) = word.split_once('=')?;
+            (is_digest(digits, INPUT_DIGITS) && !input.is_empty()).then(|| (input.to_owned(), digits.to_owned()))
+        })
+        .collect::<Option<Vec<_>>>()?;
+    Some((name, Entry { lock: lock.to_owned(), inputs }))
+}
+
+/// How many digits of an input's digest are kept: enough to notice a change, short enough to read a line.
+const INPUT_DIGITS: usize = 16;
+
+/// The digest of an input that consists of `lines`.
+pub fn input_digest(lines: &[String]) -> String {
+    digest(lines.join("\n").as_bytes()).chars().take(INPUT_DIGITS).collect()
+}
+
+fn is_digest(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index() -> Index {
+        let entry = |lock: &str| Entry {
+            lock: lock.to_owned(),
+            inputs: vec![("python".to_owned(), input_digest(&["3.11".to_owned()]))],
+        };
+        let entries = [("py3.11", entry(&digest(b"x"))), ("js", entry(""))];
+        Index { entries: entries.map(|(name, entry)| (name.to_owned(), entry)).into() }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let text = index().text();
+        assert_eq!(text.lines().count(), 3);
+        assert_eq!(Index::parse(&text, Path::new("envo.lock")), Ok(index()));
+    }
+
+    #[test]
+    fn no_byte_can_be_changed_without_notice() {
+        let text = index().text();
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            let Ok(changed) = String::from_utf8(bytes) else { continue };
+            assert_ne!(Index::parse(&changed, Path::new("envo.lock")), Ok(index()), "byte {at}: {changed}");
+        }
+        assert!(Index::parse(&text[..text.len() - 1], Path::new("envo.lock")).is_err());
+    }
+
+    #[test]
+    fn a_conflict_is_told_with_its_line() {
+        let text = format!("{HEAD}<<<<<<< HEAD\n");
+        let error = Index::parse(&text, Path::new("envo.lock"));
+        assert_eq!(error, Err(LockError::MergeConflict { file: "envo.lock".into(), line: 2 }));
+    }
+
+    #[test]
+    fn an_environment_stands_in_it_once() {
+        let text = index().text();
+        let twice = format!("{text}{}\n", text.lines().last().unwrap_or_default());
+        let error = Index::parse(&twice, Path::new("envo.lock")).map_err(|error| error.to_string());
+        assert_eq!(error, Err("envo.lock: line 4 locks an environment a second time".to_owned()));
+    }
+}

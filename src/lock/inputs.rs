@@ -1,0 +1,255 @@
+//! What a lock is made from: everything in the project that decides what an environment will contain. Each input has a
+//! name and lines of text that are the same on every machine, so that its digest says whether it changed, and the lines
+//! what of it. Reads the project's files; starts nothing.
+
+use std::path::{Path, PathBuf};
+
+use super::target;
+use crate::build::package::static_requirements;
+use crate::error::ConfigError;
+use crate::install::InstallRequest;
+use crate::install::groups;
+use crate::install::requirement_file::{self, RequirementKind};
+use crate::model::environment::{PackageKind, Packaging};
+use crate::model::{Environment, Project, Requirements, Variables};
+
+/// Files of a project that say what it requires where `pyproject.toml` does not.
+const METADATA_FILES: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];
+
+/// Variables of an environment's `set_env` that decide what is found.
+const SETTINGS: [&str; 14] = [
+    "PIP_CONSTRAINT",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "PIP_INDEX_URL",
+    "PIP_NO_BINARY",
+    "PIP_NO_DEPS",
+    "PIP_NO_INDEX",
+    "PIP_ONLY_BINARY",
+    "PIP_PRE",
+    "PIP_REQUIREMENT",
+    "UV_EXCLUDE_NEWER",
+    "UV_INDEX",
+    "UV_PRERELEASE",
+    "UV_RESOLUTION",
+];
+
+/// One input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// As `envo.lock` names it.
+    pub name: String,
+    pub lines: Vec<String>,
+}
+
+/// Everything the lock of an environment's Python is made from.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    pub inputs: Vec<Input>,
+    /// What the resolver is asked.
+    pub request: InstallRequest,
+    /// The oldest Python that the project says it works with.
+    pub lowest: Option<(u32, u32)>,
+    /// The project's own folder when the resolver has to ask its build backend what it requires: it is not part of the
+    /// lock itself.
+    pub asked_of: Option<PathBuf>,
+}
+
+/// Which values the inputs are read with.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    pub project: &'a Project,
+    /// Those of the environment's processes.
+    pub variables: &'a Variables,
+}
+
+impl Inputs {
+    /// Reads what `environment` asks for.
+    ///
+    /// # Errors
+    /// When a setting or a file it names is wrong.
+    pub fn read(environment: &Environment, reading: Reading<'_>) -> Result<Self, ConfigError> {
+        let mut collected = Collected {
+            root: &reading.project.root,
+            inputs: Vec::new(),
+            request: InstallRequest::new("lock", Vec::new()),
+        };
+        let dependencies = &environment.dependencies;
+        if environment.has_python() {
+            collected.add("python", target::input_lines(&environment.base_python));
+        }
+        collected.add("platforms", dependencies.platforms.clone());
+        let deps = requirement_file::parse(&dependencies.deps.get()?, RequirementKind::Deps, reading.variables)?;
+        collected.requirements("deps", &deps);
+        let constraints = requirement_file::parse(
+            &environment.installation.constraints.get()?,
+            RequirementKind::Constraints,
+            reading.variables,
+        )?;
+        collected.requirements("constraints", &constraints);
+        collected.request.has_requirement_options =
+            deps.requirements.iter().any(|requirement| requirement.contains(" --config-settings "));
+        if !dependencies.groups.is_empty() {
+            let requirements = groups::resolve(&reading.project.package_root, &dependencies.groups)?;
+            collected.named("groups", requirements);
+        }
+        let (mut lowest, mut asked_of) = (None, None);
+        if let Some(packaging) = &environment.packaging {
+            (lowest, asked_of) = collected.project(&reading.project.package_root, packaging)?;
+        }
+        collected.settings(environment)?;
+        let Collected { inputs, request, .. } = collected;
+        Ok(Self { inputs, request, lowest, asked_of })
+    }
+
+    /// Adds what another language's part of the environment is made from, and what the files of its own lock are.
+    pub fn add_language(&mut self, root: &Path, language: &str, lines: &[String], files: &[PathBuf]) {
+        let mut collected =
+            Collected { root, inputs: std::mem::take(&mut self.inputs), request: InstallRequest::default() };
+        collected.add(language, lines.to_vec());
+        let line = |file: &PathBuf| {
+            let name = file.strip_prefix(root).unwrap_or(file).display().to_string();
+            file_line(file, &name).unwrap_or_else(|| format!("{name} is missing"))
+        };
+        collected.add(&format!("{language}-lock"), files.iter().map(line).collect());
+        self.inputs = collected.inputs;
+    }
+}
+
+/// The oldest Python that the project names, and its folder when its backend has to be asked.
+type OfProject = (Option<(u32, u32)>, Option<PathBuf>);
+
+struct Collected<'a> {
+    root: &'a Path,
+    inputs: Vec<Input>,
+    request: InstallRequest,
+}
+
+impl Collected<'_> {
+    fn add(&mut self, name: &str, lines: Vec<String>) {
+        let root = self.root.display().to_string();
+        let lines: Vec<String> = lines.iter().map(|line| without_credentials(&line.replace(&root, "."))).collect();
+        if !lines.is_empty() {
+            self.inputs.push(Input { name: name.to_owned(), lines });
+        }
+    }
+
+    /// Parsed requirements, with what local ones say of themselves.
+    fn requirements(&mut self, name: &str, read: &Requirements) {
+        let mut lines: Vec<String> = read.requirements.clone();
+        lines.extend(read.options.iter().cloned());
+        lines.sort();
+        lines.extend(read.requirements.iter().flat_map(|requirement| self.local(requirement)));
+        self.add(name, lines);
+        self.request.arguments.extend(read.arguments.iter().cloned());
+        self.request.nested_options.extend(read.nested_options.iter().cloned());
+    }
+
+    fn named(&mut self, name: &str, requirements: Vec<String>) {
+        let mut lines = requirements.clone();
+        lines.sort();
+        self.add(name, lines);
+        self.request.arguments.extend(requirements);
+    }
+
+    /// What the files of a requirement on this machine hold.
+    fn local(&self, requirement: &str) -> Vec<String> {
+        let text = requirement.trim_start_matches("-e ").trim();
+        let path = text.split_once(" @ file://").map_or(text, |(_, path)| path);
+        let path = path.split(['[', ' ', '#', ';']).next().unwrap_or_default();
+        let is_path = text.contains('/') || text.starts_with('.') || requirement.starts_with("-e ");
+        if !is_path || path.contains("://") {
+            return Vec::new();
+        }
+        let place = self.root.join(path);
+        if place.is_file() {
+            return file_line(&place, path).into_iter().collect();
+        }
+        METADATA_FILES.iter().filter_map(|name| file_line(&place.join(name), &format!("{path}/{name}"))).collect()
+    }
+
+    /// What the project itself requires. Returns the oldest Python it names, and its folder when its backend has to be
+    /// asked.
+    fn project(&mut self, folder: &Path, packaging: &Packaging) -> Result<OfProject, ConfigError> {
+        let requires_python = requires_python(folder);
+        let lowest = requires_python.as_deref().and_then(target::lower_bound);
+        let mut lines: Vec<String> = requires_python.iter().map(|text| format!("requires-python {text}")).collect();
+        let asks_backend = matches!(packaging.kind, PackageKind::External | PackageKind::EditableLegacy);
+        let known = if asks_backend { None } else { static_requirements(folder, &packaging.extras)? };
+        if let Some(requirements) = known {
+            let mut sorted = requirements.clone();
+            sorted.sort();
+            lines.extend(sorted);
+            self.add("project", lines);
+            self.request.arguments.extend(requirements);
+            return Ok((lowest, None));
+        }
+        lines.extend(packaging.extras.iter().map(|extra| format!("extra {extra}")));
+        lines.extend(METADATA_FILES.iter().filter_map(|name| file_line(&folder.join(name), name)));
+        self.add("project", lines);
+        let extras =
+            if packaging.extras.is_empty() { String::new() } else { format!("[{}]", packaging.extras.join(",")) };
+        self.request.arguments.push(format!("{}{extras}", folder.display()));
+        Ok((lowest, Some(folder.to_owned())))
+    }
+
+    fn settings(&mut self, environment: &Environment) -> Result<(), ConfigError> {
+        let set = environment.variables.set.get()?;
+        let mut lines: Vec<String> = set
+            .iter()
+            .filter(|(name, _)| SETTINGS.contains(&name.as_str()))
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        lines.sort();
+        if environment.installation.pip_pre {
+            lines.push("pip_pre".to_owned());
+        }
+        self.add("settings", lines);
+        Ok(())
+    }
+}
+
+fn file_line(path: &Path, name: &str) -> Option<String> {
+    let content = std::fs::read(path).ok()?;
+    Some(format!("{name} sha256:{}", super::digest(&content)))
+}
+
+fn requires_python(folder: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(folder.join("pyproject.toml")).ok()?;
+    let table: toml::Table = text.trim_start_matches('\u{feff}').parse().ok()?;
+    Some(table.get("project")?.get("requires-python")?.as_str()?.to_owned())
+}
+
+/// Who may read an index does not change what is in it, and a lock is no place for secrets.
+pub(super) fn without_credentials(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        result.push_str(before);
+        let end = after.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(after.len());
+        rest = match after[..end].rfind('@') {
+            Some(credentials) => &after[credentials + 1..],
+            None => after,
+        };
+    }
+    result.push_str(rest);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_left_out_and_versions_of_repositories_are_not() {
+        for (text, expected) in [
+            ("PIP_INDEX_URL=https://u:p@host/simple", "PIP_INDEX_URL=https://host/simple"),
+            ("https://a@b/x https://c:d@e/y", "https://b/x https://e/y"),
+            ("git+https://host/x.git@main", "git+https://host/x.git@main"),
+            ("attrs>=1", "attrs>=1"),
+        ] {
+            assert_eq!(without_credentials(text), expected);
+        }
+    }
+}

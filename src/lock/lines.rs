@@ -1,0 +1,131 @@
+//! A lock's packages as pip before 26 takes them: lines of requirements with the hashes their files may have. And which
+//! of them an environment gets.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use pep440_rs::{Version, VersionSpecifiers};
+
+use super::document::{File, Package, Source, plain};
+use crate::model::pep508::Requirement;
+use crate::model::pep508::evaluate::MarkerEnvironment;
+
+/// The lines of packages, those with hashes and those that can have none. `folder`: where the lock is.
+pub fn of(packages: &[Package], folder: &Path) -> (Vec<String>, Vec<String>) {
+    let (mut hashed, mut others) = (Vec::new(), Vec::new());
+    for package in packages {
+        let name = &package.name;
+        let hashes = |files: &mut dyn Iterator<Item = &File>| {
+            let hash = |(algorithm, value): (&String, &String)| format!(" --hash={algorithm}:{value}");
+            files.flat_map(|file| file.hashes.iter().map(hash)).collect::<String>()
+        };
+        let fragment = |subdirectory: &Option<String>| {
+            subdirectory.as_ref().map(|folder| format!("#subdirectory={folder}")).unwrap_or_default()
+        };
+        match &package.source {
+            Some(Source::Directory { path, editable, subdirectory }) => {
+                let place = folder.join(path).join(subdirectory.as_deref().unwrap_or_default());
+                let place = plain(&place).display().to_string();
+                others.push(if *editable { format!("-e {place}") } else { format!("{name} @ file://{place}") });
+            }
+            Some(Source::Repository { kind, url, commit, subdirectory, .. }) => {
+                others.push(format!("{name} @ {kind}+{url}@{commit}{}", fragment(subdirectory)));
+            }
+            Some(Source::Archive { file, subdirectory }) => {
+                let place = place_of(file, folder);
+                hashed.push(format!(
+                    "{name} @ {place}{}{}",
+                    fragment(subdirectory),
+                    hashes(&mut std::iter::once(file))
+                ));
+            }
+            None => {
+                let version = package.version.as_deref().unwrap_or_default();
+                hashed.push(format!("{name}=={version}{}", hashes(&mut package.files())));
+            }
+        }
+    }
+    (hashed, others)
+}
+
+fn place_of(file: &File, folder: &Path) -> String {
+    match (&file.url, &file.path) {
+        (Some(url), _) => url.clone(),
+        (None, Some(path)) => format!("file://{}", plain(&folder.join(path)).display()),
+        (None, None) => String::new(),
+    }
+}
+
+/// Whether an environment of that kind gets the package.
+///
+/// # Errors
+/// What is wrong with its marker.
+pub fn applies(package: &Package, around: &MarkerEnvironment<'_>) -> Result<bool, String> {
+    let Some(marker) = &package.marker else { return Ok(true) };
+    let requirement: Requirement = format!("x; {marker}")
+        .parse()
+        .map_err(|_| format!("package {} has a marker that is none: {marker}", package.name))?;
+    requirement.marker.as_ref().map_or(Ok(true), |marker| marker.holds(around))
+}
+
+/// Whether a Python of this version is one of those that `requires_python` lets in.
+pub fn fits_python(requires_python: &str, version: &str) -> bool {
+    let (Ok(specifiers), Ok(version)) = (VersionSpecifiers::from_str(requires_python), Version::from_str(version))
+    else {
+        return requires_python.is_empty();
+    };
+    // A pre-release of a Python counts as that Python.
+    specifiers.contains(&version.only_release())
+}
+
+/// Whether both mean the same: `1.0` is `1`.
+pub fn same_version(one: &str, other: &str) -> bool {
+    one == other || matches!((Version::from_str(one), Version::from_str(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::document::Document;
+
+    #[test]
+    fn packages_become_lines_with_hashes_where_there_can_be_some() {
+        let text = r#"lock-version = "1.0"
+[[packages]]
+name = "archive"
+archive = { path = "../w/archive-1.zip", subdirectory = "s", hashes = { sha256 = "1" } }
+[[packages]]
+name = "folder"
+directory = { path = "../lib", editable = true }
+[[packages]]
+name = "repository"
+vcs = { type = "git", url = "https://h/x", commit-id = "abc" }
+[[packages]]
+name = "six"
+version = "1"
+wheels = [{ url = "https://h/six.whl", hashes = { sha256 = "2", sha512 = "3" } }]
+"#;
+        let (hashed, others) = of(&Document::parse(text).unwrap().packages, Path::new("/p/locks"));
+        assert_eq!(
+            hashed,
+            [
+                "archive @ file:///p/w/archive-1.zip#subdirectory=s --hash=sha256:1",
+                "six==1 --hash=sha256:2 --hash=sha512:3"
+            ]
+        );
+        assert_eq!(others, ["-e /p/lib", "repository @ git+https://h/x@abc"]);
+    }
+
+    #[test]
+    fn a_python_fits_or_does_not() {
+        for (wanted, version, fits) in [
+            ("==3.11.*", "3.11.7", true),
+            ("==3.11.*", "3.12.0", false),
+            (">=3.13", "3.13.0rc1", true),
+            ("", "3", true),
+        ] {
+            assert_eq!(fits_python(wanted, version), fits, "{wanted} {version}");
+        }
+        assert!(same_version("1.0", "1") && same_version("x", "x") && !same_version("1.0", "1.0.1"));
+    }
+}

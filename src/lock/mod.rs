@@ -1,0 +1,79 @@
+//! Locks: what each environment will contain, written down so that it is the same on every machine and next year. A lock
+//! is a standard file (PEP 751) per Python environment below `locks/`; `envo.lock` is the index over them, one line per
+//! environment, so that two branches that lock different environments merge without a conflict.
+//!
+//! This room works out what a lock is made from ([`inputs`]), has a resolver make one ([`resolve`]), writes it the same on
+//! every machine ([`document`]), and says whether one still holds ([`verify`]). It installs nothing: `build` does that.
+//! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
+
+pub mod changes;
+pub mod document;
+pub mod error;
+pub mod graph;
+pub mod index;
+pub mod inputs;
+pub mod lines;
+pub mod name;
+mod origins;
+pub mod osv;
+pub mod prune;
+pub mod resolve;
+pub mod sbom;
+pub mod service;
+pub mod target;
+pub mod verify;
+pub mod write;
+
+use sha2::{Digest, Sha256};
+
+use crate::model::{Environment, Project};
+
+/// The index over them, at the project's root.
+pub const INDEX: &str = "envo.lock";
+
+/// What else says what an environment contains, so that it has no lock of envo's; `None` when nothing does.
+pub fn has_its_own(environment: &Environment, project: &Project) -> Option<String> {
+    if environment.uv.as_ref().is_some_and(|uv| uv.sync.is_some()) {
+        return Some("uv.lock says what it contains".to_owned());
+    }
+    if environment.script.is_some() {
+        return Some("its script says what it contains".to_owned());
+    }
+    let pylock = &environment.dependencies.pylock;
+    let own = index::lock_path(project, &environment.name);
+    (!pylock.is_empty() && project.package_root.join(pylock) != own)
+        .then(|| format!("`pylock = {pylock}` says what it contains"))
+}
+
+/// What the project calls itself in `pyproject.toml`.
+pub fn project_name(project: &Project) -> Option<String> {
+    let text = std::fs::read_to_string(project.package_root.join("pyproject.toml")).ok()?;
+    let table: toml::Table = text.trim_start_matches('\u{feff}').parse().ok()?;
+    Some(table.get("project")?.get("name")?.as_str()?.to_owned())
+}
+
+/// SHA-256 in hexadecimal digits.
+pub fn digest(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether setuptools, which takes every folder at a project's root for a package where nothing says which ones are,
+/// would stumble over the folder of locks. Names that begin with a dot or an underscore it leaves alone.
+pub fn disturbs_setuptools(project: &Project) -> bool {
+    let root = &project.package_root;
+    let Ok(inside) = project.lock_dir.strip_prefix(root) else { return false };
+    let is_hidden = inside.to_string_lossy().starts_with(['.', '_']);
+    if is_hidden || root.join("src").is_dir() || ["setup.py", "setup.cfg"].iter().any(|name| root.join(name).exists()) {
+        return false;
+    }
+    let Ok(text) = std::fs::read_to_string(root.join("pyproject.toml")) else { return false };
+    let Ok(table) = text.trim_start_matches('\u{feff}').parse::<toml::Table>() else { return false };
+    let system = table.get("build-system");
+    let backend = system.and_then(|system| system.get("build-backend")).and_then(toml::Value::as_str);
+    let own = table.get("tool").and_then(|tool| tool.get("setuptools"));
+    let says = |key: &str| own.is_some_and(|own| own.get(key).is_some());
+    system.is_some()
+        && backend.is_none_or(|backend| backend.starts_with("setuptools"))
+        && !says("packages")
+        && !says("py-modules")
+}

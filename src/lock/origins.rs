@@ -1,0 +1,134 @@
+//! Where the requirements are written that a resolver complains about. Only for people: a line too few or too many does
+//! no harm.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::error::Origin;
+use super::inputs::Inputs;
+use crate::model::Project;
+use crate::model::pep508::{Requirement, canonical_name};
+
+/// The lines of the project's files with those of its requirements that `explanation` names.
+pub fn of(project: &Project, inputs: &Inputs, explanation: &str) -> Vec<Origin> {
+    let named: BTreeSet<String> = words(explanation).map(canonical_name).collect();
+    let requirements: Vec<Requirement> =
+        inputs.inputs.iter().flat_map(|input| &input.lines).filter_map(|line| requirement(line)).collect();
+    let wanted: Vec<&Requirement> =
+        requirements.iter().filter(|requirement| named.contains(&canonical_name(&requirement.name))).collect();
+    let mut found = Vec::new();
+    for file in files(project, inputs) {
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        for (at, line) in text.lines().enumerate() {
+            let written: Vec<Requirement> = candidates(line).into_iter().filter_map(requirement).collect();
+            let is_wanted = |one: &Requirement| wanted.iter().any(|other| same(one, other));
+            if written.iter().any(is_wanted) {
+                let file = file.strip_prefix(&project.root).unwrap_or(&file).to_owned();
+                found.push(Origin { file, line: at + 1, text: line.trim().to_owned() });
+            }
+        }
+    }
+    found
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))).filter(|word| !word.is_empty())
+}
+
+/// The requirement of a line as inputs have it.
+fn requirement(line: &str) -> Option<Requirement> {
+    line.trim().trim_start_matches("-c ").parse().ok()
+}
+
+fn same(one: &Requirement, other: &Requirement) -> bool {
+    canonical_name(&one.name) == canonical_name(&other.name) && one.specifiers == other.specifiers
+}
+
+/// The configuration, the project's own file, and every requirement file that is named.
+fn files(project: &Project, inputs: &Inputs) -> Vec<PathBuf> {
+    let mut files = vec![project.config_file.clone(), project.package_root.join("pyproject.toml")];
+    let words = &inputs.request.arguments;
+    for (option, file) in words.iter().zip(words.iter().skip(1)) {
+        if matches!(option.as_str(), "-r" | "-c") {
+            nested(&project.root.join(file), &mut files);
+        }
+    }
+    files.dedup();
+    files
+}
+
+fn nested(file: &Path, files: &mut Vec<PathBuf>) {
+    if files.iter().any(|known| known == file) {
+        return;
+    }
+    files.push(file.to_owned());
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    for line in text.lines().map(str::trim) {
+        let name = ["-r", "-c", "--requirement", "--constraint"].iter().find_map(|option| line.strip_prefix(option));
+        if let (Some(name), Some(folder)) = (name, file.parent()) {
+            nested(&folder.join(name.trim_start_matches('=').trim()), files);
+        }
+    }
+}
+
+/// The texts of a line that may be requirements: the whole, what stands behind a key or a condition, and what is quoted.
+fn candidates(line: &str) -> Vec<&str> {
+    let line = line.split(" #").next().unwrap_or_default().trim();
+    let mut found = vec![line];
+    found.extend(line.split_once('=').filter(|(_, value)| !value.starts_with('=')).map(|(_, value)| value));
+    found.extend(line.split_once(": ").map(|(_, value)| value));
+    for quote in ['"', '\''] {
+        found.extend(line.split(quote).skip(1).step_by(2));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::install::InstallRequest;
+    use crate::lock::inputs::Input;
+
+    #[test]
+    fn lines_are_found_in_the_configuration_and_in_files_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("tox.ini", "[testenv]\ndeps = Attrs <2\n  py311: six==1 # why\n  other\n  -r r.txt\n");
+        write("r.txt", "-r more.txt\n");
+        write("more.txt", "attrs>=3\n");
+        write("pyproject.toml", "dependencies = [\"attrs>=3\", 'six==2']\n");
+        let root = folder.path().to_owned();
+        let project = Project {
+            config_file: root.join("tox.ini"),
+            root: root.clone(),
+            lock_dir: root.join("locks"),
+            work_dir: root.clone(),
+            temp_dir: root.clone(),
+            package_root: root.clone(),
+            current_dir: root,
+            venv_redirect: None,
+            venv_redirect_env: None,
+        };
+        let lines = ["attrs>=3", "Attrs<2", "six==1", "other"].map(str::to_owned).to_vec();
+        let inputs = Inputs {
+            inputs: vec![Input { name: "deps".to_owned(), lines }],
+            request: InstallRequest::new("lock", vec!["-r".to_owned(), "r.txt".to_owned()]),
+            lowest: None,
+            asked_of: None,
+        };
+        let explanation = "Because you require attrs>=3 and attrs<2 and six==1, we can conclude";
+        let found: Vec<String> = of(&project, &inputs, explanation)
+            .into_iter()
+            .map(|origin| format!("{}:{} {}", origin.file.display(), origin.line, origin.text))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "tox.ini:2 deps = Attrs <2",
+                "tox.ini:3 py311: six==1 # why",
+                "pyproject.toml:1 dependencies = [\"attrs>=3\", 'six==2']",
+                "more.txt:1 attrs>=3"
+            ]
+        );
+    }
+}

@@ -1,0 +1,343 @@
+//! Known vulnerabilities, in the format of OSV: from a downloaded database, or from the answers of a service. What a
+//! lookup does not cover is an error and never silence.
+//! <https://ossf.github.io/osv-schema/> <https://google.github.io/osv.dev/post-v1-querybatch/>
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::str::FromStr;
+
+use pep440_rs::Version;
+use serde_json::{Value, json};
+
+use crate::model::pep508::canonical_name;
+
+/// OSV's name for the Python package index.
+pub const ECOSYSTEM: &str = "PyPI";
+
+/// The largest entry that is read: they hold a few kilobytes.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A vulnerability of a locked package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    pub name: String,
+    pub version: String,
+    pub id: String,
+    /// Other names of it, such as CVE numbers.
+    pub aliases: Vec<String>,
+    pub summary: String,
+    /// Versions in which it is mended.
+    pub fixed: Vec<String>,
+}
+
+/// A package that is looked up.
+pub type Subject = (String, String);
+
+/// Looks packages up in a database: a folder or zip archive with an entry in each file.
+///
+/// # Errors
+/// When the database cannot be read whole, or knows nothing about Python packages at all.
+pub fn look_up(database: &Path, subjects: &BTreeSet<Subject>) -> Result<Vec<Finding>, String> {
+    let mut found = BTreeSet::new();
+    let mut seen = 0;
+    let mut take = |name: &str, text: &[u8]| -> Result<(), String> {
+        let entry: Value =
+            serde_json::from_slice(text).map_err(|error| format!("{name} in {}: {error}", database.display()))?;
+        if entry.get("id").and_then(Value::as_str).is_none() {
+            return Err(format!("{name} in {} is no entry of OSV: it has no id", database.display()));
+        }
+        let affected = || entry.get("affected").and_then(Value::as_array).into_iter().flatten();
+        if affected().any(|one| one["package"]["ecosystem"] == ECOSYSTEM) {
+            seen += 1;
+        }
+        for (package, version) in subjects {
+            found.extend(finding(&entry, package, version)?);
+        }
+        Ok(())
+    };
+    let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", database.display());
+    if database.is_dir() {
+        let entries = std::fs::read_dir(database).map_err(|error| failed(&error))?;
+        for entry in entries {
+            let path = entry.map_err(|error| failed(&error))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                let text = std::fs::read(&path).map_err(|error| failed(&error))?;
+                take(&path.file_name().unwrap_or_default().to_string_lossy(), &text)?;
+            }
+        }
+    } else {
+        let file = File::open(database).map_err(|error| failed(&error))?;
+        let mut archive = zip::ZipArchive::new(file).map_err(|error| failed(&error))?;
+        for at in 0..archive.len() {
+            let mut member = archive.by_index(at).map_err(|error| failed(&error))?;
+            let name = member.name().map(|name| name.to_string()).map_err(|error| failed(&error))?;
+            if !name.ends_with(".json") {
+                continue;
+            }
+            let mut text = Vec::new();
+            member.by_ref().take(MOST_BYTES).read_to_end(&mut text).map_err(|error| failed(&error))?;
+            take(&name, &text)?;
+        }
+    }
+    if seen == 0 {
+        return Err(format!(
+            "{} has no entry about Python packages, so it says nothing about them",
+            database.display()
+        ));
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// What an entry says about a package in a version; `None`: nothing.
+///
+/// # Errors
+/// When it cannot be told.
+pub fn finding(entry: &Value, package: &str, version: &str) -> Result<Option<Finding>, String> {
+    if entry.get("withdrawn").is_some_and(|time| !time.is_null()) {
+        return Ok(None);
+    }
+    let mut is_affected = false;
+    for one in entry["affected"].as_array().into_iter().flatten().filter(|affected| is_about(affected, package)) {
+        is_affected |= affects(one, version).map_err(|reason| format!("{}: {reason}", entry["id"]))?;
+    }
+    Ok(is_affected.then(|| described(entry, package, version, "")))
+}
+
+fn is_about(affected: &Value, package: &str) -> bool {
+    affected["package"]["ecosystem"].as_str().is_some_and(|name| name.split(':').next() == Some(ECOSYSTEM))
+        && affected["package"]["name"].as_str().is_some_and(|name| canonical_name(name) == package)
+}
+
+fn affects(affected: &Value, text: &str) -> Result<bool, String> {
+    let same = |listed: &str| {
+        listed == text
+            || matches!((Version::from_str(listed), Version::from_str(text)), (Ok(one), Ok(other)) if one == other)
+    };
+    let listed = affected["versions"].as_array();
+    if listed.into_iter().flatten().filter_map(Value::as_str).any(same) {
+        return Ok(true);
+    }
+    let is_git = |range: &&Value| range["type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("GIT"));
+    let ranges: Vec<&Value> =
+        affected["ranges"].as_array().into_iter().flatten().filter(|range| !is_git(range)).collect();
+    if ranges.is_empty() && listed.is_none_or(Vec::is_empty) {
+        return Err("it says of no version whether that is affected".to_owned());
+    }
+    if ranges.is_empty() {
+        return Ok(false);
+    }
+    let version = Version::from_str(text).map_err(|_| format!("`{text}` is no version that can be compared"))?;
+    for range in ranges {
+        if in_range(range, &version)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Events are ordered by their versions; the last one at or before the version decides.
+fn in_range(range: &Value, version: &Version) -> Result<bool, String> {
+    let mut events: Vec<(Version, u8, bool)> = Vec::new();
+    let mut limit = None;
+    for event in range["events"].as_array().into_iter().flatten() {
+        for (kind, value) in event.as_object().into_iter().flatten() {
+            let text = value.as_str().unwrap_or_default();
+            let parsed = Version::from_str(text).map_err(|_| format!("`{text}` is no version that can be compared"));
+            match kind.as_str() {
+                "introduced" => events.push((parsed?, 0, true)),
+                "fixed" => events.push((parsed?, 0, false)),
+                "last_affected" => events.push((parsed?, 1, false)),
+                "limit" => limit = Some(parsed?),
+                other => return Err(format!("`{other}` is no event that envo knows")),
+            }
+        }
+    }
+    events.sort();
+    let mut inside = false;
+    for (at, after, starts) in events {
+        // The last affected version is itself affected.
+        if (after == 0 && at <= *version) || (after == 1 && at < *version) {
+            inside = starts;
+        }
+    }
+    Ok(inside && limit.is_none_or(|limit| *version < limit))
+}
+
+/// What an entry says of a vulnerability of the package; `id` counts where it has none of its own.
+pub fn described(entry: &Value, package: &str, version: &str, id: &str) -> Finding {
+    let affected: Vec<&Value> =
+        entry["affected"].as_array().into_iter().flatten().filter(|affected| is_about(affected, package)).collect();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let events = affected.iter().flat_map(|one| one["ranges"].as_array().into_iter().flatten());
+    let is_git = |range: &&Value| range["type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("GIT"));
+    let fixed: BTreeSet<String> = events
+        .filter(|range| !is_git(range))
+        .flat_map(|range| range["events"].as_array().into_iter().flatten())
+        .filter_map(|event| event.get("fixed").and_then(Value::as_str))
+        .map(str::to_owned)
+        .collect();
+    let summary = match text(&entry["summary"]) {
+        summary if summary.is_empty() => text(&entry["details"]).lines().next().unwrap_or_default().to_owned(),
+        summary => summary,
+    };
+    Finding {
+        name: package.to_owned(),
+        version: version.to_owned(),
+        id: entry["id"].as_str().unwrap_or(id).to_owned(),
+        aliases: entry["aliases"].as_array().into_iter().flatten().map(text).collect(),
+        summary,
+        fixed: fixed.into_iter().collect(),
+    }
+}
+
+/// The body of a question about packages, which the service answers in their order.
+pub fn question(subjects: &[(&Subject, Option<String>)]) -> Value {
+    let query = |((name, version), token): &(&Subject, Option<String>)| {
+        let mut query = json!({"package": {"name": name, "ecosystem": ECOSYSTEM}, "version": version});
+        if let Some(token) = token {
+            query["page_token"] = json!(token);
+        }
+        query
+    };
+    json!({"queries": subjects.iter().map(query).collect::<Vec<_>>()})
+}
+
+/// The names of vulnerabilities, and where the answer goes on if it does.
+pub type Answer = (Vec<String>, Option<String>);
+
+/// The names of vulnerabilities that an answer has for each question, and where each goes on.
+///
+/// # Errors
+/// When it does not answer every one.
+pub fn answers(answer: &Value, asked: usize) -> Result<Vec<Answer>, String> {
+    let results = answer["results"].as_array().filter(|results| results.len() == asked);
+    let Some(results) = results else {
+        return Err(format!("the service did not answer all of {asked} questions"));
+    };
+    let one = |result: &Value| {
+        let result = result.as_object().ok_or("an answer of the service is no object")?;
+        let mut ids = Vec::new();
+        for vulnerability in result.get("vulns").and_then(Value::as_array).into_iter().flatten() {
+            ids.push(vulnerability["id"].as_str().ok_or("a vulnerability has no id")?.to_owned());
+        }
+        let token = result.get("next_page_token").and_then(Value::as_str).filter(|token| !token.is_empty());
+        Ok((ids, token.map(str::to_owned)))
+    };
+    results.iter().map(one).collect::<Result<_, &str>>().map_err(str::to_owned)
+}
+
+/// Leaves out what the user knows of, by any of its names. Returns the names that fitted nothing.
+pub fn ignore(findings: &mut Vec<Finding>, ignored: &[String]) -> Vec<String> {
+    let mut used: BTreeMap<&String, bool> = ignored.iter().map(|name| (name, false)).collect();
+    findings.retain(|finding| {
+        let names = std::iter::once(&finding.id).chain(&finding.aliases);
+        let mut known = false;
+        for name in names {
+            if let Some(seen) = used.get_mut(name) {
+                *seen = true;
+                known = true;
+            }
+        }
+        !known
+    });
+    used.into_iter().filter(|(_, seen)| !seen).map(|(name, _)| name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Value {
+        json!({
+            "id": "GHSA-1", "aliases": ["CVE-1"], "summary": "Bad",
+            "affected": [
+                {"package": {"ecosystem": "npm", "name": "jinja2"}, "versions": ["9"]},
+                {"package": {"ecosystem": "PyPI", "name": "Jinja2"}, "ranges": [
+                    {"type": "GIT", "events": [{"introduced": "0"}, {"fixed": "abc"}]},
+                    {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "2.11.3"}, {"introduced": "3.0"}, {"last_affected": "3.1"}]}
+                ], "versions": ["5.0"]}
+            ]
+        })
+    }
+
+    #[test]
+    fn ranges_and_lists_of_versions_decide() {
+        for (version, affected) in [
+            ("2.11.2", true),
+            ("2.11.3", false),
+            ("3.0", true),
+            ("3.1", true),
+            ("3.1.1", false),
+            ("5", true),
+            ("9", false),
+        ] {
+            let found = finding(&entry(), "jinja2", version).unwrap();
+            assert_eq!(found.is_some(), affected, "{version}");
+        }
+        let found = finding(&entry(), "jinja2", "2.0").unwrap().unwrap();
+        assert_eq!(
+            (found.id.as_str(), found.fixed, found.aliases),
+            ("GHSA-1", vec!["2.11.3".to_owned()], vec!["CVE-1".to_owned()])
+        );
+        assert_eq!(finding(&entry(), "other", "1"), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_an_error() {
+        let mut strange = entry();
+        strange["affected"][1] = json!({"package": {"ecosystem": "PyPI", "name": "jinja2"}});
+        assert!(finding(&strange, "jinja2", "1").is_err());
+        assert!(finding(&entry(), "jinja2", "not a version").is_err());
+        let mut unknown = entry();
+        unknown["affected"][1]["ranges"][1]["events"] = json!([{"gone": "1"}]);
+        assert!(finding(&unknown, "jinja2", "1").is_err());
+        let mut withdrawn = entry();
+        withdrawn["withdrawn"] = json!("2020-01-01T00:00:00Z");
+        assert_eq!(finding(&withdrawn, "jinja2", "1"), Ok(None));
+    }
+
+    #[test]
+    fn a_database_is_a_folder_or_an_archive_and_has_to_be_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let subjects = BTreeSet::from([("jinja2".to_owned(), "2.0".to_owned()), ("six".to_owned(), "1".to_owned())]);
+        assert!(look_up(folder.path(), &subjects).unwrap_err().contains("has no entry about Python packages"));
+        std::fs::write(folder.path().join("GHSA-1.json"), entry().to_string()).unwrap();
+        assert_eq!(look_up(folder.path(), &subjects).unwrap().len(), 1);
+        let archive = folder.path().join("all.zip");
+        let mut writer = zip::ZipWriter::new(File::create(&archive).unwrap());
+        writer.start_file("GHSA-1.json", zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut writer, entry().to_string().as_bytes()).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(look_up(&archive, &subjects).unwrap().len(), 1);
+        std::fs::write(folder.path().join("x.json"), "{").unwrap();
+        assert!(look_up(folder.path(), &subjects).is_err());
+        assert!(look_up(&folder.path().join("none"), &subjects).is_err());
+    }
+
+    #[test]
+    fn a_service_has_to_answer_every_question() {
+        let subject = ("six".to_owned(), "1".to_owned());
+        let asked = question(&[(&subject, None), (&subject, Some("t".to_owned()))]);
+        assert_eq!(asked["queries"][0]["package"], json!({"name": "six", "ecosystem": "PyPI"}));
+        assert_eq!(asked["queries"][1]["page_token"], "t");
+        let answer = json!({"results": [{"vulns": [{"id": "A"}], "next_page_token": "n"}, {}]});
+        assert_eq!(answers(&answer, 2), Ok(vec![(vec!["A".to_owned()], Some("n".to_owned())), (vec![], None)]));
+        for bad in [
+            json!({}),
+            json!({"results": [{}]}),
+            json!({"results": [{}, null]}),
+            json!({"results": [{}, {"vulns": [{}]}]}),
+        ] {
+            assert!(answers(&bad, 2).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_ignored_by_any_of_its_names_is_left_out() {
+        let mut findings = vec![finding(&entry(), "jinja2", "2.0").unwrap().unwrap()];
+        assert_eq!(ignore(&mut findings, &["CVE-1".to_owned(), "CVE-2".to_owned()]), ["CVE-2"]);
+        assert_eq!(findings, []);
+    }
+}

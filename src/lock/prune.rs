@@ -1,0 +1,320 @@
+//! Leaves out of a lock what its environments can never need. A resolver locks for every Python from the lowest up and
+//! for every machine; an environment for Python 3.11 needs neither the wheels of 3.12 nor packages whose markers ask for
+//! it. Whatever cannot be told stays.
+
+use std::str::FromStr;
+
+use pep440_rs::{Version, VersionSpecifier};
+
+use super::document::{Document, File};
+use super::target::Target;
+use crate::model::pep508::{Marker, MarkerPart, Operand, Requirement};
+
+/// A machine that a lock is for: `linux`, `macos`, `windows`, or a triple such as `aarch64-apple-darwin`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Platform {
+    system: System,
+    /// As in a triple.
+    machine: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum System {
+    Linux,
+    Macos,
+    Windows,
+}
+
+impl Platform {
+    /// The platform of that name, as uv's `--python-platform` takes it; `None` for one envo knows nothing about.
+    pub fn named(text: &str) -> Option<Self> {
+        let system = match text {
+            _ if text.contains("android") || text.contains("ios") => return None,
+            "linux" => System::Linux,
+            "macos" => System::Macos,
+            "windows" => System::Windows,
+            _ if text.contains("linux") => System::Linux,
+            _ if text.ends_with("apple-darwin") => System::Macos,
+            _ if text.contains("windows") => System::Windows,
+            _ => return None,
+        };
+        let machine = text.split_once('-').map(|(machine, _)| machine.to_owned());
+        Some(Self { system, machine })
+    }
+
+    /// The marker variables it settles.
+    fn values(&self) -> Vec<(&'static str, String)> {
+        let (platform, system, os) = match self.system {
+            System::Linux => ("linux", "Linux", "posix"),
+            System::Macos => ("darwin", "Darwin", "posix"),
+            System::Windows => ("win32", "Windows", "nt"),
+        };
+        let mut values = vec![("sys_platform", platform), ("platform_system", system), ("os_name", os)]
+            .into_iter()
+            .map(|(name, value)| (name, value.to_owned()))
+            .collect::<Vec<_>>();
+        let machine = match (self.machine.as_deref(), self.system) {
+            (Some("aarch64"), System::Macos) => Some("arm64"),
+            (Some("x86_64"), System::Windows) => Some("AMD64"),
+            (Some("aarch64"), System::Windows) => Some("ARM64"),
+            (Some("i686"), System::Windows) => Some("x86"),
+            (machine, _) => machine,
+        };
+        values.extend(machine.map(|machine| ("platform_machine", machine.to_owned())));
+        values
+    }
+
+    /// Whether a wheel with this platform tag may be installed there.
+    fn takes(&self, tag: &str) -> bool {
+        let of_system = match self.system {
+            System::Linux => tag.contains("linux"),
+            System::Macos => tag.starts_with("macosx"),
+            System::Windows => tag.starts_with("win"),
+        };
+        let of_machine = match self.machine.as_deref() {
+            None => true,
+            Some(machine) if self.system == System::Macos => {
+                let machine = if machine == "aarch64" { "arm64" } else { machine };
+                tag.ends_with(machine) || tag.contains("universal") || tag.ends_with("intel")
+            }
+            Some("x86_64") if self.system == System::Windows => tag == "win_amd64",
+            Some("aarch64") if self.system == System::Windows => tag == "win_arm64",
+            Some("i686") if self.system == System::Windows => tag == "win32",
+            Some(machine) => tag.ends_with(machine),
+        };
+        tag == "any" || (of_system && of_machine)
+    }
+}
+
+impl Document {
+    /// Leaves out what neither `target` nor any of `platforms` (none: every one) can need.
+    pub fn prune(&mut self, target: &Target, platforms: &[Platform]) {
+        let known: Vec<Known> = if platforms.is_empty() {
+            vec![Known::of(target, Vec::new())]
+        } else {
+            platforms.iter().map(|platform| Known::of(target, platform.values())).collect()
+        };
+        self.packages.retain(|package| {
+            let Some(marker) = package.marker.as_deref().and_then(parsed) else { return true };
+            known.iter().any(|known| known.holds(&marker) != Some(false))
+        });
+        for package in &mut self.packages {
+            let useful = |wheel: &File| {
+                Tags::of(&wheel.name).is_none_or(|tags| {
+                    (!target.exact || !target.cpython || tags.fit_python(target.version))
+                        && (platforms.is_empty()
+                            || tags.platforms.iter().any(|tag| platforms.iter().any(|platform| platform.takes(tag))))
+                })
+            };
+            package.wheels.retain(useful);
+        }
+    }
+}
+
+/// The marker expression of a text.
+fn parsed(text: &str) -> Option<Marker> {
+    format!("x; {text}").parse::<Requirement>().ok()?.marker
+}
+
+/// What is known of the environments a lock is for.
+struct Known {
+    values: Vec<(&'static str, String)>,
+    /// The Python version, if it is exactly one.
+    python: Option<(u32, u32)>,
+}
+
+impl Known {
+    fn of(target: &Target, mut values: Vec<(&'static str, String)>) -> Self {
+        if target.cpython {
+            values.push(("implementation_name", "cpython".to_owned()));
+            values.push(("platform_python_implementation", "CPython".to_owned()));
+        }
+        Self { values, python: target.exact.then_some(target.version) }
+    }
+
+    /// Whether the marker holds; `None`: that depends.
+    fn holds(&self, marker: &Marker) -> Option<bool> {
+        let (mut any, mut all) = (Some(false), Some(true));
+        for part in &marker.0 {
+            match part {
+                MarkerPart::And => {}
+                MarkerPart::Or => {
+                    any = either(any, all);
+                    all = Some(true);
+                }
+                MarkerPart::Group(marker) => all = both(all, self.holds(marker)),
+                MarkerPart::Comparison { left, operator, right } => {
+                    all = both(all, self.compare(left, operator, right));
+                }
+            }
+        }
+        either(any, all)
+    }
+
+    fn compare(&self, left: &Operand, operator: &str, right: &Operand) -> Option<bool> {
+        let (Operand::Variable(name), Operand::Text(text)) = (left, right) else { return None };
+        if let (Some((major, minor)), "python_version" | "python_full_version") = (self.python, name.as_str()) {
+            if matches!(operator, "in" | "not in" | "===") {
+                return None;
+            }
+            let specifier = VersionSpecifier::from_str(&format!("{operator}{text}")).ok()?;
+            let holds = |version: String| Version::from_str(&version).ok().map(|version| specifier.contains(&version));
+            if name == "python_version" {
+                return holds(format!("{major}.{minor}"));
+            }
+            // The last one stands for all there will ever be of this minor version.
+            let (first, last) = (holds(format!("{major}.{minor}.0"))?, holds(format!("{major}.{minor}.999"))?);
+            let between = specifier.version().release();
+            let names_one = between.get(..2) == Some(&[u64::from(major), u64::from(minor)]) && between.len() > 2;
+            return (first == last && !names_one).then_some(first);
+        }
+        let (_, value) = self.values.iter().find(|(known, _)| known == name)?;
+        match operator {
+            "==" => Some(value == text),
+            "!=" => Some(value != text),
+            "in" => Some(text.contains(value.as_str())),
+            "not in" => Some(!text.contains(value.as_str())),
+            _ => None,
+        }
+    }
+}
+
+fn both(one: Option<bool>, other: Option<bool>) -> Option<bool> {
+    match (one, other) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
+}
+
+fn either(one: Option<bool>, other: Option<bool>) -> Option<bool> {
+    both(one.map(|holds| !holds), other.map(|holds| !holds)).map(|holds| !holds)
+}
+
+/// The tags at the end of a wheel's name (PEP 427).
+struct Tags<'a> {
+    pythons: Vec<&'a str>,
+    abis: Vec<&'a str>,
+    platforms: Vec<&'a str>,
+}
+
+impl<'a> Tags<'a> {
+    fn of(file: &'a str) -> Option<Self> {
+        let mut parts = file.strip_suffix(".whl")?.rsplitn(4, '-');
+        let mut tags = || Some(parts.next()?.split('.').collect::<Vec<_>>());
+        let (platforms, abis, pythons) = (tags()?, tags()?, tags()?);
+        Some(Self { pythons, abis, platforms })
+    }
+
+    /// Whether CPython of this version may install it.
+    fn fit_python(&self, (major, minor): (u32, u32)) -> bool {
+        let is_stable = self.abis.iter().any(|abi| abi.starts_with("abi3"));
+        self.pythons.iter().any(|tag| {
+            let letters = tag.trim_end_matches(|c: char| c.is_ascii_digit());
+            let digits = &tag[letters.len()..];
+            let (Some(Ok(own_major)), own_minor) =
+                (digits.get(..1).map(str::parse::<u32>), digits.get(1..).and_then(|digits| digits.parse::<u32>().ok()))
+            else {
+                return true;
+            };
+            match letters {
+                "py" => own_major == major && own_minor.is_none_or(|own| own <= minor),
+                "cp" => own_major == major && own_minor.is_none_or(|own| own == minor || (is_stable && own < minor)),
+                "pp" | "graalpy" => false,
+                _ => true,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::document::Package;
+
+    fn target() -> Target {
+        Target { interpreter: None, version: (3, 11), exact: true, cpython: true }
+    }
+
+    fn known(platform: Option<&str>) -> Known {
+        Known::of(&target(), platform.and_then(Platform::named).map_or_else(Vec::new, |platform| platform.values()))
+    }
+
+    #[test]
+    fn markers_that_can_never_hold_are_told_from_those_that_may() {
+        for (marker, holds) in [
+            ("python_version < '3.11'", Some(false)),
+            ("python_full_version < '3.12'", Some(true)),
+            ("python_full_version < '3.11.4'", None),
+            ("python_full_version == '3.11.4'", None),
+            ("python_full_version == '3.11.*'", Some(true)),
+            ("sys_platform == 'win32'", None),
+            ("sys_platform == 'win32' and python_version >= '3.12'", Some(false)),
+            ("sys_platform == 'win32' or python_version >= '3.11'", Some(true)),
+            ("(platform_machine == 'x' or python_version < '3') and implementation_name == 'pypy'", Some(false)),
+            ("'3.11' == python_version", None),
+        ] {
+            assert_eq!(known(None).holds(&parsed(marker).unwrap()), holds, "{marker}");
+        }
+        for (marker, holds) in [("sys_platform == 'win32'", false), ("sys_platform != 'win32'", true)] {
+            assert_eq!(known(Some("linux")).holds(&parsed(marker).unwrap()), Some(holds), "{marker}");
+        }
+    }
+
+    #[test]
+    fn wheels_stay_that_the_python_can_install() {
+        for (name, fits) in [
+            ("a-1-py3-none-any.whl", true),
+            ("a-1-py2.py3-none-any.whl", true),
+            ("a-1-py2-none-any.whl", false),
+            ("a-1-py312-none-any.whl", false),
+            ("a-1-cp311-cp311-win_amd64.whl", true),
+            ("a-1-cp312-cp312-win_amd64.whl", false),
+            ("a-1-cp37-abi3-musllinux_1_2_x86_64.whl", true),
+            ("a-1-cp37-cp37m-musllinux_1_2_x86_64.whl", false),
+            ("a-1-cp312-abi3-macosx_11_0_arm64.whl", false),
+            ("a-1-1-pp311-pypy311_pp73-any.whl", false),
+        ] {
+            assert_eq!(Tags::of(name).unwrap().fit_python((3, 11)), fits, "{name}");
+        }
+        assert!(Tags::of("a-1.tar.gz").is_none());
+    }
+
+    #[test]
+    fn platforms_take_their_own_wheels() {
+        for (platform, tag, takes) in [
+            ("linux", "manylinux_2_17_x86_64", true),
+            ("x86_64-unknown-linux-gnu", "manylinux_2_17_aarch64", false),
+            ("macos", "macosx_11_0_arm64", true),
+            ("aarch64-apple-darwin", "macosx_10_9_universal2", true),
+            ("x86_64-apple-darwin", "macosx_11_0_arm64", false),
+            ("windows", "win32", true),
+            ("windows", "manylinux1_x86_64", false),
+            ("linux", "any", true),
+        ] {
+            assert_eq!(Platform::named(platform).unwrap().takes(tag), takes, "{platform} {tag}");
+        }
+        assert_eq!(Platform::named("plan9"), None);
+    }
+
+    #[test]
+    fn only_what_can_be_needed_is_left() {
+        let file = |name: &str| File { name: name.to_owned(), ..File::default() };
+        let package = |name: &str, marker: Option<&str>, wheels: &[&str]| Package {
+            name: name.to_owned(),
+            marker: marker.map(str::to_owned),
+            wheels: wheels.iter().map(|name| file(name)).collect(),
+            ..Package::default()
+        };
+        let mut document = Document {
+            packages: vec![
+                package("a", None, &["a-1-cp311-cp311-win32.whl", "a-1-cp311-cp311-linux_x86_64.whl"]),
+                package("b", Some("python_version < '3'"), &[]),
+                package("c", Some("sys_platform == 'win32'"), &[]),
+            ],
+            ..Document::default()
+        };
+        document.prune(&target(), &[Platform::named("linux").unwrap()]);
+        assert_eq!(document.packages, [package("a", None, &["a-1-cp311-cp311-linux_x86_64.whl"])]);
+    }
+}

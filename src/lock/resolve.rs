@@ -1,0 +1,282 @@
+//! Has a resolver make a lock: uv where it is there, `pip lock` otherwise. Several environments are resolved side by
+//! side, each different question once; they share the resolver's own cache. What comes back is read, made the same on
+//! every machine, and not yet written anywhere.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::document::{Document, Package, Source, plain};
+use super::error::LockError;
+use super::inputs::{Inputs, without_credentials};
+use super::origins;
+use super::prune::Platform;
+use super::target::Target;
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process::{self, Input, Sink, Spawn};
+use crate::install::uv_lock::LockCommand;
+use crate::model::{Project, Variables};
+
+/// PEP 751 allows no other name, and resolvers insist on it.
+const RESULT: &str = "pylock.envo.toml";
+
+/// uv's exit code when there is no solution.
+const NO_SOLUTION: i32 = 1;
+
+/// What resolves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolver {
+    Uv {
+        program: PathBuf,
+        command: LockCommand,
+    },
+    /// The program and the words that make a pip of it that knows `lock`.
+    Pip {
+        program: PathBuf,
+        words: Vec<OsString>,
+        indexes: Vec<String>,
+    },
+}
+
+/// One environment to lock.
+#[derive(Debug, Clone)]
+pub struct Order<'a> {
+    pub environment: &'a str,
+    pub project: &'a Project,
+    pub inputs: &'a Inputs,
+    pub target: Target,
+    pub platforms: Vec<Platform>,
+    pub resolver: Resolver,
+    /// Those of the environment's processes.
+    pub variables: Variables,
+    /// The lock as it is: its versions stay where they can.
+    pub before: Option<Document>,
+}
+
+impl Order<'_> {
+    /// Orders that are alike have the same answer.
+    pub fn key(&self) -> String {
+        let settings = self.variables.iter().filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            name.starts_with("PIP_") || name.starts_with("UV_")
+        });
+        let settings: Vec<_> = settings.collect();
+        let before = self.before.as_ref().map(Document::text);
+        let asked = (&self.inputs.request, self.target.requires_python(), &self.platforms, &self.resolver);
+        format!("{asked:?}\0{settings:?}\0{before:?}")
+    }
+
+    /// Lets the versions of these packages move.
+    pub fn release(&mut self, names: &[String]) {
+        // uv is told so by an option; for pip they must not be pinned.
+        if let (Resolver::Pip { .. }, Some(before)) = (&self.resolver, &mut self.before) {
+            before.packages.retain(|package| !names.contains(&package.name));
+        }
+    }
+
+    /// Resolves.
+    ///
+    /// # Errors
+    /// Why there is no lock.
+    pub fn resolve(&self, interrupt: &Interrupt) -> Result<Document, LockError> {
+        let impossible = |reason: String| LockError::Impossible { environment: self.environment.to_owned(), reason };
+        let failed = |error: std::io::Error| impossible(error.to_string());
+        let folder = tempfile::Builder::new().prefix("envo-lock-").tempdir().map_err(failed)?;
+        let result = folder.path().join(RESULT);
+        let (code, error) = match &self.resolver {
+            Resolver::Uv { program, command } => {
+                if let Some(before) = &self.before {
+                    std::fs::write(&result, seed(before)).map_err(failed)?;
+                }
+                let input = folder.path().join("requirements.txt");
+                std::fs::write(&input, &command.requirements).map_err(failed)?;
+                let mut words: Vec<OsString> = command.arguments.iter().map(OsString::from).collect();
+                words.extend(["--format".into(), "pylock.toml".into(), "--output-file".into(), result.clone().into()]);
+                words.push("-".into());
+                let mut variables = self.variables.clone();
+                command.variables.iter().for_each(|(name, value)| variables.set(name, value));
+                let mut spawn = Spawn::new(program, words, variables);
+                spawn.stdin = Input::From(File::open(&input).map_err(failed)?.into());
+                self.run(spawn, interrupt).map_err(failed)?
+            }
+            Resolver::Pip { program, words, .. } => {
+                let pins = folder.path().join("pins.txt");
+                let mut words = words.clone();
+                words.extend(["--output".into(), result.clone().into()]);
+                words.extend(self.inputs.request.arguments.iter().map(OsString::from));
+                let pinned = self.before.as_ref().map(pins_of).filter(|text| !text.is_empty());
+                let spawn = |words: &[OsString]| Spawn::new(program, words.iter().cloned(), self.variables.clone());
+                let mut ended = None;
+                if let Some(text) = pinned {
+                    std::fs::write(&pins, text).map_err(failed)?;
+                    let with_pins: Vec<OsString> =
+                        words.iter().cloned().chain(["-c".into(), pins.clone().into()]).collect();
+                    ended =
+                        Some(self.run(spawn(&with_pins), interrupt).map_err(failed)?).filter(|(code, _)| *code == 0);
+                }
+                // Versions that cannot stay are no reason to give up.
+                match ended {
+                    Some(ended) => ended,
+                    None => self.run(spawn(&words), interrupt).map_err(failed)?,
+                }
+            }
+        };
+        if code != 0 {
+            return Err(self.explained(code, error));
+        }
+        let text = std::fs::read_to_string(&result).map_err(failed)?;
+        let document =
+            Document::parse(&text).map_err(|reason| impossible(format!("the resolver's answer: {reason}")))?;
+        Ok(self.settled(document, folder.path()))
+    }
+
+    /// The packages of the lock that this order has already, each with what requires it: uv's `requirements.txt`.
+    ///
+    /// # Errors
+    /// When the resolver cannot tell.
+    pub fn annotated(&self, interrupt: &Interrupt) -> Result<String, LockError> {
+        let impossible = |reason: String| LockError::Impossible { environment: self.environment.to_owned(), reason };
+        let failed = |error: std::io::Error| impossible(error.to_string());
+        let Resolver::Uv { program, command } = &self.resolver else {
+            return Err(impossible("only uv says who requires what".to_owned()));
+        };
+        let folder = tempfile::Builder::new().prefix("envo-lock-").tempdir().map_err(failed)?;
+        let (result, pins) = (folder.path().join("requirements.txt"), folder.path().join("pins.txt"));
+        std::fs::write(&pins, self.before.as_ref().map(pins_of).unwrap_or_default()).map_err(failed)?;
+        let words = command.arguments.iter().filter(|word| *word != "--generate-hashes").map(OsString::from);
+        let more = ["--annotation-style", "line", "--format", "requirements.txt", "-c"].map(OsString::from);
+        let words: Vec<OsString> =
+            words.chain(more).chain([pins.into(), "--output-file".into(), result.clone().into(), "-".into()]).collect();
+        let mut last = String::new();
+        // What was resolved a moment ago is still in the cache.
+        for offline in ["1", "0"] {
+            let input = folder.path().join("input.txt");
+            std::fs::write(&input, &command.requirements).map_err(failed)?;
+            let mut variables = self.variables.clone();
+            command.variables.iter().for_each(|(name, value)| variables.set(name, value));
+            variables.set("UV_OFFLINE", offline);
+            let mut spawn = Spawn::new(program, words.clone(), variables);
+            spawn.stdin = Input::From(File::open(&input).map_err(failed)?.into());
+            let (code, error) = self.run(spawn, interrupt).map_err(failed)?;
+            if code == 0 {
+                return std::fs::read_to_string(&result).map_err(failed);
+            }
+            last = error;
+        }
+        Err(impossible(last))
+    }
+
+    fn run(&self, mut spawn: Spawn, interrupt: &Interrupt) -> std::io::Result<(i32, String)> {
+        spawn.cwd = Some(self.project.root.clone());
+        spawn.stdout = Sink::Null;
+        let (code, _, error) = process::finish_or_kill(spawn, interrupt)?;
+        Ok((code, String::from_utf8_lossy(&error).into_owned()))
+    }
+
+    fn explained(&self, code: i32, explanation: String) -> LockError {
+        let environment = self.environment.to_owned();
+        let origins = origins::of(self.project, self.inputs, &explanation);
+        match &self.resolver {
+            Resolver::Uv { .. } if code == NO_SOLUTION => LockError::Conflict { environment, explanation, origins },
+            _ => LockError::Unresolved { environment, explanation, origins },
+        }
+    }
+
+    /// The same wherever and whenever it was made.
+    fn settled(&self, mut document: Document, made_in: &Path) -> Document {
+        document.requires_python = self.target.requires_python();
+        document.relocate(made_in, &self.project.lock_dir);
+        document.prune(&self.target, &self.platforms);
+        if let Some(own) = &self.inputs.asked_of {
+            let locks = &self.project.lock_dir;
+            document.packages.retain(|package| {
+                !matches!(&package.source, Some(Source::Directory { path, .. }) if plain(&locks.join(path)) == plain(own))
+            });
+        }
+        let indexes = match &self.resolver {
+            Resolver::Uv { command, .. } => &command.indexes,
+            Resolver::Pip { indexes, .. } => indexes,
+        };
+        for package in &mut document.packages {
+            if package.index.is_none() && package.source.is_none() {
+                package.index = index_of(package, indexes);
+            }
+        }
+        let lines = self.inputs.inputs.iter().filter(|input| input.name != "settings");
+        document.inputs = lines.map(|input| (input.name.clone(), input.lines.clone())).collect();
+        document.packages.sort();
+        document
+    }
+}
+
+/// Which index the files of a package come from, as far as that can be told.
+fn index_of(package: &Package, indexes: &[String]) -> Option<String> {
+    let url = package.files().next()?.url.as_deref()?;
+    let same_host = |index: &&String| host(index).is_some() && host(index) == host(url);
+    let of_host: Vec<&String> = indexes.iter().filter(same_host).collect();
+    let found = match (of_host.as_slice(), indexes) {
+        ([one], _) => Some(one.as_str()),
+        (_, [one]) => Some(one.as_str()),
+        _ if host(url).is_some_and(|host| host == "files.pythonhosted.org") => {
+            indexes.iter().map(String::as_str).find(|index| host(index).is_some_and(|host| host == "pypi.org"))
+        }
+        _ => None,
+    };
+    found.map(|index| without_credentials(index).trim_end_matches('/').to_owned())
+}
+
+fn host(url: &str) -> Option<String> {
+    let rest = url.split_once("://")?.1;
+    let authority = rest.split('/').next()?;
+    Some(authority.rsplit('@').next()?.to_lowercase())
+}
+
+/// What uv takes the versions from that stay: their names and versions are all it looks at.
+fn seed(before: &Document) -> String {
+    let mut before = before.clone();
+    before.packages.retain(|package| package.version.is_some() && package.source.is_none());
+    before.text()
+}
+
+/// The same as constraints for pip.
+fn pins_of(before: &Document) -> String {
+    let pin = |package: &Package| {
+        let marker = package.marker.as_ref().map(|marker| format!(" ; {marker}")).unwrap_or_default();
+        Some(format!("{}=={}{marker}\n", package.name, package.version.as_ref()?))
+    };
+    before.packages.iter().filter(|package| package.source.is_none()).filter_map(pin).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::document;
+
+    #[test]
+    fn a_package_is_said_to_come_from_the_index_that_has_it() {
+        let package = |url: &str| Package {
+            wheels: vec![document::File { url: Some(url.to_owned()), ..document::File::default() }],
+            ..Package::default()
+        };
+        let pypi = "https://pypi.org/simple".to_owned();
+        let own = "https://u:p@own.example/simple/".to_owned();
+        for (url, indexes, expected) in [
+            ("https://files.pythonhosted.org/x.whl", vec![pypi.clone()], Some("https://pypi.org/simple")),
+            ("https://files.pythonhosted.org/x.whl", vec![own.clone(), pypi.clone()], Some("https://pypi.org/simple")),
+            ("https://own.example/x.whl", vec![pypi.clone(), own.clone()], Some("https://own.example/simple")),
+            ("https://elsewhere.example/x.whl", vec![pypi.clone(), own.clone()], None),
+            ("https://elsewhere.example/x.whl", vec![own], Some("https://own.example/simple")),
+        ] {
+            assert_eq!(index_of(&package(url), &indexes).as_deref(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn versions_that_stay_are_those_of_an_index() {
+        let text = "lock-version = \"1.0\"\n[[packages]]\nname = \"a\"\nversion = \"1\"\n[[packages]]\nname = \"b\"\n\
+                    directory = { path = \"x\" }\n";
+        let before = Document::parse(text).unwrap();
+        assert_eq!(pins_of(&before), "a==1\n");
+        assert!(!seed(&before).contains("\"b\""));
+    }
+}

@@ -1,0 +1,154 @@
+//! The Python a lock is for. An environment that names a version (`py311`) is locked for exactly that one, whether or not
+//! it is installed here; one that names none (`lint`) for every Python from some version up, since which one it gets
+//! differs from machine to machine.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use pep440_rs::{Operator, VersionSpecifiers};
+
+use crate::model::{Interpreter, InterpreterLookup, PythonSpec};
+
+/// What a lock is for.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The interpreter that is here, if there is one.
+    pub interpreter: Option<Arc<Interpreter>>,
+    /// `3.11`: the version, or the lowest.
+    pub version: (u32, u32),
+    /// Whether it is for this version only.
+    pub exact: bool,
+    /// Whether it is for CPython only.
+    pub cpython: bool,
+}
+
+impl Target {
+    /// For an environment of `specs`. `lowest`: the oldest Python that the project or an earlier lock says, which counts
+    /// where the specs name no version.
+    pub fn of(specs: &[String], lookup: &dyn InterpreterLookup, lowest: Option<(u32, u32)>) -> Result<Self, String> {
+        let interpreter = lookup.find(specs);
+        let parsed: Vec<PythonSpec> = specs.iter().map(|spec| PythonSpec::parse(spec)).collect();
+        let named = match &interpreter {
+            Some(found) => parsed.iter().find(|spec| spec.fits(found)),
+            None => None,
+        }
+        .or(parsed.first());
+        let cpython = named.is_none_or(|spec| {
+            let name = spec.implementation.as_deref().unwrap_or("cpython");
+            spec.path.is_none() && matches!(name.to_lowercase().as_str(), "cpython" | "py" | "python")
+        });
+        if let Some((major, minor)) = named.and_then(|spec| spec.major.zip(spec.minor)) {
+            return Ok(Self { interpreter, version: (major, minor), exact: true, cpython });
+        }
+        let of_specifier = named.and_then(|spec| lower_bound(spec.specifier.as_deref()?));
+        let found = interpreter.as_ref().map(|found| (found.version.major, found.version.minor));
+        let Some(version) = of_specifier.or(lowest).or(found) else {
+            let specs = specs.join(", ");
+            return Err(format!("could not find python interpreter matching any of the specs {specs}"));
+        };
+        Ok(Self { interpreter, version, exact: false, cpython: false })
+    }
+
+    /// `3.11`.
+    pub fn dotted(&self) -> String {
+        format!("{}.{}", self.version.0, self.version.1)
+    }
+
+    /// What the lock says of it (`requires-python`).
+    pub fn requires_python(&self) -> String {
+        if self.exact { format!("=={}.*", self.dotted()) } else { format!(">={}", self.dotted()) }
+    }
+}
+
+/// What the choice of an interpreter says that is the same on every machine.
+pub fn input_lines(specs: &[String]) -> Vec<String> {
+    let line = |spec: &String| {
+        let parsed = PythonSpec::parse(spec);
+        let name = parsed.implementation.as_deref().unwrap_or("cpython").to_lowercase();
+        match (parsed.path, parsed.major, parsed.minor, parsed.specifier) {
+            (Some(_), ..) => "any".to_owned(),
+            (_, _, _, Some(specifier)) => specifier,
+            (_, Some(major), Some(minor), _) => format!("{name}{major}.{minor}"),
+            (_, Some(major), ..) => format!("{name}{major}"),
+            _ => name,
+        }
+    };
+    specs.iter().map(line).collect()
+}
+
+/// The lowest minor version that `requires-python` lets in, where it says one.
+pub fn lower_bound(requires_python: &str) -> Option<(u32, u32)> {
+    let specifiers = VersionSpecifiers::from_str(requires_python).ok()?;
+    let bounds = specifiers.iter().filter_map(|specifier| {
+        let is_lower = matches!(
+            specifier.operator(),
+            Operator::GreaterThanEqual
+                | Operator::GreaterThan
+                | Operator::TildeEqual
+                | Operator::Equal
+                | Operator::EqualStar
+        );
+        let release = specifier.version().release().to_vec();
+        let part = |at: usize| release.get(at).and_then(|number| u32::try_from(*number).ok());
+        is_lower.then(|| Some((part(0)?, part(1).unwrap_or(0))))?
+    });
+    bounds.max().filter(|(major, _)| *major >= 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl InterpreterLookup for Nothing {
+        fn find(&self, _specs: &[String]) -> Option<Arc<Interpreter>> {
+            None
+        }
+
+        fn host_python(&self) -> PathBuf {
+            PathBuf::from("/python")
+        }
+
+        fn uv(&self) -> Option<PathBuf> {
+            None
+        }
+    }
+
+    fn target(spec: &str, lowest: Option<(u32, u32)>) -> Result<(String, bool, bool), String> {
+        let target = Target::of(&[spec.to_owned()], &Nothing, lowest)?;
+        Ok((target.requires_python(), target.exact, target.cpython))
+    }
+
+    #[test]
+    fn a_version_that_is_not_installed_is_locked_for_by_its_number() {
+        assert_eq!(target("py314", None), Ok(("==3.14.*".to_owned(), true, true)));
+        assert_eq!(target("pypy3.10", None), Ok(("==3.10.*".to_owned(), true, false)));
+        assert_eq!(target(">=3.9", None), Ok((">=3.9".to_owned(), false, false)));
+    }
+
+    #[test]
+    fn an_environment_without_a_version_is_locked_from_the_lowest_up() {
+        assert_eq!(target("/usr/bin/python3", Some((3, 10))), Ok((">=3.10".to_owned(), false, false)));
+        assert!(target("python", None).is_err());
+    }
+
+    #[test]
+    fn inputs_name_no_path() {
+        let lines = |spec: &str| input_lines(&[spec.to_owned()]).join(" ");
+        assert_eq!(lines("/usr/bin/python3"), "any");
+        assert_eq!(lines("py311"), "cpython3.11");
+        assert_eq!(lines("pypy3.10"), "pypy3.10");
+    }
+
+    #[test]
+    fn the_lowest_version_is_found_in_requirements() {
+        for (text, bound) in
+            [(">=3.9", Some((3, 9))), (">=3.8,!=3.9.*,<4", Some((3, 8))), ("==3.11.*", Some((3, 11))), ("<4", None)]
+        {
+            assert_eq!(lower_bound(text), bound, "{text}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The text of a lock file: the same for the same content, whoever writes it; and putting it in its place whole or not at
+//! all.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::document::{Document, File, Package, Source};
+
+const HEAD: &str =
+    "# Written by `envo lock`; `envo update NAME` changes a version. Edits by hand are refused by `--locked`.\n";
+
+impl Document {
+    /// As it stands in a file.
+    pub fn text(&self) -> String {
+        let mut text = HEAD.to_owned();
+        text.push_str("lock-version = \"1.0\"\n");
+        if !self.requires_python.is_empty() {
+            text.push_str(&format!("requires-python = {}\n", quoted(&self.requires_python)));
+        }
+        text.push_str("created-by = \"envo\"\n");
+        if self.packages.is_empty() {
+            text.push_str("packages = []\n");
+        }
+        for package in &self.packages {
+            text.push_str(&package.text());
+        }
+        if self.inputs.values().any(|lines| !lines.is_empty()) {
+            text.push_str("\n[tool.envo]\n");
+        }
+        for (name, lines) in self.inputs.iter().filter(|(_, lines)| !lines.is_empty()) {
+            text.push_str(&format!("{name} = [\n"));
+            lines.iter().for_each(|line| text.push_str(&format!("    {},\n", quoted(line))));
+            text.push_str("]\n");
+        }
+        text
+    }
+}
+
+impl Package {
+    fn text(&self) -> String {
+        let mut text = format!("\n[[packages]]\nname = {}\n", quoted(&self.name));
+        let mut add = |key: &str, value: &Option<String>| {
+            if let Some(value) = value {
+                text.push_str(&format!("{key} = {}\n", quoted(value)));
+            }
+        };
+        add("version", &self.version);
+        add("marker", &self.marker);
+        add("requires-python", &self.requires_python);
+        add("index", &self.index);
+        if let Some(source) = &self.source {
+            text.push_str(&source.text());
+        }
+        if let Some(sdist) = &self.sdist {
+            text.push_str(&format!("sdist = {}\n", sdist.text(&[])));
+        }
+        if !self.wheels.is_empty() {
+            text.push_str("wheels = [\n");
+            self.wheels.iter().for_each(|wheel| text.push_str(&format!("    {},\n", wheel.text(&[]))));
+            text.push_str("]\n");
+        }
+        text
+    }
+}
+
+impl Source {
+    fn text(&self) -> String {
+        let optional =
+            |key: &str, value: &Option<String>| value.as_ref().map(|value| format!("{key} = {}", quoted(value)));
+        match self {
+            Self::Directory { path, editable, subdirectory } => {
+                let mut parts = vec![format!("path = {}", quoted(path))];
+                parts.extend(editable.then(|| "editable = true".to_owned()));
+                parts.extend(optional("subdirectory", subdirectory));
+                format!("directory = {{ {} }}\n", parts.join(", "))
+            }
+            Self::Repository { kind, url, requested, commit, subdirectory } => {
+                let mut parts = vec![format!("type = {}", quoted(kind)), format!("url = {}", quoted(url))];
+                parts.extend(optional("requested-revision", requested));
+                parts.push(format!("commit-id = {}", quoted(commit)));
+                parts.extend(optional("subdirectory", subdirectory));
+                format!("vcs = {{ {} }}\n", parts.join(", "))
+            }
+            Self::Archive { file, subdirectory } => {
+                let more: Vec<String> = optional("subdirectory", subdirectory).into_iter().collect();
+                format!("archive = {}\n", file.text(&more))
+            }
+        }
+    }
+}
+
+impl File {
+    fn text(&self, more: &[String]) -> String {
+        let mut parts = Vec::new();
+        let from = self.url.as_deref().or(self.path.as_deref()).unwrap_or_default();
+        if super::document::last_part(from) != self.name {
+            parts.push(format!("name = {}", quoted(&self.name)));
+        }
+        parts.extend(self.url.as_ref().map(|url| format!("url = {}", quoted(url))));
+        parts.extend(self.path.as_ref().map(|path| format!("path = {}", quoted(path))));
+        parts.extend(more.iter().cloned());
+        let hashes: Vec<String> =
+            self.hashes.iter().map(|(algorithm, value)| format!("{algorithm} = {}", quoted(value))).collect();
+        parts.push(format!("hashes = {{ {} }}", hashes.join(", ")));
+        format!("{{ {} }}", parts.join(", "))
+    }
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    let mut result = String::with_capacity(text.len() + 2);
+    result.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => result.push_str("\\\""),
+            '\\' => result.push_str("\\\\"),
+            '\n' => result.push_str("\\n"),
+            character if character.is_control() => result.push_str(&format!("\\u{:04X}", u32::from(character))),
+            character => result.push(character),
+        }
+    }
+    result.push('"');
+    result
+}
+
+/// Replaces a file in one step, with the permissions that a new file of the user's has: others see the old content or
+/// the new.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    if std::fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs_err::create_dir_all(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".envo-")
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
+    file.write_all(content)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UVS: &str = r#"lock-version = "1.0"
+created-by = "uv"
+requires-python = ">=3.11"
+
+[[packages]]
+name = "six"
+version = "1.17.0"
+marker = "sys_platform == 'win32'"
+wheels = [
+    { url = "https://h/z/six-1.17.0-py3-none-any.whl", upload-time = 2024-12-04T17:35:26Z, size = 3, hashes = { sha256 = "2" } },
+    { url = "https://h/a/six-1.17.0-py2-none-any.whl", hashes = { sha256 = "1" } },
+]
+
+[[packages]]
+name = "lib"
+directory = { path = "../lib", editable = true }
+
+[[packages]]
+name = "again"
+version = "1"
+vcs = { type = "git", url = "https://h/x.git", requested-revision = "main", commit-id = "abc" }
+
+[[packages]]
+name = "zip"
+version = "1"
+archive = { url = "https://h/zip-1.zip", subdirectory = "s", hashes = { sha256 = "3" } }
+"#;
+
+    #[test]
+    fn what_is_written_is_read_again_and_sorted() {
+        let mut document = Document::parse(UVS).unwrap();
+        document.inputs.insert("deps".to_owned(), vec!["six; sys_platform == \"win32\"".to_owned()]);
+        let text = document.text();
+        assert_eq!(Document::parse(&text), Ok(document));
+        assert!(!text.contains("upload-time") && !text.contains("size"), "{text}");
+        let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
+        assert_eq!(names, ["\"again\"", "\"lib\"", "\"six\"", "\"zip\""]);
+    }
+
+    #[test]
+    fn the_order_in_which_a_resolver_writes_makes_no_difference() {
+        let mut parts: Vec<&str> = UVS.split("\n[[packages]]").collect();
+        parts[1..].reverse();
+        let reversed = Document::parse(&parts.join("\n[[packages]]")).unwrap();
+        assert_eq!(reversed.text(), Document::parse(UVS).unwrap().text());
+    }
+
+    #[test]
+    fn a_lock_without_packages_says_so() {
+        let document = Document { requires_python: ">=3.9".to_owned(), ..Document::default() };
+        assert_eq!(Document::parse(&document.text()), Ok(document));
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_can_be_read_by_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("locks/pylock.a.toml");
+        replace(&file, b"1").unwrap();
+        replace(&file, b"2").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"2");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o444, 0o444);
+        assert_eq!(std::fs::read_dir(folder.path().join("locks")).unwrap().count(), 1);
+    }
+}
