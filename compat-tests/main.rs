@@ -23,6 +23,7 @@ mod config_check;
 mod differential;
 mod docs_examples;
 mod docs_generated;
+mod durability;
 mod exec;
 mod fixtures;
 mod host_tox;

@@ -88,6 +88,11 @@ impl Project {
         self.finish(self.command(Path::new(env!("CARGO_BIN_EXE_envo"))).args(arguments))
     }
 
+    /// Runs another program in the project's folder.
+    pub fn run_program(&self, program: &str, arguments: &[&str]) -> Outcome {
+        self.finish(self.command(Path::new(program)).args(arguments))
+    }
+
     /// Runs envo with both of its streams on one pipe: the answer's `stdout` has them as a terminal would show them.
     pub fn run_merged<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
         let (mut reader, writer) = io::pipe().expect("a pipe can be made");
