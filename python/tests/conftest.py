@@ -85,7 +85,7 @@ class Gate:
 
     def all(self) -> List[str]:
         """What was reported until now and nobody has heard."""
-        reports = []
+        reports: List[str] = []
         while True:
             report = self.next(0)
             if report is None:

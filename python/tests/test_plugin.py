@@ -12,12 +12,6 @@ import sys
 import pytest
 from conftest import PATIENCE, Project
 
-USE = """
-    import os, urllib.request
-    def get(url):
-        return urllib.request.urlopen(url).read().decode()
-"""
-
 HEAD = "import os, pytest, urllib.request\ndef get(url): return urllib.request.urlopen(url).read().decode()\n"
 
 
@@ -170,6 +164,7 @@ def test_services_can_be_left_for_the_next_run(project: Project) -> None:
     assert project.gate.all() == ["db down"]
 
 
+@pytest.mark.thorough
 def test_services_stay_for_a_while_and_the_next_run_finds_them(project: Project) -> None:
     project.ini(project.serve("db"))
     project.file("test_it.py", HEAD + "def test_a(db): get(db.url)\n")
@@ -206,6 +201,7 @@ def test_without_a_configuration_the_fixture_says_so(project: Project) -> None:
     assert "there is no configuration with services" in text and "--envo-config" in text
 
 
+@pytest.mark.thorough
 def test_all_workers_share_one_instance_which_ends_after_the_last(project: Project) -> None:
     project.ini(project.serve("db"))
     project.file(
@@ -217,6 +213,7 @@ def test_all_workers_share_one_instance_which_ends_after_the_last(project: Proje
     assert project.is_quiet()
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_killed_takes_no_service_with_it(project: Project) -> None:
     project.ini(project.serve("db"))
     project.file(
@@ -250,6 +247,7 @@ def test_a_killed_pytest_leaves_nothing(project: Project) -> None:
     assert [project.gate.next(), project.gate.next()] == ["db up", "db down"]
 
 
+@pytest.mark.thorough
 def test_a_killed_pytest_with_workers_leaves_no_service(project: Project) -> None:
     project.ini(project.serve("db"))
     fifo = project.root / "fifo"
@@ -265,7 +263,7 @@ def test_a_killed_pytest_with_workers_leaves_no_service(project: Project) -> Non
     process.stdout.close()
 
 
-@pytest.mark.parametrize("words", [[], ["-n", "2"]], ids=["alone", "workers"])
+@pytest.mark.parametrize("words", [[], pytest.param(["-n", "2"], marks=pytest.mark.thorough)], ids=["alone", "workers"])
 def test_an_interrupt_ends_the_run_and_its_services(project: Project, words: "list[str]") -> None:
     project.ini(project.serve("db"))
     fifo = project.root / "fifo"
@@ -335,6 +333,7 @@ def test_a_shell_and_a_run_with_other_variables_find_the_same_supervisor(project
     assert project.gate.all() == ["db up"]
 
 
+@pytest.mark.thorough
 def test_what_the_program_tells_is_asked_once_for_all_workers(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
     project.ini(project.serve("db"))
     project.file("test_it.py", "def test_a(): pass\ndef test_b(): pass\n")
