@@ -1,6 +1,7 @@
 //! Carries out what [`crate::plan::provision`] decides: an environment with a real tox and its plugins, which then does
 //! the work with the same arguments.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::halt::Halt;
@@ -43,6 +44,17 @@ pub fn provide(run: &Arc<Run>, environment: Environment, arguments: &[String], s
 /// The option that keeps the current folder off the search path of a Python of that version.
 pub fn safe_path(version: &PythonVersion) -> &'static str {
     if (version.major, version.minor) >= SAFE_PATH { "-P" } else { "-I" }
+}
+
+/// Makes `environment` and installs its `deps`, and answers its Python.
+///
+/// # Errors
+/// Whatever keeps it from being made.
+pub fn prepare(run: &Arc<Run>, environment: Environment) -> Result<PathBuf, Halt> {
+    let reporter: Arc<dyn Reporter> = Arc::new(AsRoot(Arc::clone(&run.reporter)));
+    let site = Site::new(Arc::clone(run), Arc::new(environment), reporter);
+    let foundation = site.prepare(&mut Requirements)?;
+    Ok(foundation.python()?.layout.python.clone())
 }
 
 /// What `requires` says, as the dependencies of the environment.

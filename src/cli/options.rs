@@ -258,6 +258,15 @@ impl Surroundings {
     }
 }
 
+/// A service that an installed package brings along. Its settings are among the overrides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packaged {
+    /// The environment's name.
+    pub name: String,
+    /// The distribution with its version.
+    pub from: String,
+}
+
 /// Everything the program was asked, resolved.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -280,6 +289,8 @@ pub struct Options {
     pub root_dir: Option<PathBuf>,
     /// `-x`, as typed, in order.
     pub overrides: Vec<String>,
+    /// Services of packages that the configuration depends on; nothing that is typed.
+    pub packaged: Vec<Packaged>,
     pub default_runner: Option<String>,
     pub selection: Selection,
     pub run: RunOptions,

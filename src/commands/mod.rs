@@ -16,6 +16,7 @@ pub mod logs;
 pub mod man;
 mod opening;
 pub mod outdated;
+mod packaged;
 mod provision;
 pub mod quickstart;
 pub mod run;

@@ -23,7 +23,7 @@ pub fn open_plan(options: &Options) -> Result<Plan> {
 /// # Errors
 /// As [`open_plan`].
 pub fn open_plan_with(options: &Options, interpreters: Arc<PythonDiscovery>) -> Result<Plan> {
-    let plan = read_with(options, &interpreters)?;
+    let plan = super::packaged::with_packages(read_with(options, &interpreters)?, options, &interpreters)?;
     // That no configuration was found explains an unknown environment, so it is said before that error.
     report_warnings(&plan, options);
     Ok(plan.settled()?)

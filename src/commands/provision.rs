@@ -1,19 +1,21 @@
 //! Sees to it that a real tox does the work where envo cannot: when the configuration requires a plugin that envo does not
 //! stand in for, or a newer tox.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
 
 use super::run::{Manner, open_run};
-use super::{ROOT, host_tox, reporter};
+use super::{ROOT, host_tox, packaged, reporter};
 use crate::build;
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
 use crate::execute::session::Shown;
+use crate::model::Environment;
 use crate::model::InterpreterLookup as _;
-use crate::plan::Plan;
 use crate::plan::provision::{Need, Surroundings, metadata, need};
+use crate::plan::{self, Plan};
 use crate::runtime::python::PythonDiscovery;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::translate;
@@ -48,6 +50,9 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
         markers: asked.as_ref().map(|interpreter| &interpreter.markers),
     };
     let Some(need) = need(&requires, &around)? else { return Ok(()) };
+    if matches!(need, Need::Requirements(_)) && packaged::is_all_that_is_required(plan, options, discovery)? {
+        return Ok(());
+    }
     host_tox::hand_over(&requires, &around, options, discovery)?;
     refuse_if_told(&need, &requires, options, &host.display().to_string())?;
     let reporter = reporter(options, false);
@@ -63,10 +68,7 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
             Shown::Already
         }
     };
-    let name = settings.text(settings.core(), "provision_tox_env")?;
-    let set = settings.environment(&name);
-    fill(&set, options, &requires);
-    let environment = translate::environment(settings, &set)?;
+    let (name, environment) = environment(plan, options, &requires)?;
     let run = open_run(options, plan, Arc::clone(discovery), &Manner::one_by_one())?;
     let code = match build::provision::provide(&Arc::new(run), environment, &arguments(options), shown) {
         Ok(code) => code,
@@ -82,6 +84,51 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
 fn is_about_services(verb: Verb) -> bool {
     use Verb::{Down, Events, Logs, Ps, Restart, Scale, Serve, Services, Start, Stop, Up, Wait};
     matches!(verb, Serve | Up | Scale | Down | Ps | Logs | Start | Stop | Restart | Wait | Events | Services)
+}
+
+/// The environment of `requires`, and its name.
+fn environment(plan: &Plan, options: &Options, requires: &[String]) -> Result<(String, Environment)> {
+    let settings = &plan.settings;
+    let name = settings.text(settings.core(), "provision_tox_env")?;
+    let set = settings.environment(&name);
+    fill(&set, options, requires);
+    Ok((name, translate::environment(settings, &set)?))
+}
+
+/// The Python of the environment of `requires`, with everything in it; `None` when `requires` asks for nothing that envo
+/// has not. `make`: whether it may be made.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn python_of_requires(
+    plan: &Plan,
+    options: &Options,
+    discovery: &Arc<PythonDiscovery>,
+    make: bool,
+) -> Result<Option<PathBuf>> {
+    let settings = &plan.settings;
+    let requires = settings.list(settings.core(), "requires")?;
+    let around = Surroundings {
+        file: &settings.source.path,
+        text: &settings.source.text,
+        variables: &options.variables,
+        markers: None,
+    };
+    let Some(Need::Requirements(_)) = need(&requires, &around)? else { return Ok(None) };
+    // Asking for its folder changes settings that the plan should keep.
+    let plan = plan::read(Arc::new(options.clone()), Arc::clone(discovery) as _)?;
+    let (name, environment) = environment(&plan, options, &requires)?;
+    if !make {
+        return Ok(Some(environment.env_dir.join("bin/python")).filter(|python| python.exists()));
+    }
+    let run = Arc::new(open_run(options, &plan, Arc::clone(discovery), &Manner::one_by_one())?);
+    match build::provision::prepare(&run, environment) {
+        Ok(python) => Ok(Some(python)),
+        Err(halt) => {
+            halt.tell(run.reporter.as_ref(), ROOT);
+            Err(ConfigError::handled(format!("the environment `{name}` of `requires` cannot be made")).into())
+        }
+    }
 }
 
 /// What the user typed, and that there are colours where this process would use them.

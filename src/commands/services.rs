@@ -1,19 +1,21 @@
 //! `envo services`: which services there are, and where each comes from. Nothing is built or started.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::opening;
 use super::running::notice;
+use super::{opening, packaged};
 use crate::build::services::STATE_FOLDER;
 use crate::cli::options::Options;
 use crate::execute::glob;
 use crate::exit_code;
 use crate::model::service::Share;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::report::{plain, table};
+use crate::runtime::python::PythonDiscovery;
 use crate::serve::place::Place;
 use crate::settings::service_keys;
 
@@ -48,9 +50,11 @@ struct Row {
 /// # Errors
 /// When the configuration is wrong.
 pub fn execute(options: &Options) -> Result<i32> {
-    let plan = opening::read(options)?.settled()?;
+    let discovery = Arc::new(opening::discovery(options));
+    let plan = plan::open(Arc::new(options.clone()), Arc::clone(&discovery) as _)?;
     let warnings = plan.take_warnings();
-    let services = rows(&plan)?;
+    let mut services = rows(&plan)?;
+    add_packaged(&mut services, &plan, options, &discovery)?;
     if options.services.json {
         let project = plan.project()?;
         let config = Some(plan.settings.source.path.clone()).filter(|path| path.exists());
@@ -73,6 +77,20 @@ pub fn execute(options: &Options) -> Result<i32> {
     // The process ends now; taking a large configuration apart first would only take time.
     std::mem::forget(plan);
     Ok(exit_code::OK)
+}
+
+/// Adds the services of packages. What they are is not known before they are loaded.
+fn add_packaged(rows: &mut Vec<Row>, plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<()> {
+    for offer in packaged::offers(plan, options, discovery, None)? {
+        let name = offer.entry_point.name.clone();
+        if plan.settings.is_declared(&name) {
+            continue;
+        }
+        let from = offer.from();
+        let (share, depends, profiles) = (Share::Run, Vec::new(), Vec::new());
+        rows.push(Row { name, share, depends, profiles, from, description: String::new() });
+    }
+    Ok(())
 }
 
 fn rows(plan: &Plan) -> Result<Vec<Row>> {

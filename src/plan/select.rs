@@ -54,7 +54,8 @@ pub fn names(settings: &Settings, fallback: bool) -> Result<Named, ConfigError> 
         }
     }
     let all = *choice == EnvironmentChoice::All;
-    settings.declared_names()?.iter().try_for_each(|name| named.add(name, all))?;
+    let packaged = |name: &String| settings.options.packaged.iter().any(|one| one.name == *name);
+    settings.declared_names()?.iter().try_for_each(|name| named.add(name, all && !packaged(name)))?;
     if let Value::Labels(labels) = settings.value(settings.core(), "labels")? {
         labels.iter().flat_map(|(_, members)| members).try_for_each(|name| named.add(name, false))?;
     }

@@ -201,7 +201,8 @@ impl Settings {
         if let Some(names) = self.declared.get() {
             return Ok(names);
         }
-        let names = self.find_names()?;
+        let mut names = self.find_names()?;
+        names.extend(self.options.packaged.iter().map(|one| one.name.clone()));
         Ok(self.declared.get_or_init(|| names))
     }
 

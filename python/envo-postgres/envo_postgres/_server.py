@@ -1,0 +1,106 @@
+"""Makes a cluster and becomes its server: ``python _server.py HOST PORT``. It needs nothing but the standard library."""
+
+import glob
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import List, Tuple
+
+#: Where systems keep the programs that they do not put on PATH.
+_FOLDERS = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/usr/local/pgsql*/bin",
+    "/opt/homebrew/opt/postgresql*/bin",
+    "/usr/local/opt/postgresql*/bin",
+)
+
+
+_PREFIX = "envo-postgres-"
+
+
+def program(name: str) -> str:
+    """The path of one of the server's programs, of the newest version that is installed."""
+    named = os.environ.get("ENVO_POSTGRES_BIN")
+    if named:
+        return os.path.join(named, name)
+    found = [path for pattern in _FOLDERS for path in glob.glob(os.path.join(pattern, name))]
+    if found:
+        return max(found, key=_version)
+    return shutil.which(name) or name
+
+
+def _version(path: str) -> Tuple[int, ...]:
+    folder = os.path.dirname(os.path.dirname(path)) if os.path.basename(os.path.dirname(path)) == "bin" else path
+    digits = "".join(c if c.isdigit() else " " for c in os.path.basename(folder))
+    return tuple(int(number) for number in digits.split())
+
+
+def _remove_stale() -> None:
+    """Removes clusters of servers that were killed with everything around them."""
+    for folder in glob.glob(os.path.join(tempfile.gettempdir(), _PREFIX + "*")):
+        try:
+            with open(os.path.join(folder, "data", "postmaster.pid")) as file:
+                os.kill(int(file.readline()), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, ValueError):
+            # It is being made or removed, or somebody else's.
+            pass
+
+
+def main(host: str, port: str) -> None:
+    """Becomes the server; a process that this leaves behind removes the cluster when the server is gone."""
+    _remove_stale()
+    folder = tempfile.mkdtemp(prefix=_PREFIX)
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        # What stops the server is for the server. This one ends when that is gone, or is killed with it: then the next
+        # one tidies up.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        os.close(writer)
+        os.read(reader, 1)
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)
+    os.close(reader)
+    # The server keeps this open as long as it lives.
+    os.set_inheritable(writer, True)
+    if os.getuid() == 0:
+        # PostgreSQL refuses to run as root.
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        os.setgroups([])
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+        os.environ["HOME"] = folder
+    os.chdir(folder)
+    data = os.path.join(folder, "data")
+    quick = ["--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale"]
+    made = subprocess.run(
+        [program("initdb"), "-D", data, *quick], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if made.returncode:
+        sys.stdout.buffer.write(made.stdout)
+        sys.exit(made.returncode)
+    # Nothing in it is worth waiting for a disk.
+    settings = {
+        "listen_addresses": host,
+        "port": port,
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+    }
+    words: List[str] = [program("postgres"), "-D", data]
+    for name, value in settings.items():
+        words += ["-c", name + "=" + value]
+    os.execv(words[0], words)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,167 @@
+"""Services that installed packages bring along: those of this repository, and some that are wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import venv
+from pathlib import Path
+
+import pytest
+from conftest import Project
+
+import envo
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with envo and the packages of this repository, as if pip had installed them."""
+    folder = tmp_path_factory.mktemp("beside")
+    venv.create(folder, with_pip=False)
+    program = folder / "bin" / "envo"
+    try:
+        os.link(os.environ["ENVO_EXECUTABLE"], program)
+    except OSError:
+        shutil.copy(os.environ["ENVO_EXECUTABLE"], program)
+    for name in ("postgres", "redis"):
+        install(folder, "envo_" + name, f"[envo.services]\n{name} = envo_{name}:service\n", HERE / ("envo-" + name))
+    return folder
+
+
+def install(environment: Path, name: str, entry_points: str, source: Path) -> None:
+    """What pip leaves behind of a package that is installed from where it stands."""
+    (packages,) = environment.glob("lib/python*/site-packages")
+    info = packages / f"{name}-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text(entry_points)
+    (packages / f"{name}.pth").write_text(f"{source}\n")
+
+
+@pytest.fixture
+def packaged(project: Project, beside: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose envo has the packages beside it."""
+    executable = str(beside / "bin" / "envo")
+    monkeypatch.setenv("ENVO_EXECUTABLE", executable)
+    project.variables["ENVO_EXECUTABLE"] = executable
+    return project
+
+
+def ping(url: str) -> bytes:
+    host, _, port = url[len("redis://") :].partition("/")[0].partition(":")
+    with socket.create_connection((host, int(port))) as stream:
+        stream.sendall(b"PING\r\n")
+        return stream.recv(100)
+
+
+def test_installed_services_are_listed_with_the_package_they_come_from(packaged: Project) -> None:
+    packaged.ini(packaged.serve("redis"))
+    text = packaged.envo("services")
+    assert [line.split()[:3] for line in text.splitlines()[1:]] == [
+        ["redis", "tox.ini:10", "-"],
+        ["postgres", "envo-postgres", "0.1.0"],
+    ]
+
+
+def test_an_environment_depends_on_redis_without_saying_what_that_is(packaged: Project) -> None:
+    code = "import os, socket; print('redis at', os.environ['ENVO_REDIS_URL'])"
+    packaged.ini(f'\n[testenv:app]\ndepends = redis\ncommands = python -c "{code}"\n')
+    text = packaged.envo("run", "-e", "app")
+    assert "redis at redis://127.0.0.1:" in text
+    assert packaged.is_quiet()
+
+
+def test_a_test_demands_redis(packaged: Project) -> None:
+    packaged.ini("\n[testenv:app]\ndepends = redis\n")
+    with envo.services("redis") as (redis,):
+        assert ping(redis.url) == b"+PONG\r\n"
+    packaged.file("test_it.py", "def test_a(redis): assert redis.url.endswith('/0')\n")
+    assert "1 passed" in packaged.pytest()
+
+
+@pytest.mark.thorough
+def test_postgresql_is_made_anew_and_gone_afterwards_and_each_worker_has_a_database(packaged: Project) -> None:
+    before = set(Path("/tmp").glob("envo-postgres-*"))
+    packaged.ini("\n[testenv:app]\ndepends = postgres\n")
+    packaged.file(
+        "test_it.py",
+        """
+import subprocess, pytest
+from envo_postgres import program
+
+def sql(url, text):
+    return subprocess.check_output([program("psql"), "-At", "-d", url, "-c", text], universal_newlines=True).strip()
+
+@pytest.mark.parametrize("n", range(4))
+def test_a(postgres_database, worker_id, n):
+    assert sql(postgres_database, "SELECT current_database()") == "test_" + worker_id
+    sql(postgres_database, f"CREATE TABLE t{n} (x int)")
+
+def test_b(postgres):
+    assert sql(postgres.url, "SELECT 6 * 7") == "42"
+""",
+    )
+    assert "5 passed" in packaged.pytest("-n", "2", "-p", "envo_postgres.pytest_plugin")
+    assert packaged.is_quiet()
+    assert set(Path("/tmp").glob("envo-postgres-*")) <= before
+
+
+def test_toml_can_depend_on_a_packaged_service(packaged: Project) -> None:
+    packaged.file("tox.toml", "[env_run_base]\npackage = 'skip'\n[env.app]\ndepends = ['redis']\n")
+    with envo.services("redis") as (redis,):
+        assert ping(redis.url) == b"+PONG\r\n"
+
+
+def test_what_a_package_says_wrongly_is_told(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "environment"
+    venv.create(folder, with_pip=False)
+    shutil.copy(os.environ["ENVO_EXECUTABLE"], folder / "bin" / "envo")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "wrong.py").write_text("number = 7\nempty = {}\ndef broken(): raise OSError('no such disk')\n")
+    points = "[envo.services]\nnumber = wrong:number\nempty = wrong:empty\nbroken = wrong:broken\ngone = wrong:gone\n"
+    install(folder, "wrong", points, source)
+    monkeypatch.setenv("ENVO_EXECUTABLE", str(folder / "bin" / "envo"))
+    for name, reason in [("broken", "no such disk"), ("empty", "no `serve`"), ("gone", "gone"), ("number", "TypeError")]:
+        project.ini(f"\n[testenv:app]\ndepends = {name}\n")
+        with pytest.raises(envo.ConfigurationError, match=f"the service `{name}` of wrong 0.1.0 cannot be loaded: .*{reason}"):
+            envo.services(name).start()
+
+
+@pytest.mark.thorough
+def test_a_package_that_requires_names_is_installed_and_its_service_found(project: Project) -> None:
+    wheel = make_wheel(project.root / "dist")
+    code = "import os; print('echo at', os.environ['ENVO_ECHO_URL'])"
+    project.ini(f'\n[testenv:app]\ndepends = echo\ncommands = python -c "{code}"\n')
+    text = (project.root / "tox.ini").read_text()
+    requirement = f"requires = envo-echo @ file://{wheel}"
+    (project.root / "tox.ini").write_text(text.replace("no_package = true", "no_package = true\n" + requirement))
+    # The environment of `requires` has no tox, and none is wanted.
+    assert "echo at tcp://127.0.0.1:" in project.envo("run", "-e", "app")
+    assert "envo-echo 0.1.0" in project.envo("services")
+    with envo.services("echo") as (echo,):
+        assert echo.port
+
+
+def make_wheel(folder: Path) -> Path:
+    """A package with a service, built by hand."""
+    import zipfile
+
+    folder.mkdir()
+    path = folder / "envo_echo-0.1.0-py3-none-any.whl"
+    info = "envo_echo-0.1.0.dist-info"
+    serve = "[sys.executable, '-m', 'http.server', '{port}']"
+    files = {
+        "envo_echo.py": f"import sys\nservice = dict(serve={serve}, ports=['tcp'], runtime='system')\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: envo-echo\nVersion: 0.1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[envo.services]\necho = envo_echo:service\n",
+    }
+    record = "".join(f"{name},,\n" for name in files) + f"{info}/RECORD,,\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(name, text)
+    return path
