@@ -38,6 +38,8 @@ mod property;
 mod python_package;
 mod reports;
 mod run;
+mod runtime_failures;
+mod runtime_node;
 mod runtime_packages;
 mod runtimes;
 mod scripts;
