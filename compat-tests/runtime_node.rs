@@ -123,8 +123,11 @@ fn workspaces_of_yarn_are_installed_as_their_lock_says() {
         let _ = std::fs::remove_dir_all(project.path(folder));
     }
     works(&project, "yarn install --frozen-lockfile");
-    let project = project
-        .file("members/two/package.json", r#"{"name": "two", "version": "1.0.0", "dependencies": {"ms": "2.1.2"}}"#);
+    // What a member wants besides, yarn 1 does not notice.
+    let project = project.file(
+        "package.json",
+        r#"{"name": "root", "private": true, "workspaces": ["members/*"], "dependencies": {"ms": "2.1.2"}}"#,
+    );
     let failed = project.run(["run", "-e", "root"]).ends_with(1);
     failed.says("which installs what `yarn.lock` names").explains("bring it up to date with `yarn install`");
 }
