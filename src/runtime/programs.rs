@@ -225,4 +225,71 @@ mod tests {
         let others = Search { host: &host }.find(named("node").unwrap(), Some(&wish)).unwrap_err().0;
         assert!(others.iter().any(|program| program.version.to_string() == "996.0.1"), "{others:?}");
     }
+
+    /// Where each version manager keeps a program, below the home or the folder that its variable names.
+    const KEPT: [(&str, &str, &str); 32] = [
+        ("node", "", ".nvm/versions/node/v998.1.0/bin/node"),
+        ("node", "NVM_DIR", "versions/node/v998.1.0/bin/node"),
+        ("node", "", ".local/share/fnm/node-versions/v998.1.0/installation/bin/node"),
+        ("node", "", ".fnm/node-versions/v998.1.0/installation/bin/node"),
+        ("node", "FNM_DIR", "node-versions/v998.1.0/installation/bin/node"),
+        ("node", "", ".volta/tools/image/node/998.1.0/bin/node"),
+        ("node", "VOLTA_HOME", "tools/image/node/998.1.0/bin/node"),
+        ("node", "", ".local/share/mise/installs/node/998.1.0/bin/node"),
+        ("node", "MISE_DATA_DIR", "installs/node/998.1.0/bin/node"),
+        ("node", "", ".asdf/installs/nodejs/998.1.0/bin/node"),
+        ("node", "ASDF_DATA_DIR", "installs/nodejs/998.1.0/bin/node"),
+        ("node", "", ".nodenv/versions/998.1.0/bin/node"),
+        ("node", "NODENV_ROOT", "versions/998.1.0/bin/node"),
+        ("ruby", "", ".rbenv/versions/998.1.0/bin/ruby"),
+        ("ruby", "RBENV_ROOT", "versions/998.1.0/bin/ruby"),
+        ("ruby", "", ".rvm/rubies/ruby-998.1.0/bin/ruby"),
+        ("ruby", "rvm_path", "rubies/ruby-998.1.0/bin/ruby"),
+        ("ruby", "", ".rubies/ruby-998.1.0/bin/ruby"),
+        ("ruby", "", ".local/share/mise/installs/ruby/998.1.0/bin/ruby"),
+        ("ruby", "", ".asdf/installs/ruby/998.1.0/bin/ruby"),
+        ("ruby", "ASDF_DATA_DIR", "installs/ruby/998.1.0/bin/ruby"),
+        ("go", "", ".goenv/versions/998.1.0/bin/go"),
+        ("go", "GOENV_ROOT", "versions/998.1.0/bin/go"),
+        ("go", "", "sdk/go998.1.0/bin/go"),
+        ("go", "", ".local/share/mise/installs/go/998.1.0/bin/go"),
+        ("go", "", ".asdf/installs/golang/998.1.0/go/bin/go"),
+        ("go", "ASDF_DATA_DIR", "installs/golang/998.1.0/go/bin/go"),
+        ("rust", "", ".rustup/toolchains/998.1.0-x86_64-unknown-linux-gnu/bin/cargo"),
+        ("rust", "RUSTUP_HOME", "toolchains/998.1.0-x86_64-unknown-linux-gnu/bin/cargo"),
+        ("rust", "", ".local/share/mise/installs/rust/998.1.0/bin/cargo"),
+        ("rust", "MISE_DATA_DIR", "installs/rust/998.1.0/bin/cargo"),
+        ("rust", "", ".asdf/installs/rust/998.1.0/bin/cargo"),
+    ];
+
+    /// Answers as the runtime's own program does.
+    fn answer(runtime: &str) -> &'static str {
+        match runtime {
+            "node" => "v998.1.0",
+            "ruby" => "ruby 998.1.0 (2026-01-01 revision 0) [x86_64-linux]",
+            "go" => "go version go998.1.0 linux/amd64",
+            _ => "cargo 998.1.0 (0 2026-01-01)",
+        }
+    }
+
+    #[test]
+    fn every_version_manager_is_looked_into_where_it_keeps_its_programs() {
+        for (runtime, variable, path) in KEPT {
+            let root = tempfile::tempdir().unwrap();
+            let mut host = host(root.path());
+            let folder = if variable.is_empty() { "home" } else { "elsewhere" };
+            if !variable.is_empty() {
+                host.set(variable, root.path().join(folder));
+            }
+            // The manager keeps a link to a program that lies somewhere else.
+            let real = root.path().join("real").join(Path::new(path).file_name().unwrap());
+            program(&real, &format!("'{}'", answer(runtime)));
+            let link = root.path().join(folder).join(path);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(&real, &link).unwrap();
+            let wish = VersionWish::parse("998.1").unwrap();
+            let found = Search { host: &host }.find(named(runtime).unwrap(), Some(&wish));
+            assert_eq!(found.map(|program| program.executable), Ok(link), "{runtime} of {variable} {path}");
+        }
+    }
 }

@@ -36,6 +36,7 @@ impl Runtime for Rust {
             "~/.rustup/toolchains/*/bin",
             "$MISE_DATA_DIR/installs/rust/*/bin",
             "~/.local/share/mise/installs/rust/*/bin",
+            "$ASDF_DATA_DIR/installs/rust/*/bin",
             "~/.asdf/installs/rust/*/bin",
             "/opt/homebrew/opt/rust/bin",
         ]

@@ -101,7 +101,7 @@ pub(super) const KEYS: &[Key] = &[
         "package",
         Kind::Text,
         Computed,
-        "how the project is installed: wheel, sdist, sdist-wheel, editable, editable-legacy, deps-only, skip or external",
+        "how the project is installed: wheel, sdist, sdist-wheel, editable, editable-legacy, deps-only, skip or external; npm, gem or binary with a `runtime` that knows it",
     ),
     key("package_tox_env_type", Kind::Text, Constant, "the kind of the environment that builds the package"),
     key("wheel_build_env", Kind::Text, Computed, "the environment that builds the wheel"),
