@@ -139,17 +139,22 @@ fn plain_hint(hint: &str) {
     plain::error(&format!("help: {hint}\n"));
 }
 
-/// Shows the error in tox's words on standard output and, on standard error, what envo knows besides.
+/// Shows the error in tox's words and, on standard error, what envo knows besides. What tox does not foresee ends it with
+/// a traceback on standard error, whose last line it is; standard output stays as empty as tox leaves it.
 fn show_config_error(error: &ConfigError, options: &Options, reporter: &dyn Reporter) -> i32 {
     let class = error.class.python_name();
-    reporter.error(ROOT, format!("{class}| {}", error.message));
+    if error.class == ErrorClass::Handled {
+        reporter.error(ROOT, format!("{class}| {}", error.message));
+    } else {
+        plain::error(&format!("{class}: {}\n", error.message));
+    }
     if options.verbosity > 0 {
         plain::error(&details(error, options));
     }
     if let Some(checkout) = github::checkout(&options.variables, &options.current_dir) {
         plain::error(&github::annotation(class, &error.message, error.location.as_deref(), &checkout));
     }
-    // Python ends with a traceback and this code where tox does not foresee an error.
+    // Python ends with this code where tox does not foresee an error.
     if error.class == ErrorClass::Handled { exit_code::HANDLED_ERROR } else { exit_code::FAILED }
 }
 
