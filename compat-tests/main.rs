@@ -33,6 +33,7 @@ mod instances;
 mod interpreters;
 mod interrupts;
 mod list;
+mod locking;
 mod plugins;
 mod property;
 mod python_package;

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
@@ -67,6 +68,20 @@ impl Project {
     pub fn with_kept_cache(mut self) -> Self {
         self.cache = machine::kept_folder("compat-cache");
         self
+    }
+
+    /// Lets uv do the work: one that envo has fetched for all tests that ask for it.
+    pub fn with_uv(mut self) -> Self {
+        static CACHE: LazyLock<PathBuf> = LazyLock::new(|| {
+            let cache = machine::kept_folder("uv-cache");
+            let mut project = Project::new().ini("[tox]\nno_package = true\n[testenv]\ndeps = six\n");
+            project.cache.clone_from(&cache);
+            // It comes with the first installation.
+            project.variable("ENVO_INSTALLER", "uv").run(["run", "-e", "py"]).succeeds();
+            cache
+        });
+        self.cache.clone_from(&CACHE);
+        self.variable("ENVO_INSTALLER", "uv")
     }
 
     /// Lets the program see the caller's Rust and what npm was told of its registry.

@@ -11,18 +11,32 @@ pub fn library(folder: &Path, name: &str, version: &str) -> PathBuf {
     write(folder, (name, version), &[(format!("{name}.py"), format!("VERSION = {version:?}\n"))])
 }
 
+/// The same that requires others.
+pub fn requiring(folder: &Path, name: &str, version: &str, requirements: &[&str]) -> PathBuf {
+    let files = [(format!("{name}.py"), format!("VERSION = {version:?}\n"))];
+    let lines: String = requirements.iter().map(|requirement| format!("Requires-Dist: {requirement}\n")).collect();
+    write_with(folder, (name, version), &files, &lines)
+}
+
 /// A wheel of uv whose program is this shell script.
 pub fn uv(folder: &Path, version: &str, script: &str) -> PathBuf {
     write(folder, ("uv", version), &[(format!("uv-{version}.data/scripts/uv"), format!("#!/bin/sh\n{script}\n"))])
 }
 
-fn write(folder: &Path, (name, version): (&str, &str), files: &[(String, String)]) -> PathBuf {
+fn write(folder: &Path, what: (&str, &str), files: &[(String, String)]) -> PathBuf {
+    write_with(folder, what, files, "")
+}
+
+fn write_with(folder: &Path, (name, version): (&str, &str), files: &[(String, String)], more: &str) -> PathBuf {
     fs::create_dir_all(folder).expect("a folder can be made");
     let path = folder.join(format!("{name}-{version}-py3-none-any.whl"));
     let mut archive = zip::ZipWriter::new(File::create(&path).expect("a file can be made"));
     let dist_info = format!("{name}-{version}.dist-info");
     let mut all = files.to_vec();
-    all.push((format!("{dist_info}/METADATA"), format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")));
+    all.push((
+        format!("{dist_info}/METADATA"),
+        format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}"),
+    ));
     let tags = "Wheel-Version: 1.0\nGenerator: envo\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
     all.push((format!("{dist_info}/WHEEL"), tags.to_owned()));
     let record: String = all.iter().map(|(name, _)| format!("{name},,\n")).collect();

@@ -196,6 +196,7 @@ fn install(site: &Site, foundation: &mut Foundation, file: &Path, packages: &[Pa
         |file: &Path| ["--no-deps", "-r"].map(str::to_owned).into_iter().chain([file.display().to_string()]).collect();
     let of_uv = InstallRequest::new("locked", words(file));
     let folder = file.parent().unwrap_or(Path::new("."));
+    lock::verify::verify_local(packages, folder).map_err(ConfigError::from)?;
     let mut of_pip = Vec::new();
     // pip checks the hashes of all lines of a file or of none.
     let (hashed, others) = lines::of(packages, folder);

@@ -130,7 +130,7 @@ impl Verb {
             Self::Devenv => "Make an environment to develop in",
             Self::Schema => "Print a JSON schema of the configuration",
             Self::Quickstart => "Write a first tox.ini",
-            Self::Import => "Translate a Procfile or a docker-compose.yml",
+            Self::Import => "Translate a Procfile, a docker-compose.yml or a lock",
             Self::Lock => "Write down exactly what environments will contain",
             Self::Update => "Move locked versions, the fewest that must",
             Self::Graph => "Show which locked package requires which",
@@ -241,7 +241,8 @@ impl Verb {
             Self::Man => "Puts the manual page where man finds it, below your home, and says what is left to do.",
             Self::Import => {
                 "Prints the environments that a Procfile or a docker-compose.yml comes to, for a tox.ini, and says what it \
-                 could not translate. --write adds them to the tox.ini of this folder."
+                 could not translate. --write adds them to the tox.ini of this folder. Of a lock (of pipenv, poetry, pdm or \
+                 pip-tools) it prints the versions, as constraints for envo lock."
             }
             Self::Lock => {
                 "Writes locks/pylock.ENV.toml (PEP 751) for each environment, and envo.lock, the index over them. Versions \
@@ -312,6 +313,7 @@ impl Verb {
             Self::Import => &[
                 ("import procfile", "the file Procfile here"),
                 ("import compose docker-compose.yml --write", "and add it to tox.ini"),
+                ("import pipenv --write", "the versions of Pipfile.lock, in pins.txt"),
             ],
             Self::Lock => &[
                 ("lock", "the environments of env_list"),

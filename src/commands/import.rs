@@ -1,4 +1,5 @@
-//! `envo import`: a Procfile or a `docker-compose.yml` as environments of a `tox.ini`.
+//! `envo import`: a Procfile or a `docker-compose.yml` as environments of a `tox.ini`, and locks of other programs as
+//! constraints.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +8,12 @@ use anyhow::{Context as _, Result};
 use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::exit_code;
+use crate::import::locks::Pins;
 use crate::import::{self, Imported};
 use crate::report::plain;
+
+/// What versions from another lock are written to.
+const PINS: &str = "pins.txt";
 
 /// Where the files usually are.
 const PROCFILES: [&str; 2] = ["Procfile", "Procfile.dev"];
@@ -20,6 +25,21 @@ const COMPOSE_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose
 /// A file that is not there, or is none of its kind; with `--write`, environments that are there already.
 pub fn execute(options: &Options) -> Result<i32> {
     let folder = &options.current_dir;
+    if let Some(pins) = pins(options)? {
+        let text = pins.text();
+        match options.import.write {
+            true => {
+                let file = folder.join(PINS);
+                fs_err::write(&file, &text)?;
+                plain::out(&format!("wrote {}: name it in `constraints`, then run `envo lock`\n", file.display()));
+            }
+            false => plain::out(&text),
+        }
+        for note in &pins.notes {
+            plain::error(&format!("{note}\n"));
+        }
+        return Ok(exit_code::OK);
+    }
     let (is_procfile, file) = match options.import.words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["procfile"] => (true, None),
         ["procfile", file] => (true, Some(file)),
@@ -55,6 +75,35 @@ pub fn execute(options: &Options) -> Result<i32> {
         plain::error(&format!("{note}\n"));
     }
     Ok(exit_code::OK)
+}
+
+/// What a lock of another program says; `None`: none was named.
+fn pins(options: &Options) -> Result<Option<Pins>> {
+    let words: Vec<&str> = options.import.words.iter().map(String::as_str).collect();
+    let Some(&kind) = words.first() else { return Ok(None) };
+    let usual = match kind {
+        "pipenv" => "Pipfile.lock",
+        "poetry" => "poetry.lock",
+        "pdm" => "pdm.lock",
+        "pip-tools" => "requirements.txt",
+        _ => return Ok(None),
+    };
+    let [_, rest @ ..] = words.as_slice() else { return Ok(None) };
+    let file = options.current_dir.join(match rest {
+        [] => usual,
+        [file] => file,
+        _ => return Err(ConfigError::handled(format!("`import {kind}` takes one file")).into()),
+    });
+    let text = fs_err::read_to_string(&file)?;
+    let pins = match kind {
+        "pipenv" => import::locks::pipfile(&text),
+        "pip-tools" => import::locks::requirements(&text),
+        _ => import::locks::packages(&text, usual),
+    };
+    pins.map(Some).map_err(|mut error| {
+        error.message = format!("{}: {}", file.display(), error.message);
+        error.into()
+    })
 }
 
 fn found(folder: &Path, names: &[&str]) -> Result<PathBuf, ConfigError> {

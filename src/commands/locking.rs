@@ -28,11 +28,12 @@ use crate::lock::prune::Platform;
 use crate::lock::resolve::Resolver;
 use crate::lock::target::Target;
 use crate::lock::{INDEX, verify};
-use crate::model::environment::InstallerChoice;
-use crate::model::{Environment, Interpreter, InterpreterLookup as _, Project, Variables};
+use crate::model::environment::{Installation, InstallerChoice};
+use crate::model::{Command, Deferred, Environment, Interpreter, InterpreterLookup as _, Project, Variables};
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
+use crate::settings::value::Value;
 
 /// The project and what is known of its locks.
 pub(super) struct Locks {
@@ -130,6 +131,12 @@ impl Locks {
     /// # Errors
     /// What is wrong with its settings.
     pub fn lockable(&self, name: &str, options: &Options) -> Result<Result<Lockable, String>> {
+        let settings = &self.plan.settings;
+        let set = settings.environment(name);
+        if !settings.is_written(&set, "wheel_build_env")? {
+            // It is named after the interpreter, which need not be here, and nothing is built.
+            set.set_in_memory("wheel_build_env", Value::text(settings.text(&set, "package_env")?));
+        }
         let mut environment = self.plan.environment(name)?;
         if let Some(reason) = crate::lock::has_its_own(&environment, &self.project) {
             return Ok(Err(reason));
@@ -207,10 +214,12 @@ impl<'a> Resolvers<'a> {
             }
             Err(reason) => return because(reason.clone()).map_err(impossible),
         };
+        // What pip is called by depends on an interpreter, which need not be here; nothing is installed.
+        let unused = Installation { command: Deferred::ready(Command::from_words(Vec::new())), ..installation.clone() };
         let uv = Uv {
             program: program.clone(),
             python: target.interpreter.as_ref().map(|found| found.system_executable.clone()).unwrap_or_default(),
-            pip: Pip::new(installation).map_err(config)?,
+            pip: Pip::new(&unused).map_err(config)?,
             settings: settings.clone(),
             pre: installation.pip_pre,
             role: if choice == InstallerChoice::Uv { Role::Chosen } else { Role::StandIn },

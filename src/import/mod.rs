@@ -1,8 +1,9 @@
-//! From the files of other programs that run services to envo's keys: text in, the text of a `tox.ini` out, and notes on
+//! From the files of other programs that run services or lock packages to envo's: text in, the text of a `tox.ini` out, and notes on
 //! what could not be translated. Reads no file but what it is given, and runs nothing.
 
 mod compose;
 mod compose_values;
+pub mod locks;
 mod procfile;
 mod section;
 

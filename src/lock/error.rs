@@ -28,6 +28,8 @@ pub enum LockError {
     Unresolved { environment: String, explanation: String, origins: Vec<Origin> },
     #[error("{environment} cannot be locked: {reason}")]
     Impossible { environment: String, reason: String },
+    #[error("{file} is not the file of {package} that was locked: sha256:{found} and not {wanted}")]
+    OtherFile { package: String, file: String, wanted: String, found: String },
     #[error("{environment} was locked for Python {wanted}, and this is {found}")]
     OtherPython { environment: String, wanted: String, found: String },
 }
@@ -53,7 +55,7 @@ impl LockError {
             | Self::Unresolved { environment, .. }
             | Self::Impossible { environment, .. }
             | Self::OtherPython { environment, .. } => name.clone_into(environment),
-            Self::Edited { .. } | Self::MergeConflict { .. } | Self::Malformed { .. } => {}
+            Self::OtherFile { .. } | Self::Edited { .. } | Self::MergeConflict { .. } | Self::Malformed { .. } => {}
         }
         self
     }
@@ -77,6 +79,9 @@ impl LockError {
             Self::Conflict { origins, .. } | Self::Unresolved { origins, .. } => {
                 let shown = |origin: &Origin| format!("{}:{}: {}", origin.file.display(), origin.line, origin.text);
                 origins.iter().map(shown).collect()
+            }
+            Self::OtherFile { package, .. } => {
+                vec![format!("get the file that was locked, or, if the new one is right, `envo update {package}`")]
             }
             Self::Impossible { .. } => Vec::new(),
             Self::OtherPython { environment, .. } => {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::document::Document;
+use super::document::{Document, Package};
 use super::error::LockError;
 use super::index::{self, Entry, Index, input_digest};
 use super::inputs::Input;
@@ -66,6 +66,26 @@ fn verify_file(project: &Project, environment: &str, entry: &Entry) -> Result<()
         return Err(LockError::MergeConflict { file: path, line });
     }
     Err(LockError::Edited { file, wanted: entry.lock.clone(), found })
+}
+
+/// Installers keep what they unpacked once, so a file on this machine that was changed since is looked at here.
+///
+/// # Errors
+/// When such a file is not the one that was locked.
+pub fn verify_local(packages: &[Package], folder: &Path) -> Result<(), LockError> {
+    for package in packages {
+        for file in package.files() {
+            let (Some(path), Some(wanted)) = (&file.path, file.hashes.get("sha256")) else { continue };
+            let Ok(content) = std::fs::read(folder.join(path)) else { continue };
+            let found = digest(&content);
+            if found != *wanted {
+                let (package, wanted) = (package.name.clone(), format!("sha256:{wanted}"));
+                let file = super::document::plain(&folder.join(path)).display().to_string();
+                return Err(LockError::OtherFile { package, file, wanted, found });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A lock's file as people know it.

@@ -78,9 +78,11 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
             under("What to print", vec![format])
         }
         CommandWord::Verb(Verb::Import) => {
-            let help = "procfile or compose, then the file [default: Procfile, or compose.yaml and its like]";
+            let help = "procfile, compose, pipenv, poetry, pdm or pip-tools, then the file [default: the usual one]";
             let what = values("import_words", "KIND", help).required(true);
-            let write = flag("import_write", "add the environments to tox.ini, which is made if need be").long("write");
+            let write =
+                flag("import_write", "add the environments to tox.ini, or write the versions of a lock to pins.txt")
+                    .long("write");
             under("What to translate", vec![what, write])
         }
         CommandWord::Verb(Verb::Completion) => {
