@@ -125,7 +125,9 @@ def main() -> int:
             variables = {**environment, "PATH": os.path.dirname(with_uv) + os.pathsep + environment["PATH"]}
             project = Project(name, chosen, {"tox": with_uv, "envo": options.envo}, variables)
         else:
-            project = Project(name, chosen, {"tox": tox, "envo": options.envo}, environment)
+            # Last on PATH, tox tells envo which pip a new environment gets: the one of its virtualenv.
+            variables = {**environment, "PATH": environment["PATH"] + os.pathsep + os.path.dirname(tox)}
+            project = Project(name, chosen, {"tox": tox, "envo": options.envo}, variables)
         project.unpack()
         for row in project.compare(options.timeout):
             all_equal &= row[-1] == "yes"
