@@ -20,7 +20,8 @@ use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::lock::index::Index;
-use crate::model::environment::InstallerChoice;
+use crate::model::InterpreterLookup as _;
+use crate::model::environment::{InstallerChoice, PackageKind};
 use crate::plan::{self, Plan};
 use crate::report::observed::{Observers, observed};
 use crate::report::{Junit, Layout, Reporter, github};
@@ -197,13 +198,13 @@ pub(super) fn open_run(
         options: options.run.clone(),
         host: options.variables.clone(),
         verbosity: options.verbosity,
-        interpreters: discovery,
+        interpreters: Arc::clone(&discovery) as _,
         python: Arc::new(runtime),
         installer: choose_installer(options)?,
         locks: if is_locked(options, plan)? { Some(read_locks(plan)?) } else { None },
         interrupt,
         grouping: manner.grouping,
-        journal: options.run.result_json.as_ref().map(|_| open_journal(plan)),
+        journal: options.run.result_json.as_ref().map(|_| open_journal(plan, &discovery)),
         reporter,
         groups: LogGroups::new(plan.job, manner.grouping == Grouping::Group, &options.variables),
         observers: Arc::clone(&manner.observers),
@@ -224,17 +225,26 @@ pub(super) fn choose_installer(options: &Options) -> Result<Option<InstallerChoi
 
 /// A journal with a part for every environment, in the order of the configuration, each followed by those that build its
 /// package.
-fn open_journal(plan: &Plan) -> Journal {
+fn open_journal(plan: &Plan, discovery: &PythonDiscovery) -> Journal {
     let journal = Journal::new(Run::platform());
     for entry in plan.all().unwrap_or_default() {
         journal.environment(&entry.name);
         // What is wrong with an environment is told when it is its turn.
-        let packaging = plan.environment(&entry.name).ok().and_then(|environment| environment.packaging);
-        for name in packaging
-            .iter()
-            .flat_map(|packaging| std::iter::once(&packaging.package_environment).chain(&packaging.wheel_environment))
-        {
+        let Ok(environment) = plan.environment(&entry.name) else { continue };
+        let Some(packaging) = &environment.packaging else { continue };
+        for name in std::iter::once(&packaging.package_environment).chain(&packaging.wheel_environment) {
             journal.environment(name);
+        }
+        // Where its wheel is built was worked out from these interpreters, which tox writes down whoever runs.
+        if matches!(packaging.kind, PackageKind::Wheel | PackageKind::SdistWheel)
+            && plan.settings.written_at(&entry.name, "wheel_build_env").is_none()
+        {
+            let builder = plan.environment(&packaging.package_environment).ok();
+            for environment in std::iter::once(&environment).chain(&builder) {
+                if let Some(interpreter) = discovery.find(&environment.base_python) {
+                    journal.environment(&environment.name).python(&interpreter);
+                }
+            }
         }
     }
     journal
