@@ -99,7 +99,8 @@ fn a_value_of_the_wrong_type_names_the_key_and_what_is_valid() {
 
 #[test]
 fn a_missing_interpreter_fails_or_skips_as_configured() {
-    run_a("base_python = python9.9").ends_with(1).says("python9.9");
+    let outcome = run_a("base_python = python9.9").ends_with(1).says("python9.9");
+    outcome.explains("tox.ini:4:1").explains("help: install it");
     same_as_tox(
         ini("[tox]\nno_package = true\nskip_missing_interpreters = true\n[testenv:a]\nbase_python = python9.9\n"),
         ["run", "-e", "a"],
@@ -123,7 +124,21 @@ fn another_platform_is_skipped() {
 #[test]
 fn a_failing_install_shows_what_the_installer_said() {
     let outcome = run_a("deps = ./nothere").ends_with(1).says("a: FAIL code 1");
+    let outcome = outcome.explains("tox.ini:4:1").explains("what installs `deps` of a ended with exit code 1");
     assert!(outcome.stderr.contains("nothere") || outcome.stdout.contains("File './nothere' does not exist"));
+}
+
+#[test]
+fn a_time_that_is_none_matters_only_to_an_interrupt() {
+    run_a("interrupt_timeout = soon\ncommands = python -c 1").ends_with(0).says("a: OK");
+}
+
+#[test]
+fn a_version_that_is_none_is_refused() {
+    same_as_tox(ini("[tox]\nmin_version = abc\n"), ["list"])
+        .ends_with(254)
+        .says("failed to load core.min_version: Invalid version: 'abc'")
+        .explains("tox.ini:2:1");
 }
 
 #[test]
@@ -133,7 +148,8 @@ fn a_requirement_file_that_is_not_there_is_named() {
 
 #[test]
 fn a_command_outside_the_environment_is_not_allowed() {
-    run_a("commands = ls").ends_with(1).says("ls is not allowed, use allowlist_externals to allow it");
+    let outcome = run_a("commands = ls").ends_with(1).says("ls is not allowed, use allowlist_externals to allow it");
+    outcome.explains("tox.ini:4:1").explains("help: if it should run, name it in `allowlist_externals`");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::error::{ConfigError, ErrorClass};
 use crate::execute::session::Refusal;
 use crate::exit_code;
 use crate::report::{Event, Level, Reporter, Stream, frame};
+use crate::settings::Settings;
 
 /// The ends that are no success. Anything that comes as [`anyhow::Error`] keeps its meaning on the way through
 /// [`From`], however much context was put around it.
@@ -26,6 +27,8 @@ pub enum Halt {
     ExitSaying(i32, String),
     /// The same with the setting it is due to and what helps.
     ExitExplaining(i32, Box<ConfigError>),
+    /// A [`Halt::Fail`] or [`Halt::Exit`] that a setting is behind.
+    About(Box<About>),
     /// The user asked to stop before the next command.
     Interrupted,
     /// What nobody foresaw.
@@ -40,6 +43,29 @@ fn explanation(error: &ConfigError) -> Option<String> {
     Some(frame::with_source(error, false))
 }
 
+/// Which setting a halt comes from, and what would help.
+#[derive(Debug)]
+pub struct About {
+    pub halt: Halt,
+    pub key: String,
+    pub remedy: String,
+}
+
+impl About {
+    /// What envo has to say beyond tox's words; `settings` knows where the environment's key is written.
+    pub fn explained(&self, settings: &Settings, environment: &str) -> String {
+        let message = match &self.halt {
+            Halt::Exit(code) => format!("what installs `{}` of {environment} ended with exit code {code}", self.key),
+            other => other.to_string(),
+        };
+        let mut error = ConfigError::fail(message).hint(self.remedy.clone());
+        error.trail.push(format!("{environment}.{}", self.key));
+        let set = settings.environment(environment);
+        let place = settings.place_of(&set, &self.key).ok().flatten();
+        frame::with_source(&place.into_iter().fold(error, ConfigError::at), false)
+    }
+}
+
 /// How a turn that was halted counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
@@ -48,6 +74,17 @@ pub struct Verdict {
 }
 
 impl Halt {
+    /// The same, with the setting it comes from; what is no failure stays as it is.
+    #[must_use]
+    pub fn about(self, key: &str, remedy: impl Into<String>) -> Self {
+        match self {
+            Self::Fail(_) | Self::Exit(_) => {
+                Self::About(Box::new(About { halt: self, key: key.to_owned(), remedy: remedy.into() }))
+            }
+            other => other,
+        }
+    }
+
     /// Says what tox says of such an end, in the log of `environment`.
     pub fn tell(&self, reporter: &dyn Reporter, environment: &str) -> Verdict {
         let (level, text) = match self {
@@ -62,6 +99,7 @@ impl Halt {
             Self::ExitSaying(_, text) => (Level::Error, text.clone()),
             Self::ExitExplaining(_, error) => (Level::Error, error.message.clone()),
             Self::Internal(error) => (Level::Error, format!("internal error\n{error:#}")),
+            Self::About(about) => return about.halt.tell(reporter, environment),
             Self::Exit(_) | Self::Interrupted => return self.verdict(),
         };
         reporter.message(environment, level, text);
@@ -83,6 +121,7 @@ impl Halt {
                 _ => exit_code::USAGE,
             },
             Self::Exit(code) | Self::ExitSaying(code, _) | Self::ExitExplaining(code, _) => *code,
+            Self::About(about) => return about.halt.verdict(),
             Self::Interrupted => exit_code::HANDLED_ERROR,
             Self::Internal(_) => exit_code::USAGE,
         };
@@ -105,6 +144,7 @@ impl fmt::Display for Halt {
                 formatter.write_str(text)
             }
             Self::Config(error) | Self::ExitExplaining(_, error) => error.fmt(formatter),
+            Self::About(about) => about.halt.fmt(formatter),
             Self::Exit(code) => write!(formatter, "exit code {code}"),
             Self::Interrupted => formatter.write_str("interrupted"),
             Self::Internal(error) => write!(formatter, "{error:#}"),

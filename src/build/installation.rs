@@ -91,7 +91,11 @@ impl<'a> Installation<'a> {
         if let Some(note) = &command.note {
             self.site.reporter.info(&environment.name, note.clone());
         }
-        self.run(&command, &request.run_id())
+        let run_id = request.run_id();
+        self.run(&command, &run_id).map_err(|halt| match run_id.as_str() {
+            "install_deps" => halt.about("deps", "what it said stands above; `-r` makes the environment anew"),
+            _ => halt,
+        })
     }
 
     /// The command that installs, by whichever program does.

@@ -380,7 +380,11 @@ impl Site {
         if self.environment.skip_missing_interpreters {
             return Halt::Skip(format!("could not find python interpreter with spec(s): {specs}{reason}"));
         }
-        Halt::Fail(format!("could not find python interpreter matching any of the specs {specs}{reason}"))
+        Halt::Fail(format!("could not find python interpreter matching any of the specs {specs}{reason}")).about(
+            "base_python",
+            "install it, name its folder with --discover, or leave such environments out with \
+             `skip_missing_interpreters = true` in the project's settings",
+        )
     }
 
     /// Makes the virtual environment, unless it was made with the same interpreter before.

@@ -16,7 +16,7 @@ use crate::exit_code;
 use crate::model::{Environment, Variables};
 use crate::plan::Plan;
 use crate::report::event::{EnvironmentResult, Phase};
-use crate::report::{Event, Layout, Reporter};
+use crate::report::{Event, Layout, Reporter, Stream};
 use crate::serve::fields::Instances;
 use crate::serve::service_variables;
 
@@ -62,7 +62,14 @@ impl Turns<'_> {
         });
         let mut verdict = match outcome {
             Ok(code) => Verdict { skipped: false, code },
-            Err(halt) => halt.tell(reporter.as_ref(), name),
+            Err(halt) => {
+                let verdict = halt.tell(reporter.as_ref(), name);
+                if let Halt::About(about) = &halt {
+                    let bytes = about.explained(&self.plan.settings, name).into_bytes();
+                    reporter.event(Event::LaidOut { stream: Stream::Error, bytes });
+                }
+                verdict
+            }
         };
         if let Err(text) = self.services.release(name) {
             reporter.error(name, text);

@@ -57,7 +57,7 @@ fn write_entry(
         text.push('\n');
         return Ok(());
     };
-    let set = plan.settings.environment(&entry.name);
+    let set = plan.settings.glance(&entry.name);
     let description = plan.settings.text(&set, "description")?;
     let warnings = plan.take_warnings();
     if !warnings.is_empty() {

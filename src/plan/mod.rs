@@ -104,7 +104,7 @@ impl Plan {
             if packagers.contains_key(name) {
                 continue;
             }
-            let set = self.settings.environment(name);
+            let set = self.settings.glance(name);
             let mut entry = Defined { name: name.clone(), active: *active, kind: SetKind::Run, missing_runner: None };
             let runner = self.settings.text(&set, "runner")?;
             if Runner::of(&runner).is_none() {
@@ -195,6 +195,7 @@ impl Plan {
         if matches!(package.as_str(), "wheel" | "sdist-wheel" | "editable") {
             // tox looks for the interpreter of these right away, which needs the variables that are passed on.
             self.settings.check_pass_env(set)?;
+            self.settings.check_set_env(set)?;
         }
         let kind = if package == "external" { SetKind::CommandPackage } else { SetKind::Pep517Package };
         Ok(Some((self.settings.text(set, "package_env")?, kind)))

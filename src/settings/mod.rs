@@ -129,20 +129,31 @@ impl Settings {
         self.environment_of_kind(name, SetKind::Run)
     }
 
+    /// The settings of an environment for a look at a few of them. Nothing of it is kept, so that going over thousands of
+    /// environments takes the room of one.
+    pub fn glance(&self, name: &str) -> Arc<ConfigSet> {
+        let known = lock(&self.environments).get(name).map(Arc::clone);
+        known.unwrap_or_else(|| Arc::new(self.fresh(name, SetKind::Run)))
+    }
+
+    fn fresh(&self, name: &str, kind: SetKind) -> ConfigSet {
+        ConfigSet::environment(name, self.environment_section(name), kind)
+    }
+
     /// The settings of an environment, which become those of `kind` when they were not asked for before.
     pub fn environment_of_kind(&self, name: &str, kind: SetKind) -> Arc<ConfigSet> {
         let mut known = lock(&self.environments);
         if let Some(set) = known.get(name) {
             return Arc::clone(set);
         }
-        let set = Arc::new(ConfigSet::environment(name, self.environment_section(name), kind));
+        let set = Arc::new(self.fresh(name, kind));
         known.insert(name.to_owned(), Arc::clone(&set));
         set
     }
 
     /// Takes an environment for one of another kind from now on.
     pub fn redefine(&self, name: &str, kind: SetKind) -> Arc<ConfigSet> {
-        let fresh = Arc::new(ConfigSet::environment(name, self.environment_section(name), kind));
+        let fresh = Arc::new(self.fresh(name, kind));
         lock(&self.environments).insert(name.to_owned(), Arc::clone(&fresh));
         fresh
     }
@@ -273,7 +284,13 @@ impl Settings {
                     names.add(name.to_owned());
                 }
             }
-            _ => {}
+            Some(::toml::Value::String(letters)) => letters.chars().for_each(|letter| names.add(letter.to_string())),
+            Some(other) => {
+                let message = format!("'{}' object is not iterable", toml::convert::python_type(other));
+                return Err(ConfigError::new(ErrorClass::Type, message)
+                    .hint("`env` is the table of environments: write `[env.NAME]`"));
+            }
+            None => {}
         }
         self.templates.environments.iter().for_each(|(name, _)| names.add(name.clone()));
         Ok(())

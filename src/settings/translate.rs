@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::config_set::{ConfigSet, SetKind};
 use super::expand::Trail;
+use super::keys::Initial;
 use super::service::{env_files, service};
 use super::value::Value;
 use super::{Settings, keys, runtimes};
@@ -78,7 +79,7 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         build: if is_run { None } else { Some(package_build(settings, set)?) },
         variables: variables(settings, set)?,
         allowlist_externals: settings.list(set, "allowlist_externals")?,
-        timeouts: timeouts(settings, set)?,
+        timeouts: timeouts(settings, set),
         commands: command_lists(settings, set)?,
         change_dir: if set.kind == SetKind::Pep517Package {
             Deferred::ready(settings.tox_root()?)
@@ -329,21 +330,25 @@ fn set_variables(settings: &Settings, set: &ConfigSet) -> Result<Vec<(String, St
     Ok(variables)
 }
 
-fn timeouts(settings: &Settings, set: &ConfigSet) -> Result<Timeouts, ConfigError> {
-    let seconds = |key: &str| match settings.value(set, key)? {
-        Value::Float(seconds) if seconds.is_finite() && seconds >= 0.0 => {
-            Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
-        }
-        other => {
-            let text = other.show().text;
-            Err(ConfigError::handled(format!("{key} of {} is {text}, which is no time in seconds", set.label())))
+/// How long an interrupted command has. tox looks when it is interrupted, so a value that is no time does not keep an
+/// environment from running; the default counts then, and `config --check` tells.
+fn timeouts(settings: &Settings, set: &ConfigSet) -> Timeouts {
+    let seconds = |name: &str| {
+        let of_default = match keys::find(name).map(|key| key.initial) {
+            Some(Initial::Number(seconds)) => Duration::from_secs_f64(seconds),
+            _ => Duration::ZERO,
+        };
+        match settings.value(set, name) {
+            Ok(Value::Float(seconds)) if seconds.is_nan() || seconds < 0.0 => of_default,
+            Ok(Value::Float(seconds)) => Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+            _ => of_default,
         }
     };
-    Ok(Timeouts {
-        suicide: seconds("suicide_timeout")?,
-        interrupt: seconds("interrupt_timeout")?,
-        terminate: seconds("terminate_timeout")?,
-    })
+    Timeouts {
+        suicide: seconds("suicide_timeout"),
+        interrupt: seconds("interrupt_timeout"),
+        terminate: seconds("terminate_timeout"),
+    }
 }
 
 fn command_lists(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<CommandLists, ConfigError> {

@@ -145,9 +145,20 @@ pub fn raw_words(command: &Command) -> Vec<String> {
     mark.map(str::to_owned).into_iter().chain(command.argv.iter().cloned()).collect()
 }
 
+/// Python's `repr` of a number: very large and very small ones by their exponent.
 fn python_float(number: f64) -> String {
+    if number.is_nan() {
+        return "nan".to_owned();
+    }
+    let scientific = format!("{number:e}");
+    let exponent =
+        scientific.split_once('e').and_then(|(digits, exponent)| Some((digits, exponent.parse::<i32>().ok()?)));
+    if let Some((digits, exponent)) = exponent.filter(|(_, exponent)| !(-4..16).contains(exponent)) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.abs());
+    }
     let text = format!("{number}");
-    if text.contains(['.', 'e', 'i', 'N']) { text } else { format!("{text}.0") }
+    if text.contains(['.', 'i']) { text } else { format!("{text}.0") }
 }
 
 /// A path as Python's `pathlib` keeps it: without `.` and doubled separators, but with `..`.
@@ -165,7 +176,11 @@ mod tests {
     fn values_show_as_python_writes_them() {
         assert_eq!(Value::Boolean(true).show().text, "True");
         assert_eq!(Value::Float(0.0).show().text, "0.0");
-        assert_eq!(Value::Float(0.3).show().text, "0.3");
+        let shown = |text: &str| text.parse().map(|number| Value::Float(number).show().text).ok();
+        for text in ["0.3", "nan", "inf", "-inf", "1e+16", "1.5e-05", "0.0001", "1234567890123456.0", "1e+300", "-0.0"]
+        {
+            assert_eq!(shown(text).as_deref(), Some(text));
+        }
         assert_eq!(Value::Absent.show().text, "None");
         assert_eq!(Value::List(vec!["a".into(), "b".into()]).show().text, "a\nb");
     }

@@ -14,7 +14,7 @@ use crate::install::requirement_file::check_substitution;
 const DEEPEST: usize = 100;
 /// How many bytes of values that hold expressions are gone through for one text, and come out of them. Values that refer
 /// to values twice each would otherwise take a time that doubles with each of them, and quotes within quotes a room that does.
-const MOST_TEXT: usize = 4 << 20;
+const MOST_TEXT: usize = 1 << 20;
 
 /// What kind of text is being put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

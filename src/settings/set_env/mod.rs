@@ -15,7 +15,9 @@ use rustc_hash::FxHashMap;
 use super::config_set::ConfigSet;
 use super::definitions::{Definitions, Raw};
 use super::expand::Trail;
+use super::loader::Loader;
 use super::overrides::Override;
+use super::toml::load::toml_entry;
 use super::{Settings, keys};
 use crate::error::{ConfigError, ErrorClass};
 pub(super) use lines::check_marker;
@@ -148,6 +150,29 @@ impl Settings {
         }
         let found = Arc::new(self.read_set_env(set, trail)?);
         Ok(Arc::clone(set.variables.get_or_init(|| found)))
+    }
+
+    /// Finds out whether the files that `set_env` names can be read. Most name none, which shows at a glance.
+    ///
+    /// # Errors
+    /// When one cannot be.
+    pub fn check_set_env(&self, set: &ConfigSet) -> Result<(), ConfigError> {
+        let Some(key) = keys::find("set_env") else { return Ok(()) };
+        let names_file = |loader: &Loader| {
+            super::loader::spellings(key).any(|spelling| match self.toml() {
+                Some(document) => {
+                    let written = toml_entry(document, loader, spelling).and_then(toml::Value::as_table);
+                    written.is_some_and(|table| table.contains_key("file"))
+                }
+                None => self.entry(loader, spelling).is_some_and(|entry| entry.value.contains("file|")),
+            })
+        };
+        if !self.loaders(set)?.iter().any(|loader| names_file(loader)) {
+            return Ok(());
+        }
+        let trail = Trail::default();
+        let variables = self.set_env(set, &trail)?;
+        self.set_env_entries(set, &variables, &trail).map(drop)
     }
 
     fn read_set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {

@@ -39,12 +39,14 @@ impl Answer {
 pub fn holds(condition: &str, scope: &Scope<'_>) -> Result<bool, ConfigError> {
     let invalid = || ConfigError::new(ErrorClass::Match, format!("Invalid condition expression: {condition}"));
     let tokens = tokens(condition).ok_or_else(invalid)?;
-    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, condition, scope };
-    let answer = parser.either()?;
-    if parser.at < tokens.len() {
+    // As in tox, what is no expression at all is told before what an expression may not ask for.
+    let mut reading = Parser { tokens: &tokens, at: 0, depth: 0, condition, scope, only_reads: true };
+    reading.either()?;
+    if reading.at < tokens.len() {
         return Err(invalid());
     }
-    Ok(answer.holds())
+    let mut parser = Parser { at: 0, depth: 0, only_reads: false, ..reading };
+    Ok(parser.either()?.holds())
 }
 
 fn tokens(text: &str) -> Option<Vec<Token>> {
@@ -81,6 +83,8 @@ struct Parser<'a> {
     depth: usize,
     condition: &'a str,
     scope: &'a Scope<'a>,
+    /// Whether nothing is asked for yet.
+    only_reads: bool,
 }
 
 impl Parser<'_> {
@@ -144,6 +148,7 @@ impl Parser<'_> {
         match symbol {
             "==" => Ok(Answer::Flag(left == right)),
             "!=" => Ok(Answer::Flag(left != right)),
+            _ if self.only_reads => Ok(Answer::Flag(false)),
             _ => Err(self.error(format!("Unsupported comparison operator in condition: {}", self.condition))),
         }
     }
@@ -179,6 +184,10 @@ impl Parser<'_> {
             }
         } else if name == "env_name" {
             return Ok(Answer::Text(self.scope.env_name.to_owned()));
+        } else if self.only_reads && !matches!(name, "and" | "or" | "not") {
+            return Ok(Answer::Flag(false));
+        } else if self.only_reads {
+            return Err(self.invalid());
         } else {
             let message = format!("Unsupported expression in condition: Name(id='{name}', ctx=Load())");
             return Err(self.error(message));
@@ -187,6 +196,7 @@ impl Parser<'_> {
         match name {
             "env" => Ok(Answer::Text(self.scope.variables.text(&key).unwrap_or_default())),
             "factor" => Ok(Answer::Flag(self.scope.factors.contains(&key))),
+            _ if self.only_reads => Ok(Answer::Flag(false)),
             _ => {
                 let message = format!("Unsupported namespace in condition: {name} (expected 'env' or 'factor')");
                 Err(self.error(message))
@@ -217,6 +227,10 @@ mod tests {
 
     #[test]
     fn what_is_no_condition_is_refused_in_toxs_words() {
+        for wrong in ["foo bar", "os.name factor.x", "factor.x and", "and", "foo < 1 2", "(foo"] {
+            assert_eq!(check(wrong), Err(format!("Invalid condition expression: {wrong}")));
+        }
+        assert_eq!(check("foo"), Err("Unsupported expression in condition: Name(id='foo', ctx=Load())".into()));
         assert_eq!(check("factor. =="), Err("Invalid condition expression: factor. ==".into()));
         assert_eq!(check("os.name"), Err("Unsupported namespace in condition: os (expected 'env' or 'factor')".into()));
         assert!(check(&"(".repeat(10_000)).is_err());
