@@ -9,10 +9,9 @@ pub mod job;
 pub mod provision;
 pub mod select;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cli::options::Options;
 use crate::error::ConfigError;
@@ -97,10 +96,11 @@ impl Plan {
     /// Finds out about every environment, as tox does before any command: which run, which build packages.
     fn define(&self, fallback: bool) -> Result<Vec<Defined>, ConfigError> {
         let named = select::names(&self.settings, fallback)?;
-        let mut defined: Vec<Defined> = Vec::with_capacity(named.ordered.len());
-        let mut packagers: HashMap<String, SetKind> = HashMap::new();
+        // Each with its place among the names.
+        let mut defined: Vec<(usize, Defined)> = Vec::with_capacity(named.ordered.len());
+        let mut packagers: FxHashMap<String, SetKind> = FxHashMap::default();
         let mut failed: Option<(String, ConfigError)> = None;
-        for (name, active) in &named.ordered {
+        for (at, (name, active)) in named.ordered.iter().enumerate() {
             if packagers.contains_key(name) {
                 continue;
             }
@@ -135,7 +135,7 @@ impl Plan {
                     }
                 }
             }
-            defined.push(entry);
+            defined.push((at, entry));
         }
         if let Some((name, error)) = failed
             && !packagers.contains_key(&name)
@@ -149,25 +149,27 @@ impl Plan {
     fn with_packagers(
         &self,
         named: &select::Named,
-        mut defined: Vec<Defined>,
-        packagers: HashMap<String, SetKind>,
+        mut defined: Vec<(usize, Defined)>,
+        packagers: FxHashMap<String, SetKind>,
     ) -> Vec<Defined> {
+        let without_places = |defined: Vec<(usize, Defined)>| defined.into_iter().map(|(_, entry)| entry).collect();
         if packagers.is_empty() {
-            return self.select(defined);
+            return self.select(without_places(defined));
         }
         let all = self.settings.options.selection.environments == crate::cli::options::EnvironmentChoice::All;
-        defined.retain(|entry| !packagers.contains_key(&entry.name));
-        let position: HashMap<&str, usize> =
-            named.ordered.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
-        let mut names: Vec<(String, SetKind)> = packagers.into_iter().collect();
+        defined.retain(|(_, entry)| !packagers.contains_key(&entry.name));
+        let places = named.ordered.iter().enumerate().filter(|(_, (name, _))| packagers.contains_key(name));
+        let places: FxHashMap<&str, usize> = places.map(|(at, (name, _))| (name.as_str(), at)).collect();
+        let mut names: Vec<(String, SetKind)> = packagers.iter().map(|(name, kind)| (name.clone(), *kind)).collect();
         names.sort();
         for (name, kind) in names {
             self.settings.redefine(&name, kind);
-            let active = position.get(name.as_str()).map_or(all, |at| named.ordered[*at].1);
-            defined.push(Defined { name, active, kind, missing_runner: None });
+            let place = places.get(name.as_str()).copied();
+            let active = place.map_or(all, |at| named.ordered[at].1);
+            defined.push((place.unwrap_or(usize::MAX), Defined { name, active, kind, missing_runner: None }));
         }
-        defined.sort_by_key(|entry| position.get(entry.name.as_str()).copied().unwrap_or(usize::MAX));
-        self.select(defined)
+        defined.sort_by_key(|(place, _)| *place);
+        self.select(without_places(defined))
     }
 
     fn refuse_runner(&self, name: &str, runner: &str) -> Result<(), ConfigError> {
