@@ -75,7 +75,6 @@ def project(folder: Path, tests: str, services: bool = True) -> Path:
 
 def first_start(folder: Path) -> float:
     """From the readiness of the service to the test that uses it, and from pytest's asking for it to its beginning."""
-    (folder / "ready").unlink() if (folder / "ready").exists() else None
     pytest(folder, *WITH)
     asked, used = (float(text) for text in (folder / "times").read_text().split())
     alone = float((folder / "alone").read_text())
@@ -85,8 +84,21 @@ def first_start(folder: Path) -> float:
 def events(folder: Path) -> List[str]:
     path = folder / "events"
     text = path.read_text().split() if path.exists() else []
-    path.unlink() if path.exists() else None
+    if path.exists():
+        path.unlink()
     return text
+
+
+def processes_in(folder: Path) -> List[str]:
+    """The processes that work in a folder: services, workers, whatever a run has started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.readlink(entry / "cwd") == str(folder):
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            pass
+    return found
 
 
 def main() -> None:
@@ -133,14 +145,16 @@ def main() -> None:
     left = 0
     slow = project(root / "slow", many.replace("def test_a(db, n):", "def test_a(db, n):\n    import time; time.sleep(0.02); open('half', 'a').write('x')\n   "))
     for _ in range(10):
-        process = subprocess.Popen([sys.executable, "-m", "pytest", *QUIET, *WITH, "-n", "4"], cwd=slow, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([sys.executable, "-m", "pytest", *QUIET, *WITH, "-n", "4"], cwd=slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         half = slow / "half"
         while not half.exists() or half.stat().st_size < 100:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
         time.sleep(2)
-        left += subprocess.run(["pgrep", "-f", "service.py"], cwd=slow, stdout=subprocess.PIPE).stdout.count(b"\n")
+        rest = processes_in(slow)
+        left += len(rest)
+        sys.stderr.write("".join(f"left: {line}\n" for line in rest))
         half.unlink()
     figures["pytest killed half-way, ten times: what is left after 2 s"] = f"{left} processes; " + ", ".join(events(slow))
 

@@ -103,9 +103,13 @@ class Handle:
         return self._lease.status(self.instance_name) if self._lease else {}
 
     def logs(self, since: Optional["_logs.Since"] = None) -> str:
-        """What it wrote since then, to the second: seconds since 1970, a ``datetime``, or a ``timedelta`` for how long
-        ago. Without a time: all that is kept."""
-        return _logs.since_time(self.log_path, since) if self.log_path else ""
+        """What it wrote since then: seconds since 1970, a ``datetime``, or a ``timedelta`` for how long ago. Without a
+        time: all that is kept."""
+        if self._lease is None:
+            return ""
+        if since is None:
+            return _logs.since_mark(self.log_path, _logs.Mark(0, 0))
+        return self._lease.logs(self.instance_name, _logs.seconds(since))
 
     def wait(self, timeout: Optional[float] = None) -> None:
         """Waits until it is ready.

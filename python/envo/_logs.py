@@ -41,32 +41,13 @@ def since_mark(path: str, begin: Mark, most: Optional[int] = None) -> str:
     return (text if most is None else text[-most:]).decode("utf-8", "replace")
 
 
-def since_time(path: str, since: Optional[Since]) -> str:
-    """What was written since then, to the second; all of it, if no time is given."""
-    begin: Optional[int] = 0
-    if since is not None:
-        begin = _position_at(os.path.splitext(path)[0] + ".times", int(_seconds(since)))
-    return "" if begin is None else _read(path, begin, None).decode("utf-8", "replace")
-
-
-def _seconds(since: Since) -> float:
+def seconds(since: Since) -> float:
+    """A moment as seconds since 1970."""
     if isinstance(since, datetime.timedelta):
         return time.time() - since.total_seconds()
     if isinstance(since, datetime.datetime):
         return since.timestamp()
     return float(since)
-
-
-def _position_at(times: str, seconds: int) -> Optional[int]:
-    try:
-        with open(times, encoding="ascii", errors="replace") as file:
-            for line in file:
-                when, _, position = line.partition(" ")
-                if when.isdigit() and position.strip().isdigit() and int(when) >= seconds:
-                    return int(position)
-    except FileNotFoundError:
-        pass
-    return None
 
 
 def _inode(path: str) -> int:

@@ -289,6 +289,10 @@ class Lease:
                 return dict(row)
         return {}
 
+    def logs(self, name: str, since: float) -> str:
+        """What an instance wrote since then."""
+        return str(self._asking().ask("logs", name=name, since=since)["log"]["text"])
+
     def wait(self, name: str, timeout: Optional[float]) -> Mapping[str, Any]:
         """Waits until a service is ready, and tells what is known of it then."""
         members: Dict[str, Any] = {"names": [name]}

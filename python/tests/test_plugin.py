@@ -354,3 +354,53 @@ def test_the_plugin_imports_little_where_there_are_no_services(project: Project)
     project.file("test_it.py", "import sys\ndef test_a(): print(sorted(m for m in sys.modules if m.startswith('envo')))\n")
     text = project.pytest("-s")
     assert json.dumps(["envo", "envo.pytest_plugin"]).replace('"', "'") in text
+
+
+def test_a_service_for_each_test_is_new_every_time(project: Project) -> None:
+    project.ini(project.serve("db", "share = test"), project.serve("api", "depends = db"), project.serve("base"))
+    project.file(
+        "test_it.py",
+        HEAD
+        + """
+seen = []
+@pytest.mark.parametrize("n", range(3))
+def test_a(api, db, base, n):
+    assert get(db.url) == str(db.pid) and get(api.url) == str(api.pid)
+    assert db.pid not in seen and api.pid not in seen
+    assert os.environ["ENVO_DB_URL"] == db.url
+    seen.extend([db.pid, api.pid])
+def test_b(base): assert "ENVO_DB_URL" not in os.environ
+""",
+    )
+    assert "4 passed" in project.pytest()
+    reports = project.gate.all()
+    assert [reports.count(one) for one in ("db up", "api up", "base up", "db down", "api down", "base down")] == [3, 3, 1, 3, 3, 1]
+
+
+@pytest.mark.thorough
+def test_each_worker_has_an_instance_of_its_own(project: Project) -> None:
+    project.ini(project.serve("db", "share = worker"), project.serve("base"))
+    project.file(
+        "test_it.py",
+        HEAD
+        + """
+@pytest.mark.parametrize("n", range(20))
+def test_a(db, base, worker_id, n):
+    assert get(db.url) == str(db.pid)
+    assert db.instance_name == "db@" + worker_id and db.namespace == worker_id and base.instance_name == "base"
+    with open("instances", "a") as file:
+        print(worker_id, db.pid, file=file)
+""",
+    )
+    assert "40 passed" in project.pytest("-n", "2", "--dist", "each")
+    assert len(set((project.root / "instances").read_text().splitlines())) == 2
+    reports = project.gate.all()
+    assert [reports.count(one) for one in ("db up", "base up", "db down", "base down")] == [2, 1, 2, 1]
+    assert project.is_quiet()
+
+
+def test_a_failing_report_has_the_log_of_the_instance_of_that_test(project: Project) -> None:
+    project.ini(project.serve("db", "share = test"))
+    project.file("test_it.py", HEAD + "def test_a(db):\n    get(db.url + '/inside')\n    assert 0\n")
+    text = project.pytest(code=1)
+    assert "envo log of db@master-1" in text and "GET /inside" in text
