@@ -7,16 +7,21 @@ which keeps it until the end. The kernel does the rest: when the leader dies, ho
 
 from __future__ import annotations
 
+import _thread
 import array
 import fcntl
 import json
 import os
+import select
 import socket
 import tempfile
 import threading
 from typing import Any, List, Optional, Set, Tuple
 
 _LISTEN = 4096
+
+#: Seconds that a worker has to tidy up when its leader was killed.
+_FAREWELL = 1.0
 
 
 class RunNumber:
@@ -138,7 +143,7 @@ class Sender:
         return True
 
     def _watch(self, stream: socket.socket) -> None:
-        """A worker outlives its leader by seconds; services should not."""
+        """A worker whose leader was killed would go on for seconds, for nobody. Services should not, and nor should it."""
         try:
             while stream.recv(1):
                 pass
@@ -146,6 +151,10 @@ class Sender:
             pass
         for connection in self._connections:
             connection.cut()
+        # The test that runs may tidy up, if that does not take long.
+        _thread.interrupt_main()
+        select.select([], [], [], _FAREWELL)
+        os._exit(1)
 
 
 def _receive(stream: socket.socket) -> Tuple[bytes, List[int]]:

@@ -170,7 +170,7 @@ def project(tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iter
         pytest.fail("ENVO_EXECUTABLE must name the envo to test", pytrace=False)
     # What this run was told of its own services is not for the projects that are tested.
     for name in list(os.environ):
-        if re.match("PYTEST_|ENVO_(?!EXECUTABLE|CACHE_DIR|INSTALLER|OFFLINE)", name):
+        if re.match("PYTEST_|TOX_|ENVO_(?!EXECUTABLE|CACHE_DIR|INSTALLER|OFFLINE)", name):
             monkeypatch.delenv(name)
     runtime = Path(subprocess.check_output(["mktemp", "-d"]).decode().strip())
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))

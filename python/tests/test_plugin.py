@@ -256,10 +256,11 @@ def test_a_killed_pytest_with_workers_leaves_no_service(project: Project) -> Non
     process = project.start_pytest("-n", "2")
     assert fifo.read_text() == "here"
     process.send_signal(signal.SIGKILL)
-    # Its workers have its standard output, and take seconds to find out.
-    process.wait()
+    # Its workers have its standard output, and leave it, too.
     assert [project.gate.next(), project.gate.next()] == ["db up", "db down"]
     assert process.stdout
+    process.stdout.read()
+    process.wait()
     process.stdout.close()
 
 
