@@ -92,6 +92,50 @@ impl Spawn {
     /// # Errors
     /// The operating system's reason why the program cannot be started.
     pub fn start(self) -> io::Result<Child> {
+        let grouping = self.grouping;
+        let mut process = self.into_command().spawn()?;
+        Ok(Child {
+            stdin: process.stdin.take().map(|pipe| File::from(OwnedFd::from(pipe))),
+            stdout: process.stdout.take().map(|pipe| File::from(OwnedFd::from(pipe))),
+            stderr: process.stderr.take().map(|pipe| File::from(OwnedFd::from(pipe))),
+            grouping,
+            process,
+            exit_code: None,
+        })
+    }
+
+    /// As [`Spawn::start`], with the child's own number in a variable. Answers that number, which is the caller's to
+    /// reap. Only for a process of one thread.
+    ///
+    /// # Errors
+    /// The operating system's reason why the program cannot be started.
+    pub fn start_numbered(mut self, variable: &str) -> io::Result<u32> {
+        let (mut failure, mut told) = io::pipe()?;
+        match fork()? {
+            Forked::Child => {
+                self.variables.set(variable, std::process::id().to_string());
+                let error = self.into_command().exec();
+                // Nobody to tell is nobody to care.
+                let _ = told.write_all(&error.raw_os_error().unwrap_or(libc::EINVAL).to_le_bytes());
+                leave(127)
+            }
+            Forked::Parent(pid) => {
+                drop(told);
+                let mut errno = [0; 4];
+                match failure.read_exact(&mut errno) {
+                    // The pipe was closed by the program that the child has become.
+                    Err(_) => Ok(pid),
+                    Ok(()) => {
+                        let _ = wait_unreaped(pid);
+                        crate::execute::tree::reap_child(pid);
+                        Err(io::Error::from_raw_os_error(i32::from_le_bytes(errno)))
+                    }
+                }
+            }
+        }
+    }
+
+    fn into_command(self) -> Command {
         let mut command = command(&self.program, self.arguments.iter().map(OsString::as_os_str), &self.variables);
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);
@@ -119,15 +163,7 @@ impl Spawn {
             // SAFETY: `prctl` is async-signal-safe and touches no memory of the parent.
             unsafe { command.pre_exec(kill) };
         }
-        let mut process = command.spawn()?;
-        Ok(Child {
-            stdin: process.stdin.take().map(|pipe| File::from(OwnedFd::from(pipe))),
-            stdout: process.stdout.take().map(|pipe| File::from(OwnedFd::from(pipe))),
-            stderr: process.stderr.take().map(|pipe| File::from(OwnedFd::from(pipe))),
-            grouping: self.grouping,
-            process,
-            exit_code: None,
-        })
+        command
     }
 }
 

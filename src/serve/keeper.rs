@@ -3,17 +3,21 @@
 //! loaded. The keeper is also the last janitor: when the supervisor is gone it ends what carries the supervisor's mark,
 //! then itself.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
+use super::leftover::{Ends, Leftover};
 use super::{instance_mark, shim};
 use crate::execute::process::{self, Child, Forked, Grouping, Input, Sink, Spawn};
 use crate::execute::pty;
@@ -25,6 +29,8 @@ pub const VERB: &str = "__keeper";
 
 /// How long the shims have to end their services when the supervisor is gone, before the keeper ends what is left.
 const SHIMS_PATIENCE: Duration = Duration::from_millis(1500);
+/// How many sockets a service can get.
+const MOST_SOCKETS: usize = 60;
 /// How long what is left has before it is killed.
 const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -60,8 +66,8 @@ impl Process {
 /// How a keeper is started anew: envo itself with its hidden verb.
 #[derive(Debug, Clone)]
 pub struct Program {
-    pub program: std::path::PathBuf,
-    pub arguments: Vec<std::ffi::OsString>,
+    pub program: PathBuf,
+    pub arguments: Vec<OsString>,
 }
 
 impl Program {
@@ -116,6 +122,13 @@ impl Keeper {
         process.reap();
     }
 
+    pub fn pid(&self) -> u32 {
+        match &self.process {
+            Process::Forked(pid) => *pid,
+            Process::Started(child) => child.id(),
+        }
+    }
+
     /// Kills it and waits for its end.
     #[cfg(test)]
     pub fn kill(&mut self) {
@@ -124,11 +137,12 @@ impl Keeper {
         child.reap().expect("it was a child");
     }
 
-    /// A new shim, which waits for its task. `pty`: its service writes to a pseudo-terminal.
+    /// A new shim, which waits for its task. `pty`: its service writes to a pseudo-terminal. `log`: where its
+    /// output is to go. `sockets`: what its service gets open.
     ///
     /// # Errors
     /// When there is none to be had.
-    pub fn shim(&mut self, pty: bool) -> io::Result<Pipes> {
+    pub fn shim(&mut self, pty: bool, log: &Path, sockets: &[BorrowedFd<'_>]) -> io::Result<Pipes> {
         let (orders_reader, orders) = io::pipe()?;
         let (output, output_writer): (OwnedFd, OwnedFd) = if pty {
             let terminal = pty::for_output()?;
@@ -138,13 +152,18 @@ impl Keeper {
             (reader.into(), writer.into())
         };
         let (news, news_writer) = io::pipe()?;
-        let ends = [orders_reader.as_fd(), output_writer.as_fd(), news_writer.as_fd()];
-        if send(&self.socket, &ends).is_err() {
+        if sockets.len() > MOST_SOCKETS {
+            return Err(io::Error::other(format!("it has more than {MOST_SOCKETS} sockets")));
+        }
+        // The shim can read the output too, and does so when this process is gone.
+        let mut ends = vec![orders_reader.as_fd(), output_writer.as_fd(), news_writer.as_fd(), output.as_fd()];
+        ends.extend_from_slice(sockets);
+        if send(&self.socket, log, &ends).is_err() {
             // Somebody has killed it. Its shims need it no more, but new ones do.
             let (socket, child) = spawn(&self.program)?;
             self.socket = socket;
             std::mem::replace(&mut self.process, Process::Started(child)).reap();
-            send(&self.socket, &ends)?;
+            send(&self.socket, log, &ends)?;
         }
         let file = |descriptor: OwnedFd| File::from(descriptor);
         Ok(Pipes { orders: file(orders.into()), output: file(output), news: file(news.into()) })
@@ -162,11 +181,15 @@ fn spawn(program: &Program) -> io::Result<(UnixStream, Child)> {
 
 /// What the supervisor says when it ends in peace.
 const FAREWELL: u8 = b'e';
+/// What it says when it wants a shim: this, the length of a path, and then the path.
+const WANTED: u8 = b's';
+/// What is longer is no path.
+const LONGEST_PATH: usize = 64 * 1024;
 
 /// What a keeper is told.
 enum Told {
     /// A shim is wanted for these ends of pipes.
-    Shim([OwnedFd; 3]),
+    Shim(Box<Ends>, PathBuf),
     Farewell,
     /// The supervisor is gone.
     Nothing,
@@ -184,16 +207,23 @@ fn serve(socket: UnixStream, mark: &str) {
     // Shims are not waited for, and orphans of shims that were killed come here: the system reaps both.
     process::ignore_signals(&[libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT]);
     tree::adopt_orphans();
+    let mut leftovers: Vec<Leftover> = Vec::new();
     loop {
-        let [orders, output, news] = match receive(&socket) {
-            Ok(Told::Shim(ends)) => ends,
+        let (ends, log) = match receive(&socket) {
+            Ok(Told::Shim(ends, log)) => (*ends, log),
             Ok(Told::Farewell) => return,
             Ok(Told::Nothing) | Err(_) => break,
         };
+        // Should its shim be killed too, this one has what was written. A service that is started anew has ended before.
+        leftovers.retain(|one| one.path() != log);
+        if let Ok(output) = ends.leftover.try_clone() {
+            leftovers.push(Leftover::new(output, log));
+        }
         match process::fork() {
             Ok(Forked::Child) => {
                 drop(socket);
-                let code = shim::run_with(File::from(orders), output, File::from(news));
+                drop(leftovers);
+                let code = shim::run_with(ends);
                 process::leave(i32::from(code))
             }
             // What cannot be forked is seen by the supervisor: the pipes close.
@@ -202,6 +232,9 @@ fn serve(socket: UnixStream, mark: &str) {
     }
     drop(socket);
     end_what_is_left(mark);
+    for one in &mut leftovers {
+        one.write();
+    }
 }
 
 /// The supervisor is gone. Shims end their services; what is left after that belonged to a shim that was killed, or to
@@ -215,20 +248,24 @@ fn end_what_is_left(mark: &str) {
     tree::end(&marked, STRAY_PATIENCE);
 }
 
-fn send(socket: &UnixStream, ends: &[BorrowedFd<'_>; 3]) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+fn send(socket: &UnixStream, log: &Path, ends: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS + 4))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(ends));
-    rustix::net::sendmsg(socket, &[IoSlice::new(b"s")], &mut ancillary, SendFlags::NOSIGNAL)?;
+    let path = log.as_os_str().as_bytes();
+    let length = u32::try_from(path.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let head = [&[WANTED][..], &length].concat();
+    rustix::net::sendmsg(socket, &[IoSlice::new(&head)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    (&*socket).write_all(path)?;
     Ok(())
 }
 
 fn receive(socket: &UnixStream) -> io::Result<Told> {
     loop {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS + 4))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut byte = [0];
-        let mut parts = [IoSliceMut::new(&mut byte)];
+        let mut head = [0; 5];
+        let mut parts = [IoSliceMut::new(&mut head)];
         match rustix::net::recvmsg(socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
             Ok(message) if message.bytes == 0 => return Ok(Told::Nothing),
             Ok(_) => {}
@@ -241,11 +278,20 @@ fn receive(socket: &UnixStream) -> io::Result<Told> {
                 ends.extend(descriptors);
             }
         }
-        if byte[0] == FAREWELL {
+        let [kind, length @ ..] = head;
+        if kind != WANTED {
             return Ok(Told::Farewell);
         }
-        if let Ok(ends) = ends.try_into() {
-            return Ok(Told::Shim(ends));
+        let mut path = vec![0; (u32::from_le_bytes(length) as usize).min(LONGEST_PATH)];
+        (&*socket).read_exact(&mut path)?;
+        let mut ends = ends.into_iter();
+        if let (Some(orders), Some(output), Some(news), Some(leftover)) =
+            (ends.next(), ends.next(), ends.next(), ends.next())
+        {
+            let sockets = ends.collect();
+            let (orders, news, leftover) = (File::from(orders), File::from(news), File::from(leftover));
+            let path = PathBuf::from(OsString::from_vec(path));
+            return Ok(Told::Shim(Box::new(Ends { orders, output, news, leftover, sockets }), path));
         }
     }
 }

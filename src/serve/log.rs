@@ -2,8 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::io::Errno;
+use rustix::pipe::SpliceFlags;
 
 /// A log that has grown beyond this is put aside, at the end of a line.
 const LARGEST: u64 = 128 * 1024 * 1024;
@@ -24,6 +28,8 @@ pub struct Log {
     length: u64,
     /// Beyond which length it is put aside.
     largest: u64,
+    /// Whether pipes can be emptied into it.
+    takes: bool,
     /// Says when what was written, for those who ask for a part by time. A line for each tick in which something was.
     times: Option<File>,
     noted: Option<u64>,
@@ -41,7 +47,7 @@ impl Log {
     fn open_limited(path: &Path, largest: u64) -> io::Result<Self> {
         let (file, begin, times) = open(path)?;
         let path = path.to_path_buf();
-        Ok(Self { file, path, begin, length: begin, largest, times, noted: None, failure: None })
+        Ok(Self { file, path, begin, length: begin, largest, takes: true, times, noted: None, failure: None })
     }
 
     /// Puts the log aside and begins a new one. Who reads it has it open, and reads it to its end.
@@ -79,12 +85,57 @@ impl Log {
     }
 
     fn append(&mut self, block: &[u8]) {
+        self.see_length();
         self.note_time();
-        match self.file.write_all(block) {
+        match self.file.write_all_at(block, self.length) {
             Ok(()) => self.length += block.len() as u64,
             Err(error) => {
                 self.failure.get_or_insert(error);
             }
+        }
+    }
+
+    /// Moves what there is in a pipe to the end of the log, `most` bytes of it, without reading it: whatever kills this
+    /// process meanwhile, a byte is in the one or in the other. Answers where it stands now and how long it is; `None`: it
+    /// has to be read and written.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when there is nothing for now.
+    pub fn take(&mut self, pipe: &File, most: usize) -> io::Result<Option<(u64, usize)>> {
+        if !self.takes || self.length + most as u64 > self.largest {
+            return Ok(None);
+        }
+        self.see_length();
+        self.note_time();
+        let begin = self.length;
+        let mut offset = begin;
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        match rustix::pipe::splice(pipe, None, &self.file, Some(&mut offset), most, flags) {
+            Ok(length) => {
+                self.length += length as u64;
+                Ok(Some((begin, length)))
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
+            // A terminal, or a file system that cannot do it; and a full disk is told by the way of writing.
+            Err(_) => {
+                self.takes = false;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads back a part of what was taken.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_back(&self, begin: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, begin)
+    }
+
+    /// Others may have emptied the log, or written to it.
+    fn see_length(&mut self) {
+        if let Ok(metadata) = self.file.metadata() {
+            self.length = metadata.len();
         }
     }
 
@@ -101,6 +152,14 @@ impl Log {
             // Without it only `--since` knows less.
             let _ = times.write_all(line.as_bytes());
         }
+    }
+
+    /// Keeps others from writing who ask for the same, until the answer is dropped.
+    pub fn lock(&self) -> Option<File> {
+        // Opened anew: copies of one opening share their lock.
+        let file = File::open(&self.path).ok()?;
+        file.lock().ok()?;
+        Some(file)
     }
 
     pub fn failure(&self) -> Option<String> {
@@ -124,8 +183,10 @@ impl Log {
 
 /// The log, where it ends, and its times.
 fn open(path: &Path) -> io::Result<(File, u64, Option<File>)> {
-    let mut file = fs_err::OpenOptions::new().create(true).append(true).read(true).open(path)?.into_parts().0;
-    let begin = file.seek(SeekFrom::End(0))?;
+    // Not for appending, which would keep pipes from being emptied into it: every place to write is told outright.
+    let options = fs_err::OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path)?;
+    let file = options.into_parts().0;
+    let begin = file.metadata()?.len();
     let times = File::options().create(true).append(true).open(times_path(path, 0)).ok();
     Ok((file, begin, times))
 }

@@ -13,6 +13,7 @@ pub mod graph;
 mod instance_mark;
 pub mod instances;
 pub mod keeper;
+mod leftover;
 mod log;
 pub mod machine;
 mod orders;

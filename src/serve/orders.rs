@@ -17,6 +17,8 @@ pub struct Task {
     pub program: OsString,
     pub arguments: Vec<OsString>,
     pub cwd: PathBuf,
+    /// Where the shim writes what comes when envo is gone.
+    pub log: PathBuf,
     pub variables: Variables,
     /// The number of the signal that asks the service to end.
     pub stop_signal: i32,
@@ -33,6 +35,7 @@ impl Task {
         };
         put(OsStr::new(&self.stop_signal.to_string()));
         put(self.cwd.as_os_str());
+        put(self.log.as_os_str());
         put(OsStr::new(&self.arguments.len().to_string()));
         put(&self.program);
         self.arguments.iter().for_each(|one| put(one));
@@ -63,6 +66,7 @@ impl Task {
         let mut parts = Parts(body);
         let stop_signal = parts.number()?;
         let cwd = PathBuf::from(parts.next()?);
+        let log = PathBuf::from(parts.next()?);
         let count: usize = parts.number()?;
         let program = parts.next()?;
         let arguments: Option<Vec<OsString>> = (0..count).map(|_| parts.next()).collect();
@@ -70,7 +74,7 @@ impl Task {
         while let Some(name) = parts.next() {
             variables.set(name, parts.next()?);
         }
-        Some(Self { program, arguments: arguments?, cwd, variables, stop_signal })
+        Some(Self { program, arguments: arguments?, cwd, log, variables, stop_signal })
     }
 }
 
@@ -181,6 +185,7 @@ mod tests {
             program: "/bin/sh".into(),
             arguments: vec!["-c".into(), "".into(), OsString::from_vec(vec![0xfe])],
             cwd: "/a b".into(),
+            log: "/a.log".into(),
             variables,
             stop_signal: 15,
         };

@@ -2,7 +2,8 @@
 //! service, adopts whatever the service leaves behind, and ends all of it when it is told to, or when envo is gone, however envo
 //! died: then the pipe of its orders closes.
 //!
-//! It has three pipes: orders from envo, the service's output, and news for envo. Envo
+//! It has three pipes: orders from envo, the service's output, and news for envo. It can read the output as well, and when
+//! envo is gone it writes to the log what is left in the pipe and what still comes. Envo
 //! never signals a service itself, so a number that the system has given away again is never hit: only this process
 //! knows whether its children are reaped.
 
@@ -15,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
+use super::leftover::{Ends, Leftover};
 use super::orders::{News, Order, Task};
 use super::processes::{Signalled, signal_descendants};
 use crate::execute::process::{self, Grouping, Input, Sink, Spawn};
@@ -28,22 +30,24 @@ const AGAIN: Duration = Duration::from_millis(50);
 const SOON: Duration = Duration::from_millis(10);
 
 /// Runs the shim in a process that was just forked, until no process of its service is left, and returns its exit code.
-/// `orders`, `output` and `news` are its ends of the pipes to envo.
-pub fn run_with(orders: File, output: OwnedFd, news: File) -> u8 {
-    match run(orders, output, news) {
+pub fn run_with(ends: Ends) -> u8 {
+    match run(ends) {
         Ok(()) => 0,
         // There is nobody to tell but the reader of the code: the news pipe is what failed.
         Err(_) => 1,
     }
 }
 
-fn run(mut orders: File, output: OwnedFd, news: File) -> io::Result<()> {
+fn run(ends: Ends) -> io::Result<()> {
     process::restore_signals(&SIGNALS);
+    let (ends, sockets) = ends.put_sockets_first()?;
+    let Ends { mut orders, output, news, leftover, .. } = ends;
     let task = Task::read(&mut orders)?;
     tree::adopt_orphans();
     let ends = ChildEnds::new()?;
-    let mut shim = Shim { news, leader: None, stop_signal: task.stop_signal, ending: None };
-    match start(task, output) {
+    let leftover = Leftover::new(leftover, task.log.clone());
+    let mut shim = Shim { news, leftover, leader: None, stop_signal: task.stop_signal, ending: None };
+    match start(task, output, sockets > 0) {
         Ok(leader) => shim.leader = Some(leader),
         Err(error) => {
             shim.tell(News::NotStarted(error.raw_os_error().unwrap_or(0)));
@@ -60,8 +64,9 @@ fn run(mut orders: File, output: OwnedFd, news: File) -> io::Result<()> {
 /// The signals whose effect a shim has of its own; the first is how it hears of the ends of children.
 const SIGNALS: [i32; 6] = [libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE];
 
-/// Starts the service in a session of its own, with the shim's end of the output pipe for both of its streams.
-fn start(task: Task, output: OwnedFd) -> io::Result<Pid> {
+/// Starts the service in a session of its own, with the shim's end of the output pipe for both of its streams. A service
+/// that gets sockets is told that they are meant for it, by its own number.
+fn start(task: Task, output: OwnedFd, with_sockets: bool) -> io::Result<Pid> {
     let mut spawn = Spawn::new(task.program, task.arguments, task.variables);
     spawn.cwd = Some(task.cwd);
     spawn.stdin = Input::Null;
@@ -69,8 +74,8 @@ fn start(task: Task, output: OwnedFd) -> io::Result<Pid> {
     spawn.stderr = Sink::To(output);
     spawn.grouping = Grouping::Session;
     spawn.dies_with_parent = true;
-    let child = spawn.start()?;
-    i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let number = if with_sockets { spawn.start_numbered("LISTEN_PID")? } else { spawn.start()?.id() };
+    i32::try_from(number).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// SIGCHLD as something that can be waited for beside the orders.
@@ -93,6 +98,7 @@ impl ChildEnds {
 
 struct Shim {
     news: File,
+    leftover: Leftover,
     /// The service's first process until it is reaped.
     leader: Option<Pid>,
     stop_signal: i32,
@@ -112,12 +118,19 @@ struct Ending {
 impl Shim {
     fn serve(&mut self, orders: File, ends: &ChildEnds) -> io::Result<()> {
         let mut orders = Some(orders);
+        let mut leftover = false;
         loop {
             if !self.reap() {
+                if orders.is_none() {
+                    self.leftover.write();
+                }
                 self.tell(News::Gone);
                 return Ok(());
             }
-            let (ordered, ended) = self.wait(orders.as_ref(), ends)?;
+            let (ordered, ended) = self.wait(orders.as_ref(), ends, leftover)?;
+            if leftover {
+                leftover = self.leftover.write();
+            }
             if ended {
                 ends.clear();
             }
@@ -126,7 +139,7 @@ impl Shim {
                     Some(Order::Stop) => self.end(self.stop_signal, None),
                     Some(Order::Kill) => self.end(libc::SIGKILL, None),
                     None => {
-                        orders = None;
+                        (orders, leftover) = (None, true);
                         self.end(self.stop_signal, Some(Instant::now() + ORPHAN_PATIENCE));
                     }
                 }
@@ -135,8 +148,8 @@ impl Shim {
         }
     }
 
-    /// Waits for an order, the end of a child, or the time to signal once more.
-    fn wait(&self, orders: Option<&File>, ends: &ChildEnds) -> io::Result<(bool, bool)> {
+    /// Waits for an order, the end of a child, something to write, or the time to signal once more.
+    fn wait(&self, orders: Option<&File>, ends: &ChildEnds, leftover: bool) -> io::Result<(bool, bool)> {
         let timeout = self.ending.as_ref().map(|ending| {
             let due = ending.kill.map_or(ending.again, |kill| kill.min(ending.again));
             due.saturating_duration_since(Instant::now())
@@ -144,11 +157,16 @@ impl Shim {
         let timeout = timeout.map(|time| Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ });
         let mut waiting = vec![PollFd::new(&ends.0, PollFlags::IN)];
         waiting.extend(orders.map(|orders| PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN)));
+        // Without orders there is somebody's output to write.
+        waiting.extend(leftover.then(|| PollFd::new(&self.leftover, PollFlags::IN)));
         match poll(&mut waiting, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        Ok((waiting.get(1).is_some_and(|one| !one.revents().is_empty()), !waiting[0].revents().is_empty()))
+        Ok((
+            orders.is_some() && waiting.get(1).is_some_and(|one| !one.revents().is_empty()),
+            !waiting[0].revents().is_empty(),
+        ))
     }
 
     /// Reaps every child that has ended: the service's own first process and orphans that came here, whose numbers

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -94,6 +95,11 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &Service) -> Result<Pla
         supervisor.slots[at].instance.url = Some(surroundings.fill(url)?);
     }
     fs_err::create_dir_all(&surroundings.cwd).map_err(|error| error.to_string())?;
+    if supervisor.slots[at].gets_sockets() {
+        let names: Vec<&str> = service.ports.iter().map(|port| port.name.as_str()).collect();
+        surroundings.variables.set("LISTEN_FDS", names.len().to_string());
+        surroundings.variables.set("LISTEN_FDNAMES", names.join(":"));
+    }
     let argv = surroundings.command(&service.serve)?;
     let (mut question, mut wanted) = (None, None);
     match surroundings.probe(&service.ready_text())? {
@@ -106,6 +112,7 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &Service) -> Result<Pla
         program: words.next().unwrap_or_default(),
         arguments: words.collect(),
         cwd: surroundings.cwd,
+        log: supervisor.log_of(at),
         variables: surroundings.variables,
         stop_signal: signal_number(&service.stop_signal).unwrap_or(libc::SIGTERM),
     };
@@ -117,10 +124,16 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: Plan) -> Result<Running,
     let log = Log::open(&supervisor.log_dir.join(format!("{name}.log")))
         .map_err(|error| format!("its log cannot be written: {error}"))?;
     let pty = supervisor.slots[at].prepared.definition.service.as_ref().is_some_and(|service| service.pty);
-    // The ports are free from here on, for the service to take.
-    supervisor.slots[at].lease.release();
-    let mut pipes =
-        supervisor.keeper.shim(pty).map_err(|error| format!("envo cannot start its own helper: {error}"))?;
+    let slot = &mut supervisor.slots[at];
+    if !slot.gets_sockets() {
+        // The ports are free from here on, for the service to take.
+        slot.lease.release();
+    }
+    let sockets: Vec<BorrowedFd<'_>> = slot.lease.sockets().collect();
+    let mut pipes = supervisor
+        .keeper
+        .shim(pty, log.path(), &sockets)
+        .map_err(|error| format!("envo cannot start its own helper: {error}"))?;
     plan.task.write(&mut pipes.orders).map_err(|error| format!("envo's own helper does not listen: {error}"))?;
     let slot = &supervisor.slots[at];
     let position = (log.path().to_path_buf(), log.begin());
@@ -183,7 +196,9 @@ fn alive_question(supervisor: &Supervisor, at: usize) -> Result<Option<Question>
 pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     let mark = supervisor.mark_of(at);
     let slot = &mut supervisor.slots[at];
-    let Some(service) = slot.prepared.definition.service.as_ref().filter(|_| slot.running.is_some()) else {
+    let Some(service) =
+        slot.prepared.definition.service.as_ref().filter(|one| slot.running.is_some() && !one.listen_fds)
+    else {
         return false;
     };
     if !slot.lease.is_lost(service, |pid| tree::is_marked(pid, instance_mark::VARIABLE, &mark)) {

@@ -344,13 +344,14 @@ fn the_shim_ends_everything_when_envo_is_gone() {
     let script = "( trap '' TERM; sleep 1001 ) & echo $! > stubborn\nsetsid sleep 1002 & echo $! > daemon\n\
                   echo $$ > leader\necho up\nexec sleep 1003";
     let mut keeper = keeper::Keeper::start(keeper_program("nobody")).unwrap();
-    let keeper::Pipes { mut orders, mut output, mut news } = keeper.shim(false).unwrap();
+    let keeper::Pipes { mut orders, mut output, mut news } = keeper.shim(false, &fixture.path("log"), &[]).unwrap();
     let mut variables = Variables::default();
     variables.set("PATH", "/usr/bin:/bin");
     Task {
         program: "sh".into(),
         arguments: vec!["-c".into(), script.into()],
         cwd: fixture.folder.path().to_path_buf(),
+        log: fixture.path("log"),
         variables,
         stop_signal: libc::SIGTERM,
     }
@@ -377,12 +378,14 @@ fn a_keeper_that_was_killed_is_replaced() {
     let fixture = Fixture::new();
     let mut keeper = keeper::Keeper::start(keeper_program("nobody")).unwrap();
     keeper.kill();
-    let mut pipes = keeper.shim(false).unwrap();
+    let mut pipes = keeper.shim(false, &fixture.path("log"), &[]).unwrap();
     let (program, arguments) = ("sh".into(), vec!["-c".into(), "echo here".into()]);
     let mut variables = Variables::default();
     variables.set("PATH", "/usr/bin:/bin");
     let cwd = fixture.folder.path().to_path_buf();
-    Task { program, arguments, cwd, variables, stop_signal: libc::SIGTERM }.write(&mut pipes.orders).unwrap();
+    Task { program, arguments, cwd, log: fixture.path("log"), variables, stop_signal: libc::SIGTERM }
+        .write(&mut pipes.orders)
+        .unwrap();
     let mut output = String::new();
     pipes.output.read_to_string(&mut output).unwrap();
     assert_eq!(output, "here\n");

@@ -125,13 +125,21 @@ impl Watch {
 
     /// Reads one block.
     fn take_output(&mut self, output: &mut File, buffer: &mut [u8], partial: &mut Partial) -> Taken {
-        match output.read(buffer) {
+        let taken = match self.log.take(output, buffer.len()) {
+            Ok(Some((begin, length))) => {
+                if self.wanted.is_some() && self.log.read_back(begin, &mut buffer[..length]).is_err() {
+                    return Taken::Block;
+                }
+                Ok(length)
+            }
+            Ok(None) => output.read(buffer).inspect(|length| self.log.write(&buffer[..*length])),
+            Err(error) => Err(error),
+        };
+        match taken {
             Ok(0) => Taken::End,
             Ok(length) => {
-                let block = &buffer[..length];
-                self.log.write(block);
                 if self.wanted.is_some() {
-                    self.take_lines(block, partial);
+                    self.take_lines(&buffer[..length], partial);
                 }
                 Taken::Block
             }

@@ -6,6 +6,7 @@ mod owner;
 
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::instances::Which;
 use crate::error::ConfigError;
@@ -45,6 +46,11 @@ impl Lease {
             }
         }
         Ok(())
+    }
+
+    /// What listens on the ports, in the order of `ports`.
+    pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.held.iter().map(AsFd::as_fd)
     }
 
     /// Lets go of the ports, for the service to listen on them.

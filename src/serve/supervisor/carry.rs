@@ -132,6 +132,8 @@ impl Supervisor {
         }
         if self.machine.is_over(at) {
             let slot = &mut self.slots[at];
+            // Sockets that nobody serves must not take connections.
+            slot.lease.release();
             slot.leased = false;
             slot.halt = None;
             if state != State::Exited || !slot.prepared.definition.is_job() {

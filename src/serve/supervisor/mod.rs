@@ -122,6 +122,13 @@ pub struct Slot {
     told_failure: bool,
 }
 
+impl Slot {
+    /// Whether the service gets the sockets of its ports, open and listening. They stay open when it restarts.
+    pub fn gets_sockets(&self) -> bool {
+        self.prepared.definition.service.as_ref().is_some_and(|service| service.listen_fds)
+    }
+}
+
 /// Somebody who speaks the protocol.
 struct Connection {
     outbox: Arc<Outbox>,
@@ -318,7 +325,7 @@ impl Supervisor {
                 if let Some(running) = &mut self.slots[at].running {
                     running.processes = Some((leader, shim));
                 }
-                self.record.started(self.slots[at].prepared.name(), leader, shim);
+                self.record.started(self.slots[at].prepared.name(), [leader, shim, self.keeper.pid()]);
                 self.step(Happening::Started(at));
             }
             Report::News(News::NotStarted(errno), _) => {

@@ -75,7 +75,7 @@ impl Supervisor {
         })
     }
 
-    pub(super) fn log_of(&self, at: usize) -> PathBuf {
+    pub fn log_of(&self, at: usize) -> PathBuf {
         self.log_dir.join(format!("{}.log", self.slots[at].which.name))
     }
 

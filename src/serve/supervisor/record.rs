@@ -20,14 +20,15 @@ impl Record {
         Self { path: state_dir.join(FILE), file: None }
     }
 
-    pub fn started(&mut self, name: &str, leader: u32, shim: u32) {
+    /// `processes`: its first process, its shim and the keeper.
+    pub fn started(&mut self, name: &str, processes: [u32; 3]) {
         if self.file.is_none() {
             self.file = File::create(&self.path).ok();
         }
         let Some(file) = &mut self.file else { return };
-        let time = |pid| tree::start_time(pid).unwrap_or_default();
+        let pairs = processes.map(|pid| format!("{pid} {} ", tree::start_time(pid).unwrap_or_default()));
         // A disk that is full keeps no service from running; its processes can be told by their mark as well.
-        let _ = writeln!(file, "{shim} {} {leader} {} {name}", time(shim), time(leader));
+        let _ = writeln!(file, "{}{name}", pairs.concat());
     }
 
     /// Nothing runs any more.
@@ -37,14 +38,14 @@ impl Record {
         }
     }
 
-    /// Whether a supervisor has left without an end, and the shims and first processes it had then, each with the time of
-    /// its start.
+    /// Whether a supervisor has left without an end, and the shims, first processes and keepers it had then, each with the
+    /// time of its start.
     pub fn left(state_dir: &Path) -> Option<Vec<(u32, u64)>> {
         let text = std::fs::read_to_string(state_dir.join(FILE)).ok()?;
         let pair = |one: Option<&str>, other: Option<&str>| Some((one?.parse().ok()?, other?.parse().ok()?));
         let pairs = text.lines().flat_map(|line| {
             let mut words = line.split(' ');
-            [pair(words.next(), words.next()), pair(words.next(), words.next())]
+            [(); 3].map(|()| pair(words.next(), words.next()))
         });
         Some(pairs.flatten().filter(|(pid, time)| *pid > 1 && *time > 0).collect())
     }
@@ -65,9 +66,9 @@ mod tests {
         assert_eq!(Record::left(folder.path()), None);
         let own = std::process::id();
         let mut record = Record::open(folder.path());
-        record.started("a b", own, own);
+        record.started("a b", [own; 3]);
         let time = tree::start_time(own).unwrap();
-        assert_eq!(Record::left(folder.path()), Some(vec![(own, time), (own, time)]));
+        assert_eq!(Record::left(folder.path()), Some(vec![(own, time); 3]));
         record.close();
         assert_eq!(Record::left(folder.path()), None);
         std::fs::write(folder.path().join(FILE), "nonsense\n1 5 0 0\n7 8 x\n").unwrap();

@@ -118,3 +118,37 @@ fn a_service_that_asks_for_a_terminal_has_one_and_its_lines_stay_as_they_are() {
     fixture.start().unwrap().stop().unwrap();
     assert_eq!(fixture.log("a"), "a terminal\nlistening on port 1\n");
 }
+
+#[test]
+fn a_service_gets_its_sockets_open_and_the_same_after_a_restart() {
+    let script = "test $LISTEN_PID = $$ && echo mine\necho $LISTEN_FDS $LISTEN_FDNAMES\n\
+                  readlink /proc/$$/fd/3 >> sockets; readlink /proc/$$/fd/4 >> sockets; test -e /proc/$$/fd/5 && echo more\n\
+                  if test $(wc -l < sockets) -lt 4; then exit 1; fi; echo listening on port 1; exec sleep 1000";
+    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+        by_log(service);
+        service.listen_fds = true;
+        service.restart = crate::model::service::RestartPolicy::OnFailure;
+        service.ports = ["http", "admin"].map(|name| Port { name: name.into(), number: None }).into();
+    });
+    let stack = fixture.start().unwrap();
+    let ports = stack.instances().get("a").unwrap().ports.clone();
+    // The supervisor listens with the service: whoever connects while it restarts is not refused.
+    assert!(std::net::TcpStream::connect(("127.0.0.1", ports[0].1)).is_ok());
+    stack.stop().unwrap();
+    let start = "mine\n2 http:admin\n";
+    assert_eq!(fixture.log("a"), format!("{start}{start}listening on port 1\n"));
+    let sockets: Vec<String> = fixture.file("sockets").lines().map(str::to_owned).collect();
+    assert!(sockets[0].starts_with("socket:") && sockets[0] != sockets[1], "{sockets:?}");
+    assert_eq!(sockets[..2], sockets[2..]);
+}
+
+#[test]
+fn a_service_with_sockets_that_cannot_be_started_says_why() {
+    let mut fixture = Fixture::new().service("a", &[], "", |service| {
+        service.serve = "./no-such-program".into();
+        service.listen_fds = true;
+        service.ports = vec![Port { name: "http".into(), number: None }];
+    });
+    let failure = fixture.failure();
+    assert!(failure.starts_with("`a` cannot be started: No such file"), "{failure}");
+}

@@ -1,0 +1,133 @@
+//! What a shim has open, and what it does with the output of its service when envo is gone: nothing that was written may be
+//! lost with the process that was to read it.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use super::keeper;
+use super::log::Log;
+
+/// The number of the first socket that a service gets, by the convention of systemd.
+const FIRST_SOCKET: i32 = 3;
+/// What is not the service's goes to numbers from here on.
+const OUT_OF_THE_WAY: i32 = 128;
+/// How much is read at once.
+const BLOCK: usize = 64 * 1024;
+
+/// What a shim has open.
+pub struct Ends {
+    pub orders: File,
+    /// Where the service writes.
+    pub output: OwnedFd,
+    pub news: File,
+    /// Where that comes out.
+    pub leftover: File,
+    /// What the service gets open.
+    pub sockets: Vec<OwnedFd>,
+}
+
+impl Ends {
+    /// Gives the sockets the numbers from 3 on, for whatever this process starts to have them, and answers the rest and
+    /// how many sockets there are.
+    ///
+    /// # Errors
+    /// When there are too many open files.
+    pub fn put_sockets_first(self) -> io::Result<(Self, usize)> {
+        if self.sockets.is_empty() {
+            return Ok((self, 0));
+        }
+        let away = |descriptor: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(descriptor, OUT_OF_THE_WAY);
+        let ends = Self {
+            orders: File::from(away(self.orders.as_fd())?),
+            output: away(self.output.as_fd())?,
+            news: File::from(away(self.news.as_fd())?),
+            leftover: File::from(away(self.leftover.as_fd())?),
+            sockets: Vec::new(),
+        };
+        let sockets = self.sockets.iter().map(|socket| away(socket.as_fd())).collect::<Result<Vec<_>, _>>()?;
+        let count = sockets.len();
+        // From here on the low numbers are nobody's.
+        drop(self);
+        for (number, socket) in (FIRST_SOCKET..).zip(sockets) {
+            // Made so, it stays open in what is started.
+            keeper::move_to(socket, number)?;
+        }
+        Ok((ends, count))
+    }
+}
+
+/// What the supervisor has not read of a service's output, and what comes after.
+pub struct Leftover {
+    output: File,
+    path: PathBuf,
+    /// Once there is something to write.
+    log: Option<Log>,
+}
+
+impl Leftover {
+    pub fn new(output: File, path: PathBuf) -> Self {
+        Self { output, path, log: None }
+    }
+
+    /// The log it belongs to.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what there is by now to the log. `false`: there will be no more.
+    pub fn write(&mut self) -> bool {
+        if rustix::io::ioctl_fionbio(&self.output, true).is_err() {
+            return false;
+        }
+        if self.log.is_none() {
+            // Without a log there is nobody to keep it for; the service must not be held up all the same.
+            self.log = Log::open(&self.path).ok();
+        }
+        // A shim and a keeper may be at it at once. What one of them reads it writes before the other reads on.
+        let _turn = self.log.as_ref().and_then(Log::lock);
+        let mut buffer = vec![0; BLOCK];
+        loop {
+            match self.output.read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(length) => {
+                    if let Some(log) = &mut self.log {
+                        log.write(&buffer[..length]);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+    }
+}
+
+impl AsFd for Leftover {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.output.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_in_the_pipe_goes_to_the_end_of_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        std::fs::write(&path, "before\n").unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut leftover = Leftover::new(File::from(OwnedFd::from(reader)), path.clone());
+        assert!(leftover.write(), "nothing yet, but something may come");
+        writer.write_all(b"left\n").unwrap();
+        assert!(leftover.write());
+        writer.write_all(b"last").unwrap();
+        drop(writer);
+        assert!(!leftover.write());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before\nleft\nlast");
+    }
+}
