@@ -13,6 +13,7 @@ use crate::model::Runner;
 use crate::plan::{Plan, graph};
 use crate::report::picture::{self, Format, Node, NodeKind};
 use crate::report::plain;
+use crate::serve::protocol::{Answer, Operation, Status};
 use crate::settings::service_keys;
 
 /// Prints the order and the tree below `ALL`.
@@ -26,7 +27,9 @@ pub fn execute(options: &Options) -> Result<i32> {
     let order = graph::run_order(&plan.depends(&names)?)?;
     super::report_warnings(&plan, options);
     if let Some(format) = picture_format(&options.depends_format) {
-        plain::out(&picture::draw(&nodes(&plan, &order)?, format));
+        let mut nodes = nodes(&plan, &order)?;
+        add_states(&mut nodes, options);
+        plain::out(&picture::draw(&nodes, format));
         return Ok(exit_code::OK);
     }
     let mut text = format!("Execution order: {}\nALL\n", order.names.join(", "));
@@ -56,6 +59,25 @@ fn picture_format(name: &str) -> Option<Format> {
         "dot" => Some(Format::Dot),
         "json" => Some(Format::Json),
         _ => None,
+    }
+}
+
+/// Adds the states of services that run. A supervisor that cannot be asked is no reason to draw nothing.
+fn add_states(nodes: &mut [Node], options: &Options) {
+    let ask = || -> Result<Vec<Status>> {
+        let place = super::running::plan_place(options)?;
+        let Some(mut client) = super::running::connect(&place, "depends")? else { return Ok(Vec::new()) };
+        match client.ask(Operation::Ps)? {
+            Answer::Services(services) => Ok(services),
+            _ => Ok(Vec::new()),
+        }
+    };
+    let services = ask().unwrap_or_default();
+    for node in nodes {
+        let own = services.iter().filter(|one| one.environment == node.name);
+        let mut states: Vec<&str> = own.map(|one| one.state.as_str()).collect();
+        states.dedup();
+        node.state = (!states.is_empty()).then(|| states.join(", "));
     }
 }
 

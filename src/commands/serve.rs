@@ -88,24 +88,12 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result
             return Ok((client, Err(if code == exit_code::OK { exit_code::FAILED } else { code })));
         }
     };
-    for one in &definitions {
-        for key in without_effect(one) {
-            hold.reporter.warning(&one.name, format!("`{key}` is read and checked, and does nothing yet"));
-        }
-    }
     let connected = definitions.into_iter().enumerate().map(|(at, one)| {
         // What was asked for on the command line is in the graph.
         Definition { depends: graph.dependencies_of(at), service: graph.members[at].service.clone(), ..one }
     });
     let definitions = connected.collect();
     Ok((client, Ok(Prepared { definitions, asked, hold })))
-}
-
-/// Keys of a service that nothing is done about.
-fn without_effect(definition: &Definition) -> Vec<&'static str> {
-    let Some(service) = &definition.service else { return Vec::new() };
-    let keys = [("watch", !service.watch.is_empty()), ("listen_fds", service.listen_fds)];
-    keys.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect()
 }
 
 /// Lets all threads share one heap. The many that build environments would each leave one behind, for as long as the

@@ -2,6 +2,7 @@
 //! nothing they started outlives them. Decides nothing about configuration and builds nothing.
 
 mod attached;
+mod changes;
 mod checks;
 pub mod client;
 mod connection;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::instance_mark;
 use super::log::Log;
@@ -24,8 +24,6 @@ use crate::model::service::signal_number;
 
 /// The stack of a thread that reads or asks.
 const SMALL_STACK: usize = 256 * 1024;
-/// How long what a killed shim left behind has to end by itself.
-const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A service that was started.
 pub struct Running {
@@ -41,22 +39,6 @@ impl Running {
     pub fn give(&mut self, order: Order) {
         // A shim that has gone needs no order.
         let _ = self.orders.write_all(&[order.byte()]);
-    }
-}
-
-/// Ends what a killed shim left behind and tells it, on a thread of its own: what is left may take its time.
-pub fn end_strays(supervisor: &mut Supervisor, at: usize, last_lines: Vec<String>) {
-    let mark = supervisor.mark_of(at);
-    let sender = supervisor.sender.clone();
-    let generation = supervisor.slots[at].generation;
-    let ended = move || {
-        tree::end(&|| tree::marked(instance_mark::VARIABLE, &mark), STRAY_PATIENCE);
-        let _ = sender.send(Message::Of { service: at, generation, report: Report::StraysEnded(last_lines) });
-    };
-    if let Err(text) = spawn_thread("strays", ended) {
-        supervisor.reporter.warning(supervisor.slots[at].prepared.name(), text);
-        let report = Report::StraysEnded(Vec::new());
-        let _ = supervisor.sender.send(Message::Of { service: at, generation, report });
     }
 }
 
@@ -82,6 +64,7 @@ pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     match begun {
         Ok(running) => {
             supervisor.slots[at].running = Some(running);
+            supervisor.watch_files(at);
             None
         }
         Err(text) => Some(Happening::StartFailed(at, text)),
@@ -135,10 +118,17 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: Plan) -> Result<Running,
         .shim(pty, log.path(), &sockets)
         .map_err(|error| format!("envo cannot start its own helper: {error}"))?;
     plan.task.write(&mut pipes.orders).map_err(|error| format!("envo's own helper does not listen: {error}"))?;
+    let mark = supervisor.mark_of(at);
     let slot = &supervisor.slots[at];
     let position = (log.path().to_path_buf(), log.begin());
-    let watch =
-        Watch { service: at, generation: slot.generation, log, wanted: plan.wanted, sender: supervisor.sender.clone() };
+    let watch = Watch {
+        service: at,
+        generation: slot.generation,
+        mark,
+        log,
+        wanted: plan.wanted,
+        sender: supervisor.sender.clone(),
+    };
     spawn_thread("watch", move || watch.run(pipes.output, pipes.news))?;
     Ok(Running { orders: pipes.orders, question: plan.question, log: position, processes: None })
 }

@@ -7,13 +7,16 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use regex::bytes::Regex;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::instance_mark;
 use super::log::Log;
 use super::orders::News;
 use super::supervisor::{Message, Report};
+use crate::execute::tree;
 
 /// How much is read at once, and how large the pipe is made where the system allows it.
 const BLOCK: usize = 256 * 1024;
@@ -22,6 +25,9 @@ const PIPE: usize = 1024 * 1024;
 const LONGEST_LINE: usize = 64 * 1024;
 /// How many of the last lines are shown when a service fails.
 const LAST_LINES: usize = 15;
+
+/// How long what a killed shim left behind has to end by itself.
+const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many blocks are read before news are told: more than the pipe holds.
 const MOST_BLOCKS_BEFORE_NEWS: usize = 64;
@@ -55,6 +61,8 @@ pub struct Watch {
     pub service: usize,
     /// Which start of the service this is, so that news of an earlier one are known as such.
     pub generation: u64,
+    /// What every process of that start carries.
+    pub mark: String,
     pub log: Log,
     pub wanted: Option<Wanted>,
     pub sender: Sender<Message>,
@@ -65,22 +73,30 @@ impl Watch {
     pub fn run(mut self, output: File, news: File) {
         let _ = rustix::pipe::fcntl_setpipe_size(&output, PIPE);
         let _ = rustix::io::ioctl_fionbio(&output, true);
-        self.read(output, news);
+        let mut partial = Partial::default();
+        if !self.read(&output, news, &mut partial) {
+            // Somebody has killed the shim. The first process dies with it, a moment later; what else that started has its
+            // mark. Until then they may write.
+            tree::end(&|| tree::marked(instance_mark::VARIABLE, &self.mark), STRAY_PATIENCE);
+            self.take_rest(&output, &mut vec![0; BLOCK], &mut partial);
+        }
+        self.flush(&mut partial);
         if let Some(text) = self.log.failure() {
             self.report(Report::Trouble(text));
         }
         self.report(Report::ShimEnded(self.log.last_lines(LAST_LINES)));
     }
 
-    fn read(&mut self, mut output: File, mut news: File) {
+    /// Reads until the shim has ended; whether it has said before that nothing of its service is left.
+    fn read(&mut self, output: &File, mut news: File, partial: &mut Partial) -> bool {
         let mut buffer = vec![0; BLOCK];
-        let mut partial = Partial::default();
+        let mut gone = false;
         let mut told = Vec::new();
         let mut open = true;
         loop {
-            let (written, newsworthy) = wait(open.then_some(&output), &news);
+            let (written, newsworthy) = wait(open.then_some(output), &news);
             if written {
-                open = self.take_output(&mut output, &mut buffer, &mut partial) != Taken::End;
+                open = self.take_output(output, &mut buffer, partial) != Taken::End;
             }
             if !newsworthy {
                 continue;
@@ -94,20 +110,28 @@ impl Watch {
             };
             // What was written before the news comes before them, so that an end is told with its last lines.
             // A straggler that goes on writing is read again when the news have been told.
-            for _ in 0..MOST_BLOCKS_BEFORE_NEWS {
-                if !open || self.take_output(&mut output, &mut buffer, &mut partial) != Taken::Block {
-                    break;
-                }
+            if open {
+                self.take_rest(output, &mut buffer, partial);
             }
             if length == 0 {
-                return self.flush(&mut partial);
+                return gone;
             }
             told.extend_from_slice(&some[..length]);
             while let Some(end) = told.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = told.drain(..=end).collect();
                 if let Some(news) = News::from_line(&line) {
-                    self.tell(news, &mut partial);
+                    gone |= matches!(news, News::Gone | News::NotStarted(_));
+                    self.tell(news, partial);
                 }
+            }
+        }
+    }
+
+    /// Reads what there is by now.
+    fn take_rest(&mut self, output: &File, buffer: &mut [u8], partial: &mut Partial) {
+        for _ in 0..MOST_BLOCKS_BEFORE_NEWS {
+            if self.take_output(output, buffer, partial) != Taken::Block {
+                break;
             }
         }
     }
@@ -124,7 +148,7 @@ impl Watch {
     }
 
     /// Reads one block.
-    fn take_output(&mut self, output: &mut File, buffer: &mut [u8], partial: &mut Partial) -> Taken {
+    fn take_output(&mut self, mut output: &File, buffer: &mut [u8], partial: &mut Partial) -> Taken {
         let taken = match self.log.take(output, buffer.len()) {
             Ok(Some((begin, length))) => {
                 if self.wanted.is_some() && self.log.read_back(begin, &mut buffer[..length]).is_err() {

@@ -119,6 +119,22 @@ pub fn finish(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     }
 }
 
+/// Runs the `watch_command` of a service, and tells [`Message::Rebuilt`].
+///
+/// # Errors
+/// Why it cannot be run, in words.
+pub fn rebuild(supervisor: &mut Supervisor, at: usize) -> Result<(), String> {
+    let service = supervisor.slots[at].prepared.definition.service.as_ref();
+    let Some(text) = service.and_then(|service| service.watch_command.clone()) else { return Ok(()) };
+    let command = Command::from_words(crate::settings::split::words(&text));
+    let work = Work::new(supervisor, at).map_err(|error| format!("cannot run `watch_command`: {error}"))?;
+    let sender = supervisor.sender.clone();
+    thread::spawn(move || {
+        let _ = sender.send(Message::Rebuilt(at, work.run("watch_command", vec![command])));
+    });
+    Ok(())
+}
+
 /// Runs a job: everything an environment without `serve` has to run.
 pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let work = match Work::new(supervisor, at) {

@@ -8,6 +8,7 @@ mod pending;
 mod record;
 mod requests;
 mod status;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -56,6 +57,10 @@ pub enum Message {
     Finished(usize),
     /// What a client has asked for that takes time to find out.
     Found(u64, u64, Result<Told, Refusal>),
+    /// A file has changed that the service is watched by.
+    FileChanged(usize, PathBuf),
+    /// Its `watch_command` has ended, well or not.
+    Rebuilt(usize, Result<(), String>),
     /// Somebody is there.
     Connected(u64, Arc<Outbox>),
     Asked(u64, Request),
@@ -71,10 +76,8 @@ pub enum Message {
 pub enum Report {
     /// News of its shim, and the last lines of its log when it has ended.
     News(News, Vec<String>),
-    /// Its shim has ended. With the last lines of its log.
+    /// Its shim has ended, and so has what that left behind if somebody killed it. With the last lines of its log.
     ShimEnded(Vec<String>),
-    /// What a killed shim left behind has ended too.
-    StraysEnded(Vec<String>),
     /// Its output has matched what was waited for.
     Matched(BTreeMap<String, String>),
     Answered(Answer),
@@ -104,12 +107,14 @@ pub struct Slot {
     pub running: Option<Running>,
     /// Ends the question whether it is ready or alive.
     pub asking: Option<Canceller>,
+    /// Ends watching the files that it is restarted for.
+    pub watching: Option<Canceller>,
+    /// Whether its `watch_command` runs, and whether it is to run once more.
+    pub rebuilding: Option<bool>,
     /// Stops the commands that run before or after it, and jobs.
     pub halt: Option<Interrupt>,
     pub started: Option<Instant>,
     pub exited: bool,
-    /// Nothing of it is left, says its shim.
-    pub gone: bool,
     /// Its last lines when it ended by itself.
     pub last_lines: Vec<String>,
     /// What is said of its place in error messages.
@@ -300,6 +305,8 @@ impl Supervisor {
                     Connection { outbox, greeted: false, client: String::new(), holds: BTreeSet::new(), events: false };
                 self.connections.insert(id, connection);
             }
+            Message::FileChanged(at, path) => self.file_changed(at, &path),
+            Message::Rebuilt(at, result) => self.rebuilt(at, result),
             Message::Asked(id, request) => self.answer(id, request),
             Message::Disconnected(id) => {
                 self.pending.retain(|pending| pending.connection != id);
@@ -342,16 +349,8 @@ impl Supervisor {
                 self.step(if lost { Happening::LostPort(at, code) } else { Happening::Exited(at, code) });
             }
             // The end of the shim comes next; a service is gone when that is gone too.
-            Report::News(News::Gone, _) => self.slots[at].gone = true,
-            Report::ShimEnded(last_lines) => {
-                if self.slots[at].gone {
-                    self.all_ended(at, last_lines);
-                } else if self.slots[at].running.is_some() {
-                    // Somebody has killed it. The first process died with it; what else that started has its mark.
-                    super::start::end_strays(self, at, last_lines);
-                }
-            }
-            Report::StraysEnded(last_lines) => self.all_ended(at, last_lines),
+            Report::News(News::Gone, _) => {}
+            Report::ShimEnded(last_lines) => self.all_ended(at, last_lines),
             Report::Matched(fields) => {
                 self.slots[at].instance.fields = fields;
                 self.step(Happening::ProbeSucceeded(at));
@@ -391,6 +390,10 @@ impl Supervisor {
     fn look_round(&mut self) {
         let mut failed: Vec<usize> = Vec::new();
         for at in 0..self.slots.len() {
+            // One that has failed is watched on: the change that mends it starts it again.
+            if !self.machine.is_wanted(at) {
+                self.slots[at].watching = None;
+            }
             let has_failed = self.machine.failure(at).is_some();
             if has_failed != std::mem::replace(&mut self.slots[at].told_failure, has_failed) && has_failed {
                 failed.push(at);

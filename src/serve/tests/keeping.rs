@@ -152,3 +152,53 @@ fn a_service_with_sockets_that_cannot_be_started_says_why() {
     let failure = fixture.failure();
     assert!(failure.starts_with("`a` cannot be started: No such file"), "{failure}");
 }
+
+/// Changes a file in one step, which can only be one change.
+fn replace(fixture: &Fixture, name: &str) {
+    fs::write(fixture.path("new"), "new").unwrap();
+    fs::rename(fixture.path("new"), fixture.path(name)).unwrap();
+}
+
+#[test]
+fn a_change_of_a_watched_file_restarts_a_service_even_after_it_has_failed() {
+    let script =
+        "echo up >> notes; echo up > gate; cat good > /dev/null && echo listening on port 1 && exec sleep 1000";
+    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+        by_log(service);
+        service.stop_timeout = Duration::from_millis(100);
+    });
+    rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
+    fs::create_dir(fixture.path("src")).unwrap();
+    fs::write(fixture.path("good"), "").unwrap();
+    let watched = fixture.path("src").display().to_string();
+    fixture.services[0].environment.service.as_mut().unwrap().watch = vec![watched];
+    let gate = fixture.path("gate");
+    let first = std::thread::spawn(move || fs::read_to_string(gate).unwrap());
+    let stack = fixture.start().unwrap();
+    assert_eq!(first.join().unwrap(), "up\n");
+    fs::remove_file(fixture.path("good")).unwrap();
+    replace(&fixture, "src/a");
+    assert_eq!(fixture.file("gate"), "up\n");
+    fs::write(fixture.path("good"), "").unwrap();
+    replace(&fixture, "src/a");
+    assert_eq!(fixture.file("gate"), "up\n");
+    drop(stack);
+    assert_eq!(fixture.file("notes"), "up\nup\nup\n");
+}
+
+#[test]
+fn a_change_runs_the_watch_command_instead_where_there_is_one() {
+    let mut fixture = Fixture::new().service("a", &[], &noted("a"), |service| {
+        by_log(service);
+        service.watch_command = Some("sh -c 'echo built by $ENVO_INSTANCE > gate'".into());
+    });
+    rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
+    fs::write(fixture.path("source"), "").unwrap();
+    let watched = fixture.path("source").display().to_string();
+    fixture.services[0].environment.service.as_mut().unwrap().watch = vec![watched];
+    let stack = fixture.start().unwrap();
+    replace(&fixture, "source");
+    assert_eq!(fixture.file("gate"), "built by 1\n");
+    stack.stop().unwrap();
+    assert_eq!(fixture.file("notes"), "a up\na down\n");
+}

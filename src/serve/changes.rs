@@ -1,0 +1,371 @@
+//! Telling when files change that a service is to be restarted for: `watch`. The system tells of changes, so that nothing is
+//! looked at while nothing happens. Knows nothing of services.
+
+use std::collections::HashMap;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use globset::{GlobBuilder, GlobMatcher};
+use ignore::gitignore::Gitignore;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+
+use super::probe::Cancel;
+
+/// How long nothing may change before a change is told: programs write files in several steps.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long a change is held back at most, when something changes all the time.
+const LONGEST_NOISE: Duration = Duration::from_secs(2);
+/// A wait has to end some time; it is begun again.
+const LONG: Duration = Duration::from_secs(3600);
+/// Folders that change without anybody's doing.
+const NEVER: [&str; 4] = [".git", ".hg", ".envo", "__pycache__"];
+
+/// Which files are meant.
+#[derive(Debug)]
+struct Patterns {
+    /// Files, and folders with all that is in them.
+    paths: Vec<PathBuf>,
+    globs: Vec<GlobMatcher>,
+    excluded_paths: Vec<PathBuf>,
+    excluded_globs: Vec<GlobMatcher>,
+    /// Folders that have to be watched, all that is in them included.
+    bases: Vec<PathBuf>,
+    /// The work folder: what envo and commands write there says nothing.
+    work_dir: PathBuf,
+}
+
+impl Patterns {
+    /// # Errors
+    /// A pattern that is none, in words.
+    fn parse(written: &[String], work_dir: &Path) -> Result<Self, String> {
+        let mut patterns = Self {
+            paths: Vec::new(),
+            globs: Vec::new(),
+            excluded_paths: Vec::new(),
+            excluded_globs: Vec::new(),
+            bases: Vec::new(),
+            work_dir: work_dir.to_path_buf(),
+        };
+        for text in written {
+            let (excludes, pattern) = text.strip_prefix('!').map_or((false, text.as_str()), |rest| (true, rest));
+            if !pattern.contains(['*', '?', '[', '{']) {
+                let path = PathBuf::from(pattern);
+                if excludes {
+                    patterns.excluded_paths.push(path);
+                } else {
+                    patterns.bases.push(if path.is_dir() { path.clone() } else { parent(&path) });
+                    patterns.paths.push(path);
+                }
+                continue;
+            }
+            let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+            let matcher = glob.map_err(|error| format!("`watch = {pattern}`: {error}"))?.compile_matcher();
+            if excludes {
+                patterns.excluded_globs.push(matcher);
+            } else {
+                let plain = Path::new(pattern).components();
+                let plain = plain.take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']));
+                patterns.bases.push(plain.collect());
+                patterns.globs.push(matcher);
+            }
+        }
+        Ok(patterns)
+    }
+
+    /// Whether a change of this file counts, as far as the patterns say.
+    fn contain(&self, path: &Path) -> bool {
+        let below = |folders: &[PathBuf]| folders.iter().any(|folder| path.starts_with(folder));
+        let matches = |globs: &[GlobMatcher]| globs.iter().any(|glob| glob.is_match(path));
+        (below(&self.paths) || matches(&self.globs)) && !below(&self.excluded_paths) && !matches(&self.excluded_globs)
+    }
+
+    /// Whether the file itself was named, so that it counts whatever is ignored.
+    fn name(&self, path: &Path) -> bool {
+        self.paths.iter().any(|one| one == path)
+    }
+
+    /// Whether nothing below this folder counts.
+    fn leave_out(&self, folder: &Path) -> bool {
+        let never = folder.file_name().is_some_and(|name| NEVER.iter().any(|one| name == *one));
+        // Unless what is watched is in the work folder itself.
+        let works = folder == self.work_dir && !self.bases.iter().any(|base| base.starts_with(folder));
+        never || works || self.excluded_paths.iter().any(|one| folder.starts_with(one))
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
+}
+
+/// What `.gitignore` files say.
+#[derive(Debug, Default)]
+struct Ignored(HashMap<PathBuf, Gitignore>);
+
+impl Ignored {
+    fn contains(&mut self, path: &Path, is_folder: bool) -> bool {
+        for folder in path.ancestors().skip(1) {
+            let rules = self.0.entry(folder.to_path_buf()).or_insert_with(|| {
+                let file = folder.join(".gitignore");
+                if file.is_file() { Gitignore::new(file).0 } else { Gitignore::empty() }
+            });
+            if !rules.is_empty() {
+                let verdict = rules.matched_path_or_any_parents(path, is_folder);
+                if !verdict.is_none() {
+                    return verdict.is_ignore();
+                }
+            }
+            // Beyond the repository nothing counts.
+            if folder.join(".git").exists() {
+                break;
+            }
+        }
+        false
+    }
+}
+
+/// Files that are watched.
+pub struct Changes {
+    notices: OwnedFd,
+    patterns: Patterns,
+    ignored: Ignored,
+    folders: HashMap<i32, PathBuf>,
+}
+
+impl Changes {
+    /// Watches `written`: absolute paths and globs, those after `!` left out. `work_dir`: where nothing is watched.
+    ///
+    /// # Errors
+    /// A pattern that is none, or a limit of the system's, in words.
+    pub fn of(written: &[String], work_dir: &Path) -> Result<Self, String> {
+        let patterns = Patterns::parse(written, work_dir)?;
+        let notices =
+            inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|errno| words(errno.into()))?;
+        let mut changes = Self { notices, patterns, ignored: Ignored::default(), folders: HashMap::new() };
+        for base in changes.patterns.bases.clone() {
+            // What is not there yet is seen when it comes, if what it is in is there.
+            let there = base.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/")).to_path_buf();
+            if there == base {
+                changes.add(&base, &mut Vec::new()).map_err(words)?;
+            } else {
+                changes.add_one(&there).map_err(words)?;
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Waits until something has changed that counts, and all is quiet again; `None`: nobody wants to know any more.
+    pub fn wait(&mut self, cancel: &Cancel) -> Option<PathBuf> {
+        let mut first: Option<(PathBuf, Instant)> = None;
+        loop {
+            let time = match &first {
+                None => LONG,
+                Some((_, since)) => QUIET.min(LONGEST_NOISE.saturating_sub(since.elapsed())),
+            };
+            let noticed = cancel.wait_for(&self.notices, time);
+            if !noticed && cancel.wait(Duration::ZERO) {
+                return None;
+            }
+            let changed = if noticed { self.read() } else { Vec::new() };
+            match (changed.into_iter().next(), &first) {
+                (Some(path), None) => first = Some((path, Instant::now())),
+                (None, Some((path, _))) => return Some(path.clone()),
+                (Some(_), Some((path, since))) if since.elapsed() >= LONGEST_NOISE => return Some(path.clone()),
+                _ => {}
+            }
+        }
+    }
+
+    /// What has changed since the last time, of what counts.
+    fn read(&mut self) -> Vec<PathBuf> {
+        let mut buffer = [MaybeUninit::uninit(); 8192];
+        let mut events = Vec::new();
+        let mut reader = inotify::Reader::new(&self.notices, &mut buffer);
+        while let Ok(event) = reader.next() {
+            let name = event.file_name().map(|name| name.to_string_lossy().into_owned());
+            events.push((event.wd(), event.events(), name));
+        }
+        let mut changed = Vec::new();
+        for (number, flags, name) in events {
+            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+                // Nobody knows what it was.
+                changed.extend(self.patterns.paths.first().or(self.patterns.bases.first()).cloned());
+            }
+            if flags.contains(ReadFlags::IGNORED) {
+                self.folders.remove(&number);
+            }
+            let Some(path) = self.folders.get(&number).and_then(|folder| Some(folder.join(name?))) else { continue };
+            if path.ends_with(".gitignore") {
+                self.ignored = Ignored::default();
+            }
+            if flags.contains(ReadFlags::ISDIR) {
+                if flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) && self.is_of_use(&path) {
+                    // What is in it already came with it.
+                    let _ = self.add(&path, &mut changed);
+                }
+            } else {
+                changed.push(path);
+            }
+        }
+        changed.retain(|path| self.counts(path));
+        changed
+    }
+
+    fn counts(&mut self, path: &Path) -> bool {
+        if !self.patterns.contain(path) {
+            return false;
+        }
+        let left_out = path.ancestors().skip(1).any(|folder| self.patterns.leave_out(folder));
+        self.patterns.name(path) || !(left_out || self.ignored.contains(path, false))
+    }
+
+    /// Whether a folder that has come is one to watch, or leads to one.
+    fn is_of_use(&self, folder: &Path) -> bool {
+        self.patterns.bases.iter().any(|base| folder.starts_with(base) || base.starts_with(folder))
+    }
+
+    /// Watches a folder and those in it, and adds the files there are to `found`.
+    fn add(&mut self, folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+        let mut open = vec![folder.to_path_buf()];
+        while let Some(folder) = open.pop() {
+            let is_base = self.patterns.bases.contains(&folder);
+            if !is_base && (self.patterns.leave_out(&folder) || self.ignored.contains(&folder, true)) {
+                continue;
+            }
+            self.add_one(&folder)?;
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() && self.is_of_use(&entry.path()) => open.push(entry.path()),
+                    Ok(kind) if !kind.is_dir() => found.push(entry.path()),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_one(&mut self, folder: &Path) -> io::Result<()> {
+        let flags = WatchFlags::CLOSE_WRITE
+            | WatchFlags::MODIFY
+            | WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::MOVED_TO
+            | WatchFlags::ONLYDIR;
+        match inotify::add_watch(&self.notices, folder, flags) {
+            Ok(number) => {
+                self.folders.insert(number, folder.to_path_buf());
+                Ok(())
+            }
+            // It has gone in the meantime.
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+fn words(error: io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENOSPC) => "the system watches no more folders (fs.inotify.max_user_watches)".to_owned(),
+        Some(libc::EMFILE) => "the system has no more watches (fs.inotify.max_user_instances)".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::thread;
+
+    use super::*;
+
+    struct Fixture {
+        folder: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        fn new(files: &[&str]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join(".git")).unwrap();
+            let fixture = Self { folder };
+            files.iter().for_each(|file| fixture.write(file));
+            fixture
+        }
+
+        fn write(&self, file: &str) {
+            let path = self.folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, file).unwrap();
+        }
+
+        fn changes(&self, patterns: &[&str]) -> Changes {
+            let root = self.folder.path().display();
+            let absolute = |text: &&str| match text.strip_prefix('!') {
+                Some(rest) => format!("!{root}/{rest}"),
+                None => format!("{root}/{text}"),
+            };
+            let patterns: Vec<String> = patterns.iter().map(absolute).collect();
+            Changes::of(&patterns, &self.folder.path().join(".tox")).unwrap()
+        }
+
+        /// Changes files one after another; answers the first that counts.
+        fn first(&self, changes: &mut Changes, files: &[&str]) -> String {
+            files.iter().for_each(|file| self.write(file));
+            let (cancel, _canceller) = Cancel::new().unwrap();
+            let path = changes.wait(&cancel).unwrap();
+            path.strip_prefix(self.folder.path()).unwrap().display().to_string()
+        }
+    }
+
+    #[test]
+    fn files_below_a_folder_count_unless_they_are_ignored_or_left_out() {
+        let fixture = Fixture::new(&["src/a.py", "src/gen/b.py", "src/docs/c.md", "other.py"]);
+        fs::write(fixture.folder.path().join(".gitignore"), "gen/\n*.log\n!keep.log\n").unwrap();
+        let mut changes = fixture.changes(&["src", "!src/docs"]);
+        let ignored = ["other.py", "src/gen/b.py", "src/docs/c.md", "src/x.log", "src/__pycache__/a.pyc"];
+        for seen in ["src/a.py", "src/keep.log", "src/new/deep/d.py"] {
+            assert_eq!(fixture.first(&mut changes, &[&ignored[..], &[seen]].concat()), seen);
+        }
+    }
+
+    #[test]
+    fn globs_and_single_files_count_where_they_match() {
+        let fixture = Fixture::new(&["src/a.py", "src/deep/b.py", "settings.ini", ".tox/py/x.py"]);
+        fs::write(fixture.folder.path().join(".gitignore"), "settings.ini\n").unwrap();
+        let mut changes = fixture.changes(&["**/*.py", "settings.ini", "!**/test_*.py"]);
+        let others = ["src/a.txt", "src/test_a.py", ".tox/py/x.py", ".git/x.py"];
+        for seen in ["src/deep/b.py", "settings.ini", "src/a.py"] {
+            assert_eq!(fixture.first(&mut changes, &[&others[..], &[seen]].concat()), seen);
+        }
+    }
+
+    #[test]
+    fn many_changes_are_told_as_one_and_what_is_replaced_or_comes_later_is_seen() {
+        let fixture = Fixture::new(&["src/a.py"]);
+        let mut changes = fixture.changes(&["src/**/*.py", "later/**"]);
+        let many: Vec<String> = (0..200).map(|number| format!("src/{number}.py")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(fixture.first(&mut changes, &many), "src/0.py");
+        let root = fixture.folder.path();
+        fs::write(root.join("a.tmp"), "new").unwrap();
+        fs::rename(root.join("a.tmp"), root.join("src/a.py")).unwrap();
+        assert_eq!(fixture.first(&mut changes, &[]), "src/a.py", "as editors write");
+        assert_eq!(fixture.first(&mut changes, &["later/on/x"]), "later/on/x");
+        fs::remove_file(root.join("src/a.py")).unwrap();
+        assert_eq!(fixture.first(&mut changes, &[]), "src/a.py");
+    }
+
+    #[test]
+    fn nobody_waits_for_changes_that_nobody_wants_to_know_of() {
+        let fixture = Fixture::new(&["src/a.py"]);
+        let mut changes = fixture.changes(&["src"]);
+        let (cancel, canceller) = Cancel::new().unwrap();
+        let waiting = thread::spawn(move || changes.wait(&cancel));
+        drop(canceller);
+        assert_eq!(waiting.join().unwrap(), None);
+        let wrong = Changes::of(&["/tmp/[".to_owned()], Path::new("/nowhere")).map(drop);
+        assert!(wrong.unwrap_err().starts_with("`watch = /tmp/[`"));
+    }
+}

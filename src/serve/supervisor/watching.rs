@@ -1,0 +1,87 @@
+//! Restarting a service, or running its `watch_command`, when files change that it names in `watch`.
+
+use std::path::Path;
+use std::thread;
+
+use super::{Message, Supervisor};
+use crate::report::Level;
+use crate::serve::changes::Changes;
+use crate::serve::machine::Event as Happening;
+use crate::serve::probe::Cancel;
+use crate::serve::work;
+
+/// The stack of a thread that waits.
+const SMALL_STACK: usize = 256 * 1024;
+
+impl Supervisor {
+    /// Begins to watch the files of a service, on a thread of its own.
+    pub fn watch_files(&mut self, at: usize) {
+        let service = self.slots[at].prepared.definition.service.as_ref();
+        let Some(patterns) = service.map(|service| service.watch.clone()).filter(|watch| !watch.is_empty()) else {
+            return;
+        };
+        if self.slots[at].watching.is_some() {
+            return;
+        }
+        let work_dir = self.state_dir.parent().unwrap_or(&self.state_dir).to_path_buf();
+        let sender = self.sender.clone();
+        let begun = Changes::of(&patterns, &work_dir).and_then(|mut changes| {
+            let (cancel, canceller) = Cancel::new().map_err(|error| error.to_string())?;
+            let watch = move || {
+                while let Some(path) = changes.wait(&cancel) {
+                    if sender.send(Message::FileChanged(at, path)).is_err() {
+                        return;
+                    }
+                }
+            };
+            let thread = thread::Builder::new().name("files".to_owned()).stack_size(SMALL_STACK);
+            thread.spawn(watch).map_err(|error| error.to_string())?;
+            Ok(canceller)
+        });
+        match begun {
+            Ok(canceller) => self.slots[at].watching = Some(canceller),
+            Err(text) => {
+                let name = self.slots[at].prepared.name();
+                self.reporter.warning(name, format!("its files cannot be watched: {text}"));
+            }
+        }
+    }
+
+    pub(super) fn file_changed(&mut self, at: usize, path: &Path) {
+        let slot = &mut self.slots[at];
+        // News of the time before it was let go.
+        if slot.watching.is_none() {
+            return;
+        }
+        let name = slot.prepared.name().to_owned();
+        let shown = path.strip_prefix(&slot.prepared.definition.current_dir).unwrap_or(path).display();
+        let with_command = slot.prepared.definition.service.as_ref().is_some_and(|one| one.watch_command.is_some());
+        let verb = if with_command { "watch_command" } else { "restarting" };
+        self.reporter.message(&name, Level::Info, format!("{verb}: {shown} has changed"));
+        if with_command {
+            self.rebuild(at);
+        } else {
+            self.step(Happening::Restart(vec![at]));
+        }
+    }
+
+    fn rebuild(&mut self, at: usize) {
+        if let Some(again) = &mut self.slots[at].rebuilding {
+            *again = true;
+            return;
+        }
+        self.slots[at].rebuilding = Some(false);
+        if let Err(text) = work::rebuild(self, at) {
+            self.rebuilt(at, Err(text));
+        }
+    }
+
+    pub(super) fn rebuilt(&mut self, at: usize, result: Result<(), String>) {
+        if let Err(text) = result {
+            self.reporter.warning(self.slots[at].prepared.name(), text);
+        }
+        if self.slots[at].rebuilding.take() == Some(true) && self.slots[at].watching.is_some() {
+            self.rebuild(at);
+        }
+    }
+}
