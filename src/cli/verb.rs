@@ -313,7 +313,7 @@ impl Verb {
             Self::Import => &[
                 ("import procfile", "the file Procfile here"),
                 ("import compose docker-compose.yml --write", "and add it to tox.ini"),
-                ("import pipenv --write", "the versions of Pipfile.lock, in pins.txt"),
+                ("import pipenv --write", "its versions, in pins.txt"),
             ],
             Self::Lock => &[
                 ("lock", "the environments of env_list"),
