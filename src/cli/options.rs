@@ -235,6 +235,8 @@ pub struct ServiceOptions {
     pub no_prefix: bool,
     /// `--format json`.
     pub json: bool,
+    /// `--timeline` of `ps`.
+    pub timeline: bool,
 }
 
 /// What the program is started in, apart from its arguments.

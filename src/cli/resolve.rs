@@ -420,6 +420,7 @@ impl Resolver<'_> {
             lines: number("log_lines", "number of lines")?.map(|number| number as usize),
             since: self.typed("log_since").map(str::to_owned),
             no_prefix: self.flag("log_no_prefix", false),
+            timeline: self.flag("service_timeline", false),
             json: self.choice("service_format", &["table", "json"]).is_some_and(|format| format == "json"),
         })
     }

@@ -286,7 +286,9 @@ impl Verb {
             }
             Self::Scale => &[("scale web=3", "in place of its instances key")],
             Self::Down => &[("down", "stop what up started"), ("down api", "only this")],
-            Self::Ps => &[("ps", "a table"), ("ps --format json", "for programs")],
+            Self::Ps => {
+                &[("ps", "a table"), ("ps --timeline", "how the last start went"), ("ps --format json", "for programs")]
+            }
             Self::Logs => {
                 &[("logs -f api web", "of two services, as it comes"), ("logs -n 20 --since 10m", "the latest")]
             }

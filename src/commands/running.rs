@@ -9,10 +9,11 @@ use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
+use crate::report::timeline::{self, Bar};
 use crate::report::{plain, table};
 use crate::serve::client::{Client, Heard};
 use crate::serve::place::Place;
-use crate::serve::protocol::{Answer, News, Operation, Status};
+use crate::serve::protocol::{Answer, News, Operation, Status, Timeline};
 
 /// Where the project's supervisor is, and its logs.
 ///
@@ -58,6 +59,9 @@ pub fn execute_ps(options: &Options) -> Result<i32> {
         plain::out(&format!("{}\n", serde_json::to_string_pretty(&services)?));
     } else if services.is_empty() {
         notice("nothing is running\n");
+    } else if options.services.timeline {
+        let bars: Vec<_> = services.into_iter().filter_map(bar).collect();
+        plain::out(&timeline::draw(&bars, plain::width().unwrap_or(WIDTH_OF_A_FILE)));
     } else {
         let rows: Vec<_> = services.iter().map(row).collect();
         plain::out(&table::lay_out_within(plain::width(), (&HEAD, &rows), &DISPENSABLE));
@@ -67,6 +71,16 @@ pub fn execute_ps(options: &Options) -> Result<i32> {
 
 const HEAD: [&str; 11] =
     ["NAME", "STATE", "HEALTH", "RESTARTS", "PID", "PORTS", "URL", "UPTIME", "CPU", "MEMORY", "LEASES"];
+
+/// How wide a drawing is that goes into no terminal.
+const WIDTH_OF_A_FILE: usize = 80;
+
+/// Nothing for what was not started.
+fn bar(service: Status) -> Option<Bar> {
+    let Timeline { began, started, ready, .. } = service.timeline;
+    let Status { name, environment, depends, .. } = service;
+    Some(Bar { name, environment, depends, began: began?, started, ready })
+}
 
 /// What a narrow terminal can do without, the first of these first; `--format json` has it all.
 const DISPENSABLE: [&str; 7] = ["LEASES", "CPU", "MEMORY", "HEALTH", "PORTS", "RESTARTS", "PID"];

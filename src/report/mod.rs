@@ -15,6 +15,7 @@ pub mod picture;
 pub mod plain;
 pub mod progress;
 pub mod table;
+pub mod timeline;
 mod xml;
 
 pub use buffered::Buffered;

@@ -159,6 +159,10 @@ fn services(verb: Verb) -> Vec<Arg> {
         result.push(value("log_since", "T", help).long("since"));
         result.push(flag("log_no_prefix", "no names before the lines").long("no-prefix"));
     }
+    if verb == Ps {
+        let help = "draw the last start: what waited for what, and the path that took longest";
+        result.push(flag("service_timeline", help).long("timeline"));
+    }
     if matches!(verb, Ps | Events | Services) {
         result.push(
             choice("service_format", ["table", "json"], "how to write it: table or json [default: table]")

@@ -150,7 +150,7 @@ fn a_service_with_sockets_that_cannot_be_started_says_why() {
         service.ports = vec![Port { name: "http".into(), number: None }];
     });
     let failure = fixture.failure();
-    assert!(failure.starts_with("`a` cannot be started: No such file"), "{failure}");
+    assert!(failure.starts_with("`a` cannot be started: `serve = ./no-such-program`: No such file"), "{failure}");
 }
 
 /// Changes a file in one step, which can only be one change.
