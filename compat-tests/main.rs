@@ -48,3 +48,4 @@ mod serve;
 mod set_env;
 mod stack;
 mod supervisor;
+mod survivors;
