@@ -61,9 +61,17 @@ struct Fixture {
     session: Session,
 }
 
+/// A job in the background of a script ignores SIGINT, and so would all that it starts: no shell may trap what it was
+/// started to ignore. Envo itself handles the signal, by which its children are rid of this.
+fn heed_interrupts() {
+    // SAFETY: no handler is set, only the system's own reaction.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+}
+
 impl Fixture {
     fn new() -> Self {
         super::tree::adopt_orphans();
+        heed_interrupts();
         let folder = tempfile::tempdir().unwrap();
         let recorder = Arc::new(Recorder::default());
         let root = folder.path();
