@@ -189,9 +189,9 @@ fn merge_conflicts_are_told_with_their_line() {
     }
     fs::write(project.path("locks/pylock.a.toml"), lock).expect("written");
     fs::write(project.path("envo.lock"), format!("{index}=======\n")).expect("written");
-    project.run(["lock", "--check"]).ends_with(1).says("envo.lock:4 has a merge conflict marker");
+    project.run(["lock", "--check"]).ends_with(1).explains("envo.lock:4 has a merge conflict marker");
     fs::write(project.path("envo.lock"), "").expect("written");
-    project.run(["run", "--locked"]).ends_with(1).says("envo.lock: line 1 is not the one that envo writes");
+    project.run(["run", "--locked"]).ends_with(1).explains("envo.lock: line 1 is not the one that envo writes");
 }
 
 #[test]

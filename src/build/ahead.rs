@@ -75,8 +75,12 @@ impl<'a> Ahead<'a> {
     /// How many threads should [`Ahead::work`].
     pub fn threads(&self) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let most = if self.run.options.no_test { MOST_THREADS_ALONE } else { MOST_THREADS };
-        processors.saturating_sub(1).clamp(1, most)
+        if self.run.options.no_test {
+            // The thread whose turn it is waits for whoever makes its environment, and then adds nothing.
+            processors.clamp(2, MOST_THREADS_ALONE)
+        } else {
+            processors.saturating_sub(1).clamp(1, MOST_THREADS)
+        }
     }
 
     /// Prepares one environment after the other until there are none left.

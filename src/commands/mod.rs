@@ -164,8 +164,12 @@ fn details(error: &ConfigError, options: &Options) -> String {
         return error.hints.iter().map(|hint| format!("help: {hint}\n")).collect();
     }
     let frame = frame::with_source(error, options.colored);
-    // On a terminal the message stands right above already.
-    if options.stdout_is_terminal { without_headline(&frame, &error.message).to_owned() } else { frame }
+    // On a terminal the message stands right above already, and on standard error if it went there too.
+    if options.stdout_is_terminal || error.class != ErrorClass::Handled {
+        without_headline(&frame, &error.message).to_owned()
+    } else {
+        frame
+    }
 }
 
 fn without_headline<'a>(frame: &'a str, message: &str) -> &'a str {
