@@ -16,6 +16,7 @@ mod running;
 mod wheels;
 
 mod ahead;
+mod backends;
 mod bad_input;
 mod build;
 mod config;
