@@ -2,7 +2,8 @@
 
     ENVO_EXECUTABLE=target/release/envo PYTHONPATH=python python python/measures.py [RUNS]
 
-It needs pytest and pytest-xdist. Runs with and without the plugin take turns; figures are medians.
+It needs pytest and pytest-xdist. Runs with and without the plugin take turns; figures are medians. The package is used as
+pip leaves it: with its bytecode.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ ports = http
 
 WITH = ["-p", "envo.pytest_plugin"]
 QUIET = ["-q", "-p", "no:cacheprovider"]
+
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest(folder: Path, *words: str) -> float:

@@ -62,14 +62,11 @@ class Broker:
     """One for each process of a test run."""
 
     @classmethod
-    def begin(cls, config: pytest.Config, configuration: Optional[str]) -> Optional["Broker"]:
-        """``None``: the project has no services."""
-        told: Dict[str, Any] = getattr(config, "workerinput", {}).get("envo") or {}
-        if not told and hasattr(config, "workerinput"):
-            # The leader has looked.
-            return None
-        listing = told.get("listing")
-        project = Project(configuration, folder=None if configuration else config.rootpath, listing=listing)
+    def begin(cls, config: pytest.Config, project: Project, told: Mapping[str, Any]) -> Optional["Broker"]:
+        """``None``: the project has no services.
+
+        :param told: what a worker is told by the process that leads it; empty in any other.
+        """
         noproc = _addresses(config.getoption("--envo-noproc", None) or [])
         try:
             services = project.services

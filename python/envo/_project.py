@@ -45,12 +45,12 @@ class Project:
         self._config = os.path.abspath(config) if config is not None else None
         self._folder = os.path.abspath(folder) if folder is not None else None
         self._listing: Optional[Mapping[str, Any]] = listing
+        self._question: "Optional[subprocess.Popen[bytes]]" = None
 
-    @property
-    def listing(self) -> Mapping[str, Any]:
-        """What ``envo services --format json`` says, asked once."""
-        if self._listing is None:
-            answer = subprocess.run(
+    def ask_ahead(self) -> None:
+        """Has envo work out the listing while this process does something else."""
+        if self._listing is None and self._question is None:
+            self._question = subprocess.Popen(
                 self._words("services", "--format", "json"),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -58,10 +58,26 @@ class Project:
                 cwd=self._folder,
                 env=self._variables(),
             )
-            if answer.returncode != 0:
-                text = (answer.stderr + answer.stdout).decode("utf-8", "replace").strip()
-                raise ConfigurationError(text or f"envo ended with code {answer.returncode}")
-            listing: Mapping[str, Any] = json.loads(answer.stdout)
+
+    def forget_question(self) -> None:
+        """Nobody wants to know the listing any more."""
+        question, self._question = self._question, None
+        if question is not None:
+            question.communicate()
+
+    @property
+    def listing(self) -> Mapping[str, Any]:
+        """What ``envo services --format json`` says, asked once."""
+        if self._listing is None:
+            self.ask_ahead()
+            question, self._question = self._question, None
+            assert question is not None
+            with question:
+                output, errors = question.communicate()
+            if question.returncode != 0:
+                text = (errors + output).decode("utf-8", "replace").strip()
+                raise ConfigurationError(text or f"envo ended with code {question.returncode}")
+            listing: Mapping[str, Any] = json.loads(output)
             self._listing = listing
         return self._listing
 

@@ -13,6 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from ._broker import Broker, EnvoServices
+    from ._project import Project
 
 _MARKER = "envo(*names): start these services of the project before the test, and set their ENVO_... variables"
 
@@ -41,8 +42,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("envo_config", "the configuration with the services, or its folder")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
+    # A worker is told by the process that leads it.
+    if hasattr(config, "workerinput") or not _may_have_services(config):
+        return
+    from ._errors import ProgramNotFound
+    from ._project import Project
+
+    named = _configuration(config)
+    project = Project(named, folder=None if named else config.rootpath)
+    config._envo_project = project  # type: ignore[attr-defined]
+    try:
+        # Envo reads the configuration while pytest goes on.
+        project.ask_ahead()
+    except (ProgramNotFound, OSError):
+        # Whoever wants the answer is told.
+        pass
+
+
+def _project(config: pytest.Config) -> Optional["Project"]:
+    return getattr(config, "_envo_project", None)
 
 
 def _broker(config: pytest.Config) -> Optional["Broker"]:
@@ -82,11 +103,12 @@ def _may_have_services(config: pytest.Config) -> bool:
 def pytest_sessionstart(session: pytest.Session) -> None:
     # First, for what the project's own files define must count more, and of two of a name the later counts.
     config = session.config
-    if not _may_have_services(config):
+    told = getattr(config, "workerinput", {}).get("envo")
+    if _project(config) is None and not told:
         return
     from ._broker import Broker
 
-    broker = Broker.begin(config, _configuration(config))
+    broker = Broker.begin(config, _project(config) or _told_project(config, told), told or {})
     if broker is None:
         return
     config._envo_broker = broker  # type: ignore[attr-defined]
@@ -94,6 +116,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.pluginmanager.register(_Drain(broker), "envo-drain")
     if not broker.leads_workers:
         config.pluginmanager.register(broker.fixtures(), "envo-fixtures")
+
+
+def _told_project(config: pytest.Config, told: Any) -> "Project":
+    """A worker's: the leader has asked what there is."""
+    from ._project import Project
+
+    named = _configuration(config)
+    return Project(named, folder=None if named else config.rootpath, listing=told["listing"])
 
 
 class _Drain:
@@ -153,6 +183,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    project = _project(config)
+    if project is not None:
+        project.forget_question()
     broker = _broker(config)
     if broker is not None:
         broker.end()
