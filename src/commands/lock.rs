@@ -2,11 +2,12 @@
 //! `lock --check` only looks.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 
+use super::lock_languages::Languages;
 use super::locking::{Lockable, Locks, Resolvers, names_none, target, tell};
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
@@ -21,7 +22,6 @@ use crate::lock::resolve::Order;
 use crate::lock::verify::{entry, shown_path, verify};
 use crate::lock::write::replace;
 use crate::model::pep508::canonical_name;
-use crate::model::runtime::DEFAULT;
 use crate::report::event::{EnvironmentResult, Event, Phase};
 use crate::report::{Reporter, plain, table};
 use crate::runtime::locking;
@@ -63,7 +63,14 @@ pub fn execute(options: &Options) -> Result<i32> {
         return Ok(exit_code::FAILED);
     }
     let mut lockables = lockables;
-    work.lock_languages(&mut lockables, &outcomes)?;
+    let upgrade = match &upgrade {
+        Upgrade::Nothing => locking::Upgrade::Nothing,
+        Upgrade::Named(names) => locking::Upgrade::Named(names),
+        Upgrade::All => locking::Upgrade::Everything,
+    };
+    let is_kept = |outcome: &Result<Made, LockError>| outcome.as_ref().is_ok_and(|made| made.kept);
+    let kept: Vec<bool> = outcomes.iter().map(is_kept).collect();
+    Languages { locks: &locks, upgrade }.lock(&mut lockables, &kept)?;
     let written: Vec<(&Lockable, Made)> = lockables.iter().zip(outcomes.into_iter().flatten()).collect();
     work.write(&written)?;
     for (name, reason) in apart {
@@ -295,36 +302,6 @@ impl Work<'_> {
         let result = EnvironmentResult { name: environment, ..EnvironmentResult::default() };
         reporter.event(Event::EnvironmentFinished { result, last: true });
         answer
-    }
-
-    /// Has the tools of other languages write their own locks.
-    fn lock_languages(&self, lockables: &mut [Lockable], outcomes: &[Result<Made, LockError>]) -> Result<()> {
-        for (lockable, outcome) in lockables.iter_mut().zip(outcomes) {
-            let environment = Arc::clone(&lockable.environment);
-            if environment.runtimes.iter().all(|wish| wish.name == DEFAULT)
-                || outcome.as_ref().is_ok_and(|made| made.kept)
-            {
-                continue;
-            }
-            let upgrade = match self.upgrade {
-                Upgrade::Nothing => locking::Upgrade::Nothing,
-                Upgrade::Named(names) => locking::Upgrade::Named(names),
-                Upgrade::All => locking::Upgrade::Everything,
-            };
-            let site = self.locks.site(&environment);
-            let written = site.lock_languages(upgrade);
-            let written = written
-                .map_err(|halt| anyhow::Error::new(halt).context(format!("cannot lock {}", environment.name)))?;
-            let root = &self.locks.project.root;
-            let is_language = |name: &str| {
-                written.iter().any(|lock| name == lock.runtime || name == format!("{}-lock", lock.runtime))
-            };
-            lockable.inputs.inputs.retain(|input| !is_language(&input.name));
-            for lock in &written {
-                lockable.inputs.add_language(root, lock.runtime, &lock.inputs, &lock.files);
-            }
-        }
-        Ok(())
     }
 
     /// Replaces the locks and, last, the index over them.

@@ -11,6 +11,7 @@ mod host_tox;
 pub mod import;
 pub mod list;
 pub mod lock;
+mod lock_languages;
 mod locking;
 pub mod logs;
 pub mod man;

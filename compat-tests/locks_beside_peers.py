@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Time envo's locks beside those of uv, pip, pip-tools and pipenv, in one run: locks_beside_peers.py [CASE …].
+
+    one      one environment with some twenty packages, with empty caches and with full ones
+    six      fixtures/locked: six environments of two languages, likewise
+    check    `lock --check` of those six
+    noop     `run` and `run --locked` with nothing to do
+
+The programs take turns, so a drifting machine hurts all alike. The peers are installed from the package index into a
+folder of the user's caches on first use.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "envo-lock-peers"
+# These and what they require are twenty-two packages on CPython 3.11 and later, as of November 2026.
+REQUIREMENTS = ["requests", "flask", "pytest", "rich", "pyyaml", "attrs"]
+NOTHING_TO_DO = "[tox]\nno_package = true\n[testenv]\ndeps =\n  six\n  packaging\ncommands =\n"
+
+
+def peers():
+    """The folder with the programs of the peers."""
+    programs = PEERS / "bin"
+    if not (programs / "pipenv").exists():
+        subprocess.run([sys.executable, "-m", "venv", PEERS], check=True)
+        packages = ["pip", "uv", "pip-tools", "pipenv"]
+        subprocess.run([programs / "python", "-m", "pip", "install", "-q", "-U", *packages], check=True)
+    return programs
+
+
+class Place:
+    """A home with caches of its own, and a project in it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.home = folder / "home"
+        self.project = folder / "project"
+        self.project.mkdir(parents=True)
+        self.empty()
+
+    def empty(self):
+        """Forget everything that was fetched."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir()
+
+    def variables(self):
+        keep = ("PIP_", "SSL_", "REQUESTS_", "NODE_EXTRA_", "npm_config_")
+        kept = {name: value for name, value in os.environ.items() if name.startswith(keep)}
+        npmrc = os.environ.get("NPM_CONFIG_USERCONFIG", str(Path.home() / ".npmrc"))
+        path = os.pathsep.join([str(peers()), str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
+        own = {"HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", "TERM": "dumb", "NPM_CONFIG_USERCONFIG": npmrc}
+        return {**kept, **own, "PIPENV_IGNORE_VIRTUALENVS": "1", "PIPENV_PYTHON": sys.executable}
+
+    def run(self, command):
+        """The seconds that a command takes; what it prints when it fails."""
+        start = time.perf_counter()
+        done = subprocess.run(
+            command,
+            cwd=self.project,
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        seconds = time.perf_counter() - start
+        if done.returncode:
+            sys.exit(f"{command} ended with {done.returncode}:\n{done.stdout.decode(errors='replace')[-2000:]}")
+        return seconds
+
+    def forget(self, results):
+        """Remove what was locked."""
+        for name in results:
+            place = self.project / name
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+
+
+def table(title, times, base):
+    print(f"\n{title}")
+    bottom = statistics.median(times[base])
+    for name, values in times.items():
+        median = statistics.median(values)
+        spread = f"{min(values) * 1000:.1f} to {max(values) * 1000:.1f}"
+        print(f"  {name:<12} {median * 1000:10.1f} ms  ({spread})  {median / bottom:6.2f} x {base}")
+
+
+def one(envo, runs, folder):
+    programs = peers()
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    uv = [programs / "uv", "pip", "compile", "-q", "--universal", "--generate-hashes", "--python-version", version]
+    commands = {
+        "envo": ([envo, "lock"], ["locks", "envo.lock"]),
+        "uv": ([*uv, "--format", "pylock.toml", "-o", "pylock.toml", "requirements.in"], ["pylock.toml"]),
+        "pip-tools": (
+            [programs / "pip-compile", "-q", "--generate-hashes", "-o", "requirements.txt", "requirements.in"],
+            ["requirements.txt"],
+        ),
+        "pip lock": ([programs / "pip", "lock", "-q", "-o", "pylock.toml", "-r", "requirements.in"], ["pylock.toml"]),
+        "pipenv": ([programs / "pipenv", "lock"], ["Pipfile.lock"]),
+    }
+    places = {name: Place(folder / name.replace(" ", "-")) for name in commands}
+    for place in places.values():
+        requirements = "".join(f"{name}\n" for name in REQUIREMENTS)
+        (place.project / "requirements.in").write_text(requirements)
+        packages = "".join(f'{name} = "*"\n' for name in REQUIREMENTS)
+        source = '[[source]]\nurl = "https://pypi.org/simple"\nverify_ssl = true\nname = "pypi"\n'
+        (place.project / "Pipfile").write_text(f"{source}[packages]\n{packages}")
+        text = f"[tox]\nno_package = true\nenv_list = py{version}\n[testenv]\ndeps = -r requirements.in\n"
+        (place.project / "tox.ini").write_text(text)
+    for title, cold, count in [("with empty caches", True, min(runs, 3)), ("with full caches", False, runs)]:
+        times = {name: [] for name in commands}
+        for _ in range(count):
+            for name, (command, results) in commands.items():
+                places[name].forget(results)
+                if cold:
+                    places[name].empty()
+                times[name].append(places[name].run(command))
+        table(f"one environment, {title}", times, "envo")
+    lock = places["envo"].project / "locks" / f"pylock.py{version.replace('.', '_')}.toml"
+    print(f"  {lock.read_text().count('[[packages]]')} packages")
+
+
+def six(envo, runs, folder):
+    place = Place(folder / "six")
+    shutil.copytree(ROOT / "fixtures" / "locked", place.project, dirs_exist_ok=True)
+    results = ["locks", "envo.lock"]
+    for title, cold, count in [("with empty caches", True, min(runs, 5)), ("with full caches", False, runs)]:
+        times = []
+        for _ in range(count):
+            place.forget(results)
+            if cold:
+                place.empty()
+            times.append(place.run([envo, "lock"]))
+        table(f"six environments, {title}", {"envo": times}, "envo")
+    times = {"envo": [], "with newer": []}
+    for _ in range(runs):
+        times["with newer"].append(place.run([envo, "lock", "--upgrade"]))
+        times["envo"].append(place.run([envo, "lock"]))
+    table("six environments that are locked", times, "envo")
+
+
+def check(envo, runs, folder):
+    place = Place(folder / "check")
+    shutil.copytree(ROOT / "fixtures" / "locked", place.project, dirs_exist_ok=True)
+    place.run([envo, "lock"])
+    table("lock --check of six environments", {"envo": [place.run([envo, "lock", "--check"]) for _ in range(runs * 4)]}, "envo")
+
+
+def noop(envo, runs, folder):
+    times = {"run": [], "--locked": []}
+    words = {"run": ["run"], "--locked": ["run", "--locked"]}
+    places = {name: Place(folder / f"noop{name}") for name in words}
+    for name, place in places.items():
+        (place.project / "tox.ini").write_text(NOTHING_TO_DO)
+        place.run([envo, "lock", "-e", "py"])
+        place.run([envo, *words[name], "-e", "py"])
+    for _ in range(runs * 10):
+        for name, place in places.items():
+            times[name].append(place.run([envo, *words[name], "-e", "py"]))
+    table("nothing to do", times, "run")
+
+
+def main():
+    cases = {"one": one, "six": six, "check": check, "noop": noop}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", metavar="CASE", choices=[*cases, []], help="which; all by default")
+    parser.add_argument("--bin", type=Path, default=ROOT / "target" / "release" / "envo", help="the program")
+    parser.add_argument("-n", "--runs", type=int, default=5, help="how often each is run")
+    arguments = parser.parse_args()
+    for name in arguments.cases or cases:
+        with tempfile.TemporaryDirectory(prefix="envo-locks-") as folder:
+            cases[name](arguments.bin.resolve(), arguments.runs, Path(folder).resolve())
+
+
+if __name__ == "__main__":
+    main()
