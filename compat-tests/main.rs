@@ -43,6 +43,7 @@ mod run;
 mod runtime_failures;
 mod runtime_node;
 mod runtime_packages;
+mod runtime_registry;
 mod runtimes;
 mod scripts;
 mod serve;

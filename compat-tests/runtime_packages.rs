@@ -77,6 +77,31 @@ fn a_gem_is_built_and_installed() {
 }
 
 #[test]
+fn a_gem_that_cannot_be_installed_leaves_what_was_there() {
+    need(&["ruby", "gem"]);
+    let project = Project::new()
+        .ini("[testenv:rb]\nruntime = ruby\npackage = gem\ncommands = ruby -rfruit -e 'puts FRUIT'\n")
+        .file("fruit.gemspec", GEMSPEC)
+        .file("lib/fruit.rb", "FRUIT = 'apple'\n");
+    project.run(["run", "-e", "rb"]).succeeds().says("apple");
+    let native =
+        GEMSPEC.replace("gem.files = [", "gem.extensions = ['ext/extconf.rb']\n  gem.files = ['ext/extconf.rb', ");
+    let project = project
+        .file("fruit.gemspec", &native)
+        .file("ext/extconf.rb", "abort 'no compiler for this'\n")
+        .file("lib/fruit.rb", "FRUIT = 'pear'\n");
+    for _ in 0..2 {
+        let failed = project.run(["run", "-e", "rb"]).ends_with(1);
+        let failed =
+            failed.says("which installs what `package` names for rb; what was installed before is left as it was");
+        failed.explains("tox.ini:3:").explains("help: something did not compile");
+        project.run(["run", "-e", "rb", "--skip-pkg-install"]).succeeds().says("apple");
+    }
+    let project = project.file("fruit.gemspec", GEMSPEC);
+    project.run(["run", "-e", "rb"]).succeeds().says("pear");
+}
+
+#[test]
 fn programs_of_go_and_rust_are_built_and_found() {
     need(&["go"]);
     let project = Project::new()
@@ -121,6 +146,43 @@ fn a_package_that_cannot_be_built_is_named_with_its_place_and_what_was_there_sta
         .says("`package = binry` of go is no package of its `runtime`")
         .explains("tox.ini:3:")
         .explains("binary (go)");
+}
+
+#[test]
+fn a_package_of_npm_that_cannot_be_installed_leaves_what_was_there() {
+    need(&["node", "npm"]);
+    let ini = |deps: &str| {
+        format!(
+            "[testenv:js]\nruntime = node\npackage = npm\n{deps}commands = node -e 'console.log(\"got\", require(\"fruit\"))'\n"
+        )
+    };
+    let manifest = |more: &str| {
+        format!(r#"{{"name": "fruit", "version": "1.0.0", "main": "fruit.js", "files": ["fruit.js"]{more}}}"#)
+    };
+    let broken = manifest(r#", "scripts": {"postinstall": "echo half > half; exit 3"}"#);
+    let project = Project::new()
+        .ini(&ini(""))
+        .file("package.json", &manifest(""))
+        .file("fruit.js", "module.exports = 'apple';\n")
+        .file("greet/package.json", r#"{"name": "greet", "version": "1.0.0"}"#);
+    project.run(["run", "-e", "js"]).succeeds().says("got apple");
+    let project = project.file("package.json", &broken).file("fruit.js", "module.exports = 'pear';\n");
+    let fails = |project: &Project| {
+        let failed = project.run(["run", "-e", "js"]);
+        assert!(!matches!(failed.code, Some(0) | None), "{failed:?}");
+        let failed =
+            failed.says("which installs what `package` names for js; what was installed before is left as it was");
+        failed.explains("tox.ini:3:").explains("help: something did not compile");
+        project.run(["run", "-e", "js", "--skip-env-install"]).succeeds().says("got apple");
+    };
+    // The manifest is another one, so the dependencies are installed anew first.
+    fails(&project);
+    fails(&project);
+    let project = project.ini(&ini("node_deps = ./greet\n"));
+    fails(&project);
+    let project = project.file("package.json", &manifest(""));
+    project.run(["run", "-e", "js"]).succeeds().says("got pear");
+    assert!(!project.path(".tox/js/.previous-node").exists() && !project.path(".tox/js/.unfinished-node").exists());
 }
 
 #[test]

@@ -163,8 +163,8 @@ pub(super) fn put_in_requirements(
     })
 }
 
-impl Contents for RunContents<'_> {
-    fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+impl RunContents<'_> {
+    fn put_in_everything(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
         let locked = locked_contents::entry(site, foundation)?;
         site.put_in_languages(foundation)?;
         if let Some(script) = &site.environment.script {
@@ -190,6 +190,14 @@ impl Contents for RunContents<'_> {
             locked_contents::settle(foundation)?;
         }
         Ok(())
+    }
+}
+
+impl Contents for RunContents<'_> {
+    fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+        let result = self.put_in_everything(site, foundation);
+        site.settle_languages(foundation, result.is_ok())?;
+        result
     }
 
     fn before_removal(&mut self, site: &Site) {

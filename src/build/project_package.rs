@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::halt::Halt;
 use super::language_steps::Work;
+use super::language_swap::package_name;
 use super::languages::{Part, SECTION, remove};
 use super::lock::Lock;
 use super::prepare::{Foundation, Site};
@@ -173,27 +174,36 @@ impl Site {
     }
 
     fn deliver(&self, part: &Part, files: &[PathBuf], foundation: &mut Foundation) -> Result<(), Halt> {
-        let name = format!("{}-package", part.runtime.name());
+        let name = package_name(part);
         let stamp = stamp_of(files)?;
-        let folder = self.environment.env_dir.join(part.runtime.name());
+        let folder = self.folder_of(part);
         if folder.is_dir() && foundation.stamp.holds(SECTION, Some(&name), &stamp) {
             return Ok(());
         }
         self.phase(Phase::Install);
-        fs_err::create_dir_all(&folder)?;
-        // Half of it would be worse than what was there, and nothing says which it is.
-        foundation.stamp.record(SECTION, Some(&name), Value::Null)?;
-        let place = self.place(part, &folder, &foundation.session);
-        match part.runtime.deliver(&place, files) {
-            Delivery::Programs(bin) => copy_programs(files, &bin)?,
-            Delivery::Steps(steps) => {
-                let session = Session { allow: vec!["*".to_owned()], ..foundation.session.clone() };
-                for step in &steps {
-                    self.carry_out(part, step, &session, Work::Deliver)?;
-                }
-            }
+        let session = &foundation.session;
+        if !Self::is_new(part, foundation) {
+            self.work_on_copy(part, |copy| self.deliver_into(copy, part, files, session))?;
+        } else if let Err(halt) = self.deliver_into(&folder, part, files, session) {
+            // Nothing says in which state it is.
+            foundation.stamp.record(SECTION, Some(part.runtime.name()), Value::Null)?;
+            return Err(halt);
         }
         Ok(foundation.stamp.record(SECTION, Some(&name), stamp)?)
+    }
+
+    fn deliver_into(&self, folder: &Path, part: &Part, files: &[PathBuf], session: &Session) -> Result<(), Halt> {
+        fs_err::create_dir_all(folder)?;
+        let mut session = Session { allow: vec!["*".to_owned()], ..session.clone() };
+        let place = self.place(part, folder, &session);
+        let (delivery, surroundings) = (part.runtime.deliver(&place, files), part.runtime.surroundings(&place));
+        match delivery {
+            Delivery::Programs(bin) => copy_programs(files, &bin),
+            Delivery::Steps(steps) => {
+                self.surround(&mut session, surroundings)?;
+                steps.iter().try_for_each(|step| self.carry_out(part, step, &session, Work::Deliver))
+            }
+        }
     }
 }
 

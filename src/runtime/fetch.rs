@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
 use zip::ZipArchive;
 
 use super::{Runtime, Wheel};
@@ -39,7 +40,7 @@ pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<Entry
         }
         io::copy(&mut content, &mut fs_err::File::create(&target)?)?;
         let mode = content.unix_mode().unwrap_or(0o644) | if is_program { 0o755 } else { 0o644 };
-        fs_err::set_permissions(&target, PermissionsExt::from_mode(mode & 0o777))?;
+        set_mode(&target, mode & 0o777)?;
     }
     Ok(())
 }
@@ -64,21 +65,44 @@ pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &Wheel, cache: &Path) -
         Some(Entry { is_program: name.starts_with("bin"), name })
     };
     extract(file, unfinished.path(), place_of).with_context(context)?;
-    for (name, target) in wheel.links {
-        let place = unfinished.path().join("bin").join(name);
-        let reached = unfinished.path().join("bin").join(target);
+    link_programs(unfinished.path(), wheel.links)?;
+    finish(unfinished, &place)?;
+    Ok(place)
+}
+
+/// Makes the links of `links` in the folder of programs below `folder`, as far as there is what they lead to.
+///
+/// # Errors
+/// When one cannot be made.
+pub fn link_programs(folder: &Path, links: &[(&str, &str)]) -> Result<()> {
+    let bin = folder.join("bin");
+    for (name, target) in links {
+        let (place, reached) = (bin.join(name), bin.join(target));
         if reached.exists() {
             // What stands there is the file the link led to, torn from its surroundings.
             let _ = std::fs::remove_file(&place);
-            fs_err::set_permissions(&reached, PermissionsExt::from_mode(0o755))?;
+            set_mode(&reached, 0o755)?;
             symlink(target, &place)?;
         }
     }
-    let _ = fs_err::set_permissions(unfinished.path(), PermissionsExt::from_mode(0o755));
-    match std::fs::rename(unfinished.path(), &place) {
+    Ok(())
+}
+
+/// Gives a folder that has all that belongs into it its final name.
+///
+/// # Errors
+/// When it cannot be renamed.
+pub fn finish(unfinished: TempDir, place: &Path) -> Result<()> {
+    let _ = set_mode(unfinished.path(), 0o755);
+    match std::fs::rename(unfinished.path(), place) {
         // Another process was faster.
-        Err(_) if place.is_dir() => {}
-        result => result.with_context(|| format!("cannot write {}", place.display()))?,
+        Err(_) if place.is_dir() => Ok(()),
+        result => result.with_context(|| format!("cannot write {}", place.display())),
     }
-    Ok(place)
+}
+
+/// # Errors
+/// When the file is not there or another's.
+pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs_err::set_permissions(path, PermissionsExt::from_mode(mode))
 }

