@@ -26,6 +26,14 @@ fn a_configuration_that_was_named_must_exist() {
 }
 
 #[test]
+fn the_folder_of_the_project_must_be_there() {
+    let project = ini("[tox]\nno_package = true\n");
+    for verb in ["list", "config", "run"] {
+        same_as_tox(&project, [verb, "--root", "nowhere"]).ends_with(1).explains("[ROOT]/nowhere is no folder; --root");
+    }
+}
+
+#[test]
 fn an_unknown_environment_brings_the_nearest_name() {
     let project = ini("[tox]\nenv_list = lint\nno_package = true\n[testenv:lint]\n");
     for command in ["run", "config"] {

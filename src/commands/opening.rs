@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::reporter;
 use crate::cli::options::Options;
@@ -38,6 +38,11 @@ pub fn read(options: &Options) -> Result<Plan> {
 }
 
 fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<Plan> {
+    if let Some(root) = options.root_dir.as_deref().map(|root| options.current_dir.join(root))
+        && !root.is_dir()
+    {
+        bail!("{} is no folder; --root (TOX_ROOT_DIR) names the project's, which must be there", root.display());
+    }
     let plan = plan::read(Arc::new(options.clone()), Arc::clone(interpreters) as _)?;
     super::provision::ensure(&plan, options, interpreters)?;
     Ok(plan)
