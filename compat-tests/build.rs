@@ -140,6 +140,20 @@ fn of_two_that_build_one_environment_the_second_waits() {
 }
 
 #[test]
+fn environments_of_one_run_do_not_take_each_other_for_another_process() {
+    let backend = "def get_requires_for_build_wheel(config_settings=None):\n    raise RuntimeError('broken')\n";
+    let manifest = "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n\
+        [project]\nname = \"demo\"\nversion = \"1.0\"\n";
+    Project::new()
+        .file("pyproject.toml", manifest)
+        .file("backend.py", backend)
+        .ini("[tox]\nenv_list = a, b\n[testenv]\npackage = wheel\n")
+        .run(["run-parallel", "-p", "2"])
+        .ends_with(1)
+        .never_says("waiting for another process");
+}
+
+#[test]
 fn a_link_or_file_where_the_environment_should_be_is_left_alone() {
     let project = with_installer("").file("elsewhere/precious", "");
     fs::create_dir(project.path(".tox")).expect("a folder can be made");

@@ -9,6 +9,7 @@ use super::command_set::CommandSet;
 use super::contents;
 use super::halt::Halt;
 use super::installation::Installation;
+use super::lock::Lock;
 use super::package::staging::Staging;
 use super::package::{
     BuildRequest, Package, PackageBuilder, Site as Sources, Wanted, Workshop, describe_wheel, static_requirements,
@@ -49,10 +50,26 @@ struct Bench {
     builder: PackageBuilder,
     workshop: Arc<Floor>,
     held: Option<Arc<Buffered>>,
+    /// Environments of this run take turns, so that only another process is told of as one.
+    turn: Mutex<()>,
     /// The environments that may still ask for something.
     users: Mutex<BTreeSet<String>>,
     /// What `package = external` built.
     external: Mutex<Option<PathBuf>>,
+}
+
+/// Nobody else uses the packaging environment until this is dropped: no other process, no other thread of this one.
+struct Occupied<'a> {
+    // Dropped in this order: who is next in this process finds no lock.
+    _locks: (Lock, Option<Lock>),
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Bench {
+    fn occupy(&self) -> Result<Occupied<'_>, Halt> {
+        let turn = lock(&self.turn);
+        Ok(Occupied { _locks: self.site.lock()?, _turn: turn })
+    }
 }
 
 impl Packager {
@@ -135,7 +152,7 @@ impl Packager {
             Some(name) if *name != packaging.package_environment => Some(self.bench(name)?),
             _ => None,
         };
-        let _locks = (bench.site.lock()?, wheel_bench.as_ref().map(|bench| bench.site.lock()).transpose()?);
+        let _locks = (bench.occupy()?, wheel_bench.as_deref().map(Bench::occupy).transpose()?);
         work(&bench, wheel_bench.as_ref().map(|bench| &bench.builder))
             .map_err(|error| for_package_environment(error.into(), packaging))
     }
@@ -154,7 +171,7 @@ impl Packager {
             return Ok(vec![describe_wheel(&built, &packaging.extras)?]);
         }
         let describer = self.bench(&format!("{}_sdist_meta", packaging.package_environment))?;
-        let _lock = describer.site.lock()?;
+        let _lock = describer.occupy()?;
         let unpacked = bench.site.environment.tmp_dir.join("sdist-extract");
         let package = describer.builder.describe_sdist(&built, &unpacked, &packaging.extras)?;
         Ok(vec![package])
@@ -164,7 +181,7 @@ impl Packager {
         if let Some(path) = &self.run.options.install_package {
             return Ok(path.clone());
         }
-        let _lock = bench.site.lock()?;
+        let _lock = bench.occupy()?;
         let session = bench.workshop.set_up_external()?;
         let environment = &bench.site.environment;
         let cwd = environment.change_dir.get()?;
@@ -269,7 +286,15 @@ impl Packager {
         let sources = Sources::of(&site.environment, staging)?;
         let builder = PackageBuilder::new(sources, wanted.collect(), Box::new(Arc::clone(&workshop)));
         let users = using().map(|(environment, _)| environment.clone()).collect();
-        Ok(Bench { site, builder, workshop, held, users: Mutex::new(users), external: Mutex::default() })
+        Ok(Bench {
+            site,
+            builder,
+            workshop,
+            held,
+            turn: Mutex::default(),
+            users: Mutex::new(users),
+            external: Mutex::default(),
+        })
     }
 }
 
