@@ -1,5 +1,6 @@
 //! Services in the background: one supervisor for each project, which clients hold and talk to.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -336,35 +337,51 @@ fn two_hundred_faults_leave_nothing_behind_and_lose_nothing() {
         (seed >> 33) as usize % below
     };
     let (mut connection, mut supervisor) = Connection::greeted(&project);
-    for _ in 0..200 {
-        let name = names[random(10)].clone();
+    let mut hit: BTreeSet<u64> = BTreeSet::new();
+    let mut faults = 0;
+    while faults < 200 {
         let services = connection.ps();
-        let leader = services.iter().find(|one| one["name"] == *name).and_then(|one| one["pid"].as_u64());
-        match (random(20), leader) {
-            (0, _) => {
+        // What was hit before may be listed until its end is known, and waits longer from time to time then.
+        let running = services.iter().filter_map(|one| one["pid"].as_u64()).filter(|pid| !hit.contains(pid));
+        let running: Vec<u64> = running.collect();
+        if running.is_empty() {
+            let answer = connection.ask(&json!({"id": 3, "op": "restart", "names": names, "wait": true}));
+            assert!(answer["error"].is_null(), "{answer}");
+            continue;
+        }
+        let leader = running[random(running.len())];
+        match random(20) {
+            0 => {
                 kill(u64::from(supervisor));
                 up();
                 (connection, supervisor) = Connection::greeted(&project);
             }
-            (1, _) => {
-                let client = project.start(["wait", "s9"]);
+            1 => {
+                let commands: [&[&str]; 4] = [&["wait", "s9"], &["up"], &["logs", "-f"], &["serve", "-e", "s4"]];
+                let client = project.start(commands[random(4)]);
                 client.signal(Signal::KILL);
                 client.end();
             }
-            (2..5, _) => {
-                connection.ask(&json!({"id": 3, "op": "restart", "names": [name]}));
+            2..5 => {
+                connection.ask(&json!({"id": 3, "op": "restart", "names": [names[random(10)]]}));
             }
-            (5..9, Some(leader)) => {
+            5..10 => {
                 // The shim is the parent of the service's first process.
                 let status = fs::read_to_string(format!("/proc/{leader}/stat")).unwrap_or_default();
                 let parent = status.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
-                if let Some(parent) = parent.filter(|pid: &u64| *pid > 1 && *pid != u64::from(supervisor)) {
-                    kill(parent);
-                }
+                let Some(parent) = parent.filter(|pid: &u64| *pid > 1 && *pid != u64::from(supervisor)) else {
+                    hit.insert(leader);
+                    continue;
+                };
+                hit.insert(leader);
+                kill(parent);
             }
-            (_, Some(leader)) => kill(leader),
-            _ => {}
+            _ => {
+                hit.insert(leader);
+                kill(leader);
+            }
         }
+        faults += 1;
     }
     let answer = connection.ask(&json!({"id": 4, "op": "restart", "names": names, "wait": true}));
     assert!(answer["error"].is_null(), "{answer}");

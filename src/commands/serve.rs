@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::serve::client::Client;
 use crate::serve::graph::{Graph, Member};
 use crate::serve::protocol::Definition;
-use crate::serve::{HoldOptions, SupervisorProgram, connect, serve_foreground};
+use crate::serve::{HoldOptions, SupervisorProgram, connect, memory, serve_foreground};
 use crate::settings::service_keys;
 
 /// Serves the services that were named, or all there are, until the user interrupts.
@@ -27,14 +27,10 @@ use crate::settings::service_keys;
 /// # Errors
 /// When the configuration is wrong, a port is taken, or a service fails.
 pub fn execute(options: &Options) -> Result<i32> {
-    stay_small();
+    memory::stay_small();
     let (client, prepared) = prepare(options, "serve")?;
     match prepared {
-        Ok(Prepared { definitions, asked, hold }) => {
-            // What it took to build is not needed while the services run.
-            give_back_memory();
-            serve_foreground(client, definitions, asked, &hold)
-        }
+        Ok(Prepared { definitions, asked, hold }) => serve_foreground(client, definitions, asked, &hold),
         Err(code) => Ok(code),
     }
 }
@@ -94,24 +90,6 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result
     });
     let definitions = connected.collect();
     Ok((client, Ok(Prepared { definitions, asked, hold })))
-}
-
-/// Lets all threads share one heap. The many that build environments would each leave one behind, for as long as the
-/// services run.
-pub(super) fn stay_small() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the call changes a number inside the allocator and is made before any thread is started.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-    }
-}
-
-fn give_back_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the call only gives back what nobody uses.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// The services that were asked for: those that were named, or every one.

@@ -8,21 +8,21 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::running::{connect, notice, plan_place};
-use super::serve::{Prepared, prepare, stay_small};
+use super::serve::{Prepared, prepare};
 use crate::cli::options::Options;
 use crate::exit_code;
 use crate::report::plain;
-use crate::serve::HoldOptions;
 use crate::serve::client::Client;
 use crate::serve::place::Place;
 use crate::serve::protocol::{Answer, Definition, Operation};
+use crate::serve::{HoldOptions, memory};
 
 /// Starts services and leaves them running.
 ///
 /// # Errors
 /// When the configuration is wrong, a port is taken, or, with `--wait`, a service fails.
 pub fn execute_up(options: &Options) -> Result<i32> {
-    stay_small();
+    memory::stay_small();
     let (client, prepared) = prepare(options, "up")?;
     let Prepared { definitions, asked, hold } = match prepared {
         Ok(prepared) => prepared,

@@ -14,6 +14,7 @@ use super::client::{Client, Heard, Refused, SupervisorProgram};
 use super::fields::Instances;
 use super::follow::{Follower, Start};
 use super::instances::plain_names;
+use super::memory;
 use super::place::Place;
 use super::protocol::{self, Answer, Changes, Definition, News, Operation, Request, Up};
 use crate::build::halt::Halt;
@@ -210,7 +211,9 @@ pub fn serve_foreground(
     let (mut attached, id) = Attached::begin(client, up, options)?;
     let mut ended = attached.wait_for(id, Some(0))?;
     if let Ended::Answer(Ok(_)) = ended {
-        // All are ready; there is no request any more whose answer would end this.
+        // All are ready; there is no request any more whose answer would end this. What it took to get here is not needed
+        // while the services run.
+        memory::give_back();
         ended = attached.wait_for(0, Some(0))?;
     }
     let refusal = match ended {

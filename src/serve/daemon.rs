@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::keeper::{self, Keeper};
 use super::supervisor::{Message, Parts, Record, Supervisor};
-use super::{connection, instance_mark, place};
+use super::{connection, instance_mark, memory, place};
 use crate::execute::process::{self, Forked};
 use crate::execute::tree;
 use crate::report::{Event, Reporter};
@@ -54,7 +54,7 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>) -> io::Result<()> {
     let listener = UnixListener::from(rustix::io::fcntl_dupfd_cloexec(listener, 3)?);
     let _lock = File::from(rustix::io::fcntl_dupfd_cloexec(lock, 3)?);
     leave_streams();
-    stay_small();
+    memory::stay_small();
     let socket = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_path_buf));
     let (sender, receiver) = channel();
     listen_to_signals(sender.clone())?;
@@ -158,14 +158,5 @@ fn leave_streams() {
             let copy: OwnedFd = copy;
             let _ = keeper::move_to(copy, number);
         }
-    }
-}
-
-/// Lets all threads share one heap: each would leave one of its own behind otherwise.
-pub fn stay_small() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the call changes a number inside the allocator and is made before any thread is started.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }

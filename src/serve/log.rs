@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
@@ -15,6 +16,8 @@ const LARGEST: u64 = 128 * 1024 * 1024;
 const KEPT: u32 = 3;
 /// How much of its end is looked at for the last lines.
 const TAIL: u64 = 16 * 1024;
+/// The stack of a thread that does little.
+const SMALL_STACK: usize = 128 * 1024;
 /// How exactly times are kept, in milliseconds.
 const TICK: u64 = 100;
 
@@ -52,6 +55,8 @@ impl Log {
 
     /// Puts the log aside and begins a new one. Who reads it has it open, and reads it to its end.
     fn put_aside(&mut self) -> io::Result<()> {
+        // The name of the oldest is given to another. To free what was in it takes longer than a pipe lasts.
+        let oldest = File::open(aside(&self.path, KEPT)).ok();
         for number in (0..KEPT).rev() {
             match std::fs::rename(aside(&self.path, number), aside(&self.path, number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -62,6 +67,10 @@ impl Log {
         }
         let (file, begin, times) = open(&self.path)?;
         (self.file, self.begin, self.length, self.times, self.noted) = (file, begin, begin, times, None);
+        if let Some(oldest) = oldest {
+            // Where no thread is to be had it is freed here and now.
+            let _ = thread::Builder::new().name("free".to_owned()).stack_size(SMALL_STACK).spawn(move || drop(oldest));
+        }
         Ok(())
     }
 

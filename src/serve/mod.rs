@@ -17,6 +17,7 @@ pub mod keeper;
 mod leftover;
 mod log;
 pub mod machine;
+pub mod memory;
 mod orders;
 pub mod place;
 mod ports;

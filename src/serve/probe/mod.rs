@@ -19,12 +19,19 @@ use crate::model::Variables;
 
 /// The first and shortest pause between two attempts.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest.
+/// The longest as long as somebody is likely to wait for the answer: readiness is to be seen within 50 ms, the attempt
+/// itself included.
+const LONGEST_PAUSE_AT_FIRST: Duration = Duration::from_millis(25);
+/// How long that is.
+const AT_FIRST: Duration = Duration::from_secs(20);
+/// The longest of all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one attempt over the network may take.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(2);
-/// How often a service is asked whether it is alive.
-const ALIVE_PAUSE: Duration = Duration::from_secs(1);
+/// How often a service is asked whether it is alive: rarely while it is, since that costs everybody something as long as
+/// services run, and again soon when it did not answer. Three answers in a row are missing within 3 s.
+const ALIVE_PAUSE: Duration = Duration::from_secs(2);
+const NOT_ALIVE_PAUSE: Duration = Duration::from_millis(500);
 /// How long a command may take.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -72,15 +79,26 @@ impl Question {
     pub fn ask(&self, cancel: &Cancel) -> Answer {
         let start = Instant::now();
         loop {
+            let attempt = Instant::now();
             match self.attempt(cancel) {
                 Ok(true) => return Answer::Yes,
                 Ok(false) => {}
                 Err(reason) => return Answer::Never(reason),
             }
-            if cancel.wait(pause(start.elapsed())) {
+            let pause = match self.is_cheap() {
+                true => pause(start.elapsed()).min(LONGEST_PAUSE_AT_FIRST),
+                // One that takes its time leaves the machine to the service for as long.
+                false => pause(start.elapsed()).max(attempt.elapsed().min(LONGEST_PAUSE)),
+            };
+            if cancel.wait(pause) {
                 return Answer::Cancelled;
             }
         }
+    }
+
+    /// Whether to ask costs next to nothing, neither here nor there: nobody is connected before the answer is yes.
+    fn is_cheap(&self) -> bool {
+        matches!(self, Self::Tcp { .. } | Self::Unix { .. } | Self::Notify(_))
     }
 
     /// Asks one time.
@@ -88,11 +106,14 @@ impl Question {
         self.attempt(cancel) == Ok(true)
     }
 
-    /// Asks at regular times and tells each answer, until nobody wants to know or `tell` says so.
+    /// Asks again and again and tells the answers, until nobody wants to know or `tell` says so: each no, and the first
+    /// yes after one.
     pub fn ask_for_ever(&self, cancel: &Cancel, tell: impl Fn(bool) -> bool) {
-        while !cancel.wait(ALIVE_PAUSE) {
-            let answer = self.ask_once(cancel);
-            if cancel.wait(Duration::ZERO) || !tell(answer) {
+        let mut alive = true;
+        while !cancel.wait(if alive { ALIVE_PAUSE } else { NOT_ALIVE_PAUSE }) {
+            let before = std::mem::replace(&mut alive, self.ask_once(cancel));
+            let says_nothing_new = before && alive;
+            if cancel.wait(Duration::ZERO) || !(says_nothing_new || tell(alive)) {
                 return;
             }
         }
@@ -110,10 +131,10 @@ impl Question {
     }
 }
 
-/// Attempts come often at first and more rarely later: an eighth of the time that has passed, so that readiness is seen
-/// soon after the fact whenever it comes.
+/// Attempts come often at first and more rarely later: an eighth of the time that has passed.
 fn pause(elapsed: Duration) -> Duration {
-    (elapsed / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+    let longest = LONGEST_PAUSE_AT_FIRST.max(elapsed.saturating_sub(AT_FIRST) / 8).min(LONGEST_PAUSE);
+    (elapsed / 8).clamp(SHORTEST_PAUSE, longest)
 }
 
 /// A connection to the first address of `host` that takes one.

@@ -156,6 +156,8 @@ fn a_service_says_itself_that_it_is_ready() {
 #[test]
 fn pauses_grow_with_the_time_that_has_passed() {
     assert_eq!(pause(Duration::ZERO), Duration::from_millis(10));
-    assert_eq!(pause(Duration::from_millis(400)), Duration::from_millis(50));
+    assert_eq!(pause(Duration::from_millis(160)), Duration::from_millis(20));
+    assert_eq!(pause(Duration::from_secs(19)), Duration::from_millis(25), "readiness is still seen at once");
+    assert_eq!(pause(Duration::from_secs(22)), Duration::from_millis(250));
     assert_eq!(pause(Duration::from_secs(60)), Duration::from_secs(1));
 }

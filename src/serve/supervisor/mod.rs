@@ -22,6 +22,7 @@ use super::instance_mark;
 use super::instances::{Template, Which};
 use super::keeper::Keeper;
 use super::machine::{Event as Happening, Failure, Machine, Now, State};
+use super::memory;
 use super::orders::News;
 use super::ports::Lease;
 use super::prepared::Prepared;
@@ -171,6 +172,8 @@ pub struct Supervisor {
     /// It ends as soon as nothing runs, whoever is connected.
     ending: bool,
     had_client: bool,
+    /// Whether something was done since memory was given back.
+    stirred: bool,
     /// What the processes below these shims used when they were looked at last.
     usage: Option<(Instant, Vec<u32>, Vec<Option<tree::Usage>>)>,
 }
@@ -212,6 +215,7 @@ impl Supervisor {
             pending: Vec::new(),
             ending: false,
             had_client: false,
+            stirred: false,
             usage: None,
         })
     }
@@ -220,6 +224,10 @@ impl Supervisor {
     pub fn run(mut self, receiver: &Receiver<Message>) {
         while !self.is_done() {
             let timeout = self.deadline().map(|due| due.saturating_sub(self.now()));
+            if timeout.is_none() && std::mem::take(&mut self.stirred) {
+                // Whatever was started has started; it may be long until something happens.
+                memory::give_back();
+            }
             let message = match timeout {
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(timeout) => receiver.recv_timeout(timeout),
@@ -278,6 +286,7 @@ impl Supervisor {
         while let Some(happening) = happenings.pop_front() {
             let now = self.now();
             for action in self.machine.step(happening, now) {
+                self.stirred = true;
                 happenings.extend(self.carry_out(action));
             }
         }
