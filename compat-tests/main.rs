@@ -13,6 +13,7 @@ mod machine;
 mod project;
 mod real_tox;
 mod running;
+mod web;
 mod wheels;
 
 mod ahead;
@@ -42,6 +43,7 @@ mod reports;
 mod run;
 mod runtime_failures;
 mod runtime_node;
+mod runtime_offline;
 mod runtime_packages;
 mod runtime_registry;
 mod runtimes;

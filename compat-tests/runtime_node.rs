@@ -1,26 +1,33 @@
 //! Projects of Node.js with workspaces, under each package manager; the registry they ask is the one of the machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
 use crate::machine::{self, need};
 use crate::project::Project;
 
-/// A folder with programs of pnpm and yarn, fetched once by the machine's npm.
-static MANAGERS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = machine::kept_folder("package-managers");
+/// A folder with programs of pnpm and yarn 1.
+static MANAGERS: LazyLock<PathBuf> =
+    LazyLock::new(|| programs_of("package-managers", &["pnpm@9.15.9", "yarn@1.22.22"]));
+
+/// A folder with the program of yarn 4.
+static BERRY: LazyLock<PathBuf> = LazyLock::new(|| programs_of("package-manager-berry", &["@yarnpkg/cli-dist@4.9.2"]));
+
+/// The programs of these packages, fetched once by the machine's npm.
+fn programs_of(name: &str, packages: &[&str]) -> PathBuf {
+    let folder = machine::kept_folder(name);
     if !folder.join("bin/yarn").exists() {
         let status = Command::new("npm")
             .args(["install", "--global", "--no-audit", "--no-fund", "--prefix"])
             .arg(&folder)
-            .args(["pnpm@9.15.9", "yarn@1.22.22"])
+            .args(packages)
             .status()
             .expect("npm can be started");
-        assert!(status.success(), "npm could not fetch pnpm and yarn");
+        assert!(status.success(), "npm could not fetch {packages:?}");
     }
     folder.join("bin")
-});
+}
 
 /// Two members that want different versions of one package.
 fn workspace() -> Project {
@@ -61,6 +68,16 @@ fn works(project: &Project, installs: &str) {
     project.run(["run", "-e", "root,member"]).succeeds().never_says(installs);
 }
 
+/// The caches being warm, no registry is asked.
+fn works_offline(project: Project, installs: &str) -> Project {
+    let nowhere = "http://127.0.0.1:9";
+    let names = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "YARN_HTTP_PROXY", "YARN_HTTPS_PROXY"];
+    let project = names.into_iter().fold(project, |project, name| project.variable(name, nowhere));
+    let project = project.variable("no_proxy", "").variable("NO_PROXY", "");
+    project.run(["run", "-r", "-e", "root"]).succeeds().says(installs).says("two with ms 2.1.3");
+    project
+}
+
 /// Runs a package manager in the project, as its user would.
 fn by_hand(project: &Project, argv: &[&str]) {
     let path = std::env::join_paths(
@@ -75,10 +92,10 @@ fn by_hand(project: &Project, argv: &[&str]) {
     assert!(status.success(), "{argv:?}");
 }
 
-/// The same with the managers of [`MANAGERS`] on PATH.
-fn with_managers(project: Project) -> Project {
+/// The same with the programs of `managers` on PATH.
+fn with_managers(project: Project, managers: &Path) -> Project {
     let machines = machine::search_path(false);
-    let folders = std::iter::once(MANAGERS.clone()).chain(std::env::split_paths(&machines));
+    let folders = std::iter::once(managers.to_owned()).chain(std::env::split_paths(&machines));
     let path = std::env::join_paths(folders).expect("no folder's name has a colon");
     project.variable("PATH", path.to_str().expect("the path is text"))
 }
@@ -97,10 +114,11 @@ fn workspaces_of_npm_are_installed_away_from_their_sources() {
 #[test]
 fn workspaces_of_pnpm_are_installed_as_their_lock_says() {
     need(&["node", "npm"]);
-    let project = with_managers(workspace()).file("pnpm-workspace.yaml", "packages:\n  - 'members/*'\n").file(
-        "package.json",
-        r#"{"name": "root", "private": true, "dependencies": {"one": "workspace:*", "two": "workspace:*"}}"#,
-    );
+    let project =
+        with_managers(workspace(), &MANAGERS).file("pnpm-workspace.yaml", "packages:\n  - 'members/*'\n").file(
+            "package.json",
+            r#"{"name": "root", "private": true, "dependencies": {"one": "workspace:*", "two": "workspace:*"}}"#,
+        );
     let project = project.file(
         "members/one/package.json",
         r#"{"name": "one", "version": "1.0.0", "bin": {"tool": "tool.js"}, "dependencies": {"ms": "2.0.0", "two": "workspace:*"}}"#,
@@ -108,6 +126,7 @@ fn workspaces_of_pnpm_are_installed_as_their_lock_says() {
     by_hand(&project, &["chmod", "+x", "members/one/tool.js"]);
     by_hand(&project, &["pnpm", "install", "--lockfile-only"]);
     works(&project, "pnpm install --frozen-lockfile");
+    let project = works_offline(project, "pnpm install --frozen-lockfile");
     let project = project.file("members/two/package.json", r#"{"name": "two", "dependencies": {"ms": "2.1.2"}}"#);
     let failed = project.run(["run", "-e", "root"]).ends_with(1);
     failed.says("which installs what `pnpm-lock.yaml` names").explains("`pnpm install --lockfile-only`");
@@ -116,13 +135,14 @@ fn workspaces_of_pnpm_are_installed_as_their_lock_says() {
 #[test]
 fn workspaces_of_yarn_are_installed_as_their_lock_says() {
     need(&["node", "npm"]);
-    let project = with_managers(workspace());
+    let project = with_managers(workspace(), &MANAGERS);
     by_hand(&project, &["chmod", "+x", "members/one/tool.js"]);
     by_hand(&project, &["yarn", "install", "--non-interactive", "--no-progress"]);
     for folder in ["node_modules", "members/one/node_modules", "members/two/node_modules"] {
         let _ = std::fs::remove_dir_all(project.path(folder));
     }
     works(&project, "yarn install --frozen-lockfile");
+    let project = works_offline(project, "yarn install --frozen-lockfile");
     // What a member wants besides, yarn 1 does not notice.
     let project = project.file(
         "package.json",
@@ -130,4 +150,24 @@ fn workspaces_of_yarn_are_installed_as_their_lock_says() {
     );
     let failed = project.run(["run", "-e", "root"]).ends_with(1);
     failed.says("which installs what `yarn.lock` names").explains("bring it up to date with `yarn install`");
+}
+
+#[test]
+fn a_project_of_yarn_4_is_installed_into_node_modules_as_its_lock_says() {
+    need(&["node", "npm"]);
+    let project = with_managers(Project::new().with_toolchains(), &BERRY)
+        .variable("YARN_ENABLE_TELEMETRY", "0")
+        .ini("[testenv:root]\nruntime = node\ncommands = node -e 'console.log(\"two with ms\", require(\"ms/package.json\").version)'\n")
+        .file(".yarnrc.yml", "enableGlobalCache: true\n")
+        .file("package.json", r#"{"name": "app", "packageManager": "yarn@4.9.2", "dependencies": {"ms": "2.1.3"}}"#);
+    // yarn writes the lock, which counts from then on, only into the environment: the project has none yet.
+    project.run(["run", "-e", "root"]).succeeds().says("yarn install --no-immutable").says("two with ms 2.1.3");
+    std::fs::copy(project.path(".tox/root/node/yarn.lock"), project.path("yarn.lock")).expect("yarn wrote it");
+    project.run(["run", "-e", "root"]).succeeds().says("yarn install --immutable").says("two with ms 2.1.3");
+    let project = works_offline(project, "yarn install --immutable");
+    let project = project
+        .file("package.json", r#"{"name": "app", "packageManager": "yarn@4.9.2", "dependencies": {"ms": "2.1.2"}}"#);
+    let failed = project.run(["run", "-e", "root"]).ends_with(1);
+    failed.says("which installs what `yarn.lock` names").explains("`yarn install --mode=update-lockfile`");
+    assert!(!project.path("node_modules").exists() && !project.path(".yarn").exists());
 }

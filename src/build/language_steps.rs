@@ -7,8 +7,8 @@ use super::prepare::Site;
 use crate::error::{ConfigError, Location};
 use crate::execute::session::{Outcome, Request, Session, Shown, Stdin};
 use crate::model::ExitRule;
-use crate::runtime::Step;
 use crate::runtime::failure::Failure;
+use crate::runtime::{Offline, Step};
 
 /// What a step is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +27,29 @@ impl Site {
     /// # Errors
     /// What went wrong, when the step fails.
     pub(super) fn carry_out(&self, part: &Part, step: &Step, session: &Session, work: Work) -> Result<(), Halt> {
+        let mut outcome = Self::try_step(part, step, session, work)?;
+        if let Some(offline) = &step.offline
+            && outcome.exit_code != 0
+            && told(part, &outcome) == Some(Failure::Network)
+        {
+            self.warning(format!("`{}` could not reach an index, so the caches are asked", step.argv.join(" ")));
+            let again = Self::try_offline(part, (step, offline), session, work)?;
+            if again.exit_code == 0 {
+                outcome = again;
+            }
+        }
+        session
+            .conclude(&outcome, ExitRule::Zero)
+            .map_err(|code| Halt::ExitExplaining(code, Box::new(self.explained(part, step, &outcome, work))))
+    }
+
+    fn try_step(part: &Part, step: &Step, session: &Session, work: Work) -> Result<Outcome, Halt> {
         let mut session = session.clone();
         for (name, value) in &step.variables {
             session.variables.set(name, value);
         }
         let name = part.runtime.name();
-        let outcome = session.execute(Request {
+        Ok(session.execute(Request {
             argv: step.argv.clone(),
             shown: Shown::Itself,
             cwd: step.cwd.clone(),
@@ -44,10 +61,29 @@ impl Site {
             },
             stdin: Stdin::Off,
             display: session.quiet_display(),
-        })?;
-        session
-            .conclude(&outcome, ExitRule::Zero)
-            .map_err(|code| Halt::ExitExplaining(code, Box::new(self.explained(part, step, &outcome, work))))
+        })?)
+    }
+
+    fn try_offline(
+        part: &Part,
+        (step, offline): (&Step, &Offline),
+        session: &Session,
+        work: Work,
+    ) -> Result<Outcome, Halt> {
+        let mut step = step.clone();
+        step.argv.extend(offline.arguments.iter().cloned());
+        step.variables.extend(offline.variables.iter().cloned());
+        let Some((folder, files)) = &offline.gathered else { return Self::try_step(part, &step, session, work) };
+        super::folders::ensure_empty(folder)?;
+        for file in files {
+            if let Some(name) = file.file_name() {
+                // Two caches may have one file.
+                let _ = std::os::unix::fs::symlink(file, folder.join(name));
+            }
+        }
+        let outcome = Self::try_step(part, &step, session, work);
+        super::languages::remove(folder)?;
+        outcome
     }
 
     fn explained(&self, part: &Part, step: &Step, outcome: &Outcome, work: Work) -> ConfigError {
@@ -90,9 +126,12 @@ fn remedy(part: &Part, program: &str, outcome: &Outcome) -> String {
     if outcome.start_error.is_some() {
         return format!("install `{program}`, or put it on PATH");
     }
-    let output = outcome.out.text() + &outcome.err.text();
-    match Failure::told(part.runtime.failures(), &output) {
+    match told(part, outcome) {
         Some(failure) => failure.remedy(part.runtime.lock_command(&part.project)),
         None => format!("what `{program}` says of it is above"),
     }
+}
+
+fn told(part: &Part, outcome: &Outcome) -> Option<Failure> {
+    Failure::told(part.runtime.failures(), &(outcome.out.text() + &outcome.err.text()))
 }

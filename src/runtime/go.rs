@@ -7,7 +7,7 @@ use super::locking::{LockFile, LockRequest, Locking, Upgrade};
 use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
 use super::packing::{PackRequest, PackageForm};
 use super::ruby::dotted;
-use super::{Contents, Place, Request, Runtime, Step, Surroundings};
+use super::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
 use crate::model::Variables;
 
 pub struct Go;
@@ -112,6 +112,13 @@ impl Runtime for Go {
         for name in place.lock.iter().flat_map(|lock| LOCK.map(|name| lock.join(name))) {
             contents.inputs.extend(read(&name)?.map(|text| input("lock", &text)));
         }
+        if let Some(cache) = module_cache(place.variables) {
+            for step in &mut contents.steps {
+                // What was fetched lies there as a proxy has it, which also says which version is the latest.
+                let proxy = ("GOPROXY".to_owned(), format!("file://{cache}/cache/download"));
+                step.offline = Some(Offline { variables: vec![proxy], ..Offline::default() });
+            }
+        }
         Ok(contents)
     }
 
@@ -122,6 +129,8 @@ impl Runtime for Go {
             ("checksum mismatch", Failure::Lock),
             ("inconsistent vendoring", Failure::Lock),
             ("dial tcp", Failure::Network),
+            ("read tcp", Failure::Network),
+            (": EOF", Failure::Network),
             ("GOPROXY=off", Failure::Network),
             ("i/o timeout", Failure::Network),
             ("unknown revision", Failure::Unknown),

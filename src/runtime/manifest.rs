@@ -84,7 +84,8 @@ pub fn local_path(dependency: &str, project: &Path) -> Option<PathBuf> {
 
 /// A step of the words `argv` in `cwd`.
 pub fn step<const N: usize>(argv: [&str; N], cwd: &Path, cause: &str) -> Step {
-    Step { argv: argv.map(str::to_owned).to_vec(), cwd: cwd.to_owned(), variables: Vec::new(), cause: cause.to_owned() }
+    let argv = argv.map(str::to_owned).to_vec();
+    Step { argv, cwd: cwd.to_owned(), variables: Vec::new(), cause: cause.to_owned(), offline: None }
 }
 
 /// The path without `.` and, as far as they can be taken away, without `..`.

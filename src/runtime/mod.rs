@@ -223,6 +223,17 @@ pub struct Step {
     pub variables: Vec<(String, String)>,
     /// The setting or file it is done for, for the message when it fails.
     pub cause: String,
+    /// How it is tried once more when an index could not be reached; `None` where the tool does so by itself.
+    pub offline: Option<Offline>,
+}
+
+/// What makes a tool do with what its caches have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offline {
+    pub arguments: Vec<String>,
+    pub variables: Vec<(String, String)>,
+    /// A folder that exists only for this time, and the files that it has links to.
+    pub gathered: Option<(PathBuf, Vec<PathBuf>)>,
 }
 
 /// A wheel that holds a runtime.

@@ -6,7 +6,7 @@ use super::failure::{Failure, Marks};
 use super::locking::{LockFile, LockRequest, Locking, Upgrade};
 use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
 use super::packing::{Delivery, PackRequest, PackageForm};
-use super::{Contents, Place, Request, Runtime, Step, Surroundings};
+use super::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
 
 pub struct Ruby;
 
@@ -68,6 +68,10 @@ impl Runtime for Ruby {
             // Nothing of the machine's is touched, whoever runs it.
             ("BUNDLE_SILENCE_ROOT_WARNING".to_owned(), "true".to_owned()),
         ];
+        if place.variables.get("BUNDLE_GLOBAL_GEM_CACHE").is_none() {
+            // What was fetched for one environment is there for the others.
+            variables.push(("BUNDLE_GLOBAL_GEM_CACHE".to_owned(), "true".to_owned()));
+        }
         let folders = place.lock.into_iter().chain([place.project]);
         if let Some(folder) = folders.into_iter().find(|folder| folder.join("Gemfile").is_file())
             && place.variables.get("BUNDLE_GEMFILE").is_none()
@@ -91,7 +95,7 @@ impl Runtime for Ruby {
         contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root, Folders::Copied));
         // The lock's Gemfile evaluates the project's.
         let locked = request.place.lock.filter(|folder| folder.join("Gemfile").is_file());
-        add_bundle(&mut contents, locked.unwrap_or(request.place.project), request.place.project)?;
+        add_bundle(&mut contents, locked.unwrap_or(request.place.project), &request.place)?;
         Ok(contents)
     }
 
@@ -201,7 +205,8 @@ fn gemspecs(project: &Path) -> Vec<PathBuf> {
 }
 
 /// Installs what the `Gemfile` in `folder` names, exactly what its lock says where there is one.
-fn add_bundle(contents: &mut Contents, folder: &Path, project: &Path) -> Result<(), String> {
+fn add_bundle(contents: &mut Contents, folder: &Path, place: &Place<'_>) -> Result<(), String> {
+    let project = place.project;
     let Some(gemfile) = read(&folder.join("Gemfile"))? else { return Ok(()) };
     contents.inputs.push(input("Gemfile", &gemfile));
     let lock = read(&folder.join("Gemfile.lock"))?;
@@ -219,9 +224,36 @@ fn add_bundle(contents: &mut Contents, folder: &Path, project: &Path) -> Result<
         // The project brings its gems along: no index needs to be asked.
         bundle.argv.push("--local".to_owned());
         bundle.variables.push(("BUNDLE_CACHE_PATH".to_owned(), cache.display().to_string()));
+    } else {
+        bundle.offline = Some(offline(place));
     }
     contents.steps.push(bundle);
     Ok(())
+}
+
+/// Bundler does not look into the cache of its user unless an index says what there is: it gets the gems of all indexes
+/// in one folder, as if the project brought them along.
+fn offline(place: &Place<'_>) -> Offline {
+    let set = |name: &str, below: &str| {
+        let folder = place.variables.text(name).filter(|text| !text.is_empty())?;
+        Some(PathBuf::from(folder).join(below))
+    };
+    let cache = set("BUNDLE_USER_CACHE", "")
+        .or_else(|| set("BUNDLE_USER_HOME", "cache"))
+        .or_else(|| set("HOME", ".bundle/cache"));
+    let gems = |folder: PathBuf| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let indexes = cache.map(|cache| gems(cache.join("gems"))).unwrap_or_default();
+    let mut files: Vec<PathBuf> = indexes.into_iter().flat_map(gems).collect();
+    files.sort();
+    let folder = place.folder.join(".offline");
+    Offline {
+        arguments: vec!["--local".to_owned()],
+        variables: vec![("BUNDLE_CACHE_PATH".to_owned(), folder.display().to_string())],
+        gathered: Some((folder, files)),
+    }
 }
 
 /// The way from `folder` below the project's root to the `Gemfile` of the project.

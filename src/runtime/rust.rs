@@ -7,7 +7,7 @@ use super::locking::{LockFile, LockRequest, Locking, Upgrade};
 use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
 use super::packing::{PackRequest, PackageForm};
 use super::ruby::dotted;
-use super::{Contents, Place, Request, Runtime, Step, Surroundings};
+use super::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
 use crate::model::runtime::Version;
 
 pub struct Rust;
@@ -94,6 +94,11 @@ impl Runtime for Rust {
             });
         }
         contents.inputs.extend(dependency_inputs(request.dependencies, place.root, Folders::Copied));
+        for step in &mut contents.steps {
+            // cargo asks the index first, even for what it has.
+            let variables = vec![("CARGO_NET_OFFLINE".to_owned(), "true".to_owned())];
+            step.offline = Some(Offline { variables, ..Offline::default() });
+        }
         Ok(contents)
     }
 

@@ -228,7 +228,7 @@ impl Runtime for Node {
 fn step(argv: Vec<String>, cwd: &Path, cause: &str) -> Step {
     // Yarn's other way of keeping packages needs the sources to lie beside its lock file.
     let variables = vec![("YARN_NODE_LINKER".to_owned(), "node-modules".to_owned())];
-    Step { argv, cwd: cwd.to_owned(), variables, cause: cause.to_owned() }
+    Step { argv, cwd: cwd.to_owned(), variables, cause: cause.to_owned(), offline: None }
 }
 
 /// `--import` came with 18.18 and 19.0; hooks that can be registered from it with 18.19 and 20.6.
