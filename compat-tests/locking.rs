@@ -3,9 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
 
-use crate::machine;
 use crate::project::Project;
 use crate::wheels;
 
@@ -292,62 +290,4 @@ fn a_service_is_asked_about_vulnerabilities_and_silence_is_no_answer() {
     ] {
         ask(silence).ends_with(1).never_says("no vulnerability").explains("nothing can be said about vulnerabilities");
     }
-}
-
-/// What `pip freeze` says in an environment, without the project itself, which is not from an index.
-fn frozen(project: &Project, environment: &str) -> String {
-    let all =
-        project.run(["exec", "--locked", "-e", environment, "--", "python", "-m", "pip", "freeze"]).succeeds().stdout;
-    all.lines().filter(|line| line.contains("==")).map(|line| format!("{line}\n")).collect()
-}
-
-#[test]
-fn six_environments_of_two_languages_are_locked_alike_everywhere() {
-    for program in ["node", "npm"] {
-        assert!(machine::has(program), "this test needs `{program}` on PATH; .ci/setup installs it");
-    }
-    let lock = || {
-        let project = Project::fixture("locked").with_uv().with_toolchains();
-        project.run(["lock"]).succeeds();
-        project
-    };
-    let (project, other) = (lock(), lock());
-    for file in [
-        "envo.lock",
-        "locks/pylock.py311.toml",
-        "locks/pylock.py3_12.toml",
-        "locks/pylock.extra.toml",
-        "locks/pylock.group.toml",
-        "locks/pylock.both.toml",
-        "locks/node.js/package-lock.json",
-        "locks/node.both/package-lock.json",
-    ] {
-        let read = |project: &Project| fs::read(project.path(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-        assert!(read(&project) == read(&other), "{file} differs");
-    }
-    let before = index_of(&project);
-    project.run(["lock"]).succeeds();
-    assert_eq!(index_of(&project), before);
-    project.run(["run", "--locked", "-e", "extra,group,js,both"]).succeeds().says("172800000\n").says("3600000\n");
-    assert!(frozen(&project, "extra").contains("idna==") && frozen(&project, "extra").contains("six=="));
-    // In an empty home the same is installed.
-    other.run(["run", "--locked", "-e", "extra,both"]).succeeds();
-    for environment in ["extra", "both"] {
-        assert_eq!(frozen(&project, environment), frozen(&other, environment));
-    }
-    let modules = |project: &Project| {
-        fs::read_to_string(project.path(".tox/both/node/node_modules/ms/package.json")).expect("it was installed")
-    };
-    assert_eq!(modules(&project), modules(&other));
-    // The real tox installs from the same file.
-    let words = ["run", "-e", "extra", "-x", "testenv:extra.pylock=locks/pylock.extra.toml", "-x", "testenv.deps="];
-    fs::remove_dir_all(project.path(".tox")).expect("it can be removed");
-    project.run_tox(words).succeeds();
-    assert_installed(&project.path(".tox/extra"), "idna-");
-}
-
-fn assert_installed(env_dir: &Path, start: &str) {
-    let lib = fs::read_dir(env_dir.join("lib")).expect("it was made").next().expect("one").expect("readable");
-    let names = fs::read_dir(lib.path().join("site-packages")).expect("it was made");
-    assert!(names.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(start)), "no {start}");
 }

@@ -10,6 +10,7 @@
 mod filters;
 mod gate;
 mod machine;
+mod package_index;
 mod project;
 mod real_tox;
 mod running;
@@ -36,6 +37,8 @@ mod interpreters;
 mod interrupts;
 mod list;
 mod locking;
+mod locking_everywhere;
+mod locking_index;
 mod plugins;
 mod property;
 mod python_package;

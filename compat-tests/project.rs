@@ -90,6 +90,15 @@ impl Project {
         self
     }
 
+    /// Takes files over from another project.
+    pub fn adopt(&self, other: &Self, files: &[&str]) {
+        for file in files {
+            let place = self.path(file);
+            fs::create_dir_all(place.parent().expect("the path lies in the project")).expect("a folder can be made");
+            fs::copy(other.path(file), place).unwrap_or_else(|error| panic!("{file}: {error}"));
+        }
+    }
+
     pub fn root(&self) -> PathBuf {
         self.folder.path().join("project")
     }

@@ -1,6 +1,8 @@
 //! Carries out what [`crate::install`] decides: runs the installer in the environment and records what was done once it
 //! succeeded.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
 use super::contents::installed;
@@ -119,25 +121,36 @@ impl<'a> Installation<'a> {
     }
 
     /// Installs exactly what a lock says: with uv by `of_uv`, which takes the lock itself, or with pip by `of_pip`. There is
-    /// no second attempt with another installer: what one refuses is not to be had by asking the other.
+    /// no second attempt with another installer: what one refuses is not to be had by asking the other. `target`: a folder
+    /// to install into rather than the environment.
     ///
     /// # Errors
     /// When the installer fails; its output has been shown.
-    pub fn install_locked(&mut self, of_uv: &InstallRequest, of_pip: &[InstallRequest]) -> Result<(), Halt> {
+    pub fn install_locked(
+        &mut self,
+        of_uv: &InstallRequest,
+        of_pip: &[InstallRequest],
+        target: Option<&Path>,
+    ) -> Result<(), Halt> {
         self.site.before_installation();
         self.site.phase(Phase::Install);
+        let elsewhere = |command: &Command| {
+            let words = target.into_iter().flat_map(|folder| ["--target".to_owned(), folder.display().to_string()]);
+            Command { argv: command.argv.iter().cloned().chain(words).collect(), exit_rule: command.exit_rule }
+        };
         let command = self.command(of_uv)?;
         if command.fallback().is_some() || self.site.environment.uv.is_some() {
             let session = self.session_of(&command);
-            let request = self.request(&command.run, Shown::As(command.shown.argv.clone()), &of_uv.run_id());
-            return conclude(&session, request);
+            let shown = Shown::As(elsewhere(&command.shown).argv);
+            return conclude(&session, self.request(&elsewhere(&command.run), shown, &of_uv.run_id()));
         }
         for request in of_pip {
             if let Some((file, text)) = &request.file {
                 fs_err::write(file, text)?;
             }
             let command = Pip::new(&self.site.environment.installation)?.command(request);
-            conclude(&self.foundation.session, self.request(&command.run, Shown::Itself, &request.run_id()))?;
+            let request = self.request(&elsewhere(&command.run), Shown::Itself, &request.run_id());
+            conclude(&self.foundation.session, request)?;
         }
         Ok(())
     }

@@ -17,9 +17,9 @@ use crate::lock::error::LockError;
 use crate::lock::index::{Entry, lock_path};
 use crate::lock::inputs::{Inputs, Reading};
 use crate::lock::{self, lines};
-use crate::model::Interpreter;
 use crate::model::pep508::canonical_name;
 use crate::model::pep508::evaluate::MarkerEnvironment;
+use crate::model::{Interpreter, Project};
 
 /// Where `.tox-info.json` keeps it; tox leaves it alone.
 const SECTION: &str = "envo";
@@ -93,11 +93,15 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, entry: &Entry) -> Result
     let versions: BTreeMap<String, String> =
         wanted.iter().map(|package| (package.name.clone(), package.version.clone().unwrap_or_default())).collect();
     let extra = foreign(&versions, &own, &there);
+    let order = Order { file: &file, packages: &wanted };
     if !extra.is_empty() {
+        if !differing(&versions, &there).is_empty() {
+            order.try_out(site, foundation)?;
+        }
         Installation::new(site, foundation).uninstall(&extra)?;
     }
     if !wanted.is_empty() {
-        install(site, foundation, &file, &wanted)?;
+        order.install(site, foundation, None)?;
     }
     let there = installed(&places);
     let missing = differing(&versions, &there);
@@ -191,26 +195,56 @@ fn applicable(document: &Document, interpreter: &Interpreter, environment: &str)
     Ok(packages)
 }
 
-fn install(site: &Site, foundation: &mut Foundation, file: &Path, packages: &[Package]) -> Result<(), Halt> {
-    let words =
-        |file: &Path| ["--no-deps", "-r"].map(str::to_owned).into_iter().chain([file.display().to_string()]).collect();
-    let of_uv = InstallRequest::new("locked", words(file));
-    let folder = file.parent().unwrap_or(Path::new("."));
-    lock::verify::verify_local(packages, folder).map_err(ConfigError::from)?;
-    let mut of_pip = Vec::new();
-    // pip checks the hashes of all lines of a file or of none.
-    let (hashed, others) = lines::of(packages, folder);
-    for (name, lines) in [("pylock.txt", hashed), ("pylock-local.txt", others)] {
-        if !lines.is_empty() {
-            let place = site.environment.env_dir.join(name);
-            let text = lines.join("\n");
-            of_pip.push(InstallRequest {
-                file: Some((place.clone(), text)),
-                ..InstallRequest::new("locked", words(&place))
-            });
+/// What is to be installed, and the lock that says so.
+struct Order<'a> {
+    file: &'a Path,
+    packages: &'a [Package],
+}
+
+impl Order<'_> {
+    /// Installs into the environment, or into the folder `target`.
+    fn install(&self, site: &Site, foundation: &mut Foundation, target: Option<&Path>) -> Result<(), Halt> {
+        let words = |file: &Path| {
+            ["--no-deps", "-r"].map(str::to_owned).into_iter().chain([file.display().to_string()]).collect()
+        };
+        let of_uv = InstallRequest::new("locked", words(self.file));
+        let folder = self.file.parent().unwrap_or(Path::new("."));
+        lock::verify::verify_local(self.packages, folder).map_err(ConfigError::from)?;
+        let mut of_pip = Vec::new();
+        // pip checks the hashes of all lines of a file or of none.
+        let (hashed, others) = lines::of(self.packages, folder);
+        for (name, lines) in [("pylock.txt", hashed), ("pylock-local.txt", others)] {
+            if !lines.is_empty() {
+                let place = site.environment.env_dir.join(name);
+                let text = lines.join("\n");
+                of_pip.push(InstallRequest {
+                    file: Some((place.clone(), text)),
+                    ..InstallRequest::new("locked", words(&place))
+                });
+            }
         }
+        let installed = Installation::new(site, foundation).install_locked(&of_uv, &of_pip, target);
+        installed.map_err(|halt| match halt {
+            Halt::Exit(code) => Halt::ExitSaying(code, self.unavailable(&site.run.project)),
+            halt => halt,
+        })
     }
-    Installation::new(site, foundation).install_locked(&of_uv, &of_pip)
+
+    /// What is said below an installer's own words.
+    fn unavailable(&self, project: &Project) -> String {
+        let file = lock::verify::shown_path(project, self.file);
+        format!(
+            "what is locked could not be installed, as is said above; {file} has the address and hash of each file, and \
+             where one is gone or another one by now, `envo update NAME` locks a newer one"
+        )
+    }
+
+    /// Makes sure that all of it can be had before anything is taken out of the environment, which can be used as it was
+    /// when that is not so.
+    fn try_out(&self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+        let folder = tempfile::Builder::new().prefix(".locked-").tempdir_in(&site.environment.env_dir)?;
+        self.install(site, foundation, Some(folder.path()))
+    }
 }
 
 /// The installed packages by normalised name, with their versions.
