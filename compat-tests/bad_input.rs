@@ -130,6 +130,12 @@ fn another_platform_is_skipped() {
 }
 
 #[test]
+fn another_program_than_virtualenv_is_not_installed_to_make_an_environment() {
+    let outcome = run_a("virtualenv_spec = --requirement=https://example.invalid/x").ends_with(1);
+    outcome.says("virtualenv_spec must name virtualenv with optional version specifiers").explains("tox.ini:4:1");
+}
+
+#[test]
 fn a_failing_install_shows_what_the_installer_said() {
     let outcome = run_a("deps = ./nothere").ends_with(1).says("a: FAIL code 1");
     let outcome = outcome.explains("tox.ini:4:1").explains("what installs `deps` of a ended with exit code 1");

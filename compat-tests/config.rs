@@ -120,3 +120,66 @@ fn runners_of_tox_uv_go_by_the_python_that_is_asked_for() {
     description = 3.99 cpython
     ");
 }
+
+#[test]
+fn an_error_names_the_key_as_it_is_written() {
+    let project = || Project::new().ini("[tox]\nenvlist = a-{}-b\n");
+    same_as_tox(project, ["list"]).ends_with(254).says("failed to load core.envlist: a-{}-b");
+    let project = || Project::new().file("tox.toml", "[env_run_base]\nsetenv = [1]\n");
+    same_as_tox(project, ["config", "-e", "py", "-k", "set_env"]).says("failed to load py.setenv: set_env expected");
+}
+
+#[test]
+fn variables_of_the_wrong_shape_show_all_that_is_written() {
+    for set_env in ["{ A = 1 }", "{ A = { value = 1 } }", "{ A = { other = \"x\" } }", "[{ A = \"1\" }, 2]", "3"] {
+        let toml = format!("[env_run_base]\nset_env = {set_env}\n");
+        same_as_tox(|| Project::new().file("tox.toml", &toml), ["config", "-e", "py", "-k", "set_env"]);
+    }
+}
+
+#[test]
+fn a_marker_of_a_variable_is_refused_in_the_words_of_packaging() {
+    for marker in ["bad", "python_version", "python_version < '3' x", "(os_name == 'a'", "os_name is 'a'"] {
+        let toml = format!("[env_run_base]\nset_env.A = {{ value = \"x\", marker = \"{marker}\" }}\n");
+        same_as_tox(|| Project::new().file("tox.toml", &toml), ["config", "-e", "py", "-k", "set_env"]);
+        let ini = format!("[testenv]\nset_env = A=x; {marker}\n");
+        same_as_tox(|| Project::new().ini(&ini), ["config", "-e", "py", "-k", "set_env"]);
+    }
+}
+
+#[test]
+fn what_every_verb_looks_at_is_wrong_for_every_verb() {
+    for line in ["work_dir = 3", "temp_dir = 3", "provision_tox_env = 3", "min_version = 4"] {
+        same_as_tox(|| Project::new().file("tox.toml", &format!("{line}\n")), ["list"]).ends_with(254);
+    }
+}
+
+#[test]
+fn groups_of_a_lock_file_keep_their_names() {
+    let ini = "[testenv]\nrunner = uv-venv-lock-runner\ndependency_groups = test_one, A.b\n";
+    let outcome = Project::new().ini(ini).run(["config", "-e", "py", "-k", "dependency_groups"]).succeeds();
+    assert_eq!(outcome.stdout, "[testenv:py]\ndependency_groups =\n  A.b\n  test_one\n");
+}
+
+#[test]
+fn colours_that_were_asked_for_go_to_a_terminal_only() {
+    let project = || Project::new().ini("[testenv]\n");
+    for format in ["ini", "json", "toml"] {
+        let arguments = ["config", "--colored", "yes", "-e", "py", "-k", "deps", "--format", format];
+        assert!(!same_as_tox(project, arguments).stdout.contains('\u{1b}'));
+    }
+}
+
+#[test]
+fn a_text_as_default_of_positional_arguments_is_taken_apart() {
+    let toml = "[env_run_base]\ncommands = [[\"a\", { replace = \"posargs\", default = \"xy\", extend = true }]]\n";
+    same_as_tox(|| Project::new().file("tox.toml", toml), ["config", "-e", "py", "-k", "commands"]).says("a x y");
+}
+
+#[test]
+fn the_folder_of_programs_is_unknown_without_an_interpreter_unless_uv_makes_it() {
+    let project = |runner| move || Project::new().ini(&format!("[testenv]\nrunner = {runner}\n"));
+    let arguments = ["config", "-e", "py33", "-k", "env_bin_dir", "env_python"];
+    same_as_tox(project("virtualenv"), arguments).says("Skip('no interpreter discovered')");
+    project("uv-venv-runner")().run(arguments).succeeds().says("/.tox/py33/bin/python");
+}

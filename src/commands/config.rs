@@ -34,15 +34,17 @@ pub fn execute(options: &Options) -> Result<i32> {
     super::report_warnings(&plan, options);
     let failed = sections.iter().any(|section| section.failed());
     let colored = options.colored && options.config.output_file.is_none();
+    // Colours that were asked for go to a terminal only; names of JSON lose their quotes all the same, as with tox.
+    let plain = |text: String| if options.stdout_is_terminal { text } else { config_format::without_color(&text) };
     let pieces = match options.config.format {
-        ConfigFormat::Ini => ini(&sections, colored),
+        ConfigFormat::Ini => ini(&sections, colored && options.stdout_is_terminal),
         ConfigFormat::Json => {
             let text = config_format::json(&structured(&sections));
-            data(&sections, if colored { config_format::color_json(&text) } else { text })
+            data(&sections, if colored { plain(config_format::color_json(&text)) } else { text })
         }
         ConfigFormat::Toml => {
             let text = config_format::toml(&structured(&sections));
-            data(&sections, if colored { config_format::color_toml(&text) } else { text })
+            data(&sections, if colored { plain(config_format::color_toml(&text)) } else { text })
         }
     };
     show(&pieces, options)?;
@@ -272,7 +274,8 @@ fn ini(sections: &[Section], colored: bool) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut text = String::new();
     for section in sections {
-        if !(text.is_empty() && pieces.is_empty()) {
+        // The project's own settings stand apart even from nothing.
+        if section.title == "tox" || !(text.is_empty() && pieces.is_empty()) {
             text.push('\n');
         }
         let _ = writeln!(text, "{}", paint(&format!("[{}]", section.title), config_format::Color::Yellow));

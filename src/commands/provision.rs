@@ -39,7 +39,11 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
     if is_about_services(options.verb) || options.config.check {
         return Ok(());
     }
+    // What tox looks at here is wrong for every verb when it is wrong.
+    settings.path(settings.core(), "temp_dir")?;
+    settings.path(settings.core(), "work_dir")?;
     let requires = settings.list(settings.core(), "requires")?;
+    settings.text(settings.core(), "provision_tox_env")?;
     let host = discovery.host_python();
     let has_markers = requires.iter().any(|text| text.contains(';'));
     let asked = if has_markers { discovery.find(&[host.display().to_string()]) } else { None };

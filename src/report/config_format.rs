@@ -25,6 +25,13 @@ pub fn paint(text: &str, color: Color, enabled: bool) -> String {
     format!("\x1b[{code}m{text}\x1b[39m")
 }
 
+/// The text without what [`paint`] put around its parts.
+pub fn without_color(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |result, part| result + part.split_once('m').map_or(part, |(_, rest)| rest))
+}
+
 /// Every line that is not blank, two columns in (Python's `textwrap.indent`).
 pub fn indent(text: &str) -> String {
     let indented =

@@ -1,6 +1,6 @@
 //! Settings that no file can change: names, places inside the environment, facts about its interpreter.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Settings;
@@ -25,8 +25,11 @@ impl Settings {
             "env_name" => Value::text(set.label()),
             "env_site_packages_dir" => Value::Path(self.place(set, |interpreter| interpreter.purelib.clone())?),
             "env_site_packages_dir_plat" => Value::Path(self.place(set, |interpreter| interpreter.platlib.clone())?),
+            // tox cannot say without an interpreter where programs are, tox-uv can.
+            "env_bin_dir" if self.uses_uv(set) => Value::Path(self.path(set, "env_dir")?.join("bin")),
+            "env_python" if self.uses_uv(set) => Value::Path(self.path(set, "env_dir")?.join("bin/python")),
             "env_bin_dir" => Value::Path(self.place(set, |_| PathBuf::from("bin"))?),
-            "env_python" => Value::Path(self.place(set, |_| PathBuf::from("bin/python"))?),
+            "env_python" => Value::Path(self.env_python(set)?),
             "py_dot_ver" | "py_impl" | "py_free_threaded" | "py_debug" => self.python_fact(set, key.name)?,
             "package_tox_env_type" => {
                 let external = self.text(set, "package")? == "external";
@@ -64,10 +67,26 @@ impl Settings {
         self.options.variables.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from)
     }
 
-    /// A place inside the environment. The programs' folder is where it is whatever the interpreter, but tox cannot say
-    /// it without one either.
+    /// The interpreter of an environment, under the name that virtualenv gives it first. Where a virtualenv of a certain
+    /// version makes the environment, tox does not ask it and expects a `python`.
+    fn env_python(&self, set: &ConfigSet) -> Result<PathBuf, ConfigError> {
+        let pinned = !self.text(set, "virtualenv_spec")?.is_empty();
+        self.place(set, |interpreter| {
+            let name = match interpreter.implementation.as_str() {
+                "PyPy" if !pinned => "pypy3",
+                "GraalVM" if !pinned => "graalpy",
+                _ => "python",
+            };
+            Path::new("bin").join(name)
+        })
+    }
+
+    /// A place inside the environment.
     fn place(&self, set: &ConfigSet, part: impl Fn(&Interpreter) -> PathBuf) -> Result<PathBuf, ConfigError> {
         let interpreter = self.find_interpreter(set)?.ok_or_else(|| {
+            if self.text(set, "virtualenv_spec").is_ok_and(|spec| !spec.is_empty()) {
+                return ConfigError::skip("no interpreter discovered");
+            }
             let specs = self.list(set, "base_python").unwrap_or_default();
             let last = specs.last().cloned().unwrap_or_default();
             ConfigError::skip(format!("failed to find interpreter for Builtin discover of python_spec='{last}'"))

@@ -143,9 +143,12 @@ impl Settings {
     fn said_by_variables(&self, set: &ConfigSet, names: &[&str]) -> Result<Value, ConfigError> {
         self.list(set, "pass_env")?;
         for name in names {
-            let text = match self.set_env_value(set, name, &super::Trail::default())? {
-                Some(text) => Some(text),
-                None => self.options.variables.text(name),
+            let text = match self.set_env_value(set, name, &super::Trail::default()) {
+                Ok(Some(text)) => Some(text),
+                Ok(None) => self.options.variables.text(name),
+                // A file of variables that is not there is told about where the variables are used.
+                Err(error) if error.class == ErrorClass::Fail => self.options.variables.text(name),
+                Err(error) => return Err(error),
             };
             if let Some(text) = text {
                 return boolean(&text).map(Value::Boolean);

@@ -55,7 +55,12 @@ impl Place<'_> {
 
     /// The error as tox words it for a value that cannot be had.
     pub fn failed(&self, error: ConfigError) -> ConfigError {
-        failed_to_load(self.set, self.key.name, error)
+        self.failed_as(self.key.name, error)
+    }
+
+    /// The same where the value is written under that spelling of the key.
+    pub fn failed_as(&self, spelling: &str, error: ConfigError) -> ConfigError {
+        failed_to_load(self.set, spelling, error)
     }
 }
 
@@ -233,20 +238,20 @@ impl Settings {
             let Some(entry) = self.entry(place.loader, spelling) else { continue };
             let Some(raw) = self.text_of(place.set, entry) else { continue };
             let located = |error: ConfigError| self.locate(error, place.loader, entry);
-            return self.build(place, &raw).map(Some).map_err(located);
+            return self.build(place, spelling, &raw).map(Some).map_err(located);
         }
         Ok(None)
     }
 
-    fn build(&self, place: &Place<'_>, raw: &str) -> Result<Value, ConfigError> {
+    fn build(&self, place: &Place<'_>, spelling: &str, raw: &str) -> Result<Value, ConfigError> {
         let text = self.substitute(place, raw).map_err(|error| {
             if matches!(error.class, ErrorClass::Handled | ErrorClass::Skip) {
                 return error;
             }
             let owner = place.set.name.as_deref().unwrap_or(self.source.format.core_section());
-            rewrap(&error, format!("replace failed in {owner}.{} with {}", place.key.name, error.python_repr()))
+            rewrap(&error, format!("replace failed in {owner}.{spelling} with {}", error.python_repr()))
         })?;
-        convert(place.kind(), &text).map_err(|error| place.failed(error))
+        convert(place.kind(), &text).map_err(|error| place.failed_as(spelling, error))
     }
 
     fn substitute(&self, place: &Place<'_>, text: &str) -> Result<String, ConfigError> {

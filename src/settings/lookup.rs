@@ -1,9 +1,6 @@
 //! What the names in expressions stand for, seen from one set of settings.
 
-use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
-
-use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
 
 use super::config_set::{ConfigSet, SetKind};
 use super::expand::{Found, Lookup, Reference, Trail};
@@ -270,26 +267,6 @@ pub(super) fn relative_path(path: &Path, start: &Path) -> String {
     let up = std::iter::repeat_n(Component::ParentDir, start.len() - common);
     let result: PathBuf = up.chain(path[common..].iter().copied()).collect();
     if result.as_os_str().is_empty() { ".".to_owned() } else { result.display().to_string() }
-}
-
-/// PEP 508 marker variables in the form that evaluates markers; `None` when one is missing or malformed.
-pub fn marker_environment(markers: &BTreeMap<String, String>) -> Option<MarkerEnvironment> {
-    let text = |name: &str| markers.get(name).map_or("", String::as_str);
-    MarkerEnvironmentBuilder {
-        implementation_name: text("implementation_name"),
-        implementation_version: text("implementation_version"),
-        os_name: text("os_name"),
-        platform_machine: text("platform_machine"),
-        platform_python_implementation: text("platform_python_implementation"),
-        platform_release: text("platform_release"),
-        platform_system: text("platform_system"),
-        platform_version: text("platform_version"),
-        python_full_version: text("python_full_version"),
-        python_version: text("python_version"),
-        sys_platform: text("sys_platform"),
-    }
-    .try_into()
-    .ok()
 }
 
 #[cfg(test)]

@@ -86,6 +86,8 @@ impl Settings {
             ("skip_missing_interpreters", Value::Boolean(flag)) => Value::Boolean(self.skip_missing(flag)),
             ("install_command", Value::Command(command)) => Value::Command(self.with_options(set, command)?),
             ("base_python", Value::List(specs)) => Value::List(self.checked_base_python(set, specs)?),
+            // uv knows groups under the names that are written.
+            ("dependency_groups", value) if self.is_locked(set) => value,
             ("extras" | "dependency_groups", Value::Set(names)) => {
                 Value::Set(sorted(names.iter().map(|name| normalize_name(name)).collect()))
             }

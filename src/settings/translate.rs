@@ -15,6 +15,7 @@ use crate::model::environment::{
     CommandLists, Creation, Dependencies, Installation, InstallerChoice, PackageBuild, Packaging, Script, Timeouts,
     UvProject, UvSettings, UvSync, VariableSettings,
 };
+use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::requirements::RequirementText;
 use crate::model::runtime::ProjectPackage;
 use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner};
@@ -176,8 +177,30 @@ fn creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigErro
         system_site_packages: settings.boolean(set, "system_site_packages")?,
         always_copy: settings.boolean(set, "always_copy")?,
         download: settings.boolean(set, "download")?,
-        virtualenv_spec: settings.text(set, "virtualenv_spec")?,
+        virtualenv_spec: virtualenv_spec(settings, set)?,
     })
+}
+
+/// It is handed to an installer, so it may name nothing else, nor an option.
+fn virtualenv_spec(settings: &Settings, set: &ConfigSet) -> Result<String, ConfigError> {
+    let spec = settings.text(set, "virtualenv_spec")?;
+    let names_virtualenv = |requirement: Requirement| {
+        canonical_name(&requirement.name) == "virtualenv"
+            && requirement.url.is_none()
+            && requirement.extras.is_empty()
+            && requirement.marker.is_none()
+            && !requirement.specifiers.iter().any(|specifier| specifier.starts_with("==="))
+    };
+    if spec.is_empty() || spec.parse().is_ok_and(names_virtualenv) {
+        return Ok(spec);
+    }
+    let error = ConfigError::fail("virtualenv_spec must name virtualenv with optional version specifiers");
+    Err(placed(settings, set, "virtualenv_spec", error).hint("write it as in `virtualenv_spec = virtualenv<20.27`"))
+}
+
+/// The error with the place where the key's value was written.
+fn placed(settings: &Settings, set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError {
+    settings.place_of(set, key).ok().flatten().into_iter().fold(error, ConfigError::at)
 }
 
 fn uv_creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigError> {
@@ -219,7 +242,7 @@ fn installer(settings: &Settings, set: &ConfigSet) -> Result<InstallerChoice, Co
     let text = settings.text(set, "installer")?;
     let unknown = || {
         let error = ConfigError::fail(format!("unknown installer `{text}`, must be one of auto, pip, uv"));
-        settings.place_of(set, "installer").ok().flatten().into_iter().fold(error, ConfigError::at)
+        placed(settings, set, "installer", error)
     };
     InstallerChoice::named(&text).ok_or_else(unknown)
 }

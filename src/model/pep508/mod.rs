@@ -88,6 +88,14 @@ fn joined(items: &BTreeSet<String>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Marker(pub Vec<MarkerPart>);
 
+impl FromStr for Marker {
+    type Err = InvalidRequirement;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRequirement> {
+        parse::marker(text)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MarkerPart {
     Comparison {

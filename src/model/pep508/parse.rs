@@ -52,6 +52,16 @@ pub(super) fn requirement(text: &str) -> Parsed<Requirement> {
     Ok(requirement)
 }
 
+/// A marker that stands alone.
+pub(super) fn marker(text: &str) -> Parsed<Marker> {
+    let mut scanner = Scanner { text, position: 0 };
+    let marker = scanner.marker(0)?;
+    if !scanner.rest().is_empty() {
+        return Err(scanner.expected("end of marker expression"));
+    }
+    Ok(marker)
+}
+
 /// `packaging` writes the names of extras in canonical form, at the top level only.
 fn normalize_extras(marker: &mut Marker) {
     for part in &mut marker.0 {

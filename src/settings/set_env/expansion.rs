@@ -64,7 +64,7 @@ impl Settings {
             if matches!(error.class, ErrorClass::Fail | ErrorClass::Skip) {
                 return error;
             }
-            super::failed_to_load(set, error)
+            super::failed_to_load(set, "set_env", error)
         })?;
         let entries = Arc::new(entries);
         *lock(&variables.entries) = Some(Arc::clone(&entries));

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use pep508_rs::MarkerTree;
-
 use super::Line;
 use crate::error::{ConfigError, python_repr};
+use crate::model::pep508::Marker;
 use crate::settings::definitions::{Definitions, Raw};
 use crate::settings::expand::quote::split_lines;
 use crate::settings::loader::has_expression;
@@ -31,7 +30,10 @@ pub(super) fn invalid_line(line: &str) -> ConfigError {
 fn parse_line(line: &str, substituted: bool) -> Result<Line, ConfigError> {
     match split_line(line) {
         Some((name, raw)) if !name.contains('{') || (substituted && !has_expression(line)) => {
-            check_marker(&name, raw.marker.as_deref())?;
+            check_marker(&name, raw.marker.as_deref()).map_err(|mut error| {
+                error.message.push_str("\nescape a literal ';' in the value as '\\;'");
+                error
+            })?;
             Ok(Line::Variable { name, raw })
         }
         _ if has_expression(line) => Ok(Line::Pending(line.to_owned())),
@@ -43,14 +45,8 @@ fn parse_line(line: &str, substituted: bool) -> Result<Line, ConfigError> {
 /// When the marker of the variable `name` is none.
 pub(in crate::settings) fn check_marker(name: &str, marker: Option<&str>) -> Result<(), ConfigError> {
     let Some(marker) = marker else { return Ok(()) };
-    if marker.parse::<MarkerTree>().is_ok() {
-        return Ok(());
-    }
-    let message = format!(
-        "invalid marker for set_env key {}: {marker}\nescape a literal ';' in the value as '\\;'",
-        python_repr(name)
-    );
-    Err(ConfigError::value(message))
+    let failed = |error| ConfigError::value(format!("invalid marker for set_env key {}: {error}", python_repr(name)));
+    marker.parse::<Marker>().map(drop).map_err(failed)
 }
 
 pub(super) fn split_line(line: &str) -> Option<(String, Raw)> {

@@ -189,7 +189,6 @@ impl Settings {
 
     fn read_written_set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
         let key = keys::find("set_env").ok_or_else(|| ConfigError::key("set_env"))?;
-        let failed = |error: ConfigError| failed_to_load(set, error);
         for loader in self.loaders(set)? {
             if !self.mentions(loader, key) {
                 continue;
@@ -197,12 +196,13 @@ impl Settings {
             let trail = self.entering(loader, key, trail)?;
             let mut found: Option<SetEnv> = None;
             if let Some(document) = self.toml() {
-                found = self.toml_set_env(document, set, loader, &trail).map_err(failed)?;
+                found = self.toml_set_env(document, set, loader, &trail)?;
             }
             for spelling in super::loader::spellings(key) {
                 let Some(entry) = self.entry(loader, spelling) else { continue };
                 let Some(raw) = self.text_of(set, entry) else { continue };
-                found = Some(SetEnv::of_text(&raw, loader.prefix()).map_err(failed)?);
+                found =
+                    Some(SetEnv::of_text(&raw, loader.prefix()).map_err(|error| failed_to_load(set, spelling, error))?);
                 break;
             }
             let mut overrides = self.overrides_of(loader, key).peekable();
@@ -212,7 +212,10 @@ impl Settings {
             let prefix = self.reference_prefix(loader);
             let found = found.unwrap_or_else(|| SetEnv::of_blocks(Vec::new(), Shape::Text, prefix));
             let place = format!("{}.{}", loader.section, key.name);
-            return found.with_overrides(overrides).map(|found| found.at(&place)).map_err(failed);
+            return found
+                .with_overrides(overrides)
+                .map(|found| found.at(&place))
+                .map_err(|error| failed_to_load(set, key.name, error));
         }
         Ok(SetEnv::of_blocks(Vec::new(), Shape::Text, super::TEST_PREFIX))
     }
@@ -269,11 +272,11 @@ fn entering_reference(trail: &Trail, place: &str) -> Result<Trail, ConfigError> 
     Ok(inner)
 }
 
-/// The error as tox words it for a `set_env` that cannot be understood.
-fn failed_to_load(set: &ConfigSet, error: ConfigError) -> ConfigError {
+/// The error as tox words it for a `set_env`, under that spelling, that cannot be understood.
+pub(super) fn failed_to_load(set: &ConfigSet, spelling: &str, error: ConfigError) -> ConfigError {
     if error.class == ErrorClass::Handled {
         return error;
     }
-    let message = format!("failed to load {}.set_env: {}", set.label(), error.message);
+    let message = format!("failed to load {}.{spelling}: {}", set.label(), error.message);
     ConfigError { class: ErrorClass::Handled, message, ..error }
 }

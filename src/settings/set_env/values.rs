@@ -1,7 +1,5 @@
 //! What the variables of an environment are: the configured ones with markers that hold, and tox's own.
 
-use pep508_rs::MarkerTree;
-
 use super::SetEnv;
 use super::expansion::expanding;
 use crate::error::{ConfigError, ErrorClass};
@@ -9,11 +7,13 @@ use crate::settings::{Settings, lock};
 
 /// How many variables may refer to one another before the value is given up; tox gives up at about as many.
 const DEEPEST: usize = 150;
+use crate::model::pep508::Marker;
+use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::definitions::Raw;
 use crate::settings::expand::Trail;
 use crate::settings::expand::replace::{Style, replace};
-use crate::settings::lookup::{Context, marker_environment, reads_set_env};
+use crate::settings::lookup::{Context, reads_set_env};
 use crate::settings::value::Value;
 
 impl Settings {
@@ -63,10 +63,11 @@ impl Settings {
 
     fn marker_holds(&self, raw: &Raw) -> bool {
         let Some(marker) = raw.marker.as_deref() else { return true };
-        let Ok(tree) = marker.parse::<MarkerTree>() else { return true };
+        let Ok(marker) = marker.parse::<Marker>() else { return true };
         let host = self.interpreters.host_python().display().to_string();
         let Some(interpreter) = self.interpreters.find(&[host]) else { return true };
-        marker_environment(&interpreter.markers).is_none_or(|found| tree.evaluate(&found, &[]))
+        let environment = MarkerEnvironment { values: Some(&interpreter.markers), ..MarkerEnvironment::default() };
+        marker.holds(&environment).unwrap_or(true)
     }
 
     /// All variables with their values, in order: the configured ones, then tox's own.

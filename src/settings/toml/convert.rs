@@ -74,6 +74,9 @@ pub fn convert(key: &str, kind: Kind, value: &Toml) -> Result<Value, ConfigError
         {
             Value::Absent
         }
+        Kind::OptionalText if key == "min_version" && !value.is_str() => {
+            return Err(ConfigError::value(format!("Invalid version: {}", crate::python_text::repr(value))));
+        }
         Kind::OptionalText => Value::Text(text(value)?.trim().to_owned()),
         Kind::Boolean | Kind::OptionalBoolean => Value::Boolean(value.as_bool().ok_or_else(|| not_of(value, "bool"))?),
         Kind::Integer => Value::Integer(integer(value)?),

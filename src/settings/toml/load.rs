@@ -71,11 +71,10 @@ impl Settings {
         document: &TomlDocument,
         place: &Place<'_>,
     ) -> Result<Option<Value>, ConfigError> {
-        let Some(raw) = spellings(place.key).find_map(|spelling| toml_entry(document, place.loader, spelling)) else {
-            return Ok(None);
-        };
+        let entry = |spelling| Some((spelling, toml_entry(document, place.loader, spelling)?));
+        let Some((spelling, raw)) = spellings(place.key).find_map(entry) else { return Ok(None) };
         let kind = place.kind();
-        let failed = |error| place.failed(error);
+        let failed = |error| place.failed_as(spelling, error);
         let mut unroll = Unroll {
             settings: self,
             set: place.set,

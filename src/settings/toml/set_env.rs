@@ -11,7 +11,7 @@ use crate::settings::config_set::ConfigSet;
 use crate::settings::definitions::Raw;
 use crate::settings::expand::{TOML_PREFIX, Trail};
 use crate::settings::loader::Loader;
-use crate::settings::set_env::{Block, Line, SetEnv, Shape, check_marker};
+use crate::settings::set_env::{Block, Line, SetEnv, Shape, check_marker, failed_to_load};
 use crate::source::TomlDocument;
 
 /// A part of the setting, or all of it.
@@ -31,8 +31,12 @@ impl Settings {
         loader: &Loader,
         trail: &Trail,
     ) -> Result<Option<SetEnv>, ConfigError> {
-        let spelled = ["set_env", "setenv"].into_iter().find_map(|spelling| toml_entry(document, loader, spelling));
-        spelled.map(|raw| self.written_set_env(raw, set, trail)).transpose()
+        for spelling in ["set_env", "setenv"] {
+            let Some(raw) = toml_entry(document, loader, spelling) else { continue };
+            let found = self.written_set_env(raw, set, trail);
+            return found.map(Some).map_err(|error| failed_to_load(set, spelling, error));
+        }
+        Ok(None)
     }
 
     fn written_set_env(&self, raw: &Toml, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
@@ -127,12 +131,21 @@ fn set_env(element: Element) -> Result<SetEnv, ConfigError> {
     match element {
         Element::Plain(Toml::String(text)) => SetEnv::of_text(&text, TOML_PREFIX),
         Element::Plain(Toml::Table(table)) => {
-            let mut lines = Vec::new();
-            add_lines(&table, &mut lines)?;
-            Ok(SetEnv::of_blocks(vec![Block::Lines(lines)], Shape::Table, TOML_PREFIX))
+            if !holds_variables(&table) {
+                return Err(wrong_set_env(&Toml::Table(table)));
+            }
+            Ok(SetEnv::of_blocks(vec![Block::Lines(lines(&table)?)], Shape::Table, TOML_PREFIX))
         }
         Element::Plain(other) => Err(wrong_set_env(&other)),
         Element::List(elements) => {
+            let usable = |element: &Element| match element {
+                Element::Reference(_) => true,
+                Element::Plain(Toml::Table(table)) => holds_variables(table),
+                _ => false,
+            };
+            if !elements.iter().all(usable) {
+                return Err(wrong_set_env(&as_toml(Element::List(elements))));
+            }
             let blocks = elements.into_iter().map(block).collect::<Result<Vec<_>, _>>()?;
             Ok(SetEnv::of_blocks(joined(blocks), Shape::List, TOML_PREFIX))
         }
@@ -146,12 +159,8 @@ fn set_env(element: Element) -> Result<SetEnv, ConfigError> {
 fn block(element: Element) -> Result<Block, ConfigError> {
     match element {
         Element::Reference(other) => Ok(Block::Reference(other)),
-        Element::Plain(Toml::Table(table)) => {
-            let mut lines = Vec::new();
-            add_lines(&table, &mut lines)?;
-            Ok(Block::Lines(lines))
-        }
-        other => Err(wrong_set_env(&Toml::Array(vec![as_toml(other)]))),
+        Element::Plain(Toml::Table(table)) => lines(&table).map(Block::Lines),
+        other => Err(wrong_set_env(&as_toml(other))),
     }
 }
 
@@ -182,21 +191,29 @@ fn wrong_set_env(value: &Toml) -> ConfigError {
     ConfigError::new(ErrorClass::Type, message)
 }
 
-fn add_lines(table: &toml::Table, lines: &mut Vec<Line>) -> Result<(), ConfigError> {
+/// Whether every value is a text, or a table with one.
+fn holds_variables(table: &toml::Table) -> bool {
+    table.values().all(|value| match value {
+        Toml::Table(entry) => entry.get("value").is_some_and(Toml::is_str),
+        other => other.is_str(),
+    })
+}
+
+fn lines(table: &toml::Table) -> Result<Vec<Line>, ConfigError> {
+    let mut lines = Vec::new();
     for (name, value) in table {
-        match value {
-            Toml::String(path) if name == "file" => lines.push(Line::File(path.clone())),
-            Toml::String(text) => {
-                lines.push(Line::Variable { name: name.clone(), raw: Raw { value: text.clone(), marker: None } });
+        let (value, marker) = match value {
+            Toml::String(path) if name == "file" => {
+                lines.push(Line::File(path.clone()));
+                continue;
             }
-            Toml::Table(entry) => {
-                let Some(text) = entry.get("value").and_then(Toml::as_str) else { return Err(wrong_set_env(value)) };
-                let marker = entry.get("marker").and_then(Toml::as_str).map(str::to_owned);
-                check_marker(name, marker.as_deref())?;
-                lines.push(Line::Variable { name: name.clone(), raw: Raw { value: text.to_owned(), marker } });
-            }
-            other => return Err(wrong_set_env(other)),
-        }
+            Toml::Table(entry) => (entry.get("value"), entry.get("marker").and_then(Toml::as_str)),
+            other => (Some(other), None),
+        };
+        let marker = marker.filter(|marker| !marker.is_empty()).map(str::to_owned);
+        check_marker(name, marker.as_deref())?;
+        let value = value.and_then(Toml::as_str).unwrap_or_default().to_owned();
+        lines.push(Line::Variable { name: name.clone(), raw: Raw { value, marker } });
     }
-    Ok(())
+    Ok(lines)
 }

@@ -109,6 +109,11 @@ impl Unroll<'_> {
         }
     }
 
+    fn texts(&self, texts: impl Iterator<Item = String>) -> Result<Toml, ConfigError> {
+        let texts = texts.map(|text| self.text(&text).map(Toml::String));
+        texts.collect::<Result<_, _>>().map(Toml::Array)
+    }
+
     fn positional(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
         let context = Context { settings: self.settings, set: self.set };
         let Some(words) = context.positional(self.trail, self.program_depth == Some(1))? else {
@@ -118,7 +123,10 @@ impl Unroll<'_> {
                     let resolved = entries.iter().map(|entry| self.value(entry, depth)).collect::<Result<_, _>>()?;
                     Ok(Toml::Array(resolved))
                 }
-                Some(other) => Err(type_error(format!("value of type '{}' is not list", python_type(other)))),
+                // tox goes through whatever can be gone through.
+                Some(Toml::String(text)) => self.texts(text.chars().map(String::from)),
+                Some(Toml::Table(entries)) => self.texts(entries.keys().cloned()),
+                Some(other) => Err(type_error(format!("'{}' object is not iterable", python_type(other)))),
             };
         };
         let substitute = match table.get("substitute") {
