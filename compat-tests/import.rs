@@ -49,7 +49,7 @@ fn a_missing_file_is_named() {
     let outcome = Project::new().run(["import", "compose"]).ends_with(254);
     assert!(outcome.stdout.contains("there is no compose.yaml"), "{outcome:?}");
     let outcome = Project::new().run(["import", "honcho"]).ends_with(254);
-    assert!(outcome.stdout.contains("`honcho` is neither"), "{outcome:?}");
+    assert!(outcome.stdout.contains("`honcho` is none of"), "{outcome:?}");
     let outcome = Project::new().run(["import", "procfile", "nothing"]);
     assert!(outcome.code.is_some_and(|code| code != 0) && outcome.stderr.contains("/nothing`"), "{outcome:?}");
 }

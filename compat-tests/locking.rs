@@ -80,6 +80,49 @@ fn a_project_can_ask_to_be_locked_always() {
 }
 
 #[test]
+fn a_toml_configuration_can_ask_for_it_too() {
+    let settings = "set_env = { PIP_NO_INDEX = \"1\", PIP_FIND_LINKS = \"{tox_root}/links\" }";
+    let text = |deps: &str| {
+        format!(
+            "no_package = true\nlocked = true\nenv_list = [\"a\"]\n[env_run_base]\n{settings}\ndeps = [\"{deps}\"]\n\
+             commands = [[\"python\", \"-m\", \"pip\", \"freeze\"]]\n"
+        )
+    };
+    let project = project();
+    fs::remove_file(project.path("tox.ini")).expect("it can be removed");
+    let project = project.file("tox.toml", &text("two"));
+    project.run(["run"]).ends_with(1).explains("a is not locked").never_says("install");
+    project.run(["lock"]).succeeds();
+    project.run(["run"]).succeeds().says("install_locked").says("two==1.0\n");
+    let project = project.file("tox.toml", &text("two>=1"));
+    project.run(["run"]).ends_with(1).says("the lock of a is stale: deps changed: added two>=1, removed two");
+}
+
+#[test]
+fn what_a_script_asks_for_is_locked() {
+    let script = |requirement: &str| {
+        format!(
+            "# /// script\n# requires-python = \">=3.8\"\n# dependencies = [\"{requirement}\"]\n# ///\nimport one\nprint(one.VERSION)\n"
+        )
+    };
+    let ini = format!(
+        "[tox]\nno_package = true\nenv_list = s\n{SETTINGS}[testenv:s]\nrunner = virtualenv-pep-723\nscript = s.py\n"
+    );
+    let project = project().ini(&ini).file("s.py", &script("one"));
+    project.run(["lock"]).succeeds().says("s: 2 packages in locks/pylock.s.toml\n");
+    assert!(lock_of(&project, "s").contains("requires-python = \">=3.8\"\n"));
+    wheels::requiring(&project.path("links"), "one", "1.1", &["two>=1"]);
+    project.run(["run", "--locked"]).succeeds().says("install_locked").says("\n1.0\n");
+    project.run(["run", "--locked"]).succeeds().never_says("install_locked").says("\n1.0\n");
+    let project = project.file("s.py", &script("one>1"));
+    let text = "the lock of s is stale: script changed: added one>1, removed one";
+    project.run(["run", "--locked"]).ends_with(1).says(text);
+    project.run(["lock", "--check"]).ends_with(1).says(text);
+    project.run(["lock"]).succeeds();
+    project.run(["run", "--locked"]).succeeds().says("\n1.1\n");
+}
+
+#[test]
 fn a_stale_lock_is_refused_and_tells_what_changed() {
     let project = project();
     project.run(["lock", "--check"]).ends_with(1).says("a: a is not locked: envo.lock has no line for it");

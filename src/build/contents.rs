@@ -83,7 +83,7 @@ impl<'a> RunContents<'a> {
             site.warning("skip building and installing the package");
             return Ok(());
         }
-        let locked = locked_contents::applies(site)?;
+        let locked = locked_contents::applies(site);
         if packaging.kind == PackageKind::DepsOnly && locked {
             return Ok(());
         }
@@ -114,7 +114,7 @@ impl<'a> RunContents<'a> {
         if let Course::Rest(forerun) = &site.course {
             forerun.tell_of_project(site.reporter.as_ref());
         }
-        if !locked_contents::applies(site)? {
+        if !locked_contents::applies(site) {
             let requirements = self.packages.iter().flat_map(|package| &package.requirements).cloned().collect();
             put_in_requirements(site, foundation, requirements)?;
         }
@@ -168,7 +168,7 @@ impl RunContents<'_> {
         let locked = locked_contents::entry(site, foundation)?;
         site.put_in_languages(foundation)?;
         if let Some(script) = &site.environment.script {
-            script_contents::put_in(site, foundation, script)?;
+            script_contents::put_in(site, foundation, script, locked)?;
         } else if site.run.options.skip_environment_install {
             site.warning("skip installing dependencies and package");
         } else if let Some(entry) = locked {

@@ -29,21 +29,8 @@ const PART: &str = "locked";
 const SEEDS: [&str; 3] = ["pip", "setuptools", "wheel"];
 
 /// Whether the environment is filled from a lock of envo's.
-///
-/// # Errors
-/// When nothing strict says what it contains, although that was asked for.
-pub fn applies(site: &Site) -> Result<bool, Halt> {
-    if site.run.locks.is_none() {
-        return Ok(false);
-    }
-    match lock::has_its_own(&site.environment, &site.run.project) {
-        None => Ok(true),
-        Some(reason) if site.environment.script.is_some() => {
-            let environment = site.environment.name.clone();
-            Err(ConfigError::from(LockError::Impossible { environment, reason }).into())
-        }
-        Some(_) => Ok(false),
-    }
+pub fn applies(site: &Site) -> bool {
+    site.run.locks.is_some() && lock::has_its_own(&site.environment, &site.run.project).is_none()
 }
 
 /// What the environment's lock is, once it is known to hold; `None` where [`applies`] says no.
@@ -52,7 +39,7 @@ pub fn applies(site: &Site) -> Result<bool, Halt> {
 /// When the lock does not hold.
 pub fn entry<'s>(site: &'s Site, foundation: &Foundation) -> Result<Option<&'s Entry>, Halt> {
     let Some(index) = &site.run.locks else { return Ok(None) };
-    if !applies(site)? {
+    if !applies(site) {
         return Ok(None);
     }
     let (environment, project) = (&site.environment, &site.run.project);

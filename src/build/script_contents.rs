@@ -2,30 +2,32 @@
 
 use super::halt::Halt;
 use super::installation::Installation;
+use super::locked_contents;
 use super::prepare::{Foundation, Site};
 use crate::error::ConfigError;
-use crate::install::script::{self, ScriptMetadata};
+use crate::install::script;
+use crate::lock::index::Entry;
 use crate::model::environment::Script;
 use crate::model::requirements::RequirementText;
 
-/// Fills the environment.
+/// Fills the environment; from its lock where it has an entry for one.
 ///
 /// # Errors
 /// When there is no such script, it cannot run here, or what it needs cannot be installed.
-pub fn put_in(site: &Site, foundation: &mut Foundation, script: &Script) -> Result<(), Halt> {
+pub fn put_in(site: &Site, foundation: &mut Foundation, script: &Script, locked: Option<&Entry>) -> Result<(), Halt> {
     if script.sets_base_python {
         let text = "cannot set base_python with virtualenv-pep-723 runner; use requires-python in the script";
         return Err(ConfigError::fail(text).into());
     }
     let root = &site.run.project.root;
-    let metadata = match script.path.as_str() {
-        "" => ScriptMetadata::default(),
-        path => script::read(&script::locate(root, path)?)?,
-    };
+    let metadata = script::of(root, &script.path)?;
     metadata.check_interpreter(&foundation.python()?.interpreter.version)?;
     if site.run.options.skip_environment_install {
         site.warning("skip installing dependencies");
         return Ok(());
+    }
+    if let Some(entry) = locked {
+        return locked_contents::put_in(site, foundation, entry);
     }
     let text = metadata.requirements(&script.path)?;
     if text.is_empty() {

@@ -73,7 +73,7 @@ fn put_in_project(site: &Site, foundation: &mut Foundation, project: &UvProject)
     }
     if !options.package_only {
         let mut request = uv_sync::project(project);
-        if locked_contents::applies(site)? {
+        if locked_contents::applies(site) {
             request.arguments.insert(0, "--no-deps".to_owned());
         }
         Installation::new(site, foundation).install(&request)?;

@@ -47,9 +47,9 @@ pub fn execute(options: &Options) -> Result<i32> {
         ["compose", file] => (false, Some(file)),
         _ => {
             let shown = options.import.words.join(" ");
-            return Err(ConfigError::handled(format!("`{shown}` is neither `procfile` nor `compose` with one file"))
-                .hint("write `envo import procfile [FILE]` or `envo import compose [FILE]`")
-                .into());
+            let text =
+                format!("`{shown}` is none of procfile, compose, pipenv, poetry, pdm and pip-tools, with one file");
+            return Err(ConfigError::handled(text).hint("write `envo import KIND [FILE]`").into());
         }
     };
     let names: &[&str] = if is_procfile { &PROCFILES } else { &COMPOSE_FILES };

@@ -28,7 +28,7 @@ pub struct ScriptMetadata {
 ///
 /// # Errors
 /// In tox's words, when it does not.
-pub fn locate(root: &Path, script: &str) -> Result<PathBuf, ConfigError> {
+fn locate(root: &Path, script: &str) -> Result<PathBuf, ConfigError> {
     let path = root.join(script);
     let found = super::path::resolved(&path);
     if !found.starts_with(super::path::resolved(root)) {
@@ -41,11 +41,19 @@ pub fn locate(root: &Path, script: &str) -> Result<PathBuf, ConfigError> {
     Ok(found)
 }
 
+/// What the script of an environment says of itself; nothing where it names none.
+///
+/// # Errors
+/// In tox's words, when there is no such script or its block is malformed.
+pub fn of(root: &Path, script: &str) -> Result<ScriptMetadata, ConfigError> {
+    if script.is_empty() { Ok(ScriptMetadata::default()) } else { read(&locate(root, script)?) }
+}
+
 /// Reads the block of the script at `path`.
 ///
 /// # Errors
 /// In tox's words, when it is malformed.
-pub fn read(path: &Path) -> Result<ScriptMetadata, ConfigError> {
+fn read(path: &Path) -> Result<ScriptMetadata, ConfigError> {
     let cannot = |error: std::io::Error| ConfigError::fail(format!("cannot read {}: {error}", path.display()));
     let size = path.metadata().map_err(cannot)?.len();
     if size > LARGEST {
@@ -78,6 +86,11 @@ impl ScriptMetadata {
             Some(other) => return Err(format!("requires-python must be a string, got {}", python_type(&other))),
         };
         Ok(Self { requires_python, dependencies: table.remove("dependencies") })
+    }
+
+    /// `requires-python` as it is written.
+    pub fn requires_python(&self) -> Option<&str> {
+        self.requires_python.as_ref().map(|(text, _)| text.as_str())
     }
 
     /// # Errors

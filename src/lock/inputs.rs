@@ -10,6 +10,7 @@ use crate::error::ConfigError;
 use crate::install::InstallRequest;
 use crate::install::groups;
 use crate::install::requirement_file::{self, RequirementKind};
+use crate::install::script;
 use crate::model::environment::{PackageKind, Packaging};
 use crate::model::{Environment, Project, Requirements, Variables};
 
@@ -94,6 +95,9 @@ impl Inputs {
             collected.named("groups", requirements);
         }
         let (mut lowest, mut asked_of) = (None, None);
+        if let Some(script) = &environment.script {
+            lowest = collected.script(&reading.project.root, &script.path)?;
+        }
         if let Some(packaging) = &environment.packaging {
             (lowest, asked_of) = collected.project(&reading.project.package_root, packaging)?;
         }
@@ -150,6 +154,19 @@ impl Collected<'_> {
         lines.sort();
         self.add(name, lines);
         self.request.arguments.extend(requirements);
+    }
+
+    /// What a script requires (PEP 723). Returns the oldest Python that it names.
+    fn script(&mut self, root: &Path, script: &str) -> Result<Option<(u32, u32)>, ConfigError> {
+        let metadata = script::of(root, script)?;
+        let requires_python = metadata.requires_python();
+        let mut lines: Vec<String> = requires_python.iter().map(|text| format!("requires-python {text}")).collect();
+        let requirements: Vec<String> = metadata.requirements(script)?.lines().map(str::to_owned).collect();
+        lines.extend(requirements.iter().cloned());
+        let lowest = requires_python.and_then(target::lower_bound);
+        self.add("script", lines);
+        self.request.arguments.extend(requirements);
+        Ok(lowest)
     }
 
     /// What the files of a requirement on this machine hold.

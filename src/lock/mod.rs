@@ -36,9 +36,6 @@ pub fn has_its_own(environment: &Environment, project: &Project) -> Option<Strin
     if environment.uv.as_ref().is_some_and(|uv| uv.sync.is_some()) {
         return Some("uv.lock says what it contains".to_owned());
     }
-    if environment.script.is_some() {
-        return Some("its script says what it contains".to_owned());
-    }
     let pylock = &environment.dependencies.pylock;
     let own = index::lock_path(project, &environment.name);
     (!pylock.is_empty() && project.package_root.join(pylock) != own)
