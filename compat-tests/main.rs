@@ -44,6 +44,7 @@ mod property;
 mod python_package;
 mod reports;
 mod run;
+mod runtime_commands;
 mod runtime_failures;
 mod runtime_node;
 mod runtime_offline;
