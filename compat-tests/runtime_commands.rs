@@ -117,5 +117,8 @@ fn the_result_as_json_holds_the_commands_of_each_language() {
         assert_eq!(run["retcode"], 0, "{text}");
         assert!(run["command"][0].as_str().is_some_and(|path| path.ends_with(&format!("bin/{program}"))), "{text}");
         assert!(environment["python"].is_null(), "{text}");
+        let runtime = &environment["runtimes"][language];
+        assert!(runtime["executable"].as_str().is_some_and(|path| path.ends_with(program)), "{text}");
+        assert!(runtime["version"].as_str().is_some_and(|version| version.contains('.')), "{text}");
     }
 }

@@ -152,6 +152,17 @@ impl EnvironmentJournal {
         self.set("installed_packages", json!(lines));
     }
 
+    /// The programs of languages besides Python: the language's name, its program and the version of that.
+    pub fn runtimes<'a>(&self, programs: impl Iterator<Item = (&'a str, &'a Path, String)>) {
+        let entry = |(name, executable, version): (&str, &Path, String)| {
+            (name.to_owned(), json!({"executable": executable, "version": version}))
+        };
+        let found: Map<String, Value> = programs.map(entry).collect();
+        if !found.is_empty() {
+            self.set("runtimes", Value::Object(found));
+        }
+    }
+
     /// The packages of the project that were installed.
     pub fn packages<'a>(&self, packages: impl Iterator<Item = &'a Path>) {
         let mut installed: Vec<Value> = packages.map(describe_package).collect();

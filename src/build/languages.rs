@@ -42,7 +42,12 @@ impl Site {
             return Err(ConfigError::fail(text).hint(hint).into());
         }
         let others = environment.runtimes.iter().filter(|wish| wish.name != DEFAULT);
-        others.map(|wish| self.find_language(wish)).collect()
+        let parts = others.map(|wish| self.find_language(wish)).collect::<Result<Vec<Part>, Halt>>()?;
+        if let Some(journal) = &self.journal {
+            let found = parts.iter().filter_map(|part| Some((part.runtime.name(), part.program.as_ref()?)));
+            journal.runtimes(found.map(|(name, found)| (name, found.executable.as_path(), found.version.to_string())));
+        }
+        Ok(parts)
     }
 
     /// The same before anybody looked for programs.

@@ -14,7 +14,7 @@ use crate::model::Variables;
 use crate::model::runtime::{Version, VersionWish};
 
 /// The version of the cached records' shape; part of their folder's name.
-const FOLDER: &str = "programs-1";
+const FOLDER: &str = "programs-2";
 
 /// Searched after PATH, which may lack them.
 const USUAL_FOLDERS: [&str; 5] =
@@ -138,7 +138,9 @@ impl Search<'_> {
     fn answer(&self, runtime: &dyn Runtime, path: &Path) -> Option<String> {
         let arguments: Vec<&OsStr> = runtime.version_arguments().iter().map(OsStr::new).collect();
         let output = process::capture(path, &arguments, self.host, None).ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        // Older programs say their version where they say what is wrong.
+        let said = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+        output.status.success().then(|| String::from_utf8_lossy(&said).into_owned())
     }
 }
 
@@ -210,6 +212,13 @@ mod tests {
         assert_eq!(fs::read_to_string(root.path().join("bin/node.log")).unwrap().lines().count(), 1);
         program(&path, "v997.12.0");
         assert!(find(root.path(), "998").is_none() && find(root.path(), "997").is_some());
+    }
+
+    #[test]
+    fn a_version_may_be_said_on_standard_error() {
+        let root = tempfile::tempdir().unwrap();
+        program(&root.path().join("bin/node"), "v998.1.0 >&2");
+        assert!(find(root.path(), "998").is_some());
     }
 
     #[test]
