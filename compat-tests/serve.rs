@@ -2,6 +2,8 @@
 
 use rustix::process::Signal;
 
+use insta::assert_snapshot;
+
 use crate::gate::Gate;
 use crate::project::Project;
 
@@ -210,4 +212,33 @@ fn services_of_a_profile_are_served_when_it_is_asked_for_or_something_needs_them
     serving.end();
     let outcome = project.run(["serve", "--profile", "ful"]).ends_with(254);
     assert!(format!("{outcome:?}").contains("no service is of the profile `ful`"), "{outcome:?}");
+}
+
+#[test]
+fn what_commands_and_variables_ask_for_is_checked_before_anything_starts() {
+    let ini = "[tox]\nno_package = true\n[testenv:db]\nserve = python -c 1\nports = sql\n[testenv:app]\ndepends = \
+               db\nset_env =\n  URL = {service:db:uri}\ncommands =\n  other: echo {service:gone:url}\n  echo \
+               {service:cache:url}\n";
+    let outcome = Project::new().ini(ini).run(["run", "-e", "app"]).ends_with(254);
+    let first = "`commands` of `app` (tox.ini:10) names the service `cache`, which is not in its `depends`";
+    assert!(outcome.stdout.contains(first), "{outcome:?}");
+    assert_snapshot!(outcome.stderr, @"
+    help: write `depends = cache` in `app`
+    help: another mistake: `set_env` of `app` (tox.ini:8) asks for `uri` of `db` (tox.ini:4), which has no such field: there are url, urls, host, port, port:NAME and the named groups of its `ready = log:…`
+    ");
+    let toml = "no_package = true\n[env.db]\nserve = [\"python\", \"-c\", \"1\"]\n[env.web]\nserve = [\"x\"]\n\
+                set_env = { URL = \"{service:db:host}\" }\n";
+    let project = Project::new().file("tox.toml", toml);
+    let outcome = project.run(["serve"]).ends_with(254);
+    let expected = "`set_env` of `web` (tox.toml:6) names the service `db`, which is not in its `depends`";
+    assert!(outcome.stderr.contains(expected) || outcome.stdout.contains(expected), "{outcome:?}");
+    assert!(!project.path(".tox/.envo").exists(), "nothing has started");
+}
+
+#[test]
+fn a_probe_that_an_ini_file_reads_as_a_condition_is_told() {
+    let ini = "[tox]\nno_package = true\n[testenv:db]\nserve = python -c 1\nready = log: listening\n";
+    let outcome = Project::new().ini(ini).run(["serve"]).ends_with(254);
+    let printed = format!("{outcome:?}");
+    assert!(printed.contains("`ready = log: …` is a condition") && printed.contains("tox.ini:5"), "{printed}");
 }

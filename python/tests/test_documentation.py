@@ -65,4 +65,6 @@ def test_a_service_of_a_package_is_what_the_page_says() -> None:
     found: Dict[str, object] = {}
     exec(files["envo_echo.py"], found)
     service = found["service"]
-    assert callable(service) and service()["serve"][0] == sys.executable
+    assert callable(service)
+    declared = service()
+    assert isinstance(declared, dict) and declared["serve"][0] == sys.executable

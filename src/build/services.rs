@@ -63,9 +63,7 @@ impl Services {
         let mut needed: BTreeSet<String> = BTreeSet::new();
         for name in names {
             let graph = Graph::needed(&as_asked(&members, name), std::slice::from_ref(name));
-            if let Some(error) = graph.check(&known).into_iter().next() {
-                return Err(error);
-            }
+            graph.checked(&known)?;
             let all: BTreeSet<String> = graph.members.iter().map(|member| member.name.clone()).collect();
             let others: BTreeSet<String> = all.into_iter().filter(|other| other != name).collect();
             needed.extend(others.iter().cloned());
@@ -256,7 +254,8 @@ fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
             Ok(environment) => Member::from(&environment),
             // What is wrong with it is told when it is its turn; nobody may need it as a service.
             Err(_) if asked => {
-                Member { name: name.clone(), depends: Vec::new(), restarts_with: Vec::new(), service: None }
+                let (depends, restarts_with, asks) = (Vec::new(), Vec::new(), Vec::new());
+                Member { name: name.clone(), depends, restarts_with, service: None, asks }
             }
             Err(error) => return Err(error),
         };
@@ -324,6 +323,7 @@ mod tests {
             name: name.to_owned(),
             depends: depends.iter().map(|one| (*one).to_owned()).collect(),
             restarts_with: Vec::new(),
+            asks: Vec::new(),
             service: serves.then(|| crate::model::Service::new("run")),
         }
     }

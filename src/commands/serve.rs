@@ -196,16 +196,6 @@ fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<Grap
     }
     environments.sort_by_key(|one| known.iter().position(|name| *name == one.name));
     let graph = Graph::needed(&environments.iter().map(Member::from).collect::<Vec<_>>(), asked);
-    first_error(graph.check(&known))?;
+    graph.checked(&known)?;
     Ok(graph)
-}
-
-fn first_error(errors: Vec<ConfigError>) -> Result<(), ConfigError> {
-    let mut errors = errors.into_iter();
-    let Some(mut first) = errors.next() else { return Ok(()) };
-    for other in errors {
-        first.hints.push(format!("another mistake: {}", other.message));
-        first.hints.extend(other.hints);
-    }
-    Err(first)
 }

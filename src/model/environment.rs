@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::requirements::RequirementText;
 use super::runtime::{DEFAULT, ProjectPackage, RuntimeWish};
+use super::service::Asking;
 use super::{Command, Deferred, Runner, Service};
 
 /// What an environment is for. tox writes the class name into `.tox-info.json`, so that both can share one folder.
@@ -258,6 +259,8 @@ pub struct Environment {
     /// Those of them with whose restart this one restarts: `depends = db:restart`.
     pub restarts_with: Vec<String>,
     pub service: Option<Service>,
+    /// Where its variables and commands ask for addresses of services.
+    pub asks: Vec<Asking>,
     /// What `runtime` asks for, in order; empty: a Python and nothing else.
     pub runtimes: Vec<RuntimeWish>,
     /// The package of another language than Python that the project is installed as.

@@ -1,11 +1,15 @@
 //! Whether a graph of services can work: a flat list of named checks, all of them run before anything starts, so that
 //! everything that is wrong is told at once. Each error names the environments it is about and where they are written.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod asking;
+
+use std::collections::BTreeMap;
+
+use asking::{not_a_service, own_field, service_field, service_not_in_depends};
 
 use super::fields;
 use super::graph::{Graph, Member};
-use super::instances::environment_of;
+use super::probe::Question;
 use crate::error::ConfigError;
 use crate::model::service::{Port, Probe, Service, signal_number};
 
@@ -38,6 +42,20 @@ impl Graph {
         }
         errors
     }
+
+    /// Passes when it can work.
+    ///
+    /// # Errors
+    /// Everything that is wrong: the first mistake, and the others as its hints.
+    pub fn checked(&self, known: &[String]) -> Result<(), ConfigError> {
+        let mut errors = self.check(known).into_iter();
+        let Some(mut first) = errors.next() else { return Ok(()) };
+        for other in errors {
+            first.hints.push(format!("another mistake: {}", other.message));
+            first.hints.extend(other.hints);
+        }
+        Err(first)
+    }
 }
 
 /// The services among the members, with their positions.
@@ -45,22 +63,10 @@ fn services(graph: &Graph) -> impl Iterator<Item = (usize, &Member, &Service)> {
     graph.members.iter().enumerate().filter_map(|(at, member)| Some((at, member, member.service.as_ref()?)))
 }
 
-/// The texts of a service that may hold fields.
-fn texts(service: &Service) -> impl Iterator<Item = (&'static str, &str)> {
-    [
-        ("serve", Some(&service.serve)),
-        ("ready", service.ready.as_ref()),
-        ("alive", service.alive.as_ref()),
-        ("url", service.url.as_ref()),
-        ("watch_command", service.watch_command.as_ref()),
-    ]
-    .into_iter()
-    .filter_map(|(key, text)| Some((key, text?.as_str())))
-}
-
 /// The name of a member and where one of its keys is written.
 fn key_of(member: &Member, key: &str) -> String {
-    match member.service.as_ref().map(|service| service.place_of(key)) {
+    let asked = member.asks.iter().find(|asking| asking.key == key).map(|asking| asking.place.as_str());
+    match asked.or_else(|| member.service.as_ref().map(|service| service.place_of(key))) {
         Some(place) if !place.is_empty() => format!("`{}` ({place})", member.name),
         _ => format!("`{}`", member.name),
     }
@@ -194,7 +200,7 @@ fn bad_probe(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
                 Ok(Probe::Log { pattern }) => {
                     regex::bytes::Regex::new(&pattern).err().map(|error| ConfigError::handled(error.to_string()))
                 }
-                Ok(_) => None,
+                Ok(probe) => unreachable_target(&probe).map(ConfigError::handled),
                 Err(error) => Some(error),
             };
             if let Some(mut error) = wrong {
@@ -205,130 +211,19 @@ fn bad_probe(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
     }
 }
 
+/// Why an address can never be asked, whatever its fields will be.
+fn unreachable_target(probe: &Probe) -> Option<String> {
+    let target = match probe {
+        Probe::Http { url, status } => Question::http(&fields::without_values(url), *status),
+        Probe::Tcp { address } => Question::tcp(&fields::without_values(address)),
+        _ => return None,
+    };
+    target.err()
+}
+
 /// Whether the service is a job: ready when it has ended.
 fn ends(service: &Service) -> bool {
     matches!(Probe::parse(&service.ready_text()), Ok(Probe::Exit))
-}
-
-fn own_field(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
-    for (_, member, service) in services(graph) {
-        for (key, text) in texts(service) {
-            for field in fields::own_ports(text) {
-                let known = match field {
-                    Some(name) => service.ports.iter().any(|port| port.name == name),
-                    None => !service.ports.is_empty() || (key == "url" && log_groups(service).contains("port")),
-                };
-                if known {
-                    continue;
-                }
-                let (written, remedy) = match field {
-                    Some(name) => (format!("{{port:{name}}}"), format!("write `ports = {name}`")),
-                    None => ("{port}".to_owned(), "write `ports = NAME`".to_owned()),
-                };
-                let named: Vec<&str> = service.ports.iter().map(|port| port.name.as_str()).collect();
-                let mut error = ConfigError::handled(format!(
-                    "`{key}` of {} has `{written}`, which it has no port for",
-                    key_of(member, key)
-                ));
-                if let Some(near) = field.and_then(|field| near(field, named.iter().copied())) {
-                    error = error.hint(format!("did you mean `{{port:{near}}}`?"));
-                } else {
-                    error = error.hint(remedy);
-                }
-                errors.push(error);
-            }
-        }
-    }
-}
-
-/// The named groups of a service's `log:` probe, which become fields.
-fn log_groups(service: &Service) -> BTreeSet<String> {
-    let Ok(Probe::Log { pattern }) = Probe::parse(&service.ready_text()) else { return BTreeSet::new() };
-    let Ok(regex) = regex::bytes::Regex::new(&pattern) else { return BTreeSet::new() };
-    regex.capture_names().flatten().map(str::to_owned).collect()
-}
-
-fn service_not_in_depends(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
-    for (at, member, service) in services(graph) {
-        let reachable = graph.reachable(at);
-        for (key, text) in texts(service) {
-            let named = fields::service_fields(text).into_iter().map(|(name, _)| known_as(graph, name));
-            let named: BTreeSet<&str> = named.collect();
-            for name in named.into_iter().filter(|name| !reachable.contains(name)) {
-                errors.push(
-                    ConfigError::handled(format!(
-                        "`{key}` of {} names the service `{name}`, which is not in its `depends`",
-                        key_of(member, key)
-                    ))
-                    .hint(format!("write `depends = {name}` in `{}`", member.name)),
-                );
-            }
-        }
-    }
-}
-
-/// The environment that is meant by the name of one of its instances, `web@2`.
-fn known_as<'a>(graph: &Graph, name: &'a str) -> &'a str {
-    if graph.members.iter().any(|member| member.name == name) { name } else { environment_of(name) }
-}
-
-/// The members that a text of a member names, with the key the text stands in and the field it asks for.
-fn asked<'a>(graph: &'a Graph, service: &'a Service) -> impl Iterator<Item = (&'static str, &'a Member, &'a str)> {
-    texts(service).flat_map(move |(key, text)| {
-        fields::service_fields(text).into_iter().filter_map(move |(name, field)| {
-            let name = known_as(graph, name);
-            Some((key, graph.members.iter().find(|member| member.name == name)?, field))
-        })
-    })
-}
-
-fn not_a_service(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
-    for (_, member, service) in services(graph) {
-        for (key, other, field) in asked(graph, service).filter(|(_, other, _)| other.service.is_none()) {
-            errors.push(
-                ConfigError::handled(format!(
-                    "`{key}` of {} asks for `{field}` of `{}`, which is not a service: it has no `serve` key",
-                    key_of(member, key),
-                    other.name
-                ))
-                .hint("what runs before a service and then ends has no address"),
-            );
-        }
-    }
-}
-
-fn service_field(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
-    for (_, member, service) in services(graph) {
-        for (key, other, field) in asked(graph, service) {
-            let Some(theirs) = &other.service else { continue };
-            let Err(lacking) = has_field(theirs, field) else { continue };
-            errors.push(ConfigError::handled(format!(
-                "`{key}` of {} asks for `{field}` of {}, which has {lacking}",
-                key_of(member, key),
-                other.place()
-            )));
-        }
-    }
-}
-
-/// The error says what the service lacks.
-fn has_field(service: &Service, field: &str) -> Result<(), String> {
-    let groups = log_groups(service);
-    let has_port = !service.ports.is_empty() || groups.contains("port");
-    match field.split_once(':') {
-        Some(("port", name)) if service.ports.iter().any(|port| port.name == name) => Ok(()),
-        Some(("port", name)) => Err(format!("no port named `{name}` in its `ports`")),
-        None if field == "host" || groups.contains(field) => Ok(()),
-        None if field == "port" && has_port => Ok(()),
-        None if field == "port" => Err("no `ports`".to_owned()),
-        None if matches!(field, "url" | "urls") && (has_port || service.url.is_some()) => Ok(()),
-        None if matches!(field, "url" | "urls") => Err("neither `ports` nor `url`".to_owned()),
-        None if field == "instance" => Ok(()),
-        _ => {
-            Err("no such field: there are url, urls, host, port, port:NAME and the named groups of its `ready = log:…`"
-                .to_owned())
-        }
-    }
 }
 
 fn ambiguous_variable(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {

@@ -232,6 +232,28 @@ fn not_depended_on(name: &str) -> ConfigError {
         .hint(format!("add `{name}` to `depends`"))
 }
 
+/// A text with something in place of every field that any of them could be.
+pub fn without_values(text: &str) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        filled.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match inside(rest) {
+            Some(field) => {
+                filled.push('1');
+                rest = &rest[field.len() + 2..];
+            }
+            None => {
+                filled.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    filled.push_str(rest);
+    filled
+}
+
 /// The fields of services that a text asks for, for checks before anything runs: service and field.
 pub fn service_fields(text: &str) -> Vec<(&str, &str)> {
     text.match_indices("{service:").filter_map(|(at, _)| inside(&text[at..])).filter_map(service_field).collect()

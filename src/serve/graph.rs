@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::protocol::Dependency;
 use crate::execute::glob;
+use crate::model::service::Asking;
 use crate::model::{Environment, Service as ServiceKeys};
 
 /// What the graph must know of an environment.
@@ -17,6 +18,8 @@ pub struct Member {
     pub restarts_with: Vec<String>,
     /// `None`: an environment that runs to its end; a job, when a service depends on it.
     pub service: Option<ServiceKeys>,
+    /// Where its variables and commands ask for addresses of services.
+    pub asks: Vec<Asking>,
 }
 
 impl From<&Environment> for Member {
@@ -26,6 +29,7 @@ impl From<&Environment> for Member {
             depends: environment.depends.clone(),
             restarts_with: environment.restarts_with.clone(),
             service: environment.service.clone(),
+            asks: environment.asks.clone(),
         }
     }
 }
@@ -123,6 +127,7 @@ mod tests {
             name: name.to_owned(),
             depends: depends.iter().map(|one| (*one).to_owned()).collect(),
             restarts_with: Vec::new(),
+            asks: Vec::new(),
             service: Some(Service { location, ..Service::new("run") }),
         }
     }

@@ -6,12 +6,15 @@ use std::path::Path;
 
 use super::config_set::ConfigSet;
 use super::defaults::service_keys;
+use super::loader::{Loader, spellings};
+use super::toml::load::toml_entry;
 use super::toml::place::line_of;
 use super::value::Value;
 use super::{Settings, env_file, keys};
 use crate::error::{ConfigError, Location};
 use crate::model::Service;
-use crate::model::service::Source;
+use crate::model::service::{Asking, Source};
+use crate::source::Document;
 
 /// The service that the environment is, if it has a `serve` key. Fields such as `{port}` stay for when it runs.
 pub(super) fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Service>, ConfigError> {
@@ -19,13 +22,53 @@ pub(super) fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Ser
         return Ok(None);
     }
     let mut service = Service::from_keys(&Written { settings, set, text: OnceCell::new() })?;
-    if let Some(service) = &mut service
-        && !service.watch.is_empty()
-    {
-        let root = settings.tox_root()?;
-        service.watch = service.watch.iter().map(|pattern| absolute(&root, pattern)).collect();
+    if let Some(service) = &mut service {
+        if !service.watch.is_empty() {
+            let root = settings.tox_root()?;
+            service.watch = service.watch.iter().map(|pattern| absolute(&root, pattern)).collect();
+        }
+        let place = short_place(settings, set, "depends");
+        if !place.is_empty() && place != service.location {
+            service.locations.insert("depends".to_owned(), place);
+        }
     }
     Ok(service)
+}
+
+/// What asks for addresses of services begins so.
+const FIELD: &str = "{service:";
+
+/// Where the variables and commands of an environment ask for addresses of services. Their values are not worked out yet,
+/// for they may depend on what a build leaves behind; what they take from other sections is told when it is reached.
+pub(super) fn asks(settings: &Settings, set: &ConfigSet) -> Result<Vec<Asking>, ConfigError> {
+    let mut found = Vec::new();
+    if !settings.source.text.contains(FIELD) {
+        return Ok(found);
+    }
+    for name in ["set_env", "commands_pre", "commands", "commands_post"] {
+        let Some(key) = keys::find(name) else { continue };
+        let loaders = settings.loaders(set)?;
+        let Some(text) = loaders.iter().find_map(|loader| raw_text(settings, set, loader, key)) else { continue };
+        if text.contains(FIELD) {
+            found.push(Asking { key: key.name, place: short_place(settings, set, name), text });
+        }
+    }
+    Ok(found)
+}
+
+/// What a section says of a key, less the lines that do not hold for the environment.
+fn raw_text(settings: &Settings, set: &ConfigSet, loader: &Loader, key: &keys::Key) -> Option<String> {
+    spellings(key).find_map(|spelling| match &settings.source.document {
+        Document::Ini(_) => settings.text_of(set, settings.entry(loader, spelling)?),
+        Document::Toml(document) => Some(toml_entry(document, loader, spelling)?.to_string()),
+    })
+}
+
+/// `tox.ini:12`; empty when it is not known where a key was written.
+fn short_place(settings: &Settings, set: &ConfigSet, key: &str) -> String {
+    let place = settings.place_of(set, key).ok().flatten();
+    let short = |place: Location| Some(format!("{}:{}", place.file.file_name()?.display(), place.line));
+    place.and_then(short).unwrap_or_default()
 }
 
 /// A pattern from the project's root on; what is left out keeps its mark.
@@ -58,6 +101,11 @@ struct Written<'a> {
 
 impl Source for Written<'_> {
     fn text(&self, key: &str) -> Result<Option<String>, ConfigError> {
+        if let Some((kind, place)) = self.probe_taken_for_condition(key)? {
+            let message = format!("`{key} = {kind}: …` is a condition: for environments with `{kind}` in their name");
+            let remedy = format!("write `{kind}:` and what is meant without a blank");
+            return Err(ConfigError::handled(message).at(place).hint(remedy));
+        }
         if !self.settings.says(self.set, key)? {
             return Ok(None);
         }
@@ -74,6 +122,26 @@ impl Source for Written<'_> {
 }
 
 impl Written<'_> {
+    /// In an INI file `log: ready` is a line for environments with the factor `log`, and would otherwise be left out
+    /// without a word.
+    fn probe_taken_for_condition(&self, key: &str) -> Result<Option<(&'static str, Location)>, ConfigError> {
+        let Some(key) = keys::find(key).filter(|key| matches!(key.name, "ready" | "alive")) else { return Ok(None) };
+        if self.settings.ini().is_none() {
+            return Ok(None);
+        }
+        let loaders = self.settings.loaders(self.set)?;
+        let entry = loaders.iter().find_map(|loader| self.settings.entry(loader, key.name));
+        let Some(entry) = entry else { return Ok(None) };
+        let of_this = |kind: &&str| self.set.label().split('-').any(|factor| factor == *kind);
+        let begins = |line: &str, kind: &str| {
+            let rest = line.trim().strip_prefix(kind).and_then(|rest| rest.strip_prefix(':'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
+        };
+        let kinds = ["log", "cmd", "http", "https", "tcp", "unix"];
+        let is_meant = |kind: &&str| !of_this(kind) && entry.value.lines().any(|line| begins(line, kind));
+        Ok(kinds.into_iter().find(is_meant).map(|kind| (kind, self.settings.location_of(entry))))
+    }
+
     fn place_in_table(&self, key: &str) -> Option<Location> {
         self.settings.toml()?;
         let key = keys::find(key)?.name;

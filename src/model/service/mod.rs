@@ -46,6 +46,17 @@ pub enum Share {
     Test,
 }
 
+/// A text beside the service keys in which addresses of services are asked for: commands and variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asking {
+    /// `set_env`, `commands`, `commands_pre` or `commands_post`.
+    pub key: &'static str,
+    /// Where it was written: `tox.ini:12`; empty when that is not known.
+    pub place: String,
+    /// As it was written, less what does not hold for the environment.
+    pub text: String,
+}
+
 /// The service keys of one environment. Texts may still hold `{port}`, `{host}` and `{service:…}` fields, which are
 /// only known when the service and those it depends on run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -78,7 +78,13 @@ pub(super) fn instances(key: &str, text: &str) -> Result<u32, ConfigError> {
 }
 
 pub(super) fn exit_codes(key: &str, text: &str) -> Result<Vec<i32>, ConfigError> {
-    items(text).map(|item| item.parse().map_err(|_| wrong(key, item, "an exit code"))).collect()
+    let code = |item: &str| item.parse().ok().filter(|code| (-64..=255).contains(code));
+    items(text)
+        .map(|item| {
+            code(item)
+                .ok_or_else(|| wrong(key, item, "an exit code from 0 to 255, or less a signal's number, as in `-15`"))
+        })
+        .collect()
 }
 
 /// Seconds with a fraction; at most a year, so that adding to a time never overflows.

@@ -1,10 +1,12 @@
 use super::*;
+use crate::model::service::Asking;
 
 fn service(name: &str, depends: &[&str]) -> Member {
     let location = format!("tox.ini:{}", name.len());
     Member {
         name: name.to_owned(),
         restarts_with: Vec::new(),
+        asks: Vec::new(),
         depends: depends.iter().map(|one| (*one).to_owned()).collect(),
         service: Some(Service { location, ..Service::new("run") }),
     }
@@ -201,4 +203,49 @@ fn a_key_on_another_line_is_named_with_that_line() {
         one.locations.insert("ready".into(), "tox.ini:9".into());
     });
     assert!(messages(vec![member], &[]).concat().starts_with("`ready = nonsense` of `a` (tox.ini:9): "));
+}
+
+#[test]
+fn variables_and_commands_ask_for_what_is_there_and_is_in_depends() {
+    let asking = |key, text: &str| Asking { key, place: "tox.ini:9".into(), text: text.into() };
+    let asks = |member: Member, key, text: &str| Member { asks: vec![asking(key, text)], ..member };
+    let db =
+        || Member { service: Some(Service { location: "tox.ini:2".into(), ..Service::new("x") }), ..job("db", &[]) };
+    let told = |member: Member| messages(vec![db(), member], &["db", "app", "migrate"]);
+    assert_eq!(
+        told(asks(job("app", &[]), "commands", "curl {service:db:host}")),
+        ["`commands` of `app` (tox.ini:9) names the service `db`, which is not in its `depends`"]
+    );
+    assert_eq!(
+        told(asks(service("app", &["db"]), "set_env", "DB={service:db:url}")),
+        ["`set_env` of `app` (tox.ini:9) asks for `url` of `db` (tox.ini:2), which has neither `ports` nor `url`"]
+    );
+    assert_eq!(
+        told(asks(job("app", &["mig*"]), "commands_pre", "{service:migrate:url}")),
+        [
+            "`commands_pre` of `app` (tox.ini:9) asks for an address of `migrate`, which is not a service: it has no `serve` \
+          key"
+        ]
+    );
+    assert!(told(asks(job("app", &["db"]), "commands", "curl {service:db:host}")).is_empty());
+    assert!(told(asks(service("app", &[]), "commands", "{service:db:host}")).is_empty(), "it runs `serve` instead");
+}
+
+#[test]
+fn addresses_that_can_never_be_asked_are_told() {
+    let wrong = |text: &str| {
+        let member = with("a", |service| {
+            service.ports = vec![Port { name: "http".into(), number: None }];
+            service.ready = Some(text.into());
+        });
+        messages(vec![member], &[])
+    };
+    assert_eq!(
+        wrong("http://{host}:99999/up"),
+        ["`ready = http://{host}:99999/up` of `a` (tox.ini:1): `99999` in `http://1:99999/up` is not a port"]
+    );
+    assert_eq!(wrong("tcp://{host}:x").len(), 1);
+    for good in ["http://{host}:{port:http}/", "tcp://{host}:{port}", "tcp://[::1]:80", "https://{host}/x?y={z"] {
+        assert!(wrong(good).is_empty(), "{good}");
+    }
 }

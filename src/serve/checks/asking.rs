@@ -1,0 +1,155 @@
+//! Whether what texts ask for will be there: ports of a service itself, and addresses of those it depends on.
+
+use std::collections::BTreeSet;
+
+use super::{key_of, near, services};
+use crate::error::ConfigError;
+use crate::execute::glob;
+use crate::model::service::{Probe, Service};
+use crate::serve::fields;
+use crate::serve::graph::{Graph, Member};
+use crate::serve::instances::environment_of;
+
+/// The texts of a service that may hold fields of its own.
+fn texts(service: &Service) -> impl Iterator<Item = (&'static str, &str)> {
+    [
+        ("serve", Some(&service.serve)),
+        ("ready", service.ready.as_ref()),
+        ("alive", service.alive.as_ref()),
+        ("url", service.url.as_ref()),
+        ("watch_command", service.watch_command.as_ref()),
+    ]
+    .into_iter()
+    .filter_map(|(key, text)| Some((key, text?.as_str())))
+}
+
+/// The texts of a member in which others may be asked for. What a service runs is `serve`, never its `commands`.
+fn asking_texts(member: &Member) -> impl Iterator<Item = (&'static str, &str)> {
+    let serves = member.service.is_some();
+    let beside = member.asks.iter().filter(move |asking| !serves || asking.key != "commands");
+    member.service.iter().flat_map(texts).chain(beside.map(|asking| (asking.key, asking.text.as_str())))
+}
+
+pub(super) fn own_field(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+    for (_, member, service) in services(graph) {
+        for (key, text) in texts(service) {
+            for field in fields::own_ports(text) {
+                let known = match field {
+                    Some(name) => service.ports.iter().any(|port| port.name == name),
+                    None => !service.ports.is_empty() || (key == "url" && log_groups(service).contains("port")),
+                };
+                if known {
+                    continue;
+                }
+                let (written, remedy) = match field {
+                    Some(name) => (format!("{{port:{name}}}"), format!("write `ports = {name}`")),
+                    None => ("{port}".to_owned(), "write `ports = NAME`".to_owned()),
+                };
+                let named: Vec<&str> = service.ports.iter().map(|port| port.name.as_str()).collect();
+                let mut error = ConfigError::handled(format!(
+                    "`{key}` of {} has `{written}`, which it has no port for",
+                    key_of(member, key)
+                ));
+                if let Some(near) = field.and_then(|field| near(field, named.iter().copied())) {
+                    error = error.hint(format!("did you mean `{{port:{near}}}`?"));
+                } else {
+                    error = error.hint(remedy);
+                }
+                errors.push(error);
+            }
+        }
+    }
+}
+
+/// The named groups of a service's `log:` probe, which become fields.
+fn log_groups(service: &Service) -> BTreeSet<String> {
+    let Ok(Probe::Log { pattern }) = Probe::parse(&service.ready_text()) else { return BTreeSet::new() };
+    let Ok(regex) = regex::bytes::Regex::new(&pattern) else { return BTreeSet::new() };
+    regex.capture_names().flatten().map(str::to_owned).collect()
+}
+
+pub(super) fn service_not_in_depends(graph: &Graph, known: &[String], errors: &mut Vec<ConfigError>) {
+    for (at, member) in graph.members.iter().enumerate() {
+        let reachable = graph.reachable(at);
+        for (key, text) in asking_texts(member) {
+            let named = fields::service_fields(text).into_iter().map(|(name, _)| known_as(graph, name));
+            let named: BTreeSet<&str> = named.collect();
+            for name in named.into_iter().filter(|name| !reachable.contains(name)) {
+                let place = key_of(member, key);
+                let gives_order = member.depends.iter().any(|pattern| glob::matches(pattern, name));
+                errors.push(if gives_order && known.iter().any(|one| one == name) {
+                    ConfigError::handled(format!(
+                        "`{key}` of {place} asks for an address of `{name}`, which is not a service: it has no `serve` key"
+                    ))
+                } else {
+                    let message = format!("`{key}` of {place} names the service `{name}`, which is not in its `depends`");
+                    ConfigError::handled(message).hint(format!("write `depends = {name}` in `{}`", member.name))
+                });
+            }
+        }
+    }
+}
+
+/// The environment that is meant by the name of one of its instances, `web@2`.
+fn known_as<'a>(graph: &Graph, name: &'a str) -> &'a str {
+    if graph.members.iter().any(|member| member.name == name) { name } else { environment_of(name) }
+}
+
+/// The members that a text of a member names, with the key the text stands in and the field it asks for.
+fn asked<'a>(graph: &'a Graph, member: &'a Member) -> impl Iterator<Item = (&'static str, &'a Member, &'a str)> {
+    asking_texts(member).flat_map(move |(key, text)| {
+        fields::service_fields(text).into_iter().filter_map(move |(name, field)| {
+            let name = known_as(graph, name);
+            Some((key, graph.members.iter().find(|member| member.name == name)?, field))
+        })
+    })
+}
+
+pub(super) fn not_a_service(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+    for member in &graph.members {
+        for (key, other, field) in asked(graph, member).filter(|(_, other, _)| other.service.is_none()) {
+            errors.push(
+                ConfigError::handled(format!(
+                    "`{key}` of {} asks for `{field}` of `{}`, which is not a service: it has no `serve` key",
+                    key_of(member, key),
+                    other.name
+                ))
+                .hint("what runs before a service and then ends has no address"),
+            );
+        }
+    }
+}
+
+pub(super) fn service_field(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+    for member in &graph.members {
+        for (key, other, field) in asked(graph, member) {
+            let Some(theirs) = &other.service else { continue };
+            let Err(lacking) = has_field(theirs, field) else { continue };
+            errors.push(ConfigError::handled(format!(
+                "`{key}` of {} asks for `{field}` of {}, which has {lacking}",
+                key_of(member, key),
+                other.place()
+            )));
+        }
+    }
+}
+
+/// The error says what the service lacks.
+fn has_field(service: &Service, field: &str) -> Result<(), String> {
+    let groups = log_groups(service);
+    let has_port = !service.ports.is_empty() || groups.contains("port");
+    match field.split_once(':') {
+        Some(("port", name)) if service.ports.iter().any(|port| port.name == name) => Ok(()),
+        Some(("port", name)) => Err(format!("no port named `{name}` in its `ports`")),
+        None if field == "host" || groups.contains(field) => Ok(()),
+        None if field == "port" && has_port => Ok(()),
+        None if field == "port" => Err("no `ports`".to_owned()),
+        None if matches!(field, "url" | "urls") && (has_port || service.url.is_some()) => Ok(()),
+        None if matches!(field, "url" | "urls") => Err("neither `ports` nor `url`".to_owned()),
+        None if field == "instance" => Ok(()),
+        _ => {
+            Err("no such field: there are url, urls, host, port, port:NAME and the named groups of its `ready = log:…`"
+                .to_owned())
+        }
+    }
+}
