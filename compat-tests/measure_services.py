@@ -244,19 +244,18 @@ def idle(envo, base):
         with project.serve() as serving:
             serving.wait_for("UP", 10)
             time.sleep(2)
-            pids = [pid for group in serving.processes().values() for pid in group]
-            before = processor_times(pids)
+            groups = serving.processes()
+            before = {kind: processor_time(pids) for kind, pids in groups.items()}
             time.sleep(30)
-            used = processor_times(pids) - before
-        print_figure("idle", f"{used / 30 * 100:.3f} % with {name}", "0.05 %")
+            used = {kind: (processor_time(pids) - before[kind]) / 30 * 100 for kind, pids in groups.items()}
+        parts = ", ".join(f"{kind} {share:.3f}" for kind, share in used.items())
+        print_figure("idle", f"{sum(used.values()):.3f} % with {name}: {parts}", "0.05 %")
 
 
-def processor_times(pids):
+def processor_time(pids):
     # The system keeps the times of each thread by the nanosecond, and those of whole processes by the tick.
-    total = 0
-    for pid in pids:
-        total += sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
-    return total / 1e9
+    tasks = (task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir())
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def ports():
@@ -291,7 +290,6 @@ def readiness(envo, base):
     project = Project(envo, base, "readiness", services)
     project.script("probed.py", PROBED)
     late = {kind: [] for kind in ready}
-    verbose = os.environ.get("VERBOSE")
     with project.serve() as serving:
         left = set(services)
         for line, now in serving.lines():
@@ -303,7 +301,6 @@ def readiness(envo, base):
                 while not fact.exists() and time.monotonic() < deadline:
                     time.sleep(0.001)
                 late[name.partition("-")[0]].append(now - float(fact.read_text()))
-                if verbose: print(name, state, now - float(fact.read_text()))
             if not left:
                 break
     for kind, times in late.items():

@@ -55,8 +55,10 @@ impl Log {
 
     /// Puts the log aside and begins a new one. Who reads it has it open, and reads it to its end.
     fn put_aside(&mut self) -> io::Result<()> {
-        // The name of the oldest is given to another. To free what was in it takes longer than a pipe lasts.
+        // To free what was in the oldest takes longer than a pipe lasts, so somebody else does it. It is removed and not
+        // replaced, since ext4 has all that takes the place of a file written to the disk at once.
         let oldest = File::open(aside(&self.path, KEPT)).ok();
+        let _ = std::fs::remove_file(aside(&self.path, KEPT));
         for number in (0..KEPT).rev() {
             match std::fs::rename(aside(&self.path, number), aside(&self.path, number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -110,10 +110,10 @@ impl Question {
     /// yes after one.
     pub fn ask_for_ever(&self, cancel: &Cancel, tell: impl Fn(bool) -> bool) {
         let mut alive = true;
-        while !cancel.wait(if alive { ALIVE_PAUSE } else { NOT_ALIVE_PAUSE }) {
+        while !cancel.wait(if alive { until_next(ALIVE_PAUSE) } else { NOT_ALIVE_PAUSE }) {
             let before = std::mem::replace(&mut alive, self.ask_once(cancel));
-            let says_nothing_new = before && alive;
-            if cancel.wait(Duration::ZERO) || !(says_nothing_new || tell(alive)) {
+            // What has been said already wakes nobody.
+            if !(before && alive) && (cancel.wait(Duration::ZERO) || !tell(alive)) {
                 return;
             }
         }
@@ -135,6 +135,14 @@ impl Question {
 fn pause(elapsed: Duration) -> Duration {
     let longest = LONGEST_PAUSE_AT_FIRST.max(elapsed.saturating_sub(AT_FIRST) / 8).min(LONGEST_PAUSE);
     (elapsed / 8).clamp(SHORTEST_PAUSE, longest)
+}
+
+/// How long it is until the system's clock has gone on by another whole `pause`, of which everybody's ends at once: the
+/// processor wakes up one time for all that are to be asked.
+fn until_next(pause: Duration) -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs().try_into().unwrap_or(0));
+    pause - Duration::from_nanos(u64::try_from(now.as_nanos() % pause.as_nanos().max(1)).unwrap_or(0))
 }
 
 /// A connection to the first address of `host` that takes one.

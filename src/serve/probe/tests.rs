@@ -154,6 +154,15 @@ fn a_service_says_itself_that_it_is_ready() {
 }
 
 #[test]
+fn what_is_asked_for_ever_is_asked_at_the_same_moments() {
+    let pause = Duration::from_secs(7200);
+    let (one, other) = (until_next(pause), until_next(pause));
+    assert!(one > Duration::ZERO && one <= pause && other <= pause);
+    // Both end at the same moment, unless that has just passed.
+    assert!(other <= one || one < Duration::from_secs(60), "{one:?} {other:?}");
+}
+
+#[test]
 fn pauses_grow_with_the_time_that_has_passed() {
     assert_eq!(pause(Duration::ZERO), Duration::from_millis(10));
     assert_eq!(pause(Duration::from_millis(160)), Duration::from_millis(20));
