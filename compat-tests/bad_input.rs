@@ -23,6 +23,7 @@ fn no_configuration_is_taken_for_an_empty_one() {
 #[test]
 fn a_configuration_that_was_named_must_exist() {
     same_as_tox(Project::new, ["list", "-c", "other.ini"]).ends_with(254).says("config file other.ini does not exist");
+    same_as_tox(ini(""), ["list", "-c", "tx.ini"]).ends_with(254).explains("help: there is a tox.ini");
 }
 
 #[test]
@@ -37,7 +38,8 @@ fn the_folder_of_the_project_must_be_there() {
 fn an_unknown_environment_brings_the_nearest_name() {
     let project = ini("[tox]\nenv_list = lint\nno_package = true\n[testenv:lint]\n");
     for command in ["run", "config"] {
-        same_as_tox(&project, [command, "-e", "lynt"]).ends_with(254).says("lynt - did you mean lint?");
+        let outcome = same_as_tox(&project, [command, "-e", "lynt"]).ends_with(254).says("lynt - did you mean lint?");
+        outcome.explains("help: `envo list` shows the environments there are");
     }
 }
 
@@ -79,7 +81,11 @@ fn bytes_that_are_no_text_are_an_error() {
         std::fs::write(project.path("tox.ini"), b"[tox]\nenv_list = \xff\xfe\n").expect("the project can be written");
         project
     };
-    same_as_tox(project, ["list"]).ends_with(254).says("'utf-8' codec can't decode byte 0xff in position 17");
+    same_as_tox(project, ["list"])
+        .ends_with(254)
+        .says("'utf-8' codec can't decode byte 0xff in position 17")
+        .explains("tox.ini:2:12")
+        .explains("help: save the file as UTF-8");
 }
 
 #[test]
@@ -157,7 +163,29 @@ fn a_version_that_is_none_is_refused() {
 
 #[test]
 fn a_requirement_file_that_is_not_there_is_named() {
-    run_a("deps = -r missing.txt").ends_with(1).says("Could not open requirements file [ROOT]/missing.txt");
+    let outcome = run_a("deps = -r missing.txt").ends_with(1);
+    outcome.says("Could not open requirements file [ROOT]/missing.txt").explains("tox.ini:4:1").explains("help: ");
+}
+
+#[test]
+fn what_cannot_be_installed_is_shown_where_it_is_written() {
+    for (lines, place) in [
+        ("deps = --nosuch", "tox.ini:4:1"),
+        ("constraints = a b", "tox.ini:4:1"),
+        ("description = x\npylock = none.toml", "tox.ini:5:1"),
+        ("description = x\ndependency_groups = none", "tox.ini:5:1"),
+        ("platform = (", "tox.ini:4:1"),
+        ("set_env = A", "tox.ini:4:1"),
+        ("set_env = file|none.env", "tox.ini:4:1"),
+    ] {
+        run_a(lines).ends_with(1).explains(place);
+    }
+}
+
+#[test]
+fn a_requirement_of_tox_that_is_none_is_shown_where_it_is_written() {
+    let outcome = same_as_tox(ini("[tox]\nrequires = tox>=a!b\n"), ["list"]).ends_with(254);
+    outcome.says("failed to load core.requires: Expected").explains("tox.ini:2:1").explains("help: ");
 }
 
 #[test]

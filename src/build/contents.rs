@@ -71,7 +71,10 @@ impl<'a> RunContents<'a> {
         if dependencies.groups.is_empty() {
             return Ok(());
         }
-        let requirements = groups::resolve(root, &dependencies.groups)?;
+        let requirements = groups::resolve(root, &dependencies.groups).map_err(|error| {
+            let remedy = "groups stand in `[dependency-groups]` of pyproject.toml";
+            Halt::from(error).about("dependency_groups", remedy)
+        })?;
         installation.carry_out(section::RUN, "dependency-groups", |conditions, old| {
             conditions.requirements(requirements, "dependency-groups", old)
         })
@@ -223,7 +226,8 @@ fn put_in_lock_file(installation: &mut Installation<'_>) -> Result<(), Halt> {
     let name = &dependencies.pylock;
     let path = site.run.project.package_root.join(name);
     if !path.exists() {
-        return Err(Halt::Fail(format!("pylock file {} not found at {}", python_repr(name), path.display())));
+        let halt = Halt::Fail(format!("pylock file {} not found at {}", python_repr(name), path.display()));
+        return Err(halt.about("pylock", "name the lock file as seen from the project's folder"));
     }
     let markers = installation.interpreter()?.markers.clone();
     let lock =

@@ -78,7 +78,12 @@ impl Halt {
     #[must_use]
     pub fn about(self, key: &str, remedy: impl Into<String>) -> Self {
         match self {
-            Self::Fail(_) | Self::Exit(_) => {
+            Self::Config(error)
+                if error.location.is_some() || !error.hints.is_empty() || error.class == ErrorClass::Skip =>
+            {
+                Self::Config(error)
+            }
+            Self::Fail(_) | Self::Exit(_) | Self::Config(_) => {
                 Self::About(Box::new(About { halt: self, key: key.to_owned(), remedy: remedy.into() }))
             }
             other => other,

@@ -24,6 +24,19 @@ pub struct Installation<'a> {
     foundation: &'a mut Foundation,
 }
 
+/// What is wrong with requirements, with the setting that names them: the one on the error's trail, else the one that
+/// `part` is called after.
+fn about_setting(part: &str, error: ConfigError) -> Halt {
+    let key = error.trail.first().cloned().unwrap_or_else(|| part.replace('-', "_"));
+    let remedy = match key.as_str() {
+        "deps" => "`deps` takes a requirement or a `-r FILE` on each line, files as seen from the project's folder",
+        "constraints" => "`constraints` takes the names of constraint files, as seen from the project's folder",
+        "pylock" => "write the lock file anew with the program that made it",
+        _ => "mend what it names",
+    };
+    Halt::from(error).about(&key, remedy)
+}
+
 impl<'a> Installation<'a> {
     pub fn new(site: &'a Site, foundation: &'a mut Foundation) -> Self {
         Self { site, foundation }
@@ -53,7 +66,8 @@ impl<'a> Installation<'a> {
         self.site.before_installation();
         let variables = self.foundation.session.variables.clone();
         let conditions = Conditions::new(&environment.installation, &environment.env_dir, &variables);
-        let decision = decide(&conditions, self.foundation.stamp.object(section, Some(part)))?;
+        let decision = decide(&conditions, self.foundation.stamp.object(section, Some(part)));
+        let decision = decision.map_err(|error| about_setting(part, error))?;
         let Change { request, afterwards, stamp } = match decision {
             Decision::UpToDate => return Ok(()),
             Decision::Recreate(reason) => return Err(Halt::Recreate(reason)),

@@ -216,7 +216,8 @@ impl Site {
         }
         let pattern = python_pattern::whole(wanted).map_err(|error| {
             let wanted = python_repr(wanted);
-            ConfigError::handled(format!("invalid platform regular expression {wanted}: {error}"))
+            let error = ConfigError::handled(format!("invalid platform regular expression {wanted}: {error}"));
+            Halt::from(error).about("platform", "write a regular expression for `sys.platform`, as in `linux|darwin`")
         })?;
         if pattern.is_match(actual).unwrap_or(false) {
             return Ok(());

@@ -53,7 +53,9 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
         variables: &options.variables,
         markers: asked.as_ref().map(|interpreter| &interpreter.markers),
     };
-    let Some(need) = need(&requires, &around)? else { return Ok(()) };
+    let place = || settings.place_of(settings.core(), "requires").ok().flatten();
+    let placed = |error: ConfigError| place().into_iter().fold(error, ConfigError::at);
+    let Some(need) = need(&requires, &around).map_err(placed)? else { return Ok(()) };
     if matches!(need, Need::Requirements(_)) && packaged::is_all_that_is_required(plan, options, discovery)? {
         return Ok(());
     }

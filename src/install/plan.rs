@@ -105,6 +105,7 @@ impl<'a> Conditions<'a> {
             move |error: ConfigError| ConfigError {
                 class: crate::error::ErrorClass::Fail,
                 message: format!("{} for tox env py within {part}", error.message),
+                trail: vec![part.to_owned()],
                 ..error
             }
         };

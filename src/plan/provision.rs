@@ -136,7 +136,8 @@ pub fn is_met_by(
 }
 
 fn parse(text: &str) -> Result<Requirement, ConfigError> {
-    text.parse().map_err(|error| ConfigError::handled(format!("failed to load core.requires: {error}")))
+    let failed = |error| ConfigError::handled(format!("failed to load core.requires: {error}"));
+    text.parse().map_err(|error| failed(error).hint("write requirements as for pip, as in `requires = tox>=4.20`"))
 }
 
 fn applies(requirement: &Requirement, around: &Surroundings<'_>) -> Result<bool, ConfigError> {

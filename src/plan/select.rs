@@ -91,7 +91,8 @@ fn check_asked(settings: &Settings, env_list: &[String], asked: &[String]) -> Re
     if message.is_empty() {
         return Ok(());
     }
-    Err(ConfigError::handled(format!("provided environments not found in configuration file:\n{message}")))
+    let error = ConfigError::handled(format!("provided environments not found in configuration file:\n{message}"));
+    Err(error.hint("`envo list` shows the environments there are"))
 }
 
 struct Factors<'a> {

@@ -66,7 +66,13 @@ fn in_folder(folder: &Path, typed: &Path) -> Result<Source, ConfigError> {
 /// `typed` is the path as the user wrote it, which tox repeats in its messages.
 fn exactly(path: &Path, typed: &Path) -> Result<Source, ConfigError> {
     if !path.exists() {
-        return Err(ConfigError::handled(format!("config file {} does not exist", typed.display())));
+        let error = ConfigError::handled(format!("config file {} does not exist", typed.display()));
+        return Err(match beside(path) {
+            Some(name) => error.hint(format!("there is a {name}")),
+            None => {
+                error.hint("`-c` takes a configuration file, or a folder that has one; without it envo looks for one")
+            }
+        });
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let named: Vec<Format> = Format::ALL.into_iter().filter(|format| format.file_name() == name).collect();
@@ -100,7 +106,7 @@ fn assume_empty(root: Option<&Path>, current_dir: &Path) -> Discovery {
 
 /// Reads a file as the given format; `None` when the file does not hold such a configuration.
 fn load(format: Format, path: &Path) -> Result<Option<Source>, ConfigError> {
-    let text = read_text(path).map_err(|reason| failed_loading(format, path, &reason))?;
+    let text = read_text(format, path)?;
     match format {
         Format::ToxIni => read_ini(format, path, text, 0).map(Some),
         Format::SetupCfg => {
@@ -117,10 +123,23 @@ fn load(format: Format, path: &Path) -> Result<Option<Source>, ConfigError> {
     }
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
-    let bytes = std::fs::read(path).map_err(|error| python_os_error(&error, path))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| crate::python_text::decode_error(error.as_bytes(), &error.utf8_error()))?;
+/// A configuration in the folder of a file that is not there.
+fn beside(path: &Path) -> Option<&'static str> {
+    let folder = path.parent()?;
+    Format::ALL.into_iter().map(Format::file_name).find(|name| folder.join(name).is_file())
+}
+
+fn read_text(format: Format, path: &Path) -> Result<String, ConfigError> {
+    let bytes = std::fs::read(path).map_err(|error| failed_loading(format, path, &python_os_error(&error, path)))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let (bytes, reason) = (error.as_bytes(), error.utf8_error());
+        let before = String::from_utf8_lossy(&bytes[..reason.valid_up_to()]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(1, |start| start.chars().count() + 1);
+        failed_loading(format, path, &crate::python_text::decode_error(bytes, &reason))
+            .at(Location { file: path.to_owned(), line, column, length: 1 })
+            .hint("save the file as UTF-8")
+    })?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 

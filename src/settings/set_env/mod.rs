@@ -148,8 +148,16 @@ impl Settings {
         if let Some(found) = set.variables.get() {
             return Ok(Arc::clone(found));
         }
-        let found = Arc::new(self.read_set_env(set, trail)?);
+        let found = Arc::new(self.read_set_env(set, trail).map_err(|error| self.placed_set_env(set, error))?);
         Ok(Arc::clone(set.variables.get_or_init(|| found)))
+    }
+
+    /// The error with the place of the set's variables, unless it has a nearer one.
+    pub(super) fn placed_set_env(&self, set: &ConfigSet, error: ConfigError) -> ConfigError {
+        match keys::find("set_env") {
+            Some(key) => self.placed(error, set, key),
+            None => error,
+        }
     }
 
     /// Finds out whether the files that `set_env` names can be read. Most name none, which shows at a glance.
@@ -172,7 +180,7 @@ impl Settings {
         }
         let trail = Trail::default();
         let variables = self.set_env(set, &trail)?;
-        self.set_env_entries(set, &variables, &trail).map(drop)
+        self.set_env_entries(set, &variables, &trail).map(drop).map_err(|error| self.placed_set_env(set, error))
     }
 
     fn read_set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {

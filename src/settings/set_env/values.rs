@@ -77,7 +77,8 @@ impl Settings {
         trail: &Trail,
     ) -> Result<Vec<(String, String)>, ConfigError> {
         let variables = self.set_env(set, trail)?;
-        let entries = self.set_env_entries(set, &variables, trail)?;
+        let entries = self.set_env_entries(set, &variables, trail);
+        let entries = entries.map_err(|error| self.placed_set_env(set, error))?;
         let exported = self.exported_variables(set)?;
         let mut result: Vec<(String, String)> = Vec::new();
         for (name, raw) in entries.iter().filter(|(_, raw)| self.marker_holds(raw)) {
