@@ -66,7 +66,7 @@ impl Context<'_> {
         }
         let path: Vec<String> = section.split('.').chain([reference.key]).map(str::to_owned).collect();
         if let Ok(value) = self.settings.raw_from_root(&path) {
-            return Ok(Some(Found::Raw(super::toml::load::as_text(value))));
+            return Ok(Some(Found::Raw(super::toml::load::as_text(&value.to_value()))));
         }
         if section == document.prefix.join(".") { self.of_set(core, reference.key, trail) } else { Ok(None) }
     }

@@ -41,7 +41,7 @@ use self::toml::Templates;
 use crate::cli::options::{EnvironmentChoice, Options};
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::InterpreterLookup;
-use crate::source::{Document, Entry, FromRoot, IniDocument, Source, TomlDocument};
+use crate::source::{Document, Entry, FromRoot, IniDocument, Node, Source, TomlDocument};
 use conditional::ConditionalValue;
 use config_set::{ConfigSet, SetKind};
 use expand::Trail;
@@ -222,7 +222,7 @@ impl Settings {
         let plain = self.ini().into_iter().flat_map(|document| &document.sections);
         let plain = plain.filter_map(|section| section.name.strip_prefix("testenv:"));
         let environments = self.toml().and_then(|document| document.table().get(toml::ENV)?.as_table());
-        let tables = environments.into_iter().flat_map(|environments| environments.keys().map(String::as_str));
+        let tables = environments.into_iter().flat_map(Node::keys);
         plain.chain(self.generated.keys().map(String::as_str)).chain(tables).collect()
     }
 
@@ -274,10 +274,13 @@ impl Settings {
 
     fn toml_names(&self, names: &mut Names) -> Result<(), ConfigError> {
         let Some(document) = self.toml() else { return Ok(()) };
-        match document.table().get(toml::ENV) {
-            Some(::toml::Value::Table(environments)) => environments.keys().for_each(|name| names.add(name.clone())),
+        let environments = document.table().get(toml::ENV);
+        if let Some(environments) = environments.and_then(Node::as_table) {
+            environments.keys().for_each(|name| names.add(name.to_owned()));
+        }
+        match environments.filter(|environments| !environments.is_table()).map(Node::to_value) {
             Some(::toml::Value::Array(entries)) => {
-                for entry in entries {
+                for entry in &entries {
                     let name = entry
                         .as_str()
                         .ok_or_else(|| ConfigError::handled(format!("Environment key must be string, got {entry}")))?;
@@ -286,7 +289,7 @@ impl Settings {
             }
             Some(::toml::Value::String(letters)) => letters.chars().for_each(|letter| names.add(letter.to_string())),
             Some(other) => {
-                let message = format!("'{}' object is not iterable", toml::convert::python_type(other));
+                let message = format!("'{}' object is not iterable", toml::convert::python_type(&other));
                 return Err(ConfigError::new(ErrorClass::Type, message)
                     .hint("`env` is the table of environments: write `[env.NAME]`"));
             }
@@ -328,14 +331,14 @@ impl Settings {
     ///
     /// # Errors
     /// When it is not there; the message is the key as Python shows a missing one.
-    pub(crate) fn raw_from_root(&self, path: &[String]) -> Result<&::toml::Value, ConfigError> {
+    pub(crate) fn raw_from_root(&self, path: &[String]) -> Result<Node<'_>, ConfigError> {
         let missing = |key: &str| ConfigError::value(crate::error::python_repr(key));
         let Some(document) = self.toml() else { return Err(missing("")) };
         match document.get_from_root(path) {
             FromRoot::Value(value) => Ok(value),
             FromRoot::Missing { step } => Err(missing(&step)),
             FromRoot::Blocked { step, value } => {
-                let shown = crate::python_text::repr(value);
+                let shown = crate::python_text::repr(&value.to_value());
                 let message = format!("Failed to load key {step} as not dictionary {shown}");
                 self.warn(message.clone());
                 Err(missing(&message))
@@ -345,7 +348,7 @@ impl Settings {
 
     /// A raw value from anywhere in a TOML file, with the overrides that name it.
     pub(crate) fn toml_from_root(&self, path: &[String]) -> Result<::toml::Value, ConfigError> {
-        let mut found = self.raw_from_root(path)?.clone();
+        let mut found = self.raw_from_root(path)?.to_value();
         let (Some(key), section) = (path.last(), path[..path.len().saturating_sub(1)].join(".")) else {
             return Err(ConfigError::key(""));
         };

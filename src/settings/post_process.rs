@@ -19,7 +19,7 @@ use crate::install::requirement_file::{RequirementKind, display_lines};
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, PythonSpec};
-use crate::source::{Entry, TomlDocument};
+use crate::source::{Entry, Node, TomlDocument};
 
 /// Variables that every environment passes on.
 const PASSED: &[&str] = &[
@@ -262,7 +262,7 @@ impl Settings {
         }
         let table = loader.path.join(".");
         Ok(spellings(key).find_map(|spelling| {
-            let (line, column) = place_of(&self.source.text, &table, spelling)?;
+            let (line, column) = place_of(&self.source, &table, spelling)?;
             Some(Location { file: self.source.path.clone(), line, column, length: spelling.chars().count() })
         }))
     }
@@ -374,8 +374,8 @@ impl Settings {
 
 fn plain_toml_entries(document: &TomlDocument, loader: &Loader, key: &Key) -> Option<Vec<String>> {
     let value = spellings(key).find_map(|spelling| toml_entry(document, loader, spelling))?;
-    let plain = |entry: &toml::Value| entry.as_str().filter(|text| !may_refer(text)).map(str::to_owned);
-    value.as_array()?.iter().map(plain).collect()
+    let plain = |(_, entry): (&str, Node<'_>)| entry.as_str().filter(|text| !may_refer(text)).map(str::to_owned);
+    if value.is_array() { value.entries().map(plain).collect() } else { None }
 }
 
 /// A requirement as Python's `packaging` writes it; what is none stays as it is.

@@ -1,7 +1,6 @@
 //! The keys around `serve`, read through the settings: inheritance, conditions and substitution have been applied.
 //! What the values mean is in [`crate::model::service`].
 
-use std::cell::OnceCell;
 use std::path::Path;
 
 use super::config_set::ConfigSet;
@@ -21,7 +20,7 @@ pub(super) fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Ser
     if !service_keys(settings, set)?.contains(&"serve") {
         return Ok(None);
     }
-    let mut service = Service::from_keys(&Written { settings, set, text: OnceCell::new() })?;
+    let mut service = Service::from_keys(&Written { settings, set })?;
     if let Some(service) = &mut service {
         if !service.watch.is_empty() {
             let root = settings.tox_root()?;
@@ -95,8 +94,6 @@ pub(super) fn env_files(settings: &Settings, set: &ConfigSet) -> Result<Vec<(Str
 struct Written<'a> {
     settings: &'a Settings,
     set: &'a ConfigSet,
-    /// The file's, once a place in it is asked for.
-    text: OnceCell<String>,
 }
 
 impl Source for Written<'_> {
@@ -145,10 +142,9 @@ impl Written<'_> {
     fn place_in_table(&self, key: &str) -> Option<Location> {
         self.settings.toml()?;
         let key = keys::find(key)?.name;
-        let file = &self.settings.source.path;
-        let text = self.text.get_or_init(|| std::fs::read_to_string(file).unwrap_or_default());
+        let source = &self.settings.source;
         let loaders = self.settings.loaders(self.set).ok()?;
-        let line = loaders.iter().find_map(|loader| line_of(text, &loader.path.join("."), key))?;
-        Some(Location { file: file.clone(), line, column: 1, length: key.len() })
+        let line = loaders.iter().find_map(|loader| line_of(source, &loader.path.join("."), key))?;
+        Some(Location { file: source.path.clone(), line, column: 1, length: key.len() })
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::IniDocument;
-use super::{Document, Format, Source, TomlDocument, ini};
+use super::{Document, Format, Node, Source, TomlDocument, TomlTree, ini};
 use crate::error::{ConfigError, ErrorClass, Location};
 
 /// A configuration, and what should be said about how it was found.
@@ -178,18 +178,19 @@ fn read_toml(format: Format, path: &Path, text: String) -> Result<Option<Source>
     if format != Format::ToxToml && !text.contains("tox") {
         return Ok(None);
     }
-    let table: toml::Table = toml::from_str(&text).map_err(|error| toml_error(format, path, &text, &error))?;
+    let text = Arc::new(text);
+    let tree = TomlTree::read(&text).map_err(|error| toml_error(format, path, &text, &error))?;
     if format == Format::ToxToml {
-        return Ok(Some(toml_source(format, path, text, table)));
+        return Ok(Some(toml_source(format, path, text, tree)));
     }
-    let tool = table.get("tool").and_then(toml::Value::as_table);
-    let Some(tox) = tool.and_then(|tool| tool.get("tox")).and_then(toml::Value::as_table) else { return Ok(None) };
+    let tox = tree.root().get("tool").and_then(|tool| tool.get("tox"));
+    let Some(tox) = tox.and_then(Node::as_table) else { return Ok(None) };
     if format == Format::PyProject {
         // A table with nothing but the old key, or with nothing, belongs to the next format.
         let native = tox.keys().any(|key| key != "legacy_tox_ini");
-        return Ok(native.then(|| toml_source(format, path, text, table)));
+        return Ok(native.then(|| toml_source(format, path, text, tree)));
     }
-    match tox.get("legacy_tox_ini").and_then(toml::Value::as_str) {
+    match tox.get("legacy_tox_ini").and_then(Node::as_str) {
         Some(ini_text) => {
             let lines_before = lines_before_value(&text);
             read_ini(format, path, ini_text.trim_start_matches('\u{feff}').to_owned(), lines_before).map(Some)
@@ -214,10 +215,10 @@ fn lines_before_value(text: &str) -> usize {
     before + usize::from(value.starts_with(['\n', '\r']))
 }
 
-fn toml_source(format: Format, path: &Path, text: String, root: toml::Table) -> Source {
+fn toml_source(format: Format, path: &Path, text: Arc<String>, root: TomlTree) -> Source {
     let prefix: &[&str] = if format == Format::ToxToml { &[] } else { &["tool", "tox"] };
     let document = Document::Toml(TomlDocument { root, prefix });
-    Source { path: path.to_owned(), format, text: Arc::new(text), document, lines_before: 0 }
+    Source { path: path.to_owned(), format, text, document, lines_before: 0 }
 }
 
 fn toml_error(format: Format, path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {

@@ -4,9 +4,11 @@
 pub mod discover;
 pub mod document;
 pub mod ini;
+pub mod toml;
 
 pub use discover::discover;
 pub use document::{Entry, IniDocument, IniSection, Lines};
+pub use toml::{Node, TomlTree};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,36 +68,37 @@ pub enum Document {
 #[derive(Debug, Clone)]
 pub struct TomlDocument {
     /// The whole file: references may reach beyond tox's own table.
-    pub root: toml::Table,
+    pub root: TomlTree,
     /// `tool`, `tox` in `pyproject.toml`; nothing in `tox.toml`.
     pub prefix: &'static [&'static str],
 }
 
 impl TomlDocument {
     /// A value below tox's own table.
-    pub fn get(&self, path: &[String]) -> Option<&toml::Value> {
-        let (first, rest) = path.split_first()?;
-        follow(self.table().get(first)?, rest)
+    pub fn get(&self, path: &[String]) -> Option<Node<'_>> {
+        path.iter().try_fold(self.table(), |node, step| node.get(step))
     }
 
     /// A value anywhere in the file. As in tox, a dot in a step parts it: names with dots cannot be reached.
     pub fn get_from_root(&self, path: &[String]) -> FromRoot<'_> {
         let mut steps = path.iter().flat_map(|step| step.split('.'));
         let first = steps.next().unwrap_or_default();
-        let Some(mut value) = self.root.get(first) else { return FromRoot::Missing { step: first.to_owned() } };
+        let Some(mut value) = self.root.root().get(first) else { return FromRoot::Missing { step: first.to_owned() } };
         for step in steps {
-            let Some(table) = value.as_table() else { return FromRoot::Blocked { step: step.to_owned(), value } };
-            let Some(inner) = table.get(step) else { return FromRoot::Missing { step: step.to_owned() } };
+            if !value.is_table() {
+                return FromRoot::Blocked { step: step.to_owned(), value };
+            }
+            let Some(inner) = value.get(step) else { return FromRoot::Missing { step: step.to_owned() } };
             value = inner;
         }
         FromRoot::Value(value)
     }
 
     /// tox's own table.
-    pub fn table(&self) -> &toml::Table {
-        let mut table = &self.root;
+    pub fn table(&self) -> Node<'_> {
+        let mut table = self.root.root();
         for step in self.prefix {
-            match table.get(*step).and_then(toml::Value::as_table) {
+            match table.get(step).and_then(Node::as_table) {
                 Some(inner) => table = inner,
                 None => break,
             }
@@ -105,9 +108,9 @@ impl TomlDocument {
 }
 
 /// What stands where a reference leads.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum FromRoot<'a> {
-    Value(&'a toml::Value),
+    Value(Node<'a>),
     Missing {
         /// The first key on the way that is not there.
         step: String,
@@ -116,12 +119,8 @@ pub enum FromRoot<'a> {
     Blocked {
         /// The key that cannot be in it.
         step: String,
-        value: &'a toml::Value,
+        value: Node<'a>,
     },
-}
-
-fn follow<'a>(start: &'a toml::Value, path: &[String]) -> Option<&'a toml::Value> {
-    path.iter().try_fold(start, |value, step| value.as_table()?.get(step))
 }
 
 /// A configuration that was read.

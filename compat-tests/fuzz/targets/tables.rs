@@ -1,4 +1,4 @@
-//! Settings written in TOML: whatever stands in the file, every setting of every environment comes to a value or an error,
+//! Settings written in TOML: the tree holds what the `toml` crate reads, and whatever stands in the file, every setting of every environment comes to a value or an error,
 //! and never to a panic or a hang.
 
 #![no_main]
@@ -10,7 +10,7 @@ use envo::cli::options::Surroundings;
 use envo::cli::{Parsed, parse};
 use envo::model::{Interpreter, InterpreterLookup};
 use envo::settings::Settings;
-use envo::source::{Document, Format, Source, TomlDocument};
+use envo::source::{Document, Format, Source, TomlDocument, TomlTree};
 
 /// A machine without interpreters.
 struct Nothing;
@@ -29,18 +29,39 @@ impl InterpreterLookup for Nothing {
     }
 }
 
+/// A value as text, tables in the order of their keys: the crate does not always keep that of the file.
+fn sorted(value: &toml::Value) -> String {
+    match value {
+        toml::Value::Table(table) => {
+            let mut pairs: Vec<String> = table.iter().map(|(key, value)| format!("{key:?}: {}", sorted(value))).collect();
+            pairs.sort();
+            format!("{pairs:?}")
+        }
+        toml::Value::Array(values) => format!("{:?}", values.iter().map(sorted).collect::<Vec<_>>()),
+        other => format!("{other:?}"),
+    }
+}
+
 /// More environments than this teach nothing new.
 const ENVIRONMENTS: usize = 5;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data).into_owned();
-    let Ok(root) = toml::from_str::<toml::Table>(&text) else { return };
+    let expected = toml::from_str::<toml::Table>(&text);
+    let text = Arc::new(text);
+    let found = TomlTree::read(&text);
+    match (&expected, &found) {
+        (Ok(expected), Ok(found)) => assert_eq!(sorted(&found.root().to_value()), sorted(&expected.clone().into())),
+        (Err(expected), Err(found)) => assert_eq!(found.to_string(), expected.to_string()),
+        _ => panic!("{expected:?} is not {:?}", found.map(|found| found.root().to_table())),
+    }
+    let Ok(root) = found else { return };
     let surroundings = Surroundings { current_dir: PathBuf::from("/nowhere"), ..Surroundings::default() };
     let Ok(Parsed::Run(resolved)) = parse(&["envo".into(), "list".into()], surroundings) else { return };
     let source = Source {
         path: PathBuf::from("/nowhere/tox.toml"),
         format: Format::ToxToml,
-        text: Arc::new(text),
+        text,
         document: Document::Toml(TomlDocument { root, prefix: &[] }),
         lines_before: 0,
     };

@@ -107,7 +107,7 @@ impl Subject<'_> {
 
     fn place_in_table(&self, table: &str, key: &str) -> Option<Location> {
         self.settings.toml()?;
-        let (line, column) = place_of(self.text(), table, key)?;
+        let (line, column) = place_of(&self.settings.source, table, key)?;
         Some(Location { file: self.settings.source.path.clone(), line, column, length: key.chars().count() })
     }
 }

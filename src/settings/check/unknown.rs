@@ -6,6 +6,7 @@ use crate::settings::config_set::SetKind;
 use crate::settings::keys::{self, CORE};
 use crate::settings::toml::{ENV, ENV_BASE, PACKAGE_BASE, RUN_BASE};
 use crate::settings::toml_section;
+use crate::source::Node;
 
 /// Keys that only some run environments have, depending on how they are packaged.
 const PACKAGING: [&str; 5] = ["skip_install", "use_develop", "package", "package_env", "wheel_build_env"];
@@ -53,9 +54,9 @@ pub(super) fn keys(subject: &Subject<'_>) -> Vec<ConfigError> {
 fn in_tables(subject: &Subject<'_>) -> Vec<ConfigError> {
     let Some(document) = subject.settings.toml() else { return Vec::new() };
     let mut found = Vec::new();
-    let mut look = |path: &[&str], table: &toml::Table, kind: SetKind, others: &[&str]| {
+    let mut look = |path: &[&str], table: Node<'_>, kind: SetKind, others: &[&str]| {
         let section = toml_section(document, path);
-        for name in table.keys().filter(|name| !belongs(name, kind) && !others.contains(&name.as_str())) {
+        for name in table.keys().filter(|name| !belongs(name, kind) && !others.contains(name)) {
             let error = unknown(subject, name, &section, kind);
             let place = subject.place_in_table(&section, name);
             found.extend(error.map(|error| place.into_iter().fold(error, ConfigError::at)));
@@ -64,12 +65,12 @@ fn in_tables(subject: &Subject<'_>) -> Vec<ConfigError> {
     let root = document.table();
     look(&[], root, SetKind::Core, &TABLES);
     for base in [RUN_BASE, PACKAGE_BASE] {
-        if let Some(table) = root.get(base).and_then(toml::Value::as_table) {
+        if let Some(table) = root.get(base).and_then(Node::as_table) {
             look(&[base], table, SetKind::Run, &[]);
         }
     }
     for (group, others) in [(ENV, &[][..]), (ENV_BASE, &["factors"][..])] {
-        for (name, value) in root.get(group).and_then(toml::Value::as_table).into_iter().flatten() {
+        for (name, value) in root.get(group).and_then(Node::as_table).into_iter().flat_map(Node::entries) {
             if let Some(table) = value.as_table() {
                 look(&[group, name], table, SetKind::Run, others);
             }

@@ -169,8 +169,7 @@ impl Settings {
         let names_file = |loader: &Loader| {
             super::loader::spellings(key).any(|spelling| match self.toml() {
                 Some(document) => {
-                    let written = toml_entry(document, loader, spelling).and_then(toml::Value::as_table);
-                    written.is_some_and(|table| table.contains_key("file"))
+                    toml_entry(document, loader, spelling).is_some_and(|table| table.get("file").is_some())
                 }
                 None => self.entry(loader, spelling).is_some_and(|entry| entry.value.contains("file|")),
             })

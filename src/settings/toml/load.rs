@@ -13,15 +13,15 @@ use crate::settings::loader::{Loader, Place, spellings};
 use crate::settings::overrides::Override;
 use crate::settings::value::{Kind, Value};
 use crate::settings::{Settings, toml_section};
-use crate::source::TomlDocument;
+use crate::source::{Node, TomlDocument};
 
 /// A value of a loader's table.
-pub fn toml_entry<'a>(document: &'a TomlDocument, loader: &Loader, spelling: &str) -> Option<&'a Toml> {
+pub fn toml_entry<'a>(document: &'a TomlDocument, loader: &Loader, spelling: &str) -> Option<Node<'a>> {
     loader.file_section.as_ref()?;
     if loader.path.is_empty() {
         return document.table().get(spelling);
     }
-    document.get(&loader.path)?.as_table()?.get(spelling)
+    document.get(&loader.path)?.get(spelling)
 }
 
 impl Settings {
@@ -36,7 +36,7 @@ impl Settings {
         let found = if path.is_empty() { Some(None) } else { document.get(&path).map(Some) };
         match found {
             Some(Some(value)) if !value.is_table() => {
-                let kind = python_type(value);
+                let kind = python_type(&value.to_value());
                 Err(ConfigError::handled(format!("{section} must be a table, is '{kind}'")))
             }
             Some(_) => {
@@ -91,7 +91,7 @@ impl Settings {
             },
             references: Vec::new(),
         };
-        let resolved = unroll.value(raw, 0).map_err(failed)?;
+        let resolved = unroll.value(&raw.to_value(), 0).map_err(failed)?;
         convert(place.key.name, kind, &resolved).map(Some).map_err(failed)
     }
 
@@ -105,28 +105,26 @@ impl Settings {
         let table = if loader.path.is_empty() {
             Some(document.table())
         } else {
-            document.get(&loader.path).and_then(Toml::as_table)
+            document.get(&loader.path).and_then(Node::as_table)
         };
         let meant_otherwise: &[&str] = match set.kind {
             SetKind::Core => &[ENV, ENV_BASE, super::RUN_BASE, super::PACKAGE_BASE],
             _ if loader.path.first().is_some_and(|step| step == ENV_BASE) => &["factors"],
             _ => &[],
         };
-        let keys = table.into_iter().flat_map(|table| table.keys());
-        let unused = keys.filter(|key| !is_known(defined, key) && !meant_otherwise.contains(&key.as_str()));
-        let mut unused: Vec<String> = unused.cloned().collect();
+        let keys = table.into_iter().flat_map(Node::keys);
+        let unused = keys.filter(|key| !is_known(defined, key) && !meant_otherwise.contains(key));
+        let mut unused: Vec<String> = unused.map(str::to_owned).collect();
         unused.sort();
         Ok(unused)
     }
 }
 
 /// Whether a value may have anything that is replaced.
-pub fn may_refer(value: &Toml) -> bool {
-    match value {
-        Toml::String(text) => crate::settings::loader::may_refer(text),
-        Toml::Array(entries) => entries.iter().any(may_refer),
-        Toml::Table(_) => true,
-        _ => false,
+pub fn may_refer(value: Node<'_>) -> bool {
+    match value.as_str() {
+        Some(text) => crate::settings::loader::may_refer(text),
+        None => value.is_table() || value.entries().any(|(_, entry)| may_refer(entry)),
     }
 }
 

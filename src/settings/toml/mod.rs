@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use toml::Value as Toml;
 
 use crate::error::ConfigError;
-use crate::source::TomlDocument;
+use crate::source::{Node, TomlDocument};
 use convert::python_type;
 use product::FactorGroup;
 
@@ -42,30 +42,32 @@ impl Templates {
         let table = document.table();
         let mut templates = Self { env_list: product::env_list_groups(table.get("env_list"))?, ..Self::default() };
         let Some(bases) = table.get(ENV_BASE) else { return Ok(templates) };
-        let Toml::Table(bases) = bases else { return Err(ConfigError::handled("env_base must be a table")) };
-        for (name, base) in bases {
+        if !bases.is_table() {
+            return Err(ConfigError::handled("env_base must be a table"));
+        }
+        for (name, base) in bases.entries() {
             templates.add(name, base)?;
         }
         Ok(templates)
     }
 
-    fn add(&mut self, name: &str, base: &Toml) -> Result<(), ConfigError> {
-        let Toml::Table(base) = base else {
+    fn add(&mut self, name: &str, base: Node<'_>) -> Result<(), ConfigError> {
+        if !base.is_table() {
             return Err(ConfigError::handled(format!("env_base.{name} must be a table")));
-        };
-        let suffixes = match base.get("factors") {
+        }
+        let suffixes = match base.get("factors").map(Node::to_value) {
             None => {
                 return Err(ConfigError::handled(format!(
                     "env_base.{name} requires a 'factors' key; use [env.{name}] for single environments"
                 )));
             }
             Some(Toml::Array(factors)) if factors.first().is_some_and(|first| first.is_array() || first.is_table()) => {
-                self.groups.insert(name.to_owned(), product::labelled_groups(factors)?);
+                self.groups.insert(name.to_owned(), product::labelled_groups(&factors)?);
                 product::combinations(&factors.iter().map(product::group).collect::<Result<Vec<_>, _>>()?)
             }
             Some(Toml::Array(factors)) => factors.iter().map(convert::python_text).collect(),
             Some(other) => {
-                let kind = python_type(other);
+                let kind = python_type(&other);
                 return Err(ConfigError::handled(format!("env_base.{name}.factors must be a list, got {kind}")));
             }
         };

@@ -7,6 +7,7 @@ use toml::Value as Toml;
 use super::convert::{python_text, python_type};
 use crate::error::{ConfigError, ErrorClass};
 use crate::settings::factor::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN};
+use crate::source::Node;
 
 /// Labels that mean something in expressions already.
 const RESERVED: [&str; 5] = ["env", "posargs", "tty", "glob", "factor"];
@@ -184,17 +185,18 @@ pub fn labelled_groups(groups: &[Toml]) -> Result<Vec<FactorGroup>, ConfigError>
 ///
 /// # Errors
 /// In tox's words.
-pub fn env_list_groups(env_list: Option<&Toml>) -> Result<Vec<FactorGroup>, ConfigError> {
+pub fn env_list_groups(env_list: Option<Node<'_>>) -> Result<Vec<FactorGroup>, ConfigError> {
     let mut found = Vec::new();
-    for entry in env_list.and_then(Toml::as_array).into_iter().flatten() {
-        let Toml::Table(table) = entry else { continue };
+    let entries = env_list.filter(|list| list.is_array()).into_iter().flat_map(Node::entries);
+    for entry in entries.filter_map(|(_, entry)| entry.as_table()).map(Node::to_value) {
+        let Toml::Table(table) = &entry else { continue };
         match table.get("product") {
             Some(Toml::Array(groups)) => found.extend(labelled_groups(groups)?),
             Some(_) => {}
             None => {
-                if let Some(label) = label_of(entry) {
-                    let values = group(entry)?;
-                    let default = default_of(entry, &values)?;
+                if let Some(label) = label_of(&entry) {
+                    let values = group(&entry)?;
+                    let default = default_of(&entry, &values)?;
                     found.push(FactorGroup { label, values, default });
                 }
             }

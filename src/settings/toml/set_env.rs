@@ -33,7 +33,7 @@ impl Settings {
     ) -> Result<Option<SetEnv>, ConfigError> {
         for spelling in ["set_env", "setenv"] {
             let Some(raw) = toml_entry(document, loader, spelling) else { continue };
-            let found = self.written_set_env(raw, set, trail);
+            let found = self.written_set_env(&raw.to_value(), set, trail);
             return found.map(Some).map_err(|error| failed_to_load(set, spelling, error));
         }
         Ok(None)
@@ -113,7 +113,7 @@ impl Reader<'_> {
             && matches!(key.as_str(), "set_env" | "setenv")
             && let Ok(raw) = settings.raw_from_root(steps)
         {
-            let read = |trail: &Trail| settings.written_set_env(raw, self.unroll.set, trail);
+            let read = |trail: &Trail| settings.written_set_env(&raw.to_value(), self.unroll.set, trail);
             let found = settings.overridden_reference(&section.join("."), &place, self.unroll.trail, read)?;
             if let Some(found) = found {
                 return Ok(Element::Reference(found));
