@@ -28,6 +28,25 @@ commands = pytest {{posargs}}
 """
 
 
+def ranges(number):
+    """Names written out of a range."""
+    return f"""[tox]
+env_list = {{a,b}}-{{1-{number // 2}}}
+[testenv]
+description = for {{env_name}}
+package = wheel
+deps =
+    a: pytest
+    b: other
+commands = pytest {{posargs}}
+"""
+
+
+def listed(number):
+    """Names written one by one, with nothing said of them."""
+    return "[tox]\nenv_list =\n" + "".join(f"    e{at}\n" for at in range(number)) + "[testenv]\ncommands = pytest\n"
+
+
 def sections(number):
     """A section of its own for every environment."""
     own = """[testenv:e{0}]
@@ -63,6 +82,11 @@ commands = [["pytest", {{ replace = "posargs", default = ["tests"], extend = tru
     return start + "".join(own.format(at) for at in range(number))
 
 
+def pyproject(number):
+    """The same as `tables`, in `pyproject.toml`."""
+    return tables(number).replace("[env", "[tool.tox.env").replace("env_list", "[tool.tox]\nenv_list", 1)
+
+
 def template(number):
     """Names written out of a template's factors, in TOML."""
 
@@ -85,13 +109,17 @@ def main():
     parser.add_argument("number", type=int, nargs="?", default=10_000)
     options = parser.parse_args()
     folder, number = options.folder, options.number
-    kinds = {"names": names, "sections": sections, "tables": tables, "template": template}
-    for kind, write in kinds.items():
-        project = folder / f"{kind}-{number}"
+    kinds = {
+        "tox.ini": [listed, names, ranges, sections],
+        "tox.toml": [tables, template],
+        "pyproject.toml": [pyproject],
+    }
+    for file, write in ((file, write) for file, writers in kinds.items() for write in writers):
+        project = folder / f"{write.__name__}-{number}"
         project.mkdir(parents=True, exist_ok=True)
-        is_ini = kind in {"names", "sections"}
-        (project / ("tox.ini" if is_ini else "tox.toml")).write_text(write(number), encoding="utf-8")
         (project / "pyproject.toml").write_text('[project]\nname = "large"\n', encoding="utf-8")
+        with (project / file).open("a" if file == "pyproject.toml" else "w", encoding="utf-8") as out:
+            out.write(write(number))
 
 
 main()

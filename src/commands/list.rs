@@ -57,8 +57,10 @@ fn write_entry(
         text.push('\n');
         return Ok(());
     };
-    let set = plan.settings.glance(&entry.name);
-    let description = plan.settings.text(&set, "description")?;
+    let description = match &entry.description {
+        Some(known) => known.clone(),
+        None => plan.settings.text(&plan.settings.glance(&entry.name), "description")?,
+    };
     let warnings = plan.take_warnings();
     if !warnings.is_empty() {
         // They belong before the line they are about.

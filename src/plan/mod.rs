@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::cli::options::Options;
+use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
 use crate::model::environment::RESTART;
 use crate::model::{Environment, InterpreterLookup, Project, Runner};
@@ -31,6 +31,8 @@ pub struct Defined {
     pub kind: SetKind,
     /// The runner it asks for, when nothing provides that.
     pub missing_runner: Option<String>,
+    /// Its description, where `list` wants it and it refers to nothing: it is at hand while the environment is looked at.
+    pub description: Option<String>,
 }
 
 /// What was found in a configuration and asked on the command line.
@@ -96,6 +98,8 @@ impl Plan {
     /// Finds out about every environment, as tox does before any command: which run, which build packages.
     fn define(&self, fallback: bool) -> Result<Vec<Defined>, ConfigError> {
         let named = select::names(&self.settings, fallback)?;
+        let options = &self.settings.options;
+        let described = options.verb == Verb::List && !options.list.no_description;
         // Each with its place among the names.
         let mut defined: Vec<(usize, Defined)> = Vec::with_capacity(named.ordered.len());
         let mut packagers: FxHashMap<String, SetKind> = FxHashMap::default();
@@ -105,7 +109,13 @@ impl Plan {
                 continue;
             }
             let set = self.settings.glance(name);
-            let mut entry = Defined { name: name.clone(), active: *active, kind: SetKind::Run, missing_runner: None };
+            let mut entry = Defined {
+                name: name.clone(),
+                active: *active,
+                kind: SetKind::Run,
+                missing_runner: None,
+                description: None,
+            };
             let runner = self.settings.text(&set, "runner")?;
             if Runner::of(&runner).is_none() {
                 self.refuse_runner(name, &runner)?;
@@ -134,6 +144,9 @@ impl Plan {
                         continue;
                     }
                 }
+            }
+            if described {
+                entry.description = self.settings.plain_text(&set, "description")?;
             }
             defined.push((at, entry));
         }
@@ -166,7 +179,10 @@ impl Plan {
             self.settings.redefine(&name, kind);
             let place = places.get(name.as_str()).copied();
             let active = place.map_or(all, |at| named.ordered[at].1);
-            defined.push((place.unwrap_or(usize::MAX), Defined { name, active, kind, missing_runner: None }));
+            defined.push((
+                place.unwrap_or(usize::MAX),
+                Defined { name, active, kind, missing_runner: None, description: None },
+            ));
         }
         defined.sort_by_key(|(place, _)| *place);
         self.select(without_places(defined))
@@ -212,9 +228,10 @@ impl Plan {
         package_env: &str,
         kind: SetKind,
     ) -> Result<Option<String>, ConfigError> {
-        let builds_wheels = kind == SetKind::Pep517Package
-            && matches!(self.settings.text(set, "package")?.as_str(), "wheel" | "sdist-wheel" | "editable");
-        if !builds_wheels || !self.settings.is_written(set, "wheel_build_env")? {
+        if kind != SetKind::Pep517Package || !self.settings.is_written(set, "wheel_build_env")? {
+            return Ok(None);
+        }
+        if !matches!(self.settings.text(set, "package")?.as_str(), "wheel" | "sdist-wheel" | "editable") {
             return Ok(None);
         }
         let wheel_env = self.settings.text(set, "wheel_build_env")?;

@@ -9,6 +9,7 @@ use super::set_env::SetEnv;
 use super::value::Value;
 use super::{Settings, keys, lock};
 use crate::error::{ConfigError, ErrorClass};
+use crate::model::Runner;
 
 /// Which settings the set has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +35,8 @@ pub struct ConfigSet {
     values: Mutex<Values>,
     /// Values that count instead of what files say.
     memory: Mutex<Values>,
+    /// What the runner is, once it is known; most settings depend on it.
+    runner: Mutex<Option<Option<Runner>>>,
     /// Keys that are being worked out, and by whom.
     loading: Mutex<Vec<(ThreadId, &'static str)>>,
     pub(super) factors: OnceLock<ActiveFactors>,
@@ -75,6 +78,7 @@ impl ConfigSet {
             kind,
             values: Mutex::default(),
             memory: Mutex::default(),
+            runner: Mutex::default(),
             loading: Mutex::default(),
             factors: OnceLock::new(),
             loaders: OnceLock::new(),
@@ -90,6 +94,14 @@ impl ConfigSet {
 
     pub(super) fn cached(&self, key: &'static str) -> Option<Value> {
         lock(&self.values).get(key).cloned()
+    }
+
+    pub(super) fn known_runner(&self) -> Option<Option<Runner>> {
+        *lock(&self.runner)
+    }
+
+    pub(super) fn keep_runner(&self, runner: Option<Runner>) {
+        *lock(&self.runner) = Some(runner);
     }
 
     pub(super) fn keep(&self, key: &'static str, value: Value) {
@@ -125,6 +137,7 @@ impl ConfigSet {
     pub fn set_in_memory(&self, key: &'static str, value: Value) {
         lock(&self.memory).set(key, value);
         lock(&self.values).0.clear();
+        *lock(&self.runner) = None;
     }
 }
 
@@ -186,7 +199,7 @@ impl Settings {
             let own = document.section(section).map_or(&[][..], |section| &section.entries);
             for entry in own.iter().chain(&document.defaults.entries) {
                 if !is_known(&defined, &entry.key) {
-                    unused.push(entry.key.clone());
+                    unused.push(entry.key.to_string());
                 }
             }
         }

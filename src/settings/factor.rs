@@ -101,7 +101,7 @@ impl<'a, T: Copy> Conditions<'a, T> {
 /// condition.
 pub fn filter<'a>(value: &str, active: impl Fn() -> &'a ActiveFactors) -> String {
     // Nearly all values have no conditions; nothing to do for them.
-    if !has_marker(value) && !value.contains('\\') && !value.starts_with('\n') {
+    if !has_marker(value) && !value.contains('\\') {
         return without_empty_lines(value);
     }
     let mut kept = String::new();
@@ -154,10 +154,12 @@ pub(super) fn has_marker(value: &str) -> bool {
 }
 
 fn without_empty_lines(value: &str) -> String {
-    if !value.contains("\n\n") && !value.ends_with('\n') {
+    // Lists begin on the line below their key.
+    let value = value.trim_matches('\n');
+    if !value.contains("\n\n") {
         return value.to_owned();
     }
-    value.split('\n').filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    lines(value).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// Hands over the environment names that the conditions inside a value mention and that have a factor which is not

@@ -25,7 +25,7 @@ pub struct Loader {
     pub section: String,
     /// The section of the file; `None` when there are only overrides.
     pub file_section: Option<String>,
-    /// Where that section stands in an INI file.
+    /// Where that section stands in an INI file, or the table in a TOML file's tree.
     pub position: Option<usize>,
     /// Whether any override names the section.
     pub overridden: bool,
@@ -129,8 +129,9 @@ impl Settings {
                 None => self.default_base(set),
             },
         };
-        set.keep("base", value.clone());
-        Ok(if let Value::List(names) = value { names } else { Vec::new() })
+        let names = if let Value::List(names) = &value { names.clone() } else { Vec::new() };
+        set.keep("base", value);
+        Ok(names)
     }
 
     pub(super) fn load_written(
@@ -161,6 +162,17 @@ impl Settings {
             }
         }
         Ok(None)
+    }
+
+    /// A text that is written and refers to nothing, so that it is the same whenever it is asked for.
+    ///
+    /// # Errors
+    /// When `base` is wrong.
+    pub fn plain_text(&self, set: &ConfigSet, name: &str) -> Result<Option<String>, ConfigError> {
+        let Some(key) = keys::find(name) else { return Ok(None) };
+        let written = self.loaders(set)?.iter().find(|loader| self.mentions(loader, key));
+        let is_plain = written.is_some_and(|loader| !self.may_refer(loader, key));
+        Ok(if is_plain { self.text(set, name).ok() } else { None })
     }
 
     /// Whether what the section says about the key may refer to something else.
@@ -289,7 +301,12 @@ impl Settings {
     pub(super) fn location_of(&self, entry: &Entry) -> Location {
         let line = entry.lines.first().unwrap_or_default();
         let line = line + self.source.lines_before;
-        Location { file: self.source.path.clone(), line, column: entry.column, length: entry.key.chars().count() }
+        Location {
+            file: self.source.path.clone(),
+            line,
+            column: entry.column as usize,
+            length: entry.key.chars().count(),
+        }
     }
 
     fn locate(&self, error: ConfigError, loader: &Loader, entry: &Entry) -> ConfigError {

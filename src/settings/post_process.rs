@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::Settings;
 use super::base_python;
 use super::config_set::ConfigSet;
-use super::convert::{list, sorted};
+use super::convert::sorted;
 use super::keys::Key;
-use super::loader::{Loader, failed_to_load, may_refer, spellings};
+use super::loader::{failed_to_load, may_refer, spellings};
 use super::lookup::normalized;
 use super::runners::{UV_PACKAGE_KINDS, checked_locked_package, checked_resolution};
 use super::toml::load::toml_entry;
@@ -19,7 +19,7 @@ use crate::install::requirement_file::{RequirementKind, display_lines};
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, PythonSpec};
-use crate::source::{Entry, Node, TomlDocument};
+use crate::source::{Entry, Node};
 
 /// Variables that every environment passes on.
 const PASSED: &[&str] = &[
@@ -140,31 +140,32 @@ impl Settings {
     /// # Errors
     /// As for the value.
     pub fn check_pass_env(&self, set: &ConfigSet) -> Result<(), ConfigError> {
-        let written = super::keys::find("pass_env").map(|key| self.plain_entries(set, key)).transpose()?.flatten();
-        match written {
-            Some(entries) if !entries.iter().any(|entry| entry.contains(char::is_whitespace)) => Ok(()),
+        match super::keys::find("pass_env") {
+            Some(key) if self.is_plainly_right(set, key)? => Ok(()),
             _ => self.value(set, "pass_env").map(drop),
         }
     }
 
-    /// The entries of a list that no override or substitution changes; none when nobody writes one.
-    fn plain_entries(&self, set: &ConfigSet, key: &'static Key) -> Result<Option<Vec<String>>, ConfigError> {
+    /// Whether a list shows at a glance to have no entry with blanks in it: no override or substitution changes it, or
+    /// nobody writes one.
+    fn is_plainly_right(&self, set: &ConfigSet, key: &'static Key) -> Result<bool, ConfigError> {
         if set.memory_value(key.name).is_some() {
-            return Ok(None);
+            return Ok(false);
         }
         for loader in self.loaders(set)?.iter().filter(|loader| self.mentions(loader, key)) {
             if self.overrides_of(loader, key).next().is_some() {
-                return Ok(None);
+                return Ok(false);
             }
             if let Some(document) = self.toml() {
-                return Ok(plain_toml_entries(document, loader, key));
+                let written = spellings(key).find_map(|spelling| toml_entry(document, loader, spelling));
+                return Ok(written.is_some_and(has_plain_entries));
             }
-            let entries = spellings(key).filter_map(|spelling| self.entry(loader, spelling));
-            if let Some(raw) = entries.into_iter().find_map(|entry| self.text_of(set, entry)) {
-                return Ok((!may_refer(&raw)).then(|| list(&raw)));
+            let mut entries = spellings(key).filter_map(|spelling| self.entry(loader, spelling));
+            if let Some(raw) = entries.find_map(|entry| self.text_of(set, entry)) {
+                return Ok(is_plain_list(&raw));
             }
         }
-        Ok(Some(Vec::new()))
+        Ok(true)
     }
 
     /// Puts `--pre` where `{opts}` stands, or takes that away.
@@ -372,10 +373,15 @@ impl Settings {
     }
 }
 
-fn plain_toml_entries(document: &TomlDocument, loader: &Loader, key: &Key) -> Option<Vec<String>> {
-    let value = spellings(key).find_map(|spelling| toml_entry(document, loader, spelling))?;
-    let plain = |(_, entry): (&str, Node<'_>)| entry.as_str().filter(|text| !may_refer(text)).map(str::to_owned);
-    if value.is_array() { value.entries().map(plain).collect() } else { None }
+/// Whether the entries of a list between line breaks or commas have no blanks and refer to nothing.
+fn is_plain_list(text: &str) -> bool {
+    let separator = if text.contains('\n') { '\n' } else { ',' };
+    !may_refer(text) && !text.split(separator).any(|entry| entry.trim().contains(char::is_whitespace))
+}
+
+fn has_plain_entries(value: Node<'_>) -> bool {
+    let is_plain = |text: &str| !may_refer(text) && !text.contains(char::is_whitespace);
+    value.is_array() && value.entries().all(|(_, entry)| entry.as_str().is_some_and(is_plain))
 }
 
 /// A requirement as Python's `packaging` writes it; what is none stays as it is.
@@ -385,6 +391,10 @@ fn canonical_requirement(text: &str) -> String {
 
 /// Runs of blanks become one blank.
 fn one_line(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii() && (!byte.is_ascii_control());
+    if text.bytes().all(is_plain) && !text.contains("  ") {
+        return text.to_owned();
+    }
     let text = text.replace('\r', "");
     let mut result = String::with_capacity(text.len());
     for character in text.chars() {

@@ -31,7 +31,14 @@ impl Settings {
         let external = set.kind == SetKind::CommandPackage;
         match set.kind {
             SetKind::Core => Ok(None),
-            SetKind::Run => Ok(Runner::of(&self.text(set, "runner")?)),
+            SetKind::Run => match set.known_runner() {
+                Some(known) => Ok(known),
+                None => {
+                    let runner = Runner::of(&self.text(set, "runner")?);
+                    set.keep_runner(runner);
+                    Ok(runner)
+                }
+            },
             SetKind::Pep517Package | SetKind::CommandPackage => {
                 let runner = if self.packages_with_uv(set.label()) { Runner::Uv } else { Runner::Virtualenv };
                 Ok(Some(runner.packager(external)))

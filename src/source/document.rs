@@ -1,5 +1,7 @@
 //! An INI file as sections of located values, with Python's `[DEFAULT]` inheritance.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 /// Sections with more keys than this are looked up by an index; below it, looking at each is faster and takes no memory.
@@ -9,55 +11,66 @@ const FEW: usize = 12;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// In lower case, as Python's `ConfigParser` keeps it.
-    pub key: String,
+    pub key: Arc<str>,
     /// The lines joined by `\n`, comment lines left out, trailing blanks removed.
     pub value: String,
     /// The line of the file, from one, that each line of `value` stands on.
     pub lines: Lines,
     /// The column of the key, from one.
-    pub column: usize,
+    pub column: u32,
 }
 
-/// Lines of a file, from one, in order. Nearly always they follow one another, so only where they do not is kept.
+/// Lines of a file, from one, in order. Nearly always they follow one another, so only where they do not is kept. Large
+/// files have tens of thousands of values, hence the narrow numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lines {
-    first: usize,
-    last: usize,
-    count: usize,
+    first: u32,
+    last: u32,
+    count: u32,
     /// How many lines stand before a gap, and how many lines the file has left out there.
-    gaps: Vec<(usize, usize)>,
+    gaps: Option<Box<Gaps>>,
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Gaps(Vec<(u32, u32)>);
 
 impl Lines {
     pub fn starting_at(first: usize) -> Self {
-        Self { first, last: first, count: 1, gaps: Vec::new() }
+        let first = narrow(first);
+        Self { first, last: first, count: 1, gaps: None }
     }
 
     /// Adds a line behind all others.
     pub fn push(&mut self, line: usize) {
+        let line = narrow(line);
         if self.count == 0 {
             self.first = line;
         } else if line > self.last + 1 {
-            self.gaps.push((self.count, line - self.last - 1));
+            self.gaps.get_or_insert_default().0.push((self.count, line - self.last - 1));
         }
         self.last = line;
         self.count += 1;
     }
 
     pub fn first(&self) -> Option<usize> {
-        (self.count > 0).then_some(self.first)
+        (self.count > 0).then_some(self.first as usize)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        let mut gaps = self.gaps.iter().copied().peekable();
+        let mut gaps = self.gaps.iter().flat_map(|gaps| gaps.0.iter().copied()).peekable();
         let mut skipped = 0;
         (0..self.count).map(move |at| {
             while let Some((_, more)) = gaps.next_if(|(before, _)| *before <= at) {
                 skipped += more;
             }
-            self.first + at + skipped
+            (self.first + at + skipped) as usize
         })
     }
+}
+
+/// A line's number; no file that can be read has more lines.
+fn narrow(line: usize) -> u32 {
+    u32::try_from(line).unwrap_or(u32::MAX)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,13 +79,15 @@ pub struct IniSection {
     /// The line of the header, from one; 0 for a section that is not in the file.
     pub line: usize,
     pub entries: Vec<Entry>,
+    /// The bits of the keys that are here: most that are asked for are not.
+    bits: u64,
     /// Key → position among the entries, once there are more than a few.
-    index: FxHashMap<String, usize>,
+    index: FxHashMap<Arc<str>, usize>,
 }
 
 impl IniSection {
     pub fn new(name: String, line: usize) -> Self {
-        Self { name, line, entries: Vec::new(), index: FxHashMap::default() }
+        Self { name, line, entries: Vec::new(), bits: 0, index: FxHashMap::default() }
     }
 
     /// Adds a value; a key that is there already keeps its first value.
@@ -80,6 +95,7 @@ impl IniSection {
         if self.contains(&entry.key) {
             return;
         }
+        self.bits |= bit(&entry.key);
         let at = self.entries.len();
         if at == FEW {
             self.index = self.entries.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at)).collect();
@@ -91,8 +107,11 @@ impl IniSection {
     }
 
     pub fn get(&self, key: &str) -> Option<&Entry> {
+        if self.bits & bit(key) == 0 {
+            return None;
+        }
         if self.entries.len() <= FEW {
-            return self.entries.iter().find(|entry| entry.key == key);
+            return self.entries.iter().find(|entry| *entry.key == *key);
         }
         self.index.get(key).map(|&at| &self.entries[at])
     }
@@ -100,6 +119,13 @@ impl IniSection {
     pub fn contains(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
+}
+
+/// One bit for a key, the same for some others.
+fn bit(key: &str) -> u64 {
+    let bytes = key.as_bytes();
+    let (first, last) = (bytes.first().copied().unwrap_or_default(), bytes.last().copied().unwrap_or_default());
+    1 << ((usize::from(first) ^ (usize::from(last) << 1) ^ bytes.len().wrapping_mul(7)) % 64)
 }
 
 /// The sections in the order of the file, `[DEFAULT]` apart. Its values show in every section, after the section's own.
@@ -150,7 +176,7 @@ mod tests {
         let mut section = IniSection::new("s".to_owned(), 1);
         for number in 0..3 * FEW {
             let entry = |value: &str| Entry {
-                key: format!("k{number}"),
+                key: format!("k{number}").into(),
                 value: value.to_owned(),
                 lines: Lines::default(),
                 column: 1,

@@ -74,7 +74,7 @@ pub struct TomlDocument {
 }
 
 impl TomlDocument {
-    /// A value below tox's own table.
+    /// A value below tox's own table; that table itself for an empty path.
     pub fn get(&self, path: &[String]) -> Option<Node<'_>> {
         path.iter().try_fold(self.table(), |node, step| node.get(step))
     }

@@ -46,7 +46,7 @@ fn missing(subject: &Subject<'_>, section: &str, key: &str) -> Option<ConfigErro
         Some(found) => hinted(
             ConfigError::handled(format!("undefined reference: `[{section}]` has no key `{key}`")),
             key,
-            found.entries.iter().map(|entry| entry.key.as_str()),
+            found.entries.iter().map(|entry| entry.key.as_ref()),
         ),
         None => hinted(
             ConfigError::handled(format!("undefined reference: there is no section `[{section}]`")),

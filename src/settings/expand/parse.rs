@@ -23,13 +23,13 @@ fn is_escapable(character: char) -> bool {
 pub fn parse(text: &str) -> Vec<Part> {
     let mut stack: Vec<Vec<Vec<Part>>> = Vec::new();
     let mut top: Vec<Part> = Vec::new();
-    let mut characters = text.chars().peekable();
+    let mut characters = text.chars();
     while let Some(character) = characters.next() {
         let deep = stack.len() >= DEEPEST;
         let current = stack.last_mut().and_then(|arguments| arguments.last_mut()).unwrap_or(&mut top);
         match character {
-            '\\' => match characters.peek() {
-                Some(&next) if is_escapable(next) => {
+            '\\' => match characters.clone().next() {
+                Some(next) if is_escapable(next) => {
                     characters.next();
                     push(current, next);
                 }
@@ -52,11 +52,20 @@ pub fn parse(text: &str) -> Vec<Part> {
                 }
                 None => push(&mut top, '}'),
             },
-            '[' if characters.peek() == Some(&']') => {
+            '[' if characters.clone().next() == Some(']') => {
                 characters.next();
                 current.push(Part::Expression(vec![vec![Part::Text("posargs".to_owned())]]));
             }
-            other => push(current, other),
+            other => {
+                push(current, other);
+                // What has no meaning is taken along at once.
+                let rest = characters.as_str();
+                let plain = rest.find(['\\', '{', '}', ':', '[']).unwrap_or(rest.len());
+                if let Some(Part::Text(text)) = current.last_mut() {
+                    text.push_str(&rest[..plain]);
+                }
+                characters = rest[plain..].chars();
+            }
         }
     }
     for arguments in stack {

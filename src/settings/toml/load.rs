@@ -17,11 +17,7 @@ use crate::source::{Node, TomlDocument};
 
 /// A value of a loader's table.
 pub fn toml_entry<'a>(document: &'a TomlDocument, loader: &Loader, spelling: &str) -> Option<Node<'a>> {
-    loader.file_section.as_ref()?;
-    if loader.path.is_empty() {
-        return document.table().get(spelling);
-    }
-    document.get(&loader.path)?.get(spelling)
+    document.root.node(loader.position?).get(spelling)
 }
 
 impl Settings {
@@ -33,15 +29,15 @@ impl Settings {
         let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
         let steps: Vec<&str> = path.iter().map(String::as_str).collect();
         let section = if path.is_empty() { String::new() } else { toml_section(document, &steps) };
-        let found = if path.is_empty() { Some(None) } else { document.get(&path).map(Some) };
+        let found = document.get(&path);
         match found {
-            Some(Some(value)) if !value.is_table() => {
+            Some(value) if !path.is_empty() && !value.is_table() => {
                 let kind = python_type(&value.to_value());
                 Err(ConfigError::handled(format!("{section} must be a table, is '{kind}'")))
             }
-            Some(_) => {
+            Some(value) => {
                 let (file_section, overridden) = (Some(section.clone()), self.overrides.has_section(&section));
-                Ok(Some(Loader { section, file_section, position: None, overridden, path }))
+                Ok(Some(Loader { section, file_section, position: Some(value.position()), overridden, path }))
             }
             None if self.overrides.has_section(&section) => {
                 Ok(Some(Loader { section, path, overridden: true, ..Loader::default() }))

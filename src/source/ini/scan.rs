@@ -1,6 +1,8 @@
 //! One walk over the lines by the rules of Python's `RawConfigParser._read`, for errors and positions.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
@@ -100,7 +102,7 @@ impl Scan {
 }
 
 /// Python opens text files with universal newlines.
-fn universal_newlines(text: &str) -> std::borrow::Cow<'_, str> {
+fn universal_newlines(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
 }
 
@@ -114,6 +116,8 @@ struct Walk {
     /// Indentation, in characters, of the line that opened the key.
     indent: usize,
     names: FxHashSet<String>,
+    /// Every key once: sections repeat them.
+    keys: FxHashSet<Arc<str>>,
     malformed: Vec<(usize, String)>,
     /// How many lines the canonical text has.
     count: usize,
@@ -194,7 +198,7 @@ impl Walk {
         let key = strip_end(key);
         // Nearly all keys are lower ASCII letters, which needs no look at Unicode's tables.
         let is_lower = key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-        let key = if is_lower { key.to_owned() } else { key.to_lowercase() };
+        let key = if is_lower { Cow::Borrowed(key) } else { Cow::Owned(key.to_lowercase()) };
         if key.is_empty() {
             // Python notes the error and goes on with the empty name.
             self.malformed.push((number, line.to_owned()));
@@ -202,13 +206,23 @@ impl Walk {
         let Found { section, starts } = &mut self.sections[section];
         if section.contains(&key) {
             let section = section.name.clone();
-            return Err(IniError { kind: IniErrorKind::DuplicateOption { section, option: key }, line: number });
+            return Err(IniError {
+                kind: IniErrorKind::DuplicateOption { section, option: key.into_owned() },
+                line: number,
+            });
         }
         starts.push((self.count - 1, self.canonical.len() - self.start));
         self.canonical.push_str(strip(value));
         self.in_key = !key.is_empty();
         let lines = Lines::starting_at(number);
-        section.push(Entry { key, value: String::new(), lines, column: self.indent + 1 });
+        let known = self.keys.get(key.as_ref()).map(Arc::clone);
+        let key = known.unwrap_or_else(|| {
+            let key: Arc<str> = key.into();
+            self.keys.insert(Arc::clone(&key));
+            key
+        });
+        let column = u32::try_from(self.indent + 1).unwrap_or(u32::MAX);
+        section.push(Entry { key, value: String::new(), lines, column });
         Ok(())
     }
 }

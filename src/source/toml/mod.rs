@@ -113,6 +113,12 @@ impl TomlTree {
         Node { tree: self, at: ROOT }
     }
 
+    /// The value that has this [`Node::position`] in the tree; the root where none has.
+    pub fn node(&self, position: usize) -> Node<'_> {
+        let at = if position < self.entries.len() { position as u32 } else { ROOT };
+        Node { tree: self, at }
+    }
+
     fn text(&self, text: Text) -> &str {
         let (start, length) = (text.start as usize, text.length as usize);
         let found = match start.checked_sub(self.text.len()) {
@@ -120,6 +126,15 @@ impl TomlTree {
             Some(start) => self.decoded.get(start..start + length),
         };
         found.unwrap_or_default()
+    }
+
+    fn bytes(&self, text: Text) -> &[u8] {
+        let (start, length) = (text.start as usize, text.length as usize);
+        let (held, start) = match start.checked_sub(self.text.len()) {
+            None => (self.text.as_bytes(), start),
+            Some(start) => (self.decoded.as_bytes(), start),
+        };
+        held.get(start..start + length).unwrap_or_default()
     }
 
     fn children(&self, at: u32) -> Children {
@@ -137,7 +152,7 @@ impl TomlTree {
         let mut at = children.first;
         while at != NONE {
             let entry = &self.entries[at as usize];
-            if entry.key.length as usize == key.len() && self.text(entry.key) == key {
+            if entry.key.length as usize == key.len() && self.bytes(entry.key) == key.as_bytes() {
                 return Some(at);
             }
             at = entry.next;
@@ -192,6 +207,11 @@ impl<'a> Node<'a> {
 
     pub fn keys(self) -> impl Iterator<Item = &'a str> {
         self.entries().map(|(key, _)| key)
+    }
+
+    /// Where it stands in the tree.
+    pub fn position(self) -> usize {
+        self.at as usize
     }
 
     /// Where its key, or itself in an array, begins in the file's text.
