@@ -28,7 +28,7 @@ pub fn of_ini(text: &str) -> Value {
 }
 
 fn values(section: &IniSection) -> Value {
-    section.entries.iter().map(|entry| json!([entry.key, entry.value])).collect()
+    section.entries.iter().map(|entry| json!([*entry.key, entry.value])).collect()
 }
 
 /// The words of a command. tox takes the dash that ignores an exit code off the first word in the same step.
