@@ -59,7 +59,7 @@ pub(super) fn asks(settings: &Settings, set: &ConfigSet) -> Result<Vec<Asking>, 
 fn raw_text(settings: &Settings, set: &ConfigSet, loader: &Loader, key: &keys::Key) -> Option<String> {
     spellings(key).find_map(|spelling| match &settings.source.document {
         Document::Ini(_) => settings.text_of(set, settings.entry(loader, spelling)?),
-        Document::Toml(document) => Some(toml_entry(document, loader, spelling)?.to_string()),
+        Document::Toml(document) => Some(toml_entry(document, loader, spelling)?.to_value().to_string()),
     })
 }
 
