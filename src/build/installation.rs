@@ -17,6 +17,7 @@ use crate::install::plan::{Afterwards, Change, Conditions, Decision};
 use crate::install::{InstallCommand, InstallRequest, Installer as _, uv_sync};
 use crate::model::{Command, ExitRule, Interpreter};
 use crate::report::event::Phase;
+use crate::runtime::python::bytecode;
 
 /// Installing into one environment.
 pub struct Installation<'a> {
@@ -156,7 +157,8 @@ impl<'a> Installation<'a> {
         if command.fallback().is_some() || self.site.environment.uv.is_some() {
             let session = self.session_of(&command);
             let shown = Shown::As(elsewhere(&command.shown).argv);
-            return conclude(&session, self.request(&elsewhere(&command.run), shown, &of_uv.run_id()));
+            conclude(&session, self.request(&elsewhere(&command.run), shown, &of_uv.run_id()))?;
+            return self.forget_outdated_modules();
         }
         for request in of_pip {
             if let Some((file, text)) = &request.file {
@@ -222,13 +224,17 @@ impl<'a> Installation<'a> {
             let mut offline = other.clone();
             offline.variables.set("UV_OFFLINE", "1");
             let outcome = offline.execute(request(&command.run, std::mem::replace(&mut shown, Shown::Already)))?;
-            if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
+            if outcome.succeeded(ExitRule::Zero) {
+                return self.forget_outdated_modules();
+            }
+            if session.interrupt.requested() {
                 return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
             }
         }
         let outcome = other.execute(request(&command.run, shown))?;
         if outcome.succeeded(ExitRule::Zero) {
             self.site.run.looked_up(key);
+            self.forget_outdated_modules()?;
         }
         if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
             return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
@@ -237,6 +243,16 @@ impl<'a> Installation<'a> {
         self.site.reporter.info(&self.site.environment.name, text);
         let outcome = session.execute(request(fallback, Shown::Already))?;
         session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)
+    }
+
+    /// After uv, which leaves what was compiled from single modules that it replaced.
+    fn forget_outdated_modules(&self) -> Result<(), Halt> {
+        let layout = &self.foundation.python()?.layout;
+        bytecode::remove_outdated(&layout.purelib);
+        if layout.platlib != layout.purelib {
+            bytecode::remove_outdated(&layout.platlib);
+        }
+        Ok(())
     }
 
     /// Tells installations apart that may differ in what is installed: all but where it goes.

@@ -1,6 +1,7 @@
 //! Python: finding interpreters, asking them about themselves and making virtual environments from them.
 
 mod activation;
+pub mod bytecode;
 mod create;
 pub mod discovery;
 pub mod distributions;
