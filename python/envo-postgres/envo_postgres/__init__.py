@@ -26,8 +26,12 @@ def service() -> Dict[str, Any]:
         "ready": "cmd:" + program("pg_isready") + " -q -h {host} -p {port}",
         "url": "postgresql://postgres@{host}:{port}/postgres",
         "pass_env": ["ENVO_POSTGRES_BIN"],
+        # Making a cluster takes a second, but on a slow disk that others use as well it takes minutes, and so does
+        # removing it.
+        "ready_timeout": "300",
         # The fast shutdown.
         "stop_signal": "SIGINT",
+        "stop_timeout": "60",
     }
 
 
