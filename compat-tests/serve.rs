@@ -236,6 +236,59 @@ fn what_commands_and_variables_ask_for_is_checked_before_anything_starts() {
 }
 
 #[test]
+fn a_service_is_asked_for_without_any_depends_and_nothing_starts() {
+    let ini = "[tox]\nno_package = true\n[testenv:web]\nserve = x\nports = http\n[testenv:app]\ncommands = echo \
+               {service:web:url}\n";
+    let project = Project::new().ini(ini);
+    let outcome = project.run(["run", "-e", "app"]).ends_with(254);
+    let expected = "`commands` of `app` (tox.ini:7) names the service `web`, which is not in its `depends`";
+    assert!(outcome.stdout.contains(expected), "{outcome:?}");
+    assert!(!project.path(".tox/app").exists(), "nothing was built");
+}
+
+#[test]
+fn a_missing_env_file_is_told_before_anything_is_built_or_started() {
+    let ini = "[tox]\nno_package = true\n[testenv:web]\nserve = x\nenv_file =\n    - may.env\n    must.env\n\
+               [testenv:app]\ndepends = web\ncommands = echo\n";
+    let toml = "no_package = true\n[env.web]\nserve = [\"x\"]\nenv_file = [\"- may.env\", \"must.env\"]\n\
+                [env.app]\ndepends = [\"web\"]\ncommands = [[\"echo\"]]\n";
+    for (file, text, place) in [("tox.ini", ini, "tox.ini:5:"), ("tox.toml", toml, "tox.toml:4:")] {
+        for command in [&["serve"] as &[&str], &["up"], &["run", "-e", "app"]] {
+            let project = Project::new().file(file, text);
+            let outcome = project.run(command).ends_with(254).says("`env_file = must.env`");
+            assert!(outcome.stderr.contains(place), "{outcome:?}");
+            assert!(!project.path(".tox/web").exists() && !project.path(".tox/.envo").exists(), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_addresses_is_told_once_with_its_line() {
+    let ini = "[tox]\nno_package = true\n[testenv:web]\nserve = x {port}\nports = http\nhost = no host\nurl = \
+               http://{host}:{port}/{nope}\n";
+    let outcome = Project::new().ini(ini).run(["serve"]).ends_with(254);
+    assert!(outcome.stdout.contains("`host = no host` of `web` (tox.ini:6) is neither an address nor a name"));
+    assert!(outcome.stderr.contains("`url` of `web` (tox.ini:7) has `{nope}`, which is no field"), "{outcome:?}");
+    // What only the system knows.
+    let ini = "[tox]\nno_package = true\n[testenv:web]\nserve = x {port}\nports = http\nhost = 192.0.2.1\n";
+    let outcome = Project::new().ini(ini).run(["serve"]).ends_with(1);
+    assert_eq!(outcome.stderr.matches("cannot listen on").count(), 1, "{outcome:?}");
+}
+
+#[test]
+fn a_url_has_what_the_service_said_of_itself() {
+    let program = "import socket\nlistener = socket.create_server(('127.0.0.1', 0))\n\
+                   print('listening on', listener.getsockname()[1], 'token s3cret', flush=True)\n\
+                   while True:\n    listener.accept()[0].close()\n";
+    let ini = "[tox]\nno_package = true\n[testenv:web]\nserve = python chosen.py\nready = log:on (?P<port>\\d+) token \
+               (?P<token>\\w+)\nalive = tcp://{host}:{port}\nurl = http://{host}:{port}/?token={token}\n\
+               [testenv:app]\ndepends = web\ncommands = python -c \"import sys; print(sys.argv[1], \
+               sys.argv[1] == sys.argv[2])\" {service:web:url} http://{service:web:host}:{service:web:port}/?token=s3cret\n";
+    let project = Project::new().ini(ini).file("chosen.py", program);
+    project.run(["run", "-e", "app"]).succeeds().says("/?token=s3cret True\n");
+}
+
+#[test]
 fn a_probe_that_an_ini_file_reads_as_a_condition_is_told() {
     let ini = "[tox]\nno_package = true\n[testenv:db]\nserve = python -c 1\nready = log: listening\n";
     let outcome = Project::new().ini(ini).run(["serve"]).ends_with(254);

@@ -248,6 +248,28 @@ fn what_a_bad_client_says_ends_its_own_connection_only() {
 }
 
 #[test]
+fn times_out_of_all_reason_harm_nothing() {
+    let gate = Gate::new();
+    let project = project(&gate, CONFIGURATION);
+    project.run(["up", "-e", "first", "--wait"]).succeeds();
+    let (mut odd, _) = Connection::greeted(&project);
+    for seconds in [1.844_674_407_370_955e19, 1e19, 1e300, 9.3e18, -1.0, -0.0, 1e-300] {
+        let passage = odd.ask(&json!({"id": 3, "op": "logs", "name": "first", "since": seconds}));
+        assert_eq!(passage["id"], 3, "{passage}");
+        let passage = odd.ask(&json!({"id": 4, "op": "logs", "name": "first", "until": seconds}));
+        assert_eq!(passage["id"], 4, "{passage}");
+        let ready = odd.ask(&json!({"id": 5, "op": "wait", "names": ["first"], "timeout": seconds}));
+        assert!(ready["ok"]["instances"].is_array(), "{ready}");
+        let held = odd.ask(&json!({"id": 6, "op": "hold", "names": ["first"], "ttl": seconds}));
+        assert!(held["ok"]["instances"].is_array(), "{held}");
+    }
+    drop(odd);
+    assert_eq!(states(&project), "first=ready");
+    project.run(["down"]).succeeds();
+    assert_eq!(project.processes(), [] as [&str; 0]);
+}
+
+#[test]
 fn a_client_that_does_not_read_holds_up_nobody() {
     let gate = Gate::new();
     let project = project(&gate, CONFIGURATION);

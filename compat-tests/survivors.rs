@@ -120,7 +120,9 @@ fn check_end(hit: Hit, signal: Signal, ended: &Ended) {
     let (code, text) = match (hit, signal) {
         (Hit::Client | Hit::Both, Signal::KILL) => (128 + 9, ""),
         (Hit::Client, _) => (0, "tree: stopped\n"),
-        (Hit::Supervisor, _) => (1, "the supervisor of the services has ended unexpectedly\n"),
+        (Hit::Supervisor, Signal::KILL) => (1, "the supervisor of the services has ended unexpectedly\n"),
+        (Hit::Supervisor, Signal::TERM) => (1, "the supervisor of the services was ended by SIGTERM, "),
+        (Hit::Supervisor, _) => (1, "the supervisor of the services was ended by SIGINT, "),
         // Whether it still hears that all has stopped depends on who is faster.
         (Hit::Both, _) => return,
     };

@@ -18,6 +18,7 @@ use crate::serve::fields::{self, Instances};
 use crate::serve::graph::{Graph, Member};
 use crate::serve::protocol::{Definition, Dependency};
 use crate::serve::{Held, HoldOptions, SupervisorProgram, define};
+use crate::settings::{asks_for_services, ensure_env_files};
 
 /// Where services keep their logs and ports, below the work directory.
 pub const STATE_FOLDER: &str = ".envo";
@@ -55,7 +56,7 @@ impl Services {
     /// When the services cannot work: a circle, a port that two of them want, and the like.
     pub fn of(plan: &Plan, names: &[String]) -> Result<Self, ConfigError> {
         let members = members(plan, names)?;
-        if members.iter().all(|member| member.service.is_none()) {
+        if members.iter().all(|member| member.service.is_none() && member.asks.is_empty()) {
             return Ok(Self::default());
         }
         let mut services = Self::default();
@@ -69,6 +70,7 @@ impl Services {
             needed.extend(others.iter().cloned());
             services.visible.insert(name.clone(), others);
         }
+        needed.iter().try_for_each(|name| ensure_env_files(&plan.settings, name))?;
         let needed: Vec<Member> = members.into_iter().filter(|member| needed.contains(&member.name)).collect();
         services.groups = groups(&Graph::new(needed));
         for group in &services.groups {
@@ -238,7 +240,7 @@ fn built_or_told(turns: &Turns<'_>, name: &str, reporter: Arc<dyn Reporter>) -> 
 /// The environments that `names` depend on, directly or through others, and `names` themselves.
 fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
     let depends = plan.depends(names)?;
-    if depends.iter().all(|(_, globs)| globs.is_empty()) {
+    if depends.iter().all(|(_, globs)| globs.is_empty()) && !asks_for_services(&plan.settings) {
         return Ok(Vec::new());
     }
     let all: Vec<String> =

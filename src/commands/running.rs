@@ -146,6 +146,7 @@ pub fn execute_events(options: &Options) -> Result<i32> {
     client.ask(Operation::Events)?;
     loop {
         match client.hear(Some((&interrupt, 0)))? {
+            Heard::News(News::Unknown) => {}
             Heard::News(news) if options.services.json => plain::out(&format!("{}\n", serde_json::to_string(&news)?)),
             Heard::News(news) => {
                 if concerns(&news, &options.services.names) {
@@ -162,7 +163,8 @@ fn concerns(news: &News, names: &[String]) -> bool {
     match news {
         News::Service(one) => names.is_empty() || names.contains(&one.service),
         News::Failed(one) => names.is_empty() || names.contains(&one.service),
-        News::Report { .. } => false,
+        News::Ending(_) => true,
+        News::Report { .. } | News::Unknown => false,
     }
 }
 
@@ -175,6 +177,7 @@ fn told(news: &News) -> String {
             format!("{}: {}{health}{url}\n", one.service, one.state)
         }
         News::Failed(one) => format!("{}: {}\n", one.service, one.message),
-        News::Report { .. } => String::new(),
+        News::Ending(ending) => format!("the supervisor of the services is being ended by {}\n", ending.by),
+        News::Report { .. } | News::Unknown => String::new(),
     }
 }

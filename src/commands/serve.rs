@@ -20,7 +20,7 @@ use crate::serve::client::Client;
 use crate::serve::graph::{Graph, Member};
 use crate::serve::protocol::Definition;
 use crate::serve::{HoldOptions, SupervisorProgram, connect, memory, serve_foreground};
-use crate::settings::service_keys;
+use crate::settings::{ensure_env_files, service_keys};
 
 /// Serves the services that were named, or all there are, until the user interrupts.
 ///
@@ -197,5 +197,6 @@ fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<Grap
     environments.sort_by_key(|one| known.iter().position(|name| *name == one.name));
     let graph = Graph::needed(&environments.iter().map(Member::from).collect::<Vec<_>>(), asked);
     graph.checked(&known)?;
+    graph.members.iter().try_for_each(|member| ensure_env_files(&plan.settings, &member.name))?;
     Ok(graph)
 }

@@ -20,6 +20,7 @@ pub struct JsonLines {
 }
 
 impl Reporter for JsonLines {
+    #[expect(clippy::disallowed_methods, reason = "readers want the time of the clock on the wall")]
     fn event(&self, event: Event) {
         // What only people can read does not belong between the lines.
         if let Event::LaidOut { stream: Stream::Error, bytes } = &event {

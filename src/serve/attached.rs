@@ -63,6 +63,10 @@ struct Attached {
     states: BTreeMap<String, String>,
     /// The first failure among them.
     failure: Option<String>,
+    /// Who told the supervisor to end.
+    ended_by: Option<String>,
+    /// Whether the services were let go of.
+    released: bool,
     follower: Option<Follower>,
 }
 
@@ -95,6 +99,8 @@ impl Attached {
             interrupt: options.interrupt.clone(),
             states: names.into_iter().map(|name| (name, String::new())).collect(),
             failure: None,
+            ended_by: None,
+            released: false,
             follower,
         };
         let id = attached.client.send(Operation::Up(up))?;
@@ -119,10 +125,18 @@ impl Attached {
                     }
                 }
                 Heard::Interrupted => return Ok(Ended::Interrupted),
-                // With nothing to serve it has no reason to stay.
-                Heard::End if self.states.is_empty() => return Ok(Ended::Over),
-                Heard::End => return Err(anyhow!("the supervisor of the services has ended unexpectedly")),
+                Heard::End => return self.without_supervisor(),
             }
+        }
+    }
+
+    /// What its end means for a wait: nothing where there is nothing to serve, or no longer; a broken promise else.
+    fn without_supervisor(&self) -> Result<Ended> {
+        match &self.ended_by {
+            _ if self.states.is_empty() => Ok(Ended::Over),
+            Some(_) if self.released => Ok(Ended::Over),
+            Some(by) => Err(anyhow!("the supervisor of the services was ended by {by}, and all services with it")),
+            None => Err(anyhow!("the supervisor of the services has ended unexpectedly")),
         }
     }
 
@@ -146,6 +160,8 @@ impl Attached {
                     self.reporter.event(report);
                 }
             }
+            News::Ending(ending) => self.ended_by = Some(ending.by),
+            News::Unknown => {}
         }
     }
 
@@ -177,6 +193,7 @@ impl Attached {
 
     /// Whether the supervisor ends with this connection.
     fn ask_to_release(&mut self) -> Result<bool> {
+        self.released = true;
         let seen = self.interrupt.count();
         let ask = |kill: bool| Request { id: RELEASE, operation: Operation::Release { names: Vec::new(), kill } };
         let mut stream = self.client.try_clone_stream()?;
@@ -223,7 +240,7 @@ pub fn serve_foreground(
     let (failure, released) = attached.release();
     match (failure, refusal) {
         (Some(text), _) => Err(anyhow!(text)),
-        (None, Some(refused)) => Err(super::client::explained(refused)),
+        (None, Some(refused)) => Err(refused.into()),
         (None, None) => released.map(|()| crate::exit_code::OK),
     }
 }
@@ -264,7 +281,7 @@ impl Held {
         let (failure, released) = attached.release();
         match (failure, refused) {
             (Some(text), _) => Err(anyhow!(text)),
-            (None, Some(refused)) => Err(super::client::explained(refused)),
+            (None, Some(refused)) => Err(refused.into()),
             (None, None) => Err(released.err().unwrap_or_else(|| anyhow!("the services have ended"))),
         }
     }
@@ -333,7 +350,7 @@ pub fn up(
     let (mut attached, id) = Attached::begin(client, up, options)?;
     let changes = match attached.wait_for(id, Some(0))? {
         Ended::Answer(Ok(Answer::Changes(changes))) => changes,
-        Ended::Answer(Err(refused)) => return Err(super::client::explained(refused)),
+        Ended::Answer(Err(refused)) => return Err(refused.into()),
         Ended::Interrupted => return Err(Halt::Interrupted.into()),
         _ => return Err(anyhow!(attached.failure.unwrap_or_else(|| "the services have ended".to_owned()))),
     };
@@ -341,7 +358,7 @@ pub fn up(
         let id = attached.client.send(Operation::Wait { names: want, timeout: None })?;
         match attached.wait_for(id, Some(0))? {
             Ended::Answer(Ok(_)) | Ended::Over => {}
-            Ended::Answer(Err(refused)) => return Err(super::client::explained(refused)),
+            Ended::Answer(Err(refused)) => return Err(refused.into()),
             Ended::Interrupted => return Err(Halt::Interrupted.into()),
             Ended::Failed => return Err(anyhow!(attached.failure.unwrap_or_default())),
         }

@@ -5,7 +5,7 @@ mod asking;
 
 use std::collections::BTreeMap;
 
-use asking::{not_a_service, own_field, service_field, service_not_in_depends};
+use asking::{not_a_service, own_field, service_field, service_not_in_depends, unknown_field};
 
 use super::fields;
 use super::graph::{Graph, Member};
@@ -16,14 +16,16 @@ use crate::model::service::{Port, Probe, Service, signal_number};
 type Check = fn(&Graph, &[String], &mut Vec<ConfigError>);
 
 /// What is looked for, by name.
-const CHECKS: [(&str, Check); 14] = [
+const CHECKS: [(&str, Check); 16] = [
     ("cycle", cycle),
     ("unknown-dependency", unknown_dependency),
     ("duplicate-port", duplicate_port),
     ("instances-of-one-port", instances_of_one_port),
+    ("bad-host", bad_host),
     ("bad-probe", bad_probe),
     ("bad-signal", bad_signal),
     ("own-field", own_field),
+    ("unknown-field", unknown_field),
     ("service-not-in-depends", service_not_in_depends),
     ("not-a-service", not_a_service),
     ("service-field", service_field),
@@ -186,6 +188,20 @@ fn instances_of_one_port(graph: &Graph, _: &[String], errors: &mut Vec<ConfigErr
     }
 }
 
+fn bad_host(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+    let in_names = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
+    for (_, member, service) in services(graph) {
+        let host = service.host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&service.host);
+        // An address may name its network interface after `%`.
+        let address = host.split_once('%').map_or(host, |(address, _)| address);
+        if address.parse::<std::net::IpAddr>().is_err() && !host.chars().all(in_names) {
+            let message =
+                format!("`host = {}` of {} is neither an address nor a name", service.host, key_of(member, "host"));
+            errors.push(ConfigError::handled(message).hint("write one as `127.0.0.1`, `::1` or `localhost`"));
+        }
+    }
+}
+
 fn bad_probe(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         for (key, text) in [("ready", Some(service.ready_text())), ("alive", service.alive.clone())] {
@@ -198,7 +214,7 @@ fn bad_probe(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
                     Some(ConfigError::handled("with `ready = exit` it has ended when it is ready"))
                 }
                 Ok(Probe::Log { pattern }) => {
-                    regex::bytes::Regex::new(&pattern).err().map(|error| ConfigError::handled(error.to_string()))
+                    regex::bytes::Regex::new(&pattern).err().map(|error| ConfigError::handled(one_line(&error)))
                 }
                 Ok(probe) => unreachable_target(&probe).map(ConfigError::handled),
                 Err(error) => Some(error),
@@ -209,6 +225,13 @@ fn bad_probe(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
             }
         }
     }
+}
+
+/// What is wrong with a pattern, without the drawing that points at the place.
+fn one_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    format!("this is no regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
 }
 
 /// Why an address can never be asked, whatever its fields will be.

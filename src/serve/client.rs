@@ -38,9 +38,9 @@ impl Default for SupervisorProgram {
     }
 }
 
-/// A refusal as an error.
+/// A refusal as an error, told with what helps.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.message)]
+#[error("{}", .0.explained())]
 pub struct Refused(pub Refusal);
 
 /// What a client heard.
@@ -113,7 +113,7 @@ impl Client {
         loop {
             match client.hear(None)? {
                 Heard::Answer(answered, answer) if answered == id || answered == 0 => {
-                    if let Answer::Greeting(greeting) = answer.map_err(explained)? {
+                    if let Answer::Greeting(greeting) = answer? {
                         client.supervisor = greeting.pid;
                     }
                     return Ok(Some(client));
@@ -163,8 +163,8 @@ impl Client {
         let id = self.send(operation)?;
         loop {
             match self.take(None)? {
-                Heard::Answer(answered, answer) if answered == id => return answer.map_err(explained),
-                Heard::Answer(0, Err(refused)) => return Err(explained(refused)),
+                Heard::Answer(answered, answer) if answered == id => return answer.map_err(anyhow::Error::new),
+                Heard::Answer(0, Err(refused)) => return Err(refused.into()),
                 Heard::News(news) => self.news.push_back(news),
                 Heard::End => bail!("the supervisor of the services has gone"),
                 Heard::Answer(..) | Heard::Interrupted => {}
@@ -234,15 +234,6 @@ impl Client {
             }
         }
     }
-}
-
-pub(super) fn explained(refused: Refused) -> anyhow::Error {
-    let mut text = refused.0.message.clone();
-    for hint in &refused.0.hints {
-        text.push_str("\nhelp: ");
-        text.push_str(hint);
-    }
-    anyhow::Error::new(refused).context(text)
 }
 
 /// Starts a supervisor and connects to it. It listens before it runs, since this process made its socket.

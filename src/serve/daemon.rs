@@ -114,8 +114,9 @@ fn listen_to_signals(sender: Sender<Message>) -> io::Result<()> {
     let wanted = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
     let mut signals = signal_hook::iterator::Signals::new(wanted)?;
     thread::Builder::new().name("signals".to_owned()).stack_size(SMALL_STACK).spawn(move || {
-        for (times, _) in signals.forever().enumerate() {
-            if sender.send(Message::Signalled(times + 1)).is_err() {
+        for (times, signal) in signals.forever().enumerate() {
+            let name = if signal == signal_hook::consts::SIGINT { "SIGINT" } else { "SIGTERM" };
+            if sender.send(Message::Signalled(times + 1, name.to_owned())).is_err() {
                 return;
             }
         }

@@ -84,8 +84,8 @@ fn bounds(times: &Path, length: u64, wanted: &Excerpt) -> (u64, u64) {
         None => 0,
     };
     // What comes after belongs to the next tick.
-    let next = |until: SystemTime| until + Duration::from_millis(100);
-    let end = wanted.until.and_then(|until| log::written_since(times, next(until))).unwrap_or(length);
+    let next = wanted.until.and_then(|until| until.checked_add(Duration::from_millis(100)));
+    let end = next.and_then(|next| log::written_since(times, next)).unwrap_or(length);
     (begin.min(length), end.min(length))
 }
 
@@ -132,6 +132,7 @@ fn last_lines(file: &mut File, first: u64, end: u64, count: usize) -> io::Result
 
 /// A time in the past: how long ago (`30s`, `10m`, `2h`, `1d`), a time of today (`12:00`, `12:00:05`) or of a day
 /// (`2026-05-01`, `2026-05-01T12:00`), in the zone of this machine.
+#[expect(clippy::disallowed_methods, reason = "people count from the clock on the wall")]
 pub fn parse_since(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let now = SystemTime::now();
@@ -253,6 +254,30 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_set_back_or_forward_hides_nothing_that_was_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.log"), "old\nback\nlater\nlast\n").unwrap();
+        let part = |times: &str, since, until| {
+            std::fs::write(folder.path().join("a.times"), times).unwrap();
+            let time = |seconds: u64| UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+            shown(folder.path(), &Excerpt { lines: None, since: time(since), until: time(until) })
+        };
+        let set_back = "2000 0\n1000 4\n1010 9\n1020 15\n";
+        assert_eq!(
+            part(set_back, 1005, 9000),
+            "later\nlast\n",
+            "what was written before the clock was set is not later"
+        );
+        assert_eq!(part(set_back, 1005, 1015), "later\n");
+        assert_eq!(part(set_back, 900, 1015), "old\nback\nlater\n");
+        assert_eq!(part(set_back, 1005, u64::MAX), "later\nlast\n");
+        let set_forward_for_a_while = "1000 0\n9000 4\n1010 9\n1020 15\n";
+        assert_eq!(part(set_forward_for_a_while, 1001, 1015), "back\nlater\n");
+        assert_eq!(part(set_forward_for_a_while, 1016, 1030), "last\n");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the answers count from the clock on the wall")]
     fn times_are_read_in_the_ways_people_write_them() {
         let ago = |text| SystemTime::now().duration_since(parse_since(text).unwrap()).unwrap().as_secs_f64().round();
         assert_eq!((ago("30s"), ago("10m"), ago("2h"), ago("1d")), (30.0, 600.0, 7200.0, 86_400.0));

@@ -52,7 +52,8 @@ impl Instance {
             Some(("port", name)) => self
                 .port(name)
                 .map_or_else(|| missing(format!("no port named `{name}` in its `ports`")), |port| Ok(port.to_string())),
-            _ => return None,
+            None if matches!(field, "url" | "urls") => return None,
+            _ => Ok(self.fields.get(field)?.clone()),
         };
         Some(answer)
     }
@@ -252,6 +253,11 @@ pub fn without_values(text: &str) -> String {
     }
     filled.push_str(rest);
     filled
+}
+
+/// What stands in braces in a text.
+pub fn all(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('{').filter_map(|(at, _)| inside(&text[at..]))
 }
 
 /// The fields of services that a text asks for, for checks before anything runs: service and field.

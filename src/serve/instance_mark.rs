@@ -16,6 +16,7 @@ pub fn project(state_dir: &Path) -> String {
 }
 
 /// What all processes of this supervisor begin with; different for each that ever was, within reason.
+#[expect(clippy::disallowed_methods, reason = "it is only to differ from others, with the number of the process")]
 pub fn supervisor(project: &str) -> String {
     let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{project}-{}-{:x}/", std::process::id(), time.as_nanos())

@@ -150,6 +150,7 @@ impl Log {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "people ask for what was written at a time of the clock on the wall")]
     fn note_time(&mut self) {
         let tick = tick_of(SystemTime::now());
         // A clock that was set back counts like any other.
@@ -210,6 +211,8 @@ pub fn files(path: &Path) -> Vec<(File, PathBuf)> {
 }
 
 /// Where in a log what was written at that time or later begins, by its times; `None`: nothing was, as far as is known.
+/// Times stand in the order of writing. Where the clock was set back, what was written before that does not count as
+/// later, and where it was set forward and back again, nothing in between is left out.
 pub fn written_since(times: &Path, since: SystemTime) -> Option<u64> {
     let since = tick_of(since);
     let text = std::fs::read_to_string(times).ok()?;
@@ -219,7 +222,11 @@ pub fn written_since(times: &Path, since: SystemTime) -> Option<u64> {
         let millis: u64 = seconds.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(millis.parse().ok()?)?;
         Some((millis / TICK, position.parse().ok()?))
     };
-    text.lines().filter_map(entry).find(|(tick, _)| *tick >= since).map(|(_, position)| position)
+    let mut begin = None;
+    for (tick, position) in text.lines().filter_map(entry) {
+        begin = if tick < since { None } else { begin.or(Some(position)) };
+    }
+    begin
 }
 
 fn tick_of(time: SystemTime) -> u64 {

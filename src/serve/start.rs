@@ -1,6 +1,7 @@
 //! Starting a service: its fields are filled in, its program looked up, its shim started, and the question prepared that
 //! tells when it is ready.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::BorrowedFd;
@@ -8,13 +9,14 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
 
+use super::fields;
 use super::instance_mark;
 use super::log::Log;
 use super::machine::Event as Happening;
 use super::orders::{Order, Task};
 use super::ports::{self, Book};
 use super::probe::{Cancel, Question};
-use super::supervisor::{Message, Report, Supervisor};
+use super::supervisor::{Message, Report, Slot, Supervisor};
 use super::surroundings::{Asked, Surroundings};
 use super::watch::{Wanted, Watch};
 use super::work;
@@ -74,9 +76,6 @@ pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
 fn plan(supervisor: &mut Supervisor, at: usize, service: &Service) -> Result<Plan, String> {
     supervisor.slots[at].instance.url = None;
     let mut surroundings = Surroundings::of(supervisor, at)?;
-    if let Some(url) = &service.url {
-        supervisor.slots[at].instance.url = Some(surroundings.fill(url)?);
-    }
     fs_err::create_dir_all(&surroundings.cwd).map_err(|error| error.to_string())?;
     if supervisor.slots[at].gets_sockets() {
         let names: Vec<&str> = service.ports.iter().map(|port| port.name.as_str()).collect();
@@ -85,10 +84,15 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &Service) -> Result<Pla
     }
     let argv = surroundings.command(&service.serve)?;
     let (mut question, mut wanted) = (None, None);
+    let url = service.url.as_ref();
     match surroundings.probe(&service.ready_text())? {
         Asked::Question(asked) => question = Some(asked),
+        // Its url may have what the line will say.
         Asked::Line(line) => wanted = Some(line),
         Asked::Process => {}
+    }
+    if wanted.is_none() {
+        supervisor.slots[at].instance.url = url.map(|url| surroundings.fill(url)).transpose()?;
     }
     let mut words = argv.into_iter().map(OsString::from);
     let task = Task {
@@ -203,6 +207,20 @@ pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
         supervisor.reporter.warning(slot.prepared.name(), text);
     }
     true
+}
+
+/// Takes in what a line of its output has said, and what that makes of its `url`.
+///
+/// # Errors
+/// Why its `url` cannot be told, in words.
+pub fn take_fields(supervisor: &mut Supervisor, at: usize, said: BTreeMap<String, String>) -> Result<(), String> {
+    let instances = supervisor.visible_instances(at);
+    let Slot { prepared, instance, .. } = &mut supervisor.slots[at];
+    instance.fields = said;
+    if let Some(url) = prepared.definition.service.as_ref().and_then(|service| service.url.as_ref()) {
+        instance.url = Some(fields::fill_own(url, instance, &instances).map_err(|error| error.message)?);
+    }
+    Ok(())
 }
 
 /// Finds out whether something that envo did not start is the service already, and tells [`Message::Looked`]. `false`

@@ -51,6 +51,7 @@ use overrides::Overrides;
 use value::Value;
 
 pub use defaults::{own_keys, service_keys};
+pub use service::{asks_for_services, ensure_env_files};
 
 /// What stands before the name in the section of an environment.
 pub const TEST_PREFIX: &str = "testenv";

@@ -41,7 +41,7 @@ const FIELD: &str = "{service:";
 /// for they may depend on what a build leaves behind; what they take from other sections is told when it is reached.
 pub(super) fn asks(settings: &Settings, set: &ConfigSet) -> Result<Vec<Asking>, ConfigError> {
     let mut found = Vec::new();
-    if !settings.source.text.contains(FIELD) {
+    if !asks_for_services(settings) {
         return Ok(found);
     }
     for name in ["set_env", "commands_pre", "commands", "commands_post"] {
@@ -89,6 +89,19 @@ pub(super) fn env_files(settings: &Settings, set: &ConfigSet) -> Result<Vec<(Str
     let Value::Text(files) = settings.value(set, "env_file")? else { return Ok(Vec::new()) };
     let place = || settings.place_of(set, "env_file").ok().flatten();
     env_file::read(&files, &settings.tox_root()?).map_err(|error| place().into_iter().fold(error, ConfigError::at))
+}
+
+/// Looks whether the files that `env_file` of an environment names can be read, before anything of it is used.
+///
+/// # Errors
+/// As when it is used, with the place of the key.
+pub fn ensure_env_files(settings: &Settings, environment: &str) -> Result<(), ConfigError> {
+    env_files(settings, &settings.environment(environment)).map(drop)
+}
+
+/// Whether anything in the configuration asks for the address of a service.
+pub fn asks_for_services(settings: &Settings) -> bool {
+    settings.source.text.contains(FIELD)
 }
 
 struct Written<'a> {

@@ -36,7 +36,7 @@ pub(super) fn own_field(graph: &Graph, _: &[String], errors: &mut Vec<ConfigErro
             for field in fields::own_ports(text) {
                 let known = match field {
                     Some(name) => service.ports.iter().any(|port| port.name == name),
-                    None => !service.ports.is_empty() || (key == "url" && log_groups(service).contains("port")),
+                    None => !service.ports.is_empty() || (knows_groups(key) && log_groups(service).contains("port")),
                 };
                 if known {
                     continue;
@@ -59,6 +59,44 @@ pub(super) fn own_field(graph: &Graph, _: &[String], errors: &mut Vec<ConfigErro
             }
         }
     }
+}
+
+/// Addresses have no braces of their own, so what stands in them is a field, and one that nothing fills in is a slip.
+pub(super) fn unknown_field(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+    for (_, member, service) in services(graph) {
+        let groups = log_groups(service);
+        for (key, text) in texts(service).filter(|(key, text)| *key == "url" || is_address(text)) {
+            for field in fields::all(text) {
+                let known = matches!(field, "host" | "port" | "instance")
+                    || field.starts_with("port:")
+                    || (field.starts_with("service:") && !fields::service_fields(&format!("{{{field}}}")).is_empty())
+                    || (knows_groups(key) && groups.contains(field));
+                if known {
+                    continue;
+                }
+                let place = key_of(member, key);
+                let error = ConfigError::handled(format!("`{key}` of {place} has `{{{field}}}`, which is no field"));
+                let names = ["host", "port", "instance"].into_iter().chain(groups.iter().map(String::as_str));
+                errors.push(match near(field, names) {
+                    Some(near) => error.hint(format!("did you mean `{{{near}}}`?")),
+                    None => error.hint(
+                        "fields are {host}, {port}, {port:NAME}, {instance}, {service:ENV:FIELD}, and in `url` and `alive` the \
+                         named groups of `ready = log:…`",
+                    ),
+                });
+            }
+        }
+    }
+}
+
+/// Whether what a key says is worked out when the service has said what its `log:` probe waits for.
+fn knows_groups(key: &str) -> bool {
+    matches!(key, "url" | "alive" | "watch_command")
+}
+
+/// Whether a text is a probe of an address.
+fn is_address(text: &str) -> bool {
+    matches!(Probe::parse(text), Ok(Probe::Http { .. } | Probe::Tcp { .. } | Probe::Unix { .. }))
 }
 
 /// The named groups of a service's `log:` probe, which become fields.

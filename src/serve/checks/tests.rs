@@ -90,7 +90,7 @@ fn only_services_in_depends_can_be_asked_for_their_fields() {
 #[test]
 fn bad_probes_and_signals_are_found_before_anything_starts() {
     let ready = |text: &str| messages(vec![with("a", |one| one.ready = Some(text.into()))], &[]);
-    assert!(ready("log:(").concat().starts_with("`ready = log:(` of `a` (tox.ini:1): regex parse error"));
+    assert!(ready("log:(").concat().ends_with(": this is no regular expression: unclosed group"));
     assert!(ready("nonsense").concat().contains("is not a probe"));
     assert!(ready("log:up (?P<port>[0-9]+)").is_empty());
     assert!(messages(vec![with("a", |one| one.alive = Some("exit".into()))], &[]).concat().contains("only once"));
@@ -247,5 +247,44 @@ fn addresses_that_can_never_be_asked_are_told() {
     assert_eq!(wrong("tcp://{host}:x").len(), 1);
     for good in ["http://{host}:{port:http}/", "tcp://{host}:{port}", "tcp://[::1]:80", "https://{host}/x?y={z"] {
         assert!(wrong(good).is_empty(), "{good}");
+    }
+}
+
+#[test]
+fn a_field_in_an_address_that_nothing_fills_in_is_told_with_its_line() {
+    let told = |ready: &str, url: &str| {
+        let change = |service: &mut Service| {
+            service.ports = ports(&[("http", None)]);
+            (service.ready, service.url) = (Some(ready.into()), Some(url.into()));
+            service.locations.insert("url".into(), "tox.ini:7".into());
+        };
+        Graph::new(vec![with("a", change)]).check(&[])
+    };
+    for (ready, url) in [
+        ("tcp://{host}:{port}", "http://{host}:{port:http}/{instance}"),
+        ("log:t=(?P<token>.*)", "http://{host}:{port}/?t={token}"),
+        ("cmd:test \"{a}\"", "plain"),
+    ] {
+        assert_eq!(told(ready, url), [], "{ready} {url}");
+    }
+    let errors = told("http://{hots}:{port}/", "http://{host}:{port}/{nope}");
+    let messages: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+    let expected = [
+        "`ready` of `a` (tox.ini:1) has `{hots}`, which is no field",
+        "`url` of `a` (tox.ini:7) has `{nope}`, which is no field",
+    ];
+    assert_eq!(messages, expected);
+    assert_eq!(errors[0].hints, ["did you mean `{host}`?"]);
+    assert!(!told("tcp://{token}:1", "x").is_empty() && !told("tcp://{host}:1", "{service:x}").is_empty());
+}
+
+#[test]
+fn a_host_is_an_address_or_a_name() {
+    let told = |host: &str| messages(vec![with("a", |service| service.host = host.into())], &[]);
+    for good in ["127.0.0.1", "::1", "[::1]", "fe80::1%eth0", "localhost", "db_1.example.org", "0.0.0.0"] {
+        assert_eq!(told(good), [""; 0], "{good}");
+    }
+    for bad in ["not a host", "http://x", "127.0.0.1:80", "a/b", "[::1"] {
+        assert_eq!(told(bad), [format!("`host = {bad}` of `a` (tox.ini:1) is neither an address nor a name")]);
     }
 }

@@ -1,5 +1,6 @@
 //! The machine with its time moved by hand.
 
+mod clock;
 mod leases;
 
 use super::*;

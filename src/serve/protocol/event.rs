@@ -14,6 +14,11 @@ pub enum News {
     Failed(Failed),
     /// What commands around services do and write, and whatever else is for people.
     Report { report: Event },
+    /// The supervisor was told to end, and stops everything, whoever holds it.
+    Ending(Ending),
+    /// What a later supervisor tells.
+    #[serde(other)]
+    Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -41,4 +46,11 @@ pub struct Failed {
     pub service: String,
     /// With the place in the configuration and the last lines of the log.
     pub message: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Ending {
+    pub time: f64,
+    /// Who said so: `SIGTERM`, or a client by its name.
+    pub by: String,
 }

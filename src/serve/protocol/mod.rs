@@ -5,7 +5,7 @@ mod definition;
 mod event;
 
 pub use definition::{Definition, Dependency, Texts};
-pub use event::{Failed, News, ServiceNews};
+pub use event::{Ending, Failed, News, ServiceNews};
 
 use serde::{Deserialize, Serialize};
 
@@ -263,6 +263,11 @@ pub struct Refusal {
 impl Refusal {
     pub fn new(kind: &str, message: impl Into<String>) -> Self {
         Self { kind: kind.to_owned(), message: message.into(), hints: Vec::new() }
+    }
+
+    /// The message, and each hint on a line of its own.
+    pub fn explained(&self) -> String {
+        self.hints.iter().fold(self.message.clone(), |text, hint| format!("{text}\nhelp: {hint}"))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::serve::log::{self, Log};
 use crate::serve::machine::{Action, Event as Happening, State};
 use crate::serve::orders::Order;
 use crate::serve::ports::{self, Book};
-use crate::serve::protocol::{Failed, News, Reply, ServiceNews};
+use crate::serve::protocol::{Ending, Failed, News, Reply, ServiceNews};
 use crate::serve::{start, work};
 
 /// How many of its last lines are shown of a service that failed.
@@ -220,6 +220,11 @@ impl Supervisor {
         self.tell(News::Report { report: event });
     }
 
+    /// The supervisor was told to end.
+    pub(super) fn tell_ending(&self, by: String) {
+        self.tell(News::Ending(Ending { time: since_1970(), by }));
+    }
+
     fn tell(&self, news: News) {
         let reply = Reply::News(news);
         for connection in self.connections.values().filter(|connection| connection.events) {
@@ -247,6 +252,10 @@ impl Supervisor {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "people are told the time of the clock on the wall; nothing waits for it"
+)]
 fn since_1970() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }

@@ -68,8 +68,8 @@ pub enum Message {
     Disconnected(u64),
     /// Something for people, from commands that run beside services.
     Told(Event),
-    /// The supervisor itself was asked to end, so often.
-    Signalled(usize),
+    /// The supervisor itself was asked to end, so often, and by what or whom.
+    Signalled(usize, String),
 }
 
 /// What is told of one start of a service.
@@ -324,8 +324,10 @@ impl Supervisor {
                 }
             }
             Message::Told(event) => self.tell_report(event),
-            Message::Signalled(times) => {
-                self.ending = true;
+            Message::Signalled(times, by) => {
+                if !std::mem::replace(&mut self.ending, true) {
+                    self.tell_ending(by);
+                }
                 self.pinned.clear();
                 self.step(Happening::Stop);
                 if times > 1 {
@@ -360,9 +362,11 @@ impl Supervisor {
             // The end of the shim comes next; a service is gone when that is gone too.
             Report::News(News::Gone, _) => {}
             Report::ShimEnded(last_lines) => self.all_ended(at, last_lines),
-            Report::Matched(fields) => {
-                self.slots[at].instance.fields = fields;
-                self.step(Happening::ProbeSucceeded(at));
+            Report::Matched(said) => {
+                let taken = super::start::take_fields(self, at, said);
+                self.step(
+                    taken.map_or_else(|text| Happening::ProbeImpossible(at, text), |()| Happening::ProbeSucceeded(at)),
+                );
             }
             Report::Answered(Answer::Yes) => self.step(Happening::ProbeSucceeded(at)),
             Report::Answered(Answer::Never(reason)) => self.step(Happening::ProbeImpossible(at, reason)),

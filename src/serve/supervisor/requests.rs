@@ -120,7 +120,8 @@ impl Supervisor {
             Operation::Logs { name, since, until, lines } => {
                 let at = self.find_some(&[name])?.first().copied().unwrap_or_default();
                 let time = |seconds: Option<f64>| {
-                    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(|time| UNIX_EPOCH + time)
+                    let since_1970 = Duration::try_from_secs_f64(seconds?).ok()?;
+                    UNIX_EPOCH.checked_add(since_1970)
                 };
                 let wanted = Excerpt { lines, since: time(since), until: time(until) };
                 self.read_log(connection, id, at, wanted);
@@ -134,7 +135,8 @@ impl Supervisor {
             }
             Operation::Shutdown => {
                 self.send(connection, &Reply::Answer { id, ok: Answer::Done });
-                let _ = self.sender.send(Message::Signalled(1));
+                let by = self.connections.get(&connection).map_or_else(String::new, |one| one.client.clone());
+                let _ = self.sender.send(Message::Signalled(1, by));
                 Ok(None)
             }
         }
