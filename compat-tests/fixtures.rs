@@ -31,7 +31,7 @@ fn environments_that_depend_on_no_service_start_none() {
 }
 
 /// Interpreters older than today's, oldest first, with what environments call them.
-const OLD_PYTHONS: [(&str, &str); 7] = [
+pub const OLD_PYTHONS: [(&str, &str); 7] = [
     ("python2.7", "py27"),
     ("python3.6", "py36"),
     ("python3.7", "py37"),
@@ -100,7 +100,7 @@ fn both_services_answer_until_they_are_interrupted() {
 }
 
 /// The body of the answer to a request such as `GET /path`.
-fn ask(address: &str, request: &str) -> String {
+pub fn ask(address: &str, request: &str) -> String {
     let mut connection = TcpStream::connect(address).expect("the service listens");
     connection.write_all(format!("{request} HTTP/1.0\r\n\r\n").as_bytes()).expect("the service reads");
     let mut answer = String::new();

@@ -42,6 +42,7 @@ mod locking_index;
 mod plugins;
 mod property;
 mod python_package;
+mod recipes;
 mod reports;
 mod run;
 mod runtime_commands;

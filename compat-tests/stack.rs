@@ -6,7 +6,7 @@ use crate::machine;
 use crate::project::Project;
 
 /// What the fixture takes from the system.
-fn need_database_and_queue() {
+pub fn need_database_and_queue() {
     let postgres = Path::new("/usr/lib/postgresql").read_dir().is_ok_and(|mut versions| versions.next().is_some());
     let missing: Vec<&str> =
         [(postgres || machine::has("postgres"), "postgresql"), (machine::has("redis-server"), "redis-server")]

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use yaml_rust2::{Yaml, YamlLoader};
 
+use self::images::Database;
 use super::Imported;
 use super::compose_values::{entries, get, interpolated, port, seconds, text, texts, variables};
 use super::section::{Section, command_line, distribution, environment_name, is_pythons, program, words_line};
@@ -146,7 +147,11 @@ impl Translation<'_> {
         let own = self.get("command").map(command).unwrap_or_default();
         let image = self.get("image").and_then(text).unwrap_or_default();
         if let Some((package, keys)) = images::known(&image).filter(|_| entrypoint.is_empty()) {
-            keys.iter().for_each(|(key, value)| self.section.add(key, *value));
+            let database = self.database();
+            for (key, value) in keys {
+                let filled = database.as_ref().map_or_else(|| (*value).to_owned(), |one| one.filled(value));
+                self.section.add(key, filled);
+            }
             self.section.comment(format!("In place of the image {image}: install {package} on this machine."));
             if !own.is_empty() {
                 self.note(format!("`command: {own}` of the image {image} is not translated: see `serve`"));
@@ -177,8 +182,22 @@ impl Translation<'_> {
         self.section.add("serve", line);
     }
 
+    /// What an image of PostgreSQL is told in its variables.
+    fn database(&self) -> Option<Database> {
+        let variables = self.get("environment").map(variables).unwrap_or_default();
+        let variable = |name: &str| {
+            let (_, value) = variables.iter().find(|(known, _)| known == name)?;
+            value.as_deref().map(interpolated)
+        };
+        Database::of(&self.get("image").and_then(text)?, variable)
+    }
+
     fn variables(&mut self) {
+        let is_database = self.database().is_some() && self.get("entrypoint").is_none();
         for (name, value) in self.get("environment").map(variables).unwrap_or_default() {
+            if is_database && Database::says(&name) {
+                continue;
+            }
             match value {
                 Some(value) => self.section.add("set_env", format!("{name} = {}", interpolated(&value))),
                 None => self.section.add("pass_env", name),

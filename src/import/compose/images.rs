@@ -22,11 +22,11 @@ const IMAGES: [(&str, &str, Keys); 3] = [
             ("allowlist_externals", "sh"),
             (
                 "commands_pre",
-                "sh -c 'test -s {env_dir}/data/PG_VERSION || initdb -D {env_dir}/data -U postgres --auth trust'",
+                "sh -c 'test -s {env_dir}/data/PG_VERSION || initdb -D {env_dir}/data -U <user> --auth trust'",
             ),
             ("serve", "sh -c 'exec postgres -D {env_dir}/data -h {host} -p {port} -c unix_socket_directories='"),
             ("ready", "cmd:sh -c 'exec pg_isready --host {host} --port {port}'"),
-            ("url", "postgresql://postgres@{host}:{port}/postgres"),
+            ("url", "postgresql://<user>@{host}:{port}/<name>"),
             ("stop_signal", "SIGINT"),
         ],
     ),
@@ -45,6 +45,41 @@ const IMAGES: [(&str, &str, Keys); 3] = [
 pub fn known(image: &str) -> Option<(&'static str, Keys)> {
     let name = image.rsplit('/').next()?.split([':', '@']).next()?;
     IMAGES.iter().find(|(known, _, _)| *known == name).map(|(_, package, keys)| (*package, *keys))
+}
+
+/// What the image of PostgreSQL makes of its variables, and what becomes of the key of a service that has them.
+pub struct Database {
+    pub user: String,
+    /// Which the image makes on first use.
+    pub name: String,
+}
+
+impl Database {
+    /// `None`: that is another image.
+    pub fn of(image: &str, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        known(image).filter(|(_, keys)| keys.iter().any(|(_, value)| value.contains("<user>")))?;
+        let user = variable("POSTGRES_USER").unwrap_or_else(|| "postgres".to_owned());
+        Some(Self { name: variable("POSTGRES_DB").unwrap_or_else(|| user.clone()), user })
+    }
+
+    /// Whether a variable is said by the keys.
+    pub fn says(variable: &str) -> bool {
+        matches!(variable, "POSTGRES_USER" | "POSTGRES_DB" | "POSTGRES_PASSWORD")
+    }
+
+    /// A value of [`known`] for this database.
+    pub fn filled(&self, value: &str) -> String {
+        let value = value.replace("<user>", &self.user).replace("<name>", &self.name);
+        match value.split_once("|| initdb") {
+            // The one that is always there takes the order to make another.
+            Some((before, initdb)) if self.name != "postgres" => {
+                let initdb = initdb.trim_end_matches('\'');
+                let (make, server) = (&self.name, "postgres --single -D {env_dir}/data postgres");
+                format!("{before}|| ( initdb{initdb} && echo \"CREATE DATABASE {make}\" | {server} )'")
+            }
+            _ => value,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -84,6 +84,25 @@ fn services_that_can_run_without_containers_are_translated() {
 }
 
 #[test]
+fn a_postgres_has_the_user_and_the_database_that_its_image_makes() {
+    let database = |environment: &str| {
+        let text = format!("services: {{db: {{image: 'postgres:16', environment: {environment}}}}}");
+        compose(&text).unwrap().text()
+    };
+    let plain = database("{POSTGRES_PASSWORD: secret}");
+    assert!(plain.contains("initdb -D {env_dir}/data -U postgres --auth trust'\n"), "{plain}");
+    assert!(plain.contains("url = postgresql://postgres@{host}:{port}/postgres\n"), "{plain}");
+    assert!(!plain.contains("secret"), "{plain}");
+    let shop = database("{POSTGRES_USER: '${DB_USER:-clerk}', POSTGRES_DB: shop, TZ: UTC}");
+    let expected = "commands_pre = sh -c 'test -s {env_dir}/data/PG_VERSION || ( initdb -D {env_dir}/data -U \
+                    {env:DB_USER:clerk} --auth trust && echo \"CREATE DATABASE shop\" | postgres --single -D {env_dir}/data \
+                    postgres )'\n";
+    assert!(shop.contains(expected), "{shop}");
+    assert!(shop.contains("url = postgresql://{env:DB_USER:clerk}@{host}:{port}/shop\nstop_signal"), "{shop}");
+    assert!(shop.contains("set_env = TZ = UTC\n") && !shop.contains("POSTGRES_"), "{shop}");
+}
+
+#[test]
 fn what_could_not_be_translated_is_said() {
     let notes = compose(FILE).unwrap().notes.join("\n");
     for expected in [
