@@ -47,6 +47,7 @@ mod reports;
 mod run;
 mod runtime_commands;
 mod runtime_failures;
+mod runtime_kills;
 mod runtime_node;
 mod runtime_offline;
 mod runtime_packages;

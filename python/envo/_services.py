@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Type, TypeVar, Union
 
@@ -94,7 +95,13 @@ class Services:
         self.stop()
 
     async def __aenter__(self) -> "Services":
-        await _in_thread(self.start)
+        beginning = _Beginning(self)
+        try:
+            await _in_thread(beginning.run)
+        except BaseException:
+            # The thread cannot be interrupted where the task was.
+            beginning.give_up()
+            raise
         return self
 
     async def __aexit__(
@@ -104,6 +111,32 @@ class Services:
         traceback: Optional[TracebackType],
     ) -> None:
         await _in_thread(self.stop)
+
+
+class _Beginning:
+    """The start of services for a task that may be cancelled meanwhile: then nobody is left who lets go of them."""
+
+    def __init__(self, held: Services) -> None:
+        self._held = held
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._is_unwanted = False
+
+    def run(self) -> None:
+        self._held.start()
+        with self._lock:
+            self._is_over = True
+            if not self._is_unwanted:
+                return
+        self._held.stop()
+
+    def give_up(self) -> None:
+        with self._lock:
+            self._is_unwanted = True
+            if not self._is_over:
+                return
+        # It was just done.
+        threading.Thread(target=self._held.stop, name="envo-stop").start()
 
 
 async def _in_thread(function: Callable[[], T]) -> T:

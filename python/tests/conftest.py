@@ -148,6 +148,27 @@ class Project:
         assert process.returncode == code, text
         return text
 
+    def wait_for_processes(self) -> None:
+        """Waits until no process is left that has to do with the project: its folder, arguments or variables show it."""
+        for number in [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]:
+            try:
+                process = os.pidfd_open(number)  # type: ignore[attr-defined,unused-ignore]
+            except OSError:
+                continue
+            try:
+                if number != os.getpid() and self._is_meant(Path("/proc") / str(number)):
+                    what = (Path("/proc") / str(number) / "cmdline").read_bytes()
+                    assert select.select([process], [], [], PATIENCE)[0], what
+            except OSError:
+                # It ended meanwhile.
+                pass
+            finally:
+                os.close(process)
+
+    def _is_meant(self, process: Path) -> bool:
+        told = b" ".join((process / name).read_bytes() for name in ("cmdline", "environ"))
+        return str(self.root).encode() in told or Path(os.readlink(process / "cwd")) == self.root
+
     def is_quiet(self) -> bool:
         """Whether no service runs, nor the supervisor."""
         return "nothing is running" in self.envo("ps")

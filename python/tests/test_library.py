@@ -133,6 +133,27 @@ def test_a_service_can_be_awaited(project: Project) -> None:
     assert project.gate.all() == ["db up", "db down"]
 
 
+def test_a_task_that_is_cancelled_while_services_start_holds_none(project: Project) -> None:
+    project.ini(project.serve("db").replace("ready = http", "ready = cmd:test -e go #"))
+    held = envo.services("db")
+
+    async def begin() -> None:
+        async with held:
+            raise AssertionError("it was cancelled before")
+
+    async def use() -> None:
+        task = asyncio.ensure_future(begin())
+        assert await asyncio.get_running_loop().run_in_executor(None, project.gate.next) == "db up"
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        project.file("go", "")
+
+    asyncio.run(use())
+    assert project.gate.next() == "db down"
+    assert list(held) == []
+
+
 def test_the_configuration_can_be_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.ini(project.serve("db"))
     other = project.file("elsewhere/empty", "").parent

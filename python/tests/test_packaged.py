@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
+import tempfile
 import venv
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 from conftest import Project
+from test_documentation import PAGE, sections
 
 import envo
 
@@ -82,9 +86,21 @@ def test_a_test_demands_redis(packaged: Project) -> None:
     assert "1 passed" in packaged.pytest()
 
 
+@pytest.fixture
+def clusters(packaged: Project) -> Iterator[Path]:
+    """Where clusters are made: a folder that the server's own user may enter, and no other test knows."""
+    folder = Path(tempfile.mkdtemp(prefix="envo-clusters-"))
+    folder.chmod(0o755)
+    packaged.variables["TMPDIR"] = str(folder)
+    yield folder
+    packaged.envo("down")
+    shutil.rmtree(folder)
+
+
 @pytest.mark.thorough
-def test_postgresql_is_made_anew_and_gone_afterwards_and_each_worker_has_a_database(packaged: Project) -> None:
-    before = set(Path("/tmp").glob("envo-postgres-*"))
+def test_postgresql_is_made_anew_and_gone_afterwards_and_each_worker_has_a_database(
+    packaged: Project, clusters: Path
+) -> None:
     packaged.ini("\n[testenv:app]\ndepends = postgres\n")
     packaged.file(
         "test_it.py",
@@ -106,7 +122,28 @@ def test_b(postgres):
     )
     assert "5 passed" in packaged.pytest("-n", "2", "-p", "envo_postgres.pytest_plugin")
     assert packaged.is_quiet()
-    assert set(Path("/tmp").glob("envo-postgres-*")) <= before
+    assert not list(clusters.glob("envo-postgres-*"))
+
+
+def test_only_clusters_that_nobody_has_any_more_are_removed(clusters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(clusters))
+    from envo_postgres import _server
+
+    used, lock = _server._make_folder()
+    left, other = _server._make_folder()
+    os.close(other)
+    new = clusters / "envo-postgres-new"
+    new.mkdir()
+    # What initdb runs has a number here that is not of a process.
+    for folder in (used, left):
+        os.mkdir(os.path.join(folder, "data"))
+        with open(os.path.join(folder, "data", "postmaster.pid"), "w") as file:
+            file.write("-99999999\n")
+    _server._remove_stale()
+    assert set(clusters.iterdir()) == {Path(used), new}
+    os.close(lock)
+    _server._remove_stale()
+    assert list(clusters.iterdir()) == [new]
 
 
 def test_toml_can_depend_on_a_packaged_service(packaged: Project) -> None:
@@ -129,6 +166,31 @@ def test_what_a_package_says_wrongly_is_told(project: Project, tmp_path: Path, m
         project.ini(f"\n[testenv:app]\ndepends = {name}\n")
         with pytest.raises(envo.ConfigurationError, match=f"the service `{name}` of wrong 0.1.0 cannot be loaded: .*{reason}"):
             envo.services(name).start()
+
+
+def test_the_package_of_the_documentation_is_what_its_page_says(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files,) = [files for title, files, _ in sections() if title == "Services in packages"]
+    found = re.search(r'^\[project\.entry-points\."envo\.services"\]\n(.*?)^```$', PAGE.read_text(), re.M | re.S)
+    assert found
+    folder = tmp_path / "environment"
+    venv.create(folder, with_pip=False)
+    shutil.copy(os.environ["ENVO_EXECUTABLE"], folder / "bin" / "envo")
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, text in files.items():
+        (source / name).write_text(text)
+    install(folder, "envo_echo", "[envo.services]\n" + found.group(1).replace('"', ""), source)
+    monkeypatch.setenv("ENVO_EXECUTABLE", str(folder / "bin" / "envo"))
+    code = "import os, urllib.request as r; print('echo says', r.urlopen(os.environ['ENVO_ECHO_URL']).status)"
+    project.ini(f'\n[testenv:app]\ndepends = echo\ncommands = python -c "{code}"\n')
+    assert "echo says 200" in project.envo("run", "-e", "app")
+    # Its description is not known: the package is loaded when its service is needed.
+    assert re.search("echo +envo-echo 0.1.0 ", project.envo("services"))
+    project.variables["ENVO_EXECUTABLE"] = os.environ["ENVO_EXECUTABLE"]
+    project.file("test_it.py", "def test_a(echo): assert echo.url == f'http://127.0.0.1:{echo.port}'\n")
+    assert "1 passed" in project.pytest()
 
 
 @pytest.mark.thorough

@@ -264,6 +264,23 @@ def test_a_killed_pytest_with_workers_leaves_no_service(project: Project) -> Non
     process.stdout.close()
 
 
+@pytest.mark.thorough
+def test_of_ten_runs_that_are_killed_no_process_is_left(project: Project) -> None:
+    project.ini(project.serve("db"))
+    fifo = project.root / "fifo"
+    os.mkfifo(fifo)
+    project.file("test_it.py", "import signal\ndef test_a(db):\n    open('fifo', 'w').write('here')\n    signal.pause()\n")
+    for _ in range(10):
+        process = project.start_pytest("-n", "2")
+        assert fifo.read_text() == "here"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert process.stdout
+        process.stdout.close()
+        assert [project.gate.next(), project.gate.next()] == ["db up", "db down"]
+        project.wait_for_processes()
+
+
 @pytest.mark.parametrize("words", [[], pytest.param(["-n", "2"], marks=pytest.mark.thorough)], ids=["alone", "workers"])
 def test_an_interrupt_ends_the_run_and_its_services(project: Project, words: "list[str]") -> None:
     project.ini(project.serve("db"))

@@ -94,3 +94,19 @@ def test_the_source_distribution_has_what_a_build_needs(tmp_path: Path) -> None:
     package = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "python/envo").glob("*.py")}
     assert not (sources | package | {"Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE"}) - names
     assert not [name for name in names if name.startswith(("fixtures/", "compat-tests/", "python/tests/"))]
+
+
+def test_the_source_distribution_builds_and_its_program_starts(tmp_path: Path) -> None:
+    maturin("sdist", "--out", str(tmp_path))
+    (archive,) = tmp_path.glob("envo-*.tar.gz")
+    # The crates it needs were compiled for the tests of the program.
+    variables = {
+        **os.environ,
+        "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", str(REPOSITORY / "target")),
+        "MATURIN_PEP517_ARGS": "--profile dev --locked",
+    }
+    folder = tmp_path / "environment"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+    run([*pip, "--no-build-isolation", "--prefix", str(folder), str(archive)], env=variables, cwd=tmp_path)
+    assert run([str(folder / "bin" / "envo"), "--version"], env=bare(folder)).startswith("envo ")
+    assert list(folder.glob("lib/python*/site-packages/envo/pytest_plugin.py"))

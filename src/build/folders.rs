@@ -36,14 +36,14 @@ pub fn ensure_private(path: &Path) -> io::Result<()> {
 /// # Errors
 /// When something in it cannot be removed.
 pub fn ensure_empty(path: &Path) -> io::Result<()> {
-    ensure_empty_except(path, None)
+    ensure_empty_except(path, &[])
 }
 
-/// [`ensure_empty`] that leaves one entry alone: the lock file other processes wait on.
+/// [`ensure_empty`] that leaves some entries alone: the lock file other processes wait on, for example.
 ///
 /// # Errors
 /// When something in it cannot be removed.
-pub fn ensure_empty_except(path: &Path, kept: Option<&str>) -> io::Result<()> {
+pub fn ensure_empty_except(path: &Path, kept: &[&str]) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return fs::create_dir_all(path),
         Err(error) => return Err(error),
@@ -55,7 +55,7 @@ pub fn ensure_empty_except(path: &Path, kept: Option<&str>) -> io::Result<()> {
     }
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        if kept.is_some_and(|kept| entry.file_name() == kept) {
+        if kept.iter().any(|kept| entry.file_name() == *kept) {
             continue;
         }
         if entry.file_type()?.is_dir() {
@@ -107,7 +107,7 @@ mod tests {
         fs::write(folder.join("file.lock"), "").unwrap();
         std::os::unix::fs::symlink(&outside, folder.join("link")).unwrap();
 
-        ensure_empty_except(&folder, Some("file.lock")).unwrap();
+        ensure_empty_except(&folder, &["file.lock"]).unwrap();
 
         let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["file.lock"]);

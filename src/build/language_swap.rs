@@ -1,6 +1,10 @@
 //! Puts what was installed for a language in the place of what was there, only when all of it is there. Where the
 //! project's package belongs to it too, what was there is kept until that has succeeded as well, and comes back when it
 //! has not.
+//!
+//! Whoever is killed on the way leaves nothing that the next run takes for something else. `.unfinished-…` is always
+//! rubbish. `.previous-…` is always whole, and stands there only until the record says what came in its place: the next
+//! run that finds it puts it back and installs anew.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,8 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::Value;
 
+use super::halt::Halt;
 use super::languages::{Part, SECTION, remove};
 use super::prepare::{Foundation, Site};
+use super::stamp::Stamp;
 
 /// Holds what is being installed.
 const UNFINISHED: &str = ".unfinished";
@@ -25,8 +31,8 @@ pub struct Renewed {
 }
 
 /// The name under which the project's package in a language's part is recorded.
-pub(super) fn package_name(part: &Part) -> String {
-    format!("{}-package", part.runtime.name())
+pub(super) fn package_name(language: &str) -> String {
+    format!("{language}-package")
 }
 
 impl Site {
@@ -39,29 +45,49 @@ impl Site {
         self.environment.env_dir.join(format!("{PREVIOUS}-{name}"))
     }
 
-    /// Puts the folder `installed` in the place of the part; `None`: nothing belongs there.
+    /// Puts right what a run left that was killed between taking away what was there and recording what came instead.
+    ///
+    /// # Errors
+    /// When something cannot be moved or removed.
+    pub(super) fn put_right(&self, part: &Part, stamp: &mut Stamp) -> Result<()> {
+        let name = part.runtime.name();
+        if !self.previous_folder(name).is_dir() {
+            return Ok(());
+        }
+        self.bring_back(name, stamp)
+    }
+
+    /// Puts the folder `installed` in the place of the part; `None`: nothing belongs there. What was there is kept until
+    /// [`Site::settle_language`] or [`Site::settle_languages`].
     pub(super) fn replace(&self, part: &Part, installed: Option<&Path>, foundation: &mut Foundation) -> Result<()> {
-        let (name, package) = (part.runtime.name(), package_name(part));
-        let (folder, previous) = (self.folder_of(part), self.previous_folder(name));
-        remove(&previous)?;
+        let name = part.runtime.name();
+        let folder = self.folder_of(part);
         let stamp = &mut foundation.stamp;
-        let recorded = |sub_section: &str| stamp.get(SECTION, Some(sub_section)).filter(|value| !value.is_null());
-        let kept = match (recorded(name).cloned(), recorded(&package).cloned()) {
-            (Some(contents), Some(package)) if self.environment.package_of_runtime.is_some() && folder.is_dir() => {
-                fs_err::rename(&folder, &previous)?;
-                Some((contents, package))
-            }
-            _ => None,
-        };
-        remove(&folder)?;
+        let recorded = |name: &str| stamp.get(SECTION, Some(name)).filter(|value| !value.is_null()).cloned();
+        let (contents, package) = (recorded(name), recorded(&package_name(name)));
+        if folder.is_dir() {
+            fs_err::rename(&folder, self.previous_folder(name))?;
+        } else {
+            // Nothing will tell that what comes is not what the record speaks of.
+            forget(stamp, name)?;
+        }
         if let Some(installed) = installed {
             fs_err::rename(installed, &folder)?;
         }
-        if recorded(&package).is_some() {
+        if package.is_some() {
             // It went with what was there.
-            stamp.record(SECTION, Some(&package), Value::Null)?;
+            stamp.record(SECTION, Some(&package_name(name)), Value::Null)?;
         }
-        foundation.renewed.push(Renewed { name, previous: kept });
+        foundation.renewed.push(Renewed { name, previous: contents.zip(package) });
+        Ok(())
+    }
+
+    /// Ends the time in which what was there before is kept, now that the record says what came in its place; but not
+    /// where the project's package has to come as well.
+    pub(super) fn settle_language(&self, part: &Part) -> Result<()> {
+        if self.environment.package_of_runtime.is_none() {
+            self.discard(part.runtime.name(), &self.previous_folder(part.runtime.name()))?;
+        }
         Ok(())
     }
 
@@ -76,45 +102,76 @@ impl Site {
     /// When something cannot be moved or removed.
     pub fn settle_languages(&self, foundation: &mut Foundation, is_complete: bool) -> Result<()> {
         for renewed in std::mem::take(&mut foundation.renewed) {
-            let Some((contents, package)) = renewed.previous else { continue };
-            let previous = self.previous_folder(renewed.name);
-            if is_complete {
-                remove(&previous)?;
-                continue;
+            let name = renewed.name;
+            match renewed.previous {
+                Some((contents, package)) if !is_complete && self.previous_folder(name).is_dir() => {
+                    self.bring_back(name, &mut foundation.stamp)?;
+                    foundation.stamp.record(SECTION, Some(name), contents)?;
+                    foundation.stamp.record(SECTION, Some(&package_name(name)), package)?;
+                }
+                _ => self.discard(name, &self.previous_folder(name))?,
             }
-            let folder = self.environment.env_dir.join(renewed.name);
-            remove(&folder)?;
-            fs_err::rename(&previous, &folder)?;
-            foundation.stamp.record(SECTION, Some(renewed.name), contents)?;
-            foundation.stamp.record(SECTION, Some(&format!("{}-package", renewed.name)), package)?;
         }
         Ok(())
     }
 
-    /// Works on a copy of the part's folder, which takes its place when the work succeeded.
+    /// Puts what was there before in its place again; nothing is recorded of it then.
+    fn bring_back(&self, name: &'static str, stamp: &mut Stamp) -> Result<()> {
+        forget(stamp, name)?;
+        let folder = self.environment.env_dir.join(name);
+        self.discard(name, &folder)?;
+        Ok(fs_err::rename(self.previous_folder(name), folder)?)
+    }
+
+    /// Removes a folder that nobody may take for whole once its removal has begun.
+    fn discard(&self, name: &str, folder: &Path) -> std::io::Result<()> {
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        let unfinished = self.environment.env_dir.join(format!("{UNFINISHED}-{name}"));
+        remove(&unfinished)?;
+        fs_err::rename(folder, &unfinished)?;
+        remove(&unfinished)
+    }
+
+    /// Works on a copy of the part's folder, which takes its place when the work succeeded and `stamp` has recorded it as
+    /// the project's package.
     ///
     /// # Errors
     /// What is wrong with the work, or when the folder cannot be copied.
-    pub(super) fn work_on_copy<E: From<std::io::Error>>(
+    pub(super) fn work_on_copy(
         &self,
         part: &Part,
-        work: impl FnOnce(&Path) -> Result<(), E>,
-    ) -> Result<(), E> {
+        stamp: &mut Stamp,
+        package: Value,
+        work: impl FnOnce(&Path) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
+        let name = part.runtime.name();
         let (folder, copy) = (self.folder_of(part), self.unfinished_folder(part));
         remove(&copy)?;
-        let result = copy_tree(&folder, &copy).map_err(E::from).and_then(|()| work(&copy));
+        let result = copy_tree(&folder, &copy).map_err(Halt::from).and_then(|()| work(&copy));
         if let Err(error) = result {
             remove(&copy)?;
             return Err(error);
         }
-        let previous = self.previous_folder(part.runtime.name());
-        remove(&previous)?;
+        let previous = self.previous_folder(name);
         if folder.is_dir() {
             fs_err::rename(&folder, &previous)?;
         }
         fs_err::rename(&copy, &folder)?;
-        Ok(remove(&previous)?)
+        stamp.record(SECTION, Some(&package_name(name)), package)?;
+        Ok(self.discard(name, &previous)?)
     }
+}
+
+/// Records that nothing is known of a language's part.
+fn forget(stamp: &mut Stamp, name: &str) -> Result<()> {
+    for name in [name, &package_name(name)] {
+        if stamp.get(SECTION, Some(name)).is_some_and(|value| !value.is_null()) {
+            stamp.record(SECTION, Some(name), Value::Null)?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies a folder with the times of its files, by which package managers tell whether what they know still holds. What

@@ -173,6 +173,7 @@ impl Site {
     pub fn put_in_languages(&self, foundation: &mut Foundation) -> Result<(), Halt> {
         let parts = std::mem::take(&mut foundation.languages);
         for part in &parts {
+            self.put_right(part, &mut foundation.stamp)?;
             if !self.run.options.skip_environment_install {
                 self.put_in_language(part, foundation)?;
             }
@@ -214,7 +215,8 @@ impl Site {
         // An installer may have written a lock file, which counts from now on.
         let place = self.place(part, &folder, &foundation.session);
         let contents = part.runtime.contents(&runtime::Request { place, dependencies: &dependencies }).map_err(fail)?;
-        Ok(foundation.stamp.record(SECTION, Some(name), part.stamp(&contents))?)
+        foundation.stamp.record(SECTION, Some(name), part.stamp(&contents))?;
+        Ok(self.settle_language(part)?)
     }
 
     /// Writes the files and runs the steps.

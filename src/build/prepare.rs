@@ -15,7 +15,7 @@ use super::language_swap::Renewed;
 use super::languages::Part;
 use super::lock::Lock;
 use super::run::Run;
-use super::stamp::{Stamp, section};
+use super::stamp::{self, Stamp, section};
 use super::{folders, venv_redirect};
 use crate::error::{ConfigError, python_repr};
 use crate::execute;
@@ -291,10 +291,22 @@ impl Site {
         let env_dir = &self.environment.env_dir;
         self.warning(format!("remove tox env folder {}", env_dir.display()));
         self.run.forget_redirect(env_dir);
-        folders::ensure_empty_except(env_dir, Some(TOX_LOCK))?;
+        if self.is_misplaced() {
+            folders::ensure_empty(env_dir)?;
+        } else {
+            self.empty()?;
+        }
         self.log_number.store(0, Ordering::Relaxed);
         self.checkpoint();
         Ok(())
+    }
+
+    /// Empties the folder in such a way that the next run sees whether it came to an end.
+    fn empty(&self) -> Result<(), Halt> {
+        let env_dir = &self.environment.env_dir;
+        Stamp::begin_removal(env_dir)?;
+        folders::ensure_empty_except(env_dir, &[TOX_LOCK, stamp::FILE_NAME])?;
+        Ok(fs_err::remove_file(env_dir.join(stamp::FILE_NAME))?)
     }
 
     /// Makes the virtual environment, or finds out that it is there.
@@ -304,6 +316,10 @@ impl Site {
     pub fn lay_foundation(&self) -> Result<Foundation, Halt> {
         let environment = &self.environment;
         let mut stamp = Stamp::read(&environment.env_dir);
+        if stamp.is_of_removal() {
+            self.empty()?;
+            stamp.reset();
+        }
         let identity = environment.identity();
         if !stamp.holds(section::ENVIRONMENT, None, &identity) {
             if stamp.object(section::ENVIRONMENT, None).is_some() {

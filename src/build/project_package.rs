@@ -174,21 +174,23 @@ impl Site {
     }
 
     fn deliver(&self, part: &Part, files: &[PathBuf], foundation: &mut Foundation) -> Result<(), Halt> {
-        let name = package_name(part);
+        let name = package_name(part.runtime.name());
         let stamp = stamp_of(files)?;
         let folder = self.folder_of(part);
         if folder.is_dir() && foundation.stamp.holds(SECTION, Some(&name), &stamp) {
             return Ok(());
         }
         self.phase(Phase::Install);
-        let session = &foundation.session;
         if !Self::is_new(part, foundation) {
-            self.work_on_copy(part, |copy| self.deliver_into(copy, part, files, session))?;
-        } else if let Err(halt) = self.deliver_into(&folder, part, files, session) {
-            // Nothing says in which state it is.
-            foundation.stamp.record(SECTION, Some(part.runtime.name()), Value::Null)?;
-            return Err(halt);
+            let Foundation { stamp: record, session, .. } = foundation;
+            return self.work_on_copy(part, record, stamp, |copy| self.deliver_into(copy, part, files, session));
         }
+        // While it is being filled, nothing says in which state it is.
+        let language = part.runtime.name();
+        let contents = foundation.stamp.get(SECTION, Some(language)).cloned().unwrap_or_default();
+        foundation.stamp.record(SECTION, Some(language), Value::Null)?;
+        self.deliver_into(&folder, part, files, &foundation.session)?;
+        foundation.stamp.record(SECTION, Some(language), contents)?;
         Ok(foundation.stamp.record(SECTION, Some(&name), stamp)?)
     }
 

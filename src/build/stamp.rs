@@ -23,7 +23,11 @@ pub mod section {
     pub const PACKAGING: &str = "PythonPackageToxEnv";
 }
 
-const FILE_NAME: &str = ".tox-info.json";
+/// The record's file, at the root of the environment.
+pub const FILE_NAME: &str = ".tox-info.json";
+
+/// The section and sub-section that say that an environment is being removed; tox knows neither.
+const REMOVAL: (&str, &str) = ("envo", "removal");
 
 /// The record of one environment.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +89,20 @@ impl Stamp {
             }
         }
         self.write()
+    }
+
+    /// Forgets everything but that the environment is being removed: what a removal that is cut off leaves is of no use.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn begin_removal(env_dir: &Path) -> Result<()> {
+        let mut stamp = Self { path: env_dir.join(FILE_NAME), content: Map::new() };
+        stamp.record(REMOVAL.0, Some(REMOVAL.1), Value::Bool(true))
+    }
+
+    /// Whether the environment was being removed when whoever did it was killed.
+    pub fn is_of_removal(&self) -> bool {
+        self.holds(REMOVAL.0, Some(REMOVAL.1), &Value::Bool(true))
     }
 
     /// Forgets everything; the file goes with the environment's folder.
@@ -226,6 +244,17 @@ mod tests {
         assert_eq!(stamp.get("PythonRun", Some("deps")), None);
         stamp.record("PythonRun", Some("deps"), json!({}))?;
         assert!(stamp.holds("PythonRun", None, &json!({"deps": {}})));
+        Ok(())
+    }
+
+    #[test]
+    fn a_removal_that_was_begun_leaves_nothing_else_on_record() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        Stamp::read(folder.path()).record("ToxEnv", None, json!({"name": "a"}))?;
+        assert!(!Stamp::read(folder.path()).is_of_removal());
+        Stamp::begin_removal(folder.path())?;
+        let stamp = Stamp::read(folder.path());
+        assert!(stamp.is_of_removal() && stamp.get("ToxEnv", None).is_none());
         Ok(())
     }
 

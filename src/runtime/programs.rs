@@ -98,7 +98,9 @@ impl Search<'_> {
         let own = cache::folder(self.host).map(|folder| folder.join(super::fetch::FOLDER).join(runtime.name()));
         let own = own.map(|folder| format!("{}/*/bin", folder.display()));
         let patterns = runtime.places().iter().filter_map(|pattern| self.expanded(pattern)).chain(own);
-        let folders = patterns.flat_map(|pattern| glob::glob(&pattern).into_iter().flatten().flatten());
+        // What is being unpacked has a name that begins with a dot.
+        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+        let folders = patterns.flat_map(|pattern| glob::glob_with(&pattern, options).into_iter().flatten().flatten());
         folders.map(|folder| folder.join(name)).filter(|program| program.is_file()).collect()
     }
 
@@ -199,6 +201,16 @@ mod tests {
             program(&root.path().join(format!("home/.nvm/versions/node/{folder}/bin/node")), version);
         }
         assert!(find(root.path(), "998").unwrap().ends_with("b/bin/node"));
+    }
+
+    #[test]
+    fn what_an_interrupted_fetch_left_is_not_found() {
+        let root = tempfile::tempdir().unwrap();
+        let fetched = root.path().join("cache").join(super::super::fetch::FOLDER).join("node");
+        program(&fetched.join(".unfinished-1/bin/node"), "v998.2.0");
+        assert_eq!(find(root.path(), "998"), None);
+        program(&fetched.join("998.1.0/bin/node"), "v998.1.0");
+        assert!(find(root.path(), "998").unwrap().ends_with("998.1.0/bin/node"));
     }
 
     #[test]

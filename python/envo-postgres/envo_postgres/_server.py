@@ -1,5 +1,6 @@
 """Makes a cluster and becomes its server: ``python _server.py HOST PORT``. It needs nothing but the standard library."""
 
+import fcntl
 import glob
 import os
 import pwd
@@ -21,6 +22,9 @@ _FOLDERS = (
 
 
 _PREFIX = "envo-postgres-"
+
+#: In the folder of a cluster: locked by whoever makes, uses or removes it.
+_LOCK = "lock"
 
 
 def program(name: str) -> str:
@@ -44,19 +48,32 @@ def _remove_stale() -> None:
     """Removes clusters of servers that were killed with everything around them."""
     for folder in glob.glob(os.path.join(tempfile.gettempdir(), _PREFIX + "*")):
         try:
-            with open(os.path.join(folder, "data", "postmaster.pid")) as file:
-                os.kill(int(file.readline()), 0)
-        except ProcessLookupError:
+            lock = os.open(os.path.join(folder, _LOCK), os.O_RDWR)
+        except OSError:
+            # It has only just been made, is gone by now, or is somebody else's.
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
-        except (OSError, ValueError):
-            # It is being made or removed, or somebody else's.
+        except OSError:
+            # Somebody makes, uses or removes it.
             pass
+        finally:
+            os.close(lock)
+
+
+def _make_folder() -> Tuple[str, int]:
+    """A folder, and the lock on it, which lasts as long as any process has it open."""
+    folder = tempfile.mkdtemp(prefix=_PREFIX)
+    lock = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return folder, lock
 
 
 def main(host: str, port: str) -> None:
     """Becomes the server; a process that this leaves behind removes the cluster when the server is gone."""
     _remove_stale()
-    folder = tempfile.mkdtemp(prefix=_PREFIX)
+    folder, lock = _make_folder()
     reader, writer = os.pipe()
     if os.fork() == 0:
         # What stops the server is for the server. This one ends when that is gone, or is killed with it: then the next
@@ -68,8 +85,9 @@ def main(host: str, port: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)
     os.close(reader)
-    # The server keeps this open as long as it lives.
+    # The server keeps these open as long as it lives.
     os.set_inheritable(writer, True)
+    os.set_inheritable(lock, True)
     if os.getuid() == 0:
         # PostgreSQL refuses to run as root.
         user = pwd.getpwnam("postgres")
