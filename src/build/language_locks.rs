@@ -1,4 +1,5 @@
-//! Writes the locks of the languages that are not Python's, each by its own tools, and knows what they depend on.
+//! Has the locks of the languages that are not Python's written, each by its own tools, and knows what they depend on. What
+//! they wrote counts only once everything could be locked.
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,56 @@ pub struct LanguageLock {
     pub folder: Option<PathBuf>,
 }
 
+/// What the tools of an environment's languages wrote, which does not count before it is published.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WrittenLocks {
+    locks: Vec<LanguageLock>,
+    /// Those of the files of `locks`, in their order; `None` where no tool wrote one.
+    contents: Vec<Option<Vec<u8>>>,
+    /// The files that a tool writes nowhere but where they belong, as they were.
+    before: Vec<(PathBuf, Option<Vec<u8>>)>,
+}
+
+impl WrittenLocks {
+    /// The same as `locks` of an environment of which the same was asked.
+    pub fn shared_with(&self, locks: Vec<LanguageLock>) -> Self {
+        Self { locks, contents: self.contents.clone(), before: Vec::new() }
+    }
+
+    /// Puts every file where it belongs, each whole or not at all.
+    ///
+    /// # Errors
+    /// When one cannot be written.
+    pub fn publish(self) -> std::io::Result<Vec<LanguageLock>> {
+        let files = self.locks.iter().flat_map(|lock| &lock.files);
+        for (file, content) in files.zip(&self.contents) {
+            restore(file, content.as_deref())?;
+        }
+        Ok(self.locks)
+    }
+
+    /// Leaves every file as it was.
+    pub fn give_up(&self) {
+        for (file, content) in &self.before {
+            // What cannot be put back is in the hands of version control.
+            let _ = restore(file, content.as_deref());
+        }
+    }
+}
+
+/// Has `file` hold this content; `None`: not be there. A file that no tool wrote, such as the sums of a module without
+/// dependencies, belongs to no lock any more.
+fn restore(file: &Path, content: Option<&[u8]>) -> std::io::Result<()> {
+    match content {
+        Some(content) if std::fs::read(file).is_ok_and(|there| there == content) => Ok(()),
+        Some(content) => crate::runtime::cache::write_atomically(file, content),
+        None => match std::fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    }
+}
+
 impl Site {
     /// The locks that belong to the environment, without looking for a program or writing anything.
     ///
@@ -40,26 +91,64 @@ impl Site {
         Ok(locks)
     }
 
-    /// Writes them, each whole or not at all.
+    /// What the tools would be asked, as a text without the environment's name and folders in it: where it is the same for
+    /// two environments, so are their locks. `None` when it differs from every other, as where a tool writes a lock beside
+    /// the project's manifest.
     ///
     /// # Errors
-    /// As [`Site::language_locks`]; when a program is missing or fails.
-    pub fn lock_languages(&self, upgrade: Upgrade<'_>) -> Result<Vec<LanguageLock>, Halt> {
-        let mut locks = Vec::new();
-        for part in self.find_languages()? {
-            let programs = part.program_folder().map(Path::to_owned);
-            let mut session = self.session(programs.into_iter().collect())?;
-            session.allow = vec!["*".to_owned()];
-            let folder = self.lock_folder(&part);
+    /// As [`Site::language_locks`].
+    pub fn language_question(&self, upgrade: Upgrade<'_>) -> Result<Option<String>, Halt> {
+        let session = self.session(Vec::new())?;
+        let mut question = String::new();
+        for part in self.languages_without_programs()? {
+            let (folder, wish) = (self.lock_folder(&part), &part.wish);
             let Some(locking) = self.locking(&part, &session, upgrade)? else { continue };
-            let scratch = scratch(&folder);
-            remove(&scratch)?;
-            let result = self.write_lock(&part, &locking, &mut session, &scratch);
-            remove(&scratch)?;
-            result?;
-            locks.push(lock(&part, &locking, &folder));
+            if locking.results.iter().any(|file| !file.kept.starts_with(&folder)) {
+                return Ok(None);
+            }
+            let asked = format!("{:?}", (&wish.name, &wish.version, &wish.factor, wish.install, &locking));
+            let scratch = scratch(&folder).display().to_string();
+            question.push_str(&asked.replace(&scratch, "<scratch>").replace(&folder.display().to_string(), "<folder>"));
         }
-        Ok(locks)
+        let own = ["TOX_ENV_NAME", "TOX_ENV_DIR", "VIRTUAL_ENV"].map(std::ffi::OsStr::new);
+        let variables: Vec<_> = session.variables.iter().filter(|(name, _)| !own.contains(name)).collect();
+        let env_dir = self.environment.env_dir.display().to_string();
+        question.push_str(&format!("{variables:?}").replace(&env_dir, "<environment>"));
+        Ok(Some(question))
+    }
+
+    /// Has the tools write them, each beside the place where it belongs wherever the tool can do so.
+    ///
+    /// # Errors
+    /// As [`Site::language_locks`]; when a program is missing or fails. Then every file is as it was.
+    pub fn lock_languages(&self, upgrade: Upgrade<'_>) -> Result<WrittenLocks, Halt> {
+        let mut written = WrittenLocks::default();
+        for part in self.find_languages()? {
+            if let Err(halt) = self.lock_language(&part, upgrade, &mut written) {
+                written.give_up();
+                return Err(halt);
+            }
+        }
+        Ok(written)
+    }
+
+    fn lock_language(&self, part: &Part, upgrade: Upgrade<'_>, written: &mut WrittenLocks) -> Result<(), Halt> {
+        let programs = part.program_folder().map(Path::to_owned);
+        let mut session = self.session(programs.into_iter().collect())?;
+        session.allow = vec!["*".to_owned()];
+        let folder = self.lock_folder(part);
+        let Some(locking) = self.locking(part, &session, upgrade)? else { return Ok(()) };
+        let in_place = locking.results.iter().filter(|file| file.made == file.kept);
+        written.before.extend(in_place.map(|file| (file.kept.clone(), std::fs::read(&file.kept).ok())));
+        let scratch = scratch(&folder);
+        remove(&scratch)?;
+        let carried_out = self.write_lock(part, &locking, &mut session, &scratch);
+        if carried_out.is_ok() {
+            written.contents.extend(locking.results.iter().map(|file| std::fs::read(&file.made).ok()));
+            written.locks.push(lock(part, &locking, &folder));
+        }
+        remove(&scratch)?;
+        carried_out
     }
 
     fn write_lock(&self, part: &Part, locking: &Locking, session: &mut Session, scratch: &Path) -> Result<(), Halt> {
@@ -68,32 +157,7 @@ impl Site {
         let surroundings = part.runtime.surroundings(&self.lock_place(part, scratch, session));
         self.surround(session, surroundings)?;
         write_files(scratch, &locking.files)?;
-        // What is written where it belongs is put back unless all of it succeeds.
-        let in_place = locking.results.iter().filter(|file| file.made == file.kept);
-        let before: Vec<(&Path, Option<Vec<u8>>)> =
-            in_place.map(|file| (file.kept.as_path(), std::fs::read(&file.kept).ok())).collect();
-        let carried_out = locking.steps.iter().try_for_each(|step| self.carry_out(part, step, session, Work::Lock));
-        if let Err(halt) = carried_out {
-            for (path, content) in before {
-                match content {
-                    Some(content) if std::fs::read(path).ok().as_ref() != Some(&content) => {
-                        crate::runtime::cache::write_atomically(path, &content)?;
-                    }
-                    Some(_) => {}
-                    None => drop(std::fs::remove_file(path)),
-                }
-            }
-            return Err(halt);
-        }
-        // A file that no tool wrote, such as the sums of a module without dependencies, belongs to no lock any more.
-        for file in locking.results.iter().filter(|file| file.made != file.kept) {
-            match std::fs::read(&file.made) {
-                Ok(content) if std::fs::read(&file.kept).is_ok_and(|old| old == content) => {}
-                Ok(content) => crate::runtime::cache::write_atomically(&file.kept, &content)?,
-                Err(_) => drop(std::fs::remove_file(&file.kept)),
-            }
-        }
-        Ok(())
+        locking.steps.iter().try_for_each(|step| self.carry_out(part, step, session, Work::Lock))
     }
 
     fn locking(&self, part: &Part, session: &Session, upgrade: Upgrade<'_>) -> Result<Option<Locking>, Halt> {

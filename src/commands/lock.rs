@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 
-use super::lock_languages::Languages;
+use super::lock_languages::{Languages, Written};
 use super::locking::{Lockable, Locks, Resolvers, names_none, target, tell};
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
@@ -47,31 +47,29 @@ pub fn execute(options: &Options) -> Result<i32> {
     let names = locks.names(options, &old)?;
     let (lockables, apart) = sorted_out(&locks, &names, options)?;
     let work = Work { options, locks: &locks, old: &old, upgrade: &upgrade, interrupt: &interrupt };
-    let outcomes = work.resolve_all(&lockables)?;
-    if interrupt.requested() {
-        return Ok(exit_code::HANDLED_ERROR);
-    }
-    let mut failed = false;
-    for (lockable, outcome) in lockables.iter().zip(&outcomes) {
-        if let Err(error) = outcome {
-            tell(locks.reporter.as_ref(), &lockable.environment.name, error);
-            failed = true;
+    let kept = work.kept(&lockables);
+    let languages = Languages { locks: &locks, upgrade: upgrade.of_languages() };
+    let (outcomes, languages) = std::thread::scope(|scope| {
+        let languages = scope.spawn(|| languages.write(&lockables, &kept));
+        let outcomes = work.resolve_all(&lockables, &kept);
+        (outcomes, languages.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the locks of languages were given up"))))
+    });
+    let outcomes = match work.every_one(&lockables, outcomes) {
+        Ok(Some(outcomes)) => outcomes,
+        ended => {
+            languages.iter().for_each(Written::give_up);
+            if interrupt.requested() {
+                return Ok(exit_code::HANDLED_ERROR);
+            }
+            ended?;
+            languages?;
+            plain::error("no lock was written\n");
+            return Ok(exit_code::FAILED);
         }
-    }
-    if failed {
-        plain::error("no lock was written\n");
-        return Ok(exit_code::FAILED);
-    }
-    let mut lockables = lockables;
-    let upgrade = match &upgrade {
-        Upgrade::Nothing => locking::Upgrade::Nothing,
-        Upgrade::Named(names) => locking::Upgrade::Named(names),
-        Upgrade::All => locking::Upgrade::Everything,
     };
-    let is_kept = |outcome: &Result<Made, LockError>| outcome.as_ref().is_ok_and(|made| made.kept);
-    let kept: Vec<bool> = outcomes.iter().map(is_kept).collect();
-    Languages { locks: &locks, upgrade }.lock(&mut lockables, &kept)?;
-    let written: Vec<(&Lockable, Made)> = lockables.iter().zip(outcomes.into_iter().flatten()).collect();
+    let mut lockables = lockables;
+    languages?.publish(&locks, &mut lockables)?;
+    let written: Vec<(&Lockable, Made)> = lockables.iter().zip(outcomes).collect();
     work.write(&written)?;
     for (name, reason) in apart {
         locks.reporter.info(&name, format!("not locked: {reason}"));
@@ -148,6 +146,14 @@ impl Upgrade {
             _ => Self::Nothing,
         }
     }
+
+    fn of_languages(&self) -> locking::Upgrade<'_> {
+        match self {
+            Self::Nothing => locking::Upgrade::Nothing,
+            Self::Named(names) => locking::Upgrade::Named(names),
+            Self::All => locking::Upgrade::Everything,
+        }
+    }
 }
 
 /// What has become of a lock.
@@ -168,13 +174,40 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The lock of each, in their order.
-    fn resolve_all(&self, lockables: &[Lockable]) -> Result<Vec<Result<Made, LockError>>> {
+    /// Of which environments the locks hold and none is to move.
+    fn kept(&self, lockables: &[Lockable]) -> Vec<bool> {
+        let holds = |lockable: &Lockable| {
+            let (name, inputs) = (&lockable.environment.name, &lockable.inputs.inputs);
+            verify(&self.locks.project, self.old, name, inputs).is_ok()
+        };
+        lockables.iter().map(|lockable| *self.upgrade == Upgrade::Nothing && holds(lockable)).collect()
+    }
+
+    /// What was resolved; `None` when that of some environment could not be, which is told, or the user asked to stop.
+    fn every_one(
+        &self,
+        lockables: &[Lockable],
+        outcomes: Result<Vec<Result<Made, LockError>>>,
+    ) -> Result<Option<Vec<Made>>> {
+        let outcomes = outcomes?;
+        if self.interrupt.requested() {
+            return Ok(None);
+        }
+        for (lockable, outcome) in lockables.iter().zip(&outcomes) {
+            if let Err(error) = outcome {
+                tell(self.locks.reporter.as_ref(), &lockable.environment.name, error);
+            }
+        }
+        Ok(outcomes.into_iter().collect::<Result<_, _>>().ok())
+    }
+
+    /// The lock of each, in their order. `kept`: which of them hold.
+    fn resolve_all(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Vec<Result<Made, LockError>>> {
         let resolvers = Resolvers::new(self.options, self.locks, self.interrupt)?;
         let mut outcomes: Vec<Option<Result<Made, LockError>>> = vec![None; lockables.len()];
         let mut orders: Vec<(usize, Order<'_>)> = Vec::new();
         for (at, lockable) in lockables.iter().enumerate() {
-            match self.order(lockable, &resolvers) {
+            match self.order(lockable, &resolvers, kept[at]) {
                 Ok(Needed::Nothing(made)) => outcomes[at] = Some(Ok(*made)),
                 Ok(Needed::Order(order)) => orders.push((at, *order)),
                 Err(error) => outcomes[at] = Some(Err(error)),
@@ -188,11 +221,14 @@ impl Work<'_> {
         Ok(outcomes.into_iter().flatten().collect())
     }
 
-    fn order<'o>(&'o self, lockable: &'o Lockable, resolvers: &Resolvers<'_>) -> Result<Needed<'o>, LockError> {
+    fn order<'o>(
+        &'o self,
+        lockable: &'o Lockable,
+        resolvers: &Resolvers<'_>,
+        kept: bool,
+    ) -> Result<Needed<'o>, LockError> {
         let project = &self.locks.project;
         let name = &lockable.environment.name;
-        let kept =
-            *self.upgrade == Upgrade::Nothing && verify(project, self.old, name, &lockable.inputs.inputs).is_ok();
         if !lockable.environment.has_python() {
             let nothing = Document::default();
             return Ok(Needed::Nothing(Box::new(Made { before: nothing.clone(), now: nothing, kept })));
@@ -298,7 +334,7 @@ impl Work<'_> {
         let environment = order.environment.to_owned();
         reporter.event(Event::EnvironmentStarted { environment: environment.clone() });
         reporter.event(Event::Phase { environment: environment.clone(), phase: Phase::Lock });
-        let answer = order.resolve(self.interrupt);
+        let answer = self.locks.resolve(order);
         let result = EnvironmentResult { name: environment, ..EnvironmentResult::default() };
         reporter.event(Event::EnvironmentFinished { result, last: true });
         answer

@@ -1,13 +1,15 @@
 //! The part of `envo lock` that other languages have in it: their own tools write their own locks.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::locking::{Lockable, Locks};
-use crate::build::language_locks::LanguageLock;
+use crate::build::language_locks::WrittenLocks;
 use crate::model::runtime::DEFAULT;
 use crate::runtime::locking;
 
@@ -16,21 +18,98 @@ pub(super) struct Languages<'a> {
     pub upgrade: locking::Upgrade<'a>,
 }
 
-impl Languages<'_> {
-    /// Has the tools of other languages write their own locks, side by side where no two write the same file. `kept`: whose
-    /// locks hold.
+/// What was written for environments, by their position; it does not count before it is published.
+pub(super) struct Written(Vec<(usize, WrittenLocks)>);
+
+impl Written {
+    /// Puts all of it where it belongs, and has the inputs say so.
     ///
     /// # Errors
-    /// When one of them fails.
-    pub(super) fn lock(&self, lockables: &mut [Lockable], kept: &[bool]) -> Result<()> {
+    /// When a file cannot be written.
+    pub fn publish(self, locks: &Locks, lockables: &mut [Lockable]) -> Result<()> {
+        let root = &locks.project.root;
+        for (at, written) in self.0 {
+            let lockable = &mut lockables[at];
+            let name = &lockable.environment.name;
+            let locks = written.publish().with_context(|| format!("cannot write a lock of {name}"))?;
+            let is_language =
+                |name: &str| locks.iter().any(|lock| name == lock.runtime || name == format!("{}-lock", lock.runtime));
+            lockable.inputs.inputs.retain(|input| !is_language(&input.name));
+            for lock in &locks {
+                lockable.inputs.add_language(root, lock.runtime, &lock.inputs, &lock.files);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves every file as it was.
+    pub fn give_up(&self) {
+        // What several environments write was first seen by the first of them.
+        self.0.iter().rev().for_each(|(_, written)| written.give_up());
+    }
+}
+
+impl Languages<'_> {
+    /// Has the tools of other languages write their own locks, side by side where no two write the same file, and what is
+    /// asked twice once. `kept`: whose locks hold.
+    ///
+    /// # Errors
+    /// When one of them fails. Then every file is as it was.
+    pub fn write(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Written> {
+        let chains = self.chains(lockables, kept)?;
+        let (next, written) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || -> Result<()> {
+            while let Some(chain) = chains.get(next.fetch_add(1, Ordering::Relaxed)) {
+                for &at in &chain.positions {
+                    let locks = self.of(&lockables[at])?;
+                    crate::settings::lock(&written).push((at, locks));
+                }
+                let Some(&first) = chain.positions.first() else { continue };
+                for &at in &chain.alike {
+                    let site = self.locks.site(&lockables[at].environment);
+                    let own = site.language_locks().map_err(anyhow::Error::new)?;
+                    let mut written = crate::settings::lock(&written);
+                    let shared =
+                        written.iter().find(|(known, _)| *known == first).map(|(_, locks)| locks.shared_with(own));
+                    written.extend(shared.map(|shared| (at, shared)));
+                }
+            }
+            Ok(())
+        };
+        let most = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let ended: Vec<Result<()>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..most.min(chains.len())).map(|_| scope.spawn(work)).collect();
+            let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            joined.map(|result| result.unwrap_or_else(|_| Err(anyhow::anyhow!("a lock was given up")))).collect()
+        });
+        let written = Written(written.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+        match ended.into_iter().collect::<Result<()>>() {
+            Ok(()) => Ok(written),
+            Err(error) => {
+                written.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    fn chains(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Vec<Chain>> {
         let needed = |(at, lockable): &(usize, &Lockable)| {
             lockable.environment.runtimes.iter().any(|wish| wish.name != DEFAULT) && !kept[*at]
         };
         let mut chains: Vec<Chain> = Vec::new();
+        let mut asked: BTreeMap<String, usize> = BTreeMap::new();
         for (at, lockable) in lockables.iter().enumerate().filter(needed) {
-            let locks = self.locks.site(&lockable.environment).language_locks().map_err(anyhow::Error::new)?;
-            let mut chain =
-                Chain { positions: vec![at], files: locks.into_iter().flat_map(|lock| lock.files).collect() };
+            let site = self.locks.site(&lockable.environment);
+            if let Some(question) = site.language_question(self.upgrade).map_err(anyhow::Error::new)? {
+                let first = *asked.entry(question).or_insert(at);
+                if let Some(chain) = chains.iter_mut().find(|chain| first != at && chain.positions.contains(&first)) {
+                    chain.alike.push(at);
+                    continue;
+                }
+            }
+            let locks = site.language_locks().map_err(anyhow::Error::new)?;
+            let files = locks.into_iter().flat_map(|lock| lock.files).collect();
+            let mut chain = Chain { positions: vec![at], alike: Vec::new(), files };
             chains.retain_mut(|other| {
                 let shared = other.files.iter().any(|file| chain.files.contains(file));
                 if shared {
@@ -40,37 +119,10 @@ impl Languages<'_> {
             });
             chains.push(chain);
         }
-        let shared: &[Lockable] = lockables;
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<Vec<(usize, Vec<LanguageLock>)>> {
-            let mut written = Vec::new();
-            while let Some(chain) = chains.get(next.fetch_add(1, Ordering::Relaxed)) {
-                for &at in &chain.positions {
-                    written.push((at, self.of(&shared[at])?));
-                }
-            }
-            Ok(written)
-        };
-        let most = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let written: Vec<Result<_>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..most.min(chains.len())).map(|_| scope.spawn(work)).collect();
-            let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
-            joined.map(|result| result.unwrap_or_else(|_| Err(anyhow::anyhow!("a lock was given up")))).collect()
-        });
-        let root = &self.locks.project.root;
-        for (at, locks) in written.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
-            let inputs = &mut lockables[at].inputs;
-            let is_language =
-                |name: &str| locks.iter().any(|lock| name == lock.runtime || name == format!("{}-lock", lock.runtime));
-            inputs.inputs.retain(|input| !is_language(&input.name));
-            for lock in &locks {
-                inputs.add_language(root, lock.runtime, &lock.inputs, &lock.files);
-            }
-        }
-        Ok(())
+        Ok(chains)
     }
 
-    fn of(&self, lockable: &Lockable) -> Result<Vec<LanguageLock>> {
+    fn of(&self, lockable: &Lockable) -> Result<WrittenLocks> {
         let environment = &lockable.environment;
         let written = self.locks.site(environment).lock_languages(self.upgrade);
         written.map_err(|halt| anyhow::Error::new(halt).context(format!("cannot lock {}", environment.name)))
@@ -80,6 +132,8 @@ impl Languages<'_> {
 /// Environments whose languages have lock files in common, in their order.
 struct Chain {
     positions: Vec<usize>,
+    /// Those of which the same is asked as of the first, in files of their own.
+    alike: Vec<usize>,
     files: Vec<PathBuf>,
 }
 
@@ -87,6 +141,7 @@ impl Chain {
     fn take_before(&mut self, other: &mut Self) {
         other.positions.append(&mut self.positions);
         std::mem::swap(&mut self.positions, &mut other.positions);
+        self.alike.append(&mut other.alike);
         self.files.append(&mut other.files);
     }
 }

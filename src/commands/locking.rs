@@ -25,7 +25,7 @@ use crate::lock::error::LockError;
 use crate::lock::index::{Index, lock_path};
 use crate::lock::inputs::{Inputs, Reading};
 use crate::lock::prune::Platform;
-use crate::lock::resolve::Resolver;
+use crate::lock::resolve::{Order, Resolver};
 use crate::lock::target::Target;
 use crate::lock::{INDEX, verify};
 use crate::model::environment::{Installation, InstallerChoice};
@@ -67,6 +67,24 @@ impl Locks {
     /// What carries out the tools of an environment's languages.
     pub fn site(&self, environment: &Arc<Environment>) -> Site {
         Site::new(Arc::clone(&self.run), Arc::clone(environment), Arc::clone(&self.reporter))
+    }
+
+    /// # Errors
+    /// Why there is no lock.
+    pub fn resolve(&self, order: &Order<'_>) -> Result<Document, LockError> {
+        let answer = order.resolve(&self.run.interrupt);
+        // What has the name of a Python and cannot be run as one is no reason to give up.
+        match order.builder() {
+            Some(python)
+                if matches!(answer, Err(LockError::Unresolved { .. }))
+                    && self.discovery.interpreter_at(python).is_none() =>
+            {
+                let found = self.discovery.find(&order.target.specs);
+                let found = found.as_ref().map(|found| found.system_executable.as_path());
+                order.with_builder(found).resolve(&self.run.interrupt)
+            }
+            _ => answer,
+        }
     }
 
     /// The environments that are meant: those that were named; else those of `env_list` and those that are locked
@@ -218,7 +236,7 @@ impl<'a> Resolvers<'a> {
         let unused = Installation { command: Deferred::ready(Command::from_words(Vec::new())), ..installation.clone() };
         let uv = Uv {
             program: program.clone(),
-            python: target.interpreter.as_ref().map(|found| found.system_executable.clone()).unwrap_or_default(),
+            python: self.builder(target),
             pip: Pip::new(&unused).map_err(config)?,
             settings: settings.clone(),
             pre: installation.pip_pre,
@@ -228,6 +246,12 @@ impl<'a> Resolvers<'a> {
             Ok(command) => Ok((Resolver::Uv { program, command }, None)),
             Err(reason) => because(reason).map_err(impossible),
         }
+    }
+
+    /// The Python that uv builds with where something has to be built to be known. uv asks it itself.
+    fn builder(&self, target: &Target) -> PathBuf {
+        let asked = || self.discovery.find(&target.specs).map(|found| found.system_executable.clone());
+        self.discovery.likely(&target.specs).or_else(asked).unwrap_or_default()
     }
 
     fn find_uv(&self) -> Result<PathBuf, String> {
@@ -245,7 +269,7 @@ impl<'a> Resolvers<'a> {
 
     /// `pip lock` resolves for the interpreter that runs it.
     fn pip(&self, target: &Target, settings: &PipSettings) -> Result<Resolver, String> {
-        let Some(interpreter) = &target.interpreter else {
+        let Some(interpreter) = &self.discovery.find(&target.specs) else {
             return Err(format!(
                 "`pip lock` locks for the Python it runs on, and there is no Python {}; with uv there need be none",
                 target.dotted()

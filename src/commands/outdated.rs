@@ -76,7 +76,7 @@ impl Work<'_> {
             variables: lockable.variables.clone(),
             before: None,
         };
-        order.resolve(&self.locks.run.interrupt).map_err(|error| anyhow!("{error}"))
+        self.locks.resolve(&order).map_err(|error| anyhow!("{error}"))
     }
 }
 

@@ -233,7 +233,7 @@ mod tests {
     use crate::lock::document::Package;
 
     fn target() -> Target {
-        Target { interpreter: None, version: (3, 11), exact: true, cpython: true }
+        Target { specs: Vec::new(), version: (3, 11), exact: true, cpython: true }
     }
 
     fn known(platform: Option<&str>) -> Known {

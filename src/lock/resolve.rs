@@ -20,6 +20,9 @@ use crate::model::{Project, Variables};
 /// PEP 751 allows no other name, and resolvers insist on it.
 const RESULT: &str = "pylock.envo.toml";
 
+/// uv's option for the Python it builds with.
+const PYTHON_OPTION: &str = "--python";
+
 /// uv's exit code when there is no solution.
 const NO_SOLUTION: i32 = 1;
 
@@ -72,6 +75,27 @@ impl Order<'_> {
         if let (Resolver::Pip { .. }, Some(before)) = (&self.resolver, &mut self.before) {
             before.packages.retain(|package| !names.contains(&package.name));
         }
+    }
+
+    /// The program that uv builds with, where it is told one.
+    pub fn builder(&self) -> Option<&Path> {
+        let Resolver::Uv { command, .. } = &self.resolver else { return None };
+        let mut words = command.arguments.iter().skip_while(|word| *word != PYTHON_OPTION);
+        words.nth(1).map(Path::new)
+    }
+
+    /// The same with another one, or with any.
+    #[must_use]
+    pub fn with_builder(&self, python: Option<&Path>) -> Self {
+        let mut order = self.clone();
+        if let Resolver::Uv { command, .. } = &mut order.resolver {
+            if let Some(at) = command.arguments.iter().position(|word| word == PYTHON_OPTION) {
+                command.arguments.drain(at..(at + 2).min(command.arguments.len()));
+            }
+            let told = python.map(|python| [PYTHON_OPTION.to_owned(), python.display().to_string()]);
+            command.arguments.extend(told.into_iter().flatten());
+        }
+        order
     }
 
     /// Resolves.

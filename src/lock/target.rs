@@ -3,17 +3,16 @@
 //! differs from machine to machine.
 
 use std::str::FromStr;
-use std::sync::Arc;
 
 use pep440_rs::{Operator, VersionSpecifiers};
 
-use crate::model::{Interpreter, InterpreterLookup, PythonSpec};
+use crate::model::{InterpreterLookup, PythonSpec};
 
 /// What a lock is for.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The interpreter that is here, if there is one.
-    pub interpreter: Option<Arc<Interpreter>>,
+    /// What the interpreter is chosen by.
+    pub specs: Vec<String>,
     /// `3.11`: the version, or the lowest.
     pub version: (u32, u32),
     /// Whether it is for this version only.
@@ -24,29 +23,36 @@ pub struct Target {
 
 impl Target {
     /// For an environment of `specs`. `lowest`: the oldest Python that the project or an earlier lock says, which counts
-    /// where the specs name no version.
+    /// where the specs name no version. An interpreter is asked only where nothing else says which version is meant.
+    ///
+    /// # Errors
+    /// When nothing does.
     pub fn of(specs: &[String], lookup: &dyn InterpreterLookup, lowest: Option<(u32, u32)>) -> Result<Self, String> {
-        let interpreter = lookup.find(specs);
         let parsed: Vec<PythonSpec> = specs.iter().map(|spec| PythonSpec::parse(spec)).collect();
-        let named = match &interpreter {
-            Some(found) => parsed.iter().find(|spec| spec.fits(found)),
-            None => None,
-        }
-        .or(parsed.first());
+        let named = match parsed.as_slice() {
+            [one] => Some(one),
+            // Which of several is meant depends on which of them are here.
+            several => {
+                let found = lookup.find(specs);
+                let fitting = found.and_then(|found| several.iter().find(|spec| spec.fits(&found)));
+                fitting.or(several.first())
+            }
+        };
+        let specs = specs.to_vec();
         let cpython = named.is_none_or(|spec| {
             let name = spec.implementation.as_deref().unwrap_or("cpython");
             spec.path.is_none() && matches!(name.to_lowercase().as_str(), "cpython" | "py" | "python")
         });
         if let Some((major, minor)) = named.and_then(|spec| spec.major.zip(spec.minor)) {
-            return Ok(Self { interpreter, version: (major, minor), exact: true, cpython });
+            return Ok(Self { specs, version: (major, minor), exact: true, cpython });
         }
         let of_specifier = named.and_then(|spec| lower_bound(spec.specifier.as_deref()?));
-        let found = interpreter.as_ref().map(|found| (found.version.major, found.version.minor));
-        let Some(version) = of_specifier.or(lowest).or(found) else {
+        let of_found = || lookup.find(&specs).map(|found| (found.version.major, found.version.minor));
+        let Some(version) = of_specifier.or(lowest).or_else(of_found) else {
             let specs = specs.join(", ");
             return Err(format!("could not find python interpreter matching any of the specs {specs}"));
         };
-        Ok(Self { interpreter, version, exact: false, cpython: false })
+        Ok(Self { specs, version, exact: false, cpython: false })
     }
 
     /// `3.11`.
@@ -98,8 +104,10 @@ pub fn lower_bound(requires_python: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::model::Interpreter;
 
     struct Nothing;
 

@@ -103,6 +103,22 @@ impl PythonDiscovery {
         shim::target(&path, &self.variables, &std::env::current_dir().ok()?)
     }
 
+    /// The program that by its name alone is what one of `specs` asks for, which is found without asking any; `None` when
+    /// only asking would tell.
+    pub fn likely(&self, specs: &[String]) -> Option<PathBuf> {
+        let [text] = specs else { return None };
+        let spec = PythonSpec::parse(text);
+        if let Some(path) = spec.path.filter(|path| path.is_absolute()) {
+            return self.behind_shim(path).filter(|path| shim::is_program(path));
+        }
+        let is_plain = spec.implementation.is_none_or(|name| name.eq_ignore_ascii_case("cpython"))
+            && spec.free_threaded != Some(true)
+            && (spec.micro, spec.architecture, &spec.machine, spec.debug) == (None, None, &None, None);
+        let name = spec.major.zip(spec.minor).map(|(major, minor)| format!("python{major}.{minor}"))?;
+        let found = self.path.iter().map(|folder| folder.join(&name)).find(|path| shim::is_program(path))?;
+        (is_plain && self.discover.is_empty() && !shim::is_shim(&found)).then_some(found)
+    }
+
     fn search(&self, text: &str) -> Option<Arc<Interpreter>> {
         let spec = PythonSpec::parse(text);
         if let Some(path) = spec.path.clone().filter(|path| path.is_absolute()) {
@@ -339,6 +355,25 @@ mod tests {
     /// `3.11` of this machine's Python 3.
     fn dotted() -> String {
         testing::interpreter("python3").unwrap().dotted_version()
+    }
+
+    #[test]
+    fn a_program_with_the_right_name_is_found_without_asking_it() {
+        let machine = Machine::new();
+        let (plain, other) = (machine.script("bin/python3.97", "exit 1"), machine.script("other/python", "exit 1"));
+        let likely = |specs: &[&str], discover: &[String]| {
+            let specs: Vec<String> = specs.iter().map(|spec| (*spec).to_owned()).collect();
+            PythonDiscovery::new(&machine.variables, discover, None).likely(&specs)
+        };
+        for spec in ["py397", "3.97", "python3.97", "cpython3.97"] {
+            assert_eq!(likely(&[spec], &[]), Some(plain.clone()), "{spec}");
+        }
+        assert_eq!(likely(&[&other.display().to_string()], &[]), Some(other.clone()));
+        for spec in ["py398", "py3", "py", "pypy3.97", "3.97t", "3.97.1", ">=3.97", "/no/python3.97"] {
+            assert_eq!(likely(&[spec], &[]), None, "{spec}");
+        }
+        assert_eq!(likely(&["py397", "py398"], &[]), None);
+        assert_eq!(likely(&["py397"], &[other.display().to_string()]), None);
     }
 
     #[test]
