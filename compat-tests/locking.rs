@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
+use crate::machine;
 use crate::project::Project;
 use crate::wheels;
 
@@ -245,6 +246,17 @@ fn a_python_that_is_not_here_is_locked_for_by_its_version() {
         .run(["lock", "--upgrade", "-e", "py3.99"])
         .ends_with(1)
         .says("there is no Python 3.99; with uv there need be none");
+}
+
+#[test]
+fn a_program_that_is_no_python_for_all_its_name_keeps_nobody_from_locking() {
+    let project = project().ini(&format!("[tox]\nno_package = true\n{SETTINGS}deps = one\n[testenv:py3.99]\n"));
+    let project = project.file("bin/python3.99", "#!/bin/sh\nexit 1\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(project.path("bin/python3.99"), mode).expect("its mode can be set");
+    let path = format!("{}:{}", project.path("bin").display(), machine::search_path(false).display());
+    let project = project.variable("PATH", &path);
+    project.run(["lock", "-e", "py3.99"]).succeeds().says("py3.99: 2 packages in locks/pylock.py3_99.toml\n");
 }
 
 #[test]

@@ -39,6 +39,7 @@ mod list;
 mod locking;
 mod locking_everywhere;
 mod locking_index;
+mod locking_languages;
 mod plugins;
 mod property;
 mod python_package;

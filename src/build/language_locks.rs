@@ -45,12 +45,12 @@ impl WrittenLocks {
     ///
     /// # Errors
     /// When one cannot be written.
-    pub fn publish(self) -> std::io::Result<Vec<LanguageLock>> {
+    pub fn publish(self) -> std::io::Result<()> {
         let files = self.locks.iter().flat_map(|lock| &lock.files);
         for (file, content) in files.zip(&self.contents) {
             restore(file, content.as_deref())?;
         }
-        Ok(self.locks)
+        Ok(())
     }
 
     /// Leaves every file as it was.

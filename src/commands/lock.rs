@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 
-use super::lock_languages::{Languages, Written};
+use super::lock_languages::Languages;
 use super::locking::{Lockable, Locks, Resolvers, names_none, target, tell};
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
@@ -57,7 +57,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     let outcomes = match work.every_one(&lockables, outcomes) {
         Ok(Some(outcomes)) => outcomes,
         ended => {
-            languages.iter().for_each(Written::give_up);
+            languages.iter().for_each(|written| written.give_up(&locks));
             if interrupt.requested() {
                 return Ok(exit_code::HANDLED_ERROR);
             }

@@ -27,25 +27,31 @@ impl Written {
     /// # Errors
     /// When a file cannot be written.
     pub fn publish(self, locks: &Locks, lockables: &mut [Lockable]) -> Result<()> {
-        let root = &locks.project.root;
+        let positions: Vec<usize> = self.0.iter().map(|(at, _)| *at).collect();
         for (at, written) in self.0 {
+            let name = &lockables[at].environment.name;
+            written.publish().with_context(|| format!("cannot write a lock of {name}"))?;
+        }
+        for at in positions {
             let lockable = &mut lockables[at];
-            let name = &lockable.environment.name;
-            let locks = written.publish().with_context(|| format!("cannot write a lock of {name}"))?;
+            // Some tools put into the manifest, too, what they found.
+            let now = locks.site(&lockable.environment).language_locks().map_err(anyhow::Error::new)?;
             let is_language =
-                |name: &str| locks.iter().any(|lock| name == lock.runtime || name == format!("{}-lock", lock.runtime));
+                |name: &str| now.iter().any(|lock| name == lock.runtime || name == format!("{}-lock", lock.runtime));
             lockable.inputs.inputs.retain(|input| !is_language(&input.name));
-            for lock in &locks {
-                lockable.inputs.add_language(root, lock.runtime, &lock.inputs, &lock.files);
+            for lock in &now {
+                lockable.inputs.add_language(&locks.project.root, lock.runtime, &lock.inputs, &lock.files);
             }
         }
         Ok(())
     }
 
     /// Leaves every file as it was.
-    pub fn give_up(&self) {
+    pub fn give_up(&self, locks: &Locks) {
         // What several environments write was first seen by the first of them.
         self.0.iter().rev().for_each(|(_, written)| written.give_up());
+        // The tools worked in it; it goes when nothing else is there.
+        let _ = std::fs::remove_dir(&locks.project.lock_dir);
     }
 }
 
@@ -86,7 +92,7 @@ impl Languages<'_> {
         match ended.into_iter().collect::<Result<()>>() {
             Ok(()) => Ok(written),
             Err(error) => {
-                written.give_up();
+                written.give_up(self.locks);
                 Err(error)
             }
         }

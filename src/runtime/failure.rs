@@ -5,6 +5,8 @@
 pub enum Failure {
     /// The lock file does not fit the manifest.
     Lock,
+    /// A file is not the one that the lock has the hash of.
+    Tampered,
     /// There is no such package, or no such version of it.
     Unknown,
     /// An index could not be reached.
@@ -26,6 +28,10 @@ impl Failure {
     pub fn remedy(self, lock: &str) -> String {
         match self {
             Self::Lock => format!("the lock file does not fit the manifest: bring it up to date with `{lock}`"),
+            Self::Tampered => format!(
+                "a file is not the one that was locked, whose hash is in the lock: find out where it comes from and who \
+                 changed it before you lock it anew with `{lock}`"
+            ),
             Self::Unknown => "there is no such package or version: look for a mistake in its name, or ask for another \
                               version"
                 .to_owned(),
@@ -48,6 +54,7 @@ mod tests {
     fn what_each_tool_says_is_understood() {
         for (runtime, output, failure) in [
             ("node", "npm error code EUSAGE", Failure::Lock),
+            ("node", "npm error code EINTEGRITY", Failure::Tampered),
             ("node", "npm ERR! code ETARGET", Failure::Unknown),
             ("node", "npm error code ECONNREFUSED\nnpm error syscall connect", Failure::Network),
             ("node", "npm error command failed\nnpm error command sh -c cc x.c", Failure::Compilation),
@@ -64,8 +71,15 @@ mod tests {
             ),
             ("ruby", "Could not find gem 'nope' in rubygems repository", Failure::Unknown),
             ("go", "missing go.sum entry for module providing package x", Failure::Lock),
+            ("go", "verifying example.org/x@v1: checksum mismatch\n\nSECURITY ERROR", Failure::Tampered),
             ("go", "dial tcp: lookup proxy.golang.org: no such host", Failure::Network),
             ("rust", "error: cannot update the lock file /x because --locked was passed", Failure::Lock),
+            (
+                "rust",
+                "error: failed to download replaced source registry `crates-io`\n\nCaused by:\n  failed to verify the checksum of \
+                 `leaf v1.0.0`",
+                Failure::Tampered,
+            ),
             ("rust", "error: could not find `nope` in registry `crates-io`", Failure::Unknown),
             ("rust", "failed to download from `https://index.crates.io/config.json`", Failure::Network),
             ("rust", "error: could not compile `x` (bin \"x\") due to 1 previous error", Failure::Compilation),

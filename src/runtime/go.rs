@@ -126,7 +126,8 @@ impl Runtime for Go {
         &[
             ("missing go.sum entry", Failure::Lock),
             ("updates to go.mod needed", Failure::Lock),
-            ("checksum mismatch", Failure::Lock),
+            ("checksum mismatch", Failure::Tampered),
+            ("checksum error", Failure::Tampered),
             ("inconsistent vendoring", Failure::Lock),
             ("dial tcp", Failure::Network),
             ("read tcp", Failure::Network),

@@ -106,6 +106,7 @@ impl Runtime for Ruby {
             ("frozen mode", Failure::Lock),
             ("deployment setting requires", Failure::Lock),
             ("lockfile is corrupt", Failure::Lock),
+            ("mismatched checksums", Failure::Tampered),
             ("native extension", Failure::Compilation),
             ("Could not reach host", Failure::Network),
             ("Unable to download data", Failure::Network),
@@ -179,9 +180,14 @@ impl Runtime for Ruby {
             locking.files.push((PathBuf::from("Gemfile.lock"), text));
         }
         let mut step = step(["bundle", "lock", "--lockfile", &lock.display().to_string()], scratch, "Gemfile");
-        if let Upgrade::Named(names) = request.upgrade {
-            step.argv.push("--update".to_owned());
-            step.argv.extend(names.iter().cloned());
+        match request.upgrade {
+            Upgrade::Nothing => {}
+            Upgrade::Named(names) => {
+                step.argv.push("--update".to_owned());
+                step.argv.extend(names.iter().cloned());
+            }
+            // Of a lock beside the Gemfile it takes notice as well.
+            Upgrade::Everything => step.argv.push("--update".to_owned()),
         }
         step.variables = vec![
             ("BUNDLE_GEMFILE".to_owned(), gemfile.display().to_string()),

@@ -107,6 +107,8 @@ impl Runtime for Rust {
             ("because --locked was passed", Failure::Lock),
             ("needs to be updated but --locked", Failure::Lock),
             ("failed to parse lock file", Failure::Lock),
+            ("failed to verify the checksum", Failure::Tampered),
+            ("changed between lock files", Failure::Tampered),
             ("failed to download", Failure::Network),
             ("Could not resolve host", Failure::Network),
             ("download of config.json failed", Failure::Network),

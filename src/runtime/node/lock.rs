@@ -8,7 +8,7 @@ use super::manager::Manager;
 use super::project::{MANIFEST, Project};
 use super::{EMPTY_MANIFEST, step};
 use crate::runtime::locking::{LockFile, LockRequest, Locking, Upgrade};
-use crate::runtime::manifest::{Folders, dependency_inputs, local_path, read, way_from};
+use crate::runtime::manifest::{Folders, dependency_inputs, input, local_path, read, way_from};
 use crate::runtime::{Contents, Request};
 
 /// The lock of the project's manifest, beside that; with `node_deps`, the lock of both together, in a folder of its own.
@@ -55,9 +55,15 @@ fn together(request: &LockRequest<'_>, project: Option<&Project>) -> Result<Lock
     let manager = project.map_or(Manager::Npm, |project| project.manager);
     let lock_name = project.and_then(|project| project.lock).unwrap_or(manager.lock_name());
     let mut copy = Contents::default();
+    let mut inputs = project.map(Project::inputs).transpose()?.unwrap_or_default();
     match project {
         Some(project) => project.copy_to(scratch, &mut copy)?,
-        None => copy.files.push((PathBuf::from(MANIFEST), EMPTY_MANIFEST.into())),
+        None => {
+            copy.files.push((PathBuf::from(MANIFEST), EMPTY_MANIFEST.into()));
+            let settings = Project::settings_alone(contents.place.project)?;
+            inputs.extend(settings.iter().map(|(name, text)| input(&name.display().to_string(), text)));
+            copy.files.extend(settings);
+        }
     }
     for (_, text) in copy.files.iter_mut().filter(|(name, _)| name == Path::new(MANIFEST)) {
         *text = with_dependencies(text, contents)?;
@@ -69,7 +75,6 @@ fn together(request: &LockRequest<'_>, project: Option<&Project>) -> Result<Lock
         copy.files.push((PathBuf::from(lock_name), known));
     }
     let upgrade = if request.upgrade == Upgrade::Everything { Upgrade::Nothing } else { request.upgrade };
-    let mut inputs = project.map(Project::inputs).transpose()?.unwrap_or_default();
     inputs.extend(dependency_inputs(contents.dependencies, root, Folders::Linked(MANIFEST)));
     Ok(Locking {
         steps: vec![step(manager.lock(upgraded(upgrade)), scratch, "node_deps")],

@@ -94,9 +94,13 @@ impl Manager {
     /// Brings the lock of the manifest in the current folder up to date: what no longer fits it, and these packages;
     /// `None` all of them. Yarn 1 can only do so by installing.
     pub fn lock(self, upgrade: Option<&[String]>) -> Vec<String> {
+        // What caches say of the newest versions would differ from machine to machine, so npm asks as often as it does of
+        // itself.
+        let npm =
+            |verb: &str| words(&["npm", verb, "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]);
         let mut argv = match (self, upgrade) {
-            (Self::Npm, Some([])) => with(&["npm", "install", "--package-lock-only", "--ignore-scripts"], &NPM),
-            (Self::Npm, _) => with(&["npm", "update", "--package-lock-only", "--ignore-scripts"], &NPM),
+            (Self::Npm, Some([])) => npm("install"),
+            (Self::Npm, _) => npm("update"),
             (Self::Pnpm, Some([])) => words(&["pnpm", "install", "--lockfile-only", "--no-frozen-lockfile"]),
             (Self::Pnpm, _) => words(&["pnpm", "update", "--lockfile-only", "--no-save", "--recursive"]),
             (Self::Yarn, Some([])) => with(&["yarn", "install", "--ignore-scripts"], &YARN),

@@ -12,7 +12,7 @@ use self::manager::Manager;
 use self::project::{MANIFEST, Project};
 use super::failure::{Failure, Marks};
 use super::locking::{LockRequest, Locking};
-use super::manifest::{Folders, dependency_inputs, local_path};
+use super::manifest::{Folders, dependency_inputs, input, local_path};
 use super::packing::{Delivery, PackRequest, PackageForm};
 use super::{Contents, NpmPackages, Place, Request, Runtime, Step, Surroundings, Wheel};
 use crate::model::runtime::Version;
@@ -147,6 +147,9 @@ impl Runtime for Node {
         if !dependencies.is_empty() {
             if project.is_none() {
                 contents.files.push((PathBuf::from(MANIFEST), EMPTY_MANIFEST.into()));
+                let settings = Project::settings_alone(place.project)?;
+                contents.inputs.extend(settings.iter().map(|(name, text)| input(&name.display().to_string(), text)));
+                contents.files.extend(settings);
             }
             let manager = project.as_ref().map_or(Manager::Npm, |project| project.manager);
             let absolute = |dependency: &String| match local_path(dependency, place.root) {
@@ -173,6 +176,10 @@ impl Runtime for Node {
             ("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH", Failure::Lock),
             ("Your lockfile needs to be updated", Failure::Lock),
             ("YN0028", Failure::Lock),
+            ("code EINTEGRITY", Failure::Tampered),
+            ("ERR_PNPM_TARBALL_INTEGRITY", Failure::Tampered),
+            ("Integrity check failed", Failure::Tampered),
+            ("YN0018", Failure::Tampered),
             ("code ETARGET", Failure::Unknown),
             ("code E404", Failure::Unknown),
             ("ERR_PNPM_NO_MATCHING_VERSION", Failure::Unknown),

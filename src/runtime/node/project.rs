@@ -29,7 +29,9 @@ const LIFECYCLE: [&str; 9] = [
     "pnpm:devPreinstall",
 ];
 
-const SETTINGS: [&str; 5] = [".npmrc", ".yarnrc", ".yarnrc.yml", PNPM_WORKSPACE, ".pnpmfile.cjs"];
+const NPM_SETTINGS: &str = ".npmrc";
+
+const SETTINGS: [&str; 5] = [NPM_SETTINGS, ".yarnrc", ".yarnrc.yml", PNPM_WORKSPACE, ".pnpmfile.cjs"];
 
 /// What of `.yarn` an installation reads.
 const YARN_FOLDERS: [&str; 5] = ["cache", "patches", "plugins", "releases", "versions"];
@@ -90,6 +92,14 @@ impl Project {
             text,
             members,
         }))
+    }
+
+    /// The settings of npm in a folder that has no manifest.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn settings_alone(folder: &Path) -> Result<Option<(PathBuf, Vec<u8>)>, String> {
+        Ok(read(&folder.join(NPM_SETTINGS))?.map(|text| (PathBuf::from(NPM_SETTINGS), text)))
     }
 
     pub fn is_workspace(&self) -> bool {
