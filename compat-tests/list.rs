@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use crate::differential::same_as_tox;
-use crate::project::Project;
+use crate::project::{Outcome, Project};
 
 #[test]
 fn names_are_listed_with_their_descriptions() {
@@ -128,4 +128,36 @@ fn the_order_is_drawn_for_other_programs() {
     let json: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("it is JSON");
     assert_eq!(json["environments"][2]["depends"], serde_json::json!(["migrate"]));
     project.run(["depends", "--format", "dot"]).succeeds().says("\"app\" -> \"web\";");
+}
+
+/// What `list` says when it may use one processor only: it looks at one environment after the other then.
+fn listed_one_by_one(project: &Project) -> Outcome {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells of each process");
+    let allowed =
+        status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("it tells of processors");
+    let first = allowed.trim().split(['-', ',']).next().expect("there is one");
+    project.run_program("taskset", &["-c", first, env!("CARGO_BIN_EXE_envo"), "list"])
+}
+
+#[test]
+fn environments_of_a_large_configuration_are_looked_at_side_by_side_and_nothing_of_it_shows() {
+    let sections = |own: &dyn Fn(usize) -> &'static str| -> String {
+        let section = |at| format!("[testenv:e{at}]\ndescription = number {at}\n{}\n", own(at));
+        (0..1200).map(section).collect()
+    };
+    let wrong: [&dyn Fn(usize) -> &'static str; 6] = [
+        &|_| "package = wheel\npass_env = CI",
+        &|at| if at == 1100 { "package_env = e1100" } else { "" },
+        &|at| if at % 400 == 7 { "runner = {[x]y}" } else { "" },
+        &|at| if at % 400 == 7 { "package = wheel\npass_env = A B" } else { "" },
+        &|at| if at == 900 { "package_env = e3" } else { "package = skip" },
+        &|at| if at % 500 == 1 { "package = wheel\nwheel_build_env = wheel-{[no]thing}" } else { "" },
+    ];
+    let project = |text: &str| Project::new().ini(text).file("pyproject.toml", "");
+    for own in wrong {
+        let project = project(&format!("[x]\ny = {{[x]y}}\n{}", sections(own)));
+        assert_eq!(project.run(["list"]), listed_one_by_one(&project));
+    }
+    project(&sections(wrong[0])).run(["list"]).succeeds().says("e0    -> number 0\n").says("\ne1199 -> number 1199\n");
+    project(&sections(wrong[1])).run(["list"]).ends_with(254).says("e1100 cannot self-package");
 }

@@ -4,6 +4,7 @@
 //! into a typed [`Environment`] when it is needed.
 
 pub mod close_match;
+mod glance;
 pub mod graph;
 pub mod job;
 pub mod provision;
@@ -11,13 +12,14 @@ pub mod select;
 
 use std::sync::{Arc, Mutex};
 
+use glance::Glance;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
 use crate::model::environment::RESTART;
 use crate::model::{Environment, InterpreterLookup, Project, Runner};
-use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::config_set::SetKind;
 use crate::settings::value::Value;
 use crate::settings::{Settings, lock, translate};
 use crate::source;
@@ -104,11 +106,13 @@ impl Plan {
         let mut defined: Vec<(usize, Defined)> = Vec::with_capacity(named.ordered.len());
         let mut packagers: FxHashMap<String, SetKind> = FxHashMap::default();
         let mut failed: Option<(String, ConfigError)> = None;
+        let mut ahead = self.look_ahead(&named.ordered, described).map(Vec::into_iter);
         for (at, (name, active)) in named.ordered.iter().enumerate() {
+            let ahead = ahead.as_mut().and_then(Iterator::next);
             if packagers.contains_key(name) {
                 continue;
             }
-            let set = self.settings.glance(name);
+            let glance = ahead.map_or_else(|| Glance::Now(self.settings.glance(name)), Glance::Ahead);
             let mut entry = Defined {
                 name: name.clone(),
                 active: *active,
@@ -116,37 +120,18 @@ impl Plan {
                 missing_runner: None,
                 description: None,
             };
-            let runner = self.settings.text(&set, "runner")?;
+            let runner = self.runner(&glance)?;
             if Runner::of(&runner).is_none() {
                 self.refuse_runner(name, &runner)?;
                 entry.missing_runner = Some(runner);
-            } else if let Some((package_env, kind)) = self.package_environment(&set)? {
-                match self.check_package_environment(name, &package_env) {
-                    Ok(()) => {
-                        if Runner::of(&runner).is_some_and(Runner::uses_uv) {
-                            self.settings.package_with_uv(&package_env);
-                        }
-                        let wheel_env = self.wheel_environment(name, &set, &package_env, kind);
-                        packagers.insert(package_env, kind);
-                        match wheel_env {
-                            Ok(None) => {}
-                            Ok(Some(wheel_env)) => {
-                                packagers.insert(wheel_env, SetKind::Pep517Package);
-                            }
-                            Err(error) => {
-                                failed.get_or_insert((name.clone(), error));
-                                continue;
-                            }
-                        }
-                    }
-                    Err(error) => {
-                        failed.get_or_insert((name.clone(), error));
-                        continue;
-                    }
-                }
+            } else if let Some((package_env, kind)) = self.package_environment(&glance)?
+                && let Err(error) = self.add_packagers((name, &glance), package_env, kind, &mut packagers)
+            {
+                failed.get_or_insert((name.clone(), error));
+                continue;
             }
             if described {
-                entry.description = self.settings.plain_text(&set, "description")?;
+                entry.description = self.description(&glance)?;
             }
             defined.push((at, entry));
         }
@@ -156,6 +141,27 @@ impl Plan {
             return Err(error);
         }
         Ok(self.with_packagers(&named, defined, packagers))
+    }
+
+    /// Notes who builds the package, and the wheel, for an environment.
+    fn add_packagers(
+        &self,
+        (name, glance): (&str, &Glance),
+        package_env: String,
+        kind: SetKind,
+        packagers: &mut FxHashMap<String, SetKind>,
+    ) -> Result<(), ConfigError> {
+        self.check_package_environment(name, &package_env)?;
+        if Runner::of(&self.runner(glance)?).is_some_and(Runner::uses_uv) {
+            self.settings.package_with_uv(&package_env);
+        }
+        let wheel_env = self.wheel_environment(glance, &package_env, kind);
+        packagers.insert(package_env, kind);
+        if let Some(wheel_env) = wheel_env? {
+            self.check_package_environment(name, &wheel_env)?;
+            packagers.insert(wheel_env, SetKind::Pep517Package);
+        }
+        Ok(())
     }
 
     /// Puts the packaging environments where their names stand, or at the end.
@@ -199,47 +205,6 @@ impl Plan {
         let text = format!("environment {name} marked as unavailable, runner '{runner}' is not available");
         lock(&self.warnings).push(Warning { environment: Some(name.to_owned()), text });
         Ok(())
-    }
-
-    /// The environment that builds the package for another, and how; `None` when nothing is installed.
-    fn package_environment(&self, set: &ConfigSet) -> Result<Option<(String, SetKind)>, ConfigError> {
-        if !self.settings.runner(set)?.is_none_or(Runner::takes_package) {
-            return Ok(None);
-        }
-        let package = self.settings.text(set, "package")?;
-        if package == "skip" || self.settings.package_of_runtime(set)?.is_some() {
-            return Ok(None);
-        }
-        if matches!(package.as_str(), "wheel" | "sdist-wheel" | "editable") {
-            // tox looks for the interpreter of these right away, which needs the variables that are passed on.
-            self.settings.check_pass_env(set)?;
-            self.settings.check_set_env(set)?;
-        }
-        let kind = if package == "external" { SetKind::CommandPackage } else { SetKind::Pep517Package };
-        Ok(Some((self.settings.text(set, "package_env")?, kind)))
-    }
-
-    /// The environment that builds the wheel for another, where that is said and not the one that packages anyway. Those
-    /// that nobody names are told apart by their interpreter, which is not asked for here.
-    fn wheel_environment(
-        &self,
-        name: &str,
-        set: &ConfigSet,
-        package_env: &str,
-        kind: SetKind,
-    ) -> Result<Option<String>, ConfigError> {
-        if kind != SetKind::Pep517Package || !self.settings.is_written(set, "wheel_build_env")? {
-            return Ok(None);
-        }
-        if !matches!(self.settings.text(set, "package")?.as_str(), "wheel" | "sdist-wheel" | "editable") {
-            return Ok(None);
-        }
-        let wheel_env = self.settings.text(set, "wheel_build_env")?;
-        if wheel_env == package_env {
-            return Ok(None);
-        }
-        self.check_package_environment(name, &wheel_env)?;
-        Ok(Some(wheel_env))
     }
 
     fn check_package_environment(&self, name: &str, package_env: &str) -> Result<(), ConfigError> {

@@ -363,6 +363,10 @@ impl Settings {
         lock(&self.warnings).push(text);
     }
 
+    pub(crate) fn has_warnings(&self) -> bool {
+        !lock(&self.warnings).is_empty()
+    }
+
     /// What should be said about values that were worked out since the last call.
     pub fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.warnings))
