@@ -168,6 +168,17 @@ fn a_requirement_file_that_is_not_there_is_named() {
 }
 
 #[test]
+fn constraints_and_requirements_of_packaging_that_have_no_such_form_are_refused_as_they_are_read() {
+    run_a("constraints = --zz\ndeps = six")
+        .ends_with(1)
+        .says("a: failed to load a.constraints: only constraints files or URLs can be provided")
+        .explains("constraints = --zz");
+    let text = "[testenv:a]\npackage = wheel\n[testenv:.pkg]\ndeps = six; zz == '1'\n";
+    let project = || Project::new().ini(text).file("pyproject.toml", "[project]\nname = 'one'\nversion = '1'\n");
+    same_as_tox(project, ["run", "-e", "a"]).ends_with(1).says("a: failed to load .pkg.deps: Expected a marker");
+}
+
+#[test]
 fn what_cannot_be_installed_is_shown_where_it_is_written() {
     for (lines, place) in [
         ("deps = --nosuch", "tox.ini:4:1"),

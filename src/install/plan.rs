@@ -11,7 +11,7 @@ use super::InstallRequest;
 use super::pylock::Pylock;
 use super::reasons::{dependencies_changed, strings};
 use super::requirement_file::{self, RequirementKind};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ErrorClass};
 use crate::model::environment::Installation;
 use crate::model::requirements::RequirementText;
 use crate::model::{Requirements, Variables};
@@ -103,14 +103,18 @@ impl<'a> Conditions<'a> {
     pub fn deps(&self, text: &RequirementText, old: Recorded<'_>) -> Result<Decision, ConfigError> {
         let within = |part: &'static str| {
             move |error: ConfigError| ConfigError {
-                class: crate::error::ErrorClass::Fail,
+                class: ErrorClass::Fail,
                 message: format!("{} for tox env py within {part}", error.message),
                 trail: vec![part.to_owned()],
                 ..error
             }
         };
         let deps = requirement_file::parse(text, RequirementKind::Deps, self.variables).map_err(within("deps"))?;
-        let constraints = self.constraints.as_ref().map_err(|error| within("constraints")(error.clone()))?;
+        let constraints = self.constraints.as_ref().map_err(|error| match error.class {
+            // The setting itself is wrong, which tox finds before it reads the files that it names.
+            ErrorClass::Handled => error.clone(),
+            _ => within("constraints")(error.clone()),
+        })?;
         let (mut new_constraints, requirements): (Vec<_>, Vec<_>) =
             deps.requirements.iter().cloned().partition(|requirement| requirement.starts_with("-c "));
         new_constraints.extend(constraints.requirements.iter().cloned());

@@ -15,7 +15,7 @@ use super::toml::load::toml_entry;
 use super::toml::place::place_of;
 use super::value::{Shown, Value};
 use crate::error::{ConfigError, Location, python_repr};
-use crate::install::requirement_file::{RequirementKind, display_lines};
+use crate::install::requirement_file::{RequirementKind, check_form, display_lines};
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, PythonSpec};
@@ -348,6 +348,16 @@ impl Settings {
             _ => String::new(),
         };
         Ok(RequirementText { text, root: self.tox_root()? })
+    }
+
+    /// The text of `constraints`, which may be nothing but files.
+    pub fn constraint_text(&self, set: &ConfigSet) -> Result<RequirementText, ConfigError> {
+        let text = self.requirement_text(set, "constraints")?;
+        check_form(&text, RequirementKind::Constraints).map_err(|error| {
+            let error = failed_to_load(set, "constraints", error);
+            ConfigError { trail: vec!["constraints".to_owned()], ..error }
+        })?;
+        Ok(text)
     }
 
     fn requirement_lines(&self, set: &ConfigSet, key: &str) -> Result<Vec<String>, ConfigError> {

@@ -230,7 +230,7 @@ fn installation(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Instal
         installer: installer(settings, set)?,
         list_dependencies_command,
         pip_pre: settings.boolean(set, "pip_pre")?,
-        constraints: deferred(settings, set, |settings, set| settings.requirement_text(set, "constraints")),
+        constraints: deferred(settings, set, |settings, set| settings.constraint_text(set)),
         constrain_package_deps: settings.boolean(set, "constrain_package_deps")?,
         use_frozen_constraints: settings.boolean(set, "use_frozen_constraints")?,
     })

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::backend::{BuildSystem, canonical};
+use super::backend::BuildSystem;
 use super::frontend::{ConfigSettings, Frontend, Launch, Target};
 use super::metadata::{Metadata, static_requirements};
 use super::staging::{self, Staging};
@@ -16,6 +16,7 @@ use crate::build::halt::Halt;
 use crate::error::ConfigError;
 use crate::execute::session::Session;
 use crate::model::environment::PackageBuild;
+use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Deferred, Environment, PackageKind};
 use crate::report::Level;
@@ -455,7 +456,9 @@ impl PackageBuilder {
     fn deps(&self, state: &State) -> Result<Vec<String>> {
         let text = self.site.deps.get()?.text;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let deps = lines.map(canonical).collect::<Result<Vec<_>, _>>()?;
+        let wrong = |error| ConfigError::handled(format!("failed to load {}.deps: {error}", self.name()));
+        let deps = lines.map(|line| Ok(line.parse::<Requirement>().map_err(wrong)?.to_string()));
+        let deps = deps.collect::<Result<Vec<_>, ConfigError>>()?;
         let standard = |wanted: &Wanted| {
             matches!(
                 wanted.kind,

@@ -47,6 +47,14 @@ pub fn check_substitution(marked: &str, substituted: &str) -> Result<(), String>
     lines::check_substitution(marked, substituted)
 }
 
+/// Whether the setting has the form of its kind, as far as tox looks before anything is installed.
+///
+/// # Errors
+/// When `constraints` says anything but files.
+pub fn check_form(text: &RequirementText, kind: RequirementKind) -> Result<(), ConfigError> {
+    lines::normalize(&text.text, kind).map(drop).map_err(ConfigError::value)
+}
+
 /// Only the arguments that go on pip's command line: reads no file.
 ///
 /// # Errors
