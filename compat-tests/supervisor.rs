@@ -200,6 +200,31 @@ fn services_are_stopped_started_and_restarted_by_name() {
 }
 
 #[test]
+fn every_state_is_told_once_and_ps_says_why_something_has_failed() {
+    let gate = Gate::new();
+    let failing = "\n[testenv:broken]\nserve = x\ncommands_pre = python -c \"raise SystemExit(5)\"\n";
+    let project = project(&gate, &(CONFIGURATION.to_owned() + failing));
+    project.run(["up", "-e", "first", "--wait"]).succeeds();
+    let (mut listening, _) = Connection::greeted(&project);
+    assert_eq!(listening.ask(&json!({"id": 2, "op": "events"}))["ok"], "done");
+    project.run(["restart", "--wait", "first"]).succeeds();
+    let mut told: Vec<(String, Value)> = Vec::new();
+    while told.last().is_none_or(|(state, _)| state != "ready") {
+        let news = listening.read().expect("news");
+        told.extend(news["state"].as_str().map(|state| (state.to_owned(), news["pid"].clone())));
+    }
+    assert!(told.windows(2).all(|two| two[0] != two[1]), "{told:?}");
+    told.dedup_by(|one, before| one.0 == before.0);
+    let states: Vec<&str> = told.iter().map(|(state, _)| state.as_str()).collect();
+    assert_eq!(states, ["stopping", "preparing", "starting", "ready"]);
+    let outcome = project.run(["up", "-e", "broken", "--wait"]);
+    assert!(outcome.code.is_some_and(|code| code != 0), "{outcome:?}");
+    let line = CONFIGURATION.lines().count() + 3;
+    project.run(["ps"]).succeeds().says(&format!("`broken` (tox.ini:{line}) `commands_pre` failed with exit code 5\n"));
+    project.run(["down"]).succeeds();
+}
+
+#[test]
 fn a_job_runs_once_for_its_definition_and_inputs_unless_it_is_forced() {
     let gate = Gate::new();
     let configuration = "[tox]\nno_package = true\n[testenv:web]\nserve = python service.py web\nready = log:ready now\ndepends = \

@@ -188,9 +188,12 @@ impl Resolver<'_> {
     }
 
     fn problem(&self, id: &str, message: &str) -> UsageError {
-        let arguments = self.typed.definition.get_arguments();
-        let names = arguments.filter(|argument| argument.get_id() == id).map(spellings).next().unwrap_or_default();
-        UsageError::about(&names.join("/"), message)
+        let argument = self.typed.definition.get_arguments().find(|argument| argument.get_id() == id);
+        let names = argument.map(spellings).unwrap_or_default();
+        // What is no option is known by what it stands for in the usage.
+        let meaning = || argument.and_then(|one| one.get_value_names()?.first()).map(ToString::to_string);
+        let name = if names.is_empty() { meaning().unwrap_or_default() } else { names.join("/") };
+        UsageError::about(&name, message)
     }
 
     fn integer(&self, id: &str) -> Result<i64, UsageError> {

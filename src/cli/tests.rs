@@ -209,6 +209,10 @@ fn parallelism_is_a_number_a_word_or_nothing() {
         problem("p -p x"),
         "envo run-parallel: error: argument -p/--parallel: value must be a positive number, is 'x'"
     );
+    assert_eq!(
+        problem("scale web=0"),
+        "envo scale: error: argument ENV=N: `web=0`: a service has at least one instance"
+    );
     assert_eq!(problem("p -p -1"), "envo run-parallel: error: argument -p/--parallel: value must be positive, is -1");
 }
 

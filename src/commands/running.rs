@@ -65,6 +65,9 @@ pub fn execute_ps(options: &Options) -> Result<i32> {
     } else {
         let rows: Vec<_> = services.iter().map(row).collect();
         plain::out(&table::lay_out_within(plain::width(), (&HEAD, &rows), &DISPENSABLE));
+        // Why some have failed, without the last lines that `wait` and `logs` show.
+        let reasons = services.iter().filter_map(|service| service.failure.as_deref()?.lines().next());
+        plain::out(&reasons.map(|reason| format!("{reason}\n")).collect::<String>());
     }
     Ok(exit_code::OK)
 }

@@ -27,7 +27,7 @@ const HEAD: [&str; 5] = ["NAME", "WAITED FOR", "BEGAN", "READY", "TOOK"];
 pub fn draw(bars: &[Bar], width: usize) -> String {
     let Some(path) = critical_path(bars) else { return "nothing was started yet\n".to_owned() };
     let (Some(first), Some(last)) = (path.first(), path.last()) else { return String::new() };
-    let zero = first.began;
+    let zero = beginning(bars, first);
     let mut shown: Vec<&Bar> = bars.iter().filter(|bar| bar.began >= zero).collect();
     shown.sort_by(|one, other| one.began.total_cmp(&other.began).then_with(|| one.name.cmp(&other.name)));
     let end = shown.iter().map(|bar| bar.end()).fold(zero, f64::max);
@@ -43,7 +43,7 @@ pub fn draw(bars: &[Bar], width: usize) -> String {
     }
     let steps: Vec<String> =
         path.iter().map(|bar| format!("{} {}", bar.name, seconds(bar.end() - bar.began))).collect();
-    text.push_str(&format!("critical path: {} = {}\n", steps.join(" → "), seconds(last.end() - zero)));
+    text.push_str(&format!("critical path: {} = {}\n", steps.join(" → "), seconds(last.end() - first.began)));
     text.push_str("░ being prepared  █ started and not yet ready\n");
     let before = bars.len() - shown.len();
     if before > 0 {
@@ -77,6 +77,19 @@ fn critical_path(bars: &[Bar]) -> Option<Vec<&Bar>> {
         one = before;
     }
     Some(path)
+}
+
+/// When the start began that this one is of: others of it may have begun a little earlier, in whatever order they came.
+fn beginning(bars: &[Bar], one: &Bar) -> f64 {
+    let mut zero = one.began;
+    let earlier = |zero: f64| {
+        let of_it = bars.iter().filter(|bar| bar.began < zero && bar.end() + AT_ONCE >= zero);
+        of_it.map(|bar| bar.began).min_by(f64::total_cmp)
+    };
+    while let Some(moment) = earlier(zero) {
+        zero = moment;
+    }
+    zero
 }
 
 fn row(bar: &Bar, bars: &[Bar], zero: f64) -> Vec<String> {
@@ -166,6 +179,20 @@ critical path: db 1.00 s → api 1.00 s = 2.00 s
         assert!(text.contains("critical path: api 1.00 s = 1.00 s\n"), "{text}");
         assert!(text.ends_with("1 more had been started before\n"), "{text}");
         assert!(!text.contains("\ndb"), "{text}");
+    }
+
+    #[test]
+    fn what_began_a_moment_before_the_slowest_is_of_the_same_start() {
+        let bars = [
+            bar("old", &[], (0.0, 0.1, 0.5)),
+            bar("quick", &[], (60.000_1, 60.0, 60.1)),
+            bar("done", &[], (60.0, 60.0, 60.0)),
+            bar("slow", &["old"], (60.000_2, 60.1, 61.0)),
+        ];
+        let text = draw(&bars, 80);
+        assert!(text.contains("critical path: slow 1.00 s = 1.00 s\n"), "{text}");
+        assert!(text.contains("\nquick ") && text.contains("\ndone ") && !text.contains("\nold "), "{text}");
+        assert!(text.ends_with("1 more had been started before\n"), "{text}");
     }
 
     #[test]

@@ -170,10 +170,24 @@ impl Supervisor {
         self.ready.insert(slot.instance.name.clone(), slot.instance.clone());
     }
 
-    fn tell_state(&self, at: usize, text: Option<String>) {
+    fn tell_state(&mut self, at: usize, text: Option<String>) {
+        let news = self.state_news(at, text);
+        // A step of the machine may pass through several states; only the last of them is seen here, as often.
+        let is_same = |told: &ServiceNews| {
+            let (time, seconds) = (news.time, news.seconds);
+            ServiceNews { time, seconds, ..told.clone() } == news
+        };
+        if news.text.is_none() && self.slots[at].told.as_ref().is_some_and(is_same) {
+            return;
+        }
+        self.slots[at].told = Some(ServiceNews { text: None, ..news.clone() });
+        self.tell(News::Service(news));
+    }
+
+    fn state_news(&self, at: usize, text: Option<String>) -> ServiceNews {
         let slot = &self.slots[at];
         let processes = slot.running.as_ref().and_then(|running| running.processes);
-        self.tell(News::Service(ServiceNews {
+        ServiceNews {
             time: since_1970(),
             service: slot.prepared.name().to_owned(),
             environment: slot.which.environment.clone(),
@@ -184,10 +198,10 @@ impl Supervisor {
             url: slot.instance.url.clone(),
             seconds: slot.started.map(|started| started.elapsed().as_secs_f64()),
             text,
-        }));
+        }
     }
 
-    pub(super) fn tell_health(&self, at: usize) {
+    pub(super) fn tell_health(&mut self, at: usize) {
         self.tell_state(at, None);
     }
 

@@ -258,6 +258,7 @@ impl Supervisor {
             ttl: Duration::ZERO,
             timeline: Timeline::default(),
             told_failure: false,
+            told: None,
         };
         let at = match spare {
             Some(at) => {

@@ -27,7 +27,7 @@ use super::orders::News;
 use super::ports::Lease;
 use super::prepared::Prepared;
 use super::probe::{Answer, Canceller};
-use super::protocol::{Answer as Told, Refusal, Reply, Request, Timeline};
+use super::protocol::{Answer as Told, Refusal, Reply, Request, ServiceNews, Timeline};
 use super::start::Running;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::tree;
@@ -126,6 +126,8 @@ pub struct Slot {
     pub ttl: Duration,
     pub timeline: Timeline,
     told_failure: bool,
+    /// What was told of its state last.
+    told: Option<ServiceNews>,
 }
 
 impl Slot {
