@@ -6,7 +6,7 @@ use crate::project::Project;
 
 /// A failing installation of `environment`, whose setting stands in that line of `tox.ini`.
 #[track_caller]
-fn fails(project: &Project, (environment, line): (&str, usize), (names, help): (&str, &str)) {
+pub fn fails(project: &Project, (environment, line): (&str, usize), (names, help): (&str, &str)) {
     let failed = project.run(["run", "-e", environment]);
     assert!(!matches!(failed.code, Some(0) | None), "{failed:?}");
     failed
@@ -18,7 +18,7 @@ fn fails(project: &Project, (environment, line): (&str, usize), (names, help): (
 
 /// What was installed before still does its work.
 #[track_caller]
-fn still_works(project: &Project, environment: &str, says: &str) {
+pub fn still_works(project: &Project, environment: &str, says: &str) {
     project.run(["run", "-e", environment, "--skip-env-install"]).succeeds().says(says);
 }
 

@@ -1,7 +1,9 @@
 //! What was fetched once is not fetched again: environments are made anew from warm caches while no index can be reached.
+//! What an index does not have is told from one that is out of reach.
 
 use crate::machine::need;
 use crate::project::Project;
+use crate::runtime_failures::{fails, still_works};
 use crate::web::Web;
 
 /// An index of RubyGems with one gem.
@@ -122,4 +124,97 @@ fn a_module_comes_from_the_users_cache_when_its_proxy_is_out_of_reach() {
     proxy.close();
     let offline = project.run(["run", "-r", "-e", "exact,latest"]).succeeds();
     assert_eq!(offline.stdout.matches("a tool of Go").count(), 2, "{offline:?}");
+}
+
+/// What is wrong with a dependency that nobody has, and then with one that is asked for while nobody answers.
+#[track_caller]
+fn fails_for_both_reasons(project: Project, index: &Web, [environment, says]: [&str; 2], dependency: [&str; 3]) {
+    let [good, unknown, unreachable] = dependency;
+    let ini = |dependency: &str| {
+        "[testenv:rb]\nruntime = ruby\nruby_deps = DEP\ncommands = ruby -rleaf -e 'puts LEAF'\n\
+         [testenv:rs]\nruntime = rust\nrust_deps = DEP\ncommands = small-tool\n\
+         [testenv:go]\nruntime = go\ngo_deps = DEP\ncommands = tool\n"
+            .replace("DEP", dependency)
+    };
+    let line = 3 + 4 * ["rb", "rs", "go"].iter().position(|name| *name == environment).expect("it is one of them");
+    let project = project.ini(&ini(good));
+    project.run(["run", "-e", environment]).succeeds().says(says);
+    let cause = "_deps` names";
+    let project = project.ini(&ini(unknown));
+    fails(&project, (environment, line), (cause, "help: there is no such package or version"));
+    still_works(&project, environment, says);
+    index.close();
+    let project = project.ini(&ini(unreachable));
+    fails(&project, (environment, line), (cause, "help: the index could not be reached"));
+    still_works(&project, environment, says);
+    let project = project.ini(&ini(good));
+    project.run(["run", "-e", environment]).succeeds().says(says).never_says("install_");
+}
+
+#[test]
+fn a_gem_that_its_index_does_not_have_is_told_from_an_index_out_of_reach() {
+    need(&["ruby", "gem"]);
+    let project = Project::new().variable("no_proxy", "127.0.0.1");
+    let index = Web::new(project.path("index"), GEMS, None);
+    let project = project.file("gemrc", &format!(":sources:\n- http://{}/\n", index.address));
+    let settings = project.path("gemrc").display().to_string();
+    let project = project.variable("GEMRC", &settings);
+    let dependencies = ["leaf ~> 1.0", "leaf ~> 99.0", "twig"];
+    fails_for_both_reasons(project, &index, ["rb", "a green leaf"], dependencies);
+}
+
+#[test]
+fn a_crate_that_its_registry_does_not_have_is_told_from_a_registry_out_of_reach() {
+    let project = Project::new().with_toolchains().variable("CARGO_NET_RETRY", "0").variable("no_proxy", "127.0.0.1");
+    let home = project.path("cargo").display().to_string();
+    let project = project.variable("CARGO_HOME", &home);
+    let registry = Web::new(project.path("registry"), CRATES, None);
+    let settings = "[source.crates-io]\nreplace-with = \"mine\"\n[source.mine]\nregistry = \"sparse+http://";
+    let project = project.file(".cargo/config.toml", &format!("{settings}{}/\"\n", registry.address));
+    let dependencies = ["small-tool@1", "small-tool@99", "other-tool@1"];
+    fails_for_both_reasons(project, &registry, ["rs", "a small tool"], dependencies);
+}
+
+#[test]
+fn a_module_that_its_proxy_does_not_have_is_told_from_a_proxy_out_of_reach() {
+    need(&["go"]);
+    let project =
+        Project::new().variable("GOFLAGS", "-modcacherw").variable("GONOSUMDB", "*").variable("no_proxy", "127.0.0.1");
+    let cache = project.path("modules").display().to_string();
+    let proxy = Web::new(project.path("proxy"), MODULES, None);
+    let project = project.variable("GOMODCACHE", &cache).variable("GOPROXY", &format!("http://{}", proxy.address));
+    let dependencies = ["example.org/tool@v1.2.0", "example.org/tool@v99.0.0", "example.org/other@v1.0.0"];
+    fails_for_both_reasons(project, &proxy, ["go", "a tool of Go"], dependencies);
+}
+
+#[test]
+fn a_tool_of_go_that_does_not_compile_leaves_what_was_there() {
+    need(&["go"]);
+    let source =
+        |body: &str| format!("package main\n\nimport \"fmt\"\n\nfunc main() {{ fmt.Println(\"a tool\"){body} }}\n");
+    let project = Project::new()
+        .ini("[testenv:go]\nruntime = go\ngo_deps = ./tool\ncommands = tool\n")
+        .file("tool/go.mod", "module example.org/tool\n\ngo 1.18\n")
+        .file("tool/main.go", &source(""));
+    project.run(["run", "-e", "go"]).succeeds().says("a tool");
+    let project = project.file("tool/main.go", &source("; nothing()"));
+    fails(&project, ("go", 3), ("which installs what `go_deps` names", "something did not compile"));
+    still_works(&project, "go", "a tool");
+}
+
+#[test]
+fn a_package_of_npm_whose_native_part_does_not_compile_leaves_what_was_there() {
+    need(&["node", "npm"]);
+    let manifest = |more: &str| format!(r#"{{"name": "greet", "version": "1.0.0"{more}}}"#);
+    let project = Project::new()
+        .ini(
+            "[testenv:js]\nruntime = node\nnode_deps = ./greet\ncommands = node -e 'console.log(require(\"greet\"))'\n",
+        )
+        .file("greet/package.json", &manifest(""))
+        .file("greet/index.js", "module.exports = 'hello';\n");
+    project.run(["run", "-e", "js"]).succeeds().says("hello");
+    let script = r#", "scripts": {"install": "cc -o greet.node no-such-file.c"}"#;
+    let project = project.file("greet/package.json", &manifest(script));
+    fails(&project, ("js", 3), ("which installs what `node_deps` names", "something did not compile"));
+    still_works(&project, "js", "hello");
 }

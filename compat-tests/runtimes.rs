@@ -94,6 +94,18 @@ fn a_runtime_that_is_not_there_is_named_with_its_place_and_a_remedy() {
 }
 
 #[test]
+fn of_each_language_a_version_that_is_not_there_is_named_with_how_to_get_it() {
+    for (language, remedy) in [("node", "Node.js"), ("ruby", "Ruby"), ("go", "Go"), ("rust", "Rust")] {
+        let text = format!("[testenv:x]\nallowlist_externals = true\nruntime = {language}@987\ncommands = true\n");
+        let failed = Project::new().with_toolchains().ini(&text).run(["run", "-e", "x"]).ends_with(1);
+        failed
+            .says(&format!("could not find the runtime {language}@987 of x"))
+            .explains("[ROOT]/tox.ini:3:1")
+            .explains(&format!("help: install {remedy} ("));
+    }
+}
+
+#[test]
 fn a_factor_of_the_name_asks_for_a_version() {
     let project = Project::new()
         .ini("[tox]\nno_package = true\n[testenv:node1-unit]\nruntime = node\ncommands = node --version\n");
