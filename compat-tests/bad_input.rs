@@ -131,6 +131,21 @@ fn a_name_and_a_base_python_that_contradict_each_other_are_an_error() {
 }
 
 #[test]
+fn a_runner_that_nothing_provides_and_a_name_with_two_pythons_come_with_what_to_do() {
+    same_as_tox(ini("[testenv:a]\nrunner = virtualenv-pep-72\n"), ["run", "-e", "a"])
+        .ends_with(254)
+        .explains("tox.ini:2:1")
+        .explains("help: did you mean virtualenv-pep-723?");
+    // tox ends with a traceback here.
+    Project::new()
+        .ini("[testenv]\npackage = skip\n")
+        .run(["run", "-e", "py310-py311"])
+        .ends_with(2)
+        .says("conflicting factors py310, py311 in py310-py311")
+        .explains("keep one of these in its name");
+}
+
+#[test]
 fn another_platform_is_skipped() {
     run_a("platform = wonderland").ends_with(1).says("platform linux does not match wonderland");
 }

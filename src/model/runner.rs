@@ -45,6 +45,11 @@ impl Runner {
         Self::ALL[..6].iter().copied().find(|runner| runner.name() == name)
     }
 
+    /// What `runner` may say.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL[..6].iter().map(|runner| runner.name())
+    }
+
     /// tox's name for it in settings.
     pub fn name(self) -> &'static str {
         match self {

@@ -200,7 +200,13 @@ impl Plan {
         {
             let message =
                 format!("runner '{runner}' for environment '{name}' is not available (plugin may not be installed)");
-            return Err(ConfigError::handled(message));
+            let hint = match close_match::closest(runner, Runner::names()) {
+                Some(likely) => format!("did you mean {likely}?"),
+                None => format!("there are {}", Runner::names().collect::<Vec<_>>().join(", ")),
+            };
+            let place = self.settings.place_of(&self.settings.glance(name), "runner").ok().flatten();
+            let error = ConfigError::handled(message).hint(hint);
+            return Err(place.into_iter().fold(error, ConfigError::at));
         }
         let text = format!("environment {name} marked as unavailable, runner '{runner}' is not available");
         lock(&self.warnings).push(Warning { environment: Some(name.to_owned()), text });

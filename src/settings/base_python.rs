@@ -1,6 +1,7 @@
 //! Which interpreter an environment's name asks for, and whether a setting contradicts it.
 //! <https://tox.wiki/en/4.67.13/reference/config.html#base_python>
 
+use crate::error::ConfigError;
 use crate::model::PythonSpec;
 
 const IMPLEMENTATIONS: [&str; 7] = ["pypy", "py", "cpython", "jython", "graalpy", "rustpython", "ironpython"];
@@ -9,14 +10,18 @@ const IMPLEMENTATIONS: [&str; 7] = ["pypy", "py", "cpython", "jython", "graalpy"
 ///
 /// # Errors
 /// tox's message when several factors each ask for an interpreter.
-pub fn of_environment(name: &str) -> Result<Option<String>, String> {
+pub fn of_environment(name: &str) -> Result<Option<String>, ConfigError> {
     if let Some(spec) = explicit_version(name) {
         return Ok(Some(spec));
     }
     let asks = |factor: &str| is_python_factor(factor).then(|| factor.to_owned()).or_else(|| explicit_version(factor));
     let mut found: Vec<String> = name.split('-').filter_map(asks).collect();
     if found.len() > 1 {
-        return Err(format!("conflicting factors {} in {name}", found.join(", ")));
+        let message = format!("conflicting factors {} in {name}", found.join(", "));
+        return Err(ConfigError::value(message).hint(
+            "an environment has one Python: keep one of these in its name, or let `base_python` alone say it with \
+             `ignore_base_python_conflict = true` in the project's settings",
+        ));
     }
     Ok(found.pop())
 }
@@ -93,6 +98,9 @@ mod tests {
         assert_eq!(asked("py"), None);
         assert_eq!(asked("pytest"), None);
         assert_eq!(asked("lint"), None);
-        assert_eq!(of_environment("py310-py311").expect_err("two"), "conflicting factors py310, py311 in py310-py311");
+        assert_eq!(
+            of_environment("py310-py311").expect_err("two").message,
+            "conflicting factors py310, py311 in py310-py311"
+        );
     }
 }

@@ -105,7 +105,7 @@ impl Settings {
             Ok(Some(spec)) => return Ok(Value::List(vec![spec])),
             Ok(None) => {}
             Err(conflict) if self.boolean(self.core(), "ignore_base_python_conflict")? => drop(conflict),
-            Err(conflict) => return Err(ConfigError::value(conflict)),
+            Err(conflict) => return Err(conflict),
         }
         let files = self.list(set, "base_python_file")?;
         if files.is_empty() {

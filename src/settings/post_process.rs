@@ -204,7 +204,7 @@ impl Settings {
             Ok(Some(by_name)) => by_name,
             Ok(None) => return Ok(specs),
             Err(_) if ignore => return Ok(specs),
-            Err(conflict) => return Err(ConfigError::value(conflict)),
+            Err(conflict) => return Err(conflict),
         };
         let wanted = PythonSpec::parse(&by_name);
         for spec in &specs {
