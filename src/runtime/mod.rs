@@ -8,6 +8,9 @@ pub mod fetch;
 pub mod fingerprint;
 mod go;
 pub mod locking;
+/// The worked example of docs/runtimes.md.
+#[cfg(test)]
+mod lua_example;
 mod manifest;
 mod node;
 pub mod packing;
@@ -256,4 +259,35 @@ pub struct NpmPackages {
     pub beside: &'static [(&'static str, &'static str)],
     /// Links to make in `bin`, each with where it leads.
     pub links: &'static [(&'static str, &'static str)],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worked_example_of_the_documentation_does_what_it_says() {
+        assert!(include_str!("../../docs/runtimes.md").contains(include_str!("lua_example.rs")));
+        let lua = lua_example::Lua;
+        let version = lua.version("Lua 5.4.6  Copyright (C) 1994-2023 Lua.org, PUC-Rio").unwrap();
+        assert_eq!((version.to_string().as_str(), lua.factor_version("54").as_str()), ("5.4.6", "5.4"));
+        let variables = Variables::default();
+        let place = Place {
+            env_dir: Path::new("/e"),
+            folder: Path::new("/e/lua"),
+            root: Path::new("/p"),
+            project: Path::new("/p"),
+            version: Some(&version),
+            lock: None,
+            variables: &variables,
+        };
+        let dependencies = ["busted 2.2.0".to_owned(), "./rock.rockspec".to_owned()];
+        let contents = lua.contents(&Request { place, dependencies: &dependencies }).unwrap();
+        let steps: Vec<String> = contents.steps.iter().map(|step| step.argv.join(" ")).collect();
+        let install = "luarocks --lua-version 5.4 install --tree /e/lua";
+        assert_eq!(steps, [format!("{install} busted 2.2.0"), format!("{install} /p/./rock.rockspec")]);
+        let surroundings = lua.surroundings(&place);
+        assert_eq!(surroundings.paths, [Path::new("/e/lua/bin")]);
+        assert!(surroundings.variables[0].1.starts_with("/e/lua/share/lua/5.4/?.lua;"));
+    }
 }
