@@ -6,7 +6,7 @@ import keyword
 import os
 import re
 import types
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import pytest
 
@@ -14,7 +14,10 @@ from . import _logs
 from ._errors import EnvoError, ServiceError, UnknownService
 from ._handle import Handle, variables_of
 from ._project import Lease, Project, ServiceInfo
-from ._runs import Keeper, RunNumber, Sender
+
+if TYPE_CHECKING:
+    # Most sessions need none of these, nor the time that reading them takes.
+    from ._runs import Keeper, RunNumber, Sender
 
 #: Fixtures of pytest's own, which stay what they are.
 _RESERVED = frozenset(
@@ -105,11 +108,17 @@ class Broker:
         self._run_number: Optional[int] = told.get("run")
         self._keeper: Optional[Keeper] = None
         if self.leads_workers or (self._forks and not told):
+            from ._runs import Keeper
+
             self._keeper = Keeper()
         #: Whether other processes hand over to this one what they hold.
         self.keeps_for_others = self._keeper is not None
         path = self._keeper.path if self._keeper else told.get("keeper")
-        self._sender = Sender(str(path)) if path else None
+        self._sender: Optional[Sender] = None
+        if path:
+            from ._runs import Sender
+
+            self._sender = Sender(str(path))
         # What is held for the session, and for the test that runs.
         self._session_lease: Optional[Lease] = None
         self._test_lease: Optional[Lease] = None
@@ -273,8 +282,7 @@ class Broker:
         if all(self.width(name) == "run" for name in names):
             return ""
         if self._run_number is None:
-            self._run = RunNumber(self._project.listing["state"])
-            self._run_number = self._run.number
+            self._number_run()
         return self._worker if self._run_number == 0 else f"{self._worker}-run{self._run_number}"
 
     @staticmethod
@@ -292,13 +300,18 @@ class Broker:
                 os.environ[name] = value
         before.clear()
 
+    def _number_run(self) -> None:
+        from ._runs import RunNumber
+
+        self._run = RunNumber(self._project.listing["state"])
+        self._run_number = self._run.number
+
     # --- workers -----------------------------------------------------------------------------------------------------
 
     def for_worker(self) -> Dict[str, Any]:
         """What a worker is told when it starts."""
         if self._run_number is None and any(info.share != "run" for info in self.services.values()):
-            self._run = RunNumber(self._project.listing["state"])
-            self._run_number = self._run.number
+            self._number_run()
         keeper = self._keeper.path if self._keeper else None
         return {"listing": dict(self._project.listing), "keeper": keeper, "run": self._run_number or 0}
 
