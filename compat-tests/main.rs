@@ -38,6 +38,7 @@ mod interrupts;
 mod list;
 mod locking;
 mod locking_everywhere;
+mod locking_import;
 mod locking_index;
 mod locking_languages;
 mod plugins;

@@ -25,7 +25,7 @@ impl Pins {
 
     fn add(&mut self, name: &str, version: Option<&str>, marker: &str) {
         let Some(version) =
-            version.map(|version| version.trim_start_matches('=')).filter(|version| !version.is_empty())
+            version.map(|version| version.trim_start_matches('=')).filter(|version| !["", "*"].contains(version))
         else {
             self.notes.push(format!("{name}: it has no version, such as one from a folder or repository"));
             return;
@@ -120,10 +120,11 @@ mod tests {
     #[test]
     fn every_kind_of_lock_comes_to_exact_versions() {
         let pipenv = r#"{"_meta": {"hash": {"sha256": "x"}}, "default": {"Six": {"version": "==1.16.0", "hashes": []},
-            "here": {"path": "."}}, "develop": {"colorama": {"version": "==0.4.6", "markers": "sys_platform == 'win32'"}}}"#;
+            "here": {"path": "."}}, "develop": {"colorama": {"version": "==0.4.6", "markers": "sys_platform == 'win32'"}, "idna": {"version": "*"}}}"#;
         let pins = pipfile(pipenv).unwrap();
         assert_eq!(pins.text(), "colorama==0.4.6 ; sys_platform == 'win32'\nsix==1.16.0\n");
-        assert_eq!(pins.notes, ["here: it has no version, such as one from a folder or repository"]);
+        let note = |name: &str| format!("{name}: it has no version, such as one from a folder or repository");
+        assert_eq!(pins.notes, ["here", "idna"].map(note));
         let poetry = "[[package]]\nname = \"six\"\nversion = \"1.16.0\"\nmarkers = \"python_version < '4'\"\n\
                       [[package]]\nname = \"mine\"\nversion = \"1\"\n[package.source]\ntype = \"git\"\n[metadata]\nx = 1\n";
         let pins = packages(poetry, "poetry.lock").unwrap();
