@@ -269,6 +269,52 @@ fn pip_locks_where_it_is_chosen() {
     project.run(["run", "--locked", "-e", "a"]).succeeds().says("one==1.0\ntwo==1.1\n");
 }
 
+/// A build backend that needs nothing: what it builds requires `two`.
+const BACKEND: &str = r#"
+import os, zipfile
+NAME = open("pyproject.toml").read().split('name = "')[1].split('"')[0]
+METADATA = "Metadata-Version: 2.1\nName: %s\nVersion: 1.0\nRequires-Dist: two\n" % NAME
+WHEEL = "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+def prepare_metadata_for_build_wheel(directory, settings=None):
+    folder = directory + "/%s-1.0.dist-info" % NAME
+    os.mkdir(folder)
+    for name, text in [("METADATA", METADATA), ("WHEEL", WHEEL)]:
+        with open(folder + "/" + name, "w") as file:
+            file.write(text)
+    return NAME + "-1.0.dist-info"
+def build_wheel(directory, settings=None, metadata=None):
+    wheel = NAME + "-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(directory + "/" + wheel, "w") as archive:
+        for name, text in [("METADATA", METADATA), ("WHEEL", WHEEL), ("RECORD", "")]:
+            archive.writestr(NAME + "-1.0.dist-info/" + name, text)
+    return wheel
+"#;
+
+#[test]
+fn folders_and_what_only_a_backend_knows_are_locked_by_uv_and_by_pip_alike() {
+    let manifest = |name: &str, path: &str| {
+        format!(
+            "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\"{path}\"]\n[project]\n\
+             name = \"{name}\"\nversion = \"1.0\"\ndynamic = [\"dependencies\"]\n"
+        )
+    };
+    let ini = format!(
+        "[tox]\nenv_list = own, folder\n{SETTINGS}[testenv:folder]\nskip_install = true\ndeps = ./lib\ncommands = python -m pip freeze\n"
+    );
+    let project = project().ini(&ini).file("pyproject.toml", &manifest("app", "lib")).file("lib/backend.py", BACKEND);
+    let project = project.file("lib/pyproject.toml", &manifest("lib", "."));
+    let mut project = project;
+    for installer in ["uv", "pip"] {
+        project = project.variable("ENVO_INSTALLER", installer);
+        project.run(["lock", "--upgrade"]).succeeds();
+        let (own, folder) = (lock_of(&project, "own"), lock_of(&project, "folder"));
+        assert!(own.contains("name = \"two\"") && !own.contains("directory"), "{own}");
+        assert!(folder.contains("directory = { path = \"../lib\" }") && folder.contains("two-1.0-py3"), "{folder}");
+        project.run(["run", "--locked", "-r", "-e", "folder"]).succeeds().says("two==1.0\n").says("lib @ file:");
+        project.run(["lock", "--check"]).succeeds();
+    }
+}
+
 #[test]
 fn what_is_locked_can_be_drawn_and_listed() {
     let project = project();

@@ -29,7 +29,12 @@ pub fn of(packages: &[Package], folder: &Path) -> (Vec<String>, Vec<String>) {
                 others.push(if *editable { format!("-e {place}") } else { format!("{name} @ file://{place}") });
             }
             Some(Source::Repository { kind, url, commit, subdirectory, .. }) => {
-                others.push(format!("{name} @ {kind}+{url}@{commit}{}", fragment(subdirectory)));
+                // pip before 24.1 takes the address of a repository on this machine for a wrong one in the other notation.
+                others.push(match (url.starts_with("file:"), subdirectory) {
+                    (true, Some(folder)) => format!("{kind}+{url}@{commit}#egg={name}&subdirectory={folder}"),
+                    (true, None) => format!("{kind}+{url}@{commit}#egg={name}"),
+                    _ => format!("{name} @ {kind}+{url}@{commit}{}", fragment(subdirectory)),
+                });
             }
             Some(Source::Archive { file, subdirectory }) => {
                 let place = place_of(file, folder);
@@ -101,6 +106,9 @@ directory = { path = "../lib", editable = true }
 name = "repository"
 vcs = { type = "git", url = "https://h/x", commit-id = "abc" }
 [[packages]]
+name = "here"
+vcs = { type = "git", url = "file:///h/x", commit-id = "abc", subdirectory = "s" }
+[[packages]]
 name = "six"
 version = "1"
 wheels = [{ url = "https://h/six.whl", hashes = { sha256 = "2", sha512 = "3" } }]
@@ -113,7 +121,10 @@ wheels = [{ url = "https://h/six.whl", hashes = { sha256 = "2", sha512 = "3" } }
                 "six==1 --hash=sha256:2 --hash=sha512:3"
             ]
         );
-        assert_eq!(others, ["-e /p/lib", "repository @ git+https://h/x@abc"]);
+        assert_eq!(
+            others,
+            ["-e /p/lib", "git+file:///h/x@abc#egg=here&subdirectory=s", "repository @ git+https://h/x@abc"]
+        );
     }
 
     #[test]

@@ -56,6 +56,14 @@ pub struct Order<'a> {
     pub before: Option<Document>,
 }
 
+/// How a resolver ended.
+struct Ended {
+    code: i32,
+    /// The lock that it wrote.
+    answer: String,
+    error: String,
+}
+
 impl Order<'_> {
     /// Orders that are alike have the same answer.
     pub fn key(&self) -> String {
@@ -106,52 +114,76 @@ impl Order<'_> {
         let impossible = |reason: String| LockError::Impossible { environment: self.environment.to_owned(), reason };
         let failed = |error: std::io::Error| impossible(error.to_string());
         let folder = tempfile::Builder::new().prefix("envo-lock-").tempdir().map_err(failed)?;
-        let result = folder.path().join(RESULT);
-        let (code, error) = match &self.resolver {
+        let (ended, made_in) = match &self.resolver {
             Resolver::Uv { program, command } => {
-                if let Some(before) = &self.before {
-                    std::fs::write(&result, seed(before)).map_err(failed)?;
-                }
-                let input = folder.path().join("requirements.txt");
-                std::fs::write(&input, &command.requirements).map_err(failed)?;
-                let mut words: Vec<OsString> = command.arguments.iter().map(OsString::from).collect();
-                words.extend(["--format".into(), "pylock.toml".into(), "--output-file".into(), result.clone().into()]);
-                words.push("-".into());
-                let mut variables = self.variables.clone();
-                command.variables.iter().for_each(|(name, value)| variables.set(name, value));
-                let mut spawn = Spawn::new(program, words, variables);
-                spawn.stdin = Input::From(File::open(&input).map_err(failed)?.into());
-                self.run(spawn, interrupt).map_err(failed)?
+                (self.ask_uv((program, command), folder.path(), interrupt), folder.path())
             }
             Resolver::Pip { program, words, .. } => {
-                let pins = folder.path().join("pins.txt");
-                let mut words = words.clone();
-                words.extend(["--output".into(), result.clone().into()]);
-                words.extend(self.inputs.request.arguments.iter().map(OsString::from));
-                let pinned = self.before.as_ref().map(pins_of).filter(|text| !text.is_empty());
-                let spawn = |words: &[OsString]| Spawn::new(program, words.iter().cloned(), self.variables.clone());
-                let mut ended = None;
-                if let Some(text) = pinned {
-                    std::fs::write(&pins, text).map_err(failed)?;
-                    let with_pins: Vec<OsString> =
-                        words.iter().cloned().chain(["-c".into(), pins.clone().into()]).collect();
-                    ended =
-                        Some(self.run(spawn(&with_pins), interrupt).map_err(failed)?).filter(|(code, _)| *code == 0);
-                }
-                // Versions that cannot stay are no reason to give up.
-                match ended {
-                    Some(ended) => ended,
-                    None => self.run(spawn(&words), interrupt).map_err(failed)?,
-                }
+                (self.ask_pip((program, words), folder.path(), interrupt), self.project.root.as_path())
             }
         };
-        if code != 0 {
-            return Err(self.explained(code, error));
+        let ended = ended.map_err(failed)?;
+        if ended.code != 0 {
+            return Err(self.explained(ended.code, ended.error));
         }
-        let text = std::fs::read_to_string(&result).map_err(failed)?;
         let document =
-            Document::parse(&text).map_err(|reason| impossible(format!("the resolver's answer: {reason}")))?;
-        Ok(self.settled(document, folder.path()))
+            Document::parse(&ended.answer).map_err(|reason| impossible(format!("the resolver's answer: {reason}")))?;
+        Ok(self.settled(document, made_in))
+    }
+
+    /// `folder`: an empty one, which paths in the answer are relative to.
+    fn ask_uv(
+        &self,
+        (program, command): (&Path, &LockCommand),
+        folder: &Path,
+        interrupt: &Interrupt,
+    ) -> std::io::Result<Ended> {
+        let (result, input) = (folder.join(RESULT), folder.join("requirements.txt"));
+        if let Some(before) = &self.before {
+            std::fs::write(&result, seed(before))?;
+        }
+        std::fs::write(&input, &command.requirements)?;
+        let mut words: Vec<OsString> = command.arguments.iter().map(OsString::from).collect();
+        words.extend(["--format".into(), "pylock.toml".into(), "--output-file".into(), result.clone().into()]);
+        words.push("-".into());
+        let mut variables = self.variables.clone();
+        command.variables.iter().for_each(|(name, value)| variables.set(name, value));
+        let mut spawn = Spawn::new(program, words, variables);
+        spawn.stdin = Input::From(File::open(&input)?.into());
+        spawn.stdout = Sink::Null;
+        let mut ended = self.run(spawn, interrupt)?;
+        if ended.code == 0 {
+            ended.answer = std::fs::read_to_string(&result)?;
+        }
+        Ok(ended)
+    }
+
+    /// pip knows folders only below the one that its lock is for, which is the current one where it prints the lock: the
+    /// project's. Paths in the answer are relative to that.
+    fn ask_pip(
+        &self,
+        (program, words): (&Path, &[OsString]),
+        folder: &Path,
+        interrupt: &Interrupt,
+    ) -> std::io::Result<Ended> {
+        let mut words = words.to_vec();
+        words.extend(["--output".into(), "-".into()]);
+        words.extend(self.inputs.request.arguments.iter().map(OsString::from));
+        let ask = |words: Vec<OsString>| {
+            let mut spawn = Spawn::new(program, words, self.variables.clone());
+            spawn.stdout = Sink::Pipe;
+            self.run(spawn, interrupt)
+        };
+        if let Some(text) = self.before.as_ref().map(pins_of).filter(|text| !text.is_empty()) {
+            let pins = folder.join("pins.txt");
+            std::fs::write(&pins, text)?;
+            let ended = ask(words.iter().cloned().chain(["-c".into(), pins.into()]).collect())?;
+            if ended.code == 0 {
+                return Ok(ended);
+            }
+        }
+        // Versions that cannot stay are no reason to give up.
+        ask(words)
     }
 
     /// The packages of the lock that this order has already, each with what requires it: uv's `requirements.txt`.
@@ -181,20 +213,21 @@ impl Order<'_> {
             variables.set("UV_OFFLINE", offline);
             let mut spawn = Spawn::new(program, words.clone(), variables);
             spawn.stdin = Input::From(File::open(&input).map_err(failed)?.into());
-            let (code, error) = self.run(spawn, interrupt).map_err(failed)?;
-            if code == 0 {
+            spawn.stdout = Sink::Null;
+            let ended = self.run(spawn, interrupt).map_err(failed)?;
+            if ended.code == 0 {
                 return std::fs::read_to_string(&result).map_err(failed);
             }
-            last = error;
+            last = ended.error;
         }
         Err(impossible(last))
     }
 
-    fn run(&self, mut spawn: Spawn, interrupt: &Interrupt) -> std::io::Result<(i32, String)> {
+    fn run(&self, mut spawn: Spawn, interrupt: &Interrupt) -> std::io::Result<Ended> {
         spawn.cwd = Some(self.project.root.clone());
-        spawn.stdout = Sink::Null;
-        let (code, _, error) = process::finish_or_kill(spawn, interrupt)?;
-        Ok((code, String::from_utf8_lossy(&error).into_owned()))
+        let (code, out, error) = process::finish_or_kill(spawn, interrupt)?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Ended { code, answer: text(out), error: text(error) })
     }
 
     fn explained(&self, code: i32, explanation: String) -> LockError {
