@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
+use percent_encoding::percent_decode_str;
 
 use super::arguments::{
     COLORS, CommandWord, DEPENDS_FORMATS, GRAPH_FORMATS, REPORTS, RUNNERS, SHELLS, TABLE_FORMATS, spellings,
@@ -546,30 +547,11 @@ fn absolute(current_dir: &Path, text: &str) -> PathBuf {
     let path = match text.strip_prefix("file:") {
         Some(rest) => {
             let path = rest.strip_prefix("//").map_or(rest, |rest| rest.find('/').map_or("", |at| &rest[at..]));
-            percent_decoded(path)
+            PathBuf::from(&*percent_decode_str(path).decode_utf8_lossy())
         }
         None => PathBuf::from(text),
     };
     current_dir.join(path).components().collect()
-}
-
-fn percent_decoded(text: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.filter(|_| first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A random seed from one to the largest Python takes.

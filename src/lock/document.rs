@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
 use toml::{Table, Value};
 
 use super::error::{LockError, conflict_marker};
@@ -233,31 +234,12 @@ fn text_of(table: &Table, key: &str) -> Option<String> {
 /// The file's name at the end of an address or path.
 pub(super) fn last_part(from: &str) -> String {
     let from = from.split(['#', '?']).next().unwrap_or_default();
-    percent_decoded(from.rsplit('/').next().unwrap_or_default())
+    percent_decode_str(from.rsplit('/').next().unwrap_or_default()).decode_utf8_lossy().into_owned()
 }
 
 fn local_path(url: &str) -> Option<String> {
     let path = url.strip_prefix("file://")?;
-    Some(percent_decoded(path.split(['#', '?']).next().unwrap_or_default()))
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Some(percent_decode_str(path.split(['#', '?']).next().unwrap_or_default()).decode_utf8_lossy().into_owned())
 }
 
 fn relocated(path: &str, from: &Path, to: &Path) -> String {

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::Read;
 
+use percent_encoding::percent_decode_str;
+
 const MOST_BYTES: u64 = 10 * 1024 * 1024;
 
 /// The schemes tox takes for a URL when they begin a file's name.
@@ -65,26 +67,7 @@ fn url_path(url: &str) -> Result<String, String> {
         return Err(format!("non-local file URIs are not supported on this platform: {url}"));
     }
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    Ok(percent_decoded(path))
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Ok(percent_decode_str(path).decode_utf8_lossy().into_owned())
 }
 
 /// By its byte order mark, else as UTF-8, else byte for byte.
