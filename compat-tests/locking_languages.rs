@@ -309,4 +309,10 @@ fn what_languages_wrote_counts_only_when_everything_could_be_locked() {
     assert!(read(&project, "app/package-lock.json").contains("\"lib\""));
     project.run(["lock", "--check"]).succeeds().says("4 locks are up to date");
     project.run(["run", "--locked"]).succeeds();
+    // What cannot be said of other languages is not passed over in silence.
+    let left_out = "the packages of node in alike, the packages of node in js, the packages of node in other";
+    for words in [["graph"].as_slice(), &["outdated"], &["sbom", "-o", "sbom.json"]] {
+        project.run(words).succeeds().explains(&format!("left out, as their own tools know them: {left_out}"));
+    }
+    project.run(["audit", "--db", "links"]).ends_with(1).explains(&format!("these cannot be looked up: {left_out}"));
 }

@@ -43,6 +43,7 @@ pub fn execute(options: &Options) -> Result<i32> {
         _ => graphs.iter().map(Graph::tree).collect::<Vec<_>>().join("\n"),
     };
     plain::out(&text);
+    locks.tell_left_out(options)?;
     Ok(exit_code::OK)
 }
 
@@ -66,6 +67,7 @@ fn write_sbom(options: &Options, locks: &Locks, documents: &[(String, Document)]
         }
         None => plain::out(&text),
     }
+    locks.tell_left_out(options)?;
     Ok(exit_code::OK)
 }
 

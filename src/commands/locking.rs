@@ -140,6 +140,23 @@ impl Locks {
         Ok(found)
     }
 
+    /// Says which locks were not looked at, so that nobody takes silence for an answer.
+    ///
+    /// # Errors
+    /// As [`Locks::other_languages`].
+    pub fn tell_left_out(&self, options: &Options) -> Result<()> {
+        let left_out: Vec<String> = self
+            .other_languages(options)?
+            .into_iter()
+            .map(|(environment, language)| format!("the packages of {language} in {environment}"))
+            .collect();
+        if !left_out.is_empty() {
+            let text = format!("left out, as their own tools know them: {}", left_out.join(", "));
+            super::plain_hint(&text);
+        }
+        Ok(())
+    }
+
     fn locked_names(&self, options: &Options, index: &Index) -> Result<Vec<String>> {
         if names_none(options) { Ok(index.entries.keys().cloned().collect()) } else { self.names(options, index) }
     }

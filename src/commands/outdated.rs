@@ -42,10 +42,11 @@ pub fn execute(options: &Options) -> Result<i32> {
         let entry = |row: &Vec<String>| json!({"environment": row[0], "package": row[1], "locked": row[2], "fits": row[3], "newest": row[4]});
         plain::out(&format!("{}\n", serde_json::to_string_pretty(&rows.iter().map(entry).collect::<Vec<_>>())?));
     } else if rows.is_empty() {
-        plain::out("everything that is locked is the newest\n");
+        plain::out("every package of Python that is locked is the newest\n");
     } else {
         plain::out(&table::lay_out(&HEAD, &rows));
     }
+    locks.tell_left_out(options)?;
     Ok(if rows.is_empty() { exit_code::OK } else { exit_code::FAILED })
 }
 
