@@ -38,6 +38,7 @@ impl Runtime for Go {
             "$GOENV_ROOT/versions/*/bin",
             "~/.goenv/versions/*/bin",
             "$MISE_DATA_DIR/installs/go/*/bin",
+            "$XDG_DATA_HOME/mise/installs/go/*/bin",
             "~/.local/share/mise/installs/go/*/bin",
             "$ASDF_DATA_DIR/installs/golang/*/go/bin",
             "~/.asdf/installs/golang/*/go/bin",

@@ -248,7 +248,7 @@ mod tests {
     }
 
     /// Where each version manager keeps a program, below the home or the folder that its variable names.
-    const KEPT: [(&str, &str, &str); 32] = [
+    const KEPT: [(&str, &str, &str); 34] = [
         ("node", "", ".nvm/versions/node/v998.1.0/bin/node"),
         ("node", "NVM_DIR", "versions/node/v998.1.0/bin/node"),
         ("node", "", ".local/share/fnm/node-versions/v998.1.0/installation/bin/node"),
@@ -257,6 +257,8 @@ mod tests {
         ("node", "", ".volta/tools/image/node/998.1.0/bin/node"),
         ("node", "VOLTA_HOME", "tools/image/node/998.1.0/bin/node"),
         ("node", "", ".local/share/mise/installs/node/998.1.0/bin/node"),
+        ("node", "XDG_DATA_HOME", "fnm/node-versions/v998.1.0/installation/bin/node"),
+        ("node", "XDG_DATA_HOME", "mise/installs/node/998.1.0/bin/node"),
         ("node", "MISE_DATA_DIR", "installs/node/998.1.0/bin/node"),
         ("node", "", ".asdf/installs/nodejs/998.1.0/bin/node"),
         ("node", "ASDF_DATA_DIR", "installs/nodejs/998.1.0/bin/node"),

@@ -34,6 +34,7 @@ impl Runtime for Ruby {
             "~/.rubies/*/bin",
             "/opt/rubies/*/bin",
             "$MISE_DATA_DIR/installs/ruby/*/bin",
+            "$XDG_DATA_HOME/mise/installs/ruby/*/bin",
             "~/.local/share/mise/installs/ruby/*/bin",
             "$ASDF_DATA_DIR/installs/ruby/*/bin",
             "~/.asdf/installs/ruby/*/bin",

@@ -35,6 +35,7 @@ impl Runtime for Rust {
             "$RUSTUP_HOME/toolchains/*/bin",
             "~/.rustup/toolchains/*/bin",
             "$MISE_DATA_DIR/installs/rust/*/bin",
+            "$XDG_DATA_HOME/mise/installs/rust/*/bin",
             "~/.local/share/mise/installs/rust/*/bin",
             "$ASDF_DATA_DIR/installs/rust/*/bin",
             "~/.asdf/installs/rust/*/bin",
