@@ -236,6 +236,23 @@ fn what_commands_and_variables_ask_for_is_checked_before_anything_starts() {
 }
 
 #[test]
+fn what_is_shown_to_a_reader_that_has_gone_ends() {
+    let gate = Gate::new();
+    let project = project(&gate, CONFIGURATION);
+    let envo = env!("CARGO_BIN_EXE_envo");
+    // The time is for a failure, which would never end.
+    let piped = |command: &str| {
+        let line = format!("'{envo}' {command} 2>/dev/null | head -n 1");
+        project.run_program("timeout", &["300", "sh", "-c", &line]).succeeds()
+    };
+    piped("serve -e second").says("first listens on");
+    assert_eq!(project.processes(), [] as [&str; 0], "all was stopped, however far it had come");
+    project.run(["up", "-e", "first", "--wait"]).succeeds();
+    piped("logs -f first").says("first listens on");
+    project.run(["down"]).succeeds();
+}
+
+#[test]
 fn a_service_is_asked_for_without_any_depends_and_nothing_starts() {
     let ini = "[tox]\nno_package = true\n[testenv:web]\nserve = x\nports = http\n[testenv:app]\ncommands = echo \
                {service:web:url}\n";

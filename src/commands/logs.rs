@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::running::plan_place;
 use crate::cli::options::Options;
@@ -46,8 +47,11 @@ pub fn execute(options: &Options) -> Result<i32> {
     let interrupt = Interrupt::listen(|| {})?;
     let follower = Follower::go_on(&log_dir, begun, show)?;
     if let Some(notice) = interrupt.notice(0) {
-        while !interrupt.requested() {
-            let _ = rustix::event::poll(&mut [rustix::event::PollFd::new(&notice, rustix::event::PollFlags::IN)], None);
+        let output = std::io::stdout();
+        let mut waiting = [PollFd::new(&notice, PollFlags::IN), PollFd::new(&output, PollFlags::empty())];
+        // Nobody follows what nobody reads.
+        while !interrupt.requested() && waiting[1].revents().is_empty() {
+            let _ = poll(&mut waiting, None);
         }
     }
     drop(follower);

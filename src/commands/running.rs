@@ -147,6 +147,7 @@ pub fn execute_events(options: &Options) -> Result<i32> {
     };
     let interrupt = Interrupt::listen(|| {})?;
     client.ask(Operation::Events)?;
+    client.serve_reader();
     loop {
         match client.hear(Some((&interrupt, 0)))? {
             Heard::News(News::Unknown) => {}

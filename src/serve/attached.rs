@@ -226,6 +226,7 @@ pub fn serve_foreground(
     let (force, change) = (options.force, options.change);
     let up = Up { services, want, wait: true, force, change, events: true, ..Up::default() };
     let (mut attached, id) = Attached::begin(client, up, options)?;
+    attached.client.serve_reader();
     let mut ended = attached.wait_for(id, Some(0))?;
     if let Ended::Answer(Ok(_)) = ended {
         // All are ready; there is no request any more whose answer would end this. What it took to get here is not needed

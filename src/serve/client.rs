@@ -64,6 +64,8 @@ pub struct Client {
     last_id: u64,
     /// The supervisor's process.
     supervisor: u32,
+    /// Where this process shows what it hears; when nobody reads that any more, it is as if the user had interrupted.
+    shown_to: Option<OwnedFd>,
 }
 
 impl Client {
@@ -106,8 +108,8 @@ impl Client {
 
     /// `None`: the supervisor was about to end.
     fn greet(stream: UnixStream, name: &str) -> Result<Option<Self>> {
-        let mut client =
-            Self { stream, bytes: Vec::new(), searched: 0, news: VecDeque::new(), last_id: 0, supervisor: 0 };
+        let (bytes, news) = (Vec::new(), VecDeque::new());
+        let mut client = Self { stream, bytes, searched: 0, news, last_id: 0, supervisor: 0, shown_to: None };
         let hello = Operation::Hello { protocol: VERSION, client: name.to_owned() };
         let Ok(id) = client.send(hello) else { return Ok(None) };
         loop {
@@ -145,6 +147,11 @@ impl Client {
         drop(self.stream);
         let same = || tree::is_running(pid) && tree::start_time(pid) == started;
         tree::wait_until_gone_or(&|| if same() { vec![pid] } else { Vec::new() }, LAST_PATIENCE);
+    }
+
+    /// From now on this process is there for whoever reads its standard output: `serve | head` ends with `head`.
+    pub fn serve_reader(&mut self) {
+        self.shown_to = io::stdout().as_fd().try_clone_to_owned().ok();
     }
 
     /// Another way to write to the same connection.
@@ -210,15 +217,22 @@ impl Client {
     }
 
     /// Waits until there is something to read; whether the user has interrupted instead.
-    fn interrupted(&self, interrupt: &Interrupt, seen: usize) -> bool {
+    fn interrupted(&mut self, interrupt: &Interrupt, seen: usize) -> bool {
         if interrupt.count() > seen {
             return true;
         }
         // Only the first two can be waited for.
         let Some(notice) = interrupt.notice(seen).filter(|_| seen < 2) else { return false };
-        let mut waiting = [PollFd::new(&self.stream, PollFlags::IN), PollFd::new(&notice, PollFlags::IN)];
+        let mut waiting = vec![PollFd::new(&self.stream, PollFlags::IN), PollFd::new(&notice, PollFlags::IN)];
+        waiting.extend(self.shown_to.iter().map(|output| PollFd::new(output, PollFlags::empty())));
         while matches!(poll(&mut waiting, None), Err(rustix::io::Errno::INTR)) {}
-        !waiting[1].revents().is_empty()
+        let interrupted = !waiting[1].revents().is_empty();
+        let unread = waiting.get(2).is_some_and(|output| !output.revents().is_empty());
+        if unread {
+            // That is told once.
+            self.shown_to = None;
+        }
+        interrupted || unread
     }
 
     fn line(&mut self) -> Option<Vec<u8>> {
