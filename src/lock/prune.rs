@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifier};
 
-use super::document::{Document, File};
+use super::document::{Document, File, last_part};
 use super::target::Target;
 use crate::model::pep508::{Marker, MarkerPart, Operand, Requirement};
 
@@ -99,16 +99,29 @@ impl Document {
             known.iter().any(|known| known.holds(&marker) != Some(false))
         });
         for package in &mut self.packages {
-            let useful = |wheel: &File| {
-                Tags::of(&wheel.name).is_none_or(|tags| {
-                    (!target.exact || !target.cpython || tags.fit_python(target.version))
-                        && (platforms.is_empty()
-                            || tags.platforms.iter().any(|tag| platforms.iter().any(|platform| platform.takes(tag))))
-                })
-            };
-            package.wheels.retain(useful);
+            package.wheels.retain(|wheel: &File| is_useful(&wheel.name, target, platforms));
         }
     }
+}
+
+/// What uv answers without the lines of wheels that [`Document::prune`] would leave out. Of some packages there are
+/// hundreds, and to take them all in takes longer than everything else that is done with a lock.
+pub fn without_useless_wheels(answer: &str, target: &Target, platforms: &[Platform]) -> String {
+    let is_needed = |line: &&str| {
+        let wheel = line.strip_prefix("    { url = \"").filter(|rest| rest.ends_with(" },"));
+        let url = wheel.and_then(|rest| rest.split('"').next());
+        url.is_none_or(|url| is_useful(&last_part(url), target, platforms))
+    };
+    answer.split_inclusive('\n').filter(|line| is_needed(&line.trim_end_matches('\n'))).collect()
+}
+
+/// Whether a machine that the lock is for may install the wheel of this name.
+fn is_useful(wheel: &str, target: &Target, platforms: &[Platform]) -> bool {
+    Tags::of(wheel).is_none_or(|tags| {
+        (!target.exact || !target.cpython || tags.fit_python(target.version))
+            && (platforms.is_empty()
+                || tags.platforms.iter().any(|tag| platforms.iter().any(|platform| platform.takes(tag))))
+    })
 }
 
 /// The marker expression of a text.
@@ -316,5 +329,22 @@ mod tests {
         };
         document.prune(&target(), &[Platform::named("linux").unwrap()]);
         assert_eq!(document.packages, [package("a", None, &["a-1-cp311-cp311-linux_x86_64.whl"])]);
+    }
+
+    #[test]
+    fn lines_of_useless_wheels_are_left_out_before_anything_is_read() {
+        let line = |tags: &str| {
+            format!("    {{ url = \"https://h/a-1-{tags}.whl\", size = 1, hashes = {{ sha256 = \"1\" }} }},\n")
+        };
+        let one = "wheels = [{ url = \"https://h/b-1-cp38-cp38-any.whl\", hashes = { sha256 = \"1\" } }]\n";
+        let text = |tags: &[&str]| {
+            let lines: String = tags.iter().map(|tags| line(tags)).collect();
+            format!("name = \"a\"\nwheels = [\n{lines}]\n\n{one}")
+        };
+        let all = text(&["cp38-cp38-any", "cp311-cp311-win32", "cp311-cp311-linux_x86_64", "py3-none-any"]);
+        let left = |platforms: &[Platform]| without_useless_wheels(&all, &target(), platforms);
+        assert_eq!(left(&[]), text(&["cp311-cp311-win32", "cp311-cp311-linux_x86_64", "py3-none-any"]));
+        let linux = Platform::named("linux").unwrap();
+        assert_eq!(left(&[linux]), text(&["cp311-cp311-linux_x86_64", "py3-none-any"]));
     }
 }

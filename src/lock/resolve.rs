@@ -4,13 +4,14 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::document::{Document, Package, Source, plain};
 use super::error::LockError;
 use super::inputs::{Inputs, without_credentials};
 use super::origins;
-use super::prune::Platform;
+use super::prune::{Platform, without_useless_wheels};
 use super::target::Target;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{self, Input, Sink, Spawn};
@@ -113,46 +114,52 @@ impl Order<'_> {
     pub fn resolve(&self, interrupt: &Interrupt) -> Result<Document, LockError> {
         let impossible = |reason: String| LockError::Impossible { environment: self.environment.to_owned(), reason };
         let failed = |error: std::io::Error| impossible(error.to_string());
-        let folder = tempfile::Builder::new().prefix("envo-lock-").tempdir().map_err(failed)?;
+        // Without an earlier lock there is nothing to put into one.
+        let folder = self.before.as_ref().map(|_| tempfile::Builder::new().prefix("envo-lock-").tempdir());
+        let folder = folder.transpose().map_err(failed)?;
+        let folder = folder.as_ref().map(tempfile::TempDir::path);
+        let root = self.project.root.as_path();
         let (ended, made_in) = match &self.resolver {
             Resolver::Uv { program, command } => {
-                (self.ask_uv((program, command), folder.path(), interrupt), folder.path())
+                (self.ask_uv((program, command), folder, interrupt), folder.unwrap_or(root))
             }
-            Resolver::Pip { program, words, .. } => {
-                (self.ask_pip((program, words), folder.path(), interrupt), self.project.root.as_path())
-            }
+            Resolver::Pip { program, words, .. } => (self.ask_pip((program, words), folder, interrupt), root),
         };
         let ended = ended.map_err(failed)?;
         if ended.code != 0 {
             return Err(self.explained(ended.code, ended.error));
         }
+        let answer = without_useless_wheels(&ended.answer, &self.target, &self.platforms);
         let document =
-            Document::parse(&ended.answer).map_err(|reason| impossible(format!("the resolver's answer: {reason}")))?;
+            Document::parse(&answer).map_err(|reason| impossible(format!("the resolver's answer: {reason}")))?;
         Ok(self.settled(document, made_in))
     }
 
-    /// `folder`: an empty one, which paths in the answer are relative to.
+    /// `folder`: an empty one, where there is an earlier lock. Paths in the answer are relative to it, else to the project.
     fn ask_uv(
         &self,
         (program, command): (&Path, &LockCommand),
-        folder: &Path,
+        folder: Option<&Path>,
         interrupt: &Interrupt,
     ) -> std::io::Result<Ended> {
-        let (result, input) = (folder.join(RESULT), folder.join("requirements.txt"));
-        if let Some(before) = &self.before {
-            std::fs::write(&result, seed(before))?;
-        }
-        std::fs::write(&input, &command.requirements)?;
         let mut words: Vec<OsString> = command.arguments.iter().map(OsString::from).collect();
-        words.extend(["--format".into(), "pylock.toml".into(), "--output-file".into(), result.clone().into()]);
+        words.extend(["--format".into(), "pylock.toml".into()]);
+        let result = folder.map(|folder| folder.join(RESULT));
+        if let (Some(before), Some(result)) = (&self.before, &result) {
+            std::fs::write(result, seed(before))?;
+            words.extend(["--output-file".into(), result.into()]);
+        }
         words.push("-".into());
+        let mut input = tempfile::tempfile()?;
+        input.write_all(command.requirements.as_bytes())?;
+        input.rewind()?;
         let mut variables = self.variables.clone();
         command.variables.iter().for_each(|(name, value)| variables.set(name, value));
         let mut spawn = Spawn::new(program, words, variables);
-        spawn.stdin = Input::From(File::open(&input)?.into());
-        spawn.stdout = Sink::Null;
+        spawn.stdin = Input::From(input.into());
+        spawn.stdout = if result.is_some() { Sink::Null } else { Sink::Pipe };
         let mut ended = self.run(spawn, interrupt)?;
-        if ended.code == 0 {
+        if let Some(result) = result.filter(|_| ended.code == 0) {
             ended.answer = std::fs::read_to_string(&result)?;
         }
         Ok(ended)
@@ -163,7 +170,7 @@ impl Order<'_> {
     fn ask_pip(
         &self,
         (program, words): (&Path, &[OsString]),
-        folder: &Path,
+        folder: Option<&Path>,
         interrupt: &Interrupt,
     ) -> std::io::Result<Ended> {
         let mut words = words.to_vec();
@@ -174,7 +181,8 @@ impl Order<'_> {
             spawn.stdout = Sink::Pipe;
             self.run(spawn, interrupt)
         };
-        if let Some(text) = self.before.as_ref().map(pins_of).filter(|text| !text.is_empty()) {
+        let pinned = self.before.as_ref().map(pins_of).filter(|text| !text.is_empty());
+        if let (Some(text), Some(folder)) = (pinned, folder) {
             let pins = folder.join("pins.txt");
             std::fs::write(&pins, text)?;
             let ended = ask(words.iter().cloned().chain(["-c".into(), pins.into()]).collect())?;
