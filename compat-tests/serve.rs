@@ -126,6 +126,23 @@ fn a_service_that_ignores_the_request_to_stop_and_its_children_are_killed() {
 }
 
 #[test]
+fn a_second_interrupt_kills_what_takes_its_time_and_serve_still_sees_the_end() {
+    let stubborn = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nsignal.signal(signal.SIGINT, \
+                    signal.SIG_IGN)\nprint('stubborn', flush=True)\nwhile True:\n    signal.pause()\n";
+    let ini = "[tox]\nno_package = true\n[testenv:a]\nserve = python stubborn.py\nready = log:stubborn\nstop_timeout = \
+               3600\n";
+    let project = Project::new().ini(ini).file("stubborn.py", stubborn);
+    let mut serving = project.start(["serve"]);
+    serving.line_with("a: ready");
+    serving.signal(Signal::INT);
+    serving.line_with("teardown started");
+    serving.signal(Signal::INT);
+    let ended = serving.end();
+    assert_eq!(project.processes(), [] as [&str; 0], "{ended:?}");
+    assert!(ended.code == 0 && ended.printed.ends_with("a: stopped\n"), "{ended:?}");
+}
+
+#[test]
 fn a_service_that_dies_ends_the_command_with_its_last_lines() {
     let configuration = "[tox]\nno_package = true\n[testenv:a]\nserve = python -c \"print('what went wrong'); raise \
                          SystemExit(5)\"\nports = main\n";

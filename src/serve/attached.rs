@@ -24,6 +24,8 @@ use crate::report::{Event, Reporter};
 
 /// The number of the last request of a lease.
 const RELEASE: u64 = u64::MAX;
+/// That of the one that hurries it; what it is answered does not matter, for what it hurries is answered itself.
+const KILL: u64 = RELEASE - 1;
 
 /// How services are held.
 pub struct HoldOptions {
@@ -194,8 +196,12 @@ impl Attached {
     /// Whether the supervisor ends with this connection.
     fn ask_to_release(&mut self) -> Result<bool> {
         self.released = true;
-        let seen = self.interrupt.count();
-        let ask = |kill: bool| Request { id: RELEASE, operation: Operation::Release { names: Vec::new(), kill } };
+        // The first interrupt is why this is asked; a second one may have come meanwhile.
+        let seen = self.interrupt.count().min(1);
+        let ask = |kill: bool| {
+            let id = if kill { KILL } else { RELEASE };
+            Request { id, operation: Operation::Release { names: Vec::new(), kill } }
+        };
         let mut stream = self.client.try_clone_stream()?;
         stream.write_all(&protocol::to_line(&ask(false))?)?;
         let mut seen = Some(seen);
