@@ -123,7 +123,9 @@ fn what_a_client_wants_kept_is_there_for_the_next_one() {
     drop(one);
     let (mut next, _) = Connection::greeted(&project);
     assert_eq!(hold(&mut next, "mail", None, Some("a"))["ok"]["instances"][0]["pid"], pid);
-    project.run(["down"]).succeeds();
+    // `down` would leave it for the time it was wanted.
+    assert_eq!(next.ask(&json!({"id": 6, "op": "shutdown"}))["ok"], "done");
+    assert!(std::iter::from_fn(|| next.read()).all(|news| news["error"].is_null()), "it ends without a complaint");
 }
 
 const SEVERAL: &str = r#"

@@ -86,7 +86,7 @@ impl Connection {
         let _ = self.stream.write_all(bytes);
     }
 
-    fn read(&mut self) -> Option<Value> {
+    pub fn read(&mut self) -> Option<Value> {
         let mut line = String::new();
         match self.lines.read_line(&mut line) {
             Ok(1..) => Some(serde_json::from_str(&line).expect("a line of JSON")),
