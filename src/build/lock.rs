@@ -15,7 +15,15 @@ const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// Held until dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // To close the file is not enough: a process that is just being started by another thread has it open as well,
+        // until it becomes its program.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -28,10 +36,10 @@ impl Lock {
         let mut waiting = Some(waiting);
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => return Ok(Self { file }),
                 Err(TryLockError::WouldBlock) => {}
                 // A file system without locks (some network ones) must not keep anybody from working.
-                Err(TryLockError::Error(_)) => return Ok(Self { _file: file }),
+                Err(TryLockError::Error(_)) => return Ok(Self { file }),
             }
             if interrupt.requested() {
                 return Err(Halt::Interrupted);
@@ -69,6 +77,16 @@ mod tests {
             drop(first);
             second.join().unwrap().unwrap();
         });
+    }
+
+    #[test]
+    fn what_is_let_go_is_free_although_a_process_that_is_just_being_started_has_it_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let interrupt = Interrupt::default();
+        let first = Lock::take(folder.path(), &interrupt, || {}).unwrap();
+        let _inherited = first.file.try_clone().unwrap();
+        drop(first);
+        Lock::take(folder.path(), &interrupt, || panic!("nobody else has it")).unwrap();
     }
 
     #[test]
