@@ -58,14 +58,16 @@ impl Plan {
     }
 
     fn look(&self, name: &str, described: bool) -> Result<Known, ConfigError> {
-        let glance = Glance::Now(self.settings.glance(name));
+        let set = self.settings.glance(name);
+        // What it refers to is found as well: nothing is wrong with it, or all this does not count.
+        let description = if described { Some(self.settings.text(&set, "description")?) } else { None };
+        let glance = Glance::Now(set);
         let runner = self.runner(&glance)?;
         let package = if Runner::of(&runner).is_some() { self.package_environment(&glance)? } else { None };
         let wheel_env = match &package {
             Some((package_env, kind)) => self.wheel_environment(&glance, package_env, *kind)?,
             None => None,
         };
-        let description = if described { self.description(&glance)? } else { None };
         Ok(Known { runner, package, wheel_env, description })
     }
 
@@ -76,7 +78,7 @@ impl Plan {
         }
     }
 
-    /// The description, where it refers to nothing.
+    /// The description, where it is known already or refers to nothing.
     pub(super) fn description(&self, glance: &Glance) -> Result<Option<String>, ConfigError> {
         match glance {
             Glance::Ahead(known) => Ok(known.description.clone()),

@@ -33,7 +33,7 @@ pub struct Defined {
     pub kind: SetKind,
     /// The runner it asks for, when nothing provides that.
     pub missing_runner: Option<String>,
-    /// Its description, where `list` wants it and it refers to nothing: it is at hand while the environment is looked at.
+    /// Its description, where `list` wants it and it is at hand while the environment is looked at.
     pub description: Option<String>,
 }
 

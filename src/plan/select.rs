@@ -1,8 +1,6 @@
 //! Which environments were asked for: names on the command line, `env_list`, labels and factors.
 
-use std::collections::{HashMap, HashSet};
-
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::close_match::closest;
 use crate::cli::options::EnvironmentChoice;
@@ -97,20 +95,20 @@ fn check_asked(settings: &Settings, env_list: &[String], asked: &[String]) -> Re
 
 struct Factors<'a> {
     /// Factors that may be put together freely.
-    combinable: HashSet<&'a str>,
+    combinable: FxHashSet<&'a str>,
     all: Vec<&'a str>,
 }
 
 impl<'a> Factors<'a> {
     fn of(settings: &'a Settings, env_list: &'a [String], known: &FxHashSet<&'a str>) -> Self {
         let of_sections = settings.section_names();
-        let mut combinable: HashSet<&str> = env_list.iter().flat_map(|name| name.split('-')).collect();
+        let mut combinable: FxHashSet<&str> = env_list.iter().flat_map(|name| name.split('-')).collect();
         combinable.extend(known);
         combinable.insert(".pkg");
-        let listed: HashSet<&str> = env_list.iter().map(String::as_str).collect();
+        let listed: FxHashSet<&str> = env_list.iter().map(String::as_str).collect();
         let by_condition = known.iter().filter(|name| !listed.contains(*name) && !of_sections.contains(*name));
         combinable.extend(by_condition.flat_map(|name| name.split('-')));
-        let mut all: HashSet<&str> = known.iter().flat_map(|name| name.split('-')).collect();
+        let mut all: FxHashSet<&str> = known.iter().flat_map(|name| name.split('-')).collect();
         all.extend(&combinable);
         let mut all: Vec<&str> = all.into_iter().collect();
         all.sort_unstable();
@@ -128,7 +126,7 @@ impl<'a> Factors<'a> {
         if normal != name && known.contains(normal.as_str()) {
             return Err(Some(normal));
         }
-        let mut suggestions: HashMap<&str, Option<&str>> = HashMap::new();
+        let mut suggestions: FxHashMap<&str, Option<&str>> = FxHashMap::default();
         let mut wrong = false;
         for factor in name.split('-') {
             if is_python(factor) || is_pre_release(factor) || self.combinable.contains(factor) {
@@ -143,7 +141,7 @@ impl<'a> Factors<'a> {
         if !wrong {
             return Ok(());
         }
-        let mut seen = HashSet::new();
+        let mut seen = FxHashSet::default();
         let parts: Option<Vec<&str>> =
             name.split('-').filter(|factor| seen.insert(*factor)).map(|factor| suggestions[factor]).collect();
         Err(parts.map(|parts| parts.join("-")))

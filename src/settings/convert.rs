@@ -97,7 +97,7 @@ pub fn sorted(mut entries: Vec<String>) -> Vec<String> {
 /// When a part is not a valid factor.
 pub fn environments(text: &str) -> Result<Vec<String>, ConfigError> {
     let mut names: Vec<String> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = rustc_hash::FxHashSet::default();
     for line in text.split('\n') {
         let expanded = if line.contains(RESTART) { restarting(line)? } else { expand_environments(line)? };
         for name in expanded {
