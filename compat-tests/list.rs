@@ -143,11 +143,11 @@ fn listed_one_by_one(project: &Project) -> Outcome {
 fn environments_of_a_large_configuration_are_looked_at_side_by_side_and_nothing_of_it_shows() {
     let sections = |own: &dyn Fn(usize) -> &'static str| -> String {
         let section = |at| format!("[testenv:e{at}]\ndescription = number {at}\n{}\n", own(at));
-        (0..1200).map(section).collect()
+        (0..2100).map(section).collect()
     };
     let wrong: [&dyn Fn(usize) -> &'static str; 6] = [
         &|_| "package = wheel\npass_env = CI",
-        &|at| if at == 1100 { "package_env = e1100" } else { "" },
+        &|at| if at == 2050 { "package_env = e2050" } else { "" },
         &|at| if at % 400 == 7 { "runner = {[x]y}" } else { "" },
         &|at| if at % 400 == 7 { "package = wheel\npass_env = A B" } else { "" },
         &|at| if at == 900 { "package_env = e3" } else { "package = skip" },
@@ -158,6 +158,6 @@ fn environments_of_a_large_configuration_are_looked_at_side_by_side_and_nothing_
         let project = project(&format!("[x]\ny = {{[x]y}}\n{}", sections(own)));
         assert_eq!(project.run(["list"]), listed_one_by_one(&project));
     }
-    project(&sections(wrong[0])).run(["list"]).succeeds().says("e0    -> number 0\n").says("\ne1199 -> number 1199\n");
-    project(&sections(wrong[1])).run(["list"]).ends_with(254).says("e1100 cannot self-package");
+    project(&sections(wrong[0])).run(["list"]).succeeds().says("e0    -> number 0\n").says("\ne2099 -> number 2099\n");
+    project(&sections(wrong[1])).run(["list"]).ends_with(254).says("e2050 cannot self-package");
 }

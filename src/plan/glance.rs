@@ -10,8 +10,8 @@ use crate::error::ConfigError;
 use crate::model::Runner;
 use crate::settings::config_set::{ConfigSet, SetKind};
 
-/// Fewer environments than this are looked at in less time than threads need to start.
-const WORTH_IT: usize = 500;
+/// Fewer environments than this are looked at one by one in no more time: threads have to start, and share what they read.
+const WORTH_IT: usize = 2_000;
 /// More threads than this would wait for each other.
 const MOST_THREADS: usize = 4;
 
