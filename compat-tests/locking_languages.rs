@@ -233,8 +233,9 @@ fn keeps_its_promises(language: &Language) {
         let file = index.folder.join(language.file);
         let content = fs::read(&file).expect("it was published");
         let mut other = content.clone();
-        let middle = other.len() / 2;
-        other[middle] ^= 1;
+        // Of what is compressed, the time: nothing that unpacks notices before the hash is known.
+        let place = if other.starts_with(b"\x1f\x8b") { 4 } else { other.len() / 2 };
+        other[place] ^= 1;
         fs::write(&file, other).expect("it can be written");
         let failed = project.run(["run", "--locked", "-r"]).never_says(language.prints).explains(refuses);
         failed.explains("help: a file is not the one that was locked");

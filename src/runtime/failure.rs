@@ -55,6 +55,7 @@ mod tests {
         for (runtime, output, failure) in [
             ("node", "npm error code EUSAGE", Failure::Lock),
             ("node", "npm error code EINTEGRITY", Failure::Tampered),
+            ("node", "npm error code Z_DATA_ERROR\nnpm error errno -3", Failure::Tampered),
             ("node", "npm ERR! code ETARGET", Failure::Unknown),
             ("node", "npm error code ECONNREFUSED\nnpm error syscall connect", Failure::Network),
             ("node", "npm error command failed\nnpm error command sh -c cc x.c", Failure::Compilation),

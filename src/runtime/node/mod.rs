@@ -179,6 +179,8 @@ impl Runtime for Node {
             ("Your lockfile needs to be updated", Failure::Lock),
             ("YN0028", Failure::Lock),
             ("code EINTEGRITY", Failure::Tampered),
+            // npm unpacks while it checks, so what cannot be unpacked may be told first.
+            ("code Z_DATA_ERROR", Failure::Tampered),
             ("ERR_PNPM_TARBALL_INTEGRITY", Failure::Tampered),
             ("Integrity check failed", Failure::Tampered),
             ("YN0018", Failure::Tampered),
