@@ -137,7 +137,11 @@ fn two_alike() -> Project {
 #[test]
 fn what_one_environment_has_just_got_another_gets_without_asking_an_index() {
     let project = two_alike();
-    project.run(["run", "--no-prepare-ahead"]).succeeds();
+    let outcome = project.run(["run", "-v", "--no-prepare-ahead"]).succeeds();
+    for environment in ["a", "b"] {
+        let ended = format!("{environment}: exit 0 ([TIME] seconds) [ROOT]> python -I -m pip install one");
+        assert_eq!(outcome.stdout.matches(&ended).count(), 1, "{}", outcome.stdout);
+    }
     let asked = fs::read_to_string(project.path("log")).expect("uv was asked");
     assert_eq!(asked.lines().collect::<Vec<_>>(), ["online", "1", "online"]);
 }

@@ -224,19 +224,17 @@ impl<'a> Installation<'a> {
             let mut offline = other.clone();
             offline.variables.set("UV_OFFLINE", "1");
             let outcome = offline.execute(request(&command.run, std::mem::replace(&mut shown, Shown::Already)))?;
-            if outcome.succeeded(ExitRule::Zero) {
-                return self.forget_outdated_modules();
-            }
-            if session.interrupt.requested() {
+            if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
+                self.forget_outdated_modules()?;
                 return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
             }
         }
         let outcome = other.execute(request(&command.run, shown))?;
         if outcome.succeeded(ExitRule::Zero) {
             self.site.run.looked_up(key);
-            self.forget_outdated_modules()?;
         }
         if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
+            self.forget_outdated_modules()?;
             return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
         }
         let text = format!("{} failed, so pip tries", command.run.argv.first().map_or("the installer", String::as_str));

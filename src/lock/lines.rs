@@ -7,7 +7,7 @@ use std::str::FromStr;
 use pep440_rs::{Version, VersionSpecifiers};
 
 use super::document::{File, Package, Source, plain};
-use crate::model::pep508::Requirement;
+use crate::model::pep508::Marker;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 
 /// The lines of packages, those with hashes and those that can have none. `folder`: where the lock is.
@@ -67,10 +67,8 @@ fn place_of(file: &File, folder: &Path) -> String {
 /// What is wrong with its marker.
 pub fn applies(package: &Package, around: &MarkerEnvironment<'_>) -> Result<bool, String> {
     let Some(marker) = &package.marker else { return Ok(true) };
-    let requirement: Requirement = format!("x; {marker}")
-        .parse()
-        .map_err(|_| format!("package {} has a marker that is none: {marker}", package.name))?;
-    requirement.marker.as_ref().map_or(Ok(true), |marker| marker.holds(around))
+    let wrong = |_| format!("package {} has a marker that is none: {marker}", package.name);
+    marker.parse::<Marker>().map_err(wrong)?.holds(around)
 }
 
 /// Whether a Python of this version is one of those that `requires_python` lets in.

@@ -8,7 +8,7 @@ use pep440_rs::{Version, VersionSpecifier};
 
 use super::document::{Document, File, last_part};
 use super::target::Target;
-use crate::model::pep508::{Marker, MarkerPart, Operand, Requirement};
+use crate::model::pep508::{Marker, MarkerPart, Operand};
 
 /// A machine that a lock is for: `linux`, `macos`, `windows`, or a triple such as `aarch64-apple-darwin`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +126,7 @@ fn is_useful(wheel: &str, target: &Target, platforms: &[Platform]) -> bool {
 
 /// The marker expression of a text.
 fn parsed(text: &str) -> Option<Marker> {
-    format!("x; {text}").parse::<Requirement>().ok()?.marker
+    text.parse().ok()
 }
 
 /// What is known of the environments a lock is for.

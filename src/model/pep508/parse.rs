@@ -55,10 +55,11 @@ pub(super) fn requirement(text: &str) -> Parsed<Requirement> {
 /// A marker that stands alone.
 pub(super) fn marker(text: &str) -> Parsed<Marker> {
     let mut scanner = Scanner { text, position: 0 };
-    let marker = scanner.marker(0)?;
+    let mut marker = scanner.marker(0)?;
     if !scanner.rest().is_empty() {
         return Err(scanner.expected("end of marker expression"));
     }
+    normalize_extras(&mut marker);
     Ok(marker)
 }
 
