@@ -213,6 +213,17 @@ def test_a_process_that_is_killed_holds_nothing_any_more(project: Project) -> No
     assert [project.gate.next(), project.gate.next()] == ["db up", "db down"]
 
 
+def test_who_lets_go_last_waits_for_the_end_although_others_have_only_just_gone(project: Project) -> None:
+    project.ini(project.serve("db"))
+    for _ in range(5):
+        others = [envo.services("db").start() for _ in range(40)]
+        with envo.services("db"):
+            for other in others:
+                # As when a process ends: nobody says goodbye.
+                other["db"]._lease.connection.close()
+        assert project.gate.all() == ["db up", "db down"]
+
+
 def test_a_forked_process_can_ask_and_holds_nothing(project: Project) -> None:
     project.ini(project.serve("db"))
     with envo.services("db") as (db,):

@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,8 @@ pub struct Outbox {
     queue: Mutex<Queue>,
     ended: Condvar,
     wake: io::PipeWriter,
+    /// Open as long as the thread has it.
+    stream: Weak<UnixStream>,
 }
 
 impl Outbox {
@@ -74,6 +76,14 @@ impl Outbox {
         self.lock().open > 0
     }
 
+    /// Whether the other side has ended the connection, although the thread may not have come to notice.
+    pub fn is_hung_up(&self) -> bool {
+        let Some(stream) = self.stream.upgrade() else { return true };
+        let mut looked = [PollFd::new(&*stream, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut looked, Some(&now)).is_ok() && looked[0].revents().contains(PollFlags::HUP)
+    }
+
     /// Ends the connection when what waits has been sent.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -101,7 +111,9 @@ pub fn serve(stream: UnixStream, id: u64, sender: Sender<Message>) -> io::Result
     rustix::io::ioctl_fionbio(&woken, true)?;
     rustix::io::ioctl_fionbio(&wake, true)?;
     stream.set_nonblocking(true)?;
-    let outbox = Arc::new(Outbox { queue: Mutex::default(), ended: Condvar::new(), wake });
+    let stream = Arc::new(stream);
+    let ended = Condvar::new();
+    let outbox = Arc::new(Outbox { queue: Mutex::default(), ended, wake, stream: Arc::downgrade(&stream) });
     let talk = Talk { stream, woken, outbox: Arc::clone(&outbox), id, sender, heard: Vec::new(), line_due: None };
     thread::Builder::new().name("client".to_owned()).stack_size(STACK).spawn(move || {
         if talk.sender.send(Message::Connected(id, Arc::clone(&outbox))).is_ok() {
@@ -116,7 +128,7 @@ pub fn serve(stream: UnixStream, id: u64, sender: Sender<Message>) -> io::Result
 }
 
 struct Talk {
-    stream: UnixStream,
+    stream: Arc<UnixStream>,
     woken: io::PipeReader,
     outbox: Arc<Outbox>,
     id: u64,
@@ -162,7 +174,7 @@ impl Talk {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, listens);
         events.set(PollFlags::OUT, waits);
-        let mut waiting = [PollFd::new(&self.stream, events), PollFd::new(&self.woken, PollFlags::IN)];
+        let mut waiting = [PollFd::new(&*self.stream, events), PollFd::new(&self.woken, PollFlags::IN)];
         let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
         let timeout = timeout.map(|time| Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ });
         match poll(&mut waiting, timeout.as_ref()) {
@@ -185,7 +197,7 @@ impl Talk {
     /// Whether the connection goes on.
     fn write(&self) -> bool {
         let mut queue = self.outbox.lock();
-        match (&self.stream).write(&queue.bytes) {
+        match (&*self.stream).write(&queue.bytes) {
             Ok(length) => {
                 queue.bytes.drain(..length);
                 true
@@ -197,7 +209,7 @@ impl Talk {
     /// Whether the connection goes on.
     fn read(&mut self) -> bool {
         let mut buffer = vec![0; STEP];
-        let length = match (&self.stream).read(&mut buffer) {
+        let length = match (&*self.stream).read(&mut buffer) {
             Ok(0) => return false,
             Ok(length) => length,
             Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),

@@ -341,8 +341,16 @@ impl Supervisor {
             Some(named) => named.into_iter().filter(|at| one.holds.remove(at)).collect(),
         };
         let all = self.machine.with_dependencies(nodes);
+        self.forget_the_gone();
         self.want();
         all
+    }
+
+    /// Clients that have ended before this moment hold nothing, although their threads may not have told so yet: whoever
+    /// lets go next waits for the end of what they were the last to want.
+    pub(super) fn forget_the_gone(&mut self) {
+        let gone = self.connections.values_mut().filter(|one| !one.holds.is_empty() && one.outbox.is_hung_up());
+        gone.for_each(|one| one.holds.clear());
     }
 
     fn wanted(&self) -> BTreeSet<usize> {

@@ -211,6 +211,7 @@ impl Supervisor {
             if names.is_empty() { self.pinned.clone() } else { self.find(names)?.into_iter().collect() };
         self.pinned.retain(|at| !nodes.contains(at));
         let all = self.machine.with_dependencies(nodes.iter().copied());
+        self.forget_the_gone();
         self.want_now();
         Ok(if names.is_empty() { all } else { nodes })
     }
