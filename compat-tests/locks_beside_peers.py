@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import http.server
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -190,8 +191,12 @@ def one(envo, runs, folder):
         (place.project / "tox.ini").write_text(text)
     for title, cold, count in [("with empty caches", True, min(runs, 3)), ("with full caches", False, runs)]:
         times = {name: [] for name in commands}
-        for _ in range(count):
-            for name, (command, results) in commands.items():
+        for turn in range(count):
+            # Each follows another than before, since what ran last decides what the next one finds in memory.
+            order = list(commands)
+            random.Random(turn).shuffle(order)
+            for name in order:
+                command, results = commands[name]
                 places[name].forget(results)
                 if cold:
                     places[name].empty()
