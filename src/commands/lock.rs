@@ -49,11 +49,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     let work = Work { options, locks: &locks, old: &old, upgrade: &upgrade, interrupt: &interrupt };
     let kept = work.kept(&lockables);
     let languages = Languages { locks: &locks, upgrade: upgrade.of_languages() };
-    let (outcomes, languages) = std::thread::scope(|scope| {
-        let languages = scope.spawn(|| languages.write(&lockables, &kept));
-        let outcomes = work.resolve_all(&lockables, &kept);
-        (outcomes, languages.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the locks of languages were given up"))))
-    });
+    let (outcomes, languages) = languages.write_beside(&lockables, &kept, || work.resolve_all(&lockables, &kept));
     let outcomes = match work.every_one(&lockables, outcomes) {
         Ok(Some(outcomes)) => outcomes,
         ended => {
@@ -306,17 +302,18 @@ impl Work<'_> {
         }
         let results: Mutex<Vec<Option<Result<Document, LockError>>>> = Mutex::new(vec![None; questions.len()]);
         let next = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..questions.len().min(MOST_AT_ONCE) {
-                scope.spawn(|| {
-                    loop {
-                        let at = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(order) = questions.get(at) else { break };
-                        let answer = self.answer(order);
-                        crate::settings::lock(&results)[at] = Some(answer);
-                    }
-                });
+        let work = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(order) = questions.get(at) else { break };
+                let answer = self.answer(order);
+                crate::settings::lock(&results)[at] = Some(answer);
             }
+        };
+        std::thread::scope(|scope| {
+            // This thread is one of them.
+            (1..questions.len().min(MOST_AT_ONCE)).for_each(|_| drop(scope.spawn(work)));
+            work();
         });
         let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let answer = |(at, (_, order)): (usize, &(usize, Order<'_>))| match &results[question_of[at]] {

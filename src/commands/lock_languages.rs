@@ -55,13 +55,39 @@ impl Written {
     }
 }
 
+/// Those whose languages have something to write, with their positions.
+fn needed<'a>(lockables: &'a [Lockable], kept: &'a [bool]) -> impl Iterator<Item = (usize, &'a Lockable)> {
+    let has_languages = |lockable: &Lockable| lockable.environment.runtimes.iter().any(|wish| wish.name != DEFAULT);
+    lockables.iter().enumerate().filter(move |(at, lockable)| has_languages(lockable) && !kept[*at])
+}
+
 impl Languages<'_> {
+    /// Writes them while `beside` does its part.
+    ///
+    /// # Errors
+    /// As [`Languages::write`].
+    pub fn write_beside<T>(
+        &self,
+        lockables: &[Lockable],
+        kept: &[bool],
+        beside: impl FnOnce() -> T,
+    ) -> (T, Result<Written>) {
+        if needed(lockables, kept).next().is_none() {
+            return (beside(), Ok(Written(Vec::new())));
+        }
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| self.write(lockables, kept));
+            let given_up = || anyhow::anyhow!("the locks of languages were given up");
+            (beside(), writing.join().unwrap_or_else(|_| Err(given_up())))
+        })
+    }
+
     /// Has the tools of other languages write their own locks, side by side where no two write the same file, and what is
     /// asked twice once. `kept`: whose locks hold.
     ///
     /// # Errors
     /// When one of them fails. Then every file is as it was.
-    pub fn write(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Written> {
+    fn write(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Written> {
         let chains = self.chains(lockables, kept)?;
         let (next, written) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || -> Result<()> {
@@ -99,12 +125,9 @@ impl Languages<'_> {
     }
 
     fn chains(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Vec<Chain>> {
-        let needed = |(at, lockable): &(usize, &Lockable)| {
-            lockable.environment.runtimes.iter().any(|wish| wish.name != DEFAULT) && !kept[*at]
-        };
         let mut chains: Vec<Chain> = Vec::new();
         let mut asked: BTreeMap<String, usize> = BTreeMap::new();
-        for (at, lockable) in lockables.iter().enumerate().filter(needed) {
+        for (at, lockable) in needed(lockables, kept) {
             let site = self.locks.site(&lockable.environment);
             if let Some(question) = site.language_question(self.upgrade).map_err(anyhow::Error::new)? {
                 let first = *asked.entry(question).or_insert(at);

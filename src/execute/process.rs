@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
@@ -417,28 +417,86 @@ pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i3
     spawn.grouping = Grouping::Group;
     let mut child = spawn.start()?;
     let ended = child.exit_notice()?;
-    let (mut out, mut error) = (child.stdout.take(), child.stderr.take());
-    let read = |pipe: &mut Option<File>| {
-        let mut text = Vec::new();
-        pipe.as_mut().map_or(Ok(0), |pipe| pipe.read_to_end(&mut text)).map(|_| text)
-    };
-    std::thread::scope(|scope| {
-        let reading_out = scope.spawn(move || read(&mut out));
-        let reading_error = scope.spawn(move || read(&mut error));
-        let notice = interrupt.notice(0);
-        let mut waiting = vec![PollFd::new(&ended, PollFlags::IN)];
-        waiting.extend(notice.as_ref().map(|notice| PollFd::new(notice, PollFlags::IN)));
-        while poll(&mut waiting, None) == Err(rustix::io::Errno::INTR) {}
-        if interrupt.requested() {
-            child.signal_group(Signal::KILL)?;
+    let (mut out, mut error) = (Stream::of(child.stdout.take()), Stream::of(child.stderr.take()));
+    let (mut notice, mut runs) = (interrupt.notice(0), true);
+    // One thread for all of it: starting others takes as long as what they would do.
+    while runs || out.pipe.is_some() || error.pipe.is_some() {
+        let mut awaited = Vec::with_capacity(4);
+        awaited.extend(runs.then(|| (Awaited::Exit, ended.as_fd())));
+        awaited.extend(notice.map(|notice| (Awaited::Interrupt, notice)));
+        awaited.extend(out.pipe.as_ref().map(|pipe| (Awaited::Output, pipe.as_fd())));
+        awaited.extend(error.pipe.as_ref().map(|pipe| (Awaited::Error, pipe.as_fd())));
+        for one in ready(&awaited)? {
+            match one {
+                Awaited::Exit => runs = false,
+                Awaited::Interrupt => {
+                    notice = None;
+                    // The child is not reaped yet, so the group is still its own.
+                    child.signal_group(Signal::KILL)?;
+                }
+                Awaited::Output => out.take_what_is_there(),
+                Awaited::Error => error.take_what_is_there(),
+            }
         }
-        let code = child.reap()?;
-        let joined = |reading: std::thread::ScopedJoinHandle<'_, io::Result<Vec<u8>>>| {
-            reading.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
-        };
-        let (out, error) = (joined(reading_out)?, joined(reading_error)?);
-        if interrupt.requested() { Err(io::ErrorKind::Interrupted.into()) } else { Ok((code, out, error)) }
-    })
+    }
+    let code = child.reap()?;
+    if interrupt.requested() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    Ok((code, out.all()?, error.all()?))
+}
+
+/// What [`finish_or_kill`] waits for.
+#[derive(Debug, Clone, Copy)]
+enum Awaited {
+    Exit,
+    Interrupt,
+    Output,
+    Error,
+}
+
+/// Waits until at least one of them has come.
+fn ready(awaited: &[(Awaited, BorrowedFd<'_>)]) -> io::Result<Vec<Awaited>> {
+    let mut waiting: Vec<_> = awaited.iter().map(|(_, descriptor)| PollFd::new(descriptor, PollFlags::IN)).collect();
+    loop {
+        match poll(&mut waiting, None) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+            Ok(_) => break,
+        }
+    }
+    let came = waiting.iter().zip(awaited).filter(|(wait, _)| !wait.revents().is_empty());
+    Ok(came.map(|(_, (one, _))| *one).collect())
+}
+
+/// What comes out of a pipe, as far as it has come.
+struct Stream {
+    /// `None`: it is at its end.
+    pipe: Option<File>,
+    text: Vec<u8>,
+    failure: Option<io::Error>,
+}
+
+impl Stream {
+    fn of(pipe: Option<File>) -> Self {
+        Self { pipe, text: Vec::new(), failure: None }
+    }
+
+    /// Reads once, which does not wait where there is something to read.
+    fn take_what_is_there(&mut self) {
+        let mut part = [0; 16 * 1024];
+        let Some(pipe) = &mut self.pipe else { return };
+        match pipe.read(&mut part) {
+            Ok(0) => self.pipe = None,
+            Ok(length) => self.text.extend_from_slice(&part[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => (self.pipe, self.failure) = (None, Some(error)),
+        }
+    }
+
+    fn all(self) -> io::Result<Vec<u8>> {
+        self.failure.map_or(Ok(self.text), Err)
+    }
 }
 
 #[cfg(test)]
