@@ -19,7 +19,7 @@ pub fn check(plan: &Plan, project: &Project) -> Result<(), ConfigError> {
     }
     let redirect = project.root.join(venv_redirect::FILE_NAME);
     for entry in plan.all()? {
-        if env_dir(plan, &entry)? == redirect {
+        if env_dir(plan, entry)? == redirect {
             return Err(ConfigError::handled(format!(
                 "venv_redirect is true, but tox environment {} lives at {}, where the redirect file goes; set \
                  venv_redirect to false or leave it unset",
@@ -57,7 +57,7 @@ pub fn record(plan: &Plan, project: &Project, reporter: &dyn Reporter) -> Result
 fn target(
     plan: &Plan,
     project: &Project,
-    all: &[Defined],
+    all: &[&Defined],
     reporter: &dyn Reporter,
 ) -> Result<Option<PathBuf>, ConfigError> {
     let named = |name: &str| all.iter().find(|entry| entry.name == name);

@@ -60,7 +60,7 @@ impl Services {
             return Ok(Self::default());
         }
         let mut services = Self::default();
-        let known: Vec<String> = plan.all()?.into_iter().map(|entry| entry.name).collect();
+        let known: Vec<String> = plan.all()?.into_iter().map(|entry| entry.name.clone()).collect();
         let mut needed: BTreeSet<String> = BTreeSet::new();
         for name in names {
             let graph = Graph::needed(&as_asked(&members, name), std::slice::from_ref(name));
@@ -244,7 +244,7 @@ fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
         return Ok(Vec::new());
     }
     let all: Vec<String> =
-        plan.all()?.into_iter().filter(|entry| !entry.kind.is_package()).map(|entry| entry.name).collect();
+        plan.all()?.into_iter().filter(|entry| !entry.kind.is_package()).map(|entry| entry.name.clone()).collect();
     let mut found: BTreeMap<String, Member> = BTreeMap::new();
     let mut open: VecDeque<String> = names.iter().cloned().collect();
     while let Some(name) = open.pop_front() {

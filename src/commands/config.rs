@@ -62,10 +62,10 @@ fn check(options: &Options) -> Result<i32> {
             // Names that only a condition mentions are environments to tox, but hardly meant as such.
             let listed: HashSet<String> = settings.list(settings.core(), "env_list")?.into_iter().collect();
             let named = settings.section_names();
-            let is_meant = |entry: &Defined| {
+            let is_meant = |entry: &&Defined| {
                 entry.kind.is_package() || listed.contains(&entry.name) || named.contains(entry.name.as_str())
             };
-            let defined: Vec<Defined> = plan.all()?.into_iter().filter(is_meant).collect();
+            let defined: Vec<Defined> = plan.all()?.into_iter().filter(is_meant).cloned().collect();
             let sets: Vec<_> =
                 defined.iter().map(|entry| settings.environment_of_kind(&entry.name, entry.kind)).collect();
             let subject = Subject {
@@ -121,7 +121,7 @@ fn findings_json(found: &[ConfigError]) -> Json {
 /// Environments that wait for each other, at the `depends` of one whose waiting keeps them all from running.
 fn circular_dependency(plan: &Plan) -> Option<ConfigError> {
     let runs = plan.all().ok()?.into_iter().filter(|entry| !entry.kind.is_package());
-    let names: Vec<String> = runs.map(|entry| entry.name).collect();
+    let names: Vec<String> = runs.map(|entry| entry.name.clone()).collect();
     let mut depends = plan.depends(&names).ok()?;
     let error = run_order(&depends).err()?;
     for at in 0..depends.len() {

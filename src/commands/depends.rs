@@ -23,7 +23,7 @@ use crate::settings::service_keys;
 pub fn execute(options: &Options) -> Result<i32> {
     let plan = open_plan(options)?;
     let run = plan.all()?.into_iter().filter(|entry| !entry.kind.is_package());
-    let names: Vec<String> = run.map(|entry| entry.name).collect();
+    let names: Vec<String> = run.map(|entry| entry.name.clone()).collect();
     let order = graph::run_order(&plan.depends(&names)?)?;
     super::report_warnings(&plan, options);
     if let Some(format) = picture_format(&options.depends_format) {

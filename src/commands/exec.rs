@@ -20,7 +20,8 @@ pub fn execute(options: &Options) -> Result<i32> {
     let start = Instant::now();
     let (plan, discovery) = open(options)?;
     report_warnings(&plan, options);
-    let active: Vec<String> = plan.all()?.into_iter().filter(|entry| entry.active).map(|entry| entry.name).collect();
+    let active: Vec<String> =
+        plan.all()?.into_iter().filter(|entry| entry.active).map(|entry| entry.name.clone()).collect();
     let [name] = active.as_slice() else {
         let found = active.join(", ");
         let text = format!("exactly one target environment allowed in exec mode but found {found}");

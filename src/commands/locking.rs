@@ -95,10 +95,10 @@ impl Locks {
     pub fn names(&self, options: &Options, index: &Index) -> Result<Vec<String>> {
         let mut names = self.plan.selected()?;
         if names_none(options) {
-            let locked = |entry: &crate::plan::Defined| {
+            let locked = |entry: &&crate::plan::Defined| {
                 !entry.active && !entry.kind.is_package() && index.entries.contains_key(&entry.name)
             };
-            names.extend(self.plan.all()?.into_iter().filter(locked).map(|entry| entry.name));
+            names.extend(self.plan.all()?.into_iter().filter(locked).map(|entry| entry.name.clone()));
         }
         report_warnings(&self.plan, options);
         Ok(names)

@@ -161,7 +161,7 @@ fn is_service(plan: &Plan, name: &str) -> Result<bool, ConfigError> {
 }
 
 fn run_environments(plan: &Plan) -> Result<Vec<String>, ConfigError> {
-    Ok(plan.all()?.into_iter().filter(|entry| !entry.kind.is_package()).map(|entry| entry.name).collect())
+    Ok(plan.all()?.into_iter().filter(|entry| !entry.kind.is_package()).map(|entry| entry.name.clone()).collect())
 }
 
 /// The services that the environments `asked` need, themselves included, and the jobs that those services need; checked,

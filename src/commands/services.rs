@@ -94,7 +94,7 @@ fn add_packaged(rows: &mut Vec<Row>, plan: &Plan, options: &Options, discovery: 
 }
 
 fn rows(plan: &Plan) -> Result<Vec<Row>> {
-    let known: Vec<String> = plan.all()?.into_iter().map(|entry| entry.name).collect();
+    let known: Vec<String> = plan.all()?.into_iter().map(|entry| entry.name.clone()).collect();
     let mut rows = Vec::new();
     for name in &known {
         let set = plan.settings.environment(name);

@@ -1,6 +1,7 @@
 //! What the plan needs to know of each environment. In a large configuration the environments are looked at side by side
 //! before it is decided what they mean for each other; nothing of that may show but the time it saves.
 
+use std::borrow::Cow;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
@@ -62,34 +63,40 @@ impl Plan {
         // What it refers to is found as well: nothing is wrong with it, or all this does not count.
         let description = if described { Some(self.settings.text(&set, "description")?) } else { None };
         let glance = Glance::Now(set);
-        let runner = self.runner(&glance)?;
+        let runner = self.runner(&glance)?.into_owned();
         let package = if Runner::of(&runner).is_some() { self.package_environment(&glance)? } else { None };
         let wheel_env = match &package {
             Some((package_env, kind)) => self.wheel_environment(&glance, package_env, *kind)?,
             None => None,
         };
+        let package = package.map(|(name, kind)| (name.into_owned(), kind));
         Ok(Known { runner, package, wheel_env, description })
     }
 
-    pub(super) fn runner(&self, glance: &Glance) -> Result<String, ConfigError> {
+    pub(super) fn runner<'a>(&self, glance: &'a Glance) -> Result<Cow<'a, str>, ConfigError> {
         match glance {
-            Glance::Ahead(known) => Ok(known.runner.clone()),
-            Glance::Now(set) => self.settings.text(set, "runner"),
+            Glance::Ahead(known) => Ok(Cow::Borrowed(&known.runner)),
+            Glance::Now(set) => self.settings.text(set, "runner").map(Cow::Owned),
         }
     }
 
-    /// The description, where it is known already or refers to nothing.
-    pub(super) fn description(&self, glance: &Glance) -> Result<Option<String>, ConfigError> {
+    /// The description, where it is known already or refers to nothing. It is asked for once.
+    pub(super) fn description(&self, glance: &mut Glance) -> Result<Option<String>, ConfigError> {
         match glance {
-            Glance::Ahead(known) => Ok(known.description.clone()),
+            Glance::Ahead(known) => Ok(known.description.take()),
             Glance::Now(set) => self.settings.plain_text(set, "description"),
         }
     }
 
     /// The environment that builds the package for another, and how; `None` when nothing is installed.
-    pub(super) fn package_environment(&self, glance: &Glance) -> Result<Option<(String, SetKind)>, ConfigError> {
+    pub(super) fn package_environment<'a>(
+        &self,
+        glance: &'a Glance,
+    ) -> Result<Option<(Cow<'a, str>, SetKind)>, ConfigError> {
         let set = match glance {
-            Glance::Ahead(known) => return Ok(known.package.clone()),
+            Glance::Ahead(known) => {
+                return Ok(known.package.as_ref().map(|(name, kind)| (Cow::Borrowed(name.as_str()), *kind)));
+            }
             Glance::Now(set) => set,
         };
         if !self.settings.runner(set)?.is_none_or(Runner::takes_package) {
@@ -105,7 +112,7 @@ impl Plan {
             self.settings.check_set_env(set)?;
         }
         let kind = if package == "external" { SetKind::CommandPackage } else { SetKind::Pep517Package };
-        Ok(Some((self.settings.text(set, "package_env")?, kind)))
+        Ok(Some((Cow::Owned(self.settings.text(set, "package_env")?), kind)))
     }
 
     /// The environment that builds the wheel for another, where that is said and not the one that packages anyway. Those

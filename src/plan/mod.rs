@@ -112,7 +112,7 @@ impl Plan {
             if packagers.contains_key(name) {
                 continue;
             }
-            let glance = ahead.map_or_else(|| Glance::Now(self.settings.glance(name)), Glance::Ahead);
+            let mut glance = ahead.map_or_else(|| Glance::Now(self.settings.glance(name)), Glance::Ahead);
             let mut entry = Defined {
                 name: name.clone(),
                 active: *active,
@@ -121,17 +121,18 @@ impl Plan {
                 description: None,
             };
             let runner = self.runner(&glance)?;
-            if Runner::of(&runner).is_none() {
+            let known = Runner::of(&runner);
+            if known.is_none() {
                 self.refuse_runner(name, &runner)?;
-                entry.missing_runner = Some(runner);
+                entry.missing_runner = Some(runner.into_owned());
             } else if let Some((package_env, kind)) = self.package_environment(&glance)?
-                && let Err(error) = self.add_packagers((name, &glance), package_env, kind, &mut packagers)
+                && let Err(error) = self.add_packagers(name, (&glance, known), (&package_env, kind), &mut packagers)
             {
                 failed.get_or_insert((name.clone(), error));
                 continue;
             }
             if described {
-                entry.description = self.description(&glance)?;
+                entry.description = self.description(&mut glance)?;
             }
             defined.push((at, entry));
         }
@@ -146,17 +147,21 @@ impl Plan {
     /// Notes who builds the package, and the wheel, for an environment.
     fn add_packagers(
         &self,
-        (name, glance): (&str, &Glance),
-        package_env: String,
-        kind: SetKind,
+        name: &str,
+        (glance, runner): (&Glance, Option<Runner>),
+        (package_env, kind): (&str, SetKind),
         packagers: &mut FxHashMap<String, SetKind>,
     ) -> Result<(), ConfigError> {
-        self.check_package_environment(name, &package_env)?;
-        if Runner::of(&self.runner(glance)?).is_some_and(Runner::uses_uv) {
-            self.settings.package_with_uv(&package_env);
+        self.check_package_environment(name, package_env)?;
+        if runner.is_some_and(Runner::uses_uv) {
+            self.settings.package_with_uv(package_env);
         }
-        let wheel_env = self.wheel_environment(glance, &package_env, kind);
-        packagers.insert(package_env, kind);
+        let wheel_env = self.wheel_environment(glance, package_env, kind);
+        // Nearly all have the same.
+        match packagers.get_mut(package_env) {
+            Some(known) => *known = kind,
+            None => drop(packagers.insert(package_env.to_owned(), kind)),
+        }
         if let Some(wheel_env) = wheel_env? {
             self.check_package_environment(name, &wheel_env)?;
             packagers.insert(wheel_env, SetKind::Pep517Package);
@@ -260,10 +265,9 @@ impl Plan {
     ///
     /// # Errors
     /// When `--skip-env` is no regular expression.
-    pub fn all(&self) -> Result<Vec<Defined>, ConfigError> {
+    pub fn all(&self) -> Result<Vec<&Defined>, ConfigError> {
         let skip = &self.settings.options.selection.skip;
-        let mut found = self.defined.clone();
-        found.retain(|entry| entry.missing_runner.is_none());
+        let mut found: Vec<&Defined> = self.defined.iter().filter(|entry| entry.missing_runner.is_none()).collect();
         if skip.trim().is_empty() {
             return Ok(found);
         }
@@ -291,7 +295,7 @@ impl Plan {
     /// As [`Self::all`].
     pub fn selected(&self) -> Result<Vec<String>, ConfigError> {
         let asked = self.all()?.into_iter().filter(|entry| entry.active && !entry.kind.is_package());
-        Ok(asked.map(|entry| entry.name).collect())
+        Ok(asked.map(|entry| entry.name.clone()).collect())
     }
 
     /// What `config` shows: everything that was asked for, packaging environments too.
@@ -299,7 +303,7 @@ impl Plan {
     /// # Errors
     /// As [`Self::all`].
     pub fn config_environments(&self) -> Result<Vec<Defined>, ConfigError> {
-        Ok(self.all()?.into_iter().filter(|entry| entry.active).collect())
+        Ok(self.all()?.into_iter().filter(|entry| entry.active).cloned().collect())
     }
 
     /// Whether any environment has the project installed.

@@ -1,5 +1,6 @@
 //! Text to typed values, by tox's rules for INI files (`StrConvert`).
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use serde_json::Value as Json;
@@ -48,11 +49,17 @@ pub fn convert(kind: Kind, text: &str) -> Result<Value, ConfigError> {
 /// # Errors
 /// When the word is neither a true nor a false one.
 pub fn boolean(text: &str) -> Result<bool, ConfigError> {
-    let normal = text.trim().to_lowercase();
-    if TRUE_WORDS.contains(&normal.as_str()) {
+    let trimmed = text.trim();
+    let normal = if trimmed.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        Cow::Borrowed(trimmed)
+    } else {
+        Cow::Owned(trimmed.to_lowercase())
+    };
+    let normal = &*normal;
+    if TRUE_WORDS.contains(&normal) {
         return Ok(true);
     }
-    if FALSE_WORDS.contains(&normal.as_str()) {
+    if FALSE_WORDS.contains(&normal) {
         return Ok(false);
     }
     let mut valid: Vec<&str> = TRUE_WORDS.into_iter().chain(FALSE_WORDS).collect();

@@ -99,7 +99,7 @@ impl<'a, T: Copy> Conditions<'a, T> {
 
 /// Keeps the lines of a value that hold for an environment with these factors, which are asked for only where there is a
 /// condition.
-pub fn filter<'a>(value: &str, active: impl Fn() -> &'a ActiveFactors) -> String {
+pub fn filter<'v, 'a>(value: &'v str, active: impl Fn() -> &'a ActiveFactors) -> Cow<'v, str> {
     // Nearly all values have no conditions; nothing to do for them.
     if !has_marker(value) && !value.contains('\\') {
         return without_empty_lines(value);
@@ -139,7 +139,7 @@ pub fn filter<'a>(value: &str, active: impl Fn() -> &'a ActiveFactors) -> String
             Some((false, content)) => skipping = content.ends_with('\\'),
         }
     }
-    kept
+    Cow::Owned(kept)
 }
 
 /// `split('\n')`, for texts of a hundred thousand lines.
@@ -153,13 +153,13 @@ pub(super) fn has_marker(value: &str) -> bool {
     marker_position(value).is_some()
 }
 
-fn without_empty_lines(value: &str) -> String {
+fn without_empty_lines(value: &str) -> Cow<'_, str> {
     // Lists begin on the line below their key.
     let value = value.trim_matches('\n');
-    if !value.contains("\n\n") {
-        return value.to_owned();
+    if memchr::memmem::find(value.as_bytes(), b"\n\n").is_none() {
+        return Cow::Borrowed(value);
     }
-    lines(value).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    Cow::Owned(lines(value).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n"))
 }
 
 /// Hands over the environment names that the conditions inside a value mention and that have a factor which is not
@@ -463,7 +463,7 @@ mod tests {
 
     fn filtered(value: &str, name: &str) -> String {
         let active = ActiveFactors::of(Some(name), "linux", "x86_64");
-        filter(value, || &active)
+        filter(value, || &active).into_owned()
     }
 
     #[test]

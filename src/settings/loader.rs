@@ -205,7 +205,7 @@ impl Settings {
 
     /// Whether the section, or an override of it, says anything about the key.
     pub(super) fn mentions(&self, loader: &Loader, key: &Key) -> bool {
-        let overridden = self.overrides_of(loader, key).next().is_some();
+        let overridden = loader.overridden && self.overrides_of(loader, key).next().is_some();
         let written = |spelling: &str| match &self.source.document {
             Document::Ini(_) => self.entry(loader, spelling).is_some(),
             Document::Toml(document) => toml_entry(document, loader, spelling).is_some(),
@@ -232,6 +232,9 @@ impl Settings {
             Document::Ini(_) => self.load_from_section(place)?,
             Document::Toml(document) => self.load_from_table(document, place)?,
         };
+        if !place.loader.overridden {
+            return Ok(value);
+        }
         for one in self.overrides_of(place.loader, place.key) {
             let text = self
                 .substitute(place, &one.value)
@@ -266,14 +269,18 @@ impl Settings {
         convert(place.kind(), &text).map_err(|error| place.failed_as(spelling, error))
     }
 
-    fn substitute(&self, place: &Place<'_>, text: &str) -> Result<String, ConfigError> {
+    fn substitute<'t>(&self, place: &Place<'_>, text: &'t str) -> Result<Cow<'t, str>, ConfigError> {
+        if !may_refer(text) {
+            return Ok(Cow::Borrowed(text));
+        }
         let context = Context { settings: self, set: place.set };
         replace(&context, self.reference_prefix(place.loader), style_of(place.kind()), text, place.trail)
+            .map(Cow::Owned)
     }
 
     /// [`Self::process_raw`] of an entry of the file.
-    pub(super) fn text_of(&self, set: &ConfigSet, entry: &Entry) -> Option<String> {
-        if entry.value.contains('\\') || !has_marker(&entry.value) {
+    pub(super) fn text_of<'e>(&self, set: &ConfigSet, entry: &'e Entry) -> Option<Cow<'e, str>> {
+        if !has_marker(&entry.value) || entry.value.contains('\\') {
             return self.process_raw(set, &entry.value);
         }
         // Entries stay where they are as long as the settings live.
@@ -281,17 +288,20 @@ impl Settings {
         let read = || Arc::new(ConditionalValue::of(&without_comments(&entry.value)));
         let value = Arc::clone(lock(&self.conditional).entry(key).or_insert_with(read));
         let text = value.of_environment(self.factors(set));
-        (!text.is_empty() || value.is_blank).then_some(text)
+        (!text.is_empty() || value.is_blank).then_some(Cow::Owned(text))
     }
 
     /// A raw value without comments and with the lines that hold for the environment; `None` when none do.
-    pub(super) fn process_raw(&self, set: &ConfigSet, raw: &str) -> Option<String> {
-        let text = without_comments(raw);
-        let filtered = filter(&text, || self.factors(set));
-        if filtered.is_empty() && !text.trim().is_empty() {
+    pub(super) fn process_raw<'t>(&self, set: &ConfigSet, raw: &'t str) -> Option<Cow<'t, str>> {
+        let factors = || self.factors(set);
+        let (filtered, is_blank) = match without_comments(raw) {
+            Cow::Borrowed(text) => (filter(text, factors), text.trim().is_empty()),
+            Cow::Owned(text) => (Cow::Owned(filter(&text, factors).into_owned()), text.trim().is_empty()),
+        };
+        if filtered.is_empty() && !is_blank {
             return None;
         }
-        Some(if filtered.contains('\\') { filtered.replace("\\\n", "") } else { filtered })
+        Some(if filtered.contains('\\') { Cow::Owned(filtered.replace("\\\n", "")) } else { filtered })
     }
 
     pub(super) fn factors<'a>(&self, set: &'a ConfigSet) -> &'a ActiveFactors {
@@ -448,7 +458,7 @@ pub(super) fn without_comments(raw: &str) -> Cow<'_, str> {
 
 /// Whether a text may have anything that substitution would change.
 pub(super) fn may_refer(text: &str) -> bool {
-    text.contains(['{', '[', '\\'])
+    memchr::memchr3(b'{', b'[', b'\\', text.as_bytes()).is_some()
 }
 
 /// Whether a text has anything that substitution would change; used for lines of `set_env`.

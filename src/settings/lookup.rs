@@ -1,5 +1,6 @@
 //! What the names in expressions stand for, seen from one set of settings.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
 use super::config_set::{ConfigSet, SetKind};
@@ -83,11 +84,11 @@ impl Context<'_> {
             let raw = self.settings.text_of(self.set, entry).unwrap_or_default();
             return self.settings.overridden_set_env(self.set, section, &raw, trail).map(|text| Some(Found::Raw(text)));
         }
-        let mut raw = entry.value.clone();
+        let mut raw = Cow::Borrowed(entry.value.as_str());
         for one in overrides.iter().filter(|one| one.key == key) {
-            raw = if one.append { format!("{raw}\n{}", one.value) } else { one.value.clone() };
+            raw = if one.append { format!("{raw}\n{}", one.value).into() } else { one.value.as_str().into() };
         }
-        Ok(Some(Found::Raw(self.settings.process_raw(self.set, &raw).unwrap_or_default())))
+        Ok(Some(Found::Raw(self.settings.process_raw(self.set, &raw).unwrap_or_default().into_owned())))
     }
 }
 

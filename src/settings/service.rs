@@ -1,6 +1,7 @@
 //! The keys around `serve`, read through the settings: inheritance, conditions and substitution have been applied.
 //! What the values mean is in [`crate::model::service`].
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::config_set::ConfigSet;
@@ -58,7 +59,7 @@ pub(super) fn asks(settings: &Settings, set: &ConfigSet) -> Result<Vec<Asking>, 
 /// What a section says of a key, less the lines that do not hold for the environment.
 fn raw_text(settings: &Settings, set: &ConfigSet, loader: &Loader, key: &keys::Key) -> Option<String> {
     spellings(key).find_map(|spelling| match &settings.source.document {
-        Document::Ini(_) => settings.text_of(set, settings.entry(loader, spelling)?),
+        Document::Ini(_) => settings.text_of(set, settings.entry(loader, spelling)?).map(Cow::into_owned),
         Document::Toml(document) => Some(toml_entry(document, loader, spelling)?.to_value().to_string()),
     })
 }

@@ -13,7 +13,7 @@ use configparser::ini::{Ini, IniDefault};
 
 use super::document::{IniDocument, IniSection};
 use crate::python_text::strip_end;
-use scan::{Found, GUARD, LINE_END, Scan};
+use scan::{GUARD, LINE_END, Scan};
 
 /// Python's name for the section whose values show in all others.
 pub const DEFAULT_SECTION: &str = "DEFAULT";
@@ -32,13 +32,19 @@ pub fn read(text: &str) -> Result<IniDocument, IniError> {
     };
     let mut sections = Vec::with_capacity(scan.sections.len());
     let mut defaults = IniSection::new(DEFAULT_SECTION.to_owned(), 0);
-    for Found { mut section, starts } in scan.sections {
+    let mut starts = scan.starts.as_slice();
+    for mut section in scan.sections {
+        let own = if section.name == DEFAULT_SECTION {
+            scan.default_starts.as_slice()
+        } else {
+            starts.split_off(..section.entries.len()).unwrap_or_default()
+        };
         for (at, entry) in section.entries.iter_mut().enumerate() {
-            let (number, start) = starts[at];
+            let (number, start) = own[at];
             let text = values.get(number).and_then(Option::as_deref).unwrap_or_default();
             let text = text.strip_prefix(GUARD).unwrap_or(text);
             // A value ends where the next of the same line begins; the last one may have lost blanks at its end.
-            let end = starts.get(at + 1).filter(|next| next.0 == number).map_or(text.len(), |next| next.1);
+            let end = own.get(at + 1).filter(|next| next.0 == number).map_or(text.len(), |next| next.1);
             entry.value = finish(text.get(start..end.min(text.len())).unwrap_or_default());
         }
         if section.name == DEFAULT_SECTION { defaults = section } else { sections.push(section) }

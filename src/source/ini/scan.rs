@@ -69,15 +69,16 @@ impl IniError {
     }
 }
 
-/// A section whose values are still empty.
-pub(super) struct Found {
-    pub section: IniSection,
-    /// Where each entry's value begins: the number of its line in the canonical text, and how far behind the guard.
-    pub starts: Vec<(usize, usize)>,
-}
+/// Where a value begins: the number of its line in the canonical text, and how far behind the guard.
+pub(super) type Start = (usize, usize);
 
 pub(super) struct Scan {
-    pub sections: Vec<Found>,
+    /// Their values are still empty.
+    pub sections: Vec<IniSection>,
+    /// Where the value of each entry begins, section after section.
+    pub starts: Vec<Start>,
+    /// The same for the default section, which may be continued behind others.
+    pub default_starts: Vec<Start>,
     pub canonical: String,
 }
 
@@ -97,7 +98,8 @@ impl Scan {
             let line = *line;
             return Err(IniError { kind: IniErrorKind::Parsing { lines: walk.malformed }, line });
         }
-        Ok(Self { sections: walk.sections, canonical: walk.canonical })
+        let Walk { sections, starts, default_starts, canonical, .. } = walk;
+        Ok(Self { sections, starts, default_starts, canonical })
     }
 }
 
@@ -107,15 +109,19 @@ fn universal_newlines(text: &str) -> Cow<'_, str> {
 }
 
 #[derive(Default)]
-struct Walk {
-    sections: Vec<Found>,
+struct Walk<'t> {
+    sections: Vec<IniSection>,
+    starts: Vec<Start>,
+    default_starts: Vec<Start>,
     /// Index of the section that keys go to.
     current: Option<usize>,
     /// Whether a key of the current section is open for continuation lines. An empty name never is.
     in_key: bool,
     /// Indentation, in characters, of the line that opened the key.
     indent: usize,
-    names: FxHashSet<String>,
+    names: FxHashSet<&'t str>,
+    /// Index of the default section.
+    default: Option<usize>,
     /// Every key once: sections repeat them.
     keys: FxHashSet<Arc<str>>,
     malformed: Vec<(usize, String)>,
@@ -126,8 +132,8 @@ struct Walk {
     canonical: String,
 }
 
-impl Walk {
-    fn line(&mut self, number: usize, line: &str) -> Result<(), IniError> {
+impl<'t> Walk<'t> {
+    fn line(&mut self, number: usize, line: &'t str) -> Result<(), IniError> {
         let body = strip_start(line);
         let text = strip_end(body);
         if text.starts_with(['#', ';']) {
@@ -159,7 +165,7 @@ impl Walk {
     /// Adds a line to the value that is open, if any.
     fn open_line(&mut self, number: usize) -> bool {
         let section = self.current.filter(|_| self.in_key).and_then(|at| self.sections.get_mut(at));
-        let Some(entry) = section.and_then(|found| found.section.entries.last_mut()) else { return false };
+        let Some(entry) = section.and_then(|section| section.entries.last_mut()) else { return false };
         entry.lines.push(number);
         self.canonical.push(LINE_END);
         true
@@ -171,22 +177,26 @@ impl Walk {
         }
     }
 
-    fn section(&mut self, line: usize, name: &str) -> Result<(), IniError> {
+    fn section(&mut self, line: usize, name: &'t str) -> Result<(), IniError> {
         self.in_key = false;
         let _ = write!(self.canonical, "\n{}={GUARD}", self.count);
         self.count += 1;
         self.start = self.canonical.len();
         if name == DEFAULT_SECTION {
             // Python lets the default section appear more than once.
-            if let Some(at) = self.sections.iter().position(|found| found.section.name == name) {
-                self.current = Some(at);
+            if self.default.is_some() {
+                self.current = self.default;
                 return Ok(());
             }
-        } else if !self.names.insert(name.to_owned()) {
+            self.default = Some(self.sections.len());
+        } else if !self.names.insert(name) {
             return Err(IniError { kind: IniErrorKind::DuplicateSection { section: name.to_owned() }, line });
         }
         self.current = Some(self.sections.len());
-        self.sections.push(Found { section: IniSection::new(name.to_owned(), line), starts: Vec::new() });
+        let mut section = IniSection::new(name.to_owned(), line);
+        // Generated sections are as long as the one before.
+        section.entries.reserve_exact(self.sections.last().map_or(0, |before| before.entries.len()));
+        self.sections.push(section);
         Ok(())
     }
 
@@ -203,7 +213,8 @@ impl Walk {
             // Python notes the error and goes on with the empty name.
             self.malformed.push((number, line.to_owned()));
         }
-        let Found { section, starts } = &mut self.sections[section];
+        let starts = if self.default == Some(section) { &mut self.default_starts } else { &mut self.starts };
+        let section = &mut self.sections[section];
         if section.contains(&key) {
             let section = section.name.clone();
             return Err(IniError {

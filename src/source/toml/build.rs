@@ -182,6 +182,9 @@ impl<'t> Builder<'t> {
     fn value(&mut self, span: Span, encoding: Option<Encoding>, errors: &mut dyn ErrorSink) -> Option<Payload> {
         let raw = self.source.get(span)?.as_str();
         let mut decoded = Cow::Borrowed("");
+        if let Some(plain) = plain_string(raw, encoding) {
+            return Some(Payload::Text(self.keep(Cow::Borrowed(plain))));
+        }
         let kind = toml_parser::Raw::new_unchecked(raw, encoding, span).decode_scalar(&mut decoded, errors);
         Some(match kind {
             ScalarKind::String => Payload::Text(self.keep(decoded)),
@@ -198,6 +201,21 @@ impl<'t> Builder<'t> {
             }
         })
     }
+}
+
+/// What stands between the quotes of a string of one line, where that needs no decoding: most strings are such.
+fn plain_string(raw: &str, encoding: Option<Encoding>) -> Option<&str> {
+    let quote = match encoding? {
+        Encoding::BasicString => '"',
+        Encoding::LiteralString => '\'',
+        _ => return None,
+    };
+    let inner = raw.strip_prefix(quote)?.strip_suffix(quote)?;
+    inner.bytes().all(|byte| byte >= b' ' && byte != 0x7f && byte != b'\\').then_some(inner)
+}
+
+fn is_plain_key(raw: &str) -> bool {
+    !raw.is_empty() && raw.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 impl EventReceiver for Builder<'_> {
@@ -242,7 +260,11 @@ impl EventReceiver for Builder<'_> {
     fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, errors: &mut dyn ErrorSink) {
         let Some(raw) = self.source.get(span) else { return refuse(errors) };
         let mut decoded = Cow::Borrowed("");
-        toml_parser::Raw::new_unchecked(raw.as_str(), encoding, span).decode_key(&mut decoded, errors);
+        if encoding.is_none() && is_plain_key(raw.as_str()) {
+            decoded = Cow::Borrowed(raw.as_str());
+        } else {
+            toml_parser::Raw::new_unchecked(raw.as_str(), encoding, span).decode_key(&mut decoded, errors);
+        }
         if self.path.len() >= DEEPEST {
             refuse(errors);
         }
