@@ -12,6 +12,7 @@ pub mod error;
 pub mod graph;
 pub mod index;
 pub mod inputs;
+pub mod languages;
 pub mod lines;
 pub mod name;
 mod origins;

@@ -1,0 +1,271 @@
+//! What the locks of other languages hold: one reader for each format, all of them to the same list of packages, each with
+//! its version, hashes and what it requires. Pure: texts to values.
+
+mod bundler;
+mod cargo;
+mod go;
+mod npm;
+mod pnpm;
+pub mod versions;
+mod yarn;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Where packages are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ecosystem {
+    PyPi,
+    Npm,
+    RubyGems,
+    CratesIo,
+    Go,
+}
+
+impl Ecosystem {
+    /// As OSV writes it. <https://ossf.github.io/osv-schema/#defined-ecosystems>
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PyPi => "PyPI",
+            Self::Npm => "npm",
+            Self::RubyGems => "RubyGems",
+            Self::CratesIo => "crates.io",
+            Self::Go => "Go",
+        }
+    }
+
+    /// For people.
+    pub fn language(self) -> &'static str {
+        match self {
+            Self::PyPi => "Python",
+            Self::Npm => "Node.js",
+            Self::RubyGems => "Ruby",
+            Self::CratesIo => "Rust",
+            Self::Go => "Go",
+        }
+    }
+
+    /// The package URL of a package. <https://github.com/package-url/purl-spec/blob/main/PURL-TYPES.rst>
+    fn url(self, name: &str, version: &str) -> String {
+        let kind = match self {
+            Self::PyPi => "pypi",
+            Self::Npm => "npm",
+            Self::RubyGems => "gem",
+            Self::CratesIo => "cargo",
+            Self::Go => "golang",
+        };
+        let escaped = |text: &str| text.replace('%', "%25").replace('@', "%40").replace('+', "%2B");
+        format!("pkg:{kind}/{}@{}", escaped(name), escaped(version))
+    }
+}
+
+/// What a package is told by: its name and version.
+pub type Key = (String, String);
+
+/// Where a package comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// The ecosystem's index, or one like it.
+    #[default]
+    Index,
+    /// The project itself: nobody else knows it.
+    Own,
+    /// A folder, repository or address.
+    Elsewhere(String),
+}
+
+/// One package of a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Package {
+    pub origin: Origin,
+    /// Algorithms, as Python names them, and hexadecimal digits.
+    pub hashes: BTreeSet<(String, String)>,
+    /// Where its file is.
+    pub url: Option<String>,
+    pub requires: BTreeSet<Key>,
+}
+
+/// The packages of one language in one environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    pub ecosystem: Ecosystem,
+    pub packages: BTreeMap<Key, Package>,
+    /// What the project itself asks for, as far as the lock says so.
+    pub roots: BTreeSet<Key>,
+}
+
+impl Contents {
+    fn new(ecosystem: Ecosystem) -> Self {
+        Self { ecosystem, packages: BTreeMap::new(), roots: BTreeSet::new() }
+    }
+
+    /// Adds a package, or what is new about one that is there.
+    fn add(&mut self, key: Key, package: Package) {
+        let known = self.packages.entry(key).or_default();
+        known.hashes.extend(package.hashes);
+        known.requires.extend(package.requires);
+        known.url = known.url.take().or(package.url);
+        if package.origin != Origin::Index {
+            known.origin = package.origin;
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.roots.extend(other.roots);
+        other.packages.into_iter().for_each(|(key, package)| self.add(key, package));
+    }
+
+    /// The project's own folders are not among what it asks for, but what they require is.
+    #[must_use]
+    fn without_own(mut self) -> Self {
+        let own: Vec<Key> =
+            self.packages.iter().filter(|(_, one)| one.origin == Origin::Own).map(|(key, _)| key.clone()).collect();
+        for key in &own {
+            if let Some(package) = self.packages.remove(key) {
+                self.roots.extend(package.requires);
+            }
+        }
+        for package in self.packages.values_mut() {
+            package.requires.retain(|key| !own.contains(key));
+        }
+        let packages = &self.packages;
+        self.roots.retain(|key| packages.contains_key(key));
+        self
+    }
+
+    /// How a package stands in a bill of materials: its package URL, or where it comes from.
+    pub fn reference(&self, key: &Key, package: &Package) -> String {
+        match &package.origin {
+            Origin::Elsewhere(from) => format!("{}:{}@{from}", self.ecosystem.name(), key.0),
+            _ => self.ecosystem.url(&key.0, &key.1),
+        }
+    }
+}
+
+/// Reads those of `files` that are locks; `None` when none of them is in a format that is known here.
+///
+/// # Errors
+/// Which file cannot be read, and why.
+pub fn read(files: &[PathBuf]) -> Result<Option<Contents>, String> {
+    let mut found: Option<Contents> = None;
+    for file in files {
+        let Some(contents) = read_one(file).map_err(|reason| format!("{}: {reason}", file.display()))? else {
+            continue;
+        };
+        match &mut found {
+            Some(found) => found.merge(contents),
+            None => found = Some(contents),
+        }
+    }
+    Ok(found.map(Contents::without_own))
+}
+
+fn read_one(file: &Path) -> Result<Option<Contents>, String> {
+    let reader: fn(&str) -> Result<Contents, String> = match file.file_name().and_then(|name| name.to_str()) {
+        Some("package-lock.json" | "npm-shrinkwrap.json") => npm::read,
+        Some("pnpm-lock.yaml") => pnpm::read,
+        Some("yarn.lock") => yarn::read,
+        Some("Cargo.lock") => cargo::read,
+        Some("Gemfile.lock" | "gems.locked") => bundler::read,
+        Some("go.mod") => {
+            // A module that requires nothing has no sums.
+            let sums = std::fs::read_to_string(file.with_file_name("go.sum")).unwrap_or_default();
+            return go::read(&text_of(file)?, &sums).map(Some);
+        }
+        _ => return Ok(None),
+    };
+    reader(&text_of(file)?).map(Some)
+}
+
+fn text_of(file: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    match super::error::conflict_marker(&text) {
+        Some(line) => Err(format!("line {line} is a merge conflict marker")),
+        None => Ok(text),
+    }
+}
+
+/// The hashes of `sha512-BASE64 sha1-BASE64` (<https://www.w3.org/TR/SRI/>); what is none is left out.
+fn hashes_of_integrity(text: &str) -> BTreeSet<(String, String)> {
+    let hash = |word: &str| {
+        let (algorithm, digest) = word.split_once('-')?;
+        Some((algorithm.to_owned(), hexadecimal(digest.split('?').next()?)?))
+    };
+    text.split_whitespace().filter_map(hash).collect()
+}
+
+/// The hexadecimal digits of what is written in base 64.
+fn hexadecimal(text: &str) -> Option<String> {
+    let mut digits = String::with_capacity(text.len() * 3 / 2);
+    let (mut bits, mut count) = (0_u32, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6) | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            digits.push_str(&format!("{:02x}", (bits >> count) & 0xff));
+        }
+    }
+    (!digits.is_empty()).then_some(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a 1 → b 2, c 3` for each package.
+    pub(super) fn lines(contents: &Contents) -> Vec<String> {
+        let name = |(name, version): &Key| format!("{name} {version}");
+        let line = |(key, package): (&Key, &Package)| {
+            let requires: Vec<String> = package.requires.iter().map(name).collect();
+            format!("{} → {}", name(key), requires.join(", ")).trim_end().to_owned()
+        };
+        contents.packages.iter().map(line).collect()
+    }
+
+    pub(super) fn roots(contents: &Contents) -> Vec<&str> {
+        contents.roots.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    #[test]
+    fn hashes_are_told_in_hexadecimal_digits() {
+        let hashes = hashes_of_integrity("sha1-3q2+7w== sha512-AA== nonsense sha256-!");
+        let expected = [("sha1", "deadbeef"), ("sha512", "00")];
+        assert_eq!(hashes, expected.map(|(name, digits)| (name.to_owned(), digits.to_owned())).into());
+    }
+
+    #[test]
+    fn package_urls_are_those_of_the_specification() {
+        assert_eq!(Ecosystem::Npm.url("@babel/core", "7.0.0"), "pkg:npm/%40babel/core@7.0.0");
+        assert_eq!(Ecosystem::Go.url("golang.org/x/text", "v0.3.0"), "pkg:golang/golang.org/x/text@v0.3.0");
+        assert_eq!(Ecosystem::CratesIo.url("a", "1.0.0+b"), "pkg:cargo/a@1.0.0%2Bb");
+    }
+
+    #[test]
+    fn files_that_are_no_locks_are_passed_over_and_broken_ones_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let manifest = file("package.json", "{");
+        assert_eq!(read(std::slice::from_ref(&manifest)), Ok(None));
+        let error = read(&[manifest, file("package-lock.json", "{")]).unwrap_err();
+        assert!(error.contains("package-lock.json: it is no JSON"), "{error}");
+        let error = read(&[file("Cargo.lock", "version = 4\n<<<<<<< HEAD\n")]).unwrap_err();
+        assert!(error.contains("line 2 is a merge conflict marker"), "{error}");
+        assert!(read(&[folder.path().join("Gemfile.lock")]).is_err());
+        let sums = file("go.sum", "");
+        let mods = file("go.mod", "module m\n\ngo 1.22\n");
+        assert_eq!(read(&[mods, sums]).unwrap().unwrap().packages.len(), 0);
+    }
+}

@@ -1,0 +1,141 @@
+//! npm's `package-lock.json` in its versions 2 and 3: a folder of `node_modules` for each package, in which Node.js finds
+//! what it requires by looking there and in every folder above.
+//! <https://docs.npmjs.com/cli/v11/configuring-npm/package-lock-json>
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Contents, Ecosystem, Key, Origin, Package, hashes_of_integrity};
+
+const FOLDER: &str = "node_modules/";
+
+pub fn read(text: &str) -> Result<Contents, String> {
+    let lock: Value =
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| format!("it is no JSON: {error}"))?;
+    let Some(packages) = lock.get("packages").and_then(Value::as_object) else {
+        return Err("it has no `packages`: npm 7 and newer write them".to_owned());
+    };
+    let mut keys = BTreeMap::new();
+    for (path, entry) in packages.iter().filter(|(_, entry)| entry["link"] != true) {
+        keys.insert(path.as_str(), key(path, entry)?);
+    }
+    let mut contents = Contents::new(Ecosystem::Npm);
+    for (path, key) in &keys {
+        let entry = &packages[*path];
+        let text = |name: &str| entry.get(name).and_then(Value::as_str);
+        let package = Package {
+            origin: origin(path, text("resolved")),
+            hashes: text("integrity").map(hashes_of_integrity).unwrap_or_default(),
+            url: text("resolved").filter(|url| url.starts_with("http")).map(str::to_owned),
+            requires: required(path, packages, &keys),
+        };
+        contents.add(key.clone(), package);
+    }
+    Ok(contents)
+}
+
+/// The name and version of what lies at `path`.
+fn key(path: &str, entry: &Value) -> Result<Key, String> {
+    let of_path = path.rsplit_once(FOLDER).map_or(path, |(_, name)| name);
+    let name = entry.get("name").and_then(Value::as_str).unwrap_or(of_path);
+    match entry.get("version").and_then(Value::as_str) {
+        Some(version) => Ok((name.to_owned(), version.to_owned())),
+        // Folders need none.
+        None if !path.contains(FOLDER) => Ok((name.to_owned(), String::new())),
+        None => Err(format!("`{path}` has no version")),
+    }
+}
+
+fn origin(path: &str, resolved: Option<&str>) -> Origin {
+    match resolved {
+        _ if path.starts_with("../") || path.starts_with('/') => Origin::Elsewhere(path.to_owned()),
+        _ if !path.contains(FOLDER) => Origin::Own,
+        Some(from) if !from.starts_with("http") => Origin::Elsewhere(from.to_owned()),
+        _ => Origin::Index,
+    }
+}
+
+fn required(path: &str, packages: &Map<String, Value>, keys: &BTreeMap<&str, Key>) -> std::collections::BTreeSet<Key> {
+    let kinds = ["dependencies", "optionalDependencies", "peerDependencies", "devDependencies"];
+    // What a published package was developed with is not in the lock.
+    let kinds = &kinds[..if path.contains(FOLDER) { 3 } else { 4 }];
+    let names = kinds.iter().filter_map(|kind| packages[path].get(kind)?.as_object()).flat_map(Map::keys);
+    names.filter_map(|name| keys.get(found(path, name, packages)?).cloned()).collect()
+}
+
+/// Where Node.js finds `name` from `path`; `None` for what is optional and not there.
+fn found<'a>(path: &str, name: &str, packages: &'a Map<String, Value>) -> Option<&'a str> {
+    let mut above = Some(path);
+    while let Some(folder) = above {
+        let place = if folder.is_empty() { format!("{FOLDER}{name}") } else { format!("{folder}/{FOLDER}{name}") };
+        if let Some((place, entry)) = packages.get_key_value(&place) {
+            let target = entry.get("resolved").and_then(Value::as_str).filter(|_| entry["link"] == true);
+            return Some(target.unwrap_or(place));
+        }
+        above = match folder.rsplit_once('/') {
+            Some((above, _)) => Some(above),
+            None if folder.is_empty() => None,
+            None => Some(""),
+        };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{lines, roots};
+    use super::*;
+
+    const LOCK: &str = r#"{"name": "app", "lockfileVersion": 3, "packages": {
+        "": {"name": "app", "dependencies": {"debug": "^4", "part": "1", "git": "x/y"}, "devDependencies": {"@s/tool": "1"}},
+        "part": {"version": "1.0.0", "dependencies": {"debug": "^2"}},
+        "part/node_modules/debug": {"version": "2.6.9", "resolved": "https://r/debug-2.tgz", "dependencies": {"ms": "2"}},
+        "node_modules/part": {"resolved": "part", "link": true},
+        "node_modules/debug": {"version": "4.0.0", "resolved": "https://r/debug-4.tgz", "integrity": "sha512-3q2+7w==",
+            "dependencies": {"ms": "^2"}, "peerDependencies": {"gone": "1"}, "devDependencies": {"git": "1"}},
+        "node_modules/debug/node_modules/ms": {"version": "2.1.0", "resolved": "https://r/ms.tgz"},
+        "node_modules/ms": {"version": "2.0.0", "resolved": "https://r/ms-2.tgz"},
+        "node_modules/alias": {"name": "real", "version": "1.0.0", "resolved": "https://r/real.tgz"},
+        "node_modules/git": {"version": "1.0.0", "resolved": "git+ssh://git@h/x/y.git#abc"},
+        "node_modules/@s/tool": {"version": "1.0.0", "dependencies": {"debug": "4", "alias": "1"}}
+    }}"#;
+
+    #[test]
+    fn each_package_requires_what_node_finds_for_it() {
+        let contents = read(LOCK).unwrap();
+        let own = [("app".to_owned(), String::new()), ("part".to_owned(), "1.0.0".to_owned())];
+        assert!(own.iter().all(|key| contents.packages[key].origin == Origin::Own));
+        let git = &contents.packages[&("git".to_owned(), "1.0.0".to_owned())];
+        assert_eq!(git.origin, Origin::Elsewhere("git+ssh://git@h/x/y.git#abc".to_owned()));
+        let contents = contents.without_own();
+        assert_eq!(roots(&contents), ["@s/tool", "debug", "debug", "git"]);
+        let expected = [
+            "@s/tool 1.0.0 → debug 4.0.0, real 1.0.0",
+            "debug 2.6.9 → ms 2.0.0",
+            "debug 4.0.0 → ms 2.1.0",
+            "git 1.0.0 →",
+            "ms 2.0.0 →",
+            "ms 2.1.0 →",
+            "real 1.0.0 →",
+        ];
+        assert_eq!(lines(&contents), expected);
+        let debug = &contents.packages[&("debug".to_owned(), "4.0.0".to_owned())];
+        assert_eq!(debug.hashes, [("sha512".to_owned(), "deadbeef".to_owned())].into());
+        assert_eq!(debug.url.as_deref(), Some("https://r/debug-4.tgz"));
+    }
+
+    #[test]
+    fn what_is_no_such_lock_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("", "it is no JSON"),
+            ("[]", "it has no `packages`"),
+            (r#"{"lockfileVersion": 1, "dependencies": {}}"#, "it has no `packages`"),
+            (r#"{"packages": {"node_modules/a": {}}}"#, "`node_modules/a` has no version"),
+            (r#"{"packages": {"node_modules/a": 1}}"#, "`node_modules/a` has no version"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}
