@@ -23,6 +23,8 @@ struct Language {
     edit: (&'static str, &'static str),
     /// The file that the index hands out for version 1.0.0.
     file: &'static str,
+    /// Where it is published, as OSV names it, and the package URL of what is locked.
+    known_as: (&'static str, &'static str),
     /// What the tool says of another file; `None` where its lock has no hashes, as before Bundler 2.6.
     refuses: Option<&'static str>,
 }
@@ -57,6 +59,7 @@ with open(folder + "/leaf", "w") as file:
     lock: "locks/node.env/package-lock.json",
     edit: ("sha512-", "sha512-A"),
     file: "leaf-1.0.0.tgz",
+    known_as: ("npm", "pkg:npm/leaf@1.0.0"),
     refuses: Some("EINTEGRITY"),
 };
 
@@ -84,6 +87,7 @@ subprocess.run(["gem", "generate_index", "--quiet"], cwd=folder, check=True, std
     lock: "Gemfile.lock",
     edit: ("leaf (1.0.0)", "leaf (1.0.1)"),
     file: "gems/leaf-1.0.0.gem",
+    known_as: ("RubyGems", "pkg:gem/leaf@1.0.0"),
     refuses: None,
 };
 
@@ -121,6 +125,7 @@ with open(folder + "/le/af/leaf", "w") as file:
     lock: "Cargo.lock",
     edit: ("checksum = \"", "checksum = \"0"),
     file: "leaf-1.0.0.crate",
+    known_as: ("crates.io", "pkg:cargo/leaf@1.0.0"),
     refuses: Some("checksum"),
 };
 
@@ -152,6 +157,7 @@ for version in versions:
     lock: "go.sum",
     edit: ("h1:", "h1:A"),
     file: "example.org/leaf/@v/v1.0.0.zip",
+    known_as: ("Go", "pkg:golang/example.org/leaf@v1.0.0"),
     refuses: Some("checksum"),
 };
 
@@ -213,6 +219,7 @@ fn keeps_its_promises(language: &Language) {
     let (lock, line) = (read(&project, language.lock), read(&project, "envo.lock"));
     project.run(["lock", "--check"]).succeeds();
     project.run(["run", "--locked"]).succeeds().says(language.prints);
+    tells_what_is_locked(&project, language);
     // What is newer changes nothing until somebody asks for it.
     publish_newer(language, &index);
     project.run(["lock"]).succeeds();
@@ -225,6 +232,9 @@ fn keeps_its_promises(language: &Language) {
     let text = format!("the lock of env is stale: {}-lock changed", language.name);
     project.run(["lock", "--check"]).ends_with(1).says(&text);
     project.run(["run", "--locked"]).ends_with(1).says(&text);
+    for verb in ["graph", "sbom", "outdated", "audit"] {
+        project.run([verb]).ends_with(1).explains(&text);
+    }
     fs::write(project.path(language.lock), &lock).expect("it can be written");
     project.run(["lock", "--check"]).succeeds();
     // Another file where nothing was fetched yet.
@@ -247,6 +257,37 @@ fn keeps_its_promises(language: &Language) {
     assert_ne!(read(&project, language.lock), lock);
     project.run(["lock", "--check"]).succeeds();
     project.run(["run", "--locked"]).succeeds().says("leaf 1.1.0");
+}
+
+/// Who requires what, the bill of materials and known vulnerabilities.
+fn tells_what_is_locked(project: &Project, language: &Language) {
+    let (ecosystem, url) = language.known_as;
+    let (name, version) = if language.name == "go" { ("example.org/leaf", "v1.0.0") } else { ("leaf", "1.0.0") };
+    let graph = project.run(["graph"]).succeeds();
+    assert_eq!(graph.stdout, format!("env ({})\n└── {name} {version}\n", language.name));
+    assert!(!graph.stderr.contains("left out"), "{graph:?}");
+    let bill: serde_json::Value = serde_json::from_str(&project.run(["sbom"]).succeeds().stdout).expect("it is JSON");
+    let components = bill["components"].as_array().expect("there are some");
+    assert_eq!((components.len(), components[0]["purl"].as_str()), (1, Some(url)));
+    assert_eq!(components[0]["hashes"].is_array(), language.refuses.is_some(), "{bill}");
+    let entry = |ecosystem: &str, fixed: &str| {
+        let events = serde_json::json!([{"introduced": "0"}, {"fixed": fixed}]);
+        let package = serde_json::json!({"ecosystem": ecosystem, "name": name});
+        let affected = serde_json::json!([{"package": package, "ranges": [{"type": "SEMVER", "events": events}]}]);
+        let text = serde_json::json!({"id": "OSV-1", "summary": "Bad", "affected": affected}).to_string();
+        fs::create_dir_all(project.path("osv")).expect("it can be made");
+        fs::write(project.path("osv/OSV-1.json"), text).expect("it can be written");
+    };
+    entry(ecosystem, "1.0.1");
+    let found = project.run(["audit", "--db", "osv"]).ends_with(1);
+    found.says(&format!("{name} ({ecosystem})")).says("OSV-1").says("1.0.1");
+    project.run(["audit", "--db", "osv", "--ignore", language.name]).succeeds();
+    entry(ecosystem, "1.0.0");
+    project.run(["audit", "--db", "osv"]).succeeds().says("1 packages were looked up, and no vulnerability is known");
+    // A database of another ecosystem says nothing.
+    entry("Hex", "1.0.0");
+    project.run(["audit", "--db", "osv"]).ends_with(1).explains("so it says nothing about them");
+    fs::remove_dir_all(project.path("osv")).expect("it can be removed");
 }
 
 #[test]
@@ -310,10 +351,9 @@ fn what_languages_wrote_counts_only_when_everything_could_be_locked() {
     assert!(read(&project, "app/package-lock.json").contains("\"lib\""));
     project.run(["lock", "--check"]).succeeds().says("4 locks are up to date");
     project.run(["run", "--locked"]).succeeds();
-    // What cannot be said of other languages is not passed over in silence.
-    let left_out = "the packages of node in alike, the packages of node in js, the packages of node in other";
-    for words in [["graph"].as_slice(), &["outdated"], &["sbom", "-o", "sbom.json"]] {
-        project.run(words).succeeds().explains(&format!("left out, as their own tools know them: {left_out}"));
-    }
-    project.run(["audit", "--db", "links"]).ends_with(1).explains(&format!("these cannot be looked up: {left_out}"));
+    // Folders of the project are its own, and others are nowhere to be looked up.
+    let graph = project.run(["graph"]).succeeds();
+    assert!(graph.stdout.contains("alike (node)\n└── lib 1.0.0\n"), "{graph:?}");
+    let missing = "these cannot be looked up: lib (../../lib)";
+    project.run(["audit", "--db", "links"]).ends_with(1).explains(missing);
 }

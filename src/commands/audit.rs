@@ -6,11 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::json;
 
+use super::locked_languages::LockedLanguages;
 use super::locking::Locks;
 use crate::cli::options::Options;
+use crate::error::ConfigError;
 use crate::exit_code;
 use crate::install::pip_settings::PipSettings;
 use crate::lock::document::Document;
+use crate::lock::index::{Entry, Index};
+use crate::lock::languages::{Ecosystem, Key, Origin, Package};
 use crate::lock::osv::{self, Finding, Subject};
 use crate::lock::service::Service;
 use crate::model::InterpreterLookup as _;
@@ -30,41 +34,77 @@ pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
     let documents = locks.documents(options)?;
     let ignored = &options.locks.ignored;
-    ensure_all_can_be_looked_up(&locks, options, &documents)?;
-    let subjects = subjects(&documents);
+    let languages = locks.languages(options, ignored)?;
+    ensure_all_can_be_looked_up(options, &documents, &languages)?;
+    let places = places(&documents, &languages);
+    let subjects = places.keys().cloned().collect();
     let mut findings = match &options.locks.database {
         Some(database) => osv::look_up(database, &subjects).map_err(|reason| anyhow!("{reason}")),
         None => asked(options, &locks, &subjects),
     }
     .context("nothing can be said about vulnerabilities")?;
-    let languages = locks.other_languages(options)?;
+    let runtimes = Index::read(&locks.project.root).map_err(ConfigError::from)?;
+    let is_language = |name: &str| runtimes.entries.values().any(|entry| has_language(entry, name));
+    let is_package = |name: &str| {
+        documents.iter().any(|(_, document)| document.package(name).is_some())
+            || languages.read.iter().any(|one| one.contents.packages.keys().any(|(known, _)| known == name))
+    };
     for name in osv::ignore(&mut findings, ignored) {
-        let is_language = languages.iter().any(|(_, language)| *language == name);
-        if !is_language && documents.iter().all(|(_, document)| document.package(&name).is_none()) {
+        if !is_language(&name) && !is_package(&name) {
             plain::error(&format!("`--ignore {name}` fits nothing that was found\n"));
         }
     }
-    tell(options, &documents, &findings, subjects.len())?;
+    tell(options, &places, &findings)?;
     Ok(if findings.is_empty() { exit_code::OK } else { exit_code::FAILED })
 }
 
-fn subjects(documents: &[(String, Document)]) -> BTreeSet<Subject> {
-    let packages = documents.iter().flat_map(|(_, document)| &document.packages);
-    packages.filter_map(|package| Some((package.name.clone(), package.version.clone()?))).collect()
+fn has_language(entry: &Entry, name: &str) -> bool {
+    entry.inputs.iter().any(|(input, _)| input.strip_suffix("-lock") == Some(name))
 }
 
-/// What has no version that a database could know, and the locks of other languages.
-fn ensure_all_can_be_looked_up(locks: &Locks, options: &Options, documents: &[(String, Document)]) -> Result<()> {
+/// What is looked up, and which environments have it.
+type Places = BTreeMap<Subject, BTreeSet<String>>;
+
+fn places(documents: &[(String, Document)], languages: &LockedLanguages) -> Places {
+    let mut places = Places::new();
+    let mut add = |ecosystem, name: &str, version: &str, environment: &str| {
+        let subject = Subject { ecosystem, name: name.to_owned(), version: version.to_owned() };
+        places.entry(subject).or_default().insert(environment.to_owned());
+    };
+    for (environment, document) in documents {
+        for package in &document.packages {
+            if let Some(version) = &package.version {
+                add(Ecosystem::PyPi, &package.name, version, environment);
+            }
+        }
+    }
+    for one in &languages.read {
+        let of_index = |(_, package): &(&Key, &Package)| package.origin == Origin::Index;
+        for ((name, version), _) in one.contents.packages.iter().filter(of_index) {
+            add(one.contents.ecosystem, name, version, &one.environment);
+        }
+    }
+    places
+}
+
+/// What has no version that a database could know, and the locks that envo does not read.
+fn ensure_all_can_be_looked_up(
+    options: &Options,
+    documents: &[(String, Document)],
+    languages: &LockedLanguages,
+) -> Result<()> {
     let ignored = |name: &str| options.locks.ignored.iter().any(|one| one == name);
-    let mut missing = BTreeSet::new();
+    let mut missing: BTreeSet<String> = languages.left_out().into_iter().collect();
     for (_, document) in documents {
         for package in document.packages.iter().filter(|package| package.version.is_none() && !ignored(&package.name)) {
             missing.insert(format!("{} ({})", package.name, package.version_text()));
         }
     }
-    for (environment, language) in locks.other_languages(options)? {
-        if !ignored(&language) {
-            missing.insert(format!("the packages of {language} in {environment}"));
+    for ((name, _), package) in languages.read.iter().flat_map(|one| &one.contents.packages) {
+        if let Origin::Elsewhere(from) = &package.origin
+            && !ignored(name)
+        {
+            missing.insert(format!("{name} ({from})"));
         }
     }
     if missing.is_empty() {
@@ -127,28 +167,23 @@ fn described(service: &Service<'_>, base: &str, named: &BTreeMap<String, BTreeSe
             bail!("{base} names a vulnerability `{id}`");
         }
         let entry = service.ask(&format!("{base}/v1/vulns/{id}"), None).map_err(|reason| anyhow!("{reason}"))?;
-        for (name, version) in subjects.iter().copied() {
+        for subject in subjects.iter().copied() {
             // The service has said that they are affected; the entry only says more about it.
-            findings.push(osv::described(&entry, name, version, id));
+            findings.push(osv::described(&entry, subject, id));
         }
     }
     findings.sort();
     Ok(findings)
 }
 
-fn tell(options: &Options, documents: &[(String, Document)], findings: &[Finding], count: usize) -> Result<()> {
-    let environments = |finding: &Finding| {
-        let has = |document: &Document| {
-            document.packages.iter().any(|package| {
-                package.name == finding.name && package.version.as_deref() == Some(finding.version.as_str())
-            })
-        };
-        documents.iter().filter(|(_, document)| has(document)).map(|(name, _)| name.clone()).collect::<Vec<_>>()
-    };
+fn tell(options: &Options, places: &Places, findings: &[Finding]) -> Result<()> {
+    let environments =
+        |finding: &Finding| places.get(&finding.subject).into_iter().flatten().cloned().collect::<Vec<_>>();
     if options.locks.format == "json" {
         let entry = |finding: &Finding| {
             json!({
-                "package": finding.name, "version": finding.version, "id": finding.id, "aliases": finding.aliases,
+                "package": finding.subject.name, "version": finding.subject.version,
+                "ecosystem": finding.subject.ecosystem.name(), "id": finding.id, "aliases": finding.aliases,
                 "fixed": finding.fixed, "summary": finding.summary, "environments": environments(finding),
             })
         };
@@ -157,14 +192,14 @@ fn tell(options: &Options, documents: &[(String, Document)], findings: &[Finding
         return Ok(());
     }
     if findings.is_empty() {
-        plain::out(&format!("{count} packages were looked up, and no vulnerability is known\n"));
+        plain::out(&format!("{} packages were looked up, and no vulnerability is known\n", places.len()));
         return Ok(());
     }
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let row = |finding: &Finding| {
         vec![
-            finding.name.clone(),
-            finding.version.clone(),
+            named(&finding.subject),
+            finding.subject.version.clone(),
             finding.id.clone(),
             or_dash(finding.fixed.join(", ")),
             environments(finding).join(", "),
@@ -173,4 +208,12 @@ fn tell(options: &Options, documents: &[(String, Document)], findings: &[Finding
     };
     plain::out(&table::lay_out(&HEAD, &findings.iter().map(row).collect::<Vec<_>>()));
     Ok(())
+}
+
+/// Python's packages have no more than their name, since they are what envo is asked about most.
+fn named(subject: &Subject) -> String {
+    match subject.ecosystem {
+        Ecosystem::PyPi => subject.name.clone(),
+        other => format!("{} ({})", subject.name, other.name()),
+    }
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use super::locked_languages::LockedLanguages;
 use super::locking::{Locks, Resolvers, target};
 use crate::cli::options::{Options, Verb};
 use crate::exit_code;
@@ -10,7 +11,7 @@ use crate::install::uv_lock::LockWish;
 use crate::lock::document::Document;
 use crate::lock::graph::{Edges, Graph, edges_of_annotations, edges_of_installed};
 use crate::lock::resolve::{Order, Resolver};
-use crate::lock::sbom;
+use crate::lock::sbom::Bill;
 use crate::report::plain;
 use crate::runtime::cache;
 
@@ -22,14 +23,21 @@ const CACHE: &str = "graphs-1";
 pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
     let documents = locks.documents(options)?;
+    let languages = locks.languages(options, &[])?;
     if options.verb == Verb::Sbom {
-        return write_sbom(options, &locks, &documents);
+        return write_sbom(options, &locks, &documents, &languages);
     }
     let mut graphs = Vec::new();
     for (name, document) in &documents {
         let graph = graph(options, &locks, name, document)
             .map_err(|reason| anyhow::anyhow!("who requires what in {name} cannot be known: {reason}"))?;
-        graphs.push(if options.locks.reverse { graph.reversed() } else { graph });
+        graphs.push(graph);
+    }
+    graphs.extend(languages.read.iter().map(|one| Graph::of_language(&one.environment, &one.runtime, &one.contents)));
+    // What belongs to one environment stands together.
+    graphs.sort_by(|one, other| one.environment.cmp(&other.environment));
+    if options.locks.reverse {
+        graphs = graphs.iter().map(Graph::reversed).collect();
     }
     let text = match options.locks.format.as_str() {
         "json" => {
@@ -43,11 +51,16 @@ pub fn execute(options: &Options) -> Result<i32> {
         _ => graphs.iter().map(Graph::tree).collect::<Vec<_>>().join("\n"),
     };
     plain::out(&text);
-    locks.tell_left_out(options)?;
+    languages.tell_left_out();
     Ok(exit_code::OK)
 }
 
-fn write_sbom(options: &Options, locks: &Locks, documents: &[(String, Document)]) -> Result<i32> {
+fn write_sbom(
+    options: &Options,
+    locks: &Locks,
+    documents: &[(String, Document)],
+    languages: &LockedLanguages,
+) -> Result<i32> {
     let mut graphs = Vec::new();
     for (name, document) in documents {
         match graph(options, locks, name, document) {
@@ -59,7 +72,9 @@ fn write_sbom(options: &Options, locks: &Locks, documents: &[(String, Document)]
     let root = &locks.project.root;
     let project = root.file_name().map_or_else(|| "project".to_owned(), |name| name.to_string_lossy().into_owned());
     let project = crate::lock::project_name(&locks.project).unwrap_or(project);
-    let text = format!("{}\n", serde_json::to_string_pretty(&sbom::document(&project, documents, &graphs))?);
+    let contents: Vec<_> = languages.read.iter().map(|one| (one.environment.as_str(), &one.contents)).collect();
+    let bill = Bill { project: &project, locks: documents, graphs: &graphs, languages: &contents };
+    let text = format!("{}\n", serde_json::to_string_pretty(&bill.document())?);
     match &options.locks.output_file {
         Some(file) => {
             crate::lock::write::replace(file, text.as_bytes())
@@ -67,7 +82,7 @@ fn write_sbom(options: &Options, locks: &Locks, documents: &[(String, Document)]
         }
         None => plain::out(&text),
     }
-    locks.tell_left_out(options)?;
+    languages.tell_left_out();
     Ok(exit_code::OK)
 }
 

@@ -126,37 +126,6 @@ impl Locks {
         Ok(documents)
     }
 
-    /// Those environments of which other languages have locks of their own, with each language.
-    ///
-    /// # Errors
-    /// When the index cannot be read.
-    pub fn other_languages(&self, options: &Options) -> Result<Vec<(String, String)>> {
-        let index = Index::read(&self.project.root).map_err(ConfigError::from)?;
-        let mut found = Vec::new();
-        for name in self.locked_names(options, &index)? {
-            let inputs = index.entries.get(&name).into_iter().flat_map(|entry| &entry.inputs);
-            found.extend(inputs.filter_map(|(input, _)| Some((name.clone(), input.strip_suffix("-lock")?.to_owned()))));
-        }
-        Ok(found)
-    }
-
-    /// Says which locks were not looked at, so that nobody takes silence for an answer.
-    ///
-    /// # Errors
-    /// As [`Locks::other_languages`].
-    pub fn tell_left_out(&self, options: &Options) -> Result<()> {
-        let left_out: Vec<String> = self
-            .other_languages(options)?
-            .into_iter()
-            .map(|(environment, language)| format!("the packages of {language} in {environment}"))
-            .collect();
-        if !left_out.is_empty() {
-            let text = format!("left out, as their own tools know them: {}", left_out.join(", "));
-            super::plain_hint(&text);
-        }
-        Ok(())
-    }
-
     fn locked_names(&self, options: &Options, index: &Index) -> Result<Vec<String>> {
         if names_none(options) { Ok(index.entries.keys().cloned().collect()) } else { self.names(options, index) }
     }

@@ -12,6 +12,7 @@ pub mod import;
 pub mod list;
 pub mod lock;
 mod lock_languages;
+mod locked_languages;
 mod locking;
 pub mod logs;
 pub mod man;

@@ -20,6 +20,8 @@ const HEAD: [&str; 5] = ["ENVIRONMENT", "PACKAGE", "LOCKED", "FITS", "NEWEST"];
 pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
     let documents = locks.documents(options)?;
+    let mut languages = locks.languages(options, &[])?;
+    languages.left_out.extend(languages.read.drain(..).map(|one| (one.environment, one.runtime)));
     let resolvers = Resolvers::new(options, &locks, &locks.run.interrupt)?;
     let mut rows = Vec::new();
     for (name, document) in &documents {
@@ -46,7 +48,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     } else {
         plain::out(&table::lay_out(&HEAD, &rows));
     }
-    locks.tell_left_out(options)?;
+    languages.tell_left_out();
     Ok(if rows.is_empty() { exit_code::OK } else { exit_code::FAILED })
 }
 

@@ -7,14 +7,19 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::document::Document;
+use super::languages::{Contents, Key};
 use crate::build::package::Metadata;
 use crate::model::pep508::{Requirement, canonical_name};
+use crate::model::runtime::DEFAULT;
 
 /// The packages of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Graph {
     pub environment: String,
-    /// Versions by name; a lock for many machines may have several of one package.
+    /// As `runtime` has it.
+    pub language: String,
+    /// Versions by name; a lock for many machines may have several of one package. Where several of them are used at once,
+    /// as Node.js can, the name of each is `NAME@VERSION`.
     pub versions: BTreeMap<String, Vec<String>>,
     /// What each requires, by name.
     pub requires: BTreeMap<String, BTreeSet<String>>,
@@ -27,7 +32,8 @@ pub type Edges = Vec<(String, Option<String>)>;
 
 impl Graph {
     pub fn new(environment: &str, document: &Document, edges: &Edges) -> Self {
-        let mut graph = Self { environment: environment.to_owned(), ..Self::default() };
+        let (environment, language) = (environment.to_owned(), DEFAULT.to_owned());
+        let mut graph = Self { environment, language, ..Self::default() };
         for package in &document.packages {
             graph.versions.entry(package.name.clone()).or_default().push(package.version_text().to_owned());
         }
@@ -48,11 +54,41 @@ impl Graph {
             let name = line.parse::<Requirement>().map(|requirement| canonical_name(&requirement.name));
             graph.roots.extend(name.ok().filter(|name| known(name)));
         }
-        // What nobody is known to require was asked for in a way that could not be read, such as a path.
-        let required: BTreeSet<&String> = graph.requires.values().flatten().collect();
-        let unasked = graph.versions.keys().filter(|name| !required.contains(name)).cloned().collect::<Vec<_>>();
-        graph.roots.extend(unasked);
-        graph
+        graph.with_unasked()
+    }
+
+    /// The packages that the lock of another language names.
+    pub fn of_language(environment: &str, language: &str, contents: &Contents) -> Self {
+        let is_one_of_several = |name: &String| contents.packages.keys().filter(|(other, _)| other == name).count() > 1;
+        let several: BTreeSet<&String> =
+            contents.packages.keys().map(|(name, _)| name).filter(|name| is_one_of_several(name)).collect();
+        let named = |(name, version): &Key| {
+            if several.contains(name) { format!("{name}@{version}") } else { name.clone() }
+        };
+        let mut graph = Self { environment: environment.to_owned(), language: language.to_owned(), ..Self::default() };
+        for (key, package) in &contents.packages {
+            graph.versions.insert(named(key), vec![key.1.clone()]);
+            if !package.requires.is_empty() {
+                graph.requires.insert(named(key), package.requires.iter().map(named).collect());
+            }
+        }
+        graph.roots = contents.roots.iter().map(named).collect();
+        graph.with_unasked()
+    }
+
+    /// What nobody is known to require was asked for in a way that could not be read, such as a path.
+    fn with_unasked(mut self) -> Self {
+        let required: BTreeSet<&String> = self.requires.values().flatten().collect();
+        let unasked = self.versions.keys().filter(|name| !required.contains(name)).cloned().collect::<Vec<_>>();
+        self.roots.extend(unasked);
+        self
+    }
+
+    fn title(&self) -> String {
+        if self.language == DEFAULT {
+            return self.environment.clone();
+        }
+        format!("{} ({})", self.environment, self.language)
     }
 
     /// The same the other way round: what is required leads to what requires it.
@@ -70,7 +106,7 @@ impl Graph {
 
     /// A tree for people. What was drawn before is not drawn again below its second mention.
     pub fn tree(&self) -> String {
-        let mut text = format!("{}\n", self.environment);
+        let mut text = format!("{}\n", self.title());
         let mut drawn = BTreeSet::new();
         let last = self.roots.len();
         for (at, root) in self.roots.iter().enumerate() {
@@ -94,6 +130,7 @@ impl Graph {
 
     fn label(&self, name: &str) -> String {
         let versions = self.versions.get(name).map(|versions| versions.join(", ")).unwrap_or_default();
+        let name = name.strip_suffix(&format!("@{versions}")).unwrap_or(name);
         format!("{name} {versions}").trim_end().to_owned()
     }
 
@@ -110,13 +147,13 @@ impl Graph {
                 })
             })
             .collect();
-        json!({"environment": self.environment, "roots": self.roots, "packages": packages})
+        json!({"environment": self.environment, "language": self.language, "roots": self.roots, "packages": packages})
     }
 
     /// The body of a flowchart; the names of its nodes begin with `prefix`.
     pub fn mermaid(&self, prefix: &str) -> String {
         let numbers: BTreeMap<&String, usize> = self.versions.keys().enumerate().map(|(at, name)| (name, at)).collect();
-        let mut text = format!("    subgraph {prefix}[\"{}\"]\n", self.environment.replace('"', "#quot;"));
+        let mut text = format!("    subgraph {prefix}[\"{}\"]\n", self.title().replace('"', "#quot;"));
         for (name, number) in &numbers {
             text.push_str(&format!("        {prefix}_{number}[\"{}\"]\n", self.label(name).replace('"', "#quot;")));
         }
@@ -218,6 +255,21 @@ mod tests {
         assert_eq!(json["roots"], json!(["requests", "trustme"]));
         let drawn = graph().mermaid("e0");
         assert!(drawn.contains("e0_2[\"requests 2\"]") && drawn.contains("e0_2 --> e0_0"), "{drawn}");
+    }
+
+    #[test]
+    fn several_versions_of_a_package_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("package-lock.json");
+        let text = r#"{"packages": {"": {"dependencies": {"a": "1", "b": "2"}}, "node_modules/b": {"version": "2.0.0"},
+            "node_modules/a": {"version": "1.0.0", "dependencies": {"b": "1"}},
+            "node_modules/a/node_modules/b": {"version": "1.0.0"}}}"#;
+        std::fs::write(&file, text).unwrap();
+        let contents = crate::lock::languages::read(&[file]).unwrap().unwrap();
+        let graph = Graph::of_language("js", "node", &contents);
+        assert_eq!(graph.tree(), "js (node)\n├── a 1.0.0\n│   └── b 1.0.0\n└── b 2.0.0\n");
+        assert_eq!(graph.json()["packages"][0]["requires"], json!(["b@1.0.0"]));
+        assert!(graph.reversed().tree().contains("├── b 1.0.0\n│   └── a 1.0.0\n"), "{}", graph.reversed().tree());
     }
 
     #[test]

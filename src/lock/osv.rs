@@ -6,15 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
-use std::str::FromStr;
 
-use pep440_rs::Version;
 use serde_json::{Value, json};
 
+use super::languages::Ecosystem;
+use super::languages::versions::Version;
 use crate::model::pep508::canonical_name;
-
-/// OSV's name for the Python package index.
-pub const ECOSYSTEM: &str = "PyPI";
 
 /// The largest entry that is read: they hold a few kilobytes.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
@@ -22,8 +19,7 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// A vulnerability of a locked package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    pub name: String,
-    pub version: String,
+    pub subject: Subject,
     pub id: String,
     /// Other names of it, such as CVE numbers.
     pub aliases: Vec<String>,
@@ -33,27 +29,31 @@ pub struct Finding {
 }
 
 /// A package that is looked up.
-pub type Subject = (String, String);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    pub ecosystem: Ecosystem,
+    pub name: String,
+    pub version: String,
+}
 
 /// Looks packages up in a database: a folder or zip archive with an entry in each file.
 ///
 /// # Errors
-/// When the database cannot be read whole, or knows nothing about Python packages at all.
+/// When the database cannot be read whole, or knows nothing at all about packages of an ecosystem that is asked for.
 pub fn look_up(database: &Path, subjects: &BTreeSet<Subject>) -> Result<Vec<Finding>, String> {
     let mut found = BTreeSet::new();
-    let mut seen = 0;
+    let mut silent: BTreeSet<Ecosystem> = subjects.iter().map(|subject| subject.ecosystem).collect();
     let mut take = |name: &str, text: &[u8]| -> Result<(), String> {
         let entry: Value =
             serde_json::from_slice(text).map_err(|error| format!("{name} in {}: {error}", database.display()))?;
         if entry.get("id").and_then(Value::as_str).is_none() {
             return Err(format!("{name} in {} is no entry of OSV: it has no id", database.display()));
         }
-        let affected = || entry.get("affected").and_then(Value::as_array).into_iter().flatten();
-        if affected().any(|one| one["package"]["ecosystem"] == ECOSYSTEM) {
-            seen += 1;
+        for affected in entry.get("affected").and_then(Value::as_array).into_iter().flatten() {
+            silent.retain(|ecosystem| !is_of(affected, *ecosystem));
         }
-        for (package, version) in subjects {
-            found.extend(finding(&entry, package, version)?);
+        for subject in subjects {
+            found.extend(finding(&entry, subject)?);
         }
         Ok(())
     };
@@ -81,10 +81,11 @@ pub fn look_up(database: &Path, subjects: &BTreeSet<Subject>) -> Result<Vec<Find
             take(&name, &text)?;
         }
     }
-    if seen == 0 {
+    if let Some(ecosystem) = silent.first() {
         return Err(format!(
-            "{} has no entry about Python packages, so it says nothing about them",
-            database.display()
+            "{} has no entry about {} packages, so it says nothing about them",
+            database.display(),
+            ecosystem.language()
         ));
     }
     Ok(found.into_iter().collect())
@@ -94,27 +95,34 @@ pub fn look_up(database: &Path, subjects: &BTreeSet<Subject>) -> Result<Vec<Find
 ///
 /// # Errors
 /// When it cannot be told.
-pub fn finding(entry: &Value, package: &str, version: &str) -> Result<Option<Finding>, String> {
+pub fn finding(entry: &Value, subject: &Subject) -> Result<Option<Finding>, String> {
     if entry.get("withdrawn").is_some_and(|time| !time.is_null()) {
         return Ok(None);
     }
     let mut is_affected = false;
-    for one in entry["affected"].as_array().into_iter().flatten().filter(|affected| is_about(affected, package)) {
-        is_affected |= affects(one, version).map_err(|reason| format!("{}: {reason}", entry["id"]))?;
+    for one in entry["affected"].as_array().into_iter().flatten().filter(|affected| is_about(affected, subject)) {
+        is_affected |= affects(one, subject).map_err(|reason| format!("{}: {reason}", entry["id"]))?;
     }
-    Ok(is_affected.then(|| described(entry, package, version, "")))
+    Ok(is_affected.then(|| described(entry, subject, "")))
 }
 
-fn is_about(affected: &Value, package: &str) -> bool {
-    affected["package"]["ecosystem"].as_str().is_some_and(|name| name.split(':').next() == Some(ECOSYSTEM))
-        && affected["package"]["name"].as_str().is_some_and(|name| canonical_name(name) == package)
+fn is_of(affected: &Value, ecosystem: Ecosystem) -> bool {
+    let named = affected["package"]["ecosystem"].as_str();
+    named.is_some_and(|name| name.split(':').next() == Some(ecosystem.name()))
 }
 
-fn affects(affected: &Value, text: &str) -> Result<bool, String> {
-    let same = |listed: &str| {
-        listed == text
-            || matches!((Version::from_str(listed), Version::from_str(text)), (Ok(one), Ok(other)) if one == other)
+fn is_about(affected: &Value, subject: &Subject) -> bool {
+    let is_same = |name: &str| match subject.ecosystem {
+        Ecosystem::PyPi => canonical_name(name) == subject.name,
+        _ => name == subject.name,
     };
+    is_of(affected, subject.ecosystem) && affected["package"]["name"].as_str().is_some_and(is_same)
+}
+
+fn affects(affected: &Value, subject: &Subject) -> Result<bool, String> {
+    let (ecosystem, text) = (subject.ecosystem, subject.version.as_str());
+    let version = Version::of(ecosystem, text);
+    let same = |listed: &str| listed == text || (version.is_some() && Version::of(ecosystem, listed) == version);
     let listed = affected["versions"].as_array();
     if listed.into_iter().flatten().filter_map(Value::as_str).any(same) {
         return Ok(true);
@@ -128,9 +136,9 @@ fn affects(affected: &Value, text: &str) -> Result<bool, String> {
     if ranges.is_empty() {
         return Ok(false);
     }
-    let version = Version::from_str(text).map_err(|_| format!("`{text}` is no version that can be compared"))?;
+    let version = version.ok_or_else(|| format!("`{text}` is no version that can be compared"))?;
     for range in ranges {
-        if in_range(range, &version)? {
+        if in_range(range, ecosystem, &version)? {
             return Ok(true);
         }
     }
@@ -138,13 +146,14 @@ fn affects(affected: &Value, text: &str) -> Result<bool, String> {
 }
 
 /// Events are ordered by their versions; the last one at or before the version decides.
-fn in_range(range: &Value, version: &Version) -> Result<bool, String> {
+fn in_range(range: &Value, ecosystem: Ecosystem, version: &Version) -> Result<bool, String> {
     let mut events: Vec<(Version, u8, bool)> = Vec::new();
     let mut limit = None;
     for event in range["events"].as_array().into_iter().flatten() {
         for (kind, value) in event.as_object().into_iter().flatten() {
             let text = value.as_str().unwrap_or_default();
-            let parsed = Version::from_str(text).map_err(|_| format!("`{text}` is no version that can be compared"));
+            let parsed =
+                Version::of(ecosystem, text).ok_or_else(|| format!("`{text}` is no version that can be compared"));
             match kind.as_str() {
                 "introduced" => events.push((parsed?, 0, true)),
                 "fixed" => events.push((parsed?, 0, false)),
@@ -166,9 +175,9 @@ fn in_range(range: &Value, version: &Version) -> Result<bool, String> {
 }
 
 /// What an entry says of a vulnerability of the package; `id` counts where it has none of its own.
-pub fn described(entry: &Value, package: &str, version: &str, id: &str) -> Finding {
+pub fn described(entry: &Value, subject: &Subject, id: &str) -> Finding {
     let affected: Vec<&Value> =
-        entry["affected"].as_array().into_iter().flatten().filter(|affected| is_about(affected, package)).collect();
+        entry["affected"].as_array().into_iter().flatten().filter(|affected| is_about(affected, subject)).collect();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let events = affected.iter().flat_map(|one| one["ranges"].as_array().into_iter().flatten());
     let is_git = |range: &&Value| range["type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("GIT"));
@@ -183,8 +192,7 @@ pub fn described(entry: &Value, package: &str, version: &str, id: &str) -> Findi
         summary => summary,
     };
     Finding {
-        name: package.to_owned(),
-        version: version.to_owned(),
+        subject: subject.clone(),
         id: entry["id"].as_str().unwrap_or(id).to_owned(),
         aliases: entry["aliases"].as_array().into_iter().flatten().map(text).collect(),
         summary,
@@ -194,8 +202,11 @@ pub fn described(entry: &Value, package: &str, version: &str, id: &str) -> Findi
 
 /// The body of a question about packages, which the service answers in their order.
 pub fn question(subjects: &[(&Subject, Option<String>)]) -> Value {
-    let query = |((name, version), token): &(&Subject, Option<String>)| {
-        let mut query = json!({"package": {"name": name, "ecosystem": ECOSYSTEM}, "version": version});
+    let query = |(subject, token): &(&Subject, Option<String>)| {
+        let Subject { ecosystem, name, version } = subject;
+        // The service leaves the letter out that Go's versions begin with.
+        let version = if *ecosystem == Ecosystem::Go { version.trim_start_matches('v') } else { version };
+        let mut query = json!({"package": {"name": name, "ecosystem": ecosystem.name()}, "version": version});
         if let Some(token) = token {
             query["page_token"] = json!(token);
         }
@@ -249,6 +260,14 @@ pub fn ignore(findings: &mut Vec<Finding>, ignored: &[String]) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn subject(ecosystem: Ecosystem, name: &str, version: &str) -> Subject {
+        Subject { ecosystem, name: name.to_owned(), version: version.to_owned() }
+    }
+
+    fn finding(entry: &Value, name: &str, version: &str) -> Result<Option<Finding>, String> {
+        super::finding(entry, &subject(Ecosystem::PyPi, name, version))
+    }
+
     fn entry() -> Value {
         json!({
             "id": "GHSA-1", "aliases": ["CVE-1"], "summary": "Bad",
@@ -301,7 +320,9 @@ mod tests {
     #[test]
     fn a_database_is_a_folder_or_an_archive_and_has_to_be_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let subjects = BTreeSet::from([("jinja2".to_owned(), "2.0".to_owned()), ("six".to_owned(), "1".to_owned())]);
+        let subjects = BTreeSet::from(
+            [("jinja2", "2.0"), ("six", "1")].map(|(name, version)| subject(Ecosystem::PyPi, name, version)),
+        );
         assert!(look_up(folder.path(), &subjects).unwrap_err().contains("has no entry about Python packages"));
         std::fs::write(folder.path().join("GHSA-1.json"), entry().to_string()).unwrap();
         assert_eq!(look_up(folder.path(), &subjects).unwrap().len(), 1);
@@ -317,8 +338,45 @@ mod tests {
     }
 
     #[test]
+    fn each_ecosystem_has_names_and_versions_of_its_own() {
+        let range = |ecosystem: &str, name: &str, fixed: &str| {
+            json!({"id": "X", "affected": [{"package": {"ecosystem": ecosystem, "name": name}, "ranges": [
+                {"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": fixed}]}]}]})
+        };
+        for (ecosystem, name, fixed, version, affected) in [
+            (Ecosystem::Npm, "leaf", "1.0.0", "1.0.0-rc.1", true),
+            (Ecosystem::Npm, "leaf", "1.0.0", "1.0.0", false),
+            (Ecosystem::Npm, "Leaf", "1.0.0", "0.1.0", true),
+            (Ecosystem::CratesIo, "leaf", "1.10.0", "1.9.0", true),
+            (Ecosystem::RubyGems, "leaf", "1.0.0.beta2", "1.0.0.beta1", true),
+            (Ecosystem::RubyGems, "leaf", "1.0", "1.0.0", false),
+            (Ecosystem::Go, "example.org/leaf", "0.3.8", "v0.3.7", true),
+        ] {
+            let entry = range(ecosystem.name(), name, fixed);
+            let found = super::finding(&entry, &subject(ecosystem, name, version)).unwrap();
+            assert_eq!(found.is_some(), affected, "{ecosystem:?} {version}");
+            assert_eq!(super::finding(&entry, &subject(Ecosystem::PyPi, name, version)), Ok(None));
+        }
+        let entry = range("npm", "leaf", "1.0.0");
+        assert_eq!(super::finding(&entry, &subject(Ecosystem::Npm, "Leaf", "0.1.0")), Ok(None));
+        assert!(super::finding(&entry, &subject(Ecosystem::Npm, "leaf", "latest")).is_err());
+        let asked = question(&[(&subject(Ecosystem::Go, "m", "v1.0.0"), None)]);
+        assert_eq!(asked["queries"][0], json!({"package": {"name": "m", "ecosystem": "Go"}, "version": "1.0.0"}));
+    }
+
+    #[test]
+    fn a_database_that_knows_nothing_of_an_ecosystem_says_nothing_about_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("GHSA-1.json"), entry().to_string()).unwrap();
+        let both = BTreeSet::from([subject(Ecosystem::PyPi, "six", "1"), subject(Ecosystem::Npm, "jinja2", "9")]);
+        assert_eq!(look_up(folder.path(), &both).unwrap().len(), 1);
+        let error = look_up(folder.path(), &BTreeSet::from([subject(Ecosystem::Go, "m", "v1")])).unwrap_err();
+        assert!(error.contains("has no entry about Go packages"), "{error}");
+    }
+
+    #[test]
     fn a_service_has_to_answer_every_question() {
-        let subject = ("six".to_owned(), "1".to_owned());
+        let subject = subject(Ecosystem::PyPi, "six", "1");
         let asked = question(&[(&subject, None), (&subject, Some("t".to_owned()))]);
         assert_eq!(asked["queries"][0]["package"], json!({"name": "six", "ecosystem": "PyPI"}));
         assert_eq!(asked["queries"][1]["page_token"], "t");

@@ -9,44 +9,125 @@ use serde_json::{Value, json};
 use super::digest;
 use super::document::{Document, Package, Source};
 use super::graph::Graph;
+use super::languages::{self, Contents, Key, Origin};
 
-/// The document over the locks of a project. `graphs`: who requires what, of those environments for which it is known.
-pub fn document(project: &str, locks: &[(String, Document)], graphs: &[Graph]) -> Value {
-    let mut components: BTreeMap<String, (Value, Vec<&str>)> = BTreeMap::new();
-    for (environment, lock) in locks {
-        for package in &lock.packages {
-            let reference = reference(package);
-            let entry =
-                components.entry(reference.clone()).or_insert_with(|| (component(package, &reference), Vec::new()));
-            entry.1.push(environment);
+/// What is locked in a project.
+#[derive(Debug, Clone, Copy)]
+pub struct Bill<'a> {
+    pub project: &'a str,
+    /// Of Python, by environment.
+    pub locks: &'a [(String, Document)],
+    /// Who requires what, of those environments for which it is known.
+    pub graphs: &'a [Graph],
+    /// Of other languages, by environment.
+    pub languages: &'a [(&'a str, &'a Contents)],
+}
+
+/// Components by their references, and the environments that have each.
+type Components<'a> = BTreeMap<String, (Value, Vec<&'a str>)>;
+
+impl Bill<'_> {
+    /// The document over all of it.
+    pub fn document(&self) -> Value {
+        let components = self.components();
+        let references: Vec<String> = components.keys().cloned().collect();
+        let components: Vec<Value> = components
+            .into_values()
+            .map(|(mut component, environments)| {
+                let property = |name: &&str| json!({"name": "envo:environment", "value": name});
+                component["properties"] = environments.iter().map(property).collect();
+                component
+            })
+            .collect();
+        let own = format!("project:{}", self.project);
+        let mut result = json!({
+            "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.5",
+            "serialNumber": serial_number(&references),
+            "version": 1,
+            "metadata": {
+                "tools": {"components": [{"type": "application", "name": "envo", "version": env!("CARGO_PKG_VERSION")}]},
+                "component": {"type": "application", "bom-ref": own.clone(), "name": self.project},
+            },
+            "components": components,
+        });
+        if !self.graphs.is_empty() || !self.languages.is_empty() {
+            result["dependencies"] = self.dependencies(&own);
         }
+        result
     }
-    let references: Vec<String> = components.keys().cloned().collect();
-    let components: Vec<Value> = components
-        .into_values()
-        .map(|(mut component, environments)| {
-            let property = |name: &&str| json!({"name": "envo:environment", "value": name});
-            component["properties"] = environments.iter().map(property).collect();
-            component
-        })
-        .collect();
-    let own = format!("project:{project}");
-    let mut result = json!({
-        "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.5",
-        "serialNumber": serial_number(&references),
-        "version": 1,
-        "metadata": {
-            "tools": {"components": [{"type": "application", "name": "envo", "version": env!("CARGO_PKG_VERSION")}]},
-            "component": {"type": "application", "bom-ref": own.clone(), "name": project},
-        },
-        "components": components,
-    });
-    if !graphs.is_empty() {
-        result["dependencies"] = dependencies(&own, locks, graphs);
+
+    fn components(&self) -> Components<'_> {
+        let mut components = Components::new();
+        let mut add = |reference: String, component: &dyn Fn(&str) -> Value, environment| {
+            let entry = components.entry(reference);
+            let reference = entry.key().clone();
+            entry.or_insert_with(|| (component(&reference), Vec::new())).1.push(environment);
+        };
+        for (environment, lock) in self.locks {
+            for package in &lock.packages {
+                add(reference(package), &|reference| component(package, reference), environment.as_str());
+            }
+        }
+        for (environment, contents) in self.languages {
+            for (key, package) in &contents.packages {
+                let component = |reference: &str| component_of_language(key, package, reference);
+                add(contents.reference(key, package), &component, environment);
+            }
+        }
+        components
     }
-    result
+
+    fn dependencies(&self, own: &str) -> Value {
+        let mut result: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for graph in self.graphs {
+            let Some((_, lock)) = self.locks.iter().find(|(name, _)| *name == graph.environment) else { continue };
+            let of = |name: &String| -> Vec<String> {
+                lock.packages.iter().filter(|package| package.name == *name).map(reference).collect()
+            };
+            result.entry(own.to_owned()).or_default().extend(graph.roots.iter().flat_map(of));
+            for package in &lock.packages {
+                let required = graph.requires.get(&package.name).into_iter().flatten();
+                result.entry(reference(package)).or_default().extend(required.flat_map(of));
+            }
+        }
+        for (_, contents) in self.languages {
+            let of = |key: &Key| contents.packages.get(key).map(|package| contents.reference(key, package));
+            result.entry(own.to_owned()).or_default().extend(contents.roots.iter().filter_map(of));
+            for (key, package) in &contents.packages {
+                let required = package.requires.iter().filter_map(of);
+                result.entry(contents.reference(key, package)).or_default().extend(required);
+            }
+        }
+        let entry = |(reference, mut required): (String, Vec<String>)| {
+            required.sort();
+            required.dedup();
+            json!({"ref": reference, "dependsOn": required})
+        };
+        result.into_iter().map(entry).collect()
+    }
+}
+
+fn component_of_language((name, version): &Key, package: &languages::Package, reference: &str) -> Value {
+    let mut component = json!({"type": "library", "bom-ref": reference, "name": name, "version": version});
+    match &package.origin {
+        Origin::Elsewhere(from) => {
+            component["externalReferences"] = json!([{"type": "other", "url": from}]);
+        }
+        _ => component["purl"] = json!(reference),
+    }
+    let hash =
+        |(algorithm, digits): &(String, String)| Some(json!({"alg": algorithm_name(algorithm)?, "content": digits}));
+    let hashes: Vec<Value> = package.hashes.iter().filter_map(hash).collect();
+    if !hashes.is_empty() {
+        component["hashes"] = json!(hashes);
+    }
+    if let Some(url) = package.url.as_deref().filter(|_| package.origin == Origin::Index) {
+        let url = super::inputs::without_credentials(url);
+        component["externalReferences"] = json!([{"type": "distribution", "url": url}]);
+    }
+    component
 }
 
 fn component(package: &Package, reference: &str) -> Value {
@@ -109,27 +190,6 @@ fn algorithm_name(algorithm: &str) -> Option<&'static str> {
     })
 }
 
-fn dependencies(own: &str, locks: &[(String, Document)], graphs: &[Graph]) -> Value {
-    let mut result: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for graph in graphs {
-        let Some((_, lock)) = locks.iter().find(|(name, _)| *name == graph.environment) else { continue };
-        let of = |name: &String| -> Vec<String> {
-            lock.packages.iter().filter(|package| package.name == *name).map(reference).collect()
-        };
-        result.entry(own.to_owned()).or_default().extend(graph.roots.iter().flat_map(of));
-        for package in &lock.packages {
-            let required = graph.requires.get(&package.name).into_iter().flatten();
-            result.entry(reference(package)).or_default().extend(required.flat_map(of));
-        }
-    }
-    let entry = |(reference, mut required): (String, Vec<String>)| {
-        required.sort();
-        required.dedup();
-        json!({"ref": reference, "dependsOn": required})
-    };
-    result.into_iter().map(entry).collect()
-}
-
 /// A UUID that stands for the content (RFC 9562, version 8).
 fn serial_number(references: &[String]) -> String {
     let digits = digest(references.join("\n").as_bytes());
@@ -149,7 +209,8 @@ mod tests {
         let lock = Document::parse(text).unwrap();
         let graph = Graph::new("a", &lock, &edges_of_annotations("six==1 # via lib\n"));
         let locks = [("a".to_owned(), lock.clone()), ("b".to_owned(), lock)];
-        let bom = document("demo", &locks, &[graph]);
+        let bill = Bill { project: "demo", locks: &locks, graphs: &[graph], languages: &[] };
+        let bom = bill.document();
         assert_eq!((&bom["bomFormat"], &bom["specVersion"]), (&json!("CycloneDX"), &json!("1.5")));
         let components = bom["components"].as_array().unwrap();
         assert_eq!(components.len(), 2);
@@ -165,9 +226,30 @@ mod tests {
         );
         let serial = bom["serialNumber"].as_str().unwrap();
         assert_eq!(serial.len(), "urn:uuid:".len() + 36, "{serial}");
-        assert_eq!(
-            bom,
-            document("demo", &locks, &[Graph::new("a", &locks[0].1, &edges_of_annotations("six==1 # via lib\n"))])
-        );
+        assert_eq!(bom, bill.document());
+    }
+
+    #[test]
+    fn packages_of_other_languages_stand_in_it_with_their_hashes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("package-lock.json");
+        let text = r#"{"packages": {"": {"dependencies": {"@s/a": "1"}}, "node_modules/b": {"version": "2.0.0",
+            "resolved": "git+ssh://h/b.git#abc"}, "node_modules/@s/a": {"version": "1.0.0", "dependencies": {"b": "1"},
+            "resolved": "https://u:p@r/a.tgz", "integrity": "sha512-3q2+7w=="}}}"#;
+        std::fs::write(&file, text).unwrap();
+        let contents = languages::read(&[file]).unwrap().unwrap();
+        let bill =
+            Bill { project: "demo", locks: &[], graphs: &[], languages: &[("js", &contents), ("ts", &contents)] };
+        let bom = bill.document();
+        let (elsewhere, own) = ("npm:b@git+ssh://h/b.git#abc", "pkg:npm/%40s/a@1.0.0");
+        assert_eq!(bom["components"][0]["bom-ref"], elsewhere);
+        let component = &bom["components"][1];
+        assert_eq!((&component["purl"], &component["name"]), (&json!(own), &json!("@s/a")));
+        assert_eq!(component["hashes"], json!([{"alg": "SHA-512", "content": "deadbeef"}]));
+        assert_eq!(component["externalReferences"][0]["url"], "https://r/a.tgz");
+        assert_eq!(component["properties"].as_array().map(Vec::len), Some(2));
+        let dependencies = bom["dependencies"].as_array().unwrap();
+        assert!(dependencies.contains(&json!({"ref": own, "dependsOn": [elsewhere]})), "{dependencies:?}");
+        assert!(dependencies.contains(&json!({"ref": "project:demo", "dependsOn": [own]})), "{dependencies:?}");
     }
 }

@@ -16,9 +16,13 @@ pub fn read(text: &str) -> Result<Contents, String> {
     let Some(packages) = lock.get("packages").and_then(Value::as_object) else {
         return Err("it has no `packages`: npm 7 and newer write them".to_owned());
     };
+    // Folders have the names of the links that lead to them.
+    let links = packages.iter().filter(|(_, entry)| entry["link"] == true);
+    let links: BTreeMap<&str, &str> =
+        links.filter_map(|(path, entry)| Some((entry["resolved"].as_str()?, path.as_str()))).collect();
     let mut keys = BTreeMap::new();
     for (path, entry) in packages.iter().filter(|(_, entry)| entry["link"] != true) {
-        keys.insert(path.as_str(), key(path, entry)?);
+        keys.insert(path.as_str(), key(path, links.get(path.as_str()).copied(), entry)?);
     }
     let mut contents = Contents::new(Ecosystem::Npm);
     for (path, key) in &keys {
@@ -35,9 +39,10 @@ pub fn read(text: &str) -> Result<Contents, String> {
     Ok(contents)
 }
 
-/// The name and version of what lies at `path`.
-fn key(path: &str, entry: &Value) -> Result<Key, String> {
-    let of_path = path.rsplit_once(FOLDER).map_or(path, |(_, name)| name);
+/// The name and version of what lies at `path`, to which perhaps a link leads.
+fn key(path: &str, link: Option<&str>, entry: &Value) -> Result<Key, String> {
+    let named = link.unwrap_or(path);
+    let of_path = named.rsplit_once(FOLDER).map_or(named, |(_, name)| name);
     let name = entry.get("name").and_then(Value::as_str).unwrap_or(of_path);
     match entry.get("version").and_then(Value::as_str) {
         Some(version) => Ok((name.to_owned(), version.to_owned())),

@@ -1,0 +1,90 @@
+//! What environments have locked of other languages than Python, for the verbs that look at locks.
+
+use anyhow::Result;
+
+use super::locking::{Locks, names_none};
+use crate::cli::options::Options;
+use crate::error::ConfigError;
+use crate::lock::error::LockError;
+use crate::lock::index::{Entry, Index, input_digest};
+use crate::lock::languages::{self, Contents};
+
+/// What an environment has locked of one language.
+pub(super) struct OfLanguage {
+    pub environment: String,
+    /// As `runtime` has it.
+    pub runtime: String,
+    pub contents: Contents,
+}
+
+/// All that is locked of other languages.
+#[derive(Default)]
+pub(super) struct LockedLanguages {
+    pub read: Vec<OfLanguage>,
+    /// Environments and languages whose locks envo does not read.
+    pub left_out: Vec<(String, String)>,
+}
+
+impl LockedLanguages {
+    /// Those whose locks are not read, for people.
+    pub fn left_out(&self) -> Vec<String> {
+        self.left_out
+            .iter()
+            .map(|(environment, language)| format!("the packages of {language} in {environment}"))
+            .collect()
+    }
+
+    /// Says which locks were not looked at, so that nobody takes silence for an answer.
+    pub fn tell_left_out(&self) {
+        if !self.left_out.is_empty() {
+            let text = format!("left out, as their own tools know them: {}", self.left_out().join(", "));
+            super::plain_hint(&text);
+        }
+    }
+}
+
+impl Locks {
+    /// What the environments that were named, else all, have locked of other languages; nothing of those to `skip`.
+    ///
+    /// # Errors
+    /// When a lock is not the one that the index stands for, or cannot be read.
+    pub fn languages(&self, options: &Options, skip: &[String]) -> Result<LockedLanguages> {
+        let index = Index::read(&self.project.root).map_err(ConfigError::from)?;
+        let names =
+            if names_none(options) { index.entries.keys().cloned().collect() } else { self.names(options, &index)? };
+        let mut found = LockedLanguages::default();
+        for name in names {
+            let Some(entry) = index.entries.get(&name) else { continue };
+            let runtimes = entry.inputs.iter().filter_map(|(input, _)| input.strip_suffix("-lock"));
+            for runtime in runtimes.filter(|runtime| !skip.iter().any(|skipped| skipped == runtime)) {
+                match self.contents(options, &name, runtime, entry)? {
+                    Some(contents) => {
+                        let (environment, runtime) = (name.clone(), runtime.to_owned());
+                        found.read.push(OfLanguage { environment, runtime, contents });
+                    }
+                    None => found.left_out.push((name.clone(), runtime.to_owned())),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// `None` when the lock is in no format that envo reads.
+    fn contents(&self, options: &Options, name: &str, runtime: &str, entry: &Entry) -> Result<Option<Contents>> {
+        let input = format!("{runtime}-lock");
+        let stale = || {
+            let changes = vec![format!("{input} changed")];
+            ConfigError::from(LockError::Stale { environment: name.to_owned(), changes })
+        };
+        let lockable = self.lockable(name, options)?.map_err(|_| stale())?;
+        let now = lockable.inputs.inputs.iter().find(|known| known.name == input);
+        let locked = entry.inputs.iter().find(|(known, _)| *known == input).map(|(_, digest)| digest);
+        if now.map(|now| input_digest(&now.lines)).as_ref() != locked {
+            return Err(stale().into());
+        }
+        let locks = self.site(&lockable.environment).language_locks().map_err(anyhow::Error::new)?;
+        let files: Vec<_> =
+            locks.into_iter().filter(|lock| lock.runtime == runtime).flat_map(|lock| lock.files).collect();
+        languages::read(&files).map_err(|reason| ConfigError::handled(reason).into())
+    }
+}
