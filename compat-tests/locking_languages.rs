@@ -224,6 +224,11 @@ fn keeps_its_promises(language: &Language) {
     publish_newer(language, &index);
     project.run(["lock"]).succeeds();
     assert_eq!((read(&project, language.lock), read(&project, "envo.lock")), (lock.clone(), line.clone()));
+    let newer = project.run(["outdated"]).ends_with(1);
+    let letter = if language.name == "go" { "v" } else { "" };
+    let row = newer.stdout.lines().last().unwrap_or_default().split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
+    assert_eq!(row, format!("{letter}1.0.0 {letter}1.1.0 {letter}1.1.0"), "{newer:?}");
+    assert_eq!((read(&project, language.lock), read(&project, "envo.lock")), (lock.clone(), line.clone()));
     project.run(["run", "--locked", "-r"]).succeeds().says(language.prints);
     // An edit by hand.
     let (before, after) = language.edit;
@@ -254,6 +259,7 @@ fn keeps_its_promises(language: &Language) {
     project.run(["run", "--locked", "-r"]).succeeds().says(language.prints);
     // Newer, as was asked for.
     project.run(["lock", "--upgrade"]).succeeds();
+    project.run(["outdated"]).succeeds().says("every package that is locked is the newest");
     assert_ne!(read(&project, language.lock), lock);
     project.run(["lock", "--check"]).succeeds();
     project.run(["run", "--locked"]).succeeds().says("leaf 1.1.0");

@@ -7,10 +7,13 @@ use super::halt::Halt;
 use super::language_steps::Work;
 use super::languages::{Part, remove, write_files};
 use super::prepare::Site;
+use crate::error::ConfigError;
+use crate::execute::process::{self, Spawn};
 use crate::execute::session::Session;
 use crate::report::event::Phase;
 use crate::runtime::locking::{self, LockRequest, Locking, Upgrade};
-use crate::runtime::{Place, Request};
+use crate::runtime::newer::{Answer, Newer, Question};
+use crate::runtime::{Place, Request, Step};
 
 /// The lock of one language in one environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +135,45 @@ impl Site {
         Ok(written)
     }
 
+    /// Which packages in the locks of `runtime` have newer versions, as its tool says; `None` when it cannot say.
+    ///
+    /// # Errors
+    /// When a program is missing or fails.
+    pub fn newer(&self, runtime: &str) -> Result<Option<Vec<Newer>>, Halt> {
+        let mut found = None;
+        for part in self.find_languages()?.iter().filter(|part| part.runtime.name() == runtime) {
+            if let Some(newer) = self.newer_of(part)? {
+                found.get_or_insert_with(Vec::new).extend(newer);
+            }
+        }
+        Ok(found)
+    }
+
+    fn newer_of(&self, part: &Part) -> Result<Option<Vec<Newer>>, Halt> {
+        let programs = part.program_folder().map(Path::to_owned);
+        let mut session = self.session(programs.into_iter().collect())?;
+        let Some(locking) = self.locking(part, &session, Upgrade::Nothing)? else { return Ok(None) };
+        let scratch = scratch(&self.lock_folder(part));
+        let surroundings = part.runtime.surroundings(&self.lock_place(part, &scratch, &session));
+        self.surround(&mut session, surroundings)?;
+        let locks = locking.results.iter().filter(|file| file.kept.is_file());
+        let questions: Vec<Question> = locks.filter_map(|file| part.runtime.newer(file)).collect();
+        if questions.is_empty() {
+            return Ok(None);
+        }
+        let is_made = |step: &Step| step.cwd.starts_with(&scratch);
+        if !questions.iter().flat_map(|question| &question.steps).any(is_made) {
+            return ask_all(&questions, &session).map(Some);
+        }
+        remove(&scratch)?;
+        let ready = write_files(&scratch, &locking.files).map_err(Halt::from);
+        let newer = ready.and_then(|()| ask_all(&questions, &session));
+        remove(&scratch)?;
+        // The folder of locks goes, too, when nothing else is there.
+        let _ = std::fs::remove_dir(&self.run.project.lock_dir);
+        newer.map(Some)
+    }
+
     fn lock_language(&self, part: &Part, upgrade: Upgrade<'_>, written: &mut WrittenLocks) -> Result<(), Halt> {
         let programs = part.program_folder().map(Path::to_owned);
         let mut session = self.session(programs.into_iter().collect())?;
@@ -177,6 +219,35 @@ impl Site {
     fn lock_folder(&self, part: &Part) -> PathBuf {
         locking::folder(&self.run.project.lock_dir, part.runtime.name(), &self.environment.name)
     }
+}
+
+fn ask_all(questions: &[Question], session: &Session) -> Result<Vec<Newer>, Halt> {
+    let mut newer = Vec::new();
+    for question in questions {
+        newer.extend(ask(question, session)?);
+    }
+    Ok(newer)
+}
+
+/// Asks a tool about what is newer, which changes nothing.
+fn ask(question: &Question, session: &Session) -> Result<Vec<Newer>, Halt> {
+    let mut answers = Vec::with_capacity(question.steps.len());
+    let mut asked = String::new();
+    let failed =
+        |asked: &str, reason: &str| ConfigError::fail(format!("what is newer cannot be known: `{asked}`: {reason}"));
+    for step in &question.steps {
+        asked = step.argv.join(" ");
+        let Some((program, arguments)) = step.argv.split_first() else { continue };
+        let mut variables = session.variables.clone();
+        step.variables.iter().for_each(|(name, value)| variables.set(name, value));
+        let mut spawn = Spawn::new(program, arguments, variables);
+        spawn.cwd = Some(step.cwd.clone());
+        let (code, out, error) =
+            process::finish_or_kill(spawn, &session.interrupt).map_err(|error| failed(&asked, &error.to_string()))?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        answers.push(Answer { code, out: text(out), error: text(error) });
+    }
+    Ok((question.read)(&answers).map_err(|reason| failed(&asked, &reason))?)
 }
 
 /// Beside the lock's own folder.

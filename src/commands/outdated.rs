@@ -1,8 +1,11 @@
 //! `envo outdated`: which locked packages have newer versions, those that fit and the newest there are.
 
+use std::sync::Arc;
+
 use anyhow::{Result, anyhow};
 use serde_json::json;
 
+use super::locked_languages::OfLanguage;
 use super::locking::{Lockable, Locks, Resolvers, target};
 use crate::cli::options::Options;
 use crate::exit_code;
@@ -12,6 +15,7 @@ use crate::lock::document::Document;
 use crate::lock::inputs::Inputs;
 use crate::lock::resolve::Order;
 use crate::report::{plain, table};
+use crate::runtime::newer::Newer;
 
 const HEAD: [&str; 5] = ["ENVIRONMENT", "PACKAGE", "LOCKED", "FITS", "NEWEST"];
 
@@ -21,7 +25,6 @@ pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
     let documents = locks.documents(options)?;
     let mut languages = locks.languages(options, &[])?;
-    languages.left_out.extend(languages.read.drain(..).map(|one| (one.environment, one.runtime)));
     let resolvers = Resolvers::new(options, &locks, &locks.run.interrupt)?;
     let mut rows = Vec::new();
     for (name, document) in &documents {
@@ -40,11 +43,20 @@ pub fn execute(options: &Options) -> Result<i32> {
             work.resolve(&Inputs { request: InstallRequest::new("lock", arguments), ..lockable.inputs.clone() })?;
         rows.extend(compared(name, document, &fitting, &newest));
     }
+    for one in std::mem::take(&mut languages.read) {
+        let environment = Arc::new(locks.plan.environment(&one.environment)?);
+        match locks.site(&environment).newer(&one.runtime).map_err(anyhow::Error::new)? {
+            Some(newer) => rows.extend(compared_of_language(&one, &newer)),
+            None => languages.left_out.push((one.environment, one.runtime)),
+        }
+    }
+    // What belongs to one environment stands together.
+    rows.sort_by(|one, other| one[0].cmp(&other[0]));
     if options.locks.format == "json" {
         let entry = |row: &Vec<String>| json!({"environment": row[0], "package": row[1], "locked": row[2], "fits": row[3], "newest": row[4]});
         plain::out(&format!("{}\n", serde_json::to_string_pretty(&rows.iter().map(entry).collect::<Vec<_>>())?));
     } else if rows.is_empty() {
-        plain::out("every package of Python that is locked is the newest\n");
+        plain::out("every package that is locked is the newest\n");
     } else {
         plain::out(&table::lay_out(&HEAD, &rows));
     }
@@ -109,6 +121,23 @@ fn compared(environment: &str, locked: &Document, fitting: &Document, newest: &D
             vec![environment.to_owned(), name.to_owned(), locked, or_dash(fits), or_dash(newest)]
         })
         .collect()
+}
+
+/// The same of another language, whose tool has said what is newer.
+fn compared_of_language(locked: &OfLanguage, newer: &[Newer]) -> Vec<Vec<String>> {
+    let row = |newer: &Newer| {
+        let keys = locked.contents.packages.keys().filter(|(name, _)| *name == newer.name);
+        let versions: Vec<&str> = keys.map(|(_, version)| version.as_str()).collect();
+        let locked_version = versions.join(", ");
+        let has_moved = |version: &Option<String>| version.as_ref().is_some_and(|version| *version != locked_version);
+        if versions.is_empty() || !(has_moved(&newer.fits) || has_moved(&newer.newest)) {
+            return None;
+        }
+        let or_dash = |version: &Option<String>| version.clone().unwrap_or_else(|| "-".to_owned());
+        let (fits, newest) = (or_dash(&newer.fits), or_dash(&newer.newest));
+        Some(vec![locked.environment.clone(), newer.name.clone(), locked_version, fits, newest])
+    };
+    newer.iter().filter_map(row).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::failure::{Failure, Marks};
 use super::locking::{LockFile, LockRequest, Locking, Upgrade};
 use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use super::newer;
 use super::packing::{PackRequest, PackageForm};
 use super::ruby::dotted;
 use super::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
@@ -163,6 +164,10 @@ impl Runtime for Go {
     }
 
     /// The project's own modules are locked in its go.mod and go.sum, the programs of `go_deps` in a module of their own.
+    fn newer(&self, file: &LockFile) -> Option<newer::Question> {
+        file.kept.ends_with("go.mod").then(|| newer::go(&file.kept))
+    }
+
     fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
         let place = &request.contents.place;
         let mut locking = Locking::default();

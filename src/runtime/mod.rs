@@ -12,6 +12,7 @@ pub mod locking;
 #[cfg(test)]
 mod lua_example;
 mod manifest;
+pub mod newer;
 mod node;
 pub mod packing;
 pub mod programs;
@@ -24,7 +25,7 @@ mod system;
 use std::path::{Path, PathBuf};
 
 use self::failure::Marks;
-use self::locking::{LockRequest, Locking};
+use self::locking::{LockFile, LockRequest, Locking};
 use self::packing::{Delivery, PackRequest, PackageForm};
 use crate::model::Variables;
 use crate::model::runtime::Version;
@@ -159,6 +160,13 @@ pub trait Runtime: Send + Sync {
     /// What is wrong with the project's files or the dependencies, for people.
     fn locking(&self, _request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
         Ok(None)
+    }
+
+    /// How the language's tool is asked for newer versions of what is locked in `file`, one of the results of
+    /// [`Runtime::locking`]; `None` for what is no lock, and where the tool cannot say. It may be asked in the folder where
+    /// the lock is kept, and in the one where it is made, with the files that are needed there.
+    fn newer(&self, _file: &LockFile) -> Option<newer::Question> {
+        None
     }
 }
 

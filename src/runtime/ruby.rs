@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::failure::{Failure, Marks};
 use super::locking::{LockFile, LockRequest, Locking, Upgrade};
 use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use super::newer;
 use super::packing::{Delivery, PackRequest, PackageForm};
 use super::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
 
@@ -153,6 +154,10 @@ impl Runtime for Ruby {
     }
 
     /// What the `Gemfile` names is locked beside it; with `ruby_deps`, both together in a `Gemfile` that evaluates it.
+    fn newer(&self, file: &LockFile) -> Option<newer::Question> {
+        file.kept.ends_with("Gemfile.lock").then(|| newer::bundler(&file.kept))
+    }
+
     fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
         let place = &request.contents.place;
         let scratch = place.folder;

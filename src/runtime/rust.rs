@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::failure::{Failure, Marks};
 use super::locking::{LockFile, LockRequest, Locking, Upgrade};
 use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use super::newer;
 use super::packing::{PackRequest, PackageForm};
 use super::ruby::dotted;
 use super::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
@@ -150,6 +151,10 @@ impl Runtime for Rust {
 
     /// The project's crates are locked in its Cargo.lock, the programs of `rust_deps` in that of a package which depends
     /// on them. A program's own dependencies are those that it was published with.
+    fn newer(&self, file: &LockFile) -> Option<newer::Question> {
+        file.kept.ends_with(LOCK).then(|| newer::cargo(&file.kept))
+    }
+
     fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
         let place = &request.contents.place;
         let mut locking = Locking::default();

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use self::manager::Manager;
 use self::project::{MANIFEST, Project};
 use super::failure::{Failure, Marks};
-use super::locking::{LockRequest, Locking};
+use super::locking::{LockFile, LockRequest, Locking};
 use super::manifest::{Folders, dependency_inputs, input, local_path};
+use super::newer;
 use super::packing::{Delivery, PackRequest, PackageForm};
 use super::{Contents, NpmPackages, Place, Request, Runtime, Step, Surroundings, Wheel};
 use crate::model::runtime::Version;
@@ -167,6 +168,18 @@ impl Runtime for Node {
         Ok(contents)
     }
 
+    fn newer(&self, file: &LockFile) -> Option<newer::Question> {
+        // Where it is made, the project's settings are, too.
+        let (lock, kept) = (&file.made, &file.kept);
+        match lock.file_name()?.to_str()? {
+            "package-lock.json" => Some(newer::npm(lock)),
+            "pnpm-lock.yaml" => Some(newer::pnpm(lock)),
+            // Yarn 2 and later have no such command.
+            "yarn.lock" if !is_of_berry(kept) => Some(newer::yarn(lock)),
+            _ => None,
+        }
+    }
+
     fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
         lock::locking(request)
     }
@@ -261,11 +274,16 @@ fn file_url(path: &Path) -> String {
     url
 }
 
+/// Whether Yarn 2 or a later one wrote the lock.
+fn is_of_berry(lock: &Path) -> bool {
+    std::fs::read_to_string(lock).is_ok_and(|text| text.lines().any(|line| line.starts_with("__metadata:")))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
-    use super::super::locking::{LockFile, Upgrade};
+    use super::super::locking::Upgrade;
     use super::*;
     use crate::model::Variables;
 
