@@ -220,7 +220,9 @@ def test_who_lets_go_last_waits_for_the_end_although_others_have_only_just_gone(
         with envo.services("db"):
             for other in others:
                 # As when a process ends: nobody says goodbye.
-                other["db"]._lease.connection.close()
+                lease = other["db"]._lease
+                assert lease
+                lease.connection.close()
         assert project.gate.all() == ["db up", "db down"]
 
 
