@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, 
 
 import pytest
 
+import envo
+
 from . import _logs
-from ._errors import EnvoError, ServiceError, UnknownService
 from ._handle import Handle, variables_of
 from ._project import Lease, Project, ServiceInfo
 
@@ -73,7 +74,7 @@ class Broker:
         noproc = _addresses(config.getoption("--envo-noproc", None) or [])
         try:
             services = project.services
-        except EnvoError as error:
+        except envo.EnvoError as error:
             if not noproc:
                 config.issue_config_time_warning(
                     pytest.PytestConfigWarning(f"envo: there are no fixtures for services: {error}"), 2
@@ -124,7 +125,7 @@ class Broker:
         self._test_lease: Optional[Lease] = None
         self._handles: Dict[str, Handle] = {}
         self._test_handles: Dict[str, Handle] = {}
-        self._failures: Dict[str, EnvoError] = {}
+        self._failures: Dict[str, envo.EnvoError] = {}
         self._variables: Dict[str, Optional[str]] = {}
         self._test_variables: Dict[str, Optional[str]] = {}
         # Of the test that runs.
@@ -145,8 +146,9 @@ class Broker:
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
-            raise UnknownService(f"`{name}` can be any of {', '.join(fitting)}: name one as the configuration does", [name])
-        raise UnknownService(
+            choice = ", ".join(fitting)
+            raise envo.UnknownService(f"`{name}` can be any of {choice}: name one as the configuration does", [name])
+        raise envo.UnknownService(
             f"`{name}` is no service of {self._project.place}\nhint: services are: {', '.join(self.services)}", [name]
         )
 
@@ -213,7 +215,7 @@ class Broker:
         __tracebackhide__ = True
         try:
             return self.resolve(name)
-        except EnvoError as error:
+        except envo.EnvoError as error:
             pytest.fail(str(error), pytrace=False)
 
     def provide(self, names: Sequence[str]) -> None:
@@ -221,7 +223,7 @@ class Broker:
         __tracebackhide__ = True
         try:
             self._ensure(names)
-        except EnvoError as error:
+        except envo.EnvoError as error:
             pytest.fail(str(error), pytrace=False)
 
     def get(self, name: str) -> Handle:
@@ -251,9 +253,9 @@ class Broker:
                 self._acquire(per_session)
             if per_test:
                 self._acquire_for_test(per_test)
-        except EnvoError as error:
+        except envo.EnvoError as error:
             # A service that takes a minute to fail should not do so before every test.
-            for name in error.names if isinstance(error, ServiceError) and error.names else missing:
+            for name in error.names if isinstance(error, envo.ServiceError) and error.names else missing:
                 self._failures[name] = error
             raise
 
@@ -355,7 +357,7 @@ class Broker:
         _settle(list(paths.values()))
         sections = []
         for instance, path in sorted(paths.items()):
-            text = _logs.since_mark(path, self._marks.get(instance, _logs.Mark(0, 0)), _MOST)
+            text = _logs.since_mark(path, self._marks.get(instance, _logs.BEGINNING), _MOST)
             if text:
                 sections.append((f"envo log of {instance}", text))
         return sections
@@ -392,7 +394,7 @@ def _hold_for_the_end(connection: Any, names: Set[str]) -> None:
         ready = {str(one["name"]) for one in connection.ask("fields")["instances"]}
         if names & ready:
             connection.ask("hold", names=sorted(names & ready))
-    except EnvoError:
+    except envo.EnvoError:
         pass
 
 

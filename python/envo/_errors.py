@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Any, Dict, List, Sequence, Type
 
 
 class EnvoError(Exception):
@@ -58,3 +58,35 @@ class ServiceStopped(ServiceError):
 
 class ServiceTimeout(ServiceError):
     """The service was not ready in the time that was given."""
+
+
+_KINDS: Dict[str, Type[ServiceError]] = {
+    "unknown": UnknownService,
+    "port": PortTaken,
+    "failed": ServiceFailed,
+    "stopped": ServiceStopped,
+    "timeout": ServiceTimeout,
+}
+
+#: What stands before the last lines of a service in the text of a failure.
+_EXCERPT = "its last lines:"
+
+
+def refusal(error: Dict[str, Any], names: Sequence[str] = ()) -> EnvoError:
+    """The exception for an ``error`` of the supervisor."""
+    message = str(error.get("message", "the supervisor refuses"))
+    text = "\n".join([message, *(f"hint: {hint}" for hint in error.get("hints", ()))])
+    kind = error.get("kind")
+    if kind in _KINDS:
+        return _KINDS[kind](text, names, last_lines(message))
+    if kind == "configuration":
+        return ConfigurationError(text)
+    if kind == "ending":
+        return SupervisorGone(text)
+    return ProtocolError(text)
+
+
+def last_lines(message: str) -> List[str]:
+    """The service's own lines at the end of a failure's text."""
+    _, found, lines = message.partition(_EXCERPT)
+    return [line[2:] if line.startswith("  ") else line for line in lines.strip("\n").splitlines()] if found else []

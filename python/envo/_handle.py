@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Mapping, Optional
 
+import envo
+
 from . import _logs
-from ._errors import ServiceError
 
 if TYPE_CHECKING:
     from ._project import Lease
@@ -52,7 +53,7 @@ class Handle:
             return int(told)
         for number in self.ports.values():
             return number
-        raise ServiceError(f"`{self.name}` has no port", [self.name])
+        raise envo.ServiceError(f"`{self.name}` has no port", [self.name])
 
     @property
     def ports(self) -> Dict[str, int]:
@@ -108,7 +109,7 @@ class Handle:
         if self._lease is None:
             return ""
         if since is None:
-            return _logs.since_mark(self.log_path, _logs.Mark(0, 0))
+            return _logs.since_mark(self.log_path, _logs.BEGINNING)
         return self._lease.logs(self.instance_name, _logs.seconds(since))
 
     def wait(self, timeout: Optional[float] = None) -> None:
@@ -133,7 +134,7 @@ class Handle:
 
     def _ours(self, what: str) -> "Lease":
         if self._lease is None:
-            raise ServiceError(f"`{self.name}` is not envo's, and cannot be {what}", [self.name])
+            raise envo.ServiceError(f"`{self.name}` is not envo's, and cannot be {what}", [self.name])
         return self._lease
 
     def __repr__(self) -> str:

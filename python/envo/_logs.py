@@ -5,17 +5,15 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from typing import NamedTuple, Optional, Union
+from typing import Optional, Tuple, Union
 
 #: When something was written: seconds since 1970, a moment, or how long ago.
 Since = Union[float, datetime.datetime, datetime.timedelta]
 
+#: A place in a log: its file's inode, for a log that was put aside meanwhile is another file, and the position there.
+Mark = Tuple[int, int]
 
-class Mark(NamedTuple):
-    """A place in a log. A log that was put aside meanwhile is another file."""
-
-    inode: int
-    position: int
+BEGINNING: Mark = (0, 0)
 
 
 def mark(path: str) -> Mark:
@@ -23,20 +21,21 @@ def mark(path: str) -> Mark:
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        return Mark(0, 0)
-    return Mark(status.st_ino, status.st_size)
+        return BEGINNING
+    return status.st_ino, status.st_size
 
 
 def since_mark(path: str, begin: Mark, most: Optional[int] = None) -> str:
     """What was written since ``begin``, or of that the last ``most`` bytes."""
+    inode, position = begin
     parts = []
     aside = path + ".1"
-    if begin.inode and _inode(path) != begin.inode:
-        if _inode(aside) == begin.inode:
-            parts.append(_read(aside, begin.position, most))
+    if inode and _inode(path) != inode:
+        if _inode(aside) == inode:
+            parts.append(_read(aside, position, most))
         parts.append(_read(path, 0, most))
     else:
-        parts.append(_read(path, begin.position, most))
+        parts.append(_read(path, position, most))
     text = b"".join(parts)
     return (text if most is None else text[-most:]).decode("utf-8", "replace")
 

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Iterator
 
-from ._errors import ProgramNotFound
+import envo
 
 #: Names the program. envo sets it for the commands it runs in a project with services, so that a test in an
 #: environment asks the same envo, with the same host Python, that runs the test.
@@ -18,7 +18,7 @@ def find_program() -> str:
     for path in _candidates():
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
-    raise ProgramNotFound(
+    raise envo.ProgramNotFound(
         "there is no program `envo` beside " + sys.executable + " or on PATH\n"
         "hint: `pip install envo` brings it along; " + VARIABLE + " can name one"
     )

@@ -7,8 +7,10 @@ import os
 import subprocess
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
+# What can go wrong is named through the package, which reads that when something does.
+import envo
+
 from . import _program
-from ._errors import BuildError, ConfigurationError, EnvoError, ServiceError, SupervisorGone, UnknownService
 from ._protocol import Connection
 
 #: What envo tells the commands it runs: the configuration they belong to.
@@ -76,7 +78,7 @@ class Project:
                 output, errors = question.communicate()
             if question.returncode != 0:
                 text = (errors + output).decode("utf-8", "replace").strip()
-                raise ConfigurationError(text or f"envo ended with code {question.returncode}")
+                raise envo.ConfigurationError(text or f"envo ended with code {question.returncode}")
             listing: Mapping[str, Any] = json.loads(output)
             self._listing = listing
         return self._listing
@@ -156,7 +158,7 @@ class Project:
             if not ready.issuperset(names):
                 return None
             return list(connection.ask("hold", names=list(names), **members)["instances"])
-        except (ServiceError, SupervisorGone):
+        except (envo.ServiceError, envo.SupervisorGone):
             # The other way says what is wrong.
             return None
 
@@ -186,7 +188,7 @@ class Project:
             if connection is None:
                 connection = opened = Connection.open(answer["socket"])
             if connection is None:
-                raise SupervisorGone("the supervisor of the services has gone")
+                raise envo.SupervisorGone("the supervisor of the services has gone")
             child.stdin.close()
             try:
                 up = {"want": answer["want"], "services": answer["services"], "wait": True, "keep": keep}
@@ -201,16 +203,16 @@ class Project:
             child.stdout.read()
         return connection, list(instances)
 
-    def _explained(self, output: bytes, code: int, names: Sequence[str]) -> EnvoError:
+    def _explained(self, output: bytes, code: int, names: Sequence[str]) -> envo.EnvoError:
         text = output.decode("utf-8", "replace").strip()
         known = list(self.services)
         unknown = [name for name in names if name not in known]
         if unknown:
             hint = f"\nhint: services are: {', '.join(known)}" if known else "\nhint: there are no services"
-            return UnknownService(f"`{unknown[0]}` is no service of {self.place}{hint}", unknown)
+            return envo.UnknownService(f"`{unknown[0]}` is no service of {self.place}{hint}", unknown)
         if code & 0xFF == _CONFIGURATION_IS_WRONG:
-            return ConfigurationError(text)
-        return BuildError(text or "envo could not build the services")
+            return envo.ConfigurationError(text)
+        return envo.BuildError(text or "envo could not build the services")
 
     @property
     def place(self) -> str:
@@ -283,7 +285,7 @@ class Lease:
         """The instance of a service: of several, the one for ``marker`` (the worker or test), or the first."""
         own = [one for one in self._instances.values() if _environment(one) == environment]
         if not own:
-            raise UnknownService(f"`{environment}` is not among the services that are held", [environment])
+            raise envo.UnknownService(f"`{environment}` is not among the services that are held", [environment])
         for one in own:
             if marker and one["name"].partition("@")[2].partition(".")[0] == marker:
                 return one
@@ -340,7 +342,7 @@ class Lease:
         # A forked process must not mix its questions with those of the process it comes from.
         connection = self.project.connect()
         if connection is None:
-            raise SupervisorGone("the supervisor of the services has gone")
+            raise envo.SupervisorGone("the supervisor of the services has gone")
         self.connection = connection
         return connection
 
@@ -350,7 +352,7 @@ class Lease:
             return
         try:
             self.connection.ask("release")
-        except EnvoError:
+        except envo.EnvoError:
             # A supervisor that has gone has stopped its services.
             pass
         finally:

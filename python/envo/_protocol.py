@@ -7,65 +7,13 @@ import os
 import socket
 import sys
 import threading
-import weakref
-from typing import Any, Dict, List, Optional, Sequence, Type
+from typing import Any, Optional
 
-from ._errors import (
-    ConfigurationError,
-    EnvoError,
-    PortTaken,
-    ProtocolError,
-    ServiceError,
-    ServiceFailed,
-    ServiceStopped,
-    ServiceTimeout,
-    SupervisorGone,
-    UnknownService,
-)
+import envo
+
+from . import _forks
 
 VERSION = 1
-
-_KINDS: Dict[str, Type[ServiceError]] = {
-    "unknown": UnknownService,
-    "port": PortTaken,
-    "failed": ServiceFailed,
-    "stopped": ServiceStopped,
-    "timeout": ServiceTimeout,
-}
-
-#: What stands before the last lines of a service in the text of a failure.
-_EXCERPT = "its last lines:"
-
-
-def refusal(error: Dict[str, Any], names: Sequence[str] = ()) -> EnvoError:
-    """The exception for an ``error`` of the supervisor."""
-    message = str(error.get("message", "the supervisor refuses"))
-    text = "\n".join([message, *(f"hint: {hint}" for hint in error.get("hints", ()))])
-    kind = error.get("kind")
-    if kind in _KINDS:
-        return _KINDS[kind](text, names, last_lines(message))
-    if kind == "configuration":
-        return ConfigurationError(text)
-    if kind == "ending":
-        return SupervisorGone(text)
-    return ProtocolError(text)
-
-
-def last_lines(message: str) -> List[str]:
-    """The service's own lines at the end of a failure's text."""
-    _, found, lines = message.partition(_EXCERPT)
-    return [line[2:] if line.startswith("  ") else line for line in lines.strip("\n").splitlines()] if found else []
-
-
-_connections: "weakref.WeakSet[Connection]" = weakref.WeakSet()
-
-
-def _leave_to_the_parent() -> None:
-    for connection in list(_connections):
-        connection.close()
-
-
-os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
 class Connection:
@@ -82,7 +30,7 @@ class Connection:
         self._lock = threading.Lock()
         self.owner = os.getpid()
         self.is_open = True
-        _connections.add(self)
+        _forks.connections.add(self)
         self.greeting = self.ask("hello", protocol=VERSION, client=name)["greeting"]
 
     @classmethod
@@ -96,7 +44,7 @@ class Connection:
             return None
         try:
             return cls(stream, name or client_name())
-        except SupervisorGone:
+        except envo.SupervisorGone:
             stream.close()
             return None
         except BaseException:
@@ -121,6 +69,8 @@ class Connection:
                 if reply.get("id") not in (self._last_id, 0):
                     continue
                 if "error" in reply:
+                    from ._errors import refusal
+
                     raise refusal(reply["error"], members.get("names") or members.get("want") or ())
                 return reply["ok"]
 
@@ -141,9 +91,9 @@ class Connection:
                 raise self._gone()
             self._bytes += more
 
-    def _gone(self) -> SupervisorGone:
+    def _gone(self) -> "envo.SupervisorGone":
         self.close()
-        return SupervisorGone("the supervisor of the services has gone")
+        return envo.SupervisorGone("the supervisor of the services has gone")
 
     def fileno(self) -> int:
         return self._stream.fileno()

@@ -368,10 +368,26 @@ def test_what_the_program_tells_is_asked_once_for_all_workers(project: Project, 
     assert (folder / "asked").read_text() == "services\n"
 
 
+def test_pytest_does_not_rewrite_what_has_no_assertions_of_tests(project: Project) -> None:
+    # Pytest says this by itself of every package with a plugin that is installed.
+    project.file("conftest.py", "import pytest\npytest.register_assert_rewrite('envo')\n")
+    project.ini(project.serve("svc1"))
+    project.file(
+        "test_it.py",
+        """
+        import sys
+        def test_a(svc1):
+            for name in ("_plugin", "_project", "_broker", "_handle"):
+                assert type(sys.modules["envo." + name].__loader__).__name__ == "SourceFileLoader"
+        """.replace("\n        ", "\n"),
+    )
+    assert "1 passed" in project.pytest()
+
+
 def test_the_plugin_imports_little_where_there_are_no_services(project: Project) -> None:
     project.file("test_it.py", "import sys\ndef test_a(): print(sorted(m for m in sys.modules if m.startswith('envo')))\n")
     text = project.pytest("-s")
-    assert json.dumps(["envo", "envo.pytest_plugin"]).replace('"', "'") in text
+    assert json.dumps(["envo", "envo._plugin", "envo.pytest_plugin"]).replace('"', "'") in text
 
 
 def test_a_service_for_each_test_is_new_every_time(project: Project) -> None:
