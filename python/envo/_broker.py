@@ -348,13 +348,16 @@ class Broker:
         if "envo_services" in getattr(item, "fixturenames", ()):
             names |= self._got
         paths: Dict[str, str] = {}
+        pids: List[int] = []
         for name in self._with_dependencies(sorted(names)):
             handle = self._test_handles.get(name) or self._handles.get(name)
             instance = handle.instance_name if handle else name
             path = handle.log_path if handle else os.path.join(self._project.listing["state"], "log", name + ".log")
             if path and name not in self._noproc:
                 paths[instance] = path
-        _settle(list(paths.values()))
+                if handle and handle.last_pid:
+                    pids.append(handle.last_pid)
+        _settle(list(paths.values()), pids)
         sections = []
         for instance, path in sorted(paths.items()):
             text = _logs.since_mark(path, self._marks.get(instance, _logs.BEGINNING), _MOST)
@@ -398,10 +401,16 @@ def _hold_for_the_end(connection: Any, names: Set[str]) -> None:
         pass
 
 
-def _settle(paths: List[str]) -> None:
+def _settle(paths: List[str], pids: List[int]) -> None:
     """Waits until what services have written just now is in their logs, but not for one that never stops writing."""
     import select
 
+    full = pids
+    for _ in range(100):
+        full = [pid for pid in full if _logs.is_on_its_way(pid)]
+        if not full:
+            break
+        select.select([], [], [], 0.01)
     before = None
     for _ in range(5):
         now = [_logs.mark(path) for path in paths]

@@ -90,6 +90,12 @@ class Handle:
         return int(number) if number is not None else None
 
     @property
+    def last_pid(self) -> Optional[int]:
+        """Its first process as far as this handle was told; nobody is asked."""
+        number = self._instance.get("pid")
+        return int(number) if number is not None else None
+
+    @property
     def log_path(self) -> str:
         """The file with everything it writes, as it was written; empty for one that is not envo's."""
         return self._lease.log_path(self.instance_name) if self._lease else ""

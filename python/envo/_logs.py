@@ -25,6 +25,28 @@ def mark(path: str) -> Mark:
     return status.st_ino, status.st_size
 
 
+def is_on_its_way(pid: int) -> bool:
+    """Whether a process has written what is not in its log yet, but in the pipe to envo, as far as that can be seen."""
+    import fcntl
+    import stat
+    import struct
+    import termios
+
+    path = f"/proc/{pid}/fd/1"
+    try:
+        if not stat.S_ISFIFO(os.stat(path).st_mode):
+            return False
+        pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            (waiting,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0)))
+        finally:
+            os.close(pipe)
+    except OSError:
+        # It has ended, or this system does not tell.
+        return False
+    return int(waiting) > 0
+
+
 def since_mark(path: str, begin: Mark, most: Optional[int] = None) -> str:
     """What was written since ``begin``, or of that the last ``most`` bytes."""
     inode, position = begin

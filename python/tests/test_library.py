@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from conftest import Project, get
 
 import envo
+from envo import _logs
 
 
 def test_services_run_as_long_as_the_block_and_tell_where_they_are(project: Project) -> None:
@@ -84,6 +86,18 @@ def test_logs_are_told_from_the_beginning_or_since_a_moment(project: Project) ->
         assert db.logs(since=datetime.timedelta(hours=1)).startswith("db begins\n")
         assert db.logs(since=datetime.datetime.now() - datetime.timedelta(hours=1)).startswith("db begins\n")
         assert db.logs(since=time.time() + 3600) == ""
+
+
+def test_what_is_not_in_a_log_yet_can_be_seen() -> None:
+    words = ["sh", "-c", "echo written; read line"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdin and writer.stdout
+        select.select([writer.stdout], [], [])
+        assert _logs.is_on_its_way(writer.pid)
+        assert os.read(writer.stdout.fileno(), 100) == b"written\n"
+        assert not _logs.is_on_its_way(writer.pid)
+        writer.stdin.close()
+    assert not _logs.is_on_its_way(writer.pid)
 
 
 def test_a_service_that_ends_tells_its_last_lines(project: Project) -> None:
