@@ -217,6 +217,7 @@ fn keeps_its_promises(language: &Language) {
     project.run(["lock", "--check"]).ends_with(1).says("env is not locked");
     project.run(["lock"]).succeeds();
     let (lock, line) = (read(&project, language.lock), read(&project, "envo.lock"));
+    assert_eq!(project.path("locks").exists(), language.lock.starts_with("locks/"));
     project.run(["lock", "--check"]).succeeds();
     project.run(["run", "--locked"]).succeeds().says(language.prints);
     tells_what_is_locked(&project, language);
@@ -228,6 +229,7 @@ fn keeps_its_promises(language: &Language) {
     let letter = if language.name == "go" { "v" } else { "" };
     let row = newer.stdout.lines().last().unwrap_or_default().split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
     assert_eq!(row, format!("{letter}1.0.0 {letter}1.1.0 {letter}1.1.0"), "{newer:?}");
+    assert!(!project.path("locks").join(format!(".unfinished-{}.env", language.name)).exists());
     assert_eq!((read(&project, language.lock), read(&project, "envo.lock")), (lock.clone(), line.clone()));
     project.run(["run", "--locked", "-r"]).succeeds().says(language.prints);
     // An edit by hand.

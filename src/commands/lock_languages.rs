@@ -32,6 +32,10 @@ impl Written {
             let name = &lockables[at].environment.name;
             written.publish().with_context(|| format!("cannot write a lock of {name}"))?;
         }
+        if !positions.is_empty() {
+            // The tools worked in it; it goes when nothing else is there.
+            let _ = std::fs::remove_dir(&locks.project.lock_dir);
+        }
         for at in positions {
             let lockable = &mut lockables[at];
             // Some tools put into the manifest, too, what they found.

@@ -59,9 +59,9 @@ impl Graph {
 
     /// The packages that the lock of another language names.
     pub fn of_language(environment: &str, language: &str, contents: &Contents) -> Self {
-        let is_one_of_several = |name: &String| contents.packages.keys().filter(|(other, _)| other == name).count() > 1;
-        let several: BTreeSet<&String> =
-            contents.packages.keys().map(|(name, _)| name).filter(|name| is_one_of_several(name)).collect();
+        // They are in the order of their names.
+        let names: Vec<&String> = contents.packages.keys().map(|(name, _)| name).collect();
+        let several: BTreeSet<&String> = names.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
         let named = |(name, version): &Key| {
             if several.contains(name) { format!("{name}@{version}") } else { name.clone() }
         };
