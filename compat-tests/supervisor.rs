@@ -150,6 +150,22 @@ fn a_run_uses_what_is_up_and_stops_only_what_it_started() {
 }
 
 #[test]
+fn down_says_that_what_envo_did_not_start_goes_on() {
+    let gate = Gate::new();
+    let somebody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = somebody.local_addr().expect("it has a number").port();
+    let adopting = format!(
+        "\n[testenv:db]\nserve = sh -c 'exit 1'\nallowlist_externals = sh\nports = sql={port}\nready = tcp\nadopt = true\n"
+    );
+    let project = project(&gate, &format!("{CONFIGURATION}{adopting}"));
+    project.run(["up", "-e", "first,db", "--wait"]).succeeds();
+    project.run(["ps"]).succeeds().says("adopted");
+    project.run(["down"]).succeeds().says("stopped: first\ndb goes on: envo did not start it\n");
+    assert_eq!(gate.all(), ["first up", "first down"]);
+    somebody.local_addr().expect("it still listens");
+}
+
+#[test]
 fn what_two_terminals_serve_goes_on_until_both_have_ended() {
     let gate = Gate::new();
     let project = project(&gate, CONFIGURATION);

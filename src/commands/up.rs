@@ -90,6 +90,9 @@ pub fn execute_down(options: &Options) -> Result<i32> {
     if !left.stopped.is_empty() {
         text.push_str(&format!("stopped: {}\n", left.stopped.join(", ")));
     }
+    for name in &left.adopted {
+        text.push_str(&format!("{name} goes on: envo did not start it\n"));
+    }
     for (name, holders) in &left.held {
         text.push_str(&format!("{name} goes on: {} needs it\n", holders.join(", ")));
     }

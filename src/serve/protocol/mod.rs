@@ -174,6 +174,9 @@ pub struct Changes {
 pub struct Left {
     pub stopped: Vec<String>,
     pub held: Vec<(String, Vec<String>)>,
+    /// What envo used without having started it, and left running.
+    #[serde(default)]
+    pub adopted: Vec<String>,
     /// Nothing is left to do for the supervisor: it ends with this connection.
     #[serde(default)]
     pub last: bool,

@@ -20,8 +20,11 @@ pub(super) enum Kind {
     /// Answered with what is known of them.
     Ready(BTreeSet<usize>),
     Gone(BTreeSet<usize>),
-    /// As [`Kind::Gone`], answered with what became of each.
-    Left(BTreeSet<usize>),
+    /// As [`Kind::Gone`], answered with what became of each. Not all were envo's own.
+    Left {
+        nodes: BTreeSet<usize>,
+        adopted: BTreeSet<usize>,
+    },
 }
 
 impl Supervisor {
@@ -53,7 +56,7 @@ impl Supervisor {
                 ready.then(|| Ok(Answer::Instances(self.instances_of(nodes))))
             }
             Kind::Gone(nodes) => self.are_gone(nodes).then_some(Ok(Answer::Done)),
-            Kind::Left(nodes) => self.are_gone(nodes).then(|| Ok(Answer::Left(self.left(nodes)))),
+            Kind::Left { nodes, adopted } => self.are_gone(nodes).then(|| Ok(Answer::Left(self.left(nodes, adopted)))),
         }
     }
 
@@ -87,11 +90,18 @@ impl Supervisor {
         })
     }
 
-    fn left(&self, nodes: &BTreeSet<usize>) -> Left {
+    /// Those that envo has not started, and does not stop.
+    pub(super) fn adopted(&self) -> BTreeSet<usize> {
+        (0..self.slots.len()).filter(|at| self.machine.is_adopted(*at)).collect()
+    }
+
+    fn left(&self, nodes: &BTreeSet<usize>, adopted: &BTreeSet<usize>) -> Left {
         let mut left = Left { last: self.is_idle(), ..Left::default() };
         for at in nodes {
             let name = self.slots[*at].prepared.name().to_owned();
-            if self.machine.is_over(*at) {
+            if self.machine.is_over(*at) && adopted.contains(at) {
+                left.adopted.push(name);
+            } else if self.machine.is_over(*at) {
                 left.stopped.push(name);
             } else {
                 left.held.push((name, self.holders(*at)));
@@ -119,7 +129,7 @@ impl Supervisor {
     }
 
     fn not_ready_text(&self, kind: &Kind) -> String {
-        let (Kind::Ready(nodes) | Kind::Gone(nodes) | Kind::Left(nodes)) = kind;
+        let (Kind::Ready(nodes) | Kind::Gone(nodes) | Kind::Left { nodes, .. }) = kind;
         let open: Vec<String> = nodes
             .iter()
             .filter(|at| !self.machine.is_met(**at))

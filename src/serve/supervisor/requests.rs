@@ -76,15 +76,17 @@ impl Supervisor {
             }
             Operation::Release { names, kill } => {
                 let nodes = if names.is_empty() { None } else { Some(self.find(&names)?) };
+                let adopted = self.adopted();
                 let nodes = self.release(connection, nodes);
                 if kill {
                     self.step(Happening::Kill);
                 }
-                later(self, Kind::Left(nodes), None)
+                later(self, Kind::Left { nodes, adopted }, None)
             }
             Operation::Down { names } => {
+                let adopted = self.adopted();
                 let nodes = self.unpin(&names)?;
-                later(self, Kind::Left(nodes), None)
+                later(self, Kind::Left { nodes, adopted }, None)
             }
             Operation::Start { names, wait } => {
                 let nodes = self.find_some(&names)?;
