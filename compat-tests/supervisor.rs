@@ -155,7 +155,7 @@ fn down_says_that_what_envo_did_not_start_goes_on() {
     let somebody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = somebody.local_addr().expect("it has a number").port();
     let adopting = format!(
-        "\n[testenv:db]\nserve = sh -c 'exit 1'\nallowlist_externals = sh\nports = sql={port}\nready = tcp\nadopt = true\n"
+        "\n[testenv:db]\nserve = sh -c 'exit 1'\nallowlist_externals = sh\nports = sql={port}\nready = tcp://{{host}}:{{port}}\nadopt = true\n"
     );
     let project = project(&gate, &format!("{CONFIGURATION}{adopting}"));
     project.run(["up", "-e", "first,db", "--wait"]).succeeds();
