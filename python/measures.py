@@ -8,6 +8,7 @@ pip leaves it: with its bytecode.
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import statistics
@@ -111,7 +112,11 @@ def processes_in(folder: Path) -> List[str]:
 
 
 def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", metavar="RUNS", type=int, nargs="?", default=20, help="how often each is run [default: 20]")
+    runs = parser.parse_args().runs
+    if not os.environ.get("ENVO_EXECUTABLE"):
+        parser.error("ENVO_EXECUTABLE must name the program")
     root = Path(tempfile.mkdtemp(prefix="envo-measures-"))
     figures: Dict[str, str] = {}
 
