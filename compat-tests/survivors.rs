@@ -162,3 +162,14 @@ fn no_process_of_a_service_survives_the_supervisor() {
 fn no_process_of_a_service_survives_when_the_foreground_serve_and_the_supervisor_go_at_once() {
     nothing_survives(Hit::Both);
 }
+
+#[test]
+fn what_a_foreground_serve_held_that_was_killed_need_not_be_waited_for_as_long_as_stop_timeout() {
+    let gate = Gate::new();
+    let configuration = CONFIGURATION.replace("stop_timeout = 1", "stop_timeout = 3600");
+    let project = project(&gate, &configuration).file("tree.sh", &(gate.bash() + TREE));
+    let serving = Serving::start(&project, &gate);
+    serving.client.signal(Signal::KILL);
+    let ended = serving.client.end();
+    assert_eq!(survivors(serving.all), [""; 0], "{ended:?}");
+}

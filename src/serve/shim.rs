@@ -23,7 +23,7 @@ use crate::execute::process::{self, Grouping, Input, Sink, Spawn};
 use crate::execute::tree;
 
 /// How long a service has to end by itself when envo is gone.
-const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
 /// How long after a signal to all processes those that were started meanwhile are looked for again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// The same, when the service's first process has just ended.

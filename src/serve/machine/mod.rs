@@ -99,6 +99,8 @@ pub enum Event {
     DropKept,
     /// What is not wanted is not asked to end any more but killed.
     Kill,
+    /// Who wanted what nobody wants any more was killed: all of it has this long to end at most.
+    Abandon(Duration),
     /// Somebody wants these to run: those that were halted or have failed get another chance, all they depend on too.
     Retry(Vec<usize>),
     /// Somebody wants these not to run, whoever else wants them to, until [`Event::Retry`].
@@ -300,6 +302,8 @@ struct Member {
     cycling: bool,
     /// It is killed where others are asked to end.
     hurried: bool,
+    /// How long it has to end at most, if less than it says itself.
+    abandoned: Option<Duration>,
     /// Why it failed when it did so last, until it is tried again.
     failure: Option<Failure>,
 }
@@ -320,6 +324,7 @@ impl Member {
             halted: false,
             cycling: false,
             hurried: false,
+            abandoned: None,
             failure: None,
         }
     }

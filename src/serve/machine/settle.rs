@@ -2,6 +2,7 @@
 //! stopped next, and what time brings.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{Action, End, Failure, Machine, Now, Phase, Then};
 
@@ -41,6 +42,7 @@ impl Machine {
             if member.wanted {
                 member.kept_until = None;
                 member.hurried = false;
+                member.abandoned = None;
                 if !before {
                     self.give_another_chance(at);
                 }
@@ -123,6 +125,18 @@ impl Machine {
                 Phase::Stopping { then, killed: false, .. } => self.kill(at, then, now, actions),
                 Phase::Preparing { .. } | Phase::Finishing { .. } => actions.push(Action::Kill(at)),
                 _ => {}
+            }
+        }
+    }
+
+    /// Leaves all that has to end no more time than this.
+    pub(super) fn abandon_unwanted(&mut self, most: Duration, now: Now) {
+        let allowed = self.allowed();
+        for at in (0..self.members.len()).filter(|at| !allowed[*at]) {
+            let member = &mut self.members[at];
+            member.abandoned = Some(most);
+            if let Phase::Stopping { patience: Some(until), killed: false, .. } = &mut member.phase {
+                *until = (*until).min(now.saturating_add(most));
             }
         }
     }

@@ -24,6 +24,7 @@ impl Machine {
             Event::Stop => self.stop_all(),
             Event::DropKept => self.members.iter_mut().for_each(|member| member.kept_until = None),
             Event::Kill => self.kill_unwanted(now, actions),
+            Event::Abandon(most) => self.abandon_unwanted(most, now),
             Event::Retry(asked) => self.retry(&asked, actions),
             Event::Halt(asked) => asked.into_iter().for_each(|at| self.members[at].halted = true),
             Event::Restart(asked) => self.restart(&asked, actions),
@@ -190,7 +191,9 @@ impl Machine {
         if self.members[at].hurried {
             return self.kill(at, then, now, actions);
         }
-        let patience = Some(now.saturating_add(self.members[at].node.stop_timeout));
+        let member = &self.members[at];
+        let time = member.abandoned.map_or(member.node.stop_timeout, |most| most.min(member.node.stop_timeout));
+        let patience = Some(now.saturating_add(time));
         self.enter(at, Phase::Stopping { patience, killed: false, then }, actions);
         actions.push(Action::Terminate(at));
     }

@@ -318,6 +318,27 @@ fn a_second_interrupt_kills_everything_at_once() {
 }
 
 #[test]
+fn what_only_somebody_wanted_who_was_killed_has_less_time_to_end() {
+    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[0]), service("c", &[])]);
+    stage.step(Event::Tick);
+    for at in [0, 1, 2] {
+        stage.bring_up(at);
+    }
+    assert_eq!(stage.step(Event::Want([2].into())), [Action::Terminate(1)]);
+    assert_eq!(stage.step(Event::Abandon(Duration::from_secs(1))), []);
+    assert_eq!(stage.after(1.0), [Action::Kill(1)]);
+    // Also what is asked to end only now.
+    assert_eq!(stage.step(Event::Gone(1)), [Action::Finish(1)]);
+    assert_eq!(stage.step(Event::Finished(1)), [Action::Terminate(0)]);
+    assert_eq!(stage.after(0.5), []);
+    assert_eq!(stage.after(0.5), [Action::Kill(0)]);
+    stage.take_down_after_exit(0);
+    assert_eq!(stage.step(Event::Want([].into())), [Action::Terminate(2)]);
+    assert_eq!(stage.after(9.9), []);
+    assert_eq!(stage.after(0.1), [Action::Kill(2)]);
+}
+
+#[test]
 fn what_cannot_be_prepared_or_started_fails_without_a_process() {
     let mut stage = Stage::new(vec![service("a", &[]), service("b", &[])]);
     stage.step(Event::Tick);
@@ -434,6 +455,7 @@ fn every_state_ends_after_stop_and_kill_whatever_came_before() {
                 3 => Event::Halt(vec![random(3)]),
                 4 => Event::Retry(vec![random(3)]),
                 5 => Event::Restart(vec![random(3)]),
+                6 if random(2) == 0 => Event::Abandon(Duration::from_secs(1)),
                 6 => Event::Kill,
                 _ => events(random(3))[random(9)].clone(),
             };

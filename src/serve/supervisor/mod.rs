@@ -28,6 +28,7 @@ use super::ports::Lease;
 use super::prepared::Prepared;
 use super::probe::{Answer, Canceller};
 use super::protocol::{Answer as Told, Refusal, Reply, Request, ServiceNews, Timeline};
+use super::shim::ORPHAN_PATIENCE;
 use super::start::Running;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::tree;
@@ -321,8 +322,13 @@ impl Supervisor {
             Message::Asked(id, request) => self.answer(id, request),
             Message::Disconnected(id) => {
                 self.pending.retain(|pending| pending.connection != id);
-                if self.connections.remove(&id).is_some_and(|connection| !connection.holds.is_empty()) {
+                let Some(connection) = self.connections.remove(&id) else { return };
+                if !connection.holds.is_empty() {
                     self.want();
+                    // Who watches in a terminal says that it lets go, unless it was killed.
+                    if connection.events {
+                        self.step(Happening::Abandon(ORPHAN_PATIENCE));
+                    }
                 }
             }
             Message::Told(event) => self.tell_report(event),
