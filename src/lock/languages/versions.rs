@@ -10,25 +10,13 @@ use super::Ecosystem;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     Python(pep440_rs::Version),
-    Semantic(Semantic),
+    /// npm's and Cargo's, and those of Go's modules, which are such with a `v`. What was built, behind `+`, orders nothing.
+    Semantic(semver::Version),
     Gem(Gem),
 }
 
-/// A release is newer than what came before it, and numbers are older than words there.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Semantic {
-    numbers: [u64; 3],
-    is_release: bool,
-    before: Vec<Identifier>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Identifier {
-    Number(u64),
-    Text(String),
-}
-
-/// Words are older than numbers, and a missing part is zero.
+/// RubyGems' versions are not semantic ones: they have any number of parts, words among these are older than numbers, and
+/// a missing part is zero. So `semver` cannot read them.
 #[derive(Debug, Clone)]
 pub struct Gem(Vec<Segment>);
 
@@ -44,28 +32,19 @@ impl Version {
         match ecosystem {
             Ecosystem::PyPi => pep440_rs::Version::from_str(text).ok().map(Self::Python),
             Ecosystem::RubyGems => Gem::of(text).map(Self::Gem),
-            Ecosystem::Npm | Ecosystem::CratesIo | Ecosystem::Go => Semantic::of(text).map(Self::Semantic),
+            Ecosystem::Npm | Ecosystem::CratesIo | Ecosystem::Go => semantic(text).map(Self::Semantic),
         }
     }
 }
 
-impl Semantic {
-    /// Missing numbers are zero, as in the `0` of a database; a `v` as Go writes it counts for nothing.
-    fn of(text: &str) -> Option<Self> {
-        let text = text.strip_prefix('v').unwrap_or(text);
-        let text = text.split_once('+').map_or(text, |(text, _)| text);
-        let (core, before) = text.split_once('-').map_or((text, None), |(core, before)| (core, Some(before)));
-        let mut numbers = [0; 3];
-        for (at, part) in core.split('.').enumerate() {
-            *numbers.get_mut(at)? = number(part)?;
-        }
-        let identifier = |part: &str| match number(part) {
-            Some(number) => Some(Identifier::Number(number)),
-            None => (!part.is_empty()).then(|| Identifier::Text(part.to_owned())),
-        };
-        let parts = before.into_iter().flat_map(|before| before.split('.'));
-        Some(Self { numbers, is_release: before.is_none(), before: parts.map(identifier).collect::<Option<_>>()? })
-    }
+/// Missing numbers are zero, as in the `0` of a database; a `v` as Go writes it counts for nothing.
+fn semantic(text: &str) -> Option<semver::Version> {
+    let text = text.strip_prefix('v').unwrap_or(text);
+    let (numbers, rest) = text.split_at(text.find(['-', '+']).unwrap_or(text.len()));
+    let missing = 2_usize.saturating_sub(numbers.matches('.').count());
+    let mut version = semver::Version::parse(&format!("{numbers}{}{rest}", ".0".repeat(missing))).ok()?;
+    version.build = semver::BuildMetadata::EMPTY;
+    Some(version)
 }
 
 impl Gem {
@@ -142,6 +121,8 @@ mod tests {
             &[
                 "0",
                 "1.0.0-1",
+                "1.0.0-99999999999999999999",
+                "1.0.0-100000000000000000000",
                 "1.0.0-alpha",
                 "1.0.0-alpha.1",
                 "1.0.0-alpha.beta",
@@ -169,6 +150,9 @@ mod tests {
             (Ecosystem::Npm, "1.x"),
             (Ecosystem::Npm, "1.2.3.4"),
             (Ecosystem::Npm, "1.0.0-"),
+            (Ecosystem::Npm, "1.0.0-01"),
+            (Ecosystem::CratesIo, "1.0.0-a?"),
+            (Ecosystem::Go, "v01.0.0"),
             (Ecosystem::Npm, "99999999999999999999.0.0"),
             (Ecosystem::RubyGems, ""),
             (Ecosystem::RubyGems, "a1"),
