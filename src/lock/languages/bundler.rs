@@ -1,7 +1,7 @@
 //! Bundler's `Gemfile.lock`: sections of lines that are told apart by how far they are indented.
 //! <https://bundler.io/guides/rationale.html> <https://bundler.io/man/bundle-lock.1.html>
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Contents, Ecosystem, Key, Origin, Package};
 
@@ -76,17 +76,21 @@ impl Reading {
     }
 
     fn finish(self) -> Contents {
-        let keys: Vec<Key> = self.gems.iter().map(|gem| gem.key.clone()).collect();
+        // The first of a name counts; its gems of other platforms have the same key.
+        let keys: BTreeMap<&str, &Key> = self.gems.iter().rev().map(|gem| (gem.key.0.as_str(), &gem.key)).collect();
         let meant = |names: &[String]| -> BTreeSet<Key> {
-            names.iter().filter_map(|name| keys.iter().find(|key| key.0 == *name).cloned()).collect()
+            names.iter().filter_map(|name| keys.get(name.as_str())).map(|key| (*key).clone()).collect()
         };
+        let mut hashes: BTreeMap<&Key, BTreeSet<(String, String)>> = BTreeMap::new();
+        for (key, hash) in &self.checksums {
+            hashes.entry(key).or_default().insert(hash.clone());
+        }
         let mut contents = Contents::new(Ecosystem::RubyGems);
         contents.roots = meant(&self.asked);
         for gem in &self.gems {
-            let hashes = self.checksums.iter().filter(|(key, _)| *key == gem.key).map(|(_, hash)| hash.clone());
             let package = Package {
                 origin: gem.origin.clone(),
-                hashes: hashes.collect(),
+                hashes: hashes.get(&gem.key).cloned().unwrap_or_default(),
                 url: None,
                 requires: meant(&gem.requires),
             };
@@ -175,6 +179,15 @@ BUNDLED WITH
         assert_eq!(digits, ["aa", "bb"]);
         let own = &contents.packages[&("own".to_owned(), "0.1.0".to_owned())];
         assert_eq!(own.origin, Origin::Elsewhere("https://h/own.git".to_owned()));
+    }
+
+    #[test]
+    fn the_first_of_several_versions_is_the_one_that_is_required() {
+        let lock =
+            "GEM\n  specs:\n    a (2.0)\n      b (> 0)\n    b (1.0)\n    b (1.1-java)\n\nDEPENDENCIES\n  b\n  gone\n";
+        let contents = read(lock).unwrap();
+        assert_eq!(lines(&contents), ["a 2.0 → b 1.0", "b 1.0 →", "b 1.1 →"]);
+        assert_eq!(contents.roots.iter().map(|(_, version)| version.as_str()).collect::<Vec<_>>(), ["1.0"]);
     }
 
     #[test]

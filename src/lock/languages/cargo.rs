@@ -1,6 +1,8 @@
 //! Cargo's `Cargo.lock`: a table for each crate, whose requirements are named with no more than tells them apart.
 //! <https://doc.rust-lang.org/cargo/guide/cargo-toml-vs-cargo-lock.html>
 
+use std::collections::BTreeMap;
+
 use toml::{Table, Value};
 
 use super::{Contents, Ecosystem, Key, Origin, Package};
@@ -11,13 +13,17 @@ pub fn read(text: &str) -> Result<Contents, String> {
     let Some(packages) = table.get("package").and_then(Value::as_array) else {
         return Err("it has no `package`".to_owned());
     };
-    let mut keys = Vec::new();
+    let mut keys: Vec<Key> = Vec::new();
     for package in packages {
         let text = |key: &str| package.get(key).and_then(Value::as_str).map(str::to_owned);
         match (text("name"), text("version")) {
             (Some(name), Some(version)) => keys.push((name, version)),
             (name, _) => return Err(format!("the package `{}` has no version", name.unwrap_or_default())),
         }
+    }
+    let mut versions: BTreeMap<&str, Vec<&Key>> = BTreeMap::new();
+    for key in &keys {
+        versions.entry(&key.0).or_default().push(key);
     }
     // Before its third version the checksums stand apart.
     let apart = table.get("metadata").and_then(Value::as_table);
@@ -32,7 +38,7 @@ pub fn read(text: &str) -> Result<Contents, String> {
             origin: origin(source),
             hashes: checksum.map(|digits| ("sha256".to_owned(), digits.to_owned())).into_iter().collect(),
             url: None,
-            requires: required.filter_map(|named| meant(named.as_str()?, &keys)).collect(),
+            requires: required.filter_map(|named| meant(named.as_str()?, &versions)).collect(),
         };
         contents.add(key.clone(), package);
     }
@@ -48,10 +54,10 @@ fn origin(source: Option<&str>) -> Origin {
 }
 
 /// The package of `NAME`, `NAME VERSION` or `NAME VERSION (SOURCE)`.
-fn meant(named: &str, keys: &[Key]) -> Option<Key> {
+fn meant(named: &str, versions: &BTreeMap<&str, Vec<&Key>>) -> Option<Key> {
     let mut words = named.split(' ');
-    let (name, version) = (words.next()?, words.next());
-    keys.iter().find(|key| key.0 == name && version.is_none_or(|version| key.1 == version)).cloned()
+    let (of_name, version) = (versions.get(words.next()?)?, words.next());
+    of_name.iter().find(|key| version.is_none_or(|version| key.1 == version)).map(|key| (*key).clone())
 }
 
 #[cfg(test)]

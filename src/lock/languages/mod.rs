@@ -121,7 +121,7 @@ impl Contents {
     /// The project's own folders are not among what it asks for, but what they require is.
     #[must_use]
     fn without_own(mut self) -> Self {
-        let own: Vec<Key> =
+        let own: BTreeSet<Key> =
             self.packages.iter().filter(|(_, one)| one.origin == Origin::Own).map(|(key, _)| key.clone()).collect();
         for key in &own {
             if let Some(package) = self.packages.remove(key) {
