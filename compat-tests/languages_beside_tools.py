@@ -14,12 +14,14 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
+
+import measured
+from measured import told
 
 ROOT = Path(__file__).resolve().parent.parent
 POLYGLOT = ROOT / "fixtures" / "polyglot"
@@ -27,29 +29,8 @@ GEMS = 20
 
 
 def timed(command, folder, variables=None):
-    """The milliseconds that a command takes; what it prints when it fails."""
-    start = time.perf_counter()
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=folder,
-        env={**os.environ, **(variables or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        sys.exit(f"{command} ended with {done.returncode}:\n{done.stdout.decode(errors='replace')[-2000:]}")
-    return seconds * 1000
-
-
-def told(title, times, base):
-    print(f"\n{title}")
-    bottom = statistics.median(times[base])
-    for name, values in times.items():
-        median = statistics.median(values)
-        print(f"  {name:<28} {median:9.1f} ms  ({min(values):.1f} to {max(values):.1f})  {median / bottom:5.2f} x")
+    """The milliseconds that a command takes with these variables besides."""
+    return measured.timed(command, folder, {**os.environ, **(variables or {})})
 
 
 def remove(*places):

@@ -18,13 +18,13 @@ import http.server
 import os
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from pathlib import Path
+
+from measured import told, timed
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "envo-lock-peers"
@@ -133,36 +133,14 @@ class Place:
         return {**kept, **own, **self.index, "PIPENV_IGNORE_VIRTUALENVS": "1", "PIPENV_PYTHON": sys.executable}
 
     def run(self, command):
-        """The seconds that a command takes; what it prints when it fails."""
-        start = time.perf_counter()
-        done = subprocess.run(
-            command,
-            cwd=self.project,
-            env=self.variables(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        seconds = time.perf_counter() - start
-        if done.returncode:
-            sys.exit(f"{command} ended with {done.returncode}:\n{done.stdout.decode(errors='replace')[-2000:]}")
-        return seconds
+        """The milliseconds that a command takes."""
+        return timed(command, self.project, self.variables())
 
     def forget(self, results):
         """Remove what was locked."""
         for name in results:
             place = self.project / name
             shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-
-
-def table(title, times, base):
-    print(f"\n{title}")
-    bottom = statistics.median(times[base])
-    for name, values in times.items():
-        median = statistics.median(values)
-        spread = f"{min(values) * 1000:.1f} to {max(values) * 1000:.1f}"
-        print(f"  {name:<12} {median * 1000:10.1f} ms  ({spread})  {median / bottom:6.2f} x {base}")
 
 
 def one(envo, runs, folder):
@@ -201,7 +179,7 @@ def one(envo, runs, folder):
                 if cold:
                     places[name].empty()
                 times[name].append(places[name].run(command))
-        table(f"one environment, {title}", times, "envo")
+        told(f"one environment, {title}", times, "envo")
     lock = places["envo"].project / "locks" / f"pylock.py{version.replace('.', '_')}.toml"
     print(f"  {lock.read_text().count('[[packages]]')} packages")
 
@@ -217,12 +195,12 @@ def six(envo, runs, folder):
             if cold:
                 place.empty()
             times.append(place.run([envo, "lock"]))
-        table(f"six environments, {title}", {"envo": times}, "envo")
+        told(f"six environments, {title}", {"envo": times}, "envo")
     times = {"envo": [], "with newer": []}
     for _ in range(runs):
         times["with newer"].append(place.run([envo, "lock", "--upgrade"]))
         times["envo"].append(place.run([envo, "lock"]))
-    table("six environments that are locked", times, "envo")
+    told("six environments that are locked", times, "envo")
 
 
 def check(envo, runs, folder):
@@ -230,7 +208,7 @@ def check(envo, runs, folder):
     shutil.copytree(ROOT / "fixtures" / "locked", place.project, dirs_exist_ok=True)
     place.run([envo, "lock"])
     times = [place.run([envo, "lock", "--check"]) for _ in range(runs * 4)]
-    table("lock --check of six environments", {"envo": times}, "envo")
+    told("lock --check of six environments", {"envo": times}, "envo")
 
 
 def noop(envo, runs, folder):
@@ -244,7 +222,7 @@ def noop(envo, runs, folder):
     for _ in range(runs * 10):
         for name, place in places.items():
             times[name].append(place.run([envo, *words[name], "-e", "py"]))
-    table("nothing to do", times, "run")
+    told("nothing to do", times, "run")
 
 
 def main():
