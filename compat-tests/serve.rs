@@ -179,6 +179,56 @@ fn services_that_depend_on_each_other_print_the_circle() {
 }
 
 #[test]
+fn a_circle_through_inherited_depends_says_where_they_come_from_and_what_to_write() {
+    // What every environment is to wait for, the service itself inherits, and so does the migration it waits for.
+    let ini =
+        "[tox]\nno_package = true\n[testenv]\ndepends = db\n[testenv:app]\ncommands = echo\n[testenv:db]\nserve = x\n";
+    let longer = format!("{ini}depends = migrate\n[testenv:migrate]\ncommands = echo\n");
+    let toml = "no_package = true\n[env_run_base]\ndepends = [\"db\"]\n[env.app]\ncommands = [[\"echo\"]]\n\
+                [env.db]\nserve = [\"x\"]\n";
+    let project = format!("[tool.tox]\n{}", toml.replace("[env", "[tool.tox.env"));
+    for (file, text, circle, help) in [
+        (
+            "tox.ini",
+            ini,
+            "db → db",
+            "`depends` of `db` is inherited from `[testenv]` (tox.ini:4): write `depends =` in `[testenv:db]`",
+        ),
+        (
+            "tox.ini",
+            &longer,
+            "db → migrate → db",
+            "`depends` of `migrate` is inherited from `[testenv]` (tox.ini:4): write `depends =` in `[testenv:migrate]`",
+        ),
+        (
+            "tox.toml",
+            toml,
+            "db → db",
+            "`depends` of `db` is inherited from `[env_run_base]` (tox.toml:3): write `depends = []` in `[env.db]`",
+        ),
+        (
+            "pyproject.toml",
+            &project,
+            "db → db",
+            "`depends` of `db` is inherited from `[tool.tox.env_run_base]` (pyproject.toml:4): write `depends = []` in \
+             `[tool.tox.env.db]`",
+        ),
+    ] {
+        for command in [&["serve"] as &[&str], &["run", "-e", "app"]] {
+            let outcome = Project::new().file(file, text).run(command).ends_with(254);
+            let outcome = outcome.says(&format!("circular dependency of services: {circle}\n")).explains(help);
+            assert_eq!(outcome.stderr.matches("is inherited").count(), 1, "{outcome:?}");
+        }
+        // What the help says to write mends it.
+        let (line, header) = (if file == "tox.ini" { "depends =" } else { "depends = []" }, help.rsplit('`').nth(1));
+        let header = header.expect("the section is named last");
+        let mended = text.replacen(&format!("{header}\n"), &format!("{header}\n{line}\n"), 1);
+        let outcome = Project::new().file(file, &mended).run(["serve"]);
+        assert!(!outcome.stdout.contains("circular"), "{mended}\n{outcome:?}");
+    }
+}
+
+#[test]
 fn a_port_in_use_is_an_error_that_says_so() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = taken.local_addr().expect("it is bound").port();

@@ -257,7 +257,7 @@ fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
             // What is wrong with it is told when it is its turn; nobody may need it as a service.
             Err(_) if asked => {
                 let (depends, restarts_with, asks) = (Vec::new(), Vec::new(), Vec::new());
-                Member { name: name.clone(), depends, restarts_with, service: None, asks }
+                Member { name: name.clone(), depends, restarts_with, depends_inherited: None, service: None, asks }
             }
             Err(error) => return Err(error),
         };
@@ -325,6 +325,7 @@ mod tests {
             name: name.to_owned(),
             depends: depends.iter().map(|one| (*one).to_owned()).collect(),
             restarts_with: Vec::new(),
+            depends_inherited: None,
             asks: Vec::new(),
             service: serves.then(|| crate::model::Service::new("run")),
         }

@@ -258,6 +258,8 @@ pub struct Environment {
     pub depends: Vec<String>,
     /// Those of them with whose restart this one restarts: `depends = db:restart`.
     pub restarts_with: Vec<String>,
+    /// Whence it has its `depends` when its own section says nothing of them.
+    pub depends_inherited: Option<Inherited>,
     pub service: Option<Service>,
     /// Where its variables and commands ask for addresses of services.
     pub asks: Vec<Asking>,
@@ -265,6 +267,15 @@ pub struct Environment {
     pub runtimes: Vec<RuntimeWish>,
     /// The package of another language than Python that the project is installed as.
     pub package_of_runtime: Option<ProjectPackage>,
+}
+
+/// Where an environment has a key from that its own section does not name, for error messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inherited {
+    /// The section and its place: ``"`[testenv]` (tox.ini:4)"``.
+    pub from: String,
+    /// What keeps it away, and where to write that: ``"`depends =` in `[testenv:db]`"``.
+    pub remedy: String,
 }
 
 /// What stands behind a name in `depends` of a service that restarts when that one does.

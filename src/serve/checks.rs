@@ -11,6 +11,7 @@ use super::fields;
 use super::graph::{Graph, Member};
 use super::probe::Question;
 use crate::error::ConfigError;
+use crate::model::environment::Inherited;
 use crate::model::service::{Port, Probe, Service, signal_number};
 
 type Check = fn(&Graph, &[String], &mut Vec<ConfigError>);
@@ -117,8 +118,12 @@ fn cycle_error(graph: &Graph, circle: &[usize]) -> ConfigError {
     let names: Vec<&str> = circle.iter().chain(circle.first()).map(|at| graph.members[*at].name.as_str()).collect();
     let mut error = ConfigError::handled(format!("circular dependency of services: {}", names.join(" → ")));
     for (position, at) in circle.iter().enumerate() {
-        let next = &graph.members[circle[(position + 1) % circle.len()]];
-        error = error.hint(format!("{} depends on `{}`", graph.members[*at].place(), next.name));
+        let (member, next) = (&graph.members[*at], &graph.members[circle[(position + 1) % circle.len()]]);
+        error = error.hint(format!("{} depends on `{}`", member.place(), next.name));
+        if let Some(Inherited { from, remedy }) = &member.depends_inherited {
+            let name = &member.name;
+            error = error.hint(format!("`depends` of `{name}` is inherited from {from}: write {remedy}"));
+        }
     }
     error
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::protocol::Dependency;
 use crate::execute::glob;
+use crate::model::environment::Inherited;
 use crate::model::service::Asking;
 use crate::model::{Environment, Service as ServiceKeys};
 
@@ -16,6 +17,8 @@ pub struct Member {
     pub depends: Vec<String>,
     /// Those of them with whose restart it restarts.
     pub restarts_with: Vec<String>,
+    /// Whence it has its `depends` when its own section says nothing of them.
+    pub depends_inherited: Option<Inherited>,
     /// `None`: an environment that runs to its end; a job, when a service depends on it.
     pub service: Option<ServiceKeys>,
     /// Where its variables and commands ask for addresses of services.
@@ -28,6 +31,7 @@ impl From<&Environment> for Member {
             name: environment.name.clone(),
             depends: environment.depends.clone(),
             restarts_with: environment.restarts_with.clone(),
+            depends_inherited: environment.depends_inherited.clone(),
             service: environment.service.clone(),
             asks: environment.asks.clone(),
         }
@@ -127,6 +131,7 @@ mod tests {
             name: name.to_owned(),
             depends: depends.iter().map(|one| (*one).to_owned()).collect(),
             restarts_with: Vec::new(),
+            depends_inherited: None,
             asks: Vec::new(),
             service: Some(Service { location, ..Service::new("run") }),
         }

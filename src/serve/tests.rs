@@ -273,6 +273,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         parallel_show_output: false,
         depends: Vec::new(),
         restarts_with: Vec::new(),
+        depends_inherited: None,
         asks: Vec::new(),
         service: None,
         runtimes: Vec::new(),

@@ -3,16 +3,19 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::config_set::ConfigSet;
 use super::defaults::service_keys;
 use super::loader::{Loader, spellings};
+use super::toml::ENV;
 use super::toml::load::toml_entry;
 use super::toml::place::line_of;
 use super::value::Value;
-use super::{Settings, env_file, keys};
+use super::{Settings, env_file, keys, toml_section};
 use crate::error::{ConfigError, Location};
 use crate::model::Service;
+use crate::model::environment::Inherited;
 use crate::model::service::{Asking, Source};
 use crate::source::Document;
 
@@ -54,6 +57,24 @@ pub(super) fn asks(settings: &Settings, set: &ConfigSet) -> Result<Vec<Asking>, 
         }
     }
     Ok(found)
+}
+
+/// Which other section the value of a list comes from when the environment's own says nothing of it.
+pub(super) fn inherited(settings: &Settings, set: &ConfigSet, name: &str) -> Result<Option<Inherited>, ConfigError> {
+    let Some(key) = keys::find(name) else { return Ok(None) };
+    let says = |loader: &&Arc<Loader>| {
+        settings.overrides_of(loader, key).next().is_some() || raw_text(settings, set, loader, key).is_some()
+    };
+    let (own, nothing) = match (&settings.source.document, &set.name) {
+        (Document::Toml(document), Some(name)) => (toml_section(document, &[ENV, name]), "= []"),
+        _ => (set.section.clone(), "="),
+    };
+    let other = settings.loaders(set)?.iter().find(says).filter(|loader| loader.section != own);
+    Ok(other.map(|loader| {
+        let place = short_place(settings, set, name);
+        let place = if place.is_empty() { place } else { format!(" ({place})") };
+        Inherited { from: format!("`[{}]`{place}", loader.section), remedy: format!("`{name} {nothing}` in `[{own}]`") }
+    }))
 }
 
 /// What a section says of a key, less the lines that do not hold for the environment.

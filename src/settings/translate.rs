@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::config_set::{ConfigSet, SetKind};
 use super::expand::Trail;
 use super::keys::Initial;
-use super::service::{asks, env_files, service};
+use super::service::{asks, env_files, inherited, service};
 use super::value::Value;
 use super::{Settings, keys, runtimes};
 use crate::error::ConfigError;
@@ -92,6 +92,7 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         parallel_show_output: settings.boolean(set, "parallel_show_output")?,
         restarts_with: depends.iter().filter_map(|one| one.strip_suffix(RESTART)).map(str::to_owned).collect(),
         depends: depends.iter().map(|one| one.strip_suffix(RESTART).unwrap_or(one).to_owned()).collect(),
+        depends_inherited: if depends.is_empty() { None } else { inherited(settings, set, "depends")? },
         service: if is_run { service(settings, set)? } else { None },
         asks: asks(settings, set)?,
         runtimes: runtimes::wishes(settings, set)?,

@@ -6,6 +6,7 @@ fn service(name: &str, depends: &[&str]) -> Member {
     Member {
         name: name.to_owned(),
         restarts_with: Vec::new(),
+        depends_inherited: None,
         asks: Vec::new(),
         depends: depends.iter().map(|one| (*one).to_owned()).collect(),
         service: Some(Service { location, ..Service::new("run") }),
