@@ -1,33 +1,10 @@
 //! Projects of Node.js with workspaces, under each package manager; the registry they ask is the one of the machine.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
 
-use crate::machine::{self, need};
+use crate::machine::need;
+use crate::package_managers::{BERRY, MANAGERS, with_managers};
 use crate::project::Project;
-
-/// A folder with programs of pnpm and yarn 1.
-static MANAGERS: LazyLock<PathBuf> =
-    LazyLock::new(|| programs_of("package-managers", &["pnpm@9.15.9", "yarn@1.22.22"]));
-
-/// A folder with the program of yarn 4.
-static BERRY: LazyLock<PathBuf> = LazyLock::new(|| programs_of("package-manager-berry", &["@yarnpkg/cli-dist@4.9.2"]));
-
-/// The programs of these packages, fetched once by the machine's npm.
-fn programs_of(name: &str, packages: &[&str]) -> PathBuf {
-    let folder = machine::kept_folder(name);
-    if !folder.join("bin/yarn").exists() {
-        let status = Command::new("npm")
-            .args(["install", "--global", "--no-audit", "--no-fund", "--prefix"])
-            .arg(&folder)
-            .args(packages)
-            .status()
-            .expect("npm can be started");
-        assert!(status.success(), "npm could not fetch {packages:?}");
-    }
-    folder.join("bin")
-}
 
 /// Two members that want different versions of one package.
 fn workspace() -> Project {
@@ -90,14 +67,6 @@ fn by_hand(project: &Project, argv: &[&str]) {
         .status()
         .expect("the package manager can be started");
     assert!(status.success(), "{argv:?}");
-}
-
-/// The same with the programs of `managers` on PATH.
-fn with_managers(project: Project, managers: &Path) -> Project {
-    let machines = machine::search_path(false);
-    let folders = std::iter::once(managers.to_owned()).chain(std::env::split_paths(&machines));
-    let path = std::env::join_paths(folders).expect("no folder's name has a colon");
-    project.variable("PATH", path.to_str().expect("the path is text"))
 }
 
 #[test]
