@@ -6,13 +6,19 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
 
+use rustc_hash::FxHashMap;
+
 use super::Plan;
 use crate::error::ConfigError;
 use crate::model::Runner;
+use crate::settings::alike::{Sketcher, Traits};
 use crate::settings::config_set::{ConfigSet, SetKind};
 
-/// Fewer environments than this are looked at one by one in no more time: threads have to start, and share what they read.
-const WORTH_IT: usize = 2_000;
+/// Fewer environments than this are looked at one by one in no more time than it takes to find out what they share.
+const WORTH_SHARING: usize = 50;
+/// Fewer environments than this are looked at by one thread in no more time: threads have to start, and share what they
+/// read.
+const WORTH_THREADS: usize = 2_000;
 /// More threads than this would wait for each other.
 const MOST_THREADS: usize = 4;
 
@@ -23,24 +29,68 @@ pub(super) enum Glance {
 }
 
 /// All there is to ask about an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Known {
+    making: Arc<Making>,
+    description: Option<String>,
+}
+
+/// Who makes an environment, and who packages the project for it.
+#[derive(Debug, PartialEq, Eq)]
+struct Making {
     runner: String,
     package: Option<(String, SetKind)>,
     wheel_env: Option<String>,
-    description: Option<String>,
+    /// Whether its variables decide as well.
+    asks_variables: bool,
+}
+
+/// Looks at environments one after another, and only once at what they share.
+struct Looker<'a> {
+    plan: &'a Plan,
+    described: bool,
+    sketcher: Option<Sketcher<'a>>,
+    /// What the first environment with these traits came to.
+    alike: FxHashMap<Traits<'a>, Known>,
+}
+
+impl Looker<'_> {
+    fn look(&mut self, name: &str) -> Result<Known, ConfigError> {
+        let Some(sketch) = self.sketcher.as_mut().and_then(|sketcher| sketcher.sketch(name)) else {
+            return self.plan.look(name, self.described);
+        };
+        let Some(alike) = self.alike.get(&sketch.traits) else {
+            let known = self.plan.look(name, self.described)?;
+            self.alike.insert(sketch.traits, known.clone());
+            return Ok(known);
+        };
+        let mut known = alike.clone();
+        if sketch.open.pass_env && known.making.asks_variables {
+            self.plan.settings.check_pass_env(&self.plan.settings.glance(name))?;
+        }
+        if self.described && sketch.open.description {
+            let set = self.plan.settings.glance(name);
+            known.description = Some(self.plan.settings.text(&set, "description")?);
+        } else if self.described && sketch.description.is_some() {
+            known.description = sketch.description;
+        }
+        Ok(known)
+    }
 }
 
 impl Plan {
     /// Looks at these environments side by side; `None` where that is not worth it, and where something is wrong or to be
     /// warned of: then they are to be looked at one by one, so that whatever is said is said in their order.
     pub(super) fn look_ahead(&self, named: &[(String, bool)], described: bool) -> Option<Vec<Known>> {
-        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
-        if threads == 1 || named.len() < WORTH_IT || self.settings.has_warnings() {
+        if named.len() < WORTH_SHARING || self.settings.has_warnings() {
             return None;
         }
         let known = |part: &[(String, bool)]| -> Option<Vec<Known>> {
-            part.iter().map(|(name, _)| self.look(name, described).ok()).collect()
+            let mut looker = self.looker(described);
+            part.iter().map(|(name, _)| looker.look(name).ok()).collect()
         };
+        let processors = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
+        let threads = if named.len() < WORTH_THREADS { 1 } else { processors };
         let (first, rest) = named.split_at(named.len().div_ceil(threads));
         let found = thread::scope(|scope| {
             let parts = rest.chunks(first.len()).map(|part| scope.spawn(move || known(part)));
@@ -58,11 +108,16 @@ impl Plan {
         found
     }
 
+    fn looker(&self, described: bool) -> Looker<'_> {
+        let sketcher = Sketcher::of(&self.settings);
+        Looker { plan: self, described, sketcher, alike: FxHashMap::default() }
+    }
+
     fn look(&self, name: &str, described: bool) -> Result<Known, ConfigError> {
         let set = self.settings.glance(name);
         // What it refers to is found as well: nothing is wrong with it, or all this does not count.
         let description = if described { Some(self.settings.text(&set, "description")?) } else { None };
-        let glance = Glance::Now(set);
+        let glance = Glance::Now(Arc::clone(&set));
         let runner = self.runner(&glance)?.into_owned();
         let package = if Runner::of(&runner).is_some() { self.package_environment(&glance)? } else { None };
         let wheel_env = match &package {
@@ -70,12 +125,13 @@ impl Plan {
             None => None,
         };
         let package = package.map(|(name, kind)| (name.into_owned(), kind));
-        Ok(Known { runner, package, wheel_env, description })
+        let asks_variables = package.is_some() && is_built(&self.settings.text(&set, "package")?);
+        Ok(Known { making: Arc::new(Making { runner, package, wheel_env, asks_variables }), description })
     }
 
     pub(super) fn runner<'a>(&self, glance: &'a Glance) -> Result<Cow<'a, str>, ConfigError> {
         match glance {
-            Glance::Ahead(known) => Ok(Cow::Borrowed(&known.runner)),
+            Glance::Ahead(known) => Ok(Cow::Borrowed(&known.making.runner)),
             Glance::Now(set) => self.settings.text(set, "runner").map(Cow::Owned),
         }
     }
@@ -95,7 +151,7 @@ impl Plan {
     ) -> Result<Option<(Cow<'a, str>, SetKind)>, ConfigError> {
         let set = match glance {
             Glance::Ahead(known) => {
-                return Ok(known.package.as_ref().map(|(name, kind)| (Cow::Borrowed(name.as_str()), *kind)));
+                return Ok(known.making.package.as_ref().map(|(name, kind)| (Cow::Borrowed(name.as_str()), *kind)));
             }
             Glance::Now(set) => set,
         };
@@ -106,7 +162,7 @@ impl Plan {
         if package == "skip" || self.settings.package_of_runtime(set)?.is_some() {
             return Ok(None);
         }
-        if matches!(package.as_str(), "wheel" | "sdist-wheel" | "editable") {
+        if is_built(&package) {
             // tox looks for the interpreter of these right away, which needs the variables that are passed on.
             self.settings.check_pass_env(set)?;
             self.settings.check_set_env(set)?;
@@ -124,16 +180,178 @@ impl Plan {
         kind: SetKind,
     ) -> Result<Option<String>, ConfigError> {
         let set = match glance {
-            Glance::Ahead(known) => return Ok(known.wheel_env.clone()),
+            Glance::Ahead(known) => return Ok(known.making.wheel_env.clone()),
             Glance::Now(set) => set,
         };
         if kind != SetKind::Pep517Package || !self.settings.is_written(set, "wheel_build_env")? {
             return Ok(None);
         }
-        if !matches!(self.settings.text(set, "package")?.as_str(), "wheel" | "sdist-wheel" | "editable") {
+        if !is_built(&self.settings.text(set, "package")?) {
             return Ok(None);
         }
         let wheel_env = self.settings.text(set, "wheel_build_env")?;
         Ok((wheel_env != package_env).then_some(wheel_env))
+    }
+}
+
+/// Whether such a package is built with an interpreter.
+fn is_built(package: &str) -> bool {
+    matches!(package, "wheel" | "sdist-wheel" | "editable")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::cli::options::{Options, Surroundings};
+    use crate::cli::{Parsed, parse};
+    use crate::model::{Interpreter, InterpreterLookup};
+
+    struct NoInterpreters;
+
+    impl InterpreterLookup for NoInterpreters {
+        fn find(&self, _specs: &[String]) -> Option<Arc<Interpreter>> {
+            None
+        }
+
+        fn host_python(&self) -> PathBuf {
+            PathBuf::from("/python")
+        }
+
+        fn uv(&self) -> Option<PathBuf> {
+            None
+        }
+    }
+
+    fn options(folder: &std::path::Path, line: &str) -> Options {
+        let words = std::iter::once("envo").chain(line.split_whitespace()).map(Into::into).collect::<Vec<_>>();
+        let variables = [("TOX_USER_CONFIG_FILE", "/nonexistent/config.ini")];
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let surroundings = Surroundings { variables, current_dir: folder.to_owned(), stdout_is_terminal: false };
+        match parse(&words, surroundings) {
+            Ok(Parsed::Run(resolved)) => resolved.options,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    /// Looks at each environment both ways, and tells how many came to what others had come to.
+    fn shared(file: &str, text: &str, line: &str) -> usize {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("setup.py"), "").expect("written");
+        std::fs::write(folder.path().join(file), text).expect("written");
+        let plan = super::super::read(Arc::new(options(folder.path(), line)), Arc::new(NoInterpreters));
+        let plan = plan.unwrap_or_else(|error| panic!("{}\n{text}", error.message));
+        let (mut sketched, mut looker) = (0, plan.looker(true));
+        for name in plan.settings.declared_names().expect("names") {
+            let alone = plan.look(name, true).map_err(|error| error.message);
+            let found = looker.look(name).map_err(|error| error.message);
+            assert_eq!(found, alone, "{name} with {line}\n{text}");
+            sketched += usize::from(looker.sketcher.as_mut().is_some_and(|one| one.sketch(name).is_some()));
+        }
+        sketched - looker.alike.len()
+    }
+
+    const OWN: [&str; 28] = [
+        "",
+        "usedevelop = true",
+        "description = one\n  two\n\n  three",
+        "description = for {env_name}",
+        "description = a1: one\n  a2: two",
+        "description =  one # two",
+        "package = wheel",
+        "package = wheel\npass_env = A, B",
+        "package = wheel\npass_env = A B",
+        "package = wheel\npass_env =\n  a1: A B\n  C",
+        "passenv = A\n  B # C D",
+        "package = editable\nset_env = file|nowhere.env",
+        "package = editable\nsetenv = A = 1",
+        "skip_install = true",
+        "skip_install = perhaps",
+        "usedevelop = true\nuse_develop = false",
+        "runner = uv-venv-runner",
+        "runner = nobody",
+        "runner = uv-venv-lock-runner\npackage = uv",
+        "base = other",
+        "package_env = mine",
+        "package = external",
+        "package = wheel\nwheel_build_env = mine",
+        "package = a1: wheel\n  a2: skip",
+        "package = nonsense",
+        "runtime = node",
+        "package = {[other]package}",
+        "deps = x\ncommands = y",
+    ];
+
+    fn ini(head: &str) -> String {
+        let mut text = format!("[tox]\nenv_list = only-a1, only-a2, only-a3\n{head}\n[other]\npackage = sdist\n");
+        for (at, own) in OWN.iter().enumerate() {
+            text.push_str(&format!("[testenv:e{at}-a1]\n{own}\n[testenv:e{at}-{{a2,a3}}]\n{own}\n"));
+        }
+        text
+    }
+
+    #[test]
+    fn what_environments_of_an_ini_file_share_is_what_each_would_come_to_alone() {
+        let overrides = [
+            "",
+            "-x testenv.package=wheel",
+            "-x testenv.description={env_name}",
+            "-x testenv.pass_env+=A,B",
+            "-x testenv:e0-a1.package=skip",
+            "-x testenv:only-a2.package=nonsense",
+            "--develop",
+        ];
+        for line in overrides.map(|words| format!("list {words}")) {
+            for own in OWN {
+                shared("tox.ini", &ini(&format!("[testenv]\n{own}")), &line);
+            }
+            shared("tox.ini", &ini("[DEFAULT]\npackage = wheel\n[testenv:only-a1]\npackage = skip"), &line);
+            let refers = line.contains('{');
+            assert!(refers || shared("tox.ini", &ini(""), &line) > 20, "{line}");
+        }
+    }
+
+    const OWN_TABLES: [&str; 21] = [
+        "",
+        "use_develop = true",
+        "description = ' one '",
+        "description = 'for {env_name}'",
+        "description = { replace = 'env', name = 'X', default = 'one' }",
+        "description = 1",
+        "package = 'wheel'",
+        "package = 'wheel'\npass_env = ['A', 'B']",
+        "package = 'wheel'\npass_env = ['A B']",
+        "package = 'wheel'\npass_env = [{ replace = 'env', name = 'X', default = 'A B' }]",
+        "package = 'editable'\nset_env = { file = 'nowhere.env' }",
+        "package = 'editable'\nsetenv = { A = '1' }",
+        "skip_install = true",
+        "skip_install = 'true'",
+        "usedevelop = true\nuse_develop = false",
+        "runner = 'uv-venv-runner'",
+        "base = ['other']",
+        "package = 'wheel'\nwheel_build_env = 'mine'",
+        "runtime = ['node']",
+        "package = { replace = 'ref', of = ['other', 'package'] }",
+        "deps = ['x']",
+    ];
+
+    #[test]
+    fn what_environments_of_a_toml_file_share_is_what_each_would_come_to_alone() {
+        let all = |head: &str| {
+            let names = "env_list = ['only-a1', 'only-a2']\nother.package = 'sdist'\n";
+            let mut text = format!("{names}{head}\n[env_base.t]\nfactors = ['a1', 'a2']\npackage = 'skip'\n");
+            for (at, own) in OWN_TABLES.iter().enumerate() {
+                text.push_str(&format!("[env.e{at}-a1]\n{own}\n[env.e{at}-a2]\n{own}\n"));
+            }
+            text
+        };
+        for line in ["list", "list -x env_run_base.package=wheel", "list -x env.e0-a1.package=skip"] {
+            for own in OWN_TABLES {
+                shared("tox.toml", &all(&format!("[env_run_base]\n{own}")), line);
+            }
+            shared("tox.toml", &format!("env.y = 1\n{}", all("")), line);
+            assert!(shared("tox.toml", &all(""), line) > 10, "{line}");
+        }
     }
 }

@@ -66,12 +66,7 @@ impl Place<'_> {
 
 impl Settings {
     pub(super) fn loader(&self, section: &str) -> Option<Loader> {
-        let (prefix, name) = section.split_once(':').unwrap_or(("", section));
-        let written = self.generated.get(name).and_then(|sections| {
-            let fits = |key: &&String| prefix.is_empty() || key.split(':').next() == Some(prefix);
-            sections.iter().find(fits).cloned()
-        });
-        let key = written.as_deref().unwrap_or(section);
+        let key = self.header_of(section);
         let position = self.ini().and_then(|document| document.position(key));
         let overridden = self.overrides.has_section(section);
         if position.is_none() && !overridden {
@@ -79,6 +74,16 @@ impl Settings {
         }
         let file_section = position.map(|_| key.to_owned());
         Some(Loader { section: section.to_owned(), file_section, position, overridden, path: Vec::new() })
+    }
+
+    /// What stands in the brackets of a section of an INI file: a header may be written out to several sections.
+    pub(super) fn header_of<'s>(&'s self, section: &'s str) -> &'s str {
+        let (prefix, name) = section.split_once(':').unwrap_or(("", section));
+        let written = self.generated.get(name).and_then(|sections| {
+            let fits = |key: &&String| prefix.is_empty() || key.split(':').next() == Some(prefix);
+            sections.iter().find(fits)
+        });
+        written.map_or(section, String::as_str)
     }
 
     fn own_loader(&self, set: &ConfigSet) -> Result<Option<Loader>, ConfigError> {
@@ -104,7 +109,7 @@ impl Settings {
     }
 
     /// The sections that a name in `base` means; the same for all that inherit from it.
-    fn base_loaders(&self, base: &str) -> Result<Arc<[Arc<Loader>]>, ConfigError> {
+    pub(super) fn base_loaders(&self, base: &str) -> Result<Arc<[Arc<Loader>]>, ConfigError> {
         if let Some(known) = lock(&self.bases).get(base) {
             return Ok(Arc::clone(known));
         }
@@ -335,18 +340,22 @@ pub const PLATFORM: &str = if cfg!(target_os = "macos") { "darwin" } else { std:
 impl Settings {
     /// The sections that are inherited from when `base` says nothing.
     pub(super) fn default_base(&self, set: &ConfigSet) -> Value {
-        let names = match (&self.source.document, set.kind) {
+        Value::List(self.default_bases(set.label(), set.kind))
+    }
+
+    /// The same for the set of that name and kind.
+    pub(super) fn default_bases(&self, name: &str, kind: SetKind) -> Vec<String> {
+        match (&self.source.document, kind) {
             (_, SetKind::Core) => Vec::new(),
             (Document::Ini(_), SetKind::Run) => vec![TEST_PREFIX.to_owned()],
             (Document::Ini(_), _) => vec![PACKAGE_BASE.to_owned()],
             (Document::Toml(document), SetKind::Run) => {
-                let template = self.templates.template_of(set.label());
+                let template = self.templates.template_of(name);
                 let template = template.map(|name| toml_section(document, &[toml::ENV_BASE, name]));
                 template.into_iter().chain([toml_section(document, &[toml::RUN_BASE])]).collect()
             }
             (Document::Toml(document), _) => vec![toml_section(document, &[toml::PACKAGE_BASE])],
-        };
-        Value::List(names)
+        }
     }
 
     /// What sections that references may name start with.

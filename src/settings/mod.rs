@@ -3,6 +3,7 @@
 //! [`Settings`] is the whole configuration; a [`ConfigSet`] is the project's part of it or an environment's. A value is
 //! worked out when it is asked for and kept. What the values are when nobody sets them is in [`defaults`].
 
+pub mod alike;
 mod base_python;
 pub mod check;
 mod conditional;

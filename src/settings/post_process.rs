@@ -384,12 +384,12 @@ impl Settings {
 }
 
 /// Whether the entries of a list between line breaks or commas have no blanks and refer to nothing.
-fn is_plain_list(text: &str) -> bool {
+pub(super) fn is_plain_list(text: &str) -> bool {
     let separator = if text.contains('\n') { '\n' } else { ',' };
     !may_refer(text) && !text.split(separator).any(|entry| entry.trim().contains(char::is_whitespace))
 }
 
-fn has_plain_entries(value: Node<'_>) -> bool {
+pub(super) fn has_plain_entries(value: Node<'_>) -> bool {
     let is_plain = |text: &str| !may_refer(text) && !text.contains(char::is_whitespace);
     value.is_array() && value.entries().all(|(_, entry)| entry.as_str().is_some_and(is_plain))
 }
@@ -400,7 +400,7 @@ fn canonical_requirement(text: &str) -> String {
 }
 
 /// Runs of blanks become one blank.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii() && (!byte.is_ascii_control());
     if text.bytes().all(is_plain) && !text.contains("  ") {
         return text.to_owned();

@@ -197,6 +197,13 @@ impl<'a> Node<'a> {
         }
     }
 
+    pub fn as_bool(self) -> Option<bool> {
+        match self.payload() {
+            Payload::Boolean(flag) => Some(flag),
+            _ => None,
+        }
+    }
+
     /// What an array or a table holds, in the order in which it is first mentioned. The keys of an array are empty.
     pub fn entries(self) -> impl Iterator<Item = (&'a str, Self)> {
         let first = self.tree.children(self.at).first;
