@@ -183,3 +183,27 @@ fn the_folder_of_programs_is_unknown_without_an_interpreter_unless_uv_makes_it()
     same_as_tox(project("virtualenv"), arguments).says("Skip('no interpreter discovered')");
     project("uv-venv-runner")().run(arguments).succeeds().says("/.tox/py33/bin/python");
 }
+
+#[test]
+fn all_environments_are_also_those_that_only_packaging_makes_in_the_order_they_are_come_by() {
+    let project = || {
+        let ini = "[tox]\nenv_list = a, b\n[testenv:a]\npackage_env = zz\n[testenv:b]\npackage_env = aa\n\
+                   [testenv:c]\npackage = external\n[testenv:py311]\npackage = wheel\n[testenv:py312]\npackage = wheel\n";
+        Project::new().ini(ini).file("setup.py", "")
+    };
+    same_as_tox(project, ["config", "-e", "ALL", "-k", "env_name"]).says("_sdist_meta");
+    same_as_tox(project, ["config", "-e", "ALL"]);
+    // Whether there is one for wheels of Python 3.12 depends on the machine.
+    // Whether there is one for wheels of Python 3.12 depends on the machine.
+    same_as_tox(project, ["config", "-f", ".pkg", "-k", "env_name"]);
+    same_as_tox(project, ["config", "-e", "py312", "-k", "env_name"]).never_says(".pkg");
+}
+
+#[test]
+fn what_a_wrong_pass_env_keeps_from_being_known_says_so() {
+    let project = || Project::new().ini("[tox]\nenv_list = a\n[testenv]\npass_env = A B\n");
+    same_as_tox(project, ["config", "-k", "env_bin_dir", "env_python"])
+        .ends_with(255)
+        .says("invalid values found 'A B'");
+    same_as_tox(project, ["config", "-k", "py_dot_ver"]).ends_with(255);
+}

@@ -35,3 +35,10 @@ fn only_one_environment_can_be_meant() {
 fn a_program_outside_the_environment_is_not_allowed_here_either() {
     same_as_tox(project, ["exec", "-e", "a", "--", "ls"]).ends_with(1).says("ls is not allowed");
 }
+
+#[test]
+fn a_packaging_environment_can_neither_be_meant_nor_run_among_all() {
+    let project = || Project::new().ini("[tox]\nenv_list = a\n[testenv:.pkg]\nset_env = X=1\n").file("setup.py", "");
+    same_as_tox(project, ["exec", "-e", ".pkg", "--", "python", "-V"]).ends_with(254).says("mode but found");
+    same_as_tox(project, ["run", "-e", "ALL"]).ends_with(254).says("cannot run packaging environment(s) .pkg");
+}

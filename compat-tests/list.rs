@@ -161,3 +161,21 @@ fn environments_of_a_large_configuration_are_looked_at_side_by_side_and_nothing_
     project(&sections(wrong[0])).run(["list"]).succeeds().says("e0    -> number 0\n").says("\ne2099 -> number 2099\n");
     project(&sections(wrong[1])).run(["list"]).ends_with(254).says("e2050 cannot self-package");
 }
+
+#[test]
+fn everything_that_is_left_out_is_named_in_tox_s_place() {
+    let project = || {
+        let ini = "[tox]\nno_package = true\nenv_list = a, b\n[testenv]\nallowlist_externals = true\n[testenv:c]\n[testenv:bc]\n";
+        Project::new().ini(ini)
+    };
+    same_as_tox(project, ["list", "--skip-env", "b"]).says("bc, matches filter 'b'\ndefault environments:\na");
+    same_as_tox(project, ["list", "-d", "--skip-env", "b"]).never_says("bc");
+    same_as_tox(project, ["list", "-f", "b", "--skip-env", "b"]).never_says("bc");
+    same_as_tox(project, ["config", "-k", "env_name", "--skip-env", "b"])
+        .says("env_name = a\nROOT: skip environment b, matches filter 'b'\n");
+    same_as_tox(project, ["config", "-k", "env_name", "--skip-env", "."]);
+    same_as_tox(project, ["config", "-k", "env_name", "--skip-env", ".", "--core"]);
+    same_as_tox(project, ["config", "-k", "env_name", "--format", "json", "--skip-env", "b"]);
+    same_as_tox(project, ["run", "-e", "a", "--skip-env", "b"]).says("bc, matches filter 'b'\n");
+    same_as_tox(project, ["exec", "-e", "a", "--skip-env", "b", "--", "true"]);
+}

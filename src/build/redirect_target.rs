@@ -18,7 +18,7 @@ pub fn check(plan: &Plan, project: &Project) -> Result<(), ConfigError> {
         return Ok(());
     }
     let redirect = project.root.join(venv_redirect::FILE_NAME);
-    for entry in plan.all()? {
+    for entry in plan.kept(|entry| !entry.kind.is_package())? {
         if env_dir(plan, entry)? == redirect {
             return Err(ConfigError::handled(format!(
                 "venv_redirect is true, but tox environment {} lives at {}, where the redirect file goes; set \
@@ -39,7 +39,7 @@ pub fn record(plan: &Plan, project: &Project, reporter: &dyn Reporter) -> Result
     if project.venv_redirect == Some(false) {
         return Ok(());
     }
-    let all = plan.all()?;
+    let all = plan.kept(|entry| !entry.kind.is_package())?;
     let Some(target) = target(plan, project, &all, reporter)? else { return Ok(()) };
     let folders = all.iter().map(|entry| env_dir(plan, entry)).collect::<Result<Vec<PathBuf>, _>>()?;
     let file = project.root.join(venv_redirect::FILE_NAME);

@@ -243,8 +243,7 @@ fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
     if depends.iter().all(|(_, globs)| globs.is_empty()) && !asks_for_services(&plan.settings) {
         return Ok(Vec::new());
     }
-    let all: Vec<String> =
-        plan.all()?.into_iter().filter(|entry| !entry.kind.is_package()).map(|entry| entry.name.clone()).collect();
+    let all = plan.runs()?;
     let mut found: BTreeMap<String, Member> = BTreeMap::new();
     let mut open: VecDeque<String> = names.iter().cloned().collect();
     while let Some(name) = open.pop_front() {

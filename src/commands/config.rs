@@ -30,13 +30,13 @@ pub fn execute(options: &Options) -> Result<i32> {
         return check(options);
     }
     let plan = open_plan(options)?;
-    let sections = sections(&plan, options)?;
+    let (sections, after) = sections(&plan, options)?;
     super::report_warnings(&plan, options);
     let failed = sections.iter().any(|section| section.failed());
     let colored = options.colored && options.config.output_file.is_none();
     // Colours that were asked for go to a terminal only; names of JSON lose their quotes all the same, as with tox.
     let plain = |text: String| if options.stdout_is_terminal { text } else { config_format::without_color(&text) };
-    let pieces = match options.config.format {
+    let mut pieces = match options.config.format {
         ConfigFormat::Ini => ini(&sections, colored && options.stdout_is_terminal),
         ConfigFormat::Json => {
             let text = config_format::json(&structured(&sections));
@@ -47,6 +47,9 @@ pub fn execute(options: &Options) -> Result<i32> {
             data(&sections, if colored { plain(config_format::color_toml(&text)) } else { text })
         }
     };
+    // Data comes when everything has been looked at.
+    let end = if options.config.format == ConfigFormat::Ini { pieces.len() } else { pieces.len() - 1 };
+    pieces.splice(end..end, after.into_iter().map(Piece::Warning));
     show(&pieces, options)?;
     // The process ends now; taking a large configuration apart first would only take time.
     std::mem::forget(plan);
@@ -165,6 +168,8 @@ fn show(pieces: &[Piece], options: &Options) -> Result<()> {
 
 /// The settings of one environment or of the project.
 struct Section {
+    /// What is said of environments that stood before it and are left out.
+    before: Vec<String>,
     /// `testenv:py310`, or `tox`.
     title: String,
     /// The environment, when it is one.
@@ -193,15 +198,22 @@ impl Section {
     }
 }
 
-fn sections(plan: &Plan, options: &Options) -> Result<Vec<Section>> {
+/// The sections, and what is said after them.
+fn sections(plan: &Plan, options: &Options) -> Result<(Vec<Section>, Vec<String>)> {
     let wanted = &options.config.keys;
     let mut sections = Vec::new();
+    let mut before = Vec::new();
     let environments = plan.config_environments()?;
     super::report_warnings(plan, options);
-    for entry in environments {
+    for (entry, left_out) in environments {
+        if let Some(text) = left_out {
+            before.push(text);
+            continue;
+        }
         let set = plan.settings.environment_of_kind(&entry.name, entry.kind);
         let type_name = if wanted.is_empty() { plan.settings.runner(&set)?.map(Runner::type_name) } else { None };
         sections.push(Section {
+            before: std::mem::take(&mut before),
             title: format!("testenv:{}", entry.name),
             environment: Some(entry.name),
             type_name,
@@ -213,6 +225,7 @@ fn sections(plan: &Plan, options: &Options) -> Result<Vec<Section>> {
     if everything || options.config.show_core {
         let set = plan.settings.core();
         sections.push(Section {
+            before: std::mem::take(&mut before),
             title: "tox".to_owned(),
             environment: None,
             type_name: None,
@@ -224,7 +237,7 @@ fn sections(plan: &Plan, options: &Options) -> Result<Vec<Section>> {
             },
         });
     }
-    Ok(sections)
+    Ok((sections, before))
 }
 
 type Rows = Vec<Setting>;
@@ -265,17 +278,25 @@ fn row(plan: &Plan, set: &ConfigSet, key: &'static str) -> Result<Row, ConfigErr
 
 /// Data with everything that was noticed before it.
 fn data(sections: &[Section], text: String) -> Vec<Piece> {
-    let warnings = sections.iter().flat_map(|section| &section.rows).flat_map(|setting| &setting.warnings);
-    warnings.cloned().map(Piece::Warning).chain([Piece::Text(format!("{text}\n"))]).collect()
+    let of_section = |section: &Section| {
+        let of_rows = section.rows.iter().flat_map(|setting| &setting.warnings);
+        section.before.iter().chain(of_rows).cloned().collect::<Vec<_>>()
+    };
+    let warnings = sections.iter().flat_map(of_section);
+    warnings.map(Piece::Warning).chain([Piece::Text(format!("{text}\n"))]).collect()
 }
 
 fn ini(sections: &[Section], colored: bool) -> Vec<Piece> {
     let paint = |text: &str, color: config_format::Color| config_format::paint(text, color, colored);
     let mut pieces = Vec::new();
     let mut text = String::new();
-    for section in sections {
+    for (at, section) in sections.iter().enumerate() {
+        if !section.before.is_empty() {
+            pieces.push(Piece::Text(std::mem::take(&mut text)));
+            pieces.extend(section.before.iter().cloned().map(Piece::Warning));
+        }
         // The project's own settings stand apart even from nothing.
-        if section.title == "tox" || !(text.is_empty() && pieces.is_empty()) {
+        if section.title == "tox" || at > 0 {
             text.push('\n');
         }
         let _ = writeln!(text, "{}", paint(&format!("[{}]", section.title), config_format::Color::Yellow));

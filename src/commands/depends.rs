@@ -22,8 +22,7 @@ use crate::settings::service_keys;
 /// When the configuration is wrong or environments depend on each other in a circle.
 pub fn execute(options: &Options) -> Result<i32> {
     let plan = open_plan(options)?;
-    let run = plan.all()?.into_iter().filter(|entry| !entry.kind.is_package());
-    let names: Vec<String> = run.map(|entry| entry.name.clone()).collect();
+    let names = plan.runs()?;
     let order = graph::run_order(&plan.depends(&names)?)?;
     super::report_warnings(&plan, options);
     if let Some(format) = picture_format(&options.depends_format) {

@@ -19,9 +19,8 @@ use crate::settings::value::Value;
 pub fn execute(options: &Options) -> Result<i32> {
     let start = Instant::now();
     let (plan, discovery) = open(options)?;
+    let active = plan.selected()?;
     report_warnings(&plan, options);
-    let active: Vec<String> =
-        plan.all()?.into_iter().filter(|entry| entry.active).map(|entry| entry.name.clone()).collect();
     let [name] = active.as_slice() else {
         let found = active.join(", ");
         let text = format!("exactly one target environment allowed in exec mode but found {found}");

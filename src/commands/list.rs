@@ -15,10 +15,12 @@ use crate::report::plain;
 pub fn execute(options: &Options) -> Result<i32> {
     let plan = open_plan(options)?;
     let by_group = !(options.selection.factors.is_empty() && options.selection.labels.is_empty());
-    let all = plan.all()?;
-    let (active, others): (Vec<_>, Vec<_>) =
-        all.into_iter().filter(|entry| !entry.kind.is_package()).partition(|entry| entry.active);
-    let others = if by_group || options.list.default_only { Vec::new() } else { others };
+    let active = plan.kept(|entry| entry.active && !entry.kind.is_package())?;
+    let others = if by_group || options.list.default_only {
+        Vec::new()
+    } else {
+        plan.kept(|entry| !entry.active && !entry.kind.is_package())?
+    };
     let described = !options.list.no_description;
     let width = active.iter().chain(&others).map(|entry| entry.name.chars().count()).max().unwrap_or(0);
 

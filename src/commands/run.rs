@@ -60,6 +60,9 @@ pub(super) fn run_environments(
     names: Vec<String>,
     start: Instant,
 ) -> Result<i32> {
+    // The folders of all must be known, so it is also said of the others that they are left out.
+    plan.kept(|entry| !entry.kind.is_package())?;
+    report_warnings(plan, options);
     let manner = Manner::of(options, plan);
     let run = Arc::new(open_run(options, plan, Arc::clone(&discovery), &manner)?);
     redirect_target::check(plan, &run.project)?;

@@ -79,7 +79,7 @@ fn environment_sets(plan: &Plan) -> Result<Vec<Arc<ConfigSet>>> {
             sets.push(settings.environment_of_kind(name, kind));
         }
     };
-    for entry in plan.all()?.iter().filter(|entry| !entry.kind.is_package()) {
+    for entry in plan.kept(|entry| !entry.kind.is_package())? {
         add(&entry.name, SetKind::Run);
         let set = settings.environment(&entry.name);
         let defined = settings.defined_keys(&set)?;

@@ -97,7 +97,7 @@ fn asked(plan: &Plan, selection: &Selection, profiles: &[String]) -> Result<Vec<
     let nothing_named = matches!(selection.environments, EnvironmentChoice::Default | EnvironmentChoice::All)
         && selection.labels.is_empty()
         && selection.factors.is_empty();
-    let names = if nothing_named { run_environments(plan)? } else { plan.selected()? };
+    let names = if nothing_named { plan.runs()? } else { plan.selected()? };
     let mut services = Vec::new();
     let mut known: BTreeSet<String> = BTreeSet::new();
     for name in names {
@@ -135,7 +135,7 @@ fn scaled(plan: &Plan, scale: &[(String, u32)]) -> Result<Vec<String>, ConfigErr
     if scale.is_empty() {
         return Err(ConfigError::handled("no service was named").hint("write ENV=N, as in `web=3`"));
     }
-    let known = run_environments(plan)?;
+    let known = plan.runs()?;
     let mut names = Vec::new();
     for (name, _) in scale {
         if !known.contains(name) || !is_service(plan, name)? {
@@ -160,17 +160,13 @@ fn is_service(plan: &Plan, name: &str) -> Result<bool, ConfigError> {
     Ok(service_keys(&plan.settings, &set)?.contains(&"serve"))
 }
 
-fn run_environments(plan: &Plan) -> Result<Vec<String>, ConfigError> {
-    Ok(plan.all()?.into_iter().filter(|entry| !entry.kind.is_package()).map(|entry| entry.name.clone()).collect())
-}
-
 /// The services that the environments `asked` need, themselves included, and the jobs that those services need; checked,
 /// so that they can be started.
 ///
 /// # Errors
 /// Everything that is wrong with their graph: the first mistake, and the others as hints.
 fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<Graph, ConfigError> {
-    let known = run_environments(plan)?;
+    let known = plan.runs()?;
     let mut environments: Vec<Environment> = Vec::new();
     let mut seen: BTreeSet<String> = asked.iter().cloned().collect();
     let mut open: Vec<String> = asked.to_vec();

@@ -9,6 +9,7 @@ use std::thread;
 use rustc_hash::FxHashMap;
 
 use super::Plan;
+use crate::cli::options::{EnvironmentChoice, Verb};
 use crate::error::ConfigError;
 use crate::model::Runner;
 use crate::settings::alike::{Sketcher, Traits};
@@ -171,8 +172,8 @@ impl Plan {
         Ok(Some((Cow::Owned(self.settings.text(set, "package_env")?), kind)))
     }
 
-    /// The environment that builds the wheel for another, where that is said and not the one that packages anyway. Those
-    /// that nobody names are told apart by their interpreter, which is not asked for here.
+    /// The environment that builds the wheel for another, where that is not the one that packages anyway. Those that nobody
+    /// names are told apart by their interpreters, which are only asked where such environments may be shown.
     pub(super) fn wheel_environment(
         &self,
         glance: &Glance,
@@ -183,14 +184,27 @@ impl Plan {
             Glance::Ahead(known) => return Ok(known.making.wheel_env.clone()),
             Glance::Now(set) => set,
         };
-        if kind != SetKind::Pep517Package || !self.settings.is_written(set, "wheel_build_env")? {
+        let is_written = self.settings.is_written(set, "wheel_build_env")?;
+        if kind != SetKind::Pep517Package || !(is_written || self.shows_unnamed_packagers()) {
             return Ok(None);
         }
         if !is_built(&self.settings.text(set, "package")?) {
             return Ok(None);
         }
-        let wheel_env = self.settings.text(set, "wheel_build_env")?;
+        let wheel_env = match self.settings.text(set, "wheel_build_env") {
+            // Without an interpreter there is nothing to build a wheel with.
+            Err(_) if !is_written => return Ok(None),
+            known => known?,
+        };
         Ok((wheel_env != package_env).then_some(wheel_env))
+    }
+
+    /// Only `config` shows packaging environments, and those that nobody names where all are asked for or some by a part of
+    /// their name.
+    fn shows_unnamed_packagers(&self) -> bool {
+        let selection = &self.settings.options.selection;
+        let any = selection.environments == EnvironmentChoice::All || !selection.factors.is_empty();
+        any && self.settings.options.verb == Verb::Config
     }
 }
 

@@ -9,11 +9,13 @@ pub mod graph;
 pub mod job;
 pub mod provision;
 pub mod select;
+mod skip;
 
 use std::sync::{Arc, Mutex};
 
 use glance::Glance;
 use rustc_hash::{FxHashMap, FxHashSet};
+use skip::Skip;
 
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
@@ -30,6 +32,8 @@ pub struct Defined {
     pub name: String,
     /// Whether it was asked for.
     pub active: bool,
+    /// Whether it was asked for by its own name or by that of all, whatever labels and factors choose.
+    named: bool,
     pub kind: SetKind,
     /// The runner it asks for, when nothing provides that.
     pub missing_runner: Option<String>,
@@ -46,6 +50,28 @@ pub struct Plan {
     /// Where this runs for a job of GitHub Actions that chooses its environments.
     pub job: Option<job::Job>,
     warnings: Mutex<Vec<Warning>>,
+    /// Environments that `--skip-env` leaves out and that this was said of.
+    left_out: Mutex<FxHashSet<String>>,
+}
+
+/// The environments that build packages for others, as they are come by.
+#[derive(Default)]
+struct Packagers {
+    kinds: FxHashMap<String, SetKind>,
+    order: Vec<String>,
+}
+
+impl Packagers {
+    fn add(&mut self, name: &str, kind: SetKind) {
+        // Nearly all environments have the same.
+        match self.kinds.get_mut(name) {
+            Some(known) => *known = kind,
+            None => {
+                self.kinds.insert(name.to_owned(), kind);
+                self.order.push(name.to_owned());
+            }
+        }
+    }
 }
 
 /// Something to be said before anything is done.
@@ -70,8 +96,14 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
     let discovery =
         source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
     let settings = Settings::new(discovery.source, options, interpreters)?;
-    let plan =
-        Plan { settings, defined: Vec::new(), listed: FxHashSet::default(), job: None, warnings: Mutex::default() };
+    let plan = Plan {
+        settings,
+        defined: Vec::new(),
+        listed: FxHashSet::default(),
+        job: None,
+        warnings: Mutex::default(),
+        left_out: Mutex::default(),
+    };
     lock(&plan.warnings).extend(discovery.warning.map(Warning::of_project));
     Ok(plan)
 }
@@ -104,18 +136,19 @@ impl Plan {
         let described = options.verb == Verb::List && !options.list.no_description;
         // Each with its place among the names.
         let mut defined: Vec<(usize, Defined)> = Vec::with_capacity(named.ordered.len());
-        let mut packagers: FxHashMap<String, SetKind> = FxHashMap::default();
+        let mut packagers = Packagers::default();
         let mut failed: Option<(String, ConfigError)> = None;
         let mut ahead = self.look_ahead(&named.ordered, described).map(Vec::into_iter);
         for (at, (name, active)) in named.ordered.iter().enumerate() {
             let ahead = ahead.as_mut().and_then(Iterator::next);
-            if packagers.contains_key(name) {
+            if packagers.kinds.contains_key(name) {
                 continue;
             }
             let mut glance = ahead.map_or_else(|| Glance::Now(self.settings.glance(name)), Glance::Ahead);
             let mut entry = Defined {
                 name: name.clone(),
                 active: *active,
+                named: *active,
                 kind: SetKind::Run,
                 missing_runner: None,
                 description: None,
@@ -137,7 +170,7 @@ impl Plan {
             defined.push((at, entry));
         }
         if let Some((name, error)) = failed
-            && !packagers.contains_key(&name)
+            && !packagers.kinds.contains_key(&name)
         {
             return Err(error);
         }
@@ -150,21 +183,21 @@ impl Plan {
         name: &str,
         (glance, runner): (&Glance, Option<Runner>),
         (package_env, kind): (&str, SetKind),
-        packagers: &mut FxHashMap<String, SetKind>,
+        packagers: &mut Packagers,
     ) -> Result<(), ConfigError> {
         self.check_package_environment(name, package_env)?;
         if runner.is_some_and(Runner::uses_uv) {
             self.settings.package_with_uv(package_env);
         }
         let wheel_env = self.wheel_environment(glance, package_env, kind);
-        // Nearly all have the same.
-        match packagers.get_mut(package_env) {
-            Some(known) => *known = kind,
-            None => drop(packagers.insert(package_env.to_owned(), kind)),
+        packagers.add(package_env, kind);
+        if kind == SetKind::CommandPackage {
+            // Where an external builder makes an sdist, this one finds out what that requires.
+            packagers.add(&format!("{package_env}_sdist_meta"), SetKind::Pep517Package);
         }
         if let Some(wheel_env) = wheel_env? {
             self.check_package_environment(name, &wheel_env)?;
-            packagers.insert(wheel_env, SetKind::Pep517Package);
+            packagers.add(&wheel_env, SetKind::Pep517Package);
         }
         Ok(())
     }
@@ -174,25 +207,26 @@ impl Plan {
         &self,
         named: &select::Named,
         mut defined: Vec<(usize, Defined)>,
-        packagers: FxHashMap<String, SetKind>,
+        packagers: Packagers,
     ) -> Vec<Defined> {
         let without_places = |defined: Vec<(usize, Defined)>| defined.into_iter().map(|(_, entry)| entry).collect();
-        if packagers.is_empty() {
+        if packagers.order.is_empty() {
             return self.select(without_places(defined));
         }
         let all = self.settings.options.selection.environments == crate::cli::options::EnvironmentChoice::All;
-        defined.retain(|(_, entry)| !packagers.contains_key(&entry.name));
-        let places = named.ordered.iter().enumerate().filter(|(_, (name, _))| packagers.contains_key(name));
+        let Packagers { kinds, order } = packagers;
+        defined.retain(|(_, entry)| !kinds.contains_key(&entry.name));
+        let places = named.ordered.iter().enumerate().filter(|(_, (name, _))| kinds.contains_key(name));
         let places: FxHashMap<&str, usize> = places.map(|(at, (name, _))| (name.as_str(), at)).collect();
-        let mut names: Vec<(String, SetKind)> = packagers.iter().map(|(name, kind)| (name.clone(), *kind)).collect();
-        names.sort();
-        for (name, kind) in names {
+        for name in order {
+            let kind = kinds[&name];
             self.settings.redefine(&name, kind);
             let place = places.get(name.as_str()).copied();
             let active = place.map_or(all, |at| named.ordered[at].1);
+            let named = active && place.is_some();
             defined.push((
                 place.unwrap_or(usize::MAX),
-                Defined { name, active, kind, missing_runner: None, description: None },
+                Defined { name, active, named, kind, missing_runner: None, description: None },
             ));
         }
         defined.sort_by_key(|(place, _)| *place);
@@ -266,27 +300,33 @@ impl Plan {
     /// # Errors
     /// When `--skip-env` is no regular expression.
     pub fn all(&self) -> Result<Vec<&Defined>, ConfigError> {
-        let skip = &self.settings.options.selection.skip;
-        let mut found: Vec<&Defined> = self.defined.iter().filter(|entry| entry.missing_runner.is_none()).collect();
-        if skip.trim().is_empty() {
-            return Ok(found);
-        }
-        let pattern = crate::model::python_pattern::at_start(skip.trim()).map_err(|error| {
-            ConfigError::handled(format!(
-                "invalid environment skip filter {}: {error}",
-                crate::error::python_repr(skip)
-            ))
-        })?;
-        found.retain(|entry| {
-            let skipped = pattern.is_match(&entry.name).unwrap_or(false);
-            if skipped && entry.active {
-                let text =
-                    format!("skip environment {}, matches filter {}", entry.name, crate::error::python_repr(skip));
+        self.kept(|_| true)
+    }
+
+    /// Those of the environments that are meant and that `--skip-env` does not leave out. It is said of each that is left
+    /// out, once.
+    ///
+    /// # Errors
+    /// As [`Self::all`].
+    pub fn kept(&self, meant: impl Fn(&Defined) -> bool) -> Result<Vec<&Defined>, ConfigError> {
+        let found = self.defined.iter().filter(|entry| entry.missing_runner.is_none() && meant(entry));
+        let Some(skip) = Skip::of(&self.settings.options.selection.skip)? else { return Ok(found.collect()) };
+        let stays = |entry: &&Defined| {
+            let Some(text) = skip.warning(&entry.name) else { return true };
+            if lock(&self.left_out).insert(entry.name.clone()) {
                 lock(&self.warnings).push(Warning::of_project(text));
             }
-            !skipped
-        });
-        Ok(found)
+            false
+        };
+        Ok(found.filter(stays).collect())
+    }
+
+    /// Every run environment in order, without those that `--skip-env` leaves out.
+    ///
+    /// # Errors
+    /// As [`Self::all`].
+    pub fn runs(&self) -> Result<Vec<String>, ConfigError> {
+        Ok(self.kept(|entry| !entry.kind.is_package())?.into_iter().map(|entry| entry.name.clone()).collect())
     }
 
     /// The run environments that were asked for, in order.
@@ -294,16 +334,20 @@ impl Plan {
     /// # Errors
     /// As [`Self::all`].
     pub fn selected(&self) -> Result<Vec<String>, ConfigError> {
-        let asked = self.all()?.into_iter().filter(|entry| entry.active && !entry.kind.is_package());
-        Ok(asked.map(|entry| entry.name.clone()).collect())
+        let asked = self.kept(|entry| entry.active && !entry.kind.is_package())?;
+        Ok(asked.into_iter().map(|entry| entry.name.clone()).collect())
     }
 
-    /// What `config` shows: everything that was asked for, packaging environments too.
+    /// What `config` shows: everything that was asked for, packaging environments too; and what it says instead of one that
+    /// `--skip-env` leaves out.
     ///
     /// # Errors
     /// As [`Self::all`].
-    pub fn config_environments(&self) -> Result<Vec<Defined>, ConfigError> {
-        Ok(self.all()?.into_iter().filter(|entry| entry.active).cloned().collect())
+    pub fn config_environments(&self) -> Result<Vec<(Defined, Option<String>)>, ConfigError> {
+        let skip = Skip::of(&self.settings.options.selection.skip)?;
+        let asked = self.defined.iter().filter(|entry| entry.missing_runner.is_none() && entry.active);
+        let warning = |entry: &Defined| skip.as_ref().and_then(|skip| skip.warning(&entry.name));
+        Ok(asked.map(|entry| (entry.clone(), warning(entry))).collect())
     }
 
     /// Whether any environment has the project installed.
@@ -338,11 +382,10 @@ impl Plan {
         let wrong: Vec<&str> = self
             .defined
             .iter()
-            .filter(|entry| entry.active && entry.kind.is_package())
+            .filter(|entry| entry.named && entry.kind.is_package())
             .map(|entry| entry.name.as_str())
             .collect();
-        let all = self.settings.options.selection.environments == crate::cli::options::EnvironmentChoice::All;
-        if wrong.is_empty() || all {
+        if wrong.is_empty() {
             return Ok(());
         }
         Err(ConfigError::handled(format!("cannot run packaging environment(s) {}", wrong.join(","))))

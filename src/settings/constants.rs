@@ -95,6 +95,10 @@ impl Settings {
     }
 
     pub(super) fn find_interpreter(&self, set: &ConfigSet) -> Result<Option<Arc<Interpreter>>, ConfigError> {
+        if !self.uses_uv(set) {
+            // tox has virtualenv look for it, which needs the variables that are passed on.
+            self.check_pass_env(set)?;
+        }
         Ok(self.interpreters.find(&self.list(set, "base_python")?))
     }
 

@@ -1,0 +1,34 @@
+//! `--skip-env`: what it leaves out. It is told of by whoever asks.
+
+use crate::error::{ConfigError, python_repr};
+use crate::model::python_pattern;
+
+/// The regular expression, as Python reads it.
+pub(super) struct Skip {
+    pattern: fancy_regex::Regex,
+    quoted: String,
+}
+
+impl Skip {
+    /// `None` when nothing is to be left out.
+    ///
+    /// # Errors
+    /// When it is no regular expression, in tox's words.
+    pub(super) fn of(text: &str) -> Result<Option<Self>, ConfigError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let quoted = python_repr(text);
+        match python_pattern::at_start(text) {
+            Ok(pattern) => Ok(Some(Self { pattern, quoted })),
+            Err(error) => Err(ConfigError::handled(format!("invalid environment skip filter {quoted}: {error}"))),
+        }
+    }
+
+    /// What there is to say of an environment that is left out.
+    pub(super) fn warning(&self, name: &str) -> Option<String> {
+        let skipped = self.pattern.is_match(name).unwrap_or(false);
+        skipped.then(|| format!("skip environment {name}, matches filter {}", self.quoted))
+    }
+}
