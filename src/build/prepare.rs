@@ -424,6 +424,17 @@ impl Site {
             return Ok(());
         }
         self.phase(Phase::Create);
+        self.debug(format!(
+            "create virtual environment via {}(dest={}, python={}, system_site_packages={})",
+            if environment.creation.virtualenv_spec.is_empty() {
+                "envo"
+            } else {
+                &environment.creation.virtualenv_spec
+            },
+            environment.env_dir.display(),
+            interpreter.executable.display(),
+            environment.creation.system_site_packages
+        ));
         self.run.python.create(&environment.env_dir, interpreter, &environment.creation).map_err(|error| {
             match Halt::from(error) {
                 Halt::Internal(error) => Halt::Fail(format!("{error:#}")),

@@ -12,7 +12,7 @@ use crate::install::requirement_file::check_substitution;
 
 /// How deep values may refer to values that refer to values.
 const DEEPEST: usize = 100;
-/// How many bytes of values that hold expressions are gone through for one text, and come out of them. Values that refer
+/// How many bytes of values that hold expressions are gone through for one text, and come out of any of them. Values that refer
 /// to values twice each would otherwise take a time that doubles with each of them, and quotes within quotes a room that does.
 const MOST_TEXT: usize = 1 << 20;
 
@@ -167,9 +167,10 @@ impl Replacer<'_> {
         true
     }
 
-    /// Whether what `text` came to is more than there is room for.
+    /// Whether what `text` came to is more than there is room for. It is measured for itself: around it stands the same text
+    /// again.
     fn too_long(&self, expanded: &str, text: &str) -> bool {
-        let is_too_long = self.goes_beyond(expanded);
+        let is_too_long = expanded.len() > MOST_TEXT;
         if is_too_long {
             self.give_up(text);
         }
@@ -469,26 +470,21 @@ mod tests {
         assert!(!is_service_field("other", Some("a:b")));
     }
 
-    /// Variables whose values name another one, for fifty names.
-    struct Doubling {
-        /// What stands around and between the names.
-        quotes: &'static str,
+    /// Variables that may refer to others, each with the value that its name asks for.
+    struct Variables<'a> {
+        value: &'a dyn Fn(&str) -> Found,
         asked: Cell<usize>,
         warned: Cell<usize>,
     }
 
-    impl Lookup for Doubling {
+    impl Lookup for Variables<'_> {
         fn reference(&self, _: &Reference<'_>, _: &Trail) -> Result<Option<Found>, ConfigError> {
             Ok(None)
         }
 
         fn variable(&self, name: &str, _: &Trail) -> Result<Option<Found>, ConfigError> {
             self.asked.set(self.asked.get() + 1);
-            let quotes = self.quotes;
-            if name.len() > 50 {
-                return Ok(Some(Found::Text(quotes.to_owned())));
-            }
-            Ok(Some(Found::Raw(format!("{quotes}{{env:{name}x}}{quotes}{{env:{name}x}}{quotes}"))))
+            Ok(Some((self.value)(name)))
         }
 
         fn positional(&self, _: &Trail, _: bool) -> Result<Option<Vec<String>>, ConfigError> {
@@ -513,11 +509,27 @@ mod tests {
     }
 
     #[test]
+    fn what_a_value_that_refers_to_itself_many_times_came_to_is_kept_where_it_is_given_up() {
+        let value = |_: &str| Found::Raw("{env:a}".repeat(30));
+        let lookup = Variables { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
+        let replaced = replace(&lookup, "testenv", Style::Plain, "{env:a}", &Trail::default());
+        let replaced = replaced.unwrap_or_else(|error| panic!("{error}"));
+        // Each of the hundred values before it is given up has had the first of its thirty expressions replaced.
+        assert_eq!(replaced.matches("{env:a}").count(), 100 * 29 + 30);
+        assert_eq!(lookup.warned.get(), 1);
+    }
+
+    #[test]
     fn values_that_double_are_given_up_once() {
         // Where requirements are meant, such a value is refused before.
         // Quotes within quotes grow in a command line, as each is written so that the next one leaves it alone.
         for (style, quotes) in [(Style::Plain, ""), (Style::Commands, ""), (Style::Commands, "\"'")] {
-            let lookup = Doubling { quotes, asked: Cell::new(0), warned: Cell::new(0) };
+            // For fifty names.
+            let value = |name: &str| match name.len() {
+                51.. => Found::Text(quotes.to_owned()),
+                _ => Found::Raw(format!("{quotes}{{env:{name}x}}{quotes}{{env:{name}x}}{quotes}")),
+            };
+            let lookup = Variables { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
             let replaced = replace(&lookup, "testenv", style, "{env:a}", &Trail::default());
             let replaced = replaced.unwrap_or_else(|error| panic!("{style:?} {quotes}: {error}"));
             assert!(replaced.len() < 40 * MOST_TEXT, "{style:?} {quotes}: {}", replaced.len());
