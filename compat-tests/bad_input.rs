@@ -239,6 +239,36 @@ fn environments_that_depend_on_each_other_are_an_error_that_names_them() {
 }
 
 #[test]
+fn what_never_comes_to_an_end_is_warned_of_when_it_is_needed_and_as_whose_it_is() {
+    let warning = |label: &str| format!("{label}: Could not expand {{env:LOOP}} after recursing 101 frames\n");
+    let loops = |core: &str, lines: &str| {
+        let text = format!("[tox]\nno_package = true\n{core}\n[testenv:a]\n{lines}\n");
+        move || Project::new().ini(&text).variable("LOOP", "{env:LOOP}")
+    };
+    let described = loops("env_list = a", "description = {env:LOOP}\ncommands = python -c 'print(1)' {env:LOOP}");
+    same_as_tox(&described, ["list"]).says(&warning("ROOT"));
+    same_as_tox(&described, ["config", "-k", "description"]).says(&warning("ROOT"));
+    // Nobody reads a description in a run.
+    let outcome = same_as_tox(&described, ["run"]).succeeds();
+    assert_eq!(outcome.stdout.matches("Could not expand").count(), 1, "{outcome:?}");
+    assert!(outcome.stdout.starts_with(&warning("a")), "{outcome:?}");
+    // What is wrong with the value besides is said after it.
+    for lines in ["ignore_errors = {env:LOOP}", "constraints = {env:LOOP}", "recreate = {env:LOOP}"] {
+        let outcome = same_as_tox(loops("", lines), ["run", "-e", "a"]).ends_with(1);
+        assert!(outcome.stdout.starts_with(&warning("a")), "{outcome:?}");
+    }
+    for core in ["env_list = a, {env:LOOP}", "min_version = {env:LOOP}", "requires = x{env:LOOP}"] {
+        for arguments in [["list", "-d"], ["run", "-ea"], ["config", "-knone"]] {
+            let outcome = same_as_tox(loops(core, ""), arguments).ends_with(254);
+            assert_eq!(outcome.stdout.matches(&warning("ROOT")).count(), 1, "{outcome:?}");
+        }
+    }
+    let installs = loops("", "deps = six; python_version == \"{env:LOOP}\"\ncommands = python -c 1");
+    let outcome = installs().run(["run", "-e", "a"]).succeeds();
+    assert!(outcome.stdout.starts_with(&format!("{}a: install_deps> ", warning("a"))), "{outcome:?}");
+}
+
+#[test]
 fn strange_configurations_never_panic() {
     let strange = [
         "[testenv]\ncommands = {",

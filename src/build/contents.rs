@@ -24,13 +24,15 @@ const PATH_SEPARATOR: &str = ":";
 /// The contents of one run environment.
 pub struct RunContents<'a> {
     packager: &'a Packager,
+    /// Says what was noticed of the settings that were worked out last.
+    notice: &'a dyn Fn(&Site),
     /// What was built of the project for it.
     packages: Vec<Package>,
 }
 
 impl<'a> RunContents<'a> {
-    pub fn new(packager: &'a Packager) -> Self {
-        Self { packager, packages: Vec::new() }
+    pub fn new(packager: &'a Packager, notice: &'a dyn Fn(&Site)) -> Self {
+        Self { packager, notice, packages: Vec::new() }
     }
 
     /// After everything is in: lists what is installed if anybody wants to know. Hands out what runs the commands.
@@ -45,13 +47,19 @@ impl<'a> RunContents<'a> {
         Ok(session)
     }
 
-    pub(super) fn put_in_dependencies(site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+    /// `notice` is called before anything is done about the dependencies, which are known then.
+    pub(super) fn put_in_dependencies(
+        site: &Site,
+        foundation: &mut Foundation,
+        notice: &dyn Fn(&Site),
+    ) -> Result<(), Halt> {
         let dependencies = &site.environment.dependencies;
         let mut installation = Installation::new(site, foundation);
         if !dependencies.pylock.is_empty() {
             return put_in_lock_file(&mut installation);
         }
         let deps = dependencies.deps.get()?;
+        notice(site);
         let root = &site.run.project.package_root;
         let resolution = site.environment.uv.as_ref().map_or("", |uv| uv.resolution.as_str());
         if !resolution.is_empty()
@@ -177,7 +185,7 @@ impl RunContents<'_> {
         } else if let Some(entry) = locked {
             locked_contents::put_in(site, foundation, entry)?;
         } else if foundation.has_python() {
-            Self::put_in_dependencies(site, foundation)?;
+            Self::put_in_dependencies(site, foundation, self.notice)?;
         }
         if let Some(packaging) = &site.environment.packaging {
             self.put_in_project(site, foundation, packaging)?;

@@ -139,7 +139,8 @@ impl Contents for EarlyContents<'_> {
             // Only what is not there at all is put in ahead, and the project's own requirements are in the lock.
             return locked_contents::put_in(site, foundation, entry);
         }
-        RunContents::put_in_dependencies(site, foundation)?;
+        // What there is to notice is said in its turn.
+        RunContents::put_in_dependencies(site, foundation, &|_| ())?;
         let Some(packaging) = &site.environment.packaging else { return Ok(()) };
         if site.run.options.skip_package_install {
             return Ok(());

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use crate::error::ConfigError;
 use crate::model::{Environment, Variables};
 use crate::plan::job::{Job, Plugin};
 use crate::report::{Event, Reporter};
@@ -42,10 +43,13 @@ impl LogGroups {
     }
 
     /// Before the environment's commands.
-    pub fn before_commands(&self, environment: &Environment, reporter: &dyn Reporter) {
+    ///
+    /// # Errors
+    /// When the description is wrong that is to be shown.
+    pub fn before_commands(&self, environment: &Environment, reporter: &dyn Reporter) -> Result<(), ConfigError> {
         let name = &environment.name;
         let title = match self.plugin {
-            None => return,
+            None => return Ok(()),
             Some(Plugin::Gh) => {
                 if self.installs(environment, false) {
                     reporter.event(Event::GroupClosed);
@@ -53,11 +57,14 @@ impl LogGroups {
                 format!("tox:{name}")
             }
             // What several environments write would be mixed up in its groups, so the plugin makes none.
-            Some(Plugin::GhActions) if self.side_by_side => return,
-            Some(Plugin::GhActions) if environment.description.is_empty() => format!("tox: {name}"),
-            Some(Plugin::GhActions) => format!("tox: {name} - {}", environment.description),
+            Some(Plugin::GhActions) if self.side_by_side => return Ok(()),
+            Some(Plugin::GhActions) => match environment.description.get()?.as_str() {
+                "" => format!("tox: {name}"),
+                description => format!("tox: {name} - {description}"),
+            },
         };
         reporter.event(Event::GroupOpened { title });
+        Ok(())
     }
 
     /// After the environment's commands.

@@ -63,6 +63,7 @@ impl Turns<'_> {
         let mut verdict = match outcome {
             Ok(code) => Verdict { skipped: false, code },
             Err(halt) => {
+                self.tell_warnings(name, reporter.as_ref());
                 let verdict = halt.tell(reporter.as_ref(), name);
                 if let Halt::About(about) = &halt {
                     let bytes = about.explained(&self.plan.settings, name).into_bytes();
@@ -110,7 +111,8 @@ impl Turns<'_> {
         if let Some(forerun) = self.ahead.and_then(|ahead| ahead.collect(&site.environment.name)) {
             site = site.after(forerun);
         }
-        let mut contents = RunContents::new(self.packager);
+        let notice = |site: &Site| self.tell_warnings(&site.environment.name, site.reporter.as_ref());
+        let mut contents = RunContents::new(self.packager, &notice);
         let foundation = site.prepare(&mut contents)?;
         let session = contents.finish(&site, foundation)?;
         Ok(Built { environment: site.environment, session })
@@ -175,7 +177,7 @@ impl Turns<'_> {
             services::fill(commands, &instances)
         };
         let groups = &self.run.groups;
-        groups.before_commands(environment, reporter.as_ref());
+        groups.before_commands(environment, reporter.as_ref())?;
         let outcome = command_set::run_all(&session, &environment.commands, &change_dir, &finish, command_seconds);
         let succeeded = matches!(outcome, Ok(exit_code::OK));
         groups.after_commands(environment, succeeded, reporter.as_ref());

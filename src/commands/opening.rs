@@ -23,10 +23,12 @@ pub fn open_plan(options: &Options) -> Result<Plan> {
 /// # Errors
 /// As [`open_plan`].
 pub fn open_plan_with(options: &Options, interpreters: Arc<PythonDiscovery>) -> Result<Plan> {
-    let plan = super::packaged::with_packages(read_with(options, &interpreters)?, options, &interpreters)?;
+    let mut plan = super::packaged::with_packages(read_with(options, &interpreters)?, options, &interpreters)?;
     // That no configuration was found explains an unknown environment, so it is said before that error.
     report_warnings(&plan, options);
-    Ok(plan.settled()?)
+    // What was noticed of a value comes before what is wrong with it.
+    plan.settle().inspect_err(|_| report_warnings(&plan, options))?;
+    Ok(plan)
 }
 
 /// The configuration without its environments.
@@ -44,7 +46,7 @@ fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<P
         bail!("{} is no folder; --root (TOX_ROOT_DIR) names the project's, which must be there", root.display());
     }
     let plan = plan::read(Arc::new(options.clone()), Arc::clone(interpreters) as _)?;
-    super::provision::ensure(&plan, options, interpreters)?;
+    super::provision::ensure(&plan, options, interpreters).inspect_err(|_| report_warnings(&plan, options))?;
     Ok(plan)
 }
 

@@ -92,7 +92,11 @@ pub fn with_packages(plan: Plan, options: &Options, discovery: &Arc<PythonDiscov
 /// Names that the configuration depends on, or the user asked for, and that are no environments of it.
 fn wanted(plan: &Plan, options: &Options) -> BTreeSet<String> {
     let settings = &plan.settings;
-    let Ok(declared) = settings.declared_names() else { return BTreeSet::new() };
+    let Ok(declared) = settings.declared_names() else {
+        // What is wrong is found and told later, with what was noticed on the way.
+        settings.take_warnings();
+        return BTreeSet::new();
+    };
     let mut names = BTreeSet::new();
     if let (EnvironmentChoice::Named(asked), Verb::Serve | Verb::Up) = (&options.selection.environments, options.verb) {
         names.extend(asked.iter().cloned());

@@ -61,6 +61,7 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
     }
     host_tox::hand_over(&requires, &around, options, discovery)?;
     refuse_if_told(&need, &requires, options, &host.display().to_string())?;
+    super::report_warnings(plan, options);
     let reporter = reporter(options, false);
     let text = format!("will run in automatically provisioned tox, host {} {}", host.display(), need.reason());
     let shown = match need {

@@ -223,7 +223,7 @@ pub struct Environment {
     pub kind: EnvironmentKind,
     /// The `runner` or packager's name (`virtualenv`, `uv-venv-runner`, …).
     pub runner: String,
-    pub description: String,
+    pub description: Deferred<String>,
     pub env_dir: PathBuf,
     /// Emptied at the start of every run.
     pub tmp_dir: PathBuf,

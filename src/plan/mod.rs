@@ -113,20 +113,22 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
 /// # Errors
 /// When there is none that can be read, or it is wrong where it says which environments there are.
 pub fn open(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> Result<Plan, ConfigError> {
-    read(options, interpreters)?.settled()
+    let mut plan = read(options, interpreters)?;
+    plan.settle()?;
+    Ok(plan)
 }
 
 impl Plan {
-    /// The plan with its environments known. Nothing but the project's own settings can be asked for before.
+    /// Finds out about the environments. Nothing but the project's own settings can be asked for before.
     ///
     /// # Errors
     /// When the configuration is wrong where it says which environments there are.
-    pub fn settled(mut self) -> Result<Self, ConfigError> {
+    pub fn settle(&mut self) -> Result<(), ConfigError> {
         let fallback = !self.settings.options.list.no_fallback;
         self.job = job::choose(&self.settings, &mut |text| lock(&self.warnings).push(Warning::of_project(text)))?;
         self.listed = self.settings.list(self.settings.core(), "env_list")?.into_iter().collect();
         self.defined = self.define(fallback)?;
-        Ok(self)
+        Ok(())
     }
 
     /// Finds out about every environment, as tox does before any command: which run, which build packages.

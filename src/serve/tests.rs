@@ -216,7 +216,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         name: name.to_owned(),
         kind: EnvironmentKind::Run,
         runner: "virtualenv".into(),
-        description: String::new(),
+        description: Deferred::ready(String::new()),
         env_dir: root.join(name),
         tmp_dir: root.join(name).join("tmp"),
         log_dir: root.join(name).join("log"),

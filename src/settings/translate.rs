@@ -62,7 +62,7 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         name: set.label().to_owned(),
         kind: kind(set.kind),
         runner: if is_run { settings.text(set, "runner")? } else { packager_name(settings, set)?.to_owned() },
-        description: if is_run { settings.text(set, "description")? } else { String::new() },
+        description: deferred(settings, set, |settings, set| settings.text(set, "description")),
         env_dir: settings.path(set, "env_dir")?,
         tmp_dir: settings.path(set, "env_tmp_dir")?,
         log_dir: settings.path(set, "env_log_dir")?,
