@@ -110,7 +110,8 @@ impl Plan {
     }
 
     fn looker(&self, described: bool) -> Looker<'_> {
-        let sketcher = Sketcher::of(&self.settings);
+        // What is told apart by interpreters is not to be told from sections.
+        let sketcher = if self.shows_unnamed_packagers() { None } else { Sketcher::of(&self.settings) };
         Looker { plan: self, described, sketcher, alike: FxHashMap::default() }
     }
 
@@ -249,13 +250,17 @@ mod tests {
         }
     }
 
+    fn plan(folder: &std::path::Path, (file, text): (&str, &str), line: &str) -> Plan {
+        std::fs::write(folder.join("setup.py"), "").expect("written");
+        std::fs::write(folder.join(file), text).expect("written");
+        let plan = super::super::read(Arc::new(options(folder, line)), Arc::new(NoInterpreters));
+        plan.unwrap_or_else(|error| panic!("{}\n{text}", error.message))
+    }
+
     /// Looks at each environment both ways, and tells how many came to what others had come to.
     fn shared(file: &str, text: &str, line: &str) -> usize {
         let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("setup.py"), "").expect("written");
-        std::fs::write(folder.path().join(file), text).expect("written");
-        let plan = super::super::read(Arc::new(options(folder.path(), line)), Arc::new(NoInterpreters));
-        let plan = plan.unwrap_or_else(|error| panic!("{}\n{text}", error.message));
+        let plan = plan(folder.path(), (file, text), line);
         let (mut sketched, mut looker) = (0, plan.looker(true));
         for name in plan.settings.declared_names().expect("names") {
             let alone = plan.look(name, true).map_err(|error| error.message);
@@ -367,5 +372,17 @@ mod tests {
             shared("tox.toml", &format!("env.y = 1\n{}", all("")), line);
             assert!(shared("tox.toml", &all(""), line) > 10, "{line}");
         }
+    }
+    #[test]
+    fn nothing_is_shared_where_interpreters_tell_environments_apart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let sketches = |line: &str| {
+            let text = "[tox]\nenv_list = py{311,312}\n[testenv]\npackage = wheel\n";
+            plan(folder.path(), ("tox.ini", text), line).looker(false).sketcher.is_some()
+        };
+        assert_eq!(
+            ["config", "config -e ALL", "config -f py311", "list -f py311"].map(sketches),
+            [true, false, false, true]
+        );
     }
 }
