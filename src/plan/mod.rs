@@ -4,6 +4,7 @@
 //! into a typed [`Environment`] when it is needed.
 
 pub mod close_match;
+mod define;
 mod glance;
 pub mod graph;
 pub mod job;
@@ -13,16 +14,14 @@ mod skip;
 
 use std::sync::{Arc, Mutex};
 
-use glance::Glance;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use skip::Skip;
 
-use crate::cli::options::{Options, Verb};
+use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::model::environment::RESTART;
-use crate::model::{Environment, InterpreterLookup, Project, Runner};
+use crate::model::{Environment, InterpreterLookup, Project};
 use crate::settings::config_set::SetKind;
-use crate::settings::value::Value;
 use crate::settings::{Settings, lock, translate};
 use crate::source;
 
@@ -52,26 +51,6 @@ pub struct Plan {
     warnings: Mutex<Vec<Warning>>,
     /// Environments that `--skip-env` leaves out and that this was said of.
     left_out: Mutex<FxHashSet<String>>,
-}
-
-/// The environments that build packages for others, as they are come by.
-#[derive(Default)]
-struct Packagers {
-    kinds: FxHashMap<String, SetKind>,
-    order: Vec<String>,
-}
-
-impl Packagers {
-    fn add(&mut self, name: &str, kind: SetKind) {
-        // Nearly all environments have the same.
-        match self.kinds.get_mut(name) {
-            Some(known) => *known = kind,
-            None => {
-                self.kinds.insert(name.to_owned(), kind);
-                self.order.push(name.to_owned());
-            }
-        }
-    }
 }
 
 /// Something to be said before anything is done.
@@ -130,172 +109,6 @@ impl Plan {
         self.defined = self.define(fallback)?;
         Ok(())
     }
-
-    /// Finds out about every environment, as tox does before any command: which run, which build packages.
-    fn define(&self, fallback: bool) -> Result<Vec<Defined>, ConfigError> {
-        let named = select::names(&self.settings, fallback)?;
-        let options = &self.settings.options;
-        let described = options.verb == Verb::List && !options.list.no_description;
-        // Each with its place among the names.
-        let mut defined: Vec<(usize, Defined)> = Vec::with_capacity(named.ordered.len());
-        let mut packagers = Packagers::default();
-        let mut failed: Option<(String, ConfigError)> = None;
-        let mut ahead = self.look_ahead(&named.ordered, described).map(Vec::into_iter);
-        for (at, (name, active)) in named.ordered.iter().enumerate() {
-            let ahead = ahead.as_mut().and_then(Iterator::next);
-            if packagers.kinds.contains_key(name) {
-                continue;
-            }
-            let mut glance = ahead.map_or_else(|| Glance::Now(self.settings.glance(name)), Glance::Ahead);
-            let mut entry = Defined {
-                name: name.clone(),
-                active: *active,
-                named: *active,
-                kind: SetKind::Run,
-                missing_runner: None,
-                description: None,
-            };
-            let runner = self.runner(&glance)?;
-            let known = Runner::of(&runner);
-            if known.is_none() {
-                self.refuse_runner(name, &runner)?;
-                entry.missing_runner = Some(runner.into_owned());
-            } else if let Some((package_env, kind)) = self.package_environment(&glance)?
-                && let Err(error) = self.add_packagers(name, (&glance, known), (&package_env, kind), &mut packagers)
-            {
-                failed.get_or_insert((name.clone(), error));
-                continue;
-            }
-            if described {
-                entry.description = self.description(&mut glance)?;
-            }
-            defined.push((at, entry));
-        }
-        if let Some((name, error)) = failed
-            && !packagers.kinds.contains_key(&name)
-        {
-            return Err(error);
-        }
-        Ok(self.with_packagers(&named, defined, packagers))
-    }
-
-    /// Notes who builds the package, and the wheel, for an environment.
-    fn add_packagers(
-        &self,
-        name: &str,
-        (glance, runner): (&Glance, Option<Runner>),
-        (package_env, kind): (&str, SetKind),
-        packagers: &mut Packagers,
-    ) -> Result<(), ConfigError> {
-        self.check_package_environment(name, package_env)?;
-        if runner.is_some_and(Runner::uses_uv) {
-            self.settings.package_with_uv(package_env);
-        }
-        let wheel_env = self.wheel_environment(glance, package_env, kind);
-        packagers.add(package_env, kind);
-        if kind == SetKind::CommandPackage {
-            // Where an external builder makes an sdist, this one finds out what that requires.
-            packagers.add(&format!("{package_env}_sdist_meta"), SetKind::Pep517Package);
-        }
-        if let Some(wheel_env) = wheel_env? {
-            self.check_package_environment(name, &wheel_env)?;
-            packagers.add(&wheel_env, SetKind::Pep517Package);
-        }
-        Ok(())
-    }
-
-    /// Puts the packaging environments where their names stand, or at the end.
-    fn with_packagers(
-        &self,
-        named: &select::Named,
-        mut defined: Vec<(usize, Defined)>,
-        packagers: Packagers,
-    ) -> Vec<Defined> {
-        let without_places = |defined: Vec<(usize, Defined)>| defined.into_iter().map(|(_, entry)| entry).collect();
-        if packagers.order.is_empty() {
-            return self.select(without_places(defined));
-        }
-        let all = self.settings.options.selection.environments == crate::cli::options::EnvironmentChoice::All;
-        let Packagers { kinds, order } = packagers;
-        defined.retain(|(_, entry)| !kinds.contains_key(&entry.name));
-        let places = named.ordered.iter().enumerate().filter(|(_, (name, _))| kinds.contains_key(name));
-        let places: FxHashMap<&str, usize> = places.map(|(at, (name, _))| (name.as_str(), at)).collect();
-        for name in order {
-            let kind = kinds[&name];
-            self.settings.redefine(&name, kind);
-            let place = places.get(name.as_str()).copied();
-            let active = place.map_or(all, |at| named.ordered[at].1);
-            let named = active && place.is_some();
-            defined.push((
-                place.unwrap_or(usize::MAX),
-                Defined { name, active, named, kind, missing_runner: None, description: None },
-            ));
-        }
-        defined.sort_by_key(|(place, _)| *place);
-        self.select(without_places(defined))
-    }
-
-    fn refuse_runner(&self, name: &str, runner: &str) -> Result<(), ConfigError> {
-        use crate::cli::options::EnvironmentChoice::Named;
-        if matches!(&self.settings.options.selection.environments, Named(asked) if asked.iter().any(|one| one == name))
-        {
-            let message =
-                format!("runner '{runner}' for environment '{name}' is not available (plugin may not be installed)");
-            let hint = match close_match::closest(runner, Runner::names()) {
-                Some(likely) => format!("did you mean {likely}?"),
-                None => format!("there are {}", Runner::names().collect::<Vec<_>>().join(", ")),
-            };
-            let place = self.settings.place_of(&self.settings.glance(name), "runner").ok().flatten();
-            let error = ConfigError::handled(message).hint(hint);
-            return Err(place.into_iter().fold(error, ConfigError::at));
-        }
-        let text = format!("environment {name} marked as unavailable, runner '{runner}' is not available");
-        lock(&self.warnings).push(Warning { environment: Some(name.to_owned()), text });
-        Ok(())
-    }
-
-    fn check_package_environment(&self, name: &str, package_env: &str) -> Result<(), ConfigError> {
-        select::check_name(package_env)?;
-        if name == package_env {
-            return Err(ConfigError::handled(format!("{name} cannot self-package")));
-        }
-        if self.listed.contains(package_env) {
-            return Err(ConfigError::handled(format!(
-                "{package_env} is listed in env_list but is used as a package environment by {name}; remove it from \
-                 env_list or rename the package environment"
-            )));
-        }
-        Ok(())
-    }
-
-    /// Lets labels and factors decide what is active, when there are any.
-    fn select(&self, mut defined: Vec<Defined>) -> Vec<Defined> {
-        let selection = &self.settings.options.selection;
-        if selection.labels.is_empty() && selection.factors.is_empty() {
-            return defined;
-        }
-        let labelled: Vec<String> = match self.settings.value(self.settings.core(), "labels") {
-            Ok(Value::Labels(labels)) => labels
-                .into_iter()
-                .filter(|(label, _)| selection.labels.contains(label))
-                .flat_map(|(_, members)| members)
-                .collect(),
-            _ => Vec::new(),
-        };
-        let factors: Vec<Vec<&str>> =
-            selection.factors.iter().map(|all| all.iter().flat_map(|one| one.split('-')).collect()).collect();
-        for entry in &mut defined {
-            let set = self.settings.environment(&entry.name);
-            let own = self.settings.list(&set, "labels").unwrap_or_default();
-            let parts: Vec<&str> = entry.name.split('-').collect();
-            entry.active = labelled.contains(&entry.name)
-                || own.iter().any(|label| selection.labels.contains(label))
-                || factors.iter().any(|all| all.iter().all(|factor| parts.contains(factor)));
-        }
-        defined
-    }
-
-    // --- questions ---------------------------------------------------------------------------------------------------
 
     /// Every environment in order, packaging ones included, without those that `--skip-env` leaves out.
     ///
