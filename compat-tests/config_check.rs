@@ -157,3 +157,37 @@ fn programs_get_the_findings_as_json() {
     let outcome = Project::new().ini("[tox]\nenv_list = a\n").run(["config", "--check", "--format", "json"]).succeeds();
     assert_eq!(outcome.stdout, "{\n  \"findings\": []\n}\n");
 }
+
+#[test]
+fn services_are_looked_at_together_with_all_that_needs_them() {
+    let check = |rest: &str| {
+        let one = |name: &str| format!("[testenv:{name}]\nserve = x {{port:http}}\nports = http=5432\n");
+        let ini = format!("[tox]\nno_package = true\nenv_list = app\n{}{}{rest}", one("one"), one("two"));
+        Project::new().ini(&ini).run(["config", "--check"])
+    };
+    // Nothing needs both, so they may well have the same port.
+    let sound = "[testenv:app]\ndepends = one\ncommands = a {service:one:url}\n[testenv:b]\ndepends = two\n";
+    assert_eq!(check(sound).succeeds().stdout, "no problems found\n");
+    let wrong = "[testenv:app]\ndepends = one\ncommands = a {service:one:nothing} {service:two:url}\n[testenv:b]\n\
+                 depends = one, two\n[testenv:c]\ndepends = d\nserve = x\n[testenv:d]\ndepends = c\nserve = x\n\
+                 [testenv:e]\nserve = x\nports = a=1, b=1\n[testenv:f]\ndepends = e\ncommands = x {service:e:b}\n";
+    let outcome = check(wrong).ends_with(1);
+    for problem in [
+        "`app` (tox.ini:12) asks for `nothing` of `one`",
+        "`app` (tox.ini:12) names the service `two`, which is not in its `depends`",
+        "both have port 5432",
+        "circular dependency of services: c → d → c",
+        "`ports = b=1`: that number is given twice",
+        "\n5 problems found\n",
+    ] {
+        assert!(outcome.stderr.contains(problem), "{problem} is missing in:\n{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_service_that_waits_for_itself_by_inheritance_is_found_before_it_is_asked_for() {
+    let ini = "[tox]\nenv_list = app\n[testenv]\ndepends = db\n[testenv:db]\nserve = x\n";
+    let outcome = Project::new().ini(ini).run(["config", "--check"]).ends_with(1);
+    assert!(outcome.stderr.contains("`depends` of `db` is inherited from `[testenv]`"), "{}", outcome.stderr);
+    assert!(outcome.stderr.ends_with("\n1 problem found\n"), "{}", outcome.stderr);
+}

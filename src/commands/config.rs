@@ -1,25 +1,20 @@
 //! `envo config`: every setting of the chosen environments, resolved.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
 use super::{ROOT, open_plan};
 use crate::cli::options::{ConfigFormat, EnvironmentChoice, Options};
 use crate::error::ConfigError;
 use crate::exit_code;
 use crate::model::Runner;
-use crate::plan::graph::run_order;
-use crate::plan::provision::is_provided;
-use crate::plan::{Defined, Plan};
-use crate::report::{config_format, frame, plain};
-use crate::settings::check::Subject;
+use crate::plan::Plan;
+use crate::report::{config_format, plain};
 use crate::settings::config_set::ConfigSet;
 use crate::settings::value::Value;
-use crate::settings::{check, keys, own_keys};
+use crate::settings::{keys, own_keys};
 
 /// Shows the settings, in INI notation, JSON or TOML.
 ///
@@ -27,7 +22,7 @@ use crate::settings::{check, keys, own_keys};
 /// When the configuration is wrong where it says which environments there are, or the output file cannot be written.
 pub fn execute(options: &Options) -> Result<i32> {
     if options.config.check {
-        return check(options);
+        return super::config_check::execute(options);
     }
     let plan = open_plan(options)?;
     let (sections, after) = sections(&plan, options)?;
@@ -54,92 +49,6 @@ pub fn execute(options: &Options) -> Result<i32> {
     // The process ends now; taking a large configuration apart first would only take time.
     std::mem::forget(plan);
     Ok(if failed { exit_code::CONFIG_EXCEPTION } else { exit_code::OK })
-}
-
-/// Says everything that is wrong with the configuration.
-fn check(options: &Options) -> Result<i32> {
-    let found = match open_plan(options) {
-        Ok(plan) => {
-            super::report_warnings(&plan, options);
-            let settings = &plan.settings;
-            // Names that only a condition mentions are environments to tox, but hardly meant as such.
-            let listed: HashSet<String> = settings.list(settings.core(), "env_list")?.into_iter().collect();
-            let named = settings.section_names();
-            let is_meant = |entry: &&Defined| {
-                entry.kind.is_package() || listed.contains(&entry.name) || named.contains(entry.name.as_str())
-            };
-            let defined: Vec<Defined> = plan.all()?.into_iter().filter(is_meant).cloned().collect();
-            let sets: Vec<_> =
-                defined.iter().map(|entry| settings.environment_of_kind(&entry.name, entry.kind)).collect();
-            let subject = Subject {
-                settings,
-                environments: &sets,
-                has_other_plugins: settings.required_distributions().iter().any(|name| !is_provided(name)),
-            };
-            check::findings(&subject, circular_dependency(&plan).into_iter().collect())
-        }
-        // Without environments there is nothing else to look at.
-        Err(error) => vec![error.downcast::<ConfigError>()?],
-    };
-    if options.config.format == ConfigFormat::Json {
-        plain::out(&format!("{}\n", config_format::json(&findings_json(&found))));
-    } else {
-        tell_findings(&found, options);
-    }
-    Ok(if found.is_empty() { exit_code::OK } else { exit_code::FAILED })
-}
-
-fn tell_findings(found: &[ConfigError], options: &Options) {
-    let mut texts: HashMap<&Path, Option<String>> = HashMap::new();
-    for one in found {
-        let text = one.location.as_ref().and_then(|place| {
-            let file = place.file.as_path();
-            texts.entry(file).or_insert_with(|| fs_err::read_to_string(file).ok()).as_deref()
-        });
-        plain::error(&format!("{}\n", frame::frame(one, text, options.colored)));
-    }
-    match found.len() {
-        0 => plain::out("no problems found\n"),
-        1 => plain::error("1 problem found\n"),
-        number => plain::error(&format!("{number} problems found\n")),
-    }
-}
-
-/// `{"findings": [{"message", "file", "line", "column", "length", "trail", "help"}, …]}`; without a place, no file and
-/// numbers.
-fn findings_json(found: &[ConfigError]) -> Json {
-    let one = |error: &ConfigError| {
-        let mut data = json!({"message": error.message, "trail": error.trail, "help": error.hints});
-        if let Some(place) = &error.location {
-            data["file"] = Json::from(place.file.display().to_string());
-            for (name, number) in [("line", place.line), ("column", place.column), ("length", place.length)] {
-                data[name] = Json::from(number);
-            }
-        }
-        data
-    };
-    json!({"findings": found.iter().map(one).collect::<Vec<_>>()})
-}
-
-/// Environments that wait for each other, at the `depends` of one whose waiting keeps them all from running.
-fn circular_dependency(plan: &Plan) -> Option<ConfigError> {
-    let runs = plan.all().ok()?.into_iter().filter(|entry| !entry.kind.is_package());
-    let names: Vec<String> = runs.map(|entry| entry.name.clone()).collect();
-    let mut depends = plan.depends(&names).ok()?;
-    let error = run_order(&depends).err()?;
-    for at in 0..depends.len() {
-        if depends[at].1.is_empty() {
-            continue;
-        }
-        let own = std::mem::take(&mut depends[at].1);
-        if run_order(&depends).is_ok() {
-            let set = plan.settings.environment(&names[at]);
-            let place = plan.settings.place_of(&set, "depends").ok().flatten();
-            return Some(place.into_iter().fold(error, ConfigError::at));
-        }
-        depends[at].1 = own;
-    }
-    Some(error)
 }
 
 /// What is printed, and what is said between.

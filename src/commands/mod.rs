@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod completion;
 pub mod config;
+mod config_check;
 pub mod depends;
 pub mod devenv;
 pub mod exec;

@@ -76,42 +76,7 @@ fn key_of(member: &Member, key: &str) -> String {
 }
 
 fn cycle(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Mark {
-        New,
-        Open,
-        Done,
-    }
-    let mut marks = vec![Mark::New; graph.members.len()];
-    for start in 0..graph.members.len() {
-        if marks[start] != Mark::New {
-            continue;
-        }
-        // The way from the start to here: positions, and which dependency comes next.
-        let mut way: Vec<(usize, usize)> = vec![(start, 0)];
-        marks[start] = Mark::Open;
-        while let Some((at, next)) = way.last_mut() {
-            let Some(dependency) = graph.dependencies[*at].get(*next).copied() else {
-                marks[*at] = Mark::Done;
-                way.pop();
-                continue;
-            };
-            *next += 1;
-            match marks[dependency] {
-                Mark::Done => {}
-                Mark::New => {
-                    marks[dependency] = Mark::Open;
-                    way.push((dependency, 0));
-                }
-                Mark::Open => {
-                    let from = way.iter().position(|(at, _)| *at == dependency).unwrap_or_default();
-                    let circle: Vec<usize> = way[from..].iter().map(|(at, _)| *at).collect();
-                    errors.push(cycle_error(graph, &circle));
-                    return;
-                }
-            }
-        }
-    }
+    errors.extend(graph.circle().map(|circle| cycle_error(graph, &circle)));
 }
 
 fn cycle_error(graph: &Graph, circle: &[usize]) -> ConfigError {

@@ -95,6 +95,48 @@ impl Graph {
         self.dependencies[at].iter().map(dependency).collect()
     }
 
+    /// Members that wait for each other, each for the next and the last for the first, which stands before the others.
+    pub fn circle(&self) -> Option<Vec<usize>> {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Mark {
+            New,
+            Open,
+            Done,
+        }
+        let mut marks = vec![Mark::New; self.members.len()];
+        for start in 0..self.members.len() {
+            if marks[start] != Mark::New {
+                continue;
+            }
+            // The way from the start to here: positions, and which dependency comes next.
+            let mut way: Vec<(usize, usize)> = vec![(start, 0)];
+            marks[start] = Mark::Open;
+            while let Some((at, next)) = way.last_mut() {
+                let Some(dependency) = self.dependencies[*at].get(*next).copied() else {
+                    marks[*at] = Mark::Done;
+                    way.pop();
+                    continue;
+                };
+                *next += 1;
+                match marks[dependency] {
+                    Mark::Done => {}
+                    Mark::New => {
+                        marks[dependency] = Mark::Open;
+                        way.push((dependency, 0));
+                    }
+                    Mark::Open => {
+                        let from = way.iter().position(|(at, _)| *at == dependency).unwrap_or_default();
+                        let mut circle: Vec<usize> = way[from..].iter().map(|(at, _)| *at).collect();
+                        let first = circle.iter().enumerate().min_by_key(|(_, at)| **at).map_or(0, |(first, _)| first);
+                        circle.rotate_left(first);
+                        return Some(circle);
+                    }
+                }
+            }
+        }
+        None
+    }
+
     /// All that the member at `at` depends on, directly or through others, by name.
     pub fn reachable(&self, at: usize) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
