@@ -179,3 +179,48 @@ fn everything_that_is_left_out_is_named_in_tox_s_place() {
     same_as_tox(project, ["run", "-e", "a", "--skip-env", "b"]).says("bc, matches filter 'b'\n");
     same_as_tox(project, ["exec", "-e", "a", "--skip-env", "b", "--", "true"]);
 }
+
+#[test]
+fn what_keeps_tox_from_looking_for_an_interpreter_to_build_with_keeps_it_from_listing() {
+    let with = |package: &'static str, rest: &'static str| {
+        let ini = format!("[tox]\nenv_list = a, b\n[testenv]\npackage = {package}\n{rest}");
+        move || Project::new().ini(&ini).file("setup.py", "")
+    };
+    for rest in [
+        "[testenv:b]\nbase_python = {env:NOT_THERE:}\n",
+        "[testenv:py38-py39]\n",
+        "[testenv:py39]\nbase_python = python3.8\n",
+        "[testenv:py39]\nbase_python = /not/there\n",
+        "set_env =\n  A = 1\n  b: B = 2;not a marker\n",
+        "system_site_packages = perhaps\n",
+        "[testenv:.pkg]\nbase_python =\n",
+        "[testenv:.pkg]\nbase_python = py25\n",
+        "[pkgenv]\npass_env = A B\n",
+        "[testenv:x]\nbase_python =\npackage_env = c\n[testenv:d]\npackage_env = x\n",
+    ] {
+        for arguments in [["list", "-q"], ["depends", "-q"]] {
+            let outcome = same_as_tox(with("wheel", rest), arguments);
+            assert!(
+                outcome.code != Some(0) && !outcome.stdout.contains("[no description]"),
+                "{rest}\n{}",
+                outcome.stdout
+            );
+        }
+        // Nobody asks for one where an sdist is made, or where it is said who builds the wheel.
+        same_as_tox(with("sdist", rest), ["list"]).succeeds().says("[no description]");
+    }
+    let said = "wheel_build_env = .pkg\npass_env = A B\n[testenv:py38-py39]\n";
+    same_as_tox(with("wheel", said), ["list"]).succeeds().says("py38-py39");
+}
+
+#[test]
+fn one_of_many_environments_alike_that_is_wrong_is_found() {
+    let with = |rest: &'static str| {
+        let ini = format!("[tox]\nenv_list = {{a,b}}-{{0-60}}\n[testenv]\npackage = wheel\n{rest}");
+        move || Project::new().ini(&ini).file("setup.py", "")
+    };
+    same_as_tox(with(""), ["list", "--no-desc"]).succeeds();
+    for rest in ["[testenv:py38-py39]\n", "[testenv:b-7]\nbase_python =\n", "set_env = b-7: A = 1;no marker\n"] {
+        assert_ne!(same_as_tox(with(rest), ["list", "--no-desc"]).code, Some(0), "{rest}");
+    }
+}

@@ -33,6 +33,8 @@ pub enum ErrorClass {
     Match,
     Type,
     Value,
+    /// What was to be asked does not answer.
+    Runtime,
     /// A tox environment's runner that nothing provides.
     RunnerUnavailable,
 }
@@ -52,6 +54,7 @@ impl ErrorClass {
             Self::Match => "MatchError",
             Self::Type => "TypeError",
             Self::Value => "ValueError",
+            Self::Runtime => "RuntimeError",
             Self::RunnerUnavailable => "RunnerUnavailable",
         }
     }

@@ -40,7 +40,7 @@ impl Plan {
         // Each with its place among the names.
         let mut defined: Vec<(usize, Defined)> = Vec::with_capacity(named.ordered.len());
         let mut packagers = Packagers::default();
-        let mut failed: Option<(String, ConfigError)> = None;
+        let mut failed: Vec<(String, ConfigError)> = Vec::new();
         let mut ahead = self.look_ahead(&named.ordered, described).map(Vec::into_iter);
         for (at, (name, active)) in named.ordered.iter().enumerate() {
             let ahead = ahead.as_mut().and_then(Iterator::next);
@@ -64,7 +64,7 @@ impl Plan {
             } else if let Some((package_env, kind)) = self.package_environment(&glance)?
                 && let Err(error) = self.add_packagers(name, (&glance, known), (&package_env, kind), &mut packagers)
             {
-                failed.get_or_insert((name.clone(), error));
+                failed.push((name.clone(), error));
                 continue;
             }
             if described {
@@ -72,9 +72,8 @@ impl Plan {
             }
             defined.push((at, entry));
         }
-        if let Some((name, error)) = failed
-            && !packagers.kinds.contains_key(&name)
-        {
+        // What turned out to be a packaging environment need not work as another one.
+        if let Some((_, error)) = failed.into_iter().find(|(name, _)| !packagers.kinds.contains_key(name)) {
             return Err(error);
         }
         Ok(self.with_packagers(&named, defined, packagers))
@@ -92,13 +91,13 @@ impl Plan {
         if runner.is_some_and(Runner::uses_uv) {
             self.settings.package_with_uv(package_env);
         }
-        let wheel_env = self.wheel_environment(glance, package_env, kind);
+        let wheel_env = self.wheel_environment(glance, package_env, kind)?;
         packagers.add(package_env, kind);
         if kind == SetKind::CommandPackage {
             // Where an external builder makes an sdist, this one finds out what that requires.
             packagers.add(&format!("{package_env}_sdist_meta"), SetKind::Pep517Package);
         }
-        if let Some(wheel_env) = wheel_env? {
+        if let Some(wheel_env) = wheel_env {
             self.check_package_environment(name, &wheel_env)?;
             packagers.add(&wheel_env, SetKind::Pep517Package);
         }

@@ -10,10 +10,12 @@ use rustc_hash::FxHashMap;
 
 use super::Plan;
 use crate::cli::options::{EnvironmentChoice, Verb};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ErrorClass};
 use crate::model::Runner;
 use crate::settings::alike::{Sketcher, Traits};
+use crate::settings::base_python::asks_twice;
 use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::lock;
 
 /// Fewer environments than this are looked at one by one in no more time than it takes to find out what they share.
 const WORTH_SHARING: usize = 50;
@@ -42,8 +44,8 @@ struct Making {
     runner: String,
     package: Option<(String, SetKind)>,
     wheel_env: Option<String>,
-    /// Whether its variables decide as well.
-    asks_variables: bool,
+    /// Whether its interpreter is looked for right away.
+    asks_interpreter: bool,
 }
 
 /// Looks at environments one after another, and only once at what they share.
@@ -66,8 +68,8 @@ impl Looker<'_> {
             return Ok(known);
         };
         let mut known = alike.clone();
-        if sketch.open.pass_env && known.making.asks_variables {
-            self.plan.settings.check_pass_env(&self.plan.settings.glance(name))?;
+        if known.making.asks_interpreter && (sketch.open.pass_env || sketch.open.interpreter || asks_twice(name)) {
+            self.plan.settings.check_interpreter_request(&self.plan.settings.glance(name))?;
         }
         if self.described && sketch.open.description {
             let set = self.plan.settings.glance(name);
@@ -127,8 +129,10 @@ impl Plan {
             None => None,
         };
         let package = package.map(|(name, kind)| (name.into_owned(), kind));
-        let asks_variables = package.is_some() && is_built(&self.settings.text(&set, "package")?);
-        Ok(Known { making: Arc::new(Making { runner, package, wheel_env, asks_variables }), description })
+        let asks_interpreter = package.is_some()
+            && is_built(&self.settings.text(&set, "package")?)
+            && !self.settings.is_written(&set, "wheel_build_env")?;
+        Ok(Known { making: Arc::new(Making { runner, package, wheel_env, asks_interpreter }), description })
     }
 
     pub(super) fn runner<'a>(&self, glance: &'a Glance) -> Result<Cow<'a, str>, ConfigError> {
@@ -164,11 +168,6 @@ impl Plan {
         if package == "skip" || self.settings.package_of_runtime(set)?.is_some() {
             return Ok(None);
         }
-        if is_built(&package) {
-            // tox looks for the interpreter of these right away, which needs the variables that are passed on.
-            self.settings.check_pass_env(set)?;
-            self.settings.check_set_env(set)?;
-        }
         let kind = if package == "external" { SetKind::CommandPackage } else { SetKind::Pep517Package };
         Ok(Some((Cow::Owned(self.settings.text(set, "package_env")?), kind)))
     }
@@ -185,19 +184,46 @@ impl Plan {
             Glance::Ahead(known) => return Ok(known.making.wheel_env.clone()),
             Glance::Now(set) => set,
         };
-        let is_written = self.settings.is_written(set, "wheel_build_env")?;
-        if kind != SetKind::Pep517Package || !(is_written || self.shows_unnamed_packagers()) {
+        if kind != SetKind::Pep517Package || !is_built(&self.settings.text(set, "package")?) {
             return Ok(None);
         }
-        if !is_built(&self.settings.text(set, "package")?) {
+        if self.settings.is_written(set, "wheel_build_env")? {
+            let wheel_env = self.settings.text(set, "wheel_build_env")?;
+            return Ok((wheel_env != package_env).then_some(wheel_env));
+        }
+        // tox looks for both interpreters right away.
+        self.settings.check_interpreter_request(set)?;
+        self.check_builder(set, package_env)?;
+        if !self.shows_unnamed_packagers() {
             return Ok(None);
         }
-        let wheel_env = match self.settings.text(set, "wheel_build_env") {
-            // Without an interpreter there is nothing to build a wheel with.
-            Err(_) if !is_written => return Ok(None),
-            known => known?,
-        };
+        // Without an interpreter there is nothing to build a wheel with.
+        let Ok(wheel_env) = self.settings.text(set, "wheel_build_env") else { return Ok(None) };
         Ok((wheel_env != package_env).then_some(wheel_env))
+    }
+
+    /// Finds what keeps the interpreter of a packaging environment from being there. Where the environment itself has none,
+    /// nothing is built for it.
+    fn check_builder(&self, set: &ConfigSet, package_env: &str) -> Result<(), ConfigError> {
+        if lock(&self.right_builders).contains(package_env) {
+            return Ok(());
+        }
+        let builder = self.settings.environment_of_kind(package_env, SetKind::Pep517Package);
+        let mut found = self.settings.check_interpreter_request(&builder);
+        if found.is_ok() && self.settings.is_written(&builder, "base_python")? {
+            found = match self.settings.interpreter(&builder) {
+                Err(error) if error.class != ErrorClass::Skip => Err(error),
+                _ => Ok(()),
+            };
+        }
+        match found {
+            Ok(()) => {
+                lock(&self.right_builders).insert(package_env.to_owned());
+                Ok(())
+            }
+            Err(_) if self.settings.interpreter(set).is_err() => Ok(()),
+            wrong => wrong,
+        }
     }
 
     /// Only `config` shows packaging environments, and those that nobody names where all are asked for or some by a part of

@@ -51,6 +51,8 @@ pub struct Plan {
     warnings: Mutex<Vec<Warning>>,
     /// Environments that `--skip-env` leaves out and that this was said of.
     left_out: Mutex<FxHashSet<String>>,
+    /// Packaging environments with which nothing is wrong that would keep their interpreter from being looked for.
+    right_builders: Mutex<FxHashSet<String>>,
 }
 
 /// Something to be said before anything is done.
@@ -82,6 +84,7 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
         job: None,
         warnings: Mutex::default(),
         left_out: Mutex::default(),
+        right_builders: Mutex::default(),
     };
     lock(&plan.warnings).extend(discovery.warning.map(Warning::of_project));
     Ok(plan)

@@ -10,12 +10,17 @@ use super::config_set::SetKind;
 use super::factor::{has_marker, without_empty_lines};
 use super::loader::{Loader, may_refer};
 use super::post_process::{has_plain_entries, is_plain_list, one_line};
+use super::set_env::{table_asks, text_asks};
 use super::{Settings, TEST_PREFIX, keys, lock, toml};
 use crate::source::{Document, IniSection, Node};
 
 /// Keys that decide who makes an environment and how the project gets into it, by themselves or through other keys.
 const DECISIVE: [&str; 7] =
     ["runner", "runtime", "skip_install", "use_develop", "package", "package_env", "wheel_build_env"];
+
+/// Keys that say which interpreter makes an environment, and how: any of them may be wrong.
+const OF_INTERPRETER: [&str; 6] =
+    ["base_python", "base_python_file", "default_base_python", "system_site_packages", "always_copy", "download"];
 
 /// What is written for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,7 +37,7 @@ pub struct Traits<'a> {
     decisive: [Option<Written<'a>>; DECISIVE.len()],
     has_description: bool,
     has_pass_env: bool,
-    /// Whether it sets variables, none of them out of a file.
+    /// Whether it sets variables, none of them out of a file or under a condition.
     has_set_env: bool,
 }
 
@@ -42,6 +47,8 @@ pub struct Open {
     pub description: bool,
     /// Whether anything is wrong with `pass_env`.
     pub pass_env: bool,
+    /// Whether anything is written about its interpreter.
+    pub interpreter: bool,
 }
 
 /// What can be told about an environment from its section alone.
@@ -62,7 +69,7 @@ impl<'a> Sketch<'a> {
             let value = entry.value.as_str();
             match key.name {
                 "base" => return None,
-                "set_env" if value.contains("file|") => return None,
+                "set_env" if text_asks(value) => return None,
                 "set_env" => sketch.traits.has_set_env = true,
                 "pass_env" => sketch.pass(is_plain(value) && is_plain_list(value)),
                 "description" => {
@@ -82,7 +89,7 @@ impl<'a> Sketch<'a> {
             let text = || value.as_str().filter(|text| !may_refer(text));
             match key.name {
                 "base" => return None,
-                "set_env" if value.get("file").is_some() => return None,
+                "set_env" if table_asks(value) => return None,
                 "set_env" => sketch.traits.has_set_env = true,
                 "pass_env" => sketch.pass(has_plain_entries(value)),
                 "description" => sketch.describe(text()),
@@ -107,6 +114,7 @@ impl<'a> Sketch<'a> {
 
     /// Notes what is written, if the key is one that decides; `None` if that does not tell, or two spellings say it.
     fn decide(&mut self, name: &str, written: impl FnOnce() -> Option<Written<'a>>) -> Option<()> {
+        self.open.interpreter |= OF_INTERPRETER.contains(&name);
         let Some(at) = DECISIVE.iter().position(|decisive| *decisive == name) else { return Some(()) };
         let before = self.traits.decisive[at].replace(written()?);
         before.is_none().then_some(())
@@ -164,6 +172,7 @@ impl<'a> Sketcher<'a> {
         sketch.traits.template = template;
         sketch.open.description |= inherited.description && !sketch.traits.has_description;
         sketch.open.pass_env |= inherited.pass_env && !sketch.traits.has_pass_env;
+        sketch.open.interpreter |= inherited.interpreter;
         Some(sketch)
     }
 
@@ -190,6 +199,7 @@ fn inherited(settings: &Settings, name: &str) -> Option<Open> {
             let found = of_loader(settings, loader)?;
             open.description |= found.description;
             open.pass_env |= found.pass_env;
+            open.interpreter |= found.interpreter;
         }
     }
     Some(open)
@@ -197,7 +207,8 @@ fn inherited(settings: &Settings, name: &str) -> Option<Open> {
 
 fn of_loader(settings: &Settings, loader: &Loader) -> Option<Open> {
     let overrides = settings.overrides.of_section(&loader.section);
-    if overrides.iter().any(|one| one.key == "base" || may_refer(&one.value)) {
+    let may_differ = |key: &str| key == "base" || keys::find(key).is_some_and(|key| OF_INTERPRETER.contains(&key.name));
+    if overrides.iter().any(|one| may_differ(&one.key) || may_refer(&one.value)) {
         return None;
     }
     let Some(at) = loader.position else { return Some(Open::default()) };

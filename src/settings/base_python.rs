@@ -26,6 +26,12 @@ pub fn of_environment(name: &str) -> Result<Option<String>, ConfigError> {
     Ok(found.pop())
 }
 
+/// Whether several factors of the name each ask for an interpreter. Nothing is kept of them.
+pub fn asks_twice(name: &str) -> bool {
+    let asks = |factor: &&str| is_python_factor(factor) || explicit_version(factor).is_some();
+    name.split('-').filter(asks).nth(1).is_some() && explicit_version(name).is_none()
+}
+
 /// `py311`, `pypy3.10`, `cpython`, `py313t`; not `py` alone, which says nothing.
 fn is_python_factor(factor: &str) -> bool {
     if factor == "py" {
@@ -102,5 +108,7 @@ mod tests {
             of_environment("py310-py311").expect_err("two").message,
             "conflicting factors py310, py311 in py310-py311"
         );
+        assert!(asks_twice("py310-py311") && asks_twice("a-3.10-pypy"));
+        assert!(!asks_twice("pypy-3.10") && !asks_twice("py-py311") && !asks_twice("lint"));
     }
 }

@@ -106,7 +106,7 @@ impl Settings {
     ///
     /// # Errors
     /// `Skip` when none fits and missing ones are to be skipped, else `NoInterpreter`.
-    pub(super) fn interpreter(&self, set: &ConfigSet) -> Result<Arc<Interpreter>, ConfigError> {
+    pub fn interpreter(&self, set: &ConfigSet) -> Result<Arc<Interpreter>, ConfigError> {
         if let Some(found) = self.find_interpreter(set)? {
             return Ok(found);
         }

@@ -4,7 +4,7 @@
 //! worked out when it is asked for and kept. What the values are when nobody sets them is in [`defaults`].
 
 pub mod alike;
-mod base_python;
+pub mod base_python;
 pub mod check;
 mod conditional;
 pub mod config_set;

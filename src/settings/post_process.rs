@@ -14,7 +14,7 @@ use super::runners::{UV_PACKAGE_KINDS, checked_locked_package, checked_resolutio
 use super::toml::load::toml_entry;
 use super::toml::place::place_of;
 use super::value::{Shown, Value};
-use crate::error::{ConfigError, Location, python_repr};
+use crate::error::{ConfigError, ErrorClass, Location, python_repr};
 use crate::install::requirement_file::{RequirementKind, check_form, display_lines};
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
@@ -208,7 +208,7 @@ impl Settings {
         };
         let wanted = PythonSpec::parse(&by_name);
         for spec in &specs {
-            if self.conflicts(&wanted, spec) {
+            if self.conflicts(&wanted, spec)? {
                 if ignore {
                     return Ok(vec![by_name]);
                 }
@@ -218,15 +218,47 @@ impl Settings {
         Ok(specs)
     }
 
-    fn conflicts(&self, wanted: &PythonSpec, spec: &str) -> bool {
+    fn conflicts(&self, wanted: &PythonSpec, spec: &str) -> Result<bool, ConfigError> {
         let given = PythonSpec::parse(spec);
-        if given.path.is_none() {
-            return base_python::conflict(wanted, &given);
+        let Some(path) = &given.path else { return Ok(base_python::conflict(wanted, &given)) };
+        if let Some(interpreter) = self.interpreters.find(&[spec.to_owned()]) {
+            return Ok(!wanted.fits(&interpreter));
         }
-        match self.interpreters.find(&[spec.to_owned()]) {
-            Some(interpreter) => !wanted.fits(&interpreter),
-            None => false,
+        let path = self.options.current_dir.join(path);
+        if path.exists() {
+            return Ok(false);
         }
+        let message = format!("failed to query {} with code 2 err: 'No such file or directory'", path.display());
+        Err(ConfigError::new(ErrorClass::Runtime, message))
+    }
+
+    /// Finds what keeps the interpreter of an environment from being looked for: a wrong `base_python`, and wrong variables,
+    /// which tox hands to virtualenv. Only what is written is worked out.
+    ///
+    /// # Errors
+    /// As for the values.
+    pub fn check_interpreter_request(&self, set: &ConfigSet) -> Result<(), ConfigError> {
+        self.check_base_python(set)?;
+        self.check_pass_env(set)?;
+        self.check_set_env(set)?;
+        for name in ["system_site_packages", "always_copy", "download"] {
+            if !self.uses_uv(set) && self.is_written(set, name)? {
+                self.value(set, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_base_python(&self, set: &ConfigSet) -> Result<(), ConfigError> {
+        let is_written = |name| self.is_written(set, name);
+        if base_python::asks_twice(set.label())
+            || is_written("base_python")?
+            || is_written("base_python_file")?
+            || is_written("default_base_python")?
+        {
+            self.value(set, "base_python")?;
+        }
+        Ok(())
     }
 
     /// Whether a file, an override or a command says anything about the key for this set.

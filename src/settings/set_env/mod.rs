@@ -20,6 +20,7 @@ use super::overrides::Override;
 use super::toml::load::toml_entry;
 use super::{Settings, keys};
 use crate::error::{ConfigError, ErrorClass};
+use crate::source::Node;
 pub(super) use lines::check_marker;
 
 /// One thing the setting says, in order.
@@ -142,6 +143,16 @@ fn is_set_env(one: &Override) -> bool {
     matches!(one.key.as_str(), "set_env" | "setenv")
 }
 
+/// Whether variables of an INI file are read from somewhere else, or not always set.
+pub(super) fn text_asks(text: &str) -> bool {
+    text.contains("file|") || text.contains(';')
+}
+
+/// The same for those of a TOML file.
+pub(super) fn table_asks(table: Node<'_>) -> bool {
+    table.get("file").is_some() || table.entries().any(|(_, value)| value.get("marker").is_some())
+}
+
 impl Settings {
     /// The environment's `set_env` as it is written.
     pub(super) fn set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<Arc<SetEnv>, ConfigError> {
@@ -160,21 +171,20 @@ impl Settings {
         }
     }
 
-    /// Finds out whether the files that `set_env` names can be read. Most name none, which shows at a glance.
+    /// Finds out whether the files that `set_env` names can be read, and whether its markers are some. Most have neither,
+    /// which shows at a glance.
     ///
     /// # Errors
-    /// When one cannot be.
+    /// What is wrong with the first of them.
     pub fn check_set_env(&self, set: &ConfigSet) -> Result<(), ConfigError> {
         let Some(key) = keys::find("set_env") else { return Ok(()) };
-        let names_file = |loader: &Loader| {
+        let asks = |loader: &Loader| {
             super::loader::spellings(key).any(|spelling| match self.toml() {
-                Some(document) => {
-                    toml_entry(document, loader, spelling).is_some_and(|table| table.get("file").is_some())
-                }
-                None => self.entry(loader, spelling).is_some_and(|entry| entry.value.contains("file|")),
+                Some(document) => toml_entry(document, loader, spelling).is_some_and(table_asks),
+                None => self.entry(loader, spelling).is_some_and(|entry| text_asks(&entry.value)),
             })
         };
-        if !self.loaders(set)?.iter().any(|loader| names_file(loader)) {
+        if !self.loaders(set)?.iter().any(|loader| asks(loader)) {
             return Ok(());
         }
         let trail = Trail::default();
