@@ -224,3 +224,12 @@ fn one_of_many_environments_alike_that_is_wrong_is_found() {
         assert_ne!(same_as_tox(with(rest), ["list", "--no-desc"]).code, Some(0), "{rest}");
     }
 }
+
+#[test]
+fn a_malformed_configuration_is_named_as_it_was_typed() {
+    let project = || Project::new().file("sub/tox.ini", "no section\n");
+    for typed in ["sub", "./sub/", "sub/tox.ini", "sub//./tox.ini"] {
+        same_as_tox(project, ["list", "-c", typed]).ends_with(254).says("file: 'sub/tox.ini', line: 1");
+    }
+    same_as_tox(project, ["list", "-c", "nothing/"]).ends_with(254).says("config file nothing does not exist");
+}

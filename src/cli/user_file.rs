@@ -9,7 +9,7 @@ use super::{Notice, Severity};
 use crate::error::python_repr;
 use crate::model::Variables;
 use crate::source::IniDocument;
-use crate::source::ini::{self, IniErrorKind};
+use crate::source::ini;
 
 /// Names another file.
 pub const VARIABLE: &str = "TOX_USER_CONFIG_FILE";
@@ -86,15 +86,8 @@ fn parse(bytes: &[u8], path: &str) -> Result<IniDocument, String> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err("UnicodeDecodeError('utf-8')".to_owned());
     };
-    ini::read(text).map_err(|error| {
-        let class = match error.kind {
-            IniErrorKind::MissingSectionHeader { .. } => "MissingSectionHeaderError",
-            IniErrorKind::DuplicateSection { .. } => "DuplicateSectionError",
-            IniErrorKind::DuplicateOption { .. } => "DuplicateOptionError",
-            IniErrorKind::Parsing { .. } => "ParsingError",
-        };
-        format!("{class}({})", python_repr(&error.in_python_words(path)))
-    })
+    // Python shows the exceptions of its `configparser` by their messages.
+    ini::read(text).map_err(|error| error.in_python_words(path))
 }
 
 /// A line up to the first `#` that no backslash escapes, with the escapes taken off.
@@ -126,7 +119,7 @@ mod tests {
     fn what_is_wrong_is_said_in_pythons_words() {
         assert_eq!(
             parse(b"[tox\n", "/c.ini").expect_err("no section"),
-            "MissingSectionHeaderError(\"File contains no section headers.\\nfile: '/c.ini', line: 1\\n'[tox\\\\n'\")"
+            "File contains no section headers.\nfile: '/c.ini', line: 1\n'[tox\\n'"
         );
     }
 }

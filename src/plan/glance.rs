@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
@@ -11,7 +12,7 @@ use rustc_hash::FxHashMap;
 use super::Plan;
 use crate::cli::options::{EnvironmentChoice, Verb};
 use crate::error::{ConfigError, ErrorClass};
-use crate::model::Runner;
+use crate::model::{Interpreter, Runner};
 use crate::settings::alike::{Sketcher, Traits};
 use crate::settings::base_python::asks_twice;
 use crate::settings::config_set::{ConfigSet, SetKind};
@@ -197,9 +198,19 @@ impl Plan {
         if !self.shows_unnamed_packagers() {
             return Ok(None);
         }
-        // Without an interpreter there is nothing to build a wheel with.
+        // Without an interpreter there is nothing to build a wheel with, and tox knows only of those that are on PATH.
+        if !self.settings.interpreter(set).is_ok_and(|own| self.is_on_path(&own)) {
+            return Ok(None);
+        }
         let Ok(wheel_env) = self.settings.text(set, "wheel_build_env") else { return Ok(None) };
         Ok((wheel_env != package_env).then_some(wheel_env))
+    }
+
+    fn is_on_path(&self, interpreter: &Interpreter) -> bool {
+        let path = self.settings.options.variables.get("PATH").unwrap_or_default();
+        let own = interpreter.executable.parent();
+        let is_own = |folder: PathBuf| own == Some(folder.as_path()) || folder.canonicalize().ok().as_deref() == own;
+        std::env::split_paths(path).any(is_own)
     }
 
     /// Finds what keeps the interpreter of a packaging environment from being there. Where the environment itself has none,
@@ -242,12 +253,10 @@ fn is_built(package: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::cli::options::{Options, Surroundings};
     use crate::cli::{Parsed, parse};
-    use crate::model::{Interpreter, InterpreterLookup};
+    use crate::model::InterpreterLookup;
 
     struct NoInterpreters;
 

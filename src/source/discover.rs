@@ -1,7 +1,7 @@
 //! Finds the configuration as tox does: `-c` names a file or a folder, else every folder upwards is looked into.
 //! <https://tox.wiki/en/4.67.13/reference/config.html#discovery-and-file-types>
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::IniDocument;
@@ -27,6 +27,7 @@ pub fn discover(config: Option<&Path>, root: Option<&Path>, current_dir: &Path) 
             None => Ok(assume_empty(root, current_dir)),
         },
         Some(typed) => {
+            let typed = &as_python_shows(typed);
             let path = current_dir.join(typed);
             let source = if path.is_dir() { in_folder(&path, typed)? } else { exactly(&path, typed)? };
             Ok(Discovery { source, warning: None })
@@ -34,20 +35,27 @@ pub fn discover(config: Option<&Path>, root: Option<&Path>, current_dir: &Path) 
     }
 }
 
+/// A path as Python's `pathlib` writes it: without what leads nowhere else.
+fn as_python_shows(path: &Path) -> PathBuf {
+    let parts: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    if parts.as_os_str().is_empty() { PathBuf::from(".") } else { parts }
+}
+
 fn locate(current_dir: &Path) -> Result<Option<Source>, ConfigError> {
     for folder in current_dir.ancestors() {
-        if let Some(source) = first_of(folder)? {
+        if let Some(source) = first_of(folder, folder)? {
             return Ok(Some(source));
         }
     }
     Ok(None)
 }
 
-fn first_of(folder: &Path) -> Result<Option<Source>, ConfigError> {
+/// `shown`: the folder as messages name it.
+fn first_of(folder: &Path, shown: &Path) -> Result<Option<Source>, ConfigError> {
     for format in Format::ALL {
         let candidate = folder.join(format.file_name());
         if candidate.exists()
-            && let Some(source) = load(format, &candidate)?
+            && let Some(source) = load(format, &candidate, &shown.join(format.file_name()))?
         {
             return Ok(Some(source));
         }
@@ -57,7 +65,7 @@ fn first_of(folder: &Path) -> Result<Option<Source>, ConfigError> {
 
 /// `typed` is the folder as the user wrote it, which tox repeats in its message.
 fn in_folder(folder: &Path, typed: &Path) -> Result<Source, ConfigError> {
-    first_of(folder)?.ok_or_else(|| {
+    first_of(folder, typed)?.ok_or_else(|| {
         ConfigError::handled(format!("could not find any config file in {}", typed.display()))
             .hint("envo looks for tox.ini, setup.cfg, pyproject.toml and tox.toml")
     })
@@ -77,7 +85,7 @@ fn exactly(path: &Path, typed: &Path) -> Result<Source, ConfigError> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let named: Vec<Format> = Format::ALL.into_iter().filter(|format| format.file_name() == name).collect();
     for format in if named.is_empty() { Format::ALL.to_vec() } else { named } {
-        if let Some(source) = load(format, path)? {
+        if let Some(source) = load(format, path, typed)? {
             return Ok(source);
         }
     }
@@ -105,21 +113,21 @@ fn assume_empty(root: Option<&Path>, current_dir: &Path) -> Discovery {
 }
 
 /// Reads a file as the given format; `None` when the file does not hold such a configuration.
-fn load(format: Format, path: &Path) -> Result<Option<Source>, ConfigError> {
+fn load(format: Format, path: &Path, shown: &Path) -> Result<Option<Source>, ConfigError> {
     let text = read_text(format, path)?;
     match format {
-        Format::ToxIni => read_ini(format, path, text, 0).map(Some),
+        Format::ToxIni => read_ini(format, (path, shown), text, 0).map(Some),
         Format::SetupCfg => {
             // Most setup.cfg files hold nothing for tox; a glance saves reading them.
             if !text.contains(format.core_section()) {
-                return read_ini(format, path, text, 0).map(|_| None);
+                return read_ini(format, (path, shown), text, 0).map(|_| None);
             }
-            let source = read_ini(format, path, text, 0)?;
+            let source = read_ini(format, (path, shown), text, 0)?;
             let Document::Ini(document) = &source.document else { return Ok(None) };
             let has_core = document.section(format.core_section()).is_some();
             Ok(has_core.then_some(source))
         }
-        Format::PyProject | Format::LegacyToml | Format::ToxToml => read_toml(format, path, text),
+        Format::PyProject | Format::LegacyToml | Format::ToxToml => read_toml(format, (path, shown), text),
     }
 }
 
@@ -159,9 +167,14 @@ fn failed_loading(format: Format, path: &Path, reason: &str) -> ConfigError {
 }
 
 /// `lines_before`: how many lines of the file stand before the text.
-fn read_ini(format: Format, path: &Path, text: String, lines_before: usize) -> Result<Source, ConfigError> {
+fn read_ini(
+    format: Format,
+    (path, shown): (&Path, &Path),
+    text: String,
+    lines_before: usize,
+) -> Result<Source, ConfigError> {
     let document = ini::read(&text).map_err(|error| {
-        let reason = error.in_python_words(&path.display().to_string());
+        let reason = error.in_python_words(&shown.display().to_string());
         let length = text.lines().nth(error.line - 1).map_or(1, |line| line.trim_end().chars().count().max(1));
         let line = error.line + lines_before;
         let location = Location { file: path.to_owned(), line, column: 1, length };
@@ -170,7 +183,7 @@ fn read_ini(format: Format, path: &Path, text: String, lines_before: usize) -> R
     Ok(Source { path: path.to_owned(), format, text: Arc::new(text), document: Document::Ini(document), lines_before })
 }
 
-fn read_toml(format: Format, path: &Path, text: String) -> Result<Option<Source>, ConfigError> {
+fn read_toml(format: Format, (path, shown): (&Path, &Path), text: String) -> Result<Option<Source>, ConfigError> {
     if format == Format::LegacyToml && path.file_name().is_none_or(|name| name != format.file_name()) {
         return Err(failed_loading(format, path, ""));
     }
@@ -193,7 +206,7 @@ fn read_toml(format: Format, path: &Path, text: String) -> Result<Option<Source>
     match tox.get("legacy_tox_ini").and_then(Node::as_str) {
         Some(ini_text) => {
             let lines_before = lines_before_value(&text);
-            read_ini(format, path, ini_text.trim_start_matches('\u{feff}').to_owned(), lines_before).map(Some)
+            read_ini(format, (path, shown), ini_text.trim_start_matches('\u{feff}').to_owned(), lines_before).map(Some)
         }
         None => Ok(None),
     }
