@@ -220,7 +220,12 @@ fn one_of_many_environments_alike_that_is_wrong_is_found() {
         move || Project::new().ini(&ini).file("setup.py", "")
     };
     same_as_tox(with(""), ["list", "--no-desc"]).succeeds();
-    for rest in ["[testenv:py38-py39]\n", "[testenv:b-7]\nbase_python =\n", "set_env = b-7: A = 1;no marker\n"] {
+    for rest in [
+        "[testenv:py38-py39]\n",
+        "[testenv:py39]\nbase_python = python3.8\n",
+        "[testenv:b-7]\nbase_python =\n",
+        "set_env = b-7: A = 1;no marker\n",
+    ] {
         assert_ne!(same_as_tox(with(rest), ["list", "--no-desc"]).code, Some(0), "{rest}");
     }
 }

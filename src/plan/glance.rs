@@ -14,7 +14,7 @@ use crate::cli::options::{EnvironmentChoice, Verb};
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::{Interpreter, Runner};
 use crate::settings::alike::{Sketcher, Traits};
-use crate::settings::base_python::asks_twice;
+use crate::settings::base_python::{asks, asks_twice};
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::lock;
 
@@ -69,7 +69,12 @@ impl Looker<'_> {
             return Ok(known);
         };
         let mut known = alike.clone();
-        if known.making.asks_interpreter && (sketch.open.pass_env || sketch.open.interpreter || asks_twice(name)) {
+        if known.making.asks_interpreter
+            && (sketch.open.pass_env
+                || sketch.open.interpreter
+                || asks_twice(name)
+                || (sketch.open.base_python && asks(name)))
+        {
             self.plan.settings.check_interpreter_request(&self.plan.settings.glance(name))?;
         }
         if self.described && sketch.open.description {

@@ -47,8 +47,10 @@ pub struct Open {
     pub description: bool,
     /// Whether anything is wrong with `pass_env`.
     pub pass_env: bool,
-    /// Whether anything is written about its interpreter.
+    /// Whether anything is written about its interpreter that may be wrong by itself.
     pub interpreter: bool,
+    /// Whether an interpreter is written that may contradict the environment's name.
+    pub base_python: bool,
 }
 
 /// What can be told about an environment from its section alone.
@@ -114,6 +116,12 @@ impl<'a> Sketch<'a> {
 
     /// Notes what is written, if the key is one that decides; `None` if that does not tell, or two spellings say it.
     fn decide(&mut self, name: &str, written: impl FnOnce() -> Option<Written<'a>>) -> Option<()> {
+        if name == "base_python" {
+            let is_right = matches!(written(), Some(Written::Text(text)) if !text.trim().is_empty());
+            self.open.base_python = true;
+            self.open.interpreter |= !is_right;
+            return Some(());
+        }
         self.open.interpreter |= OF_INTERPRETER.contains(&name);
         let Some(at) = DECISIVE.iter().position(|decisive| *decisive == name) else { return Some(()) };
         let before = self.traits.decisive[at].replace(written()?);
@@ -173,6 +181,7 @@ impl<'a> Sketcher<'a> {
         sketch.open.description |= inherited.description && !sketch.traits.has_description;
         sketch.open.pass_env |= inherited.pass_env && !sketch.traits.has_pass_env;
         sketch.open.interpreter |= inherited.interpreter;
+        sketch.open.base_python |= inherited.base_python;
         Some(sketch)
     }
 
@@ -200,6 +209,7 @@ fn inherited(settings: &Settings, name: &str) -> Option<Open> {
             open.description |= found.description;
             open.pass_env |= found.pass_env;
             open.interpreter |= found.interpreter;
+            open.base_python |= found.base_python;
         }
     }
     Some(open)

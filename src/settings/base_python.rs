@@ -26,10 +26,18 @@ pub fn of_environment(name: &str) -> Result<Option<String>, ConfigError> {
     Ok(found.pop())
 }
 
-/// Whether several factors of the name each ask for an interpreter. Nothing is kept of them.
+/// Whether the name asks for an interpreter. Nothing is kept of it.
+pub fn asks(name: &str) -> bool {
+    explicit_version(name).is_some() || name.split('-').any(factor_asks)
+}
+
+/// Whether several factors of the name each ask for one.
 pub fn asks_twice(name: &str) -> bool {
-    let asks = |factor: &&str| is_python_factor(factor) || explicit_version(factor).is_some();
-    name.split('-').filter(asks).nth(1).is_some() && explicit_version(name).is_none()
+    name.split('-').filter(|factor| factor_asks(factor)).nth(1).is_some() && explicit_version(name).is_none()
+}
+
+fn factor_asks(factor: &str) -> bool {
+    is_python_factor(factor) || explicit_version(factor).is_some()
 }
 
 /// `py311`, `pypy3.10`, `cpython`, `py313t`; not `py` alone, which says nothing.
@@ -108,6 +116,7 @@ mod tests {
             of_environment("py310-py311").expect_err("two").message,
             "conflicting factors py310, py311 in py310-py311"
         );
+        assert!(asks("py310-a") && asks("pypy-3.10") && !asks("py") && !asks("lint-a"));
         assert!(asks_twice("py310-py311") && asks_twice("a-3.10-pypy"));
         assert!(!asks_twice("pypy-3.10") && !asks_twice("py-py311") && !asks_twice("lint"));
     }
