@@ -103,30 +103,11 @@ pub fn lower_bound(requires_python: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-    use std::sync::Arc;
-
     use super::*;
-    use crate::model::Interpreter;
-
-    struct Nothing;
-
-    impl InterpreterLookup for Nothing {
-        fn find(&self, _specs: &[String]) -> Option<Arc<Interpreter>> {
-            None
-        }
-
-        fn host_python(&self) -> PathBuf {
-            PathBuf::from("/python")
-        }
-
-        fn uv(&self) -> Option<PathBuf> {
-            None
-        }
-    }
+    use crate::model::interpreter::NoInterpreters;
 
     fn target(spec: &str, lowest: Option<(u32, u32)>) -> Result<(String, bool, bool), String> {
-        let target = Target::of(&[spec.to_owned()], &Nothing, lowest)?;
+        let target = Target::of(&[spec.to_owned()], &NoInterpreters, lowest)?;
         Ok((target.requires_python(), target.exact, target.cpython))
     }
 

@@ -89,3 +89,22 @@ pub trait InterpreterLookup: Send + Sync {
     /// The `uv` program that environments of tox-uv's runners are filled with.
     fn uv(&self) -> Option<PathBuf>;
 }
+
+/// A machine without interpreters, for tests.
+#[cfg(test)]
+pub struct NoInterpreters;
+
+#[cfg(test)]
+impl InterpreterLookup for NoInterpreters {
+    fn find(&self, _specs: &[String]) -> Option<Arc<Interpreter>> {
+        None
+    }
+
+    fn host_python(&self) -> PathBuf {
+        PathBuf::from("/python")
+    }
+
+    fn uv(&self) -> Option<PathBuf> {
+        None
+    }
+}

@@ -3,23 +3,7 @@
 use super::*;
 use crate::cli::options::{Options, Surroundings};
 use crate::cli::{Parsed, parse};
-use crate::model::InterpreterLookup;
-
-struct NoInterpreters;
-
-impl InterpreterLookup for NoInterpreters {
-    fn find(&self, _specs: &[String]) -> Option<Arc<Interpreter>> {
-        None
-    }
-
-    fn host_python(&self) -> PathBuf {
-        PathBuf::from("/python")
-    }
-
-    fn uv(&self) -> Option<PathBuf> {
-        None
-    }
-}
+use crate::model::interpreter::NoInterpreters;
 
 fn options(folder: &std::path::Path, line: &str) -> Options {
     let words = std::iter::once("envo").chain(line.split_whitespace()).map(Into::into).collect::<Vec<_>>();
