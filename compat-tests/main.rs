@@ -22,6 +22,7 @@ mod ahead;
 mod backends;
 mod bad_input;
 mod build;
+mod clients;
 mod config;
 mod config_check;
 mod differential;

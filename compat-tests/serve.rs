@@ -135,11 +135,14 @@ fn a_second_interrupt_kills_what_takes_its_time_and_serve_still_sees_the_end() {
     let mut serving = project.start(["serve"]);
     serving.line_with("a: ready");
     serving.signal(Signal::INT);
-    serving.line_with("teardown started");
+    serving.line_with("ROOT: stopping (Ctrl-C again to kill)");
+    serving.line_with("ROOT: still stopping: a");
     serving.signal(Signal::INT);
+    serving.line_with("ROOT: killing: a");
     let ended = serving.end();
     assert_eq!(project.processes(), [] as [&str; 0], "{ended:?}");
     assert!(ended.code == 0 && ended.printed.ends_with("a: stopped\n"), "{ended:?}");
+    assert!(!ended.printed.contains("KeyboardInterrupt"), "{ended:?}");
 }
 
 #[test]

@@ -65,6 +65,7 @@ _KINDS: Dict[str, Type[ServiceError]] = {
     "port": PortTaken,
     "failed": ServiceFailed,
     "stopped": ServiceStopped,
+    "ended": ServiceStopped,
     "timeout": ServiceTimeout,
 }
 

@@ -106,6 +106,10 @@ impl Verb {
         }
     }
 
+    pub fn name(self) -> &'static str {
+        self.spelling().0
+    }
+
     /// One line for the list of commands.
     pub fn summary(self) -> &'static str {
         match self {

@@ -64,9 +64,9 @@ fn picture_format(name: &str) -> Option<Format> {
 /// Adds the states of services that run. A supervisor that cannot be asked is no reason to draw nothing.
 fn add_states(nodes: &mut [Node], options: &Options) {
     let ask = || -> Result<Vec<Status>> {
-        let place = super::running::plan_place(options)?;
+        let place = super::state_folder::place(options)?;
         let Some(mut client) = super::running::connect(&place, "depends")? else { return Ok(Vec::new()) };
-        match client.ask(Operation::Ps)? {
+        match client.ask_promptly(Operation::Ps)? {
             Answer::Services(services) => Ok(services),
             _ => Ok(Vec::new()),
         }

@@ -5,23 +5,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
-use rustix::event::{PollFd, PollFlags, poll};
 
-use super::running::plan_place;
+use super::running::connect;
+use super::state_folder;
 use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
 use crate::report::{Event, Human, Layout, Reporter, Stream, plain};
+use crate::serve::client::{Heard, Limit};
 use crate::serve::excerpt::{Excerpt, excerpt, parse_since};
 use crate::serve::follow::Follower;
+use crate::serve::place::Place;
+use crate::serve::protocol::{Answer, News, Operation};
 
 /// Shows logs.
 ///
 /// # Errors
 /// When there is no log of a service that was named, or a time cannot be understood.
 pub fn execute(options: &Options) -> Result<i32> {
-    let place = plan_place(options)?;
+    let place = state_folder::place(options)?;
     let log_dir = place.state_dir.join("log");
     let names = names(&log_dir, &options.services.names)?;
     let since = match &options.services.since {
@@ -41,21 +44,45 @@ pub fn execute(options: &Options) -> Result<i32> {
         })?;
         begun.push(tail);
     }
-    if !options.services.follow {
+    if !options.services.follow || begun.is_empty() {
         return Ok(exit_code::OK);
     }
-    let interrupt = Interrupt::listen(|| {})?;
+    let interrupt = Interrupt::listen(|_| {})?;
+    let named = begun.iter().map(|tail| tail.name.clone()).collect();
     let follower = Follower::go_on(&log_dir, begun, show)?;
-    if let Some(notice) = interrupt.notice(0) {
-        let output = std::io::stdout();
-        let mut waiting = [PollFd::new(&notice, PollFlags::IN), PollFd::new(&output, PollFlags::empty())];
-        // Nobody follows what nobody reads.
-        while !interrupt.requested() && waiting[1].revents().is_empty() {
-            let _ = poll(&mut waiting, None);
+    let ended = wait_for_the_end(&place, named, &interrupt);
+    // What is left is shown.
+    drop(follower);
+    ended.map(|()| exit_code::OK)
+}
+
+/// Waits until none of the services runs any more, the user interrupts, or nobody reads.
+fn wait_for_the_end(place: &Place, mut running: BTreeSet<String>, interrupt: &Interrupt) -> Result<()> {
+    let Some(mut client) = connect(place, "logs")? else { return Ok(()) };
+    client.serve_reader();
+    // First, so that no end is missed.
+    client.send(Operation::Events)?;
+    let asked = client.send(Operation::Ps)?;
+    let limit = Limit { interrupt: Some((interrupt, 0)), until: None };
+    let is_over = |state: &str| matches!(state, "stopped" | "exited" | "failed");
+    let mut known = false;
+    while !known || !running.is_empty() {
+        match client.hear(&limit)? {
+            Heard::Answer(id, Ok(Answer::Services(services))) if id == asked => {
+                let runs = |name: &String| services.iter().any(|one| one.name == *name && !is_over(&one.state));
+                running.retain(runs);
+                known = true;
+            }
+            Heard::Answer(_, Err(refused)) => return Err(refused.into()),
+            // News that come before the answer are part of it.
+            Heard::News(News::Service(news)) if known && is_over(&news.state) => {
+                running.remove(&news.service);
+            }
+            Heard::Interrupted | Heard::End => return Ok(()),
+            Heard::Answer(..) | Heard::News(_) | Heard::Late => {}
         }
     }
-    drop(follower);
-    Ok(exit_code::OK)
+    Ok(())
 }
 
 /// The logs that were named, or all there are.

@@ -27,6 +27,7 @@ pub mod running;
 pub mod schema;
 pub mod serve;
 pub mod services;
+mod state_folder;
 pub mod up;
 
 use std::ffi::OsString;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 pub use opening::{open_plan, report_warnings, tell};
 
+use crate::build::halt::Halt;
 use crate::cli::options::{Options, ReportFormat, Surroundings, Verb};
 use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
 use crate::error::{ConfigError, ErrorClass};
@@ -90,6 +92,10 @@ fn run(resolved: Resolved) -> i32 {
 fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -> i32 {
     if let Some(provided) = error.downcast_ref::<provision::Provided>() {
         return provided.code;
+    }
+    if let Some(Halt::Interrupted) = error.downcast_ref::<Halt>() {
+        // The user knows, and what that means was said when it came.
+        return Halt::Interrupted.verdict().code;
     }
     match error.downcast_ref::<ConfigError>() {
         Some(error) => show_config_error(error, options, reporter),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use signal_hook::consts::SIGINT;
 
 use super::opening::{discovery, open_plan_with};
 use super::{ROOT, report_warnings};
@@ -188,9 +189,13 @@ pub(super) fn open_run(
 ) -> Result<Run> {
     let reporter = observed(super::reporter(options, manner.spinner), &manner.observers);
     let teller = Arc::clone(&reporter);
-    let interrupt = Interrupt::listen(move || {
-        let text = format!("[{}] KeyboardInterrupt - teardown started", std::process::id());
-        teller.error(ROOT, text);
+    let verb = options.verb;
+    let interrupt = Interrupt::listen(move |signal| match verb {
+        Verb::Serve if signal == SIGINT => teller.warning(ROOT, "stopping (Ctrl-C again to kill)".to_owned()),
+        Verb::Serve => teller.warning(ROOT, "stopping".to_owned()),
+        // What they have asked for goes on; they say so themselves.
+        Verb::Up | Verb::Scale => {}
+        _ => teller.error(ROOT, format!("[{}] KeyboardInterrupt - teardown started", std::process::id())),
     });
     let interrupt = interrupt.context("cannot listen to signals")?;
     let runtime = PythonRuntime::new(Arc::clone(&discovery), &options.variables)

@@ -3,26 +3,18 @@
 
 use anyhow::Result;
 
-use super::open_plan;
-use crate::build::services::STATE_FOLDER;
+use super::state_folder;
+use crate::build::halt::Halt;
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
 use crate::report::timeline::{self, Bar};
 use crate::report::{plain, table};
-use crate::serve::client::{Client, Heard};
+use crate::serve::client::{Client, Heard, Limit};
+use crate::serve::follow::Growth;
 use crate::serve::place::Place;
-use crate::serve::protocol::{Answer, News, Operation, Status, Timeline};
-
-/// Where the project's supervisor is, and its logs.
-///
-/// # Errors
-/// When the configuration is wrong.
-pub(super) fn plan_place(options: &Options) -> Result<Place> {
-    let plan = open_plan(options)?;
-    Ok(Place::of(&plan.project()?.work_dir.join(STATE_FOLDER), &options.variables)?)
-}
+use crate::serve::protocol::{Answer, Changes, Known, News, Operation, Status, Timeline};
 
 /// Speaks to the supervisor; `None`: none runs.
 ///
@@ -42,9 +34,9 @@ pub(super) fn notice(text: &str) {
 /// # Errors
 /// When the supervisor cannot be spoken to or a name is unknown.
 pub fn execute_ps(options: &Options) -> Result<i32> {
-    let place = plan_place(options)?;
+    let place = state_folder::place(options)?;
     let mut services = match connect(&place, "ps")? {
-        Some(mut client) => match client.ask(Operation::Ps)? {
+        Some(mut client) => match client.ask_promptly(Operation::Ps)? {
             Answer::Services(services) => services,
             _ => Vec::new(),
         },
@@ -114,42 +106,76 @@ pub fn execute_order(options: &Options) -> Result<i32> {
     let names = options.services.names.clone();
     let (verb, wait) = (options.verb, options.services.wait);
     if names.is_empty() {
-        return Err(ConfigError::handled("no service was named").into());
+        let usage = format!("write `{} {} ENV`", options.program, options.verb.name());
+        return Err(ConfigError::handled("no service was named").hint(usage).into());
     }
-    let place = plan_place(options)?;
-    let operation = match verb {
-        Verb::Start => Operation::Start { names, wait },
-        Verb::Stop => Operation::Stop { names },
-        Verb::Restart => Operation::Restart { names, wait },
-        _ => {
-            let timeout = options.services.timeout.map(|time| time.as_secs_f64());
-            Operation::Wait { names, timeout }
-        }
-    };
+    let place = state_folder::place(options)?;
     let Some(mut client) = connect(&place, &options.program)? else {
         return Err(ConfigError::handled("nothing is running")
             .hint(format!("`{} up` starts services", options.program))
             .into());
     };
-    client.ask(operation)?;
+    let waiting =
+        || Operation::Wait { names: names.clone(), timeout: options.services.timeout.map(|time| time.as_secs_f64()) };
+    let operation = match verb {
+        Verb::Start => Operation::Start { names: names.clone(), wait: false },
+        Verb::Stop => Operation::Stop { names: names.clone() },
+        Verb::Restart => Operation::Restart { names: names.clone(), wait: false },
+        _ => waiting(),
+    };
+    match client.ask(operation)? {
+        Answer::Changes(changes) => plain::out(&changes_text(&changes, verb)),
+        Answer::Instances(instances) => plain::out(&ready_text(&instances)),
+        _ => {}
+    }
+    if wait
+        && verb != Verb::Wait
+        && let Answer::Instances(instances) = client.ask(waiting())?
+    {
+        plain::out(&ready_text(&instances));
+    }
     Ok(exit_code::OK)
 }
 
-/// Tells what happens to services until the user interrupts or nothing runs any more.
+/// What became of services, a line for each kind of change.
+pub(super) fn changes_text(changes: &Changes, verb: Verb) -> String {
+    let unchanged = match verb {
+        Verb::Stop => "not running",
+        Verb::Start => "already running",
+        _ => "unchanged",
+    };
+    let lists = [
+        ("starting", &changes.started),
+        ("restarting", &changes.restarted),
+        ("stopped", &changes.stopped),
+        (unchanged, &changes.unchanged),
+    ];
+    let kept = lists.into_iter().filter(|(_, names)| !names.is_empty());
+    kept.map(|(word, names)| format!("{word}: {}\n", names.join(", "))).collect()
+}
+
+fn ready_text(instances: &[Known]) -> String {
+    let line = |Known { instance, .. }: &Known| match &instance.url {
+        Some(url) => format!("{}: ready at {url}\n", instance.name),
+        None => format!("{}: ready\n", instance.name),
+    };
+    instances.iter().map(line).collect()
+}
+
+/// Tells what happens to services until the user interrupts or nothing runs any more. Waits for a supervisor if there is
+/// none.
 ///
 /// # Errors
 /// When the supervisor cannot be spoken to.
 pub fn execute_events(options: &Options) -> Result<i32> {
-    let place = plan_place(options)?;
-    let Some(mut client) = connect(&place, "events")? else {
-        notice("nothing is running\n");
-        return Ok(exit_code::OK);
-    };
-    let interrupt = Interrupt::listen(|| {})?;
-    client.ask(Operation::Events)?;
+    let place = state_folder::place(options)?;
+    let interrupt = Interrupt::listen(|_| {})?;
+    let Some(mut client) = await_supervisor(&place, options, &interrupt)? else { return Ok(exit_code::OK) };
     client.serve_reader();
+    client.send(Operation::Events)?;
+    let limit = Limit { interrupt: Some((&interrupt, 0)), until: None };
     loop {
-        match client.hear(Some((&interrupt, 0)))? {
+        match client.hear(&limit)? {
             Heard::News(News::Unknown) => {}
             Heard::News(news) if options.services.json => plain::out(&format!("{}\n", serde_json::to_string(&news)?)),
             Heard::News(news) => {
@@ -157,10 +183,35 @@ pub fn execute_events(options: &Options) -> Result<i32> {
                     plain::out(&told(&news));
                 }
             }
-            Heard::Answer(..) => {}
+            Heard::Answer(_, Err(refused)) => return Err(refused.into()),
+            Heard::Answer(..) | Heard::Late => {}
             Heard::Interrupted | Heard::End => return Ok(exit_code::OK),
         }
     }
+}
+
+/// A connection to the supervisor, as soon as there is one; `None`: the user has interrupted before.
+fn await_supervisor(place: &Place, options: &Options, interrupt: &Interrupt) -> Result<Option<Client>> {
+    // Before the first look, so that none is missed that begins just now. It writes there where it listens.
+    let growth = Growth::of(&place.state_dir)?;
+    let mut told = false;
+    while !interrupt.requested() {
+        // It may listen elsewhere than the last one.
+        let place = Place::of(&place.state_dir, &options.variables)?;
+        match connect(&place, "events") {
+            Ok(Some(client)) => return Ok(Some(client)),
+            Err(error) if !matches!(error.downcast_ref(), Some(Halt::Interrupted)) => return Err(error),
+            Ok(None) | Err(_) => {}
+        }
+        if !std::mem::replace(&mut told, true) {
+            notice("nothing is running; waiting for services to start\n");
+        }
+        match interrupt.notice(0) {
+            Some(notice) => growth.wait(&notice),
+            None => return Ok(None),
+        };
+    }
+    Ok(None)
 }
 
 fn concerns(news: &News, names: &[String]) -> bool {

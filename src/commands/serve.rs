@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::report_warnings;
 use super::run::{Manner, open, open_run};
 use crate::build::assembly::assemble;
+use crate::build::halt::Halt;
 use crate::build::services::STATE_FOLDER;
 use crate::cli::options::{EnvironmentChoice, Options, Selection, Verb};
 use crate::error::ConfigError;
@@ -19,7 +20,7 @@ use crate::plan::Plan;
 use crate::serve::client::Client;
 use crate::serve::graph::{Graph, Member};
 use crate::serve::protocol::Definition;
-use crate::serve::{HoldOptions, SupervisorProgram, connect, memory, serve_foreground};
+use crate::serve::{HoldOptions, SupervisorProgram, connect, memory, moved_state, serve_foreground};
 use crate::settings::{ensure_env_files, service_keys};
 
 /// Serves the services that were named, or all there are, until the user interrupts.
@@ -47,7 +48,7 @@ pub(super) struct Prepared {
 /// exit code when something cannot be built, which has been told.
 ///
 /// # Errors
-/// When the configuration is wrong or no supervisor can be had.
+/// When the configuration is wrong or no supervisor can be had; [`Halt::Interrupted`].
 pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result<Prepared, i32>)> {
     let (plan, discovery) = open(options)?;
     plan.ensure_only_run_environments()?;
@@ -75,9 +76,12 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result
         supervisor: SupervisorProgram::default(),
     };
     let names: Vec<String> = graph.members.iter().map(|one| one.name.clone()).collect();
+    // Without it, services are found as long as the configuration can be read.
+    let _ = moved_state::remember(&hold.variables, &run.project.root, &hold.state_dir);
     let client = connect(&hold)?;
     let definitions = match assemble(&run, &plan, &names) {
         Ok(definitions) => definitions,
+        Err(Halt::Interrupted) => return Err(Halt::Interrupted.into()),
         Err(halt) => {
             // What is skipped cannot be served either.
             let code = halt.tell(run.reporter.as_ref(), super::ROOT).code;

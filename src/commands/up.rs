@@ -7,15 +7,17 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::running::{connect, notice, plan_place};
+use super::running::{changes_text, connect, notice};
 use super::serve::{Prepared, prepare};
+use super::state_folder;
+use crate::build::halt::Halt;
 use crate::cli::options::Options;
 use crate::exit_code;
 use crate::report::plain;
 use crate::serve::client::Client;
 use crate::serve::place::Place;
 use crate::serve::protocol::{Answer, Definition, Operation};
-use crate::serve::{HoldOptions, memory};
+use crate::serve::{Background, HoldOptions, memory};
 
 /// Starts services and leaves them running.
 ///
@@ -23,7 +25,11 @@ use crate::serve::{HoldOptions, memory};
 /// When the configuration is wrong, a port is taken, or, with `--wait`, a service fails.
 pub fn execute_up(options: &Options) -> Result<i32> {
     memory::stay_small();
-    let (client, prepared) = prepare(options, "up")?;
+    let (client, prepared) = prepare(options, "up").inspect_err(|error| {
+        if matches!(error.downcast_ref(), Some(Halt::Interrupted)) {
+            notice("interrupted: nothing was started\n");
+        }
+    })?;
     let Prepared { definitions, asked, hold } = match prepared {
         Ok(prepared) => prepared,
         Err(code) => return Ok(code),
@@ -31,22 +37,26 @@ pub fn execute_up(options: &Options) -> Result<i32> {
     if options.services.hand_over {
         return hand_over(&client, definitions, asked, &hold);
     }
-    let changes = crate::serve::up(client, definitions, asked, &hold, options.services.wait)?;
-    if !options.services.wait {
-        let told = [
-            ("started", &changes.started),
-            ("restarted", &changes.restarted),
-            ("unchanged", &changes.unchanged),
-            ("stopped", &changes.stopped),
-        ];
-        let parts: Vec<String> = told
-            .into_iter()
-            .filter(|(_, names)| !names.is_empty())
-            .map(|(word, names)| format!("{word}: {}\n", names.join(", ")))
-            .collect();
-        plain::out(&parts.concat());
+    let wait = options.services.wait;
+    let mut failed = |reason: &str| plain::error(&format!("error: {reason}\n"));
+    let failed = wait.then_some(&mut failed as &mut dyn FnMut(&str));
+    let names = asked.join(", ");
+    match crate::serve::up(client, definitions, asked, &hold, failed) {
+        Ok(Background { all_ready: false, .. }) if wait => Ok(exit_code::FAILED),
+        Ok(Background { changes, .. }) => {
+            if !wait {
+                plain::out(&changes_text(&changes, options.verb));
+            }
+            Ok(exit_code::OK)
+        }
+        Err(error) if matches!(error.downcast_ref(), Some(Halt::Interrupted)) => {
+            let program = &options.program;
+            notice(&format!("interrupted: what was asked for keeps running in the background ({names})\n"));
+            super::plain_hint(&format!("`{program} down` stops it"));
+            Err(error)
+        }
+        Err(error) => Err(error),
     }
-    Ok(exit_code::OK)
 }
 
 /// What a program needs to hold services itself, as `docs/protocol.md` describes it.
@@ -75,7 +85,7 @@ fn hand_over(client: &Client, services: Vec<Definition>, want: Vec<String>, hold
 /// # Errors
 /// When a name is unknown or the supervisor cannot be spoken to.
 pub fn execute_down(options: &Options) -> Result<i32> {
-    let place = plan_place(options)?;
+    let place = state_folder::place(options)?;
     let Some(mut client) = connect(&place, "down")? else {
         notice("nothing is running\n");
         return Ok(exit_code::OK);

@@ -43,14 +43,14 @@ impl Notice {
 
 impl Interrupt {
     /// Counts SIGINT, SIGTERM and SIGHUP from now on instead of dying of them, and adopts every process that one of
-    /// this process's children leaves behind, so that it can be found and ended. `first` is called when the first one
-    /// came, before anybody else hears of it.
+    /// this process's children leaves behind, so that it can be found and ended. `first` is called with the first one
+    /// that comes, before anybody else hears of it.
     ///
     /// The third one finds that nothing has helped: it kills all that this process started and ends it.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
-    pub fn listen(first: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    pub fn listen(first: impl FnOnce(i32) + Send + 'static) -> io::Result<Self> {
         let interrupt = Self::default();
         let mut signals = signal_hook::iterator::Signals::new([
             signal_hook::consts::SIGINT,
@@ -63,7 +63,7 @@ impl Interrupt {
             let mut first = Some(first);
             for signal in signals.forever() {
                 if let Some(first) = first.take() {
-                    first();
+                    first(signal);
                 }
                 let _ = told.0.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
                 told.request();

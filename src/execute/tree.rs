@@ -127,6 +127,14 @@ pub fn is_running(pid: u32) -> bool {
     std::fs::read(format!("/proc/{pid}/stat")).is_ok_and(|status| parent(&status).is_some())
 }
 
+/// Whether a signal has stopped the process, until another one lets it continue.
+pub fn is_stopped(pid: u32) -> bool {
+    let status = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the name, which may hold anything.
+    let state = status.iter().rposition(|byte| *byte == b')').and_then(|end| status.get(end + 2));
+    matches!(state, Some(b'T' | b't'))
+}
+
 /// Waits until none of the processes is left that `survivors` names, at most for so long.
 pub fn wait_until_gone_or(survivors: &dyn Fn() -> Vec<u32>, patience: Duration) {
     let deadline = Instant::now() + patience;

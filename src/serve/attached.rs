@@ -1,31 +1,43 @@
 //! Services that a client holds: asked for, shown while they get ready and run, and released. A foreground `serve` is
 //! this and nothing more, and so are the services of a `run`.
 
-use std::collections::BTreeMap;
+mod background;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use super::client::{Client, Heard, Refused, SupervisorProgram};
+use super::client::{Client, Heard, Limit, Refused, SupervisorProgram};
 use super::fields::Instances;
 use super::follow::{Follower, Start};
 use super::instances::plain_names;
 use super::memory;
 use super::place::Place;
-use super::protocol::{self, Answer, Changes, Definition, News, Operation, Request, Up};
+use super::protocol::{self, Answer, Definition, Known, News, Operation, Request, Up};
+use super::supervisor_process::{PROMPT, SupervisorProcess};
 use crate::build::halt::Halt;
 use crate::execute::interrupt::Interrupt;
 use crate::model::Variables;
 use crate::report::{Event, Reporter};
 
+pub use background::{Background, up};
+
 /// The number of the last request of a lease.
 const RELEASE: u64 = u64::MAX;
 /// That of the one that hurries it; what it is answered does not matter, for what it hurries is answered itself.
 const KILL: u64 = RELEASE - 1;
+/// That of the first request of every connection.
+const UP: u64 = KILL - 1;
+/// How long services that are being stopped are waited for before it is said which they are.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How services are held.
 pub struct HoldOptions {
@@ -49,11 +61,11 @@ pub struct HoldOptions {
 /// A connection to the supervisor of a project, before anything is asked for.
 ///
 /// # Errors
-/// When no supervisor can be had.
+/// When no supervisor can be had; [`Halt::Interrupted`].
 pub fn connect(options: &HoldOptions) -> Result<Client> {
     let place = Place::of(&options.state_dir, &options.variables)?;
     let name = format!("{} (pid {})", options.client, std::process::id());
-    Client::connect_or_start(&place, &options.supervisor, &name)
+    Client::connect_or_start(&place, &options.supervisor, &name, &options.interrupt)
 }
 
 /// Services that were asked for.
@@ -63,6 +75,8 @@ struct Attached {
     interrupt: Interrupt,
     /// The states of those that were asked for, what they depend on included.
     states: BTreeMap<String, String>,
+    /// Those of which it was shown that they are ready.
+    announced: BTreeSet<String>,
     /// The first failure among them.
     failure: Option<String>,
     /// Who told the supervisor to end.
@@ -80,6 +94,8 @@ enum Ended {
     Failed,
     /// All have ended by themselves.
     Over,
+    /// Nothing of this in time.
+    Late,
 }
 
 impl Attached {
@@ -100,20 +116,24 @@ impl Attached {
             reporter: Arc::clone(&options.reporter),
             interrupt: options.interrupt.clone(),
             states: names.into_iter().map(|name| (name, String::new())).collect(),
+            announced: BTreeSet::new(),
             failure: None,
             ended_by: None,
             released: false,
             follower,
         };
-        let id = attached.client.send(Operation::Up(up))?;
+        let id = UP;
+        let limit = Limit { interrupt: Some((&options.interrupt, 0)), until: None };
+        attached.client.send_as(id, Operation::Up(up), &limit)?;
         Ok((attached, id))
     }
 
     /// Hears and tells until the request `id` is answered, or something else ends the wait.
-    fn wait_for(&mut self, id: u64, seen: Option<usize>) -> Result<Ended> {
+    fn wait_for(&mut self, id: u64, seen: Option<usize>, until: Option<Instant>) -> Result<Ended> {
+        let interrupt = self.interrupt.clone();
+        let limit = Limit { interrupt: seen.map(|seen| (&interrupt, seen)), until };
         loop {
-            let interrupt = self.interrupt.clone();
-            match self.client.hear(seen.map(|seen| (&interrupt, seen)))? {
+            match self.client.hear(&limit)? {
                 Heard::Answer(answered, answer) if answered == id => return Ok(Ended::Answer(answer)),
                 Heard::Answer(0, Err(refused)) => return Ok(Ended::Answer(Err(refused))),
                 Heard::Answer(..) => {}
@@ -127,6 +147,7 @@ impl Attached {
                     }
                 }
                 Heard::Interrupted => return Ok(Ended::Interrupted),
+                Heard::Late => return Ok(Ended::Late),
                 Heard::End => return self.without_supervisor(),
             }
         }
@@ -149,6 +170,9 @@ impl Attached {
                 let Some(state) = self.states.get_mut(&news.service) else { return };
                 state.clone_from(&news.state);
                 if let Some(text) = news.text {
+                    if news.state == "ready" {
+                        self.announced.insert(news.service.clone());
+                    }
                     self.reporter.event(Event::Service { service: news.service, state: news.state, text });
                 }
             }
@@ -164,6 +188,18 @@ impl Attached {
             }
             News::Ending(ending) => self.ended_by = Some(ending.by),
             News::Unknown => {}
+        }
+    }
+
+    /// Shows where the services are that were ready before they were asked for.
+    fn announce(&mut self, instances: &[Known]) {
+        for Known { instance, pid, .. } in instances {
+            let runs = pid.is_some() || instance.url.is_some();
+            if runs && self.announced.insert(instance.name.clone()) {
+                let place = instance.url.as_ref().map_or(String::new(), |url| format!("at {url} "));
+                let (service, state) = (instance.name.clone(), "ready".to_owned());
+                self.reporter.event(Event::Service { service, state, text: format!("{place}(already running)") });
+            }
         }
     }
 
@@ -197,24 +233,43 @@ impl Attached {
     fn ask_to_release(&mut self) -> Result<bool> {
         self.released = true;
         // The first interrupt is why this is asked; a second one may have come meanwhile.
-        let seen = self.interrupt.count().min(1);
-        let ask = |kill: bool| {
-            let id = if kill { KILL } else { RELEASE };
-            Request { id, operation: Operation::Release { names: Vec::new(), kill } }
-        };
-        let mut stream = self.client.try_clone_stream()?;
-        stream.write_all(&protocol::to_line(&ask(false))?)?;
-        let mut seen = Some(seen);
+        let mut seen = Some(self.interrupt.count().min(1));
+        self.release_order(RELEASE, false)?;
+        let mut awaited = String::new();
+        let mut patience = QUIET;
         loop {
-            match self.wait_for(RELEASE, seen)? {
+            if self.client.supervisor.is_stopped() {
+                return Err(self.client.supervisor.silent().into());
+            }
+            match self.wait_for(RELEASE, seen, Some(Instant::now() + patience))? {
                 Ended::Interrupted => {
-                    stream.write_all(&protocol::to_line(&ask(true))?)?;
+                    self.reporter.warning("ROOT", format!("killing: {}", self.awaited()));
+                    self.release_order(KILL, true)?;
                     seen = None;
+                }
+                Ended::Late => {
+                    let now = self.awaited();
+                    if now != awaited && !now.is_empty() {
+                        self.reporter.warning("ROOT", format!("still stopping: {now}"));
+                    } else if !self.client.supervisor.answers() {
+                        return Err(self.client.supervisor.silent().into());
+                    }
+                    (awaited, patience) = (now, PROMPT);
                 }
                 Ended::Answer(Ok(Answer::Left(left))) => return Ok(left.last),
                 _ => return Ok(false),
             }
         }
+    }
+
+    fn release_order(&mut self, id: u64, kill: bool) -> Result<()> {
+        self.client.send_as(id, Operation::Release { names: Vec::new(), kill }, &Limit::of(PROMPT))
+    }
+
+    /// The services that are being stopped, for people.
+    fn awaited(&self) -> String {
+        let stopping = self.states.iter().filter(|(_, state)| *state == "stopping");
+        stopping.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -233,12 +288,15 @@ pub fn serve_foreground(
     let up = Up { services, want, wait: true, force, change, events: true, ..Up::default() };
     let (mut attached, id) = Attached::begin(client, up, options)?;
     attached.client.serve_reader();
-    let mut ended = attached.wait_for(id, Some(0))?;
-    if let Ended::Answer(Ok(_)) = ended {
+    let mut ended = attached.wait_for(id, Some(0), None)?;
+    if let Ended::Answer(Ok(answer)) = ended {
+        if let Answer::Instances(instances) = answer {
+            attached.announce(&instances);
+        }
         // All are ready; there is no request any more whose answer would end this. What it took to get here is not needed
         // while the services run.
         memory::give_back();
-        ended = attached.wait_for(0, Some(0))?;
+        ended = attached.wait_for(0, Some(0), None)?;
     }
     let refusal = match ended {
         Ended::Answer(Err(refused)) => Some(refused),
@@ -255,9 +313,12 @@ pub fn serve_foreground(
 /// Services that run for somebody else in this process. Dropping it lets go of them.
 pub struct Held {
     stream: UnixStream,
+    supervisor: SupervisorProcess,
     instances: Instances,
     /// Hears what becomes of them, until they are released.
     thread: Option<JoinHandle<Option<String>>>,
+    /// Closed when that has ended.
+    ended: Receiver<()>,
 }
 
 impl Held {
@@ -272,7 +333,7 @@ impl Held {
         let (force, change) = (options.force, options.change);
         let up = Up { services, want, wait: true, force, change, events: true, ..Up::default() };
         let (mut attached, id) = Attached::begin(client, up, options)?;
-        let refused = match attached.wait_for(id, Some(0))? {
+        let refused = match attached.wait_for(id, Some(0), None)? {
             Ended::Answer(Ok(Answer::Instances(list))) => {
                 let mut instances = Instances::default();
                 instances.show(list.into_iter().map(|one| (vec![one.instance.name.clone()], one.instance)));
@@ -295,8 +356,11 @@ impl Held {
 
     fn keep(mut attached: Attached, instances: Instances) -> Result<Self> {
         let stream = attached.client.try_clone_stream()?;
+        let supervisor = attached.client.supervisor.clone();
+        let (ending, ended) = channel();
         let hear = move || {
-            let released = attached.wait_for(RELEASE, None).map(|ended| match ended {
+            let _ending = ending;
+            let released = attached.wait_for(RELEASE, None, None).map(|ended| match ended {
                 Ended::Answer(Ok(Answer::Left(left))) => left.last,
                 _ => false,
             });
@@ -304,7 +368,7 @@ impl Held {
             failure.or_else(|| released.err().map(|error| format!("{error:#}")))
         };
         let thread = thread::Builder::new().name("services".to_owned()).stack_size(256 * 1024).spawn(hear)?;
-        Ok(Self { stream, instances, thread: Some(thread) })
+        Ok(Self { stream, supervisor, instances, thread: Some(thread), ended })
     }
 
     /// What is known of the services, for fields and variables of those who depend on them.
@@ -330,6 +394,16 @@ impl Held {
         if let Ok(line) = protocol::to_line(&request) {
             let _ = self.stream.write_all(&line);
         }
+        let mut patience = QUIET;
+        while self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            if !self.supervisor.answers() {
+                // The thread hears the end of the connection; what is wrong is known here.
+                let _ = self.stream.shutdown(Shutdown::Both);
+                let _ = thread.join();
+                return Some(self.supervisor.silent().to_string());
+            }
+            patience = PROMPT;
+        }
         thread.join().unwrap_or_else(|_| Some("hearing of the services has failed".to_owned()))
     }
 }
@@ -338,41 +412,4 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Starts services in the background, where they stay until `down`. Returns what became of each, and with `wait` only when
-/// all are ready.
-///
-/// # Errors
-/// A port that is taken; with `wait`: a service that fails, with its last lines, or the user's interrupt.
-pub fn up(
-    client: Client,
-    services: Vec<Definition>,
-    want: Vec<String>,
-    options: &HoldOptions,
-    wait: bool,
-) -> Result<Changes> {
-    let (force, change) = (options.force, options.change);
-    let up = Up { services, want: want.clone(), keep: true, force, change, events: true, ..Up::default() };
-    let (mut attached, id) = Attached::begin(client, up, options)?;
-    let changes = match attached.wait_for(id, Some(0))? {
-        Ended::Answer(Ok(Answer::Changes(changes))) => changes,
-        Ended::Answer(Err(refused)) => return Err(refused.into()),
-        Ended::Interrupted => return Err(Halt::Interrupted.into()),
-        _ => return Err(anyhow!(attached.failure.unwrap_or_else(|| "the services have ended".to_owned()))),
-    };
-    if wait {
-        let id = attached.client.send(Operation::Wait { names: want, timeout: None })?;
-        match attached.wait_for(id, Some(0))? {
-            Ended::Answer(Ok(_)) | Ended::Over => {}
-            Ended::Answer(Err(refused)) => return Err(refused.into()),
-            Ended::Interrupted => return Err(Halt::Interrupted.into()),
-            Ended::Failed => return Err(anyhow!(attached.failure.unwrap_or_default())),
-        }
-        if !changes.stopped.is_empty() {
-            // They end already; this is answered when they have.
-            attached.client.ask(Operation::Stop { names: changes.stopped.clone() })?;
-        }
-    }
-    Ok(changes)
 }

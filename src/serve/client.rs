@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 use super::daemon;
 use super::place::Place;
 use super::protocol::{self, Answer, News, Operation, Refusal, Reply, Request, VERSION};
+use super::supervisor_process::{PROMPT, SupervisorProcess};
+use crate::build::halt::Halt;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{Grouping, Input, Sink, Spawn};
 use crate::execute::tree;
@@ -50,8 +54,18 @@ pub enum Heard {
     News(News),
     /// The user has interrupted more often than before.
     Interrupted,
+    /// Nothing came in time.
+    Late,
     /// The supervisor has gone.
     End,
+}
+
+/// What ends a wait before something comes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limit<'a> {
+    /// The user's interrupt beyond the first so many.
+    pub interrupt: Option<(&'a Interrupt, usize)>,
+    pub until: Option<Instant>,
 }
 
 pub struct Client {
@@ -62,8 +76,7 @@ pub struct Client {
     searched: usize,
     news: VecDeque<News>,
     last_id: u64,
-    /// The supervisor's process.
-    supervisor: u32,
+    pub supervisor: SupervisorProcess,
     /// Where this process shows what it hears; when nobody reads that any more, it is as if the user had interrupted.
     shown_to: Option<OwnedFd>,
 }
@@ -72,10 +85,10 @@ impl Client {
     /// Speaks to the supervisor that runs; `None`: none does. `name`: who asks, for `ps`.
     ///
     /// # Errors
-    /// When the supervisor speaks another version of the protocol.
+    /// When the supervisor speaks another version of the protocol, or does not answer.
     pub fn connect(place: &Place, name: &str) -> Result<Option<Self>> {
         match place.connect() {
-            Some(stream) => Self::greet(stream, name),
+            Some(stream) => Self::greet(stream, place, name, &Limit::of(PROMPT)),
             None => Ok(None),
         }
     }
@@ -83,17 +96,28 @@ impl Client {
     /// Speaks to the supervisor, which is started if there is none.
     ///
     /// # Errors
-    /// When none can be had.
-    pub fn connect_or_start(place: &Place, program: &SupervisorProgram, name: &str) -> Result<Self> {
+    /// When none can be had; [`Halt::Interrupted`].
+    pub fn connect_or_start(
+        place: &Place,
+        program: &SupervisorProgram,
+        name: &str,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let deadline = Instant::now() + PATIENCE;
+        let limit = Limit { interrupt: Some((interrupt, 0)), until: Some(deadline) };
         loop {
-            if let Some(client) = Self::connect(place, name)? {
+            if let Some(stream) = place.connect()
+                && let Some(client) = Self::greet(stream, place, name, &limit)?
+            {
                 return Ok(client);
             }
             if let Some(lock) = place.try_lock()?
-                && let Some(client) = start(place, program, lock).map(|stream| Self::greet(stream, name))??
+                && let Some(client) = start(place, program, lock).map(|one| Self::greet(one, place, name, &limit))??
             {
                 return Ok(client);
+            }
+            if interrupt.requested() {
+                return Err(Halt::Interrupted.into());
             }
             if Instant::now() >= deadline {
                 bail!(
@@ -107,20 +131,23 @@ impl Client {
     }
 
     /// `None`: the supervisor was about to end.
-    fn greet(stream: UnixStream, name: &str) -> Result<Option<Self>> {
+    pub(super) fn greet(stream: UnixStream, place: &Place, name: &str, limit: &Limit<'_>) -> Result<Option<Self>> {
         let (bytes, news) = (Vec::new(), VecDeque::new());
-        let mut client = Self { stream, bytes, searched: 0, news, last_id: 0, supervisor: 0, shown_to: None };
+        let supervisor = SupervisorProcess::at(place);
+        let mut client = Self { stream, bytes, searched: 0, news, last_id: 0, supervisor, shown_to: None };
         let hello = Operation::Hello { protocol: VERSION, client: name.to_owned() };
         let Ok(id) = client.send(hello) else { return Ok(None) };
         loop {
-            match client.hear(None)? {
+            match client.hear(limit)? {
                 Heard::Answer(answered, answer) if answered == id || answered == 0 => {
                     if let Answer::Greeting(greeting) = answer? {
-                        client.supervisor = greeting.pid;
+                        client.supervisor.pid = Some(greeting.pid);
                     }
                     return Ok(Some(client));
                 }
                 Heard::End => return Ok(None),
+                Heard::Interrupted => return Err(Halt::Interrupted.into()),
+                Heard::Late => return Err(client.supervisor.silent().into()),
                 _ => {}
             }
         }
@@ -129,20 +156,44 @@ impl Client {
     /// Asks; the answer comes by [`Client::hear`].
     ///
     /// # Errors
-    /// When the supervisor has gone.
+    /// When the supervisor has gone, or does not take what it is sent.
     pub fn send(&mut self, operation: Operation) -> Result<u64> {
         self.last_id += 1;
-        let line = protocol::to_line(&Request { id: self.last_id, operation })?;
+        self.send_as(self.last_id, operation, &Limit::default())?;
+        Ok(self.last_id)
+    }
+
+    /// [`Self::send`] with a number of the caller's.
+    ///
+    /// # Errors
+    /// As [`Self::send`], and [`Halt::Interrupted`].
+    pub fn send_as(&mut self, id: u64, operation: Operation, limit: &Limit<'_>) -> Result<()> {
+        let line = protocol::to_line(&Request { id, operation })?;
         if line.len() > protocol::LONGEST_LINE {
             bail!("the services have too large variables or commands to be told to their supervisor");
         }
-        self.stream.write_all(&line).context("the supervisor of the services has gone")?;
-        Ok(self.last_id)
+        let mut rest = &line[..];
+        while !rest.is_empty() {
+            match rustix::net::send(&self.stream, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(length) => rest = &rest[length..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let limit = Limit { until: Some(Instant::now() + PATIENCE), ..*limit };
+                    match self.wait(PollFlags::OUT, &limit) {
+                        Some(Heard::Interrupted) => return Err(Halt::Interrupted.into()),
+                        Some(_) => return Err(self.supervisor.silent().into()),
+                        None => {}
+                    }
+                }
+                Err(errno) => return Err(anyhow!(errno).context("the supervisor of the services has gone")),
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the supervisor, which has nothing left to do, is gone with its connection.
     pub fn see_it_end(self) {
-        let pid = self.supervisor;
+        let Some(pid) = self.supervisor.pid else { return };
         let started = tree::start_time(pid);
         drop(self.stream);
         let same = || tree::is_running(pid) && tree::start_time(pid) == started;
@@ -167,30 +218,43 @@ impl Client {
     /// # Errors
     /// [`Refused`]; the supervisor has gone.
     pub fn ask(&mut self, operation: Operation) -> Result<Answer> {
+        self.ask_within(operation, &Limit::default())
+    }
+
+    /// Asks for what can be answered at once.
+    ///
+    /// # Errors
+    /// As [`Self::ask`], and when no answer comes.
+    pub fn ask_promptly(&mut self, operation: Operation) -> Result<Answer> {
+        self.ask_within(operation, &Limit::of(PROMPT))
+    }
+
+    fn ask_within(&mut self, operation: Operation, limit: &Limit<'_>) -> Result<Answer> {
         let id = self.send(operation)?;
         loop {
-            match self.take(None)? {
+            match self.take(limit)? {
                 Heard::Answer(answered, answer) if answered == id => return answer.map_err(anyhow::Error::new),
                 Heard::Answer(0, Err(refused)) => return Err(refused.into()),
                 Heard::News(news) => self.news.push_back(news),
                 Heard::End => bail!("the supervisor of the services has gone"),
+                Heard::Late => return Err(self.supervisor.silent().into()),
                 Heard::Answer(..) | Heard::Interrupted => {}
             }
         }
     }
 
-    /// Waits for what comes next: news, an answer, or the user's interrupt beyond the first `seen`.
+    /// Waits for what comes next: news, an answer, or what ends the wait.
     ///
     /// # Errors
     /// When the connection fails or what comes cannot be understood.
-    pub fn hear(&mut self, interrupt: Option<(&Interrupt, usize)>) -> Result<Heard> {
+    pub fn hear(&mut self, limit: &Limit<'_>) -> Result<Heard> {
         match self.news.pop_front() {
             Some(news) => Ok(Heard::News(news)),
-            None => self.take(interrupt),
+            None => self.take(limit),
         }
     }
 
-    fn take(&mut self, interrupt: Option<(&Interrupt, usize)>) -> Result<Heard> {
+    fn take(&mut self, limit: &Limit<'_>) -> Result<Heard> {
         loop {
             if let Some(line) = self.line() {
                 let reply = serde_json::from_slice(&line).context("the supervisor says what this envo cannot read")?;
@@ -200,10 +264,8 @@ impl Client {
                     Reply::News(news) => Heard::News(news),
                 });
             }
-            if let Some((interrupt, seen)) = interrupt
-                && self.interrupted(interrupt, seen)
-            {
-                return Ok(Heard::Interrupted);
+            if let Some(heard) = self.wait(PollFlags::IN, limit) {
+                return Ok(heard);
             }
             let mut buffer = [0; 16 * 1024];
             match self.stream.read(&mut buffer) {
@@ -216,23 +278,36 @@ impl Client {
         }
     }
 
-    /// Waits until there is something to read; whether the user has interrupted instead.
-    fn interrupted(&mut self, interrupt: &Interrupt, seen: usize) -> bool {
-        if interrupt.count() > seen {
-            return true;
+    /// Waits until the connection is ready; what has ended the wait instead.
+    fn wait(&mut self, readiness: PollFlags, limit: &Limit<'_>) -> Option<Heard> {
+        let mut waiting = vec![PollFd::new(&self.stream, readiness)];
+        let shown = self.shown_to.as_ref().filter(|_| limit.interrupt.is_some());
+        waiting.extend(shown.map(|output| PollFd::new(output, PollFlags::empty())));
+        let watched = waiting.len();
+        if let Some((interrupt, seen)) = limit.interrupt {
+            if interrupt.count() > seen {
+                return Some(Heard::Interrupted);
+            }
+            // Only the first two can be waited for.
+            let notice = interrupt.notice(seen).filter(|_| seen < 2);
+            waiting.extend(notice.map(|notice| PollFd::from_borrowed_fd(notice, PollFlags::IN)));
         }
-        // Only the first two can be waited for.
-        let Some(notice) = interrupt.notice(seen).filter(|_| seen < 2) else { return false };
-        let mut waiting = vec![PollFd::new(&self.stream, PollFlags::IN), PollFd::new(&notice, PollFlags::IN)];
-        waiting.extend(self.shown_to.iter().map(|output| PollFd::new(output, PollFlags::empty())));
-        while matches!(poll(&mut waiting, None), Err(rustix::io::Errno::INTR)) {}
-        let interrupted = !waiting[1].revents().is_empty();
-        let unread = waiting.get(2).is_some_and(|output| !output.revents().is_empty());
+        loop {
+            let left = limit.until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = left.map(|left| Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ });
+            match poll(&mut waiting, left.as_ref()) {
+                Ok(0) => return Some(Heard::Late),
+                Err(Errno::INTR) => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        let happened = |at: usize| waiting.get(at).is_some_and(|one| !one.revents().is_empty());
+        let (interrupted, unread) = (happened(watched), watched > 1 && happened(1));
         if unread {
             // That is told once.
             self.shown_to = None;
         }
-        interrupted || unread
+        (interrupted || unread).then_some(Heard::Interrupted)
     }
 
     fn line(&mut self) -> Option<Vec<u8>> {

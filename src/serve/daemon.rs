@@ -46,11 +46,13 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>) -> io::Result<()> {
     // It must not keep a folder from being removed or unmounted.
     let _ = std::env::set_current_dir("/");
     process::ignore_signals(&[libc::SIGHUP, libc::SIGPIPE]);
+    // SAFETY: the process was started with these two descriptors, and nothing has closed them.
+    let (listener, lock) = unsafe { (BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1)) };
+    write_pid(lock);
     end_what_was_left(&state_dir);
     let mark = instance_mark::supervisor(&instance_mark::project(&state_dir));
     let keeper = Keeper::fork(&mark, leave_streams)?;
-    // SAFETY: the process was started with these two descriptors, and nothing has closed them.
-    let (listener, lock) = unsafe { (BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1)) };
+    // Not before the keeper was forked, which would have the lock as well.
     let listener = UnixListener::from(rustix::io::fcntl_dupfd_cloexec(listener, 3)?);
     let _lock = File::from(rustix::io::fcntl_dupfd_cloexec(lock, 3)?);
     leave_streams();
@@ -65,6 +67,13 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>) -> io::Result<()> {
         let _ = std::fs::remove_file(socket);
     }
     result
+}
+
+/// Writes this process's number into the lock, for clients to name when it does not answer.
+fn write_pid(lock: BorrowedFd<'_>) {
+    // Without it they do not know the number.
+    let _ = rustix::fs::ftruncate(lock, 0);
+    let _ = rustix::io::write(lock, std::process::id().to_string().as_bytes());
 }
 
 /// Serves clients until nobody needs anything.

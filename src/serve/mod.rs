@@ -18,6 +18,7 @@ mod leftover;
 mod log;
 pub mod machine;
 pub mod memory;
+pub mod moved_state;
 mod orders;
 pub mod place;
 mod ports;
@@ -28,13 +29,14 @@ pub mod protocol;
 mod shim;
 mod start;
 mod supervisor;
+mod supervisor_process;
 mod surroundings;
 #[cfg(test)]
 mod tests;
 mod watch;
 mod work;
 
-pub use attached::{Held, HoldOptions, connect, serve_foreground, up};
+pub use attached::{Background, Held, HoldOptions, connect, serve_foreground, up};
 pub use client::SupervisorProgram;
 pub use fields::{Instances, fill};
 pub use prepared::{define, service_variables};

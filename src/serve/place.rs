@@ -11,10 +11,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use super::{instance_mark, ports};
+use crate::execute::tree;
 use crate::model::Variables;
 
 /// What a socket's path may have, its closing zero included, on the systems with the least.
 const LONGEST_PATH: usize = 104;
+
+/// In the state folder: held by the supervisor, whose process number is its text.
+const LOCK: &str = "supervisor.lock";
 
 /// In the state folder: the path of the socket.
 const RECORD: &str = "socket";
@@ -66,7 +70,7 @@ impl Place {
     /// # Errors
     /// When there can be no such file.
     pub fn try_lock(&self) -> io::Result<Option<File>> {
-        let path = self.state_dir.join("supervisor.lock");
+        let path = self.state_dir.join(LOCK);
         let file = fs_err::OpenOptions::new().create(true).append(true).open(path)?.into_parts().0;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
@@ -74,6 +78,12 @@ impl Place {
             // On a file system without locks (some network ones) the socket has to do.
             Err(TryLockError::Error(_)) => Ok(Some(file)),
         }
+    }
+
+    /// The supervisor's process number, by what it wrote into the lock.
+    pub fn supervisor_pid(&self) -> Option<u32> {
+        let pid = std::fs::read_to_string(self.state_dir.join(LOCK)).ok()?.trim().parse().ok()?;
+        tree::is_running(pid).then_some(pid)
     }
 
     /// Listens in place of a supervisor that is gone. Only for who has the lock.

@@ -408,6 +408,11 @@ impl Machine {
         matches!(self.members[at].phase, Phase::Over { .. })
     }
 
+    /// Whether it has to be down once before it may run again.
+    pub fn is_cycling(&self, at: usize) -> bool {
+        self.members[at].cycling
+    }
+
     /// Whether somebody wants it, or what depends on it.
     pub fn is_wanted(&self, at: usize) -> bool {
         self.members[at].wanted

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::Supervisor;
 use crate::serve::fields::Instance;
 use crate::serve::machine::{Never, Now};
-use crate::serve::protocol::{Answer, Known, Left, Refusal, Reply};
+use crate::serve::protocol::{Answer, Changes, Known, Left, Refusal, Reply};
 
 pub(super) struct Pending {
     pub connection: u64,
@@ -19,12 +19,10 @@ pub(super) struct Pending {
 pub(super) enum Kind {
     /// Answered with what is known of them.
     Ready(BTreeSet<usize>),
-    Gone(BTreeSet<usize>),
-    /// As [`Kind::Gone`], answered with what became of each. Not all were envo's own.
-    Left {
-        nodes: BTreeSet<usize>,
-        adopted: BTreeSet<usize>,
-    },
+    /// Answered when `nodes` are gone, with those of `stopped` that are over.
+    Stopped { nodes: BTreeSet<usize>, stopped: BTreeSet<usize> },
+    /// Answered when they are gone, with what became of each. Not all were envo's own.
+    Left { nodes: BTreeSet<usize>, adopted: BTreeSet<usize> },
 }
 
 impl Supervisor {
@@ -55,7 +53,9 @@ impl Supervisor {
                 let ready = nodes.iter().all(|at| self.machine.is_met(*at));
                 ready.then(|| Ok(Answer::Instances(self.instances_of(nodes))))
             }
-            Kind::Gone(nodes) => self.are_gone(nodes).then_some(Ok(Answer::Done)),
+            Kind::Stopped { nodes, stopped } => {
+                self.are_gone(nodes).then(|| Ok(Answer::Changes(self.stopped(nodes, stopped))))
+            }
             Kind::Left { nodes, adopted } => self.are_gone(nodes).then(|| Ok(Answer::Left(self.left(nodes, adopted)))),
         }
     }
@@ -95,16 +95,25 @@ impl Supervisor {
         (0..self.slots.len()).filter(|at| self.machine.is_adopted(*at)).collect()
     }
 
+    fn stopped(&self, nodes: &BTreeSet<usize>, stopped: &BTreeSet<usize>) -> Changes {
+        let mut changes = Changes::default();
+        for at in self.in_order(nodes.union(stopped).copied()).into_iter().rev() {
+            let list = if stopped.contains(&at) { &mut changes.stopped } else { &mut changes.unchanged };
+            list.push(self.slots[at].prepared.name().to_owned());
+        }
+        changes
+    }
+
     fn left(&self, nodes: &BTreeSet<usize>, adopted: &BTreeSet<usize>) -> Left {
         let mut left = Left { last: self.is_idle(), ..Left::default() };
-        for at in nodes {
-            let name = self.slots[*at].prepared.name().to_owned();
-            if self.machine.is_over(*at) && adopted.contains(at) {
+        for at in self.in_order(nodes.iter().copied()).into_iter().rev() {
+            let name = self.slots[at].prepared.name().to_owned();
+            if self.machine.is_over(at) && adopted.contains(&at) {
                 left.adopted.push(name);
-            } else if self.machine.is_over(*at) {
+            } else if self.machine.is_over(at) {
                 left.stopped.push(name);
             } else {
-                left.held.push((name, self.holders(*at)));
+                left.held.push((name, self.holders(at)));
             }
         }
         left
@@ -124,12 +133,12 @@ impl Supervisor {
                 refusal.hints.push(format!("`envo up -e {}` starts it", name(at)));
                 refusal
             }
-            Never::Ended => Refusal::new("stopped", format!("`{}` has ended", name(at))),
+            Never::Ended => Refusal::new("ended", format!("`{}` has ended", name(at))),
         }
     }
 
     fn not_ready_text(&self, kind: &Kind) -> String {
-        let (Kind::Ready(nodes) | Kind::Gone(nodes) | Kind::Left { nodes, .. }) = kind;
+        let (Kind::Ready(nodes) | Kind::Stopped { nodes, .. } | Kind::Left { nodes, .. }) = kind;
         let open: Vec<String> = nodes
             .iter()
             .filter(|at| !self.machine.is_met(**at))

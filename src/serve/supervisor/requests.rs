@@ -9,7 +9,7 @@ use super::{Message, Supervisor};
 use crate::serve::excerpt::{Excerpt, excerpt};
 use crate::serve::instances::Which;
 use crate::serve::machine::Event as Happening;
-use crate::serve::protocol::{Answer, Greeting, Operation, Passage, Refusal, Reply, Request, Up, VERSION};
+use crate::serve::protocol::{Answer, Changes, Greeting, Operation, Passage, Refusal, Reply, Request, Up, VERSION};
 
 /// How much of a log is sent at once.
 const LARGEST_PASSAGE: usize = 1024 * 1024;
@@ -91,22 +91,23 @@ impl Supervisor {
             Operation::Start { names, wait } => {
                 let nodes = self.find_some(&names)?;
                 self.refuse_unwanted(&nodes)?;
-                self.step(Happening::Retry(nodes.clone()));
+                let changes = self.changes_of(&nodes, Happening::Retry(nodes.clone()));
                 let all = self.machine.with_dependencies(nodes);
-                if wait { later(self, Kind::Ready(all), None) } else { Ok(Some(Answer::Done)) }
+                if wait { later(self, Kind::Ready(all), None) } else { Ok(Some(Answer::Changes(changes))) }
             }
             Operation::Stop { names } => {
                 let nodes = self.find_some(&names)?;
+                let stopped = self.running_with(&nodes);
                 self.step(Happening::Halt(nodes.clone()));
-                later(self, Kind::Gone(nodes.into_iter().collect()), None)
+                later(self, Kind::Stopped { nodes: nodes.into_iter().collect(), stopped }, None)
             }
             Operation::Restart { names, wait } => {
                 let nodes = self.find_some(&names)?;
                 self.refuse_unwanted(&nodes)?;
                 nodes.iter().for_each(|at| self.slots[*at].forced = true);
-                self.step(Happening::Restart(nodes.clone()));
+                let changes = self.changes_of(&nodes, Happening::Restart(nodes.clone()));
                 let all = self.machine.with_dependencies(nodes);
-                if wait { later(self, Kind::Ready(all), None) } else { Ok(Some(Answer::Done)) }
+                if wait { later(self, Kind::Ready(all), None) } else { Ok(Some(Answer::Changes(changes))) }
             }
             Operation::Wait { names, timeout } => {
                 let nodes: BTreeSet<usize> = self.find_some(&names)?.into_iter().collect();
@@ -193,6 +194,39 @@ impl Supervisor {
             return Err(Refusal::new("unknown", "no service was named"));
         }
         self.find(names)
+    }
+
+    /// Steps, and says what that starts, restarts and leaves as it is: the nodes, what they depend on, and what restarts
+    /// with them.
+    fn changes_of(&mut self, nodes: &[usize], happening: Happening) -> Changes {
+        let before: Vec<bool> = (0..self.slots.len()).map(|at| self.machine.is_over(at)).collect();
+        self.step(happening);
+        let mut changes = Changes::default();
+        for at in self.in_order(0..self.slots.len()) {
+            let name = self.slots[at].prepared.name().to_owned();
+            if before[at] && !self.machine.is_over(at) {
+                changes.started.push(name);
+            } else if !before[at] && self.machine.is_cycling(at) {
+                changes.restarted.push(name);
+            } else if nodes.contains(&at) {
+                changes.unchanged.push(name);
+            }
+        }
+        changes
+    }
+
+    /// Those of these nodes, and of all that depend on them, that run.
+    fn running_with(&self, nodes: &[usize]) -> BTreeSet<usize> {
+        let depends = |at: &usize| self.machine.with_dependencies([*at]).iter().any(|one| nodes.contains(one));
+        (0..self.slots.len()).filter(|at| !self.machine.is_over(*at) && depends(at)).collect()
+    }
+
+    /// Nodes in the order in which they start: each after what it depends on.
+    pub(super) fn in_order(&self, nodes: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let mut nodes: Vec<usize> = nodes.into_iter().collect();
+        // What depends on another depends on all that the other depends on, and on the other.
+        nodes.sort_by_cached_key(|at| self.machine.with_dependencies([*at]).len());
+        nodes
     }
 
     /// What nobody holds would stop as soon as it was started.

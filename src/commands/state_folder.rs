@@ -1,0 +1,82 @@
+//! Where the services of a project leave their state, for verbs that only talk to its supervisor: they work whether or not
+//! the configuration can be read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::opening::discovery;
+use crate::build::services::STATE_FOLDER;
+use crate::cli::options::Options;
+use crate::plan;
+use crate::report::plain;
+use crate::serve::moved_state;
+use crate::serve::place::Place;
+
+/// The place of the project's supervisor.
+///
+/// # Errors
+/// When the configuration cannot be read and there is no trace of services either.
+pub fn place(options: &Options) -> Result<Place> {
+    let at = |state_dir: &Path| Place::of(state_dir, &options.variables);
+    let configured = configured(options);
+    if let Ok(Some((work_dir, root))) = &configured {
+        let place = at(&work_dir.join(STATE_FOLDER))?;
+        if options.work_dir.is_some() || place.connect().is_some() {
+            return Ok(place);
+        }
+        // Services may still run from before `work_dir` was changed.
+        let before = likely(root, options).into_iter().filter(|folder| folder.is_dir());
+        let mut before = before.filter_map(|folder| at(&folder).ok());
+        return Ok(before.find(|before| before.connect().is_some()).unwrap_or(place));
+    }
+    let traces: Vec<Place> = traces(options).iter().filter_map(|trace| at(trace).ok()).collect();
+    let found = traces.iter().find(|place| place.connect().is_some()).or(traces.first());
+    match (configured, found) {
+        (Err(error), Some(found)) => {
+            let folder = found.state_dir.parent().unwrap_or(&found.state_dir).display();
+            plain::error(&format!(
+                "warning: {error}\nhelp: until that is mended, this is about what runs for {folder}\n"
+            ));
+            Ok(found.clone())
+        }
+        (Ok(_), Some(found)) => Ok(found.clone()),
+        (Err(error), None) => Err(error),
+        (Ok(_), None) => {
+            let work_dir = options.work_dir.as_deref().unwrap_or(Path::new(".tox"));
+            Ok(at(&options.current_dir.join(work_dir).join(STATE_FOLDER))?)
+        }
+    }
+}
+
+/// The work folder and the project's root as the configuration says; `None`: there is no configuration. Nothing else of it
+/// is looked at.
+fn configured(options: &Options) -> Result<Option<(PathBuf, PathBuf)>> {
+    let plan = plan::read(Arc::new(options.clone()), Arc::new(discovery(options)))?;
+    if !plan.settings.source.path.exists() {
+        return Ok(None);
+    }
+    let path = |key| plan.settings.path(plan.settings.core(), key);
+    Ok(Some((path("work_dir")?, path("tox_root")?)))
+}
+
+/// The state folders there are that may be the project's, the likeliest first.
+fn traces(options: &Options) -> Vec<PathBuf> {
+    let here = |path: &Path| options.current_dir.join(path);
+    let start = match (&options.root_dir, &options.config_file) {
+        (Some(root), _) => here(root),
+        (None, Some(file)) if here(file).is_dir() => here(file),
+        (None, Some(file)) => here(file).parent().map_or_else(|| options.current_dir.clone(), Path::to_path_buf),
+        (None, None) => options.current_dir.clone(),
+    };
+    let named = options.work_dir.as_deref().map(|work_dir| vec![here(work_dir).join(STATE_FOLDER)]);
+    let candidates = named.unwrap_or_else(|| start.ancestors().flat_map(|root| likely(root, options)).collect());
+    candidates.into_iter().filter(|candidate| candidate.is_dir()).collect()
+}
+
+/// Where a project with this root may keep its state, whatever its configuration says.
+fn likely(root: &Path, options: &Options) -> Vec<PathBuf> {
+    let moved = moved_state::recall(&options.variables, root);
+    moved.into_iter().chain([root.join(".tox").join(STATE_FOLDER)]).collect()
+}

@@ -1,0 +1,60 @@
+//! The supervisor as a process: its number, whether it is stopped, and whether it still answers. Clients ask before they
+//! wait for it any longer.
+
+use std::time::{Duration, Instant};
+
+use super::client::{Client, Limit, Refused};
+use super::place::Place;
+use super::protocol::Refusal;
+use crate::execute::tree;
+
+/// How long a supervisor may take for what it answers at once.
+pub const PROMPT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone)]
+pub struct SupervisorProcess {
+    pub place: Place,
+    /// `None`: not known.
+    pub pid: Option<u32>,
+}
+
+impl SupervisorProcess {
+    /// That of a place, by what it wrote into its lock.
+    pub fn at(place: &Place) -> Self {
+        Self { place: place.clone(), pid: place.supervisor_pid() }
+    }
+
+    /// Whether a signal (SIGSTOP, or Ctrl-Z in a debugger) keeps it from running.
+    pub fn is_stopped(&self) -> bool {
+        self.pid.is_some_and(tree::is_stopped)
+    }
+
+    /// Whether it answers a new connection. One that has just ended counts as answering: its connections end by themselves.
+    pub fn answers(&self) -> bool {
+        if self.is_stopped() {
+            return false;
+        }
+        let Some(stream) = self.place.connect() else { return true };
+        Client::greet(stream, &self.place, "check", &Limit::of(PROMPT)).is_ok()
+    }
+
+    /// The error for a supervisor that does not answer.
+    pub fn silent(&self) -> Refused {
+        let name = self.pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
+        let mut refusal = Refusal::new("silent", format!("the supervisor of the services{name} does not answer"));
+        if let Some(pid) = self.pid {
+            if self.is_stopped() {
+                refusal.hints.push(format!("it is stopped: `kill -CONT {pid}` lets it continue"));
+            }
+            refusal.hints.push(format!("`kill -KILL {pid}` ends it, and its services with it"));
+        }
+        Refused(refusal)
+    }
+}
+
+impl Limit<'_> {
+    /// So long from now.
+    pub fn of(patience: Duration) -> Self {
+        Self { interrupt: None, until: Some(Instant::now() + patience) }
+    }
+}
