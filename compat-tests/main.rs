@@ -44,6 +44,7 @@ mod locking_import;
 mod locking_index;
 mod locking_languages;
 mod locking_managers;
+mod packaging;
 mod plugins;
 mod property;
 mod python_package;

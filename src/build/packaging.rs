@@ -101,13 +101,15 @@ impl Packager {
     /// When it cannot be built.
     pub fn packages(&self, site: &Site, packaging: &Packaging) -> Result<Vec<Package>, Halt> {
         site.phase(Phase::Package);
-        if packaging.kind == PackageKind::External {
-            return self.external(packaging).map_err(|halt| for_package_environment(halt, packaging));
-        }
-        self.with_builders(packaging, |bench, wheel_builder| {
-            let request = BuildRequest { kind: packaging.kind, extras: &packaging.extras, wheel_builder };
-            bench.builder.build(request)
-        })
+        let built = if packaging.kind == PackageKind::External {
+            self.external(packaging)
+        } else {
+            self.with_builders(packaging, |bench, wheel_builder| {
+                let request = BuildRequest { kind: packaging.kind, extras: &packaging.extras, wheel_builder };
+                bench.builder.build(request)
+            })
+        };
+        built.map_err(|halt| for_package_environment(halt, packaging))
     }
 
     /// What the project requires, as far as that is written down and need not be asked of a backend: as
@@ -148,13 +150,9 @@ impl Packager {
         work: impl FnOnce(&Bench, Option<&PackageBuilder>) -> anyhow::Result<T>,
     ) -> Result<T, Halt> {
         let bench = self.bench(&packaging.package_environment)?;
-        let wheel_bench = match &packaging.wheel_environment {
-            Some(name) if *name != packaging.package_environment => Some(self.bench(name)?),
-            _ => None,
-        };
+        let wheel_bench = packaging.wheel_environment.get()?.map(|name| self.bench(&name)).transpose()?;
         let _locks = (bench.occupy()?, wheel_bench.as_deref().map(Bench::occupy).transpose()?);
-        work(&bench, wheel_bench.as_ref().map(|bench| &bench.builder))
-            .map_err(|error| for_package_environment(error.into(), packaging))
+        Ok(work(&bench, wheel_bench.as_ref().map(|bench| &bench.builder))?)
     }
 
     /// A package that commands of the project's own build, or that was given with `--installpkg`.
@@ -207,10 +205,10 @@ impl Packager {
 
     /// Removes the packaging environments that are to be made anew with the environments that use them.
     pub fn remove_if_asked(&self, packaging: &Packaging) {
-        let names = std::iter::once(&packaging.package_environment).chain(&packaging.wheel_environment);
-        for name in names {
+        let wheel_environment = packaging.wheel_environment.get().ok().flatten();
+        for name in std::iter::once(packaging.package_environment.clone()).chain(wheel_environment) {
             // What is wrong with it is told when it is needed.
-            let Ok(bench) = self.bench(name) else { continue };
+            let Ok(bench) = self.bench(&name) else { continue };
             if let Err(halt) = bench.workshop.remove_if_asked() {
                 bench.site.warning(format!("failed to remove: {halt}"));
             }
@@ -302,7 +300,8 @@ impl Packager {
 fn names(packaging: &Packaging) -> impl Iterator<Item = String> + '_ {
     let describer =
         (packaging.kind == PackageKind::External).then(|| format!("{}_sdist_meta", packaging.package_environment));
-    std::iter::once(packaging.package_environment.clone()).chain(packaging.wheel_environment.clone()).chain(describer)
+    let wheel_environment = packaging.wheel_environment.get().ok().flatten();
+    std::iter::once(packaging.package_environment.clone()).chain(wheel_environment).chain(describer)
 }
 
 /// Says for whose sake an environment is skipped.

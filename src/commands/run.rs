@@ -240,8 +240,9 @@ fn open_journal(plan: &Plan, discovery: &PythonDiscovery) -> Journal {
         // What is wrong with an environment is told when it is its turn.
         let Ok(environment) = plan.environment(&entry.name) else { continue };
         let Some(packaging) = &environment.packaging else { continue };
-        for name in std::iter::once(&packaging.package_environment).chain(&packaging.wheel_environment) {
-            journal.environment(name);
+        let wheel_environment = packaging.wheel_environment.get().ok().flatten();
+        for name in std::iter::once(packaging.package_environment.clone()).chain(wheel_environment) {
+            journal.environment(&name);
         }
         // Where its wheel is built was worked out from these interpreters, which tox writes down whoever runs.
         if matches!(packaging.kind, PackageKind::Wheel | PackageKind::SdistWheel)

@@ -46,8 +46,9 @@ pub struct Packaging {
     pub kind: PackageKind,
     /// The environment that builds (`.pkg`).
     pub package_environment: String,
-    /// The environment that builds wheels for this interpreter, when that is another one (`.pkg-cpython312`).
-    pub wheel_environment: Option<String>,
+    /// The environment that builds wheels for this interpreter, when that is another one (`.pkg-cpython312`). It cannot be
+    /// named without the interpreter; that one is missing is the environment's own failure, so it is looked up late.
+    pub wheel_environment: Deferred<Option<String>>,
     pub extras: Vec<String>,
 }
 

@@ -275,7 +275,7 @@ fn dependencies(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Depend
     })
 }
 
-fn packaging(settings: &Settings, set: &ConfigSet) -> Result<Option<Packaging>, ConfigError> {
+fn packaging(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Option<Packaging>, ConfigError> {
     let kind = match settings.text(set, "package")?.as_str() {
         "wheel" => PackageKind::Wheel,
         "sdist" => PackageKind::Sdist,
@@ -288,8 +288,14 @@ fn packaging(settings: &Settings, set: &ConfigSet) -> Result<Option<Packaging>, 
     };
     let package_environment = settings.text(set, "package_env")?;
     let builds_wheels = matches!(kind, PackageKind::Wheel | PackageKind::SdistWheel);
-    let wheel_environment = if builds_wheels { Some(settings.text(set, "wheel_build_env")?) } else { None };
-    let wheel_environment = wheel_environment.filter(|name| *name != package_environment);
+    let wheel_environment = if builds_wheels {
+        let shared = package_environment.clone();
+        deferred(settings, set, move |settings, set| {
+            Ok(Some(settings.text(set, "wheel_build_env")?).filter(|name| *name != shared))
+        })
+    } else {
+        Deferred::ready(None)
+    };
     Ok(Some(Packaging { kind, package_environment, wheel_environment, extras: settings.list(set, "extras")? }))
 }
 
