@@ -29,6 +29,7 @@ mod differential;
 mod docs_examples;
 mod docs_generated;
 mod durability;
+mod env_files;
 mod exec;
 mod fixtures;
 mod host_tox;

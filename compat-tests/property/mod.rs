@@ -4,6 +4,8 @@
 //! time.
 
 mod answers;
+mod compose;
+mod env_files;
 mod expressions;
 mod factors;
 mod ini;

@@ -14,7 +14,7 @@ mod defaults;
 mod definitions;
 mod descriptions;
 mod dotenv;
-mod env_file;
+pub mod env_file;
 pub mod expand;
 pub mod factor;
 pub mod keys;
@@ -362,6 +362,14 @@ impl Settings {
 
     pub(crate) fn warn(&self, text: String) {
         lock(&self.warnings).push(text);
+    }
+
+    /// Of what is worked out several times.
+    pub(crate) fn warn_once(&self, text: String) {
+        let mut warnings = lock(&self.warnings);
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
     }
 
     pub(crate) fn has_warnings(&self) -> bool {

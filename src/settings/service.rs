@@ -2,11 +2,13 @@
 //! What the values mean is in [`crate::model::service`].
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::config_set::ConfigSet;
 use super::defaults::service_keys;
+use super::expand::Trail;
 use super::loader::{Loader, spellings};
 use super::toml::ENV;
 use super::toml::load::toml_entry;
@@ -100,7 +102,8 @@ fn absolute(root: &Path, pattern: &str) -> String {
     }
 }
 
-/// The variables of the files that `env_file` names, a later file before an earlier one.
+/// The variables of the files that `env_file` names, a later file before an earlier one. Values in them may refer to the
+/// variables envo runs with, then to `set_env`, then to what the files say before.
 ///
 /// # Errors
 /// A file that cannot be read, or a line in it that says nothing.
@@ -110,7 +113,14 @@ pub(super) fn env_files(settings: &Settings, set: &ConfigSet) -> Result<Vec<(Str
     }
     let Value::Text(files) = settings.value(set, "env_file")? else { return Ok(Vec::new()) };
     let place = || settings.place_of(set, "env_file").ok().flatten();
-    env_file::read(&files, &settings.tox_root()?).map_err(|error| place().into_iter().fold(error, ConfigError::at))
+    // Most files refer to none of it; what is wrong with it is reported where it is used.
+    let own = LazyCell::new(|| settings.all_variables(set, &Trail::default()).unwrap_or_default());
+    let own_value = |name: &str| own.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let outside = |name: &str| settings.options.variables.text(name).or_else(|| own_value(name));
+    let found = env_file::read(&files, &settings.tox_root()?, &outside)
+        .map_err(|error| place().into_iter().fold(error, ConfigError::at))?;
+    found.warnings.into_iter().for_each(|warning| settings.warn_once(warning));
+    Ok(found.variables)
 }
 
 /// Looks whether the files that `env_file` of an environment names can be read, before anything of it is used.

@@ -6,6 +6,7 @@ use super::Subject;
 use crate::error::{ConfigError, Location};
 use crate::settings::config_set::ConfigSet;
 use crate::settings::keys;
+use crate::settings::service;
 use crate::settings::value::Value;
 
 /// Files of requirements, constraints and variables that are not there.
@@ -38,7 +39,13 @@ fn of_value(subject: &Subject<'_>, set: &ConfigSet, key: &'static str, root: &Pa
         let error = ConfigError::handled(format!("there is no file `{named}`")).hint(advice(key, root));
         place(subject, set, key, named).into_iter().fold(error, ConfigError::at)
     };
-    absent.map(error).collect()
+    let mut found: Vec<_> = absent.map(error).collect();
+    if key == "env_file" && found.is_empty() {
+        found.extend(service::env_files(settings, set).err());
+        // What is not set here may be set where the service runs.
+        settings.take_warnings();
+    }
+    found
 }
 
 /// The line at or below the key that names the file, else the key.

@@ -1,0 +1,153 @@
+//! `$NAME` and `${NAME}` in values, with the operators of the shell. Pure.
+//! <https://docs.docker.com/reference/compose-file/interpolation/>
+
+/// Deeper than anybody writes.
+const DEEPEST: usize = 50;
+
+/// What variables are, and what was missing.
+pub struct Lookup<'a> {
+    pub value: &'a dyn Fn(&str) -> Option<String>,
+    /// Variables that were replaced with nothing because they are not set.
+    pub unset: Vec<String>,
+}
+
+/// The text with its variables replaced.
+///
+/// # Errors
+/// What is wrong with it: an expression that cannot be read, or a required variable that is missing.
+pub fn interpolated(text: &str, lookup: &mut Lookup<'_>) -> Result<String, String> {
+    let mut result = String::with_capacity(text.len());
+    append(text, lookup, DEEPEST, &mut result)?;
+    Ok(result)
+}
+
+fn append(text: &str, lookup: &mut Lookup<'_>, depth: usize, result: &mut String) -> Result<(), String> {
+    let mut rest = text;
+    while let Some((before, expression)) = rest.split_once('$') {
+        result.push_str(before);
+        if let Some(after) = expression.strip_prefix('$') {
+            result.push('$');
+            rest = after;
+        } else if let Some(braced) = expression.strip_prefix('{') {
+            let (name, after) = braced.split_at(name_length(braced));
+            let invalid = || {
+                let line = expression.lines().next().unwrap_or_default();
+                format!("invalid expression: `${line}` (write `$$` for a dollar sign that is part of the value)")
+            };
+            if name.is_empty() {
+                return Err(invalid());
+            }
+            if let Some(after) = after.strip_prefix('}') {
+                result.push_str(&plain(name, lookup));
+                rest = after;
+                continue;
+            }
+            let end = closing(braced).ok_or_else(invalid)?;
+            let operation = Operation::of(&braced[name.len()..end]).ok_or_else(invalid)?;
+            if depth == 0 {
+                return Err("expressions are nested too deeply".to_owned());
+            }
+            operation.append(name, lookup, depth - 1, result)?;
+            rest = &braced[end + 1..];
+        } else {
+            let (name, after) = expression.split_at(name_length(expression));
+            if name.is_empty() {
+                result.push('$');
+            } else {
+                result.push_str(&plain(name, lookup));
+            }
+            rest = after;
+        }
+    }
+    result.push_str(rest);
+    Ok(())
+}
+
+fn plain(name: &str, lookup: &mut Lookup<'_>) -> String {
+    (lookup.value)(name).unwrap_or_else(|| {
+        lookup.unset.push(name.to_owned());
+        String::new()
+    })
+}
+
+fn name_length(text: &str) -> usize {
+    let length = text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+    if text.starts_with(|first: char| first.is_ascii_digit()) { 0 } else { length }
+}
+
+/// Where the brace closes that was opened before `text`: on the same line; braces inside come in pairs, or else the last
+/// one of the line closes it.
+fn closing(text: &str) -> Option<usize> {
+    let line = text.split_once('\n').map_or(text, |(line, _)| line);
+    let mut open = 1;
+    let mut bytes = line.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'}' => {
+                open -= 1;
+                if open == 0 {
+                    return Some(at);
+                }
+            }
+            b'{' => {
+                open += 1;
+                // What follows an opening brace is not looked at, as in Compose.
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
+    line.rfind('}')
+}
+
+/// What stands between the name and the closing brace.
+struct Operation<'a> {
+    kind: Kind,
+    /// Whether an empty value counts as none.
+    of_empty: bool,
+    argument: &'a str,
+}
+
+enum Kind {
+    Default,
+    Alternative,
+    Required,
+}
+
+impl<'a> Operation<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let (of_empty, text) = text.strip_prefix(':').map_or((false, text), |rest| (true, rest));
+        let kind = match text.chars().next()? {
+            '-' => Kind::Default,
+            '+' => Kind::Alternative,
+            '?' => Kind::Required,
+            _ => return None,
+        };
+        Some(Self { kind, of_empty, argument: &text[1..] })
+    }
+
+    fn append(&self, name: &str, lookup: &mut Lookup<'_>, depth: usize, result: &mut String) -> Result<(), String> {
+        let known_unset = lookup.unset.len();
+        // What is wrong with it is an error, used or not.
+        let mut argument = String::new();
+        append(self.argument, lookup, depth, &mut argument)?;
+        let value = (lookup.value)(name).filter(|value| !(self.of_empty && value.is_empty()));
+        let outcome = match (&self.kind, value) {
+            (Kind::Default, None) | (Kind::Alternative, Some(_)) => {
+                result.push_str(&argument);
+                return Ok(());
+            }
+            (Kind::Default | Kind::Required, Some(value)) => {
+                result.push_str(&value);
+                Ok(())
+            }
+            (Kind::Alternative, None) => Ok(()),
+            (Kind::Required, None) => {
+                let colon = if argument.is_empty() { "" } else { ": " };
+                Err(format!("the required variable `{name}` is missing{colon}{argument}"))
+            }
+        };
+        lookup.unset.truncate(known_unset);
+        outcome
+    }
+}

@@ -1,0 +1,104 @@
+//! `env_file`: variables from files, read as Docker Compose reads them.
+//! <https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/#env-file-syntax>
+
+mod interpolation;
+mod statements;
+#[cfg(test)]
+mod tests;
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::error::ConfigError;
+use interpolation::{Lookup, interpolated};
+use statements::{Fault, Value, parse};
+
+/// What files of variables come to.
+#[derive(Debug, Default)]
+pub struct EnvFiles {
+    /// In order, each once.
+    pub variables: Vec<(String, String)>,
+    /// What was replaced with nothing.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the files named in `files`, one a line, below `root`; one after `-` may be missing. Of two that set the same
+/// variable the later one counts. `outside` knows the variables that are set before any file is read.
+///
+/// # Errors
+/// A file that cannot be read, or a statement in it that cannot be understood.
+pub fn read(files: &str, root: &Path, outside: &dyn Fn(&str) -> Option<String>) -> Result<EnvFiles, ConfigError> {
+    let mut found = EnvFiles::default();
+    for line in files.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (name, optional) = line.strip_prefix('-').map_or((line, false), |rest| (rest.trim_start(), true));
+        let path = root.join(name);
+        match std::fs::read(&path) {
+            Ok(content) => found.add(&content, &path, outside)?,
+            Err(error) if optional && error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(ConfigError::handled(format!(
+                    "`env_file = {line}`: {} cannot be read: {error}",
+                    path.display()
+                ))
+                .hint(format!("write `- {name}` if the file need not be there")));
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl EnvFiles {
+    /// What a further file says.
+    fn add(
+        &mut self,
+        content: &[u8],
+        path: &Path,
+        outside: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), ConfigError> {
+        let error = |line: usize, what: &str| ConfigError::handled(format!("{}:{line}: {what}", path.display()));
+        let text = std::str::from_utf8(content).map_err(|fault| {
+            let line = 1 + content[..fault.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+            error(line, "the text is not UTF-8")
+        })?;
+        for statement in parse(text).map_err(|Fault { line, what, hint }| error(line, &what).hint(hint))? {
+            let (line, name) = (statement.line, statement.name);
+            let value = match statement.value {
+                None => outside(&name),
+                Some(Value::Literal(value)) => Some(value),
+                Some(Value::Template(template)) => {
+                    let value = |name: &str| outside(name).or_else(|| self.get(name).map(str::to_owned));
+                    let mut lookup = Lookup { value: &value, unset: Vec::new() };
+                    let value = interpolated(&template, &mut lookup).map_err(|what| error(line, &what))?;
+                    let unset = lookup.unset;
+                    self.warnings.extend(unset.iter().map(|unset| warning(path, line, &name, unset)));
+                    Some(value)
+                }
+            };
+            let Some(value) = value else { continue };
+            if value.contains('\0') {
+                return Err(error(line, "a value cannot hold a NUL character"));
+            }
+            self.set(name, value);
+        }
+        Ok(())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn set(&mut self, name: String, value: String) {
+        match self.variables.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => self.variables.push((name, value)),
+        }
+    }
+}
+
+fn warning(path: &Path, line: usize, name: &str, unset: &str) -> String {
+    format!(
+        "{}:{line}: `{name}` uses `${unset}`, which is not set and counts as empty; write `$$` for a dollar sign, or \
+         `${{{unset}:-}}` if that is meant",
+        path.display()
+    )
+}
