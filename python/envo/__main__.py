@@ -3,11 +3,15 @@
 import os
 import sys
 
+from ._errors import ProgramNotFound
 from ._program import find_program
 
 
 def main() -> None:
-    program = find_program()
+    try:
+        program = find_program()
+    except ProgramNotFound as error:
+        sys.exit(str(error))
     os.execv(program, [program, *sys.argv[1:]])
 
 

@@ -20,12 +20,8 @@ if TYPE_CHECKING:
     # Most sessions need none of these, nor the time that reading them takes.
     from ._runs import Keeper, RunNumber, Sender
 
-#: Fixtures of pytest's own, which stay what they are.
-_RESERVED = frozenset(
-    "cache capfd capfdbinary caplog capsys capsysbinary capteesys doctest_namespace envo_services monkeypatch pytestconfig "
-    "pytester record_property record_testsuite_property record_xml_attribute recwarn request subtests testdir tmp_path "
-    "tmp_path_factory tmpdir tmpdir_factory".split()
-)
+#: No fixture can have this name.
+_RESERVED = "request"
 
 #: How much of a service's log a report takes at most, bytes.
 _MOST = 32 * 1024
@@ -54,7 +50,11 @@ class EnvoServices:
         :raises EnvoError: when there is no such service, or it cannot be had.
         """
         __tracebackhide__ = True
-        return self._broker.get(name)
+        try:
+            return self._broker.get(name)
+        except envo.EnvoError as error:
+            # Of the way to it, nothing belongs in a report.
+            raise error.with_traceback(None) from None
 
     @property
     def names(self) -> List[str]:
@@ -76,6 +76,7 @@ class Broker:
             services = project.services
         except envo.EnvoError as error:
             if not noproc:
+                config._envo_error = error  # type: ignore[attr-defined]
                 config.issue_config_time_warning(
                     pytest.PytestConfigWarning(f"envo: there are no fixtures for services: {error}"), 2
                 )
@@ -133,6 +134,7 @@ class Broker:
         self._in_test = False
         self._used: Set[str] = set()
         self._marks: Dict[str, _logs.Mark] = {}
+        self._reported: List[envo.EnvoError] = []
         #: Those that fixtures have asked for by name, which no test names.
         self._got: Set[str] = set()
 
@@ -170,28 +172,36 @@ class Broker:
 
     # --- fixtures ----------------------------------------------------------------------------------------------------
 
-    def fixtures(self) -> types.ModuleType:
-        """A plugin with a fixture for every service."""
-        module = types.ModuleType("envo_fixtures")
+    def fixture_names(self) -> Dict[str, str]:
+        """The names that fixtures of services can have, and which service each means."""
         meant: Dict[str, List[str]] = {}
         for name in self.services:
             for fixture_name in {normalised(name), name}:
                 meant.setdefault(fixture_name, []).append(name)
+        found = {}
         for fixture_name, names in meant.items():
-            is_name = fixture_name.isidentifier() and not keyword.iskeyword(fixture_name)
-            if is_name and fixture_name not in _RESERVED and (len(names) == 1 or fixture_name in names):
-                setattr(module, fixture_name, self._fixture(fixture_name, fixture_name if len(names) > 1 else names[0]))
+            is_name = fixture_name.isidentifier() and not keyword.iskeyword(fixture_name) and fixture_name != _RESERVED
+            if is_name and (len(names) == 1 or fixture_name in names):
+                found[fixture_name] = fixture_name if len(names) > 1 else names[0]
+        return found
+
+    def fixtures(self, names: Mapping[str, str]) -> types.ModuleType:
+        """A plugin with a fixture for each of those."""
+        module = types.ModuleType("envo_fixtures")
+        for fixture_name, name in names.items():
+            setattr(module, fixture_name, self._fixture(fixture_name, name))
         return module
 
     def _fixture(self, fixture_name: str, name: str) -> Any:
         info = self.services[name]
 
         def service(envo_services: EnvoServices) -> Iterator[Handle]:
-            __tracebackhide__ = True
             self.provide([name])
             yield self.get(name)
 
         service.__doc__ = f"{info.description or 'The service ' + name} ({info.origin})"
+        # The heading under which `--fixtures` lists it.
+        service.__module__ = "envo"
         service._envo_service = name  # type: ignore[attr-defined]
         scope = "function" if self.width(name) == "test" else "session"
         decorate: Callable[[Any], Any] = pytest.fixture(scope=scope, name=fixture_name)  # type: ignore[call-overload]
@@ -205,26 +215,23 @@ class Broker:
                 names.append(self._resolved_or_fail(str(name)))
         definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
         for fixture_name in getattr(item, "fixturenames", ()):
-            overriding = definitions.get(fixture_name)
-            name = getattr(getattr(overriding[-1], "func", None), "_envo_service", None) if overriding else None
+            name = _service_of(definitions.get(fixture_name, ()), fixture_name)
             if name is not None:
-                names.append(str(name))
+                names.append(name)
         return list(dict.fromkeys(names))
 
     def _resolved_or_fail(self, name: str) -> str:
-        __tracebackhide__ = True
         try:
             return self.resolve(name)
         except envo.EnvoError as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     def provide(self, names: Sequence[str]) -> None:
         """Sees to it that services run; the test fails where one cannot."""
-        __tracebackhide__ = True
         try:
             self._ensure(names)
         except envo.EnvoError as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     def get(self, name: str) -> Handle:
         """A service's handle."""
@@ -238,10 +245,36 @@ class Broker:
 
     def _ensure(self, names: Sequence[str]) -> None:
         self._used.update(names)
-        for name in names:
-            if name in self._failures:
-                raise self._failures[name]
-        missing = [name for name in names if name not in self._handles and name not in self._test_handles]
+        try:
+            for name in names:
+                if name in self._failures:
+                    raise self._failures[name]
+            held = [name for name in names if name in self._handles or name in self._test_handles]
+            self._check(held)
+            self._provide_missing([name for name in names if name not in held])
+        except envo.EnvoError as error:
+            self._reported.append(error)
+            raise
+
+    def _check(self, names: Sequence[str]) -> None:
+        """Waits for services that restart, and raises for one that has failed since the last test."""
+        for name in self._with_dependencies(names):
+            handle = self._handle(name)
+            try:
+                if handle:
+                    handle.wait()
+                    self._set([handle], self._test_variables if name in self._test_handles else self._variables)
+                elif self._session_lease and self.width(name) == "run":
+                    self._session_lease.wait(name, None)
+            except envo.ServiceStopped:
+                # A test that stops a service may have another start it again.
+                if not any(one.was_stopped for one in [*self._handles.values(), *self._test_handles.values()]):
+                    raise
+
+    def _handle(self, name: str) -> Optional[Handle]:
+        return self._test_handles.get(name) or self._handles.get(name)
+
+    def _provide_missing(self, missing: List[str]) -> None:
         for name in [name for name in missing if name in self._noproc]:
             self._handles[name] = Handle.elsewhere(name, self._noproc[name], self._worker)
             self._set([self._handles[name]], self._variables)
@@ -328,6 +361,7 @@ class Broker:
         self._number += 1
         self._in_test = True
         self._used = set()
+        self._reported = []
         folder = os.path.join(self._project.listing["state"], "log") if self.services.keys() - self._noproc.keys() else ""
         self._marks = {name: _logs.mark(os.path.join(folder, name + ".log")) for name in self.services} if folder else {}
         for handle in self._handles.values():
@@ -342,15 +376,15 @@ class Broker:
         if lease:
             lease.release()
 
-    def log_sections(self, item: pytest.Item) -> List[Tuple[str, str]]:
-        """What the services that a test uses wrote while it ran."""
+    def sections(self, item: pytest.Item) -> List[Tuple[str, str]]:
+        """What became of the services that a test uses, and what they wrote while it ran."""
         names = set(self._used)
         if "envo_services" in getattr(item, "fixturenames", ()):
             names |= self._got
         paths: Dict[str, str] = {}
         pids: List[int] = []
         for name in self._with_dependencies(sorted(names)):
-            handle = self._test_handles.get(name) or self._handles.get(name)
+            handle = self._handle(name)
             instance = handle.instance_name if handle else name
             path = handle.log_path if handle else os.path.join(self._project.listing["state"], "log", name + ".log")
             if path and name not in self._noproc:
@@ -360,10 +394,31 @@ class Broker:
         _settle(list(paths.values()), pids)
         sections = []
         for instance, path in sorted(paths.items()):
-            text = _logs.since_mark(path, self._marks.get(instance, _logs.BEGINNING), _MOST)
+            text = self._unreported(_logs.since_mark(path, self._marks.get(instance, _logs.BEGINNING), _MOST))
             if text:
                 sections.append((f"envo log of {instance}", text))
-        return sections
+        failures = self._failures_meanwhile(paths)
+        return [("envo", "\n".join(failures)), *sections] if failures else sections
+
+    def _unreported(self, text: str) -> str:
+        """A part of a log without the lines that the text of a failure ends with."""
+        lines = text.splitlines()
+        for error in self._reported:
+            last = list(error.last_lines) if isinstance(error, envo.ServiceError) else []
+            if last and lines[-len(last) :] == last:
+                return "".join(line + "\n" for line in lines[: -len(last)])
+        return text
+
+    def _failures_meanwhile(self, instances: Mapping[str, str]) -> List[str]:
+        """What has failed while a test ran, each in a line: what it wrote last is in its log."""
+        lease = self._test_lease or self._session_lease
+        if self._reported or lease is None:
+            return []
+        try:
+            rows = lease.rows()
+        except envo.EnvoError as error:
+            return [str(error)]
+        return [str(row["failure"]).split("\n")[0] for row in rows if row.get("failure") and row["name"] in instances]
 
     def end(self) -> None:
         """The run is over."""
@@ -389,6 +444,17 @@ class Broker:
             lease.release()
         if self._run:
             self._run.close()
+
+
+def _service_of(definitions: Sequence[Any], fixture_name: str) -> Optional[str]:
+    """The service that a fixture is or, as it asks for another one of its own name, is made from."""
+    for definition in reversed(definitions):
+        name = getattr(definition.func, "_envo_service", None)
+        if name is not None:
+            return str(name)
+        if fixture_name not in definition.argnames:
+            break
+    return None
 
 
 def _hold_for_the_end(connection: Any, names: Set[str]) -> None:

@@ -26,6 +26,8 @@ class Handle:
         #: Tells apart those who share one service: ``gw0`` and the like for workers of pytest-xdist, else empty. Good for
         #: names of databases, queues and folders that each wants for itself.
         self.namespace = namespace
+        #: Whether :meth:`stop` was the last that was done with it.
+        self.was_stopped = False
         self._lease = lease
         self._instance: Mapping[str, Any] = instance
 
@@ -129,14 +131,17 @@ class Handle:
     def restart(self) -> None:
         """Stops it and starts it again; returns when it is ready."""
         self._instance = self._ours("restarted").restart(self.instance_name)
+        self.was_stopped = False
 
     def stop(self) -> None:
         """Stops it, after what depends on it, whoever else uses it; returns when it is gone."""
         self._ours("stopped").order("stop", self.instance_name)
+        self.was_stopped = True
 
     def start(self) -> None:
         """Starts it again after :meth:`stop`, or after it has failed; returns when it is ready."""
         self._instance = self._ours("started").start(self.instance_name)
+        self.was_stopped = False
 
     def _ours(self, what: str) -> "Lease":
         if self._lease is None:

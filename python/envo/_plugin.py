@@ -6,7 +6,9 @@ in ``_broker``, which is loaded when a project has services.
 
 from __future__ import annotations
 
+import glob
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Generator, Iterator, List, Optional
 
 import pytest
@@ -58,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         # Envo reads the configuration while pytest goes on.
         project.ask_ahead()
-    except (envo.ProgramNotFound, OSError):
+    except envo.ProgramNotFound:
         # Whoever wants the answer is told.
         pass
 
@@ -96,13 +98,22 @@ def _may_have_services(config: pytest.Config) -> bool:
                 return True
         parent = os.path.dirname(folder)
         if parent == folder:
-            return False
+            return _do_packages_offer_services()
         folder = parent
+
+
+def _do_packages_offer_services() -> bool:
+    """Whether a package that is installed beside this pytest, or beside the envo that runs it, brings services along."""
+    from importlib.metadata import distributions
+
+    program = os.environ.get("ENVO_EXECUTABLE", "")
+    beside = glob.glob(os.path.join(os.path.dirname(program), "..", "lib", "python*", "site-packages")) if program else []
+    return any("[envo.services]" in (one.read_text("entry_points.txt") or "") for one in distributions(path=[*sys.path, *beside]))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    # First, for what the project's own files define must count more, and of two of a name the later counts.
+    # First: pytest-xdist starts its workers here, and pytest reads what plugins and conftests define.
     config = session.config
     told = getattr(config, "workerinput", {}).get("envo")
     if _project(config) is None and not told:
@@ -115,8 +126,41 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config._envo_broker = broker  # type: ignore[attr-defined]
     if broker.keeps_for_others:
         config.pluginmanager.register(_Drain(broker), "envo-drain")
-    if not broker.leads_workers:
-        config.pluginmanager.register(broker.fixtures(), "envo-fixtures")
+
+
+def pytest_plugin_registered(plugin: Any, manager: pytest.PytestPluginManager) -> None:
+    if manager.get_name(plugin) != "funcmanage":
+        return
+    # Pytest has read the fixtures of all plugins by now. Of two with the same name the later would count, so envo defines
+    # none that another plugin has; those of conftests and tests count more by their place.
+    broker = _broker(plugin.config)
+    if broker is None:
+        return
+    names = broker.fixture_names()
+    others = {}
+    for name in list(names):
+        owner = _owner(plugin, name)
+        if owner:
+            others[name] = owner
+            del names[name]
+    if others:
+        function = _of_plugins(plugin, "envo_services")[-1].func
+        listed = ", ".join(f"`{name}` is of {owner}" for name, owner in sorted(others.items()))
+        function.__doc__ = f"{function.__doc__.splitlines()[0]}\nFixtures that are no services: {listed}."
+    manager.register(broker.fixtures(names), "envo-fixtures")
+
+
+def _owner(manager: Any, name: str) -> Optional[str]:
+    """The module of the plugin that has a fixture of that name."""
+    found = _of_plugins(manager, name)
+    return str(found[-1].func.__module__) if found else None
+
+
+def _of_plugins(manager: Any, name: str) -> List[Any]:
+    session = manager.session
+    node = session if getattr(pytest, "version_tuple", (6,)) >= (8,) else session.nodeid
+    # Before pytest 9.1, those of the first conftests are there, too, which have a place.
+    return [one for one in manager.getfixturedefs(name, node) or () if not vars(one).get("has_location")]
 
 
 def _told_project(config: pytest.Config, told: Any) -> "Project":
@@ -156,11 +200,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, None]:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    __tracebackhide__ = True
     broker = _broker(item.config)
     names = broker.wanted_by(item) if broker is not None else _marked(item)
     if names and broker is None:
-        pytest.fail(f"`{names[0]}`: no service is known here\n{_no_configuration(item.config)}", pytrace=False)
+        pytest.fail(f"`{names[0]}`: no service is known here\n{_no_services(item.config)}", pytrace=False)
     if names and broker is not None:
         broker.provide(names)
 
@@ -169,7 +212,11 @@ def _marked(item: pytest.Item) -> List[str]:
     return [str(name) for mark in item.iter_markers("envo") for name in mark.args]
 
 
-def _no_configuration(config: pytest.Config) -> str:
+def _no_services(config: pytest.Config) -> str:
+    """Why no service is known."""
+    error = getattr(config, "_envo_error", None)
+    if error is not None:
+        return str(error)
     return f"there is no configuration with services in {config.rootpath} or above; --envo-config can name one"
 
 
@@ -180,7 +227,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     if broker is not None:
         report = outcome.get_result()
         if report.failed:
-            report.sections.extend(broker.log_sections(item))
+            report.sections.extend(broker.sections(item))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -198,7 +245,7 @@ def envo_services(pytestconfig: pytest.Config) -> Iterator["EnvoServices"]:
     """Services by name: ``envo_services.get("db")`` starts it if need be and returns its handle."""
     broker = _broker(pytestconfig)
     if broker is None:
-        raise envo.UnknownService(_no_configuration(pytestconfig))
+        raise envo.UnknownService(_no_services(pytestconfig))
     from ._broker import EnvoServices
 
     yield EnvoServices(broker)

@@ -52,14 +52,18 @@ class Project:
     def ask_ahead(self) -> None:
         """Has envo work out the listing while this process does something else."""
         if self._listing is None and self._question is None:
-            self._question = subprocess.Popen(
-                self._words("services", "--format", "json"),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=self._folder,
-                env=self._variables(),
-            )
+            words = self._words("services", "--format", "json")
+            try:
+                self._question = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=self._folder,
+                    env=self._variables(),
+                )
+            except OSError as error:
+                raise envo.ProgramNotFound(f"`{words[0]}` cannot be started: {error}") from None
 
     def forget_question(self) -> None:
         """Nobody wants to know the listing any more."""
@@ -302,10 +306,11 @@ class Lease:
 
     def status(self, name: str) -> Dict[str, Any]:
         """A service's row of ``ps``."""
-        for row in self._asking().ask("ps")["services"]:
-            if row["name"] == name:
-                return dict(row)
-        return {}
+        return next((row for row in self.rows() if row["name"] == name), {})
+
+    def rows(self) -> List[Dict[str, Any]]:
+        """The rows of ``ps``."""
+        return [dict(row) for row in self._asking().ask("ps")["services"]]
 
     def logs(self, name: str, since: float) -> str:
         """What an instance wrote since then."""

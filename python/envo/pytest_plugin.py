@@ -25,6 +25,7 @@ from ._plugin import (  # noqa: E402
     pytest_addoption as pytest_addoption,
     pytest_configure as pytest_configure,
     pytest_configure_node as pytest_configure_node,
+    pytest_plugin_registered as pytest_plugin_registered,
     pytest_runtest_makereport as pytest_runtest_makereport,
     pytest_runtest_protocol as pytest_runtest_protocol,
     pytest_runtest_setup as pytest_runtest_setup,

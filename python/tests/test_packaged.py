@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 import tempfile
 import venv
 from pathlib import Path
@@ -84,6 +85,63 @@ def test_a_test_demands_redis(packaged: Project) -> None:
         assert ping(redis.url) == b"+PONG\r\n"
     packaged.file("test_it.py", "def test_a(redis): assert redis.url.endswith('/0')\n")
     assert "1 passed" in packaged.pytest()
+
+
+def test_services_of_packages_are_fixtures_without_any_configuration(packaged: Project) -> None:
+    packaged.file("test_it.py", "def test_a(redis): assert redis.url.endswith('/0')\n")
+    assert "1 passed" in packaged.pytest()
+    # One that says nothing of services, and an own fixture of that name.
+    packaged.file("pyproject.toml", '[build-system]\nrequires = ["setuptools"]\n')
+    packaged.file("conftest.py", "import pytest\n@pytest.fixture\ndef postgres(): return 'mine'\n")
+    packaged.file("test_b.py", "def test_b(postgres, envo_services): assert postgres == 'mine' and envo_services.get('redis').url\n")
+    assert "2 passed" in packaged.pytest()
+    assert re.search(r"^redis \[session scope\].*\n +The service redis \(envo-redis 0.1.0\)", packaged.pytest("--fixtures"), re.M)
+
+
+def test_a_program_that_is_not_installed_is_told_with_what_installs_it(packaged: Project, beside: Path) -> None:
+    packaged.variables["PATH"] = str(beside / "bin")
+    packaged.variables["ENVO_POSTGRES_BIN"] = str(packaged.root)
+    packaged.file(
+        "test_it.py",
+        "def test_a(redis): pass\ndef test_b(postgres): pass\ndef test_c(postgres_database): pass\n",
+    )
+    text = packaged.pytest("-p", "envo_postgres.pytest_plugin", code=1)
+    assert "3 errors" in text and "Traceback" not in text and "must be a mapping" not in text, text
+    redis, postgres, database = re.split(r"^_{3,} .* _{3,}$", text.partition("short test summary")[0], flags=re.M)[1:]
+    assert redis.count("apt-get install redis-server") == 1, redis
+    for report in (postgres, database):
+        assert report.count(f"PostgreSQL's `pg_isready` is not in {packaged.root}") == 1, report
+
+
+def test_postgresql_that_is_not_installed_is_told_with_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import envo_postgres
+    from envo_postgres import _server
+
+    monkeypatch.delenv("ENVO_POSTGRES_BIN", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(_server, "_FOLDERS", ())
+    with pytest.raises(SystemExit, match="`pg_isready` was not found.*apt-get install postgresql"):
+        envo_postgres.service()
+    with pytest.raises(SystemExit, match="`initdb` was not found.*apt-get install postgresql"):
+        _server.main("127.0.0.1", "1")
+    handle = envo.Handle.elsewhere("postgres", "postgresql://db.test:5432/postgres")
+    with pytest.raises(envo_postgres.NotInstalled, match="`psql` was not found.*apt-get install postgresql"):
+        with envo_postgres.database(handle):
+            pass
+
+
+@pytest.mark.parametrize("module", ["envo", "envo_tox"])
+def test_a_missing_envo_is_told_shortly(tmp_path: Path, module: str) -> None:
+    python = tmp_path / "bin" / "python"
+    venv.create(tmp_path, with_pip=False)
+    paths = os.pathsep.join([str(HERE), str(HERE / "envo-tox")])
+    code = "import runpy; runpy.run_module('envo', run_name='__main__')" if module == "envo" else "import envo_tox; envo_tox.main()"
+    variables = {"PATH": str(tmp_path), "PYTHONPATH": paths}
+    done = subprocess.run([str(python), "-c", code], env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    text = done.stdout.decode()
+    assert done.returncode == 1 and text.startswith("there is no program `envo`") and "Traceback" not in text, text
 
 
 @pytest.fixture

@@ -119,27 +119,156 @@ def test_error(broken): pass
     assert "other begins" in of["test_error"] and "GET /fixture" in of["test_error"]
 
 
-def test_a_service_that_fails_is_told_shortly_and_tried_once(project: Project) -> None:
-    broken = f"\n[testenv:db]\nserve = {sys.executable} -c \"open('tries', 'a').write('x'); print('no disk'); exit(3)\"\n"
+def test_a_service_that_fails_is_told_once_in_each_report_and_tried_once(project: Project) -> None:
+    code = "open('tries', 'a').write('x'); print('early'); [print('line', n) for n in range(50)]; print('no disk'); exit(3)"
+    broken = f"\n[testenv:db]\nserve = {sys.executable} -c \"{code}\"\n"
     project.ini(broken + "ready = log:never\nallowlist_externals = *\n")
-    project.file("test_it.py", "def test_a(db): pass\ndef test_b(db): pass\n")
+    project.file(
+        "test_it.py",
+        "import pytest\ndef test_a(db): pass\ndef test_b(db): pass\n@pytest.mark.envo('db')\ndef test_c(): pass\n"
+        "def test_d(envo_services): envo_services.get('db')\n",
+    )
     text = project.pytest(code=1)
-    assert "2 errors" in text and "exited with code 3" in text and "no disk" in text
-    assert "_broker.py" not in text and "Traceback" not in text
+    reports = re.split(r"^_{3,} .* _{3,}$", text.partition("short test summary")[0], flags=re.M)[1:]
+    assert "1 failed, 3 errors" in text and len(reports) == 4
+    for report in reports:
+        assert report.count("exited with code 3") == 1 and report.count("no disk") == 1, report
+        assert "During handling" not in report and "Traceback" not in report and "_project.py" not in report, report
+    # The log has what the excerpt leaves out.
+    assert reports[0].count("early") == 1
     assert (project.root / "tries").read_text() == "x"
 
 
-def test_fixtures_of_the_project_and_of_pytest_stay_what_they_are(project: Project) -> None:
-    project.ini(project.serve("db"), project.serve("cache"), project.serve("api"))
-    project.file("conftest.py", "import pytest\n@pytest.fixture\ndef db(): return 'mine'\n@pytest.fixture\ndef api(api): return api.name")
+def test_a_service_that_dies_meanwhile_is_told_to_later_tests(project: Project) -> None:
+    dying = project.serve("db").replace("service.py", "dying.py")
+    project.file(
+        "dying.py",
+        (project.root / "service.py").read_text().replace(
+            "print(self.command", "self.path == '/die' and (print('no disk', flush=True), os._exit(7))\n        print(self.command"
+        ),
+    )
+    project.ini(dying, project.serve("api", "depends = db"), project.serve("other"))
+    project.file("conftest.py", "import pytest\n@pytest.fixture(scope='session')\ndef shop(api): return api.url\n")
     project.file(
         "test_it.py",
-        "def test_own(db): assert db == 'mine'\n"
-        "def test_pytests(cache): assert not hasattr(cache, 'url')\n"
-        "def test_wrapped(api): assert api == 'api'\n",
+        HEAD
+        + """
+def test_before(db, shop, other): get(db.url), get(shop), get(other.url)
+def test_during(db):
+    try:
+        get(db.url + "/die")
+    finally:
+        while db.status()["state"] != "failed":
+            pass
+def test_itself(db): get(db.url)
+def test_what_depends_on_it(shop): get(shop)
+def test_by_name(envo_services): envo_services.get("db")
+def test_other(other): get(other.url)
+def test_started_again(envo_services, request):
+    for name in ("db", "api"):
+        request.getfixturevalue("pytestconfig")._envo_broker._handles[name].start()
+def test_afterwards(db): get(db.url)
+""",
     )
-    assert "2 passed" in project.pytest("-k", "not pytests")
-    assert project.gate.all() == ["api up", "api down"]
+    text = project.pytest(code=1)
+    assert "2 failed, 4 passed, 2 errors" in text
+    of = {name: body for name, body in re.findall(r"^_+ (?:ERROR at setup of )?(\w+) _+$(.*?)(?=^_{3,}|^=)", text, re.M | re.S)}
+    assert sorted(of) == ["test_by_name", "test_during", "test_itself", "test_what_depends_on_it"]
+    for name, report in of.items():
+        assert report.count("exited with code 7") == 1 and report.count("no disk") == 1, (name, report)
+        assert name == "test_during" or "URLError" not in report
+
+
+def test_a_service_that_a_test_stops_can_be_started_by_another(project: Project) -> None:
+    project.ini(project.serve("db"), project.serve("again", "restart = on-failure"))
+    project.file(
+        "test_it.py",
+        HEAD
+        + """
+import signal
+def test_a(db): db.stop()
+def test_b(db): db.start()
+def test_c(db): get(db.url)
+def test_d(again):
+    pid = again.pid
+    os.kill(pid, signal.SIGKILL)
+    while again.pid == pid:
+        pass
+def test_e(again): assert get(again.url) == str(again.pid)
+""",
+    )
+    assert "5 passed" in project.pytest()
+
+
+def test_fixtures_of_plugins_conftests_and_tests_count_more(project: Project) -> None:
+    names = ["db", "cache", "tmp_path", "request", "api", "late", "deep", "held", "local", "param"]
+    project.ini(*(project.serve(name) for name in names))
+    project.file(
+        "other_plugin.py",
+        """
+import pytest
+@pytest.fixture
+def db(): return "of the plugin"
+@pytest.fixture(name="late", params=["late"])
+def anything(request): return request.param
+""",
+    )
+    project.file(
+        "conftest.py",
+        """
+import pytest
+@pytest.fixture
+def api(): return "of the conftest"
+@pytest.fixture(params=[1, 2])
+def param(request, param): return param.name + str(request.param)
+""",
+    )
+    project.file("deep/conftest.py", "import pytest\n@pytest.fixture\ndef deep(): return 'of the folder'\n")
+    project.file("deep/test_deep.py", "def test_folder(deep, db): assert (deep, db) == ('of the folder', 'of the plugin')\n")
+    project.file(
+        "test_it.py",
+        """
+import pytest
+@pytest.fixture
+def local(): return "of the module"
+class TestClass:
+    @pytest.fixture
+    def held(self): return "of the class"
+    def test_places(self, held, local, api): assert (held, local, api) == ("of the class", "of the module", "of the conftest")
+def test_plugin(db, late): assert (db, late) == ("of the plugin", "late")
+def test_pytests(cache, tmp_path, request): assert request.config.cache is cache and tmp_path.is_dir()
+@pytest.mark.parametrize("deep", ["x"])
+def test_direct(deep): assert deep == "x"
+def test_made_from_it(param): assert param in ("param1", "param2")
+def test_by_name(envo_services):
+    assert envo_services.get("db").url and envo_services.get("request").url
+""",
+    )
+    words = ["-p", "other_plugin", "-o", "addopts=", "-p", "cacheprovider"]
+    assert "8 passed" in project.pytest(*words)
+    assert sorted(set(project.gate.all())) == ["db down", "db up", "param down", "param up", "request down", "request up"]
+    text = project.pytest("--fixtures", *words)
+    found = re.search("Fixtures that are no services: (.*)", text)
+    assert found and "`db` is of other_plugin" in found[1] and "`late` is of other_plugin" in found[1]
+    assert "`tmp_path` is of _pytest.tmpdir" in found[1]
+    of_envo = text.partition("fixtures defined from envo ")[2].partition("fixtures defined")[0]
+    assert sorted(re.findall(r"^(\w+) \[session scope\]", of_envo, re.M)) == ["api", "deep", "held", "local", "param"]
+    # Without that plugin, they are services.
+    assert re.search(r"^db \[session scope\].*\n +The service db \(tox.ini:", project.pytest("--fixtures"), re.M)
+
+
+@pytest.mark.thorough
+def test_fixtures_of_plugins_count_more_in_workers_too(project: Project) -> None:
+    project.ini(project.serve("db"), project.serve("api"))
+    project.file("other_plugin.py", "import pytest\n@pytest.fixture\ndef db(): return 'of the plugin'\n")
+    project.file("conftest.py", "import pytest\n@pytest.fixture\ndef api(api): return api.name\n")
+    project.file(
+        "test_it.py",
+        "def test_a(db): assert db == 'of the plugin'\ndef test_b(api): assert api == 'api'\n"
+        "def test_c(envo_services): assert envo_services.get('db').url\n",
+    )
+    assert "3 passed" in project.pytest("-n", "2", "-p", "other_plugin")
+    assert "fixtures defined from envo " in project.pytest("-n", "2", "-p", "other_plugin", "--fixtures")
 
 
 def test_a_service_elsewhere_is_used_in_place_of_one(project: Project) -> None:
@@ -193,6 +322,9 @@ def test_a_configuration_that_is_wrong_harms_only_tests_with_services(project: P
     text = project.pytest(code=1)
     assert "1 passed" in text and "there are no fixtures for services" in text and "tox.ini:" in text
     assert "no service is known here" in text
+    project.file("test_it.py", "def test_a(envo_services): envo_services.get('db')\n")
+    text = project.pytest(code=1)
+    assert "UnknownService: " in text and "no configuration with services" not in text
 
 
 def test_without_a_configuration_the_fixture_says_so(project: Project) -> None:

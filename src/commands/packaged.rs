@@ -179,17 +179,20 @@ fn load(offer: &Offer, options: &Options) -> Result<Vec<(String, String)>> {
     let python = &offer.interpreter;
     let arguments = [safe_path(&python.version), "-c", SCRIPT, object.as_str()].map(OsStr::new);
     let output = process::capture(&python.executable, &arguments, &options.variables, None)?;
-    let failed = |why: &str| {
+    let error = |why: &str| {
         let from = offer.from();
-        anyhow!(
-            ConfigError::handled(format!("the service `{name}` of {from} cannot be loaded: {why}"))
-                .hint(format!("`{object}` must be a mapping of the keys of a service, or a function that returns one"))
-        )
+        ConfigError::handled(format!("the service `{name}` of {from} cannot be loaded: {why}"))
     };
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        return Err(failed(text.trim().lines().last().unwrap_or("it ended without a word")));
+        return Err(anyhow!(error(text.trim().lines().last().unwrap_or("it ended without a word"))));
     }
+    let failed = |why: &str| {
+        anyhow!(
+            error(why)
+                .hint(format!("`{object}` must be a mapping of the keys of a service, or a function that returns one"))
+        )
+    };
     let start = output.stdout.windows(MARK.len()).rposition(|window| window == MARK);
     let answer = start.and_then(|start| serde_json::from_slice(&output.stdout[start + MARK.len()..]).ok());
     let Some(Value::Object(members)) = answer else { return Err(failed("it is no mapping")) };

@@ -6,24 +6,28 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional
 
-from ._server import program
+from ._server import NotInstalled, program
 
 if TYPE_CHECKING:
     import envo
 
-__all__ = ["database", "program", "service"]
+__all__ = ["NotInstalled", "database", "program", "service"]
 
 
 def service() -> Dict[str, Any]:
     """What ``[testenv:postgres]`` would say."""
     # The Python that loads this has the package; the environment of the service need not.
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_server.py")
+    try:
+        pg_isready = program("pg_isready")
+    except NotInstalled as error:
+        sys.exit(str(error))
     return {
         "description": "a PostgreSQL with a cluster that is thrown away",
         "runtime": "system",
         "serve": [sys.executable, script, "{host}", "{port}"],
         "ports": ["sql"],
-        "ready": "cmd:" + program("pg_isready") + " -q -h {host} -p {port}",
+        "ready": "cmd:" + pg_isready + " -q -h {host} -p {port}",
         "url": "postgresql://postgres@{host}:{port}/postgres",
         "pass_env": ["ENVO_POSTGRES_BIN"],
         # Making a cluster takes a second, but on a slow disk that others use as well it takes minutes, and so does

@@ -20,6 +20,7 @@ _FOLDERS = (
     "/usr/local/opt/postgresql*/bin",
 )
 
+_ADVICE = "(`apt-get install postgresql`, `dnf install postgresql-server` or `brew install postgresql` does it)"
 
 _PREFIX = "envo-postgres-"
 
@@ -27,15 +28,26 @@ _PREFIX = "envo-postgres-"
 _LOCK = "lock"
 
 
+class NotInstalled(Exception):
+    """PostgreSQL is not there. The text is for people."""
+
+
 def program(name: str) -> str:
-    """The path of one of the server's programs, of the newest version that is installed."""
+    """The path of one of PostgreSQL's programs, of the newest version that is installed.
+
+    :raises NotInstalled: there is none.
+    """
     named = os.environ.get("ENVO_POSTGRES_BIN")
     if named:
-        return os.path.join(named, name)
-    found = [path for pattern in _FOLDERS for path in glob.glob(os.path.join(pattern, name))]
-    if found:
-        return max(found, key=_version)
-    return shutil.which(name) or name
+        found = shutil.which(os.path.join(named, name))
+        if found:
+            return found
+        raise NotInstalled(f"PostgreSQL's `{name}` is not in {named}, which ENVO_POSTGRES_BIN names")
+    installed = [path for pattern in _FOLDERS for path in glob.glob(os.path.join(pattern, name))]
+    on_path = shutil.which(name)
+    if installed or on_path:
+        return max(installed, key=_version) if installed else str(on_path)
+    raise NotInstalled(f"PostgreSQL's `{name}` was not found: is PostgreSQL installed? {_ADVICE}")
 
 
 def _version(path: str) -> Tuple[int, ...]:
@@ -72,6 +84,13 @@ def _make_folder() -> Tuple[str, int]:
 
 def main(host: str, port: str) -> None:
     """Becomes the server; a process that this leaves behind removes the cluster when the server is gone."""
+    try:
+        initdb, postgres = program("initdb"), program("postgres")
+        user = pwd.getpwnam("postgres") if os.getuid() == 0 else None
+    except NotInstalled as error:
+        sys.exit(str(error))
+    except KeyError:
+        sys.exit("PostgreSQL refuses to run as root, and there is no user `postgres` to run it as")
     _remove_stale()
     folder, lock = _make_folder()
     reader, writer = os.pipe()
@@ -88,9 +107,8 @@ def main(host: str, port: str) -> None:
     # The server keeps these open as long as it lives.
     os.set_inheritable(writer, True)
     os.set_inheritable(lock, True)
-    if os.getuid() == 0:
+    if user:
         # PostgreSQL refuses to run as root.
-        user = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
         os.setgroups([])
         os.setgid(user.pw_gid)
@@ -100,7 +118,7 @@ def main(host: str, port: str) -> None:
     data = os.path.join(folder, "data")
     quick = ["--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale"]
     made = subprocess.run(
-        [program("initdb"), "-D", data, *quick], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [initdb, "-D", data, *quick], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     if made.returncode:
         sys.stdout.buffer.write(made.stdout)
@@ -114,7 +132,7 @@ def main(host: str, port: str) -> None:
         "synchronous_commit": "off",
         "full_page_writes": "off",
     }
-    words: List[str] = [program("postgres"), "-D", data]
+    words: List[str] = [postgres, "-D", data]
     for name, value in settings.items():
         words += ["-c", name + "=" + value]
     os.execv(words[0], words)

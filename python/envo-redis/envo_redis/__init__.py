@@ -1,6 +1,7 @@
 """Redis as a service of envo."""
 
 import shutil
+import sys
 from typing import Any, Dict
 
 __all__ = ["service"]
@@ -8,7 +9,12 @@ __all__ = ["service"]
 
 def service() -> Dict[str, Any]:
     """What ``[testenv:redis]`` would say."""
-    program = shutil.which("redis-server") or "redis-server"
+    program = shutil.which("redis-server")
+    if program is None:
+        sys.exit(
+            "`redis-server` was not found: is Redis installed? "
+            "(`apt-get install redis-server`, `dnf install redis` or `brew install redis` does it)"
+        )
     return {
         "description": "a Redis that keeps nothing",
         "runtime": "system",

@@ -3,9 +3,13 @@
 import os
 import sys
 
-from envo import find_program
+from envo import ProgramNotFound, find_program
 
 
 def main() -> None:
     """Becomes envo, under tox's name."""
-    os.execv(find_program(), ["tox", *sys.argv[1:]])
+    try:
+        program = find_program()
+    except ProgramNotFound as error:
+        sys.exit(str(error))
+    os.execv(program, ["tox", *sys.argv[1:]])
