@@ -66,3 +66,4 @@ mod set_env;
 mod stack;
 mod supervisor;
 mod survivors;
+mod uv_runners;

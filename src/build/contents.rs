@@ -1,19 +1,20 @@
 //! What goes into an environment that runs commands: its dependencies, the project, and what `extra_setup_commands` add.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::command_set::CommandSet;
 use super::forerun::Course;
 use super::halt::Halt;
 use super::installation::Installation;
-use super::package::Package;
+use super::package::{Package, PackageFile};
 use super::packaging::Packager;
 use super::prepare::{Contents, Foundation, Site};
 use super::stamp::section;
 use super::{locked_contents, script_contents, uv_contents};
 use crate::error::{ConfigError, python_repr};
 use crate::execute::session::{Display, Request, Session, Shown, Stdin};
-use crate::install::{groups, packages, pylock};
+use crate::install::{InstallRequest, groups, packages, pylock, uv_sync};
 use crate::model::environment::Packaging;
 use crate::model::pep508::Requirement;
 use crate::model::{ExitRule, PackageKind};
@@ -126,12 +127,38 @@ impl<'a> RunContents<'a> {
             forerun.tell_of_project(site.reporter.as_ref());
         }
         if !locked_contents::applies(site) {
-            let requirements = self.packages.iter().flat_map(|package| &package.requirements).cloned().collect();
-            put_in_requirements(site, foundation, requirements)?;
+            self.install_requirements(site, foundation)?;
         }
         let mut installation = Installation::new(site, foundation);
         for request in packages::requests(&self.packages) {
             installation.install(&request)?;
+        }
+        Ok(())
+    }
+
+    /// What the packages require. Where uv installs as with tox-uv, what the project takes from its uv workspace comes from
+    /// there, by way of the project, and not from an index.
+    fn install_requirements(&self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+        let workspace = match site.environment.uv {
+            Some(_) => uv_sync::workspace_sources(&site.run.project.config_file)?,
+            None => BTreeSet::new(),
+        };
+        let mut requirements = Vec::new();
+        let mut by_project = false;
+        for package in &self.packages {
+            for text in &package.requirements {
+                let name = text.parse::<Requirement>().map(|requirement| requirement.name);
+                if package.file != PackageFile::EditableLegacy && name.is_ok_and(|name| workspace.contains(&name)) {
+                    by_project = true;
+                } else {
+                    requirements.push(text.clone());
+                }
+            }
+        }
+        put_in_requirements(site, foundation, requirements)?;
+        if by_project {
+            let arguments = ["--reinstall", "-e", "."].map(str::to_owned).to_vec();
+            Installation::new(site, foundation).install_constrained(InstallRequest::new("package", arguments))?;
         }
         Ok(())
     }

@@ -13,9 +13,10 @@ use crate::error::ConfigError;
 use crate::execute::session::{Request, Session, Shown, Stdin};
 use crate::install::choose::{self, Target};
 use crate::install::pip::Pip;
-use crate::install::plan::{Afterwards, Change, Conditions, Decision};
+use crate::install::plan::{Afterwards, Change, Conditions, Decision, RecordForm};
 use crate::install::{InstallCommand, InstallRequest, Installer as _, uv_sync};
-use crate::model::{Command, ExitRule, Interpreter};
+use crate::model::environment::InstallerChoice;
+use crate::model::{Command, ExitRule, Interpreter, Variables};
 use crate::report::event::Phase;
 use crate::runtime::python::bytecode;
 
@@ -36,6 +37,16 @@ fn about_setting(part: &str, error: ConfigError) -> Halt {
         _ => "mend what it names",
     };
     Halt::from(error).about(&key, remedy)
+}
+
+fn conditions<'v>(site: &Site, variables: &'v Variables) -> Conditions<'v> {
+    let environment = &site.environment;
+    let form = match site.run.installer.unwrap_or(environment.installation.installer) {
+        _ if environment.uv.is_some() => RecordForm::ToxUv,
+        InstallerChoice::Uv => RecordForm::ChosenUv,
+        InstallerChoice::Automatic | InstallerChoice::Pip => RecordForm::Tox,
+    };
+    Conditions::new(&environment.installation, &environment.env_dir, variables, form)
 }
 
 impl<'a> Installation<'a> {
@@ -63,10 +74,9 @@ impl<'a> Installation<'a> {
         part: &str,
         decide: impl FnOnce(&Conditions<'_>, Option<&Map<String, Value>>) -> Result<Decision, ConfigError>,
     ) -> Result<(), Halt> {
-        let environment = &self.site.environment;
         self.site.before_installation();
         let variables = self.foundation.session.variables.clone();
-        let conditions = Conditions::new(&environment.installation, &environment.env_dir, &variables);
+        let conditions = conditions(self.site, &variables);
         let decision = decide(&conditions, self.foundation.stamp.object(section, Some(part)));
         let decision = decision.map_err(|error| about_setting(part, error))?;
         let Change { request, afterwards, stamp } = match decision {
@@ -91,6 +101,18 @@ impl<'a> Installation<'a> {
         self.foundation.stamp.record(section, Some(part), stamp)?;
         self.site.checkpoint();
         Ok(())
+    }
+
+    /// Runs the installer with the environment's `constraints` besides what is requested.
+    ///
+    /// # Errors
+    /// When the constraints cannot be read or the installer fails; its output has been shown.
+    pub fn install_constrained(&mut self, mut request: InstallRequest) -> Result<(), Halt> {
+        let variables = self.foundation.session.variables.clone();
+        let conditions = conditions(self.site, &variables);
+        let constraints = conditions.constraint_arguments().map_err(|error| about_setting("constraints", error))?;
+        request.arguments.extend_from_slice(constraints);
+        self.install(&request)
     }
 
     /// Runs the installer.
@@ -192,6 +214,9 @@ impl<'a> Installation<'a> {
     /// The one that runs a program from outside the environment that the user has not called.
     fn session_of(&self, command: &InstallCommand) -> Session {
         let mut session = Session { allow: vec!["*".to_owned()], ..self.foundation.session.clone() };
+        for name in command.hidden_variables {
+            session.variables.remove(name);
+        }
         for (name, value) in &command.variables {
             session.variables.set(name, value);
         }

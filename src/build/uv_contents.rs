@@ -4,6 +4,7 @@ use super::halt::Halt;
 use super::installation::Installation;
 use super::locked_contents;
 use super::prepare::{Foundation, Site};
+use super::stamp::section;
 use crate::execute::session::{Request, Shown, Stdin};
 use crate::install::{InstallRequest, uv_sync};
 use crate::model::ExitRule;
@@ -76,7 +77,12 @@ fn put_in_project(site: &Site, foundation: &mut Foundation, project: &UvProject)
         if locked_contents::applies(site) {
             request.arguments.insert(0, "--no-deps".to_owned());
         }
-        Installation::new(site, foundation).install(&request)?;
+        let mut installation = Installation::new(site, foundation);
+        // tox-uv records that the project was installed without requirements of its own.
+        installation.carry_out(section::PACKAGE, "package", |conditions, old| {
+            conditions.requirements(Vec::new(), "package", old)
+        })?;
+        installation.install_constrained(request)?;
     }
     foundation.session.variables.set("TOX_PACKAGE", project.path.display().to_string());
     Ok(())

@@ -57,6 +57,8 @@ pub struct InstallCommand {
     pub run: Command,
     /// Variables the work needs beyond the environment's own; they replace those of the same name.
     pub variables: Vec<(String, String)>,
+    /// Variables of the environment that the work must not see: what they decide is not decided where tox installs.
+    pub hidden_variables: &'static [&'static str],
     /// Why the faster installer is passed over, to be said with `-v`.
     pub note: Option<String>,
 }

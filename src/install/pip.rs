@@ -40,7 +40,13 @@ impl Pip {
 impl Installer for Pip {
     fn command(&self, request: &InstallRequest) -> InstallCommand {
         let command = self.argv(&request.arguments);
-        InstallCommand { shown: command.clone(), run: command, variables: Vec::new(), note: self.note.clone() }
+        InstallCommand {
+            shown: command.clone(),
+            run: command,
+            variables: Vec::new(),
+            hidden_variables: &[],
+            note: self.note.clone(),
+        }
     }
 }
 

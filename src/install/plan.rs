@@ -11,6 +11,7 @@ use super::InstallRequest;
 use super::pylock::Pylock;
 use super::reasons::{dependencies_changed, strings};
 use super::requirement_file::{self, RequirementKind};
+use super::uv;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::environment::Installation;
 use crate::model::requirements::RequirementText;
@@ -33,6 +34,16 @@ const RESOLUTION_VARIABLES: [&str; 8] = [
     "PIP_REQUIRE_HASHES",
     "PIP_TRUSTED_HOST",
 ];
+
+/// Whose record of an installation is compared and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordForm {
+    Tox,
+    /// tox's where uv was chosen to install: with uv's variables, too.
+    ChosenUv,
+    /// tox-uv's: its own variables, and the constraints of lists of requirements.
+    ToxUv,
+}
 
 /// What has to happen.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,12 +83,13 @@ pub struct Conditions<'a> {
     use_frozen_constraints: bool,
     env_dir: PathBuf,
     variables: &'a Variables,
+    form: RecordForm,
 }
 
 impl<'a> Conditions<'a> {
     /// Reads `constraints`; `variables` are those the environment's processes get. What is wrong with the constraints
     /// is said when they are needed.
-    pub fn new(installation: &Installation, env_dir: &Path, variables: &'a Variables) -> Self {
+    pub fn new(installation: &Installation, env_dir: &Path, variables: &'a Variables, form: RecordForm) -> Self {
         let constraints = installation
             .constraints
             .get()
@@ -88,7 +100,16 @@ impl<'a> Conditions<'a> {
             use_frozen_constraints: installation.use_frozen_constraints,
             env_dir: env_dir.to_owned(),
             variables,
+            form,
         }
+    }
+
+    /// `constraints` as options of an installer.
+    ///
+    /// # Errors
+    /// When the constraints cannot be read.
+    pub fn constraint_arguments(&self) -> Result<&[String], ConfigError> {
+        self.constraints.as_ref().map(|constraints| constraints.arguments.as_slice()).map_err(Clone::clone)
     }
 
     /// Where the constraints for the project's own requirements are kept.
@@ -170,7 +191,10 @@ impl<'a> Conditions<'a> {
         old: Recorded<'_>,
     ) -> Result<Decision, ConfigError> {
         requirements.sort();
-        let stamp = json!({"req": requirements, "env": self.resolution_variables()});
+        let mut stamp = json!({"req": requirements, "env": self.resolution_variables()});
+        if self.form == RecordForm::ToxUv {
+            stamp["constraints"] = json!(self.constraint_arguments()?);
+        }
         if stamp.as_object() == old {
             return Ok(Decision::UpToDate);
         }
@@ -236,8 +260,13 @@ impl<'a> Conditions<'a> {
     }
 
     fn resolution_variables(&self) -> Map<String, Value> {
+        let names: &[&[&str]] = match self.form {
+            RecordForm::Tox => &[&RESOLUTION_VARIABLES],
+            RecordForm::ChosenUv => &[&RESOLUTION_VARIABLES, &uv::RESOLUTION_VARIABLES],
+            RecordForm::ToxUv => &[&uv::RESOLUTION_VARIABLES],
+        };
         let known = |name: &&str| self.variables.text(name).map(|value| ((*name).to_owned(), Value::String(value)));
-        RESOLUTION_VARIABLES.iter().filter_map(known).collect()
+        names.iter().copied().flatten().filter_map(known).collect()
     }
 }
 
@@ -274,7 +303,7 @@ mod tests {
 
     fn deps(installation: &Installation, written: &str, old: Option<&Value>) -> Result<Decision, String> {
         let variables = Variables::default();
-        let conditions = Conditions::new(installation, Path::new("/nonexistent"), &variables);
+        let conditions = Conditions::new(installation, Path::new("/nonexistent"), &variables, RecordForm::Tox);
         conditions.deps(&text(written), old.and_then(Value::as_object)).map_err(|error| error.message)
     }
 
@@ -336,7 +365,7 @@ mod tests {
             let mut installation = installation("");
             let constraints = RequirementText { text: "c.txt".to_owned(), root: root.clone() };
             installation.constraints = Deferred::ready(constraints);
-            let conditions = Conditions::new(&installation, &root, &variables);
+            let conditions = Conditions::new(&installation, &root, &variables, RecordForm::Tox);
             conditions.deps(&text("a"), old.and_then(Value::as_object)).map_err(|error| error.message)
         };
         let before = change(decide("a==1\nb==1", None)?)?;
@@ -369,7 +398,7 @@ mod tests {
 
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let variables = Variables::default();
-        let conditions = Conditions::new(&constrained, folder.path(), &variables);
+        let conditions = Conditions::new(&constrained, folder.path(), &variables, RecordForm::Tox);
         std::fs::write(conditions.constraints_file(), "").map_err(|error| error.to_string())?;
         let decision = conditions.requirements(vec!["a".to_owned()], "package_deps", None);
         let request = change(decision.map_err(|error| error.message)?)?.request;
@@ -386,7 +415,7 @@ mod tests {
             variables.set("PIP_INDEX_URL", index);
             variables.set("PIP_QUIET", index);
             let names = names.iter().map(|&name| name.to_owned()).collect();
-            let conditions = Conditions::new(&installation, Path::new("/nonexistent"), &variables);
+            let conditions = Conditions::new(&installation, Path::new("/nonexistent"), &variables, RecordForm::Tox);
             conditions.requirements(names, "requires", old.and_then(Value::as_object)).map_err(|error| error.message)
         };
         let arguments = |decision| change(decision).map(|change| change.request.map(|request| request.arguments));
@@ -412,7 +441,7 @@ mod tests {
         let markers = std::collections::BTreeMap::new();
         let lock = Pylock { path: &path, extras: &[], groups: &[], markers: &markers };
         let (variables, installation) = (Variables::default(), installation(""));
-        let conditions = Conditions::new(&installation, Path::new("/e"), &variables);
+        let conditions = Conditions::new(&installation, Path::new("/e"), &variables, RecordForm::Tox);
         let first = change(conditions.pylock(&lock, None)?).map_err(anyhow::Error::msg)?;
         let request = first.request.ok_or_else(|| anyhow::anyhow!("nothing to install"))?;
         assert_eq!(request.arguments.join(" "), "--no-deps -r /e/pylock.txt");

@@ -9,6 +9,30 @@ use super::pip_settings::PipSettings;
 use super::{InstallCommand, InstallRequest, Installer};
 use crate::model::{Command, ExitRule};
 
+/// uv's variables that decide what it installs, as tox-uv lists them: when one of them changes, requirements are installed
+/// once more.
+pub const RESOLUTION_VARIABLES: [&str; 19] = [
+    "UV_CONSTRAINT",
+    "UV_DEFAULT_INDEX",
+    "UV_EXCLUDE",
+    "UV_EXCLUDE_NEWER",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_FORK_STRATEGY",
+    "UV_INDEX",
+    "UV_INDEX_STRATEGY",
+    "UV_INDEX_URL",
+    "UV_KEYRING_PROVIDER",
+    "UV_NO_INDEX",
+    "UV_NO_SOURCES",
+    "UV_OFFLINE",
+    "UV_OVERRIDE",
+    "UV_PRERELEASE",
+    "UV_REQUIRE_HASHES",
+    "UV_RESOLUTION",
+    "UV_TORCH_BACKEND",
+];
+
 /// Whether uv was chosen by hand, and then reads its own configuration too, or only stands in for pip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -50,6 +74,8 @@ impl Installer for Uv {
             Ok(translation) => InstallCommand {
                 shown: self.pip.argv(&request.arguments),
                 variables: self.variables(&translation),
+                // What pip installs does not depend on them.
+                hidden_variables: if self.role == Role::StandIn { &RESOLUTION_VARIABLES } else { &[] },
                 run: self.argv(translation),
                 note: None,
             },

@@ -1,6 +1,7 @@
 //! Environments of tox-uv's runners: the words that uv is given to fill them, and what is recorded about them. Pure.
 //! <https://github.com/tox-dev/tox-uv>
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -79,10 +80,28 @@ fn is_set(value: Option<&str>) -> bool {
     !matches!(value.unwrap_or_default().to_lowercase().as_str(), "" | "0" | "false" | "no" | "off")
 }
 
+/// The names that `[tool.uv.sources]` of the project takes from its workspace, as written. tox-uv reads the
+/// `pyproject.toml` in the folder of the configuration.
+///
+/// # Errors
+/// When that file is not valid TOML.
+pub fn workspace_sources(config_file: &Path) -> Result<BTreeSet<String>, ConfigError> {
+    let table = pyproject(config_file.parent().unwrap_or(Path::new(".")))?;
+    let sources = table.get("tool").and_then(|tool| tool.get("uv")).and_then(|uv| uv.get("sources"));
+    let sources = sources.and_then(toml::Value::as_table);
+    let from_workspace = |source: &toml::Value| source.get("workspace").and_then(toml::Value::as_bool) == Some(true);
+    let names = sources.into_iter().flatten().filter(|(_, source)| from_workspace(source));
+    Ok(names.map(|(name, _)| name.clone()).collect())
+}
+
+/// What `pyproject.toml` in `folder` says; nothing where there is none.
+fn pyproject(folder: &Path) -> Result<toml::Table, ConfigError> {
+    let text = std::fs::read_to_string(folder.join("pyproject.toml")).unwrap_or_default();
+    text.parse().map_err(|error| ConfigError::handled(format!("invalid pyproject.toml: {error}")))
+}
+
 fn project_name(root: &Path) -> Result<String, ConfigError> {
-    let text = std::fs::read_to_string(root.join("pyproject.toml")).unwrap_or_default();
-    let table: toml::Table =
-        text.parse().map_err(|error| ConfigError::handled(format!("invalid pyproject.toml: {error}")))?;
+    let table = pyproject(root)?;
     let name = table.get("project").and_then(|project| project.get("name")).and_then(toml::Value::as_str);
     name.map(str::to_owned).ok_or_else(|| ConfigError::handled("Could not detect project name"))
 }
@@ -113,10 +132,11 @@ pub fn python_stamp(settings: &UvSettings, specs: &[String], interpreter: &Inter
     } else {
         json!([spec.major.unwrap_or(0), spec.minor.unwrap_or(0), spec.micro.unwrap_or(0), "", 0])
     };
-    let mut stamp = json!({"version_info": info, "seed": settings.seed, "venv": "."});
+    let mut stamp = json!({"version_info": info, "seed": settings.seed});
     if settings.python_preference != "none" {
         stamp["python_preference"] = Value::from(settings.python_preference.clone());
     }
+    stamp["venv"] = Value::from(".");
     stamp
 }
 
