@@ -25,6 +25,7 @@ mod build;
 mod clients;
 mod config;
 mod config_check;
+mod creation;
 mod differential;
 mod docs_examples;
 mod docs_generated;

@@ -32,7 +32,25 @@ impl Project {
             fs::create_dir(folder.path().join(name)).expect("a folder can be made");
         }
         let cache = folder.path().join("cache");
-        Self { folder, variables: Vec::new(), with_old_interpreters: false, cache }
+        let project = Self { folder, variables: Vec::new(), with_old_interpreters: false, cache };
+        project.share_seeds();
+        project
+    }
+
+    /// Puts what new environments hold from the start into the cache: fetched once for all tests, as for a user.
+    fn share_seeds(&self) {
+        static SEEDS: LazyLock<PathBuf> = LazyLock::new(|| {
+            let cache = machine::kept_folder("seeds-cache");
+            let folder = tempfile::Builder::new().prefix("envo-test-").tempdir().expect("a folder can be made");
+            for name in ["project", "home"] {
+                fs::create_dir(folder.path().join(name)).expect("a folder can be made");
+            }
+            let project = Project { folder, variables: Vec::new(), with_old_interpreters: false, cache: cache.clone() };
+            project.ini("[tox]\nno_package = true\n").run(["run", "-e", "py"]).succeeds();
+            cache.join("tools/virtualenv")
+        });
+        fs::create_dir(self.cache.join("tools")).expect("a folder can be made");
+        std::os::unix::fs::symlink(&*SEEDS, self.cache.join("tools/virtualenv")).expect("a link can be made");
     }
 
     /// A copy of `fixtures/NAME`.

@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::machine;
 use crate::project::{Outcome, Project};
 use crate::wheels;
 
@@ -143,4 +144,23 @@ fn uv_in_the_place_of_pip_does_not_obey_variables_of_its_own() {
     // Whoever chooses uv has chosen them too.
     let chosen = project.variable("ENVO_INSTALLER", "uv");
     chosen.run(["run", "-r", "-e", "a"]).succeeds().says("one==1.0\n");
+}
+
+#[test]
+fn seeds_of_uv_are_those_that_uv_installs() {
+    let project = || {
+        let project = Project::new().with_uv().with_old_interpreters();
+        let names = "commands = python -c \"from importlib import metadata; \
+            print(sorted(d.name for d in metadata.distributions()))\"\n";
+        let head = "[tox]\nrequires = tox-uv\nno_package = true\nenv_list = py311, py312\n[testenv]\nuv_seed = true\n";
+        project.ini(&format!("{head}{names}"))
+    };
+    machine::need(&["python3.11", "python3.12"]);
+    let printed = |outcome: &Outcome| {
+        let lines = outcome.stdout.lines().filter(|line| line.starts_with('['));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let envo = printed(&project().run(["run"]).succeeds());
+    assert_eq!(envo, ["['pip', 'setuptools', 'wheel']", "['pip']"]);
+    assert_eq!(envo, printed(&project().run_tox_with(&[PLUGIN], ["run"]).succeeds()));
 }

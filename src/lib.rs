@@ -30,6 +30,7 @@ use std::ffi::OsString;
 /// Runs the program with the process's arguments (the first is its own name) and returns the exit code.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.collect();
+    execute::environment::settle_temporary_folder();
     // Before anything else, since these processes should stay small.
     match (arguments.get(1).and_then(|verb| verb.to_str()), arguments.get(2)) {
         (Some(serve::daemon::VERB), Some(state_dir)) => {

@@ -146,6 +146,7 @@ impl<'a> Installation<'a> {
             python: &python.layout.python,
             interpreter: &python.interpreter,
             system_site_packages: environment.creation.system_site_packages,
+            pip_is_missing: !python.layout.purelib.join("pip").exists(),
             variables: &self.foundation.session.variables,
         };
         let run = &self.site.run;

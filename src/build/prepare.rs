@@ -435,11 +435,13 @@ impl Site {
             interpreter.executable.display(),
             environment.creation.system_site_packages
         ));
-        self.run.python.create(&environment.env_dir, interpreter, &environment.creation).map_err(|error| {
-            match Halt::from(error) {
-                Halt::Internal(error) => Halt::Fail(format!("{error:#}")),
-                halt => halt,
-            }
+        // What is wrong with the variables is reported when the first program is to be run with them.
+        let variables = execute::environment::variables(&self.run.host, &environment.variables, &[]);
+        let variables = variables.unwrap_or_default();
+        let made = self.run.python.create(&environment.env_dir, interpreter, &environment.creation, &variables);
+        made.map_err(|error| match Halt::from(error) {
+            Halt::Internal(error) => Halt::Fail(format!("{error:#}")),
+            halt => halt,
         })?;
         stamp.record(section::PYTHON, None, new)?;
         self.checkpoint();

@@ -20,6 +20,26 @@ pub fn host() -> Variables {
     std::env::vars_os().collect()
 }
 
+/// Makes this process put temporary files where Python's `tempfile` would, and so tox: into the first folder that can be
+/// written to of those that variables name, the system's and the current one.
+/// <https://docs.python.org/3/library/tempfile.html#tempfile.gettempdir>
+#[allow(clippy::disallowed_methods)]
+pub fn settle_temporary_folder() {
+    let named = ["TMPDIR", "TEMP", "TMP"].map(|name| std::env::var_os(name).unwrap_or_default());
+    let usual = ["/tmp", "/var/tmp", "/usr/tmp", "."].map(OsString::from);
+    let usable = |folder: &PathBuf| {
+        folder.is_dir()
+            && rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+    };
+    let mut folders = named.into_iter().filter(|name| !name.is_empty()).chain(usual).map(PathBuf::from);
+    if let Some(folder) = folders.find(usable).and_then(|folder| std::path::absolute(folder).ok())
+        && folder != tempfile::env::temp_dir()
+    {
+        // It was set before only when this function was called before.
+        let _ = tempfile::env::override_temp_dir(&folder);
+    }
+}
+
 /// What passes from `host` by `pass_env` and not by `disallow_pass_env`, `paths` (the environment's own folders) in front
 /// of PATH, and `set_env` over it all. The size of the terminal is told to those that do not know it otherwise.
 ///

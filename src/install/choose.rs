@@ -18,6 +18,8 @@ pub struct Target<'a> {
     pub python: &'a Path,
     pub interpreter: &'a Interpreter,
     pub system_site_packages: bool,
+    /// Whether there is no pip in it (`VIRTUALENV_NO_PIP` and its like).
+    pub pip_is_missing: bool,
     /// Those of the environment's processes.
     pub variables: &'a Variables,
 }
@@ -50,6 +52,10 @@ pub fn installer(
     }
     if let Some(reason) = unsuitable(target) {
         return because(pip, &reason);
+    }
+    // Where the environment was made without pip, tox cannot install either.
+    if choice == InstallerChoice::Automatic && target.pip_is_missing {
+        return because(pip, "the environment has no pip, and uv only takes its place");
     }
     let settings = PipSettings::read(target.variables, target.env_dir);
     if let Some(reason) = settings.only_pips() {
@@ -144,6 +150,7 @@ mod tests {
             python: Path::new("/e/bin/python"),
             interpreter,
             system_site_packages: false,
+            pip_is_missing: false,
             variables: &variables,
         };
         let uv = || if uv { Ok("/bin/uv".into()) } else { Err("there is none".to_owned()) };

@@ -69,10 +69,19 @@ pub struct Creation {
     /// A PEP 440 requirement on the virtualenv that makes the environment, empty for today's. For a Python that today's
     /// has dropped it is by default the last that knows it; the runtime may do that one's work itself.
     pub virtualenv_spec: String,
-    /// Leave out pip and its company.
-    pub without_pip: bool,
+    pub seeds: Seeds,
     /// What shells show for it; `None`: what virtualenv's variables say, or the folder's name.
     pub prompt: Option<String>,
+}
+
+/// Whose choice of packages a new environment holds from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Seeds {
+    #[default]
+    Virtualenv,
+    /// What `uv venv --seed` installs.
+    Uv,
+    None,
 }
 
 /// `installer`: which program installs.

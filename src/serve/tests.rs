@@ -230,7 +230,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
             always_copy: false,
             download: false,
             virtualenv_spec: String::new(),
-            without_pip: false,
+            seeds: crate::model::environment::Seeds::Virtualenv,
             prompt: None,
         },
         installation: Installation {

@@ -12,8 +12,8 @@ use super::{Settings, keys, runtimes};
 use crate::error::ConfigError;
 use crate::model::environment::RESTART;
 use crate::model::environment::{
-    CommandLists, Creation, Dependencies, Installation, InstallerChoice, PackageBuild, Packaging, Script, Timeouts,
-    UvProject, UvSettings, UvSync, VariableSettings,
+    CommandLists, Creation, Dependencies, Installation, InstallerChoice, PackageBuild, Packaging, Script, Seeds,
+    Timeouts, UvProject, UvSettings, UvSync, VariableSettings,
 };
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::requirements::RequirementText;
@@ -174,7 +174,7 @@ fn creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigErro
         return uv_creation(settings, set);
     }
     Ok(Creation {
-        without_pip: false,
+        seeds: Seeds::Virtualenv,
         prompt: None,
         system_site_packages: settings.boolean(set, "system_site_packages")?,
         always_copy: settings.boolean(set, "always_copy")?,
@@ -212,7 +212,7 @@ fn uv_creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigE
         always_copy: false,
         download: false,
         virtualenv_spec: String::new(),
-        without_pip: !settings.boolean(set, "uv_seed")?,
+        seeds: if settings.boolean(set, "uv_seed")? { Seeds::Uv } else { Seeds::None },
         prompt: Some(format!("{root}[{}]", set.label())),
     })
 }

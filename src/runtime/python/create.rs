@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::activation;
+use super::virtualenv_settings::VirtualenvSettings;
 use crate::model::Interpreter;
 use crate::model::environment::Creation;
 
@@ -27,12 +28,16 @@ pub fn is_supported(interpreter: &Interpreter) -> bool {
     }
 }
 
-/// Makes the environment's own files, over whatever an interrupted creation left. `prompt`: what shells show; `None`: the
-/// folder's name.
+/// Makes the environment's own files, over whatever an interrupted creation left.
 ///
 /// # Errors
 /// When something cannot be written.
-pub fn create(env_dir: &Path, interpreter: &Interpreter, creation: &Creation, prompt: Option<&str>) -> Result<()> {
+pub fn create(
+    env_dir: &Path,
+    interpreter: &Interpreter,
+    creation: &Creation,
+    settings: &VirtualenvSettings,
+) -> Result<()> {
     let bin = env_dir.join("bin");
     for folder in
         [&bin, &env_dir.join("include"), &env_dir.join(&interpreter.purelib), &env_dir.join(&interpreter.platlib)]
@@ -44,17 +49,28 @@ pub fn create(env_dir: &Path, interpreter: &Interpreter, creation: &Creation, pr
         names.extend(["pypy".to_owned(), "pypy3".to_owned(), format!("pypy{}", interpreter.dotted_version())]);
     }
     link_programs(&bin, &names, &interpreter.system_executable, creation.always_copy)?;
+    let prompt = creation.prompt.clone().or_else(|| prompt(settings));
     let shown =
-        prompt.map_or_else(|| env_dir.file_name().unwrap_or_default().to_string_lossy().into_owned(), str::to_owned);
+        prompt.clone().unwrap_or_else(|| env_dir.file_name().unwrap_or_default().to_string_lossy().into_owned());
     activation::write(env_dir, interpreter, &shown)?;
-    write_if_missing(&env_dir.join(".gitignore"), "# created by envo\n*\n")?;
+    if !settings.no_vcs_ignore {
+        write_if_missing(&env_dir.join(".gitignore"), "# created by envo\n*\n")?;
+    }
     write_if_missing(
         &env_dir.join("CACHEDIR.TAG"),
         "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag created by envo.\n\
          # For information about cache directory tags, see:\n#   https://bford.info/cachedir/\n",
     )?;
-    fs_err::write(env_dir.join("pyvenv.cfg"), configuration(interpreter, creation, prompt))?;
+    fs_err::write(env_dir.join("pyvenv.cfg"), configuration(interpreter, creation, prompt.as_deref()))?;
     Ok(())
+}
+
+/// What shells show instead of the folder's name; a dot stands for the name of the current folder.
+fn prompt(settings: &VirtualenvSettings) -> Option<String> {
+    match settings.prompt.as_deref()? {
+        "." => Some(std::env::current_dir().ok()?.file_name()?.to_string_lossy().into_owned()),
+        prompt => Some(prompt.to_owned()),
+    }
 }
 
 /// The first name leads to the interpreter, the others to the first; or each is a copy.

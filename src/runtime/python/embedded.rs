@@ -12,7 +12,7 @@ use super::wheel::WheelName;
 use crate::model::Interpreter;
 
 /// Where virtualenv keeps them, below its own package.
-const FOLDER: &str = "virtualenv/seed/wheels/embed";
+pub(super) const FOLDER: &str = "virtualenv/seed/wheels/embed";
 
 /// The newest wheel of a distribution for `interpreter` from the first of `hosts`, programs of Pythons, that has one.
 pub fn wheel(hosts: &[PathBuf], name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
@@ -24,7 +24,12 @@ fn wheel_beside(host: &Path, name: &str, interpreter: &Interpreter) -> Option<Pa
     let folders = fs::read_dir(libraries).ok()?.flatten().map(|entry| entry.path());
     let pythons =
         folders.filter(|folder| folder.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"python")));
-    let entries = pythons.filter_map(|python| fs::read_dir(python.join("site-packages").join(FOLDER)).ok());
+    newest(pythons.map(|python| python.join("site-packages").join(FOLDER)), name, interpreter)
+}
+
+/// The newest wheel of a distribution in `folders` that runs on `interpreter`.
+pub fn newest(folders: impl IntoIterator<Item = PathBuf>, name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
+    let entries = folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok());
     let wheels = entries.flatten().flatten().filter_map(|entry| {
         let path = entry.path();
         let wheel = WheelName::parse(&path).filter(|wheel| wheel.distribution == name)?;

@@ -9,13 +9,16 @@ mod embedded;
 pub mod facts;
 mod managed;
 mod own_pip;
+mod own_seeds;
 mod own_uv;
+mod own_wheel;
 mod places;
 mod seed;
 mod shim;
 #[cfg(test)]
 mod testing;
 mod tool;
+mod virtualenv_settings;
 mod wheel;
 
 use std::fmt;
@@ -26,11 +29,12 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use self::managed::ManagedPythons;
-use self::own_uv::OwnUv;
+use self::own_wheel::Means;
 use self::seed::{Seeder, Sources};
 use self::tool::Workshop;
+use self::virtualenv_settings::VirtualenvSettings;
 use crate::execute::interrupt::Interrupt;
-use crate::model::environment::Creation;
+use crate::model::environment::{Creation, Seeds};
 use crate::model::runtime::VersionWish;
 use crate::model::{Interpreter, InterpreterLookup, Variables};
 use crate::report::event::{Event, Reporter};
@@ -90,12 +94,21 @@ impl PythonRuntime {
         self
     }
 
-    fn create_with_virtualenv(&self, env_dir: &Path, interpreter: &Interpreter, creation: &Creation) -> Result<()> {
+    fn create_with_virtualenv(
+        &self,
+        env_dir: &Path,
+        interpreter: &Interpreter,
+        creation: &Creation,
+        settings: &VirtualenvSettings,
+    ) -> Result<()> {
+        let todays = format!("virtualenv=={VIRTUALENV_VERSION}");
         let requirement = match creation.virtualenv_spec.as_str() {
+            "" if create::is_supported(interpreter) => &todays,
             "" => tool::LAST_FOR_OLD_PYTHONS,
             spec => spec,
         };
-        let workshop = Workshop { seeder: &self.seeder, discovery: &self.discovery, variables: &self.variables };
+        let variables = settings.applied_to(&self.variables);
+        let workshop = Workshop { seeder: &self.seeder, discovery: &self.discovery, variables: &variables };
         if self.reporter.is_some() && workshop.must_install(requirement) {
             self.tell(env_dir, || format!("install {requirement} for Python {}", interpreter.dotted_version()));
         }
@@ -112,7 +125,7 @@ impl PythonRuntime {
         fs_err::create_dir_all(&cache)?;
         let host = self.host().context("there is no Python to fetch it with")?;
         let folder = tempfile::Builder::new().prefix(".fetched-").tempdir_in(&cache)?;
-        let sources = Sources { newest: false, discovery: &self.discovery };
+        let sources = Sources { newest: false, discovery: &self.discovery, own: None };
         self.seeder.fetch(&wheel.requirement, folder.path(), (&host, sources), &self.interrupt)?;
         let file = fs_err::read_dir(folder.path())?
             .flatten()
@@ -143,40 +156,45 @@ impl PythonRuntime {
             reporter.info(&env_dir.file_name().unwrap_or_default().to_string_lossy(), text());
         }
     }
-
-    /// `VIRTUALENV_PROMPT`, in which a dot stands for the current folder's name.
-    fn prompt(&self) -> Option<String> {
-        match self.variables.text("VIRTUALENV_PROMPT").filter(|prompt| !prompt.is_empty())?.as_str() {
-            "." => Some(std::env::current_dir().ok()?.file_name()?.to_string_lossy().into_owned()),
-            prompt => Some(prompt.to_owned()),
-        }
-    }
 }
 
 impl PythonRuntime {
-    /// Makes an environment at `env_dir` (which may exist; foreign files in it are left alone).
+    /// Makes an environment at `env_dir` (which may exist; foreign files in it are left alone). `variables` are those that
+    /// its processes will get.
     ///
     /// # Errors
     /// When the environment cannot be made; what was written so far may stay and is not yet stamped as finished.
-    pub fn create(&self, env_dir: &Path, interpreter: &Interpreter, creation: &Creation) -> Result<()> {
+    pub fn create(
+        &self,
+        env_dir: &Path,
+        interpreter: &Interpreter,
+        creation: &Creation,
+        variables: &Variables,
+    ) -> Result<()> {
+        let settings = match creation.seeds {
+            Seeds::Virtualenv => VirtualenvSettings::read(variables),
+            // uv does not know them.
+            Seeds::Uv | Seeds::None => VirtualenvSettings::default(),
+        };
         let asks_for_virtualenv = match creation.virtualenv_spec.as_str() {
-            "" => false,
+            "" => settings.only_virtualenv.is_some(),
             spec => {
                 let version = (interpreter.version.major, interpreter.version.minor);
-                version > NEWEST_DROPPED || !DEFAULT_SPECS.contains(&spec)
+                settings.only_virtualenv.is_some() || version > NEWEST_DROPPED || !DEFAULT_SPECS.contains(&spec)
             }
         };
         if asks_for_virtualenv || !create::is_supported(interpreter) {
-            return self.create_with_virtualenv(env_dir, interpreter, creation);
+            return self.create_with_virtualenv(env_dir, interpreter, creation, &settings);
         }
-        let prompt = creation.prompt.clone().or_else(|| self.prompt());
-        let missing = create::create(env_dir, interpreter, creation, prompt.as_deref())
+        let names = seed::names(interpreter, creation.seeds, &settings);
+        let missing = create::create(env_dir, interpreter, creation, &settings)
             .and_then(|()| {
-                if creation.without_pip {
+                if names.is_empty() {
                     return Ok(Vec::new());
                 }
-                let sources = Sources { newest: creation.download, discovery: &self.discovery };
-                self.seeder.seed(env_dir, interpreter, sources)
+                let own = || self.own_seeds(interpreter, &creation.virtualenv_spec);
+                let sources = Sources { newest: creation.download, discovery: &self.discovery, own: Some(&own) };
+                self.seeder.seed(env_dir, interpreter, &names, sources)
             })
             .with_context(|| format!("cannot make a virtual environment at `{}`", env_dir.display()))?;
         if !missing.is_empty() {
@@ -185,24 +203,35 @@ impl PythonRuntime {
         Ok(())
     }
 
+    /// The folder of the wheels that today's virtualenv would install; `None` where they cannot be had.
+    fn own_seeds(&self, interpreter: &Interpreter, spec: &str) -> Option<PathBuf> {
+        let notify = |text| self.notify(text);
+        own_seeds::obtain(&self.means(&notify), interpreter, spec).ok()
+    }
+
+    fn notify(&self, text: String) {
+        if let Some(reporter) = self.reporter.as_deref() {
+            reporter.event(Event::Notice { text });
+        }
+    }
+
+    fn means<'a>(&'a self, tell: &'a dyn Fn(String)) -> Means<'a> {
+        Means {
+            seeder: &self.seeder,
+            discovery: &self.discovery,
+            variables: &self.variables,
+            interrupt: &self.interrupt,
+            tell,
+        }
+    }
+
     /// The fast installer that envo keeps for itself, fetched (with what `interpreter` brings) if it is not there yet.
     ///
     /// # Errors
     /// Why there is none, for people.
     pub fn own_installer(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
-        let tell = |text: String| {
-            if let Some(reporter) = self.reporter.as_deref() {
-                reporter.event(Event::Notice { text });
-            }
-        };
-        let own = OwnUv {
-            seeder: &self.seeder,
-            discovery: &self.discovery,
-            variables: &self.variables,
-            interrupt: &self.interrupt,
-            tell: &tell,
-        };
-        own.obtain(interpreter)
+        let notify = |text| self.notify(text);
+        own_uv::obtain(&self.means(&notify), interpreter)
     }
 
     /// Has uv install an interpreter for the first of `specs` for which it can, and finds it. `tell` is called before uv is

@@ -34,7 +34,7 @@ pub fn obtain(
     let failed = |error: &dyn std::fmt::Display| format!("{REQUIREMENT} could not be fetched: {error:#}");
     std::fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
     let unfinished = tempfile::Builder::new().prefix(".fetch-").tempdir_in(&folder).map_err(|error| failed(&error))?;
-    let sources = Sources { newest: false, discovery };
+    let sources = Sources { newest: false, discovery, own: None };
     seeder
         .fetch(REQUIREMENT, unfinished.path(), (interpreter, sources), interrupt)
         .map_err(|error| failed(&format!("{error:#}")))?;

@@ -1,176 +1,62 @@
-//! A uv of envo's own, in its cache, for machines that have none: fetched once from the package index that pip uses, with
-//! pip and all its settings, and then there for every project. That it cannot be had is remembered for a while, so that
-//! trying costs nothing. What is done with it is the business of [`crate::install`].
+//! A uv of envo's own, in its cache, for machines that have none. What is done with it is the business of
+//! [`crate::install`].
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::PythonDiscovery;
-use super::seed::{Seeder, Sources};
+use super::own_wheel::{Means, OwnWheel};
 use super::shim::is_program;
-use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
-use crate::install::pip_settings::PipSettings;
-use crate::model::{Interpreter, Variables};
-use crate::runtime::cache;
+use crate::model::Interpreter;
 use crate::runtime::fetch::{Entry, extract};
 
-/// Below the cache; in it one folder per version.
 const FOLDER: &str = "tools/uv";
 const PROGRAM: &str = "uv";
-/// Older ones do not know all the options that envo gives to uv.
-const REQUIREMENT: &str = "uv>=0.6";
-/// Why there is none; its time of change says since when.
-const REFUSAL: &str = "unavailable.json";
-const LOCK: &str = ".lock";
-/// How long a failure is taken for granted.
-const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// What uv is fetched with.
-pub struct OwnUv<'a> {
-    pub seeder: &'a Seeder,
-    pub discovery: &'a PythonDiscovery,
-    pub variables: &'a Variables,
-    pub interrupt: &'a Interrupt,
-    /// Told once before something is fetched.
-    pub tell: &'a dyn Fn(String),
-}
-
-#[derive(Serialize, Deserialize)]
-struct Refusal {
-    /// The settings it holds for.
-    settings: String,
-    reason: String,
-}
-
-impl OwnUv<'_> {
-    /// The uv in the cache, fetched with a pip on `interpreter` if it is not there yet.
-    ///
-    /// # Errors
-    /// Why there is none, for people.
-    pub fn obtain(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
-        let folder =
-            cache::folder(self.variables).ok_or("there is no uv, and no folder for envo's cache")?.join(FOLDER);
-        if let Some(program) = newest(&folder) {
-            return Ok(program);
-        }
-        let settings = PipSettings::read(self.variables, Path::new("/nonexistent"));
-        if settings.no_index && settings.find_links.is_empty() {
-            return Err("there is no uv, and pip's settings forbid to ask an index".to_owned());
-        }
-        if self.seeder.is_offline() {
-            return Err("there is no uv, and ENVO_OFFLINE is set".to_owned());
-        }
-        let settings = cache::key([format!("{settings:?}").as_bytes()]);
-        if let Some(reason) = remembered(&folder, &settings) {
-            return Err(reason);
-        }
-        let cannot_write =
-            |error: &dyn std::fmt::Display| format!("there is no uv, and `{}`: {error}", folder.display());
-        std::fs::create_dir_all(&folder).map_err(|error| cannot_write(&error))?;
-        let lock = File::create(folder.join(LOCK)).map_err(|error| cannot_write(&error))?;
-        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            return Err("another process is fetching uv".to_owned());
-        }
-        // Whoever had the lock before may have been successful.
-        if let Some(program) = newest(&folder) {
-            return Ok(program);
-        }
-        (self.tell)("fetching uv, once for this machine (ENVO_INSTALLER=pip does without)".to_owned());
-        match self.fetch(&folder, interpreter) {
-            Ok(program) => {
-                let _ = std::fs::remove_file(folder.join(REFUSAL));
-                Ok(program)
-            }
-            Err(_) if self.interrupt.requested() => Err("interrupted".to_owned()),
-            Err(error) => {
-                let reason = format!("uv could not be fetched: {}", last_line(&format!("{error:#}")));
-                remember(&folder, &Refusal { settings, reason: reason.clone() });
-                (self.tell)(format!("{reason}; pip goes on without it"));
-                Err(reason)
-            }
-        }
-    }
-
-    fn fetch(&self, folder: &Path, interpreter: &Interpreter) -> anyhow::Result<PathBuf> {
-        let unfinished = tempfile::Builder::new().prefix(".fetch-").tempdir_in(folder)?;
-        let sources = Sources { newest: false, discovery: self.discovery };
-        self.seeder.fetch(REQUIREMENT, unfinished.path(), (interpreter, sources), self.interrupt)?;
-        let wheel = wheel_in(unfinished.path())?;
-        let version = version_of(&wheel).ok_or_else(|| anyhow::anyhow!("{} has no version", wheel.display()))?;
-        let unpacked = unfinished.path().join("unpacked");
-        std::fs::create_dir(&unpacked)?;
+/// The uv in the cache, fetched with a pip on `interpreter` if it is not there yet.
+///
+/// # Errors
+/// Why there is none, for people.
+pub fn obtain(means: &Means<'_>, interpreter: &Interpreter) -> Result<PathBuf, String> {
+    let unpack = |wheel: &Path, unpacked: &Path| {
         let program = |name: &Path| {
             let is_program = name.ends_with("scripts/uv");
             is_program.then(|| Entry { name: PROGRAM.into(), is_program })
         };
-        extract(&wheel, &unpacked, program)?;
+        extract(wheel, unpacked, program)?;
         anyhow::ensure!(unpacked.join(PROGRAM).exists(), "the wheel of uv has no program in it");
-        // What does not run here must not be found by anybody.
-        let output = process::capture(&unpacked.join(PROGRAM), &["--version".as_ref()], self.variables, None)?;
-        anyhow::ensure!(output.status.success(), "uv {version} does not run here");
-        let place = folder.join(version);
-        if place.exists() {
-            // Without a program, else it had been found.
-            std::fs::remove_dir_all(&place)?;
-        }
-        std::fs::rename(unpacked, &place)?;
-        Ok(place.join(PROGRAM))
-    }
-}
-
-/// The program of the newest version in `folder`.
-fn newest(folder: &Path) -> Option<PathBuf> {
-    let versions = std::fs::read_dir(folder).ok()?.filter_map(|entry| {
-        let path = entry.ok()?.path();
-        let version: pep440_rs::Version = path.file_name()?.to_str()?.parse().ok()?;
-        let program = path.join(PROGRAM);
-        is_program(&program).then_some((version, program))
-    });
-    versions.max().map(|(_, program)| program)
-}
-
-fn remembered(folder: &Path, settings: &str) -> Option<String> {
-    let file = folder.join(REFUSAL);
-    let age = std::fs::metadata(&file).ok()?.modified().ok()?.elapsed().ok()?;
-    let refusal: Refusal = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
-    (age < PATIENCE && refusal.settings == settings).then_some(refusal.reason)
-}
-
-fn remember(folder: &Path, refusal: &Refusal) {
-    if let Ok(content) = serde_json::to_vec(refusal) {
-        // If it cannot be written, the next run tries again, which harms nothing but time.
-        let _ = cache::write_atomically(&folder.join(REFUSAL), &content);
-    }
-}
-
-fn last_line(text: &str) -> &str {
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or(text);
-    line.strip_prefix("ERROR: ").unwrap_or(line)
-}
-
-fn wheel_in(folder: &Path) -> anyhow::Result<PathBuf> {
-    let paths = std::fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut wheels = paths.filter(|path| path.extension().is_some_and(|extension| extension == "whl"));
-    wheels.next().ok_or_else(|| anyhow::anyhow!("pip fetched no wheel"))
-}
-
-/// The second part of a wheel's name (PEP 427), if it is a version: it becomes the name of a folder.
-fn version_of(wheel: &Path) -> Option<&str> {
-    let version = wheel.file_stem()?.to_str()?.split('-').nth(1)?;
-    version.parse::<pep440_rs::Version>().is_ok().then_some(version)
+        // What does not run here must not be found by anyone.
+        let output = process::capture(&unpacked.join(PROGRAM), &["--version".as_ref()], means.variables, None)?;
+        let name = wheel.file_name().unwrap_or_default().to_string_lossy();
+        anyhow::ensure!(output.status.success(), "the uv of {name} does not run here");
+        Ok(())
+    };
+    let uv = OwnWheel {
+        name: "uv",
+        distribution: "uv",
+        // Older ones do not know all the options that envo gives to uv.
+        versions: ">=0.6",
+        folder: FOLDER,
+        content: &|folder| Some(folder.join(PROGRAM)).filter(|program| is_program(program)),
+        unpack: &unpack,
+        avoided_by: "ENVO_INSTALLER=pip does without",
+        instead: "pip goes on without it",
+        waits: false,
+    };
+    uv.obtain(means, interpreter)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
     use std::sync::Mutex;
 
     use super::*;
-    use crate::runtime::python::testing;
+    use crate::execute::interrupt::Interrupt;
+    use crate::model::Variables;
+    use crate::runtime::python::own_wheel::{LOCK, version_of};
+    use crate::runtime::python::seed::Seeder;
+    use crate::runtime::python::{PythonDiscovery, testing};
 
     struct Machine {
         folder: tempfile::TempDir,
@@ -212,14 +98,14 @@ mod tests {
             let told = Mutex::new(0);
             let discovery = PythonDiscovery::new(&self.variables, &[], None);
             let interpreter = testing::interpreter("python3").unwrap();
-            let own = OwnUv {
+            let means = Means {
                 seeder: &Seeder::new(&self.variables),
                 discovery: &discovery,
                 variables: &self.variables,
                 interrupt: &Interrupt::default(),
                 tell: &|_| *told.lock().unwrap() += 1,
             };
-            let result = own.obtain(&interpreter);
+            let result = obtain(&means, &interpreter);
             (result, told.into_inner().unwrap())
         }
 
@@ -258,7 +144,8 @@ mod tests {
     fn what_does_not_run_here_is_not_kept() {
         let machine = Machine::new();
         machine.publish("7.2.0", "exit 1");
-        assert_eq!(machine.obtain().0, Err("uv could not be fetched: uv 7.2.0 does not run here".to_owned()));
+        let reason = "uv could not be fetched: the uv of uv-7.2.0-py3-none-any.whl does not run here".to_owned();
+        assert_eq!(machine.obtain().0, Err(reason));
         assert!(!machine.place("7.2.0").exists());
     }
 

@@ -8,10 +8,12 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use super::virtualenv_settings::VirtualenvSettings;
 use super::wheel::{Place, Tree, WheelName};
 use super::{PythonDiscovery, embedded};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
+use crate::model::environment::Seeds;
 use crate::model::{Interpreter, Variables};
 use crate::runtime::cache;
 
@@ -45,27 +47,31 @@ impl Seeder {
         Self { cache: cache::folder(variables), variables: pip_variables(variables), scratch: OnceLock::new() }
     }
 
-    /// Installs what belongs into every environment of `interpreter` into the one at `env_dir`, whose folders exist.
-    /// `newest`: fetch the newest versions from the index, whatever is there already (`download = true`).
+    /// Installs `names` into the environment of `interpreter` at `env_dir`, whose folders exist.
     ///
     /// # Errors
     /// When there is no pip to be had, or something cannot be written. Without setuptools and wheel an environment is
     /// still of use, so it is made without them where they cannot be had; their names are returned.
-    pub fn seed(&self, env_dir: &Path, interpreter: &Interpreter, sources: Sources<'_>) -> Result<Vec<&'static str>> {
+    pub fn seed(
+        &self,
+        env_dir: &Path,
+        interpreter: &Interpreter,
+        names: &[&'static str],
+        sources: Sources<'_>,
+    ) -> Result<Vec<&'static str>> {
         let place = Place {
             env_dir,
             site_packages: &interpreter.purelib,
             major: interpreter.version.major,
             minor: interpreter.version.minor,
         };
-        let names = distributions(interpreter);
-        clear_leftovers(&env_dir.join(&interpreter.purelib), &names);
-        let wheels = self.wheels(&names, interpreter, sources)?;
+        clear_leftovers(&env_dir.join(&interpreter.purelib), names);
+        let wheels = self.wheels(names, interpreter, sources)?;
         wheels.iter().try_for_each(|wheel| self.place(wheel, place))?;
         let has = |name: &str| {
             wheels.iter().filter_map(|wheel| WheelName::parse(wheel)).any(|wheel| wheel.distribution == name)
         };
-        Ok(names.into_iter().filter(|name| !has(name)).collect())
+        Ok(names.iter().copied().filter(|name| !has(name)).collect())
     }
 
     fn place(&self, wheel: &Path, place: Place<'_>) -> Result<()> {
@@ -105,8 +111,13 @@ impl Seeder {
             return Ok(names.iter().filter_map(|name| newest_wheel(name, [&fresh])).collect());
         }
         let hosts = sources.discovery.hosts_of_virtualenv();
-        let embedded: Vec<Option<PathBuf>> =
+        let mut embedded: Vec<Option<PathBuf>> =
             names.iter().map(|name| embedded::wheel(&hosts, name, interpreter)).collect();
+        if embedded.first().is_some_and(Option::is_none)
+            && let Some(folder) = sources.own.and_then(|own| own())
+        {
+            embedded = names.iter().map(|name| embedded::newest([folder.clone()], name, interpreter)).collect();
+        }
         let at_hand = |name: &&'static str| {
             let at = names.iter().position(|one| one == name);
             at.and_then(|at| embedded[at].clone())
@@ -120,7 +131,7 @@ impl Seeder {
         }
         if !missing.is_empty() {
             let failed = self.download(&missing, interpreter, &downloads).err();
-            let has_pip = at_hand(&"pip").or_else(|| borrowed.clone()).is_some();
+            let has_pip = !names.contains(&"pip") || at_hand(&"pip").or_else(|| borrowed.clone()).is_some();
             if let Some(error) =
                 failed.filter(|_| !has_pip && newest_wheel("pip", &interpreter.bundled_wheels).is_none())
             {
@@ -212,23 +223,28 @@ impl Seeder {
 }
 
 /// Where seeds may come from besides the interpreter and the cache.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Sources<'a> {
+    /// Whether to fetch the newest versions from the index, whatever is there already (`download = true`).
     pub newest: bool,
     pub discovery: &'a PythonDiscovery,
+    /// Finds the folder of the wheels that envo keeps for this ([`super::own_seeds`]), or fetches them; `None`: what is
+    /// there has to do.
+    pub own: Option<&'a dyn Fn() -> Option<PathBuf>>,
 }
 
-/// What virtualenv seeds: setuptools up to Python 3.11, wheel up to 3.8.
-fn distributions(interpreter: &Interpreter) -> Vec<&'static str> {
+/// What a new environment of `interpreter` holds: pip; with virtualenv, setuptools up to Python 3.11 and wheel up to 3.8,
+/// with uv both up to 3.11; without what the settings leave out.
+pub fn names(interpreter: &Interpreter, seeds: Seeds, settings: &VirtualenvSettings) -> Vec<&'static str> {
     let version = (interpreter.version.major, interpreter.version.minor);
-    let mut names = vec!["pip"];
-    if version < (3, 12) {
-        names.push("setuptools");
-    }
-    if version < (3, 9) {
-        names.push("wheel");
-    }
-    names
+    let (setuptools, wheel) = match seeds {
+        Seeds::None => return Vec::new(),
+        Seeds::Uv => return if version < (3, 12) { vec!["pip", "setuptools", "wheel"] } else { vec!["pip"] },
+        Seeds::Virtualenv if settings.no_seed => return Vec::new(),
+        Seeds::Virtualenv => (version < (3, 12), version < (3, 9)),
+    };
+    let wanted = [("pip", !settings.no_pip), ("setuptools", setuptools && !settings.no_setuptools), ("wheel", wheel)];
+    wanted.into_iter().filter_map(|(name, wanted)| wanted.then_some(name)).collect()
 }
 
 fn newest_wheel(name: &str, folders: impl IntoIterator<Item = impl AsRef<Path>>) -> Option<PathBuf> {

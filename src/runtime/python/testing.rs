@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::discovery::PythonDiscovery;
 use crate::model::{Interpreter, InterpreterLookup, Variables};
 
-/// This process's variables, with envo's cache in `cache`.
+/// This process's variables, with envo's cache in `cache`; nothing is fetched for it unless a test lets it.
 #[allow(clippy::disallowed_methods)]
 pub fn variables(cache: &Path) -> Variables {
     let mut variables: Variables = std::env::vars_os().collect();
     variables.set("ENVO_CACHE_DIR", cache);
+    variables.set("ENVO_OFFLINE", "1");
     variables
 }
 

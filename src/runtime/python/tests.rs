@@ -43,7 +43,7 @@ impl Workplace {
 
     fn create(&self, name: &str, interpreter: &Interpreter, creation: &Creation) -> PathBuf {
         let env_dir = self.folder.path().join(name);
-        self.runtime().create(&env_dir, interpreter, creation).unwrap();
+        self.runtime().create(&env_dir, interpreter, creation, &self.variables).unwrap();
         env_dir
     }
 
@@ -73,7 +73,7 @@ fn creation() -> Creation {
         always_copy: false,
         download: false,
         virtualenv_spec: String::new(),
-        without_pip: false,
+        seeds: Seeds::Virtualenv,
         prompt: None,
     }
 }
@@ -213,7 +213,7 @@ fn a_folder_that_cannot_be_made_is_named_in_the_error() {
     let place = Workplace::new();
     let file = place.folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = place.runtime().create(&file.join("env"), &place.python(), &creation()).unwrap_err();
+    let error = place.runtime().create(&file.join("env"), &place.python(), &creation(), &place.variables).unwrap_err();
     assert!(format!("{error:#}").contains(&file.join("env").display().to_string()), "{error:#}");
 }
 
@@ -263,7 +263,7 @@ fn a_stamp_holds_whichever_virtualenv_tox_had() {
 
 #[test]
 fn python_27_gets_its_environment_from_an_old_virtualenv() {
-    let place = Workplace::new();
+    let place = Workplace::with(&[("ENVO_OFFLINE", "")]);
     let Some(python) = place.find("py27") else { return };
     let env_dir = place.create("env", &python, &creation());
     let code = "import sys; print(sys.version_info[:2]); print(sys.prefix)";
@@ -274,18 +274,43 @@ fn python_27_gets_its_environment_from_an_old_virtualenv() {
     let mut offline = place.variables.clone();
     offline.set("PIP_NO_INDEX", "1");
     let runtime = PythonRuntime::new(Arc::clone(&place.discovery), &offline);
-    runtime.create(&place.folder.path().join("second"), &python, &creation()).unwrap();
+    runtime.create(&place.folder.path().join("second"), &python, &creation(), &offline).unwrap();
 }
 
 #[test]
 fn old_pythons_get_a_pip_that_knows_todays_wheels() {
-    let place = Workplace::new();
+    let place = Workplace::with(&[("ENVO_OFFLINE", "")]);
     let Some(python) = place.find("py36") else { return };
     let env_dir = place.create("env", &python, &creation());
     assert_eq!(place.distributions(&env_dir), ["pip", "setuptools", "wheel"]);
     let version = place.run(&env_dir.join("bin/pip"), &["--version"]);
     let major = version.strip_prefix("pip ").and_then(|rest| rest.split('.').next());
     assert!(major.and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 20), "{version}");
+}
+
+#[test]
+fn what_only_virtualenv_can_do_is_left_to_it() {
+    let place = Workplace::with(&[("ENVO_OFFLINE", ""), ("VIRTUALENV_CREATOR", "venv")]);
+    let env_dir = place.create("env", &place.python(), &creation());
+    let configuration = fs::read_to_string(env_dir.join("pyvenv.cfg")).unwrap();
+    assert!(configuration.contains("virtualenv = ") && !configuration.contains("envo = "), "{configuration}");
+}
+
+#[test]
+fn seeds_and_ignore_files_are_left_out_on_request() {
+    for (name, expected) in [
+        ("VIRTUALENV_NO_SEED", vec![]),
+        ("VIRTUALENV_NO_PIP", vec!["setuptools"]),
+        ("VIRTUALENV_NO_SETUPTOOLS", vec!["pip"]),
+        ("VIRTUALENV_NO_VCS_IGNORE", vec!["pip", "setuptools"]),
+    ] {
+        let place = Workplace::with(&[(name, "1")]);
+        let Some(python) = place.find("3.11").or_else(|| place.find("3.10")) else { return };
+        let env_dir = place.create("env", &python, &creation());
+        let code = "from importlib import metadata; print(*sorted(d.name for d in metadata.distributions()))";
+        assert_eq!(place.run(&env_dir.join("bin/python"), &["-c", code]), expected.join(" "), "{name}");
+        assert_eq!(env_dir.join(".gitignore").exists(), name != "VIRTUALENV_NO_VCS_IGNORE");
+    }
 }
 
 #[test]
@@ -309,7 +334,9 @@ fn a_python_without_a_pip_of_its_own_borrows_anothers() {
         offline.set("PIP_NO_INDEX", "1");
         offline.remove("PIP_FIND_LINKS");
         let env_dir = place.folder.path().join("env");
-        PythonRuntime::new(Arc::clone(&place.discovery), &offline).create(&env_dir, &bare, &creation()).unwrap();
+        PythonRuntime::new(Arc::clone(&place.discovery), &offline)
+            .create(&env_dir, &bare, &creation(), &offline)
+            .unwrap();
         assert!(place.distributions(&env_dir).contains(&"pip".to_owned()));
     }
 }
@@ -318,7 +345,8 @@ fn a_python_without_a_pip_of_its_own_borrows_anothers() {
 fn a_virtualenv_that_does_not_exist_is_an_error_that_names_it() {
     let place = Workplace::with(&[("PIP_NO_INDEX", "1")]);
     let wish = Creation { virtualenv_spec: "virtualenv==0.0.1.no".to_owned(), ..creation() };
-    let error = place.runtime().create(&place.folder.path().join("env"), &place.python(), &wish).unwrap_err();
+    let env_dir = place.folder.path().join("env");
+    let error = place.runtime().create(&env_dir, &place.python(), &wish, &place.variables).unwrap_err();
     assert!(format!("{error:#}").contains("virtualenv==0.0.1.no"), "{error:#}");
     // Nothing that could be taken for the finished tool stays.
     let tools = place.folder.path().join("cache/tools-1");

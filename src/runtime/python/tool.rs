@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::seed::{Seeder, Sources, pip_variables, run};
-use super::{PythonDiscovery, create};
-use crate::model::environment::Creation;
+use super::virtualenv_settings::VirtualenvSettings;
+use super::{PythonDiscovery, create, seed};
+use crate::model::environment::{Creation, Seeds};
 use crate::model::{Interpreter, InterpreterLookup, Variables};
 use crate::runtime::cache;
 
@@ -35,6 +36,7 @@ const HOSTS: [&str; 9] = [
 pub struct Workshop<'a> {
     pub seeder: &'a Seeder,
     pub discovery: &'a PythonDiscovery,
+    /// This process's, with what the environment says about virtualenv.
     pub variables: &'a Variables,
 }
 
@@ -53,8 +55,11 @@ impl Workshop<'_> {
         let python = self.virtualenv(requirement)?;
         let mut variables = pip_variables(self.variables);
         let switch = |value: bool| if value { "True" } else { "False" };
+        if variables.get("VIRTUALENV_NO_PERIODIC_UPDATE").is_none() {
+            variables.set("VIRTUALENV_NO_PERIODIC_UPDATE", "True");
+        }
         variables.set("VIRTUALENV_CLEAR", "False");
-        variables.set("VIRTUALENV_NO_PERIODIC_UPDATE", "True");
+        variables.set("VIRTUALENV_NO_VENV_REDIRECT", "True");
         variables.set("VIRTUALENV_SYSTEM_SITE_PACKAGES", switch(creation.system_site_packages));
         variables.set("VIRTUALENV_COPIES", switch(creation.always_copy));
         variables.set("VIRTUALENV_DOWNLOAD", switch(creation.download));
@@ -97,11 +102,13 @@ impl Workshop<'_> {
             always_copy: false,
             download: false,
             virtualenv_spec: String::new(),
-            without_pip: false,
+            seeds: Seeds::Virtualenv,
             prompt: None,
         };
-        create::create(unfinished.path(), &host, &creation, None)?;
-        self.seeder.seed(unfinished.path(), &host, Sources { newest: false, discovery: self.discovery })?;
+        create::create(unfinished.path(), &host, &creation, &VirtualenvSettings::default())?;
+        let names = seed::names(&host, creation.seeds, &VirtualenvSettings::default());
+        let sources = Sources { newest: false, discovery: self.discovery, own: None };
+        self.seeder.seed(unfinished.path(), &host, &names, sources)?;
         let options = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement];
         let own_python = unfinished.path().join("bin").join("python");
         run(&own_python, &options.map(OsString::from), &pip_variables(self.variables))

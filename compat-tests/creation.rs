@@ -1,0 +1,63 @@
+//! How environments are made where variables say something about it: as tox and its virtualenv make them.
+
+use crate::differential::same_as_tox;
+use crate::project::Project;
+
+/// Prints what is installed, what shells show, and whether version control ignores the environment.
+const LOOK: &str = "import os, sys\nfrom importlib import metadata\n\
+    print(sorted(d.name for d in metadata.distributions()))\n\
+    print([line for line in open(os.path.join(sys.prefix, 'pyvenv.cfg')) if line.startswith('prompt')])\n\
+    print(os.path.exists(os.path.join(sys.prefix, '.gitignore')))\n";
+
+fn project(set_env: &str) -> Project {
+    let ini = format!(
+        "[tox]\nno_package = true\nenv_list = a\n[testenv]\nset_env =\n  {set_env}\ncommands = python look.py\n"
+    );
+    Project::new().ini(&ini).file("look.py", LOOK)
+}
+
+#[test]
+fn variables_of_virtualenv_decide_what_is_made() {
+    for set_env in [
+        "VIRTUALENV_NO_PIP = 1",
+        "VIRTUALENV_NO_SEED = 1",
+        "VIRTUALENV_NO_SETUPTOOLS = 1",
+        "VIRTUALENV_PROMPT = mine",
+        "VIRTUALENV_NO_VCS_IGNORE = 1",
+        "VIRTUALENV_CONFIG_FILE = {tox_root}/virtualenv.ini",
+    ] {
+        let project = || project(set_env).file("virtualenv.ini", "[virtualenv]\nno_pip = true\nprompt = 100%\n");
+        same_as_tox(project, ["run"]).succeeds();
+    }
+}
+
+#[test]
+fn what_only_virtualenv_can_do_it_does() {
+    same_as_tox(|| project("VIRTUALENV_SEEDER = pip"), ["run"]).succeeds();
+}
+
+#[test]
+fn without_pip_nothing_is_installed_as_with_tox() {
+    let ini = "[tox]\nno_package = true\nenv_list = a\n[testenv]\nset_env = VIRTUALENV_NO_PIP = 1\ndeps = six\n";
+    let tox = Project::new().ini(ini).run_tox(["run"]);
+    Project::new().ini(ini).run(["run"]).ends_with(tox.code.unwrap_or_default()).says("No module named pip");
+}
+
+#[test]
+fn a_folder_for_temporary_files_that_is_not_there_is_replaced_by_another() {
+    let project = |folder: &str| {
+        let manifest = "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+        let backend = "import zipfile\ndef build_wheel(wheel_directory, config_settings=None, metadata_directory=None):\n    \
+            name = 'demo-1-py3-none-any.whl'\n    with zipfile.ZipFile(wheel_directory + '/' + name, 'w') as archive:\n        \
+            archive.writestr('demo-1.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: demo\\nVersion: 1\\n')\n        \
+            archive.writestr('demo-1.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n')\n        \
+            archive.writestr('demo-1.dist-info/RECORD', '')\n    return name\n";
+        let ini = "[tox]\nenv_list = a\n[testenv]\npackage = wheel\n\
+            commands = python -c \"import tempfile; print(tempfile.gettempdir())\"\n";
+        let project = Project::new().ini(ini).file("pyproject.toml", manifest).file("backend.py", backend);
+        project.variable("TMPDIR", folder)
+    };
+    for folder in ["/nonexistent", "/dev/null", ""] {
+        same_as_tox(|| project(folder), ["run"]).succeeds();
+    }
+}
