@@ -40,7 +40,7 @@ fn what_only_virtualenv_can_do_it_does() {
 fn without_pip_nothing_is_installed_as_with_tox() {
     let ini = "[tox]\nno_package = true\nenv_list = a\n[testenv]\nset_env = VIRTUALENV_NO_PIP = 1\ndeps = six\n";
     let tox = Project::new().ini(ini).run_tox(["run"]);
-    Project::new().ini(ini).run(["run"]).ends_with(tox.code.unwrap_or_default()).says("No module named pip");
+    Project::new().ini(ini).run(["run"]).ends_with(tox.code.unwrap_or_default()).explains("No module named pip");
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn seeds_of_uv_are_those_that_uv_installs() {
     let project = || {
         let project = Project::new().with_uv().with_old_interpreters();
         let names = "commands = python -c \"from importlib import metadata; \
-            print(sorted(d.name for d in metadata.distributions()))\"\n";
+            print(sorted({d.name for d in metadata.distributions()} - {'packaging'}))\"\n";
         let head = "[tox]\nrequires = tox-uv\nno_package = true\nenv_list = py311, py312\n[testenv]\nuv_seed = true\n";
         project.ini(&format!("{head}{names}"))
     };
@@ -160,7 +160,10 @@ fn seeds_of_uv_are_those_that_uv_installs() {
         let lines = outcome.stdout.lines().filter(|line| line.starts_with('['));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
-    let envo = printed(&project().run(["run"]).succeeds());
-    assert_eq!(envo, ["['pip', 'setuptools', 'wheel']", "['pip']"]);
-    assert_eq!(envo, printed(&project().run_tox_with(&[PLUGIN], ["run"]).succeeds()));
+    // What else they require depends on the day.
+    assert_eq!(printed(&project().run(["run"]).succeeds()), ["['pip', 'setuptools', 'wheel']", "['pip']"]);
+    assert_eq!(
+        printed(&project().run_tox_with(&[PLUGIN], ["run"]).succeeds()),
+        ["['pip', 'setuptools', 'wheel']", "['pip']"]
+    );
 }

@@ -50,6 +50,8 @@ pub fn create(
     }
     link_programs(&bin, &names, &interpreter.system_executable, creation.always_copy)?;
     let prompt = creation.prompt.clone().or_else(|| prompt(settings));
+    // uv writes it as it is, virtualenv quotes it.
+    let written = creation.prompt.clone().or_else(|| prompt.as_ref().map(|prompt| format!("\"{prompt}\"")));
     let shown =
         prompt.clone().unwrap_or_else(|| env_dir.file_name().unwrap_or_default().to_string_lossy().into_owned());
     activation::write(env_dir, interpreter, &shown)?;
@@ -61,7 +63,7 @@ pub fn create(
         "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag created by envo.\n\
          # For information about cache directory tags, see:\n#   https://bford.info/cachedir/\n",
     )?;
-    fs_err::write(env_dir.join("pyvenv.cfg"), configuration(interpreter, creation, prompt.as_deref()))?;
+    fs_err::write(env_dir.join("pyvenv.cfg"), configuration(interpreter, creation, written.as_deref()))?;
     Ok(())
 }
 

@@ -234,12 +234,14 @@ pub struct Sources<'a> {
 }
 
 /// What a new environment of `interpreter` holds: pip; with virtualenv, setuptools up to Python 3.11 and wheel up to 3.8,
-/// with uv both up to 3.11; without what the settings leave out.
+/// with uv both up to 3.11, and packaging, which today's wheel requires; without what the settings leave out.
 pub fn names(interpreter: &Interpreter, seeds: Seeds, settings: &VirtualenvSettings) -> Vec<&'static str> {
     let version = (interpreter.version.major, interpreter.version.minor);
     let (setuptools, wheel) = match seeds {
         Seeds::None => return Vec::new(),
-        Seeds::Uv => return if version < (3, 12) { vec!["pip", "setuptools", "wheel"] } else { vec!["pip"] },
+        Seeds::Uv => {
+            return if version < (3, 12) { vec!["pip", "setuptools", "wheel", "packaging"] } else { vec!["pip"] };
+        }
         Seeds::Virtualenv if settings.no_seed => return Vec::new(),
         Seeds::Virtualenv => (version < (3, 12), version < (3, 9)),
     };

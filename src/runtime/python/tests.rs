@@ -189,7 +189,7 @@ fn copies_system_packages_and_prompts_are_had_on_request() {
     let env_dir = place.create("env", &python, &settings);
     assert!(fs::symlink_metadata(env_dir.join("bin/python3")).unwrap().is_file());
     let configuration = fs::read_to_string(env_dir.join("pyvenv.cfg")).unwrap();
-    for line in ["include-system-site-packages = true", "prompt = mine", "implementation = CPython"] {
+    for line in ["include-system-site-packages = true", "prompt = \"mine\"", "implementation = CPython"] {
         assert!(configuration.lines().any(|found| found == line), "{line}");
     }
     assert!(fs::read_to_string(env_dir.join("bin/activate")).unwrap().contains("VIRTUAL_ENV_PROMPT='mine'"));
