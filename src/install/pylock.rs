@@ -68,7 +68,7 @@ impl Pylock<'_> {
             MarkerEnvironment { values: Some(self.markers), extras: self.extras.iter().cloned().collect(), groups };
         let mut entries = Vec::new();
         for package in &lock.packages {
-            if self.applies(package, &environment).map_err(&invalid)? {
+            if self.applies(package, &environment).map_err(invalid)? {
                 entries.push(self.entry(package)?);
             }
         }

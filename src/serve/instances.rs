@@ -174,7 +174,7 @@ mod tests {
         let definition = |(name, share, instances, depends): &(&str, Share, u32, &[&str])| {
             let service = Service { share: *share, instances: *instances, ..Service::new("run") };
             let depends = depends.iter().map(|name| Dependency { name: (*name).into(), restart: false }).collect();
-            let service = Some(service).filter(|_| *instances > 0);
+            let service = (*instances > 0).then_some(service);
             let definition = Definition { name: (*name).into(), service, depends, ..Definition::default() };
             ((*name).to_owned(), Template::new(definition))
         };

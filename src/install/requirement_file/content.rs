@@ -91,12 +91,12 @@ fn decode(bytes: Vec<u8>) -> String {
 }
 
 fn from_32(bytes: &[u8], unit: fn([u8; 4]) -> u32) -> String {
-    let units = bytes.chunks_exact(4).map(|chunk| unit([chunk[0], chunk[1], chunk[2], chunk[3]]));
+    let units = bytes.as_chunks().0.iter().map(|chunk| unit(*chunk));
     units.map(|unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
 }
 
 fn from_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
-    let units: Vec<u16> = bytes.chunks_exact(2).map(|chunk| unit([chunk[0], chunk[1]])).collect();
+    let units: Vec<u16> = bytes.as_chunks().0.iter().map(|chunk| unit(*chunk)).collect();
     String::from_utf16_lossy(&units)
 }
 

@@ -17,8 +17,7 @@ pub(super) fn requirement(text: &str) -> Parsed<Requirement> {
     scanner.skip_space();
     let mut requirement = Requirement { name, extras, specifiers: BTreeSet::new(), url: None, marker: None };
     let start;
-    let after;
-    if scanner.take("@") {
+    let after = if scanner.take("@") {
         scanner.skip_space();
         start = scanner.position;
         let length = scanner.rest().find([' ', '\t']).unwrap_or(scanner.rest().len());
@@ -26,16 +25,16 @@ pub(super) fn requirement(text: &str) -> Parsed<Requirement> {
             return Err(scanner.expected("URL after @"));
         }
         requirement.url = Some(scanner.advance(length).to_owned());
-        after = "semicolon (after URL and whitespace)";
+        "semicolon (after URL and whitespace)"
     } else {
         start = scanner.position;
         requirement.specifiers = scanner.specifiers()?;
-        after = if requirement.specifiers.is_empty() {
+        if requirement.specifiers.is_empty() {
             "semicolon (after name with no version specifier)"
         } else {
             "comma (within version specifier), semicolon (after version specifier)"
-        };
-    }
+        }
+    };
     scanner.skip_space();
     if !scanner.rest().is_empty() {
         if !scanner.take(";") {

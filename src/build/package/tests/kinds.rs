@@ -1,7 +1,6 @@
 //! Every kind of package, and what is asked and installed for it.
 
 use std::fs;
-use std::sync::atomic::Ordering;
 
 use super::{BACKEND, BUILD_SYSTEM, EDITABLE, Fixture, request, shown, with_static};
 use crate::build::halt::Halt;
@@ -157,11 +156,11 @@ fn config_settings_reach_their_hooks_and_the_installer() {
 #[test]
 fn an_environment_that_must_be_made_anew_is_and_the_build_goes_on() {
     let fixture = Fixture::new(&with_static(), BACKEND);
-    fixture.stale.store(1, Ordering::SeqCst);
+    *fixture.stale.lock().unwrap() = 1;
     fixture.build(PackageKind::Sdist).unwrap();
     let steps = ["prepare", "requires:", "recreate because dependencies removed: old", "prepare", "requires:"];
     assert_eq!(fixture.installed.lock().unwrap()[..5], steps);
-    fixture.stale.store(100, Ordering::SeqCst);
+    *fixture.stale.lock().unwrap() = 100;
     let error = fixture.build(PackageKind::Sdist).expect_err("it never fits");
     assert!(matches!(error.downcast_ref::<Halt>(), Some(Halt::Recreate(_))));
 }

@@ -7,7 +7,6 @@ mod people_use;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -71,7 +70,7 @@ struct Bench {
     session: Session,
     installed: Arc<Mutex<Vec<String>>>,
     /// How many more times an installation asks for a new environment.
-    stale: Arc<AtomicUsize>,
+    stale: Arc<Mutex<usize>>,
 }
 
 impl Workshop for Bench {
@@ -82,8 +81,9 @@ impl Workshop for Bench {
 
     fn install(&self, requirements: &[String], of_type: &str) -> anyhow::Result<()> {
         self.installed.lock().unwrap().push(format!("{of_type}: {}", requirements.join(" ")).trim().to_owned());
-        let less = |count: usize| count.checked_sub(1);
-        if self.stale.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+        let mut stale = self.stale.lock().unwrap();
+        if *stale > 0 {
+            *stale -= 1;
             return Err(Halt::Recreate("dependencies removed: old".to_owned()).into());
         }
         Ok(())
@@ -104,7 +104,7 @@ struct Fixture {
     recorder: Arc<Recorder>,
     session: Session,
     installed: Arc<Mutex<Vec<String>>>,
-    stale: Arc<AtomicUsize>,
+    stale: Arc<Mutex<usize>>,
     fresh: bool,
     deps: String,
     settings: Vec<(String, Vec<(String, serde_json::Value)>)>,
