@@ -188,7 +188,7 @@ fn the_result_file_tells_programs_what_happened() {
     let text = fs::read_to_string(project.path("out/result.json")).expect("it was written");
     let result: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
     let environment = &result["testenvs"]["a"];
-    assert_eq!((&result["reportversion"], &result["toxversion"]), (&"1".into(), &"4.67.13".into()));
+    assert_eq!((&result["reportversion"], &result["toxversion"]), (&"1".into(), &"4.67.15".into()));
     assert_eq!(environment["installed_packages"], serde_json::json!(["x==1"]));
     assert_eq!(environment["test"][0]["output"], "1\n");
     let setup: Vec<&str> =

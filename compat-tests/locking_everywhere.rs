@@ -5,8 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use crate::machine;
+use crate::package_index::PackageIndex;
+use crate::package_managers::{asking, registry_with_ms};
 use crate::project::Project;
 use crate::real_tox;
+use crate::web::Web;
+use crate::wheels;
 
 const LOCKS: [&str; 8] = [
     "envo.lock",
@@ -37,9 +41,31 @@ skip_install = true
 commands = python -c 'import six'
 ";
 
+/// What the environments are locked from. Only the build backend comes from the public index.
+struct Indexes {
+    python: PackageIndex,
+    node: Web,
+}
+
+fn indexes(shelf: &Project) -> Indexes {
+    let python = PackageIndex::open();
+    for (name, version) in [("six", "1.17.0"), ("packaging", "25.0"), ("idna", "3.10"), ("iniconfig", "2.1.0")] {
+        python.add(&wheels::library(&shelf.path("wheels"), name, version));
+    }
+    Indexes { python, node: registry_with_ms(shelf) }
+}
+
 /// The fixture in a place of its own, with caches of its own.
-fn fixture() -> Project {
-    Project::fixture("locked").with_uv().with_toolchains().with_old_interpreters()
+fn fixture(indexes: &Indexes) -> Project {
+    let project = Project::fixture("locked").with_uv().with_toolchains().with_old_interpreters();
+    let ini = fs::read_to_string(project.path("tox.ini")).expect("it is a fixture");
+    asking(project, &indexes.node).ini(&asking_python(&ini, indexes))
+}
+
+/// The configuration with its environments asking the index on this machine for packages.
+fn asking_python(ini: &str, indexes: &Indexes) -> String {
+    let index = format!("[testenv]\nset_env =\n  PIP_INDEX_URL = {}\n  PIP_FIND_LINKS =\n", indexes.python.url());
+    ini.replacen("[testenv]\n", &index, 1)
 }
 
 fn read(project: &Project, file: &str) -> Vec<u8> {
@@ -75,7 +101,9 @@ fn modules(project: &Project, environment: &str) -> String {
 #[test]
 fn six_environments_of_two_languages_are_locked_and_installed_alike_everywhere() {
     machine::need(&["node", "npm"]);
-    let (project, other) = (fixture(), fixture());
+    let shelf = Project::new();
+    let indexes = indexes(&shelf);
+    let (project, other) = (fixture(&indexes), fixture(&indexes));
     let cache = other.path("../uv").display().to_string();
     let other = other.variable("UV_CACHE_DIR", &cache).variable("XDG_CACHE_HOME", &cache);
     for one in [&project, &other] {
@@ -93,7 +121,7 @@ fn six_environments_of_two_languages_are_locked_and_installed_alike_everywhere()
     project.run(["lock"]).succeeds();
     assert!(LOCKS.map(|file| read(&project, file)) == before);
     // In an empty home, where nothing was ever fetched, the same is installed.
-    let fresh = fixture();
+    let fresh = fixture(&indexes);
     fresh.adopt(&project, &LOCKS);
     for file in ["locks/node.js/package.json", "locks/node.both/package.json"] {
         fresh.adopt(&project, &[file]);
@@ -106,15 +134,15 @@ fn six_environments_of_two_languages_are_locked_and_installed_alike_everywhere()
     for name in &names {
         assert_eq!(frozen(&project, name), frozen(&fresh, name), "{name}");
     }
-    assert!(frozen(&fresh, "extra").contains("idna==") && frozen(&fresh, "extra").contains("six=="));
+    assert_eq!(frozen(&fresh, "extra"), "idna==3.10\npackaging==25.0\nsix==1.17.0\n");
     for name in ["js", "both"] {
         assert_eq!(modules(&project, name), modules(&fresh, name), "{name}");
-        assert!(modules(&fresh, name).contains("\"ms\""), "{name}");
+        assert!(modules(&fresh, name).contains("\"version\": \"2.1.3\""), "{name}");
     }
     for name in &names {
         pip_accepts(&fresh, name);
     }
-    let tox = fresh.file("pylock.ini", FOR_TOX);
+    let tox = fresh.file("pylock.ini", &asking_python(FOR_TOX, &indexes));
     tox.run_tox(["run", "-c", "pylock.ini", "--workdir", "real", "-e", &names.join(",")]).succeeds();
     assert_installed(&tox.path("real/extra"), "idna-");
 }

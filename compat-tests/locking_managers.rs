@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::machine::need;
-use crate::package_managers::{BERRY, MANAGERS, with_managers};
+use crate::package_managers::{BERRY, MANAGERS, asking, with_managers};
 use crate::project::Project;
 use crate::web::Web;
 
@@ -77,28 +77,7 @@ struct Manager<'a> {
 fn project_of(manager: &Manager<'_>) -> (Project, Web) {
     let project = with_managers(Project::new().with_toolchains(), manager.programs);
     let registry = Web::new(project.path("../registry"), REGISTRY, None);
-    let address = format!("http://{}", registry.address);
-    // Of root the cache of yarn 1 is not in its home.
-    let cache = project.path("../managers-cache").display().to_string();
-    let project = project
-        .ini(INI)
-        .file("package.json", &MANIFEST.replace("MANAGER", manager.name))
-        .file(".npmrc", &format!("registry={address}/\n"))
-        .file(".yarnrc", &format!("registry \"{address}/\"\n"));
-    let project = [
-        ("npm_config_registry", &*address),
-        ("NPM_CONFIG_REGISTRY", &address),
-        ("YARN_NPM_REGISTRY_SERVER", &address),
-        ("YARN_UNSAFE_HTTP_WHITELIST", "127.0.0.1"),
-        ("YARN_CACHE_FOLDER", &cache),
-        ("YARN_ENABLE_TELEMETRY", "0"),
-        ("YARN_HTTP_PROXY", ""),
-        ("YARN_HTTPS_PROXY", ""),
-        ("no_proxy", "127.0.0.1"),
-        ("NO_PROXY", "127.0.0.1"),
-    ]
-    .into_iter()
-    .fold(project, |project, (name, value)| project.variable(name, value));
+    let project = asking(project, &registry).ini(INI).file("package.json", &MANIFEST.replace("MANAGER", manager.name));
     (project, registry)
 }
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 TARGET = Path(__file__).resolve().parent.parent / "target"
-TOX_VERSION = "4.67.13"
+TOX_VERSION = "4.67.15"
 
 @dataclass(frozen=True)
 class Chosen:

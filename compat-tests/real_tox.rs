@@ -8,13 +8,13 @@ use std::process::Command;
 use crate::machine;
 
 /// The release whose behaviour counts.
-pub const VERSION: &str = "4.67.13";
+pub const VERSION: &str = "4.67.15";
 
 /// The virtualenv that tox had when that release was looked at. An environment that another one made is made anew by tox.
-const VIRTUALENV: &str = "virtualenv==21.15.7";
+const VIRTUALENV: &str = "virtualenv==21.15.11";
 
 /// A pip that reads locks (PEP 751), which others do not yet.
-const PIP: &str = "pip>=26.1";
+const PIP: &str = "pip==26.3";
 
 /// The executable of the real tox, with those plugins beside it. The first call with them needs the package index.
 pub fn program(plugins: &[&str]) -> PathBuf {

@@ -43,6 +43,11 @@ impl Web {
     pub fn close(&self) {
         self.is_out_of_reach.store(true, Ordering::SeqCst);
     }
+
+    /// It answers again.
+    pub fn reopen(&self) {
+        self.is_out_of_reach.store(false, Ordering::SeqCst);
+    }
 }
 
 fn answer(mut visitor: TcpStream, folder: &Path, token: Option<&str>) {

@@ -15,7 +15,7 @@ use crate::model::Interpreter;
 use crate::report::event::EnvironmentResult;
 
 /// The tox release whose format this is.
-const TOX_VERSION: &str = "4.67.13";
+const TOX_VERSION: &str = "4.67.15";
 
 /// The commands of one environment, in the order they were run.
 pub type Record = Arc<Mutex<Vec<Outcome>>>;

@@ -1,7 +1,7 @@
 //! What `--version` says.
 
 /// The release of tox whose behaviour this program has.
-pub const TOX_VERSION: &str = "4.67.13";
+pub const TOX_VERSION: &str = "4.67.15";
 
 /// The version a program of that name says it has.
 pub fn program_version(program: &str) -> &'static str {
@@ -22,7 +22,7 @@ pub fn text(program: &str) -> String {
 mod tests {
     #[test]
     fn the_first_word_is_a_version_when_called_tox() {
-        assert!(super::text("tox").starts_with("4.67.13 from /"));
+        assert!(super::text("tox").starts_with("4.67.15 from /"));
         assert!(super::text("envo").starts_with("envo 0."));
     }
 }

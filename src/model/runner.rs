@@ -1,6 +1,6 @@
 //! What makes and runs an environment: tox's own makers, and those of plugins whose work envo does.
 
-/// A runner or packager by tox's name for it. <https://tox.wiki/en/4.67.13/reference/config.html#runner>,
+/// A runner or packager by tox's name for it. <https://tox.wiki/en/4.67.15/reference/config.html#runner>,
 /// <https://github.com/tox-dev/tox-uv>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Runner {

@@ -1,5 +1,5 @@
 //! Whether envo can do what the configuration's `requires` asks of tox, or a real tox with plugins has to be provided.
-//! Decides only; `build::provision` carries it out. <https://tox.wiki/en/4.67.13/reference/config.html#requires>
+//! Decides only; `build::provision` carries it out. <https://tox.wiki/en/4.67.15/reference/config.html#requires>
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ const PROVIDED: [(&str, &str); 10] = [
     ("tox-gh-actions", "3.5.0"),
     ("tox-envfile", "0.0.8"),
     ("tox-ignore-env-name-mismatch", "0.2.0.post2"),
-    ("virtualenv", "21.15.7"),
+    ("virtualenv", "21.15.11"),
     ("pip", "26.3"),
     ("setuptools", "84.2.1"),
 ];
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn other_plugins_and_newer_versions_are_missing() {
-        let expected = "is missing [requires (has)]: tox-docker, tox>=5 (4.67.13)";
+        let expected = "is missing [requires (has)]: tox-docker, tox>=5 (4.67.15)";
         assert_eq!(missing(&["tox-docker", "tox>=5"]), expected);
         assert_eq!(missing(&["tox-uv>=99"]), "is missing [requires (has)]: tox-uv>=99 (1.37.1)");
     }
@@ -252,7 +252,7 @@ mod tests {
         let own = Variables::default();
         let around = Surroundings { file: Path::new("tox.ini"), text: "", variables: &own, markers: None };
         let installed = |name: &str| match name {
-            "tox" => Some("4.67.13".to_owned()),
+            "tox" => Some("4.67.15".to_owned()),
             "tox-docker" => Some("5.1".to_owned()),
             _ => None,
         };

@@ -1,5 +1,5 @@
 //! Which interpreter an environment's name asks for, and whether a setting contradicts it.
-//! <https://tox.wiki/en/4.67.13/reference/config.html#base_python>
+//! <https://tox.wiki/en/4.67.15/reference/config.html#base_python>
 
 use crate::error::ConfigError;
 use crate::model::PythonSpec;

@@ -1,12 +1,12 @@
 //! Factors: `py{310,311}-{a,b}` written out, and the lines of a value that hold for an environment.
-//! <https://tox.wiki/en/4.67.13/reference/config.html#generative-environments>
+//! <https://tox.wiki/en/4.67.15/reference/config.html#generative-environments>
 
 use std::borrow::Cow;
 
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::{digit, is_space, is_word, strip};
 
-/// The minor versions that open ranges (`py3{11-}`, `py3{-13}`) end at; tox 4.67.13's values.
+/// The minor versions that open ranges (`py3{11-}`, `py3{-13}`) end at; tox 4.67.15's values.
 pub const LATEST_PYTHON_MINOR_MIN: u64 = 11;
 pub const LATEST_PYTHON_MINOR_MAX: u64 = 15;
 /// A range longer than this is left as it is written, rather than filling the memory.

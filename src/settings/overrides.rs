@@ -1,4 +1,4 @@
-//! `-x section.key=value` and `TOX_OVERRIDE`. <https://tox.wiki/en/4.67.13/how-to/usage.html> (overriding settings)
+//! `-x section.key=value` and `TOX_OVERRIDE`. <https://tox.wiki/en/4.67.15/how-to/usage.html> (overriding settings)
 
 /// One override.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! Finds the configuration as tox does: `-c` names a file or a folder, else every folder upwards is looked into.
-//! <https://tox.wiki/en/4.67.13/reference/config.html#discovery-and-file-types>
+//! <https://tox.wiki/en/4.67.15/reference/config.html#discovery-and-file-types>
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;

@@ -42,7 +42,7 @@ use crate::report::event::{Event, Reporter};
 pub use discovery::PythonDiscovery;
 
 /// What tox would have written for the virtualenv it has; envo makes what that version makes.
-pub const VIRTUALENV_VERSION: &str = "21.15.7";
+pub const VIRTUALENV_VERSION: &str = "21.15.11";
 
 const VERSION_KEY: &str = "virtualenv version";
 

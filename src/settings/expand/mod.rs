@@ -1,5 +1,5 @@
 //! Substitution: `{env:NAME:default}`, `{posargs}`, `{[section]key}`, `{/}` and their like.
-//! <https://tox.wiki/en/4.67.13/reference/config.html#string-substitutions>
+//! <https://tox.wiki/en/4.67.15/reference/config.html#string-substitutions>
 //!
 //! [`parse`] finds the expressions; [`replace`] puts their values in; [`Lookup`] says where values come from, so that
 //! this folder knows neither sections nor environments.

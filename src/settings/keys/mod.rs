@@ -1,6 +1,6 @@
 //! The one table of setting keys. Looking a key up, `config`, warnings about unused keys, did-you-mean and the reference
 //! docs all read it. The rows stand in one file for each part of it, and `shown` says which environments have which.
-//! <https://tox.wiki/en/4.67.13/reference/config.html>
+//! <https://tox.wiki/en/4.67.15/reference/config.html>
 
 mod environment;
 mod lock;

@@ -1,5 +1,5 @@
 //! `set_env`: variables whose values are worked out one by one, since they may refer to each other.
-//! <https://tox.wiki/en/4.67.13/reference/config.html#set_env>
+//! <https://tox.wiki/en/4.67.15/reference/config.html#set_env>
 //!
 //! Here it is read as it is written, with its overrides; [`expansion`] works out which variables that comes to, [`values`]
 //! what each is set to, and [`lines`] knows the notation.

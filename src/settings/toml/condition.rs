@@ -1,5 +1,5 @@
 //! The conditions of `replace = "if"`: `factor.x and not env.Y`, comparisons of strings, parentheses.
-//! <https://tox.wiki/en/4.67.13/reference/config.html#conditional-value-reference>
+//! <https://tox.wiki/en/4.67.15/reference/config.html#conditional-value-reference>
 
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::Variables;

@@ -1,5 +1,5 @@
 //! Settings written in TOML: `tox.toml`, or `[tool.tox]` of `pyproject.toml`.
-//! <https://tox.wiki/en/4.67.13/reference/config.html> (TOML)
+//! <https://tox.wiki/en/4.67.15/reference/config.html> (TOML)
 
 pub mod condition;
 pub mod convert;

@@ -1,5 +1,5 @@
 //! Environment names written as groups of factors: products, ranges and labelled groups.
-//! <https://tox.wiki/en/4.67.13/reference/config.html#env_list> (TOML)
+//! <https://tox.wiki/en/4.67.15/reference/config.html#env_list> (TOML)
 
 use rustc_hash::FxHashSet;
 use toml::Value as Toml;

@@ -1,5 +1,5 @@
 //! Resolves what a TOML value says instead of being: `replace = "env"`, `"posargs"`, `"glob"`, `"if"`, `"ref"` tables, and
-//! substitutions in texts. <https://tox.wiki/en/4.67.13/reference/config.html#toml-only>
+//! substitutions in texts. <https://tox.wiki/en/4.67.15/reference/config.html#toml-only>
 
 use toml::Value as Toml;
 
