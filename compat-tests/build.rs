@@ -158,7 +158,7 @@ fn a_link_or_file_where_the_environment_should_be_is_left_alone() {
     let project = with_installer("").file("elsewhere/precious", "");
     fs::create_dir(project.path(".tox")).expect("a folder can be made");
     std::os::unix::fs::symlink(project.path("elsewhere"), project.path(".tox/a")).expect("a link can be made");
-    let text = "a: failed with [ROOT]/.tox/a is a symlink where this environment should live; delete it\n";
+    let text = "a: failed with [ROOT]/.tox/a is a link where this environment should live; delete it\n";
     project.run(["run"]).ends_with(1).says(text);
     project.run(["run", "-r"]).succeeds().says("a: remove tox env folder [ROOT]/.tox/a\n");
     assert!(project.path("elsewhere/precious").exists());

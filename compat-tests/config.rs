@@ -48,6 +48,39 @@ fn an_override_wins_over_the_file_and_plus_appends() {
 }
 
 #[test]
+fn what_an_override_appends_comes_behind_what_is_inherited() {
+    let project = || {
+        Project::new().ini(
+            "[tox]\nno_package = true\nenv_list = a\n[testenv]\ndescription = d\ndeps = one\nset_env = A=1\n\
+             allowlist_externals = x\n[testenv:a]\nchange_dir = .\n[testenv:b]\ndeps = two\n",
+        )
+    };
+    for (key, first, second) in [
+        ("deps", "testenv:a.deps+=three", "testenv.deps+=four"),
+        ("set_env", "testenv:a.set_env+=B=2", "testenv.set_env+=C=3"),
+        ("set_env", "testenv:a.set_env+=A=2", "testenv.set_env+=A=3"),
+        ("allowlist_externals", "testenv:a.allowlist_externals+=y", "testenv:a.allowlist_externals+=z"),
+        ("commands", "testenv:a.commands+=echo one", "testenv:a.commands+=echo two"),
+        ("description", "testenv:a.description+=more", "testenv:a.description+=most"),
+    ] {
+        let seed = "testenv.set_env+=PYTHONHASHSEED=1";
+        same_as_tox(project, ["config", "-e", "a", "-k", key, "-x", first, "-x", seed]);
+        same_as_tox(project, ["config", "-e", "a", "-k", key, "-x", first, "-x", second, "-x", seed]);
+    }
+    same_as_tox(project, ["config", "-e", "a", "-k", "set_env", "-x", "testenv.set_env+==5"]).ends_with(255);
+}
+
+#[test]
+fn the_mark_of_a_command_is_shown_in_every_format() {
+    let project = || {
+        Project::new().ini("[tox]\nno_package = true\n[testenv:a]\ncommands =\n  - echo 'x y'\n  ! false\n  -echo z\n")
+    };
+    same_as_tox(project, ["config", "-e", "a", "-k", "commands"]).succeeds().says("  - echo 'x y'\n  ! false\n");
+    same_as_tox(project, ["config", "-e", "a", "-k", "commands", "--format", "json"]).succeeds().says("\"! false\"");
+    same_as_tox(project, ["config", "-e", "a", "-k", "commands", "--format", "toml"]).succeeds();
+}
+
+#[test]
 fn every_key_of_an_environment_is_shown_as_tox_shows_it() {
     same_as_tox(|| Project::fixture("variables"), ["config", "-e", "set"]).succeeds();
     same_as_tox(|| Project::fixture("packaging"), ["config", "-e", "editable", "--core"]).succeeds();

@@ -239,7 +239,7 @@ impl Site {
         let shown = env_dir.display();
         let Ok(metadata) = std::fs::symlink_metadata(env_dir) else { return Ok(()) };
         if metadata.is_symlink() {
-            return Err(Halt::Fail(format!("{shown} is a symlink where this environment should live; delete it")));
+            return Err(Halt::Fail(format!("{shown} is a link where this environment should live; delete it")));
         }
         let work_dir = &self.run.project.work_dir;
         if metadata.is_file() && !venv_redirect::release(env_dir, |target| target.starts_with(work_dir)) {

@@ -11,11 +11,8 @@ const IMPLEMENTATIONS: [&str; 7] = ["pypy", "py", "cpython", "jython", "graalpy"
 /// # Errors
 /// tox's message when several factors each ask for an interpreter.
 pub fn of_environment(name: &str) -> Result<Option<String>, ConfigError> {
-    if let Some(spec) = explicit_version(name) {
-        return Ok(Some(spec));
-    }
-    let asks = |factor: &str| is_python_factor(factor).then(|| factor.to_owned()).or_else(|| explicit_version(factor));
-    let mut found: Vec<String> = name.split('-').filter_map(asks).collect();
+    let spec = |asking: &str| explicit_version(asking).unwrap_or_else(|| asking.to_owned());
+    let mut found: Vec<String> = asking(name).map(spec).collect();
     if found.len() > 1 {
         let message = format!("conflicting factors {} in {name}", found.join(", "));
         return Err(ConfigError::value(message).hint(
@@ -28,16 +25,35 @@ pub fn of_environment(name: &str) -> Result<Option<String>, ConfigError> {
 
 /// Whether the name asks for an interpreter. Nothing is kept of it.
 pub fn asks(name: &str) -> bool {
-    explicit_version(name).is_some() || name.split('-').any(factor_asks)
+    asking(name).next().is_some()
 }
 
 /// Whether several factors of the name each ask for one.
 pub fn asks_twice(name: &str) -> bool {
-    name.split('-').filter(|factor| factor_asks(factor)).nth(1).is_some() && explicit_version(name).is_none()
+    asking(name).nth(1).is_some()
 }
 
-fn factor_asks(factor: &str) -> bool {
-    is_python_factor(factor) || explicit_version(factor).is_some()
+/// The parts of the name that ask for an interpreter: one factor, or two where the second is a version (`pypy-3.10`).
+fn asking(name: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(name);
+    std::iter::from_fn(move || {
+        while let Some(text) = rest {
+            let (factor, after) = text.split_once('-').map_or((text, None), |(factor, after)| (factor, Some(after)));
+            rest = after;
+            if let Some(after) = after {
+                let second = after.split('-').next().unwrap_or_default();
+                let pair = &text[..=factor.len() + second.len()];
+                if explicit_version(pair).is_some() {
+                    rest = after.split_once('-').map(|(_, rest)| rest);
+                    return Some(pair);
+                }
+            }
+            if is_python_factor(factor) || explicit_version(factor).is_some() {
+                return Some(factor);
+            }
+        }
+        None
+    })
 }
 
 /// `py311`, `pypy3.10`, `cpython`, `py313t`; not `py` alone, which says nothing.
@@ -117,6 +133,8 @@ mod tests {
             "conflicting factors py310, py311 in py310-py311"
         );
         assert!(asks("py310-a") && asks("pypy-3.10") && !asks("py") && !asks("lint-a"));
+        assert_eq!(asked("lint-pypy-3.10-x").as_deref(), Some("pypy3.10"));
+        assert_eq!(asked("cpython-3.13-lint").as_deref(), Some("3.13"));
         assert!(asks_twice("py310-py311") && asks_twice("a-3.10-pypy"));
         assert!(!asks_twice("pypy-3.10") && !asks_twice("py-py311") && !asks_twice("lint"));
     }

@@ -155,6 +155,7 @@ impl Settings {
         loaders: &[Arc<Loader>],
         trail: &Trail,
     ) -> Result<Option<Value>, ConfigError> {
+        let mut appended = Vec::new();
         for loader in loaders {
             if !self.mentions(loader, key) {
                 continue;
@@ -162,11 +163,31 @@ impl Settings {
             // What refers to nothing cannot be part of a circle.
             let entered = if self.may_refer(loader, key) { Some(self.entering(loader, key, trail)?) } else { None };
             let trail = entered.as_ref().unwrap_or(trail);
-            if let Some(value) = self.load_from(&Place { set, loader, key, trail })? {
-                return Ok(Some(value));
+            let place = Place { set, loader, key, trail };
+            let written = self.load_written_at(&place)?;
+            let only_appends = written.is_none() && self.overrides_of(loader, key).all(|one| one.append);
+            let Some(value) = self.overridden(&place, written)? else { continue };
+            if !only_appends {
+                return self.with_appended(set, key, value, appended).map(Some);
             }
+            appended.push((loader, value));
         }
-        Ok(None)
+        let Some((_, base)) = appended.pop() else { return Ok(None) };
+        self.with_appended(set, key, base, appended).map(Some)
+    }
+
+    /// What an override appends to a section that says nothing of the key comes behind what is inherited.
+    fn with_appended(
+        &self,
+        set: &ConfigSet,
+        key: &'static Key,
+        base: Value,
+        appended: Vec<(&Arc<Loader>, Value)>,
+    ) -> Result<Value, ConfigError> {
+        appended.into_iter().rev().try_fold(base, |base, (loader, more)| {
+            let place = Place { set, loader, key, trail: &Trail::default() };
+            append(base, more).map_err(|error| place.failed(error))
+        })
     }
 
     /// A text that is written and refers to nothing, so that it is the same whenever it is asked for.
@@ -233,10 +254,19 @@ impl Settings {
     }
 
     pub(super) fn load_from(&self, place: &Place<'_>) -> Result<Option<Value>, ConfigError> {
-        let mut value = match &self.source.document {
-            Document::Ini(_) => self.load_from_section(place)?,
-            Document::Toml(document) => self.load_from_table(document, place)?,
-        };
+        let written = self.load_written_at(place)?;
+        self.overridden(place, written)
+    }
+
+    fn load_written_at(&self, place: &Place<'_>) -> Result<Option<Value>, ConfigError> {
+        match &self.source.document {
+            Document::Ini(_) => self.load_from_section(place),
+            Document::Toml(document) => self.load_from_table(document, place),
+        }
+    }
+
+    /// The value after the overrides of the section.
+    fn overridden(&self, place: &Place<'_>, mut value: Option<Value>) -> Result<Option<Value>, ConfigError> {
         if !place.loader.overridden {
             return Ok(value);
         }
@@ -386,6 +416,12 @@ fn append(base: Value, more: Value) -> Result<Value, ConfigError> {
             base.extend(more);
             Value::List(base)
         }
+        (Value::Set(mut base), Value::Set(more)) => {
+            base.extend(more);
+            base.sort();
+            base.dedup();
+            Value::Set(base)
+        }
         (Value::Commands(mut base), Value::Commands(more)) => {
             base.extend(more);
             Value::Commands(base)
@@ -401,7 +437,7 @@ fn append(base: Value, more: Value) -> Result<Value, ConfigError> {
             base.extend(more);
             Value::Mapping(base)
         }
-        _ => return Err(ConfigError::value("Only able to append to lists and dicts")),
+        _ => return Err(ConfigError::value("Only able to append to lists, sets and dicts")),
     })
 }
 

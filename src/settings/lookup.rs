@@ -190,7 +190,11 @@ impl Lookup for Context<'_> {
         if let Some(text) = self.settings.options.variables.text(&format!("TOX_FACTOR_{label}")) {
             return Ok(Some(text));
         }
-        let of_name = group.values.iter().find(|value| name.split('-').any(|factor| factor == value.as_str()));
+        // A value may have dashes of its own: the longest one that the name holds.
+        let padded = format!("-{name}-");
+        let held = group.values.iter().filter(|value| padded.contains(&format!("-{value}-")));
+        // The first of several, as Python's `max` has it.
+        let of_name = held.rev().max_by_key(|value| value.chars().count());
         let chosen = of_name.cloned().or_else(|| default.map(str::to_owned)).or_else(|| group.default.clone());
         Ok(Some(chosen.unwrap_or_default()))
     }

@@ -90,8 +90,10 @@ impl Value {
             Self::Labels(labels) => {
                 lines(labels.iter().map(|(name, members)| format!("{name}={}", members.join("\n"))).collect())
             }
-            Self::Command(command) => Shown { text: quote_words(&command.argv), is_list: true },
-            Self::Commands(commands) => lines(commands.iter().map(|command| quote_words(&command.argv)).collect()),
+            Self::Command(command) => Shown { text: shown_command(command, quote_words), is_list: true },
+            Self::Commands(commands) => {
+                lines(commands.iter().map(|command| shown_command(command, quote_words)).collect())
+            }
             Self::Variables(pairs) => lines(pairs.iter().map(|(name, value)| format!("{name}={value}")).collect()),
             Self::Requirements(text) => lines(text.lines().map(str::to_owned).collect()),
             Self::Mapping(pairs) => {
@@ -132,17 +134,26 @@ fn mapping_text(value: &Json) -> String {
 
 /// The command as one would type it, line breaks inside words kept.
 fn shell(command: &Command) -> String {
-    command.argv.iter().map(|word| quote_word(word)).collect::<Vec<_>>().join(" ")
+    shown_command(command, |words| words.iter().map(|word| quote_word(word)).collect::<Vec<_>>().join(" "))
+}
+
+/// The command, quoted that way, behind tox's mark.
+fn shown_command(command: &Command, quote: impl Fn(&[String]) -> String) -> String {
+    let words = quote(&command.argv);
+    mark(command).map_or_else(|| words.clone(), |mark| format!("{mark} {words}"))
+}
+
+fn mark(command: &Command) -> Option<&'static str> {
+    match command.exit_rule {
+        ExitRule::Zero => None,
+        ExitRule::Any => Some("-"),
+        ExitRule::NonZero => Some("!"),
+    }
 }
 
 /// The words of a command with tox's marks in front.
 pub fn raw_words(command: &Command) -> Vec<String> {
-    let mark = match command.exit_rule {
-        ExitRule::Zero => None,
-        ExitRule::Any => Some("-"),
-        ExitRule::NonZero => Some("!"),
-    };
-    mark.map(str::to_owned).into_iter().chain(command.argv.iter().cloned()).collect()
+    mark(command).map(str::to_owned).into_iter().chain(command.argv.iter().cloned()).collect()
 }
 
 /// Python's `repr` of a number: very large and very small ones by their exponent.

@@ -140,7 +140,7 @@ impl Settings {
         let failed = |error| self.replacing_failed(scope.set, error);
         if let Some((name, rest)) = split_outside_expressions(line) {
             let expanded = replace(&context, prefix, Style::Plain, name.trim(), trail).map_err(failed)?;
-            if expanded.contains(['=', '\n', '\r']) {
+            if expanded.trim().is_empty() || expanded.contains(['=', '\n', '\r']) {
                 let message = format!("invalid set_env key {} after substitution", python_repr(name.trim()));
                 return Err(ConfigError::value(message));
             }

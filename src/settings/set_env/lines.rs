@@ -29,6 +29,7 @@ pub(super) fn invalid_line(line: &str) -> ConfigError {
 
 fn parse_line(line: &str, substituted: bool) -> Result<Line, ConfigError> {
     match split_line(line) {
+        Some((name, _)) if name.is_empty() => Err(ConfigError::value("invalid set_env entry with an empty name")),
         Some((name, raw)) if !name.contains('{') || (substituted && !has_expression(line)) => {
             check_marker(&name, raw.marker.as_deref()).map_err(|mut error| {
                 error.message.push_str("\nescape a literal ';' in the value as '\\;'");
@@ -125,13 +126,15 @@ pub(super) fn parse_env_file(text: &str, path: &Path) -> Result<Vec<(String, Str
             let message = format!("invalid line in set_env at {}:{}: NUL character", path.display(), at + 1);
             return Err(ConfigError::fail(message));
         }
-        let Some((name, value)) = line.split_once('=') else {
-            let message = format!("invalid line {} in {} for set_env, expected KEY=VALUE", at + 1, path.display());
-            return Err(ConfigError::fail(message));
-        };
+        let (name, value) = line.split_once('=').unwrap_or_default();
         let name = name.trim();
         let name = name.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).unwrap_or(name);
-        pairs.push((name.trim_start_matches([' ', '\t']).to_owned(), value.trim().to_owned()));
+        let name = name.trim_start_matches([' ', '\t']);
+        if name.is_empty() {
+            let message = format!("invalid line {} in {} for set_env, expected KEY=VALUE", at + 1, path.display());
+            return Err(ConfigError::fail(message));
+        }
+        pairs.push((name.to_owned(), value.trim().to_owned()));
     }
     Ok(pairs)
 }

@@ -206,6 +206,16 @@ impl Settings {
 
     fn read_written_set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
         let key = keys::find("set_env").ok_or_else(|| ConfigError::key("set_env"))?;
+        let failed = |error| failed_to_load(set, key.name, error);
+        // What overrides append to sections that have no variables themselves comes behind those that are inherited.
+        let mut appended: Vec<(String, Vec<&Override>)> = Vec::new();
+        let with_appended = |found: SetEnv, appended: Vec<(String, Vec<&Override>)>| {
+            let groups = appended.into_iter().rev();
+            groups
+                .map(|(_, group)| group)
+                .try_fold(found, |found, group| found.with_overrides(group.into_iter()))
+                .map_err(failed)
+        };
         for loader in self.loaders(set)? {
             if !self.mentions(loader, key) {
                 continue;
@@ -222,19 +232,25 @@ impl Settings {
                     Some(SetEnv::of_text(&raw, loader.prefix()).map_err(|error| failed_to_load(set, spelling, error))?);
                 break;
             }
-            let mut overrides = self.overrides_of(loader, key).peekable();
-            if found.is_none() && overrides.peek().is_none() {
+            let overrides: Vec<&Override> =
+                if loader.overridden { self.overrides_of(loader, key).collect() } else { Vec::new() };
+            let place = format!("{}.{}", loader.section, key.name);
+            if found.is_none() && overrides.iter().all(|one| one.append) {
+                appended.push((place, overrides));
                 continue;
             }
             let prefix = self.reference_prefix(loader);
             let found = found.unwrap_or_else(|| SetEnv::of_blocks(Vec::new(), Shape::Text, prefix));
-            let place = format!("{}.{}", loader.section, key.name);
-            return found
-                .with_overrides(overrides)
-                .map(|found| found.at(&place))
-                .map_err(|error| failed_to_load(set, key.name, error));
+            let found = found.with_overrides(overrides.into_iter()).map_err(failed)?.at(&place);
+            return with_appended(found, appended);
         }
-        Ok(SetEnv::of_blocks(Vec::new(), Shape::Text, super::TEST_PREFIX))
+        let found = SetEnv::of_blocks(Vec::new(), Shape::Text, super::TEST_PREFIX);
+        let place = appended.last().map(|(place, _)| place.clone());
+        let found = with_appended(found, appended)?;
+        Ok(match place {
+            Some(place) => found.at(&place),
+            None => found,
+        })
     }
 
     /// Another section's `set_env` in a TOML file with the overrides that name it; `None` when there are none.
