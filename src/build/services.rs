@@ -10,7 +10,7 @@ use super::halt::Halt;
 use super::turn::{Built, Turns};
 use crate::error::ConfigError;
 use crate::execute::glob;
-use crate::model::Command;
+use crate::model::{Command, literal};
 use crate::plan::Plan;
 use crate::report::observed::observed;
 use crate::report::{Buffered, Reporter};
@@ -303,7 +303,10 @@ fn groups(graph: &Graph) -> Vec<Group> {
 /// # Errors
 /// A service that the environment does not depend on, or a field it does not have.
 pub fn fill(commands: Vec<Command>, instances: &Instances) -> Result<Vec<Command>, Halt> {
-    let fill = |word: String| if word.contains("{service:") { fields::fill(&word, instances) } else { Ok(word) };
+    let fill = |word: String| match word.contains("{service:") || literal::has_literal(&word) {
+        true => fields::fill(&word, instances),
+        false => Ok(word),
+    };
     let filled = commands.into_iter().map(|command| {
         let argv = command.argv.into_iter().map(fill).collect::<Result<_, ConfigError>>()?;
         Ok(Command { argv, ..command })

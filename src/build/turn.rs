@@ -163,7 +163,7 @@ impl Turns<'_> {
         }
         let (Built { mut session, .. }, instances) = self.ready(environment, Arc::clone(&reporter))?;
         if self.services.are_needed_by(&environment.name) {
-            session.variables = service_variables(&session.variables, &instances)?;
+            session.variables = service_variables(&session.variables, environment, &instances)?;
         }
         self.tell_of_itself(&mut session.variables);
         let change_dir = environment.change_dir.get()?;

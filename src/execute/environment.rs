@@ -121,6 +121,7 @@ mod tests {
             pass: owned(pass),
             disallow: owned(disallow),
             set: Deferred::ready(set.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()),
+            written: Deferred::ready(Vec::new()),
         }
     }
 

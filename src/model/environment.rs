@@ -160,6 +160,9 @@ pub struct VariableSettings {
     /// `set_env` with markers and files resolved and tox's own additions, in order. Deferred, since values may refer to
     /// the environment's own paths.
     pub set: Deferred<Vec<(String, String)>>,
+    /// Of those, what the configuration says, in which fields of services are filled in; braces that came from outside are
+    /// marked (see [`super::literal`]).
+    pub written: Deferred<Vec<(String, String)>>,
 }
 
 /// Builder settings of a packaging environment.

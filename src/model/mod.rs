@@ -5,6 +5,7 @@ pub mod command;
 pub mod deferred;
 pub mod environment;
 pub mod interpreter;
+pub mod literal;
 pub mod pep508;
 pub mod project;
 pub mod python_pattern;

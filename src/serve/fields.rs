@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::instances::environment_of;
 use crate::error::ConfigError;
+use crate::model::literal;
 
 /// A running service as others are told about it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -188,7 +189,7 @@ fn fill_with(text: &str, own: Option<&Instance>, instances: &Instances) -> Resul
     let mut rest = text;
     while let Some(at) = rest.find('{') {
         let (before, from_brace) = rest.split_at(at);
-        filled.push_str(before);
+        filled.push_str(&literal::plain(before));
         let value = match inside(from_brace) {
             Some(field) => value_of(field, own, instances)?.map(|value| (value, field.len() + 2)),
             None => None,
@@ -205,7 +206,7 @@ fn fill_with(text: &str, own: Option<&Instance>, instances: &Instances) -> Resul
         };
         rest = &from_brace[taken..];
     }
-    filled.push_str(rest);
+    filled.push_str(&literal::plain(rest));
     Ok(filled)
 }
 

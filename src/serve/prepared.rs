@@ -1,6 +1,7 @@
 //! From an environment that is built to a definition that can be sent, and from a definition back to something that can
 //! run commands.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::execute::session::Session;
-use crate::model::{Command, Environment, Variables};
+use crate::model::{Command, Environment, Variables, literal};
 use crate::report::Reporter;
 
 /// How many files a job's inputs are looked at below one folder.
@@ -44,7 +45,7 @@ pub fn define(environment: &Environment, session: &Session) -> Result<Definition
         log_dir: session.log_dir.clone(),
         paths: session.paths.clone(),
         allow: session.allow.clone(),
-        variables: Texts(session.variables.clone()),
+        variables: Texts(fillable(&session.variables, environment)?),
         timeouts: session.timeouts,
         inputs,
     };
@@ -137,12 +138,40 @@ impl Prepared {
     }
 }
 
-/// `variables` with every field in them filled in and the `ENVO_…` variables of `instances` added.
+/// The variables of an environment with fields only where its configuration has them: braces in all others are marked.
+///
+/// # Errors
+/// What is wrong with `set_env`.
+fn fillable(variables: &Variables, environment: &Environment) -> Result<Variables, ConfigError> {
+    let has_braces = |value: &OsStr| value.to_str().is_some_and(|text| text.contains('{'));
+    let mut result = variables.clone();
+    if !variables.iter().any(|(_, value)| has_braces(value)) {
+        return Ok(result);
+    }
+    let written = environment.variables.written.get()?;
+    for (name, value) in variables.iter().filter(|(_, value)| has_braces(value)) {
+        let Some(value) = value.to_str() else { continue };
+        let own = written.iter().rev().find(|(own, _)| name == own.as_str()).map(|(_, text)| text);
+        match own {
+            Some(text) if literal::plain(text) == value => result.set(name, text),
+            // The environment's folders were put before what is written.
+            Some(_) if name == "PATH" => {}
+            _ => result.set(name, literal::literal(value)),
+        }
+    }
+    Ok(result)
+}
+
+/// The `variables` of an environment with every field in them filled in and the `ENVO_…` variables of `instances` added.
 ///
 /// # Errors
 /// What [`fields::fill`] finds wrong.
-pub fn service_variables(variables: &Variables, instances: &Instances) -> Result<Variables, ConfigError> {
-    with_services(variables, instances, |text| fields::fill(text, instances))
+pub fn service_variables(
+    variables: &Variables,
+    environment: &Environment,
+    instances: &Instances,
+) -> Result<Variables, ConfigError> {
+    with_services(&fillable(variables, environment)?, instances, |text| fields::fill(text, instances))
 }
 
 fn with_services(
@@ -152,7 +181,7 @@ fn with_services(
 ) -> Result<Variables, ConfigError> {
     let mut filled = variables.clone();
     for (name, value) in variables.iter() {
-        if let Some(text) = value.to_str().filter(|text| text.contains('{')) {
+        if let Some(text) = value.to_str().filter(|text| text.contains('{') || literal::has_literal(text)) {
             let value = fill(text).map_err(|mut error| {
                 error.message = format!("{} (in the variable `{}`)", error.message, name.to_string_lossy());
                 error

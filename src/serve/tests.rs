@@ -254,7 +254,12 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         uv: None,
         script: None,
         build: None,
-        variables: VariableSettings { pass: Vec::new(), disallow: Vec::new(), set: Deferred::ready(Vec::new()) },
+        variables: VariableSettings {
+            pass: Vec::new(),
+            disallow: Vec::new(),
+            set: Deferred::ready(Vec::new()),
+            written: Deferred::ready(Vec::new()),
+        },
         allowlist_externals: Vec::new(),
         timeouts,
         commands: CommandLists {
@@ -489,7 +494,9 @@ fn a_service_gets_its_ports_and_the_addresses_of_those_it_depends_on() {
             by_log(service);
             service.serve = "sh a.sh {service:my-db:url} '{service:my-db:port:sql}'".into();
         });
-    fixture.services[1].session.variables.set("ADDRESS", "<{service:my-db:host}>");
+    let address = "<{service:my-db:host}>";
+    fixture.services[1].session.variables.set("ADDRESS", address);
+    fixture.services[1].environment.variables.written = Deferred::ready(vec![("ADDRESS".into(), address.into())]);
     let stack = fixture.start().unwrap();
     let port = stack.instances().get("my-db").unwrap().ports[0].1;
     stack.stop().unwrap();

@@ -20,7 +20,8 @@ pub mod factor;
 pub mod keys;
 mod loader;
 mod lookup;
-pub mod overrides;
+pub mod outside;
+mod overrides;
 pub mod plugins;
 mod post_process;
 mod runners;
@@ -82,6 +83,10 @@ pub struct Settings {
     bases: Mutex<FxHashMap<String, Arc<[Arc<Loader>]>>>,
     declared: OnceLock<Vec<String>>,
     warnings: Mutex<Vec<String>>,
+    /// The settings for texts in which fields are filled in, where those are others; see [`outside`].
+    marked: OnceLock<Option<Arc<Settings>>>,
+    /// Set where these are such settings.
+    marks_outside: OnceLock<()>,
 }
 
 impl Settings {
@@ -119,6 +124,8 @@ impl Settings {
             bases: Mutex::default(),
             declared: OnceLock::new(),
             warnings: Mutex::default(),
+            marked: OnceLock::new(),
+            marks_outside: OnceLock::new(),
         }))
     }
 

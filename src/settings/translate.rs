@@ -18,7 +18,7 @@ use crate::model::environment::{
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::requirements::RequirementText;
 use crate::model::runtime::ProjectPackage;
-use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner};
+use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner, Service};
 
 /// The project's folders.
 ///
@@ -93,7 +93,7 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         restarts_with: depends.iter().filter_map(|one| one.strip_suffix(RESTART)).map(str::to_owned).collect(),
         depends: depends.iter().map(|one| one.strip_suffix(RESTART).unwrap_or(one).to_owned()).collect(),
         depends_inherited: if depends.is_empty() { None } else { inherited(settings, set, "depends")? },
-        service: if is_run { service(settings, set)? } else { None },
+        service: if is_run { fields_service(settings, set)? } else { None },
         asks: asks(settings, set)?,
         runtimes: runtimes::wishes(settings, set)?,
         package_of_runtime: package_of_runtime(settings, set)?,
@@ -330,12 +330,25 @@ fn config_settings(settings: &Settings, set: &ConfigSet) -> Result<HookSettings,
     Ok(found)
 }
 
+/// The service that the environment is, with fields only where the configuration says them.
+fn fields_service(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Option<Service>, ConfigError> {
+    let (settings, set) = settings.set_for_fields(set);
+    service(&settings, &set)
+}
+
 fn variables(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<VariableSettings, ConfigError> {
     let mut disallow = settings.list(set, "disallow_pass_env")?;
     let runner = settings.runner(set)?.unwrap_or(Runner::Virtualenv);
+    let written = match set.kind {
+        SetKind::Run => {
+            let (settings, set) = settings.set_for_fields(set);
+            deferred(&settings, &set, |settings, set| settings.all_variables(set, &Trail::default()))
+        }
+        _ => Deferred::ready(Vec::new()),
+    };
     if !runner.uses_uv() {
         let set_env = deferred(settings, set, set_variables);
-        return Ok(VariableSettings { pass: settings.list(set, "pass_env")?, disallow, set: set_env });
+        return Ok(VariableSettings { pass: settings.list(set, "pass_env")?, disallow, set: set_env, written });
     }
     // uv would take this interpreter rather than the environment's.
     disallow.push("UV_PYTHON".to_owned());
@@ -349,7 +362,7 @@ fn variables(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<VariableS
         variables.push(("VIRTUAL_ENV".to_owned(), env_dir));
         Ok(variables)
     });
-    Ok(VariableSettings { pass: settings.list(set, "pass_env")?, disallow, set: set_env })
+    Ok(VariableSettings { pass: settings.list(set, "pass_env")?, disallow, set: set_env, written })
 }
 
 /// `env_file`, then `set_env`, which counts where both set a variable.
@@ -391,7 +404,13 @@ fn command_lists(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Comma
     let list = |key: &'static str| {
         let other_setup = key == "extra_setup_commands" && settings.runs_script(set);
         if defined(set.kind, key) && !other_setup {
-            deferred(settings, set, move |settings, set| settings.commands(set, key))
+            // What replaces them for this run is as it was meant.
+            let is_filled = matches!(key, "commands_pre" | "commands" | "commands_post") && set.kind == SetKind::Run;
+            let (settings, set) = match is_filled && set.memory_value(key).is_none() {
+                true => settings.set_for_fields(set),
+                false => (Arc::clone(settings), Arc::clone(set)),
+            };
+            deferred(&settings, &set, move |settings, set| settings.commands(set, key))
         } else {
             Deferred::ready(Vec::new())
         }

@@ -1,0 +1,55 @@
+//! Braces that begin no field. `{port}` is filled in where the configuration says it, and nowhere else: in a text that
+//! came from outside (a variable of this process, a file of variables, words of the command line) it is only text. Where
+//! both are in one text, the braces from outside are marked on their way to whoever fills fields in.
+
+/// Stands for a `{` that is text. Unicode keeps this character for use inside of programs.
+const MARK: char = '\u{fdd0}';
+
+/// The text with every brace for text.
+pub fn literal(text: &str) -> String {
+    text.replace('{', MARK.encode_utf8(&mut [0; 4]))
+}
+
+/// The text with those braces for text that begin a field of which `is_field` holds.
+pub fn literal_fields(text: &str, is_field: impl Fn(&str) -> bool) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        let inside = &rest[at + 1..];
+        let field = inside.split_once('}').map(|(field, _)| field).filter(|field| !field.contains('{'));
+        result.push_str(&rest[..at]);
+        result.push(if field.is_some_and(&is_field) { MARK } else { '{' });
+        rest = inside;
+    }
+    result.push_str(rest);
+    result
+}
+
+/// Whether any brace is marked.
+pub fn has_literal(text: &str) -> bool {
+    text.contains(MARK)
+}
+
+/// The text as it was meant.
+pub fn plain(text: &str) -> String {
+    text.replace(MARK, "{")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_marked_comes_back_as_it_was() {
+        for text in ["", "{port}", "{\"a\": {\"b\": 1}}", "é{ü}{", "}{x"] {
+            assert_eq!(plain(&literal(text)), text);
+            assert_eq!(plain(&literal_fields(text, |_| true)), text);
+            assert_eq!(literal_fields(text, |_| false), text);
+        }
+        assert_eq!(
+            literal_fields("{port} {env:X} {a{port}", |field| field == "port"),
+            "\u{fdd0}port} {env:X} {a\u{fdd0}port}"
+        );
+        assert!(has_literal(&literal("{")) && !has_literal("{"));
+    }
+}
