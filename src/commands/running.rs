@@ -219,7 +219,7 @@ fn concerns(news: &News, names: &[String]) -> bool {
         News::Service(one) => names.is_empty() || names.contains(&one.service),
         News::Failed(one) => names.is_empty() || names.contains(&one.service),
         News::Ending(_) => true,
-        News::Report { .. } | News::Unknown => false,
+        News::Waiting(_) | News::Report { .. } | News::Unknown => false,
     }
 }
 
@@ -233,6 +233,6 @@ fn told(news: &News) -> String {
         }
         News::Failed(one) => format!("{}: {}\n", one.service, one.message),
         News::Ending(ending) => format!("the supervisor of the services is being ended by {}\n", ending.by),
-        News::Report { .. } | News::Unknown => String::new(),
+        News::Waiting(_) | News::Report { .. } | News::Unknown => String::new(),
     }
 }

@@ -157,6 +157,16 @@ pub enum Event {
         state: String,
         text: String,
     },
+    /// A service is still being started, told every second from the first on.
+    ServiceWaiting {
+        service: String,
+        /// What it waits for.
+        target: String,
+        /// Since it was started.
+        seconds: u64,
+        /// What its probe saw last.
+        seen: Option<String>,
+    },
     /// What a service wrote: one or more whole lines, of which the last may lack its end.
     ServiceOutput {
         service: String,

@@ -79,6 +79,9 @@ fn describe(event: Event) -> Option<(&'static str, Value)> {
         Event::Service { service, state, text } => {
             ("service", json!({"service": service, "state": state, "text": text}))
         }
+        Event::ServiceWaiting { service, target, seconds, seen } => {
+            ("service-waiting", json!({"service": service, "target": target, "seconds": seconds, "seen": seen}))
+        }
         Event::ServiceOutput { service, stream, line } => {
             let text = String::from_utf8_lossy(&line);
             ("service-output", json!({"service": service, "stream": name(stream), "text": text}))

@@ -72,6 +72,10 @@ impl Layout {
                 let space = if text.is_empty() { "" } else { " " };
                 self.message(&service, Level::Warning, &format!("{state}{space}{text}"))?
             }
+            Event::ServiceWaiting { service, target, seconds, seen } => {
+                is_worth_a_line(seconds).then_some(())?;
+                self.message(&service, Level::Warning, &waiting(&target, seconds, seen.as_deref()))?
+            }
             Event::ServiceOutput { service, stream, line } => {
                 return Some((stream, self.service_output(&service, &line)));
             }
@@ -227,6 +231,17 @@ fn spelled_out(seconds: f64) -> String {
         texts.push(format!("{number} second{}", if number == "1" { "" } else { "s" }));
     }
     texts.join(" ")
+}
+
+/// What is said of a service that takes long to get ready.
+pub(super) fn waiting(target: &str, seconds: u64, seen: Option<&str>) -> String {
+    let seen = seen.map_or(String::new(), |seen| format!(", {seen}"));
+    format!("waiting for {target} ({seconds} s{seen})")
+}
+
+/// Of what is told every second, lines that stay are written more and more rarely.
+fn is_worth_a_line(seconds: u64) -> bool {
+    matches!(seconds, 1 | 5 | 10 | 20) || (seconds > 0 && seconds.is_multiple_of(30))
 }
 
 #[cfg(test)]

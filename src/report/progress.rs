@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::event::{Event, Reporter};
 use super::human::Human;
+use super::layout::waiting;
 
 /// How often the spinners turn.
 const TURN: Duration = Duration::from_millis(100);
@@ -28,15 +29,32 @@ impl Progress {
     }
 
     fn start(&self, environment: String) {
-        let bar = ProgressBar::new_spinner().with_prefix(environment.clone());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {wide_msg} {elapsed}") {
+        let bar = self.spinner(&environment, "{spinner} {prefix} {wide_msg} {elapsed}");
+        if let Some(earlier) = self.running().insert(environment, bar) {
+            self.remove(&earlier);
+        }
+    }
+
+    fn spinner(&self, prefix: &str, template: &str) -> ProgressBar {
+        let bar = ProgressBar::new_spinner().with_prefix(prefix.to_owned());
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
         }
         let bar = self.bars.add(bar);
         bar.enable_steady_tick(TURN);
-        if let Some(earlier) = self.running().insert(environment, bar) {
-            self.remove(&earlier);
-        }
+        bar
+    }
+
+    /// A service is on a line of its own as long as it takes long, which says for how long.
+    fn wait(&self, service: &str, text: String) {
+        let name = of_service(service);
+        let known = self.running().get(&name).cloned();
+        let bar = known.unwrap_or_else(|| {
+            let bar = self.spinner(&name, "{spinner} {prefix} {wide_msg}");
+            self.running().insert(name, bar.clone());
+            bar
+        });
+        bar.set_message(text);
     }
 
     fn finish(&self, environment: &str) {
@@ -57,6 +75,11 @@ impl Progress {
     }
 }
 
+/// What a service is called among environments of which one may have its name.
+fn of_service(service: &str) -> String {
+    format!("{service}:")
+}
+
 impl Reporter for Progress {
     fn event(&self, event: Event) {
         match &event {
@@ -67,6 +90,10 @@ impl Reporter for Progress {
                     bar.set_message(phase.name());
                 }
             }
+            Event::ServiceWaiting { service, target, seconds, seen } => {
+                return self.wait(service, waiting(target, *seconds, seen.as_deref()));
+            }
+            Event::Service { service, .. } => self.finish(&of_service(service)),
             Event::EnvironmentFinished { result, .. } => self.finish(&result.name),
             Event::Summary { .. } => {
                 let left: Vec<ProgressBar> = self.running().drain().map(|(_, bar)| bar).collect();

@@ -21,7 +21,7 @@ use super::follow::{Follower, Start};
 use super::instances::plain_names;
 use super::memory;
 use super::place::Place;
-use super::protocol::{self, Answer, Definition, Known, News, Operation, Request, Up};
+use super::protocol::{self, Answer, Definition, Known, News, Operation, Request, Up, Waiting};
 use super::supervisor_process::{PROMPT, SupervisorProcess};
 use crate::build::halt::Halt;
 use crate::execute::interrupt::Interrupt;
@@ -179,6 +179,11 @@ impl Attached {
             News::Failed(failed) => {
                 if self.states.contains_key(&failed.service) {
                     self.failure.get_or_insert(failed.message);
+                }
+            }
+            News::Waiting(Waiting { service, target, seconds, seen, .. }) => {
+                if self.states.contains_key(&service) {
+                    self.reporter.event(Event::ServiceWaiting { service, target, seconds, seen });
                 }
             }
             News::Report { report } => {

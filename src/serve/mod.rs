@@ -33,6 +33,7 @@ mod supervisor_process;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod watch;
 mod work;
 

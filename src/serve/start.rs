@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::fields;
 use super::instance_mark;
@@ -15,14 +15,15 @@ use super::log::Log;
 use super::machine::Event as Happening;
 use super::orders::{Order, Task};
 use super::ports::{self, Book};
-use super::probe::{Cancel, Question};
+use super::probe::{Asking, Cancel, LastSeen, Question, Subject};
 use super::supervisor::{Message, Report, Slot, Supervisor};
 use super::surroundings::{Asked, Surroundings};
+use super::waiting::Waiting;
 use super::watch::{Wanted, Watch};
 use super::work;
 use crate::execute::tree;
 use crate::model::Service;
-use crate::model::service::signal_number;
+use crate::model::service::{ALIVE_PATIENCE, signal_number};
 
 /// The stack of a thread that reads or asks.
 const SMALL_STACK: usize = 256 * 1024;
@@ -59,6 +60,7 @@ pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     slot.exited = false;
     slot.last_lines.clear();
     slot.instance.fields.clear();
+    slot.waiting = Waiting::for_end();
     let Some(service) = slot.prepared.definition.service.clone() else {
         return work::start_job(supervisor, at);
     };
@@ -85,7 +87,9 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &Service) -> Result<Pla
     let argv = surroundings.command(&service.serve)?;
     let (mut question, mut wanted) = (None, None);
     let url = service.url.as_ref();
-    match surroundings.probe(&service.ready_text())? {
+    let asked = surroundings.probe(&service.ready_text())?;
+    supervisor.slots[at].waiting = Waiting::new(&asked, &surroundings.fill(&service.ready_text())?);
+    match asked {
         Asked::Question(asked) => question = Some(asked),
         // Its url may have what the line will say.
         Asked::Line(line) => wanted = Some(line),
@@ -145,10 +149,15 @@ pub fn probe(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let running = slot.running.as_mut()?;
     // Without a question it is the watch over its output that answers.
     let question = running.question.take()?;
+    let root = running.processes.map(|(_, shim)| shim);
+    let service = slot.prepared.definition.service.as_ref()?;
+    let spent = slot.started.map_or(Duration::ZERO, |started| started.elapsed());
+    let subject = Subject { left: service.ready_timeout.saturating_sub(spent), root };
+    let (patience, seen) = (service.probe_timeout.unwrap_or(service.ready_timeout), slot.waiting.seen.clone());
     let begun = Cancel::new().map_err(|error| error.to_string()).and_then(|(cancel, canceller)| {
         slot.asking = Some(canceller);
         spawn_thread("probe", move || {
-            let report = Report::Answered(question.ask(&cancel));
+            let report = Report::Answered(question.ask(&Asking { cancel, patience, seen }, subject));
             let _ = sender.send(Message::Of { service: at, generation, report });
         })
     });
@@ -158,14 +167,15 @@ pub fn probe(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
 /// Begins to ask now and then whether a service is alive.
 pub fn check_alive(supervisor: &mut Supervisor, at: usize) {
     let begun = alive_question(supervisor, at).and_then(|question| {
-        let Some(question) = question else { return Ok(()) };
+        let Some((question, waiting, patience)) = question else { return Ok(()) };
         let sender = supervisor.sender.clone();
         let slot = &mut supervisor.slots[at];
         let generation = slot.generation;
         let (cancel, canceller) = Cancel::new().map_err(|error| error.to_string())?;
-        slot.asking = Some(canceller);
+        let asking = Asking { cancel, patience, seen: waiting.seen.clone() };
+        (slot.asking, slot.waiting) = (Some(canceller), waiting);
         spawn_thread("alive", move || {
-            question.ask_for_ever(&cancel, |alive| {
+            question.ask_for_ever(&asking, |alive| {
                 let report = Report::Alive(alive);
                 sender.send(Message::Of { service: at, generation, report }).is_ok()
             });
@@ -177,11 +187,15 @@ pub fn check_alive(supervisor: &mut Supervisor, at: usize) {
     }
 }
 
-fn alive_question(supervisor: &Supervisor, at: usize) -> Result<Option<Question>, String> {
+fn alive_question(supervisor: &Supervisor, at: usize) -> Result<Option<(Question, Waiting, Duration)>, String> {
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
+    let patience = service.and_then(|service| service.probe_timeout).unwrap_or(ALIVE_PATIENCE);
     let Some(alive) = service.and_then(|service| service.alive.clone()) else { return Ok(None) };
-    match Surroundings::of(supervisor, at)?.probe(&alive)? {
-        Asked::Question(question) => Ok(Some(question)),
+    let mut surroundings = Surroundings::of(supervisor, at)?;
+    let asked = surroundings.probe(&alive)?;
+    let waiting = Waiting::new(&asked, &surroundings.fill(&alive)?);
+    match asked {
+        Asked::Question(question) => Ok(Some((question, waiting, patience))),
         Asked::Line(_) | Asked::Process => Ok(None),
     }
 }
@@ -236,8 +250,10 @@ pub fn look_for_another(supervisor: &mut Supervisor, at: usize) -> bool {
         let sender = supervisor.sender.clone();
         let (cancel, canceller) = Cancel::new().map_err(|error| error.to_string())?;
         supervisor.slots[at].asking = Some(canceller);
+        let patience = service.probe_timeout.unwrap_or(ALIVE_PATIENCE);
+        let asking = Asking { cancel, patience, seen: LastSeen::default() };
         spawn_thread("adopt", move || {
-            let _ = sender.send(Message::Looked(at, question.ask_once(&cancel)));
+            let _ = sender.send(Message::Looked(at, question.ask_once(&asking)));
         })?;
         Ok(true)
     });

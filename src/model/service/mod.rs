@@ -16,6 +16,9 @@ use crate::error::{ConfigError, Location};
 pub use probe::Probe;
 pub use values::signal_number;
 
+/// How long one attempt of an `alive` probe may take when nothing is said of it.
+pub const ALIVE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// A port a service listens on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
@@ -72,6 +75,9 @@ pub struct Service {
     pub ready: Option<String>,
     #[serde(with = "seconds")]
     pub ready_timeout: Duration,
+    /// How long one attempt of a probe may take; `None`: what is left of `ready_timeout`, or [`ALIVE_PATIENCE`].
+    #[serde(with = "optional_seconds")]
+    pub probe_timeout: Option<Duration>,
     /// `alive`, before its fields are filled in.
     pub alive: Option<String>,
     pub restart: RestartPolicy,
@@ -128,6 +134,22 @@ mod seconds {
     }
 }
 
+/// The same where there may be none.
+mod optional_seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.as_secs_f64()).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        let seconds = Option::<f64>::deserialize(deserializer)?;
+        seconds.map(Duration::try_from_secs_f64).transpose().map_err(serde::de::Error::custom)
+    }
+}
+
 impl Service {
     /// A service with every key but `serve` at its default.
     pub fn new(serve: impl Into<String>) -> Self {
@@ -138,6 +160,7 @@ impl Service {
             url: None,
             ready: None,
             ready_timeout: Duration::from_secs(60),
+            probe_timeout: None,
             alive: None,
             restart: RestartPolicy::No,
             restart_limit: 5,
@@ -179,6 +202,7 @@ impl Service {
         keys.put("success_exit_codes", &mut service.success_exit_codes, values::exit_codes);
         keys.put("stop_signal", &mut service.stop_signal, values::signal);
         keys.put("ready_timeout", &mut service.ready_timeout, values::seconds);
+        service.probe_timeout = keys.read("probe_timeout", values::positive_seconds);
         keys.put("stop_timeout", &mut service.stop_timeout, values::seconds);
         keys.put("idle_timeout", &mut service.idle_timeout, values::seconds);
         keys.put("watch", &mut service.watch, |_, text| Ok(values::lines(text)));
@@ -330,6 +354,7 @@ mod tests {
             ("url", "redis://{host}"),
             ("ready", "http://{host}:{port}/up|status=204"),
             ("ready_timeout", "1.5"),
+            ("probe_timeout", "2.5"),
             ("alive", "tcp://{host}:{port}"),
             ("restart", "on-failure"),
             ("restart_limit", "2"),
@@ -352,6 +377,7 @@ mod tests {
         assert_eq!(service.ports.len(), 2);
         assert_eq!(service.ports[1], Port { name: "admin".into(), number: Some(8001) });
         assert_eq!(service.ready_timeout, Duration::from_millis(1500));
+        assert_eq!(service.probe_timeout, Some(Duration::from_millis(2500)));
         assert_eq!(service.success_exit_codes, [0, 143]);
         assert_eq!(service.stop_signal, "SIGINT");
         assert_eq!((service.restart, service.restart_limit), (RestartPolicy::OnFailure, 2));

@@ -96,6 +96,14 @@ pub(super) fn seconds(key: &str, text: &str) -> Result<Duration, ConfigError> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+/// As [`seconds`], and more than none.
+pub(super) fn positive_seconds(key: &str, text: &str) -> Result<Duration, ConfigError> {
+    match seconds(key, text)? {
+        Duration::ZERO => Err(wrong(key, text, "a number of seconds above 0")),
+        time => Ok(time),
+    }
+}
+
 /// Signals a service may be stopped with, and their numbers.
 const SIGNALS: [(&str, i32); 10] = [
     ("SIGTERM", libc::SIGTERM),

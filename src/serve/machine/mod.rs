@@ -28,6 +28,10 @@ pub const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 pub const HEALTHY: Duration = Duration::from_secs(10);
 /// A service that fails its `alive` probe so often in a row is restarted.
 pub const ALIVE_FAILURES: u32 = 3;
+/// A service that is ready as soon as it runs has to run for so long: one that ends at once was never ready.
+pub const SETTLED: Duration = Duration::from_millis(300);
+/// How often it is reported that a node is still being started.
+pub const REMINDER: Duration = Duration::from_secs(1);
 /// How often a service is started over because something else had taken its port, before that counts as its failure.
 pub const LOST_PORTS: u32 = 5;
 /// How long after SIGKILL a process that does not go away (it hangs in the kernel) is given up.
@@ -38,7 +42,7 @@ pub const ABANDONED: Duration = Duration::from_secs(10);
 pub enum ReadyWhen {
     /// A probe has succeeded.
     Probed,
-    /// It runs.
+    /// It runs, and has done so for [`SETTLED`].
     Started,
     /// It has ended well: a job.
     Ended,
@@ -132,6 +136,8 @@ pub enum Action {
     Finish(usize),
     /// It is in another state: tell people.
     Changed(usize),
+    /// It has been starting for so many whole seconds: tell people what it waits for.
+    StillStarting(usize, u64),
 }
 
 /// Why a node failed.
@@ -227,8 +233,13 @@ enum Phase {
         cancelled: bool,
     },
     Starting {
+        since: Now,
         until: Option<Now>,
         running: bool,
+        /// When it counts as ready if it still runs.
+        settled: Option<Now>,
+        /// For how many seconds it has been reported to be starting.
+        reminded: u64,
     },
     Ready {
         since: Now,
@@ -470,6 +481,11 @@ impl Machine {
         self.with_dependencies([at]).into_iter().find(|one| self.members[*one].halted)
     }
 
+    /// Whether the node is restarted, or was given up, because its `alive` probe failed.
+    pub fn has_failed_alive(&self, at: usize) -> bool {
+        self.members[at].alive_failures >= ALIVE_FAILURES
+    }
+
     /// Why the node failed when it did so last.
     pub fn failure(&self, at: usize) -> Option<&Failure> {
         self.members[at].failure.as_ref()
@@ -494,11 +510,18 @@ impl Machine {
     /// When [`Event::Tick`] is due at the latest; `None`: only something else can change anything.
     pub fn deadline(&self) -> Option<Now> {
         let due = |member: &Member| match member.phase {
-            Phase::Starting { until, .. } => until,
+            Phase::Starting { since, until, settled, reminded, .. } => {
+                [until, settled, Some(reminder(since, reminded))].into_iter().flatten().min()
+            }
             Phase::Stopping { patience, .. } => patience,
             Phase::Backoff { until } => Some(until),
             _ => None,
         };
         self.members.iter().flat_map(|member| due(member).into_iter().chain(member.kept_until)).min()
     }
+}
+
+/// When a node that has been starting since then is to be reported again.
+fn reminder(since: Now, reminded: u64) -> Now {
+    since.saturating_add(REMINDER.saturating_mul(u32::try_from(reminded + 1).unwrap_or(u32::MAX)))
 }

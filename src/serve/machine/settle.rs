@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Action, End, Failure, Machine, Now, Phase, Then};
+use super::{Action, End, Failure, Machine, Now, Phase, Then, reminder};
 
 impl Machine {
     /// Whether the node is to run, rather than to end: somebody wants it, and nobody has stopped it or what it needs.
@@ -147,9 +147,13 @@ impl Machine {
                 self.members[at].kept_until = None;
             }
             match self.members[at].phase.clone() {
+                Phase::Starting { settled: Some(settled), .. } if settled <= now => self.ready(at, now, actions),
                 Phase::Starting { until: Some(until), .. } if until <= now => {
                     let time = self.members[at].node.ready_timeout.unwrap_or_default();
                     self.fail_running(at, Failure::NotReady(time), now, actions);
+                }
+                Phase::Starting { since, reminded, .. } if reminder(since, reminded) <= now => {
+                    self.remind(at, now.saturating_sub(since).as_secs(), actions);
                 }
                 Phase::Stopping { patience: Some(until), killed: false, then } if until <= now => {
                     self.kill(at, then, now, actions);
@@ -160,6 +164,13 @@ impl Machine {
                 Phase::Backoff { until } if until <= now && self.may_run(at) => self.start(at, now, actions),
                 _ => {}
             }
+        }
+    }
+
+    fn remind(&mut self, at: usize, seconds: u64, actions: &mut Vec<Action>) {
+        if let Phase::Starting { reminded, .. } = &mut self.members[at].phase {
+            *reminded = seconds;
+            actions.push(Action::StillStarting(at, seconds));
         }
     }
 

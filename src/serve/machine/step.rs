@@ -2,7 +2,7 @@
 
 use super::{
     ABANDONED, ALIVE_FAILURES, Action, End, Event, FIRST_BACKOFF, Failure, HEALTHY, LONGEST_BACKOFF, LOST_PORTS,
-    Machine, Now, Phase, ReadyWhen, Then,
+    Machine, Now, Phase, ReadyWhen, SETTLED, Then,
 };
 use crate::model::service::RestartPolicy;
 
@@ -102,23 +102,26 @@ impl Machine {
 
     pub(super) fn start(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
         let until = self.members[at].node.ready_timeout.map(|time| now.saturating_add(time));
-        self.enter(at, Phase::Starting { until, running: false }, actions);
+        self.members[at].alive_failures = 0;
+        self.enter(at, Phase::Starting { since: now, until, running: false, settled: None, reminded: 0 }, actions);
         actions.push(Action::Start(at));
     }
 
     fn started(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
-        let Phase::Starting { running, .. } = &mut self.members[at].phase else { return };
+        let member = &mut self.members[at];
+        let Phase::Starting { running, until, settled, .. } = &mut member.phase else { return };
         if std::mem::replace(running, true) {
             return;
         }
-        match self.members[at].node.ready_when {
-            ReadyWhen::Started => self.ready(at, now, actions),
+        match member.node.ready_when {
+            // Nothing else is waited for: it has no more time to be late.
+            ReadyWhen::Started => (*until, *settled) = (None, Some(now.saturating_add(SETTLED))),
             ReadyWhen::Probed => actions.push(Action::Probe(at)),
             ReadyWhen::Ended => {}
         }
     }
 
-    fn ready(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn ready(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
         let member = &mut self.members[at];
         member.met = true;
         (member.alive_failures, member.lost_ports) = (0, 0);
@@ -234,9 +237,11 @@ impl Machine {
         if let Some(since) = was_ready {
             self.forget_restarts_of_healthy(at, since, now);
         }
+        // What only has to run may end well before it has settled; what needs it must not take that for ready.
+        let well = success && (was_ready.is_some() || self.members[at].node.ready_when == ReadyWhen::Started);
         let again = match self.members[at].node.restart {
             RestartPolicy::No => false,
-            RestartPolicy::OnFailure => !success || was_ready.is_none(),
+            RestartPolicy::OnFailure => !well,
             RestartPolicy::Always => true,
         };
         if again && may_run {
@@ -249,10 +254,8 @@ impl Machine {
             return self.fail_running(at, Failure::GaveUp(times, code), now, actions);
         }
         match was_ready {
+            _ if well && !(needed && may_run) => self.terminate(at, Then::End(End::Exited(code)), now, actions),
             None => self.fail_running(at, Failure::ExitedEarly(code), now, actions),
-            Some(_) if success && !(needed && may_run) => {
-                self.terminate(at, Then::End(End::Exited(code)), now, actions)
-            }
             Some(_) => self.fail_running(at, Failure::Exited(code), now, actions),
         }
     }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod leases;
+mod starting;
 
 use super::*;
 
@@ -176,8 +177,8 @@ fn a_service_that_is_never_ready_fails_after_its_time() {
     stage.now = Duration::from_secs(5);
     stage.step(Event::Prepared(0));
     stage.step(Event::Started(0));
+    assert_eq!(stage.after(59.9), [Action::StillStarting(0, 59)]);
     assert_eq!(stage.machine.deadline(), Some(Duration::from_secs(65)), "the time counts from its start");
-    assert_eq!(stage.after(59.9), []);
     assert_eq!(stage.after(0.1), [Action::Terminate(0)]);
     assert_eq!(stage.states(), [State::Stopping, State::Failed]);
     assert_eq!(stage.failure(), "a: was not ready after 60 s");
@@ -261,7 +262,7 @@ fn jobs_run_to_their_end_before_what_depends_on_them() {
     assert_eq!(stage.bring_up(1), [Action::Prepare(0)]);
     assert_eq!(stage.step(Event::Prepared(0)), [Action::Start(0)]);
     assert_eq!(stage.step(Event::Started(0)), []);
-    assert_eq!(stage.after(3600.0), [], "a job may take its time");
+    assert_eq!(stage.after(3600.0), [Action::StillStarting(0, 3600)], "a job may take its time");
     assert_eq!(stage.step(Event::Exited(0, 0)), [Action::Terminate(0), Action::Prepare(2)]);
     assert_eq!(stage.bring_up(2), []);
     stage.step(Event::Gone(0));

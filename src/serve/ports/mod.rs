@@ -13,7 +13,7 @@ use crate::error::ConfigError;
 use crate::model::Service;
 
 pub use book::{Book, user_folder};
-pub use owner::owner;
+pub use owner::{listening_below, owner};
 
 /// The ports of one service, held until it starts.
 #[derive(Debug, Default)]

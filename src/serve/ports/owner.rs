@@ -1,7 +1,11 @@
 //! Who listens on a port of this machine, from the tables of Linux's `/proc`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::execute::tree;
 
 /// A process that listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +48,30 @@ pub fn owner(port: u16) -> Option<Owner> {
     Some(Owner { pid, command: command(pid) })
 }
 
+/// Where the processes below `root` listen, in the order of ports; `None` when that cannot be known.
+#[must_use]
+pub fn listening_below(root: u32) -> Option<Vec<SocketAddr>> {
+    let mut sockets: BTreeSet<String> = BTreeSet::new();
+    for pid in tree::descendants(root) {
+        let files = match fs::read_dir(format!("/proc/{pid}/fd")) {
+            Ok(files) => files,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            // Another user's.
+            Err(_) => return None,
+        };
+        let targets = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+        sockets.extend(targets.filter_map(|target| target.to_str().map(str::to_owned)));
+    }
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    let other = fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+    let all = listening(&table).into_iter().chain(listening(&other));
+    let own = all.filter(|(_, inode)| sockets.contains(&format!("socket:[{inode}]")));
+    let mut addresses: Vec<SocketAddr> = own.map(|(address, _)| address).collect();
+    addresses.sort_by_key(|address| (address.port(), address.ip()));
+    addresses.dedup();
+    Some(addresses)
+}
+
 fn command(pid: u32) -> String {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let text = String::from_utf8_lossy(&words).replace('\0', " ");
@@ -59,18 +87,37 @@ fn command(pid: u32) -> String {
     }
 }
 
-/// The sockets that listen on `port`, by inode, from a table as the kernel prints it: `local_address` is the second
-/// field, `ADDRESS:PORT` in hexadecimal; the fourth is the state, of which `0A` is listening; the tenth the inode.
+/// The sockets that listen on `port`, by inode.
 fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
+    listening(table).into_iter().filter(|(address, _)| address.port() == port).map(|(_, inode)| inode).collect()
+}
+
+/// The sockets that listen, with their inodes, from a table as the kernel prints it: `local_address` is the second field,
+/// `ADDRESS:PORT` in hexadecimal; the fourth is the state, of which `0A` is listening; the tenth the inode.
+fn listening(table: &str) -> Vec<(SocketAddr, u64)> {
     table
         .lines()
         .skip(1)
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-            let local = u16::from_str_radix(fields.get(1)?.rsplit_once(':')?.1, 16).ok()?;
-            (local == port && *fields.get(3)? == "0A").then(|| fields.get(9)?.parse().ok()).flatten()
+            let (ip, port) = fields.get(1)?.rsplit_once(':')?;
+            let address = SocketAddr::new(kernel_address(ip)?, u16::from_str_radix(port, 16).ok()?);
+            (*fields.get(3)? == "0A").then(|| Some((address, fields.get(9)?.parse().ok()?))).flatten()
         })
         .collect()
+}
+
+/// An address as the kernel prints it: words of 32 bits, each in the byte order of the machine.
+fn kernel_address(text: &str) -> Option<IpAddr> {
+    let word = |at: usize| u32::from_str_radix(text.get(at * 8..at * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
+    match text.len() {
+        8 => Some(Ipv4Addr::from(word(0)?).into()),
+        32 => {
+            let bytes: Vec<u8> = [word(0)?, word(1)?, word(2)?, word(3)?].concat();
+            Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical())
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +133,10 @@ mod tests {
         assert_eq!(listening_inodes(table, 8080), [4242]);
         assert!(listening_inodes(table, 81).is_empty());
         assert!(listening_inodes("", 80).is_empty());
+        assert_eq!(listening(table), [(SocketAddr::from(([127, 0, 0, 1], 8080)), 4242)]);
+        assert_eq!(kernel_address("00000000000000000000000001000000"), Some(Ipv6Addr::LOCALHOST.into()));
+        assert_eq!(kernel_address("0000000000000000FFFF00000100007F"), Some(Ipv4Addr::LOCALHOST.into()));
+        assert_eq!((kernel_address("0100"), kernel_address("é100007F")), (None, None));
     }
 
     #[test]

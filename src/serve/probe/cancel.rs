@@ -1,7 +1,7 @@
 //! Telling a thread that waits that nobody wants its answer any more.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,11 +33,22 @@ impl Cancel {
         !waiting[0].revents().is_empty()
     }
 
+    pub fn is_cancelled(&self) -> bool {
+        self.wait(Duration::ZERO)
+    }
+
     /// Waits until `other` is readable, at most for so long; `false` when the time is over or it was cancelled.
     pub fn wait_for(&self, other: &impl AsFd, time: Duration) -> bool {
-        let mut waiting = [PollFd::new(&*self.0, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
+        self.wait_for_any(&[(other.as_fd(), PollFlags::IN)], time) == [true]
+    }
+
+    /// Waits until one of `others` is as its flags say, at most for so long. Which of them are; none when it was cancelled.
+    pub fn wait_for_any(&self, others: &[(BorrowedFd<'_>, PollFlags)], time: Duration) -> Vec<bool> {
+        let mut waiting = vec![PollFd::new(&*self.0, PollFlags::IN)];
+        waiting.extend(others.iter().map(|(descriptor, flags)| PollFd::from_borrowed_fd(*descriptor, *flags)));
         let _ = poll(&mut waiting, Some(&timespec(time)));
-        waiting[0].revents().is_empty() && !waiting[1].revents().is_empty()
+        let cancelled = !waiting[0].revents().is_empty();
+        waiting[1..].iter().map(|one| !cancelled && !one.revents().is_empty()).collect()
     }
 }
 

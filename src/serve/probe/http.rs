@@ -2,8 +2,10 @@
 //! only the status line counts.
 
 use std::io::{self, Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::network::{Patience, connect_tcp};
+use super::seen::{Seen, excerpt};
 use super::tls::Connection;
 
 /// The longest status line that is read.
@@ -50,62 +52,75 @@ impl Url {
         // What cannot stand in a request line would end it.
         let target: String =
             format!("{slash}{target}").chars().map(|c| if c.is_control() || c == ' ' { '+' } else { c }).collect();
-        Ok(Self { secure, host: host.to_owned(), port, authority: authority.to_owned(), target })
+        let bare = host.contains(':') && !authority.starts_with('[');
+        let authority = if bare { authority.replacen(host, &format!("[{host}]"), 1) } else { authority.to_owned() };
+        Ok(Self { secure, host: host.to_owned(), port, authority, target })
     }
 }
 
-/// Whether the address answers with 2xx or 3xx, or with exactly `status`, within `patience`.
-pub fn answers(url: &Url, status: Option<u16>, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
-    let Some(stream) = super::connect(&url.host, url.port, patience) else { return false };
+/// Whether the address answers with 2xx or 3xx, or with exactly `status`; the error is what it does instead.
+pub fn answers(url: &Url, expected: Option<u16>, patience: &Patience) -> Result<(), Seen> {
+    let wire = connect_tcp(&url.host, url.port, patience)?;
     let connection = match url.secure {
-        true => Connection::secured(stream, &url.host),
-        false => Some(Connection::Plain(stream)),
+        true => Connection::secured(wire, &url.host).ok_or_else(|| Seen::Trouble("TLS cannot be spoken".to_owned()))?,
+        false => Connection::Plain(wire),
     };
-    match (connection.and_then(|connection| status_of(connection, url, deadline)), status) {
-        (Some(answer), Some(wanted)) => answer == wanted,
-        (Some(answer), None) => (200..400).contains(&answer),
-        (None, _) => false,
+    let answered = status_of(connection, url)?;
+    match expected {
+        Some(status) if answered == status => Ok(()),
+        None if (200..400).contains(&answered) => Ok(()),
+        _ => Err(Seen::Status { answered, expected }),
     }
 }
 
-fn status_of(mut connection: Connection, url: &Url, deadline: Instant) -> Option<u16> {
-    let left = || Some(deadline.saturating_duration_since(Instant::now())).filter(|time| !time.is_zero());
-    // Shaking hands reads as well as it writes.
-    connection.socket().set_write_timeout(Some(left()?)).ok()?;
-    connection.socket().set_read_timeout(Some(left()?)).ok()?;
+fn status_of(mut connection: Connection, url: &Url) -> Result<u16, Seen> {
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: envo\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         url.target, url.authority
     );
-    connection.write_all(request.as_bytes()).ok()?;
     let mut line = Vec::with_capacity(256);
+    let asked = connection.write_all(request.as_bytes()).and_then(|()| read_line(&mut connection, &mut line));
+    if let Err(error) = asked {
+        return Err(match error.kind() {
+            io::ErrorKind::InvalidData => Seen::Trouble(format!("no TLS: {error}")),
+            _ => connection.wire().patience.seen(&error),
+        });
+    }
+    let status = parse_status(&line).ok_or_else(|| no_status(&line))?;
+    // The status is known; a socket that could not be read to its end does not change it.
+    let _ = take_the_rest(connection);
+    Ok(status)
+}
+
+/// Reads until the first line has come, at the latest until the patience of the connection is over.
+fn read_line(connection: &mut Connection, line: &mut Vec<u8>) -> io::Result<()> {
     let mut buffer = [0; 256];
     while !line.contains(&b'\n') && line.len() < LONGEST_LINE {
-        // A service that sends a byte now and then must not keep the probe for ever.
-        connection.socket().set_read_timeout(Some(left()?)).ok()?;
-        match connection.read(&mut buffer).ok()? {
+        match connection.read(&mut buffer)? {
             0 => break,
             read => line.extend_from_slice(&buffer[..read]),
         }
     }
-    let status = parse_status(&line)?;
-    // The status is known; a socket that could not be read to its end does not change it.
-    let _ = take_the_rest(connection);
-    Some(status)
+    Ok(())
+}
+
+/// What came instead of a status line.
+fn no_status(line: &[u8]) -> Seen {
+    let text = String::from_utf8_lossy(line);
+    let first = text.lines().next().unwrap_or_default();
+    Seen::Trouble(match first.is_empty() {
+        true => "the connection was closed without an answer".to_owned(),
+        false => format!("the answer is not HTTP: `{}`", excerpt(first)),
+    })
 }
 
 /// Reads on until the service has said all it wanted: one whose words are refused takes it for an error and logs it.
 fn take_the_rest(mut connection: Connection) -> io::Result<()> {
-    let end = Instant::now() + REST_PATIENCE;
+    let patience = connection.wire().patience.at_most(REST_PATIENCE);
+    connection.wire().patience = patience;
     let mut buffer = [0; 4096];
     let mut taken = 0;
     while taken < LONGEST_REST {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        connection.socket().set_read_timeout(Some(left))?;
         match connection.read(&mut buffer)? {
             0 => break,
             read => taken += read,
@@ -127,6 +142,7 @@ mod tests {
     use std::net::{Shutdown, TcpListener};
     use std::thread;
 
+    use super::super::Cancel;
     use super::*;
 
     #[test]
@@ -141,6 +157,7 @@ mod tests {
         assert_eq!(parts("http://a:81/b?c=d#e"), own("a", 81, "a:81", "/b?c=d"));
         assert_eq!(parts("http://[::1]:80"), own("::1", 80, "[::1]:80", "/"));
         assert_eq!(parts("http://[::1]/x"), own("::1", 80, "[::1]", "/x"));
+        assert_eq!(parts("http://::1:81/x"), own("::1", 81, "[::1]:81", "/x"));
         assert_eq!(parts("http://me:secret@a?x y\r\nEvil: 1"), own("a", 80, "a", "/?x+y++Evil:+1"));
         assert_eq!(parts("https://a/x"), own("a", 443, "a", "/x"));
         for bad in ["https://", "http://", "http:///x", "http://a:x", "http://a:99999", "tcp://a"] {
@@ -161,7 +178,8 @@ mod tests {
             // A client that closed without reading everything would have reset the connection.
             client.read(&mut [0; 16])
         });
-        assert!(answers(&url, None, Duration::from_secs(10)));
+        let (cancel, _canceller) = Cancel::new().unwrap();
+        assert_eq!(answers(&url, None, &Patience::new(Duration::from_secs(10), &cancel)), Ok(()));
         assert_eq!(service.join().unwrap().unwrap(), 0);
     }
 

@@ -2,38 +2,40 @@
 //! up the supervisor. What a service writes (`log:`) is watched where its output is read.
 
 mod cancel;
+mod command;
 mod http;
+mod network;
 mod notify;
+mod seen;
 mod tls;
 
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use cancel::{Cancel, Canceller};
 pub use notify::Notify;
+pub use seen::{LastSeen, Seen, excerpt};
 
-use crate::execute::process::{Grouping, Sink, Spawn};
 use crate::model::Variables;
+use crate::serve::ports::listening_below;
+use network::Patience;
 
-/// The first and shortest pause between two attempts.
+/// The first and shortest pause between two attempts, and the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest as long as somebody is likely to wait for the answer: readiness is to be seen within 50 ms, the attempt
-/// itself included.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest as long as nothing listens and somebody is likely to wait for the answer: readiness is to be seen within
+/// 50 ms, the attempt itself included.
 const LONGEST_PAUSE_AT_FIRST: Duration = Duration::from_millis(25);
 /// How long that is.
 const AT_FIRST: Duration = Duration::from_secs(20);
-/// The longest of all.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long one attempt over the network may take.
-const NETWORK_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a service is asked whether it is alive: rarely while it is, since that costs everybody something as long as
-/// services run, and again soon when it did not answer. Three answers in a row are missing within 3 s.
+/// services run, and again soon when it did not answer.
 const ALIVE_PAUSE: Duration = Duration::from_secs(2);
 const NOT_ALIVE_PAUSE: Duration = Duration::from_millis(500);
-/// How long a command may take.
-const COMMAND_PATIENCE: Duration = Duration::from_secs(30);
+/// When it is first looked where else a service listens.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+/// A wait has to end some time; it is begun again.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// A question that is asked again until the answer is yes. Its fields are filled in.
 #[derive(Debug)]
@@ -53,6 +55,33 @@ pub enum Answer {
     Never(String),
     /// Nobody wants to know any more.
     Cancelled,
+}
+
+/// Why an attempt was no success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Missed {
+    Seen(Seen),
+    /// It will never succeed, for this reason.
+    Never(String),
+}
+
+/// How a question is asked.
+#[derive(Debug)]
+pub struct Asking {
+    pub cancel: Cancel,
+    /// How long one attempt may take.
+    pub patience: Duration,
+    /// Where it is left what the last attempt saw.
+    pub seen: LastSeen,
+}
+
+/// What is known of a service that is asked whether it is ready.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject {
+    /// How long it has for that.
+    pub left: Duration,
+    /// The process below which all of it runs.
+    pub root: Option<u32>,
 }
 
 impl Question {
@@ -76,63 +105,117 @@ impl Question {
     }
 
     /// Asks until the answer is yes or nobody wants to know.
-    pub fn ask(&self, cancel: &Cancel) -> Answer {
-        let start = Instant::now();
+    pub fn ask(&self, asking: &Asking, subject: Subject) -> Answer {
+        if let Self::Notify(socket) = self {
+            return if socket.wait(&asking.cancel) { Answer::Yes } else { Answer::Cancelled };
+        }
+        let begin = Instant::now();
+        // When somebody was asked first: nothing grows from knocking where nobody is.
+        let mut heard = None;
+        let mut listens = Listens { addresses: None, next_look: FIRST_LOOK.min(subject.left / 2) };
         loop {
-            let attempt = Instant::now();
-            match self.attempt(cancel) {
-                Ok(true) => return Answer::Yes,
-                Ok(false) => {}
-                Err(reason) => return Answer::Never(reason),
+            let left = subject.left.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                // Too late: this is about to be cancelled, and what was seen before is what counts.
+                while !asking.cancel.wait(LONG) {}
+                return Answer::Cancelled;
             }
-            let pause = match self.is_cheap() {
-                true => pause(start.elapsed()).min(LONGEST_PAUSE_AT_FIRST),
-                // One that takes its time leaves the machine to the service for as long.
-                false => pause(start.elapsed()).max(attempt.elapsed().min(LONGEST_PAUSE)),
+            let attempt = Instant::now();
+            asking.seen.begin();
+            let mut seen = match self.attempt(&Patience::new(asking.patience.min(left), &asking.cancel)) {
+                Ok(()) => return Answer::Yes,
+                Err(Missed::Never(reason)) => return Answer::Never(reason),
+                Err(Missed::Seen(seen)) => seen,
             };
-            if cancel.wait(pause) {
+            let is_free = self.asks_nobody(&seen);
+            if let (Seen::Refused { listens: found }, Self::Http { .. } | Self::Tcp { .. }) = (&mut seen, self) {
+                *found = listens.look(begin.elapsed(), subject.root);
+            }
+            asking.seen.end(seen);
+            let pause = match is_free {
+                true => pause_at_the_door(begin.elapsed()),
+                // One that takes its time leaves the machine to the service for as long.
+                false => pause(heard.get_or_insert(attempt).elapsed()).max(attempt.elapsed().min(LONGEST_PAUSE)),
+            };
+            if asking.cancel.wait(pause) {
                 return Answer::Cancelled;
             }
         }
     }
 
-    /// Whether to ask costs next to nothing, neither here nor there: nobody is connected before the answer is yes.
-    fn is_cheap(&self) -> bool {
-        matches!(self, Self::Tcp { .. } | Self::Unix { .. } | Self::Notify(_))
+    /// Whether an attempt that saw this costs next to nothing, neither here nor there.
+    fn asks_nobody(&self, seen: &Seen) -> bool {
+        match self {
+            Self::Tcp { .. } | Self::Unix { .. } | Self::Notify(_) => true,
+            Self::Http { .. } => matches!(seen, Seen::Refused { .. }),
+            Self::Command { .. } => false,
+        }
     }
 
     /// Asks one time.
-    pub fn ask_once(&self, cancel: &Cancel) -> bool {
-        self.attempt(cancel) == Ok(true)
+    pub fn ask_once(&self, asking: &Asking) -> bool {
+        asking.seen.begin();
+        match self.attempt(&Patience::new(asking.patience, &asking.cancel)) {
+            Ok(()) => true,
+            Err(Missed::Seen(seen)) => {
+                asking.seen.end(seen);
+                false
+            }
+            Err(Missed::Never(reason)) => {
+                asking.seen.end(Seen::Trouble(reason));
+                false
+            }
+        }
     }
 
     /// Asks again and again and tells the answers, until nobody wants to know or `tell` says so: each no, and the first
     /// yes after one.
-    pub fn ask_for_ever(&self, cancel: &Cancel, tell: impl Fn(bool) -> bool) {
+    pub fn ask_for_ever(&self, asking: &Asking, tell: impl Fn(bool) -> bool) {
         let mut alive = true;
-        while !cancel.wait(if alive { until_next(ALIVE_PAUSE) } else { NOT_ALIVE_PAUSE }) {
-            let before = std::mem::replace(&mut alive, self.ask_once(cancel));
+        while !asking.cancel.wait(if alive { until_next(ALIVE_PAUSE) } else { NOT_ALIVE_PAUSE }) {
+            let before = std::mem::replace(&mut alive, self.ask_once(asking));
             // What has been said already wakes nobody.
-            if !(before && alive) && (cancel.wait(Duration::ZERO) || !tell(alive)) {
+            if !(before && alive) && (asking.cancel.is_cancelled() || !tell(alive)) {
                 return;
             }
         }
     }
 
-    /// One attempt. The error is a reason why it will never succeed.
-    fn attempt(&self, cancel: &Cancel) -> Result<bool, String> {
+    fn attempt(&self, patience: &Patience) -> Result<(), Missed> {
         match self {
-            Self::Http { url, status } => Ok(http::answers(url, *status, NETWORK_PATIENCE)),
-            Self::Tcp { host, port } => Ok(connect(host, *port, NETWORK_PATIENCE).is_some()),
-            Self::Unix { path } => Ok(UnixStream::connect(path).is_ok()),
-            Self::Command { argv, cwd, variables } => succeeds(argv, cwd, variables, cancel),
-            Self::Notify(socket) => Ok(socket.wait(cancel)),
+            Self::Http { url, status } => http::answers(url, *status, patience).map_err(Missed::Seen),
+            Self::Tcp { host, port } => network::connect_tcp(host, *port, patience).map(drop).map_err(Missed::Seen),
+            Self::Unix { path } => network::connect_unix(path).map_err(Missed::Seen),
+            Self::Command { argv, cwd, variables } => command::run(argv, cwd, variables, patience),
+            // Only a start is waited for.
+            Self::Notify(_) => Err(Missed::Never("`notify` answers only once".to_owned())),
         }
     }
 }
 
-/// Attempts come often at first and more rarely later: an eighth of the time that has passed.
+/// Where a service listens instead of where it is asked: looked for now and then.
+struct Listens {
+    addresses: Option<Vec<std::net::SocketAddr>>,
+    next_look: Duration,
+}
+
+impl Listens {
+    fn look(&mut self, elapsed: Duration, root: Option<u32>) -> Option<Vec<std::net::SocketAddr>> {
+        if elapsed >= self.next_look {
+            self.next_look = elapsed + pause(elapsed);
+            self.addresses = root.and_then(listening_below);
+        }
+        self.addresses.clone()
+    }
+}
+
+/// Attempts come often at first and more rarely later: a quarter of the time that has passed.
 fn pause(elapsed: Duration) -> Duration {
+    (elapsed / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+}
+
+/// The same where nobody answers who could be disturbed.
+fn pause_at_the_door(elapsed: Duration) -> Duration {
     let longest = LONGEST_PAUSE_AT_FIRST.max(elapsed.saturating_sub(AT_FIRST) / 8).min(LONGEST_PAUSE);
     (elapsed / 8).clamp(SHORTEST_PAUSE, longest)
 }
@@ -143,30 +226,6 @@ fn until_next(pause: Duration) -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs().try_into().unwrap_or(0));
     pause - Duration::from_nanos(u64::try_from(now.as_nanos() % pause.as_nanos().max(1)).unwrap_or(0))
-}
-
-/// A connection to the first address of `host` that takes one.
-fn connect(host: &str, port: u16, patience: Duration) -> Option<TcpStream> {
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().ok()?.collect();
-    addresses.iter().find_map(|address| TcpStream::connect_timeout(address, patience).ok())
-}
-
-fn succeeds(argv: &[String], cwd: &std::path::Path, variables: &Variables, cancel: &Cancel) -> Result<bool, String> {
-    let (program, arguments) = argv.split_first().ok_or("there is no command in it")?;
-    let mut spawn = Spawn::new(program, arguments, variables.clone());
-    spawn.cwd = Some(cwd.to_path_buf());
-    (spawn.stdout, spawn.stderr) = (Sink::Null, Sink::Null);
-    spawn.grouping = Grouping::Group;
-    let mut child = match spawn.start() {
-        Ok(child) => child,
-        Err(error) => return Err(format!("`{program}` cannot be started: {error}")),
-    };
-    let Ok(exit) = child.exit_notice() else { return Ok(child.reap().is_ok_and(|code| code == 0)) };
-    if !cancel.wait_for(&exit, COMMAND_PATIENCE) {
-        // What it started belongs to its group; the group is gone before its number is given back by reaping.
-        let _ = child.signal_group(rustix::process::Signal::KILL);
-    }
-    Ok(child.reap().is_ok_and(|code| code == 0))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::Arc;
 use std::thread;
@@ -24,9 +24,29 @@ fn server(answers: &'static [&'static str]) -> (u16, thread::JoinHandle<Vec<Stri
     (port, handle)
 }
 
+const ENOUGH: Duration = Duration::from_secs(60);
+
+fn asking(cancel: &Cancel) -> Asking {
+    Asking { cancel: cancel.clone(), patience: ENOUGH, seen: LastSeen::default() }
+}
+
+const SUBJECT: Subject = Subject { left: ENOUGH, root: None };
+
 fn ask(question: &Question) -> Answer {
     let (cancel, _canceller) = Cancel::new().unwrap();
-    question.ask(&cancel)
+    question.ask(&asking(&cancel), SUBJECT)
+}
+
+/// What an attempt that is no success sees.
+fn seen(question: &Question) -> Seen {
+    seen_within(question, ENOUGH)
+}
+
+fn seen_within(question: &Question, patience: Duration) -> Seen {
+    let (cancel, _canceller) = Cancel::new().unwrap();
+    let asking = Asking { patience, ..asking(&cancel) };
+    assert!(!question.ask_once(&asking));
+    asking.seen.get().expect("it has seen something")
 }
 
 #[test]
@@ -75,8 +95,8 @@ fn https_takes_any_certificate_for_good() {
 #[test]
 fn https_to_a_service_without_tls_is_no_answer() {
     let (port, server) = server(&["HTTP/1.1 400 Speak up\r\n\r\n"]);
-    let (cancel, _canceller) = Cancel::new().unwrap();
-    assert!(!Question::http(&format!("https://localhost:{port}/"), None).unwrap().ask_once(&cancel));
+    let seen = seen(&Question::http(&format!("https://127.0.0.1:{port}/"), None).unwrap());
+    assert!(matches!(&seen, Seen::Trouble(text) if text.starts_with("no TLS: ")), "{seen:?}");
     server.join().unwrap();
 }
 
@@ -90,8 +110,7 @@ fn tcp_is_ready_when_something_listens() {
     let deaf = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&deaf, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = SocketAddr::try_from(getsockname(&deaf).unwrap()).unwrap();
-    let (cancel, _canceller) = Cancel::new().unwrap();
-    assert_eq!(Question::tcp(&address.to_string()).unwrap().attempt(&cancel), Ok(false));
+    assert_eq!(seen(&Question::tcp(&address.to_string()).unwrap()), Seen::Refused { listens: None });
     for bad in ["localhost", "localhost:x", ":", "a:70000"] {
         assert!(Question::tcp(bad).is_err(), "{bad}");
     }
@@ -101,11 +120,27 @@ fn tcp_is_ready_when_something_listens() {
 fn a_unix_socket_is_ready_when_something_listens() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let (cancel, _canceller) = Cancel::new().unwrap();
     let question = Question::Unix { path: path.clone() };
-    assert_eq!(question.attempt(&cancel), Ok(false));
-    let _listener = UnixListener::bind(&path).unwrap();
+    assert_eq!(seen(&question), Seen::Trouble("there is no such socket".to_owned()));
+    let listener = UnixListener::bind(&path).unwrap();
     assert_eq!(ask(&question), Answer::Yes);
+    // Its backlog is full at some time, and that must not hold up whoever asks.
+    rustix::net::listen(&listener, 0).unwrap();
+    let waiting: Vec<_> = std::iter::from_fn(|| {
+        let client = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None);
+        let client = client.unwrap();
+        rustix::io::ioctl_fionbio(&client, true).unwrap();
+        let address = rustix::net::SocketAddrUnix::new(&path).unwrap();
+        rustix::net::connect(&client, &address).is_ok().then_some(client)
+    })
+    .take(1000)
+    .collect();
+    assert!(waiting.len() < 1000);
+    assert_eq!(seen(&question), Seen::Trouble("it does not accept connections".to_owned()));
+    drop(listener);
+    assert_eq!(seen(&question), Seen::Refused { listens: None });
+    let long = Question::Unix { path: folder.path().join("x".repeat(200)) };
+    assert_eq!(seen(&long), Seen::Trouble("the path is too long for a socket".to_owned()));
 }
 
 fn command(script: &str, folder: &std::path::Path) -> Question {
@@ -133,10 +168,142 @@ fn a_command_that_hangs_is_killed_when_nobody_wants_to_know() {
     rustix::fs::mkfifoat(rustix::fs::CWD, folder.path().join("gate"), rustix::fs::Mode::RWXU).unwrap();
     let (cancel, canceller) = Cancel::new().unwrap();
     let question = command("echo up > gate; exec sleep 1000", folder.path());
-    let asking = thread::spawn(move || question.ask(&cancel));
+    let asking = thread::spawn(move || question.ask(&asking(&cancel), SUBJECT));
     assert_eq!(std::fs::read_to_string(folder.path().join("gate")).unwrap(), "up\n");
     drop(canceller);
     assert_eq!(asking.join().unwrap(), Answer::Cancelled);
+}
+
+/// A service that takes one connection, reads the question, and then does as `then` says.
+fn serving(then: impl FnOnce(std::net::TcpStream) + Send + 'static) -> (u16, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let service = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+        then(stream);
+    });
+    (port, service)
+}
+
+/// Until the other side has closed the connection.
+fn wait_for_end(stream: &mut std::net::TcpStream) {
+    while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {}
+}
+
+#[test]
+fn what_is_no_answer_of_http_is_seen_as_it_is() {
+    for (answer, expected) in [
+        ("SSH-2.0-OpenSSH\r\n", "the answer is not HTTP: `SSH-2.0-OpenSSH`"),
+        ("<html>\x1b[31m", "the answer is not HTTP: `<html>?[31m`"),
+        ("HTTP/1.1 9999 What\r\n\r\n", "the answer is not HTTP: `HTTP/1.1 9999 What`"),
+        ("", "the connection was closed without an answer"),
+    ] {
+        let (port, server) = server(Box::leak(Box::new([answer])));
+        let question = Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap();
+        assert_eq!(seen(&question), Seen::Trouble(expected.to_owned()));
+        server.join().unwrap();
+    }
+    let unknown = Question::http("http://no-such-host.invalid/", None).unwrap();
+    assert!(
+        matches!(seen(&unknown), Seen::Trouble(text) if text.starts_with("`no-such-host.invalid` cannot be resolved"))
+    );
+}
+
+#[test]
+fn an_attempt_ends_with_its_time_however_much_comes_bit_by_bit() {
+    let short = Duration::from_millis(600);
+    for bit in ["", "HTTP/1.1"] {
+        let (port, service) = serving(move |mut stream| {
+            stream.write_all(bit.as_bytes()).unwrap();
+            wait_for_end(&mut stream);
+        });
+        let question = Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap();
+        let seen = seen_within(&question, short);
+        assert!(matches!(seen, Seen::Silence(time) if time >= short), "{seen:?}");
+        service.join().unwrap();
+    }
+    // The status is what counts, whether the rest comes or not.
+    let (port, service) = serving(|mut stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Le").unwrap();
+        wait_for_end(&mut stream);
+    });
+    assert_eq!(ask(&Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap()), Answer::Yes);
+    service.join().unwrap();
+    let (port, service) = serving(|mut stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        while stream.write_all(b"drip").is_ok() {}
+    });
+    assert_eq!(ask(&Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap()), Answer::Yes);
+    service.join().unwrap();
+}
+
+#[test]
+fn a_slow_answer_is_waited_for_unless_nobody_wants_it_any_more() {
+    let (told, answer) = std::sync::mpsc::channel::<()>();
+    let (port, service) = serving(move |mut stream| {
+        answer.recv().unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+    });
+    let question = Arc::new(Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap());
+    let (cancel, _canceller) = Cancel::new().unwrap();
+    let asking_slowly = asking(&cancel);
+    let seen = asking_slowly.seen.clone();
+    let thread = thread::spawn({
+        let question = Arc::clone(&question);
+        move || question.ask(&asking_slowly, SUBJECT)
+    });
+    // What is not answered yet is seen to be so.
+    while !matches!(seen.get(), Some(Seen::Silence(_))) {
+        thread::yield_now();
+    }
+    told.send(()).unwrap();
+    assert_eq!(thread.join().unwrap(), Answer::Yes);
+    service.join().unwrap();
+
+    let (asked, was_asked) = std::sync::mpsc::channel();
+    let (port, service) = serving(move |mut stream| {
+        asked.send(()).unwrap();
+        wait_for_end(&mut stream);
+    });
+    let question = Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap();
+    let (cancel, canceller) = Cancel::new().unwrap();
+    let thread = thread::spawn(move || question.ask(&asking(&cancel), SUBJECT));
+    was_asked.recv().unwrap();
+    drop(canceller);
+    assert_eq!(thread.join().unwrap(), Answer::Cancelled);
+    service.join().unwrap();
+}
+
+#[test]
+fn a_command_that_fails_is_seen_with_its_code_and_its_last_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let exit = |code, lines: &[&str]| Seen::Exit { code, lines: lines.iter().map(|one| (*one).to_owned()).collect() };
+    let question = |script: &str| command(script, folder.path());
+    assert_eq!(seen(&question("echo out; echo err >&2; exit 3")), exit(3, &["out", "err"]));
+    assert_eq!(seen(&question("exit 1")), exit(1, &[]));
+    assert_eq!(seen(&question("kill -9 $$")), exit(-9, &[]));
+    assert_eq!(seen(&question("seq 100000; exit 1")), exit(1, &["99996", "99997", "99998", "99999", "100000"]));
+    // What it leaves behind with its output open neither holds up the answer nor stays.
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.path().join("gate"), rustix::fs::Mode::RWXU).unwrap();
+    let left_behind = question("(sleep 1000 9>>gate) & exit 2");
+    let gate = thread::spawn({
+        let path = folder.path().join("gate");
+        move || std::fs::read_to_string(path).unwrap()
+    });
+    assert_eq!(seen(&left_behind), exit(2, &[]));
+    drop(std::fs::OpenOptions::new().write(true).open(folder.path().join("gate")));
+    assert_eq!(gate.join().unwrap(), "", "it ends when nobody has it open any more");
+    // One that never stops writing is ended by its time.
+    let seen = seen_within(&question("yes"), Duration::from_millis(50));
+    assert!(matches!(seen, Seen::Silence(_)), "{seen:?}");
+}
+
+#[test]
+fn a_service_that_listens_elsewhere_is_found() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let found = listening_below(std::process::id()).unwrap();
+    assert!(found.contains(&listener.local_addr().unwrap()), "{found:?}");
 }
 
 #[test]
@@ -150,7 +317,7 @@ fn a_service_says_itself_that_it_is_ready() {
     assert_eq!(ask(&question), Answer::Yes);
     let (cancel, canceller) = Cancel::new().unwrap();
     drop(canceller);
-    assert_eq!(question.ask(&cancel), Answer::Cancelled);
+    assert_eq!(question.ask(&asking(&cancel), SUBJECT), Answer::Cancelled);
 }
 
 #[test]
@@ -165,8 +332,23 @@ fn what_is_asked_for_ever_is_asked_at_the_same_moments() {
 #[test]
 fn pauses_grow_with_the_time_that_has_passed() {
     assert_eq!(pause(Duration::ZERO), Duration::from_millis(10));
-    assert_eq!(pause(Duration::from_millis(160)), Duration::from_millis(20));
-    assert_eq!(pause(Duration::from_secs(19)), Duration::from_millis(25), "readiness is still seen at once");
-    assert_eq!(pause(Duration::from_secs(22)), Duration::from_millis(250));
+    assert_eq!(pause(Duration::from_millis(200)), Duration::from_millis(50));
+    assert_eq!(pause(Duration::from_secs(3)), Duration::from_millis(750));
     assert_eq!(pause(Duration::from_secs(60)), Duration::from_secs(1));
+    // How often a service that always says no is asked in its first eight seconds.
+    let mut elapsed = Duration::ZERO;
+    let asked = std::iter::from_fn(|| {
+        elapsed += pause(elapsed);
+        (elapsed < Duration::from_secs(8)).then_some(())
+    });
+    assert_eq!(asked.count(), 28);
+}
+
+#[test]
+fn where_nobody_listens_pauses_stay_short_at_first() {
+    assert_eq!(pause_at_the_door(Duration::ZERO), Duration::from_millis(10));
+    assert_eq!(pause_at_the_door(Duration::from_millis(160)), Duration::from_millis(20));
+    assert_eq!(pause_at_the_door(Duration::from_secs(19)), Duration::from_millis(25), "readiness is seen at once");
+    assert_eq!(pause_at_the_door(Duration::from_secs(22)), Duration::from_millis(250));
+    assert_eq!(pause_at_the_door(Duration::from_secs(60)), Duration::from_secs(1));
 }

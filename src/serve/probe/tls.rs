@@ -3,7 +3,6 @@
 //! Kubernetes' probes do the same.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,25 +10,27 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
+use super::network::Wire;
+
 /// A connection to a service, in the clear or not.
 pub enum Connection {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Plain(Wire),
+    Tls(Box<StreamOwned<ClientConnection, Wire>>),
 }
 
 impl Connection {
     /// Speaks TLS over `stream`. The first thing that is read or written shakes hands.
-    pub fn secured(stream: TcpStream, host: &str) -> Option<Self> {
+    pub fn secured(stream: Wire, host: &str) -> Option<Self> {
         let name = ServerName::try_from(host.to_owned()).ok()?;
         let client = ClientConnection::new(Arc::new(configuration()?), name).ok()?;
         Some(Self::Tls(Box::new(StreamOwned::new(client, stream))))
     }
 
-    /// The socket below, for its timeouts.
-    pub fn socket(&self) -> &TcpStream {
+    /// What it runs over.
+    pub fn wire(&mut self) -> &mut Wire {
         match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref(),
+            Self::Plain(wire) => wire,
+            Self::Tls(stream) => stream.get_mut(),
         }
     }
 }

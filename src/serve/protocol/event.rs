@@ -12,6 +12,8 @@ pub enum News {
     Service(ServiceNews),
     /// A service or job has failed, with the reason for people and its last lines.
     Failed(Failed),
+    /// A service or job is still being started, told every second.
+    Waiting(Waiting),
     /// What commands around services do and write, and whatever else is for people.
     Report { report: Event },
     /// The supervisor was told to end, and stops everything, whoever holds it.
@@ -38,6 +40,18 @@ pub struct ServiceNews {
     pub seconds: Option<f64>,
     /// What people are told besides the state; `None`: nothing of this change.
     pub text: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Waiting {
+    pub time: f64,
+    pub service: String,
+    /// What it waits for: an address, a command, or words.
+    pub target: String,
+    /// Whole seconds since it was started.
+    pub seconds: u64,
+    /// What the probe saw last: `last answer 503`.
+    pub seen: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

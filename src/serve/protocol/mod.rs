@@ -5,7 +5,7 @@ mod definition;
 mod event;
 
 pub use definition::{Definition, Dependency, Texts};
-pub use event::{Ending, Failed, News, ServiceNews};
+pub use event::{Ending, Failed, News, ServiceNews, Waiting};
 
 use serde::{Deserialize, Serialize};
 

@@ -6,10 +6,10 @@ use super::Supervisor;
 use crate::execute::interrupt::Interrupt;
 use crate::report::Event;
 use crate::serve::log::{self, Log};
-use crate::serve::machine::{Action, Event as Happening, State};
+use crate::serve::machine::{ALIVE_FAILURES, Action, Event as Happening, Failure, State};
 use crate::serve::orders::Order;
 use crate::serve::ports::{self, Book};
-use crate::serve::protocol::{Ending, Failed, News, Reply, ServiceNews};
+use crate::serve::protocol::{Ending, Failed, News, Reply, ServiceNews, Waiting};
 use crate::serve::{start, work};
 
 /// How many of its last lines are shown of a service that failed.
@@ -42,6 +42,12 @@ impl Supervisor {
             Action::Finish(at) => work::finish(self, at),
             Action::Changed(at) => {
                 self.changed(at);
+                None
+            }
+            Action::StillStarting(at, seconds) => {
+                let (target, seen) = self.slots[at].waiting.now();
+                let service = self.slots[at].prepared.name().to_owned();
+                self.tell(News::Waiting(Waiting { time: since_1970(), service, target, seconds, seen }));
                 None
             }
         }
@@ -121,6 +127,10 @@ impl Supervisor {
                 let seconds = slot.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
                 let place = slot.instance.url.as_ref().map_or(String::new(), |url| format!("at {url} "));
                 text = Some(format!("{place}({seconds:.2} s)"));
+            }
+            State::Restarting if self.machine.has_failed_alive(at) => {
+                let why = self.slots[at].waiting.explanation(None).unwrap_or_default();
+                text = Some(format!("(its `alive` probe failed {ALIVE_FAILURES} times in a row: {why})"));
             }
             State::Restarting | State::Failed => text = Some(String::new()),
             State::Exited => {
@@ -250,11 +260,19 @@ impl Supervisor {
     pub(super) fn failure_text(&self, at: usize) -> String {
         let Some(failure) = self.machine.failure(at) else { return String::new() };
         let slot = &self.slots[at];
-        let mut text = format!("`{}`{} {failure}", slot.prepared.name(), slot.place);
         let lines = match &slot.running {
             Some(running) if slot.last_lines.is_empty() => log::last_lines(&running.log.0, running.log.1, LAST_LINES),
             _ => slot.last_lines.clone(),
         };
+        let explained = match failure {
+            Failure::NotReady(_) | Failure::NotAlive(_) => {
+                slot.waiting.explanation(lines.last()).map(|why| format!(": {why}"))
+            }
+            Failure::ExitedEarly(_) => slot.waiting.explanation_of_end().map(|why| format!("; {why}")),
+            _ => None,
+        };
+        let explained = explained.unwrap_or_default();
+        let mut text = format!("`{}`{} {failure}{explained}", slot.prepared.name(), slot.place);
         if !lines.is_empty() {
             text.push_str("\nits last lines:");
             for line in &lines {

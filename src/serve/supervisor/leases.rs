@@ -13,6 +13,7 @@ use crate::serve::machine::{Event as Happening, Node, ReadyWhen};
 use crate::serve::ports::{self, Book, Lease};
 use crate::serve::prepared::Prepared;
 use crate::serve::protocol::{Changes, Definition, Refusal, Timeline, Up};
+use crate::serve::waiting::Waiting;
 
 /// How an instance is taken in.
 struct Change<'a> {
@@ -248,6 +249,7 @@ impl Supervisor {
             generation: spare.map_or(0, |at| self.slots[at].generation),
             running: None,
             asking: None,
+            waiting: Waiting::default(),
             watching: None,
             rebuilding: None,
             halt: None,

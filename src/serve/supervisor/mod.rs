@@ -30,9 +30,10 @@ use super::probe::{Answer, Canceller};
 use super::protocol::{Answer as Told, Refusal, Reply, Request, ServiceNews, Timeline};
 use super::shim::ORPHAN_PATIENCE;
 use super::start::Running;
+use super::waiting::Waiting;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::tree;
-use crate::model::Service;
+use crate::model::{Service, literal};
 use crate::report::{Event, Reporter};
 
 pub use jobs::Jobs;
@@ -109,6 +110,8 @@ pub struct Slot {
     pub running: Option<Running>,
     /// Ends the question whether it is ready or alive.
     pub asking: Option<Canceller>,
+    /// What the start that runs waits for, or what its `alive` probe asks.
+    pub waiting: Waiting,
     /// Ends watching the files that it is restarted for.
     pub watching: Option<Canceller>,
     /// Whether its `watch_command` runs, and whether it is to run once more.
@@ -447,7 +450,7 @@ impl Supervisor {
 /// Why a service did not start, in words that say what to look at.
 fn not_started(service: Option<&Service>, errno: i32) -> String {
     let error = std::io::Error::from_raw_os_error(errno);
-    let command = service.map_or(String::new(), |service| format!("`serve = {}`: ", service.serve));
+    let command = service.map_or(String::new(), |service| format!("`serve = {}`: ", literal::plain(&service.serve)));
     let remedy = match error.kind() {
         std::io::ErrorKind::NotFound => {
             ": is the program in the environment or on its PATH, and what its first line names?"

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Supervisor;
 use crate::serve::fields::Instance;
-use crate::serve::machine::{Never, Now};
+use crate::serve::machine::{Never, Now, State};
 use crate::serve::protocol::{Answer, Changes, Known, Left, Refusal, Reply};
 
 pub(super) struct Pending {
@@ -137,12 +137,22 @@ impl Supervisor {
         }
     }
 
+    /// What a service that is being started waits for, in parentheses.
+    fn waits_for(&self, at: usize) -> String {
+        if self.machine.state(at) != State::Starting {
+            return String::new();
+        }
+        let (target, seen) = self.slots[at].waiting.now();
+        let seen = seen.map_or(String::new(), |seen| format!(", {seen}"));
+        format!(" (waiting for {target}{seen})")
+    }
+
     fn not_ready_text(&self, kind: &Kind) -> String {
         let (Kind::Ready(nodes) | Kind::Stopped { nodes, .. } | Kind::Left { nodes, .. }) = kind;
         let open: Vec<String> = nodes
             .iter()
             .filter(|at| !self.machine.is_met(**at))
-            .map(|at| format!("{} is {}", self.slots[*at].prepared.name(), self.state_name(*at)))
+            .map(|at| format!("{} is {}{}", self.slots[*at].prepared.name(), self.state_name(*at), self.waits_for(*at)))
             .collect();
         format!("not in time: {}", open.join(", "))
     }

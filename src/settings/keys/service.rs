@@ -12,6 +12,7 @@ pub(super) const KEYS: &[Key] = &[
     key("url", Kind::Text, Nothing, "what those that depend on the service are told"),
     key("ready", Kind::Text, Nothing, "the probe that says when the service can be used"),
     key("ready_timeout", Kind::Plain, Nothing, "seconds after which a service that is not ready has failed"),
+    key("probe_timeout", Kind::Plain, Nothing, "seconds that one attempt of a probe may take"),
     key("alive", Kind::Text, Nothing, "a probe that a running service must keep passing"),
     key("restart", Kind::Text, Nothing, "what the end of the service's process does: no, on-failure or always"),
     key("restart_limit", Kind::Plain, Nothing, "how many restarts before giving up"),

@@ -1,0 +1,102 @@
+//! Probes that run a command: its exit code is the answer, its last lines are the explanation.
+
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::event::PollFlags;
+use rustix::process::Signal;
+
+use super::Missed;
+use super::network::Patience;
+use super::seen::{Seen, excerpt};
+use crate::execute::process::{Grouping, Sink, Spawn};
+use crate::model::Variables;
+
+/// How much of what it writes is kept, and how many lines of that are shown.
+const KEPT: usize = 4096;
+const LINES: usize = 5;
+
+/// Runs the command once. Whatever it has started and left behind is killed with it.
+pub fn run(argv: &[String], cwd: &Path, variables: &Variables, patience: &Patience) -> Result<(), Missed> {
+    let (program, arguments) =
+        argv.split_first().ok_or_else(|| Missed::Never("there is no command in it".to_owned()))?;
+    let trouble = |error: io::Error| Missed::Seen(Seen::Trouble(error.to_string()));
+    let (output, end) = io::pipe().map_err(trouble)?;
+    rustix::io::ioctl_fionbio(&output, true).map_err(|error| trouble(error.into()))?;
+    let mut spawn = Spawn::new(program, arguments, variables.clone());
+    spawn.cwd = Some(cwd.to_path_buf());
+    spawn.stdout = Sink::To(end.try_clone().map_err(trouble)?.into());
+    spawn.stderr = Sink::To(end.into());
+    spawn.grouping = Grouping::Group;
+    let mut child = match spawn.start() {
+        Ok(child) => child,
+        Err(error) => return Err(Missed::Never(format!("`{program}` cannot be started: {error}"))),
+    };
+    let mut tail = Tail::default();
+    let ended = child.exit_notice().map(|exit| wait(&exit, &output, &mut tail, patience));
+    // What it started belongs to its group; the group is gone before its number is given back by reaping.
+    let _ = child.signal_group(Signal::KILL);
+    let code = child.reap().map_err(trouble)?;
+    match (ended.map_err(trouble)?, code) {
+        (true, 0) => Ok(()),
+        (true, code) => {
+            tail.take(&output);
+            Err(Missed::Seen(Seen::Exit { code, lines: tail.lines() }))
+        }
+        (false, _) => Err(Missed::Seen(patience.seen(&ErrorKind::TimedOut.into()))),
+    }
+}
+
+/// Takes what the command writes until it has ended; `false` when its time is over before.
+fn wait(exit: &OwnedFd, output: &io::PipeReader, tail: &mut Tail, patience: &Patience) -> bool {
+    let mut open = true;
+    loop {
+        let mut waiting = vec![(exit.as_fd(), PollFlags::IN)];
+        waiting.extend(open.then(|| (output.as_fd(), PollFlags::IN)));
+        let left = patience.left();
+        let ready = patience.cancel().wait_for_any(&waiting, left);
+        if ready.get(1) == Some(&true) {
+            open = tail.take(output);
+        }
+        if ready[0] {
+            return true;
+        }
+        if left.is_zero() || patience.cancel().is_cancelled() {
+            return false;
+        }
+    }
+}
+
+/// The end of what a command writes.
+#[derive(Default)]
+struct Tail(Vec<u8>);
+
+impl Tail {
+    /// Reads what there is; whether more may come.
+    fn take(&mut self, mut output: &io::PipeReader) -> bool {
+        let mut block = [0; KEPT];
+        // A command that never stops writing is looked at again after its time.
+        for _ in 0..64 {
+            match output.read(&mut block) {
+                Ok(0) => return false,
+                Ok(length) => {
+                    self.0.extend_from_slice(&block[..length]);
+                    let surplus = self.0.len().saturating_sub(KEPT);
+                    self.0.drain(..surplus);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.0);
+        let mut lines: Vec<String> =
+            text.lines().rev().filter(|line| !line.trim().is_empty()).take(LINES).map(excerpt).collect();
+        lines.reverse();
+        lines
+    }
+}

@@ -1,0 +1,169 @@
+//! Connections that end when their time is over or nobody wants the answer any more, whatever the other side does.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, sockopt};
+
+use super::Cancel;
+use super::seen::Seen;
+
+/// How long an attempt may take, and who may end it before.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    begin: Instant,
+    deadline: Instant,
+    cancel: Cancel,
+}
+
+impl Patience {
+    pub fn new(time: Duration, cancel: &Cancel) -> Self {
+        let begin = Instant::now();
+        // Times of settings are a year at most.
+        Self { begin, deadline: begin + time, cancel: cancel.clone() }
+    }
+
+    /// As much of it as this, at most.
+    #[must_use]
+    pub fn at_most(&self, time: Duration) -> Self {
+        Self { deadline: self.deadline.min(Instant::now() + time), ..self.clone() }
+    }
+
+    pub fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// Waits until something is as `flags` say.
+    ///
+    /// # Errors
+    /// When the time is over or nobody wants the answer any more.
+    fn wait(&self, what: &impl AsFd, flags: PollFlags) -> io::Result<()> {
+        loop {
+            let left = self.left();
+            if self.cancel.wait_for_any(&[(what.as_fd(), flags)], left) == [true] {
+                return Ok(());
+            }
+            if left.is_zero() || self.cancel.is_cancelled() {
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+    }
+
+    /// What an error means for those who wait for an answer.
+    pub fn seen(&self, error: &io::Error) -> Seen {
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Seen::Refused { listens: None },
+            ErrorKind::TimedOut if self.left().is_zero() => Seen::Silence(self.begin.elapsed()),
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Seen::Trouble("the connection was reset".to_owned()),
+            _ => Seen::Trouble(error.to_string()),
+        }
+    }
+}
+
+/// A connection that waits no longer than its patience lasts.
+#[derive(Debug)]
+pub struct Wire {
+    stream: TcpStream,
+    pub patience: Patience,
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.patience.wait(&self.stream, PollFlags::IN)?
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.patience.wait(&self.stream, PollFlags::OUT)?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A connection to the first address of `host` that takes one. Each of several has its share of the time.
+pub fn connect_tcp(host: &str, port: u16, patience: &Patience) -> Result<Wire, Seen> {
+    let addresses: Vec<SocketAddr> = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| Seen::Trouble(format!("`{host}` cannot be resolved: {error}")))?
+        .collect();
+    let mut seen = Seen::Trouble(format!("`{host}` has no address"));
+    for (at, address) in addresses.iter().enumerate() {
+        let share = patience.left() / u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
+        let own = patience.at_most(share);
+        match connect_to(address, &own) {
+            Ok(stream) => return Ok(Wire { stream: stream.into(), patience: patience.clone() }),
+            Err(error) => seen = own.seen(&error),
+        }
+    }
+    Err(seen)
+}
+
+fn connect_to(address: &SocketAddr, patience: &Patience) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket(family)?;
+    match connect(&socket, address) {
+        Err(Errno::INPROGRESS | Errno::INTR) => {
+            patience.wait(&socket, PollFlags::OUT)?;
+            sockopt::socket_error(&socket)??;
+        }
+        other => other?,
+    }
+    Ok(socket)
+}
+
+/// Whether a Unix socket takes connections. One whose backlog is full does not.
+pub fn connect_unix(path: &Path) -> Result<(), Seen> {
+    let connected = SocketAddrUnix::new(path).map_err(io::Error::from).and_then(|address| {
+        let socket = socket(AddressFamily::UNIX)?;
+        connect(&socket, &address).map_err(io::Error::from)
+    });
+    connected.map_err(|error| match error.kind() {
+        ErrorKind::ConnectionRefused => Seen::Refused { listens: None },
+        ErrorKind::NotFound => Seen::Trouble("there is no such socket".to_owned()),
+        ErrorKind::WouldBlock => Seen::Trouble("it does not accept connections".to_owned()),
+        ErrorKind::InvalidFilename => Seen::Trouble("the path is too long for a socket".to_owned()),
+        _ => Seen::Trouble(error.to_string()),
+    })
+}
+
+/// A socket that waits for nothing and that no child gets.
+fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::net::{SocketFlags, socket_with};
+        Ok(socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(socket)
+    }
+}

@@ -1,0 +1,187 @@
+//! What a probe saw when it was asked last, in words for people: in what is reported while something waits, and in every
+//! failure.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// An attempt that takes longer than this has not been answered; the one before it does not count any more.
+const OVERDUE: Duration = Duration::from_millis(500);
+/// How much is shown of a line that somebody else wrote.
+const LONGEST_EXCERPT: usize = 200;
+
+/// Why an attempt was no success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// An HTTP status other than the expected one; `None`: any from 200 to 399.
+    Status { answered: u16, expected: Option<u16> },
+    /// Nothing listens there. Where the service's processes listen instead, if that was looked for.
+    Refused { listens: Option<Vec<SocketAddr>> },
+    /// Whatever else the system or the other side says.
+    Trouble(String),
+    /// No answer for so long.
+    Silence(Duration),
+    /// A command that ended, with the last lines of its output.
+    Exit { code: i32, lines: Vec<String> },
+}
+
+impl Seen {
+    /// For the end of a line that is not about this alone.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Status { answered, .. } => format!("last answer {answered}"),
+            Self::Refused { listens } => format!("connection refused{}", elsewhere(listens.as_deref())),
+            Self::Trouble(text) => text.clone(),
+            Self::Silence(time) => format!("no answer for {}", Seconds(*time)),
+            Self::Exit { code, .. } => format!("last {}", ended(*code)),
+        }
+    }
+
+    /// A sentence about `target`, and lines of their own where there are such.
+    pub fn sentence(&self, target: &str) -> String {
+        match self {
+            Self::Status { answered, expected: Some(status) } => {
+                format!("{target} answered {answered} (expected {status})")
+            }
+            Self::Status { answered, expected: None } => format!("{target} answered {answered} (expected 200–399)"),
+            Self::Silence(time) => format!("{target} gave no answer within {}", Seconds(*time)),
+            Self::Exit { code, lines } if lines.is_empty() => format!("{target} ended with {}", ended(*code)),
+            Self::Exit { code, lines } => {
+                format!("{target} ended with {} and these last lines:\n  {}", ended(*code), lines.join("\n  "))
+            }
+            Self::Refused { .. } | Self::Trouble(_) => format!("{target}: {}", self.brief()),
+        }
+    }
+}
+
+fn ended(code: i32) -> String {
+    if code < 0 { format!("signal {}", -code) } else { format!("exit code {code}") }
+}
+
+/// Where else a service listens.
+fn elsewhere(listens: Option<&[SocketAddr]>) -> String {
+    let Some(addresses) = listens else { return String::new() };
+    if addresses.is_empty() {
+        return "; the process does not listen on any port".to_owned();
+    }
+    let one = |address: &SocketAddr| match address.ip() {
+        ip if ip.is_unspecified() || ip.is_loopback() && address.is_ipv4() => address.port().to_string(),
+        _ => address.to_string(),
+    };
+    let mut shown: Vec<String> = addresses.iter().map(one).collect();
+    shown.dedup();
+    format!("; the process listens on {}", shown.join(", "))
+}
+
+/// A time as people read it.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = (self.0.as_secs_f64() * 10.0).round() / 10.0;
+        write!(formatter, "{tenths} s")
+    }
+}
+
+/// A line of somebody else's as it can be shown: short, and without what a terminal would obey.
+pub fn excerpt(line: &str) -> String {
+    let plain: String = line.trim_end().chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect();
+    match plain.char_indices().nth(LONGEST_EXCERPT) {
+        Some((end, _)) => format!("{}…", &plain[..end]),
+        None => plain,
+    }
+}
+
+/// Where the thread that asks leaves what it saw, for those who report it.
+#[derive(Debug, Clone, Default)]
+pub struct LastSeen(Arc<Mutex<Attempts>>);
+
+#[derive(Debug, Default)]
+struct Attempts {
+    /// When the attempt began that is not over yet.
+    asked: Option<Instant>,
+    seen: Option<Seen>,
+}
+
+impl LastSeen {
+    fn lock(&self) -> MutexGuard<'_, Attempts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begin(&self) {
+        self.lock().asked = Some(Instant::now());
+    }
+
+    pub(super) fn end(&self, seen: Seen) {
+        let mut attempts = self.lock();
+        attempts.asked = None;
+        // One that had hardly any time left says nothing that the one before it did not say better.
+        if !matches!(seen, Seen::Silence(time) if time < OVERDUE && attempts.seen.is_some()) {
+            attempts.seen = Some(seen);
+        }
+    }
+
+    /// What was seen last; an attempt that nobody answers counts as soon as it is overdue.
+    pub fn get(&self) -> Option<Seen> {
+        let attempts = self.lock();
+        let overdue = attempts.asked.map(|asked| asked.elapsed()).filter(|time| *time >= OVERDUE);
+        overdue.map(Seen::Silence).or_else(|| attempts.seen.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_said_in_a_sentence_and_in_brief() {
+        let target = "http://127.0.0.1:80/";
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let elsewhere =
+            vec![address("0.0.0.0:9999"), address("[::]:9999"), address("[::1]:81"), address("127.0.0.1:1")];
+        for (seen, sentence, brief) in [
+            (
+                Seen::Status { answered: 404, expected: None },
+                "http://127.0.0.1:80/ answered 404 (expected 200–399)",
+                "last answer 404",
+            ),
+            (
+                Seen::Status { answered: 200, expected: Some(204) },
+                "http://127.0.0.1:80/ answered 200 (expected 204)",
+                "last answer 200",
+            ),
+            (Seen::Refused { listens: None }, "http://127.0.0.1:80/: connection refused", "connection refused"),
+            (
+                Seen::Refused { listens: Some(elsewhere) },
+                "http://127.0.0.1:80/: connection refused; the process listens on 9999, [::1]:81, 1",
+                "connection refused; the process listens on 9999, [::1]:81, 1",
+            ),
+            (
+                Seen::Refused { listens: Some(Vec::new()) },
+                "http://127.0.0.1:80/: connection refused; the process does not listen on any port",
+                "connection refused; the process does not listen on any port",
+            ),
+            (
+                Seen::Silence(Duration::from_millis(2_540)),
+                "http://127.0.0.1:80/ gave no answer within 2.5 s",
+                "no answer for 2.5 s",
+            ),
+            (
+                Seen::Exit { code: 3, lines: vec!["a".into(), "b".into()] },
+                "http://127.0.0.1:80/ ended with exit code 3 and these last lines:\n  a\n  b",
+                "last exit code 3",
+            ),
+            (Seen::Exit { code: -9, lines: Vec::new() }, "http://127.0.0.1:80/ ended with signal 9", "last signal 9"),
+        ] {
+            assert_eq!((seen.sentence(target).as_str(), seen.brief().as_str()), (sentence, brief));
+        }
+    }
+
+    #[test]
+    fn lines_of_others_are_short_and_without_control_codes() {
+        assert_eq!(excerpt("a\x1b[31m\tb\r"), "a?[31m\tb");
+        let long = excerpt(&"é".repeat(100_000));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (LONGEST_EXCERPT + 1, true));
+    }
+}
