@@ -114,7 +114,9 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: Plan) -> Result<Running,
     let name = supervisor.slots[at].prepared.name().to_owned();
     let log = Log::open(&supervisor.log_dir.join(format!("{name}.log")))
         .map_err(|error| format!("its log cannot be written: {error}"))?;
-    let pty = supervisor.slots[at].prepared.definition.service.as_ref().is_some_and(|service| service.pty);
+    let service = supervisor.slots[at].prepared.definition.service.as_ref();
+    let pty = service.is_some_and(|service| service.pty);
+    let runs_probes = service.is_some_and(Service::runs_probes);
     let slot = &mut supervisor.slots[at];
     if !slot.gets_sockets() {
         // The ports are free from here on, for the service to take.
@@ -134,6 +136,7 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: Plan) -> Result<Running,
         generation: slot.generation,
         mark,
         log,
+        runs_probes,
         wanted: plan.wanted,
         sender: supervisor.sender.clone(),
     };

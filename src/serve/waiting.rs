@@ -43,7 +43,8 @@ impl Waiting {
             Asked::Question(Question::Command { .. }) => {
                 Target::Success(text.strip_prefix("cmd:").unwrap_or(text).trim().to_owned())
             }
-            Asked::Question(_) => Target::Answer(text.to_owned()),
+            // The status that is expected is said with the one that came.
+            Asked::Question(_) => Target::Answer(text.split('|').next().unwrap_or(text).trim_end().to_owned()),
         };
         Self { target, seen: LastSeen::default() }
     }

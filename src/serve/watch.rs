@@ -64,6 +64,8 @@ pub struct Watch {
     /// What every process of that start carries.
     pub mark: String,
     pub log: Log,
+    /// Whether its probes run commands, which may leave processes behind that its shim knows nothing of.
+    pub runs_probes: bool,
     pub wanted: Option<Wanted>,
     pub sender: Sender<Message>,
 }
@@ -74,7 +76,7 @@ impl Watch {
         let _ = rustix::pipe::fcntl_setpipe_size(&output, PIPE);
         let _ = rustix::io::ioctl_fionbio(&output, true);
         let mut partial = Partial::default();
-        if !self.read(&output, news, &mut partial) {
+        if !self.read(&output, news, &mut partial) || self.runs_probes {
             // Somebody has killed the shim. The first process dies with it, a moment later; what else that started has its
             // mark. Until then they may write.
             tree::end(&|| tree::marked(instance_mark::VARIABLE, &self.mark), STRAY_PATIENCE);

@@ -241,6 +241,12 @@ impl Service {
         }
     }
 
+    /// Whether one of its probes is a command.
+    pub fn runs_probes(&self) -> bool {
+        let is_command = |text: &String| text.trim_start().starts_with("cmd:");
+        self.ready.iter().chain(&self.alive).any(is_command)
+    }
+
     /// Where a key was written, for error messages: `tox.ini:12`; empty when that is not known.
     pub fn place_of(&self, key: &str) -> &str {
         self.locations.get(key).unwrap_or(&self.location)
