@@ -62,7 +62,7 @@ fn a_service_that_is_never_ready_fails_with_what_its_probe_saw() {
             "ports = http\nlisten_fds = true\n",
             "was not ready after [TIME] s: tcp://127.0.0.1:[PORT]: connection refused; the process listens on ",
         ),
-        (format!("tcp://{deaf}"), "", "connection refused; the process does not listen on any port".to_owned()),
+        (format!("tcp://{deaf}"), "", "connection refused; the process does not listen on any port"),
         (
             "cmd:sh -c \"echo not yet; exit 3\"".to_owned(),
             "",
