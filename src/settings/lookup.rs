@@ -174,7 +174,7 @@ impl Lookup for Context<'_> {
             require_literal_leading_dot: true,
         };
         let Ok(paths) = glob::glob_with(&full, options) else { return Ok(Vec::new()) };
-        let path = |path: PathBuf| self.settings.from_outside(path.display().to_string());
+        let path = |path: PathBuf| self.settings.text_from_outside(path.display().to_string());
         let mut found: Vec<String> = paths.flatten().map(path).collect();
         found.sort();
         Ok(found)

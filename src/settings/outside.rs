@@ -48,7 +48,7 @@ impl Settings {
     }
 
     /// A text from outside as these settings know it.
-    pub(super) fn from_outside(&self, text: String) -> String {
+    pub(super) fn text_from_outside(&self, text: String) -> String {
         if self.marks_outside.get().is_some() { marked(&text) } else { text }
     }
 }

@@ -112,7 +112,7 @@ impl Settings {
             let after = direct_lines(&lines[at..]);
             for (name, value) in self.read_env_file(scope, path, trail)? {
                 if !after.contains(&name) {
-                    let raw = Raw { value: self.from_outside(value), marker: None };
+                    let raw = Raw { value: self.text_from_outside(value), marker: None };
                     scope.note(&name, &raw);
                     entries.define(name, raw);
                 }
