@@ -97,7 +97,7 @@ impl Coordinator<'_> {
     }
 
     fn find_order(&self) -> Result<(graph::Order, Services), ConfigError> {
-        let order = graph::run_order(&self.plan.depends(&self.names)?)?;
+        let order = self.plan.order(&self.names)?;
         Ok((order, Services::of(self.plan, &self.names)?))
     }
 

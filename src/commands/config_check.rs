@@ -11,7 +11,6 @@ use crate::cli::options::{ConfigFormat, Options};
 use crate::error::ConfigError;
 use crate::execute::glob;
 use crate::exit_code;
-use crate::plan::graph::run_order;
 use crate::plan::provision::is_provided;
 use crate::plan::{Defined, Plan};
 use crate::report::{config_format, frame, plain};
@@ -37,11 +36,8 @@ pub fn execute(options: &Options) -> Result<i32> {
             let defined: Vec<Defined> = plan.all()?.into_iter().filter(is_meant).cloned().collect();
             let sets: Vec<_> =
                 defined.iter().map(|entry| settings.environment_of_kind(&entry.name, entry.kind)).collect();
-            let subject = Subject {
-                settings,
-                environments: &sets,
-                has_other_plugins: settings.required_distributions().iter().any(|name| !is_provided(name)),
-            };
+            let has_other_plugins = settings.required_distributions().iter().any(|name| !is_provided(name));
+            let subject = Subject::new(settings, &sets, has_other_plugins);
             check::findings(&subject, mistakes_of_dependencies(&plan)?)
         }
         // Without environments there is nothing else to look at.
@@ -56,13 +52,16 @@ pub fn execute(options: &Options) -> Result<i32> {
 }
 
 fn tell_findings(found: &[ConfigError], options: &Options) {
-    let mut texts: HashMap<&Path, Option<String>> = HashMap::new();
+    let places = || found.iter().filter_map(|one| one.location.as_deref());
+    let files: HashSet<&Path> = places().map(|place| place.file.as_path()).collect();
+    let texts: Vec<(&Path, String)> =
+        files.into_iter().filter_map(|file| Some((file, fs_err::read_to_string(file).ok()?))).collect();
+    let lines: HashMap<&Path, Vec<&str>> = texts.iter().map(|(file, text)| (*file, text.lines().collect())).collect();
     for one in found {
-        let text = one.location.as_ref().and_then(|place| {
-            let file = place.file.as_path();
-            texts.entry(file).or_insert_with(|| fs_err::read_to_string(file).ok()).as_deref()
+        let line = one.location.as_ref().and_then(|place| {
+            lines.get(place.file.as_path())?.get(place.line.checked_sub(1)?).copied()
         });
-        plain::error(&format!("{}\n", frame::frame(one, text, options.colored)));
+        plain::error(&format!("{}\n", frame::over_line(one, line, options.colored)));
     }
     match found.len() {
         0 => plain::out("no problems found\n"),
@@ -87,50 +86,27 @@ fn findings_json(found: &[ConfigError]) -> Json {
     json!({"findings": found.iter().map(one).collect::<Vec<_>>()})
 }
 
-/// Environments that wait for each other, at the `depends` of one whose waiting keeps them all from running.
-fn circular_dependency(plan: &Plan) -> Option<ConfigError> {
-    let runs = plan.all().ok()?.into_iter().filter(|entry| !entry.kind.is_package());
-    let names: Vec<String> = runs.map(|entry| entry.name.clone()).collect();
-    let mut depends = plan.depends(&names).ok()?;
-    let error = run_order(&depends).err()?;
-    for at in 0..depends.len() {
-        if depends[at].1.is_empty() {
-            continue;
-        }
-        let own = std::mem::take(&mut depends[at].1);
-        if run_order(&depends).is_ok() {
-            let set = plan.settings.environment(&names[at]);
-            let place = plan.settings.place_of(&set, "depends").ok().flatten();
-            return Some(place.into_iter().fold(error, ConfigError::at));
-        }
-        depends[at].1 = own;
-    }
-    Some(error)
-}
-
 /// What is wrong with environments together.
 fn mistakes_of_dependencies(plan: &Plan) -> Result<Vec<ConfigError>, ConfigError> {
-    let graphs = graphs_of_services(plan)?;
     let names = plan.runs()?;
-    let mut found: Vec<ConfigError> = graphs.iter().flat_map(|graph| graph.check(&names)).collect();
+    let graph = graph_of_services(plan, &names)?;
+    let mut found = graph.check_apart(&names);
     // Of services that wait for each other more is said already.
-    if !graphs.iter().any(|graph| graph.circle().is_some_and(|circle| circle.len() > 1)) {
-        found.extend(circular_dependency(plan));
+    if graph.cycles().iter().all(|cycle| cycle.len() == 1) {
+        found.extend(plan.order(&names).err());
     }
     Ok(found)
 }
 
-/// Each environment with all it needs, as far as services are in it: what nothing needs together may well take the same
-/// port.
-fn graphs_of_services(plan: &Plan) -> Result<Vec<Graph>, ConfigError> {
+/// All environments, if any of them has to do with services.
+fn graph_of_services(plan: &Plan, names: &[String]) -> Result<Graph, ConfigError> {
     let settings = &plan.settings;
-    let names = plan.runs()?;
     let serves = |name: &String| settings.is_written(&settings.environment(name), "serve").unwrap_or(false);
     if !asks_for_services(settings) && !names.iter().any(serves) {
-        return Ok(Vec::new());
+        return Ok(Graph::default());
     }
-    let (mut members, mut broken): (Vec<Member>, Vec<&str>) = (Vec::new(), Vec::new());
-    for name in &names {
+    let (mut members, mut broken): (Vec<Member>, Vec<&String>) = (Vec::new(), Vec::new());
+    for name in names {
         match plan.environment(name) {
             Ok(environment) => members.push(Member::from(&environment)),
             Err(_) => broken.push(name),
@@ -139,6 +115,5 @@ fn graphs_of_services(plan: &Plan) -> Result<Vec<Graph>, ConfigError> {
     // What is wrong with one is told of its values; what needs it cannot be judged before that is mended.
     let needs_broken =
         |member: &Member| member.depends.iter().any(|pattern| broken.iter().any(|name| glob::matches(pattern, name)));
-    let roots = members.iter().map(|member| Graph::needed(&members, std::slice::from_ref(&member.name)));
-    Ok(roots.filter(|graph| !graph.members.iter().any(needs_broken)).collect())
+    Ok(Graph::new(members).without(needs_broken))
 }

@@ -23,7 +23,7 @@ use crate::settings::service_keys;
 pub fn execute(options: &Options) -> Result<i32> {
     let plan = open_plan(options)?;
     let names = plan.runs()?;
-    let order = graph::run_order(&plan.depends(&names)?)?;
+    let order = plan.order(&names)?;
     super::report_warnings(&plan, options);
     if let Some(format) = picture_format(&options.depends_format) {
         let mut nodes = nodes(&plan, &order)?;

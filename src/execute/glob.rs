@@ -1,6 +1,11 @@
 //! Shell-style patterns as Python's `fnmatch` reads them: `*` (also across `/`), `?`, `[seq]` and `[!seq]`; a bracket
 //! that is never closed stands for itself. There is no escape character.
 
+/// Whether a text can match anything but itself.
+pub fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
 /// A pattern, taken apart once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {

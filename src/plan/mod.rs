@@ -239,6 +239,20 @@ impl Plan {
         if name.ends_with("_external") { SetKind::CommandPackage } else { SetKind::Pep517Package }
     }
 
+    /// In which order `names` run.
+    ///
+    /// # Errors
+    /// tox's message when they depend on each other in a cycle, at the `depends` of the first of these; and when one of the
+    /// `depends` is wrong.
+    pub fn order(&self, names: &[String]) -> Result<graph::Order, ConfigError> {
+        graph::run_order(&self.depends(names)?).map_err(|cycle| {
+            let text = format!("circular dependency detected between environments: {}", cycle.join(" | "));
+            let place = cycle.first().and_then(|first| self.settings.written_at(first, "depends"));
+            let error = ConfigError::handled(text).hint("remove `depends` from one of them");
+            place.into_iter().fold(error, ConfigError::at)
+        })
+    }
+
     /// Every environment with the globs of what it depends on, for ordering.
     ///
     /// # Errors

@@ -14,6 +14,12 @@ pub fn with_source(error: &ConfigError, colored: bool) -> String {
 
 /// Draws the error over the configuration file's text, if that is at hand. Ends with a line end.
 pub fn frame(error: &ConfigError, source_text: Option<&str>, colored: bool) -> String {
+    let number = error.location.as_ref().and_then(|location| location.line.checked_sub(1));
+    over_line(error, source_text.zip(number).and_then(|(text, number)| text.lines().nth(number)), colored)
+}
+
+/// The same where the line it stands in is at hand.
+pub fn over_line(error: &ConfigError, line_text: Option<&str>, colored: bool) -> String {
     let paint = |code: &str, text: &str| {
         if colored { format!("{BRIGHT}{code}{text}{RESET_ALL}") } else { text.to_owned() }
     };
@@ -22,7 +28,7 @@ pub fn frame(error: &ConfigError, source_text: Option<&str>, colored: bool) -> S
     if let Some(location) = &error.location {
         let Location { file, line, column, .. } = location.as_ref();
         result.push_str(&format!("{}{} {}:{line}:{column}\n", " ".repeat(margin), paint(BLUE, "-->"), file.display()));
-        if let Some((before, marked)) = source_text.and_then(|text| marked_line(text, location)) {
+        if let Some((before, marked)) = line_text.map(|text| marked_line(text, location)) {
             let bar = paint(BLUE, "|");
             result.push_str(&format!("{} {bar}\n", " ".repeat(margin)));
             result.push_str(&format!("{} {bar} {}\n", paint(BLUE, &line.to_string()), before));
@@ -41,13 +47,12 @@ pub fn frame(error: &ConfigError, source_text: Option<&str>, colored: bool) -> S
 }
 
 /// The line an error stands in, and the line below it that points at the place. Tabs stay tabs, so that both line up.
-fn marked_line(text: &str, location: &Location) -> Option<(String, String)> {
-    let line = text.lines().nth(location.line.checked_sub(1)?)?;
+fn marked_line(line: &str, location: &Location) -> (String, String) {
     let width = line.chars().count();
     let start = location.column.saturating_sub(1).min(width);
     let indent = line.chars().take(start).map(|character| if character == '\t' { '\t' } else { ' ' });
     let carets = "^".repeat(location.length.min(width - start).max(1));
-    Some((line.to_owned(), indent.chain(carets.chars()).collect()))
+    (line.to_owned(), indent.chain(carets.chars()).collect())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 mod asking;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use asking::{not_a_service, own_field, service_field, service_not_in_depends, unknown_field};
 
@@ -11,10 +11,24 @@ use super::fields;
 use super::graph::{Graph, Member};
 use super::probe::Question;
 use crate::error::ConfigError;
+use crate::execute::glob;
 use crate::model::environment::Inherited;
-use crate::model::service::{Port, Probe, Service, signal_number};
+use crate::model::service::{Probe, Service, signal_number};
 
-type Check = fn(&Graph, &[String], &mut Vec<ConfigError>);
+type Check = fn(&Graph, &Context<'_>, &mut Vec<ConfigError>);
+
+/// Finding what was meant takes a look at all names, so only the first mistakes come with it.
+const MOST_SUGGESTIONS: usize = 100;
+
+/// What the checks know beside the graph.
+struct Context<'a> {
+    /// The names of all environments there are.
+    known: HashSet<&'a str>,
+    /// Name → position in the graph.
+    positions: HashMap<&'a str, usize>,
+    /// All members run at the same time; else only those that something needs both of.
+    together: bool,
+}
 
 /// What is looked for, by name.
 const CHECKS: [(&str, Check); 16] = [
@@ -39,9 +53,24 @@ const CHECKS: [(&str, Check); 16] = [
 impl Graph {
     /// Everything that is wrong; empty when it can work. `known`: the names of all environments there are.
     pub fn check(&self, known: &[String]) -> Vec<ConfigError> {
+        self.check_all(known, true)
+    }
+
+    /// The same for members that are not all asked for at once: what nothing needs together may well have the same port.
+    pub fn check_apart(&self, known: &[String]) -> Vec<ConfigError> {
+        self.check_all(known, false)
+    }
+
+    fn check_all(&self, known: &[String], together: bool) -> Vec<ConfigError> {
+        let names = || self.members.iter().map(|member| member.name.as_str());
+        let context = Context {
+            known: known.iter().map(String::as_str).chain(names()).collect(),
+            positions: names().enumerate().map(|(at, name)| (name, at)).collect(),
+            together,
+        };
         let mut errors = Vec::new();
         for (_, check) in CHECKS {
-            check(self, known, &mut errors);
+            check(self, &context, &mut errors);
         }
         errors
     }
@@ -75,8 +104,8 @@ fn key_of(member: &Member, key: &str) -> String {
     }
 }
 
-fn cycle(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
-    errors.extend(graph.circle().map(|circle| cycle_error(graph, &circle)));
+fn cycle(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+    errors.extend(graph.cycles().iter().map(|cycle| cycle_error(graph, cycle)));
 }
 
 fn cycle_error(graph: &Graph, circle: &[usize]) -> ConfigError {
@@ -93,19 +122,18 @@ fn cycle_error(graph: &Graph, circle: &[usize]) -> ConfigError {
     error
 }
 
-fn unknown_dependency(graph: &Graph, known: &[String], errors: &mut Vec<ConfigError>) {
+fn unknown_dependency(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
     for member in graph.members.iter().filter(|member| member.service.is_some()) {
         for pattern in &member.depends {
-            let is_glob = pattern.contains(['*', '?', '[']);
-            let found = known.iter().chain(graph.members.iter().map(|one| &one.name)).any(|name| name == pattern);
-            if is_glob || found {
+            if glob::is_pattern(pattern) || context.known.contains(pattern.as_str()) {
                 continue;
             }
             let mut error = ConfigError::handled(format!(
                 "{} depends on `{pattern}`, which does not exist",
                 key_of(member, "depends")
             ));
-            if let Some(name) = near(pattern, known.iter().map(String::as_str)) {
+            let candidates = context.known.iter().copied().filter(|_| errors.len() < MOST_SUGGESTIONS);
+            if let Some(name) = near(pattern, candidates) {
                 error = error.hint(format!("did you mean `{name}`?"));
             }
             errors.push(error);
@@ -113,25 +141,70 @@ fn unknown_dependency(graph: &Graph, known: &[String], errors: &mut Vec<ConfigEr
     }
 }
 
-fn duplicate_port(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
-    let mut taken: BTreeMap<u16, Vec<(&Member, &Service, &Port)>> = BTreeMap::new();
-    for (_, member, service) in services(graph) {
-        for port in &service.ports {
-            let Some(number) = port.number else { continue };
-            let others = taken.entry(number).or_default();
-            let clashes = |(_, other, _): &&(&Member, &Service, &Port)| hosts_clash(&other.host, &service.host);
-            if let Some((other, _, other_port)) = others.iter().find(clashes) {
-                errors.push(ConfigError::handled(format!(
-                    "{} and {} both have port {number} (`{}={number}` and `{}={number}`)",
-                    key_of(other, "ports"),
-                    key_of(member, "ports"),
-                    other_port.name,
-                    port.name
-                )));
+/// Of members that must not run at the same time, given in order: each with the first before it that it does run with.
+fn clashes(
+    graph: &Graph,
+    context: &Context<'_>,
+    group: &[usize],
+    clash: impl Fn(usize, usize) -> bool,
+) -> Vec<(usize, usize)> {
+    if context.together {
+        let before = |(place, at): (usize, &usize)| {
+            group[..place].iter().find(|other| clash(**other, *at)).map(|other| (*other, *at))
+        };
+        return group.iter().enumerate().filter_map(before).collect();
+    }
+    let dependents = graph.dependents();
+    // Member → those of the group that it needs.
+    let mut needs: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut found = Vec::new();
+    for at in group {
+        let mut open = vec![*at];
+        while let Some(one) = open.pop() {
+            let needed = needs.entry(one).or_default();
+            if needed.contains(at) {
+                continue;
             }
-            others.push((member, service, port));
+            if let Some(other) = needed.iter().find(|other| clash(**other, *at)) {
+                found.push((*other, *at));
+                break;
+            }
+            needed.push(*at);
+            open.extend(&dependents[one]);
         }
     }
+    found
+}
+
+fn duplicate_port(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
+    let mut users: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+    for (at, _, service) in services(graph) {
+        for number in service.ports.iter().filter_map(|port| port.number) {
+            let users = users.entry(number).or_default();
+            if users.last() != Some(&at) {
+                users.push(at);
+            }
+        }
+    }
+    let host = |at: usize| graph.members[at].service.as_ref().map_or("", |service| service.host.as_str());
+    for (number, users) in users.iter().filter(|(_, users)| users.len() > 1) {
+        for (one, other) in clashes(graph, context, users, |one, other| hosts_clash(host(one), host(other))) {
+            let (one, other) = (&graph.members[one], &graph.members[other]);
+            errors.push(ConfigError::handled(format!(
+                "{} and {} both have port {number} (`{}={number}` and `{}={number}`)",
+                key_of(one, "ports"),
+                key_of(other, "ports"),
+                port_name(one, *number),
+                port_name(other, *number)
+            )));
+        }
+    }
+}
+
+/// How a service calls its port of that number.
+fn port_name(member: &Member, number: u16) -> &str {
+    let mut ports = member.service.iter().flat_map(|service| &service.ports);
+    ports.find(|port| port.number == Some(number)).map_or("", |port| &port.name)
 }
 
 /// Whether two that listen on the same number at these addresses are in each other's way.
@@ -141,7 +214,7 @@ fn hosts_clash(one: &str, other: &str) -> bool {
     plain(one) == plain(other) || everywhere(one) || everywhere(other)
 }
 
-fn instances_of_one_port(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+fn instances_of_one_port(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph).filter(|(_, _, service)| service.instances > 1) {
         for port in service.ports.iter().filter(|port| port.number.is_some()) {
             let number = port.number.unwrap_or_default();
@@ -158,7 +231,7 @@ fn instances_of_one_port(graph: &Graph, _: &[String], errors: &mut Vec<ConfigErr
     }
 }
 
-fn bad_host(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+fn bad_host(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
     let in_names = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
     for (_, member, service) in services(graph) {
         let host = service.host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&service.host);
@@ -172,7 +245,7 @@ fn bad_host(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
     }
 }
 
-fn bad_probe(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+fn bad_probe(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         for (key, text) in [("ready", Some(service.ready_text())), ("alive", service.alive.clone())] {
             let Some(text) = text else { continue };
@@ -219,16 +292,18 @@ fn ends(service: &Service) -> bool {
     matches!(Probe::parse(&service.ready_text()), Ok(Probe::Exit))
 }
 
-fn ambiguous_variable(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
-    let mut prefixes: BTreeMap<String, &Member> = BTreeMap::new();
-    for (_, member, _) in services(graph) {
-        let prefix = fields::variable_prefix(&member.name);
-        if let Some(other) = prefixes.insert(prefix.clone(), member) {
+fn ambiguous_variable(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
+    let mut prefixes: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (at, member, _) in services(graph) {
+        prefixes.entry(fields::variable_prefix(&member.name)).or_default().push(at);
+    }
+    for (prefix, members) in prefixes.iter().filter(|(_, members)| members.len() > 1) {
+        for (one, other) in clashes(graph, context, members, |_, _| true) {
             errors.push(
                 ConfigError::handled(format!(
                     "{} and {} would both be told to others as `{prefix}_URL`",
-                    other.place(),
-                    member.place()
+                    graph.members[one].place(),
+                    graph.members[other].place()
                 ))
                 .hint("give one of them a name that differs in more than punctuation and case"),
             );
@@ -236,7 +311,7 @@ fn ambiguous_variable(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>
     }
 }
 
-fn nothing_to_adopt(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+fn nothing_to_adopt(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph).filter(|(_, _, service)| service.adopt) {
         let place = key_of(member, "adopt");
         if service.ports.iter().all(|port| port.number.is_none()) {
@@ -261,7 +336,7 @@ fn nothing_to_adopt(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) 
     }
 }
 
-fn no_sockets(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+fn no_sockets(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         if service.listen_fds && service.ports.is_empty() {
             errors.push(
@@ -275,7 +350,7 @@ fn no_sockets(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
     }
 }
 
-fn watch_command_alone(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+fn watch_command_alone(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         if service.watch_command.is_some() && service.watch.iter().all(|pattern| pattern.starts_with('!')) {
             errors.push(
@@ -298,7 +373,7 @@ fn near<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a s
         .map(|(_, name)| name)
 }
 
-fn bad_signal(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+fn bad_signal(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
     for member in &graph.members {
         if let Some(service) = &member.service
             && signal_number(&service.stop_signal).is_none()

@@ -1,7 +1,7 @@
 //! Which services and jobs a request needs, and in what order. Whether that can work is for `checks` to say. Starts
 //! nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::protocol::Dependency;
 use crate::execute::glob;
@@ -61,10 +61,12 @@ impl Graph {
     /// and whatever those services depend on, in the order of `all`. An environment without `serve` that only another
     /// such environment depends on is left out: there `depends` means order, as in tox.
     pub fn needed(all: &[Member], asked: &[String]) -> Self {
-        let mut kept: BTreeSet<usize> = (0..all.len()).filter(|at| asked.contains(&all[*at].name)).collect();
+        let asked: HashSet<&str> = asked.iter().map(String::as_str).collect();
+        let mut kept: BTreeSet<usize> = (0..all.len()).filter(|at| asked.contains(all[*at].name.as_str())).collect();
         let mut open: Vec<usize> = kept.iter().copied().collect();
+        let mut names = Names::new(all);
         while let Some(at) = open.pop() {
-            for dependency in named(all, at) {
+            for dependency in names.depended_on(at) {
                 let counts = all[at].service.is_some() || all[dependency].service.is_some();
                 if counts && kept.insert(dependency) {
                     open.push(dependency);
@@ -76,13 +78,42 @@ impl Graph {
 
     /// All of `members`, whatever they depend on outside left aside.
     pub fn new(members: Vec<Member>) -> Self {
+        let mut names = Names::new(&members);
         let dependencies = (0..members.len())
             .map(|at| {
                 let counts = |other: &usize| members[at].service.is_some() || members[*other].service.is_some();
-                named(&members, at).into_iter().filter(counts).collect()
+                names.depended_on(at).into_iter().filter(counts).collect()
             })
             .collect();
         Self { members, dependencies }
+    }
+
+    /// For each member the positions of those that depend on it.
+    pub fn dependents(&self) -> Vec<Vec<usize>> {
+        let mut dependents = vec![Vec::new(); self.members.len()];
+        for (at, dependencies) in self.dependencies.iter().enumerate() {
+            dependencies.iter().for_each(|on| dependents[*on].push(at));
+        }
+        dependents
+    }
+
+    /// The graph without the members that `is_broken` and without all that need one of those.
+    #[must_use]
+    pub fn without(self, is_broken: impl Fn(&Member) -> bool) -> Self {
+        let mut left_out: Vec<bool> = self.members.iter().map(is_broken).collect();
+        let mut open: Vec<usize> = (0..left_out.len()).filter(|at| left_out[*at]).collect();
+        if open.is_empty() {
+            return self;
+        }
+        let dependents = self.dependents();
+        while let Some(at) = open.pop() {
+            for dependent in &dependents[at] {
+                if !std::mem::replace(&mut left_out[*dependent], true) {
+                    open.push(*dependent);
+                }
+            }
+        }
+        Self::new(self.members.into_iter().zip(left_out).filter_map(|(member, out)| (!out).then_some(member)).collect())
     }
 
     /// What the member at `at` depends on, for a supervisor.
@@ -96,7 +127,8 @@ impl Graph {
     }
 
     /// Members that wait for each other, each for the next and the last for the first, which stands before the others.
-    pub fn circle(&self) -> Option<Vec<usize>> {
+    /// None of them is in two such cycles.
+    pub fn cycles(&self) -> Vec<Vec<usize>> {
         #[derive(Clone, Copy, PartialEq)]
         enum Mark {
             New,
@@ -104,6 +136,8 @@ impl Graph {
             Done,
         }
         let mut marks = vec![Mark::New; self.members.len()];
+        let mut is_told = vec![false; self.members.len()];
+        let mut cycles = Vec::new();
         for start in 0..self.members.len() {
             if marks[start] != Mark::New {
                 continue;
@@ -119,47 +153,75 @@ impl Graph {
                 };
                 *next += 1;
                 match marks[dependency] {
-                    Mark::Done => {}
                     Mark::New => {
                         marks[dependency] = Mark::Open;
                         way.push((dependency, 0));
                     }
-                    Mark::Open => {
-                        let from = way.iter().position(|(at, _)| *at == dependency).unwrap_or_default();
-                        let mut circle: Vec<usize> = way[from..].iter().map(|(at, _)| *at).collect();
-                        let first = circle.iter().enumerate().min_by_key(|(_, at)| **at).map_or(0, |(first, _)| first);
-                        circle.rotate_left(first);
-                        return Some(circle);
+                    Mark::Open if !is_told[dependency] && !is_told[*at] => {
+                        let from = way.iter().rposition(|(at, _)| *at == dependency).unwrap_or_default();
+                        let mut cycle: Vec<usize> = way[from..].iter().map(|(at, _)| *at).collect();
+                        cycle.iter().for_each(|at| is_told[*at] = true);
+                        let first = cycle.iter().enumerate().min_by_key(|(_, at)| **at).map_or(0, |(first, _)| first);
+                        cycle.rotate_left(first);
+                        cycles.push(cycle);
                     }
+                    Mark::Open | Mark::Done => {}
                 }
             }
         }
-        None
+        cycles
     }
 
-    /// All that the member at `at` depends on, directly or through others, by name.
-    pub fn reachable(&self, at: usize) -> BTreeSet<&str> {
-        let mut found = BTreeSet::new();
-        let mut open = vec![at];
-        while let Some(one) = open.pop() {
-            for dependency in &self.dependencies[one] {
-                if found.insert(self.members[*dependency].name.as_str()) {
+    /// Whether the member at `from` depends on the one at `to`, directly or through others.
+    pub fn reaches(&self, from: usize, to: usize) -> bool {
+        if self.dependencies[from].contains(&to) {
+            return true;
+        }
+        let mut seen: HashSet<usize> = HashSet::new();
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            for dependency in &self.dependencies[at] {
+                if *dependency == to {
+                    return true;
+                }
+                if seen.insert(*dependency) {
                     open.push(*dependency);
                 }
             }
         }
-        found
+        false
     }
 }
 
-/// The members whose names fit the globs of the one at `at`, itself left out unless it is named outright.
-fn named(members: &[Member], at: usize) -> Vec<usize> {
-    let fits = |other: usize| {
-        members[at].depends.iter().any(|pattern| {
-            if at == other { *pattern == members[at].name } else { glob::matches(pattern, &members[other].name) }
-        })
-    };
-    (0..members.len()).filter(|other| fits(*other)).collect()
+/// Finds members by what `depends` says: a plain name at once, a glob by one look at all of them.
+struct Names<'a> {
+    members: &'a [Member],
+    positions: HashMap<&'a str, usize>,
+    of_globs: HashMap<&'a str, Vec<usize>>,
+}
+
+impl<'a> Names<'a> {
+    fn new(members: &'a [Member]) -> Self {
+        let positions = members.iter().enumerate().map(|(at, member)| (member.name.as_str(), at)).collect();
+        Self { members, positions, of_globs: HashMap::new() }
+    }
+
+    /// The members that the one at `at` depends on, itself left out unless it is named outright.
+    fn depended_on(&mut self, at: usize) -> Vec<usize> {
+        let mut found: BTreeSet<usize> = BTreeSet::new();
+        for pattern in &self.members[at].depends {
+            if !glob::is_pattern(pattern) {
+                found.extend(self.positions.get(pattern.as_str()));
+                continue;
+            }
+            let matching = self.of_globs.entry(pattern).or_insert_with(|| {
+                let parsed = glob::Pattern::new(pattern);
+                (0..self.members.len()).filter(|other| parsed.matches(&self.members[*other].name)).collect()
+            });
+            found.extend(matching.iter().filter(|other| **other != at || *pattern == self.members[at].name));
+        }
+        found.into_iter().collect()
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{key_of, near, services};
+use super::{Context, key_of, near, services};
 use crate::error::ConfigError;
 use crate::execute::glob;
 use crate::model::service::{Probe, Service};
@@ -30,7 +30,7 @@ fn asking_texts(member: &Member) -> impl Iterator<Item = (&'static str, &str)> {
     member.service.iter().flat_map(texts).chain(beside.map(|asking| (asking.key, asking.text.as_str())))
 }
 
-pub(super) fn own_field(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+pub(super) fn own_field(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         for (key, text) in texts(service) {
             for field in fields::own_ports(text) {
@@ -62,7 +62,7 @@ pub(super) fn own_field(graph: &Graph, _: &[String], errors: &mut Vec<ConfigErro
 }
 
 /// Addresses have no braces of their own, so what stands in them is a field, and one that nothing fills in is a slip.
-pub(super) fn unknown_field(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
+pub(super) fn unknown_field(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         let groups = log_groups(service);
         for (key, text) in texts(service).filter(|(key, text)| *key == "url" || is_address(text)) {
@@ -106,16 +106,16 @@ fn log_groups(service: &Service) -> BTreeSet<String> {
     regex.capture_names().flatten().map(str::to_owned).collect()
 }
 
-pub(super) fn service_not_in_depends(graph: &Graph, known: &[String], errors: &mut Vec<ConfigError>) {
+pub(super) fn service_not_in_depends(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
     for (at, member) in graph.members.iter().enumerate() {
-        let reachable = graph.reachable(at);
         for (key, text) in asking_texts(member) {
-            let named = fields::service_fields(text).into_iter().map(|(name, _)| known_as(graph, name));
+            let named = fields::service_fields(text).into_iter().map(|(name, _)| known_as(context, name));
             let named: BTreeSet<&str> = named.collect();
-            for name in named.into_iter().filter(|name| !reachable.contains(name)) {
+            let is_missing = |name: &&str| context.positions.get(name).is_none_or(|other| !graph.reaches(at, *other));
+            for name in named.into_iter().filter(is_missing) {
                 let place = key_of(member, key);
                 let gives_order = member.depends.iter().any(|pattern| glob::matches(pattern, name));
-                errors.push(if gives_order && known.iter().any(|one| one == name) {
+                errors.push(if gives_order && context.known.contains(name) {
                     ConfigError::handled(format!(
                         "`{key}` of {place} asks for an address of `{name}`, which is not a service: it has no `serve` key"
                     ))
@@ -129,23 +129,25 @@ pub(super) fn service_not_in_depends(graph: &Graph, known: &[String], errors: &m
 }
 
 /// The environment that is meant by the name of one of its instances, `web@2`.
-fn known_as<'a>(graph: &Graph, name: &'a str) -> &'a str {
-    if graph.members.iter().any(|member| member.name == name) { name } else { environment_of(name) }
+fn known_as<'a>(context: &Context<'_>, name: &'a str) -> &'a str {
+    if context.positions.contains_key(name) { name } else { environment_of(name) }
 }
 
-/// The members that a text of a member names, with the key the text stands in and the field it asks for.
-fn asked<'a>(graph: &'a Graph, member: &'a Member) -> impl Iterator<Item = (&'static str, &'a Member, &'a str)> {
-    asking_texts(member).flat_map(move |(key, text)| {
-        fields::service_fields(text).into_iter().filter_map(move |(name, field)| {
-            let name = known_as(graph, name);
-            Some((key, graph.members.iter().find(|member| member.name == name)?, field))
-        })
-    })
+/// The members that a text of the member at `at` names and that it depends on, with the key the text stands in and the
+/// field it asks for.
+fn asked<'a>(graph: &'a Graph, context: &Context<'_>, at: usize) -> Vec<(&'static str, &'a Member, &'a str)> {
+    let fields = asking_texts(&graph.members[at])
+        .flat_map(|(key, text)| fields::service_fields(text).into_iter().map(move |(name, field)| (key, name, field)));
+    let of_graph = |(key, name, field)| {
+        let other = context.positions.get(known_as(context, name)).filter(|other| graph.reaches(at, **other))?;
+        Some((key, &graph.members[*other], field))
+    };
+    fields.filter_map(of_graph).collect()
 }
 
-pub(super) fn not_a_service(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
-    for member in &graph.members {
-        for (key, other, field) in asked(graph, member).filter(|(_, other, _)| other.service.is_none()) {
+pub(super) fn not_a_service(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
+    for (at, member) in graph.members.iter().enumerate() {
+        for (key, other, field) in asked(graph, context, at).into_iter().filter(|(_, other, _)| other.service.is_none()) {
             errors.push(
                 ConfigError::handled(format!(
                     "`{key}` of {} asks for `{field}` of `{}`, which is not a service: it has no `serve` key",
@@ -158,9 +160,9 @@ pub(super) fn not_a_service(graph: &Graph, _: &[String], errors: &mut Vec<Config
     }
 }
 
-pub(super) fn service_field(graph: &Graph, _: &[String], errors: &mut Vec<ConfigError>) {
-    for member in &graph.members {
-        for (key, other, field) in asked(graph, member) {
+pub(super) fn service_field(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
+    for (at, member) in graph.members.iter().enumerate() {
+        for (key, other, field) in asked(graph, context, at) {
             let Some(theirs) = &other.service else { continue };
             let Err(lacking) = has_field(theirs, field) else { continue };
             errors.push(ConfigError::handled(format!(

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::service::Asking;
+use crate::model::service::{Asking, Port};
 
 fn service(name: &str, depends: &[&str]) -> Member {
     let location = format!("tox.ini:{}", name.len());

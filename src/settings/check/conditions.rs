@@ -4,9 +4,10 @@
 //! the file, conditions included; so a factor that only a condition has is no mistake. Told is what looks like a
 //! misspelling of one that environments have, and what contradicts itself.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use super::{Subject, is_misspelt};
+use super::Subject;
+use super::spellings::Spellings;
 use crate::error::ConfigError;
 use crate::settings::factor::{self, Condition, Conditions};
 
@@ -17,6 +18,7 @@ const MACHINES: [&str; 6] = ["x86_64", "amd64", "aarch64", "arm64", "i686", "i38
 pub(super) fn unreachable(subject: &Subject<'_>) -> Vec<ConfigError> {
     let known = known_factors(subject);
     let mut found = Vec::new();
+    let spellings = Spellings::of(known.iter().map(String::as_str));
     for (_, entry) in subject.entries() {
         if !factor::has_marker(&entry.value) {
             continue;
@@ -33,8 +35,7 @@ pub(super) fn unreachable(subject: &Subject<'_>) -> Vec<ConfigError> {
             }
             for one in alternatives.iter().flat_map(|one| factors(one)).filter(|one| !known.contains(*one)) {
                 // Where both have lines of their own, both are meant.
-                let meant = known.iter().find(|meant| is_misspelt(one, meant) && !mentioned.contains(meant.as_str()));
-                let Some(meant) = meant else { continue };
+                let Some(meant) = spellings.meant_by(one).find(|meant| !mentioned.contains(meant)) else { continue };
                 let error = ConfigError::handled(format!("no environment has the factor `{one}`"));
                 found.push(error.at(subject.place(number, one)).hint(format!("did you mean `{meant}`?")));
             }
@@ -44,7 +45,7 @@ pub(super) fn unreachable(subject: &Subject<'_>) -> Vec<ConfigError> {
 }
 
 /// The factors of `env_list` and of sections, and those that hold without standing in a name.
-fn known_factors(subject: &Subject<'_>) -> HashSet<String> {
+fn known_factors(subject: &Subject<'_>) -> BTreeSet<String> {
     let settings = subject.settings;
     let listed = settings.list(settings.core(), "env_list").unwrap_or_default();
     let named = settings.section_names();

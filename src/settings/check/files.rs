@@ -53,9 +53,10 @@ fn place(subject: &Subject<'_>, set: &ConfigSet, key: &str, named: &str) -> Opti
     let place = subject.place_of_value(set, keys::find(key)?)?;
     let first = place.line.checked_sub(1 + subject.settings.source.lines_before)?;
     let file = named.rsplit('/').next().unwrap_or(named);
-    let mut below = subject.text().lines().enumerate().skip(first);
-    let line = below.find(|(at, line)| (*at == first || !line.trim_start().starts_with('[')) && line.contains(file));
-    Some(line.map_or(place, |(at, _)| subject.place(at + 1, file)))
+    let below = subject.lines.get(first..)?.iter().enumerate();
+    let mut own = below.take_while(|(at, line)| *at == 0 || !line.trim_start().starts_with('['));
+    let line = own.find(|(_, line)| line.contains(file));
+    Some(line.map_or(place, |(at, _)| subject.place(first + at + 1, file)))
 }
 
 fn is_there(root: &Path, named: &str) -> bool {

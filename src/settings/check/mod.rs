@@ -4,10 +4,12 @@
 mod conditions;
 mod files;
 mod references;
+mod spellings;
 mod unknown;
 mod values;
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::config_set::{ConfigSet, SetKind};
@@ -21,13 +23,17 @@ use crate::source::Entry;
 const ALIKE: f64 = 0.85;
 /// Words shorter than this are too much like others for one to be taken for a misspelling.
 const SHORTEST_MISSPELLING: usize = 3;
+/// Finding what was meant takes a look at all names, so only the first mistakes of a kind come with it.
+const MOST_SUGGESTIONS: usize = 100;
 
 /// What is looked at.
 pub struct Subject<'a> {
-    pub settings: &'a Settings,
-    pub environments: &'a [Arc<ConfigSet>],
+    settings: &'a Settings,
+    environments: &'a [Arc<ConfigSet>],
     /// Plugins that envo does not know may read keys of their own.
-    pub has_other_plugins: bool,
+    has_other_plugins: bool,
+    /// Of the file.
+    lines: Vec<&'a str>,
 }
 
 type Check = fn(&Subject<'_>) -> Vec<ConfigError>;
@@ -44,27 +50,37 @@ const CHECKS: [Check; 6] = [
 /// Everything that is wrong, in the order of the file as far as places are known. `others` was found elsewhere.
 pub fn findings(subject: &Subject<'_>, others: Vec<ConfigError>) -> Vec<ConfigError> {
     let mut found: Vec<ConfigError> = Vec::new();
-    let mut places: HashSet<(usize, usize)> = HashSet::new();
-    let of_checks = CHECKS.iter().map(|check| check(subject)).chain([others]);
-    for (at, of_check) in of_checks.enumerate() {
+    // What was complained about: lines by the checks before this one, places, and messages of what has no place.
+    let mut lines: HashSet<(PathBuf, usize)> = HashSet::new();
+    let mut places: HashSet<(PathBuf, usize, usize)> = HashSet::new();
+    let mut messages: HashSet<String> = HashSet::new();
+    for of_check in CHECKS.iter().map(|check| check(subject)).chain([others]) {
+        let before = found.len();
         for one in of_check {
             // A line that one check complains about is not complained about by those after it, nor once an environment.
-            let known = match &one.location {
-                Some(place) => (0..at).any(|earlier| places.contains(&(earlier, place.line))),
-                None => found.iter().any(|other| other.message == one.message),
+            let is_new = match one.location.as_deref() {
+                Some(place) => {
+                    !lines.contains(&(place.file.clone(), place.line))
+                        && places.insert((place.file.clone(), place.line, place.column))
+                }
+                None => messages.insert(one.message.clone()),
             };
-            let repeated = found.iter().any(|other| other.location == one.location && one.location.is_some());
-            if known || repeated {
-                continue;
+            if is_new {
+                found.push(one);
             }
-            if let Some(place) = &one.location {
-                places.insert((at, place.line));
-            }
-            found.push(one);
         }
+        let places = found[before..].iter().filter_map(|one| one.location.as_deref());
+        lines.extend(places.map(|place| (place.file.clone(), place.line)));
     }
     found.sort_by_key(|one| one.location.as_ref().map_or((usize::MAX, 0), |place| (place.line, place.column)));
     found
+}
+
+impl<'a> Subject<'a> {
+    pub fn new(settings: &'a Settings, environments: &'a [Arc<ConfigSet>], has_other_plugins: bool) -> Self {
+        let lines = settings.source.text.lines().collect();
+        Self { settings, environments, has_other_plugins, lines }
+    }
 }
 
 impl Subject<'_> {
@@ -93,7 +109,7 @@ impl Subject<'_> {
 
     /// The place of `part` on a line of the text, from one.
     fn place(&self, line: usize, part: &str) -> Location {
-        let text = self.text().lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        let text = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
         let column = text.find(part).map_or(1, |at| text[..at].chars().count() + 1);
         let source = &self.settings.source;
         let line = line + source.lines_before;

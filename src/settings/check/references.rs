@@ -1,7 +1,7 @@
 //! References to values that are not there.
 
 use super::unknown::belongs;
-use super::{Subject, hinted, is_misspelt};
+use super::{MOST_SUGGESTIONS, Subject, hinted, is_misspelt};
 use crate::error::ConfigError;
 use crate::settings::TEST_PREFIX;
 use crate::settings::config_set::SetKind;
@@ -20,7 +20,8 @@ pub(super) fn undefined(subject: &Subject<'_>) -> Vec<ConfigError> {
                 let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
                 let Some(end) = end.filter(|end| *end > 0 && rest[*end..].starts_with('}')) else { continue };
                 let key = &rest[..end];
-                if let Some(error) = missing(subject, section, key) {
+                let suggest = found.len() < MOST_SUGGESTIONS;
+                if let Some(error) = missing(subject, section, key, suggest) {
                     found.push(error.at(subject.place(number, &format!("{{[{section}]{key}}}"))));
                 }
             }
@@ -29,7 +30,7 @@ pub(super) fn undefined(subject: &Subject<'_>) -> Vec<ConfigError> {
     found
 }
 
-fn missing(subject: &Subject<'_>, section: &str, key: &str) -> Option<ConfigError> {
+fn missing(subject: &Subject<'_>, section: &str, key: &str, suggest: bool) -> Option<ConfigError> {
     let settings = subject.settings;
     let document = settings.ini()?;
     if document.section(section).is_some() && document.get(section, &key.to_lowercase()).is_some() {
@@ -51,7 +52,7 @@ fn missing(subject: &Subject<'_>, section: &str, key: &str) -> Option<ConfigErro
         None => hinted(
             ConfigError::handled(format!("undefined reference: there is no section `[{section}]`")),
             section,
-            document.sections.iter().map(|section| section.name.as_str()),
+            document.sections.iter().filter(|_| suggest).map(|section| section.name.as_str()),
         ),
     })
 }

@@ -1,5 +1,7 @@
 //! Keys that nothing reads.
 
+use std::collections::HashSet;
+
 use super::{Subject, is_misspelt, most_alike};
 use crate::error::ConfigError;
 use crate::settings::config_set::SetKind;
@@ -39,9 +41,10 @@ pub(super) fn belongs(name: &str, kind: SetKind) -> bool {
 
 pub(super) fn keys(subject: &Subject<'_>) -> Vec<ConfigError> {
     let mut found = Vec::new();
+    let references = references(subject.text());
     for (section, entry) in subject.entries() {
         let kind = subject.kind(section).unwrap_or(SetKind::Run);
-        if !belongs(&entry.key, kind) && !is_referred_to(subject, section, &entry.key) {
+        if !belongs(&entry.key, kind) && !is_referred_to(&references, section, &entry.key) {
             let error = unknown(subject, &entry.key, section, kind);
             found.extend(error.map(|error| error.at(subject.settings.location_of(entry))));
         }
@@ -105,10 +108,16 @@ fn unknown(subject: &Subject<'_>, name: &str, section: &str, kind: SetKind) -> O
 }
 
 /// Whether some value refers to a key, which then need not be a setting. Keys are in lower case, references need not be.
-fn is_referred_to(subject: &Subject<'_>, section: &str, key: &str) -> bool {
-    let text = subject.text().to_lowercase();
-    let section = section.to_lowercase();
-    [format!("{{[{section}]{key}}}"), format!("{{[{section}]{key}:"), format!("{{{key}}}")]
-        .iter()
-        .any(|reference| text.contains(reference))
+fn is_referred_to(references: &HashSet<String>, section: &str, key: &str) -> bool {
+    references.contains(key) || references.contains(&format!("[{}]{key}", section.to_lowercase()))
+}
+
+/// What stands behind each opening brace up to the next brace or colon, in lower case.
+fn references(text: &str) -> HashSet<String> {
+    let end = |rest: &str| {
+        let section = if rest.starts_with('[') { rest.find([']', '\n']).unwrap_or(0) } else { 0 };
+        rest[section..].find(['}', ':', '{', '\n']).map(|end| section + end)
+    };
+    let behind = text.match_indices('{').map(|(at, _)| &text[at + 1..]);
+    behind.filter_map(|rest| Some(rest[..end(rest)?].to_lowercase())).collect()
 }

@@ -6,8 +6,9 @@ use toml::Value as Toml;
 use super::product;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::Command;
-use crate::settings::convert::sorted;
+use crate::settings::convert::{list, sorted};
 use crate::settings::expand::quote::quote_words;
+use crate::settings::keys::is_own;
 use crate::settings::value::{Kind, Value, python_path};
 
 /// Python's name for the type of a value.
@@ -88,6 +89,8 @@ pub fn convert(key: &str, kind: Kind, value: &Toml) -> Result<Value, ConfigError
             }
             Value::Path(python_path(&text))
         }
+        // Where tox takes nothing but a list, envo's own keys take what their line in an INI file would say.
+        Kind::List if is_own(key) && value.is_str() => Value::List(list(&text(value)?)),
         Kind::List if is_text_or_list(key) => match value {
             Toml::String(text) => Value::List(vec![text.clone()]),
             Toml::Array(_) => Value::List(texts(value)?),

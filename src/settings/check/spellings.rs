@@ -1,0 +1,50 @@
+//! Words that a text may be a misspelling of, found without a look at each of them.
+
+use std::collections::HashMap;
+
+use super::is_misspelt;
+
+/// Longer words are not looked at: what is kept of a word grows with the square of its length.
+const LONGEST: usize = 100;
+
+/// Words by what they become when any one letter is left out. Two that are one mistake apart have one of these in common.
+pub(super) struct Spellings<'a> {
+    by_rest: HashMap<String, Vec<&'a str>>,
+}
+
+impl<'a> Spellings<'a> {
+    pub(super) fn of(words: impl Iterator<Item = &'a str>) -> Self {
+        let mut by_rest: HashMap<String, Vec<&'a str>> = HashMap::new();
+        for word in words {
+            rests(word).for_each(|rest| by_rest.entry(rest).or_default().push(word));
+        }
+        Self { by_rest }
+    }
+
+    /// The words that `text` is a misspelling of.
+    pub(super) fn meant_by(&self, text: &str) -> impl Iterator<Item = &'a str> {
+        rests(text).filter_map(|rest| self.by_rest.get(&rest)).flatten().copied().filter(|word| is_misspelt(text, word))
+    }
+}
+
+/// The word, and the word without each of its letters.
+fn rests(word: &str) -> impl Iterator<Item = String> {
+    let letters: Vec<(usize, char)> = if word.len() > LONGEST { Vec::new() } else { word.char_indices().collect() };
+    let without = move |(at, letter): (usize, char)| format!("{}{}", &word[..at], &word[at + letter.len_utf8()..]);
+    std::iter::once(word.to_owned()).chain(letters.into_iter().map(without))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_that_is_one_mistake_away_is_found() {
+        let words = ["lint", "docs", "py310", "tests", "äöü"];
+        let spellings = Spellings::of(words.into_iter());
+        for text in ["lnt", "linnt", "litn", "lant", "dcos", "doc", "docz", "ests", "äü", "äxü", "lint", "py311", "none"] {
+            let expected = words.into_iter().find(|word| is_misspelt(text, word));
+            assert_eq!(spellings.meant_by(text).next(), expected, "{text}");
+        }
+    }
+}
