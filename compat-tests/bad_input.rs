@@ -114,7 +114,11 @@ fn a_value_of_the_wrong_type_names_the_key_and_what_is_valid() {
 #[test]
 fn a_missing_interpreter_fails_or_skips_as_configured() {
     let outcome = run_a("base_python = python9.9").ends_with(1).says("python9.9");
-    outcome.explains("tox.ini:4:1").explains("help: install it");
+    let outcome = outcome.explains("tox.ini:4:1").explains("help: found Python 3.");
+    outcome.explains("help: install it, or have uv install it with `--install-python`");
+    // uv installs no path.
+    let outcome = run_a("base_python = /nowhere/python").ends_with(1);
+    assert!(!outcome.stderr.contains("--install-python"), "{outcome:?}");
     same_as_tox(
         ini("[tox]\nno_package = true\nskip_missing_interpreters = true\n[testenv:a]\nbase_python = python9.9\n"),
         ["run", "-e", "a"],
@@ -160,6 +164,7 @@ fn another_program_than_virtualenv_is_not_installed_to_make_an_environment() {
 fn a_failing_install_shows_what_the_installer_said() {
     let outcome = run_a("deps = ./nothere").ends_with(1).says("a: FAIL code 1");
     let outcome = outcome.explains("tox.ini:4:1").explains("what installs `deps` of a ended with exit code 1");
+    assert!(!outcome.stderr.contains("`-r`"), "making the environment again does not help: {outcome:?}");
     assert!(outcome.stderr.contains("nothere") || outcome.stdout.contains("File './nothere' does not exist"));
 }
 
@@ -222,7 +227,73 @@ fn a_command_outside_the_environment_is_not_allowed() {
 
 #[test]
 fn a_command_that_does_not_exist_is_named() {
-    run_a("commands = nosuchprogram x\nallowlist_externals = nosuch*").ends_with(2).says("'nosuchprogram'");
+    let outcome = run_a("commands = nosuchprogram x\nallowlist_externals = nosuch*").ends_with(2);
+    let outcome =
+        outcome.says("'nosuchprogram'").explains("tox.ini:4:12").explains("`nosuchprogram` is neither in the");
+    assert!(!outcome.stderr.contains("did you mean"), "{outcome:?}");
+}
+
+#[test]
+fn a_mistyped_program_is_pointed_at_and_one_of_the_environment_is_suggested() {
+    let outcome = run_a("commands =\n    python -c 1\n    pipp list").ends_with(2).says("'pipp'");
+    let outcome = outcome.explains("the program `pipp` is neither in the environment nor on PATH");
+    outcome.explains("tox.ini:6:5\n  |\n6 |     pipp list\n  |     ^^^^\n").explains("help: did you mean `pip`?");
+    // What is allowed to fail is explained, too, and a path is not a matter of spelling.
+    run_a("commands = - pipp list").succeeds().explains("help: did you mean `pip`?");
+    let outcome = run_a("commands = ./pipp list").ends_with(2);
+    assert!(!outcome.stderr.contains("did you mean"), "{outcome:?}");
+}
+
+#[test]
+fn a_misspelt_dependency_of_an_environment_is_warned_of_and_found_by_the_check() {
+    let text = "[tox]\nno_package = true\nenv_list = a\n[testenv:a]\ndepends = stok\ncommands = python -c 1\n\
+                [testenv:Stock]\n";
+    let outcome = same_as_tox(ini(text), ["run"]).succeeds();
+    let expected = "warning: `depends` of `a` names `stok`, which does not exist\n --> [ROOT]/tox.ini:5:11\n";
+    outcome.explains(expected).explains("help: did you mean `Stock`?");
+    let outcome = ini(text)().run(["config", "--check"]).ends_with(1);
+    outcome.explains("error: `depends` of `a` names `stok`").explains("help: did you mean `Stock`?");
+    // tox makes up what has factors that it knows, and a glob need not match.
+    for right in ["py39", "Stock", "St*", "Stock, py38"] {
+        let text = text.replace("depends = stok", &format!("depends = {right}"));
+        let outcome = same_as_tox(ini(&text), ["run"]).succeeds();
+        assert!(!outcome.stderr.contains("depends"), "{outcome:?}");
+        ini(&text)().run(["config", "--check"]).succeeds();
+    }
+}
+
+#[test]
+fn an_environment_without_commands_says_that_nothing_ran() {
+    let outcome = run_a("description = x").succeeds().explains("envo: nothing ran in a: no `commands`\n");
+    outcome.explains("help: write what to run as `commands` of `[testenv:a]`");
+    let outcome = same_as_tox(Project::new, ["run"]).succeeds();
+    outcome.explains("nothing ran in py").explains("help: there is no configuration; `envo quickstart` writes one");
+    let service = "serve = sleep 100\n";
+    run_a(service).succeeds().explains("help: `a` is a service, which `envo serve -e a` starts");
+    for quiet in [&["run", "-e", "a", "--notest"][..], &["run", "-e", "a", "-qq"], &["devenv", "-e", "a", "x"]] {
+        let outcome = ini("[tox]\nno_package = true\n[testenv:a]\n")().run(quiet).succeeds();
+        assert!(!outcome.stderr.contains("nothing ran"), "{quiet:?} {outcome:?}");
+    }
+}
+
+#[test]
+fn keys_of_envo_take_one_text_in_tables_too() {
+    for (key, text, list) in [
+        ("runtime", "\"python, system\"", "[\"python\", \"system\"]"),
+        ("node_deps", "\"six\"", "[\"six\"]"),
+        ("platforms", "\"linux\"", "[\"linux\"]"),
+        ("profiles", "\"x\"", "[\"x\"]"),
+    ] {
+        let shown = |value: &str| {
+            let text = format!("no_package = true\nenv_list = [\"a\"]\n[env.a]\nserve = \"x\"\n{key} = {value}\n");
+            Project::new().file("tox.toml", &text).run(["config", "-e", "a", "-k", key]).succeeds().stdout
+        };
+        assert_eq!(shown(text), shown(list), "{key}");
+        assert!(shown(text).contains(key), "{key}");
+    }
+    // tox's own stay as strict as tox.
+    let text = "no_package = true\n[env.a]\npass_env = \"A\"\n";
+    same_as_tox(|| Project::new().file("tox.toml", text), ["run", "-e", "a"]).ends_with(1);
 }
 
 #[test]

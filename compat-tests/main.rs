@@ -24,6 +24,7 @@ mod bad_input;
 mod build;
 mod clients;
 mod config;
+mod config_agreement;
 mod config_check;
 mod creation;
 mod differential;

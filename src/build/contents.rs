@@ -9,12 +9,13 @@ use super::halt::Halt;
 use super::installation::Installation;
 use super::package::{Package, PackageFile};
 use super::packaging::Packager;
+use super::preconditions::{pylock_of, requirements_of_groups};
 use super::prepare::{Contents, Foundation, Site};
 use super::stamp::section;
 use super::{locked_contents, script_contents, uv_contents};
-use crate::error::{ConfigError, python_repr};
+use crate::error::ConfigError;
 use crate::execute::session::{Display, Request, Session, Shown, Stdin};
-use crate::install::{InstallRequest, groups, packages, pylock, uv_sync};
+use crate::install::{InstallRequest, packages, pylock, uv_sync};
 use crate::model::environment::Packaging;
 use crate::model::pep508::Requirement;
 use crate::model::{ExitRule, PackageKind};
@@ -72,7 +73,7 @@ impl<'a> RunContents<'a> {
                 "combining deps and dependency groups for uv_resolution={resolution} to ensure correct resolution"
             );
             site.reporter.info(&site.environment.name, text);
-            requirements.extend(groups::resolve(root, &dependencies.groups)?);
+            requirements.extend(requirements_of_groups(&site.environment, root)?);
             return installation
                 .carry_out(section::RUN, "deps", |conditions, old| conditions.requirements(requirements, "deps", old));
         }
@@ -80,10 +81,7 @@ impl<'a> RunContents<'a> {
         if dependencies.groups.is_empty() {
             return Ok(());
         }
-        let requirements = groups::resolve(root, &dependencies.groups).map_err(|error| {
-            let remedy = "groups stand in `[dependency-groups]` of pyproject.toml";
-            Halt::from(error).about("dependency_groups", remedy)
-        })?;
+        let requirements = requirements_of_groups(&site.environment, root)?;
         installation.carry_out(section::RUN, "dependency-groups", |conditions, old| {
             conditions.requirements(requirements, "dependency-groups", old)
         })
@@ -254,16 +252,7 @@ impl Contents for RunContents<'_> {
 fn put_in_lock_file(installation: &mut Installation<'_>) -> Result<(), Halt> {
     let site = installation.site();
     let dependencies = &site.environment.dependencies;
-    if !dependencies.deps.get()?.text.trim().is_empty() {
-        let text = "cannot use both 'deps' and 'pylock' in the same environment";
-        return Err(ConfigError::fail(text).into());
-    }
-    let name = &dependencies.pylock;
-    let path = site.run.project.package_root.join(name);
-    if !path.exists() {
-        let halt = Halt::Fail(format!("pylock file {} not found at {}", python_repr(name), path.display()));
-        return Err(halt.about("pylock", "name the lock file as seen from the project's folder"));
-    }
+    let path = pylock_of(&site.environment, &site.run.project.package_root)?;
     let markers = installation.interpreter()?.markers.clone();
     let lock =
         pylock::Pylock { path: &path, extras: &dependencies.extras, groups: &dependencies.groups, markers: &markers };

@@ -92,7 +92,11 @@ impl Coordinator<'_> {
         let fail_fast = self.run.options.fail_fast || results.iter().any(|result| result.fail_fast);
         let code = verdict::exit_code(&results, fail_fast);
         let (success, seconds) = (verdict::is_success(&results), self.start.elapsed().as_secs_f64());
+        let idle = self.idle(&results);
         self.run.reporter.event(Event::Summary { results, seconds, success });
+        if let Some(text) = idle {
+            self.run.reporter.event(Event::Notice { text });
+        }
         error.map_or(Ok(code), Err)
     }
 
@@ -223,6 +227,29 @@ impl Coordinator<'_> {
     fn give_up(&self, queue: &mut Queue) -> Vec<EnvironmentResult> {
         let left = queue.close().into_iter();
         left.map(|left| never_ran(&left.name, true, exit_code::HANDLED_ERROR)).collect()
+    }
+
+    /// What to say of environments that came to a good end without anything having run in them, and what to do.
+    fn idle(&self, results: &[EnvironmentResult]) -> Option<String> {
+        let options = &self.run.options;
+        if options.no_test || options.package_only || self.run.verbosity == 0 {
+            return None;
+        }
+        let is_idle = |result: &&EnvironmentResult| {
+            result.code == exit_code::OK && !result.skipped && !result.unavailable && result.command_seconds.is_empty()
+        };
+        let idle: Vec<&str> = results.iter().filter(is_idle).map(|result| result.name.as_str()).collect();
+        let first = idle.first()?;
+        let settings = &self.plan.settings;
+        let section = settings.environment_section(first);
+        let remedy = if !settings.source.path.is_file() {
+            "there is no configuration; `envo quickstart` writes one".to_owned()
+        } else if settings.is_written(&settings.environment(first), "serve").unwrap_or(false) {
+            format!("`{first}` is a service, which `envo serve -e {first}` starts")
+        } else {
+            format!("write what to run as `commands` of `[{section}]`")
+        };
+        Some(format!("nothing ran in {}: no `commands`\nhelp: {remedy}", idle.join(", ")))
     }
 
     /// Tells the curious which keys of the environments that ran nothing reads.

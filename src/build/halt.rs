@@ -48,21 +48,26 @@ fn explanation(error: &ConfigError) -> Option<String> {
 pub struct About {
     pub halt: Halt,
     pub key: String,
+    /// One on each line.
     pub remedy: String,
 }
 
 impl About {
     /// What envo has to say beyond tox's words; `settings` knows where the environment's key is written.
     pub fn explained(&self, settings: &Settings, environment: &str) -> String {
+        frame::with_source(&self.error(settings, environment), false)
+    }
+
+    fn error(&self, settings: &Settings, environment: &str) -> ConfigError {
         let message = match &self.halt {
             Halt::Exit(code) => format!("what installs `{}` of {environment} ended with exit code {code}", self.key),
             other => other.to_string(),
         };
-        let mut error = ConfigError::fail(message).hint(self.remedy.clone());
+        let mut error = ConfigError::fail(message);
+        error.hints.extend(self.remedy.lines().map(str::to_owned));
         error.trail.push(format!("{environment}.{}", self.key));
-        let set = settings.environment(environment);
-        let place = settings.place_of(&set, &self.key).ok().flatten();
-        frame::with_source(&place.into_iter().fold(error, ConfigError::at), false)
+        let place = settings.written_at(environment, &self.key);
+        place.into_iter().fold(error, ConfigError::at)
     }
 }
 
@@ -87,6 +92,17 @@ impl Halt {
                 Self::About(Box::new(About { halt: self, key: key.to_owned(), remedy: remedy.into() }))
             }
             other => other,
+        }
+    }
+
+    /// What is wrong with the project; `None` where it is something else.
+    pub fn into_error(self, settings: &Settings, environment: &str) -> Option<ConfigError> {
+        match self {
+            Self::Fail(text) => Some(ConfigError::fail(text)),
+            Self::Config(error) | Self::ExitExplaining(_, error) => Some(*error),
+            Self::About(about) => Some(about.error(settings, environment)),
+            Self::Internal(error) => Some(ConfigError::fail(format!("{error:#}"))),
+            _ => None,
         }
     }
 

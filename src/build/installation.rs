@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::contents::installed;
 use super::forerun::{self, Course};
 use super::halt::Halt;
+use super::preconditions::about_setting;
 use super::prepare::{Foundation, Site};
 use crate::error::ConfigError;
 use crate::execute::session::{Request, Session, Shown, Stdin};
@@ -24,19 +25,6 @@ use crate::runtime::python::bytecode;
 pub struct Installation<'a> {
     site: &'a Site,
     foundation: &'a mut Foundation,
-}
-
-/// What is wrong with requirements, with the setting that names them: the one on the error's trail, else the one that
-/// `part` is called after.
-fn about_setting(part: &str, error: ConfigError) -> Halt {
-    let key = error.trail.first().cloned().unwrap_or_else(|| part.replace('-', "_"));
-    let remedy = match key.as_str() {
-        "deps" => "`deps` takes a requirement or a `-r FILE` on each line, files as seen from the project's folder",
-        "constraints" => "`constraints` takes the names of constraint files, as seen from the project's folder",
-        "pylock" => "write the lock file anew with the program that made it",
-        _ => "mend what it names",
-    };
-    Halt::from(error).about(&key, remedy)
 }
 
 fn conditions<'v>(site: &Site, variables: &'v Variables) -> Conditions<'v> {
@@ -132,7 +120,7 @@ impl<'a> Installation<'a> {
         }
         let run_id = request.run_id();
         self.run(&command, &run_id).map_err(|halt| match run_id.as_str() {
-            "install_deps" => halt.about("deps", "what it said stands above; `-r` makes the environment anew"),
+            "install_deps" => halt.about("deps", "the installer's output is above; correct what it names"),
             _ => halt,
         })
     }

@@ -10,6 +10,7 @@ use super::language_steps::Work;
 use super::prepare::{Foundation, Site};
 use crate::error::ConfigError;
 use crate::execute::session::Session;
+use crate::model::Environment;
 use crate::model::runtime::{DEFAULT, RuntimeWish, VersionWish};
 use crate::plan::close_match::closest;
 use crate::report::event::Phase;
@@ -36,11 +37,7 @@ impl Site {
     /// When one is unknown or missing.
     pub fn find_languages(&self) -> Result<Vec<Part>, Halt> {
         let environment = &self.environment;
-        if !environment.has_python() && !environment.dependencies.deps.get()?.text.trim().is_empty() {
-            let text = format!("`deps` of {} are Python's, and its `runtime` has no Python", environment.name);
-            let hint = format!("add `{DEFAULT}` to `runtime`, or use the runtime's own key, such as `node_deps`");
-            return Err(ConfigError::fail(text).hint(hint).into());
-        }
+        check(environment)?;
         let others = environment.runtimes.iter().filter(|wish| wish.name != DEFAULT);
         let parts = others.map(|wish| self.find_language(wish)).collect::<Result<Vec<Part>, Halt>>()?;
         if let Some(journal) = &self.journal {
@@ -314,6 +311,18 @@ impl Part {
             "inputs": contents.inputs,
         })
     }
+}
+
+/// # Errors
+/// When a runtime is unknown, or there are `deps` and no Python.
+pub(super) fn check(environment: &Environment) -> Result<(), Halt> {
+    if !environment.has_python() && !environment.dependencies.deps.get()?.text.trim().is_empty() {
+        let text = format!("`deps` of {} are Python's, and its `runtime` has no Python", environment.name);
+        let hint = format!("add `{DEFAULT}` to `runtime`, or use the runtime's own key, such as `node_deps`");
+        return Err(ConfigError::fail(text).hint(hint).into());
+    }
+    let is_unknown = |wish: &&RuntimeWish| wish.name != DEFAULT && runtime::named(&wish.name).is_none();
+    environment.runtimes.iter().find(is_unknown).map_or(Ok(()), |wish| Err(unknown(wish, &environment.name).into()))
 }
 
 fn unknown(wish: &RuntimeWish, environment: &str) -> ConfigError {

@@ -14,6 +14,7 @@ use super::package::staging::Staging;
 use super::package::{
     BuildRequest, Package, PackageBuilder, Site as Sources, Wanted, Workshop, describe_wheel, static_requirements,
 };
+use super::preconditions::check_platform;
 use super::prepare::{Foundation, Site};
 use super::project_package::ProjectPackages;
 use super::run::Run;
@@ -349,7 +350,7 @@ impl Floor {
         let foundation = match state.foundation.take() {
             Some(foundation) => foundation,
             None => {
-                self.site.check_platform()?;
+                check_platform(&self.site.environment)?;
                 self.site.check_place()?;
                 if self.site.environment.recreate && !state.removed {
                     state.removed = true;

@@ -14,19 +14,20 @@ use super::journal::EnvironmentJournal;
 use super::language_swap::Renewed;
 use super::languages::Part;
 use super::lock::Lock;
+use super::preconditions::check_platform;
 use super::run::Run;
 use super::stamp::{self, Stamp, section};
 use super::{folders, venv_redirect};
-use crate::error::{ConfigError, python_repr};
 use crate::execute;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::execute::session::Session;
 use crate::install::{reasons, uv_sync};
-use crate::model::{Environment, Interpreter, Layout, python_pattern};
+use crate::model::{Environment, Interpreter, Layout};
 use crate::report::event::Phase;
 use crate::report::{Level, Reporter};
 use crate::runtime;
+use crate::runtime::python;
 
 /// The lock tox takes on packaging environments.
 const TOX_LOCK: &str = "file.lock";
@@ -175,7 +176,7 @@ impl Site {
     /// # Errors
     /// Whatever keeps the environment from being used.
     pub fn prepare(&self, contents: &mut dyn Contents) -> Result<Foundation, Halt> {
-        self.check_platform()?;
+        check_platform(&self.environment)?;
         let asked = self.environment.recreate && !self.course.is_rest();
         if asked && self.is_misplaced() {
             contents.before_removal(self);
@@ -205,24 +206,6 @@ impl Site {
         let mut foundation = self.lay_foundation()?;
         contents.put_in(self, &mut foundation)?;
         Ok(foundation)
-    }
-
-    /// # Errors
-    /// When the environment is not for this platform.
-    pub fn check_platform(&self) -> Result<(), Halt> {
-        let (wanted, actual) = (self.environment.platform.as_str(), Run::platform());
-        if wanted.is_empty() || wanted == actual {
-            return Ok(());
-        }
-        let pattern = python_pattern::whole(wanted).map_err(|error| {
-            let wanted = python_repr(wanted);
-            let error = ConfigError::handled(format!("invalid platform regular expression {wanted}: {error}"));
-            Halt::from(error).about("platform", "write a regular expression for `sys.platform`, as in `linux|darwin`")
-        })?;
-        if pattern.is_match(actual).unwrap_or(false) {
-            return Ok(());
-        }
-        Err(Halt::Skip(format!("platform {actual} does not match {wanted}")))
     }
 
     /// Whether something that is no folder stands where the environment belongs.
@@ -400,11 +383,9 @@ impl Site {
         if self.environment.skip_missing_interpreters {
             return Halt::Skip(format!("could not find python interpreter with spec(s): {specs}{reason}"));
         }
-        Halt::Fail(format!("could not find python interpreter matching any of the specs {specs}{reason}")).about(
-            "base_python",
-            "install it, name its folder with --discover, or leave such environments out with \
-             `skip_missing_interpreters = true` in the project's settings",
-        )
+        let remedy = python::remedy(&self.environment, self.run.interpreters.as_ref());
+        Halt::Fail(format!("could not find python interpreter matching any of the specs {specs}{reason}"))
+            .about("base_python", remedy)
     }
 
     /// Makes the virtual environment, unless it was made with the same interpreter before.
@@ -484,6 +465,7 @@ impl Site {
             verbosity: self.run.verbosity,
             interrupt: self.interrupt().clone(),
             reporter: Arc::clone(&self.reporter),
+            not_found: Arc::default(),
             record: self.journal.as_ref().map(|journal| Arc::clone(&journal.record)),
         })
     }

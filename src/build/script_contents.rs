@@ -4,7 +4,6 @@ use super::halt::Halt;
 use super::installation::Installation;
 use super::locked_contents;
 use super::prepare::{Foundation, Site};
-use crate::error::ConfigError;
 use crate::install::script;
 use crate::lock::index::Entry;
 use crate::model::environment::Script;
@@ -15,10 +14,7 @@ use crate::model::requirements::RequirementText;
 /// # Errors
 /// When there is no such script, it cannot run here, or what it needs cannot be installed.
 pub fn put_in(site: &Site, foundation: &mut Foundation, script: &Script, locked: Option<&Entry>) -> Result<(), Halt> {
-    if script.sets_base_python {
-        let text = "cannot set base_python with virtualenv-pep-723 runner; use requires-python in the script";
-        return Err(ConfigError::fail(text).into());
-    }
+    script::check_base_python(script)?;
     let root = &site.run.project.root;
     let metadata = script::of(root, &script.path)?;
     metadata.check_interpreter(&foundation.python()?.interpreter.version)?;

@@ -1,12 +1,13 @@
 //! One environment's turn: prepared, its commands run, and what it leaves tidied up.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::ahead::Ahead;
 use super::command_set;
 use super::contents::RunContents;
 use super::halt::{Halt, Verdict};
+use super::missing_program::missing_program;
 use super::packaging::Packager;
 use super::prepare::Site;
 use super::run::Run;
@@ -16,7 +17,7 @@ use crate::exit_code;
 use crate::model::{Environment, Variables};
 use crate::plan::Plan;
 use crate::report::event::{EnvironmentResult, Phase};
-use crate::report::{Event, Layout, Reporter, Stream};
+use crate::report::{Event, Layout, Reporter, Stream, frame};
 use crate::serve::fields::Instances;
 use crate::serve::service_variables;
 
@@ -181,6 +182,11 @@ impl Turns<'_> {
         let outcome = command_set::run_all(&session, &environment.commands, &change_dir, &finish, command_seconds);
         let succeeded = matches!(outcome, Ok(exit_code::OK));
         groups.after_commands(environment, succeeded, reporter.as_ref());
+        for (run_id, program) in session.not_found.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let error = missing_program(&self.plan.settings, environment, &run_id, &program, &session.paths);
+            let bytes = frame::with_source(&error, false).into_bytes();
+            reporter.event(Event::LaidOut { stream: Stream::Error, bytes });
+        }
         outcome
     }
 

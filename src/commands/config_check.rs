@@ -7,10 +7,14 @@ use anyhow::Result;
 use serde_json::{Value as Json, json};
 
 use super::open_plan;
+use crate::build::preconditions::{Preconditions, is_of_machine};
+use crate::build::redirect_target;
 use crate::cli::options::{ConfigFormat, Options};
 use crate::error::ConfigError;
 use crate::execute::glob;
 use crate::exit_code;
+use crate::lock::index::Index;
+use crate::model::{Environment, Project};
 use crate::plan::provision::is_provided;
 use crate::plan::{Defined, Plan};
 use crate::report::{config_format, frame, plain};
@@ -38,7 +42,7 @@ pub fn execute(options: &Options) -> Result<i32> {
                 defined.iter().map(|entry| settings.environment_of_kind(&entry.name, entry.kind)).collect();
             let has_other_plugins = settings.required_distributions().iter().any(|name| !is_provided(name));
             let subject = Subject::new(settings, &sets, has_other_plugins);
-            check::findings(&subject, mistakes_of_dependencies(&plan)?)
+            check::findings(&subject, || mistakes_of_turns(&plan, &defined, options))
         }
         // Without environments there is nothing else to look at.
         Err(error) => vec![error.downcast::<ConfigError>()?],
@@ -58,9 +62,10 @@ fn tell_findings(found: &[ConfigError], options: &Options) {
         files.into_iter().filter_map(|file| Some((file, fs_err::read_to_string(file).ok()?))).collect();
     let lines: HashMap<&Path, Vec<&str>> = texts.iter().map(|(file, text)| (*file, text.lines().collect())).collect();
     for one in found {
-        let line = one.location.as_ref().and_then(|place| {
-            lines.get(place.file.as_path())?.get(place.line.checked_sub(1)?).copied()
-        });
+        let line = one
+            .location
+            .as_ref()
+            .and_then(|place| lines.get(place.file.as_path())?.get(place.line.checked_sub(1)?).copied());
         plain::error(&format!("{}\n", frame::over_line(one, line, options.colored)));
     }
     match found.len() {
@@ -86,34 +91,74 @@ fn findings_json(found: &[ConfigError]) -> Json {
     json!({"findings": found.iter().map(one).collect::<Vec<_>>()})
 }
 
+/// What would end a run before its first command.
+fn mistakes_of_turns(plan: &Plan, defined: &[Defined], options: &Options) -> Vec<ConfigError> {
+    let mut found = Vec::new();
+    let names: Vec<String> =
+        defined.iter().filter(|entry| !entry.kind.is_package()).map(|entry| entry.name.clone()).collect();
+    let (mut environments, mut broken): (Vec<Environment>, Vec<&str>) = (Vec::new(), Vec::new());
+    for name in &names {
+        match plan.environment(name) {
+            Ok(environment) => environments.push(environment),
+            Err(error) => {
+                broken.push(name);
+                found.extend((!is_of_machine(&error)).then_some(error));
+            }
+        }
+    }
+    match plan.project() {
+        Ok(project) => {
+            found.extend(redirect_target::check(plan, &project).err());
+            found.extend(mistakes_of_files(plan, &environments, &project, options));
+        }
+        Err(error) => found.push(error),
+    }
+    found.extend(mistakes_of_dependencies(plan, &environments, &broken).unwrap_or_else(|error| vec![error]));
+    found
+}
+
+/// What the files say that environments are filled from.
+fn mistakes_of_files(
+    plan: &Plan,
+    environments: &[Environment],
+    project: &Project,
+    options: &Options,
+) -> Vec<ConfigError> {
+    let mut found = Vec::new();
+    let is_locked = plan.settings.boolean(plan.settings.core(), "locked").unwrap_or(false);
+    let locks =
+        if is_locked { Index::read(&project.root).map_err(|error| found.push(error.into())).ok() } else { None };
+    let preconditions = Preconditions { plan, project, host: &options.variables, locks: locks.as_ref() };
+    found.extend(environments.iter().flat_map(|environment| preconditions.problems(environment)));
+    found.retain(|error| !is_of_machine(error));
+    found
+}
+
 /// What is wrong with environments together.
-fn mistakes_of_dependencies(plan: &Plan) -> Result<Vec<ConfigError>, ConfigError> {
+fn mistakes_of_dependencies(
+    plan: &Plan,
+    environments: &[Environment],
+    broken: &[&str],
+) -> Result<Vec<ConfigError>, ConfigError> {
     let names = plan.runs()?;
-    let graph = graph_of_services(plan, &names)?;
+    let is_about_services = asks_for_services(&plan.settings) || environments.iter().any(|one| one.service.is_some());
+    let members = if is_about_services { environments.iter().map(Member::from).collect() } else { Vec::new() };
+    // What is wrong with one is told of its values; what needs it cannot be judged before that is mended.
+    let needs_broken =
+        |member: &Member| member.depends.iter().any(|pattern| broken.iter().any(|name| glob::matches(pattern, name)));
+    let graph = Graph::new(members).without(needs_broken);
     let mut found = graph.check_apart(&names);
+    let services: HashSet<&str> =
+        environments.iter().filter(|one| one.service.is_some()).map(|one| one.name.as_str()).collect();
+    // Of services it is said already.
+    found.extend(
+        plan.misspelt_depends(
+            &names.iter().filter(|name| !services.contains(name.as_str())).cloned().collect::<Vec<_>>(),
+        ),
+    );
     // Of services that wait for each other more is said already.
     if graph.cycles().iter().all(|cycle| cycle.len() == 1) {
         found.extend(plan.order(&names).err());
     }
     Ok(found)
-}
-
-/// All environments, if any of them has to do with services.
-fn graph_of_services(plan: &Plan, names: &[String]) -> Result<Graph, ConfigError> {
-    let settings = &plan.settings;
-    let serves = |name: &String| settings.is_written(&settings.environment(name), "serve").unwrap_or(false);
-    if !asks_for_services(settings) && !names.iter().any(serves) {
-        return Ok(Graph::default());
-    }
-    let (mut members, mut broken): (Vec<Member>, Vec<&String>) = (Vec::new(), Vec::new());
-    for name in names {
-        match plan.environment(name) {
-            Ok(environment) => members.push(Member::from(&environment)),
-            Err(_) => broken.push(name),
-        }
-    }
-    // What is wrong with one is told of its values; what needs it cannot be judged before that is mended.
-    let needs_broken =
-        |member: &Member| member.depends.iter().any(|pattern| broken.iter().any(|name| glob::matches(pattern, name)));
-    Ok(Graph::new(members).without(needs_broken))
 }

@@ -35,8 +35,7 @@ pub struct Provided {
 pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<()> {
     let settings = &plan.settings;
     // No tox can serve, with whatever plugins, or knows of services at all.
-    // tox knows nothing of checking either, and a check installs nothing.
-    if is_about_services(options.verb) || options.config.check {
+    if is_about_services(options.verb) {
         return Ok(());
     }
     // What tox looks at here is wrong for every verb when it is wrong.
@@ -56,6 +55,10 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
     let place = || settings.place_of(settings.core(), "requires").ok().flatten();
     let placed = |error: ConfigError| place().into_iter().fold(error, ConfigError::at);
     let Some(need) = need(&requires, &around).map_err(placed)? else { return Ok(()) };
+    // tox knows nothing of checking, and a check installs nothing.
+    if options.config.check {
+        return Ok(());
+    }
     if matches!(need, Need::Requirements(_)) && packaged::is_all_that_is_required(plan, options, discovery)? {
         return Ok(());
     }

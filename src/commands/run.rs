@@ -25,7 +25,7 @@ use crate::model::InterpreterLookup as _;
 use crate::model::environment::{InstallerChoice, PackageKind};
 use crate::plan::{self, Plan};
 use crate::report::observed::{Observers, observed};
-use crate::report::{Junit, Layout, Reporter, github};
+use crate::report::{Event, Junit, Layout, Reporter, Stream, frame, github};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 
 /// Runs the environments that were asked for.
@@ -67,6 +67,12 @@ pub(super) fn run_environments(
     let manner = Manner::of(options, plan);
     let run = Arc::new(open_run(options, plan, Arc::clone(&discovery), &manner)?);
     redirect_target::check(plan, &run.project)?;
+    for error in plan.misspelt_depends(&names) {
+        if options.verbosity > 0 {
+            let bytes = frame::warning(&error, options.colored).into_bytes();
+            run.reporter.event(Event::LaidOut { stream: Stream::Error, bytes });
+        }
+    }
     let one_by_one = manner.grouping == Grouping::Shared;
     let foresight = if one_by_one { foresight(options, &run, &discovery, &names) } else { None };
     let Manner { places, showing, junit, .. } = manner;

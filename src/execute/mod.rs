@@ -8,7 +8,7 @@ pub mod interrupt;
 mod log_file;
 mod output;
 pub mod process;
-mod program;
+pub mod program;
 pub mod pty;
 mod running;
 pub mod session;

@@ -31,6 +31,11 @@ fn joined(cwd: &Path, entry: &[u8]) -> PathBuf {
     cwd.join(OsStr::from_bytes(entry)).components().collect()
 }
 
+/// Whether a file is there that may be executed.
+pub fn is_executable(path: &Path) -> bool {
+    executable(path.to_owned()).is_some()
+}
+
 fn executable(path: PathBuf) -> Option<PathBuf> {
     let runs = path.metadata().is_ok_and(|metadata| !metadata.is_dir())
         && rustix::fs::access(&path, rustix::fs::Access::EXEC_OK).is_ok();

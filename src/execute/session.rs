@@ -135,6 +135,8 @@ pub struct Session {
     pub verbosity: u8,
     pub interrupt: Interrupt,
     pub reporter: Arc<dyn Reporter>,
+    /// Programs that commands named and that are nowhere, each with the command's run id.
+    pub not_found: Arc<Mutex<Vec<(String, String)>>>,
     /// Where every outcome is kept as well, for `--result-json`.
     pub record: Option<Arc<Mutex<Vec<Outcome>>>>,
 }
@@ -266,6 +268,11 @@ impl Session {
                 self.reporter.error(&self.environment, format!("Exception running subprocess {text}"));
                 outcome.exit_code = error.raw_os_error().unwrap_or(1);
                 outcome.start_error = Some(text);
+                // A name that was found stands there as the path of a file.
+                if error.kind() == std::io::ErrorKind::NotFound && !program.is_empty() && !program.contains('/') {
+                    let names = &mut self.not_found.lock().unwrap_or_else(PoisonError::into_inner);
+                    names.push((outcome.run_id.clone(), program));
+                }
             }
         }
     }

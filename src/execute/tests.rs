@@ -87,6 +87,7 @@ impl Fixture {
             allow: vec!["*".into()],
             log_dir: root.join("log"),
             log_number: Arc::default(),
+            not_found: Arc::default(),
             timeouts: Timeouts { suicide: Duration::ZERO, interrupt: soon, terminate: soon },
             current_dir: root.to_owned(),
             no_capture: false,

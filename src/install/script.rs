@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::groups::python_type;
 use crate::error::{ConfigError, python_repr};
+use crate::model::environment::Script;
 use crate::model::interpreter::PythonVersion;
 use crate::model::pep508::Requirement;
 use crate::python_text::repr;
@@ -39,6 +40,16 @@ fn locate(root: &Path, script: &str) -> Result<PathBuf, ConfigError> {
         return Err(ConfigError::fail(format!("script file not found: {}", path.display())));
     }
     Ok(found)
+}
+
+/// # Errors
+/// In tox's words, when the environment of a script names an interpreter: that is for the script to do.
+pub fn check_base_python(script: &Script) -> Result<(), ConfigError> {
+    if !script.sets_base_python {
+        return Ok(());
+    }
+    let text = "cannot set base_python with virtualenv-pep-723 runner; use requires-python in the script";
+    Err(ConfigError::fail(text))
 }
 
 /// What the script of an environment says of itself; nothing where it names none.

@@ -19,11 +19,28 @@ use skip::Skip;
 
 use crate::cli::options::Options;
 use crate::error::ConfigError;
+use crate::execute::glob;
 use crate::model::environment::RESTART;
 use crate::model::{Environment, InterpreterLookup, Project};
 use crate::settings::config_set::SetKind;
 use crate::settings::{Settings, lock, translate};
 use crate::source;
+
+/// Finding what was meant takes a look at all names, so only the first mistakes come with it.
+const MOST_SUGGESTIONS: usize = 100;
+
+/// The name that is spelt nearly as `written`, in whichever case. Versions are no misspellings of each other: tox makes
+/// `py39` up when it is asked for.
+fn nearest<'a>(written: &str, names: &'a [String]) -> Option<&'a str> {
+    let letters = |text: &str| text.to_lowercase().chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    let (lower, own) = (written.to_lowercase(), letters(written));
+    let most = 1 + written.chars().count() / 4;
+    let alike = names.iter().filter(|name| letters(name) != own || name.to_lowercase() == lower).map(|name| {
+        let distance = strsim::damerau_levenshtein(&name.to_lowercase(), &lower);
+        (distance, name.as_str())
+    });
+    alike.filter(|(distance, _)| *distance <= most).min().map(|(_, name)| name)
+}
 
 /// An environment of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,6 +254,27 @@ impl Plan {
     /// A name that only packaging knows: a wheel environment of another interpreter, or an external builder.
     fn kind_of_packager(&self, name: &str) -> SetKind {
         if name.ends_with("_external") { SetKind::CommandPackage } else { SetKind::Pep517Package }
+    }
+
+    /// Names in `depends` of environments that are nearly those of others, and so hardly meant as they are written: tox
+    /// passes over what it does not know.
+    pub fn misspelt_depends(&self, names: &[String]) -> Vec<ConfigError> {
+        let Ok(known) = self.runs() else { return Vec::new() };
+        let is_known: FxHashSet<&str> = known.iter().map(String::as_str).collect();
+        let mut found = Vec::new();
+        for (name, depends) in self.depends(names).unwrap_or_default() {
+            for one in depends.iter().filter(|one| !glob::is_pattern(one) && !is_known.contains(one.as_str())) {
+                if found.len() >= MOST_SUGGESTIONS {
+                    return found;
+                }
+                let Some(meant) = nearest(one, &known) else { continue };
+                let text = format!("`depends` of `{name}` names `{one}`, which does not exist");
+                let error = ConfigError::handled(text).hint(format!("did you mean `{meant}`?"));
+                let place = self.settings.place_within(&self.settings.environment(&name), "depends", one);
+                found.push(place.into_iter().fold(error, ConfigError::at));
+            }
+        }
+        found
     }
 
     /// In which order `names` run.

@@ -1,6 +1,6 @@
 //! A configuration error for people: what is wrong, the lines it stands in, how envo came there, and what would help.
 
-use super::color::{BLUE, BRIGHT, CYAN, RED, RESET_ALL};
+use super::color::{BLUE, BRIGHT, CYAN, RED, RESET_ALL, YELLOW};
 use crate::error::{ConfigError, Location};
 
 /// Draws the error over the lines of the file it stands in, and after it what else is wrong. Ends with a line end.
@@ -16,6 +16,17 @@ pub fn with_source(error: &ConfigError, colored: bool) -> String {
 pub fn frame(error: &ConfigError, source_text: Option<&str>, colored: bool) -> String {
     let number = error.location.as_ref().and_then(|location| location.line.checked_sub(1));
     over_line(error, source_text.zip(number).and_then(|(text, number)| text.lines().nth(number)), colored)
+}
+
+/// The same for what does not keep anything from being done.
+pub fn warning(error: &ConfigError, colored: bool) -> String {
+    let drawn = with_source(error, colored);
+    let (from, to) = if colored {
+        (format!("{BRIGHT}{RED}error"), format!("{BRIGHT}{YELLOW}warning"))
+    } else {
+        ("error".to_owned(), "warning".to_owned())
+    };
+    drawn.strip_prefix(&from).map_or(drawn.clone(), |rest| format!("{to}{rest}"))
 }
 
 /// The same where the line it stands in is at hand.

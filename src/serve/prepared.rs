@@ -107,6 +107,7 @@ impl Prepared {
             allow: definition.allow.clone(),
             log_dir: definition.log_dir.clone(),
             log_number: Arc::default(),
+            not_found: Arc::default(),
             timeouts: definition.timeouts,
             current_dir: definition.current_dir.clone(),
             no_capture: false,

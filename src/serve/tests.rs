@@ -122,6 +122,7 @@ impl Fixture {
             allow: vec!["*".into()],
             log_dir: root.join("log"),
             log_number: Arc::default(),
+            not_found: Arc::default(),
             timeouts,
             current_dir: root.clone(),
             no_capture: false,

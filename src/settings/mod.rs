@@ -309,7 +309,7 @@ impl Settings {
     }
 
     /// The section of an environment, as keys of the file write it.
-    fn environment_section(&self, name: &str) -> String {
+    pub fn environment_section(&self, name: &str) -> String {
         match &self.source.document {
             Document::Ini(_) => format!("{TEST_PREFIX}:{name}"),
             Document::Toml(document) => toml_section(document, &[toml::ENV, name]),

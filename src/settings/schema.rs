@@ -55,7 +55,9 @@ impl Settings {
 
 fn type_of(key: &Key, set: SetKind) -> Map<String, Json> {
     let schema = match key.kind_in(set) {
-        Kind::List if LIST_OR_TEXT.contains(&key.name) || keys::is_own(key.name) => json!({"oneOf": [list_of(reference("subs")), text()]}),
+        Kind::List if LIST_OR_TEXT.contains(&key.name) || keys::is_own(key.name) => {
+            json!({"oneOf": [list_of(reference("subs")), text()]})
+        }
         // A packaging environment takes plain requirements, in a list.
         Kind::Requirements if set.is_package() => list_of(reference("subs")),
         Kind::Requirements => json!({"oneOf": [text(), list_of(reference("subs"))]}),

@@ -13,6 +13,7 @@ mod own_seeds;
 mod own_uv;
 mod own_wheel;
 mod places;
+mod remedy;
 mod seed;
 mod shim;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use crate::model::{Interpreter, InterpreterLookup, Variables};
 use crate::report::event::{Event, Reporter};
 
 pub use discovery::PythonDiscovery;
+pub use remedy::remedy;
 
 /// What tox would have written for the virtualenv it has; envo makes what that version makes.
 pub const VIRTUALENV_VERSION: &str = "21.15.11";

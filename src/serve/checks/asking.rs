@@ -147,7 +147,8 @@ fn asked<'a>(graph: &'a Graph, context: &Context<'_>, at: usize) -> Vec<(&'stati
 
 pub(super) fn not_a_service(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
     for (at, member) in graph.members.iter().enumerate() {
-        for (key, other, field) in asked(graph, context, at).into_iter().filter(|(_, other, _)| other.service.is_none()) {
+        for (key, other, field) in asked(graph, context, at).into_iter().filter(|(_, other, _)| other.service.is_none())
+        {
             errors.push(
                 ConfigError::handled(format!(
                     "`{key}` of {} asks for `{field}` of `{}`, which is not a service: it has no `serve` key",

@@ -47,14 +47,14 @@ const CHECKS: [Check; 6] = [
     values::unusable,
 ];
 
-/// Everything that is wrong, in the order of the file as far as places are known. `others` was found elsewhere.
-pub fn findings(subject: &Subject<'_>, others: Vec<ConfigError>) -> Vec<ConfigError> {
+/// Everything that is wrong, in the order of the file as far as places are known. `others` finds what is wrong elsewhere.
+pub fn findings(subject: &Subject<'_>, others: impl FnOnce() -> Vec<ConfigError>) -> Vec<ConfigError> {
     let mut found: Vec<ConfigError> = Vec::new();
     // What was complained about: lines by the checks before this one, places, and messages of what has no place.
     let mut lines: HashSet<(PathBuf, usize)> = HashSet::new();
     let mut places: HashSet<(PathBuf, usize, usize)> = HashSet::new();
     let mut messages: HashSet<String> = HashSet::new();
-    for of_check in CHECKS.iter().map(|check| check(subject)).chain([others]) {
+    for of_check in CHECKS.iter().map(|check| check(subject)).chain(std::iter::once_with(others)) {
         let before = found.len();
         for one in of_check {
             // A line that one check complains about is not complained about by those after it, nor once an environment.
@@ -63,9 +63,10 @@ pub fn findings(subject: &Subject<'_>, others: Vec<ConfigError>) -> Vec<ConfigEr
                     !lines.contains(&(place.file.clone(), place.line))
                         && places.insert((place.file.clone(), place.line, place.column))
                 }
-                None => messages.insert(one.message.clone()),
+                None => !messages.contains(&one.message),
             };
             if is_new {
+                messages.insert(one.message.clone());
                 found.push(one);
             }
         }

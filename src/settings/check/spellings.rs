@@ -42,7 +42,9 @@ mod tests {
     fn every_word_that_is_one_mistake_away_is_found() {
         let words = ["lint", "docs", "py310", "tests", "äöü"];
         let spellings = Spellings::of(words.into_iter());
-        for text in ["lnt", "linnt", "litn", "lant", "dcos", "doc", "docz", "ests", "äü", "äxü", "lint", "py311", "none"] {
+        for text in
+            ["lnt", "linnt", "litn", "lant", "dcos", "doc", "docz", "ests", "äü", "äxü", "lint", "py311", "none"]
+        {
             let expected = words.into_iter().find(|word| is_misspelt(text, word));
             assert_eq!(spellings.meant_by(text).next(), expected, "{text}");
         }

@@ -13,6 +13,9 @@ use crate::source::Node;
 /// Keys that only some run environments have, depending on how they are packaged.
 const PACKAGING: [&str; 5] = ["skip_install", "use_develop", "package", "package_env", "wheel_build_env"];
 
+/// The project's keys about locks.
+const OF_LOCKS: [&str; 2] = ["locked", "lock_dir"];
+
 /// What became of keys that older versions of tox had.
 const FORMER: [(&str, &str); 7] = [
     ("isolated_build", "tox 4 always builds in an environment of its own, so the key can go"),
@@ -31,7 +34,7 @@ const TABLES: [&str; 5] = [ENV, ENV_BASE, RUN_BASE, PACKAGE_BASE, "gh"];
 pub(super) fn belongs(name: &str, kind: SetKind) -> bool {
     let Some(key) = keys::find(name) else { return false };
     if kind == SetKind::Core {
-        return CORE.contains(&key.name);
+        return CORE.contains(&key.name) || OF_LOCKS.contains(&key.name);
     }
     let kinds = [SetKind::Run, SetKind::Pep517Package, SetKind::CommandPackage];
     keys::is_own(key.name)

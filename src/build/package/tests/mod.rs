@@ -235,6 +235,7 @@ fn session(root: &Path, bin: &Path, recorder: Arc<Recorder>) -> Session {
         verbosity: 2,
         interrupt: Interrupt::default(),
         reporter: recorder,
+        not_found: Arc::default(),
         record: None,
     }
 }

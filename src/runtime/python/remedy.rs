@@ -1,0 +1,30 @@
+//! What helps when there is no interpreter for an environment.
+
+use std::path::Path;
+
+use crate::model::{Environment, InterpreterLookup};
+
+/// The versions that are looked for to name what there is instead.
+const VERSIONS: std::ops::RangeInclusive<u32> = 7..=16;
+
+/// What a person can do. Names the versions that are there, so that nobody has to guess what would have been found.
+pub fn remedy(environment: &Environment, interpreters: &dyn InterpreterLookup) -> String {
+    let there: Vec<String> = VERSIONS
+        .map(|minor| format!("3.{minor}"))
+        .filter(|version| interpreters.find(&[format!("python{version}")]).is_some())
+        .collect();
+    let found = match there.as_slice() {
+        [] => "no other Python was found".to_owned(),
+        versions => format!("found Python {}", versions.join(", ")),
+    };
+    let is_path = environment.base_python.iter().all(|spec| Path::new(spec).components().count() > 1);
+    let install = if is_path || environment.install_python {
+        "install it"
+    } else {
+        "install it, or have uv install it with `--install-python`"
+    };
+    format!(
+        "{found}\n{install}; `--discover PATH` names an interpreter elsewhere\n`skip_missing_interpreters = true` in the \
+         project's settings skips such environments"
+    )
+}
