@@ -125,7 +125,10 @@ fn mistakes_of_files(
     options: &Options,
 ) -> Vec<ConfigError> {
     let mut found = Vec::new();
-    let is_locked = plan.settings.boolean(plan.settings.core(), "locked").unwrap_or(false);
+    let is_locked = plan.settings.boolean(plan.settings.core(), "locked").unwrap_or_else(|error| {
+        found.push(error);
+        false
+    });
     let locks =
         if is_locked { Index::read(&project.root).map_err(|error| found.push(error.into())).ok() } else { None };
     let preconditions = Preconditions { plan, project, host: &options.variables, locks: locks.as_ref() };
