@@ -116,11 +116,90 @@ fn up_that_waits_tells_every_failure_once() {
     fs::write(project.path("told"), "").expect("it can be written");
     let ended = waiting.end();
     assert_eq!(ended.code, 1, "{}", ended.printed);
-    for once in ["error: `early` (", "error: `late` (", "  early goes", "  late goes", "second: ready", "error: `"] {
-        let times = if once == "error: `" { 2 } else { 1 };
+    for once in [
+        "error: `early` (",
+        "error: `late` (",
+        "  early goes",
+        "  late goes",
+        "second: ready",
+        "error: `other` (",
+        "error: `",
+    ] {
+        // What depends on a service that has failed is told of, too.
+        let times = if once == "error: `" { 3 } else { 1 };
         assert_eq!(ended.printed.matches(once).count(), times, "{once}\n{}", ended.printed);
     }
     project.run(["down"]).succeeds();
+}
+
+#[test]
+fn a_failure_shows_readable_lines_and_what_would_help() {
+    let ini = "[tox]\nno_package = true\n[testenv]\nallowlist_externals = sh, cat\nready = log:never\n[testenv:background]\n\
+               serve = sh -c 'sleep 3600 & exit 0'\n[testenv:shell]\nserve = cat missing && cat other\n\
+               [testenv:loud]\nserve = python loud.py\n";
+    let loud = "print('\\x1b[31mred\\x1b[0m')\nprint('x' * 9999)\nraise SystemExit(3)\n";
+    let project = Project::new().ini(ini).file("loud.py", loud);
+    let outcome = project.run(["up", "--wait", "background", "shell,loud"]).ends_with(1);
+    let outcome =
+        outcome.explains("help: it ended and left processes in the background: a service runs in the foreground");
+    let outcome = outcome.explains("so `&&` is only an argument: write `serve = sh -c 'cat missing && cat other'`\n");
+    let outcome = outcome.explains(&format!("its last lines:\n  red\n  {}…\n", "x".repeat(2048)));
+    assert!(!outcome.stderr.contains('\u{1b}'), "{outcome:?}");
+    project.run(["down"]).succeeds();
+    assert_eq!(project.processes(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_log_that_was_deleted_is_made_again() {
+    let gate = Gate::new();
+    let talking = "import sys\nfrom gate import tell\nprint('one', flush=True)\nfor _ in sys.stdin: pass\nimport pathlib, \
+                   os\nwhile pathlib.Path('.tox/.envo/log/talking.log').exists():\n    os.sched_yield()\nprint('two', \
+                   flush=True)\ntell('said')\nimport signal\nsignal.pause()\n";
+    let ini = "[tox]\nno_package = true\n[testenv:talking]\nserve = python talking.py\nready = log:one\n";
+    let project = Project::new().ini(ini).file("gate.py", &gate.module()).file("talking.py", talking);
+    project.run(["up", "--wait"]).succeeds();
+    fs::remove_file(project.path(".tox/.envo/log/talking.log")).expect("it is there");
+    assert_eq!(gate.next(), "said");
+    project.run(["down"]).succeeds();
+    project.run(["logs"]).succeeds().says("two\n").never_says("one");
+}
+
+#[test]
+fn help_and_versions_are_found_under_every_name() {
+    let project = Project::new().ini(CONFIGURATION);
+    let said = |words: &[&str]| project.run(words).succeeds().stdout;
+    assert_eq!(said(&["help"]), said(&["--help"]));
+    assert_eq!(said(&["help", "run"]), said(&["run", "--help"]));
+    assert_eq!(said(&["help", "p"]), said(&["run-parallel", "--help"]));
+    for words in [&["version"] as &[&str], &["-V"], &["help", "version"]] {
+        assert_eq!(said(words), said(&["--version"]));
+    }
+    let unknown = |words: &[&str], hint: &str| {
+        let outcome = project.run(words).ends_with(254).says("unrecognized arguments: ");
+        outcome.explains(&format!("help: {hint}"));
+    };
+    unknown(&["py311"], "`envo run -e py311` runs the environment `py311`");
+    unknown(&["run", "py311"], "environments are named with `-e`: `envo run -e py311`");
+    unknown(&["help", "nothing"], "`envo run -e help`");
+    unknown(&["down", "-e", "first"], "`down` takes names without `-e`, as in `envo down NAME`");
+    project.run(["serve", "frist"]).ends_with(254).says("frist - did you mean first?");
+}
+
+#[test]
+fn services_are_started_by_name_with_or_without_an_option() {
+    let gate = Gate::new();
+    let project = project(&gate, CONFIGURATION);
+    for words in
+        [&["up", "--wait", "first"] as &[&str], &["up", "first", "second", "--wait"], &["up", "--wait", "first,second"]]
+    {
+        project.run(words).succeeds();
+        let services = if words.len() == 3 && !words[2].contains(',') { "first" } else { "second, first" };
+        assert_eq!(project.run(["down"]).succeeds().stdout, format!("stopped: {services}\n"));
+    }
+    let mut serving = project.start(["serve", "second"]);
+    serving.line_with("second: ready");
+    serving.signal(Signal::INT);
+    assert_eq!(serving.end().code, 0);
 }
 
 #[test]

@@ -114,8 +114,11 @@ pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parse
     let program = program_name(arguments.first());
     let words: Vec<String> = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let halves = scan::split(&words);
+    if let Some(parsed) = asked_in_words(halves.own, program, arguments, &surroundings) {
+        return Ok(parsed);
+    }
     if let [only] = halves.own
-        && matches!(only.as_str(), "-h" | "--help")
+        && matches!(only.as_str(), "-h" | "--help" | "help")
     {
         let note = user_file::describe(&surroundings);
         let text = help::of_program(program, &note, resolve::default_color(&surroundings));
@@ -153,6 +156,27 @@ pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parse
         Ok(resolved) => Ok(Parsed::Run(Box::new(resolved))),
         Err(error) => Err(error.of(&mut definition)),
     }
+}
+
+/// What people type who expect `help COMMAND`, `version` and `-V`, none of which tox knows.
+fn asked_in_words(
+    own: &[String],
+    program: &str,
+    arguments: &[OsString],
+    surroundings: &Surroundings,
+) -> Option<Parsed> {
+    let words: Vec<&str> = own.iter().map(String::as_str).collect();
+    let (kind, text) = match words.as_slice() {
+        ["version" | "-V"] => (Request::Version, version::text(program)),
+        ["help", "version"] => return asked_in_words(&["version".to_owned()], program, arguments, surroundings),
+        ["help", name] => {
+            let word = CommandWord::find(name)?;
+            (Request::Help, help::of_command(word, program, resolve::default_color(surroundings)))
+        }
+        _ => return None,
+    };
+    let words = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    Some(Parsed::Show(Box::new(Answer { text, kind, words, options: None })))
 }
 
 fn answer(kind: Request, text: String, arguments: &[OsString], surroundings: Surroundings) -> Parsed {

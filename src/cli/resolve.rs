@@ -236,10 +236,13 @@ impl Resolver<'_> {
     }
 
     fn environments(&self) -> EnvironmentChoice {
-        let expressions = if self.is_typed("env") {
-            self.all_typed("env")
+        // Where services are started they may be named without `-e`, as where they are stopped.
+        let starts = self.typed.word.serves();
+        let named = if starts { self.all_typed("service_names") } else { Vec::new() };
+        let expressions = if self.is_typed("env") || !named.is_empty() {
+            self.all_typed("env").into_iter().chain(named).collect()
         } else {
-            self.default("env", &ENVIRONMENTS).into_iter().collect()
+            self.default("env", &ENVIRONMENTS).into_iter().collect::<Vec<_>>()
         };
         let mut names: Vec<String> = expressions.iter().flat_map(|expression| environment_names(expression)).collect();
         if names.is_empty() && matches!(self.typed.word, CommandWord::Verb(Verb::Exec | Verb::Devenv)) {

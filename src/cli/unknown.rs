@@ -25,8 +25,15 @@ pub fn error(words: &[String], word: CommandWord, definition: &Command) -> Confi
 
 fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String> {
     if !unknown.starts_with('-') {
-        return nearest(unknown, CommandWord::all().map(CommandWord::name))
-            .map(|name| format!("did you mean the command `{name}`?"));
+        let command = nearest(unknown, CommandWord::all().map(CommandWord::name));
+        // Whoever has named a command already does not mean another one.
+        return match command.filter(|_| word == CommandWord::Legacy) {
+            Some(name) => Some(format!("did you mean the command `{name}`?")),
+            None => environment_hint(unknown, word),
+        };
+    }
+    if word.talks_only() && matches!(unknown, "-e" | "--env") {
+        return Some(format!("`{0}` takes names without `{unknown}`, as in `envo {0} NAME`", word.name()));
     }
     let option = unknown.split('=').next().unwrap_or(unknown);
     let takes = |definition: &Command| definition.get_arguments().flat_map(spellings).any(|text| text == option);
@@ -39,6 +46,21 @@ fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String
     }
     let known: Vec<String> = definition.get_arguments().flat_map(spellings).collect();
     nearest(option, known.iter().map(String::as_str)).map(|name| format!("did you mean `{name}`?"))
+}
+
+/// What names an environment where its name was typed alone.
+fn environment_hint(name: &str, word: CommandWord) -> Option<String> {
+    let takes_names = command(word, "").get_arguments().flat_map(spellings).any(|text| text == "-e");
+    let is_name = !name.is_empty() && name.chars().all(|one| one.is_alphanumeric() || "-_.,{}".contains(one));
+    if !takes_names || !is_name {
+        return None;
+    }
+    Some(match word {
+        CommandWord::Legacy => {
+            format!("`envo run -e {name}` runs the environment `{name}`; `envo help` lists the commands")
+        }
+        _ => format!("environments are named with `-e`: `envo {} -e {name}`", word.name()),
+    })
 }
 
 fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -62,6 +84,16 @@ mod tests {
     fn the_hint_knows_what_was_meant() {
         assert_eq!(hints("--skip-pgk-install", CommandWord::Verb(Verb::Run)), ["did you mean `--skip-pkg-install`?"]);
         assert_eq!(hints("lst", CommandWord::Legacy), ["did you mean the command `list`?"]);
+        assert_eq!(
+            hints("py311", CommandWord::Legacy),
+            ["`envo run -e py311` runs the environment `py311`; `envo help` lists the commands"]
+        );
+        let named = ["environments are named with `-e`: `envo exec -e py311`"];
+        assert_eq!(hints("py311", CommandWord::Verb(Verb::Exec)), named);
+        assert_eq!(
+            hints("-e", CommandWord::Verb(Verb::Down)),
+            ["`down` takes names without `-e`, as in `envo down NAME`"]
+        );
         assert_eq!(hints("--core=1", CommandWord::Verb(Verb::Run)), ["`--core` is no option of `run` but of: config"]);
         assert!(hints("tests/test_login.py", CommandWord::Verb(Verb::Run)).is_empty());
     }

@@ -156,11 +156,9 @@ impl Verb {
             Self::Update => "[options] [NAME ...]",
             Self::Completion => "[options] SHELL",
             Self::Scale => "[options] ENV=N ...",
-            Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
+            Self::Serve | Self::Up | Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
             Self::Start | Self::Stop | Self::Restart | Self::Wait => "[options] ENV ...",
-            Self::Serve
-            | Self::Up
-            | Self::Services
+            Self::Services
             | Self::List
             | Self::Config
             | Self::Depends

@@ -77,8 +77,8 @@ struct Attached {
     states: BTreeMap<String, String>,
     /// Those of which it was shown that they are ready.
     announced: BTreeSet<String>,
-    /// The first failure among them.
-    failure: Option<String>,
+    /// The failures among them, the first one first.
+    failures: Vec<String>,
     /// Who told the supervisor to end.
     ended_by: Option<String>,
     /// Whether the services were let go of.
@@ -117,7 +117,7 @@ impl Attached {
             interrupt: options.interrupt.clone(),
             states: names.into_iter().map(|name| (name, String::new())).collect(),
             announced: BTreeSet::new(),
-            failure: None,
+            failures: Vec::new(),
             ended_by: None,
             released: false,
             follower,
@@ -139,7 +139,7 @@ impl Attached {
                 Heard::Answer(..) => {}
                 Heard::News(news) => {
                     self.take(news);
-                    if id != RELEASE && self.failure.is_some() {
+                    if id != RELEASE && !self.failures.is_empty() {
                         return Ok(Ended::Failed);
                     }
                     if id != RELEASE && self.states.values().all(|state| state == "exited") {
@@ -178,7 +178,7 @@ impl Attached {
             }
             News::Failed(failed) => {
                 if self.states.contains_key(&failed.service) {
-                    self.failure.get_or_insert(failed.message);
+                    self.failures.push(failed.message);
                 }
             }
             News::Waiting(Waiting { service, target, seconds, seen, .. }) => {
@@ -231,7 +231,7 @@ impl Attached {
         if matches!(released, Ok(true)) {
             self.client.see_it_end();
         }
-        (self.failure, released.map(drop))
+        (self.failures.into_iter().next(), released.map(drop))
     }
 
     /// Whether the supervisor ends with this connection.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,6 +16,8 @@ const LARGEST: u64 = 128 * 1024 * 1024;
 const KEPT: u32 = 3;
 /// How much of its end is looked at for the last lines.
 const TAIL: u64 = 16 * 1024;
+/// How many bytes of a line are shown in an error.
+const LONGEST_SHOWN: usize = 2 * 1024;
 /// The stack of a thread that does little.
 const SMALL_STACK: usize = 128 * 1024;
 /// How exactly times are kept, in milliseconds.
@@ -143,10 +145,21 @@ impl Log {
         self.file.read_exact_at(buffer, begin)
     }
 
-    /// Others may have emptied the log, or written to it.
+    /// Others may have emptied the log, written to it, or deleted it: then it is made again.
     fn see_length(&mut self) {
-        if let Ok(metadata) = self.file.metadata() {
-            self.length = metadata.len();
+        let Ok(metadata) = self.file.metadata() else { return };
+        self.length = metadata.len();
+        if metadata.nlink() > 0 {
+            return;
+        }
+        let folder = self.path.parent().unwrap_or(&self.path);
+        match fs_err::create_dir_all(folder).and_then(|()| open(&self.path)) {
+            Ok((file, begin, times)) => {
+                (self.file, self.begin, self.length, self.times, self.noted) = (file, begin, begin, times, None);
+            }
+            Err(error) => {
+                self.failure.get_or_insert(error);
+            }
         }
     }
 
@@ -258,9 +271,48 @@ pub fn last_lines(path: &Path, begin: u64, count: usize) -> Vec<String> {
     };
     let bytes = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let mut lines: Vec<String> = text.lines().rev().take(count).map(str::to_owned).collect();
+    let mut lines: Vec<String> = text.lines().rev().take(count).map(readable).collect();
     lines.reverse();
     lines
+}
+
+/// A line of somebody's output for an error message: what a terminal would show of it last, without what a terminal would
+/// obey, and not all of a line that is very long.
+pub fn readable(line: &str) -> String {
+    let line = line.trim_end_matches('\r');
+    let mut rest = line.rsplit('\r').next().unwrap_or(line).chars().peekable();
+    let mut text = String::new();
+    while let Some(character) = rest.next() {
+        match character {
+            '\u{1b}' => skip_sequence(&mut rest),
+            '\t' => text.push(character),
+            _ if character.is_control() => {}
+            _ => text.push(character),
+        }
+        if text.len() > LONGEST_SHOWN {
+            text.truncate(text.floor_char_boundary(LONGEST_SHOWN));
+            text.push('…');
+            break;
+        }
+    }
+    text
+}
+
+/// Passes over what follows an escape: a control sequence to its last letter, a title to its end, else one character.
+fn skip_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    match rest.next() {
+        Some('[') => {
+            rest.find(|character| ('@'..='~').contains(character));
+        }
+        Some(']' | 'P' | '^' | '_') => {
+            while let Some(character) = rest.next() {
+                if character == '\u{7}' || (character == '\u{1b}' && rest.next_if_eq(&'\\').is_some()) {
+                    break;
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -305,6 +357,44 @@ mod tests {
         assert_eq!((read("log.3").as_str(), read("log.4").as_str()), ("efg023456789\n", ""));
         assert_eq!(log.failure(), None);
         assert_eq!(last_lines(&path, 1000, 1), [""; 0]);
+    }
+
+    #[test]
+    fn a_log_that_was_deleted_is_made_again_with_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log").join("a.log");
+        std::fs::create_dir(folder.path().join("log")).unwrap();
+        let mut log = Log::open(&path).unwrap();
+        log.write(b"before\n");
+        std::fs::remove_file(&path).unwrap();
+        log.write(b"after\n");
+        assert_eq!(
+            (std::fs::read_to_string(&path).unwrap().as_str(), log.last_lines(9)),
+            ("after\n", vec!["after".into()])
+        );
+        std::fs::remove_dir_all(folder.path().join("log")).unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"again\n").unwrap();
+        let reader = File::from(std::os::fd::OwnedFd::from(reader));
+        assert_eq!(log.take(&reader, 100).unwrap(), Some((0, 6)));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "again\n");
+        assert!(path.with_extension("times").exists());
+        assert_eq!(log.failure(), None);
+    }
+
+    #[test]
+    fn lines_in_errors_are_readable_whatever_was_written() {
+        for (line, shown) in [
+            ("plain\ttext", "plain\ttext"),
+            ("\u{1b}[1;31mred\u{1b}[0m \u{1b}]0;title\u{7}text\u{1b}]8;;x\u{1b}\\link", "red textlink"),
+            (" 10 %\r 50 %\r100 %\r", "100 %"),
+            ("a\u{8}\u{0}\u{9b}2Jb\u{1b}", "a2Jb"),
+            ("\u{1b}c\u{1b}[", ""),
+        ] {
+            assert_eq!(readable(line), shown, "{line:?}");
+        }
+        let long = readable(&"ü".repeat(5000));
+        assert!(long.len() <= LONGEST_SHOWN + '…'.len_utf8() && long.ends_with("ü…"), "{}", long.len());
     }
 
     #[test]

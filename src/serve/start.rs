@@ -57,7 +57,7 @@ pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let slot = &mut supervisor.slots[at];
     slot.generation += 1;
     slot.started = Some(Instant::now());
-    slot.exited = false;
+    (slot.exited, slot.in_background) = (false, false);
     slot.last_lines.clear();
     slot.instance.fields.clear();
     slot.waiting = Waiting::for_end();

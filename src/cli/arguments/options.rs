@@ -170,8 +170,9 @@ fn services(verb: Verb) -> Vec<Arg> {
                 .value_name("FORMAT"),
         );
     }
-    if verb.talks_only() {
+    if verb.talks_only() || matches!(verb, Up | Serve) {
         let help = match verb {
+            Up | Serve => "these services, as with -e [default: all]",
             Down | Ps | Logs | Events => "these services [default: all]",
             _ => "these services",
         };

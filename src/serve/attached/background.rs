@@ -51,12 +51,11 @@ pub fn up(
             Ok(Answer::Instances(instances)) => attached.announce(&instances),
             Ok(_) => {}
             Err(Refused(refusal)) if refusal.kind == "ended" => {}
-            Err(refused) => {
-                let reason = refused.to_string();
-                if !reasons.contains(&reason) {
-                    failed(&reason);
-                    reasons.insert(reason);
-                }
+            Err(refused) => attached.failures.push(refused.to_string()),
+        }
+        for reason in std::mem::take(&mut attached.failures) {
+            if reasons.insert(reason.clone()) {
+                failed(&reason);
             }
         }
     }

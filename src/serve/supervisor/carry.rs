@@ -273,6 +273,10 @@ impl Supervisor {
         };
         let explained = explained.unwrap_or_default();
         let mut text = format!("`{}`{} {failure}{explained}", slot.prepared.name(), slot.place);
+        for hint in self.hints(at) {
+            text.push_str("\nhelp: ");
+            text.push_str(&hint);
+        }
         if !lines.is_empty() {
             text.push_str("\nits last lines:");
             for line in &lines {

@@ -255,6 +255,7 @@ impl Supervisor {
             halt: None,
             started: None,
             exited: false,
+            in_background: false,
             last_lines: Vec::new(),
             forced: false,
             ttl: Duration::ZERO,

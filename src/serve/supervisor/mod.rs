@@ -2,6 +2,7 @@
 //! the machine, carries out what the machine asks for, and answers clients. Never waits for anything but that channel.
 
 mod carry;
+mod hints;
 mod jobs;
 mod leases;
 mod pending;
@@ -120,6 +121,8 @@ pub struct Slot {
     pub halt: Option<Interrupt>,
     pub started: Option<Instant>,
     pub exited: bool,
+    /// Whether it left processes behind when it ended well by itself.
+    pub in_background: bool,
     /// Its last lines when it ended by itself.
     pub last_lines: Vec<String>,
     /// What is said of its place in error messages.
@@ -363,12 +366,14 @@ impl Supervisor {
                 self.step(Happening::StartFailed(at, reason));
             }
             Report::News(News::Exited(code), last_lines) => {
+                self.slots[at].in_background = self.has_gone_into_background(at, code);
                 self.slots[at].exited = true;
                 self.slots[at].last_lines = last_lines;
                 self.slots[at].asking = None;
                 let starting = self.machine.state(at) == State::Starting;
                 let lost = starting && super::start::finds_another_port(self, at);
                 self.step(if lost { Happening::LostPort(at, code) } else { Happening::Exited(at, code) });
+                self.warn_of_background(at);
             }
             // The end of the shim comes next; a service is gone when that is gone too.
             Report::News(News::Gone, _) => {}

@@ -1,0 +1,65 @@
+//! What would help a service that ended or failed: mistakes that can be seen from outside.
+
+use super::Supervisor;
+use crate::execute::{shell, tree};
+use crate::serve::machine::State;
+
+/// Said of a program that has put itself into the background.
+const DAEMON: &str =
+    "it ended and left processes in the background: a service runs in the foreground (without `--daemon` or the like)";
+
+/// Words that mean something to a shell only.
+const OPERATORS: [&str; 14] = ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>>", "&>", "2>&1", "1>&2", "|&"];
+
+impl Supervisor {
+    /// Whether the service, whose first process has just ended well by itself, goes on in the background.
+    pub(super) fn has_gone_into_background(&self, at: usize, code: i32) -> bool {
+        let by_itself = matches!(self.machine.state(at), State::Starting | State::Ready);
+        let shim = self.slots[at].running.as_ref().and_then(|running| running.processes).map(|(_, shim)| shim);
+        by_itself && code == 0 && shim.is_some_and(|shim| tree::descendants(shim).len() > 1)
+    }
+
+    /// Says of a service that counts as having ended well what is likely to be wrong all the same.
+    pub(super) fn warn_of_background(&self, at: usize) {
+        if self.slots[at].in_background && self.machine.failure(at).is_none() {
+            self.reporter.warning(self.slots[at].prepared.name(), DAEMON.to_owned());
+        }
+    }
+
+    /// What would help a service that has failed.
+    pub(super) fn hints(&self, at: usize) -> Vec<String> {
+        let slot = &self.slots[at];
+        let serve = slot.prepared.definition.service.as_ref().map(|service| service.serve.as_str());
+        let daemon = slot.in_background.then(|| DAEMON.to_owned());
+        daemon.into_iter().chain(serve.and_then(shell_hint)).collect()
+    }
+}
+
+/// What to write where a command is meant for a shell.
+pub(super) fn shell_hint(serve: &str) -> Option<String> {
+    let words = shell::split(serve)?;
+    let word = words.iter().find_map(|word| {
+        let ended = word.strip_suffix(';').map(|_| ";");
+        OPERATORS.iter().find(|operator| *operator == word).copied().or(ended)
+    })?;
+    let quote = if serve.contains('\'') { '"' } else { '\'' };
+    let remedy = if serve.contains(quote) { "sh -c '…'".to_owned() } else { format!("sh -c {quote}{serve}{quote}") };
+    Some(format!("`serve` is not run by a shell, so `{word}` is only an argument: write `serve = {remedy}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_hint;
+
+    #[test]
+    fn a_command_for_a_shell_is_known_by_its_operators() {
+        for serve in ["a && b", "a || b", "a | b", "a ; b", "a; b", "a > log", "a 2>&1", "a &"] {
+            let expected = format!("write `serve = sh -c '{serve}'`");
+            assert!(shell_hint(serve).is_some_and(|hint| hint.ends_with(&expected)), "{serve}");
+        }
+        assert!(shell_hint("echo 'x' && b").is_some_and(|hint| hint.ends_with("`serve = sh -c \"echo 'x' && b\"`")));
+        for serve in ["sh -c 'a && b'", "a --x=1;2", "a &&b", "python -m http.server {port}"] {
+            assert_eq!(shell_hint(serve), None, "{serve}");
+        }
+    }
+}
