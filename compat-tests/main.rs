@@ -41,6 +41,7 @@ mod installing;
 mod instances;
 mod interpreters;
 mod interrupts;
+mod jobs;
 mod list;
 mod locking;
 mod locking_everywhere;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import os
 import re
+import time
 import types
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -99,6 +100,10 @@ class Broker:
         self._noproc = noproc
         self._reuse = bool(config.getoption("--envo-reuse", False))
         self._ttl: Optional[float] = config.getoption("--envo-ttl", None)
+        #: What tells this run from others, if jobs are to run again in it.
+        self._force_for = str(told.get("force_for", ""))
+        if config.getoption("--envo-force", False) and not told:
+            self._force_for = f"{os.getpid()}-{time.time_ns()}"
         self._owner = os.getpid()
         has = config.pluginmanager.hasplugin
         #: Whether this process leads workers of pytest-xdist, and runs no tests itself.
@@ -295,7 +300,9 @@ class Broker:
     def _acquire(self, names: List[str]) -> None:
         worker = self._namespace_of(names)
         keep = self._reuse and self._ttl is None
-        lease = self._project.acquire(names, keep=keep, ttl=self._ttl, worker=worker, lease=self._session_lease)
+        lease = self._project.acquire(
+            names, keep=keep, ttl=self._ttl, worker=worker, force_for=self._force_for, lease=self._session_lease
+        )
         self._session_lease = lease
         handles = [Handle(name, lease.of(name, worker), lease, self._worker) for name in names]
         if self._sender and (self._is_worker or os.getpid() != self._owner):
@@ -306,7 +313,9 @@ class Broker:
     def _acquire_for_test(self, names: List[str]) -> None:
         worker = self._namespace_of(names)
         test = f"{worker}-{self._number}"
-        lease = self._project.acquire(names, worker=worker, test=test, lease=self._test_lease)
+        lease = self._project.acquire(
+            names, worker=worker, test=test, force_for=self._force_for, lease=self._test_lease
+        )
         self._test_lease = lease
         handles = [Handle(name, lease.of(name, test), lease, self._worker) for name in names]
         self._test_handles.update((handle.name, handle) for handle in handles)
@@ -348,7 +357,8 @@ class Broker:
         if self._run_number is None and any(info.share != "run" for info in self.services.values()):
             self._number_run()
         keeper = self._keeper.path if self._keeper else None
-        return {"listing": dict(self._project.listing), "keeper": keeper, "run": self._run_number or 0}
+        told = {"keeper": keeper, "run": self._run_number or 0, "force_for": self._force_for}
+        return {"listing": dict(self._project.listing), **told}
 
     def drain(self) -> None:
         """Takes in what workers and forked tests hold."""

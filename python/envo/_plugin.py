@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the configuration with the services, or its folder [default: ini option envo_config, or from rootdir upwards]",
     )
     group.addoption("--envo-reuse", action="store_true", help="leave services running at the end, for the next time")
+    group.addoption("--envo-force", action="store_true", help="run jobs again that were done before, once in this run")
     group.addoption(
         "--envo-ttl", metavar="SECONDS", type=float, help="leave services running for so long at the end, for the next time"
     )

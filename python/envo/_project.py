@@ -122,6 +122,7 @@ class Project:
         ttl: Optional[float] = None,
         worker: str = "",
         test: str = "",
+        force_for: str = "",
         lease: Optional["Lease"] = None,
     ) -> "Lease":
         """Builds and starts services, or takes those that run, and holds them.
@@ -130,9 +131,10 @@ class Project:
         :param ttl: seconds for which they stay when nobody holds them any more.
         :param worker: whose instance is meant of services with ``share = worker``.
         :param test: whose instance is meant of services with ``share = test``.
+        :param force_for: run jobs again that were done before, each once for this text.
         :param lease: one to add them to, in place of a new one.
         """
-        members: Dict[str, Any] = {"worker": worker, "test": test, "ttl": ttl}
+        members: Dict[str, Any] = {"worker": worker, "test": test, "ttl": ttl, "force_for": force_for}
         members = {name: value for name, value in members.items() if value not in (None, "")}
         connection = lease.connection if lease is not None and lease.is_own() else self.connect()
         try:

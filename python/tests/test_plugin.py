@@ -293,6 +293,24 @@ def test_services_can_be_left_for_the_next_run(project: Project) -> None:
     assert project.gate.all() == ["db down"]
 
 
+def test_jobs_that_were_done_can_be_run_again_once_in_a_run(project: Project) -> None:
+    tell = f"import socket; gate = socket.socket(socket.AF_UNIX); gate.connect('{project.gate.path}'); gate.sendall(b'seeded')"
+    project.file("seed.py", tell + "\n")
+    seed = f"\n[testenv:seed]\ndepends = db\nserve = {sys.executable} seed.py\nready = exit\nallowlist_externals = *\n"
+    project.ini(project.serve("db", "persistent = true"), seed, project.serve("api", "depends = seed"))
+    project.file("test_it.py", "".join(f"def test_{name}(api): pass\n" for name in "abcd"))
+
+    def reports(*words: str) -> "list[str]":
+        assert "4 passed" in project.pytest(*words)
+        return [report for report in project.gate.all() if report == "seeded"]
+
+    assert reports() == ["seeded"]
+    assert reports() == []
+    assert reports("--envo-force") == ["seeded"]
+    assert reports("-n", "2", "--envo-force") == ["seeded"]
+    assert reports("-n", "2") == []
+
+
 @pytest.mark.thorough
 def test_services_stay_for_a_while_and_the_next_run_finds_them(project: Project) -> None:
     project.ini(project.serve("db"))

@@ -213,7 +213,8 @@ impl Attached {
             Event::Message { environment, .. }
             | Event::CommandStarted { environment, .. }
             | Event::Output { environment, .. }
-            | Event::CommandFinished { environment, .. } => self.states.contains_key(environment),
+            | Event::CommandFinished { environment, .. }
+            | Event::Service { service: environment, .. } => self.states.contains_key(environment),
             _ => true,
         }
     }

@@ -28,8 +28,9 @@ pub(super) fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Ser
     }
     let mut service = Service::from_keys(&Written { settings, set })?;
     if let Some(service) = &mut service {
-        if !service.watch.is_empty() {
+        if !service.watch.is_empty() || service.data.is_some() {
             let root = settings.tox_root()?;
+            service.data = service.data.as_ref().map(|data| root.join(data).display().to_string());
             service.watch = service.watch.iter().map(|pattern| absolute(&root, pattern)).collect();
         }
         let place = short_place(settings, set, "depends");

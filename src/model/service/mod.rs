@@ -90,6 +90,10 @@ pub struct Service {
     /// Use what answers on a fixed port already instead of starting one.
     pub adopt: bool,
     pub share: Share,
+    /// The folder with what it keeps on disk, absolute; before its fields are filled in.
+    pub data: Option<String>,
+    /// Whether what others have put into it is still there after a restart, wherever it keeps that.
+    pub persistent: bool,
     /// How long to keep it after the last lease.
     #[serde(with = "seconds")]
     pub idle_timeout: Duration,
@@ -169,6 +173,8 @@ impl Service {
             stop_timeout: Duration::from_secs(10),
             adopt: false,
             share: Share::Run,
+            data: None,
+            persistent: false,
             idle_timeout: Duration::ZERO,
             pty: false,
             listen_fds: false,
@@ -206,6 +212,7 @@ impl Service {
         keys.put("stop_timeout", &mut service.stop_timeout, values::seconds);
         keys.put("idle_timeout", &mut service.idle_timeout, values::seconds);
         keys.put("watch", &mut service.watch, |_, text| Ok(values::lines(text)));
+        service.data = keys.read("data", plain);
         service.watch_command = keys.read("watch_command", values::one_command);
         keys.put("profiles", &mut service.profiles, values::names);
         keys.put("instances", &mut service.instances, values::instances);
@@ -227,7 +234,8 @@ impl Service {
         keys.put("restart", &mut self.restart, |key, text| values::word(key, &text.to_ascii_lowercase(), &policies));
         keys.put("restart_limit", &mut self.restart_limit, values::count);
         keys.put("share", &mut self.share, |key, text| values::word(key, text, &shares));
-        for (key, flag) in [("adopt", &mut self.adopt), ("pty", &mut self.pty), ("listen_fds", &mut self.listen_fds)] {
+        let Self { adopt, pty, listen_fds, persistent, .. } = self;
+        for (key, flag) in [("adopt", adopt), ("pty", pty), ("listen_fds", listen_fds), ("persistent", persistent)] {
             keys.put(key, flag, values::boolean);
         }
     }
@@ -245,6 +253,11 @@ impl Service {
     pub fn runs_probes(&self) -> bool {
         let is_command = |text: &String| text.trim_start().starts_with("cmd:");
         self.ready.iter().chain(&self.alive).any(is_command)
+    }
+
+    /// Whether what others have put into it is still there after a restart.
+    pub fn keeps_state(&self) -> bool {
+        self.persistent || self.data.is_some()
     }
 
     /// Where a key was written, for error messages: `tox.ini:12`; empty when that is not known.
@@ -369,6 +382,8 @@ mod tests {
             ("stop_timeout", "0.25"),
             ("adopt", "true"),
             ("share", "worker"),
+            ("data", "/p/data"),
+            ("persistent", "true"),
             ("idle_timeout", "30"),
             ("pty", "yes"),
             ("listen_fds", "1"),

@@ -17,6 +17,7 @@ fn texts(service: &Service) -> impl Iterator<Item = (&'static str, &str)> {
         ("ready", service.ready.as_ref()),
         ("alive", service.alive.as_ref()),
         ("url", service.url.as_ref()),
+        ("data", service.data.as_ref()),
         ("watch_command", service.watch_command.as_ref()),
     ]
     .into_iter()

@@ -12,7 +12,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub struct Node {
     pub checks_alive: bool,
     /// How long it is kept when nobody wants it any more.
     pub idle_timeout: Duration,
+    /// Whether what others have put into it is still there after a restart.
+    pub keeps_state: bool,
 }
 
 /// What happened. Numbers are positions of nodes.
@@ -113,6 +115,8 @@ pub enum Event {
     Restart(Vec<usize>),
     /// As if the job had run just now and ended well. Instead of [`Event::Prepared`].
     AlreadyDone(usize),
+    /// What others have put into the node is gone, although it keeps its state.
+    StateLost(usize),
 }
 
 /// What the supervisor is to do. Numbers are positions of nodes.
@@ -317,6 +321,12 @@ struct Member {
     abandoned: Option<Duration>,
     /// Why it failed when it did so last, until it is tried again.
     failure: Option<Failure>,
+    /// How often it has lost what others had put into it. A job that ran before has prepared nothing of what is there now.
+    epoch: u64,
+    /// Whether its last start was of a definition that keeps its state.
+    kept_state: bool,
+    /// The epochs of what a job depends on, directly or through others, when its turn came last.
+    prepared_for: BTreeMap<usize, u64>,
 }
 
 impl Member {
@@ -337,6 +347,24 @@ impl Member {
             hurried: false,
             abandoned: None,
             failure: None,
+            epoch: 0,
+            kept_state: false,
+            prepared_for: BTreeMap::new(),
+        }
+    }
+
+    /// Those that depend on it may not start any more.
+    fn unmeet(&mut self) {
+        if std::mem::take(&mut self.met) && !self.kept_state {
+            self.epoch += 1;
+        }
+    }
+
+    /// It begins to run.
+    fn begin_epoch(&mut self) {
+        self.kept_state = self.node.keeps_state;
+        if !self.kept_state {
+            self.epoch += 1;
         }
     }
 
@@ -365,7 +393,8 @@ impl Machine {
     /// Puts a node, which nobody wants yet, in the place of one that is over and that nobody wants. [`Machine::connect`]
     /// is due then.
     pub fn replace(&mut self, at: usize, node: Node) {
-        self.members[at] = Member::new(node);
+        let epoch = self.members[at].epoch + 1;
+        self.members[at] = Member { epoch, ..Member::new(node) };
     }
 
     /// Gives a node another definition. `restart`: if it runs, it is restarted with it. [`Machine::connect`] is due then.
@@ -450,8 +479,8 @@ impl Machine {
     /// Which of those a failed node depends on has failed by itself.
     fn root_of_failure(&self, at: usize) -> usize {
         let Some(Failure::Needs(name)) = &self.members[at].failure else { return at };
-        let mut dependencies = self.members[at].node.dependencies.iter();
-        let found = dependencies.find(|one| self.members[**one].node.name == *name && self.failure(**one).is_some());
+        let needs = self.dependencies_of(at);
+        let found = needs.iter().find(|one| self.members[**one].node.name == *name && self.failure(**one).is_some());
         found.map_or(at, |one| self.root_of_failure(*one))
     }
 
@@ -505,6 +534,13 @@ impl Machine {
             }
         }
         found
+    }
+
+    /// All a node depends on, directly or through others.
+    pub fn dependencies_of(&self, at: usize) -> BTreeSet<usize> {
+        let mut all = self.with_dependencies([at]);
+        all.remove(&at);
+        all
     }
 
     /// When [`Event::Tick`] is due at the latest; `None`: only something else can change anything.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Action, End, Failure, Machine, Now, Phase, Then, reminder};
+use super::{Action, End, Failure, Machine, Now, Phase, ReadyWhen, Then, reminder};
 
 impl Machine {
     /// Whether the node is to run, rather than to end: somebody wants it, and nobody has stopped it or what it needs.
@@ -97,7 +97,7 @@ impl Machine {
             let member = &mut self.members[*at];
             (member.cycling, member.halted, member.restarts) = (true, false, 0);
             if matches!(member.phase, Phase::Over { .. }) {
-                member.met = false;
+                member.unmeet();
             }
             self.cycle_dependents(*at);
         }
@@ -174,16 +174,47 @@ impl Machine {
         }
     }
 
+    /// What a job has prepared is gone when anything it depends on has lost its state: it is to run once more, and one
+    /// that runs is to begin again.
+    fn redo_stale_jobs(&mut self, allowed: &[bool], actions: &mut Vec<Action>) -> bool {
+        let mut changed = false;
+        for at in (0..self.members.len()).filter(|at| allowed[*at]) {
+            let member = &self.members[at];
+            if member.node.ready_when != ReadyWhen::Ended || member.cycling || self.is_prepared_for(at) {
+                continue;
+            }
+            self.members[at].unmeet();
+            match self.members[at].phase {
+                Phase::Over { end: End::Exited(_) } => {
+                    self.enter(at, Phase::Over { end: End::Stopped }, actions);
+                    self.cycle_dependents(at);
+                }
+                Phase::Preparing { .. } | Phase::Starting { .. } | Phase::Backoff { .. } => {
+                    self.members[at].cycling = true;
+                }
+                _ => continue,
+            }
+            changed = true;
+        }
+        changed
+    }
+
+    /// Whether nothing that a job depends on has lost its state since the job's turn came.
+    fn is_prepared_for(&self, at: usize) -> bool {
+        let prepared_for = &self.members[at].prepared_for;
+        self.dependencies_of(at).iter().all(|one| prepared_for.get(one) == Some(&self.members[*one].epoch))
+    }
+
     /// Does what has become possible; whether anything was.
     pub(super) fn settle(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
         let allowed = self.allowed();
-        let mut changed = false;
+        let mut changed = self.redo_stale_jobs(&allowed, actions);
         for at in 0..self.members.len() {
             if self.members[at].cycling && self.members[at].is_down() {
                 let member = &mut self.members[at];
                 member.cycling = false;
                 if matches!(member.phase, Phase::Over { .. }) {
-                    member.met = false;
+                    member.unmeet();
                     member.failure = None;
                     member.phase = Phase::Over { end: End::Stopped };
                 }
@@ -191,7 +222,7 @@ impl Machine {
             }
             let must_end = |one: usize| !allowed[one] || self.members[one].cycling;
             let ends = must_end(at);
-            let free = self.members[at].dependents.iter().all(|one| self.members[*one].is_down() || !must_end(*one));
+            let free = || self.is_free(at, &must_end);
             match self.members[at].phase.clone() {
                 Phase::Waiting if ends => self.enter(at, Phase::Over { end: End::Stopped }, actions),
                 Phase::Waiting => {
@@ -201,17 +232,18 @@ impl Machine {
                 }
                 Phase::Over { end } if !ends && self.starts_again(at, &end) => {
                     let member = &mut self.members[at];
-                    (member.met, member.failure) = (false, None);
+                    member.unmeet();
+                    member.failure = None;
                     self.enter(at, Phase::Waiting, actions);
                 }
                 Phase::Preparing { cancelled: false } if ends => {
                     self.enter(at, Phase::Preparing { cancelled: true }, actions);
                     actions.push(Action::Terminate(at));
                 }
-                Phase::Starting { .. } | Phase::Ready { .. } if ends && free => {
+                Phase::Starting { .. } | Phase::Ready { .. } if ends && free() => {
                     self.terminate(at, Then::End(End::Stopped), now, actions);
                 }
-                Phase::Backoff { .. } if ends && free => self.finish(at, End::Stopped, actions),
+                Phase::Backoff { .. } if ends && free() => self.finish(at, End::Stopped, actions),
                 _ => continue,
             }
             changed = true;
@@ -219,20 +251,37 @@ impl Machine {
         changed
     }
 
-    /// Begins with a node that waits, if what it depends on is met or never will be.
+    /// Whether nothing that has to end depends on the node and still runs, be it by what a job has put into the node.
+    fn is_free(&self, at: usize, must_end: &impl Fn(usize) -> bool) -> bool {
+        self.members[at].dependents.iter().all(|one| {
+            let dependent = &self.members[*one];
+            match dependent.is_down() {
+                true => dependent.node.ready_when != ReadyWhen::Ended || self.is_free(*one, must_end),
+                false => !must_end(*one),
+            }
+        })
+    }
+
+    /// Begins with a node that waits, if all it depends on, directly or through others, is met or never will be.
     fn begin(&mut self, at: usize, actions: &mut Vec<Action>) -> bool {
-        let dependencies = &self.members[at].node.dependencies;
-        if dependencies.iter().all(|one| self.is_met(*one)) {
+        let needs = self.dependencies_of(at);
+        if needs.iter().all(|one| self.is_met(*one)) {
+            self.members[at].prepared_for = needs.iter().map(|one| (*one, self.members[*one].epoch)).collect();
             self.enter(at, Phase::Preparing { cancelled: false }, actions);
             actions.push(Action::Prepare(at));
             return true;
         }
-        let failed = dependencies.iter().find(|one| self.has_failed(**one));
-        let Some(failed) = failed.map(|one| self.members[*one].node.name.clone()) else { return false };
-        let failure = Failure::Needs(failed);
+        let Some(failed) = self.failed_among(at, &needs) else { return false };
+        let failure = Failure::Needs(self.members[failed].node.name.clone());
         self.members[at].failure = Some(failure.clone());
         self.enter(at, Phase::Over { end: End::Failed(failure) }, actions);
         true
+    }
+
+    /// Which of those a node needs has failed: rather one that it depends on directly.
+    fn failed_among(&self, at: usize, needs: &BTreeSet<usize>) -> Option<usize> {
+        let direct = self.members[at].node.dependencies.iter();
+        direct.chain(needs).copied().find(|one| self.has_failed(*one))
     }
 
     /// Whether the node has failed for good, or is about to have.
@@ -251,7 +300,7 @@ impl Machine {
         match end {
             End::Stopped => true,
             End::Exited(_) => !member.met && member.dependents.iter().any(waiting),
-            End::Failed(Failure::Needs(_)) => !member.node.dependencies.iter().any(|one| self.has_failed(*one)),
+            End::Failed(Failure::Needs(_)) => !self.dependencies_of(at).iter().any(|one| self.has_failed(*one)),
             End::Failed(_) => false,
         }
     }

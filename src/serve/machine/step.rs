@@ -54,6 +54,7 @@ impl Machine {
             Event::Adopted(at) if self.is_preparing(at) => {
                 if self.may_run(at) {
                     self.members[at].adopted = true;
+                    self.members[at].begin_epoch();
                     self.ready(at, now, actions);
                 } else {
                     self.finish(at, End::Stopped, actions);
@@ -84,6 +85,7 @@ impl Machine {
                     self.enter(at, Phase::Over { end }, actions);
                 }
             }
+            Event::StateLost(at) => self.members[at].epoch += 1,
             Event::Prepared(_) | Event::PrepareFailed(..) | Event::Adopted(_) | Event::AlreadyDone(_) => {}
         }
     }
@@ -101,6 +103,7 @@ impl Machine {
     }
 
     pub(super) fn start(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
+        self.members[at].begin_epoch();
         let until = self.members[at].node.ready_timeout.map(|time| now.saturating_add(time));
         self.members[at].alive_failures = 0;
         self.enter(at, Phase::Starting { since: now, until, running: false, settled: None, reminded: 0 }, actions);
@@ -149,7 +152,7 @@ impl Machine {
             let times = member.restarts;
             return self.fail_running(at, Failure::NotAlive(times), now, actions);
         }
-        member.met = false;
+        member.unmeet();
         self.cycle_dependents(at);
         self.terminate(at, Then::Restart, now, actions);
     }
@@ -183,7 +186,7 @@ impl Machine {
 
     fn record(&mut self, at: usize, failure: Failure) {
         let member = &mut self.members[at];
-        member.met = false;
+        member.unmeet();
         member.failure = Some(failure);
     }
 
@@ -204,7 +207,10 @@ impl Machine {
     /// What was adopted is not ended. When it does not answer any more, one of envo's own takes its place.
     fn let_go(&mut self, at: usize, then: Then, actions: &mut Vec<Action>) {
         match then {
-            Then::End(end) => self.finish(at, end, actions),
+            Then::End(end) => {
+                self.members[at].unmeet();
+                self.finish(at, end, actions);
+            }
             Then::Restart | Then::StartOver => {
                 self.members[at].restarts += 1;
                 self.enter(at, Phase::Preparing { cancelled: false }, actions);
@@ -227,8 +233,7 @@ impl Machine {
         };
         let node = &self.members[at].node;
         let success = node.success_exit_codes.contains(&code);
-        let needed =
-            self.members[at].dependents.iter().any(|one| !matches!(self.members[*one].phase, Phase::Over { .. }));
+        let needed = self.is_needed(at);
         let may_run = self.may_run(at);
         if node.ready_when == ReadyWhen::Ended && success {
             self.members[at].met = true;
@@ -246,7 +251,7 @@ impl Machine {
         };
         if again && may_run {
             if self.members[at].restarts < self.members[at].node.restart_limit {
-                self.members[at].met = false;
+                self.members[at].unmeet();
                 self.cycle_dependents(at);
                 return self.terminate(at, Then::Restart, now, actions);
             }
@@ -260,13 +265,26 @@ impl Machine {
         }
     }
 
+    /// Whether anything that depends on the node runs or is about to, be it by what a job has put into the node.
+    fn is_needed(&self, at: usize) -> bool {
+        self.members[at].dependents.iter().any(|one| {
+            let dependent = &self.members[*one];
+            !matches!(dependent.phase, Phase::Over { .. }) || (dependent.met && self.is_needed(*one))
+        })
+    }
+
     /// No process is left.
     fn gone(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
         let Phase::Stopping { then, .. } = self.members[at].phase.clone() else { return };
         match then {
             Then::End(end) => {
-                self.members[at].met &=
-                    matches!(end, End::Exited(_)) && self.members[at].node.ready_when == ReadyWhen::Ended;
+                let member = &mut self.members[at];
+                match end {
+                    End::Exited(_) if member.node.ready_when == ReadyWhen::Ended => {}
+                    // What jobs have prepared in it counts until it starts again: nothing needs it.
+                    End::Exited(_) => member.met = false,
+                    End::Stopped | End::Failed(_) => member.unmeet(),
+                }
                 self.finish(at, end, actions);
             }
             Then::Restart if self.may_run(at) => {

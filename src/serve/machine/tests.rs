@@ -1,6 +1,7 @@
 //! The machine with its time moved by hand.
 
 mod clock;
+mod jobs;
 mod leases;
 mod starting;
 
@@ -25,6 +26,7 @@ fn service(name: &str, dependencies: &[usize]) -> Node {
         restart_limit: 5,
         checks_alive: false,
         idle_timeout: Duration::ZERO,
+        keeps_state: false,
     }
 }
 

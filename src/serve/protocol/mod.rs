@@ -51,6 +51,8 @@ pub enum Operation {
         test: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ttl: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        force_for: Option<String>,
     },
     /// Ends this connection's lease. Answered with the [`Left`] when what only it held is gone.
     Release {
@@ -130,6 +132,9 @@ pub struct Up {
     /// Run jobs again that were done before.
     #[serde(default)]
     pub force: bool,
+    /// The same, but each job only once for this value: all clients of one test run give the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_for: Option<String>,
     /// As if `events` had been asked before.
     #[serde(default)]
     pub events: bool,

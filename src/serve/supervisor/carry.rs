@@ -61,9 +61,13 @@ impl Supervisor {
         if let Some(next) = slot.next.take() {
             slot.prepared = next;
         }
-        let is_job = slot.prepared.definition.is_job();
-        if is_job && !slot.forced && self.jobs.is_done(slot.prepared.name(), &slot.digest) {
-            return Some(Happening::AlreadyDone(at));
+        if slot.prepared.definition.is_job() {
+            if self.is_left_out(at) {
+                self.tell_report(self.left_out(at));
+                return Some(Happening::AlreadyDone(at));
+            }
+            // Should it fail, it is not done any more.
+            self.jobs.forget(self.slots[at].prepared.name());
         }
         if !std::mem::replace(&mut self.slots[at].leased, true)
             && let Err(text) = self.lease_anew(at)
@@ -157,8 +161,8 @@ impl Supervisor {
         let slot = &mut self.slots[at];
         let ran = slot.started.is_some() && slot.next.is_none();
         if ran && slot.prepared.definition.is_job() {
-            slot.forced = false;
-            self.jobs.done(slot.prepared.name(), &slot.digest);
+            slot.force.is_due = false;
+            self.remember_job(at);
         }
         if self.slots[at].prepared.definition.is_job() {
             self.publish(at);
@@ -170,6 +174,9 @@ impl Supervisor {
         let now = self.now().as_secs_f64();
         let slot = &mut self.slots[at];
         slot.timeline.ready = Some(now);
+        let data = self.data_of(at, &self.slots[at].prepared.definition);
+        let slot = &mut self.slots[at];
+        slot.data = data;
         let ready = slot.prepared.definition.service.as_ref().and_then(|service| service.ready.as_deref());
         let scheme = match ready.and_then(|ready| ready.trim_start().split_once("://")) {
             Some(("http", _)) => "http",
@@ -247,6 +254,13 @@ impl Supervisor {
     /// The supervisor was told to end.
     pub(super) fn tell_ending(&self, by: String) {
         self.tell(News::Ending(Ending { time: since_1970(), by }));
+    }
+
+    /// Something for people behind one connection, if it listens.
+    pub(super) fn tell_one(&self, connection: u64, report: Event) {
+        if self.connections.get(&connection).is_some_and(|one| one.events) {
+            self.send(connection, &Reply::News(News::Report { report }));
+        }
     }
 
     fn tell(&self, news: News) {

@@ -1,13 +1,45 @@
-//! Which jobs were done, so that they are not run again while their definitions and inputs are the same: `jobs.json` in
-//! the state folder. Losing it costs only one more run.
+//! Which jobs may be left out: those that were done with the same definition and inputs, and of which everything they
+//! depend on has kept what they have put into it. While the supervisor lives, the machine knows; for the next one it is
+//! in `jobs.json` of the state folder, where that can be: of what is lost with a process nothing outlives it. Losing the
+//! file costs only one more run.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Supervisor;
+use crate::report::Event;
+use crate::serve::fields;
+use crate::serve::machine::{Action, Event as Happening};
+use crate::serve::protocol::Definition;
+
+/// What a service that promises to keep its state is known by.
+const PERSISTENT: &str = "persistent";
+
+/// Running a job although it was done before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Force {
+    pub is_due: bool,
+    /// For what it was asked for last, if that was to have it run only once.
+    pub once: Option<String>,
+}
+
+/// How a job was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Done {
+    /// The digest of its definition and inputs.
+    digest: String,
+    /// What tells this run of it from others.
+    run: String,
+    /// What it depended on, directly or through others, and by what the state of each is known.
+    depends: BTreeMap<String, String>,
+}
 
 pub struct Jobs {
     file: PathBuf,
-    /// The digest of the definition with which each was done.
-    done: BTreeMap<String, String>,
+    done: BTreeMap<String, Done>,
 }
 
 impl Jobs {
@@ -17,12 +49,38 @@ impl Jobs {
         Self { file, done }
     }
 
-    pub fn is_done(&self, name: &str, digest: &str) -> bool {
-        self.done.get(name).is_some_and(|done| done == digest)
+    /// Whether it was done so, and everything it depends on is in the state it was in.
+    fn is_done(&self, name: &str, digest: &str, depends: &BTreeMap<String, String>) -> bool {
+        self.done.get(name).is_some_and(|done| done.digest == digest && done.depends == *depends)
     }
 
-    pub fn done(&mut self, name: &str, digest: &str) {
-        self.done.insert(name.to_owned(), digest.to_owned());
+    /// What tells the run by which it was done from others.
+    fn run_of(&self, name: &str) -> Option<String> {
+        self.done.get(name).map(|done| done.run.clone())
+    }
+
+    fn done(&mut self, name: &str, done: Done) {
+        self.done.insert(name.to_owned(), done);
+        self.write();
+    }
+
+    /// It is not done any more.
+    pub fn forget(&mut self, name: &str) {
+        if self.done.remove(name).is_some() {
+            self.write();
+        }
+    }
+
+    /// What was put into `dependency` is gone.
+    fn forget_those_on(&mut self, dependency: &str) {
+        let before = self.done.len();
+        self.done.retain(|_, done| !done.depends.contains_key(dependency));
+        if self.done.len() != before {
+            self.write();
+        }
+    }
+
+    fn write(&self) {
         let write = || -> std::io::Result<()> {
             let folder = self.file.parent().unwrap_or(Path::new("."));
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -30,8 +88,80 @@ impl Jobs {
             file.persist(&self.file)?;
             Ok(())
         };
-        // It is run once more then.
-        let _ = write();
+        if write().is_err() {
+            // What it says may be wrong by now. Without it jobs are run once more.
+            let _ = std::fs::remove_file(&self.file);
+        }
+    }
+}
+
+impl Supervisor {
+    /// Whether a job whose turn has come may be left out.
+    pub(super) fn is_left_out(&self, at: usize) -> bool {
+        let slot = &self.slots[at];
+        let is_done = |depends| self.jobs.is_done(slot.prepared.name(), &slot.digest, &depends);
+        !slot.force.is_due && self.lasting_states(at).is_some_and(is_done)
+    }
+
+    /// Remembers a job that has just ended well.
+    pub(super) fn remember_job(&mut self, at: usize) {
+        if let Some(depends) = self.lasting_states(at) {
+            let done = Done { digest: self.slots[at].digest.clone(), run: self.mark_of(at), depends };
+            self.jobs.done(self.slots[at].prepared.name(), done);
+        }
+    }
+
+    /// By what the state of everything a job depends on is known; `None`: some of it does not outlive its process.
+    fn lasting_states(&self, at: usize) -> Option<BTreeMap<String, String>> {
+        let state = |one: &usize| {
+            let name = self.slots[*one].prepared.name();
+            let definition = &*self.slots[*one].prepared.definition;
+            let state = match &definition.service {
+                _ if definition.is_job() => self.jobs.run_of(name),
+                Some(service) if service.data.is_some() => self.data_of(*one, definition),
+                Some(service) => service.persistent.then(|| PERSISTENT.to_owned()),
+                None => None,
+            };
+            Some((name.to_owned(), state?))
+        };
+        self.slots[at].visible.iter().map(state).collect()
+    }
+
+    /// By what the folder is known in which a service keeps its data; `None`: there is nothing in it.
+    pub(super) fn data_of(&self, at: usize, definition: &Definition) -> Option<String> {
+        let data = definition.service.as_ref()?.data.as_ref()?;
+        let path = fields::fill_own(data, &self.slots[at].instance, &self.visible_instances(at)).ok()?;
+        let metadata = std::fs::metadata(&path).ok()?;
+        if metadata.is_file() {
+            // Programs write files anew.
+            return (metadata.len() > 0).then(|| path);
+        }
+        std::fs::read_dir(&path).ok()?.next()?.ok()?;
+        let made = metadata.created().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let made = made.map_or(0, |time| time.as_nanos());
+        Some(format!("{}:{}:{made}", metadata.dev(), metadata.ino()))
+    }
+
+    /// What follows when a service is about to start whose data are not there any more, or are others than before.
+    pub(super) fn lost_data(&mut self, action: &Action) -> Option<Happening> {
+        let (Action::Prepare(at) | Action::Start(at)) = *action else { return None };
+        let definition = self.coming(at);
+        definition.service.as_ref()?.data.as_ref()?;
+        let data = self.data_of(at, definition);
+        let before = &self.slots[at].data;
+        if data.is_some() && (before.is_none() || *before == data) {
+            return None;
+        }
+        let name = self.slots[at].prepared.name().to_owned();
+        self.jobs.forget_those_on(&name);
+        Some(Happening::StateLost(at))
+    }
+
+    /// What people are told of a job that is left out.
+    pub(super) fn left_out(&self, at: usize) -> Event {
+        let text = "(already done for what it depends on; `envo up --force` runs it)";
+        let service = self.slots[at].prepared.name().to_owned();
+        Event::Service { service, state: "skipped".to_owned(), text: text.to_owned() }
     }
 }
 
@@ -39,13 +169,33 @@ impl Jobs {
 mod tests {
     use super::*;
 
+    fn done(digest: &str, depends: &[(&str, &str)]) -> Done {
+        let depends = depends.iter().map(|(name, state)| ((*name).to_owned(), (*state).to_owned())).collect();
+        Done { digest: digest.into(), run: "r".into(), depends }
+    }
+
     #[test]
     fn what_was_done_is_known_to_the_next_and_a_file_that_cannot_be_read_is_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
-        Jobs::open(folder.path()).done("migrate", "a");
+        Jobs::open(folder.path()).done("migrate", done("a", &[("db", "1")]));
         let jobs = Jobs::open(folder.path());
-        assert!(jobs.is_done("migrate", "a") && !jobs.is_done("migrate", "b") && !jobs.is_done("other", "a"));
-        std::fs::write(folder.path().join("jobs.json"), "{").unwrap();
-        assert!(!Jobs::open(folder.path()).is_done("migrate", "a"));
+        let is_done = |name, digest, state| jobs.is_done(name, digest, &done(digest, &[("db", state)]).depends);
+        assert!(is_done("migrate", "a", "1"));
+        assert!(!is_done("migrate", "b", "1") && !is_done("migrate", "a", "2") && !is_done("other", "a", "1"));
+        assert!(!jobs.is_done("migrate", "a", &BTreeMap::new()), "it depends on something else by now");
+        std::fs::write(folder.path().join("jobs.json"), r#"{"migrate": "what an envo of before has written"}"#)
+            .unwrap();
+        assert_eq!(Jobs::open(folder.path()).run_of("migrate"), None);
+    }
+
+    #[test]
+    fn what_was_put_into_something_that_is_gone_is_not_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut jobs = Jobs::open(folder.path());
+        jobs.done("migrate", done("a", &[("db", "1"), ("cache", "1")]));
+        jobs.done("build", done("a", &[]));
+        jobs.forget_those_on("db");
+        let jobs = Jobs::open(folder.path());
+        assert_eq!((jobs.run_of("migrate"), jobs.run_of("build")), (None, Some("r".to_owned())));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::jobs::Force;
 use super::{Slot, Supervisor};
 use crate::model::Service;
 use crate::model::service::{Probe, RestartPolicy};
@@ -29,7 +30,7 @@ const MOST_INSTANCES: u32 = 1000;
 impl Supervisor {
     /// Takes in what a client wants. Answers the nodes it wants for their own sake, and what becomes of all.
     pub(super) fn up(&mut self, connection: u64, up: Up) -> Result<(Vec<usize>, Changes), Refusal> {
-        let Up { services, want, keep, force, change, events, worker, test, ttl, .. } = up;
+        let Up { services, want, keep, force, force_for, change, events, worker, test, ttl, .. } = up;
         let namespaces = Namespaces { worker, test };
         if let Some(name) = namespaces.refused() {
             return Err(Refusal::new("configuration", format!("`{name}` is no name for a worker or a test")));
@@ -55,9 +56,10 @@ impl Supervisor {
             self.slots[*at].ttl = self.slots[*at].ttl.max(ttl);
         }
         self.connect(&taken_in);
-        if force {
-            self.force_jobs(&wanted);
+        if force || force_for.is_some() {
+            self.force_jobs(&wanted, force_for);
         }
+        let done = self.done_among(&wanted);
         if keep {
             self.unpin_surplus(&sent, &own, &mut changes);
             self.pinned.extend(&wanted);
@@ -66,7 +68,16 @@ impl Supervisor {
             self.hold(connection, &wanted);
         }
         self.step(Happening::Retry(wanted.clone()));
+        for at in done.into_iter().filter(|at| self.machine.is_met(*at)) {
+            self.tell_one(connection, self.left_out(at));
+        }
         Ok((wanted, changes))
+    }
+
+    /// The jobs among those that `wanted` need that are done.
+    fn done_among(&self, wanted: &[usize]) -> Vec<usize> {
+        let all = self.machine.with_dependencies(wanted.iter().copied());
+        all.into_iter().filter(|at| self.coming(*at).is_job() && self.machine.is_met(*at)).collect()
     }
 
     /// The instances that are meant, with the ports of those that are new. Learns the definitions.
@@ -257,7 +268,8 @@ impl Supervisor {
             exited: false,
             in_background: false,
             last_lines: Vec::new(),
-            forced: false,
+            force: Force::default(),
+            data: None,
             ttl: Duration::ZERO,
             timeline: Timeline::default(),
             told_failure: false,
@@ -278,10 +290,14 @@ impl Supervisor {
         at
     }
 
-    /// Whether it is one of several instances, and nobody wants it any more.
+    /// Whether it is one of several instances, and nobody wants it any more. A job counts as long as what it has prepared
+    /// is there.
     pub(super) fn is_spare(&self, at: usize) -> bool {
-        let unused = self.machine.is_over(at) && !self.machine.is_wanted(at) && self.slots[at].running.is_none();
-        self.slots[at].which.name != self.slots[at].which.environment && unused
+        let is_one_of_several = |at: usize| self.slots[at].which.name != self.slots[at].which.environment;
+        let is_over = |at: usize| self.machine.is_over(at) && self.slots[at].running.is_none();
+        let unused = is_one_of_several(at) && is_over(at) && !self.machine.is_wanted(at);
+        let prepared = || self.slots[at].visible.iter().any(|one| is_one_of_several(*one) && !is_over(*one));
+        unused && !(self.machine.is_met(at) && prepared())
     }
 
     /// Forgets such an instance, and those that depend on it, for another to have its place.
@@ -298,7 +314,7 @@ impl Supervisor {
     }
 
     /// What a service is when it starts next.
-    fn coming(&self, at: usize) -> &Definition {
+    pub(super) fn coming(&self, at: usize) -> &Definition {
         let slot = &self.slots[at];
         &slot.next.as_ref().unwrap_or(&slot.prepared).definition
     }
@@ -317,15 +333,16 @@ impl Supervisor {
         }
         self.machine.connect();
         for at in 0..self.slots.len() {
-            let all = self.machine.with_dependencies([at]);
-            self.slots[at].visible = all.into_iter().filter(|one| *one != at).collect();
+            self.slots[at].visible = self.machine.dependencies_of(at).into_iter().collect();
         }
     }
 
-    fn force_jobs(&mut self, wanted: &[usize]) {
+    /// Has the jobs run that `wanted` need, whether or not they are done; with `once`, those that were not run for it yet.
+    fn force_jobs(&mut self, wanted: &[usize], once: Option<String>) {
         let all = self.machine.with_dependencies(wanted.iter().copied());
-        let jobs: Vec<usize> = all.into_iter().filter(|at| self.coming(*at).is_job()).collect();
-        jobs.iter().for_each(|at| self.slots[*at].forced = true);
+        let is_meant = |at: &usize| self.coming(*at).is_job() && (once.is_none() || self.slots[*at].force.once != once);
+        let jobs: Vec<usize> = all.into_iter().filter(is_meant).collect();
+        jobs.iter().for_each(|at| self.slots[*at].force = Force { is_due: true, once: once.clone() });
         self.step(Happening::Restart(jobs));
     }
 
@@ -411,6 +428,7 @@ fn node(definition: &Definition, dependencies: Vec<usize>, restarts_with: Vec<us
             restart_limit: 0,
             checks_alive: false,
             idle_timeout: ttl,
+            keeps_state: false,
         },
         Some(service) => Node {
             name,
@@ -424,6 +442,7 @@ fn node(definition: &Definition, dependencies: Vec<usize>, restarts_with: Vec<us
             restart_limit: service.restart_limit,
             checks_alive: service.alive.is_some(),
             idle_timeout: service.idle_timeout.max(ttl),
+            keeps_state: service.keeps_state(),
         },
     }
 }

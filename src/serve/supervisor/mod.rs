@@ -37,7 +37,7 @@ use crate::execute::tree;
 use crate::model::{Service, literal};
 use crate::report::{Event, Reporter};
 
-pub use jobs::Jobs;
+pub use jobs::{Force, Jobs};
 pub use record::Record;
 
 use pending::Pending;
@@ -127,8 +127,10 @@ pub struct Slot {
     pub last_lines: Vec<String>,
     /// What is said of its place in error messages.
     pub place: String,
-    /// Run it although it was done before: a job.
-    pub forced: bool,
+    /// Whether a job is run although it was done before.
+    pub force: Force,
+    /// By what the folder with its data was known when it was ready last.
+    pub data: Option<String>,
     /// How long a client wants it kept when nobody wants it any more.
     pub ttl: Duration,
     pub timeline: Timeline,
@@ -296,6 +298,7 @@ impl Supervisor {
             let now = self.now();
             for action in self.machine.step(happening, now) {
                 self.stirred = true;
+                happenings.extend(self.lost_data(&action));
                 happenings.extend(self.carry_out(action));
             }
         }

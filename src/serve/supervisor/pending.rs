@@ -17,7 +17,7 @@ pub(super) struct Pending {
 }
 
 pub(super) enum Kind {
-    /// Answered with what is known of them.
+    /// All they depend on included. Answered with what is known of them.
     Ready(BTreeSet<usize>),
     /// Answered when `nodes` are gone, with those of `stopped` that are over.
     Stopped { nodes: BTreeSet<usize>, stopped: BTreeSet<usize> },
@@ -46,11 +46,12 @@ impl Supervisor {
     fn settled(&self, kind: &Kind) -> Option<Result<Answer, Refusal>> {
         match kind {
             Kind::Ready(nodes) => {
-                let never = nodes.iter().find_map(|at| Some((*at, self.machine.never(*at)?)));
+                let all = self.machine.with_dependencies(nodes.iter().copied());
+                let never = nodes.iter().chain(&all).find_map(|at| Some((*at, self.machine.never(*at)?)));
                 if let Some((at, never)) = never {
                     return Some(Err(self.never_ready(at, never)));
                 }
-                let ready = nodes.iter().all(|at| self.machine.is_met(*at));
+                let ready = all.iter().all(|at| self.machine.is_met(*at));
                 ready.then(|| Ok(Answer::Instances(self.instances_of(nodes))))
             }
             Kind::Stopped { nodes, stopped } => {
@@ -149,7 +150,8 @@ impl Supervisor {
 
     fn not_ready_text(&self, kind: &Kind) -> String {
         let (Kind::Ready(nodes) | Kind::Stopped { nodes, .. } | Kind::Left { nodes, .. }) = kind;
-        let open: Vec<String> = nodes
+        let all = self.machine.with_dependencies(nodes.iter().copied());
+        let open: Vec<String> = all
             .iter()
             .filter(|at| !self.machine.is_met(**at))
             .map(|at| format!("{} is {}{}", self.slots[*at].prepared.name(), self.state_name(*at), self.waits_for(*at)))

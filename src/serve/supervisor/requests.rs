@@ -68,8 +68,8 @@ impl Supervisor {
                 let all = self.machine.with_dependencies(wanted);
                 later(self, Kind::Ready(all), None)
             }
-            Operation::Hold { names, worker, test, ttl } => {
-                let up = Up { want: names, worker, test, ttl, ..Up::default() };
+            Operation::Hold { names, worker, test, ttl, force_for } => {
+                let up = Up { want: names, worker, test, ttl, force_for, ..Up::default() };
                 let (wanted, _) = self.up(connection, up)?;
                 let all = self.machine.with_dependencies(wanted);
                 later(self, Kind::Ready(all), None)
@@ -104,7 +104,7 @@ impl Supervisor {
             Operation::Restart { names, wait } => {
                 let nodes = self.find_some(&names)?;
                 self.refuse_unwanted(&nodes)?;
-                nodes.iter().for_each(|at| self.slots[*at].forced = true);
+                nodes.iter().for_each(|at| self.slots[*at].force.is_due = true);
                 let changes = self.changes_of(&nodes, Happening::Restart(nodes.clone()));
                 let all = self.machine.with_dependencies(nodes);
                 if wait { later(self, Kind::Ready(all), None) } else { Ok(Some(Answer::Changes(changes))) }

@@ -21,6 +21,8 @@ pub(super) const KEYS: &[Key] = &[
     key("stop_timeout", Kind::Plain, Nothing, "seconds after which a service that does not stop is killed"),
     key("adopt", Kind::Plain, Nothing, "use what already answers on the fixed port"),
     key("share", Kind::Text, Nothing, "one instance per test run, per worker or per test"),
+    key("data", Kind::Text, Nothing, "the folder with the service's data, which outlive it"),
+    key("persistent", Kind::Plain, Nothing, "what was put into the service is still there after a restart"),
     key("idle_timeout", Kind::Plain, Nothing, "seconds the service is kept after its last user"),
     key("pty", Kind::Plain, Nothing, "let the service write to a pseudo-terminal"),
     key("listen_fds", Kind::Plain, Nothing, "hand the sockets of the ports to the service, open (LISTEN_FDS)"),
