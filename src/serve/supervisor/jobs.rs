@@ -134,7 +134,7 @@ impl Supervisor {
         let metadata = std::fs::metadata(&path).ok()?;
         if metadata.is_file() {
             // Programs write files anew.
-            return (metadata.len() > 0).then(|| path);
+            return (metadata.len() > 0).then_some(path);
         }
         std::fs::read_dir(&path).ok()?.next()?.ok()?;
         let made = metadata.created().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
