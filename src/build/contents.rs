@@ -77,7 +77,8 @@ impl<'a> RunContents<'a> {
             return installation
                 .carry_out(section::RUN, "deps", |conditions, old| conditions.requirements(requirements, "deps", old));
         }
-        installation.carry_out(section::RUN, "deps", |conditions, old| conditions.deps(&deps, old))?;
+        let forced = forced_requirements(site)?;
+        installation.carry_out(section::RUN, "deps", |conditions, old| conditions.deps(&deps, &forced, old))?;
         if dependencies.groups.is_empty() {
             return Ok(());
         }
@@ -186,17 +187,17 @@ pub(super) fn put_in_requirements(
     foundation: &mut Foundation,
     requirements: Vec<String>,
 ) -> Result<(), Halt> {
-    let forced = site
-        .run
-        .options
-        .force_dependencies
-        .iter()
-        .map(|text| text.parse().map_err(|error| ConfigError::handled(format!("--force-dep {text}: {error}"))));
-    let forced = forced.collect::<Result<Vec<Requirement>, ConfigError>>()?;
-    let requirements = packages::requirements(requirements, &forced)?;
+    let requirements = packages::requirements(requirements, &forced_requirements(site)?)?;
     Installation::new(site, foundation).carry_out(section::PACKAGE, "package_deps", |conditions, old| {
         conditions.requirements(requirements, "package_deps", old)
     })
+}
+
+/// What `--force-dep` says.
+fn forced_requirements(site: &Site) -> Result<Vec<Requirement>, ConfigError> {
+    let texts = site.run.options.force_dependencies.iter();
+    let invalid = |text: &str, error| ConfigError::handled(format!("--force-dep {text}: {error}"));
+    texts.map(|text| text.parse().map_err(|error| invalid(text, error))).collect()
 }
 
 impl RunContents<'_> {

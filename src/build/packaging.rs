@@ -21,7 +21,7 @@ use super::run::Run;
 use super::stamp::section;
 use crate::execute::session::Session;
 use crate::model::PackageKind;
-use crate::model::environment::Packaging;
+use crate::model::environment::{Packaging, sdist_describer};
 use crate::plan::Plan;
 use crate::report::event::Phase;
 use crate::report::observed::observed;
@@ -169,7 +169,7 @@ impl Packager {
         if built.extension().is_some_and(|extension| extension == "whl") {
             return Ok(vec![describe_wheel(&built, &packaging.extras)?]);
         }
-        let describer = self.bench(&format!("{}_sdist_meta", packaging.package_environment))?;
+        let describer = self.bench(&sdist_describer(&packaging.package_environment))?;
         let _lock = describer.occupy()?;
         let unpacked = bench.site.environment.tmp_dir.join("sdist-extract");
         let package = describer.builder.describe_sdist(&built, &unpacked, &packaging.extras)?;
@@ -206,8 +206,12 @@ impl Packager {
 
     /// Removes the packaging environments that are to be made anew with the environments that use them.
     pub fn remove_if_asked(&self, packaging: &Packaging) {
-        let wheel_environment = packaging.wheel_environment.get().ok().flatten();
-        for name in std::iter::once(packaging.package_environment.clone()).chain(wheel_environment) {
+        let is_editable = packaging.kind == PackageKind::Editable;
+        for name in names(packaging) {
+            // tox knows the builder of an editable wheel only once it is to build one.
+            if is_editable && name != packaging.package_environment {
+                continue;
+            }
             // What is wrong with it is told when it is needed.
             let Ok(bench) = self.bench(&name) else { continue };
             if let Err(halt) = bench.workshop.remove_if_asked() {
@@ -239,9 +243,15 @@ impl Packager {
         }
     }
 
-    /// `environment` needs nothing any more. Packaging environments that nobody needs are done with.
+    /// `environment` needs nothing any more. Packaging environments that nobody needs are done with, those that build
+    /// wheels for them after them.
     pub fn release(&self, environment: &str) {
-        let benches: Vec<Arc<Bench>> = lock(&self.benches).values().cloned().collect();
+        let mut benches: Vec<Arc<Bench>> = lock(&self.benches).values().cloned().collect();
+        let packages = |name: &str| self.wishes().iter().any(|(_, packaging)| packaging.package_environment == name);
+        benches.sort_by_cached_key(|bench| {
+            let name = bench.site.environment.name.clone();
+            (!packages(&name), name)
+        });
         for bench in benches {
             let mut users = lock(&bench.users);
             if users.remove(environment) && users.is_empty() {
@@ -267,6 +277,17 @@ impl Packager {
         Ok(bench)
     }
 
+    /// The environments that have to be done before the packaging environment is. One that builds editable wheels lasts as
+    /// long as the one that packages for them.
+    fn users(&self, name: &str) -> BTreeSet<String> {
+        let using = |packaging: &Packaging| names(packaging).any(|used| used == name);
+        let of_editable = self.wishes().iter().filter(|(_, one)| one.kind == PackageKind::Editable && using(one));
+        let shared: BTreeSet<&str> = of_editable.map(|(_, one)| one.package_environment.as_str()).collect();
+        let wishes = self.wishes().iter();
+        let users = wishes.filter(|(_, one)| using(one) || shared.contains(one.package_environment.as_str()));
+        users.map(|(environment, _)| environment.clone()).collect()
+    }
+
     fn open_bench(&self, name: &str) -> Result<Bench, Halt> {
         let environment = self.plan.environment(name)?;
         let live = || Arc::clone(&self.run.reporter);
@@ -276,15 +297,18 @@ impl Packager {
             None => live(),
         };
         let using = || self.wishes().iter().filter(|(_, packaging)| names(packaging).any(|used| used == name));
-        let wanted =
-            using().map(|(environment, packaging)| Wanted { environment: environment.clone(), kind: packaging.kind });
+        // Nothing is built for one whose interpreter is missing.
+        let asked = using().filter(|(_, packaging)| packaging.wheel_environment.get().is_ok());
+        let asked = asked.map(|(environment, packaging)| (environment.clone(), packaging.kind));
+        let wanted = asked.chain(self.plan.also_built(name, &self.names));
+        let wanted = wanted.map(|(environment, kind)| Wanted { environment, kind });
         let site = Arc::new(Site::new(Arc::clone(&self.run), Arc::new(environment), reporter));
         let workshop = Arc::new(Floor { site: Arc::clone(&site), state: Mutex::default() });
         let project = &self.run.project;
         let staging = Staging { folder: project.temp_dir.join(STAGING), root: project.root.clone() };
         let sources = Sources::of(&site.environment, staging)?;
         let builder = PackageBuilder::new(sources, wanted.collect(), Box::new(Arc::clone(&workshop)));
-        let users = using().map(|(environment, _)| environment.clone()).collect();
+        let users = self.users(name);
         Ok(Bench {
             site,
             builder,
@@ -299,8 +323,7 @@ impl Packager {
 
 /// The packaging environments that a package takes.
 fn names(packaging: &Packaging) -> impl Iterator<Item = String> + '_ {
-    let describer =
-        (packaging.kind == PackageKind::External).then(|| format!("{}_sdist_meta", packaging.package_environment));
+    let describer = (packaging.kind == PackageKind::External).then(|| sdist_describer(&packaging.package_environment));
     let wheel_environment = packaging.wheel_environment.get().ok().flatten();
     std::iter::once(packaging.package_environment.clone()).chain(wheel_environment).chain(describer)
 }
@@ -381,7 +404,7 @@ impl Floor {
             // tox installs them under both names.
             for part in ["requires", "deps"] {
                 Installation::new(&self.site, foundation)
-                    .carry_out(section::PACKAGING, part, |conditions, old| conditions.deps(&deps, old))?;
+                    .carry_out(section::PACKAGING, part, |conditions, old| conditions.builder_deps(&deps, part, old))?;
             }
             Ok(())
         };

@@ -80,7 +80,7 @@ fn deps(project: &Preconditions<'_>, environment: &Environment, variables: &Vari
         return Ok(());
     }
     let deps = environment.dependencies.deps.get()?;
-    project.conditions(environment, variables).deps(&deps, None).map_err(|error| about_setting("deps", error))?;
+    project.conditions(environment, variables).deps(&deps, &[], None).map_err(|error| about_setting("deps", error))?;
     Ok(())
 }
 
@@ -146,7 +146,7 @@ fn script_of(project: &Preconditions<'_>, environment: &Environment, variables: 
     let requirements = RequirementText { text: metadata.requirements(&named.path)?, root: root.clone() };
     project
         .conditions(environment, variables)
-        .deps(&requirements, None)
+        .deps(&requirements, &[], None)
         .map_err(|error| about_setting("deps", error))?;
     Ok(())
 }

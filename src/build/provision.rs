@@ -64,7 +64,7 @@ impl Contents for Requirements {
     fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
         let deps = site.environment.dependencies.deps.get()?;
         Installation::new(site, foundation)
-            .carry_out(section::RUN, "deps", |conditions, old| conditions.deps(&deps, old))
+            .carry_out(section::RUN, "deps", |conditions, old| conditions.deps(&deps, &[], old))
     }
 
     fn before_removal(&mut self, _: &Site) {}

@@ -31,5 +31,5 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, script: &Script, locked:
     }
     let requirements = RequirementText { text, root: root.clone() };
     Installation::new(site, foundation)
-        .carry_out(site.environment.type_name(), "deps", |conditions, old| conditions.deps(&requirements, old))
+        .carry_out(site.environment.type_name(), "deps", |conditions, old| conditions.deps(&requirements, &[], old))
 }

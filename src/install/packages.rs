@@ -29,6 +29,28 @@ pub fn requirements(requirements: Vec<String>, forced: &[Requirement]) -> Result
     replaced.collect()
 }
 
+/// The arguments that install `deps`, some of them replaced by those of `--force-dep`, which come at the end where no
+/// argument has their name.
+pub fn forced_arguments(mut arguments: Vec<String>, forced: &[Requirement]) -> Vec<String> {
+    let mut left: Vec<(String, &Requirement)> = Vec::new();
+    for requirement in forced {
+        let name = canonical_name(&requirement.name);
+        match left.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = requirement,
+            None => left.push((name, requirement)),
+        }
+    }
+    for argument in &mut arguments {
+        let Ok(requirement) = argument.parse::<Requirement>() else { continue };
+        let name = canonical_name(&requirement.name);
+        if let Some(at) = left.iter().position(|(known, _)| *known == name) {
+            *argument = left.remove(at).1.to_string();
+        }
+    }
+    arguments.extend(left.into_iter().map(|(_, requirement)| requirement.to_string()));
+    arguments
+}
+
 /// The installations of the packages themselves, which are done on every run: constraints do not apply, their
 /// requirements are installed already.
 pub fn requests(packages: &[Package]) -> Vec<InstallRequest> {
@@ -70,6 +92,14 @@ pub fn requests(packages: &[Package]) -> Vec<InstallRequest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forced_dependencies_replace_those_of_their_name_and_are_added_where_there_are_none() {
+        let forced = ["other==2", "A_b<3", "a-b<2"].map(|text| text.parse().expect("a requirement"));
+        let arguments = ["-r", "other.txt", "a.b[x]>1", "c", "--pre"].map(str::to_owned).to_vec();
+        assert_eq!(forced_arguments(arguments, &forced), ["-r", "other.txt", "a-b<2", "c", "--pre", "other==2"]);
+        assert_eq!(forced_arguments(vec!["c".to_owned()], &[]), ["c"]);
+    }
 
     #[test]
     fn packages_are_installed_by_force_and_without_what_they_require() {

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::InstallRequest;
+use super::packages::forced_arguments;
 use super::pylock::Pylock;
 use super::reasons::{dependencies_changed, strings};
 use super::requirement_file::{self, RequirementKind};
 use super::uv;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::environment::Installation;
+use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Requirements, Variables};
 
@@ -117,11 +119,39 @@ impl<'a> Conditions<'a> {
         self.env_dir.join("constraints.txt")
     }
 
-    /// `deps` of a run environment.
+    /// `deps` of a run environment, with the requirements of `--force-dep`, which the record does not know of.
     ///
     /// # Errors
     /// tox's `Fail` when the requirements or constraints cannot be read.
-    pub fn deps(&self, text: &RequirementText, old: Recorded<'_>) -> Result<Decision, ConfigError> {
+    pub fn deps(
+        &self,
+        text: &RequirementText,
+        forced: &[Requirement],
+        old: Recorded<'_>,
+    ) -> Result<Decision, ConfigError> {
+        self.requirement_text(text, "deps", forced, old)
+    }
+
+    /// `deps` of an external builder, which tox installs under both names.
+    ///
+    /// # Errors
+    /// As [`Self::deps`].
+    pub fn builder_deps(
+        &self,
+        text: &RequirementText,
+        of_type: &str,
+        old: Recorded<'_>,
+    ) -> Result<Decision, ConfigError> {
+        self.requirement_text(text, of_type, &[], old)
+    }
+
+    fn requirement_text(
+        &self,
+        text: &RequirementText,
+        of_type: &str,
+        forced: &[Requirement],
+        old: Recorded<'_>,
+    ) -> Result<Decision, ConfigError> {
         let within = |part: &'static str| {
             move |error: ConfigError| ConfigError {
                 class: ErrorClass::Fail,
@@ -159,17 +189,20 @@ impl<'a> Conditions<'a> {
                 return Ok(Decision::Recreate(reason));
             }
         }
-        if deps.arguments.is_empty() {
+        let arguments = forced_arguments(deps.arguments.clone(), forced);
+        if arguments.is_empty() {
             return Ok(Decision::Change(Change { request: None, afterwards: Afterwards::Nothing, stamp }));
         }
-        let mut request = InstallRequest::new("deps", deps.arguments.clone());
+        let mut request = InstallRequest::new(of_type, arguments);
         request.arguments.extend(constraints.arguments.iter().cloned());
         request.nested_options = deps.nested_options.iter().chain(&constraints.nested_options).cloned().collect();
         request.has_requirement_options =
             deps.requirements.iter().any(|requirement| requirement.contains(" --config-settings "));
         let afterwards = if self.constrain_package_deps && constraints.arguments.is_empty() {
-            if self.use_frozen_constraints {
+            if self.use_frozen_constraints && of_type == "deps" {
                 Afterwards::FreezeConstraints
+            } else if self.use_frozen_constraints {
+                Afterwards::Nothing
             } else {
                 let lines = deps.constraint_lines.iter().chain(&constraints.constraint_lines);
                 Afterwards::WriteConstraints(lines.map(String::as_str).collect::<Vec<_>>().join("\n"))
@@ -304,7 +337,7 @@ mod tests {
     fn deps(installation: &Installation, written: &str, old: Option<&Value>) -> Result<Decision, String> {
         let variables = Variables::default();
         let conditions = Conditions::new(installation, Path::new("/nonexistent"), &variables, RecordForm::Tox);
-        conditions.deps(&text(written), old.and_then(Value::as_object)).map_err(|error| error.message)
+        conditions.deps(&text(written), &[], old.and_then(Value::as_object)).map_err(|error| error.message)
     }
 
     #[test]
@@ -366,7 +399,7 @@ mod tests {
             let constraints = RequirementText { text: "c.txt".to_owned(), root: root.clone() };
             installation.constraints = Deferred::ready(constraints);
             let conditions = Conditions::new(&installation, &root, &variables, RecordForm::Tox);
-            conditions.deps(&text("a"), old.and_then(Value::as_object)).map_err(|error| error.message)
+            conditions.deps(&text("a"), &[], old.and_then(Value::as_object)).map_err(|error| error.message)
         };
         let before = change(decide("a==1\nb==1", None)?)?;
         assert_eq!(before.stamp["constraints"], json!(["-c a==1", "-c b==1"]));

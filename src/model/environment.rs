@@ -40,6 +40,32 @@ pub enum PackageKind {
     External,
 }
 
+impl PackageKind {
+    /// What `package` says; `None` for nothing, and for what another room installs.
+    pub fn named(word: &str) -> Option<Self> {
+        Some(match word {
+            "wheel" => Self::Wheel,
+            "sdist" => Self::Sdist,
+            "sdist-wheel" => Self::SdistWheel,
+            "editable" => Self::Editable,
+            "editable-legacy" => Self::EditableLegacy,
+            "deps-only" => Self::DepsOnly,
+            "external" => Self::External,
+            _ => return None,
+        })
+    }
+
+    /// Whether it holds for one interpreter only, so that an interpreter like the environment's own has to build it.
+    pub fn is_of_interpreter(self) -> bool {
+        matches!(self, Self::Wheel | Self::SdistWheel | Self::Editable)
+    }
+}
+
+/// The environment that finds out what an sdist of the external builder `package_environment` requires.
+pub fn sdist_describer(package_environment: &str) -> String {
+    format!("{package_environment}_sdist_meta")
+}
+
 /// How a run environment gets the project: `None` in [`Environment::packaging`] when it does not.
 #[derive(Debug, Clone)]
 pub struct Packaging {

@@ -3,10 +3,11 @@
 use rustc_hash::FxHashMap;
 
 use super::glance::Glance;
-use super::{Defined, Plan, Warning, close_match, select};
+use super::{Defined, PackageUse, Plan, Warning, close_match, select};
 use crate::cli::options::{EnvironmentChoice, Verb};
 use crate::error::ConfigError;
 use crate::model::Runner;
+use crate::model::environment::sdist_describer;
 use crate::settings::config_set::SetKind;
 use crate::settings::lock;
 use crate::settings::value::Value;
@@ -54,6 +55,7 @@ impl Plan {
                 named: *active,
                 kind: SetKind::Run,
                 missing_runner: None,
+                package: None,
                 description: None,
             };
             let runner = self.runner(&glance)?;
@@ -61,11 +63,12 @@ impl Plan {
             if known.is_none() {
                 self.refuse_runner(name, &runner)?;
                 entry.missing_runner = Some(runner.into_owned());
-            } else if let Some((package_env, kind)) = self.package_environment(&glance)?
-                && let Err(error) = self.add_packagers(name, (&glance, known), (&package_env, kind), &mut packagers)
-            {
-                failed.push((name.clone(), error));
-                continue;
+            } else if let Some(package) = self.package_use(&glance)? {
+                if let Err(error) = self.add_packagers(name, (&glance, known), &package, &mut packagers) {
+                    failed.push((name.clone(), error));
+                    continue;
+                }
+                entry.package = Some(package);
             }
             if described {
                 entry.description = self.description(&mut glance)?;
@@ -84,18 +87,19 @@ impl Plan {
         &self,
         name: &str,
         (glance, runner): (&Glance, Option<Runner>),
-        (package_env, kind): (&str, SetKind),
+        package: &PackageUse,
         packagers: &mut Packagers,
     ) -> Result<(), ConfigError> {
+        let package_env = package.builder.as_str();
         self.check_package_environment(name, package_env)?;
         if runner.is_some_and(Runner::uses_uv) {
             self.settings.package_with_uv(package_env);
         }
-        let wheel_env = self.wheel_environment(glance, package_env, kind)?;
-        packagers.add(package_env, kind);
-        if kind == SetKind::CommandPackage {
+        let wheel_env = self.wheel_environment(glance, package)?;
+        packagers.add(package_env, package.builder_kind);
+        if package.builder_kind == SetKind::CommandPackage {
             // Where an external builder makes an sdist, this one finds out what that requires.
-            packagers.add(&format!("{package_env}_sdist_meta"), SetKind::Pep517Package);
+            packagers.add(&sdist_describer(package_env), SetKind::Pep517Package);
         }
         if let Some(wheel_env) = wheel_env {
             self.check_package_environment(name, &wheel_env)?;
@@ -128,7 +132,7 @@ impl Plan {
             let named = active && place.is_some();
             defined.push((
                 place.unwrap_or(usize::MAX),
-                Defined { name, active, named, kind, missing_runner: None, description: None },
+                Defined { name, active, named, kind, missing_runner: None, package: None, description: None },
             ));
         }
         defined.sort_by_key(|(place, _)| *place);

@@ -9,10 +9,10 @@ use std::thread;
 
 use rustc_hash::FxHashMap;
 
-use super::Plan;
+use super::{PackageUse, Plan};
 use crate::cli::options::{EnvironmentChoice, Verb};
 use crate::error::{ConfigError, ErrorClass};
-use crate::model::{Interpreter, Runner};
+use crate::model::{Interpreter, PackageKind, Runner};
 use crate::settings::alike::{Sketcher, Traits};
 use crate::settings::base_python::{asks, asks_twice};
 use crate::settings::config_set::{ConfigSet, SetKind};
@@ -43,7 +43,7 @@ pub(super) struct Known {
 #[derive(Debug, PartialEq, Eq)]
 struct Making {
     runner: String,
-    package: Option<(String, SetKind)>,
+    package: Option<Arc<PackageUse>>,
     wheel_env: Option<String>,
     /// Whether its interpreter is looked for right away.
     asks_interpreter: bool,
@@ -129,14 +129,12 @@ impl Plan {
         let description = if described { Some(self.settings.text(&set, "description")?) } else { None };
         let glance = Glance::Now(Arc::clone(&set));
         let runner = self.runner(&glance)?.into_owned();
-        let package = if Runner::of(&runner).is_some() { self.package_environment(&glance)? } else { None };
+        let package = if Runner::of(&runner).is_some() { self.package_use(&glance)? } else { None };
         let wheel_env = match &package {
-            Some((package_env, kind)) => self.wheel_environment(&glance, package_env, *kind)?,
+            Some(package) => self.wheel_environment(&glance, package)?,
             None => None,
         };
-        let package = package.map(|(name, kind)| (name.into_owned(), kind));
-        let asks_interpreter = package.is_some()
-            && is_built(&self.settings.text(&set, "package")?)
+        let asks_interpreter = package.as_ref().is_some_and(|package| package.is_of_interpreter())
             && !self.settings.is_written(&set, "wheel_build_env")?;
         Ok(Known { making: Arc::new(Making { runner, package, wheel_env, asks_interpreter }), description })
     }
@@ -156,15 +154,10 @@ impl Plan {
         }
     }
 
-    /// The environment that builds the package for another, and how; `None` when nothing is installed.
-    pub(super) fn package_environment<'a>(
-        &self,
-        glance: &'a Glance,
-    ) -> Result<Option<(Cow<'a, str>, SetKind)>, ConfigError> {
+    /// How the project is packaged for an environment; `None` when nothing is installed.
+    pub(super) fn package_use(&self, glance: &Glance) -> Result<Option<Arc<PackageUse>>, ConfigError> {
         let set = match glance {
-            Glance::Ahead(known) => {
-                return Ok(known.making.package.as_ref().map(|(name, kind)| (Cow::Borrowed(name.as_str()), *kind)));
-            }
+            Glance::Ahead(known) => return Ok(known.making.package.clone()),
             Glance::Now(set) => set,
         };
         if !self.settings.runner(set)?.is_none_or(Runner::takes_package) {
@@ -174,8 +167,11 @@ impl Plan {
         if package == "skip" || self.settings.package_of_runtime(set)?.is_some() {
             return Ok(None);
         }
-        let kind = if package == "external" { SetKind::CommandPackage } else { SetKind::Pep517Package };
-        Ok(Some((Cow::Owned(self.settings.text(set, "package_env")?), kind)))
+        let kind = PackageKind::named(&package);
+        let builder_kind =
+            if kind == Some(PackageKind::External) { SetKind::CommandPackage } else { SetKind::Pep517Package };
+        let builder = self.settings.text(set, "package_env")?;
+        Ok(Some(Arc::new(PackageUse { builder, builder_kind, kind })))
     }
 
     /// The environment that builds the wheel for another, where that is not the one that packages anyway. Those that nobody
@@ -183,14 +179,14 @@ impl Plan {
     pub(super) fn wheel_environment(
         &self,
         glance: &Glance,
-        package_env: &str,
-        kind: SetKind,
+        package: &PackageUse,
     ) -> Result<Option<String>, ConfigError> {
         let set = match glance {
             Glance::Ahead(known) => return Ok(known.making.wheel_env.clone()),
             Glance::Now(set) => set,
         };
-        if kind != SetKind::Pep517Package || !is_built(&self.settings.text(set, "package")?) {
+        let package_env = package.builder.as_str();
+        if !package.is_of_interpreter() {
             return Ok(None);
         }
         if self.settings.is_written(set, "wheel_build_env")? {
@@ -251,9 +247,10 @@ impl Plan {
     }
 }
 
-/// Whether such a package is built with an interpreter.
-fn is_built(package: &str) -> bool {
-    matches!(package, "wheel" | "sdist-wheel" | "editable")
+impl PackageUse {
+    fn is_of_interpreter(&self) -> bool {
+        self.kind.is_some_and(PackageKind::is_of_interpreter)
+    }
 }
 
 #[cfg(test)]

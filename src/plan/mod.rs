@@ -21,7 +21,8 @@ use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::execute::glob;
 use crate::model::environment::RESTART;
-use crate::model::{Environment, InterpreterLookup, Project};
+use crate::model::environment::sdist_describer;
+use crate::model::{Environment, InterpreterLookup, PackageKind, Project};
 use crate::settings::config_set::SetKind;
 use crate::settings::{Settings, lock, translate};
 use crate::source;
@@ -53,8 +54,20 @@ pub struct Defined {
     pub kind: SetKind,
     /// The runner it asks for, when nothing provides that.
     pub missing_runner: Option<String>,
+    /// How the project is packaged for it.
+    package: Option<Arc<PackageUse>>,
     /// Its description, where `list` wants it and it is at hand while the environment is looked at.
     pub description: Option<String>,
+}
+
+/// How the project is packaged for an environment.
+#[derive(Debug, PartialEq, Eq)]
+struct PackageUse {
+    /// The environment that builds.
+    builder: String,
+    builder_kind: SetKind,
+    /// `None`: what only a plugin's runner knows.
+    kind: Option<PackageKind>,
 }
 
 /// What was found in a configuration and asked on the command line.
@@ -249,6 +262,34 @@ impl Plan {
         let kind = kind.unwrap_or_else(|| self.kind_of_packager(name));
         let set = self.settings.environment_of_kind(name, kind);
         translate::environment(&self.settings, &set)
+    }
+
+    /// What the environments that were not asked for would have `builder` build: tox readies a packaging environment for
+    /// all that are defined. Where many want the same, one of them is enough, but those of editable wheels are named when
+    /// the backend cannot build them. One without its interpreter wants nothing.
+    pub fn also_built(&self, builder: &str, asked: &[String]) -> Vec<(String, PackageKind)> {
+        let asked: FxHashSet<&str> = asked.iter().map(String::as_str).collect();
+        let mut found: Vec<(String, PackageKind)> = Vec::new();
+        for entry in self.defined.iter().filter(|entry| !asked.contains(entry.name.as_str())) {
+            let Some((package, kind)) = entry.package.as_ref().and_then(|package| Some((package, package.kind?)))
+            else {
+                continue;
+            };
+            if kind != PackageKind::Editable && found.iter().any(|(_, known)| *known == kind) {
+                continue;
+            }
+            let uses_it = if kind.is_of_interpreter() {
+                let wheel_environment = self.settings.text(&self.settings.environment(&entry.name), "wheel_build_env");
+                wheel_environment.is_ok_and(|name| package.builder == builder || name == builder)
+            } else {
+                package.builder == builder
+                    || (kind == PackageKind::External && sdist_describer(&package.builder) == builder)
+            };
+            if uses_it {
+                found.push((entry.name.clone(), kind));
+            }
+        }
+        found
     }
 
     /// A name that only packaging knows: a wheel environment of another interpreter, or an external builder.

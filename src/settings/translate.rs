@@ -276,19 +276,9 @@ fn dependencies(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Depend
 }
 
 fn packaging(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Option<Packaging>, ConfigError> {
-    let kind = match settings.text(set, "package")?.as_str() {
-        "wheel" => PackageKind::Wheel,
-        "sdist" => PackageKind::Sdist,
-        "sdist-wheel" => PackageKind::SdistWheel,
-        "editable" => PackageKind::Editable,
-        "editable-legacy" => PackageKind::EditableLegacy,
-        "deps-only" => PackageKind::DepsOnly,
-        "external" => PackageKind::External,
-        _ => return Ok(None),
-    };
+    let Some(kind) = PackageKind::named(&settings.text(set, "package")?) else { return Ok(None) };
     let package_environment = settings.text(set, "package_env")?;
-    let builds_wheels = matches!(kind, PackageKind::Wheel | PackageKind::SdistWheel);
-    let wheel_environment = if builds_wheels {
+    let wheel_environment = if kind.is_of_interpreter() {
         let shared = package_environment.clone();
         deferred(settings, set, move |settings, set| {
             Ok(Some(settings.text(set, "wheel_build_env")?).filter(|name| *name != shared))

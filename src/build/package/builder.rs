@@ -338,8 +338,8 @@ impl PackageBuilder {
         let wheel = match wheel_builder {
             Some(other) => other.build_wheel_at(&mut other.lock(), root)?,
             None => {
-                // tox has one backend at a time in an environment, and ends this one without a word.
-                self.frontend(state)?.forget_process();
+                // Other sources may want something else.
+                state.required.remove(&Target::Wheel);
                 self.build_wheel_at(state, root)?
             }
         };
@@ -353,25 +353,40 @@ impl PackageBuilder {
     }
 
     fn try_build_wheel_at(&self, state: &mut State, root: &Path) -> Result<PathBuf> {
-        let build_system = BuildSystem::read(root)?;
-        let session = match &state.frontend {
-            Some(frontend) => frontend.session().clone(),
-            None => {
-                let session = self.workshop.prepare()?;
-                self.workshop.install(&build_system.requires, "requires")?;
-                session
-            }
-        };
-        let mut frontend = Frontend::new(self.launch(root.to_owned(), build_system, session));
-        let requires = frontend.requires(Target::Wheel, self.settings("get_requires_for_build_wheel"))?;
-        if !requires.is_empty() {
-            frontend.forget_process();
+        let was_ready = state.ready;
+        if !was_ready {
+            // These sources ready the environment for everything that is built in it.
+            self.prepare_environment(state, root)?;
         }
-        self.workshop.install(&requires, "requires_for_build_wheel")?;
+        // tox has one backend at a time in an environment, and ends this one without a word.
+        self.frontend(state)?.forget_process();
+        let session = self.frontend(state)?.session().clone();
+        let mut frontend = Frontend::new(self.launch(root.to_owned(), BuildSystem::read(root)?, session));
+        let mut targets = if was_ready { BTreeSet::new() } else { targets_of(&state.wanted) };
+        targets.extend((!state.required.contains(&Target::Wheel)).then_some(Target::Wheel));
+        for target in targets {
+            if target == Target::Editable && !frontend.has("build_editable")? {
+                continue;
+            }
+            self.install_requirements(&mut frontend, target)?;
+            state.required.insert(target);
+        }
         self.workshop.equipped()?;
         let wheel = frontend.build(Target::Wheel, &self.site.build.package_dir, None, self.settings("build_wheel"));
         frontend.forget_process();
         wheel
+    }
+
+    /// Installs what the backend wants for building `target`.
+    fn install_requirements(&self, frontend: &mut Frontend, target: Target) -> Result<()> {
+        let name = target.name();
+        let requires = frontend.requires(target, self.settings(&format!("get_requires_for_build_{name}")))?;
+        self.workshop.install(&requires, &format!("requires_for_build_{name}"))?;
+        if self.site.build.fresh_subprocess && !requires.is_empty() {
+            // What was installed just now may change what the backend finds when it is loaded.
+            frontend.forget_process();
+        }
+        Ok(())
     }
 
     fn frontend<'s>(&self, state: &'s mut State) -> Result<&'s mut Frontend> {
@@ -414,9 +429,10 @@ impl PackageBuilder {
 
     fn try_set_up(&self, state: &mut State, target: Option<Target>) -> Result<()> {
         if !state.ready {
-            self.prepare_environment(state)?;
+            let root = state.root.clone();
+            self.prepare_environment(state, &root)?;
         }
-        let mut targets: BTreeSet<Target> = state.wanted.iter().filter_map(|wanted| target_of(wanted.kind)).collect();
+        let mut targets = targets_of(&state.wanted);
         targets.extend(target);
         for target in targets {
             if state.required.contains(&target) {
@@ -427,23 +443,17 @@ impl PackageBuilder {
                 self.fall_back_to_legacy(state);
                 continue;
             }
-            let name = target.name();
-            let settings = self.settings(&format!("get_requires_for_build_{name}"));
-            let requires = frontend.requires(target, settings)?;
-            self.workshop.install(&requires, &format!("requires_for_build_{name}"))?;
-            if self.site.build.fresh_subprocess && !requires.is_empty() {
-                // What was installed just now may change what the backend finds when it is loaded.
-                frontend.forget_process();
-            }
+            self.install_requirements(frontend, target)?;
             state.required.insert(target);
         }
         self.workshop.equipped()
     }
 
-    /// Creates the environment, and installs what `[build-system]` and, for the old kind of build, `deps` ask for.
-    fn prepare_environment(&self, state: &mut State) -> Result<()> {
+    /// Creates the environment, and installs what the `[build-system]` of the sources in `root` and, for the old kind of
+    /// build, `deps` ask for.
+    fn prepare_environment(&self, state: &mut State, root: &Path) -> Result<()> {
         let deps = self.deps(state)?;
-        let build_system = BuildSystem::read(&state.root)?;
+        let build_system = BuildSystem::read(root)?;
         let session = self.workshop.prepare()?;
         self.workshop.install(&build_system.requires, "requires")?;
         self.workshop.install(&deps, "deps")?;
@@ -527,7 +537,11 @@ impl State {
     }
 }
 
-/// What a backend is asked about before anything is built.
+/// What a backend is asked about before anything is built, for all of them.
+fn targets_of(wanted: &[Wanted]) -> BTreeSet<Target> {
+    wanted.iter().filter_map(|wanted| target_of(wanted.kind)).collect()
+}
+
 fn target_of(kind: PackageKind) -> Option<Target> {
     match kind {
         PackageKind::Sdist | PackageKind::SdistWheel | PackageKind::External => Some(Target::Sdist),

@@ -96,8 +96,8 @@ impl Settings {
     }
 
     fn exported_variable(&self, set: &ConfigSet, name: &str) -> Result<Option<String>, ConfigError> {
-        const NAMES: [&str; 6] =
-            ["PYTHONIOENCODING", "TOX_ENV_NAME", "TOX_WORK_DIR", "TOX_ENV_DIR", "VIRTUAL_ENV", "PIP_USER"];
+        const NAMES: [&str; 7] =
+            ["PYTHONIOENCODING", "TOX_ENV_NAME", "TOX_WORK_DIR", "TOX_ENV_DIR", "VIRTUAL_ENV", "PIP_USER", "PIP_PRE"];
         if !NAMES.contains(&name) {
             return Ok(None);
         }
@@ -120,17 +120,20 @@ impl Settings {
         if !self.uses_uv(set) {
             exported.extend([("VIRTUAL_ENV".to_owned(), env_dir), ("PIP_USER".to_owned(), "0".to_owned())]);
         }
+        // `--pre` is about what is tested, not about what builds it.
+        if self.options.run.pip_pre && !set.kind.is_package() {
+            exported.push(("PIP_PRE".to_owned(), "1".to_owned()));
+        }
         Ok(exported)
     }
 
     /// Variables that count when the configuration says nothing.
     fn default_variables(&self, set: &ConfigSet) -> Vec<(String, String)> {
         let seed = self.options.run.hash_seed.map(|seed| ("PYTHONHASHSEED".to_owned(), seed.to_string()));
-        let pip = self.options.run.pip_pre.then(|| ("PIP_PRE".to_owned(), "1".to_owned()));
         if self.uses_uv(set) {
-            return seed.into_iter().chain(pip).collect();
+            return seed.into_iter().collect();
         }
         let version_check = ("PIP_DISABLE_PIP_VERSION_CHECK".to_owned(), "1".to_owned());
-        seed.into_iter().chain([version_check]).chain(pip).collect()
+        seed.into_iter().chain([version_check]).collect()
     }
 }
