@@ -15,7 +15,7 @@ use crate::execute::session::{Request, Session, Shown, Stdin};
 use crate::install::choose::{self, Target};
 use crate::install::pip::Pip;
 use crate::install::plan::{Afterwards, Change, Conditions, Decision, RecordForm};
-use crate::install::{InstallCommand, InstallRequest, Installer as _, uv_sync};
+use crate::install::{InstallCommand, InstallRequest, Installer as _, uv_sync, wheel_file};
 use crate::model::environment::InstallerChoice;
 use crate::model::{Command, ExitRule, Interpreter, Variables};
 use crate::report::event::Phase;
@@ -142,6 +142,12 @@ impl<'a> Installation<'a> {
             return Ok(Pip::new(&environment.installation)?.command(&uv_sync::in_uv_words(request)));
         }
         let choice = run.installer.unwrap_or(environment.installation.installer);
+        if choice != InstallerChoice::Pip
+            && let Some(wheel) = wheel_file::possibly_foreign(&request.arguments, &python.interpreter)
+        {
+            let note = format!("pip installs, not uv: {wheel} may be for another interpreter or machine");
+            return Ok(Pip::new(&environment.installation)?.because(note).command(request));
+        }
         let uv = || run.uv(&python.interpreter);
         Ok(choose::installer(choice, &environment.installation, &target, uv)?.command(request))
     }

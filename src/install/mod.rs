@@ -15,6 +15,7 @@ pub mod script;
 pub mod uv;
 pub mod uv_lock;
 pub mod uv_sync;
+pub mod wheel_file;
 
 use std::path::PathBuf;
 
