@@ -40,7 +40,7 @@ use crate::cli::options::{Options, ReportFormat, Surroundings, Verb};
 use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
 use crate::error::{ConfigError, ErrorClass};
 use crate::exit_code;
-use crate::report::{Event, Human, JsonLines, Layout, Level, Progress, Reporter, frame, github, plain};
+use crate::report::{Event, Human, JsonLines, Layout, Level, Progress, Reporter, frame, github, lost_output, plain};
 
 /// The name under which the program itself reports.
 const ROOT: &str = "ROOT";
@@ -60,7 +60,14 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
             exit_code::USAGE
         }
     };
-    exit_code::to_shell(code)
+    exit_code::to_shell(with_output_counted(code))
+}
+
+/// A success whose output was lost is none.
+fn with_output_counted(code: i32) -> i32 {
+    let Some(reason) = lost_output::reason() else { return code };
+    plain::error(&format!("error: the output could not be written: {reason}\n"));
+    if code == exit_code::OK { exit_code::FAILED } else { code }
 }
 
 fn run(resolved: Resolved) -> i32 {

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use super::event::{Event, Reporter, Stream};
 use super::layout::Layout;
+use super::lost_output;
 
 /// One writer for all threads: what one event writes is never torn apart by another.
 #[derive(Debug)]
@@ -52,6 +53,5 @@ impl Reporter for Human {
 
 /// Writes all of it at once, so that it stands before what a child writes next.
 pub(super) fn write(mut target: impl Write, bytes: &[u8]) -> io::Result<()> {
-    target.write_all(bytes)?;
-    target.flush()
+    target.write_all(bytes).and_then(|()| target.flush()).inspect_err(lost_output::note)
 }

@@ -10,6 +10,7 @@ pub mod human;
 mod json_lines;
 pub mod junit;
 pub mod layout;
+pub mod lost_output;
 pub mod observed;
 pub mod picture;
 pub mod plain;
