@@ -8,7 +8,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::filters::results_last;
+use crate::machine;
 use crate::project::Project;
+use crate::{differential, wheels};
 
 /// A build backend that writes down which of its hooks were called, in which environment.
 const BACKEND: &str = r#"
@@ -122,12 +124,16 @@ impl Case {
         let project = variables.fold(project, |project, (name, value)| project.variable(name, value));
         let project = project.with_old_interpreters();
         let outcome = if under_tox { project.run_tox(&self.arguments) } else { project.run(&self.arguments) };
-        let stdout = results_last(&outcome.stdout);
-        let stdout = SCRIPT.replace_all(&stdout, "> python [SCRIPT]");
-        let stdout = COPY.replace_all(&stdout, "/package/[COPY]/").into_owned();
+        let stdout = comparable(&outcome.stdout);
         let hooks = fs::read_to_string(project.root().with_file_name("home").join("hooks")).unwrap_or_default();
         Ended { code: outcome.code, hooks, stdout, stderr: outcome.stderr }
     }
+}
+
+fn comparable(stdout: &str) -> String {
+    let stdout = results_last(stdout);
+    let stdout = SCRIPT.replace_all(&stdout, "> python [SCRIPT]");
+    COPY.replace_all(&stdout, "/package/[COPY]/").into_owned()
 }
 
 struct Ended {
@@ -218,4 +224,227 @@ fn a_missing_interpreter_fails_under_every_command() {
         "env_list = [\"3.15\"]\n[env_run_base]\npackage = \"wheel\"\ncommands = [[\"python\", \"-c\", \"pass\"]]\n";
     cases.push(Case::new("TOML", "", "run -c tox.toml").file("tox.toml", toml));
     same_as_tox(&cases);
+}
+
+/// A configuration whose one environment is asked for, and another that is not.
+fn beside(asked: &str, other: &str, more: &str) -> String {
+    format!(
+        "[tox]\nenv_list = py3\n[testenv]\ncommands = python -c pass\npackage = {asked}\n\
+         [testenv:other]\npackage = {other}\n{more}"
+    )
+}
+
+impl Case {
+    /// The same with metadata that only the backend knows.
+    fn dynamic(self) -> Self {
+        self.file("pyproject.toml", PYPROJECT)
+    }
+
+    /// The same with a backend that cannot build editable wheels.
+    fn without_editable(self) -> Self {
+        self.file("backend.py", BACKEND)
+            .file("setup.py", "from setuptools import setup\nsetup(name='demo', version='1.0', py_modules=[])\n")
+    }
+}
+
+#[test]
+fn packaging_is_readied_for_environments_that_were_not_asked_for() {
+    let mut cases = Vec::new();
+    for (asked, other) in [
+        ("sdist", "wheel"),
+        ("sdist", "editable"),
+        ("wheel", "sdist"),
+        ("wheel", "sdist-wheel"),
+        ("editable", "wheel"),
+        ("deps-only", "editable"),
+    ] {
+        let case = Case::new(format!("{asked} beside {other}"), beside(asked, other, ""), "run");
+        cases.push(case.clone());
+        cases.push(case.dynamic());
+    }
+    same_as_tox(&cases);
+}
+
+#[test]
+fn an_environment_counts_for_packaging_only_where_it_could_be_built_for() {
+    let same_as_alone = ["base_python = py315\n", "skip_install = true\n", "package_env = .else\n"];
+    let mut cases: Vec<Case> = same_as_alone
+        .map(|more| Case::new(format!("wheel with {more}"), beside("sdist", "wheel", more), "run"))
+        .to_vec();
+    let named = beside("sdist", "wheel", "wheel_build_env = .else\n");
+    cases.push(Case::new("another builder of wheels", named, "run"));
+    let labelled =
+        beside("sdist", "skip", "[testenv:c]\npackage = wheel\n").replace("[testenv]\n", "labels = x = c\n[testenv]\n");
+    cases.push(Case::new("by label", labelled, "run"));
+    let skipping = beside("sdist", "wheel", "base_python = py315\nskip_missing_interpreters = true\n");
+    cases.push(Case::new("missing and skipped", skipping, "run"));
+    same_as_tox(&cases);
+}
+
+#[test]
+fn deps_of_a_packaging_environment_are_refused_only_where_no_environment_is_a_legacy_one() {
+    let deps = "[testenv:.pkg]\ndeps = pip\n";
+    same_as_tox(&[
+        Case::new("legacy beside it", beside("sdist", "editable-legacy", deps), "run"),
+        Case::new("deps-only beside it", beside("sdist", "deps-only", deps), "run"),
+        Case::new("wheel beside it", beside("sdist", "wheel", deps), "run"),
+    ]);
+}
+
+/// Another interpreter than the one that tox and envo package with, where this machine has one.
+fn other_interpreter() -> Option<String> {
+    let own = std::process::Command::new(&*machine::HOST_PYTHON)
+        .args(["-c", "import sys; print(sys.version_info.minor)"])
+        .output()
+        .expect("the host Python can be started");
+    let own: u32 = String::from_utf8_lossy(&own.stdout).trim().parse().expect("it says its version");
+    let found = (9..=14).rev().find(|minor| *minor != own && machine::has(&format!("python3.{minor}")));
+    if found.is_none() {
+        machine::notice("packaging with a second interpreter was not tested: there is only one");
+    }
+    found.map(|minor| format!("py3{minor}"))
+}
+
+#[test]
+fn wheels_of_every_kind_are_built_with_the_interpreter_they_are_for() {
+    let Some(other) = other_interpreter() else { return };
+    let built = "commands = python -c \"import demo; print(demo.BUILT)\"\n";
+    let ini = |settings: &str| format!("[tox]\nenv_list = {other}\n[testenv]\n{built}{settings}");
+    let kind = |kind: &str| ini(&format!("package = {kind}\n"));
+    let mut cases = vec![
+        Case::new("usedevelop", ini("usedevelop = true\n"), "run"),
+        Case::new("--develop", kind("sdist"), "run --develop"),
+        Case::new("devenv", kind("sdist"), &format!("devenv -e {other} folder")),
+        Case::new("both interpreters", kind("editable").replace(&other, &format!("py3, {other}")), "run"),
+        Case::new("named builder", ini("package = editable\nwheel_build_env = .else\n"), "run"),
+        Case::new("no editable wheels", kind("editable"), "run").without_editable(),
+    ];
+    for name in ["editable", "wheel"] {
+        cases.push(Case::new(format!("{name} with static metadata"), kind(name), "run"));
+        cases.push(Case::new(format!("{name} with dynamic metadata"), kind(name), "run").dynamic());
+    }
+    same_as_tox(&cases);
+    // What builds the wheel is named by envo, tox names what packages.
+    let case = Case::new("sdist-wheel", kind("sdist-wheel"), "run");
+    for case in [case.clone(), case.dynamic()] {
+        let (tox, envo) = (case.run(true), case.run(false));
+        assert_eq!((envo.code, envo.hooks), (tox.code, tox.hooks), "{}{}", envo.stdout, envo.stderr);
+    }
+}
+
+/// A wheel of the tests' own for `deps`, in a folder that pip looks in and no index beside it.
+fn with_library(project: Project, versions: &[&str]) -> Project {
+    for version in versions {
+        wheels::library(&project.path("wheels"), "library", version);
+    }
+    let folder = project.path("wheels").display().to_string();
+    project.variable("PIP_NO_INDEX", "1").variable("PIP_FIND_LINKS", &folder)
+}
+
+#[test]
+fn force_dep_replaces_deps_and_adds_what_they_lack() {
+    let version = "commands = python -c \"import library; print(library.VERSION)\"\n";
+    let ini = |deps: &str| format!("[tox]\nno_package = true\n[testenv]\n{deps}{version}");
+    for deps in ["deps = library>1\n", ""] {
+        let project = || with_library(Project::new().ini(&ini(deps)), &["1.0", "2.0"]);
+        differential::same_as_tox(project, ["-e", "py", "--force-dep", "Library==1.0"]).succeeds().says("\n1.0\n");
+        let by_variable = || project().variable("TOX_FORCE_DEP", "library<2");
+        differential::same_as_tox(by_variable, ["-e", "py"]).succeeds().says("\n1.0\n");
+    }
+    // Only the command that needs no word knows the option.
+    let project = || with_library(Project::new().ini(&ini("deps = library\n")), &["1.0", "2.0"]);
+    let by_variable = || project().variable("TOX_FORCE_DEP", "library<2");
+    differential::same_as_tox(by_variable, ["run", "-e", "py"]).succeeds().says("\n2.0\n");
+}
+
+#[test]
+fn pre_is_about_what_is_tested_and_not_about_what_builds_it() {
+    let seen = r#"
+import os
+with open(os.path.join(os.environ["HOME"], "hooks"), "a") as log:
+    log.write("PIP_PRE is %s\n" % os.environ.get("PIP_PRE"))
+"#;
+    let show = "import os; print('PIP_PRE is', os.environ.get('PIP_PRE'))";
+    let ini = |set: &str| format!("[testenv]\npackage = wheel\n{set}commands = python -c \"{show}\"\n");
+    let case = |what: &str, set: &str, arguments: &str| {
+        Case::new(what, ini(set), arguments).file("backend.py", &format!("{BACKEND}{seen}"))
+    };
+    same_as_tox(&[
+        case("option", "", "-e py --pre"),
+        case("option against a setting", "set_env = PIP_PRE = 0\n", "-e py --pre"),
+        case("variable", "", "-e py").variable("TOX_PRE", "1"),
+        case("variable that the command does not know", "", "run -e py").variable("TOX_PRE", "1"),
+    ]);
+}
+
+#[test]
+fn an_external_builder_installs_and_is_removed_as_in_tox() {
+    let ini = "[testenv]\npackage = external\npackage_env = .else\ncommands = python -c pass\n\
+        [testenv:.else]\ndeps = library\ncommands = python build.py {env_tmp_dir}/dist\n";
+    let build = "import os, sys\nsys.path.insert(0, '.')\nimport backend\nos.makedirs(sys.argv[1])\n\
+        backend.build_sdist(sys.argv[1])\n";
+    let project = || {
+        let project = Project::new().ini(ini).file("build.py", build).file("pyproject.toml", PYPROJECT);
+        with_library(project.file("backend.py", BACKEND), &["1.0"])
+    };
+    let (of_tox, of_envo) = (project(), project());
+    for arguments in [&["run", "-e", "py"][..], &["run", "-e", "py", "-r"]] {
+        let (tox, envo) = (of_tox.run_tox(arguments), of_envo.run(arguments));
+        assert_eq!(comparable(&envo.stdout), comparable(&tox.stdout), "{arguments:?}\n{}", envo.stderr);
+        assert_eq!(envo.code, tox.code);
+    }
+}
+
+#[test]
+fn a_wheel_for_another_machine_is_refused_by_whatever_installs() {
+    for tags in ["cp311-cp311-win_amd64", "py3-none-manylinux_2_99_x86_64", "cp27-cp27m-linux_x86_64"] {
+        let project = || {
+            let project = Project::new().ini("[testenv]\ncommands = python -c \"import library\"\n");
+            let wheel = wheels::library(&project.path("wheels"), "library", "1.0");
+            let name = format!("library-1.0-{tags}.whl");
+            fs::rename(&wheel, wheel.with_file_name(&name)).expect("it can be renamed");
+            project
+        };
+        let file = format!("wheels/library-1.0-{tags}.whl");
+        let refused = differential::same_as_tox(&project, ["run", "-e", "py", "--installpkg", &file]);
+        refused.ends_with(1).says("is not a supported wheel on this platform");
+        let with_uv = project().with_uv().run(["run", "-e", "py", "--installpkg", &file]);
+        with_uv.ends_with(1).says("is not a supported wheel on this platform");
+    }
+}
+
+#[test]
+fn settings_that_only_pip_has_are_obeyed() {
+    let project = with_library(Project::new().with_uv(), &["1.0"]);
+    let (log, report) = (project.path("log.txt"), project.path("report.json"));
+    let ini = format!(
+        "[tox]\nno_package = true\n[testenv]\ndeps = library\nset_env =\n    PIP_LOG = {}\n    PIP_REPORT = {}\n",
+        log.display(),
+        report.display()
+    );
+    let project = project.ini(&ini);
+    project.run(["run", "-e", "py"]).succeeds();
+    assert!(log.is_file() && report.is_file());
+}
+
+#[test]
+fn output_that_is_lost_is_no_success() {
+    let project = Project::new().ini("[tox]\nno_package = true\nenv_list = a\n");
+    let full = |command: &str| {
+        let line = format!("'{}' {command} > /dev/full", env!("CARGO_BIN_EXE_envo"));
+        project.run_program("sh", &["-c", &line])
+    };
+    full("list").ends_with(1).explains("the output could not be written: No space left on device");
+    full("config -k env_name").ends_with(1).explains("No space left on device");
+    let closed = format!("'{}' list | true", env!("CARGO_BIN_EXE_envo"));
+    project.run_program("sh", &["-c", &closed]).succeeds();
+}
+
+#[test]
+fn a_colon_in_the_project_s_path_is_named() {
+    let project =
+        Project::new().file("a:b/tox.ini", "[tox]\nno_package = true\n[testenv]\ncommands = python -c pass\n");
+    let outcome = project.run_in("a:b", ["run", "-e", "py"]).ends_with(1);
+    outcome.says("py: failed with [ROOT]/a:b/.tox/py contains `:`").explains("--workdir");
+    project.run_in("a:b", ["run", "-e", "py", "--workdir", "../work"]).succeeds();
 }

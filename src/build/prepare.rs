@@ -220,6 +220,12 @@ impl Site {
     pub fn check_place(&self) -> Result<(), Halt> {
         let env_dir = &self.environment.env_dir;
         let shown = env_dir.display();
+        if self.environment.has_python() && shown.to_string().contains(':') {
+            let text =
+                format!("{shown} contains `:`, which separates folders in PATH, so no program in it can be found");
+            let error = ConfigError::fail(text);
+            return Err(error.hint("move the project, or name another folder with `work_dir` or `--workdir`").into());
+        }
         let Ok(metadata) = std::fs::symlink_metadata(env_dir) else { return Ok(()) };
         if metadata.is_symlink() {
             return Err(Halt::Fail(format!("{shown} is a link where this environment should live; delete it")));

@@ -36,7 +36,7 @@ pub struct PipSettings {
 }
 
 /// Settings that change what pip does in a way no other installer follows.
-const ONLY_PIP: [&str; 28] = [
+const ONLY_PIP: [&str; 32] = [
     "abi",
     "build-constraint",
     "config-settings",
@@ -50,6 +50,9 @@ const ONLY_PIP: [&str; 28] = [
     "install-option",
     "isolated",
     "keyring-provider",
+    "local-log",
+    "log",
+    "log-file",
     "no-clean",
     "no-use-pep517",
     "only-final",
@@ -58,6 +61,7 @@ const ONLY_PIP: [&str; 28] = [
     "prefix",
     "python",
     "python-version",
+    "report",
     "root",
     "src",
     "target",
