@@ -406,10 +406,10 @@ fn a_wheel_for_another_machine_is_refused_by_whatever_installs() {
             project
         };
         let file = format!("wheels/library-1.0-{tags}.whl");
-        let refused = differential::same_as_tox(&project, ["run", "-e", "py", "--installpkg", &file]);
-        refused.ends_with(1).says("is not a supported wheel on this platform");
+        let refused = differential::same_as_tox(project, ["run", "-e", "py", "--installpkg", &file]);
+        refused.ends_with(1).explains("is not a supported wheel on this platform");
         let with_uv = project().with_uv().run(["run", "-e", "py", "--installpkg", &file]);
-        with_uv.ends_with(1).says("is not a supported wheel on this platform");
+        with_uv.ends_with(1).explains("is not a supported wheel on this platform");
     }
 }
 
