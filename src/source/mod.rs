@@ -5,6 +5,7 @@ pub mod discover;
 pub mod document;
 pub mod ini;
 pub mod toml;
+pub mod yaml;
 
 pub use discover::discover;
 pub use document::{Entry, IniDocument, IniSection, Lines};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use yaml_rust2::{Yaml, YamlLoader};
+use yaml_rust2::Yaml;
 
 use super::{Contents, Ecosystem, Key, Origin, Package, hashes_of_integrity};
+use crate::source::yaml;
 
 pub fn read(text: &str) -> Result<Contents, String> {
-    let documents = YamlLoader::load_from_str(text).map_err(|error| format!("it is no YAML: {error}"))?;
-    let lock = documents.first().unwrap_or(&Yaml::BadValue);
+    let lock = &yaml::parse(text).map_err(|error| format!("it is not valid YAML: {error}"))?;
     let version = match &lock["lockfileVersion"] {
         Yaml::String(text) | Yaml::Real(text) => text.clone(),
         Yaml::Integer(number) => number.to_string(),
@@ -135,7 +135,7 @@ packages:
     #[test]
     fn what_is_no_such_lock_is_refused_with_the_reason() {
         for (text, reason) in [
-            ("a: [", "it is no YAML"),
+            ("a: [", "it is not valid YAML: line "),
             ("", "it has no `lockfileVersion`"),
             ("lockfileVersion: 5.4", "its lockfileVersion 5.4 is not known"),
             ("lockfileVersion: '9.0'\npackages: {leaf: {}}", "`leaf` names no version"),

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use yaml_rust2::{Yaml, YamlLoader};
+use yaml_rust2::Yaml;
 
 use super::{Contents, Ecosystem, Key, Origin, Package, hashes_of_integrity};
+use crate::source::yaml;
 
 pub fn read(text: &str) -> Result<Contents, String> {
     let is_later = text.lines().any(|line| line.starts_with("__metadata:"));
@@ -106,8 +107,8 @@ impl Block {
 }
 
 fn later(text: &str) -> Result<Vec<Block>, String> {
-    let documents = YamlLoader::load_from_str(text).map_err(|error| format!("it is no YAML: {error}"))?;
-    let lock = documents.first().and_then(Yaml::as_hash).ok_or("it holds nothing")?;
+    let document = yaml::parse(text).map_err(|error| format!("it is not valid YAML: {error}"))?;
+    let lock = document.as_hash().ok_or("it holds nothing")?;
     let mut blocks = Vec::new();
     for (asked, entry) in lock.iter().filter_map(|(asked, entry)| Some((asked.as_str()?, entry))) {
         if asked == "__metadata" {
@@ -227,7 +228,7 @@ leaf@^2:
             ("  version \"1\"\n", "line 1 is not one"),
             ("leaf@1:\n  version\n", "line 2 is not one"),
             ("leaf@1:\n", "`leaf` has no version"),
-            ("__metadata: [", "it is no YAML"),
+            ("__metadata: [", "it is not valid YAML"),
             ("__metadata:\n  version: 8\n\"leaf@npm:1\":\n  version: 1.0.0\n", "`leaf@npm:1` has no resolution"),
             (
                 "__metadata:\n  version: 8\n\"leaf@npm:1\":\n  resolution: \"leaf@npm:1\"\n",
