@@ -29,7 +29,7 @@ impl Document {
             text.push_str("\n[tool.envo]\n");
         }
         for (name, lines) in self.inputs.iter().filter(|(_, lines)| !lines.is_empty()) {
-            text.push_str(&format!("{name} = [\n"));
+            text.push_str(&format!("{} = [\n", key(name)));
             lines.iter().for_each(|line| text.push_str(&format!("    {},\n", quoted(line))));
             text.push_str("]\n");
         }
@@ -101,10 +101,16 @@ impl File {
         parts.extend(self.path.as_ref().map(|path| format!("path = {}", quoted(path))));
         parts.extend(more.iter().cloned());
         let hashes: Vec<String> =
-            self.hashes.iter().map(|(algorithm, value)| format!("{algorithm} = {}", quoted(value))).collect();
+            self.hashes.iter().map(|(algorithm, value)| format!("{} = {}", key(algorithm), quoted(value))).collect();
         parts.push(format!("hashes = {{ {} }}", hashes.join(", ")));
         format!("{{ {} }}", parts.join(", "))
     }
+}
+
+/// A key of TOML: those of a lock that is updated come from a file that others may have written.
+fn key(name: &str) -> String {
+    let is_bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if is_bare { name.to_owned() } else { quoted(name) }
 }
 
 /// A basic string of TOML.
@@ -146,6 +152,22 @@ pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_cannot_leave_its_place() {
+        let evil = "sha256 = \"0\"\n[[packages]]\nname = \"evil\"\nx";
+        let mut file =
+            File { name: "a-1.tar.gz".to_owned(), url: Some("https://x/a-1.tar.gz".to_owned()), ..File::default() };
+        file.hashes.insert(evil.to_owned(), evil.to_owned());
+        let package =
+            Package { name: "a".to_owned(), version: Some(evil.to_owned()), sdist: Some(file), ..Package::default() };
+        let mut document = Document { packages: vec![package], ..Document::default() };
+        document.inputs.insert(evil.to_owned(), vec![evil.to_owned()]);
+        let read = Document::parse(&document.text()).unwrap();
+        assert_eq!(read.packages.len(), 1);
+        assert_eq!(read.packages[0].sdist.as_ref().unwrap().hashes.get(evil).map(String::as_str), Some(evil));
+        assert_eq!(read.inputs[evil], [evil]);
+    }
 
     const UVS: &str = r#"lock-version = "1.0"
 created-by = "uv"
