@@ -9,11 +9,17 @@ use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::exit_code;
 use crate::import::locks::Pins;
-use crate::import::{self, Imported};
+use crate::import::{self, Imported, ProjectFiles};
 use crate::report::plain;
 
 /// What versions from another lock are written to.
 const PINS: &str = "pins.txt";
+
+/// How a `tox.ini` begins that has only services.
+const NEW_FILE: &str = "[tox]\nno_package = true\n\n";
+
+/// The largest file that is looked into, in bytes.
+const MAX_SIZE: u64 = 4 << 20;
 
 /// Where the files usually are.
 const PROCFILES: [&str; 2] = ["Procfile", "Procfile.dev"];
@@ -60,21 +66,45 @@ pub fn execute(options: &Options) -> Result<i32> {
     let text = fs_err::read_to_string(&file)?;
     let imported = match is_procfile {
         true => import::procfile(&text, file.with_file_name(".env").exists()),
-        false => import::compose(&text),
+        false => compose(&text, &file, options),
     };
     let imported = imported.map_err(|mut error| {
         error.message = format!("{}: {}", file.display(), error.message);
         error
     })?;
     if options.import.write {
-        write(&folder.join("tox.ini"), &imported)?;
+        write(folder, &imported)?;
     } else {
-        plain::out(&imported.text());
+        let is_first = fs_err::read_to_string(folder.join("tox.ini")).is_ok_and(|text| !text.trim().is_empty());
+        plain::out(&format!("{}{}", if is_first { "" } else { NEW_FILE }, imported.text()));
     }
-    for note in &imported.notes {
+    for note in imported.lines() {
         plain::error(&format!("{note}\n"));
     }
     Ok(exit_code::OK)
+}
+
+/// A compose file, with what it refers to in the project.
+fn compose(text: &str, file: &Path, options: &Options) -> Result<Imported, ConfigError> {
+    let folder = &options.current_dir;
+    let search = options.variables.text("PATH").unwrap_or_default();
+    let files = ProjectFiles {
+        read: &|path| readable(&folder.join(path)),
+        has_program: &|name, folders| {
+            let patterns = folders.iter().filter_map(|pattern| glob::glob(&format!("{pattern}/{name}")).ok());
+            which::which_in_global(name, Some(&search)).is_ok_and(|mut found| found.next().is_some())
+                || patterns.flatten().flatten().any(|path| path.is_file())
+        },
+    };
+    let relative = file.strip_prefix(folder).unwrap_or(file);
+    import::compose(text, &relative.to_string_lossy(), &files)
+}
+
+/// The text of a file of the project; nothing that is no file, or is too large to be read by people, is looked into.
+fn readable(path: &Path) -> Option<String> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let fits = metadata.is_file() && metadata.len() <= MAX_SIZE;
+    if fits { std::fs::read_to_string(path).ok() } else { None }
 }
 
 /// What a lock of another program says; `None`: none was named.
@@ -114,10 +144,15 @@ fn found(folder: &Path, names: &[&str]) -> Result<PathBuf, ConfigError> {
     })
 }
 
-fn write(file: &Path, imported: &Imported) -> Result<()> {
-    let before = match fs_err::read_to_string(file) {
+fn write(folder: &Path, imported: &Imported) -> Result<()> {
+    let file = folder.join("tox.ini");
+    let before = match fs_err::read_to_string(&file) {
+        Ok(text) if text.trim().is_empty() => NEW_FILE.to_owned(),
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "[tox]\nno_package = true\n".to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            not_beside_another(folder)?;
+            NEW_FILE.to_owned()
+        }
         Err(error) => return Err(error.into()),
     };
     let taken = |header: &&str| before.lines().any(|line| line.trim_end() == *header);
@@ -134,8 +169,25 @@ fn write(file: &Path, imported: &Imported) -> Result<()> {
     } else {
         "\n\n"
     };
-    fs_err::write(file, format!("{before}{gap}{}", imported.text()))
+    fs_err::write(&file, format!("{before}{gap}{}", imported.text()))
         .context("the environments could not be written")?;
     plain::out(&format!("added to {}: {}\n", file.display(), headers.join(" ")));
     Ok(())
+}
+
+/// A new `tox.ini` would count more than the configuration that the project has.
+fn not_beside_another(folder: &Path) -> Result<(), ConfigError> {
+    let holds = |name: &str, words: &[&str]| {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        words.is_empty() && folder.join(name).is_file() || words.iter().any(|word| text.contains(word))
+    };
+    let others =
+        [("setup.cfg", &["[tox:tox]"][..]), ("pyproject.toml", &["[tool.tox", "legacy_tox_ini"]), ("tox.toml", &[])];
+    match others.iter().find(|(name, words)| holds(name, words)) {
+        Some((name, _)) => {
+            Err(ConfigError::handled(format!("the project is configured by {name}, which a new tox.ini would hide"))
+                .hint("without `--write` the environments are printed"))
+        }
+        None => Ok(()),
+    }
 }

@@ -2,13 +2,21 @@
 //! what could not be translated. Reads no file but what it is given, and runs nothing.
 
 mod compose;
-mod compose_values;
+mod fields;
 pub mod locks;
 mod procfile;
 mod section;
 
 pub use compose::compose;
 pub use procfile::procfile;
+
+/// What a translation may ask of the project and the machine.
+pub struct ProjectFiles<'a> {
+    /// The text of a file, by its path relative to the project's root.
+    pub read: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether a program is on PATH or in one of some folders, which may be patterns.
+    pub has_program: &'a dyn Fn(&str, &[&str]) -> bool,
+}
 
 /// A translated file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +25,10 @@ pub struct Imported {
     pub sections: Vec<section::Section>,
     /// What could not be translated, for people.
     pub notes: Vec<String>,
+    /// How many services the file has, how many can run as they are, and which have to be looked at.
+    pub total: usize,
+    pub can_run: usize,
+    pub to_look_at: Vec<String>,
 }
 
 impl Imported {
@@ -27,5 +39,24 @@ impl Imported {
     /// The sections as they stand in a `tox.ini`.
     pub fn text(&self) -> String {
         self.sections.iter().map(section::Section::text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Notes and summary, each in one line that a terminal shows as it is.
+    pub fn lines(&self) -> Vec<String> {
+        let shown = |note: &String| {
+            let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+            note.chars().map(escaped).collect()
+        };
+        self.notes.iter().chain(&self.summary()).map(shown).collect()
+    }
+
+    /// How much of it can be used without a change.
+    fn summary(&self) -> Option<String> {
+        if self.total == 0 {
+            return None;
+        }
+        let (what, rest) = (if self.total == 1 { "service" } else { "services" }, self.to_look_at.join(", "));
+        let rest = if rest.is_empty() { rest } else { format!("; look at {rest}") };
+        Some(format!("{} of {} {what} can run as they are{rest}", self.can_run, self.total))
     }
 }

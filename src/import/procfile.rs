@@ -1,6 +1,7 @@
 //! `Procfile`: a line `NAME: COMMAND` for each process. <https://devcenter.heroku.com/articles/procfile>
 
 use super::Imported;
+use super::fields::{cleaned, field};
 use super::section::{Section, command_line, distribution, is_pythons, program};
 use crate::error::ConfigError;
 
@@ -37,16 +38,20 @@ pub fn procfile(text: &str, has_env_file: bool) -> Result<Imported, ConfigError>
 fn process(name: &str, command: &str, imported: &mut Imported) -> Section {
     let mut section = Section::new(name);
     // What the runner of a Procfile gives in `PORT` is known to envo as a field.
-    let ported = command.replace("${PORT}", "\u{1}").replace("$PORT", "\u{1}").replace("${PORT:-", "\u{2}");
+    let ported = cleaned(command)
+        .replace(['\u{1}', '\u{2}'], " ")
+        .replace("${PORT}", "\u{1}")
+        .replace("$PORT", "\u{1}")
+        .replace("${PORT:-", "\u{2}");
     let uses_port = ported.contains('\u{1}') || ported.contains('\u{2}');
     let ported = without_default(&ported);
-    let line = command_line(&ported).replace('\u{1}', "{port}");
+    let line = command_line(&ported).replace('\u{1}', &field("port"));
     let key = if name == "release" { "commands" } else { "serve" };
     if uses_port && key == "serve" {
         section.add("ports", "http");
     } else if name == "web" {
         section.add("ports", "http");
-        section.add("set_env", "PORT = {port}");
+        section.add("set_env", format!("PORT = {}", field("port")));
         imported
             .note(name, "it is given its port in the variable PORT; say `{port}` in `serve` if it wants it elsewhere");
     }
@@ -58,6 +63,9 @@ fn process(name: &str, command: &str, imported: &mut Imported) -> Section {
         section.add("allowlist_externals", program);
     }
     section.add(key, line);
+    for refused in section.refused() {
+        imported.note(name, refused);
+    }
     section
 }
 

@@ -13,7 +13,7 @@ pub mod convert;
 mod defaults;
 mod definitions;
 mod descriptions;
-mod dotenv;
+pub mod dotenv;
 pub mod env_file;
 pub mod expand;
 pub mod factor;

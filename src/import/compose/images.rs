@@ -1,98 +1,330 @@
-//! Images whose program the system's packages have, and how it is run as a service of a project.
+//! Images whose program the system's packages have, and how it runs as a service of a project. What the image takes from
+//! its variables (`POSTGRES_DB` and the like) stays in `set_env`, where the commands find it.
 
-type Keys = &'static [(&'static str, &'static str)];
+use crate::import::fields::{field, settled, template};
+use crate::import::section::{split, words_line};
 
-/// Image, package, keys.
-const IMAGES: [(&str, &str, Keys); 3] = [
-    (
-        "redis",
-        "the package redis-server",
-        &[
-            ("ports", "redis"),
-            ("allowlist_externals", "redis-server"),
-            ("serve", "redis-server --bind {host} --port {port} --save \"\" --dir {env_tmp_dir}"),
-            ("url", "redis://{host}:{port}/0"),
-        ],
-    ),
-    (
-        "postgres",
-        "the package postgresql, with its bin folder on PATH,",
-        &[
-            ("ports", "sql"),
-            ("allowlist_externals", "sh"),
-            (
-                "commands_pre",
-                "sh -c 'test -s {env_dir}/data/PG_VERSION || initdb -D {env_dir}/data -U <user> --auth trust'",
-            ),
-            ("serve", "sh -c 'exec postgres -D {env_dir}/data -h {host} -p {port} -c unix_socket_directories='"),
-            ("ready", "cmd:sh -c 'exec pg_isready --host {host} --port {port}'"),
-            ("url", "postgresql://<user>@{host}:{port}/<name>"),
-            ("stop_signal", "SIGINT"),
-        ],
-    ),
-    (
-        "memcached",
-        "the package memcached",
-        &[
-            ("ports", "memcached"),
-            ("allowlist_externals", "memcached"),
-            ("serve", "memcached --listen {host} --port {port}"),
-        ],
-    ),
+/// A program in place of an image. `<NAME>` is a field, `<args>` what the command of the file adds.
+pub struct Program {
+    names: &'static [&'static str],
+    /// What has to be installed.
+    pub package: &'static str,
+    /// The program, by the names it has had; one of them has to be there.
+    pub programs: &'static [&'static str],
+    /// Where the system's packages put it when that is not on PATH.
+    pub folders: &'static [&'static str],
+    pub ports: &'static [(&'static str, u16)],
+    /// Text for `sh` that prepares it.
+    prepare: &'static str,
+    /// Text for `sh` if `in_shell`, else words.
+    serve: &'static str,
+    in_shell: bool,
+    pub ready: Option<&'static str>,
+    pub stop_signal: Option<&'static str>,
+    /// Seconds, if it takes long to start.
+    pub ready_timeout: Option<&'static str>,
+    /// What is not as in the image, by the variable that asks for it.
+    pub lacks: &'static [(&'static str, &'static str)],
+}
+
+const POSTGRES: &str = "PATH=$PATH:$(ls -d /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql*/bin \
+    2>/dev/null | sort -V | tail -n 1); data=\"<env_dir>/data\"; as=; if [ $(id -u) = 0 ]; then \
+    as=\"setpriv --reuid=postgres --regid=postgres --init-groups\"; \
+    data=~postgres/envo-$(echo \"<env_dir>\" | cksum | cut -d \" \" -f 1); fi; ";
+
+const MYSQL: &str =
+    "PATH=$PATH:/usr/sbin:/usr/libexec; data=\"<env_dir>/data\"; as=; [ $(id -u) != 0 ] || as=--user=root; ";
+
+const IMAGES: &[Program] = &[
+    Program {
+        names: &["redis", "valkey", "redis-stack-server"],
+        package: "redis-server",
+        programs: &["redis-server"],
+        folders: &[],
+        ports: &[("redis", 6379)],
+        prepare: "",
+        serve: "redis-server <args> --bind <host> --port <port> --save \"\" --dir <env_tmp_dir>",
+        in_shell: false,
+        ready: None,
+        stop_signal: None,
+        ready_timeout: None,
+        lacks: &[],
+    },
+    Program {
+        names: &["postgres", "postgresql", "postgis", "pgvector", "timescaledb"],
+        package: "postgresql",
+        programs: &["postgres"],
+        folders: &["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin"],
+        ports: &[("sql", 5432)],
+        prepare: "test -e \"<env_dir>/made\" && exit; set -e; rm -rf \"$data\"; mkdir -p \"$data\"; chmod 700 \"$data\"; \
+                  [ -z \"$as\" ] || chown postgres:postgres \"$data\"; files=\"<scripts>\"; user=${POSTGRES_USER:-postgres}; \
+                  name=${POSTGRES_DB:-$user}; root=$PWD; cd \"$data\"; \
+                  $as initdb -D \"$data\" -U \"$user\" --auth trust --encoding UTF8 --no-locale --no-sync >/dev/null; \
+                  socket=$(mktemp -d); trap \"rm -rf $socket\" EXIT; [ -z \"$as\" ] || chown postgres:postgres \"$socket\"; \
+                  $as pg_ctl -D \"$data\" -l \"$data/made.log\" -w -o \"-k $socket -c listen_addresses=\" start >/dev/null; \
+                  trap \"$as pg_ctl -D $data -m fast -w stop >/dev/null; rm -rf $socket\" EXIT; \
+                  ask=\"psql -q -v ON_ERROR_STOP=1 -h $socket -U $user\"; \
+                  [ \"$name\" = postgres ] || echo \"CREATE DATABASE \\\"$name\\\"\" | $ask -d postgres; cd \"$root\"; \
+                  for file in $files; do $ask -d \"$name\" -f \"$file\"; done; touch \"<env_dir>/made\"",
+        serve: "cd \"$data\"; exec $as postgres <args> -D \"$data\" -h <host> -p <port> -c unix_socket_directories= \
+                -c lc_messages=C",
+        in_shell: true,
+        ready: Some("log:database system is ready to accept connections"),
+        stop_signal: Some("SIGINT"),
+        ready_timeout: None,
+        lacks: &[],
+    },
+    Program {
+        names: &["mysql", "mariadb", "mysql-server"],
+        package: "mariadb-server",
+        programs: &["mariadbd", "mysqld"],
+        folders: &["/usr/sbin", "/usr/libexec"],
+        ports: &[("sql", 3306)],
+        prepare: "test -e \"<env_dir>/made\" && exit; set -e; rm -rf \"$data\"; mkdir -p \"$data\"; \
+                  if command -v mariadb-install-db >/dev/null; then mariadb-install-db --no-defaults $as --datadir=\"$data\" \
+                  --auth-root-authentication-method=normal --skip-test-db >/dev/null; \
+                  else mysqld --no-defaults $as --initialize-insecure --datadir=\"$data\"; fi; touch \"<env_dir>/made\"",
+        serve: "name=${MYSQL_DATABASE:-$MARIADB_DATABASE}; user=${MYSQL_USER:-$MARIADB_USER}; \
+                password=${MYSQL_PASSWORD:-$MARIADB_PASSWORD}; all=${MYSQL_ROOT_PASSWORD:-$MARIADB_ROOT_PASSWORD}; \
+                ( echo \"DROP USER IF EXISTS \\\"\\\"@localhost;\"; \
+                echo \"CREATE USER IF NOT EXISTS root@\\\"%\\\" IDENTIFIED BY \\\"$all\\\";\"; \
+                echo \"GRANT ALL ON *.* TO root@\\\"%\\\" WITH GRANT OPTION;\"; \
+                echo \"ALTER USER root@localhost IDENTIFIED BY \\\"$all\\\";\"; \
+                [ -z \"$name\" ] || echo \"CREATE DATABASE IF NOT EXISTS \\`$name\\`;\"; \
+                [ -z \"$user\" ] || echo \"CREATE USER IF NOT EXISTS \\\"$user\\\"@\\\"%\\\" IDENTIFIED BY \\\"$password\\\";\"; \
+                [ -z \"$user\" ] || [ -z \"$name\" ] || echo \"GRANT ALL ON \\`$name\\`.* TO \\\"$user\\\"@\\\"%\\\";\" \
+                ) > \"$data/start.sql\"; exec $(command -v mariadbd || command -v mysqld) --no-defaults <args> $as \
+                --datadir=\"$data\" --bind-address=<host> --port=<port> --socket=mysql.sock --pid-file=mysql.pid \
+                --init-file=\"$data/start.sql\" --loose-mysqlx=OFF",
+        in_shell: true,
+        ready: None,
+        stop_signal: None,
+        ready_timeout: None,
+        lacks: &[],
+    },
+    Program {
+        names: &["mongo", "mongodb", "mongodb-community-server"],
+        package: "mongodb-org (MongoDB's own packages)",
+        programs: &["mongod"],
+        folders: &[],
+        ports: &[("mongo", 27017)],
+        prepare: "mkdir -p \"<env_dir>/data\"",
+        serve: "mongod <args> --dbpath <env_dir>/data --bind_ip <host> --port <port>",
+        in_shell: false,
+        ready: None,
+        stop_signal: None,
+        ready_timeout: None,
+        lacks: &[("MONGO_INITDB_ROOT_USERNAME", "the user is not made: it takes everybody without a password")],
+    },
+    Program {
+        names: &["rabbitmq"],
+        package: "rabbitmq-server",
+        programs: &["rabbitmq-server"],
+        folders: &["/usr/sbin", "/usr/lib/rabbitmq/bin"],
+        ports: &[("amqp", 5672), ("dist", 25672)],
+        prepare: "",
+        serve: "PATH=/usr/lib/rabbitmq/bin:$PATH:/usr/sbin; export HOME=\"<env_dir>\" RABBITMQ_NODENAME=envo-<port>@localhost \
+                RABBITMQ_NODE_IP_ADDRESS=<host> RABBITMQ_NODE_PORT=<port> RABBITMQ_DIST_PORT=<port:dist> \
+                RABBITMQ_MNESIA_BASE=\"<env_dir>/data\" RABBITMQ_LOG_BASE=\"<env_dir>/log\" RABBITMQ_LOGS=- \
+                RABBITMQ_ENABLED_PLUGINS_FILE=\"<env_dir>/plugins\" RABBITMQ_CONFIG_FILE=\"<env_dir>/rabbitmq\"; \
+                printf \"default_user = %s\\ndefault_pass = %s\\ndefault_vhost = %s\\n\" \"${RABBITMQ_DEFAULT_USER:-guest}\" \
+                \"${RABBITMQ_DEFAULT_PASS:-guest}\" \"${RABBITMQ_DEFAULT_VHOST:-/}\" > \"<env_dir>/rabbitmq.conf\"; \
+                exec rabbitmq-server <args>",
+        in_shell: true,
+        ready: None,
+        stop_signal: None,
+        ready_timeout: Some("180"),
+        lacks: &[],
+    },
+    Program {
+        names: &["memcached"],
+        package: "memcached",
+        programs: &["memcached"],
+        folders: &[],
+        ports: &[("memcached", 11211)],
+        prepare: "",
+        serve: "memcached <args> --listen <host> --port <port> --user nobody",
+        in_shell: false,
+        ready: None,
+        stop_signal: None,
+        ready_timeout: None,
+        lacks: &[],
+    },
+    Program {
+        names: &["minio"],
+        package: "minio (from min.io)",
+        programs: &["minio"],
+        folders: &[],
+        ports: &[("http", 9000), ("console", 9001)],
+        prepare: "mkdir -p \"<env_dir>/data\"",
+        serve: "minio server <env_dir>/data --address <host>:<port> --console-address <host>:<port:console>",
+        in_shell: false,
+        ready: Some("http://<host>:<port>/minio/health/live"),
+        stop_signal: None,
+        ready_timeout: None,
+        lacks: &[],
+    },
 ];
 
-/// What has to be installed in place of an image, and the keys of its service.
-pub fn known(image: &str) -> Option<(&'static str, Keys)> {
-    let name = image.rsplit('/').next()?.split([':', '@']).next()?;
-    IMAGES.iter().find(|(known, _, _)| *known == name).map(|(_, package, keys)| (*package, *keys))
+/// The program of an image, registry and tag aside.
+pub fn known(image: &str) -> Option<&'static Program> {
+    let name = settled(image);
+    let name = name.split('@').next()?.rsplit('/').next()?.split(':').next()?.to_owned();
+    IMAGES.iter().find(|program| program.names.contains(&name.as_str()))
 }
 
-/// What the image of PostgreSQL makes of its variables, and what becomes of the key of a service that has them.
-pub struct Database {
-    pub user: String,
-    /// Which the image makes on first use.
-    pub name: String,
-}
-
-impl Database {
-    /// `None`: that is another image.
-    pub fn of(image: &str, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        known(image).filter(|(_, keys)| keys.iter().any(|(_, value)| value.contains("<user>")))?;
-        let user = variable("POSTGRES_USER").unwrap_or_else(|| "postgres".to_owned());
-        Some(Self { name: variable("POSTGRES_DB").unwrap_or_else(|| user.clone()), user })
-    }
-
-    /// Whether a variable is said by the keys.
-    pub fn says(variable: &str) -> bool {
-        matches!(variable, "POSTGRES_USER" | "POSTGRES_DB" | "POSTGRES_PASSWORD")
-    }
-
-    /// A value of [`known`] for this database.
-    pub fn filled(&self, value: &str) -> String {
-        let value = value.replace("<user>", &self.user).replace("<name>", &self.name);
-        match value.split_once("|| initdb") {
-            // The one that is always there takes the order to make another.
-            Some((before, initdb)) if self.name != "postgres" => {
-                let initdb = initdb.trim_end_matches('\'');
-                let (make, server) = (&self.name, "postgres --single -D {env_dir}/data postgres");
-                format!("{before}|| ( initdb{initdb} && echo \"CREATE DATABASE {make}\" | {server} )'")
-            }
-            _ => value,
+/// What a command adds to the program of an image; `None`: it runs another program.
+pub fn arguments(program: &Program, command: &[String]) -> Option<Vec<String>> {
+    let words = match command {
+        [shell, flag, text]
+            if matches!(shell.as_str(), "sh" | "bash") && flag == "-c" && !text.contains(['|', '&', ';', '<', '>']) =>
+        {
+            split(text.strip_prefix("exec ").unwrap_or(text))
         }
+        other => other.to_vec(),
+    };
+    let words = match words.split_first() {
+        Some((first, rest)) if first.ends_with("docker-entrypoint.sh") => rest.to_vec(),
+        _ => words,
+    };
+    let Some((first, rest)) = words.split_first() else { return Some(Vec::new()) };
+    let name = first.rsplit('/').next().unwrap_or_default();
+    match name {
+        _ if first.starts_with('-') => Some(words),
+        // Where its data are is said by the keys.
+        "minio" => Some(Vec::new()),
+        "server" if program.programs == ["minio"] => Some(Vec::new()),
+        name if program.programs.contains(&name) => Some(rest.to_vec()),
+        _ => None,
+    }
+}
+
+impl Program {
+    /// `commands_pre`. `scripts` are files that fill a new database, relative to the project's root.
+    pub fn prepare(&self, scripts: &[String]) -> Option<String> {
+        if self.prepare.is_empty() {
+            return None;
+        }
+        let scripts: Vec<String> = scripts.iter().map(|path| format!("{}/{path}", field("tox_root"))).collect();
+        let text = format!("{}{}", self.before(), self.prepare).replace("<scripts>", &scripts.join(" "));
+        Some(words_line(&["sh".to_owned(), "-c".to_owned(), template(&text)]))
+    }
+
+    fn before(&self) -> &'static str {
+        match self.names {
+            ["postgres", ..] => POSTGRES,
+            ["mysql", ..] => MYSQL,
+            _ => "",
+        }
+    }
+
+    /// Whether files in `/docker-entrypoint-initdb.d` are read.
+    pub fn takes_scripts(&self) -> bool {
+        self.prepare.contains("<scripts>")
+    }
+
+    pub fn serve(&self, arguments: &[String]) -> String {
+        let in_shell = self.in_shell || arguments.iter().any(|word| word.contains('$'));
+        let shell_word = |word: &String| {
+            let plain = word.chars().all(|c| c.is_alphanumeric() || "_=./:,-@+%".contains(c) || !c.is_ascii());
+            match plain && !word.is_empty() {
+                true => word.clone(),
+                false => format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"").replace('`', "\\`")),
+            }
+        };
+        let arguments_text = match in_shell {
+            true => arguments.iter().map(shell_word).collect::<Vec<_>>().join(" "),
+            false => words_line(arguments),
+        };
+        let mut text = format!("{}{}", self.before(), self.serve);
+        if arguments.iter().any(|word| matches!(word.as_str(), "--save" | "--appendonly")) {
+            text = text.replace(" --save \"\"", "");
+        }
+        let spaced = if arguments_text.is_empty() { String::new() } else { format!(" {arguments_text}") };
+        let text = template(&text).replace(" <args>", &spaced);
+        if !in_shell {
+            return text;
+        }
+        let text = if self.in_shell { text } else { format!("exec {text}") };
+        words_line(&["sh".to_owned(), "-c".to_owned(), text])
+    }
+
+    /// What clients are told.
+    pub fn url(&self, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+        let first = |names: &[&str]| names.iter().find_map(|name| variable(name));
+        let address = template("@<host>:<port>/");
+        Some(match self.names[0] {
+            "redis" => template("redis://<host>:<port>/0"),
+            "postgres" => {
+                let user = first(&["POSTGRES_USER"]).unwrap_or_else(|| "postgres".to_owned());
+                let name = first(&["POSTGRES_DB"]).unwrap_or_else(|| user.clone());
+                format!("postgresql://{user}{address}{name}")
+            }
+            "mysql" => {
+                let user = first(&["MYSQL_USER", "MARIADB_USER"]);
+                let password = match user {
+                    Some(_) => first(&["MYSQL_PASSWORD", "MARIADB_PASSWORD"]),
+                    None => first(&["MYSQL_ROOT_PASSWORD", "MARIADB_ROOT_PASSWORD"]),
+                };
+                let user = user.unwrap_or_else(|| "root".to_owned());
+                let name = first(&["MYSQL_DATABASE", "MARIADB_DATABASE"]).unwrap_or_default();
+                format!("mysql://{user}:{}{address}{name}", password.unwrap_or_default())
+            }
+            "mongo" => template("mongodb://<host>:<port>/"),
+            "rabbitmq" => {
+                let user = first(&["RABBITMQ_DEFAULT_USER"]).unwrap_or_else(|| "guest".to_owned());
+                let password = first(&["RABBITMQ_DEFAULT_PASS"]).unwrap_or_else(|| "guest".to_owned());
+                format!("amqp://{user}:{password}{}", address.trim_end_matches('/'))
+            }
+            "minio" => template("http://<host>:<port>"),
+            _ => return None,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::fields::written;
 
     #[test]
     fn an_image_is_known_with_registry_and_tag() {
         for image in ["redis", "redis:7-alpine", "docker.io/library/redis@sha256:0", "registry:5000/redis:7"] {
-            assert!(known(image).is_some_and(|(_, keys)| keys.iter().any(|(key, _)| *key == "serve")), "{image}");
+            assert!(known(image).is_some_and(|program| program.package == "redis-server"), "{image}");
         }
         for image in ["", "example/app", "redisinsight", "redis/redisinsight"] {
             assert!(known(image).is_none(), "{image}");
         }
+        for image in [
+            "mariadb:11",
+            "mysql:8",
+            "mongo",
+            "rabbitmq:3-management",
+            "memcached",
+            "minio/minio",
+            "postgis/postgis:16-3.4",
+        ] {
+            assert!(known(image).is_some(), "{image}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_adds_belongs_to_the_program_of_the_image() {
+        let words = |text: &str| split(text);
+        let redis = known("redis").unwrap();
+        let serve =
+            |command: &str| arguments(redis, &words(command)).map(|words| written(&redis.serve(&words)).unwrap());
+        let expected = "redis-server --requirepass s --bind {host} --port {port} --save \"\" --dir {env_tmp_dir}";
+        assert_eq!(serve("--requirepass s").unwrap(), expected);
+        assert_eq!(serve("redis-server --requirepass s").unwrap(), expected);
+        assert_eq!(serve("docker-entrypoint.sh redis-server --requirepass s").unwrap(), expected);
+        assert_eq!(
+            serve("sh -c 'redis-server --appendonly yes --requirepass $PASSWORD'").unwrap(),
+            "sh -c 'exec redis-server --appendonly yes --requirepass \"$PASSWORD\" --bind {host} --port {port} --dir {env_tmp_dir}'"
+        );
+        assert_eq!(serve("python x.py"), None);
+        let postgres = known("postgres").unwrap();
+        let serve = postgres.serve(&words("-c max_connections=200 -c 'log_line_prefix=%m \"x\"'"));
+        assert!(serve.contains("postgres -c max_connections=200 -c \"log_line_prefix=%m \\\"x\\\"\" -D"), "{serve}");
     }
 }

@@ -6,6 +6,7 @@
 //! that no name can be misread, and the values of each are one line, so that large files take little time.
 
 mod scan;
+pub mod write;
 
 pub use scan::{IniError, IniErrorKind};
 
