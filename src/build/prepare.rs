@@ -18,6 +18,7 @@ use super::preconditions::check_platform;
 use super::run::Run;
 use super::stamp::{self, Stamp, section};
 use super::{folders, venv_redirect};
+use crate::error::ConfigError;
 use crate::execute;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
