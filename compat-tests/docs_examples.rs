@@ -104,6 +104,7 @@ fn exit_codes_are_documented_as_they_are() {
         envo::exit_code::OK,
         envo::exit_code::FAILED,
         envo::exit_code::USAGE,
+        envo::exit_code::UNREACHABLE,
         envo::exit_code::CONFIG_EXCEPTION,
         envo::exit_code::HANDLED_ERROR,
     ] {

@@ -1,8 +1,6 @@
 //! Locks: made, checked, run from, moved, looked at; and everything that can be wrong with one.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 
 use crate::machine;
 use crate::project::Project;
@@ -330,65 +328,4 @@ fn what_is_locked_can_be_drawn_and_listed() {
     let bom: serde_json::Value =
         serde_json::from_slice(&fs::read(project.path("sbom.json")).expect("it was written")).expect("it is JSON");
     assert_eq!((&bom["bomFormat"], &bom["components"][1]["purl"]), (&"CycloneDX".into(), &"pkg:pypi/two@1.0".into()));
-}
-
-const ENTRY: &str = r#"{"id": "TEST-1", "aliases": ["CVE-1"], "summary": "It leaks", "affected": [{"package": {"ecosystem": "PyPI",
-"name": "two"}, "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.1"}]}]}]}"#;
-
-#[test]
-fn vulnerabilities_are_found_in_a_downloaded_database() {
-    let project = project();
-    project.run(["lock"]).succeeds();
-    project.run(["audit", "--db", "osv"]).ends_with(1).explains("nothing can be said about vulnerabilities");
-    let project = project.file("osv/TEST-1.json", ENTRY);
-    let found = project.run(["audit", "--db", "osv"]).ends_with(1);
-    assert_eq!(
-        found.stdout,
-        "PACKAGE  VERSION  VULNERABILITY  FIXED IN  ENVIRONMENTS  SUMMARY\ntwo      1.0      TEST-1         1.1       a, b          It leaks\n"
-    );
-    project.run(["audit", "--db", "osv", "--ignore", "CVE-1"]).succeeds().says("no vulnerability is known");
-    let project = project.file("osv/broken.json", "{");
-    project.run(["audit", "--db", "osv"]).ends_with(1).explains("broken.json");
-}
-
-/// Answers each connection with the next of `answers`; the address it listens on.
-fn service(answers: Vec<(u16, String)>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("it has an address");
-    std::thread::spawn(move || {
-        for (status, body) in answers {
-            let Ok((mut stream, _)) = listener.accept() else { return };
-            let mut request = Vec::new();
-            let mut byte = [0];
-            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
-                request.push(byte[0]);
-            }
-            let text = String::from_utf8_lossy(&request).to_lowercase();
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
-            let mut rest = vec![0; length.unwrap_or(0)];
-            let _ = stream.read_exact(&mut rest);
-            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            let _ = stream.write_all(format!("{head}{body}").as_bytes());
-        }
-    });
-    format!("http://{address}")
-}
-
-#[test]
-fn a_service_is_asked_about_vulnerabilities_and_silence_is_no_answer() {
-    let project = project().variable("NO_PROXY", "127.0.0.1").variable("no_proxy", "127.0.0.1");
-    project.run(["lock", "-e", "a"]).succeeds();
-    let batch = |results: &str| (200, format!("{{\"results\": [{results}]}}"));
-    let ask = |answers: Vec<(u16, String)>| project.run(["audit", "--service", &service(answers)]);
-    let found = ask(vec![batch(r#"{}, {"vulns": [{"id": "TEST-1"}]}"#), (200, ENTRY.to_owned())]).ends_with(1);
-    found.says("two      1.0      TEST-1         1.1       a             It leaks\n");
-    ask(vec![batch("{}, {}")]).succeeds().says("2 packages were looked up, and no vulnerability is known\n");
-    for silence in [
-        vec![batch("{}")],
-        vec![(500, String::new())],
-        vec![(200, "<html>".to_owned())],
-        vec![batch(r#"{}, {"vulns": [{"id": "TEST-1"}]}"#), (404, "{}".to_owned())],
-    ] {
-        ask(silence).ends_with(1).never_says("no vulnerability").explains("nothing can be said about vulnerabilities");
-    }
 }

@@ -44,6 +44,7 @@ mod interrupts;
 mod jobs;
 mod list;
 mod locking;
+mod locking_audit;
 mod locking_everywhere;
 mod locking_import;
 mod locking_index;

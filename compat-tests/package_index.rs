@@ -34,6 +34,7 @@ struct Listed {
     /// What the page says of it, whatever the file holds by now.
     sha256: String,
     yanked: Option<String>,
+    requires_python: Option<String>,
 }
 
 impl PackageIndex {
@@ -69,7 +70,7 @@ impl PackageIndex {
         let name = wheel.file_name().expect("a wheel has a name").to_string_lossy().into_owned();
         let digest = Sha256::digest(fs::read(wheel).expect("the wheel can be read"));
         let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let listed = Listed { path: wheel.to_owned(), sha256, yanked: None };
+        let listed = Listed { path: wheel.to_owned(), sha256, yanked: None, requires_python: None };
         self.shelf.files.lock().expect("nobody panicked").insert(name, listed);
     }
 
@@ -77,6 +78,12 @@ impl PackageIndex {
     pub fn yank(&self, name: &str, reason: &str) {
         let mut files = self.shelf.files.lock().expect("nobody panicked");
         files.get_mut(name).expect("it is listed").yanked = Some(reason.to_owned());
+    }
+
+    /// Says of a file which Pythons it is for.
+    pub fn require_python(&self, name: &str, specifier: &str) {
+        let mut files = self.shelf.files.lock().expect("nobody panicked");
+        files.get_mut(name).expect("it is listed").requires_python = Some(specifier.to_owned());
     }
 
     /// Answers nobody until [`Self::go_on`]. What comes out tells of each request.
@@ -148,7 +155,9 @@ impl Shelf {
         let of_project = files.iter().filter(|(name, _)| name.split('-').next() == Some(project));
         let line = |(name, listed): (&String, &Listed)| {
             let yanked = listed.yanked.as_ref().map(|reason| format!(" data-yanked=\"{reason}\"")).unwrap_or_default();
-            format!("<a href=\"/files/{name}#sha256={}\"{yanked}>{name}</a>\n", listed.sha256)
+            let python = listed.requires_python.as_ref().map(|python| python.replace('<', "&lt;").replace('>', "&gt;"));
+            let python = python.map(|python| format!(" data-requires-python=\"{python}\"")).unwrap_or_default();
+            format!("<a href=\"/files/{name}#sha256={}\"{yanked}{python}>{name}</a>\n", listed.sha256)
         };
         let lines: String = of_project.map(line).collect();
         (!lines.is_empty()).then(|| format!("<!DOCTYPE html><html><body>\n{lines}</body></html>\n"))

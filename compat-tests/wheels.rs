@@ -18,6 +18,11 @@ pub fn requiring(folder: &Path, name: &str, version: &str, requirements: &[&str]
     write_with(folder, (name, version), &files, &lines)
 }
 
+/// The same with these lines in its metadata.
+pub fn describing(folder: &Path, name: &str, version: &str, lines: &str) -> PathBuf {
+    write_with(folder, (name, version), &[(format!("{name}.py"), String::new())], lines)
+}
+
 /// A wheel of uv whose program is this shell script.
 pub fn uv(folder: &Path, version: &str, script: &str) -> PathBuf {
     write(folder, ("uv", version), &[(format!("uv-{version}.data/scripts/uv"), format!("#!/bin/sh\n{script}\n"))])

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::python_text::is_printable;
+use crate::python_text::push_escaped;
 
 /// tox's class of an error: it decides what happens next, and its Python name shows in `config`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,19 +163,11 @@ pub fn python_repr(text: &str) -> String {
     for character in text.chars() {
         match character {
             '\\' => result.push_str("\\\\"),
-            '\n' => result.push_str("\\n"),
-            '\r' => result.push_str("\\r"),
-            '\t' => result.push_str("\\t"),
             c if c == quote => {
                 result.push('\\');
                 result.push(c);
             }
-            c if is_printable(c) => result.push(c),
-            c => result.push_str(&match u32::from(c) {
-                code @ ..0x100 => format!("\\x{code:02x}"),
-                code @ ..0x10000 => format!("\\u{code:04x}"),
-                code => format!("\\U{code:08x}"),
-            }),
+            c => push_escaped(&mut result, c),
         }
     }
     result.push(quote);

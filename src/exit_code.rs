@@ -8,6 +8,8 @@ pub const OK: i32 = 0;
 pub const FAILED: i32 = 1;
 /// The command line could not be understood.
 pub const USAGE: i32 = 2;
+/// What had to be asked on the network (a service, an index) could not be reached, so that nothing is known.
+pub const UNREACHABLE: i32 = 3;
 /// `config` could not work out at least one setting (tox's -1).
 pub const CONFIG_EXCEPTION: i32 = -1;
 /// The configuration or the request is wrong, or the run was interrupted (tox's -2).

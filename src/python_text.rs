@@ -82,6 +82,28 @@ pub fn is_printable(character: char) -> bool {
     !matches_one(&HIDDEN, character)
 }
 
+/// A text from outside on one line, without anything that a terminal would obey: as `repr` writes it, without the quotes.
+pub fn escaped(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    text.chars().for_each(|character| push_escaped(&mut result, character));
+    result
+}
+
+/// A character as `repr` writes it, apart from quotes and the backslash.
+pub fn push_escaped(result: &mut String, character: char) {
+    match character {
+        '\n' => result.push_str("\\n"),
+        '\r' => result.push_str("\\r"),
+        '\t' => result.push_str("\\t"),
+        c if is_printable(c) => result.push(c),
+        c => result.push_str(&match u32::from(c) {
+            code @ ..0x100 => format!("\\x{code:02x}"),
+            code @ ..0x10000 => format!("\\u{code:04x}"),
+            code => format!("\\U{code:08x}"),
+        }),
+    }
+}
+
 fn matches_one(pattern: &Option<Regex>, character: char) -> bool {
     pattern.as_ref().is_some_and(|pattern| pattern.is_match(character.encode_utf8(&mut [0; 4])))
 }

@@ -2,6 +2,7 @@
 //! error.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::json;
@@ -13,15 +14,23 @@ use crate::error::ConfigError;
 use crate::exit_code;
 use crate::install::pip_settings::PipSettings;
 use crate::lock::document::Document;
+use crate::lock::error::Unreachable;
 use crate::lock::index::{Entry, Index};
 use crate::lock::languages::{Ecosystem, Key, Origin, Package};
 use crate::lock::osv::{self, Finding, Subject};
-use crate::lock::service::Service;
+use crate::lock::service::{Service, ServiceError};
 use crate::model::InterpreterLookup as _;
+use crate::model::pep508::canonical_name;
+use crate::python_text::{escaped, is_printable};
 use crate::report::{plain, table};
 
 const SERVICE: &str = "https://api.osv.dev";
-const HEAD: [&str; 6] = ["PACKAGE", "VERSION", "VULNERABILITY", "FIXED IN", "ENVIRONMENTS", "SUMMARY"];
+const HEAD: [&str; 8] =
+    ["PACKAGE", "VERSION", "VULNERABILITY", "CVE", "SEVERITY", "FIXED IN", "ENVIRONMENTS", "SUMMARY"];
+/// The columns that a narrow terminal does without, in that order.
+const DISPENSABLE: [&str; 2] = ["SUMMARY", "ENVIRONMENTS"];
+/// How many characters of a summary are shown.
+const LONGEST_SUMMARY: usize = 200;
 
 /// How many questions the service takes at once.
 const MOST_QUESTIONS: usize = 1000;
@@ -33,33 +42,96 @@ const MOST_PAGES: usize = 100;
 pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
     let documents = locks.documents(options)?;
-    let ignored = &options.locks.ignored;
-    let languages = locks.languages(options, ignored)?;
+    let names = &options.locks.ignored;
+    let languages = locks.languages(options, names)?;
     ensure_all_can_be_looked_up(options, &documents, &languages)?;
-    let places = places(&documents, &languages);
+    let mut places = places(&documents, &languages);
+    let mut ignored = Ignored {
+        packages: places
+            .extract_if(.., |subject, _| is_named(names, subject.ecosystem, &subject.name))
+            .map(|(it, _)| it)
+            .collect(),
+        ..Ignored::default()
+    };
     let subjects = places.keys().cloned().collect();
     let mut findings = match &options.locks.database {
-        Some(database) => osv::look_up(database, &subjects).map_err(|reason| anyhow!("{reason}")),
+        // Some of the words are others' own.
+        Some(database) => osv::look_up(database, &subjects).map_err(|reason| anyhow!("{}", escaped(&reason))),
         None => asked(options, &locks, &subjects),
     }
     .context("nothing can be said about vulnerabilities")?;
+    let (known, unused) = osv::ignore(&mut findings, names);
+    ignored.findings = known;
     let runtimes = Index::read(&locks.project.root).map_err(ConfigError::from)?;
-    let is_language = |name: &str| runtimes.entries.values().any(|entry| has_language(entry, name));
-    let is_package = |name: &str| {
-        documents.iter().any(|(_, document)| document.package(name).is_some())
-            || languages.read.iter().any(|one| one.contents.packages.keys().any(|(known, _)| known == name))
-    };
-    for name in osv::ignore(&mut findings, ignored) {
-        if !is_language(&name) && !is_package(&name) {
+    for name in unused {
+        if runtimes.entries.values().any(|entry| has_language(entry, &name)) {
+            ignored.languages.push(name);
+        } else if !is_package(&name, &documents, &languages) {
             plain::error(&format!("`--ignore {name}` fits nothing that was found\n"));
+        } else if !ignored
+            .packages
+            .iter()
+            .any(|subject| is_named(slice::from_ref(&name), subject.ecosystem, &subject.name))
+        {
+            ignored.others.push(name);
         }
     }
-    tell(options, &places, &findings)?;
+    tell(options, &places, &findings, &ignored)?;
     Ok(if findings.is_empty() { exit_code::OK } else { exit_code::FAILED })
 }
 
 fn has_language(entry: &Entry, name: &str) -> bool {
     entry.inputs.iter().any(|(input, _)| input.strip_suffix("-lock") == Some(name))
+}
+
+fn is_package(name: &str, documents: &[(String, Document)], languages: &LockedLanguages) -> bool {
+    documents.iter().any(|(_, document)| document.package(&canonical_name(name)).is_some())
+        || languages.read.iter().any(|one| one.contents.packages.keys().any(|(known, _)| known == name))
+}
+
+/// Whether one of the names is that of a package.
+fn is_named(names: &[String], ecosystem: Ecosystem, package: &str) -> bool {
+    names.iter().any(|name| match ecosystem {
+        Ecosystem::PyPi => canonical_name(name) == package,
+        _ => name == package,
+    })
+}
+
+/// What `--ignore` left out.
+#[derive(Debug, Default)]
+struct Ignored {
+    findings: Vec<Finding>,
+    packages: Vec<Subject>,
+    /// Packages that have no version which could be looked up.
+    others: Vec<String>,
+    languages: Vec<String>,
+}
+
+impl Ignored {
+    /// How much it is, and its names; `None` when that is nothing.
+    fn sentence(&self) -> Option<String> {
+        let of_finding = |finding: &Finding| {
+            let others: Vec<&str> = finding.cves().into_iter().filter(|cve| *cve != finding.id).collect();
+            let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
+            format!("{}{others} in {}", finding.id, of_package(&finding.subject))
+        };
+        let packages = self.packages.iter().map(of_package).chain(self.others.iter().cloned());
+        let part = |names: Vec<String>, one: &str, several: &str| {
+            let count = names.len();
+            (count > 0).then(|| format!("{count} {}: {}", if count == 1 { one } else { several }, names.join(", ")))
+        };
+        let parts = [
+            part(self.findings.iter().map(of_finding).collect(), "vulnerability", "vulnerabilities"),
+            part(packages.collect(), "package", "packages"),
+            part(self.languages.clone(), "language", "languages"),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| escaped(&format!("ignored {}", parts.join("; "))))
+    }
+}
+
+fn of_package(subject: &Subject) -> String {
+    format!("{} {}", named(subject), subject.version)
 }
 
 /// What is looked up, and which environments have it.
@@ -93,16 +165,17 @@ fn ensure_all_can_be_looked_up(
     documents: &[(String, Document)],
     languages: &LockedLanguages,
 ) -> Result<()> {
-    let ignored = |name: &str| options.locks.ignored.iter().any(|one| one == name);
+    let names = &options.locks.ignored;
     let mut missing: BTreeSet<String> = languages.left_out().into_iter().collect();
     for (_, document) in documents {
-        for package in document.packages.iter().filter(|package| package.version.is_none() && !ignored(&package.name)) {
+        let is_meant = |package: &&crate::lock::document::Package| !is_named(names, Ecosystem::PyPi, &package.name);
+        for package in document.packages.iter().filter(|package| package.version.is_none()).filter(is_meant) {
             missing.insert(format!("{} ({})", package.name, package.version_text()));
         }
     }
     for ((name, _), package) in languages.read.iter().flat_map(|one| &one.contents.packages) {
         if let Origin::Elsewhere(from) = &package.origin
-            && !ignored(name)
+            && !names.contains(name)
         {
             missing.insert(format!("{name} ({from})"));
         }
@@ -110,7 +183,7 @@ fn ensure_all_can_be_looked_up(
     if missing.is_empty() {
         return Ok(());
     }
-    let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
+    let missing = escaped(&missing.into_iter().collect::<Vec<_>>().join(", "));
     bail!(
         "these cannot be looked up: {missing}\nhelp: `--ignore NAME` leaves out a package or a language that is looked after otherwise"
     );
@@ -139,9 +212,8 @@ fn asked(options: &Options, locks: &Locks, subjects: &BTreeSet<Subject>) -> Resu
     for _ in 0..MOST_PAGES {
         let mut next = Vec::new();
         for questions in open.chunks(MOST_QUESTIONS) {
-            let answer = service
-                .ask(&format!("{base}/v1/querybatch"), Some(&osv::question(questions)))
-                .map_err(|reason| anyhow!("{reason}"))?;
+            let answer =
+                service.ask(&format!("{base}/v1/querybatch"), Some(&osv::question(questions))).map_err(unanswered)?;
             let answers = osv::answers(&answer, questions.len()).map_err(|reason| anyhow!("{reason}"))?;
             for ((subject, _), (ids, token)) in questions.iter().zip(answers) {
                 for id in ids {
@@ -164,9 +236,9 @@ fn described(service: &Service<'_>, base: &str, named: &BTreeMap<String, BTreeSe
     for (id, subjects) in named {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
         if id.is_empty() || !id.chars().all(is_name) {
-            bail!("{base} names a vulnerability `{id}`");
+            bail!("{base} names a vulnerability `{}`", escaped(id));
         }
-        let entry = service.ask(&format!("{base}/v1/vulns/{id}"), None).map_err(|reason| anyhow!("{reason}"))?;
+        let entry = service.ask(&format!("{base}/v1/vulns/{id}"), None).map_err(unanswered)?;
         for subject in subjects.iter().copied() {
             // The service has said that they are affected; the entry only says more about it.
             findings.push(osv::described(&entry, subject, id));
@@ -176,7 +248,21 @@ fn described(service: &Service<'_>, base: &str, named: &BTreeMap<String, BTreeSe
     Ok(findings)
 }
 
-fn tell(options: &Options, places: &Places, findings: &[Finding]) -> Result<()> {
+/// Some of the words are the other side's own.
+fn unanswered(error: ServiceError) -> anyhow::Error {
+    match error {
+        ServiceError::Failed(reason) => anyhow!("{}", escaped(&reason)),
+        ServiceError::Unreachable(reason) => Unreachable(format!(
+            "{}\nhelp: without a network, `--db PATH` looks packages up in a downloaded database, such as \
+             https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip",
+            escaped(&reason)
+        ))
+        .into(),
+    }
+}
+
+fn tell(options: &Options, places: &Places, findings: &[Finding], ignored: &Ignored) -> Result<()> {
+    let sentence = ignored.sentence().map(|sentence| format!("{sentence}\n")).unwrap_or_default();
     let environments =
         |finding: &Finding| places.get(&finding.subject).into_iter().flatten().cloned().collect::<Vec<_>>();
     if options.locks.format == "json" {
@@ -184,15 +270,18 @@ fn tell(options: &Options, places: &Places, findings: &[Finding]) -> Result<()> 
             json!({
                 "package": finding.subject.name, "version": finding.subject.version,
                 "ecosystem": finding.subject.ecosystem.name(), "id": finding.id, "aliases": finding.aliases,
-                "fixed": finding.fixed, "summary": finding.summary, "environments": environments(finding),
+                "severity": finding.severity, "fixed": finding.fixed, "summary": finding.summary, "environments": environments(finding),
             })
         };
         let text = serde_json::to_string_pretty(&findings.iter().map(entry).collect::<Vec<_>>())?;
-        plain::out(&format!("{text}\n"));
+        plain::out(&format!("{}\n", printable_json(&text)));
+        plain::error(&sentence);
         return Ok(());
     }
     if findings.is_empty() {
-        plain::out(&format!("{} packages were looked up, and no vulnerability is known\n", places.len()));
+        let beyond = if ignored.findings.is_empty() { "" } else { " but what is ignored" };
+        let count = places.len();
+        plain::out(&format!("{count} packages were looked up, and no vulnerability is known{beyond}\n{sentence}"));
         return Ok(());
     }
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
@@ -201,13 +290,32 @@ fn tell(options: &Options, places: &Places, findings: &[Finding]) -> Result<()> 
             named(&finding.subject),
             finding.subject.version.clone(),
             finding.id.clone(),
+            or_dash(finding.cves().join(", ")),
+            or_dash(finding.severity.clone().unwrap_or_default()),
             or_dash(finding.fixed.join(", ")),
             environments(finding).join(", "),
-            or_dash(finding.summary.clone()),
+            or_dash(finding.summary.chars().take(LONGEST_SUMMARY).collect()),
         ]
     };
-    plain::out(&table::lay_out(&HEAD, &findings.iter().map(row).collect::<Vec<_>>()));
+    let rows: Vec<_> = findings.iter().map(row).collect();
+    plain::out(&table::lay_out_within(plain::width(), (&HEAD, &rows), &DISPENSABLE));
+    plain::out(&sentence);
     Ok(())
+}
+
+/// JSON in which whatever a terminal would obey is escaped: JSON's writer leaves much of that as it is.
+fn printable_json(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character == '\n' || is_printable(character) {
+            result.push(character);
+        } else {
+            let units =
+                character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            result.push_str(&units);
+        }
+    }
+    result
 }
 
 /// Python's packages have no more than their name, since they are what envo is asked about most.

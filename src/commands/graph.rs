@@ -1,22 +1,31 @@
 //! `envo graph` and `envo sbom`: what is locked, as a graph and as a bill of materials.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use super::licences;
 use super::locked_languages::LockedLanguages;
 use super::locking::{Locks, Resolvers, target};
 use crate::cli::options::{Options, Verb};
+use crate::error::{ConfigError, python_repr};
 use crate::exit_code;
 use crate::install::uv_lock::LockWish;
 use crate::lock::document::Document;
 use crate::lock::graph::{Edges, Graph, edges_of_annotations, edges_of_installed};
 use crate::lock::resolve::{Order, Resolver};
 use crate::lock::sbom::Bill;
+use crate::report::junit::timestamp;
 use crate::report::plain;
 use crate::runtime::cache;
 
 /// Below envo's cache: what was found out about a lock is true as long as the lock is.
 const CACHE: &str = "graphs-1";
+
+const SOURCE_DATE: &str = "SOURCE_DATE_EPOCH";
+/// The end of the year 9999, in seconds since 1970.
+const LATEST: u64 = 253_402_300_799;
 
 /// # Errors
 /// When the configuration or a lock is wrong, or nothing says who requires what.
@@ -73,7 +82,16 @@ fn write_sbom(
     let project = root.file_name().map_or_else(|| "project".to_owned(), |name| name.to_string_lossy().into_owned());
     let project = crate::lock::project_name(&locks.project).unwrap_or(project);
     let contents: Vec<_> = languages.read.iter().map(|one| (one.environment.as_str(), &one.contents)).collect();
-    let bill = Bill { project: &project, locks: documents, graphs: &graphs, languages: &contents };
+    let licences = licences::known(locks, documents, &options.variables);
+    let timestamp = format!("{}Z", timestamp(time_of(options)?));
+    let bill = Bill {
+        project: &project,
+        locks: documents,
+        graphs: &graphs,
+        languages: &contents,
+        licences: &licences,
+        timestamp: &timestamp,
+    };
     let text = format!("{}\n", serde_json::to_string_pretty(&bill.document())?);
     match &options.locks.output_file {
         Some(file) => {
@@ -84,6 +102,19 @@ fn write_sbom(
     }
     languages.tell_left_out();
     Ok(exit_code::OK)
+}
+
+/// When the bill is made: what `SOURCE_DATE_EPOCH` says, so that it can be made again, else now.
+/// <https://reproducible-builds.org/specs/source-date-epoch/>
+#[expect(clippy::disallowed_methods, reason = "readers want the time of the clock on the wall")]
+fn time_of(options: &Options) -> Result<SystemTime, ConfigError> {
+    let said = options.variables.get(SOURCE_DATE).filter(|said| !said.is_empty());
+    let Some(said) = said.map(|said| said.to_string_lossy()) else { return Ok(SystemTime::now()) };
+    let seconds = said.parse().ok().filter(|seconds| *seconds <= LATEST);
+    seconds.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)).ok_or_else(|| {
+        ConfigError::handled(format!("invalid {SOURCE_DATE}: {}", python_repr(&said)))
+            .hint("it is a number of seconds since 1970-01-01T00:00:00Z")
+    })
 }
 
 /// Who requires what in a lock: as was found out before, else by asking the resolver, else from what is installed.

@@ -10,7 +10,8 @@ pub mod exec;
 pub mod graph;
 mod host_tox;
 pub mod import;
-pub mod list;
+pub mod licences;
+mod list;
 pub mod lock;
 mod lock_languages;
 mod locked_languages;
@@ -40,6 +41,7 @@ use crate::cli::options::{Options, ReportFormat, Surroundings, Verb};
 use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
 use crate::error::{ConfigError, ErrorClass};
 use crate::exit_code;
+use crate::lock::error::Unreachable;
 use crate::report::{Event, Human, JsonLines, Layout, Level, Progress, Reporter, frame, github, lost_output, plain};
 
 /// The name under which the program itself reports.
@@ -108,7 +110,7 @@ fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -
         Some(error) => show_config_error(error, options, reporter),
         None => {
             plain::error(&format!("error: {error:#}\n"));
-            exit_code::FAILED
+            if error.is::<Unreachable>() { exit_code::UNREACHABLE } else { exit_code::FAILED }
         }
     }
 }

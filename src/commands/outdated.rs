@@ -1,5 +1,6 @@
 //! `envo outdated`: which locked packages have newer versions, those that fit and the newest there are.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
@@ -12,7 +13,10 @@ use crate::exit_code;
 use crate::install::InstallRequest;
 use crate::install::uv_lock::LockWish;
 use crate::lock::document::Document;
+use crate::lock::error::{LockError, Unreachable};
 use crate::lock::inputs::Inputs;
+use crate::lock::languages::Ecosystem;
+use crate::lock::languages::versions::Version;
 use crate::lock::resolve::Order;
 use crate::report::{plain, table};
 use crate::runtime::newer::Newer;
@@ -31,14 +35,8 @@ pub fn execute(options: &Options) -> Result<i32> {
         let lockable = locks.lockable(name, options)?.map_err(|reason| anyhow!("{name}: {reason}"))?;
         let work = Work { locks: &locks, resolvers: &resolvers, lockable: &lockable };
         let fitting = work.resolve(&lockable.inputs)?;
-        let names: Vec<String> = document
-            .packages
-            .iter()
-            .filter(|package| package.source.is_none() && package.version.is_some())
-            .map(|package| package.name.clone())
-            .collect();
         let mut arguments = vec!["--no-deps".to_owned()];
-        arguments.extend(names);
+        arguments.extend(asked(document));
         let newest =
             work.resolve(&Inputs { request: InstallRequest::new("lock", arguments), ..lockable.inputs.clone() })?;
         rows.extend(compared(name, document, &fitting, &newest));
@@ -92,36 +90,57 @@ impl Work<'_> {
             variables: lockable.variables.clone(),
             before: None,
         };
-        self.locks.resolve(&order).map_err(|error| anyhow!("{error}"))
+        self.locks.resolve(&order).map_err(|error| match error {
+            LockError::Unresolved { .. } => Unreachable(error.to_string()).into(),
+            other => anyhow!("{other}"),
+        })
     }
 }
 
-/// A row for each package whose locked version is not the newest.
+/// What is locked from an index, each for those for whom it is locked: a newer version that only others could have, such
+/// as those with a newer Python, is none.
+fn asked(locked: &Document) -> impl Iterator<Item = String> {
+    let of_index = locked.packages.iter().filter(|package| package.source.is_none() && package.version.is_some());
+    of_index.map(|package| match &package.marker {
+        Some(marker) => format!("{} ; {marker}", package.name),
+        None => package.name.clone(),
+    })
+}
+
+/// A row for each package with a newer version than is locked.
 fn compared(environment: &str, locked: &Document, fitting: &Document, newest: &Document) -> Vec<Vec<String>> {
     let versions = |document: &Document, name: &str| {
         let packages = document.packages.iter().filter(|package| package.name == name);
-        let mut versions: Vec<String> = packages.map(|package| package.version_text().to_owned()).collect();
-        versions.sort();
-        versions.join(", ")
+        packages.map(|package| package.version_text().to_owned()).collect::<BTreeSet<String>>()
     };
-    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-    let mut names: Vec<&str> = locked
+    let shown = |versions: BTreeSet<String>| match versions.into_iter().collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => "-".to_owned(),
+        some => some,
+    };
+    let names: BTreeSet<&str> = locked
         .packages
         .iter()
         .filter(|package| package.source.is_none())
         .map(|package| package.name.as_str())
         .collect();
-    names.dedup();
     names
         .into_iter()
         .map(|name| (name, versions(locked, name), versions(fitting, name), versions(newest, name)))
-        .filter(|(_, locked, fits, newest)| {
-            (!fits.is_empty() && fits != locked) || (!newest.is_empty() && newest != locked)
-        })
+        .filter(|(_, locked, fits, newest)| fits.union(newest).any(|version| is_newer(version, locked)))
         .map(|(name, locked, fits, newest)| {
-            vec![environment.to_owned(), name.to_owned(), locked, or_dash(fits), or_dash(newest)]
+            vec![environment.to_owned(), name.to_owned(), shown(locked), shown(fits), shown(newest)]
         })
         .collect()
+}
+
+/// Whether a version is news: a pre-release that is locked on purpose is newer than the newest release.
+fn is_newer(version: &str, locked: &BTreeSet<String>) -> bool {
+    if locked.contains(version) {
+        return false;
+    }
+    let parsed = |text: &str| Version::of(Ecosystem::PyPi, text);
+    let Some(version) = parsed(version) else { return true };
+    locked.iter().any(|locked| parsed(locked).is_none_or(|locked| locked < version))
 }
 
 /// The same of another language, whose tool has said what is newer.

@@ -91,6 +91,11 @@ impl LockError {
     }
 }
 
+/// What had to be asked on the network gave no answer, so that nothing is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreachable(pub String);
+
 impl From<LockError> for ConfigError {
     fn from(error: LockError) -> Self {
         let mut result = Self::fail(error.to_string());

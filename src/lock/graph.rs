@@ -11,6 +11,7 @@ use super::languages::{Contents, Key};
 use crate::build::package::Metadata;
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::runtime::DEFAULT;
+use crate::python_text::escaped;
 
 /// The packages of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -131,7 +132,7 @@ impl Graph {
     fn label(&self, name: &str) -> String {
         let versions = self.versions.get(name).map(|versions| versions.join(", ")).unwrap_or_default();
         let name = name.strip_suffix(&format!("@{versions}")).unwrap_or(name);
-        format!("{name} {versions}").trim_end().to_owned()
+        escaped(format!("{name} {versions}").trim_end())
     }
 
     /// For programs.

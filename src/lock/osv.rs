@@ -2,7 +2,7 @@
 //! lookup does not cover is an error and never silence.
 //! <https://ossf.github.io/osv-schema/> <https://google.github.io/osv.dev/post-v1-querybatch/>
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::languages::Ecosystem;
 use super::languages::versions::Version;
+use super::severity;
 use crate::model::pep508::canonical_name;
 
 /// The largest entry that is read: they hold a few kilobytes.
@@ -24,8 +25,18 @@ pub struct Finding {
     /// Other names of it, such as CVE numbers.
     pub aliases: Vec<String>,
     pub summary: String,
+    /// `low`, `medium`, `high`, `critical`, or what else the entry says.
+    pub severity: Option<String>,
     /// Versions in which it is mended.
     pub fixed: Vec<String>,
+}
+
+impl Finding {
+    /// Its CVE numbers.
+    pub fn cves(&self) -> Vec<&str> {
+        let names = std::iter::once(&self.id).chain(&self.aliases);
+        names.map(String::as_str).filter(|name| name.starts_with("CVE-")).collect()
+    }
 }
 
 /// A package that is looked up.
@@ -196,6 +207,7 @@ pub fn described(entry: &Value, subject: &Subject, id: &str) -> Finding {
         id: entry["id"].as_str().unwrap_or(id).to_owned(),
         aliases: entry["aliases"].as_array().into_iter().flatten().map(text).collect(),
         summary,
+        severity: severity::of_entry(entry, &affected),
         fixed: fixed.into_iter().collect(),
     }
 }
@@ -239,21 +251,14 @@ pub fn answers(answer: &Value, asked: usize) -> Result<Vec<Answer>, String> {
     results.iter().map(one).collect::<Result<_, &str>>().map_err(str::to_owned)
 }
 
-/// Leaves out what the user knows of, by any of its names. Returns the names that fitted nothing.
-pub fn ignore(findings: &mut Vec<Finding>, ignored: &[String]) -> Vec<String> {
-    let mut used: BTreeMap<&String, bool> = ignored.iter().map(|name| (name, false)).collect();
-    findings.retain(|finding| {
-        let names = std::iter::once(&finding.id).chain(&finding.aliases);
-        let mut known = false;
-        for name in names {
-            if let Some(seen) = used.get_mut(name) {
-                *seen = true;
-                known = true;
-            }
-        }
-        !known
-    });
-    used.into_iter().filter(|(_, seen)| !seen).map(|(name, _)| name.clone()).collect()
+/// Takes out what the user knows of, by any of its names: what that is, and the names that fitted nothing.
+pub fn ignore(findings: &mut Vec<Finding>, ignored: &[String]) -> (Vec<Finding>, Vec<String>) {
+    let is_named = |finding: &Finding, name: &String| finding.id == *name || finding.aliases.contains(name);
+    let known: Vec<Finding> =
+        findings.extract_if(.., |finding| ignored.iter().any(|name| is_named(finding, name))).collect();
+    let is_unused = |name: &&String| !known.iter().any(|finding| is_named(finding, name));
+    let unused: BTreeSet<String> = ignored.iter().filter(is_unused).cloned().collect();
+    (known, unused.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -395,7 +400,8 @@ mod tests {
     #[test]
     fn what_is_ignored_by_any_of_its_names_is_left_out() {
         let mut findings = vec![finding(&entry(), "jinja2", "2.0").unwrap().unwrap()];
-        assert_eq!(ignore(&mut findings, &["CVE-1".to_owned(), "CVE-2".to_owned()]), ["CVE-2"]);
-        assert_eq!(findings, []);
+        let (known, unused) = ignore(&mut findings, &["CVE-1".to_owned(), "CVE-2".to_owned()]);
+        assert_eq!((findings.len(), known[0].id.as_str(), unused), (0, "GHSA-1", vec!["CVE-2".to_owned()]));
+        assert_eq!(known[0].cves(), ["CVE-1"]);
     }
 }

@@ -1,5 +1,6 @@
 //! A software bill of materials in CycloneDX's JSON format (version 1.5): the packages of locks with their hashes and
-//! where they come from. The same locks come to the same document: it has no time and no random number in it.
+//! where they come from, and their licences as far as they are known. The same of all that and the same time come to the
+//! same document: it has no random number in it.
 //! <https://cyclonedx.org/docs/1.5/json/>
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use super::digest;
 use super::document::{Document, Package, Source};
 use super::graph::Graph;
 use super::languages::{self, Contents, Key, Origin};
+use super::licences::Licences;
 
 /// What is locked in a project.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,10 @@ pub struct Bill<'a> {
     pub graphs: &'a [Graph],
     /// Of other languages, by environment.
     pub languages: &'a [(&'a str, &'a Contents)],
+    /// Of Python's packages.
+    pub licences: &'a Licences,
+    /// When it is made, as ISO 8601 has it.
+    pub timestamp: &'a str,
 }
 
 /// Components by their references, and the environments that have each.
@@ -47,6 +53,7 @@ impl Bill<'_> {
             "serialNumber": serial_number(&references),
             "version": 1,
             "metadata": {
+                "timestamp": self.timestamp,
                 "tools": {"components": [{"type": "application", "name": "envo", "version": env!("CARGO_PKG_VERSION")}]},
                 "component": {"type": "application", "bom-ref": own.clone(), "name": self.project},
             },
@@ -67,7 +74,7 @@ impl Bill<'_> {
         };
         for (environment, lock) in self.locks {
             for package in &lock.packages {
-                add(reference(package), &|reference| component(package, reference), environment.as_str());
+                add(reference(package), &|reference| self.component(package, reference), environment.as_str());
             }
         }
         for (environment, contents) in self.languages {
@@ -77,6 +84,15 @@ impl Bill<'_> {
             }
         }
         components
+    }
+
+    fn component(&self, package: &Package, reference: &str) -> Value {
+        let mut component = component(package, reference);
+        let key = (package.name.clone(), package.version.clone().unwrap_or_default());
+        if let Some(licence) = self.licences.get(&key) {
+            component["licenses"] = licence.json();
+        }
+        component
     }
 
     fn dependencies(&self, own: &str) -> Value {
@@ -122,6 +138,9 @@ fn component_of_language((name, version): &Key, package: &languages::Package, re
     let hashes: Vec<Value> = package.hashes.iter().filter_map(hash).collect();
     if !hashes.is_empty() {
         component["hashes"] = json!(hashes);
+    }
+    if let Some(licence) = &package.licence {
+        component["licenses"] = json!([{"license": {"name": licence}}]);
     }
     if let Some(url) = package.url.as_deref().filter(|_| package.origin == Origin::Index) {
         let url = super::inputs::without_credentials(url);
@@ -201,6 +220,7 @@ fn serial_number(references: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::lock::graph::edges_of_annotations;
+    use crate::lock::licences::Licence;
 
     #[test]
     fn every_package_stands_in_it_once_with_what_the_format_asks_for() {
@@ -209,13 +229,23 @@ mod tests {
         let lock = Document::parse(text).unwrap();
         let graph = Graph::new("a", &lock, &edges_of_annotations("six==1 # via lib\n"));
         let locks = [("a".to_owned(), lock.clone()), ("b".to_owned(), lock)];
-        let bill = Bill { project: "demo", locks: &locks, graphs: &[graph], languages: &[] };
+        let licences = Licences::from([(("six".to_owned(), "1".to_owned()), Licence::Expression("MIT".to_owned()))]);
+        let bill = Bill {
+            project: "demo",
+            locks: &locks,
+            graphs: &[graph],
+            languages: &[],
+            licences: &licences,
+            timestamp: "2020-01-01T00:00:00Z",
+        };
         let bom = bill.document();
         assert_eq!((&bom["bomFormat"], &bom["specVersion"]), (&json!("CycloneDX"), &json!("1.5")));
         let components = bom["components"].as_array().unwrap();
         assert_eq!(components.len(), 2);
         let six = &components[1];
         assert_eq!(six["purl"], "pkg:pypi/six@1");
+        assert_eq!((&six["licenses"], &components[0]["licenses"]), (&json!([{"expression": "MIT"}]), &Value::Null));
+        assert_eq!(bom["metadata"]["timestamp"], "2020-01-01T00:00:00Z");
         assert_eq!(six["externalReferences"][0]["hashes"], json!([{"alg": "SHA-256", "content": "00"}]));
         assert_eq!(six["properties"].as_array().map(Vec::len), Some(2));
         assert!(
@@ -235,17 +265,24 @@ mod tests {
         let file = folder.path().join("package-lock.json");
         let text = r#"{"packages": {"": {"dependencies": {"@s/a": "1"}}, "node_modules/b": {"version": "2.0.0",
             "resolved": "git+ssh://h/b.git#abc"}, "node_modules/@s/a": {"version": "1.0.0", "dependencies": {"b": "1"},
-            "resolved": "https://u:p@r/a.tgz", "integrity": "sha512-3q2+7w=="}}}"#;
+            "license": "MIT", "resolved": "https://u:p@r/a.tgz", "integrity": "sha512-3q2+7w=="}}}"#;
         std::fs::write(&file, text).unwrap();
         let contents = languages::read(&[file]).unwrap().unwrap();
-        let bill =
-            Bill { project: "demo", locks: &[], graphs: &[], languages: &[("js", &contents), ("ts", &contents)] };
+        let bill = Bill {
+            project: "demo",
+            locks: &[],
+            graphs: &[],
+            languages: &[("js", &contents), ("ts", &contents)],
+            licences: &Licences::new(),
+            timestamp: "",
+        };
         let bom = bill.document();
         let (elsewhere, own) = ("npm:b@git+ssh://h/b.git#abc", "pkg:npm/%40s/a@1.0.0");
         assert_eq!(bom["components"][0]["bom-ref"], elsewhere);
         let component = &bom["components"][1];
         assert_eq!((&component["purl"], &component["name"]), (&json!(own), &json!("@s/a")));
         assert_eq!(component["hashes"], json!([{"alg": "SHA-512", "content": "deadbeef"}]));
+        assert_eq!(component["licenses"], json!([{"license": {"name": "MIT"}}]));
         assert_eq!(component["externalReferences"][0]["url"], "https://r/a.tgz");
         assert_eq!(component["properties"].as_array().map(Vec::len), Some(2));
         let dependencies = bom["dependencies"].as_array().unwrap();

@@ -298,7 +298,7 @@ impl Counts {
 }
 
 /// A time as ISO 8601 has it, in UTC: `2026-05-01T12:00:00`.
-fn timestamp(time: SystemTime) -> String {
+pub fn timestamp(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     let (days, clock) = (seconds / 86_400, seconds % 86_400);
     let (hour, minute, second) = (clock / 3_600, clock / 60 % 60, clock % 60);

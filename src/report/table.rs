@@ -1,4 +1,7 @@
-//! Tables for people: columns as wide as what stands in them, numbers in units that can be read.
+//! Tables for people: columns as wide as what stands in them, numbers in units that can be read. Cells are shown escaped:
+//! much of what stands in them was written by others.
+
+use crate::python_text::escaped;
 
 /// Rows below their headings. Every row has as many cells as there are headings.
 pub fn lay_out<const N: usize>(head: &[&str; N], rows: &[Vec<String>]) -> String {
@@ -6,6 +9,7 @@ pub fn lay_out<const N: usize>(head: &[&str; N], rows: &[Vec<String>]) -> String
 }
 
 fn lay_out_columns(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([head[column].len()]).max().unwrap_or(0)
@@ -22,7 +26,7 @@ fn lay_out_columns(head: &[&str], rows: &[Vec<String>]) -> String {
         text.push('\n');
     };
     add(&mut head.iter().copied());
-    for row in rows {
+    for row in &rows {
         add(&mut row.iter().map(String::as_str));
     }
     text
@@ -80,6 +84,12 @@ mod tests {
     fn columns_are_as_wide_as_what_stands_in_them() {
         let rows = vec![vec!["a".to_owned(), "läuft".to_owned()], vec!["longer".to_owned(), "-".to_owned()]];
         assert_eq!(lay_out(&["NAME", "STATE"], &rows), "NAME    STATE\na       läuft\nlonger  -\n");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_escaped() {
+        let rows = vec![vec!["\u{1b}[2Ja\nb\u{202e}".to_owned()]];
+        assert_eq!(lay_out(&["NAME"], &rows), "NAME\n\\x1b[2Ja\\nb\\u202e\n");
     }
 
     #[test]

@@ -55,6 +55,14 @@ impl Metadata {
         Self::parse(&archive::wheel_metadata(wheel)?, wheel)
     }
 
+    /// The text of a wheel's metadata.
+    ///
+    /// # Errors
+    /// It is no wheel.
+    pub fn text_of_wheel(wheel: &Path) -> Result<String, ConfigError> {
+        archive::wheel_metadata(wheel)
+    }
+
     /// Reads the `.dist-info` folder that `prepare_metadata_for_build_wheel` made.
     ///
     /// # Errors
@@ -76,7 +84,7 @@ impl Metadata {
 }
 
 /// The headers of an RFC 822 text, up to its first empty line; a line that begins with space goes on the one before.
-fn headers(text: &str) -> Vec<(&str, String)> {
+pub fn headers(text: &str) -> Vec<(&str, String)> {
     let mut headers: Vec<(&str, String)> = Vec::new();
     for line in text.trim_start_matches('\u{feff}').lines() {
         if line.is_empty() {

@@ -33,7 +33,7 @@ pub(super) fn arguments(verb: Verb) -> Vec<Arg> {
             result.push(value("audit_database", "PATH", help).long("db"));
             let help = "the address of a service that speaks OSV's protocol [default: https://api.osv.dev]";
             result.push(value("audit_service", "URL", help).long("service"));
-            let help = "leave out the vulnerability of this name; may be repeated";
+            let help = "leave out the vulnerability, package or language of this name; may be repeated";
             result.push(value("audit_ignored", "ID", help).long("ignore").action(ArgAction::Append));
         }
         Verb::Sbom => {

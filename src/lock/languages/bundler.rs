@@ -93,6 +93,7 @@ impl Reading {
                 hashes: hashes.get(&gem.key).cloned().unwrap_or_default(),
                 url: None,
                 requires: meant(&gem.requires),
+                ..Package::default()
             };
             contents.add(gem.key.clone(), package);
         }

@@ -39,6 +39,7 @@ pub fn read(text: &str) -> Result<Contents, String> {
             hashes: checksum.map(|digits| ("sha256".to_owned(), digits.to_owned())).into_iter().collect(),
             url: None,
             requires: required.filter_map(|named| meant(named.as_str()?, &versions)).collect(),
+            ..Package::default()
         };
         contents.add(key.clone(), package);
     }

@@ -86,6 +86,8 @@ pub struct Package {
     /// Where its file is.
     pub url: Option<String>,
     pub requires: BTreeSet<Key>,
+    /// As far as the lock states it.
+    pub licence: Option<String>,
 }
 
 /// The packages of one language in one environment.
@@ -108,6 +110,7 @@ impl Contents {
         known.hashes.extend(package.hashes);
         known.requires.extend(package.requires);
         known.url = known.url.take().or(package.url);
+        known.licence = known.licence.take().or(package.licence);
         if package.origin != Origin::Index {
             known.origin = package.origin;
         }

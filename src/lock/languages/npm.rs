@@ -33,6 +33,7 @@ pub fn read(text: &str) -> Result<Contents, String> {
             hashes: text("integrity").map(hashes_of_integrity).unwrap_or_default(),
             url: text("resolved").filter(|url| url.starts_with("http")).map(str::to_owned),
             requires: required(path, packages, &keys),
+            licence: text("license").map(str::to_owned),
         };
         contents.add(key.clone(), package);
     }

@@ -33,6 +33,7 @@ pub fn read(text: &str) -> Result<Contents, String> {
             hashes: integrity.map(hashes_of_integrity).unwrap_or_default(),
             url: tarball.map(str::to_owned),
             requires: BTreeSet::new(),
+            ..Package::default()
         };
         contents.add(key, package);
     }
