@@ -6,6 +6,7 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
+use crate::gate::PATIENCE;
 use crate::package_index::PackageIndex;
 use crate::project::Project;
 use crate::wheels;
@@ -171,6 +172,22 @@ fn without_a_network_audit_ends_with_a_code_of_its_own_and_names_db() {
     project.run(["audit", "--service", "ftp://x"]).ends_with(1).explains("is no http address");
     let project = project.file("osv/TEST-1.json", ENTRY);
     project.run(["audit", "--db", "osv", "--service", "http://127.0.0.1:1", "--ignore", "CVE-1"]).succeeds();
+}
+
+#[test]
+fn an_interrupt_while_it_waits_is_no_missing_network() {
+    let index = PackageIndex::open();
+    let project = project().ini(&INI.replace("  PIP_NO_INDEX = 1\n", &format!("  PIP_INDEX_URL = {}\n", index.url())));
+    project.run(["lock"]).succeeds();
+    let asked = index.hold();
+    let of_index = index.url();
+    for command in [vec!["outdated"], vec!["audit", "--service", &of_index]] {
+        let running = project.start(command);
+        asked.recv_timeout(PATIENCE).expect("somebody is asked");
+        running.signal(rustix::process::Signal::INT);
+        assert_eq!(running.end().code, 254);
+        while asked.try_recv().is_ok() {}
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     let mut findings = match &options.locks.database {
         // Some of the words are others' own.
         Some(database) => osv::look_up(database, &subjects).map_err(|reason| anyhow!("{}", escaped(&reason))),
-        None => asked(options, &locks, &subjects),
+        None => asked(options, &locks, &subjects).map_err(|error| locks.or_interrupted(error)),
     }
     .context("nothing can be said about vulnerabilities")?;
     let (known, unused) = osv::ignore(&mut findings, names);

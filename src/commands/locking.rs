@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use super::opening::open_plan_with;
 use super::report_warnings;
 use super::run::{Manner, choose_installer, open_run};
+use crate::build::halt::Halt;
 use crate::build::locked_contents;
 use crate::build::prepare::Site;
 use crate::build::run::Run;
@@ -85,6 +86,11 @@ impl Locks {
             }
             _ => answer,
         }
+    }
+
+    /// Whatever failed because of an interrupt ends as interrupts do.
+    pub fn or_interrupted(&self, error: anyhow::Error) -> anyhow::Error {
+        if self.run.interrupt.requested() { Halt::Interrupted.into() } else { error }
     }
 
     /// The environments that are meant: those that were named; else those of `env_list` and those that are locked

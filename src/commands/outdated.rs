@@ -90,10 +90,11 @@ impl Work<'_> {
             variables: lockable.variables.clone(),
             before: None,
         };
-        self.locks.resolve(&order).map_err(|error| match error {
+        let failed = |error| match error {
             LockError::Unresolved { .. } => Unreachable(error.to_string()).into(),
             other => anyhow!("{other}"),
-        })
+        };
+        self.locks.resolve(&order).map_err(|error| self.locks.or_interrupted(failed(error)))
     }
 }
 
