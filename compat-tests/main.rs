@@ -50,6 +50,7 @@ mod locking_import;
 mod locking_index;
 mod locking_languages;
 mod locking_managers;
+mod moved_projects;
 mod packaging;
 mod plugins;
 mod probes;

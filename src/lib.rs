@@ -34,7 +34,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
     // Before anything else, since these processes should stay small.
     match (arguments.get(1).and_then(|verb| verb.to_str()), arguments.get(2)) {
         (Some(serve::daemon::VERB), Some(state_dir)) => {
-            return serve::daemon::main(state_dir.as_ref(), arguments.get(3).map(AsRef::as_ref));
+            let mark = arguments.get(4).map(|mark| mark.to_string_lossy().into_owned());
+            return serve::daemon::main(state_dir.as_ref(), arguments.get(3).map(AsRef::as_ref), mark);
         }
         (Some(serve::keeper::VERB), Some(mark)) => return serve::keeper::main(&mark.to_string_lossy()),
         _ => {}

@@ -101,7 +101,7 @@ class Project:
     def connect(self) -> Optional[Connection]:
         """A connection to the supervisor that runs; ``None``: none does."""
         for path in self._sockets():
-            connection = Connection.open(path)
+            connection = Connection.open(path, state=self.listing["state"])
             if connection is not None:
                 return connection
         return None
@@ -192,7 +192,7 @@ class Project:
                 raise self._explained(b"".join(told), child.wait(), names)
             opened = None
             if connection is None:
-                connection = opened = Connection.open(answer["socket"])
+                connection = opened = Connection.open(answer["socket"], state=self.listing["state"])
             if connection is None:
                 raise envo.SupervisorGone("the supervisor of the services has gone")
             child.stdin.close()

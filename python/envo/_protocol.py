@@ -23,7 +23,7 @@ class Connection:
     what that leaves behind should hold nothing.
     """
 
-    def __init__(self, stream: socket.socket, name: str) -> None:
+    def __init__(self, stream: socket.socket, name: str, state: Optional[str] = None) -> None:
         self._stream = stream
         self._bytes = bytearray()
         self._last_id = 0
@@ -31,11 +31,12 @@ class Connection:
         self.owner = os.getpid()
         self.is_open = True
         _forks.connections.add(self)
-        self.greeting = self.ask("hello", protocol=VERSION, client=name)["greeting"]
+        self.greeting = self.ask("hello", protocol=VERSION, client=name, state=state)["greeting"]
 
     @classmethod
-    def open(cls, path: str, name: Optional[str] = None) -> Optional["Connection"]:
-        """``None``: nobody listens there, or is about to end."""
+    def open(cls, path: str, name: Optional[str] = None, state: Optional[str] = None) -> Optional["Connection"]:
+        """``None``: nobody listens there, or is about to end, or it is the supervisor of another project than the one
+        with this state folder: of the one that this one was copied from."""
         stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             stream.connect(path)
@@ -43,7 +44,7 @@ class Connection:
             stream.close()
             return None
         try:
-            return cls(stream, name or client_name())
+            return cls(stream, name or client_name(), state)
         except envo.SupervisorGone:
             stream.close()
             return None

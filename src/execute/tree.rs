@@ -70,6 +70,17 @@ pub fn is_marked(pid: u32, name: &str, prefix: &str) -> bool {
         .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|one| one.starts_with(&wanted)))
 }
 
+/// Every process, whoever started it, that has `argument` among the words of its command line.
+pub fn with_argument(argument: &str) -> Vec<u32> {
+    processes().into_iter().map(|(pid, _)| pid).filter(|pid| has_argument(*pid, argument)).collect()
+}
+
+/// Whether the process has `argument` among the words of its command line.
+pub fn has_argument(pid: u32, argument: &str) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline"))
+        .is_ok_and(|words| words.split(|byte| *byte == 0).any(|word| word == argument.as_bytes()))
+}
+
 /// When the process was started, in ticks since the system was: with its number it means one process only. `None`:
 /// there is no such process.
 pub fn start_time(pid: u32) -> Option<u64> {
@@ -145,19 +156,6 @@ pub fn wait_until_gone_or(survivors: &dyn Fn() -> Vec<u32>, patience: Duration) 
         }
         wait_until_gone(&watched, deadline);
     }
-}
-
-/// Kills the process with this number if it is the one that was started then, and waits a moment for its end.
-pub fn kill_if_same(pid: u32, started: u64) {
-    let watched = watch(vec![pid]);
-    // The descriptor is known to mean the process that was meant when that still has the number.
-    if start_time(pid) != Some(started) {
-        return;
-    }
-    for (_, descriptor) in &watched {
-        send(descriptor, Signal::KILL);
-    }
-    wait_until_gone(&watched, Instant::now() + Duration::from_secs(1));
 }
 
 /// Sends `signal` to all that descends from the process `root`, but not to itself.

@@ -13,10 +13,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::daemon;
-use super::place::Place;
-use super::protocol::{self, Answer, News, Operation, Refusal, Reply, Request, VERSION};
+use super::place::{OtherUser, Place};
+use super::protocol::{self, Answer, ELSEWHERE, News, Operation, Refusal, Reply, Request, VERSION};
 use super::supervisor_process::{PROMPT, SupervisorProcess};
+use super::{daemon, instance_mark};
 use crate::build::halt::Halt;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{Grouping, Input, Sink, Spawn};
@@ -87,10 +87,22 @@ impl Client {
     /// # Errors
     /// When the supervisor speaks another version of the protocol, or does not answer.
     pub fn connect(place: &Place, name: &str) -> Result<Option<Self>> {
-        match place.connect() {
-            Some(stream) => Self::greet(stream, place, name, &Limit::of(PROMPT)),
-            None => Ok(None),
+        let client = Self::find(place, name, &Limit::of(PROMPT))?;
+        if client.is_none() {
+            refuse_other_user(place)?;
         }
+        Ok(client)
+    }
+
+    fn find(place: &Place, name: &str, limit: &Limit<'_>) -> Result<Option<Self>> {
+        for place in place.candidates() {
+            if let Some(stream) = place.connect()
+                && let Some(client) = Self::greet(stream, &place, name, limit)?
+            {
+                return Ok(Some(client));
+            }
+        }
+        Ok(None)
     }
 
     /// Speaks to the supervisor, which is started if there is none.
@@ -106,15 +118,15 @@ impl Client {
         let deadline = Instant::now() + PATIENCE;
         let limit = Limit { interrupt: Some((interrupt, 0)), until: Some(deadline) };
         loop {
-            if let Some(stream) = place.connect()
-                && let Some(client) = Self::greet(stream, place, name, &limit)?
-            {
+            if let Some(client) = Self::find(place, name, &limit)? {
                 return Ok(client);
             }
-            if let Some(lock) = place.try_lock()?
-                && let Some(client) = start(place, program, lock).map(|one| Self::greet(one, place, name, &limit))??
-            {
-                return Ok(client);
+            refuse_other_user(place)?;
+            if let Some(lock) = place.try_lock()? {
+                let (stream, place) = start(place.clone(), program, lock)?;
+                if let Some(client) = Self::greet(stream, &place, name, &limit)? {
+                    return Ok(client);
+                }
             }
             if interrupt.requested() {
                 return Err(Halt::Interrupted.into());
@@ -130,15 +142,17 @@ impl Client {
         }
     }
 
-    /// `None`: the supervisor was about to end.
+    /// `None`: the supervisor was about to end, or is another project's.
     pub(super) fn greet(stream: UnixStream, place: &Place, name: &str, limit: &Limit<'_>) -> Result<Option<Self>> {
         let (bytes, news) = (Vec::new(), VecDeque::new());
         let supervisor = SupervisorProcess::at(place);
         let mut client = Self { stream, bytes, searched: 0, news, last_id: 0, supervisor, shown_to: None };
-        let hello = Operation::Hello { protocol: VERSION, client: name.to_owned() };
+        let state = place.state_dir.to_str().map(PathBuf::from);
+        let hello = Operation::Hello { protocol: VERSION, client: name.to_owned(), state };
         let Ok(id) = client.send(hello) else { return Ok(None) };
         loop {
             match client.hear(limit)? {
+                Heard::Answer(_, Err(Refused(refusal))) if refusal.kind == ELSEWHERE => return Ok(None),
                 Heard::Answer(answered, answer) if answered == id || answered == 0 => {
                     if let Answer::Greeting(greeting) = answer? {
                         client.supervisor.pid = Some(greeting.pid);
@@ -325,12 +339,33 @@ impl Client {
     }
 }
 
+/// Another user's supervisor takes no orders from this one.
+fn refuse_other_user(place: &Place) -> Result<()> {
+    let Some(OtherUser { name, pid }) = place.other_user() else { return Ok(()) };
+    let (text, hint) = match pid {
+        Some(pid) => (
+            format!("the services of this project belong to another user: `{name}` runs their supervisor (pid {pid})"),
+            format!("`envo down` as `{name}` stops them"),
+        ),
+        None => (
+            format!("the services of this project belong to another user, `{name}`"),
+            format!("run envo as `{name}`, or remove {}", place.state_dir.display()),
+        ),
+    };
+    let mut refusal = Refusal::new("user", text);
+    refusal.hints.push(hint);
+    Err(Refused(refusal).into())
+}
+
 /// Starts a supervisor and connects to it. It listens before it runs, since this process made its socket.
-fn start(place: &Place, program: &SupervisorProgram, lock: File) -> Result<UnixStream> {
-    let listener = place.listen().with_context(|| format!("cannot listen at {}", place.socket.display()))?;
+fn start(mut place: Place, program: &SupervisorProgram, lock: File) -> Result<(UnixStream, Place)> {
+    let listened = place.listen();
+    let listener = listened.with_context(|| format!("cannot listen at {}", place.socket.display()))?;
     let log = File::create(place.state_dir.join("supervisor.log"))?;
     let user_dir = place.user_dir.clone().unwrap_or_default();
-    let arguments = [daemon::VERB.into(), place.state_dir.clone().into_os_string(), user_dir.into_os_string()];
+    let mark = instance_mark::supervisor(&instance_mark::project(&place.state_dir));
+    let state_dir = place.state_dir.clone().into_os_string();
+    let arguments = [daemon::VERB.into(), state_dir, user_dir.into_os_string(), mark.into()];
     let mut spawn = Spawn::new(&program.0, arguments, Variables::default());
     spawn.stdin = Input::From(OwnedFd::from(listener));
     spawn.stdout = Sink::To(OwnedFd::from(lock));
@@ -343,7 +378,7 @@ fn start(place: &Place, program: &SupervisorProgram, lock: File) -> Result<UnixS
         child.reap()?;
         socket
     });
-    socket.context("cannot start the supervisor of the services")
+    Ok((socket.context("cannot start the supervisor of the services")?, place))
 }
 
 impl AsFd for Client {

@@ -1,4 +1,4 @@
-//! The supervisor's process: `envo __supervise STATE_DIR USER_DIR`, started by the first client that needs one, gone when nobody
+//! The supervisor's process: `envo __supervise STATE_DIR USER_DIR MARK`, started by the first client that needs one, gone when nobody
 //! does. It has the listening socket as its standard input and the lock as its standard output, so that whoever started
 //! it can speak to it at once, and writes what goes wrong with itself to its standard error.
 
@@ -14,8 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::keeper::{self, Keeper};
+use super::place::{self, Claim};
 use super::supervisor::{Message, Parts, Record, Supervisor};
-use super::{connection, instance_mark, memory, place};
+use super::{connection, instance_mark, memory};
 use crate::execute::process::{self, Forked};
 use crate::execute::tree;
 use crate::report::{Event, Reporter};
@@ -30,50 +31,42 @@ const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 /// The stack of a thread that does little.
 const SMALL_STACK: usize = 128 * 1024;
 
-/// Runs the supervisor of the project whose state is in `state_dir`. The process that was started ends at once: the
+/// Runs the supervisor of the project whose state is in `state_dir`. `mark`: what tells its processes from those of others;
+/// those that are envo's own have it among their arguments, the same as this one. The process that was started ends at once: the
 /// supervisor is its child, and nobody's.
-pub fn main(state_dir: &Path, user_dir: Option<&Path>) -> u8 {
+pub fn main(state_dir: &Path, user_dir: Option<&Path>, mark: Option<String>) -> u8 {
     let user_dir = user_dir.filter(|path| path.is_absolute()).map(Path::to_path_buf);
     match process::fork() {
         Ok(Forked::Parent(_)) => 0,
-        Ok(Forked::Child) => u8::from(run(state_dir.to_path_buf(), user_dir).is_err()),
+        Ok(Forked::Child) => {
+            let mark = mark.filter(|mark| instance_mark::is_supervisor(mark));
+            let mark = mark.unwrap_or_else(|| instance_mark::supervisor(&instance_mark::project(state_dir)));
+            u8::from(run(state_dir.to_path_buf(), user_dir, mark).is_err())
+        }
         Err(_) => 1,
     }
 }
 
-fn run(state_dir: PathBuf, user_dir: Option<PathBuf>) -> io::Result<()> {
+fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Result<()> {
     let _ = rustix::process::setsid();
     // It must not keep a folder from being removed or unmounted.
     let _ = std::env::set_current_dir("/");
     process::ignore_signals(&[libc::SIGHUP, libc::SIGPIPE]);
     // SAFETY: the process was started with these two descriptors, and nothing has closed them.
     let (listener, lock) = unsafe { (BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1)) };
-    write_pid(lock);
+    place::write_pid(lock);
     end_what_was_left(&state_dir);
-    let mark = instance_mark::supervisor(&instance_mark::project(&state_dir));
     let keeper = Keeper::fork(&mark, leave_streams)?;
     // Not before the keeper was forked, which would have the lock as well.
     let listener = UnixListener::from(rustix::io::fcntl_dupfd_cloexec(listener, 3)?);
-    let _lock = File::from(rustix::io::fcntl_dupfd_cloexec(lock, 3)?);
+    let lock = File::from(rustix::io::fcntl_dupfd_cloexec(lock, 3)?);
+    let claim = Claim::new(lock, &listener);
     leave_streams();
     memory::stay_small();
-    let socket = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_path_buf));
     let (sender, receiver) = channel();
     listen_to_signals(sender.clone())?;
     let reporter = Arc::new(Teller(Mutex::new(sender.clone())));
-    let result = serve_with(&receiver, listener, Parts { state_dir, user_dir, keeper, mark, sender, reporter });
-    if let Some(socket) = socket {
-        // Before the lock is let go: the next one makes its own.
-        let _ = std::fs::remove_file(socket);
-    }
-    result
-}
-
-/// Writes this process's number into the lock, for clients to name when it does not answer.
-fn write_pid(lock: BorrowedFd<'_>) {
-    // Without it they do not know the number.
-    let _ = rustix::fs::ftruncate(lock, 0);
-    let _ = rustix::io::write(lock, std::process::id().to_string().as_bytes());
+    serve_with(&receiver, listener, Parts { state_dir, user_dir, claim, keeper, mark, sender, reporter })
 }
 
 /// Serves clients until nobody needs anything.
@@ -81,11 +74,17 @@ fn write_pid(lock: BorrowedFd<'_>) {
 /// # Errors
 /// When the supervisor cannot work at all.
 #[cfg(test)]
-pub(super) fn serve(listener: UnixListener, keeper: Keeper, mark: String, state_dir: PathBuf) -> io::Result<()> {
+pub(super) fn serve(
+    (listener, lock): (UnixListener, File),
+    keeper: Keeper,
+    mark: String,
+    state_dir: PathBuf,
+) -> io::Result<()> {
+    let claim = Claim::new(lock, &listener);
     let (sender, receiver) = channel();
     let reporter = Arc::new(Teller(Mutex::new(sender.clone())));
     let user_dir = None;
-    serve_with(&receiver, listener, Parts { state_dir, user_dir, keeper, mark, sender, reporter })
+    serve_with(&receiver, listener, Parts { state_dir, user_dir, claim, keeper, mark, sender, reporter })
 }
 
 fn serve_with(receiver: &Receiver<Message>, listener: UnixListener, parts: Parts) -> io::Result<()> {
@@ -146,17 +145,11 @@ impl Reporter for Teller {
 /// Ends what a supervisor has left that was killed: its shims end their services by themselves, unless they were killed
 /// as well.
 fn end_what_was_left(state_dir: &Path) {
-    let Some(left) = Record::left(state_dir) else { return };
-    let same = || -> Vec<u32> {
-        let is_same = |(pid, time): &&(u32, u64)| tree::start_time(*pid) == Some(*time);
-        left.iter().filter(is_same).map(|(pid, _)| *pid).collect()
-    };
-    tree::wait_until_gone_or(&same, LEFT_PATIENCE);
-    for (pid, time) in &left {
-        tree::kill_if_same(*pid, *time);
-    }
-    let project = format!("{}-", instance_mark::project(state_dir));
-    tree::end(&|| tree::marked(instance_mark::VARIABLE, &project), STRAY_PATIENCE);
+    let Some(mark) = Record::left(state_dir) else { return };
+    let shims = || tree::with_argument(&mark);
+    tree::wait_until_gone_or(&shims, LEFT_PATIENCE);
+    tree::end(&shims, Duration::ZERO);
+    tree::end(&|| tree::marked(instance_mark::VARIABLE, &mark), STRAY_PATIENCE);
     Record::forget(state_dir);
 }
 

@@ -15,11 +15,19 @@ pub fn project(state_dir: &Path) -> String {
     Sha256::digest(path.as_os_str().as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What all processes of this supervisor begin with; different for each that ever was, within reason.
+/// What the marks of all processes of a supervisor that this process starts begin with; different for each that ever was,
+/// within reason.
 #[expect(clippy::disallowed_methods, reason = "it is only to differ from others, with the number of the process")]
 pub fn supervisor(project: &str) -> String {
     let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{project}-{}-{:x}/", std::process::id(), time.as_nanos())
+}
+
+/// Whether a text is such a mark, and none that would fit several supervisors.
+pub fn is_supervisor(mark: &str) -> bool {
+    let parts: Option<Vec<&str>> = mark.strip_suffix('/').map(|parts| parts.split('-').collect());
+    let hexadecimal = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    parts.is_some_and(|parts| parts.len() == 3 && parts[0].len() == 16 && parts.into_iter().all(hexadecimal))
 }
 
 /// One start of one service.

@@ -122,13 +122,6 @@ impl Keeper {
         process.reap();
     }
 
-    pub fn pid(&self) -> u32 {
-        match &self.process {
-            Process::Forked(pid) => *pid,
-            Process::Started(child) => child.id(),
-        }
-    }
-
     /// Kills it and waits for its end.
     #[cfg(test)]
     pub fn kill(&mut self) {

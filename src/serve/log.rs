@@ -153,6 +153,10 @@ impl Log {
             return;
         }
         let folder = self.path.parent().unwrap_or(&self.path);
+        // `log`, `.envo`, the work folder, and what that is in: without it the project has gone, to another file system.
+        if folder.ancestors().nth(3).is_some_and(|project| !project.exists()) {
+            return;
+        }
         match fs_err::create_dir_all(folder).and_then(|()| open(&self.path)) {
             Ok((file, begin, times)) => {
                 (self.file, self.begin, self.length, self.times, self.noted) = (file, begin, begin, times, None);

@@ -1,21 +1,26 @@
 //! Where a project's supervisor is found: a Unix socket in a folder that belongs to the user alone, under a short name
 //! made from the project's state folder, so that no project's path is too long; and the lock that keeps a second
-//! supervisor away.
+//! supervisor away. A project that was moved still has the name of its socket in its state folder, and whether a
+//! supervisor belongs to it is told by the lock file, which moves with the folder and is another one in a copy.
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use super::{instance_mark, ports};
+use super::{daemon, instance_mark, ports};
 use crate::execute::tree;
 use crate::model::Variables;
 
 /// What a socket's path may have, its closing zero included, on the systems with the least.
 const LONGEST_PATH: usize = 104;
+
+/// How many other names are tried for a socket.
+const MOST_NAMES: usize = 9;
 
 /// In the state folder: held by the supervisor, whose process number is its text.
 const LOCK: &str = "supervisor.lock";
@@ -29,7 +34,18 @@ pub struct Place {
     pub state_dir: PathBuf,
     /// What concerns all projects of the user. `None`: there is no such folder.
     pub user_dir: Option<PathBuf>,
+    /// Where the supervisor listens, as far as is known.
     pub socket: PathBuf,
+    /// Where one that is started now would listen.
+    usual: PathBuf,
+}
+
+/// Another user whose supervisor has the project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherUser {
+    pub name: String,
+    /// Of the supervisor; `None`: not known.
+    pub pid: Option<u32>,
 }
 
 impl Place {
@@ -43,17 +59,22 @@ impl Place {
         let state_dir = fs_err::canonicalize(state_dir)?;
         let name = format!("{}.socket", instance_mark::project(&state_dir));
         let user_dir = ports::user_folder(variables);
-        if let Some(socket) = recorded(&state_dir, &name) {
-            return Ok(Self { state_dir, user_dir, socket });
+        let recorded = recorded(&state_dir);
+        if let Some(socket) = recorded.as_ref().filter(|socket| socket.file_name().is_some_and(|own| *own == *name)) {
+            let (socket, usual) = (socket.clone(), socket.clone());
+            return Ok(Self { state_dir, user_dir, socket, usual });
         }
         let mut reason = io::Error::from(io::ErrorKind::NotFound);
         for folder in folders(variables) {
-            let socket = folder.join(&name);
-            if socket.as_os_str().len() >= LONGEST_PATH {
+            let usual = folder.join(&name);
+            if other_name(&usual, MOST_NAMES).as_os_str().len() >= LONGEST_PATH {
                 continue;
             }
             match private(&folder) {
-                Ok(()) => return Ok(Self { state_dir, user_dir, socket }),
+                Ok(()) => {
+                    let socket = recorded.unwrap_or_else(|| usual.clone());
+                    return Ok(Self { state_dir, user_dir, socket, usual });
+                }
                 Err(error) => reason = io::Error::new(error.kind(), format!("{}: {error}", folder.display())),
             }
         }
@@ -65,19 +86,38 @@ impl Place {
         UnixStream::connect(&self.socket).ok().filter(is_own)
     }
 
+    /// Where its supervisor may listen, the likeliest first.
+    pub fn candidates(&self) -> Vec<Self> {
+        // A record may have come with a copy of another project.
+        let named = (0..=MOST_NAMES).map(|number| other_name(&self.usual, number)).filter(|socket| socket.exists());
+        let sockets = recorded(&self.state_dir).into_iter().chain(named);
+        sockets.map(|socket| Self { socket, ..self.clone() }).collect()
+    }
+
     /// The lock of a supervisor; `None`: somebody has it.
     ///
     /// # Errors
     /// When there can be no such file.
     pub fn try_lock(&self) -> io::Result<Option<File>> {
+        try_lock(&self.state_dir)
+    }
+
+    /// Another user whose supervisor has this project.
+    pub fn other_user(&self) -> Option<OtherUser> {
         let path = self.state_dir.join(LOCK);
-        let file = fs_err::OpenOptions::new().create(true).append(true).open(path)?.into_parts().0;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            // On a file system without locks (some network ones) the socket has to do.
-            Err(TryLockError::Error(_)) => Ok(Some(file)),
-        }
+        let (user, pid) = match std::fs::read_to_string(&path) {
+            Ok(_) => {
+                // The number may mean another process by now.
+                let pid = self.supervisor_pid().filter(|pid| tree::has_argument(*pid, daemon::VERB))?;
+                (std::fs::metadata(format!("/proc/{pid}")).ok()?.uid(), Some(pid))
+            }
+            // Whether it runs is not to be known then.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                (std::fs::metadata(&path).ok()?.uid(), None)
+            }
+            Err(_) => return None,
+        };
+        (user != rustix::process::geteuid().as_raw()).then(|| OtherUser { name: user_name(user), pid })
     }
 
     /// The supervisor's process number, by what it wrote into the lock.
@@ -90,26 +130,117 @@ impl Place {
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn listen(&self) -> io::Result<UnixListener> {
+    pub fn listen(&mut self) -> io::Result<UnixListener> {
+        // Who answers there belongs to a project that was here before and was moved.
+        let mut names = (0..=MOST_NAMES).map(|number| other_name(&self.usual, number));
+        let free = names.find(|name| UnixStream::connect(name).is_err());
+        self.socket = free.ok_or(io::ErrorKind::AddrInUse)?;
         match std::fs::remove_file(&self.socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = UnixListener::bind(&self.socket)?;
-        // Without it only those find the supervisor who have the same variables.
-        let _ = std::fs::write(self.state_dir.join(RECORD), self.socket.as_os_str().as_bytes());
+        record(&self.state_dir, &self.socket);
         Ok(listener)
     }
 }
 
+/// What makes a supervisor that of its project: the lock, and the socket, which is removed before the lock is let go, since
+/// the next one makes its own.
+pub struct Claim {
+    lock: File,
+    socket: PathBuf,
+}
+
+impl Claim {
+    pub fn new(lock: File, listener: &UnixListener) -> Self {
+        let address = listener.local_addr().ok();
+        let socket = address.and_then(|address| address.as_pathname().map(Path::to_path_buf)).unwrap_or_default();
+        Self { lock, socket }
+    }
+
+    /// Whether the project's state is in this folder.
+    pub fn is_in(&self, state_dir: &Path) -> bool {
+        self.lock.metadata().is_ok_and(|own| lock_id(state_dir) == Some(id(&own)))
+    }
+
+    /// Takes the lock in a folder, if its own was deleted: so it is when the project is moved to another file system, and
+    /// when somebody removes the state folder. Whether it has it now.
+    pub fn renew_in(&mut self, state_dir: &Path) -> bool {
+        let is_deleted = self.lock.metadata().is_ok_and(|own| own.nlink() == 0);
+        let Some(lock) = is_deleted.then(|| try_lock(state_dir).ok().flatten()).flatten() else { return false };
+        self.lock = lock;
+        write_pid(&self.lock);
+        record(state_dir, &self.socket);
+        true
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// Writes this process's number into the lock, for clients to name when it does not answer.
+pub fn write_pid(lock: impl AsFd) {
+    // Without it they do not know the number.
+    let _ = rustix::fs::ftruncate(&lock, 0);
+    let _ = rustix::io::write(&lock, std::process::id().to_string().as_bytes());
+}
+
+/// By what the lock in a folder is known, wherever the folder is moved.
+pub fn lock_id(state_dir: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(state_dir.join(LOCK)).ok().map(|metadata| id(&metadata))
+}
+
+fn id(metadata: &std::fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn try_lock(state_dir: &Path) -> io::Result<Option<File>> {
+    let path = state_dir.join(LOCK);
+    let file = fs_err::OpenOptions::new().create(true).append(true).open(path)?.into_parts().0;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        // On a file system without locks (some network ones) the socket has to do.
+        Err(TryLockError::Error(_)) => Ok(Some(file)),
+    }
+}
+
+/// The name of a socket, and others like it.
+fn other_name(socket: &Path, number: usize) -> PathBuf {
+    if number == 0 { socket.to_path_buf() } else { socket.with_extension(format!("{number}.socket")) }
+}
+
+/// Without it only those find the supervisor who have the same variables, and as long as the project is not moved.
+fn record(state_dir: &Path, socket: &Path) {
+    let _ = std::fs::write(state_dir.join(RECORD), socket.as_os_str().as_bytes());
+}
+
 /// Where a supervisor listens or has listened, if that may still be so: commands that envo runs have fewer variables than
-/// the shell has in which somebody said `envo up`, and should find what that started.
-fn recorded(state_dir: &Path, name: &str) -> Option<PathBuf> {
+/// the shell has in which somebody said `envo up`, and should find what that started; and the project may have been moved.
+fn recorded(state_dir: &Path) -> Option<PathBuf> {
     let socket = PathBuf::from(OsString::from_vec(std::fs::read(state_dir.join(RECORD)).ok()?));
     let is_socket = std::fs::symlink_metadata(&socket).is_ok_and(|metadata| metadata.file_type().is_socket());
-    let named = socket.is_absolute() && socket.file_name().is_some_and(|own| own == name);
-    let is_safe = || socket.parent().is_some_and(|folder| private(folder).is_ok());
-    (named && is_socket && is_safe()).then_some(socket)
+    let folder = socket.parent()?;
+    // Whoever wrote the file must not lead to sockets of others.
+    let own = format!("envo-{}", rustix::process::geteuid().as_raw());
+    let in_own = folder.file_name().is_some_and(|name| name == "envo" || *name == *own);
+    let named = socket.is_absolute() && in_own && socket.extension().is_some_and(|end| end == "socket");
+    (named && is_socket && private(folder).is_ok()).then_some(socket)
+}
+
+/// The name of a user, or the number of one who has none.
+fn user_name(user: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(user)).then(|| name.replace(char::is_control, "?"))
+    });
+    named.unwrap_or_else(|| format!("uid {user}"))
 }
 
 /// Whether the other end belongs to the user this process runs as.
@@ -162,7 +293,7 @@ mod tests {
     fn the_socket_is_in_a_private_folder_and_has_a_short_name_whatever_the_project_is_called() {
         let folder = tempfile::tempdir().unwrap();
         let long = folder.path().join("x".repeat(200)).join("y".repeat(200));
-        let place = Place::of(&long, &variables(folder.path())).unwrap();
+        let mut place = Place::of(&long, &variables(folder.path())).unwrap();
         assert!(place.socket.starts_with(folder.path().join("envo")));
         assert_eq!(std::fs::metadata(folder.path().join("envo")).unwrap().mode() & 0o777, 0o700);
         let _listener = place.listen().unwrap();
@@ -198,7 +329,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (state, other) = (folder.path().join("state"), folder.path().join("other"));
         std::fs::create_dir(&other).unwrap();
-        let place = Place::of(&state, &variables(folder.path())).unwrap();
+        let mut place = Place::of(&state, &variables(folder.path())).unwrap();
         let _listener = place.listen().unwrap();
         assert_eq!(Place::of(&state, &variables(&other)).unwrap().socket, place.socket);
         std::fs::remove_file(&place.socket).unwrap();
@@ -206,6 +337,63 @@ mod tests {
         // A record of something else is none.
         std::fs::write(state.join(RECORD), "/etc/passwd").unwrap();
         assert!(Place::of(&state, &variables(&other)).unwrap().socket.starts_with(&other));
+    }
+
+    #[test]
+    fn where_another_project_is_answered_the_socket_gets_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, moved) = (folder.path().join("state"), folder.path().join("moved"));
+        let mut place = Place::of(&state, &variables(folder.path())).unwrap();
+        let first = place.listen().unwrap();
+        std::fs::rename(&state, &moved).unwrap();
+        let mut own = Place::of(&state, &variables(folder.path())).unwrap();
+        let _second = own.listen().unwrap();
+        assert_ne!(own.socket, place.socket);
+        assert_eq!(Place::of(&moved, &variables(folder.path())).unwrap().socket, place.socket);
+        assert_eq!(Place::of(&state, &variables(folder.path())).unwrap().socket, own.socket);
+        // One that is gone is made again.
+        drop(first);
+        own.listen().unwrap();
+        assert_eq!(own.socket, place.socket);
+    }
+
+    #[test]
+    fn a_record_leads_to_no_socket_of_another_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let place = Place::of(&state, &variables(folder.path())).unwrap();
+        std::fs::create_dir(folder.path().join("agent")).unwrap();
+        for name in ["agent/a.socket", "envo/agent"] {
+            let _listener = UnixListener::bind(folder.path().join(name)).unwrap();
+            record(&state, &folder.path().join(name));
+            assert_eq!(Place::of(&state, &variables(folder.path())).unwrap().socket, place.socket, "{name}");
+            assert_eq!(place.candidates().len(), 0);
+        }
+        assert_eq!(
+            std::fs::metadata(folder.path().join("agent")).unwrap().mode() & 0o077,
+            0o055,
+            "it is left as it is"
+        );
+    }
+
+    #[test]
+    fn a_claim_goes_with_its_folder_and_is_renewed_only_when_its_lock_was_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let [state, moved, copy] = ["state", "moved", "copy"].map(|name| folder.path().join(name));
+        let mut place = Place::of(&state, &variables(folder.path())).unwrap();
+        let lock = place.try_lock().unwrap().unwrap();
+        let mut claim = Claim::new(lock, &place.listen().unwrap());
+        std::fs::create_dir(&copy).unwrap();
+        std::fs::copy(state.join(LOCK), copy.join(LOCK)).unwrap();
+        std::fs::rename(&state, &moved).unwrap();
+        assert!(claim.is_in(&moved) && !claim.is_in(&state) && !claim.is_in(&copy));
+        assert!(!claim.renew_in(&copy));
+        std::fs::remove_dir_all(&moved).unwrap();
+        assert!(claim.renew_in(&copy) && claim.is_in(&copy));
+        assert_eq!(std::fs::read_to_string(copy.join(LOCK)).unwrap(), std::process::id().to_string());
+        assert_eq!(recorded(&copy).as_ref(), Some(&place.socket));
+        drop(claim);
+        assert!(!place.socket.exists());
     }
 
     #[test]

@@ -45,6 +45,7 @@ impl Surroundings {
         let mut variables = variables;
         variables.set(instance_mark::VARIABLE, supervisor.mark_of(at));
         let cwd = slot.prepared.definition.cwd.clone();
+        supervisor.ensure_not_left_behind(&cwd)?;
         Ok(Self { session: slot.prepared.session.clone(), own, instances, cwd, variables })
     }
 

@@ -160,12 +160,13 @@ impl Fixture {
 
     /// Runs a supervisor in a thread of this process.
     fn supervise(&mut self) {
-        let place = self.place();
-        let listener = place.listen().unwrap();
+        let mut place = self.place();
+        let (listener, lock) = (place.listen().unwrap(), place.try_lock().unwrap().unwrap());
         let mark = instance_mark::supervisor(&instance_mark::project(&place.state_dir));
         let keeper = keeper::Keeper::start(keeper_program(&mark)).unwrap();
         let state_dir = place.state_dir;
-        self.supervisor = Some(std::thread::spawn(move || daemon::serve(listener, keeper, mark, state_dir).unwrap()));
+        self.supervisor =
+            Some(std::thread::spawn(move || daemon::serve((listener, lock), keeper, mark, state_dir).unwrap()));
     }
 
     fn definitions(&mut self) -> Vec<Definition> {

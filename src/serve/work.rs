@@ -28,6 +28,8 @@ struct Work {
 
 impl Work {
     fn new(supervisor: &mut Supervisor, at: usize) -> Result<Self, ConfigError> {
+        let cwd = &supervisor.slots[at].prepared.definition.cwd;
+        supervisor.ensure_not_left_behind(cwd).map_err(ConfigError::handled)?;
         let instances = supervisor.visible_instances(at);
         let mark = supervisor.mark_of(at);
         let slot = &mut supervisor.slots[at];

@@ -10,11 +10,15 @@ pub use event::{Ending, Failed, News, ServiceNews, Waiting};
 use serde::{Deserialize, Serialize};
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::fields::Instance;
 
 /// Raised when a client of before would misunderstand a supervisor of now, or the other way round.
 pub const VERSION: u32 = 1;
+
+/// The kind of a refusal by the supervisor of another project.
+pub const ELSEWHERE: &str = "elsewhere";
 
 /// The longest line either side takes, its end included: what a stack of some hundred services with large variables
 /// needs, and little enough to be kept in memory.
@@ -37,6 +41,9 @@ pub enum Operation {
         protocol: u32,
         /// Who asks, for `ps`: `envo serve (pid 7)`.
         client: String,
+        /// The state folder of the project whose supervisor is meant. That of another project refuses.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<PathBuf>,
     },
     Up(Up),
     /// Adds services of the running set, and what they depend on, to this connection's lease. Answered with
@@ -261,7 +268,8 @@ pub struct Timeline {
 /// What was asked and could not be done.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What kind it is, for programs: `protocol`, `unknown`, `failed`, `port`, `timeout`, `configuration`, `ending`.
+    /// What kind it is, for programs: `protocol`, `unknown`, `failed`, `port`, `timeout`, `configuration`, `ending`,
+    /// `elsewhere`.
     pub kind: String,
     pub message: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -37,6 +37,9 @@ struct Done {
     depends: BTreeMap<String, String>,
 }
 
+/// In the state folder.
+const FILE: &str = "jobs.json";
+
 pub struct Jobs {
     file: PathBuf,
     done: BTreeMap<String, Done>,
@@ -44,9 +47,14 @@ pub struct Jobs {
 
 impl Jobs {
     pub fn open(state_dir: &Path) -> Self {
-        let file = state_dir.join("jobs.json");
+        let file = state_dir.join(FILE);
         let done = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         Self { file, done }
+    }
+
+    /// The project's state is in this folder now.
+    pub fn move_to(&mut self, state_dir: &Path) {
+        self.file = state_dir.join(FILE);
     }
 
     /// Whether it was done so, and everything it depends on is in the state it was in.

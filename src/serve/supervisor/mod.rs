@@ -5,6 +5,7 @@ mod carry;
 mod hints;
 mod jobs;
 mod leases;
+mod moved;
 mod pending;
 mod record;
 mod requests;
@@ -25,6 +26,7 @@ use super::keeper::Keeper;
 use super::machine::{Event as Happening, Failure, Machine, Now, State};
 use super::memory;
 use super::orders::News;
+use super::place::Claim;
 use super::ports::Lease;
 use super::prepared::Prepared;
 use super::probe::{Answer, Canceller};
@@ -168,6 +170,9 @@ pub struct Supervisor {
     pub state_dir: PathBuf,
     /// What concerns all projects of the user: which has which ports. `None`: nothing is known of other projects.
     pub user_dir: Option<PathBuf>,
+    claim: Claim,
+    /// Where the project was before it was moved.
+    left_behind: Vec<PathBuf>,
     pub log_dir: PathBuf,
     pub keeper: Keeper,
     /// What the mark of every process of its begins with.
@@ -193,6 +198,7 @@ pub struct Supervisor {
 pub struct Parts {
     pub state_dir: PathBuf,
     pub user_dir: Option<PathBuf>,
+    pub claim: Claim,
     pub keeper: Keeper,
     pub mark: String,
     pub sender: Sender<Message>,
@@ -212,10 +218,12 @@ impl Supervisor {
             templates: BTreeMap::new(),
             ready: BTreeMap::new(),
             reporter: parts.reporter,
-            record: Record::open(&parts.state_dir),
+            record: Record::open(&parts.state_dir, &parts.mark),
             jobs: Jobs::open(&parts.state_dir),
             state_dir: parts.state_dir,
             user_dir: parts.user_dir,
+            claim: parts.claim,
+            left_behind: Vec::new(),
             log_dir,
             keeper: parts.keeper,
             mark: parts.mark,
@@ -360,7 +368,7 @@ impl Supervisor {
                 if let Some(running) = &mut self.slots[at].running {
                     running.processes = Some((leader, shim));
                 }
-                self.record.started(self.slots[at].prepared.name(), [leader, shim, self.keeper.pid()]);
+                self.record.started();
                 self.step(Happening::Started(at));
             }
             Report::News(News::NotStarted(errno), _) => {

@@ -1,53 +1,61 @@
-//! Which processes a supervisor has started, on disk, for the next one to find should this one be killed: a line for
-//! each start, with the time each process was started, so that a number that was given away again is known as such.
+//! That services run, on disk, for the next supervisor to end what is left of them should this one be killed: the mark that
+//! their processes carry, and by what the lock is known. A process is ended only if it proves by its mark that it is this
+//! supervisor's, and the file counts only where it was written: in a copy of the project it is about the original.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::execute::tree;
+use crate::serve::{instance_mark, place};
 
 /// In the state folder.
 const FILE: &str = "running";
 
 pub struct Record {
     path: PathBuf,
-    file: Option<File>,
+    mark: String,
+    written: bool,
 }
 
 impl Record {
-    pub fn open(state_dir: &Path) -> Self {
-        Self { path: state_dir.join(FILE), file: None }
+    pub fn open(state_dir: &Path, mark: &str) -> Self {
+        Self { path: state_dir.join(FILE), mark: mark.to_owned(), written: false }
     }
 
-    /// `processes`: its first process, its shim and the keeper.
-    pub fn started(&mut self, name: &str, processes: [u32; 3]) {
-        if self.file.is_none() {
-            self.file = File::create(&self.path).ok();
+    /// Something runs.
+    pub fn started(&mut self) {
+        if !self.written {
+            self.write();
         }
-        let Some(file) = &mut self.file else { return };
-        let pairs = processes.map(|pid| format!("{pid} {} ", tree::start_time(pid).unwrap_or_default()));
-        // A disk that is full keeps no service from running; its processes can be told by their mark as well.
-        let _ = writeln!(file, "{}{name}", pairs.concat());
+    }
+
+    fn write(&mut self) {
+        let Some((device, inode)) = self.path.parent().and_then(place::lock_id) else { return };
+        // A disk that is full keeps no service from running.
+        let _ = std::fs::write(&self.path, format!("{} {device} {inode}\n", self.mark));
+        self.written = true;
+    }
+
+    /// The project's state is in this folder now, with this or another lock.
+    pub fn move_to(&mut self, state_dir: &Path) {
+        self.path = state_dir.join(FILE);
+        if self.written {
+            self.write();
+        }
     }
 
     /// Nothing runs any more.
     pub fn close(&mut self) {
-        if self.file.take().is_some() {
+        if std::mem::take(&mut self.written) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
 
-    /// Whether a supervisor has left without an end, and the shims, first processes and keepers it had then, each with the
-    /// time of its start.
-    pub fn left(state_dir: &Path) -> Option<Vec<(u32, u64)>> {
+    /// The mark of a supervisor of this project that has left without an end.
+    pub fn left(state_dir: &Path) -> Option<String> {
         let text = std::fs::read_to_string(state_dir.join(FILE)).ok()?;
-        let pair = |one: Option<&str>, other: Option<&str>| Some((one?.parse().ok()?, other?.parse().ok()?));
-        let pairs = text.lines().flat_map(|line| {
-            let mut words = line.split(' ');
-            [(); 3].map(|()| pair(words.next(), words.next()))
-        });
-        Some(pairs.flatten().filter(|(pid, time)| *pid > 1 && *time > 0).collect())
+        let mut words = text.split_ascii_whitespace();
+        let mark = words.next().filter(|mark| instance_mark::is_supervisor(mark))?;
+        let lock = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        (place::lock_id(state_dir) == Some(lock)).then(|| mark.to_owned())
     }
 
     /// Forgets what was left.
@@ -61,17 +69,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_started_is_known_to_the_next_unless_it_has_ended() {
+    fn what_was_started_is_known_to_the_next_wherever_the_folder_is_moved_but_not_in_a_copy() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Record::left(folder.path()), None);
-        let own = std::process::id();
-        let mut record = Record::open(folder.path());
-        record.started("a b", [own; 3]);
-        let time = tree::start_time(own).unwrap();
-        assert_eq!(Record::left(folder.path()), Some(vec![(own, time); 3]));
+        let [state, moved, copy] = ["state", "moved", "copy"].map(|name| folder.path().join(name));
+        for one in [&state, &copy] {
+            std::fs::create_dir(one).unwrap();
+            std::fs::write(one.join("supervisor.lock"), "7").unwrap();
+        }
+        let mark = instance_mark::supervisor(&instance_mark::project(&state));
+        assert_eq!(Record::left(&state), None);
+        let mut record = Record::open(&state, &mark);
+        record.started();
+        assert_eq!(Record::left(&state).as_ref(), Some(&mark));
+        std::fs::copy(state.join(FILE), copy.join(FILE)).unwrap();
+        assert_eq!(Record::left(&copy), None);
+        std::fs::rename(&state, &moved).unwrap();
+        assert_eq!(Record::left(&moved).as_ref(), Some(&mark));
+        record.move_to(&moved);
         record.close();
+        assert_eq!(Record::left(&moved), None);
+    }
+
+    #[test]
+    fn a_file_that_names_no_single_supervisor_is_about_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("supervisor.lock"), "").unwrap();
+        let (device, inode) = place::lock_id(folder.path()).unwrap();
+        for mark in ["", "/", "1", "0123456789abcdef-", "0123456789abcdef-1-2", "0123456789abcdef--/", "../../-1-2/"] {
+            std::fs::write(folder.path().join(FILE), format!("{mark} {device} {inode}\n")).unwrap();
+            assert_eq!(Record::left(folder.path()), None, "{mark}");
+        }
+        std::fs::write(folder.path().join(FILE), "4242 99 4242 99 4242 99 db\n").unwrap();
         assert_eq!(Record::left(folder.path()), None);
-        std::fs::write(folder.path().join(FILE), "nonsense\n1 5 0 0\n7 8 x\n").unwrap();
-        assert_eq!(Record::left(folder.path()), Some(vec![(7, 8)]));
     }
 }

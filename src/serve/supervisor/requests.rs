@@ -9,7 +9,9 @@ use super::{Message, Supervisor};
 use crate::serve::excerpt::{Excerpt, excerpt};
 use crate::serve::instances::Which;
 use crate::serve::machine::Event as Happening;
-use crate::serve::protocol::{Answer, Changes, Greeting, Operation, Passage, Refusal, Reply, Request, Up, VERSION};
+use crate::serve::protocol::{
+    Answer, Changes, ELSEWHERE, Greeting, Operation, Passage, Refusal, Reply, Request, Up, VERSION,
+};
 
 /// How much of a log is sent at once.
 const LARGEST_PASSAGE: usize = 1024 * 1024;
@@ -21,7 +23,7 @@ impl Supervisor {
         let Request { id, operation } = request;
         let Some(greeted) = self.connections.get(&connection).map(|one| one.greeted) else { return };
         let answer = match operation {
-            Operation::Hello { protocol, client } => self.hello(connection, protocol, client),
+            Operation::Hello { protocol, client, state } => self.hello(connection, protocol, client, state.as_deref()),
             _ if !greeted => Err(Refusal::new("protocol", "a connection begins with `hello`")),
             _ if self.ending => Err(Refusal::new("ending", "the supervisor is ending")),
             operation => match self.operate(connection, id, operation) {
@@ -38,13 +40,23 @@ impl Supervisor {
         self.send(connection, &reply);
     }
 
-    fn hello(&mut self, connection: u64, protocol: u32, client: String) -> Result<Answer, Refusal> {
+    fn hello(
+        &mut self,
+        connection: u64,
+        protocol: u32,
+        client: String,
+        state_dir: Option<&Path>,
+    ) -> Result<Answer, Refusal> {
         let server = format!("envo {}", env!("CARGO_PKG_VERSION"));
         if protocol != VERSION {
             let text = format!("the supervisor ({server}) speaks version {VERSION} of the protocol, not {protocol}");
             let mut refusal = Refusal::new("protocol", text);
             refusal.hints.push("stop the services with the envo that started them: `envo down`".to_owned());
             return Err(refusal);
+        }
+        if state_dir.is_some_and(|state_dir| !self.is_of(state_dir)) {
+            let text = format!("this is the supervisor of another project, {}", self.state_dir.display());
+            return Err(Refusal::new(ELSEWHERE, text));
         }
         if let Some(one) = self.connections.get_mut(&connection) {
             (one.greeted, one.client) = (true, client);
