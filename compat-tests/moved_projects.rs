@@ -67,12 +67,18 @@ fn kill_supervisor(projects: &Project, name: &str) {
     };
     let own: Vec<i32> = pids.filter(carries).collect();
     assert!(own.len() >= 3, "{own:?}");
-    own.iter().for_each(|pid| kill(*pid));
+    // None of them can act when it sees another one gone.
+    own.iter().for_each(|pid| send(*pid, Signal::STOP));
+    own.iter().for_each(|pid| send(*pid, Signal::KILL));
 }
 
 fn kill(pid: i32) {
+    send(pid, Signal::KILL);
+}
+
+fn send(pid: i32, signal: Signal) {
     // It may have ended just now.
-    let _ = kill_process(Pid::from_raw(pid).expect("not zero"), Signal::KILL);
+    let _ = kill_process(Pid::from_raw(pid).expect("not zero"), signal);
 }
 
 fn is_running(pid: &str) -> bool {

@@ -54,6 +54,8 @@ struct Plan {
 
 /// Starts a service or a job.
 pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
+    // Before there is a process: whatever kills this one then, the next one knows of it.
+    supervisor.record_start();
     let slot = &mut supervisor.slots[at];
     slot.generation += 1;
     slot.started = Some(Instant::now());

@@ -295,6 +295,11 @@ impl Supervisor {
         self.ending || (!busy && (self.had_client || self.now() >= FIRST_CLIENT))
     }
 
+    /// Writes down that something may run from now on.
+    pub fn record_start(&mut self) {
+        self.record.started();
+    }
+
     /// What every process of this start of a service carries.
     pub fn mark_of(&self, at: usize) -> String {
         instance_mark::start(&self.mark, self.slots[at].prepared.name(), self.slots[at].generation)
@@ -368,7 +373,6 @@ impl Supervisor {
                 if let Some(running) = &mut self.slots[at].running {
                     running.processes = Some((leader, shim));
                 }
-                self.record.started();
                 self.step(Happening::Started(at));
             }
             Report::News(News::NotStarted(errno), _) => {
