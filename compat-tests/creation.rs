@@ -22,6 +22,8 @@ fn variables_of_virtualenv_decide_what_is_made() {
         "VIRTUALENV_NO_PIP = 1",
         "VIRTUALENV_NO_SEED = 1",
         "VIRTUALENV_NO_SETUPTOOLS = 1",
+        "VIRTUALENV_SETUPTOOLS = embed",
+        "VIRTUALENV_SYMLINK_APP_DATA = 1",
         "VIRTUALENV_PROMPT = mine",
         "VIRTUALENV_NO_VCS_IGNORE = 1",
         "VIRTUALENV_CONFIG_FILE = {tox_root}/virtualenv.ini",

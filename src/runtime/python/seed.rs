@@ -243,7 +243,7 @@ pub fn names(interpreter: &Interpreter, seeds: Seeds, settings: &VirtualenvSetti
             return if version < (3, 12) { vec!["pip", "setuptools", "wheel", "packaging"] } else { vec!["pip"] };
         }
         Seeds::Virtualenv if settings.no_seed => return Vec::new(),
-        Seeds::Virtualenv => (version < (3, 12), version < (3, 9)),
+        Seeds::Virtualenv => (version < (3, 12) || settings.setuptools, version < (3, 9)),
     };
     let wanted = [("pip", !settings.no_pip), ("setuptools", setuptools && !settings.no_setuptools), ("wheel", wheel)];
     wanted.into_iter().filter_map(|(name, wanted)| wanted.then_some(name)).collect()

@@ -12,15 +12,14 @@ const PREFIX: &str = "VIRTUALENV_";
 
 /// Options that decide what an environment holds and that only virtualenv itself follows, each with the values that ask
 /// for nothing else than what is made anyway.
-const ONLY_VIRTUALENV: [(&str, &[&str]); 10] = [
+const ONLY_VIRTUALENV: [(&str, &[&str]); 9] = [
     ("activators", &[]),
     ("creator", &["builtin", "cpython3-posix"]),
     ("discovery", &["builtin"]),
     ("extra_search_dir", &[]),
     ("pip", &["bundle", "embed"]),
     ("seeder", &["app-data"]),
-    ("setuptools", &[]),
-    ("symlink_app_data", &["0", "no", "false", "off"]),
+    ("setuptools", &["bundle", "embed"]),
     ("wheel", &[]),
     ("no_wheel", &["0", "no", "false", "off"]),
 ];
@@ -31,6 +30,8 @@ pub struct VirtualenvSettings {
     pub prompt: Option<String>,
     pub no_seed: bool,
     pub no_pip: bool,
+    /// Whether setuptools is wanted for Pythons, too, for which virtualenv leaves it out by itself.
+    pub setuptools: bool,
     pub no_setuptools: bool,
     pub no_vcs_ignore: bool,
     /// The first option that takes a real virtualenv, by its name.
@@ -62,6 +63,7 @@ impl VirtualenvSettings {
             prompt: value("prompt").filter(|prompt| !prompt.is_empty()),
             no_seed: holds(&["no_seed", "without_pip"]),
             no_pip: holds(&["no_pip"]),
+            setuptools: value("setuptools").is_some_and(|version| !version.is_empty()),
             no_setuptools: holds(&["no_setuptools"]),
             no_vcs_ignore: holds(&["no_vcs_ignore"]),
             only_virtualenv: only.map(|(name, _)| *name),
@@ -122,6 +124,8 @@ mod tests {
             ("VIRTUALENV_NO_PIP", "perhaps", none.clone()),
             ("VIRTUALENV_NO_PIP", "", none.clone()),
             ("VIRTUALENV_PIP", "bundle", none.clone()),
+            ("VIRTUALENV_SETUPTOOLS", "embed", VirtualenvSettings { setuptools: true, ..none.clone() }),
+            ("VIRTUALENV_SYMLINK_APP_DATA", "1", none.clone()),
             ("VIRTUALENV_PIP", "23.1", VirtualenvSettings { only_virtualenv: Some("pip"), ..none.clone() }),
             ("VIRTUALENV_CREATOR", "venv", VirtualenvSettings { only_virtualenv: Some("creator"), ..none.clone() }),
             ("VIRTUALENV_NO_PERIODIC_UPDATE", "1", none.clone()),
