@@ -78,7 +78,10 @@ fn pip_installs_where_it_is_asked_for_and_nothing_is_fetched() {
 fn project_with(like: &Project, installer: &str) -> Project {
     let links = like.path("links").display().to_string();
     project()
-        .ini(&format!("[testenv:a]\nskip_install = true\ndeps = one\ninstaller = {installer}\n[tox]\nenv_list = a\n"))
+        .ini(&format!(
+            "[testenv:a]\nskip_install = true\ndeps = one\ninstaller = {installer}\n\
+             commands = python -c \"\"\n[tox]\nenv_list = a\n"
+        ))
         .variable("PIP_FIND_LINKS", &links)
 }
 
