@@ -15,6 +15,7 @@ use crate::model::Environment;
 use crate::plan::Plan;
 use crate::plan::graph::Order;
 use crate::report::Layout;
+use crate::report::event::Phase;
 
 /// Installing is quick work for few processors: commands should have the others.
 const MOST_THREADS: usize = 4;
@@ -111,9 +112,12 @@ impl<'a> Ahead<'a> {
         self.changed.notify_all();
     }
 
-    /// What was done of `name`; waits for who is at it.
+    /// What was done of `name`; waits for who is at it, and says so.
     pub fn collect(&self, name: &str) -> Option<Arc<Forerun>> {
         let mut state = self.lock();
+        if state.working.contains(name) {
+            self.run.enter(name, Phase::Install);
+        }
         while state.working.contains(name) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value as Json};
 
-use super::{ROOT, open_plan};
+use super::{Display, ROOT, open_plan};
 use crate::cli::options::{ConfigFormat, EnvironmentChoice, Options};
 use crate::error::ConfigError;
 use crate::exit_code;
@@ -58,7 +58,7 @@ enum Piece {
 }
 
 fn show(pieces: &[Piece], options: &Options) -> Result<()> {
-    let reporter = super::reporter(options, false);
+    let reporter = super::reporter(options, Display::Plain);
     let mut written = String::new();
     for piece in pieces {
         match piece {

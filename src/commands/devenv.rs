@@ -40,7 +40,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     if code != exit_code::OK {
         return Ok(code);
     }
-    let reporter = reporter(options, false);
+    let reporter = reporter(options, super::Display::Plain);
     reporter.warning(ROOT, format!("created development environment under {}", path.display()));
     if project.venv_redirect != Some(false) {
         // Asking for a development environment is the consent that PEP 832 wants before a redirect is replaced.

@@ -59,7 +59,7 @@ impl Locks {
         let discovery = Arc::new(super::opening::discovery(options));
         let plan = open_plan_with(options, Arc::clone(&discovery))?;
         plan.ensure_only_run_environments()?;
-        let manner = Manner::side_by_side().with_spinner(options.stdout_is_terminal);
+        let manner = Manner::side_by_side().with_spinners(options.stdout_is_terminal);
         let run = Arc::new(open_run(options, &plan, Arc::clone(&discovery), &manner)?);
         let reporter = Arc::clone(&run.reporter);
         Ok(Self { project: plan.project()?, plan, discovery, run, reporter })

@@ -42,7 +42,9 @@ use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
 use crate::error::{ConfigError, ErrorClass};
 use crate::exit_code;
 use crate::lock::error::Unreachable;
-use crate::report::{Event, Human, JsonLines, Layout, Level, Progress, Reporter, frame, github, lost_output, plain};
+use crate::report::{
+    Event, Human, JsonLines, Layout, Level, Progress, Reporter, SlowPhases, frame, github, lost_output, plain,
+};
 
 /// The name under which the program itself reports.
 const ROOT: &str = "ROOT";
@@ -74,7 +76,7 @@ fn with_output_counted(code: i32) -> i32 {
 
 fn run(resolved: Resolved) -> i32 {
     let Resolved { options, notices, unknown } = resolved;
-    let reporter = reporter(&options, false);
+    let reporter = reporter(&options, Display::Plain);
     for Notice { severity, text } in notices {
         let level = match severity {
             Severity::Warning => Level::Warning,
@@ -116,12 +118,27 @@ fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -
 }
 
 /// Writes events as the options want them; `spinner`: with a display of what goes on.
-fn reporter(options: &Options, spinner: bool) -> Arc<dyn Reporter> {
+fn reporter(options: &Options, display: Display) -> Arc<dyn Reporter> {
     if options.report == ReportFormat::Json {
         return Arc::new(JsonLines::default());
     }
     let human = Human::new(Layout::new(options.verbosity, options.colored, &options.stderr_color));
-    if spinner { Arc::new(Progress::new(human)) } else { Arc::new(human) }
+    match display {
+        Display::Spinners => Arc::new(Progress::new(human)),
+        // With `--no-capture` installers write for themselves, and -q asks for less.
+        Display::SlowPhases if options.verbosity >= 2 && !options.run.no_capture => Arc::new(SlowPhases::new(human)),
+        Display::SlowPhases | Display::Plain => Arc::new(human),
+    }
+}
+
+/// What is shown of the progress of a run, besides what it writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Display {
+    Plain,
+    /// A line for each environment.
+    Spinners,
+    /// What takes long and writes nothing.
+    SlowPhases,
 }
 
 fn dispatch(options: &Options) -> anyhow::Result<i32> {

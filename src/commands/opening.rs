@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use super::reporter;
+use super::{Display, reporter};
 use crate::cli::options::Options;
 use crate::plan::{self, Plan, Warning};
 use crate::runtime::python::PythonDiscovery;
@@ -57,7 +57,7 @@ fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<P
 pub fn report_missing_configuration(options: &Options) -> Result<()> {
     let found = source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
     if let Some(text) = found.warning {
-        let reporter = reporter(options, false);
+        let reporter = reporter(options, Display::Plain);
         reporter.warning(super::ROOT, text);
     }
     Ok(())
@@ -79,7 +79,7 @@ pub fn tell(warnings: Vec<Warning>, options: &Options) {
     if warnings.is_empty() {
         return;
     }
-    let reporter = reporter(options, false);
+    let reporter = reporter(options, Display::Plain);
     for warning in warnings {
         reporter.warning(warning.environment.as_deref().unwrap_or(super::ROOT), warning.text);
     }

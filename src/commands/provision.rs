@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::run::{Manner, open_run};
-use super::{ROOT, host_tox, packaged, reporter};
+use super::{Display, ROOT, host_tox, packaged, reporter};
 use crate::build;
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
@@ -65,7 +65,7 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
     host_tox::hand_over(&requires, &around, options, discovery)?;
     refuse_if_told(&need, &requires, options, &host.display().to_string())?;
     super::report_warnings(plan, options);
-    let reporter = reporter(options, false);
+    let reporter = reporter(options, Display::Plain);
     let text = format!("will run in automatically provisioned tox, host {} {}", host.display(), need.reason());
     let shown = match need {
         Need::Requirements(_) => {

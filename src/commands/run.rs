@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use signal_hook::consts::SIGINT;
 
 use super::opening::{discovery, open_plan_with};
-use super::{ROOT, report_warnings};
+use super::{Display, ROOT, report_warnings};
 use crate::build::ahead::Foresight;
 use crate::build::coordinator::{Coordinator, Showing};
 use crate::build::journal::Journal;
@@ -117,7 +117,7 @@ pub(super) struct Manner {
     places: Option<usize>,
     showing: Showing,
     grouping: Grouping,
-    spinner: bool,
+    display: Display,
     junit: Option<Arc<Junit>>,
     observers: Observers,
 }
@@ -129,20 +129,21 @@ impl Manner {
             places: None,
             showing: Showing::Live,
             grouping: Grouping::Group,
-            spinner: false,
+            display: Display::Plain,
             junit: None,
             observers: Observers::default(),
         }
     }
 
     /// The same, with a display of what goes on.
-    pub(super) fn with_spinner(self, spinner: bool) -> Self {
-        Self { spinner, ..self }
+    pub(super) fn with_spinners(self, spinners: bool) -> Self {
+        Self { display: if spinners { Display::Spinners } else { Display::Plain }, ..self }
     }
 
     /// One after the other, on this process's terminal.
     pub(super) fn one_by_one() -> Self {
-        Self { places: Some(1), grouping: Grouping::Shared, ..Self::side_by_side() }
+        let display = Display::SlowPhases;
+        Self { places: Some(1), grouping: Grouping::Shared, display, ..Self::side_by_side() }
     }
 
     fn of(options: &Options, plan: &Arc<Plan>) -> Self {
@@ -160,7 +161,11 @@ impl Manner {
             },
             showing: if live { Showing::Live } else { Showing::Held(layout(options)) },
             grouping: Grouping::Group,
-            spinner: options.stdout_is_terminal && !live && !run.parallel_no_spinner,
+            display: if options.stdout_is_terminal && !live && !run.parallel_no_spinner {
+                Display::Spinners
+            } else {
+                Display::Plain
+            },
             junit,
             observers,
         }
@@ -193,7 +198,7 @@ pub(super) fn open_run(
     discovery: Arc<PythonDiscovery>,
     manner: &Manner,
 ) -> Result<Run> {
-    let reporter = observed(super::reporter(options, manner.spinner), &manner.observers);
+    let reporter = observed(super::reporter(options, manner.display), &manner.observers);
     let teller = Arc::clone(&reporter);
     let verb = options.verb;
     let interrupt = Interrupt::listen(move |signal| match verb {

@@ -36,13 +36,7 @@ impl Progress {
     }
 
     fn spinner(&self, prefix: &str, template: &str) -> ProgressBar {
-        let bar = ProgressBar::new_spinner().with_prefix(prefix.to_owned());
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
-        }
-        let bar = self.bars.add(bar);
-        bar.enable_steady_tick(TURN);
-        bar
+        spinner(&self.bars, ProgressBar::new_spinner().with_prefix(prefix.to_owned()), template)
     }
 
     /// A service is on a line of its own as long as it takes long, which says for how long.
@@ -73,6 +67,16 @@ impl Progress {
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<String, ProgressBar>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Puts `bar` among the others and lets it turn.
+pub(super) fn spinner(bars: &MultiProgress, bar: ProgressBar, template: &str) -> ProgressBar {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
+    }
+    let bar = bars.add(bar);
+    bar.enable_steady_tick(TURN);
+    bar
 }
 
 /// What a service is called among environments of which one may have its name.
