@@ -75,6 +75,11 @@ fn values_that_cannot_be_converted_are_found_as_a_run_finds_them() {
         "set_env =\n    A = {env:B}\n    B = {env:A}",
         "pass_env = A B",
         "commands_pre = {[testenv:a]commands_pre}",
+        "commands = -",
+        "commands = !",
+        "commands = ''",
+        "commands_pre = -",
+        "extra_setup_commands = -",
     ] {
         agree_on(wrong, &[], false);
     }

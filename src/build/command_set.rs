@@ -54,8 +54,10 @@ impl CommandSet<'_> {
                 stdin: if session.no_capture { Stdin::User } else { Stdin::user_only() },
                 display: Display::Show,
             });
-            let remedy = "if it should run, name it in `allowlist_externals` of the environment";
-            let outcome = outcome.map_err(|refusal| Halt::from(refusal).about(self.key, remedy))?;
+            let outcome = outcome.map_err(|refusal| {
+                let remedy = refusal.remedy();
+                Halt::from(refusal).about(self.key, remedy)
+            })?;
             seconds.push(outcome.seconds);
             let Err(code) = session.conclude(&outcome, command.exit_rule) else { return Ok(0) };
             if command.exit_rule == ExitRule::Any {

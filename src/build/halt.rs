@@ -185,6 +185,7 @@ impl From<Refusal> for Halt {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotAllowed(text) => Self::Fail(text),
+            Refusal::Empty => ConfigError::value(refusal.to_string()).into(),
             Refusal::Interrupted => Self::Interrupted,
         }
     }

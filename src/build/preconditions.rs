@@ -9,6 +9,7 @@ use super::package::BuildSystem;
 use super::run::Run;
 use crate::error::{ConfigError, ErrorClass, python_repr};
 use crate::execute;
+use crate::execute::session::Refusal;
 use crate::install::plan::{Conditions, RecordForm};
 use crate::install::pylock::Pylock;
 use crate::install::{groups, script};
@@ -162,13 +163,21 @@ fn package(project: &Preconditions<'_>, environment: &Environment, _: &Variables
     Ok(())
 }
 
-/// Commands are worked out when they are reached, but for those that come first.
+/// Commands are worked out when they are reached. Here all are, and each has to name a program.
 fn commands(_: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
     let lists = &environment.commands;
     environment.change_dir.get()?;
-    lists.extra_setup.get()?;
-    lists.pre.get()?;
-    lists.main.get()?;
+    for (key, list) in [
+        ("extra_setup_commands", &lists.extra_setup),
+        ("commands_pre", &lists.pre),
+        ("commands", &lists.main),
+        ("commands_post", &lists.post),
+    ] {
+        let commands = list.get()?;
+        if commands.iter().any(|command| command.argv.first().is_none_or(String::is_empty)) {
+            return Err(Halt::from(Refusal::Empty).about(key, Refusal::Empty.remedy()));
+        }
+    }
     Ok(())
 }
 

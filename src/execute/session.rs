@@ -104,8 +104,21 @@ pub enum Refusal {
     /// Not in the environment and not in `allowlist_externals`; tox's words.
     #[error("{0}")]
     NotAllowed(String),
+    /// Nothing but a mark; tox's words.
+    #[error("cannot execute an empty command")]
+    Empty,
     #[error("interrupted")]
     Interrupted,
+}
+
+impl Refusal {
+    /// What helps.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Empty => "write the program to run, or remove the command",
+            _ => "if it should run, name it in `allowlist_externals` of the environment",
+        }
+    }
 }
 
 /// What all commands of one environment have in common.
@@ -162,6 +175,9 @@ impl Session {
     pub fn execute(&self, request: Request) -> Result<Outcome, Refusal> {
         if self.interrupt.count() > usize::from(self.after_interrupt) {
             return Err(Refusal::Interrupted);
+        }
+        if request.argv.is_empty() {
+            return Err(Refusal::Empty);
         }
         let mut outcome = self.announce(&request);
         let argv = self.resolve(&request, &self.globs()).map_err(Refusal::NotAllowed)?;
