@@ -163,7 +163,7 @@ fn another_program_than_virtualenv_is_not_installed_to_make_an_environment() {
 #[test]
 fn a_failing_install_shows_what_the_installer_said() {
     let outcome = run_a("deps = ./nothere").ends_with(1).says("a: FAIL code 1");
-    let outcome = outcome.explains("tox.ini:4:1").explains("what installs `deps` of a ended with exit code 1");
+    let outcome = outcome.explains("tox.ini:4:8").explains("what installs `deps` of a ended with exit code 1");
     assert!(!outcome.stderr.contains("`-r`"), "making the environment again does not help: {outcome:?}");
     assert!(outcome.stderr.contains("nothere") || outcome.stdout.contains("File './nothere' does not exist"));
 }
@@ -184,7 +184,7 @@ fn a_version_that_is_none_is_refused() {
 #[test]
 fn a_requirement_file_that_is_not_there_is_named() {
     let outcome = run_a("deps = -r missing.txt").ends_with(1);
-    outcome.says("Could not open requirements file [ROOT]/missing.txt").explains("tox.ini:4:1").explains("help: ");
+    outcome.says("Could not open requirements file [ROOT]/missing.txt").explains("tox.ini:4:8").explains("help: ");
 }
 
 #[test]
@@ -201,13 +201,13 @@ fn constraints_and_requirements_of_packaging_that_have_no_such_form_are_refused_
 #[test]
 fn what_cannot_be_installed_is_shown_where_it_is_written() {
     for (lines, place) in [
-        ("deps = --nosuch", "tox.ini:4:1"),
-        ("constraints = a b", "tox.ini:4:1"),
-        ("description = x\npylock = none.toml", "tox.ini:5:1"),
-        ("description = x\ndependency_groups = none", "tox.ini:5:1"),
-        ("platform = (", "tox.ini:4:1"),
-        ("set_env = A", "tox.ini:4:1"),
-        ("set_env = file|none.env", "tox.ini:4:1"),
+        ("deps = --nosuch", "tox.ini:4:8"),
+        ("constraints = a b", "tox.ini:4:15"),
+        ("description = x\npylock = none.toml", "tox.ini:5:10"),
+        ("description = x\ndependency_groups = none", "tox.ini:5:21"),
+        ("platform = (", "tox.ini:4:12"),
+        ("set_env = A", "tox.ini:4:11"),
+        ("set_env = file|none.env", "tox.ini:4:11"),
     ] {
         run_a(lines).ends_with(1).explains(place);
     }
@@ -242,6 +242,44 @@ fn a_mistyped_program_is_pointed_at_and_one_of_the_environment_is_suggested() {
     run_a("commands = - pipp list").succeeds().explains("help: did you mean `pip`?");
     let outcome = run_a("commands = ./pipp list").ends_with(2);
     assert!(!outcome.stderr.contains("did you mean"), "{outcome:?}");
+}
+
+#[test]
+fn a_dependency_that_cannot_exist_is_found_by_the_check_alone() {
+    let text = "[tox]\nno_package = true\nenv_list = a\n[testenv:a]\ndepends = b, py39, other*\ncommands = python -c 1\n\
+                [testenv:{unit,lint}-x]\n[testenv:b]\n";
+    for (depends, unknown) in [
+        ("whatever", Some("whatever")),
+        ("py39, unit-x, py3.10", None),
+        ("other*", None),
+        ("b\n  whatever", Some("whatever")),
+    ] {
+        let text = text.replace("b, py39, other*", depends);
+        let run = same_as_tox(ini(&text), ["run"]).succeeds();
+        assert!(!run.stderr.contains("depends"), "{}", run.stderr);
+        let checked = ini(&text)().run(["config", "--check"]);
+        match unknown {
+            Some(name) => drop(checked.ends_with(1).explains(&format!("names `{name}`, which does not exist"))),
+            None => drop(checked.succeeds()),
+        }
+    }
+}
+
+#[test]
+fn a_key_of_a_service_that_is_nearly_envos_is_warned_of_where_it_runs() {
+    let ini_text = "[tox]\nno_package = true\nenv_list = a\n[testenv]\nruntime = system\nallowlist_externals = *\nredy = x\n\
+                    [testenv:a]\ncommands = true\n[testenv:db]\nserve = sleep 60\nredy = exit\nmine = x\n";
+    let warning = "warning: unknown key `redy` in `[testenv:db]`\n  --> [ROOT]/tox.ini:12:1\n";
+    let outcome = ini(ini_text)().run(["run"]).succeeds().explains(warning).explains("help: did you mean `ready`?");
+    assert_eq!(outcome.stderr.matches("unknown key").count(), 1, "{}", outcome.stderr);
+    ini(ini_text)().run(["config", "--check"]).ends_with(1).explains("error: unknown key `redy` in `[testenv:db]`\n");
+    assert_eq!(ini(ini_text)().run(["run", "-qq"]).succeeds().stderr, "");
+    let toml = "no_package = true\nenv_list = [\"a\"]\n[env.a]\nruntime = \"system\"\nallowlist_externals = [\"*\"]\n\
+                commands = [[\"true\"]]\n[env.db]\nruntime = \"system\"\nserve = \"sleep 60\"\nredy = \"exit\"\n";
+    Project::new().file("tox.toml", toml).run(["run"]).succeeds().explains("warning: unknown key `redy` in `[env.db]`");
+    // Of others tox says what it says.
+    let other = ini_text.replace("serve = sleep 60\n", "");
+    assert!(!ini(&other)().run(["run"]).stderr.contains("redy"));
 }
 
 #[test]

@@ -26,9 +26,9 @@ fn all_problems_are_told_at_once_with_their_places() {
         ("undefined reference: `[base]` has no key `dep`", "tox.ini:9:5"),
         ("undefined reference: there is no section `[bse]`", "tox.ini:10:5"),
         ("no environment has the factor `lnt`", "tox.ini:11:5"),
-        ("circular chain detected", "tox.ini:12:1"),
-        ("value 'perhaps' cannot be transformed to bool", "tox.ini:13:1"),
-        ("missing.env does not exist", "tox.ini:14:1"),
+        ("circular chain detected", "tox.ini:12:14"),
+        ("value 'perhaps' cannot be transformed to bool", "tox.ini:13:17"),
+        ("missing.env does not exist", "tox.ini:15:5"),
     ] {
         assert!(outcome.stderr.contains(problem), "{problem}\n{}", outcome.stderr);
         assert!(outcome.stderr.contains(place), "{problem} at {place}\n{}", outcome.stderr);

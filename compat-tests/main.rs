@@ -73,4 +73,5 @@ mod set_env;
 mod stack;
 mod supervisor;
 mod survivors;
+mod terminals;
 mod uv_runners;

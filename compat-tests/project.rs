@@ -172,6 +172,12 @@ impl Project {
         Running::start(self.command(Path::new(env!("CARGO_BIN_EXE_envo"))).args(arguments))
     }
 
+    /// The same on a terminal.
+    pub fn start_on_terminal<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
+        let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_envo")));
+        Running::start_on_terminal(command.env("TERM", "xterm").args(arguments))
+    }
+
     /// Processes that still have to do with this project: it shows in their arguments, folder or variables.
     pub fn processes(&self) -> Vec<String> {
         let root = self.root();

@@ -1,12 +1,17 @@
 //! A program that was started and is still at work.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::gate::PATIENCE;
 
@@ -22,8 +27,26 @@ impl Running {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program can be started");
         let (sender, lines) = mpsc::channel();
-        pass_on(child.stdout.take().expect("it is piped"), sender.clone());
-        pass_on(child.stderr.take().expect("it is piped"), sender);
+        pass_on(child.stdout.take().expect("it is piped"), b'\n', sender.clone());
+        pass_on(child.stderr.take().expect("it is piped"), b'\n', sender);
+        Self { child, lines, seen: String::new() }
+    }
+
+    /// With both streams on a terminal of 80 columns. What is drawn over itself comes as a line each time.
+    pub fn start_on_terminal(command: &mut Command) -> Self {
+        let model = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
+        grantpt(&model).and_then(|()| unlockpt(&model)).expect("it is this process's own");
+        let name = ptsname(&model, Vec::new()).expect("it has a name");
+        let user =
+            File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes())).expect("it is there");
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&user, size).expect("it is a terminal");
+        command.stdout(user.try_clone().expect("a file can be copied")).stderr(user);
+        let child = command.spawn().expect("the program can be started");
+        // The command has this process's copies of the terminal, without which reading would never finish.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let (sender, lines) = mpsc::channel();
+        pass_on(File::from(model), b'\r', sender);
         Self { child, lines, seen: String::new() }
     }
 
@@ -63,11 +86,11 @@ impl Running {
 }
 
 /// Reads lines until the stream ends, in a thread of its own.
-fn pass_on(stream: impl Read + Send + 'static, sender: Sender<String>) {
+fn pass_on(stream: impl Read + Send + 'static, end: u8, sender: Sender<String>) {
     thread::spawn(move || {
         let mut stream = BufReader::new(stream);
         let mut line = Vec::new();
-        while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        while stream.read_until(end, &mut line).is_ok_and(|length| length > 0) {
             if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                 return;
             }

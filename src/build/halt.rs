@@ -40,7 +40,7 @@ fn explanation(error: &ConfigError) -> Option<String> {
     if error.class == ErrorClass::Skip || (error.location.is_none() && error.hints.is_empty()) {
         return None;
     }
-    Some(frame::with_source(error, false))
+    Some(frame::below_words(error, false))
 }
 
 /// Which setting a halt comes from, and what would help.
@@ -55,7 +55,10 @@ pub struct About {
 impl About {
     /// What envo has to say beyond tox's words; `settings` knows where the environment's key is written.
     pub fn explained(&self, settings: &Settings, environment: &str) -> String {
-        frame::with_source(&self.error(settings, environment), false)
+        let error = self.error(settings, environment);
+        // How an installer ended was not put into words before.
+        let is_told = !matches!(self.halt, Halt::Exit(_));
+        if is_told { frame::below_words(&error, false) } else { frame::with_source(&error, false) }
     }
 
     fn error(&self, settings: &Settings, environment: &str) -> ConfigError {
@@ -66,8 +69,7 @@ impl About {
         let mut error = ConfigError::fail(message);
         error.hints.extend(self.remedy.lines().map(str::to_owned));
         error.trail.push(format!("{environment}.{}", self.key));
-        let place = settings.written_at(environment, &self.key);
-        place.into_iter().fold(error, ConfigError::at)
+        settings.at_value(error, settings.written_at(environment, &self.key))
     }
 }
 

@@ -155,7 +155,7 @@ fn mistakes_of_dependencies(
         environments.iter().filter(|one| one.service.is_some()).map(|one| one.name.as_str()).collect();
     // Of services it is said already.
     found.extend(
-        plan.misspelt_depends(
+        plan.unknown_depends(
             &names.iter().filter(|name| !services.contains(name.as_str())).cloned().collect::<Vec<_>>(),
         ),
     );

@@ -201,16 +201,9 @@ fn details(error: &ConfigError, options: &Options) -> String {
     let frame = frame::with_source(error, options.colored);
     // On a terminal the message stands right above already, and on standard error if it went there too.
     if options.stdout_is_terminal || error.class != ErrorClass::Handled {
-        without_headline(&frame, &error.message).to_owned()
+        frame::without_headline(&frame, &error.message).to_owned()
     } else {
         frame
-    }
-}
-
-fn without_headline<'a>(frame: &'a str, message: &str) -> &'a str {
-    match frame.find(message) {
-        Some(at) => frame[at + message.len()..].trim_start_matches('\n'),
-        None => frame,
     }
 }
 

@@ -27,6 +27,7 @@ use crate::plan::{self, Plan};
 use crate::report::observed::{Observers, observed};
 use crate::report::{Event, Junit, Layout, Reporter, Stream, frame, github};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
+use crate::settings::check::misspelt_keys;
 
 /// Runs the environments that were asked for.
 ///
@@ -67,12 +68,7 @@ pub(super) fn run_environments(
     let manner = Manner::of(options, plan);
     let run = Arc::new(open_run(options, plan, Arc::clone(&discovery), &manner)?);
     redirect_target::check(plan, &run.project)?;
-    for error in plan.misspelt_depends(&names) {
-        if options.verbosity > 0 {
-            let bytes = frame::warning(&error, options.colored).into_bytes();
-            run.reporter.event(Event::LaidOut { stream: Stream::Error, bytes });
-        }
-    }
+    warn_of_misspellings(options, plan, &names, run.reporter.as_ref());
     let one_by_one = manner.grouping == Grouping::Shared;
     let foresight = if one_by_one { foresight(options, &run, &discovery, &names) } else { None };
     let Manner { places, showing, junit, .. } = manner;
@@ -84,6 +80,17 @@ pub(super) fn run_environments(
     }
     run.interrupt.end_as_asked();
     Ok(code?)
+}
+
+/// Warns of what tox passes over, and what is hardly meant as it is written.
+pub(super) fn warn_of_misspellings(options: &Options, plan: &Plan, names: &[String], reporter: &dyn Reporter) {
+    if options.verbosity == 0 {
+        return;
+    }
+    for error in plan.misspelt_depends(names).into_iter().chain(misspelt_keys(&plan.settings)) {
+        let bytes = frame::warning(&error, options.colored).into_bytes();
+        reporter.event(Event::LaidOut { stream: Stream::Error, bytes });
+    }
 }
 
 fn read_locks(plan: &Plan) -> Result<Index, ConfigError> {

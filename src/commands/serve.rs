@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::report_warnings;
-use super::run::{Manner, open, open_run};
+use super::run::{Manner, open, open_run, warn_of_misspellings};
 use crate::build::assembly::assemble;
 use crate::build::halt::Halt;
 use crate::build::services::STATE_FOLDER;
@@ -64,6 +64,7 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result
     report_warnings(&plan, options);
     let plan = Arc::new(plan);
     let run = Arc::new(open_run(options, &plan, discovery, &Manner::side_by_side())?);
+    warn_of_misspellings(options, &plan, &[], run.reporter.as_ref());
     let hold = HoldOptions {
         state_dir: run.project.work_dir.join(STATE_FOLDER),
         variables: options.variables.clone(),

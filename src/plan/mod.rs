@@ -14,7 +14,7 @@ mod skip;
 
 use std::sync::{Arc, Mutex};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use skip::Skip;
 
 use crate::cli::options::Options;
@@ -300,6 +300,19 @@ impl Plan {
     /// Names in `depends` of environments that are nearly those of others, and so hardly meant as they are written: tox
     /// passes over what it does not know.
     pub fn misspelt_depends(&self, names: &[String]) -> Vec<ConfigError> {
+        self.wrong_depends(names, |_| false)
+    }
+
+    /// The same with names that no environment can have.
+    pub fn unknown_depends(&self, names: &[String]) -> Vec<ConfigError> {
+        // Many environments may name the same one.
+        let mut unknown = FxHashMap::default();
+        self.wrong_depends(names, |one| {
+            *unknown.entry(one.to_owned()).or_insert_with(|| !select::can_be_made(&self.settings, one))
+        })
+    }
+
+    fn wrong_depends(&self, names: &[String], mut is_unknown: impl FnMut(&str) -> bool) -> Vec<ConfigError> {
         let Ok(known) = self.runs() else { return Vec::new() };
         let is_known: FxHashSet<&str> = known.iter().map(String::as_str).collect();
         let mut found = Vec::new();
@@ -308,9 +321,13 @@ impl Plan {
                 if found.len() >= MOST_SUGGESTIONS {
                     return found;
                 }
-                let Some(meant) = nearest(one, &known) else { continue };
+                let hint = match nearest(one, &known) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None if is_unknown(one) => "`envo list` shows the environments there are".to_owned(),
+                    None => continue,
+                };
                 let text = format!("`depends` of `{name}` names `{one}`, which does not exist");
-                let error = ConfigError::handled(text).hint(format!("did you mean `{meant}`?"));
+                let error = ConfigError::handled(text).hint(hint);
                 let place = self.settings.place_within(&self.settings.environment(&name), "depends", one);
                 found.push(place.into_iter().fold(error, ConfigError::at));
             }

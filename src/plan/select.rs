@@ -68,6 +68,12 @@ pub fn names(settings: &Settings, fallback: bool) -> Result<Named, ConfigError> 
     Ok(named)
 }
 
+/// Whether an environment of that name can be run: tox makes up those whose factors it knows.
+pub fn can_be_made(settings: &Settings, name: &str) -> bool {
+    let Ok(Value::Environments(env_list)) = settings.value(settings.core(), "env_list") else { return true };
+    check_asked(settings, &env_list, &[name.to_owned()]).is_ok()
+}
+
 /// Every name on the command line must be known, or made of factors that are.
 fn check_asked(settings: &Settings, env_list: &[String], asked: &[String]) -> Result<(), ConfigError> {
     let known: FxHashSet<&str> = settings.declared_names()?.iter().map(String::as_str).collect();

@@ -1,5 +1,7 @@
 //! A configuration error for people: what is wrong, the lines it stands in, how envo came there, and what would help.
 
+use rustix::termios::isatty;
+
 use super::color::{BLUE, BRIGHT, CYAN, RED, RESET_ALL, YELLOW};
 use crate::error::{ConfigError, Location};
 
@@ -10,6 +12,21 @@ pub fn with_source(error: &ConfigError, colored: bool) -> String {
         frame(error, text.as_deref(), colored)
     };
     std::iter::once(error).chain(&error.further).map(draw).collect()
+}
+
+/// The same below tox's words for it, which are not repeated if both are seen on one terminal.
+pub fn below_words(error: &ConfigError, colored: bool) -> String {
+    let drawn = with_source(error, colored);
+    let together = isatty(std::io::stdout()) && isatty(std::io::stderr());
+    if together { without_headline(&drawn, &error.message).to_owned() } else { drawn }
+}
+
+/// What a drawn error has besides its message.
+pub fn without_headline<'a>(drawn: &'a str, message: &str) -> &'a str {
+    match drawn.find(message) {
+        Some(at) => drawn[at + message.len()..].trim_start_matches('\n'),
+        None => drawn,
+    }
 }
 
 /// Draws the error over the configuration file's text, if that is at hand. Ends with a line end.

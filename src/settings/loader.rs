@@ -355,8 +355,7 @@ impl Settings {
     }
 
     fn locate(&self, error: ConfigError, loader: &Loader, entry: &Entry) -> ConfigError {
-        let location = self.location_of(entry);
-        let mut error = error.at(location);
+        let mut error = self.at_value(error, Some(self.location_of(entry)));
         if error.trail.is_empty() {
             error.trail.push(format!("[{}] {}", loader.section, entry.key));
         }

@@ -33,6 +33,7 @@ pub mod split;
 pub mod toml;
 pub mod translate;
 pub mod value;
+mod value_place;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -209,7 +210,7 @@ impl Settings {
         if error.trail.is_empty() {
             error.trail.push(format!("{}.{}", set.label(), key.name));
         }
-        error.at(place)
+        self.at_value(error, Some(place))
     }
 
     /// All environment names of the configuration, in tox's order: `env_list`, then sections, then those that conditions

@@ -372,7 +372,7 @@ impl Settings {
             Value::Text(version) if version.parse::<pep440_rs::Version>().is_err() => {
                 let message = format!("failed to load core.min_version: Invalid version: {}", python_repr(&version));
                 let error = ConfigError::handled(message).hint("write a version of tox, as in `min_version = 4.20`");
-                return Err(self.place_of(self.core(), "min_version")?.into_iter().fold(error, ConfigError::at));
+                return Err(self.at_value(error, self.place_of(self.core(), "min_version")?));
             }
             Value::Text(version) => format!(">={version}"),
             _ => String::new(),

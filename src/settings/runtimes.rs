@@ -79,10 +79,7 @@ pub fn wishes(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Vec<Runt
     let install = settings.options.run.install_runtime || settings.boolean(set, "install_runtime")?;
     let mut wishes: Vec<RuntimeWish> = Vec::new();
     for entry in &entries {
-        let wish = wish(settings, set, entry, install).map_err(|error| match &place {
-            Some(location) => error.at(location.clone()),
-            None => error,
-        })?;
+        let wish = wish(settings, set, entry, install).map_err(|error| settings.at_value(error, place.clone()))?;
         if wishes.iter().any(|other| other.name == wish.name) {
             return Err(ConfigError::fail(format!("`runtime` of {} names {} twice", set.label(), wish.name)));
         }

@@ -118,8 +118,8 @@ pub(super) fn env_files(settings: &Settings, set: &ConfigSet) -> Result<Vec<(Str
     let own = LazyCell::new(|| settings.all_variables(set, &Trail::default()).unwrap_or_default());
     let own_value = |name: &str| own.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let outside = |name: &str| settings.options.variables.text(name).or_else(|| own_value(name));
-    let found = env_file::read(&files, &settings.tox_root()?, &outside)
-        .map_err(|error| place().into_iter().fold(error, ConfigError::at))?;
+    let found =
+        env_file::read(&files, &settings.tox_root()?, &outside).map_err(|error| settings.at_value(error, place()))?;
     found.warnings.into_iter().for_each(|warning| settings.warn_once(warning));
     Ok(found.variables)
 }
@@ -161,6 +161,10 @@ impl Source for Written<'_> {
     fn place(&self, key: &str) -> Option<Location> {
         let written = self.settings.place_of(self.set, key).ok().flatten();
         written.or_else(|| self.place_in_table(key))
+    }
+
+    fn placed(&self, key: &str, error: ConfigError) -> ConfigError {
+        self.settings.at_value(error, self.place(key))
     }
 }
 

@@ -202,7 +202,7 @@ fn virtualenv_spec(settings: &Settings, set: &ConfigSet) -> Result<String, Confi
 
 /// The error with the place where the key's value was written.
 fn placed(settings: &Settings, set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError {
-    settings.place_of(set, key).ok().flatten().into_iter().fold(error, ConfigError::at)
+    settings.at_value(error, settings.place_of(set, key).ok().flatten())
 }
 
 fn uv_creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigError> {

@@ -276,6 +276,11 @@ pub trait Source {
 
     /// Where it was written, if that is known.
     fn place(&self, key: &str) -> Option<Location>;
+
+    /// The error at what is wrong with the key's value.
+    fn placed(&self, key: &str, error: ConfigError) -> ConfigError {
+        self.place(key).into_iter().fold(error, ConfigError::at)
+    }
 }
 
 /// Reads keys one by one, and goes on after a wrong one, so that all of them are told at once.
@@ -299,7 +304,7 @@ impl<S: Source> Keys<'_, S> {
             if text.is_empty() { Ok(None) } else { parse(key, text).map(Some) }
         });
         value.unwrap_or_else(|error| {
-            self.wrong.borrow_mut().push(place.into_iter().fold(error, ConfigError::at));
+            self.wrong.borrow_mut().push(self.source.placed(key, error));
             None
         })
     }

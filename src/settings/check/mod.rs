@@ -77,6 +77,11 @@ pub fn findings(subject: &Subject<'_>, others: impl FnOnce() -> Vec<ConfigError>
     found
 }
 
+/// What a run warns of: keys of services that are nearly envo's own.
+pub fn misspelt_keys(settings: &Settings) -> Vec<ConfigError> {
+    unknown::misspelt_of_services(&Subject::new(settings, &[], false))
+}
+
 impl<'a> Subject<'a> {
     pub fn new(settings: &'a Settings, environments: &'a [Arc<ConfigSet>], has_other_plugins: bool) -> Self {
         let lines = settings.source.text.lines().collect();

@@ -8,7 +8,10 @@ use crate::settings::config_set::SetKind;
 use crate::settings::keys::{self, CORE};
 use crate::settings::toml::{ENV, ENV_BASE, PACKAGE_BASE, RUN_BASE};
 use crate::settings::toml_section;
-use crate::source::Node;
+use crate::source::{Entry, Node};
+
+/// How a key that was perhaps meant is named.
+const SUGGESTION: &str = "did you mean";
 
 /// Keys that only some run environments have, depending on how they are packaged.
 const PACKAGING: [&str; 5] = ["skip_install", "use_develop", "package", "package_env", "wheel_build_env"];
@@ -43,21 +46,50 @@ pub(super) fn belongs(name: &str, kind: SetKind) -> bool {
 }
 
 pub(super) fn keys(subject: &Subject<'_>) -> Vec<ConfigError> {
+    all(subject).into_iter().map(|(_, error)| error).collect()
+}
+
+/// Each with its section.
+fn all(subject: &Subject<'_>) -> Vec<(String, ConfigError)> {
     let mut found = Vec::new();
     let references = references(subject.text());
     for (section, entry) in subject.entries() {
         let kind = subject.kind(section).unwrap_or(SetKind::Run);
         if !belongs(&entry.key, kind) && !is_referred_to(&references, section, &entry.key) {
             let error = unknown(subject, &entry.key, section, kind);
-            found.extend(error.map(|error| error.at(subject.settings.location_of(entry))));
+            let error = error.map(|error| error.at(subject.settings.location_of(entry)));
+            found.extend(error.map(|error| (section.to_owned(), error)));
         }
     }
     found.extend(in_tables(subject));
     found
 }
 
+/// Keys of services that are nearly envo's own: tox passes over them, but tox has no services.
+pub(super) fn misspelt_of_services(subject: &Subject<'_>) -> Vec<ConfigError> {
+    let services: HashSet<String> = match subject.settings.toml() {
+        None => {
+            let serve = |(section, entry): (&str, &Entry)| (&*entry.key == "serve").then(|| section.to_owned());
+            subject.entries().into_iter().filter_map(serve).collect()
+        }
+        Some(document) => {
+            let tables = document.table().get(ENV).and_then(Node::as_table).into_iter().flat_map(Node::entries);
+            let serves = |value: Node<'_>| value.as_table().is_some_and(|table| table.get("serve").is_some());
+            tables.filter(|(_, value)| serves(*value)).map(|(name, _)| toml_section(document, &[ENV, name])).collect()
+        }
+    };
+    if services.is_empty() {
+        return Vec::new();
+    }
+    let is_nearly_one = |error: &ConfigError| error.hints.iter().any(|hint| hint.starts_with(SUGGESTION));
+    let of_service = |(section, error): (String, ConfigError)| {
+        (services.contains(&section) && is_nearly_one(&error)).then_some(error)
+    };
+    all(subject).into_iter().filter_map(of_service).collect()
+}
+
 /// The same in a TOML file.
-fn in_tables(subject: &Subject<'_>) -> Vec<ConfigError> {
+fn in_tables(subject: &Subject<'_>) -> Vec<(String, ConfigError)> {
     let Some(document) = subject.settings.toml() else { return Vec::new() };
     let mut found = Vec::new();
     let mut look = |path: &[&str], table: Node<'_>, kind: SetKind, others: &[&str]| {
@@ -65,7 +97,8 @@ fn in_tables(subject: &Subject<'_>) -> Vec<ConfigError> {
         for name in table.keys().filter(|name| !belongs(name, kind) && !others.contains(name)) {
             let error = unknown(subject, name, &section, kind);
             let place = subject.place_in_table(&section, name);
-            found.extend(error.map(|error| place.into_iter().fold(error, ConfigError::at)));
+            let error = error.map(|error| place.into_iter().fold(error, ConfigError::at));
+            found.extend(error.map(|error| (section.clone(), error)));
         }
     };
     let root = document.table();
@@ -99,10 +132,10 @@ fn unknown(subject: &Subject<'_>, name: &str, section: &str, kind: SetKind) -> O
         return Some(error.hint(*advice));
     }
     if let Some(meant) = keys::spellings().find(|meant| is_misspelt(name, meant) && !belongs(meant, kind)) {
-        return Some(error.hint(format!("did you mean `{meant}`, a key {}?", of(other))));
+        return Some(error.hint(format!("{SUGGESTION} `{meant}`, a key {}?", of(other))));
     }
     if let Some(meant) = most_alike(name, keys::spellings().filter(|spelling| belongs(spelling, kind))) {
-        return Some(error.hint(format!("did you mean `{meant}`?")));
+        return Some(error.hint(format!("{SUGGESTION} `{meant}`?")));
     }
     if subject.has_other_plugins {
         return None;

@@ -29,13 +29,13 @@ pub(super) fn unusable(subject: &Subject<'_>) -> Vec<ConfigError> {
             // Substitution that goes round in a circle is only warned about.
             for warning in settings.take_warnings() {
                 let place = subject.place_of_value(set, key);
-                found.push(place.into_iter().fold(ConfigError::handled(warning), ConfigError::at));
+                found.push(settings.at_value(ConfigError::handled(warning), place));
             }
             if let Err(error) = value {
                 let of_machine =
                     matches!(error.class, ErrorClass::Skip | ErrorClass::NoInterpreter | ErrorClass::RunnerUnavailable);
                 let place = subject.place_of_value(set, key);
-                found.extend((!of_machine).then(|| place.into_iter().fold(error, ConfigError::at)));
+                found.extend((!of_machine).then(|| settings.at_value(error, place)));
             }
         }
         if set.kind == SetKind::Run
