@@ -51,7 +51,10 @@ fn the_next_environment_is_made_while_commands_run() {
         project("a, b", "").file("run-a.py", "open('meet').read()\n").file("install-b.py", "open('meet', 'w')\n");
     meeting(&project, "meet");
     let outcome = project.run(["run"]).succeeds();
-    assert_eq!(record(&project), ["install a", "run a", "install b", "run b"]);
+    // What begins first of the two that meet is left open.
+    let mut met = record(&project);
+    met[1..3].sort();
+    assert_eq!(met, ["install a", "install b", "run a", "run b"]);
     let lines =
         "ran a\na: OK ✔ in [TIME] seconds\nb: install_deps> python install.py one\nb: commands[0]> python command.py\n";
     outcome.says(lines);

@@ -10,6 +10,9 @@ use crate::machine;
 /// The release whose behaviour counts.
 pub const VERSION: &str = "4.67.15";
 
+/// A plugin that [`VERSION`] cannot load, since it imports a name that is gone, and the last tox that can.
+const NEEDS_OLDER_TOX: (&str, &str) = ("tox-gh-actions==", "4.67.13");
+
 /// The virtualenv that tox had when that release was looked at. An environment that another one made is made anew by tox.
 const VIRTUALENV: &str = "virtualenv==21.15.11";
 
@@ -19,7 +22,8 @@ const PIP: &str = "pip==26.3";
 /// The executable of the real tox, with those plugins beside it. The first call with them needs the package index.
 pub fn program(plugins: &[&str]) -> PathBuf {
     let name = std::iter::once(&"real-tox").chain(plugins).copied().collect::<Vec<_>>().join("-with-");
-    let requirement = format!("tox=={VERSION}");
+    let of_older = plugins.iter().any(|plugin| plugin.starts_with(NEEDS_OLDER_TOX.0));
+    let requirement = format!("tox=={}", if of_older { NEEDS_OLDER_TOX.1 } else { VERSION });
     let requirements: Vec<&str> =
         [requirement.as_str(), VIRTUALENV].into_iter().chain(plugins.iter().copied()).collect();
     environment(&name.replace("==", "-"), &requirements).join("bin/tox")

@@ -289,10 +289,15 @@ fn a_procfile_becomes_what_the_page_says_and_runs() {
 fn a_compose_file_becomes_what_the_page_says_and_runs() {
     need_database_and_queue();
     let heading = "A Procfile or a docker-compose.yml";
-    let project =
-        Project::new().file("docker-compose.yml", &block(heading, 2)).file("web.py", WEB).file("cache.py", CACHE);
+    let project = Project::new()
+        .with_old_interpreters()
+        .file("docker-compose.yml", &block(heading, 2))
+        .file("Dockerfile", &block(heading, 3))
+        .file("requirements.txt", "")
+        .file("web.py", WEB)
+        .file("cache.py", CACHE);
     let printed = project.run(["import", "compose"]).succeeds();
-    assert_eq!((printed.stdout, printed.stderr), (block(heading, 3), block(heading, 4)));
+    assert_eq!((printed.stdout, printed.stderr), (block(heading, 4), block(heading, 5)));
     project.run(["import", "compose", "--write"]).succeeds();
     project.run(["up", "--wait"]).succeeds();
     assert_eq!(answer(&project, "web"), "+PONG");
