@@ -2,6 +2,7 @@
 
 use crate::differential::same_as_tox;
 use crate::project::Project;
+use crate::wheels;
 
 /// Prints what is installed, what shells show, and whether version control ignores the environment.
 const LOOK: &str = "import os, sys\nfrom importlib import metadata\n\
@@ -62,4 +63,20 @@ fn a_folder_for_temporary_files_that_is_not_there_is_replaced_by_another() {
     for folder in ["/nonexistent", "/dev/null", ""] {
         same_as_tox(|| project(folder), ["run"]).succeeds();
     }
+}
+
+#[test]
+fn packages_are_compiled_where_python_may_not_keep_bytecode() {
+    let compiled = |set_env: &str| {
+        let ini = format!("[tox]\nno_package = true\nenv_list = a\n[testenv]\nset_env = {set_env}\ndeps = one\n");
+        let project = Project::new().with_uv().ini(&ini);
+        wheels::library(&project.path("links"), "one", "1.0");
+        let links = project.path("links").display().to_string();
+        let project = project.variable("PIP_NO_INDEX", "1").variable("PIP_FIND_LINKS", &links);
+        project.run(["run"]).succeeds();
+        let python = project.path(".tox/a/lib").read_dir().expect("it was made").flatten().next().expect("a folder");
+        python.path().join("site-packages/__pycache__").is_dir()
+    };
+    assert!(compiled("PYTHONDONTWRITEBYTECODE = 1"));
+    assert!(!compiled("OTHER = 1"));
 }

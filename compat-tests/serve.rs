@@ -339,7 +339,7 @@ fn a_missing_env_file_is_told_before_anything_is_built_or_started() {
                [testenv:app]\ndepends = web\ncommands = echo\n";
     let toml = "no_package = true\n[env.web]\nserve = [\"x\"]\nenv_file = [\"- may.env\", \"must.env\"]\n\
                 [env.app]\ndepends = [\"web\"]\ncommands = [[\"echo\"]]\n";
-    for (file, text, place) in [("tox.ini", ini, "tox.ini:5:"), ("tox.toml", toml, "tox.toml:4:")] {
+    for (file, text, place) in [("tox.ini", ini, "tox.ini:7:5"), ("tox.toml", toml, "tox.toml:4:")] {
         for command in [&["serve"] as &[&str], &["up"], &["run", "-e", "app"]] {
             let project = Project::new().file(file, text);
             let outcome = project.run(command).ends_with(254).says("`env_file = must.env`");

@@ -29,6 +29,9 @@ pub struct PipSettings {
     pub upgrade: bool,
     pub no_build_isolation: bool,
     pub no_cache: bool,
+    /// Whether what is installed is to be compiled: where Python may not keep bytecode itself (`PYTHONDONTWRITEBYTECODE`),
+    /// each run would compile it again. pip compiles in any case, unless `no-compile` is set.
+    pub compile: bool,
     pub timeout: Option<String>,
     pub retries: Option<String>,
     /// Settings that only pip understands, by pip's names.
@@ -99,6 +102,7 @@ impl PipSettings {
                 values.insert(normalized(name), value.into_owned());
             }
         }
+        settings.compile = variables.get("PYTHONDONTWRITEBYTECODE").is_some_and(|value| !value.is_empty());
         for (name, value) in &values {
             settings.apply(name, value);
         }
@@ -126,6 +130,7 @@ impl PipSettings {
             "upgrade" => self.upgrade = is_true(value),
             // pip reads the `no-` spelling of these the wrong way round, and documents it: a false value disables.
             "no-build-isolation" => self.no_build_isolation = !is_true(value),
+            "no-compile" if is_true(value) => self.compile = false,
             "no-cache-dir" => self.no_cache = is_true(value),
             "timeout" | "default-timeout" => self.timeout = Some(value.to_owned()),
             "retries" => self.retries = Some(value.to_owned()),
@@ -245,6 +250,15 @@ mod tests {
             ..PipSettings::default()
         };
         assert_eq!(read(&variables, Path::new("/nonexistent")), expected);
+    }
+
+    #[test]
+    fn what_python_may_not_compile_itself_is_compiled_unless_pip_may_not() {
+        let reads = |pairs: &[(&str, &str)]| read(&variables(pairs), Path::new("/nonexistent")).compile;
+        assert!(!reads(&[]));
+        assert!(!reads(&[("PYTHONDONTWRITEBYTECODE", "")]));
+        assert!(reads(&[("PYTHONDONTWRITEBYTECODE", "1")]));
+        assert!(!reads(&[("PYTHONDONTWRITEBYTECODE", "1"), ("PIP_NO_COMPILE", "1")]));
     }
 
     #[test]

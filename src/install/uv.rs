@@ -170,6 +170,7 @@ impl Uv {
             ("--no-index", translation.no_index),
             ("--require-hashes", translation.require_hashes),
             ("--no-deps", translation.no_deps),
+            ("--compile-bytecode", self.settings.compile),
         ] {
             if wanted {
                 argv.push(option.to_owned());

@@ -99,10 +99,12 @@ fn end_of_value(text: &str) -> usize {
     text.len()
 }
 
-/// The texts that a message has in backticks or quotes, the longest first.
+/// The texts that a message has in backticks or quotes, and of `key = value` the value alone, too; the longest first.
 fn quoted(message: &str) -> Vec<&str> {
     let of = |mark: char| message.split(mark).skip(1).step_by(2);
     let mut found: Vec<&str> = of('`').chain(of('\'')).filter(|text| !text.trim().is_empty()).collect();
+    let values: Vec<&str> = found.iter().filter_map(|text| Some(text.split_once(" = ")?.1)).collect();
+    found.extend(values);
     found.sort_by_key(|text| std::cmp::Reverse(text.len()));
     found
 }
