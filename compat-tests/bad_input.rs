@@ -302,13 +302,16 @@ fn a_misspelt_dependency_of_an_environment_is_warned_of_and_found_by_the_check()
 
 #[test]
 fn an_environment_without_commands_says_that_nothing_ran() {
-    let outcome = run_a("description = x").succeeds().explains("envo: nothing ran in a: no `commands`\n");
+    let empty = "[tox]\nno_package = true\nenv_list = a\n[testenv:a]\ndescription = x\n";
+    let outcome = same_as_tox(ini(empty), ["run"]).succeeds().explains("envo: nothing ran in a: no `commands`\n");
     outcome.explains("help: write what to run as `commands` of `[testenv:a]`");
     let outcome = same_as_tox(Project::new, ["run"]).succeeds();
     outcome.explains("nothing ran in py").explains("help: there is no configuration; `envo quickstart` writes one");
     let service = "serve = sleep 100\n";
     run_a(service).succeeds().explains("help: `a` is a service, which `envo serve -e a` starts");
-    for quiet in [&["run", "-e", "a", "--notest"][..], &["run", "-e", "a", "-qq"], &["devenv", "-e", "a", "x"]] {
+    for quiet in
+        [&["run", "-e", "a"][..], &["run", "--notest"], &["run", "-e", "a", "-qq"], &["devenv", "-e", "a", "x"]]
+    {
         let outcome = ini("[tox]\nno_package = true\n[testenv:a]\n")().run(quiet).succeeds();
         assert!(!outcome.stderr.contains("nothing ran"), "{quiet:?} {outcome:?}");
     }

@@ -15,6 +15,7 @@ use super::run::Run;
 use super::services::Services;
 use super::turn::Turns;
 use super::{redirect_target, verdict};
+use crate::cli::options::EnvironmentChoice;
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
@@ -242,10 +243,14 @@ impl Coordinator<'_> {
         let first = idle.first()?;
         let settings = &self.plan.settings;
         let section = settings.environment_section(first);
+        let named = matches!(settings.options.selection.environments, EnvironmentChoice::Named(_));
         let remedy = if !settings.source.path.is_file() {
             "there is no configuration; `envo quickstart` writes one".to_owned()
         } else if settings.is_written(&settings.environment(first), "serve").unwrap_or(false) {
             format!("`{first}` is a service, which `envo serve -e {first}` starts")
+        } else if named {
+            // An environment without commands that is asked for by name is wanted as it is: to be built.
+            return None;
         } else {
             format!("write what to run as `commands` of `[{section}]`")
         };
