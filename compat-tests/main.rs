@@ -56,6 +56,7 @@ mod plugins;
 mod probes;
 mod property;
 mod python_package;
+mod quickstart;
 mod recipes;
 mod reports;
 mod run;

@@ -244,10 +244,12 @@ impl Coordinator<'_> {
         let settings = &self.plan.settings;
         let section = settings.environment_section(first);
         let named = matches!(settings.options.selection.environments, EnvironmentChoice::Named(_));
-        let remedy = if !settings.source.path.is_file() {
-            "there is no configuration; `envo quickstart` writes one".to_owned()
+        let remedy = if let Some(hint) = settings.source.missing_hint() {
+            hint.to_owned()
         } else if settings.is_written(&settings.environment(first), "serve").unwrap_or(false) {
             format!("`{first}` is a service, which `envo serve -e {first}` starts")
+        } else if !named && self.has_only_services(first) {
+            "`envo serve` starts the services".to_owned()
         } else if named {
             // An environment without commands that is asked for by name is wanted as it is: to be built.
             return None;
@@ -255,6 +257,14 @@ impl Coordinator<'_> {
             format!("write what to run as `commands` of `[{section}]`")
         };
         Some(format!("nothing ran in {}: no `commands`\nhelp: {remedy}", idle.join(", ")))
+    }
+
+    /// Whether the environment is written nowhere, but services are.
+    fn has_only_services(&self, environment: &str) -> bool {
+        let settings = &self.plan.settings;
+        let is_service = |name: &String| settings.is_written(&settings.environment(name), "serve").unwrap_or(false);
+        !settings.section_names().contains(environment)
+            && self.plan.runs().is_ok_and(|names| names.iter().any(is_service))
     }
 
     /// Tells the curious which keys of the environments that ran nothing reads.

@@ -23,7 +23,8 @@ const MAX_SIZE: u64 = 4 << 20;
 
 /// Where the files usually are.
 const PROCFILES: [&str; 2] = ["Procfile", "Procfile.dev"];
-const COMPOSE_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+pub(super) const COMPOSE_FILES: [&str; 4] =
+    ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
 
 /// Prints the environments, or adds them to the `tox.ini` of the folder, and says what could not be translated.
 ///
@@ -87,17 +88,21 @@ pub fn execute(options: &Options) -> Result<i32> {
 /// A compose file, with what it refers to in the project.
 fn compose(text: &str, file: &Path, options: &Options) -> Result<Imported, ConfigError> {
     let folder = &options.current_dir;
+    let relative = file.strip_prefix(folder).unwrap_or(file);
+    with_files(folder, options, |files| import::compose(text, &relative.to_string_lossy(), files))
+}
+
+/// What a translation may ask of the project in `folder` and of the machine.
+pub(super) fn with_files<T>(folder: &Path, options: &Options, translate: impl FnOnce(&ProjectFiles<'_>) -> T) -> T {
     let search = options.variables.text("PATH").unwrap_or_default();
-    let files = ProjectFiles {
+    translate(&ProjectFiles {
         read: &|path| readable(&folder.join(path)),
         has_program: &|name, folders| {
             let patterns = folders.iter().filter_map(|pattern| glob::glob(&format!("{pattern}/{name}")).ok());
             which::which_in_global(name, Some(&search)).is_ok_and(|mut found| found.next().is_some())
                 || patterns.flatten().flatten().any(|path| path.is_file())
         },
-    };
-    let relative = file.strip_prefix(folder).unwrap_or(file);
-    import::compose(text, &relative.to_string_lossy(), &files)
+    })
 }
 
 /// The text of a file of the project; nothing that is no file, or is too large to be read by people, is looked into.

@@ -129,8 +129,9 @@ fn asked(plan: &Plan, selection: &Selection, profiles: &[String]) -> Result<Vec<
         )));
     }
     if services.is_empty() {
-        return Err(ConfigError::handled("no environment has a `serve` key, so there is nothing to serve")
-            .hint("give an environment `serve = COMMAND` to make it a service"));
+        return Err(ConfigError::handled("no environment has a `serve` key, so there is nothing to serve").hint(
+            plan.settings.source.missing_hint().unwrap_or("give an environment `serve = COMMAND` to make it a service"),
+        ));
     }
     Ok(services)
 }

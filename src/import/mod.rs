@@ -1,14 +1,17 @@
-//! From the files of other programs that run services or lock packages to envo's: text in, the text of a `tox.ini` out, and notes on
+//! From the files of other programs that run services, build projects or lock packages to envo's: text in, the text of a `tox.ini` out, and notes on
 //! what could not be translated. Reads no file but what it is given, and runs nothing.
 
 mod compose;
 mod fields;
 pub mod locks;
+mod manifests;
 mod procfile;
 mod section;
 
 pub use compose::compose;
+pub use manifests::manifests;
 pub use procfile::procfile;
+pub use section::Section;
 
 /// What a translation may ask of the project and the machine.
 pub struct ProjectFiles<'a> {
@@ -22,7 +25,7 @@ pub struct ProjectFiles<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Imported {
     /// Environments, in the order of the file.
-    pub sections: Vec<section::Section>,
+    pub sections: Vec<Section>,
     /// What could not be translated, for people.
     pub notes: Vec<String>,
     /// How many services the file has, how many can run as they are, and which have to be looked at.
@@ -32,13 +35,13 @@ pub struct Imported {
 }
 
 impl Imported {
-    fn note(&mut self, service: &str, text: impl AsRef<str>) {
+    pub fn note(&mut self, service: &str, text: impl AsRef<str>) {
         self.notes.push(format!("{service}: {}", text.as_ref()));
     }
 
     /// The sections as they stand in a `tox.ini`.
     pub fn text(&self) -> String {
-        self.sections.iter().map(section::Section::text).collect::<Vec<_>>().join("\n")
+        self.sections.iter().map(Section::text).collect::<Vec<_>>().join("\n")
     }
 
     /// Notes and summary, each in one line that a terminal shows as it is.

@@ -96,7 +96,7 @@ fn check_asked(settings: &Settings, env_list: &[String], asked: &[String]) -> Re
         return Ok(());
     }
     let error = ConfigError::handled(format!("provided environments not found in configuration file:\n{message}"));
-    Err(error.hint("`envo list` shows the environments there are"))
+    Err(error.hint(settings.source.missing_hint().unwrap_or("`envo list` shows the environments there are")))
 }
 
 struct Factors<'a> {

@@ -135,3 +135,10 @@ pub struct Source {
     /// How many lines of the file stand before the text: some where it is a value inside a file (`legacy_tox_ini`).
     pub lines_before: usize,
 }
+
+impl Source {
+    /// What helps where there is no file, and an empty one is assumed.
+    pub fn missing_hint(&self) -> Option<&'static str> {
+        (!self.path.is_file()).then_some("there is no configuration; `envo quickstart` writes one")
+    }
+}
