@@ -27,6 +27,7 @@ mod config;
 mod config_agreement;
 mod config_check;
 mod creation;
+mod descriptors;
 mod differential;
 mod docs_examples;
 mod docs_generated;

@@ -28,16 +28,21 @@ pub mod source;
 use std::ffi::OsString;
 
 /// Runs the program with the process's arguments (the first is its own name) and returns the exit code.
-pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
+///
+/// # Safety
+/// This process has one thread: the hidden verbs fork it.
+pub unsafe fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.collect();
     execute::environment::settle_temporary_folder();
     // Before anything else, since these processes should stay small.
     match (arguments.get(1).and_then(|verb| verb.to_str()), arguments.get(2)) {
         (Some(serve::daemon::VERB), Some(state_dir)) => {
             let mark = arguments.get(4).map(|mark| mark.to_string_lossy().into_owned());
-            return serve::daemon::main(state_dir.as_ref(), arguments.get(3).map(AsRef::as_ref), mark);
+            // SAFETY: this process has one thread, by the contract of this function, and nothing here has started another.
+            return unsafe { serve::daemon::main(state_dir.as_ref(), arguments.get(3).map(AsRef::as_ref), mark) };
         }
-        (Some(serve::keeper::VERB), Some(mark)) => return serve::keeper::main(&mark.to_string_lossy()),
+        // SAFETY: the same.
+        (Some(serve::keeper::VERB), Some(mark)) => return unsafe { serve::keeper::main(&mark.to_string_lossy()) },
         _ => {}
     }
     commands::main(arguments)

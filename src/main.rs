@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(envo::run(std::env::args_os()))
+    // SAFETY: the process has just begun, and nothing has started a thread.
+    ExitCode::from(unsafe { envo::run(std::env::args_os()) })
 }

@@ -178,13 +178,14 @@ fn load(offer: &Offer, options: &Options) -> Result<Vec<(String, String)>> {
     let (name, object) = (&offer.entry_point.name, &offer.entry_point.object);
     let python = &offer.interpreter;
     let arguments = [safe_path(&python.version), "-c", SCRIPT, object.as_str()].map(OsStr::new);
-    let output = process::capture(&python.executable, &arguments, &options.variables, None)?;
     let error = |why: &str| {
         let from = offer.from();
         ConfigError::handled(format!("the service `{name}` of {from} cannot be loaded: {why}"))
     };
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
+    let said = process::ask(&python.executable, &arguments, &options.variables);
+    let output = said.map_err(|why| anyhow!(error(&why.to_string())))?;
+    if output.code != 0 {
+        let text = String::from_utf8_lossy(&output.error);
         return Err(anyhow!(error(text.trim().lines().last().unwrap_or("it ended without a word"))));
     }
     let failed = |why: &str| {
@@ -193,8 +194,8 @@ fn load(offer: &Offer, options: &Options) -> Result<Vec<(String, String)>> {
                 .hint(format!("`{object}` must be a mapping of the keys of a service, or a function that returns one"))
         )
     };
-    let start = output.stdout.windows(MARK.len()).rposition(|window| window == MARK);
-    let answer = start.and_then(|start| serde_json::from_slice(&output.stdout[start + MARK.len()..]).ok());
+    let start = output.out.windows(MARK.len()).rposition(|window| window == MARK);
+    let answer = start.and_then(|start| serde_json::from_slice(&output.out[start + MARK.len()..]).ok());
     let Some(Value::Object(members)) = answer else { return Err(failed("it is no mapping")) };
     let mut settings = Vec::new();
     for (key, value) in members {

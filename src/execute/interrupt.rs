@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 
 /// How often an interrupt was asked for. Clones share the count.
 #[derive(Debug, Clone, Default)]
@@ -19,25 +19,28 @@ struct Shared {
 }
 
 /// A pipe that becomes readable once and stays so, since nobody reads from it: any number of threads can wait for it.
-#[derive(Debug)]
-struct Notice(Option<(io::PipeReader, io::PipeWriter)>);
-
-impl Default for Notice {
-    fn default() -> Self {
-        Self(io::pipe().ok())
-    }
-}
+/// There is none until one of them does.
+#[derive(Debug, Default)]
+struct Notice(OnceLock<Option<(io::PipeReader, io::PipeWriter)>>);
 
 impl Notice {
     fn give(&self) {
-        if let Some((_, writer)) = &self.0 {
+        // With that of `descriptor`: the thread that opens the pipe sees the count, or this one sees the pipe.
+        fence(Ordering::SeqCst);
+        if let Some(Some((_, writer))) = self.0.get() {
             // One byte always fits into an empty pipe, and a full one is readable already.
             let _ = io::Write::write(&mut &*writer, &[1]);
         }
     }
 
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.0.as_ref().map(|(reader, _)| reader.as_fd())
+    /// `is_given`: whether it has been given before anybody waited for it.
+    fn descriptor(&self, is_given: impl FnOnce() -> bool) -> Option<BorrowedFd<'_>> {
+        let pipe = self.0.get_or_init(|| io::pipe().ok());
+        fence(Ordering::SeqCst);
+        if is_given() {
+            self.give();
+        }
+        pipe.as_ref().map(|(reader, _)| reader.as_fd())
     }
 }
 
@@ -108,7 +111,8 @@ impl Interrupt {
     /// Becomes readable, and stays so, when an interrupt was asked for more than `seen` times (of which only the first
     /// two can be waited for). `None`: the system had no descriptor left.
     pub fn notice(&self, seen: usize) -> Option<BorrowedFd<'_>> {
-        if seen == 0 { self.0.first.descriptor() } else { self.0.second.descriptor() }
+        let (notice, count) = if seen == 0 { (&self.0.first, 1) } else { (&self.0.second, 2) };
+        notice.descriptor(|| self.count() >= count)
     }
 }
 
@@ -134,5 +138,8 @@ mod tests {
         interrupt.request();
         assert!(readable(&interrupt, 0) && readable(&interrupt, 1));
         assert_eq!((interrupt.count(), interrupt.signal()), (2, None));
+        let unheard = Interrupt::default();
+        unheard.request();
+        assert!(readable(&unheard, 0) && !readable(&unheard, 1), "it came before anybody waited for it");
     }
 }

@@ -1,19 +1,24 @@
 //! Starting child processes: the only place in envo that does. Decides nothing about what is run or shown; it starts
 //! what it is told to, hands out the pipes, and never signals a process that was reaped already.
 
+mod capture;
+pub mod descriptors;
+mod fork;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
-use super::interrupt::Interrupt;
 use crate::model::Variables;
+
+pub use capture::{ask, capture, finish_or_kill, run_until_interrupt};
+pub use fork::{Forked, fork, ignore_signals, leave, restore_signals};
 
 /// Where a child's standard input comes from.
 #[derive(Debug)]
@@ -65,6 +70,9 @@ pub struct Spawn {
     pub stdout: Sink,
     pub stderr: Sink,
     pub grouping: Grouping,
+    /// How many sockets the child gets open, by the numbers from [`descriptors::FIRST`] on that they have in this process.
+    /// Nothing else that is open here is open there, whoever opened it.
+    pub sockets: i32,
     /// The child is killed when the thread that starts it ends: only for processes of one thread.
     pub dies_with_parent: bool,
 }
@@ -85,6 +93,7 @@ impl Spawn {
             stdout: Sink::Pipe,
             stderr: Sink::Pipe,
             grouping: Grouping::Shared,
+            sockets: 0,
             dies_with_parent: false,
         }
     }
@@ -93,7 +102,7 @@ impl Spawn {
     /// The operating system's reason why the program cannot be started.
     pub fn start(self) -> io::Result<Child> {
         let grouping = self.grouping;
-        let mut process = self.into_command().spawn()?;
+        let mut process = self.into_command()?.spawn()?;
         Ok(Child {
             stdin: process.stdin.take().map(|pipe| File::from(OwnedFd::from(pipe))),
             stdout: process.stdout.take().map(|pipe| File::from(OwnedFd::from(pipe))),
@@ -105,16 +114,20 @@ impl Spawn {
     }
 
     /// As [`Spawn::start`], with the child's own number in a variable. Answers that number, which is the caller's to
-    /// reap. Only for a process of one thread.
+    /// reap.
+    ///
+    /// # Safety
+    /// This process has one thread, as for [`fork`].
     ///
     /// # Errors
     /// The operating system's reason why the program cannot be started.
-    pub fn start_numbered(mut self, variable: &str) -> io::Result<u32> {
+    pub unsafe fn start_numbered(mut self, variable: &str) -> io::Result<u32> {
         let (mut failure, mut told) = io::pipe()?;
-        match fork()? {
+        // SAFETY: this process has one thread, by the contract of this function.
+        match unsafe { fork() }? {
             Forked::Child => {
                 self.variables.set(variable, std::process::id().to_string());
-                let error = self.into_command().exec();
+                let error = self.into_command().map_or_else(|error| error, |mut command| command.exec());
                 // Nobody to tell is nobody to care.
                 let _ = told.write_all(&error.raw_os_error().unwrap_or(libc::EINVAL).to_le_bytes());
                 leave(127)
@@ -135,7 +148,8 @@ impl Spawn {
         }
     }
 
-    fn into_command(self) -> Command {
+    fn into_command(self) -> io::Result<Command> {
+        descriptors::close_in_children(descriptors::FIRST + self.sockets)?;
         let mut command = command(&self.program, self.arguments.iter().map(OsString::as_os_str), &self.variables);
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);
@@ -152,7 +166,7 @@ impl Spawn {
             Grouping::Group => {
                 command.process_group(0);
             }
-            // SAFETY: `setsid` is async-signal-safe and touches no memory of the parent.
+            // SAFETY: between fork and exec this makes a system call and touches no memory.
             Grouping::Session => unsafe {
                 command.pre_exec(|| rustix::process::setsid().map(drop).map_err(io::Error::from));
             },
@@ -160,54 +174,11 @@ impl Spawn {
         #[cfg(target_os = "linux")]
         if self.dies_with_parent {
             let kill = || rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from);
-            // SAFETY: `prctl` is async-signal-safe and touches no memory of the parent.
+            // SAFETY: between fork and exec this makes a system call and touches no memory.
             unsafe { command.pre_exec(kill) };
         }
-        command
-    }
-}
-
-/// Which of the two processes goes on after a fork.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forked {
-    /// With the number of the other.
-    Parent(u32),
-    Child,
-}
-
-/// Goes on as two processes. Only for a process of one thread: in any other, what the other threads hold would be held
-/// for ever in the child. The child must end by [`leave`].
-///
-/// # Errors
-/// When there can be no more processes.
-pub fn fork() -> io::Result<Forked> {
-    // SAFETY: the caller has no other threads, so the child's memory is whole.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Forked::Child),
-        pid => Ok(Forked::Parent(pid.unsigned_abs())),
-    }
-}
-
-/// Ends a process that was forked, without what its parent would do at its own end.
-pub fn leave(code: i32) -> ! {
-    // SAFETY: the call ends the process and touches no memory.
-    unsafe { libc::_exit(code) }
-}
-
-/// Lets these signals pass without effect. Only for a process of one thread.
-pub fn ignore_signals(signals: &[i32]) {
-    for signal in signals {
-        // SAFETY: ignoring a signal installs no handler.
-        unsafe { libc::signal(*signal, libc::SIG_IGN) };
-    }
-}
-
-/// Gives these signals the effect they have in a new process. Only for a process of one thread.
-pub fn restore_signals(signals: &[i32]) {
-    for signal in signals {
-        // SAFETY: this installs no handler.
-        unsafe { libc::signal(*signal, libc::SIG_DFL) };
+        descriptors::restore_limit(&mut command);
+        Ok(command)
     }
 }
 
@@ -220,7 +191,7 @@ fn stdio(sink: Sink) -> Stdio {
     }
 }
 
-/// Becomes another program, with this process's streams and place. Comes back only when that cannot be done.
+/// Becomes another program, with all that this process has from its caller. Comes back only when that cannot be done.
 pub fn become_program<A: Into<OsString>>(
     program: &Path,
     arguments: impl IntoIterator<Item = A>,
@@ -365,183 +336,14 @@ fn exit_notice(pid: u32) -> io::Result<OwnedFd> {
     Ok(OwnedFd::from(reader))
 }
 
-/// Runs a helper program to its end and returns what it wrote. `stdin`: what it reads; `None`: nothing.
-///
-/// # Errors
-/// When it cannot be started or read from. A failing exit status is not an error.
-pub fn capture(
-    program: &Path,
-    arguments: &[&OsStr],
-    variables: &Variables,
-    stdin: Option<&[u8]>,
-) -> io::Result<Output> {
-    let mut command = command(program.as_os_str(), arguments.iter().copied(), variables);
-    command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut process = command.spawn()?;
-    let Some((input, mut pipe)) = stdin.zip(process.stdin.take()) else {
-        return process.wait_with_output();
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // A program that ends without reading everything is not in error.
-            let _ = pipe.write_all(input);
-        });
-        process.wait_with_output()
-    })
-}
-
-/// Runs a helper program that may take long: it is killed, with all that it started, when the user wants to stop. Returns
-/// its exit code and what it wrote to standard error; its input is empty and its standard output nobody's.
-///
-/// # Errors
-/// When it cannot be started or read from, or was interrupted.
-pub fn run_until_interrupt(
-    program: &Path,
-    arguments: &[&OsStr],
-    variables: &Variables,
-    interrupt: &Interrupt,
-) -> io::Result<(i32, Vec<u8>)> {
-    let mut spawn = Spawn::new(program, arguments.iter().copied(), variables.clone());
-    spawn.stdout = Sink::Null;
-    let (code, _, text) = finish_or_kill(spawn, interrupt)?;
-    Ok((code, text))
-}
-
-/// Runs a helper program to its end, or kills it, with all that it started, when the user wants to stop. Returns its exit
-/// code and what it wrote to standard output and standard error, as far as `spawn` has pipes there.
-///
-/// # Errors
-/// When it cannot be started or read from, or was interrupted.
-pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
-    spawn.grouping = Grouping::Group;
-    let mut child = spawn.start()?;
-    let ended = child.exit_notice()?;
-    let (mut out, mut error) = (Stream::of(child.stdout.take()), Stream::of(child.stderr.take()));
-    let (mut notice, mut runs) = (interrupt.notice(0), true);
-    // One thread for all of it: starting others takes as long as what they would do.
-    while runs || out.pipe.is_some() || error.pipe.is_some() {
-        let mut awaited = Vec::with_capacity(4);
-        awaited.extend(runs.then(|| (Awaited::Exit, ended.as_fd())));
-        awaited.extend(notice.map(|notice| (Awaited::Interrupt, notice)));
-        awaited.extend(out.pipe.as_ref().map(|pipe| (Awaited::Output, pipe.as_fd())));
-        awaited.extend(error.pipe.as_ref().map(|pipe| (Awaited::Error, pipe.as_fd())));
-        for one in ready(&awaited)? {
-            match one {
-                Awaited::Exit => runs = false,
-                Awaited::Interrupt => {
-                    notice = None;
-                    // The child is not reaped yet, so the group is still its own.
-                    child.signal_group(Signal::KILL)?;
-                }
-                Awaited::Output => out.take_what_is_there(),
-                Awaited::Error => error.take_what_is_there(),
-            }
-        }
-    }
-    let code = child.reap()?;
-    if interrupt.requested() {
-        return Err(io::ErrorKind::Interrupted.into());
-    }
-    Ok((code, out.all()?, error.all()?))
-}
-
-/// What [`finish_or_kill`] waits for.
-#[derive(Debug, Clone, Copy)]
-enum Awaited {
-    Exit,
-    Interrupt,
-    Output,
-    Error,
-}
-
-/// Waits until at least one of them has come.
-fn ready(awaited: &[(Awaited, BorrowedFd<'_>)]) -> io::Result<Vec<Awaited>> {
-    let mut waiting: Vec<_> = awaited.iter().map(|(_, descriptor)| PollFd::new(descriptor, PollFlags::IN)).collect();
-    loop {
-        match poll(&mut waiting, None) {
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-            Ok(_) => break,
-        }
-    }
-    let came = waiting.iter().zip(awaited).filter(|(wait, _)| !wait.revents().is_empty());
-    Ok(came.map(|(_, (one, _))| *one).collect())
-}
-
-/// What comes out of a pipe, as far as it has come.
-struct Stream {
-    /// `None`: it is at its end.
-    pipe: Option<File>,
-    text: Vec<u8>,
-    failure: Option<io::Error>,
-}
-
-impl Stream {
-    fn of(pipe: Option<File>) -> Self {
-        Self { pipe, text: Vec::new(), failure: None }
-    }
-
-    /// Reads once, which does not wait where there is something to read.
-    fn take_what_is_there(&mut self) {
-        let mut part = [0; 16 * 1024];
-        let Some(pipe) = &mut self.pipe else { return };
-        match pipe.read(&mut part) {
-            Ok(0) => self.pipe = None,
-            Ok(length) => self.text.extend_from_slice(&part[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => (self.pipe, self.failure) = (None, Some(error)),
-        }
-    }
-
-    fn all(self) -> io::Result<Vec<u8>> {
-        self.failure.map_or(Ok(self.text), Err)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use rustix::event::{PollFd, PollFlags, poll};
+
     use super::*;
 
     fn variables() -> Variables {
         [("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())].into_iter().collect()
-    }
-
-    #[test]
-    fn captured_programs_get_their_input_and_only_the_given_variables() {
-        let mut variables = variables();
-        variables.set("ENVO_A", "b");
-        let script = OsStr::new("cat; echo $ENVO_A; env | grep -c HOME >&2; exit 3");
-        let output = capture(Path::new("sh"), &[OsStr::new("-c"), script], &variables, Some(b"in ")).unwrap();
-        assert_eq!(output.stdout, b"in b\n");
-        assert_eq!(output.stderr, b"0\n");
-        assert_eq!(exit_code(output.status), 3);
-    }
-
-    #[test]
-    fn a_helper_ends_with_all_it_started_when_the_user_wants_to_stop() {
-        let interrupt = Interrupt::default();
-        let run = |script: &str| {
-            let arguments = [OsStr::new("-c"), OsStr::new(script)];
-            run_until_interrupt(Path::new("sh"), &arguments, &variables(), &interrupt)
-        };
-        assert_eq!(run("echo out; echo err >&2; exit 3").unwrap(), (3, b"err\n".to_vec()));
-        let folder = tempfile::tempdir().unwrap();
-        let gate = folder.path().join("gate");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::RWXU).unwrap();
-        std::thread::scope(|scope| {
-            // Its standard error ends only when the background process, which holds it too, is gone.
-            let running = scope.spawn(|| run(&format!("sleep 600 & echo started > '{}'; wait", gate.display())));
-            assert_eq!(std::fs::read(&gate).unwrap(), b"started\n");
-            interrupt.request();
-            assert_eq!(running.join().unwrap().unwrap_err().kind(), io::ErrorKind::Interrupted);
-        });
-    }
-
-    #[test]
-    fn captured_programs_may_ignore_large_input() {
-        let output = capture(Path::new("true"), &[], &variables(), Some(&vec![b'x'; 1 << 20])).unwrap();
-        assert!(output.status.success());
     }
 
     #[test]

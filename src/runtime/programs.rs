@@ -139,10 +139,10 @@ impl Search<'_> {
 
     fn answer(&self, runtime: &dyn Runtime, path: &Path) -> Option<String> {
         let arguments: Vec<&OsStr> = runtime.version_arguments().iter().map(OsStr::new).collect();
-        let output = process::capture(path, &arguments, self.host, None).ok()?;
+        let answer = process::ask(path, &arguments, self.host).ok()?;
         // Older programs say their version where they say what is wrong.
-        let said = if output.stdout.is_empty() { output.stderr } else { output.stdout };
-        output.status.success().then(|| String::from_utf8_lossy(&said).into_owned())
+        let said = if answer.out.is_empty() { answer.error } else { answer.out };
+        (answer.code == 0).then(|| String::from_utf8_lossy(&said).into_owned())
     }
 }
 

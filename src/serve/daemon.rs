@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use super::keeper::{self, Keeper};
+use super::keeper::Keeper;
 use super::place::{self, Claim};
 use super::supervisor::{Message, Parts, Record, Supervisor};
 use super::{connection, instance_mark, memory};
@@ -34,9 +33,13 @@ const SMALL_STACK: usize = 128 * 1024;
 /// Runs the supervisor of the project whose state is in `state_dir`. `mark`: what tells its processes from those of others;
 /// those that are envo's own have it among their arguments, the same as this one. The process that was started ends at once: the
 /// supervisor is its child, and nobody's.
-pub fn main(state_dir: &Path, user_dir: Option<&Path>, mark: Option<String>) -> u8 {
+///
+/// # Safety
+/// This process has one thread, as for [`process::fork`].
+pub unsafe fn main(state_dir: &Path, user_dir: Option<&Path>, mark: Option<String>) -> u8 {
     let user_dir = user_dir.filter(|path| path.is_absolute()).map(Path::to_path_buf);
-    match process::fork() {
+    // SAFETY: this process has one thread, by the contract of this function.
+    match unsafe { process::fork() } {
         Ok(Forked::Parent(_)) => 0,
         Ok(Forked::Child) => {
             let mark = mark.filter(|mark| instance_mark::is_supervisor(mark));
@@ -52,11 +55,12 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Resul
     // It must not keep a folder from being removed or unmounted.
     let _ = std::env::set_current_dir("/");
     process::ignore_signals(&[libc::SIGHUP, libc::SIGPIPE]);
-    // SAFETY: the process was started with these two descriptors, and nothing has closed them.
-    let (listener, lock) = unsafe { (BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1)) };
-    place::write_pid(lock);
+    process::descriptors::raise_limit();
+    let (listener, lock) = (io::stdin(), io::stdout());
+    place::write_pid(&lock);
     end_what_was_left(&state_dir);
-    let keeper = Keeper::fork(&mark, leave_streams)?;
+    // SAFETY: `main` has forked this process, and nothing has started a thread in it.
+    let keeper = unsafe { Keeper::fork(&mark, leave_streams) }?;
     // Not before the keeper was forked, which would have the lock as well.
     let listener = UnixListener::from(rustix::io::fcntl_dupfd_cloexec(listener, 3)?);
     let lock = File::from(rustix::io::fcntl_dupfd_cloexec(lock, 3)?);
@@ -156,10 +160,6 @@ fn end_what_was_left(state_dir: &Path) {
 /// Puts nothing in place of standard input and output.
 fn leave_streams() {
     let Ok(null) = File::options().read(true).write(true).open("/dev/null") else { return };
-    for number in [0, 1] {
-        if let Ok(copy) = null.as_fd().try_clone_to_owned() {
-            let copy: OwnedFd = copy;
-            let _ = keeper::move_to(copy, number);
-        }
-    }
+    let _ = rustix::stdio::dup2_stdin(&null);
+    let _ = rustix::stdio::dup2_stdout(&null);
 }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -87,18 +87,23 @@ pub struct Pipes {
 }
 
 impl Keeper {
-    /// Forks a keeper, which does `prepare` first. Only for a process of one thread.
+    /// Forks a keeper, which does `prepare` first.
+    ///
+    /// # Safety
+    /// This process has one thread, as for [`process::fork`].
     ///
     /// # Errors
     /// When the system has no process or descriptor left.
-    pub fn fork(mark: &str, prepare: impl FnOnce()) -> io::Result<Self> {
+    pub unsafe fn fork(mark: &str, prepare: impl FnOnce()) -> io::Result<Self> {
         let (socket, other) = UnixStream::pair()?;
-        match process::fork()? {
+        // SAFETY: this process has one thread, by the contract of this function.
+        match unsafe { process::fork() }? {
             Forked::Parent(pid) => Ok(Self { socket, program: Program::own(mark), process: Process::Forked(pid) }),
             Forked::Child => {
                 drop(socket);
                 prepare();
-                serve(other, mark);
+                // SAFETY: this process was forked a moment ago, by the only thread there was, and has started none.
+                unsafe { serve(other, mark) };
                 process::leave(0)
             }
         }
@@ -189,14 +194,22 @@ enum Told {
 }
 
 /// The program of a keeper that was started: its standard input is its socket.
-pub fn main(mark: &str) -> u8 {
-    // SAFETY: the descriptor was handed to this process and nothing else in it uses standard input.
-    let socket = unsafe { UnixStream::from_raw_fd(0) };
-    serve(socket, mark);
+///
+/// # Safety
+/// This process has one thread, as for [`process::fork`].
+pub unsafe fn main(mark: &str) -> u8 {
+    process::descriptors::raise_limit();
+    let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() else { return 1 };
+    // Its end is how the supervisor sees that this process has ended, so there must be no second one.
+    let _ = File::open("/dev/null").map(rustix::stdio::dup2_stdin);
+    // SAFETY: this process has one thread, by the contract of this function, and the calls before have started none.
+    unsafe { serve(socket.into(), mark) };
     0
 }
 
-fn serve(socket: UnixStream, mark: &str) {
+/// # Safety
+/// This process has one thread, as for [`process::fork`].
+unsafe fn serve(socket: UnixStream, mark: &str) {
     // Shims are not waited for, and orphans of shims that were killed come here: the system reaps both.
     process::ignore_signals(&[libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT]);
     tree::adopt_orphans();
@@ -212,11 +225,13 @@ fn serve(socket: UnixStream, mark: &str) {
         if let Ok(output) = ends.leftover.try_clone() {
             leftovers.push(Leftover::new(output, log));
         }
-        match process::fork() {
+        // SAFETY: this process has one thread, by the contract of this function, and nothing here starts another.
+        match unsafe { process::fork() } {
             Ok(Forked::Child) => {
                 drop(socket);
                 drop(leftovers);
-                let code = shim::run_with(ends);
+                // SAFETY: this process was forked a moment ago, by the only thread there was, and has started none.
+                let code = unsafe { shim::run_with(ends) };
                 process::leave(i32::from(code))
             }
             // What cannot be forked is seen by the supervisor: the pipes close.
@@ -289,13 +304,16 @@ fn receive(socket: &UnixStream) -> io::Result<Told> {
     }
 }
 
-/// Makes `descriptor` the one with this number.
-pub fn move_to(descriptor: OwnedFd, number: i32) -> io::Result<()> {
+/// Makes `descriptor` the one with this number, open in what this process starts.
+///
+/// # Safety
+/// Nothing in this process owns the number, or it is that of `descriptor`: what had it before is closed.
+pub unsafe fn move_to(descriptor: OwnedFd, number: i32) -> io::Result<()> {
     if descriptor.as_raw_fd() == number {
         let _ = descriptor.into_raw_fd();
         return Ok(());
     }
-    // SAFETY: both numbers are valid; what had the number before is closed by the call.
+    // SAFETY: `descriptor` is open, and nobody owns the other number, by the contract of this function.
     if unsafe { libc::dup2(descriptor.as_raw_fd(), number) } < 0 {
         return Err(io::Error::last_os_error());
     }

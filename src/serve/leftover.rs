@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::keeper;
 use super::log::Log;
+use crate::execute::process::descriptors;
 
-/// The number of the first socket that a service gets, by the convention of systemd.
-const FIRST_SOCKET: i32 = 3;
 /// What is not the service's goes to numbers from here on.
 const OUT_OF_THE_WAY: i32 = 128;
 /// How much is read at once.
@@ -32,9 +31,12 @@ impl Ends {
     /// Gives the sockets the numbers from 3 on, for whatever this process starts to have them, and answers the rest and
     /// how many sockets there are.
     ///
+    /// # Safety
+    /// Nothing else in this process owns a descriptor above the standard streams, or one that is not `self`'s is lost.
+    ///
     /// # Errors
     /// When there are too many open files.
-    pub fn put_sockets_first(self) -> io::Result<(Self, usize)> {
+    pub unsafe fn put_sockets_first(self) -> io::Result<(Self, i32)> {
         if self.sockets.is_empty() {
             return Ok((self, 0));
         }
@@ -47,14 +49,15 @@ impl Ends {
             sockets: Vec::new(),
         };
         let sockets = self.sockets.iter().map(|socket| away(socket.as_fd())).collect::<Result<Vec<_>, _>>()?;
-        let count = sockets.len();
+        let mut end = descriptors::FIRST;
         // From here on the low numbers are nobody's.
         drop(self);
-        for (number, socket) in (FIRST_SOCKET..).zip(sockets) {
-            // Made so, it stays open in what is started.
-            keeper::move_to(socket, number)?;
+        for socket in sockets {
+            // SAFETY: what had the low numbers was closed above, and nothing else owns them, by the contract of this function.
+            unsafe { keeper::move_to(socket, end) }?;
+            end += 1;
         }
-        Ok((ends, count))
+        Ok((ends, end - descriptors::FIRST))
     }
 }
 

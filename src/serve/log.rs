@@ -35,8 +35,8 @@ pub struct Log {
     largest: u64,
     /// Whether pipes can be emptied into it.
     takes: bool,
-    /// Says when what was written, for those who ask for a part by time. A line for each tick in which something was.
-    times: Option<File>,
+    /// The last tick that is written down, for those who ask for a part by time: each in which something was written has a
+    /// line in the file of times.
     noted: Option<u64>,
     /// Why something could not be written; told once, at the end.
     failure: Option<io::Error>,
@@ -50,9 +50,9 @@ impl Log {
     }
 
     fn open_limited(path: &Path, largest: u64) -> io::Result<Self> {
-        let (file, begin, times) = open(path)?;
+        let (file, begin) = open(path)?;
         let path = path.to_path_buf();
-        Ok(Self { file, path, begin, length: begin, largest, takes: true, times, noted: None, failure: None })
+        Ok(Self { file, path, begin, length: begin, largest, takes: true, noted: None, failure: None })
     }
 
     /// Puts the log aside and begins a new one. Who reads it has it open, and reads it to its end.
@@ -69,8 +69,8 @@ impl Log {
             // Without it only `--since` knows less.
             let _ = std::fs::rename(times_path(&self.path, number), times_path(&self.path, number + 1));
         }
-        let (file, begin, times) = open(&self.path)?;
-        (self.file, self.begin, self.length, self.times, self.noted) = (file, begin, begin, times, None);
+        let (file, begin) = open(&self.path)?;
+        (self.file, self.begin, self.length, self.noted) = (file, begin, begin, None);
         if let Some(oldest) = oldest {
             // Where no thread is to be had it is freed here and now.
             let _ = thread::Builder::new().name("free".to_owned()).stack_size(SMALL_STACK).spawn(move || drop(oldest));
@@ -158,8 +158,8 @@ impl Log {
             return;
         }
         match fs_err::create_dir_all(folder).and_then(|()| open(&self.path)) {
-            Ok((file, begin, times)) => {
-                (self.file, self.begin, self.length, self.times, self.noted) = (file, begin, begin, times, None);
+            Ok((file, begin)) => {
+                (self.file, self.begin, self.length, self.noted) = (file, begin, begin, None);
             }
             Err(error) => {
                 self.failure.get_or_insert(error);
@@ -175,12 +175,11 @@ impl Log {
             return;
         }
         self.noted = Some(tick);
-        if let Some(times) = &mut self.times {
-            let time = tick * TICK;
-            let line = format!("{}.{:03} {}\n", time / 1000, time % 1000, self.length);
-            // Without it only `--since` knows less.
-            let _ = times.write_all(line.as_bytes());
-        }
+        let time = tick * TICK;
+        let line = format!("{}.{:03} {}\n", time / 1000, time % 1000, self.length);
+        // It is not kept open: that would be one more descriptor for each service. Without it only `--since` knows less.
+        let times = File::options().create(true).append(true).open(times_path(&self.path, 0));
+        let _ = times.and_then(|mut times| times.write_all(line.as_bytes()));
     }
 
     /// Keeps others from writing who ask for the same, until the answer is dropped.
@@ -210,14 +209,13 @@ impl Log {
     }
 }
 
-/// The log, where it ends, and its times.
-fn open(path: &Path) -> io::Result<(File, u64, Option<File>)> {
+/// The log, and where it ends.
+fn open(path: &Path) -> io::Result<(File, u64)> {
     // Not for appending, which would keep pipes from being emptied into it: every place to write is told outright.
     let options = fs_err::OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path)?;
     let file = options.into_parts().0;
     let begin = file.metadata()?.len();
-    let times = File::options().create(true).append(true).open(times_path(path, 0)).ok();
-    Ok((file, begin, times))
+    Ok((file, begin))
 }
 
 /// The log and those that were put aside, the latest first. Opened in this order, none is missed that is put aside

@@ -30,24 +30,32 @@ const AGAIN: Duration = Duration::from_millis(50);
 const SOON: Duration = Duration::from_millis(10);
 
 /// Runs the shim in a process that was just forked, until no process of its service is left, and returns its exit code.
-pub fn run_with(ends: Ends) -> u8 {
-    match run(ends) {
+///
+/// # Safety
+/// This process has one thread, as for [`process::fork`], and nothing in it owns a descriptor but `ends`.
+pub unsafe fn run_with(ends: Ends) -> u8 {
+    // SAFETY: the contract is the same.
+    match unsafe { run(ends) } {
         Ok(()) => 0,
         // There is nobody to tell but the reader of the code: the news pipe is what failed.
         Err(_) => 1,
     }
 }
 
-fn run(ends: Ends) -> io::Result<()> {
+/// # Safety
+/// As for [`run_with`].
+unsafe fn run(ends: Ends) -> io::Result<()> {
     process::restore_signals(&SIGNALS);
-    let (ends, sockets) = ends.put_sockets_first()?;
+    // SAFETY: nothing but `ends` owns a descriptor, by the contract of this function.
+    let (ends, sockets) = unsafe { ends.put_sockets_first() }?;
     let Ends { mut orders, output, news, leftover, .. } = ends;
     let task = Task::read(&mut orders)?;
     tree::adopt_orphans();
     let ends = ChildEnds::new()?;
     let leftover = Leftover::new(leftover, task.log.clone());
     let mut shim = Shim { news, leftover, leader: None, stop_signal: task.stop_signal, ending: None };
-    match start(task, output, sockets > 0) {
+    // SAFETY: this process has one thread, by the contract of this function; catching a signal starts none.
+    match unsafe { start(task, output, sockets) } {
         Ok(leader) => shim.leader = Some(leader),
         Err(error) => {
             shim.tell(News::NotStarted(error.raw_os_error().unwrap_or(0)));
@@ -66,15 +74,20 @@ const SIGNALS: [i32; 6] = [libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIG
 
 /// Starts the service in a session of its own, with the shim's end of the output pipe for both of its streams. A service
 /// that gets sockets is told that they are meant for it, by its own number.
-fn start(task: Task, output: OwnedFd, with_sockets: bool) -> io::Result<Pid> {
+///
+/// # Safety
+/// This process has one thread, as for [`process::fork`].
+unsafe fn start(task: Task, output: OwnedFd, sockets: i32) -> io::Result<Pid> {
     let mut spawn = Spawn::new(task.program, task.arguments, task.variables);
     spawn.cwd = Some(task.cwd);
     spawn.stdin = Input::Null;
     spawn.stdout = Sink::To(output.try_clone()?);
     spawn.stderr = Sink::To(output);
     spawn.grouping = Grouping::Session;
+    spawn.sockets = sockets;
     spawn.dies_with_parent = true;
-    let number = if with_sockets { spawn.start_numbered("LISTEN_PID")? } else { spawn.start()?.id() };
+    // SAFETY: this process has one thread, by the contract of this function.
+    let number = if sockets > 0 { unsafe { spawn.start_numbered("LISTEN_PID") }? } else { spawn.start()?.id() };
     i32::try_from(number).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 

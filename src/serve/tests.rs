@@ -27,7 +27,8 @@ mod keeping;
 #[ignore = "is started by other tests, with a socket as its standard input"]
 fn acts_as_keeper() {
     let mark = std::env::args().next_back().unwrap();
-    assert_eq!(keeper::main(&mark), 0);
+    // SAFETY: with `--test-threads=1` the only test runs on the thread that the process began with.
+    assert_eq!(unsafe { keeper::main(&mark) }, 0);
 }
 
 fn keeper_program(mark: &str) -> keeper::Program {

@@ -85,10 +85,10 @@ pub fn prepare(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
         Err(error) => Some(Happening::PrepareFailed(at, format!("cannot run `commands_pre`: {error}"))),
         Ok(work) => {
             let sender = supervisor.sender.clone();
-            thread::spawn(move || {
+            let begun = spawn_thread(move || {
                 let _ = sender.send(Message::Prepared(at, work.run("commands_pre", commands)));
             });
-            None
+            begun.err().map(|text| Happening::PrepareFailed(at, format!("cannot run `commands_pre`: {text}")))
         }
     }
 }
@@ -102,23 +102,25 @@ pub fn finish(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     }
     let commands = definition.commands_post.clone();
     match Work::new(supervisor, at) {
-        Err(error) => {
-            let text = format!("cannot run `commands_post`: {error}");
-            supervisor.reporter.warning(supervisor.slots[at].prepared.name(), text);
-            Some(Happening::Finished(at))
-        }
+        Err(error) => Some(unfinished(supervisor, at, &error.to_string())),
         Ok(work) => {
             let sender = supervisor.sender.clone();
             let reporter = supervisor.reporter.clone();
-            thread::spawn(move || {
+            let begun = spawn_thread(move || {
                 if let Err(text) = work.run("commands_post", commands) {
                     reporter.warning(work.prepared.name(), text);
                 }
                 let _ = sender.send(Message::Finished(at));
             });
-            None
+            begun.err().map(|text| unfinished(supervisor, at, &text))
         }
     }
+}
+
+fn unfinished(supervisor: &Supervisor, at: usize, why: &str) -> Happening {
+    let text = format!("cannot run `commands_post`: {why}");
+    supervisor.reporter.warning(supervisor.slots[at].prepared.name(), text);
+    Happening::Finished(at)
 }
 
 /// Runs the `watch_command` of a service, and tells [`Message::Rebuilt`].
@@ -131,10 +133,9 @@ pub fn rebuild(supervisor: &mut Supervisor, at: usize) -> Result<(), String> {
     let command = Command::from_words(crate::settings::split::words(&text));
     let work = Work::new(supervisor, at).map_err(|error| format!("cannot run `watch_command`: {error}"))?;
     let sender = supervisor.sender.clone();
-    thread::spawn(move || {
+    spawn_thread(move || {
         let _ = sender.send(Message::Rebuilt(at, work.run("watch_command", vec![command])));
-    });
-    Ok(())
+    })
 }
 
 /// Runs a job: everything an environment without `serve` has to run.
@@ -145,7 +146,7 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     };
     let sender = supervisor.sender.clone();
     let generation = supervisor.slots[at].generation;
-    thread::spawn(move || {
+    let begun = spawn_thread(move || {
         let run = || -> Result<i32, Halt> {
             let definition = &work.prepared.definition;
             fs_err::create_dir_all(&definition.cwd)?;
@@ -167,7 +168,14 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
         });
         let _ = sender.send(Message::Of { service: at, generation, report: Report::JobEnded(code) });
     });
-    Some(Happening::Started(at))
+    Some(begun.map_or_else(|text| Happening::StartFailed(at, text), |()| Happening::Started(at)))
+}
+
+/// # Errors
+/// When the system has no more threads, in words.
+fn spawn_thread(work: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    let begun = thread::Builder::new().name("commands".to_owned()).spawn(work);
+    begun.map(drop).map_err(|error| format!("no thread for it: {error}"))
 }
 
 /// The words of a command text with their fields filled in: split first, so that a value with blanks stays one word.

@@ -128,10 +128,9 @@ mod tests {
 
     /// Runs `code` in `shell` and returns what it printed; `None` when this machine has no such shell.
     fn run(shell: &str, code: &str, folder: &Path) -> Option<String> {
-        let output =
-            capture(Path::new(shell), &["-c", code].map(OsStr::new), &testing::variables(folder), None).ok()?;
-        assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
-        Some(String::from_utf8(output.stdout).unwrap())
+        let output = capture(Path::new(shell), &["-c", code].map(OsStr::new), &testing::variables(folder)).ok()?;
+        assert!(output.code == 0, "{shell}: {}", String::from_utf8_lossy(&output.error));
+        Some(String::from_utf8(output.out).unwrap())
     }
 
     #[test]

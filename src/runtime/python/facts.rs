@@ -87,12 +87,12 @@ impl Facts {
 
     fn ask(&self, executable: &Path) -> Option<Interpreter> {
         let arguments = ["-E", "-s", "-c", SCRIPT].map(OsStr::new);
-        let output = process::capture(executable, &arguments, &self.variables, None).ok()?;
-        if !output.status.success() {
+        let answer = process::ask(executable, &arguments, &self.variables).ok()?;
+        if answer.code != 0 {
             return None;
         }
-        let start = output.stdout.windows(MARK.len()).rposition(|window| window == MARK)? + MARK.len();
-        let mut interpreter: Interpreter = serde_json::from_slice(&output.stdout[start..]).ok()?;
+        let start = answer.out.windows(MARK.len()).rposition(|window| window == MARK)? + MARK.len();
+        let mut interpreter: Interpreter = serde_json::from_slice(&answer.out[start..]).ok()?;
         executable.clone_into(&mut interpreter.executable);
         interpreter.machine = interpreter.machine.as_deref().map(canonical_machine);
         Some(interpreter)

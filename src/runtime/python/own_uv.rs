@@ -25,9 +25,9 @@ pub fn obtain(means: &Means<'_>, interpreter: &Interpreter) -> Result<PathBuf, S
         extract(wheel, unpacked, program)?;
         anyhow::ensure!(unpacked.join(PROGRAM).exists(), "the wheel of uv has no program in it");
         // What does not run here must not be found by anyone.
-        let output = process::capture(&unpacked.join(PROGRAM), &["--version".as_ref()], means.variables, None)?;
+        let output = process::ask(&unpacked.join(PROGRAM), &["--version".as_ref()], means.variables)?;
         let name = wheel.file_name().unwrap_or_default().to_string_lossy();
-        anyhow::ensure!(output.status.success(), "the uv of {name} does not run here");
+        anyhow::ensure!(output.code == 0, "the uv of {name} does not run here");
         Ok(())
     };
     let uv = OwnWheel {

@@ -312,10 +312,10 @@ pub fn pip_variables(variables: &Variables) -> Variables {
 /// When it cannot be started or fails; the error ends with what it wrote.
 pub fn run(python: &Path, arguments: &[OsString], variables: &Variables) -> Result<()> {
     let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
-    let output = process::capture(python, &arguments, variables, None)
+    let output = process::capture(python, &arguments, variables)
         .with_context(|| format!("cannot run `{}`", python.display()))?;
-    if !output.status.success() {
-        let text = [output.stdout, output.stderr].concat();
+    if output.code != 0 {
+        let text = [output.out, output.error].concat();
         bail!("`{}` failed:\n{}", python.display(), String::from_utf8_lossy(&text).trim_end());
     }
     Ok(())

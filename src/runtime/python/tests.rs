@@ -53,10 +53,10 @@ impl Workplace {
 
     fn run(&self, program: &Path, arguments: &[&str]) -> String {
         let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
-        let output = capture(program, &arguments, &self.variables, None).unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{} {arguments:?}: {text}", program.display());
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+        let output = capture(program, &arguments, &self.variables).unwrap();
+        let text = String::from_utf8_lossy(&output.error);
+        assert!(output.code == 0, "{} {arguments:?}: {text}", program.display());
+        String::from_utf8(output.out).unwrap().trim_end().to_owned()
     }
 
     /// The names of what pip lists.

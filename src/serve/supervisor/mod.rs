@@ -324,8 +324,14 @@ impl Supervisor {
                     self.take_report(service, report);
                 }
             }
-            Message::Prepared(at, Ok(())) => self.step(Happening::Prepared(at)),
-            Message::Prepared(at, Err(text)) => self.step(Happening::PrepareFailed(at, text)),
+            Message::Prepared(at, result) => {
+                // What stops those commands is of no more use, and has descriptors of its own.
+                self.slots[at].halt = None;
+                self.step(match result {
+                    Ok(()) => Happening::Prepared(at),
+                    Err(text) => Happening::PrepareFailed(at, text),
+                });
+            }
             Message::Looked(at, found) => {
                 let happening = if found { Some(Happening::Adopted(at)) } else { self.prepare_own(at) };
                 happening.into_iter().for_each(|happening| self.step(happening));

@@ -1,0 +1,248 @@
+//! Helper programs that are run to their end for what they say, with limits for those that never end or never stop.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+
+use super::{Child, Grouping, Sink, Spawn};
+use crate::execute::interrupt::Interrupt;
+use crate::execute::tree;
+use crate::model::Variables;
+
+/// How long a program may take to say what it is, and how much it may write. Slow disks and busy machines included: one
+/// that takes longer, or says more, never ends.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// What a helper program has said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Minus the number of the signal that ended it.
+    pub code: i32,
+    pub out: Vec<u8>,
+    pub error: Vec<u8>,
+}
+
+/// What ends a helper program before it ends by itself.
+#[derive(Debug, Clone, Copy, Default)]
+struct Limits<'a> {
+    interrupt: Option<&'a Interrupt>,
+    time: Option<Duration>,
+    /// Of each of its streams.
+    bytes: Option<usize>,
+}
+
+/// Runs a helper program to its end, without input and however long that takes.
+///
+/// # Errors
+/// When it cannot be started or read from. A failing exit code is not an error.
+pub fn capture(program: &Path, arguments: &[&OsStr], variables: &Variables) -> io::Result<Said> {
+    run(Spawn::new(program, arguments.iter().copied(), variables.clone()), Limits::default())
+}
+
+/// Asks a program about itself, without input. It is killed, with all that it started, when it takes longer or says more
+/// than any such program would.
+///
+/// # Errors
+/// When it cannot be started or read from, or was killed; the error says why, and not of which program.
+pub fn ask(program: &Path, arguments: &[&OsStr], variables: &Variables) -> io::Result<Said> {
+    ask_within(program, arguments, variables, ANSWER_PATIENCE)
+}
+
+fn ask_within(program: &Path, arguments: &[&OsStr], variables: &Variables, time: Duration) -> io::Result<Said> {
+    let spawn = Spawn::new(program, arguments.iter().copied(), variables.clone());
+    run(spawn, Limits { time: Some(time), bytes: Some(LARGEST_ANSWER), ..Limits::default() })
+}
+
+/// Runs a helper program that may take long: it is killed, with all that it started, when the user wants to stop. Returns
+/// its exit code and what it wrote to standard error; its input is empty and its standard output nobody's.
+///
+/// # Errors
+/// When it cannot be started or read from, or was interrupted.
+pub fn run_until_interrupt(
+    program: &Path,
+    arguments: &[&OsStr],
+    variables: &Variables,
+    interrupt: &Interrupt,
+) -> io::Result<(i32, Vec<u8>)> {
+    let mut spawn = Spawn::new(program, arguments.iter().copied(), variables.clone());
+    spawn.stdout = Sink::Null;
+    let (code, _, text) = finish_or_kill(spawn, interrupt)?;
+    Ok((code, text))
+}
+
+/// Runs a helper program to its end, or kills it, with all that it started, when the user wants to stop. Returns its exit
+/// code and what it wrote to standard output and standard error, as far as `spawn` has pipes there.
+///
+/// # Errors
+/// When it cannot be started or read from, or was interrupted.
+pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
+    spawn.grouping = Grouping::Group;
+    let said = run(spawn, Limits { interrupt: Some(interrupt), ..Limits::default() })?;
+    if interrupt.requested() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    Ok((said.code, said.out, said.error))
+}
+
+fn run(spawn: Spawn, limits: Limits<'_>) -> io::Result<Said> {
+    let mut child = spawn.start()?;
+    let read = read_to_end(&mut child, limits);
+    if read.is_err() {
+        // The child is not reaped yet, so its number and its group are still its own.
+        tree::signal_descendants(child.id(), Signal::KILL);
+        child.signal_group(Signal::KILL)?;
+    }
+    let code = child.reap()?;
+    let [out, error] = read?;
+    Ok(Said { code, out, error })
+}
+
+/// Reads both streams until they and the child have ended, or one of the limits is reached.
+fn read_to_end(child: &mut Child, limits: Limits<'_>) -> io::Result<[Vec<u8>; 2]> {
+    let ended = child.exit_notice()?;
+    let until = limits.time.map(|time| (time, Instant::now() + time));
+    let notice = limits.interrupt.and_then(|interrupt| interrupt.notice(0));
+    let (mut out, mut error) = (Stream::of(child.stdout.take()), Stream::of(child.stderr.take()));
+    let mut runs = true;
+    // One thread for all of it: starting others takes as long as what they would do.
+    while runs || out.pipe.is_some() || error.pipe.is_some() {
+        let mut awaited = Vec::with_capacity(4);
+        awaited.extend(runs.then(|| (Awaited::Exit, ended.as_fd())));
+        awaited.extend(notice.map(|notice| (Awaited::Interrupt, notice)));
+        awaited.extend(out.pipe.as_ref().map(|pipe| (Awaited::Output, pipe.as_fd())));
+        awaited.extend(error.pipe.as_ref().map(|pipe| (Awaited::Error, pipe.as_fd())));
+        for one in ready(&awaited, until)? {
+            match one {
+                Awaited::Exit => runs = false,
+                Awaited::Interrupt => return Err(io::ErrorKind::Interrupted.into()),
+                Awaited::Output => out.take_what_is_there(limits.bytes)?,
+                Awaited::Error => error.take_what_is_there(limits.bytes)?,
+            }
+        }
+    }
+    Ok([out.text, error.text])
+}
+
+/// What a helper program is waited for with.
+#[derive(Debug, Clone, Copy)]
+enum Awaited {
+    Exit,
+    Interrupt,
+    Output,
+    Error,
+}
+
+/// Waits until at least one of them has come, and not longer than for a time that ends then.
+fn ready(awaited: &[(Awaited, BorrowedFd<'_>)], until: Option<(Duration, Instant)>) -> io::Result<Vec<Awaited>> {
+    let mut waiting: Vec<_> = awaited.iter().map(|(_, descriptor)| PollFd::new(descriptor, PollFlags::IN)).collect();
+    loop {
+        let left = until.map(|(_, end)| end.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ });
+        match (poll(&mut waiting, left.as_ref()), until) {
+            (Err(rustix::io::Errno::INTR), _) => {}
+            (Err(errno), _) => return Err(errno.into()),
+            (Ok(0), Some((time, _))) => {
+                let text = format!("it did not end within {} seconds", time.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            (Ok(_), _) => break,
+        }
+    }
+    let came = waiting.iter().zip(awaited).filter(|(wait, _)| !wait.revents().is_empty());
+    Ok(came.map(|(_, (one, _))| *one).collect())
+}
+
+/// What comes out of a pipe, as far as it has come.
+struct Stream {
+    /// `None`: it is at its end.
+    pipe: Option<File>,
+    text: Vec<u8>,
+}
+
+impl Stream {
+    fn of(pipe: Option<File>) -> Self {
+        Self { pipe, text: Vec::new() }
+    }
+
+    /// Reads once, which does not wait where there is something to read.
+    fn take_what_is_there(&mut self, most: Option<usize>) -> io::Result<()> {
+        let mut part = [0; 16 * 1024];
+        let Some(pipe) = &mut self.pipe else { return Ok(()) };
+        match pipe.read(&mut part) {
+            Ok(0) => self.pipe = None,
+            Ok(length) => self.text.extend_from_slice(&part[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        match most.filter(|most| self.text.len() > *most) {
+            Some(most) => Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it printed more than {} MB", most / (1024 * 1024)),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables() -> Variables {
+        [("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())].into_iter().collect()
+    }
+
+    fn ask_shell(script: &str, time: Duration) -> io::Result<Said> {
+        ask_within(Path::new("sh"), &[OsStr::new("-c"), OsStr::new(script)], &variables(), time)
+    }
+
+    #[test]
+    fn a_program_is_asked_without_input_and_with_only_the_given_variables() {
+        let said = ask_shell("cat; echo out; env | grep -c HOME >&2; exit 3", ANSWER_PATIENCE).unwrap();
+        assert_eq!(said, Said { code: 3, out: b"out\n".to_vec(), error: b"0\n".to_vec() });
+    }
+
+    #[test]
+    fn a_program_that_never_ends_is_killed() {
+        let error = ask_shell("exec sleep 600", Duration::ZERO).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (io::ErrorKind::TimedOut, "it did not end within 0 seconds")
+        );
+    }
+
+    #[test]
+    fn a_program_that_prints_for_ever_is_killed() {
+        for script in ["exec yes", "exec yes >&2"] {
+            let error = ask_shell(script, ANSWER_PATIENCE).unwrap_err();
+            assert_eq!(error.to_string(), "it printed more than 16 MB");
+        }
+    }
+
+    #[test]
+    fn a_helper_ends_with_all_it_started_when_the_user_wants_to_stop() {
+        let interrupt = Interrupt::default();
+        let run = |script: &str| {
+            let arguments = [OsStr::new("-c"), OsStr::new(script)];
+            run_until_interrupt(Path::new("sh"), &arguments, &variables(), &interrupt)
+        };
+        assert_eq!(run("echo out; echo err >&2; exit 3").unwrap(), (3, b"err\n".to_vec()));
+        let folder = tempfile::tempdir().unwrap();
+        let gate = folder.path().join("gate");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::RWXU).unwrap();
+        std::thread::scope(|scope| {
+            // Its standard error ends only when the background process, which holds it too, is gone.
+            let running = scope.spawn(|| run(&format!("sleep 600 & echo started > '{}'; wait", gate.display())));
+            assert_eq!(std::fs::read(&gate).unwrap(), b"started\n");
+            interrupt.request();
+            assert_eq!(running.join().unwrap().unwrap_err().kind(), io::ErrorKind::Interrupted);
+        });
+    }
+}
