@@ -60,9 +60,9 @@ fn most() -> Option<u64> {
 
 /// Gives a program that is about to be started the limit this process was started with.
 pub(super) fn restore_limit(command: &mut Command) {
-    if let Some(limit) = STARTED_WITH.get() {
-        let restore = || setrlimit(Resource::Nofile, limit.clone()).map_err(io::Error::from);
-        // SAFETY: between fork and exec this makes a system call and touches no memory but a value that never changes.
+    if let Some(limit) = STARTED_WITH.get().copied() {
+        let restore = move || setrlimit(Resource::Nofile, limit).map_err(io::Error::from);
+        // SAFETY: between fork and exec this makes a system call and touches no memory but its own.
         unsafe { command.pre_exec(restore) };
     }
 }
