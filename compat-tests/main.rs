@@ -43,6 +43,7 @@ mod instances;
 mod interpreters;
 mod interrupts;
 mod jobs;
+mod limits;
 mod list;
 mod locking;
 mod locking_audit;

@@ -270,6 +270,13 @@ impl Outcome {
         self
     }
 
+    /// Fails the test if `text` is somewhere on standard error.
+    #[track_caller]
+    pub fn never_explains(self, text: &str) -> Self {
+        assert!(!self.stderr.contains(text), "`{text}` in:\n{}", self.stderr);
+        self
+    }
+
     #[track_caller]
     pub fn never_says(self, text: &str) -> Self {
         assert!(!self.stdout.contains(text), "`{text}` in\nstdout:\n{}", self.stdout);

@@ -60,7 +60,7 @@ pub struct Connection {
     lines: BufReader<UnixStream>,
 }
 
-fn socket(project: &Project) -> PathBuf {
+pub fn socket(project: &Project) -> PathBuf {
     let folder = fs::read_dir(project.path("envo")).expect("the supervisor has a folder");
     let names = folder.flatten().map(|entry| entry.path());
     names.into_iter().find(|path| path.extension().is_some_and(|end| end == "socket")).expect("it listens")

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::place::{OtherUser, Place};
+use super::place::{OtherUser, Place, Reached};
 use super::protocol::{self, Answer, ELSEWHERE, News, Operation, Refusal, Reply, Request, VERSION};
 use super::supervisor_process::{PROMPT, SupervisorProcess};
 use super::{daemon, instance_mark};
@@ -68,6 +68,15 @@ pub struct Limit<'a> {
     pub until: Option<Instant>,
 }
 
+/// What came of the first words on a connection.
+pub(super) enum Greeted {
+    Welcome(Box<Client>),
+    /// It is another project's supervisor.
+    Elsewhere,
+    /// The connection was ended without a word: the supervisor is about to end, or cannot serve it.
+    Dropped(SupervisorProcess),
+}
+
 pub struct Client {
     stream: UnixStream,
     /// What came and was not taken yet.
@@ -95,14 +104,29 @@ impl Client {
     }
 
     fn find(place: &Place, name: &str, limit: &Limit<'_>) -> Result<Option<Self>> {
-        for place in place.candidates() {
-            if let Some(stream) = place.connect()
-                && let Some(client) = Self::greet(stream, &place, name, limit)?
-            {
-                return Ok(Some(client));
+        loop {
+            let mut unusable: Option<Refused> = None;
+            for place in place.candidates() {
+                match place.connect() {
+                    Reached::Nobody => {}
+                    Reached::Busy => unusable = Some(SupervisorProcess::at(&place).silent()),
+                    Reached::Supervisor(stream) => match Self::greet(stream, &place, name, limit)? {
+                        Greeted::Welcome(client) => return Ok(Some(*client)),
+                        Greeted::Elsewhere => {}
+                        Greeted::Dropped(supervisor) => unusable = Some(supervisor.speechless()),
+                    },
+                }
             }
+            let Some(refused) = unusable else { return Ok(None) };
+            // One that is about to end is gone in a moment; one that has too many connections may have fewer then.
+            if limit.until.is_some_and(|until| until <= Instant::now()) {
+                return Err(refused.into());
+            }
+            if limit.interrupt.is_some_and(|(interrupt, seen)| interrupt.count() > seen) {
+                return Err(Halt::Interrupted.into());
+            }
+            let _ = poll(&mut [], Some(&PAUSE));
         }
-        Ok(None)
     }
 
     /// Speaks to the supervisor, which is started if there is none.
@@ -124,8 +148,8 @@ impl Client {
             refuse_other_user(place)?;
             if let Some(lock) = place.try_lock()? {
                 let (stream, place) = start(place.clone(), program, lock)?;
-                if let Some(client) = Self::greet(stream, &place, name, &limit)? {
-                    return Ok(client);
+                if let Greeted::Welcome(client) = Self::greet(stream, &place, name, &limit)? {
+                    return Ok(*client);
                 }
             }
             if interrupt.requested() {
@@ -142,24 +166,25 @@ impl Client {
         }
     }
 
-    /// `None`: the supervisor was about to end, or is another project's.
-    pub(super) fn greet(stream: UnixStream, place: &Place, name: &str, limit: &Limit<'_>) -> Result<Option<Self>> {
+    pub(super) fn greet(stream: UnixStream, place: &Place, name: &str, limit: &Limit<'_>) -> Result<Greeted> {
         let (bytes, news) = (Vec::new(), VecDeque::new());
         let supervisor = SupervisorProcess::at(place);
         let mut client = Self { stream, bytes, searched: 0, news, last_id: 0, supervisor, shown_to: None };
         let state = place.state_dir.to_str().map(PathBuf::from);
         let hello = Operation::Hello { protocol: VERSION, client: name.to_owned(), state };
-        let Ok(id) = client.send(hello) else { return Ok(None) };
+        let Ok(id) = client.send(hello) else { return Ok(Greeted::Dropped(client.supervisor)) };
         loop {
             match client.hear(limit)? {
-                Heard::Answer(_, Err(Refused(refusal))) if refusal.kind == ELSEWHERE => return Ok(None),
+                Heard::Answer(_, Err(Refused(refusal))) if refusal.kind == ELSEWHERE => {
+                    return Ok(Greeted::Elsewhere);
+                }
                 Heard::Answer(answered, answer) if answered == id || answered == 0 => {
                     if let Answer::Greeting(greeting) = answer? {
                         client.supervisor.pid = Some(greeting.pid);
                     }
-                    return Ok(Some(client));
+                    return Ok(Greeted::Welcome(Box::new(client)));
                 }
-                Heard::End => return Ok(None),
+                Heard::End => return Ok(Greeted::Dropped(client.supervisor)),
                 Heard::Interrupted => return Err(Halt::Interrupted.into()),
                 Heard::Late => return Err(client.supervisor.silent().into()),
                 _ => {}

@@ -4,7 +4,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -102,27 +102,39 @@ impl Outbox {
     }
 }
 
-/// Serves a client on a thread of its own.
+/// A connection before it is served.
+pub struct Accepted {
+    pub stream: Arc<UnixStream>,
+    pub id: u64,
+    /// It has the last descriptors there are.
+    pub is_last: bool,
+}
+
+/// Serves a client on a thread of its own. `ended` is told when the connection has ended.
 ///
 /// # Errors
 /// When the system has no thread or descriptor left.
-pub fn serve(stream: UnixStream, id: u64, sender: Sender<Message>) -> io::Result<()> {
+pub fn serve(accepted: &Accepted, sender: Sender<Message>, ended: SyncSender<()>) -> io::Result<()> {
+    let Accepted { stream, id, is_last } = accepted;
+    let (stream, id, is_last) = (Arc::clone(stream), *id, *is_last);
     let (woken, wake) = io::pipe()?;
     rustix::io::ioctl_fionbio(&woken, true)?;
     rustix::io::ioctl_fionbio(&wake, true)?;
     stream.set_nonblocking(true)?;
-    let stream = Arc::new(stream);
-    let ended = Condvar::new();
-    let outbox = Arc::new(Outbox { queue: Mutex::default(), ended, wake, stream: Arc::downgrade(&stream) });
+    let outbox =
+        Arc::new(Outbox { queue: Mutex::default(), ended: Condvar::new(), wake, stream: Arc::downgrade(&stream) });
     let talk = Talk { stream, woken, outbox: Arc::clone(&outbox), id, sender, heard: Vec::new(), line_due: None };
     thread::Builder::new().name("client".to_owned()).stack_size(STACK).spawn(move || {
-        if talk.sender.send(Message::Connected(id, Arc::clone(&outbox))).is_ok() {
+        if talk.sender.send(Message::Connected(id, Arc::clone(&outbox), is_last)).is_ok() {
             let sender = talk.sender.clone();
             talk.run();
             let _ = sender.send(Message::Disconnected(id));
         }
         outbox.lock().ended = true;
         outbox.ended.notify_all();
+        // The stream and the pipes are closed by now. One word that nobody has taken yet is enough.
+        drop(outbox);
+        let _ = ended.try_send(());
     })?;
     Ok(())
 }

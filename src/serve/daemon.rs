@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::keeper::Keeper;
 use super::place::{self, Claim};
 use super::supervisor::{Message, Parts, Record, Supervisor};
-use super::{connection, instance_mark, memory};
+use super::{accept, instance_mark, memory};
 use crate::execute::process::{self, Forked};
 use crate::execute::tree;
 use crate::report::{Event, Reporter};
@@ -97,29 +97,9 @@ fn serve_with(receiver: &Receiver<Message>, listener: UnixListener, parts: Parts
     thread::Builder::new()
         .name("listener".to_owned())
         .stack_size(SMALL_STACK)
-        .spawn(move || accept(&listener, &sender))?;
+        .spawn(move || accept::run(&listener, &sender))?;
     supervisor.run(receiver);
     Ok(())
-}
-
-fn accept(listener: &UnixListener, sender: &Sender<Message>) {
-    let mut id = 0;
-    loop {
-        match listener.accept() {
-            // Another user's is closed without a word.
-            Ok((stream, _)) if place::is_own(&stream) => {
-                id += 1;
-                let _ = connection::serve(stream, id, sender.clone());
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A connection that went away, or too many open files: the next may do better.
-            Err(_) => {
-                let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-                let _ = rustix::event::poll(&mut [], Some(&pause));
-            }
-        }
-    }
 }
 
 fn listen_to_signals(sender: Sender<Message>) -> io::Result<()> {

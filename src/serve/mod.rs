@@ -1,6 +1,7 @@
 //! Running services: in which order they start and stop, when they are ready, what dependents are told, and that
 //! nothing they started outlives them. Decides nothing about configuration and builds nothing.
 
+mod accept;
 mod attached;
 mod changes;
 mod checks;

@@ -12,6 +12,8 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::net::{AddressFamily, SocketAddrUnix};
+
 use super::{daemon, instance_mark, ports};
 use crate::execute::tree;
 use crate::model::Variables;
@@ -48,6 +50,21 @@ pub struct OtherUser {
     pub pid: Option<u32>,
 }
 
+/// What came of connecting to a supervisor.
+#[derive(Debug)]
+pub enum Reached {
+    Supervisor(UnixStream),
+    /// It listens, but so many connections wait for it already that there is no room for another.
+    Busy,
+    Nobody,
+}
+
+impl Reached {
+    pub fn is_somebody(&self) -> bool {
+        !matches!(self, Self::Nobody)
+    }
+}
+
 impl Place {
     /// The place of the project whose state is kept in `state_dir`, which is made. `variables`: those this process was
     /// started with.
@@ -81,9 +98,13 @@ impl Place {
         Err(reason)
     }
 
-    /// A connection to the supervisor; `None` when there is none.
-    pub fn connect(&self) -> Option<UnixStream> {
-        UnixStream::connect(&self.socket).ok().filter(is_own)
+    /// A connection to the supervisor. Waits for nothing.
+    pub fn connect(&self) -> Reached {
+        match connect(&self.socket) {
+            Ok(stream) if is_own(&stream) => Reached::Supervisor(stream),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Reached::Busy,
+            _ => Reached::Nobody,
+        }
     }
 
     /// Where its supervisor may listen, the likeliest first.
@@ -209,6 +230,14 @@ fn try_lock(state_dir: &Path) -> io::Result<Option<File>> {
     }
 }
 
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = super::probe::socket(AddressFamily::UNIX)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
 /// The name of a socket, and others like it.
 fn other_name(socket: &Path, number: usize) -> PathBuf {
     if number == 0 { socket.to_path_buf() } else { socket.with_extension(format!("{number}.socket")) }
@@ -297,10 +326,10 @@ mod tests {
         assert!(place.socket.starts_with(folder.path().join("envo")));
         assert_eq!(std::fs::metadata(folder.path().join("envo")).unwrap().mode() & 0o777, 0o700);
         let _listener = place.listen().unwrap();
-        assert!(place.connect().is_some());
+        assert!(place.connect().is_somebody());
         let other = Place::of(&folder.path().join("other"), &variables(folder.path())).unwrap();
         assert_ne!(other.socket, place.socket);
-        assert!(other.connect().is_none());
+        assert!(!other.connect().is_somebody());
     }
 
     #[test]
@@ -394,6 +423,22 @@ mod tests {
         assert_eq!(recorded(&copy).as_ref(), Some(&place.socket));
         drop(claim);
         assert!(!place.socket.exists());
+    }
+
+    #[test]
+    fn a_supervisor_that_has_no_room_for_another_connection_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut place = Place::of(&folder.path().join("state"), &variables(folder.path())).unwrap();
+        let _listener = place.listen().unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            match place.connect() {
+                Reached::Supervisor(stream) => waiting.push(stream),
+                Reached::Busy => break,
+                Reached::Nobody => panic!("it listens"),
+            }
+        }
+        assert!(!waiting.is_empty());
     }
 
     #[test]

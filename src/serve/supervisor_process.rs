@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::client::{Client, Limit, Refused};
-use super::place::Place;
+use super::place::{Place, Reached};
 use super::protocol::Refusal;
 use crate::execute::tree;
 
@@ -34,14 +34,29 @@ impl SupervisorProcess {
         if self.is_stopped() {
             return false;
         }
-        let Some(stream) = self.place.connect() else { return true };
-        Client::greet(stream, &self.place, "check", &Limit::of(PROMPT)).is_ok()
+        match self.place.connect() {
+            Reached::Nobody => true,
+            Reached::Busy => false,
+            Reached::Supervisor(stream) => Client::greet(stream, &self.place, "check", &Limit::of(PROMPT)).is_ok(),
+        }
     }
 
     /// The error for a supervisor that does not answer.
     pub fn silent(&self) -> Refused {
+        self.unusable("silent", "does not answer")
+    }
+
+    /// The error for one that ends connections before it has said a word on them.
+    pub fn speechless(&self) -> Refused {
+        let mut refused = self.unusable("dropped", "closes every connection without an answer");
+        let log = self.place.state_dir.join("supervisor.log");
+        refused.0.hints.insert(0, format!("{} may say why", log.display()));
+        refused
+    }
+
+    fn unusable(&self, kind: &str, what: &str) -> Refused {
         let name = self.pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
-        let mut refusal = Refusal::new("silent", format!("the supervisor of the services{name} does not answer"));
+        let mut refusal = Refusal::new(kind, format!("the supervisor of the services{name} {what}"));
         if let Some(pid) = self.pid {
             if self.is_stopped() {
                 refusal.hints.push(format!("it is stopped: `kill -CONT {pid}` lets it continue"));

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use cancel::{Cancel, Canceller};
+pub use network::socket;
 pub use notify::Notify;
 pub use seen::{LastSeen, Seen, excerpt};
 

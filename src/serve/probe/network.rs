@@ -153,7 +153,7 @@ pub fn connect_unix(path: &Path) -> Result<(), Seen> {
 }
 
 /// A socket that waits for nothing and that no child gets.
-fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
+pub fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     {
         use rustix::net::{SocketFlags, socket_with};

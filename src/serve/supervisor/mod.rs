@@ -68,7 +68,8 @@ pub enum Message {
     /// Its `watch_command` has ended, well or not.
     Rebuilt(usize, Result<(), String>),
     /// Somebody is there.
-    Connected(u64, Arc<Outbox>),
+    /// The flag: it has the last descriptors there are.
+    Connected(u64, Arc<Outbox>, bool),
     Asked(u64, Request),
     Disconnected(u64),
     /// Something for people, from commands that run beside services.
@@ -151,6 +152,8 @@ impl Slot {
 /// Somebody who speaks the protocol.
 struct Connection {
     outbox: Arc<Outbox>,
+    /// It has descriptors that are kept for those who make room: it may not stay, or start anything.
+    is_last: bool,
     greeted: bool,
     client: String,
     /// What it holds for its own sake.
@@ -339,10 +342,10 @@ impl Supervisor {
             Message::Finished(at) => self.step(Happening::Finished(at)),
             Message::Found(connection, id, Ok(ok)) => self.send(connection, &Reply::Answer { id, ok }),
             Message::Found(connection, id, Err(error)) => self.send(connection, &Reply::Refusal { id, error }),
-            Message::Connected(id, outbox) => {
+            Message::Connected(id, outbox, is_last) => {
                 self.had_client = true;
-                let connection =
-                    Connection { outbox, greeted: false, client: String::new(), holds: BTreeSet::new(), events: false };
+                let (client, holds) = (String::new(), BTreeSet::new());
+                let connection = Connection { outbox, is_last, greeted: false, client, holds, events: false };
                 self.connections.insert(id, connection);
             }
             Message::FileChanged(at, path) => self.file_changed(at, &path),

@@ -21,11 +21,15 @@ const SMALL_STACK: usize = 256 * 1024;
 impl Supervisor {
     pub(super) fn answer(&mut self, connection: u64, request: Request) {
         let Request { id, operation } = request;
-        let Some(greeted) = self.connections.get(&connection).map(|one| one.greeted) else { return };
+        let Some(one) = self.connections.get(&connection) else { return };
+        let (greeted, is_last) = (one.greeted, one.is_last);
         let answer = match operation {
             Operation::Hello { protocol, client, state } => self.hello(connection, protocol, client, state.as_deref()),
             _ if !greeted => Err(Refusal::new("protocol", "a connection begins with `hello`")),
             _ if self.ending => Err(Refusal::new("ending", "the supervisor is ending")),
+            Operation::Up(_) | Operation::Hold { .. } | Operation::Wait { .. } | Operation::Events if is_last => {
+                Err(too_many_open())
+            }
             operation => match self.operate(connection, id, operation) {
                 // It is answered later.
                 Ok(None) => return,
@@ -263,6 +267,15 @@ impl Supervisor {
         self.want_now();
         Ok(if names.is_empty() { all } else { nodes })
     }
+}
+
+/// Nothing can be started: what is left of descriptors is for those who stop something.
+fn too_many_open() -> Refusal {
+    let mut refusal =
+        Refusal::new("descriptors", "the supervisor of the services has as many open files as it may have");
+    refusal.hints.push("`envo stop NAME` and `envo down NAME` make room".to_owned());
+    refusal.hints.push("a higher hard limit (`ulimit -Hn`) where services are started first allows more".to_owned());
+    refusal
 }
 
 fn passage(log_dir: &Path, name: &str, wanted: &Excerpt) -> std::io::Result<Passage> {

@@ -1,0 +1,90 @@
+//! Taking connections to the supervisor. A few descriptors are kept for the time when there are no others: then clients
+//! can still look and stop services, which makes room. They cannot start any.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::connection::{self, Accepted};
+use super::place;
+use super::supervisor::Message;
+
+/// What a connection needs, and what is opened for a moment to answer it.
+const NEEDED: usize = 6;
+/// How long to wait, without descriptors, for a connection to end before another attempt: other things may have been closed.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Takes connections for ever.
+pub fn run(listener: &UnixListener, sender: &Sender<Message>) {
+    let (ended, ends) = sync_channel(1);
+    let mut door = Door { sender, ended, spare: Vec::new(), last_id: 0 };
+    loop {
+        door.keep_spare(listener);
+        // Without descriptors the system refuses to accept before there is anything to accept.
+        let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], None);
+        // Others may have gone while nobody came.
+        door.keep_spare(listener);
+        door.open(listener, &ends);
+    }
+}
+
+struct Door<'a> {
+    sender: &'a Sender<Message>,
+    ended: SyncSender<()>,
+    spare: Vec<OwnedFd>,
+    last_id: u64,
+}
+
+impl Door<'_> {
+    fn keep_spare(&mut self, listener: &UnixListener) {
+        while self.spare.len() < NEEDED
+            && let Ok(copy) = listener.as_fd().try_clone_to_owned()
+        {
+            self.spare.push(copy);
+        }
+    }
+
+    /// Lets one in that waits, with what is kept if there is nothing else.
+    fn open(&mut self, listener: &UnixListener, ends: &Receiver<()>) {
+        let is_last = self.spare.len() < NEEDED;
+        if self.accept(listener, is_last)
+            || (!std::mem::take(&mut self.spare).is_empty() && self.accept(listener, true))
+        {
+            return;
+        }
+        // Whoever waits is let in when another has gone.
+        let _ = ends.recv_timeout(PATIENCE);
+    }
+
+    /// `false`: that takes more descriptors than there are.
+    fn accept(&mut self, listener: &UnixListener, is_last: bool) -> bool {
+        let stream = match listener.accept() {
+            // Another user's is closed without a word.
+            Ok((stream, _)) if !place::is_own(&stream) => return true,
+            Ok((stream, _)) => Arc::new(stream),
+            Err(error) => return !lacks_descriptors(&error),
+        };
+        self.last_id += 1;
+        let mut accepted = Accepted { stream, id: self.last_id, is_last };
+        let serve = |accepted: &Accepted| connection::serve(accepted, self.sender.clone(), self.ended.clone());
+        match serve(&accepted) {
+            Err(error) if lacks_descriptors(&error) && !self.spare.is_empty() => {
+                self.spare.clear();
+                accepted.is_last = true;
+                // A client that cannot be served sees the end of its connection, and tries again.
+                let _ = serve(&accepted);
+            }
+            // The same.
+            _ => {}
+        }
+        true
+    }
+}
+
+fn lacks_descriptors(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
