@@ -312,3 +312,52 @@ fn who_asks_for_ready_gets_all_of_it_ready() {
     project.run(["ps", "db"]).succeeds().says("ready");
     project.run(["down"]).succeeds();
 }
+
+/// `ask` serves nothing and depends on the store and on what prepares it, which serves nothing either.
+fn asking(gate: &Gate) -> Project {
+    let ask = "[testenv:ask]\ndepends = prepare, store\ncommands = python3 ask.py get\n";
+    let between = "[testenv:report]\ndepends = ask\ncommands = python3 -c \"print('reported')\"\n";
+    stack(gate, |text| format!("{text}{ask}{between}"))
+}
+
+#[test]
+fn an_environment_that_uses_a_store_has_it_prepared_however_it_is_run() {
+    let gate = Gate::new();
+    let project = asking(&gate);
+    let exec: &[&str] = &["exec", "-e", "ask", "--", "python3", "ask.py", "get"];
+    for run in [&["run", "-e", "ask"][..], &["-e", "ask"], &["run-parallel", "-e", "ask", "-o"], exec] {
+        project.run(run).succeeds().says("has: put\n").never_says("skipped");
+        assert_eq!(gate.all(), ["store up", "prepared"], "{run:?}");
+    }
+}
+
+#[test]
+fn what_prepares_a_store_that_runs_already_is_left_out_for_its_start_alone() {
+    let gate = Gate::new();
+    let project = asking(&gate);
+    project.run(["up", "-e", "store", "--wait"]).succeeds();
+    project.run(["run", "-e", "ask"]).succeeds().says("has: put\n").never_says("skipped");
+    project.run(["run", "-e", "ask"]).succeeds().says("has: put\n").says("prepare: skipped (already done");
+    project.run(["restart", "store"]).succeeds();
+    project.run(["run", "-e", "ask"]).succeeds().says("has: put\n");
+    project.run(["down"]).succeeds();
+    assert_eq!(gate.all(), ["store up", "prepared", "store up", "prepared"]);
+}
+
+#[test]
+fn what_is_run_itself_is_not_run_as_a_job_too() {
+    let gate = Gate::new();
+    let project = asking(&gate);
+    for selected in [&["run", "-e", "ask,prepare"][..], &["run-parallel", "-e", "ask,prepare", "-o"]] {
+        project.run(selected).succeeds().says("has: put\n").says("prepare: OK");
+        assert_eq!(gate.all(), ["store up", "prepared"], "{selected:?}");
+    }
+}
+
+#[test]
+fn an_environment_that_uses_no_service_only_comes_after_those_that_do() {
+    let gate = Gate::new();
+    let project = asking(&gate);
+    project.run(["run", "-e", "report"]).succeeds().says("reported\n").never_says("has: put");
+    assert!(gate.all().is_empty(), "order alone, as in tox");
+}

@@ -18,7 +18,7 @@ use crate::serve::fields::{self, Instances};
 use crate::serve::graph::{Graph, Member};
 use crate::serve::protocol::{Definition, Dependency};
 use crate::serve::{Held, HoldOptions, SupervisorProgram, define};
-use crate::settings::{asks_for_services, ensure_env_files};
+use crate::settings::{asks_for_services, ensure_env_files, service_keys};
 
 /// Where services keep their logs and ports, below the work directory.
 pub const STATE_FOLDER: &str = ".envo";
@@ -63,7 +63,7 @@ impl Services {
         let known: Vec<String> = plan.all()?.into_iter().map(|entry| entry.name.clone()).collect();
         let mut needed: BTreeSet<String> = BTreeSet::new();
         for name in names {
-            let graph = Graph::needed(&as_asked(&members, name), std::slice::from_ref(name));
+            let graph = Graph::needed(&as_asked(&members, name), std::slice::from_ref(name), names);
             graph.checked(&known)?;
             let all: BTreeSet<String> = graph.members.iter().map(|member| member.name.clone()).collect();
             let others: BTreeSet<String> = all.into_iter().filter(|other| other != name).collect();
@@ -254,14 +254,14 @@ fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
         let member = match plan.environment(&name) {
             Ok(environment) => Member::from(&environment),
             // What is wrong with it is told when it is its turn; nobody may need it as a service.
-            Err(_) if asked => {
+            Err(_) if asked || !is_service(plan, &name)? => {
                 let (depends, restarts_with, asks) = (Vec::new(), Vec::new(), Vec::new());
                 Member { name: name.clone(), depends, restarts_with, depends_inherited: None, service: None, asks }
             }
             Err(error) => return Err(error),
         };
-        // Beyond an environment that is no service, `depends` only means order.
-        if asked || member.service.is_some() {
+        // Beyond an environment that uses no service, `depends` only means order.
+        if asked || member.service.is_some() || uses_services(plan, &all, &name)? {
             let fits = |other: &&String| member.depends.iter().any(|pattern| glob::matches(pattern, other));
             open.extend(all.iter().filter(fits).cloned());
         }
@@ -271,6 +271,31 @@ fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
     let position = |name: &String| all.iter().position(|one| one == name).unwrap_or(usize::MAX);
     members.sort_by_key(|member| position(&member.name));
     Ok(members)
+}
+
+/// Whether the environment `name` has a `serve` key.
+///
+/// # Errors
+/// When its section inherits from one that cannot be found.
+pub fn is_service(plan: &Plan, name: &str) -> Result<bool, ConfigError> {
+    let set = plan.settings.environment(name);
+    Ok(service_keys(&plan.settings, &set)?.contains(&"serve"))
+}
+
+/// Whether the environment `name`, one of `known`, depends directly on a service.
+///
+/// # Errors
+/// When its `depends` cannot be read.
+pub fn uses_services(plan: &Plan, known: &[String], name: &str) -> Result<bool, ConfigError> {
+    let depends = plan.depends(std::slice::from_ref(&name.to_owned()))?;
+    for pattern in depends.iter().flat_map(|(_, patterns)| patterns) {
+        for other in known.iter().filter(|other| glob::matches(pattern, other)) {
+            if is_service(plan, other)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// `members` as they matter to `name`, whose own commands are run: it serves nothing.
@@ -344,7 +369,7 @@ mod tests {
     #[test]
     fn an_environment_whose_commands_are_run_is_no_service_itself() {
         let members = vec![member("job", &[], false), member("db", &[], true), member("web", &["job", "db"], true)];
-        let graph = Graph::needed(&as_asked(&members, "web"), &["web".to_owned()]);
+        let graph = Graph::needed(&as_asked(&members, "web"), &["web".to_owned()], &[]);
         let names: Vec<&str> = graph.members.iter().map(|member| member.name.as_str()).collect();
         assert_eq!(names, ["db", "web"]);
     }

@@ -10,7 +10,7 @@ use super::report_warnings;
 use super::run::{Manner, open, open_run, warn_of_misspellings};
 use crate::build::assembly::assemble;
 use crate::build::halt::Halt;
-use crate::build::services::STATE_FOLDER;
+use crate::build::services::{STATE_FOLDER, is_service, uses_services};
 use crate::cli::options::{EnvironmentChoice, Options, Selection, Verb};
 use crate::error::ConfigError;
 use crate::execute::glob;
@@ -161,11 +161,6 @@ fn profiles_of(plan: &Plan, name: &str) -> Result<Vec<String>, ConfigError> {
     Ok(plan.environment(name)?.service.map_or_else(Vec::new, |service| service.profiles))
 }
 
-fn is_service(plan: &Plan, name: &str) -> Result<bool, ConfigError> {
-    let set = plan.settings.environment(name);
-    Ok(service_keys(&plan.settings, &set)?.contains(&"serve"))
-}
-
 /// The services that the environments `asked` need, themselves included, and the jobs that those services need; checked,
 /// so that they can be started.
 ///
@@ -187,8 +182,9 @@ fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<Grap
             let fits = known.iter().filter(|other| glob::matches(pattern, other));
             let wanted: Vec<String> = fits.filter(|other| !seen.contains(*other)).cloned().collect();
             for other in wanted {
-                // For an environment without `serve`, `depends` on another such one says nothing but the order.
-                if environment.service.is_some() || is_service(plan, &other)? {
+                // For an environment without `serve`, `depends` on another such one that uses no service says nothing but
+                // the order.
+                if environment.service.is_some() || is_service(plan, &other)? || uses_services(plan, &known, &other)? {
                     seen.insert(other.clone());
                     open.push(other);
                 }
@@ -197,7 +193,7 @@ fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<Grap
         environments.push(environment);
     }
     environments.sort_by_key(|one| known.iter().position(|name| *name == one.name));
-    let graph = Graph::needed(&environments.iter().map(Member::from).collect::<Vec<_>>(), asked);
+    let graph = Graph::needed(&environments.iter().map(Member::from).collect::<Vec<_>>(), asked, &[]);
     graph.checked(&known)?;
     graph.members.iter().try_for_each(|member| ensure_env_files(&plan.settings, &member.name))?;
     Ok(graph)

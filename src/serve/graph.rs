@@ -58,18 +58,20 @@ pub struct Graph {
 
 impl Graph {
     /// The part of `all` that `asked` needs: the asked-for environments themselves, the services any of them depends on,
-    /// and whatever those services depend on, in the order of `all`. An environment without `serve` that only another
-    /// such environment depends on is left out: there `depends` means order, as in tox.
-    pub fn needed(all: &[Member], asked: &[String]) -> Self {
+    /// and the jobs that prepare those, in the order of `all`. An environment without `serve` is a job for a service that
+    /// depends on it, and for an environment that depends on it and uses a service that it uses itself, unless it is one of
+    /// `run`, which are run for their own sake. Between all others `depends` means order, as in tox.
+    pub fn needed(all: &[Member], asked: &[String], run: &[String]) -> Self {
         let asked: HashSet<&str> = asked.iter().map(String::as_str).collect();
+        let run: HashSet<&str> = run.iter().map(String::as_str).collect();
         let mut kept: BTreeSet<usize> = (0..all.len()).filter(|at| asked.contains(all[*at].name.as_str())).collect();
         let mut open: Vec<usize> = kept.iter().copied().collect();
-        let mut names = Names::new(all);
+        let dependencies = counting(all);
         while let Some(at) = open.pop() {
-            for dependency in names.depended_on(at) {
-                let counts = all[at].service.is_some() || all[dependency].service.is_some();
-                if counts && kept.insert(dependency) {
-                    open.push(dependency);
+            for dependency in &dependencies[at] {
+                let serves = all[at].service.is_some() || all[*dependency].service.is_some();
+                if (serves || !run.contains(all[*dependency].name.as_str())) && kept.insert(*dependency) {
+                    open.push(*dependency);
                 }
             }
         }
@@ -78,13 +80,7 @@ impl Graph {
 
     /// All of `members`, whatever they depend on outside left aside.
     pub fn new(members: Vec<Member>) -> Self {
-        let mut names = Names::new(&members);
-        let dependencies = (0..members.len())
-            .map(|at| {
-                let counts = |other: &usize| members[at].service.is_some() || members[*other].service.is_some();
-                names.depended_on(at).into_iter().filter(counts).collect()
-            })
-            .collect();
+        let dependencies = counting(&members);
         Self { members, dependencies }
     }
 
@@ -193,6 +189,45 @@ impl Graph {
     }
 }
 
+/// For each member what of its `depends` must be ready or done before it starts: services, and jobs.
+fn counting(members: &[Member]) -> Vec<Vec<usize>> {
+    let mut names = Names::new(members);
+    let written: Vec<Vec<usize>> = (0..members.len()).map(|at| names.depended_on(at)).collect();
+    let serves = |at: usize, other: usize| members[at].service.is_some() || members[other].service.is_some();
+    let with_services: Vec<Vec<usize>> = written
+        .iter()
+        .enumerate()
+        .map(|(at, written)| written.iter().copied().filter(|other| serves(at, *other)).collect())
+        .collect();
+    // Environments without `serve` → what they use. Only asked where two of them both use something.
+    let mut used: HashMap<usize, HashSet<usize>> = HashMap::new();
+    let mut is_job_for = |job: usize, at: usize| {
+        if job == at || with_services[job].is_empty() || with_services[at].is_empty() {
+            return false;
+        }
+        for one in [job, at] {
+            used.entry(one).or_insert_with(|| reached(&with_services, one));
+        }
+        !used[&job].is_disjoint(&used[&at])
+    };
+    let mut counting = Vec::with_capacity(members.len());
+    for (at, written) in written.iter().enumerate() {
+        let counts = |other: &usize| serves(at, *other) || is_job_for(*other, at);
+        counting.push(written.iter().copied().filter(counts).collect());
+    }
+    counting
+}
+
+/// What the member at `at` reaches over `dependencies`.
+fn reached(dependencies: &[Vec<usize>], at: usize) -> HashSet<usize> {
+    let mut seen = HashSet::new();
+    let mut open = vec![at];
+    while let Some(at) = open.pop() {
+        open.extend(dependencies[at].iter().copied().filter(|other| seen.insert(*other)));
+    }
+    seen
+}
+
 /// Finds members by what `depends` says: a plain name at once, a glob by one look at all of them.
 struct Names<'a> {
     members: &'a [Member],
@@ -259,11 +294,37 @@ mod tests {
             service("other", &[]),
             job("app", &["web", "lint"]),
         ];
-        let graph = Graph::needed(&all, &["app".to_owned()]);
+        let graph = Graph::needed(&all, &["app".to_owned()], &[]);
         assert_eq!(names(&graph), ["db", "migrate", "web", "app"], "for `lint` it is order alone");
         assert_eq!(graph.dependencies, [vec![1], vec![], vec![0], vec![2]]);
-        assert_eq!(names(&Graph::needed(&all, &["other".to_owned()])), ["other"]);
-        assert!(names(&Graph::needed(&all, &["nothing".to_owned()])).is_empty());
+        assert_eq!(names(&Graph::needed(&all, &["other".to_owned()], &[])), ["other"]);
+        assert!(names(&Graph::needed(&all, &["nothing".to_owned()], &[])).is_empty());
+    }
+
+    #[test]
+    fn what_prepares_services_counts_for_those_that_use_them_and_else_is_order() {
+        let all = vec![
+            service("db", &[]),
+            service("api", &["db"]),
+            service("mail", &[]),
+            job("migrate", &["db"]),
+            job("seed", &["migrate", "db"]),
+            job("unit", &["mail"]),
+            job("app", &["seed", "api", "unit", "plain"]),
+            job("plain", &[]),
+            job("report", &["app"]),
+        ];
+        let needed = |asked: &str, run: &[&str]| {
+            let run: Vec<String> = run.iter().map(|one| (*one).to_owned()).collect();
+            let graph = Graph::needed(&all, &[asked.to_owned()], &run);
+            graph.members.into_iter().map(|member| member.name).collect::<Vec<_>>()
+        };
+        assert_eq!(needed("app", &[]), ["db", "api", "migrate", "seed", "app"]);
+        assert_eq!(needed("app", &["app", "seed"]), ["db", "api", "app"], "it is run for its own sake");
+        assert_eq!(needed("report", &[]), ["report"]);
+        let graph = Graph::new(all.clone());
+        assert_eq!(graph.dependencies[6], [1, 4]);
+        assert!(graph.dependencies[8].is_empty());
     }
 
     #[test]
