@@ -115,3 +115,38 @@ fn a_job_and_commands_around_a_service_take_values_from_outside_as_they_are() {
         assert!(seen["words"][0].as_str().is_some_and(|port| port.parse::<u16>().is_ok()), "{name} {seen}");
     }
 }
+
+/// Every way to say a command or a variable in which a brace is escaped, with what is there instead.
+#[test]
+fn an_escaped_brace_begins_no_field() {
+    let project = Project::new().file("show.py", SHOW).ini(
+        r#"
+[tox]
+no_package = true
+[testenv]
+runtime = system
+allowlist_externals = *
+[testenv:Svc1]
+ports = http
+set_env = WRITTEN = \{host} \{port\} {host}
+serve = python3 show.py service.json {host} \{port\} "\{port\}" \{service:Svc2:url} \\{host}
+ready = log:^up with \{port}$
+url = x://\{host}/{host}
+[testenv:app]
+depends = Svc1
+set_env = WRITTEN = \{service:Svc1:url\} {service:Svc1:url}
+commands = python3 show.py app.json \{service:Svc1:port\} {service:Svc1:host} \{port} {env:NO:\{service:Svc9:url}}
+"#,
+    );
+    project.run(["config", "--check"]).succeeds();
+    project.run(["run", "-e", "app"]).succeeds();
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(project.path(name)).unwrap()).unwrap()
+    };
+    let (service, app) = (read("service.json"), read("app.json"));
+    let words = ["127.0.0.1", "{port}", "{port}", "{service:Svc2:url}", "\\127.0.0.1"];
+    assert_eq!(service["words"], serde_json::json!(words));
+    assert_eq!(service["WRITTEN"], "{host} {port} 127.0.0.1");
+    assert_eq!(app["words"], serde_json::json!(["{service:Svc1:port}", "127.0.0.1", "{port}", "{service:Svc9:url}"]));
+    assert_eq!(app["WRITTEN"], "{service:Svc1:url} x://{host}/127.0.0.1");
+}

@@ -177,3 +177,53 @@ fn a_probe_timeout_that_is_none_is_refused() {
         assert!(printed(&outcome).contains(&format!("`probe_timeout = {value}`")), "{outcome:?}");
     }
 }
+
+/// What writes a line of 10 MB full of control codes, and no end of it until the gate opens.
+const FLOOD: &str = r#"
+import sys, time
+sys.stdout.write("\x1b[31mred\x00\x07" * 1_000_000)
+sys.stdout.write("\ntoken=\x1b[1mab\x00c\x1b[0m" + "x" * 10_000 + " ready\n" if "ready" in sys.argv else "")
+sys.stdout.flush()
+time.sleep(1000)
+"#;
+
+#[test]
+fn lines_of_ten_megabytes_are_searched_and_shown_in_parts_and_fields_are_readable() {
+    let ini = format!(
+        "{HEAD}[testenv:Svc1]\nserve = python3 flood.py ready\nready = log:token=(?P<token>\\S+) ready\n\
+         [testenv:Svc2]\nserve = python3 flood.py\nready = log:never\nready_timeout = 3\n\
+         [testenv:app]\ndepends = Svc1\ncommands = python3 -c \"print('token', '{{service:Svc1:token}}')\"\n"
+    );
+    let project = Project::new().ini(&ini).file("flood.py", FLOOD);
+    let app = project.run(["run", "-e", "app"]).succeeds();
+    let token = app.stdout.lines().find_map(|line| line.strip_prefix("token ")).expect("it was printed");
+    assert_eq!((&token[..4], token.len()), ("abcx", 4096), "of what is as long as this, the beginning");
+    let failed = project.run(["up", "--wait", "-e", "Svc2"]).ends_with(1);
+    let text = printed(&failed);
+    assert!(text.contains("no line matched `never` (last line: `"), "{}", &text[..2000.min(text.len())]);
+    assert!(text.len() < 8 * 1024 && !text.contains(['\u{1b}', '\0', '\u{7}']), "{} bytes", text.len());
+    project.run(["down"]);
+    // What is shown with names has one before each part; alone it is as it was written.
+    let bare = project.run(["logs", "Svc2"]).succeeds();
+    assert_eq!(bare.stdout.matches("red").count(), 1_000_000);
+    assert_eq!(bare.stdout.lines().count(), 1);
+    let named = project.run(["logs"]).succeeds();
+    assert!(named.stdout.lines().all(|line| line.len() < 200 * 1024));
+    let last = project.run(["logs", "-n", "1", "Svc1"]).succeeds();
+    assert_eq!(last.stdout.lines().count(), 1);
+    assert!(last.stdout.starts_with("token=") && last.stdout.ends_with("xxx ready\n"));
+}
+
+#[test]
+fn logs_of_several_services_are_shown_line_by_line() {
+    let write = "python3 write.py";
+    let ini =
+        format!("{HEAD}[testenv:Svc1]\nserve = {write}\nready = exit\n[testenv:Svc2]\nserve = {write}\nready = exit\n");
+    let project = Project::new().ini(&ini).file("write.py", "for n in range(3000): print(f'{n:099d}')\n");
+    project.run(["up", "--wait"]).succeeds();
+    project.run(["down"]);
+    let shown = project.run(["logs"]).succeeds().stdout;
+    let expected = |name: &str| (0..3000).map(|number| format!("{name} | {number:099}\n")).collect::<String>();
+    // Not `assert_eq`, which would print all of it.
+    assert!(shown == expected("Svc1") + &expected("Svc2"), "{}", &shown[..1000.min(shown.len())]);
+}

@@ -66,3 +66,33 @@ fn errors_are_put_into_words_once_with_the_value_marked() {
         assert!(!text.contains("error: "), "{text}");
     }
 }
+
+#[test]
+fn a_parallel_run_shows_on_one_line_of_the_terminal_what_a_service_is_waited_for() {
+    // What connects is not answered before the spinner has shown that.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let path = "x".repeat(200);
+    let ini = format!(
+        "[tox]\nno_package = true\nenv_list = a\n[testenv]\nruntime = system\nallowlist_externals = *\n[testenv:Svc1]\n\
+         serve = sleep 1000\nready = http://127.0.0.1:{port}/{path}\n[testenv:a]\ndepends = Svc1\n\
+         commands = python3 -c \"print('ran')\"\n"
+    );
+    let project = Project::new().ini(&ini);
+    let mut run = project.start_on_terminal(["run-parallel"]);
+    // The first line of what is drawn is full, so the terminal itself begins the second one.
+    let shown = |line: &str| {
+        let text = line.split_once("Svc1: ").map(|(_, text)| format!("⠋ Svc1: {text}")).expect("it is on that line");
+        text.split('\u{1b}').next().unwrap_or_default().trim_end().to_owned()
+    };
+    for seconds in [1, 2] {
+        let line = shown(&run.line_with(&format!("({seconds} s, no answer")));
+        assert!(line.starts_with("⠋ Svc1: waiting for http://127.0.0.1:"), "{line}");
+        assert!(line.ends_with(" s)") && line.chars().count() <= 80, "{line}");
+    }
+    std::io::Write::write_all(&mut silent.accept().unwrap().0, b"HTTP/1.1 103 Soon\r\n\r\nHTTP/1.1 204 Up\r\n\r\n")
+        .unwrap();
+    let ended = run.end();
+    assert_eq!(ended.code, 0, "{}", ended.printed);
+    assert!(ended.printed.contains("Svc1: ready ("), "{}", ended.printed);
+}

@@ -249,8 +249,22 @@ fn word(value: &Value) -> Option<String> {
     Some(if !text.is_empty() && text.chars().all(is_plain) {
         text.to_owned()
     } else {
-        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+        format!("\"{}\"", escaped(text))
     })
+}
+
+/// A text within double quotes. What takes the meaning from a brace or a colon goes on doing that.
+fn escaped(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        let escapes = character == '\\' && rest.peek().is_some_and(|next| matches!(next, ':' | '{' | '}' | '[' | ']'));
+        if matches!(character, '\\' | '"') && !escapes {
+            result.push('\\');
+        }
+        result.push(character);
+    }
+    result
 }
 
 #[cfg(test)]
@@ -266,6 +280,7 @@ mod tests {
         assert_eq!(text("set_env", r#"{"A": "b"}"#).as_deref(), Some("A=b"));
         assert_eq!(text("adopt", "true").as_deref(), Some("true"));
         assert_eq!(text("ready_timeout", "2.5").as_deref(), Some("2.5"));
+        assert_eq!(text("serve", r#"["a\\b", "\\{port\\}", "a\"b"]"#).as_deref(), Some(r#""a\\b" "\{port\}" "a\"b""#));
         assert_eq!(text("serve", r#"["a", 1]"#), None);
     }
 }

@@ -3,7 +3,7 @@
 //! both are in one text, the braces from outside are marked on their way to whoever fills fields in.
 
 /// Stands for a `{` that is text. Unicode keeps this character for use inside of programs.
-const MARK: char = '\u{fdd0}';
+pub const MARK: char = '\u{fdd0}';
 
 /// The text with every brace for text.
 pub fn literal(text: &str) -> String {
@@ -28,6 +28,11 @@ pub fn literal_fields(text: &str, is_field: impl Fn(&str) -> bool) -> String {
 /// Whether any brace is marked.
 pub fn has_literal(text: &str) -> bool {
     text.contains(MARK)
+}
+
+/// The text as part of a regular expression, in which a brace for text is written so that it begins nothing there either.
+pub fn in_pattern(text: &str) -> String {
+    text.replace(MARK, "\\x7b")
 }
 
 /// The text as it was meant.

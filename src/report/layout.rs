@@ -239,6 +239,18 @@ pub(super) fn waiting(target: &str, seconds: u64, seen: Option<&str>) -> String 
     format!("waiting for {target} ({seconds} s{seen})")
 }
 
+/// The same in `room` characters: of a target that is too long the end is left out, not of what was seen.
+pub(super) fn waiting_within(room: usize, target: &str, seconds: u64, seen: Option<&str>) -> String {
+    let whole = waiting(target, seconds, seen);
+    let surplus = whole.chars().count().saturating_sub(room);
+    if surplus == 0 {
+        return whole;
+    }
+    let kept = target.chars().count().saturating_sub(surplus + 1);
+    let target: String = target.chars().take(kept).chain(['…']).collect();
+    waiting(&target, seconds, seen)
+}
+
 /// Of what is told every second, lines that stay are written more and more rarely.
 fn is_worth_a_line(seconds: u64) -> bool {
     matches!(seconds, 1 | 5 | 10 | 20) || (seconds > 0 && seconds.is_multiple_of(30))
@@ -330,6 +342,15 @@ mod tests {
         assert_eq!(text(&blue, output(Stream::Error)).unwrap(), "\x1b[94merr\n\x1b[39m");
         let finished = Event::EnvironmentFinished { result: result("a", 0), last: false };
         assert_eq!(text(&layout, finished).unwrap(), "\x1b[32ma: OK ✔ in 0.21 seconds\x1b[39m\n");
+    }
+
+    #[test]
+    fn what_is_waited_for_fits_into_its_room_with_what_was_seen() {
+        let text = |room| waiting_within(room, "http://127.0.0.1:21632/health", 5, Some("last answer 503"));
+        assert_eq!(text(70), "waiting for http://127.0.0.1:21632/health (5 s, last answer 503)");
+        assert_eq!(text(50), "waiting for http://127.0.0… (5 s, last answer 503)");
+        assert_eq!(text(50).chars().count(), 50);
+        assert_eq!(text(3), "waiting for … (5 s, last answer 503)");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::event::{Event, Reporter};
 use super::human::Human;
-use super::layout::waiting;
+use super::layout::waiting_within;
+use super::plain;
 
 /// How often the spinners turn.
 const TURN: Duration = Duration::from_millis(100);
@@ -40,15 +41,17 @@ impl Progress {
     }
 
     /// A service is on a line of its own as long as it takes long, which says for how long.
-    fn wait(&self, service: &str, text: String) {
+    fn wait(&self, service: &str, text: impl Fn(usize) -> String) {
         let name = of_service(service);
+        // Beside it are the spinner and two blanks.
+        let room = plain::width().unwrap_or(80).saturating_sub(name.chars().count() + 3);
         let known = self.running().get(&name).cloned();
         let bar = known.unwrap_or_else(|| {
             let bar = self.spinner(&name, "{spinner} {prefix} {wide_msg}");
             self.running().insert(name, bar.clone());
             bar
         });
-        bar.set_message(text);
+        bar.set_message(text(room));
     }
 
     fn finish(&self, environment: &str) {
@@ -95,7 +98,7 @@ impl Reporter for Progress {
                 }
             }
             Event::ServiceWaiting { service, target, seconds, seen } => {
-                return self.wait(service, waiting(target, *seconds, seen.as_deref()));
+                return self.wait(service, |room| waiting_within(room, target, *seconds, seen.as_deref()));
             }
             Event::Service { service, .. } => self.finish(&of_service(service)),
             Event::EnvironmentFinished { result, .. } => self.finish(&result.name),

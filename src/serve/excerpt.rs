@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::follow::{Start, Tail};
+use super::lines::Lines;
 use super::log;
 
 /// How much is read at once, from the end of the log towards its beginning.
@@ -64,16 +65,11 @@ pub fn excerpt(log_dir: &Path, name: &str, wanted: &Excerpt, show: &mut dyn FnMu
     if seen.is_none() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let mut last = b'\n';
+    let mut lines = Lines::default();
     for piece in pieces.into_iter().rev() {
-        copy(piece, &mut |block| {
-            last = block.last().copied().unwrap_or(last);
-            show(block);
-        })?;
+        copy(piece, &mut |block| lines.take(block, show))?;
     }
-    if last != b'\n' {
-        show(b"\n");
-    }
+    lines.flush(show);
     Ok(tail)
 }
 

@@ -261,9 +261,11 @@ pub fn all(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices('{').filter_map(|(at, _)| inside(&text[at..]))
 }
 
-/// The fields of services that a text asks for, for checks before anything runs: service and field.
+/// The fields of services that a text asks for, for checks before anything runs: service and field. With a backslash before
+/// it, it is text.
 pub fn service_fields(text: &str) -> Vec<(&str, &str)> {
-    text.match_indices("{service:").filter_map(|(at, _)| inside(&text[at..])).filter_map(service_field).collect()
+    let fields = text.match_indices("{service:").filter(|(at, _)| !text[..*at].ends_with('\\'));
+    fields.filter_map(|(at, _)| inside(&text[at..])).filter_map(service_field).collect()
 }
 
 /// The ports of its own that a service's text asks for: `{port:NAME}`, or `None` for `{port}`.
@@ -366,6 +368,7 @@ mod tests {
 
     #[test]
     fn services_that_a_text_names_are_found() {
+        assert!(service_fields(r"\{service:a:url}").is_empty());
         let found = service_fields("x {service:a:url} {service:b:port:c}{service:bad}{service:d");
         assert_eq!(found, [("a", "url"), ("b", "port:c")]);
         assert_eq!(own_ports("{port} {port:x}{ports}{port:{port"), [None, Some("x")]);

@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::lines::Lines;
 use crate::report::{Event, Reporter, Stream};
 
 /// How much is read at once.
@@ -18,8 +19,6 @@ const BLOCK: usize = 256 * 1024;
 const FURTHEST_BEHIND: u64 = 4 * 1024 * 1024;
 /// How much of what is skipped is shown all the same, since it is the latest.
 const LATEST: u64 = 64 * 1024;
-/// A line that is longer is shown in parts.
-const LONGEST_LINE: usize = 64 * 1024;
 /// The stack of a thread that does little.
 const SMALL_STACK: usize = 128 * 1024;
 
@@ -39,8 +38,7 @@ pub struct Tail {
     path: PathBuf,
     file: Option<File>,
     position: u64,
-    /// The beginning of a line whose end has not come yet.
-    partial: Vec<u8>,
+    lines: Lines,
 }
 
 impl Tail {
@@ -49,7 +47,7 @@ impl Tail {
         let file = File::open(&path).ok();
         let length = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
         let position = if start == Start::Now { length } else { 0 };
-        Self { name, path, file, position, partial: Vec::new() }
+        Self { name, path, file, position, lines: Lines::default() }
     }
 
     /// Begins at this place of the log.
@@ -100,30 +98,12 @@ impl Tail {
                 Ok(0) => return,
                 Ok(length) => {
                     self.position += length as u64;
-                    self.take(&buffer[..length], show);
+                    self.lines.take(&buffer[..length], show);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return,
             }
         }
-    }
-
-    fn take(&mut self, block: &[u8], show: &mut dyn FnMut(&[u8])) {
-        let Some(end) = block.iter().rposition(|byte| *byte == b'\n') else {
-            self.partial.extend_from_slice(block);
-            if self.partial.len() > LONGEST_LINE {
-                self.flush(show);
-            }
-            return;
-        };
-        let (whole, rest) = block.split_at(end + 1);
-        if self.partial.is_empty() {
-            show(whole);
-        } else {
-            self.partial.extend_from_slice(whole);
-            show(&std::mem::take(&mut self.partial));
-        }
-        self.partial.extend_from_slice(rest);
     }
 
     /// Counts the lines up to the first one that begins behind `until`.
@@ -141,7 +121,7 @@ impl Tail {
                     lines += skipped.iter().filter(|byte| **byte == b'\n').count();
                     self.position += length as u64;
                     show(format!("… {lines} lines that came too fast are in the log only\n").as_bytes());
-                    return self.take(rest, show);
+                    return self.lines.take(rest, show);
                 }
                 None => {
                     lines += block.iter().filter(|byte| **byte == b'\n').count();
@@ -154,11 +134,7 @@ impl Tail {
 
     /// Hands over a last line that has no end.
     pub fn flush(&mut self, show: &mut dyn FnMut(&[u8])) {
-        if !self.partial.is_empty() {
-            let mut line = std::mem::take(&mut self.partial);
-            line.push(b'\n');
-            show(&line);
-        }
+        self.lines.flush(show);
     }
 }
 

@@ -273,14 +273,24 @@ pub fn last_lines(path: &Path, begin: u64, count: usize) -> Vec<String> {
     };
     let bytes = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let mut lines: Vec<String> = text.lines().rev().take(count).map(readable).collect();
+    let mut lines: Vec<String> = text.lines().rev().take(count).map(shown).collect();
     lines.reverse();
     lines
 }
 
-/// A line of somebody's output for an error message: what a terminal would show of it last, without what a terminal would
-/// obey, and not all of a line that is very long.
-pub fn readable(line: &str) -> String {
+/// A line of somebody's output for an error message: not all of one that is very long.
+pub fn shown(line: &str) -> String {
+    let mut text = readable(line, LONGEST_SHOWN + 1);
+    if text.len() > LONGEST_SHOWN {
+        text.truncate(text.floor_char_boundary(LONGEST_SHOWN));
+        text.push('…');
+    }
+    text
+}
+
+/// What a terminal would show of a line last, without what a terminal would obey; of a long one what fits into `most` bytes
+/// and a character.
+pub fn readable(line: &str, most: usize) -> String {
     let line = line.trim_end_matches('\r');
     let mut rest = line.rsplit('\r').next().unwrap_or(line).chars().peekable();
     let mut text = String::new();
@@ -291,9 +301,7 @@ pub fn readable(line: &str) -> String {
             _ if character.is_control() => {}
             _ => text.push(character),
         }
-        if text.len() > LONGEST_SHOWN {
-            text.truncate(text.floor_char_boundary(LONGEST_SHOWN));
-            text.push('…');
+        if text.len() >= most {
             break;
         }
     }
@@ -393,9 +401,9 @@ mod tests {
             ("a\u{8}\u{0}\u{9b}2Jb\u{1b}", "a2Jb"),
             ("\u{1b}c\u{1b}[", ""),
         ] {
-            assert_eq!(readable(line), shown, "{line:?}");
+            assert_eq!(super::shown(line), shown, "{line:?}");
         }
-        let long = readable(&"ü".repeat(5000));
+        let long = shown(&"ü".repeat(5000));
         assert!(long.len() <= LONGEST_SHOWN + '…'.len_utf8() && long.ends_with("ü…"), "{}", long.len());
     }
 

@@ -16,6 +16,7 @@ mod instance_mark;
 pub mod instances;
 pub mod keeper;
 mod leftover;
+mod lines;
 mod log;
 pub mod machine;
 pub mod memory;

@@ -13,8 +13,8 @@ use super::watch::Wanted;
 use super::work;
 use crate::error::ConfigError;
 use crate::execute::session::Session;
-use crate::model::Variables;
 use crate::model::service::Probe;
+use crate::model::{Variables, literal};
 
 pub struct Surroundings {
     own: Instance,
@@ -69,7 +69,9 @@ impl Surroundings {
     /// # Errors
     /// Why it can never be asked, in words.
     pub fn probe(&mut self, written: &str) -> Result<Asked, String> {
-        let question = match Probe::parse(&self.fill(written)?).map_err(text)? {
+        let is_pattern = written.trim_start().starts_with("log:");
+        let filled = if is_pattern { self.fill(&literal::in_pattern(written))? } else { self.fill(written)? };
+        let question = match Probe::parse(&filled).map_err(text)? {
             Probe::Http { url, status } => Question::http(&url, status)?,
             Probe::Tcp { address } => Question::tcp(&address)?,
             Probe::Unix { path } => Question::Unix { path: self.cwd.join(path) },

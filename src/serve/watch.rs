@@ -13,7 +13,8 @@ use regex::bytes::Regex;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::instance_mark;
-use super::log::Log;
+use super::lines::Lines;
+use super::log::{Log, readable};
 use super::orders::News;
 use super::supervisor::{Message, Report};
 use crate::execute::tree;
@@ -21,8 +22,8 @@ use crate::execute::tree;
 /// How much is read at once, and how large the pipe is made where the system allows it.
 const BLOCK: usize = 256 * 1024;
 const PIPE: usize = 1024 * 1024;
-/// A line that is longer is shown and looked through in parts.
-const LONGEST_LINE: usize = 64 * 1024;
+/// How much of what a named group has matched becomes a field: dependents get it in a variable.
+const LONGEST_FIELD: usize = 4096;
 /// How many of the last lines are shown when a service fails.
 const LAST_LINES: usize = 15;
 
@@ -48,11 +49,15 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The named groups of a line that matches.
+    /// The named groups of a line that matches, as people read them: without control characters.
     fn fields(&self, line: &[u8]) -> Option<BTreeMap<String, String>> {
         let captures = self.pattern.captures(line)?;
         let names = self.pattern.capture_names().flatten();
-        let text = |name: &str| Some(String::from_utf8_lossy(captures.name(name)?.as_bytes()).into_owned());
+        let text = |name: &str| {
+            let bytes = captures.name(name)?.as_bytes();
+            let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * LONGEST_FIELD)]);
+            Some(readable(&text, LONGEST_FIELD))
+        };
         Some(names.filter_map(|name| Some((name.to_owned(), text(name)?))).collect())
     }
 }
@@ -75,7 +80,7 @@ impl Watch {
     pub fn run(mut self, output: File, news: File) {
         let _ = rustix::pipe::fcntl_setpipe_size(&output, PIPE);
         let _ = rustix::io::ioctl_fionbio(&output, true);
-        let mut partial = Partial::default();
+        let mut partial = Lines::default();
         if !self.read(&output, news, &mut partial) || self.runs_probes {
             // Somebody has killed the shim. The first process dies with it, a moment later; what else that started has its
             // mark. Until then they may write.
@@ -90,7 +95,7 @@ impl Watch {
     }
 
     /// Reads until the shim has ended; whether it has said before that nothing of its service is left.
-    fn read(&mut self, output: &File, mut news: File, partial: &mut Partial) -> bool {
+    fn read(&mut self, output: &File, mut news: File, partial: &mut Lines) -> bool {
         let mut buffer = vec![0; BLOCK];
         let mut gone = false;
         let mut told = Vec::new();
@@ -130,7 +135,7 @@ impl Watch {
     }
 
     /// Reads what there is by now.
-    fn take_rest(&mut self, output: &File, buffer: &mut [u8], partial: &mut Partial) {
+    fn take_rest(&mut self, output: &File, buffer: &mut [u8], partial: &mut Lines) {
         for _ in 0..MOST_BLOCKS_BEFORE_NEWS {
             if self.take_output(output, buffer, partial) != Taken::Block {
                 break;
@@ -138,7 +143,7 @@ impl Watch {
         }
     }
 
-    fn tell(&mut self, news: News, partial: &mut Partial) {
+    fn tell(&mut self, news: News, partial: &mut Lines) {
         let last_lines = match news {
             News::Exited(_) => {
                 self.flush(partial);
@@ -150,7 +155,7 @@ impl Watch {
     }
 
     /// Reads one block.
-    fn take_output(&mut self, mut output: &File, buffer: &mut [u8], partial: &mut Partial) -> Taken {
+    fn take_output(&mut self, mut output: &File, buffer: &mut [u8], partial: &mut Lines) -> Taken {
         let taken = match self.log.take(output, buffer.len()) {
             Ok(Some((begin, length))) => {
                 if self.wanted.is_some() && self.log.read_back(begin, &mut buffer[..length]).is_err() {
@@ -165,7 +170,7 @@ impl Watch {
             Ok(0) => Taken::End,
             Ok(length) => {
                 if self.wanted.is_some() {
-                    self.take_lines(&buffer[..length], partial);
+                    partial.take(&buffer[..length], &mut |lines| self.look_through(lines));
                 }
                 Taken::Block
             }
@@ -174,33 +179,9 @@ impl Watch {
         }
     }
 
-    /// Hands over the whole lines of a block and keeps what is left of it.
-    fn take_lines(&mut self, block: &[u8], partial: &mut Partial) {
-        let Some(end) = block.iter().rposition(|byte| *byte == b'\n') else {
-            partial.0.extend_from_slice(block);
-            if partial.0.len() > LONGEST_LINE {
-                self.flush(partial);
-            }
-            return;
-        };
-        let (whole, rest) = block.split_at(end + 1);
-        if partial.0.is_empty() {
-            self.look_through(whole);
-        } else {
-            partial.0.extend_from_slice(whole);
-            let lines = std::mem::take(&mut partial.0);
-            self.look_through(&lines);
-        }
-        partial.0.extend_from_slice(rest);
-    }
-
     /// Looks through a last line that has no end.
-    fn flush(&mut self, partial: &mut Partial) {
-        if !partial.0.is_empty() {
-            let mut line = std::mem::take(&mut partial.0);
-            line.push(b'\n');
-            self.look_through(&line);
-        }
+    fn flush(&mut self, lines: &mut Lines) {
+        lines.flush(&mut |lines| self.look_through(lines));
     }
 
     fn look_through(&mut self, lines: &[u8]) {
@@ -217,10 +198,6 @@ impl Watch {
         let _ = self.sender.send(Message::Of { service: self.service, generation: self.generation, report });
     }
 }
-
-/// The beginning of a line whose end has not come yet.
-#[derive(Debug, Default)]
-struct Partial(Vec<u8>);
 
 /// Waits until one of both can be read.
 fn wait(output: Option<&File>, news: &File) -> (bool, bool) {

@@ -9,6 +9,7 @@ use super::keys::{self, Initial};
 use super::value::Value;
 use super::{Settings, TEST_PREFIX, toml_section};
 use crate::error::{ConfigError, ErrorClass};
+use crate::model::literal;
 use crate::source::TomlDocument;
 
 /// The settings and the set whose value is being worked out.
@@ -161,10 +162,15 @@ impl Lookup for Context<'_> {
         }
     }
 
+    fn escaped_brace(&self) -> char {
+        self.settings.escaped_brace()
+    }
+
     fn glob(&self, pattern: &str) -> Result<Vec<String>, ConfigError> {
+        let pattern = literal::plain(pattern);
         let root = self.settings.tox_root()?;
-        let full = if Path::new(pattern).is_absolute() {
-            pattern.to_owned()
+        let full = if Path::new(&pattern).is_absolute() {
+            pattern
         } else {
             format!("{}/{pattern}", glob::Pattern::escape(&root.display().to_string()))
         };

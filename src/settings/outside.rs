@@ -8,7 +8,7 @@ use super::config_set::ConfigSet;
 use super::service::asks_for_services;
 use super::{Settings, keys};
 use crate::model::Variables;
-use crate::model::literal::literal_fields;
+use crate::model::literal::{MARK, literal_fields};
 
 impl Settings {
     /// These settings for texts in which fields are filled in. They are others only where something from outside looks
@@ -38,8 +38,9 @@ impl Settings {
         let words = |words: Vec<String>| words.iter().map(|word| marked(word)).collect();
         options.positional = options.positional.map(words);
         let brings_files = text.contains("file|") || text.contains("glob");
-        if options.variables == self.options.variables && options.positional == self.options.positional && !brings_files
-        {
+        let escapes = text.contains("\\{") || options.overrides.iter().any(|one| one.contains("\\{"));
+        let same = options.variables == self.options.variables && options.positional == self.options.positional;
+        if same && !brings_files && !escapes {
             return None;
         }
         let settings = Self::new(self.source.clone(), Arc::new(options), Arc::clone(&self.interpreters)).ok()?;
@@ -50,6 +51,11 @@ impl Settings {
     /// A text from outside as these settings know it.
     pub(super) fn text_from_outside(&self, text: String) -> String {
         if self.marks_outside.get().is_some() { marked(&text) } else { text }
+    }
+
+    /// What `\{` becomes, which begins no field either.
+    pub(super) fn escaped_brace(&self) -> char {
+        if self.marks_outside.get().is_some() { MARK } else { '{' }
     }
 }
 

@@ -8,8 +8,9 @@ use super::network::{Patience, connect_tcp};
 use super::seen::{Seen, excerpt};
 use super::tls::Connection;
 
-/// The longest status line that is read.
+/// The longest status line that is read, and the most that may come before the last one.
 const LONGEST_LINE: usize = 4096;
+const LONGEST_HEADS: usize = 64 * 1024;
 /// How much of the rest of an answer is taken, and for how long.
 const LONGEST_REST: usize = 256 * 1024;
 const REST_PATIENCE: Duration = Duration::from_millis(20);
@@ -78,30 +79,72 @@ fn status_of(mut connection: Connection, url: &Url) -> Result<u16, Seen> {
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: envo\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         url.target, url.authority
     );
-    let mut line = Vec::with_capacity(256);
-    let asked = connection.write_all(request.as_bytes()).and_then(|()| read_line(&mut connection, &mut line));
-    if let Err(error) = asked {
-        return Err(match error.kind() {
-            io::ErrorKind::InvalidData => Seen::Trouble(format!("no TLS: {error}")),
-            _ => connection.wire().patience.seen(&error),
-        });
-    }
-    let status = parse_status(&line).ok_or_else(|| no_status(&line))?;
+    let asked = connection.write_all(request.as_bytes());
+    let mut answer = Answer { connection, buffer: Vec::with_capacity(256), taken: 0 };
+    let status = match asked.and_then(|()| answer.status()) {
+        Ok(status) => status?,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(Seen::Trouble(format!("no TLS: {error}")));
+        }
+        Err(error) => return Err(answer.connection.wire().patience.seen(&error)),
+    };
     // The status is known; a socket that could not be read to its end does not change it.
-    let _ = take_the_rest(connection);
+    let _ = take_the_rest(answer.connection);
     Ok(status)
 }
 
-/// Reads until the first line has come, at the latest until the patience of the connection is over.
-fn read_line(connection: &mut Connection, line: &mut Vec<u8>) -> io::Result<()> {
-    let mut buffer = [0; 256];
-    while !line.contains(&b'\n') && line.len() < LONGEST_LINE {
-        match connection.read(&mut buffer)? {
-            0 => break,
-            read => line.extend_from_slice(&buffer[..read]),
+/// What comes back, read line by line, at the latest until the patience of the connection is over.
+struct Answer {
+    connection: Connection,
+    buffer: Vec<u8>,
+    /// How much has come.
+    taken: usize,
+}
+
+impl Answer {
+    /// The status, after any interim ones (RFC 9110, 15.2), each of which has a head of its own.
+    fn status(&mut self) -> io::Result<Result<u16, Seen>> {
+        loop {
+            let line = self.line()?;
+            match parse_status(&line) {
+                None => return Ok(Err(no_status(&line))),
+                Some(status) if !is_interim(status) => return Ok(Ok(status)),
+                Some(status) => {
+                    let is_field = |line: &[u8]| line.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
+                    while self.taken <= LONGEST_HEADS && is_field(&self.line()?) {}
+                    if self.taken > LONGEST_HEADS {
+                        let text = format!("no status came after {status} in {LONGEST_HEADS} bytes");
+                        return Ok(Err(Seen::Trouble(text)));
+                    }
+                }
+            }
         }
     }
-    Ok(())
+
+    /// The next line with its end, or what there is of it at the end of the answer or when it is too long.
+    fn line(&mut self) -> io::Result<Vec<u8>> {
+        let mut block = [0; 256];
+        loop {
+            if let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                return Ok(self.buffer.drain(..=at).collect());
+            }
+            if self.buffer.len() >= LONGEST_LINE {
+                return Ok(std::mem::take(&mut self.buffer));
+            }
+            match self.connection.read(&mut block)? {
+                0 => return Ok(std::mem::take(&mut self.buffer)),
+                read => {
+                    self.taken += read;
+                    self.buffer.extend_from_slice(&block[..read]);
+                }
+            }
+        }
+    }
+}
+
+/// Whether another status follows. Nobody asked to switch protocols, so 101 would be the last.
+fn is_interim(status: u16) -> bool {
+    (100..200).contains(&status) && status != 101
 }
 
 /// What came instead of a status line.
@@ -181,6 +224,40 @@ mod tests {
         let (cancel, _canceller) = Cancel::new().unwrap();
         assert_eq!(answers(&url, None, &Patience::new(Duration::from_secs(10), &cancel)), Ok(()));
         assert_eq!(service.join().unwrap().unwrap(), 0);
+    }
+
+    #[test]
+    fn the_status_is_the_one_after_interim_ones() {
+        let answered = |parts: &'static [&[u8]]| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+            let service = thread::spawn(move || {
+                let (mut client, _) = listener.accept().unwrap();
+                assert!(client.read(&mut [0; 4096]).unwrap() > 0);
+                // Whoever has enough closes before all has come.
+                let _ = parts.iter().try_for_each(|part| client.write_all(part));
+            });
+            let (cancel, _canceller) = Cancel::new().unwrap();
+            let answered = answers(&url, None, &Patience::new(Duration::from_secs(60), &cancel));
+            service.join().unwrap();
+            answered
+        };
+        assert_eq!(answered(&[b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"]), Ok(()));
+        let hints: &[&[u8]] = &[
+            b"HTTP/1.1 102 Processing\n\n",
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n",
+            b"\r",
+            b"\nHTTP/1.1 503 No\r\n",
+        ];
+        assert_eq!(answered(hints), Err(Seen::Status { answered: 503, expected: None }));
+        assert_eq!(answered(&[b"HTTP/1.1 101 Other\r\n\r\n"]), Err(Seen::Status { answered: 101, expected: None }));
+        let closed = Err(Seen::Trouble("the connection was closed without an answer".to_owned()));
+        assert_eq!(answered(&[b"HTTP/1.1 100 Continue\r\n\r\n"]), closed);
+        const ENDLESS: &[u8] = &[b'x'; 2 * LONGEST_HEADS];
+        let too_much = Err(Seen::Trouble("no status came after 100 in 65536 bytes".to_owned()));
+        assert_eq!(answered(&[b"HTTP/1.1 100 Continue\r\nX: ", ENDLESS]), too_much);
+        static MANY: [&[u8]; 5000] = [b"HTTP/1.1 100 Continue\r\n\r\n"; 5000];
+        assert_eq!(answered(&MANY), too_much);
     }
 
     #[test]

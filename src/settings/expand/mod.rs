@@ -79,6 +79,11 @@ pub trait Lookup {
 
     fn is_terminal(&self) -> bool;
 
+    /// What `\{`, a brace that is text, becomes.
+    fn escaped_brace(&self) -> char {
+        '{'
+    }
+
     /// Tells the user that expansion was given up.
     fn warn(&self, text: String);
 }

@@ -21,6 +21,11 @@ fn is_escapable(character: char) -> bool {
 
 /// The pieces of `text`. A doubled backslash stays doubled, for the splitting into words that comes later.
 pub fn parse(text: &str) -> Vec<Part> {
+    parse_with(text, '{')
+}
+
+/// [`parse`] with this in the place of `\{`, a brace that is text.
+pub fn parse_with(text: &str, brace: char) -> Vec<Part> {
     let mut stack: Vec<Vec<Vec<Part>>> = Vec::new();
     let mut top: Vec<Part> = Vec::new();
     let mut characters = text.chars();
@@ -31,7 +36,7 @@ pub fn parse(text: &str) -> Vec<Part> {
             '\\' => match characters.clone().next() {
                 Some(next) if is_escapable(next) => {
                     characters.next();
-                    push(current, next);
+                    push(current, if next == '{' { brace } else { next });
                 }
                 Some('\\') => {
                     characters.next();

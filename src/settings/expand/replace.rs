@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use super::command_line::{Piece, PieceKind, Progress, join_pieces, with_colons};
-use super::parse::{Part, has_expression, parse};
+use super::parse::{Part, has_expression, parse_with};
 use super::quote::{is_line_break, quote_words};
 use super::{Found, Lookup, Trail, parse_reference};
 use crate::error::{ConfigError, ErrorClass};
@@ -47,7 +47,7 @@ pub fn replace(
     }
     let limits = Limits::default();
     let replacer = Replacer { lookup, prefix, style, trail, depth: 0, limits: &limits, recursive: true };
-    replacer.expand(&parse(text))
+    replacer.expand(&parse_with(text, lookup.escaped_brace()))
 }
 
 /// Replaces the expressions in `text`, but not those in what they stand for.
@@ -57,7 +57,7 @@ pub fn replace(
 pub fn replace_once(lookup: &dyn Lookup, prefix: &str, text: &str, trail: &Trail) -> Result<String, ConfigError> {
     let limits = Limits::default();
     let replacer = Replacer { lookup, prefix, style: Style::Plain, trail, depth: 0, limits: &limits, recursive: false };
-    replacer.expand(&parse(text))
+    replacer.expand(&parse_with(text, lookup.escaped_brace()))
 }
 
 #[derive(Clone, Copy)]
@@ -155,7 +155,7 @@ impl Replacer<'_> {
         if nested.too_deep(text) {
             return Ok(text.to_owned());
         }
-        let expanded = nested.expand(&parse(text))?;
+        let expanded = nested.expand(&parse_with(text, self.lookup.escaped_brace()))?;
         Ok(if self.too_long(&expanded, text) { text.to_owned() } else { expanded })
     }
 
@@ -364,7 +364,7 @@ impl Replacer<'_> {
         if nested.too_deep(text) {
             return Ok(None);
         }
-        let pieces = nested.pieces(&parse(text), program)?;
+        let pieces = nested.pieces(&parse_with(text, self.lookup.escaped_brace()), program)?;
         let joined = join_pieces(&pieces);
         if self.too_long(&joined, text) {
             return Ok(None);
