@@ -38,6 +38,10 @@ fn up(projects: &Project, name: &str) {
     projects.run_in(name, ["up", "-e", "db", "--wait"]).succeeds().says("db: ready");
 }
 
+fn up_again(projects: &Project, name: &str) {
+    projects.run_in(name, ["up", "-e", "db", "--wait"]).succeeds();
+}
+
 /// The process of the service.
 fn process(projects: &Project, name: &str) -> u64 {
     let listed = projects.run_in(name, ["ps", "--format", "json"]).succeeds().stdout;
@@ -155,6 +159,71 @@ fn a_copy_of_a_project_has_services_of_its_own() {
     down(&projects, "two");
     assert_eq!(process(&projects, "one"), original);
     down(&projects, "one");
+    assert_eq!(projects.processes(), [""; 0]);
+}
+
+#[test]
+fn a_copy_whose_files_are_links_has_services_of_its_own() {
+    let projects = projects();
+    let both_run = |one: u64, two: u64| {
+        assert_ne!(one, two);
+        assert_eq!((process(&projects, "one"), process(&projects, "two")), (one, two));
+        for name in ["one", "two"] {
+            assert_eq!(state(&projects, name, "log/db.log"), "ready now\n");
+        }
+    };
+    for removed in ["", "one/.tox/.envo/socket"] {
+        up(&projects, "one");
+        projects.run_program("cp", &["-al", "one", "two"]).succeeds();
+        fs::remove_file(projects.path(removed)).ok();
+        projects.run_in("two", ["ps"]).succeeds().explains("nothing is running");
+        projects.run_in("two", ["down"]).succeeds().explains("nothing is running");
+        // Several at once start one supervisor.
+        let waiting: Vec<_> =
+            (0..3).map(|_| projects.start(["-c", "two/tox.ini", "up", "-e", "db", "--wait"])).collect();
+        waiting.into_iter().for_each(|one| assert_eq!(one.end().code, 0));
+        both_run(process(&projects, "one"), process(&projects, "two"));
+        down(&projects, "two");
+        process(&projects, "one");
+        down(&projects, "one");
+        assert_eq!(projects.processes(), [""; 0]);
+        fs::remove_dir_all(projects.path("two")).unwrap();
+        fs::remove_dir_all(projects.path("one/.tox")).unwrap();
+    }
+    // The copy of a project of which nothing runs any more; then the original starts first, and then the copy.
+    for order in [["one", "two"], ["two", "one"]] {
+        up(&projects, "one");
+        down(&projects, "one");
+        projects.run_program("cp", &["-al", "one", "two"]).succeeds();
+        order.iter().for_each(|name| up(&projects, name));
+        both_run(process(&projects, "one"), process(&projects, "two"));
+        order.iter().for_each(|name| down(&projects, name));
+        fs::remove_dir_all(projects.path("two")).unwrap();
+        fs::remove_dir_all(projects.path("one/.tox")).unwrap();
+    }
+}
+
+#[test]
+fn a_supervisor_whose_socket_was_removed_is_found_again() {
+    let projects = projects();
+    up(&projects, "one");
+    let service = process(&projects, "one");
+    let socket = state(&projects, "one", "socket");
+    let folder = projects.path("envo");
+    for remove in [
+        &|| fs::remove_file(&socket).unwrap(),
+        &|| fs::rename(&socket, folder.join("other")).unwrap(),
+        &|| fs::remove_dir_all(&folder).unwrap(),
+        &|| fs::rename(&folder, projects.path("moved")).unwrap(),
+    ] as [&dyn Fn(); 4]
+    {
+        remove();
+        up_again(&projects, "one");
+        assert_eq!(process(&projects, "one"), service);
+        fs::remove_file(folder.join("other")).ok();
+    }
+    down(&projects, "one");
+    assert!(!fs::exists(&socket).unwrap());
     assert_eq!(projects.processes(), [""; 0]);
 }
 

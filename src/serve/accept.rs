@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
-
 use super::connection::{self, Accepted};
+use super::listening::Listening;
 use super::place;
 use super::supervisor::Message;
 
@@ -19,16 +18,20 @@ const NEEDED: usize = 6;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Takes connections for ever.
-pub fn run(listener: &UnixListener, sender: &Sender<Message>) {
+pub fn run(mut listening: Listening, sender: &Sender<Message>) {
     let (ended, ends) = sync_channel(1);
     let mut door = Door { sender, ended, spare: Vec::new(), last_id: 0 };
     loop {
-        door.keep_spare(listener);
+        door.keep_spare(&listening.listener);
         // Without descriptors the system refuses to accept before there is anything to accept.
-        let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], None);
+        if let Some(socket) = listening.wait() {
+            door.spare.clear();
+            let _ = sender.send(Message::ListensAt(socket));
+            continue;
+        }
         // Others may have gone while nobody came.
-        door.keep_spare(listener);
-        door.open(listener, &ends);
+        door.keep_spare(&listening.listener);
+        door.open(&listening.listener, &ends);
     }
 }
 

@@ -386,7 +386,10 @@ fn refuse_other_user(place: &Place) -> Result<()> {
 fn start(mut place: Place, program: &SupervisorProgram, lock: File) -> Result<(UnixStream, Place)> {
     let listened = place.listen();
     let listener = listened.with_context(|| format!("cannot listen at {}", place.socket.display()))?;
-    let log = File::create(place.state_dir.join("supervisor.log"))?;
+    let log = place.state_dir.join("supervisor.log");
+    // It may be a link to that of another project.
+    let _ = std::fs::remove_file(&log);
+    let log = File::create(log)?;
     let user_dir = place.user_dir.clone().unwrap_or_default();
     let mark = instance_mark::supervisor(&instance_mark::project(&place.state_dir));
     let state_dir = place.state_dir.clone().into_os_string();

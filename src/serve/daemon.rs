@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::keeper::Keeper;
+use super::listening::Listening;
 use super::place::{self, Claim};
 use super::supervisor::{Message, Parts, Record, Supervisor};
 use super::{accept, instance_mark, memory};
@@ -57,14 +58,14 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Resul
     process::ignore_signals(&[libc::SIGHUP, libc::SIGPIPE]);
     process::descriptors::raise_limit();
     let (listener, lock) = (io::stdin(), io::stdout());
-    place::write_pid(&lock);
+    place::write_owner(&lock, &state_dir);
     end_what_was_left(&state_dir);
     // SAFETY: `main` has forked this process, and nothing has started a thread in it.
     let keeper = unsafe { Keeper::fork(&mark, leave_streams) }?;
     // Not before the keeper was forked, which would have the lock as well.
     let listener = UnixListener::from(rustix::io::fcntl_dupfd_cloexec(listener, 3)?);
     let lock = File::from(rustix::io::fcntl_dupfd_cloexec(lock, 3)?);
-    let claim = Claim::new(lock, &listener);
+    let claim = Claim::new(lock, &listener, &state_dir);
     leave_streams();
     memory::stay_small();
     let (sender, receiver) = channel();
@@ -84,7 +85,7 @@ pub(super) fn serve(
     mark: String,
     state_dir: PathBuf,
 ) -> io::Result<()> {
-    let claim = Claim::new(lock, &listener);
+    let claim = Claim::new(lock, &listener, &state_dir);
     let (sender, receiver) = channel();
     let reporter = Arc::new(Teller(Mutex::new(sender.clone())));
     let user_dir = None;
@@ -92,12 +93,12 @@ pub(super) fn serve(
 }
 
 fn serve_with(receiver: &Receiver<Message>, listener: UnixListener, parts: Parts) -> io::Result<()> {
-    let sender = parts.sender.clone();
+    let (sender, ends) = (parts.sender.clone(), Arc::clone(&parts.claim.ends));
     let supervisor = Supervisor::new(parts)?;
     thread::Builder::new()
         .name("listener".to_owned())
         .stack_size(SMALL_STACK)
-        .spawn(move || accept::run(&listener, &sender))?;
+        .spawn(move || accept::run(Listening::new(listener, ends), &sender))?;
     supervisor.run(receiver);
     Ok(())
 }

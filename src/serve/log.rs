@@ -50,6 +50,10 @@ impl Log {
     }
 
     fn open_limited(path: &Path, largest: u64) -> io::Result<Self> {
+        // A link to the log of another project, of which this one is a copy, is not written to.
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 1) {
+            shift(path)?;
+        }
         let (file, begin) = open(path)?;
         let path = path.to_path_buf();
         Ok(Self { file, path, begin, length: begin, largest, takes: true, noted: None, failure: None })
@@ -60,15 +64,7 @@ impl Log {
         // To free what was in the oldest takes longer than a pipe lasts, so somebody else does it. It is removed and not
         // replaced, since ext4 has all that takes the place of a file written to the disk at once.
         let oldest = File::open(aside(&self.path, KEPT)).ok();
-        let _ = std::fs::remove_file(aside(&self.path, KEPT));
-        for number in (0..KEPT).rev() {
-            match std::fs::rename(aside(&self.path, number), aside(&self.path, number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            // Without it only `--since` knows less.
-            let _ = std::fs::rename(times_path(&self.path, number), times_path(&self.path, number + 1));
-        }
+        shift(&self.path)?;
         let (file, begin) = open(&self.path)?;
         (self.file, self.begin, self.length, self.noted) = (file, begin, begin, None);
         if let Some(oldest) = oldest {
@@ -207,6 +203,20 @@ impl Log {
     pub fn last_lines(&self, count: usize) -> Vec<String> {
         last_lines(&self.path, self.begin, count)
     }
+}
+
+/// Gives a log and those that were put aside their next numbers.
+fn shift(path: &Path) -> io::Result<()> {
+    let _ = std::fs::remove_file(aside(path, KEPT));
+    for number in (0..KEPT).rev() {
+        match std::fs::rename(aside(path, number), aside(path, number + 1)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Without it only `--since` knows less.
+        let _ = std::fs::rename(times_path(path, number), times_path(path, number + 1));
+    }
+    Ok(())
 }
 
 /// The log, and where it ends.

@@ -17,6 +17,7 @@ pub mod instances;
 pub mod keeper;
 mod leftover;
 mod lines;
+mod listening;
 mod log;
 pub mod machine;
 pub mod memory;

@@ -11,6 +11,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{AddressFamily, SocketAddrUnix};
 
@@ -24,7 +26,7 @@ const LONGEST_PATH: usize = 104;
 /// How many other names are tried for a socket.
 const MOST_NAMES: usize = 9;
 
-/// In the state folder: held by the supervisor, whose process number is its text.
+/// In the state folder: held by the supervisor. Its text is the supervisor's process number and by what the folder is known.
 const LOCK: &str = "supervisor.lock";
 
 /// In the state folder: the path of the socket.
@@ -120,7 +122,22 @@ impl Place {
     /// # Errors
     /// When there can be no such file.
     pub fn try_lock(&self) -> io::Result<Option<File>> {
-        try_lock(&self.state_dir)
+        match try_lock(&self.state_dir)? {
+            Some(lock) if !is_linked(&lock) => Ok(Some(lock)),
+            // A copy whose files are links to those of another project takes no lock of that one.
+            Some(_) => own_lock(&self.state_dir),
+            None if self.is_copy_by_links() => own_lock(&self.state_dir),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the lock is that of another folder, whose files were linked into this one.
+    fn is_copy_by_links(&self) -> bool {
+        let lock = File::open(self.state_dir.join(LOCK));
+        let text = std::fs::read_to_string(self.state_dir.join(LOCK)).unwrap_or_default();
+        let mut words = text.split_ascii_whitespace().skip(1).map(str::parse);
+        let (Some(Ok(device)), Some(Ok(inode))) = (words.next(), words.next()) else { return false };
+        lock.is_ok_and(|lock| is_linked(&lock)) && folder_id(&self.state_dir) != Some((device, inode))
     }
 
     /// Another user whose supervisor has this project.
@@ -143,7 +160,8 @@ impl Place {
 
     /// The supervisor's process number, by what it wrote into the lock.
     pub fn supervisor_pid(&self) -> Option<u32> {
-        let pid = std::fs::read_to_string(self.state_dir.join(LOCK)).ok()?.trim().parse().ok()?;
+        let text = std::fs::read_to_string(self.state_dir.join(LOCK)).ok()?;
+        let pid = text.split_ascii_whitespace().next()?.parse().ok()?;
         tree::is_running(pid).then_some(pid)
     }
 
@@ -170,19 +188,28 @@ impl Place {
 /// the next one makes its own.
 pub struct Claim {
     lock: File,
+    /// By what the state folder is known, wherever it is moved.
+    folder: Option<(u64, u64)>,
     socket: PathBuf,
+    /// The socket is removed on purpose.
+    pub ends: Arc<AtomicBool>,
 }
 
 impl Claim {
-    pub fn new(lock: File, listener: &UnixListener) -> Self {
-        let address = listener.local_addr().ok();
-        let socket = address.and_then(|address| address.as_pathname().map(Path::to_path_buf)).unwrap_or_default();
-        Self { lock, socket }
+    pub fn new(lock: File, listener: &UnixListener, state_dir: &Path) -> Self {
+        Self { lock, folder: folder_id(state_dir), socket: socket_of(listener), ends: Arc::default() }
     }
 
-    /// Whether the project's state is in this folder.
+    /// Whether the project's state is in this folder, and not that of a copy whose files are links to these.
     pub fn is_in(&self, state_dir: &Path) -> bool {
-        self.lock.metadata().is_ok_and(|own| lock_id(state_dir) == Some(id(&own)))
+        let is_same = self.lock.metadata().is_ok_and(|own| lock_id(state_dir) == Some(id(&own)));
+        is_same && (!is_linked(&self.lock) || folder_id(state_dir) == self.folder)
+    }
+
+    /// It listens there from now on.
+    pub fn listens_at(&mut self, socket: PathBuf, state_dir: &Path) {
+        record(state_dir, &socket);
+        self.socket = socket;
     }
 
     /// Takes the lock in a folder, if its own was deleted: so it is when the project is moved to another file system, and
@@ -190,8 +217,8 @@ impl Claim {
     pub fn renew_in(&mut self, state_dir: &Path) -> bool {
         let is_deleted = self.lock.metadata().is_ok_and(|own| own.nlink() == 0);
         let Some(lock) = is_deleted.then(|| try_lock(state_dir).ok().flatten()).flatten() else { return false };
-        self.lock = lock;
-        write_pid(&self.lock);
+        (self.lock, self.folder) = (lock, folder_id(state_dir));
+        write_owner(&self.lock, state_dir);
         record(state_dir, &self.socket);
         true
     }
@@ -199,20 +226,54 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        self.ends.store(true, Ordering::SeqCst);
         let _ = std::fs::remove_file(&self.socket);
     }
 }
 
-/// Writes this process's number into the lock, for clients to name when it does not answer.
-pub fn write_pid(lock: impl AsFd) {
-    // Without it they do not know the number.
+/// Writes into the lock whose it is: the number of this process, for clients to name when it does not answer, and by what the
+/// folder is known.
+pub fn write_owner(lock: impl AsFd, state_dir: &Path) {
+    let folder = folder_id(state_dir).map_or(String::new(), |(device, inode)| format!(" {device} {inode}"));
+    // Without it they do not know.
     let _ = rustix::fs::ftruncate(&lock, 0);
-    let _ = rustix::io::write(&lock, std::process::id().to_string().as_bytes());
+    let _ = rustix::io::write(&lock, format!("{}{folder}", std::process::id()).as_bytes());
+}
+
+/// Listens again where `socket` was until somebody removed it, or in the folder that is always there.
+///
+/// # Errors
+/// When that can be in neither.
+pub fn listen_again(socket: &Path) -> io::Result<UnixListener> {
+    let own = socket.parent().map(Path::to_path_buf);
+    let name = socket.file_name().unwrap_or_default();
+    let mut result = Err(io::ErrorKind::NotFound.into());
+    for folder in own.into_iter().chain([temporary_folder("/tmp".into())]) {
+        result = private(&folder).and_then(|()| UnixListener::bind(folder.join(name)));
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+/// Where somebody listens.
+pub fn socket_of(listener: &UnixListener) -> PathBuf {
+    let address = listener.local_addr().ok();
+    address.and_then(|address| address.as_pathname().map(Path::to_path_buf)).unwrap_or_default()
 }
 
 /// By what the lock in a folder is known, wherever the folder is moved.
 pub fn lock_id(state_dir: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(state_dir.join(LOCK)).ok().map(|metadata| id(&metadata))
+}
+
+fn folder_id(state_dir: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(state_dir).ok().map(|metadata| id(&metadata))
+}
+
+fn is_linked(lock: &File) -> bool {
+    lock.metadata().is_ok_and(|metadata| metadata.nlink() > 1)
 }
 
 fn id(metadata: &std::fs::Metadata) -> (u64, u64) {
@@ -238,6 +299,21 @@ fn connect(path: &Path) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
+/// A lock in place of one that has other names as well; `None`: somebody else has seen to it.
+fn own_lock(state_dir: &Path) -> io::Result<Option<File>> {
+    let (path, new) = (state_dir.join(LOCK), state_dir.join(format!("{LOCK}.new")));
+    let file = fs_err::OpenOptions::new().create(true).append(true).open(&new)?.into_parts().0;
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        return Ok(None);
+    }
+    if !is_linked(&File::open(&path)?) {
+        let _ = std::fs::remove_file(&new);
+        return Ok(None);
+    }
+    std::fs::rename(&new, &path)?;
+    Ok(Some(file))
+}
+
 /// The name of a socket, and others like it.
 fn other_name(socket: &Path, number: usize) -> PathBuf {
     if number == 0 { socket.to_path_buf() } else { socket.with_extension(format!("{number}.socket")) }
@@ -245,7 +321,10 @@ fn other_name(socket: &Path, number: usize) -> PathBuf {
 
 /// Without it only those find the supervisor who have the same variables, and as long as the project is not moved.
 fn record(state_dir: &Path, socket: &Path) {
-    let _ = std::fs::write(state_dir.join(RECORD), socket.as_os_str().as_bytes());
+    let path = state_dir.join(RECORD);
+    // It may be a link to that of another project.
+    let _ = std::fs::remove_file(&path);
+    let _ = std::fs::write(path, socket.as_os_str().as_bytes());
 }
 
 /// Where a supervisor listens or has listened, if that may still be so: commands that envo runs have fewer variables than
@@ -287,11 +366,13 @@ pub fn is_own(stream: &UnixStream) -> bool {
 /// Where the socket may be, the best first.
 fn folders(variables: &Variables) -> Vec<PathBuf> {
     let named = |name| variables.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let user = rustix::process::geteuid().as_raw();
     let runtime = named("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()).map(|path| path.join("envo"));
     let temporary = named("TMPDIR").filter(|path| path.is_absolute());
-    let below = |path: PathBuf| path.join(format!("envo-{user}"));
-    runtime.into_iter().chain(temporary.map(below)).chain([below("/tmp".into())]).collect()
+    runtime.into_iter().chain(temporary.map(temporary_folder)).chain([temporary_folder("/tmp".into())]).collect()
+}
+
+fn temporary_folder(temporary: PathBuf) -> PathBuf {
+    temporary.join(format!("envo-{}", rustix::process::geteuid().as_raw()))
 }
 
 /// Makes a folder that belongs to the user alone, or finds that it is one.
@@ -411,7 +492,7 @@ mod tests {
         let [state, moved, copy] = ["state", "moved", "copy"].map(|name| folder.path().join(name));
         let mut place = Place::of(&state, &variables(folder.path())).unwrap();
         let lock = place.try_lock().unwrap().unwrap();
-        let mut claim = Claim::new(lock, &place.listen().unwrap());
+        let mut claim = Claim::new(lock, &place.listen().unwrap(), &state);
         std::fs::create_dir(&copy).unwrap();
         std::fs::copy(state.join(LOCK), copy.join(LOCK)).unwrap();
         std::fs::rename(&state, &moved).unwrap();
@@ -419,7 +500,9 @@ mod tests {
         assert!(!claim.renew_in(&copy));
         std::fs::remove_dir_all(&moved).unwrap();
         assert!(claim.renew_in(&copy) && claim.is_in(&copy));
-        assert_eq!(std::fs::read_to_string(copy.join(LOCK)).unwrap(), std::process::id().to_string());
+        let (device, inode) = folder_id(&copy).unwrap();
+        let owner = format!("{} {device} {inode}", std::process::id());
+        assert_eq!(std::fs::read_to_string(copy.join(LOCK)).unwrap(), owner);
         assert_eq!(recorded(&copy).as_ref(), Some(&place.socket));
         drop(claim);
         assert!(!place.socket.exists());
@@ -450,5 +533,37 @@ mod tests {
         // A process that another test is just starting has it open as well.
         lock.unlock().unwrap();
         assert!(place.try_lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_with_other_names_is_replaced_and_one_that_is_held_only_where_it_is_not_this_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let variables = variables(folder.path());
+        let place = |name: &str| Place::of(&folder.path().join(name), &variables).unwrap();
+        let (one, two) = (place("one"), place("two"));
+        let held = one.try_lock().unwrap().expect("nobody has it");
+        write_owner(&held, &one.state_dir);
+        std::fs::hard_link(one.state_dir.join(LOCK), two.state_dir.join(LOCK)).unwrap();
+        assert!(one.try_lock().unwrap().is_none(), "it is this folder's");
+        assert_eq!(one.supervisor_pid(), Some(std::process::id()));
+        let other = two.try_lock().unwrap().expect("it is another's");
+        assert_ne!(lock_id(&one.state_dir), lock_id(&two.state_dir));
+        assert!(two.try_lock().unwrap().is_none() && one.try_lock().unwrap().is_none());
+        drop((held, other));
+        std::fs::remove_file(two.state_dir.join(LOCK)).unwrap();
+        std::fs::hard_link(one.state_dir.join(LOCK), two.state_dir.join(LOCK)).unwrap();
+        let (first, second) = (one.try_lock().unwrap(), two.try_lock().unwrap());
+        assert!(first.is_some() && second.is_some());
+    }
+
+    #[test]
+    fn a_socket_that_cannot_be_where_it_was_is_made_in_the_temporary_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = format!("{}.socket", folder.path().file_name().unwrap().display());
+        let elsewhere = listen_again(&folder.path().join("gone/envo").join(&name)).unwrap();
+        assert_eq!(socket_of(&elsewhere), temporary_folder("/tmp".into()).join(&name));
+        std::fs::remove_file(socket_of(&elsewhere)).unwrap();
+        let again = listen_again(&folder.path().join("envo").join(&name)).unwrap();
+        assert_eq!(socket_of(&again), folder.path().join("envo").join(&name));
     }
 }

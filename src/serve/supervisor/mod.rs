@@ -74,6 +74,8 @@ pub enum Message {
     Disconnected(u64),
     /// Something for people, from commands that run beside services.
     Told(Event),
+    /// Its socket was removed; clients find it at this one now.
+    ListensAt(PathBuf),
     /// The supervisor itself was asked to end, so often, and by what or whom.
     Signalled(usize, String),
 }
@@ -327,6 +329,7 @@ impl Supervisor {
                     self.take_report(service, report);
                 }
             }
+            Message::ListensAt(socket) => self.claim.listens_at(socket, &self.state_dir),
             Message::Prepared(at, result) => {
                 // What stops those commands is of no more use, and has descriptors of its own.
                 self.slots[at].halt = None;

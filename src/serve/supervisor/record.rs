@@ -29,6 +29,8 @@ impl Record {
 
     fn write(&mut self) {
         let Some((device, inode)) = self.path.parent().and_then(place::lock_id) else { return };
+        // It may be a link to that of another project.
+        let _ = std::fs::remove_file(&self.path);
         // A disk that is full keeps no service from running.
         let _ = std::fs::write(&self.path, format!("{} {device} {inode}\n", self.mark));
         self.written = true;

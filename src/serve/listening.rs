@@ -1,0 +1,89 @@
+//! The supervisor's socket. Who removes it, or its folder, as programs that tidy up temporary files do, would leave a supervisor
+//! that nobody finds: it listens again as soon as that happens.
+
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::place;
+
+pub struct Listening {
+    pub listener: UnixListener,
+    socket: PathBuf,
+    /// Tells when something is removed from its folder. `None`: the system tells of nothing.
+    removals: Option<Removals>,
+    /// The socket is removed on purpose.
+    ends: Arc<AtomicBool>,
+}
+
+impl Listening {
+    pub fn new(listener: UnixListener, ends: Arc<AtomicBool>) -> Self {
+        let socket = place::socket_of(&listener);
+        let removals = Removals::of(&socket);
+        Self { listener, socket, removals, ends }
+    }
+
+    /// Waits until somebody connects; or until the socket was removed and made again: where.
+    pub fn wait(&mut self) -> Option<PathBuf> {
+        loop {
+            let mut waiting = vec![PollFd::new(&self.listener, PollFlags::IN)];
+            waiting.extend(self.removals.as_ref().map(|removals| PollFd::new(removals, PollFlags::IN)));
+            let _ = poll(&mut waiting, None);
+            if !waiting[0].revents().is_empty() {
+                return None;
+            }
+            self.removals.as_ref()?.take();
+            if std::fs::symlink_metadata(&self.socket).is_ok() {
+                continue;
+            }
+            let again = (!self.ends.load(Ordering::SeqCst)).then(|| place::listen_again(&self.socket));
+            let Some(Ok(listener)) = again else {
+                // Whoever is connected still is.
+                self.removals = None;
+                return None;
+            };
+            *self = Self::new(listener, Arc::clone(&self.ends));
+            return Some(self.socket.clone());
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+struct Removals(std::os::fd::OwnedFd);
+
+#[cfg(target_os = "linux")]
+impl Removals {
+    fn of(socket: &std::path::Path) -> Option<Self> {
+        use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+        let notices = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+        let moves = WatchFlags::MOVED_FROM | WatchFlags::MOVE_SELF;
+        add_watch(&notices, socket.parent()?, moves | WatchFlags::DELETE | WatchFlags::DELETE_SELF).ok()?;
+        Some(Self(notices))
+    }
+
+    fn take(&self) {
+        let mut buffer = [0_u8; 4096];
+        while matches!(rustix::io::read(&self.0, &mut buffer), Ok(1..)) {}
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+struct Removals(std::os::fd::OwnedFd);
+
+#[cfg(not(target_os = "linux"))]
+impl Removals {
+    fn of(_: &std::path::Path) -> Option<Self> {
+        None
+    }
+
+    fn take(&self) {}
+}
+
+impl std::os::fd::AsFd for Removals {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
