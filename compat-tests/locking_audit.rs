@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::gate::PATIENCE;
@@ -181,11 +182,17 @@ fn an_interrupt_while_it_waits_is_no_missing_network() {
     project.run(["lock"]).succeeds();
     let asked = index.hold();
     let of_index = index.url();
-    for command in [vec!["outdated"], vec!["audit", "--service", &of_index]] {
-        let running = project.start(command);
+    let lock = vec!["update"];
+    let commands = [vec!["outdated"], vec!["audit", "--service", &of_index]];
+    let commands = commands.into_iter().chain([lock.clone(), lock.clone(), lock.clone(), lock, vec!["outdated"]]);
+    for (at, command) in commands.enumerate() {
+        let running = project.start(&command);
         asked.recv_timeout(PATIENCE).expect("somebody is asked");
-        running.signal(rustix::process::Signal::INT);
-        assert_eq!(running.end().code, 254);
+        let signals = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
+        let signal = signals[at % signals.len()];
+        running.signal(signal);
+        assert_eq!(running.end().code, 128 + signal.as_raw(), "{command:?}");
+        assert_eq!(project.processes(), [""; 0], "{command:?}");
         while asked.try_recv().is_ok() {}
     }
 }

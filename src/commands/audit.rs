@@ -41,6 +41,11 @@ const MOST_PAGES: usize = 100;
 /// When the configuration or a lock is wrong, or anything could not be looked up.
 pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
+    let outcome = look_up(options, &locks);
+    locks.end(outcome)
+}
+
+fn look_up(options: &Options, locks: &Locks) -> Result<i32> {
     let documents = locks.documents(options)?;
     let names = &options.locks.ignored;
     let languages = locks.languages(options, names)?;
@@ -57,7 +62,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     let mut findings = match &options.locks.database {
         // Some of the words are others' own.
         Some(database) => osv::look_up(database, &subjects).map_err(|reason| anyhow!("{}", escaped(&reason))),
-        None => asked(options, &locks, &subjects).map_err(|error| locks.or_interrupted(error)),
+        None => asked(options, locks, &subjects).map_err(|error| locks.or_interrupted(error)),
     }
     .context("nothing can be said about vulnerabilities")?;
     let (known, unused) = osv::ignore(&mut findings, names);

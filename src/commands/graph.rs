@@ -31,14 +31,19 @@ const LATEST: u64 = 253_402_300_799;
 /// When the configuration or a lock is wrong, or nothing says who requires what.
 pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
+    let outcome = show(options, &locks);
+    locks.end(outcome)
+}
+
+fn show(options: &Options, locks: &Locks) -> Result<i32> {
     let documents = locks.documents(options)?;
     let languages = locks.languages(options, &[])?;
     if options.verb == Verb::Sbom {
-        return write_sbom(options, &locks, &documents, &languages);
+        return write_sbom(options, locks, &documents, &languages);
     }
     let mut graphs = Vec::new();
     for (name, document) in &documents {
-        let graph = graph(options, &locks, name, document)
+        let graph = graph(options, locks, name, document)
             .map_err(|reason| anyhow::anyhow!("who requires what in {name} cannot be known: {reason}"))?;
         graphs.push(graph);
     }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::lock_languages::Languages;
 use super::locking::{Lockable, Locks, Resolvers, names_none, target, tell};
+use crate::build::halt::Halt;
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
@@ -32,10 +33,12 @@ const MOST_AT_ONCE: usize = 6;
 /// # Errors
 /// When the configuration is wrong or nothing could be written; what is wrong with a lock is told.
 pub fn execute(options: &Options) -> Result<i32> {
-    if options.locks.check {
-        return check(options);
-    }
     let locks = Locks::open(options)?;
+    let outcome = if options.locks.check { check(options, &locks) } else { write(options, &locks) };
+    locks.end(outcome)
+}
+
+fn write(options: &Options, locks: &Locks) -> Result<i32> {
     let interrupt = locks.run.interrupt.clone();
     let upgrade = Upgrade::of(options);
     let old = match Index::read(&locks.project.root) {
@@ -45,17 +48,17 @@ pub fn execute(options: &Options) -> Result<i32> {
         Err(error) => return Err(ConfigError::from(error).into()),
     };
     let names = locks.names(options, &old)?;
-    let (lockables, apart) = sorted_out(&locks, &names, options)?;
-    let work = Work { options, locks: &locks, old: &old, upgrade: &upgrade, interrupt: &interrupt };
+    let (lockables, apart) = sorted_out(locks, &names, options)?;
+    let work = Work { options, locks, old: &old, upgrade: &upgrade, interrupt: &interrupt };
     let kept = work.kept(&lockables);
-    let languages = Languages { locks: &locks, upgrade: upgrade.of_languages() };
+    let languages = Languages { locks, upgrade: upgrade.of_languages() };
     let (outcomes, languages) = languages.write_beside(&lockables, &kept, || work.resolve_all(&lockables, &kept));
     let outcomes = match work.every_one(&lockables, outcomes) {
         Ok(Some(outcomes)) => outcomes,
         ended => {
-            languages.iter().for_each(|written| written.give_up(&locks));
+            languages.iter().for_each(|written| written.give_up(locks));
             if interrupt.requested() {
-                return Ok(exit_code::HANDLED_ERROR);
+                return Err(Halt::Interrupted.into());
             }
             ended?;
             languages?;
@@ -64,7 +67,7 @@ pub fn execute(options: &Options) -> Result<i32> {
         }
     };
     let mut lockables = lockables;
-    languages?.publish(&locks, &mut lockables)?;
+    languages?.publish(locks, &mut lockables)?;
     let written: Vec<(&Lockable, Made)> = lockables.iter().zip(outcomes).collect();
     work.write(&written)?;
     for (name, reason) in apart {
@@ -82,12 +85,11 @@ pub fn execute(options: &Options) -> Result<i32> {
 }
 
 /// Says whether the locks fit.
-fn check(options: &Options) -> Result<i32> {
-    let locks = Locks::open(options)?;
+fn check(options: &Options, locks: &Locks) -> Result<i32> {
     let project = &locks.project;
     let index = Index::read(&project.root).map_err(ConfigError::from)?;
     let names = locks.names(options, &index)?;
-    let (lockables, _) = sorted_out(&locks, &names, options)?;
+    let (lockables, _) = sorted_out(locks, &names, options)?;
     let mut code = exit_code::OK;
     for lockable in &lockables {
         let name = &lockable.environment.name;

@@ -15,7 +15,7 @@ use crate::build::run::Run;
 use crate::cli::options::{EnvironmentChoice, Options};
 use crate::error::ConfigError;
 use crate::execute;
-use crate::execute::interrupt::Interrupt;
+use crate::execute::interrupt::{BySignal, Interrupt};
 use crate::install::choose;
 use crate::install::pip::Pip;
 use crate::install::pip_settings::PipSettings;
@@ -85,6 +85,17 @@ impl Locks {
                 order.with_builder(found).resolve(&self.run.interrupt)
             }
             _ => answer,
+        }
+    }
+
+    /// What a verb comes to that reads or writes locks: nothing, if a signal has asked it to stop, by which it ends then.
+    ///
+    /// # Errors
+    /// Those of `outcome`, and [`BySignal`].
+    pub fn end(self, outcome: Result<i32>) -> Result<i32> {
+        match self.run.interrupt.signal() {
+            Some(signal) => Err(BySignal(signal).into()),
+            None => outcome,
         }
     }
 

@@ -40,6 +40,7 @@ use crate::build::halt::Halt;
 use crate::cli::options::{Options, ReportFormat, Surroundings, Verb};
 use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
 use crate::error::{ConfigError, ErrorClass};
+use crate::execute::interrupt::BySignal;
 use crate::exit_code;
 use crate::lock::error::Unreachable;
 use crate::report::{
@@ -103,6 +104,11 @@ fn run(resolved: Resolved) -> i32 {
 fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -> i32 {
     if let Some(provided) = error.downcast_ref::<provision::Provided>() {
         return provided.code;
+    }
+    if let Some(signal) = error.downcast_ref::<BySignal>() {
+        // Where the system refuses, the code of an interrupted run has to do.
+        signal.end_process();
+        return exit_code::HANDLED_ERROR;
     }
     if let Some(Halt::Interrupted) = error.downcast_ref::<Halt>() {
         // The user knows, and what that means was said when it came.

@@ -27,13 +27,18 @@ const HEAD: [&str; 5] = ["ENVIRONMENT", "PACKAGE", "LOCKED", "FITS", "NEWEST"];
 /// When the configuration or a lock is wrong, or the index cannot be asked.
 pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
+    let outcome = compare(options, &locks);
+    locks.end(outcome)
+}
+
+fn compare(options: &Options, locks: &Locks) -> Result<i32> {
     let documents = locks.documents(options)?;
     let mut languages = locks.languages(options, &[])?;
-    let resolvers = Resolvers::new(options, &locks, &locks.run.interrupt)?;
+    let resolvers = Resolvers::new(options, locks, &locks.run.interrupt)?;
     let mut rows = Vec::new();
     for (name, document) in &documents {
         let lockable = locks.lockable(name, options)?.map_err(|reason| anyhow!("{name}: {reason}"))?;
-        let work = Work { locks: &locks, resolvers: &resolvers, lockable: &lockable };
+        let work = Work { locks, resolvers: &resolvers, lockable: &lockable };
         let fitting = work.resolve(&lockable.inputs)?;
         let mut arguments = vec!["--no-deps".to_owned()];
         arguments.extend(asked(document));

@@ -4,6 +4,20 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The error for work that a signal has ended, by which the process ends when everything is done: who sent it, or waits in
+/// a shell, sees that it was obeyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct BySignal(pub i32);
+
+impl BySignal {
+    /// Ends this process as the signal ends any that knows nothing of it. Returns where the system refuses.
+    pub fn end_process(self) {
+        let _ = signal_hook::low_level::emulate_default_handler(self.0);
+    }
+}
 
 /// How often an interrupt was asked for. Clones share the count.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +59,7 @@ impl Notice {
 }
 
 impl Interrupt {
-    /// Counts SIGINT, SIGTERM and SIGHUP from now on instead of dying of them, and adopts every process that one of
+    /// Counts SIGINT, SIGTERM, SIGHUP and SIGQUIT from now on instead of dying of them, and adopts every process that one of
     /// this process's children leaves behind, so that it can be found and ended. `first` is called with the first one
     /// that comes, before anybody else hears of it.
     ///
@@ -59,6 +73,7 @@ impl Interrupt {
             signal_hook::consts::SIGINT,
             signal_hook::consts::SIGTERM,
             signal_hook::consts::SIGHUP,
+            signal_hook::consts::SIGQUIT,
         ])?;
         super::tree::adopt_orphans();
         let told = interrupt.clone();
@@ -71,7 +86,7 @@ impl Interrupt {
                 let _ = told.0.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
                 told.request();
                 if told.count() > 2 {
-                    super::tree::signal_descendants(std::process::id(), rustix::process::Signal::KILL);
+                    super::tree::end_descendants(Duration::ZERO);
                     let _ = signal_hook::low_level::emulate_default_handler(signal);
                 }
             }
@@ -99,12 +114,12 @@ impl Interrupt {
         Some(self.0.signal.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 
-    /// Lets this process end as SIGTERM or SIGHUP end any that knows nothing of them, if one of them asked it to stop and
-    /// everything is done: who sent it sees that it was obeyed. Returns after SIGINT, whose exit code is that of the run.
+    /// Lets this process end by the signal that asked it to stop, if everything is done. Returns after SIGINT, whose exit
+    /// code is that of the run.
     pub fn end_as_asked(&self) {
-        if let Some(signal @ (signal_hook::consts::SIGTERM | signal_hook::consts::SIGHUP)) = self.signal() {
+        if let Some(signal) = self.signal().filter(|signal| *signal != signal_hook::consts::SIGINT) {
             // Where the system refuses, the run's own exit code has to do.
-            let _ = signal_hook::low_level::emulate_default_handler(signal);
+            BySignal(signal).end_process();
         }
     }
 

@@ -17,7 +17,9 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::model::Variables;
 
-pub use capture::{ask, capture, finish_or_kill, run_until_interrupt};
+#[cfg(test)]
+pub use capture::capture;
+pub use capture::{ask, finish_or_kill, run_until_interrupt};
 pub use fork::{Forked, fork, ignore_signals, leave, restore_signals};
 
 /// Where a child's standard input comes from.

@@ -42,6 +42,7 @@ struct Limits<'a> {
 ///
 /// # Errors
 /// When it cannot be started or read from. A failing exit code is not an error.
+#[cfg(test)]
 pub fn capture(program: &Path, arguments: &[&OsStr], variables: &Variables) -> io::Result<Said> {
     run(Spawn::new(program, arguments.iter().copied(), variables.clone()), Limits::default())
 }

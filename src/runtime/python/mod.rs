@@ -85,6 +85,7 @@ impl PythonRuntime {
     /// Ends what it has started early when the user wants to stop.
     #[must_use]
     pub fn with_interrupt(mut self, interrupt: Interrupt) -> Self {
+        self.seeder.interrupt = interrupt.clone();
         self.interrupt = interrupt;
         self
     }

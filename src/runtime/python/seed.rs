@@ -12,7 +12,7 @@ use super::virtualenv_settings::VirtualenvSettings;
 use super::wheel::{Place, Tree, WheelName};
 use super::{PythonDiscovery, embedded};
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process;
+use crate::execute::process::{self, Spawn};
 use crate::model::environment::Seeds;
 use crate::model::{Interpreter, Variables};
 use crate::runtime::cache;
@@ -40,11 +40,18 @@ pub struct Seeder {
     variables: Variables,
     /// Used in place of the cache when that cannot be written.
     scratch: OnceLock<TempDir>,
+    /// Ends what it has started when the user wants to stop.
+    pub(super) interrupt: Interrupt,
 }
 
 impl Seeder {
     pub fn new(variables: &Variables) -> Self {
-        Self { cache: cache::folder(variables), variables: pip_variables(variables), scratch: OnceLock::new() }
+        Self {
+            cache: cache::folder(variables),
+            variables: pip_variables(variables),
+            scratch: OnceLock::new(),
+            interrupt: Interrupt::default(),
+        }
     }
 
     /// Installs `names` into the environment of `interpreter` at `env_dir`, whose folders exist.
@@ -217,7 +224,7 @@ impl Seeder {
         }
         arguments.extend(["--dest".into(), folder.into()]);
         arguments.extend(names.iter().map(OsString::from));
-        run(&interpreter.system_executable, &arguments, &self.variables)
+        run(&interpreter.system_executable, &arguments, &self.variables, &self.interrupt)
             .with_context(|| format!("cannot fetch {} from the index", names.join(", ")))
     }
 }
@@ -309,13 +316,13 @@ pub fn pip_variables(variables: &Variables) -> Variables {
 /// Runs a Python to its end.
 ///
 /// # Errors
-/// When it cannot be started or fails; the error ends with what it wrote.
-pub fn run(python: &Path, arguments: &[OsString], variables: &Variables) -> Result<()> {
-    let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
-    let output = process::capture(python, &arguments, variables)
-        .with_context(|| format!("cannot run `{}`", python.display()))?;
-    if output.code != 0 {
-        let text = [output.out, output.error].concat();
+/// When it cannot be started or fails, which ends with what it wrote, or the user interrupts it.
+pub fn run(python: &Path, arguments: &[OsString], variables: &Variables, interrupt: &Interrupt) -> Result<()> {
+    let spawn = Spawn::new(python, arguments, variables.clone());
+    let (code, out, error) =
+        process::finish_or_kill(spawn, interrupt).with_context(|| format!("cannot run `{}`", python.display()))?;
+    if code != 0 {
+        let text = [out, error].concat();
         bail!("`{}` failed:\n{}", python.display(), String::from_utf8_lossy(&text).trim_end());
     }
     Ok(())

@@ -65,7 +65,7 @@ impl Workshop<'_> {
         variables.set("VIRTUALENV_DOWNLOAD", switch(creation.download));
         let mut option = OsString::from("--python=");
         option.push(&interpreter.system_executable);
-        run(&python, &["-m".into(), "virtualenv".into(), option, env_dir.into()], &variables)
+        run(&python, &["-m".into(), "virtualenv".into(), option, env_dir.into()], &variables, &self.seeder.interrupt)
             .with_context(|| format!("`{requirement}` could not make `{}`", env_dir.display()))
     }
 
@@ -111,7 +111,7 @@ impl Workshop<'_> {
         self.seeder.seed(unfinished.path(), &host, &names, sources)?;
         let options = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement];
         let own_python = unfinished.path().join("bin").join("python");
-        run(&own_python, &options.map(OsString::from), &pip_variables(self.variables))
+        run(&own_python, &options.map(OsString::from), &pip_variables(self.variables), &self.seeder.interrupt)
             .with_context(|| format!("cannot install `{requirement}`"))?;
         match std::fs::rename(unfinished.path(), &place) {
             // Another process was faster.
