@@ -202,7 +202,7 @@ fn constraints_and_requirements_of_packaging_that_have_no_such_form_are_refused_
 fn what_cannot_be_installed_is_shown_where_it_is_written() {
     for (lines, place) in [
         ("deps = --nosuch", "tox.ini:4:8"),
-        ("constraints = a b", "tox.ini:4:15"),
+        ("constraints = a b", "tox.ini:4:17"),
         ("description = x\npylock = none.toml", "tox.ini:5:10"),
         ("description = x\ndependency_groups = none", "tox.ini:5:21"),
         ("platform = (", "tox.ini:4:12"),
@@ -271,12 +271,21 @@ fn a_key_of_a_service_that_is_nearly_envos_is_warned_of_where_it_runs() {
                     [testenv:a]\ncommands = true\n[testenv:db]\nserve = sleep 60\nredy = exit\nmine = x\n";
     let warning = "warning: unknown key `redy` in `[testenv:db]`\n  --> [ROOT]/tox.ini:12:1\n";
     let outcome = ini(ini_text)().run(["run"]).succeeds().explains(warning).explains("help: did you mean `ready`?");
+    // What the service inherits, too.
+    outcome.explains("warning: unknown key `redy` in `[testenv]`\n --> [ROOT]/tox.ini:7:1\n");
+    let lent = "[tox]\nno_package = true\nenv_list = a\n[testenv:a]\ncommands = python -c 1\n[testenv:lent]\nredy = x\n\
+                serve = x\n[testenv:other]\nredx = x\n[testenv:db]\nbase = lent\n[testenv:x]\nbase = other\n";
+    let outcome = ini(lent)().run(["run"]).succeeds().explains("warning: unknown key `redy` in `[testenv:lent]`");
     assert_eq!(outcome.stderr.matches("unknown key").count(), 1, "{}", outcome.stderr);
     ini(ini_text)().run(["config", "--check"]).ends_with(1).explains("error: unknown key `redy` in `[testenv:db]`\n");
     assert_eq!(ini(ini_text)().run(["run", "-qq"]).succeeds().stderr, "");
     let toml = "no_package = true\nenv_list = [\"a\"]\n[env.a]\nruntime = \"system\"\nallowlist_externals = [\"*\"]\n\
                 commands = [[\"true\"]]\n[env.db]\nruntime = \"system\"\nserve = \"sleep 60\"\nredy = \"exit\"\n";
     Project::new().file("tox.toml", toml).run(["run"]).succeeds().explains("warning: unknown key `redy` in `[env.db]`");
+    let inherited =
+        toml.replace("redy = \"exit\"\n", "").replace("[env.a]", "[env_run_base]\nredy = \"exit\"\n[env.a]");
+    let outcome = Project::new().file("tox.toml", &inherited).run(["run"]).succeeds();
+    outcome.explains("warning: unknown key `redy` in `[env_run_base]`");
     // Of others tox says what it says.
     let other = ini_text.replace("serve = sleep 60\n", "");
     assert!(!ini(&other)().run(["run"]).stderr.contains("redy"));
@@ -418,4 +427,77 @@ fn strange_configurations_never_panic() {
             assert!(!outcome.stderr.contains("panicked"), "{text:?} {arguments:?}: {outcome:?}");
         }
     }
+}
+
+#[test]
+fn the_caret_of_an_error_is_under_the_wrong_part_of_a_value() {
+    // The key, its values, the wrong one of them, and what marks it in the forms that it can be written in.
+    for (key, values, wrong) in [
+        ("runtime", &["python", "sytem"][..], "sytem"),
+        ("runtime", &["system", "node@12x"], "12x"),
+        ("runtime", &["node", "python@3.9"], "python@3.9"),
+        ("ports", &["http=80", "db=99999"], "db=99999"),
+        ("success_exit_codes", &["0", "x"], "x"),
+        ("pass_env", &["A", "B C"], "B C"),
+    ] {
+        let quoted = || values.iter().map(|value| format!("\"{value}\""));
+        let ini_value = values.join(", ");
+        let ini = format!("[tox]\nno_package = true\n[testenv:a]\nserve = x\n{key} = {ini_value}\n");
+        let head = "no_package = true\n[env.a]\nserve = \"x\"\n";
+        let list = format!("{head}{key} = [{}]\n", quoted().collect::<Vec<_>>().join(", "));
+        let lines = format!("{head}{key} = [ # \"{wrong}\"\n  {},\n]\n", quoted().collect::<Vec<_>>().join(",\n  "));
+        for (file, text) in [("tox.ini", &ini), ("tox.toml", &list), ("tox.toml", &lines)] {
+            let outcome = Project::new().file(file, text).run(["config", "--check"]).ends_with(1);
+            assert_eq!(marked(&outcome.stderr), [wrong], "{text}{}", outcome.stderr);
+        }
+    }
+    for (line, wrong) in [
+        ("pass_env = [\"A\", 3]", "3"),
+        ("commands = [[\"a\"], [\"b\", true]]", "true"),
+        ("deps = [\"six\", \"-x\"]", "-x"),
+        ("set_env = { A = \"x\", B = [\"z\"] }", "{ A = \"x\", B = [\"z\"] }"),
+        ("ready = [\"exit\"]", "[\"exit\"]"),
+    ] {
+        let text = format!("no_package = true\n[env.a]\nserve = \"x\"\n{line}\n");
+        let outcome = Project::new().file("tox.toml", &text).run(["config", "--check"]).ends_with(1);
+        assert_eq!(marked(&outcome.stderr), [wrong], "{text}{}", outcome.stderr);
+    }
+}
+
+/// What the carets of error frames mark.
+fn marked(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let pairs = lines.windows(2).filter_map(|pair| Some((pair[0], pair[1].find('^')?, pair[1].matches('^').count())));
+    pairs.map(|(line, at, length)| line[at..at + length].to_owned()).collect()
+}
+
+#[test]
+fn a_runtime_that_is_missing_is_marked_in_its_list() {
+    let text = "[tox]\nno_package = true\n[testenv:a]\nruntime = system, node@999\ncommands = true\n";
+    let outcome = ini(text)().run(["run", "-e", "a"]).ends_with(1);
+    assert_eq!(marked(&outcome.stderr), ["node@999"], "{outcome:?}");
+}
+
+#[test]
+fn words_that_no_command_takes_bring_a_hint() {
+    let text = "[tox]\nno_package = true\n[testenv:lint]\n[testenv:db]\nserve = sleep 9\n";
+    for (words, help) in [
+        ("help NOTHING", "`NOTHING` is not a command; `envo help` lists them"),
+        ("help lst", "did you mean `envo help list`?"),
+        ("list lint", "`envo list` takes no names: it shows every environment; `envo config -e lint` shows"),
+        ("depends lint", "`envo depends` takes no names"),
+        ("config lint", "environments are named with `-e`: `envo config -e lint`"),
+        ("lock x", "environments are named with `-e`: `envo lock -e x`"),
+        ("quickstart a b", "it is used as `envo quickstart [options] [root]`"),
+        ("schema x", "it is used as `envo schema [options]`"),
+        ("ps x", "nothing is running; `envo up` starts services"),
+        ("logs x", "`envo up` and `envo serve` start services"),
+        ("serve x", "`envo list` shows the environments there are"),
+        ("up lint", "`envo run -e lint` runs its commands"),
+    ] {
+        let outcome = ini(text)().run(words.split(' ')).ends_with(254);
+        outcome.explains(&format!("help: {help}"));
+    }
+    same_as_tox(ini(text), ["list", "lint"]).ends_with(254);
+    same_as_tox(ini(text), ["help", "NOTHING"]).ends_with(254);
 }

@@ -3,6 +3,7 @@
 use clap::Command;
 
 use super::arguments::{CommandWord, command, spellings};
+use super::options::Verb;
 use crate::error::ConfigError;
 use crate::execute::shell::redact;
 
@@ -17,15 +18,33 @@ pub fn error(words: &[String], word: CommandWord, definition: &Command) -> Confi
         redact(words).join(" ")
     );
     let error = ConfigError::handled(message);
-    match words.iter().find_map(|unknown| hint(unknown, word, definition)) {
+    let in_words = asked_in_words(words, word);
+    match in_words.or_else(|| words.iter().find_map(|unknown| hint(unknown, word, definition))) {
         Some(hint) => error.hint(hint),
         None => error,
     }
 }
 
+/// What `help` and `version` take, where there is more behind them or something else.
+fn asked_in_words(words: &[String], word: CommandWord) -> Option<String> {
+    match (words.first()?.as_str(), words.get(1)) {
+        ("version", _) if word == CommandWord::Legacy => Some("`envo version` takes no more words".to_owned()),
+        ("help", Some(name)) if word == CommandWord::Legacy => Some(match nearest(name, names()) {
+            Some(name) => format!("did you mean `envo help {name}`?"),
+            None => format!("`{name}` is not a command; `envo help` lists them"),
+        }),
+        ("help", _) if word != CommandWord::Legacy => Some(format!("write `envo help {}`", word.name())),
+        _ => None,
+    }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    CommandWord::all().map(CommandWord::name)
+}
+
 fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String> {
     if !unknown.starts_with('-') {
-        let command = nearest(unknown, CommandWord::all().map(CommandWord::name));
+        let command = nearest(unknown, names());
         // Whoever has named a command already does not mean another one.
         return match command.filter(|_| word == CommandWord::Legacy) {
             Some(name) => Some(format!("did you mean the command `{name}`?")),
@@ -48,19 +67,22 @@ fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String
     nearest(option, known.iter().map(String::as_str)).map(|name| format!("did you mean `{name}`?"))
 }
 
-/// What names an environment where its name was typed alone.
+/// What names an environment where its name was typed alone; how the command is used where it takes none.
 fn environment_hint(name: &str, word: CommandWord) -> Option<String> {
     let takes_names = command(word, "").get_arguments().flat_map(spellings).any(|text| text == "-e");
     let is_name = !name.is_empty() && name.chars().all(|one| one.is_alphanumeric() || "-_.,{}".contains(one));
-    if !takes_names || !is_name {
-        return None;
-    }
-    Some(match word {
-        CommandWord::Legacy => {
-            format!("`envo run -e {name}` runs the environment `{name}`; `envo help` lists the commands")
+    let command = word.name();
+    match word {
+        CommandWord::Legacy if is_name => {
+            Some(format!("`envo run -e {name}` runs the environment `{name}`; `envo help` lists the commands"))
         }
-        _ => format!("environments are named with `-e`: `envo {} -e {name}`", word.name()),
-    })
+        CommandWord::Legacy => None,
+        _ if takes_names => is_name.then(|| format!("environments are named with `-e`: `envo {command} -e {name}`")),
+        CommandWord::Verb(Verb::List | Verb::Depends) if is_name => Some(format!(
+            "`envo {command}` takes no names: it shows every environment; `envo config -e {name}` shows the settings of one"
+        )),
+        _ => Some(format!("it is used as `envo {command} {}`", word.usage())),
+    }
 }
 
 fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -74,7 +96,6 @@ fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::options::Verb;
 
     fn hints(unknown: &str, word: CommandWord) -> Vec<String> {
         error(&[unknown.to_owned()], word, &command(word, "envo")).hints
@@ -96,6 +117,26 @@ mod tests {
         );
         assert_eq!(hints("--core=1", CommandWord::Verb(Verb::Run)), ["`--core` is no option of `run` but of: config"]);
         assert!(hints("tests/test_login.py", CommandWord::Verb(Verb::Run)).is_empty());
+        let expected =
+            "`envo list` takes no names: it shows every environment; `envo config -e x` shows the settings of one";
+        assert_eq!(hints("x", CommandWord::Verb(Verb::List)), [expected]);
+        assert_eq!(
+            hints("b", CommandWord::Verb(Verb::Quickstart)),
+            ["it is used as `envo quickstart [options] [root]`"]
+        );
+    }
+
+    #[test]
+    fn help_and_version_say_what_they_take() {
+        let hints = |words: &[&str], word| {
+            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            error(&words, word, &command(word, "envo")).hints
+        };
+        let legacy = CommandWord::Legacy;
+        assert_eq!(hints(&["help", "lst"], legacy), ["did you mean `envo help list`?"]);
+        assert_eq!(hints(&["help", "NOTHING"], legacy), ["`NOTHING` is not a command; `envo help` lists them"]);
+        assert_eq!(hints(&["help", "x"], CommandWord::Verb(Verb::Run)), ["write `envo help run`"]);
+        assert_eq!(hints(&["version", "x"], legacy), ["`envo version` takes no more words"]);
     }
 
     #[test]

@@ -96,11 +96,11 @@ fn names(log_dir: &Path, named: &[String]) -> Result<Vec<String>, ConfigError> {
     match named.iter().find(|name| !known.contains(*name)) {
         None => Ok(named.to_vec()),
         Some(name) => {
-            let mut error = ConfigError::handled(format!("there is no log of `{name}`"));
-            if !known.is_empty() {
-                error = error.hint(format!("there are logs of {}", known.into_iter().collect::<Vec<_>>().join(", ")));
-            }
-            Err(error)
+            let hint = match known.is_empty() {
+                true => "`envo up` and `envo serve` start services, whose output is logged".to_owned(),
+                false => format!("there are logs of {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+            };
+            Err(ConfigError::handled(format!("there is no log of `{name}`")).hint(hint))
         }
     }
 }

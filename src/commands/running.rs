@@ -44,7 +44,12 @@ pub fn execute_ps(options: &Options) -> Result<i32> {
     };
     let names = &options.services.names;
     if let Some(unknown) = names.iter().find(|name| services.iter().all(|service| service.name != **name)) {
-        return Err(ConfigError::handled(format!("`{unknown}` is not among the running services")).into());
+        let known: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+        let hint = match known.as_slice() {
+            [] => "nothing is running; `envo up` starts services".to_owned(),
+            known => format!("these are: {}", known.join(", ")),
+        };
+        return Err(ConfigError::handled(format!("`{unknown}` is not among the running services")).hint(hint).into());
     }
     services.retain(|service| names.is_empty() || names.contains(&service.name));
     if options.services.json {

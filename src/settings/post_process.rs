@@ -283,22 +283,6 @@ impl Settings {
         Ok(found.map(|entry| self.location_of(entry)))
     }
 
-    /// Where `part` is written in the value of a key, else where the value is.
-    pub fn place_within(&self, set: &ConfigSet, name: &str, part: &str) -> Option<Location> {
-        let place = self.place_of(set, name).ok().flatten()?;
-        let first = place.line.checked_sub(1 + self.source.lines_before)?;
-        let lines = self.source.text.lines().enumerate().skip(first);
-        let mut own = lines.take_while(|(at, line)| *at == first || !line.starts_with('['));
-        let found = own.find_map(|(at, line)| Some((at, line[..line.find(part)?].chars().count())));
-        Some(match found {
-            Some((at, before)) => {
-                let line = at + 1 + self.source.lines_before;
-                Location { line, column: before + 1, length: part.chars().count(), ..place }
-            }
-            None => place,
-        })
-    }
-
     /// Where the environment's value for a key was written; `None` also when that cannot be told.
     pub fn written_at(&self, environment: &str, name: &str) -> Option<Location> {
         self.place_of(&self.environment(environment), name).ok().flatten()

@@ -75,15 +75,17 @@ pub fn wishes(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Vec<Runt
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let place = settings.place_of(set, "runtime")?;
     let install = settings.options.run.install_runtime || settings.boolean(set, "install_runtime")?;
     let mut wishes: Vec<RuntimeWish> = Vec::new();
     for entry in &entries {
-        let wish = wish(settings, set, entry, install).map_err(|error| settings.at_value(error, place.clone()))?;
+        let key = settings.place_of(set, "runtime")?;
+        let wish = wish(settings, set, entry, install).map_err(|error| settings.at_value(error, key))?;
+        let place = settings.place_within(set, "runtime", entry);
         if wishes.iter().any(|other| other.name == wish.name) {
-            return Err(ConfigError::fail(format!("`runtime` of {} names {} twice", set.label(), wish.name)));
+            let error = ConfigError::fail(format!("`runtime` of {} names `{}` twice", set.label(), wish.name));
+            return Err(place.into_iter().fold(error, ConfigError::at));
         }
-        wishes.push(RuntimeWish { place: place.clone().map(Box::new), ..wish });
+        wishes.push(RuntimeWish { place: place.map(Box::new), ..wish });
     }
     Ok(wishes)
 }
@@ -112,7 +114,7 @@ fn wish(
     };
     let key = format!("{name}_deps");
     let dependencies_place = match keys::find(&key) {
-        Some(key) => settings.place_of(set, key.name)?.map(Box::new),
+        Some(key) => settings.place_within(set, key.name, "").map(Box::new),
         None => None,
     };
     let dependencies = match keys::find(&key) {

@@ -147,7 +147,7 @@ impl Source for Written<'_> {
         if let Some((kind, place)) = self.probe_taken_for_condition(key)? {
             let message = format!("`{key} = {kind}: …` is a condition: for environments with `{kind}` in their name");
             let remedy = format!("write `{kind}:` and what is meant without a blank");
-            return Err(ConfigError::handled(message).at(place).hint(remedy));
+            return Err(self.settings.at_value(ConfigError::handled(message), Some(place)).hint(remedy));
         }
         if !self.settings.says(self.set, key)? {
             return Ok(None);

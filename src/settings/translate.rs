@@ -291,7 +291,8 @@ fn packaging(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Option<Pa
 
 fn package_of_runtime(settings: &Settings, set: &ConfigSet) -> Result<Option<ProjectPackage>, ConfigError> {
     let Some(word) = settings.package_of_runtime(set)? else { return Ok(None) };
-    Ok(Some(ProjectPackage { word, place: settings.place_of(set, "package")?.map(Box::new) }))
+    let place = settings.place_within(set, "package", &word).map(Box::new);
+    Ok(Some(ProjectPackage { word, place }))
 }
 
 fn package_build(settings: &Settings, set: &ConfigSet) -> Result<PackageBuild, ConfigError> {

@@ -7,8 +7,8 @@ use crate::error::ConfigError;
 use crate::settings::config_set::SetKind;
 use crate::settings::keys::{self, CORE};
 use crate::settings::toml::{ENV, ENV_BASE, PACKAGE_BASE, RUN_BASE};
-use crate::settings::toml_section;
-use crate::source::{Entry, Node};
+use crate::settings::{Settings, toml_section};
+use crate::source::Node;
 
 /// How a key that was perhaps meant is named.
 const SUGGESTION: &str = "did you mean";
@@ -65,19 +65,10 @@ fn all(subject: &Subject<'_>) -> Vec<(String, ConfigError)> {
     found
 }
 
-/// Keys of services that are nearly envo's own: tox passes over them, but tox has no services.
+/// Keys of services, or of what they inherit from, that are nearly envo's own: tox passes over them, but tox has no
+/// services.
 pub(super) fn misspelt_of_services(subject: &Subject<'_>) -> Vec<ConfigError> {
-    let services: HashSet<String> = match subject.settings.toml() {
-        None => {
-            let serve = |(section, entry): (&str, &Entry)| (&*entry.key == "serve").then(|| section.to_owned());
-            subject.entries().into_iter().filter_map(serve).collect()
-        }
-        Some(document) => {
-            let tables = document.table().get(ENV).and_then(Node::as_table).into_iter().flat_map(Node::entries);
-            let serves = |value: Node<'_>| value.as_table().is_some_and(|table| table.get("serve").is_some());
-            tables.filter(|(_, value)| serves(*value)).map(|(name, _)| toml_section(document, &[ENV, name])).collect()
-        }
-    };
+    let services = sections_of_services(subject.settings).unwrap_or_default();
     if services.is_empty() {
         return Vec::new();
     }
@@ -86,6 +77,34 @@ pub(super) fn misspelt_of_services(subject: &Subject<'_>) -> Vec<ConfigError> {
         (services.contains(&section) && is_nearly_one(&error)).then_some(error)
     };
     all(subject).into_iter().filter_map(of_service).collect()
+}
+
+/// The sections that services are read from.
+///
+/// # Errors
+/// When the environments cannot be told, which a run says itself.
+fn sections_of_services(settings: &Settings) -> Result<HashSet<String>, ConfigError> {
+    let mut found = HashSet::new();
+    // Most configurations have no service at all.
+    if !settings.source.text.contains("serve") {
+        return Ok(found);
+    }
+    for name in settings.declared_names()? {
+        let set = settings.environment(name);
+        // What is wrong with one says nothing of the others.
+        let Ok(loaders) = settings.loaders(&set) else { continue };
+        if !settings.is_written(&set, "serve").unwrap_or(false) {
+            continue;
+        }
+        found.extend(loaders.iter().filter_map(|loader| match settings.toml() {
+            None => loader.file_section.clone(),
+            Some(document) => {
+                let path: Vec<&str> = loader.path.iter().map(String::as_str).collect();
+                Some(toml_section(document, &path))
+            }
+        }));
+    }
+    Ok(found)
 }
 
 /// The same in a TOML file.
