@@ -1,6 +1,7 @@
 //! Characters and values as Python sees them and shows them. What it takes for a blank, a letter or a digit decides what a configuration means, and
 //! differs in places from what Rust's standard library takes for one. No room's own business, so it stands outside them.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -89,6 +90,29 @@ pub fn escaped(text: &str) -> String {
     result
 }
 
+/// A text of several lines without anything that a terminal would obey or that would show it other than it is.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(misleads) {
+        return Cow::Borrowed(text);
+    }
+    let mut result = String::with_capacity(text.len());
+    for character in text.chars() {
+        if misleads(character) { push_escaped(&mut result, character) } else { result.push(character) }
+    }
+    Cow::Owned(result)
+}
+
+/// Whether a character is a command to a terminal, or turns the direction of what is shown.
+/// <https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>
+pub fn misleads(character: char) -> bool {
+    match character {
+        '\n' | '\t' => false,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        '\u{2028}' | '\u{2029}' => true,
+        other => other.is_control(),
+    }
+}
+
 /// A character as `repr` writes it, apart from quotes and the backslash.
 pub fn push_escaped(result: &mut String, character: char) {
     match character {
@@ -146,6 +170,19 @@ pub fn decode_error(bytes: &[u8], error: &std::str::Utf8Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_would_obey_is_left() {
+        let text = "a\tb\nc é日本\u{a0}\u{200d}";
+        assert_eq!(plain(text), text);
+        assert_eq!(
+            plain("\x1b[2Jx\r\x07\u{9b}31m\u{202e}y\u{2066}\u{2028}"),
+            "\\x1b[2Jx\\r\\x07\\x9b31m\\u202ey\\u2066\\u2028"
+        );
+        for character in ('\0'..=char::MAX).filter(|character| misleads(*character)) {
+            assert!(!escaped(&character.to_string()).contains(misleads), "{character:?}");
+        }
+    }
 
     #[test]
     fn bytes_that_are_no_text_are_told_as_python_tells_them() {

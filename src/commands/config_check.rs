@@ -66,7 +66,7 @@ fn tell_findings(found: &[ConfigError], options: &Options) {
             .location
             .as_ref()
             .and_then(|place| lines.get(place.file.as_path())?.get(place.line.checked_sub(1)?).copied());
-        plain::error(&format!("{}\n", frame::over_line(one, line, options.colored)));
+        plain::drawn(&format!("{}\n", frame::over_line(one, line, options.colored)));
     }
     match found.len() {
         0 => plain::out("no problems found\n"),

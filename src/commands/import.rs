@@ -10,6 +10,7 @@ use crate::error::ConfigError;
 use crate::exit_code;
 use crate::import::locks::Pins;
 use crate::import::{self, Imported, ProjectFiles};
+use crate::python_text::escaped;
 use crate::report::plain;
 
 /// What versions from another lock are written to.
@@ -42,7 +43,7 @@ pub fn execute(options: &Options) -> Result<i32> {
             }
             false => plain::out(&text),
         }
-        for note in &pins.notes {
+        for note in pins.notes.iter().map(|note| escaped(note)) {
             plain::error(&format!("{note}\n"));
         }
         return Ok(exit_code::OK);

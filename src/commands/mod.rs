@@ -43,6 +43,7 @@ use crate::error::{ConfigError, ErrorClass};
 use crate::execute::interrupt::BySignal;
 use crate::exit_code;
 use crate::lock::error::Unreachable;
+use crate::python_text::plain as plain_text;
 use crate::report::{
     Event, Human, JsonLines, Layout, Level, Progress, Reporter, SlowPhases, frame, github, lost_output, plain,
 };
@@ -185,12 +186,12 @@ fn plain_hint(hint: &str) {
 fn show_config_error(error: &ConfigError, options: &Options, reporter: &dyn Reporter) -> i32 {
     let class = error.class.python_name();
     if error.class == ErrorClass::Handled {
-        reporter.error(ROOT, format!("{class}| {}", error.message));
+        reporter.error(ROOT, format!("{class}| {}", plain_text(&error.message)));
     } else {
         plain::error(&format!("{class}: {}\n", error.message));
     }
     if options.verbosity > 0 {
-        plain::error(&details(error, options));
+        plain::drawn(&details(error, options));
     }
     if let Some(checkout) = github::checkout(&options.variables, &options.current_dir) {
         plain::error(&github::annotation(class, &error.message, error.location.as_deref(), &checkout));
@@ -202,7 +203,7 @@ fn show_config_error(error: &ConfigError, options: &Options, reporter: &dyn Repo
 /// Where the error stands and what would help.
 fn details(error: &ConfigError, options: &Options) -> String {
     if error.location.is_none() && error.trail.is_empty() {
-        return error.hints.iter().map(|hint| format!("help: {hint}\n")).collect();
+        return error.hints.iter().map(|hint| format!("help: {}\n", plain_text(hint))).collect();
     }
     let frame = frame::with_source(error, options.colored);
     // On a terminal the message stands right above already, and on standard error if it went there too.

@@ -33,8 +33,9 @@ impl Pins {
         let marker = if marker.is_empty() { String::new() } else { format!(" ; {marker}") };
         let line = format!("{}=={version}{marker}", canonical_name(name));
         match line.parse::<Requirement>() {
-            Ok(_) => drop(self.lines.replace(line)),
-            Err(_) => self.notes.push(format!("{name}: `{line}` is no requirement")),
+            // A line break would begin a line of its own.
+            Ok(_) if !line.contains(char::is_control) => drop(self.lines.replace(line)),
+            _ => self.notes.push(format!("{name}: `{line}` is no requirement")),
         }
     }
 

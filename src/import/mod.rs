@@ -8,6 +8,8 @@ mod manifests;
 mod procfile;
 mod section;
 
+use crate::python_text::escaped;
+
 pub use compose::compose;
 pub use manifests::manifests;
 pub use procfile::procfile;
@@ -46,11 +48,7 @@ impl Imported {
 
     /// Notes and summary, each in one line that a terminal shows as it is.
     pub fn lines(&self) -> Vec<String> {
-        let shown = |note: &String| {
-            let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-            note.chars().map(escaped).collect()
-        };
-        self.notes.iter().chain(&self.summary()).map(shown).collect()
+        self.notes.iter().chain(&self.summary()).map(|note| escaped(note)).collect()
     }
 
     /// How much of it can be used without a change.

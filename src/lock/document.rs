@@ -100,8 +100,17 @@ impl Document {
             Some(Value::Array(packages)) => packages,
             _ => return Err("it has no packages".to_owned()),
         };
-        let package =
-            |value: &Value| value.as_table().ok_or("a package is no table".to_owned()).and_then(Package::parse);
+        let package = |value: &Value| {
+            if has_control(value) {
+                return Err("a package has a line break or another control character in it".to_owned());
+            }
+            let package = value.as_table().ok_or("a package is no table".to_owned()).and_then(Package::parse)?;
+            let has_blanks = package.words().any(|word| word.contains(char::is_whitespace));
+            if has_blanks {
+                return Err(format!("`{}` has blanks in its name, version or hashes", package.name));
+            }
+            Ok(package)
+        };
         let inputs = table.get("tool").and_then(|tool| tool.get("envo")).and_then(Value::as_table);
         let inputs = inputs.into_iter().flatten().map(|(name, lines)| {
             let lines = lines.as_array().into_iter().flatten().filter_map(|line| Some(line.as_str()?.to_owned()));
@@ -187,6 +196,17 @@ impl Package {
         })
     }
 
+    /// What is one word each where an installer is asked for the package.
+    fn words(&self) -> impl Iterator<Item = &str> {
+        let archive = match &self.source {
+            Some(Source::Archive { file, .. }) => Some(file),
+            _ => None,
+        };
+        let hashes =
+            self.files().chain(archive).flat_map(|file| file.hashes.iter().flat_map(|(one, other)| [one, other]));
+        [&self.name].into_iter().chain(&self.version).chain(hashes).map(String::as_str)
+    }
+
     /// Every file it may be installed from.
     pub fn files(&self) -> impl Iterator<Item = &File> {
         let archive = match &self.source {
@@ -224,6 +244,17 @@ impl File {
             return Err(format!("{name} has no hash, so nobody could tell whether it was tampered with"));
         }
         Ok(Self { name, url, path, hashes })
+    }
+}
+
+/// Whether a text in it could begin a line of its own where it is written for an installer. The reader of TOML bounds the
+/// depth.
+fn has_control(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains(char::is_control),
+        Value::Array(values) => values.iter().any(has_control),
+        Value::Table(table) => table.iter().any(|(key, value)| key.contains(char::is_control) || has_control(value)),
+        _ => false,
     }
 }
 

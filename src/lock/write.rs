@@ -151,22 +151,50 @@ pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::Strategy as _;
+
     use super::*;
 
-    #[test]
-    fn a_key_cannot_leave_its_place() {
-        let evil = "sha256 = \"0\"\n[[packages]]\nname = \"evil\"\nx";
-        let mut file =
-            File { name: "a-1.tar.gz".to_owned(), url: Some("https://x/a-1.tar.gz".to_owned()), ..File::default() };
-        file.hashes.insert(evil.to_owned(), evil.to_owned());
-        let package =
-            Package { name: "a".to_owned(), version: Some(evil.to_owned()), sdist: Some(file), ..Package::default() };
-        let mut document = Document { packages: vec![package], ..Document::default() };
-        document.inputs.insert(evil.to_owned(), vec![evil.to_owned()]);
-        let read = Document::parse(&document.text()).unwrap();
-        assert_eq!(read.packages.len(), 1);
-        assert_eq!(read.packages[0].sdist.as_ref().unwrap().hashes.get(evil).map(String::as_str), Some(evil));
-        assert_eq!(read.inputs[evil], [evil]);
+    /// Texts that try to leave the place they are written to.
+    const HOSTILE: &str = "(\"|\\\\|'|\n|\r|\t|\u{1b}\\[2J|\u{202e}|\u{7}|\u{0}|\n\\[\\[packages\\]\\]\nname = \"evil\"|= |#|\\]|\\}|--index-url=x| |[a-z0-9.é])";
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_can_leave_its_place(
+            texts in proptest::collection::vec(proptest::collection::vec(HOSTILE, 0..6).prop_map(|parts| parts.concat()), 8),
+        ) {
+            let text = |at: usize| texts[at].clone();
+            let mut file = File { name: text(0), url: Some(format!("https://x/{}", texts[1])), ..File::default() };
+            file.hashes.insert(text(2), text(3));
+            let package = Package {
+                name: format!("a{}", texts[4]),
+                version: Some(text(5)),
+                marker: Some(text(6)),
+                sdist: Some(file),
+                ..Package::default()
+            };
+            let mut document = Document { packages: vec![package], ..Document::default() };
+            document.inputs.insert(text(7), vec![text(0), text(1)]);
+            let written = document.text();
+            let table: toml::Table = written.parse().unwrap();
+            proptest::prop_assert_eq!(table["packages"].as_array().map(Vec::len), Some(1));
+            let found = &table["packages"][0];
+            proptest::prop_assert_eq!(found["name"].as_str(), Some(document.packages[0].name.as_str()));
+            proptest::prop_assert_eq!(found["version"].as_str(), Some(texts[5].as_str()));
+            proptest::prop_assert_eq!(found["sdist"]["hashes"][texts[2].as_str()].as_str(), Some(texts[3].as_str()));
+            proptest::prop_assert_eq!(table["tool"]["envo"].as_table().map(toml::Table::len), Some(1));
+            // What goes on to an installer is one line of words for each package.
+            if let Ok(read) = Document::parse(&written) {
+                let (hashed, others) = super::super::lines::of(&read.packages, Path::new("/x"));
+                for line in hashed.iter().chain(&others) {
+                    proptest::prop_assert!(!line.contains(char::is_control), "{:?}", line);
+                    let words: Vec<&str> = line.split(' ').collect();
+                    proptest::prop_assert!(words[1..].iter().all(|word| word.starts_with("--hash=")), "{:?}", line);
+                }
+                let graph = crate::lock::graph::Graph::new("a", &read, &Vec::new());
+                proptest::prop_assert!(!graph.tree().replace('\n', "").contains(crate::python_text::misleads));
+            }
+        }
     }
 
     const UVS: &str = r#"lock-version = "1.0"

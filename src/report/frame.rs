@@ -4,6 +4,7 @@ use rustix::termios::isatty;
 
 use super::color::{BLUE, BRIGHT, CYAN, RED, RESET_ALL, YELLOW};
 use crate::error::{ConfigError, Location};
+use crate::python_text::{escaped, misleads, plain};
 
 /// Draws the error over the lines of the file it stands in, and after it what else is wrong. Ends with a line end.
 pub fn with_source(error: &ConfigError, colored: bool) -> String {
@@ -23,7 +24,8 @@ pub fn below_words(error: &ConfigError, colored: bool) -> String {
 
 /// What a drawn error has besides its message.
 pub fn without_headline<'a>(drawn: &'a str, message: &str) -> &'a str {
-    match drawn.find(message) {
+    let message = plain(message);
+    match drawn.find(&*message) {
         Some(at) => drawn[at + message.len()..].trim_start_matches('\n'),
         None => drawn,
     }
@@ -51,11 +53,16 @@ pub fn over_line(error: &ConfigError, line_text: Option<&str>, colored: bool) ->
     let paint = |code: &str, text: &str| {
         if colored { format!("{BRIGHT}{code}{text}{RESET_ALL}") } else { text.to_owned() }
     };
-    let mut result = format!("{}: {}\n", paint(RED, "error"), error.message);
+    let mut result = format!("{}: {}\n", paint(RED, "error"), plain(&error.message));
     let margin = error.location.as_ref().map_or(1, |location| location.line.to_string().len());
     if let Some(location) = &error.location {
         let Location { file, line, column, .. } = location.as_ref();
-        result.push_str(&format!("{}{} {}:{line}:{column}\n", " ".repeat(margin), paint(BLUE, "-->"), file.display()));
+        result.push_str(&format!(
+            "{}{} {}:{line}:{column}\n",
+            " ".repeat(margin),
+            paint(BLUE, "-->"),
+            plain(&file.display().to_string())
+        ));
         if let Some((before, marked)) = line_text.map(|text| marked_line(text, location)) {
             let bar = paint(BLUE, "|");
             result.push_str(&format!("{} {bar}\n", " ".repeat(margin)));
@@ -65,22 +72,30 @@ pub fn over_line(error: &ConfigError, line_text: Option<&str>, colored: bool) ->
         }
     }
     if !error.trail.is_empty() {
-        let trail = error.trail.join(" → ");
+        let trail = escaped(&error.trail.join(" → "));
         result.push_str(&format!("{} {} while resolving {trail}\n", " ".repeat(margin), paint(BLUE, "=")));
     }
     for hint in &error.hints {
-        result.push_str(&format!("{}: {hint}\n", paint(CYAN, "help")));
+        result.push_str(&format!("{}: {}\n", paint(CYAN, "help"), plain(hint)));
     }
     result
 }
 
+/// How many characters of a line are shown.
+const LONGEST: usize = 1_000;
+
 /// The line an error stands in, and the line below it that points at the place. Tabs stay tabs, so that both line up.
 fn marked_line(line: &str, location: &Location) -> (String, String) {
+    let shown = |character| if misleads(character) { char::REPLACEMENT_CHARACTER } else { character };
+    // Of a line that is very long, what stands around the place.
+    let skipped = location.column.saturating_sub(LONGEST / 2) / LONGEST * LONGEST;
+    let line: String = line.chars().skip(skipped).take(LONGEST).map(shown).collect();
     let width = line.chars().count();
-    let start = location.column.saturating_sub(1).min(width);
+    let start = location.column.saturating_sub(1 + skipped).min(width);
     let indent = line.chars().take(start).map(|character| if character == '\t' { '\t' } else { ' ' });
     let carets = "^".repeat(location.length.min(width - start).max(1));
-    (line.to_owned(), indent.chain(carets.chars()).collect())
+    let marked = indent.chain(carets.chars()).collect();
+    (line, marked)
 }
 
 #[cfg(test)]

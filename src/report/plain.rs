@@ -3,6 +3,7 @@
 use std::io;
 
 use super::human::write;
+use crate::python_text::plain;
 
 /// Writes `text` to standard output as it is, without a line end of its own. A reader that went away is no error.
 pub fn out(text: &str) {
@@ -19,7 +20,13 @@ pub fn width() -> Option<usize> {
     rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
-/// Writes `text` to standard error as it is, without a line end of its own.
+/// Writes `text` to standard error, without a line end of its own. Parts of it may come from files of others, from the
+/// network or from processes, so what a terminal would obey is shown escaped.
 pub fn error(text: &str) {
+    drawn(&plain(text));
+}
+
+/// The same for what is drawn here, with colours: what it is drawn of is shown escaped already.
+pub fn drawn(text: &str) {
     let _ = write(io::stderr().lock(), text.as_bytes());
 }

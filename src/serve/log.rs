@@ -10,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 
+use crate::python_text::misleads;
+
 /// A log that has grown beyond this is put aside, at the end of a line.
 const LARGEST: u64 = 128 * 1024 * 1024;
 /// How many that were put aside are kept: `NAME.log.1` is the latest.
@@ -308,7 +310,7 @@ pub fn readable(line: &str, most: usize) -> String {
         match character {
             '\u{1b}' => skip_sequence(&mut rest),
             '\t' => text.push(character),
-            _ if character.is_control() => {}
+            _ if misleads(character) || character == '\n' => {}
             _ => text.push(character),
         }
         if text.len() >= most {

@@ -19,6 +19,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix};
 use super::{daemon, instance_mark, ports};
 use crate::execute::tree;
 use crate::model::Variables;
+use crate::python_text::misleads;
 
 /// What a socket's path may have, its closing zero included, on the systems with the least.
 const LONGEST_PATH: usize = 104;
@@ -346,7 +347,7 @@ fn user_name(user: u32) -> String {
     let named = users.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(user)).then(|| name.replace(char::is_control, "?"))
+        (fields.nth(1)?.parse() == Ok(user)).then(|| name.replace(misleads, "?"))
     });
     named.unwrap_or_else(|| format!("uid {user}"))
 }

@@ -315,3 +315,42 @@ fn a_file_with_thousands_of_services_takes_no_long_time() {
     }
     assert_eq!(translate(&text, &[]).sections.len(), 3000);
 }
+
+/// A text of YAML in double quotes.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_of_a_compose_file_can_leave_its_place(
+        parts in proptest::collection::vec(
+            "(\n|\r|\u{1b}\\[2J|\u{202e}|\u{85}|\u{2028}|\n\\[testenv:evil\\]\ncommands = x|\n  |;|#|\\{env:A\\}|\\$\\{A:-|\\}|\\\\|\"|'|%|=|:|: | |-|[a-z0-9é])",
+            24,
+        ),
+    ) {
+        let texts: Vec<String> = parts.chunks(3).map(|three| quoted(&three.concat())).collect();
+        let [a, b, c, d, e, f, g, h] = &texts[..] else { unreachable!() };
+        let source = format!(
+            "services:\n  {a}:\n    image: {b}\n    command: [{c}, {d}]\n    working_dir: {f}\n    ports: [{g}]\n    \
+             environment:\n      {e}: {f}\n    env_file: {h}\n    healthcheck: {{test: {c}}}\n    user: {d}\n  x:\n    \
+             image: redis\n    entrypoint: {b}\n    depends_on: [{a}]\n    environment: [{e}]\n    {g}: {h}\n"
+        );
+        let dockerfile = parts.concat();
+        let others = [(".env", dockerfile.as_str()), ("Dockerfile", dockerfile.as_str())];
+        let files = ProjectFiles {
+            read: &|path| others.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned()),
+            has_program: &|_, _| true,
+        };
+        let Ok(imported) = compose(&source, "compose.yaml", &files) else { return Ok(()) };
+        let text = imported.text();
+        let read = crate::source::ini::read(&text).unwrap_or_else(|error| panic!("{error:?}: {text}"));
+        let names: Vec<&str> = read.sections.iter().map(|section| section.name.as_str()).collect();
+        let expected: Vec<String> =
+            imported.sections.iter().map(|section| format!("testenv:{}", section.name)).collect();
+        proptest::prop_assert_eq!(names, expected);
+        for line in imported.lines() {
+            proptest::prop_assert!(!line.contains(crate::python_text::misleads) && !line.contains('\n'), "{:?}", line);
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::execute::tree;
+use crate::python_text::misleads;
 
 /// A process that listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +77,7 @@ fn command(pid: u32) -> String {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let text = String::from_utf8_lossy(&words).replace('\0', " ");
     // What a process says of itself must not reach the terminal as it is.
-    let plain = |text: &str| text.trim().replace(char::is_control, "?");
+    let plain = |text: &str| text.trim().replace(|c| misleads(c) || c == '\n', "?");
     if text.trim().is_empty() {
         return plain(&fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default());
     }

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::python_text::misleads;
+
 /// An attempt that takes longer than this has not been answered; the one before it does not count any more.
 const OVERDUE: Duration = Duration::from_millis(500);
 /// How much is shown of a line that somebody else wrote.
@@ -86,7 +88,7 @@ impl fmt::Display for Seconds {
 
 /// A line of somebody else's as it can be shown: short, and without what a terminal would obey.
 pub fn excerpt(line: &str) -> String {
-    let plain: String = line.trim_end().chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect();
+    let plain: String = line.trim_end().chars().map(|c| if misleads(c) { '?' } else { c }).collect();
     match plain.char_indices().nth(LONGEST_EXCERPT) {
         Some((end, _)) => format!("{}…", &plain[..end]),
         None => plain,
