@@ -21,6 +21,7 @@ mod wheels;
 mod ahead;
 mod backends;
 mod bad_input;
+mod bounds;
 mod build;
 mod clients;
 mod config;

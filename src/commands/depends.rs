@@ -32,12 +32,14 @@ pub fn execute(options: &Options) -> Result<i32> {
         return Ok(exit_code::OK);
     }
     let mut text = format!("Execution order: {}\nALL\n", order.names.join(", "));
+    let position: HashMap<&str, usize> = order.names.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
     let children: HashMap<&str, Vec<&str>> = order
         .waits_for
         .iter()
         .map(|(name, waits)| {
-            let below = order.names.iter().filter(|other| waits.contains(*other)).map(String::as_str);
-            (name.as_str(), below.collect())
+            let mut below: Vec<&str> = waits.iter().map(String::as_str).collect();
+            below.sort_by_key(|name| position.get(name));
+            (name.as_str(), below)
         })
         .collect();
     let mut packagers: HashMap<String, String> = HashMap::new();
@@ -46,7 +48,7 @@ pub fn execute(options: &Options) -> Result<i32> {
         packagers.insert(name.clone(), shown);
     }
     for name in &names {
-        write_tree(&mut text, name, 1, &children, &packagers);
+        write_tree(&mut text, name, &children, &packagers);
     }
     plain::out(&text);
     Ok(exit_code::OK)
@@ -108,23 +110,25 @@ fn nodes(plan: &Plan, order: &graph::Order) -> Result<Vec<Node>, ConfigError> {
     Ok(nodes)
 }
 
-fn write_tree(
-    text: &mut String,
-    name: &str,
-    depth: usize,
-    children: &HashMap<&str, Vec<&str>>,
-    packagers: &HashMap<String, String>,
-) {
-    let _ = write!(text, "{}{name}", "   ".repeat(depth));
-    match packagers.get(name) {
-        Some(shown) if !shown.is_empty() => {
-            let _ = write!(text, " ~ {shown}");
+/// How much of the tree is kept before it is printed: what many environments wait for is in it many times over.
+const BUFFER: usize = 64 << 10;
+
+fn write_tree(text: &mut String, name: &str, children: &HashMap<&str, Vec<&str>>, packagers: &HashMap<String, String>) {
+    let mut open = vec![(name, 1)];
+    while let Some((name, depth)) = open.pop() {
+        let _ = write!(text, "{}{name}", "   ".repeat(depth));
+        match packagers.get(name) {
+            Some(shown) if !shown.is_empty() => {
+                let _ = write!(text, " ~ {shown}");
+            }
+            _ => {}
         }
-        _ => {}
-    }
-    text.push('\n');
-    for child in children.get(name).into_iter().flatten() {
-        write_tree(text, child, depth + 1, children, packagers);
+        text.push('\n');
+        if text.len() > BUFFER {
+            plain::out(text);
+            text.clear();
+        }
+        open.extend(children.get(name).into_iter().flatten().rev().map(|child| (*child, depth + 1)));
     }
 }
 

@@ -30,7 +30,7 @@ pub fn resolve(root: &Path, groups: &[String]) -> Result<Vec<String>, ConfigErro
     let defined = Groups::new(written)?;
     let mut found = BTreeMap::new();
     for group in groups {
-        defined.collect(group, &mut Vec::new(), &mut found)?;
+        defined.collect(group, &mut found)?;
     }
     let requirements = match OwnExtras::of(&project) {
         Some(own) => own.unwrap(found.into_values().collect())?,
@@ -86,44 +86,57 @@ impl<'a> Groups<'a> {
         python_repr(self.defined.get(group).map_or(group, |(name, _)| *name))
     }
 
-    fn collect(
-        &self,
-        group: &str,
-        path: &mut Vec<String>,
-        found: &mut BTreeMap<Identity, Requirement>,
-    ) -> Result<(), ConfigError> {
-        if path.iter().any(|past| past == group) {
-            let past: Vec<String> = path.iter().map(|past| self.as_written(past)).collect();
-            let comma = if past.len() == 1 { "," } else { "" };
-            let circle = format!("{} -> ({}{comma})", self.as_written(group), past.join(", "));
-            return Err(fail(format!("Cyclic dependency group include: {circle}")));
-        }
-        let Some((_, value)) = self.defined.get(group) else {
-            return Err(fail(format!("dependency group {} not found", self.as_written(group))));
-        };
-        let Some(items) = value.as_array() else {
-            return Err(fail(format!("dependency group {} is not a list", self.as_written(group))));
-        };
-        for item in items {
-            match item {
-                Value::String(text) => {
+    /// Adds what a group and those it includes require; a stack of its own, since groups may include groups a thousand
+    /// times over.
+    fn collect(&self, group: &str, found: &mut BTreeMap<Identity, Requirement>) -> Result<(), ConfigError> {
+        let mut done = BTreeSet::new();
+        let mut path = vec![self.open(group.to_owned(), &[])?];
+        while let Some((current, items)) = path.last_mut() {
+            match items.next() {
+                None => {
+                    done.insert(std::mem::take(current));
+                    path.pop();
+                }
+                Some(Value::String(text)) => {
                     let requirement = parse(text)?;
                     found.entry(identity(&requirement)).or_insert(requirement);
                 }
-                Value::Table(table) if table.len() == 1 && table.contains_key("include-group") => {
+                Some(Value::Table(table)) if table.len() == 1 && table.contains_key("include-group") => {
                     let name = table.get("include-group");
                     let name =
                         name.map_or_else(String::new, |name| name.as_str().map_or_else(|| repr(name), str::to_owned));
-                    path.push(group.to_owned());
-                    self.collect(&canonical_name(&name), path, found)?;
-                    path.pop();
+                    let name = canonical_name(&name);
+                    // What was gone through once adds nothing.
+                    if !done.contains(&name) {
+                        path.push(self.open(name, &path)?);
+                    }
                 }
-                other => return Err(fail(format!("invalid dependency group item: {}", repr(other)))),
+                Some(other) => return Err(fail(format!("invalid dependency group item: {}", repr(other)))),
             }
         }
         Ok(())
     }
+
+    fn open(&self, group: String, path: &[Open<'a>]) -> Result<Open<'a>, ConfigError> {
+        if path.iter().any(|(past, _)| *past == group) {
+            let past: Vec<String> = path.iter().map(|(past, _)| self.as_written(past)).collect();
+            let comma = if past.len() == 1 { "," } else { "" };
+            let circle = format!("{} -> ({}{comma})", self.as_written(&group), past.join(", "));
+            return Err(fail(format!("Cyclic dependency group include: {circle}")));
+        }
+        let Some((_, value)) = self.defined.get(&group) else {
+            return Err(fail(format!("dependency group {} not found", self.as_written(&group))));
+        };
+        let value: &'a Value = value;
+        match value.as_array() {
+            Some(items) => Ok((group, items.iter())),
+            None => Err(fail(format!("dependency group {} is not a list", self.as_written(&group)))),
+        }
+    }
 }
+
+/// A group and those of its items that are left.
+type Open<'a> = (String, std::slice::Iter<'a, Value>);
 
 fn parse(text: &str) -> Result<Requirement, ConfigError> {
     text.parse().map_err(|error| fail(format!("{} is not valid requirement due to {error}", python_repr(text))))

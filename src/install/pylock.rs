@@ -56,6 +56,16 @@ impl Pylock<'_> {
         let invalid =
             |reason: String| ConfigError::fail(format!("invalid pylock file {}: {reason}", self.path.display()));
         let text = std::fs::read_to_string(self.path).map_err(|error| invalid(error.to_string()))?;
+        self.lines_of(&text)
+    }
+
+    /// The same for the text of the file.
+    ///
+    /// # Errors
+    /// As [`Self::install_lines`].
+    pub fn lines_of(&self, text: &str) -> Result<Vec<String>, ConfigError> {
+        let invalid =
+            |reason: String| ConfigError::fail(format!("invalid pylock file {}: {reason}", self.path.display()));
         let table: Table =
             text.trim_start_matches('\u{feff}').parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
         let lock = Lock::read(&table).map_err(|error| {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
@@ -12,6 +13,9 @@ use crate::build::package::Metadata;
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::runtime::DEFAULT;
 use crate::python_text::escaped;
+
+/// How many levels a tree shows.
+const DEEPEST: usize = 100;
 
 /// The packages of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +34,15 @@ pub struct Graph {
 
 /// Which package is required by which, in pairs: the one that requires comes second; `None`: the project does.
 pub type Edges = Vec<(String, Option<String>)>;
+
+/// A package to draw: its name, what stands before it, and whether it is the last of its level.
+type Line<'a> = (&'a String, Rc<str>, bool);
+
+/// The lines of a level, the last one first: they are taken from the end.
+fn level<'a>(names: &'a BTreeSet<String>, before: &str) -> impl Iterator<Item = Line<'a>> {
+    let before: Rc<str> = before.into();
+    names.iter().rev().enumerate().map(move |(at, name)| (name, Rc::clone(&before), at == 0))
+}
 
 impl Graph {
     pub fn new(environment: &str, document: &Document, edges: &Edges) -> Self {
@@ -105,28 +118,28 @@ impl Graph {
         Self { requires, roots, ..self.clone() }
     }
 
-    /// A tree for people. What was drawn before is not drawn again below its second mention.
+    /// A tree for people. What was drawn before is not drawn again below its second mention, and what lies too deep to be
+    /// read is left out.
     pub fn tree(&self) -> String {
         let mut text = format!("{}\n", self.title());
         let mut drawn = BTreeSet::new();
-        let last = self.roots.len();
-        for (at, root) in self.roots.iter().enumerate() {
-            self.draw(root, "", at + 1 == last, (&mut drawn, &mut text));
+        let mut open: Vec<Line<'_>> = level(&self.roots, "").collect();
+        while let Some((name, before, is_last)) = open.pop() {
+            let (branch, below) = if is_last { ("└── ", "    ") } else { ("├── ", "│   ") };
+            let children = self.requires.get(name).filter(|names| !names.is_empty());
+            let is_deep = before.chars().count() >= DEEPEST * 4;
+            let is_new = is_deep || drawn.insert(name);
+            let mark = match children {
+                Some(_) if is_deep => " (and what it requires)",
+                Some(_) if !is_new => " (see above)",
+                _ => "",
+            };
+            text.push_str(&format!("{before}{branch}{}{mark}\n", self.label(name)));
+            if let Some(children) = children.filter(|_| is_new && !is_deep) {
+                open.extend(level(children, &format!("{before}{below}")));
+            }
         }
         text
-    }
-
-    fn draw(&self, name: &str, before: &str, is_last: bool, (drawn, text): (&mut BTreeSet<String>, &mut String)) {
-        let (branch, below) = if is_last { ("└── ", "    ") } else { ("├── ", "│   ") };
-        let children = self.requires.get(name).filter(|names| !names.is_empty());
-        let is_new = drawn.insert(name.to_owned());
-        let mark = if children.is_some() && !is_new { " (see above)" } else { "" };
-        text.push_str(&format!("{before}{branch}{}{mark}\n", self.label(name)));
-        let Some(children) = children.filter(|_| is_new) else { return };
-        let before = format!("{before}{below}");
-        for (at, child) in children.iter().enumerate() {
-            self.draw(child, &before, at + 1 == children.len(), (drawn, text));
-        }
     }
 
     fn label(&self, name: &str) -> String {

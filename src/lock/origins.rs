@@ -58,16 +58,23 @@ fn files(project: &Project, inputs: &Inputs) -> Vec<PathBuf> {
 }
 
 fn nested(file: &Path, files: &mut Vec<PathBuf>) {
-    if files.iter().any(|known| known == file) {
-        return;
-    }
-    files.push(file.to_owned());
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    for line in text.lines().map(str::trim) {
-        let name = ["-r", "-c", "--requirement", "--constraint"].iter().find_map(|option| line.strip_prefix(option));
-        if let (Some(name), Some(folder)) = (name, file.parent()) {
-            nested(&folder.join(name.trim_start_matches('=').trim()), files);
+    let mut open = vec![file.to_owned()];
+    let mut known: BTreeSet<PathBuf> = files.iter().cloned().collect();
+    while let Some(file) = open.pop() {
+        if !known.insert(file.clone()) {
+            continue;
         }
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let mut named = Vec::new();
+        for line in text.lines().map(str::trim) {
+            let options = ["-r", "-c", "--requirement", "--constraint"];
+            let name = options.iter().find_map(|option| line.strip_prefix(option));
+            if let (Some(name), Some(folder)) = (name, file.parent()) {
+                named.push(folder.join(name.trim_start_matches('=').trim()));
+            }
+        }
+        open.extend(named.into_iter().rev());
+        files.push(file);
     }
 }
 

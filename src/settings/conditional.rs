@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::factor::{ActiveFactors, Condition, Conditions, lines};
+use super::factor::{ActiveFactors, Condition, Conditions, MOST_NAMES, lines, too_many};
+use crate::error::ConfigError;
 use crate::python_text::strip;
 
 /// The lines of a value, neighbours under the same condition together.
@@ -27,14 +28,27 @@ struct Block {
 impl ConditionalValue {
     /// Reads a value without comments and without backslashes: a line that goes on in the next one takes that along,
     /// depending on the environment.
-    pub fn of(value: &str) -> Self {
+    ///
+    /// # Errors
+    /// When a condition, or all of them, stand for too many environments.
+    pub fn of(value: &str) -> Result<Self, ConfigError> {
         let mut found = Self { is_blank: value.trim().is_empty(), ..Self::default() };
         let mut parsed: Vec<Condition> = Vec::new();
         let mut conditions = Conditions::new(None);
+        let mut left = MOST_NAMES;
+        let mut failure = Ok(());
         for line in lines(value) {
             let marked = conditions.of(line, |condition| {
                 let at = parsed.len();
-                parsed.extend(Condition::parse(condition));
+                let read = Condition::parse(condition).and_then(|read| {
+                    let names = read.as_ref().map_or(0, |read| read.alternatives().len());
+                    left = left.checked_sub(names).ok_or_else(|| too_many(condition))?;
+                    Ok(read)
+                });
+                match read {
+                    Ok(read) => parsed.extend(read),
+                    Err(error) => failure = Err(error),
+                }
                 (parsed.len() > at).then_some(at)
             });
             match marked.and_then(|(number, rest)| Some((number?, strip(rest)))) {
@@ -44,7 +58,7 @@ impl ConditionalValue {
             }
         }
         found.conditions = parsed;
-        found
+        failure.map(|()| found)
     }
 
     fn add(&mut self, condition: Option<usize>, line: &str) {
@@ -93,11 +107,15 @@ mod tests {
             "a: 1\n\na: 2\nplain\n\n\nplain\na: 3\nhttps://x\nlinux: 10\n10-11: 12",
         ];
         for value in values {
-            let read = ConditionalValue::of(value);
+            let read = ConditionalValue::of(value).expect("few enough");
             assert_eq!(read.is_blank, value.trim().is_empty());
             for name in ["a", "b", "a-c", "b-c", "other", "10-11"] {
                 let active = ActiveFactors::of(Some(name), "linux", "x86_64");
-                assert_eq!(read.of_environment(&active), filter(value, || &active), "{value:?} for {name}");
+                assert_eq!(
+                    read.of_environment(&active),
+                    filter(value, || &active).expect("few enough"),
+                    "{value:?} for {name}"
+                );
             }
         }
     }

@@ -5,6 +5,7 @@ use std::thread::{self, ThreadId};
 
 use super::factor::ActiveFactors;
 use super::loader::Loader;
+use super::nesting::{Nesting, Step};
 use super::set_env::SetEnv;
 use super::value::Value;
 use super::{Settings, keys, lock};
@@ -40,6 +41,9 @@ pub struct ConfigSet {
     /// Keys that are being worked out, and by whom.
     loading: Mutex<Vec<(ThreadId, &'static str)>>,
     pub(super) factors: OnceLock<ActiveFactors>,
+    /// The set's own section, if there is one.
+    pub(super) own_loaders: OnceLock<Vec<Arc<Loader>>>,
+    /// That and those it inherits from.
     pub(super) loaders: OnceLock<Vec<Arc<Loader>>>,
     pub(super) variables: OnceLock<Arc<SetEnv>>,
     pub(super) defined: OnceLock<Vec<&'static str>>,
@@ -81,6 +85,7 @@ impl ConfigSet {
             runner: Mutex::default(),
             loading: Mutex::default(),
             factors: OnceLock::new(),
+            own_loaders: OnceLock::new(),
             loaders: OnceLock::new(),
             variables: OnceLock::new(),
             defined: OnceLock::new(),
@@ -129,8 +134,14 @@ impl ConfigSet {
         if rounds >= ROUNDS {
             return Err(ConfigError::new(ErrorClass::Recursion, "maximum recursion depth exceeded"));
         }
+        let nesting = Nesting::enter(Step::Value)?;
         loading.push(entry);
-        Ok(Loading { set: self, entry })
+        Ok(Loading { set: self, entry, _nesting: nesting })
+    }
+
+    /// Whether this thread is working the key out.
+    pub(super) fn is_loading(&self, key: &'static str) -> bool {
+        lock(&self.loading).contains(&(thread::current().id(), key))
     }
 
     /// Makes a value count whatever the files say, also for what was worked out already.
@@ -145,6 +156,7 @@ impl ConfigSet {
 pub(super) struct Loading<'a> {
     set: &'a ConfigSet,
     entry: (ThreadId, &'static str),
+    _nesting: Nesting,
 }
 
 impl Drop for Loading<'_> {
@@ -176,6 +188,10 @@ impl Settings {
     /// Whether `name`, in any spelling, is a key of the set.
     pub(super) fn defines(&self, set: &ConfigSet, name: &str) -> bool {
         let Some(key) = keys::find(name) else { return false };
+        // As in tox, an environment that does not know yet what it inherits from has no other keys.
+        if set.is_loading("base") {
+            return matches!(key.name, "base" | "set_env");
+        }
         // Who the runner is may depend on the value that is being worked out, so all of them count.
         if keys::may_have(set.kind, key.name) {
             return true;

@@ -4,20 +4,34 @@ use crate::model::Variables;
 
 /// The variables of the file, in order, each once; those without a value are left out. `${NAME}` and `${NAME:-default}`
 /// mean what stands earlier in the file, else `host`.
-pub fn variables(text: &str, host: &Variables) -> Vec<(String, String)> {
+///
+/// # Errors
+/// When values that hold others come to too much.
+pub fn variables(text: &str, host: &Variables) -> Result<Vec<(String, String)>, String> {
+    let mut bytes = 0;
     let mut found: Vec<(String, String)> = Vec::new();
     let mut rest = text;
     while let Some(binding) = next(&mut rest) {
         let Some((name, value)) = binding else { continue };
         let value = match value {
             Text::Literal(value) => value,
-            Text::Open(value) => substituted(&value, &found, host),
+            Text::Open(value) => {
+                let value = substituted(&value, &found, host);
+                value.ok_or_else(|| format!("`{name}` comes to more than {} MiB", MOST_BYTES >> 20))?
+            }
         };
+        bytes += value.len();
+        if bytes > MOST_BYTES {
+            return Err(format!("its variables come to more than {} MiB at `{name}`", MOST_BYTES >> 20));
+        }
         found.retain(|(known, _)| *known != name);
         found.push((name, value));
     }
-    found
+    Ok(found)
 }
+
+/// How many bytes the values of a file may come to; no process could be given as many.
+const MOST_BYTES: usize = 16 << 20;
 
 enum Text {
     /// Python-dotenv substitutes in every value, whatever its quotes.
@@ -108,7 +122,8 @@ fn unescaped(text: &str, quote: char) -> String {
     result
 }
 
-fn substituted(text: &str, found: &[(String, String)], host: &Variables) -> String {
+/// `None`: it comes to too much.
+fn substituted(text: &str, found: &[(String, String)], host: &Variables) -> Option<String> {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, expression)) = rest.split_once("${") {
@@ -122,9 +137,12 @@ fn substituted(text: &str, found: &[(String, String)], host: &Variables) -> Stri
         let known = found.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         result.push_str(&known.or_else(|| host.text(name)).unwrap_or_else(|| default.to_owned()));
         rest = after;
+        if result.len() > MOST_BYTES {
+            return None;
+        }
     }
     result.push_str(rest);
-    result
+    Some(result)
 }
 
 #[cfg(test)]
@@ -134,7 +152,7 @@ mod tests {
     fn read(text: &str) -> Vec<(String, String)> {
         let mut host = Variables::default();
         host.set("HOST", "machine");
-        variables(text, &host)
+        variables(text, &host).expect("little enough")
     }
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -6,11 +6,29 @@ use std::borrow::Cow;
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::{digit, is_space, is_word, strip};
 
-/// The minor versions that open ranges (`py3{11-}`, `py3{-13}`) end at; tox 4.67.15's values.
-pub const LATEST_PYTHON_MINOR_MIN: u64 = 11;
-pub const LATEST_PYTHON_MINOR_MAX: u64 = 15;
-/// A range longer than this is left as it is written, rather than filling the memory.
-const LONGEST_RANGE: u64 = 100_000;
+pub use super::ranges::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN, expand_ranges};
+
+/// How many environments an expression may stand for, and how many bytes their names may have.
+pub const MOST_NAMES: usize = 1_000_000;
+const MOST_BYTES: usize = 128 << 20;
+
+/// Why an expression cannot be written out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// This is no name of an environment.
+    Name(String),
+    TooMany,
+}
+
+/// The error for an expression that stands for more environments than there is room for.
+pub fn too_many(expression: &str) -> ConfigError {
+    let shown: String = expression.chars().take(80).collect();
+    ConfigError::handled(format!(
+        "`{shown}` stands for too many environments: more than {MOST_NAMES}, or {} MiB of names",
+        MOST_BYTES >> 20
+    ))
+    .hint("write a shorter range or fewer groups")
+}
 
 /// Writes out `a,{b,c}-d` to the environment names it stands for.
 ///
@@ -21,8 +39,11 @@ pub fn expand_environments(expression: &str) -> Result<Vec<String>, ConfigError>
     if !expression.is_empty() && expression.bytes().all(is_common) {
         return Ok(vec![expression.to_owned()]);
     }
-    let mut names =
-        expand_groups(&expand_ranges(expression)).map_err(|bad| ConfigError::new(ErrorClass::Value, bad))?;
+    let written_out = expand_ranges(expression).and_then(|expression| expand_groups(&expression));
+    let mut names = written_out.map_err(|reason| match reason {
+        Unusable::Name(bad) => ConfigError::new(ErrorClass::Value, bad),
+        Unusable::TooMany => too_many(expression),
+    })?;
     for name in names.iter_mut().filter(|name| name.contains('!')) {
         *name = without_negations(name);
     }
@@ -99,10 +120,13 @@ impl<'a, T: Copy> Conditions<'a, T> {
 
 /// Keeps the lines of a value that hold for an environment with these factors, which are asked for only where there is a
 /// condition.
-pub fn filter<'v, 'a>(value: &'v str, active: impl Fn() -> &'a ActiveFactors) -> Cow<'v, str> {
+///
+/// # Errors
+/// When a condition stands for too many environments.
+pub fn filter<'v, 'a>(value: &'v str, active: impl Fn() -> &'a ActiveFactors) -> Result<Cow<'v, str>, ConfigError> {
     // Nearly all values have no conditions; nothing to do for them.
     if !has_marker(value) && !value.contains('\\') {
-        return without_empty_lines(value);
+        return Ok(without_empty_lines(value));
     }
     let mut kept = String::new();
     let mut any = false;
@@ -114,11 +138,17 @@ pub fn filter<'v, 'a>(value: &'v str, active: impl Fn() -> &'a ActiveFactors) ->
         any = true;
     };
     let mut conditions = Conditions::new(None);
+    let mut failure = Ok(());
     let mut continues = false;
     let mut skipping = false;
     for line in lines(value) {
-        let found =
-            conditions.of(line, |condition| Condition::parse(condition).map(|condition| active().satisfy(&condition)));
+        let found = conditions.of(line, |condition| match Condition::parse(condition) {
+            Ok(condition) => condition.map(|condition| active().satisfy(&condition)),
+            Err(error) => {
+                failure = Err(error);
+                None
+            }
+        });
         match found.and_then(|(holds, rest)| Some((holds?, strip(rest)))) {
             None => {
                 if skipping && !continues && !line.ends_with('\\') {
@@ -139,7 +169,7 @@ pub fn filter<'v, 'a>(value: &'v str, active: impl Fn() -> &'a ActiveFactors) ->
             Some((false, content)) => skipping = content.ends_with('\\'),
         }
     }
-    Cow::Owned(kept)
+    failure.map(|()| Cow::Owned(kept))
 }
 
 /// `split('\n')`, for texts of a hundred thousand lines.
@@ -164,18 +194,30 @@ pub(super) fn without_empty_lines(value: &str) -> Cow<'_, str> {
 
 /// Hands over the environment names that the conditions inside a value mention and that have a factor which is not
 /// known.
-pub fn mentioned_environments(value: &str, is_known: &dyn Fn(&str) -> bool, found: &mut dyn FnMut(String)) {
+///
+/// # Errors
+/// When a condition stands for too many environments.
+pub fn mentioned_environments(
+    value: &str,
+    is_known: &dyn Fn(&str) -> bool,
+    found: &mut dyn FnMut(String),
+) -> Result<(), ConfigError> {
     if !has_marker(value) {
-        return;
+        return Ok(());
     }
+    let mut failure = Ok(());
     let is_new = |name: &str| name.split('-').any(|factor| !is_known(without_negation(factor)));
     let mut conditions = Conditions::new(());
     for line in lines(value) {
-        conditions.of(line, |condition| {
-            let names = Condition::parse(condition).map(|condition| condition.0).unwrap_or_default();
-            names.iter().filter(|name| is_new(name)).for_each(|name| found(without_negations(name)));
+        conditions.of(line, |condition| match Condition::parse(condition) {
+            Ok(condition) => {
+                let names = condition.map(|condition| condition.0).unwrap_or_default();
+                names.iter().filter(|name| is_new(name)).for_each(|name| found(without_negations(name)));
+            }
+            Err(error) => failure = Err(error),
         });
     }
+    failure
 }
 
 /// What stands before the marker of a line: names of environments, one of which must hold.
@@ -189,12 +231,19 @@ impl Condition {
     }
 
     /// `None`: the text is no condition, and the marker none.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    ///
+    /// # Errors
+    /// When it stands for too many environments.
+    pub(super) fn parse(text: &str) -> Result<Option<Self>, ConfigError> {
         if !is_plain(text) {
-            return expand_groups(&expand_ranges(text)).ok().map(Self);
+            return match expand_ranges(text).and_then(|text| expand_groups(&text)) {
+                Ok(names) => Ok(Some(Self(names))),
+                Err(Unusable::Name(_)) => Ok(None),
+                Err(Unusable::TooMany) => Err(too_many(text)),
+            };
         }
         let valid = plain_alternatives(text).all(|name| name.split('-').all(is_factor));
-        valid.then(|| Self(plain_alternatives(text).map(str::to_owned).collect()))
+        Ok(valid.then(|| Self(plain_alternatives(text).map(str::to_owned).collect())))
     }
 }
 
@@ -244,16 +293,27 @@ fn normalize_machine(machine: &str) -> Cow<'_, str> {
     }
 }
 
-/// Writes out the braces of `py-{a,b},c`. The error is the name that is not valid.
-fn expand_groups(value: &str) -> Result<Vec<String>, String> {
+/// Writes out the braces of `py-{a,b},c`.
+fn expand_groups(value: &str) -> Result<Vec<String>, Unusable> {
     let mut result = Vec::new();
+    let mut bytes = 0_usize;
     for expression in split_outside_braces(value) {
         let mut variants = vec![String::new()];
         for part in parts_of(strip(expression)) {
             let alternatives: Vec<&str> = part.split(',').map(strip).collect();
             if let [only] = alternatives[..] {
+                if variants.len().saturating_mul(only.len()) > MOST_BYTES {
+                    return Err(Unusable::TooMany);
+                }
                 variants.iter_mut().for_each(|start| start.push_str(only));
                 continue;
+            }
+            let names = variants.len().saturating_mul(alternatives.len());
+            let longest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
+            let length =
+                longest(&mut variants.iter().map(String::len)) + longest(&mut alternatives.iter().map(|one| one.len()));
+            if result.len().saturating_add(names) > MOST_NAMES || names.saturating_mul(length) > MOST_BYTES {
+                return Err(Unusable::TooMany);
             }
             variants = variants
                 .iter()
@@ -262,8 +322,12 @@ fn expand_groups(value: &str) -> Result<Vec<String>, String> {
         }
         for variant in &variants {
             if !variant.bytes().all(is_common) && !variant.split('-').all(is_factor) {
-                return Err(variant.clone());
+                return Err(Unusable::Name(variant.clone()));
             }
+        }
+        bytes += variants.iter().map(String::len).sum::<usize>();
+        if bytes > MOST_BYTES {
+            return Err(Unusable::TooMany);
         }
         result.append(&mut variants);
     }
@@ -345,92 +409,6 @@ fn is_factor(text: &str) -> bool {
     count > 0
 }
 
-/// Writes out the ranges in braces and lists: `{10-13}`, `{10-}` up to the newest minor version, `{-13}` from the oldest.
-pub fn expand_ranges(value: &str) -> String {
-    if !may_have_range(value) {
-        return value.to_owned();
-    }
-    let mut result = String::with_capacity(value.len());
-    let mut previous: Option<char> = None;
-    let mut at = 0;
-    while let Some(character) = value[at..].chars().next() {
-        if let Some((expansion, length)) = range_at(&value[at..], previous) {
-            result.push_str(&expansion);
-            at += length;
-            previous = value[..at].chars().next_back();
-        } else {
-            result.push(character);
-            at += character.len_utf8();
-            previous = Some(character);
-        }
-    }
-    result
-}
-
-/// Whether a hyphen stands where one of a range could: beside a digit, and a delimiter or a digit on the other side.
-fn may_have_range(value: &str) -> bool {
-    let bytes = value.as_bytes();
-    // Digits of other scripts are no single bytes.
-    let is_digit = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_digit() || !byte.is_ascii());
-    memchr::memchr_iter(b'-', bytes).any(|at| {
-        let (before, after) = (at.checked_sub(1).and_then(|before| bytes.get(before)), bytes.get(at + 1));
-        let ends = is_digit(after) || matches!(after, Some(b',' | b'}'));
-        let begins = is_digit(before) || matches!(before, Some(b'{' | b','));
-        begins && ends
-    })
-}
-
-/// The numbers that the range at the start of `text` stands for, and its length without the delimiter behind it.
-fn range_at(text: &str, previous: Option<char>) -> Option<(String, usize)> {
-    let delimited = |at: usize| text[at..].starts_with([',', '}']);
-    let first = digits(text);
-    if first == 0 {
-        let end = 1 + digits(text.strip_prefix('-')?);
-        let allowed = matches!(previous, Some('{' | ',')) && end > 1 && delimited(end);
-        let stop = number(&text[1..end])?;
-        return allowed.then(|| Some((numbers(LATEST_PYTHON_MINOR_MIN, stop, stop)?, end))).flatten();
-    }
-    let opens = !previous.is_some_and(|c| is_word(c) || ".-".contains(c));
-    if opens && text[first..].starts_with('-') {
-        let start = number(&text[..first])?;
-        let end = first + 1 + digits(&text[first + 1..]);
-        if delimited(end) {
-            if end == first + 1 {
-                return Some((numbers(start, LATEST_PYTHON_MINOR_MAX, start)?, end));
-            }
-            return Some((closed(start, number(&text[first + 1..end])?)?, end));
-        }
-    }
-    // A number that is no range is passed over whole, so that its tail does not open one.
-    delimited(first).then(|| (text[..first].to_owned(), first))
-}
-
-/// How many bytes the digits at the start of `text` take.
-fn digits(text: &str) -> usize {
-    text.find(|c| digit(c).is_none()).unwrap_or(text.len())
-}
-
-fn number(digits: &str) -> Option<u64> {
-    digits.chars().try_fold(0_u64, |sum, one| sum.checked_mul(10)?.checked_add(digit(one)?))
-}
-
-/// An open range; when it would be empty, only the number that was written.
-fn numbers(start: u64, stop: u64, written: u64) -> Option<String> {
-    if start > stop { Some(written.to_string()) } else { closed(start, stop) }
-}
-
-fn closed(start: u64, stop: u64) -> Option<String> {
-    if start.abs_diff(stop) > LONGEST_RANGE {
-        return None;
-    }
-    let texts: Vec<String> = if start < stop {
-        (start..=stop).map(|number| number.to_string()).collect()
-    } else {
-        (stop..=start).rev().map(|number| number.to_string()).collect()
-    };
-    Some(texts.join(","))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -461,9 +439,34 @@ mod tests {
         assert_eq!(expanded("3.{9-11}"), ["3.9", "3.10", "3.11"]);
     }
 
+    #[test]
+    fn ranges_and_products_are_written_out_up_to_a_limit() {
+        assert_eq!(expanded("{1-100001}").len(), 100_001);
+        let product = "{a,b}".repeat(19);
+        assert_eq!(expanded(&product).len(), 1 << 19);
+        for expression in [
+            "{1-1000001}",
+            "{1-600000},{1-600000}",
+            "{1-99999999999999999999999}",
+            "{99999999999999999999999-}",
+            "{-99999999999999999999999}",
+            &"{a,b}".repeat(20),
+            &"{a,b}".repeat(2_000),
+            &format!("{}{}", "{a,b}".repeat(18), "c".repeat(10_000)),
+            &format!("{}{}", "c".repeat(10_000), "{a,b}".repeat(18)),
+            &format!("{}{}", "{a,".repeat(100_000), "}".repeat(100_000)),
+        ] {
+            let error = expand_environments(expression).expect_err("too many");
+            assert!(error.message.contains("stands for too many environments"), "{}", error.message);
+            let active = ActiveFactors::of(Some("a"), "linux", "x86_64");
+            assert!(filter(&format!("{expression}: x"), || &active).is_err(), "{expression}");
+        }
+        assert_eq!(expanded("py99999999999999999999999-a"), ["py99999999999999999999999-a"]);
+    }
+
     fn filtered(value: &str, name: &str) -> String {
         let active = ActiveFactors::of(Some(name), "linux", "x86_64");
-        filter(value, || &active).into_owned()
+        filter(value, || &active).expect("few enough").into_owned()
     }
 
     #[test]
@@ -491,7 +494,7 @@ mod tests {
     fn conditions_name_environments() {
         let mut found = Vec::new();
         let value = "a: 1\nb-{c,d}: 2\nb-{c,d}: 3\nplain\n!e,a: 3\nf:\nf:x\nf: x";
-        mentioned_environments(value, &|factor| factor == "a", &mut |name| found.push(name));
+        mentioned_environments(value, &|factor| factor == "a", &mut |name| found.push(name)).expect("few enough");
         assert_eq!(found, ["b-c", "b-d", "e", "f", "f"]);
     }
 }

@@ -1,6 +1,7 @@
 //! Where a set's values are looked for, in order, and how a raw text becomes a value.
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use super::conditional::ConditionalValue;
@@ -99,9 +100,22 @@ impl Settings {
         if let Some(found) = set.loaders.get() {
             return Ok(found);
         }
-        let mut found: Vec<Arc<Loader>> = self.own_loader(set)?.into_iter().map(Arc::new).collect();
-        if set.kind != SetKind::Core {
-            for base in self.bases(set, &found)? {
+        let own = match set.own_loaders.get() {
+            Some(own) => own,
+            None => {
+                let own = self.own_loader(set)?.into_iter().map(Arc::new).collect();
+                set.own_loaders.get_or_init(|| own)
+            }
+        };
+        // What `base` refers to is looked for in the set's own section only, as in tox.
+        if set.kind != SetKind::Core && set.is_loading("base") {
+            return Ok(own);
+        }
+        let mut found = own.clone();
+        if set.kind != SetKind::Core
+            && let Value::List(bases) = self.value(set, "base")?
+        {
+            for base in bases {
                 found.extend(self.base_loaders(&base)?.iter().cloned());
             }
         }
@@ -123,20 +137,6 @@ impl Settings {
         let found: Arc<[Arc<Loader>]> = found.into_iter().map(Arc::new).collect();
         lock(&self.bases).insert(base.to_owned(), Arc::clone(&found));
         Ok(found)
-    }
-
-    fn bases(&self, set: &ConfigSet, own: &[Arc<Loader>]) -> Result<Vec<String>, ConfigError> {
-        let key = keys::find("base").ok_or_else(|| ConfigError::key("base"))?;
-        let value = match set.memory_value("base") {
-            Some(value) => value,
-            None => match self.load_first(set, key, own, &Trail::default())? {
-                Some(value) => value,
-                None => self.default_base(set),
-            },
-        };
-        let names = if let Value::List(names) = &value { names.clone() } else { Vec::new() };
-        set.keep("base", value);
-        Ok(names)
     }
 
     pub(super) fn load_written(
@@ -286,8 +286,8 @@ impl Settings {
     fn load_from_section(&self, place: &Place<'_>) -> Result<Option<Value>, ConfigError> {
         for spelling in spellings(place.key) {
             let Some(entry) = self.entry(place.loader, spelling) else { continue };
-            let Some(raw) = self.text_of(place.set, entry) else { continue };
             let located = |error: ConfigError| self.locate(error, place.loader, entry);
+            let Some(raw) = self.text_of(place.set, entry).map_err(located)? else { continue };
             return self.build(place, spelling, &raw).map(Some).map_err(located);
         }
         Ok(None)
@@ -314,29 +314,39 @@ impl Settings {
     }
 
     /// [`Self::process_raw`] of an entry of the file.
-    pub(super) fn text_of<'e>(&self, set: &ConfigSet, entry: &'e Entry) -> Option<Cow<'e, str>> {
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn text_of<'e>(&self, set: &ConfigSet, entry: &'e Entry) -> Result<Option<Cow<'e, str>>, ConfigError> {
         if !has_marker(&entry.value) || entry.value.contains('\\') {
             return self.process_raw(set, &entry.value);
         }
         // Entries stay where they are as long as the settings live.
         let key = std::ptr::from_ref(entry).addr();
-        let read = || Arc::new(ConditionalValue::of(&without_comments(&entry.value)));
-        let value = Arc::clone(lock(&self.conditional).entry(key).or_insert_with(read));
+        let value = match lock(&self.conditional).entry(key) {
+            MapEntry::Occupied(known) => Arc::clone(known.get()),
+            MapEntry::Vacant(place) => {
+                Arc::clone(place.insert(Arc::new(ConditionalValue::of(&without_comments(&entry.value))?)))
+            }
+        };
         let text = value.of_environment(self.factors(set));
-        (!text.is_empty() || value.is_blank).then_some(Cow::Owned(text))
+        Ok((!text.is_empty() || value.is_blank).then_some(Cow::Owned(text)))
     }
 
     /// A raw value without comments and with the lines that hold for the environment; `None` when none do.
-    pub(super) fn process_raw<'t>(&self, set: &ConfigSet, raw: &'t str) -> Option<Cow<'t, str>> {
+    ///
+    /// # Errors
+    /// When a condition stands for too many environments.
+    pub(super) fn process_raw<'t>(&self, set: &ConfigSet, raw: &'t str) -> Result<Option<Cow<'t, str>>, ConfigError> {
         let factors = || self.factors(set);
         let (filtered, is_blank) = match without_comments(raw) {
-            Cow::Borrowed(text) => (filter(text, factors), text.trim().is_empty()),
-            Cow::Owned(text) => (Cow::Owned(filter(&text, factors).into_owned()), text.trim().is_empty()),
+            Cow::Borrowed(text) => (filter(text, factors)?, text.trim().is_empty()),
+            Cow::Owned(text) => (Cow::Owned(filter(&text, factors)?.into_owned()), text.trim().is_empty()),
         };
         if filtered.is_empty() && !is_blank {
-            return None;
+            return Ok(None);
         }
-        Some(if filtered.contains('\\') { Cow::Owned(filtered.replace("\\\n", "")) } else { filtered })
+        Ok(Some(if filtered.contains('\\') { Cow::Owned(filtered.replace("\\\n", "")) } else { filtered }))
     }
 
     pub(super) fn factors<'a>(&self, set: &'a ConfigSet) -> &'a ActiveFactors {

@@ -82,14 +82,14 @@ impl Context<'_> {
         let overrides = self.settings.overrides.of_section(section);
         let is_set_env = |key: &str| matches!(key, "set_env" | "setenv");
         if is_set_env(key) && overrides.iter().any(|one| is_set_env(&one.key)) {
-            let raw = self.settings.text_of(self.set, entry).unwrap_or_default();
+            let raw = self.settings.text_of(self.set, entry)?.unwrap_or_default();
             return self.settings.overridden_set_env(self.set, section, &raw, trail).map(|text| Some(Found::Raw(text)));
         }
         let mut raw = Cow::Borrowed(entry.value.as_str());
         for one in overrides.iter().filter(|one| one.key == key) {
             raw = if one.append { format!("{raw}\n{}", one.value).into() } else { one.value.as_str().into() };
         }
-        Ok(Some(Found::Raw(self.settings.process_raw(self.set, &raw).unwrap_or_default().into_owned())))
+        Ok(Some(Found::Raw(self.settings.process_raw(self.set, &raw)?.unwrap_or_default().into_owned())))
     }
 }
 
@@ -151,6 +151,7 @@ impl Lookup for Context<'_> {
         let Some(words) = self.settings.options.positional.as_ref() else { return Ok(None) };
         let loading_folder = trail.0.iter().any(|one| one.ends_with(".change_dir"));
         let paths = self.set.kind == SetKind::Run
+            && self.settings.defines(self.set, "args_are_paths")
             && self.settings.value(self.set, "args_are_paths")? == Value::Boolean(true)
             && !loading_folder;
         if !paths {

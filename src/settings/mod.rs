@@ -20,10 +20,12 @@ pub mod factor;
 pub mod keys;
 mod loader;
 mod lookup;
+mod nesting;
 pub mod outside;
 mod overrides;
 pub mod plugins;
 mod post_process;
+mod ranges;
 mod runners;
 mod runtimes;
 pub mod schema;
@@ -42,7 +44,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::toml::Templates;
 use crate::cli::options::{EnvironmentChoice, Options};
-use crate::error::{ConfigError, ErrorClass};
+use crate::error::{ConfigError, ErrorClass, Location};
 use crate::model::InterpreterLookup;
 use crate::source::{Document, Entry, FromRoot, IniDocument, Node, Source, TomlDocument};
 use conditional::ConditionalValue;
@@ -181,13 +183,14 @@ impl Settings {
         if let Some(value) = set.cached(key.name) {
             return Ok(value);
         }
+        // Kept until the error has its place, which is looked for in what `base` names.
+        let _loading = set.loading(key.name)?;
         let value = self.work_out(set, key, trail).map_err(|error| self.placed(error, set, key))?;
         set.keep(key.name, value.clone());
         Ok(value)
     }
 
     fn work_out(&self, set: &ConfigSet, key: &'static Key, trail: &Trail) -> Result<Value, ConfigError> {
-        let _loading = set.loading(key.name)?;
         let value = match set.memory_value(key.name) {
             Some(value) => value,
             // Its variables are worked out one by one.
@@ -243,6 +246,9 @@ impl Settings {
     /// Whether tox can answer for a key of an environment: one that neither the configuration nor the command line names has
     /// hardly any.
     pub(crate) fn has_settings(&self, environment: &str, key: &str) -> bool {
+        if self.environment(environment).is_loading("base") {
+            return matches!(key, "set_env" | "setenv" | "base");
+        }
         let asked = match &self.options.selection.environments {
             EnvironmentChoice::Named(names) => names.iter().any(|name| name == environment),
             _ => false,
@@ -262,24 +268,36 @@ impl Settings {
             return Ok(names.ordered);
         };
         for header in document.sections.iter().filter_map(|section| section.name.strip_prefix("testenv:")) {
-            let written_out = factor::expand_environments(header).map_err(|error| ConfigError::value(error.message))?;
+            let written_out = factor::expand_environments(header).map_err(|error| match error.class {
+                ErrorClass::Handled => error.at(self.header_place(header)),
+                _ => ConfigError::value(error.message),
+            })?;
             written_out.into_iter().for_each(|name| names.add(name));
+            if names.ordered.len() > factor::MOST_NAMES {
+                return Err(factor::too_many(header).at(self.header_place(header)));
+            }
         }
         let known: FxHashSet<&str> = names.ordered.iter().flat_map(|name| name.split('-')).collect();
         let mut mentioned: Vec<String> = Vec::new();
         let mut scan = |entry: &Entry| {
-            factor::mentioned_environments(&entry.value, &|factor| known.contains(factor), &mut |name| {
-                mentioned.push(name);
-            });
+            let mut add = |name| mentioned.push(name);
+            factor::mentioned_environments(&entry.value, &|factor| known.contains(factor), &mut add)
+                .map_err(|error| error.at(self.location_of(entry)))
         };
         // The defaults show in every section, and say the same in each.
         let mut defaults = Some(&document.defaults);
         for section in document.sections.iter().filter(|section| self.is_tox_section(&section.name)) {
-            section.entries.iter().for_each(&mut scan);
-            defaults.take().into_iter().flat_map(|section| &section.entries).for_each(&mut scan);
+            section.entries.iter().try_for_each(&mut scan)?;
+            defaults.take().into_iter().flat_map(|section| &section.entries).try_for_each(&mut scan)?;
         }
         mentioned.into_iter().for_each(|name| names.add(name));
         Ok(names.ordered)
+    }
+
+    fn header_place(&self, header: &str) -> Location {
+        let section = self.ini().and_then(|document| document.section(&format!("{TEST_PREFIX}:{header}")));
+        let line = section.map_or(0, |section| section.line) + self.source.lines_before;
+        Location { file: self.source.path.clone(), line, column: 1, length: 1 }
     }
 
     fn toml_names(&self, names: &mut Names) -> Result<(), ConfigError> {
@@ -439,6 +457,10 @@ fn generated_sections(source: &Source) -> FxHashMap<String, Vec<String>> {
                 sections.push(section.name.clone());
             }
             continue;
+        }
+        if generated.len() > factor::MOST_NAMES {
+            // Whoever asks for the names gets an error.
+            break;
         }
         for name in factor::expand_environments(header).unwrap_or_default() {
             let plain = format!("testenv:{name}");

@@ -99,7 +99,8 @@ impl Settings {
         }
         let text = std::fs::read_to_string(&file)
             .map_err(|error| ConfigError::fail(format!("{} cannot be read: {error}", file.display())))?;
-        Ok(dotenv::variables(&text, &self.options.variables))
+        dotenv::variables(&text, &self.options.variables)
+            .map_err(|reason| ConfigError::fail(format!("{}: {reason}", file.display())))
     }
 }
 

@@ -160,9 +160,10 @@ impl Settings {
                 let written = spellings(key).find_map(|spelling| toml_entry(document, loader, spelling));
                 return Ok(written.is_some_and(has_plain_entries));
             }
-            let mut entries = spellings(key).filter_map(|spelling| self.entry(loader, spelling));
-            if let Some(raw) = entries.find_map(|entry| self.text_of(set, entry)) {
-                return Ok(is_plain_list(&raw));
+            for entry in spellings(key).filter_map(|spelling| self.entry(loader, spelling)) {
+                if let Some(raw) = self.text_of(set, entry)? {
+                    return Ok(is_plain_list(&raw));
+                }
             }
         }
         Ok(true)
@@ -309,9 +310,10 @@ impl Settings {
             if self.toml().is_some() && self.mentions(loader, key) {
                 return Ok(Some(None));
             }
-            let entries = spellings(key).filter_map(|spelling| self.entry(loader, spelling));
-            if let Some(entry) = entries.into_iter().find(|entry| self.text_of(set, entry).is_some()) {
-                return Ok(Some(Some(entry)));
+            for entry in spellings(key).filter_map(|spelling| self.entry(loader, spelling)) {
+                if self.text_of(set, entry)?.is_some() {
+                    return Ok(Some(Some(entry)));
+                }
             }
         }
         Ok(None)

@@ -1,7 +1,9 @@
 //! A Dockerfile as stages of instructions, and what its last (or wanted) stage comes to.
 //! <https://docs.docker.com/reference/dockerfile/>
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::paths::{Paths, absolute, joined};
 use crate::import::fields::{cleaned, field};
@@ -32,6 +34,26 @@ pub struct Run {
     pub command: String,
 }
 
+impl Image {
+    /// About how many bytes it takes.
+    fn size(&self) -> usize {
+        let texts = [&self.entrypoint, &self.command, &self.ports, &self.left].into_iter().flatten().map(String::len);
+        let variables = self.variables.iter().map(|(name, value)| name.len() + value.len());
+        let runs = self.runs.iter().map(|run| run.workdir.len() + run.command.len());
+        texts.chain(variables).chain(runs).map(|bytes| bytes + 64).sum::<usize>() + self.workdir.len()
+    }
+}
+
+/// Variables while instructions are read, and how many bytes there still is room for: a variable that holds another one
+/// twice doubles it, and each stage has everything of the one before.
+struct Scope {
+    values: BTreeMap<String, String>,
+    room: Rc<Cell<usize>>,
+}
+
+/// How many bytes all stages may come to.
+const MOST_BYTES: usize = 64 << 20;
+
 struct Stage {
     name: String,
     base: String,
@@ -52,7 +74,8 @@ pub struct Build<'a> {
 /// # Errors
 /// What is wrong with the file, as a phrase for people.
 pub fn read(build: &Build<'_>) -> Result<Image, String> {
-    let (stages, globals) = stages(build);
+    let room = Rc::new(Cell::new(MOST_BYTES));
+    let (stages, globals) = stages(build, &room);
     let wanted = match build.target {
         Some(target) => stages
             .iter()
@@ -69,14 +92,18 @@ pub fn read(build: &Build<'_>) -> Result<Image, String> {
             by_name.or_else(|| name.parse().ok()).and_then(|at: usize| images.get(at))
         };
         let image = evaluate(stage, build, &globals, known);
+        room.set(room.get().saturating_sub(image.size()));
+        if room.get() == 0 {
+            return Err(format!("its stages and variables come to more than {} MiB", MOST_BYTES >> 20));
+        }
         images.push(image);
     }
     Ok(images.swap_remove(wanted))
 }
 
 /// The stages, and the arguments that stand before all of them.
-fn stages(build: &Build<'_>) -> (Vec<Stage>, BTreeMap<String, String>) {
-    let mut globals = BTreeMap::new();
+fn stages(build: &Build<'_>, room: &Rc<Cell<usize>>) -> (Vec<Stage>, Scope) {
+    let mut globals = Scope { values: BTreeMap::new(), room: Rc::clone(room) };
     let mut stages: Vec<Stage> = Vec::new();
     for (name, rest) in instructions(build.text) {
         match (name.as_str(), stages.last_mut()) {
@@ -129,44 +156,39 @@ fn instructions(text: &str) -> Vec<(String, String)> {
 }
 
 /// `NAME=DEFAULT` with what the build gives for it.
-fn argument(rest: &str, given: &BTreeMap<String, String>, scope: &mut BTreeMap<String, String>) {
+fn argument(rest: &str, given: &BTreeMap<String, String>, scope: &mut Scope) {
     for word in split(rest) {
         let (name, default) = match word.split_once('=') {
             Some((name, default)) => (name, Some(substituted(default, scope))),
             None => (word.as_str(), None),
         };
-        let known = scope.get(name).cloned();
+        let known = scope.values.get(name).cloned();
         if let Some(value) = given.get(name).cloned().or(default).or(known) {
-            scope.insert(name.to_owned(), value);
+            scope.values.insert(name.to_owned(), value);
         }
     }
 }
 
-fn evaluate<'a>(
-    stage: &Stage,
-    build: &Build<'_>,
-    globals: &BTreeMap<String, String>,
-    known: impl Fn(&str) -> Option<&'a Image>,
-) -> Image {
+fn evaluate<'a>(stage: &Stage, build: &Build<'_>, globals: &Scope, known: impl Fn(&str) -> Option<&'a Image>) -> Image {
     let mut image =
         known(&stage.base).cloned().unwrap_or_else(|| Image { base: stage.base.clone(), ..Image::default() });
     if image.workdir.is_empty() {
         image.workdir = "/".to_owned();
     }
-    let mut scope: BTreeMap<String, String> = image.variables.iter().cloned().collect();
+    let mut scope = Scope { values: image.variables.iter().cloned().collect(), room: Rc::clone(&globals.room) };
     for (name, rest) in &stage.instructions {
         match name.as_str() {
             "ARG" => {
                 let declared = rest.split('=').next().unwrap_or_default().trim();
-                if let Some(value) = globals.get(declared).filter(|_| !rest.contains('=')) {
-                    scope.insert(declared.to_owned(), value.clone());
+                if let Some(value) = globals.values.get(declared).filter(|_| !rest.contains('=')) {
+                    scope.values.insert(declared.to_owned(), value.clone());
                 }
                 argument(rest, build.arguments, &mut scope);
             }
             "ENV" => {
                 for (name, value) in pairs(rest) {
                     let value = substituted(&value, &scope);
-                    scope.insert(name.clone(), value.clone());
+                    scope.values.insert(name.clone(), value.clone());
                     image.variables.retain(|(known, _)| *known != name);
                     image.variables.push((name, value));
                 }
@@ -204,7 +226,7 @@ fn health(rest: &str) -> Option<Vec<String>> {
     Some(words)
 }
 
-fn run(image: &mut Image, rest: &str, scope: &BTreeMap<String, String>) {
+fn run(image: &mut Image, rest: &str, scope: &Scope) {
     let mut rest = rest.trim();
     while rest.starts_with("--") {
         rest = rest.split_once(char::is_whitespace).map_or("", |(_, after)| after.trim());
@@ -280,16 +302,18 @@ fn pairs(rest: &str) -> Vec<(String, String)> {
 }
 
 /// `$NAME`, `${NAME}` and `${NAME:-default}` of the build; what is not known is empty.
-fn substituted(text: &str, scope: &BTreeMap<String, String>) -> String {
-    with_variables(text, |name, default| Some(scope.get(name).map_or(default, String::as_str).to_owned()))
+fn substituted(text: &str, scope: &Scope) -> String {
+    with_variables(text, &scope.room, |name, default| {
+        Some(scope.values.get(name).map_or(default, String::as_str).to_owned())
+    })
 }
 
 /// Only what is known is put in.
-fn substituted_known(text: &str, scope: &BTreeMap<String, String>) -> String {
-    with_variables(text, |name, _| scope.get(name).cloned())
+fn substituted_known(text: &str, scope: &Scope) -> String {
+    with_variables(text, &scope.room, |name, _| scope.values.get(name).cloned())
 }
 
-fn with_variables(text: &str, value: impl Fn(&str, &str) -> Option<String>) -> String {
+fn with_variables(text: &str, room: &Cell<usize>, value: impl Fn(&str, &str) -> Option<String>) -> String {
     let mut result = String::new();
     let mut rest = text;
     let end = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
@@ -307,7 +331,13 @@ fn with_variables(text: &str, value: impl Fn(&str, &str) -> Option<String>) -> S
             }
         };
         match value(name, default).filter(|_| !name.is_empty()) {
-            Some(value) => result.push_str(&value),
+            // Whoever reads the file looks whether any is left.
+            Some(value) => {
+                room.set(room.get().saturating_sub(value.len()));
+                if room.get() > 0 {
+                    result.push_str(&value);
+                }
+            }
             None => result.push_str(&rest[at..rest.len() - behind.len()]),
         }
         rest = behind;

@@ -4,7 +4,7 @@
 use yaml_rust2::Yaml;
 use yaml_rust2::yaml::Hash;
 
-use super::interpolation::{Interpolation, variables_of};
+use super::interpolation::{Interpolation, MAX_BYTES, variables_of};
 use super::paths::{folder_of, joined};
 use super::values::{entries, get, text};
 use crate::error::ConfigError;
@@ -32,7 +32,8 @@ pub struct Document {
 pub fn read(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Document, ConfigError> {
     let invalid = |reason: String| ConfigError::handled(format!("it is not valid YAML: {reason}"));
     let folder = folder_of(path);
-    let known = (files.read)(&joined(folder, ".env")).map(|text| variables_of(&text)).unwrap_or_default();
+    let known = (files.read)(&joined(folder, ".env")).map(|text| variables_of(&text)).transpose();
+    let known = known.map_err(|reason| ConfigError::handled(format!(".env: {reason}")))?.unwrap_or_default();
     let mut interpolation = Interpolation { known, ..Interpolation::default() };
     let mut root = interpolation.value(merged_keys(yaml::parse(source).map_err(invalid)?));
     for name in overrides(path) {
@@ -50,6 +51,10 @@ pub fn read(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Docume
         })
         .collect();
     let notes = extending.notes;
+    if interpolation.bytes > MAX_BYTES {
+        let message = format!("its variables come to more than {} MiB", MAX_BYTES >> 20);
+        return Err(ConfigError::handled(message).hint("look for variables of `.env` that hold others"));
+    }
     if services.is_empty() {
         return Err(ConfigError::handled("there are no `services` in it"));
     }

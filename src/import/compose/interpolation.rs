@@ -20,7 +20,12 @@ pub struct Interpolation {
     pub used: BTreeSet<String>,
     /// Those that are set nowhere and have no default.
     pub missing: BTreeSet<String>,
+    /// How many bytes the values of variables came to.
+    pub bytes: usize,
 }
+
+/// How many bytes values of variables may come to, each as often as it is used.
+pub const MAX_BYTES: usize = 64 << 20;
 
 impl Interpolation {
     /// The value with every text in it interpolated; keys stay.
@@ -84,6 +89,11 @@ impl Interpolation {
 
     /// A variable, with its default and whether that counts for an empty value, too.
     fn expression(&mut self, name: &str, default: Option<(String, bool)>) -> String {
+        self.bytes += self.known.get(name).map_or(0, String::len);
+        if self.bytes > MAX_BYTES {
+            // The reader of the file looks at it.
+            return String::new();
+        }
         let known = self.known.get(name).map(|value| cleaned(value));
         if known.is_some() {
             self.used.insert(name.to_owned());
@@ -122,8 +132,11 @@ fn name_end(text: &str) -> usize {
 }
 
 /// The variables of a `.env` beside a compose file.
-pub fn variables_of(text: &str) -> BTreeMap<String, String> {
-    dotenv::variables(text, &Variables::default()).into_iter().collect()
+///
+/// # Errors
+/// When values that hold others come to too much.
+pub fn variables_of(text: &str) -> Result<BTreeMap<String, String>, String> {
+    Ok(dotenv::variables(text, &Variables::default())?.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -133,7 +146,7 @@ mod tests {
 
     #[test]
     fn variables_become_those_of_tox() {
-        let mut interpolation = Interpolation { known: variables_of("K=v\nE=\n"), ..Interpolation::default() };
+        let mut interpolation = Interpolation { known: variables_of("K=v\nE=\n").unwrap(), ..Interpolation::default() };
         let mut of = |text: &str| written(&interpolation.text(text, 0)).unwrap();
         assert_eq!(of("a$B-${C}/${D:-e}${F-g}$$h$"), "a{env:B:}-{env:C:}/{env:D:e}{env:F:g}$h$");
         assert_eq!(of("${K}${K:-d}${E:-d}${E-d}"), "{env:K:v}{env:K:v}{env:E:d}{env:E:}");

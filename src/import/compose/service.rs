@@ -404,8 +404,13 @@ impl<'a> Draft<'a> {
             if content.is_none() && !is_optional {
                 self.look(notes, format!("its `env_file` {path} is not there"));
             }
-            self.env_files.push(if content.is_none() || is_optional { format!("- {path}") } else { path });
-            for (name, value) in content.map(|text| interpolation::variables_of(&text)).unwrap_or_default() {
+            let entry = if content.is_none() || is_optional { format!("- {path}") } else { path.clone() };
+            self.env_files.push(entry);
+            let found = content.map(|text| interpolation::variables_of(&text)).transpose().unwrap_or_else(|reason| {
+                self.look(notes, format!("its `env_file` {path}: {reason}"));
+                None
+            });
+            for (name, value) in found.unwrap_or_default() {
                 self.set(Variable { name, value: Some(cleaned(&value)), from_file: true });
             }
         }

@@ -1,5 +1,7 @@
 //! Walks a requirements text and the files it names.
 
+use std::rc::Rc;
+
 use super::arguments::LineOptions;
 use super::options::MergedOptions;
 use super::redact::Secrets;
@@ -26,10 +28,27 @@ struct Walk<'a> {
     /// Whether the files that are named are read.
     nested: bool,
     secrets: Secrets,
-    /// The files that are being read, each named by the one before.
-    open: Vec<String>,
+    /// How many files were read.
+    files: usize,
     found: std::collections::HashSet<String>,
     parsed: Parsed,
+}
+
+/// How many files a setting may come to, each as often as it is named.
+const MOST_FILES: usize = 10_000;
+
+/// A text that is being read.
+struct Open {
+    file: Rc<str>,
+    is_constraint: bool,
+    kind: Option<RequirementKind>,
+    lines: std::vec::IntoIter<(usize, String)>,
+}
+
+impl Open {
+    fn new(text: &str, file: &str, is_constraint: bool, kind: Option<RequirementKind>) -> Self {
+        Self { file: file.into(), is_constraint, kind, lines: lines::logical_lines(text).into_iter() }
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -40,7 +59,7 @@ impl<'a> Walk<'a> {
             variables,
             nested: false,
             secrets: Secrets::default(),
-            open: Vec::new(),
+            files: 0,
             found: std::collections::HashSet::new(),
             parsed: Parsed::default(),
         }
@@ -49,6 +68,7 @@ impl<'a> Walk<'a> {
     /// Reads the setting once, with or without the files it names.
     fn setting(&mut self, normalized: &str, nested: bool) -> Result<Parsed, ConfigError> {
         self.nested = nested;
+        self.files = 0;
         self.found.clear();
         let file = self.setting_file.clone();
         self.text(normalized, &file, self.kind == RequirementKind::Constraints, Some(self.kind))?;
@@ -62,6 +82,8 @@ impl<'a> Walk<'a> {
         Ok(parsed)
     }
 
+    /// Reads a text and the files that it names, each where it is named: a stack of its own, since files may name files a
+    /// thousand times over.
     fn text(
         &mut self,
         text: &str,
@@ -69,10 +91,16 @@ impl<'a> Walk<'a> {
         is_constraint: bool,
         kind: Option<RequirementKind>,
     ) -> Result<(), ConfigError> {
-        for (number, line) in lines::logical_lines(text) {
+        let mut open = vec![Open::new(text, file, is_constraint, kind)];
+        while let Some(current) = open.last_mut() {
+            let Some((number, line)) = current.lines.next() else {
+                open.pop();
+                continue;
+            };
+            let (file, kind) = (Rc::clone(&current.file), current.kind);
             let mut expanded = lines::expand(&line, self.variables, &mut self.secrets);
             if kind.is_some() {
-                lines::check_expansion(&line, &expanded).map_err(|message| self.error(message, file, number))?;
+                lines::check_expansion(&line, &expanded).map_err(|message| self.error(message, &file, number))?;
                 if expanded.starts_with("-r")
                     || expanded.strip_prefix("-c").is_some_and(|rest| rest.starts_with(char::is_alphabetic))
                 {
@@ -80,19 +108,25 @@ impl<'a> Walk<'a> {
                 }
             }
             let (requirement, options) =
-                lines::parse(&expanded, kind).map_err(|message| self.error(message, file, number))?;
-            self.line(requirement, options, file, (number, is_constraint))?;
+                lines::parse(&expanded, kind).map_err(|message| self.error(message, &file, number))?;
+            if let Some((named, is_constraint)) =
+                self.line(requirement, options, &file, (number, current.is_constraint))
+            {
+                let nested = self.file(&named, is_constraint, &open);
+                open.push(nested.map_err(|error| self.locate(error, &file, number))?);
+            }
         }
         Ok(())
     }
 
+    /// Adds what a line says; returns the file that it names, and whether as a constraint.
     fn line(
         &mut self,
         requirement: &str,
         options: LineOptions,
         file: &str,
         (line, is_constraint): (usize, bool),
-    ) -> Result<(), ConfigError> {
+    ) -> Option<(String, bool)> {
         let is_editable = requirement.is_empty() && !options.editables.is_empty();
         let written = if is_editable { &options.editables[0] } else { requirement };
         if !written.is_empty() || is_editable {
@@ -105,19 +139,19 @@ impl<'a> Walk<'a> {
                 file: file.to_owned(),
                 line,
             });
-            return Ok(());
+            return None;
         }
         let (named, is_constraint) = match (options.requirements.first(), options.constraints.first()) {
             (Some(named), _) => (named, false),
             (None, Some(named)) => (named, true),
             (None, None) => {
                 self.parsed.options.merge(&options, file);
-                return Ok(());
+                return None;
             }
         };
         if !self.nested {
             self.parsed.options.merge(&options, file);
-            return Ok(());
+            return None;
         }
         let named = if content::has_scheme(file) {
             content::url_join(file, named)
@@ -136,23 +170,24 @@ impl<'a> Walk<'a> {
                 file: file.to_owned(),
                 line,
             });
-            return Ok(());
+            return None;
         }
-        self.file(named, is_constraint).map_err(|error| match error.location {
-            Some(_) => error,
-            None => self.locate(error, file, line),
-        })
+        Some((named, is_constraint))
     }
 
-    fn file(&mut self, named: String, is_constraint: bool) -> Result<(), ConfigError> {
-        if self.open.contains(&named) {
+    fn file(&mut self, named: &str, is_constraint: bool, open: &[Open]) -> Result<Open, ConfigError> {
+        // The first is the text of the setting.
+        if open[1..].iter().any(|one| *one.file == *named) {
             return Err(ConfigError::value(self.secrets.mask(format!("requirements file {named} includes itself"))));
         }
-        let text = content::read(&named).map_err(|message| ConfigError::value(self.secrets.mask(message)))?;
-        self.open.push(named.clone());
-        let result = self.text(&text, &named, is_constraint, None);
-        self.open.pop();
-        result
+        self.files += 1;
+        if self.files > MOST_FILES {
+            let message = format!("more than {MOST_FILES} requirements files are named, {named} among them");
+            return Err(ConfigError::value(self.secrets.mask(message))
+                .hint("files that name others twice double how often these are read"));
+        }
+        let text = content::read(named).map_err(|message| ConfigError::value(self.secrets.mask(message)))?;
+        Ok(Open::new(&text, named, is_constraint, None))
     }
 
     fn add(&mut self, requirement: ParsedRequirement) {

@@ -167,20 +167,31 @@ pub fn read(files: &[PathBuf]) -> Result<Option<Contents>, String> {
 }
 
 fn read_one(file: &Path) -> Result<Option<Contents>, String> {
-    let reader: fn(&str) -> Result<Contents, String> = match file.file_name().and_then(|name| name.to_str()) {
-        Some("package-lock.json" | "npm-shrinkwrap.json") => npm::read,
-        Some("pnpm-lock.yaml") => pnpm::read,
-        Some("yarn.lock") => yarn::read,
-        Some("Cargo.lock") => cargo::read,
-        Some("Gemfile.lock" | "gems.locked") => bundler::read,
-        Some("go.mod") => {
-            // A module that requires nothing has no sums.
-            let sums = std::fs::read_to_string(file.with_file_name("go.sum")).unwrap_or_default();
-            return go::read(&text_of(file)?, &sums).map(Some);
-        }
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    // A module that requires nothing has no sums.
+    let sums = || std::fs::read_to_string(file.with_file_name("go.sum")).unwrap_or_default();
+    parse(name, || text_of(file), sums)
+}
+
+/// Takes a lock of that name from its text; `None`: no lock that is known here has that name. `sums` is for Go.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn parse(
+    name: &str,
+    text: impl FnOnce() -> Result<String, String>,
+    sums: impl FnOnce() -> String,
+) -> Result<Option<Contents>, String> {
+    let reader: fn(&str) -> Result<Contents, String> = match name {
+        "package-lock.json" | "npm-shrinkwrap.json" => npm::read,
+        "pnpm-lock.yaml" => pnpm::read,
+        "yarn.lock" => yarn::read,
+        "Cargo.lock" => cargo::read,
+        "Gemfile.lock" | "gems.locked" => bundler::read,
+        "go.mod" => return go::read(&text()?, &sums()).map(Some),
         _ => return Ok(None),
     };
-    reader(&text_of(file)?).map(Some)
+    reader(&text()?).map(Some)
 }
 
 fn text_of(file: &Path) -> Result<String, String> {

@@ -57,7 +57,7 @@ fn known_factors(subject: &Subject<'_>) -> BTreeSet<String> {
 
 fn alternatives(line: &str) -> Option<Vec<String>> {
     let mut found = None;
-    Conditions::new(()).of(line, |condition| found = Condition::parse(condition));
+    Conditions::new(()).of(line, |condition| found = Condition::parse(condition).ok().flatten());
     found.map(|condition| condition.alternatives().to_vec())
 }
 

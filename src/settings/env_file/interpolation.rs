@@ -3,6 +3,8 @@
 
 /// Deeper than anybody writes.
 const DEEPEST: usize = 50;
+/// How many bytes a value may come to; a process can be given 128 KiB.
+const MOST_BYTES: usize = 4 << 20;
 
 /// What variables are, and what was missing.
 pub struct Lookup<'a> {
@@ -25,6 +27,9 @@ fn append(text: &str, lookup: &mut Lookup<'_>, depth: usize, result: &mut String
     let mut rest = text;
     while let Some((before, expression)) = rest.split_once('$') {
         result.push_str(before);
+        if result.len() > MOST_BYTES {
+            return Err(format!("the value comes to more than {} MiB", MOST_BYTES >> 20));
+        }
         if let Some(after) = expression.strip_prefix('$') {
             result.push('$');
             rest = after;

@@ -20,7 +20,11 @@ pub struct EnvFiles {
     pub variables: Vec<(String, String)>,
     /// What was replaced with nothing.
     pub warnings: Vec<String>,
+    bytes: usize,
 }
+
+/// How many bytes all values may come to; no process could be given as many.
+const MOST_BYTES: usize = 16 << 20;
 
 /// Reads the files named in `files`, one a line, below `root`; one after `-` may be missing. Of two that set the same
 /// variable the later one counts. `outside` knows the variables that are set before any file is read.
@@ -77,6 +81,11 @@ impl EnvFiles {
             let Some(value) = value else { continue };
             if value.contains('\0') {
                 return Err(error(line, "a value cannot hold a NUL character"));
+            }
+            self.bytes += value.len();
+            if self.bytes > MOST_BYTES {
+                let message = format!("the variables come to more than {} MiB", MOST_BYTES >> 20);
+                return Err(error(line, &message));
             }
             self.set(name, value);
         }

@@ -9,12 +9,16 @@ use super::quote::{is_line_break, quote_words};
 use super::{Found, Lookup, Trail, parse_reference};
 use crate::error::{ConfigError, ErrorClass};
 use crate::install::requirement_file::check_substitution;
+use crate::settings::nesting::{Nesting, Step};
 
 /// How deep values may refer to values that refer to values.
 const DEEPEST: usize = 100;
 /// How many bytes of values that hold expressions are gone through for one text, and come out of any of them. Values that refer
 /// to values twice each would otherwise take a time that doubles with each of them, and quotes within quotes a room that does.
 const MOST_TEXT: usize = 1 << 20;
+
+/// How many bytes all that was put in may come to.
+const MOST_RESULT: usize = 64 << 20;
 
 /// What kind of text is being put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,10 +78,12 @@ struct Replacer<'a> {
 /// What keeps expansion from going on for ever.
 #[derive(Default)]
 struct Limits {
-    /// Set when a limit was reached: the rest stays as written.
+    /// Set where values lie too deep in one another: the rest stays as written.
     exhausted: Cell<bool>,
     /// Bytes of values that were gone through.
     text: Cell<usize>,
+    /// Bytes that were put in.
+    result: Cell<usize>,
 }
 
 /// The value of an expression, before it is joined with its surroundings.
@@ -131,6 +137,7 @@ impl Replacer<'_> {
         if self.limits.exhausted.get() {
             return Ok((literal(arguments), false));
         }
+        let _nesting = Nesting::enter(Step::Expression)?;
         let flat = arguments.iter().map(|argument| self.expand_argument(argument)).collect::<Result<Vec<_>, _>>()?;
         let Some(value) = self.value(&flat, self.style == Style::Program)? else {
             return Ok((format!("{{{}}}", flat.join(":")), false));
@@ -139,7 +146,13 @@ impl Replacer<'_> {
         if matches!(value, Value::Found(Found::Raw(_))) && self.recursive && has_expression(&text) {
             return Ok((self.nested(&text)?, true));
         }
+        self.count(&text)?;
         Ok((text, true))
+    }
+
+    fn count(&self, text: &str) -> Result<(), ConfigError> {
+        self.limits.result.set(self.limits.result.get().saturating_add(text.len()));
+        if self.limits.result.get() > MOST_RESULT { Err(too_much(text)) } else { Ok(()) }
     }
 
     fn expand_argument(&self, argument: &[Part]) -> Result<String, ConfigError> {
@@ -152,41 +165,28 @@ impl Replacer<'_> {
 
     fn nested(&self, text: &str) -> Result<String, ConfigError> {
         let nested = Self { depth: self.depth + 1, ..*self };
-        if nested.too_deep(text) {
+        if nested.too_deep(text)? {
             return Ok(text.to_owned());
         }
         let expanded = nested.expand(&parse_with(text, self.lookup.escaped_brace()))?;
-        Ok(if self.too_long(&expanded, text) { text.to_owned() } else { expanded })
+        // Measured for itself: around it stands the same text again.
+        if expanded.len() > MOST_TEXT { Err(too_much(text)) } else { Ok(expanded) }
     }
 
-    fn too_deep(&self, text: &str) -> bool {
-        if !self.goes_beyond(text) && self.depth <= DEEPEST {
-            return false;
-        }
-        self.give_up(text);
-        true
-    }
-
-    /// Whether what `text` came to is more than there is room for. It is measured for itself: around it stands the same text
-    /// again.
-    fn too_long(&self, expanded: &str, text: &str) -> bool {
-        let is_too_long = expanded.len() > MOST_TEXT;
-        if is_too_long {
-            self.give_up(text);
-        }
-        is_too_long
-    }
-
-    fn goes_beyond(&self, text: &str) -> bool {
+    /// Whether the values have to be left as they are written, as tox leaves them.
+    fn too_deep(&self, text: &str) -> Result<bool, ConfigError> {
         let seen = self.limits.text.get().saturating_add(text.len() + 1);
         self.limits.text.set(seen);
-        seen > MOST_TEXT
-    }
-
-    fn give_up(&self, text: &str) {
+        if seen > MOST_TEXT {
+            return Err(too_much(text));
+        }
+        if self.depth <= DEEPEST {
+            return Ok(false);
+        }
         if !self.limits.exhausted.replace(true) {
             self.lookup.warn(format!("Could not expand {text} after recursing {} frames", self.depth));
         }
+        Ok(true)
     }
 
     /// Resolves one expression from its arguments; `None`: it stands for nothing and stays as written.
@@ -327,6 +327,7 @@ impl Replacer<'_> {
         if self.limits.exhausted.get() {
             return Ok(vec![Piece::Text(literal(arguments))]);
         }
+        let _nesting = Nesting::enter(Step::Expression)?;
         let mut argument_pieces =
             arguments.iter().map(|argument| self.pieces(argument, program)).collect::<Result<Vec<_>, _>>()?;
         let flat: Vec<String> =
@@ -350,6 +351,7 @@ impl Replacer<'_> {
             return Ok(vec![piece]);
         }
         let text = value.text();
+        self.count(&text)?;
         let quoted = if let Value::Positional(words) = &value { Some(words.join(" ")) } else { None };
         let kind = match value {
             Value::Found(Found::Arguments(_)) => PieceKind::Arguments,
@@ -361,13 +363,13 @@ impl Replacer<'_> {
 
     fn nested_piece(&self, text: &str, program: bool) -> Result<Option<Piece>, ConfigError> {
         let nested = Self { depth: self.depth + 1, ..*self };
-        if nested.too_deep(text) {
+        if nested.too_deep(text)? {
             return Ok(None);
         }
         let pieces = nested.pieces(&parse_with(text, self.lookup.escaped_brace()), program)?;
         let joined = join_pieces(&pieces);
-        if self.too_long(&joined, text) {
-            return Ok(None);
+        if joined.len() > MOST_TEXT {
+            return Err(too_much(text));
         }
         let quoted = pieces
             .iter()
@@ -378,6 +380,12 @@ impl Replacer<'_> {
             .collect();
         Ok(Some(Piece::Replaced { text: joined, kind: PieceKind::Plain, quoted: Some(quoted) }))
     }
+}
+
+fn too_much(text: &str) -> ConfigError {
+    let shown: String = text.chars().take(80).collect();
+    ConfigError::value(format!("the value comes to too much text at {shown}"))
+        .hint("values that refer to others twice double what they come to: write some of them out")
 }
 
 fn named<'a>(rest: &'a [String], message: &str) -> Result<&'a str, ConfigError> {
@@ -520,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_double_are_given_up_once() {
+    fn values_that_double_are_an_error() {
         // Where requirements are meant, such a value is refused before.
         // Quotes within quotes grow in a command line, as each is written so that the next one leaves it alone.
         for (style, quotes) in [(Style::Plain, ""), (Style::Commands, ""), (Style::Commands, "\"'")] {
@@ -530,11 +538,29 @@ mod tests {
                 _ => Found::Raw(format!("{quotes}{{env:{name}x}}{quotes}{{env:{name}x}}{quotes}")),
             };
             let lookup = Variables { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
-            let replaced = replace(&lookup, "testenv", style, "{env:a}", &Trail::default());
-            let replaced = replaced.unwrap_or_else(|error| panic!("{style:?} {quotes}: {error}"));
-            assert!(replaced.len() < 40 * MOST_TEXT, "{style:?} {quotes}: {}", replaced.len());
+            let error = replace(&lookup, "testenv", style, "{env:a}", &Trail::default()).expect_err("too much");
+            assert!(error.message.starts_with("the value comes to too much text at "), "{style:?} {quotes}: {error}");
             assert!(lookup.asked.get() < 200_000, "{style:?} {quotes}: {}", lookup.asked.get());
-            assert_eq!(lookup.warned.get(), 1, "{style:?} {quotes}");
         }
+    }
+
+    #[test]
+    fn values_and_expressions_in_one_another_end_in_an_error_on_a_small_stack() {
+        let value = |name: &str| Found::Raw(format!("{}{{env:{name}x}}{}", "{env:N:".repeat(60), "}".repeat(60)));
+        for style in [Style::Plain, Style::Commands, Style::Entries(&['\n']), Style::Requirements] {
+            let lookup = Variables { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
+            let error = replace(&lookup, "testenv", style, "{env:a}", &Trail::default()).expect_err("too deep");
+            assert_eq!(error.class, ErrorClass::Recursion, "{style:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn long_values_that_are_put_in_often_are_an_error() {
+        let long = "x".repeat(1 << 20);
+        let value = |_: &str| Found::Raw(long.clone());
+        let lookup = Variables { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
+        let replaced = |times| replace(&lookup, "testenv", Style::Plain, &"{env:a}".repeat(times), &Trail::default());
+        assert_eq!(replaced(2).map_or(0, |text| text.len()), 2 << 20);
+        assert!(replaced(100_000).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Works out what the lines of `set_env` come to: files are read, and substitutions that bring lines are followed.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::lines::{self, invalid_line, parse_env_file, split_line, split_marker, split_outside_expressions};
@@ -10,6 +11,7 @@ use crate::settings::definitions::{Definitions, Raw};
 use crate::settings::expand::Trail;
 use crate::settings::expand::replace::{Style, replace, replace_once};
 use crate::settings::lookup::Context;
+use crate::settings::nesting::{Nesting, Step};
 use crate::settings::{Settings, lock};
 
 /// Where lines are being read: for whom, and what must not be overridden.
@@ -20,7 +22,12 @@ struct Scope<'a> {
     later: Definitions,
     /// Lines that brought the present ones.
     parents: Vec<String>,
+    /// How many lines were brought by others so far.
+    brought: &'a Cell<usize>,
 }
+
+/// How many lines may be brought by lines: one that brings another twice doubles them.
+const MOST_LINES: usize = 100_000;
 
 impl Scope<'_> {
     /// Lets lookups see a variable from now on.
@@ -78,7 +85,8 @@ impl Settings {
         trail: &Trail,
     ) -> Result<Definitions, ConfigError> {
         *lock(&variables.so_far) = direct(&variables.blocks);
-        let scope = Scope { set, variables, later: Definitions::default(), parents: Vec::new() };
+        let brought = Cell::new(0);
+        let scope = Scope { set, variables, later: Definitions::default(), parents: Vec::new(), brought: &brought };
         self.expand_blocks(&scope, &variables.blocks, trail)
     }
 
@@ -135,6 +143,7 @@ impl Settings {
             let circle = scope.parents.iter().map(String::as_str).chain([line]).collect::<Vec<_>>().join(" -> ");
             return Err(ConfigError::handled(format!("circular set_env reference {circle}")));
         }
+        let _nesting = Nesting::enter(Step::Value)?;
         let context = Context { settings: self, set: scope.set };
         let prefix = &scope.variables.prefix;
         let failed = |error| self.replacing_failed(scope.set, error);
@@ -152,6 +161,11 @@ impl Settings {
             return split_line(line).map(|entry| vec![entry]).ok_or_else(|| invalid_line(line));
         }
         let lines = lines::parse(&text, true)?;
+        scope.brought.set(scope.brought.get() + lines.len());
+        if scope.brought.get() > MOST_LINES {
+            let message = format!("set_env comes to more than {MOST_LINES} lines at {}", python_repr(line));
+            return Err(ConfigError::handled(message));
+        }
         let parents = scope.parents.iter().cloned().chain([line.to_owned()]).collect();
         let inner = Scope { parents, later: scope.later.clone(), ..*scope };
         Ok(self.expand_lines(&inner, &lines, trail)?.into_iter().collect())

@@ -66,7 +66,16 @@ pub struct SetEnv {
     /// What the lines came to, once files and substitutions have been read.
     entries: Mutex<Option<Arc<Definitions>>>,
     /// Values that were worked out.
-    values: Mutex<FxHashMap<String, String>>,
+    values: Mutex<Values>,
+    /// Whether `base` asked for it. As in tox, it is then read before anything that is inherited and before any variable
+    /// that tox sets itself is known, and stays so.
+    for_base: bool,
+}
+
+#[derive(Debug, Default)]
+struct Values {
+    by_name: FxHashMap<String, String>,
+    bytes: usize,
 }
 
 impl SetEnv {
@@ -83,6 +92,7 @@ impl SetEnv {
             so_far: Mutex::default(),
             entries: Mutex::default(),
             values: Mutex::default(),
+            for_base: false,
         }
     }
 
@@ -194,6 +204,10 @@ impl Settings {
 
     fn read_set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
         let mut found = self.read_written_set_env(set, trail)?;
+        if set.is_loading("base") {
+            found.for_base = true;
+            return Ok(found);
+        }
         let loaded = self.loaded_variables(set)?;
         if !loaded.is_empty() {
             // Their values are final, so what would be substituted is escaped.
@@ -227,7 +241,7 @@ impl Settings {
             }
             for spelling in super::loader::spellings(key) {
                 let Some(entry) = self.entry(loader, spelling) else { continue };
-                let Some(raw) = self.text_of(set, entry) else { continue };
+                let Some(raw) = self.text_of(set, entry)? else { continue };
                 found =
                     Some(SetEnv::of_text(&raw, loader.prefix()).map_err(|error| failed_to_load(set, spelling, error))?);
                 break;

@@ -2,11 +2,9 @@
 
 use super::SetEnv;
 use super::expansion::expanding;
-use crate::error::{ConfigError, ErrorClass};
+use crate::error::ConfigError;
 use crate::settings::{Settings, lock};
 
-/// How many variables may refer to one another before the value is given up; tox gives up at about as many.
-const DEEPEST: usize = 150;
 use crate::model::pep508::Marker;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::settings::config_set::ConfigSet;
@@ -14,7 +12,11 @@ use crate::settings::definitions::Raw;
 use crate::settings::expand::Trail;
 use crate::settings::expand::replace::{Style, replace};
 use crate::settings::lookup::{Context, reads_set_env};
+use crate::settings::nesting::{Nesting, Step};
 use crate::settings::value::Value;
+
+/// How many bytes the variables of an environment may come to.
+const MOST_BYTES: usize = 64 << 20;
 
 impl Settings {
     /// The value of one variable; `None` when it is not set.
@@ -24,10 +26,12 @@ impl Settings {
         name: &str,
         trail: &Trail,
     ) -> Result<Option<String>, ConfigError> {
+        // As in tox, what `base` asks for is read now, whatever the variable.
+        let early = if set.is_loading("base") { Some(self.set_env(set, trail)?) } else { None };
         if let Some(value) = self.exported_variable(set, name)? {
             return Ok(Some(value));
         }
-        let variables = self.set_env(set, trail)?;
+        let variables = early.map_or_else(|| self.set_env(set, trail), Ok)?;
         let entries = self.set_env_entries(set, &variables, trail)?;
         if let Some(raw) = entries.get(name).filter(|raw| self.marker_holds(raw)) {
             return self.variable_value(set, &variables, (name, raw), trail).map(Some);
@@ -42,21 +46,28 @@ impl Settings {
         (name, raw): (&str, &Raw),
         trail: &Trail,
     ) -> Result<String, ConfigError> {
-        if let Some(known) = lock(&variables.values).get(name) {
+        if let Some(known) = lock(&variables.values).by_name.get(name) {
             return Ok(known.clone());
         }
+        let _nesting = Nesting::enter(Step::Value)?;
         let entry = format!("env:{name}");
         let trail = if trail.0.last() == Some(&entry) { trail.clone() } else { trail.with(entry) };
-        if trail.0.len() > DEEPEST {
-            let message = format!("variables of set_env refer to each other more than {DEEPEST} deep at {name}");
-            return Err(ConfigError::new(ErrorClass::MatchRecursion, message));
-        }
         let context = Context { settings: self, set };
         let value = replace(&context, &variables.prefix, Style::Plain, &raw.value, &trail)
             .map_err(|error| self.replacing_failed(set, error))?;
         // While the lines are being read, not all variables are known.
         if !reads_set_env(&trail) && !trail.contains(&expanding(set)) {
-            lock(&variables.values).insert(name.to_owned(), value.clone());
+            let mut values = lock(&variables.values);
+            values.bytes += value.len();
+            if values.bytes > MOST_BYTES {
+                return Err(ConfigError::handled(format!(
+                    "the variables of {}.set_env come to more than {} MiB at {name}",
+                    set.label(),
+                    MOST_BYTES >> 20
+                ))
+                .hint("a variable that holds another one twice doubles what it comes to"));
+            }
+            values.by_name.insert(name.to_owned(), value.clone());
         }
         Ok(value)
     }
@@ -110,9 +121,13 @@ impl Settings {
             Value::Path(path) => Ok::<_, ConfigError>(path.display().to_string()),
             _ => Ok(String::new()),
         };
+        let encoding = ("PYTHONIOENCODING".to_owned(), "utf-8".to_owned());
+        if is_for_base(set) {
+            return Ok(vec![encoding]);
+        }
         let env_dir = path(set, "env_dir")?;
         let mut exported = vec![
-            ("PYTHONIOENCODING".to_owned(), "utf-8".to_owned()),
+            encoding,
             ("TOX_ENV_NAME".to_owned(), set.label().to_owned()),
             ("TOX_WORK_DIR".to_owned(), path(self.core(), "work_dir")?),
             ("TOX_ENV_DIR".to_owned(), env_dir.clone()),
@@ -129,6 +144,9 @@ impl Settings {
 
     /// Variables that count when the configuration says nothing.
     fn default_variables(&self, set: &ConfigSet) -> Vec<(String, String)> {
+        if is_for_base(set) {
+            return Vec::new();
+        }
         let seed = self.options.run.hash_seed.map(|seed| ("PYTHONHASHSEED".to_owned(), seed.to_string()));
         if self.uses_uv(set) {
             return seed.into_iter().collect();
@@ -136,4 +154,9 @@ impl Settings {
         let version_check = ("PIP_DISABLE_PIP_VERSION_CHECK".to_owned(), "1".to_owned());
         seed.into_iter().chain([version_check]).collect()
     }
+}
+
+/// Whether the variables were read for `base`, or are now.
+fn is_for_base(set: &ConfigSet) -> bool {
+    set.variables.get().map_or_else(|| set.is_loading("base"), |variables| variables.for_base)
 }

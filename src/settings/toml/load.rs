@@ -71,21 +71,13 @@ impl Settings {
         let Some((spelling, raw)) = spellings(place.key).find_map(entry) else { return Ok(None) };
         let kind = place.kind();
         let failed = |error| place.failed_as(spelling, error);
-        let mut unroll = Unroll {
-            settings: self,
-            set: place.set,
-            trail: place.trail,
-            texts: Texts::Replace(if matches!(kind, Kind::Requirements | Kind::Constraints) {
-                Style::Requirements
-            } else {
-                Style::Plain
-            }),
-            program_depth: match kind {
-                Kind::Commands => Some(2),
-                Kind::Command => Some(1),
-                _ => None,
-            },
-            references: Vec::new(),
+        let style =
+            if matches!(kind, Kind::Requirements | Kind::Constraints) { Style::Requirements } else { Style::Plain };
+        let mut unroll = Unroll::new(self, place.set, place.trail, Texts::Replace(style));
+        unroll.program_depth = match kind {
+            Kind::Commands => Some(2),
+            Kind::Command => Some(1),
+            _ => None,
         };
         let resolved = unroll.value(&raw.to_value(), 0).map_err(failed)?;
         convert(place.key.name, kind, &resolved).map(Some).map_err(failed)

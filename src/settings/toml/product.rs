@@ -6,7 +6,7 @@ use toml::Value as Toml;
 
 use super::convert::{python_text, python_type};
 use crate::error::{ConfigError, ErrorClass};
-use crate::settings::factor::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN};
+use crate::settings::factor::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN, MOST_NAMES, too_many};
 use crate::source::Node;
 
 /// Labels that mean something in expressions already.
@@ -76,20 +76,26 @@ fn product(table: &toml::Table) -> Result<Vec<String>, ConfigError> {
             return Err(wrong(format!("product exclude must be a list, got {}", python_type(other))));
         }
     };
-    let mut names = combinations(&groups);
+    let mut names = combinations(&groups)?;
     names.retain(|name| !excluded.contains(name));
     Ok(names)
 }
 
 /// Every combination of one factor from each group, joined by dashes.
-pub fn combinations(groups: &[Vec<String>]) -> Vec<String> {
+///
+/// # Errors
+/// When there are too many.
+pub fn combinations(groups: &[Vec<String>]) -> Result<Vec<String>, ConfigError> {
     let mut names: Vec<String> = vec![String::new()];
     for (at, group) in groups.iter().enumerate() {
         let dash = if at == 0 { "" } else { "-" };
+        if names.len().saturating_mul(group.len()) > MOST_NAMES {
+            return Err(too_many("product"));
+        }
         names =
             names.iter().flat_map(|start| group.iter().map(move |factor| format!("{start}{dash}{factor}"))).collect();
     }
-    names
+    Ok(names)
 }
 
 /// The factors of one group: a list, a range, or either with a label.
@@ -161,7 +167,10 @@ fn range(table: &toml::Table) -> Result<Vec<String>, ConfigError> {
         (Some(start), None) => (start, newest.max(start)),
         (None, Some(stop)) => (oldest.min(stop), stop),
     };
-    Ok((start..=stop).take(100_000).map(|number| format!("{prefix}{number}")).collect())
+    if usize::try_from(stop.saturating_sub(start)).is_ok_and(|more| more >= MOST_NAMES) {
+        return Err(too_many(&format!("{prefix}{start}-{stop}")));
+    }
+    Ok((start..=stop).map(|number| format!("{prefix}{number}")).collect())
 }
 
 /// The groups of a list of factor groups, each under its number and, if it has one, its label.

@@ -11,6 +11,7 @@ use crate::settings::config_set::ConfigSet;
 use crate::settings::definitions::Raw;
 use crate::settings::expand::{TOML_PREFIX, Trail};
 use crate::settings::loader::Loader;
+use crate::settings::nesting::{Nesting, Step};
 use crate::settings::set_env::{Block, Line, SetEnv, Shape, check_marker, failed_to_load};
 use crate::source::TomlDocument;
 
@@ -40,8 +41,7 @@ impl Settings {
     }
 
     fn written_set_env(&self, raw: &Toml, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
-        let unroll =
-            Unroll { settings: self, set, trail, texts: Texts::Keep, program_depth: None, references: Vec::new() };
+        let unroll = Unroll::new(self, set, trail, Texts::Keep);
         Reader { unroll }.element(raw, 0).and_then(set_env)
     }
 }
@@ -54,6 +54,10 @@ impl Reader<'_> {
     fn element(&mut self, value: &Toml, depth: usize) -> Result<Element, ConfigError> {
         let depth = depth + 1;
         too_deep(value, depth)?;
+        let _nesting = Nesting::enter(Step::Part)?;
+        if !self.unroll.references.is_empty() {
+            self.unroll.count(1)?;
+        }
         let table = match value {
             Toml::Array(entries) => return self.list(entries, depth).map(Element::List),
             Toml::Table(table) => table,

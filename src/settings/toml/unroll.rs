@@ -12,9 +12,12 @@ use crate::settings::expand::quote::is_line_break;
 use crate::settings::expand::replace::{Style, replace};
 use crate::settings::expand::{Lookup as _, TOML_PREFIX, Trail};
 use crate::settings::lookup::Context;
+use crate::settings::nesting::{Nesting, Step};
 use crate::settings::value::{Value, raw_words};
 
 const DEEPEST: usize = 100;
+/// How many values one may come to, those that references repeat included.
+const MOST_VALUES: usize = 250_000;
 
 /// Which texts are to be substituted now, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +37,36 @@ pub struct Unroll<'a> {
     pub program_depth: Option<usize>,
     /// References being followed, for finding circles.
     pub references: Vec<String>,
+    /// How many values it came to so far.
+    count: usize,
 }
 
-impl Unroll<'_> {
+impl<'a> Unroll<'a> {
+    pub fn new(settings: &'a Settings, set: &'a ConfigSet, trail: &'a Trail, texts: Texts) -> Self {
+        Self { settings, set, trail, texts, program_depth: None, references: Vec::new(), count: 0 }
+    }
+
+    /// # Errors
+    /// When references to references come to more than there is room for.
+    pub fn count(&mut self, values: usize) -> Result<(), ConfigError> {
+        self.count += values;
+        if self.count <= MOST_VALUES {
+            return Ok(());
+        }
+        let path = self.references.last().map(|path| format!(" at {path}")).unwrap_or_default();
+        let message = format!("references come to more than {MOST_VALUES} values{path}");
+        Err(ConfigError::value(message).hint("values that refer to others twice double what they come to"))
+    }
+
     /// # Errors
     /// A malformed table, a circle, or whatever is wrong with a value that is referred to.
     pub fn value(&mut self, value: &Toml, depth: usize) -> Result<Toml, ConfigError> {
         let depth = depth + 1;
         too_deep(value, depth)?;
+        let _nesting = Nesting::enter(Step::Part)?;
+        if !self.references.is_empty() {
+            self.count(1 + value.as_str().map_or(0, str::len) / 256)?;
+        }
         match value {
             Toml::String(text) => self.text(text).map(Toml::String),
             Toml::Array(entries) => self.list(entries, depth).map(Toml::Array),
@@ -272,7 +297,7 @@ impl Unroll<'_> {
     }
 
     /// A setting of another environment, in the shape it would have been written in.
-    fn of_environment(&self, env: &str, key: &str) -> Result<Toml, ConfigError> {
+    fn of_environment(&mut self, env: &str, key: &str) -> Result<Toml, ConfigError> {
         if !self.settings.has_settings(env, key) {
             return Err(ConfigError::value(crate::error::python_repr(key)));
         }
@@ -280,6 +305,7 @@ impl Unroll<'_> {
         let texts = |entries: Vec<String>| Toml::Array(entries.into_iter().map(Toml::String).collect());
         let value = self.settings.value(&set, key)?;
         let shown = self.settings.shown(&set, key, &value)?;
+        self.count(shown.text.lines().count())?;
         Ok(match value {
             Value::Requirements(_) => texts(shown.text.lines().map(str::to_owned).collect()),
             Value::List(entries) | Value::Set(entries) | Value::Environments(entries) => texts(entries),
@@ -314,6 +340,7 @@ pub fn too_deep(value: &Toml, depth: usize) -> Result<(), ConfigError> {
     if depth <= DEEPEST {
         return Ok(());
     }
+    let value = crate::python_text::repr(value);
     let message = format!("Could not expand {value} after recursing {depth} frames");
     Err(ConfigError::new(ErrorClass::MatchRecursion, message))
 }

@@ -1,0 +1,49 @@
+//! How deep values lead to values. Whatever works out a value for another one, and whatever stands within an expression,
+//! is worked out on the stack of the same thread; all of it together has a limit, since a stack that ends takes the whole
+//! program with it.
+
+use std::cell::Cell;
+
+use crate::error::{ConfigError, ErrorClass};
+
+/// What fits on the two megabytes of a thread in a build without optimization. tox gives up earlier: its own limit is a
+/// thousand Python frames.
+const DEEPEST: usize = 520;
+
+/// How much of the limit each takes, about as the room they take on the stack.
+#[derive(Debug, Clone, Copy)]
+pub enum Step {
+    /// A setting.
+    Value = 4,
+    /// An expression.
+    Expression = 2,
+    /// A value within a list or table.
+    Part = 1,
+}
+
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One step further for as long as this is kept.
+pub struct Nesting(usize);
+
+impl Nesting {
+    /// # Errors
+    /// When it leads too far, in the words of Python, with which tox ends too.
+    pub fn enter(step: Step) -> Result<Self, ConfigError> {
+        let deeper = DEPTH.get() + step as usize;
+        if deeper > DEEPEST {
+            return Err(ConfigError::new(ErrorClass::Recursion, "maximum recursion depth exceeded")
+                .hint("too many values refer to each other in a row: write some of them out"));
+        }
+        DEPTH.set(deeper);
+        Ok(Self(step as usize))
+    }
+}
+
+impl Drop for Nesting {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - self.0);
+    }
+}
