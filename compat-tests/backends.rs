@@ -1,7 +1,11 @@
 //! The build backends people use, from the package index, each with a small project, as a wheel and editable (and once as
 //! a source distribution, which pip builds again with all it needs): envo must say and install what tox does.
 
+use std::collections::BTreeSet;
+use std::fs;
+
 use crate::differential::same_as_tox;
+use crate::packaging::other_interpreter;
 use crate::project::Project;
 
 /// What every project is run with: kinds of packages, and what of the project is found installed.
@@ -118,11 +122,94 @@ fn a_project_of_meson_is_built_as_tox_does() {
             .file("src/demo/__init__.py", &format!("from . import native\n{MODULE}"))
             .file("meson.build", build)
             .file("native.c", native);
-        for arguments in
-            [&["init", "-q"][..], &["add", "."], &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "1"]]
-        {
-            project.run_program("git", arguments).succeeds();
-        }
-        project
+        committed(project)
     });
+}
+
+/// meson takes the sources for an archive from version control.
+fn committed(project: Project) -> Project {
+    for arguments in
+        [&["init", "-q"][..], &["add", "."], &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "1"]]
+    {
+        project.run_program("git", arguments).succeeds();
+    }
+    project
+}
+
+/// An extension module that says which Python it was built for.
+const EXTENSION: &str = r#"
+#include <Python.h>
+static PyObject *version(PyObject *self, PyObject *unused) { return PyUnicode_FromString(PY_VERSION); }
+static PyMethodDef methods[] = {{"version", version, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "native", NULL, -1, methods};
+PyMODINIT_FUNC PyInit_native(void) { return PyModule_Create(&module); }
+"#;
+
+/// Environments of two interpreters for each kind of package, which look whether the extension is for theirs.
+const EXTENSION_CONFIGURATION: &str = r#"
+[tox]
+env_list = py3, OTHER, again-{py3,OTHER}, develop
+[testenv]
+package =
+    !again: editable
+    again: sdist-wheel
+change_dir = {env_tmp_dir}
+commands = python -c "import sys, demo; print('found', demo.version());     assert demo.version().split('.')[:2] == ['%d' % part for part in sys.version_info[:2]]"
+[testenv:develop]
+base_python = OTHER
+use_develop = true
+"#;
+
+/// Runs a project with an extension module under tox and envo, with these arguments one after the other, and compares
+/// how that ends, what was built for, and what is left.
+#[track_caller]
+fn extensions_are_built_as_tox_does(pyproject: &str, build: &str, runs: &[&[&str]]) {
+    let Some(other) = other_interpreter() else { return };
+    let ended = |with_tox: bool| {
+        let project = Project::new().with_kept_cache().with_old_interpreters().file("pyproject.toml", pyproject);
+        let project = project.file("native.c", EXTENSION).file("meson.build", build);
+        let project = project.file("demo/__init__.py", "from demo.native import version\n").file(".gitignore", ".tox\n");
+        let project = committed(project.ini(&EXTENSION_CONFIGURATION.replace("OTHER", &other)));
+        let ends = runs.iter().map(|arguments| {
+            let arguments: Vec<String> = arguments.iter().map(|word| word.replace("OTHER", &other)).collect();
+            let outcome = if with_tox { project.run_tox(&arguments) } else { project.run(&arguments) };
+            let outcome = outcome.succeeds();
+            outcome.stdout.lines().filter(|line| line.starts_with("found ")).map(str::to_owned).collect::<Vec<_>>()
+        });
+        let ends: Vec<_> = ends.collect();
+        let left = fs::read_dir(project.path(".tox")).expect("it was made").flatten().map(|entry| entry.file_name());
+        let left: BTreeSet<_> = left.collect();
+        (ends, left)
+    };
+    assert_eq!(ended(false), ended(true));
+}
+
+const METADATA_OF_EXTENSION: &str = "[project]\nname = \"demo\"\nversion = \"1.5\"\n";
+
+#[test]
+fn extensions_of_setuptools_are_built_for_the_interpreter_they_are_for() {
+    let pyproject = format!(
+        "[build-system]\nrequires = [\"setuptools>=77\"]\nbuild-backend = \"setuptools.build_meta\"\n\
+         {METADATA_OF_EXTENSION}[tool.setuptools]\npackages = [\"demo\"]\n\
+         ext-modules = [{{ name = \"demo.native\", sources = [\"native.c\"] }}]\n"
+    );
+    let runs: [&[&str]; 3] =
+        [&["run"], &["run", "--develop", "-e", "again-OTHER"], &["devenv", "-e", "OTHER", "developed"]];
+    extensions_are_built_as_tox_does(&pyproject, "", &runs);
+}
+
+#[test]
+fn extensions_of_meson_are_built_for_the_interpreter_they_are_for() {
+    let pyproject = format!(
+        "[build-system]\nrequires = [\"meson-python\", \"ninja\"]\nbuild-backend = \"mesonpy\"\n{METADATA_OF_EXTENSION}"
+    );
+    let build = "project('demo', 'c', version: '1.5')\npython = import('python').find_installation(pure: false)\n\
+        python.install_sources('demo/__init__.py', subdir: 'demo')\n\
+        python.extension_module('native', 'native.c', subdir: 'demo', install: true)\n";
+    let runs: [&[&str]; 3] = [
+        &["run", "-e", "py3,OTHER,again-py3,again-OTHER"],
+        &["run", "--develop", "-e", "again-OTHER"],
+        &["devenv", "-e", "OTHER", "developed"],
+    ];
+    extensions_are_built_as_tox_does(&pyproject, build, &runs);
 }

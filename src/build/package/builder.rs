@@ -1,7 +1,7 @@
 //! Builds the project in one packaging environment: every kind of package once, for however many environments ask for
 //! it, from whatever threads. Creates and installs nothing itself: a [`Workshop`] does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -108,13 +108,14 @@ struct State {
     frontend: Option<Frontend>,
     /// Whether `[build-system]`'s requirements are installed.
     ready: bool,
-    /// What the backend was asked about, and what that took was installed.
-    required: BTreeSet<Target>,
+    /// What the backend was asked about, and what that took and is installed.
+    required: BTreeMap<Target, Vec<String>>,
     metadata: Option<Metadata>,
     /// The folder a backend prepared, for the build that follows.
     prepared: Option<(Target, PathBuf)>,
-    /// The wheel that was built from the source archive.
-    wheel_of_sdist: Option<PathBuf>,
+    /// The wheels that were built from the source archive, each with the name of the environment that built it: that of
+    /// an extension module is for one interpreter.
+    wheels_of_sdist: HashMap<String, PathBuf>,
     copies: Vec<PathBuf>,
 }
 
@@ -126,10 +127,10 @@ impl PackageBuilder {
             wanted,
             frontend: None,
             ready: false,
-            required: BTreeSet::new(),
+            required: BTreeMap::new(),
             metadata: None,
             prepared: None,
-            wheel_of_sdist: None,
+            wheels_of_sdist: HashMap::new(),
             copies: Vec::new(),
         };
         Self { site, workshop, state: Mutex::new(state) }
@@ -320,9 +321,17 @@ impl PackageBuilder {
 
     /// Builds a wheel from the source archive, in the wheel environment, so that what the archive lacks is found out.
     fn wheel_of_sdist(&self, state: &mut State, wheel_builder: Option<&Self>) -> Result<PathBuf> {
-        if let Some(known) = &state.wheel_of_sdist {
+        let builder = wheel_builder.unwrap_or(self).name();
+        if let Some(known) = state.wheels_of_sdist.get(builder) {
             return Ok(known.clone());
         }
+        // An environment that is made again takes the unpacked sources with it.
+        let wheel = self.again_if_stale(state, |state| self.try_wheel_of_sdist(state, wheel_builder))?;
+        state.wheels_of_sdist.insert(builder.to_owned(), wheel.clone());
+        Ok(wheel)
+    }
+
+    fn try_wheel_of_sdist(&self, state: &mut State, wheel_builder: Option<&Self>) -> Result<PathBuf> {
         let sdist = self.build_target(state, Target::Sdist)?;
         let name = sdist.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let session = self.frontend(state)?.session().clone();
@@ -335,24 +344,23 @@ impl PackageBuilder {
         }
         archive::unpack(&sdist, &unpacked)?;
         let root = archive::source_root(&unpacked)?.unwrap_or(unpacked);
-        let wheel = match wheel_builder {
-            Some(other) => other.build_wheel_at(&mut other.lock(), root)?,
+        match wheel_builder {
+            Some(other) => other.build_wheel_at(&mut other.lock(), &root),
             None => {
-                // Other sources may want something else.
-                state.required.remove(&Target::Wheel);
-                self.build_wheel_at(state, root)?
+                // These sources may want something else than the project; what that took stays, and so is not missing.
+                let known = state.required.remove(&Target::Wheel).unwrap_or_default();
+                self.try_build_wheel_at(state, &root, known)
             }
-        };
-        state.wheel_of_sdist = Some(wheel.clone());
-        Ok(wheel)
+        }
     }
 
     /// Builds a wheel of other sources than the project's.
-    fn build_wheel_at(&self, state: &mut State, root: PathBuf) -> Result<PathBuf> {
-        self.again_if_stale(state, |state| self.try_build_wheel_at(state, &root))
+    fn build_wheel_at(&self, state: &mut State, root: &Path) -> Result<PathBuf> {
+        self.again_if_stale(state, |state| self.try_build_wheel_at(state, root, Vec::new()))
     }
 
-    fn try_build_wheel_at(&self, state: &mut State, root: &Path) -> Result<PathBuf> {
+    /// `known`: requirements for building wheels that are installed already.
+    fn try_build_wheel_at(&self, state: &mut State, root: &Path, known: Vec<String>) -> Result<PathBuf> {
         let was_ready = state.ready;
         if !was_ready {
             // These sources ready the environment for everything that is built in it.
@@ -363,13 +371,13 @@ impl PackageBuilder {
         let session = self.frontend(state)?.session().clone();
         let mut frontend = Frontend::new(self.launch(root.to_owned(), BuildSystem::read(root)?, session));
         let mut targets = if was_ready { BTreeSet::new() } else { targets_of(&state.wanted) };
-        targets.extend((!state.required.contains(&Target::Wheel)).then_some(Target::Wheel));
+        targets.extend((!state.required.contains_key(&Target::Wheel)).then_some(Target::Wheel));
         for target in targets {
             if target == Target::Editable && !frontend.has("build_editable")? {
                 continue;
             }
-            self.install_requirements(&mut frontend, target)?;
-            state.required.insert(target);
+            let known = if target == Target::Wheel { known.clone() } else { Vec::new() };
+            state.required.insert(target, self.install_requirements(&mut frontend, target, known)?);
         }
         self.workshop.equipped()?;
         let wheel = frontend.build(Target::Wheel, &self.site.build.package_dir, None, self.settings("build_wheel"));
@@ -377,16 +385,22 @@ impl PackageBuilder {
         wheel
     }
 
-    /// Installs what the backend wants for building `target`.
-    fn install_requirements(&self, frontend: &mut Frontend, target: Target) -> Result<()> {
+    /// Installs what the backend wants for building `target` beside what is `known` to be there for it, and returns both.
+    fn install_requirements(
+        &self,
+        frontend: &mut Frontend,
+        target: Target,
+        known: Vec<String>,
+    ) -> Result<Vec<String>> {
         let name = target.name();
-        let requires = frontend.requires(target, self.settings(&format!("get_requires_for_build_{name}")))?;
+        let mut requires = frontend.requires(target, self.settings(&format!("get_requires_for_build_{name}")))?;
+        requires.extend(known.into_iter().filter(|requirement| !requires.contains(requirement)).collect::<Vec<_>>());
         self.workshop.install(&requires, &format!("requires_for_build_{name}"))?;
         if self.site.build.fresh_subprocess && !requires.is_empty() {
             // What was installed just now may change what the backend finds when it is loaded.
             frontend.forget_process();
         }
-        Ok(())
+        Ok(requires)
     }
 
     fn frontend<'s>(&self, state: &'s mut State) -> Result<&'s mut Frontend> {
@@ -417,7 +431,8 @@ impl PackageBuilder {
                 // A process of the old environment ends with its front end.
                 (state.ready, state.frontend) = (false, None);
                 // What was prepared and built there is gone with it.
-                (state.prepared, state.wheel_of_sdist) = (None, None);
+                state.prepared = None;
+                state.wheels_of_sdist.clear();
                 state.required.clear();
                 self.workshop.recreate(&reason)?;
                 work(state)
@@ -435,7 +450,7 @@ impl PackageBuilder {
         let mut targets = targets_of(&state.wanted);
         targets.extend(target);
         for target in targets {
-            if state.required.contains(&target) {
+            if state.required.contains_key(&target) {
                 continue;
             }
             let Some(frontend) = &mut state.frontend else { bail!("the packaging environment is not ready") };
@@ -443,8 +458,8 @@ impl PackageBuilder {
                 self.fall_back_to_legacy(state);
                 continue;
             }
-            self.install_requirements(frontend, target)?;
-            state.required.insert(target);
+            let installed = self.install_requirements(frontend, target, Vec::new())?;
+            state.required.insert(target, installed);
         }
         self.workshop.equipped()
     }
