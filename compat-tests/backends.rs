@@ -168,7 +168,8 @@ fn extensions_are_built_as_tox_does(pyproject: &str, build: &str, runs: &[&[&str
     let ended = |with_tox: bool| {
         let project = Project::new().with_kept_cache().with_old_interpreters().file("pyproject.toml", pyproject);
         let project = project.file("native.c", EXTENSION).file("meson.build", build);
-        let project = project.file("demo/__init__.py", "from demo.native import version\n").file(".gitignore", ".tox\n");
+        let project =
+            project.file("demo/__init__.py", "from demo.native import version\n").file(".gitignore", ".tox\n");
         let project = committed(project.ini(&EXTENSION_CONFIGURATION.replace("OTHER", &other)));
         let ends = runs.iter().map(|arguments| {
             let arguments: Vec<String> = arguments.iter().map(|word| word.replace("OTHER", &other)).collect();

@@ -9,7 +9,7 @@ use super::halt::Halt;
 use super::installation::Installation;
 use super::package::{Package, PackageFile};
 use super::packaging::Packager;
-use super::preconditions::{pylock_of, requirements_of_groups};
+use super::preconditions::{deps_beside_pylock, pylock_of, requirements_of_groups};
 use super::prepare::{Contents, Foundation, Site};
 use super::stamp::section;
 use super::{locked_contents, script_contents, uv_contents};
@@ -194,7 +194,7 @@ pub(super) fn put_in_requirements(
 }
 
 /// What `--force-dep` says.
-fn forced_requirements(site: &Site) -> Result<Vec<Requirement>, ConfigError> {
+pub(super) fn forced_requirements(site: &Site) -> Result<Vec<Requirement>, ConfigError> {
     let texts = site.run.options.force_dependencies.iter();
     let invalid = |text: &str, error| ConfigError::handled(format!("--force-dep {text}: {error}"));
     texts.map(|text| text.parse().map_err(|error| invalid(text, error))).collect()
@@ -253,6 +253,10 @@ impl Contents for RunContents<'_> {
 fn put_in_lock_file(installation: &mut Installation<'_>) -> Result<(), Halt> {
     let site = installation.site();
     let dependencies = &site.environment.dependencies;
+    if !site.run.options.force_dependencies.is_empty() {
+        // tox takes them for `deps`, which do not go together with a lock file.
+        return Err(deps_beside_pylock().into());
+    }
     let path = pylock_of(&site.environment, &site.run.project.package_root)?;
     let markers = installation.interpreter()?.markers.clone();
     let lock =

@@ -98,6 +98,10 @@ fn lock_file(project: &Preconditions<'_>, environment: &Environment, _: &Variabl
     Ok(())
 }
 
+pub(super) fn deps_beside_pylock() -> ConfigError {
+    ConfigError::fail("cannot use both 'deps' and 'pylock' in the same environment")
+}
+
 /// The lock file that the environment is filled from.
 ///
 /// # Errors
@@ -105,8 +109,7 @@ fn lock_file(project: &Preconditions<'_>, environment: &Environment, _: &Variabl
 pub fn pylock_of(environment: &Environment, root: &Path) -> Result<std::path::PathBuf, Halt> {
     let dependencies = &environment.dependencies;
     if !dependencies.deps.get()?.text.trim().is_empty() {
-        let text = "cannot use both 'deps' and 'pylock' in the same environment";
-        return Err(ConfigError::fail(text).into());
+        return Err(deps_beside_pylock().into());
     }
     let name = &dependencies.pylock;
     let path = root.join(name);

@@ -1,5 +1,6 @@
 //! What an environment of a script has in it: what the script's own PEP 723 block asks for.
 
+use super::contents::forced_requirements;
 use super::halt::Halt;
 use super::installation::Installation;
 use super::locked_contents;
@@ -26,10 +27,11 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, script: &Script, locked:
         return locked_contents::put_in(site, foundation, entry);
     }
     let text = metadata.requirements(&script.path)?;
-    if text.is_empty() {
+    let forced = forced_requirements(site)?;
+    if text.is_empty() && forced.is_empty() {
         return Ok(());
     }
     let requirements = RequirementText { text, root: root.clone() };
     Installation::new(site, foundation)
-        .carry_out(site.environment.type_name(), "deps", |conditions, old| conditions.deps(&requirements, &[], old))
+        .carry_out(site.environment.type_name(), "deps", |conditions, old| conditions.deps(&requirements, &forced, old))
 }

@@ -200,8 +200,7 @@ impl PackageBuilder {
     pub fn describe_sdist(&self, sdist: &Path, unpack_in: &Path, extras: &[String]) -> Result<Package> {
         let mut state = self.lock();
         if state.metadata.is_none() {
-            fs_err::create_dir_all(unpack_in)?;
-            archive::unpack(sdist, unpack_in)?;
+            archive::unpack(sdist, archive::fresh(unpack_in)?)?;
             let root = archive::source_root(unpack_in)?;
             let nothing = || ConfigError::fail(format!("no files inside {}", sdist.display()));
             state.root = root.ok_or_else(nothing)?;
@@ -337,12 +336,7 @@ impl PackageBuilder {
         let session = self.frontend(state)?.session().clone();
         session.reporter.info(self.name(), format!("built sdist {name}, now building wheel from it"));
         let unpacked = self.site.tmp_dir.join("sdist-extract");
-        fs_err::create_dir_all(&self.site.tmp_dir)?;
-        match fs_err::remove_dir_all(&unpacked) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => fs_err::create_dir(&unpacked)?,
-        }
-        archive::unpack(&sdist, &unpacked)?;
+        archive::unpack(&sdist, archive::fresh(&unpacked)?)?;
         let root = archive::source_root(&unpacked)?.unwrap_or(unpacked);
         match wheel_builder {
             Some(other) => other.build_wheel_at(&mut other.lock(), &root),
@@ -386,12 +380,7 @@ impl PackageBuilder {
     }
 
     /// Installs what the backend wants for building `target` beside what is `known` to be there for it, and returns both.
-    fn install_requirements(
-        &self,
-        frontend: &mut Frontend,
-        target: Target,
-        known: Vec<String>,
-    ) -> Result<Vec<String>> {
+    fn install_requirements(&self, frontend: &mut Frontend, target: Target, known: Vec<String>) -> Result<Vec<String>> {
         let name = target.name();
         let mut requires = frontend.requires(target, self.settings(&format!("get_requires_for_build_{name}")))?;
         requires.extend(known.into_iter().filter(|requirement| !requires.contains(requirement)).collect::<Vec<_>>());

@@ -6,6 +6,7 @@ pub mod backend;
 pub mod builder;
 mod extras;
 pub mod frontend;
+mod links;
 pub mod metadata;
 mod process;
 mod pyproject;
