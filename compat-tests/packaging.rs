@@ -462,3 +462,73 @@ fn a_colon_in_the_project_s_path_is_named() {
     outcome.says("py: failed with [ROOT]/a:b/.tox/py contains `:`").explains("--workdir");
     project.run_in("a:b", ["run", "-e", "py", "--workdir", "../work"]).succeeds();
 }
+
+#[test]
+fn a_lock_file_and_a_script_meet_force_dep_as_deps_do() {
+    let lock = "[tox]\nno_package = true\n[testenv]\npylock = pylock.toml\ncommands = python -c pass\n";
+    let project = || Project::new().ini(lock).file("pylock.toml", "lock-version = \"1.0\"\ncreated-by = \"x\"\n");
+    let refused = differential::same_as_tox(project, ["-e", "py", "--force-dep", "library==1.0"]);
+    refused.ends_with(1).says("cannot use both 'deps' and 'pylock' in the same environment");
+    // tox looks for the `deps` of such an environment, which it has not, and ends in a traceback.
+    let script = "# /// script\n# dependencies = [\"library\"]\n# ///\nimport library\nprint(library.VERSION)\n";
+    let ini = "[tox]\nno_package = true\n[testenv:a]\nrunner = virtualenv-pep-723\nscript = script.py\n";
+    let project = with_library(Project::new().ini(ini).file("script.py", script), &["1.0", "2.0"]);
+    project.run(["-e", "a", "--force-dep", "library<2"]).succeeds().says("\n1.0\n");
+}
+
+#[test]
+fn members_that_lead_out_of_a_source_archive_are_refused_in_the_words_of_tox() {
+    let write = "import sys, tarfile\nwith tarfile.open('evil.tar.gz', 'w:gz') as archive:\n    \
+        for kind, name, link in zip(*[iter(sys.argv[1:])] * 3):\n        member = tarfile.TarInfo(name)\n        \
+        member.type, member.linkname = kind.encode(), link\n        archive.addfile(member)\n";
+    for members in [
+        "0 ../escape -",
+        "0 a/../../escape -",
+        "2 a/link ../../escape",
+        "2 a/link /etc/passwd",
+        "1 a/hard ../escape",
+        "1 a/hard /etc/passwd",
+        "3 a/device -",
+        "6 a/pipe -",
+        "2 a/b ../.. 2 a/c b/..",
+        "5 a/b - 2 a/b/up .. 2 a/out b/up/../../x",
+    ] {
+        let project = || {
+            let project = Project::new().ini("[testenv]\ncommands = python -c pass\n").file("write.py", write);
+            let words: Vec<&str> = std::iter::once("write.py").chain(members.split(' ')).collect();
+            project.run_program(&machine::HOST_PYTHON.display().to_string(), &words).succeeds();
+            project
+        };
+        let refused = differential::same_as_tox(project, ["run", "-e", "py", "--installpkg", "evil.tar.gz"]);
+        refused.ends_with(1).says("cannot extract tar member");
+    }
+}
+
+#[test]
+fn a_killed_run_leaves_nothing_that_the_next_one_does_not_sweep() {
+    let dying = "import os, signal\ndef get_requires_for_build_wheel(config_settings=None):\n    \
+        if not os.path.exists('died'):\n        open('died', 'w').close()\n        \
+        os.kill(os.getppid(), signal.SIGKILL)\n    return []\n";
+    let project = Project::new().ini("[testenv]\npackage = wheel\ncommands = python -c \"import demo\"\n");
+    let project = project.file("pyproject.toml", &format!("{PYPROJECT}{STATIC}")).file("tmp/kept", "");
+    let folder = project.path("tmp").display().to_string();
+    let project = project.file("backend.py", &format!("{BACKEND}{dying}")).variable("TMPDIR", &folder);
+    let killed = project.run(["run", "-e", "py"]);
+    assert_eq!(killed.code, None, "{}", killed.stdout);
+    let names = |folder: &str| {
+        let entries = fs::read_dir(project.path(folder)).expect("it was made").flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().expect("a name")).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("tmp"), ["kept"]);
+    let project = project.file(".tox/py/.tox-info.json.left.tmp", "");
+    project.run(["run", "-e", "py"]).succeeds();
+    let names = |folder: &str| {
+        let entries = fs::read_dir(project.path(folder)).expect("it was made").flatten();
+        entries.map(|entry| entry.file_name().into_string().expect("a name")).collect::<Vec<_>>()
+    };
+    assert_eq!(names("tmp"), ["kept"]);
+    assert_eq!(names(".tox/.pkg/.envo"), ["_backend.py"]);
+    assert!(!project.path(".tox/py/.tox-info.json.left.tmp").exists());
+}

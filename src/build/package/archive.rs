@@ -340,7 +340,7 @@ pub(super) mod tests {
         let shown = wheel.display().to_string();
         let refused = || wheel_metadata(&wheel).expect_err("no wheel").message;
         assert!(refused().starts_with(&format!("could not read the metadata of {shown}: ")), "{}", refused());
-        std::fs::write(&wheel, "not a zip archive\n").unwrap();
+        fs::write(&wheel, "not a zip archive\n").unwrap();
         assert_eq!(refused(), format!("could not read the metadata of {shown}: File is not a zip file"));
         write_wheel(&wheel, &[("a/METADATA", b"Name: a")]);
         assert_eq!(refused(), format!("no .dist-info inside {shown}"));
@@ -365,12 +365,12 @@ pub(super) mod tests {
             ],
         );
         let target = folder.path().join("out");
-        std::fs::create_dir(&target).unwrap();
+        fs::create_dir(&target).unwrap();
         unpack(&archive, &target).unwrap();
         let root = source_root(&target).unwrap().unwrap();
         assert_eq!(root, target.join("a-1"));
-        assert_eq!(std::fs::read_to_string(root.join("src/y.py")).unwrap(), "hi");
-        std::fs::write(target.join("beside"), "").unwrap();
+        assert_eq!(fs::read_to_string(root.join("src/y.py")).unwrap(), "hi");
+        fs::write(target.join("beside"), "").unwrap();
         assert_eq!(source_root(&target).unwrap(), Some(target));
     }
 
@@ -378,7 +378,7 @@ pub(super) mod tests {
     fn a_member_that_leads_outside_is_refused_in_the_words_of_tox() {
         let folder = tempfile::tempdir().unwrap();
         let outside = folder.path().join("victim");
-        std::fs::write(&outside, "original").unwrap();
+        fs::write(&outside, "original").unwrap();
         let absolute = outside.display().to_string();
         let cases: [(&str, Vec<Member<'_>>); 5] = [
             ("../escape.txt", vec![(EntryType::Regular, "../escape.txt", "evil")]),
@@ -395,7 +395,7 @@ pub(super) mod tests {
             let start = format!("cannot extract tar member '{bad}' into {}", target.path().display());
             assert!(message.starts_with(&start), "{message}");
         }
-        assert_eq!(std::fs::read_to_string(&outside).unwrap(), "original");
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "original");
         assert!(!folder.path().join("escape.txt").exists());
     }
 
@@ -413,7 +413,7 @@ pub(super) mod tests {
             ],
         );
         let target = folder.path().join("in/out");
-        std::fs::create_dir_all(&target).unwrap();
+        fs::create_dir_all(&target).unwrap();
         assert!(unpack(&archive, &target).is_err());
         assert!(!folder.path().join("in/escape.txt").exists());
     }
@@ -464,7 +464,7 @@ pub(super) mod tests {
         let target = folder.path().join("out");
         unpack(&archive, fresh(&target).unwrap()).unwrap();
         assert!(target.join("a-1/link").is_symlink());
-        assert_eq!(std::fs::read_to_string(target.join("a-1/folder/hard")).unwrap(), "through");
+        assert_eq!(fs::read_to_string(target.join("a-1/folder/hard")).unwrap(), "through");
     }
 
     #[test]
@@ -501,12 +501,12 @@ pub(super) mod tests {
     fn what_is_no_archive_is_refused_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let archive = folder.path().join("a-1.tar.gz");
-        std::fs::write(&archive, "not a gzip stream\n").unwrap();
+        fs::write(&archive, "not a gzip stream\n").unwrap();
         let refused = || unpack(&archive, folder.path()).expect_err("no archive").message;
         assert_eq!(refused(), format!("could not extract {}: not a gzip file", archive.display()));
         write_source_archive(&archive, &[(EntryType::Regular, "a", &"content".repeat(1000))]);
-        let whole = std::fs::read(&archive).unwrap();
-        std::fs::write(&archive, &whole[..whole.len() / 2]).unwrap();
+        let whole = fs::read(&archive).unwrap();
+        fs::write(&archive, &whole[..whole.len() / 2]).unwrap();
         assert!(refused().starts_with(&format!("could not extract {}: ", archive.display())), "{}", refused());
     }
 }

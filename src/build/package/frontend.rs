@@ -18,6 +18,19 @@ const SCRIPT: &str = include_str!("_backend.py");
 /// What the script writes when it has loaded the backend.
 const STARTED: &str = "\u{1e}started\n";
 
+/// How the names of the files begin in which the script answers.
+const ANSWER: &str = "pep517_";
+
+/// Removes the answers nobody read, since whoever asked was killed. The environment is locked: nobody else asks.
+fn remove_answers(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(ANSWER.as_bytes()) {
+            // One that stays is in nobody's way.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// What a backend can be asked to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
@@ -246,9 +259,11 @@ impl Frontend {
         let mut outcome = session.announce(&request);
         outcome.argv = session.resolve_words(request.argv, request.cwd)?;
         let shown = outcome.shown;
-        let result_file = tempfile::Builder::new().prefix(&format!("pep517_{hook}-")).suffix(".json").tempfile()?;
         let process = self.running_process()?;
         outcome.pid = Some(process.id());
+        let folder = &self.launch.script_folder;
+        let result_file =
+            tempfile::Builder::new().prefix(&format!("{ANSWER}{hook}-")).suffix(".json").tempfile_in(folder)?;
         let name = result_file.path().display().to_string();
         let mark = format!("\u{1e}{name}\n");
         let fork = hook != "_exit" && self.launch.fresh_process;
@@ -297,6 +312,7 @@ impl Frontend {
             fs_err::create_dir_all(script_folder)?;
             fs_err::write(&script, SCRIPT)?;
         }
+        remove_answers(script_folder);
         let mut variables = session.variables.clone();
         if !build_system.backend_path.is_empty() {
             let paths: Vec<_> = build_system.backend_path.iter().map(|path| path.as_os_str()).collect();

@@ -8,6 +8,7 @@ use super::seed::{Seeder, Sources};
 use crate::execute::interrupt::Interrupt;
 use crate::model::{Interpreter, Variables};
 use crate::runtime::cache;
+use crate::runtime::scratch::Scratch;
 
 /// Below the cache; in it one folder per version of Python, since each has a pip of its own that is the newest.
 const FOLDER: &str = "tools/pip";
@@ -33,7 +34,7 @@ pub fn obtain(
     }
     let failed = |error: &dyn std::fmt::Display| format!("{REQUIREMENT} could not be fetched: {error:#}");
     std::fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
-    let unfinished = tempfile::Builder::new().prefix(".fetch-").tempdir_in(&folder).map_err(|error| failed(&error))?;
+    let unfinished = Scratch::new_in(&folder, ".fetch-").map_err(|error| failed(&error))?;
     let sources = Sources { newest: false, discovery, own: None };
     seeder
         .fetch(REQUIREMENT, unfinished.path(), (interpreter, sources), interrupt)

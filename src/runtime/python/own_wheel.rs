@@ -15,6 +15,7 @@ use crate::execute::interrupt::Interrupt;
 use crate::install::pip_settings::PipSettings;
 use crate::model::{Interpreter, Variables};
 use crate::runtime::cache;
+use crate::runtime::scratch::Scratch;
 
 /// Why there is none; its time of change says since when.
 const REFUSAL: &str = "unavailable.json";
@@ -117,7 +118,7 @@ impl OwnWheel<'_> {
     }
 
     fn fetch(&self, means: &Means<'_>, folder: &Path, interpreter: &Interpreter) -> anyhow::Result<PathBuf> {
-        let unfinished = tempfile::Builder::new().prefix(".fetch-").tempdir_in(folder)?;
+        let unfinished = Scratch::new_in(folder, ".fetch-")?;
         let sources = Sources { newest: false, discovery: means.discovery, own: None };
         let requirement = format!("{}{}", self.distribution, self.versions);
         means.seeder.fetch(&requirement, unfinished.path(), (interpreter, sources), means.interrupt)?;

@@ -12,6 +12,7 @@ use super::{PythonDiscovery, create, seed};
 use crate::model::environment::{Creation, Seeds};
 use crate::model::{Interpreter, InterpreterLookup, Variables};
 use crate::runtime::cache;
+use crate::runtime::scratch::Scratch;
 
 const FOLDER: &str = "tools-1";
 
@@ -96,7 +97,7 @@ impl Workshop<'_> {
         let parent = place.parent().unwrap_or(&place);
         fs_err::create_dir_all(parent)?;
         // Only a finished environment gets the final name. Nothing in it that is used depends on its name.
-        let unfinished = tempfile::Builder::new().prefix(".virtualenv-").tempdir_in(parent)?;
+        let unfinished = Scratch::new_in(parent, ".virtualenv-")?;
         let creation = Creation {
             system_site_packages: false,
             always_copy: false,

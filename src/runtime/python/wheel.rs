@@ -13,6 +13,9 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+use crate::runtime::fetch::LARGEST_UNPACKED;
+use crate::runtime::scratch::Scratch;
+
 const MANIFEST: &str = "manifest.json";
 const FILES: &str = "files";
 const LOCK: &str = ".lock";
@@ -104,7 +107,7 @@ impl Tree {
     /// Puts a fresh tree in the place of whatever is there. The store must be locked: others may be linking files of a
     /// tree that is whole.
     fn unpack(store: &Path, wheel: &Path, folder: PathBuf) -> Result<Self> {
-        let unpacked = tempfile::Builder::new().prefix(".unpack-").tempdir_in(store)?;
+        let unpacked = Scratch::new_in(store, ".unpack-")?;
         let manifest =
             unpack(wheel, unpacked.path()).with_context(|| format!("cannot unpack `{}`", wheel.display()))?;
         let context = || format!("cannot write `{}`", folder.display());
@@ -187,6 +190,7 @@ fn unpack(wheel: &Path, folder: &Path) -> Result<Manifest> {
     fs_err::create_dir(&files)?;
     let mut folders: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     let (mut record, mut entry_points, mut dist_info) = (String::new(), String::new(), None);
+    let mut left = LARGEST_UNPACKED;
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index)?;
         let Some(path) = entry.enclosed_name().filter(|_| !entry.is_dir()) else { continue };
@@ -198,7 +202,12 @@ fn unpack(wheel: &Path, folder: &Path) -> Result<Manifest> {
             bail!("it has data files, which only pip can install");
         }
         let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
+        // What the archive says of sizes need not be true.
+        entry.by_ref().take(left).read_to_end(&mut content)?;
+        left -= content.len() as u64;
+        if left == 0 {
+            bail!("it is larger than envo unpacks");
+        }
         if top.ends_with(".dist-info") && parent == Path::new(&top) {
             match name {
                 // It is written for each environment, since it lists that environment's scripts.
@@ -219,11 +228,15 @@ fn unpack(wheel: &Path, folder: &Path) -> Result<Manifest> {
         folders.entry(parent.to_owned()).or_default().push(name.to_owned());
     }
     let dist_info = dist_info.context("it has no RECORD")?;
+    let scripts = console_scripts(&entry_points);
+    if let Some((name, ..)) = scripts.iter().find(|(name, ..)| !is_file_name(name)) {
+        bail!("its script `{}` would lie outside of the environment", name.escape_debug());
+    }
     fs_err::write(files.join(&dist_info).join("INSTALLER"), "pip\n")?;
     folders.entry(PathBuf::from(&dist_info)).or_default().push("INSTALLER".to_owned());
     let manifest = Manifest {
         record: record_of_files(&record, &dist_info),
-        scripts: console_scripts(&entry_points),
+        scripts,
         folders: folders.into_iter().map(|(path, names)| (path.to_string_lossy().into_owned(), names)).collect(),
         dist_info,
     };
@@ -240,6 +253,10 @@ fn record_of_files(record: &str, dist_info: &str) -> String {
         .collect();
     let _ = writeln!(lines, "{dist_info}/INSTALLER,,");
     lines
+}
+
+fn is_file_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
 }
 
 /// The section `console_scripts` of `entry_points.txt`.
@@ -449,6 +466,11 @@ mod tests {
         let open = |files: &[(&str, &str)]| Tree::open(&store, &wheel(folder.path(), files)).unwrap_err();
         assert!(format!("{:#}", open(&[("demo-1.data/scripts/x", "")])).contains("data files"));
         assert!(format!("{:#}", open(&[("demo/__init__.py", "")])).contains("no RECORD"));
+        for name in ["../../evil", "/tmp/evil", ".."] {
+            let entry_points = format!("[console_scripts]\n{name} = demo:main\n");
+            let files = [("demo-1.dist-info/entry_points.txt", entry_points.as_str()), ("demo-1.dist-info/RECORD", "")];
+            assert!(format!("{:#}", open(&files)).contains("outside of the environment"), "{name}");
+        }
         let garbage = folder.path().join("garbage-1-py3-none-any.whl");
         std::fs::write(&garbage, "no archive").unwrap();
         assert!(Tree::open(&store, &garbage).is_err());

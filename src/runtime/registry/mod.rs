@@ -6,12 +6,12 @@ mod integrity;
 mod settings;
 
 use std::ffi::OsStr;
+use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use self::settings::Settings;
 use super::{NpmPackages, Runtime, cache, fetch};
@@ -19,6 +19,7 @@ use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
 use crate::model::Variables;
 use crate::model::runtime::{Version, VersionWish};
+use crate::runtime::scratch::Scratch;
 
 const DOWNLOAD: &str = include_str!("download.py");
 
@@ -54,7 +55,7 @@ impl Registry<'_> {
         let cache = cache::folder(self.variables).context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
         let above = cache.join(fetch::FOLDER).join(runtime.name());
         fs_err::create_dir_all(&above)?;
-        let scratch = tempfile::Builder::new().prefix(".fetched-").tempdir_in(&cache)?;
+        let scratch = Scratch::new_in(&cache, ".fetched-")?;
         let settings = Settings::read(self.root, self.variables);
         let fits = |release: &Release| wish.is_none_or(|wish| wish.fits(&release.version));
         let release = self.newest(&settings, packages.program, &scratch, fits)?;
@@ -63,7 +64,7 @@ impl Registry<'_> {
             return Ok(());
         }
         // Only a finished folder gets the final name.
-        let unfinished = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(&above)?;
+        let unfinished = Scratch::new_in(&above, ".unfinished-")?;
         self.unpack(&settings, &release, &scratch, unfinished.path())?;
         for (name, below) in packages.beside {
             let fits = |other: &Release| other.runs_on(&release.version);
@@ -78,7 +79,7 @@ impl Registry<'_> {
         &self,
         settings: &Settings,
         name: &str,
-        scratch: &TempDir,
+        scratch: &Scratch,
         fits: impl Fn(&Release) -> bool,
     ) -> Result<Release> {
         let url = format!("{}{name}", settings.registry());
@@ -94,7 +95,7 @@ impl Registry<'_> {
             .with_context(|| format!("{url} has no version that fits"))
     }
 
-    fn unpack(&self, settings: &Settings, release: &Release, scratch: &TempDir, folder: &Path) -> Result<()> {
+    fn unpack(&self, settings: &Settings, release: &Release, scratch: &Scratch, folder: &Path) -> Result<()> {
         let file = scratch.path().join("package.tgz");
         self.download(settings, &release.tarball, "*/*", &file)?;
         let context = || format!("{} {} of {}", release.name, release.version, release.tarball);
@@ -145,7 +146,8 @@ impl Release {
 /// Writes the files of a package, which lie in a folder of any name, into `folder`. npm makes no links of what it
 /// unpacks either.
 fn extract(file: &Path, folder: &Path) -> Result<()> {
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(fs_err::File::open(file)?));
+    let content = MultiGzDecoder::new(fs_err::File::open(file)?).take(fetch::LARGEST_UNPACKED);
+    let mut archive = tar::Archive::new(content);
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();

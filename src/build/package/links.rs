@@ -1,0 +1,219 @@
+//! The files of an archive as they are unpacked: where each path leads through the links that came before, without asking
+//! the file system, which would take time with the square of the depth. Nothing leads out of the folder they go to.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
+
+/// The most files and folders that an archive may have.
+const MAX_NODES: usize = 1_000_000;
+/// The most links one path may lead through, as for Linux.
+const MAX_LINKS: usize = 40;
+/// The most parts of paths that all links together may add.
+const MAX_STEPS: usize = 10_000_000;
+/// The most bytes of a path, as for Linux.
+const MAX_PATH: usize = 4096;
+
+/// A file, folder or link, by its number.
+pub(super) type NodeId = usize;
+
+/// The folder itself.
+pub(super) const ROOT: NodeId = 0;
+
+#[derive(Default)]
+struct Node {
+    parent: NodeId,
+    name: OsString,
+    children: HashMap<OsString, NodeId>,
+    /// Where it leads, if it is a symbolic link.
+    link: Option<PathBuf>,
+    is_folder: bool,
+}
+
+/// Why a path leads nowhere.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// It leads here, relative to the folder.
+    Outside(PathBuf),
+    TooMuch(&'static str),
+}
+
+/// What was unpacked so far.
+pub(super) struct Links {
+    nodes: Vec<Node>,
+    steps: usize,
+}
+
+impl Links {
+    pub(super) fn new() -> Self {
+        Self { nodes: vec![Node { is_folder: true, ..Node::default() }], steps: 0 }
+    }
+
+    /// Where `path` leads from `folder`; a last part that is a link is followed as well. What is not there is taken for
+    /// what will be.
+    pub(super) fn resolve(&mut self, folder: NodeId, path: &Path) -> Result<NodeId, Lost> {
+        let mut links = 0;
+        // What is still to go, the next part last.
+        let mut rest = Vec::new();
+        push_parts(path, &mut rest)?;
+        let mut place = folder;
+        while let Some(part) = rest.pop() {
+            if part == ".." {
+                if place == ROOT {
+                    return Err(Lost::Outside(outside(rest)));
+                }
+                place = self.nodes[place].parent;
+                continue;
+            }
+            let child = self.child(place, &part)?;
+            let Some(link) = self.nodes[child].link.clone() else {
+                place = child;
+                continue;
+            };
+            links += 1;
+            let before = rest.len();
+            push_parts(&link, &mut rest)?;
+            self.steps += rest.len() - before;
+            if links > MAX_LINKS || self.steps > MAX_STEPS {
+                return Err(Lost::TooMuch("too many levels of symbolic links"));
+            }
+        }
+        Ok(place)
+    }
+
+    /// `name` in `folder`, not followed if it is a link.
+    pub(super) fn child(&mut self, folder: NodeId, name: &OsStr) -> Result<NodeId, Lost> {
+        if let Some(known) = self.nodes[folder].children.get(name) {
+            return Ok(*known);
+        }
+        if self.nodes.len() >= MAX_NODES {
+            return Err(Lost::TooMuch("too many files"));
+        }
+        let id = self.nodes.len();
+        self.nodes.push(Node { parent: folder, name: name.to_owned(), ..Node::default() });
+        self.nodes[folder].children.insert(name.to_owned(), id);
+        Ok(id)
+    }
+
+    pub(super) fn set_link(&mut self, node: NodeId, target: &Path) {
+        self.nodes[node].link = Some(target.to_owned());
+    }
+
+    /// The folders above `node` and, if `itself`, it, which do not exist yet, outermost first; they count as made.
+    pub(super) fn make_folders(&mut self, node: NodeId, itself: bool) -> Vec<NodeId> {
+        let mut missing = Vec::new();
+        let mut place = if itself { node } else { self.nodes[node].parent };
+        while !self.nodes[place].is_folder {
+            self.nodes[place].is_folder = true;
+            missing.push(place);
+            place = self.nodes[place].parent;
+        }
+        missing.reverse();
+        missing
+    }
+
+    /// The path of `node` relative to the folder, with no link in it but itself.
+    pub(super) fn path(&self, node: NodeId) -> PathBuf {
+        let mut names = Vec::new();
+        let mut place = node;
+        while place != ROOT {
+            names.push(self.nodes[place].name.as_os_str());
+            place = self.nodes[place].parent;
+        }
+        names.iter().rev().collect()
+    }
+
+    /// The links that lead outside by now, since what they lead through became a link itself after them.
+    pub(super) fn astray(&mut self) -> Result<Option<NodeId>, Lost> {
+        for node in 0..self.nodes.len() {
+            let Some(link) = self.nodes[node].link.clone() else { continue };
+            match self.resolve(self.nodes[node].parent, &link) {
+                Ok(_) => {}
+                Err(Lost::Outside(_)) => return Ok(Some(node)),
+                Err(lost) => return Err(lost),
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn push_parts(path: &Path, rest: &mut Vec<OsString>) -> Result<(), Lost> {
+    if path.as_os_str().len() > MAX_PATH {
+        return Err(Lost::TooMuch("a path is too long"));
+    }
+    let parts = path.components().filter_map(|component| match component {
+        Component::Normal(_) | Component::ParentDir => Some(component.as_os_str().to_owned()),
+        Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+    });
+    let before = rest.len();
+    rest.extend(parts);
+    rest[before..].reverse();
+    Ok(())
+}
+
+/// Where one is after a step out of the folder and those of `rest`.
+fn outside(mut rest: Vec<OsString>) -> PathBuf {
+    rest.push("..".into());
+    let mut place = PathBuf::new();
+    while let Some(part) = rest.pop() {
+        if part == ".." && place.file_name().is_some() {
+            place.pop();
+        } else {
+            place.push(part);
+        }
+    }
+    place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(links: &mut Links, path: &str, target: &str) -> Result<(), Lost> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = links.resolve(ROOT, Path::new(folder))?;
+        let node = links.child(folder, OsStr::new(name))?;
+        links.set_link(node, Path::new(target));
+        Ok(())
+    }
+
+    #[test]
+    fn paths_lead_through_the_links_that_are_there() -> Result<(), Lost> {
+        let mut links = Links::new();
+        link(&mut links, "a/b/up", "../..")?;
+        link(&mut links, "c", "a/b")?;
+        for (path, expected) in [("c/x", "a/b/x"), ("c/up/y", "y"), ("c/../z", "a/z"), ("./q/../r", "r"), ("c", "a/b")]
+        {
+            let node = links.resolve(ROOT, Path::new(path))?;
+            assert_eq!(links.path(node), Path::new(expected), "{path}");
+        }
+        for (path, expected) in [("..", ".."), ("c/up/../x/../y", "../y"), ("a/../../..", "../..")] {
+            assert_eq!(links.resolve(ROOT, Path::new(path)), Err(Lost::Outside(expected.into())), "{path}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn links_that_never_end_and_links_that_come_to_lead_outside_are_found() -> Result<(), Lost> {
+        let mut links = Links::new();
+        link(&mut links, "a", "b")?;
+        link(&mut links, "b", "a")?;
+        assert!(matches!(links.resolve(ROOT, Path::new("a/x")), Err(Lost::TooMuch(_))));
+        let mut links = Links::new();
+        link(&mut links, "x", "p/q/../..")?;
+        assert_eq!(links.astray(), Ok(None));
+        link(&mut links, "p", ".")?;
+        assert!(links.astray().is_ok_and(|astray| astray.is_some()));
+        Ok(())
+    }
+
+    #[test]
+    fn what_an_archive_may_hold_ends() {
+        let mut links = Links::new();
+        let deep = "d/".repeat(2000);
+        assert!(
+            (0..1000).try_for_each(|name| links.resolve(ROOT, Path::new(&format!("{name}/{deep}"))).map(drop)).is_err()
+        );
+        assert_eq!(links.resolve(ROOT, Path::new(&"d/".repeat(3000))), Err(Lost::TooMuch("a path is too long")));
+    }
+}
