@@ -130,6 +130,7 @@ impl PipSettings {
             "upgrade" => self.upgrade = is_true(value),
             // pip reads the `no-` spelling of these the wrong way round, and documents it: a false value disables.
             "no-build-isolation" => self.no_build_isolation = !is_true(value),
+            "compile" => self.compile |= is_true(value),
             "no-compile" if is_true(value) => self.compile = false,
             "no-cache-dir" => self.no_cache = is_true(value),
             "timeout" | "default-timeout" => self.timeout = Some(value.to_owned()),
@@ -258,6 +259,8 @@ mod tests {
         assert!(!reads(&[]));
         assert!(!reads(&[("PYTHONDONTWRITEBYTECODE", "")]));
         assert!(reads(&[("PYTHONDONTWRITEBYTECODE", "1")]));
+        assert!(reads(&[("PIP_COMPILE", "1")]));
+        assert!(!reads(&[("PIP_COMPILE", "0")]));
         assert!(!reads(&[("PYTHONDONTWRITEBYTECODE", "1"), ("PIP_NO_COMPILE", "1")]));
     }
 
