@@ -501,3 +501,18 @@ fn words_that_no_command_takes_bring_a_hint() {
     same_as_tox(ini(text), ["list", "lint"]).ends_with(254);
     same_as_tox(ini(text), ["help", "NOTHING"]).ends_with(254);
 }
+
+#[test]
+fn an_interpreter_that_says_too_much_about_itself_is_killed_and_named() {
+    let project = Project::new()
+        .ini("[tox]\nno_package = true\nenv_list = a\n[testenv]\nbase_python = {tox_root}/python-endless\n")
+        .file("python-endless", "#!/bin/sh\nexec yes\n");
+    project.run_program("chmod", &["+x", "python-endless"]).succeeds();
+    let said = "python-endless` was asked about itself and killed: it printed more than 16 MB";
+    for arguments in [&["run"][..], &["run", "--skip-missing-interpreters", "true"], &["lock"]] {
+        let outcome = project.run(arguments);
+        let printed = outcome.stdout + &outcome.stderr;
+        assert!(outcome.code != Some(0) && printed.contains(said), "{arguments:?}\n{printed}");
+    }
+    assert_eq!(project.processes(), [""; 0]);
+}

@@ -388,6 +388,8 @@ impl Site {
     /// `reason`: why it was not installed either.
     fn missing_interpreter(&self, reason: &str) -> Halt {
         let specs = self.environment.base_python.join(", ");
+        let unanswered: String = self.run.interpreters.unanswered().iter().map(|text| format!("; {text}")).collect();
+        let reason = format!("{reason}{unanswered}");
         if self.environment.skip_missing_interpreters {
             return Halt::Skip(format!("could not find python interpreter with spec(s): {specs}{reason}"));
         }

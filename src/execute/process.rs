@@ -75,7 +75,7 @@ pub struct Spawn {
     /// How many sockets the child gets open, by the numbers from [`descriptors::FIRST`] on that they have in this process.
     /// Nothing else that is open here is open there, whoever opened it.
     pub sockets: i32,
-    /// The child is killed when the thread that starts it ends: only for processes of one thread.
+    /// The child is killed when the thread that starts it ends: only for one that waits for it.
     pub dies_with_parent: bool,
 }
 

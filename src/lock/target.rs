@@ -49,8 +49,9 @@ impl Target {
         let of_specifier = named.and_then(|spec| lower_bound(spec.specifier.as_deref()?));
         let of_found = || lookup.find(&specs).map(|found| (found.version.major, found.version.minor));
         let Some(version) = of_specifier.or(lowest).or_else(of_found) else {
+            let unanswered: String = lookup.unanswered().iter().map(|text| format!("; {text}")).collect();
             let specs = specs.join(", ");
-            return Err(format!("could not find python interpreter matching any of the specs {specs}"));
+            return Err(format!("could not find python interpreter matching any of the specs {specs}{unanswered}"));
         };
         Ok(Self { specs, version, exact: false, cpython: false })
     }

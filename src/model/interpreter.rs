@@ -86,6 +86,11 @@ pub trait InterpreterLookup: Send + Sync {
     /// else the first `python3` or `python` on PATH. An absolute path; need not have been asked anything yet.
     fn host_python(&self) -> PathBuf;
 
+    /// What was asked what it is and had to be killed for want of an end, each with the reason.
+    fn unanswered(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The `uv` program that environments of tox-uv's runners are filled with.
     fn uv(&self) -> Option<PathBuf>;
 }

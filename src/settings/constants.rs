@@ -110,12 +110,13 @@ impl Settings {
         if let Some(found) = self.find_interpreter(set)? {
             return Ok(found);
         }
-        let specs = self.list(set, "base_python")?;
+        let unanswered = self.interpreters.unanswered().into_iter().map(|text| format!("; {text}"));
+        let specs = self.list(set, "base_python")?.join(", ") + &unanswered.collect::<String>();
         if self.boolean(set, "skip_missing_interpreters")? {
-            let message = format!("could not find python interpreter with spec(s): {}", specs.join(", "));
+            let message = format!("could not find python interpreter with spec(s): {specs}");
             return Err(ConfigError::skip(message));
         }
-        let message = format!("could not find python interpreter matching any of the specs {}", specs.join(", "));
+        let message = format!("could not find python interpreter matching any of the specs {specs}");
         Err(ConfigError::new(ErrorClass::NoInterpreter, message))
     }
 }

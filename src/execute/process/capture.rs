@@ -57,7 +57,9 @@ pub fn ask(program: &Path, arguments: &[&OsStr], variables: &Variables) -> io::R
 }
 
 fn ask_within(program: &Path, arguments: &[&OsStr], variables: &Variables, time: Duration) -> io::Result<Said> {
-    let spawn = Spawn::new(program, arguments.iter().copied(), variables.clone());
+    let mut spawn = Spawn::new(program, arguments.iter().copied(), variables.clone());
+    // Not every verb listens to signals while it asks, and one that is killed cannot.
+    spawn.dies_with_parent = true;
     run(spawn, Limits { time: Some(time), bytes: Some(LARGEST_ANSWER), ..Limits::default() })
 }
 
@@ -85,6 +87,7 @@ pub fn run_until_interrupt(
 /// When it cannot be started or read from, or was interrupted.
 pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
     spawn.grouping = Grouping::Group;
+    spawn.dies_with_parent = true;
     let said = run(spawn, Limits { interrupt: Some(interrupt), ..Limits::default() })?;
     if interrupt.requested() {
         return Err(io::ErrorKind::Interrupted.into());

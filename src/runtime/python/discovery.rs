@@ -179,6 +179,10 @@ impl InterpreterLookup for PythonDiscovery {
         self.host.clone()
     }
 
+    fn unanswered(&self) -> Vec<String> {
+        self.facts.unanswered()
+    }
+
     /// The one `TOX_UV_PATH` names, else one beside envo, else the first on PATH.
     fn uv(&self) -> Option<PathBuf> {
         let search = |program: &OsStr| {

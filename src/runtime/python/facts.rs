@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -38,6 +39,8 @@ pub struct Facts {
     variables: Variables,
     /// By the path that was asked. The lock is not held while an interpreter runs.
     answers: Mutex<HashMap<PathBuf, Answer>>,
+    /// Which had to be killed, and why.
+    unanswered: Mutex<Vec<String>>,
 }
 
 impl fmt::Debug for Facts {
@@ -55,6 +58,7 @@ impl Facts {
             folder: cache::folder(&variables).map(|folder| folder.join(FOLDER)),
             variables,
             answers: Mutex::default(),
+            unanswered: Mutex::default(),
         }
     }
 
@@ -65,6 +69,11 @@ impl Facts {
             Arc::clone(answers.entry(executable.to_owned()).or_default())
         };
         answer.get_or_init(|| self.look_up(executable).map(Arc::new)).clone()
+    }
+
+    /// What had to be killed when it was asked, with the reason.
+    pub fn unanswered(&self) -> Vec<String> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn look_up(&self, executable: &Path) -> Option<Interpreter> {
@@ -87,7 +96,16 @@ impl Facts {
 
     fn ask(&self, executable: &Path) -> Option<Interpreter> {
         let arguments = ["-E", "-s", "-c", SCRIPT].map(OsStr::new);
-        let answer = process::ask(executable, &arguments, &self.variables).ok()?;
+        let answer = match process::ask(executable, &arguments, &self.variables) {
+            Ok(answer) => answer,
+            Err(error) => {
+                if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::FileTooLarge) {
+                    let text = format!("`{}` was asked about itself and killed: {error}", executable.display());
+                    self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                }
+                return None;
+            }
+        };
         if answer.code != 0 {
             return None;
         }
