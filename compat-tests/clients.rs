@@ -287,6 +287,14 @@ fn a_supervisor_that_does_not_answer_is_named_and_holds_up_nobody() {
         // A signal that comes before envo listens to any ends it as well.
         assert!(ended == code || ended == 128 + signal.as_raw(), "{ended}");
     }
+    for signal in [Signal::INT, Signal::TERM] {
+        let late = [project.start(["events"]), project.start(["logs", "-f", "first"])];
+        for one in late {
+            one.signal(signal);
+            let ended = one.end();
+            assert!(!ended.printed.contains("does not answer"), "{}", ended.printed);
+        }
+    }
     events.signal(Signal::TERM);
     following.signal(Signal::INT);
     events.end();

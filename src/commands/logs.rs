@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::running::connect;
+use super::running::connect_unless_interrupted;
 use super::state_folder;
+use crate::build::halt::Halt;
 use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
@@ -58,7 +59,12 @@ pub fn execute(options: &Options) -> Result<i32> {
 
 /// Waits until none of the services runs any more, the user interrupts, or nobody reads.
 fn wait_for_the_end(place: &Place, mut running: BTreeSet<String>, interrupt: &Interrupt) -> Result<()> {
-    let Some(mut client) = connect(place, "logs")? else { return Ok(()) };
+    let mut client = match connect_unless_interrupted(place, "logs", interrupt) {
+        Ok(Some(client)) => client,
+        Ok(None) => return Ok(()),
+        Err(error) if matches!(error.downcast_ref(), Some(Halt::Interrupted)) => return Ok(()),
+        Err(error) => return Err(error),
+    };
     client.serve_reader();
     // First, so that no end is missed.
     client.send(Operation::Events)?;

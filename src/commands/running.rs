@@ -21,7 +21,19 @@ use crate::serve::protocol::{Answer, Changes, Known, News, Operation, Status, Ti
 /// # Errors
 /// When it speaks another version of the protocol.
 pub(super) fn connect(place: &Place, verb: &str) -> Result<Option<Client>> {
-    Client::connect(place, &format!("{verb} (pid {})", std::process::id()))
+    Client::connect(place, &client_name(verb))
+}
+
+/// The same for a verb that listens to signals; the first one ends the attempt.
+///
+/// # Errors
+/// As [`connect`], and [`Halt::Interrupted`].
+pub(super) fn connect_unless_interrupted(place: &Place, verb: &str, interrupt: &Interrupt) -> Result<Option<Client>> {
+    Client::connect_within(place, &client_name(verb), Some((interrupt, 0)))
+}
+
+fn client_name(verb: &str) -> String {
+    format!("{verb} (pid {})", std::process::id())
 }
 
 /// Something that is said besides the answer.
@@ -203,7 +215,7 @@ fn await_supervisor(place: &Place, options: &Options, interrupt: &Interrupt) -> 
     while !interrupt.requested() {
         // It may listen elsewhere than the last one.
         let place = Place::of(&place.state_dir, &options.variables)?;
-        match connect(&place, "events") {
+        match connect_unless_interrupted(&place, "events", interrupt) {
             Ok(Some(client)) => return Ok(Some(client)),
             Err(error) if !matches!(error.downcast_ref(), Some(Halt::Interrupted)) => return Err(error),
             Ok(None) | Err(_) => {}

@@ -96,7 +96,15 @@ impl Client {
     /// # Errors
     /// When the supervisor speaks another version of the protocol, or does not answer.
     pub fn connect(place: &Place, name: &str) -> Result<Option<Self>> {
-        let client = Self::find(place, name, &Limit::of(PROMPT))?;
+        Self::connect_within(place, name, None)
+    }
+
+    /// The same for who listens to signals: another one than were `seen` ends the attempt.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], and [`Halt::Interrupted`].
+    pub fn connect_within(place: &Place, name: &str, interrupt: Option<(&Interrupt, usize)>) -> Result<Option<Self>> {
+        let client = Self::find(place, name, &Limit { interrupt, ..Limit::of(PROMPT) })?;
         if client.is_none() {
             refuse_other_user(place)?;
         }
