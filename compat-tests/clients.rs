@@ -25,7 +25,7 @@ depends = first
 
 fn supervisor(project: &Project, state: &str) -> Pid {
     let text = fs::read_to_string(project.path(state).join("supervisor.lock")).expect("a supervisor has the lock");
-    Pid::from_raw(text.trim().parse().expect("a number")).expect("not zero")
+    Pid::from_raw(text.split_whitespace().next().unwrap_or_default().parse().expect("a number")).expect("not zero")
 }
 
 #[test]
