@@ -78,4 +78,5 @@ mod stack;
 mod supervisor;
 mod survivors;
 mod terminals;
+mod trust;
 mod uv_runners;

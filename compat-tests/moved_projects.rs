@@ -342,7 +342,7 @@ fn another_user_is_told_whose_supervisor_has_the_project() {
         as_other(arguments).ends_with(1).explains("another user: `root` runs their supervisor (pid ");
     }
     down(&projects, "one");
-    as_other(&["ps"]).succeeds().explains("nothing is running");
+    as_other(&["ps"]).ends_with(1).explains("the services of this project belong to another user, `root`");
     fs::remove_dir_all(projects.path("one/.tox")).unwrap();
     projects.run_program("chown", &["-R", "65534", "one"]).succeeds();
     as_other(&["up", "-e", "db", "--wait"]).succeeds();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import sys
 import threading
 from typing import Any, Optional
@@ -41,6 +42,9 @@ class Connection:
         try:
             stream.connect(path)
         except OSError:
+            stream.close()
+            return None
+        if not _is_own(stream):
             stream.close()
             return None
         try:
@@ -110,6 +114,16 @@ class Connection:
         """Ends it for this process; another one that has a copy goes on to hold."""
         self.is_open = False
         self._stream.close()
+
+
+def _is_own(stream: socket.socket) -> bool:
+    """Whether this user, and no other, listens at the other end."""
+    option: Optional[int] = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return True
+    credentials = struct.Struct("3i")
+    _pid, user, _group = credentials.unpack(stream.getsockopt(socket.SOL_SOCKET, option, credentials.size))
+    return bool(user == os.geteuid())
 
 
 def client_name() -> str:

@@ -60,7 +60,7 @@ pub fn execute(options: &Options) -> Result<i32> {
         let config = Some(plan.settings.source.path.clone()).filter(|path| path.exists());
         let state = project.work_dir.join(STATE_FOLDER);
         let place = if state.is_dir() { Place::of(&state, &options.variables).ok() } else { None };
-        let socket = place.map(|place| place.socket);
+        let socket = place.map(|place| place.socket).filter(|socket| !socket.as_os_str().is_empty());
         let listing = Listing { config, root: project.root, state, socket, services };
         plain::out(&format!("{}\n", serde_json::to_string(&listing)?));
     } else if services.is_empty() {

@@ -5,7 +5,9 @@
 //! even when it made itself a session of its own.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -79,6 +81,14 @@ pub fn with_argument(argument: &str) -> Vec<u32> {
 pub fn has_argument(pid: u32, argument: &str) -> bool {
     std::fs::read(format!("/proc/{pid}/cmdline"))
         .is_ok_and(|words| words.split(|byte| *byte == 0).any(|word| word == argument.as_bytes()))
+}
+
+/// The word of the process's command line that comes after `argument`.
+pub fn argument_after(pid: u32, argument: &str) -> Option<OsString> {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut words = words.split(|byte| *byte == 0);
+    words.find(|word| *word == argument.as_bytes())?;
+    words.next().map(|word| OsString::from_vec(word.to_vec()))
 }
 
 /// When the process was started, in ticks since the system was: with its number it means one process only. `None`:

@@ -21,6 +21,7 @@ use super::follow::{Follower, Start};
 use super::instances::plain_names;
 use super::memory;
 use super::place::Place;
+use super::private;
 use super::protocol::{self, Answer, Definition, Known, News, Operation, Request, Up, Waiting};
 use super::supervisor_process::{PROMPT, SupervisorProcess};
 use crate::build::halt::Halt;
@@ -65,7 +66,13 @@ pub struct HoldOptions {
 pub fn connect(options: &HoldOptions) -> Result<Client> {
     let place = Place::of(&options.state_dir, &options.variables)?;
     let name = format!("{} (pid {})", options.client, std::process::id());
-    Client::connect_or_start(&place, &options.supervisor, &name, &options.interrupt)
+    let client = Client::connect_or_start(&place, &options.supervisor, &name, &options.interrupt)?;
+    if let Some(warning) = place.warning {
+        let socket = client.supervisor.place.socket.display();
+        let text = format!("{warning}: the supervisor of the services listens at {socket} instead");
+        options.reporter.event(Event::Notice { text });
+    }
+    Ok(client)
 }
 
 /// Services that were asked for.
@@ -106,7 +113,7 @@ impl Attached {
         let follower = match options.show_output {
             true => {
                 let log_dir = options.state_dir.join("log");
-                fs_err::create_dir_all(&log_dir)?;
+                private::log_folder(&log_dir)?;
                 Some(Follower::show(&log_dir, served, Start::Now, Arc::clone(&options.reporter))?)
             }
             false => None,

@@ -16,7 +16,7 @@ use rustix::net::SendFlags;
 use super::place::{OtherUser, Place, Reached};
 use super::protocol::{self, Answer, ELSEWHERE, News, Operation, Refusal, Reply, Request, VERSION};
 use super::supervisor_process::{PROMPT, SupervisorProcess};
-use super::{daemon, instance_mark};
+use super::{daemon, instance_mark, private};
 use crate::build::halt::Halt;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{Grouping, Input, Sink, Spawn};
@@ -394,10 +394,11 @@ fn refuse_other_user(place: &Place) -> Result<()> {
 fn start(mut place: Place, program: &SupervisorProgram, lock: File) -> Result<(UnixStream, Place)> {
     let listened = place.listen();
     let listener = listened.with_context(|| format!("cannot listen at {}", place.socket.display()))?;
+    private::log_folder(&place.state_dir.join("log"))?;
     let log = place.state_dir.join("supervisor.log");
     // It may be a link to that of another project.
     let _ = std::fs::remove_file(&log);
-    let log = File::create(log)?;
+    let log = private::open(&log, File::options().create_new(true).write(true))?;
     let user_dir = place.user_dir.clone().unwrap_or_default();
     let mark = instance_mark::supervisor(&instance_mark::project(&place.state_dir));
     let state_dir = place.state_dir.clone().into_os_string();

@@ -130,12 +130,20 @@ impl Reporter for Teller {
 /// Ends what a supervisor has left that was killed: its shims end their services by themselves, unless they were killed
 /// as well.
 fn end_what_was_left(state_dir: &Path) {
-    let Some(mark) = Record::left(state_dir) else { return };
+    let Some(mark) = Record::left(state_dir).filter(|mark| !is_of_another(mark, state_dir)) else { return };
     let shims = || tree::with_argument(&mark);
     tree::wait_until_gone_or(&shims, LEFT_PATIENCE);
     tree::end(&shims, Duration::ZERO);
     tree::end(&|| tree::marked(instance_mark::VARIABLE, &mark), STRAY_PATIENCE);
     Record::forget(state_dir);
+}
+
+/// Whether the mark is that of another project, which still has its lock where it was started: what runs for that is not
+/// ended, whatever the record says.
+fn is_of_another(mark: &str, state_dir: &Path) -> bool {
+    let own = place::lock_id(state_dir);
+    let started_for = tree::with_argument(mark).into_iter().filter_map(|pid| tree::argument_after(pid, VERB));
+    started_for.into_iter().any(|other| place::lock_id(Path::new(&other)).is_some_and(|lock| Some(lock) != own))
 }
 
 /// Puts nothing in place of standard input and output.

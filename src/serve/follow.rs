@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::lines::Lines;
+use super::private;
 use crate::report::{Event, Reporter, Stream};
 
 /// How much is read at once.
@@ -19,6 +20,8 @@ const BLOCK: usize = 256 * 1024;
 const FURTHEST_BEHIND: u64 = 4 * 1024 * 1024;
 /// How much of what is skipped is shown all the same, since it is the latest.
 const LATEST: u64 = 64 * 1024;
+/// `log` is in the state folder, that in the work folder, and that in the project's.
+const FOLDERS_ABOVE: usize = 3;
 /// The stack of a thread that does little.
 const SMALL_STACK: usize = 128 * 1024;
 
@@ -44,7 +47,7 @@ pub struct Tail {
 impl Tail {
     pub fn new(log_dir: &Path, name: String, start: Start) -> Self {
         let path = log_dir.join(format!("{name}.log"));
-        let file = File::open(&path).ok();
+        let file = private::open(&path, File::options().read(true)).ok();
         let length = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
         let position = if start == Start::Now { length } else { 0 };
         Self { name, path, file, position, lines: Lines::default() }
@@ -65,7 +68,7 @@ impl Tail {
             self.read_file(skips, show);
             // A log that was put aside is read to its end first; then comes the one in its place.
             let current = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|metadata| metadata.ino());
-            let Ok(next) = File::open(&self.path) else { return };
+            let Ok(next) = private::open(&self.path, File::options().read(true)) else { return };
             let inode = next.metadata().ok().map(|metadata| metadata.ino());
             if current == inode {
                 return;
@@ -138,10 +141,12 @@ impl Tail {
     }
 }
 
-/// Tells when files in a folder grow or come.
+/// Tells when files in a folder grow or come, also when the folder was removed and is there again.
 pub struct Growth {
     #[cfg(target_os = "linux")]
     notices: std::os::fd::OwnedFd,
+    #[cfg(target_os = "linux")]
+    folder: PathBuf,
 }
 
 impl Growth {
@@ -150,16 +155,32 @@ impl Growth {
     pub fn of(folder: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         {
-            use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+            use rustix::fs::inotify::{CreateFlags, init};
             let notices = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-            add_watch(&notices, folder, WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
-            Ok(Self { notices })
+            let growth = Self { notices, folder: folder.to_path_buf() };
+            growth.watch()?;
+            Ok(growth)
         }
         #[cfg(not(target_os = "linux"))]
         {
             let _ = folder;
             Ok(Self {})
         }
+    }
+
+    /// Watches the folder, and those above it up to the project's: one that is removed is made again in the one above. From
+    /// the top down, so that none comes unseen in between.
+    #[cfg(target_os = "linux")]
+    fn watch(&self) -> io::Result<()> {
+        use rustix::fs::inotify::{WatchFlags, add_watch};
+        let comes = WatchFlags::CREATE | WatchFlags::MOVED_TO;
+        let above: Vec<&Path> = self.folder.ancestors().skip(1).take(FOLDERS_ABOVE).collect();
+        for folder in above.into_iter().rev() {
+            // One that is not there will come in the one above.
+            let _ = add_watch(&self.notices, folder, comes);
+        }
+        add_watch(&self.notices, &self.folder, comes | WatchFlags::MODIFY)?;
+        Ok(())
     }
 
     /// Waits until something has grown, or `end` can be read or is closed; whether that is so.
@@ -171,6 +192,8 @@ impl Growth {
             // Which file it was does not matter: looking at one that has not grown is cheap.
             let mut buffer = [0_u8; 4096];
             while matches!(rustix::io::read(&self.notices, &mut buffer), Ok(1..)) {}
+            // One that is not there comes in a folder that is watched.
+            let _ = self.watch();
             !waiting[0].revents().is_empty()
         }
         #[cfg(not(target_os = "linux"))]

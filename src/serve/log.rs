@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 
+use super::private;
 use crate::python_text::misleads;
 
 /// A log that has grown beyond this is put aside, at the end of a line.
@@ -155,7 +156,7 @@ impl Log {
         if folder.ancestors().nth(3).is_some_and(|project| !project.exists()) {
             return;
         }
-        match fs_err::create_dir_all(folder).and_then(|()| open(&self.path)) {
+        match private::log_folder(folder).and_then(|()| open(&self.path)) {
             Ok((file, begin)) => {
                 (self.file, self.begin, self.length, self.noted) = (file, begin, begin, None);
             }
@@ -176,7 +177,7 @@ impl Log {
         let time = tick * TICK;
         let line = format!("{}.{:03} {}\n", time / 1000, time % 1000, self.length);
         // It is not kept open: that would be one more descriptor for each service. Without it only `--since` knows less.
-        let times = File::options().create(true).append(true).open(times_path(&self.path, 0));
+        let times = private::open(&times_path(&self.path, 0), File::options().create(true).append(true));
         let _ = times.and_then(|mut times| times.write_all(line.as_bytes()));
     }
 
@@ -224,8 +225,7 @@ fn shift(path: &Path) -> io::Result<()> {
 /// The log, and where it ends.
 fn open(path: &Path) -> io::Result<(File, u64)> {
     // Not for appending, which would keep pipes from being emptied into it: every place to write is told outright.
-    let options = fs_err::OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path)?;
-    let file = options.into_parts().0;
+    let file = private::open(path, File::options().create(true).truncate(false).write(true).read(true))?;
     let begin = file.metadata()?.len();
     Ok((file, begin))
 }
@@ -233,7 +233,10 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 /// The log and those that were put aside, the latest first. Opened in this order, none is missed that is put aside
 /// meanwhile; one that was is there twice.
 pub fn files(path: &Path) -> Vec<(File, PathBuf)> {
-    let opened = (0..=KEPT).map(|number| (File::open(aside(path, number)), times_path(path, number)));
+    let opened = (0..=KEPT).map(|number| {
+        let file = private::open(&aside(path, number), File::options().read(true));
+        (file, times_path(path, number))
+    });
     opened.filter_map(|(file, times)| Some((file.ok()?, times))).collect()
 }
 
@@ -242,7 +245,8 @@ pub fn files(path: &Path) -> Vec<(File, PathBuf)> {
 /// later, and where it was set forward and back again, nothing in between is left out.
 pub fn written_since(times: &Path, since: SystemTime) -> Option<u64> {
     let since = tick_of(since);
-    let text = std::fs::read_to_string(times).ok()?;
+    let mut text = String::new();
+    private::open(times, File::options().read(true)).ok()?.read_to_string(&mut text).ok()?;
     let entry = |line: &str| -> Option<(u64, u64)> {
         let (time, position) = line.split_once(' ')?;
         let (seconds, millis) = time.split_once('.').unwrap_or((time, "0"));
@@ -274,7 +278,7 @@ fn times_path(path: &Path, number: u32) -> PathBuf {
 /// The last lines of what stands in a log from `begin` on.
 pub fn last_lines(path: &Path, begin: u64, count: usize) -> Vec<String> {
     let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
+        let mut file = private::open(path, File::options().read(true))?;
         let length = file.metadata()?.len();
         // One that was put aside meanwhile begins anew.
         let begin = if begin > length { 0 } else { begin };
@@ -423,8 +427,8 @@ mod tests {
     fn a_full_disk_is_told_and_holds_up_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
-        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let mut log = Log::open(&path).unwrap();
+        log.file = File::options().write(true).open("/dev/full").unwrap();
         log.write(b"x");
         log.write(b"y");
         assert!(log.failure().unwrap().starts_with("cannot write "));

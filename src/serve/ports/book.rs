@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::model::Variables;
+use crate::serve::private;
 
 /// Ports by service and name.
 type Given = BTreeMap<String, BTreeMap<String, u16>>;
@@ -59,7 +60,7 @@ impl Book {
     pub fn open(state_dir: &Path, user_folder: Option<&Path>) -> Self {
         let lock = |folder: &Path| {
             fs::create_dir_all(folder)?;
-            let file = File::create(folder.join("ports.lock"))?;
+            let file = private::open(&folder.join("ports.lock"), File::options().create(true).append(true))?;
             file.lock()?;
             io::Result::Ok((folder.join("ports.json"), file))
         };
@@ -68,7 +69,7 @@ impl Book {
             Some((file, lock)) => (file, Some(lock)),
             None => (state_dir.join("ports.json"), None),
         };
-        let pages = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let pages = private::read(&file).and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         Self { file, project: state_dir.to_path_buf(), pages, changed: false, _lock: lock }
     }
 
@@ -128,10 +129,7 @@ impl Book {
         self.pages.version = VERSION;
         let own = self.project.clone();
         self.pages.projects.retain(|project, _| *project == own || project.exists());
-        let mut file = tempfile::NamedTempFile::new_in(self.file.parent().unwrap_or(Path::new(".")))?;
-        serde_json::to_writer(&mut file, &self.pages)?;
-        file.persist(&self.file)?;
-        Ok(())
+        private::replace(&self.file, &serde_json::to_vec(&self.pages)?)
     }
 }
 

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Supervisor;
 use crate::report::Event;
-use crate::serve::fields;
 use crate::serve::machine::{Action, Event as Happening};
 use crate::serve::protocol::Definition;
+use crate::serve::{fields, private};
 
 /// What a service that promises to keep its state is known by.
 const PERSISTENT: &str = "persistent";
@@ -48,7 +48,7 @@ pub struct Jobs {
 impl Jobs {
     pub fn open(state_dir: &Path) -> Self {
         let file = state_dir.join(FILE);
-        let done = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let done = private::read(&file).and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         Self { file, done }
     }
 
@@ -89,14 +89,8 @@ impl Jobs {
     }
 
     fn write(&self) {
-        let write = || -> std::io::Result<()> {
-            let folder = self.file.parent().unwrap_or(Path::new("."));
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            serde_json::to_writer(&mut file, &self.done)?;
-            file.persist(&self.file)?;
-            Ok(())
-        };
-        if write().is_err() {
+        let text = serde_json::to_vec(&self.done).unwrap_or_default();
+        if private::replace(&self.file, &text).is_err() {
             // What it says may be wrong by now. Without it jobs are run once more.
             let _ = std::fs::remove_file(&self.file);
         }

@@ -29,6 +29,7 @@ use super::orders::News;
 use super::place::Claim;
 use super::ports::Lease;
 use super::prepared::Prepared;
+use super::private;
 use super::probe::{Answer, Canceller};
 use super::protocol::{Answer as Told, Refusal, Reply, Request, ServiceNews, Timeline};
 use super::shim::ORPHAN_PATIENCE;
@@ -215,7 +216,7 @@ impl Supervisor {
     /// When its folders cannot be made.
     pub fn new(parts: Parts) -> std::io::Result<Self> {
         let log_dir = parts.state_dir.join("log");
-        fs_err::create_dir_all(&log_dir)?;
+        private::log_folder(&log_dir)?;
         Ok(Self {
             machine: Machine::default(),
             slots: Vec::new(),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Supervisor;
+use crate::serve::private;
 
 impl Supervisor {
     /// Whether this is the supervisor of the project whose state is in `state_dir`, which may have been moved there: it has
@@ -29,7 +30,7 @@ impl Supervisor {
         self.state_dir = state_dir.to_path_buf();
         self.log_dir = state_dir.join("log");
         // It is made again by whoever writes to it.
-        let _ = fs_err::create_dir_all(&self.log_dir);
+        let _ = private::log_folder(&self.log_dir);
         self.record.move_to(state_dir);
         self.jobs.move_to(state_dir);
     }

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::serve::{instance_mark, place};
+use crate::serve::{instance_mark, place, private};
 
 /// In the state folder.
 const FILE: &str = "running";
@@ -29,10 +29,8 @@ impl Record {
 
     fn write(&mut self) {
         let Some((device, inode)) = self.path.parent().and_then(place::lock_id) else { return };
-        // It may be a link to that of another project.
-        let _ = std::fs::remove_file(&self.path);
         // A disk that is full keeps no service from running.
-        let _ = std::fs::write(&self.path, format!("{} {device} {inode}\n", self.mark));
+        let _ = private::replace(&self.path, format!("{} {device} {inode}\n", self.mark).as_bytes());
         self.written = true;
     }
 
@@ -53,7 +51,7 @@ impl Record {
 
     /// The mark of a supervisor of this project that has left without an end.
     pub fn left(state_dir: &Path) -> Option<String> {
-        let text = std::fs::read_to_string(state_dir.join(FILE)).ok()?;
+        let text = String::from_utf8(private::read(&state_dir.join(FILE))?).ok()?;
         let mut words = text.split_ascii_whitespace();
         let mark = words.next().filter(|mark| instance_mark::is_supervisor(mark))?;
         let lock = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);

@@ -1,0 +1,33 @@
+//! The folders in which supervisors listen: each is the user's alone, and its path short enough for a socket's.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::model::Variables;
+
+/// Where the socket may be, the best first.
+pub fn folders(variables: &Variables) -> Vec<PathBuf> {
+    let named = |name| variables.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let runtime = named("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()).map(|path| path.join("envo"));
+    let temporary = named("TMPDIR").filter(|path| path.is_absolute());
+    runtime.into_iter().chain(temporary.map(temporary_folder)).chain([temporary_folder("/tmp".into())]).collect()
+}
+
+pub fn temporary_folder(temporary: PathBuf) -> PathBuf {
+    temporary.join(own_name())
+}
+
+/// The name of the user's folder for sockets among those of others.
+pub fn own_name() -> String {
+    format!("envo-{}", rustix::process::geteuid().as_raw())
+}
+
+/// A new folder for one socket, under a name that cannot be taken beforehand.
+pub fn folder_apart() -> io::Result<PathBuf> {
+    Ok(tempfile::Builder::new().prefix(&format!("{}-", own_name())).tempdir_in("/tmp")?.keep())
+}
+
+pub fn is_apart(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(std::ffi::OsStr::to_str);
+    name.and_then(|name| name.strip_prefix(&own_name())).is_some_and(|rest| rest.starts_with('-'))
+}
