@@ -264,7 +264,8 @@ fn files_follow_the_umask_and_what_is_private_is_closed_to_others() {
         let mut private = 0;
         for path in found.iter().filter(|path| !path.is_symlink() && !before.contains(path)) {
             let is_in = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(project.path(folder)));
-            let is_private = is_in(&[".tox/.envo", "envo"]) || path.starts_with(&user) && path.is_file();
+            let is_private =
+                is_in(&[".tox/.envo", "envo"]) || path.is_file() && (is_in(&[".tox/a/log"]) || path.starts_with(&user));
             private += usize::from(is_private);
             let closed = if is_private { 0o077 } else { umask };
             // Installers make their locks, programs and modules as they like, in folders that follow the umask.
@@ -278,6 +279,32 @@ fn files_follow_the_umask_and_what_is_private_is_closed_to_others() {
             assert_eq!(mode(&project.path(file)), 0o666 & !umask, "{file}");
         }
         run("down");
+    }
+}
+
+#[test]
+fn values_of_secrets_are_in_no_file_that_others_can_read() {
+    let ini = "[tox]\nno_package = true\n[testenv]\nruntime = system\nallowlist_externals = sh\npass_env = *\nenv_file = \
+               secrets\n[testenv:s]\nserve = sh -c 'echo ready now; exec sleep 3600'\nready = log:ready now\n[testenv:a]\n\
+               depends = s\ncommands = sh -c 'exit 3'\n";
+    let project = Project::new().ini(ini).file("secrets", "API_TOKEN=v4lue-file\n");
+    let root = project.root().display().to_string();
+    let user = project.path("user").display().to_string();
+    let project = project.variable("XDG_RUNTIME_DIR", &root).variable("ENVO_STATE_DIR", &user);
+    let project = project.variable("MY_PASSWORD", "v4lue-name").variable("DATABASE", "db://u:v4lue-url@h/");
+    fs::set_permissions(project.path("secrets"), fs::Permissions::from_mode(0o600)).unwrap();
+    project.run(["up", "-e", "s", "--wait"]).succeeds();
+    project.run(["ps", "--format", "json"]).succeeds().never_says("v4lue");
+    project.run(["run", "-e", "a", "--result-json", "result.json", "--junit-xml", "junit.xml"]).ends_with(3);
+    project.run(["down"]).succeeds();
+    let mut found = Vec::new();
+    everything(&project.root(), &mut found);
+    for path in found.iter().filter(|path| path.is_file()) {
+        let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+        let is_log = path.starts_with(project.path(".tox/a/log"));
+        let masked = !text.contains("v4lue-name") && (!text.contains("v4lue-file") || path.ends_with("secrets"));
+        assert!(masked, "{}: {text}", path.display());
+        assert!(!text.contains("v4lue-url") || is_log && mode(path) == 0o600, "{}: {text}", path.display());
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use super::session::{Outcome, Session};
 use super::shell;
@@ -14,10 +16,10 @@ pub(super) fn write(session: &Session, outcome: &Outcome, globs: &[String]) -> i
     let number = session.log_number.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
     // A run id is a name of envo's own, but a slash in one must not lead out of the folder.
     let path = session.log_dir.join(format!("{number}-{}.log", outcome.run_id.replace('/', "_")));
-    let file = match File::create(&path) {
+    let file = match create(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(&session.log_dir)?;
-            File::create(&path)?
+            create(&path)?
         }
         result => result?,
     };
@@ -41,4 +43,18 @@ pub(super) fn write(session: &Session, outcome: &Outcome, globs: &[String]) -> i
         outcome.err.write_to(&mut file)?;
     }
     file.flush()
+}
+
+/// For this user alone: not every secret among variables and output has a name that tells.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(0o600);
+    match options.open(path) {
+        // One of an earlier run, or a link, which is not followed.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            options.open(path)
+        }
+        result => result,
+    }
 }
