@@ -129,14 +129,14 @@ fn links_and_pipes_in_place_of_files_are_not_followed() {
     let project = project().file("precious", "precious");
     fs::create_dir(project.path("folder")).unwrap();
     for put in [symlink_to_precious, make_pipe as fn(&Path)] {
-        for file in ["running", "socket", "jobs.json"] {
+        for file in ["running", "socket", "jobs.json", "supervisor.log"] {
             let _ = fs::remove_dir_all(project.path(".tox"));
             fs::create_dir_all(project.path(".tox/.envo")).unwrap();
             put(&state(&project, file));
             up(&project);
             down(&project);
         }
-        for file in ["supervisor.lock", "supervisor.log", "log", "log/db.log"] {
+        for file in ["supervisor.lock", "log", "log/db.log"] {
             let _ = fs::remove_dir_all(project.path(".tox"));
             fs::create_dir_all(state(&project, file).parent().unwrap()).unwrap();
             put(&state(&project, file));
@@ -190,8 +190,8 @@ fn a_record_with_the_mark_of_a_project_that_runs_ends_nothing_there() {
 fn a_lock_that_names_a_stranger_has_nobody_told_to_kill_it() {
     let project = project();
     up(&project);
-    let pid: i32 = fs::read_to_string(state(&project, "supervisor.lock")).unwrap().parse().unwrap();
-    let supervisor = Pid::from_raw(pid).unwrap();
+    let lock = fs::read_to_string(state(&project, "supervisor.lock")).unwrap();
+    let supervisor = Pid::from_raw(lock.split(' ').next().unwrap().parse().unwrap()).unwrap();
     let stranger = Stranger::start();
     fs::write(state(&project, "supervisor.lock"), stranger.0.id().to_string()).unwrap();
     kill_process(supervisor, Signal::STOP).unwrap();
