@@ -1,10 +1,11 @@
 //! Which program installs, and where the uv comes from that envo keeps for machines without one.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
 use crate::project::Project;
-use crate::wheels;
+use crate::{machine, wheels};
 
 /// A uv that writes down what it is asked for and does nothing.
 const WRITES_DOWN: &str = "echo \"$@\" >> \"$LOG\"";
@@ -61,6 +62,62 @@ fn an_index_without_uv_is_asked_once_and_pip_installs() {
     assert!(installed(&project, "a").contains(&"one.py".to_owned()));
     let again = project.run(["run", "-r", "-v"]).succeeds().says("a: pip installs, not uv: uv could not be fetched: ");
     assert_eq!(again.stderr, "");
+}
+
+#[test]
+fn a_damaged_uv_is_fetched_again_and_pip_is_not_taken_silently() {
+    let project = project();
+    wheels::uv(&project.path("links"), "7.1", WRITES_DOWN);
+    project.run(["run"]).succeeds();
+    let program = project.cached("tools-2/uv/7.1/uv");
+    fs::write(&program, "#!/bin/sh\n").expect("it is there");
+    let healed = project.run(["run", "-r"]).succeeds();
+    let folder = program.parent().expect("it lies in a folder").display().to_string();
+    assert_eq!(healed.stderr, format!("envo: `{folder}` is damaged: fetching uv again\n"));
+    assert_eq!(asked_of_uv(&project).len(), 2);
+    fs::remove_file(&program).expect("it is there");
+    fs::remove_file(project.path("links/uv-7.1-py3-none-any.whl")).expect("it is there");
+    let without = project.run(["run", "-r"]).succeeds().explains("is damaged").explains("; pip goes on without it\n");
+    assert!(without.stderr.starts_with(&format!("envo: `{folder}` is damaged")), "{}", without.stderr);
+    assert!(installed(&project, "a").contains(&"one.py".to_owned()));
+}
+
+#[test]
+fn a_uv_that_is_killed_or_does_not_start_is_named_when_pip_takes_over() {
+    for (script, reason) in
+        [("#!/bin/sh\nkill -KILL $$\n", "was killed by signal 9"), ("#!/nowhere/sh\n", "cannot be started (")]
+    {
+        let project = project().file("bin/uv", script);
+        let uv = project.path("bin/uv");
+        fs::set_permissions(&uv, PermissionsExt::from_mode(0o755)).expect("it is there");
+        let search = format!("{}:{}", project.path("bin").display(), machine::search_path(false).display());
+        let outcome = project.variable("PATH", &search).run(["run"]).succeeds().says("ran\n");
+        outcome.explains(&format!("envo: `[ROOT]/bin/uv` {reason}")).explains(": pip installs into a\n");
+    }
+}
+
+#[test]
+fn files_that_uv_installs_are_shared_only_where_the_user_wants_it() {
+    let ini = |more: &str| format!("[tox]\nno_package = true\n[testenv:a]\ndeps = one\n{more}");
+    for (host, more, links) in [
+        ("", "", 1),
+        ("", "installer = uv\n", 1),
+        ("", "runner = uv-venv-runner\n", 1),
+        ("hardlink", "", 2),
+        ("", "set_env = UV_LINK_MODE = hardlink\n", 2),
+        ("hardlink", "set_env = UV_LINK_MODE = copy\n", 1),
+    ] {
+        let project = Project::new().with_uv().ini(&ini(more)).variable("PIP_NO_INDEX", "1");
+        wheels::library(&project.path("links"), "one", "1.0");
+        let folder = project.path("links").display().to_string();
+        let project = project.variable("PIP_FIND_LINKS", &folder).variable("UV_FIND_LINKS", &folder);
+        let project = project.variable("UV_NO_INDEX", "1").variable("ENVO_INSTALLER", "");
+        let project = if host.is_empty() { project } else { project.variable("UV_LINK_MODE", host) };
+        project.run(["run", "-e", "a"]).succeeds();
+        let lib = fs::read_dir(project.path(".tox/a/lib")).expect("it was made").flatten().next().expect("a Python");
+        let module = fs::metadata(lib.path().join("site-packages/one.py")).expect("uv has installed it");
+        assert_eq!(module.nlink(), links, "{host} {more}");
+    }
 }
 
 #[test]

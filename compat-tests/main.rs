@@ -23,6 +23,7 @@ mod backends;
 mod bad_input;
 mod bounds;
 mod build;
+mod caches;
 mod clients;
 mod config;
 mod config_agreement;

@@ -47,10 +47,10 @@ impl Project {
             }
             let project = Project { folder, variables: Vec::new(), with_old_interpreters: false, cache: cache.clone() };
             project.ini("[tox]\nno_package = true\n").run(["run", "-e", "py"]).succeeds();
-            cache.join("tools/virtualenv")
+            cache.join("tools-2/virtualenv")
         });
-        fs::create_dir(self.cache.join("tools")).expect("a folder can be made");
-        std::os::unix::fs::symlink(&*SEEDS, self.cache.join("tools/virtualenv")).expect("a link can be made");
+        fs::create_dir(self.cache.join("tools-2")).expect("a folder can be made");
+        std::os::unix::fs::symlink(&*SEEDS, self.cache.join("tools-2/virtualenv")).expect("a link can be made");
     }
 
     /// A copy of `fixtures/NAME`.
@@ -86,6 +86,17 @@ impl Project {
     pub fn with_kept_cache(mut self) -> Self {
         self.cache = machine::kept_folder("compat-cache");
         self
+    }
+
+    /// Uses the cache of another project.
+    pub fn with_cache_of(mut self, other: &Self) -> Self {
+        self.cache.clone_from(&other.cache);
+        self
+    }
+
+    /// A path in envo's cache.
+    pub fn cached(&self, path: &str) -> PathBuf {
+        self.cache.join(path)
     }
 
     /// Lets uv do the work: one that envo has fetched for all tests that ask for it.

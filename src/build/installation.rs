@@ -1,6 +1,7 @@
 //! Carries out what [`crate::install`] decides: runs the installer in the environment and records what was done once it
 //! succeeded.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -11,15 +12,18 @@ use super::halt::Halt;
 use super::preconditions::about_setting;
 use super::prepare::{Foundation, Site};
 use crate::error::ConfigError;
-use crate::execute::session::{Request, Session, Shown, Stdin};
+use crate::execute::session::{Outcome, Request, Session, Shown, Stdin};
 use crate::install::choose::{self, Target};
 use crate::install::pip::Pip;
 use crate::install::plan::{Afterwards, Change, Conditions, Decision, RecordForm};
 use crate::install::{InstallCommand, InstallRequest, Installer as _, uv_sync, wheel_file};
 use crate::model::environment::InstallerChoice;
 use crate::model::{Command, ExitRule, Interpreter, Variables};
-use crate::report::event::Phase;
+use crate::report::event::{Event, Phase};
 use crate::runtime::python::bytecode;
+
+/// The variable with which uv is told how files get from its cache into an environment.
+const LINK_MODE: &str = "UV_LINK_MODE";
 
 /// Installing into one environment.
 pub struct Installation<'a> {
@@ -215,6 +219,9 @@ impl<'a> Installation<'a> {
         for (name, value) in &command.variables {
             session.variables.set(name, value);
         }
+        if command.fallback().is_some() || self.site.environment.uv.is_some() {
+            own_files(self.site, &mut session.variables);
+        }
         session
     }
 
@@ -233,6 +240,10 @@ impl<'a> Installation<'a> {
         let session = &self.foundation.session;
         let request = |command: &Command, shown: Shown| self.request(command, shown, run_id);
         let Some(fallback) = command.fallback() else {
+            let mut session = session.clone();
+            if self.site.environment.uv.is_some() {
+                own_files(self.site, &mut session.variables);
+            }
             let outcome = session.execute(request(&command.run, Shown::Itself))?;
             return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
         };
@@ -257,8 +268,14 @@ impl<'a> Installation<'a> {
             self.forget_outdated_modules()?;
             return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
         }
-        let text = format!("{} failed, so pip tries", command.run.argv.first().map_or("the installer", String::as_str));
-        self.site.reporter.info(&self.site.environment.name, text);
+        let program = command.run.argv.first().map_or("the installer", String::as_str);
+        match broken(&outcome) {
+            Some(reason) => {
+                let text = format!("`{program}` {reason}: pip installs into {}", self.site.environment.name);
+                self.site.reporter.event(Event::Notice { text });
+            }
+            None => self.site.reporter.info(&self.site.environment.name, format!("{program} failed, so pip tries")),
+        }
         let outcome = session.execute(request(fallback, Shown::Already))?;
         session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)
     }
@@ -286,6 +303,23 @@ impl<'a> Installation<'a> {
         let own = command.variables.iter().map(|(name, value)| format!("{name}={value}"));
         let python = format!("{} {}", interpreter.system_executable.display(), interpreter.version_text);
         Ok(words.chain(settings).chain(own).chain([python]).collect::<Vec<_>>().join("\0"))
+    }
+}
+
+/// Has uv copy files from its cache unless the user says how: links would let a program that writes to one environment
+/// change the cache, and with it every other one.
+pub fn own_files(site: &Site, variables: &mut Variables) {
+    if variables.get(LINK_MODE).is_none() {
+        let own = site.run.host.get(LINK_MODE).map_or_else(|| "copy".into(), OsStr::to_owned);
+        variables.set(LINK_MODE, own);
+    }
+}
+
+/// Why it is not what was to be installed that made a program fail, but the program itself.
+fn broken(outcome: &Outcome) -> Option<String> {
+    match &outcome.start_error {
+        Some(error) => Some(format!("cannot be started ({error})")),
+        None => (outcome.exit_code < 0).then(|| format!("was killed by signal {}", -outcome.exit_code)),
     }
 }
 

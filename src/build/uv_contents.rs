@@ -1,7 +1,7 @@
 //! What only uv puts into an environment of tox-uv's runners: what the lock file says, or the project built by uv itself.
 
 use super::halt::Halt;
-use super::installation::Installation;
+use super::installation::{Installation, own_files};
 use super::locked_contents;
 use super::prepare::{Foundation, Site};
 use super::stamp::section;
@@ -54,7 +54,8 @@ fn synchronize(site: &Site, foundation: &Foundation, uv: &UvSettings, sync: &UvS
     site.run.enter(&site.environment.name, Phase::Install);
     let mut argv = vec![program.display().to_string()];
     argv.extend(uv_sync::arguments(uv, sync, &around)?);
-    let session = &foundation.session;
+    let mut session = foundation.session.clone();
+    own_files(site, &mut session.variables);
     let outcome = session.execute(Request {
         argv,
         shown: Shown::Itself,

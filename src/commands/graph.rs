@@ -21,7 +21,7 @@ use crate::report::plain;
 use crate::runtime::cache;
 
 /// Below envo's cache: what was found out about a lock is true as long as the lock is.
-const CACHE: &str = "graphs-1";
+const CACHE: &str = "graphs-2";
 
 const SOURCE_DATE: &str = "SOURCE_DATE_EPOCH";
 /// The end of the year 9999, in seconds since 1970.
@@ -126,7 +126,7 @@ fn time_of(options: &Options) -> Result<SystemTime, ConfigError> {
 fn graph(options: &Options, locks: &Locks, name: &str, document: &Document) -> Result<Graph, String> {
     let key = cache::key([document.text().as_bytes()]);
     let file = cache::folder(&options.variables).map(|folder| folder.join(CACHE).join(format!("{key}.json")));
-    let known = file.as_ref().and_then(|file| serde_json::from_slice::<Edges>(&std::fs::read(file).ok()?).ok());
+    let known = file.as_deref().and_then(cache::read::<Edges>);
     if let Some(edges) = known {
         return Ok(Graph::new(name, document, &edges));
     }
@@ -134,9 +134,9 @@ fn graph(options: &Options, locks: &Locks, name: &str, document: &Document) -> R
         Ok(edges) => edges,
         Err(reason) => installed_edges(locks, name, document).ok_or(reason)?,
     };
-    if let (Some(file), Ok(text)) = (file, serde_json::to_vec(&edges)) {
+    if let Some(file) = file {
         // It can be found out again.
-        let _ = cache::write_atomically(&file, &text);
+        let _ = cache::write(&file, &edges);
     }
     Ok(Graph::new(name, document, &edges))
 }

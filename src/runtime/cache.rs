@@ -4,6 +4,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::model::Variables;
@@ -38,6 +40,44 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
+/// What [`write`] has kept in a file; `None` when there is nothing, or it is damaged.
+pub fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
+    let content = std::fs::read(file).ok()?;
+    let (json, checksum) = content.split_last_chunk()?;
+    (*checksum == self::checksum(json)).then(|| serde_json::from_slice(json).ok())?
+}
+
+/// Keeps a value in a file, with a checksum. Most of it can be found out again, so callers need not care for errors.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write<T: Serialize>(file: &Path, value: &T) -> std::io::Result<()> {
+    let mut content = serde_json::to_vec(value)?;
+    content.push(b'\n');
+    content.extend_from_slice(&checksum(&content));
+    write_atomically(file, &content)
+}
+
+fn checksum(content: &[u8]) -> [u8; 8] {
+    let hash = crc32fast::hash(content);
+    std::array::from_fn(|place| b"0123456789abcdef"[(hash >> (28 - 4 * place)) as usize & 15])
+}
+
+/// Makes a folder and sees whether that many bytes can be written to it: a disk may be full, a quota used up, a file
+/// system read-only. Where that cannot be seen in advance, it is taken for granted.
+///
+/// # Errors
+/// Why nothing can be kept there.
+pub fn check_room(folder: &Path, bytes: u64) -> std::io::Result<()> {
+    use rustix::io::Errno;
+    std::fs::create_dir_all(folder)?;
+    let file = tempfile::tempfile_in(folder)?;
+    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+        Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(errno.into()),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +94,37 @@ mod tests {
         assert_eq!(folder_with(&[home, ("XDG_CACHE_HOME", "x")]), Some("/h/.cache/envo".into()));
         assert_eq!(folder_with(&[home, ("XDG_CACHE_HOME", "/x"), ("ENVO_CACHE_DIR", "/e")]), Some("/e".into()));
         assert_eq!(folder_with(&[]), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_read_only_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("below/file.json");
+        assert_eq!(read::<Vec<u32>>(&file), None);
+        write(&file, &vec![3, 11]).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("[3,11]\n{:08x}", crc32fast::hash(b"[3,11]\n")));
+        assert_eq!(read::<Vec<u32>>(&file), Some(vec![3, 11]));
+        let whole = std::fs::read(&file).unwrap();
+        for place in 0..whole.len() {
+            let mut other = whole.clone();
+            other[place] = if other[place] == b'2' { b'1' } else { b'2' };
+            std::fs::write(&file, other).unwrap();
+            assert_eq!(read::<Vec<u32>>(&file), None, "{place}");
+            std::fs::write(&file, &whole[..place]).unwrap();
+            assert_eq!(read::<Vec<u32>>(&file), None, "{place}");
+        }
+    }
+
+    #[test]
+    fn a_folder_without_room_is_noticed_before_it_is_written_to() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a/b");
+        check_room(&folder, 1 << 16).unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        assert!(check_room(&folder, 1 << 62).is_err());
+        std::fs::write(root.path().join("file"), "").unwrap();
+        assert!(check_room(&root.path().join("file"), 1).is_err());
+        assert!(check_room(&root.path().join("file/below"), 1).is_err());
     }
 
     #[test]

@@ -9,10 +9,10 @@ use anyhow::{Context, Result, ensure};
 use zip::ZipArchive;
 
 use super::scratch::Scratch;
-use super::{Runtime, Wheel};
+use super::{Runtime, Wheel, checksums};
 
 /// The folder of the cache with a folder for each runtime, and one in that for each of its versions.
-pub const FOLDER: &str = "runtimes-1";
+pub const FOLDER: &str = "runtimes-2";
 
 /// The most that a runtime's wheel or package may hold, in bytes: several times as much as the largest.
 pub const LARGEST_UNPACKED: u64 = 2 * 1024 * 1024 * 1024;
@@ -62,7 +62,7 @@ pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &Wheel, cache: &Path) -
     // The name came from an index, and leads nowhere else.
     ensure!(version.starts_with(|first: char| first.is_ascii_alphanumeric()), "`{version}` is not a version");
     let place = cache.join(FOLDER).join(runtime.name()).join(version);
-    if place.is_dir() {
+    if checksums::hold(&place) {
         return Ok(place);
     }
     let parent = place.parent().unwrap_or(cache);
@@ -75,7 +75,7 @@ pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &Wheel, cache: &Path) -
     };
     extract(file, unfinished.path(), place_of).with_context(context)?;
     link_programs(unfinished.path(), wheel.links)?;
-    finish(unfinished, &place)?;
+    checksums::publish(unfinished.path(), &place).with_context(|| format!("cannot write {}", place.display()))?;
     Ok(place)
 }
 
@@ -95,19 +95,6 @@ pub fn link_programs(folder: &Path, links: &[(&str, &str)]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Gives a folder that has all that belongs into it its final name.
-///
-/// # Errors
-/// When it cannot be renamed.
-pub fn finish(unfinished: Scratch, place: &Path) -> Result<()> {
-    let _ = set_mode(unfinished.path(), 0o755);
-    match std::fs::rename(unfinished.path(), place) {
-        // Another process was faster.
-        Err(_) if place.is_dir() => Ok(()),
-        result => result.with_context(|| format!("cannot write {}", place.display())),
-    }
 }
 
 /// # Errors

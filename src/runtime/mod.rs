@@ -3,6 +3,7 @@
 //! [`Runtime`] and one row of [`RUNTIMES`]. No other room knows a language by name.
 
 pub mod cache;
+pub mod checksums;
 pub mod failure;
 pub mod fetch;
 pub mod fingerprint;

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
-use super::{Runtime, cache};
+use super::{Runtime, cache, checksums};
 use crate::execute::process;
 use crate::model::Variables;
 use crate::model::runtime::{Version, VersionWish};
 
 /// The version of the cached records' shape; part of their folder's name.
-const FOLDER: &str = "programs-2";
+const FOLDER: &str = "programs-3";
 
 /// Searched after PATH, which may lack them.
 const USUAL_FOLDERS: [&str; 5] =
@@ -95,13 +95,24 @@ impl Search<'_> {
 
     fn in_places(&self, runtime: &dyn Runtime) -> Vec<PathBuf> {
         let Some(name) = runtime.program() else { return Vec::new() };
-        let own = cache::folder(self.host).map(|folder| folder.join(super::fetch::FOLDER).join(runtime.name()));
-        let own = own.map(|folder| format!("{}/*/bin", folder.display()));
-        let patterns = runtime.places().iter().filter_map(|pattern| self.expanded(pattern)).chain(own);
-        // What is being unpacked has a name that begins with a dot.
+        let patterns = runtime.places().iter().filter_map(|pattern| self.expanded(pattern));
         let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
         let folders = patterns.flat_map(|pattern| glob::glob_with(&pattern, options).into_iter().flatten().flatten());
+        let folders = folders.chain(self.fetched(runtime));
         folders.map(|folder| folder.join(name)).filter(|program| program.is_file()).collect()
+    }
+
+    /// The folders of programs of what envo has fetched, those left out that are damaged.
+    fn fetched(&self, runtime: &dyn Runtime) -> Vec<PathBuf> {
+        let above = cache::folder(self.host).map(|folder| folder.join(super::fetch::FOLDER).join(runtime.name()));
+        let entries = above.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+        // What is being unpacked has a name that begins with a dot.
+        let finished = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+        finished
+            .map(|entry| entry.path())
+            .filter(|place| checksums::hold(place))
+            .map(|place| place.join("bin"))
+            .collect()
     }
 
     /// `None` when a variable in it is not set.
@@ -121,15 +132,15 @@ impl Search<'_> {
         let name = format!("{}.json", cache::key([runtime.name().as_bytes(), path.as_os_str().as_bytes()]));
         let file = cache::folder(self.host).map(|folder| folder.join(FOLDER).join(name));
         let known = file.as_ref().and_then(|file| {
-            let record: Record = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+            let record: Record = cache::read(file)?;
             (record.fingerprint == fingerprint).then_some(record.answer)
         });
         let answer = known.unwrap_or_else(|| {
             let answer = self.answer(runtime, path);
             let record = Record { fingerprint, answer };
-            if let (Some(file), Ok(content)) = (file, serde_json::to_vec(&record)) {
+            if let Some(file) = file {
                 // Without a writable cache the program is asked again next time, which harms nothing but time.
-                let _ = cache::write_atomically(&file, &content);
+                let _ = cache::write(&file, &record);
             }
             record.answer
         })?;
@@ -208,9 +219,15 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let fetched = root.path().join("cache").join(super::super::fetch::FOLDER).join("node");
         program(&fetched.join(".unfinished-1/bin/node"), "v998.2.0");
+        program(&fetched.join("998.2.0/bin/node"), "v998.2.0");
         assert_eq!(find(root.path(), "998"), None);
-        program(&fetched.join("998.1.0/bin/node"), "v998.1.0");
-        assert!(find(root.path(), "998").unwrap().ends_with("998.1.0/bin/node"));
+        let unfinished = tempfile::tempdir_in(&fetched).unwrap();
+        program(&unfinished.path().join("bin/node"), "v998.1.0");
+        checksums::publish(unfinished.path(), &fetched.join("998.1.0")).unwrap();
+        let found = find(root.path(), "998").unwrap();
+        assert!(found.ends_with("998.1.0/bin/node"));
+        fs::write(&found, "#!/bin/sh\necho v998.1.9\n").unwrap();
+        assert_eq!(find(root.path(), "998"), None, "a damaged one is not used");
     }
 
     #[test]

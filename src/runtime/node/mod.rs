@@ -6,6 +6,7 @@ mod manager;
 mod project;
 
 use std::env::consts::{ARCH, OS};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use self::manager::Manager;
@@ -16,6 +17,7 @@ use super::manifest::{Folders, dependency_inputs, input, local_path};
 use super::newer;
 use super::packing::{Delivery, PackRequest, PackageForm};
 use super::{Contents, NpmPackages, Place, Request, Runtime, Step, Surroundings, Wheel};
+use crate::model::Variables;
 use crate::model::runtime::Version;
 
 /// Makes `import` find what is installed in the environment: Node.js looks for modules beside the file that imports them
@@ -138,6 +140,7 @@ impl Runtime for Node {
             Some(folder) => (Project::read(folder, place.project)?, &[] as &[String]),
             None => (Project::find(place)?, request.dependencies),
         };
+        let manager = project.as_ref().map_or(Manager::Npm, |project| project.manager);
         if let Some(project) = &project {
             project.copy_to(place.folder, &mut contents)?;
             if project.manager == Manager::Berry && project.lock.is_none() {
@@ -154,7 +157,6 @@ impl Runtime for Node {
                 contents.inputs.extend(settings.iter().map(|(name, text)| input(&name.display().to_string(), text)));
                 contents.files.extend(settings);
             }
-            let manager = project.as_ref().map_or(Manager::Npm, |project| project.manager);
             let absolute = |dependency: &String| match local_path(dependency, place.root) {
                 Some(path) => path.display().to_string(),
                 None => dependency.clone(),
@@ -164,6 +166,11 @@ impl Runtime for Node {
         }
         if !contents.steps.is_empty() {
             contents.files.push((PathBuf::from(RESOLVER_NAME), RESOLVER.into()));
+        }
+        if manager == Manager::Pnpm && !says_how_to_import(place.variables, &contents.files) {
+            for step in &mut contents.steps {
+                step.variables.push((IMPORT_METHOD.to_owned(), "clone-or-copy".to_owned()));
+            }
         }
         Ok(contents)
     }
@@ -255,6 +262,21 @@ fn step(argv: Vec<String>, cwd: &Path, cause: &str) -> Step {
     Step { argv, cwd: cwd.to_owned(), variables, cause: cause.to_owned(), offline: None }
 }
 
+/// pnpm's variable for how files get from its store into `node_modules`. By default it links them where it cannot clone, so
+/// that a program which writes to them changes those of every other project.
+const IMPORT_METHOD: &str = "npm_config_package_import_method";
+
+/// Whether the user says that, in the variables or in the project's settings among `files`.
+fn says_how_to_import(variables: &Variables, files: &[(PathBuf, Vec<u8>)]) -> bool {
+    let named = |name: &OsStr| name.to_string_lossy().eq_ignore_ascii_case(IMPORT_METHOD);
+    let settings = [(".npmrc", "package-import-method"), ("pnpm-workspace.yaml", "packageImportMethod")];
+    let says = |(name, text): &(PathBuf, Vec<u8>)| {
+        let key = settings.iter().find(|(file, _)| name == Path::new(file)).map(|(_, key)| *key);
+        key.is_some_and(|key| String::from_utf8_lossy(text).contains(key))
+    };
+    variables.iter().any(|(name, _)| named(name)) || files.iter().any(says)
+}
+
 /// `--import` came with 18.18 and 19.0; hooks that can be registered from it with 18.19 and 20.6.
 fn knows_import_option(version: &Version) -> bool {
     let (major, minor) = (version.0.first().copied().unwrap_or(0), version.0.get(1).copied().unwrap_or(0));
@@ -285,7 +307,6 @@ mod tests {
 
     use super::super::locking::Upgrade;
     use super::*;
-    use crate::model::Variables;
 
     struct Project {
         folder: tempfile::TempDir,
@@ -469,5 +490,26 @@ mod tests {
     #[test]
     fn options_hold_paths_with_blanks() {
         assert_eq!(file_url(Path::new("/a b/ü.mjs")), "file:///a%20b/%C3%BC.mjs");
+    }
+
+    #[test]
+    fn pnpm_copies_from_its_store_unless_the_user_says_otherwise() {
+        let pnpm = ("package.json", r#"{"packageManager": "pnpm@10.0.0", "dependencies": {"ms": "2"}}"#);
+        let method = |files: &[(&str, &str)], variable: &str| {
+            let project = Project::with(files);
+            let variables = [(variable.into(), "hardlink".into())].into_iter().collect();
+            let request = Request { place: project.place(&variables), dependencies: &["greet".to_owned()] };
+            let contents = Node.contents(&request).unwrap();
+            let of = |step: &Step| {
+                step.variables.iter().any(|(name, value)| name == IMPORT_METHOD && value == "clone-or-copy")
+            };
+            assert!(contents.steps.iter().all(|step| of(step) == of(&contents.steps[0])));
+            of(&contents.steps[0])
+        };
+        assert!(method(&[pnpm], "OTHER"));
+        assert!(method(&[pnpm, (".npmrc", "registry=http://localhost\n")], "OTHER"));
+        assert!(!method(&[pnpm, (".npmrc", "package-import-method=hardlink\n")], "OTHER"));
+        assert!(!method(&[pnpm], "NPM_CONFIG_PACKAGE_IMPORT_METHOD"));
+        assert!(!method(&[("package.json", r#"{"dependencies": {"ms": "2"}}"#)], "OTHER"));
     }
 }

@@ -23,7 +23,7 @@ const SCRIPT: &str = include_str!("facts.py");
 const MARK: &[u8] = b"\nenvo-facts:";
 
 /// The version of the cached records' shape and meaning; part of their folder's name.
-const FOLDER: &str = "interpreters-1";
+const FOLDER: &str = "interpreters-2";
 
 #[derive(Serialize, Deserialize)]
 struct Record {
@@ -87,9 +87,9 @@ impl Facts {
         }
         let interpreter = self.ask(executable)?;
         let record = Record { fingerprint, interpreter };
-        if let (Some(file), Ok(content)) = (file, serde_json::to_vec(&record)) {
+        if let Some(file) = file {
             // Without a writable cache the interpreter is asked again next time, which harms nothing but time.
-            let _ = cache::write_atomically(&file, &content);
+            let _ = cache::write(&file, &record);
         }
         Some(record.interpreter)
     }
@@ -119,7 +119,7 @@ impl Facts {
 
 /// The cached facts, if they were gathered from the very same file.
 fn read_record(file: &Path, fingerprint: &Fingerprint, executable: &Path) -> Option<Interpreter> {
-    let record: Record = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    let record: Record = cache::read(file)?;
     let mut interpreter = record.interpreter;
     let usable = record.fingerprint == *fingerprint
         && interpreter.executable == executable
@@ -200,7 +200,8 @@ mod tests {
         let cached: Vec<_> =
             fs::read_dir(folder.path().join(FOLDER)).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(cached.len(), 1);
-        for garbage in ["", "{", "null", "{\"fingerprint\": 3}"] {
+        let other_version = fs::read_to_string(&cached[0]).unwrap().replace("\"major\":3", "\"major\":4");
+        for garbage in ["", "{", "null", "{\"fingerprint\": 3}", &other_version] {
             fs::write(&cached[0], garbage).unwrap();
             assert_eq!(Facts::new(&variables).of(&python).as_ref(), Some(&first));
             assert!(fs::read_to_string(&cached[0]).unwrap().starts_with("{\"fingerprint\":{"));

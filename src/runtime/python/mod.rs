@@ -22,9 +22,10 @@ mod tool;
 mod virtualenv_settings;
 mod wheel;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
@@ -60,6 +61,8 @@ pub struct PythonRuntime {
     seeder: Seeder,
     managed: ManagedPythons,
     reporter: Option<Arc<dyn Reporter>>,
+    /// What was reported already: several environments meet the same.
+    reported: Mutex<BTreeSet<String>>,
     interrupt: Interrupt,
 }
 
@@ -78,6 +81,7 @@ impl PythonRuntime {
             seeder: Seeder::new(variables),
             managed: ManagedPythons::default(),
             reporter: None,
+            reported: Mutex::default(),
             interrupt: Interrupt::default(),
         }
     }
@@ -197,7 +201,9 @@ impl PythonRuntime {
                 }
                 let own = || self.own_seeds(interpreter, &creation.virtualenv_spec);
                 let sources = Sources { newest: creation.download, discovery: &self.discovery, own: Some(&own) };
-                self.seeder.seed(env_dir, interpreter, &names, sources)
+                let missing = self.seeder.seed(env_dir, interpreter, &names, sources);
+                self.notify_trouble();
+                missing
             })
             .with_context(|| format!("cannot make a virtual environment at `{}`", env_dir.display()))?;
         if !missing.is_empty() {
@@ -213,8 +219,16 @@ impl PythonRuntime {
     }
 
     fn notify(&self, text: String) {
-        if let Some(reporter) = self.reporter.as_deref() {
+        let is_new = self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone());
+        if let Some(reporter) = self.reporter.as_deref().filter(|_| is_new) {
             reporter.event(Event::Notice { text });
+        }
+    }
+
+    /// Says once that the cache cannot be written, if that was tried in vain.
+    fn notify_trouble(&self) {
+        if let Some(text) = self.seeder.trouble() {
+            self.notify(text.to_owned());
         }
     }
 
@@ -234,7 +248,9 @@ impl PythonRuntime {
     /// Why there is none, for people.
     pub fn own_installer(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
         let notify = |text| self.notify(text);
-        own_uv::obtain(&self.means(&notify), interpreter)
+        let own = own_uv::obtain(&self.means(&notify), interpreter);
+        self.notify_trouble();
+        own
     }
 
     /// Has uv install an interpreter for the first of `specs` for which it can, and finds it. `tell` is called before uv is

@@ -7,12 +7,14 @@ use super::PythonDiscovery;
 use super::seed::{Seeder, Sources};
 use crate::execute::interrupt::Interrupt;
 use crate::model::{Interpreter, Variables};
-use crate::runtime::cache;
 use crate::runtime::scratch::Scratch;
+use crate::runtime::{cache, checksums};
 
 /// Below the cache; in it one folder per version of Python, since each has a pip of its own that is the newest.
-const FOLDER: &str = "tools/pip";
+const FOLDER: &str = "tools-2/pip";
 const REQUIREMENT: &str = "pip>=25.1";
+/// How many bytes a wheel of pip takes, about.
+const ROOM: u64 = 4 << 20;
 
 /// The program in the wheel, which Python can be given to run.
 ///
@@ -24,25 +26,25 @@ pub fn obtain(
     variables: &Variables,
     (interpreter, interrupt): (&Interpreter, &Interrupt),
 ) -> Result<PathBuf, String> {
-    let folder = cache::folder(variables).ok_or("there is no folder for envo's cache")?;
-    let folder = folder.join(FOLDER).join(interpreter.dotted_version());
-    if let Some(wheel) = wheel_in(&folder) {
-        return Ok(wheel.join("pip"));
+    let above = cache::folder(variables).ok_or("there is no folder for envo's cache")?.join(FOLDER);
+    let folder = above.join(interpreter.dotted_version());
+    let kept = || checksums::hold(&folder).then(|| wheel_in(&folder))?.map(|wheel| wheel.join("pip"));
+    if let Some(pip) = kept() {
+        return Ok(pip);
     }
     if seeder.is_offline() {
-        return Err("a pip that can lock would have to be fetched, and ENVO_OFFLINE is set".to_owned());
+        let damaged = if folder.exists() { format!("`{}` is damaged: ", folder.display()) } else { String::new() };
+        return Err(format!("{damaged}a pip that can lock would have to be fetched, and ENVO_OFFLINE is set"));
     }
     let failed = |error: &dyn std::fmt::Display| format!("{REQUIREMENT} could not be fetched: {error:#}");
-    std::fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
-    let unfinished = Scratch::new_in(&folder, ".fetch-").map_err(|error| failed(&error))?;
+    cache::check_room(&above, ROOM).map_err(|error| failed(&format!("{}: {error}", above.display())))?;
+    let unfinished = Scratch::new_in(&above, ".fetch-").map_err(|error| failed(&error))?;
     let sources = Sources { newest: false, discovery, own: None };
     seeder
         .fetch(REQUIREMENT, unfinished.path(), (interpreter, sources), interrupt)
         .map_err(|error| failed(&format!("{error:#}")))?;
-    let fetched = wheel_in(unfinished.path()).ok_or_else(|| failed(&"there is no wheel of it"))?;
-    let wheel = folder.join(fetched.file_name().unwrap_or_default());
-    std::fs::rename(fetched, &wheel).map_err(|error| failed(&error))?;
-    Ok(wheel.join("pip"))
+    checksums::publish(unfinished.path(), &folder).map_err(|error| failed(&error))?;
+    kept().ok_or_else(|| failed(&"there is no wheel of it"))
 }
 
 fn wheel_in(folder: &Path) -> Option<PathBuf> {

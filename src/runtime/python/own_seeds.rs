@@ -9,7 +9,7 @@ use super::own_wheel::{Means, OwnWheel};
 use crate::model::Interpreter;
 use crate::runtime::fetch::{Entry, extract};
 
-const FOLDER: &str = "tools/virtualenv";
+const FOLDER: &str = "tools-2/virtualenv";
 
 /// The folder with the wheels, fetched with a pip on `interpreter` if it is not there yet. `spec`: the virtualenv that a
 /// Python asks for which today's has dropped, as `virtualenv_spec` names it; empty for today's.
@@ -38,6 +38,7 @@ pub fn obtain(means: &Means<'_>, interpreter: &Interpreter, spec: &str) -> Resul
         instead: "what Python brings is used",
         // Environments of one machine should hold the same.
         waits: true,
+        room: 16 << 20,
     };
     seeds.obtain(means, interpreter)
 }
@@ -49,12 +50,14 @@ fn has_wheels(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs::{self, File};
     use std::io::Write;
 
     use super::*;
     use crate::execute::interrupt::Interrupt;
     use crate::model::Variables;
+    use crate::runtime::checksums;
     use crate::runtime::python::seed::Seeder;
     use crate::runtime::python::{PythonDiscovery, testing};
 
@@ -89,7 +92,7 @@ mod tests {
         };
         let folder = super::obtain(&means, &testing::interpreter("python3").unwrap(), spec)?;
         let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        Ok(names.collect())
+        Ok(names.filter(|name| name != checksums::FILE_NAME).collect())
     }
 
     #[test]
@@ -109,6 +112,32 @@ mod tests {
         variables.set("ENVO_OFFLINE", "1");
         assert_eq!(obtain(&variables, ""), Ok(vec!["pip-26-py3-none-any.whl".to_owned()]));
         assert_eq!(obtain(&variables, "virtualenv<21.5.0"), Ok(vec!["pip-25-py3-none-any.whl".to_owned()]));
+    }
+
+    #[test]
+    fn damaged_wheels_are_fetched_again_or_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let links = folder.path().join("links");
+        fs::create_dir(&links).unwrap();
+        let mut variables = testing::variables(&folder.path().join("cache"));
+        variables.remove("ENVO_OFFLINE");
+        variables.set("PIP_NO_INDEX", "1");
+        variables.set("PIP_FIND_LINKS", &links);
+        let carried = ["pip-26-py3-none-any.whl", "setuptools-80-py3-none-any.whl"];
+        publish(&links, VIRTUALENV_VERSION, &carried);
+        let sorted =
+            |result: Result<Vec<String>, String>| result.map(|names| names.into_iter().collect::<BTreeSet<_>>());
+        let whole = Ok(carried.map(str::to_owned).into());
+        assert_eq!(sorted(obtain(&variables, "")), whole);
+        let place = folder.path().join("cache").join(FOLDER).join(VIRTUALENV_VERSION);
+        fs::remove_file(place.join(carried[1])).unwrap();
+        assert_eq!(sorted(obtain(&variables, "")), whole);
+        fs::write(place.join(carried[0]), "").unwrap();
+        let mut offline = variables.clone();
+        offline.set("ENVO_OFFLINE", "1");
+        let expected = format!("`{}` is damaged, and ENVO_OFFLINE is set", place.display());
+        assert_eq!(obtain(&offline, ""), Err(expected));
+        assert_eq!(sorted(obtain(&variables, "")), whole);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::execute::process;
 use crate::model::Interpreter;
 use crate::runtime::fetch::{Entry, extract};
 
-const FOLDER: &str = "tools/uv";
+const FOLDER: &str = "tools-2/uv";
 const PROGRAM: &str = "uv";
 
 /// The uv in the cache, fetched with a pip on `interpreter` if it is not there yet.
@@ -41,6 +41,7 @@ pub fn obtain(means: &Means<'_>, interpreter: &Interpreter) -> Result<PathBuf, S
         avoided_by: "ENVO_INSTALLER=pip does without",
         instead: "pip goes on without it",
         waits: false,
+        room: 100 << 20,
     };
     uv.obtain(means, interpreter)
 }
@@ -118,6 +119,8 @@ mod tests {
     fn it_is_fetched_once_and_found_from_then_on() {
         let machine = Machine::new();
         machine.publish("7.2.0", "exit 0");
+        let killed = machine.folder.path().join("cache").join(FOLDER).join(".fetch-killed");
+        std::fs::create_dir_all(killed.join("half")).unwrap();
         assert_eq!(machine.obtain(), (Ok(machine.place("7.2.0")), 1));
         machine.publish("7.10.0", "exit 0");
         assert_eq!(machine.obtain(), (Ok(machine.place("7.2.0")), 0));
@@ -150,11 +153,38 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_replaced() {
-        let machine = Machine::new();
+    fn what_is_damaged_is_fetched_again() {
+        let damages: [fn(&Path); 2] = [
+            |uv| std::fs::write(uv, b"\x7fELF\x02\x01\x01 of another machine").unwrap(),
+            |uv| std::fs::remove_file(uv).unwrap(),
+        ];
+        let mut machine = Machine::new();
         machine.publish("7.2.0", "exit 0");
-        std::fs::create_dir_all(machine.place("7.2.0").parent().unwrap()).unwrap();
-        assert_eq!(machine.obtain().0, Ok(machine.place("7.2.0")));
+        let (uv, told) = machine.obtain();
+        assert_eq!((&uv, told), (&Ok(machine.place("7.2.0")), 1));
+        let content = std::fs::read(machine.place("7.2.0")).unwrap();
+        for damage in damages {
+            damage(&machine.place("7.2.0"));
+            assert_eq!(machine.obtain(), (uv.clone(), 1));
+            assert_eq!(std::fs::read(machine.place("7.2.0")).unwrap(), content);
+        }
+        // Where it cannot be fetched, that is said, and what is broken is not used.
+        std::fs::write(machine.place("7.2.0"), "broken").unwrap();
+        machine.variables.set("ENVO_OFFLINE", "1");
+        let folder = machine.place("7.2.0").parent().unwrap().display().to_string();
+        assert_eq!(machine.obtain(), (Err(format!("`{folder}` is damaged, and ENVO_OFFLINE is set")), 1));
+    }
+
+    #[test]
+    fn one_that_lost_its_mode_gets_it_back_without_a_network() {
+        use std::os::unix::fs::PermissionsExt;
+        let mut machine = Machine::new();
+        machine.publish("7.2.0", "exit 0");
+        assert!(machine.obtain().0.is_ok());
+        std::fs::set_permissions(machine.place("7.2.0"), PermissionsExt::from_mode(0o600)).unwrap();
+        machine.variables.set("ENVO_OFFLINE", "1");
+        assert_eq!(machine.obtain(), (Ok(machine.place("7.2.0")), 0));
+        assert!(is_program(&machine.place("7.2.0")));
     }
 
     #[test]

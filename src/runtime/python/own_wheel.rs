@@ -14,8 +14,8 @@ use super::seed::{Seeder, Sources};
 use crate::execute::interrupt::Interrupt;
 use crate::install::pip_settings::PipSettings;
 use crate::model::{Interpreter, Variables};
-use crate::runtime::cache;
 use crate::runtime::scratch::Scratch;
+use crate::runtime::{cache, checksums};
 
 /// Why there is none; its time of change says since when.
 const REFUSAL: &str = "unavailable.json";
@@ -51,6 +51,8 @@ pub struct OwnWheel<'a> {
     pub instead: &'a str,
     /// Whether to wait while another process fetches it.
     pub waits: bool,
+    /// How many bytes the wheel and its content take together, about.
+    pub room: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,26 +75,42 @@ impl OwnWheel<'_> {
         if let Some(content) = self.newest(&folder) {
             return Ok(content);
         }
+        let damaged = self.versions_in(&folder).pop().map(|(_, path)| path);
+        let refused = |reason: String| {
+            if damaged.is_some() {
+                (means.tell)(format!("{reason}; {}", self.instead));
+            }
+            Err(reason)
+        };
+        let missing = match &damaged {
+            Some(path) => format!("`{}` is damaged", path.display()),
+            None => format!("there is no {name}"),
+        };
         let settings = PipSettings::read(means.variables, Path::new("/nonexistent"));
         if settings.no_index && settings.find_links.is_empty() {
-            return Err(format!("there is no {name}, and pip's settings forbid to ask an index"));
+            return refused(format!("{missing}, and pip's settings forbid to ask an index"));
         }
         if means.seeder.is_offline() {
-            return Err(format!("there is no {name}, and ENVO_OFFLINE is set"));
+            return refused(format!("{missing}, and ENVO_OFFLINE is set"));
         }
         let settings = cache::key([format!("{settings:?}").as_bytes(), self.versions.as_bytes()]);
         if let Some(reason) = remembered(&folder, &settings) {
-            return Err(reason);
+            return refused(reason);
         }
-        let cannot_write =
-            |error: &dyn std::fmt::Display| format!("there is no {name}, and `{}`: {error}", folder.display());
-        std::fs::create_dir_all(&folder).map_err(|error| cannot_write(&error))?;
-        let lock = File::create(folder.join(LOCK)).map_err(|error| cannot_write(&error))?;
+        let lock = match cache::check_room(&folder, self.room).and_then(|()| File::create(folder.join(LOCK))) {
+            Ok(lock) => lock,
+            Err(error) => {
+                let reason = format!("{missing}, and none can be kept in `{}`: {error}", folder.display());
+                means.seeder.is_kept(Err(error));
+                return refused(reason);
+            }
+        };
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            if !self.waits {
+            // What is damaged was there, so its users count on it.
+            if !self.waits && damaged.is_none() {
                 return Err(format!("another process is fetching {name}"));
             }
-            lock.lock().map_err(|error| cannot_write(&error))?;
+            lock.lock().map_err(|error| format!("{missing}, and `{}`: {error}", folder.display()))?;
         }
         // The last holder of the lock may have been successful, or have found that it cannot be had.
         if let Some(content) = self.newest(&folder) {
@@ -101,7 +119,10 @@ impl OwnWheel<'_> {
         if let Some(reason) = remembered(&folder, &settings) {
             return Err(reason);
         }
-        (means.tell)(format!("fetching {name}, once for this machine ({})", self.avoided_by));
+        match &damaged {
+            Some(_) => (means.tell)(format!("{missing}: fetching {name} again")),
+            None => (means.tell)(format!("fetching {name}, once for this machine ({})", self.avoided_by)),
+        }
         match self.fetch(means, &folder, interpreter) {
             Ok(content) => {
                 let _ = std::fs::remove_file(folder.join(REFUSAL));
@@ -128,24 +149,27 @@ impl OwnWheel<'_> {
         std::fs::create_dir(&unpacked)?;
         (self.unpack)(&wheel, &unpacked)?;
         let place = folder.join(version);
-        if place.exists() {
-            // Without its content, else it had been found.
-            std::fs::remove_dir_all(&place)?;
-        }
-        std::fs::rename(unpacked, &place)?;
+        checksums::publish(&unpacked, &place)?;
         (self.content)(&place).ok_or_else(|| anyhow::anyhow!("{requirement} does not hold what it should"))
     }
 
-    /// The content of the newest version in `folder` that will do.
+    /// The content of the newest version in `folder` that will do and is what it should be.
     fn newest(&self, folder: &Path) -> Option<PathBuf> {
-        let wanted: VersionSpecifiers = self.versions.parse().ok()?;
-        let versions = std::fs::read_dir(folder).ok()?.filter_map(|entry| {
-            let path = entry.ok()?.path();
+        let mut versions = self.versions_in(folder).into_iter().rev();
+        versions.find_map(|(_, path)| checksums::hold(&path).then(|| (self.content)(&path))?)
+    }
+
+    /// The versions in `folder` that will do, whatever state they are in, with the newest last.
+    fn versions_in(&self, folder: &Path) -> Vec<(Version, PathBuf)> {
+        let Ok(wanted) = self.versions.parse::<VersionSpecifiers>() else { return Vec::new() };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let versions = entries.filter_map(|path| {
             let version: Version = path.file_name()?.to_str()?.parse().ok()?;
-            let content = wanted.contains(&version).then(|| (self.content)(&path)).flatten()?;
-            Some((version, content))
+            wanted.contains(&version).then_some((version, path))
         });
-        versions.max().map(|(_, content)| content)
+        let mut versions: Vec<_> = versions.collect();
+        versions.sort();
+        versions
     }
 }
 

@@ -15,12 +15,12 @@ use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{self, Spawn};
 use crate::model::environment::Seeds;
 use crate::model::{Interpreter, Variables};
-use crate::runtime::cache;
+use crate::runtime::{cache, checksums};
 
-/// Wheels that were fetched from an index, by the Python they are for.
-const DOWNLOADS: &str = "downloads-1";
-/// Unpacked wheels.
-const TREES: &str = "trees-1";
+/// Wheels that were fetched from an index: a folder for each Python they are for, and in it one for each distribution.
+const DOWNLOADS: &str = "downloads-2";
+/// Unpacked wheels, each in one file.
+const TREES: &str = "trees-2";
 
 /// Older ones do not know `manylinux2014`, without which few of today's wheels can be installed.
 const OLDEST_USEFUL_PIP: [u64; 2] = [19, 3];
@@ -42,6 +42,8 @@ pub struct Seeder {
     scratch: OnceLock<TempDir>,
     /// Ends what it has started when the user wants to stop.
     pub(super) interrupt: Interrupt,
+    /// Why the cache cannot be written.
+    trouble: OnceLock<String>,
 }
 
 impl Seeder {
@@ -51,6 +53,7 @@ impl Seeder {
             variables: pip_variables(variables),
             scratch: OnceLock::new(),
             interrupt: Interrupt::default(),
+            trouble: OnceLock::new(),
         }
     }
 
@@ -82,39 +85,66 @@ impl Seeder {
     }
 
     fn place(&self, wheel: &Path, place: Place<'_>) -> Result<()> {
-        let store = self.folder(TREES)?;
-        let tree = Tree::open(&store, wheel)?;
-        if tree.place(place).is_ok() {
-            return Ok(());
+        let kept = match &self.cache {
+            Some(cache) => Some(cache.join(TREES).join(Tree::name(wheel)?)),
+            None => None,
+        };
+        if let Some(tree) = kept.as_deref().and_then(Tree::read) {
+            return tree.place(place);
         }
-        // Something may have cleaned up in the cache; a whole tree tells whether that was it.
-        tree.repaired(&store, wheel)?.place(place)
+        let tree = Tree::unpack(wheel)?;
+        if let Some(kept) = kept {
+            self.is_kept(cache::write_atomically(&kept, tree.bytes()));
+        }
+        tree.place(place)
     }
 
-    /// A folder of the cache that can be written to; of a temporary one where the cache cannot.
-    fn folder(&self, name: &str) -> Result<PathBuf> {
+    /// Whether something could be kept in the cache; remembers why it could not.
+    pub fn is_kept(&self, result: std::io::Result<()>) -> bool {
+        if let Err(error) = &result {
+            let folder = self.cache.as_deref().unwrap_or(Path::new("")).display();
+            let _ = self.trouble.set(format!("envo's cache cannot be written, going on without it: {folder}: {error}"));
+        }
+        result.is_ok()
+    }
+
+    /// Why the cache cannot be written, if that was tried in vain.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.get().map(String::as_str)
+    }
+
+    /// Where there may be something that was kept: the cache, and what stands in for it in this run.
+    pub fn roots(&self) -> impl Iterator<Item = &Path> {
+        self.cache.as_deref().into_iter().chain(self.scratch.get().map(TempDir::path))
+    }
+
+    /// The folder `name` of the cache, or of what stands in for it where the cache has no room for that many bytes.
+    ///
+    /// # Errors
+    /// When no folder can be written to.
+    pub fn root_with_room(&self, name: &str, bytes: u64) -> Result<PathBuf> {
         if let Some(folder) = self.cache.as_ref().map(|cache| cache.join(name))
-            && std::fs::create_dir_all(&folder).is_ok()
-            && rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_ok()
+            && self.is_kept(cache::check_room(&folder, bytes))
         {
             return Ok(folder);
         }
-        if self.scratch.get().is_none() {
-            let _ = self.scratch.set(tempfile::tempdir().context("no folder can be written to")?);
-        }
-        let scratch = self.scratch.get().context("no folder can be written to")?;
-        let folder = scratch.path().join(name);
+        let folder = self.scratch()?.join(name);
         fs_err::create_dir_all(&folder)?;
         Ok(folder)
     }
 
+    /// A folder for what cannot be kept in the cache, for the time of this run.
+    fn scratch(&self) -> Result<&Path> {
+        if self.scratch.get().is_none() {
+            let _ = self.scratch.set(tempfile::tempdir().context("no folder can be written to")?);
+        }
+        Ok(self.scratch.get().context("no folder can be written to")?.path())
+    }
+
     /// A wheel of each distribution that is to be had; one of pip at least.
     fn wheels(&self, names: &[&'static str], interpreter: &Interpreter, sources: Sources<'_>) -> Result<Vec<PathBuf>> {
-        let downloads = self.folder(DOWNLOADS)?.join(interpreter.dotted_version());
         if sources.newest {
-            let fresh = downloads.join("newest");
-            let _ = std::fs::remove_dir_all(&fresh);
-            self.download(names, interpreter, &fresh)?;
+            let fresh = self.download(names, interpreter)?;
             return Ok(names.iter().filter_map(|name| newest_wheel(name, [&fresh])).collect());
         }
         let hosts = sources.discovery.hosts_of_virtualenv();
@@ -129,7 +159,7 @@ impl Seeder {
             let at = names.iter().position(|one| one == name);
             at.and_then(|at| embedded[at].clone())
                 .or_else(|| newest_wheel(name, &interpreter.bundled_wheels).filter(|wheel| is_useful(wheel)))
-                .or_else(|| newest_wheel(name, [&downloads]))
+                .or_else(|| self.downloaded(name, interpreter))
         };
         let mut missing: Vec<&'static str> = names.iter().copied().filter(|name| at_hand(name).is_none()).collect();
         let borrowed = missing.contains(&"pip").then(|| borrowed_pip(interpreter, sources.discovery)).flatten();
@@ -137,7 +167,8 @@ impl Seeder {
             missing.retain(|name| *name != "pip");
         }
         if !missing.is_empty() {
-            let failed = self.download(&missing, interpreter, &downloads).err();
+            let failed =
+                self.download(&missing, interpreter).and_then(|fresh| self.keep(&missing, interpreter, &fresh)).err();
             let has_pip = !names.contains(&"pip") || at_hand(&"pip").or_else(|| borrowed.clone()).is_some();
             if let Some(error) =
                 failed.filter(|_| !has_pip && newest_wheel("pip", &interpreter.bundled_wheels).is_none())
@@ -204,12 +235,13 @@ impl Seeder {
         Ok(())
     }
 
-    /// Fetches wheels for `interpreter` from the index into `folder`, with whatever pip can be run.
-    fn download(&self, names: &[&'static str], interpreter: &Interpreter, folder: &Path) -> Result<()> {
+    /// Fetches wheels for `interpreter` from the index, with whatever pip can be run, into a folder that lasts as long as
+    /// this run.
+    fn download(&self, names: &[&'static str], interpreter: &Interpreter) -> Result<PathBuf> {
         if self.is_offline() {
             bail!("{} would have to be fetched, and ENVO_OFFLINE is set", names.join(", "));
         }
-        fs_err::create_dir_all(folder)?;
+        let folder = tempfile::tempdir_in(self.scratch()?)?.keep();
         let pip = match newest_wheel("pip", &interpreter.bundled_wheels) {
             // A wheel of pip can be run as it is.
             Some(wheel) => vec![wheel.join("pip").into_os_string()],
@@ -222,11 +254,43 @@ impl Seeder {
             // An environment is of use without them, so a network that does not answer is not waited for long.
             arguments.extend(["--retries", "3", "--timeout", "10"].map(OsString::from));
         }
-        arguments.extend(["--dest".into(), folder.into()]);
+        arguments.extend(["--dest".into(), folder.as_os_str().to_owned()]);
         arguments.extend(names.iter().map(OsString::from));
         run(&interpreter.system_executable, &arguments, &self.variables, &self.interrupt)
-            .with_context(|| format!("cannot fetch {} from the index", names.join(", ")))
+            .with_context(|| format!("cannot fetch {} from the index", names.join(", ")))?;
+        Ok(folder)
     }
+
+    /// Keeps wheels that were downloaded into `fresh`: in the cache, or for this run where that cannot be written.
+    fn keep(&self, names: &[&str], interpreter: &Interpreter, fresh: &Path) -> Result<()> {
+        for name in names {
+            let Some(wheel) = newest_wheel(name, [fresh]) else { continue };
+            let put = |root: &Path| {
+                let place = downloads(root, name, interpreter);
+                let parent = place.parent().unwrap_or(root);
+                std::fs::create_dir_all(parent)?;
+                let unfinished = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(parent)?;
+                std::fs::copy(&wheel, unfinished.path().join(wheel.file_name().unwrap_or_default()))?;
+                checksums::publish(unfinished.path(), &place)
+            };
+            if !self.cache.as_deref().is_some_and(|cache| self.is_kept(put(cache))) {
+                put(self.scratch()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The wheel that [`Seeder::keep`] has kept.
+    fn downloaded(&self, name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
+        self.roots().find_map(|root| {
+            let place = downloads(root, name, interpreter);
+            checksums::hold(&place).then(|| newest_wheel(name, [place]))?
+        })
+    }
+}
+
+fn downloads(root: &Path, name: &str, interpreter: &Interpreter) -> PathBuf {
+    root.join(DOWNLOADS).join(interpreter.dotted_version()).join(name)
 }
 
 /// Where seeds may come from besides the interpreter and the cache.

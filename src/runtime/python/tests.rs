@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,30 +136,58 @@ fn an_environment_holds_what_virtualenv_would_put_in_it() {
 }
 
 #[test]
-fn environments_share_files_and_pip_replaces_its_own_without_harm_to_the_others() {
+fn what_one_environment_does_to_its_files_no_other_sees() {
     let place = Workplace::new();
     let python = place.python();
     let first = place.create("first", &python, &creation());
     let second = place.create("second", &python, &creation());
-    let module = |env_dir: &Path| env_dir.join(&python.purelib).join("pip/__init__.py");
-    assert_eq!(fs::metadata(module(&first)).unwrap().ino(), fs::metadata(module(&second)).unwrap().ino());
-    let trees = place.folder.path().join("cache/trees-1");
-    let before = contents(&trees);
-    assert!(before.len() > 100);
-    let wheel =
-        python.bundled_wheels.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten()).find_map(|entry| {
-            let path = entry.ok()?.path();
-            path.file_name()?.to_str()?.starts_with("pip-").then_some(path)
-        });
-    let wheel = wheel.expect("the interpreter's pip");
-    let pip = first.join("bin/pip");
-    place.run(&pip, &["install", "--quiet", "--no-index", "--force-reinstall", wheel.to_str().unwrap()]);
-    assert_ne!(fs::metadata(module(&first)).unwrap().ino(), fs::metadata(module(&second)).unwrap().ino());
-    place.run(&pip, &["uninstall", "--quiet", "--yes", "pip"]);
-    assert!(!module(&first).exists());
-    assert!(!first.join("bin/pip").exists() && !first.join("bin/pip3").exists());
-    assert!(contents(&trees) == before, "the cache has changed");
-    assert!(place.distributions(&second).contains(&"pip".to_owned()));
+    let before = contents(&second);
+    let kept = contents(&place.folder.path().join("cache"));
+    let spoil = |path: &Path| {
+        let metadata = fs::symlink_metadata(path).unwrap();
+        if metadata.is_file() {
+            assert_eq!(metadata.nlink(), 1, "{}", path.display());
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_len(1).unwrap();
+            file.set_permissions(fs::Permissions::from_mode(0o400)).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        }
+    };
+    contents(&first).iter().for_each(|(path, _)| spoil(path));
+    assert!(contents(&second) == before, "another environment has changed");
+    assert!(contents(&place.folder.path().join("cache")) == kept, "the cache has changed");
+    let third = place.create("third", &python, &creation());
+    assert!(place.distributions(&third).contains(&"pip".to_owned()));
+}
+
+type Damage = (&'static str, fn(&Path));
+
+#[test]
+fn a_tree_in_the_cache_that_was_damaged_is_made_again() {
+    let damages: [Damage; 4] = [
+        ("truncated", |file| fs::File::options().write(true).open(file).unwrap().set_len(5000).unwrap()),
+        ("emptied", |file| fs::write(file, "").unwrap()),
+        ("edited", |file| {
+            let mut content = fs::read(file).unwrap();
+            content[4000..4100].fill(b'#');
+            fs::write(file, content).unwrap();
+        }),
+        ("removed", |file| fs::remove_file(file).unwrap()),
+    ];
+    let place = Workplace::new();
+    let python = place.python();
+    let files = |env_dir: &Path| -> Vec<_> {
+        let names = contents(&env_dir.join(&python.purelib)).into_iter();
+        names.map(|(path, content)| (path.strip_prefix(env_dir).unwrap().to_owned(), content)).collect()
+    };
+    let whole = files(&place.create("whole", &python, &creation()));
+    let trees = place.folder.path().join("cache/trees-2");
+    let kept = contents(&trees);
+    for (name, damage) in damages {
+        contents(&trees).iter().for_each(|(path, _)| damage(path));
+        assert!(files(&place.create(name, &python, &creation())) == whole, "{name}");
+        assert!(contents(&trees) == kept, "{name}: the cache was not mended");
+    }
 }
 
 #[test]
@@ -320,7 +348,7 @@ fn the_virtualenv_that_is_pinned_for_a_dropped_python_is_not_needed_for_it() {
     let settings = Creation { virtualenv_spec: "virtualenv<21.5.0".to_owned(), ..creation() };
     let env_dir = place.create("env", &python, &settings);
     assert!(fs::read_to_string(env_dir.join("pyvenv.cfg")).unwrap().contains("envo = "));
-    assert!(!place.folder.path().join("cache/tools-1").exists());
+    assert!(!place.folder.path().join("cache/tools-2").exists());
 }
 
 #[test]
@@ -349,6 +377,6 @@ fn a_virtualenv_that_does_not_exist_is_an_error_that_names_it() {
     let error = place.runtime().create(&env_dir, &place.python(), &wish, &place.variables).unwrap_err();
     assert!(format!("{error:#}").contains("virtualenv==0.0.1.no"), "{error:#}");
     // Nothing that could be taken for the finished tool stays.
-    let tools = place.folder.path().join("cache/tools-1");
+    let tools = place.folder.path().join("cache/tools-2");
     assert_eq!(fs::read_dir(tools).unwrap().count(), 0);
 }

@@ -11,10 +11,12 @@ use super::virtualenv_settings::VirtualenvSettings;
 use super::{PythonDiscovery, create, seed};
 use crate::model::environment::{Creation, Seeds};
 use crate::model::{Interpreter, InterpreterLookup, Variables};
-use crate::runtime::cache;
 use crate::runtime::scratch::Scratch;
+use crate::runtime::{cache, checksums};
 
-const FOLDER: &str = "tools-1";
+const FOLDER: &str = "tools-2";
+/// How many bytes a tool environment takes, about.
+const ROOM: u64 = 64 << 20;
 
 /// The last virtualenv that makes environments for Python 3.6 and older.
 pub const LAST_FOR_OLD_PYTHONS: &str = "virtualenv<20.22.0";
@@ -72,30 +74,34 @@ impl Workshop<'_> {
 
     /// Whether [`Workshop::create`] has to install a virtualenv first, which takes a while.
     pub fn must_install(&self, requirement: &str) -> bool {
-        self.host().and_then(|host| self.place(requirement, &host)).is_none_or(|place| !place.exists())
+        self.host().is_none_or(|host| self.existing(&Self::name(requirement, &host)).is_none())
     }
 
     fn host(&self) -> Option<std::sync::Arc<Interpreter>> {
         HOSTS.iter().find_map(|spec| self.discovery.find(&[(*spec).to_owned()]))
     }
 
-    fn place(&self, requirement: &str, host: &Interpreter) -> Option<PathBuf> {
+    /// The tool's folder, in the cache or where it was made for this run.
+    fn existing(&self, name: &str) -> Option<PathBuf> {
+        self.seeder.roots().map(|root| root.join(FOLDER).join(name)).find(|place| checksums::hold(place))
+    }
+
+    fn name(requirement: &str, host: &Interpreter) -> String {
         let executable = host.system_executable.to_string_lossy();
         let key = cache::key([requirement.as_bytes(), executable.as_bytes(), host.version_text.as_bytes()]);
-        Some(cache::folder(self.variables)?.join(FOLDER).join(format!("virtualenv-{key}")))
+        format!("virtualenv-{key}")
     }
 
     /// The Python of a tool environment in which that virtualenv is installed.
     fn virtualenv(&self, requirement: &str) -> Result<PathBuf> {
         let Some(host) = self.host() else { bail!("`{requirement}` needs a Python 3, and there is none") };
-        let place =
-            self.place(requirement, &host).context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
-        let python = place.join("bin").join("python");
-        if python.exists() {
-            return Ok(python);
+        let name = Self::name(requirement, &host);
+        let python = |place: &Path| place.join("bin").join("python");
+        if let Some(place) = self.existing(&name) {
+            return Ok(python(&place));
         }
+        let place = self.seeder.root_with_room(FOLDER, ROOM)?.join(name);
         let parent = place.parent().unwrap_or(&place);
-        fs_err::create_dir_all(parent)?;
         // Only a finished environment gets the final name. Nothing in it that is used depends on its name.
         let unfinished = Scratch::new_in(parent, ".virtualenv-")?;
         let creation = Creation {
@@ -111,14 +117,14 @@ impl Workshop<'_> {
         let sources = Sources { newest: false, discovery: self.discovery, own: None };
         self.seeder.seed(unfinished.path(), &host, &names, sources)?;
         let options = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement];
-        let own_python = unfinished.path().join("bin").join("python");
-        run(&own_python, &options.map(OsString::from), &pip_variables(self.variables), &self.seeder.interrupt)
-            .with_context(|| format!("cannot install `{requirement}`"))?;
-        match std::fs::rename(unfinished.path(), &place) {
-            // Another process was faster.
-            Err(_) if python.exists() => {}
-            result => result.with_context(|| format!("cannot write `{}`", place.display()))?,
-        }
-        Ok(python)
+        run(
+            &python(unfinished.path()),
+            &options.map(OsString::from),
+            &pip_variables(self.variables),
+            &self.seeder.interrupt,
+        )
+        .with_context(|| format!("cannot install `{requirement}`"))?;
+        checksums::publish(unfinished.path(), &place).with_context(|| format!("cannot write `{}`", place.display()))?;
+        Ok(python(&place))
     }
 }

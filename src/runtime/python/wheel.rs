@@ -1,12 +1,14 @@
-//! Wheels of pip and its companions, unpacked once into the cache and from there linked into each environment. Knows
-//! nothing of where a wheel comes from, and is no general installer: a wheel with data files is refused.
+//! Wheels of pip and its companions, from which environments get their files. Unpacking takes long, so the content is
+//! kept in the cache, in one file with a checksum that is looked at whenever it is used; every environment gets files of
+//! its own, which nothing else shares. Knows nothing of where a wheel comes from, and is no general installer: a wheel
+//! with data files is refused.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -14,13 +16,8 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::fetch::LARGEST_UNPACKED;
-use crate::runtime::scratch::Scratch;
 
-const MANIFEST: &str = "manifest.json";
-const FILES: &str = "files";
-const LOCK: &str = ".lock";
-
-/// From this many files on, placing them is shared between threads.
+/// From this many files on, writing them is shared between threads.
 const FILES_WORTH_A_THREAD: usize = 200;
 
 /// Name and version of a wheel, from its file name (PEP 427).
@@ -45,19 +42,29 @@ impl WheelName {
 struct Manifest {
     /// `pip-23.2.1.dist-info`.
     dist_info: String,
-    /// Folders with the names of their files, parents before children; the empty path is `site-packages` itself.
-    folders: Vec<(String, Vec<String>)>,
+    /// Parents before children; the empty path is `site-packages` itself.
+    folders: Vec<Folder>,
     /// The lines of RECORD about all files but RECORD.
     record: String,
     /// Console scripts: name, module, function.
     scripts: Vec<(String, String, String)>,
 }
 
-/// An unpacked wheel.
+#[derive(Debug, Serialize, Deserialize)]
+struct Folder {
+    path: String,
+    /// Where the contents of its files begin; they follow each other.
+    start: usize,
+    /// Names and sizes.
+    files: Vec<(String, usize)>,
+}
+
+/// The content of a wheel.
 #[derive(Debug)]
 pub struct Tree {
-    folder: PathBuf,
     manifest: Manifest,
+    /// As it is kept: the contents of all files, the manifest, its length (8 bytes), the checksum of all that (4 bytes).
+    bytes: Vec<u8>,
 }
 
 /// Where a tree goes.
@@ -71,78 +78,58 @@ pub struct Place<'a> {
 }
 
 impl Tree {
-    /// The tree of `wheel` in `store`, unpacked if it is not there yet.
+    /// The name under which the tree of `wheel` is kept: another one for every state of the file.
     ///
     /// # Errors
-    /// When the wheel cannot be read or the store not be written to.
-    pub fn open(store: &Path, wheel: &Path) -> Result<Self> {
-        let size = fs_err::metadata(wheel)?.len();
+    /// When there is no such wheel.
+    pub fn name(wheel: &Path) -> Result<String> {
+        let metadata = fs_err::metadata(wheel)?;
         let stem = wheel.file_stem().context("a wheel without a name")?.to_string_lossy();
-        let folder = store.join(format!("{stem}-{size}"));
-        if let Some(manifest) = read_manifest(&folder) {
-            return Ok(Self { folder, manifest });
-        }
-        fs_err::create_dir_all(store)?;
-        let _lock = lock(store)?;
-        if let Some(manifest) = read_manifest(&folder) {
-            // Somebody else was at it.
-            return Ok(Self { folder, manifest });
-        }
-        Self::unpack(store, wheel, folder)
+        Ok(format!("{stem}-{}-{}.{:09}", metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
     }
 
-    /// The same tree, unpacked anew if files of it are gone.
+    /// The tree that is kept in `file`; `None` when there is none, or it is damaged.
+    pub fn read(file: &Path) -> Option<Self> {
+        let bytes = std::fs::read(file).ok()?;
+        let (rest, checksum) = bytes.split_last_chunk()?;
+        if crc32fast::hash(rest) != u32::from_le_bytes(*checksum) {
+            return None;
+        }
+        let (rest, length) = rest.split_last_chunk()?;
+        let start = rest.len().checked_sub(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        let manifest = serde_json::from_slice(&rest[start..]).ok()?;
+        Some(Self { manifest, bytes })
+    }
+
+    /// Unpacks a wheel.
     ///
     /// # Errors
-    /// As [`Tree::open`].
-    pub fn repaired(self, store: &Path, wheel: &Path) -> Result<Self> {
-        let _lock = lock(store)?;
-        if self.is_whole() {
-            // It was not to blame, or was repaired meanwhile.
-            return Ok(self);
-        }
-        Self::unpack(store, wheel, self.folder)
+    /// When it is damaged or is not as simple as it has to be.
+    pub fn unpack(wheel: &Path) -> Result<Self> {
+        unpack(wheel).with_context(|| format!("cannot unpack `{}`", wheel.display()))
     }
 
-    /// Puts a fresh tree in the place of whatever is there. The store must be locked: others may be linking files of a
-    /// tree that is whole.
-    fn unpack(store: &Path, wheel: &Path, folder: PathBuf) -> Result<Self> {
-        let unpacked = Scratch::new_in(store, ".unpack-")?;
-        let manifest =
-            unpack(wheel, unpacked.path()).with_context(|| format!("cannot unpack `{}`", wheel.display()))?;
-        let context = || format!("cannot write `{}`", folder.display());
-        if folder.exists() {
-            fs_err::remove_dir_all(&folder).with_context(context)?;
-        }
-        std::fs::rename(unpacked.path(), &folder).with_context(context)?;
-        Ok(Self { folder, manifest })
+    /// What to keep in a file for [`Tree::read`].
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    fn is_whole(&self) -> bool {
-        let files = self.folder.join(FILES);
-        let has_all = |(folder, names): &(String, Vec<String>)| {
-            let folder = files.join(folder);
-            names.iter().all(|name| folder.join(name).symlink_metadata().is_ok())
-        };
-        self.manifest.folders.iter().all(has_all)
-    }
-
-    /// Links (or copies, where links are impossible) the tree into an environment and writes its scripts and RECORD.
+    /// Writes the files into an environment, and its scripts and RECORD.
     ///
     /// # Errors
-    /// When something cannot be written, or a file of the tree is gone.
+    /// When something cannot be written.
     pub fn place(&self, place: Place<'_>) -> Result<()> {
-        let source = self.folder.join(FILES);
         let target = place.env_dir.join(place.site_packages);
-        for (folder, _) in &self.manifest.folders {
-            match rustix::fs::mkdir(target.join(folder), Mode::from_raw_mode(0o777)) {
+        for folder in &self.manifest.folders {
+            let folder = target.join(&folder.path);
+            match rustix::fs::mkdir(&folder, Mode::from_raw_mode(0o777)) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => {}
                 Err(errno) => {
-                    return Err(errno).with_context(|| format!("cannot make `{}`", target.join(folder).display()));
+                    return Err(errno).with_context(|| format!("cannot make `{}`", folder.display()));
                 }
             }
         }
-        link_all(&source, &target, &self.manifest.folders)?;
+        self.write_files(&target)?;
         let mut record = self.manifest.record.clone();
         let up = "../".repeat(place.site_packages.components().count());
         for (name, target) in self.scripts(place) {
@@ -151,6 +138,43 @@ impl Tree {
         }
         let _ = writeln!(record, "{}/RECORD,,", self.manifest.dist_info);
         fs_err::write(target.join(&self.manifest.dist_info).join("RECORD"), record)?;
+        Ok(())
+    }
+
+    fn write_files(&self, target: &Path) -> Result<()> {
+        let folders = &self.manifest.folders;
+        let files: usize = folders.iter().map(|folder| folder.files.len()).sum();
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = (files / FILES_WORTH_A_THREAD).clamp(1, processors.min(4));
+        // Plain threads, not the pool in which environments are built: waiting there could mean running another build.
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let work = || -> Result<()> {
+            while let Some(folder) = folders.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                self.write_folder(folder, &target.join(&folder.path))?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            helpers
+                .into_iter()
+                .fold(own, |result, helper| result.and(helper.join().unwrap_or_else(|_| bail!("a thread failed"))))
+        })
+    }
+
+    fn write_folder(&self, folder: &Folder, target: &Path) -> Result<()> {
+        if folder.files.is_empty() {
+            return Ok(());
+        }
+        let opened = open_folder(target)?;
+        let mut start = folder.start;
+        for (name, size) in &folder.files {
+            let content = self.bytes.get(start..start + size).context("the manifest lists more than there is")?;
+            write_file(&opened, name, content)
+                .with_context(|| format!("cannot write `{}`", target.join(name).display()))?;
+            start += size;
+        }
         Ok(())
     }
 
@@ -170,25 +194,9 @@ impl Tree {
     }
 }
 
-/// Keeps others, of this process and of all others, from changing trees in `store` until it is dropped.
-fn lock(store: &Path) -> Result<File> {
-    let path = store.join(LOCK);
-    let context = || format!("cannot lock `{}`", path.display());
-    let file = File::create(&path).with_context(context)?;
-    file.lock().with_context(context)?;
-    Ok(file)
-}
-
-fn read_manifest(folder: &Path) -> Option<Manifest> {
-    serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()
-}
-
-/// Unpacks a wheel into `folder`; the manifest is written last.
-fn unpack(wheel: &Path, folder: &Path) -> Result<Manifest> {
+fn unpack(wheel: &Path) -> Result<Tree> {
     let mut archive = zip::ZipArchive::new(fs_err::File::open(wheel)?)?;
-    let files = folder.join(FILES);
-    fs_err::create_dir(&files)?;
-    let mut folders: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+    let mut folders: BTreeMap<PathBuf, Vec<(String, Vec<u8>)>> = BTreeMap::new();
     let (mut record, mut entry_points, mut dist_info) = (String::new(), String::new(), None);
     let mut left = LARGEST_UNPACKED;
     for index in 0..archive.len() {
@@ -223,25 +231,34 @@ fn unpack(wheel: &Path, folder: &Path) -> Result<Manifest> {
         for ancestor in parent.ancestors() {
             folders.entry(ancestor.to_owned()).or_default();
         }
-        fs_err::create_dir_all(files.join(parent))?;
-        fs_err::write(files.join(&path), content)?;
-        folders.entry(parent.to_owned()).or_default().push(name.to_owned());
+        folders.entry(parent.to_owned()).or_default().push((name.to_owned(), content));
     }
     let dist_info = dist_info.context("it has no RECORD")?;
     let scripts = console_scripts(&entry_points);
     if let Some((name, ..)) = scripts.iter().find(|(name, ..)| !is_file_name(name)) {
         bail!("its script `{}` would lie outside of the environment", name.escape_debug());
     }
-    fs_err::write(files.join(&dist_info).join("INSTALLER"), "pip\n")?;
-    folders.entry(PathBuf::from(&dist_info)).or_default().push("INSTALLER".to_owned());
+    folders.entry(PathBuf::from(&dist_info)).or_default().push(("INSTALLER".to_owned(), b"pip\n".to_vec()));
+    let mut bytes = Vec::new();
+    let mut folder = |(path, contents): (PathBuf, Vec<(String, Vec<u8>)>)| {
+        let start = bytes.len();
+        let add = |(name, content): (String, Vec<u8>)| {
+            bytes.extend_from_slice(&content);
+            (name, content.len())
+        };
+        Folder { path: path.to_string_lossy().into_owned(), start, files: contents.into_iter().map(add).collect() }
+    };
     let manifest = Manifest {
         record: record_of_files(&record, &dist_info),
         scripts,
-        folders: folders.into_iter().map(|(path, names)| (path.to_string_lossy().into_owned(), names)).collect(),
+        folders: folders.into_iter().map(&mut folder).collect(),
         dist_info,
     };
-    fs_err::write(folder.join(MANIFEST), serde_json::to_vec(&manifest)?)?;
-    Ok(manifest)
+    let written = serde_json::to_vec(&manifest)?;
+    bytes.extend_from_slice(&written);
+    bytes.extend_from_slice(&(written.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    Ok(Tree { manifest, bytes })
 }
 
 fn record_of_files(record: &str, dist_info: &str) -> String {
@@ -276,74 +293,23 @@ fn console_scripts(entry_points: &str) -> Vec<(String, String, String)> {
     scripts
 }
 
-type Folders = [(String, Vec<String>)];
-
-fn link_all(source: &Path, target: &Path, folders: &Folders) -> Result<()> {
-    let files: usize = folders.iter().map(|(_, names)| names.len()).sum();
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = (files / FILES_WORTH_A_THREAD).clamp(1, processors.min(4));
-    if threads == 1 {
-        return folders.iter().try_for_each(|(folder, names)| link_folder(source, target, folder, names));
-    }
-    // Plain threads, not the pool in which environments are built: waiting there could mean running another build.
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let work = || -> Result<()> {
-        while let Some((folder, names)) = folders.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-            link_folder(source, target, folder, names)?;
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        helpers
-            .into_iter()
-            .fold(own, |result, helper| result.and(helper.join().unwrap_or_else(|_| bail!("a thread failed"))))
-    })
-}
-
-fn link_folder(source: &Path, target: &Path, folder: &str, names: &[String]) -> Result<()> {
-    if names.is_empty() {
-        return Ok(());
-    }
-    let (from, to) = (source.join(folder), target.join(folder));
-    let (from_folder, to_folder) = (open_folder(&from)?, open_folder(&to)?);
-    for name in names {
-        link(&from_folder, &to_folder, name)
-            .or_else(|error| link_anew((&from, &from_folder), (&to, &to_folder), name, error))
-            .with_context(|| format!("cannot link `{}` to `{}`", from.join(name).display(), to.display()))?;
-    }
-    Ok(())
-}
-
 fn open_folder(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
     rustix::fs::openat(CWD, path, flags, Mode::empty()).with_context(|| format!("cannot open `{}`", path.display()))
 }
 
-fn link(from: &OwnedFd, to: &OwnedFd, name: &str) -> io::Result<()> {
-    Ok(rustix::fs::linkat(from, name, to, name, AtFlags::empty())?)
-}
-
-/// What to do where a link was refused: replace what is in the way, or copy.
-fn link_anew(from: (&Path, &OwnedFd), to: (&Path, &OwnedFd), name: &str, error: io::Error) -> io::Result<()> {
-    match error.kind() {
-        io::ErrorKind::NotFound => Err(error),
-        io::ErrorKind::AlreadyExists => {
-            rustix::fs::unlinkat(to.1, name, AtFlags::empty())?;
-            link(from.1, to.1, name).or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => Err(error),
-                _ => copy(&from.0.join(name), &to.0.join(name)),
-            })
+/// Writes a new file in the place of whatever has its name: a link left from before must not be written through.
+fn write_file(folder: &OwnedFd, name: &str, content: &[u8]) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let create = || rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o666));
+    let file = match create() {
+        Err(rustix::io::Errno::EXIST) => {
+            rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
+            create()?
         }
-        // Another file system, a file system without links, too many of them.
-        _ => copy(&from.0.join(name), &to.0.join(name)),
-    }
-}
-
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    // The new file must not be one that is linked elsewhere.
-    io::copy(&mut File::open(from)?, &mut File::create_new(to)?).map(drop)
+        result => result?,
+    };
+    File::from(file).write_all(content)
 }
 
 /// Writes a script that calls `function` of `module`, as pip writes them.
@@ -377,9 +343,6 @@ fn shebang(python: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     fn wheel(folder: &Path, files: &[(&str, &str)]) -> PathBuf {
@@ -409,15 +372,20 @@ mod tests {
         Place { env_dir, site_packages: Path::new("lib/site-packages"), major: 3, minor: 11 }
     }
 
+    /// What is there after the tree of `wheel` was placed.
+    fn placed(wheel: &Path, env_dir: &Path) -> PathBuf {
+        Tree::unpack(wheel).unwrap().place(place(env_dir)).unwrap();
+        env_dir.join("lib/site-packages")
+    }
+
     #[test]
-    fn a_tree_is_linked_with_its_scripts_and_record() {
+    fn an_environment_gets_files_of_its_own_with_scripts_and_record() {
         let folder = tempfile::tempdir().unwrap();
-        let store = folder.path().join("store");
         let path = wheel(folder.path(), &FILES);
         let env_dir = folder.path().join("env");
-        Tree::open(&store, &path).unwrap().place(place(&env_dir)).unwrap();
-        let site_packages = env_dir.join("lib/site-packages");
-        assert_eq!(std::fs::metadata(site_packages.join("demo/deep/er/data.txt")).unwrap().nlink(), 2);
+        let site_packages = placed(&path, &env_dir);
+        assert_eq!(std::fs::metadata(site_packages.join("demo/deep/er/data.txt")).unwrap().nlink(), 1);
+        assert_eq!(std::fs::read_to_string(site_packages.join("demo/__init__.py")).unwrap(), FILES[0].1);
         let record = std::fs::read_to_string(site_packages.join("demo_tool-1.2.dist-info/RECORD")).unwrap();
         assert_eq!(
             record,
@@ -430,54 +398,88 @@ mod tests {
     }
 
     #[test]
-    fn placing_again_replaces_what_is_there_without_touching_the_store() {
+    fn a_kept_tree_is_what_was_unpacked() {
         let folder = tempfile::tempdir().unwrap();
-        let store = folder.path().join("store");
-        let path = wheel(folder.path(), &FILES);
-        let env_dir = folder.path().join("env");
-        let place = place(&env_dir);
-        Tree::open(&store, &path).unwrap().place(place).unwrap();
-        let module = env_dir.join("lib/site-packages/demo/__init__.py");
-        std::fs::remove_file(&module).unwrap();
-        std::fs::write(&module, "changed").unwrap();
-        Tree::open(&store, &path).unwrap().place(place).unwrap();
-        assert_eq!(std::fs::read_to_string(&module).unwrap(), FILES[0].1);
+        let files: Vec<(String, String)> =
+            (0..900).map(|number| (format!("demo/{}/{number}.txt", number % 7), format!("text {number}"))).collect();
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(name, text)| (name.as_str(), text.as_str())).chain(FILES).collect();
+        let path = wheel(folder.path(), &files);
+        let kept = folder.path().join("kept");
+        std::fs::write(&kept, Tree::unpack(&path).unwrap().bytes()).unwrap();
+        Tree::read(&kept).unwrap().place(place(&folder.path().join("env"))).unwrap();
+        let site_packages = folder.path().join("env/lib/site-packages");
+        for (name, text) in files.iter().filter(|(name, _)| !name.ends_with("RECORD")) {
+            assert_eq!(std::fs::read_to_string(site_packages.join(name)).unwrap(), *text, "{name}");
+        }
     }
 
     #[test]
-    fn a_damaged_tree_is_unpacked_anew() {
+    fn a_damaged_tree_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
-        let store = folder.path().join("store");
+        let tree = Tree::unpack(&wheel(folder.path(), &FILES)).unwrap();
+        let kept = folder.path().join("kept");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&kept, bytes).unwrap();
+            Tree::read(&kept).is_some()
+        };
+        let bytes = tree.bytes();
+        assert!(read(bytes));
+        for length in [0, 1, 3, 4, 11, 12, 13, bytes.len() / 2, bytes.len() - 1] {
+            assert!(!read(&bytes[..length]), "cut off after {length} bytes");
+        }
+        for place in 0..bytes.len() {
+            let mut other = bytes.to_vec();
+            other[place] ^= 0x20;
+            assert!(!read(&other), "byte {place} changed");
+        }
+        // A checksum that is right makes what is wrong before it harmless.
+        let sealed = |content: &[u8]| [content, &crc32fast::hash(content).to_le_bytes()].concat();
+        assert!(!read(&sealed(&u64::MAX.to_le_bytes())));
+        assert!(!read(&sealed(b"")));
+        std::fs::remove_file(&kept).unwrap();
+        assert!(Tree::read(&kept).is_none());
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_replaced_and_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
         let path = wheel(folder.path(), &FILES);
-        let tree = Tree::open(&store, &path).unwrap();
-        std::fs::remove_file(tree.folder.join("files/demo/__init__.py")).unwrap();
-        let env_dir = folder.path().join("env");
-        assert!(tree.place(place(&env_dir)).is_err());
-        tree.repaired(&store, &path).unwrap().place(place(&env_dir)).unwrap();
-        let tree = Tree::open(&store, &path).unwrap();
-        std::fs::write(tree.folder.join(MANIFEST), "{").unwrap();
-        Tree::open(&store, &path).unwrap().place(place(&env_dir)).unwrap();
+        let module = placed(&path, &folder.path().join("env")).join("demo/__init__.py");
+        let other = folder.path().join("other");
+        std::fs::rename(&module, &other).unwrap();
+        std::fs::write(&other, "changed").unwrap();
+        std::os::unix::fs::symlink(&other, &module).unwrap();
+        placed(&path, &folder.path().join("env"));
+        assert_eq!(std::fs::read_to_string(&module).unwrap(), FILES[0].1);
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "changed");
+    }
+
+    #[test]
+    fn a_wheel_that_was_changed_has_another_name_in_the_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = wheel(folder.path(), &FILES);
+        let name = Tree::name(&path).unwrap();
+        assert_eq!(Tree::name(&path).unwrap(), name);
+        File::options().append(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert_ne!(Tree::name(&path).unwrap(), name);
     }
 
     #[test]
     fn what_is_no_simple_wheel_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let store = folder.path().join("store");
-        let open = |files: &[(&str, &str)]| Tree::open(&store, &wheel(folder.path(), files)).unwrap_err();
-        assert!(format!("{:#}", open(&[("demo-1.data/scripts/x", "")])).contains("data files"));
-        assert!(format!("{:#}", open(&[("demo/__init__.py", "")])).contains("no RECORD"));
+        let refused = |files: &[(&str, &str)]| Tree::unpack(&wheel(folder.path(), files)).unwrap_err();
+        assert!(format!("{:#}", refused(&[("demo-1.data/scripts/x", "")])).contains("data files"));
+        assert!(format!("{:#}", refused(&[("demo/__init__.py", "")])).contains("no RECORD"));
         for name in ["../../evil", "/tmp/evil", ".."] {
             let entry_points = format!("[console_scripts]\n{name} = demo:main\n");
             let files = [("demo-1.dist-info/entry_points.txt", entry_points.as_str()), ("demo-1.dist-info/RECORD", "")];
-            assert!(format!("{:#}", open(&files)).contains("outside of the environment"), "{name}");
+            assert!(format!("{:#}", refused(&files)).contains("outside of the environment"), "{name}");
         }
         let garbage = folder.path().join("garbage-1-py3-none-any.whl");
         std::fs::write(&garbage, "no archive").unwrap();
-        assert!(Tree::open(&store, &garbage).is_err());
-        assert!(Tree::open(&store, &folder.path().join("missing-1-py3-none-any.whl")).is_err());
-        // Nothing half done stays behind.
-        let left = std::fs::read_dir(&store).unwrap().flatten().filter(|entry| entry.path().is_dir()).count();
-        assert_eq!(left, 0);
+        assert!(Tree::unpack(&garbage).is_err());
+        assert!(Tree::unpack(&folder.path().join("missing-1-py3-none-any.whl")).is_err());
     }
 
     #[test]
@@ -495,21 +497,5 @@ mod tests {
         assert_eq!(shebang("/a/python"), "#!/a/python");
         assert_eq!(shebang("/a b/python"), "#!/bin/sh\n'''exec' \"/a b/python\" \"$0\" \"$@\"\n' '''");
         assert!(shebang(&format!("/{}/python", "a".repeat(130))).starts_with("#!/bin/sh\n"));
-    }
-
-    #[test]
-    fn many_environments_at_once_are_filled_from_a_store_that_is_empty() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = folder.path().join("store");
-        let path = wheel(folder.path(), &FILES);
-        std::thread::scope(|scope| {
-            for number in 0..16 {
-                let env_dir = folder.path().join(format!("env{number}"));
-                let (store, path) = (&store, &path);
-                scope.spawn(move || Tree::open(store, path).unwrap().place(place(&env_dir)).unwrap());
-            }
-        });
-        let left = std::fs::read_dir(&store).unwrap().flatten().filter(|entry| entry.path().is_dir()).count();
-        assert_eq!(left, 1, "something unfinished was left behind");
     }
 }

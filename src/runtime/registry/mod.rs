@@ -14,7 +14,7 @@ use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use self::settings::Settings;
-use super::{NpmPackages, Runtime, cache, fetch};
+use super::{NpmPackages, Runtime, cache, checksums, fetch};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
 use crate::model::Variables;
@@ -60,7 +60,7 @@ impl Registry<'_> {
         let fits = |release: &Release| wish.is_none_or(|wish| wish.fits(&release.version));
         let release = self.newest(&settings, packages.program, &scratch, fits)?;
         let place = above.join(release.version.to_string());
-        if place.is_dir() {
+        if checksums::hold(&place) {
             return Ok(());
         }
         // Only a finished folder gets the final name.
@@ -72,7 +72,7 @@ impl Registry<'_> {
             self.unpack(&settings, &beside, &scratch, &unfinished.path().join(below))?;
         }
         fetch::link_programs(unfinished.path(), packages.links)?;
-        fetch::finish(unfinished, &place)
+        checksums::publish(unfinished.path(), &place).with_context(|| format!("cannot write {}", place.display()))
     }
 
     fn newest(
