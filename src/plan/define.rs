@@ -2,13 +2,12 @@
 
 use rustc_hash::FxHashMap;
 
-use super::glance::Glance;
 use super::{Defined, PackageUse, Plan, Warning, close_match, select};
 use crate::cli::options::{EnvironmentChoice, Verb};
 use crate::error::ConfigError;
 use crate::model::Runner;
 use crate::model::environment::sdist_describer;
-use crate::settings::config_set::SetKind;
+use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::lock;
 use crate::settings::value::Value;
 
@@ -42,13 +41,11 @@ impl Plan {
         let mut defined: Vec<(usize, Defined)> = Vec::with_capacity(named.ordered.len());
         let mut packagers = Packagers::default();
         let mut failed: Vec<(String, ConfigError)> = Vec::new();
-        let mut ahead = self.look_ahead(&named.ordered, described).map(Vec::into_iter);
         for (at, (name, active)) in named.ordered.iter().enumerate() {
-            let ahead = ahead.as_mut().and_then(Iterator::next);
             if packagers.kinds.contains_key(name) {
                 continue;
             }
-            let mut glance = ahead.map_or_else(|| Glance::Now(self.settings.glance(name)), Glance::Ahead);
+            let set = self.settings.glance(name);
             let mut entry = Defined {
                 name: name.clone(),
                 active: *active,
@@ -58,20 +55,20 @@ impl Plan {
                 package: None,
                 description: None,
             };
-            let runner = self.runner(&glance)?;
+            let runner = self.settings.text(&set, "runner")?;
             let known = Runner::of(&runner);
             if known.is_none() {
                 self.refuse_runner(name, &runner)?;
-                entry.missing_runner = Some(runner.into_owned());
-            } else if let Some(package) = self.package_use(&glance)? {
-                if let Err(error) = self.add_packagers(name, (&glance, known), &package, &mut packagers) {
+                entry.missing_runner = Some(runner);
+            } else if let Some(package) = self.package_use(&set)? {
+                if let Err(error) = self.add_packagers(name, (&set, known), &package, &mut packagers) {
                     failed.push((name.clone(), error));
                     continue;
                 }
                 entry.package = Some(package);
             }
             if described {
-                entry.description = self.description(&mut glance)?;
+                entry.description = self.settings.plain_text(&set, "description")?;
             }
             defined.push((at, entry));
         }
@@ -86,7 +83,7 @@ impl Plan {
     fn add_packagers(
         &self,
         name: &str,
-        (glance, runner): (&Glance, Option<Runner>),
+        (set, runner): (&ConfigSet, Option<Runner>),
         package: &PackageUse,
         packagers: &mut Packagers,
     ) -> Result<(), ConfigError> {
@@ -95,7 +92,7 @@ impl Plan {
         if runner.is_some_and(Runner::uses_uv) {
             self.settings.package_with_uv(package_env);
         }
-        let wheel_env = self.wheel_environment(glance, package)?;
+        let wheel_env = self.wheel_environment(set, package)?;
         packagers.add(package_env, package.builder_kind);
         if package.builder_kind == SetKind::CommandPackage {
             // Where an external builder makes an sdist, this one finds out what that requires.

@@ -5,9 +5,9 @@
 
 pub mod close_match;
 mod define;
-mod glance;
 pub mod graph;
 pub mod job;
+mod package_use;
 pub mod provision;
 pub mod select;
 mod skip;

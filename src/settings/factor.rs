@@ -183,7 +183,7 @@ pub(super) fn has_marker(value: &str) -> bool {
     marker_position(value).is_some()
 }
 
-pub(super) fn without_empty_lines(value: &str) -> Cow<'_, str> {
+fn without_empty_lines(value: &str) -> Cow<'_, str> {
     // Lists begin on the line below their key.
     let value = value.trim_matches('\n');
     if memchr::memmem::find(value.as_bytes(), b"\n\n").is_none() {

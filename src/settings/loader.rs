@@ -1,15 +1,13 @@
 //! Where a set's values are looked for, in order, and how a raw text becomes a value.
 
 use std::borrow::Cow;
-use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 
-use super::conditional::ConditionalValue;
 use super::config_set::{ConfigSet, SetKind};
 use super::convert::convert;
 use super::expand::replace::{Style, replace};
 use super::expand::{TOML_PREFIX, Trail, parse::parse};
-use super::factor::{ActiveFactors, filter, has_marker};
+use super::factor::{ActiveFactors, filter};
 use super::keys::{self, Key};
 use super::lookup::Context;
 use super::overrides::Override;
@@ -26,7 +24,7 @@ pub struct Loader {
     pub section: String,
     /// The section of the file; `None` when there are only overrides.
     pub file_section: Option<String>,
-    /// Where that section stands in an INI file, or the table in a TOML file's tree.
+    /// The index of that section in an INI file.
     pub position: Option<usize>,
     /// Whether any override names the section.
     pub overridden: bool,
@@ -287,7 +285,7 @@ impl Settings {
         for spelling in spellings(place.key) {
             let Some(entry) = self.entry(place.loader, spelling) else { continue };
             let located = |error: ConfigError| self.locate(error, place.loader, entry);
-            let Some(raw) = self.text_of(place.set, entry).map_err(located)? else { continue };
+            let Some(raw) = self.process_raw(place.set, &entry.value).map_err(located)? else { continue };
             return self.build(place, spelling, &raw).map(Some).map_err(located);
         }
         Ok(None)
@@ -311,26 +309,6 @@ impl Settings {
         let context = Context { settings: self, set: place.set };
         replace(&context, self.reference_prefix(place.loader), style_of(place.kind()), text, place.trail)
             .map(Cow::Owned)
-    }
-
-    /// [`Self::process_raw`] of an entry of the file.
-    ///
-    /// # Errors
-    /// As there.
-    pub(super) fn text_of<'e>(&self, set: &ConfigSet, entry: &'e Entry) -> Result<Option<Cow<'e, str>>, ConfigError> {
-        if !has_marker(&entry.value) || entry.value.contains('\\') {
-            return self.process_raw(set, &entry.value);
-        }
-        // Entries stay where they are as long as the settings live.
-        let key = std::ptr::from_ref(entry).addr();
-        let value = match lock(&self.conditional).entry(key) {
-            MapEntry::Occupied(known) => Arc::clone(known.get()),
-            MapEntry::Vacant(place) => {
-                Arc::clone(place.insert(Arc::new(ConditionalValue::of(&without_comments(&entry.value))?)))
-            }
-        };
-        let text = value.of_environment(self.factors(set));
-        Ok((!text.is_empty() || value.is_blank).then_some(Cow::Owned(text)))
     }
 
     /// A raw value without comments and with the lines that hold for the environment; `None` when none do.

@@ -82,7 +82,7 @@ impl Context<'_> {
         let overrides = self.settings.overrides.of_section(section);
         let is_set_env = |key: &str| matches!(key, "set_env" | "setenv");
         if is_set_env(key) && overrides.iter().any(|one| is_set_env(&one.key)) {
-            let raw = self.settings.text_of(self.set, entry)?.unwrap_or_default();
+            let raw = self.settings.process_raw(self.set, &entry.value)?.unwrap_or_default();
             return self.settings.overridden_set_env(self.set, section, &raw, trail).map(|text| Some(Found::Raw(text)));
         }
         let mut raw = Cow::Borrowed(entry.value.as_str());

@@ -3,10 +3,8 @@
 //! [`Settings`] is the whole configuration; a [`ConfigSet`] is the project's part of it or an environment's. A value is
 //! worked out when it is asked for and kept. What the values are when nobody sets them is in [`defaults`].
 
-pub mod alike;
 pub mod base_python;
 pub mod check;
-mod conditional;
 pub mod config_set;
 mod constants;
 pub mod convert;
@@ -47,7 +45,6 @@ use crate::cli::options::{EnvironmentChoice, Options};
 use crate::error::{ConfigError, ErrorClass, Location};
 use crate::model::InterpreterLookup;
 use crate::source::{Document, Entry, FromRoot, IniDocument, Node, Source, TomlDocument};
-use conditional::ConditionalValue;
 use config_set::{ConfigSet, SetKind};
 use expand::Trail;
 use keys::Key;
@@ -80,8 +77,6 @@ pub struct Settings {
     uv_packagers: Mutex<std::collections::HashSet<String>>,
     templates: Templates,
     environments: Mutex<FxHashMap<String, Arc<ConfigSet>>>,
-    /// Values with conditions, by where the entry is in memory.
-    conditional: Mutex<FxHashMap<usize, Arc<ConditionalValue>>>,
     /// What a name in `base` means.
     bases: Mutex<FxHashMap<String, Arc<[Arc<Loader>]>>>,
     declared: OnceLock<Vec<String>>,
@@ -123,7 +118,6 @@ impl Settings {
             uv_packagers: Mutex::default(),
             templates,
             environments: Mutex::default(),
-            conditional: Mutex::default(),
             bases: Mutex::default(),
             declared: OnceLock::new(),
             warnings: Mutex::default(),
@@ -396,10 +390,6 @@ impl Settings {
         if !warnings.contains(&text) {
             warnings.push(text);
         }
-    }
-
-    pub(crate) fn has_warnings(&self) -> bool {
-        !lock(&self.warnings).is_empty()
     }
 
     /// What should be said about values that were worked out since the last call.

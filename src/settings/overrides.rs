@@ -66,10 +66,6 @@ impl Overrides {
         self.0.iter().find(|(name, _)| name == section).map_or(&[], |(_, found)| found.as_slice())
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub fn has_section(&self, section: &str) -> bool {
         self.0.iter().any(|(name, _)| name == section)
     }

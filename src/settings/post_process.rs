@@ -161,7 +161,7 @@ impl Settings {
                 return Ok(written.is_some_and(has_plain_entries));
             }
             for entry in spellings(key).filter_map(|spelling| self.entry(loader, spelling)) {
-                if let Some(raw) = self.text_of(set, entry)? {
+                if let Some(raw) = self.process_raw(set, &entry.value)? {
                     return Ok(is_plain_list(&raw));
                 }
             }
@@ -311,7 +311,7 @@ impl Settings {
                 return Ok(Some(None));
             }
             for entry in spellings(key).filter_map(|spelling| self.entry(loader, spelling)) {
-                if self.text_of(set, entry)?.is_some() {
+                if self.process_raw(set, &entry.value)?.is_some() {
                     return Ok(Some(Some(entry)));
                 }
             }
@@ -418,12 +418,12 @@ impl Settings {
 }
 
 /// Whether the entries of a list between line breaks or commas have no blanks and refer to nothing.
-pub(super) fn is_plain_list(text: &str) -> bool {
+fn is_plain_list(text: &str) -> bool {
     let separator = if text.contains('\n') { '\n' } else { ',' };
     !may_refer(text) && !text.split(separator).any(|entry| entry.trim().contains(char::is_whitespace))
 }
 
-pub(super) fn has_plain_entries(value: Node<'_>) -> bool {
+fn has_plain_entries(value: Node<'_>) -> bool {
     let is_plain = |text: &str| !may_refer(text) && !text.contains(char::is_whitespace);
     value.is_array() && value.entries().all(|(_, entry)| entry.as_str().is_some_and(is_plain))
 }
@@ -434,7 +434,7 @@ fn canonical_requirement(text: &str) -> String {
 }
 
 /// Runs of blanks become one blank.
-pub(super) fn one_line(text: &str) -> String {
+fn one_line(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii() && (!byte.is_ascii_control());
     if text.bytes().all(is_plain) && !text.contains("  ") {
         return text.to_owned();

@@ -83,7 +83,9 @@ pub(super) fn inherited(settings: &Settings, set: &ConfigSet, name: &str) -> Res
 /// What a section says of a key, less the lines that do not hold for the environment.
 fn raw_text(settings: &Settings, set: &ConfigSet, loader: &Loader, key: &keys::Key) -> Option<String> {
     spellings(key).find_map(|spelling| match &settings.source.document {
-        Document::Ini(_) => settings.text_of(set, settings.entry(loader, spelling)?).ok()?.map(Cow::into_owned),
+        Document::Ini(_) => {
+            settings.process_raw(set, &settings.entry(loader, spelling)?.value).ok()?.map(Cow::into_owned)
+        }
         Document::Toml(document) => Some(toml_entry(document, loader, spelling)?.to_value().to_string()),
     })
 }

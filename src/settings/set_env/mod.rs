@@ -154,12 +154,12 @@ fn is_set_env(one: &Override) -> bool {
 }
 
 /// Whether variables of an INI file are read from somewhere else, or not always set.
-pub(super) fn text_asks(text: &str) -> bool {
+fn text_asks(text: &str) -> bool {
     text.contains("file|") || text.contains(';')
 }
 
 /// The same for those of a TOML file.
-pub(super) fn table_asks(table: Node<'_>) -> bool {
+fn table_asks(table: Node<'_>) -> bool {
     table.get("file").is_some() || table.entries().any(|(_, value)| value.get("marker").is_some())
 }
 
@@ -241,7 +241,7 @@ impl Settings {
             }
             for spelling in super::loader::spellings(key) {
                 let Some(entry) = self.entry(loader, spelling) else { continue };
-                let Some(raw) = self.text_of(set, entry)? else { continue };
+                let Some(raw) = self.process_raw(set, &entry.value)? else { continue };
                 found =
                     Some(SetEnv::of_text(&raw, loader.prefix()).map_err(|error| failed_to_load(set, spelling, error))?);
                 break;

@@ -17,7 +17,8 @@ use crate::source::{Node, TomlDocument};
 
 /// A value of a loader's table.
 pub fn toml_entry<'a>(document: &'a TomlDocument, loader: &Loader, spelling: &str) -> Option<Node<'a>> {
-    document.root.node(loader.position?).get(spelling)
+    loader.file_section.as_ref()?;
+    document.get(&loader.path)?.get(spelling)
 }
 
 impl Settings {
@@ -35,9 +36,9 @@ impl Settings {
                 let kind = python_type(&value.to_value());
                 Err(ConfigError::handled(format!("{section} must be a table, is '{kind}'")))
             }
-            Some(value) => {
+            Some(_) => {
                 let (file_section, overridden) = (Some(section.clone()), self.overrides.has_section(&section));
-                Ok(Some(Loader { section, file_section, position: Some(value.position()), overridden, path }))
+                Ok(Some(Loader { section, file_section, position: None, overridden, path }))
             }
             None if self.overrides.has_section(&section) => {
                 Ok(Some(Loader { section, path, overridden: true, ..Loader::default() }))

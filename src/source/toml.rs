@@ -1,0 +1,256 @@
+//! A TOML file as a tree in which every key knows where it is written.
+
+use std::sync::Arc;
+
+use toml::Value;
+use toml::de::{DeTable, DeValue};
+use toml::map::Map;
+
+/// A whole file.
+#[derive(Debug, Clone)]
+pub struct TomlTree(Located);
+
+/// A value and where its key, or itself in an array, begins in the file, in bytes.
+#[derive(Debug, Clone)]
+struct Located {
+    place: usize,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Scalar(Value),
+    Array(Vec<Located>),
+    /// In the order in which keys are first mentioned.
+    Table(Map<String, Located>),
+}
+
+impl TomlTree {
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// What is wrong with it, in the words of the `toml` crate.
+    pub fn read(text: &Arc<String>) -> Result<Self, toml::de::Error> {
+        let table = DeTable::parse(text)?;
+        let Some(content) = Content::of_table(table.get_ref()) else {
+            // The crate finds the words for a number that is too large only when it is asked for its value.
+            toml::from_str::<toml::Table>(text)?;
+            return Err(serde::de::Error::custom("a number is too large"));
+        };
+        Ok(Self(Located { place: 0, content }))
+    }
+
+    pub fn root(&self) -> Node<'_> {
+        Node(&self.0)
+    }
+}
+
+impl Content {
+    /// `None`: a number in it is too large.
+    fn of_table(table: &DeTable<'_>) -> Option<Self> {
+        let located = table.iter().map(|(key, value)| {
+            let content = Self::of(value.get_ref())?;
+            Some((key.get_ref().clone().into_owned(), Located { place: key.span().start, content }))
+        });
+        let mut located = located.collect::<Option<Vec<_>>>()?;
+        // The crate moves a table whose header follows those of tables inside it to the end.
+        located.sort_by_cached_key(|(_, value)| value.first_mention());
+        Some(Self::Table(located.into_iter().collect()))
+    }
+
+    fn of(value: &DeValue<'_>) -> Option<Self> {
+        Some(Self::Scalar(match value {
+            DeValue::String(text) => Value::String(text.clone().into_owned()),
+            DeValue::Integer(number) => Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()?),
+            DeValue::Float(number) => {
+                let written = number.as_str();
+                let number: f64 = written.parse().ok()?;
+                Value::Float((written.contains("inf") || !number.is_infinite()).then_some(number)?)
+            }
+            DeValue::Boolean(flag) => Value::Boolean(*flag),
+            DeValue::Datetime(moment) => Value::Datetime(*moment),
+            DeValue::Array(values) => {
+                let located = values
+                    .iter()
+                    .map(|value| Some(Located { place: value.span().start, content: Self::of(value.get_ref())? }));
+                return located.collect::<Option<_>>().map(Self::Array);
+            }
+            DeValue::Table(table) => return Self::of_table(table),
+        }))
+    }
+}
+
+impl Located {
+    /// Where it, or anything in it, is mentioned first. Keys are in that order already.
+    fn first_mention(&self) -> usize {
+        match &self.content {
+            Content::Table(table) => {
+                table.values().next().map_or(self.place, |first| first.first_mention().min(self.place))
+            }
+            Content::Array(values) => values.first().map_or(self.place, |first| first.first_mention().min(self.place)),
+            Content::Scalar(_) => self.place,
+        }
+    }
+}
+
+/// A value of the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Node<'a>(&'a Located);
+
+impl<'a> Node<'a> {
+    /// The value of a key, if this is a table that has it.
+    pub fn get(self, key: &str) -> Option<Self> {
+        match &self.0.content {
+            Content::Table(table) => table.get(key).map(Self),
+            _ => None,
+        }
+    }
+
+    pub fn is_table(self) -> bool {
+        matches!(self.0.content, Content::Table(_))
+    }
+
+    pub fn is_array(self) -> bool {
+        matches!(self.0.content, Content::Array(_))
+    }
+
+    pub fn as_table(self) -> Option<Self> {
+        self.is_table().then_some(self)
+    }
+
+    pub fn as_str(self) -> Option<&'a str> {
+        match &self.0.content {
+            Content::Scalar(value) => value.as_str(),
+            _ => None,
+        }
+    }
+
+    pub fn as_bool(self) -> Option<bool> {
+        match &self.0.content {
+            Content::Scalar(value) => value.as_bool(),
+            _ => None,
+        }
+    }
+
+    /// What an array or a table holds, in the order in which it is first mentioned. The keys of an array are empty.
+    pub fn entries(self) -> impl Iterator<Item = (&'a str, Self)> {
+        let (values, table) = match &self.0.content {
+            Content::Array(values) => (values.as_slice(), None),
+            Content::Table(table) => (&[][..], Some(table)),
+            Content::Scalar(_) => (&[][..], None),
+        };
+        let values = values.iter().map(|value| ("", Self(value)));
+        values.chain(table.into_iter().flatten().map(|(key, value)| (key.as_str(), Self(value))))
+    }
+
+    pub fn keys(self) -> impl Iterator<Item = &'a str> {
+        self.entries().map(|(key, _)| key)
+    }
+
+    /// Where its key, or itself in an array, begins in the file's text.
+    pub fn place(self) -> usize {
+        self.0.place
+    }
+
+    pub fn to_value(self) -> Value {
+        match &self.0.content {
+            Content::Scalar(value) => value.clone(),
+            Content::Array(values) => Value::Array(values.iter().map(|value| Self(value).to_value()).collect()),
+            Content::Table(_) => Value::Table(self.to_table()),
+        }
+    }
+
+    /// An empty table where this is none.
+    pub fn to_table(self) -> toml::Table {
+        if !self.is_table() {
+            return toml::Table::new();
+        }
+        self.entries().map(|(key, value)| (key.to_owned(), value.to_value())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<TomlTree, String> {
+        TomlTree::read(&Arc::new(text.to_owned())).map_err(|error| error.to_string())
+    }
+
+    /// Reads it as the `toml` crate does, and finds out whether it is valid.
+    fn is_valid(text: &str) -> bool {
+        let expected = toml::from_str::<toml::Table>(text).map_err(|error| error.to_string());
+        let found = read(text).map(|tree| tree.root().to_table());
+        assert_eq!(found, expected, "{text}");
+        found.is_ok()
+    }
+
+    #[test]
+    fn every_kind_of_value_is_read() {
+        assert!(is_valid(concat!(
+            "\"a b\" = 'c'\nd.e.f = 0xff\nd.e.g = [1, 2.5, -inf, true, \"\\u00e9\\n\", [], {}]\n",
+            "[h]\nwhen = 1979-05-27T07:32:00Z\nlong = \"\"\"\nx\\\n  y\"\"\"\nraw = '''\n\\'''\n",
+            "[h.i.j]\nk = { l.m = 1, l.n = { o = [ { p = 1 }, ] } } # comment\r\n",
+            "[[q]]\nr = 1\n[q.s]\nt = 1\n[[q]]\n[[q.u]]\n[[q.u]]\nv = ''\n"
+        )));
+        assert!(is_valid("") && is_valid("# only this") && is_valid("\u{feff}a = 1"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_the_words_of_the_crate() {
+        let wrong = [
+            "a = 1\na = 2",
+            "a = 1\n[a]",
+            "[a]\n[a]",
+            "[a]\nb.c = 1\n[a.b]",
+            "a.b = 1\na.b.c = 2",
+            "a = {}\na.b = 1",
+            "a = {}\n[a.b]",
+            "a = []\n[[a]]",
+            "[[a]]\n[a]",
+            "[a]\n[[a]]",
+            "a = { b = 1, b = 2 }",
+            "a = { b.c = 1, b = 2 }",
+            "a = 99999999999999999999",
+            "a = 1e999",
+            "a = 2000-13-01",
+            "a = [1",
+            "a = ]",
+            "a",
+            "a =",
+            "= 1",
+            "[a",
+            "a = 1 b = 2",
+            "a = \"\\q\"",
+            "a = 'b\nc'",
+            "a = \"\u{1}\"",
+            "a = '\u{7f}'",
+            "a = \"b",
+            "a = \"",
+            "a b = 1",
+            "ä = 1",
+            "\u{1}",
+            "# \u{1}",
+        ];
+        for text in wrong {
+            assert!(!is_valid(text), "{text}");
+        }
+        let deep = |depth: usize| format!("a = {}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(is_valid(&deep(80)) && !is_valid(&deep(81)));
+    }
+
+    #[test]
+    fn keys_stay_in_the_order_in_which_they_are_first_mentioned() {
+        let tree = read("[env.a.set_env]\nX = '1'\n[env.b]\n[env.a]\nc = 1\n").expect("valid");
+        assert_eq!(tree.root().get("env").expect("there").keys().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn every_key_knows_where_it_stands() {
+        let text = "a = 1\n[b]\n\"c\" = { d = 2 }\n";
+        let tree = read(text).expect("valid");
+        let inner = tree.root().get("b").and_then(|table| table.get("c")).expect("there");
+        let start = |node: Node<'_>| text.get(node.place()..node.place() + 1);
+        assert_eq!((start(inner), inner.get("d").and_then(start)), (Some("\""), Some("d")));
+    }
+}
