@@ -40,6 +40,7 @@ mod fields;
 mod fixtures;
 mod host_tox;
 mod import;
+mod import_images;
 mod installing;
 mod instances;
 mod interpreters;

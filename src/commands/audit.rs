@@ -18,7 +18,7 @@ use crate::lock::error::Unreachable;
 use crate::lock::index::{Entry, Index};
 use crate::lock::languages::{Ecosystem, Key, Origin, Package};
 use crate::lock::osv::{self, Finding, Subject};
-use crate::lock::service::{Service, ServiceError};
+use crate::lock::service::{PATIENCE, Service, ServiceError};
 use crate::model::InterpreterLookup as _;
 use crate::model::pep508::canonical_name;
 use crate::python_text::{escaped, is_printable};
@@ -210,7 +210,8 @@ fn asked(options: &Options, locks: &Locks, subjects: &BTreeSet<Subject>) -> Resu
         }
     }
     let python = locks.discovery.host_python();
-    let service = Service { python: &python, variables: &variables, interrupt: &locks.run.interrupt };
+    let service =
+        Service { python: &python, variables: &variables, interrupt: &locks.run.interrupt, patience: PATIENCE };
     let base = options.locks.service.as_deref().unwrap_or(SERVICE).trim_end_matches('/');
     let mut named: BTreeMap<String, BTreeSet<&Subject>> = BTreeMap::new();
     let mut open: Vec<(&Subject, Option<String>)> = subjects.iter().map(|subject| (subject, None)).collect();

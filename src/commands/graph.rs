@@ -39,7 +39,7 @@ fn show(options: &Options, locks: &Locks) -> Result<i32> {
     let documents = locks.documents(options)?;
     let languages = locks.languages(options, &[])?;
     if options.verb == Verb::Sbom {
-        return write_sbom(options, locks, &documents, &languages);
+        return write_sbom(options, locks, &documents, languages);
     }
     let mut graphs = Vec::new();
     for (name, document) in &documents {
@@ -73,7 +73,7 @@ fn write_sbom(
     options: &Options,
     locks: &Locks,
     documents: &[(String, Document)],
-    languages: &LockedLanguages,
+    mut languages: LockedLanguages,
 ) -> Result<i32> {
     let mut graphs = Vec::new();
     for (name, document) in documents {
@@ -86,6 +86,7 @@ fn write_sbom(
     let root = &locks.project.root;
     let project = root.file_name().map_or_else(|| "project".to_owned(), |name| name.to_string_lossy().into_owned());
     let project = crate::lock::project_name(&locks.project).unwrap_or(project);
+    super::language_licences::add(locks, &mut languages.read, &options.variables);
     let contents: Vec<_> = languages.read.iter().map(|one| (one.environment.as_str(), &one.contents)).collect();
     let licences = licences::known(locks, documents, &options.variables);
     let timestamp = format!("{}Z", timestamp(time_of(options)?));

@@ -79,7 +79,7 @@ impl Search {
 }
 
 /// Folders in a folder, in the order of their names.
-fn folders_of(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn folders_of(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> =
         entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_file())).map(|entry| entry.path()).collect();
@@ -87,7 +87,7 @@ fn folders_of(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
-fn text_of(file: &Path) -> Option<String> {
+pub(super) fn text_of(file: &Path) -> Option<String> {
     if !file.metadata().ok()?.is_file() {
         return None;
     }

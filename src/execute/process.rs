@@ -19,7 +19,7 @@ use crate::model::Variables;
 
 #[cfg(test)]
 pub use capture::capture;
-pub use capture::{ask, finish_or_kill, run_until_interrupt};
+pub use capture::{ask, finish_or_kill, finish_within, run_until_interrupt};
 pub use fork::{Forked, fork, ignore_signals, leave, restore_signals};
 
 /// Where a child's standard input comes from.

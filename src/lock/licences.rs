@@ -13,6 +13,21 @@ const LONGEST_NAME: usize = 100;
 /// The licences that are known, by names and versions of packages.
 pub type Licences = BTreeMap<(String, String), Licence>;
 
+/// The common licences, each with phrases of its text; one that is contained in another comes after that.
+const TEXTS: [(&str, &[&str]); 11] = [
+    ("Apache-2.0", &["apache license", "version 2.0, january 2004"]),
+    ("MPL-2.0", &["mozilla public license version 2.0"]),
+    ("AGPL-3.0", &["gnu affero general public license version 3"]),
+    ("LGPL-3.0", &["gnu lesser general public license version 3"]),
+    ("LGPL-2.1", &["gnu lesser general public license version 2.1"]),
+    ("GPL-3.0", &["gnu general public license version 3"]),
+    ("GPL-2.0", &["gnu general public license version 2"]),
+    ("BSD-3-Clause", &["redistribution and use in source and binary forms", "endorse or promote products"]),
+    ("BSD-2-Clause", &["redistribution and use in source and binary forms", "disclaimer in the documentation"]),
+    ("MIT", &["permission is hereby granted, free of charge, to any person obtaining a copy"]),
+    ("ISC", &["permission to use, copy, modify, and", "distribute this software for any purpose with or without fee"]),
+];
+
 /// What a package says of its licence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Licence {
@@ -51,6 +66,30 @@ impl Licence {
         Some(Self::Named(vec![first]))
     }
 
+    /// From the specification of a gem as RubyGems installs it: `s.licenses = ["MIT".freeze]`.
+    /// <https://guides.rubygems.org/specification-reference/#licenses>
+    pub fn of_gemspec(text: &str) -> Option<String> {
+        let stated = text.lines().filter_map(|line| line.trim_start().split_once('='));
+        let (_, names) = stated.into_iter().find(|(key, _)| {
+            key.trim_end().rsplit_once('.').is_some_and(|(_, key)| matches!(key, "license" | "licenses"))
+        })?;
+        let quoted: Vec<&str> = names.split(['"', '\'']).skip(1).step_by(2).collect();
+        Some(quoted.join(", ")).filter(|names| !names.is_empty())
+    }
+
+    /// From `Cargo.toml`: an SPDX expression. <https://doc.rust-lang.org/cargo/reference/manifest.html>
+    pub fn of_crate(text: &str) -> Option<String> {
+        let manifest: toml::Table = text.parse().ok()?;
+        Some(manifest.get("package")?.get("license")?.as_str()?.trim().to_owned()).filter(|stated| !stated.is_empty())
+    }
+
+    /// Which one a text is, where nothing states it, as in modules of Go; by what is in it and in no other that is common.
+    pub fn of_text(text: &str) -> Option<String> {
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        let found = TEXTS.iter().filter(|(_, phrases)| phrases.iter().all(|phrase| words.contains(phrase)));
+        found.map(|(name, _)| (*name).to_owned()).next()
+    }
+
     /// As CycloneDX has it.
     pub fn json(&self) -> Value {
         match self {
@@ -63,6 +102,32 @@ impl Licence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gems_and_crates_state_their_licences_and_modules_of_go_have_their_texts() {
+        let gem = "Gem::Specification.new do |s|\n  s.name = \"a\".freeze\n  s.licenses = [\"MIT\".freeze, \"Ruby\".freeze]\nend\n";
+        assert_eq!(Licence::of_gemspec(gem).as_deref(), Some("MIT, Ruby"));
+        assert_eq!(Licence::of_gemspec("  spec.license = 'MIT'\n").as_deref(), Some("MIT"));
+        for none in ["", "s.name = \"licenses\"", "s.licenses = []", "# licenses"] {
+            assert_eq!(Licence::of_gemspec(none), None, "{none}");
+        }
+        assert_eq!(
+            Licence::of_crate("[package]\nname = \"a\"\nlicense = \"MIT OR Apache-2.0\"\n").as_deref(),
+            Some("MIT OR Apache-2.0")
+        );
+        for none in ["", "[package]\nname = \"a\"\n", "[package]\nlicense = 3\n", "license = \"MIT\"", "[["] {
+            assert_eq!(Licence::of_crate(none), None, "{none}");
+        }
+        let mit = "MIT License\n\nCopyright (c) me\n\nPermission is hereby granted, free of charge, to any\nperson obtaining a copy of";
+        assert_eq!(Licence::of_text(mit).as_deref(), Some("MIT"));
+        let bsd = "Redistribution and use in source and binary forms, with or without\n modification ... disclaimer in the \
+                   documentation";
+        assert_eq!(Licence::of_text(bsd).as_deref(), Some("BSD-2-Clause"));
+        let third = format!("{bsd} may be used to endorse or promote products");
+        assert_eq!(Licence::of_text(&third).as_deref(), Some("BSD-3-Clause"));
+        assert_eq!(Licence::of_text("Apache License\n Version 2.0, January 2004\n").as_deref(), Some("Apache-2.0"));
+        assert_eq!(Licence::of_text("All rights reserved."), None);
+    }
 
     #[test]
     fn an_expression_counts_before_a_name_and_that_before_classifiers() {

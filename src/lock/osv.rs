@@ -74,8 +74,10 @@ pub fn look_up(database: &Path, subjects: &BTreeSet<Subject>) -> Result<Vec<Find
         for entry in entries {
             let path = entry.map_err(|error| failed(&error))?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
-                let text = std::fs::read(&path).map_err(|error| failed(&error))?;
-                take(&path.file_name().unwrap_or_default().to_string_lossy(), &text)?;
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let file = File::open(&path).map_err(|error| failed(&error))?;
+                let text = whole(file).map_err(|error| failed(&format!("{name}: {error}")))?;
+                take(&name, &text)?;
             }
         }
     } else {
@@ -87,8 +89,7 @@ pub fn look_up(database: &Path, subjects: &BTreeSet<Subject>) -> Result<Vec<Find
             if !name.ends_with(".json") {
                 continue;
             }
-            let mut text = Vec::new();
-            member.by_ref().take(MOST_BYTES).read_to_end(&mut text).map_err(|error| failed(&error))?;
+            let text = whole(&mut member).map_err(|error| failed(&format!("{name}: {error}")))?;
             take(&name, &text)?;
         }
     }
@@ -100,6 +101,17 @@ pub fn look_up(database: &Path, subjects: &BTreeSet<Subject>) -> Result<Vec<Find
         ));
     }
     Ok(found.into_iter().collect())
+}
+
+/// An entry, unless it is larger than any is.
+fn whole(entry: impl std::io::Read) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    entry.take(MOST_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MOST_BYTES {
+        let reason = format!("it is larger than {} MB", MOST_BYTES / (1024 * 1024));
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(text)
 }
 
 /// What an entry says about a package in a version; `None`: nothing.

@@ -2,8 +2,9 @@
 //! certificates.
 
 use std::ffi::OsString;
-use std::io::{Seek as _, Write as _};
+use std::io::{ErrorKind, Seek as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -14,6 +15,7 @@ use crate::model::Variables;
 /// Sends what it reads to the address it is given and prints the answer.
 const SCRIPT: &str = r#"
 import http.client
+import shutil
 import sys
 import urllib.error
 import urllib.request
@@ -22,7 +24,7 @@ headers = {"Content-Type": "application/json", "User-Agent": "envo"}
 request = urllib.request.Request(sys.argv[1], data=body or None, headers=headers)
 try:
     with urllib.request.urlopen(request, timeout=30) as answer:
-        sys.stdout.buffer.write(answer.read())
+        shutil.copyfileobj(answer, sys.stdout.buffer)
 except urllib.error.HTTPError as error:
     sys.exit(str(error))
 except (OSError, http.client.HTTPException) as error:
@@ -31,6 +33,11 @@ except (OSError, http.client.HTTPException) as error:
 except Exception as error:
     sys.exit(str(error))
 "#;
+
+/// How long an answer usually may take.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How large it may be.
+const LARGEST: usize = 64 * 1024 * 1024;
 
 /// The script's exit code when nobody answered.
 const NOBODY: i32 = 3;
@@ -51,6 +58,8 @@ pub struct Service<'a> {
     pub python: &'a Path,
     pub variables: &'a Variables,
     pub interrupt: &'a Interrupt,
+    /// How long an answer may take from the question to its end.
+    pub patience: Duration,
 }
 
 impl Service<'_> {
@@ -62,7 +71,15 @@ impl Service<'_> {
         if !url.starts_with("https://") && !url.starts_with("http://") {
             return Err(ServiceError::Failed(format!("`{url}` is no http address")));
         }
-        let failed = |error: std::io::Error| ServiceError::Failed(format!("{url}: {error}"));
+        let failed = |error: std::io::Error| match error.kind() {
+            ErrorKind::TimedOut => {
+                ServiceError::Unreachable(format!("{url}: no whole answer came in {} s", self.patience.as_secs()))
+            }
+            ErrorKind::FileTooLarge => {
+                ServiceError::Failed(format!("{url}: the answer is larger than {} MB", LARGEST / (1024 * 1024)))
+            }
+            _ => ServiceError::Failed(format!("{url}: {error}")),
+        };
         let arguments = ["-I".into(), "-c".into(), SCRIPT.into(), OsString::from(url)];
         let mut spawn = Spawn::new(self.python, arguments, self.variables.clone());
         if let Some(body) = body {
@@ -70,13 +87,57 @@ impl Service<'_> {
             file.write_all(body.to_string().as_bytes()).and_then(|()| file.rewind()).map_err(failed)?;
             spawn.stdin = Input::From(file.into());
         }
-        let (code, answer, error) = process::finish_or_kill(spawn, self.interrupt).map_err(failed)?;
+        let (code, answer, error) =
+            process::finish_within(spawn, self.interrupt, self.patience, LARGEST).map_err(failed)?;
         let reason = || format!("{url}: {}", String::from_utf8_lossy(&error).trim());
         match code {
             0 => serde_json::from_slice(&answer)
                 .map_err(|error| ServiceError::Failed(format!("{url}: its answer is no JSON: {error}"))),
             NOBODY => Err(ServiceError::Unreachable(reason())),
             _ => Err(ServiceError::Failed(reason())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// What came of asking a server that answers so, again and again, until nobody reads any more.
+    fn asked(head: &'static [u8], again: &'static [u8], patience: Duration) -> Result<Value, ServiceError> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let _ = client.read(&mut [0; 4096]);
+            let _ = client.write_all(head);
+            while !again.is_empty() && client.write_all(again).is_ok() {}
+            // Without more to say, until the other side has had enough.
+            while client.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {}
+        });
+        let path = ("PATH".into(), std::env::var_os("PATH").unwrap());
+        let (variables, interrupt) = ([path].into_iter().collect(), Interrupt::default());
+        let service = Service { python: Path::new("python3"), variables: &variables, interrupt: &interrupt, patience };
+        let answer = service.ask(&url, None);
+        server.join().unwrap();
+        answer
+    }
+
+    #[test]
+    fn an_answer_without_an_end_is_none() {
+        const ZEROS: &[u8] = &[0; 1 << 20];
+        let long = Duration::from_secs(600);
+        let endless = asked(b"HTTP/1.1 200 OK\r\n\r\n", ZEROS, long);
+        let Err(ServiceError::Failed(reason)) = endless else { panic!("{endless:?}") };
+        assert!(reason.ends_with(": the answer is larger than 64 MB"), "{reason}");
+        // In the middle of its body, and of its head.
+        for head in [&b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"[..], b"HTTP/1.1 200 OK\r\nX"] {
+            let slow = asked(head, b"", Duration::from_secs(1));
+            let Err(ServiceError::Unreachable(reason)) = slow else { panic!("{slow:?}") };
+            assert!(reason.ends_with(": no whole answer came in 1 s"), "{reason}");
         }
     }
 }

@@ -95,6 +95,25 @@ pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i3
     Ok((said.code, said.out, said.error))
 }
 
+/// [`finish_or_kill`] for a program that fetches something: it is killed, too, when it takes longer than `time` or prints more than
+/// `bytes`.
+///
+/// # Errors
+/// The same, and when it was killed for that.
+pub fn finish_within(
+    mut spawn: Spawn,
+    interrupt: &Interrupt,
+    time: Duration,
+    bytes: usize,
+) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
+    spawn.grouping = Grouping::Group;
+    let said = run(spawn, Limits { interrupt: Some(interrupt), time: Some(time), bytes: Some(bytes) })?;
+    if interrupt.requested() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    Ok((said.code, said.out, said.error))
+}
+
 fn run(spawn: Spawn, limits: Limits<'_>) -> io::Result<Said> {
     let mut child = spawn.start()?;
     let read = read_to_end(&mut child, limits);

@@ -23,6 +23,9 @@ pub struct Program {
     pub stop_signal: Option<&'static str>,
     /// Seconds, if it takes long to start.
     pub ready_timeout: Option<&'static str>,
+    /// Options that the image's command must not repeat here, since the program refuses two of them or would leave the
+    /// foreground; and whether a value follows.
+    own: &'static [(&'static str, bool)],
     /// What is not as in the image, by the variable that asks for it.
     pub lacks: &'static [(&'static str, &'static str)],
 }
@@ -48,6 +51,7 @@ const IMAGES: &[Program] = &[
         ready: None,
         stop_signal: None,
         ready_timeout: None,
+        own: &[],
         lacks: &[],
     },
     Program {
@@ -72,6 +76,7 @@ const IMAGES: &[Program] = &[
         ready: Some("log:database system is ready to accept connections"),
         stop_signal: Some("SIGINT"),
         ready_timeout: None,
+        own: &[],
         lacks: &[],
     },
     Program {
@@ -100,6 +105,7 @@ const IMAGES: &[Program] = &[
         ready: None,
         stop_signal: None,
         ready_timeout: None,
+        own: &[],
         lacks: &[],
     },
     Program {
@@ -114,6 +120,7 @@ const IMAGES: &[Program] = &[
         ready: None,
         stop_signal: None,
         ready_timeout: None,
+        own: &[("--bind_ip", true), ("--bind_ip_all", false), ("--port", true), ("--dbpath", true), ("--fork", false)],
         lacks: &[("MONGO_INITDB_ROOT_USERNAME", "the user is not made: it takes everybody without a password")],
     },
     Program {
@@ -134,6 +141,7 @@ const IMAGES: &[Program] = &[
         ready: None,
         stop_signal: None,
         ready_timeout: Some("180"),
+        own: &[],
         lacks: &[],
     },
     Program {
@@ -148,6 +156,7 @@ const IMAGES: &[Program] = &[
         ready: None,
         stop_signal: None,
         ready_timeout: None,
+        own: &[("-l", true), ("--listen", true), ("-p", true), ("--port", true), ("-d", false), ("--daemon", false)],
         lacks: &[],
     },
     Program {
@@ -162,6 +171,7 @@ const IMAGES: &[Program] = &[
         ready: Some("http://<host>:<port>/minio/health/live"),
         stop_signal: None,
         ready_timeout: None,
+        own: &[],
         lacks: &[],
     },
 ];
@@ -190,11 +200,11 @@ pub fn arguments(program: &Program, command: &[String]) -> Option<Vec<String>> {
     let Some((first, rest)) = words.split_first() else { return Some(Vec::new()) };
     let name = first.rsplit('/').next().unwrap_or_default();
     match name {
-        _ if first.starts_with('-') => Some(words),
+        _ if first.starts_with('-') => Some(program.without_own(&words)),
         // Where its data are is said by the keys.
         "minio" => Some(Vec::new()),
         "server" if program.programs == ["minio"] => Some(Vec::new()),
-        name if program.programs.contains(&name) => Some(rest.to_vec()),
+        name if program.programs.contains(&name) => Some(program.without_own(rest)),
         _ => None,
     }
 }
@@ -216,6 +226,22 @@ impl Program {
             ["mysql", ..] => MYSQL,
             _ => "",
         }
+    }
+
+    /// The arguments without those that `serve` has itself.
+    fn without_own(&self, words: &[String]) -> Vec<String> {
+        let mut kept = Vec::new();
+        let mut rest = words.iter();
+        while let Some(word) = rest.next() {
+            let name = word.split('=').next().unwrap_or_default();
+            let is_joined = |option: &str| !option.starts_with("--") && word.len() > 2 && word.starts_with(option);
+            match self.own.iter().find(|(option, takes)| *option == name || (*takes && is_joined(option))) {
+                None => kept.push(word.clone()),
+                Some((option, true)) if word == option => drop(rest.next()),
+                Some(_) => {}
+            }
+        }
+        kept
     }
 
     /// Whether files in `/docker-entrypoint-initdb.d` are read.
@@ -274,7 +300,9 @@ impl Program {
             "rabbitmq" => {
                 let user = first(&["RABBITMQ_DEFAULT_USER"]).unwrap_or_else(|| "guest".to_owned());
                 let password = first(&["RABBITMQ_DEFAULT_PASS"]).unwrap_or_else(|| "guest".to_owned());
-                format!("amqp://{user}:{password}{}", address.trim_end_matches('/'))
+                let host = first(&["RABBITMQ_DEFAULT_VHOST"]).filter(|host| host != "/");
+                let host = host.map_or(String::new(), |host| format!("/{}", host.replace('/', "%2F")));
+                format!("amqp://{user}:{password}{}{host}", address.trim_end_matches('/'))
             }
             "minio" => template("http://<host>:<port>"),
             _ => return None,
@@ -306,6 +334,44 @@ mod tests {
         ] {
             assert!(known(image).is_some(), "{image}");
         }
+    }
+
+    #[test]
+    fn programs_are_called_as_their_manuals_say_whatever_the_image_is_told() {
+        for (image, command, expected) in [
+            // <https://www.mongodb.com/docs/manual/reference/program/mongod/>
+            (
+                "mongo:7",
+                "--replSet rs0 --bind_ip_all",
+                "mongod --replSet rs0 --dbpath {env_dir}/data --bind_ip {host} --port {port}",
+            ),
+            (
+                "mongo",
+                "mongod --bind_ip 0.0.0.0 --port=27018 --fork --quiet",
+                "mongod --quiet --dbpath {env_dir}/data --bind_ip {host} --port {port}",
+            ),
+            // <https://min.io/docs/minio/linux/reference/minio-server/minio-server.html>
+            (
+                "minio/minio",
+                "server /data --console-address :9001",
+                "minio server {env_dir}/data --address {host}:{port} --console-address {host}:{port:console}",
+            ),
+            (
+                "memcached:1.6",
+                "memcached -m 64 -l 0.0.0.0 -p11212 -d -I 2m",
+                "memcached -m 64 -I 2m --listen {host} --port {port} --user nobody",
+            ),
+        ] {
+            let program = known(image).unwrap();
+            let words = arguments(program, &split(command)).unwrap();
+            assert_eq!(written(&program.serve(&words)).unwrap(), expected);
+        }
+        let url = |host: &str| {
+            let variable = |name: &str| (name == "RABBITMQ_DEFAULT_VHOST").then(|| host.to_owned());
+            written(&known("rabbitmq").unwrap().url(variable).unwrap()).unwrap()
+        };
+        assert_eq!(url("a/b"), "amqp://guest:guest@{host}:{port}/a%2Fb");
+        assert_eq!(url("/"), "amqp://guest:guest@{host}:{port}");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
-import shutil
 import ssl
 import sys
+import time
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
@@ -13,6 +13,22 @@ from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 url = os.environ["ENVO_URL"]
 settings = json.loads(os.environ["ENVO_SETTINGS"])
 target = sys.argv[1]
+
+# An answer that trickles, or that has no end, is no answer.
+most, ends = settings["most"], time.monotonic() + settings["seconds"]
+
+
+def store(answer, file):
+    while True:
+        block = answer.read1(1 << 20) if hasattr(answer, "read1") else answer.read(1 << 16)
+        if not block:
+            return
+        file.write(block)
+        if file.tell() > most:
+            sys.exit("{}: the answer is larger than {} MB".format(url, most >> 20))
+        if time.monotonic() > ends:
+            sys.exit("{}: no whole answer came in {} s".format(url, settings["seconds"]))
+
 
 context = ssl.create_default_context(cafile=settings.get("cafile"))
 if not settings["strict-ssl"]:
@@ -35,7 +51,7 @@ try:
     if urlsplit(url).scheme not in ("http", "https"):
         raise URLError("only http and https are understood")
     with build_opener(*handlers).open(request, timeout=60) as answer, open(target, "wb") as file:
-        shutil.copyfileobj(answer, file)
+        store(answer, file)
 except HTTPError as error:
     sys.exit("{}: {} {}".format(url, error.code, error.reason))
 except (OSError, ValueError) as error:

@@ -8,6 +8,7 @@ mod settings;
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use flate2::read::MultiGzDecoder;
@@ -16,7 +17,7 @@ use serde_json::Value;
 use self::settings::Settings;
 use super::{NpmPackages, Runtime, cache, checksums, fetch};
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process;
+use crate::execute::process::{self, Sink, Spawn};
 use crate::model::Variables;
 use crate::model::runtime::{Version, VersionWish};
 use crate::runtime::scratch::Scratch;
@@ -25,6 +26,14 @@ const DOWNLOAD: &str = include_str!("download.py");
 
 /// The short form of what a registry knows of a package; one that has only the long form sends that.
 const METADATA: &str = "application/vnd.npm.install-v1+json, application/json";
+
+/// The largest description of a package, and the largest package: Node.js has a fifth of each.
+const LARGEST_DESCRIPTION: u64 = 256 << 20;
+const LARGEST_PACKAGE: u64 = 1 << 30;
+/// The most that fetching may say of what went wrong.
+const LARGEST_ERROR: usize = 1 << 20;
+/// How long fetching one of them may take.
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// A registry and what it is asked with.
 pub struct Registry<'a> {
@@ -84,7 +93,7 @@ impl Registry<'_> {
     ) -> Result<Release> {
         let url = format!("{}{name}", settings.registry());
         let file = scratch.path().join("metadata");
-        self.download(settings, &url, METADATA, &file)?;
+        self.download(settings, &url, (METADATA, LARGEST_DESCRIPTION), &file)?;
         let metadata: Value = serde_json::from_slice(&fs_err::read(&file)?)
             .with_context(|| format!("{url} is no package's description"))?;
         let releases = metadata["versions"].as_object().into_iter().flatten();
@@ -97,20 +106,28 @@ impl Registry<'_> {
 
     fn unpack(&self, settings: &Settings, release: &Release, scratch: &Scratch, folder: &Path) -> Result<()> {
         let file = scratch.path().join("package.tgz");
-        self.download(settings, &release.tarball, "*/*", &file)?;
+        self.download(settings, &release.tarball, ("*/*", LARGEST_PACKAGE), &file)?;
         let context = || format!("{} {} of {}", release.name, release.version, release.tarball);
         release.integrity.check(&file).with_context(context)?;
         extract(&file, folder).with_context(context)
     }
 
-    /// Leaves what `url` has in `file`, and its SHA-1 beside it.
-    fn download(&self, settings: &Settings, url: &str, accept: &str, file: &Path) -> Result<()> {
+    /// Leaves what `url` has in `file`, and its SHA-1 beside it. `wanted`: in which form, and the most bytes of it.
+    fn download(&self, settings: &Settings, url: &str, wanted: (&str, u64), file: &Path) -> Result<()> {
+        let (accept, most) = wanted;
         let mut variables = self.variables.clone();
         variables.set("ENVO_URL", url);
-        variables.set("ENVO_SETTINGS", settings.for_request(url, accept).to_string());
+        let mut request = settings.for_request(url, accept);
+        request["most"] = most.into();
+        request["seconds"] = PATIENCE.as_secs().into();
+        variables.set("ENVO_SETTINGS", request.to_string());
         let arguments = [OsStr::new("-I"), OsStr::new("-c"), OsStr::new(DOWNLOAD), file.as_os_str()];
-        let (code, text) = process::run_until_interrupt(self.python, &arguments, &variables, self.interrupt)
-            .with_context(|| format!("cannot run `{}`", self.python.display()))?;
+        let mut spawn = Spawn::new(self.python, arguments, variables);
+        spawn.stdout = Sink::Null;
+        // A little longer, for the script's own words.
+        let patience = PATIENCE + Duration::from_secs(60);
+        let (code, _, text) = process::finish_within(spawn, self.interrupt, patience, LARGEST_ERROR)
+            .with_context(|| format!("cannot run `{}` to fetch {url}", self.python.display()))?;
         if code != 0 {
             bail!("{}", String::from_utf8_lossy(&text).trim_end());
         }
