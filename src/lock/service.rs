@@ -118,8 +118,7 @@ mod tests {
             // Without more to say, until the other side has had enough.
             while client.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {}
         });
-        let path = ("PATH".into(), std::env::var_os("PATH").unwrap());
-        let (variables, interrupt) = ([path].into_iter().collect(), Interrupt::default());
+        let (variables, interrupt) = (crate::execute::environment::host(), Interrupt::default());
         let service = Service { python: Path::new("python3"), variables: &variables, interrupt: &interrupt, patience };
         let answer = service.ask(&url, None);
         server.join().unwrap();
