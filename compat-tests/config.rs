@@ -240,3 +240,52 @@ fn what_a_wrong_pass_env_keeps_from_being_known_says_so() {
         .says("invalid values found 'A B'");
     same_as_tox(project, ["config", "-k", "py_dot_ver"]).ends_with(255);
 }
+
+#[test]
+fn requirement_files_are_read_as_by_tox() {
+    for (name, text) in [
+        ("r.txt", "# coding: nope\nsix\n"),
+        ("r.txt", "# -*- coding: utf-8 -*-\nsix # \u{e9}\n"),
+        ("r.txt", "-r r.txt\n"),
+        ("r.txt", "-r sub/../r.txt\n"),
+        ("r.txt", "--use-feature anything\nsix\n"),
+    ] {
+        let project = || {
+            let ini = "[tox]\nno_package = true\n[testenv:a]\ndeps = -r r.txt\nskip_install = true\n";
+            Project::new().ini(ini).file(name, text).file("sub/x", "")
+        };
+        // What is wrong comes before anything is installed.
+        same_as_tox(project, ["run", "-e", "a", "--notest", "--skip-env-install"]);
+        if text.contains("r.txt") || text.contains("nope") {
+            same_as_tox(project, ["run", "-e", "a", "--notest"]).ends_with(1);
+        }
+    }
+}
+
+#[test]
+fn a_factor_by_its_number_is_that_of_its_position() {
+    let toml = "no_package = true\nenv_list = [{ product = [[\"a\", \"b\"], [\"b\", \"a-b\", \"c\"]] }]\n[env_run_base]\n\
+                description = \"{factor:0} and {factor:1} of {env_name}\"\n";
+    for name in ["a-b", "b-b", "a-a-b", "b-a-b", "b-c"] {
+        same_as_tox(|| Project::new().file("tox.toml", toml), ["config", "-e", name, "-k", "description"]).succeeds();
+    }
+}
+
+#[test]
+fn a_variable_without_a_name_is_refused_in_tables_too() {
+    let toml = "no_package = true\n[env.a]\nset_env = { \"\" = \"x\" }\n";
+    same_as_tox(|| Project::new().file("tox.toml", toml), ["config", "-e", "a", "-k", "set_env"]);
+    same_as_tox(|| Project::new().file("tox.toml", toml), ["run", "-e", "a"]).ends_with(1);
+}
+
+#[test]
+fn a_command_without_words_ends_as_in_tox() {
+    let ini = |command: &str| format!("[tox]\nno_package = true\n[testenv:a]\ncommands = {command}\n");
+    for (command, code) in [("''", 13), ("'' a", 13), ("\"\"", 13), ("- ''", 0), ("", 0)] {
+        same_as_tox(|| Project::new().ini(&ini(command)), ["run", "-e", "a"]).ends_with(code);
+    }
+    // Of what tox does not foresee, only the last line of its traceback is told.
+    for command in ["!", "-"] {
+        Project::new().ini(&ini(command)).run(["run", "-e", "a"]).ends_with(2).says("cannot execute an empty command");
+    }
+}

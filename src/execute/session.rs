@@ -270,7 +270,8 @@ impl Session {
         let (err_sink, err_reader) = sink(inherit, || pty::like(std::io::stderr()));
         (spawn.stdout, spawn.stderr) = (out_sink, err_sink);
         let program = spawn.program.to_string_lossy().into_owned();
-        match spawn.start() {
+        let started = spawn.start().map_err(|error| self.error_of_empty_name(&program).unwrap_or(error));
+        match started {
             Ok(mut child) => {
                 outcome.pid = Some(child.id());
                 let sources = [
@@ -291,6 +292,14 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// The system looks for no program without a name. Python does, in each folder of PATH, and finds the folder itself,
+    /// which cannot be executed.
+    fn error_of_empty_name(&self, program: &str) -> Option<std::io::Error> {
+        let path = self.variables.text("PATH").filter(|_| program.is_empty())?;
+        let is_there = std::env::split_paths(&path).any(|folder| folder.is_dir());
+        is_there.then(|| std::io::Error::from_raw_os_error(rustix::io::Errno::ACCESS.raw_os_error()))
     }
 
     /// Tells the reporter how a command ended: as an error when it did not do what `rule` asks (after its output, if that

@@ -198,6 +198,9 @@ impl Lookup for Context<'_> {
         if let Some(text) = self.settings.options.variables.text(&format!("TOX_FACTOR_{label}")) {
             return Ok(Some(text));
         }
+        if let Some(value) = group.value_in(name) {
+            return Ok(Some(value.to_owned()));
+        }
         // A value may have dashes of its own: the longest one that the name holds.
         let padded = format!("-{name}-");
         let held = group.values.iter().filter(|value| padded.contains(&format!("-{value}-")));

@@ -61,9 +61,18 @@ fn take_extras(marker: Marker, extras: &mut BTreeSet<Option<String>>) -> Marker 
 
 fn extra_of(part: &MarkerPart) -> Option<&str> {
     let MarkerPart::Comparison { left, operator, right } = part else { return None };
-    let (Operand::Variable(left) | Operand::Text(left), Operand::Variable(right) | Operand::Text(right)) =
-        (left, right);
-    (left == "extra" && operator == "==").then_some(right.as_str())
+    if operator != "==" {
+        return None;
+    }
+    let is_extra = |operand: &Operand| matches!(operand, Operand::Variable(name) if name == "extra");
+    let (Operand::Variable(text) | Operand::Text(text)) = if is_extra(left) {
+        right
+    } else if is_extra(right) {
+        left
+    } else {
+        return None;
+    };
+    Some(text)
 }
 
 /// An extra to look into, and the markers of the self-references that led to it.
@@ -227,6 +236,13 @@ mod tests {
             assert_eq!(selected(&requirements, &[extra], ""), ["filelock<4.0.0,>=3.9.0"]);
         }
         assert!(selected(&requirements, &["y"], "").is_empty());
+    }
+
+    #[test]
+    fn an_extra_may_stand_on_either_side_of_its_comparison() {
+        let requirements = ["a; 'x' == extra", "b; os_name == 'nt' and 'x' == extra"];
+        assert!(selected(&requirements, &[], "name").is_empty());
+        assert_eq!(selected(&requirements, &["x"], "name"), ["a", "b; os_name == \"nt\""]);
     }
 
     #[test]

@@ -95,8 +95,6 @@ const DEFINITIONS: [Definition; 19] = [
     define(&["--no-deps"], Key::NoDeps, Takes::Nothing),
 ];
 
-const FEATURES: [&str; 2] = ["2020-resolver", "fast-deps"];
-
 /// What a word of the line is.
 enum Word {
     Value,
@@ -205,14 +203,8 @@ impl LineOptions {
             Key::NoBinary => self.binary.push((Binary::No, value)),
             Key::OnlyBinary => self.binary.push((Binary::Only, value)),
             Key::TrustedHost => add_sorted(&mut self.trusted_hosts, value),
-            Key::UseFeature => {
-                if !FEATURES.contains(&value.as_str()) {
-                    let choices = FEATURES.map(crate::error::python_repr).join(", ");
-                    let value = crate::error::python_repr(&value);
-                    return Err(complaint(definition, &format!("invalid choice: {value} (choose from {choices})")));
-                }
-                add_sorted(&mut self.features, value);
-            }
+            // pip knows which there are.
+            Key::UseFeature => add_sorted(&mut self.features, value),
             Key::Hash => {
                 if !is_hash(&value) {
                     return Err(complaint(definition, &value));
@@ -267,7 +259,7 @@ mod tests {
             assert_eq!(read(line)?.index_url.as_deref(), Some("a"), "{line}");
         }
         assert_eq!(read("-Cx=y -C x=z")?.config_settings, ["x=y", "x=z"]);
-        assert_eq!(read("--use-feature=fast-deps --use-feature 2020-resolver")?.features, FEATURES);
+        assert_eq!(read("--use-feature=x --use-feature fast-deps")?.features, ["fast-deps", "x"]);
         assert_eq!(read("--only-binary foo; x == y")?.binary, [(Binary::Only, "foo;".to_owned())]);
         assert_eq!(read("-r -")?.requirements, ["-"]);
         assert_eq!(read("-f -1")?.find_links, ["-1"]);
@@ -287,10 +279,6 @@ mod tests {
             ("-k", "unrecognized arguments: -k"),
             ("--prefer", "unrecognized arguments: --prefer"),
             ("--hash sha256:a", "argument --hash: sha256:a"),
-            (
-                "--use-feature x",
-                "argument --use-feature: invalid choice: 'x' (choose from '2020-resolver', 'fast-deps')",
-            ),
             ("-- -r x", "unrecognized arguments: -r x"),
         ] {
             assert_eq!(read(line), Err(expected.to_owned()), "{line}");

@@ -1,9 +1,13 @@
 //! The text of a requirement file.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
+use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
+
+use super::encoding;
 
 const MOST_BYTES: u64 = 10 * 1024 * 1024;
 
@@ -35,12 +39,22 @@ pub(super) fn url_join(base: &str, name: &str) -> String {
     format!("{}{name}", &base[..folder])
 }
 
+/// What a file is known by, whatever links lead to it.
+pub(super) fn identity(name: &str) -> OsString {
+    let path = path_of(name).unwrap_or_else(|_| name.to_owned());
+    std::fs::canonicalize(&path).map_or_else(|_| path.into(), PathBuf::into_os_string)
+}
+
+fn path_of(name: &str) -> Result<String, String> {
+    if starts_with_scheme(name, "file:") { url_path(name) } else { Ok(name.to_owned()) }
+}
+
 /// Reads a file by its path or `file:` URL.
 ///
 /// # Errors
 /// In tox's words.
 pub(super) fn read(name: &str) -> Result<String, String> {
-    let path = if starts_with_scheme(name, "file:") { url_path(name)? } else { name.to_owned() };
+    let path = path_of(name)?;
     let could_not = |error: std::io::Error| {
         let message = error.to_string();
         let reason = message.split(" (os error").next().unwrap_or_default();
@@ -53,7 +67,7 @@ pub(super) fn read(name: &str) -> Result<String, String> {
     if bytes.len() as u64 > MOST_BYTES {
         return Err(format!("requirements file {path} exceeds the {MOST_BYTES} byte limit"));
     }
-    Ok(decode(bytes))
+    encoding::decode(bytes, &path)
 }
 
 fn url_path(url: &str) -> Result<String, String> {
@@ -70,54 +84,9 @@ fn url_path(url: &str) -> Result<String, String> {
     Ok(percent_decode_str(path).decode_utf8_lossy().into_owned())
 }
 
-/// By its byte order mark, else as UTF-8, else byte for byte.
-fn decode(bytes: Vec<u8>) -> String {
-    if let Some(rest) = bytes.strip_prefix(b"\xef\xbb\xbf") {
-        return String::from_utf8_lossy(rest).into_owned();
-    }
-    if let Some(rest) = bytes.strip_prefix(b"\0\0\xfe\xff") {
-        return from_32(rest, u32::from_be_bytes);
-    }
-    if let Some(rest) = bytes.strip_prefix(b"\xff\xfe\0\0") {
-        return from_32(rest, u32::from_le_bytes);
-    }
-    if let Some(rest) = bytes.strip_prefix(b"\xfe\xff") {
-        return from_16(rest, u16::from_be_bytes);
-    }
-    if let Some(rest) = bytes.strip_prefix(b"\xff\xfe") {
-        return from_16(rest, u16::from_le_bytes);
-    }
-    String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect())
-}
-
-fn from_32(bytes: &[u8], unit: fn([u8; 4]) -> u32) -> String {
-    let units = bytes.as_chunks().0.iter().map(|chunk| unit(*chunk));
-    units.map(|unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
-}
-
-fn from_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
-    let units: Vec<u16> = bytes.as_chunks().0.iter().map(|chunk| unit(*chunk)).collect();
-    String::from_utf16_lossy(&units)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn files_are_read_in_the_encoding_their_mark_says() {
-        for bytes in [
-            b"art".to_vec(),
-            b"\xef\xbb\xbfart".to_vec(),
-            b"\xff\xfea\0r\0t\0".to_vec(),
-            b"\xfe\xff\0a\0r\0t".to_vec(),
-            b"\xff\xfe\0\0a\0\0\0r\0\0\0t\0\0\0".to_vec(),
-            b"\0\0\xfe\xff\0\0\0a\0\0\0r\0\0\0t".to_vec(),
-        ] {
-            assert_eq!(decode(bytes), "art");
-        }
-        assert_eq!(decode(b"art # \xe9".to_vec()), "art # é");
-    }
 
     #[test]
     fn names_in_a_url_are_relative_to_it() {

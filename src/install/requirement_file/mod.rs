@@ -4,6 +4,7 @@
 
 mod arguments;
 mod content;
+mod encoding;
 mod lines;
 mod options;
 mod parser;

@@ -1,5 +1,6 @@
 //! Walks a requirements text and the files it names.
 
+use std::ffi::OsString;
 use std::rc::Rc;
 
 use super::arguments::LineOptions;
@@ -40,6 +41,8 @@ const MOST_FILES: usize = 10_000;
 /// A text that is being read.
 struct Open {
     file: Rc<str>,
+    /// The file itself, whatever links and `..` lead to it.
+    identity: OsString,
     is_constraint: bool,
     kind: Option<RequirementKind>,
     lines: std::vec::IntoIter<(usize, String)>,
@@ -47,7 +50,13 @@ struct Open {
 
 impl Open {
     fn new(text: &str, file: &str, is_constraint: bool, kind: Option<RequirementKind>) -> Self {
-        Self { file: file.into(), is_constraint, kind, lines: lines::logical_lines(text).into_iter() }
+        Self {
+            file: file.into(),
+            identity: content::identity(file),
+            is_constraint,
+            kind,
+            lines: lines::logical_lines(text).into_iter(),
+        }
     }
 }
 
@@ -176,9 +185,10 @@ impl<'a> Walk<'a> {
     }
 
     fn file(&mut self, named: &str, is_constraint: bool, open: &[Open]) -> Result<Open, ConfigError> {
+        let identity = content::identity(named);
         // The first is the text of the setting.
-        if open[1..].iter().any(|one| *one.file == *named) {
-            return Err(ConfigError::value(self.secrets.mask(format!("requirements file {named} includes itself"))));
+        if open[1..].iter().any(|one| one.identity == identity) {
+            return Err(ConfigError::value(self.secrets.mask(format!("recursive requirements include: {named}"))));
         }
         self.files += 1;
         if self.files > MOST_FILES {
@@ -445,7 +455,7 @@ mod tests {
             (
                 RequirementKind::Deps,
                 "-r loop.txt",
-                "requirements file ROOT/loop.txt includes itself",
+                "recursive requirements include: ROOT/loop.txt",
                 Some(("loop.txt", 1)),
             ),
             (

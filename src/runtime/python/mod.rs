@@ -315,6 +315,10 @@ impl PythonRuntime {
             "version_info": [version.major, version.minor, version.micro, version.release_level, version.serial],
             "executable": interpreter.system_executable.to_string_lossy(),
         });
+        // Like tox, which has not always had the key.
+        if creation.system_site_packages {
+            stamp["system_site_packages"] = Value::from(true);
+        }
         let (key, value) = match creation.virtualenv_spec.as_str() {
             "" => (VERSION_KEY, VIRTUALENV_VERSION),
             spec => ("virtualenv_spec", spec),

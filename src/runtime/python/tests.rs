@@ -269,6 +269,8 @@ fn the_stamp_is_what_tox_records() {
     let stamp = place.runtime().stamp(&python, &pinned);
     assert_eq!(stamp["virtualenv_spec"], "virtualenv<20");
     assert_eq!(stamp.get("virtualenv version"), None);
+    let open = Creation { system_site_packages: true, ..creation() };
+    assert_eq!(place.runtime().stamp(&python, &open)["system_site_packages"], true);
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Templates {
                 )));
             }
             Some(Toml::Array(factors)) if factors.first().is_some_and(|first| first.is_array() || first.is_table()) => {
-                self.groups.insert(name.to_owned(), product::labelled_groups(&factors)?);
+                self.groups.insert(name.to_owned(), product::labelled_groups(&factors, Some(name))?);
                 product::combinations(&factors.iter().map(product::group).collect::<Result<Vec<_>, _>>()?)?
             }
             Some(Toml::Array(factors)) => factors.iter().map(convert::python_text).collect(),

@@ -1,6 +1,8 @@
 //! Environment names written as groups of factors: products, ranges and labelled groups.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#env_list> (TOML)
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashSet;
 use toml::Value as Toml;
 
@@ -19,6 +21,42 @@ pub struct FactorGroup {
     pub values: Vec<String>,
     /// Stands in where an environment carries none of the values.
     pub default: Option<String>,
+    position: Option<Position>,
+}
+
+/// Which group of a product it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Position {
+    /// What the names begin with: that of the template.
+    prefix: Option<String>,
+    groups: Arc<Vec<Vec<String>>>,
+    at: usize,
+}
+
+impl FactorGroup {
+    /// The value the group has in an environment of its product: the same factor may be in other groups, too.
+    pub fn value_in(&self, environment: &str) -> Option<&str> {
+        let Position { prefix, groups, at } = self.position.as_ref()?;
+        let factors = match prefix {
+            Some(prefix) => environment.strip_prefix(prefix.as_str())?.strip_prefix('-')?,
+            None => environment,
+        };
+        combination(groups, factors)?.get(*at).copied()
+    }
+}
+
+/// One factor of each group, which make up the name; of several ways the last, as in tox.
+fn combination<'g>(groups: &'g [Vec<String>], name: &str) -> Option<Vec<&'g str>> {
+    let (first, more) = groups.split_first()?;
+    first.iter().rev().find_map(|factor| {
+        let rest = name.strip_prefix(factor.as_str())?;
+        let mut found = vec![factor.as_str()];
+        if more.is_empty() {
+            return rest.is_empty().then_some(found);
+        }
+        found.extend(combination(more, rest.strip_prefix('-')?)?);
+        Some(found)
+    })
 }
 
 fn wrong(message: String) -> ConfigError {
@@ -173,19 +211,21 @@ fn range(table: &toml::Table) -> Result<Vec<String>, ConfigError> {
     Ok((start..=stop).map(|number| format!("{prefix}{number}")).collect())
 }
 
-/// The groups of a list of factor groups, each under its number and, if it has one, its label.
+/// The groups of a list of factor groups, each under its number and, if it has one, its label; names made of them begin
+/// with `prefix`.
 ///
 /// # Errors
 /// In tox's words.
-pub fn labelled_groups(groups: &[Toml]) -> Result<Vec<FactorGroup>, ConfigError> {
+pub fn labelled_groups(groups: &[Toml], prefix: Option<&str>) -> Result<Vec<FactorGroup>, ConfigError> {
     let mut found = Vec::new();
+    let all = Arc::new(groups.iter().map(group).collect::<Result<Vec<_>, _>>()?);
     for (at, one) in groups.iter().enumerate() {
-        let values = group(one)?;
-        let default = default_of(one, &values)?;
-        found.push(FactorGroup { label: at.to_string(), values: values.clone(), default: default.clone() });
-        if let Some(label) = label_of(one) {
-            found.push(FactorGroup { label, values, default });
-        }
+        let default = default_of(one, &all[at])?;
+        let position = Position { prefix: prefix.map(str::to_owned), groups: Arc::clone(&all), at };
+        let group = FactorGroup { label: at.to_string(), values: all[at].clone(), default, position: Some(position) };
+        let labelled = label_of(one).map(|label| FactorGroup { label, ..group.clone() });
+        found.push(group);
+        found.extend(labelled);
     }
     Ok(found)
 }
@@ -200,13 +240,13 @@ pub fn env_list_groups(env_list: Option<Node<'_>>) -> Result<Vec<FactorGroup>, C
     for entry in entries.filter_map(|(_, entry)| entry.as_table()).map(Node::to_value) {
         let Toml::Table(table) = &entry else { continue };
         match table.get("product") {
-            Some(Toml::Array(groups)) => found.extend(labelled_groups(groups)?),
+            Some(Toml::Array(groups)) => found.extend(labelled_groups(groups, None)?),
             Some(_) => {}
             None => {
                 if let Some(label) = label_of(&entry) {
                     let values = group(&entry)?;
                     let default = default_of(&entry, &values)?;
-                    found.push(FactorGroup { label, values, default });
+                    found.push(FactorGroup { label, values, default, position: None });
                 }
             }
         }
@@ -251,6 +291,20 @@ mod tests {
         );
         assert_eq!(names("env_list = [{ py = { values = ['x', 'y'] } }]"), Ok(vec!["x".into(), "y".into()]));
         assert_eq!(names("env_list = [{ prefix = 'py3', start = 14 }]"), Ok(vec!["py314".into(), "py315".into()]));
+    }
+
+    #[test]
+    fn a_group_has_in_an_environment_the_value_of_its_position() {
+        let groups: toml::Table = toml::from_str("g = [['a', 'b'], { x = ['b', 'a-b', 'b-a'] }]").expect("valid");
+        let groups = labelled_groups(groups["g"].as_array().expect("a list"), Some("t")).expect("groups");
+        let labels: Vec<&str> = groups.iter().map(|group| group.label.as_str()).collect();
+        assert_eq!(labels, ["0", "1", "x"]);
+        let values = |name: &str| groups.iter().map(|group| group.value_in(name).unwrap_or("-")).collect::<Vec<_>>();
+        assert_eq!(values("t-a-b"), ["a", "b", "b"]);
+        assert_eq!(values("t-b-a-b"), ["b", "a-b", "a-b"]);
+        assert_eq!(values("t-b-b"), ["b", "b", "b"]);
+        assert_eq!(values("t-c-b"), ["-", "-", "-"]);
+        assert_eq!(values("u-a-b"), ["-", "-", "-"]);
     }
 
     #[test]

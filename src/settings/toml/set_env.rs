@@ -206,6 +206,9 @@ fn holds_variables(table: &toml::Table) -> bool {
 fn lines(table: &toml::Table) -> Result<Vec<Line>, ConfigError> {
     let mut lines = Vec::new();
     for (name, value) in table {
+        if name.is_empty() {
+            return Err(ConfigError::value("invalid set_env entry with an empty name"));
+        }
         let (value, marker) = match value {
             Toml::String(path) if name == "file" => {
                 lines.push(Line::File(path.clone()));
