@@ -150,20 +150,56 @@ fn full_caches_are_enough_where_no_index_answers() {
     assert_eq!(lock_of(&project), before);
 }
 
+/// What stands in a folder of the project whose name begins so.
+fn left(project: &Project, folder: &str, prefix: &str) -> Vec<String> {
+    let entries = fs::read_dir(project.path(folder)).expect("it is there").flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(prefix)).collect()
+}
+
+#[test]
+fn what_was_tried_out_when_envo_was_killed_is_swept_with_the_next_installation() {
+    let index = PackageIndex::open();
+    let project = project(&index, "two");
+    publish(&index, &project, "one", "1.0", &[]);
+    publish(&index, &project, "two", "1.0", &["one"]);
+    project.run(["lock"]).succeeds();
+    project.run(["run", "--locked"]).succeeds();
+    publish(&index, &project, "two", "1.1", &[]);
+    project.run(["lock", "--upgrade"]).succeeds();
+    let asked = index.hold();
+    let running = project.start(["run", "--locked"]);
+    asked.recv_timeout(PATIENCE).expect("the installer asks the index");
+    running.signal(rustix::process::Signal::KILL);
+    // The installer need not have heard of it, and must not come to its end.
+    for line in project.processes() {
+        let pid = line.split(' ').next().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw);
+        let _ = rustix::process::kill_process(pid.expect("a number"), rustix::process::Signal::KILL);
+    }
+    assert_eq!(running.end().code, 128 + 9);
+    index.go_on();
+    assert_eq!(left(&project, ".tox/a", ".locked-").len(), 1);
+    project.run(["run", "--locked"]).succeeds().says("two==1.1\n");
+    assert_eq!(left(&project, ".tox/a", ".locked-"), [""; 0]);
+}
+
 #[test]
 fn locks_are_as_they_were_when_envo_is_killed_while_it_locks() {
     let index = PackageIndex::open();
-    let project = project(&index, "two");
+    let project = project(&index, "two").file("tmp/envo-lock-diary", "a user's own");
+    let folder = project.path("tmp").display().to_string();
+    let project = project.variable("TMPDIR", &folder);
     publish(&index, &project, "two", "1.0", &[]);
     project.run(["lock"]).succeeds();
     let (lock, index_of_locks) = (lock_of(&project), fs::read(project.path("envo.lock")).expect("it is there"));
     publish(&index, &project, "two", "1.1", &[]);
     let asked = index.hold();
-    let running = project.start(["lock", "--upgrade"]);
+    let running = project.start(["update", "two"]);
     asked.recv_timeout(PATIENCE).expect("the resolver asks the index");
     running.signal(rustix::process::Signal::KILL);
     assert_eq!(running.end().code, 128 + 9);
     index.go_on();
+    assert_eq!(left(&project, "tmp", "envo-lock-").len(), 2);
     assert_eq!(lock_of(&project), lock);
     assert_eq!(fs::read(project.path("envo.lock")).expect("it is there"), index_of_locks);
     project.run(["lock", "--check"]).succeeds();
@@ -174,6 +210,7 @@ fn locks_are_as_they_were_when_envo_is_killed_while_it_locks() {
     project.run(["run", "--locked"]).ends_with(1).says("locks/pylock.a.toml is not what envo wrote");
     project.run(["lock"]).succeeds();
     assert_eq!(lock_of(&project), newer);
+    assert_eq!(left(&project, "tmp", "envo-"), ["envo-lock-diary"]);
     project.run(["run", "--locked"]).succeeds().says("two==1.1\n");
     let left: Vec<_> = fs::read_dir(project.path("locks")).expect("it is there").flatten().collect();
     assert_eq!(left.len(), 1, "{left:?}");

@@ -2,6 +2,7 @@
 //! however the service's processes cling to life.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -172,4 +173,29 @@ fn what_a_foreground_serve_held_that_was_killed_need_not_be_waited_for_as_long_a
     serving.client.signal(Signal::KILL);
     let ended = serving.client.end();
     assert_eq!(survivors(serving.all), [""; 0], "{ended:?}");
+}
+
+#[test]
+fn sockets_of_a_supervisor_that_was_killed_are_swept_with_the_next_one() {
+    let gate = Gate::new();
+    let configuration = "[tox]\nno_package = true\n[testenv:silent]\nallowlist_externals = bash\n\
+                         serve = bash silent.sh\nready = notify\n";
+    let script = gate.bash() + "tell \"$$ $NOTIFY_SOCKET\"\nexec sleep 3600\n";
+    let project = project(&gate, configuration).file("silent.sh", &script);
+    let started = || {
+        project.run(["up", "-e", "silent"]).succeeds();
+        let told = gate.next();
+        let (pid, socket) = told.split_once(' ').expect("a number and a path");
+        (Watched::open("service", pid).expect("it waits"), PathBuf::from(socket))
+    };
+    let (service, socket) = started();
+    let (_, supervisor) = Connection::greeted(&project);
+    let supervisor = Watched::open("supervisor", &supervisor.to_string()).expect("it answered");
+    supervisor.signal(Signal::KILL);
+    assert_eq!(survivors(vec![service, supervisor]), [""; 0]);
+    assert!(socket.exists());
+    let (_, next) = started();
+    assert!(!socket.exists() && next.exists());
+    project.run(["down"]).succeeds();
+    assert!(!next.exists());
 }

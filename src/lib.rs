@@ -21,6 +21,7 @@ pub mod plan;
 pub mod python_text;
 pub mod report;
 pub mod runtime;
+pub mod scratch;
 pub mod serve;
 pub mod settings;
 pub mod source;

@@ -20,6 +20,7 @@ use crate::lock::{self, lines};
 use crate::model::pep508::canonical_name;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::model::{Interpreter, Project};
+use crate::scratch::Scratch;
 
 /// Where `.tox-info.json` keeps it; tox leaves it alone.
 const SECTION: &str = "envo";
@@ -229,7 +230,7 @@ impl Order<'_> {
     /// Makes sure that all of it can be had before anything is taken out of the environment, which can be used as it was
     /// when that is not so.
     fn try_out(&self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
-        let folder = tempfile::Builder::new().prefix(".locked-").tempdir_in(&site.environment.env_dir)?;
+        let folder = Scratch::new_in(&site.environment.env_dir, ".locked-")?;
         self.install(site, foundation, Some(folder.path()))
     }
 }

@@ -22,6 +22,7 @@ use crate::model::runtime::ProjectPackage;
 use crate::report::event::Phase;
 use crate::runtime::packing::{Delivery, PackRequest, PackageForm};
 use crate::runtime::{Place, RUNTIMES};
+use crate::scratch;
 
 /// The folder below the one of the build in which packages are kept, in a folder for each content.
 const DIST: &str = "dist";
@@ -251,7 +252,7 @@ fn copy_programs(files: &[PathBuf], bin: &Path) -> Result<(), Halt> {
     for file in files {
         let name = file.file_name().unwrap_or_default();
         // One that is running keeps its file.
-        let copy = tempfile::NamedTempFile::new_in(bin)?;
+        let copy = scratch::file_in(bin, ".unfinished-", 0o600)?;
         fs_err::copy(file, copy.path())?;
         fs_err::set_permissions(copy.path(), PermissionsExt::from_mode(0o755))?;
         copy.persist(bin.join(name)).map_err(|error| Halt::from(error.error))?;

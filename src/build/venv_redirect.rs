@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::scratch;
+
 /// The file's name, below the project's root.
 pub const FILE_NAME: &str = ".venv";
 
@@ -23,7 +25,7 @@ pub fn record(root: &Path, environment: &Path, is_ours: impl Fn(&Path) -> bool) 
     }
     let shown = environment.strip_prefix(root).unwrap_or(environment);
     // The rename replaces the name itself, so a link put there meanwhile is not written through.
-    let mut temporary = tempfile::Builder::new().prefix("..venv.").tempfile_in(root)?;
+    let mut temporary = scratch::file_in(root, "..venv.", 0o600)?;
     writeln!(temporary, "{}", shown.display())?;
     temporary.persist(&file)?;
     Ok(())

@@ -17,6 +17,7 @@ use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{self, Input, Sink, Spawn};
 use crate::install::uv_lock::LockCommand;
 use crate::model::{Project, Variables};
+use crate::scratch::Scratch;
 
 /// PEP 751 allows no other name, and resolvers insist on it.
 const RESULT: &str = "pylock.envo.toml";
@@ -115,9 +116,9 @@ impl Order<'_> {
         let impossible = |reason: String| LockError::Impossible { environment: self.environment.to_owned(), reason };
         let failed = |error: std::io::Error| impossible(error.to_string());
         // Without an earlier lock there is nothing to put into one.
-        let folder = self.before.as_ref().map(|_| tempfile::Builder::new().prefix("envo-lock-").tempdir());
+        let folder = self.before.as_ref().map(|_| Scratch::temporary("envo-lock-"));
         let folder = folder.transpose().map_err(failed)?;
-        let folder = folder.as_ref().map(tempfile::TempDir::path);
+        let folder = folder.as_ref().map(Scratch::path);
         let root = self.project.root.as_path();
         let (ended, made_in) = match &self.resolver {
             Resolver::Uv { program, command } => {
@@ -204,7 +205,7 @@ impl Order<'_> {
         let Resolver::Uv { program, command } = &self.resolver else {
             return Err(impossible("only uv says who requires what".to_owned()));
         };
-        let folder = tempfile::Builder::new().prefix("envo-lock-").tempdir().map_err(failed)?;
+        let folder = Scratch::temporary("envo-lock-").map_err(failed)?;
         let (result, pins) = (folder.path().join("requirements.txt"), folder.path().join("pins.txt"));
         std::fs::write(&pins, self.before.as_ref().map(pins_of).unwrap_or_default()).map_err(failed)?;
         let words = command.arguments.iter().filter(|word| *word != "--generate-hashes").map(OsString::from);

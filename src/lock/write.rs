@@ -2,7 +2,6 @@
 //! all.
 
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::document::{Document, File, Package, Source};
@@ -141,16 +140,15 @@ pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     fs_err::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".envo-")
-        .permissions(std::fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
+    let mut file = crate::scratch::file_in(folder, ".envo-", 0o666)?;
     file.write_all(content)?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use proptest::strategy::Strategy as _;
 
     use super::*;

@@ -35,7 +35,7 @@ pub fn key<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 pub fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = crate::scratch::file_in(folder, ".tmp", 0o600)?;
     file.write_all(content)?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }

@@ -21,7 +21,6 @@ pub mod python;
 pub mod registry;
 mod ruby;
 mod rust;
-pub mod scratch;
 mod system;
 
 use std::path::{Path, PathBuf};

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use crate::scratch;
+
 /// How much of a record is read: what is longer is not one.
 const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 
@@ -104,7 +106,7 @@ pub fn read(path: &Path) -> Option<Vec<u8>> {
 /// # Errors
 /// When it cannot be written.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    let mut file = scratch::file_in(path.parent().unwrap_or(Path::new(".")), ".tmp", 0o600)?;
     file.write_all(bytes)?;
     file.persist(path)?;
     Ok(())

@@ -131,7 +131,7 @@ impl PythonRuntime {
             super::cache::folder(&self.variables).context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
         fs_err::create_dir_all(&cache)?;
         let host = self.host().context("there is no Python to fetch it with")?;
-        let folder = super::scratch::Scratch::new_in(&cache, ".fetched-")?;
+        let folder = crate::scratch::Scratch::new_in(&cache, ".fetched-")?;
         let sources = Sources { newest: false, discovery: &self.discovery, own: None };
         self.seeder.fetch(&wheel.requirement, folder.path(), (&host, sources), &self.interrupt)?;
         let file = fs_err::read_dir(folder.path())?

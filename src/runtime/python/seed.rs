@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
 
 use super::virtualenv_settings::VirtualenvSettings;
 use super::wheel::{Place, Tree, WheelName};
@@ -16,6 +15,7 @@ use crate::execute::process::{self, Spawn};
 use crate::model::environment::Seeds;
 use crate::model::{Interpreter, Variables};
 use crate::runtime::{cache, checksums};
+use crate::scratch::Scratch;
 
 /// Wheels that were fetched from an index: a folder for each Python they are for, and in it one for each distribution.
 const DOWNLOADS: &str = "downloads-2";
@@ -39,7 +39,7 @@ pub struct Seeder {
     cache: Option<PathBuf>,
     variables: Variables,
     /// Used in place of the cache when that cannot be written.
-    scratch: OnceLock<TempDir>,
+    scratch: OnceLock<Scratch>,
     /// Ends what it has started when the user wants to stop.
     pub(super) interrupt: Interrupt,
     /// Why the cache cannot be written.
@@ -115,7 +115,7 @@ impl Seeder {
 
     /// Where there may be something that was kept: the cache, and what stands in for it in this run.
     pub fn roots(&self) -> impl Iterator<Item = &Path> {
-        self.cache.as_deref().into_iter().chain(self.scratch.get().map(TempDir::path))
+        self.cache.as_deref().into_iter().chain(self.scratch.get().map(Scratch::path))
     }
 
     /// The folder `name` of the cache, or of what stands in for it where the cache has no room for that many bytes.
@@ -136,7 +136,7 @@ impl Seeder {
     /// A folder for what cannot be kept in the cache, for the time of this run.
     fn scratch(&self) -> Result<&Path> {
         if self.scratch.get().is_none() {
-            let _ = self.scratch.set(tempfile::tempdir().context("no folder can be written to")?);
+            let _ = self.scratch.set(Scratch::temporary("envo-seeds-").context("no folder can be written to")?);
         }
         Ok(self.scratch.get().context("no folder can be written to")?.path())
     }
@@ -269,7 +269,7 @@ impl Seeder {
                 let place = downloads(root, name, interpreter);
                 let parent = place.parent().unwrap_or(root);
                 std::fs::create_dir_all(parent)?;
-                let unfinished = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(parent)?;
+                let unfinished = Scratch::new_in(parent, ".unfinished-")?;
                 std::fs::copy(&wheel, unfinished.path().join(wheel.file_name().unwrap_or_default()))?;
                 checksums::publish(unfinished.path(), &place)
             };

@@ -20,7 +20,7 @@ use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{self, Sink, Spawn};
 use crate::model::Variables;
 use crate::model::runtime::{Version, VersionWish};
-use crate::runtime::scratch::Scratch;
+use crate::scratch::Scratch;
 
 const DOWNLOAD: &str = include_str!("download.py");
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::cancel::Cancel;
+use crate::scratch::Scratch;
 
 /// The largest message that is read; what is longer is cut.
 const LARGEST: usize = 4096;
@@ -16,7 +17,7 @@ const LONG: Duration = Duration::from_secs(3600);
 pub struct Notify {
     socket: UnixDatagram,
     /// The folder goes with this value, and the socket in it.
-    _folder: tempfile::TempDir,
+    _folder: Scratch,
     path: PathBuf,
 }
 
@@ -26,7 +27,7 @@ impl Notify {
     /// # Errors
     /// When it cannot be made.
     pub fn new() -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("envo-notify-").tempdir()?;
+        let folder = Scratch::temporary("envo-notify-")?;
         let path = folder.path().join("socket");
         let socket = UnixDatagram::bind(&path)?;
         socket.set_nonblocking(true)?;
