@@ -226,3 +226,67 @@ fn nesting_of_every_kind_ends_in_an_answer() {
         }
     }
 }
+
+#[test]
+fn files_that_are_endless_or_huge_end_in_an_error_that_names_them() {
+    let huge = |project: Project| {
+        let file = std::fs::File::create(project.path("huge")).unwrap();
+        file.set_len(10 << 30).unwrap();
+        project
+    };
+    let environment = |lines: &str| {
+        let text = format!("[tox]\nno_package = true\n[testenv:a]\nruntime = system\ncommands = true\n{lines}\n");
+        huge(Project::new().ini(&text))
+    };
+    for (key, file, explanation) in [
+        ("env_file = {}", "/dev/zero", "tox.ini:6:12"),
+        ("env_file = {}", "huge", "huge cannot be read: file too large (more than 64 MiB)"),
+        ("set_env = file|{}", "/dev/zero", "/dev/zero is not a file for set_env"),
+        ("set_env = file|{}", "huge", "huge cannot be read for set_env: file too large (more than 64 MiB)"),
+    ] {
+        let lines = key.replace("{}", file);
+        bounded(&environment(&lines), "run -e a").explains(explanation).explains("tox.ini:6:").ends_with(1);
+    }
+    for (lines, reason) in [
+        ("deps = -r huge", "huge exceeds the 10485760 byte limit"),
+        ("constraints = /dev/zero", "/dev/zero exceeds the 10485760 byte limit"),
+        ("base_python_file = huge", "cannot read 'huge': file too large"),
+        ("pylock = /dev/zero", "invalid pylock file /dev/zero: file too large"),
+        ("dependency_groups = x", "pyproject.toml: file too large"),
+    ] {
+        let project = environment(lines);
+        let text = std::fs::read_to_string(project.path("tox.ini")).unwrap().replace("runtime = system\n", "");
+        let project = project.file("tox.ini", &text);
+        if lines.starts_with("dependency_groups") {
+            std::os::unix::fs::symlink("/dev/zero", project.path("pyproject.toml")).unwrap();
+        }
+        let checked = bounded(&project, "config --check");
+        assert!(checked.stderr.contains(reason) || checked.stdout.contains(reason), "{checked:?}");
+        assert_eq!(checked.code, Some(1), "{checked:?}");
+    }
+    let project = huge(Project::new());
+    for file in ["/dev/zero", "huge"] {
+        let large = "file too large (more than 64 MiB)";
+        bounded(&project, &format!("list -c {file}")).says(large).ends_with(254);
+        for kind in ["compose", "procfile", "pip-tools", "poetry"] {
+            bounded(&project, &format!("import {kind} {file}")).says(large).ends_with(254);
+        }
+    }
+}
+
+#[test]
+fn pipes_are_read_to_their_end_and_never_beyond_the_limit() {
+    let envo = env!("CARGO_BIN_EXE_envo");
+    let run = |command: &str| {
+        let bounded = format!("ulimit -v 1000000; {}", command.replace("envo", envo));
+        Project::new().ini("").run_program("bash", &["-c", &bounded])
+    };
+    let ini = r"printf '[tox]\nno_package = true\n[testenv:a]\ndescription = piped\n'";
+    run(&format!("{ini} | envo config -c /dev/stdin -e a -k description")).says("description = piped").succeeds();
+    let reading = r"printf '[tox]\nno_package = true\n[testenv:a]\ndeps = -r %s\n' /dev/stdin > tox.ini";
+    run(&format!("{reading}; echo six | envo config -e a -k deps")).says("deps = -r /dev/stdin").succeeds();
+    let named = "printf '[testenv:a]\\nruntime = system\\nenv_file = pipe\\ncommands = true\\n' > tox.ini; mkfifo pipe";
+    run(&format!("{named}; yes > pipe & envo run --skip-pkg-install -e a; code=$?; wait; exit $code"))
+        .explains("pipe cannot be read: file too large")
+        .ends_with(1);
+}

@@ -9,6 +9,7 @@ use super::{Notice, Severity};
 use crate::error::python_repr;
 use crate::model::Variables;
 use crate::source::IniDocument;
+use crate::source::bounded;
 use crate::source::ini;
 
 /// Names another file.
@@ -23,7 +24,7 @@ impl UserFile {
     /// Reads the file if it is there. What is wrong with it is told but ends nothing.
     pub fn read(surroundings: &Surroundings, notices: &mut Vec<Notice>) -> Self {
         let path = path(surroundings);
-        let document = match std::fs::read(&path) {
+        let document = match bounded::read(&path) {
             Ok(bytes) => parse(&bytes, &path.to_string_lossy()).map(Some),
             Err(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(None),

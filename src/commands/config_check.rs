@@ -21,6 +21,7 @@ use crate::report::{config_format, frame, plain};
 use crate::serve::graph::{Graph, Member};
 use crate::settings::check::Subject;
 use crate::settings::{asks_for_services, check};
+use crate::source::bounded;
 
 /// Says everything that is wrong with the configuration.
 ///
@@ -59,7 +60,7 @@ fn tell_findings(found: &[ConfigError], options: &Options) {
     let places = || found.iter().filter_map(|one| one.location.as_deref());
     let files: HashSet<&Path> = places().map(|place| place.file.as_path()).collect();
     let texts: Vec<(&Path, String)> =
-        files.into_iter().filter_map(|file| Some((file, fs_err::read_to_string(file).ok()?))).collect();
+        files.into_iter().filter_map(|file| Some((file, bounded::read_text(file).ok()?))).collect();
     let lines: HashMap<&Path, Vec<&str>> = texts.iter().map(|(file, text)| (*file, text.lines().collect())).collect();
     for one in found {
         let line = one

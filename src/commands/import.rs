@@ -12,6 +12,7 @@ use crate::import::locks::Pins;
 use crate::import::{self, Imported, ProjectFiles};
 use crate::python_text::escaped;
 use crate::report::plain;
+use crate::source::bounded;
 
 /// What versions from another lock are written to.
 const PINS: &str = "pins.txt";
@@ -65,7 +66,7 @@ pub fn execute(options: &Options) -> Result<i32> {
         Some(file) => folder.join(file),
         None => found(folder, names)?,
     };
-    let text = fs_err::read_to_string(&file)?;
+    let text = text_of(&file)?;
     let imported = match is_procfile {
         true => import::procfile(&text, file.with_file_name(".env").exists()),
         false => compose(&text, &file, options),
@@ -77,7 +78,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     if options.import.write {
         write(folder, &imported)?;
     } else {
-        let is_first = fs_err::read_to_string(folder.join("tox.ini")).is_ok_and(|text| !text.trim().is_empty());
+        let is_first = bounded::read_text(folder.join("tox.ini")).is_ok_and(|text| !text.trim().is_empty());
         plain::out(&format!("{}{}", if is_first { "" } else { NEW_FILE }, imported.text()));
     }
     for note in imported.lines() {
@@ -106,11 +107,19 @@ pub(super) fn with_files<T>(folder: &Path, options: &Options, translate: impl Fn
     })
 }
 
+fn text_of(file: &Path) -> Result<String, ConfigError> {
+    bounded::read_text(file).map_err(|error| unreadable(file, &error))
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {
+    ConfigError::handled(format!("cannot read {}: {error}", file.display()))
+}
+
 /// The text of a file of the project; nothing that is no file, or is too large to be read by people, is looked into.
 fn readable(path: &Path) -> Option<String> {
     let metadata = std::fs::metadata(path).ok()?;
     let fits = metadata.is_file() && metadata.len() <= MAX_SIZE;
-    if fits { std::fs::read_to_string(path).ok() } else { None }
+    if fits { bounded::read_text(path).ok() } else { None }
 }
 
 /// What a lock of another program says; `None`: none was named.
@@ -130,7 +139,7 @@ fn pins(options: &Options) -> Result<Option<Pins>> {
         [file] => file,
         _ => return Err(ConfigError::handled(format!("`import {kind}` takes one file")).into()),
     });
-    let text = fs_err::read_to_string(&file)?;
+    let text = text_of(&file)?;
     let pins = match kind {
         "pipenv" => import::locks::pipfile(&text),
         "pip-tools" => import::locks::requirements(&text),
@@ -152,14 +161,14 @@ fn found(folder: &Path, names: &[&str]) -> Result<PathBuf, ConfigError> {
 
 fn write(folder: &Path, imported: &Imported) -> Result<()> {
     let file = folder.join("tox.ini");
-    let before = match fs_err::read_to_string(&file) {
+    let before = match bounded::read_text(&file) {
         Ok(text) if text.trim().is_empty() => NEW_FILE.to_owned(),
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             not_beside_another(folder)?;
             NEW_FILE.to_owned()
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(unreadable(&file, &error).into()),
     };
     let taken = |header: &&str| before.lines().any(|line| line.trim_end() == *header);
     let headers: Vec<String> = imported.sections.iter().map(|section| format!("[testenv:{}]", section.name)).collect();
@@ -184,7 +193,7 @@ fn write(folder: &Path, imported: &Imported) -> Result<()> {
 /// A new `tox.ini` would count more than the configuration that the project has.
 fn not_beside_another(folder: &Path) -> Result<(), ConfigError> {
     let holds = |name: &str, words: &[&str]| {
-        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let text = bounded::read_text(folder.join(name)).unwrap_or_default();
         words.is_empty() && folder.join(name).is_file() || words.iter().any(|word| text.contains(word))
     };
     let others =

@@ -35,6 +35,7 @@ use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 use crate::settings::value::Value;
+use crate::source::bounded;
 
 /// The project and what is known of its locks.
 pub(super) struct Locks {
@@ -300,7 +301,7 @@ pub(super) fn target(locks: &Locks, lockable: &Lockable) -> Result<(Target, Vec<
     // Which Python an environment without a version gets differs between machines, so an earlier lock says how far down
     // it reaches.
     let earlier = || {
-        let text = std::fs::read_to_string(lock_path(&locks.project, name)).ok()?;
+        let text = bounded::read_text(lock_path(&locks.project, name)).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("requires-python = "))?;
         crate::lock::target::lower_bound(line.trim_matches('"'))
     };

@@ -13,6 +13,7 @@ use crate::exit_code;
 use crate::import::{self, Imported, ProjectFiles, Section};
 use crate::model::InterpreterLookup as _;
 use crate::report::plain;
+use crate::source::bounded;
 
 /// Writes the file, unless there is one already.
 ///
@@ -115,7 +116,7 @@ fn content(environment: &str, root: &Path, found: &mut Found) -> String {
 
 /// Whether there is a Python project that can be built: a `pyproject.toml` may be there for tools alone.
 fn is_python(root: &Path) -> bool {
-    let text = |name: &str| std::fs::read_to_string(root.join(name)).ok();
+    let text = |name: &str| bounded::read_text(root.join(name)).ok();
     let is_project = |text: String| {
         text.parse::<toml::Table>().is_ok_and(|table| {
             table.contains_key("project")

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use crate::error::{ConfigError, python_repr};
 use crate::model::pep508::{Marker, Requirement, canonical_name};
 use crate::python_text::repr;
+use crate::source::bounded;
 
 /// The requirements of `groups` (normalised names), in canonical form, sorted.
 ///
@@ -19,7 +20,7 @@ pub fn resolve(root: &Path, groups: &[String]) -> Result<Vec<String>, ConfigErro
         return Err(fail(format!("no pyproject.toml found at {} to read dependency groups from", file.display())));
     }
     let could_not = |error: &dyn std::fmt::Display| fail(format!("could not read {}: {error}", file.display()));
-    let text = std::fs::read_to_string(&file).map_err(|error| could_not(&error))?;
+    let text = bounded::read_text(&file).map_err(|error| could_not(&error))?;
     let project: Table = text.trim_start_matches('\u{feff}').parse().map_err(|error| could_not(&error))?;
     let Some(written) = project.get("dependency-groups") else {
         return Err(fail(format!("no dependency groups defined in {}", file.display())));

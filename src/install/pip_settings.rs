@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::model::Variables;
+use crate::source::bounded;
 use crate::source::ini;
 
 /// pip's settings as far as another installer has to follow them.
@@ -158,7 +159,7 @@ fn configured(files: &[PathBuf]) -> Result<BTreeMap<String, String>, PathBuf> {
     let mut general = BTreeMap::new();
     let mut of_install = BTreeMap::new();
     for file in files {
-        let Ok(bytes) = std::fs::read(file) else { continue };
+        let Ok(bytes) = bounded::read(file) else { continue };
         let text = String::from_utf8_lossy(&bytes);
         let document = ini::read(&text).map_err(|_| file.clone())?;
         for (section, values) in [("global", &mut general), ("install", &mut of_install)] {

@@ -14,6 +14,7 @@ use crate::error::{ConfigError, python_repr};
 use crate::model::Variables;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::model::pep508::{Marker, Requirement, canonical_name};
+use crate::source::bounded;
 
 /// A lock file and what of it an environment wants.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +56,7 @@ impl Pylock<'_> {
     pub fn install_lines(&self) -> Result<Vec<String>, ConfigError> {
         let invalid =
             |reason: String| ConfigError::fail(format!("invalid pylock file {}: {reason}", self.path.display()));
-        let text = std::fs::read_to_string(self.path).map_err(|error| invalid(error.to_string()))?;
+        let text = bounded::read_text(self.path).map_err(|error| invalid(error.to_string()))?;
         self.lines_of(&text)
     }
 

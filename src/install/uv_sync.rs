@@ -11,6 +11,7 @@ use crate::error::ConfigError;
 use crate::model::environment::{UvProject, UvSettings, UvSync};
 use crate::model::pep508::canonical_name;
 use crate::model::{Interpreter, PythonSpec, Variables};
+use crate::source::bounded;
 
 /// What else decides over `uv sync`.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +97,7 @@ pub fn workspace_sources(config_file: &Path) -> Result<BTreeSet<String>, ConfigE
 
 /// What `pyproject.toml` in `folder` says; nothing where there is none.
 fn pyproject(folder: &Path) -> Result<toml::Table, ConfigError> {
-    let text = std::fs::read_to_string(folder.join("pyproject.toml")).unwrap_or_default();
+    let text = bounded::read_text(folder.join("pyproject.toml")).unwrap_or_default();
     text.parse().map_err(|error| ConfigError::handled(format!("invalid pyproject.toml: {error}")))
 }
 

@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use toml::{Table, Value};
 
 use super::error::{LockError, conflict_marker};
+use crate::source::bounded;
 
 /// What is locked for one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -77,7 +78,7 @@ impl Document {
     /// When it cannot be read, holds a conflict marker, or is no lock.
     pub fn read(file: &Path) -> Result<Self, LockError> {
         let malformed = |reason: String| LockError::Malformed { file: file.to_owned(), reason };
-        let text = std::fs::read_to_string(file).map_err(|error| malformed(error.to_string()))?;
+        let text = bounded::read_text(file).map_err(|error| malformed(error.to_string()))?;
         if let Some(line) = conflict_marker(&text) {
             return Err(LockError::MergeConflict { file: file.to_owned(), line });
         }

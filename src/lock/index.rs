@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::{LockError, conflict_marker};
 use super::{INDEX, digest, name};
 use crate::model::Project;
+use crate::source::bounded;
 
 const HEAD: &str =
     "# envo.lock 1: written by `envo lock`, one line per environment: the lock's digest, then its inputs'.\n";
@@ -43,7 +44,7 @@ impl Index {
     /// When it cannot be read, or is not what envo writes.
     pub fn read(root: &Path) -> Result<Self, LockError> {
         let file = path(root);
-        match std::fs::read_to_string(&file) {
+        match bounded::read_text(&file) {
             Ok(text) => Self::parse(&text, &file),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(LockError::Malformed { file, reason: error.to_string() }),

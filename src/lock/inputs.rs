@@ -13,6 +13,7 @@ use crate::install::requirement_file::{self, RequirementKind};
 use crate::install::script;
 use crate::model::environment::{PackageKind, Packaging};
 use crate::model::{Environment, Project, Requirements, Variables};
+use crate::source::bounded;
 
 /// Files of a project that say what it requires where `pyproject.toml` does not.
 const METADATA_FILES: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];
@@ -227,12 +228,11 @@ impl Collected<'_> {
 }
 
 fn file_line(path: &Path, name: &str) -> Option<String> {
-    let content = std::fs::read(path).ok()?;
-    Some(format!("{name} sha256:{}", super::digest(&content)))
+    Some(format!("{name} sha256:{}", bounded::digest(path).ok()?))
 }
 
 fn requires_python(folder: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(folder.join("pyproject.toml")).ok()?;
+    let text = bounded::read_text(folder.join("pyproject.toml")).ok()?;
     let table: toml::Table = text.trim_start_matches('\u{feff}').parse().ok()?;
     Some(table.get("project")?.get("requires-python")?.as_str()?.to_owned())
 }

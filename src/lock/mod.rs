@@ -30,6 +30,7 @@ pub mod write;
 use sha2::{Digest, Sha256};
 
 use crate::model::{Environment, Project};
+use crate::source::bounded;
 
 /// The index over them, at the project's root.
 pub const INDEX: &str = "envo.lock";
@@ -47,7 +48,7 @@ pub fn has_its_own(environment: &Environment, project: &Project) -> Option<Strin
 
 /// What the project calls itself in `pyproject.toml`.
 pub fn project_name(project: &Project) -> Option<String> {
-    let text = std::fs::read_to_string(project.package_root.join("pyproject.toml")).ok()?;
+    let text = bounded::read_text(project.package_root.join("pyproject.toml")).ok()?;
     let table: toml::Table = text.trim_start_matches('\u{feff}').parse().ok()?;
     Some(table.get("project")?.get("name")?.as_str()?.to_owned())
 }
@@ -66,7 +67,7 @@ pub fn disturbs_setuptools(project: &Project) -> bool {
     if is_hidden || root.join("src").is_dir() || ["setup.py", "setup.cfg"].iter().any(|name| root.join(name).exists()) {
         return false;
     }
-    let Ok(text) = std::fs::read_to_string(root.join("pyproject.toml")) else { return false };
+    let Ok(text) = bounded::read_text(root.join("pyproject.toml")) else { return false };
     let Ok(table) = text.trim_start_matches('\u{feff}').parse::<toml::Table>() else { return false };
     let system = table.get("build-system");
     let backend = system.and_then(|system| system.get("build-backend")).and_then(toml::Value::as_str);

@@ -8,6 +8,7 @@ use super::error::Origin;
 use super::inputs::Inputs;
 use crate::model::Project;
 use crate::model::pep508::{Requirement, canonical_name};
+use crate::source::bounded;
 
 /// The lines of the project's files with those of its requirements that `explanation` names.
 pub fn of(project: &Project, inputs: &Inputs, explanation: &str) -> Vec<Origin> {
@@ -18,7 +19,7 @@ pub fn of(project: &Project, inputs: &Inputs, explanation: &str) -> Vec<Origin> 
         requirements.iter().filter(|requirement| named.contains(&canonical_name(&requirement.name))).collect();
     let mut found = Vec::new();
     for file in files(project, inputs) {
-        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        let Ok(text) = bounded::read_text(&file) else { continue };
         for (at, line) in text.lines().enumerate() {
             let written: Vec<Requirement> = candidates(line).into_iter().filter_map(requirement).collect();
             let is_wanted = |one: &Requirement| wanted.iter().any(|other| same(one, other));
@@ -64,7 +65,7 @@ fn nested(file: &Path, files: &mut Vec<PathBuf>) {
         if !known.insert(file.clone()) {
             continue;
         }
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let text = bounded::read_text(&file).unwrap_or_default();
         let mut named = Vec::new();
         for line in text.lines().map(str::trim) {
             let options = ["-r", "-c", "--requirement", "--constraint"];

@@ -10,6 +10,7 @@ use super::index::{self, Entry, Index, input_digest};
 use super::inputs::Input;
 use super::{INDEX, digest};
 use crate::model::Project;
+use crate::source::bounded;
 
 /// Finds out whether the lock of `environment` in `project` holds. Hands out its entry.
 ///
@@ -51,7 +52,7 @@ pub fn read(project: &Project, environment: &str, entry: &Entry) -> Result<Docum
 fn verify_file(project: &Project, environment: &str, entry: &Entry) -> Result<(), LockError> {
     let path = index::lock_path(project, environment);
     let file = shown_path(project, &path);
-    let content = match std::fs::read(&path) {
+    let content = match bounded::read(&path) {
         Ok(content) => content,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(LockError::Missing { environment: environment.to_owned(), file });
@@ -76,8 +77,7 @@ pub fn verify_local(packages: &[Package], folder: &Path) -> Result<(), LockError
     for package in packages {
         for file in package.files() {
             let (Some(path), Some(wanted)) = (&file.path, file.hashes.get("sha256")) else { continue };
-            let Ok(content) = std::fs::read(folder.join(path)) else { continue };
-            let found = digest(&content);
+            let Ok(found) = bounded::digest(folder.join(path)) else { continue };
             if found != *wanted {
                 let (package, wanted) = (package.name.clone(), format!("sha256:{wanted}"));
                 let file = super::document::plain(&folder.join(path)).display().to_string();

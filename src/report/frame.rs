@@ -5,11 +5,12 @@ use rustix::termios::isatty;
 use super::color::{BLUE, BRIGHT, CYAN, RED, RESET_ALL, YELLOW};
 use crate::error::{ConfigError, Location};
 use crate::python_text::{escaped, misleads, plain};
+use crate::source::bounded;
 
 /// Draws the error over the lines of the file it stands in, and after it what else is wrong. Ends with a line end.
 pub fn with_source(error: &ConfigError, colored: bool) -> String {
     let draw = |error: &ConfigError| {
-        let text = error.location.as_ref().and_then(|location| std::fs::read_to_string(&location.file).ok());
+        let text = error.location.as_ref().and_then(|location| bounded::read_text(&location.file).ok());
         frame(error, text.as_deref(), colored)
     };
     std::iter::once(error).chain(&error.further).map(draw).collect()

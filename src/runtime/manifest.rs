@@ -6,13 +6,14 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::Step;
+use crate::source::bounded;
 
 /// The content of a file of the project; `None` when there is none.
 ///
 /// # Errors
 /// When it is there and cannot be read.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    match std::fs::read(path) {
+    match bounded::read(path) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
@@ -46,7 +47,8 @@ pub fn dependency_inputs(dependencies: &[String], project: &Path, folders: Folde
             Folders::Copied if path.is_dir() => return format!("{dependency} {}", state_of(&path)),
             _ => path,
         };
-        std::fs::read(&file).map_or_else(|_| dependency.clone(), |content| input(dependency, &content))
+        let digest = bounded::digest(&file);
+        digest.map_or_else(|_| dependency.clone(), |digest| format!("{dependency} sha256:{digest}"))
     };
     dependencies.iter().map(with_content).collect()
 }

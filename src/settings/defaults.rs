@@ -11,6 +11,7 @@ use super::value::{Kind, Value};
 use crate::cli::options::SkipMissing;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::{Command, Interpreter, PythonSpec};
+use crate::source::bounded;
 
 impl Settings {
     pub(super) fn default_value(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
@@ -123,7 +124,7 @@ impl Settings {
             if !path.is_file() {
                 return Err(ConfigError::fail(format!("base_python_file: '{file}' is not a regular file")));
             }
-            let text = std::fs::read_to_string(&path)
+            let text = bounded::read_text(&path)
                 .map_err(|error| ConfigError::fail(format!("base_python_file: cannot read '{file}': {error}")))?;
             let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
             if let Some(version) = lines.into_iter().find(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -191,7 +192,7 @@ impl Settings {
     /// setuptools keeps state between calls, so it gets a fresh process each time.
     fn backend_is_setuptools(&self, set: &ConfigSet) -> Result<bool, ConfigError> {
         let file = self.path(set, "package_root")?.join("pyproject.toml");
-        let Ok(text) = std::fs::read_to_string(&file) else { return Ok(true) };
+        let Ok(text) = bounded::read_text(&file) else { return Ok(true) };
         let Ok(table) = toml::from_str::<toml::Table>(&text) else { return Ok(true) };
         let system = table.get("build-system").and_then(toml::Value::as_table);
         let backend = system.and_then(|system| system.get("build-backend")).and_then(toml::Value::as_str);

@@ -12,6 +12,7 @@ use super::post_process::normalize_name;
 use super::value::{Kind, Value};
 use super::{Settings, dotenv};
 use crate::error::ConfigError;
+use crate::source::bounded;
 
 /// The file tox-envfile loads, beside the configuration.
 const ENVIRONMENT_FILE: &str = ".devdata.env";
@@ -97,7 +98,7 @@ impl Settings {
         if set.kind.is_package() || !file.is_file() || !self.requires_distribution("tox-envfile") {
             return Ok(Vec::new());
         }
-        let text = std::fs::read_to_string(&file)
+        let text = bounded::read_text(&file)
             .map_err(|error| ConfigError::fail(format!("{} cannot be read: {error}", file.display())))?;
         dotenv::variables(&text, &self.options.variables)
             .map_err(|reason| ConfigError::fail(format!("{}: {reason}", file.display())))

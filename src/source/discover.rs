@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::IniDocument;
-use super::{Document, Format, Node, Source, TomlDocument, TomlTree, ini};
+use super::{Document, Format, Node, Source, TomlDocument, TomlTree, bounded, ini};
 use crate::error::{ConfigError, ErrorClass, Location};
 
 /// A configuration, and what should be said about how it was found.
@@ -138,7 +138,7 @@ fn beside(path: &Path) -> Option<&'static str> {
 }
 
 fn read_text(format: Format, path: &Path) -> Result<String, ConfigError> {
-    let bytes = std::fs::read(path).map_err(|error| failed_loading(format, path, &python_os_error(&error, path)))?;
+    let bytes = bounded::read(path).map_err(|error| failed_loading(format, path, &python_os_error(&error, path)))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let (bytes, reason) = (error.as_bytes(), error.utf8_error());
         let before = String::from_utf8_lossy(&bytes[..reason.valid_up_to()]);
@@ -152,7 +152,7 @@ fn read_text(format: Format, path: &Path) -> Result<String, ConfigError> {
 }
 
 fn python_os_error(error: &std::io::Error, path: &Path) -> String {
-    let number = error.raw_os_error().unwrap_or_default();
+    let Some(number) = error.raw_os_error() else { return error.to_string() };
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or_default();
     format!("[Errno {number}] {words}: {}", crate::error::python_repr(&path.display().to_string()))

@@ -5,6 +5,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use crate::error::{ConfigError, Location, python_repr};
+use crate::source::bounded;
 
 /// The file in `root`; `None` when there is none.
 ///
@@ -12,7 +13,7 @@ use crate::error::{ConfigError, Location, python_repr};
 /// When it cannot be read or is no TOML, with the place.
 pub(super) fn read(root: &Path) -> Result<Option<Table>, ConfigError> {
     let file = root.join("pyproject.toml");
-    let text = match std::fs::read_to_string(&file) {
+    let text = match bounded::read_text(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ConfigError::fail(format!("could not read {}: {error}", file.display()))),

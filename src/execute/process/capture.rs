@@ -20,6 +20,9 @@ use crate::model::Variables;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
+/// How much a helper program may write that takes its time, such as an installer or a resolver.
+const LARGEST_OUTPUT: usize = 64 * 1024 * 1024;
+
 /// What a helper program has said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
@@ -67,7 +70,7 @@ fn ask_within(program: &Path, arguments: &[&OsStr], variables: &Variables, time:
 /// its exit code and what it wrote to standard error; its input is empty and its standard output nobody's.
 ///
 /// # Errors
-/// When it cannot be started or read from, or was interrupted.
+/// When it cannot be started or read from, wrote more than any such program, or was interrupted.
 pub fn run_until_interrupt(
     program: &Path,
     arguments: &[&OsStr],
@@ -84,11 +87,11 @@ pub fn run_until_interrupt(
 /// code and what it wrote to standard output and standard error, as far as `spawn` has pipes there.
 ///
 /// # Errors
-/// When it cannot be started or read from, or was interrupted.
+/// When it cannot be started or read from, wrote more than any such program, or was interrupted.
 pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
     spawn.grouping = Grouping::Group;
     spawn.dies_with_parent = true;
-    let said = run(spawn, Limits { interrupt: Some(interrupt), ..Limits::default() })?;
+    let said = run(spawn, Limits { interrupt: Some(interrupt), time: None, bytes: Some(LARGEST_OUTPUT) })?;
     if interrupt.requested() {
         return Err(io::ErrorKind::Interrupted.into());
     }
@@ -257,6 +260,9 @@ mod tests {
             run_until_interrupt(Path::new("sh"), &arguments, &variables(), &interrupt)
         };
         assert_eq!(run("echo out; echo err >&2; exit 3").unwrap(), (3, b"err\n".to_vec()));
+        for script in ["yes >&2", "exec yes >&2"] {
+            assert_eq!(run(script).unwrap_err().to_string(), "it printed more than 64 MB");
+        }
         let folder = tempfile::tempdir().unwrap();
         let gate = folder.path().join("gate");
         rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::RWXU).unwrap();

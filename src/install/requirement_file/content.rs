@@ -1,13 +1,12 @@
 //! The text of a requirement file.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
 use super::encoding;
+use crate::source::bounded;
 
 const MOST_BYTES: u64 = 10 * 1024 * 1024;
 
@@ -61,12 +60,10 @@ pub(super) fn read(name: &str) -> Result<String, String> {
         let number = error.raw_os_error().map_or_else(String::new, |number| format!("[Errno {number}] "));
         format!("Could not open requirements file {path}: {number}{reason}: {}", crate::error::python_repr(&path))
     };
-    let mut bytes = Vec::new();
-    let file = File::open(&path).map_err(could_not)?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(could_not)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!("requirements file {path} exceeds the {MOST_BYTES} byte limit"));
-    }
+    let bytes = bounded::read_up_to(path.as_ref(), MOST_BYTES).map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => format!("requirements file {path} exceeds the {MOST_BYTES} byte limit"),
+        _ => could_not(error),
+    })?;
     encoding::decode(bytes, &path)
 }
 

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 
+use crate::source::bounded;
+
 /// Where packages are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ecosystem {
@@ -169,7 +171,7 @@ pub fn read(files: &[PathBuf]) -> Result<Option<Contents>, String> {
 fn read_one(file: &Path) -> Result<Option<Contents>, String> {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     // A module that requires nothing has no sums.
-    let sums = || std::fs::read_to_string(file.with_file_name("go.sum")).unwrap_or_default();
+    let sums = || bounded::read_text(file.with_file_name("go.sum")).unwrap_or_default();
     parse(name, || text_of(file), sums)
 }
 
@@ -195,7 +197,7 @@ pub fn parse(
 }
 
 fn text_of(file: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let text = bounded::read_text(file).map_err(|error| error.to_string())?;
     match super::error::conflict_marker(&text) {
         Some(line) => Err(format!("line {line} is a merge conflict marker")),
         None => Ok(text),

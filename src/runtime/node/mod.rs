@@ -19,6 +19,7 @@ use super::packing::{Delivery, PackRequest, PackageForm};
 use super::{Contents, NpmPackages, Place, Request, Runtime, Step, Surroundings, Wheel};
 use crate::model::Variables;
 use crate::model::runtime::Version;
+use crate::source::bounded;
 
 /// Makes `import` find what is installed in the environment: Node.js looks for modules beside the file that imports them
 /// and knows `NODE_PATH` only for `require`.
@@ -298,7 +299,7 @@ fn file_url(path: &Path) -> String {
 
 /// Whether Yarn 2 or a later one wrote the lock.
 fn is_of_berry(lock: &Path) -> bool {
-    std::fs::read_to_string(lock).is_ok_and(|text| text.lines().any(|line| line.starts_with("__metadata:")))
+    bounded::read_text(lock).is_ok_and(|text| text.lines().any(|line| line.starts_with("__metadata:")))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::model::Variables;
+use crate::source::bounded;
 use crate::source::ini;
 
 const PREFIX: &str = "VIRTUALENV_";
@@ -44,7 +45,7 @@ impl VirtualenvSettings {
     /// `variables` are those of the environment's processes. A file that cannot be read counts as none, as it does for
     /// virtualenv.
     pub fn read(variables: &Variables) -> Self {
-        let file = configuration_file(variables).and_then(|file| std::fs::read(file).ok());
+        let file = configuration_file(variables).and_then(|file| bounded::read(file).ok());
         let document = file.and_then(|bytes| ini::read(&String::from_utf8_lossy(&bytes)).ok());
         let section = document.as_ref().and_then(|document| document.section("virtualenv"));
         // A variable counts more, unless it is empty.

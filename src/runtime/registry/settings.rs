@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::model::Variables;
+use crate::source::bounded;
 
 const DEFAULT_REGISTRY: &str = "https://registry.npmjs.org/";
 
@@ -33,7 +34,7 @@ impl Settings {
         let user = settings.path("userconfig").or_else(|| home.map(|home| home.join(".npmrc")));
         let machine = settings.path("globalconfig").unwrap_or_else(|| PathBuf::from("/etc/npmrc"));
         for file in [Some(root.join(".npmrc")), user, Some(machine)].into_iter().flatten() {
-            settings.add(&std::fs::read_to_string(file).unwrap_or_default(), variables);
+            settings.add(&bounded::read_text(file).unwrap_or_default(), variables);
         }
         settings
     }

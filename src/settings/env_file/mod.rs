@@ -10,6 +10,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::ConfigError;
+use crate::source::bounded;
 use interpolation::{Lookup, interpolated};
 use statements::{Fault, Value, parse};
 
@@ -36,7 +37,7 @@ pub fn read(files: &str, root: &Path, outside: &dyn Fn(&str) -> Option<String>) 
     for line in files.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (name, optional) = line.strip_prefix('-').map_or((line, false), |rest| (rest.trim_start(), true));
         let path = root.join(name);
-        match std::fs::read(&path) {
+        match bounded::read(&path) {
             Ok(content) => found.add(&content, &path, outside)?,
             Err(error) if optional && error.kind() == ErrorKind::NotFound => {}
             Err(error) => {

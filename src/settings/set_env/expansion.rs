@@ -13,6 +13,7 @@ use crate::settings::expand::replace::{Style, replace, replace_once};
 use crate::settings::lookup::Context;
 use crate::settings::nesting::{Nesting, Step};
 use crate::settings::{Settings, lock};
+use crate::source::bounded;
 
 /// Where lines are being read: for whom, and what must not be overridden.
 struct Scope<'a> {
@@ -187,7 +188,7 @@ impl Settings {
         }
         let cannot =
             |reason: String| ConfigError::fail(format!("{} cannot be read for set_env: {reason}", path.display()));
-        let bytes = std::fs::read(&path).map_err(|error| cannot(error.to_string()))?;
+        let bytes = bounded::read(&path).map_err(|error| cannot(error.to_string()))?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|error| cannot(crate::python_text::decode_error(&bytes, &error)))?
             .trim_start_matches('\u{feff}');
