@@ -10,6 +10,7 @@
 mod filters;
 mod gate;
 mod machine;
+mod os_text;
 mod package_index;
 mod package_managers;
 mod project;

@@ -17,6 +17,7 @@ pub mod import;
 pub mod install;
 pub mod lock;
 pub mod model;
+pub mod os_text;
 pub mod plan;
 pub mod python_text;
 pub mod report;

@@ -8,6 +8,7 @@ use regex::Regex;
 use toml::Value;
 
 use crate::error::python_repr;
+use crate::os_text;
 
 /// `str.isspace`, `str.strip` and `\s`: a little more than Unicode's White_Space.
 pub fn is_space(character: char) -> bool {
@@ -109,7 +110,7 @@ pub fn misleads(character: char) -> bool {
         '\n' | '\t' => false,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
         '\u{2028}' | '\u{2029}' => true,
-        other => other.is_control(),
+        other => other.is_control() || os_text::byte(other).is_some(),
     }
 }
 
@@ -120,7 +121,7 @@ pub fn push_escaped(result: &mut String, character: char) {
         '\r' => result.push_str("\\r"),
         '\t' => result.push_str("\\t"),
         c if is_printable(c) => result.push(c),
-        c => result.push_str(&match u32::from(c) {
+        c => result.push_str(&match os_text::byte(c).map_or(u32::from(c), |byte| os_text::surrogate(byte).into()) {
             code @ ..0x100 => format!("\\x{code:02x}"),
             code @ ..0x10000 => format!("\\u{code:04x}"),
             code => format!("\\U{code:08x}"),

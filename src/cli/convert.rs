@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::python_repr;
+use crate::os_text;
 
 /// Why a text is not of a type: the Python exception that says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +35,15 @@ pub const PATH: Type<Option<PathBuf>> = Type {
     python_name: "<class 'pathlib.Path'>",
     convert: |text| match text.trim() {
         "" => Err(Unconvertible::value("path value is empty (does it reference an unset variable?)")),
-        _ => Ok(Some(PathBuf::from(text))),
+        _ => Ok(Some(PathBuf::from(os_text::encode(text)))),
     },
 };
 /// Where an empty text means none.
 pub const OPTIONAL_PATH: Type<Option<PathBuf>> = Type {
     python_name: "pathlib.Path | None",
-    convert: |text| Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(PathBuf::from)),
+    convert: |text| {
+        Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(|text| PathBuf::from(os_text::encode(text))))
+    },
 };
 /// Where an empty text means none.
 pub const OPTIONAL_INTEGER: Type<Option<i64>> = Type {

@@ -29,6 +29,7 @@ use options::{Options, Surroundings};
 pub use scan::Request;
 
 use crate::error::ConfigError;
+use crate::os_text;
 
 /// What a command line comes to.
 #[derive(Debug)]
@@ -112,7 +113,7 @@ impl std::fmt::Display for UsageError {
 /// When they cannot be understood.
 pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parsed, UsageError> {
     let program = program_name(arguments.first());
-    let words: Vec<String> = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> = arguments.iter().skip(1).map(|word| os_text::decode(word)).collect();
     let halves = scan::split(&words);
     if let Some(parsed) = asked_in_words(halves.own, program, arguments, &surroundings) {
         return Ok(parsed);
@@ -175,7 +176,7 @@ fn asked_in_words(
         }
         _ => return None,
     };
-    let words = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words = arguments.iter().skip(1).map(|word| os_text::decode(word)).collect();
     Some(Parsed::Show(Box::new(Answer { text, kind, words, options: None })))
 }
 
@@ -188,7 +189,7 @@ fn answer(kind: Request, text: String, arguments: &[OsString], surroundings: Sur
         Some(Ok(Parsed::Run(resolved))) => Some(resolved.options),
         _ => None,
     };
-    let words = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words = arguments.iter().skip(1).map(|word| os_text::decode(word)).collect();
     Parsed::Show(Box::new(Answer { text, kind, words, options }))
 }
 

@@ -23,6 +23,7 @@ use super::user_file::UserFile;
 use super::{Resolved, UsageError, unknown};
 use crate::model::Variables;
 use crate::model::pep508::Requirement;
+use crate::os_text;
 use crate::settings::factor::expand_environments;
 
 /// tox's level of a run without `-v` or `-q`: warnings are shown.
@@ -179,7 +180,7 @@ impl Resolver<'_> {
     fn path(&self, id: &str, of: &Type<Option<PathBuf>>) -> Option<PathBuf> {
         match self.typed(id) {
             Some("") => Some(PathBuf::from(".")),
-            Some(path) => Some(PathBuf::from(path)),
+            Some(path) => Some(PathBuf::from(os_text::encode(path))),
             None => self.default(id, of).flatten(),
         }
     }
@@ -311,7 +312,7 @@ impl Resolver<'_> {
 
     fn quickstart_root(&self) -> PathBuf {
         let path = self.path("quickstart_root", &PATH).unwrap_or_else(|| PathBuf::from("."));
-        absolute(&self.surroundings.current_dir, &path.to_string_lossy())
+        absolute(&self.surroundings.current_dir, &os_text::decode(path.as_os_str()))
     }
 
     fn skip_missing_interpreters(&self) -> Result<SkipMissing, UsageError> {
@@ -333,7 +334,7 @@ impl Resolver<'_> {
         let here = &self.surroundings.current_dir;
         let Some(text) = self.typed(id) else {
             let path = self.default(id, &OPTIONAL_PATH).flatten();
-            return Ok(path.map(|path| absolute(here, &path.to_string_lossy())));
+            return Ok(path.map(|path| absolute(here, &os_text::decode(path.as_os_str()))));
         };
         if text.is_empty() {
             return Err(self.problem(id, "cannot be empty"));
@@ -504,7 +505,7 @@ impl Resolver<'_> {
 
     fn settle_devenv(&self, options: &mut Options) {
         let path = self.path("devenv_path", &PATH).unwrap_or_else(|| PathBuf::from("venv"));
-        options.devenv_path = absolute(&self.surroundings.current_dir, &path.to_string_lossy());
+        options.devenv_path = absolute(&self.surroundings.current_dir, &os_text::decode(path.as_os_str()));
         if options.selection.environments == EnvironmentChoice::Default {
             options.selection.environments = EnvironmentChoice::Named(vec!["py".to_owned()]);
         }
@@ -552,7 +553,7 @@ fn absolute(current_dir: &Path, text: &str) -> PathBuf {
             let path = rest.strip_prefix("//").map_or(rest, |rest| rest.find('/').map_or("", |at| &rest[at..]));
             PathBuf::from(&*percent_decode_str(path).decode_utf8_lossy())
         }
-        None => PathBuf::from(text),
+        None => PathBuf::from(os_text::encode(text)),
     };
     current_dir.join(path).components().collect()
 }

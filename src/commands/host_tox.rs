@@ -1,6 +1,8 @@
 //! Hands the work over to the tox that is installed beside the host Python, where plugins are asked for and that tox has
 //! them: what tox itself would do there. Nothing is installed for it.
 
+use std::ffi::OsString;
+
 use anyhow::Result;
 
 use crate::build::provision::safe_path;
@@ -66,7 +68,11 @@ fn has_everything(requires: &[String], around: &Surroundings<'_>, host: &Interpr
 }
 
 fn run(host: &Interpreter, arguments: &[String], options: &Options) -> anyhow::Error {
-    let words = [safe_path(&host.version), "-m", "tox"].map(str::to_owned).into_iter();
-    let error = process::become_program(&host.executable, words.chain(arguments.iter().cloned()), &options.variables);
+    let words = [safe_path(&host.version), "-m", "tox"].map(OsString::from).into_iter();
+    let error = process::become_program(
+        &host.executable,
+        words.chain(arguments.iter().map(|word| crate::os_text::encode(word))),
+        &options.variables,
+    );
     anyhow::Error::from(error).context(format!("cannot start {}", host.executable.display()))
 }

@@ -10,6 +10,7 @@ use super::pty;
 use crate::error::ConfigError;
 use crate::model::Variables;
 use crate::model::environment::VariableSettings;
+use crate::os_text;
 
 /// Keeps what `CI` said for a tox that is started by a command.
 const ORIGINAL_CI: &str = "__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI";
@@ -50,8 +51,9 @@ pub fn variables(host: &Variables, settings: &VariableSettings, paths: &[PathBuf
     let host_path = host.get("PATH").unwrap_or_default();
     result.set("PATH", search_path(paths, host_path));
     for (name, value) in settings.set.get()? {
+        let (name, value) = (os_text::encode(&name), os_text::encode(&value));
         if name == "PATH" && !paths.is_empty() {
-            let existing = if value.is_empty() { host_path } else { OsStr::new(&value) };
+            let existing = if value.is_empty() { host_path } else { &value };
             result.set(name, search_path(paths, existing));
         } else {
             result.set(name, value);

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::session::{Outcome, Session};
 use super::shell;
+use crate::os_text;
 
 /// Writes `<n>-<run_id>.log`. `globs`: what the environment may run.
 ///
@@ -26,8 +27,9 @@ pub(super) fn write(session: &Session, outcome: &Outcome, globs: &[String]) -> i
     let mut file = BufWriter::new(file);
     writeln!(file, "name: {}\nrun_id: {}", session.environment, outcome.run_id)?;
     for (name, value) in session.variables.iter() {
-        let name = name.to_string_lossy();
-        writeln!(file, "env {name}: {}", shell::redact_value(&name, &value.to_string_lossy()))?;
+        let name = os_text::decode(name);
+        let line = format!("env {name}: {}", shell::redact_value(&name, &os_text::decode(value)));
+        writeln!(file, "{}", os_text::shown(&line))?;
     }
     if let Some(pid) = outcome.pid {
         writeln!(file, "metadata pid: {pid}")?;

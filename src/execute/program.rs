@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::glob;
 use super::shell;
 use crate::model::Variables;
+use crate::os_text;
 
 /// How much of a shebang line is read.
 const LONGEST_SHEBANG: u64 = 64 * 1024;
@@ -17,13 +18,13 @@ const LONGEST_SHEBANG: u64 = 64 * 1024;
 /// relative to `cwd`. `None`: there is none that may be executed.
 pub(super) fn find(program: &str, cwd: &Path, variables: &Variables) -> Option<PathBuf> {
     if program.contains('/') {
-        return executable(joined(cwd, program.as_bytes()));
+        return executable(joined(cwd, os_text::encode(program).as_bytes()));
     }
     if program.is_empty() {
         return None;
     }
     let path = variables.get("PATH").unwrap_or_default().as_bytes();
-    path.split(|byte| *byte == b':').find_map(|entry| executable(joined(cwd, entry).join(program)))
+    path.split(|byte| *byte == b':').find_map(|entry| executable(joined(cwd, entry).join(os_text::encode(program))))
 }
 
 /// `entry` seen from `cwd`, without `.` components and doubled slashes, as Python's `pathlib` joins them.
@@ -44,13 +45,13 @@ fn executable(path: PathBuf) -> Option<PathBuf> {
 
 /// The globs of what an environment may run, as tox has them: what is in its own folders, then those it allows.
 pub(super) fn allowed_globs(paths: &[PathBuf], allow: &[String]) -> Vec<String> {
-    let own = paths.iter().map(|path| format!("{}/*", glob::escape(&path.to_string_lossy())));
+    let own = paths.iter().map(|path| format!("{}/*", glob::escape(&os_text::decode(path.as_os_str()))));
     own.chain(allow.iter().map(|glob| glob.trim().to_owned())).collect()
 }
 
 /// Refuses a program, in tox's words, unless its name or the file that was found fits one of `globs`.
 pub(super) fn check(program: &str, found: &Path, globs: &[String]) -> Result<(), String> {
-    let file = found.to_string_lossy();
+    let file = os_text::decode(found.as_os_str());
     let fits = |glob: &String| glob == "*" || glob::matches(glob, program) || glob::matches(glob, &file);
     if globs.iter().any(fits) {
         return Ok(());

@@ -12,6 +12,7 @@ use super::{log_file, program, pty, running, shell};
 use crate::error::python_repr;
 use crate::model::environment::Timeouts;
 use crate::model::{ExitRule, Variables};
+use crate::os_text;
 use crate::report::{Event, Level, Reporter, Stream};
 
 /// Where a command's standard input comes from.
@@ -251,14 +252,14 @@ impl Session {
         program::check(name, &file, globs)?;
         let limited = self.variables.text("TOX_LIMITED_SHEBANG").is_some_and(|value| !value.trim().is_empty());
         let mut argv = if limited { program::shebang(&file).unwrap_or_default() } else { Vec::new() };
-        argv.push(file.to_string_lossy().into_owned());
+        argv.push(os_text::decode(file.as_os_str()));
         argv.extend_from_slice(&request.argv[1..]);
         Ok(argv)
     }
 
     fn run(&self, argv: Vec<String>, (stdin, display): (Stdin, Display), outcome: &mut Outcome) {
         let inherit = self.no_capture && display != Display::Keep;
-        let mut words = argv.into_iter();
+        let mut words = argv.iter().map(|word| os_text::encode(word));
         let mut spawn = Spawn::new(words.next().unwrap_or_default(), words, self.variables.clone());
         spawn.cwd = Some(outcome.cwd.clone());
         spawn.grouping = self.grouping;
@@ -364,9 +365,9 @@ fn shell_command(request: &Request) -> String {
     if let Some(program) = words.first_mut()
         && let Ok(relative) = Path::new(program.as_str()).strip_prefix(&request.cwd)
     {
-        *program = relative.to_string_lossy().into_owned();
+        *program = os_text::decode(relative.as_os_str());
     }
-    shell::join(&shell::redact(&words))
+    os_text::shown(&shell::join(&shell::redact(&words))).into_owned()
 }
 
 /// The folder a command runs in as tox shows it: nothing for the current one, and for one above it the way from there

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
+use crate::os_text;
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<OsString, OsString>);
 
 impl Variables {
-    /// The value as text; bytes that are not UTF-8 are replaced.
+    /// The value in characters, as [`os_text`] has them.
     pub fn text(&self, name: &str) -> Option<String> {
-        self.get(name).map(|value| value.to_string_lossy().into_owned())
+        self.get(name).map(os_text::decode)
     }
 
     pub fn get(&self, name: &str) -> Option<&OsStr> {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 
+use crate::os_text;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Color {
     Yellow,
@@ -51,7 +53,11 @@ pub fn json(value: &Json) -> String {
             result.push(character);
         } else {
             let mut units = [0u16; 2];
-            for unit in character.encode_utf16(&mut units) {
+            let units = match os_text::byte(character) {
+                Some(byte) => &[os_text::surrogate(byte)][..],
+                None => character.encode_utf16(&mut units),
+            };
+            for unit in units {
                 let _ = write!(result, "\\u{unit:04x}");
             }
         }

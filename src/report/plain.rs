@@ -3,11 +3,12 @@
 use std::io;
 
 use super::human::write;
+use crate::os_text;
 use crate::python_text::plain;
 
 /// Writes `text` to standard output as it is, without a line end of its own. A reader that went away is no error.
 pub fn out(text: &str) {
-    let _ = write(io::stdout().lock(), text.as_bytes());
+    let _ = write(io::stdout().lock(), os_text::shown(text).as_bytes());
 }
 
 /// Writes bytes, which need not be text, to standard output as they are.

@@ -2,7 +2,6 @@
 //! tells when it is ready.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -100,7 +99,7 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &Service) -> Result<Pla
     if wanted.is_none() {
         supervisor.slots[at].instance.url = url.map(|url| surroundings.fill(url)).transpose()?;
     }
-    let mut words = argv.into_iter().map(OsString::from);
+    let mut words = argv.iter().map(|word| crate::os_text::encode(word));
     let task = Task {
         program: words.next().unwrap_or_default(),
         arguments: words.collect(),

@@ -16,9 +16,7 @@ impl Settings {
     pub(super) fn constant(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
         Ok(match key.name {
             "config_file_path" => Value::Path(self.source.path.clone()),
-            "tox_root_name" => {
-                Value::text(self.root().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
-            }
+            "tox_root_name" => Value::text(self.root().file_name().map(crate::os_text::decode).unwrap_or_default()),
             "home" => Value::Path(self.home()),
             "host_python" => Value::Path(self.interpreters.host_python()),
             "on_platform" => Value::text(PLATFORM),

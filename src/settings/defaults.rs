@@ -65,7 +65,7 @@ impl Settings {
             "fresh_subprocess" => Value::Boolean(self.backend_is_setuptools(set)?),
             "package_glob" => {
                 let folder = self.path(set, "env_tmp_dir")?.join("dist");
-                Value::text(format!("{}/*", glob::Pattern::escape(&folder.display().to_string())))
+                Value::text(format!("{}/*", glob::Pattern::escape(&crate::os_text::decode(folder.as_os_str()))))
             }
             other => return Err(ConfigError::key(other)),
         })
@@ -95,7 +95,7 @@ impl Settings {
         if script.is_empty() {
             return Ok(Vec::new());
         }
-        let script = self.tox_root()?.join(script).display().to_string();
+        let script = crate::os_text::decode(self.tox_root()?.join(script).as_os_str());
         let words = ["python".to_owned(), script].into_iter();
         let positional = self.options.positional.iter().flatten().cloned();
         Ok(vec![Command::from_words(words.chain(positional).collect())])

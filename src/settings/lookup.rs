@@ -10,6 +10,7 @@ use super::value::Value;
 use super::{Settings, TEST_PREFIX, toml_section};
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::literal;
+use crate::os_text;
 use crate::source::TomlDocument;
 
 /// The settings and the set whose value is being worked out.
@@ -173,7 +174,7 @@ impl Lookup for Context<'_> {
         let full = if Path::new(&pattern).is_absolute() {
             pattern
         } else {
-            format!("{}/{pattern}", glob::Pattern::escape(&root.display().to_string()))
+            format!("{}/{pattern}", glob::Pattern::escape(&os_text::decode(root.as_os_str())))
         };
         let options = glob::MatchOptions {
             case_sensitive: true,
@@ -181,7 +182,7 @@ impl Lookup for Context<'_> {
             require_literal_leading_dot: true,
         };
         let Ok(paths) = glob::glob_with(&full, options) else { return Ok(Vec::new()) };
-        let path = |path: PathBuf| self.settings.text_from_outside(path.display().to_string());
+        let path = |path: PathBuf| self.settings.text_from_outside(os_text::decode(path.as_os_str()));
         let mut found: Vec<String> = paths.flatten().map(path).collect();
         found.sort();
         Ok(found)
@@ -232,7 +233,7 @@ impl Settings {
         }
         let target = real_path(folder);
         let rewrite = |(at, word): (usize, &String)| {
-            let path = from.join(word);
+            let path = from.join(os_text::encode(word));
             if word.is_empty() || Path::new(word).is_absolute() || !path.exists() {
                 return word.clone();
             }
@@ -282,7 +283,7 @@ pub(super) fn relative_path(path: &Path, start: &Path) -> String {
     let common = path.iter().zip(&start).take_while(|(one, other)| one == other).count();
     let up = std::iter::repeat_n(Component::ParentDir, start.len() - common);
     let result: PathBuf = up.chain(path[common..].iter().copied()).collect();
-    if result.as_os_str().is_empty() { ".".to_owned() } else { result.display().to_string() }
+    if result.as_os_str().is_empty() { ".".to_owned() } else { os_text::decode(result.as_os_str()) }
 }
 
 #[cfg(test)]

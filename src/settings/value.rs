@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use super::expand::quote::{quote_word, quote_words};
 use crate::model::{Command, ExitRule};
+use crate::os_text;
 
 /// What a key holds. tox's Python types, of which each key has one (see `keys`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl Value {
             Self::Boolean(flag) => single(if *flag { "True" } else { "False" }.to_owned()),
             Self::Integer(number) => single(number.to_string()),
             Self::Float(number) => single(python_float(*number)),
-            Self::Path(path) => single(path.display().to_string()),
+            Self::Path(path) => single(os_text::decode(path.as_os_str())),
             Self::List(entries) | Self::Set(entries) | Self::Environments(entries) => lines(entries.clone()),
             Self::Labels(labels) => {
                 lines(labels.iter().map(|(name, members)| format!("{name}={}", members.join("\n"))).collect())
@@ -111,7 +112,7 @@ impl Value {
             Self::Boolean(flag) => Json::from(*flag),
             Self::Integer(number) => Json::from(*number),
             Self::Float(number) => Json::from(*number),
-            Self::Path(path) => Json::from(path.display().to_string()),
+            Self::Path(path) => Json::from(os_text::decode(path.as_os_str())),
             Self::List(entries) | Self::Set(entries) | Self::Environments(entries) => texts(entries),
             Self::Labels(labels) => labels.iter().map(|(name, members)| (name.clone(), texts(members))).collect(),
             Self::Command(command) => Json::from(shell(command)),
@@ -174,8 +175,8 @@ fn python_float(number: f64) -> String {
 
 /// A path as Python's `pathlib` keeps it: without `.` and doubled separators, but with `..`.
 pub fn python_path(text: &str) -> PathBuf {
-    let path = Path::new(text);
-    let cleaned: PathBuf = path.components().filter(|part| !matches!(part, Component::CurDir)).collect();
+    let text = os_text::encode(text);
+    let cleaned: PathBuf = Path::new(&text).components().filter(|part| !matches!(part, Component::CurDir)).collect();
     if cleaned.as_os_str().is_empty() { PathBuf::from(".") } else { cleaned }
 }
 

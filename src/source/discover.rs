@@ -173,6 +173,7 @@ fn read_ini(
     text: String,
     lines_before: usize,
 ) -> Result<Source, ConfigError> {
+    let text = crate::os_text::escape(&text).into_owned();
     let document = ini::read(&text).map_err(|error| {
         let reason = error.in_python_words(&shown.display().to_string());
         let length = text.lines().nth(error.line - 1).map_or(1, |line| line.trim_end().chars().count().max(1));

@@ -6,6 +6,8 @@ use toml::Value;
 use toml::de::{DeTable, DeValue};
 use toml::map::Map;
 
+use crate::os_text;
+
 /// A whole file.
 #[derive(Debug, Clone)]
 pub struct TomlTree(Located);
@@ -50,7 +52,7 @@ impl Content {
     fn of_table(table: &DeTable<'_>) -> Option<Self> {
         let located = table.iter().map(|(key, value)| {
             let content = Self::of(value.get_ref())?;
-            Some((key.get_ref().clone().into_owned(), Located { place: key.span().start, content }))
+            Some((os_text::escape(key.get_ref()).into_owned(), Located { place: key.span().start, content }))
         });
         let mut located = located.collect::<Option<Vec<_>>>()?;
         // The crate moves a table whose header follows those of tables inside it to the end.
@@ -60,7 +62,7 @@ impl Content {
 
     fn of(value: &DeValue<'_>) -> Option<Self> {
         Some(Self::Scalar(match value {
-            DeValue::String(text) => Value::String(text.clone().into_owned()),
+            DeValue::String(text) => Value::String(os_text::escape(text).into_owned()),
             DeValue::Integer(number) => Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()?),
             DeValue::Float(number) => {
                 let written = number.as_str();

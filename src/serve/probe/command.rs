@@ -12,6 +12,7 @@ use super::network::Patience;
 use super::seen::{Seen, excerpt};
 use crate::execute::process::{Grouping, Sink, Spawn};
 use crate::model::Variables;
+use crate::os_text;
 
 /// How much of what it writes is kept, and how many lines of that are shown.
 const KEPT: usize = 4096;
@@ -24,7 +25,8 @@ pub fn run(argv: &[String], cwd: &Path, variables: &Variables, patience: &Patien
     let trouble = |error: io::Error| Missed::Seen(Seen::Trouble(error.to_string()));
     let (output, end) = io::pipe().map_err(trouble)?;
     rustix::io::ioctl_fionbio(&output, true).map_err(|error| trouble(error.into()))?;
-    let mut spawn = Spawn::new(program, arguments, variables.clone());
+    let mut spawn =
+        Spawn::new(os_text::encode(program), arguments.iter().map(|word| os_text::encode(word)), variables.clone());
     spawn.cwd = Some(cwd.to_path_buf());
     spawn.stdout = Sink::To(end.try_clone().map_err(trouble)?.into());
     spawn.stderr = Sink::To(end.into());

@@ -65,7 +65,9 @@ impl EnvFiles {
             let line = 1 + content[..fault.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
             error(line, "the text is not UTF-8")
         })?;
-        for statement in parse(text).map_err(|Fault { line, what, hint }| error(line, &what).hint(hint))? {
+        for statement in
+            parse(&crate::os_text::escape(text)).map_err(|Fault { line, what, hint }| error(line, &what).hint(hint))?
+        {
             let (line, name) = (statement.line, statement.name);
             let value = match statement.value {
                 None => outside(&name),

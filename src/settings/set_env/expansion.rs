@@ -192,7 +192,7 @@ impl Settings {
         let text = std::str::from_utf8(&bytes)
             .map_err(|error| cannot(crate::python_text::decode_error(&bytes, &error)))?
             .trim_start_matches('\u{feff}');
-        parse_env_file(text, &path)
+        parse_env_file(&crate::os_text::escape(text), &path)
     }
 
     /// The error as tox words it where an expression of `set_env` cannot be replaced.

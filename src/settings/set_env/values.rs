@@ -118,7 +118,7 @@ impl Settings {
     /// Variables that count whatever the configuration says.
     fn exported_variables(&self, set: &ConfigSet) -> Result<Vec<(String, String)>, ConfigError> {
         let path = |set: &ConfigSet, key| match self.value(set, key)? {
-            Value::Path(path) => Ok::<_, ConfigError>(path.display().to_string()),
+            Value::Path(path) => Ok::<_, ConfigError>(crate::os_text::decode(path.as_os_str())),
             _ => Ok(String::new()),
         };
         let encoding = ("PYTHONIOENCODING".to_owned(), "utf-8".to_owned());
