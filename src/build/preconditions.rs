@@ -12,10 +12,12 @@ use crate::execute;
 use crate::execute::session::Refusal;
 use crate::install::plan::{Conditions, RecordForm};
 use crate::install::pylock::Pylock;
+use crate::install::requirement_file::{self, RequirementKind};
 use crate::install::{groups, script};
 use crate::lock::index::Index;
 use crate::lock::inputs::{Inputs, Reading};
 use crate::lock::{self, verify};
+use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::runtime::DEFAULT;
 use crate::model::{Environment, PackageKind, Project, Variables, python_pattern};
@@ -82,7 +84,23 @@ fn deps(project: &Preconditions<'_>, environment: &Environment, variables: &Vari
     }
     let deps = environment.dependencies.deps.get()?;
     project.conditions(environment, variables).deps(&deps, &[], None).map_err(|error| about_setting("deps", error))?;
+    let read = requirement_file::parse(&deps, RequirementKind::Deps, variables)?;
+    for line in &read.requirements {
+        check_requirement(line).map_err(|error| about_setting("deps", error))?;
+    }
     Ok(())
+}
+
+/// Passes what an installer may understand: paths, addresses and options are for it to judge.
+fn check_requirement(line: &str) -> Result<(), ConfigError> {
+    let text = line.strip_prefix("-c ").unwrap_or(line);
+    let text = text.split(" --").next().unwrap_or_default().trim();
+    let is_named = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+    if !is_named || text.contains(['/', '\\', '$']) {
+        return Ok(());
+    }
+    let invalid = |error| ConfigError::fail(format!("`{text}` is not a valid requirement: {error}"));
+    text.parse::<Requirement>().map(drop).map_err(invalid)
 }
 
 fn lock_file(project: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
@@ -169,7 +187,12 @@ fn package(project: &Preconditions<'_>, environment: &Environment, _: &Variables
 /// Commands are worked out when they are reached. Here all are, and each has to name a program.
 fn commands(_: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
     let lists = &environment.commands;
-    environment.change_dir.get()?;
+    let change_dir = environment.change_dir.get()?;
+    if let Some(file) = change_dir.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
+        let halt =
+            Halt::Fail(format!("change_dir {} cannot be created: {} is a file", change_dir.display(), file.display()));
+        return Err(halt.about("change_dir", "name a folder, as seen from the project's folder"));
+    }
     for (key, list) in [
         ("extra_setup_commands", &lists.extra_setup),
         ("commands_pre", &lists.pre),
@@ -221,4 +244,36 @@ pub fn about_setting(part: &str, error: ConfigError) -> Halt {
 /// Whether an error says what this machine lacks rather than what is wrong with the files.
 pub fn is_of_machine(error: &ConfigError) -> bool {
     matches!(error.class, ErrorClass::Skip | ErrorClass::NoInterpreter | ErrorClass::RunnerUnavailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_that_no_installer_understands_are_refused_and_no_others() {
+        for right in [
+            "six",
+            "six==1.*",
+            "six (>1)",
+            "six[a,b]>=1,<2; python_version<'3' and extra=='x'",
+            "six===odd",
+            "six @ https://h/six.whl",
+            "-c six<2",
+            "six==1 --hash=sha256:00",
+            "-e gone",
+            "./gone",
+            "folder/gone",
+            ".[test]",
+            "six-1.0.tar.gz",
+            "git+https://h/six",
+            "six==${VERSION}",
+        ] {
+            assert_eq!(check_requirement(right).map_err(|error| error.message), Ok(()), "{right}");
+        }
+        for wrong in ["six ==", "six; nosuch == 'x'", "six ; python_version", "six @", "-c six >", "six six"] {
+            let start = format!("`{}` is not a valid requirement: ", wrong.trim_start_matches("-c "));
+            assert!(check_requirement(wrong).is_err_and(|error| error.message.starts_with(&start)), "{wrong}");
+        }
+    }
 }

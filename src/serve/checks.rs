@@ -12,8 +12,10 @@ use super::graph::{Graph, Member};
 use super::probe::Question;
 use crate::error::ConfigError;
 use crate::execute::glob;
+use crate::model::command::{Command, ExitRule};
 use crate::model::environment::Inherited;
 use crate::model::service::{Probe, Service, signal_number};
+use crate::settings::split;
 
 type Check = fn(&Graph, &Context<'_>, &mut Vec<ConfigError>);
 
@@ -31,7 +33,7 @@ struct Context<'a> {
 }
 
 /// What is looked for, by name.
-const CHECKS: [(&str, Check); 16] = [
+const CHECKS: [(&str, Check); 17] = [
     ("cycle", cycle),
     ("unknown-dependency", unknown_dependency),
     ("duplicate-port", duplicate_port),
@@ -39,6 +41,7 @@ const CHECKS: [(&str, Check); 16] = [
     ("bad-host", bad_host),
     ("bad-probe", bad_probe),
     ("bad-signal", bad_signal),
+    ("no-command", no_command),
     ("own-field", own_field),
     ("unknown-field", unknown_field),
     ("service-not-in-depends", service_not_in_depends),
@@ -102,6 +105,23 @@ fn key_of(member: &Member, key: &str) -> String {
         Some(place) if !place.is_empty() => format!("`{}` ({place})", member.name),
         _ => format!("`{}`", member.name),
     }
+}
+
+fn no_command(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+    for (_, member, service) in services(graph) {
+        for (key, text) in [("serve", Some(&service.serve)), ("watch_command", service.watch_command.as_ref())] {
+            let Some(text) = text.filter(|text| !is_command(text)) else { continue };
+            let place = key_of(member, key);
+            let message = format!("`{key}` of {place} is `{text}`, which names no program");
+            errors.push(ConfigError::handled(message).hint("write a program and its arguments, without a leading `-`"));
+        }
+    }
+}
+
+/// Whether it is one that can be served: it names a program, and no exit code is asked for.
+fn is_command(text: &str) -> bool {
+    let command = Command::from_words(split::words(text));
+    command.exit_rule == ExitRule::Zero && command.argv.first().is_some_and(|program| !program.is_empty())
 }
 
 fn cycle(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
