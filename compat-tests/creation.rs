@@ -8,7 +8,9 @@ use crate::wheels;
 const LOOK: &str = "import os, sys\nfrom importlib import metadata\n\
     print(sorted(d.name for d in metadata.distributions()))\n\
     print([line for line in open(os.path.join(sys.prefix, 'pyvenv.cfg')) if line.startswith('prompt')])\n\
-    print(os.path.exists(os.path.join(sys.prefix, '.gitignore')))\n";
+    print(os.path.exists(os.path.join(sys.prefix, '.gitignore')))\n\
+    print(sys.version_info[:2], sorted(os.listdir(os.path.join(sys.prefix, 'bin'))))\n\
+    print(os.path.islink(os.path.join(sys.prefix, 'bin', 'python')))\n";
 
 fn project(set_env: &str) -> Project {
     let ini = format!(
@@ -30,6 +32,33 @@ fn variables_of_virtualenv_decide_what_is_made() {
         "VIRTUALENV_CONFIG_FILE = {tox_root}/virtualenv.ini",
     ] {
         let project = || project(set_env).file("virtualenv.ini", "[virtualenv]\nno_pip = true\nprompt = 100%\n");
+        same_as_tox(project, ["run"]).succeeds();
+    }
+}
+
+/// Where the user's `virtualenv.ini` is, is up to the program's own variables: no `pass_env` hands them on.
+#[test]
+fn variables_of_virtualenv_count_from_the_process_and_from_the_users_file() {
+    for (name, value) in [
+        ("PYTHON", "nonsense"),
+        ("NO_DOWNLOAD", "1"),
+        ("SYMLINKS", "1"),
+        ("CREATOR", "builtin"),
+        ("CLEAR", "1"),
+        ("PROMPT", "mine"),
+        ("NO_VCS_IGNORE", "1"),
+        ("NO_SEED", "1"),
+        ("NO_PIP", "1"),
+        ("NO_SETUPTOOLS", "1"),
+    ] {
+        let variable = format!("VIRTUALENV_{name}");
+        same_as_tox(|| project("OTHER = 1").variable(&variable, value), ["run"]).succeeds();
+        let text = format!("[virtualenv]\n{} = {value}\n", name.to_lowercase());
+        let project = || {
+            let project = project("OTHER = 1").file("settings/virtualenv/virtualenv.ini", &text);
+            let folder = project.path("settings").display().to_string();
+            project.variable("XDG_CONFIG_HOME", &folder)
+        };
         same_as_tox(project, ["run"]).succeeds();
     }
 }

@@ -16,10 +16,11 @@ struct Script {
     quote: fn(&str) -> String,
 }
 
-const SCRIPTS: [Script; 7] = [
+const SCRIPTS: [Script; 8] = [
     Script { name: "activate", template: include_str!("activation/activate.sh"), quote: quote_posix },
     Script { name: "activate.fish", template: include_str!("activation/activate.fish"), quote: quote_fish },
     Script { name: "activate.csh", template: include_str!("activation/activate.csh"), quote: quote_csh },
+    Script { name: "deactivate.csh", template: include_str!("activation/deactivate.csh"), quote: quote_csh },
     Script { name: "activate.nu", template: include_str!("activation/activate.nu"), quote: quote_nushell },
     Script { name: "activate.ps1", template: include_str!("activation/activate.ps1"), quote: quote_powershell },
     Script { name: "activate.xsh", template: include_str!("activation/activate.xsh"), quote: python_repr },

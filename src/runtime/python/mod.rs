@@ -179,7 +179,7 @@ impl PythonRuntime {
         variables: &Variables,
     ) -> Result<()> {
         let settings = match creation.seeds {
-            Seeds::Virtualenv => VirtualenvSettings::read(variables),
+            Seeds::Virtualenv => VirtualenvSettings::read(variables, &self.variables),
             // uv does not know them.
             Seeds::Uv | Seeds::None => VirtualenvSettings::default(),
         };

@@ -13,7 +13,7 @@ const PREFIX: &str = "VIRTUALENV_";
 
 /// Options that decide what an environment holds and that only virtualenv itself follows, each with the values that ask
 /// for nothing else than what is made anyway.
-const ONLY_VIRTUALENV: [(&str, &[&str]); 9] = [
+const ONLY_VIRTUALENV: [(&str, &[&str]); 10] = [
     ("activators", &[]),
     ("creator", &["builtin", "cpython3-posix"]),
     ("discovery", &["builtin"]),
@@ -21,6 +21,7 @@ const ONLY_VIRTUALENV: [(&str, &[&str]); 9] = [
     ("pip", &["bundle", "embed"]),
     ("seeder", &["app-data"]),
     ("setuptools", &["bundle", "embed"]),
+    ("symlinks", &["1", "yes", "true", "on"]),
     ("wheel", &[]),
     ("no_wheel", &["0", "no", "false", "off"]),
 ];
@@ -42,10 +43,10 @@ pub struct VirtualenvSettings {
 }
 
 impl VirtualenvSettings {
-    /// `variables` are those of the environment's processes. A file that cannot be read counts as none, as it does for
-    /// virtualenv.
-    pub fn read(variables: &Variables) -> Self {
-        let file = configuration_file(variables).and_then(|file| bounded::read(file).ok());
+    /// `variables` are those of the environment's processes, `own` this process's, which say where the user's file is: tox
+    /// calls virtualenv in its own process. A file that cannot be read counts as none, as it does for virtualenv.
+    pub fn read(variables: &Variables, own: &Variables) -> Self {
+        let file = configuration_file(variables, own).and_then(|file| bounded::read(file).ok());
         let document = file.and_then(|bytes| ini::read(&String::from_utf8_lossy(&bytes)).ok());
         let section = document.as_ref().and_then(|document| document.section("virtualenv"));
         // A variable counts more, unless it is empty.
@@ -89,9 +90,10 @@ fn truth(value: &str) -> Option<bool> {
     }
 }
 
-fn configuration_file(variables: &Variables) -> Option<PathBuf> {
-    let named = |name: &str| variables.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    named("VIRTUALENV_CONFIG_FILE").or_else(|| {
+fn configuration_file(variables: &Variables, own: &Variables) -> Option<PathBuf> {
+    let named = |name: &str| own.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let file = variables.get("VIRTUALENV_CONFIG_FILE").filter(|value| !value.is_empty()).map(PathBuf::from);
+    file.or_else(|| {
         let home = named("HOME");
         let folder = if cfg!(target_os = "macos") {
             home?.join("Library/Application Support")
@@ -107,8 +109,8 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> VirtualenvSettings {
-        let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        VirtualenvSettings { variables: Vec::new(), ..VirtualenvSettings::read(&pairs.collect()) }
+        let variables = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        VirtualenvSettings { variables: Vec::new(), ..VirtualenvSettings::read(&variables, &variables) }
     }
 
     #[test]
@@ -129,6 +131,8 @@ mod tests {
             ("VIRTUALENV_SYMLINK_APP_DATA", "1", none.clone()),
             ("VIRTUALENV_PIP", "23.1", VirtualenvSettings { only_virtualenv: Some("pip"), ..none.clone() }),
             ("VIRTUALENV_CREATOR", "venv", VirtualenvSettings { only_virtualenv: Some("creator"), ..none.clone() }),
+            ("VIRTUALENV_SYMLINKS", "1", none.clone()),
+            ("VIRTUALENV_SYMLINKS", "0", VirtualenvSettings { only_virtualenv: Some("symlinks"), ..none.clone() }),
             ("VIRTUALENV_NO_PERIODIC_UPDATE", "1", none.clone()),
         ] {
             assert_eq!(read(&[(name, value)]), expected, "{name}={value}");

@@ -1,9 +1,7 @@
 # Source this file from csh or tcsh: `source bin/activate.csh`. `deactivate` undoes it.
 
-alias deactivate 'test $?_OLD_VIRTUAL_PATH != 0 && setenv PATH "$_OLD_VIRTUAL_PATH:q" && unset _OLD_VIRTUAL_PATH; rehash; test $?_OLD_VIRTUAL_PROMPT != 0 && set prompt="$_OLD_VIRTUAL_PROMPT:q" && unset _OLD_VIRTUAL_PROMPT; test $?_OLD_VIRTUAL_PYTHONHOME != 0 && setenv PYTHONHOME "$_OLD_VIRTUAL_PYTHONHOME:q" && unset _OLD_VIRTUAL_PYTHONHOME; unsetenv VIRTUAL_ENV; unsetenv VIRTUAL_ENV_PROMPT; test "\!:*" != "nondestructive" && unalias deactivate && unalias pydoc'
-
 # Another environment may be active.
-deactivate nondestructive
+if ($?_OLD_VIRTUAL_PATH) source @ENV_DIR@/bin/deactivate.csh
 
 setenv VIRTUAL_ENV @ENV_DIR@
 setenv VIRTUAL_ENV_PROMPT @PROMPT@
@@ -23,5 +21,8 @@ if (! $?VIRTUAL_ENV_DISABLE_PROMPT && $?prompt) then
 endif
 
 alias pydoc python -m pydoc
+# A variable of its own, since quotes cannot be nested in an alias.
+set _virtualenv_deactivate=@ENV_DIR@/bin/deactivate.csh
+alias deactivate 'source "$_virtualenv_deactivate:q"'
 
 rehash
