@@ -112,7 +112,7 @@ fn text_of(file: &Path) -> Result<String, ConfigError> {
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {
-    ConfigError::handled(format!("cannot read {}: {error}", file.display()))
+    ConfigError::handled(format!("cannot read `{}`: {error}", file.display()))
 }
 
 /// The text of a file of the project; nothing that is no file, or is too large to be read by people, is looked into.
