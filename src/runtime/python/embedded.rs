@@ -3,7 +3,7 @@
 //! very same.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use pep440_rs::{Version, VersionSpecifiers};
@@ -42,7 +42,7 @@ pub fn newest(folders: impl IntoIterator<Item = PathBuf>, name: &str, interprete
 
 /// Whether the wheel's `Requires-Python` allows the interpreter; `None` when that cannot be read.
 fn runs_on(wheel: &Path, interpreter: &Interpreter) -> Option<bool> {
-    let mut archive = zip::ZipArchive::new(fs::File::open(wheel).ok()?).ok()?;
+    let mut archive = zip::ZipArchive::new(BufReader::new(fs::File::open(wheel).ok()?)).ok()?;
     let mut parts = wheel.file_name()?.to_str()?.split('-');
     let name = format!("{}-{}.dist-info/METADATA", parts.next()?, parts.next()?);
     let mut text = String::new();

@@ -17,9 +17,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::runtime::fetch::LARGEST_UNPACKED;
 
-/// From this many files on, writing them is shared between threads.
-const FILES_WORTH_A_THREAD: usize = 200;
-
 /// Name and version of a wheel, from its file name (PEP 427).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WheelName {
@@ -129,7 +126,10 @@ impl Tree {
                 }
             }
         }
-        self.write_files(&target)?;
+        // By one thread: the file system lets no two of them make files at once, and waiting costs more than it gains.
+        for folder in &self.manifest.folders {
+            self.write_folder(folder, &target.join(&folder.path))?;
+        }
         let mut record = self.manifest.record.clone();
         let up = "../".repeat(place.site_packages.components().count());
         for (name, target) in self.scripts(place) {
@@ -139,28 +139,6 @@ impl Tree {
         let _ = writeln!(record, "{}/RECORD,,", self.manifest.dist_info);
         fs_err::write(target.join(&self.manifest.dist_info).join("RECORD"), record)?;
         Ok(())
-    }
-
-    fn write_files(&self, target: &Path) -> Result<()> {
-        let folders = &self.manifest.folders;
-        let files: usize = folders.iter().map(|folder| folder.files.len()).sum();
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = (files / FILES_WORTH_A_THREAD).clamp(1, processors.min(4));
-        // Plain threads, not the pool in which environments are built: waiting there could mean running another build.
-        let next = std::sync::atomic::AtomicUsize::new(0);
-        let work = || -> Result<()> {
-            while let Some(folder) = folders.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                self.write_folder(folder, &target.join(&folder.path))?;
-            }
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            helpers
-                .into_iter()
-                .fold(own, |result, helper| result.and(helper.join().unwrap_or_else(|_| bail!("a thread failed"))))
-        })
     }
 
     fn write_folder(&self, folder: &Folder, target: &Path) -> Result<()> {
