@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::source::bounded;
+
 /// tox's sections, named after its classes.
 pub mod section {
     /// Name and type of the environment.
@@ -39,12 +41,13 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Reads the record. A missing, unreadable or damaged file, or a link in its place, is an empty record: the
+    /// Reads the record. A missing, unreadable or damaged file, or anything else in its place, is an empty record: the
     /// environment is then built again.
     pub fn read(env_dir: &Path) -> Self {
         let path = env_dir.join(FILE_NAME);
-        let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_symlink());
-        let text = if is_link { None } else { std::fs::read(&path).ok() };
+        // A pipe or a device in its place may have no end.
+        let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+        let text = if is_file { bounded::read(&path).ok() } else { None };
         let content = match text.and_then(|text| serde_json::from_slice(&text).ok()) {
             Some(Value::Object(content)) => content,
             _ => Map::new(),
@@ -273,6 +276,15 @@ mod tests {
     }
 
     #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_the_place_of_a_record_is_an_empty_record() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let pipe = folder.path().join(FILE_NAME);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)?;
+        assert_eq!(Stamp::read(folder.path()).get(section::ENVIRONMENT, None), None);
+        Ok(())
+    }
+
     #[test]
     fn a_link_is_neither_read_nor_written_through() -> Result<()> {
         let folder = tempfile::tempdir()?;
