@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::gate::Gate;
 use crate::project::Project;
 use crate::supervisor::{Connection, socket, states};
@@ -127,6 +129,10 @@ fn a_supervisor_that_says_nothing_is_an_error_and_not_nothing() {
     let project = project(&gate, &services(1));
     project.run(["up", "-e", "s0", "--wait"]).succeeds();
     let path = socket(&project);
+    let (_, pid) = Connection::greeted(&project);
+    let supervisor = Pid::from_raw(i32::try_from(pid).unwrap()).expect("not zero");
+    // It would listen again elsewhere.
+    kill_process(supervisor, Signal::STOP).expect("it runs");
     let kept = path.with_extension("kept");
     fs::rename(&path, &kept).unwrap();
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
@@ -137,6 +143,7 @@ fn a_supervisor_that_says_nothing_is_an_error_and_not_nothing() {
         outcome.explains(") closes every connection without an answer");
     }
     fs::rename(&kept, &path).unwrap();
+    kill_process(supervisor, Signal::CONT).expect("it runs");
     project.run(["down"]).succeeds().says("stopped: ");
 }
 
