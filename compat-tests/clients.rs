@@ -180,7 +180,7 @@ fn help_and_versions_are_found_under_every_name() {
     };
     unknown(&["py311"], "`envo run -e py311` runs the environment `py311`");
     unknown(&["run", "py311"], "environments are named with `-e`: `envo run -e py311`");
-    unknown(&["help", "nothing"], "`envo run -e help`");
+    unknown(&["help", "nothing"], "`nothing` is not a command; `envo help` lists them");
     unknown(&["down", "-e", "first"], "`down` takes names without `-e`, as in `envo down NAME`");
     project.run(["serve", "frist"]).ends_with(254).says("frist - did you mean first?");
 }
