@@ -69,6 +69,19 @@ fn what_only_virtualenv_can_do_it_does() {
 }
 
 #[test]
+fn no_environment_takes_the_place_of_a_folder_that_holds_the_project() {
+    for folder in ["{tox_root}", "{tox_root}/..", "{tox_root}/sub/.."] {
+        let ini = format!("[tox]\nno_package = true\nenv_list = a\n[testenv]\nenv_dir = {folder}\n");
+        let project = Project::new().ini(&ini).file("sub/kept", "");
+        for arguments in [&["run"] as &[&str], &["run", "-r"]] {
+            let outcome = project.run(arguments).ends_with(1).says("holds the project");
+            outcome.explains("tox.ini:5:11").explains("name a folder of the environment's own");
+        }
+        assert!(project.root().join("sub/kept").exists() && !project.root().join("pyvenv.cfg").exists());
+    }
+}
+
+#[test]
 fn without_pip_nothing_is_installed_as_with_tox() {
     let ini = "[tox]\nno_package = true\nenv_list = a\n[testenv]\nset_env = VIRTUALENV_NO_PIP = 1\ndeps = six\n";
     let tox = Project::new().ini(ini).run_tox(["run"]);

@@ -228,6 +228,14 @@ impl Site {
             return Err(error.hint("move the project, or name another folder with `work_dir` or `--workdir`").into());
         }
         let Ok(metadata) = std::fs::symlink_metadata(env_dir) else { return Ok(()) };
+        // Its files would be written over those of the project or the system, and `-r` would remove them.
+        let holds = |folder: &Path| fs_err::canonicalize(env_dir).is_ok_and(|env_dir| folder.starts_with(env_dir));
+        if fs_err::canonicalize(&self.run.project.root).is_ok_and(|root| holds(&root)) {
+            let error = ConfigError::fail(format!("{shown} holds the project, so no environment can be in its place"));
+            return Err(
+                Halt::from(error).about("env_dir", "name a folder of the environment's own, as the default does")
+            );
+        }
         if metadata.is_symlink() {
             return Err(Halt::Fail(format!("{shown} is a link where this environment should live; delete it")));
         }
