@@ -4,10 +4,12 @@
 //! message that people or scripts match on, [`ConfigError::message`] holds those very words and the frame is extra.
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::os_text;
 use crate::python_text::push_escaped;
 
 /// tox's class of an error: it decides what happens next, and its Python name shows in `config`.
@@ -160,15 +162,20 @@ pub fn python_repr(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut result = String::with_capacity(text.len() + 2);
     result.push(quote);
-    for character in text.chars() {
-        match character {
-            '\\' => result.push_str("\\\\"),
-            c if c == quote => {
-                result.push('\\');
-                result.push(c);
+    // A character of the range that carries bytes is put together again; bytes are shown as Python carries them.
+    let text = os_text::encode(text);
+    for chunk in text.as_bytes().utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\\' => result.push_str("\\\\"),
+                c if c == quote => {
+                    result.push('\\');
+                    result.push(c);
+                }
+                c => push_escaped(&mut result, c),
             }
-            c => push_escaped(&mut result, c),
         }
+        result.extend(chunk.invalid().iter().map(|byte| format!("\\u{:04x}", os_text::surrogate(*byte))));
     }
     result.push(quote);
     result

@@ -98,7 +98,11 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     }
     let mut result = String::with_capacity(text.len());
     for character in text.chars() {
-        if misleads(character) { push_escaped(&mut result, character) } else { result.push(character) }
+        match os_text::byte(character) {
+            Some(byte) => result.push_str(&format!("\\u{:04x}", os_text::surrogate(byte))),
+            None if misleads(character) => push_escaped(&mut result, character),
+            None => result.push(character),
+        }
     }
     Cow::Owned(result)
 }
@@ -121,7 +125,7 @@ pub fn push_escaped(result: &mut String, character: char) {
         '\r' => result.push_str("\\r"),
         '\t' => result.push_str("\\t"),
         c if is_printable(c) => result.push(c),
-        c => result.push_str(&match os_text::byte(c).map_or(u32::from(c), |byte| os_text::surrogate(byte).into()) {
+        c => result.push_str(&match u32::from(c) {
             code @ ..0x100 => format!("\\x{code:02x}"),
             code @ ..0x10000 => format!("\\u{code:04x}"),
             code => format!("\\U{code:08x}"),

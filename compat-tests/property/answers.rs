@@ -1,5 +1,6 @@
 //! What envo makes of a text, in the form in which the oracle answers.
 
+use envo::os_text;
 use envo::settings::expand::parse::Part;
 use envo::settings::factor::{self, ActiveFactors};
 use envo::settings::split;
@@ -9,10 +10,10 @@ use serde_json::{Value, json};
 
 /// An INI file: sections with their values, or the kind of error and its message.
 pub fn of_ini(text: &str) -> Value {
-    match ini::read(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+    match ini::read(&os_text::escape(text.strip_prefix('\u{feff}').unwrap_or(text))) {
         Ok(document) => {
             let sections: Vec<_> =
-                document.sections.iter().map(|section| json!([section.name, values(section)])).collect();
+                document.sections.iter().map(|section| json!([plain(&section.name), values(section)])).collect();
             json!({ "sections": sections, "defaults": values(&document.defaults) })
         }
         Err(error) => {
@@ -28,7 +29,12 @@ pub fn of_ini(text: &str) -> Value {
 }
 
 fn values(section: &IniSection) -> Value {
-    section.entries.iter().map(|entry| json!([*entry.key, entry.value])).collect()
+    section.entries.iter().map(|entry| json!([plain(&entry.key), plain(&entry.value)])).collect()
+}
+
+/// What was read without the marks of characters that carry bytes.
+fn plain(text: &str) -> String {
+    os_text::encode(text).into_string().expect("the file is UTF-8")
 }
 
 /// The words of a command. tox takes the dash that ignores an exit code off the first word in the same step.
