@@ -213,7 +213,8 @@ fn a_supervisor_whose_socket_was_removed_is_found_again() {
     for remove in [
         &|| fs::remove_file(&socket).unwrap(),
         &|| fs::rename(&socket, folder.join("other")).unwrap(),
-        &|| fs::remove_dir_all(&folder).unwrap(),
+        // The supervisor may make its socket again before the folder is empty.
+        &|| assert!((0..100).any(|_| fs::remove_dir_all(&folder).is_ok()), "the socket is made again and again"),
         &|| fs::rename(&folder, projects.path("moved")).unwrap(),
     ] as [&dyn Fn(); 4]
     {
