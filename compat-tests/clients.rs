@@ -283,9 +283,15 @@ fn a_supervisor_that_does_not_answer_is_named_and_holds_up_nobody() {
     for (signal, code) in [(Signal::INT, 254), (Signal::TERM, 254)] {
         let up = project.start(["up", "-e", "first"]);
         up.signal(signal);
-        let ended = up.end().code;
-        // A signal that comes before envo listens to any ends it as well; on a busy machine it may have given up before.
-        assert!(ended == code || ended == 128 + signal.as_raw() || ended == 1, "{ended}");
+        let ended = up.end();
+        // A signal that comes before envo listens to any ends it as well. On a busy machine it may come too late.
+        let gave_up = ended.code == 1 && ended.printed.contains("does not answer");
+        assert!(
+            ended.code == code || ended.code == 128 + signal.as_raw() || gave_up,
+            "{} {}",
+            ended.code,
+            ended.printed
+        );
     }
     for signal in [Signal::INT, Signal::TERM] {
         let late = [project.start(["events"]), project.start(["logs", "-f", "first"])];

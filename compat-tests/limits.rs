@@ -140,7 +140,8 @@ fn a_stopped_supervisor_is_an_error_and_not_nothing_when_connections_are_closed(
     std::thread::spawn(move || listener.incoming().flatten().for_each(drop));
     for command in [&["ps"] as &[&str], &["down"], &["stop", "s0"], &["up", "-e", "s0"]] {
         let outcome = project.run(command).ends_with(1).never_explains("nothing is running");
-        outcome.explains(&format!("the supervisor of the services (pid {pid}) "));
+        let outcome = outcome.explains(&format!("the supervisor of the services (pid {pid}) "));
+        outcome.explains(&format!("it is stopped: `kill -CONT {pid}` lets it continue"));
     }
     fs::rename(&kept, &path).unwrap();
     kill_process(supervisor, Signal::CONT).expect("it runs");

@@ -53,7 +53,7 @@ pub fn encode(text: &str) -> OsString {
     OsString::from_vec(result)
 }
 
-/// The text for people: what is no UTF-8 as Python shows it (`\udcff`).
+/// The text for people: bytes that are not UTF-8 are shown as Python shows them (`\udcff`).
 pub fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(is_byte) {
         return Cow::Borrowed(text);

@@ -22,7 +22,7 @@ use crate::model::{Command, ExitRule, Interpreter, Variables};
 use crate::report::event::{Event, Phase};
 use crate::runtime::python::bytecode;
 
-/// The variable with which uv is told how files get from its cache into an environment.
+/// The variable that sets how uv puts files from its cache into an environment.
 const LINK_MODE: &str = "UV_LINK_MODE";
 
 /// Installing into one environment.

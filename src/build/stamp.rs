@@ -121,7 +121,7 @@ impl Stamp {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
             if name.to_str().is_some_and(|name| name.starts_with(FILE_NAME) && name.ends_with(UNFINISHED)) {
-                // One that stays is in nobody's way.
+                // One that cannot be removed does no harm.
                 let _ = std::fs::remove_file(entry.path());
             }
         }

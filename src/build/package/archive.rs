@@ -237,7 +237,7 @@ impl Unpacking<'_> {
         let changed =
             entry.header().mtime().ok().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
         if let Some(changed) = changed {
-            // One that the file system cannot keep is none that anybody needs.
+            // A name that the file system cannot hold is not needed.
             let _ = file.set_modified(changed);
         }
         Ok(())

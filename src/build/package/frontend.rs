@@ -21,11 +21,11 @@ const STARTED: &str = "\u{1e}started\n";
 /// How the names of the files begin in which the script answers.
 const ANSWER: &str = "pep517_";
 
-/// Removes the answers nobody read, since whoever asked was killed. The environment is locked: nobody else asks.
+/// Removes unread answers of runs that were killed. The environment is locked, so no other run is writing any.
 fn remove_answers(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(ANSWER.as_bytes()) {
-            // One that stays is in nobody's way.
+            // One that cannot be removed does no harm.
             let _ = std::fs::remove_file(entry.path());
         }
     }

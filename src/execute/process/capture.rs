@@ -67,7 +67,7 @@ fn ask_within(program: &Path, arguments: &[&OsStr], variables: &Variables, time:
 }
 
 /// Runs a helper program that may take long: it is killed, with all that it started, when the user wants to stop. Returns
-/// its exit code and what it wrote to standard error; its input is empty and its standard output nobody's.
+/// its exit code and what it wrote to standard error; its input is empty and its standard output is discarded.
 ///
 /// # Errors
 /// When it cannot be started or read from, wrote more than any such program, or was interrupted.
