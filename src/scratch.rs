@@ -17,9 +17,6 @@ pub struct Scratch {
 
 impl Scratch {
     /// A new folder in `parent`, named with `prefix`, after those that others left there under such names are removed.
-    ///
-    /// # Errors
-    /// When it cannot be made.
     pub fn new_in(parent: &Path, prefix: &str) -> io::Result<Self> {
         sweep(parent, prefix);
         loop {
@@ -38,9 +35,6 @@ impl Scratch {
     }
 
     /// The same among the temporary files of all programs.
-    ///
-    /// # Errors
-    /// When it cannot be made.
     pub fn temporary(prefix: &str) -> io::Result<Self> {
         Self::new_in(&tempfile::env::temp_dir(), prefix)
     }
@@ -52,9 +46,6 @@ impl Scratch {
 
 /// A new file in `parent` of this mode, which is to be renamed, after those that others left there under such names are
 /// removed.
-///
-/// # Errors
-/// When it cannot be made.
 pub fn file_in(parent: &Path, prefix: &str, mode: u32) -> io::Result<NamedTempFile> {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());

@@ -23,9 +23,6 @@ pub struct CommandSet<'a> {
 impl CommandSet<'_> {
     /// Runs `commands` one after the other and returns the code of the first that failed, or 0. The seconds each took are
     /// added to `seconds`.
-    ///
-    /// # Errors
-    /// When a command may not be run at all.
     pub fn run(&self, session: &Session, commands: Vec<Command>, seconds: &mut Vec<f64>) -> Result<i32, Halt> {
         let mut first_failure = 0;
         for (index, command) in commands.into_iter().enumerate() {

@@ -38,9 +38,6 @@ impl<'a> RunContents<'a> {
     }
 
     /// After everything is in: lists what is installed if anybody wants to know. Hands out what runs the commands.
-    ///
-    /// # Errors
-    /// When the list cannot be had.
     pub fn finish(self, site: &Site, foundation: Foundation) -> Result<Session, Halt> {
         let session = foundation.session;
         if site.environment.has_python() {
@@ -179,9 +176,6 @@ impl<'a> RunContents<'a> {
 }
 
 /// Installs what the project requires, some of it replaced by `--force-dep`.
-///
-/// # Errors
-/// As [`Installation::carry_out`], or when a requirement cannot be read.
 pub(super) fn put_in_requirements(
     site: &Site,
     foundation: &mut Foundation,
@@ -284,9 +278,6 @@ fn run_recreate_commands(site: &Site) -> Result<(), Halt> {
 }
 
 /// Lists what is installed if anybody wants to know.
-///
-/// # Errors
-/// When the list cannot be had.
 pub fn tell_installed(site: &Site, session: &Session) -> Result<(), Halt> {
     if site.journal.is_none() && !site.run.options.list_dependencies {
         return Ok(());
@@ -302,9 +293,6 @@ pub fn tell_installed(site: &Site, session: &Session) -> Result<(), Halt> {
 }
 
 /// What `list_dependencies_command` says, line by line.
-///
-/// # Errors
-/// When it fails.
 pub fn installed(site: &Site, session: &Session) -> Result<Vec<String>, Halt> {
     let outcome = session.execute(Request {
         argv: site.environment.installation.list_dependencies_command.argv.clone(),

@@ -17,9 +17,6 @@ Signature: 8a477f597d28d172789f06886806bc55
 ";
 
 /// Makes a folder and those above it that are missing, readable by its owner alone. One that exists stays as it is.
-///
-/// # Errors
-/// When it cannot be made, or something else stands there.
 pub fn ensure_private(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -32,17 +29,11 @@ pub fn ensure_private(path: &Path) -> io::Result<()> {
 }
 
 /// Makes a folder exist and be empty. A symbolic link or file in its place is removed, not followed.
-///
-/// # Errors
-/// When something in it cannot be removed.
 pub fn ensure_empty(path: &Path) -> io::Result<()> {
     ensure_empty_except(path, &[])
 }
 
 /// [`ensure_empty`] that leaves some entries alone: the lock file other processes wait on, for example.
-///
-/// # Errors
-/// When something in it cannot be removed.
 pub fn ensure_empty_except(path: &Path, kept: &[&str]) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return fs::create_dir_all(path),
@@ -74,9 +65,6 @@ pub fn is_empty_folder(path: &Path) -> bool {
 }
 
 /// Marks the work directory as a cache and hides it from git, unless that was done before.
-///
-/// # Errors
-/// When the files cannot be written.
 pub fn mark_work_directory(work_dir: &Path) -> io::Result<()> {
     write_missing(&work_dir.join("CACHEDIR.TAG"), CACHE_DIRECTORY_TAG)?;
     write_missing(&work_dir.join(".gitignore"), "*\n")

@@ -50,8 +50,6 @@ impl<'a> Installation<'a> {
         self.site
     }
 
-    /// # Errors
-    /// When the environment has no Python.
     pub fn interpreter(&self) -> Result<&Interpreter, Halt> {
         Ok(&self.foundation.python()?.interpreter)
     }

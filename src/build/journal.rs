@@ -102,9 +102,6 @@ impl Journal {
     }
 
     /// Writes the file, and the folders above it that are missing.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn write(&self, file: &Path) -> Result<()> {
         if let Some(folder) = file.parent() {
             fs_err::create_dir_all(folder)?;

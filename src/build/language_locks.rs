@@ -45,9 +45,6 @@ impl WrittenLocks {
     }
 
     /// Puts every file where it belongs, each whole or not at all.
-    ///
-    /// # Errors
-    /// When one cannot be written.
     pub fn publish(self) -> std::io::Result<()> {
         let files = self.locks.iter().flat_map(|lock| &lock.files);
         for (file, content) in files.zip(&self.contents) {
@@ -80,9 +77,6 @@ fn restore(file: &Path, content: Option<&[u8]>) -> std::io::Result<()> {
 
 impl Site {
     /// The locks that belong to the environment, without looking for a program or writing anything.
-    ///
-    /// # Errors
-    /// What is wrong with the project's files or the settings.
     pub fn language_locks(&self) -> Result<Vec<LanguageLock>, Halt> {
         let session = self.session(Vec::new())?;
         let mut locks = Vec::new();
@@ -97,9 +91,6 @@ impl Site {
     /// What the tools would be asked, as a text without the environment's name and folders in it: where it is the same for
     /// two environments, so are their locks. `None` when it differs from every other, as where a tool writes a lock beside
     /// the project's manifest.
-    ///
-    /// # Errors
-    /// As [`Site::language_locks`].
     pub fn language_question(&self, upgrade: Upgrade<'_>) -> Result<Option<String>, Halt> {
         let session = self.session(Vec::new())?;
         let mut question = String::new();
@@ -136,9 +127,6 @@ impl Site {
     }
 
     /// Which packages in the locks of `runtime` have newer versions, as its tool says; `None` when it cannot say.
-    ///
-    /// # Errors
-    /// When a program is missing or fails.
     pub fn newer(&self, runtime: &str) -> Result<Option<Vec<Newer>>, Halt> {
         let mut found = None;
         for part in self.find_languages()?.iter().filter(|part| part.runtime.name() == runtime) {

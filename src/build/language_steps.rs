@@ -24,8 +24,6 @@ pub enum Work {
 }
 
 impl Site {
-    /// # Errors
-    /// What went wrong, when the step fails.
     pub(super) fn carry_out(&self, part: &Part, step: &Step, session: &Session, work: Work) -> Result<(), Halt> {
         let mut outcome = Self::try_step(part, step, session, work)?;
         if let Some(offline) = &step.offline

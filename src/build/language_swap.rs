@@ -46,9 +46,6 @@ impl Site {
     }
 
     /// Puts right what a run left that was killed between taking away what was there and recording what came instead.
-    ///
-    /// # Errors
-    /// When something cannot be moved or removed.
     pub(super) fn put_right(&self, part: &Part, stamp: &mut Stamp) -> Result<()> {
         let name = part.runtime.name();
         if !self.previous_folder(name).is_dir() {
@@ -97,9 +94,6 @@ impl Site {
     }
 
     /// Ends the time in which what was there before is kept: what is new counts if it is complete, else that.
-    ///
-    /// # Errors
-    /// When something cannot be moved or removed.
     pub fn settle_languages(&self, foundation: &mut Foundation, is_complete: bool) -> Result<()> {
         for renewed in std::mem::take(&mut foundation.renewed) {
             let name = renewed.name;
@@ -136,9 +130,6 @@ impl Site {
 
     /// Works on a copy of the part's folder, which takes its place when the work succeeded and `stamp` has recorded it as
     /// the project's package.
-    ///
-    /// # Errors
-    /// What is wrong with the work, or when the folder cannot be copied.
     pub(super) fn work_on_copy(
         &self,
         part: &Part,

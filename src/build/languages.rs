@@ -32,9 +32,6 @@ pub struct Part {
 
 impl Site {
     /// Finds the programs of the environment's runtimes.
-    ///
-    /// # Errors
-    /// When one is unknown or missing.
     pub fn find_languages(&self) -> Result<Vec<Part>, Halt> {
         let environment = &self.environment;
         check(environment)?;
@@ -48,9 +45,6 @@ impl Site {
     }
 
     /// The same before anybody looked for programs.
-    ///
-    /// # Errors
-    /// When one is unknown.
     pub fn languages_without_programs(&self) -> Result<Vec<Part>, Halt> {
         let others = self.environment.runtimes.iter().filter(|wish| wish.name != DEFAULT);
         others.map(|wish| self.part(wish)).collect()
@@ -144,9 +138,6 @@ impl Site {
     }
 
     /// Links the programs into the environment, so that they are found there whatever else PATH has.
-    ///
-    /// # Errors
-    /// When a link cannot be made.
     pub fn link_languages(&self, parts: &[Part]) -> Result<(), Halt> {
         let bin = self.environment.env_dir.join("bin");
         for part in parts {
@@ -313,8 +304,6 @@ impl Part {
     }
 }
 
-/// # Errors
-/// When a runtime is unknown, or there are `deps` and no Python.
 pub(super) fn check(environment: &Environment) -> Result<(), Halt> {
     if !environment.has_python() && !environment.dependencies.deps.get()?.text.trim().is_empty() {
         let text = format!("`deps` of {} are Python's, and its `runtime` has no Python", environment.name);

@@ -28,9 +28,6 @@ impl Drop for Lock {
 
 impl Lock {
     /// Locks a folder or file that exists. `waiting` is called once if somebody else has it.
-    ///
-    /// # Errors
-    /// When the user interrupts the wait, or the file system has no locks.
     pub fn take(path: &Path, interrupt: &Interrupt, waiting: impl FnOnce()) -> Result<Self, Halt> {
         let file = File::open(path)?;
         let mut waiting = Some(waiting);

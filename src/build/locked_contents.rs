@@ -35,9 +35,6 @@ pub fn applies(site: &Site) -> bool {
 }
 
 /// What the environment's lock is, once it is known to hold; `None` where [`applies`] says no.
-///
-/// # Errors
-/// When the lock does not hold.
 pub fn entry<'s>(site: &'s Site, foundation: &Foundation) -> Result<Option<&'s Entry>, Halt> {
     let Some(index) = &site.run.locks else { return Ok(None) };
     if !applies(site) {
@@ -103,9 +100,6 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, entry: &Entry) -> Result
 }
 
 /// Adds what the environment's languages besides Python are locked from, and their locks.
-///
-/// # Errors
-/// What is wrong with the project's files or the settings.
 pub fn add_languages(site: &Site, inputs: &mut Inputs) -> Result<(), Halt> {
     if site.environment.runtimes.is_empty() {
         return Ok(());
@@ -119,9 +113,6 @@ pub fn add_languages(site: &Site, inputs: &mut Inputs) -> Result<(), Halt> {
 
 /// Notes what came into the environment besides, the project and what `extra_setup_commands` added: it is no stranger
 /// next time.
-///
-/// # Errors
-/// When the record cannot be written.
 pub fn settle(foundation: &mut Foundation) -> Result<(), Halt> {
     let Some(record) = Record::of(foundation) else { return Ok(()) };
     let python = foundation.python()?;

@@ -43,9 +43,6 @@ impl LogGroups {
     }
 
     /// Before the environment's commands.
-    ///
-    /// # Errors
-    /// When the description is wrong that is to be shown.
     pub fn before_commands(&self, environment: &Environment, reporter: &dyn Reporter) -> Result<(), ConfigError> {
         let name = &environment.name;
         let title = match self.plugin {

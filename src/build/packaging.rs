@@ -97,9 +97,6 @@ impl Packager {
     }
 
     /// The project as the environment of `site` wants it.
-    ///
-    /// # Errors
-    /// When it cannot be built.
     pub fn packages(&self, site: &Site, packaging: &Packaging) -> Result<Vec<Package>, Halt> {
         site.phase(Phase::Package);
         let built = if packaging.kind == PackageKind::External {
@@ -115,9 +112,6 @@ impl Packager {
 
     /// What the project requires, as far as that is written down and need not be asked of a backend: as
     /// [`Packager::packages`] will say.
-    ///
-    /// # Errors
-    /// When it is written down wrongly.
     pub fn static_requirements(&self, site: &Site, packaging: &Packaging) -> Result<Option<Vec<String>>, Halt> {
         if matches!(packaging.kind, PackageKind::External | PackageKind::EditableLegacy) {
             return Ok(None);
@@ -132,9 +126,6 @@ impl Packager {
     }
 
     /// What the project requires (`package = deps-only`).
-    ///
-    /// # Errors
-    /// When it takes the backend to know and that fails.
     pub fn requirements(&self, site: &Site, packaging: &Packaging) -> Result<Vec<String>, Halt> {
         if let Some(known) = static_requirements(&site.run.project.package_root, &packaging.extras)? {
             return Ok(known);

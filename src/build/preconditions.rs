@@ -59,8 +59,6 @@ impl Preconditions<'_> {
     }
 }
 
-/// # Errors
-/// When the environment is not for this platform, or what says so is not a regular expression.
 pub fn check_platform(environment: &Environment) -> Result<(), Halt> {
     let (wanted, actual) = (environment.platform.as_str(), Run::platform());
     if wanted.is_empty() || wanted == actual {
@@ -121,9 +119,6 @@ pub(super) fn deps_beside_pylock() -> ConfigError {
 }
 
 /// The lock file that the environment is filled from.
-///
-/// # Errors
-/// When there is none, or `deps` are to be installed as well.
 pub fn pylock_of(environment: &Environment, root: &Path) -> Result<std::path::PathBuf, Halt> {
     let dependencies = &environment.dependencies;
     if !dependencies.deps.get()?.text.trim().is_empty() {
@@ -147,9 +142,6 @@ fn dependency_groups(project: &Preconditions<'_>, environment: &Environment, _: 
 }
 
 /// What the environment's `dependency_groups` come to.
-///
-/// # Errors
-/// When a group is missing or malformed.
 pub fn requirements_of_groups(environment: &Environment, root: &Path) -> Result<Vec<String>, Halt> {
     groups::resolve(root, &environment.dependencies.groups).map_err(|error| {
         let remedy = "groups are tables of `[dependency-groups]` in pyproject.toml";

@@ -64,8 +64,6 @@ pub struct Python {
 }
 
 impl Foundation {
-    /// # Errors
-    /// When the environment has no Python.
     pub fn python(&self) -> Result<&Python, Halt> {
         let missing = || {
             let name = &self.session.environment;
@@ -82,9 +80,6 @@ impl Foundation {
 /// What a kind of environment adds to the common course of [`Site::prepare`].
 pub trait Contents {
     /// Puts into the environment what belongs there. May ask for [`Halt::Recreate`].
-    ///
-    /// # Errors
-    /// When it cannot be put in.
     fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt>;
 
     /// Called before the environment is removed.
@@ -173,9 +168,6 @@ impl Site {
     }
 
     /// Prepares the environment, once more from nothing when what is there does not fit.
-    ///
-    /// # Errors
-    /// Whatever keeps the environment from being used.
     pub fn prepare(&self, contents: &mut dyn Contents) -> Result<Foundation, Halt> {
         check_platform(&self.environment)?;
         let asked = self.environment.recreate && !self.course.is_rest();
@@ -215,9 +207,6 @@ impl Site {
     }
 
     /// Sees to it that a folder may stand where the environment belongs.
-    ///
-    /// # Errors
-    /// When it may not.
     pub fn check_place(&self) -> Result<(), Halt> {
         let env_dir = &self.environment.env_dir;
         let shown = env_dir.display();
@@ -249,9 +238,6 @@ impl Site {
     }
 
     /// Keeps other processes from the environment until the locks are dropped.
-    ///
-    /// # Errors
-    /// When the user does not want to wait for them.
     pub fn lock(&self) -> Result<(Lock, Option<Lock>), Halt> {
         let env_dir = &self.environment.env_dir;
         let is_package = self.environment.kind.is_package();
@@ -283,9 +269,6 @@ impl Site {
     }
 
     /// Removes all of the environment but its lock.
-    ///
-    /// # Errors
-    /// When something in it cannot be removed.
     pub fn remove(&self) -> Result<(), Halt> {
         let env_dir = &self.environment.env_dir;
         self.warning(format!("remove tox env folder {}", env_dir.display()));
@@ -448,9 +431,6 @@ impl Site {
     }
 
     /// What the environment's commands have in common, with `paths` as the environment's own folders.
-    ///
-    /// # Errors
-    /// What is wrong with the environment's variables.
     pub fn session(&self, paths: Vec<PathBuf>) -> Result<Session, Halt> {
         let environment = &self.environment;
         let mut paths = paths;

@@ -47,9 +47,6 @@ impl ProjectPackages {
 
 impl Site {
     /// Builds the project, unless that was done in this run, and installs it.
-    ///
-    /// # Errors
-    /// When the environment has no such language, or a tool fails.
     pub fn put_in_project_package(
         &self,
         foundation: &mut Foundation,

@@ -19,9 +19,6 @@ const SAFE_PATH: (u32, u32) = (3, 11);
 
 /// Makes `environment`, installs its `deps`, and runs the tox in it with `arguments`, which is told as `shown`. Returns
 /// that tox's exit code.
-///
-/// # Errors
-/// Whatever keeps tox from being provided.
 pub fn provide(run: &Arc<Run>, environment: Environment, arguments: &[String], shown: Shown) -> Result<i32, Halt> {
     let reporter: Arc<dyn Reporter> = Arc::new(AsRoot(Arc::clone(&run.reporter)));
     let site = Site::new(Arc::clone(run), Arc::new(environment), reporter);
@@ -47,9 +44,6 @@ pub fn safe_path(version: &PythonVersion) -> &'static str {
 }
 
 /// Makes `environment` and installs its `deps`, and answers its Python.
-///
-/// # Errors
-/// Whatever keeps it from being made.
 pub fn prepare(run: &Arc<Run>, environment: Environment) -> Result<PathBuf, Halt> {
     let reporter: Arc<dyn Reporter> = Arc::new(AsRoot(Arc::clone(&run.reporter)));
     let site = Site::new(Arc::clone(run), Arc::new(environment), reporter);

@@ -10,9 +10,6 @@ use crate::plan::{Defined, Plan};
 use crate::report::Reporter;
 
 /// Refuses a configuration that wants the redirect where an environment lives, before anything is run.
-///
-/// # Errors
-/// tox's message about that.
 pub fn check(plan: &Plan, project: &Project) -> Result<(), ConfigError> {
     if project.venv_redirect != Some(true) {
         return Ok(());
@@ -32,9 +29,6 @@ pub fn check(plan: &Plan, project: &Project) -> Result<(), ConfigError> {
 }
 
 /// Points the redirect at the environment that is meant, if there is one and it was built.
-///
-/// # Errors
-/// When the folders of the environments cannot be found out.
 pub fn record(plan: &Plan, project: &Project, reporter: &dyn Reporter) -> Result<(), ConfigError> {
     if project.venv_redirect == Some(false) {
         return Ok(());

@@ -67,9 +67,6 @@ impl Run {
 
     /// The `uv` program: beside envo or on PATH, else envo's own, which may have to be fetched with what `interpreter`
     /// brings. Looked for when something is first installed.
-    ///
-    /// # Errors
-    /// Why there is none, for people.
     pub fn uv(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
         let search = || {
             let found = choose::find_uv(std::env::current_exe().ok().as_deref(), &self.host);
@@ -79,9 +76,6 @@ impl Run {
     }
 
     /// Has uv install an interpreter that fits one of `specs`; `tell` hears what, before it does.
-    ///
-    /// # Errors
-    /// Why there is none, for people.
     pub fn install_interpreter(&self, specs: &[String], tell: impl Fn(&str)) -> Result<Arc<Interpreter>, String> {
         let uv = || match self.interpreters.uv() {
             Some(uv) => Ok(uv),
@@ -106,9 +100,6 @@ impl Run {
     }
 
     /// Makes the run's folders for temporary files and marks the work directory; only the first call does anything.
-    ///
-    /// # Errors
-    /// When a folder cannot be made.
     pub fn lay_out_work_directory(&self) -> Result<(), Halt> {
         let mut result = Ok(());
         self.laid_out.call_once(|| {

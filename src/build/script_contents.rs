@@ -11,9 +11,6 @@ use crate::model::environment::Script;
 use crate::model::requirements::RequirementText;
 
 /// Fills the environment; from its lock where it has an entry for one.
-///
-/// # Errors
-/// When there is no such script, it cannot run here, or what it needs cannot be installed.
 pub fn put_in(site: &Site, foundation: &mut Foundation, script: &Script, locked: Option<&Entry>) -> Result<(), Halt> {
     script::check_base_python(script)?;
     let root = &site.run.project.root;

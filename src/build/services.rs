@@ -51,9 +51,6 @@ enum State {
 
 impl Services {
     /// Finds out what `names` need.
-    ///
-    /// # Errors
-    /// When the services cannot work: a circle, a port that two of them want, and the like.
     pub fn of(plan: &Plan, names: &[String]) -> Result<Self, ConfigError> {
         let members = members(plan, names)?;
         if members.iter().all(|member| member.service.is_none() && member.asks.is_empty()) {
@@ -90,9 +87,6 @@ impl Services {
     }
 
     /// Sees to it that everything `environment` depends on is ready, and says what is known of it.
-    ///
-    /// # Errors
-    /// When a service cannot be built or does not get ready.
     pub fn start(&self, environment: &str, turns: &Turns<'_>) -> Result<Instances, Halt> {
         let Some(visible) = self.visible.get(environment) else { return Ok(Instances::default()) };
         let needed: Vec<&Group> =
@@ -112,9 +106,6 @@ impl Services {
     }
 
     /// `environment` is done; services that nobody needs any more are stopped.
-    ///
-    /// # Errors
-    /// What a service died of meanwhile, with its last lines.
     pub fn release(&self, environment: &str) -> Result<(), String> {
         let mut result = Ok(());
         for group in &self.groups {
@@ -274,18 +265,12 @@ fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
 }
 
 /// Whether the environment `name` has a `serve` key.
-///
-/// # Errors
-/// When its section inherits from one that cannot be found.
 pub fn is_service(plan: &Plan, name: &str) -> Result<bool, ConfigError> {
     let set = plan.settings.environment(name);
     Ok(service_keys(&plan.settings, &set)?.contains(&"serve"))
 }
 
 /// Whether the environment `name`, one of `known`, depends directly on a service.
-///
-/// # Errors
-/// When its `depends` cannot be read.
 pub fn uses_services(plan: &Plan, known: &[String], name: &str) -> Result<bool, ConfigError> {
     let depends = plan.depends(std::slice::from_ref(&name.to_owned()))?;
     for pattern in depends.iter().flat_map(|(_, patterns)| patterns) {
@@ -324,9 +309,6 @@ fn groups(graph: &Graph) -> Vec<Group> {
 }
 
 /// Puts what is known of services into commands.
-///
-/// # Errors
-/// A service that the environment does not depend on, or a field it does not have.
 pub fn fill(commands: Vec<Command>, instances: &Instances) -> Result<Vec<Command>, Halt> {
     let fill = |word: String| match word.contains("{service:") || literal::has_literal(&word) {
         true => fields::fill(&word, instances),

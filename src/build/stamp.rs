@@ -75,9 +75,6 @@ impl Stamp {
     }
 
     /// Records finished work and writes the file.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
     pub fn record(&mut self, section: &str, sub_section: Option<&str>, value: Value) -> Result<()> {
         match sub_section {
             None => {
@@ -97,9 +94,6 @@ impl Stamp {
     }
 
     /// Forgets everything but that the environment is being removed: what a removal that is cut off leaves is of no use.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
     pub fn begin_removal(env_dir: &Path) -> Result<()> {
         let mut stamp = Self { path: env_dir.join(FILE_NAME), content: Map::new() };
         stamp.record(REMOVAL.0, Some(REMOVAL.1), Value::Bool(true))

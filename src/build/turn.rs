@@ -98,9 +98,6 @@ impl Turns<'_> {
     }
 
     /// Builds the environment `name` and hands out what runs commands in it.
-    ///
-    /// # Errors
-    /// Whatever keeps it from being built.
     pub fn build(&self, name: &str, reporter: Arc<dyn Reporter>) -> Result<Built, Halt> {
         let environment = self.plan.environment(name)?;
         self.build_environment(Arc::new(environment), reporter)

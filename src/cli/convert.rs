@@ -55,9 +55,6 @@ pub const OPTIONAL_INTEGER: Type<Option<i64>> = Type {
 };
 
 /// Python's `int(text)`: blanks around it and single underscores between digits are fine.
-///
-/// # Errors
-/// Python's words, also for what does not fit 64 bits.
 pub fn integer(text: &str) -> Result<i64, Unconvertible> {
     let digits = text.trim();
     let unsigned = digits.strip_prefix(['+', '-']).unwrap_or(digits);
@@ -81,9 +78,6 @@ fn boolean(text: &str) -> Result<bool, Unconvertible> {
 }
 
 /// A setting that is changed: `KEY=VALUE`.
-///
-/// # Errors
-/// When there is no `=`.
 pub fn configuration_override(text: &str) -> Result<String, Unconvertible> {
     if text.contains('=') {
         return Ok(text.to_owned());

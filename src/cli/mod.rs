@@ -108,9 +108,6 @@ impl std::fmt::Display for UsageError {
 }
 
 /// Reads the process's arguments, of which the first is the program's own name.
-///
-/// # Errors
-/// When they cannot be understood.
 pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parsed, UsageError> {
     let program = program_name(arguments.first());
     let words: Vec<String> = arguments.iter().skip(1).map(|word| os_text::decode(word)).collect();

@@ -41,8 +41,6 @@ pub struct Typed<'a> {
     pub matches: ArgMatches,
 }
 
-/// # Errors
-/// When a value is not what its option takes.
 pub fn resolve(typed: Typed<'_>, surroundings: Surroundings) -> Result<Resolved, UsageError> {
     let mut notices = Vec::new();
     let file = UserFile::read(&surroundings, &mut notices);

@@ -72,9 +72,6 @@ pub enum Request {
 }
 
 /// Sorts `words`, from which the command word has been taken.
-///
-/// # Errors
-/// When a shortened option means several, or a value is missing or too much.
 pub fn scan(definition: &Command, words: &[String]) -> Result<Scanned, UsageError> {
     let known = Spellings::of(definition);
     let kinds = words.iter().map(|word| known.classify(word)).collect::<Result<Vec<_>, _>>()?;

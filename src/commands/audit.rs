@@ -37,8 +37,6 @@ const MOST_QUESTIONS: usize = 1000;
 /// An answer that goes on for longer than this is no answer.
 const MOST_PAGES: usize = 100;
 
-/// # Errors
-/// When the configuration or a lock is wrong, or anything could not be looked up.
 pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
     let outcome = look_up(options, &locks);

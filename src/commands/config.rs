@@ -17,9 +17,6 @@ use crate::settings::value::Value;
 use crate::settings::{keys, own_keys};
 
 /// Shows the settings, in INI notation, JSON or TOML.
-///
-/// # Errors
-/// When the configuration is wrong where it says which environments there are, or the output file cannot be written.
 pub fn execute(options: &Options) -> Result<i32> {
     if options.config.check {
         return super::config_check::execute(options);

@@ -24,9 +24,6 @@ use crate::settings::{asks_for_services, check};
 use crate::source::bounded;
 
 /// Says everything that is wrong with the configuration.
-///
-/// # Errors
-/// When something else than the configuration is wrong.
 pub fn execute(options: &Options) -> Result<i32> {
     let found = match open_plan(options) {
         Ok(plan) => {

@@ -17,9 +17,6 @@ use crate::serve::protocol::{Answer, Operation, Status};
 use crate::settings::service_keys;
 
 /// Prints the order and the tree below `ALL`.
-///
-/// # Errors
-/// When the configuration is wrong or environments depend on each other in a circle.
 pub fn execute(options: &Options) -> Result<i32> {
     let plan = open_plan(options)?;
     let names = plan.runs()?;

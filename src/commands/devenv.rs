@@ -14,9 +14,6 @@ use crate::exit_code;
 use crate::settings::value::Value;
 
 /// Makes the environment.
-///
-/// # Errors
-/// When there is not exactly one environment, or the configuration is wrong.
 pub fn execute(options: &Options) -> Result<i32> {
     let start = Instant::now();
     let name = match &options.selection.environments {

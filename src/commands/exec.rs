@@ -13,9 +13,6 @@ use crate::model::Command;
 use crate::settings::value::Value;
 
 /// Runs what stands after `--` in the environment that was named.
-///
-/// # Errors
-/// When there is not exactly one environment or no command, or the configuration is wrong.
 pub fn execute(options: &Options) -> Result<i32> {
     let start = Instant::now();
     let (plan, discovery) = open(options)?;

@@ -27,8 +27,6 @@ const SOURCE_DATE: &str = "SOURCE_DATE_EPOCH";
 /// The end of the year 9999, in seconds since 1970.
 const LATEST: u64 = 253_402_300_799;
 
-/// # Errors
-/// When the configuration or a lock is wrong, or nothing says who requires what.
 pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
     let outcome = show(options, &locks);

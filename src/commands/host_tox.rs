@@ -17,9 +17,6 @@ use crate::runtime::python::distributions::Distributions;
 use crate::source;
 
 /// Becomes that tox, if it has everything that `requires` says.
-///
-/// # Errors
-/// When a requirement cannot be understood, or the interpreter cannot be started.
 pub fn hand_over(
     requires: &[String],
     around: &Surroundings<'_>,
@@ -35,9 +32,6 @@ pub fn hand_over(
 
 /// Has a plugin beside the configuration show its own part in the answer to `--help` or `--version`: becomes that tox, if
 /// there is such a plugin and there is such a tox.
-///
-/// # Errors
-/// When the interpreter cannot be started.
 pub fn answer(answer: &Answer) -> Result<()> {
     let Some(options) = &answer.options else { return Ok(()) };
     let (config, root) = (options.config_file.as_deref(), options.root_dir.as_deref());

@@ -9,9 +9,6 @@ use crate::plan::{Defined, Plan};
 use crate::report::plain;
 
 /// Lists environments: the default ones first, then the others.
-///
-/// # Errors
-/// When the configuration is wrong.
 pub fn execute(options: &Options) -> Result<i32> {
     let plan = open_plan(options)?;
     let by_group = !(options.selection.factors.is_empty() && options.selection.labels.is_empty());

@@ -23,9 +23,6 @@ pub(super) struct Written(Vec<(usize, WrittenLocks)>);
 
 impl Written {
     /// Puts all of it where it belongs, and has the inputs say so.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub fn publish(self, locks: &Locks, lockables: &mut [Lockable]) -> Result<()> {
         let positions: Vec<usize> = self.0.iter().map(|(at, _)| *at).collect();
         for (at, written) in self.0 {
@@ -67,9 +64,6 @@ fn needed<'a>(lockables: &'a [Lockable], kept: &'a [bool]) -> impl Iterator<Item
 
 impl Languages<'_> {
     /// Writes them while `beside` does its part.
-    ///
-    /// # Errors
-    /// As [`Languages::write`].
     pub fn write_beside<T>(
         &self,
         lockables: &[Lockable],

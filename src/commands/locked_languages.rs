@@ -45,9 +45,6 @@ impl LockedLanguages {
 
 impl Locks {
     /// What the environments that were named, else all, have locked of other languages; nothing of those to `skip`.
-    ///
-    /// # Errors
-    /// When a lock is not the one that the index stands for, or cannot be read.
     pub fn languages(&self, options: &Options, skip: &[String]) -> Result<LockedLanguages> {
         let index = Index::read(&self.project.root).map_err(ConfigError::from)?;
         let names =

@@ -54,8 +54,6 @@ pub(super) struct Lockable {
 }
 
 impl Locks {
-    /// # Errors
-    /// When the configuration is wrong.
     pub fn open(options: &Options) -> Result<Self> {
         let discovery = Arc::new(super::opening::discovery(options));
         let plan = open_plan_with(options, Arc::clone(&discovery))?;
@@ -71,8 +69,6 @@ impl Locks {
         Site::new(Arc::clone(&self.run), Arc::clone(environment), Arc::clone(&self.reporter))
     }
 
-    /// # Errors
-    /// Why there is no lock.
     pub fn resolve(&self, order: &Order<'_>) -> Result<Document, LockError> {
         let answer = order.resolve(&self.run.interrupt);
         // What has the name of a Python and cannot be run as one is no reason to give up.
@@ -107,9 +103,6 @@ impl Locks {
 
     /// The environments that are meant: those that were named; else those of `env_list` and those that are locked
     /// already.
-    ///
-    /// # Errors
-    /// When `--skip-env` is no regular expression.
     pub fn names(&self, options: &Options, index: &Index) -> Result<Vec<String>> {
         let mut names = self.plan.selected()?;
         if names_none(options) {
@@ -123,9 +116,6 @@ impl Locks {
     }
 
     /// The locks of the environments that were named, else of all.
-    ///
-    /// # Errors
-    /// When one of them is missing or was changed.
     pub fn documents(&self, options: &Options) -> Result<Vec<(String, Document)>> {
         let index = Index::read(&self.project.root).map_err(ConfigError::from)?;
         if index.entries.is_empty() {
@@ -149,9 +139,6 @@ impl Locks {
     }
 
     /// What an environment's lock is made from; `None` when something else says what it contains.
-    ///
-    /// # Errors
-    /// What is wrong with its settings.
     pub fn lockable(&self, name: &str, options: &Options) -> Result<Result<Lockable, String>> {
         let settings = &self.plan.settings;
         let set = settings.environment(name);
@@ -199,8 +186,6 @@ pub(super) struct Resolvers<'a> {
 }
 
 impl<'a> Resolvers<'a> {
-    /// # Errors
-    /// When the variable that names an installer names none.
     pub fn new(options: &'a Options, locks: &'a Locks, interrupt: &Interrupt) -> Result<Self> {
         let runtime = PythonRuntime::new(Arc::clone(&locks.discovery), &options.variables)
             .with_reporter(Arc::clone(&locks.reporter))
@@ -210,9 +195,6 @@ impl<'a> Resolvers<'a> {
     }
 
     /// What resolves for an environment, chosen and told as for installing. The second: why it is not uv.
-    ///
-    /// # Errors
-    /// Why nothing can.
     pub fn find(
         &self,
         lockable: &Lockable,
@@ -292,9 +274,6 @@ impl<'a> Resolvers<'a> {
 }
 
 /// The Python a lock is for.
-///
-/// # Errors
-/// When nothing says which, or a platform is unknown.
 pub(super) fn target(locks: &Locks, lockable: &Lockable) -> Result<(Target, Vec<Platform>), LockError> {
     let name = &lockable.environment.name;
     let impossible = |reason: String| LockError::Impossible { environment: name.clone(), reason };

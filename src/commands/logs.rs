@@ -21,9 +21,6 @@ use crate::serve::place::Place;
 use crate::serve::protocol::{Answer, News, Operation};
 
 /// Shows logs.
-///
-/// # Errors
-/// When there is no log of a service that was named, or a time cannot be understood.
 pub fn execute(options: &Options) -> Result<i32> {
     let place = state_folder::place(options)?;
     let log_dir = place.state_dir.join("log");

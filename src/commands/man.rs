@@ -11,9 +11,6 @@ use crate::exit_code;
 use crate::report::plain;
 
 /// Writes the page below the user's home and says what `man` still needs to find it there.
-///
-/// # Errors
-/// When there is no home, or it cannot be written to.
 pub fn execute(options: &Options) -> Result<i32> {
     report_missing_configuration(options)?;
     let program = &options.program;

@@ -11,17 +11,11 @@ use crate::runtime::python::PythonDiscovery;
 use crate::source;
 
 /// Reads the configuration that the options name. No interpreter is asked before a setting needs one.
-///
-/// # Errors
-/// When there is none that can be read, or it is wrong where it says which environments there are.
 pub fn open_plan(options: &Options) -> Result<Plan> {
     open_plan_with(options, Arc::new(discovery(options)))
 }
 
 /// [`open_plan`] with a catalogue of interpreters that is at hand already.
-///
-/// # Errors
-/// As [`open_plan`].
 pub fn open_plan_with(options: &Options, interpreters: Arc<PythonDiscovery>) -> Result<Plan> {
     let mut plan = super::packaged::with_packages(read_with(options, &interpreters)?, options, &interpreters)?;
     // That no configuration was found explains an unknown environment, so it is said before that error.
@@ -51,9 +45,6 @@ fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<P
 }
 
 /// Finds the configuration, as tox does before every verb, and says so when there is none.
-///
-/// # Errors
-/// When it cannot be read.
 pub fn report_missing_configuration(options: &Options) -> Result<()> {
     let found = source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
     if let Some(text) = found.warning {

@@ -23,8 +23,6 @@ use crate::runtime::newer::Newer;
 
 const HEAD: [&str; 5] = ["ENVIRONMENT", "PACKAGE", "LOCKED", "FITS", "NEWEST"];
 
-/// # Errors
-/// When the configuration or a lock is wrong, or the index cannot be asked.
 pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
     let outcome = compare(options, &locks);

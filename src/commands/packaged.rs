@@ -53,9 +53,6 @@ impl Offer {
 }
 
 /// Adds to a plan the packaged services that it depends on, or that were asked for.
-///
-/// # Errors
-/// When such a service cannot be loaded or understood.
 pub fn with_packages(plan: Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<Plan> {
     if !matches!(options.verb, Verb::Run | Verb::RunParallel | Verb::Exec | Verb::Serve | Verb::Up) {
         return Ok(plan);
@@ -115,9 +112,6 @@ fn wanted(plan: &Plan, options: &Options) -> BTreeSet<String> {
 
 /// Services of packages. `wanted`: where something is missing from beside the host Python, the environment of `requires`
 /// is made; without it, that is only looked at.
-///
-/// # Errors
-/// When that environment cannot be made.
 pub fn offers(
     plan: &Plan,
     options: &Options,
@@ -145,9 +139,6 @@ fn add(offers: &mut Vec<Offer>, interpreter: Arc<Interpreter>) {
 
 /// Whether everything that `requires` asks for and envo has not is packages with services and without plugins. Only where
 /// the configuration depends on something that it does not define: only then are they looked for.
-///
-/// # Errors
-/// When the environment of `requires` cannot be made.
 pub fn is_all_that_is_required(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<bool> {
     if options.run.no_provision.is_some() || wanted(plan, options).is_empty() {
         return Ok(false);

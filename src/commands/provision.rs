@@ -107,9 +107,6 @@ fn environment(plan: &Plan, options: &Options, requires: &[String]) -> Result<(S
 
 /// The Python of the environment of `requires`, with everything in it; `None` when `requires` asks for nothing that envo
 /// has not. `make`: whether it may be made.
-///
-/// # Errors
-/// When it cannot be made.
 pub fn python_of_requires(
     plan: &Plan,
     options: &Options,

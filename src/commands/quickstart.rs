@@ -16,9 +16,6 @@ use crate::report::plain;
 use crate::source::bounded;
 
 /// Writes the file, unless there is one already.
-///
-/// # Errors
-/// When the configuration at hand cannot be read, or the folder cannot be written to.
 pub fn execute(options: &Options) -> Result<i32> {
     report_missing_configuration(options)?;
     let root = &options.quickstart_root;

@@ -43,18 +43,12 @@ pub fn execute(options: &Options) -> Result<i32> {
 }
 
 /// The configuration, and the interpreters that environments are made from.
-///
-/// # Errors
-/// As [`open_plan_with`].
 pub(super) fn open(options: &Options) -> Result<(Plan, Arc<PythonDiscovery>)> {
     let discovery = Arc::new(discovery(options));
     Ok((open_plan_with(options, Arc::clone(&discovery))?, discovery))
 }
 
 /// Runs environments by name, as the options want it.
-///
-/// # Errors
-/// When they cannot be put in order, or this process cannot listen to the user's wish to stop.
 pub(super) fn run_environments(
     options: &Options,
     plan: &Arc<Plan>,
@@ -196,9 +190,6 @@ fn layout(options: &Options) -> Layout {
 }
 
 /// The surroundings of a run.
-///
-/// # Errors
-/// When this process cannot listen to the user's wish to stop, or the installer's name is unknown.
 pub(super) fn open_run(
     options: &Options,
     plan: &Plan,

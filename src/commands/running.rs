@@ -17,9 +17,6 @@ use crate::serve::place::Place;
 use crate::serve::protocol::{Answer, Changes, Known, News, Operation, Status, Timeline};
 
 /// Speaks to the supervisor; `None`: none runs.
-///
-/// # Errors
-/// When it speaks another version of the protocol.
 pub(super) fn connect(place: &Place, verb: &str) -> Result<Option<Client>> {
     Client::connect(place, &client_name(verb))
 }
@@ -42,9 +39,6 @@ pub(super) fn notice(text: &str) {
 }
 
 /// Shows services.
-///
-/// # Errors
-/// When the supervisor cannot be spoken to or a name is unknown.
 pub fn execute_ps(options: &Options) -> Result<i32> {
     let place = state_folder::place(options)?;
     let mut services = match connect(&place, "ps")? {
@@ -116,9 +110,6 @@ fn row(service: &Status) -> Vec<String> {
 }
 
 /// `start`, `stop`, `restart` and `wait`.
-///
-/// # Errors
-/// When nothing runs, a name is unknown, or a service fails that was waited for.
 pub fn execute_order(options: &Options) -> Result<i32> {
     let names = options.services.names.clone();
     let (verb, wait) = (options.verb, options.services.wait);
@@ -181,9 +172,6 @@ fn ready_text(instances: &[Known]) -> String {
 
 /// Tells what happens to services until the user interrupts or nothing runs any more. Waits for a supervisor if there is
 /// none.
-///
-/// # Errors
-/// When the supervisor cannot be spoken to.
 pub fn execute_events(options: &Options) -> Result<i32> {
     let place = state_folder::place(options)?;
     let interrupt = Interrupt::listen(|_| {})?;

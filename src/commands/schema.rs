@@ -16,9 +16,6 @@ use crate::settings::schema::DEFINITIONS;
 const PAGE: &str = "https://tox.wiki/en/stable/config.html";
 
 /// Prints the schema.
-///
-/// # Errors
-/// When the configuration is wrong where it says which environments there are.
 pub fn execute(options: &Options) -> Result<i32> {
     let plan = open_plan(options)?;
     let schema = schema(&plan, options.strict_schema)?;

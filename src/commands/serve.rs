@@ -24,9 +24,6 @@ use crate::serve::{HoldOptions, SupervisorProgram, connect, memory, moved_state,
 use crate::settings::{ensure_env_files, service_keys};
 
 /// Serves the services that were named, or all there are, until the user interrupts.
-///
-/// # Errors
-/// When the configuration is wrong, a port is taken, or a service fails.
 pub fn execute(options: &Options) -> Result<i32> {
     memory::stay_small();
     let (client, prepared) = prepare(options, "serve")?;
@@ -163,9 +160,6 @@ fn profiles_of(plan: &Plan, name: &str) -> Result<Vec<String>, ConfigError> {
 
 /// The services that the environments `asked` need, themselves included, and the jobs that those services need; checked,
 /// so that they can be started.
-///
-/// # Errors
-/// Everything that is wrong with their graph: the first mistake, and the others as hints.
 fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<Graph, ConfigError> {
     let known = plan.runs()?;
     let mut environments: Vec<Environment> = Vec::new();

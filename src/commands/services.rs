@@ -46,9 +46,6 @@ struct Row {
 }
 
 /// Lists services.
-///
-/// # Errors
-/// When the configuration is wrong.
 pub fn execute(options: &Options) -> Result<i32> {
     let discovery = Arc::new(opening::discovery(options));
     let plan = plan::open(Arc::new(options.clone()), Arc::clone(&discovery) as _)?;

@@ -15,9 +15,6 @@ use crate::serve::moved_state;
 use crate::serve::place::Place;
 
 /// The place of the project's supervisor.
-///
-/// # Errors
-/// When the configuration cannot be read and there is no trace of services either.
 pub fn place(options: &Options) -> Result<Place> {
     let at = |state_dir: &Path| Place::of(state_dir, &options.variables);
     let configured = configured(options);

@@ -20,9 +20,6 @@ use crate::serve::protocol::{Answer, Definition, Operation};
 use crate::serve::{Background, HoldOptions, memory};
 
 /// Starts services and leaves them running.
-///
-/// # Errors
-/// When the configuration is wrong, a port is taken, or, with `--wait`, a service fails.
 pub fn execute_up(options: &Options) -> Result<i32> {
     memory::stay_small();
     let (client, prepared) = prepare(options, "up").inspect_err(|error| {
@@ -81,9 +78,6 @@ fn hand_over(client: &Client, services: Vec<Definition>, want: Vec<String>, hold
 }
 
 /// Stops what `up` has started.
-///
-/// # Errors
-/// When a name is unknown or the supervisor cannot be spoken to.
 pub fn execute_down(options: &Options) -> Result<i32> {
     let place = state_folder::place(options)?;
     let Some(mut client) = connect(&place, "down")? else {

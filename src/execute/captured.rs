@@ -41,8 +41,6 @@ impl Captured {
         String::from_utf8(self.to_vec()).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
-    /// # Errors
-    /// When `target` cannot be written to, or the file cannot be read back.
     pub fn write_to(&self, target: &mut dyn Write) -> io::Result<()> {
         target.write_all(&self.memory)?;
         let Some((file, length)) = &self.rest else { return Ok(()) };

@@ -43,9 +43,6 @@ pub fn settle_temporary_folder() {
 
 /// What passes from `host` by `pass_env` and not by `disallow_pass_env`, `paths` (the environment's own folders) in front
 /// of PATH, and `set_env` over it all. The size of the terminal is told to those that do not know it otherwise.
-///
-/// # Errors
-/// What is wrong with `set_env`.
 pub fn variables(host: &Variables, settings: &VariableSettings, paths: &[PathBuf]) -> Result<Variables, ConfigError> {
     let mut result = passed(host, settings);
     let host_path = host.get("PATH").unwrap_or_default();

@@ -64,9 +64,6 @@ impl Interrupt {
     /// that comes, before anybody else hears of it.
     ///
     /// The third one finds that nothing has helped: it kills all that this process started and ends it.
-    ///
-    /// # Errors
-    /// When the handlers cannot be installed.
     pub fn listen(first: impl FnOnce(i32) + Send + 'static) -> io::Result<Self> {
         let interrupt = Self::default();
         let mut signals = signal_hook::iterator::Signals::new([

@@ -10,9 +10,6 @@ use super::shell;
 use crate::os_text;
 
 /// Writes `<n>-<run_id>.log`. `globs`: what the environment may run.
-///
-/// # Errors
-/// When the folder or the file cannot be written.
 pub(super) fn write(session: &Session, outcome: &Outcome, globs: &[String]) -> io::Result<()> {
     let number = session.log_number.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
     // A run id is a name of envo's own, but a slash in one must not lead out of the folder.

@@ -100,8 +100,6 @@ impl Spawn {
         }
     }
 
-    /// # Errors
-    /// The operating system's reason why the program cannot be started.
     pub fn start(self) -> io::Result<Child> {
         let grouping = self.grouping;
         let mut process = self.into_command()?.spawn()?;
@@ -120,9 +118,6 @@ impl Spawn {
     ///
     /// # Safety
     /// This process has one thread, as for [`fork`].
-    ///
-    /// # Errors
-    /// The operating system's reason why the program cannot be started.
     pub unsafe fn start_numbered(mut self, variable: &str) -> io::Result<u32> {
         let (mut failure, mut told) = io::pipe()?;
         // SAFETY: this process has one thread, by the contract of this function.
@@ -232,9 +227,6 @@ impl Child {
     }
 
     /// Sends `signal` to the child alone; does nothing once it was reaped.
-    ///
-    /// # Errors
-    /// When the child may not be signalled.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         match self.pid() {
             Some(pid) if self.exit_code.is_none() => already_gone_is_fine(rustix::process::kill_process(pid, signal)),
@@ -244,9 +236,6 @@ impl Child {
 
     /// Sends `signal` to the child's whole process group if it has one of its own, else to the child alone. Does nothing
     /// once the child was reaped, since its number may belong to another process by then.
-    ///
-    /// # Errors
-    /// When the group may not be signalled.
     pub fn signal_group(&self, signal: Signal) -> io::Result<()> {
         match (self.grouping, self.pid()) {
             (Grouping::Shared, _) => self.signal(signal),
@@ -258,9 +247,6 @@ impl Child {
     }
 
     /// A descriptor that becomes readable when the child has exited, whether or not it was reaped.
-    ///
-    /// # Errors
-    /// When the system has no descriptor left.
     pub fn exit_notice(&self) -> io::Result<OwnedFd> {
         exit_notice(self.id())
     }
@@ -284,9 +270,6 @@ impl Child {
     }
 
     /// Reaps the child if it has exited: its exit code, `None` while it runs.
-    ///
-    /// # Errors
-    /// As [`Child::reap`].
     pub fn try_reap(&mut self) -> io::Result<Option<i32>> {
         if self.exit_code.is_none() {
             self.exit_code = self.process.try_wait()?.map(exit_code);
@@ -308,9 +291,6 @@ pub fn exit_code(status: ExitStatus) -> i32 {
 }
 
 /// Waits until the child `pid` of this process has exited, and leaves it unreaped, so that its number stays taken.
-///
-/// # Errors
-/// When there is no such child, or it was reaped.
 pub fn wait_unreaped(pid: u32) -> io::Result<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
     loop {

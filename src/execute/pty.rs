@@ -36,9 +36,6 @@ pub(super) fn like(model: impl AsFd) -> Option<Terminal> {
 }
 
 /// A new pseudo-terminal, which becomes nobody's controlling terminal.
-///
-/// # Errors
-/// When the system has none to give.
 pub fn pair() -> rustix::io::Result<Terminal> {
     let reader = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&reader)?;
@@ -50,9 +47,6 @@ pub fn pair() -> rustix::io::Result<Terminal> {
 }
 
 /// A new pseudo-terminal for what only writes: of the usual size, and it changes nothing of what is written.
-///
-/// # Errors
-/// When the system has none to give.
 pub fn for_output() -> rustix::io::Result<Terminal> {
     let terminal = pair()?;
     let mut attributes = tcgetattr(&terminal.child)?;

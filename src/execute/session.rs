@@ -234,9 +234,6 @@ impl Session {
     }
 
     /// The words that start a program in `cwd`, for somebody who starts it elsewhere: as [`Session::execute`] would.
-    ///
-    /// # Errors
-    /// When the program is not allowed.
     pub fn resolve_words(&self, argv: Vec<String>, cwd: PathBuf) -> Result<Vec<String>, Refusal> {
         let globs = program::allowed_globs(&self.paths, &self.allow);
         let shown = Shown::default();
@@ -305,9 +302,6 @@ impl Session {
 
     /// Tells the reporter how a command ended: as an error when it did not do what `rule` asks (after its output, if that
     /// was hidden), else for the curious. [`ExitRule::Any`] is told as if success had been asked for, as in tox.
-    ///
-    /// # Errors
-    /// The exit code that the failure is worth, never 0.
     pub fn conclude(&self, outcome: &Outcome, rule: ExitRule) -> Result<(), i32> {
         let asked = if rule == ExitRule::NonZero { ExitRule::NonZero } else { ExitRule::Zero };
         let success = outcome.succeeded(asked);

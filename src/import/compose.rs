@@ -42,9 +42,6 @@ pub struct Context<'a> {
 }
 
 /// Translates the file's text. `path` is the file's, relative to the project's root.
-///
-/// # Errors
-/// A text that is not valid YAML, or has no services.
 pub fn compose(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Imported, ConfigError> {
     let document = document::read(source, path, files)?;
     let context =

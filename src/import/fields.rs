@@ -73,9 +73,6 @@ pub fn settled(text: &str) -> String {
 }
 
 /// The text as a value of a `tox.ini`, where braces and the sign of a comment stand for themselves.
-///
-/// # Errors
-/// A backslash before one of these would be taken for an escape.
 pub fn written(text: &str) -> Result<String, &'static str> {
     let mut result = String::with_capacity(text.len());
     let mut before = ' ';

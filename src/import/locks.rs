@@ -48,9 +48,6 @@ impl Pins {
 }
 
 /// `Pipfile.lock`: default and development packages together.
-///
-/// # Errors
-/// A text that is none.
 pub fn pipfile(text: &str) -> Result<Pins, ConfigError> {
     let lock: Value =
         serde_json::from_str(text).map_err(|error| ConfigError::handled(format!("it is no JSON: {error}")))?;
@@ -66,9 +63,6 @@ pub fn pipfile(text: &str) -> Result<Pins, ConfigError> {
 }
 
 /// `poetry.lock` and `pdm.lock`, which are alike in what is needed here.
-///
-/// # Errors
-/// A text that is none.
 pub fn packages(text: &str, what: &str) -> Result<Pins, ConfigError> {
     let lock: Table = text
         .trim_start_matches('\u{feff}')
@@ -92,9 +86,6 @@ pub fn packages(text: &str, what: &str) -> Result<Pins, ConfigError> {
 }
 
 /// What `pip-compile` writes: requirements with exact versions; hashes and options are left out.
-///
-/// # Errors
-/// A text without a version.
 pub fn requirements(text: &str) -> Result<Pins, ConfigError> {
     let mut pins = Pins::default();
     for line in text.replace("\\\n", " ").lines() {

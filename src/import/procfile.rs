@@ -6,9 +6,6 @@ use super::section::{Section, command_line, distribution, is_pythons, program};
 use crate::error::ConfigError;
 
 /// Translates the file's text. `has_env_file`: a `.env` lies beside it, which programs that run such files read.
-///
-/// # Errors
-/// A text without a single process.
 pub fn procfile(text: &str, has_env_file: bool) -> Result<Imported, ConfigError> {
     let mut imported = Imported::default();
     for (at, line) in text.lines().enumerate() {

@@ -27,9 +27,6 @@ pub struct Target<'a> {
 /// Chooses the installer of an environment. Reads pip's configuration files when uv may do the work, so it is called when
 /// something has to be installed and not before. `uv` finds the program or says why there is none; it is asked only when
 /// uv would do the work, since it may have to fetch it.
-///
-/// # Errors
-/// When `install_command` cannot be read, or uv was asked for and there is none.
 pub fn installer(
     choice: InstallerChoice,
     installation: &Installation,

@@ -11,9 +11,6 @@ use crate::python_text::repr;
 use crate::source::bounded;
 
 /// The requirements of `groups` (normalised names), in canonical form, sorted.
-///
-/// # Errors
-/// In tox's words, when a group is missing or not well formed.
 pub fn resolve(root: &Path, groups: &[String]) -> Result<Vec<String>, ConfigError> {
     let file = root.join("pyproject.toml");
     if !file.exists() {

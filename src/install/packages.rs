@@ -13,9 +13,6 @@ pub fn plain_requirements(deps: &RequirementText) -> Option<Vec<String>> {
 }
 
 /// The requirements of built packages, some of them replaced by those of `--force-dep`.
-///
-/// # Errors
-/// When a requirement cannot be read.
 pub fn requirements(requirements: Vec<String>, forced: &[Requirement]) -> Result<Vec<String>, ConfigError> {
     if forced.is_empty() {
         return Ok(requirements);

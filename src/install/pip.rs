@@ -14,8 +14,6 @@ pub struct Pip {
 }
 
 impl Pip {
-    /// # Errors
-    /// When `install_command` cannot be read.
     pub fn new(installation: &Installation) -> Result<Self, ConfigError> {
         Ok(Self { command: installation.command.get()?, note: None })
     }

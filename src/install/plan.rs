@@ -107,9 +107,6 @@ impl<'a> Conditions<'a> {
     }
 
     /// `constraints` as options of an installer.
-    ///
-    /// # Errors
-    /// When the constraints cannot be read.
     pub fn constraint_arguments(&self) -> Result<&[String], ConfigError> {
         self.constraints.as_ref().map(|constraints| constraints.arguments.as_slice()).map_err(Clone::clone)
     }
@@ -120,9 +117,6 @@ impl<'a> Conditions<'a> {
     }
 
     /// `deps` of a run environment, with the requirements of `--force-dep`, which the record does not know of.
-    ///
-    /// # Errors
-    /// tox's `Fail` when the requirements or constraints cannot be read.
     pub fn deps(
         &self,
         text: &RequirementText,
@@ -133,9 +127,6 @@ impl<'a> Conditions<'a> {
     }
 
     /// `deps` of an external builder, which tox installs under both names.
-    ///
-    /// # Errors
-    /// As [`Self::deps`].
     pub fn builder_deps(
         &self,
         text: &RequirementText,
@@ -214,9 +205,6 @@ impl<'a> Conditions<'a> {
     }
 
     /// A list of requirements: `requires` and `deps` of packaging environments, `dependency-groups`, `package_deps`.
-    ///
-    /// # Errors
-    /// When the constraints cannot be read.
     pub fn requirements(
         &self,
         mut requirements: Vec<String>,
@@ -258,9 +246,6 @@ impl<'a> Conditions<'a> {
     }
 
     /// The packages of a PEP 751 lock file.
-    ///
-    /// # Errors
-    /// tox's `Fail` when the file is not valid or a variable it refers to cannot be used.
     pub fn pylock(&self, lock: &Pylock<'_>, old: Recorded<'_>) -> Result<Decision, ConfigError> {
         let mut lines = lock.install_lines()?;
         lines.sort();

@@ -50,9 +50,6 @@ type Checked<T> = Result<T, Invalid>;
 impl Pylock<'_> {
     /// A line for each package that the environment locks, with hashes when every package has some: pip checks either
     /// all or none.
-    ///
-    /// # Errors
-    /// tox's `Fail` when the file is not a valid lock file.
     pub fn install_lines(&self) -> Result<Vec<String>, ConfigError> {
         let invalid =
             |reason: String| ConfigError::fail(format!("invalid pylock file {}: {reason}", self.path.display()));
@@ -61,9 +58,6 @@ impl Pylock<'_> {
     }
 
     /// The same for the text of the file.
-    ///
-    /// # Errors
-    /// As [`Self::install_lines`].
     pub fn lines_of(&self, text: &str) -> Result<Vec<String>, ConfigError> {
         let invalid =
             |reason: String| ConfigError::fail(format!("invalid pylock file {}: {reason}", self.path.display()));
@@ -203,9 +197,6 @@ fn has_blank(value: &str) -> bool {
 
 /// A hash over the variables that `lines` refer to, so that a change of their values installs once more without the
 /// values being stored; `None` when there are none.
-///
-/// # Errors
-/// tox's `Fail` when a value has blanks.
 pub fn referenced_hash(lines: &[String], variables: &Variables) -> Result<Option<String>, ConfigError> {
     let mut referenced = BTreeMap::new();
     for line in lines {

@@ -26,9 +26,6 @@ pub struct ScriptMetadata {
 }
 
 /// The script's path, which must exist and lie below the project's root.
-///
-/// # Errors
-/// In tox's words, when it does not.
 fn locate(root: &Path, script: &str) -> Result<PathBuf, ConfigError> {
     let path = root.join(script);
     let found = super::path::resolved(&path);
@@ -42,8 +39,6 @@ fn locate(root: &Path, script: &str) -> Result<PathBuf, ConfigError> {
     Ok(found)
 }
 
-/// # Errors
-/// In tox's words, when the environment of a script names an interpreter: that is for the script to do.
 pub fn check_base_python(script: &Script) -> Result<(), ConfigError> {
     if !script.sets_base_python {
         return Ok(());
@@ -53,17 +48,11 @@ pub fn check_base_python(script: &Script) -> Result<(), ConfigError> {
 }
 
 /// What the script of an environment says of itself; nothing where it names none.
-///
-/// # Errors
-/// In tox's words, when there is no such script or its block is malformed.
 pub fn of(root: &Path, script: &str) -> Result<ScriptMetadata, ConfigError> {
     if script.is_empty() { Ok(ScriptMetadata::default()) } else { read(&locate(root, script)?) }
 }
 
 /// Reads the block of the script at `path`.
-///
-/// # Errors
-/// In tox's words, when it is malformed.
 fn read(path: &Path) -> Result<ScriptMetadata, ConfigError> {
     let cannot = |error: std::io::Error| ConfigError::fail(format!("cannot read {}: {error}", path.display()));
     let size = path.metadata().map_err(cannot)?.len();
@@ -104,8 +93,6 @@ impl ScriptMetadata {
         self.requires_python.as_ref().map(|(text, _)| text.as_str())
     }
 
-    /// # Errors
-    /// In tox's words, when the script does not run on the interpreter.
     pub fn check_interpreter(&self, version: &PythonVersion) -> Result<(), ConfigError> {
         let Some((written, specifiers)) = &self.requires_python else { return Ok(()) };
         let release = [version.major, version.minor, version.micro].map(u64::from);
@@ -118,9 +105,6 @@ impl ScriptMetadata {
     }
 
     /// The requirements, one a line. `script` is named in errors.
-    ///
-    /// # Errors
-    /// In tox's words, when they are no list of requirements: options of an installer are none.
     pub fn requirements(&self, script: &str) -> Result<String, ConfigError> {
         let entries = match &self.dependencies {
             None => return Ok(String::new()),

@@ -34,9 +34,6 @@ pub struct LockCommand {
 
 impl Uv {
     /// How to lock what `request` would install. `self.python` may be empty: then uv takes any to build with.
-    ///
-    /// # Errors
-    /// Why only pip can.
     pub fn lock(&self, request: &InstallRequest, wish: &LockWish) -> Result<LockCommand, String> {
         let translation = self.translate(request)?;
         let mut arguments = ["pip", "compile", "--quiet", "--no-header", "--generate-hashes", "--python-version"]

@@ -30,9 +30,6 @@ pub struct Circumstances<'a> {
 }
 
 /// The words after `uv` that bring an environment in line with the lock file.
-///
-/// # Errors
-/// When the project is to be installed from a wheel and has no name.
 pub fn arguments(settings: &UvSettings, sync: &UvSync, around: &Circumstances<'_>) -> Result<Vec<String>, ConfigError> {
     let mut words = vec!["sync".to_owned()];
     let mut add = |parts: &[&str]| words.extend(parts.iter().map(|part| (*part).to_owned()));
@@ -83,9 +80,6 @@ fn is_set(value: Option<&str>) -> bool {
 
 /// The names that `[tool.uv.sources]` of the project takes from its workspace, as written. tox-uv reads the
 /// `pyproject.toml` in the folder of the configuration.
-///
-/// # Errors
-/// When that file is not valid TOML.
 pub fn workspace_sources(config_file: &Path) -> Result<BTreeSet<String>, ConfigError> {
     let table = pyproject(config_file.parent().unwrap_or(Path::new(".")))?;
     let sources = table.get("tool").and_then(|tool| tool.get("uv")).and_then(|uv| uv.get("sources"));

@@ -73,9 +73,6 @@ pub struct File {
 
 impl Document {
     /// Reads a lock of envo's at `file`.
-    ///
-    /// # Errors
-    /// When it cannot be read, holds a conflict marker, or is no lock.
     pub fn read(file: &Path) -> Result<Self, LockError> {
         let malformed = |reason: String| LockError::Malformed { file: file.to_owned(), reason };
         let text = bounded::read_text(file).map_err(|error| malformed(error.to_string()))?;
@@ -86,9 +83,6 @@ impl Document {
     }
 
     /// Takes a lock from its text. Paths in it stay as they are.
-    ///
-    /// # Errors
-    /// Why it is none, for people.
     pub fn parse(text: &str) -> Result<Self, String> {
         let table: Table =
             text.trim_start_matches('\u{feff}').parse().map_err(|error: toml::de::Error| error.to_string())?;

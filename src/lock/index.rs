@@ -39,9 +39,6 @@ pub fn lock_path(project: &Project, environment: &str) -> PathBuf {
 
 impl Index {
     /// Reads the index at `root`; one that is not there is empty.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is not what envo writes.
     pub fn read(root: &Path) -> Result<Self, LockError> {
         let file = path(root);
         match bounded::read_text(&file) {
@@ -90,9 +87,6 @@ impl Index {
     }
 
     /// Replaces the index at `root`, unless it says the same already.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn write(&self, root: &Path) -> std::io::Result<()> {
         let file = path(root);
         let text = self.text();

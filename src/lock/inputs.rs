@@ -67,9 +67,6 @@ pub struct Reading<'a> {
 
 impl Inputs {
     /// Reads what `environment` asks for.
-    ///
-    /// # Errors
-    /// When a setting or a file it names is wrong.
     pub fn read(environment: &Environment, reading: Reading<'_>) -> Result<Self, ConfigError> {
         let mut collected = Collected {
             root: &reading.project.root,

@@ -62,9 +62,6 @@ fn place_of(file: &File, folder: &Path) -> String {
 }
 
 /// Whether an environment of that kind gets the package.
-///
-/// # Errors
-/// What is wrong with its marker.
 pub fn applies(package: &Package, around: &MarkerEnvironment<'_>) -> Result<bool, String> {
     let Some(marker) = &package.marker else { return Ok(true) };
     let wrong = |_| format!("package {} has a marker that is none: {marker}", package.name);

@@ -48,9 +48,6 @@ pub struct Subject {
 }
 
 /// Looks packages up in a database: a folder or zip archive with an entry in each file.
-///
-/// # Errors
-/// When the database cannot be read whole, or knows nothing at all about packages of an ecosystem that is asked for.
 pub fn look_up(database: &Path, subjects: &BTreeSet<Subject>) -> Result<Vec<Finding>, String> {
     let mut found = BTreeSet::new();
     let mut silent: BTreeSet<Ecosystem> = subjects.iter().map(|subject| subject.ecosystem).collect();
@@ -115,9 +112,6 @@ fn whole(entry: impl std::io::Read) -> std::io::Result<Vec<u8>> {
 }
 
 /// What an entry says about a package in a version; `None`: nothing.
-///
-/// # Errors
-/// When it cannot be told.
 pub fn finding(entry: &Value, subject: &Subject) -> Result<Option<Finding>, String> {
     if entry.get("withdrawn").is_some_and(|time| !time.is_null()) {
         return Ok(None);
@@ -243,9 +237,6 @@ pub fn question(subjects: &[(&Subject, Option<String>)]) -> Value {
 pub type Answer = (Vec<String>, Option<String>);
 
 /// The names of vulnerabilities that an answer has for each question, and where each goes on.
-///
-/// # Errors
-/// When it does not answer every one.
 pub fn answers(answer: &Value, asked: usize) -> Result<Vec<Answer>, String> {
     let results = answer["results"].as_array().filter(|results| results.len() == asked);
     let Some(results) = results else {

@@ -109,9 +109,6 @@ impl Order<'_> {
     }
 
     /// Resolves.
-    ///
-    /// # Errors
-    /// Why there is no lock.
     pub fn resolve(&self, interrupt: &Interrupt) -> Result<Document, LockError> {
         let impossible = |reason: String| LockError::Impossible { environment: self.environment.to_owned(), reason };
         let failed = |error: std::io::Error| impossible(error.to_string());
@@ -196,9 +193,6 @@ impl Order<'_> {
     }
 
     /// The packages of the lock that this order has already, each with what requires it: uv's `requirements.txt`.
-    ///
-    /// # Errors
-    /// When the resolver cannot tell.
     pub fn annotated(&self, interrupt: &Interrupt) -> Result<String, LockError> {
         let impossible = |reason: String| LockError::Impossible { environment: self.environment.to_owned(), reason };
         let failed = |error: std::io::Error| impossible(error.to_string());

@@ -64,9 +64,6 @@ pub struct Service<'a> {
 
 impl Service<'_> {
     /// The answer at `url`, to `body` if there is one.
-    ///
-    /// # Errors
-    /// When there is none, or it is no JSON.
     pub fn ask(&self, url: &str, body: Option<&Value>) -> Result<Value, ServiceError> {
         if !url.starts_with("https://") && !url.starts_with("http://") {
             return Err(ServiceError::Failed(format!("`{url}` is no http address")));

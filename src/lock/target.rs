@@ -24,9 +24,6 @@ pub struct Target {
 impl Target {
     /// For an environment of `specs`. `lowest`: the oldest Python that the project or an earlier lock says, which counts
     /// where the specs name no version. An interpreter is asked only where nothing else says which version is meant.
-    ///
-    /// # Errors
-    /// When nothing does.
     pub fn of(specs: &[String], lookup: &dyn InterpreterLookup, lowest: Option<(u32, u32)>) -> Result<Self, String> {
         let parsed: Vec<PythonSpec> = specs.iter().map(|spec| PythonSpec::parse(spec)).collect();
         let named = match parsed.as_slice() {

@@ -13,9 +13,6 @@ use crate::model::Project;
 use crate::source::bounded;
 
 /// Finds out whether the lock of `environment` in `project` holds. Hands out its entry.
-///
-/// # Errors
-/// Why it does not.
 pub fn verify<'a>(
     project: &Project,
     index: &'a Index,
@@ -39,16 +36,11 @@ pub fn verify<'a>(
 }
 
 /// Reads the lock of an environment that has one, once its file is known to be the one that was written.
-///
-/// # Errors
-/// When it is not.
 pub fn read(project: &Project, environment: &str, entry: &Entry) -> Result<Document, LockError> {
     verify_file(project, environment, entry)?;
     Document::read(&index::lock_path(project, environment))
 }
 
-/// # Errors
-/// When the lock's file is not the one that the entry stands for.
 fn verify_file(project: &Project, environment: &str, entry: &Entry) -> Result<(), LockError> {
     let path = index::lock_path(project, environment);
     let file = shown_path(project, &path);
@@ -70,9 +62,6 @@ fn verify_file(project: &Project, environment: &str, entry: &Entry) -> Result<()
 }
 
 /// Installers keep what they unpacked once, so a file on this machine that was changed since is looked at here.
-///
-/// # Errors
-/// When such a file is not the one that was locked.
 pub fn verify_local(packages: &[Package], folder: &Path) -> Result<(), LockError> {
     for package in packages {
         for file in package.files() {

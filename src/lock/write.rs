@@ -131,9 +131,6 @@ fn quoted(text: &str) -> String {
 
 /// Replaces a file in one step, with the permissions that a new file of the user's has: others see the old content or
 /// the new.
-///
-/// # Errors
-/// When it cannot be written.
 pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     if std::fs::read(path).is_ok_and(|old| old == content) {
         return Ok(());

@@ -19,9 +19,6 @@ impl<T> Deferred<T> {
     }
 
     /// Works the value out.
-    ///
-    /// # Errors
-    /// Whatever is wrong with the setting behind it.
     pub fn get(&self) -> Result<T, ConfigError> {
         (self.0)()
     }

@@ -3,17 +3,11 @@
 use fancy_regex::Regex;
 
 /// Compiles `pattern` to match a whole text, as Python's `re.fullmatch` does.
-///
-/// # Errors
-/// What is wrong with it, in Python's words where they are known.
 pub fn whole(pattern: &str) -> Result<Regex, String> {
     compile(pattern, r"\z")
 }
 
 /// Compiles `pattern` to match at the start of a text, as Python's `re.match` does.
-///
-/// # Errors
-/// As [`whole`].
 pub fn at_start(pattern: &str) -> Result<Regex, String> {
     compile(pattern, "")
 }

@@ -13,9 +13,6 @@ pub struct Order {
 }
 
 /// Orders environments, given with the globs of what they depend on.
-///
-/// # Errors
-/// The environments of a cycle, each of which waits for the next, when there is one.
 pub fn run_order(selected: &[(String, Vec<String>)]) -> Result<Order, Vec<String>> {
     let position: HashMap<&str, usize> =
         selected.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();

@@ -35,9 +35,6 @@ pub enum Plugin {
 
 /// Lets the job's Python choose the environments. `tell` takes what the plugins say. `None` when this is no job, or
 /// the project uses neither plugin.
-///
-/// # Errors
-/// When the plugin's section is wrong, or the job's Python cannot be found out.
 pub fn choose(settings: &Settings, tell: &mut dyn FnMut(String)) -> Result<Option<Job>, ConfigError> {
     if settings.options.variables.text("GITHUB_ACTIONS").as_deref() != Some("true") {
         return Ok(None);

@@ -100,9 +100,6 @@ impl Warning {
 }
 
 /// Reads the configuration that the options name, or the one to be found from the current folder.
-///
-/// # Errors
-/// When there is none that can be read.
 pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> Result<Plan, ConfigError> {
     let discovery =
         source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
@@ -121,9 +118,6 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
 }
 
 /// [`read`], and finds out which environments there are.
-///
-/// # Errors
-/// When there is none that can be read, or it is wrong where it says which environments there are.
 pub fn open(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> Result<Plan, ConfigError> {
     let mut plan = read(options, interpreters)?;
     plan.settle()?;
@@ -132,9 +126,6 @@ pub fn open(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
 
 impl Plan {
     /// Finds out about the environments. Nothing but the project's own settings can be asked for before.
-    ///
-    /// # Errors
-    /// When the configuration is wrong where it says which environments there are.
     pub fn settle(&mut self) -> Result<(), ConfigError> {
         let fallback = !self.settings.options.list.no_fallback;
         self.job = job::choose(&self.settings, &mut |text| lock(&self.warnings).push(Warning::of_project(text)))?;
@@ -144,18 +135,12 @@ impl Plan {
     }
 
     /// Every environment in order, packaging ones included, without those that `--skip-env` leaves out.
-    ///
-    /// # Errors
-    /// When `--skip-env` is no regular expression.
     pub fn all(&self) -> Result<Vec<&Defined>, ConfigError> {
         self.kept(|_| true)
     }
 
     /// Those of the environments that are meant and that `--skip-env` does not leave out. It is said of each that is left
     /// out, once.
-    ///
-    /// # Errors
-    /// As [`Self::all`].
     pub fn kept(&self, meant: impl Fn(&Defined) -> bool) -> Result<Vec<&Defined>, ConfigError> {
         let found = self.defined.iter().filter(|entry| entry.missing_runner.is_none() && meant(entry));
         let Some(skip) = Skip::of(&self.settings.options.selection.skip)? else { return Ok(found.collect()) };
@@ -170,17 +155,11 @@ impl Plan {
     }
 
     /// Every run environment in order, without those that `--skip-env` leaves out.
-    ///
-    /// # Errors
-    /// As [`Self::all`].
     pub fn runs(&self) -> Result<Vec<String>, ConfigError> {
         Ok(self.kept(|entry| !entry.kind.is_package())?.into_iter().map(|entry| entry.name.clone()).collect())
     }
 
     /// The run environments that were asked for, in order.
-    ///
-    /// # Errors
-    /// As [`Self::all`].
     pub fn selected(&self) -> Result<Vec<String>, ConfigError> {
         let asked = self.kept(|entry| entry.active && !entry.kind.is_package())?;
         Ok(asked.into_iter().map(|entry| entry.name.clone()).collect())
@@ -188,9 +167,6 @@ impl Plan {
 
     /// What `config` shows: everything that was asked for, packaging environments too; and what it says instead of one that
     /// `--skip-env` leaves out.
-    ///
-    /// # Errors
-    /// As [`Self::all`].
     pub fn config_environments(&self) -> Result<Vec<(Defined, Option<String>)>, ConfigError> {
         let skip = Skip::of(&self.settings.options.selection.skip)?;
         let asked = self.defined.iter().filter(|entry| entry.missing_runner.is_none() && entry.active);
@@ -224,8 +200,6 @@ impl Plan {
         self.defined.iter().filter_map(missing).collect()
     }
 
-    /// # Errors
-    /// When a packaging environment was asked for, which cannot be run.
     pub fn ensure_only_run_environments(&self) -> Result<(), ConfigError> {
         let wrong: Vec<&str> = self
             .defined
@@ -246,17 +220,12 @@ impl Plan {
         warnings
     }
 
-    /// # Errors
-    /// When a folder of the project is wrong.
     pub fn project(&self) -> Result<Project, ConfigError> {
         translate::project(&self.settings)
     }
 
     /// An environment as a value, for building and running it. Packaging environments have to be asked for by the name
     /// that [`Environment::packaging`] gives.
-    ///
-    /// # Errors
-    /// Whatever is wrong with its settings.
     pub fn environment(&self, name: &str) -> Result<Environment, ConfigError> {
         let kind = self.defined.iter().find(|entry| entry.name == name).map(|entry| entry.kind);
         let kind = kind.unwrap_or_else(|| self.kind_of_packager(name));
@@ -350,9 +319,6 @@ impl Plan {
     }
 
     /// Every environment with the globs of what it depends on, for ordering.
-    ///
-    /// # Errors
-    /// When one of the `depends` is wrong.
     pub fn depends(&self, names: &[String]) -> Result<Vec<(String, Vec<String>)>, ConfigError> {
         names
             .iter()

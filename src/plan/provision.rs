@@ -82,9 +82,6 @@ impl Need {
 }
 
 /// What keeps envo from doing the work itself. `requires` is the setting's value.
-///
-/// # Errors
-/// When a requirement or its marker cannot be understood.
 pub fn need(requires: &[String], around: &Surroundings<'_>) -> Result<Option<Need>, ConfigError> {
     let mut missing = Vec::new();
     for text in requires {
@@ -110,9 +107,6 @@ pub fn inline_plugin(file: &Path) -> Option<PathBuf> {
 
 /// Whether a tox somewhere could do the work: everything is `installed` there, in a version that fits. What is at a URL
 /// never counts, since a version says nothing of where it came from.
-///
-/// # Errors
-/// When a requirement or its marker cannot be understood.
 pub fn is_met_by(
     requires: &[String],
     around: &Surroundings<'_>,

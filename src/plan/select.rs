@@ -36,9 +36,6 @@ pub fn check_name(name: &str) -> Result<(), ConfigError> {
 }
 
 /// Collects the names. `fallback`: whether `py` is meant when nothing is.
-///
-/// # Errors
-/// When a name on the command line is not to be found, or the configuration is wrong.
 pub fn names(settings: &Settings, fallback: bool) -> Result<Named, ConfigError> {
     let mut named = Named::default();
     let Value::Environments(env_list) = settings.value(settings.core(), "env_list")? else { return Ok(named) };

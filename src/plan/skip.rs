@@ -11,9 +11,6 @@ pub(super) struct Skip {
 
 impl Skip {
     /// `None` when nothing is to be left out.
-    ///
-    /// # Errors
-    /// When it is no regular expression, in tox's words.
     pub(super) fn of(text: &str) -> Result<Option<Self>, ConfigError> {
         let text = text.trim();
         if text.is_empty() {

@@ -73,9 +73,6 @@ impl Junit {
     }
 
     /// Writes the file, and the folders above it that are missing.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn write(&self, file: &Path) -> io::Result<()> {
         if let Some(folder) = file.parent() {
             fs_err::create_dir_all(folder)?;

@@ -29,9 +29,6 @@ pub fn key<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 }
 
 /// Writes a file whole or not at all: others see the old content or the new.
-///
-/// # Errors
-/// When the folder cannot be made or written to.
 pub fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
@@ -48,9 +45,6 @@ pub fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
 }
 
 /// Keeps a value in a file, with a checksum. Most of it can be found out again, so callers need not care for errors.
-///
-/// # Errors
-/// As [`write_atomically`].
 pub fn write<T: Serialize>(file: &Path, value: &T) -> std::io::Result<()> {
     let mut content = serde_json::to_vec(value)?;
     content.push(b'\n');
@@ -65,9 +59,6 @@ fn checksum(content: &[u8]) -> [u8; 8] {
 
 /// Makes a folder and sees whether that many bytes can be written to it: a disk may be full, a quota used up, a file
 /// system read-only. Where that cannot be seen in advance, it is taken for granted.
-///
-/// # Errors
-/// Why nothing can be kept there.
 pub fn check_room(folder: &Path, bytes: u64) -> std::io::Result<()> {
     use rustix::io::Errno;
     std::fs::create_dir_all(folder)?;

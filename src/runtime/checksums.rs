@@ -52,9 +52,6 @@ pub fn hold(folder: &Path) -> bool {
 }
 
 /// Records what a complete folder holds and gives it its final name, instead of whatever damaged one is there.
-///
-/// # Errors
-/// When something cannot be written or read.
 pub fn publish(unfinished: &Path, place: &Path) -> io::Result<()> {
     fs::set_permissions(unfinished, fs::Permissions::from_mode(0o755))?;
     write(unfinished)?;

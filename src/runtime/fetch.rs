@@ -25,9 +25,6 @@ pub struct Entry {
 }
 
 /// Writes those files of the wheel at `file` for which `entry` has a place into `folder`.
-///
-/// # Errors
-/// When the wheel is damaged or the folder cannot be written.
 pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<Entry>) -> Result<()> {
     let mut archive = ZipArchive::new(fs_err::File::open(file)?)?;
     let mut left = LARGEST_UNPACKED;
@@ -52,9 +49,6 @@ pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<Entry
 }
 
 /// Unpacks the wheel at `file` below `cache` and returns the folder that has `bin` in it.
-///
-/// # Errors
-/// When the wheel is damaged or the cache cannot be written.
 pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &Wheel, cache: &Path) -> Result<PathBuf> {
     let context = || format!("cannot unpack {}", file.display());
     let version = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('-').nth(1));
@@ -80,9 +74,6 @@ pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &Wheel, cache: &Path) -
 }
 
 /// Makes the links of `links` in the folder of programs below `folder`, as far as there is what they lead to.
-///
-/// # Errors
-/// When one cannot be made.
 pub fn link_programs(folder: &Path, links: &[(&str, &str)]) -> Result<()> {
     let bin = folder.join("bin");
     for (name, target) in links {
@@ -97,8 +88,6 @@ pub fn link_programs(folder: &Path, links: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// # Errors
-/// When the file is not there or another's.
 pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs_err::set_permissions(path, PermissionsExt::from_mode(mode))
 }

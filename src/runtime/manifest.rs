@@ -9,9 +9,6 @@ use super::Step;
 use crate::source::bounded;
 
 /// The content of a file of the project; `None` when there is none.
-///
-/// # Errors
-/// When it is there and cannot be read.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     match bounded::read(path) {
         Ok(content) => Ok(Some(content)),

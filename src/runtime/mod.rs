@@ -111,9 +111,6 @@ pub trait Runtime: Send + Sync {
     fn surroundings(&self, place: &Place<'_>) -> Surroundings;
 
     /// What belongs into the environment and how it gets there.
-    ///
-    /// # Errors
-    /// What is wrong with the project's files or the dependencies, for people.
     fn contents(&self, request: &Request<'_>) -> Result<Contents, String>;
 
     /// What `package` says for the project to be built and installed as the language's own package; `None` when there is
@@ -123,9 +120,6 @@ pub trait Runtime: Send + Sync {
     }
 
     /// How the package is built. [`Place::project`] is the folder of the project.
-    ///
-    /// # Errors
-    /// Why there is nothing to build, for people.
     fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<Step>, String> {
         Err(format!("{} has no packages ({})", self.name(), request.place.project.display()))
     }
@@ -156,9 +150,6 @@ pub trait Runtime: Send + Sync {
     /// where it is kept once all of them succeeded; one that is written in place has to be put back when they did not.
     /// [`crate::build`] does so in `Site::lock_languages`. To see whether a lock is stale, compare `inputs`, for which
     /// nothing is started.
-    ///
-    /// # Errors
-    /// What is wrong with the project's files or the dependencies, for people.
     fn locking(&self, _request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
         Ok(None)
     }

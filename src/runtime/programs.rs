@@ -49,9 +49,6 @@ pub struct Search<'a> {
 
 impl Search<'_> {
     /// The first program on PATH that fits, else the newest that does.
-    ///
-    /// # Errors
-    /// What there is instead, when nothing fits.
     pub fn find(&self, runtime: &dyn Runtime, wish: Option<&VersionWish>) -> Result<Program, Others> {
         let mut others = Vec::new();
         let fits = |program: &Program| wish.is_none_or(|wish| wish.fits(&program.version));

@@ -390,9 +390,6 @@ impl Held {
     }
 
     /// Lets go of the services and waits until what only this held is gone.
-    ///
-    /// # Errors
-    /// A service that had failed meanwhile, with its last lines.
     pub fn stop(mut self) -> Result<()> {
         match self.end() {
             Some(text) => Err(anyhow!(text)),

@@ -38,8 +38,6 @@ struct Patterns {
 }
 
 impl Patterns {
-    /// # Errors
-    /// A pattern that is none, in words.
     fn parse(written: &[String], work_dir: &Path) -> Result<Self, String> {
         let mut patterns = Self {
             paths: Vec::new(),
@@ -136,9 +134,6 @@ pub struct Changes {
 
 impl Changes {
     /// Watches `written`: absolute paths and globs, those after `!` left out. `work_dir`: where nothing is watched.
-    ///
-    /// # Errors
-    /// A pattern that is none, or a limit of the system's, in words.
     pub fn of(written: &[String], work_dir: &Path) -> Result<Self, String> {
         let patterns = Patterns::parse(written, work_dir)?;
         let notices =

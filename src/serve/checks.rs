@@ -79,9 +79,6 @@ impl Graph {
     }
 
     /// Passes when it can work.
-    ///
-    /// # Errors
-    /// Everything that is wrong: the first mistake, and the others as its hints.
     pub fn checked(&self, known: &[String]) -> Result<(), ConfigError> {
         let mut errors = self.check(known).into_iter();
         let Some(mut first) = errors.next() else { return Ok(()) };

@@ -92,9 +92,6 @@ pub struct Client {
 
 impl Client {
     /// Speaks to the supervisor that runs; `None`: none does. `name`: who asks, for `ps`.
-    ///
-    /// # Errors
-    /// When the supervisor speaks another version of the protocol, or does not answer.
     pub fn connect(place: &Place, name: &str) -> Result<Option<Self>> {
         Self::connect_within(place, name, None)
     }
@@ -201,9 +198,6 @@ impl Client {
     }
 
     /// Asks; the answer comes by [`Client::hear`].
-    ///
-    /// # Errors
-    /// When the supervisor has gone, or does not take what it is sent.
     pub fn send(&mut self, operation: Operation) -> Result<u64> {
         self.last_id += 1;
         self.send_as(self.last_id, operation, &Limit::default())?;
@@ -253,9 +247,6 @@ impl Client {
     }
 
     /// Another way to write to the same connection.
-    ///
-    /// # Errors
-    /// When the system has no descriptor left.
     pub fn try_clone_stream(&self) -> io::Result<UnixStream> {
         self.stream.try_clone()
     }
@@ -269,9 +260,6 @@ impl Client {
     }
 
     /// Asks for what can be answered at once.
-    ///
-    /// # Errors
-    /// As [`Self::ask`], and when no answer comes.
     pub fn ask_promptly(&mut self, operation: Operation) -> Result<Answer> {
         self.ask_within(operation, &Limit::of(PROMPT))
     }
@@ -291,9 +279,6 @@ impl Client {
     }
 
     /// Waits for what comes next: news, an answer, or what ends the wait.
-    ///
-    /// # Errors
-    /// When the connection fails or what comes cannot be understood.
     pub fn hear(&mut self, limit: &Limit<'_>) -> Result<Heard> {
         match self.news.pop_front() {
             Some(news) => Ok(Heard::News(news)),

@@ -111,9 +111,6 @@ pub struct Accepted {
 }
 
 /// Serves a client on a thread of its own. `ended` is told when the connection has ended.
-///
-/// # Errors
-/// When the system has no thread or descriptor left.
 pub fn serve(accepted: &Accepted, sender: Sender<Message>, ended: SyncSender<()>) -> io::Result<()> {
     let Accepted { stream, id, is_last } = accepted;
     let (stream, id, is_last) = (Arc::clone(stream), *id, *is_last);

@@ -75,9 +75,6 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Resul
 }
 
 /// Serves clients until nobody needs anything.
-///
-/// # Errors
-/// When the supervisor cannot work at all.
 #[cfg(test)]
 pub(super) fn serve(
     (listener, lock): (UnixListener, File),

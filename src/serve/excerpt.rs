@@ -33,9 +33,6 @@ struct Piece {
 }
 
 /// Shows the part in blocks, and answers where the log goes on. A last line that has no end yet belongs to what follows.
-///
-/// # Errors
-/// When the log cannot be read.
 pub fn excerpt(log_dir: &Path, name: &str, wanted: &Excerpt, show: &mut dyn FnMut(&[u8])) -> io::Result<Tail> {
     let mut tail = Tail::new(log_dir, name.to_owned(), Start::Now);
     let mut pieces = Vec::new();

@@ -168,18 +168,12 @@ impl Instances {
 }
 
 /// Fills in `{service:…}` for somebody who depends on `instances`.
-///
-/// # Errors
-/// A service that is not among them, or a field it does not have.
 pub fn fill(text: &str, instances: &Instances) -> Result<String, ConfigError> {
     fill_with(text, None, instances)
 }
 
 /// Fills in the fields of a service's own keys: `{port}`, `{port:NAME}`, `{host}`, and `{service:…}` of those it depends
 /// on.
-///
-/// # Errors
-/// As [`fill`], and a port the service itself does not have.
 pub fn fill_own(text: &str, own: &Instance, instances: &Instances) -> Result<String, ConfigError> {
     fill_with(text, Some(own), instances)
 }

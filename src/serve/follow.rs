@@ -150,8 +150,6 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// # Errors
-    /// When the folder is not there, or the system watches no more.
     pub fn of(folder: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         {
@@ -213,17 +211,12 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// # Errors
-    /// When the system has no thread or descriptor left.
     pub fn show(log_dir: &Path, names: Vec<String>, start: Start, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
         let tails = names.into_iter().map(|name| Tail::new(log_dir, name, start)).collect();
         Self::follow(log_dir, tails, true, reporter)
     }
 
     /// Shows everything that comes after what was read already.
-    ///
-    /// # Errors
-    /// As [`Follower::show`].
     pub fn go_on(log_dir: &Path, tails: Vec<Tail>, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
         Self::follow(log_dir, tails, false, reporter)
     }

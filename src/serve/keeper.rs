@@ -91,9 +91,6 @@ impl Keeper {
     ///
     /// # Safety
     /// This process has one thread, as for [`process::fork`].
-    ///
-    /// # Errors
-    /// When the system has no process or descriptor left.
     pub unsafe fn fork(mark: &str, prepare: impl FnOnce()) -> io::Result<Self> {
         let (socket, other) = UnixStream::pair()?;
         // SAFETY: this process has one thread, by the contract of this function.
@@ -110,9 +107,6 @@ impl Keeper {
     }
 
     /// Starts a keeper as a program of its own.
-    ///
-    /// # Errors
-    /// When it cannot be started.
     pub fn start(program: Program) -> io::Result<Self> {
         let (socket, child) = spawn(&program)?;
         Ok(Self { socket, program, process: Process::Started(child) })
@@ -137,9 +131,6 @@ impl Keeper {
 
     /// A new shim, which waits for its task. `pty`: its service writes to a pseudo-terminal. `log`: where its
     /// output is to go. `sockets`: what its service gets open.
-    ///
-    /// # Errors
-    /// When there is none to be had.
     pub fn shim(&mut self, pty: bool, log: &Path, sockets: &[BorrowedFd<'_>]) -> io::Result<Pipes> {
         let (orders_reader, orders) = io::pipe()?;
         let (output, output_writer): (OwnedFd, OwnedFd) = if pty {

@@ -33,9 +33,6 @@ impl Ends {
     ///
     /// # Safety
     /// Nothing else in this process owns a descriptor above the standard streams, or one that is not `self`'s is lost.
-    ///
-    /// # Errors
-    /// When there are too many open files.
     pub unsafe fn put_sockets_first(self) -> io::Result<(Self, i32)> {
         if self.sockets.is_empty() {
             return Ok((self, 0));

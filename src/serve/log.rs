@@ -46,8 +46,6 @@ pub struct Log {
 }
 
 impl Log {
-    /// # Errors
-    /// When the file cannot be made.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::open_limited(path, LARGEST)
     }
@@ -137,9 +135,6 @@ impl Log {
     }
 
     /// Reads back a part of what was taken.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn read_back(&self, begin: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(buffer, begin)
     }

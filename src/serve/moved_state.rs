@@ -10,9 +10,6 @@ use super::{instance_mark, ports};
 use crate::model::Variables;
 
 /// Remembers the state folder of the project with this root, unless it is where it would be looked for anyway.
-///
-/// # Errors
-/// When it cannot be written down, or removed where it is the usual one.
 pub fn remember(variables: &Variables, root: &Path, state_dir: &Path) -> io::Result<()> {
     let Some(record) = record(variables, root) else { return Ok(()) };
     if state_dir == root.join(".tox").join(".envo") {

@@ -25,8 +25,6 @@ pub struct Task {
 }
 
 impl Task {
-    /// # Errors
-    /// When the shim is gone.
     pub fn write(&self, target: &mut impl Write) -> io::Result<()> {
         let mut body = Vec::new();
         let mut put = |part: &OsStr| {
@@ -48,8 +46,6 @@ impl Task {
         target.write_all(&message)
     }
 
-    /// # Errors
-    /// When envo is gone, or what came is no task.
     pub fn read(source: &mut impl Read) -> io::Result<Self> {
         let mut length = [0; 4];
         source.read_exact(&mut length)?;

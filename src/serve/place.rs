@@ -76,9 +76,6 @@ impl Reached {
 impl Place {
     /// The place of the project whose state is kept in `state_dir`, which is made. `variables`: those this process was
     /// started with.
-    ///
-    /// # Errors
-    /// When the folder cannot be made, or something else is there.
     pub fn of(state_dir: &Path, variables: &Variables) -> io::Result<Self> {
         let state_dir = own_folder(state_dir)?;
         let name = format!("{}.socket", instance_mark::project(&state_dir));
@@ -138,9 +135,6 @@ impl Place {
     }
 
     /// The lock of a supervisor; `None`: somebody has it.
-    ///
-    /// # Errors
-    /// When there can be no such file.
     pub fn try_lock(&self) -> io::Result<Option<File>> {
         match try_lock(&self.state_dir)? {
             Some(lock) if !is_linked(&lock) => Ok(Some(lock)),
@@ -191,9 +185,6 @@ impl Place {
     }
 
     /// Listens in place of a supervisor that is gone. Only for who has the lock.
-    ///
-    /// # Errors
-    /// When the socket cannot be made.
     pub fn listen(&mut self) -> io::Result<UnixListener> {
         let usual = match &self.usual {
             Some(usual) => usual.clone(),
@@ -273,9 +264,6 @@ pub fn write_owner(lock: impl AsFd, state_dir: &Path) {
 }
 
 /// Listens again where `socket` was until somebody removed it, or in the folder that is always there.
-///
-/// # Errors
-/// When that can be in neither.
 pub fn listen_again(socket: &Path) -> io::Result<UnixListener> {
     let own = socket.parent().map(Path::to_path_buf);
     let name = socket.file_name().unwrap_or_default();

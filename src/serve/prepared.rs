@@ -21,9 +21,6 @@ const MOST_FILES: usize = 10_000;
 
 /// What a supervisor must know to serve an environment, or, without `serve`, to run it before what depends on it. Whom
 /// it depends on is for the graph to say.
-///
-/// # Errors
-/// Commands or a folder that are wrong, or a path that is no UTF-8.
 pub fn define(environment: &Environment, session: &Session) -> Result<Definition, ConfigError> {
     let lists = &environment.commands;
     let cwd = session.current_dir.join(environment.change_dir.get()?);
@@ -126,9 +123,6 @@ impl Prepared {
     }
 
     /// Its variables with what is known of the services it depends on.
-    ///
-    /// # Errors
-    /// A variable that names a service it does not depend on, or a field that is not there.
     pub fn variables(&self, own: &Instance, instances: &Instances) -> Result<Variables, ConfigError> {
         let mut variables =
             with_services(&self.definition.variables.0, instances, |text| fields::fill_own(text, own, instances))?;
@@ -140,9 +134,6 @@ impl Prepared {
 }
 
 /// The variables of an environment with fields only where its configuration has them: braces in all others are marked.
-///
-/// # Errors
-/// What is wrong with `set_env`.
 fn fillable(variables: &Variables, environment: &Environment) -> Result<Variables, ConfigError> {
     let has_braces = |value: &OsStr| value.to_str().is_some_and(|text| text.contains('{'));
     let mut result = variables.clone();

@@ -12,9 +12,6 @@ use crate::scratch;
 const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 
 /// Creates a folder that only this user can enter, or checks that there is one, and closes it to others.
-///
-/// # Errors
-/// When it cannot be created, belongs to another user, or something else is there.
 pub fn folder(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
@@ -38,9 +35,6 @@ pub fn folder(path: &Path) -> io::Result<()> {
 }
 
 /// [`folder`] for what is kept in a project: the superuser may work in that of another user, which stays as it is.
-///
-/// # Errors
-/// As [`folder`].
 pub fn project_folder(path: &Path) -> io::Result<()> {
     let is_others = |metadata: &std::fs::Metadata| metadata.is_dir() && !is_own(metadata);
     if rustix::process::geteuid().is_root() && std::fs::symlink_metadata(path).is_ok_and(|found| is_others(&found)) {
@@ -50,9 +44,6 @@ pub fn project_folder(path: &Path) -> io::Result<()> {
 }
 
 /// The folder for logs and the state folder it is in, which may both have been removed.
-///
-/// # Errors
-/// As [`folder`].
 pub fn log_folder(path: &Path) -> io::Result<()> {
     if let Some(state_dir) = path.parent() {
         state_dir.parent().map_or(Ok(()), std::fs::create_dir_all)?;
@@ -67,9 +58,6 @@ pub fn is_own(metadata: &std::fs::Metadata) -> bool {
 }
 
 /// Opens a file, which is created for this user alone and closed to others if it was open to them.
-///
-/// # Errors
-/// When it cannot be opened, or is not a regular file.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let named =
         |why: &str| io::Error::new(ErrorKind::InvalidInput, format!("{}: it is {why}: remove it", path.display()));
@@ -102,9 +90,6 @@ pub fn read(path: &Path) -> Option<Vec<u8>> {
 }
 
 /// Writes a record in one step, in place of whatever is there.
-///
-/// # Errors
-/// When it cannot be written.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = scratch::file_in(path.parent().unwrap_or(Path::new(".")), ".tmp", 0o600)?;
     file.write_all(bytes)?;

@@ -228,9 +228,6 @@ pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
 }
 
 /// Takes in what a line of its output has said, and what that makes of its `url`.
-///
-/// # Errors
-/// Why its `url` cannot be told, in words.
 pub fn take_fields(supervisor: &mut Supervisor, at: usize, said: BTreeMap<String, String>) -> Result<(), String> {
     let instances = supervisor.visible_instances(at);
     let Slot { prepared, instance, .. } = &mut supervisor.slots[at];

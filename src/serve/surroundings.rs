@@ -35,8 +35,6 @@ pub enum Asked {
 }
 
 impl Surroundings {
-    /// # Errors
-    /// A field that cannot be filled in, or a folder that is wrong, in words.
     pub fn of(supervisor: &Supervisor, at: usize) -> Result<Self, String> {
         let instances = supervisor.visible_instances(at);
         let slot = &supervisor.slots[at];
@@ -50,9 +48,6 @@ impl Surroundings {
     }
 
     /// The words of a command with its fields filled in and its program looked up.
-    ///
-    /// # Errors
-    /// Why it cannot be run, in words.
     pub fn command(&self, written: &str) -> Result<Vec<String>, String> {
         let words = work::words(written, &self.own, &self.instances).map_err(text)?;
         let mut session = self.session.clone();
@@ -65,9 +60,6 @@ impl Surroundings {
     }
 
     /// Makes a probe's text something to ask. One that waits for news by a socket tells the service where it is.
-    ///
-    /// # Errors
-    /// Why it can never be asked, in words.
     pub fn probe(&mut self, written: &str) -> Result<Asked, String> {
         let is_pattern = written.trim_start().starts_with("log:");
         let filled = if is_pattern { self.fill(&literal::in_pattern(written))? } else { self.fill(written)? };

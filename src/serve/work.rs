@@ -124,9 +124,6 @@ fn unfinished(supervisor: &Supervisor, at: usize, why: &str) -> Happening {
 }
 
 /// Runs the `watch_command` of a service, and tells [`Message::Rebuilt`].
-///
-/// # Errors
-/// Why it cannot be run, in words.
 pub fn rebuild(supervisor: &mut Supervisor, at: usize) -> Result<(), String> {
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
     let Some(text) = service.and_then(|service| service.watch_command.clone()) else { return Ok(()) };
@@ -171,17 +168,12 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     Some(begun.map_or_else(|text| Happening::StartFailed(at, text), |()| Happening::Started(at)))
 }
 
-/// # Errors
-/// When the system has no more threads, in words.
 fn spawn_thread(work: impl FnOnce() + Send + 'static) -> Result<(), String> {
     let begun = thread::Builder::new().name("commands".to_owned()).spawn(work);
     begun.map(drop).map_err(|error| format!("no thread for it: {error}"))
 }
 
 /// The words of a command text with their fields filled in: split first, so that a value with blanks stays one word.
-///
-/// # Errors
-/// A field that cannot be filled in, or a text without words.
 pub fn words(text: &str, own: &Instance, instances: &Instances) -> Result<Vec<String>, ConfigError> {
     let command = Command::from_words(crate::settings::split::words(text));
     if command.argv.is_empty() || command.exit_rule != ExitRule::Zero {

@@ -7,9 +7,6 @@ use crate::model::PythonSpec;
 const IMPLEMENTATIONS: [&str; 7] = ["pypy", "py", "cpython", "jython", "graalpy", "rustpython", "ironpython"];
 
 /// The spec that the name of an environment stands for, if any.
-///
-/// # Errors
-/// tox's message when several factors each ask for an interpreter.
 pub fn of_environment(name: &str) -> Result<Option<String>, ConfigError> {
     let spec = |asking: &str| explicit_version(asking).unwrap_or_else(|| asking.to_owned());
     let mut found: Vec<String> = asking(name).map(spec).collect();

@@ -171,9 +171,6 @@ impl Drop for Loading<'_> {
 impl Settings {
     /// The keys the set has, in the order `config` shows them. Which keys about packaging an environment has depends on
     /// their values, as in tox.
-    ///
-    /// # Errors
-    /// When `package` names no kind of package.
     pub fn defined_keys(&self, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
         if let Some(found) = set.defined.get() {
             return Ok(found.clone());

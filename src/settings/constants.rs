@@ -101,9 +101,6 @@ impl Settings {
     }
 
     /// The interpreter the environment is made with.
-    ///
-    /// # Errors
-    /// `Skip` when none fits and missing ones are to be skipped, else `NoInterpreter`.
     pub fn interpreter(&self, set: &ConfigSet) -> Result<Arc<Interpreter>, ConfigError> {
         if let Some(found) = self.find_interpreter(set)? {
             return Ok(found);

@@ -16,9 +16,6 @@ const TRUE_WORDS: [&str; 4] = ["true", "1", "yes", "on"];
 const FALSE_WORDS: [&str; 5] = ["false", "0", "no", "off", ""];
 
 /// Converts the text of a value that has been substituted already.
-///
-/// # Errors
-/// In tox's words, when the text is not of that kind.
 pub fn convert(kind: Kind, text: &str) -> Result<Value, ConfigError> {
     Ok(match kind {
         Kind::Text | Kind::Plain | Kind::Line => Value::Text(text.trim().to_owned()),
@@ -46,8 +43,6 @@ pub fn convert(kind: Kind, text: &str) -> Result<Value, ConfigError> {
     })
 }
 
-/// # Errors
-/// When the word is neither a true nor a false one.
 pub fn boolean(text: &str) -> Result<bool, ConfigError> {
     let trimmed = text.trim();
     let normal = if trimmed.bytes().all(|byte| byte.is_ascii_lowercase()) {
@@ -100,8 +95,6 @@ pub fn sorted(mut entries: Vec<String>) -> Vec<String> {
     entries
 }
 
-/// # Errors
-/// When a part is not a valid factor.
 pub fn environments(text: &str) -> Result<Vec<String>, ConfigError> {
     let mut names: Vec<String> = Vec::new();
     let mut seen = rustc_hash::FxHashSet::default();
@@ -157,8 +150,6 @@ fn labels(text: &str) -> Result<Vec<(String, Vec<String>)>, ConfigError> {
     Ok(result)
 }
 
-/// # Errors
-/// When there is no word in it.
 pub fn command(text: &str) -> Result<Command, ConfigError> {
     let mut words = words(text);
     let Some(first) = words.first() else {

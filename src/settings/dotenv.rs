@@ -4,9 +4,6 @@ use crate::model::Variables;
 
 /// The variables of the file, in order, each once; those without a value are left out. `${NAME}` and `${NAME:-default}`
 /// mean what stands earlier in the file, else `host`.
-///
-/// # Errors
-/// When values that hold others come to too much.
 pub fn variables(text: &str, host: &Variables) -> Result<Vec<(String, String)>, String> {
     let mut bytes = 0;
     let mut found: Vec<(String, String)> = Vec::new();

@@ -31,9 +31,6 @@ pub fn too_many(expression: &str) -> ConfigError {
 }
 
 /// Writes out `a,{b,c}-d` to the environment names it stands for.
-///
-/// # Errors
-/// When a part is not a valid factor.
 pub fn expand_environments(expression: &str) -> Result<Vec<String>, ConfigError> {
     // Most names have nothing to write out.
     if !expression.is_empty() && expression.bytes().all(is_common) {
@@ -120,9 +117,6 @@ impl<'a, T: Copy> Conditions<'a, T> {
 
 /// Keeps the lines of a value that hold for an environment with these factors, which are asked for only where there is a
 /// condition.
-///
-/// # Errors
-/// When a condition stands for too many environments.
 pub fn filter<'v, 'a>(value: &'v str, active: impl Fn() -> &'a ActiveFactors) -> Result<Cow<'v, str>, ConfigError> {
     // Nearly all values have no conditions; nothing to do for them.
     if !has_marker(value) && !value.contains('\\') {
@@ -194,9 +188,6 @@ fn without_empty_lines(value: &str) -> Cow<'_, str> {
 
 /// Hands over the environment names that the conditions inside a value mention and that have a factor which is not
 /// known.
-///
-/// # Errors
-/// When a condition stands for too many environments.
 pub fn mentioned_environments(
     value: &str,
     is_known: &dyn Fn(&str) -> bool,
@@ -231,9 +222,6 @@ impl Condition {
     }
 
     /// `None`: the text is no condition, and the marker none.
-    ///
-    /// # Errors
-    /// When it stands for too many environments.
     pub(super) fn parse(text: &str) -> Result<Option<Self>, ConfigError> {
         if !is_plain(text) {
             return match expand_ranges(text).and_then(|text| expand_groups(&text)) {

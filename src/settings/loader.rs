@@ -189,9 +189,6 @@ impl Settings {
     }
 
     /// A text that is written and refers to nothing, so that it is the same whenever it is asked for.
-    ///
-    /// # Errors
-    /// When `base` is wrong.
     pub fn plain_text(&self, set: &ConfigSet, name: &str) -> Result<Option<String>, ConfigError> {
         let Some(key) = keys::find(name) else { return Ok(None) };
         let written = self.loaders(set)?.iter().find(|loader| self.mentions(loader, key));
@@ -209,9 +206,6 @@ impl Settings {
     }
 
     /// Notes the section and key on the trail.
-    ///
-    /// # Errors
-    /// When they are on it already: the value refers to itself.
     pub(super) fn entering(&self, loader: &Loader, key: &Key, trail: &Trail) -> Result<Trail, ConfigError> {
         let entry = format!("{}.{}", loader.section, key.name);
         check_circle(trail, &entry)?;
@@ -219,9 +213,6 @@ impl Settings {
     }
 
     /// Whether any section the set reads, or an override of one, says anything about a key.
-    ///
-    /// # Errors
-    /// When `base` is wrong.
     pub fn is_written(&self, set: &ConfigSet, name: &str) -> Result<bool, ConfigError> {
         let Some(key) = keys::find(name) else { return Ok(false) };
         Ok(self.loaders(set)?.iter().any(|loader| self.mentions(loader, key)))
@@ -312,9 +303,6 @@ impl Settings {
     }
 
     /// A raw value without comments and with the lines that hold for the environment; `None` when none do.
-    ///
-    /// # Errors
-    /// When a condition stands for too many environments.
     pub(super) fn process_raw<'t>(&self, set: &ConfigSet, raw: &'t str) -> Result<Option<Cow<'t, str>>, ConfigError> {
         let factors = || self.factors(set);
         let (filtered, is_blank) = match without_comments(raw) {
@@ -439,8 +427,6 @@ pub(super) fn failed_to_load(set: &ConfigSet, key: &str, error: ConfigError) -> 
     rewrap(&error, format!("failed to load {}.{key}: {}", set.label(), error.message))
 }
 
-/// # Errors
-/// When the section and key are on the trail already.
 pub(super) fn check_circle(trail: &Trail, entry: &str) -> Result<(), ConfigError> {
     let shown = trail.shown();
     let Some(at) = shown.iter().position(|one| *one == entry) else { return Ok(()) };

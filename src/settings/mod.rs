@@ -88,8 +88,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// # Errors
-    /// When an override cannot be understood.
     pub fn new(
         source: Source,
         options: Arc<Options>,
@@ -165,9 +163,6 @@ impl Settings {
     }
 
     /// A value of the project or of an environment.
-    ///
-    /// # Errors
-    /// Whatever is wrong with it.
     pub fn value(&self, set: &ConfigSet, name: &str) -> Result<Value, ConfigError> {
         let key = keys::find(name).ok_or_else(|| ConfigError::key(name))?;
         self.load(set, key, &Trail::default())
@@ -212,9 +207,6 @@ impl Settings {
 
     /// All environment names of the configuration, in tox's order: `env_list`, then sections, then those that conditions
     /// mention.
-    ///
-    /// # Errors
-    /// When `env_list` is wrong.
     pub fn declared_names(&self) -> Result<&[String], ConfigError> {
         if let Some(names) = self.declared.get() {
             return Ok(names);

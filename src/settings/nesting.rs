@@ -29,8 +29,6 @@ thread_local! {
 pub struct Nesting(usize);
 
 impl Nesting {
-    /// # Errors
-    /// When it leads too far, in the words of Python, with which tox ends too.
     pub fn enter(step: Step) -> Result<Self, ConfigError> {
         let deeper = DEPTH.get() + step as usize;
         if deeper > DEEPEST {

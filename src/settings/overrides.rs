@@ -12,8 +12,6 @@ pub struct Override {
 }
 
 impl Override {
-    /// # Errors
-    /// tox's message when there is no equals sign.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some((target, value)) = text.split_once('=') else {
             return Err(format!("override {text} has no = sign in it"));
@@ -48,8 +46,6 @@ fn split_at_dots(text: &str) -> Vec<String> {
 pub struct Overrides(Vec<(String, Vec<Override>)>);
 
 impl Overrides {
-    /// # Errors
-    /// As [`Override::parse`].
     pub fn parse(texts: &[String]) -> Result<Self, String> {
         let mut by_section: Vec<(String, Vec<Override>)> = Vec::new();
         for text in texts {

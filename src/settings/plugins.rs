@@ -51,9 +51,6 @@ impl Settings {
     }
 
     /// `[gh] python`; `None` when there is no such section.
-    ///
-    /// # Errors
-    /// When the mapping is none.
     pub fn gh_mapping(&self) -> Result<Option<Mapping>, ConfigError> {
         let loader = match self.toml() {
             None => self.loader("gh"),
@@ -70,9 +67,6 @@ impl Settings {
 
     /// `[gh-actions]` and `[gh-actions:env]`, which are read as they are written, without substitution; `None` when there
     /// is neither.
-    ///
-    /// # Errors
-    /// When an environment name in them cannot be read.
     pub fn gh_actions(&self) -> Result<Option<GhActions>, ConfigError> {
         let Some(document) = self.ini() else { return Ok(None) };
         let sections = [document.section("gh-actions"), document.section("gh-actions:env")];
@@ -90,9 +84,6 @@ impl Settings {
     }
 
     /// The variables that tox-envfile sets in every environment, in the order of its file.
-    ///
-    /// # Errors
-    /// When the file is there and cannot be read.
     pub(super) fn loaded_variables(&self, set: &ConfigSet) -> Result<Vec<(String, String)>, ConfigError> {
         let file = self.source.path.with_file_name(ENVIRONMENT_FILE);
         if set.kind.is_package() || !file.is_file() || !self.requires_distribution("tox-envfile") {

@@ -136,9 +136,6 @@ impl Settings {
 
     /// Finds what is wrong with `pass_env`. Most values are plain, which shows without working them out for every
     /// environment.
-    ///
-    /// # Errors
-    /// As for the value.
     pub fn check_pass_env(&self, set: &ConfigSet) -> Result<(), ConfigError> {
         match super::keys::find("pass_env") {
             Some(key) if self.is_plainly_right(set, key)? => Ok(()),
@@ -235,9 +232,6 @@ impl Settings {
 
     /// Finds what keeps the interpreter of an environment from being looked for: a wrong `base_python`, and wrong variables,
     /// which tox hands to virtualenv. Only what is written is worked out.
-    ///
-    /// # Errors
-    /// As for the values.
     pub fn check_interpreter_request(&self, set: &ConfigSet) -> Result<(), ConfigError> {
         self.check_base_python(set)?;
         self.check_pass_env(set)?;
@@ -263,18 +257,12 @@ impl Settings {
     }
 
     /// Whether a file, an override or a command says anything about the key for this set.
-    ///
-    /// # Errors
-    /// When the set's `base` is wrong.
     pub(super) fn says(&self, set: &ConfigSet, name: &str) -> Result<bool, ConfigError> {
         let Some(key) = super::keys::find(name) else { return Ok(false) };
         Ok(set.memory_value(key.name).is_some() || self.first_mention(set, key)?.is_some())
     }
 
     /// Where the value that counts for this set was written; `None` where that is no file.
-    ///
-    /// # Errors
-    /// When the set's `base` is wrong.
     pub fn place_of(&self, set: &ConfigSet, name: &str) -> Result<Option<Location>, ConfigError> {
         let Some(key) = super::keys::find(name) else { return Ok(None) };
         if self.toml().is_some() {
@@ -406,9 +394,6 @@ impl Settings {
     }
 
     /// A value as `config` shows it. Requirements show by their lines, which takes reading them.
-    ///
-    /// # Errors
-    /// When the requirements are malformed.
     pub fn shown(&self, set: &ConfigSet, key: &str, value: &Value) -> Result<Shown, ConfigError> {
         match value {
             Value::Requirements(_) => Ok(Shown { text: self.requirement_lines(set, key)?.join("\n"), is_list: true }),

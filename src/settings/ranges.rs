@@ -8,9 +8,6 @@ use crate::python_text::{digit, is_word};
 pub const LATEST_PYTHON_MINOR_MIN: u64 = 11;
 pub const LATEST_PYTHON_MINOR_MAX: u64 = 15;
 /// Writes out the ranges in braces and lists: `{10-13}`, `{10-}` up to the newest minor version, `{-13}` from the oldest.
-///
-/// # Errors
-/// When they stand for too many numbers.
 pub fn expand_ranges(value: &str) -> Result<String, Unusable> {
     if !may_have_range(value) {
         return Ok(value.to_owned());

@@ -24,9 +24,6 @@ pub(super) const UV_PACKAGE_KINDS: [&str; 2] = ["uv", "uv-editable"];
 
 impl Settings {
     /// What makes the set's environment; `None` for the project's own settings and for a runner that nothing provides.
-    ///
-    /// # Errors
-    /// When `runner` is wrong.
     pub fn runner(&self, set: &ConfigSet) -> Result<Option<Runner>, ConfigError> {
         let external = set.kind == SetKind::CommandPackage;
         match set.kind {
@@ -147,8 +144,6 @@ impl Settings {
     }
 }
 
-/// # Errors
-/// When `uv sync` can install the project in no such way.
 pub(super) fn checked_locked_package(set: &ConfigSet, kind: String) -> Result<String, ConfigError> {
     if LOCKED_PACKAGE_KINDS.contains(&kind.as_str()) {
         return Ok(kind);
@@ -161,8 +156,6 @@ fn not_one_of(set: &ConfigSet, key: &str, value: &str, valid: &[&str]) -> Config
     ConfigError::handled(format!("failed to load {}.{key}: {value} must be one of ({valid})", set.label()))
 }
 
-/// # Errors
-/// When uv knows no such strategy.
 pub(super) fn checked_resolution(value: String) -> Result<Value, ConfigError> {
     if value.is_empty() || RESOLUTIONS.contains(&value.as_str()) {
         return Ok(Value::Text(value));

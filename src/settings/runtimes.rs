@@ -16,9 +16,6 @@ const OPERATORS: [char; 6] = ['<', '>', '=', '!', '~', '^'];
 
 impl Settings {
     /// The entries of `runtime`; empty where it is not set.
-    ///
-    /// # Errors
-    /// When the setting is wrong.
     pub(super) fn runtime_entries(&self, set: &ConfigSet) -> Result<Vec<String>, ConfigError> {
         if set.kind != SetKind::Run || !self.says(set, "runtime")? {
             return Ok(Vec::new());
@@ -37,26 +34,17 @@ impl Settings {
     }
 
     /// Whether the environment is one of Python, alone or among others.
-    ///
-    /// # Errors
-    /// As [`Settings::runtime_entries`].
     pub(super) fn has_python(&self, set: &ConfigSet) -> Result<bool, ConfigError> {
         let entries = self.runtime_entries(set)?;
         Ok(entries.is_empty() || entries.iter().any(|entry| name_of(entry) == DEFAULT))
     }
 
     /// Whether the environment is one of other languages, alone or beside Python.
-    ///
-    /// # Errors
-    /// As [`Settings::runtime_entries`].
     pub(super) fn has_other_than_python(&self, set: &ConfigSet) -> Result<bool, ConfigError> {
         Ok(self.runtime_entries(set)?.iter().any(|entry| name_of(entry) != DEFAULT))
     }
 
     /// What `package` says when that is none of Python's packages but one of another language.
-    ///
-    /// # Errors
-    /// When one of the settings is wrong.
     pub fn package_of_runtime(&self, set: &ConfigSet) -> Result<Option<String>, ConfigError> {
         if set.kind != SetKind::Run || !self.takes_package(set) || !self.has_other_than_python(set)? {
             return Ok(None);
@@ -67,9 +55,6 @@ impl Settings {
 }
 
 /// What `runtime` and the keys that belong to it say.
-///
-/// # Errors
-/// When one of them is wrong.
 pub fn wishes(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Vec<RuntimeWish>, ConfigError> {
     let entries = settings.runtime_entries(set)?;
     if entries.is_empty() {

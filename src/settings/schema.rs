@@ -18,9 +18,6 @@ pub const DEFINITIONS: &str = include_str!("schema_definitions.json");
 impl Settings {
     /// A property for every key of the set that can be written, old spellings included. `path` is where in the schema
     /// the properties will stand.
-    ///
-    /// # Errors
-    /// When the set does not say clearly which keys it has.
     pub fn schema(&self, set: &ConfigSet, path: &str) -> Result<Map<String, Json>, ConfigError> {
         let mut properties = Map::new();
         for key in self.defined_keys(set)?.into_iter().filter_map(keys::find) {

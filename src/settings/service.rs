@@ -107,9 +107,6 @@ fn absolute(root: &Path, pattern: &str) -> String {
 
 /// The variables of the files that `env_file` names, a later file before an earlier one. Values in them may refer to the
 /// variables envo runs with, then to `set_env`, then to what the files say before.
-///
-/// # Errors
-/// A file that cannot be read, or a line in it that says nothing.
 pub(super) fn env_files(settings: &Settings, set: &ConfigSet) -> Result<Vec<(String, String)>, ConfigError> {
     if !service_keys(settings, set)?.contains(&"env_file") {
         return Ok(Vec::new());
@@ -127,9 +124,6 @@ pub(super) fn env_files(settings: &Settings, set: &ConfigSet) -> Result<Vec<(Str
 }
 
 /// Looks whether the files that `env_file` of an environment names can be read, before anything of it is used.
-///
-/// # Errors
-/// As when it is used, with the place of the key.
 pub fn ensure_env_files(settings: &Settings, environment: &str) -> Result<(), ConfigError> {
     env_files(settings, &settings.environment(environment)).map(drop)
 }

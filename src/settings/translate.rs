@@ -21,9 +21,6 @@ use crate::model::runtime::ProjectPackage;
 use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner, Service};
 
 /// The project's folders.
-///
-/// # Errors
-/// When one of the settings behind them is wrong.
 pub fn project(settings: &Settings) -> Result<Project, ConfigError> {
     let core = settings.core();
     Ok(Project {
@@ -52,9 +49,6 @@ fn lock_dir(settings: &Settings) -> Result<std::path::PathBuf, ConfigError> {
 }
 
 /// An environment. What only its commands need is worked out when they are reached.
-///
-/// # Errors
-/// When one of the settings that building it needs is wrong.
 pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Environment, ConfigError> {
     let is_run = set.kind == SetKind::Run;
     let depends = if is_run { settings.list(set, "depends")? } else { Vec::new() };

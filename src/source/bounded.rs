@@ -10,26 +10,17 @@ use sha2::{Digest as _, Sha256};
 const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// The content of a file. Pipes are read to their end.
-///
-/// # Errors
-/// When it cannot be read, or is larger than any such file.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     read_up_to(path.as_ref(), LARGEST)
 }
 
 /// The same for text in UTF-8.
-///
-/// # Errors
-/// Also when it is not such text.
 pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
     let utf8 = |_| Error::new(ErrorKind::InvalidData, "stream did not contain valid UTF-8");
     String::from_utf8(read(path)?).map_err(utf8)
 }
 
 /// The content of a file that has a limit of its own.
-///
-/// # Errors
-/// When it cannot be read, or has more bytes than `limit`.
 pub fn read_up_to(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
@@ -46,9 +37,6 @@ pub fn read_up_to(path: &Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 /// SHA-256 of a file in hexadecimal digits. A regular file may have any size; anything else is read as by [`read`].
-///
-/// # Errors
-/// When it cannot be read, or is a pipe or a device with more than any file.
 pub fn digest(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
     let mut digest = Sha256::new();

@@ -29,9 +29,6 @@ enum Content {
 
 impl TomlTree {
     /// Reads a file's text.
-    ///
-    /// # Errors
-    /// What is wrong with it, in the words of the `toml` crate.
     pub fn read(text: &Arc<String>) -> Result<Self, toml::de::Error> {
         let table = DeTable::parse(text)?;
         let Some(content) = Content::of_table(table.get_ref()) else {

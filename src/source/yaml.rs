@@ -17,9 +17,6 @@ const MAX_VALUES: usize = 1_000_000;
 const MAX_REPEATED_BYTES: usize = 16 << 20;
 
 /// The first document of a text; [`Yaml::Null`] if there is none.
-///
-/// # Errors
-/// What is wrong and where, as a phrase for people.
 pub fn parse(text: &str) -> Result<Yaml, String> {
     let mut parser = Parser::new_from_str(text.trim_start_matches('\u{feff}'));
     let mut loader = Loader::default();

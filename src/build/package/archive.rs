@@ -263,9 +263,6 @@ impl Unpacking<'_> {
 }
 
 /// Makes the folder `place` with nothing in it.
-///
-/// # Errors
-/// When what is there cannot be removed, or it cannot be made.
 pub(super) fn fresh(place: &Path) -> io::Result<&Path> {
     match fs_err::remove_dir_all(place) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

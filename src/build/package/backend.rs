@@ -26,9 +26,6 @@ pub struct BuildSystem {
 
 impl BuildSystem {
     /// Reads what the project at `root` says.
-    ///
-    /// # Errors
-    /// What is wrong with `pyproject.toml`, in tox's words.
     pub fn read(root: &Path) -> Result<Self, ConfigError> {
         let document = pyproject::read(root)?.unwrap_or_default();
         let nothing = Table::new();

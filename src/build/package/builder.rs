@@ -25,9 +25,6 @@ use crate::report::Level;
 pub trait Workshop: Send + Sync {
     /// Makes sure that the environment exists, and says how commands run in it. Called once before anything is installed,
     /// and again after [`Workshop::recreate`].
-    ///
-    /// # Errors
-    /// When the environment cannot be made.
     fn prepare(&self) -> Result<Session>;
 
     /// Installs requirements (canonical, possibly none) into it. `of_type` is tox's: `requires`, `deps`,
@@ -38,15 +35,9 @@ pub trait Workshop: Send + Sync {
     fn install(&self, requirements: &[String], of_type: &str) -> Result<()>;
 
     /// Called when everything that building takes is installed; more may follow when something else is to be built.
-    ///
-    /// # Errors
-    /// When what is installed cannot be listed for somebody who wants to know.
     fn equipped(&self) -> Result<()>;
 
     /// Removes the environment, saying why.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
     fn recreate(&self, reason: &str) -> Result<()>;
 }
 
@@ -79,8 +70,6 @@ pub struct Site {
 }
 
 impl Site {
-    /// # Errors
-    /// When `environment` is not a packaging environment.
     pub fn of(environment: &Environment, staging: Staging) -> Result<Self> {
         let build = environment.build.clone();
         Ok(Self {
@@ -182,9 +171,6 @@ impl PackageBuilder {
     }
 
     /// The requirements of the project, without building it where its metadata can be had otherwise (`deps-only`).
-    ///
-    /// # Errors
-    /// As [`PackageBuilder::build`].
     pub fn dependencies(&self, request: BuildRequest<'_>) -> Result<Vec<String>> {
         if let (PackageKind::Wheel | PackageKind::Editable, Some(other)) = (request.kind, request.wheel_builder) {
             return other.dependencies(BuildRequest { wheel_builder: None, ..request });
@@ -556,9 +542,6 @@ fn target_of(kind: PackageKind) -> Option<Target> {
 }
 
 /// A wheel that was built elsewhere (`--installpkg`, `package = external`).
-///
-/// # Errors
-/// When it is no wheel, or an extra that it does not have.
 pub fn describe_wheel(wheel: &Path, extras: &[String]) -> Result<Package, ConfigError> {
     let requirements = Metadata::of_wheel(wheel)?.requirements(extras)?;
     Ok(Package { path: wheel.to_owned(), file: PackageFile::Wheel, requirements })

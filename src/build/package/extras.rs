@@ -80,9 +80,6 @@ type Path = (Option<String>, BTreeMap<String, Marker>);
 
 /// The requirements that apply, in the order of `conditionals`, with references of the package to its own extras
 /// followed. `available`: the extras the package has; `None`: they are not known and nothing is checked.
-///
-/// # Errors
-/// An extra that the package does not have, in tox's words.
 pub(super) fn select(
     conditionals: &[Conditional],
     extras: &[String],

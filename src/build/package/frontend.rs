@@ -121,9 +121,6 @@ impl Frontend {
     }
 
     /// Whether the backend has `hook`, one of those it need not have.
-    ///
-    /// # Errors
-    /// When the backend cannot be started.
     pub fn has(&mut self, hook: &str) -> Result<bool> {
         if self.optional_hooks.is_none() {
             let answer = self.call("_optional_hooks", Map::new())?.0;

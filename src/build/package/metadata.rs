@@ -20,9 +20,6 @@ pub struct Metadata {
 
 impl Metadata {
     /// Reads `METADATA` as text. `origin`: whose metadata it is, for messages.
-    ///
-    /// # Errors
-    /// No name, or a requirement that is none.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
         let origin = origin.display();
         let mut name = None;
@@ -49,24 +46,16 @@ impl Metadata {
         Ok(Self { name, requirements, extras })
     }
 
-    /// # Errors
-    /// As [`Metadata::parse`]; or it is no wheel.
     pub fn of_wheel(wheel: &Path) -> Result<Self, ConfigError> {
         Self::parse(&archive::wheel_metadata(wheel)?, wheel)
     }
 
     /// The text of a wheel's metadata.
-    ///
-    /// # Errors
-    /// It is no wheel.
     pub fn text_of_wheel(wheel: &Path) -> Result<String, ConfigError> {
         archive::wheel_metadata(wheel)
     }
 
     /// Reads the `.dist-info` folder that `prepare_metadata_for_build_wheel` made.
-    ///
-    /// # Errors
-    /// As [`Metadata::parse`]; or the folder holds no readable `METADATA`.
     pub fn of_folder(folder: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(folder.join("METADATA")).map_err(|error| {
             ConfigError::fail(format!("could not read the metadata of {}: {error}", folder.display()))
@@ -75,9 +64,6 @@ impl Metadata {
     }
 
     /// The requirements that apply with `extras`, in canonical form.
-    ///
-    /// # Errors
-    /// An extra that the package does not have, in tox's words.
     pub fn requirements(&self, extras: &[String]) -> Result<Vec<String>, ConfigError> {
         extras::select(&self.requirements, extras, &self.name, Some(&self.extras))
     }
@@ -105,9 +91,6 @@ pub fn headers(text: &str) -> Vec<(&str, String)> {
 
 /// The requirements of the project at `root` with `extras`, when its `pyproject.toml` holds them all; `None` when a
 /// backend has to be asked.
-///
-/// # Errors
-/// What is wrong with `pyproject.toml`, or an extra that the project does not have.
 pub fn static_requirements(root: &Path, extras: &[String]) -> Result<Option<Vec<String>>, ConfigError> {
     let Some(document) = pyproject::read(root)? else { return Ok(None) };
     let Some(project) = document.get("project") else { return Ok(None) };

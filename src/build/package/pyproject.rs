@@ -8,9 +8,6 @@ use crate::error::{ConfigError, Location, python_repr};
 use crate::source::bounded;
 
 /// The file in `root`; `None` when there is none.
-///
-/// # Errors
-/// When it cannot be read or is no TOML, with the place.
 pub(super) fn read(root: &Path) -> Result<Option<Table>, ConfigError> {
     let file = root.join("pyproject.toml");
     let text = match bounded::read_text(&file) {
@@ -38,9 +35,6 @@ pub(super) fn read(root: &Path) -> Result<Option<Table>, ConfigError> {
 }
 
 /// The list of texts under `key` of a table named `table`; empty when there is none.
-///
-/// # Errors
-/// When something else is there, in the words of `pyproject-api`.
 pub(super) fn strings(values: &Table, table: &str, key: &str) -> Result<Vec<String>, ConfigError> {
     let Some(value) = values.get(key) else { return Ok(Vec::new()) };
     let texts = value.as_array().and_then(|entries| {

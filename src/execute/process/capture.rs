@@ -68,9 +68,6 @@ fn ask_within(program: &Path, arguments: &[&OsStr], variables: &Variables, time:
 
 /// Runs a helper program that may take long: it is killed, with all that it started, when the user wants to stop. Returns
 /// its exit code and what it wrote to standard error; its input is empty and its standard output is discarded.
-///
-/// # Errors
-/// When it cannot be started or read from, wrote more than any such program, or was interrupted.
 pub fn run_until_interrupt(
     program: &Path,
     arguments: &[&OsStr],
@@ -85,9 +82,6 @@ pub fn run_until_interrupt(
 
 /// Runs a helper program to its end, or kills it, with all that it started, when the user wants to stop. Returns its exit
 /// code and what it wrote to standard output and standard error, as far as `spawn` has pipes there.
-///
-/// # Errors
-/// When it cannot be started or read from, wrote more than any such program, or was interrupted.
 pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
     spawn.grouping = Grouping::Group;
     spawn.dies_with_parent = true;
@@ -100,9 +94,6 @@ pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i3
 
 /// [`finish_or_kill`] for a program that fetches something: it is killed, too, when it takes longer than `time` or prints more than
 /// `bytes`.
-///
-/// # Errors
-/// The same, and when it was killed for that.
 pub fn finish_within(
     mut spawn: Spawn,
     interrupt: &Interrupt,

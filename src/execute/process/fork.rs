@@ -15,9 +15,6 @@ pub enum Forked {
 /// # Safety
 /// This process has one thread. In any other the child has copies of locks that threads held which it does not have,
 /// the allocator's among them, and of memory that those threads were about to change.
-///
-/// # Errors
-/// When there can be no more processes.
 pub unsafe fn fork() -> io::Result<Forked> {
     // SAFETY: there are no other threads, by the contract of this function, so the child's memory is whole.
     match unsafe { libc::fork() } {

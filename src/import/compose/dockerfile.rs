@@ -71,8 +71,6 @@ pub struct Build<'a> {
     pub is_file: &'a dyn Fn(&str) -> bool,
 }
 
-/// # Errors
-/// What is wrong with the file, as a phrase for people.
 pub fn read(build: &Build<'_>) -> Result<Image, String> {
     let room = Rc::new(Cell::new(MOST_BYTES));
     let (stages, globals) = stages(build, &room);

@@ -26,9 +26,6 @@ pub struct Document {
 }
 
 /// Reads the file `path`, whose text is `source`.
-///
-/// # Errors
-/// A text that is not valid YAML, or has no services.
 pub fn read(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Document, ConfigError> {
     let invalid = |reason: String| ConfigError::handled(format!("it is not valid YAML: {reason}"));
     let folder = folder_of(path);

@@ -132,9 +132,6 @@ fn name_end(text: &str) -> usize {
 }
 
 /// The variables of a `.env` beside a compose file.
-///
-/// # Errors
-/// When values that hold others come to too much.
 pub fn variables_of(text: &str) -> Result<BTreeMap<String, String>, String> {
     Ok(dotenv::variables(text, &Variables::default())?.into_iter().collect())
 }

@@ -51,9 +51,6 @@ pub struct Published {
 const MAX_RANGE: u16 = 20;
 
 /// The ports that an entry of `ports` or `expose` publishes.
-///
-/// # Errors
-/// Why it says none that can be translated.
 pub fn ports(value: &Yaml) -> Result<Vec<Published>, &'static str> {
     let number = |text: &str| text.parse::<u16>().ok().filter(|number| *number > 0);
     let (published, target, protocol) = match get(value, "target") {

@@ -103,9 +103,6 @@ enum Word {
 }
 
 /// Reads the options of a line. `--no-deps` is one of `deps` only, nested files do not know it: `kind` is `None` there.
-///
-/// # Errors
-/// In argparse's words.
 pub(super) fn parse(words: &[String], kind: Option<RequirementKind>) -> Result<LineOptions, String> {
     let mut options = LineOptions::default();
     let mut unknown: Vec<&str> = Vec::new();

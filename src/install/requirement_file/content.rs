@@ -49,9 +49,6 @@ fn path_of(name: &str) -> Result<String, String> {
 }
 
 /// Reads a file by its path or `file:` URL.
-///
-/// # Errors
-/// In tox's words.
 pub(super) fn read(name: &str) -> Result<String, String> {
     let path = path_of(name)?;
     let could_not = |error: std::io::Error| {

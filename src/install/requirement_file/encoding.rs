@@ -7,8 +7,6 @@ use std::sync::LazyLock;
 use regex::Regex;
 use regex::bytes::Regex as BytesRegex;
 
-/// # Errors
-/// In the words of tox and Python, when the file is not in the encoding that it declares.
 pub(super) fn decode(bytes: Vec<u8>, file: &str) -> Result<String, String> {
     if let Some(text) = by_mark(&bytes) {
         return Ok(text);

@@ -30,9 +30,6 @@ const ONE_VALUE: [&str; 14] = [
 const PATH_VALUE: [&str; 8] = ["-c", "--constraint", "-r", "--requirement", "-f", "--find-links", "-e", "--editable"];
 
 /// The text of a setting in the form its lines are parsed and shown in.
-///
-/// # Errors
-/// In tox's words, when `constraints` says anything but files.
 pub(super) fn normalize(text: &str, kind: RequirementKind) -> Result<String, String> {
     let joined = text.replace('\r', "").replace("\\\n", "");
     let mut lines: Vec<String> = split_lines(&joined).into_iter().map(normalize_line).collect();
@@ -154,9 +151,6 @@ pub(super) fn expand(line: &str, variables: &Variables, secrets: &mut Secrets) -
 }
 
 /// Refuses a line in which filling in variables added options or arguments, unless it is one variable and nothing else.
-///
-/// # Errors
-/// In tox's words.
 pub(super) fn check_expansion(line: &str, expanded: &str) -> Result<(), String> {
     let mut marked = String::new();
     let mut copied = 0;
@@ -178,9 +172,6 @@ pub(super) fn check_expansion(line: &str, expanded: &str) -> Result<(), String> 
 }
 
 /// As [`check_expansion`], for what a setting's own substitutions brought; `marked` has marks in their places.
-///
-/// # Errors
-/// In tox's words.
 pub(super) fn check_substitution(marked: &str, substituted: &str) -> Result<(), String> {
     let of_text = |text: &str| {
         let lines = logical_lines(&normalize(text, RequirementKind::Deps)?);
@@ -240,9 +231,6 @@ pub(super) fn break_off_options(line: &str) -> (&str, &str) {
 }
 
 /// The requirement and the options of one line; `kind` is `None` for nested files.
-///
-/// # Errors
-/// In the words of Python's libraries.
 pub(super) fn parse(line: &str, kind: Option<RequirementKind>) -> Result<(&str, LineOptions), String> {
     let (requirement, options) = break_off_options(line);
     if options.is_empty() {

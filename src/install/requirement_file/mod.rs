@@ -41,25 +41,16 @@ pub fn parse(
 
 /// Refuses a text in which substitution changed options or added arguments. `marked` is the text with `\0…\0` in place of
 /// what was substituted.
-///
-/// # Errors
-/// In tox's words.
 pub fn check_substitution(marked: &str, substituted: &str) -> Result<(), String> {
     lines::check_substitution(marked, substituted)
 }
 
 /// Whether the setting has the form of its kind, as far as tox looks before anything is installed.
-///
-/// # Errors
-/// When `constraints` says anything but files.
 pub fn check_form(text: &RequirementText, kind: RequirementKind) -> Result<(), ConfigError> {
     lines::normalize(&text.text, kind).map(drop).map_err(ConfigError::value)
 }
 
 /// Only the arguments that go on pip's command line: reads no file.
-///
-/// # Errors
-/// As [`parse`].
 pub fn arguments(
     text: &RequirementText,
     kind: RequirementKind,
@@ -70,9 +61,6 @@ pub fn arguments(
 
 /// The setting as `config` shows it: as written, but for options, which are merged as pip does. Empty when pip would get
 /// nothing.
-///
-/// # Errors
-/// As an installation would fail, as far as that shows without reading nested files.
 pub fn display_lines(
     text: &RequirementText,
     kind: RequirementKind,

@@ -1,9 +1,6 @@
 //! Splits the options of a line as Python's `shlex.split` does: POSIX quoting, no comments.
 
 /// The words of `text`.
-///
-/// # Errors
-/// In Python's words, when a quote or an escape is not closed.
 pub(super) fn split(text: &str) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -151,9 +151,6 @@ impl Contents {
 }
 
 /// Reads those of `files` that are locks; `None` when none of them is in a format that is known here.
-///
-/// # Errors
-/// Which file cannot be read, and why.
 pub fn read(files: &[PathBuf]) -> Result<Option<Contents>, String> {
     let mut found: Option<Contents> = None;
     for file in files {
@@ -176,9 +173,6 @@ fn read_one(file: &Path) -> Result<Option<Contents>, String> {
 }
 
 /// Takes a lock of that name from its text; `None`: no lock that is known here has that name. `sums` is for Go.
-///
-/// # Errors
-/// Why it cannot be read.
 pub fn parse(
     name: &str,
     text: impl FnOnce() -> Result<String, String>,

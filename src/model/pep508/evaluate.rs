@@ -24,9 +24,6 @@ const VERSIONS: [&str; 4] = ["implementation_version", "platform_release", "pyth
 
 impl Marker {
     /// Whether the marker holds.
-    ///
-    /// # Errors
-    /// For a comparison that means nothing, in words that follow `packaging`'s.
     pub fn holds(&self, environment: &MarkerEnvironment<'_>) -> Result<bool, String> {
         let mut any = false;
         let mut all = true;

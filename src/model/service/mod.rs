@@ -269,9 +269,6 @@ impl Service {
 /// What a configuration says of service keys.
 pub trait Source {
     /// The substituted text of a key, or `None` when it is not set.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     fn text(&self, key: &str) -> Result<Option<String>, ConfigError>;
 
     /// Where it was written, if that is known.

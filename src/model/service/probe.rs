@@ -25,9 +25,6 @@ pub enum Probe {
 
 impl Probe {
     /// Reads a probe. Fields in braces may still be in it.
-    ///
-    /// # Errors
-    /// An unknown kind of probe, an empty target, a status that is none.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let text = text.trim();
         if text.starts_with("http://") || text.starts_with("https://") {

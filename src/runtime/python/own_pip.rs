@@ -17,9 +17,6 @@ const REQUIREMENT: &str = "pip>=25.1";
 const ROOM: u64 = 4 << 20;
 
 /// The program in the wheel, which Python can be given to run.
-///
-/// # Errors
-/// Why there is none, for people.
 pub fn obtain(
     seeder: &Seeder,
     discovery: &PythonDiscovery,

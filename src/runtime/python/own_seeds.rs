@@ -13,9 +13,6 @@ const FOLDER: &str = "tools-2/virtualenv";
 
 /// The folder with the wheels, fetched with a pip on `interpreter` if it is not there yet. `spec`: the virtualenv that a
 /// Python asks for which today's has dropped, as `virtualenv_spec` names it; empty for today's.
-///
-/// # Errors
-/// Why there is none, for people.
 pub fn obtain(means: &Means<'_>, interpreter: &Interpreter, spec: &str) -> Result<PathBuf, String> {
     let todays = format!("=={VIRTUALENV_VERSION}");
     let seeds = OwnWheel {

@@ -13,9 +13,6 @@ const FOLDER: &str = "tools-2/uv";
 const PROGRAM: &str = "uv";
 
 /// The uv in the cache, fetched with a pip on `interpreter` if it is not there yet.
-///
-/// # Errors
-/// Why there is none, for people.
 pub fn obtain(means: &Means<'_>, interpreter: &Interpreter) -> Result<PathBuf, String> {
     let unpack = |wheel: &Path, unpacked: &Path| {
         let program = |name: &Path| {

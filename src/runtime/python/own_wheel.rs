@@ -64,9 +64,6 @@ struct Refusal {
 
 impl OwnWheel<'_> {
     /// The content in the cache, fetched with a pip on `interpreter` if it is not there yet.
-    ///
-    /// # Errors
-    /// Why there is none, for people.
     pub fn obtain(&self, means: &Means<'_>, interpreter: &Interpreter) -> Result<PathBuf, String> {
         let name = self.name;
         let folder = cache::folder(means.variables)

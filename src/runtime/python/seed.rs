@@ -119,9 +119,6 @@ impl Seeder {
     }
 
     /// The folder `name` of the cache, or of what stands in for it where the cache has no room for that many bytes.
-    ///
-    /// # Errors
-    /// When no folder can be written to.
     pub fn root_with_room(&self, name: &str, bytes: u64) -> Result<PathBuf> {
         if let Some(folder) = self.cache.as_ref().map(|cache| cache.join(name))
             && self.is_kept(cache::check_room(&folder, bytes))
@@ -378,9 +375,6 @@ pub fn pip_variables(variables: &Variables) -> Variables {
 }
 
 /// Runs a Python to its end.
-///
-/// # Errors
-/// When it cannot be started or fails, which ends with what it wrote, or the user interrupts it.
 pub fn run(python: &Path, arguments: &[OsString], variables: &Variables, interrupt: &Interrupt) -> Result<()> {
     let spawn = Spawn::new(python, arguments, variables.clone());
     let (code, out, error) =

@@ -45,9 +45,6 @@ pub struct Workshop<'a> {
 
 impl Workshop<'_> {
     /// Makes an environment with the virtualenv that `requirement` asks for.
-    ///
-    /// # Errors
-    /// When that virtualenv cannot be installed, or fails.
     pub fn create(
         &self,
         requirement: &str,

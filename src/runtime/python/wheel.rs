@@ -76,9 +76,6 @@ pub struct Place<'a> {
 
 impl Tree {
     /// The name under which the tree of `wheel` is kept: another one for every state of the file.
-    ///
-    /// # Errors
-    /// When there is no such wheel.
     pub fn name(wheel: &Path) -> Result<String> {
         let metadata = fs_err::metadata(wheel)?;
         let stem = wheel.file_stem().context("a wheel without a name")?.to_string_lossy();
@@ -99,9 +96,6 @@ impl Tree {
     }
 
     /// Unpacks a wheel.
-    ///
-    /// # Errors
-    /// When it is damaged or is not as simple as it has to be.
     pub fn unpack(wheel: &Path) -> Result<Self> {
         unpack(wheel).with_context(|| format!("cannot unpack `{}`", wheel.display()))
     }
@@ -112,9 +106,6 @@ impl Tree {
     }
 
     /// Writes the files into an environment, and its scripts and RECORD.
-    ///
-    /// # Errors
-    /// When something cannot be written.
     pub fn place(&self, place: Place<'_>) -> Result<()> {
         let target = place.env_dir.join(place.site_packages);
         for folder in &self.manifest.folders {

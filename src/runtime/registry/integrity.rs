@@ -41,8 +41,6 @@ impl Published {
         dist["shasum"].as_str().map(|digits| Self::Shasum(digits.to_ascii_lowercase()))
     }
 
-    /// # Errors
-    /// When the file is another than the one that was published.
     pub fn check(&self, file: &Path) -> Result<()> {
         let (wanted, found) = match self {
             Self::Integrity { algorithm, hash } => (hash, STANDARD.encode(digest(*algorithm, &fs_err::read(file)?))),

@@ -57,9 +57,6 @@ struct Release {
 
 impl Registry<'_> {
     /// Fetches the newest version of `runtime` that fits into envo's cache.
-    ///
-    /// # Errors
-    /// When the registry has none, cannot be reached, or what it sends is not what it says.
     pub fn fetch(&self, runtime: &dyn Runtime, packages: &NpmPackages, wish: Option<&VersionWish>) -> Result<()> {
         let cache = cache::folder(self.variables).context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
         let above = cache.join(fetch::FOLDER).join(runtime.name());

@@ -32,9 +32,6 @@ impl Lease {
     }
 
     /// Holds what something else had before.
-    ///
-    /// # Errors
-    /// When it has it still.
     pub fn regain(&mut self, name: &str, service: &Service) -> Result<(), ConfigError> {
         for number in std::mem::take(&mut self.taken) {
             match hold(&service.host, number) {

@@ -18,8 +18,6 @@ pub struct Canceller {
 }
 
 impl Cancel {
-    /// # Errors
-    /// When the system has no descriptors left.
     pub fn new() -> io::Result<(Self, Canceller)> {
         let (reader, writer) = io::pipe()?;
         Ok((Self(Arc::new(reader)), Canceller { _writer: writer }))

@@ -28,8 +28,6 @@ pub struct Url {
 }
 
 impl Url {
-    /// # Errors
-    /// Why it cannot be asked, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (secure, rest) = match text.strip_prefix("https://") {
             Some(rest) => (true, rest),

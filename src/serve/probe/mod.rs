@@ -87,17 +87,11 @@ pub struct Subject {
 
 impl Question {
     /// A question about an HTTP address.
-    ///
-    /// # Errors
-    /// Why the address cannot be asked, in words.
     pub fn http(url: &str, status: Option<u16>) -> Result<Self, String> {
         Ok(Self::Http { url: http::Url::parse(url)?, status })
     }
 
     /// A question about a TCP address, `HOST:PORT`.
-    ///
-    /// # Errors
-    /// What is wrong with the address, in words.
     pub fn tcp(address: &str) -> Result<Self, String> {
         let wrong = || format!("`{address}` is not HOST:PORT");
         let (host, port) = address.trim_end_matches('/').rsplit_once(':').ok_or_else(wrong)?;

@@ -43,9 +43,6 @@ impl Patience {
     }
 
     /// Waits until something is as `flags` say.
-    ///
-    /// # Errors
-    /// When the time is over or nobody wants the answer any more.
     fn wait(&self, what: &impl AsFd, flags: PollFlags) -> io::Result<()> {
         loop {
             let left = self.left();

@@ -23,9 +23,6 @@ pub struct Notify {
 
 impl Notify {
     /// A socket in a folder of the user's own. It is not below the project, whose path may be too long for a socket.
-    ///
-    /// # Errors
-    /// When it cannot be made.
     pub fn new() -> io::Result<Self> {
         let folder = Scratch::temporary("envo-notify-")?;
         let path = folder.path().join("socket");

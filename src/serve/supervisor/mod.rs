@@ -212,8 +212,6 @@ pub struct Parts {
 }
 
 impl Supervisor {
-    /// # Errors
-    /// When its folders cannot be made.
     pub fn new(parts: Parts) -> std::io::Result<Self> {
         let log_dir = parts.state_dir.join("log");
         private::log_folder(&log_dir)?;

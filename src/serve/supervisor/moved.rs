@@ -37,9 +37,6 @@ impl Supervisor {
 
     /// What runs by a definition of before the project was moved does not run again by that, which would make the old
     /// folder again.
-    ///
-    /// # Errors
-    /// What to do, in words.
     pub fn ensure_not_left_behind(&self, cwd: &Path) -> Result<(), String> {
         match self.left_behind.iter().find(|folder| cwd.starts_with(folder) && !cwd.exists()) {
             None => Ok(()),

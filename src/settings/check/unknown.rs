@@ -80,9 +80,6 @@ pub(super) fn misspelt_of_services(subject: &Subject<'_>) -> Vec<ConfigError> {
 }
 
 /// The sections that services are read from.
-///
-/// # Errors
-/// When the environments cannot be told, which a run says itself.
 fn sections_of_services(settings: &Settings) -> Result<HashSet<String>, ConfigError> {
     let mut found = HashSet::new();
     // Most configurations have no service at all.

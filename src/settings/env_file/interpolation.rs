@@ -14,9 +14,6 @@ pub struct Lookup<'a> {
 }
 
 /// The text with its variables replaced.
-///
-/// # Errors
-/// What is wrong with it: an expression that cannot be read, or a required variable that is missing.
 pub fn interpolated(text: &str, lookup: &mut Lookup<'_>) -> Result<String, String> {
     let mut result = String::with_capacity(text.len());
     append(text, lookup, DEEPEST, &mut result)?;

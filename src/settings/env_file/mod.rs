@@ -29,9 +29,6 @@ const MOST_BYTES: usize = 16 << 20;
 
 /// Reads the files named in `files`, one a line, below `root`; one after `-` may be missing. Of two that set the same
 /// variable the later one counts. `outside` knows the variables that are set before any file is read.
-///
-/// # Errors
-/// A file that cannot be read, or a statement in it that cannot be understood.
 pub fn read(files: &str, root: &Path, outside: &dyn Fn(&str) -> Option<String>) -> Result<EnvFiles, ConfigError> {
     let mut found = EnvFiles::default();
     for line in files.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {

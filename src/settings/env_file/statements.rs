@@ -27,8 +27,6 @@ pub struct Fault {
 const NOT_A_STATEMENT: &str = "a line reads NAME=VALUE, or NAME for a variable of the environment envo runs in";
 const QUOTES: &str = "inside quotes, write `\\'` or `\\\"` for a quote that is part of the value";
 
-/// # Errors
-/// The first statement that cannot be read.
 pub fn parse(text: &str) -> Result<Vec<Statement>, Fault> {
     let mut parser = Parser { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
     let mut statements = Vec::new();

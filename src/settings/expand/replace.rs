@@ -35,9 +35,6 @@ pub enum Style {
 }
 
 /// Replaces every expression in `text`. `prefix` is what sections of environments start with.
-///
-/// # Errors
-/// A malformed expression, a circle, or whatever is wrong with a value that is referred to.
 pub fn replace(
     lookup: &dyn Lookup,
     prefix: &str,
@@ -55,9 +52,6 @@ pub fn replace(
 }
 
 /// Replaces the expressions in `text`, but not those in what they stand for.
-///
-/// # Errors
-/// As [`replace`].
 pub fn replace_once(lookup: &dyn Lookup, prefix: &str, text: &str, trail: &Trail) -> Result<String, ConfigError> {
     let limits = Limits::default();
     let replacer = Replacer { lookup, prefix, style: Style::Plain, trail, depth: 0, limits: &limits, recursive: false };

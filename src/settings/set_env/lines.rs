@@ -10,9 +10,6 @@ use crate::settings::expand::quote::split_lines;
 use crate::settings::loader::has_expression;
 
 /// What a text says. One that was `substituted` already may have braces in names.
-///
-/// # Errors
-/// A line that is none.
 pub(super) fn parse(text: &str, substituted: bool) -> Result<Vec<Line>, ConfigError> {
     let lines = split_lines(text).into_iter().filter(|line| !line.trim().is_empty());
     let parsed = lines.map(|line| match line.strip_prefix("file|") {
@@ -42,8 +39,6 @@ fn parse_line(line: &str, substituted: bool) -> Result<Line, ConfigError> {
     }
 }
 
-/// # Errors
-/// When the marker of the variable `name` is none.
 pub(in crate::settings) fn check_marker(name: &str, marker: Option<&str>) -> Result<(), ConfigError> {
     let Some(marker) = marker else { return Ok(()) };
     let failed = |error| ConfigError::value(format!("invalid marker for set_env key {}: {error}", python_repr(name)));

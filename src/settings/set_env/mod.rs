@@ -183,9 +183,6 @@ impl Settings {
 
     /// Finds out whether the files that `set_env` names can be read, and whether its markers are some. Most have neither,
     /// which shows at a glance.
-    ///
-    /// # Errors
-    /// What is wrong with the first of them.
     pub fn check_set_env(&self, set: &ConfigSet) -> Result<(), ConfigError> {
         let Some(key) = keys::find("set_env") else { return Ok(()) };
         let asks = |loader: &Loader| {
@@ -309,8 +306,6 @@ impl Settings {
     }
 }
 
-/// # Errors
-/// When the place is on the trail already.
 fn entering_reference(trail: &Trail, place: &str) -> Result<Trail, ConfigError> {
     let inner = trail.with(place);
     if trail.contains(place) {

@@ -34,8 +34,6 @@ impl Answer {
     }
 }
 
-/// # Errors
-/// A `MatchError` in tox's words, when the condition cannot be understood.
 pub fn holds(condition: &str, scope: &Scope<'_>) -> Result<bool, ConfigError> {
     let invalid = || ConfigError::new(ErrorClass::Match, format!("Invalid condition expression: {condition}"));
     let tokens = tokens(condition).ok_or_else(invalid)?;

@@ -60,8 +60,6 @@ fn texts(value: &Toml) -> Result<Vec<String>, ConfigError> {
     entries.iter().map(text).collect()
 }
 
-/// # Errors
-/// In tox's words, when the value is not of that kind.
 pub fn convert(key: &str, kind: Kind, value: &Toml) -> Result<Value, ConfigError> {
     Ok(match kind {
         Kind::Text => Value::Text(text(value)?),

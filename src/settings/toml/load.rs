@@ -129,9 +129,6 @@ pub fn as_text(value: &Toml) -> String {
 }
 
 /// Applies an override to a value that is read through a reference.
-///
-/// # Errors
-/// When nothing can be appended to such a value.
 pub fn override_raw(value: Toml, one: &Override) -> Result<Toml, ConfigError> {
     let texts = || list(&one.value).into_iter().map(Toml::String);
     let pairs = || {

@@ -36,8 +36,6 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// # Errors
-    /// In tox's words, when a template is malformed.
     pub fn of(document: &TomlDocument) -> Result<Self, ConfigError> {
         let table = document.table();
         let mut templates = Self { env_list: product::env_list_groups(table.get("env_list"))?, ..Self::default() };

@@ -64,9 +64,6 @@ fn wrong(message: String) -> ConfigError {
 }
 
 /// The names of an `env_list`.
-///
-/// # Errors
-/// In tox's words, when an entry is neither a name nor a group.
 pub fn environments(value: &Toml) -> Result<Vec<String>, ConfigError> {
     let Toml::Array(entries) = value else {
         return Err(wrong(format!("env_list must be a list, got {}", python_type(value))));
@@ -120,9 +117,6 @@ fn product(table: &toml::Table) -> Result<Vec<String>, ConfigError> {
 }
 
 /// Every combination of one factor from each group, joined by dashes.
-///
-/// # Errors
-/// When there are too many.
 pub fn combinations(groups: &[Vec<String>]) -> Result<Vec<String>, ConfigError> {
     let mut names: Vec<String> = vec![String::new()];
     for (at, group) in groups.iter().enumerate() {
@@ -137,9 +131,6 @@ pub fn combinations(groups: &[Vec<String>]) -> Result<Vec<String>, ConfigError> 
 }
 
 /// The factors of one group: a list, a range, or either with a label.
-///
-/// # Errors
-/// In tox's words.
 pub fn group(value: &Toml) -> Result<Vec<String>, ConfigError> {
     match value {
         Toml::Array(items) => items.iter().map(plain_factor).collect(),
@@ -213,9 +204,6 @@ fn range(table: &toml::Table) -> Result<Vec<String>, ConfigError> {
 
 /// The groups of a list of factor groups, each under its number and, if it has one, its label; names made of them begin
 /// with `prefix`.
-///
-/// # Errors
-/// In tox's words.
 pub fn labelled_groups(groups: &[Toml], prefix: Option<&str>) -> Result<Vec<FactorGroup>, ConfigError> {
     let mut found = Vec::new();
     let all = Arc::new(groups.iter().map(group).collect::<Result<Vec<_>, _>>()?);
@@ -231,9 +219,6 @@ pub fn labelled_groups(groups: &[Toml], prefix: Option<&str>) -> Result<Vec<Fact
 }
 
 /// The labels of an `env_list`.
-///
-/// # Errors
-/// In tox's words.
 pub fn env_list_groups(env_list: Option<Node<'_>>) -> Result<Vec<FactorGroup>, ConfigError> {
     let mut found = Vec::new();
     let entries = env_list.filter(|list| list.is_array()).into_iter().flat_map(Node::entries);

@@ -46,8 +46,6 @@ impl<'a> Unroll<'a> {
         Self { settings, set, trail, texts, program_depth: None, references: Vec::new(), count: 0 }
     }
 
-    /// # Errors
-    /// When references to references come to more than there is room for.
     pub fn count(&mut self, values: usize) -> Result<(), ConfigError> {
         self.count += values;
         if self.count <= MOST_VALUES {
@@ -58,8 +56,6 @@ impl<'a> Unroll<'a> {
         Err(ConfigError::value(message).hint("values that refer to others twice double what they come to"))
     }
 
-    /// # Errors
-    /// A malformed table, a circle, or whatever is wrong with a value that is referred to.
     pub fn value(&mut self, value: &Toml, depth: usize) -> Result<Toml, ConfigError> {
         let depth = depth + 1;
         too_deep(value, depth)?;
@@ -271,9 +267,6 @@ impl<'a> Unroll<'a> {
     }
 
     /// Where a reference leads, unless it leads to a setting of an environment or nowhere.
-    ///
-    /// # Errors
-    /// When it is malformed, or being followed already.
     pub fn path_of_reference(&self, table: &toml::Table) -> Result<Option<Vec<String>>, ConfigError> {
         let is_text = |key: &str| table.get(key).and_then(Toml::as_str).is_some_and(|text| !text.is_empty());
         if is_text("env") && is_text("key") {
@@ -334,8 +327,6 @@ fn entry_program_depth(depth: Option<usize>, extends: bool, before: &[Toml]) -> 
     Some(if depth > 0 && !extends { depth - 1 } else { depth })
 }
 
-/// # Errors
-/// When values lie too deep in one another.
 pub fn too_deep(value: &Toml, depth: usize) -> Result<(), ConfigError> {
     if depth <= DEEPEST {
         return Ok(());

@@ -22,9 +22,6 @@ pub const DEFAULT_SECTION: &str = "DEFAULT";
 const VALUES: &str = "values";
 
 /// Reads a whole file's text; a byte order mark has to be removed before.
-///
-/// # Errors
-/// What Python's parser reports, with the line.
 pub fn read(text: &str) -> Result<IniDocument, IniError> {
     let scan = Scan::of(text)?;
     let values: Vec<Option<String>> = match parser().read(scan.canonical) {

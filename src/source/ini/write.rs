@@ -10,9 +10,6 @@ use regex::Regex;
 pub type Reason = &'static str;
 
 /// Whether a line can be (part of) a value. Blanks at its ends are not part of a value, so they are a reason too.
-///
-/// # Errors
-/// Why not.
 pub fn check_line(line: &str) -> Result<(), Reason> {
     static CONDITION: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^[\w{}.!,\\-]+:(\s|$)").expect("the pattern is valid"));
@@ -35,9 +32,6 @@ pub fn check_line(line: &str) -> Result<(), Reason> {
 }
 
 /// Whether a section may have that name.
-///
-/// # Errors
-/// Why not.
 pub fn check_section(name: &str) -> Result<(), Reason> {
     let fits =
         !name.is_empty() && name.trim() == name && !name.contains(['[', ']']) && !name.contains(char::is_control);
