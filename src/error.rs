@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration, in tox's words, with the place it was written and what would help.
 //!
-//! Rooms up to `plan` return [`ConfigError`]; from `build` on, `anyhow` carries it along with context. Where tox prints a
+//! Rooms up to `plan` return [`ConfigError`]; from `builder` on, `anyhow` carries it along with context. Where tox prints a
 //! message that people or scripts match on, [`ConfigError::message`] holds those very words and the frame is extra.
 
 use std::fmt;

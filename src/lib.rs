@@ -4,10 +4,10 @@
 //! The folders show the data flow, and dependencies point one way along it:
 //! arguments ([`cli`]) → where configuration comes from ([`source`]) → lazily resolved settings ([`settings`]) → plain
 //! typed values ([`model`]) → what to do in which order ([`plan`]) → how an environment is made ([`runtime`],
-//! [`install`], [`build`]) → running ([`execute`]) or serving ([`serve`]) → what people see ([`report`]).
+//! [`install`], [`builder`]) → running ([`execute`]) or serving ([`serve`]) → what people see ([`report`]).
 //! [`commands`] holds one file per verb and is the only room that knows the whole way.
 
-pub mod build;
+pub mod builder;
 pub mod cli;
 pub mod commands;
 pub mod error;

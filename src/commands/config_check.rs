@@ -7,8 +7,8 @@ use anyhow::Result;
 use serde_json::{Value as Json, json};
 
 use super::open_plan;
-use crate::build::preconditions::{Preconditions, is_of_machine};
-use crate::build::redirect_target;
+use crate::builder::preconditions::{Preconditions, is_of_machine};
+use crate::builder::redirect_target;
 use crate::cli::options::{ConfigFormat, Options};
 use crate::error::ConfigError;
 use crate::execute::glob;

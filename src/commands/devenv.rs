@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::run::{open, run_environments};
 use super::{ROOT, report_warnings, reporter};
-use crate::build::venv_redirect;
+use crate::builder::venv_redirect;
 use crate::cli::options::{EnvironmentChoice, Options};
 use crate::error::ConfigError;
 use crate::exit_code;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
-use crate::build::provision::safe_path;
+use crate::builder::provision::safe_path;
 use crate::cli::options::Options;
 use crate::cli::{Answer, Request};
 use crate::error::ConfigError;

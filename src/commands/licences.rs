@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::locking::Locks;
-use crate::build::package::Metadata;
+use crate::builder::package::Metadata;
 use crate::lock::document::Document;
 use crate::lock::licences::{Licence, Licences};
 use crate::model::Variables;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::lock_languages::Languages;
 use super::locking::{Lockable, Locks, Resolvers, names_none, target, tell};
-use crate::build::halt::Halt;
+use crate::builder::halt::Halt;
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result};
 
 use super::locking::{Lockable, Locks};
-use crate::build::language_locks::WrittenLocks;
+use crate::builder::language_locks::WrittenLocks;
 use crate::model::runtime::DEFAULT;
 use crate::runtime::locking;
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::running::connect_unless_interrupted;
 use super::state_folder;
-use crate::build::halt::Halt;
+use crate::builder::halt::Halt;
 use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;

@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 pub use opening::{open_plan, report_warnings, tell};
 
-use crate::build::halt::Halt;
+use crate::builder::halt::Halt;
 use crate::cli::options::{Options, ReportFormat, Surroundings, Verb};
 use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
 use crate::error::{ConfigError, ErrorClass};

@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow};
 use serde_json::Value;
 
 use super::provision::python_of_requires;
-use crate::build::provision::safe_path;
+use crate::builder::provision::safe_path;
 use crate::cli::options::{EnvironmentChoice, Options, Packaged, Verb};
 use crate::error::ConfigError;
 use crate::execute::process;

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::run::{Manner, open_run};
 use super::{Display, ROOT, host_tox, packaged, reporter};
-use crate::build;
+use crate::builder;
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
 use crate::execute::session::Shown;
@@ -80,9 +80,9 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
     };
     let (name, environment) = environment(plan, options, &requires)?;
     let run = open_run(options, plan, Arc::clone(discovery), &Manner::one_by_one())?;
-    let code = match build::provision::provide(&Arc::new(run), environment, &arguments(options), shown) {
+    let code = match builder::provision::provide(&Arc::new(run), environment, &arguments(options), shown) {
         Ok(code) => code,
-        Err(build::halt::Halt::Skip(reason)) => {
+        Err(builder::halt::Halt::Skip(reason)) => {
             let text = format!("cannot provision tox environment {name} because {reason}");
             return Err(ConfigError::handled(text).into());
         }
@@ -129,7 +129,7 @@ pub fn python_of_requires(
         return Ok(Some(environment.env_dir.join("bin/python")).filter(|python| python.exists()));
     }
     let run = Arc::new(open_run(options, &plan, Arc::clone(discovery), &Manner::one_by_one())?);
-    match build::provision::prepare(&run, environment) {
+    match builder::provision::prepare(&run, environment) {
         Ok(python) => Ok(Some(python)),
         Err(halt) => {
             halt.tell(run.reporter.as_ref(), ROOT);

@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::state_folder;
-use crate::build::halt::Halt;
+use crate::builder::halt::Halt;
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;

@@ -8,9 +8,9 @@ use anyhow::Result;
 
 use super::report_warnings;
 use super::run::{Manner, open, open_run, warn_of_misspellings};
-use crate::build::assembly::assemble;
-use crate::build::halt::Halt;
-use crate::build::services::{STATE_FOLDER, is_service, uses_services};
+use crate::builder::assembly::assemble;
+use crate::builder::halt::Halt;
+use crate::builder::services::{STATE_FOLDER, is_service, uses_services};
 use crate::cli::options::{EnvironmentChoice, Options, Selection, Verb};
 use crate::error::ConfigError;
 use crate::execute::glob;

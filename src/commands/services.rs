@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::running::notice;
 use super::{opening, packaged};
-use crate::build::services::STATE_FOLDER;
+use crate::builder::services::STATE_FOLDER;
 use crate::cli::options::Options;
 use crate::execute::glob;
 use crate::exit_code;

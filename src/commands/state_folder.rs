@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::opening::discovery;
-use crate::build::services::STATE_FOLDER;
+use crate::builder::services::STATE_FOLDER;
 use crate::cli::options::Options;
 use crate::plan;
 use crate::report::plain;

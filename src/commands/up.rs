@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::running::{changes_text, connect, notice};
 use super::serve::{Prepared, prepare};
 use super::state_folder;
-use crate::build::halt::Halt;
+use crate::builder::halt::Halt;
 use crate::cli::options::Options;
 use crate::exit_code;
 use crate::report::plain;

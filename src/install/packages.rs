@@ -1,7 +1,7 @@
 //! The project's own packages and what they require, as requests to an installer.
 
 use super::InstallRequest;
-use crate::build::package::{Package, PackageFile};
+use crate::builder::package::{Package, PackageFile};
 use crate::error::ConfigError;
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::requirements::RequirementText;

@@ -19,7 +19,7 @@ use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Requirements, Variables};
 
-/// What was recorded for one part of the environment, see [`crate::build::stamp::Stamp::object`].
+/// What was recorded for one part of the environment, see [`crate::builder::stamp::Stamp::object`].
 pub(super) type Recorded<'a> = Option<&'a Map<String, Value>>;
 
 /// tox's version of the stored form; a record of another version is not compared.

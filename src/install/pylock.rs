@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::path;
-use crate::build::stamp::write_ascii;
+use crate::builder::stamp::write_ascii;
 use crate::error::{ConfigError, python_repr};
 use crate::model::Variables;
 use crate::model::pep508::evaluate::MarkerEnvironment;

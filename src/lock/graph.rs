@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::document::Document;
 use super::languages::{Contents, Key};
-use crate::build::package::Metadata;
+use crate::builder::package::Metadata;
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::runtime::DEFAULT;
 use crate::python_text::escaped;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::target;
-use crate::build::package::static_requirements;
+use crate::builder::package::static_requirements;
 use crate::error::ConfigError;
 use crate::install::InstallRequest;
 use crate::install::groups;

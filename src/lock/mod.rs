@@ -3,7 +3,7 @@
 //! environment, so that two branches that lock different environments merge without a conflict.
 //!
 //! This room works out what a lock is made from ([`inputs`]), has a resolver make one ([`resolve`]), writes it the same on
-//! every machine ([`document`]), and says whether one still holds ([`verify`]). It installs nothing: `build` does that.
+//! every machine ([`document`]), and says whether one still holds ([`verify`]). It installs nothing: `builder` does that.
 //! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
 
 pub mod changes;

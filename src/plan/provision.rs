@@ -1,5 +1,5 @@
 //! Whether envo can do what the configuration's `requires` asks of tox, or a real tox with plugins has to be provided.
-//! Decides only; `build::provision` carries it out. <https://tox.wiki/en/4.67.15/reference/config.html#requires>
+//! Decides only; `builder::provision` carries it out. <https://tox.wiki/en/4.67.15/reference/config.html#requires>
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 //! What it takes to write a language's own lock. Pure values: who carries them out is another room's business
-//! ([`crate::build`]).
+//! ([`crate::builder`]).
 
 use std::path::{Path, PathBuf};
 

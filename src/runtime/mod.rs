@@ -148,7 +148,7 @@ pub trait Runtime: Send + Sync {
     ///
     /// To lock: make [`Place::folder`], write the files, run the steps, and move each result from where it was made to
     /// where it is kept once all of them succeeded; one that is written in place has to be put back when they did not.
-    /// [`crate::build`] does so in `Site::lock_languages`. To see whether a lock is stale, compare `inputs`, for which
+    /// [`crate::builder`] does so in `Site::lock_languages`. To see whether a lock is stale, compare `inputs`, for which
     /// nothing is started.
     fn locking(&self, _request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
         Ok(None)

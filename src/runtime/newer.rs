@@ -1,5 +1,5 @@
 //! Which locked packages have newer versions, as the languages' own tools say: what each is asked, and what its answer means.
-//! Pure values: who carries them out is another room's business ([`crate::build`]).
+//! Pure values: who carries them out is another room's business ([`crate::builder`]).
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! What it takes to build a language's package of the project and to install it. Pure values: who carries them out is
-//! another room's business ([`crate::build`]).
+//! another room's business ([`crate::builder`]).
 
 use std::path::{Path, PathBuf};
 

@@ -24,7 +24,7 @@ use super::place::Place;
 use super::private;
 use super::protocol::{self, Answer, Definition, Known, News, Operation, Request, Up, Waiting};
 use super::supervisor_process::{PROMPT, SupervisorProcess};
-use crate::build::halt::Halt;
+use crate::builder::halt::Halt;
 use crate::execute::interrupt::Interrupt;
 use crate::model::Variables;
 use crate::report::{Event, Reporter};

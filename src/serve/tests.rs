@@ -559,7 +559,7 @@ fn an_interrupt_while_services_start_stops_them() {
     });
     let error = fixture.start().map(|_| ()).unwrap_err();
     user.join().unwrap();
-    assert!(matches!(error.downcast_ref(), Some(crate::build::halt::Halt::Interrupted)), "{error}");
+    assert!(matches!(error.downcast_ref(), Some(crate::builder::halt::Halt::Interrupted)), "{error}");
 }
 
 #[test]

@@ -1,0 +1,324 @@
+//! Runs a set of environments, one after the other or side by side, until all had their turn, one failed that stops the
+//! others, or the user wants to stop.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::Scope;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::builder::ahead::{Ahead, Foresight};
+use crate::builder::packaging::Packager;
+use crate::builder::queue::Queue;
+use crate::builder::run::Run;
+use crate::builder::services::Services;
+use crate::builder::turn::Turns;
+use crate::builder::{redirect_target, verdict};
+use crate::cli::options::EnvironmentChoice;
+use crate::error::ConfigError;
+use crate::execute::interrupt::Interrupt;
+use crate::exit_code;
+use crate::plan::{Plan, graph};
+use crate::report::event::EnvironmentResult;
+use crate::report::observed::observed;
+use crate::report::{Buffered, Event, Layout, Reporter};
+
+/// The seconds tox reports of an environment that never ran.
+const NO_TIME: f64 = 0.01;
+
+/// The verbosity nobody asked for.
+const USUAL_VERBOSITY: u8 = 2;
+
+/// What happens to an environment's messages and output.
+#[derive(Debug, Clone)]
+pub enum Showing {
+    /// They are shown as they come.
+    Live,
+    /// They are kept, and shown when the environment is done and there is a reason to.
+    Held(Layout),
+}
+
+/// Which environments to run, and how.
+pub struct Coordinator<'a> {
+    pub run: &'a Arc<Run>,
+    pub plan: &'a Arc<Plan>,
+    pub names: Vec<String>,
+    /// How many may run side by side; `None`: all.
+    pub places: Option<usize>,
+    pub showing: Showing,
+    /// When the program started.
+    pub start: Instant,
+    /// How environments are made before their turn; `None`: they are not.
+    pub foresight: Option<Foresight>,
+}
+
+enum Message {
+    Done(Box<Turn>),
+    Interrupted,
+}
+
+/// What is left of a turn.
+struct Turn {
+    result: EnvironmentResult,
+    held: Option<Arc<Buffered>>,
+    show_anyway: bool,
+}
+
+impl Coordinator<'_> {
+    /// Runs them all and tells how it ended; returns the program's exit code.
+    ///
+    /// # Errors
+    /// When the environments' order cannot be found out; nothing was run then.
+    pub fn run(&self) -> Result<i32, ConfigError> {
+        let (mut finished, error) = match self.find_order() {
+            Ok((order, services)) => (self.run_in_order(order, &services), None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let mut results: Vec<EnvironmentResult> = Vec::with_capacity(self.names.len());
+        for name in &self.names {
+            let at = finished.iter().position(|result| result.name == *name);
+            results.push(
+                at.map_or_else(|| never_ran(name, true, exit_code::HANDLED_ERROR), |at| finished.swap_remove(at)),
+            );
+        }
+        for (name, _) in self.plan.unavailable() {
+            if results.iter().all(|result| result.name != name) {
+                results.push(EnvironmentResult { unavailable: true, ..never_ran(&name, false, exit_code::OK) });
+            }
+        }
+        self.write_journal();
+        redirect_target::record(self.plan, &self.run.project, self.run.reporter.as_ref())?;
+        self.tell_unused_keys();
+        let fail_fast = self.run.options.fail_fast || results.iter().any(|result| result.fail_fast);
+        let code = verdict::exit_code(&results, fail_fast);
+        let (success, seconds) = (verdict::is_success(&results), self.start.elapsed().as_secs_f64());
+        let idle = self.idle(&results);
+        self.run.reporter.event(Event::Summary { results, seconds, success });
+        if let Some(text) = idle {
+            self.run.reporter.event(Event::Notice { text });
+        }
+        error.map_or(Ok(code), Err)
+    }
+
+    fn find_order(&self) -> Result<(graph::Order, Services), ConfigError> {
+        let order = self.plan.order(&self.names)?;
+        Ok((order, Services::of(self.plan, &self.names)?))
+    }
+
+    fn run_in_order(&self, order: graph::Order, services: &Services) -> Vec<EnvironmentResult> {
+        let held = match &self.showing {
+            Showing::Live => None,
+            Showing::Held(layout) => Some(layout),
+        };
+        let names = self.names.iter().chain(services.names()).cloned().collect();
+        let packager = Packager::new(Arc::clone(self.run), Arc::clone(self.plan), names, held.cloned());
+        let ahead = self.foresight.clone().map(|foresight| Ahead::new(self.run, &packager, &order, foresight));
+        let turns = Turns {
+            run: self.run,
+            plan: self.plan,
+            packager: &packager,
+            services,
+            layout: held.cloned(),
+            ahead: ahead.as_ref(),
+        };
+        let mut queue = Queue::new(order, self.places.unwrap_or(usize::MAX));
+        let (sender, receiver) = channel();
+        let (done_reader, done_writer) = match std::io::pipe() {
+            Ok((reader, writer)) => (Some(reader), Some(writer)),
+            Err(_) => (None, None),
+        };
+        std::thread::scope(|scope| {
+            if let Some(done) = done_reader {
+                let sender = sender.clone();
+                scope.spawn(move || watch(&self.run.interrupt, &done, &sender));
+            }
+            if let Some(ahead) = turns.ahead {
+                (0..ahead.threads()).for_each(|_| drop(scope.spawn(|| ahead.work())));
+            }
+            let results = self.conduct(scope, &turns, &mut queue, (sender, receiver));
+            turns.ahead.into_iter().for_each(Ahead::close);
+            // The watcher sees the end of the pipe.
+            drop(done_writer);
+            services.close(self.run.reporter.as_ref());
+            packager.close();
+            results
+        })
+    }
+
+    fn conduct<'scope, 'env: 'scope>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        turns: &'scope Turns<'env>,
+        queue: &mut Queue,
+        (sender, receiver): (Sender<Message>, Receiver<Message>),
+    ) -> Vec<EnvironmentResult> {
+        let mut results: Vec<EnvironmentResult> = Vec::new();
+        let mut interrupted = false;
+        loop {
+            while let Some(name) = queue.next() {
+                let sender = sender.clone();
+                turns.ahead.into_iter().for_each(|ahead| ahead.begin_turn(&name));
+                scope.spawn(move || {
+                    let _ = sender.send(Message::Done(Box::new(self.take_turn(turns, &name))));
+                });
+            }
+            if queue.is_done() {
+                return results;
+            }
+            match receiver.recv() {
+                Ok(Message::Done(turn)) => {
+                    queue.finish(&turn.result.name);
+                    turns.ahead.into_iter().for_each(|ahead| ahead.finish_turn(&turn.result.name));
+                    if self.stops_the_others(&turn.result) {
+                        turns.ahead.into_iter().for_each(Ahead::close);
+                        results.extend(self.give_up(queue));
+                    }
+                    let last = interrupted || queue.is_done();
+                    self.conclude(turns, &turn, last);
+                    results.push(turn.result);
+                }
+                Ok(Message::Interrupted) => {
+                    interrupted = true;
+                    turns.ahead.into_iter().for_each(Ahead::close);
+                    turns.packager.tell_interrupt();
+                    let one_by_one = self.places == Some(1) && self.run.options.fail_fast;
+                    let code = if one_by_one { exit_code::HANDLED_ERROR } else { exit_code::CANCELLED };
+                    let left = queue.close().into_iter().filter(|left| left.in_line);
+                    results.extend(left.map(|left| never_ran(&left.name, false, code)));
+                }
+                Err(_) => return results,
+            }
+        }
+    }
+
+    fn take_turn(&self, turns: &Turns<'_>, name: &str) -> Turn {
+        let held = match &self.showing {
+            Showing::Live => None,
+            Showing::Held(layout) => Some(Arc::new(Buffered::new(layout.clone(), Arc::clone(&self.run.reporter)))),
+        };
+        let reporter = match &held {
+            Some(held) => observed(Arc::clone(held) as Arc<dyn Reporter>, &self.run.observers),
+            None => Arc::clone(&self.run.reporter),
+        };
+        let (result, show_anyway) = turns.take(name, reporter);
+        Turn { result, held, show_anyway }
+    }
+
+    /// Tells that an environment is done and shows what was held back, if there is a reason to.
+    fn conclude(&self, turns: &Turns<'_>, turn: &Turn, last: bool) {
+        self.run.reporter.event(Event::EnvironmentFinished { result: turn.result.clone(), last });
+        let Some(held) = &turn.held else { return };
+        let show = turn.result.code != exit_code::OK || turn.show_anyway || self.run.options.list_dependencies;
+        for output in turns.packager.held_output(&turn.result.name).iter().chain([held]) {
+            if show {
+                output.replay(self.run.reporter.as_ref());
+            } else {
+                output.forget();
+            }
+        }
+    }
+
+    fn stops_the_others(&self, result: &EnvironmentResult) -> bool {
+        let failed = result.code != exit_code::OK && !result.skipped && !result.ignore_outcome;
+        failed && (self.run.options.fail_fast || result.fail_fast)
+    }
+
+    /// Lets nothing more start after a failure.
+    fn give_up(&self, queue: &mut Queue) -> Vec<EnvironmentResult> {
+        let left = queue.close().into_iter();
+        left.map(|left| never_ran(&left.name, true, exit_code::HANDLED_ERROR)).collect()
+    }
+
+    /// What to say of environments that came to a good end without anything having run in them, and what to do.
+    fn idle(&self, results: &[EnvironmentResult]) -> Option<String> {
+        let options = &self.run.options;
+        if options.no_test || options.package_only || self.run.verbosity == 0 {
+            return None;
+        }
+        let is_idle = |result: &&EnvironmentResult| {
+            result.code == exit_code::OK && !result.skipped && !result.unavailable && result.command_seconds.is_empty()
+        };
+        let idle: Vec<&str> = results.iter().filter(is_idle).map(|result| result.name.as_str()).collect();
+        let first = idle.first()?;
+        let settings = &self.plan.settings;
+        let section = settings.environment_section(first);
+        let named = matches!(settings.options.selection.environments, EnvironmentChoice::Named(_));
+        let remedy = if let Some(hint) = settings.source.missing_hint() {
+            hint.to_owned()
+        } else if settings.is_written(&settings.environment(first), "serve").unwrap_or(false) {
+            format!("`{first}` is a service, which `envo serve -e {first}` starts")
+        } else if !named && self.has_only_services(first) {
+            "`envo serve` starts the services".to_owned()
+        } else if named {
+            // An environment without commands that is asked for by name is wanted as it is: to be built.
+            return None;
+        } else {
+            format!("write what to run as `commands` of `[{section}]`")
+        };
+        Some(format!("nothing ran in {}: no `commands`\nhelp: {remedy}", idle.join(", ")))
+    }
+
+    /// Whether the environment is written nowhere, but services are.
+    fn has_only_services(&self, environment: &str) -> bool {
+        let settings = &self.plan.settings;
+        let is_service = |name: &String| settings.is_written(&settings.environment(name), "serve").unwrap_or(false);
+        !settings.section_names().contains(environment)
+            && self.plan.runs().is_ok_and(|names| names.iter().any(is_service))
+    }
+
+    /// Tells the curious which keys of the environments that ran nothing reads.
+    fn tell_unused_keys(&self) {
+        if self.run.verbosity <= USUAL_VERBOSITY {
+            return;
+        }
+        let settings = &self.plan.settings;
+        let tell = |section: String, keys: Vec<String>| {
+            if !keys.is_empty() {
+                self.run.reporter.event(Event::UnusedKeys { section, keys });
+            }
+        };
+        for name in &self.names {
+            tell(format!("[testenv:{name}]"), settings.unused_keys(&settings.environment(name)).unwrap_or_default());
+        }
+        tell("[tox]".to_owned(), settings.unused_keys(settings.core()).unwrap_or_default());
+    }
+
+    fn write_journal(&self) {
+        let (Some(journal), Some(file)) = (&self.run.journal, &self.run.options.result_json) else { return };
+        if let Err(error) = journal.write(file) {
+            self.run.reporter.error("ROOT", format!("could not write {}: {error:#}", file.display()));
+        }
+    }
+}
+
+fn never_ran(name: &str, skipped: bool, code: i32) -> EnvironmentResult {
+    EnvironmentResult {
+        name: name.to_owned(),
+        skipped,
+        code,
+        ignore_outcome: false,
+        fail_fast: false,
+        unavailable: false,
+        duration_seconds: NO_TIME,
+        command_seconds: Vec::new(),
+        phase_seconds: Vec::new(),
+    }
+}
+
+/// Waits for an interrupt, or for the end of `done`.
+fn watch(interrupt: &Interrupt, done: &std::io::PipeReader, sender: &Sender<Message>) {
+    let Some(notice) = interrupt.notice(0) else { return };
+    loop {
+        let mut waiting = [PollFd::new(&notice, PollFlags::IN), PollFd::new(done, PollFlags::IN)];
+        match poll(&mut waiting, None) {
+            Ok(_) if !waiting[0].revents().is_empty() => {
+                let _ = sender.send(Message::Interrupted);
+                return;
+            }
+            Ok(_) if !waiting[1].revents().is_empty() => return,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
+}

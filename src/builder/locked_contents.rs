@@ -1,0 +1,287 @@
+//! What goes into an environment with `--locked`: what its lock says and nothing else. That nothing is missing and
+//! nothing is there besides is seen from the names of the installed packages, so a run with nothing to do takes no time;
+//! only when something differs is the lock read and the installer started.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::builder::halt::Halt;
+use crate::builder::installation::Installation;
+use crate::builder::prepare::{Foundation, Site};
+use crate::error::ConfigError;
+use crate::install::InstallRequest;
+use crate::lock::document::{Document, Package};
+use crate::lock::error::LockError;
+use crate::lock::index::{Entry, lock_path};
+use crate::lock::inputs::{Inputs, Reading};
+use crate::lock::{self, lines};
+use crate::model::pep508::canonical_name;
+use crate::model::pep508::evaluate::MarkerEnvironment;
+use crate::model::{Interpreter, Project};
+use crate::scratch::Scratch;
+
+/// Where `.tox-info.json` keeps it; tox leaves it alone.
+const SECTION: &str = "envo";
+const PART: &str = "locked";
+
+/// What environments hold from the start, so that nobody misses it in a lock.
+const SEEDS: [&str; 3] = ["pip", "setuptools", "wheel"];
+
+/// Whether the environment is filled from a lock of envo's.
+pub fn applies(site: &Site) -> bool {
+    site.run.locks.is_some() && lock::has_its_own(&site.environment, &site.run.project).is_none()
+}
+
+/// What the environment's lock is, once it is known to hold; `None` where [`applies`] says no.
+pub fn entry<'s>(site: &'s Site, foundation: &Foundation) -> Result<Option<&'s Entry>, Halt> {
+    let Some(index) = &site.run.locks else { return Ok(None) };
+    if !applies(site) {
+        return Ok(None);
+    }
+    let (environment, project) = (&site.environment, &site.run.project);
+    let reading = Reading { project, variables: &foundation.session.variables };
+    let mut inputs = Inputs::read(environment, reading)?;
+    add_languages(site, &mut inputs)?;
+    let entry = lock::verify::verify(project, index, &environment.name, &inputs.inputs).map_err(ConfigError::from)?;
+    Ok(Some(entry))
+}
+
+/// Brings the environment in line with its lock.
+///
+/// # Errors
+/// [`Halt::Recreate`] when what is there came from elsewhere; when the installer fails.
+pub fn put_in(site: &Site, foundation: &mut Foundation, entry: &Entry) -> Result<(), Halt> {
+    if !foundation.has_python() {
+        return Ok(());
+    }
+    let (environment, project) = (&site.environment, &site.run.project);
+    let python = foundation.python()?;
+    let places = [python.layout.purelib.clone(), python.layout.platlib.clone()];
+    let there = installed(&places);
+    let record = Record::of(foundation);
+    let own: BTreeSet<&str> = record.iter().flat_map(|record| &record.own).map(String::as_str).collect();
+    if let Some(record) = &record
+        && record.lock == entry.lock
+        && differing(&record.packages, &there).is_empty()
+        && foreign(&record.packages, &own, &there).is_empty()
+    {
+        return Ok(());
+    }
+    if record.is_none() && there.keys().any(|name| !SEEDS.contains(&name.as_str())) {
+        return Err(Halt::Recreate("what is in it was not installed from its lock".to_owned()));
+    }
+    let file = lock_path(project, &environment.name);
+    let document = Document::read(&file).map_err(ConfigError::from)?;
+    let wanted = applicable(&document, &python.interpreter, &environment.name)?;
+    let versions: BTreeMap<String, String> =
+        wanted.iter().map(|package| (package.name.clone(), package.version.clone().unwrap_or_default())).collect();
+    let extra = foreign(&versions, &own, &there);
+    let order = Order { file: &file, packages: &wanted };
+    if !extra.is_empty() {
+        if !differing(&versions, &there).is_empty() {
+            order.try_out(site, foundation)?;
+        }
+        Installation::new(site, foundation).uninstall(&extra)?;
+    }
+    if !wanted.is_empty() {
+        order.install(site, foundation, None)?;
+    }
+    let there = installed(&places);
+    let missing = differing(&versions, &there);
+    if !missing.is_empty() {
+        let text =
+            format!("after installing from its lock, {} of {} are not there", missing.join(", "), environment.name);
+        return Err(Halt::Fail(text));
+    }
+    let own = record.map(|record| record.own).unwrap_or_default();
+    Record { lock: entry.lock.clone(), packages: versions, own }.keep(foundation)
+}
+
+/// Adds what the environment's languages besides Python are locked from, and their locks.
+pub fn add_languages(site: &Site, inputs: &mut Inputs) -> Result<(), Halt> {
+    if site.environment.runtimes.is_empty() {
+        return Ok(());
+    }
+    let root = &site.run.project.root;
+    for lock in site.language_locks()? {
+        inputs.add_language(root, lock.runtime, &lock.inputs, &lock.files);
+    }
+    Ok(())
+}
+
+/// Notes what came into the environment besides, the project and what `extra_setup_commands` added: it is no stranger
+/// next time.
+pub fn settle(foundation: &mut Foundation) -> Result<(), Halt> {
+    let Some(record) = Record::of(foundation) else { return Ok(()) };
+    let python = foundation.python()?;
+    let there = installed(&[python.layout.purelib.clone(), python.layout.platlib.clone()]);
+    let own = foreign(&record.packages, &BTreeSet::new(), &there);
+    if own == record.own {
+        return Ok(());
+    }
+    Record { own, ..record }.keep(foundation)
+}
+
+/// What was installed from a lock.
+struct Record {
+    /// The lock's digest.
+    lock: String,
+    /// Versions by normalised name; empty for what has none.
+    packages: BTreeMap<String, String>,
+    /// What came in besides.
+    own: Vec<String>,
+}
+
+impl Record {
+    fn of(foundation: &Foundation) -> Option<Self> {
+        let record = foundation.stamp.object(SECTION, Some(PART))?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let packages = record.get("packages")?.as_object()?;
+        Some(Self {
+            lock: text(record.get("lock")?)?,
+            packages: packages
+                .iter()
+                .map(|(name, version)| Some((name.clone(), text(version)?)))
+                .collect::<Option<_>>()?,
+            own: record.get("own")?.as_array()?.iter().map(text).collect::<Option<_>>()?,
+        })
+    }
+
+    fn keep(&self, foundation: &mut Foundation) -> Result<(), Halt> {
+        let value = json!({"lock": self.lock, "packages": self.packages, "own": self.own});
+        Ok(foundation.stamp.record(SECTION, Some(PART), value)?)
+    }
+}
+
+/// The packages of a lock that an environment of this interpreter gets.
+fn applicable(document: &Document, interpreter: &Interpreter, environment: &str) -> Result<Vec<Package>, Halt> {
+    let found =
+        interpreter.markers.get("python_full_version").map_or_else(|| interpreter.dotted_version(), Clone::clone);
+    if !lines::fits_python(&document.requires_python, &found) {
+        let wanted = document.requires_python.clone();
+        let environment = environment.to_owned();
+        return Err(ConfigError::from(LockError::OtherPython { environment, wanted, found }).into());
+    }
+    let around = MarkerEnvironment { values: Some(&interpreter.markers), ..MarkerEnvironment::default() };
+    let mut packages = Vec::new();
+    for package in &document.packages {
+        if lines::applies(package, &around).map_err(Halt::Fail)? {
+            packages.push(package.clone());
+        }
+    }
+    Ok(packages)
+}
+
+/// What is to be installed, and the lock that says so.
+struct Order<'a> {
+    file: &'a Path,
+    packages: &'a [Package],
+}
+
+impl Order<'_> {
+    /// Installs into the environment, or into the folder `target`.
+    fn install(&self, site: &Site, foundation: &mut Foundation, target: Option<&Path>) -> Result<(), Halt> {
+        let words = |file: &Path| {
+            ["--no-deps", "-r"].map(str::to_owned).into_iter().chain([file.display().to_string()]).collect()
+        };
+        let of_uv = InstallRequest::new("locked", words(self.file));
+        let folder = self.file.parent().unwrap_or(Path::new("."));
+        lock::verify::verify_local(self.packages, folder).map_err(ConfigError::from)?;
+        let mut of_pip = Vec::new();
+        // pip checks the hashes of all lines of a file or of none.
+        let (hashed, others) = lines::of(self.packages, folder);
+        for (name, lines) in [("pylock.txt", hashed), ("pylock-local.txt", others)] {
+            if !lines.is_empty() {
+                let place = site.environment.env_dir.join(name);
+                let text = lines.join("\n");
+                of_pip.push(InstallRequest {
+                    file: Some((place.clone(), text)),
+                    ..InstallRequest::new("locked", words(&place))
+                });
+            }
+        }
+        let installed = Installation::new(site, foundation).install_locked(&of_uv, &of_pip, target);
+        installed.map_err(|halt| match halt {
+            Halt::Exit(code) => Halt::ExitSaying(code, self.unavailable(&site.run.project)),
+            halt => halt,
+        })
+    }
+
+    /// What is said below an installer's own words.
+    fn unavailable(&self, project: &Project) -> String {
+        let file = lock::verify::shown_path(project, self.file);
+        format!(
+            "what is locked could not be installed, as is said above; {file} has the address and hash of each file, and \
+             where one is gone or another one by now, `envo update NAME` locks a newer one"
+        )
+    }
+
+    /// Makes sure that all of it can be had before anything is taken out of the environment, which can be used as it was
+    /// when that is not so.
+    fn try_out(&self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+        let folder = Scratch::new_in(&site.environment.env_dir, ".locked-")?;
+        self.install(site, foundation, Some(folder.path()))
+    }
+}
+
+/// The installed packages by normalised name, with their versions.
+fn installed(places: &[std::path::PathBuf]) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (at, place) in places.iter().enumerate() {
+        if places[..at].contains(place) {
+            continue;
+        }
+        for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".dist-info")) else { continue };
+            if let Some((name, version)) = name.split_once('-') {
+                found.insert(canonical_name(name), version.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// Those that are not there in their version.
+fn differing(wanted: &BTreeMap<String, String>, there: &BTreeMap<String, String>) -> Vec<String> {
+    let fits = |(name, version): &(&String, &String)| {
+        there.get(*name).is_some_and(|there| version.is_empty() || lines::same_version(there, version))
+    };
+    wanted.iter().filter(|one| !fits(one)).map(|(name, _)| name.clone()).collect()
+}
+
+/// Those that nobody asked for.
+fn foreign(wanted: &BTreeMap<String, String>, own: &BTreeSet<&str>, there: &BTreeMap<String, String>) -> Vec<String> {
+    let known =
+        |name: &&String| wanted.contains_key(*name) || own.contains(name.as_str()) || SEEDS.contains(&name.as_str());
+    there.keys().filter(|name| !known(name)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn versions(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect()
+    }
+
+    #[test]
+    fn what_is_installed_is_seen_from_its_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["Zope.Interface-5.0.dist-info", "six-1.0+local.dist-info", "six", "x.egg-info"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let found = installed(&[folder.path().to_owned(), folder.path().to_owned()]);
+        assert_eq!(found, versions(&[("six", "1.0+local"), ("zope-interface", "5.0")]));
+    }
+
+    #[test]
+    fn missing_and_foreign_packages_are_told_apart() {
+        let wanted = versions(&[("a", "1.0"), ("b", "2"), ("c", "")]);
+        let there = versions(&[("a", "1"), ("b", "3"), ("c", "9"), ("d", "1"), ("demo", "1"), ("pip", "26")]);
+        assert_eq!(differing(&wanted, &there), ["b"]);
+        assert_eq!(foreign(&wanted, &BTreeSet::from(["demo"]), &there), ["d"]);
+    }
+}

@@ -1,0 +1,549 @@
+//! Builds the project in one packaging environment: every kind of package once, for however many environments ask for
+//! it, from whatever threads. Creates and installs nothing itself: a [`Workshop`] does.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::builder::halt::Halt;
+use crate::builder::package::backend::BuildSystem;
+use crate::builder::package::frontend::{ConfigSettings, Frontend, Launch, Target};
+use crate::builder::package::metadata::{Metadata, static_requirements};
+use crate::builder::package::staging;
+use crate::builder::package::staging::Staging;
+use crate::builder::package::{Package, PackageFile, archive};
+use crate::error::ConfigError;
+use crate::execute::session::Session;
+use crate::model::environment::PackageBuild;
+use crate::model::pep508::Requirement;
+use crate::model::requirements::RequirementText;
+use crate::model::{Deferred, Environment, PackageKind};
+use crate::report::Level;
+
+/// What makes the packaging environment ready; the builder calls it when, and only when, a backend is needed.
+pub trait Workshop: Send + Sync {
+    /// Makes sure that the environment exists, and says how commands run in it. Called once before anything is installed,
+    /// and again after [`Workshop::recreate`].
+    fn prepare(&self) -> Result<Session>;
+
+    /// Installs requirements (canonical, possibly none) into it. `of_type` is tox's: `requires`, `deps`,
+    /// `requires_for_build_wheel`, …
+    ///
+    /// # Errors
+    /// When that fails; [`Halt::Recreate`] when it takes a new environment.
+    fn install(&self, requirements: &[String], of_type: &str) -> Result<()>;
+
+    /// Called when everything that building takes is installed; more may follow when something else is to be built.
+    fn equipped(&self) -> Result<()>;
+
+    /// Removes the environment, saying why.
+    fn recreate(&self, reason: &str) -> Result<()>;
+}
+
+/// What one environment wants.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub environment: String,
+    pub kind: PackageKind,
+}
+
+/// One environment asking for its package.
+#[derive(Clone, Copy)]
+pub struct BuildRequest<'a> {
+    pub kind: PackageKind,
+    pub extras: &'a [String],
+    /// The builder of the environment's `wheel_build_env`; `None` when that is this builder's own environment.
+    pub wheel_builder: Option<&'a PackageBuilder>,
+}
+
+/// What a builder needs to know of its packaging environment.
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub name: String,
+    pub env_dir: PathBuf,
+    pub tmp_dir: PathBuf,
+    pub deps: Deferred<RequirementText>,
+    pub build: PackageBuild,
+    /// Where the copies for installers go: `package` below `temp_dir` (`.tox/.tmp/package`).
+    pub staging: Staging,
+}
+
+impl Site {
+    pub fn of(environment: &Environment, staging: Staging) -> Result<Self> {
+        let build = environment.build.clone();
+        Ok(Self {
+            name: environment.name.clone(),
+            env_dir: environment.env_dir.clone(),
+            tmp_dir: environment.tmp_dir.clone(),
+            deps: environment.dependencies.deps.clone(),
+            build: build.with_context(|| format!("{} is not a packaging environment", environment.name))?,
+            staging,
+        })
+    }
+}
+
+/// Builds in one packaging environment.
+pub struct PackageBuilder {
+    site: Site,
+    workshop: Box<dyn Workshop>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The sources: the project, or an unpacked source archive.
+    root: PathBuf,
+    wanted: Vec<Wanted>,
+    frontend: Option<Frontend>,
+    /// Whether `[build-system]`'s requirements are installed.
+    ready: bool,
+    /// What the backend was asked about, and what that took and is installed.
+    required: BTreeMap<Target, Vec<String>>,
+    metadata: Option<Metadata>,
+    /// The folder a backend prepared, for the build that follows.
+    prepared: Option<(Target, PathBuf)>,
+    /// The wheels that were built from the source archive, each with the name of the environment that built it: that of
+    /// an extension module is for one interpreter.
+    wheels_of_sdist: HashMap<String, PathBuf>,
+    copies: Vec<PathBuf>,
+}
+
+impl PackageBuilder {
+    /// `wanted`: every environment of this run that will ask, since one preparation serves them all.
+    pub fn new(site: Site, wanted: Vec<Wanted>, workshop: Box<dyn Workshop>) -> Self {
+        let state = State {
+            root: site.build.package_root.clone(),
+            wanted,
+            frontend: None,
+            ready: false,
+            required: BTreeMap::new(),
+            metadata: None,
+            prepared: None,
+            wheels_of_sdist: HashMap::new(),
+            copies: Vec::new(),
+        };
+        Self { site, workshop, state: Mutex::new(state) }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.site.name
+    }
+
+    /// Builds what `request` asks for, or hands out what was built before: a copy of its own for each call.
+    ///
+    /// # Errors
+    /// [`super::BackendFailed`], a [`ConfigError`], an interrupt, or what the workshop reports.
+    pub fn build(&self, request: BuildRequest<'_>) -> Result<Vec<Package>> {
+        if let (PackageKind::Wheel | PackageKind::Editable, Some(other)) = (request.kind, request.wheel_builder) {
+            return other.build(BuildRequest { wheel_builder: None, ..request });
+        }
+        let mut state = self.lock();
+        let requirements = self.requirements(&mut state, request.kind, request.extras)?;
+        if request.kind == PackageKind::Editable {
+            // That a backend cannot do it shows when it is asked for its requirements.
+            self.set_up(&mut state, Some(Target::Editable))?;
+        }
+        let package = match state.effective(request.kind) {
+            PackageKind::EditableLegacy => self.editable_legacy(&mut state, requirements)?,
+            PackageKind::Sdist => {
+                let path = self.build_target(&mut state, Target::Sdist)?;
+                let config_settings = self.text_settings("build_wheel");
+                let file = PackageFile::Sdist { config_settings };
+                Package { path: self.stage(&mut state, &path)?, file, requirements }
+            }
+            PackageKind::SdistWheel => {
+                let wheel = self.wheel_of_sdist(&mut state, request.wheel_builder)?;
+                Package { path: self.stage(&mut state, &wheel)?, file: PackageFile::Wheel, requirements }
+            }
+            PackageKind::Wheel => {
+                let path = self.build_target(&mut state, Target::Wheel)?;
+                Package { path: self.stage(&mut state, &path)?, file: PackageFile::Wheel, requirements }
+            }
+            PackageKind::Editable => {
+                let path = self.build_target(&mut state, Target::Editable)?;
+                Package { path: self.stage(&mut state, &path)?, file: PackageFile::Editable, requirements }
+            }
+            PackageKind::DepsOnly | PackageKind::External => {
+                bail!("cannot handle package type {:?}", request.kind);
+            }
+        };
+        Ok(vec![package])
+    }
+
+    /// The requirements of the project, without building it where its metadata can be had otherwise (`deps-only`).
+    pub fn dependencies(&self, request: BuildRequest<'_>) -> Result<Vec<String>> {
+        if let (PackageKind::Wheel | PackageKind::Editable, Some(other)) = (request.kind, request.wheel_builder) {
+            return other.dependencies(BuildRequest { wheel_builder: None, ..request });
+        }
+        self.requirements(&mut self.lock(), request.kind, request.extras)
+    }
+
+    /// A source archive that was built elsewhere (`--installpkg`, `package = external`), unpacked into the folder
+    /// `unpack_in` to ask its backend about its requirements.
+    ///
+    /// # Errors
+    /// When it cannot be unpacked, and as [`PackageBuilder::build`].
+    pub fn describe_sdist(&self, sdist: &Path, unpack_in: &Path, extras: &[String]) -> Result<Package> {
+        let mut state = self.lock();
+        if state.metadata.is_none() {
+            archive::unpack(sdist, archive::fresh(unpack_in)?)?;
+            let root = archive::source_root(unpack_in)?;
+            let nothing = || ConfigError::fail(format!("no files inside {}", sdist.display()));
+            state.root = root.ok_or_else(nothing)?;
+            state.frontend = None;
+        }
+        let metadata = self.metadata(&mut state, Target::Wheel)?;
+        let requirements = metadata.requirements(extras)?;
+        let file = PackageFile::Sdist { config_settings: Vec::new() };
+        Ok(Package { path: sdist.to_owned(), file, requirements })
+    }
+
+    /// Ends the backend and removes the copies that installers got. To be called when no environment needs them any more.
+    pub fn finish(&self) {
+        let mut state = self.lock();
+        let reporter = state.frontend.as_ref().map(|frontend| frontend.session().reporter.clone());
+        if let Some(mut frontend) = state.frontend.take() {
+            frontend.finish();
+        }
+        for copy in std::mem::take(&mut state.copies) {
+            let removed = std::fs::remove_file(&copy);
+            let Some(reporter) = &reporter else { continue };
+            let shown = copy.display();
+            match removed {
+                Ok(()) => reporter.message(self.name(), Level::Debug, format!("delete package {shown}")),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => reporter.warning(self.name(), format!("failed to delete package {shown}: {error}")),
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn site_mut(&mut self) -> &mut Site {
+        &mut self.site
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A thread that panicked while building left nothing half done that the next one would trust.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The requirements of the project that apply with `extras`.
+    fn requirements(&self, state: &mut State, kind: PackageKind, extras: &[String]) -> Result<Vec<String>> {
+        if let Some(known) = static_requirements(&state.root, extras)? {
+            return Ok(known);
+        }
+        let mut target = Target::Wheel;
+        if state.effective(kind) == PackageKind::Editable {
+            self.set_up(state, Some(Target::Editable))?;
+            if state.effective(kind) == PackageKind::Editable {
+                target = Target::Editable;
+            }
+        }
+        Ok(self.metadata(state, target)?.requirements(extras)?)
+    }
+
+    /// The project's metadata: prepared by the backend, or from a build that is needed anyway.
+    fn metadata(&self, state: &mut State, target: Target) -> Result<Metadata> {
+        if let Some(known) = &state.metadata {
+            return Ok(known.clone());
+        }
+        self.set_up(state, Some(target))?;
+        let folder = self.meta_folder()?;
+        let will_build =
+            state.wanted.iter().any(|wanted| matches!(wanted.kind, PackageKind::Wheel | PackageKind::Editable));
+        let prepared = if will_build {
+            None
+        } else {
+            let settings = self.settings(&format!("prepare_metadata_for_build_{}", target.name()));
+            self.frontend(state)?.prepare_metadata(target, &folder, settings)?
+        };
+        let metadata = match prepared {
+            Some(folder) => {
+                let metadata = Metadata::of_folder(&folder)?;
+                state.prepared = Some((target, folder));
+                metadata
+            }
+            None => {
+                let wheel = self.build_target(state, target)?;
+                let missing = || ConfigError::fail(format!("missing wheel file return by backed {}", wheel.display()));
+                ensure!(wheel.exists(), missing());
+                Metadata::of_wheel(&wheel)?
+            }
+        };
+        state.metadata = Some(metadata.clone());
+        Ok(metadata)
+    }
+
+    fn meta_folder(&self) -> Result<PathBuf> {
+        let folder = &self.site.build.meta_dir;
+        let link = || {
+            ConfigError::fail(format!(
+                "{} is a link where the package metadata should live; delete it",
+                folder.display()
+            ))
+        };
+        ensure!(!folder.is_symlink(), link());
+        fs_err::create_dir_all(folder)?;
+        Ok(folder.clone())
+    }
+
+    fn build_target(&self, state: &mut State, target: Target) -> Result<PathBuf> {
+        self.set_up(state, Some(target))?;
+        let metadata = state.prepared.clone().filter(|(prepared, _)| *prepared == target).map(|(_, folder)| folder);
+        let settings = self.settings(&format!("build_{}", target.name()));
+        self.frontend(state)?.build(target, &self.site.build.package_dir, metadata.as_deref(), settings)
+    }
+
+    fn editable_legacy(&self, state: &mut State, requirements: Vec<String>) -> Result<Package> {
+        self.set_up(state, None)?;
+        let settings = self.settings("get_requires_for_build_sdist");
+        let frontend = self.frontend(state)?;
+        let mut all = frontend.build_system().requires.clone();
+        all.extend(frontend.requires(Target::Sdist, settings)?);
+        all.extend(requirements);
+        Ok(Package { path: state.root.clone(), file: PackageFile::EditableLegacy, requirements: all })
+    }
+
+    /// Builds a wheel from the source archive, in the wheel environment, so that what the archive lacks is found out.
+    fn wheel_of_sdist(&self, state: &mut State, wheel_builder: Option<&Self>) -> Result<PathBuf> {
+        let builder = wheel_builder.unwrap_or(self).name();
+        if let Some(known) = state.wheels_of_sdist.get(builder) {
+            return Ok(known.clone());
+        }
+        // An environment that is made again takes the unpacked sources with it.
+        let wheel = self.again_if_stale(state, |state| self.try_wheel_of_sdist(state, wheel_builder))?;
+        state.wheels_of_sdist.insert(builder.to_owned(), wheel.clone());
+        Ok(wheel)
+    }
+
+    fn try_wheel_of_sdist(&self, state: &mut State, wheel_builder: Option<&Self>) -> Result<PathBuf> {
+        let sdist = self.build_target(state, Target::Sdist)?;
+        let name = sdist.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let session = self.frontend(state)?.session().clone();
+        session.reporter.info(self.name(), format!("built sdist {name}, now building wheel from it"));
+        let unpacked = self.site.tmp_dir.join("sdist-extract");
+        archive::unpack(&sdist, archive::fresh(&unpacked)?)?;
+        let root = archive::source_root(&unpacked)?.unwrap_or(unpacked);
+        match wheel_builder {
+            Some(other) => other.build_wheel_at(&mut other.lock(), &root),
+            None => {
+                // These sources may want something else than the project; what that took stays, and so is not missing.
+                let known = state.required.remove(&Target::Wheel).unwrap_or_default();
+                self.try_build_wheel_at(state, &root, known)
+            }
+        }
+    }
+
+    /// Builds a wheel of other sources than the project's.
+    fn build_wheel_at(&self, state: &mut State, root: &Path) -> Result<PathBuf> {
+        self.again_if_stale(state, |state| self.try_build_wheel_at(state, root, Vec::new()))
+    }
+
+    /// `known`: requirements for building wheels that are installed already.
+    fn try_build_wheel_at(&self, state: &mut State, root: &Path, known: Vec<String>) -> Result<PathBuf> {
+        let was_ready = state.ready;
+        if !was_ready {
+            // These sources ready the environment for everything that is built in it.
+            self.prepare_environment(state, root)?;
+        }
+        // tox has one backend at a time in an environment, and ends this one without a word.
+        self.frontend(state)?.forget_process();
+        let session = self.frontend(state)?.session().clone();
+        let mut frontend = Frontend::new(self.launch(root.to_owned(), BuildSystem::read(root)?, session));
+        let mut targets = if was_ready { BTreeSet::new() } else { targets_of(&state.wanted) };
+        targets.extend((!state.required.contains_key(&Target::Wheel)).then_some(Target::Wheel));
+        for target in targets {
+            if target == Target::Editable && !frontend.has("build_editable")? {
+                continue;
+            }
+            let known = if target == Target::Wheel { known.clone() } else { Vec::new() };
+            state.required.insert(target, self.install_requirements(&mut frontend, target, known)?);
+        }
+        self.workshop.equipped()?;
+        let wheel = frontend.build(Target::Wheel, &self.site.build.package_dir, None, self.settings("build_wheel"));
+        frontend.forget_process();
+        wheel
+    }
+
+    /// Installs what the backend wants for building `target` beside what is `known` to be there for it, and returns both.
+    fn install_requirements(&self, frontend: &mut Frontend, target: Target, known: Vec<String>) -> Result<Vec<String>> {
+        let name = target.name();
+        let mut requires = frontend.requires(target, self.settings(&format!("get_requires_for_build_{name}")))?;
+        requires.extend(known.into_iter().filter(|requirement| !requires.contains(requirement)).collect::<Vec<_>>());
+        self.workshop.install(&requires, &format!("requires_for_build_{name}"))?;
+        if self.site.build.fresh_subprocess && !requires.is_empty() {
+            // What was installed just now may change what the backend finds when it is loaded.
+            frontend.forget_process();
+        }
+        Ok(requires)
+    }
+
+    fn frontend<'s>(&self, state: &'s mut State) -> Result<&'s mut Frontend> {
+        if !state.ready {
+            self.set_up(state, None)?;
+        }
+        state.frontend.as_mut().context("the packaging environment is not ready")
+    }
+
+    fn launch(&self, root: PathBuf, build_system: BuildSystem, session: Session) -> Launch {
+        let script_folder = self.site.env_dir.join(".envo");
+        Launch { root, build_system, script_folder, fresh_process: self.site.build.fresh_subprocess, session }
+    }
+
+    /// Makes the environment ready to build what all environments want, and `target` as well.
+    fn set_up(&self, state: &mut State, target: Option<Target>) -> Result<()> {
+        self.again_if_stale(state, |state| self.try_set_up(state, target))
+    }
+
+    /// Does `work`, once more in a new environment if that is what it takes.
+    fn again_if_stale<T>(&self, state: &mut State, work: impl Fn(&mut State) -> Result<T>) -> Result<T> {
+        let error = match work(state) {
+            Err(error) => error,
+            done => return done,
+        };
+        match error.downcast::<Halt>() {
+            Ok(Halt::Recreate(reason)) => {
+                // A process of the old environment ends with its front end.
+                (state.ready, state.frontend) = (false, None);
+                // What was prepared and built there is gone with it.
+                state.prepared = None;
+                state.wheels_of_sdist.clear();
+                state.required.clear();
+                self.workshop.recreate(&reason)?;
+                work(state)
+            }
+            Ok(halt) => Err(halt.into()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn try_set_up(&self, state: &mut State, target: Option<Target>) -> Result<()> {
+        if !state.ready {
+            let root = state.root.clone();
+            self.prepare_environment(state, &root)?;
+        }
+        let mut targets = targets_of(&state.wanted);
+        targets.extend(target);
+        for target in targets {
+            if state.required.contains_key(&target) {
+                continue;
+            }
+            let Some(frontend) = &mut state.frontend else { bail!("the packaging environment is not ready") };
+            if target == Target::Editable && !frontend.has("build_editable")? {
+                self.fall_back_to_legacy(state);
+                continue;
+            }
+            let installed = self.install_requirements(frontend, target, Vec::new())?;
+            state.required.insert(target, installed);
+        }
+        self.workshop.equipped()
+    }
+
+    /// Creates the environment, and installs what the `[build-system]` of the sources in `root` and, for the old kind of
+    /// build, `deps` ask for.
+    fn prepare_environment(&self, state: &mut State, root: &Path) -> Result<()> {
+        let deps = self.deps(state)?;
+        let build_system = BuildSystem::read(root)?;
+        let session = self.workshop.prepare()?;
+        self.workshop.install(&build_system.requires, "requires")?;
+        self.workshop.install(&deps, "deps")?;
+        state.frontend = Some(Frontend::new(self.launch(state.root.clone(), build_system, session)));
+        state.ready = true;
+        Ok(())
+    }
+
+    /// `deps` of the packaging environment, which only `editable-legacy` may have.
+    fn deps(&self, state: &State) -> Result<Vec<String>> {
+        let text = self.site.deps.get()?.text;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let wrong = |error| ConfigError::handled(format!("failed to load {}.deps: {error}", self.name()));
+        let deps = lines.map(|line| Ok(line.parse::<Requirement>().map_err(wrong)?.to_string()));
+        let deps = deps.collect::<Result<Vec<_>, ConfigError>>()?;
+        let standard = |wanted: &Wanted| {
+            matches!(
+                wanted.kind,
+                PackageKind::Sdist | PackageKind::SdistWheel | PackageKind::Wheel | PackageKind::Editable
+            )
+        };
+        if !deps.is_empty() && state.wanted.iter().all(standard) {
+            let name = crate::error::python_repr(self.name());
+            return Err(ConfigError::fail(format!(
+                "PEP-517 packaging environment {name} does not support the deps configuration. Build dependencies \
+                 should be specified in the [build-system] table of pyproject.toml or by the build backend via \
+                 get_requires_for_build hooks"
+            ))
+            .into());
+        }
+        Ok(deps)
+    }
+
+    /// The backend cannot build editable wheels: everyone who wants one gets `pip install -e`.
+    fn fall_back_to_legacy(&self, state: &mut State) {
+        let mut names = BTreeSet::new();
+        for wanted in state.wanted.iter_mut().filter(|wanted| wanted.kind == PackageKind::Editable) {
+            wanted.kind = PackageKind::EditableLegacy;
+            names.insert(wanted.environment.clone());
+        }
+        // It is said once, however often somebody asks.
+        let Some(frontend) = state.frontend.as_ref().filter(|_| !names.is_empty()) else { return };
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        let backend = frontend.build_system().key();
+        let text = format!(
+            "package config for {names} is editable, however the build backend {backend} does not support PEP-660, \
+             falling back to editable-legacy - change your configuration to it"
+        );
+        frontend.session().reporter.error(self.name(), text);
+    }
+
+    fn stage(&self, state: &mut State, package: &Path) -> Result<PathBuf> {
+        let copy = staging::copy(package, &self.site.staging)?;
+        let session = self.frontend(state)?.session();
+        session.reporter.message(self.name(), Level::Debug, staging::describe(package, &copy));
+        state.copies.push(copy.clone());
+        Ok(copy)
+    }
+
+    fn settings(&self, hook: &str) -> ConfigSettings {
+        let (_, pairs) = self.site.build.config_settings.iter().find(|(name, _)| name == hook)?;
+        Some(pairs.iter().cloned().collect())
+    }
+
+    /// The settings of a hook as pip's command line takes them.
+    fn text_settings(&self, hook: &str) -> Vec<(String, String)> {
+        let text = |value: serde_json::Value| match value {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        self.settings(hook).into_iter().flatten().map(|(key, value)| (key, text(value))).collect()
+    }
+}
+
+impl State {
+    /// What an environment that wants `kind` gets.
+    fn effective(&self, kind: PackageKind) -> PackageKind {
+        let legacy =
+            kind == PackageKind::Editable && self.frontend.as_ref().is_some_and(|frontend| frontend.lacks_editable());
+        if legacy { PackageKind::EditableLegacy } else { kind }
+    }
+}
+
+/// What a backend is asked about before anything is built, for all of them.
+fn targets_of(wanted: &[Wanted]) -> BTreeSet<Target> {
+    wanted.iter().filter_map(|wanted| target_of(wanted.kind)).collect()
+}
+
+fn target_of(kind: PackageKind) -> Option<Target> {
+    match kind {
+        PackageKind::Sdist | PackageKind::SdistWheel | PackageKind::External => Some(Target::Sdist),
+        PackageKind::Wheel => Some(Target::Wheel),
+        PackageKind::Editable => Some(Target::Editable),
+        PackageKind::EditableLegacy | PackageKind::DepsOnly => None,
+    }
+}
+
+/// A wheel that was built elsewhere (`--installpkg`, `package = external`).
+pub fn describe_wheel(wheel: &Path, extras: &[String]) -> Result<Package, ConfigError> {
+    let requirements = Metadata::of_wheel(wheel)?.requirements(extras)?;
+    Ok(Package { path: wheel.to_owned(), file: PackageFile::Wheel, requirements })
+}

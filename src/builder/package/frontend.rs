@@ -1,0 +1,415 @@
+//! The front end's side of PEP 517 and PEP 660: asks a backend for what it has, keeps the answers, and words failures as
+//! tox does. Each hook is asked once; decides nothing about which hooks are needed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use crate::builder::package::backend::{BuildSystem, canonical};
+use crate::builder::package::process::{BackendProcess, Ended, Exchange};
+use crate::error::{python_repr, value_repr};
+use crate::execute::process::Spawn;
+use crate::execute::session::{Refusal, Request, Session, Shown, Stdin};
+use crate::model::ExitRule;
+
+const SCRIPT: &str = include_str!("_backend.py");
+/// What the script writes when it has loaded the backend.
+const STARTED: &str = "\u{1e}started\n";
+
+/// How the names of the files begin in which the script answers.
+const ANSWER: &str = "pep517_";
+
+/// Removes unread answers of runs that were killed. The environment is locked, so no other run is writing any.
+fn remove_answers(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(ANSWER.as_bytes()) {
+            // One that cannot be removed does no harm.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// What a backend can be asked to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    Sdist,
+    Wheel,
+    Editable,
+}
+
+impl Target {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sdist => "sdist",
+            Self::Wheel => "wheel",
+            Self::Editable => "editable",
+        }
+    }
+}
+
+/// PEP 517's `config_settings`; `None`: none.
+pub type ConfigSettings = Option<Map<String, Value>>;
+
+/// A hook that failed, in the words of `pyproject-api`, which tox prints as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendFailed {
+    /// What the backend would have ended its process with; `None` when nothing says.
+    pub code: Option<i32>,
+    pub exception: String,
+    pub message: String,
+    pub out: String,
+    pub err: String,
+}
+
+impl BackendFailed {
+    /// The code the environment fails with, never 0.
+    pub fn exit_code(&self) -> i32 {
+        self.code.filter(|code| *code != 0).unwrap_or(1)
+    }
+}
+
+impl std::fmt::Display for BackendFailed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let code = self.code.map_or(String::new(), |code| format!(" (code={code})"));
+        let Self { exception, message, out, err, .. } = self;
+        let text = format!("packaging backend failed{code}, with {exception}: {message}\n{err}{out}");
+        formatter.write_str(text.trim_end())
+    }
+}
+
+impl std::error::Error for BackendFailed {}
+
+/// What a front end needs to know before it can start a backend.
+#[derive(Clone)]
+pub struct Launch {
+    /// The sources; hooks run here.
+    pub root: PathBuf,
+    pub build_system: BuildSystem,
+    /// Where the script that talks to the backend is put.
+    pub script_folder: PathBuf,
+    /// Run each hook in a process of its own.
+    pub fresh_process: bool,
+    pub session: Session,
+}
+
+pub struct Frontend {
+    launch: Launch,
+    process: Option<BackendProcess>,
+    optional_hooks: Option<BTreeMap<String, bool>>,
+    requires: BTreeMap<Target, Vec<String>>,
+    built: BTreeMap<Target, PathBuf>,
+}
+
+impl Frontend {
+    pub fn new(launch: Launch) -> Self {
+        Self { launch, process: None, optional_hooks: None, requires: BTreeMap::new(), built: BTreeMap::new() }
+    }
+
+    pub fn build_system(&self) -> &BuildSystem {
+        &self.launch.build_system
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.launch.session
+    }
+
+    /// Whether the backend was asked and has no `build_editable`.
+    pub fn lacks_editable(&self) -> bool {
+        self.optional_hooks.as_ref().is_some_and(|hooks| hooks.get("build_editable") != Some(&true))
+    }
+
+    /// Whether the backend has `hook`, one of those it need not have.
+    pub fn has(&mut self, hook: &str) -> Result<bool> {
+        if self.optional_hooks.is_none() {
+            let answer = self.call("_optional_hooks", Map::new())?.0;
+            self.optional_hooks = Some(serde_json::from_value(answer).context("the backend's list of hooks")?);
+        }
+        Ok(self.optional_hooks.as_ref().and_then(|hooks| hooks.get(hook)).copied().unwrap_or(false))
+    }
+
+    /// What `target` needs beyond `[build-system]`, in canonical form; empty when the backend has no such hook.
+    ///
+    /// # Errors
+    /// [`BackendFailed`], or an interrupt.
+    pub fn requires(&mut self, target: Target, settings: ConfigSettings) -> Result<Vec<String>> {
+        if let Some(known) = self.requires.get(&target) {
+            return Ok(known.clone());
+        }
+        let hook = format!("get_requires_for_build_{}", target.name());
+        let requires = if self.has(&hook)? {
+            let (answer, written) = self.call(&hook, arguments([("config_settings", settings_value(settings))]))?;
+            let texts: Option<Vec<&str>> =
+                answer.as_array().and_then(|entries| entries.iter().map(Value::as_str).collect());
+            let Some(texts) = texts else {
+                return Err(self.unexpected(&hook, &answer, "'list of string'", written).into());
+            };
+            texts.into_iter().map(canonical).collect::<Result<_, _>>()?
+        } else {
+            Vec::new()
+        };
+        self.requires.insert(target, requires.clone());
+        Ok(requires)
+    }
+
+    /// The `.dist-info` folder that the backend prepared inside `folder`, which is emptied first; `None` when it cannot
+    /// say without building. `target` is the wheel or the editable wheel.
+    ///
+    /// # Errors
+    /// [`BackendFailed`], or an interrupt.
+    pub fn prepare_metadata(
+        &mut self,
+        target: Target,
+        folder: &Path,
+        settings: ConfigSettings,
+    ) -> Result<Option<PathBuf>> {
+        let hook = format!("prepare_metadata_for_build_{}", target.name());
+        if !self.has(&hook)? {
+            return Ok(None);
+        }
+        empty_folder(folder, &self.launch.root)?;
+        let asked =
+            arguments([("metadata_directory", path_value(folder)), ("config_settings", settings_value(settings))]);
+        let (answer, written) = self.call(&hook, asked)?;
+        match answer {
+            Value::Null => Ok(None),
+            Value::String(name) => Ok(Some(folder.join(name))),
+            other => Err(self.unexpected(&hook, &other, "<class 'str'>", written).into()),
+        }
+    }
+
+    /// Builds `target` into `folder`: the file. `metadata`: the folder that [`Frontend::prepare_metadata`] returned.
+    ///
+    /// # Errors
+    /// [`BackendFailed`], or an interrupt.
+    pub fn build(
+        &mut self,
+        target: Target,
+        folder: &Path,
+        metadata: Option<&Path>,
+        settings: ConfigSettings,
+    ) -> Result<PathBuf> {
+        if let Some(built) = self.built.get(&target) {
+            return Ok(built.clone());
+        }
+        fs_err::create_dir_all(folder)?;
+        let hook = format!("build_{}", target.name());
+        let settings = settings_value(settings);
+        let asked = if target == Target::Sdist {
+            arguments([("sdist_directory", path_value(folder)), ("config_settings", settings)])
+        } else {
+            let metadata = metadata.map_or(Value::Null, path_value);
+            arguments([
+                ("wheel_directory", path_value(folder)),
+                ("config_settings", settings),
+                ("metadata_directory", metadata),
+            ])
+        };
+        let (answer, written) = self.call(&hook, asked)?;
+        let Value::String(name) = answer else {
+            return Err(self.unexpected(&hook, &answer, "<class 'str'>", written).into());
+        };
+        let built = folder.join(name);
+        self.built.insert(target, built.clone());
+        Ok(built)
+    }
+
+    /// What is to be imported may have changed: the next hook starts a new process.
+    pub fn forget_process(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.finish();
+        }
+    }
+
+    /// Ends the backend. One that serves every hook in the same process is told so, as tox does.
+    pub fn finish(&mut self) {
+        if self.process.is_some() && !self.launch.fresh_process {
+            // Whatever goes wrong now changes nothing any more: the process is ended below.
+            let _ = self.call("_exit", Map::new());
+        }
+        self.forget_process();
+    }
+
+    fn command(&self) -> Vec<String> {
+        let BuildSystem { module, object, .. } = &self.launch.build_system;
+        let script = self.launch.script_folder.join("_backend.py").display().to_string();
+        let mut argv = vec!["python".to_owned(), script, "True".to_owned(), module.clone()];
+        argv.extend(object.clone());
+        argv
+    }
+
+    /// Calls a hook: its answer, and what it wrote.
+    fn call(&mut self, hook: &str, asked: Map<String, Value>) -> Result<(Value, Written)> {
+        let session = self.launch.session.clone();
+        if session.interrupt.requested() {
+            return Err(Refusal::Interrupted.into());
+        }
+        let request = Request {
+            argv: self.command(),
+            shown: Shown::Itself,
+            cwd: self.launch.root.clone(),
+            run_id: hook.to_owned(),
+            stdin: Stdin::Off,
+            display: session.quiet_display(),
+        };
+        let mut outcome = session.announce(&request);
+        outcome.argv = session.resolve_words(request.argv, request.cwd)?;
+        let shown = outcome.shown;
+        let process = self.running_process()?;
+        outcome.pid = Some(process.id());
+        let folder = &self.launch.script_folder;
+        let result_file =
+            tempfile::Builder::new().prefix(&format!("{ANSWER}{hook}-")).suffix(".json").tempfile_in(folder)?;
+        let name = result_file.path().display().to_string();
+        let mark = format!("\u{1e}{name}\n");
+        let fork = hook != "_exit" && self.launch.fresh_process;
+        let message = json!({"cmd": hook, "kwargs": asked, "result": name, "fork": fork, "done": mark});
+        let Some(process) = &mut self.process else { anyhow::bail!("the backend is not running") };
+        process.send(&message.to_string());
+        let Exchange { ended, out, err } = process.exchange(&mark, &session, shown);
+        if ended != Ended::Done {
+            self.process = None;
+        }
+        let written = Written { out: text(&out), err: text(&err) };
+        (outcome.out, outcome.err) = (out.into(), err.into());
+        outcome.lives_on = ended == Ended::Done && hook != "_exit";
+        session.keep(&mut outcome);
+        if ended == Ended::Interrupted {
+            return Err(Refusal::Interrupted.into());
+        }
+        // A hook that fails is told by its caller, with all it wrote; the command itself did what it should.
+        let _ = session.conclude(&outcome, ExitRule::Zero);
+        let content = std::fs::read(result_file.path()).unwrap_or_default();
+        let answer = match serde_json::from_slice::<Map<String, Value>>(&content) {
+            Ok(mut answer) => answer.remove("return").map_or_else(|| Err(answer), Ok),
+            Err(_) => Err(arguments([
+                ("code", 1.into()),
+                ("exc_type", "RuntimeError".into()),
+                ("exc_msg", format!("Backend response file {name} is missing").into()),
+            ])),
+        };
+        match answer {
+            Ok(answer) => Ok((answer, written)),
+            Err(failure) => Err(failed(&failure, written).into()),
+        }
+    }
+
+    fn running_process(&mut self) -> Result<&mut BackendProcess> {
+        if self.process.is_none() {
+            self.process = Some(self.start()?);
+        }
+        self.process.as_mut().context("the backend is not running")
+    }
+
+    fn start(&self) -> Result<BackendProcess> {
+        let Launch { root, build_system, script_folder, session, .. } = &self.launch;
+        let script = script_folder.join("_backend.py");
+        if std::fs::read(&script).ok().as_deref() != Some(SCRIPT.as_bytes()) {
+            fs_err::create_dir_all(script_folder)?;
+            fs_err::write(&script, SCRIPT)?;
+        }
+        remove_answers(script_folder);
+        let mut variables = session.variables.clone();
+        if !build_system.backend_path.is_empty() {
+            let paths: Vec<_> = build_system.backend_path.iter().map(|path| path.as_os_str()).collect();
+            variables.set("PYTHONPATH", paths.join(std::ffi::OsStr::new(":")));
+        }
+        let mut argv = self.command().into_iter();
+        let mut spawn = Spawn::new(argv.next().unwrap_or_default(), argv, variables);
+        spawn.cwd = Some(root.clone());
+        let not_started = |written: Written| BackendFailed {
+            code: Some(-5),
+            exception: "FailedToStart".to_owned(),
+            message: "could not start backend".to_owned(),
+            out: written.out,
+            err: written.err,
+        };
+        let mut process = match BackendProcess::start(spawn) {
+            Ok(process) => process,
+            Err(error) => return Err(not_started(Written { out: String::new(), err: error.to_string() }).into()),
+        };
+        let Exchange { ended, out, err } = process.exchange(STARTED, session, false);
+        match ended {
+            Ended::Done => Ok(process),
+            Ended::Exited => Err(not_started(Written { out: text(&out), err: text(&err) }).into()),
+            Ended::Interrupted => Err(Refusal::Interrupted.into()),
+        }
+    }
+
+    fn unexpected(&self, hook: &str, got: &Value, expected: &str, written: Written) -> BackendFailed {
+        let (hook, backend) = (python_repr(hook), python_repr(&self.launch.build_system.key()));
+        BackendFailed {
+            code: None,
+            exception: "TypeError".to_owned(),
+            message: format!("{hook} on {backend} returned {} but expected type {expected}", value_repr(got)),
+            out: written.out,
+            err: written.err,
+        }
+    }
+}
+
+/// What a hook wrote.
+#[derive(Debug)]
+struct Written {
+    out: String,
+    err: String,
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn failed(answer: &Map<String, Value>, written: Written) -> BackendFailed {
+    let words = |key: &str, missing: &str| match answer.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => missing.to_owned(),
+    };
+    let code = match answer.get("code") {
+        Some(Value::Null) => None,
+        // `sys.exit("text")` means 1.
+        Some(code) => Some(code.as_i64().and_then(|code| i32::try_from(code).ok()).unwrap_or(1)),
+        None => Some(-2),
+    };
+    BackendFailed {
+        code,
+        exception: words("exc_type", "missing Exception type"),
+        message: words("exc_msg", "missing Exception message"),
+        out: written.out,
+        err: written.err,
+    }
+}
+
+fn arguments<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn path_value(path: &Path) -> Value {
+    Value::String(path.display().to_string())
+}
+
+fn settings_value(settings: ConfigSettings) -> Value {
+    settings.map_or(Value::Null, Value::Object)
+}
+
+/// Makes `folder` an empty one, unless that would empty the project.
+fn empty_folder(folder: &Path, root: &Path) -> Result<()> {
+    let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let root_resolved = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    anyhow::ensure!(
+        resolved != root_resolved,
+        "the project root and the metadata directory can't be the same {}",
+        root.display()
+    );
+    anyhow::ensure!(
+        !root_resolved.starts_with(&resolved),
+        "the metadata directory can't contain the project root {}",
+        root.display()
+    );
+    match fs_err::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    Ok(fs_err::create_dir_all(folder)?)
+}

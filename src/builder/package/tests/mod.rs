@@ -1,0 +1,255 @@
+//! Backends that really run: one that each test writes into its project, so that no network is needed, and, in one test,
+//! those that people use.
+
+mod failures;
+mod kinds;
+mod people_use;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::builder::halt::Halt;
+use crate::builder::package::staging::Staging;
+use crate::builder::package::{BuildRequest, Package, PackageBuilder, Site, Wanted, Workshop};
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process::Grouping;
+use crate::execute::session::Session;
+use crate::model::environment::{PackageBuild, Timeouts};
+use crate::model::requirements::RequirementText;
+use crate::model::{Deferred, PackageKind, Variables};
+use crate::report::{Event, Level, Reporter};
+
+/// A backend with the two hooks it must have. `EXTRA` is where tests put more.
+const BACKEND: &str = r#"
+import io, os, sys, tarfile, zipfile
+NAME, METADATA = "demo", "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nProvides-Extra: x\nRequires-Dist: six\nRequires-Dist: A; extra == 'x'\n"
+def _wheel(folder):
+    name = "demo-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as archive:
+        archive.writestr("demo.py", "x = 1\n")
+        archive.writestr("demo-1.0.dist-info/METADATA", METADATA)
+    return name
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    print("wheel with", config_settings)
+    return _wheel(wheel_directory)
+def build_sdist(sdist_directory, config_settings=None):
+    name = "demo-1.0.tar.gz"
+    with tarfile.open(os.path.join(sdist_directory, name), "w:gz") as archive:
+        for file in ("backend.py", "pyproject.toml"):
+            archive.add(file, "demo-1.0/" + file)
+    return name
+"#;
+const EDITABLE: &str = "
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    return _wheel(wheel_directory)
+";
+const BUILD_SYSTEM: &str = "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n";
+const STATIC: &str = "[project]\nname = 'demo'\nversion = '1.0'\ndependencies = ['six']\n";
+
+type OnEvent = Box<dyn Fn(&Event) + Send + Sync>;
+
+#[derive(Default)]
+struct Recorder {
+    events: Mutex<Vec<Event>>,
+    on_event: Option<OnEvent>,
+}
+
+impl Reporter for Recorder {
+    fn event(&self, event: Event) {
+        if let Some(on_event) = &self.on_event {
+            on_event(&event);
+        }
+        self.events.lock().unwrap().push(event);
+    }
+}
+
+/// Stands in for the environment: its Python is the first `python3`, and what is installed is written down.
+struct Bench {
+    session: Session,
+    installed: Arc<Mutex<Vec<String>>>,
+    /// How many more times an installation asks for a new environment.
+    stale: Arc<Mutex<usize>>,
+}
+
+impl Workshop for Bench {
+    fn prepare(&self) -> anyhow::Result<Session> {
+        self.installed.lock().unwrap().push("prepare".to_owned());
+        Ok(self.session.clone())
+    }
+
+    fn install(&self, requirements: &[String], of_type: &str) -> anyhow::Result<()> {
+        self.installed.lock().unwrap().push(format!("{of_type}: {}", requirements.join(" ")).trim().to_owned());
+        let mut stale = self.stale.lock().unwrap();
+        if *stale > 0 {
+            *stale -= 1;
+            return Err(Halt::Recreate("dependencies removed: old".to_owned()).into());
+        }
+        Ok(())
+    }
+
+    fn equipped(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn recreate(&self, reason: &str) -> anyhow::Result<()> {
+        self.installed.lock().unwrap().push(format!("recreate because {reason}"));
+        Ok(())
+    }
+}
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    recorder: Arc<Recorder>,
+    session: Session,
+    installed: Arc<Mutex<Vec<String>>>,
+    stale: Arc<Mutex<usize>>,
+    fresh: bool,
+    deps: String,
+    settings: Vec<(String, Vec<(String, serde_json::Value)>)>,
+}
+
+impl Fixture {
+    fn new(pyproject: &str, backend: &str) -> Self {
+        Self::reporting(pyproject, backend, Recorder::default())
+    }
+
+    fn reporting(pyproject: &str, backend: &str, recorder: Recorder) -> Self {
+        crate::execute::tree::adopt_orphans();
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir(root.join("project")).unwrap();
+        fs::write(root.join("project/pyproject.toml"), pyproject).unwrap();
+        fs::write(root.join("project/backend.py"), backend).unwrap();
+        let recorder = Arc::new(recorder);
+        let session = session(&root, &python_folder(&root), recorder.clone());
+        Self {
+            folder,
+            recorder,
+            session,
+            installed: Arc::default(),
+            stale: Arc::default(),
+            fresh: false,
+            deps: String::new(),
+            settings: Vec::new(),
+        }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().canonicalize().unwrap()
+    }
+
+    fn builder(&self, wanted: &[(&str, PackageKind)]) -> PackageBuilder {
+        let env_dir = self.root().join("work/.pkg");
+        let wanted = wanted.iter().map(|(name, kind)| Wanted { environment: (*name).to_owned(), kind: *kind });
+        let site = Site {
+            name: ".pkg".to_owned(),
+            tmp_dir: env_dir.join("tmp"),
+            deps: Deferred::ready(RequirementText { text: self.deps.clone(), root: self.root() }),
+            build: PackageBuild {
+                package_root: self.root().join("project"),
+                meta_dir: env_dir.join(".meta"),
+                package_dir: env_dir.join("dist"),
+                fresh_subprocess: self.fresh,
+                config_settings: self.settings.clone(),
+                package_glob: String::new(),
+            },
+            staging: Staging { folder: self.root().join("work/.tmp/package"), root: self.root().to_owned() },
+            env_dir,
+        };
+        let (session, installed, stale) = (self.session.clone(), self.installed.clone(), self.stale.clone());
+        PackageBuilder::new(site, wanted.collect(), Box::new(Bench { session, installed, stale }))
+    }
+
+    /// Builds `kind` for one environment `a` that is the only one to want it.
+    fn build(&self, kind: PackageKind) -> anyhow::Result<Vec<Package>> {
+        self.builder(&[("a", kind)]).build(request(kind, &[]))
+    }
+
+    fn failure(&self, kind: PackageKind) -> String {
+        let error = self.build(kind).expect_err("the build fails");
+        format!("{error:#}").replace(&self.root().display().to_string(), "ROOT")
+    }
+
+    /// The run ids of the hooks that were called.
+    fn hooks(&self) -> Vec<String> {
+        let events = self.recorder.events.lock().unwrap();
+        let hook = |event: &Event| match event {
+            Event::CommandStarted { run_id, .. } => Some(run_id.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(hook).collect()
+    }
+
+    fn messages(&self, wanted: Level) -> Vec<String> {
+        let events = self.recorder.events.lock().unwrap();
+        let text = |event: &Event| match event {
+            Event::Message { level, text, .. } if *level == wanted => Some(text.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(text).collect()
+    }
+}
+
+fn request<'a>(kind: PackageKind, extras: &'a [String]) -> BuildRequest<'a> {
+    BuildRequest { kind, extras, wheel_builder: None }
+}
+
+fn host_path() -> String {
+    crate::execute::environment::host().text("PATH").unwrap_or_default()
+}
+
+/// A folder whose `python` is the first `python3` on PATH.
+fn python_folder(root: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let bin = root.join("bin");
+    fs::create_dir(&bin).unwrap();
+    let python = bin.join("python");
+    let found = which::which("python3").unwrap();
+    // A link would not do: version managers put scripts on PATH that act on the name they were called by.
+    fs::write(&python, format!("#!/bin/sh\nexec '{}' \"$@\"\n", found.display())).unwrap();
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+    bin
+}
+
+fn session(root: &Path, bin: &Path, recorder: Arc<Recorder>) -> Session {
+    let mut variables = Variables::default();
+    variables.set("PATH", format!("{}:{}", bin.display(), host_path()));
+    variables.set("HOME", root);
+    variables.set("PYTHONIOENCODING", "utf-8");
+    variables.set("PYTHONDONTWRITEBYTECODE", "1");
+    let moment = Duration::from_millis(50);
+    Session {
+        environment: ".pkg".to_owned(),
+        paths: vec![bin.to_owned()],
+        variables,
+        allow: Vec::new(),
+        log_dir: root.join("work/.pkg/log"),
+        log_number: Arc::default(),
+        timeouts: Timeouts { suicide: Duration::ZERO, interrupt: moment, terminate: moment },
+        current_dir: root.join("project"),
+        no_capture: false,
+        grouping: Grouping::Shared,
+        after_interrupt: false,
+        verbosity: 2,
+        interrupt: Interrupt::default(),
+        reporter: recorder,
+        not_found: Arc::default(),
+        record: None,
+    }
+}
+
+fn with_static() -> String {
+    format!("{BUILD_SYSTEM}{STATIC}")
+}
+
+/// Standard output and error as they were shown.
+fn shown(fixture: &Fixture) -> String {
+    let events = fixture.recorder.events.lock().unwrap();
+    let bytes = |event: &Event| match event {
+        Event::Output { bytes, .. } => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    };
+    events.iter().filter_map(bytes).collect()
+}

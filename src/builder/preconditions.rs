@@ -1,0 +1,271 @@
+//! What ends an environment's turn before its first command for a reason that is written in the project's files. Looks at
+//! the files only: asks no index and starts nothing. The steps of a turn call the same functions.
+
+use std::path::Path;
+
+use crate::builder::halt::Halt;
+use crate::builder::languages;
+use crate::builder::package::BuildSystem;
+use crate::builder::run::Run;
+use crate::error::{ConfigError, ErrorClass, python_repr};
+use crate::execute;
+use crate::execute::session::Refusal;
+use crate::install::plan::{Conditions, RecordForm};
+use crate::install::pylock::Pylock;
+use crate::install::requirement_file::{self, RequirementKind};
+use crate::install::{groups, script};
+use crate::lock::index::Index;
+use crate::lock::inputs::{Inputs, Reading};
+use crate::lock::{self, verify};
+use crate::model::pep508::Requirement;
+use crate::model::requirements::RequirementText;
+use crate::model::runtime::DEFAULT;
+use crate::model::{Environment, PackageKind, Project, Variables, python_pattern};
+use crate::plan::Plan;
+
+/// A project whose environments are looked at.
+pub struct Preconditions<'a> {
+    pub plan: &'a Plan,
+    pub project: &'a Project,
+    /// The variables this process was started with.
+    pub host: &'a Variables,
+    /// What environments must be filled from, if the project wants it so.
+    pub locks: Option<&'a Index>,
+}
+
+type Check = fn(&Preconditions<'_>, &Environment, &Variables) -> Result<(), Halt>;
+
+const CHECKS: [Check; 9] = [
+    |_, environment, _| check_platform(environment),
+    |_, environment, _| languages::check(environment),
+    deps,
+    lock_file,
+    dependency_groups,
+    script_of,
+    package,
+    commands,
+    lock_of_envo,
+];
+
+impl Preconditions<'_> {
+    /// Everything that keeps the environment from its first command, each with its place.
+    pub fn problems(&self, environment: &Environment) -> Vec<ConfigError> {
+        let variables = match execute::environment::variables(self.host, &environment.variables, &[]) {
+            Ok(variables) => variables,
+            Err(error) => return vec![error],
+        };
+        let failed = CHECKS.iter().filter_map(|check| check(self, environment, &variables).err());
+        failed.filter_map(|halt| halt.into_error(&self.plan.settings, &environment.name)).collect()
+    }
+}
+
+pub fn check_platform(environment: &Environment) -> Result<(), Halt> {
+    let (wanted, actual) = (environment.platform.as_str(), Run::platform());
+    if wanted.is_empty() || wanted == actual {
+        return Ok(());
+    }
+    let pattern = python_pattern::whole(wanted).map_err(|error| {
+        let wanted = python_repr(wanted);
+        let error = ConfigError::handled(format!("invalid platform regular expression {wanted}: {error}"));
+        Halt::from(error).about("platform", "write a regular expression for `sys.platform`, as in `linux|darwin`")
+    })?;
+    if pattern.is_match(actual).unwrap_or(false) {
+        return Ok(());
+    }
+    Err(Halt::Skip(format!("platform {actual} does not match {wanted}")))
+}
+
+fn deps(project: &Preconditions<'_>, environment: &Environment, variables: &Variables) -> Result<(), Halt> {
+    environment.installation.command.get()?;
+    if !environment.has_python() || environment.script.is_some() {
+        return Ok(());
+    }
+    let deps = environment.dependencies.deps.get()?;
+    project.conditions(environment, variables).deps(&deps, &[], None).map_err(|error| about_setting("deps", error))?;
+    let read = requirement_file::parse(&deps, RequirementKind::Deps, variables)?;
+    for line in &read.requirements {
+        check_requirement(line).map_err(|error| about_setting("deps", error))?;
+    }
+    Ok(())
+}
+
+/// Passes what an installer may understand: paths, addresses and options are for it to judge.
+fn check_requirement(line: &str) -> Result<(), ConfigError> {
+    let text = line.strip_prefix("-c ").unwrap_or(line);
+    let text = text.split(" --").next().unwrap_or_default().trim();
+    let is_named = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+    if !is_named || text.contains(['/', '\\', '$']) {
+        return Ok(());
+    }
+    let invalid = |error| ConfigError::fail(format!("`{text}` is not a valid requirement: {error}"));
+    text.parse::<Requirement>().map(drop).map_err(invalid)
+}
+
+fn lock_file(project: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
+    let dependencies = &environment.dependencies;
+    if dependencies.pylock.is_empty() {
+        return Ok(());
+    }
+    let path = pylock_of(environment, &project.project.package_root)?;
+    let Some(interpreter) = project.plan.settings.interpreters.find(&environment.base_python) else { return Ok(()) };
+    let (extras, groups) = (&dependencies.extras, &dependencies.groups);
+    let lock = Pylock { path: &path, extras, groups, markers: &interpreter.markers };
+    lock.install_lines().map_err(|error| about_setting("pylock", error))?;
+    Ok(())
+}
+
+pub(super) fn deps_beside_pylock() -> ConfigError {
+    ConfigError::fail("cannot use both 'deps' and 'pylock' in the same environment")
+}
+
+/// The lock file that the environment is filled from.
+pub fn pylock_of(environment: &Environment, root: &Path) -> Result<std::path::PathBuf, Halt> {
+    let dependencies = &environment.dependencies;
+    if !dependencies.deps.get()?.text.trim().is_empty() {
+        return Err(deps_beside_pylock().into());
+    }
+    let name = &dependencies.pylock;
+    let path = root.join(name);
+    if !path.exists() {
+        let halt = Halt::Fail(format!("pylock file {} not found at {}", python_repr(name), path.display()));
+        return Err(halt.about("pylock", "name the lock file as seen from the project's folder"));
+    }
+    Ok(path)
+}
+
+fn dependency_groups(project: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
+    let dependencies = &environment.dependencies;
+    if dependencies.groups.is_empty() || !dependencies.pylock.is_empty() || !environment.has_python() {
+        return Ok(());
+    }
+    requirements_of_groups(environment, &project.project.package_root).map(drop)
+}
+
+/// What the environment's `dependency_groups` come to.
+pub fn requirements_of_groups(environment: &Environment, root: &Path) -> Result<Vec<String>, Halt> {
+    groups::resolve(root, &environment.dependencies.groups).map_err(|error| {
+        let remedy = "groups are tables of `[dependency-groups]` in pyproject.toml";
+        Halt::from(error).about("dependency_groups", remedy)
+    })
+}
+
+fn script_of(project: &Preconditions<'_>, environment: &Environment, variables: &Variables) -> Result<(), Halt> {
+    let Some(named) = &environment.script else { return Ok(()) };
+    script::check_base_python(named)?;
+    let root = &project.project.root;
+    let metadata = script::of(root, &named.path)?;
+    if let Some(interpreter) = project.plan.settings.interpreters.find(&environment.base_python) {
+        metadata.check_interpreter(&interpreter.version)?;
+    }
+    let requirements = RequirementText { text: metadata.requirements(&named.path)?, root: root.clone() };
+    project
+        .conditions(environment, variables)
+        .deps(&requirements, &[], None)
+        .map_err(|error| about_setting("deps", error))?;
+    Ok(())
+}
+
+fn package(project: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
+    let Some(packaging) = &environment.packaging else { return Ok(()) };
+    if packaging.kind == PackageKind::External {
+        return Ok(());
+    }
+    let builder = project.plan.environment(&packaging.package_environment)?;
+    let root = builder.build.as_ref().map_or(&project.project.package_root, |build| &build.package_root);
+    BuildSystem::read(root)?;
+    Ok(())
+}
+
+/// Commands are worked out when they are reached. Here all are, and each has to name a program.
+fn commands(_: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
+    let lists = &environment.commands;
+    let change_dir = environment.change_dir.get()?;
+    if let Some(file) = change_dir.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
+        let halt =
+            Halt::Fail(format!("change_dir {} cannot be created: {} is a file", change_dir.display(), file.display()));
+        return Err(halt.about("change_dir", "name a folder, as seen from the project's folder"));
+    }
+    for (key, list) in [
+        ("extra_setup_commands", &lists.extra_setup),
+        ("commands_pre", &lists.pre),
+        ("commands", &lists.main),
+        ("commands_post", &lists.post),
+    ] {
+        let commands = list.get()?;
+        if commands.iter().any(|command| command.argv.first().is_none_or(String::is_empty)) {
+            return Err(Halt::from(Refusal::Empty).about(key, Refusal::Empty.remedy()));
+        }
+    }
+    Ok(())
+}
+
+fn lock_of_envo(project: &Preconditions<'_>, environment: &Environment, variables: &Variables) -> Result<(), Halt> {
+    let Some(index) = project.locks else { return Ok(()) };
+    if lock::has_its_own(environment, project.project).is_some() {
+        return Ok(());
+    }
+    // What the locks of other languages are made from depends on their programs.
+    let is_known = environment.runtimes.iter().all(|runtime| runtime.name == DEFAULT);
+    if !is_known && index.entries.contains_key(&environment.name) {
+        return Ok(());
+    }
+    let inputs = Inputs::read(environment, Reading { project: project.project, variables })?;
+    verify::verify(project.project, index, &environment.name, &inputs.inputs).map_err(ConfigError::from)?;
+    Ok(())
+}
+
+impl Preconditions<'_> {
+    fn conditions<'v>(&self, environment: &Environment, variables: &'v Variables) -> Conditions<'v> {
+        Conditions::new(&environment.installation, &environment.env_dir, variables, RecordForm::Tox)
+    }
+}
+
+/// What is wrong with requirements, with the setting that names them: the one on the error's trail, else the one that
+/// `part` is called after.
+pub fn about_setting(part: &str, error: ConfigError) -> Halt {
+    let key = error.trail.first().cloned().unwrap_or_else(|| part.replace('-', "_"));
+    let remedy = match key.as_str() {
+        "deps" => "`deps` takes a requirement or a `-r FILE` on each line, files as seen from the project's folder",
+        "constraints" => "`constraints` takes the names of constraint files, as seen from the project's folder",
+        "pylock" => "write the lock file again with the program that made it",
+        _ => "correct what it names",
+    };
+    Halt::from(error).about(&key, remedy)
+}
+
+/// Whether an error says what this machine lacks rather than what is wrong with the files.
+pub fn is_of_machine(error: &ConfigError) -> bool {
+    matches!(error.class, ErrorClass::Skip | ErrorClass::NoInterpreter | ErrorClass::RunnerUnavailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_that_no_installer_understands_are_refused_and_no_others() {
+        for right in [
+            "six",
+            "six==1.*",
+            "six (>1)",
+            "six[a,b]>=1,<2; python_version<'3' and extra=='x'",
+            "six===odd",
+            "six @ https://h/six.whl",
+            "-c six<2",
+            "six==1 --hash=sha256:00",
+            "-e gone",
+            "./gone",
+            "folder/gone",
+            ".[test]",
+            "six-1.0.tar.gz",
+            "git+https://h/six",
+            "six==${VERSION}",
+        ] {
+            assert_eq!(check_requirement(right).map_err(|error| error.message), Ok(()), "{right}");
+        }
+        for wrong in ["six ==", "six; nosuch == 'x'", "six ; python_version", "six @", "-c six >", "six six"] {
+            let start = format!("`{}` is not a valid requirement: ", wrong.trim_start_matches("-c "));
+            assert!(check_requirement(wrong).is_err_and(|error| error.message.starts_with(&start)), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! Brings one environment from whatever state its folder is in to one in which its commands can run: made with the right
+//! interpreter, emptied of what the last run left, and made anew when what is there does not fit any more. What goes into
+//! it is the callers' business ([`super::environment`], [`super::packaging`]).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::builder::forerun::{Course, Forerun};
+use crate::builder::halt::Halt;
+use crate::builder::journal::EnvironmentJournal;
+use crate::builder::language_swap::Renewed;
+use crate::builder::languages::Part;
+use crate::builder::lock::Lock;
+use crate::builder::preconditions::check_platform;
+use crate::builder::run::Run;
+use crate::builder::stamp;
+use crate::builder::stamp::{Stamp, section};
+use crate::builder::{folders, venv_redirect};
+use crate::error::ConfigError;
+use crate::execute;
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process::Grouping;
+use crate::execute::session::Session;
+use crate::install::{reasons, uv_sync};
+use crate::model::{Environment, Interpreter, Layout};
+use crate::report::event::Phase;
+use crate::report::{Level, Reporter};
+use crate::runtime;
+use crate::runtime::python;
+
+/// The lock tox takes on packaging environments.
+const TOX_LOCK: &str = "file.lock";
+
+/// An environment that is being worked on.
+pub struct Site {
+    pub run: Arc<Run>,
+    pub environment: Arc<Environment>,
+    /// Where this environment's messages go; in a parallel run they are held back.
+    pub reporter: Arc<dyn Reporter>,
+    pub journal: Option<Arc<EnvironmentJournal>>,
+    /// Numbers the log files.
+    pub log_number: Arc<AtomicUsize>,
+    pub course: Course,
+}
+
+/// A virtual environment that exists and was made with the right interpreter.
+pub struct Foundation {
+    pub stamp: Stamp,
+    /// `None`: its runtimes do without.
+    python: Option<Python>,
+    pub languages: Vec<Part>,
+    /// Those of them that were installed anew in this run.
+    pub renewed: Vec<Renewed>,
+    /// Runs commands in it.
+    pub session: Session,
+}
+
+/// The Python of an environment.
+pub struct Python {
+    pub interpreter: Arc<Interpreter>,
+    pub layout: Layout,
+}
+
+impl Foundation {
+    pub fn python(&self) -> Result<&Python, Halt> {
+        let missing = || {
+            let name = &self.session.environment;
+            Halt::Fail(format!("{name} has no Python, which this needs: add `python` to its `runtime`"))
+        };
+        self.python.as_ref().ok_or_else(missing)
+    }
+
+    pub fn has_python(&self) -> bool {
+        self.python.is_some()
+    }
+}
+
+/// What a kind of environment adds to the common course of [`Site::prepare`].
+pub trait Contents {
+    /// Puts into the environment what belongs there. May ask for [`Halt::Recreate`].
+    fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt>;
+
+    /// Called before the environment is removed.
+    fn before_removal(&mut self, site: &Site);
+
+    /// Called when the environment was removed; `asked` says that the user wanted it so.
+    fn after_removal(&mut self, site: &Site, asked: bool);
+}
+
+impl Site {
+    pub fn new(run: Arc<Run>, mut environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Self {
+        if run.locks.is_some() && !environment.runtimes.is_empty() {
+            let name = environment.name.clone();
+            for wish in &mut Arc::make_mut(&mut environment).runtimes {
+                let folder = runtime::locking::folder(&run.project.lock_dir, &wish.name, &name);
+                wish.lock = folder.is_dir().then_some(folder);
+            }
+        }
+        let journal = run.journal.as_ref().map(|journal| journal.environment(&environment.name));
+        Self { run, environment, reporter, journal, log_number: Arc::default(), course: Course::Whole }
+    }
+
+    /// The same before the environment's turn: nothing is shown, and what is done is remembered in `forerun`.
+    #[must_use]
+    pub fn ahead(self, forerun: Arc<Forerun>) -> Self {
+        Self { reporter: forerun.output(), course: Course::Ahead(forerun), ..self }
+    }
+
+    /// The same when its turn has come after work ahead, of which it is told now.
+    #[must_use]
+    pub fn after(self, forerun: Arc<Forerun>) -> Self {
+        self.log_number.store(forerun.log_number(), Ordering::Relaxed);
+        self.before_installation();
+        forerun.tell(self.reporter.as_ref());
+        Self { course: Course::Rest(forerun), ..self }
+    }
+
+    /// The same with its messages going elsewhere.
+    #[must_use]
+    pub fn telling(&self, reporter: Arc<dyn Reporter>) -> Self {
+        Self {
+            run: Arc::clone(&self.run),
+            environment: Arc::clone(&self.environment),
+            reporter,
+            journal: self.journal.clone(),
+            log_number: Arc::clone(&self.log_number),
+            course: self.course.clone(),
+        }
+    }
+
+    /// What was done so far counts, whatever becomes of the rest.
+    pub fn checkpoint(&self) {
+        if let Course::Ahead(forerun) = &self.course {
+            forerun.keep(self);
+        }
+    }
+
+    /// What asks to stop.
+    pub fn interrupt(&self) -> &Interrupt {
+        match &self.course {
+            Course::Ahead(forerun) => forerun.interrupt(),
+            Course::Whole | Course::Rest(_) => &self.run.interrupt,
+        }
+    }
+
+    /// Marks in the log that something is about to be installed, if the environment has its turn.
+    pub fn before_installation(&self) {
+        if !matches!(self.course, Course::Ahead(_)) {
+            self.run.groups.before_installation(&self.environment, self.reporter.as_ref());
+        }
+    }
+
+    /// Says what the environment is doing now, if it has its turn.
+    pub fn phase(&self, phase: Phase) {
+        if !matches!(self.course, Course::Ahead(_)) {
+            self.run.enter(&self.environment.name, phase);
+        }
+    }
+
+    pub fn warning(&self, text: impl Into<String>) {
+        self.reporter.warning(&self.environment.name, text);
+    }
+
+    pub fn debug(&self, text: impl Into<String>) {
+        self.reporter.message(&self.environment.name, Level::Debug, text);
+    }
+
+    /// Prepares the environment, once more from nothing when what is there does not fit.
+    pub fn prepare(&self, contents: &mut dyn Contents) -> Result<Foundation, Halt> {
+        check_platform(&self.environment)?;
+        let asked = self.environment.recreate && !self.course.is_rest();
+        if asked && self.is_misplaced() {
+            contents.before_removal(self);
+            self.remove()?;
+            contents.after_removal(self, asked);
+        }
+        self.check_place()?;
+        let _lock = self.lock()?;
+        if asked && !folders::is_empty_folder(&self.environment.env_dir) {
+            contents.before_removal(self);
+            self.remove()?;
+            contents.after_removal(self, asked);
+        }
+        match self.attempt(contents) {
+            Err(Halt::Recreate(reason)) => {
+                self.warning(format!("recreate env because {reason}"));
+                contents.before_removal(self);
+                self.remove()?;
+                contents.after_removal(self, false);
+                self.attempt(contents)
+            }
+            result => result,
+        }
+    }
+
+    fn attempt(&self, contents: &mut dyn Contents) -> Result<Foundation, Halt> {
+        let mut foundation = self.lay_foundation()?;
+        contents.put_in(self, &mut foundation)?;
+        Ok(foundation)
+    }
+
+    /// Whether something that is no folder stands where the environment belongs.
+    fn is_misplaced(&self) -> bool {
+        std::fs::symlink_metadata(&self.environment.env_dir).is_ok_and(|metadata| !metadata.is_dir())
+    }
+
+    /// Sees to it that a folder may stand where the environment belongs.
+    pub fn check_place(&self) -> Result<(), Halt> {
+        let env_dir = &self.environment.env_dir;
+        let shown = env_dir.display();
+        if self.environment.has_python() && shown.to_string().contains(':') {
+            let text =
+                format!("{shown} contains `:`, which separates folders in PATH, so no program in it can be found");
+            let error = ConfigError::fail(text);
+            return Err(error.hint("move the project, or name another folder with `work_dir` or `--workdir`").into());
+        }
+        let Ok(metadata) = std::fs::symlink_metadata(env_dir) else { return Ok(()) };
+        // Its files would be written over those of the project or the system, and `-r` would remove them.
+        let holds = |folder: &Path| fs_err::canonicalize(env_dir).is_ok_and(|env_dir| folder.starts_with(env_dir));
+        if fs_err::canonicalize(&self.run.project.root).is_ok_and(|root| holds(&root)) {
+            let error = ConfigError::fail(format!("{shown} holds the project, so no environment can be in its place"));
+            return Err(
+                Halt::from(error).about("env_dir", "name a folder of the environment's own, as the default does")
+            );
+        }
+        if metadata.is_symlink() {
+            return Err(Halt::Fail(format!("{shown} is a link where this environment should live; delete it")));
+        }
+        let work_dir = &self.run.project.work_dir;
+        if metadata.is_file() && !venv_redirect::release(env_dir, |target| target.starts_with(work_dir)) {
+            return Err(Halt::Fail(format!(
+                "{shown} is a file where this environment should live and not a redirect tox wrote; delete it"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Keeps other processes from the environment until the locks are dropped.
+    pub fn lock(&self) -> Result<(Lock, Option<Lock>), Halt> {
+        let env_dir = &self.environment.env_dir;
+        let is_package = self.environment.kind.is_package();
+        if is_package {
+            if env_dir.is_symlink() {
+                // Nothing may be put where it leads.
+                if !self.environment.recreate {
+                    self.check_place()?;
+                }
+                fs_err::remove_file(env_dir)?;
+            }
+            folders::ensure_private(env_dir)?;
+        } else if self.environment.packaging.is_some() {
+            // Packages are handed over below this folder, so nobody else may write there.
+            folders::ensure_private(&self.run.project.work_dir)?;
+        }
+        if !env_dir.is_dir() {
+            fs_err::create_dir_all(env_dir)?;
+        }
+        let waiting = || self.warning(format!("waiting for another process that uses {}", env_dir.display()));
+        let own = Lock::take(env_dir, self.interrupt(), waiting)?;
+        Stamp::sweep(env_dir);
+        if !is_package {
+            return Ok((own, None));
+        }
+        let file = env_dir.join(TOX_LOCK);
+        fs_err::OpenOptions::new().create(true).append(true).open(&file)?;
+        Ok((own, Some(Lock::take(&file, self.interrupt(), waiting)?)))
+    }
+
+    /// Removes all of the environment but its lock.
+    pub fn remove(&self) -> Result<(), Halt> {
+        let env_dir = &self.environment.env_dir;
+        self.warning(format!("remove tox env folder {}", env_dir.display()));
+        self.run.forget_redirect(env_dir);
+        if self.is_misplaced() {
+            folders::ensure_empty(env_dir)?;
+        } else {
+            self.empty()?;
+        }
+        self.log_number.store(0, Ordering::Relaxed);
+        self.checkpoint();
+        Ok(())
+    }
+
+    /// Empties the folder in such a way that the next run sees whether it came to an end.
+    fn empty(&self) -> Result<(), Halt> {
+        let env_dir = &self.environment.env_dir;
+        Stamp::begin_removal(env_dir)?;
+        folders::ensure_empty_except(env_dir, &[TOX_LOCK, stamp::FILE_NAME])?;
+        Ok(fs_err::remove_file(env_dir.join(stamp::FILE_NAME))?)
+    }
+
+    /// Makes the virtual environment, or finds out that it is there.
+    ///
+    /// # Errors
+    /// [`Halt::Recreate`] when what is there does not fit; whatever keeps it from being made.
+    pub fn lay_foundation(&self) -> Result<Foundation, Halt> {
+        let environment = &self.environment;
+        let mut stamp = Stamp::read(&environment.env_dir);
+        if stamp.is_of_removal() {
+            self.empty()?;
+            stamp.reset();
+        }
+        let identity = environment.identity();
+        if !stamp.holds(section::ENVIRONMENT, None, &identity) {
+            if stamp.object(section::ENVIRONMENT, None).is_some() {
+                let old = stamp.get(section::ENVIRONMENT, None).unwrap_or(&Value::Null);
+                return Err(Halt::Recreate(reasons::environment_changed(old, &identity)));
+            }
+            stamp.record(section::ENVIRONMENT, None, identity)?;
+        }
+        if !self.course.is_rest() {
+            self.empty_scratch_folders()?;
+        }
+        let languages = self.find_languages()?;
+        let python = if environment.has_python() { Some(self.lay_python(&mut stamp)?) } else { None };
+        self.link_languages(&languages)?;
+        let mut paths = vec![environment.env_dir.join("bin")];
+        if let Some(python) = &python
+            && environment.uv.is_some()
+            && self.run.interpreters.uv().is_none()
+        {
+            // If there is none at all, the command that needs it says so.
+            let own = self.run.uv(&python.interpreter).ok();
+            paths.extend(own.as_deref().and_then(Path::parent).map(Path::to_owned));
+        }
+        let session = self.session(paths)?;
+        Ok(Foundation { stamp, python, languages, renewed: Vec::new(), session })
+    }
+
+    fn lay_python(&self, stamp: &mut Stamp) -> Result<Python, Halt> {
+        let interpreter = self.find_interpreter()?;
+        let layout = interpreter.layout(&self.environment.env_dir);
+        self.make(stamp, &interpreter, &layout)?;
+        Ok(Python { interpreter, layout })
+    }
+
+    /// Empties the folders for temporary files and logs.
+    fn empty_scratch_folders(&self) -> Result<(), Halt> {
+        let tmp_dir = &self.environment.tmp_dir;
+        if !folders::is_empty_folder(tmp_dir) {
+            if tmp_dir.exists() || tmp_dir.is_symlink() {
+                self.debug(format!("clear env temp folder {}", tmp_dir.display()));
+            }
+            folders::ensure_empty(tmp_dir)?;
+        }
+        self.run.lay_out_work_directory()?;
+        Ok(folders::ensure_empty(&self.environment.log_dir)?)
+    }
+
+    fn find_interpreter(&self) -> Result<Arc<Interpreter>, Halt> {
+        let specs = &self.environment.base_python;
+        let interpreter = match self.run.interpreters.find(specs) {
+            Some(interpreter) => interpreter,
+            None if self.environment.install_python => self.install_interpreter(specs)?,
+            None => return Err(self.missing_interpreter("")),
+        };
+        if let Some(journal) = &self.journal {
+            journal.python(&interpreter);
+        }
+        Ok(interpreter)
+    }
+
+    fn install_interpreter(&self, specs: &[String]) -> Result<Arc<Interpreter>, Halt> {
+        let tell = |request: &str| {
+            self.phase(Phase::Fetch);
+            self.warning(format!("install an interpreter: uv python install {request}"));
+        };
+        self.run.install_interpreter(specs, tell).map_err(|reason| {
+            if self.interrupt().requested() {
+                Halt::Interrupted
+            } else {
+                self.missing_interpreter(&format!("; {reason}"))
+            }
+        })
+    }
+
+    /// `reason`: why it was not installed either.
+    fn missing_interpreter(&self, reason: &str) -> Halt {
+        let specs = self.environment.base_python.join(", ");
+        let unanswered: String = self.run.interpreters.unanswered().iter().map(|text| format!("; {text}")).collect();
+        let reason = format!("{reason}{unanswered}");
+        if self.environment.skip_missing_interpreters {
+            return Halt::Skip(format!("could not find python interpreter with spec(s): {specs}{reason}"));
+        }
+        let remedy = python::remedy(&self.environment, self.run.interpreters.as_ref());
+        Halt::Fail(format!("could not find python interpreter matching any of the specs {specs}{reason}"))
+            .about("base_python", remedy)
+    }
+
+    /// Makes the virtual environment, unless it was made with the same interpreter before.
+    fn make(&self, stamp: &mut Stamp, interpreter: &Interpreter, layout: &Layout) -> Result<(), Halt> {
+        let environment = &self.environment;
+        let new = match &environment.uv {
+            Some(uv) => uv_sync::python_stamp(uv, &environment.base_python, interpreter),
+            None => self.run.python.stamp(interpreter, &environment.creation),
+        };
+        if let (Some(old), Some(new)) = (stamp.object(section::PYTHON, None), new.as_object()) {
+            if !self.run.python.still_holds(old, new) {
+                return Err(Halt::Recreate(reasons::python_changed(old, new)));
+            }
+            if !layout.python.exists() {
+                return Err(Halt::Recreate(format!("{} is gone", layout.python.display())));
+            }
+            return Ok(());
+        }
+        self.phase(Phase::Create);
+        self.debug(format!(
+            "create virtual environment via {}(dest={}, python={}, system_site_packages={})",
+            if environment.creation.virtualenv_spec.is_empty() {
+                "envo"
+            } else {
+                &environment.creation.virtualenv_spec
+            },
+            environment.env_dir.display(),
+            interpreter.executable.display(),
+            environment.creation.system_site_packages
+        ));
+        // What is wrong with the variables is reported when the first program is to be run with them.
+        let variables = execute::environment::variables(&self.run.host, &environment.variables, &[]);
+        let variables = variables.unwrap_or_default();
+        let made = self.run.python.create(&environment.env_dir, interpreter, &environment.creation, &variables);
+        made.map_err(|error| match Halt::from(error) {
+            Halt::Internal(error) => Halt::Fail(format!("{error:#}")),
+            halt => halt,
+        })?;
+        stamp.record(section::PYTHON, None, new)?;
+        self.checkpoint();
+        Ok(())
+    }
+
+    /// What the environment's commands have in common, with `paths` as the environment's own folders.
+    pub fn session(&self, paths: Vec<PathBuf>) -> Result<Session, Halt> {
+        let environment = &self.environment;
+        let mut paths = paths;
+        let mut allow = environment.allowlist_externals.clone();
+        if let (Some(_), Some(uv)) = (&environment.uv, self.run.interpreters.uv()) {
+            paths.extend(uv.parent().map(Path::to_owned));
+            allow.push(uv.display().to_string());
+        }
+        let mut settings = environment.variables.clone();
+        for runtime in environment.runtimes.iter().filter_map(|wish| runtime::named(&wish.name)) {
+            settings.pass.extend(runtime.passes().iter().map(|glob| (*glob).to_owned()));
+            if runtime.allows_everything() {
+                allow.push("*".to_owned());
+            }
+        }
+        let variables = execute::environment::variables(&self.run.host, &settings, &paths)?;
+        Ok(Session {
+            environment: environment.name.clone(),
+            paths,
+            variables,
+            allow,
+            log_dir: environment.log_dir.clone(),
+            log_number: Arc::clone(&self.log_number),
+            timeouts: environment.timeouts,
+            current_dir: self.run.project.current_dir.clone(),
+            no_capture: self.run.options.no_capture,
+            // Who does not have its turn does not have the terminal.
+            grouping: if matches!(self.course, Course::Ahead(_)) { Grouping::Group } else { self.run.grouping },
+            after_interrupt: false,
+            verbosity: self.run.verbosity,
+            interrupt: self.interrupt().clone(),
+            reporter: Arc::clone(&self.reporter),
+            not_found: Arc::default(),
+            record: self.journal.as_ref().map(|journal| Arc::clone(&journal.record)),
+        })
+    }
+}

@@ -1,0 +1,271 @@
+//! The project as a package of another language than Python: built once in a run, installed into every environment that
+//! asks for it. What the build leaves behind makes the next one faster; an environment gets the package again only when
+//! its content is another.
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::builder::halt::Halt;
+use crate::builder::language_steps::Work;
+use crate::builder::language_swap::package_name;
+use crate::builder::languages::{Part, SECTION, remove};
+use crate::builder::lock::Lock;
+use crate::builder::prepare::{Foundation, Site};
+use crate::error::ConfigError;
+use crate::execute::session::Session;
+use crate::model::runtime::ProjectPackage;
+use crate::report::event::Phase;
+use crate::runtime::packing::{Delivery, PackRequest, PackageForm};
+use crate::runtime::{Place, RUNTIMES};
+use crate::scratch;
+
+/// The folder below the one of the build in which packages are kept, in a folder for each content.
+const DIST: &str = "dist";
+
+/// Separates the packages in `TOX_PACKAGE`.
+const PATH_SEPARATOR: &str = ":";
+
+type Built = Arc<Mutex<Option<Vec<PathBuf>>>>;
+
+/// What was built in this run, by the word for it and the project's folder.
+#[derive(Default)]
+pub struct ProjectPackages {
+    known: Mutex<HashMap<(String, PathBuf), Built>>,
+}
+
+impl ProjectPackages {
+    fn entry(&self, word: &str, project: &Path) -> Built {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry((word.to_owned(), project.to_owned())).or_default())
+    }
+}
+
+impl Site {
+    /// Builds the project, unless that was done in this run, and installs it.
+    pub fn put_in_project_package(
+        &self,
+        foundation: &mut Foundation,
+        package: &ProjectPackage,
+        packages: &ProjectPackages,
+    ) -> Result<(), Halt> {
+        let options = &self.run.options;
+        let parts = std::mem::take(&mut foundation.languages);
+        let result = self.packer(&parts, package).and_then(|(part, form)| {
+            if options.skip_package_install || options.skip_environment_install {
+                self.warning("skip building and installing the package");
+                return Ok(());
+            }
+            let files = match &options.install_package {
+                Some(path) => vec![self.given(path, form)?],
+                None => self.built(part, form, &foundation.session, packages)?,
+            };
+            if !options.package_only {
+                self.deliver(part, &files, foundation)?;
+            }
+            if let Some(journal) = &self.journal {
+                journal.packages(files.iter().map(PathBuf::as_path));
+            }
+            let paths: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+            foundation.session.variables.set("TOX_PACKAGE", paths.join(PATH_SEPARATOR));
+            Ok(())
+        });
+        foundation.languages = parts;
+        result
+    }
+
+    /// The language that builds the package: of several that know the word, the one whose manifest is there.
+    fn packer<'p>(&self, parts: &'p [Part], package: &ProjectPackage) -> Result<(&'p Part, PackageForm), Halt> {
+        let form = |part: &Part| part.runtime.package().filter(|form| form.word == package.word);
+        let knowing: Vec<(&Part, PackageForm)> = parts.iter().filter_map(|part| Some((part, form(part)?))).collect();
+        if let Some(found) = knowing.iter().find(|(part, _)| part.has_manifest()).or(knowing.first()) {
+            return Ok(*found);
+        }
+        let name = &self.environment.name;
+        let text = format!("`package = {}` of {name} is no package of its `runtime`", package.word);
+        let words: Vec<String> = RUNTIMES
+            .iter()
+            .filter_map(|runtime| Some(format!("{} ({})", runtime.package()?.word, runtime.name())))
+            .collect();
+        let error = ConfigError::fail(text).hint(format!("there are {}", words.join(", ")));
+        Err(match &package.place {
+            Some(place) => error.at((**place).clone()).into(),
+            None => error.into(),
+        })
+    }
+
+    /// What `--installpkg` names.
+    fn given(&self, path: &Path, form: PackageForm) -> Result<PathBuf, Halt> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match form.ending {
+            Some(ending) if !name.ends_with(ending) => Err(Halt::Fail(format!(
+                "--installpkg {} is no package for {}, whose `package = {}` wants a file *{ending}",
+                path.display(),
+                self.environment.name,
+                form.word
+            ))),
+            _ => Ok(path.to_owned()),
+        }
+    }
+
+    fn built(
+        &self,
+        part: &Part,
+        form: PackageForm,
+        session: &Session,
+        packages: &ProjectPackages,
+    ) -> Result<Vec<PathBuf>, Halt> {
+        let entry = packages.entry(form.word, &part.project);
+        // Who comes meanwhile waits for it.
+        let mut entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = &*entry {
+            return Ok(files.clone());
+        }
+        let files = self.build_package(part, form, session)?;
+        Ok(entry.insert(files).clone())
+    }
+
+    fn build_package(&self, part: &Part, form: PackageForm, session: &Session) -> Result<Vec<PathBuf>, Halt> {
+        self.phase(Phase::Package);
+        let workshop = self.workshop(part, form);
+        fs_err::create_dir_all(&workshop)?;
+        let waiting = || self.warning(format!("waiting for another process that uses {}", workshop.display()));
+        let _lock = Lock::take(&workshop, self.interrupt(), waiting)?;
+        if self.environment.recreate {
+            super::folders::ensure_empty(&workshop)?;
+        }
+        let results = workshop.join("results");
+        super::folders::ensure_empty(&results)?;
+        let folder = self.environment.env_dir.join(part.runtime.name());
+        let place: Place<'_> = self.place(part, &folder, session);
+        let request = PackRequest { place, workshop: &workshop, results: &results };
+        let steps = part.runtime.pack(&request).map_err(|text| {
+            self.wrong(part, &format!("`package = {}` of {} cannot be built: {text}", form.word, self.environment.name))
+        })?;
+        let mut session = Session { allow: vec!["*".to_owned()], ..session.clone() };
+        let surroundings = part.runtime.surroundings(&place);
+        self.surround(&mut session, surroundings)?;
+        for step in &steps {
+            self.carry_out(part, step, &session, Work::Build)?;
+        }
+        keep(&results, &workshop.join(DIST), form).and_then(|files| {
+            if files.is_empty() {
+                let text = format!("`package = {}` of {} built nothing", form.word, self.environment.name);
+                return Err(self.wrong(part, &text));
+            }
+            Ok(files)
+        })
+    }
+
+    /// `.tox/.pkg-npm`, with the folder of the project where that is not the root.
+    fn workshop(&self, part: &Part, form: PackageForm) -> PathBuf {
+        let project = &self.run.project;
+        let below = part.project.strip_prefix(&project.root).unwrap_or(&part.project);
+        let below = below.display().to_string().replace('/', "+");
+        let name = if below.is_empty() { String::new() } else { format!("-{below}") };
+        // Go and Rust share a word, and may share a folder.
+        project.work_dir.join(format!(".pkg-{}-{}{name}", form.word, part.runtime.name()))
+    }
+
+    fn deliver(&self, part: &Part, files: &[PathBuf], foundation: &mut Foundation) -> Result<(), Halt> {
+        let name = package_name(part.runtime.name());
+        let stamp = stamp_of(files)?;
+        let folder = self.folder_of(part);
+        if folder.is_dir() && foundation.stamp.holds(SECTION, Some(&name), &stamp) {
+            return Ok(());
+        }
+        self.phase(Phase::Install);
+        if !Self::is_new(part, foundation) {
+            let Foundation { stamp: record, session, .. } = foundation;
+            return self.work_on_copy(part, record, stamp, |copy| self.deliver_into(copy, part, files, session));
+        }
+        // While it is being filled, nothing says in which state it is.
+        let language = part.runtime.name();
+        let contents = foundation.stamp.get(SECTION, Some(language)).cloned().unwrap_or_default();
+        foundation.stamp.record(SECTION, Some(language), Value::Null)?;
+        self.deliver_into(&folder, part, files, &foundation.session)?;
+        foundation.stamp.record(SECTION, Some(language), contents)?;
+        Ok(foundation.stamp.record(SECTION, Some(&name), stamp)?)
+    }
+
+    fn deliver_into(&self, folder: &Path, part: &Part, files: &[PathBuf], session: &Session) -> Result<(), Halt> {
+        fs_err::create_dir_all(folder)?;
+        let mut session = Session { allow: vec!["*".to_owned()], ..session.clone() };
+        let place = self.place(part, folder, &session);
+        let (delivery, surroundings) = (part.runtime.deliver(&place, files), part.runtime.surroundings(&place));
+        match delivery {
+            Delivery::Programs(bin) => copy_programs(files, &bin),
+            Delivery::Steps(steps) => {
+                self.surround(&mut session, surroundings)?;
+                steps.iter().try_for_each(|step| self.carry_out(part, step, &session, Work::Deliver))
+            }
+        }
+    }
+}
+
+/// Moves what was built below `dist`, into a folder named after its content: a package that is the same has the same
+/// path, and one that is another has another, whatever a package manager's cache takes for the same.
+fn keep(results: &Path, dist: &Path, form: PackageForm) -> Result<Vec<PathBuf>, Halt> {
+    let mut found = Vec::new();
+    for folder in [results.to_owned(), results.join("bin")] {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let fits = form.ending.is_none_or(|ending| name.ends_with(ending));
+            if fits && path.is_file() {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    let mut kept = Vec::new();
+    let digests = found.iter().map(|path| digest(path)).collect::<Result<Vec<_>, _>>()?;
+    let is_known = |name: &std::ffi::OsStr| digests.iter().any(|digest| name == &digest[..16]);
+    for entry in std::fs::read_dir(dist).into_iter().flatten().flatten() {
+        if !is_known(&entry.file_name()) {
+            remove(&entry.path())?;
+        }
+    }
+    for (path, digest) in found.iter().zip(&digests) {
+        let folder = dist.join(&digest[..16]);
+        fs_err::create_dir_all(&folder)?;
+        let place = folder.join(path.file_name().unwrap_or_default());
+        if place.is_file() && self::digest(&place).is_ok_and(|other| other == *digest) {
+            fs_err::remove_file(path)?;
+        } else {
+            fs_err::rename(path, &place)?;
+        }
+        kept.push(place);
+    }
+    Ok(kept)
+}
+
+fn copy_programs(files: &[PathBuf], bin: &Path) -> Result<(), Halt> {
+    fs_err::create_dir_all(bin)?;
+    for file in files {
+        let name = file.file_name().unwrap_or_default();
+        // One that is running keeps its file.
+        let copy = scratch::file_in(bin, ".unfinished-", 0o600)?;
+        fs_err::copy(file, copy.path())?;
+        fs_err::set_permissions(copy.path(), PermissionsExt::from_mode(0o755))?;
+        copy.persist(bin.join(name)).map_err(|error| Halt::from(error.error))?;
+    }
+    Ok(())
+}
+
+fn stamp_of(files: &[PathBuf]) -> std::io::Result<Value> {
+    let entry = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(json!([name, digest(path)?]))
+    };
+    Ok(json!({"files": files.iter().map(entry).collect::<std::io::Result<Vec<_>>>()?}))
+}
+
+fn digest(path: &Path) -> std::io::Result<String> {
+    let content = fs_err::read(path)?;
+    Ok(Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect())
+}

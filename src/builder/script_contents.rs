@@ -1,0 +1,34 @@
+//! What an environment of a script has in it: what the script's own PEP 723 block asks for.
+
+use crate::builder::contents::forced_requirements;
+use crate::builder::halt::Halt;
+use crate::builder::installation::Installation;
+use crate::builder::locked_contents;
+use crate::builder::prepare::{Foundation, Site};
+use crate::install::script;
+use crate::lock::index::Entry;
+use crate::model::environment::Script;
+use crate::model::requirements::RequirementText;
+
+/// Fills the environment; from its lock where it has an entry for one.
+pub fn put_in(site: &Site, foundation: &mut Foundation, script: &Script, locked: Option<&Entry>) -> Result<(), Halt> {
+    script::check_base_python(script)?;
+    let root = &site.run.project.root;
+    let metadata = script::of(root, &script.path)?;
+    metadata.check_interpreter(&foundation.python()?.interpreter.version)?;
+    if site.run.options.skip_environment_install {
+        site.warning("skip installing dependencies");
+        return Ok(());
+    }
+    if let Some(entry) = locked {
+        return locked_contents::put_in(site, foundation, entry);
+    }
+    let text = metadata.requirements(&script.path)?;
+    let forced = forced_requirements(site)?;
+    if text.is_empty() && forced.is_empty() {
+        return Ok(());
+    }
+    let requirements = RequirementText { text, root: root.clone() };
+    Installation::new(site, foundation)
+        .carry_out(site.environment.type_name(), "deps", |conditions, old| conditions.deps(&requirements, &forced, old))
+}

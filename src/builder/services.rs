@@ -1,0 +1,366 @@
+//! The services that a run's environments depend on: built and started when the first of them needs one, stopped when the
+//! last of them is done. What a service is and how it runs is the business of [`crate::serve`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::builder::halt::Halt;
+use crate::builder::turn::{Built, Turns};
+use crate::error::ConfigError;
+use crate::execute::glob;
+use crate::model::{Command, literal};
+use crate::plan::Plan;
+use crate::report::observed::observed;
+use crate::report::{Buffered, Reporter};
+use crate::serve::fields::{self, Instances};
+use crate::serve::graph::{Graph, Member};
+use crate::serve::protocol::{Definition, Dependency};
+use crate::serve::{Held, HoldOptions, SupervisorProgram, define};
+use crate::settings::{asks_for_services, ensure_env_files, service_keys};
+
+/// Where services keep their logs and ports, below the work directory.
+pub const STATE_FOLDER: &str = ".envo";
+
+/// Which services the environments of a run need.
+#[derive(Default)]
+pub struct Services {
+    groups: Vec<Group>,
+    /// Environment → the services it may ask about.
+    visible: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Services that depend on each other: they start and stop together.
+struct Group {
+    names: Vec<String>,
+    /// What each of them depends on.
+    depends: Vec<Vec<Dependency>>,
+    /// The environments that are not done yet.
+    users: Mutex<BTreeSet<String>>,
+    state: Mutex<State>,
+}
+
+enum State {
+    NotStarted,
+    Running(Box<Held>),
+    /// They could not be started, for this reason.
+    Failed(String),
+    Stopped,
+}
+
+impl Services {
+    /// Finds out what `names` need.
+    pub fn of(plan: &Plan, names: &[String]) -> Result<Self, ConfigError> {
+        let members = members(plan, names)?;
+        if members.iter().all(|member| member.service.is_none() && member.asks.is_empty()) {
+            return Ok(Self::default());
+        }
+        let mut services = Self::default();
+        let known: Vec<String> = plan.all()?.into_iter().map(|entry| entry.name.clone()).collect();
+        let mut needed: BTreeSet<String> = BTreeSet::new();
+        for name in names {
+            let graph = Graph::needed(&as_asked(&members, name), std::slice::from_ref(name), names);
+            graph.checked(&known)?;
+            let all: BTreeSet<String> = graph.members.iter().map(|member| member.name.clone()).collect();
+            let others: BTreeSet<String> = all.into_iter().filter(|other| other != name).collect();
+            needed.extend(others.iter().cloned());
+            services.visible.insert(name.clone(), others);
+        }
+        needed.iter().try_for_each(|name| ensure_env_files(&plan.settings, name))?;
+        let needed: Vec<Member> = members.into_iter().filter(|member| needed.contains(&member.name)).collect();
+        services.groups = groups(&Graph::new(needed));
+        for group in &services.groups {
+            let uses = |name: &&String| services.visible[*name].iter().any(|one| group.names.contains(one));
+            lock(&group.users).extend(names.iter().filter(uses).cloned());
+        }
+        Ok(services)
+    }
+
+    /// The environments that have to be built for them.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.groups.iter().flat_map(|group| &group.names)
+    }
+
+    pub fn are_needed_by(&self, environment: &str) -> bool {
+        self.visible.get(environment).is_some_and(|names| !names.is_empty())
+    }
+
+    /// Sees to it that everything `environment` depends on is ready, and says what is known of it.
+    pub fn start(&self, environment: &str, turns: &Turns<'_>) -> Result<Instances, Halt> {
+        let Some(visible) = self.visible.get(environment) else { return Ok(Instances::default()) };
+        let needed: Vec<&Group> =
+            self.groups.iter().filter(|group| group.names.iter().any(|name| visible.contains(name))).collect();
+        let started: Vec<Result<Instances, Halt>> = std::thread::scope(|scope| {
+            let starting: Vec<_> = needed.iter().map(|group| scope.spawn(|| group.start(turns))).collect();
+            let failed = |_| Err(Halt::Fail("starting services has failed".to_owned()));
+            starting.into_iter().map(|thread| thread.join().unwrap_or_else(failed)).collect()
+        });
+        let mut instances = Instances::default();
+        for group in started {
+            for instance in group?.only(visible).iter() {
+                instances.insert(instance.clone());
+            }
+        }
+        Ok(instances)
+    }
+
+    /// `environment` is done; services that nobody needs any more are stopped.
+    pub fn release(&self, environment: &str) -> Result<(), String> {
+        let mut result = Ok(());
+        for group in &self.groups {
+            let mut users = lock(&group.users);
+            if users.remove(environment) && users.is_empty() {
+                result = result.and(group.stop());
+            }
+        }
+        result
+    }
+
+    /// Nobody needs anything any more.
+    pub fn close(&self, reporter: &dyn Reporter) {
+        for group in &self.groups {
+            if let Err(text) = group.stop() {
+                reporter.error("ROOT", text);
+            }
+        }
+    }
+}
+
+impl Group {
+    fn start(&self, turns: &Turns<'_>) -> Result<Instances, Halt> {
+        // Held while the services start, so that others who need them wait here.
+        let mut state = lock(&self.state);
+        if let State::NotStarted = &*state {
+            match self.build_and_start(turns) {
+                Ok(held) => *state = State::Running(Box::new(held)),
+                Err(Halt::Interrupted) => return Err(Halt::Interrupted),
+                Err(halt) => *state = State::Failed(halt.to_string()),
+            }
+        }
+        match &*state {
+            State::Running(held) => Ok(held.instances()),
+            State::Failed(reason) => Err(Halt::Fail(reason.clone())),
+            State::NotStarted | State::Stopped => Err(Halt::Interrupted),
+        }
+    }
+
+    fn build_and_start(&self, turns: &Turns<'_>) -> Result<Held, Halt> {
+        let built = build_side_by_side(turns, &self.names)?;
+        let definitions = built.iter().zip(&self.depends).map(|(built, depends)| {
+            let definition = define(&built.environment, &built.session)?;
+            Ok(Definition { depends: depends.clone(), ..definition })
+        });
+        let run = turns.run;
+        let options = HoldOptions {
+            state_dir: run.project.work_dir.join(STATE_FOLDER),
+            variables: run.host.clone(),
+            reporter: Arc::clone(&run.reporter),
+            interrupt: run.interrupt.clone(),
+            show_output: run.verbosity > 2,
+            change: false,
+            force: false,
+            client: "run".to_owned(),
+            supervisor: SupervisorProgram::default(),
+        };
+        let definitions = definitions.collect::<Result<_, ConfigError>>()?;
+        Held::start(definitions, &options).map_err(|error| match Halt::from(error) {
+            Halt::Internal(error) => Halt::Fail(format!("{error:#}")),
+            halt => halt,
+        })
+    }
+
+    fn stop(&self) -> Result<(), String> {
+        match std::mem::replace(&mut *lock(&self.state), State::Stopped) {
+            State::Running(held) => held.stop().map_err(|error| format!("{error:#}")),
+            State::NotStarted | State::Failed(_) | State::Stopped => Ok(()),
+        }
+    }
+}
+
+/// Builds environments side by side. What each has to say is held back and only told of those that fail.
+///
+/// # Errors
+/// When one of them cannot be built; it has been told why.
+pub fn build_side_by_side(turns: &Turns<'_>, names: &[String]) -> Result<Vec<Built>, Halt> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(names.len()).build().map_err(anyhow::Error::from)?;
+    let built: Vec<Result<Built, Halt>> =
+        pool.install(|| names.par_iter().map(|name| build_quietly(turns, name)).collect());
+    let mut interrupted = false;
+    let mut failed: Vec<&str> = Vec::new();
+    for (name, result) in names.iter().zip(&built) {
+        match result {
+            Ok(_) => {}
+            Err(Halt::Interrupted) => interrupted = true,
+            Err(_) => failed.push(name),
+        }
+    }
+    match failed.as_slice() {
+        [] if interrupted => Err(Halt::Interrupted),
+        [] => built.into_iter().collect(),
+        names => Err(Halt::Fail(format!("{} could not be built", names.join(", ")))),
+    }
+}
+
+fn build_quietly(turns: &Turns<'_>, name: &str) -> Result<Built, Halt> {
+    let live = Arc::clone(&turns.run.reporter);
+    let Some(layout) = &turns.layout else { return built_or_told(turns, name, live) };
+    let held = Arc::new(Buffered::new(layout.clone(), Arc::clone(&live)));
+    let reporter = observed(Arc::clone(&held) as Arc<dyn Reporter>, &turns.run.observers);
+    let result = built_or_told(turns, name, reporter);
+    match &result {
+        // The service's own commands report later, and then nobody waits for them.
+        Ok(_) => held.forget(),
+        Err(_) => held.replay(live.as_ref()),
+    }
+    result.map(|built| built.reporting_to(live))
+}
+
+fn built_or_told(turns: &Turns<'_>, name: &str, reporter: Arc<dyn Reporter>) -> Result<Built, Halt> {
+    let result = turns.build(name, Arc::clone(&reporter));
+    turns.packager.release(name);
+    match result {
+        Err(halt) if !matches!(halt, Halt::Interrupted) => {
+            halt.tell(reporter.as_ref(), name);
+            Err(halt)
+        }
+        result => result,
+    }
+}
+
+/// The environments that `names` depend on, directly or through others, and `names` themselves.
+fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
+    let depends = plan.depends(names)?;
+    if depends.iter().all(|(_, globs)| globs.is_empty()) && !asks_for_services(&plan.settings) {
+        return Ok(Vec::new());
+    }
+    let all = plan.runs()?;
+    let mut found: BTreeMap<String, Member> = BTreeMap::new();
+    let mut open: VecDeque<String> = names.iter().cloned().collect();
+    while let Some(name) = open.pop_front() {
+        if found.contains_key(&name) {
+            continue;
+        }
+        let asked = names.contains(&name);
+        let member = match plan.environment(&name) {
+            Ok(environment) => Member::from(&environment),
+            // What is wrong with it is told when it is its turn; nobody may need it as a service.
+            Err(_) if asked || !is_service(plan, &name)? => {
+                let (depends, restarts_with, asks) = (Vec::new(), Vec::new(), Vec::new());
+                Member { name: name.clone(), depends, restarts_with, depends_inherited: None, service: None, asks }
+            }
+            Err(error) => return Err(error),
+        };
+        // Beyond an environment that uses no service, `depends` only means order.
+        if asked || member.service.is_some() || uses_services(plan, &all, &name)? {
+            let fits = |other: &&String| member.depends.iter().any(|pattern| glob::matches(pattern, other));
+            open.extend(all.iter().filter(fits).cloned());
+        }
+        found.insert(name, member);
+    }
+    let mut members: Vec<Member> = found.into_values().collect();
+    let position = |name: &String| all.iter().position(|one| one == name).unwrap_or(usize::MAX);
+    members.sort_by_key(|member| position(&member.name));
+    Ok(members)
+}
+
+/// Whether the environment `name` has a `serve` key.
+pub fn is_service(plan: &Plan, name: &str) -> Result<bool, ConfigError> {
+    let set = plan.settings.environment(name);
+    Ok(service_keys(&plan.settings, &set)?.contains(&"serve"))
+}
+
+/// Whether the environment `name`, one of `known`, depends directly on a service.
+pub fn uses_services(plan: &Plan, known: &[String], name: &str) -> Result<bool, ConfigError> {
+    let depends = plan.depends(std::slice::from_ref(&name.to_owned()))?;
+    for pattern in depends.iter().flat_map(|(_, patterns)| patterns) {
+        for other in known.iter().filter(|other| glob::matches(pattern, other)) {
+            if is_service(plan, other)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// `members` as they matter to `name`, whose own commands are run: it serves nothing.
+fn as_asked(members: &[Member], name: &str) -> Vec<Member> {
+    let service = |member: &Member| if member.name == name { None } else { member.service.clone() };
+    members.iter().map(|member| Member { service: service(member), ..member.clone() }).collect()
+}
+
+/// The parts of the graph that have nothing to do with each other.
+fn groups(graph: &Graph) -> Vec<Group> {
+    let mut group_of: Vec<usize> = (0..graph.members.len()).collect();
+    for (at, dependencies) in graph.dependencies.iter().enumerate() {
+        for dependency in dependencies {
+            let (from, to) = (group_of[*dependency], group_of[at]);
+            group_of.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
+        }
+    }
+    let distinct: BTreeSet<usize> = group_of.iter().copied().collect();
+    let group = |id: usize| Group {
+        names: (0..group_of.len()).filter(|at| group_of[*at] == id).map(|at| graph.members[at].name.clone()).collect(),
+        depends: (0..group_of.len()).filter(|at| group_of[*at] == id).map(|at| graph.dependencies_of(at)).collect(),
+        users: Mutex::default(),
+        state: Mutex::new(State::NotStarted),
+    };
+    distinct.into_iter().map(group).collect()
+}
+
+/// Puts what is known of services into commands.
+pub fn fill(commands: Vec<Command>, instances: &Instances) -> Result<Vec<Command>, Halt> {
+    let fill = |word: String| match word.contains("{service:") || literal::has_literal(&word) {
+        true => fields::fill(&word, instances),
+        false => Ok(word),
+    };
+    let filled = commands.into_iter().map(|command| {
+        let argv = command.argv.into_iter().map(fill).collect::<Result<_, ConfigError>>()?;
+        Ok(Command { argv, ..command })
+    });
+    filled.collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str, depends: &[&str], serves: bool) -> Member {
+        Member {
+            name: name.to_owned(),
+            depends: depends.iter().map(|one| (*one).to_owned()).collect(),
+            restarts_with: Vec::new(),
+            depends_inherited: None,
+            asks: Vec::new(),
+            service: serves.then(|| crate::model::Service::new("run")),
+        }
+    }
+
+    #[test]
+    fn services_that_depend_on_each_other_are_one_group() {
+        let members =
+            vec![member("a", &[], true), member("b", &["a"], true), member("c", &[], true), member("d", &["b"], true)];
+        let names: Vec<Vec<String>> = groups(&Graph::new(members)).into_iter().map(|group| group.names).collect();
+        assert_eq!(names, [vec!["c".to_owned()], vec!["a".into(), "b".into(), "d".into()]]);
+    }
+
+    #[test]
+    fn an_environment_whose_commands_are_run_is_no_service_itself() {
+        let members = vec![member("job", &[], false), member("db", &[], true), member("web", &["job", "db"], true)];
+        let graph = Graph::needed(&as_asked(&members, "web"), &["web".to_owned()], &[]);
+        let names: Vec<&str> = graph.members.iter().map(|member| member.name.as_str()).collect();
+        assert_eq!(names, ["db", "web"]);
+    }
+
+    #[test]
+    fn only_words_that_name_services_are_touched() {
+        let command = |words: &[&str]| Command::from_words(words.iter().map(|word| (*word).to_owned()).collect());
+        let plain = vec![command(&["echo", "{port}", "{}"])];
+        assert_eq!(fill(plain.clone(), &Instances::default()).unwrap(), plain);
+        assert!(fill(vec![command(&["echo", "{service:db:url}"])], &Instances::default()).is_err());
+    }
+}

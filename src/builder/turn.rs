@@ -1,0 +1,197 @@
+//! One environment's turn: prepared, its commands run, and what it leaves tidied up.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use crate::builder::ahead::Ahead;
+use crate::builder::command_set;
+use crate::builder::contents::RunContents;
+use crate::builder::halt::{Halt, Verdict};
+use crate::builder::missing_program::missing_program;
+use crate::builder::packaging::Packager;
+use crate::builder::prepare::Site;
+use crate::builder::run::Run;
+use crate::builder::services;
+use crate::builder::services::Services;
+use crate::execute::session::Session;
+use crate::exit_code;
+use crate::model::{Environment, Variables};
+use crate::plan::Plan;
+use crate::report::event::{EnvironmentResult, Phase};
+use crate::report::{Event, Layout, Reporter, Stream, frame};
+use crate::serve::fields::Instances;
+use crate::serve::service_variables;
+
+/// What the turns of one run share.
+pub struct Turns<'a> {
+    pub run: &'a Arc<Run>,
+    pub plan: &'a Plan,
+    pub packager: &'a Packager,
+    pub services: &'a Services,
+    /// How held back messages and output look; `None`: nothing is held back.
+    pub layout: Option<Layout>,
+    /// What is done before its turn; `None`: nothing is.
+    pub ahead: Option<&'a Ahead<'a>>,
+}
+
+/// An environment in which commands can run.
+pub struct Built {
+    pub environment: Arc<Environment>,
+    pub session: Session,
+}
+
+impl Built {
+    /// The same, with its messages and output going elsewhere from now on.
+    #[must_use]
+    pub fn reporting_to(mut self, reporter: Arc<dyn Reporter>) -> Self {
+        self.session.reporter = reporter;
+        self
+    }
+}
+
+impl Turns<'_> {
+    /// Takes the turn of the environment `name`; its messages and output go to `reporter`. Says as well whether those are
+    /// to be shown whatever happened (`parallel_show_output`).
+    pub fn take(&self, name: &str, reporter: Arc<dyn Reporter>) -> (EnvironmentResult, bool) {
+        let start = Instant::now();
+        self.run.reporter.event(Event::EnvironmentStarted { environment: name.to_owned() });
+        let mut command_seconds = Vec::new();
+        let (mut ignore_outcome, mut fail_fast, mut show_anyway) = (false, false, false);
+        let outcome = self.plan.environment(name).map_err(Halt::from).and_then(|environment| {
+            (ignore_outcome, fail_fast) = (environment.ignore_outcome, environment.fail_fast);
+            show_anyway = environment.parallel_show_output;
+            self.evaluate(&Arc::new(environment), Arc::clone(&reporter), &mut command_seconds)
+        });
+        let mut verdict = match outcome {
+            Ok(code) => Verdict { skipped: false, code },
+            Err(halt) => {
+                self.tell_warnings(name, reporter.as_ref());
+                let verdict = halt.tell(reporter.as_ref(), name);
+                if let Halt::About(about) = &halt {
+                    let bytes = about.explained(&self.plan.settings, name).into_bytes();
+                    reporter.event(Event::LaidOut { stream: Stream::Error, bytes });
+                }
+                verdict
+            }
+        };
+        if let Err(text) = self.services.release(name) {
+            reporter.error(name, text);
+            if verdict.code == exit_code::OK {
+                verdict.code = exit_code::FAILED;
+            }
+        }
+        self.packager.release(name);
+        let result = EnvironmentResult {
+            name: name.to_owned(),
+            skipped: verdict.skipped,
+            code: verdict.code,
+            ignore_outcome,
+            fail_fast,
+            unavailable: false,
+            duration_seconds: start.elapsed().as_secs_f64(),
+            command_seconds,
+            phase_seconds: self.run.phases.take(name),
+        };
+        if let Some(journal) = &self.run.journal {
+            journal.environment(name).result(&result);
+        }
+        (result, show_anyway)
+    }
+
+    /// Builds the environment `name` and hands out what runs commands in it.
+    pub fn build(&self, name: &str, reporter: Arc<dyn Reporter>) -> Result<Built, Halt> {
+        let environment = self.plan.environment(name)?;
+        self.build_environment(Arc::new(environment), reporter)
+    }
+
+    fn build_environment(&self, environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Result<Built, Halt> {
+        let mut site = Site::new(Arc::clone(self.run), environment, reporter);
+        self.tell_warnings(&site.environment.name, site.reporter.as_ref());
+        if let Some(forerun) = self.ahead.and_then(|ahead| ahead.collect(&site.environment.name)) {
+            site = site.after(forerun);
+        }
+        let notice = |site: &Site| self.tell_warnings(&site.environment.name, site.reporter.as_ref());
+        let mut contents = RunContents::new(self.packager, &notice);
+        let foundation = site.prepare(&mut contents)?;
+        let session = contents.finish(&site, foundation)?;
+        Ok(Built { environment: site.environment, session })
+    }
+
+    /// Builds the environment and, meanwhile, starts what it depends on.
+    fn ready(&self, environment: &Arc<Environment>, reporter: Arc<dyn Reporter>) -> Result<(Built, Instances), Halt> {
+        let environment = Arc::clone(environment);
+        let name = environment.name.clone();
+        if !self.services.are_needed_by(&name) {
+            return Ok((self.build_environment(environment, reporter)?, Instances::default()));
+        }
+        std::thread::scope(|scope| {
+            let starting = scope.spawn(|| self.services.start(&name, self));
+            let built = self.build_environment(environment, reporter);
+            let failed = |_| Err(Halt::Fail("starting services has failed".to_owned()));
+            let instances = starting.join().unwrap_or_else(failed);
+            Ok((built?, instances?))
+        })
+    }
+
+    /// Lets a command that asks for the project's services by itself, as a test does, ask this envo: another one may have
+    /// another host Python, and would build the environments of services anew.
+    fn tell_of_itself(&self, variables: &mut Variables) {
+        let source = &self.plan.settings.source;
+        let serves = |line: &str| {
+            let rest = line.trim_start().trim_start_matches('"').strip_prefix("serve");
+            rest.is_some_and(|rest| rest.trim_start().starts_with(['=', ':', '"']))
+        };
+        if !source.text.lines().any(serves) {
+            return;
+        }
+        if let Some(executable) = std::env::current_exe().ok().filter(|path| path.exists()) {
+            variables.set("ENVO_EXECUTABLE", executable);
+            variables.set("ENVO_CONFIG_FILE", source.path.as_os_str());
+        }
+    }
+
+    fn evaluate(
+        &self,
+        environment: &Arc<Environment>,
+        reporter: Arc<dyn Reporter>,
+        command_seconds: &mut Vec<f64>,
+    ) -> Result<i32, Halt> {
+        if self.run.options.no_test || self.run.options.package_only {
+            self.build_environment(Arc::clone(environment), reporter)?;
+            return Ok(exit_code::OK);
+        }
+        let (Built { mut session, .. }, instances) = self.ready(environment, Arc::clone(&reporter))?;
+        if self.services.are_needed_by(&environment.name) {
+            session.variables = service_variables(&session.variables, environment, &instances)?;
+        }
+        self.tell_of_itself(&mut session.variables);
+        let change_dir = environment.change_dir.get()?;
+        fs_err::create_dir_all(&change_dir)?;
+        self.run.enter(&environment.name, Phase::Commands);
+        if let Some(ahead) = self.ahead {
+            ahead.open();
+        }
+        let finish = |commands| {
+            self.tell_warnings(&environment.name, reporter.as_ref());
+            services::fill(commands, &instances)
+        };
+        let groups = &self.run.groups;
+        groups.before_commands(environment, reporter.as_ref())?;
+        let outcome = command_set::run_all(&session, &environment.commands, &change_dir, &finish, command_seconds);
+        let succeeded = matches!(outcome, Ok(exit_code::OK));
+        groups.after_commands(environment, succeeded, reporter.as_ref());
+        for (run_id, program) in session.not_found.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let error = missing_program(&self.plan.settings, environment, &run_id, &program, &session.paths);
+            let bytes = frame::with_source(&error, false).into_bytes();
+            reporter.event(Event::LaidOut { stream: Stream::Error, bytes });
+        }
+        outcome
+    }
+
+    /// Says what was noticed while the environment's settings were worked out.
+    fn tell_warnings(&self, name: &str, reporter: &dyn Reporter) {
+        for warning in self.plan.take_warnings() {
+            reporter.warning(name, warning.text);
+        }
+    }
+}
