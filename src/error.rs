@@ -3,14 +3,12 @@
 //! Rooms up to `plan` return [`ConfigError`]; from `builder` on, `anyhow` carries it along with context. Where tox prints a
 //! message that people or scripts match on, [`ConfigError::message`] holds those very words and the frame is extra.
 
+pub mod frame;
+
 use std::fmt;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use serde_json::Value;
-
-use crate::os_text;
-use crate::python_text::push_escaped;
+use crate::python_text::python_repr;
 
 /// tox's class of an error: it decides what happens next, and its Python name shows in `config`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,56 +154,3 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
-
-/// A text as Python's `repr` writes it: single quotes unless only single quotes are inside.
-pub fn python_repr(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut result = String::with_capacity(text.len() + 2);
-    result.push(quote);
-    // A character of the range that carries bytes is put together again; bytes are shown as Python carries them.
-    let text = os_text::encode(text);
-    for chunk in text.as_bytes().utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '\\' => result.push_str("\\\\"),
-                c if c == quote => {
-                    result.push('\\');
-                    result.push(c);
-                }
-                c => push_escaped(&mut result, c),
-            }
-        }
-        result.extend(chunk.invalid().iter().map(|byte| format!("\\u{:04x}", os_text::surrogate(*byte))));
-    }
-    result.push(quote);
-    result
-}
-
-/// A value as Python's `repr` shows what it read from JSON.
-pub fn value_repr(value: &Value) -> String {
-    match value {
-        Value::Null => "None".to_owned(),
-        Value::Bool(true) => "True".to_owned(),
-        Value::Bool(false) => "False".to_owned(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => python_repr(text),
-        Value::Array(items) => format!("[{}]", items.iter().map(value_repr).collect::<Vec<_>>().join(", ")),
-        Value::Object(entries) => {
-            let entries = entries.iter().map(|(key, value)| format!("{}: {}", python_repr(key), value_repr(value)));
-            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::python_repr;
-
-    #[test]
-    fn python_repr_prefers_single_quotes_and_escapes_what_python_escapes() {
-        assert_eq!(python_repr("a"), "'a'");
-        assert_eq!(python_repr("it's"), "\"it's\"");
-        assert_eq!(python_repr("it's \"x\"\n"), "'it\\'s \"x\"\\n'");
-        assert_eq!(python_repr("é\u{1f}\u{a0}\u{2028}\u{e0001}"), r"'é\x1f\xa0\u2028\U000e0001'");
-    }
-}

@@ -7,12 +7,16 @@
 //! [`install`], [`builder`]) → running ([`execute`]) or serving ([`serve`]) → what people see ([`report`]).
 //! [`commands`] holds one file per verb and is the only room that knows the whole way.
 
+pub mod bounded;
 pub mod builder;
 pub mod cli;
+pub mod color;
 pub mod commands;
 pub mod error;
+pub mod event;
 pub mod execute;
 pub mod exit_code;
+pub mod factor;
 pub mod import;
 pub mod install;
 pub mod lock;

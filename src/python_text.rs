@@ -1,13 +1,17 @@
 //! Characters and values as Python sees them and shows them. What it takes for a blank, a letter or a digit decides what a configuration means, and
 //! differs in places from what Rust's standard library takes for one. No room's own business, so it stands outside them.
 
+pub mod quote;
+pub mod split;
+
 use std::borrow::Cow;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::LazyLock;
 
 use regex::Regex;
 use toml::Value;
 
-use crate::error::python_repr;
 use crate::os_text;
 
 /// `str.isspace`, `str.strip` and `\s`: a little more than Unicode's White_Space.
@@ -152,6 +156,60 @@ pub fn repr(value: &Value) -> String {
     }
 }
 
+/// A text as Python's `repr` writes it: single quotes unless only single quotes are inside.
+pub fn python_repr(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut result = String::with_capacity(text.len() + 2);
+    result.push(quote);
+    // A character of the range that carries bytes is put together again; bytes are shown as Python carries them.
+    let text = os_text::encode(text);
+    for chunk in text.as_bytes().utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\\' => result.push_str("\\\\"),
+                c if c == quote => {
+                    result.push('\\');
+                    result.push(c);
+                }
+                c => push_escaped(&mut result, c),
+            }
+        }
+        result.extend(chunk.invalid().iter().map(|byte| format!("\\u{:04x}", os_text::surrogate(*byte))));
+    }
+    result.push(quote);
+    result
+}
+
+/// A value as Python's `repr` shows what it read from JSON.
+pub fn value_repr(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => "None".to_owned(),
+        serde_json::Value::Bool(true) => "True".to_owned(),
+        serde_json::Value::Bool(false) => "False".to_owned(),
+        serde_json::Value::Number(number) => number.to_string(),
+        serde_json::Value::String(text) => python_repr(text),
+        serde_json::Value::Array(items) => format!("[{}]", items.iter().map(value_repr).collect::<Vec<_>>().join(", ")),
+        serde_json::Value::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| format!("{}: {}", python_repr(key), value_repr(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// Writes characters beyond ASCII as `\uXXXX`, in two halves where one does not suffice.
+pub fn write_ascii<W: ?Sized + Write>(writer: &mut W, text: &str) -> io::Result<()> {
+    for character in text.chars() {
+        if character.is_ascii() {
+            writer.write_all(&[character as u8])?;
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            write!(writer, "\\u{unit:04x}")?;
+        }
+    }
+    Ok(())
+}
+
 /// Why bytes are no UTF-8, as Python says it.
 pub fn decode_error(bytes: &[u8], error: &std::str::Utf8Error) -> String {
     let at = error.valid_up_to();
@@ -224,5 +282,13 @@ mod tests {
     fn control_characters_and_odd_blanks_are_not_printable() {
         assert!("aé四 😀~".chars().all(is_printable));
         assert!(!"\n\u{7f}\u{85}\u{a0}\u{ad}\u{200b}\u{2028}\u{3000}\u{e000}\u{378}".chars().any(is_printable));
+    }
+
+    #[test]
+    fn python_repr_prefers_single_quotes_and_escapes_what_python_escapes() {
+        assert_eq!(python_repr("a"), "'a'");
+        assert_eq!(python_repr("it's"), "\"it's\"");
+        assert_eq!(python_repr("it's \"x\"\n"), "'it\\'s \"x\"\\n'");
+        assert_eq!(python_repr("é\u{1f}\u{a0}\u{2028}\u{e0001}"), r"'é\x1f\xa0\u2028\U000e0001'");
     }
 }

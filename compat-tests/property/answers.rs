@@ -1,9 +1,9 @@
 //! What envo makes of a text, in the form in which the oracle answers.
 
+use envo::factor::{self, ActiveFactors};
 use envo::os_text;
+use envo::python_text::split;
 use envo::settings::expand::parse::Part;
-use envo::settings::factor::{self, ActiveFactors};
-use envo::settings::split;
 use envo::source::IniSection;
 use envo::source::ini::{self, IniErrorKind};
 use serde_json::{Value, json};

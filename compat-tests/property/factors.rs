@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use envo::settings::factor::{self, ActiveFactors};
+use envo::factor::{self, ActiveFactors};
 use proptest::prelude::Strategy;
 use proptest::sample::select;
 use serde_json::json;

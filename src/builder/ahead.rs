@@ -10,12 +10,12 @@ use crate::builder::packaging::Packager;
 use crate::builder::prepare::Site;
 use crate::builder::run::Run;
 use crate::builder::stamp::{Stamp, section};
+use crate::event::Phase;
 use crate::execute::interrupt::Interrupt;
 use crate::model::Environment;
 use crate::plan::Plan;
 use crate::plan::graph::Order;
 use crate::report::Layout;
-use crate::report::event::Phase;
 
 /// Installing is quick work for few processors: commands should have the others.
 const MOST_THREADS: usize = 4;

@@ -17,12 +17,13 @@ use crate::builder::turn::Turns;
 use crate::builder::{redirect_target, verdict};
 use crate::cli::options::EnvironmentChoice;
 use crate::error::ConfigError;
+use crate::event::EnvironmentResult;
+use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
 use crate::plan::{Plan, graph};
-use crate::report::event::EnvironmentResult;
 use crate::report::observed::observed;
-use crate::report::{Buffered, Event, Layout, Reporter};
+use crate::report::{Buffered, Layout};
 
 /// The seconds tox reports of an environment that never ran.
 const NO_TIME: f64 = 0.01;

@@ -16,10 +16,11 @@ use crate::builder::locked_contents;
 use crate::builder::packaging::Packager;
 use crate::builder::prepare::{Contents, Foundation, Site};
 use crate::builder::stamp::section;
+use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::install::InstallRequest;
 use crate::model::{PackageKind, Variables};
-use crate::report::{Buffered, Event, Layout, Reporter};
+use crate::report::{Buffered, Layout};
 
 /// Which part of the way from nothing to a finished environment is taken.
 #[derive(Clone)]

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use crate::builder::package::BackendFailed;
+use crate::error::frame;
 use crate::error::{ConfigError, ErrorClass};
+use crate::event::{Event, Level, Reporter, Stream};
 use crate::execute::session::Refusal;
 use crate::exit_code;
-use crate::report::{Event, Level, Reporter, Stream, frame};
 use crate::settings::Settings;
 
 /// The ends that are no success. Anything that comes as [`anyhow::Error`] keeps its meaning on the way through

@@ -13,6 +13,7 @@ use crate::builder::halt::Halt;
 use crate::builder::preconditions::about_setting;
 use crate::builder::prepare::{Foundation, Site};
 use crate::error::ConfigError;
+use crate::event::{Event, Phase};
 use crate::execute::session::{Outcome, Request, Session, Shown, Stdin};
 use crate::install::choose::{self, Target};
 use crate::install::pip::Pip;
@@ -20,7 +21,6 @@ use crate::install::plan::{Afterwards, Change, Conditions, Decision, RecordForm}
 use crate::install::{InstallCommand, InstallRequest, Installer as _, uv_sync, wheel_file};
 use crate::model::environment::InstallerChoice;
 use crate::model::{Command, ExitRule, Interpreter, Variables};
-use crate::report::event::{Event, Phase};
 use crate::runtime::python::bytecode;
 
 /// The variable that sets how uv puts files from its cache into an environment.

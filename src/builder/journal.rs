@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::event::EnvironmentResult;
 use crate::execute::session::Outcome;
 use crate::execute::shell;
 use crate::model::Interpreter;
-use crate::report::event::EnvironmentResult;
 
 /// The tox release whose format this is.
 const TOX_VERSION: &str = "4.67.15";

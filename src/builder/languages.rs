@@ -9,11 +9,11 @@ use crate::builder::halt::Halt;
 use crate::builder::language_steps::Work;
 use crate::builder::prepare::{Foundation, Site};
 use crate::error::ConfigError;
+use crate::event::Phase;
 use crate::execute::session::Session;
 use crate::model::Environment;
 use crate::model::runtime::{DEFAULT, RuntimeWish, VersionWish};
 use crate::plan::close_match::closest;
-use crate::report::event::Phase;
 use crate::runtime::programs::{Others, Program, Search};
 use crate::runtime::{self, Contents, Place, RUNTIMES, Runtime, Surroundings};
 

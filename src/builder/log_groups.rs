@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::ConfigError;
+use crate::event::{Event, Reporter};
 use crate::model::{Environment, Variables};
 use crate::plan::job::{Job, Plugin};
-use crate::report::{Event, Reporter};
 
 /// Marks groups; does nothing where there is no job.
 #[derive(Debug, Default)]

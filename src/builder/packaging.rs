@@ -20,13 +20,14 @@ use crate::builder::prepare::{Foundation, Site};
 use crate::builder::project_package::ProjectPackages;
 use crate::builder::run::Run;
 use crate::builder::stamp::section;
+use crate::event::Phase;
+use crate::event::Reporter;
 use crate::execute::session::Session;
 use crate::model::PackageKind;
 use crate::model::environment::{Packaging, sdist_describer};
 use crate::plan::Plan;
-use crate::report::event::Phase;
 use crate::report::observed::observed;
-use crate::report::{Buffered, Layout, Reporter};
+use crate::report::{Buffered, Layout};
 
 /// Below the run's folder for temporary files: the copies of packages that are handed to installers.
 const STAGING: &str = "package";

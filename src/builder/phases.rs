@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::report::event::Phase;
+use crate::event::Phase;
 
 /// What each environment began, and when. One phase ends when the next begins.
 #[derive(Debug, Default)]

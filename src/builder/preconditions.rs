@@ -7,7 +7,7 @@ use crate::builder::halt::Halt;
 use crate::builder::languages;
 use crate::builder::package::BuildSystem;
 use crate::builder::run::Run;
-use crate::error::{ConfigError, ErrorClass, python_repr};
+use crate::error::{ConfigError, ErrorClass};
 use crate::execute;
 use crate::execute::session::Refusal;
 use crate::install::plan::{Conditions, RecordForm};
@@ -22,6 +22,7 @@ use crate::model::requirements::RequirementText;
 use crate::model::runtime::DEFAULT;
 use crate::model::{Environment, PackageKind, Project, Variables, python_pattern};
 use crate::plan::Plan;
+use crate::python_text::python_repr;
 
 /// A project whose environments are looked at.
 pub struct Preconditions<'a> {

@@ -20,14 +20,14 @@ use crate::builder::stamp;
 use crate::builder::stamp::{Stamp, section};
 use crate::builder::{folders, venv_redirect};
 use crate::error::ConfigError;
+use crate::event::Phase;
+use crate::event::{Level, Reporter};
 use crate::execute;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::execute::session::Session;
 use crate::install::{reasons, uv_sync};
 use crate::model::{Environment, Interpreter, Layout};
-use crate::report::event::Phase;
-use crate::report::{Level, Reporter};
 use crate::runtime;
 use crate::runtime::python;
 

@@ -9,10 +9,10 @@ use crate::builder::installation::Installation;
 use crate::builder::prepare::{Contents, Foundation, Site};
 use crate::builder::run::Run;
 use crate::builder::stamp::section;
+use crate::event::{Event, Reporter};
 use crate::execute::session::{Display, Request, Shown, Stdin};
 use crate::model::Environment;
 use crate::model::interpreter::PythonVersion;
-use crate::report::{Event, Reporter};
 
 /// The first version with `-P`, which keeps the current folder off Python's search path. Older ones take `-I`.
 const SAFE_PATH: (u32, u32) = (3, 11);

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use crate::builder::venv_redirect;
 use crate::error::ConfigError;
+use crate::event::Reporter;
 use crate::model::Project;
 use crate::plan::{Defined, Plan};
-use crate::report::Reporter;
 
 /// Refuses a configuration that wants the redirect where an environment lives, before anything is run.
 pub fn check(plan: &Plan, project: &Project) -> Result<(), ConfigError> {

@@ -10,15 +10,15 @@ use crate::builder::log_groups::LogGroups;
 use crate::builder::phases::Phases;
 use crate::builder::{folders, venv_redirect};
 use crate::cli::options::RunOptions;
+use crate::event::Phase;
+use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::install::choose;
 use crate::lock::index::Index;
 use crate::model::environment::InstallerChoice;
 use crate::model::{Interpreter, InterpreterLookup, Project, Variables};
-use crate::report::event::Phase;
 use crate::report::observed::Observers;
-use crate::report::{Event, Reporter};
 use crate::runtime::python::PythonRuntime;
 
 /// The run's surroundings; nothing in it changes while it lasts.

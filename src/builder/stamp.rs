@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::source::bounded;
+use crate::bounded;
+use crate::python_text::write_ascii;
 
 /// tox's sections, named after its classes.
 pub mod section {
@@ -187,20 +188,6 @@ impl serde_json::ser::Formatter for PythonJson<'_> {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         write_ascii(writer, fragment)
     }
-}
-
-/// Writes characters beyond ASCII as `\uXXXX`, in two halves where one does not suffice.
-pub fn write_ascii<W: ?Sized + Write>(writer: &mut W, text: &str) -> io::Result<()> {
-    for character in text.chars() {
-        if character.is_ascii() {
-            writer.write_all(&[character as u8])?;
-            continue;
-        }
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            write!(writer, "\\u{unit:04x}")?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -13,12 +13,14 @@ use crate::builder::prepare::Site;
 use crate::builder::run::Run;
 use crate::builder::services;
 use crate::builder::services::Services;
+use crate::error::frame;
+use crate::event::{EnvironmentResult, Phase};
+use crate::event::{Event, Reporter, Stream};
 use crate::execute::session::Session;
 use crate::exit_code;
 use crate::model::{Environment, Variables};
 use crate::plan::Plan;
-use crate::report::event::{EnvironmentResult, Phase};
-use crate::report::{Event, Layout, Reporter, Stream, frame};
+use crate::report::Layout;
 use crate::serve::fields::Instances;
 use crate::serve::service_variables;
 

@@ -5,11 +5,11 @@ use crate::builder::installation::{Installation, own_files};
 use crate::builder::locked_contents;
 use crate::builder::prepare::{Foundation, Site};
 use crate::builder::stamp::section;
+use crate::event::Phase;
 use crate::execute::session::{Request, Shown, Stdin};
 use crate::install::{InstallRequest, uv_sync};
 use crate::model::ExitRule;
 use crate::model::environment::{UvProject, UvSettings, UvSync};
-use crate::report::event::Phase;
 
 /// Fills the environment as far as uv alone does it.
 ///

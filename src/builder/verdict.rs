@@ -1,7 +1,7 @@
 //! How a whole run ended, out of how its environments ended.
 
+use crate::event::EnvironmentResult;
 use crate::exit_code;
-use crate::report::event::EnvironmentResult;
 
 /// Whether the run as a whole succeeded: no environment failed, and not all were left out.
 pub fn is_success(results: &[EnvironmentResult]) -> bool {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::error::python_repr;
 use crate::os_text;
+use crate::python_text::python_repr;
 
 /// Why a text is not of a type: the Python exception that says so.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use super::convert::{self, Type, Unconvertible};
 use super::user_file::UserFile;
 use super::{Notice, Severity};
-use crate::error::python_repr;
 use crate::execute::shell::redact;
 use crate::model::Variables;
+use crate::python_text::python_repr;
 
 pub struct Defaults<'a> {
     variables: &'a Variables,

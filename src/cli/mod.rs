@@ -216,7 +216,7 @@ fn in_words_of_argparse(error: &clap::Error, definition: &Command) -> UsageError
                 _ => Vec::new(),
             };
             let value = text(ContextKind::InvalidValue).unwrap_or_default();
-            let value = crate::error::python_repr(&value);
+            let value = crate::python_text::python_repr(&value);
             UsageError::about(&option, &format!("invalid choice: {value} (choose from {})", choices.join(", ")))
         }
         (ErrorKind::MissingRequiredArgument, Some(missing)) => {

@@ -21,10 +21,10 @@ use super::options::{
 };
 use super::user_file::UserFile;
 use super::{Resolved, UsageError, unknown};
+use crate::factor::expand_environments;
 use crate::model::Variables;
 use crate::model::pep508::Requirement;
 use crate::os_text;
-use crate::settings::factor::expand_environments;
 
 /// tox's level of a run without `-v` or `-q`: warnings are shown.
 const DEFAULT_VERBOSITY: i64 = 2;
@@ -198,8 +198,9 @@ impl Resolver<'_> {
 
     fn integer(&self, id: &str) -> Result<i64, UsageError> {
         match self.typed(id) {
-            Some(text) => convert::integer(text)
-                .map_err(|_| self.problem(id, &format!("invalid int value: {}", crate::error::python_repr(text)))),
+            Some(text) => convert::integer(text).map_err(|_| {
+                self.problem(id, &format!("invalid int value: {}", crate::python_text::python_repr(text)))
+            }),
             None => Ok(self.default(id, &INTEGER).unwrap_or(0)),
         }
     }
@@ -320,7 +321,7 @@ impl Resolver<'_> {
             Some("false") => Ok(SkipMissing::No),
             Some("config") => Ok(SkipMissing::Configured),
             Some(other) => {
-                let other = crate::error::python_repr(other);
+                let other = crate::python_text::python_repr(other);
                 Err(self.problem(id, &format!("value must be 'config', 'true', or 'false' (got {other})")))
             }
             None => Ok(self.default(id, &SKIP_MISSING).unwrap_or_default()),
@@ -382,7 +383,7 @@ impl Resolver<'_> {
             "auto" => return Ok(Parallelism::Limit(std::thread::available_parallelism().map_or(1, usize::from))),
             _ => {}
         }
-        let shown = crate::error::python_repr(&text);
+        let shown = crate::python_text::python_repr(&text);
         let number = convert::integer(&text)
             .map_err(|_| self.problem(id, &format!("value must be a positive number, is {shown}")))?;
         let limit = usize::try_from(number);
@@ -393,7 +394,7 @@ impl Resolver<'_> {
         let mut result = self.default_list("force_dep", &REQUIREMENT).unwrap_or_default();
         for text in self.all_typed("force_dep") {
             let invalid = |_| {
-                let shown = crate::error::python_repr(&text);
+                let shown = crate::python_text::python_repr(&text);
                 self.problem("force_dep", &format!("invalid Requirement value: {shown}"))
             };
             result.push((REQUIREMENT.convert)(&text).map_err(invalid)?);
@@ -411,7 +412,7 @@ impl Resolver<'_> {
         let number = |id, what: &str| -> Result<Option<f64>, UsageError> {
             let Some(text) = self.typed(id) else { return Ok(None) };
             let number = text.parse::<f64>().ok().filter(|number| (0.0..=31_536_000.0).contains(number));
-            let shown = crate::error::python_repr(text);
+            let shown = crate::python_text::python_repr(text);
             number.map(Some).ok_or_else(|| self.problem(id, &format!("invalid {what}: {shown}")))
         };
         Ok(ServiceOptions {

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use super::options::Surroundings;
 use super::{Notice, Severity};
-use crate::error::python_repr;
+use crate::bounded;
 use crate::model::Variables;
+use crate::python_text::python_repr;
 use crate::source::IniDocument;
-use crate::source::bounded;
 use crate::source::ini;
 
 /// Names another file.

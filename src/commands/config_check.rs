@@ -7,21 +7,22 @@ use anyhow::Result;
 use serde_json::{Value as Json, json};
 
 use super::open_plan;
+use crate::bounded;
 use crate::builder::preconditions::{Preconditions, is_of_machine};
 use crate::builder::redirect_target;
 use crate::cli::options::{ConfigFormat, Options};
 use crate::error::ConfigError;
+use crate::error::frame;
 use crate::execute::glob;
 use crate::exit_code;
 use crate::lock::index::Index;
 use crate::model::{Environment, Project};
 use crate::plan::provision::is_provided;
 use crate::plan::{Defined, Plan};
-use crate::report::{config_format, frame, plain};
+use crate::report::{config_format, plain};
 use crate::serve::graph::{Graph, Member};
 use crate::settings::check::Subject;
 use crate::settings::{asks_for_services, check};
-use crate::source::bounded;
 
 /// Says everything that is wrong with the configuration.
 pub fn execute(options: &Options) -> Result<i32> {

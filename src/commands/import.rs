@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::bounded;
 use crate::cli::options::Options;
 use crate::error::ConfigError;
 use crate::exit_code;
@@ -12,7 +13,6 @@ use crate::import::locks::Pins;
 use crate::import::{self, Imported, ProjectFiles};
 use crate::python_text::escaped;
 use crate::report::plain;
-use crate::source::bounded;
 
 /// What versions from another lock are written to.
 const PINS: &str = "pins.txt";

@@ -12,6 +12,8 @@ use super::locking::{Lockable, Locks, Resolvers, names_none, target, tell};
 use crate::builder::halt::Halt;
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
+use crate::event::Reporter;
+use crate::event::{EnvironmentResult, Event, Phase};
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
 use crate::install::uv_lock::LockWish;
@@ -23,8 +25,7 @@ use crate::lock::resolve::Order;
 use crate::lock::verify::{entry, shown_path, verify};
 use crate::lock::write::replace;
 use crate::model::pep508::canonical_name;
-use crate::report::event::{EnvironmentResult, Event, Phase};
-use crate::report::{Reporter, plain, table};
+use crate::report::{plain, table};
 use crate::runtime::locking;
 
 /// How many are resolved at once: a resolver uses several threads of its own.

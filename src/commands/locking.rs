@@ -8,12 +8,14 @@ use anyhow::{Context as _, Result};
 use super::opening::open_plan_with;
 use super::report_warnings;
 use super::run::{Manner, choose_installer, open_run};
+use crate::bounded;
 use crate::builder::halt::Halt;
 use crate::builder::locked_contents;
 use crate::builder::prepare::Site;
 use crate::builder::run::Run;
 use crate::cli::options::{EnvironmentChoice, Options};
 use crate::error::ConfigError;
+use crate::event::Reporter;
 use crate::execute;
 use crate::execute::interrupt::{BySignal, Interrupt};
 use crate::install::choose;
@@ -32,10 +34,8 @@ use crate::lock::{INDEX, verify};
 use crate::model::environment::{Installation, InstallerChoice};
 use crate::model::{Command, Deferred, Environment, Interpreter, InterpreterLookup as _, Project, Variables};
 use crate::plan::Plan;
-use crate::report::Reporter;
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 use crate::settings::value::Value;
-use crate::source::bounded;
 
 /// The project and what is known of its locks.
 pub(super) struct Locks {

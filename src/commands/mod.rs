@@ -40,14 +40,14 @@ pub use opening::{open_plan, report_warnings, tell};
 use crate::builder::halt::Halt;
 use crate::cli::options::{Options, ReportFormat, Surroundings, Verb};
 use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
+use crate::error::frame;
 use crate::error::{ConfigError, ErrorClass};
+use crate::event::{Event, Level, Reporter};
 use crate::execute::interrupt::BySignal;
 use crate::exit_code;
 use crate::lock::error::Unreachable;
 use crate::python_text::plain as plain_text;
-use crate::report::{
-    Event, Human, JsonLines, Layout, Level, Progress, Reporter, SlowPhases, frame, github, lost_output, plain,
-};
+use crate::report::{Human, JsonLines, Layout, Progress, SlowPhases, github, lost_output, plain};
 
 /// The name under which the program itself reports.
 const ROOT: &str = "ROOT";

@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result};
 
 use super::import::{COMPOSE_FILES, with_files};
 use super::opening::{discovery, report_missing_configuration};
+use crate::bounded;
 use crate::cli::options::Options;
 use crate::cli::{TOX_VERSION, program_version};
 use crate::exit_code;
 use crate::import::{self, Imported, ProjectFiles, Section};
 use crate::model::InterpreterLookup as _;
 use crate::report::plain;
-use crate::source::bounded;
 
 /// Writes the file, unless there is one already.
 pub fn execute(options: &Options) -> Result<i32> {

@@ -18,6 +18,8 @@ use crate::builder::redirect_target;
 use crate::builder::run::Run;
 use crate::cli::options::{Options, Parallelism, ReportFormat, Verb};
 use crate::error::ConfigError;
+use crate::error::frame;
+use crate::event::{Event, Reporter, Stream};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::lock::index::Index;
@@ -25,7 +27,7 @@ use crate::model::InterpreterLookup as _;
 use crate::model::environment::{InstallerChoice, PackageKind};
 use crate::plan::{self, Plan};
 use crate::report::observed::{Observers, observed};
-use crate::report::{Event, Junit, Layout, Reporter, Stream, frame, github};
+use crate::report::{Junit, Layout, github};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 use crate::settings::check::misspelt_keys;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::captured::{Captured, Collector};
-use crate::report::Stream;
+use crate::event::Stream;
 
 /// How long the start of a line waits for its end before it is shown.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -13,7 +13,7 @@ use super::output::Output;
 use super::process::Child;
 use super::session::{Outcome, Session};
 use super::tree;
-use crate::report::{Event, Level, Stream};
+use crate::event::{Event, Level, Stream};
 
 /// How much is read at once.
 const STEP: usize = 64 * 1024;

@@ -9,11 +9,11 @@ use super::captured::Captured;
 use super::interrupt::Interrupt;
 use super::process::{Grouping, Input, Sink, Spawn};
 use super::{log_file, program, pty, running, shell};
-use crate::error::python_repr;
+use crate::event::{Event, Level, Reporter, Stream};
 use crate::model::environment::Timeouts;
 use crate::model::{ExitRule, Variables};
 use crate::os_text;
-use crate::report::{Event, Level, Reporter, Stream};
+use crate::python_text::python_repr;
 
 /// Where a command's standard input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

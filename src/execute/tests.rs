@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::process::Grouping;
 use super::session::{Display, Outcome, Refusal, Request, Session, Shown, Stdin};
+use crate::event::{Event, Level, Reporter, Stream};
 use crate::model::environment::Timeouts;
 use crate::model::{ExitRule, Variables};
-use crate::report::{Event, Level, Reporter, Stream};
 
 /// Remembers every event and lets a test wait for one.
 #[derive(Default)]

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::error::{ConfigError, python_repr};
+use crate::bounded;
+use crate::error::ConfigError;
 use crate::model::pep508::{Marker, Requirement, canonical_name};
+use crate::python_text::python_repr;
 use crate::python_text::repr;
-use crate::source::bounded;
 
 /// The requirements of `groups` (normalised names), in canonical form, sorted.
 pub fn resolve(root: &Path, groups: &[String]) -> Result<Vec<String>, ConfigError> {

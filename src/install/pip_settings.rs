@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::bounded;
 use crate::model::Variables;
-use crate::source::bounded;
 use crate::source::ini;
 
 /// pip's settings as far as another installer has to follow them.

@@ -9,12 +9,13 @@ use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::path;
-use crate::builder::stamp::write_ascii;
-use crate::error::{ConfigError, python_repr};
+use crate::bounded;
+use crate::error::ConfigError;
 use crate::model::Variables;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::model::pep508::{Marker, Requirement, canonical_name};
-use crate::source::bounded;
+use crate::python_text::python_repr;
+use crate::python_text::write_ascii;
 
 /// A lock file and what of it an environment wants.
 #[derive(Debug, Clone, Copy)]

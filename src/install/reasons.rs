@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::plan::{REDACTION_FORMAT, Recorded};
-use crate::error::value_repr;
+use crate::python_text::value_repr;
 
 /// Why the record of another environment (another name or type) cannot be built on.
 pub fn environment_changed(old: &Value, new: &Value) -> String {

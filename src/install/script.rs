@@ -7,10 +7,11 @@ use pep440_rs::{Version, VersionSpecifiers};
 use toml::{Table, Value};
 
 use super::groups::python_type;
-use crate::error::{ConfigError, python_repr};
+use crate::error::ConfigError;
 use crate::model::environment::Script;
 use crate::model::interpreter::PythonVersion;
 use crate::model::pep508::Requirement;
+use crate::python_text::python_repr;
 use crate::python_text::repr;
 
 /// A block is a few lines; whatever is larger is no script.

@@ -7,11 +7,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::InstallRequest;
+use crate::bounded;
 use crate::error::ConfigError;
 use crate::model::environment::{UvProject, UvSettings, UvSync};
 use crate::model::pep508::canonical_name;
 use crate::model::{Interpreter, PythonSpec, Variables};
-use crate::source::bounded;
 
 /// What else decides over `uv sync`.
 #[derive(Debug, Clone, Copy)]

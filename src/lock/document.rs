@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use toml::{Table, Value};
 
 use super::error::{LockError, conflict_marker};
-use crate::source::bounded;
+use crate::bounded;
 
 /// What is locked for one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::{LockError, conflict_marker};
 use super::{INDEX, digest, name};
+use crate::bounded;
 use crate::model::Project;
-use crate::source::bounded;
 
 const HEAD: &str =
     "# envo.lock 1: written by `envo lock`, one line per environment: the lock's digest, then its inputs'.\n";

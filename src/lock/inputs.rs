@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::target;
+use crate::bounded;
 use crate::builder::package::static_requirements;
 use crate::error::ConfigError;
 use crate::install::InstallRequest;
@@ -13,7 +14,6 @@ use crate::install::requirement_file::{self, RequirementKind};
 use crate::install::script;
 use crate::model::environment::{PackageKind, Packaging};
 use crate::model::{Environment, Project, Requirements, Variables};
-use crate::source::bounded;
 
 /// Files of a project that say what it requires where `pyproject.toml` does not.
 const METADATA_FILES: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];

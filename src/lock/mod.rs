@@ -29,8 +29,8 @@ pub mod write;
 
 use sha2::{Digest, Sha256};
 
+use crate::bounded;
 use crate::model::{Environment, Project};
-use crate::source::bounded;
 
 /// The index over them, at the project's root.
 pub const INDEX: &str = "envo.lock";

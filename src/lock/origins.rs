@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::error::Origin;
 use super::inputs::Inputs;
+use crate::bounded;
 use crate::model::Project;
 use crate::model::pep508::{Requirement, canonical_name};
-use crate::source::bounded;
 
 /// The lines of the project's files with those of its requirements that `explanation` names.
 pub fn of(project: &Project, inputs: &Inputs, explanation: &str) -> Vec<Origin> {

@@ -9,8 +9,8 @@ use super::error::LockError;
 use super::index::{self, Entry, Index, input_digest};
 use super::inputs::Input;
 use super::{INDEX, digest};
+use crate::bounded;
 use crate::model::Project;
-use crate::source::bounded;
 
 /// Finds out whether the lock of `environment` in `project` holds. Hands out its entry.
 pub fn verify<'a>(

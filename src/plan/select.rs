@@ -29,7 +29,7 @@ impl Named {
 /// A name becomes a folder, so it must stay inside the working directory.
 pub fn check_name(name: &str) -> Result<(), ConfigError> {
     if name.is_empty() || name == "." || name == ".." || name.contains('/') || name.contains('\0') {
-        let quoted = crate::error::python_repr(name);
+        let quoted = crate::python_text::python_repr(name);
         return Err(ConfigError::handled(format!("environment name {quoted} is not a valid single path component")));
     }
     Ok(())

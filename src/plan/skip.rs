@@ -1,7 +1,8 @@
 //! `--skip-env`: what it leaves out. It is told of by whoever asks.
 
-use crate::error::{ConfigError, python_repr};
+use crate::error::ConfigError;
 use crate::model::python_pattern;
+use crate::python_text::python_repr;
 
 /// The regular expression, as Python reads it.
 pub(super) struct Skip {

@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::event::{EnvironmentResult, Event, Level, Reporter};
 use super::human::write;
 use crate::error::Location;
+use crate::event::{EnvironmentResult, Event, Level, Reporter};
 use crate::model::Variables;
 
 /// Where a key of an environment is written.

@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::event::{EnvironmentResult, Event, Reporter, Stream};
 use super::human::write;
+use crate::event::{EnvironmentResult, Event, Reporter, Stream};
 
 /// The format's number.
 pub const VERSION: u32 = 1;
@@ -57,7 +57,7 @@ fn describe(event: Event) -> Option<(&'static str, Value)> {
             ("output", json!({"environment": environment, "stream": name(stream), "text": text}))
         }
         Event::CommandFinished { environment, run_id, cwd, command, exit_code, seconds, pid, level, tolerated } => {
-            let success = tolerated || level != super::Level::Critical;
+            let success = tolerated || level != crate::event::Level::Critical;
             let fields = json!({
                 "environment": environment,
                 "run_id": run_id,
@@ -126,8 +126,8 @@ fn rounded(seconds: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Level;
-    use crate::report::event::Phase;
+    use crate::event::Level;
+    use crate::event::Phase;
 
     fn told(event: Event) -> String {
         let (kind, fields) = describe(event).expect("it is told");

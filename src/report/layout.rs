@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::color::{BLUE, BRIGHT, CYAN, DIM, GREEN, MAGENTA, NORMAL, RED, RESET, RESET_ALL, WHITE, YELLOW, foreground};
-use super::event::{EnvironmentResult, Event, Level, Phase, Stream};
+use crate::color::{BLUE, BRIGHT, CYAN, DIM, GREEN, MAGENTA, NORMAL, RED, RESET, RESET_ALL, WHITE, YELLOW, foreground};
+use crate::event::{EnvironmentResult, Event, Level, Phase, Stream};
 
 /// How events are to look.
 #[derive(Debug, Clone)]

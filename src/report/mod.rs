@@ -1,10 +1,7 @@
 //! What people and programs see. The only room that prints.
 
 pub mod buffered;
-mod color;
 pub mod config_format;
-pub mod event;
-pub mod frame;
 pub mod github;
 pub mod human;
 mod json_lines;
@@ -21,7 +18,6 @@ pub mod timeline;
 mod xml;
 
 pub use buffered::Buffered;
-pub use event::{Event, Level, Reporter, Stream};
 pub use human::Human;
 pub use json_lines::JsonLines;
 pub use junit::Junit;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::event::{Event, Reporter};
+use crate::event::{Event, Reporter};
 
 /// Everyone who is told besides the one who writes for people.
 pub type Observers = Arc<[Arc<dyn Reporter>]>;

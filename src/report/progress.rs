@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::event::{Event, Reporter};
 use super::human::Human;
 use super::layout::waiting_within;
 use super::plain;
+use crate::event::{Event, Reporter};
 
 /// How often the spinners turn.
 const TURN: Duration = Duration::from_millis(100);

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::Step;
-use crate::source::bounded;
+use crate::bounded;
 
 /// The content of a file of the project; `None` when there is none.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {

@@ -25,9 +25,9 @@ use super::private;
 use super::protocol::{self, Answer, Definition, Known, News, Operation, Request, Up, Waiting};
 use super::supervisor_process::{PROMPT, SupervisorProcess};
 use crate::builder::halt::Halt;
+use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::model::Variables;
-use crate::report::{Event, Reporter};
 
 pub use background::{Background, up};
 

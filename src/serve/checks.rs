@@ -15,7 +15,7 @@ use crate::execute::glob;
 use crate::model::command::{Command, ExitRule};
 use crate::model::environment::Inherited;
 use crate::model::service::{Probe, Service, signal_number};
-use crate::settings::split;
+use crate::python_text::split;
 
 type Check = fn(&Graph, &Context<'_>, &mut Vec<ConfigError>);
 

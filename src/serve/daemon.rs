@@ -17,9 +17,9 @@ use super::listening::Listening;
 use super::place::{self, Claim};
 use super::supervisor::{Message, Parts, Record, Supervisor};
 use super::{accept, instance_mark, memory};
+use crate::event::{Event, Reporter};
 use crate::execute::process::{self, Forked};
 use crate::execute::tree;
-use crate::report::{Event, Reporter};
 
 /// The hidden verb.
 pub const VERB: &str = "__supervise";

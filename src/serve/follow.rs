@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::lines::Lines;
 use super::private;
-use crate::report::{Event, Reporter, Stream};
+use crate::event::{Event, Reporter, Stream};
 
 /// How much is read at once.
 const BLOCK: usize = 256 * 1024;

@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 use super::fields::{self, Instance, Instances};
 use super::protocol::{Definition, Texts};
 use crate::error::ConfigError;
+use crate::event::Reporter;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::execute::session::Session;
 use crate::model::{Command, Environment, Variables, literal};
-use crate::report::Reporter;
 
 /// How many files a job's inputs are looked at below one folder.
 const MOST_FILES: usize = 10_000;

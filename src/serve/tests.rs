@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::orders::{News, Task};
 use super::protocol::Definition;
 use super::*;
+use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::execute::session::Session;
@@ -18,7 +19,6 @@ use crate::model::environment::{
 };
 use crate::model::service::Port;
 use crate::model::{Command, Deferred, Service, Variables};
-use crate::report::{Event, Reporter};
 
 mod keeping;
 

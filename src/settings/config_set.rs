@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, ThreadId};
 
-use super::factor::ActiveFactors;
 use super::loader::Loader;
 use super::nesting::{Nesting, Step};
 use super::set_env::SetEnv;
 use super::value::Value;
 use super::{Settings, keys, lock};
 use crate::error::{ConfigError, ErrorClass};
+use crate::factor::ActiveFactors;
 use crate::model::Runner;
 
 /// Which settings the set has.

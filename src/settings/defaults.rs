@@ -8,10 +8,10 @@ use super::config_set::{ConfigSet, SetKind};
 use super::convert::{boolean, convert};
 use super::keys::{self, Initial, Key};
 use super::value::{Kind, Value};
+use crate::bounded;
 use crate::cli::options::SkipMissing;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::{Command, Interpreter, PythonSpec};
-use crate::source::bounded;
 
 impl Settings {
     pub(super) fn default_value(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {

@@ -7,7 +7,6 @@ use super::config_set::{ConfigSet, SetKind};
 use super::convert::convert;
 use super::expand::replace::{Style, replace};
 use super::expand::{TOML_PREFIX, Trail, parse::parse};
-use super::factor::{ActiveFactors, filter};
 use super::keys::{self, Key};
 use super::lookup::Context;
 use super::overrides::Override;
@@ -15,6 +14,7 @@ use super::toml::load::toml_entry;
 use super::value::{Kind, Value};
 use super::{PACKAGE_BASE, Settings, TEST_PREFIX, lock, toml, toml_section};
 use crate::error::{ConfigError, ErrorClass, Location};
+use crate::factor::{ActiveFactors, filter};
 use crate::source::{Document, Entry};
 
 /// A section that values are read from.

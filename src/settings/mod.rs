@@ -14,7 +14,6 @@ mod descriptions;
 pub mod dotenv;
 pub mod env_file;
 pub mod expand;
-pub mod factor;
 pub mod keys;
 mod loader;
 mod lookup;
@@ -23,13 +22,11 @@ pub mod outside;
 mod overrides;
 pub mod plugins;
 mod post_process;
-mod ranges;
 mod runners;
 mod runtimes;
 pub mod schema;
 mod service;
 mod set_env;
-pub mod split;
 pub mod toml;
 pub mod translate;
 pub mod value;
@@ -43,6 +40,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use self::toml::Templates;
 use crate::cli::options::{EnvironmentChoice, Options};
 use crate::error::{ConfigError, ErrorClass, Location};
+use crate::factor;
 use crate::model::InterpreterLookup;
 use crate::source::{Document, Entry, FromRoot, IniDocument, Node, Source, TomlDocument};
 use config_set::{ConfigSet, SetKind};
@@ -346,7 +344,7 @@ impl Settings {
     /// # Errors
     /// When it is not there; the message is the key as Python shows a missing one.
     pub(crate) fn raw_from_root(&self, path: &[String]) -> Result<Node<'_>, ConfigError> {
-        let missing = |key: &str| ConfigError::value(crate::error::python_repr(key));
+        let missing = |key: &str| ConfigError::value(crate::python_text::python_repr(key));
         let Some(document) = self.toml() else { return Err(missing("")) };
         match document.get_from_root(path) {
             FromRoot::Value(value) => Ok(value),

@@ -11,8 +11,8 @@ use super::loader::{Place, without_comments};
 use super::post_process::normalize_name;
 use super::value::{Kind, Value};
 use super::{Settings, dotenv};
+use crate::bounded;
 use crate::error::ConfigError;
-use crate::source::bounded;
 
 /// The file tox-envfile loads, beside the configuration.
 const ENVIRONMENT_FILE: &str = ".devdata.env";
@@ -108,7 +108,7 @@ fn factors_by_word(text: &str) -> Result<Mapping, ConfigError> {
     let text = without_comments(text).replace("\\\n", "");
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let Some((word, rest)) = line.split_once(':') else {
-            let quoted = crate::error::python_repr(line);
+            let quoted = crate::python_text::python_repr(line);
             return Err(ConfigError::handled(format!(
                 "[gh-actions] lines must be of form key: factors, found {quoted}"
             )));

@@ -152,7 +152,7 @@ pub(super) fn checked_locked_package(set: &ConfigSet, kind: String) -> Result<St
 }
 
 fn not_one_of(set: &ConfigSet, key: &str, value: &str, valid: &[&str]) -> ConfigError {
-    let valid = valid.iter().map(|word| crate::error::python_repr(word)).collect::<Vec<_>>().join(", ");
+    let valid = valid.iter().map(|word| crate::python_text::python_repr(word)).collect::<Vec<_>>().join(", ");
     ConfigError::handled(format!("failed to load {}.{key}: {value} must be one of ({valid})", set.label()))
 }
 
@@ -160,7 +160,7 @@ pub(super) fn checked_resolution(value: String) -> Result<Value, ConfigError> {
     if value.is_empty() || RESOLUTIONS.contains(&value.as_str()) {
         return Ok(Value::Text(value));
     }
-    let quoted = crate::error::python_repr(&value);
+    let quoted = crate::python_text::python_repr(&value);
     let valid = RESOLUTIONS.join(", ");
     Err(ConfigError::fail(format!("Invalid value for uv_resolution: {quoted}. Valid options are: {valid}.")))
 }

@@ -4,9 +4,9 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use super::expand::quote::{quote_word, quote_words};
 use crate::model::{Command, ExitRule};
 use crate::os_text;
+use crate::python_text::quote::{quote_word, quote_words};
 
 /// What a key holds. tox's Python types, of which each key has one (see `keys`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

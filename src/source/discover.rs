@@ -5,7 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::IniDocument;
-use super::{Document, Format, Node, Source, TomlDocument, TomlTree, bounded, ini};
+use super::{Document, Format, Node, Source, TomlDocument, TomlTree, ini};
+use crate::bounded;
 use crate::error::{ConfigError, ErrorClass, Location};
 
 /// A configuration, and what should be said about how it was found.
@@ -155,7 +156,7 @@ fn python_os_error(error: &std::io::Error, path: &Path) -> String {
     let Some(number) = error.raw_os_error() else { return error.to_string() };
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or_default();
-    format!("[Errno {number}] {words}: {}", crate::error::python_repr(&path.display().to_string()))
+    format!("[Errno {number}] {words}: {}", crate::python_text::python_repr(&path.display().to_string()))
 }
 
 fn failed_loading(format: Format, path: &Path, reason: &str) -> ConfigError {

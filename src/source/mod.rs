@@ -1,7 +1,6 @@
 //! Where configuration comes from: finding the file, reading it, keeping every value's place. What the values mean is
 //! the business of `settings`.
 
-pub mod bounded;
 pub mod discover;
 pub mod document;
 pub mod ini;

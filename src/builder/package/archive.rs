@@ -17,7 +17,8 @@ use tar::{Entry, EntryType};
 use zip::ZipArchive;
 
 use crate::builder::package::links::{Links, Lost, NodeId, ROOT};
-use crate::error::{ConfigError, python_repr};
+use crate::error::ConfigError;
+use crate::python_text::python_repr;
 
 /// The most a metadata file inside a wheel may hold, in bytes.
 const LARGEST_METADATA: u64 = 8 * 1024 * 1024;

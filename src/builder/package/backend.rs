@@ -6,8 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use toml::Table;
 
 use crate::builder::package::pyproject;
-use crate::error::{ConfigError, python_repr};
+use crate::error::ConfigError;
 use crate::model::pep508::Requirement;
+use crate::python_text::python_repr;
 
 const LEGACY_REQUIREMENT: &str = "setuptools>=40.8.0";
 const LEGACY_BACKEND: &str = "setuptools.build_meta:__legacy__";

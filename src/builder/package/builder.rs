@@ -15,12 +15,12 @@ use crate::builder::package::staging;
 use crate::builder::package::staging::Staging;
 use crate::builder::package::{Package, PackageFile, archive};
 use crate::error::ConfigError;
+use crate::event::Level;
 use crate::execute::session::Session;
 use crate::model::environment::PackageBuild;
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Deferred, Environment, PackageKind};
-use crate::report::Level;
 
 /// What makes the packaging environment ready; the builder calls it when, and only when, a backend is needed.
 pub trait Workshop: Send + Sync {
@@ -467,7 +467,7 @@ impl PackageBuilder {
             )
         };
         if !deps.is_empty() && state.wanted.iter().all(standard) {
-            let name = crate::error::python_repr(self.name());
+            let name = crate::python_text::python_repr(self.name());
             return Err(ConfigError::fail(format!(
                 "PEP-517 packaging environment {name} does not support the deps configuration. Build dependencies \
                  should be specified in the [build-system] table of pyproject.toml or by the build backend via \

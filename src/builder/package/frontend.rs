@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use crate::builder::package::backend::{BuildSystem, canonical};
 use crate::builder::package::process::{BackendProcess, Ended, Exchange};
-use crate::error::{python_repr, value_repr};
 use crate::execute::process::Spawn;
 use crate::execute::session::{Refusal, Request, Session, Shown, Stdin};
 use crate::model::ExitRule;
+use crate::python_text::{python_repr, value_repr};
 
 const SCRIPT: &str = include_str!("_backend.py");
 /// What the script writes when it has loaded the backend.

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
+use crate::event::{Event, Stream};
 use crate::execute::ending::Ending;
 use crate::execute::process::{Child, Grouping, Input, Spawn};
 use crate::execute::session::Session;
 use crate::execute::tree;
-use crate::report::{Event, Stream};
 
 const STEP: usize = 64 * 1024;
 /// How long the process may take to end by itself once nothing more is asked of it.

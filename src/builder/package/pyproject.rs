@@ -4,8 +4,9 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::error::{ConfigError, Location, python_repr};
-use crate::source::bounded;
+use crate::bounded;
+use crate::error::{ConfigError, Location};
+use crate::python_text::python_repr;
 
 /// The file in `root`; `None` when there is none.
 pub(super) fn read(root: &Path) -> Result<Option<Table>, ConfigError> {

@@ -119,7 +119,7 @@ pub(super) fn parse(words: &[String], kind: Option<RequirementKind>) -> Result<L
                 let mut value = attached;
                 if definition.takes == Takes::Nothing {
                     if let Some(value) = value {
-                        let message = format!("ignored explicit argument {}", crate::error::python_repr(&value));
+                        let message = format!("ignored explicit argument {}", crate::python_text::python_repr(&value));
                         return Err(complaint(definition, &message));
                     }
                     options.flag(definition.key);

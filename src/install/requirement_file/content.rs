@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use percent_encoding::percent_decode_str;
 
 use super::encoding;
-use crate::source::bounded;
+use crate::bounded;
 
 const MOST_BYTES: u64 = 10 * 1024 * 1024;
 
@@ -55,7 +55,7 @@ pub(super) fn read(name: &str) -> Result<String, String> {
         let message = error.to_string();
         let reason = message.split(" (os error").next().unwrap_or_default();
         let number = error.raw_os_error().map_or_else(String::new, |number| format!("[Errno {number}] "));
-        format!("Could not open requirements file {path}: {number}{reason}: {}", crate::error::python_repr(&path))
+        format!("Could not open requirements file {path}: {number}{reason}: {}", crate::python_text::python_repr(&path))
     };
     let bytes = bounded::read_up_to(path.as_ref(), MOST_BYTES).map_err(|error| match error.kind() {
         std::io::ErrorKind::FileTooLarge => format!("requirements file {path} exceeds the {MOST_BYTES} byte limit"),
@@ -71,7 +71,7 @@ fn url_path(url: &str) -> Result<String, String> {
         None => ("", rest),
     };
     if !matches!(host, "" | "localhost") {
-        let url = crate::error::python_repr(url);
+        let url = crate::python_text::python_repr(url);
         return Err(format!("non-local file URIs are not supported on this platform: {url}"));
     }
     let path = path.split(['?', '#']).next().unwrap_or_default();

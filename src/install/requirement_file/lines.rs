@@ -6,7 +6,7 @@ use super::redact::Secrets;
 use super::{arguments, words};
 use crate::model::Variables;
 use crate::model::requirements::unprotect_variables;
-use crate::settings::expand::quote::split_lines;
+use crate::python_text::quote::split_lines;
 
 /// The options that take a value, of which tox allows the value to follow without a space.
 const ONE_VALUE: [&str; 14] = [

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::arguments::{Binary, LineOptions};
-use crate::error::python_repr;
 use crate::install::path;
 use crate::model::pep508::canonical_name;
+use crate::python_text::python_repr;
 
 const DEFAULT_INDEX_URL: &str = "https://pypi.org/simple";
 

@@ -12,7 +12,7 @@ use crate::error::{ConfigError, Location};
 use crate::install::path;
 use crate::model::requirements::{RequirementText, unprotect_variables};
 use crate::model::{Requirements, Variables};
-use crate::settings::expand::quote::split_lines;
+use crate::python_text::quote::split_lines;
 
 /// Everything that was read.
 #[derive(Default)]

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 
-use crate::source::bounded;
+use crate::bounded;
 
 /// Where packages are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

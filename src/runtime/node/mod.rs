@@ -17,9 +17,9 @@ use super::manifest::{Folders, dependency_inputs, input, local_path};
 use super::newer;
 use super::packing::{Delivery, PackRequest, PackageForm};
 use super::{Contents, NpmPackages, Place, Request, Runtime, Step, Surroundings, Wheel};
+use crate::bounded;
 use crate::model::Variables;
 use crate::model::runtime::Version;
-use crate::source::bounded;
 
 /// Makes `import` find what is installed in the environment: Node.js looks for modules beside the file that imports them
 /// and knows `NODE_PATH` only for `require`.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::error::python_repr;
 use crate::model::Interpreter;
+use crate::python_text::python_repr;
 
 /// A script: its name, its template, and how a text is quoted in it.
 struct Script {

@@ -35,11 +35,11 @@ use self::own_wheel::Means;
 use self::seed::{Seeder, Sources};
 use self::tool::Workshop;
 use self::virtualenv_settings::VirtualenvSettings;
+use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::model::environment::{Creation, Seeds};
 use crate::model::runtime::VersionWish;
 use crate::model::{Interpreter, InterpreterLookup, Variables};
-use crate::report::event::{Event, Reporter};
 
 pub use discovery::PythonDiscovery;
 pub use remedy::remedy;

@@ -5,8 +5,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::bounded;
 use crate::model::Variables;
-use crate::source::bounded;
 use crate::source::ini;
 
 const PREFIX: &str = "VIRTUALENV_";

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::bounded;
 use crate::model::Variables;
-use crate::source::bounded;
 
 const DEFAULT_REGISTRY: &str = "https://registry.npmjs.org/";
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::Event;
+use crate::event::Event;
 
 /// One piece of news. `time` is seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Supervisor;
+use crate::event::Event;
 use crate::execute::interrupt::Interrupt;
-use crate::report::Event;
 use crate::serve::log::{self, Log};
 use crate::serve::machine::{ALIVE_FAILURES, Action, Event as Happening, Failure, State};
 use crate::serve::orders::Order;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Supervisor;
-use crate::report::Event;
+use crate::event::Event;
 use crate::serve::machine::{Action, Event as Happening};
 use crate::serve::protocol::Definition;
 use crate::serve::{fields, private};

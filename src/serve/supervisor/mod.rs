@@ -35,10 +35,10 @@ use super::protocol::{Answer as Told, Refusal, Reply, Request, ServiceNews, Time
 use super::shim::ORPHAN_PATIENCE;
 use super::start::Running;
 use super::waiting::Waiting;
+use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::tree;
 use crate::model::{Service, literal};
-use crate::report::{Event, Reporter};
 
 pub use jobs::{Force, Jobs};
 pub use record::Record;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 
 use super::{Message, Supervisor};
-use crate::report::Level;
+use crate::event::Level;
 use crate::serve::changes::Changes;
 use crate::serve::machine::Event as Happening;
 use crate::serve::probe::Cancel;

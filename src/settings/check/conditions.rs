@@ -9,7 +9,8 @@ use std::collections::{BTreeSet, HashSet};
 use super::Subject;
 use super::spellings::Spellings;
 use crate::error::ConfigError;
-use crate::settings::factor::{self, Condition, Conditions};
+use crate::factor;
+use crate::factor::{Condition, Conditions};
 
 /// Factors that hold without standing in a name: of these, one at a time.
 const PLATFORMS: [&str; 6] = ["linux", "darwin", "win32", "cygwin", "freebsd", "aix"];

@@ -9,8 +9,8 @@ mod tests;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::bounded;
 use crate::error::ConfigError;
-use crate::source::bounded;
 use interpolation::{Lookup, interpolated};
 use statements::{Fault, Value, parse};
 

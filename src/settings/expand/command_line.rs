@@ -1,6 +1,6 @@
 //! Command lines put together from pieces: what a substitution brings is quoted for the place it stands in.
 
-use super::quote::{quote_word, quote_words, split_lines};
+use crate::python_text::quote::{quote_word, quote_words, split_lines};
 
 /// A text put together from pieces, some of which a command line has to quote.
 pub(super) enum Piece {

@@ -6,7 +6,6 @@
 
 mod command_line;
 pub mod parse;
-pub mod quote;
 pub mod replace;
 
 use crate::error::ConfigError;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::lines::{self, invalid_line, parse_env_file, split_line, split_marker, split_outside_expressions};
 use super::{Block, Line, SetEnv, direct, direct_lines};
-use crate::error::{ConfigError, ErrorClass, python_repr};
+use crate::bounded;
+use crate::error::{ConfigError, ErrorClass};
+use crate::python_text::python_repr;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::definitions::{Definitions, Raw};
 use crate::settings::expand::Trail;
@@ -13,7 +15,6 @@ use crate::settings::expand::replace::{Style, replace, replace_once};
 use crate::settings::lookup::Context;
 use crate::settings::nesting::{Nesting, Step};
 use crate::settings::{Settings, lock};
-use crate::source::bounded;
 
 /// Where lines are being read: for whom, and what must not be overridden.
 struct Scope<'a> {

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::Line;
-use crate::error::{ConfigError, python_repr};
+use crate::error::ConfigError;
 use crate::model::pep508::Marker;
+use crate::python_text::python_repr;
+use crate::python_text::quote::split_lines;
 use crate::settings::definitions::{Definitions, Raw};
-use crate::settings::expand::quote::split_lines;
 use crate::settings::loader::has_expression;
 
 /// What a text says. One that was `substituted` already may have braces in names.

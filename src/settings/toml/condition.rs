@@ -2,8 +2,8 @@
 //! <https://tox.wiki/en/4.67.15/reference/config.html#conditional-value-reference>
 
 use crate::error::{ConfigError, ErrorClass};
+use crate::factor::ActiveFactors;
 use crate::model::Variables;
-use crate::settings::factor::ActiveFactors;
 
 /// What conditions can ask about.
 pub struct Scope<'a> {

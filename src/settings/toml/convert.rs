@@ -6,8 +6,8 @@ use toml::Value as Toml;
 use super::product;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::Command;
+use crate::python_text::quote::quote_words;
 use crate::settings::convert::{list, sorted};
-use crate::settings::expand::quote::quote_words;
 use crate::settings::keys::is_own;
 use crate::settings::value::{Kind, Value, python_path};
 

@@ -8,7 +8,7 @@ use toml::Value as Toml;
 
 use super::convert::{python_text, python_type};
 use crate::error::{ConfigError, ErrorClass};
-use crate::settings::factor::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN, MOST_NAMES, too_many};
+use crate::factor::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN, MOST_NAMES, too_many};
 use crate::source::Node;
 
 /// Labels that mean something in expressions already.

@@ -6,9 +6,9 @@ use toml::Value as Toml;
 use super::condition::{self, Scope};
 use super::convert::python_type;
 use crate::error::{ConfigError, ErrorClass};
+use crate::python_text::quote::is_line_break;
 use crate::settings::Settings;
 use crate::settings::config_set::ConfigSet;
-use crate::settings::expand::quote::is_line_break;
 use crate::settings::expand::replace::{Style, replace};
 use crate::settings::expand::{Lookup as _, TOML_PREFIX, Trail};
 use crate::settings::lookup::Context;
@@ -292,7 +292,7 @@ impl<'a> Unroll<'a> {
     /// A setting of another environment, in the shape it would have been written in.
     fn of_environment(&mut self, env: &str, key: &str) -> Result<Toml, ConfigError> {
         if !self.settings.has_settings(env, key) {
-            return Err(ConfigError::value(crate::error::python_repr(key)));
+            return Err(ConfigError::value(crate::python_text::python_repr(key)));
         }
         let set = self.settings.environment(env);
         let texts = |entries: Vec<String>| Toml::Array(entries.into_iter().map(Toml::String).collect());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 
 use super::DEFAULT_SECTION;
-use crate::error::python_repr;
+use crate::python_text::python_repr;
 use crate::python_text::{strip, strip_end, strip_start};
 use crate::source::{Entry, IniSection, Lines};
 

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use crate::builder::halt::Halt;
 use crate::builder::package::BackendFailed;
 use crate::builder::package::tests::{BACKEND, BUILD_SYSTEM, Fixture, OnEvent, Recorder, request, shown, with_static};
+use crate::event::Event;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::session::Refusal;
 use crate::model::PackageKind;
-use crate::report::Event;
 
 #[test]
 fn hooks_are_announced_in_the_shape_of_tox() {

@@ -13,13 +13,13 @@ use std::time::Duration;
 use crate::builder::halt::Halt;
 use crate::builder::package::staging::Staging;
 use crate::builder::package::{BuildRequest, Package, PackageBuilder, Site, Wanted, Workshop};
+use crate::event::{Event, Level, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::execute::session::Session;
 use crate::model::environment::{PackageBuild, Timeouts};
 use crate::model::requirements::RequirementText;
 use crate::model::{Deferred, PackageKind, Variables};
-use crate::report::{Event, Level, Reporter};
 
 /// A backend with the two hooks it must have. `EXTRA` is where tests put more.
 const BACKEND: &str = r#"

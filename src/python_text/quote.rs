@@ -32,6 +32,6 @@ pub fn quote_word(word: &str) -> String {
 }
 
 /// Characters at which Python's `splitlines` breaks.
-pub(in crate::settings) fn is_line_break(character: char) -> bool {
+pub fn is_line_break(character: char) -> bool {
     matches!(character, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }

@@ -1,20 +1,20 @@
 //! Terminal colours, by the names and with the codes of colorama, which tox uses.
 
-pub(super) const RESET_ALL: &str = "\x1b[0m";
-pub(super) const RESET: &str = "\x1b[39m";
-pub(super) const BRIGHT: &str = "\x1b[1m";
-pub(super) const DIM: &str = "\x1b[2m";
-pub(super) const NORMAL: &str = "\x1b[22m";
-pub(super) const RED: &str = "\x1b[31m";
-pub(super) const GREEN: &str = "\x1b[32m";
-pub(super) const YELLOW: &str = "\x1b[33m";
-pub(super) const BLUE: &str = "\x1b[34m";
-pub(super) const MAGENTA: &str = "\x1b[35m";
-pub(super) const CYAN: &str = "\x1b[36m";
-pub(super) const WHITE: &str = "\x1b[37m";
+pub const RESET_ALL: &str = "\x1b[0m";
+pub const RESET: &str = "\x1b[39m";
+pub const BRIGHT: &str = "\x1b[1m";
+pub const DIM: &str = "\x1b[2m";
+pub const NORMAL: &str = "\x1b[22m";
+pub const RED: &str = "\x1b[31m";
+pub const GREEN: &str = "\x1b[32m";
+pub const YELLOW: &str = "\x1b[33m";
+pub const BLUE: &str = "\x1b[34m";
+pub const MAGENTA: &str = "\x1b[35m";
+pub const CYAN: &str = "\x1b[36m";
+pub const WHITE: &str = "\x1b[37m";
 
 /// The code of `colorama.Fore.NAME`; red for a name it does not have.
-pub(super) fn foreground(name: &str) -> &'static str {
+pub fn foreground(name: &str) -> &'static str {
     match name {
         "BLACK" => "\x1b[30m",
         "GREEN" => GREEN,

@@ -2,10 +2,10 @@
 
 use rustix::termios::isatty;
 
-use super::color::{BLUE, BRIGHT, CYAN, RED, RESET_ALL, YELLOW};
+use crate::bounded;
+use crate::color::{BLUE, BRIGHT, CYAN, RED, RESET_ALL, YELLOW};
 use crate::error::{ConfigError, Location};
 use crate::python_text::{escaped, misleads, plain};
-use crate::source::bounded;
 
 /// Draws the error over the lines of the file it stands in, and after it what else is wrong. Ends with a line end.
 pub fn with_source(error: &ConfigError, colored: bool) -> String {

@@ -1,8 +1,18 @@
 //! Ranges of numbers in names of environments: `py3{10-13}`.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#generative-environments>
 
-use super::factor::{MOST_NAMES, Unusable};
 use crate::python_text::{digit, is_word};
+
+/// How many environments an expression may stand for.
+pub const MOST_NAMES: usize = 1_000_000;
+
+/// Why an expression cannot be written out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// This is no name of an environment.
+    Name(String),
+    TooMany,
+}
 
 /// The minor versions that open ranges (`py3{11-}`, `py3{-13}`) end at; tox 4.67.15's values.
 pub const LATEST_PYTHON_MINOR_MIN: u64 = 11;

@@ -1,24 +1,17 @@
 //! Factors: `py{310,311}-{a,b}` written out, and the lines of a value that hold for an environment.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#generative-environments>
 
+mod ranges;
+
 use std::borrow::Cow;
+
+pub use ranges::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN, MOST_NAMES, Unusable, expand_ranges};
 
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::{digit, is_space, is_word, strip};
 
-pub use super::ranges::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN, expand_ranges};
-
-/// How many environments an expression may stand for, and how many bytes their names may have.
-pub const MOST_NAMES: usize = 1_000_000;
+/// How many bytes the names of an expression may have.
 const MOST_BYTES: usize = 128 << 20;
-
-/// Why an expression cannot be written out.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Unusable {
-    /// This is no name of an environment.
-    Name(String),
-    TooMany,
-}
 
 /// The error for an expression that stands for more environments than there is room for.
 pub fn too_many(expression: &str) -> ConfigError {
@@ -90,19 +83,19 @@ fn marker_position(line: &str) -> Option<usize> {
 
 /// Conditions line by line. Generated files repeat a condition on many lines, and one that stands on the line before as
 /// well is not worked out again.
-pub(super) struct Conditions<'a, T> {
+pub(crate) struct Conditions<'a, T> {
     /// The start of the line that had a marker last, the marker and the blank behind it included.
     start: &'a str,
     answer: T,
 }
 
 impl<'a, T: Copy> Conditions<'a, T> {
-    pub(super) fn new(initial: T) -> Self {
+    pub(crate) fn new(initial: T) -> Self {
         Self { start: "", answer: initial }
     }
 
     /// What `answer` says of the line's condition, and the text behind the marker; `None` when there is no marker.
-    pub(super) fn of(&mut self, line: &'a str, answer: impl FnOnce(&'a str) -> T) -> Option<(T, &'a str)> {
+    pub(crate) fn of(&mut self, line: &'a str, answer: impl FnOnce(&'a str) -> T) -> Option<(T, &'a str)> {
         if self.start.is_empty() || !line.starts_with(self.start) {
             let marker = marker_position(line)?;
             // Without a blank behind it the marker would be none on a longer line.
@@ -167,13 +160,13 @@ pub fn filter<'v, 'a>(value: &'v str, active: impl Fn() -> &'a ActiveFactors) ->
 }
 
 /// `split('\n')`, for texts of a hundred thousand lines.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
     let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
     ends.scan(0, move |start, end| Some(&text[std::mem::replace(start, end + 1)..end]))
 }
 
 /// Whether any line may have a condition.
-pub(super) fn has_marker(value: &str) -> bool {
+pub(crate) fn has_marker(value: &str) -> bool {
     marker_position(value).is_some()
 }
 
@@ -213,16 +206,16 @@ pub fn mentioned_environments(
 
 /// What stands before the marker of a line: names of environments, one of which must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Condition(Vec<String>);
+pub(crate) struct Condition(Vec<String>);
 
 impl Condition {
     /// Names of environments with marks of negation, of which one must fit.
-    pub(super) fn alternatives(&self) -> &[String] {
+    pub(crate) fn alternatives(&self) -> &[String] {
         &self.0
     }
 
     /// `None`: the text is no condition, and the marker none.
-    pub(super) fn parse(text: &str) -> Result<Option<Self>, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Option<Self>, ConfigError> {
         if !is_plain(text) {
             return match expand_ranges(text).and_then(|text| expand_groups(&text)) {
                 Ok(names) => Ok(Some(Self(names))),
@@ -256,7 +249,7 @@ impl ActiveFactors {
     }
 
     /// Whether one of the alternatives of a condition holds.
-    pub(super) fn satisfy(&self, condition: &Condition) -> bool {
+    pub(crate) fn satisfy(&self, condition: &Condition) -> bool {
         let holds = |factor: &str| self.contains(without_negation(factor)) != factor.starts_with('!');
         condition.0.iter().any(|name| name.split('-').all(holds))
     }
