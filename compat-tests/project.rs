@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, getpgid, pidfd_open, pidfd_send_signal};
 use tempfile::TempDir;
 
 use crate::running::Running;
@@ -242,6 +244,28 @@ impl Project {
     fn filtered(&self, bytes: &[u8]) -> String {
         let home = self.folder.path().join("home");
         filters::apply(&String::from_utf8_lossy(bytes), &[(&self.root(), "[ROOT]"), (&home, "[HOME]")])
+    }
+}
+
+impl Drop for Project {
+    /// Ends the supervisors that a test which failed half-way has left running here, and with them their services.
+    fn drop(&mut self) {
+        for process in self.processes().iter().filter(|process| process.contains(" __supervise ")) {
+            let Some(pid) = process.split(' ').next().and_then(|number| Pid::from_raw(number.parse().ok()?)) else {
+                continue;
+            };
+            // It leads a group, to which its shims belong.
+            if getpgid(Some(pid)) != Ok(pid) {
+                continue;
+            }
+            let Ok(end) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+            // The second one kills what does not end by itself.
+            for signal in [Signal::TERM, Signal::INT] {
+                let _ = pidfd_send_signal(&end, signal);
+            }
+            let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
+            let _ = poll(&mut [PollFd::new(&end, PollFlags::IN)], Some(&limit));
+        }
     }
 }
 

@@ -55,6 +55,19 @@ impl Captured {
         Ok(())
     }
 
+    /// No more than the last `length` bytes.
+    pub fn tail(&self, length: usize) -> Vec<u8> {
+        let mut bytes = self.memory[self.memory.len().saturating_sub(length)..].to_vec();
+        if let Some((file, written)) = &self.rest {
+            let mut end = vec![0; usize::try_from(*written).unwrap_or(length).min(length)];
+            let begin = written - end.len() as u64;
+            if file.read_exact_at(&mut end, begin).is_ok() {
+                bytes.append(&mut end);
+            }
+        }
+        bytes.split_off(bytes.len().saturating_sub(length))
+    }
+
     /// The last byte.
     pub fn ends_with(&self, byte: u8) -> bool {
         match &self.rest {
@@ -136,6 +149,10 @@ mod tests {
         let captured = collector.finish();
         assert!(captured.rest.is_some() && captured.memory.len() <= IN_MEMORY);
         assert_eq!(captured.len(), expected.len() as u64);
+        for length in [0, 10, IN_MEMORY + 10, expected.len() + 1] {
+            let end = &expected[expected.len().saturating_sub(length)..];
+            assert!(captured.tail(length) == end, "{length}");
+        }
         assert!(captured.to_vec() == expected && captured.ends_with(b'\n') && !captured.is_empty());
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0, "the file has no name");
     }

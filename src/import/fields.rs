@@ -43,7 +43,7 @@ pub fn outside(text: &str, mut change: impl FnMut(&str) -> String) -> String {
 
 /// A template of ours, in which `<NAME>` is a field.
 pub fn template(text: &str) -> String {
-    ["host", "port", "port:dist", "port:console", "env_dir", "env_tmp_dir", "tox_root", "work_dir"]
+    ["host", "port", "port:dist", "port:epmd", "port:console", "env_dir", "env_tmp_dir", "tox_root", "work_dir"]
         .iter()
         .fold(text.to_owned(), |text, name| text.replace(&format!("<{name}>"), &field(name)))
 }

@@ -18,7 +18,9 @@ const LARGEST: u64 = 128 * 1024 * 1024;
 /// How many that were put aside are kept: `NAME.log.1` is the latest.
 const KEPT: u32 = 3;
 /// How much of its end is looked at for the last lines.
-const TAIL: u64 = 16 * 1024;
+pub const TAIL: usize = 16 * 1024;
+/// How many of its last lines are shown of what failed.
+pub const LAST_LINES: usize = 15;
 /// How many bytes of a line are shown in an error.
 const LONGEST_SHOWN: usize = 2 * 1024;
 /// The stack of a thread that does little.
@@ -277,13 +279,17 @@ pub fn last_lines(path: &Path, begin: u64, count: usize) -> Vec<String> {
         let length = file.metadata()?.len();
         // One that was put aside meanwhile begins anew.
         let begin = if begin > length { 0 } else { begin };
-        file.seek(SeekFrom::Start(begin.max(length.saturating_sub(TAIL))))?;
+        file.seek(SeekFrom::Start(begin.max(length.saturating_sub(TAIL as u64))))?;
         let mut bytes = Vec::new();
-        file.take(TAIL).read_to_end(&mut bytes)?;
+        file.take(TAIL as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let bytes = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
+    last_lines_of(&read().unwrap_or_default(), count)
+}
+
+/// The last lines of somebody's output for an error message.
+pub fn last_lines_of(bytes: &[u8], count: usize) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
     let mut lines: Vec<String> = text.lines().rev().take(count).map(shown).collect();
     lines.reverse();
     lines

@@ -479,8 +479,10 @@ fn commands_run_before_a_service_starts_and_after_it_has_stopped() {
     stack.stop().unwrap();
     assert_eq!(fixture.file("notes"), "db up\nbefore with 42 42\na up\na down\nafter\ndb down\n");
     let mut fixture = Fixture::new().service("a", &[], &noted("a"), by_log);
-    fixture.services[0].environment.commands.pre = Deferred::ready(vec![shell("exit 2")]);
-    assert_eq!(fixture.failure(), "`a` `commands_pre` failed with exit code 2");
+    let script = "echo made: 1; printf 'no room' >&2; exit 2";
+    fixture.services[0].environment.commands.pre = Deferred::ready(vec![shell("echo early"), shell(script)]);
+    let expected = "`a` `commands_pre` failed with exit code 2\nits last lines:\n  made: 1\n  no room";
+    assert_eq!(fixture.failure(), expected);
     assert_eq!(fixture.file("notes"), "");
 }
 

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::instance_mark;
 use super::lines::Lines;
-use super::log::{Log, readable};
+use super::log::{LAST_LINES, Log, readable};
 use super::orders::News;
 use super::supervisor::{Message, Report};
 use crate::execute::tree;
@@ -24,8 +24,6 @@ const BLOCK: usize = 256 * 1024;
 const PIPE: usize = 1024 * 1024;
 /// How much of what a named group has matched becomes a field: dependents get it in a variable.
 const LONGEST_FIELD: usize = 4096;
-/// How many of the last lines are shown when a service fails.
-const LAST_LINES: usize = 15;
 
 /// How long what a killed shim left behind has to end by itself.
 const STRAY_PATIENCE: Duration = Duration::from_secs(1);

@@ -1,9 +1,11 @@
 //! Commands around services: `commands_pre`, `commands_post`, and whole environments that services wait for. Each runs
 //! on a thread of its own.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::instance_mark;
+use super::log::{self, LAST_LINES, TAIL};
 use super::machine::Event as Happening;
 use super::prepared::Prepared;
 use super::protocol::Definition;
@@ -13,7 +15,7 @@ use crate::builder::halt::Halt;
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
-use crate::execute::session::Session;
+use crate::execute::session::{Outcome, Session};
 use crate::model::environment::CommandLists;
 use crate::model::{Command, Deferred, ExitRule};
 use crate::serve::fields::{self, Instance, Instances};
@@ -57,8 +59,10 @@ impl Work {
             .collect()
     }
 
-    /// Runs one list of commands; the error is what people are told.
-    fn run(&self, key: &str, commands: Vec<Command>) -> Result<(), String> {
+    /// Runs one list of commands.
+    fn run(mut self, key: &str, commands: Vec<Command>) -> Result<(), CommandFailure> {
+        let record = Arc::new(Mutex::new(Vec::new()));
+        self.session.record = Some(record.clone());
         let definition = &self.prepared.definition;
         let run = || -> Result<i32, Halt> {
             fs_err::create_dir_all(&definition.cwd)?;
@@ -68,10 +72,32 @@ impl Work {
         };
         match run() {
             Ok(0) => Ok(()),
-            Ok(code) => Err(format!("`{key}` failed with exit code {code}")),
-            Err(halt) => Err(format!("`{key}` failed: {halt}")),
+            Ok(code) => {
+                let text = format!("`{key}` failed with exit code {code}");
+                let outcomes = record.lock().unwrap_or_else(PoisonError::into_inner);
+                Err(CommandFailure { text, last_lines: outcomes.last().map(last_lines).unwrap_or_default() })
+            }
+            Err(halt) => Err(CommandFailure { text: format!("`{key}` failed: {halt}"), last_lines: Vec::new() }),
         }
     }
+}
+
+/// Why a list of commands failed, for people.
+#[derive(Debug)]
+pub struct CommandFailure {
+    pub text: String,
+    /// Of the command that failed.
+    pub last_lines: Vec<String>,
+}
+
+/// The end of what a command wrote: its output, then its errors.
+fn last_lines(outcome: &Outcome) -> Vec<String> {
+    let mut written = outcome.out.tail(TAIL);
+    if !written.is_empty() && !written.ends_with(b"\n") {
+        written.push(b'\n');
+    }
+    written.append(&mut outcome.err.tail(TAIL));
+    log::last_lines_of(&written, LAST_LINES)
 }
 
 /// Runs `commands_pre` of a service. A job runs all its commands when it starts.
@@ -81,6 +107,7 @@ pub fn prepare(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
         return Some(Happening::Prepared(at));
     }
     let commands = definition.commands_pre.clone();
+    supervisor.slots[at].last_lines.clear();
     match Work::new(supervisor, at) {
         Err(error) => Some(Happening::PrepareFailed(at, format!("cannot run `commands_pre`: {error}"))),
         Ok(work) => {
@@ -107,8 +134,9 @@ pub fn finish(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
             let sender = supervisor.sender.clone();
             let reporter = supervisor.reporter.clone();
             let begun = spawn_thread(move || {
-                if let Err(text) = work.run("commands_post", commands) {
-                    reporter.warning(work.prepared.name(), text);
+                let name = work.prepared.name().to_owned();
+                if let Err(failure) = work.run("commands_post", commands) {
+                    reporter.warning(&name, failure.text);
                 }
                 let _ = sender.send(Message::Finished(at));
             });
@@ -131,7 +159,8 @@ pub fn rebuild(supervisor: &mut Supervisor, at: usize) -> Result<(), String> {
     let work = Work::new(supervisor, at).map_err(|error| format!("cannot run `watch_command`: {error}"))?;
     let sender = supervisor.sender.clone();
     spawn_thread(move || {
-        let _ = sender.send(Message::Rebuilt(at, work.run("watch_command", vec![command])));
+        let _ =
+            sender.send(Message::Rebuilt(at, work.run("watch_command", vec![command]).map_err(|failure| failure.text)));
     })
 }
 

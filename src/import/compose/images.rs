@@ -35,8 +35,9 @@ const POSTGRES: &str = "PATH=$PATH:$(ls -d /usr/lib/postgresql/*/bin /usr/pgsql-
     as=\"setpriv --reuid=postgres --regid=postgres --init-groups\"; \
     data=~postgres/envo-$(echo \"<env_dir>\" | cksum | cut -d \" \" -f 1); fi; ";
 
-const MYSQL: &str =
-    "PATH=$PATH:/usr/sbin:/usr/libexec; data=\"<env_dir>/data\"; as=; [ $(id -u) != 0 ] || as=--user=root; ";
+// A server that starts removes the temporary tables of all others in its folder of temporary files, which is `/tmp`.
+const MYSQL: &str = "PATH=$PATH:/usr/sbin:/usr/libexec; data=\"<env_dir>/data\"; as=; [ $(id -u) != 0 ] || as=--user=root; \
+    export TMPDIR=\"<env_dir>/temporary\"; mkdir -p \"$TMPDIR\"; ";
 
 const IMAGES: &[Program] = &[
     Program {
@@ -87,7 +88,7 @@ const IMAGES: &[Program] = &[
         ports: &[("sql", 3306)],
         prepare: "test -e \"<env_dir>/made\" && exit; set -e; rm -rf \"$data\"; mkdir -p \"$data\"; \
                   if command -v mariadb-install-db >/dev/null; then mariadb-install-db --no-defaults $as --datadir=\"$data\" \
-                  --auth-root-authentication-method=normal --skip-test-db >/dev/null; \
+                  --auth-root-authentication-method=normal --skip-test-db; \
                   else mysqld --no-defaults $as --initialize-insecure --datadir=\"$data\"; fi; touch \"<env_dir>/made\"",
         serve: "name=${MYSQL_DATABASE:-$MARIADB_DATABASE}; user=${MYSQL_USER:-$MARIADB_USER}; \
                 password=${MYSQL_PASSWORD:-$MARIADB_PASSWORD}; all=${MYSQL_ROOT_PASSWORD:-$MARIADB_ROOT_PASSWORD}; \
@@ -115,7 +116,7 @@ const IMAGES: &[Program] = &[
         folders: &[],
         ports: &[("mongo", 27017)],
         prepare: "mkdir -p \"<env_dir>/data\"",
-        serve: "mongod <args> --dbpath <env_dir>/data --bind_ip <host> --port <port>",
+        serve: "mongod <args> --dbpath <env_dir>/data --bind_ip <host> --port <port> --nounixsocket",
         in_shell: false,
         ready: None,
         stop_signal: None,
@@ -128,10 +129,12 @@ const IMAGES: &[Program] = &[
         package: "rabbitmq-server",
         programs: &["rabbitmq-server"],
         folders: &["/usr/sbin", "/usr/lib/rabbitmq/bin"],
-        ports: &[("amqp", 5672), ("dist", 25672)],
+        // Its nodes find each other by epmd: one of its own ends with it, and no other's ending takes it away.
+        ports: &[("amqp", 5672), ("dist", 25672), ("epmd", 4369)],
         prepare: "",
         serve: "PATH=/usr/lib/rabbitmq/bin:$PATH:/usr/sbin; export HOME=\"<env_dir>\" RABBITMQ_NODENAME=envo-<port>@localhost \
                 RABBITMQ_NODE_IP_ADDRESS=<host> RABBITMQ_NODE_PORT=<port> RABBITMQ_DIST_PORT=<port:dist> \
+                ERL_EPMD_PORT=<port:epmd> ERL_EPMD_ADDRESS=<host> \
                 RABBITMQ_MNESIA_BASE=\"<env_dir>/data\" RABBITMQ_LOG_BASE=\"<env_dir>/log\" RABBITMQ_LOGS=- \
                 RABBITMQ_ENABLED_PLUGINS_FILE=\"<env_dir>/plugins\" RABBITMQ_CONFIG_FILE=\"<env_dir>/rabbitmq\"; \
                 printf \"default_user = %s\\ndefault_pass = %s\\ndefault_vhost = %s\\n\" \"${RABBITMQ_DEFAULT_USER:-guest}\" \
@@ -337,18 +340,30 @@ mod tests {
     }
 
     #[test]
+    fn every_port_of_an_image_is_a_field_of_its_command() {
+        for program in IMAGES {
+            let text = written(&program.serve(&[])).unwrap();
+            for (at, (name, _)) in program.ports.iter().enumerate() {
+                let expected = if at == 0 { "{port}".to_owned() } else { format!("{{port:{name}}}") };
+                assert!(text.contains(&expected), "{text}");
+            }
+            assert!(!text.contains("<port"), "{text}");
+        }
+    }
+
+    #[test]
     fn programs_are_called_as_their_manuals_say_whatever_the_image_is_told() {
         for (image, command, expected) in [
             // <https://www.mongodb.com/docs/manual/reference/program/mongod/>
             (
                 "mongo:7",
                 "--replSet rs0 --bind_ip_all",
-                "mongod --replSet rs0 --dbpath {env_dir}/data --bind_ip {host} --port {port}",
+                "mongod --replSet rs0 --dbpath {env_dir}/data --bind_ip {host} --port {port} --nounixsocket",
             ),
             (
                 "mongo",
                 "mongod --bind_ip 0.0.0.0 --port=27018 --fork --quiet",
-                "mongod --quiet --dbpath {env_dir}/data --bind_ip {host} --port {port}",
+                "mongod --quiet --dbpath {env_dir}/data --bind_ip {host} --port {port} --nounixsocket",
             ),
             // <https://min.io/docs/minio/linux/reference/minio-server/minio-server.html>
             (

@@ -5,15 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Supervisor;
 use crate::event::Event;
 use crate::execute::interrupt::Interrupt;
-use crate::serve::log::{self, Log};
+use crate::serve::log::{self, LAST_LINES, Log};
 use crate::serve::machine::{ALIVE_FAILURES, Action, Event as Happening, Failure, State};
 use crate::serve::orders::Order;
 use crate::serve::ports::{self, Book};
 use crate::serve::protocol::{Ending, Failed, News, Reply, ServiceNews, Waiting};
 use crate::serve::{start, work};
-
-/// How many of its last lines are shown of a service that failed.
-const LAST_LINES: usize = 15;
 
 impl Supervisor {
     /// Does what the machine asks for; what follows at once is answered, the rest comes through the channel.

@@ -35,6 +35,7 @@ use super::protocol::{Answer as Told, Refusal, Reply, Request, ServiceNews, Time
 use super::shim::ORPHAN_PATIENCE;
 use super::start::Running;
 use super::waiting::Waiting;
+use super::work::CommandFailure;
 use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::tree;
@@ -57,7 +58,7 @@ pub enum Message {
         report: Report,
     },
     /// What must run before it has run, well or not.
-    Prepared(usize, Result<(), String>),
+    Prepared(usize, Result<(), CommandFailure>),
     /// Whether something that envo did not start answers as the service.
     Looked(usize, bool),
     /// What must run after it has run.
@@ -332,10 +333,14 @@ impl Supervisor {
             Message::Prepared(at, result) => {
                 // What stops those commands is of no more use, and has descriptors of its own.
                 self.slots[at].halt = None;
-                self.step(match result {
+                let happening = match result {
                     Ok(()) => Happening::Prepared(at),
-                    Err(text) => Happening::PrepareFailed(at, text),
-                });
+                    Err(failure) => {
+                        self.slots[at].last_lines = failure.last_lines;
+                        Happening::PrepareFailed(at, failure.text)
+                    }
+                };
+                self.step(happening);
             }
             Message::Looked(at, found) => {
                 let happening = if found { Some(Happening::Adopted(at)) } else { self.prepare_own(at) };
