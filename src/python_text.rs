@@ -1,6 +1,8 @@
 //! Characters and values as Python sees them and shows them. What it takes for a blank, a letter or a digit decides what a configuration means, and
 //! differs in places from what Rust's standard library takes for one. No room's own business, so it stands outside them.
 
+pub mod glob;
+pub mod path;
 pub mod quote;
 pub mod split;
 

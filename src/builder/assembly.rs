@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::builder::halt::Halt;
 use crate::builder::packaging::Packager;
 use crate::builder::run::Run;
 use crate::builder::services::{Services, build_side_by_side};
 use crate::builder::turn::Turns;
+use crate::env_error::Halt;
 use crate::plan::Plan;
 use crate::serve::define;
 use crate::serve::protocol::Definition;

@@ -3,22 +3,22 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::builder::command_set::CommandSet;
 use crate::builder::forerun::Course;
-use crate::builder::halt::Halt;
 use crate::builder::installation::Installation;
-use crate::builder::package::{Package, PackageFile};
 use crate::builder::packaging::Packager;
 use crate::builder::preconditions::{deps_beside_pylock, pylock_of, requirements_of_groups};
 use crate::builder::prepare::{Contents, Foundation, Site};
 use crate::builder::stamp::section;
 use crate::builder::{locked_contents, script_contents, uv_contents};
+use crate::command_set::CommandSet;
+use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::execute::session::{Display, Request, Session, Shown, Stdin};
 use crate::install::{InstallRequest, packages, pylock, uv_sync};
 use crate::model::environment::Packaging;
 use crate::model::pep508::Requirement;
 use crate::model::{ExitRule, PackageKind};
+use crate::package::{Package, PackageFile};
 
 /// Separates the packages in `TOX_PACKAGE`.
 const PATH_SEPARATOR: &str = ":";

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 use crate::builder::contents::{RunContents, put_in_requirements};
-use crate::builder::halt::Halt;
 use crate::builder::installation::Installation;
 use crate::builder::locked_contents;
 use crate::builder::packaging::Packager;
 use crate::builder::prepare::{Contents, Foundation, Site};
 use crate::builder::stamp::section;
+use crate::env_error::Halt;
 use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::install::InstallRequest;

@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::builder::halt::Halt;
 use crate::builder::language_steps::Work;
 use crate::builder::languages::{Part, remove, write_files};
 use crate::builder::prepare::Site;
+use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Phase;
 use crate::execute::process::{self, Spawn};

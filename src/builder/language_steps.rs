@@ -1,9 +1,9 @@
 //! Runs the tools of the languages that are not Python's, and says what is wrong when one of them fails: the environment,
 //! the setting and where it stands, and what helps.
 
-use crate::builder::halt::Halt;
 use crate::builder::languages::Part;
 use crate::builder::prepare::Site;
+use crate::env_error::Halt;
 use crate::error::{ConfigError, Location};
 use crate::execute::session::{Outcome, Request, Session, Shown, Stdin};
 use crate::model::ExitRule;

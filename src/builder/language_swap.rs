@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::builder::halt::Halt;
 use crate::builder::languages::{Part, SECTION, remove};
 use crate::builder::prepare::{Foundation, Site};
 use crate::builder::stamp::Stamp;
+use crate::env_error::Halt;
 
 /// Holds what is being installed.
 const UNFINISHED: &str = ".unfinished";

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::builder::halt::Halt;
 use crate::builder::language_steps::Work;
 use crate::builder::prepare::{Foundation, Site};
+use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Phase;
 use crate::execute::session::Session;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::builder::halt::Halt;
+use crate::env_error::Halt;
 use crate::execute::interrupt::Interrupt;
 
 /// How long to wait before asking again whether a lock is free.

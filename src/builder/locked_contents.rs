@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::builder::halt::Halt;
 use crate::builder::installation::Installation;
 use crate::builder::prepare::{Foundation, Site};
+use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::install::InstallRequest;
 use crate::lock::document::{Document, Package};

@@ -4,12 +4,10 @@
 
 pub mod ahead;
 pub mod assembly;
-pub mod command_set;
 mod contents;
 pub mod coordinator;
 pub mod folders;
 mod forerun;
-pub mod halt;
 mod installation;
 pub mod journal;
 pub mod language_locks;

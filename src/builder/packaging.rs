@@ -5,26 +5,25 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::builder::command_set::CommandSet;
 use crate::builder::contents;
-use crate::builder::halt::Halt;
 use crate::builder::installation::Installation;
 use crate::builder::lock::Lock;
 use crate::builder::package::Site as Sources;
 use crate::builder::package::staging::Staging;
-use crate::builder::package::{
-    BuildRequest, Package, PackageBuilder, Wanted, Workshop, describe_wheel, static_requirements,
-};
+use crate::builder::package::{BuildRequest, PackageBuilder, Wanted, Workshop, describe_wheel};
 use crate::builder::preconditions::check_platform;
 use crate::builder::prepare::{Foundation, Site};
 use crate::builder::project_package::ProjectPackages;
 use crate::builder::run::Run;
 use crate::builder::stamp::section;
+use crate::command_set::CommandSet;
+use crate::env_error::Halt;
 use crate::event::Phase;
 use crate::event::Reporter;
 use crate::execute::session::Session;
 use crate::model::PackageKind;
 use crate::model::environment::{Packaging, sdist_describer};
+use crate::package::{Package, static_requirements};
 use crate::plan::Plan;
 use crate::report::observed::observed;
 use crate::report::{Buffered, Layout};

@@ -3,16 +3,15 @@
 
 use std::path::Path;
 
-use crate::builder::halt::Halt;
 use crate::builder::languages;
 use crate::builder::package::BuildSystem;
 use crate::builder::run::Run;
+use crate::env_error::Halt;
 use crate::error::{ConfigError, ErrorClass};
 use crate::execute;
 use crate::execute::session::Refusal;
 use crate::install::plan::{Conditions, RecordForm};
 use crate::install::pylock::Pylock;
-use crate::install::requirement_file::{self, RequirementKind};
 use crate::install::{groups, script};
 use crate::lock::index::Index;
 use crate::lock::inputs::{Inputs, Reading};
@@ -23,6 +22,8 @@ use crate::model::runtime::DEFAULT;
 use crate::model::{Environment, PackageKind, Project, Variables, python_pattern};
 use crate::plan::Plan;
 use crate::python_text::python_repr;
+use crate::requirements;
+use crate::requirements::RequirementKind;
 
 /// A project whose environments are looked at.
 pub struct Preconditions<'a> {
@@ -83,7 +84,7 @@ fn deps(project: &Preconditions<'_>, environment: &Environment, variables: &Vari
     }
     let deps = environment.dependencies.deps.get()?;
     project.conditions(environment, variables).deps(&deps, &[], None).map_err(|error| about_setting("deps", error))?;
-    let read = requirement_file::parse(&deps, RequirementKind::Deps, variables)?;
+    let read = requirements::parse(&deps, RequirementKind::Deps, variables)?;
     for line in &read.requirements {
         check_requirement(line).map_err(|error| about_setting("deps", error))?;
     }

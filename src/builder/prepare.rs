@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 
 use crate::builder::forerun::{Course, Forerun};
-use crate::builder::halt::Halt;
 use crate::builder::journal::EnvironmentJournal;
 use crate::builder::language_swap::Renewed;
 use crate::builder::languages::Part;
@@ -19,6 +18,7 @@ use crate::builder::run::Run;
 use crate::builder::stamp;
 use crate::builder::stamp::{Stamp, section};
 use crate::builder::{folders, venv_redirect};
+use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Phase;
 use crate::event::{Level, Reporter};

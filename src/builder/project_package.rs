@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::builder::halt::Halt;
 use crate::builder::language_steps::Work;
 use crate::builder::language_swap::package_name;
 use crate::builder::languages::{Part, SECTION, remove};
 use crate::builder::lock::Lock;
 use crate::builder::prepare::{Foundation, Site};
+use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Phase;
 use crate::execute::session::Session;

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::builder::halt::Halt;
 use crate::builder::installation::Installation;
 use crate::builder::prepare::{Contents, Foundation, Site};
 use crate::builder::run::Run;
 use crate::builder::stamp::section;
+use crate::env_error::Halt;
 use crate::event::{Event, Reporter};
 use crate::execute::session::{Display, Request, Shown, Stdin};
 use crate::model::Environment;

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
-use crate::builder::halt::Halt;
 use crate::builder::journal::Journal;
 use crate::builder::log_groups::LogGroups;
 use crate::builder::phases::Phases;
 use crate::builder::{folders, venv_redirect};
 use crate::cli::options::RunOptions;
+use crate::env_error::Halt;
 use crate::event::Phase;
 use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;

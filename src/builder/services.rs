@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::builder::halt::Halt;
 use crate::builder::turn::{Built, Turns};
+use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Reporter;
-use crate::execute::glob;
 use crate::model::{Command, literal};
 use crate::plan::Plan;
+use crate::python_text::glob;
 use crate::report::Buffered;
 use crate::report::observed::observed;
 use crate::serve::fields::{self, Instances};

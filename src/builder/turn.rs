@@ -4,15 +4,15 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use crate::builder::ahead::Ahead;
-use crate::builder::command_set;
 use crate::builder::contents::RunContents;
-use crate::builder::halt::{Halt, Verdict};
 use crate::builder::missing_program::missing_program;
 use crate::builder::packaging::Packager;
 use crate::builder::prepare::Site;
 use crate::builder::run::Run;
 use crate::builder::services;
 use crate::builder::services::Services;
+use crate::command_set;
+use crate::env_error::{Halt, Verdict};
 use crate::error::frame;
 use crate::event::{EnvironmentResult, Phase};
 use crate::event::{Event, Reporter, Stream};

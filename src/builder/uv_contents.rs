@@ -1,10 +1,10 @@
 //! What only uv puts into an environment of tox-uv's runners: what the lock file says, or the project built by uv itself.
 
-use crate::builder::halt::Halt;
 use crate::builder::installation::{Installation, own_files};
 use crate::builder::locked_contents;
 use crate::builder::prepare::{Foundation, Site};
 use crate::builder::stamp::section;
+use crate::env_error::Halt;
 use crate::event::Phase;
 use crate::execute::session::{Request, Shown, Stdin};
 use crate::install::{InstallRequest, uv_sync};

@@ -6,11 +6,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::locking::Locks;
-use crate::builder::package::Metadata;
 use crate::lock::document::Document;
 use crate::lock::licences::{Licence, Licences};
 use crate::model::Variables;
 use crate::model::pep508::canonical_name;
+use crate::package::Metadata;
 
 /// The most that is read of a metadata file.
 const MOST_BYTES: u64 = 8 * 1024 * 1024;

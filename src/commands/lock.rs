@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 
 use super::lock_languages::Languages;
 use super::locking::{Lockable, Locks, Resolvers, names_none, target, tell};
-use crate::builder::halt::Halt;
 use crate::cli::options::{Options, Verb};
+use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::event::{EnvironmentResult, Event, Phase};

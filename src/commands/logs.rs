@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use super::running::connect_unless_interrupted;
 use super::state_folder;
-use crate::builder::halt::Halt;
 use crate::cli::options::Options;
+use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::{Event, Reporter, Stream};
 use crate::execute::interrupt::Interrupt;

@@ -37,9 +37,9 @@ use std::sync::Arc;
 
 pub use opening::{open_plan, report_warnings, tell};
 
-use crate::builder::halt::Halt;
 use crate::cli::options::{Options, ReportFormat, Surroundings, Verb};
 use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
+use crate::env_error::Halt;
 use crate::error::frame;
 use crate::error::{ConfigError, ErrorClass};
 use crate::event::{Event, Level, Reporter};

@@ -82,7 +82,7 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
     let run = open_run(options, plan, Arc::clone(discovery), &Manner::one_by_one())?;
     let code = match builder::provision::provide(&Arc::new(run), environment, &arguments(options), shown) {
         Ok(code) => code,
-        Err(builder::halt::Halt::Skip(reason)) => {
+        Err(crate::env_error::Halt::Skip(reason)) => {
             let text = format!("cannot provision tox environment {name} because {reason}");
             return Err(ConfigError::handled(text).into());
         }

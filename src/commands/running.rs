@@ -4,8 +4,8 @@
 use anyhow::Result;
 
 use super::state_folder;
-use crate::builder::halt::Halt;
 use crate::cli::options::{Options, Verb};
+use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;

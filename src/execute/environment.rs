@@ -5,12 +5,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::glob::Pattern;
 use super::pty;
 use crate::error::ConfigError;
 use crate::model::Variables;
 use crate::model::environment::VariableSettings;
 use crate::os_text;
+use crate::python_text::glob::Pattern;
 
 /// Keeps what `CI` said for a tox that is started by a command.
 const ORIGINAL_CI: &str = "__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI";

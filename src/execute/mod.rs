@@ -3,7 +3,6 @@
 pub mod captured;
 pub mod ending;
 pub mod environment;
-pub mod glob;
 pub mod interrupt;
 mod log_file;
 mod output;

@@ -6,10 +6,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::glob;
 use super::shell;
 use crate::model::Variables;
 use crate::os_text;
+use crate::python_text::glob;
 
 /// How much of a shebang line is read.
 const LONGEST_SHEBANG: u64 = 64 * 1024;

@@ -4,13 +4,11 @@
 pub mod choose;
 pub mod groups;
 pub mod packages;
-mod path;
 pub mod pip;
 pub mod pip_settings;
 pub mod plan;
 pub mod pylock;
 pub mod reasons;
-pub mod requirement_file;
 pub mod script;
 pub mod uv;
 pub mod uv_lock;

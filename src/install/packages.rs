@@ -1,10 +1,10 @@
 //! The project's own packages and what they require, as requests to an installer.
 
 use super::InstallRequest;
-use crate::builder::package::{Package, PackageFile};
 use crate::error::ConfigError;
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::requirements::RequirementText;
+use crate::package::{Package, PackageFile};
 
 /// The requirements of a text in canonical form; `None` when there is anything else in it.
 pub fn plain_requirements(deps: &RequirementText) -> Option<Vec<String>> {

@@ -11,13 +11,14 @@ use super::InstallRequest;
 use super::packages::forced_arguments;
 use super::pylock::Pylock;
 use super::reasons::{dependencies_changed, strings};
-use super::requirement_file::{self, RequirementKind};
 use super::uv;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::environment::Installation;
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Requirements, Variables};
+use crate::requirements;
+use crate::requirements::RequirementKind;
 
 /// What was recorded for one part of the environment, see [`crate::builder::stamp::Stamp::object`].
 pub(super) type Recorded<'a> = Option<&'a Map<String, Value>>;
@@ -95,7 +96,7 @@ impl<'a> Conditions<'a> {
         let constraints = installation
             .constraints
             .get()
-            .and_then(|text| requirement_file::parse(&text, RequirementKind::Constraints, variables));
+            .and_then(|text| requirements::parse(&text, RequirementKind::Constraints, variables));
         Self {
             constraints,
             constrain_package_deps: installation.constrain_package_deps,
@@ -151,7 +152,7 @@ impl<'a> Conditions<'a> {
                 ..error
             }
         };
-        let deps = requirement_file::parse(text, RequirementKind::Deps, self.variables).map_err(within("deps"))?;
+        let deps = requirements::parse(text, RequirementKind::Deps, self.variables).map_err(within("deps"))?;
         let constraints = self.constraints.as_ref().map_err(|error| match error.class {
             // The setting itself is wrong, which tox finds before it reads the files that it names.
             ErrorClass::Handled => error.clone(),

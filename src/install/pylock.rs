@@ -8,12 +8,12 @@ use pep440_rs::{Version, VersionSpecifiers};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use super::path;
 use crate::bounded;
 use crate::error::ConfigError;
 use crate::model::Variables;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::model::pep508::{Marker, Requirement, canonical_name};
+use crate::python_text::path;
 use crate::python_text::python_repr;
 use crate::python_text::write_ascii;
 

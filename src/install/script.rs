@@ -11,6 +11,7 @@ use crate::error::ConfigError;
 use crate::model::environment::Script;
 use crate::model::interpreter::PythonVersion;
 use crate::model::pep508::Requirement;
+use crate::python_text::path;
 use crate::python_text::python_repr;
 use crate::python_text::repr;
 
@@ -29,8 +30,8 @@ pub struct ScriptMetadata {
 /// The script's path, which must exist and lie below the project's root.
 fn locate(root: &Path, script: &str) -> Result<PathBuf, ConfigError> {
     let path = root.join(script);
-    let found = super::path::resolved(&path);
-    if !found.starts_with(super::path::resolved(root)) {
+    let found = path::resolved(&path);
+    if !found.starts_with(path::resolved(root)) {
         let message = format!("script path {} escapes tox_root {}", python_repr(script), root.display());
         return Err(ConfigError::fail(message));
     }

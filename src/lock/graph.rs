@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::document::Document;
 use super::languages::{Contents, Key};
-use crate::builder::package::Metadata;
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::runtime::DEFAULT;
+use crate::package::Metadata;
 use crate::python_text::escaped;
 
 /// How many levels a tree shows.

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use super::target;
 use crate::bounded;
-use crate::builder::package::static_requirements;
 use crate::error::ConfigError;
 use crate::install::InstallRequest;
 use crate::install::groups;
-use crate::install::requirement_file::{self, RequirementKind};
 use crate::install::script;
 use crate::model::environment::{PackageKind, Packaging};
 use crate::model::{Environment, Project, Requirements, Variables};
+use crate::package::static_requirements;
+use crate::requirements;
+use crate::requirements::RequirementKind;
 
 /// Files of a project that say what it requires where `pyproject.toml` does not.
 const METADATA_FILES: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];
@@ -78,9 +79,9 @@ impl Inputs {
             collected.add("python", target::input_lines(&environment.base_python));
         }
         collected.add("platforms", dependencies.platforms.clone());
-        let deps = requirement_file::parse(&dependencies.deps.get()?, RequirementKind::Deps, reading.variables)?;
+        let deps = requirements::parse(&dependencies.deps.get()?, RequirementKind::Deps, reading.variables)?;
         collected.requirements("deps", &deps);
-        let constraints = requirement_file::parse(
+        let constraints = requirements::parse(
             &environment.installation.constraints.get()?,
             RequirementKind::Constraints,
             reading.variables,

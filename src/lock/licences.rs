@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::builder::package::metadata::headers;
+use crate::package::metadata::headers;
 
 /// Where a licence name in the metadata is longer than this, it is the licence itself.
 const LONGEST_NAME: usize = 100;

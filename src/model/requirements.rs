@@ -1,4 +1,4 @@
-//! What `deps` or `constraints` says, parsed. Filled by `install/requirement_file`.
+//! What `deps` or `constraints` says, parsed. Filled by `requirements`.
 
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 
-use crate::execute::glob;
+use crate::python_text::glob;
 
 /// An order and what each environment waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -19,10 +19,10 @@ use skip::Skip;
 
 use crate::cli::options::Options;
 use crate::error::ConfigError;
-use crate::execute::glob;
 use crate::model::environment::RESTART;
 use crate::model::environment::sdist_describer;
 use crate::model::{Environment, InterpreterLookup, PackageKind, Project};
+use crate::python_text::glob;
 use crate::settings::config_set::SetKind;
 use crate::settings::{Settings, lock, translate};
 use crate::source;

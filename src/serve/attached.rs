@@ -24,7 +24,7 @@ use super::place::Place;
 use super::private;
 use super::protocol::{self, Answer, Definition, Known, News, Operation, Request, Up, Waiting};
 use super::supervisor_process::{PROMPT, SupervisorProcess};
-use crate::builder::halt::Halt;
+use crate::env_error::Halt;
 use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::model::Variables;

@@ -11,10 +11,10 @@ use super::fields;
 use super::graph::{Graph, Member};
 use super::probe::Question;
 use crate::error::ConfigError;
-use crate::execute::glob;
 use crate::model::command::{Command, ExitRule};
 use crate::model::environment::Inherited;
 use crate::model::service::{Probe, Service, signal_number};
+use crate::python_text::glob;
 use crate::python_text::split;
 
 type Check = fn(&Graph, &Context<'_>, &mut Vec<ConfigError>);

@@ -17,7 +17,7 @@ use super::place::{OtherUser, Place, Reached};
 use super::protocol::{self, Answer, ELSEWHERE, News, Operation, Refusal, Reply, Request, VERSION};
 use super::supervisor_process::{PROMPT, SupervisorProcess};
 use super::{daemon, instance_mark, private};
-use crate::builder::halt::Halt;
+use crate::env_error::Halt;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{Grouping, Input, Sink, Spawn};
 use crate::execute::tree;

@@ -561,7 +561,7 @@ fn an_interrupt_while_services_start_stops_them() {
     });
     let error = fixture.start().map(|_| ()).unwrap_err();
     user.join().unwrap();
-    assert!(matches!(error.downcast_ref(), Some(crate::builder::halt::Halt::Interrupted)), "{error}");
+    assert!(matches!(error.downcast_ref(), Some(crate::env_error::Halt::Interrupted)), "{error}");
 }
 
 #[test]

@@ -15,11 +15,11 @@ use super::toml::load::toml_entry;
 use super::toml::place::place_of;
 use super::value::{Shown, Value};
 use crate::error::{ConfigError, ErrorClass, Location};
-use crate::install::requirement_file::{RequirementKind, check_form, display_lines};
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, PythonSpec};
 use crate::python_text::python_repr;
+use crate::requirements::{RequirementKind, check_form, display_lines};
 use crate::source::{Entry, Node};
 
 /// Variables that every environment passes on.

@@ -8,7 +8,7 @@ mod real_tox;
 
 use std::sync::LazyLock;
 
-use envo::settings::factor::ActiveFactors;
+use envo::factor::ActiveFactors;
 use regex::Regex;
 use serde_json::Value;
 

@@ -5,9 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use toml::Table;
 
-use crate::builder::package::pyproject;
 use crate::error::ConfigError;
 use crate::model::pep508::Requirement;
+use crate::package::pyproject;
 use crate::python_text::python_repr;
 
 const LEGACY_REQUIREMENT: &str = "setuptools>=40.8.0";

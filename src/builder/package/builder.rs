@@ -7,13 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::builder::halt::Halt;
 use crate::builder::package::backend::BuildSystem;
 use crate::builder::package::frontend::{ConfigSettings, Frontend, Launch, Target};
-use crate::builder::package::metadata::{Metadata, static_requirements};
 use crate::builder::package::staging;
 use crate::builder::package::staging::Staging;
-use crate::builder::package::{Package, PackageFile, archive};
+use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Level;
 use crate::execute::session::Session;
@@ -21,6 +19,8 @@ use crate::model::environment::PackageBuild;
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Deferred, Environment, PackageKind};
+use crate::package::metadata::{Metadata, static_requirements};
+use crate::package::{Package, PackageFile, archive};
 
 /// What makes the packaging environment ready; the builder calls it when, and only when, a backend is needed.
 pub trait Workshop: Send + Sync {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::builder::package::backend::{BuildSystem, canonical};
 use crate::builder::package::process::{BackendProcess, Ended, Exchange};
+use crate::env_error::BackendFailed;
 use crate::execute::process::Spawn;
 use crate::execute::session::{Refusal, Request, Session, Shown, Stdin};
 use crate::model::ExitRule;
@@ -51,35 +52,6 @@ impl Target {
 
 /// PEP 517's `config_settings`; `None`: none.
 pub type ConfigSettings = Option<Map<String, Value>>;
-
-/// A hook that failed, in the words of `pyproject-api`, which tox prints as they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackendFailed {
-    /// What the backend would have ended its process with; `None` when nothing says.
-    pub code: Option<i32>,
-    pub exception: String,
-    pub message: String,
-    pub out: String,
-    pub err: String,
-}
-
-impl BackendFailed {
-    /// The code the environment fails with, never 0.
-    pub fn exit_code(&self) -> i32 {
-        self.code.filter(|code| *code != 0).unwrap_or(1)
-    }
-}
-
-impl std::fmt::Display for BackendFailed {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let code = self.code.map_or(String::new(), |code| format!(" (code={code})"));
-        let Self { exception, message, out, err, .. } = self;
-        let text = format!("packaging backend failed{code}, with {exception}: {message}\n{err}{out}");
-        formatter.write_str(text.trim_end())
-    }
-}
-
-impl std::error::Error for BackendFailed {}
 
 /// What a front end needs to know before it can start a backend.
 #[derive(Clone)]

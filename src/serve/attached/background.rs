@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, anyhow};
 
 use super::{Attached, HoldOptions};
-use crate::builder::halt::Halt;
+use crate::env_error::Halt;
 use crate::serve::client::{Client, Heard, Limit, Refused};
 use crate::serve::protocol::{Answer, Changes, Definition, Operation, Up};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Context, key_of, near, services};
 use crate::error::ConfigError;
-use crate::execute::glob;
 use crate::model::service::{Probe, Service};
+use crate::python_text::glob;
 use crate::serve::fields;
 use crate::serve::graph::{Graph, Member};
 use crate::serve::instances::environment_of;

@@ -7,8 +7,8 @@ use super::command_line::{Piece, PieceKind, Progress, join_pieces, with_colons};
 use super::parse::{Part, has_expression, parse_with};
 use super::{Found, Lookup, Trail, parse_reference};
 use crate::error::{ConfigError, ErrorClass};
-use crate::install::requirement_file::check_substitution;
 use crate::python_text::quote::{is_line_break, quote_words};
+use crate::requirements::check_substitution;
 use crate::settings::nesting::{Nesting, Step};
 
 /// How deep values may refer to values that refer to values.

@@ -3,9 +3,9 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use crate::builder::halt::Halt;
-use crate::builder::package::BackendFailed;
 use crate::builder::package::tests::{BACKEND, BUILD_SYSTEM, Fixture, OnEvent, Recorder, request, shown, with_static};
+use crate::env_error::BackendFailed;
+use crate::env_error::Halt;
 use crate::event::Event;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::session::Refusal;

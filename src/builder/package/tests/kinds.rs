@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use crate::builder::halt::Halt;
-use crate::builder::package::archive::tests::write_source_archive;
 use crate::builder::package::tests::{BACKEND, BUILD_SYSTEM, EDITABLE, Fixture, request, shown, with_static};
-use crate::builder::package::{BuildRequest, Package, PackageFile, describe_wheel};
+use crate::builder::package::{BuildRequest, describe_wheel};
+use crate::env_error::Halt;
 use crate::event::Level;
 use crate::model::PackageKind;
+use crate::package::archive::tests::write_source_archive;
+use crate::package::{Package, PackageFile};
 
 #[test]
 fn an_sdist_is_built_once_and_every_environment_gets_its_own_copy() {

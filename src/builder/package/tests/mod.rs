@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::builder::halt::Halt;
 use crate::builder::package::staging::Staging;
-use crate::builder::package::{BuildRequest, Package, PackageBuilder, Site, Wanted, Workshop};
+use crate::builder::package::{BuildRequest, PackageBuilder, Site, Wanted, Workshop};
+use crate::env_error::Halt;
 use crate::event::{Event, Level, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
@@ -20,6 +20,7 @@ use crate::execute::session::Session;
 use crate::model::environment::{PackageBuild, Timeouts};
 use crate::model::requirements::RequirementText;
 use crate::model::{Deferred, PackageKind, Variables};
+use crate::package::Package;
 
 /// A backend with the two hooks it must have. `EXTRA` is where tests put more.
 const BACKEND: &str = r#"

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
+use crate::builder::package::BuildSystem;
 use crate::builder::package::tests::{Fixture, host_path, request};
-use crate::builder::package::{BuildSystem, PackageFile};
 use crate::execute::process::capture;
 use crate::model::PackageKind;
+use crate::package::PackageFile;
 
 #[test]
 fn the_backends_people_use_build_real_projects() {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::arguments::{Binary, LineOptions};
-use crate::install::path;
 use crate::model::pep508::canonical_name;
+use crate::python_text::path;
 use crate::python_text::python_repr;
+use crate::requirements::arguments::{Binary, LineOptions};
 
 const DEFAULT_INDEX_URL: &str = "https://pypi.org/simple";
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::builder::halt::Halt;
+use crate::env_error::Halt;
 use crate::execute::session::{Display, Request, Session, Shown, Stdin};
 use crate::model::environment::CommandLists;
 use crate::model::{Command, Deferred, ExitRule};

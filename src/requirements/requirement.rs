@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::install::path;
 use crate::model::pep508::Requirement;
+use crate::python_text::path;
 
 const VERSION_CONTROL: [&str; 7] = ["ftp", "ssh", "git", "hg", "bzr", "sftp", "svn"];
 

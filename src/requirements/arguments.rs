@@ -1,7 +1,7 @@
 //! The options of one line, read as Python's `argparse` reads them, with its messages.
 
-use super::RequirementKind;
-use super::redact::unknown_argument;
+use crate::requirements::RequirementKind;
+use crate::requirements::redact::unknown_argument;
 
 /// Which of `--no-binary` and `--only-binary`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

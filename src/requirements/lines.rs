@@ -1,12 +1,12 @@
 //! From text to logical lines: continuations joined, comments taken out, variables filled in.
 
-use super::RequirementKind;
-use super::arguments::LineOptions;
-use super::redact::Secrets;
-use super::{arguments, words};
 use crate::model::Variables;
 use crate::model::requirements::unprotect_variables;
 use crate::python_text::quote::split_lines;
+use crate::requirements::RequirementKind;
+use crate::requirements::arguments::LineOptions;
+use crate::requirements::redact::Secrets;
+use crate::requirements::{arguments, words};
 
 /// The options that take a value, of which tox allows the value to follow without a space.
 const ONE_VALUE: [&str; 14] = [

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::builder::package::BackendFailed;
 use crate::error::frame;
 use crate::error::{ConfigError, ErrorClass};
 use crate::event::{Event, Level, Reporter, Stream};
@@ -226,6 +225,35 @@ impl From<anyhow::Error> for Halt {
         }
     }
 }
+
+/// A hook that failed, in the words of `pyproject-api`, which tox prints as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendFailed {
+    /// What the backend would have ended its process with; `None` when nothing says.
+    pub code: Option<i32>,
+    pub exception: String,
+    pub message: String,
+    pub out: String,
+    pub err: String,
+}
+
+impl BackendFailed {
+    /// The code the environment fails with, never 0.
+    pub fn exit_code(&self) -> i32 {
+        self.code.filter(|code| *code != 0).unwrap_or(1)
+    }
+}
+
+impl fmt::Display for BackendFailed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = self.code.map_or(String::new(), |code| format!(" (code={code})"));
+        let Self { exception, message, out, err, .. } = self;
+        let text = format!("packaging backend failed{code}, with {exception}: {message}\n{err}{out}");
+        formatter.write_str(text.trim_end())
+    }
+}
+
+impl std::error::Error for BackendFailed {}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use crate::error::{ConfigError, Location};
 use crate::python_text::python_repr;
 
 /// The file in `root`; `None` when there is none.
-pub(super) fn read(root: &Path) -> Result<Option<Table>, ConfigError> {
+pub fn read(root: &Path) -> Result<Option<Table>, ConfigError> {
     let file = root.join("pyproject.toml");
     let text = match bounded::read_text(&file) {
         Ok(text) => text,
@@ -36,7 +36,7 @@ pub(super) fn read(root: &Path) -> Result<Option<Table>, ConfigError> {
 }
 
 /// The list of texts under `key` of a table named `table`; empty when there is none.
-pub(super) fn strings(values: &Table, table: &str, key: &str) -> Result<Vec<String>, ConfigError> {
+pub fn strings(values: &Table, table: &str, key: &str) -> Result<Vec<String>, ConfigError> {
     let Some(value) = values.get(key) else { return Ok(Vec::new()) };
     let texts = value.as_array().and_then(|entries| {
         entries.iter().map(|entry| entry.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>()
@@ -45,7 +45,7 @@ pub(super) fn strings(values: &Table, table: &str, key: &str) -> Result<Vec<Stri
 }
 
 /// A value as Python's `repr` shows what `tomllib` makes of it.
-pub(super) fn repr(value: &Value) -> String {
+pub fn repr(value: &Value) -> String {
     match value {
         Value::String(text) => python_repr(text),
         Value::Boolean(true) => "True".to_owned(),

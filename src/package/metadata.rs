@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::builder::package::archive;
-use crate::builder::package::extras;
-use crate::builder::package::extras::Conditional;
-use crate::builder::package::pyproject;
 use crate::error::ConfigError;
 use crate::model::pep508::Requirement;
+use crate::package::archive;
+use crate::package::extras;
+use crate::package::extras::Conditional;
+use crate::package::pyproject;
 
 /// Core metadata, as far as installing needs it.
 #[derive(Debug, Clone)]

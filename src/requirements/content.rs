@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
-use super::encoding;
 use crate::bounded;
+use crate::requirements::encoding;
 
 const MOST_BYTES: u64 = 10 * 1024 * 1024;
 

@@ -16,8 +16,8 @@ use flate2::read::MultiGzDecoder;
 use tar::{Entry, EntryType};
 use zip::ZipArchive;
 
-use crate::builder::package::links::{Links, Lost, NodeId, ROOT};
 use crate::error::ConfigError;
+use crate::package::links::{Links, Lost, NodeId, ROOT};
 use crate::python_text::python_repr;
 
 /// The most a metadata file inside a wheel may hold, in bytes.
@@ -30,7 +30,7 @@ const LARGEST_HEADER: u64 = 1024 * 1024;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// The text of `METADATA` in the `.dist-info` folder of a wheel, in tox's words when there is none.
-pub(super) fn wheel_metadata(wheel: &Path) -> Result<String, ConfigError> {
+pub fn wheel_metadata(wheel: &Path) -> Result<String, ConfigError> {
     let unreadable =
         |error: &dyn Display| ConfigError::fail(format!("could not read the metadata of {}: {error}", wheel.display()));
     let file = File::open(wheel).map_err(|error| unreadable(&error))?;
@@ -95,7 +95,7 @@ impl Read for Allowance {
 /// # Errors
 /// When it is no such archive, is larger than [`LARGEST_ARCHIVE`], or when a member would land or point outside `target`;
 /// what was unpacked before stays.
-pub(super) fn unpack(source: &Path, target: &Path) -> Result<(), ConfigError> {
+pub fn unpack(source: &Path, target: &Path) -> Result<(), ConfigError> {
     unpack_at_most(LARGEST_ARCHIVE, source, target)
 }
 
@@ -264,7 +264,7 @@ impl Unpacking<'_> {
 }
 
 /// Makes the folder `place` with nothing in it.
-pub(super) fn fresh(place: &Path) -> io::Result<&Path> {
+pub fn fresh(place: &Path) -> io::Result<&Path> {
     match fs_err::remove_dir_all(place) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => fs_err::create_dir_all(place)?,
@@ -274,7 +274,7 @@ pub(super) fn fresh(place: &Path) -> io::Result<&Path> {
 
 /// The folder with the sources in an unpacked archive: its only top-level folder, or else `unpacked` itself; `None` when
 /// the archive was empty.
-pub(super) fn source_root(unpacked: &Path) -> io::Result<Option<PathBuf>> {
+pub fn source_root(unpacked: &Path) -> io::Result<Option<PathBuf>> {
     let mut entries = fs_err::read_dir(unpacked)?;
     let Some(first) = entries.next().transpose()? else { return Ok(None) };
     let alone = entries.next().is_none() && first.file_type()?.is_dir();
@@ -282,14 +282,14 @@ pub(super) fn source_root(unpacked: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub mod tests {
     use super::*;
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use std::io::Write;
     use zip::write::{SimpleFileOptions, ZipWriter};
 
-    pub(in crate::builder::package) fn write_wheel(path: &Path, members: &[(&str, &[u8])]) {
+    pub fn write_wheel(path: &Path, members: &[(&str, &[u8])]) {
         let mut archive = ZipWriter::new(File::create(path).unwrap());
         for (name, content) in members {
             archive.start_file(*name, SimpleFileOptions::default()).unwrap();
@@ -301,7 +301,7 @@ pub(super) mod tests {
     /// The kind of a member, its name, and its content or the target of the link.
     type Member<'a> = (EntryType, &'a str, &'a str);
 
-    pub(in crate::builder::package) fn write_source_archive(path: &Path, members: &[Member<'_>]) {
+    pub fn write_source_archive(path: &Path, members: &[Member<'_>]) {
         let mut archive = tar::Builder::new(GzEncoder::new(File::create(path).unwrap(), Compression::fast()));
         for (kind, name, value) in members {
             let mut header = tar::Header::new_old();

@@ -8,24 +8,24 @@ use crate::model::pep508::{Marker, MarkerPart, Operand, Requirement, canonical_n
 
 /// A requirement and the extras that bring it in; `None` among them: it applies without any.
 #[derive(Debug, Clone)]
-pub(super) struct Conditional {
+pub struct Conditional {
     requirement: Requirement,
     extras: BTreeSet<Option<String>>,
 }
 
 impl Conditional {
     /// A requirement that applies without any extra, whatever its marker says.
-    pub(super) fn always(requirement: Requirement) -> Self {
+    pub fn always(requirement: Requirement) -> Self {
         Self { requirement, extras: BTreeSet::from([None]) }
     }
 
     /// A requirement of the extra `extra`.
-    pub(super) fn of_extra(requirement: Requirement, extra: &str) -> Self {
+    pub fn of_extra(requirement: Requirement, extra: &str) -> Self {
         Self { requirement, extras: BTreeSet::from([Some(canonical_name(extra))]) }
     }
 
     /// A requirement from built metadata, where `extra == "name"` in its marker says what brings it in.
-    pub(super) fn from_marker(mut requirement: Requirement) -> Self {
+    pub fn from_marker(mut requirement: Requirement) -> Self {
         let mut extras = BTreeSet::new();
         if let Some(marker) = requirement.marker.take() {
             let rest = take_extras(marker, &mut extras);
@@ -80,7 +80,7 @@ type Path = (Option<String>, BTreeMap<String, Marker>);
 
 /// The requirements that apply, in the order of `conditionals`, with references of the package to its own extras
 /// followed. `available`: the extras the package has; `None`: they are not known and nothing is checked.
-pub(super) fn select(
+pub fn select(
     conditionals: &[Conditional],
     extras: &[String],
     package: &str,

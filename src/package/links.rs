@@ -15,10 +15,10 @@ const MAX_STEPS: usize = 10_000_000;
 const MAX_PATH: usize = 4096;
 
 /// A file, folder or link, by its number.
-pub(super) type NodeId = usize;
+pub type NodeId = usize;
 
 /// The folder itself.
-pub(super) const ROOT: NodeId = 0;
+pub const ROOT: NodeId = 0;
 
 #[derive(Default)]
 struct Node {
@@ -32,26 +32,26 @@ struct Node {
 
 /// Why a path leads nowhere.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Lost {
+pub enum Lost {
     /// It leads here, relative to the folder.
     Outside(PathBuf),
     TooMuch(&'static str),
 }
 
 /// What was unpacked so far.
-pub(super) struct Links {
+pub struct Links {
     nodes: Vec<Node>,
     steps: usize,
 }
 
 impl Links {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self { nodes: vec![Node { is_folder: true, ..Node::default() }], steps: 0 }
     }
 
     /// Where `path` leads from `folder`; a last part that is a link is followed as well. What is not there is taken for
     /// what will be.
-    pub(super) fn resolve(&mut self, folder: NodeId, path: &Path) -> Result<NodeId, Lost> {
+    pub fn resolve(&mut self, folder: NodeId, path: &Path) -> Result<NodeId, Lost> {
         let mut links = 0;
         // What is still to go, the next part last.
         let mut rest = Vec::new();
@@ -82,7 +82,7 @@ impl Links {
     }
 
     /// `name` in `folder`, not followed if it is a link.
-    pub(super) fn child(&mut self, folder: NodeId, name: &OsStr) -> Result<NodeId, Lost> {
+    pub fn child(&mut self, folder: NodeId, name: &OsStr) -> Result<NodeId, Lost> {
         if let Some(known) = self.nodes[folder].children.get(name) {
             return Ok(*known);
         }
@@ -95,12 +95,12 @@ impl Links {
         Ok(id)
     }
 
-    pub(super) fn set_link(&mut self, node: NodeId, target: &Path) {
+    pub fn set_link(&mut self, node: NodeId, target: &Path) {
         self.nodes[node].link = Some(target.to_owned());
     }
 
     /// The folders above `node` and, if `itself`, it, which do not exist yet, outermost first; they count as made.
-    pub(super) fn make_folders(&mut self, node: NodeId, itself: bool) -> Vec<NodeId> {
+    pub fn make_folders(&mut self, node: NodeId, itself: bool) -> Vec<NodeId> {
         let mut missing = Vec::new();
         let mut place = if itself { node } else { self.nodes[node].parent };
         while !self.nodes[place].is_folder {
@@ -113,7 +113,7 @@ impl Links {
     }
 
     /// The path of `node` relative to the folder, with no link in it but itself.
-    pub(super) fn path(&self, node: NodeId) -> PathBuf {
+    pub fn path(&self, node: NodeId) -> PathBuf {
         let mut names = Vec::new();
         let mut place = node;
         while place != ROOT {
@@ -124,7 +124,7 @@ impl Links {
     }
 
     /// The links that lead outside by now, since what they lead through became a link itself after them.
-    pub(super) fn astray(&mut self) -> Result<Option<NodeId>, Lost> {
+    pub fn astray(&mut self) -> Result<Option<NodeId>, Lost> {
         for node in 0..self.nodes.len() {
             let Some(link) = self.nodes[node].link.clone() else { continue };
             match self.resolve(self.nodes[node].parent, &link) {

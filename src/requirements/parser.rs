@@ -3,16 +3,16 @@
 use std::ffi::OsString;
 use std::rc::Rc;
 
-use super::arguments::LineOptions;
-use super::options::MergedOptions;
-use super::redact::Secrets;
-use super::requirement::{Content, ParsedRequirement};
-use super::{RequirementKind, content, lines, words};
 use crate::error::{ConfigError, Location};
-use crate::install::path;
 use crate::model::requirements::{RequirementText, unprotect_variables};
 use crate::model::{Requirements, Variables};
+use crate::python_text::path;
 use crate::python_text::quote::split_lines;
+use crate::requirements::arguments::LineOptions;
+use crate::requirements::options::MergedOptions;
+use crate::requirements::redact::Secrets;
+use crate::requirements::requirement::{Content, ParsedRequirement};
+use crate::requirements::{RequirementKind, content, lines, words};
 
 /// Everything that was read.
 #[derive(Default)]

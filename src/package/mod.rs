@@ -1,0 +1,35 @@
+//! What packages and sources say of themselves: the metadata of built packages, `pyproject.toml`, extras, archives.
+//! Runs nothing.
+
+pub mod archive;
+pub mod extras;
+mod links;
+pub mod metadata;
+pub mod pyproject;
+
+use std::path::PathBuf;
+
+pub use metadata::{Metadata, static_requirements};
+
+/// What kind of file it is, since installers treat them differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PackageFile {
+    Wheel,
+    /// With the config settings for building it once more.
+    Sdist {
+        config_settings: Vec<(String, String)>,
+    },
+    /// A PEP 660 wheel that points back at the sources.
+    Editable,
+    /// `pip install -e`.
+    EditableLegacy,
+}
+
+/// A built package and what it requires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    pub path: PathBuf,
+    pub file: PackageFile,
+    /// PEP 508 requirements that apply, extras included and their markers resolved, in canonical form.
+    pub requirements: Vec<String>,
+}
