@@ -20,6 +20,7 @@ mod web;
 mod wheels;
 
 mod ahead;
+mod architecture;
 mod backends;
 mod bad_input;
 mod bounds;
