@@ -516,3 +516,26 @@ fn an_interpreter_that_says_too_much_about_itself_is_killed_and_named() {
     }
     assert_eq!(project.processes(), [""; 0]);
 }
+
+#[test]
+fn folders_and_files_that_cannot_be_used_are_explained_with_their_setting() {
+    for (lines, code, text, place) in [
+        ("change_dir = tox.ini", 2, "change_dir [ROOT]/tox.ini cannot be created: [ROOT]/tox.ini is a file", "4:14"),
+        ("env_dir = tox.ini/a", 2, "env_dir [ROOT]/tox.ini/a cannot be created: [ROOT]/tox.ini is a file", "4:11"),
+        ("env_dir = /proc/x", 2, "env_dir /proc/x cannot be created: ", "4:11"),
+        ("env_tmp_dir = /proc/x", 2, "env_tmp_dir /proc/x cannot be created: ", "4:15"),
+        ("env_log_dir = /proc/x", 2, "env_log_dir /proc/x cannot be created: ", "4:15"),
+        ("env_dir = tox.ini", 1, "tox.ini is a file where this environment should live", "4:11"),
+        ("env_tmp_dir = {tox_root}", 1, "env_tmp_dir [ROOT] holds the project", "4:15"),
+        ("base_python_file = tox.ini", 1, "base_python_file: 'tox.ini' does not contain a Python version", "4:20"),
+        ("runner = virtualenv-pep-723\nscript = gone.py", 1, "script file not found: [ROOT]/gone.py", "5:10"),
+    ] {
+        let configuration = format!("[tox]\nno_package = true\n[testenv:a]\n{lines}\n");
+        let outcome = ini(&configuration)().run(["run", "-e", "a"]).ends_with(code).explains("error: ");
+        assert!(!outcome.stdout.contains("internal error"), "{outcome:?}");
+        outcome.says(text).explains(&format!("tox.ini:{place}\n")).explains("help: ");
+    }
+    let project = "[tox]\nno_package = true\nenv_list = a\nwork_dir = tox.ini\n[testenv:a]\ncommands = python -c 1\n";
+    let outcome = ini(project)().run(["run"]).ends_with(2).says("work_dir [ROOT]/tox.ini cannot be created: ");
+    outcome.explains("tox.ini:4:12\n").explains("help: ");
+}

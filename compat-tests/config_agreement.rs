@@ -23,8 +23,8 @@ fn agree(files: Files<'_>, is_right: bool) {
 #[track_caller]
 fn agree_on(lines: &str, others: Files<'_>, is_right: bool) {
     let touches = if lines.contains("commands =") { "" } else { "commands = touch {tox_root}/first-command-ran\n" };
-    let text =
-        format!("[tox]\nno_package = true\nenv_list = a\n[testenv:a]\nallowlist_externals = *\n{touches}{lines}\n");
+    let allows = if lines.contains("allowlist_externals =") { "" } else { "allowlist_externals = *\n" };
+    let text = format!("[tox]\nno_package = true\nenv_list = a\n[testenv:a]\n{allows}{touches}{lines}\n");
     agree(&[&[("tox.ini", text.as_str())], others].concat(), is_right);
 }
 
@@ -80,12 +80,34 @@ fn values_that_cannot_be_converted_are_found_as_a_run_finds_them() {
         "commands = ''",
         "commands_pre = -",
         "extra_setup_commands = -",
+        "runner = nosuch",
+        "deps = -e gone",
+        "deps = ./gone",
+        "deps = folder/gone.whl",
+        "deps = file:./gone",
+        "deps = x @ file:///gone/x.whl",
+        "deps = six ; python_version",
+        "deps = .",
+        "env_tmp_dir = {tox_root}",
+        "env_log_dir = {tox_root}",
+        "env_dir = {tox_root}/tox.ini/a",
+        "env_tmp_dir = {tox_root}/tox.ini/a",
+        "env_log_dir = {tox_root}/tox.ini/a",
+        "allowlist_externals = x",
+        "allowlist_externals = x\ncommands_pre = /bin/sh -c true",
+        "commands_pre = 'open",
     ] {
         agree_on(wrong, &[], false);
     }
-    for right in
-        ["platform = linux|darwin", "ignore_errors = yes", "commands_retry = 2", "runtime = system", "recreate ="]
-    {
+    for right in [
+        "platform = linux|darwin",
+        "ignore_errors = yes",
+        "commands_retry = 2",
+        "runtime = system",
+        "recreate =",
+        "change_dir = gone",
+        "allowlist_externals = tou*",
+    ] {
         agree_on(right, &[], true);
     }
 }
@@ -185,6 +207,8 @@ fn what_belongs_to_the_project_is_found_as_a_run_finds_it() {
     for (core, rest) in [
         ("work_dir =", ""),
         ("temp_dir =", ""),
+        ("work_dir = tox.ini", ""),
+        ("temp_dir = tox.ini/a", ""),
         ("skip_missing_interpreters = maybe", ""),
         ("no_package = maybe", ""),
         ("labels = x", ""),
@@ -201,6 +225,9 @@ fn what_belongs_to_the_project_is_found_as_a_run_finds_it() {
         ("", "depends = db\n[testenv:db]\nserve = sleep 9\nready = htp:x"),
         ("", "depends = db\n[testenv:db]\nserve = -"),
         ("", "depends = db\n[testenv:db]\nserve = - sleep 9"),
+        ("", "depends = db\n[testenv:db]\nserve = 'open"),
+        ("", "depends = db\n[testenv:db]\nserve = sleep 9"),
+        ("", "depends = db\n[testenv:db]\nallowlist_externals = sleep\nserve = sleep 9\nready = cmd:true"),
         ("", "depends = db\n[testenv:db]\nserve = ''"),
         ("", "depends = db\n[testenv:db]\nserve =\n  sleep 9\n  sleep 8"),
         ("", "depends = db\n[testenv:db]\nserve = sleep 9\nstop_signal = FOO"),
@@ -221,6 +248,16 @@ fn what_belongs_to_the_project_is_found_as_a_run_finds_it() {
     }
     agree(&[("tox.ini", &text("labels = x = a", ""))], true);
     agree(&[("tox.ini", &text("locked = false", ""))], true);
+}
+
+#[test]
+fn what_another_environment_or_a_command_may_create_is_not_missed() {
+    let ini = "[tox]\nno_package = true\nenv_list = a, b\n[testenv:a]\nallowlist_externals = *\ndeps =\n\
+               commands = mkdir made\n[testenv:b]\ndeps = ./made\nchange_dir = made/below\n\
+               [testenv:c]\ndeps = mine\ncommands = ls\n[testenv:d]\ncommands_pre = python -c 1\ncommands = ls\n";
+    Project::new().ini(ini).run(["config", "--check"]).succeeds();
+    let outcome = Project::new().ini(&ini.replace("env_list = a, b", "env_list = b")).run(["config", "--check"]);
+    outcome.ends_with(1).explains("`./made` does not exist").explains("\n1 problem found\n");
 }
 
 #[test]

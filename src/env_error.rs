@@ -68,8 +68,15 @@ impl About {
         };
         let mut error = ConfigError::fail(message);
         error.hints.extend(self.remedy.lines().map(str::to_owned));
-        error.trail.push(format!("{environment}.{}", self.key));
-        settings.at_value(error, settings.written_at(environment, &self.key))
+        // Some folders of an environment come from the project's keys.
+        let of_project = || settings.place_of(settings.core(), &self.key).ok().flatten();
+        match settings.written_at(environment, &self.key) {
+            None if let Some(place) = of_project() => settings.at_value(error, Some(place)),
+            place => {
+                error.trail.push(format!("{environment}.{}", self.key));
+                settings.at_value(error, place)
+            }
+        }
     }
 }
 

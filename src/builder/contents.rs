@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use crate::builder::environment_folders;
 use crate::builder::forerun::Course;
 use crate::builder::installation::Installation;
 use crate::builder::packaging::Packager;
@@ -166,7 +167,7 @@ impl<'a> RunContents<'a> {
             return Ok(());
         }
         let cwd = site.environment.change_dir.get()?;
-        fs_err::create_dir_all(&cwd)?;
+        environment_folders::create("change_dir", &cwd)?;
         let set = CommandSet { key: "extra_setup_commands", cwd: &cwd, ignore_errors: lists.ignore_errors, retries: 0 };
         if set.run(session, commands, &mut Vec::new())? != 0 && !lists.ignore_errors {
             return Err(Halt::Fail("extra_setup_commands failed".to_owned()));
@@ -265,7 +266,7 @@ fn run_recreate_commands(site: &Site) -> Result<(), Halt> {
         return Ok(());
     }
     let cwd = site.environment.change_dir.get()?;
-    fs_err::create_dir_all(&cwd)?;
+    environment_folders::create("change_dir", &cwd)?;
     let folders = ["bin", "Scripts"].map(|name| site.environment.env_dir.join(name));
     let paths: Vec<PathBuf> = folders.into_iter().filter(|folder| folder.exists()).collect();
     let session = site.session(paths)?;

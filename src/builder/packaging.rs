@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::builder::contents;
+use crate::builder::environment_folders;
 use crate::builder::installation::Installation;
 use crate::builder::lock::Lock;
 use crate::builder::package::Site as Sources;
@@ -176,7 +177,7 @@ impl Packager {
         let session = bench.workshop.set_up_external()?;
         let environment = &bench.site.environment;
         let cwd = environment.change_dir.get()?;
-        fs_err::create_dir_all(&cwd)?;
+        environment_folders::create("change_dir", &cwd)?;
         let lists = &environment.commands;
         let set = CommandSet { key: "commands", cwd: &cwd, ignore_errors: lists.ignore_errors, retries: 0 };
         if set.run(&session, lists.main.get()?, &mut Vec::new())? != 0 {

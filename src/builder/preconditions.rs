@@ -6,17 +6,19 @@ use std::path::Path;
 use crate::builder::languages;
 use crate::builder::package::BuildSystem;
 use crate::builder::run::Run;
+use crate::builder::{environment_folders, first_program, requirement_check};
 use crate::env_error::Halt;
 use crate::error::{ConfigError, ErrorClass};
 use crate::execute;
 use crate::execute::session::Refusal;
+use crate::install::groups;
 use crate::install::plan::{Conditions, RecordForm};
 use crate::install::pylock::Pylock;
-use crate::install::{groups, script};
+use crate::install::script::{self, ScriptMetadata};
 use crate::lock::index::Index;
 use crate::lock::inputs::{Inputs, Reading};
 use crate::lock::{self, verify};
-use crate::model::pep508::Requirement;
+use crate::model::environment::Script;
 use crate::model::requirements::RequirementText;
 use crate::model::runtime::DEFAULT;
 use crate::model::{Environment, PackageKind, Project, Variables, python_pattern};
@@ -37,8 +39,9 @@ pub struct Preconditions<'a> {
 
 type Check = fn(&Preconditions<'_>, &Environment, &Variables) -> Result<(), Halt>;
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 11] = [
     |_, environment, _| check_platform(environment),
+    |project, environment, _| environment_folders::check(environment, project.project),
     |_, environment, _| languages::check(environment),
     deps,
     lock_file,
@@ -46,6 +49,7 @@ const CHECKS: [Check; 9] = [
     script_of,
     package,
     commands,
+    first_program::check,
     lock_of_envo,
 ];
 
@@ -86,21 +90,15 @@ fn deps(project: &Preconditions<'_>, environment: &Environment, variables: &Vari
     project.conditions(environment, variables).deps(&deps, &[], None).map_err(|error| about_setting("deps", error))?;
     let read = requirements::parse(&deps, RequirementKind::Deps, variables)?;
     for line in &read.requirements {
-        check_requirement(line).map_err(|error| about_setting("deps", error))?;
+        requirement_check::check_form(line).map_err(|error| about_setting("deps", error))?;
     }
-    Ok(())
-}
-
-/// Passes what an installer may understand: paths, addresses and options are for it to judge.
-fn check_requirement(line: &str) -> Result<(), ConfigError> {
-    let text = line.strip_prefix("-c ").unwrap_or(line);
-    let text = text.split(" --").next().unwrap_or_default().trim();
-    let is_named = text.starts_with(|first: char| first.is_ascii_alphanumeric());
-    if !is_named || text.contains(['/', '\\', '$']) {
+    if project.may_follow_others(environment) {
         return Ok(());
     }
-    let invalid = |error| ConfigError::fail(format!("`{text}` is not a valid requirement: {error}"));
-    text.parse::<Requirement>().map(drop).map_err(invalid)
+    for line in &read.requirements {
+        requirement_check::check_path(line, &deps.root).map_err(|error| about_setting("deps", error))?;
+    }
+    Ok(())
 }
 
 fn lock_file(project: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
@@ -153,18 +151,32 @@ pub fn requirements_of_groups(environment: &Environment, root: &Path) -> Result<
 
 fn script_of(project: &Preconditions<'_>, environment: &Environment, variables: &Variables) -> Result<(), Halt> {
     let Some(named) = &environment.script else { return Ok(()) };
-    script::check_base_python(named)?;
     let root = &project.project.root;
-    let metadata = script::of(root, &named.path)?;
+    let metadata = script_metadata(root, named)?;
     if let Some(interpreter) = project.plan.settings.interpreters.find(&environment.base_python) {
-        metadata.check_interpreter(&interpreter.version)?;
+        metadata.check_interpreter(&interpreter.version).map_err(about_script)?;
     }
-    let requirements = RequirementText { text: metadata.requirements(&named.path)?, root: root.clone() };
+    let requirements =
+        RequirementText { text: metadata.requirements(&named.path).map_err(about_script)?, root: root.clone() };
     project
         .conditions(environment, variables)
         .deps(&requirements, &[], None)
         .map_err(|error| about_setting("deps", error))?;
     Ok(())
+}
+
+/// What the script of an environment says of itself.
+///
+/// # Errors
+/// When there is no such script, or what it says is malformed.
+pub fn script_metadata(root: &Path, named: &Script) -> Result<ScriptMetadata, Halt> {
+    script::check_base_python(named)?;
+    script::of(root, &named.path).map_err(about_script)
+}
+
+pub fn about_script(error: ConfigError) -> Halt {
+    Halt::from(error)
+        .about("script", "name a Python file with a `# /// script` block, as seen from the project's folder")
 }
 
 fn package(project: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
@@ -181,12 +193,7 @@ fn package(project: &Preconditions<'_>, environment: &Environment, _: &Variables
 /// Commands are worked out when they are reached. Here all are, and each has to name a program.
 fn commands(_: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
     let lists = &environment.commands;
-    let change_dir = environment.change_dir.get()?;
-    if let Some(file) = change_dir.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
-        let halt =
-            Halt::Fail(format!("change_dir {} cannot be created: {} is a file", change_dir.display(), file.display()));
-        return Err(halt.about("change_dir", "name a folder, as seen from the project's folder"));
-    }
+    environment_folders::check_change_dir(&environment.change_dir.get()?)?;
     for (key, list) in [
         ("extra_setup_commands", &lists.extra_setup),
         ("commands_pre", &lists.pre),
@@ -217,6 +224,12 @@ fn lock_of_envo(project: &Preconditions<'_>, environment: &Environment, variable
 }
 
 impl Preconditions<'_> {
+    /// Whether another environment may run before this one, and create what this one names.
+    fn may_follow_others(&self, environment: &Environment) -> bool {
+        let is_first = || self.plan.runs().is_ok_and(|names| names.first() == Some(&environment.name));
+        !environment.depends.is_empty() || !is_first()
+    }
+
     fn conditions<'v>(&self, environment: &Environment, variables: &'v Variables) -> Conditions<'v> {
         Conditions::new(&environment.installation, &environment.env_dir, variables, RecordForm::Tox)
     }
@@ -238,36 +251,4 @@ pub fn about_setting(part: &str, error: ConfigError) -> Halt {
 /// Whether an error says what this machine lacks rather than what is wrong with the files.
 pub fn is_of_machine(error: &ConfigError) -> bool {
     matches!(error.class, ErrorClass::Skip | ErrorClass::NoInterpreter | ErrorClass::RunnerUnavailable)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requirements_that_no_installer_understands_are_refused_and_no_others() {
-        for right in [
-            "six",
-            "six==1.*",
-            "six (>1)",
-            "six[a,b]>=1,<2; python_version<'3' and extra=='x'",
-            "six===odd",
-            "six @ https://h/six.whl",
-            "-c six<2",
-            "six==1 --hash=sha256:00",
-            "-e gone",
-            "./gone",
-            "folder/gone",
-            ".[test]",
-            "six-1.0.tar.gz",
-            "git+https://h/six",
-            "six==${VERSION}",
-        ] {
-            assert_eq!(check_requirement(right).map_err(|error| error.message), Ok(()), "{right}");
-        }
-        for wrong in ["six ==", "six; nosuch == 'x'", "six ; python_version", "six @", "-c six >", "six six"] {
-            let start = format!("`{}` is not a valid requirement: ", wrong.trim_start_matches("-c "));
-            assert!(check_requirement(wrong).is_err_and(|error| error.message.starts_with(&start)), "{wrong}");
-        }
-    }
 }

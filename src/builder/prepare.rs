@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
+use crate::builder::environment_folders;
 use crate::builder::forerun::{Course, Forerun};
 use crate::builder::journal::EnvironmentJournal;
 use crate::builder::language_swap::Renewed;
@@ -178,6 +179,7 @@ impl Site {
             contents.after_removal(self, asked);
         }
         self.check_place()?;
+        environment_folders::check(&self.environment, &self.run.project)?;
         let _lock = self.lock()?;
         if asked && !folders::is_empty_folder(&self.environment.env_dir) {
             contents.before_removal(self);
@@ -227,13 +229,14 @@ impl Site {
             );
         }
         if metadata.is_symlink() {
-            return Err(Halt::Fail(format!("{shown} is a link where this environment should live; delete it")));
+            let text = format!("{shown} is a link where this environment should live; delete it");
+            return Err(Halt::Fail(text).about("env_dir", "delete the link, or name another folder"));
         }
         let work_dir = &self.run.project.work_dir;
         if metadata.is_file() && !venv_redirect::release(env_dir, |target| target.starts_with(work_dir)) {
-            return Err(Halt::Fail(format!(
-                "{shown} is a file where this environment should live and not a redirect tox wrote; delete it"
-            )));
+            let text =
+                format!("{shown} is a file where this environment should live and not a redirect tox wrote; delete it");
+            return Err(Halt::Fail(text).about("env_dir", "delete the file, or name another folder"));
         }
         Ok(())
     }
@@ -256,7 +259,7 @@ impl Site {
             folders::ensure_private(&self.run.project.work_dir)?;
         }
         if !env_dir.is_dir() {
-            fs_err::create_dir_all(env_dir)?;
+            environment_folders::create("env_dir", env_dir)?;
         }
         let waiting = || self.warning(format!("waiting for another process that uses {}", env_dir.display()));
         let own = Lock::take(env_dir, self.interrupt(), waiting)?;
@@ -344,10 +347,13 @@ impl Site {
             if tmp_dir.exists() || tmp_dir.is_symlink() {
                 self.debug(format!("clear env temp folder {}", tmp_dir.display()));
             }
-            folders::ensure_empty(tmp_dir)?;
+            folders::ensure_empty(tmp_dir)
+                .map_err(|error| environment_folders::cannot_create("env_tmp_dir", tmp_dir, &error))?;
         }
         self.run.lay_out_work_directory()?;
-        Ok(folders::ensure_empty(&self.environment.log_dir)?)
+        let log_dir = &self.environment.log_dir;
+        folders::ensure_empty(log_dir)
+            .map_err(|error| environment_folders::cannot_create("env_log_dir", log_dir, &error))
     }
 
     fn find_interpreter(&self) -> Result<Arc<Interpreter>, Halt> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::builder::ahead::Ahead;
 use crate::builder::contents::RunContents;
+use crate::builder::environment_folders;
 use crate::builder::missing_program::missing_program;
 use crate::builder::packaging::Packager;
 use crate::builder::prepare::Site;
@@ -168,7 +169,7 @@ impl Turns<'_> {
         }
         self.tell_of_itself(&mut session.variables);
         let change_dir = environment.change_dir.get()?;
-        fs_err::create_dir_all(&change_dir)?;
+        environment_folders::create("change_dir", &change_dir)?;
         self.run.enter(&environment.name, Phase::Commands);
         if let Some(ahead) = self.ahead {
             ahead.open();

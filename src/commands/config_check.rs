@@ -41,7 +41,15 @@ pub fn execute(options: &Options) -> Result<i32> {
                 defined.iter().map(|entry| settings.environment_of_kind(&entry.name, entry.kind)).collect();
             let has_other_plugins = settings.required_distributions().iter().any(|name| !is_provided(name));
             let subject = Subject::new(settings, &sets, has_other_plugins);
-            check::findings(&subject, || mistakes_of_turns(&plan, &defined, options))
+            check::findings(&subject, || {
+                let mut found = mistakes_of_turns(&plan, &defined, options);
+                // Plugins bring runners of their own.
+                let missing = if has_other_plugins { Vec::new() } else { plan.unavailable() };
+                let is_meant = |name: &String| listed.contains(name) || named.contains(name.as_str());
+                let missing = missing.iter().filter(|(name, _)| is_meant(name) || defined.is_empty());
+                found.extend(missing.map(|(name, runner)| plan.runner_error(name, runner)));
+                found
+            })
         }
         // Without environments there is nothing else to look at.
         Err(error) => vec![error.downcast::<ConfigError>()?],

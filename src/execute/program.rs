@@ -16,7 +16,7 @@ const LONGEST_SHEBANG: u64 = 64 * 1024;
 
 /// The file that a child in `cwd` with these variables runs as `program`: relative names and entries of PATH are
 /// relative to `cwd`. `None`: there is none that may be executed.
-pub(super) fn find(program: &str, cwd: &Path, variables: &Variables) -> Option<PathBuf> {
+pub fn find(program: &str, cwd: &Path, variables: &Variables) -> Option<PathBuf> {
     if program.contains('/') {
         return executable(joined(cwd, os_text::encode(program).as_bytes()));
     }
@@ -44,13 +44,16 @@ fn executable(path: PathBuf) -> Option<PathBuf> {
 }
 
 /// The globs of what an environment may run, as tox has them: what is in its own folders, then those it allows.
-pub(super) fn allowed_globs(paths: &[PathBuf], allow: &[String]) -> Vec<String> {
+pub fn allowed_globs(paths: &[PathBuf], allow: &[String]) -> Vec<String> {
     let own = paths.iter().map(|path| format!("{}/*", glob::escape(&os_text::decode(path.as_os_str()))));
     own.chain(allow.iter().map(|glob| glob.trim().to_owned())).collect()
 }
 
 /// Refuses a program, in tox's words, unless its name or the file that was found fits one of `globs`.
-pub(super) fn check(program: &str, found: &Path, globs: &[String]) -> Result<(), String> {
+///
+/// # Errors
+/// When none of them does.
+pub fn check(program: &str, found: &Path, globs: &[String]) -> Result<(), String> {
     let file = os_text::decode(found.as_os_str());
     let fits = |glob: &String| glob == "*" || glob::matches(glob, program) || glob::matches(glob, &file);
     if globs.iter().any(fits) {

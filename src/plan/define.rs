@@ -139,19 +139,23 @@ impl Plan {
     fn refuse_runner(&self, name: &str, runner: &str) -> Result<(), ConfigError> {
         if matches!(&self.settings.options.selection.environments, EnvironmentChoice::Named(asked) if asked.iter().any(|one| one == name))
         {
-            let message =
-                format!("runner '{runner}' for environment '{name}' is not available (plugin may not be installed)");
-            let hint = match close_match::closest(runner, Runner::names()) {
-                Some(likely) => format!("did you mean {likely}?"),
-                None => format!("there are {}", Runner::names().collect::<Vec<_>>().join(", ")),
-            };
-            let place = self.settings.place_of(&self.settings.glance(name), "runner").ok().flatten();
-            let error = ConfigError::handled(message).hint(hint);
-            return Err(place.into_iter().fold(error, ConfigError::at));
+            return Err(self.runner_error(name, runner));
         }
         let text = format!("environment {name} marked as unavailable, runner '{runner}' is not available");
         lock(&self.warnings).push(Warning { environment: Some(name.to_owned()), text });
         Ok(())
+    }
+
+    /// What is wrong with the `runner` of an environment that nothing provides.
+    pub fn runner_error(&self, name: &str, runner: &str) -> ConfigError {
+        let message =
+            format!("runner '{runner}' for environment '{name}' is not available (plugin may not be installed)");
+        let hint = match close_match::closest(runner, Runner::names()) {
+            Some(likely) => format!("did you mean {likely}?"),
+            None => format!("there are {}", Runner::names().collect::<Vec<_>>().join(", ")),
+        };
+        let place = self.settings.place_of(&self.settings.glance(name), "runner").ok().flatten();
+        place.into_iter().fold(ConfigError::handled(message).hint(hint), ConfigError::at)
     }
 
     fn check_package_environment(&self, name: &str, package_env: &str) -> Result<(), ConfigError> {

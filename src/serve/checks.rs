@@ -109,7 +109,8 @@ fn no_command(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
         for (key, text) in [("serve", Some(&service.serve)), ("watch_command", service.watch_command.as_ref())] {
             let Some(text) = text.filter(|text| !is_command(text)) else { continue };
             let place = key_of(member, key);
-            let message = format!("`{key}` of {place} is `{text}`, which names no program");
+            let what = if is_open(text) { "whose quote is not closed" } else { "which names no program" };
+            let message = format!("`{key}` of {place} is `{text}`, {what}");
             errors.push(ConfigError::handled(message).hint("write a program and its arguments, without a leading `-`"));
         }
     }
@@ -118,7 +119,14 @@ fn no_command(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
 /// Whether it is one that can be served: it names a program, and no exit code is asked for.
 fn is_command(text: &str) -> bool {
     let command = Command::from_words(split::words(text));
-    command.exit_rule == ExitRule::Zero && command.argv.first().is_some_and(|program| !program.is_empty())
+    command.exit_rule == ExitRule::Zero
+        && command.argv.first().is_some_and(|program| !program.is_empty())
+        && !is_open(text)
+}
+
+/// Whether the name of its program begins with a quote that nothing closes: splitting words leaves such a quote as it is.
+fn is_open(text: &str) -> bool {
+    split::words(text).first().is_some_and(|program| program.starts_with(['\'', '"']))
 }
 
 fn cycle(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {

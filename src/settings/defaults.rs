@@ -112,7 +112,10 @@ impl Settings {
         if files.is_empty() {
             return self.value(set, "default_base_python");
         }
-        self.read_version_files(&files).map(|version| Value::List(vec![version]))
+        self.read_version_files(&files).map(|version| Value::List(vec![version])).map_err(|error| {
+            let place = self.place_of(set, "base_python_file").ok().flatten();
+            self.at_value(error, place).hint("name a file whose first line is a version, as `3.12` or `cpython3.12`")
+        })
     }
 
     fn read_version_files(&self, files: &[String]) -> Result<String, ConfigError> {

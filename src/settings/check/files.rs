@@ -55,8 +55,8 @@ fn place(subject: &Subject<'_>, set: &ConfigSet, key: &str, named: &str) -> Opti
     let file = named.rsplit('/').next().unwrap_or(named);
     let below = subject.lines.get(first..)?.iter().enumerate();
     let mut own = below.take_while(|(at, line)| *at == 0 || !line.trim_start().starts_with('['));
-    let line = own.find(|(_, line)| line.contains(file));
-    Some(line.map_or(place, |(at, _)| subject.place(first + at + 1, file)))
+    let Some((at, line)) = own.find(|(_, line)| line.contains(file)) else { return Some(place) };
+    Some(subject.place(first + at + 1, if line.contains(named) { named } else { file }))
 }
 
 fn is_there(root: &Path, named: &str) -> bool {

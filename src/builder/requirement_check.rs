@@ -1,0 +1,141 @@
+//! Requirements that no installer can make sense of, and local ones that are not there.
+
+use std::path::Path;
+
+use crate::error::ConfigError;
+use crate::model::pep508::Requirement;
+
+/// Refuses a requirement that is malformed. Addresses and options are for the installer to judge.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_form(line: &str) -> Result<(), ConfigError> {
+    let text = line.strip_prefix("-c ").unwrap_or(line);
+    let text = text.strip_prefix("-e ").unwrap_or(text);
+    let text = text.split(" --").next().unwrap_or_default().trim();
+    let invalid = |error| ConfigError::fail(format!("`{}` is not a valid requirement: {error}", as_written(text)));
+    if text.contains(['$', '\0']) {
+        return Ok(());
+    }
+    if text.starts_with(|first: char| first.is_ascii_alphanumeric()) && !text.contains(['/', '\\']) {
+        return text.parse::<Requirement>().map(drop).map_err(invalid);
+    }
+    // The installers know a marker behind a path, too.
+    let Some((before, marker)) = text.split_once(" ;").or_else(|| text.split_once("; ")) else { return Ok(()) };
+    if before.contains("://") {
+        return Ok(());
+    }
+    format!("name ; {marker}").parse::<Requirement>().map(drop).map_err(invalid)
+}
+
+/// What could not be read as a requirement is taken for a path: the mark of one is not the user's.
+fn as_written(text: &str) -> &str {
+    text.strip_prefix("./").filter(|rest| !rest.contains('/')).unwrap_or(text)
+}
+
+/// Refuses a path that is not there, or a folder that has no project in it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_path(line: &str, root: &Path) -> Result<(), ConfigError> {
+    let Some(named) = path_of(line) else { return Ok(()) };
+    let path = root.join(named);
+    if !path.exists() {
+        return Err(ConfigError::fail(format!("`{named}` does not exist")));
+    }
+    let has_project = ["pyproject.toml", "setup.py"].iter().any(|file| path.join(file).exists());
+    if path.is_dir() && !has_project {
+        let text = format!("`{named}` cannot be installed: it has neither pyproject.toml nor setup.py");
+        return Err(ConfigError::fail(text));
+    }
+    Ok(())
+}
+
+/// The path that a requirement names, if it names one.
+fn path_of(line: &str) -> Option<&str> {
+    if line.starts_with("-c ") || line.starts_with("-r ") || line.contains('$') {
+        return None;
+    }
+    let editable = line.strip_prefix("-e ");
+    let text = editable.unwrap_or(line).split(" --").next()?;
+    let text = text.split_once(" ;").map_or(text, |(before, _)| before).trim();
+    let text = text.split_once(" @ ").map_or(text, |(_, address)| address);
+    let path = match text.strip_prefix("file:") {
+        Some(rest) if rest.contains(['%', '?']) => return None,
+        Some(rest) => {
+            let rest = rest.split('#').next()?;
+            rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).unwrap_or(rest)
+        }
+        None if text.contains(':') => return None,
+        None if editable.is_some() || text.starts_with('.') || text.contains('/') => text,
+        None => return None,
+    };
+    let path = path.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')).map_or(path, |(before, _)| before);
+    (!path.is_empty()).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_that_no_installer_understands_are_refused_and_no_others() {
+        for right in [
+            "six",
+            "six==1.*",
+            "six (>1)",
+            "six[a,b]>=1,<2; python_version<'3' and extra=='x'",
+            "six===odd",
+            "six @ https://h/six.whl",
+            "-c six<2",
+            "six==1 --hash=sha256:00",
+            "-e gone",
+            "./gone",
+            "./gone ; python_version < '3'",
+            "folder/gone",
+            ".[test]",
+            "six-1.0.tar.gz",
+            "git+https://h/six",
+            "git+https://h/six ; nonsense",
+            "six==${VERSION}",
+        ] {
+            assert_eq!(check_form(right).map_err(|error| error.message), Ok(()), "{right}");
+        }
+        for wrong in [
+            "six ==",
+            "six; nosuch == 'x'",
+            "six ; python_version",
+            "six @",
+            "-c six >",
+            "six six",
+            "./six ; python_version",
+            "-e ./six ; python_version <",
+            "a/six ; ",
+        ] {
+            let text = wrong.trim_start_matches("-c ").trim_start_matches("-e ").trim_start_matches("./").trim();
+            let start = format!("`{text}` is not a valid requirement: ");
+            assert!(check_form(wrong).is_err_and(|error| error.message.starts_with(&start)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn paths_are_those_that_an_installer_would_open() {
+        for (line, path) in [
+            ("-e gone", Some("gone")),
+            ("-e .[test]", Some(".")),
+            ("./gone", Some("./gone")),
+            ("a/gone[x] ; python_version < '3'", Some("a/gone")),
+            ("file:./gone#egg=x", Some("./gone")),
+            ("x @ file:///a/gone", Some("/a/gone")),
+            ("six", None),
+            ("-c ./a", None),
+            ("-r https://h/a", None),
+            ("-e git+https://h/x", None),
+            ("https://h/six.whl", None),
+            ("file:///a%20b", None),
+            ("./${HOME}", None),
+        ] {
+            assert_eq!(path_of(line), path, "{line}");
+        }
+    }
+}
