@@ -3,6 +3,7 @@
 //! what is installed, and when, is the test's to say.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -140,7 +141,17 @@ fn an_environment_whose_removal_was_cut_off_is_removed_first() {
     let site = glob(&project, ".tox/a/lib/python*/site-packages");
     fs::write(Path::new(&site).join("left.py"), "").expect("it is there");
     project.run(["run", "-e", "a"]).succeeds();
-    fs::write(project.path(".tox/a/.tox-info.json"), r#"{"envo": {"removal": true}}"#).expect("it is there");
+    // A record that does not know this very folder is none of ours: nothing is removed for it.
+    let record = |removal: &str| {
+        let text = format!(r#"{{"envo": {{"removal": {removal}}}}}"#);
+        fs::write(project.path(".tox/a/.tox-info.json"), text).expect("it is there");
+    };
+    for forged in ["true", r#"{"device": 1, "inode": 1}"#] {
+        record(forged);
+        project.run(["run", "-e", "a"]).succeeds();
+    }
+    let folder = fs::metadata(project.path(".tox/a")).expect("it is there");
+    record(&format!(r#"{{"device": {}, "inode": {}}}"#, folder.dev(), folder.ino()));
     project.run(["run", "-e", "a"]).ends_with(1).explains("No module named 'left'");
     let record = fs::read_to_string(project.path(".tox/a/.tox-info.json")).expect("it is there");
     assert!(!record.contains("removal"), "{record}");

@@ -97,12 +97,14 @@ impl Stamp {
     /// Forgets everything but that the environment is being removed: what a removal that is cut off leaves is of no use.
     pub fn begin_removal(env_dir: &Path) -> Result<()> {
         let mut stamp = Self { path: env_dir.join(FILE_NAME), content: Map::new() };
-        stamp.record(REMOVAL.0, Some(REMOVAL.1), Value::Bool(true))
+        stamp.record(REMOVAL.0, Some(REMOVAL.1), own_number(env_dir))
     }
 
-    /// Whether the environment was being removed when whoever did it was killed.
+    /// Whether the environment was being removed when envo was killed. A record that was written elsewhere, such as one
+    /// that came with the project, knows another folder.
     pub fn is_of_removal(&self) -> bool {
-        self.holds(REMOVAL.0, Some(REMOVAL.1), &Value::Bool(true))
+        let number = own_number(self.path.parent().unwrap_or(Path::new(".")));
+        !number.is_null() && self.holds(REMOVAL.0, Some(REMOVAL.1), &number)
     }
 
     /// Forgets everything; the file goes with the environment's folder.
@@ -190,6 +192,13 @@ impl serde_json::ser::Formatter for PythonJson<'_> {
     }
 }
 
+/// What tells a folder from all others on this machine; null if it is not there.
+fn own_number(folder: &Path) -> Value {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(metadata) = folder.symlink_metadata() else { return Value::Null };
+    serde_json::json!({"device": metadata.dev(), "inode": metadata.ino()})
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -253,6 +262,19 @@ mod tests {
         Stamp::begin_removal(folder.path())?;
         let stamp = Stamp::read(folder.path());
         assert!(stamp.is_of_removal() && stamp.get("ToxEnv", None).is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_removal_that_another_folder_tells_of_is_not_this_ones() -> Result<()> {
+        let (folder, other) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        Stamp::begin_removal(other.path())?;
+        std::fs::copy(other.path().join(FILE_NAME), folder.path().join(FILE_NAME))?;
+        assert!(!Stamp::read(folder.path()).is_of_removal());
+        for forged in ["true", "{}", "null", r#"{"device": 0, "inode": 0}"#] {
+            std::fs::write(folder.path().join(FILE_NAME), format!(r#"{{"envo": {{"removal": {forged}}}}}"#))?;
+            assert!(!Stamp::read(folder.path()).is_of_removal(), "{forged}");
+        }
         Ok(())
     }
 
