@@ -3,6 +3,7 @@
 pub mod captured;
 pub mod ending;
 pub mod environment;
+mod execution;
 pub mod interrupt;
 mod log_file;
 mod output;

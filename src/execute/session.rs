@@ -2,18 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::captured::Captured;
 use super::interrupt::Interrupt;
-use super::process::{Grouping, Input, Sink, Spawn};
-use super::{log_file, program, pty, running, shell};
+use super::process::Grouping;
+use super::shell;
 use crate::event::{Event, Level, Reporter, Stream};
 use crate::model::environment::Timeouts;
 use crate::model::{ExitRule, Variables};
 use crate::os_text;
-use crate::python_text::python_repr;
 
 /// Where a command's standard input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,26 +167,6 @@ impl Session {
         if self.verbosity > 3 { Display::Show } else { Display::Hide }
     }
 
-    /// Runs one command to its end, however it ends, and leaves its log file. Tells the reporter that it starts and what
-    /// it writes; that it ended is told by [`Session::conclude`], since only the caller knows what counts as success.
-    ///
-    /// # Errors
-    /// When the command may not run. Everything else, a program that is not there included, is an [`Outcome`].
-    pub fn execute(&self, request: Request) -> Result<Outcome, Refusal> {
-        if self.interrupt.count() > usize::from(self.after_interrupt) {
-            return Err(Refusal::Interrupted);
-        }
-        if request.argv.is_empty() {
-            return Err(Refusal::Empty);
-        }
-        let mut outcome = self.announce(&request);
-        let argv = self.resolve(&request, &self.globs()).map_err(Refusal::NotAllowed)?;
-        outcome.argv.clone_from(&argv);
-        self.run(argv, (request.stdin, request.display), &mut outcome);
-        self.keep(&mut outcome);
-        Ok(outcome)
-    }
-
     /// Tells the reporter that a command starts, and begins its outcome. Only for a process that envo talks with while it
     /// runs; [`Session::execute`] does this for all others.
     pub fn announce(&self, request: &Request) -> Outcome {
@@ -215,89 +194,6 @@ impl Session {
             argv: request.argv.clone(),
             started: Instant::now(),
         }
-    }
-
-    /// Takes the time of a command that was announced and has ended, and leaves its log file.
-    pub fn keep(&self, outcome: &mut Outcome) {
-        outcome.seconds = outcome.started.elapsed().as_secs_f64();
-        if let Some(record) = &self.record {
-            record.lock().unwrap_or_else(PoisonError::into_inner).push(outcome.clone());
-        }
-        if let Err(error) = log_file::write(self, outcome, &self.globs()) {
-            let text = format!("cannot write the log of {} in {}: {error}", outcome.run_id, self.log_dir.display());
-            self.reporter.warning(&self.environment, text);
-        }
-    }
-
-    fn globs(&self) -> Vec<String> {
-        program::allowed_globs(&self.paths, &self.allow)
-    }
-
-    /// The words that start a program in `cwd`, for somebody who starts it elsewhere: as [`Session::execute`] would.
-    pub fn resolve_words(&self, argv: Vec<String>, cwd: PathBuf) -> Result<Vec<String>, Refusal> {
-        let globs = program::allowed_globs(&self.paths, &self.allow);
-        let shown = Shown::default();
-        let request = Request { argv, shown, cwd, run_id: String::new(), stdin: Stdin::Off, display: Display::Hide };
-        self.resolve(&request, &globs).map_err(Refusal::NotAllowed)
-    }
-
-    /// The words to start: the program's file instead of its name where there is one that may be executed.
-    fn resolve(&self, request: &Request, globs: &[String]) -> Result<Vec<String>, String> {
-        let Some(name) = request.argv.first() else { return Ok(Vec::new()) };
-        let cwd = self.current_dir.join(&request.cwd);
-        let Some(file) = program::find(name, &cwd, &self.variables) else { return Ok(request.argv.clone()) };
-        program::check(name, &file, globs)?;
-        let limited = self.variables.text("TOX_LIMITED_SHEBANG").is_some_and(|value| !value.trim().is_empty());
-        let mut argv = if limited { program::shebang(&file).unwrap_or_default() } else { Vec::new() };
-        argv.push(os_text::decode(file.as_os_str()));
-        argv.extend_from_slice(&request.argv[1..]);
-        Ok(argv)
-    }
-
-    fn run(&self, argv: Vec<String>, (stdin, display): (Stdin, Display), outcome: &mut Outcome) {
-        let inherit = self.no_capture && display != Display::Keep;
-        let mut words = argv.iter().map(|word| os_text::encode(word));
-        let mut spawn = Spawn::new(words.next().unwrap_or_default(), words, self.variables.clone());
-        spawn.cwd = Some(outcome.cwd.clone());
-        spawn.grouping = self.grouping;
-        // Only the terminal's own process group may read from it: another would be stopped for trying.
-        let reads =
-            stdin == Stdin::User && (self.grouping == Grouping::Shared || !rustix::termios::isatty(std::io::stdin()));
-        spawn.stdin = if reads { Input::Inherit } else { Input::Null };
-        let (out_sink, out_reader) = sink(inherit, || pty::like(std::io::stdout()));
-        let (err_sink, err_reader) = sink(inherit, || pty::like(std::io::stderr()));
-        (spawn.stdout, spawn.stderr) = (out_sink, err_sink);
-        let program = spawn.program.to_string_lossy().into_owned();
-        let started = spawn.start().map_err(|error| self.error_of_empty_name(&program).unwrap_or(error));
-        match started {
-            Ok(mut child) => {
-                outcome.pid = Some(child.id());
-                let sources = [
-                    out_reader.map(Into::into).or_else(|| child.stdout.take()),
-                    err_reader.map(Into::into).or_else(|| child.stderr.take()),
-                ];
-                running::Running::new(self, child, sources, outcome.shown).finish(outcome);
-            }
-            Err(error) => {
-                let text = start_error(&error, &program, &outcome.cwd);
-                self.reporter.error(&self.environment, format!("Exception running subprocess {text}"));
-                outcome.exit_code = error.raw_os_error().unwrap_or(1);
-                outcome.start_error = Some(text);
-                // A name that was found stands there as the path of a file.
-                if error.kind() == std::io::ErrorKind::NotFound && !program.is_empty() && !program.contains('/') {
-                    let names = &mut self.not_found.lock().unwrap_or_else(PoisonError::into_inner);
-                    names.push((outcome.run_id.clone(), program));
-                }
-            }
-        }
-    }
-
-    /// The system looks for no program without a name. Python does, in each folder of PATH, and finds the folder itself,
-    /// which cannot be executed.
-    fn error_of_empty_name(&self, program: &str) -> Option<std::io::Error> {
-        let path = self.variables.text("PATH").filter(|_| program.is_empty())?;
-        let is_there = std::env::split_paths(&path).any(|folder| folder.is_dir());
-        is_there.then(|| std::io::Error::from_raw_os_error(rustix::io::Errno::ACCESS.raw_os_error()))
     }
 
     /// Tells the reporter how a command ended: as an error when it did not do what `rule` asks (after its output, if that
@@ -339,17 +235,6 @@ impl Session {
     }
 }
 
-/// Where an output stream goes, and where it is read when that is a pseudo-terminal.
-fn sink(inherit: bool, terminal: impl FnOnce() -> Option<pty::Terminal>) -> (Sink, Option<std::os::fd::OwnedFd>) {
-    if inherit {
-        return (Sink::Inherit, None);
-    }
-    match terminal() {
-        Some(terminal) => (Sink::To(terminal.child), Some(terminal.reader)),
-        None => (Sink::Pipe, None),
-    }
-}
-
 /// The command for people: a program below the folder it runs in by its relative path, secrets taken out.
 fn shell_command(request: &Request) -> String {
     let mut words = match &request.shown {
@@ -371,15 +256,6 @@ fn shown_folder(cwd: &Path, current: &Path) -> String {
         return String::new();
     }
     current.strip_prefix(cwd).unwrap_or(cwd).display().to_string()
-}
-
-/// An error as Python's `str(OSError)` words it.
-fn start_error(error: &std::io::Error, program: &str, cwd: &Path) -> String {
-    let Some(number) = error.raw_os_error() else { return error.to_string() };
-    let text = error.to_string();
-    let text = text.rsplit_once(" (os error").map_or(text.as_str(), |(text, _)| text);
-    let about = if cwd.is_dir() { shell::redact(&[program]).concat() } else { cwd.display().to_string() };
-    format!("[Errno {number}] {text}: {}", python_repr(&about))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::InstallRequest;
 use super::packages::forced_arguments;
 use super::pylock::Pylock;
-use super::reasons::{dependencies_changed, strings};
+use super::reasons::{REDACTION_FORMAT, Recorded, dependencies_changed, strings};
 use super::uv;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::environment::Installation;
@@ -19,12 +19,6 @@ use crate::model::requirements::RequirementText;
 use crate::model::{Requirements, Variables};
 use crate::requirements;
 use crate::requirements::RequirementKind;
-
-/// What was recorded for one part of the environment, see [`crate::builder::stamp::Stamp::object`].
-pub(super) type Recorded<'a> = Option<&'a Map<String, Value>>;
-
-/// tox's version of the stored form; a record of another version is not compared.
-pub(super) const REDACTION_FORMAT: u32 = 1;
 
 /// Variables that change what pip resolves to: when one of them changes, requirements are installed once more.
 const RESOLUTION_VARIABLES: [&str; 8] = [

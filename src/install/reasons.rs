@@ -4,8 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::plan::{REDACTION_FORMAT, Recorded};
 use crate::python_text::value_repr;
+
+/// What was recorded for one part of the environment, see [`crate::builder::stamp::Stamp::object`].
+pub(super) type Recorded<'a> = Option<&'a Map<String, Value>>;
+
+/// tox's version of the stored form; a record of another version is not compared.
+pub(super) const REDACTION_FORMAT: u32 = 1;
 
 /// Why the record of another environment (another name or type) cannot be built on.
 pub fn environment_changed(old: &Value, new: &Value) -> String {

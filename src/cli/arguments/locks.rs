@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction};
 
 use super::Verb;
-use super::options::{choice, flag, under, value, values};
+use super::shapes::{choice, flag, under, value, values};
 
 /// How `graph` can write.
 pub const GRAPH_FORMATS: [&str; 3] = ["tree", "json", "mermaid"];

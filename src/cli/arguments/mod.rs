@@ -6,6 +6,7 @@
 
 mod locks;
 mod options;
+mod shapes;
 
 pub use locks::{GRAPH_FORMATS, TABLE_FORMATS};
 pub use options::{COLORS, DEPENDS_FORMATS, REPORTS, RUNNERS, SHELLS};

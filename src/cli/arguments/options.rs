@@ -1,7 +1,8 @@
 //! The options, group by group, and which command takes which.
 
-use clap::{Arg, ArgAction, value_parser};
+use clap::{Arg, ArgAction};
 
+use super::shapes::{choice, flag, under, value, values};
 use super::{CommandWord, Verb, locks};
 
 /// The colours a child's standard error can have, by colorama's names.
@@ -37,26 +38,6 @@ pub const REPORTS: [&str; 2] = ["human", "json"];
 /// The kinds of environment that can be the default one. Those of tox-uv are envo's own business and accepted.
 pub const RUNNERS: [&str; 5] =
     ["virtualenv", "virtualenv-pep-723", "uv-venv-runner", "uv-venv-lock-runner", "uv-venv-pep-723"];
-
-pub(super) fn flag(id: &'static str, help: &'static str) -> Arg {
-    Arg::new(id).action(ArgAction::SetTrue).help(help)
-}
-
-pub(super) fn value(id: &'static str, name: &'static str, help: &'static str) -> Arg {
-    Arg::new(id).action(ArgAction::Set).value_name(name).value_parser(value_parser!(String)).help(help)
-}
-
-pub(super) fn values(id: &'static str, name: &'static str, help: &'static str) -> Arg {
-    value(id, name, help).num_args(1..).allow_negative_numbers(true)
-}
-
-pub(super) fn choice<const N: usize>(id: &'static str, choices: [&'static str; N], help: &'static str) -> Arg {
-    Arg::new(id).action(ArgAction::Set).value_parser(choices).help(help)
-}
-
-pub(super) fn under(heading: &'static str, arguments: Vec<Arg>) -> Vec<Arg> {
-    arguments.into_iter().map(|argument| argument.help_heading(heading)).collect()
-}
 
 /// What only one command takes.
 pub fn command_specific(word: CommandWord) -> Vec<Arg> {
