@@ -73,3 +73,33 @@ impl Limit<'_> {
         Self { interrupt: None, until: Some(Instant::now() + patience) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+    use crate::model::Variables;
+    use crate::serve::client::Greeted;
+
+    #[test]
+    fn a_supervisor_that_closes_the_connection_without_a_word_is_no_absence() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime_dir = [("XDG_RUNTIME_DIR".into(), folder.path().into())];
+        let variables: Variables = runtime_dir.into_iter().collect();
+        let place = Place::of(&folder.path().join("state"), &variables).unwrap();
+        let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let stream = UnixStream::connect(&socket).unwrap();
+        drop(listener.accept().unwrap());
+
+        let greeted = Client::greet(stream, &place, "test", &Limit::of(PROMPT)).unwrap();
+
+        let Greeted::Dropped(supervisor) = greeted else { panic!("the connection was closed") };
+        let Refused(refusal) = supervisor.speechless();
+        assert_eq!(refusal.kind, "dropped");
+        assert_eq!(refusal.message, "the supervisor of the services closes every connection without an answer");
+        let log = folder.path().join("state/supervisor.log");
+        assert_eq!(refusal.hints, [format!("{} may say why", log.display())]);
+    }
+}
