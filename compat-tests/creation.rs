@@ -7,7 +7,7 @@ use crate::wheels;
 /// Prints what is installed, what shells show, and whether version control ignores the environment.
 const LOOK: &str = "import os, sys\nfrom importlib import metadata\n\
     print(sorted(d.name for d in metadata.distributions()))\n\
-    print([line for line in open(os.path.join(sys.prefix, 'pyvenv.cfg')) if line.startswith('prompt')])\n\
+    print(sorted(line for line in open(os.path.join(sys.prefix, 'pyvenv.cfg')) if line.startswith(('prompt', 'include-system'))))\n\
     print(os.path.exists(os.path.join(sys.prefix, '.gitignore')))\n\
     print(sys.version_info[:2], sorted(os.listdir(os.path.join(sys.prefix, 'bin'))))\n\
     print(os.path.islink(os.path.join(sys.prefix, 'bin', 'python')))\n";
@@ -30,6 +30,10 @@ fn variables_of_virtualenv_decide_what_is_made() {
         "VIRTUALENV_PROMPT = mine",
         "VIRTUALENV_NO_VCS_IGNORE = 1",
         "VIRTUALENV_CONFIG_FILE = {tox_root}/virtualenv.ini",
+        "VIRTUALENV_ACTIVATORS = bash,fish",
+        "VIRTUALENV_EXTRA_SEARCH_DIR = {tox_root}",
+        "VIRTUALENV_SYSTEM_SITE_PACKAGES = 1",
+        "VIRTUALENV_TRY_FIRST_WITH = /nonexistent/python",
     ] {
         let project = || project(set_env).file("virtualenv.ini", "[virtualenv]\nno_pip = true\nprompt = 100%\n");
         same_as_tox(project, ["run"]).succeeds();
@@ -50,6 +54,10 @@ fn variables_of_virtualenv_count_from_the_process_and_from_the_users_file() {
         ("NO_SEED", "1"),
         ("NO_PIP", "1"),
         ("NO_SETUPTOOLS", "1"),
+        ("ACTIVATORS", "bash,fish"),
+        ("EXTRA_SEARCH_DIR", "."),
+        ("SYSTEM_SITE_PACKAGES", "1"),
+        ("TRY_FIRST_WITH", "/nonexistent/python"),
     ] {
         let variable = format!("VIRTUALENV_{name}");
         same_as_tox(|| project("OTHER = 1").variable(&variable, value), ["run"]).succeeds();
@@ -66,6 +74,51 @@ fn variables_of_virtualenv_count_from_the_process_and_from_the_users_file() {
 #[test]
 fn what_only_virtualenv_can_do_it_does() {
     same_as_tox(|| project("VIRTUALENV_SEEDER = pip"), ["run"]).succeeds();
+}
+
+/// tox sets the variable from `system_site_packages`, so that only its own setting decides.
+#[test]
+fn packages_of_the_system_are_seen_as_tox_and_virtualenv_have_it() {
+    for (key, variable) in
+        [("system_site_packages = true", "0"), ("sitepackages = false", "1"), ("sitepackages = true", "1")]
+    {
+        let project = || {
+            let ini = format!("[tox]\nno_package = true\nenv_list = a\n[testenv]\n{key}\ncommands = python look.py\n");
+            Project::new().ini(&ini).file("look.py", LOOK).variable("VIRTUALENV_SYSTEM_SITE_PACKAGES", variable)
+        };
+        same_as_tox(project, ["run"]).succeeds();
+    }
+}
+
+/// The variable in `set_env`, in the process and in a file of virtualenv's.
+fn sources(name: &str, value: &str) -> [Project; 3] {
+    let text = format!("[virtualenv]\n{} = {value}\n", name.to_lowercase());
+    [
+        project(&format!("VIRTUALENV_{name} = {value}")),
+        project("OTHER = 1").variable(&format!("VIRTUALENV_{name}"), value),
+        project("VIRTUALENV_CONFIG_FILE = {tox_root}/virtualenv.ini").file("virtualenv.ini", &text),
+    ]
+}
+
+/// virtualenv has something to say about these options, which is not repeated.
+#[test]
+fn options_that_virtualenv_warns_of_do_what_they_do_there() {
+    for (name, value) in [("COPIES", "1"), ("NO_WHEEL", "1")] {
+        for (envo, tox) in sources(name, value).iter().zip(&sources(name, value)) {
+            let (ours, theirs) = (envo.run(["run"]).succeeds(), tox.run_tox(["run"]).succeeds());
+            let is_advice = |line: &&str| line.contains("DEPRECATION: ") || line.contains("another account can change");
+            let expected: Vec<&str> = theirs.stdout.lines().filter(|line| !is_advice(line)).collect();
+            assert_eq!(ours.stdout.lines().collect::<Vec<_>>(), expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_creator_that_does_not_exist_fails_and_is_named() {
+    for (envo, tox) in sources("CREATOR", "nonsense").iter().zip(&sources("CREATOR", "nonsense")) {
+        tox.run_tox(["run"]).ends_with(1);
+        envo.run(["run"]).ends_with(1).says("creator 'nonsense' is not available");
+    }
 }
 
 #[test]
