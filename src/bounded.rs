@@ -6,6 +6,8 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::digest::hexadecimal;
+
 /// More than any file that is written by people, and than any lock.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
@@ -45,7 +47,7 @@ pub fn digest(path: impl AsRef<Path>) -> Result<String> {
     } else {
         digest.update(read(path)?);
     }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&digest.finalize()))
 }
 
 #[cfg(test)]

@@ -35,8 +35,6 @@ pub enum ErrorClass {
     Value,
     /// What was to be asked does not answer.
     Runtime,
-    /// A tox environment's runner that nothing provides.
-    RunnerUnavailable,
 }
 
 impl ErrorClass {
@@ -55,7 +53,6 @@ impl ErrorClass {
             Self::Type => "TypeError",
             Self::Value => "ValueError",
             Self::Runtime => "RuntimeError",
-            Self::RunnerUnavailable => "RunnerUnavailable",
         }
     }
 }

@@ -13,6 +13,8 @@ pub mod cli;
 pub mod color;
 pub mod command_set;
 pub mod commands;
+pub mod did_you_mean;
+pub mod digest;
 pub mod env_error;
 pub mod error;
 pub mod event;

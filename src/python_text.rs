@@ -4,7 +4,7 @@
 pub mod glob;
 pub mod path;
 pub mod quote;
-pub mod split;
+pub mod shlex;
 
 use std::borrow::Cow;
 use std::io::{self, Write};

@@ -2,7 +2,7 @@
 
 use envo::factor::{self, ActiveFactors};
 use envo::os_text;
-use envo::python_text::split;
+use envo::python_text::shlex;
 use envo::settings::expand::parse::Part;
 use envo::source::IniSection;
 use envo::source::ini::{self, IniErrorKind};
@@ -39,7 +39,7 @@ fn plain(text: &str) -> String {
 
 /// The words of a command. tox takes the dash that ignores an exit code off the first word in the same step.
 pub fn of_words(text: &str) -> Value {
-    let mut words = split::words(text);
+    let mut words = shlex::words(text);
     if let Some(program) = words.first_mut().filter(|word| *word != "-")
         && let Some(rest) = program.strip_prefix('-')
     {

@@ -9,7 +9,7 @@ use crate::execute::session::Refusal;
 use crate::model::runtime::DEFAULT;
 use crate::model::{Command, Deferred, Environment, Variables};
 use crate::plan::provision::is_provided;
-use crate::python_text::split;
+use crate::python_text::shlex;
 
 /// What every new environment has in it, or may have: programs are called after it (`python3.12`, `pip3`).
 const SEEDED: [&str; 6] = ["python", "pypy", "graalpy", "pip", "wheel", "easy_install"];
@@ -75,7 +75,7 @@ fn first(environment: &Environment) -> Result<Vec<(&'static str, Command)>, Halt
     let own =
         [("serve", Some(service.serve.clone())), ("ready", probe(&service.ready)), ("alive", probe(&service.alive))];
     for (key, text) in own.into_iter().filter(|_| found.is_empty()).collect::<Vec<_>>() {
-        let command = Command::from_words(split::words(text.as_deref().unwrap_or_default()));
+        let command = Command::from_words(shlex::words(text.as_deref().unwrap_or_default()));
         // Its fields are known when it is started.
         found.extend(command.argv.first().is_some_and(|name| !name.contains('{')).then_some((key, command)));
     }

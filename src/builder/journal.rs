@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
+use crate::digest::sha256;
 use crate::event::EnvironmentResult;
 use crate::execute::session::Outcome;
 use crate::execute::shell;
@@ -188,8 +188,7 @@ fn describe_package(path: &Path) -> Value {
     }
     match std::fs::read(path) {
         Ok(bytes) => {
-            let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-            json!({"basename": name, "type": "file", "sha256": digest})
+            json!({"basename": name, "type": "file", "sha256": sha256(bytes)})
         }
         Err(_) => json!({"basename": name, "type": "N/A"}),
     }

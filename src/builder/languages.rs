@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::builder::language_steps::Work;
 use crate::builder::prepare::{Foundation, Site};
+use crate::did_you_mean::closest;
 use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Phase;
 use crate::execute::session::Session;
 use crate::model::Environment;
 use crate::model::runtime::{DEFAULT, RuntimeWish, VersionWish};
-use crate::plan::close_match::closest;
 use crate::runtime::programs::{Others, Program, Search};
 use crate::runtime::{self, Contents, Place, RUNTIMES, Runtime, Surroundings};
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::did_you_mean::nearest;
 use crate::error::ConfigError;
 use crate::execute::program::is_executable;
 use crate::model::Environment;
@@ -22,21 +23,18 @@ pub fn missing_program(
     error.trail.push(format!("{}.{key}", environment.name));
     let place = settings.place_within(&settings.environment(&environment.name), key, program);
     let error = place.into_iter().fold(error, ConfigError::at);
-    match nearest(program, folders) {
+    match meant(program, folders) {
         Some(meant) => error.hint(format!("did you mean `{meant}`?")),
         None if environment.has_python() => error.hint("add the package that brings it to `deps`, or write its path"),
         None => error.hint("install it, or write its path"),
     }
 }
 
-/// The program in `folders` that is spelt most like it, if any is spelt nearly so.
-fn nearest(program: &str, folders: &[PathBuf]) -> Option<String> {
-    let most = 1 + program.chars().count() / 4;
-    let alike = folders.iter().flat_map(|folder| programs(folder)).map(|name| {
-        let distance = strsim::damerau_levenshtein(program, &name);
-        (distance, name)
-    });
-    alike.filter(|(distance, _)| (1..=most).contains(distance)).min().map(|(_, name)| name)
+/// The program in `folders` that was meant, if one is spelt nearly so.
+fn meant(program: &str, folders: &[PathBuf]) -> Option<String> {
+    let names: Vec<String> =
+        folders.iter().flat_map(|folder| programs(folder)).filter(|name| name != program).collect();
+    nearest(program, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 fn programs(folder: &Path) -> Vec<String> {
@@ -61,7 +59,7 @@ mod tests {
             std::fs::write(&file, "").expect("written");
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("allowed");
         }
-        let nearest = |program| nearest(program, &[folder.path().to_owned(), "/none".into()]);
+        let nearest = |program| meant(program, &[folder.path().to_owned(), "/none".into()]);
         assert_eq!(nearest("pytset").as_deref(), Some("pytest"));
         assert_eq!(nearest("pipp").as_deref(), Some("pip"));
         assert_eq!(nearest("ruff"), None);

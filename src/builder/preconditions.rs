@@ -250,5 +250,5 @@ pub fn about_setting(part: &str, error: ConfigError) -> Halt {
 
 /// Whether an error says what this machine lacks rather than what is wrong with the files.
 pub fn is_of_machine(error: &ConfigError) -> bool {
-    matches!(error.class, ErrorClass::Skip | ErrorClass::NoInterpreter | ErrorClass::RunnerUnavailable)
+    matches!(error.class, ErrorClass::Skip | ErrorClass::NoInterpreter)
 }

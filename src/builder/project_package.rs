@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::builder::language_steps::Work;
 use crate::builder::language_swap::package_name;
 use crate::builder::languages::{Part, SECTION, remove};
 use crate::builder::lock::Lock;
 use crate::builder::prepare::{Foundation, Site};
+use crate::digest::sha256;
 use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Phase;
@@ -266,6 +266,5 @@ fn stamp_of(files: &[PathBuf]) -> std::io::Result<Value> {
 }
 
 fn digest(path: &Path) -> std::io::Result<String> {
-    let content = fs_err::read(path)?;
-    Ok(Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect())
+    fs_err::read(path).map(sha256)
 }

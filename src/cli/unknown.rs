@@ -4,11 +4,9 @@ use clap::Command;
 
 use super::arguments::{CommandWord, command, spellings};
 use super::options::Verb;
+use crate::did_you_mean::most_alike;
 use crate::error::ConfigError;
 use crate::execute::shell::redact;
-
-/// How alike two spellings must be to be taken for each other, from 0 to 1.
-const ALIKE: f64 = 0.85;
 
 /// tox's error, with hints that know what else was possible.
 pub fn error(words: &[String], word: CommandWord, definition: &Command) -> ConfigError {
@@ -29,7 +27,7 @@ pub fn error(words: &[String], word: CommandWord, definition: &Command) -> Confi
 fn asked_in_words(words: &[String], word: CommandWord) -> Option<String> {
     match (words.first()?.as_str(), words.get(1)) {
         ("version", _) if word == CommandWord::Legacy => Some("`envo version` takes no more words".to_owned()),
-        ("help", Some(name)) if word == CommandWord::Legacy => Some(match nearest(name, names()) {
+        ("help", Some(name)) if word == CommandWord::Legacy => Some(match most_alike(name, names()) {
             Some(name) => format!("did you mean `envo help {name}`?"),
             None => format!("`{name}` is not a command; `envo help` lists them"),
         }),
@@ -44,7 +42,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 
 fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String> {
     if !unknown.starts_with('-') {
-        let command = nearest(unknown, names());
+        let command = most_alike(unknown, names());
         // Whoever has named a command already does not mean another one.
         return match command.filter(|_| word == CommandWord::Legacy) {
             Some(name) => Some(format!("did you mean the command `{name}`?")),
@@ -64,7 +62,7 @@ fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String
         return Some(format!("`{option}` is no option of `{}` but of: {}", word.name(), others.join(", ")));
     }
     let known: Vec<String> = definition.get_arguments().flat_map(spellings).collect();
-    nearest(option, known.iter().map(String::as_str)).map(|name| format!("did you mean `{name}`?"))
+    most_alike(option, known.iter().map(String::as_str)).map(|name| format!("did you mean `{name}`?"))
 }
 
 /// What names an environment where its name was typed alone; how the command is used where it takes none.
@@ -83,14 +81,6 @@ fn environment_hint(name: &str, word: CommandWord) -> Option<String> {
         )),
         _ => Some(format!("it is used as `envo {command} {}`", word.usage())),
     }
-}
-
-fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .map(|candidate| (strsim::jaro_winkler(text, candidate), candidate))
-        .filter(|(alike, _)| *alike >= ALIKE)
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

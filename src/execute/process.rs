@@ -268,14 +268,6 @@ impl Child {
         self.exit_code = Some(code);
         Ok(code)
     }
-
-    /// Reaps the child if it has exited: its exit code, `None` while it runs.
-    pub fn try_reap(&mut self) -> io::Result<Option<i32>> {
-        if self.exit_code.is_none() {
-            self.exit_code = self.process.try_wait()?.map(exit_code);
-        }
-        Ok(self.exit_code)
-    }
 }
 
 fn already_gone_is_fine(result: rustix::io::Result<()>) -> io::Result<()> {
@@ -332,7 +324,6 @@ mod tests {
     fn an_exit_is_seen_before_it_is_reaped_and_a_signal_becomes_a_negative_code() {
         let mut child = Spawn::new("sleep", ["600"], variables()).start().unwrap();
         let notice = child.exit_notice().unwrap();
-        assert_eq!(child.try_reap().unwrap(), None);
         child.signal(Signal::KILL).unwrap();
         wait_unreaped(child.id()).unwrap();
         let mut waiting = [PollFd::new(&notice, PollFlags::IN)];

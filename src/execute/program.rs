@@ -6,10 +6,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::shell;
 use crate::model::Variables;
 use crate::os_text;
 use crate::python_text::glob;
+use crate::python_text::shlex;
 
 /// How much of a shebang line is read.
 const LONGEST_SHEBANG: u64 = 64 * 1024;
@@ -78,7 +78,7 @@ pub(super) fn shebang(script: &Path) -> Option<Vec<String>> {
         return None;
     }
     let mut words = vec![interpreter.to_owned()];
-    words.extend(shell::split(rest)?);
+    words.extend(shlex::split(rest).ok()?);
     Some(words)
 }
 

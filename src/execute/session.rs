@@ -13,6 +13,7 @@ use crate::event::{Event, Level, Reporter, Stream};
 use crate::model::environment::Timeouts;
 use crate::model::{ExitRule, Variables};
 use crate::os_text;
+use crate::python_text::shlex;
 
 /// Where a command's standard input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,7 +247,7 @@ fn shell_command(request: &Request) -> String {
     {
         *program = os_text::decode(relative.as_os_str());
     }
-    os_text::shown(&shell::join(&shell::redact(&words))).into_owned()
+    os_text::shown(&shlex::join(&shell::redact(&words))).into_owned()
 }
 
 /// The folder a command runs in as tox shows it: nothing for the current one, and for one above it the way from there

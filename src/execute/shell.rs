@@ -1,64 +1,8 @@
-//! Commands as a shell would take them, and with their secrets taken out. Texts only; nothing here runs a shell.
-
-/// Characters that Python's `shlex.quote` leaves alone besides letters and digits.
-const SAFE: &str = "@%+=:,./-_";
+//! Commands with their secrets taken out.
 
 /// Words that mark a name as that of a secret, wherever they stand in it.
 const SECRET_WORDS: [&str; 12] =
     ["access", "api", "auth", "client", "cred", "key", "passwd", "password", "private", "pwd", "secret", "token"];
-
-/// A word as Python's `shlex.quote` writes it.
-pub fn quote(word: &str) -> String {
-    let safe = |character: char| character.is_ascii_alphanumeric() || SAFE.contains(character);
-    if !word.is_empty() && word.chars().all(safe) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\"'\"'"))
-}
-
-/// Words as one command line.
-pub fn join<S: AsRef<str>>(words: &[S]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| quote(word.as_ref())).collect();
-    quoted.join(" ")
-}
-
-/// Splits a text as Python's `shlex.split(text)` does; `None` where that raises an error (an open quote or escape).
-pub fn split(text: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            ' ' | '\t' | '\r' | '\n' => words.extend(word.take()),
-            '\'' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match characters.next()? {
-                        '\'' => break,
-                        other => word.push(other),
-                    }
-                }
-            }
-            '"' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match characters.next()? {
-                        '"' => break,
-                        '\\' => match characters.next()? {
-                            escaped @ ('"' | '\\') => word.push(escaped),
-                            other => word.extend(['\\', other]),
-                        },
-                        other => word.push(other),
-                    }
-                }
-            }
-            '\\' => word.get_or_insert_default().push(characters.next()?),
-            other => word.get_or_insert_default().push(other),
-        }
-    }
-    words.extend(word);
-    Some(words)
-}
 
 /// Whether something of this name is better not shown.
 pub fn is_secret(name: &str) -> bool {
@@ -149,21 +93,6 @@ fn ends_with_scheme(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_quoted_as_in_python() {
-        assert_eq!(join(&["sh", "-c", "echo hi; echo err >&2"]), "sh -c 'echo hi; echo err >&2'");
-        assert_eq!(join(&["", "it's", "a=b", "~", "ü"]), "'' 'it'\"'\"'s' a=b '~' 'ü'");
-    }
-
-    #[test]
-    fn words_are_split_as_in_python() {
-        assert_eq!(split(r#" -s "a b" 'c\d' e\ f "#).unwrap(), ["-s", "a b", r"c\d", "e f"]);
-        assert_eq!(split(r#""a\"b\c" '' x"#).unwrap(), [r#"a"b\c"#, "", "x"]);
-        assert_eq!(split("'open"), None);
-        assert_eq!(split("a\\"), None);
-        assert_eq!(split("").unwrap(), [""; 0]);
-    }
 
     #[test]
     fn secrets_in_words_become_stars() {

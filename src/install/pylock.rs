@@ -5,10 +5,10 @@ use std::path::Path;
 use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifiers};
-use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use crate::bounded;
+use crate::digest::sha256;
 use crate::error::ConfigError;
 use crate::model::Variables;
 use crate::model::pep508::evaluate::MarkerEnvironment;
@@ -225,7 +225,7 @@ pub fn referenced_hash(lines: &[String], variables: &Variables) -> Result<Option
     let text = format!("{{{}}}", entries.collect::<Vec<_>>().join(", "));
     let mut ascii = Vec::with_capacity(text.len());
     write_ascii(&mut ascii, &text).map_err(|error| ConfigError::fail(error.to_string()))?;
-    Ok(Some(Sha256::digest(&ascii).iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok(Some(sha256(&ascii)))
 }
 
 /// The parts of a lock file that decide what is installed.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::{LockError, conflict_marker};
-use super::{INDEX, digest, name};
+use super::{INDEX, name};
 use crate::bounded;
+use crate::digest::sha256;
 use crate::model::Project;
 
 const HEAD: &str =
@@ -116,7 +117,7 @@ const INPUT_DIGITS: usize = 16;
 
 /// The digest of an input that consists of `lines`.
 pub fn input_digest(lines: &[String]) -> String {
-    digest(lines.join("\n").as_bytes()).chars().take(INPUT_DIGITS).collect()
+    sha256(lines.join("\n").as_bytes()).chars().take(INPUT_DIGITS).collect()
 }
 
 fn is_digest(text: &str, length: usize) -> bool {
@@ -132,7 +133,7 @@ mod tests {
             lock: lock.to_owned(),
             inputs: vec![("python".to_owned(), input_digest(&["3.11".to_owned()]))],
         };
-        let entries = [("py3.11", entry(&digest(b"x"))), ("js", entry(""))];
+        let entries = [("py3.11", entry(&sha256(b"x"))), ("js", entry(""))];
         Index { entries: entries.map(|(name, entry)| (name.to_owned(), entry)).into() }
     }
 

@@ -27,8 +27,6 @@ pub mod target;
 pub mod verify;
 pub mod write;
 
-use sha2::{Digest, Sha256};
-
 use crate::bounded;
 use crate::model::{Environment, Project};
 
@@ -51,11 +49,6 @@ pub fn project_name(project: &Project) -> Option<String> {
     let text = bounded::read_text(project.package_root.join("pyproject.toml")).ok()?;
     let table: toml::Table = text.trim_start_matches('\u{feff}').parse().ok()?;
     Some(table.get("project")?.get("name")?.as_str()?.to_owned())
-}
-
-/// SHA-256 in hexadecimal digits.
-pub fn digest(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether setuptools, which takes every folder at a project's root for a package where nothing says which ones are,

@@ -7,11 +7,6 @@ pub fn file_name(environment: &str) -> String {
     format!("pylock.{}.toml", encoded(environment))
 }
 
-/// The environment whose lock has this name; `None` for a file that is none.
-pub fn environment(file_name: &str) -> Option<String> {
-    decoded(file_name.strip_prefix("pylock.")?.strip_suffix(".toml")?)
-}
-
 pub(super) fn encoded(name: &str) -> String {
     let characters: Vec<char> = name.chars().collect();
     let is_separator = |at: Option<usize>| at.and_then(|at| characters.get(at)).is_some_and(|c| matches!(c, '.' | '_'));
@@ -63,6 +58,10 @@ pub(super) fn decoded(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn environment(file_name: &str) -> Option<String> {
+        decoded(file_name.strip_prefix("pylock.")?.strip_suffix(".toml")?)
+    }
 
     #[test]
     fn names_are_readable_in_files_and_come_back() {

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::digest;
 use super::document::{Document, Package, Source};
 use super::graph::Graph;
 use super::languages::{self, Contents, Key, Origin};
 use super::licences::Licences;
+use crate::digest::sha256;
 
 /// What is locked in a project.
 #[derive(Debug, Clone, Copy)]
@@ -211,7 +211,7 @@ fn algorithm_name(algorithm: &str) -> Option<&'static str> {
 
 /// A UUID that stands for the content (RFC 9562, version 8).
 fn serial_number(references: &[String]) -> String {
-    let digits = digest(references.join("\n").as_bytes());
+    let digits = sha256(references.join("\n").as_bytes());
     let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
     format!("urn:uuid:{}-{}-8{}-a{}-{}", part(0, 8), part(8, 12), part(12, 15), part(15, 18), part(18, 30))
 }

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::INDEX;
 use super::document::{Document, Package};
 use super::error::LockError;
 use super::index::{self, Entry, Index, input_digest};
 use super::inputs::Input;
-use super::{INDEX, digest};
 use crate::bounded;
+use crate::digest::sha256;
 use crate::model::Project;
 
 /// Finds out whether the lock of `environment` in `project` holds. Hands out its entry.
@@ -51,7 +52,7 @@ fn verify_file(project: &Project, environment: &str, entry: &Entry) -> Result<()
         }
         Err(error) => return Err(LockError::Malformed { file: path, reason: error.to_string() }),
     };
-    let found = digest(&content);
+    let found = sha256(&content);
     if found == entry.lock {
         return Ok(());
     }
@@ -120,7 +121,7 @@ fn shown(line: &str) -> &str {
 /// The entry of an environment whose lock has this text.
 pub fn entry(lock: Option<&str>, inputs: &[Input]) -> Entry {
     Entry {
-        lock: lock.map(|text| digest(text.as_bytes())).unwrap_or_default(),
+        lock: lock.map(sha256).unwrap_or_default(),
         inputs: inputs.iter().map(|input| (input.name.clone(), input_digest(&input.lines))).collect(),
     }
 }

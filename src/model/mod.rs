@@ -19,7 +19,7 @@ pub mod version_specifier;
 
 pub use command::{Command, ExitRule};
 pub use deferred::Deferred;
-pub use environment::{Environment, EnvironmentKind, PackageKind, Packaging};
+pub use environment::{Environment, EnvironmentKind, PackageKind};
 pub use interpreter::{Interpreter, InterpreterLookup, Layout};
 pub use project::Project;
 pub use python_spec::PythonSpec;

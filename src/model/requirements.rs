@@ -11,19 +11,6 @@ pub struct RequirementText {
     pub root: PathBuf,
 }
 
-/// Marks `${` that a substituted value brought along, so that it is not taken for a variable of the requirements text.
-const LITERAL_MARK: &str = "$\0{";
-
-/// Keeps `${NAME}` in a substituted value (a host variable's, say) from being expanded as a requirement variable.
-pub fn protect_variables(text: &str) -> String {
-    text.replace("${", LITERAL_MARK)
-}
-
-/// The text as it reads once nothing more is expanded in it.
-pub fn unprotect_variables(text: &str) -> String {
-    text.replace(LITERAL_MARK, "${")
-}
-
 /// A parsed requirements text with every nested file read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Requirements {

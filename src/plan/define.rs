@@ -2,8 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Defined, PackageUse, Plan, Warning, close_match, select};
+use super::{Defined, PackageUse, Plan, Warning, select};
 use crate::cli::options::{EnvironmentChoice, Verb};
+use crate::did_you_mean;
 use crate::error::ConfigError;
 use crate::model::Runner;
 use crate::model::environment::sdist_describer;
@@ -150,7 +151,7 @@ impl Plan {
     pub fn runner_error(&self, name: &str, runner: &str) -> ConfigError {
         let message =
             format!("runner '{runner}' for environment '{name}' is not available (plugin may not be installed)");
-        let hint = match close_match::closest(runner, Runner::names()) {
+        let hint = match did_you_mean::closest(runner, Runner::names()) {
             Some(likely) => format!("did you mean {likely}?"),
             None => format!("there are {}", Runner::names().collect::<Vec<_>>().join(", ")),
         };

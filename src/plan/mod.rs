@@ -3,7 +3,6 @@
 //! A [`Plan`] knows which environments there are, which of them build packages, and which were asked for; each is turned
 //! into a typed [`Environment`] when it is needed.
 
-pub mod close_match;
 mod define;
 pub mod graph;
 pub mod job;
@@ -18,6 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use skip::Skip;
 
 use crate::cli::options::Options;
+use crate::did_you_mean::slips;
 use crate::error::ConfigError;
 use crate::model::environment::RESTART;
 use crate::model::environment::sdist_describer;
@@ -35,12 +35,8 @@ const MOST_SUGGESTIONS: usize = 100;
 fn nearest<'a>(written: &str, names: &'a [String]) -> Option<&'a str> {
     let letters = |text: &str| text.to_lowercase().chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     let (lower, own) = (written.to_lowercase(), letters(written));
-    let most = 1 + written.chars().count() / 4;
-    let alike = names.iter().filter(|name| letters(name) != own || name.to_lowercase() == lower).map(|name| {
-        let distance = strsim::damerau_levenshtein(&name.to_lowercase(), &lower);
-        (distance, name.as_str())
-    });
-    alike.filter(|(distance, _)| *distance <= most).min().map(|(_, name)| name)
+    let alike = names.iter().filter(|name| letters(name) != own || name.to_lowercase() == lower);
+    alike.filter_map(|name| Some((slips(&lower, &name.to_lowercase())?, name))).min().map(|(_, name)| name.as_str())
 }
 
 /// An environment of the configuration.

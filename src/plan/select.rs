@@ -2,8 +2,8 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::close_match::closest;
 use crate::cli::options::EnvironmentChoice;
+use crate::did_you_mean::closest;
 use crate::error::ConfigError;
 use crate::settings::Settings;
 use crate::settings::value::Value;

@@ -1,5 +1,7 @@
 //! Quoting words for a POSIX shell, and line breaks as Python sees them.
 
+use super::shlex;
+
 /// Python's `splitlines`.
 pub fn split_lines(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = Vec::new();
@@ -18,17 +20,7 @@ pub fn split_lines(text: &str) -> Vec<&str> {
 
 /// Words as one line of a POSIX shell; line breaks inside a word become blanks, as settings are split into lines first.
 pub fn quote_words(words: &[String]) -> String {
-    let quoted = words.iter().map(|word| quote_word(&split_lines(word).join(" ")));
-    quoted.collect::<Vec<_>>().join(" ")
-}
-
-/// Python's `shlex.quote`.
-pub fn quote_word(word: &str) -> String {
-    let safe = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
-    if !word.is_empty() && word.chars().all(safe) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\"'\"'"))
+    shlex::join(&words.iter().map(|word| split_lines(word).join(" ")).collect::<Vec<_>>())
 }
 
 /// Characters at which Python's `splitlines` breaks.

@@ -32,10 +32,6 @@ impl Layout {
         }
     }
 
-    pub fn verbosity(&self) -> u8 {
-        self.verbosity
-    }
-
     /// What is written for `event`, and where; `None`: nothing.
     pub fn lay_out(&self, event: Event) -> Option<(Stream, Vec<u8>)> {
         let text = match event {

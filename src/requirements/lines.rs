@@ -1,12 +1,12 @@
 //! From text to logical lines: continuations joined, comments taken out, variables filled in.
 
 use crate::model::Variables;
-use crate::model::requirements::unprotect_variables;
 use crate::python_text::quote::split_lines;
+use crate::python_text::shlex;
 use crate::requirements::RequirementKind;
+use crate::requirements::arguments;
 use crate::requirements::arguments::LineOptions;
 use crate::requirements::redact::Secrets;
-use crate::requirements::{arguments, words};
 
 /// The options that take a value, of which tox allows the value to follow without a space.
 const ONE_VALUE: [&str; 14] = [
@@ -147,7 +147,7 @@ pub(super) fn expand(line: &str, variables: &Variables, secrets: &mut Secrets) -
             secrets.learn(name, &value);
         }
     }
-    unprotect_variables(&expanded)
+    expanded
 }
 
 /// Refuses a line in which filling in variables added options or arguments, unless it is one variable and nothing else.
@@ -167,7 +167,7 @@ pub(super) fn check_expansion(line: &str, expanded: &str) -> Result<(), String> 
         return Ok(());
     }
     marked.push_str(&line[copied..]);
-    let before = tokens(&split_lines(&unprotect_variables(&marked)))?;
+    let before = tokens(&split_lines(&marked))?;
     check_tokens(&before, &tokens(&split_lines(expanded))?)
 }
 
@@ -195,7 +195,7 @@ fn tokens(lines: &[&str]) -> Result<Vec<Vec<String>>, String> {
     let line = |line: &&str| {
         let (requirement, options) = break_off_options(line);
         let mut tokens = vec![requirement.to_owned()];
-        tokens.extend(words::split(options)?);
+        tokens.extend(shlex::split(options)?);
         Ok(tokens)
     };
     lines.iter().map(line).collect()
@@ -236,7 +236,7 @@ pub(super) fn parse(line: &str, kind: Option<RequirementKind>) -> Result<(&str, 
     if options.is_empty() {
         return Ok((requirement, LineOptions::default()));
     }
-    Ok((requirement, arguments::parse(&words::split(options)?, kind)?))
+    Ok((requirement, arguments::parse(&shlex::split(options)?, kind)?))
 }
 
 #[cfg(test)]
@@ -276,13 +276,13 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_filled_in_unless_unset_empty_or_protected() {
+    fn variables_are_filled_in_unless_unset_or_empty() {
         let mut variables = Variables::default();
         variables.set("NAME", "value");
         variables.set("EMPTY", "");
         let mut secrets = Secrets::default();
-        let line = "${NAME}-${EMPTY}-${MISSING}-${name}-$\0{NAME}-${NAME}";
-        assert_eq!(expand(line, &variables, &mut secrets), "value-${EMPTY}-${MISSING}-${name}-${NAME}-value");
+        let line = "${NAME}-${EMPTY}-${MISSING}-${name}-${NAME}";
+        assert_eq!(expand(line, &variables, &mut secrets), "value-${EMPTY}-${MISSING}-${name}-value");
     }
 
     #[test]

@@ -11,7 +11,6 @@ mod parser;
 
 mod redact;
 mod requirement;
-mod words;
 
 use crate::error::ConfigError;
 use crate::model::requirements::RequirementText;
@@ -48,15 +47,6 @@ pub fn check_substitution(marked: &str, substituted: &str) -> Result<(), String>
 /// Whether the setting has the form of its kind, as far as tox looks before anything is installed.
 pub fn check_form(text: &RequirementText, kind: RequirementKind) -> Result<(), ConfigError> {
     lines::normalize(&text.text, kind).map(drop).map_err(ConfigError::value)
-}
-
-/// Only the arguments that go on pip's command line: reads no file.
-pub fn arguments(
-    text: &RequirementText,
-    kind: RequirementKind,
-    variables: &Variables,
-) -> Result<Vec<String>, ConfigError> {
-    parser::arguments(text, kind, variables)
 }
 
 /// The setting as `config` shows it: as written, but for options, which are merged as pip does. Empty when pip would get

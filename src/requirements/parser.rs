@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::rc::Rc;
 
 use crate::error::{ConfigError, Location};
-use crate::model::requirements::{RequirementText, unprotect_variables};
+use crate::model::requirements::RequirementText;
 use crate::model::{Requirements, Variables};
 use crate::python_text::path;
 use crate::python_text::quote::split_lines;
@@ -12,7 +12,7 @@ use crate::requirements::arguments::LineOptions;
 use crate::requirements::options::MergedOptions;
 use crate::requirements::redact::Secrets;
 use crate::requirements::requirement::{Content, ParsedRequirement};
-use crate::requirements::{RequirementKind, content, lines, words};
+use crate::requirements::{RequirementKind, content, lines};
 
 /// Everything that was read.
 #[derive(Default)]
@@ -282,18 +282,24 @@ pub(super) fn requirements(
     })
 }
 
-pub(super) fn arguments(
-    text: &RequirementText,
-    kind: RequirementKind,
-    variables: &Variables,
-) -> Result<Vec<String>, ConfigError> {
-    let normalized = lines::normalize(&text.text, kind).map_err(ConfigError::value)?;
-    Ok(as_arguments(&Walk::of(text, kind, variables).setting(&normalized, false)?))
-}
-
 fn as_arguments(parsed: &Parsed) -> Vec<String> {
     let requirements = parsed.requirements.iter().flat_map(ParsedRequirement::arguments);
     requirements.chain(parsed.options.groups().into_iter().flatten()).collect()
+}
+
+/// `argument` as one word, with the backslashes that tox writes where Python's `shlex.quote` would write quotes.
+fn escape(argument: &str) -> String {
+    if argument.is_empty() {
+        return "''".to_owned();
+    }
+    let mut result = String::with_capacity(argument.len());
+    for character in argument.chars() {
+        if character.is_whitespace() || matches!(character, '\\' | '\'' | '"') {
+            result.push('\\');
+        }
+        result.push(character);
+    }
+    result
 }
 
 pub(super) fn display_lines(
@@ -309,7 +315,7 @@ pub(super) fn display_lines(
     let mut shown: Vec<String> = Vec::new();
     let mut merged = MergedOptions::default();
     let mut options_at = None;
-    for line in split_lines(&unprotect_variables(&normalized)) {
+    for line in split_lines(&normalized) {
         match global_options(line, kind).map_err(|message| walk.error(message, &walk.setting_file, 1))? {
             Some(options) => {
                 options_at.get_or_insert(shown.len());
@@ -319,7 +325,7 @@ pub(super) fn display_lines(
         }
     }
     if let Some(at) = options_at {
-        let escaped = |group: Vec<String>| group.iter().map(|word| words::escape(word)).collect::<Vec<_>>().join(" ");
+        let escaped = |group: Vec<String>| group.iter().map(|word| escape(word)).collect::<Vec<_>>().join(" ");
         shown.splice(at..at, merged.groups().into_iter().map(escaped));
     }
     if kind == RequirementKind::Constraints {
@@ -490,7 +496,7 @@ mod tests {
             ("-i https://a\np\n-i https://b", "-i https://b|p"),
             ("# only a note", ""),
             ("--find-links a --pre\np", "-f a\\ --pre|p"),
-            ("-rreq.txt\n$\0{X}", "-r req.txt|${X}"),
+            ("-rreq.txt\n${X}", "-r req.txt|${X}"),
         ] {
             assert_eq!(folder.shown(text, RequirementKind::Deps)?.join("|"), expected, "{text}");
         }
@@ -500,15 +506,21 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        fn an_escaped_argument_stays_one_argument(argument in "[a-z '\"\\\\\t-]{0,12}") {
+            proptest::prop_assert_eq!(crate::python_text::shlex::split(&escape(&argument)), Ok(vec![argument]));
+        }
+
+        #[test]
         fn any_text_is_read_or_refused(text in "([-a-z0-9 =./\\[\\]\\\\'\"#$\\{\\}:@é\n]|-r |-c |--pre|\\$\\{A\\}){0,40}") {
             let mut variables = Variables::default();
             variables.set("A", "-e x\ny");
             let text = RequirementText { text, root: "/nonexistent".into() };
             for kind in [RequirementKind::Deps, RequirementKind::Constraints] {
                 let shown = display_lines(&text, kind, &variables).is_ok();
+                let normalized = lines::normalize(&text.text, kind).unwrap_or_default();
                 // What can be shown can be installed; the other way round, a line that only its successor completes cannot
                 // be shown, as in tox.
-                proptest::prop_assert!(!shown || arguments(&text, kind, &variables).is_ok());
+                proptest::prop_assert!(!shown || Walk::of(&text, kind, &variables).setting(&normalized, false).is_ok());
                 let _ = requirements(&text, kind, &variables);
             }
         }

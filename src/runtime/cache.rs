@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use crate::digest::hexadecimal;
 use crate::model::Variables;
 
 /// `ENVO_CACHE_DIR`, else `$XDG_CACHE_HOME/envo`, else `~/.cache/envo`; `None` when none of them is an absolute path.
@@ -25,7 +26,7 @@ pub fn key<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
         digest.update(part.len().to_le_bytes());
         digest.update(part);
     }
-    digest.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&digest.finalize()[..12])
 }
 
 /// Writes a file whole or not at all: others see the old content or the new.

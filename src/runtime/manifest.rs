@@ -3,10 +3,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::Step;
 use crate::bounded;
+use crate::digest::sha256;
 
 /// The content of a file of the project; `None` when there is none.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
@@ -19,8 +18,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
 
 /// An entry of [`super::Contents::inputs`]: the file's name and what is in it.
 pub fn input(name: &str, content: &[u8]) -> String {
-    let digest: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{name} sha256:{digest}")
+    format!("{name} sha256:{}", sha256(content))
 }
 
 /// What a folder that is named as a dependency becomes.

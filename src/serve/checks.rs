@@ -10,12 +10,13 @@ use asking::{not_a_service, own_field, service_field, service_not_in_depends, un
 use super::fields;
 use super::graph::{Graph, Member};
 use super::probe::Question;
+use crate::did_you_mean::nearest;
 use crate::error::ConfigError;
 use crate::model::command::{Command, ExitRule};
 use crate::model::environment::Inherited;
 use crate::model::service::{Probe, Service, signal_number};
 use crate::python_text::glob;
-use crate::python_text::split;
+use crate::python_text::shlex;
 
 type Check = fn(&Graph, &Context<'_>, &mut Vec<ConfigError>);
 
@@ -118,7 +119,7 @@ fn no_command(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
 
 /// Whether it is one that can be served: it names a program, and no exit code is asked for.
 fn is_command(text: &str) -> bool {
-    let command = Command::from_words(split::words(text));
+    let command = Command::from_words(shlex::words(text));
     command.exit_rule == ExitRule::Zero
         && command.argv.first().is_some_and(|program| !program.is_empty())
         && !is_open(text)
@@ -126,7 +127,7 @@ fn is_command(text: &str) -> bool {
 
 /// Whether the name of its program begins with a quote that nothing closes: splitting words leaves such a quote as it is.
 fn is_open(text: &str) -> bool {
-    split::words(text).first().is_some_and(|program| program.starts_with(['\'', '"']))
+    shlex::words(text).first().is_some_and(|program| program.starts_with(['\'', '"']))
 }
 
 fn cycle(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
@@ -158,7 +159,7 @@ fn unknown_dependency(graph: &Graph, context: &Context<'_>, errors: &mut Vec<Con
                 key_of(member, "depends")
             ));
             let candidates = context.known.iter().copied().filter(|_| errors.len() < MOST_SUGGESTIONS);
-            if let Some(name) = near(pattern, candidates) {
+            if let Some(name) = nearest(pattern, candidates) {
                 error = error.hint(format!("did you mean `{name}`?"));
             }
             errors.push(error);
@@ -387,15 +388,6 @@ fn watch_command_alone(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigEr
             );
         }
     }
-}
-
-/// The name that was probably meant.
-fn near<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .map(|name| (strsim::damerau_levenshtein(name, written), name))
-        .filter(|(distance, _)| *distance <= 1 + written.len() / 4)
-        .min()
-        .map(|(_, name)| name)
 }
 
 fn bad_signal(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {

@@ -120,10 +120,6 @@ impl Instances {
         self.0.insert(instance.name.clone(), instance);
     }
 
-    pub fn remove(&mut self, name: &str) {
-        self.0.remove(name);
-    }
-
     pub fn get(&self, name: &str) -> Option<&Instance> {
         self.0.get(name)
     }

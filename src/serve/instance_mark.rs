@@ -1,9 +1,8 @@
 //! How processes are known to be a supervisor's, whatever became of their parents: each has a variable that says which
 //! supervisor, service and start it belongs to.
 
+use crate::digest::sha256;
 use std::path::Path;
-
-use sha2::{Digest, Sha256};
 
 /// The variable.
 pub const VARIABLE: &str = "ENVO_SERVICE_ID";
@@ -12,7 +11,7 @@ pub const VARIABLE: &str = "ENVO_SERVICE_ID";
 pub fn project(state_dir: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let path = std::fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_path_buf());
-    Sha256::digest(path.as_os_str().as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    sha256(path.as_os_str().as_bytes())[..16].to_owned()
 }
 
 /// What the marks of all processes of a supervisor that this process starts begin with; different for each that ever was,

@@ -44,5 +44,4 @@ mod work;
 
 pub use attached::{Background, Held, HoldOptions, connect, serve_foreground, up};
 pub use client::SupervisorProgram;
-pub use fields::{Instances, fill};
 pub use prepared::{define, service_variables};

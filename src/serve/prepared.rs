@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::fields::{self, Instance, Instances};
 use super::protocol::{Definition, Texts};
+use crate::digest::hexadecimal;
 use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::execute::interrupt::Interrupt;
@@ -65,7 +66,7 @@ fn inputs(commands: &[Command], cwd: &Path, env_dir: &Path) -> String {
             add_files(&mut digest, &path);
         }
     }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&digest.finalize())
 }
 
 fn add_files(digest: &mut Sha256, path: &Path) {

@@ -314,7 +314,10 @@ fn services_start_after_and_stop_before_what_they_depend_on() {
         .service("base", &[], &noted("base"), by_log);
     let stack = fixture.start().unwrap();
     assert_eq!(fixture.file("notes"), "base up\ndb up\napp up\n");
-    assert_eq!(fill("{service:db:port} {service:db:url}", &stack.instances()).unwrap(), "42 tcp://127.0.0.1:42");
+    assert_eq!(
+        fields::fill("{service:db:port} {service:db:url}", &stack.instances()).unwrap(),
+        "42 tcp://127.0.0.1:42"
+    );
     stack.stop().unwrap();
     assert_eq!(fixture.file("notes"), "base up\ndb up\napp up\napp down\ndb down\nbase down\n");
     let shown = fixture.recorder.0.lock().unwrap();

@@ -155,7 +155,7 @@ fn unfinished(supervisor: &Supervisor, at: usize, why: &str) -> Happening {
 pub fn rebuild(supervisor: &mut Supervisor, at: usize) -> Result<(), String> {
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
     let Some(text) = service.and_then(|service| service.watch_command.clone()) else { return Ok(()) };
-    let command = Command::from_words(crate::python_text::split::words(&text));
+    let command = Command::from_words(crate::python_text::shlex::words(&text));
     let work = Work::new(supervisor, at).map_err(|error| format!("cannot run `watch_command`: {error}"))?;
     let sender = supervisor.sender.clone();
     spawn_thread(move || {
@@ -204,7 +204,7 @@ fn spawn_thread(work: impl FnOnce() + Send + 'static) -> Result<(), String> {
 
 /// The words of a command text with their fields filled in: split first, so that a value with blanks stays one word.
 pub fn words(text: &str, own: &Instance, instances: &Instances) -> Result<Vec<String>, ConfigError> {
-    let command = Command::from_words(crate::python_text::split::words(text));
+    let command = Command::from_words(crate::python_text::shlex::words(text));
     if command.argv.is_empty() || command.exit_rule != ExitRule::Zero {
         return Err(ConfigError::handled(format!("`{text}` is not a command that can be served")));
     }

@@ -20,11 +20,6 @@ pub fn of_environment(name: &str) -> Result<Option<String>, ConfigError> {
     Ok(found.pop())
 }
 
-/// Whether the name asks for an interpreter. Nothing is kept of it.
-pub fn asks(name: &str) -> bool {
-    asking(name).next().is_some()
-}
-
 /// Whether several factors of the name each ask for one.
 pub fn asks_twice(name: &str) -> bool {
     asking(name).nth(1).is_some()
@@ -129,7 +124,6 @@ mod tests {
             of_environment("py310-py311").expect_err("two").message,
             "conflicting factors py310, py311 in py310-py311"
         );
-        assert!(asks("py310-a") && asks("pypy-3.10") && !asks("py") && !asks("lint-a"));
         assert_eq!(asked("lint-pypy-3.10-x").as_deref(), Some("pypy3.10"));
         assert_eq!(asked("cpython-3.13-lint").as_deref(), Some("3.13"));
         assert!(asks_twice("py310-py311") && asks_twice("a-3.10-pypy"));

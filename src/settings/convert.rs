@@ -11,7 +11,7 @@ use crate::factor::expand_environments;
 use crate::model::Command;
 use crate::model::environment::RESTART;
 use crate::python_text::python_repr;
-use crate::python_text::split::words;
+use crate::python_text::shlex::words;
 
 const TRUE_WORDS: [&str; 4] = ["true", "1", "yes", "on"];
 const FALSE_WORDS: [&str; 5] = ["false", "0", "no", "off", ""];

@@ -6,7 +6,8 @@ use serde_json::Value as Json;
 
 use crate::model::{Command, ExitRule};
 use crate::os_text;
-use crate::python_text::quote::{quote_word, quote_words};
+use crate::python_text::quote::quote_words;
+use crate::python_text::shlex;
 
 /// What a key holds. tox's Python types, of which each key has one (see `keys`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +136,7 @@ fn mapping_text(value: &Json) -> String {
 
 /// The command as one would type it, line breaks inside words kept.
 fn shell(command: &Command) -> String {
-    shown_command(command, |words| words.iter().map(|word| quote_word(word)).collect::<Vec<_>>().join(" "))
+    shown_command(command, shlex::join)
 }
 
 /// The command, quoted that way, behind tox's mark.

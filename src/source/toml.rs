@@ -124,13 +124,6 @@ impl<'a> Node<'a> {
         }
     }
 
-    pub fn as_bool(self) -> Option<bool> {
-        match &self.0.content {
-            Content::Scalar(value) => value.as_bool(),
-            _ => None,
-        }
-    }
-
     /// What an array or a table holds, in the order in which it is first mentioned. The keys of an array are empty.
     pub fn entries(self) -> impl Iterator<Item = (&'a str, Self)> {
         let (values, table) = match &self.0.content {

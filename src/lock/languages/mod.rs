@@ -210,7 +210,7 @@ fn hashes_of_integrity(text: &str) -> BTreeSet<(String, String)> {
 /// The hexadecimal digits of what is written in base 64.
 fn hexadecimal(text: &str) -> Option<String> {
     let bytes = STANDARD_PAD_INDIFFERENT.decode(text).ok()?;
-    (!bytes.is_empty()).then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    (!bytes.is_empty()).then(|| crate::digest::hexadecimal(&bytes))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, key_of, near, services};
+use super::{Context, key_of, services};
+use crate::did_you_mean::nearest;
 use crate::error::ConfigError;
 use crate::model::service::{Probe, Service};
 use crate::python_text::glob;
@@ -51,7 +52,7 @@ pub(super) fn own_field(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigE
                     "`{key}` of {} has `{written}`, which it has no port for",
                     key_of(member, key)
                 ));
-                if let Some(near) = field.and_then(|field| near(field, named.iter().copied())) {
+                if let Some(near) = field.and_then(|field| nearest(field, named.iter().copied())) {
                     error = error.hint(format!("did you mean `{{port:{near}}}`?"));
                 } else {
                     error = error.hint(remedy);
@@ -78,7 +79,7 @@ pub(super) fn unknown_field(graph: &Graph, _: &Context<'_>, errors: &mut Vec<Con
                 let place = key_of(member, key);
                 let error = ConfigError::handled(format!("`{key}` of {place} has `{{{field}}}`, which is no field"));
                 let names = ["host", "port", "instance"].into_iter().chain(groups.iter().map(String::as_str));
-                errors.push(match near(field, names) {
+                errors.push(match nearest(field, names) {
                     Some(near) => error.hint(format!("did you mean `{{{near}}}`?")),
                     None => error.hint(
                         "fields are {host}, {port}, {port:NAME}, {instance}, {service:ENV:FIELD}, and in `url` and `alive` the \

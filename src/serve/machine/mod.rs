@@ -520,10 +520,6 @@ impl Machine {
         self.members[at].failure.as_ref()
     }
 
-    pub fn name(&self, at: usize) -> &str {
-        &self.members[at].node.name
-    }
-
     /// The node and all it depends on, directly or through others.
     pub fn with_dependencies(&self, at: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();

@@ -92,7 +92,7 @@ impl Stage {
     fn failure(&self) -> String {
         let failed = (0..self.machine.len()).find_map(|at| Some((at, self.machine.failure(at)?)));
         let (at, failure) = failed.expect("something has failed");
-        format!("{}: {failure}", self.machine.name(at))
+        format!("{}: {failure}", self.machine.members[at].node.name)
     }
 }
 

@@ -5,8 +5,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest, Sha256};
 
+use crate::digest::sha256;
 use crate::model::environment::Timeouts;
 use crate::model::{Command, Service, Variables};
 
@@ -97,7 +97,7 @@ impl Definition {
         }
         lasting.current_dir = PathBuf::new();
         let text = serde_json::to_vec(&lasting).unwrap_or_default();
-        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(text)
     }
 }
 

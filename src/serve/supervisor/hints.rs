@@ -1,7 +1,8 @@
 //! What would help a service that ended or failed: mistakes that can be seen from outside.
 
 use super::Supervisor;
-use crate::execute::{shell, tree};
+use crate::execute::tree;
+use crate::python_text::shlex;
 use crate::serve::machine::State;
 
 /// Said of a program that has put itself into the background.
@@ -37,7 +38,7 @@ impl Supervisor {
 
 /// What to write where a command is meant for a shell.
 pub(super) fn shell_hint(serve: &str) -> Option<String> {
-    let words = shell::split(serve)?;
+    let words = shlex::split(serve).ok()?;
     let word = words.iter().find_map(|word| {
         let ended = word.strip_suffix(';').map(|_| ";");
         OPERATORS.iter().find(|operator| *operator == word).copied().or(ended)

@@ -16,13 +16,10 @@ use super::config_set::{ConfigSet, SetKind};
 use super::keys::Key;
 use super::toml::place::place_of;
 use super::{PACKAGE_BASE, Settings, TEST_PREFIX};
+use crate::did_you_mean::most_alike;
 use crate::error::{ConfigError, Location};
 use crate::source::Entry;
 
-/// How alike two spellings must be to be taken for each other, from 0 to 1.
-const ALIKE: f64 = 0.85;
-/// Words shorter than this are too much like others for one to be taken for a misspelling.
-const SHORTEST_MISSPELLING: usize = 3;
 /// Finding what was meant takes a look at all names, so only the first mistakes of a kind come with it.
 const MOST_SUGGESTIONS: usize = 100;
 
@@ -139,32 +136,5 @@ fn hinted<'a>(error: ConfigError, text: &str, candidates: impl Iterator<Item = &
     match most_alike(text, candidates) {
         Some(candidate) => error.hint(format!("did you mean `{candidate}`?")),
         None => error,
-    }
-}
-
-fn most_alike<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let alike = candidates.map(|candidate| (strsim::jaro_winkler(text, candidate), candidate));
-    let nearest = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|one, other| one.0.total_cmp(&other.0));
-    nearest.map(|(_, candidate)| candidate)
-}
-
-/// Whether one is the other with one letter wrong, missing, too many or out of place. Digits count for nothing: `py310`
-/// is no misspelt `py311`.
-fn is_misspelt(text: &str, meant: &str) -> bool {
-    let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-    text.chars().count() >= SHORTEST_MISSPELLING
-        && strsim::osa_distance(text, meant) == 1
-        && letters(text) != letters(meant)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_misspelt;
-
-    #[test]
-    fn a_misspelling_is_one_letter_away() {
-        assert!(is_misspelt("lnt", "lint") && is_misspelt("dcos", "docs") && is_misspelt("testt", "test"));
-        assert!(!is_misspelt("py310", "py311") && !is_misspelt("lint", "lint") && !is_misspelt("ab", "a"));
-        assert!(!is_misspelt("notes", "nobyte"));
     }
 }

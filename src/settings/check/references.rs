@@ -1,7 +1,8 @@
 //! References to values that are not there.
 
 use super::unknown::belongs;
-use super::{MOST_SUGGESTIONS, Subject, hinted, is_misspelt};
+use super::{MOST_SUGGESTIONS, Subject, hinted};
+use crate::did_you_mean::is_misspelt;
 use crate::error::ConfigError;
 use crate::settings::TEST_PREFIX;
 use crate::settings::config_set::SetKind;

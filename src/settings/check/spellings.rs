@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::is_misspelt;
+use crate::did_you_mean::is_misspelt;
 
 /// Longer words are not looked at: what is kept of a word grows with the square of its length.
 const LONGEST: usize = 100;

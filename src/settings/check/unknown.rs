@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{Subject, is_misspelt, most_alike};
+use super::Subject;
+use crate::did_you_mean::{is_misspelt, most_alike};
 use crate::error::ConfigError;
 use crate::settings::config_set::SetKind;
 use crate::settings::keys::{self, CORE};

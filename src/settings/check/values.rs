@@ -32,8 +32,7 @@ pub(super) fn unusable(subject: &Subject<'_>) -> Vec<ConfigError> {
                 found.push(settings.at_value(ConfigError::handled(warning), place));
             }
             if let Err(error) = value {
-                let of_machine =
-                    matches!(error.class, ErrorClass::Skip | ErrorClass::NoInterpreter | ErrorClass::RunnerUnavailable);
+                let of_machine = matches!(error.class, ErrorClass::Skip | ErrorClass::NoInterpreter);
                 let place = subject.place_of_value(set, key);
                 found.extend((!of_machine).then(|| settings.at_value(error, place)));
             }

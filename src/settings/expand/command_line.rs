@@ -1,6 +1,7 @@
 //! Command lines put together from pieces: what a substitution brings is quoted for the place it stands in.
 
-use crate::python_text::quote::{quote_word, quote_words, split_lines};
+use crate::python_text::quote::{quote_words, split_lines};
+use crate::python_text::shlex;
 
 /// A text put together from pieces, some of which a command line has to quote.
 pub(super) enum Piece {
@@ -101,7 +102,7 @@ fn quoted_for_kind(text: &str, kind: &PieceKind) -> String {
     match kind {
         PieceKind::Plain => text.to_owned(),
         PieceKind::Arguments => {
-            let lines = text.split('\n').map(|line| if line.is_empty() { String::new() } else { quote_word(line) });
+            let lines = text.split('\n').map(|line| if line.is_empty() { String::new() } else { shlex::quote(line) });
             lines.collect::<Vec<_>>().join("\n")
         }
         PieceKind::Matches(matches) => quote_words(matches),
