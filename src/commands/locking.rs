@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::opening::open_plan_with;
 use super::report_warnings;
-use super::run::{Manner, choose_installer, open_run};
+use super::run_context::{Manner, choose_installer, open_run};
 use crate::bounded;
 use crate::builder::locked_contents;
 use crate::builder::prepare::Site;
@@ -55,7 +55,7 @@ pub(super) struct Lockable {
 
 impl Locks {
     pub fn open(options: &Options) -> Result<Self> {
-        let discovery = Arc::new(super::opening::discovery(options));
+        let discovery = Arc::new(super::discovery::discovery(options));
         let plan = open_plan_with(options, Arc::clone(&discovery))?;
         plan.ensure_only_run_environments()?;
         let manner = Manner::side_by_side().with_spinners(options.stdout_is_terminal);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
+use super::discovery::discovery;
 use super::{Display, reporter};
 use crate::cli::options::Options;
 use crate::plan::{self, Plan, Warning};
@@ -52,12 +53,6 @@ pub fn report_missing_configuration(options: &Options) -> Result<()> {
         reporter.warning(super::ROOT, text);
     }
     Ok(())
-}
-
-/// A catalogue of interpreters. It looks for none yet.
-pub fn discovery(options: &Options) -> PythonDiscovery {
-    let own_executable = std::env::current_exe().and_then(std::fs::canonicalize).ok();
-    PythonDiscovery::new(&options.variables, &options.run.discover, own_executable.as_deref())
 }
 
 /// Says what was noticed while the configuration was read.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 
-use super::provision::python_of_requires;
+use super::required_python::python_of_requires;
 use crate::builder::provision::safe_path;
 use crate::cli::options::{EnvironmentChoice, Options, Packaged, Verb};
 use crate::error::ConfigError;

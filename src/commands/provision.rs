@@ -1,25 +1,21 @@
 //! Sees to it that a real tox does the work where envo cannot: when the configuration requires a plugin that envo does not
 //! stand in for, or a newer tox.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::run::{Manner, open_run};
+use super::required_python::environment;
+use super::run_context::{Manner, open_run};
 use super::{Display, ROOT, host_tox, packaged, reporter};
 use crate::builder;
 use crate::cli::options::{Options, Verb};
 use crate::error::ConfigError;
 use crate::execute::session::Shown;
-use crate::model::Environment;
 use crate::model::InterpreterLookup as _;
+use crate::plan::Plan;
 use crate::plan::provision::{Need, Surroundings, metadata, need};
-use crate::plan::{self, Plan};
 use crate::runtime::python::PythonDiscovery;
-use crate::settings::config_set::ConfigSet;
-use crate::settings::translate;
-use crate::settings::value::Value;
 
 /// Another tox did all there was to do, and ended with this code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -96,64 +92,12 @@ fn is_about_services(verb: Verb) -> bool {
     matches!(verb, Serve | Up | Scale | Down | Ps | Logs | Start | Stop | Restart | Wait | Events | Services)
 }
 
-/// The environment of `requires`, and its name.
-fn environment(plan: &Plan, options: &Options, requires: &[String]) -> Result<(String, Environment)> {
-    let settings = &plan.settings;
-    let name = settings.text(settings.core(), "provision_tox_env")?;
-    let set = settings.environment(&name);
-    fill(&set, options, requires);
-    Ok((name, translate::environment(settings, &set)?))
-}
-
-/// The Python of the environment of `requires`, with everything in it; `None` when `requires` asks for nothing that envo
-/// has not. `make`: whether it may be made.
-pub fn python_of_requires(
-    plan: &Plan,
-    options: &Options,
-    discovery: &Arc<PythonDiscovery>,
-    make: bool,
-) -> Result<Option<PathBuf>> {
-    let settings = &plan.settings;
-    let requires = settings.list(settings.core(), "requires")?;
-    let around = Surroundings {
-        file: &settings.source.path,
-        text: &settings.source.text,
-        variables: &options.variables,
-        markers: None,
-    };
-    let Some(Need::Requirements(_)) = need(&requires, &around)? else { return Ok(None) };
-    // Asking for its folder changes settings that the plan should keep.
-    let plan = plan::read(Arc::new(options.clone()), Arc::clone(discovery) as _)?;
-    let (name, environment) = environment(&plan, options, &requires)?;
-    if !make {
-        return Ok(Some(environment.env_dir.join("bin/python")).filter(|python| python.exists()));
-    }
-    let run = Arc::new(open_run(options, &plan, Arc::clone(discovery), &Manner::one_by_one())?);
-    match builder::provision::prepare(&run, environment) {
-        Ok(python) => Ok(Some(python)),
-        Err(halt) => {
-            halt.tell(run.reporter.as_ref(), ROOT);
-            Err(ConfigError::handled(format!("the environment `{name}` of `requires` cannot be made")).into())
-        }
-    }
-}
-
 /// What the user typed, and that there are colours where this process would use them.
 fn arguments(options: &Options) -> Vec<String> {
     let typed = options.arguments.iter().cloned();
     let colored = options.colored && !options.arguments.iter().any(|word| *word == "--colored");
     let color: &[&str] = if colored { &["--colored", "yes"] } else { &[] };
     color.iter().map(|word| (*word).to_owned()).chain(typed).collect()
-}
-
-/// The environment's settings come from here and not from a file.
-fn fill(set: &ConfigSet, options: &Options, requires: &[String]) {
-    let recreate = options.run.recreate && !options.run.no_recreate_provision;
-    set.set_in_memory("base", Value::List(Vec::new()));
-    set.set_in_memory("skip_install", Value::Boolean(true));
-    set.set_in_memory("deps", Value::Requirements(requires.join("\n")));
-    set.set_in_memory("pass_env", Value::List(vec!["*".to_owned()]));
-    set.set_in_memory("recreate", Value::Boolean(recreate));
 }
 
 /// `--no-provision`.

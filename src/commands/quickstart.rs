@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::discovery::discovery;
 use super::import::{COMPOSE_FILES, with_files};
-use super::opening::{discovery, report_missing_configuration};
+use super::opening::report_missing_configuration;
 use crate::bounded;
 use crate::cli::options::Options;
 use crate::cli::{TOX_VERSION, program_version};

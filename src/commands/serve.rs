@@ -7,7 +7,8 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::report_warnings;
-use super::run::{Manner, open, open_run, warn_of_misspellings};
+use super::run::{open, warn_of_misspellings};
+use super::run_context::{Manner, open_run};
 use crate::builder::assembly::assemble;
 use crate::builder::services::{STATE_FOLDER, is_service, uses_services};
 use crate::cli::options::{EnvironmentChoice, Options, Selection, Verb};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::packaged;
 use super::running::notice;
-use super::{opening, packaged};
 use crate::builder::services::STATE_FOLDER;
 use crate::cli::options::Options;
 use crate::exit_code;
@@ -47,7 +47,7 @@ struct Row {
 
 /// Lists services.
 pub fn execute(options: &Options) -> Result<i32> {
-    let discovery = Arc::new(opening::discovery(options));
+    let discovery = Arc::new(super::discovery::discovery(options));
     let plan = plan::open(Arc::new(options.clone()), Arc::clone(&discovery) as _)?;
     let warnings = plan.take_warnings();
     let mut services = rows(&plan)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::opening::discovery;
+use super::discovery::discovery;
 use crate::builder::services::STATE_FOLDER;
 use crate::cli::options::Options;
 use crate::plan;

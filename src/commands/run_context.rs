@@ -1,0 +1,188 @@
+//! What a run needs besides its environments: how they run, what reports it, and what they share.
+
+use super::{Display, ROOT};
+use crate::builder::coordinator::Showing;
+use crate::builder::journal::Journal;
+use crate::builder::log_groups::LogGroups;
+use crate::builder::phases::Phases;
+use crate::builder::run::Run;
+use crate::cli::options::{Options, Parallelism, ReportFormat, Verb};
+use crate::error::ConfigError;
+use crate::event::Reporter;
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process::Grouping;
+use crate::lock::index::Index;
+use crate::model::InterpreterLookup as _;
+use crate::model::environment::{InstallerChoice, PackageKind};
+use crate::plan::Plan;
+use crate::report::observed::{Observers, observed};
+use crate::report::{Junit, Layout, github};
+use crate::runtime::python::{PythonDiscovery, PythonRuntime};
+use anyhow::{Context, Result};
+use signal_hook::consts::SIGINT;
+use std::sync::{Arc, Mutex, Once, OnceLock};
+
+/// How environments run beside each other, and who is told of it how.
+pub(super) struct Manner {
+    /// `None`: all at once.
+    pub(super) places: Option<usize>,
+    pub(super) showing: Showing,
+    pub(super) grouping: Grouping,
+    pub(super) display: Display,
+    pub(super) junit: Option<Arc<Junit>>,
+    pub(super) observers: Observers,
+}
+
+impl Manner {
+    /// Everything at once, each in a process group of its own.
+    pub(super) fn side_by_side() -> Self {
+        Self {
+            places: None,
+            showing: Showing::Live,
+            grouping: Grouping::Group,
+            display: Display::Plain,
+            junit: None,
+            observers: Observers::default(),
+        }
+    }
+
+    /// The same, with a display of what goes on.
+    pub(super) fn with_spinners(self, spinners: bool) -> Self {
+        Self { display: if spinners { Display::Spinners } else { Display::Plain }, ..self }
+    }
+
+    /// One after the other, on this process's terminal.
+    pub(super) fn one_by_one() -> Self {
+        let display = Display::SlowPhases;
+        Self { places: Some(1), grouping: Grouping::Shared, display, ..Self::side_by_side() }
+    }
+
+    pub(super) fn of(options: &Options, plan: &Arc<Plan>) -> Self {
+        let run = &options.run;
+        let junit = run.junit_xml.as_ref().map(|_| Arc::default());
+        let observers = observers(options, plan, junit.as_ref());
+        if options.verb != Verb::RunParallel {
+            return Self { junit, observers, ..Self::one_by_one() };
+        }
+        let live = run.parallel_live || options.report == ReportFormat::Json;
+        Self {
+            places: match run.parallelism {
+                Parallelism::Unlimited => None,
+                Parallelism::Limit(limit) => Some(limit.max(1)),
+            },
+            showing: if live { Showing::Live } else { Showing::Held(layout(options)) },
+            grouping: Grouping::Group,
+            display: if options.stdout_is_terminal && !live && !run.parallel_no_spinner {
+                Display::Spinners
+            } else {
+                Display::Plain
+            },
+            junit,
+            observers,
+        }
+    }
+}
+
+/// Who is told of everything beside the user.
+fn observers(options: &Options, plan: &Arc<Plan>, junit: Option<&Arc<Junit>>) -> Observers {
+    let mut observers: Vec<Arc<dyn Reporter>> = Vec::new();
+    observers.extend(junit.map(|junit| Arc::clone(junit) as Arc<dyn Reporter>));
+    if let Some(checkout) = github::checkout(&options.variables, &options.current_dir) {
+        let plan = Arc::clone(plan);
+        let places = move |environment: &str, key: &str| plan.settings.written_at(environment, key);
+        observers.push(Arc::new(github::Annotations::new(checkout, Box::new(places))));
+    }
+    observers.into()
+}
+
+pub(super) fn layout(options: &Options) -> Layout {
+    Layout::new(options.verbosity, options.colored, &options.stderr_color)
+}
+
+/// The surroundings of a run.
+pub(super) fn open_run(
+    options: &Options,
+    plan: &Plan,
+    discovery: Arc<PythonDiscovery>,
+    manner: &Manner,
+) -> Result<Run> {
+    let reporter = observed(super::reporter(options, manner.display), &manner.observers);
+    let teller = Arc::clone(&reporter);
+    let verb = options.verb;
+    let interrupt = Interrupt::listen(move |signal| match verb {
+        Verb::Serve if signal == SIGINT => teller.warning(ROOT, "stopping (Ctrl-C again to kill)".to_owned()),
+        Verb::Serve => teller.warning(ROOT, "stopping".to_owned()),
+        // What they have asked for goes on; they say so themselves.
+        Verb::Up | Verb::Scale => {}
+        _ => teller.error(ROOT, format!("[{}] KeyboardInterrupt - teardown started", std::process::id())),
+    });
+    let interrupt = interrupt.context("cannot listen to signals")?;
+    let runtime = PythonRuntime::new(Arc::clone(&discovery), &options.variables)
+        .with_reporter(Arc::clone(&reporter))
+        .with_interrupt(interrupt.clone());
+    Ok(Run {
+        project: plan.project()?,
+        options: options.run.clone(),
+        host: options.variables.clone(),
+        verbosity: options.verbosity,
+        interpreters: Arc::clone(&discovery) as _,
+        python: Arc::new(runtime),
+        installer: choose_installer(options)?,
+        locks: if is_locked(options, plan)? { Some(read_locks(plan)?) } else { None },
+        interrupt,
+        grouping: manner.grouping,
+        journal: options.run.result_json.as_ref().map(|_| open_journal(plan, &discovery)),
+        reporter,
+        groups: LogGroups::new(plan.job, manner.grouping == Grouping::Group, &options.variables),
+        observers: Arc::clone(&manner.observers),
+        phases: Phases::default(),
+        laid_out: Once::new(),
+        looked_up: Mutex::default(),
+        uv: OnceLock::new(),
+    })
+}
+
+pub(super) fn choose_installer(options: &Options) -> Result<Option<InstallerChoice>, ConfigError> {
+    let Some(text) = options.variables.text("ENVO_INSTALLER").filter(|text| !text.trim().is_empty()) else {
+        return Ok(None);
+    };
+    let unknown = || ConfigError::handled(format!("ENVO_INSTALLER is `{text}`, must be one of auto, pip, uv"));
+    InstallerChoice::named(&text).map(Some).ok_or_else(unknown)
+}
+
+/// A journal with a part for every environment, in the order of the configuration, each followed by those that build its
+/// package.
+pub(super) fn open_journal(plan: &Plan, discovery: &PythonDiscovery) -> Journal {
+    let journal = Journal::new(Run::platform());
+    for entry in plan.all().unwrap_or_default() {
+        journal.environment(&entry.name);
+        // What is wrong with an environment is told when it is its turn.
+        let Ok(environment) = plan.environment(&entry.name) else { continue };
+        let Some(packaging) = &environment.packaging else { continue };
+        let wheel_environment = packaging.wheel_environment.get().ok().flatten();
+        for name in std::iter::once(packaging.package_environment.clone()).chain(wheel_environment) {
+            journal.environment(&name);
+        }
+        // Where its wheel is built was worked out from these interpreters, which tox writes down whoever runs.
+        if matches!(packaging.kind, PackageKind::Wheel | PackageKind::SdistWheel)
+            && plan.settings.written_at(&entry.name, "wheel_build_env").is_none()
+        {
+            let builder = plan.environment(&packaging.package_environment).ok();
+            for environment in std::iter::once(&environment).chain(&builder) {
+                if let Some(interpreter) = discovery.find(&environment.base_python) {
+                    journal.environment(&environment.name).python(&interpreter);
+                }
+            }
+        }
+    }
+    journal
+}
+
+pub(super) fn read_locks(plan: &Plan) -> Result<Index, ConfigError> {
+    Ok(Index::read(&plan.project()?.root)?)
+}
+
+/// Whether environments are filled from their locks: by option, or because the project wants it so.
+pub(super) fn is_locked(options: &Options, plan: &Plan) -> Result<bool, ConfigError> {
+    Ok(options.run.locked || plan.settings.boolean(plan.settings.core(), "locked")?)
+}
