@@ -1,5 +1,6 @@
 //! Telling when files change that a service is to be restarted for: `watch`. The system tells of changes, so that nothing is
 //! looked at while nothing happens. Knows nothing of services.
+//! Not by the crate `notify`: it takes a thread and two more descriptors for each service, and cannot leave folders out.
 
 use std::collections::HashMap;
 use std::io;
