@@ -42,7 +42,7 @@ allowlist_externals = *
 ports = http
 """
 
-WITH = ["-p", "envo.pytest_plugin"]
+WITH = ["-p", "envo_run.pytest_plugin"]
 QUIET = ["-q", "-p", "no:cacheprovider"]
 
 
@@ -124,7 +124,7 @@ def main() -> None:
     collect = compare(lambda: pytest(plain, "--collect-only"), lambda: pytest(plain, "--collect-only", *WITH), runs)
     figures["`pytest --collect-only` in a project without services"] = f"{collect:.1f} ms"
 
-    running = project(root / "running", "def test_a(request):\n    if request.config.pluginmanager.hasplugin('envo.pytest_plugin'):\n        assert request.getfixturevalue('db').port\n")
+    running = project(root / "running", "def test_a(request):\n    if request.config.pluginmanager.hasplugin('envo_run.pytest_plugin'):\n        assert request.getfixturevalue('db').port\n")
     envo(running, "up", "--wait")
     used = compare(lambda: pytest(running), lambda: pytest(running, *WITH), runs)
     envo(running, "down")

@@ -132,7 +132,7 @@ class Project:
 
     def start_pytest(self, *words: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "envo.pytest_plugin", *words],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "envo_run.pytest_plugin", *words],
             cwd=self.root,
             env=self.variables,
             stdin=subprocess.DEVNULL,

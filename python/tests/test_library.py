@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 from conftest import Project, get
 
-import envo
-from envo import _logs
+import envo_run as envo
+from envo_run import _logs
 
 
 def test_services_run_as_long_as_the_block_and_tell_where_they_are(project: Project) -> None:
@@ -212,7 +213,8 @@ def test_a_service_elsewhere_is_only_an_address(project: Project) -> None:
 
 
 HOLDER = """
-import os, sys, envo
+import os, sys
+import envo_run as envo
 with envo.services("db") as (db,):
     print("held", flush=True)
     sys.stdin.read()
@@ -263,7 +265,7 @@ def test_a_forked_process_can_ask_and_holds_nothing(project: Project) -> None:
 
 
 def test_the_package_runs_the_program(project: Project) -> None:
-    words = [sys.executable, "-m", "envo"]
+    words = [sys.executable, "-m", "envo_run"]
     assert subprocess.check_output([*words, "--version"], env=project.variables).startswith(b"envo ")
     assert subprocess.call([*words, "run", "-e", "nope"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) != 0
 
@@ -273,8 +275,44 @@ def test_a_package_without_the_program_says_where_it_looked(monkeypatch: pytest.
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     monkeypatch.setattr("sysconfig.get_path", lambda *_: "/nowhere")
-    with pytest.raises(envo.ProgramNotFound, match="pip install envo"):
+    with pytest.raises(envo.ProgramNotFound, match="pip install envo-run"):
         envo.find_program()
+
+
+@pytest.mark.parametrize(
+    ("start", "is_another"),
+    [
+        ("#!/here/bin/python\nimport sys\n", True),
+        ("#!/usr/bin/env pypy3\n", True),
+        ("#!/bin/sh\n'''exec' '/with a space/bin/python' \"$0\" \"$@\"\n' '''\n", True),
+        ("#!/bin/sh\nexec /elsewhere/envo \"$@\"\n", False),
+        ("#!/usr/bin/env bash\n# pyenv runs the program\n", False),
+        ("\x7fELF", False),
+        ("", False),
+    ],
+)
+def test_a_python_script_is_not_taken_for_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, is_another: bool
+) -> None:
+    program = tmp_path / "envo"
+    program.write_text(start)
+    program.chmod(0o755)
+    monkeypatch.delenv("ENVO_EXECUTABLE", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr("sysconfig.get_path", lambda *_: "/nowhere")
+    if is_another:
+        with pytest.raises(envo.ProgramNotFound, match=f"`{program}` is the command of another package(.|\n)*--force-reinstall"):
+            envo.find_program()
+        # One on PATH counts more, and so does one that is named, whatever it is.
+        (tmp_path / "path").mkdir()
+        own = tmp_path / "path" / "envo"
+        own.write_text("\x7fELF")
+        own.chmod(0o755)
+        monkeypatch.setenv("PATH", str(own.parent))
+        assert envo.find_program() == str(own)
+        monkeypatch.setenv("ENVO_EXECUTABLE", str(program))
+    assert envo.find_program() == str(program)
 
 
 def test_everything_that_is_promised_is_there() -> None:

@@ -16,7 +16,7 @@ import pytest
 from conftest import Project
 from test_documentation import PAGE, sections
 
-import envo
+import envo_run as envo
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -32,7 +32,8 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except OSError:
         shutil.copy(os.environ["ENVO_EXECUTABLE"], program)
     for name in ("postgres", "redis"):
-        install(folder, "envo_" + name, f"[envo.services]\n{name} = envo_{name}:service\n", HERE / ("envo-" + name))
+        module = "envo_run_" + name
+        install(folder, module, f"[envo.services]\n{name} = {module}:service\n", HERE / module.replace("_", "-"))
     return folder
 
 
@@ -67,7 +68,7 @@ def test_installed_services_are_listed_with_the_package_they_come_from(packaged:
     text = packaged.envo("services")
     assert [line.split()[:3] for line in text.splitlines()[1:]] == [
         ["redis", "tox.ini:10", "-"],
-        ["postgres", "envo-postgres", "0.1.0"],
+        ["postgres", "envo-run-postgres", "0.1.0"],
     ]
 
 
@@ -95,7 +96,7 @@ def test_services_of_packages_are_fixtures_without_any_configuration(packaged: P
     packaged.file("conftest.py", "import pytest\n@pytest.fixture\ndef postgres(): return 'mine'\n")
     packaged.file("test_b.py", "def test_b(postgres, envo_services): assert postgres == 'mine' and envo_services.get('redis').url\n")
     assert "2 passed" in packaged.pytest()
-    assert re.search(r"^redis \[session scope\].*\n +The service redis \(envo-redis 0.1.0\)", packaged.pytest("--fixtures"), re.M)
+    assert re.search(r"^redis \[session scope\].*\n +The service redis \(envo-run-redis 0.1.0\)", packaged.pytest("--fixtures"), re.M)
 
 
 def test_a_program_that_is_not_installed_is_told_with_what_installs_it(packaged: Project, beside: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_program_that_is_not_installed_is_told_with_what_installs_it(packaged:
         "test_it.py",
         "def test_a(redis): pass\ndef test_b(postgres): pass\ndef test_c(postgres_database): pass\n",
     )
-    text = packaged.pytest("-p", "envo_postgres.pytest_plugin", code=1)
+    text = packaged.pytest("-p", "envo_run_postgres.pytest_plugin", code=1)
     assert "3 errors" in text and "Traceback" not in text and "must be a mapping" not in text, text
     redis, postgres, database = re.split(r"^_{3,} .* _{3,}$", text.partition("short test summary")[0], flags=re.M)[1:]
     assert redis.count("apt-get install redis-server") == 1, redis
@@ -116,32 +117,34 @@ def test_a_program_that_is_not_installed_is_told_with_what_installs_it(packaged:
 def test_postgresql_that_is_not_installed_is_told_with_what_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import envo_postgres
-    from envo_postgres import _server
+    import envo_run_postgres
+    from envo_run_postgres import _server
 
     monkeypatch.delenv("ENVO_POSTGRES_BIN", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(_server, "_FOLDERS", ())
     with pytest.raises(SystemExit, match="`pg_isready` was not found.*apt-get install postgresql"):
-        envo_postgres.service()
+        envo_run_postgres.service()
     with pytest.raises(SystemExit, match="`initdb` was not found.*apt-get install postgresql"):
         _server.main("127.0.0.1", "1")
     handle = envo.Handle.elsewhere("postgres", "postgresql://db.test:5432/postgres")
-    with pytest.raises(envo_postgres.NotInstalled, match="`psql` was not found.*apt-get install postgresql"):
-        with envo_postgres.database(handle):
+    with pytest.raises(envo_run_postgres.NotInstalled, match="`psql` was not found.*apt-get install postgresql"):
+        with envo_run_postgres.database(handle):
             pass
 
 
-@pytest.mark.parametrize("module", ["envo", "envo_tox"])
+@pytest.mark.parametrize("module", ["envo_run", "envo_run_tox"])
 def test_a_missing_envo_is_told_shortly(tmp_path: Path, module: str) -> None:
     python = tmp_path / "bin" / "python"
     venv.create(tmp_path, with_pip=False)
-    paths = os.pathsep.join([str(HERE), str(HERE / "envo-tox")])
-    code = "import runpy; runpy.run_module('envo', run_name='__main__')" if module == "envo" else "import envo_tox; envo_tox.main()"
+    paths = os.pathsep.join([str(HERE), str(HERE / "envo-run-tox")])
+    code = "import envo_run_tox; envo_run_tox.main()"
+    if module == "envo_run":
+        code = "import runpy; runpy.run_module('envo_run', run_name='__main__')"
     variables = {"PATH": str(tmp_path), "PYTHONPATH": paths}
     done = subprocess.run([str(python), "-c", code], env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     text = done.stdout.decode()
-    assert done.returncode == 1 and text.startswith("there is no program `envo`") and "Traceback" not in text, text
+    assert done.returncode == 1 and text.startswith("the program `envo` was not found") and "Traceback" not in text, text
 
 
 @pytest.fixture
@@ -164,7 +167,7 @@ def test_postgresql_is_made_anew_and_gone_afterwards_and_each_worker_has_a_datab
         "test_it.py",
         """
 import subprocess, pytest
-from envo_postgres import program
+from envo_run_postgres import program
 
 def sql(url, text):
     return subprocess.check_output([program("psql"), "-At", "-d", url, "-c", text], universal_newlines=True).strip()
@@ -178,19 +181,19 @@ def test_b(postgres):
     assert sql(postgres.url, "SELECT 6 * 7") == "42"
 """,
     )
-    assert "5 passed" in packaged.pytest("-n", "2", "-p", "envo_postgres.pytest_plugin")
+    assert "5 passed" in packaged.pytest("-n", "2", "-p", "envo_run_postgres.pytest_plugin")
     assert packaged.is_quiet()
-    assert not list(clusters.glob("envo-postgres-*"))
+    assert not list(clusters.glob("envo-run-postgres-*"))
 
 
 def test_only_clusters_that_nobody_has_any_more_are_removed(clusters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(clusters))
-    from envo_postgres import _server
+    from envo_run_postgres import _server
 
     used, lock = _server._make_folder()
     left, other = _server._make_folder()
     os.close(other)
-    new = clusters / "envo-postgres-new"
+    new = clusters / "envo-run-postgres-new"
     new.mkdir()
     # What initdb runs has a number here that is not of a process.
     for folder in (used, left):

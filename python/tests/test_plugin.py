@@ -251,7 +251,7 @@ def test_by_name(envo_services):
     found = re.search("Fixtures that are no services: (.*)", text)
     assert found and "`db` is of other_plugin" in found[1] and "`late` is of other_plugin" in found[1]
     assert "`tmp_path` is of _pytest.tmpdir" in found[1]
-    of_envo = text.partition("fixtures defined from envo ")[2].partition("fixtures defined")[0]
+    of_envo = text.partition("fixtures defined from envo_run ")[2].partition("fixtures defined")[0]
     assert sorted(re.findall(r"^(\w+) \[session scope\]", of_envo, re.M)) == ["api", "deep", "held", "local", "param"]
     # Without that plugin, they are services.
     assert re.search(r"^db \[session scope\].*\n +The service db \(tox.ini:", project.pytest("--fixtures"), re.M)
@@ -268,7 +268,7 @@ def test_fixtures_of_plugins_count_more_in_workers_too(project: Project) -> None
         "def test_c(envo_services): assert envo_services.get('db').url\n",
     )
     assert "3 passed" in project.pytest("-n", "2", "-p", "other_plugin")
-    assert "fixtures defined from envo " in project.pytest("-n", "2", "-p", "other_plugin", "--fixtures")
+    assert "fixtures defined from envo_run " in project.pytest("-n", "2", "-p", "other_plugin", "--fixtures")
 
 
 def test_a_service_elsewhere_is_used_in_place_of_one(project: Project) -> None:
@@ -456,7 +456,7 @@ def test_a_debugger_that_stops_a_test_stops_no_service(project: Project) -> None
     project.ini(project.serve("db"))
     project.file("test_it.py", HEAD + "def test_a(db):\n    url = db.url\n    assert 0\n")
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "envo.pytest_plugin", "--pdb"],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "envo_run.pytest_plugin", "--pdb"],
         cwd=project.root,
         env=project.variables,
         stdin=subprocess.PIPE,
@@ -472,7 +472,7 @@ def test_a_debugger_that_stops_a_test_stops_no_service(project: Project) -> None
 def test_a_run_inside_an_environment_uses_what_that_was_given(project: Project) -> None:
     section = (
         f"\n[testenv:app]\ndepends = db\nallowlist_externals = *\npass_env = PYTHONPATH\n"
-        f"commands = {sys.executable} -m pytest -p no:cacheprovider -p envo.pytest_plugin test_it.py\n"
+        f"commands = {sys.executable} -m pytest -p no:cacheprovider -p envo_run.pytest_plugin test_it.py\n"
     )
     project.ini(project.serve("db"), project.serve("other"), section)
     project.file(
@@ -492,7 +492,7 @@ def test_a(db, other):
 def test_a_shell_and_a_run_with_other_variables_find_the_same_supervisor(project: Project) -> None:
     section = (
         f"\n[testenv:app]\nallowlist_externals = *\npass_env = PYTHONPATH\n"
-        f"commands = {sys.executable} -m pytest -p no:cacheprovider -p envo.pytest_plugin test_it.py\n"
+        f"commands = {sys.executable} -m pytest -p no:cacheprovider -p envo_run.pytest_plugin test_it.py\n"
     )
     project.ini(project.serve("db"), section)
     project.file("test_it.py", "def test_a(db): assert 'up' in db.status()['leases']\n")
@@ -520,7 +520,7 @@ def test_what_the_program_tells_is_asked_once_for_all_workers(project: Project, 
 
 def test_pytest_does_not_rewrite_what_has_no_assertions_of_tests(project: Project) -> None:
     # Pytest says this by itself of every package with a plugin that is installed.
-    project.file("conftest.py", "import pytest\npytest.register_assert_rewrite('envo')\n")
+    project.file("conftest.py", "import pytest\npytest.register_assert_rewrite('envo_run')\n")
     project.ini(project.serve("svc1"))
     project.file(
         "test_it.py",
@@ -528,16 +528,16 @@ def test_pytest_does_not_rewrite_what_has_no_assertions_of_tests(project: Projec
         import sys
         def test_a(svc1):
             for name in ("_plugin", "_project", "_broker", "_handle"):
-                assert type(sys.modules["envo." + name].__loader__).__name__ == "SourceFileLoader"
+                assert type(sys.modules["envo_run." + name].__loader__).__name__ == "SourceFileLoader"
         """.replace("\n        ", "\n"),
     )
     assert "1 passed" in project.pytest()
 
 
 def test_the_plugin_imports_little_where_there_are_no_services(project: Project) -> None:
-    project.file("test_it.py", "import sys\ndef test_a(): print(sorted(m for m in sys.modules if m.startswith('envo')))\n")
+    project.file("test_it.py", "import sys\ndef test_a(): print(sorted(m for m in sys.modules if m.startswith('envo_run')))\n")
     text = project.pytest("-s")
-    assert json.dumps(["envo", "envo._plugin", "envo.pytest_plugin"]).replace('"', "'") in text
+    assert json.dumps(["envo_run", "envo_run._plugin", "envo_run.pytest_plugin"]).replace('"', "'") in text
 
 
 def test_a_service_for_each_test_is_new_every_time(project: Project) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from conftest import Project, get
 
-import envo
-from envo.testing import ServicesMixin, with_services
+import envo_run as envo
+from envo_run.testing import ServicesMixin, with_services
 
 
 def run(case: "type[unittest.TestCase]") -> unittest.TestResult:
@@ -84,7 +84,7 @@ def test_unittest_runs_such_a_case_by_itself(project: Project) -> None:
     project.ini(project.serve("db"))
     project.file(
         "test_it.py",
-        "import unittest\nfrom envo.testing import ServicesMixin\n"
+        "import unittest\nfrom envo_run.testing import ServicesMixin\n"
         "class Case(ServicesMixin, unittest.TestCase):\n    envo_services = ['db']\n"
         "    def test_a(self): self.assertTrue(self.services['db'].port)\n",
     )

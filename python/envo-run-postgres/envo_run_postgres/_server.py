@@ -22,7 +22,7 @@ _FOLDERS = (
 
 _ADVICE = "(`apt-get install postgresql`, `dnf install postgresql-server` or `brew install postgresql` does it)"
 
-_PREFIX = "envo-postgres-"
+_PREFIX = "envo-run-postgres-"
 
 #: In the folder of a cluster: locked by whoever makes, uses or removes it.
 _LOCK = "lock"

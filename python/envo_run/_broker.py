@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, 
 
 import pytest
 
-import envo
+import envo_run as envo
 
 from . import _logs
 from ._handle import Handle, variables_of
@@ -206,7 +206,7 @@ class Broker:
 
         service.__doc__ = f"{info.description or 'The service ' + name} ({info.origin})"
         # The heading under which `--fixtures` lists it.
-        service.__module__ = "envo"
+        service.__module__ = "envo_run"
         service._envo_service = name  # type: ignore[attr-defined]
         scope = "function" if self.width(name) == "test" else "session"
         decorate: Callable[[Any], Any] = pytest.fixture(scope=scope, name=fixture_name)  # type: ignore[call-overload]

@@ -15,7 +15,7 @@ class _AsWritten:
 
     @staticmethod
     def find_spec(name: str, path: Optional[Sequence[str]] = None, target: object = None) -> Optional[ModuleSpec]:
-        return PathFinder.find_spec(name, path) if name.startswith("envo.") else None
+        return PathFinder.find_spec(name, path) if name.startswith("envo_run.") else None
 
 
 sys.meta_path.insert(0, _AsWritten)

@@ -8,7 +8,7 @@ import subprocess
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 # What can go wrong is named through the package, which reads that when something does.
-import envo
+import envo_run as envo
 
 from . import _program
 from ._protocol import Connection

@@ -3,9 +3,13 @@
 Importing this costs next to nothing: the parts are loaded when they are asked for.
 """
 
-from typing import TYPE_CHECKING, Any, List
+from __future__ import annotations
 
+# Type checkers know the name; `typing` would take longer to import than all the rest.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, List
+
     from ._errors import (
         BuildError as BuildError,
         ConfigurationError as ConfigurationError,

@@ -3,13 +3,13 @@
 import os
 import sys
 
-from envo import ProgramNotFound, find_program
+import envo_run
 
 
 def main() -> None:
     """Becomes envo, under tox's name."""
     try:
-        program = find_program()
-    except ProgramNotFound as error:
+        program = envo_run.find_program()
+    except envo_run.ProgramNotFound as error:
         sys.exit(str(error))
     os.execv(program, ["tox", *sys.argv[1:]])

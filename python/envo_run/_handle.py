@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Mapping, Optional
 
-import envo
+import envo_run as envo
 
 from . import _logs
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional
 from ._server import NotInstalled, program
 
 if TYPE_CHECKING:
-    import envo
+    import envo_run as envo
 
 __all__ = ["NotInstalled", "database", "program", "service"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Iterator
 import pytest
 
 if TYPE_CHECKING:
-    from envo._broker import EnvoServices
+    from envo_run._broker import EnvoServices
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any, Optional
 
-import envo
+import envo_run as envo
 
 from . import _forks
 

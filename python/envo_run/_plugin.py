@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generator, Iterator, List, Optional
 
 import pytest
 
-import envo
+import envo_run as envo
 
 if TYPE_CHECKING:
     from ._broker import Broker, EnvoServices
