@@ -2,7 +2,6 @@
 //! for each command. Collects events and writes the file when asked; influences nothing.
 //!
 //! The shape is the one that pytest writes and that the readers of Jenkins, GitLab and their like expect.
-//! Written here, not by `quick-junit`: that one has no `skipped` count and drops the characters XML cannot hold.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
