@@ -1,10 +1,10 @@
 //! What the fuzz targets share: the Python they compare with, and what envo answers.
 
-#[path = "../../property/answers.rs"]
+#[path = "../../configuration/property/answers.rs"]
 pub mod answers;
-#[path = "../../property/oracle.rs"]
+#[path = "../../configuration/property/oracle.rs"]
 mod oracle;
-mod real_tox;
+mod support;
 
 use std::sync::LazyLock;
 

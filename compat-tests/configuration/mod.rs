@@ -1,0 +1,15 @@
+//! What envo reads and shows: `list`, `config`, `config --check`, `quickstart`, `import`, and everything that can be wrong with a file.
+
+mod bad_input;
+mod bounds;
+mod config;
+mod config_agreement;
+mod config_check;
+pub mod differential;
+mod env_files;
+mod import;
+mod list;
+mod os_text;
+mod property;
+mod quickstart;
+mod set_env;

@@ -1,0 +1,3 @@
+//! The Python package; its own tests are in `python/tests`.
+
+mod package;

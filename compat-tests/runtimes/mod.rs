@@ -1,0 +1,10 @@
+//! Environments that are not Python: Node.js, Ruby, Go, Rust and programs of the system.
+
+mod commands;
+mod failures;
+mod kills;
+mod languages;
+mod node;
+mod offline;
+mod packages;
+mod registry;

@@ -1,0 +1,12 @@
+//! Means of the tests: projects, gates, servers, indexes and what the machine offers. How to write a test: `docs/CONTRIBUTING.md`.
+
+pub mod filters;
+pub mod gate;
+pub mod machine;
+pub mod package_index;
+pub mod package_managers;
+pub mod project;
+pub mod real_tox;
+pub mod running;
+pub mod web;
+pub mod wheels;
