@@ -48,13 +48,17 @@ pub unsafe fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
     execute::environment::settle_temporary_folder();
     // Before anything else, since these processes should stay small.
     match (arguments.get(1).and_then(|verb| verb.to_str()), arguments.get(2)) {
-        (Some(serve::daemon::VERB), Some(state_dir)) => {
+        (Some(serve::supervisor::process::VERB), Some(state_dir)) => {
             let mark = arguments.get(4).map(|mark| mark.to_string_lossy().into_owned());
             // SAFETY: this process has one thread, by the contract of this function, and nothing here has started another.
-            return unsafe { serve::daemon::main(state_dir.as_ref(), arguments.get(3).map(AsRef::as_ref), mark) };
+            return unsafe {
+                serve::supervisor::process::main(state_dir.as_ref(), arguments.get(3).map(AsRef::as_ref), mark)
+            };
         }
         // SAFETY: the same.
-        (Some(serve::keeper::VERB), Some(mark)) => return unsafe { serve::keeper::main(&mark.to_string_lossy()) },
+        (Some(serve::shim::forker::VERB), Some(mark)) => {
+            return unsafe { serve::shim::forker::main(&mark.to_string_lossy()) };
+        }
         _ => {}
     }
     commands::main(arguments)

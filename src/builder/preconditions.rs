@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
+use crate::builder::environment_folders;
+use crate::builder::first_program;
 use crate::builder::languages;
 use crate::builder::package::BuildSystem;
+use crate::builder::requirement_check;
 use crate::builder::run::Run;
-use crate::builder::{environment_folders, first_program, requirement_check};
 use crate::env_error::Halt;
 use crate::error::{ConfigError, ErrorClass};
 use crate::execute;
@@ -17,11 +19,13 @@ use crate::install::pylock::Pylock;
 use crate::install::script::{self, ScriptMetadata};
 use crate::lock::index::Index;
 use crate::lock::inputs::{Inputs, Reading};
-use crate::lock::{self, verify};
+use crate::lock::verify;
+use crate::lock::{self};
 use crate::model::environment::Script;
+use crate::model::python_pattern;
 use crate::model::requirements::RequirementText;
 use crate::model::runtime::DEFAULT;
-use crate::model::{Environment, PackageKind, Project, Variables, python_pattern};
+use crate::model::{Environment, PackageKind, Project, Variables};
 use crate::plan::Plan;
 use crate::python_text::python_repr;
 use crate::requirements;

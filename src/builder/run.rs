@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
+use crate::builder::folders;
 use crate::builder::journal::Journal;
 use crate::builder::log_groups::LogGroups;
 use crate::builder::phases::Phases;
-use crate::builder::{folders, venv_redirect};
+use crate::builder::venv_redirect;
 use crate::cli::options::RunOptions;
 use crate::env_error::Halt;
 use crate::event::Phase;

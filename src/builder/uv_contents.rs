@@ -7,7 +7,8 @@ use crate::builder::stamp::section;
 use crate::env_error::Halt;
 use crate::event::Phase;
 use crate::execute::session::{Request, Shown, Stdin};
-use crate::install::{InstallRequest, uv_sync};
+use crate::install::InstallRequest;
+use crate::install::uv_sync;
 use crate::model::ExitRule;
 use crate::model::environment::{UvProject, UvSettings, UvSync};
 

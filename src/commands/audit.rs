@@ -22,7 +22,8 @@ use crate::lock::service::{PATIENCE, Service, ServiceError};
 use crate::model::InterpreterLookup as _;
 use crate::model::pep508::canonical_name;
 use crate::python_text::{escaped, is_printable};
-use crate::report::{plain, table};
+use crate::report::plain;
+use crate::report::table;
 
 const SERVICE: &str = "https://api.osv.dev";
 const HEAD: [&str; 8] =

@@ -11,10 +11,12 @@ use crate::error::ConfigError;
 use crate::exit_code;
 use crate::model::Runner;
 use crate::plan::Plan;
-use crate::report::{config_format, plain};
+use crate::report::config_format;
+use crate::report::plain;
 use crate::settings::config_set::ConfigSet;
+use crate::settings::keys;
+use crate::settings::own_keys;
 use crate::settings::value::Value;
-use crate::settings::{keys, own_keys};
 
 /// Shows the settings, in INI notation, JSON or TOML.
 pub fn execute(options: &Options) -> Result<i32> {

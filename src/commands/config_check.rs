@@ -19,10 +19,12 @@ use crate::model::{Environment, Project};
 use crate::plan::provision::is_provided;
 use crate::plan::{Defined, Plan};
 use crate::python_text::glob;
-use crate::report::{config_format, plain};
+use crate::report::config_format;
+use crate::report::plain;
 use crate::serve::graph::{Graph, Member};
+use crate::settings::asks_for_services;
+use crate::settings::check;
 use crate::settings::check::Subject;
-use crate::settings::{asks_for_services, check};
 
 /// Says everything that is wrong with the configuration.
 pub fn execute(options: &Options) -> Result<i32> {

@@ -25,7 +25,8 @@ use crate::lock::resolve::Order;
 use crate::lock::verify::{entry, shown_path, verify};
 use crate::lock::write::replace;
 use crate::model::pep508::canonical_name;
-use crate::report::{plain, table};
+use crate::report::plain;
+use crate::report::table;
 use crate::runtime::locking;
 
 /// How many are resolved at once: a resolver uses several threads of its own.

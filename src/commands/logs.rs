@@ -14,11 +14,12 @@ use crate::error::ConfigError;
 use crate::event::{Event, Reporter, Stream};
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
-use crate::report::{Human, Layout, plain};
+use crate::report::plain;
+use crate::report::{Human, Layout};
+use crate::serve::client::log_follower::Follower;
+use crate::serve::client::log_range::{Excerpt, excerpt, parse_since};
+use crate::serve::client::socket_path::Place;
 use crate::serve::client::{Heard, Limit};
-use crate::serve::excerpt::{Excerpt, excerpt, parse_since};
-use crate::serve::follow::Follower;
-use crate::serve::place::Place;
 use crate::serve::protocol::{Answer, News, Operation};
 
 /// Shows logs.

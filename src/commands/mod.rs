@@ -50,7 +50,10 @@ use crate::execute::interrupt::BySignal;
 use crate::exit_code;
 use crate::lock::error::Unreachable;
 use crate::python_text::plain as plain_text;
-use crate::report::{Human, JsonLines, Layout, Progress, SlowPhases, github, lost_output, plain};
+use crate::report::github;
+use crate::report::lost_output;
+use crate::report::plain;
+use crate::report::{Human, JsonLines, Layout, Progress, SlowPhases};
 
 /// The name under which the program itself reports.
 const ROOT: &str = "ROOT";

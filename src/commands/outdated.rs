@@ -18,7 +18,8 @@ use crate::lock::inputs::Inputs;
 use crate::lock::languages::Ecosystem;
 use crate::lock::languages::versions::Version;
 use crate::lock::resolve::Order;
-use crate::report::{plain, table};
+use crate::report::plain;
+use crate::report::table;
 use crate::runtime::newer::Newer;
 
 const HEAD: [&str; 5] = ["ENVIRONMENT", "PACKAGE", "LOCKED", "FITS", "NEWEST"];

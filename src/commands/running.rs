@@ -9,11 +9,12 @@ use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
+use crate::report::plain;
+use crate::report::table;
 use crate::report::timeline::{self, Bar};
-use crate::report::{plain, table};
+use crate::serve::client::log_follower::Growth;
+use crate::serve::client::socket_path::Place;
 use crate::serve::client::{Client, Heard, Limit};
-use crate::serve::follow::Growth;
-use crate::serve::place::Place;
 use crate::serve::protocol::{Answer, Changes, Known, News, Operation, Status, Timeline};
 
 /// Speaks to the supervisor; `None`: none runs.

@@ -9,7 +9,8 @@ use super::open_plan;
 use crate::cli::options::Options;
 use crate::exit_code;
 use crate::plan::Plan;
-use crate::report::{config_format, plain};
+use crate::report::config_format;
+use crate::report::plain;
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::schema::DEFINITIONS;
 

@@ -21,7 +21,9 @@ use crate::python_text::glob;
 use crate::serve::client::Client;
 use crate::serve::graph::{Graph, Member};
 use crate::serve::protocol::Definition;
-use crate::serve::{HoldOptions, SupervisorProgram, connect, memory, moved_state, serve_foreground};
+use crate::serve::supervisor::memory;
+use crate::serve::supervisor::moved_state;
+use crate::serve::{HoldOptions, SupervisorProgram, connect, serve_foreground};
 use crate::settings::{ensure_env_files, service_keys};
 
 /// Serves the services that were named, or all there are, until the user interrupts.

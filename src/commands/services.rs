@@ -14,9 +14,10 @@ use crate::exit_code;
 use crate::model::service::Share;
 use crate::plan::{self, Plan};
 use crate::python_text::glob;
-use crate::report::{plain, table};
+use crate::report::plain;
+use crate::report::table;
 use crate::runtime::python::PythonDiscovery;
-use crate::serve::place::Place;
+use crate::serve::client::socket_path::Place;
 use crate::settings::service_keys;
 
 /// What programs are told, as one JSON object.

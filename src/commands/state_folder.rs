@@ -11,8 +11,8 @@ use crate::builder::services::STATE_FOLDER;
 use crate::cli::options::Options;
 use crate::plan;
 use crate::report::plain;
-use crate::serve::moved_state;
-use crate::serve::place::Place;
+use crate::serve::client::socket_path::Place;
+use crate::serve::supervisor::moved_state;
 
 /// The place of the project's supervisor.
 pub fn place(options: &Options) -> Result<Place> {

@@ -15,9 +15,10 @@ use crate::env_error::Halt;
 use crate::exit_code;
 use crate::report::plain;
 use crate::serve::client::Client;
-use crate::serve::place::Place;
+use crate::serve::client::socket_path::Place;
 use crate::serve::protocol::{Answer, Definition, Operation};
-use crate::serve::{Background, HoldOptions, memory};
+use crate::serve::supervisor::memory;
+use crate::serve::{Background, HoldOptions};
 
 /// Starts services and leaves them running.
 pub fn execute_up(options: &Options) -> Result<i32> {

@@ -24,7 +24,8 @@ use crate::model::environment::sdist_describer;
 use crate::model::{Environment, InterpreterLookup, PackageKind, Project};
 use crate::python_text::glob;
 use crate::settings::config_set::SetKind;
-use crate::settings::{Settings, lock, translate};
+use crate::settings::translate;
+use crate::settings::{Settings, lock};
 use crate::source;
 
 /// Finding what was meant takes a look at all names, so only the first mistakes come with it.

@@ -8,11 +8,13 @@ use crate::model::requirements::RequirementText;
 use crate::model::{Requirements, Variables};
 use crate::python_text::path;
 use crate::python_text::quote::split_lines;
+use crate::requirements::RequirementKind;
 use crate::requirements::arguments::LineOptions;
+use crate::requirements::content;
+use crate::requirements::lines;
 use crate::requirements::options::MergedOptions;
 use crate::requirements::redact::Secrets;
 use crate::requirements::requirement::{Content, ParsedRequirement};
-use crate::requirements::{RequirementKind, content, lines};
 
 /// Everything that was read.
 #[derive(Default)]

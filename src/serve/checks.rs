@@ -7,9 +7,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use asking::{not_a_service, own_field, service_field, service_not_in_depends, unknown_field};
 
-use super::fields;
-use super::graph::{Graph, Member};
-use super::probe::Question;
 use crate::did_you_mean::nearest;
 use crate::error::ConfigError;
 use crate::model::command::{Command, ExitRule};
@@ -17,6 +14,9 @@ use crate::model::environment::Inherited;
 use crate::model::service::{Probe, Service, signal_number};
 use crate::python_text::glob;
 use crate::python_text::shlex;
+use crate::serve::fields;
+use crate::serve::graph::{Graph, Member};
+use crate::serve::probe::Question;
 
 type Check = fn(&Graph, &Context<'_>, &mut Vec<ConfigError>);
 

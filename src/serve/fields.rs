@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::instances::environment_of;
 use crate::error::ConfigError;
 use crate::model::literal;
+use crate::serve::instances::environment_of;
 
 /// A running service as others are told about it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::protocol::Dependency;
 use crate::model::environment::Inherited;
 use crate::model::service::Asking;
 use crate::model::{Environment, Service as ServiceKeys};
 use crate::python_text::glob;
+use crate::serve::protocol::Dependency;
 
 /// What the graph must know of an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]

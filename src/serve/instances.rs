@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::protocol::{Definition, Dependency};
 use crate::model::service::Share;
+use crate::serve::protocol::{Definition, Dependency};
 
 /// Between an environment and what tells its instances apart.
 const MARK: char = '@';

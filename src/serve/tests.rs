@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::orders::{News, Task};
-use super::protocol::Definition;
 use super::*;
 use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
@@ -19,6 +17,8 @@ use crate::model::environment::{
 };
 use crate::model::service::Port;
 use crate::model::{Command, Deferred, Service, Variables};
+use crate::serve::protocol::Definition;
+use crate::serve::shim::message::{News, Task};
 
 mod keeping;
 
@@ -28,12 +28,12 @@ mod keeping;
 fn acts_as_keeper() {
     let mark = std::env::args().next_back().unwrap();
     // SAFETY: with `--test-threads=1` the only test runs on the thread that the process began with.
-    assert_eq!(unsafe { keeper::main(&mark) }, 0);
+    assert_eq!(unsafe { shim::forker::main(&mark) }, 0);
 }
 
-fn keeper_program(mark: &str) -> keeper::Program {
+fn keeper_program(mark: &str) -> shim::forker::Program {
     let arguments = ["serve::tests::acts_as_keeper", "--exact", "--ignored", "--nocapture", "--test-threads=1", mark];
-    keeper::Program {
+    shim::forker::Program {
         program: std::env::current_exe().unwrap(),
         arguments: arguments.into_iter().map(Into::into).collect(),
     }
@@ -154,20 +154,21 @@ impl Fixture {
         }
     }
 
-    fn place(&self) -> place::Place {
+    fn place(&self) -> client::socket_path::Place {
         let options = self.options();
-        place::Place::of(&options.state_dir, &options.variables).unwrap()
+        client::socket_path::Place::of(&options.state_dir, &options.variables).unwrap()
     }
 
     /// Runs a supervisor in a thread of this process.
     fn supervise(&mut self) {
         let mut place = self.place();
         let (listener, lock) = (place.listen().unwrap(), place.try_lock().unwrap().unwrap());
-        let mark = instance_mark::supervisor(&instance_mark::project(&place.state_dir));
-        let keeper = keeper::Keeper::start(keeper_program(&mark)).unwrap();
+        let mark = shim::instance_mark::supervisor(&shim::instance_mark::project(&place.state_dir));
+        let keeper = shim::forker::Keeper::start(keeper_program(&mark)).unwrap();
         let state_dir = place.state_dir;
-        self.supervisor =
-            Some(std::thread::spawn(move || daemon::serve((listener, lock), keeper, mark, state_dir).unwrap()));
+        self.supervisor = Some(std::thread::spawn(move || {
+            supervisor::process::serve((listener, lock), keeper, mark, state_dir).unwrap()
+        }));
     }
 
     fn definitions(&mut self) -> Vec<Definition> {
@@ -356,8 +357,9 @@ fn the_shim_ends_everything_when_envo_is_gone() {
     let fixture = Fixture::new();
     let script = "( trap '' TERM; sleep 1001 ) & echo $! > stubborn\nsetsid sleep 1002 & echo $! > daemon\n\
                   echo $$ > leader\necho up\nexec sleep 1003";
-    let mut keeper = keeper::Keeper::start(keeper_program("nobody")).unwrap();
-    let keeper::Pipes { mut orders, mut output, mut news } = keeper.shim(false, &fixture.path("log"), &[]).unwrap();
+    let mut keeper = shim::forker::Keeper::start(keeper_program("nobody")).unwrap();
+    let shim::forker::Pipes { mut orders, mut output, mut news } =
+        keeper.shim(false, &fixture.path("log"), &[]).unwrap();
     let mut variables = Variables::default();
     variables.set("PATH", "/usr/bin:/bin");
     Task {
@@ -389,7 +391,7 @@ fn the_shim_ends_everything_when_envo_is_gone() {
 #[test]
 fn a_keeper_that_was_killed_is_replaced() {
     let fixture = Fixture::new();
-    let mut keeper = keeper::Keeper::start(keeper_program("nobody")).unwrap();
+    let mut keeper = shim::forker::Keeper::start(keeper_program("nobody")).unwrap();
     keeper.kill();
     let mut pipes = keeper.shim(false, &fixture.path("log"), &[]).unwrap();
     let (program, arguments) = ("sh".into(), vec!["-c".into(), "echo here".into()]);

@@ -19,8 +19,9 @@ use crate::model::environment::PackageBuild;
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Deferred, Environment, PackageKind};
+use crate::package::archive;
 use crate::package::metadata::{Metadata, static_requirements};
-use crate::package::{Package, PackageFile, archive};
+use crate::package::{Package, PackageFile};
 
 /// What makes the packaging environment ready; the builder calls it when, and only when, a backend is needed.
 pub trait Workshop: Send + Sync {

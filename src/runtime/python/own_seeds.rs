@@ -55,8 +55,9 @@ mod tests {
     use crate::execute::interrupt::Interrupt;
     use crate::model::Variables;
     use crate::runtime::checksums;
+    use crate::runtime::python::PythonDiscovery;
     use crate::runtime::python::seed::Seeder;
-    use crate::runtime::python::{PythonDiscovery, testing};
+    use crate::runtime::python::testing;
 
     /// A wheel of virtualenv that carries these, and other files.
     fn publish(links: &Path, version: &str, carried: &[&str]) {

@@ -52,9 +52,10 @@ mod tests {
     use super::*;
     use crate::execute::interrupt::Interrupt;
     use crate::model::Variables;
+    use crate::runtime::python::PythonDiscovery;
     use crate::runtime::python::own_wheel::{LOCK, version_of};
     use crate::runtime::python::seed::Seeder;
-    use crate::runtime::python::{PythonDiscovery, testing};
+    use crate::runtime::python::testing;
 
     struct Machine {
         folder: tempfile::TempDir,

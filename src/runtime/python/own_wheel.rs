@@ -14,7 +14,8 @@ use super::seed::{Seeder, Sources};
 use crate::execute::interrupt::Interrupt;
 use crate::install::pip_settings::PipSettings;
 use crate::model::{Interpreter, Variables};
-use crate::runtime::{cache, checksums};
+use crate::runtime::cache;
+use crate::runtime::checksums;
 use crate::scratch::Scratch;
 
 /// Why there is none; its time of change says since when.

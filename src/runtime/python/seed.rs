@@ -14,7 +14,8 @@ use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{self, Spawn};
 use crate::model::environment::Seeds;
 use crate::model::{Interpreter, Variables};
-use crate::runtime::{cache, checksums};
+use crate::runtime::cache;
+use crate::runtime::checksums;
 use crate::scratch::Scratch;
 
 /// Wheels that were fetched from an index: a folder for each Python they are for, and in it one for each distribution.

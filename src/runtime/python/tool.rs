@@ -11,7 +11,8 @@ use super::virtualenv_settings::VirtualenvSettings;
 use super::{PythonDiscovery, create, seed};
 use crate::model::environment::{Creation, Seeds};
 use crate::model::{Interpreter, InterpreterLookup, Variables};
-use crate::runtime::{cache, checksums};
+use crate::runtime::cache;
+use crate::runtime::checksums;
 use crate::scratch::Scratch;
 
 const FOLDER: &str = "tools-2";

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, key_of, services};
 use crate::did_you_mean::nearest;
 use crate::error::ConfigError;
 use crate::model::service::{Probe, Service};
 use crate::python_text::glob;
+use crate::serve::checks::{Context, key_of, services};
 use crate::serve::fields;
 use crate::serve::graph::{Graph, Member};
 use crate::serve::instances::environment_of;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Action, End, Failure, Machine, Now, Phase, ReadyWhen, Then, reminder};
+use crate::serve::machine::{Action, End, Failure, Machine, Now, Phase, ReadyWhen, Then, reminder};
 
 impl Machine {
     /// Whether the node is to run, rather than to end: somebody wants it, and nobody has stopped it or what it needs.

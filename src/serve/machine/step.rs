@@ -1,10 +1,10 @@
 //! The machine's one step: what an event changes, then whatever follows from the new state.
 
-use super::{
+use crate::model::service::RestartPolicy;
+use crate::serve::machine::{
     ABANDONED, ALIVE_FAILURES, Action, End, Event, FIRST_BACKOFF, Failure, HEALTHY, LONGEST_BACKOFF, LOST_PORTS,
     Machine, Now, Phase, ReadyWhen, SETTLED, Then,
 };
-use crate::model::service::RestartPolicy;
 
 impl Machine {
     /// Takes in what happened at `now` and answers what to do. Events that do not fit a node's state (a probe that

@@ -1,18 +1,18 @@
 //! Which ports a service gets: the numbers it names, or free ones, the same again next time if they are still free.
 //! Each is held from choosing until the service starts, so that two services never get one port.
 
-mod book;
 mod owner;
+mod registry;
 
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::instances::Which;
 use crate::error::ConfigError;
 use crate::model::Service;
+use crate::serve::instances::Which;
 
-pub use book::{Book, user_folder};
+pub use crate::serve::ports::registry::{Book, user_folder};
 pub use owner::{listening_below, owner};
 
 /// The ports of one service, held until it starts.

@@ -7,12 +7,12 @@ use std::path::Path;
 use rustix::event::PollFlags;
 use rustix::process::Signal;
 
-use super::Missed;
-use super::network::Patience;
-use super::seen::{Seen, excerpt};
 use crate::execute::process::{Grouping, Sink, Spawn};
 use crate::model::Variables;
 use crate::os_text;
+use crate::serve::probe::Missed;
+use crate::serve::probe::limits::Patience;
+use crate::serve::probe::observation::{Seen, excerpt};
 
 /// How much of what it writes is kept, and how many lines of that are shown.
 const KEPT: usize = 4096;

@@ -4,9 +4,9 @@
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use super::network::{Patience, connect_tcp};
-use super::seen::{Seen, excerpt};
-use super::tls::Connection;
+use crate::serve::probe::limits::{Patience, connect_tcp};
+use crate::serve::probe::observation::{Seen, excerpt};
+use crate::serve::probe::tls::Connection;
 
 /// The longest status line that is read, and the most that may come before the last one.
 const LONGEST_LINE: usize = 4096;
@@ -183,8 +183,8 @@ mod tests {
     use std::net::{Shutdown, TcpListener};
     use std::thread;
 
-    use super::super::Cancel;
     use super::*;
+    use crate::serve::probe::Cancel;
 
     #[test]
     fn addresses_are_taken_apart() {

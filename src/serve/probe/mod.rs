@@ -4,22 +4,22 @@
 mod cancel;
 mod command;
 mod http;
-mod network;
+mod limits;
 mod notify;
-mod seen;
+mod observation;
 mod tls;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+pub use crate::serve::probe::limits::socket;
+pub use crate::serve::probe::observation::{LastSeen, Seen, excerpt};
 pub use cancel::{Cancel, Canceller};
-pub use network::socket;
 pub use notify::Notify;
-pub use seen::{LastSeen, Seen, excerpt};
 
 use crate::model::Variables;
 use crate::serve::ports::listening_below;
-use network::Patience;
+use crate::serve::probe::limits::Patience;
 
 /// The first and shortest pause between two attempts, and the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -179,8 +179,8 @@ impl Question {
     fn attempt(&self, patience: &Patience) -> Result<(), Missed> {
         match self {
             Self::Http { url, status } => http::answers(url, *status, patience).map_err(Missed::Seen),
-            Self::Tcp { host, port } => network::connect_tcp(host, *port, patience).map(drop).map_err(Missed::Seen),
-            Self::Unix { path } => network::connect_unix(path).map_err(Missed::Seen),
+            Self::Tcp { host, port } => limits::connect_tcp(host, *port, patience).map(drop).map_err(Missed::Seen),
+            Self::Unix { path } => limits::connect_unix(path).map_err(Missed::Seen),
             Self::Command { argv, cwd, variables } => command::run(argv, cwd, variables, patience),
             // Only a start is waited for.
             Self::Notify(_) => Err(Missed::Never("`notify` answers only once".to_owned())),

@@ -5,8 +5,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::cancel::Cancel;
 use crate::scratch::Scratch;
+use crate::serve::probe::cancel::Cancel;
 
 /// The largest message that is read; what is longer is cut.
 const LARGEST: usize = 4096;

@@ -10,7 +10,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
-use super::network::Wire;
+use crate::serve::probe::limits::Wire;
 
 /// A connection to a service, in the clear or not.
 pub enum Connection {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::fields::Instance;
+use crate::serve::fields::Instance;
 
 /// Raised when a client of before would misunderstand a supervisor of now, or the other way round.
 pub const VERSION: u32 = 1;

@@ -1,9 +1,9 @@
 //! What would help a service that ended or failed: mistakes that can be seen from outside.
 
-use super::Supervisor;
 use crate::execute::tree;
 use crate::python_text::shlex;
 use crate::serve::machine::State;
+use crate::serve::supervisor::Supervisor;
 
 /// Said of a program that has put itself into the background.
 const DAEMON: &str =

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Supervisor;
 use crate::event::Event;
+use crate::serve::fields;
 use crate::serve::machine::{Action, Event as Happening};
+use crate::serve::private;
 use crate::serve::protocol::Definition;
-use crate::serve::{fields, private};
+use crate::serve::supervisor::Supervisor;
 
 /// What a service that promises to keep its state is known by.
 const PERSISTENT: &str = "persistent";

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::jobs::Force;
-use super::{Slot, Supervisor};
 use crate::model::Service;
 use crate::model::service::{Probe, RestartPolicy};
 use crate::serve::fields::Instance;
 use crate::serve::instances::{self, Expanded, Namespaces, Template};
 use crate::serve::machine::{Event as Happening, Node, ReadyWhen};
 use crate::serve::ports::{self, Book, Lease};
-use crate::serve::prepared::Prepared;
+use crate::serve::prepared_definition::Prepared;
 use crate::serve::protocol::{Changes, Definition, Refusal, Timeline, Up};
-use crate::serve::waiting::Waiting;
+use crate::serve::supervisor::jobs::Force;
+use crate::serve::supervisor::probe_thread::Waiting;
+use crate::serve::supervisor::{Slot, Supervisor};
 
 /// How an instance is taken in.
 struct Change<'a> {

@@ -1,16 +1,29 @@
 //! The shell around the machine: one channel into which everything that happens comes, and one thread that hands it to
 //! the machine, carries out what the machine asks for, and answers clients. Never waits for anything but that channel.
 
-mod carry;
+pub mod accept;
+mod actions;
+pub mod connection;
+mod file_changes;
+pub mod file_watcher;
 mod hints;
 mod jobs;
 mod leases;
+pub mod listening;
+pub mod log;
+pub mod memory;
 mod moved;
+pub mod moved_state;
+pub mod output_watch;
 mod pending;
+pub mod probe_thread;
+pub mod process;
 mod record;
 mod requests;
+pub mod service_command;
+pub mod service_context;
+pub mod start_service;
 mod status;
-mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -18,28 +31,28 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use super::connection::Outbox;
-use super::fields::{Instance, Instances};
-use super::instance_mark;
-use super::instances::{Template, Which};
-use super::keeper::Keeper;
-use super::machine::{Event as Happening, Failure, Machine, Now, State};
-use super::memory;
-use super::orders::News;
-use super::place::Claim;
-use super::ports::Lease;
-use super::prepared::Prepared;
-use super::private;
-use super::probe::{Answer, Canceller};
-use super::protocol::{Answer as Told, Refusal, Reply, Request, ServiceNews, Timeline};
-use super::shim::ORPHAN_PATIENCE;
-use super::start::Running;
-use super::waiting::Waiting;
-use super::work::CommandFailure;
 use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::tree;
-use crate::model::{Service, literal};
+use crate::model::Service;
+use crate::model::literal;
+use crate::serve::client::socket_path::Claim;
+use crate::serve::fields::{Instance, Instances};
+use crate::serve::instances::{Template, Which};
+use crate::serve::machine::{Event as Happening, Failure, Machine, Now, State};
+use crate::serve::ports::Lease;
+use crate::serve::prepared_definition::Prepared;
+use crate::serve::private;
+use crate::serve::probe::{Answer, Canceller};
+use crate::serve::protocol::{Answer as Told, Refusal, Reply, Request, ServiceNews, Timeline};
+use crate::serve::shim::ORPHAN_PATIENCE;
+use crate::serve::shim::forker::Keeper;
+use crate::serve::shim::instance_mark;
+use crate::serve::shim::message::News;
+use crate::serve::supervisor::connection::Outbox;
+use crate::serve::supervisor::probe_thread::Waiting;
+use crate::serve::supervisor::service_command::CommandFailure;
+use crate::serve::supervisor::start_service::Running;
 
 pub use jobs::{Force, Jobs};
 pub use record::Record;
@@ -402,7 +415,7 @@ impl Supervisor {
                 self.slots[at].last_lines = last_lines;
                 self.slots[at].asking = None;
                 let starting = self.machine.state(at) == State::Starting;
-                let lost = starting && super::start::finds_another_port(self, at);
+                let lost = starting && start_service::finds_another_port(self, at);
                 self.step(if lost { Happening::LostPort(at, code) } else { Happening::Exited(at, code) });
                 self.warn_of_background(at);
             }
@@ -410,7 +423,7 @@ impl Supervisor {
             Report::News(News::Gone, _) => {}
             Report::ShimEnded(last_lines) => self.all_ended(at, last_lines),
             Report::Matched(said) => {
-                let taken = super::start::take_fields(self, at, said);
+                let taken = start_service::take_fields(self, at, said);
                 self.step(
                     taken.map_or_else(|text| Happening::ProbeImpossible(at, text), |()| Happening::ProbeSucceeded(at)),
                 );

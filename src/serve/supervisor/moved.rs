@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Supervisor;
 use crate::serve::private;
+use crate::serve::supervisor::Supervisor;
 
 impl Supervisor {
     /// Whether this is the supervisor of the project whose state is in `state_dir`, which may have been moved there: it has

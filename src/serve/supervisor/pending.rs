@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::Supervisor;
 use crate::serve::fields::Instance;
 use crate::serve::machine::{Never, Now, State};
 use crate::serve::protocol::{Answer, Changes, Known, Left, Refusal, Reply};
+use crate::serve::supervisor::Supervisor;
 
 pub(super) struct Pending {
     pub connection: u64,

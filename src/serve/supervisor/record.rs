@@ -4,7 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::serve::{instance_mark, place, private};
+use crate::serve::client::socket_path;
+use crate::serve::private;
+use crate::serve::shim::instance_mark;
 
 /// In the state folder.
 const FILE: &str = "running";
@@ -28,7 +30,7 @@ impl Record {
     }
 
     fn write(&mut self) {
-        let Some((device, inode)) = self.path.parent().and_then(place::lock_id) else { return };
+        let Some((device, inode)) = self.path.parent().and_then(socket_path::lock_id) else { return };
         // A disk that is full keeps no service from running.
         let _ = private::replace(&self.path, format!("{} {device} {inode}\n", self.mark).as_bytes());
         self.written = true;
@@ -55,7 +57,7 @@ impl Record {
         let mut words = text.split_ascii_whitespace();
         let mark = words.next().filter(|mark| instance_mark::is_supervisor(mark))?;
         let lock = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        (place::lock_id(state_dir) == Some(lock)).then(|| mark.to_owned())
+        (socket_path::lock_id(state_dir) == Some(lock)).then(|| mark.to_owned())
     }
 
     /// Forgets what was left.
@@ -94,7 +96,7 @@ mod tests {
     fn a_file_that_names_no_single_supervisor_is_about_nothing() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("supervisor.lock"), "").unwrap();
-        let (device, inode) = place::lock_id(folder.path()).unwrap();
+        let (device, inode) = socket_path::lock_id(folder.path()).unwrap();
         for mark in ["", "/", "1", "0123456789abcdef-", "0123456789abcdef-1-2", "0123456789abcdef--/", "../../-1-2/"] {
             std::fs::write(folder.path().join(FILE), format!("{mark} {device} {inode}\n")).unwrap();
             assert_eq!(Record::left(folder.path()), None, "{mark}");

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::pending::{Kind, Pending};
-use super::{Message, Supervisor};
-use crate::serve::excerpt::{Excerpt, excerpt};
+use crate::serve::client::log_range::{Excerpt, excerpt};
 use crate::serve::instances::Which;
 use crate::serve::machine::Event as Happening;
 use crate::serve::protocol::{
     Answer, Changes, ELSEWHERE, Greeting, Operation, Passage, Refusal, Reply, Request, Up, VERSION,
 };
+use crate::serve::supervisor::pending::{Kind, Pending};
+use crate::serve::supervisor::{Message, Supervisor};
 
 /// How much of a log is sent at once.
 const LARGEST_PASSAGE: usize = 1024 * 1024;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::Supervisor;
 use crate::execute::tree;
 use crate::serve::protocol::Status;
+use crate::serve::supervisor::Supervisor;
 
 /// How often all processes are looked at, however often somebody asks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

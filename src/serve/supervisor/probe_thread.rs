@@ -1,7 +1,7 @@
 //! What a start of a service waits for and what was seen of it last, in words: while it takes long, and when it fails.
 
-use super::probe::{LastSeen, Question, Seen, excerpt};
-use super::surroundings::Asked;
+use crate::serve::probe::{LastSeen, Question, Seen, excerpt};
+use crate::serve::supervisor::service_context::Asked;
 
 /// How much of an address or command is shown in a line that is about more than that.
 const LONGEST_TARGET: usize = 48;

@@ -7,9 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::follow::{Start, Tail};
-use super::lines::Lines;
-use super::log;
+use crate::serve::client::log_follower::{Start, Tail};
+use crate::serve::lines::Lines;
+use crate::serve::supervisor::log;
 
 /// How much is read at once, from the end of the log towards its beginning.
 const STEP: u64 = 64 * 1024;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::protocol::{self, Refusal, Reply, Request};
-use super::supervisor::Message;
+use crate::serve::protocol::{self, Refusal, Reply, Request};
+use crate::serve::supervisor::Message;
 
 /// How many bytes may wait for a client that reads slowly before it is given up.
 const LARGEST_OUTBOX: usize = 8 * 1024 * 1024;

@@ -17,12 +17,13 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
-use super::leftover::{Ends, Leftover};
-use super::{instance_mark, shim};
 use crate::execute::process::{self, Child, Forked, Grouping, Input, Sink, Spawn};
 use crate::execute::pty;
 use crate::execute::tree;
 use crate::model::Variables;
+use crate::serve::shim;
+use crate::serve::shim::instance_mark;
+use crate::serve::shim::unread_output::{Ends, Leftover};
 
 /// The hidden verb, for a keeper that takes the place of one that was killed.
 pub const VERB: &str = "__keeper";

@@ -10,9 +10,9 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::lines::Lines;
-use super::private;
 use crate::event::{Event, Reporter, Stream};
+use crate::serve::lines::Lines;
+use crate::serve::private;
 
 /// How much is read at once.
 const BLOCK: usize = 256 * 1024;

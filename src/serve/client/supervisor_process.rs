@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::client::{Client, Limit, Refused};
-use super::place::{Place, Reached};
-use super::protocol::Refusal;
 use crate::execute::tree;
+use crate::serve::client::socket_path::{Place, Reached};
+use crate::serve::client::{Client, Limit, Refused};
+use crate::serve::protocol::Refusal;
 
 /// How long a supervisor may take for what it answers at once.
 pub const PROMPT: Duration = Duration::from_secs(5);

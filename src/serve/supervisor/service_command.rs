@@ -4,12 +4,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::instance_mark;
-use super::log::{self, LAST_LINES, TAIL};
-use super::machine::Event as Happening;
-use super::prepared::Prepared;
-use super::protocol::Definition;
-use super::supervisor::{Message, Report, Supervisor};
 use crate::command_set::{CommandSet, run_all};
 use crate::env_error::Halt;
 use crate::error::ConfigError;
@@ -19,6 +13,12 @@ use crate::execute::session::{Outcome, Session};
 use crate::model::environment::CommandLists;
 use crate::model::{Command, Deferred, ExitRule};
 use crate::serve::fields::{self, Instance, Instances};
+use crate::serve::machine::Event as Happening;
+use crate::serve::prepared_definition::Prepared;
+use crate::serve::protocol::Definition;
+use crate::serve::shim::instance_mark;
+use crate::serve::supervisor::log::{self, LAST_LINES, TAIL};
+use crate::serve::supervisor::{Message, Report, Supervisor};
 
 /// What a thread of commands needs.
 struct Work {

@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::fields::{self, Instance, Instances};
-use super::protocol::{Definition, Texts};
 use crate::digest::hexadecimal;
 use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::Grouping;
 use crate::execute::session::Session;
-use crate::model::{Command, Environment, Variables, literal};
+use crate::model::literal;
+use crate::model::{Command, Environment, Variables};
+use crate::serve::fields::{self, Instance, Instances};
+use crate::serve::protocol::{Definition, Texts};
 
 /// How many files a job's inputs are looked at below one folder.
 const MOST_FILES: usize = 10_000;

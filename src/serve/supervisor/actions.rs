@@ -2,15 +2,16 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Supervisor;
 use crate::event::Event;
 use crate::execute::interrupt::Interrupt;
-use crate::serve::log::{self, LAST_LINES, Log};
 use crate::serve::machine::{ALIVE_FAILURES, Action, Event as Happening, Failure, State};
-use crate::serve::orders::Order;
 use crate::serve::ports::{self, Book};
 use crate::serve::protocol::{Ending, Failed, News, Reply, ServiceNews, Waiting};
-use crate::serve::{start, work};
+use crate::serve::shim::message::Order;
+use crate::serve::supervisor::Supervisor;
+use crate::serve::supervisor::log::{self, LAST_LINES, Log};
+use crate::serve::supervisor::service_command;
+use crate::serve::supervisor::start_service;
 
 impl Supervisor {
     /// Does what the machine asks for; what follows at once is answered, the rest comes through the channel.
@@ -19,11 +20,11 @@ impl Supervisor {
             Action::Prepare(at) => self.prepare(at),
             Action::Start(at) => {
                 self.slots[at].timeline.started = Some(self.now().as_secs_f64());
-                start::start(self, at)
+                start_service::start(self, at)
             }
-            Action::Probe(at) => start::probe(self, at),
+            Action::Probe(at) => start_service::probe(self, at),
             Action::CheckAlive(at) => {
-                start::check_alive(self, at);
+                start_service::check_alive(self, at);
                 None
             }
             Action::Terminate(at) => {
@@ -36,7 +37,7 @@ impl Supervisor {
                 self.order(at, Order::Kill);
                 None
             }
-            Action::Finish(at) => work::finish(self, at),
+            Action::Finish(at) => service_command::finish(self, at),
             Action::Changed(at) => {
                 self.changed(at);
                 None
@@ -71,7 +72,7 @@ impl Supervisor {
         {
             return Some(Happening::PrepareFailed(at, text));
         }
-        if start::look_for_another(self, at) {
+        if start_service::look_for_another(self, at) {
             return None;
         }
         self.prepare_own(at)
@@ -103,7 +104,7 @@ impl Supervisor {
             None => Ok(()),
         };
         match regained {
-            Ok(()) => work::prepare(self, at),
+            Ok(()) => service_command::prepare(self, at),
             Err(error) => Some(Happening::PrepareFailed(at, format!("cannot start, and cannot be adopted: {error}"))),
         }
     }

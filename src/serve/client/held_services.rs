@@ -15,19 +15,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use super::client::{Client, Heard, Limit, Refused, SupervisorProgram};
-use super::fields::Instances;
-use super::follow::{Follower, Start};
-use super::instances::plain_names;
-use super::memory;
-use super::place::Place;
-use super::private;
-use super::protocol::{self, Answer, Definition, Known, News, Operation, Request, Up, Waiting};
-use super::supervisor_process::{PROMPT, SupervisorProcess};
 use crate::env_error::Halt;
 use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::model::Variables;
+use crate::serve::client::log_follower::{Follower, Start};
+use crate::serve::client::socket_path::Place;
+use crate::serve::client::supervisor_process::{PROMPT, SupervisorProcess};
+use crate::serve::client::{Client, Heard, Limit, Refused, SupervisorProgram};
+use crate::serve::fields::Instances;
+use crate::serve::instances::plain_names;
+use crate::serve::private;
+use crate::serve::protocol::{self, Answer, Definition, Known, News, Operation, Request, Up, Waiting};
+use crate::serve::supervisor::memory;
 
 pub use background::{Background, up};
 

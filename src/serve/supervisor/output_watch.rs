@@ -12,12 +12,12 @@ use std::time::Duration;
 use regex::bytes::Regex;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::instance_mark;
-use super::lines::Lines;
-use super::log::{LAST_LINES, Log, readable};
-use super::orders::News;
-use super::supervisor::{Message, Report};
 use crate::execute::tree;
+use crate::serve::lines::Lines;
+use crate::serve::shim::instance_mark;
+use crate::serve::shim::message::News;
+use crate::serve::supervisor::log::{LAST_LINES, Log, readable};
+use crate::serve::supervisor::{Message, Report};
 
 /// How much is read at once, and how large the pipe is made where the system allows it.
 const BLOCK: usize = 256 * 1024;

@@ -13,7 +13,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use ignore::gitignore::Gitignore;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
-use super::probe::Cancel;
+use crate::serve::probe::Cancel;
 
 /// How long nothing may change before a change is told: programs write files in several steps.
 const QUIET: Duration = Duration::from_millis(100);

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::time::Duration;
 
-use super::connection::{self, Accepted};
-use super::listening::Listening;
-use super::place;
-use super::supervisor::Message;
+use crate::serve::client::socket_path;
+use crate::serve::supervisor::Message;
+use crate::serve::supervisor::connection::{self, Accepted};
+use crate::serve::supervisor::listening::Listening;
 
 /// What a connection needs, and what is opened for a moment to answer it.
 const NEEDED: usize = 6;
@@ -67,7 +67,7 @@ impl Door<'_> {
     fn accept(&mut self, listener: &UnixListener, is_last: bool) -> bool {
         let stream = match listener.accept() {
             // Another user's is closed without a word.
-            Ok((stream, _)) if !place::is_own(&stream) => return true,
+            Ok((stream, _)) if !socket_path::is_own(&stream) => return true,
             Ok((stream, _)) => Arc::new(stream),
             Err(error) => return !lacks_descriptors(&error),
         };

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::thread;
 
-use super::{Message, Supervisor};
 use crate::event::Level;
-use crate::serve::changes::Changes;
 use crate::serve::machine::Event as Happening;
 use crate::serve::probe::Cancel;
-use crate::serve::work;
+use crate::serve::supervisor::file_watcher::Changes;
+use crate::serve::supervisor::service_command;
+use crate::serve::supervisor::{Message, Supervisor};
 
 /// The stack of a thread that waits.
 const SMALL_STACK: usize = 256 * 1024;
@@ -71,7 +71,7 @@ impl Supervisor {
             return;
         }
         self.slots[at].rebuilding = Some(false);
-        if let Err(text) = work::rebuild(self, at) {
+        if let Err(text) = service_command::rebuild(self, at) {
             self.rebuilt(at, Err(text));
         }
     }

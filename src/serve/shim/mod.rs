@@ -7,6 +7,12 @@
 //! never signals a service itself, so a number that the system has given away again is never hit: only this process
 //! knows whether its children are reaped.
 
+pub mod forker;
+pub mod instance_mark;
+pub mod message;
+pub mod processes;
+pub mod unread_output;
+
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,11 +22,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
-use super::leftover::{Ends, Leftover};
-use super::orders::{News, Order, Task};
-use super::processes::{Signalled, signal_descendants};
 use crate::execute::process::{self, Grouping, Input, Sink, Spawn};
 use crate::execute::tree;
+use crate::serve::shim::message::{News, Order, Task};
+use crate::serve::shim::processes::{Signalled, signal_descendants};
+use crate::serve::shim::unread_output::{Ends, Leftover};
 
 /// How long a service has to end by itself when envo is gone.
 pub(super) const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);

@@ -8,21 +8,21 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::fields;
-use super::instance_mark;
-use super::log::Log;
-use super::machine::Event as Happening;
-use super::orders::{Order, Task};
-use super::ports::{self, Book};
-use super::probe::{Asking, Cancel, LastSeen, Question, Subject};
-use super::supervisor::{Message, Report, Slot, Supervisor};
-use super::surroundings::{Asked, Surroundings};
-use super::waiting::Waiting;
-use super::watch::{Wanted, Watch};
-use super::work;
 use crate::execute::tree;
 use crate::model::Service;
 use crate::model::service::{ALIVE_PATIENCE, signal_number};
+use crate::serve::fields;
+use crate::serve::machine::Event as Happening;
+use crate::serve::ports::{self, Book};
+use crate::serve::probe::{Asking, Cancel, LastSeen, Question, Subject};
+use crate::serve::shim::instance_mark;
+use crate::serve::shim::message::{Order, Task};
+use crate::serve::supervisor::log::Log;
+use crate::serve::supervisor::output_watch::{Wanted, Watch};
+use crate::serve::supervisor::probe_thread::Waiting;
+use crate::serve::supervisor::service_command;
+use crate::serve::supervisor::service_context::{Asked, Surroundings};
+use crate::serve::supervisor::{Message, Report, Slot, Supervisor};
 
 /// The stack of a thread that reads or asks.
 const SMALL_STACK: usize = 256 * 1024;
@@ -63,7 +63,7 @@ pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     slot.instance.fields.clear();
     slot.waiting = Waiting::for_end();
     let Some(service) = slot.prepared.definition.service.clone() else {
-        return work::start_job(supervisor, at);
+        return service_command::start_job(supervisor, at);
     };
     let begun = plan(supervisor, at, &service).and_then(|plan| launch(supervisor, at, plan));
     match begun {

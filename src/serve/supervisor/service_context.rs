@@ -5,16 +5,17 @@ use std::path::PathBuf;
 
 use regex::bytes::Regex;
 
-use super::fields::{self, Instance, Instances};
-use super::instance_mark;
-use super::probe::{Notify, Question};
-use super::supervisor::Supervisor;
-use super::watch::Wanted;
-use super::work;
 use crate::error::ConfigError;
 use crate::execute::session::Session;
+use crate::model::Variables;
+use crate::model::literal;
 use crate::model::service::Probe;
-use crate::model::{Variables, literal};
+use crate::serve::fields::{self, Instance, Instances};
+use crate::serve::probe::{Notify, Question};
+use crate::serve::shim::instance_mark;
+use crate::serve::supervisor::Supervisor;
+use crate::serve::supervisor::output_watch::Wanted;
+use crate::serve::supervisor::service_command;
 
 pub struct Surroundings {
     own: Instance,
@@ -49,7 +50,7 @@ impl Surroundings {
 
     /// The words of a command with its fields filled in and its program looked up.
     pub fn command(&self, written: &str) -> Result<Vec<String>, String> {
-        let words = work::words(written, &self.own, &self.instances).map_err(text)?;
+        let words = service_command::words(written, &self.own, &self.instances).map_err(text)?;
         let mut session = self.session.clone();
         session.variables = self.variables.clone();
         session.resolve_words(words, self.cwd.clone()).map_err(|refusal| refusal.to_string())

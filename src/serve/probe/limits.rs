@@ -10,8 +10,8 @@ use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, sockopt};
 
-use super::Cancel;
-use super::seen::Seen;
+use crate::serve::probe::Cancel;
+use crate::serve::probe::observation::Seen;
 
 /// How long an attempt may take, and who may end it before.
 #[derive(Debug, Clone)]

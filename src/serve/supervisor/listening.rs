@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::place;
+use crate::serve::client::socket_path;
 
 pub struct Listening {
     pub listener: UnixListener,
@@ -21,7 +21,7 @@ pub struct Listening {
 
 impl Listening {
     pub fn new(listener: UnixListener, ends: Arc<AtomicBool>) -> Self {
-        let socket = place::socket_of(&listener);
+        let socket = socket_path::socket_of(&listener);
         let removals = Removals::of(&socket);
         Self { listener, socket, removals, ends }
     }
@@ -39,7 +39,7 @@ impl Listening {
             if std::fs::symlink_metadata(&self.socket).is_ok() {
                 continue;
             }
-            let again = (!self.ends.load(Ordering::SeqCst)).then(|| place::listen_again(&self.socket));
+            let again = (!self.ends.load(Ordering::SeqCst)).then(|| socket_path::listen_again(&self.socket));
             let Some(Ok(listener)) = again else {
                 // Whoever is connected still is.
                 self.removals = None;

@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 
-use super::private;
 use crate::python_text::misleads;
+use crate::serve::private;
 
 /// A log that has grown beyond this is put aside, at the end of a line.
 const LARGEST: u64 = 128 * 1024 * 1024;

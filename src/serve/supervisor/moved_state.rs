@@ -6,8 +6,9 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::{instance_mark, ports};
 use crate::model::Variables;
+use crate::serve::ports;
+use crate::serve::shim::instance_mark;
 
 /// Remembers the state folder of the project with this root, unless it is where it would be looked for anyway.
 pub fn remember(variables: &Variables, root: &Path, state_dir: &Path) -> io::Result<()> {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, anyhow};
 
-use super::{Attached, HoldOptions};
 use crate::env_error::Halt;
+use crate::serve::client::held_services::{Attached, HoldOptions};
 use crate::serve::client::{Client, Heard, Limit, Refused};
 use crate::serve::protocol::{Answer, Changes, Definition, Operation, Up};
 

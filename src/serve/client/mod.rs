@@ -1,5 +1,12 @@
 //! The client's side of a connection to a supervisor: finding one or starting one, asking, and hearing news.
 
+pub mod held_services;
+pub mod log_follower;
+pub mod log_range;
+pub mod socket_folders;
+pub mod socket_path;
+pub mod supervisor_process;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -13,15 +20,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::place::{OtherUser, Place, Reached};
-use super::protocol::{self, Answer, ELSEWHERE, News, Operation, Refusal, Reply, Request, VERSION};
-use super::supervisor_process::{PROMPT, SupervisorProcess};
-use super::{daemon, instance_mark, private};
 use crate::env_error::Halt;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{Grouping, Input, Sink, Spawn};
 use crate::execute::tree;
 use crate::model::Variables;
+use crate::serve::client::socket_path::{OtherUser, Place, Reached};
+use crate::serve::client::supervisor_process::{PROMPT, SupervisorProcess};
+use crate::serve::private;
+use crate::serve::protocol::{self, Answer, ELSEWHERE, News, Operation, Refusal, Reply, Request, VERSION};
+use crate::serve::shim::instance_mark;
+use crate::serve::supervisor::process;
 
 /// How long a supervisor may take to end or to begin before a client gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -387,7 +396,7 @@ fn start(mut place: Place, program: &SupervisorProgram, lock: File) -> Result<(U
     let user_dir = place.user_dir.clone().unwrap_or_default();
     let mark = instance_mark::supervisor(&instance_mark::project(&place.state_dir));
     let state_dir = place.state_dir.clone().into_os_string();
-    let arguments = [daemon::VERB.into(), state_dir, user_dir.into_os_string(), mark.into()];
+    let arguments = [process::VERB.into(), state_dir, user_dir.into_os_string(), mark.into()];
     let mut spawn = Spawn::new(&program.0, arguments, Variables::default());
     spawn.stdin = Input::From(OwnedFd::from(listener));
     spawn.stdout = Sink::To(OwnedFd::from(lock));

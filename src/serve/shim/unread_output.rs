@@ -6,9 +6,9 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::keeper;
-use super::log::Log;
 use crate::execute::process::descriptors;
+use crate::serve::shim::forker;
+use crate::serve::supervisor::log::Log;
 
 /// What is not the service's goes to numbers from here on.
 const OUT_OF_THE_WAY: i32 = 128;
@@ -51,7 +51,7 @@ impl Ends {
         drop(self);
         for socket in sockets {
             // SAFETY: what had the low numbers was closed above, and nothing else owns them, by the contract of this function.
-            unsafe { keeper::move_to(socket, end) }?;
+            unsafe { forker::move_to(socket, end) }?;
             end += 1;
         }
         Ok((ends, end - descriptors::FIRST))

@@ -12,14 +12,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use super::keeper::Keeper;
-use super::listening::Listening;
-use super::place::{self, Claim};
-use super::supervisor::{Message, Parts, Record, Supervisor};
-use super::{accept, instance_mark, memory};
 use crate::event::{Event, Reporter};
 use crate::execute::process::{self, Forked};
 use crate::execute::tree;
+use crate::serve::client::socket_path::{self, Claim};
+use crate::serve::shim::forker::Keeper;
+use crate::serve::shim::instance_mark;
+use crate::serve::supervisor::accept;
+use crate::serve::supervisor::listening::Listening;
+use crate::serve::supervisor::memory;
+use crate::serve::supervisor::{Message, Parts, Record, Supervisor};
 
 /// The hidden verb.
 pub const VERB: &str = "__supervise";
@@ -58,7 +60,7 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Resul
     process::ignore_signals(&[libc::SIGHUP, libc::SIGPIPE]);
     process::descriptors::raise_limit();
     let (listener, lock) = (io::stdin(), io::stdout());
-    place::write_owner(&lock, &state_dir);
+    socket_path::write_owner(&lock, &state_dir);
     end_what_was_left(&state_dir);
     // SAFETY: `main` has forked this process, and nothing has started a thread in it.
     let keeper = unsafe { Keeper::fork(&mark, leave_streams) }?;
@@ -76,7 +78,7 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Resul
 
 /// Serves clients until nobody needs anything.
 #[cfg(test)]
-pub(super) fn serve(
+pub(in crate::serve) fn serve(
     (listener, lock): (UnixListener, File),
     keeper: Keeper,
     mark: String,
@@ -138,9 +140,9 @@ fn end_what_was_left(state_dir: &Path) {
 /// Whether the mark is that of another project, which still has its lock where it was started: what runs for that is not
 /// ended, whatever the record says.
 fn is_of_another(mark: &str, state_dir: &Path) -> bool {
-    let own = place::lock_id(state_dir);
+    let own = socket_path::lock_id(state_dir);
     let started_for = tree::with_argument(mark).into_iter().filter_map(|pid| tree::argument_after(pid, VERB));
-    started_for.into_iter().any(|other| place::lock_id(Path::new(&other)).is_some_and(|lock| Some(lock) != own))
+    started_for.into_iter().any(|other| socket_path::lock_id(Path::new(&other)).is_some_and(|lock| Some(lock) != own))
 }
 
 /// Puts nothing in place of standard input and output.

@@ -18,11 +18,14 @@ use rustix::net::{AddressFamily, SocketAddrUnix};
 
 use rustix::process::Pid;
 
-use super::socket_folders::{folder_apart, folders, is_apart, own_name, temporary_folder};
-use super::{daemon, instance_mark, ports, private};
 use crate::execute::tree;
 use crate::model::Variables;
 use crate::python_text::misleads;
+use crate::serve::client::socket_folders::{folder_apart, folders, is_apart, own_name, temporary_folder};
+use crate::serve::ports;
+use crate::serve::private;
+use crate::serve::shim::instance_mark;
+use crate::serve::supervisor::process;
 
 /// What a socket's path may have, its closing zero included, on the systems with the least.
 const LONGEST_PATH: usize = 104;
@@ -164,7 +167,7 @@ impl Place {
             let pid = self.supervisor_pid()?;
             (std::fs::metadata(format!("/proc/{pid}")).ok()?.uid(), Some(pid))
         } else {
-            (owner, tree::with_argument(daemon::VERB).into_iter().find(|pid| self.is_supervised_by(*pid)))
+            (owner, tree::with_argument(process::VERB).into_iter().find(|pid| self.is_supervised_by(*pid)))
         };
         (owner != user.as_raw()).then(|| OtherUser { name: user_name(owner), pid })
     }
@@ -181,7 +184,7 @@ impl Place {
     pub fn supervisor_pid(&self) -> Option<u32> {
         let text = String::from_utf8(private::read(&self.state_dir.join(LOCK))?).ok()?;
         let pid = text.split_ascii_whitespace().next()?.parse().ok()?;
-        (tree::is_running(pid) && tree::has_argument(pid, daemon::VERB)).then_some(pid)
+        (tree::is_running(pid) && tree::has_argument(pid, process::VERB)).then_some(pid)
     }
 
     /// Listens in place of a supervisor that is gone. Only for who has the lock.
@@ -318,7 +321,7 @@ fn try_lock(state_dir: &Path) -> io::Result<Option<File>> {
 }
 
 fn connect(path: &Path) -> io::Result<UnixStream> {
-    let socket = super::probe::socket(AddressFamily::UNIX)?;
+    let socket = crate::serve::probe::socket(AddressFamily::UNIX)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     let stream = UnixStream::from(socket);
     stream.set_nonblocking(false)?;
