@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::builder::packaging::Packager;
-use crate::builder::run::Run;
+use crate::builder::env_run::Turns;
+use crate::builder::packaging_env::Packager;
+use crate::builder::run_context::Run;
 use crate::builder::services::{Services, build_side_by_side};
-use crate::builder::turn::Turns;
 use crate::env_error::Halt;
 use crate::plan::Plan;
 use crate::serve::define;

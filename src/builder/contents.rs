@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use crate::builder::env_builder::{Contents, Foundation, Site};
 use crate::builder::environment_folders;
-use crate::builder::forerun::Course;
 use crate::builder::installation::Installation;
 use crate::builder::locked_contents;
-use crate::builder::packaging::Packager;
+use crate::builder::packaging_env::Packager;
+use crate::builder::prebuilt::Course;
 use crate::builder::preconditions::{deps_beside_pylock, pylock_of, requirements_of_groups};
-use crate::builder::prepare::{Contents, Foundation, Site};
 use crate::builder::script_contents;
 use crate::builder::stamp::section;
 use crate::builder::uv_contents;

@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::builder::ahead::{Ahead, Foresight};
-use crate::builder::packaging::Packager;
+use crate::builder::env_run::Turns;
+use crate::builder::packaging_env::Packager;
+use crate::builder::prebuilder::{Ahead, Foresight};
 use crate::builder::queue::Queue;
-use crate::builder::redirect_target;
-use crate::builder::run::Run;
+use crate::builder::redirect_env;
+use crate::builder::run_context::Run;
 use crate::builder::services::Services;
-use crate::builder::turn::Turns;
 use crate::builder::verdict;
 use crate::cli::options::EnvironmentChoice;
 use crate::error::ConfigError;
@@ -24,7 +24,7 @@ use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
 use crate::plan::Plan;
 use crate::plan::graph;
-use crate::report::observed::observed;
+use crate::report::observers::observed;
 use crate::report::{Buffered, Layout};
 
 /// The seconds tox reports of an environment that never ran.
@@ -91,7 +91,7 @@ impl Coordinator<'_> {
             }
         }
         self.write_journal();
-        redirect_target::record(self.plan, &self.run.project, self.run.reporter.as_ref())?;
+        redirect_env::record(self.plan, &self.run.project, self.run.reporter.as_ref())?;
         self.tell_unused_keys();
         let fail_fast = self.run.options.fail_fast || results.iter().any(|result| result.fail_fast);
         let code = verdict::exit_code(&results, fail_fast);

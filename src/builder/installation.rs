@@ -7,10 +7,10 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::builder::contents::installed;
-use crate::builder::forerun;
-use crate::builder::forerun::Course;
+use crate::builder::env_builder::{Foundation, Site};
+use crate::builder::prebuilt;
+use crate::builder::prebuilt::Course;
 use crate::builder::preconditions::about_setting;
-use crate::builder::prepare::{Foundation, Site};
 use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::{Event, Phase};
@@ -78,7 +78,7 @@ impl<'a> Installation<'a> {
             Decision::Change(change) => change,
         };
         if let Some(request) = request {
-            if matches!(self.site.course, Course::Ahead(_)) && forerun::needs_its_turn(&request, &stamp, &variables) {
+            if matches!(self.site.course, Course::Ahead(_)) && prebuilt::needs_its_turn(&request, &stamp, &variables) {
                 return Err(Halt::Fail("it may depend on what runs before".to_owned()));
             }
             self.install(&request)?;

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::builder::env_builder::{Foundation, Site};
 use crate::builder::installation::Installation;
-use crate::builder::prepare::{Foundation, Site};
 use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::install::InstallRequest;

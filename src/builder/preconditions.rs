@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::builder::environment_folders;
 use crate::builder::first_program;
-use crate::builder::languages;
 use crate::builder::package::BuildSystem;
 use crate::builder::requirement_check;
-use crate::builder::run::Run;
+use crate::builder::run_context::Run;
+use crate::builder::runtimes;
 use crate::env_error::Halt;
 use crate::error::{ConfigError, ErrorClass};
 use crate::execute;
@@ -46,7 +46,7 @@ type Check = fn(&Preconditions<'_>, &Environment, &Variables) -> Result<(), Halt
 const CHECKS: [Check; 11] = [
     |_, environment, _| check_platform(environment),
     |project, environment, _| environment_folders::check(environment, project.project),
-    |_, environment, _| languages::check(environment),
+    |_, environment, _| runtimes::check(environment),
     deps,
     lock_file,
     dependency_groups,

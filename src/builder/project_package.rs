@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::builder::language_steps::Work;
-use crate::builder::language_swap::package_name;
-use crate::builder::languages::{Part, SECTION, remove};
+use crate::builder::env_builder::{Foundation, Site};
 use crate::builder::lock::Lock;
-use crate::builder::prepare::{Foundation, Site};
+use crate::builder::runtime_steps::Work;
+use crate::builder::runtime_swap::package_name;
+use crate::builder::runtimes::{Part, SECTION, remove};
 use crate::digest::sha256;
 use crate::env_error::Halt;
 use crate::error::ConfigError;
@@ -136,10 +136,10 @@ impl Site {
         let waiting = || self.warning(format!("waiting for another process that uses {}", workshop.display()));
         let _lock = Lock::take(&workshop, self.interrupt(), waiting)?;
         if self.environment.recreate {
-            super::folders::ensure_empty(&workshop)?;
+            crate::builder::folders::ensure_empty(&workshop)?;
         }
         let results = workshop.join("results");
-        super::folders::ensure_empty(&results)?;
+        crate::builder::folders::ensure_empty(&results)?;
         let folder = self.environment.env_dir.join(part.runtime.name());
         let place: Place<'_> = self.place(part, &folder, session);
         let request = PackRequest { place, workshop: &workshop, results: &results };

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::builder::env_builder::{Contents, Foundation, Site};
 use crate::builder::installation::Installation;
-use crate::builder::prepare::{Contents, Foundation, Site};
-use crate::builder::run::Run;
+use crate::builder::run_context::Run;
 use crate::builder::stamp::section;
 use crate::env_error::Halt;
 use crate::event::{Event, Reporter};

@@ -1,10 +1,10 @@
 //! What an environment of a script has in it: what the script's own PEP 723 block asks for.
 
 use crate::builder::contents::forced_requirements;
+use crate::builder::env_builder::{Foundation, Site};
 use crate::builder::installation::Installation;
 use crate::builder::locked_contents;
 use crate::builder::preconditions::{about_script, script_metadata};
-use crate::builder::prepare::{Foundation, Site};
 use crate::env_error::Halt;
 use crate::lock::index::Entry;
 use crate::model::environment::Script;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::builder::turn::{Built, Turns};
+use crate::builder::env_run::{Built, Turns};
 use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Reporter;
@@ -15,7 +15,7 @@ use crate::model::literal;
 use crate::plan::Plan;
 use crate::python_text::glob;
 use crate::report::Buffered;
-use crate::report::observed::observed;
+use crate::report::observers::observed;
 use crate::serve::fields::{self, Instances};
 use crate::serve::graph::{Graph, Member};
 use crate::serve::protocol::{Definition, Dependency};

@@ -1,8 +1,8 @@
 //! What only uv puts into an environment of tox-uv's runners: what the lock file says, or the project built by uv itself.
 
+use crate::builder::env_builder::{Foundation, Site};
 use crate::builder::installation::{Installation, own_files};
 use crate::builder::locked_contents;
-use crate::builder::prepare::{Foundation, Site};
 use crate::builder::stamp::section;
 use crate::env_error::Halt;
 use crate::event::Phase;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value as Json};
 
-use super::{Display, ROOT, open_plan};
 use crate::cli::options::{ConfigFormat, EnvironmentChoice, Options};
+use crate::commands::{Display, ROOT, open_plan};
 use crate::error::ConfigError;
 use crate::exit_code;
 use crate::model::Runner;
@@ -21,11 +21,11 @@ use crate::settings::value::Value;
 /// Shows the settings, in INI notation, JSON or TOML.
 pub fn execute(options: &Options) -> Result<i32> {
     if options.config.check {
-        return super::config_check::execute(options);
+        return crate::commands::config_check::execute(options);
     }
     let plan = open_plan(options)?;
     let (sections, after) = sections(&plan, options)?;
-    super::report_warnings(&plan, options);
+    crate::commands::report_warnings(&plan, options);
     let failed = sections.iter().any(|section| section.failed());
     let colored = options.colored && options.config.output_file.is_none();
     // Colours that were asked for go to a terminal only; names of JSON lose their quotes all the same, as with tox.
@@ -57,7 +57,7 @@ enum Piece {
 }
 
 fn show(pieces: &[Piece], options: &Options) -> Result<()> {
-    let reporter = super::reporter(options, Display::Plain);
+    let reporter = crate::commands::reporter(options, Display::Plain);
     let mut written = String::new();
     for piece in pieces {
         match piece {
@@ -112,7 +112,7 @@ fn sections(plan: &Plan, options: &Options) -> Result<(Vec<Section>, Vec<String>
     let mut sections = Vec::new();
     let mut before = Vec::new();
     let environments = plan.config_environments()?;
-    super::report_warnings(plan, options);
+    crate::commands::report_warnings(plan, options);
     for (entry, left_out) in environments {
         if let Some(text) = left_out {
             before.push(text);

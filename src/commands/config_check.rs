@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value as Json, json};
 
-use super::open_plan;
 use crate::bounded;
 use crate::builder::preconditions::{Preconditions, is_of_machine};
-use crate::builder::redirect_target;
+use crate::builder::redirect_env;
 use crate::cli::options::{ConfigFormat, Options};
+use crate::commands::open_plan;
 use crate::error::ConfigError;
 use crate::error::frame;
 use crate::exit_code;
@@ -30,7 +30,7 @@ use crate::settings::check::Subject;
 pub fn execute(options: &Options) -> Result<i32> {
     let found = match open_plan(options) {
         Ok(plan) => {
-            super::report_warnings(&plan, options);
+            crate::commands::report_warnings(&plan, options);
             let settings = &plan.settings;
             // Names that only a condition mentions are environments to tox, but hardly meant as such.
             let listed: HashSet<String> = settings.list(settings.core(), "env_list")?.into_iter().collect();
@@ -117,7 +117,7 @@ fn mistakes_of_turns(plan: &Plan, defined: &[Defined], options: &Options) -> Vec
     }
     match plan.project() {
         Ok(project) => {
-            found.extend(redirect_target::check(plan, &project).err());
+            found.extend(redirect_env::check(plan, &project).err());
             found.extend(mistakes_of_files(plan, &environments, &project, options));
         }
         Err(error) => found.push(error),

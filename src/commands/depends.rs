@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::open_plan;
 use crate::cli::options::Options;
+use crate::commands::open_plan;
 use crate::error::ConfigError;
 use crate::exit_code;
 use crate::model::Runner;
 use crate::plan::Plan;
 use crate::plan::graph;
-use crate::report::picture::{self, Format, Node, NodeKind};
+use crate::report::graph_drawing::{self, Format, Node, NodeKind};
 use crate::report::plain;
 use crate::serve::protocol::{Answer, Operation, Status};
 use crate::settings::service_keys;
@@ -22,11 +22,11 @@ pub fn execute(options: &Options) -> Result<i32> {
     let plan = open_plan(options)?;
     let names = plan.runs()?;
     let order = plan.order(&names)?;
-    super::report_warnings(&plan, options);
+    crate::commands::report_warnings(&plan, options);
     if let Some(format) = picture_format(&options.depends_format) {
         let mut nodes = nodes(&plan, &order)?;
         add_states(&mut nodes, options);
-        plain::out(&picture::draw(&nodes, format));
+        plain::out(&graph_drawing::draw(&nodes, format));
         return Ok(exit_code::OK);
     }
     let mut text = format!("Execution order: {}\nALL\n", order.names.join(", "));
@@ -64,8 +64,10 @@ fn picture_format(name: &str) -> Option<Format> {
 /// Adds the states of services that run. A supervisor that cannot be asked is no reason to draw nothing.
 fn add_states(nodes: &mut [Node], options: &Options) {
     let ask = || -> Result<Vec<Status>> {
-        let place = super::state_folder::place(options)?;
-        let Some(mut client) = super::running::connect(&place, "depends")? else { return Ok(Vec::new()) };
+        let place = crate::commands::state_folder::place(options)?;
+        let Some(mut client) = crate::commands::run_progress::connect(&place, "depends")? else {
+            return Ok(Vec::new());
+        };
         match client.ask_promptly(Operation::Ps)? {
             Answer::Services(services) => Ok(services),
             _ => Ok(Vec::new()),

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::run::{open, run_environments};
-use super::{ROOT, report_warnings, reporter};
 use crate::builder::venv_redirect;
 use crate::cli::options::{EnvironmentChoice, Options};
+use crate::commands::run::{open, run_environments};
+use crate::commands::{ROOT, report_warnings, reporter};
 use crate::error::ConfigError;
 use crate::exit_code;
 use crate::settings::value::Value;
@@ -37,7 +37,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     if code != exit_code::OK {
         return Ok(code);
     }
-    let reporter = reporter(options, super::Display::Plain);
+    let reporter = reporter(options, crate::commands::Display::Plain);
     reporter.warning(ROOT, format!("created development environment under {}", path.display()));
     if project.venv_redirect != Some(false) {
         // Asking for a development environment is the consent that PEP 832 wants before a redirect is replaced.

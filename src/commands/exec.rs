@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::report_warnings;
-use super::run::{open, run_environments};
 use crate::cli::options::Options;
+use crate::commands::report_warnings;
+use crate::commands::run::{open, run_environments};
 use crate::error::ConfigError;
 use crate::model::Command;
 use crate::settings::value::Value;

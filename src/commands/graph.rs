@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::licences;
-use super::locked_languages::LockedLanguages;
-use super::locking::{Locks, Resolvers, target};
 use crate::cli::options::{Options, Verb};
+use crate::commands::licences;
+use crate::commands::locked_ecosystems::LockedLanguages;
+use crate::commands::locking::{Locks, Resolvers, target};
 use crate::error::ConfigError;
 use crate::exit_code;
 use crate::install::uv_lock::LockWish;
@@ -85,7 +85,7 @@ fn write_sbom(
     let root = &locks.project.root;
     let project = root.file_name().map_or_else(|| "project".to_owned(), |name| name.to_string_lossy().into_owned());
     let project = crate::lock::project_name(&locks.project).unwrap_or(project);
-    super::language_licences::add(locks, &mut languages.read, &options.variables);
+    crate::commands::language_licences::add(locks, &mut languages.read, &options.variables);
     let contents: Vec<_> = languages.read.iter().map(|one| (one.environment.as_str(), &one.contents)).collect();
     let licences = licences::known(locks, documents, &options.variables);
     let timestamp = format!("{}Z", timestamp(time_of(options)?));

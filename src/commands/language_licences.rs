@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::licences::{folders_of, text_of};
-use super::locked_languages::OfLanguage;
-use super::locking::Locks;
-use crate::lock::languages::{Ecosystem, Key};
+use crate::commands::licences::{folders_of, text_of};
+use crate::commands::locked_ecosystems::OfLanguage;
+use crate::commands::locking::Locks;
+use crate::lock::ecosystems::{Ecosystem, Key};
 use crate::lock::licences::Licence;
 use crate::model::Variables;
 

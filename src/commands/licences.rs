@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::locking::Locks;
+use crate::commands::locking::Locks;
 use crate::lock::document::Document;
 use crate::lock::licences::{Licence, Licences};
 use crate::model::Variables;

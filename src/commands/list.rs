@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::open_plan;
 use crate::cli::options::Options;
+use crate::commands::open_plan;
 use crate::exit_code;
 use crate::plan::{Defined, Plan};
 use crate::report::plain;
@@ -22,7 +22,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     let width = active.iter().chain(&others).map(|entry| entry.name.chars().count()).max().unwrap_or(0);
 
     let mut text = String::new();
-    super::report_warnings(&plan, options);
+    crate::commands::report_warnings(&plan, options);
     if !by_group && described && !active.is_empty() {
         text.push_str("default environments:\n");
     }
@@ -65,7 +65,7 @@ fn write_entry(
         // They belong before the line they are about.
         plain::out(text);
         text.clear();
-        super::tell(warnings, options);
+        crate::commands::tell(warnings, options);
     }
     let description = if description.trim().is_empty() { "[no description]" } else { &description };
     text.push_str(&entry.name);

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 
-use super::lock_languages::Languages;
-use super::locking::{Lockable, Locks, Resolvers, names_none, target, tell};
 use crate::cli::options::{Options, Verb};
+use crate::commands::lock_ecosystems::Languages;
+use crate::commands::locking::{Lockable, Locks, Resolvers, names_none, target, tell};
 use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Reporter;
@@ -78,8 +78,8 @@ fn write(options: &Options, locks: &Locks) -> Result<i32> {
     work.tell(&written);
     if locks.plan.packages_anything() && crate::lock::disturbs_setuptools(&locks.project) {
         let text = "setuptools takes the folder of locks for a package, as nothing says which ones there are";
-        locks.reporter.warning(super::ROOT, text);
-        super::plain_hint(
+        locks.reporter.warning(crate::commands::ROOT, text);
+        crate::commands::plain_hint(
             "name them in pyproject.toml (`[tool.setuptools] packages = […]`), or set `lock_dir = .locks` in `[tox]`",
         );
     }

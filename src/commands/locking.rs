@@ -5,14 +5,14 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
 
-use super::opening::open_plan_with;
-use super::report_warnings;
-use super::run_context::{Manner, choose_installer, open_run};
 use crate::bounded;
+use crate::builder::env_builder::Site;
 use crate::builder::locked_contents;
-use crate::builder::prepare::Site;
-use crate::builder::run::Run;
+use crate::builder::run_context::Run;
 use crate::cli::options::{EnvironmentChoice, Options};
+use crate::commands::open_plan::open_plan_with;
+use crate::commands::report_warnings;
+use crate::commands::run_context::{Manner, choose_installer, open_run};
 use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Reporter;
@@ -56,7 +56,7 @@ pub(super) struct Lockable {
 
 impl Locks {
     pub fn open(options: &Options) -> Result<Self> {
-        let discovery = Arc::new(super::discovery::discovery(options));
+        let discovery = Arc::new(crate::commands::discovery::discovery(options));
         let plan = open_plan_with(options, Arc::clone(&discovery))?;
         plan.ensure_only_run_environments()?;
         let manner = Manner::side_by_side().with_spinners(options.stdout_is_terminal);
@@ -173,7 +173,7 @@ pub(super) fn names_none(options: &Options) -> bool {
 pub(super) fn tell(reporter: &dyn Reporter, environment: &str, error: &LockError) {
     reporter.error(environment, error.to_string());
     for hint in error.hints() {
-        super::plain_hint(&hint);
+        crate::commands::plain_hint(&hint);
     }
 }
 

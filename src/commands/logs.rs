@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::running::connect_unless_interrupted;
-use super::state_folder;
 use crate::cli::options::Options;
+use crate::commands::run_progress::connect_unless_interrupted;
+use crate::commands::state_folder;
 use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::{Event, Reporter, Stream};

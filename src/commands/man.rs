@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::opening::report_missing_configuration;
 use crate::cli::manual;
 use crate::cli::options::Options;
+use crate::commands::open_plan::report_missing_configuration;
 use crate::exit_code;
 use crate::report::plain;
 

@@ -4,31 +4,31 @@ pub mod audit;
 pub mod completion;
 pub mod config;
 mod config_check;
+mod delegate_to_tox;
 pub mod depends;
 pub mod devenv;
 mod discovery;
 pub mod exec;
 pub mod graph;
-mod host_tox;
 pub mod import;
 pub mod language_licences;
 mod licences;
 mod list;
 pub mod lock;
-mod lock_languages;
-mod locked_languages;
+mod lock_ecosystems;
+mod locked_ecosystems;
 mod locking;
 pub mod logs;
 pub mod man;
-mod opening;
+mod open_plan;
 pub mod outdated;
-mod packaged;
+mod packaged_services;
 mod provision;
 pub mod quickstart;
 mod required_python;
 pub mod run;
 mod run_context;
-pub mod running;
+pub mod run_progress;
 pub mod schema;
 pub mod serve;
 pub mod services;
@@ -38,7 +38,7 @@ pub mod up;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-pub use opening::{open_plan, report_warnings, tell};
+pub use crate::commands::open_plan::{open_plan, report_warnings, tell};
 
 use crate::cli::options::{Options, ReportFormat, Surroundings, Verb};
 use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
@@ -64,7 +64,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         Ok(Parsed::Run(resolved)) => run(*resolved),
         Ok(Parsed::Show(answer)) => {
             // Whatever is wrong with a plugin's tox, there is an answer without it.
-            let _ = host_tox::answer(&answer);
+            let _ = delegate_to_tox::answer(&answer);
             plain::out(&answer.text);
             exit_code::OK
         }
@@ -99,7 +99,7 @@ fn run(resolved: Resolved) -> i32 {
     }
     let outcome = match unknown {
         // A plugin may know the words that envo does not.
-        Some(error) => match opening::read(&options) {
+        Some(error) => match open_plan::read(&options) {
             Err(provided) if provided.is::<provision::Provided>() => Err(provided),
             _ => Err(error.into()),
         },
@@ -166,10 +166,10 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Serve => serve::execute(options),
         Verb::Up | Verb::Scale => up::execute_up(options),
         Verb::Down => up::execute_down(options),
-        Verb::Ps => running::execute_ps(options),
+        Verb::Ps => run_progress::execute_ps(options),
         Verb::Logs => logs::execute(options),
-        Verb::Start | Verb::Stop | Verb::Restart | Verb::Wait => running::execute_order(options),
-        Verb::Events => running::execute_events(options),
+        Verb::Start | Verb::Stop | Verb::Restart | Verb::Wait => run_progress::execute_order(options),
+        Verb::Events => run_progress::execute_events(options),
         Verb::Services => services::execute(options),
         Verb::Schema => schema::execute(options),
         Verb::Quickstart => quickstart::execute(options),

@@ -6,21 +6,21 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use serde_json::json;
 
-use super::locked_languages::OfLanguage;
-use super::locking::{Lockable, Locks, Resolvers, target};
 use crate::cli::options::Options;
+use crate::commands::locked_ecosystems::OfLanguage;
+use crate::commands::locking::{Lockable, Locks, Resolvers, target};
 use crate::exit_code;
 use crate::install::InstallRequest;
 use crate::install::uv_lock::LockWish;
 use crate::lock::document::Document;
+use crate::lock::ecosystems::Ecosystem;
+use crate::lock::ecosystems::versions::Version;
 use crate::lock::error::{LockError, Unreachable};
 use crate::lock::inputs::Inputs;
-use crate::lock::languages::Ecosystem;
-use crate::lock::languages::versions::Version;
 use crate::lock::resolve::Order;
 use crate::report::plain;
 use crate::report::table;
-use crate::runtime::newer::Newer;
+use crate::runtime::outdated::Newer;
 
 const HEAD: [&str; 5] = ["ENVIRONMENT", "PACKAGE", "LOCKED", "FITS", "NEWEST"];
 

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::required_python::environment;
-use super::run_context::{Manner, open_run};
-use super::{Display, ROOT, host_tox, packaged, reporter};
 use crate::builder;
 use crate::cli::options::{Options, Verb};
+use crate::commands::delegate_to_tox;
+use crate::commands::packaged_services;
+use crate::commands::required_python::environment;
+use crate::commands::run_context::{Manner, open_run};
+use crate::commands::{Display, ROOT, reporter};
 use crate::error::ConfigError;
 use crate::execute::session::Shown;
 use crate::model::InterpreterLookup as _;
@@ -55,12 +57,12 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
     if options.config.check {
         return Ok(());
     }
-    if matches!(need, Need::Requirements(_)) && packaged::is_all_that_is_required(plan, options, discovery)? {
+    if matches!(need, Need::Requirements(_)) && packaged_services::is_all_that_is_required(plan, options, discovery)? {
         return Ok(());
     }
-    host_tox::hand_over(&requires, &around, options, discovery)?;
+    delegate_to_tox::hand_over(&requires, &around, options, discovery)?;
     refuse_if_told(&need, &requires, options, &host.display().to_string())?;
-    super::report_warnings(plan, options);
+    crate::commands::report_warnings(plan, options);
     let reporter = reporter(options, Display::Plain);
     let text = format!("will run in automatically provisioned tox, host {} {}", host.display(), need.reason());
     let shown = match need {

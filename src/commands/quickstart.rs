@@ -5,12 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::discovery::discovery;
-use super::import::{COMPOSE_FILES, with_files};
-use super::opening::report_missing_configuration;
 use crate::bounded;
 use crate::cli::options::Options;
 use crate::cli::{TOX_VERSION, program_version};
+use crate::commands::discovery::discovery;
+use crate::commands::import::{COMPOSE_FILES, with_files};
+use crate::commands::open_plan::report_missing_configuration;
 use crate::exit_code;
 use crate::import::{self, Imported, ProjectFiles, Section};
 use crate::model::InterpreterLookup as _;

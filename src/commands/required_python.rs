@@ -1,9 +1,9 @@
 //! The environment of `requires`, and the Python in it.
 
-use super::ROOT;
-use super::run_context::{Manner, open_run};
 use crate::builder;
 use crate::cli::options::Options;
+use crate::commands::ROOT;
+use crate::commands::run_context::{Manner, open_run};
 use crate::error::ConfigError;
 use crate::model::Environment;
 use crate::plan::provision::{Need, Surroundings, need};

@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::discovery::discovery;
-use super::opening::open_plan_with;
-use super::run_context::{Manner, layout, open_run};
-use super::{ROOT, report_warnings};
-use crate::builder::ahead::Foresight;
 use crate::builder::coordinator::Coordinator;
-use crate::builder::redirect_target;
-use crate::builder::run::Run;
+use crate::builder::prebuilder::Foresight;
+use crate::builder::redirect_env;
+use crate::builder::run_context::Run;
 use crate::cli::options::{Options, ReportFormat};
+use crate::commands::discovery::discovery;
+use crate::commands::open_plan::open_plan_with;
+use crate::commands::run_context::{Manner, layout, open_run};
+use crate::commands::{ROOT, report_warnings};
 use crate::error::frame;
 use crate::event::{Event, Reporter, Stream};
 use crate::execute::process::Grouping;
@@ -54,7 +54,7 @@ pub(super) fn run_environments(
     report_warnings(plan, options);
     let manner = Manner::of(options, plan);
     let run = Arc::new(open_run(options, plan, Arc::clone(&discovery), &manner)?);
-    redirect_target::check(plan, &run.project)?;
+    redirect_env::check(plan, &run.project)?;
     warn_of_misspellings(options, plan, &names, run.reporter.as_ref());
     let one_by_one = manner.grouping == Grouping::Shared;
     let foresight = if one_by_one { foresight(options, &run, &discovery, &names) } else { None };

@@ -1,12 +1,12 @@
 //! What a run needs besides its environments: how they run, what reports it, and what they share.
 
-use super::{Display, ROOT};
 use crate::builder::coordinator::Showing;
 use crate::builder::journal::Journal;
 use crate::builder::log_groups::LogGroups;
 use crate::builder::phases::Phases;
-use crate::builder::run::Run;
+use crate::builder::run_context::Run;
 use crate::cli::options::{Options, Parallelism, ReportFormat, Verb};
+use crate::commands::{Display, ROOT};
 use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::execute::interrupt::Interrupt;
@@ -16,7 +16,7 @@ use crate::model::InterpreterLookup as _;
 use crate::model::environment::{InstallerChoice, PackageKind};
 use crate::plan::Plan;
 use crate::report::github;
-use crate::report::observed::{Observers, observed};
+use crate::report::observers::{Observers, observed};
 use crate::report::{Junit, Layout};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 use anyhow::{Context, Result};
@@ -107,7 +107,7 @@ pub(super) fn open_run(
     discovery: Arc<PythonDiscovery>,
     manner: &Manner,
 ) -> Result<Run> {
-    let reporter = observed(super::reporter(options, manner.display), &manner.observers);
+    let reporter = observed(crate::commands::reporter(options, manner.display), &manner.observers);
     let teller = Arc::clone(&reporter);
     let verb = options.verb;
     let interrupt = Interrupt::listen(move |signal| match verb {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value as Json, json};
 
-use super::open_plan;
 use crate::cli::options::Options;
+use crate::commands::open_plan;
 use crate::exit_code;
 use crate::plan::Plan;
 use crate::report::config_format;
@@ -20,7 +20,7 @@ const PAGE: &str = "https://tox.wiki/en/stable/config.html";
 pub fn execute(options: &Options) -> Result<i32> {
     let plan = open_plan(options)?;
     let schema = schema(&plan, options.strict_schema)?;
-    super::report_warnings(&plan, options);
+    crate::commands::report_warnings(&plan, options);
     plain::out(&format!("{}\n", config_format::json(&schema)));
     Ok(exit_code::OK)
 }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::report_warnings;
-use super::run::{open, warn_of_misspellings};
-use super::run_context::{Manner, open_run};
 use crate::builder::assembly::assemble;
 use crate::builder::services::{STATE_FOLDER, is_service, uses_services};
 use crate::cli::options::{EnvironmentChoice, Options, Selection, Verb};
+use crate::commands::report_warnings;
+use crate::commands::run::{open, warn_of_misspellings};
+use crate::commands::run_context::{Manner, open_run};
 use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::exit_code;
@@ -85,7 +85,7 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result
         Err(Halt::Interrupted) => return Err(Halt::Interrupted.into()),
         Err(halt) => {
             // What is skipped cannot be served either.
-            let code = halt.tell(run.reporter.as_ref(), super::ROOT).code;
+            let code = halt.tell(run.reporter.as_ref(), crate::commands::ROOT).code;
             return Ok((client, Err(if code == exit_code::OK { exit_code::FAILED } else { code })));
         }
     };

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::packaged;
-use super::running::notice;
 use crate::builder::services::STATE_FOLDER;
 use crate::cli::options::Options;
+use crate::commands::packaged_services;
+use crate::commands::run_progress::notice;
 use crate::exit_code;
 use crate::model::service::Share;
 use crate::plan::{self, Plan};
@@ -48,7 +48,7 @@ struct Row {
 
 /// Lists services.
 pub fn execute(options: &Options) -> Result<i32> {
-    let discovery = Arc::new(super::discovery::discovery(options));
+    let discovery = Arc::new(crate::commands::discovery::discovery(options));
     let plan = plan::open(Arc::new(options.clone()), Arc::clone(&discovery) as _)?;
     let warnings = plan.take_warnings();
     let mut services = rows(&plan)?;
@@ -62,7 +62,7 @@ pub fn execute(options: &Options) -> Result<i32> {
         let listing = Listing { config, root: project.root, state, socket, services };
         plain::out(&format!("{}\n", serde_json::to_string(&listing)?));
     } else if services.is_empty() {
-        super::tell(warnings, options);
+        crate::commands::tell(warnings, options);
         notice("there are no services\n");
     } else {
         let cells = |row: &Row| {
@@ -79,7 +79,7 @@ pub fn execute(options: &Options) -> Result<i32> {
 
 /// Adds the services of packages. What they are is not known before they are loaded.
 fn add_packaged(rows: &mut Vec<Row>, plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<()> {
-    for offer in packaged::offers(plan, options, discovery, None)? {
+    for offer in packaged_services::offers(plan, options, discovery, None)? {
         let name = offer.entry_point.name.clone();
         if plan.settings.is_declared(&name) {
             continue;

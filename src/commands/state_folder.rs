@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::discovery::discovery;
 use crate::builder::services::STATE_FOLDER;
 use crate::cli::options::Options;
+use crate::commands::discovery::discovery;
 use crate::plan;
 use crate::report::plain;
 use crate::serve::client::socket_path::Place;

@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::running::{changes_text, connect, notice};
-use super::serve::{Prepared, prepare};
-use super::state_folder;
 use crate::cli::options::Options;
+use crate::commands::run_progress::{changes_text, connect, notice};
+use crate::commands::serve::{Prepared, prepare};
+use crate::commands::state_folder;
 use crate::env_error::Halt;
 use crate::exit_code;
 use crate::report::plain;
@@ -50,7 +50,7 @@ pub fn execute_up(options: &Options) -> Result<i32> {
         Err(error) if matches!(error.downcast_ref(), Some(Halt::Interrupted)) => {
             let program = &options.program;
             notice(&format!("interrupted: what was asked for keeps running in the background ({names})\n"));
-            super::plain_hint(&format!("`{program} down` stops it"));
+            crate::commands::plain_hint(&format!("`{program} down` stops it"));
             Err(error)
         }
         Err(error) => Err(error),

@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::pty;
 use crate::error::ConfigError;
+use crate::execute::pty;
 use crate::model::Variables;
 use crate::model::environment::VariableSettings;
 use crate::os_text;

@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use super::process::{Grouping, Input, Sink, Spawn};
-use super::session::{Display, Outcome, Refusal, Request, Session, Shown, Stdin};
-use super::{log_file, program, pty, running, shell};
+use crate::execute::log_file;
+use crate::execute::process::{Grouping, Input, Sink, Spawn};
+use crate::execute::program;
+use crate::execute::pty;
+use crate::execute::running_command;
+use crate::execute::session::{Display, Outcome, Refusal, Request, Session, Shown, Stdin};
+use crate::execute::shell;
 use crate::os_text;
 use crate::python_text::python_repr;
 
@@ -89,7 +93,7 @@ impl Session {
                     out_reader.map(Into::into).or_else(|| child.stdout.take()),
                     err_reader.map(Into::into).or_else(|| child.stderr.take()),
                 ];
-                running::Running::new(self, child, sources, outcome.shown).finish(outcome);
+                running_command::Running::new(self, child, sources, outcome.shown).finish(outcome);
             }
             Err(error) => {
                 let text = start_error(&error, &program, &outcome.cwd);

@@ -72,7 +72,7 @@ impl Interrupt {
             signal_hook::consts::SIGHUP,
             signal_hook::consts::SIGQUIT,
         ])?;
-        super::tree::adopt_orphans();
+        crate::execute::tree::adopt_orphans();
         let told = interrupt.clone();
         std::thread::Builder::new().name("interrupt".to_owned()).stack_size(128 * 1024).spawn(move || {
             let mut first = Some(first);
@@ -83,7 +83,7 @@ impl Interrupt {
                 let _ = told.0.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
                 told.request();
                 if told.count() > 2 {
-                    super::tree::end_descendants(Duration::ZERO);
+                    crate::execute::tree::end_descendants(Duration::ZERO);
                     let _ = signal_hook::low_level::emulate_default_handler(signal);
                 }
             }

@@ -5,8 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::session::{Outcome, Session};
-use super::shell;
+use crate::execute::session::{Outcome, Session};
+use crate::execute::shell;
 use crate::os_text;
 
 /// Writes `<n>-<run_id>.log`. `globs`: what the environment may run.

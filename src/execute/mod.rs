@@ -1,7 +1,6 @@
 //! Running programs: the variables they get, how they start, how their output is kept and how they are ended.
 
 pub mod captured;
-pub mod ending;
 pub mod environment;
 mod execution;
 pub mod interrupt;
@@ -10,9 +9,10 @@ mod output;
 pub mod process;
 pub mod program;
 pub mod pty;
-mod running;
+mod running_command;
 pub mod session;
 pub mod shell;
+pub mod termination;
 pub mod tree;
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::captured::{Captured, Collector};
 use crate::event::Stream;
+use crate::execute::captured::{Captured, Collector};
 
 /// How long the start of a line waits for its end before it is shown.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -5,11 +5,11 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::captured::Captured;
-use super::interrupt::Interrupt;
-use super::process::Grouping;
-use super::shell;
 use crate::event::{Event, Level, Reporter, Stream};
+use crate::execute::captured::Captured;
+use crate::execute::interrupt::Interrupt;
+use crate::execute::process::Grouping;
+use crate::execute::shell;
 use crate::model::environment::Timeouts;
 use crate::model::{ExitRule, Variables};
 use crate::os_text;
@@ -159,7 +159,8 @@ impl Session {
     /// Puts a folder of the environment's programs behind those there are, and before all others on PATH.
     pub fn add_path(&mut self, path: PathBuf) {
         self.paths.push(path);
-        let path = super::environment::search_path(&self.paths, self.variables.get("PATH").unwrap_or_default());
+        let path =
+            crate::execute::environment::search_path(&self.paths, self.variables.get("PATH").unwrap_or_default());
         self.variables.set("PATH", path);
     }
 

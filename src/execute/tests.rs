@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use super::process::Grouping;
-use super::session::{Display, Outcome, Refusal, Request, Session, Shown, Stdin};
 use crate::event::{Event, Level, Reporter, Stream};
+use crate::execute::process::Grouping;
+use crate::execute::session::{Display, Outcome, Refusal, Request, Session, Shown, Stdin};
 use crate::model::environment::Timeouts;
 use crate::model::{ExitRule, Variables};
 
@@ -70,7 +70,7 @@ fn heed_interrupts() {
 
 impl Fixture {
     fn new() -> Self {
-        super::tree::adopt_orphans();
+        crate::execute::tree::adopt_orphans();
         heed_interrupts();
         let folder = tempfile::tempdir().unwrap();
         let recorder = Arc::new(Recorder::default());
@@ -94,7 +94,7 @@ impl Fixture {
             grouping: Grouping::Shared,
             after_interrupt: false,
             verbosity: 2,
-            interrupt: super::interrupt::Interrupt::default(),
+            interrupt: crate::execute::interrupt::Interrupt::default(),
             reporter: recorder.clone(),
             record: None,
         };
@@ -396,21 +396,21 @@ fn a_group_of_its_own_gets_the_interrupt_as_a_whole() {
 
 #[test]
 fn output_goes_through_a_terminal_where_there_is_one() {
-    let model = super::pty::pair().unwrap();
-    let terminal = super::pty::like(&model.child).unwrap();
-    let mut spawn = super::process::Spawn::new(
+    let model = crate::execute::pty::pair().unwrap();
+    let terminal = crate::execute::pty::like(&model.child).unwrap();
+    let mut spawn = crate::execute::process::Spawn::new(
         "sh",
         ["-c", "test -t 1 && echo terminal"],
         [("PATH".into(), "/usr/bin:/bin".into())].into_iter().collect(),
     );
-    spawn.stdout = super::process::Sink::To(terminal.child);
+    spawn.stdout = crate::execute::process::Sink::To(terminal.child);
     let mut child = spawn.start().unwrap();
     assert_eq!(child.reap().unwrap(), 0);
     let folder = PathBuf::from("/nonexistent");
-    let mut output = super::output::Output::new(Stream::Out, Some(terminal.reader.into()), false, &folder);
+    let mut output = crate::execute::output::Output::new(Stream::Out, Some(terminal.reader.into()), false, &folder);
     output.drain(&mut [0; 100], &|_, _| ());
     assert!(output.source().is_none(), "its end is seen");
     assert_eq!(output.finish(&|_, _| ()).text(), "terminal\r\n");
     let file = fs::File::open("/dev/null").unwrap();
-    assert!(super::pty::like(file).is_none());
+    assert!(crate::execute::pty::like(file).is_none());
 }

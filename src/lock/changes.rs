@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::document::Document;
+use crate::lock::document::Document;
 
 pub const HEAD: [&str; 4] = ["ENVIRONMENT", "PACKAGE", "BEFORE", "NOW"];
 

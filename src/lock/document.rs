@@ -1,5 +1,5 @@
 //! A lock file as a value: read from what a resolver wrote or from `locks/`, made the same on every machine, and written
-//! (by [`super::write`]). What an index may say or not say of a file, when it was uploaded or how large it is, is left
+//! (by [`crate::lock::write`]). What an index may say or not say of a file, when it was uploaded or how large it is, is left
 //! out: it decides nothing, and two mirrors may differ in it.
 //! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
 
@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use percent_encoding::percent_decode_str;
 use toml::{Table, Value};
 
-use super::error::{LockError, conflict_marker};
 use crate::bounded;
+use crate::lock::error::{LockError, conflict_marker};
 
 /// What is locked for one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -183,7 +183,7 @@ impl Package {
             version: text_of(table, "version"),
             marker: text_of(table, "marker"),
             requires_python: text_of(table, "requires-python"),
-            index: text_of(table, "index").map(|index| super::inputs::without_credentials(&index)),
+            index: text_of(table, "index").map(|index| crate::lock::inputs::without_credentials(&index)),
             source,
             sdist: part("sdist").map(file).transpose()?,
             wheels,
@@ -231,7 +231,7 @@ impl File {
             .flatten()
             .filter_map(|(algorithm, value)| Some((algorithm.clone(), value.as_str()?.to_owned())))
             .collect();
-        let url = text_of(table, "url").map(|url| super::inputs::without_credentials(&url));
+        let url = text_of(table, "url").map(|url| crate::lock::inputs::without_credentials(&url));
         let path = text_of(table, "path");
         let from = url.as_deref().or(path.as_deref()).ok_or("a file has neither url nor path")?;
         let name = text_of(table, "name").unwrap_or_else(|| last_part(from));

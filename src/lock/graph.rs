@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::document::Document;
-use super::languages::{Contents, Key};
+use crate::lock::document::Document;
+use crate::lock::ecosystems::{Contents, Key};
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::runtime::DEFAULT;
 use crate::package::Metadata;
@@ -279,7 +279,7 @@ mod tests {
             "node_modules/a": {"version": "1.0.0", "dependencies": {"b": "1"}},
             "node_modules/a/node_modules/b": {"version": "1.0.0"}}}"#;
         std::fs::write(&file, text).unwrap();
-        let contents = crate::lock::languages::read(&[file]).unwrap().unwrap();
+        let contents = crate::lock::ecosystems::read(&[file]).unwrap().unwrap();
         let graph = Graph::of_language("js", "node", &contents);
         assert_eq!(graph.tree(), "js (node)\n├── a 1.0.0\n│   └── b 1.0.0\n└── b 2.0.0\n");
         assert_eq!(graph.json()["packages"][0]["requires"], json!(["b@1.0.0"]));

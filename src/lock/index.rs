@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::error::{LockError, conflict_marker};
-use super::{INDEX, name};
 use crate::bounded;
 use crate::digest::sha256;
+use crate::lock::INDEX;
+use crate::lock::error::{LockError, conflict_marker};
+use crate::lock::name;
 use crate::model::Project;
 
 const HEAD: &str =
@@ -94,7 +95,7 @@ impl Index {
         if std::fs::read(&file).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(());
         }
-        super::write::replace(&file, text.as_bytes())
+        crate::lock::write::replace(&file, text.as_bytes())
     }
 }
 

@@ -4,12 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::target;
 use crate::bounded;
 use crate::error::ConfigError;
 use crate::install::InstallRequest;
 use crate::install::groups;
 use crate::install::script;
+use crate::lock::target;
 use crate::model::environment::{PackageKind, Packaging};
 use crate::model::{Environment, Project, Requirements, Variables};
 use crate::package::static_requirements;

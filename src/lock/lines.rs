@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifiers};
 
-use super::document::{File, Package, Source, plain};
+use crate::lock::document::{File, Package, Source, plain};
 use crate::model::pep508::Marker;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 

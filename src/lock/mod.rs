@@ -8,11 +8,11 @@
 
 pub mod changes;
 pub mod document;
+pub mod ecosystems;
 pub mod error;
 pub mod graph;
 pub mod index;
 pub mod inputs;
-pub mod languages;
 pub mod licences;
 pub mod lines;
 pub mod name;

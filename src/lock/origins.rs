@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::error::Origin;
-use super::inputs::Inputs;
 use crate::bounded;
+use crate::lock::error::Origin;
+use crate::lock::inputs::Inputs;
 use crate::model::Project;
 use crate::model::pep508::{Requirement, canonical_name};
 

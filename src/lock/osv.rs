@@ -9,9 +9,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::languages::Ecosystem;
-use super::languages::versions::Version;
-use super::severity;
+use crate::lock::ecosystems::Ecosystem;
+use crate::lock::ecosystems::versions::Version;
+use crate::lock::severity;
 use crate::model::pep508::canonical_name;
 
 /// The largest entry that is read: they hold a few kilobytes.

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifier};
 
-use super::document::{Document, File, last_part};
-use super::target::Target;
+use crate::lock::document::{Document, File, last_part};
+use crate::lock::target::Target;
 use crate::model::pep508::{Marker, MarkerPart, Operand};
 
 /// A machine that a lock is for: `linux`, `macos`, `windows`, or a triple such as `aarch64-apple-darwin`.

@@ -7,15 +7,15 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::document::{Document, Package, Source, plain};
-use super::error::LockError;
-use super::inputs::{Inputs, without_credentials};
-use super::origins;
-use super::prune::{Platform, without_useless_wheels};
-use super::target::Target;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{self, Input, Sink, Spawn};
 use crate::install::uv_lock::LockCommand;
+use crate::lock::document::{Document, Package, Source, plain};
+use crate::lock::error::LockError;
+use crate::lock::inputs::{Inputs, without_credentials};
+use crate::lock::origins;
+use crate::lock::prune::{Platform, without_useless_wheels};
+use crate::lock::target::Target;
 use crate::model::{Project, Variables};
 use crate::scratch::Scratch;
 

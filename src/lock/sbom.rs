@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::document::{Document, Package, Source};
-use super::graph::Graph;
-use super::languages::{self, Contents, Key, Origin};
-use super::licences::Licences;
 use crate::digest::sha256;
+use crate::lock::document::{Document, Package, Source};
+use crate::lock::ecosystems::{self, Contents, Key, Origin};
+use crate::lock::graph::Graph;
+use crate::lock::licences::Licences;
 
 /// What is locked in a project.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +125,7 @@ impl Bill<'_> {
     }
 }
 
-fn component_of_language((name, version): &Key, package: &languages::Package, reference: &str) -> Value {
+fn component_of_language((name, version): &Key, package: &ecosystems::Package, reference: &str) -> Value {
     let mut component = json!({"type": "library", "bom-ref": reference, "name": name, "version": version});
     match &package.origin {
         Origin::Elsewhere(from) => {
@@ -143,7 +143,7 @@ fn component_of_language((name, version): &Key, package: &languages::Package, re
         component["licenses"] = json!([{"license": {"name": licence}}]);
     }
     if let Some(url) = package.url.as_deref().filter(|_| package.origin == Origin::Index) {
-        let url = super::inputs::without_credentials(url);
+        let url = crate::lock::inputs::without_credentials(url);
         component["externalReferences"] = json!([{"type": "distribution", "url": url}]);
     }
     component
@@ -267,7 +267,7 @@ mod tests {
             "resolved": "git+ssh://h/b.git#abc"}, "node_modules/@s/a": {"version": "1.0.0", "dependencies": {"b": "1"},
             "license": "MIT", "resolved": "https://u:p@r/a.tgz", "integrity": "sha512-3q2+7w=="}}}"#;
         std::fs::write(&file, text).unwrap();
-        let contents = languages::read(&[file]).unwrap().unwrap();
+        let contents = ecosystems::read(&[file]).unwrap().unwrap();
         let bill = Bill {
             project: "demo",
             locks: &[],

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::INDEX;
-use super::document::{Document, Package};
-use super::error::LockError;
-use super::index::{self, Entry, Index, input_digest};
-use super::inputs::Input;
 use crate::bounded;
 use crate::digest::sha256;
+use crate::lock::INDEX;
+use crate::lock::document::{Document, Package};
+use crate::lock::error::LockError;
+use crate::lock::index::{self, Entry, Index, input_digest};
+use crate::lock::inputs::Input;
 use crate::model::Project;
 
 /// Finds out whether the lock of `environment` in `project` holds. Hands out its entry.
@@ -56,7 +56,7 @@ fn verify_file(project: &Project, environment: &str, entry: &Entry) -> Result<()
     if found == entry.lock {
         return Ok(());
     }
-    if let Some(line) = super::error::conflict_marker(&String::from_utf8_lossy(&content)) {
+    if let Some(line) = crate::lock::error::conflict_marker(&String::from_utf8_lossy(&content)) {
         return Err(LockError::MergeConflict { file: path, line });
     }
     Err(LockError::Edited { file, wanted: entry.lock.clone(), found })
@@ -70,7 +70,7 @@ pub fn verify_local(packages: &[Package], folder: &Path) -> Result<(), LockError
             let Ok(found) = bounded::digest(folder.join(path)) else { continue };
             if found != *wanted {
                 let (package, wanted) = (package.name.clone(), format!("sha256:{wanted}"));
-                let file = super::document::plain(&folder.join(path)).display().to_string();
+                let file = crate::lock::document::plain(&folder.join(path)).display().to_string();
                 return Err(LockError::OtherFile { package, file, wanted, found });
             }
         }
@@ -157,7 +157,7 @@ mod tests {
             };
             let inputs_of_lock = inputs.iter().map(|input| (input.name.clone(), input.lines.clone())).collect();
             let text = Document { inputs: inputs_of_lock, ..Document::default() }.text();
-            super::super::write::replace(&index::lock_path(&project, "py3.11"), text.as_bytes()).unwrap();
+            crate::lock::write::replace(&index::lock_path(&project, "py3.11"), text.as_bytes()).unwrap();
             let entries = [("py3.11".to_owned(), entry(Some(&text), inputs))].into();
             Self { project, _folder: folder, index: Index { entries } }
         }

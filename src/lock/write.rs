@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use super::document::{Document, File, Package, Source};
+use crate::lock::document::{Document, File, Package, Source};
 
 const HEAD: &str =
     "# Written by `envo lock`; `envo update NAME` changes a version. Edits by hand are refused by `--locked`.\n";
@@ -93,7 +93,7 @@ impl File {
     fn text(&self, more: &[String]) -> String {
         let mut parts = Vec::new();
         let from = self.url.as_deref().or(self.path.as_deref()).unwrap_or_default();
-        if super::document::last_part(from) != self.name {
+        if crate::lock::document::last_part(from) != self.name {
             parts.push(format!("name = {}", quoted(&self.name)));
         }
         parts.extend(self.url.as_ref().map(|url| format!("url = {}", quoted(url))));
@@ -180,7 +180,7 @@ mod tests {
             proptest::prop_assert_eq!(table["tool"]["envo"].as_table().map(toml::Table::len), Some(1));
             // What goes on to an installer is one line of words for each package.
             if let Ok(read) = Document::parse(&written) {
-                let (hashed, others) = super::super::lines::of(&read.packages, Path::new("/x"));
+                let (hashed, others) = crate::lock::lines::of(&read.packages, Path::new("/x"));
                 for line in hashed.iter().chain(&others) {
                     proptest::prop_assert!(!line.contains(char::is_control), "{:?}", line);
                     let words: Vec<&str> = line.split(' ').collect();

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::SpooledTempFile;
 
-use super::layout::Layout;
 use crate::event::{Event, Reporter, Stream};
+use crate::report::layout::Layout;
 
 /// How much is kept in memory; more goes to an unnamed file.
 const IN_MEMORY: usize = 1 << 20;

@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::human::write;
 use crate::error::Location;
 use crate::event::{EnvironmentResult, Event, Level, Reporter};
 use crate::model::Variables;
+use crate::report::human::write;
 
 /// Where a key of an environment is written.
 pub type Places = Box<dyn Fn(&str, &str) -> Option<Location> + Send + Sync>;

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::sync::Mutex;
 
-use super::layout::Layout;
-use super::lost_output;
 use crate::event::{Event, Reporter, Stream};
+use crate::report::layout::Layout;
+use crate::report::lost_output;
 
 /// One writer for all threads: what one event writes is never torn apart by another.
 #[derive(Debug)]

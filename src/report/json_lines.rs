@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::human::write;
 use crate::event::{EnvironmentResult, Event, Reporter, Stream};
+use crate::report::human::write;
 
 /// The format's number.
 pub const VERSION: u32 = 1;

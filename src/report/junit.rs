@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::xml;
 use crate::event::{EnvironmentResult, Event, Level, Reporter, Stream};
+use crate::report::xml;
 
 /// How much of a command's output is kept of each stream: its end.
 const KEPT: usize = 256 * 1024;

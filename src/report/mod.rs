@@ -3,13 +3,13 @@
 pub mod buffered;
 pub mod config_format;
 pub mod github;
+pub mod graph_drawing;
 pub mod human;
 mod json_lines;
 pub mod junit;
 pub mod layout;
 pub mod lost_output;
-pub mod observed;
-pub mod picture;
+pub mod observers;
 pub mod plain;
 pub mod progress;
 pub mod slow_phases;

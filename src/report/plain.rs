@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::human::write;
 use crate::os_text;
 use crate::python_text::plain;
+use crate::report::human::write;
 
 /// Writes `text` to standard output as it is, without a line end of its own. A reader that went away is no error.
 pub fn out(text: &str) {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::human::Human;
-use super::layout::waiting_within;
-use super::plain;
 use crate::event::{Event, Reporter};
+use crate::report::human::Human;
+use crate::report::layout::waiting_within;
+use crate::report::plain;
 
 /// How often the spinners turn.
 const TURN: Duration = Duration::from_millis(100);

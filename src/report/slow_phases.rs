@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
-use super::human::Human;
-use super::progress::spinner;
 use crate::event::{Event, Phase, Reporter};
+use crate::report::human::Human;
+use crate::report::progress::spinner;
 
 /// When a phase is shown on a terminal.
 const ON_A_TERMINAL: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! How the last start of services went: what waited for what, and the path that took longest. Pure: from moments to text.
 
-use super::table;
+use crate::report::table;
 
 /// One service or job that was started. Moments are seconds since the supervisor began.
 #[derive(Debug, Clone, Default)]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::cache;
+use crate::runtime::cache;
 
 pub const FILE_NAME: &str = "checksums.json";
 

@@ -47,8 +47,8 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::super::named;
     use super::*;
+    use crate::runtime::named;
 
     #[test]
     fn what_each_tool_says_is_understood() {

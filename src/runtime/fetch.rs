@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use zip::ZipArchive;
 
-use super::{Runtime, Wheel, checksums};
+use crate::runtime::checksums;
+use crate::runtime::{Runtime, Wheel};
 use crate::scratch::Scratch;
 
 /// The folder of the cache with a folder for each runtime, and one in that for each of its versions.

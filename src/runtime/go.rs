@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::failure::{Failure, Marks};
-use super::locking::{LockFile, LockRequest, Locking, Upgrade};
-use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
-use super::newer;
-use super::packing::{PackRequest, PackageForm};
-use super::ruby::dotted;
-use super::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
 use crate::model::Variables;
+use crate::runtime::failure::{Failure, Marks};
+use crate::runtime::locking::{LockFile, LockRequest, Locking, Upgrade};
+use crate::runtime::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use crate::runtime::outdated;
+use crate::runtime::packing::{PackRequest, PackageForm};
+use crate::runtime::ruby::dotted;
+use crate::runtime::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
 
 pub struct Go;
 
@@ -164,8 +164,8 @@ impl Runtime for Go {
     }
 
     /// The project's own modules are locked in its go.mod and go.sum, the programs of `go_deps` in a module of their own.
-    fn newer(&self, file: &LockFile) -> Option<newer::Question> {
-        file.kept.ends_with("go.mod").then(|| newer::go(&file.kept))
+    fn newer(&self, file: &LockFile) -> Option<outdated::Question> {
+        file.kept.ends_with("go.mod").then(|| outdated::go(&file.kept))
     }
 
     fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {

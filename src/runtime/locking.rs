@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Request, Step};
+use crate::runtime::{Request, Step};
 
 /// What is to be locked.
 #[derive(Debug, Clone, Copy)]
 pub struct LockRequest<'a> {
-    /// What the environment wants. [`super::Place::folder`] is a folder for files that are needed meanwhile; it lies beside
+    /// What the environment wants. [`crate::runtime::Place::folder`] is a folder for files that are needed meanwhile; it lies beside
     /// [`LockRequest::folder`], so that relative paths are the same in both.
     pub contents: Request<'a>,
     /// Where the lock of the environment's own dependencies belongs, as [`folder`] names it.
@@ -29,7 +29,7 @@ pub enum Upgrade<'a> {
 /// How a lock is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Locking {
-    /// Files to write first, relative to [`super::Place::folder`].
+    /// Files to write first, relative to [`crate::runtime::Place::folder`].
     pub files: Vec<(PathBuf, Vec<u8>)>,
     /// Commands to run then, in order.
     pub steps: Vec<Step>,

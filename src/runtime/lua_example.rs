@@ -1,8 +1,8 @@
 //! Lua: rocks in the environment's folder, by LuaRocks.
 
-use super::manifest::{Folders, dependency_inputs, local_path, step};
-use super::ruby::dotted;
-use super::{Contents, Place, Request, Runtime, Surroundings};
+use crate::runtime::manifest::{Folders, dependency_inputs, local_path, step};
+use crate::runtime::ruby::dotted;
+use crate::runtime::{Contents, Place, Request, Runtime, Surroundings};
 
 pub struct Lua;
 

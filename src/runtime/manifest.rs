@@ -3,9 +3,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::Step;
 use crate::bounded;
 use crate::digest::sha256;
+use crate::runtime::Step;
 
 /// The content of a file of the project; `None` when there is none.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
@@ -16,7 +16,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-/// An entry of [`super::Contents::inputs`]: the file's name and what is in it.
+/// An entry of [`crate::runtime::Contents::inputs`]: the file's name and what is in it.
 pub fn input(name: &str, content: &[u8]) -> String {
     format!("{name} sha256:{}", sha256(content))
 }
@@ -69,7 +69,7 @@ fn state_of(folder: &Path) -> String {
         }
     }
     files.sort();
-    super::cache::key(files.iter().map(String::as_bytes))
+    crate::runtime::cache::key(files.iter().map(String::as_bytes))
 }
 
 /// The file or folder that a dependency means, when it is written as a path.

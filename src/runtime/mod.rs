@@ -13,8 +13,8 @@ pub mod locking;
 #[cfg(test)]
 mod lua_example;
 mod manifest;
-pub mod newer;
 mod node;
+pub mod outdated;
 pub mod packing;
 pub mod programs;
 pub mod python;
@@ -25,11 +25,11 @@ mod system;
 
 use std::path::{Path, PathBuf};
 
-use self::failure::Marks;
-use self::locking::{LockFile, LockRequest, Locking};
-use self::packing::{Delivery, PackRequest, PackageForm};
 use crate::model::Variables;
 use crate::model::runtime::Version;
+use crate::runtime::failure::Marks;
+use crate::runtime::locking::{LockFile, LockRequest, Locking};
+use crate::runtime::packing::{Delivery, PackRequest, PackageForm};
 
 /// Every runtime besides Python.
 pub static RUNTIMES: &[&dyn Runtime] = &[&node::Node, &ruby::Ruby, &go::Go, &rust::Rust, &system::System];
@@ -157,7 +157,7 @@ pub trait Runtime: Send + Sync {
     /// How the language's tool is asked for newer versions of what is locked in `file`, one of the results of
     /// [`Runtime::locking`]; `None` for what is no lock, and where the tool cannot say. It may be asked in the folder where
     /// the lock is kept, and in the one where it is made, with the files that are needed there.
-    fn newer(&self, _file: &LockFile) -> Option<newer::Question> {
+    fn newer(&self, _file: &LockFile) -> Option<outdated::Question> {
         None
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Place, Step};
+use crate::runtime::{Place, Step};
 
 /// How a language's packages are asked for and told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

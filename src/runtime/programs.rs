@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::fingerprint::Fingerprint;
-use super::{Runtime, cache, checksums};
 use crate::execute::process;
 use crate::model::Variables;
 use crate::model::runtime::{Version, VersionWish};
+use crate::runtime::Runtime;
+use crate::runtime::cache;
+use crate::runtime::checksums;
+use crate::runtime::fingerprint::Fingerprint;
 
 /// The version of the cached records' shape; part of their folder's name.
 const FOLDER: &str = "programs-3";
@@ -101,7 +103,8 @@ impl Search<'_> {
 
     /// The folders of programs of what envo has fetched, those left out that are damaged.
     fn fetched(&self, runtime: &dyn Runtime) -> Vec<PathBuf> {
-        let above = cache::folder(self.host).map(|folder| folder.join(super::fetch::FOLDER).join(runtime.name()));
+        let above =
+            cache::folder(self.host).map(|folder| folder.join(crate::runtime::fetch::FOLDER).join(runtime.name()));
         let entries = above.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
         // What is being unpacked has a name that begins with a dot.
         let finished = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn what_an_interrupted_fetch_left_is_not_found() {
         let root = tempfile::tempdir().unwrap();
-        let fetched = root.path().join("cache").join(super::super::fetch::FOLDER).join("node");
+        let fetched = root.path().join("cache").join(crate::runtime::fetch::FOLDER).join("node");
         program(&fetched.join(".unfinished-1/bin/node"), "v998.2.0");
         program(&fetched.join("998.2.0/bin/node"), "v998.2.0");
         assert_eq!(find(root.path(), "998"), None);

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::failure::{Failure, Marks};
-use super::locking::{LockFile, LockRequest, Locking, Upgrade};
-use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
-use super::newer;
-use super::packing::{Delivery, PackRequest, PackageForm};
-use super::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
+use crate::runtime::failure::{Failure, Marks};
+use crate::runtime::locking::{LockFile, LockRequest, Locking, Upgrade};
+use crate::runtime::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use crate::runtime::outdated;
+use crate::runtime::packing::{Delivery, PackRequest, PackageForm};
+use crate::runtime::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
 
 pub struct Ruby;
 
@@ -154,8 +154,8 @@ impl Runtime for Ruby {
     }
 
     /// What the `Gemfile` names is locked beside it; with `ruby_deps`, both together in a `Gemfile` that evaluates it.
-    fn newer(&self, file: &LockFile) -> Option<newer::Question> {
-        file.kept.ends_with("Gemfile.lock").then(|| newer::bundler(&file.kept))
+    fn newer(&self, file: &LockFile) -> Option<outdated::Question> {
+        file.kept.ends_with("Gemfile.lock").then(|| outdated::bundler(&file.kept))
     }
 
     fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
@@ -270,7 +270,7 @@ fn offline(place: &Place<'_>) -> Offline {
 
 /// The way from `folder` below the project's root to the `Gemfile` of the project.
 fn way_up(project: &Path, folder: &Path) -> String {
-    super::manifest::way_from(folder, &project.join("Gemfile")).display().to_string()
+    crate::runtime::manifest::way_from(folder, &project.join("Gemfile")).display().to_string()
 }
 
 /// A `Gemfile` of these gems and of what the one at `above` names.

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::failure::{Failure, Marks};
-use super::locking::{LockFile, LockRequest, Locking, Upgrade};
-use super::manifest::{Folders, dependency_inputs, input, local_path, read, step};
-use super::newer;
-use super::packing::{PackRequest, PackageForm};
-use super::ruby::dotted;
-use super::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
 use crate::model::runtime::Version;
+use crate::runtime::failure::{Failure, Marks};
+use crate::runtime::locking::{LockFile, LockRequest, Locking, Upgrade};
+use crate::runtime::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use crate::runtime::outdated;
+use crate::runtime::packing::{PackRequest, PackageForm};
+use crate::runtime::ruby::dotted;
+use crate::runtime::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
 
 pub struct Rust;
 
@@ -151,8 +151,8 @@ impl Runtime for Rust {
 
     /// The project's crates are locked in its Cargo.lock, the programs of `rust_deps` in that of a package which depends
     /// on them. A program's own dependencies are those that it was published with.
-    fn newer(&self, file: &LockFile) -> Option<newer::Question> {
-        file.kept.ends_with(LOCK).then(|| newer::cargo(&file.kept))
+    fn newer(&self, file: &LockFile) -> Option<outdated::Question> {
+        file.kept.ends_with(LOCK).then(|| outdated::cargo(&file.kept))
     }
 
     fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {

@@ -1,6 +1,6 @@
 //! `runtime = system`: nothing is made, and commands call the machine's own programs.
 
-use super::{Contents, Request, Runtime, Surroundings};
+use crate::runtime::{Contents, Request, Runtime, Surroundings};
 
 pub struct System;
 
@@ -17,7 +17,7 @@ impl Runtime for System {
         true
     }
 
-    fn surroundings(&self, _place: &super::Place<'_>) -> Surroundings {
+    fn surroundings(&self, _place: &crate::runtime::Place<'_>) -> Surroundings {
         Surroundings::default()
     }
 

@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, ThreadId};
 
-use super::loader::Loader;
-use super::nesting::{Nesting, Step};
-use super::set_env::SetEnv;
-use super::value::Value;
-use super::{Settings, keys, lock};
 use crate::error::{ConfigError, ErrorClass};
 use crate::factor::ActiveFactors;
 use crate::model::Runner;
+use crate::settings::keys;
+use crate::settings::loader::Loader;
+use crate::settings::nesting::{Nesting, Step};
+use crate::settings::set_env::SetEnv;
+use crate::settings::value::Value;
+use crate::settings::{Settings, lock};
 
 /// Which settings the set has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Settings;
-use super::config_set::ConfigSet;
-use super::keys::Key;
-use super::loader::PLATFORM;
-use super::value::Value;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::python_spec::PythonSpec;
 use crate::model::{Interpreter, Runner};
+use crate::settings::Settings;
+use crate::settings::config_set::ConfigSet;
+use crate::settings::keys::Key;
+use crate::settings::loader::PLATFORM;
+use crate::settings::value::Value;
 
 impl Settings {
     pub(super) fn constant(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
-use super::value::{Kind, Value, python_path};
 use crate::error::{ConfigError, ErrorClass};
 use crate::factor::expand_environments;
 use crate::model::Command;
 use crate::model::environment::RESTART;
 use crate::python_text::python_repr;
 use crate::python_text::shlex::words;
+use crate::settings::value::{Kind, Value, python_path};
 
 const TRUE_WORDS: [&str; 4] = ["true", "1", "yes", "on"];
 const FALSE_WORDS: [&str; 5] = ["false", "0", "no", "off", ""];

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use super::Settings;
-use super::base_python;
-use super::config_set::{ConfigSet, SetKind};
-use super::convert::{boolean, convert};
-use super::keys::{self, Initial, Key};
-use super::value::{Kind, Value};
 use crate::bounded;
 use crate::cli::options::SkipMissing;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::{Command, Interpreter, PythonSpec};
+use crate::settings::Settings;
+use crate::settings::base_python;
+use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::convert::{boolean, convert};
+use crate::settings::keys::{self, Initial, Key};
+use crate::settings::value::{Kind, Value};
 
 impl Settings {
     pub(super) fn default_value(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
@@ -147,7 +147,7 @@ impl Settings {
     fn said_by_variables(&self, set: &ConfigSet, names: &[&str]) -> Result<Value, ConfigError> {
         self.list(set, "pass_env")?;
         for name in names {
-            let text = match self.set_env_value(set, name, &super::Trail::default()) {
+            let text = match self.set_env_value(set, name, &crate::settings::Trail::default()) {
                 Ok(Some(text)) => Some(text),
                 Ok(None) => self.options.variables.text(name),
                 // A file of variables that is not there is told about where the variables are used.

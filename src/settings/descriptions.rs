@@ -1,8 +1,8 @@
 //! The words with which tox describes its keys. `schema` shows them, so they have to be tox's to the letter; people read
-//! those of [`keys`](super::keys).
+//! those of [`keys`](crate::settings::keys).
 
-use super::config_set::SetKind;
-use super::keys::Key;
+use crate::settings::config_set::SetKind;
+use crate::settings::keys::Key;
 
 /// What `schema` says about a key of a set.
 pub fn description(key: &Key, kind: SetKind) -> &'static str {

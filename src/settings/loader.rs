@@ -3,18 +3,19 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::config_set::{ConfigSet, SetKind};
-use super::convert::convert;
-use super::expand::replace::{Style, replace};
-use super::expand::{TOML_PREFIX, Trail, parse::parse};
-use super::keys::{self, Key};
-use super::lookup::Context;
-use super::overrides::Override;
-use super::toml::load::toml_entry;
-use super::value::{Kind, Value};
-use super::{PACKAGE_BASE, Settings, TEST_PREFIX, lock, toml, toml_section};
 use crate::error::{ConfigError, ErrorClass, Location};
 use crate::factor::{ActiveFactors, filter};
+use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::convert::convert;
+use crate::settings::expand::replace::{Style, replace};
+use crate::settings::expand::{TOML_PREFIX, Trail, parse::parse};
+use crate::settings::keys::{self, Key};
+use crate::settings::lookup::Context;
+use crate::settings::overrides::Override;
+use crate::settings::toml;
+use crate::settings::toml::load::toml_entry;
+use crate::settings::value::{Kind, Value};
+use crate::settings::{PACKAGE_BASE, Settings, TEST_PREFIX, lock, toml_section};
 use crate::source::{Document, Entry};
 
 /// A section that values are read from.
@@ -482,7 +483,7 @@ pub(super) fn may_refer(text: &str) -> bool {
 /// Whether a text has anything that substitution would change; used for lines of `set_env`.
 pub(super) fn has_expression(text: &str) -> bool {
     text.contains(['{', '['])
-        && parse(text).iter().any(|part| matches!(part, super::expand::parse::Part::Expression(_)))
+        && parse(text).iter().any(|part| matches!(part, crate::settings::expand::parse::Part::Expression(_)))
 }
 
 #[cfg(test)]

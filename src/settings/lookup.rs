@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
-use super::config_set::{ConfigSet, SetKind};
-use super::expand::{Found, Lookup, Reference, Trail};
-use super::keys::{self, Initial};
-use super::value::Value;
-use super::{Settings, TEST_PREFIX, toml_section};
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::literal;
 use crate::os_text;
+use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::expand::{Found, Lookup, Reference, Trail};
+use crate::settings::keys::{self, Initial};
+use crate::settings::value::Value;
+use crate::settings::{Settings, TEST_PREFIX, toml_section};
 use crate::source::TomlDocument;
 
 /// The settings and the set whose value is being worked out.
@@ -59,7 +59,7 @@ impl Context<'_> {
             }
             return self.of_set(core, reference.key, trail);
         };
-        let environments = format!("{}.", toml_section(document, &[super::toml::ENV]));
+        let environments = format!("{}.", toml_section(document, &[crate::settings::toml::ENV]));
         if let Some(name) = section.strip_prefix(&environments) {
             if !self.settings.has_settings(name, reference.key) {
                 return Ok(None);
@@ -69,7 +69,7 @@ impl Context<'_> {
         }
         let path: Vec<String> = section.split('.').chain([reference.key]).map(str::to_owned).collect();
         if let Ok(value) = self.settings.raw_from_root(&path) {
-            return Ok(Some(Found::Raw(super::toml::load::as_text(&value.to_value()))));
+            return Ok(Some(Found::Raw(crate::settings::toml::load::as_text(&value.to_value()))));
         }
         if section == document.prefix.join(".") { self.of_set(core, reference.key, trail) } else { Ok(None) }
     }

@@ -14,11 +14,11 @@ mod descriptions;
 pub mod dotenv;
 pub mod env_file;
 pub mod expand;
+pub mod external_values;
 pub mod keys;
 mod loader;
 mod lookup;
 mod nesting;
-pub mod outside;
 mod overrides;
 pub mod plugins;
 mod post_process;
@@ -30,18 +30,18 @@ mod set_env;
 pub mod toml;
 pub mod translate;
 pub mod value;
-mod value_place;
+mod value_location;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use self::toml::Templates;
 use crate::cli::options::{EnvironmentChoice, Options};
 use crate::error::{ConfigError, ErrorClass, Location};
 use crate::factor;
 use crate::model::InterpreterLookup;
+use crate::settings::toml::Templates;
 use crate::source::{Document, Entry, FromRoot, IniDocument, Node, Source, TomlDocument};
 use config_set::{ConfigSet, SetKind};
 use expand::Trail;

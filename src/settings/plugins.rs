@@ -3,16 +3,17 @@
 //! <https://github.com/tox-dev/tox-gh>, <https://github.com/ymyzk/tox-gh-actions>,
 //! <https://github.com/hypothesis/tox-envfile>
 
-use super::config_set::ConfigSet;
-use super::convert::environments;
-use super::expand::Trail;
-use super::keys::{Initial, Key};
-use super::loader::{Place, without_comments};
-use super::post_process::normalize_name;
-use super::value::{Kind, Value};
-use super::{Settings, dotenv};
 use crate::bounded;
 use crate::error::ConfigError;
+use crate::settings::Settings;
+use crate::settings::config_set::ConfigSet;
+use crate::settings::convert::environments;
+use crate::settings::dotenv;
+use crate::settings::expand::Trail;
+use crate::settings::keys::{Initial, Key};
+use crate::settings::loader::{Place, without_comments};
+use crate::settings::post_process::normalize_name;
+use crate::settings::value::{Kind, Value};
 
 /// The file tox-envfile loads, beside the configuration.
 const ENVIRONMENT_FILE: &str = ".devdata.env";

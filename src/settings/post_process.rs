@@ -3,23 +3,23 @@
 
 use std::path::PathBuf;
 
-use super::Settings;
-use super::base_python;
-use super::config_set::ConfigSet;
-use super::convert::sorted;
-use super::keys::Key;
-use super::loader::{failed_to_load, may_refer, spellings};
-use super::lookup::normalized;
-use super::runners::{UV_PACKAGE_KINDS, checked_locked_package, checked_resolution};
-use super::toml::load::toml_entry;
-use super::toml::place::place_of;
-use super::value::{Shown, Value};
 use crate::error::{ConfigError, ErrorClass, Location};
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, PythonSpec};
 use crate::python_text::python_repr;
 use crate::requirements::{RequirementKind, check_form, display_lines};
+use crate::settings::Settings;
+use crate::settings::base_python;
+use crate::settings::config_set::ConfigSet;
+use crate::settings::convert::sorted;
+use crate::settings::keys::Key;
+use crate::settings::loader::{failed_to_load, may_refer, spellings};
+use crate::settings::lookup::normalized;
+use crate::settings::runners::{UV_PACKAGE_KINDS, checked_locked_package, checked_resolution};
+use crate::settings::toml::load::toml_entry;
+use crate::settings::toml::location::place_of;
+use crate::settings::value::{Shown, Value};
 use crate::source::{Entry, Node};
 
 /// Variables that every environment passes on.
@@ -80,7 +80,7 @@ impl Settings {
             ("description", Value::Text(text)) => Value::Text(one_line(&text)),
             ("pass_env", Value::List(entries)) => Value::List(self.passed(set, entries)?),
             ("set_env", _) => {
-                let mut variables = self.all_variables(set, &super::Trail::default())?;
+                let mut variables = self.all_variables(set, &crate::settings::Trail::default())?;
                 variables.sort();
                 Value::Variables(variables)
             }
@@ -138,7 +138,7 @@ impl Settings {
     /// Finds what is wrong with `pass_env`. Most values are plain, which shows without working them out for every
     /// environment.
     pub fn check_pass_env(&self, set: &ConfigSet) -> Result<(), ConfigError> {
-        match super::keys::find("pass_env") {
+        match crate::settings::keys::find("pass_env") {
             Some(key) if self.is_plainly_right(set, key)? => Ok(()),
             _ => self.value(set, "pass_env").map(drop),
         }
@@ -259,13 +259,13 @@ impl Settings {
 
     /// Whether a file, an override or a command says anything about the key for this set.
     pub(super) fn says(&self, set: &ConfigSet, name: &str) -> Result<bool, ConfigError> {
-        let Some(key) = super::keys::find(name) else { return Ok(false) };
+        let Some(key) = crate::settings::keys::find(name) else { return Ok(false) };
         Ok(set.memory_value(key.name).is_some() || self.first_mention(set, key)?.is_some())
     }
 
     /// Where the value that counts for this set was written; `None` where that is no file.
     pub fn place_of(&self, set: &ConfigSet, name: &str) -> Result<Option<Location>, ConfigError> {
-        let Some(key) = super::keys::find(name) else { return Ok(None) };
+        let Some(key) = crate::settings::keys::find(name) else { return Ok(None) };
         if self.toml().is_some() {
             return self.place_in_tables(set, key);
         }

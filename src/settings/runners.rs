@@ -1,11 +1,11 @@
 //! Who makes which environment, and what that changes about its settings: the runners of tox-uv have settings of their
 //! own, and other defaults for some of the common ones.
 
-use super::config_set::{ConfigSet, SetKind};
-use super::value::Value;
-use super::{Settings, lock};
 use crate::error::ConfigError;
 use crate::model::{Command, Runner};
+use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::value::Value;
+use crate::settings::{Settings, lock};
 
 /// Distributions that register tox-uv's runners.
 const TOX_UV: [&str; 2] = ["tox-uv", "tox-uv-bare"];

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::config_set::{ConfigSet, SetKind};
-use super::keys;
-use super::post_process::PACKAGE_KINDS;
-use super::translate::deferred;
-use super::{Settings, value::Value};
 use crate::error::ConfigError;
 use crate::model::Deferred;
 use crate::model::runtime::{DEFAULT, RuntimeWish, VersionWish, factor_version};
+use crate::settings::Settings;
+use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::keys;
+use crate::settings::post_process::PACKAGE_KINDS;
+use crate::settings::translate::deferred;
+use crate::settings::value::Value;
 
 /// What conditions on a version begin with: after a comma they belong to the entry before.
 const OPERATORS: [char; 6] = ['<', '>', '=', '!', '~', '^'];

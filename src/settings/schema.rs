@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::Settings;
-use super::config_set::{ConfigSet, SetKind};
-use super::descriptions::description;
-use super::keys::{self, Initial, Key};
-use super::value::Kind;
 use crate::error::ConfigError;
+use crate::settings::Settings;
+use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::descriptions::description;
+use crate::settings::keys::{self, Initial, Key};
+use crate::settings::value::Kind;
 
 /// Keys that take a text as well as a list.
 const LIST_OR_TEXT: [&str; 3] = ["default_base_python", "base_python_file", "base_python"];

@@ -6,19 +6,21 @@ use std::cell::LazyCell;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::config_set::ConfigSet;
-use super::defaults::service_keys;
-use super::expand::Trail;
-use super::loader::{Loader, spellings};
-use super::toml::ENV;
-use super::toml::load::toml_entry;
-use super::toml::place::line_of;
-use super::value::Value;
-use super::{Settings, env_file, keys, toml_section};
 use crate::error::{ConfigError, Location};
 use crate::model::Service;
 use crate::model::environment::Inherited;
 use crate::model::service::{Asking, Source};
+use crate::settings::config_set::ConfigSet;
+use crate::settings::defaults::service_keys;
+use crate::settings::env_file;
+use crate::settings::expand::Trail;
+use crate::settings::keys;
+use crate::settings::loader::{Loader, spellings};
+use crate::settings::toml::ENV;
+use crate::settings::toml::load::toml_entry;
+use crate::settings::toml::location::line_of;
+use crate::settings::value::Value;
+use crate::settings::{Settings, toml_section};
 use crate::source::Document;
 
 /// The service that the environment is, if it has a `serve` key. Fields such as `{port}` stay for when it runs.

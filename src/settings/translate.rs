@@ -3,12 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config_set::{ConfigSet, SetKind};
-use super::expand::Trail;
-use super::keys::Initial;
-use super::service::{asks, env_files, inherited, service};
-use super::value::Value;
-use super::{Settings, keys, runtimes};
 use crate::error::ConfigError;
 use crate::model::environment::RESTART;
 use crate::model::environment::{
@@ -19,6 +13,14 @@ use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::requirements::RequirementText;
 use crate::model::runtime::ProjectPackage;
 use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner, Service};
+use crate::settings::Settings;
+use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::expand::Trail;
+use crate::settings::keys;
+use crate::settings::keys::Initial;
+use crate::settings::runtimes;
+use crate::settings::service::{asks, env_files, inherited, service};
+use crate::settings::value::Value;
 
 /// The project's folders.
 pub fn project(settings: &Settings) -> Result<Project, ConfigError> {

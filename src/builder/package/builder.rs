@@ -134,7 +134,7 @@ impl PackageBuilder {
     /// Builds what `request` asks for, or hands out what was built before: a copy of its own for each call.
     ///
     /// # Errors
-    /// [`super::BackendFailed`], a [`ConfigError`], an interrupt, or what the workshop reports.
+    /// [`crate::builder::package::BackendFailed`], a [`ConfigError`], an interrupt, or what the workshop reports.
     pub fn build(&self, request: BuildRequest<'_>) -> Result<Vec<Package>> {
         if let (PackageKind::Wheel | PackageKind::Editable, Some(other)) = (request.kind, request.wheel_builder) {
             return other.build(BuildRequest { wheel_builder: None, ..request });

@@ -10,9 +10,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
 use crate::event::{Event, Stream};
-use crate::execute::ending::Ending;
 use crate::execute::process::{Child, Grouping, Input, Spawn};
 use crate::execute::session::Session;
+use crate::execute::termination::Ending;
 use crate::execute::tree;
 
 const STEP: usize = 64 * 1024;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
-use super::{Child, Grouping, Sink, Spawn};
 use crate::execute::interrupt::Interrupt;
+use crate::execute::process::{Child, Grouping, Sink, Spawn};
 use crate::execute::tree;
 use crate::model::Variables;
 

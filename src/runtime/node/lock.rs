@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::manager::Manager;
-use super::project::{MANIFEST, Project};
-use super::{EMPTY_MANIFEST, step};
 use crate::runtime::locking::{LockFile, LockRequest, Locking, Upgrade};
 use crate::runtime::manifest::{Folders, dependency_inputs, input, local_path, read, way_from};
+use crate::runtime::node::manager::Manager;
+use crate::runtime::node::project::{MANIFEST, Project};
+use crate::runtime::node::{EMPTY_MANIFEST, step};
 use crate::runtime::{Contents, Request};
 
 /// The lock of the project's manifest, beside that; with `node_deps`, the lock of both together, in a folder of its own.

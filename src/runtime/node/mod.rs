@@ -9,17 +9,17 @@ use std::env::consts::{ARCH, OS};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use self::manager::Manager;
-use self::project::{MANIFEST, Project};
-use super::failure::{Failure, Marks};
-use super::locking::{LockFile, LockRequest, Locking};
-use super::manifest::{Folders, dependency_inputs, input, local_path};
-use super::newer;
-use super::packing::{Delivery, PackRequest, PackageForm};
-use super::{Contents, NpmPackages, Place, Request, Runtime, Step, Surroundings, Wheel};
 use crate::bounded;
 use crate::model::Variables;
 use crate::model::runtime::Version;
+use crate::runtime::failure::{Failure, Marks};
+use crate::runtime::locking::{LockFile, LockRequest, Locking};
+use crate::runtime::manifest::{Folders, dependency_inputs, input, local_path};
+use crate::runtime::node::manager::Manager;
+use crate::runtime::node::project::{MANIFEST, Project};
+use crate::runtime::outdated;
+use crate::runtime::packing::{Delivery, PackRequest, PackageForm};
+use crate::runtime::{Contents, NpmPackages, Place, Request, Runtime, Step, Surroundings, Wheel};
 
 /// Makes `import` find what is installed in the environment: Node.js looks for modules beside the file that imports them
 /// and knows `NODE_PATH` only for `require`.
@@ -176,14 +176,14 @@ impl Runtime for Node {
         Ok(contents)
     }
 
-    fn newer(&self, file: &LockFile) -> Option<newer::Question> {
+    fn newer(&self, file: &LockFile) -> Option<outdated::Question> {
         // Where it is made, the project's settings are, too.
         let (lock, kept) = (&file.made, &file.kept);
         match lock.file_name()?.to_str()? {
-            "package-lock.json" => Some(newer::npm(lock)),
-            "pnpm-lock.yaml" => Some(newer::pnpm(lock)),
+            "package-lock.json" => Some(outdated::npm(lock)),
+            "pnpm-lock.yaml" => Some(outdated::pnpm(lock)),
             // Yarn 2 and later have no such command.
-            "yarn.lock" if !is_of_berry(kept) => Some(newer::yarn(lock)),
+            "yarn.lock" if !is_of_berry(kept) => Some(outdated::yarn(lock)),
             _ => None,
         }
     }
@@ -306,8 +306,8 @@ fn is_of_berry(lock: &Path) -> bool {
 mod tests {
     use serde_json::Value;
 
-    use super::super::locking::Upgrade;
     use super::*;
+    use crate::runtime::locking::Upgrade;
 
     struct Project {
         folder: tempfile::TempDir,
@@ -414,7 +414,7 @@ mod tests {
         assert_eq!(file(&contents, "package.json")["dependencies"]["a"], "file:./lib/a");
         assert_eq!(file(&contents, "lib/a/package.json"), serde_json::json!({"name": "a", "scripts": {}}));
         let source = project.folder.path().join("lib/a/index.js");
-        assert_eq!(contents.links, [super::super::Link { place: "lib/a/index.js".into(), target: source }]);
+        assert_eq!(contents.links, [crate::runtime::Link { place: "lib/a/index.js".into(), target: source }]);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::manager::Manager;
 use crate::runtime::manifest::{input, normal, read, way_from};
+use crate::runtime::node::manager::Manager;
 use crate::runtime::{Contents, Link, Place};
 
 pub const MANIFEST: &str = "package.json";

@@ -1,5 +1,5 @@
 //! Makes a virtual environment without virtualenv: the links, `pyvenv.cfg` and the scripts, laid out as virtualenv lays
-//! them out. What is installed into it from the start is [`super::seed`]'s business, and whether an environment is
+//! them out. What is installed into it from the start is [`crate::runtime::python::seed`]'s business, and whether an environment is
 //! finished its caller's.
 
 use std::fs;
@@ -9,10 +9,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::activation;
-use super::virtualenv_settings::VirtualenvSettings;
 use crate::model::Interpreter;
 use crate::model::environment::Creation;
+use crate::runtime::python::activation;
+use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
 
 /// Oldest versions that take their prefix from `pyvenv.cfg` in the layout used here.
 const OLDEST_CPYTHON: (u32, u32) = (3, 5);

@@ -9,9 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::facts::Facts;
-use super::{places, shim};
 use crate::model::{Interpreter, InterpreterLookup, PythonSpec, Variables};
+use crate::runtime::python::folder_guess;
+use crate::runtime::python::interpreter_cache::Facts;
+use crate::runtime::python::shim;
 
 /// Implementations whose programs virtualenv knows by name. What is called otherwise may be any implementation.
 const KNOWN_IMPLEMENTATIONS: [&str; 3] = ["cpython", "pypy", "graalpy"];
@@ -58,12 +59,12 @@ impl PythonDiscovery {
     /// Every interpreter that fits `text` in the folders of version managers, the likeliest first.
     pub fn find_all(&self, text: &str) -> impl Iterator<Item = Arc<Interpreter>> {
         let spec = PythonSpec::parse(text);
-        let roots = places::roots(&self.variables);
+        let roots = folder_guess::roots(&self.variables);
         roots
             .into_iter()
             .flat_map({
                 let spec = spec.clone();
-                move |root| places::candidates(&root, &spec)
+                move |root| folder_guess::candidates(&root, &spec)
             })
             .filter_map(|path| self.facts.of(&path))
             .filter(move |interpreter| spec.fits(interpreter))

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use pep440_rs::{Version, VersionSpecifiers};
 
-use super::wheel::WheelName;
 use crate::model::Interpreter;
+use crate::runtime::python::wheel::WheelName;
 
 /// Where virtualenv keeps them, below its own package.
 pub(super) const FOLDER: &str = "virtualenv/seed/wheels/embed";

@@ -1,5 +1,5 @@
 //! Interpreters that uv installs where none fits and the user has asked for it (`--install-python`). Says what uv is told
-//! and what it answered; where they are found afterwards is the business of [`super::places`].
+//! and what it answered; where they are found afterwards is the business of [`crate::runtime::python::folder_guess`].
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -6,13 +6,13 @@ mod create;
 pub mod discovery;
 pub mod distributions;
 mod embedded;
-pub mod facts;
+mod folder_guess;
+pub mod interpreter_cache;
 mod managed;
 mod own_pip;
 mod own_seeds;
 mod own_uv;
 mod own_wheel;
-mod places;
 mod remedy;
 mod seed;
 mod shim;
@@ -30,16 +30,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use self::managed::ManagedPythons;
-use self::own_wheel::Means;
-use self::seed::{Seeder, Sources};
-use self::tool::Workshop;
-use self::virtualenv_settings::VirtualenvSettings;
 use crate::event::{Event, Reporter};
 use crate::execute::interrupt::Interrupt;
 use crate::model::environment::{Creation, Seeds};
 use crate::model::runtime::VersionWish;
 use crate::model::{Interpreter, InterpreterLookup, Variables};
+use crate::runtime::python::managed::ManagedPythons;
+use crate::runtime::python::own_wheel::Means;
+use crate::runtime::python::seed::{Seeder, Sources};
+use crate::runtime::python::tool::Workshop;
+use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
 
 pub use discovery::PythonDiscovery;
 pub use remedy::remedy;
@@ -123,9 +123,9 @@ impl PythonRuntime {
     }
 
     /// Fetches the wheel of a runtime from the package index and unpacks it where programs are looked for.
-    pub fn fetch_program(&self, runtime: &dyn super::Runtime, wheel: &super::Wheel) -> Result<()> {
-        let cache =
-            super::cache::folder(&self.variables).context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
+    pub fn fetch_program(&self, runtime: &dyn crate::runtime::Runtime, wheel: &crate::runtime::Wheel) -> Result<()> {
+        let cache = crate::runtime::cache::folder(&self.variables)
+            .context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
         fs_err::create_dir_all(&cache)?;
         let host = self.host().context("there is no Python to fetch it with")?;
         let folder = crate::scratch::Scratch::new_in(&cache, ".fetched-")?;
@@ -136,19 +136,19 @@ impl PythonRuntime {
             .map(|entry| entry.path())
             .next()
             .context("pip fetched nothing")?;
-        super::fetch::unpack(&file, runtime, wheel, &cache).map(drop)
+        crate::runtime::fetch::unpack(&file, runtime, wheel, &cache).map(drop)
     }
 
     /// Fetches a runtime from npm's registry, as the settings of the project at `root` say.
     pub fn fetch_from_registry(
         &self,
-        runtime: &dyn super::Runtime,
-        packages: &super::NpmPackages,
+        runtime: &dyn crate::runtime::Runtime,
+        packages: &crate::runtime::NpmPackages,
         (wish, root): (Option<&VersionWish>, &Path),
     ) -> Result<()> {
         let host = self.host().context("there is no Python to fetch it with")?;
         let (python, variables) = (host.system_executable.as_path(), &self.variables);
-        let registry = super::registry::Registry { python, root, variables, interrupt: &self.interrupt };
+        let registry = crate::runtime::registry::Registry { python, root, variables, interrupt: &self.interrupt };
         registry.fetch(runtime, packages, wish)
     }
 

@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::PythonDiscovery;
-use super::seed::{Seeder, Sources};
 use crate::execute::interrupt::Interrupt;
 use crate::model::{Interpreter, Variables};
 use crate::runtime::cache;
 use crate::runtime::checksums;
+use crate::runtime::python::PythonDiscovery;
+use crate::runtime::python::seed::{Seeder, Sources};
 use crate::scratch::Scratch;
 
 /// Below the cache; in it one folder per version of Python, since each has a pip of its own that is the newest.

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::VIRTUALENV_VERSION;
-use super::embedded::FOLDER as EMBEDDED;
-use super::own_wheel::{Means, OwnWheel};
 use crate::model::Interpreter;
 use crate::runtime::fetch::{Entry, extract};
+use crate::runtime::python::VIRTUALENV_VERSION;
+use crate::runtime::python::embedded::FOLDER as EMBEDDED;
+use crate::runtime::python::own_wheel::{Means, OwnWheel};
 
 const FOLDER: &str = "tools-2/virtualenv";
 

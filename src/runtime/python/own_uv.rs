@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::own_wheel::{Means, OwnWheel};
-use super::shim::is_program;
 use crate::execute::process;
 use crate::model::Interpreter;
 use crate::runtime::fetch::{Entry, extract};
+use crate::runtime::python::own_wheel::{Means, OwnWheel};
+use crate::runtime::python::shim::is_program;
 
 const FOLDER: &str = "tools-2/uv";
 const PROGRAM: &str = "uv";

@@ -9,13 +9,13 @@ use std::time::Duration;
 use pep440_rs::{Version, VersionSpecifiers};
 use serde::{Deserialize, Serialize};
 
-use super::PythonDiscovery;
-use super::seed::{Seeder, Sources};
 use crate::execute::interrupt::Interrupt;
 use crate::install::pip_settings::PipSettings;
 use crate::model::{Interpreter, Variables};
 use crate::runtime::cache;
 use crate::runtime::checksums;
+use crate::runtime::python::PythonDiscovery;
+use crate::runtime::python::seed::{Seeder, Sources};
 use crate::scratch::Scratch;
 
 /// Why there is none; its time of change says since when.

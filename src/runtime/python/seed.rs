@@ -7,15 +7,16 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
-use super::virtualenv_settings::VirtualenvSettings;
-use super::wheel::{Place, Tree, WheelName};
-use super::{PythonDiscovery, embedded};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{self, Spawn};
 use crate::model::environment::Seeds;
 use crate::model::{Interpreter, Variables};
 use crate::runtime::cache;
 use crate::runtime::checksums;
+use crate::runtime::python::PythonDiscovery;
+use crate::runtime::python::embedded;
+use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
+use crate::runtime::python::wheel::{Place, Tree, WheelName};
 use crate::scratch::Scratch;
 
 /// Wheels that were fetched from an index: a folder for each Python they are for, and in it one for each distribution.
@@ -297,7 +298,7 @@ pub struct Sources<'a> {
     /// Whether to fetch the newest versions from the index, whatever is there already (`download = true`).
     pub newest: bool,
     pub discovery: &'a PythonDiscovery,
-    /// Finds the folder of the wheels that envo keeps for this ([`super::own_seeds`]), or fetches them; `None`: what is
+    /// Finds the folder of the wheels that envo keeps for this ([`crate::runtime::python::own_seeds`]), or fetches them; `None`: what is
     /// there has to do.
     pub own: Option<&'a dyn Fn() -> Option<PathBuf>>,
 }

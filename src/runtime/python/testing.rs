@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::discovery::PythonDiscovery;
 use crate::model::{Interpreter, InterpreterLookup, Variables};
+use crate::runtime::python::discovery::PythonDiscovery;
 
 /// This process's variables, with envo's cache in `cache`; nothing is fetched for it unless a test lets it.
 #[allow(clippy::disallowed_methods)]

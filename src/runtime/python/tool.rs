@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::seed::{Seeder, Sources, pip_variables, run};
-use super::virtualenv_settings::VirtualenvSettings;
-use super::{PythonDiscovery, create, seed};
 use crate::model::environment::{Creation, Seeds};
 use crate::model::{Interpreter, InterpreterLookup, Variables};
 use crate::runtime::cache;
 use crate::runtime::checksums;
+use crate::runtime::python::PythonDiscovery;
+use crate::runtime::python::create;
+use crate::runtime::python::seed;
+use crate::runtime::python::seed::{Seeder, Sources, pip_variables, run};
+use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
 use crate::scratch::Scratch;
 
 const FOLDER: &str = "tools-2";

@@ -14,12 +14,15 @@ use anyhow::{Context, Result, bail};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
-use self::settings::Settings;
-use super::{NpmPackages, Runtime, cache, checksums, fetch};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{self, Sink, Spawn};
 use crate::model::Variables;
 use crate::model::runtime::{Version, VersionWish};
+use crate::runtime::cache;
+use crate::runtime::checksums;
+use crate::runtime::fetch;
+use crate::runtime::registry::settings::Settings;
+use crate::runtime::{NpmPackages, Runtime};
 use crate::scratch::Scratch;
 
 const DOWNLOAD: &str = include_str!("download.py");

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::Subject;
-use super::spellings::Spellings;
 use crate::error::ConfigError;
 use crate::factor;
 use crate::factor::{Condition, Conditions};
+use crate::settings::check::Subject;
+use crate::settings::check::spellings::Spellings;
 
 /// Factors that hold without standing in a name: of these, one at a time.
 const PLATFORMS: [&str; 6] = ["linux", "darwin", "win32", "cygwin", "freebsd", "aix"];

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::Subject;
 use crate::error::{ConfigError, Location};
+use crate::settings::check::Subject;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::keys;
 use crate::settings::service;

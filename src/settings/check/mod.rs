@@ -12,12 +12,12 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::config_set::{ConfigSet, SetKind};
-use super::keys::Key;
-use super::toml::place::place_of;
-use super::{PACKAGE_BASE, Settings, TEST_PREFIX};
 use crate::did_you_mean::most_alike;
 use crate::error::{ConfigError, Location};
+use crate::settings::config_set::{ConfigSet, SetKind};
+use crate::settings::keys::Key;
+use crate::settings::toml::location::place_of;
+use crate::settings::{PACKAGE_BASE, Settings, TEST_PREFIX};
 use crate::source::Entry;
 
 /// Finding what was meant takes a look at all names, so only the first mistakes of a kind come with it.

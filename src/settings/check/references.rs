@@ -1,10 +1,10 @@
 //! References to values that are not there.
 
-use super::unknown::belongs;
-use super::{MOST_SUGGESTIONS, Subject, hinted};
 use crate::did_you_mean::is_misspelt;
 use crate::error::ConfigError;
 use crate::settings::TEST_PREFIX;
+use crate::settings::check::unknown::belongs;
+use crate::settings::check::{MOST_SUGGESTIONS, Subject, hinted};
 use crate::settings::config_set::SetKind;
 use crate::settings::keys;
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::Subject;
 use crate::did_you_mean::{is_misspelt, most_alike};
 use crate::error::ConfigError;
+use crate::settings::check::Subject;
 use crate::settings::config_set::SetKind;
 use crate::settings::keys::{self, CORE};
 use crate::settings::toml::{ENV, ENV_BASE, PACKAGE_BASE, RUN_BASE};

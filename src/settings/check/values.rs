@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Subject;
 use crate::error::{ConfigError, ErrorClass};
+use crate::settings::check::Subject;
 use crate::settings::config_set::SetKind;
 use crate::settings::keys::{self, Initial};
 use crate::settings::service;

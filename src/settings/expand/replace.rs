@@ -3,12 +3,12 @@
 
 use std::cell::Cell;
 
-use super::command_line::{Piece, PieceKind, Progress, join_pieces, with_colons};
-use super::parse::{Part, has_expression, parse_with};
-use super::{Found, Lookup, Trail, parse_reference};
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::quote::{is_line_break, quote_words};
 use crate::requirements::check_substitution;
+use crate::settings::expand::command_line::{Piece, PieceKind, Progress, join_pieces, with_colons};
+use crate::settings::expand::parse::{Part, has_expression, parse_with};
+use crate::settings::expand::{Found, Lookup, Trail, parse_reference};
 use crate::settings::nesting::{Nesting, Step};
 
 /// How deep values may refer to values that refer to values.

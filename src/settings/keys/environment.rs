@@ -1,7 +1,7 @@
 //! The keys that environments have, whoever makes them.
 
-use super::Initial::{Computed, Constant, Nothing, Number, True};
-use super::{Key, aliased, key};
+use crate::settings::keys::Initial::{Computed, Constant, Nothing, Number, True};
+use crate::settings::keys::{Key, aliased, key};
 use crate::settings::value::Kind;
 
 /// The table's rows.

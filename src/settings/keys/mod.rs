@@ -17,8 +17,8 @@ use rustc_hash::FxHashMap;
 
 pub use shown::{CORE, always, may_have};
 
-use super::config_set::SetKind;
-use super::value::Kind;
+use crate::settings::config_set::SetKind;
+use crate::settings::value::Kind;
 
 /// What a key is when nobody sets it.
 #[derive(Debug, Clone, Copy, PartialEq)]

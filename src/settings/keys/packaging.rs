@@ -1,7 +1,7 @@
 //! The keys of environments that build the project.
 
-use super::Initial::{Computed, Nothing};
-use super::{Key, key};
+use crate::settings::keys::Initial::{Computed, Nothing};
+use crate::settings::keys::{Key, key};
 use crate::settings::value::Kind;
 
 /// The table's rows.

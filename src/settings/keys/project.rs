@@ -1,7 +1,7 @@
 //! The project's own keys.
 
-use super::Initial::{Computed, Constant, Nothing, Text};
-use super::{Key, aliased, key};
+use crate::settings::keys::Initial::{Computed, Constant, Nothing, Text};
+use crate::settings::keys::{Key, aliased, key};
 use crate::settings::value::Kind;
 
 /// The table's rows.

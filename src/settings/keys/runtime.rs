@@ -1,7 +1,7 @@
 //! The keys that say what an environment is made with: its languages, their packages, and who installs.
 
-use super::Initial::{Nothing, Text};
-use super::{Key, key};
+use crate::settings::keys::Initial::{Nothing, Text};
+use crate::settings::keys::{Key, key};
 use crate::settings::value::Kind;
 
 /// The rows of what any environment has.

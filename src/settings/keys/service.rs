@@ -1,7 +1,7 @@
 //! The keys that make an environment a service. What their values mean is in [`crate::model::service`].
 
-use super::Initial::Nothing;
-use super::{Key, key};
+use crate::settings::keys::Initial::Nothing;
+use crate::settings::keys::{Key, key};
 use crate::settings::value::Kind;
 
 /// The table's rows.

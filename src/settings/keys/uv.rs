@@ -1,7 +1,7 @@
 //! What tox-uv adds to environments, and what environments of scripts have.
 
-use super::Initial::{Computed, Nothing, True};
-use super::{Key, key};
+use crate::settings::keys::Initial::{Computed, Nothing, True};
+use crate::settings::keys::{Key, key};
 use crate::settings::value::Kind;
 
 /// The table's rows.

@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::lines::{self, invalid_line, parse_env_file, split_line, split_marker, split_outside_expressions};
-use super::{Block, Line, SetEnv, direct, direct_lines};
 use crate::bounded;
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::python_repr;
@@ -14,6 +12,10 @@ use crate::settings::expand::Trail;
 use crate::settings::expand::replace::{Style, replace, replace_once};
 use crate::settings::lookup::Context;
 use crate::settings::nesting::{Nesting, Step};
+use crate::settings::set_env::lines::{
+    self, invalid_line, parse_env_file, split_line, split_marker, split_outside_expressions,
+};
+use crate::settings::set_env::{Block, Line, SetEnv, direct, direct_lines};
 use crate::settings::{Settings, lock};
 
 /// Where lines are being read: for whom, and what must not be overridden.
@@ -73,7 +75,7 @@ impl Settings {
             if matches!(error.class, ErrorClass::Fail | ErrorClass::Skip) {
                 return error;
             }
-            super::failed_to_load(set, "set_env", error)
+            crate::settings::set_env::failed_to_load(set, "set_env", error)
         })?;
         let entries = Arc::new(entries);
         *lock(&variables.entries) = Some(Arc::clone(&entries));

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::Line;
 use crate::error::ConfigError;
 use crate::model::pep508::Marker;
 use crate::python_text::python_repr;
 use crate::python_text::quote::split_lines;
 use crate::settings::definitions::{Definitions, Raw};
 use crate::settings::loader::has_expression;
+use crate::settings::set_env::Line;
 
 /// What a text says. One that was `substituted` already may have braces in names.
 pub(super) fn parse(text: &str, substituted: bool) -> Result<Vec<Line>, ConfigError> {

@@ -12,14 +12,15 @@ use std::sync::{Arc, Mutex};
 
 use rustc_hash::FxHashMap;
 
-use super::config_set::ConfigSet;
-use super::definitions::{Definitions, Raw};
-use super::expand::Trail;
-use super::loader::Loader;
-use super::overrides::Override;
-use super::toml::load::toml_entry;
-use super::{Settings, keys};
 use crate::error::{ConfigError, ErrorClass};
+use crate::settings::Settings;
+use crate::settings::config_set::ConfigSet;
+use crate::settings::definitions::{Definitions, Raw};
+use crate::settings::expand::Trail;
+use crate::settings::keys;
+use crate::settings::loader::Loader;
+use crate::settings::overrides::Override;
+use crate::settings::toml::load::toml_entry;
 use crate::source::Node;
 pub(super) use lines::check_marker;
 
@@ -186,7 +187,7 @@ impl Settings {
     pub fn check_set_env(&self, set: &ConfigSet) -> Result<(), ConfigError> {
         let Some(key) = keys::find("set_env") else { return Ok(()) };
         let asks = |loader: &Loader| {
-            super::loader::spellings(key).any(|spelling| match self.toml() {
+            crate::settings::loader::spellings(key).any(|spelling| match self.toml() {
                 Some(document) => toml_entry(document, loader, spelling).is_some_and(table_asks),
                 None => self.entry(loader, spelling).is_some_and(|entry| text_asks(&entry.value)),
             })
@@ -236,7 +237,7 @@ impl Settings {
             if let Some(document) = self.toml() {
                 found = self.toml_set_env(document, set, loader, &trail)?;
             }
-            for spelling in super::loader::spellings(key) {
+            for spelling in crate::settings::loader::spellings(key) {
                 let Some(entry) = self.entry(loader, spelling) else { continue };
                 let Some(raw) = self.process_raw(set, &entry.value)? else { continue };
                 found =
@@ -255,7 +256,7 @@ impl Settings {
             let found = found.with_overrides(overrides.into_iter()).map_err(failed)?.at(&place);
             return with_appended(found, appended);
         }
-        let found = SetEnv::of_blocks(Vec::new(), Shape::Text, super::TEST_PREFIX);
+        let found = SetEnv::of_blocks(Vec::new(), Shape::Text, crate::settings::TEST_PREFIX);
         let place = appended.last().map(|(place, _)| place.clone());
         let found = with_appended(found, appended)?;
         Ok(match place {
@@ -299,7 +300,7 @@ impl Settings {
     pub(super) fn set_env_lines(&self, set: &ConfigSet, trail: &Trail) -> Result<String, ConfigError> {
         let variables = self.set_env(set, trail)?;
         if let Some(place) = &variables.place {
-            super::loader::check_circle(trail, place)?;
+            crate::settings::loader::check_circle(trail, place)?;
         }
         let entries = self.set_env_entries(set, &variables, trail)?;
         Ok(lines::as_lines(&entries))

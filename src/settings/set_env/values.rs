@@ -1,8 +1,8 @@
 //! What the variables of an environment are: the configured ones with markers that hold, and tox's own.
 
-use super::SetEnv;
-use super::expansion::expanding;
 use crate::error::ConfigError;
+use crate::settings::set_env::SetEnv;
+use crate::settings::set_env::expansion::expanding;
 use crate::settings::{Settings, lock};
 
 use crate::model::pep508::Marker;

@@ -3,12 +3,12 @@
 use serde_json::Value as Json;
 use toml::Value as Toml;
 
-use super::product;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::Command;
 use crate::python_text::quote::quote_words;
 use crate::settings::convert::{list, sorted};
 use crate::settings::keys::is_own;
+use crate::settings::toml::product;
 use crate::settings::value::{Kind, Value, python_path};
 
 /// Python's name for the type of a value.

@@ -2,15 +2,15 @@
 
 use toml::Value as Toml;
 
-use super::convert::{convert, python_type};
-use super::unroll::{Texts, Unroll};
-use super::{ENV, ENV_BASE};
 use crate::error::ConfigError;
 use crate::settings::config_set::{ConfigSet, SetKind, is_known};
 use crate::settings::convert::list;
 use crate::settings::expand::replace::Style;
 use crate::settings::loader::{Loader, Place, spellings};
 use crate::settings::overrides::Override;
+use crate::settings::toml::convert::{convert, python_type};
+use crate::settings::toml::unroll::{Texts, Unroll};
+use crate::settings::toml::{ENV, ENV_BASE};
 use crate::settings::value::{Kind, Value};
 use crate::settings::{Settings, toml_section};
 use crate::source::{Node, TomlDocument};
@@ -97,7 +97,7 @@ impl Settings {
             document.get(&loader.path).and_then(Node::as_table)
         };
         let meant_otherwise: &[&str] = match set.kind {
-            SetKind::Core => &[ENV, ENV_BASE, super::RUN_BASE, super::PACKAGE_BASE],
+            SetKind::Core => &[ENV, ENV_BASE, crate::settings::toml::RUN_BASE, crate::settings::toml::PACKAGE_BASE],
             _ if loader.path.first().is_some_and(|step| step == ENV_BASE) => &["factors"],
             _ => &[],
         };
@@ -124,7 +124,7 @@ pub fn as_text(value: &Toml) -> String {
         Toml::Table(table) => {
             table.iter().map(|(key, value)| format!("{key}={}", as_text(value))).collect::<Vec<_>>().join("\n")
         }
-        other => super::convert::python_text(other),
+        other => crate::settings::toml::convert::python_text(other),
     }
 }
 

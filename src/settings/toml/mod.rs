@@ -4,7 +4,7 @@
 pub mod condition;
 pub mod convert;
 pub mod load;
-pub(super) mod place;
+pub(super) mod location;
 pub mod product;
 mod set_env;
 pub mod unroll;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 use toml::Value as Toml;
 
-use super::convert::{python_text, python_type};
 use crate::error::{ConfigError, ErrorClass};
 use crate::factor::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN, MOST_NAMES, too_many};
+use crate::settings::toml::convert::{python_text, python_type};
 use crate::source::Node;
 
 /// Labels that mean something in expressions already.

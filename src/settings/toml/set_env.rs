@@ -2,9 +2,6 @@
 
 use toml::Value as Toml;
 
-use super::convert::python_type;
-use super::load::toml_entry;
-use super::unroll::{Texts, Unroll, extends, is_set, too_deep};
 use crate::error::{ConfigError, ErrorClass};
 use crate::settings::Settings;
 use crate::settings::config_set::ConfigSet;
@@ -13,6 +10,9 @@ use crate::settings::expand::{TOML_PREFIX, Trail};
 use crate::settings::loader::Loader;
 use crate::settings::nesting::{Nesting, Step};
 use crate::settings::set_env::{Block, Line, SetEnv, Shape, check_marker, failed_to_load};
+use crate::settings::toml::convert::python_type;
+use crate::settings::toml::load::toml_entry;
+use crate::settings::toml::unroll::{Texts, Unroll, extends, is_set, too_deep};
 use crate::source::TomlDocument;
 
 /// A part of the setting, or all of it.

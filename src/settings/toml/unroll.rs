@@ -3,8 +3,6 @@
 
 use toml::Value as Toml;
 
-use super::condition::{self, Scope};
-use super::convert::python_type;
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::quote::is_line_break;
 use crate::settings::Settings;
@@ -13,6 +11,8 @@ use crate::settings::expand::replace::{Style, replace};
 use crate::settings::expand::{Lookup as _, TOML_PREFIX, Trail};
 use crate::settings::lookup::Context;
 use crate::settings::nesting::{Nesting, Step};
+use crate::settings::toml::condition::{self, Scope};
+use crate::settings::toml::convert::python_type;
 use crate::settings::value::{Value, raw_words};
 
 const DEEPEST: usize = 100;
@@ -154,7 +154,10 @@ impl<'a> Unroll<'a> {
             None => false,
             Some(Toml::Boolean(flag)) => *flag,
             Some(other) => {
-                return Err(type_error(format!("{} is not of type 'bool'", super::convert::python_text(other))));
+                return Err(type_error(format!(
+                    "{} is not of type 'bool'",
+                    crate::settings::toml::convert::python_text(other)
+                )));
             }
         };
         let words = words.into_iter().map(|word| if substitute { self.text(&word) } else { Ok(word) });
@@ -363,7 +366,7 @@ fn type_error(message: String) -> ConfigError {
 
 fn not_text(value: &Toml) -> ConfigError {
     let shown = match value {
-        Toml::Boolean(_) | Toml::Integer(_) | Toml::Float(_) => super::convert::python_text(value),
+        Toml::Boolean(_) | Toml::Integer(_) | Toml::Float(_) => crate::settings::toml::convert::python_text(value),
         other => format!("value of type '{}'", python_type(other)),
     };
     type_error(format!("{shown} is not of type 'str'"))

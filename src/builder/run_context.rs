@@ -19,7 +19,7 @@ use crate::install::choose;
 use crate::lock::index::Index;
 use crate::model::environment::InstallerChoice;
 use crate::model::{Interpreter, InterpreterLookup, Project, Variables};
-use crate::report::observed::Observers;
+use crate::report::observers::Observers;
 use crate::runtime::python::PythonRuntime;
 
 /// The run's surroundings; nothing in it changes while it lasts.

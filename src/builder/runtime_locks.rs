@@ -3,16 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::builder::language_steps::Work;
-use crate::builder::languages::{Part, remove, write_files};
-use crate::builder::prepare::Site;
+use crate::builder::env_builder::Site;
+use crate::builder::runtime_steps::Work;
+use crate::builder::runtimes::{Part, remove, write_files};
 use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::event::Phase;
 use crate::execute::process::{self, Spawn};
 use crate::execute::session::Session;
 use crate::runtime::locking::{self, LockRequest, Locking, Upgrade};
-use crate::runtime::newer::{Answer, Newer, Question};
+use crate::runtime::outdated::{Answer, Newer, Question};
 use crate::runtime::{Place, Request, Step};
 
 /// The lock of one language in one environment.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Step;
+use crate::runtime::Step;
 
 /// What a tool is asked about one lock.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 //! Where in the file a value is, from where its key is: what an error points at.
 
-use super::Settings;
-use super::config_set::ConfigSet;
 use crate::error::{ConfigError, Location};
+use crate::settings::Settings;
+use crate::settings::config_set::ConfigSet;
 
 impl Settings {
     /// The error at the value of the key that is written at `key`, if anywhere: at the part of it that the message quotes,

@@ -1,5 +1,5 @@
 //! What is done of an environment before its turn, and how it is told when the turn has come. Decides nothing about when
-//! that happens ([`super::ahead`]) or what belongs into an environment ([`super::contents`]).
+//! that happens ([`crate::builder::prebuilder`]) or what belongs into an environment ([`crate::builder::contents`]).
 //!
 //! Every step that is recorded in the environment is kept together with what it had to say. What came after the last of
 //! them is forgotten, as if it had not been tried: the turn tries it again, and tells of it.
@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 use crate::builder::contents::{RunContents, put_in_requirements};
+use crate::builder::env_builder::{Contents, Foundation, Site};
 use crate::builder::installation::Installation;
 use crate::builder::locked_contents;
-use crate::builder::packaging::Packager;
-use crate::builder::prepare::{Contents, Foundation, Site};
+use crate::builder::packaging_env::Packager;
 use crate::builder::stamp::section;
 use crate::env_error::Halt;
 use crate::event::{Event, Reporter};

@@ -5,10 +5,10 @@ use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::shim::is_program;
 use crate::model::interpreter::PythonVersion;
 use crate::model::version_specifier::VersionSpecifier;
 use crate::model::{PythonSpec, Variables};
+use crate::runtime::python::shim::is_program;
 
 /// Folders whose subfolders are installations, in the order they are searched.
 pub fn roots(variables: &Variables) -> Vec<PathBuf> {

@@ -5,10 +5,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::builder::forerun::{EarlyContents, Forerun};
-use crate::builder::packaging::Packager;
-use crate::builder::prepare::Site;
-use crate::builder::run::Run;
+use crate::builder::env_builder::Site;
+use crate::builder::packaging_env::Packager;
+use crate::builder::prebuilt::{EarlyContents, Forerun};
+use crate::builder::run_context::Run;
 use crate::builder::stamp::{Stamp, section};
 use crate::event::Phase;
 use crate::execute::interrupt::Interrupt;

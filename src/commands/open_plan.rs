@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use super::discovery::discovery;
-use super::{Display, reporter};
 use crate::cli::options::Options;
+use crate::commands::discovery::discovery;
+use crate::commands::{Display, reporter};
 use crate::plan::{self, Plan, Warning};
 use crate::runtime::python::PythonDiscovery;
 use crate::source;
@@ -18,7 +18,8 @@ pub fn open_plan(options: &Options) -> Result<Plan> {
 
 /// [`open_plan`] with a catalogue of interpreters that is at hand already.
 pub fn open_plan_with(options: &Options, interpreters: Arc<PythonDiscovery>) -> Result<Plan> {
-    let mut plan = super::packaged::with_packages(read_with(options, &interpreters)?, options, &interpreters)?;
+    let mut plan =
+        crate::commands::packaged_services::with_packages(read_with(options, &interpreters)?, options, &interpreters)?;
     // That no configuration was found explains an unknown environment, so it is said before that error.
     report_warnings(&plan, options);
     // What was noticed of a value comes before what is wrong with it.
@@ -29,7 +30,7 @@ pub fn open_plan_with(options: &Options, interpreters: Arc<PythonDiscovery>) -> 
 /// The configuration without its environments.
 ///
 /// # Errors
-/// When there is none that can be read; [`Provided`](super::provision::Provided) when another tox has done the work.
+/// When there is none that can be read; [`Provided`](crate::commands::provision::Provided) when another tox has done the work.
 pub fn read(options: &Options) -> Result<Plan> {
     read_with(options, &Arc::new(discovery(options)))
 }
@@ -41,7 +42,8 @@ fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<P
         bail!("{} is no folder; --root (TOX_ROOT_DIR) names the project's, which must be there", root.display());
     }
     let plan = plan::read(Arc::new(options.clone()), Arc::clone(interpreters) as _)?;
-    super::provision::ensure(&plan, options, interpreters).inspect_err(|_| report_warnings(&plan, options))?;
+    crate::commands::provision::ensure(&plan, options, interpreters)
+        .inspect_err(|_| report_warnings(&plan, options))?;
     Ok(plan)
 }
 
@@ -50,7 +52,7 @@ pub fn report_missing_configuration(options: &Options) -> Result<()> {
     let found = source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
     if let Some(text) = found.warning {
         let reporter = reporter(options, Display::Plain);
-        reporter.warning(super::ROOT, text);
+        reporter.warning(crate::commands::ROOT, text);
     }
     Ok(())
 }
@@ -67,6 +69,6 @@ pub fn tell(warnings: Vec<Warning>, options: &Options) {
     }
     let reporter = reporter(options, Display::Plain);
     for warning in warnings {
-        reporter.warning(warning.environment.as_deref().unwrap_or(super::ROOT), warning.text);
+        reporter.warning(warning.environment.as_deref().unwrap_or(crate::commands::ROOT), warning.text);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Contents, Ecosystem, Key, Origin, Package, hexadecimal};
+use crate::lock::ecosystems::{Contents, Ecosystem, Key, Origin, Package, hexadecimal};
 
 /// The first version whose `go.mod` is complete.
 const COMPLETE: (u32, u32) = (1, 17);
@@ -104,8 +104,8 @@ impl Module {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::lines;
     use super::*;
+    use crate::lock::ecosystems::tests::lines;
 
     const MODULE: &str = "module example.org/app // this one
 

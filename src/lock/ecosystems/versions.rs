@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::str::FromStr;
 
-use super::Ecosystem;
+use crate::lock::ecosystems::Ecosystem;
 
 /// A version that others of the same ecosystem can be compared with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

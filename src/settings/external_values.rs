@@ -4,11 +4,12 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use super::config_set::ConfigSet;
-use super::service::asks_for_services;
-use super::{Settings, keys};
 use crate::model::Variables;
 use crate::model::literal::{MARK, literal_fields};
+use crate::settings::Settings;
+use crate::settings::config_set::ConfigSet;
+use crate::settings::keys;
+use crate::settings::service::asks_for_services;
 
 impl Settings {
     /// These settings for texts in which fields are filled in. They are others only where something from outside looks

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use yaml_rust2::Yaml;
 
-use super::{Contents, Ecosystem, Key, Origin, Package, hashes_of_integrity};
+use crate::lock::ecosystems::{Contents, Ecosystem, Key, Origin, Package, hashes_of_integrity};
 use crate::source::yaml;
 
 pub fn read(text: &str) -> Result<Contents, String> {
@@ -81,8 +81,8 @@ fn required(entry: &Yaml, contents: &Contents) -> BTreeSet<Key> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{lines, roots};
     use super::*;
+    use crate::lock::ecosystems::tests::{lines, roots};
 
     const NINE: &str = "lockfileVersion: '9.0'
 importers:

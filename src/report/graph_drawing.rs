@@ -38,7 +38,7 @@ pub fn draw(nodes: &[Node], format: Format) -> String {
     match format {
         Format::Mermaid => mermaid(nodes),
         Format::Dot => dot(nodes),
-        Format::Json => super::config_format::json(&serde_json::json!({ "environments": nodes })) + "\n",
+        Format::Json => crate::report::config_format::json(&serde_json::json!({ "environments": nodes })) + "\n",
     }
 }
 

@@ -192,7 +192,7 @@ pub fn parse(
 
 fn text_of(file: &Path) -> Result<String, String> {
     let text = bounded::read_text(file).map_err(|error| error.to_string())?;
-    match super::error::conflict_marker(&text) {
+    match crate::lock::error::conflict_marker(&text) {
         Some(line) => Err(format!("line {line} is a merge conflict marker")),
         None => Ok(text),
     }

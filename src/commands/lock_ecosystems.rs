@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 
-use super::locking::{Lockable, Locks};
-use crate::builder::language_locks::WrittenLocks;
+use crate::builder::runtime_locks::WrittenLocks;
+use crate::commands::locking::{Lockable, Locks};
 use crate::model::runtime::DEFAULT;
 use crate::runtime::locking;
 

@@ -1,8 +1,8 @@
 //! Runs the tools of the languages that are not Python's, and says what is wrong when one of them fails: the environment,
 //! the setting and where it stands, and what helps.
 
-use crate::builder::languages::Part;
-use crate::builder::prepare::Site;
+use crate::builder::env_builder::Site;
+use crate::builder::runtimes::Part;
 use crate::env_error::Halt;
 use crate::error::{ConfigError, Location};
 use crate::execute::session::{Outcome, Request, Session, Shown, Stdin};
@@ -72,7 +72,7 @@ impl Site {
         step.argv.extend(offline.arguments.iter().cloned());
         step.variables.extend(offline.variables.iter().cloned());
         let Some((folder, files)) = &offline.gathered else { return Self::try_step(part, &step, session, work) };
-        super::folders::ensure_empty(folder)?;
+        crate::builder::folders::ensure_empty(folder)?;
         for file in files {
             if let Some(name) = file.file_name() {
                 // Two caches may have one file.
@@ -80,7 +80,7 @@ impl Site {
             }
         }
         let outcome = Self::try_step(part, &step, session, work);
-        super::languages::remove(folder)?;
+        crate::builder::runtimes::remove(folder)?;
         outcome
     }
 

@@ -1,6 +1,6 @@
 //! Brings one environment from whatever state its folder is in to one in which its commands can run: made with the right
 //! interpreter, emptied of what the last run left, and made anew when what is there does not fit any more. What goes into
-//! it is the callers' business ([`super::environment`], [`super::packaging`]).
+//! it is the callers' business ([`crate::builder::environment`], [`crate::builder::packaging_env`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use crate::builder::environment_folders;
 use crate::builder::folders;
-use crate::builder::forerun::{Course, Forerun};
 use crate::builder::journal::EnvironmentJournal;
-use crate::builder::language_swap::Renewed;
-use crate::builder::languages::Part;
 use crate::builder::lock::Lock;
+use crate::builder::prebuilt::{Course, Forerun};
 use crate::builder::preconditions::check_platform;
-use crate::builder::run::Run;
+use crate::builder::run_context::Run;
+use crate::builder::runtime_swap::Renewed;
+use crate::builder::runtimes::Part;
 use crate::builder::stamp;
 use crate::builder::stamp::{Stamp, section};
 use crate::builder::venv_redirect;

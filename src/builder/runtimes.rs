@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::builder::language_steps::Work;
-use crate::builder::prepare::{Foundation, Site};
+use crate::builder::env_builder::{Foundation, Site};
+use crate::builder::runtime_steps::Work;
 use crate::did_you_mean::closest;
 use crate::env_error::Halt;
 use crate::error::ConfigError;

@@ -47,7 +47,7 @@ pub fn answer(answer: &Answer) -> Result<()> {
     if inline_plugin(&file).is_none() {
         return Ok(());
     }
-    let discovery = super::discovery::discovery(options);
+    let discovery = crate::commands::discovery::discovery(options);
     let around = Surroundings { file: &file, text: "", variables: &options.variables, markers: None };
     let Some(host) = discovery.find(&[discovery.host_python().display().to_string()]) else { return Ok(()) };
     if !has_everything(&["tox".to_owned()], &around, &host)? {

@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 
-use super::locking::{Locks, names_none};
 use crate::cli::options::Options;
+use crate::commands::locking::{Locks, names_none};
 use crate::error::ConfigError;
+use crate::lock::ecosystems::{self, Contents};
 use crate::lock::error::LockError;
 use crate::lock::index::{Entry, Index, input_digest};
-use crate::lock::languages::{self, Contents};
 
 /// What an environment has locked of one language.
 pub(super) struct OfLanguage {
@@ -38,7 +38,7 @@ impl LockedLanguages {
     pub fn tell_left_out(&self) {
         if !self.left_out.is_empty() {
             let text = format!("left out, as their own tools know them: {}", self.left_out().join(", "));
-            super::plain_hint(&text);
+            crate::commands::plain_hint(&text);
         }
     }
 }
@@ -82,6 +82,6 @@ impl Locks {
         let locks = self.site(&lockable.environment).language_locks().map_err(anyhow::Error::new)?;
         let files: Vec<_> =
             locks.into_iter().filter(|lock| lock.runtime == runtime).flat_map(|lock| lock.files).collect();
-        languages::read(&files).map_err(|reason| ConfigError::handled(reason).into())
+        ecosystems::read(&files).map_err(|reason| ConfigError::handled(reason).into())
     }
 }

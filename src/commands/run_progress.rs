@@ -3,8 +3,8 @@
 
 use anyhow::Result;
 
-use super::state_folder;
 use crate::cli::options::{Options, Verb};
+use crate::commands::state_folder;
 use crate::env_error::Halt;
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;

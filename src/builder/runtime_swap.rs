@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::builder::languages::{Part, SECTION, remove};
-use crate::builder::prepare::{Foundation, Site};
+use crate::builder::env_builder::{Foundation, Site};
+use crate::builder::runtimes::{Part, SECTION, remove};
 use crate::builder::stamp::Stamp;
 use crate::env_error::Halt;
 

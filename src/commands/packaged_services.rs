@@ -10,9 +10,9 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 
-use super::required_python::python_of_requires;
 use crate::builder::provision::safe_path;
 use crate::cli::options::{EnvironmentChoice, Options, Packaged, Verb};
+use crate::commands::required_python::python_of_requires;
 use crate::error::ConfigError;
 use crate::execute::process;
 use crate::model::pep508::{Requirement, canonical_name};

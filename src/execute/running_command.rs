@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
-use super::ending::{Ending, Stage};
-use super::output::Output;
-use super::process::Child;
-use super::session::{Outcome, Session};
-use super::tree;
 use crate::event::{Event, Level, Stream};
+use crate::execute::output::Output;
+use crate::execute::process::Child;
+use crate::execute::session::{Outcome, Session};
+use crate::execute::termination::{Ending, Stage};
+use crate::execute::tree;
 
 /// How much is read at once.
 const STEP: usize = 64 * 1024;

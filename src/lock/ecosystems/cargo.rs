@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use super::{Contents, Ecosystem, Key, Origin, Package};
+use crate::lock::ecosystems::{Contents, Ecosystem, Key, Origin, Package};
 
 pub fn read(text: &str) -> Result<Contents, String> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| format!("it is no TOML: {}", error.message()))?;
@@ -63,8 +63,8 @@ fn meant(named: &str, versions: &BTreeMap<&str, Vec<&Key>>) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{lines, roots};
     use super::*;
+    use crate::lock::ecosystems::tests::{lines, roots};
 
     const LOCK: &str = r#"
 version = 4

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::builder::contents;
+use crate::builder::env_builder::{Foundation, Site};
 use crate::builder::environment_folders;
 use crate::builder::installation::Installation;
 use crate::builder::lock::Lock;
@@ -13,9 +14,8 @@ use crate::builder::package::Site as Sources;
 use crate::builder::package::staging::Staging;
 use crate::builder::package::{BuildRequest, PackageBuilder, Wanted, Workshop, describe_wheel};
 use crate::builder::preconditions::check_platform;
-use crate::builder::prepare::{Foundation, Site};
 use crate::builder::project_package::ProjectPackages;
-use crate::builder::run::Run;
+use crate::builder::run_context::Run;
 use crate::builder::stamp::section;
 use crate::command_set::CommandSet;
 use crate::env_error::Halt;
@@ -26,7 +26,7 @@ use crate::model::PackageKind;
 use crate::model::environment::{Packaging, sdist_describer};
 use crate::package::{Package, static_requirements};
 use crate::plan::Plan;
-use crate::report::observed::observed;
+use crate::report::observers::observed;
 use crate::report::{Buffered, Layout};
 
 /// Below the run's folder for temporary files: the copies of packages that are handed to installers.

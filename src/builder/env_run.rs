@@ -3,13 +3,13 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use crate::builder::ahead::Ahead;
 use crate::builder::contents::RunContents;
+use crate::builder::env_builder::Site;
 use crate::builder::environment_folders;
 use crate::builder::missing_program::missing_program;
-use crate::builder::packaging::Packager;
-use crate::builder::prepare::Site;
-use crate::builder::run::Run;
+use crate::builder::packaging_env::Packager;
+use crate::builder::prebuilder::Ahead;
+use crate::builder::run_context::Run;
 use crate::builder::services;
 use crate::builder::services::Services;
 use crate::command_set;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Contents, Ecosystem, Key, Origin, Package, hashes_of_integrity};
+use crate::lock::ecosystems::{Contents, Ecosystem, Key, Origin, Package, hashes_of_integrity};
 
 const FOLDER: &str = "node_modules/";
 
@@ -90,8 +90,8 @@ fn found<'a>(path: &str, name: &str, packages: &'a Map<String, Value>) -> Option
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{lines, roots};
     use super::*;
+    use crate::lock::ecosystems::tests::{lines, roots};
 
     const LOCK: &str = r#"{"name": "app", "lockfileVersion": 3, "packages": {
         "": {"name": "app", "dependencies": {"debug": "^4", "part": "1", "git": "x/y"}, "devDependencies": {"@s/tool": "1"}},

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Contents, Ecosystem, Key, Origin, Package};
+use crate::lock::ecosystems::{Contents, Ecosystem, Key, Origin, Package};
 
 pub fn read(text: &str) -> Result<Contents, String> {
     let mut reading = Reading::default();
@@ -115,8 +115,8 @@ fn key(content: &str) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{lines, roots};
     use super::*;
+    use crate::lock::ecosystems::tests::{lines, roots};
 
     const LOCK: &str = "GIT
   remote: https://h/own.git
