@@ -10,7 +10,7 @@ use envo::import::locks;
 use envo::install::pylock::Pylock;
 use envo::lock::document::Document;
 use envo::lock::graph::Graph;
-use envo::lock::languages;
+use envo::lock::ecosystems;
 
 const LANGUAGES: [&str; 6] =
     ["package-lock.json", "pnpm-lock.yaml", "yarn.lock", "Cargo.lock", "Gemfile.lock", "go.mod"];
@@ -45,7 +45,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let kind = usize::from(*first) % (LANGUAGES.len() + 4);
     if let Some(name) = LANGUAGES.get(kind) {
         let (text, sums) = text.split_once("\n---\n").unwrap_or((&text, ""));
-        if let Ok(Some(contents)) = languages::parse(name, || Ok(text.to_owned()), || sums.to_owned()) {
+        if let Ok(Some(contents)) = ecosystems::parse(name, || Ok(text.to_owned()), || sums.to_owned()) {
             for (key, package) in &contents.packages {
                 let _ = contents.reference(key, package);
             }
