@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use crate::env_error::Halt;
-use crate::execute::session::{Display, Request, Session, Shown, Stdin};
+use crate::env_error::EnvError;
+use crate::execute::session::{CommandDisplay, CommandRequest, CommandSession, CommandStdin, DisplayedCommand};
 use crate::model::environment::CommandLists;
 use crate::model::{Command, Deferred, ExitRule};
 
@@ -23,7 +23,12 @@ pub struct CommandSet<'a> {
 impl CommandSet<'_> {
     /// Runs `commands` one after the other and returns the code of the first that failed, or 0. The seconds each took are
     /// added to `seconds`.
-    pub fn run(&self, session: &Session, commands: Vec<Command>, seconds: &mut Vec<f64>) -> Result<i32, Halt> {
+    pub fn run(
+        &self,
+        session: &CommandSession,
+        commands: Vec<Command>,
+        seconds: &mut Vec<f64>,
+    ) -> Result<i32, EnvError> {
         let mut first_failure = 0;
         for (index, command) in commands.into_iter().enumerate() {
             let code = self.run_one(session, index, &command, seconds)?;
@@ -39,21 +44,27 @@ impl CommandSet<'_> {
         Ok(first_failure)
     }
 
-    fn run_one(&self, session: &Session, index: usize, command: &Command, seconds: &mut Vec<f64>) -> Result<i32, Halt> {
+    fn run_one(
+        &self,
+        session: &CommandSession,
+        index: usize,
+        command: &Command,
+        seconds: &mut Vec<f64>,
+    ) -> Result<i32, EnvError> {
         let attempts = if command.exit_rule == ExitRule::Any { 1 } else { self.retries.saturating_add(1) };
         let mut attempt = 1;
         loop {
-            let outcome = session.execute(Request {
+            let outcome = session.execute(CommandRequest {
                 argv: command.argv.clone(),
-                shown: Shown::Itself,
+                shown: DisplayedCommand::Itself,
                 cwd: self.cwd.to_path_buf(),
                 run_id: format!("{}[{index}]", self.key),
-                stdin: if session.no_capture { Stdin::User } else { Stdin::user_only() },
-                display: Display::Show,
+                stdin: if session.no_capture { CommandStdin::User } else { CommandStdin::user_only() },
+                display: CommandDisplay::Show,
             });
             let outcome = outcome.map_err(|refusal| {
                 let remedy = refusal.remedy();
-                Halt::from(refusal).about(self.key, remedy)
+                EnvError::from(refusal).about(self.key, remedy)
             })?;
             seconds.push(outcome.seconds);
             let Err(code) = session.conclude(&outcome, command.exit_rule) else { return Ok(0) };
@@ -74,7 +85,7 @@ impl CommandSet<'_> {
 }
 
 /// What [`run_all`] does to commands between reading and running them.
-pub type Finish<'a> = dyn Fn(Vec<Command>) -> Result<Vec<Command>, Halt> + 'a;
+pub type CommandFilter<'a> = dyn Fn(Vec<Command>) -> Result<Vec<Command>, EnvError> + 'a;
 
 /// Runs `commands_pre`, then `commands` unless the first failed, then `commands_post` whatever happened. Returns the
 /// first code that is not 0.
@@ -82,18 +93,18 @@ pub type Finish<'a> = dyn Fn(Vec<Command>) -> Result<Vec<Command>, Halt> + 'a;
 /// # Errors
 /// When a list cannot be read or a command may not run; an error of `commands_post` hides earlier ones, as in tox.
 pub fn run_all(
-    session: &Session,
+    session: &CommandSession,
     lists: &CommandLists,
     cwd: &Path,
-    finish: &Finish<'_>,
+    finish: &CommandFilter<'_>,
     seconds: &mut Vec<f64>,
-) -> Result<i32, Halt> {
-    let mut run = |session: &Session, key: &str, commands: &Deferred<Vec<Command>>| {
+) -> Result<i32, EnvError> {
+    let mut run = |session: &CommandSession, key: &str, commands: &Deferred<Vec<Command>>| {
         let set = CommandSet { key, cwd, ignore_errors: lists.ignore_errors, retries: lists.retries };
         let commands = finish(commands.get()?)?;
         set.run(session, commands, seconds)
     };
-    let mut before = || -> Result<i32, Halt> {
+    let mut before = || -> Result<i32, EnvError> {
         let pre = run(session, "commands_pre", &lists.pre)?;
         if pre != 0 && !lists.ignore_errors {
             return Ok(pre);
@@ -103,7 +114,7 @@ pub fn run_all(
     };
     let earlier = before();
     let post = if lists.post_after_interrupt {
-        run(&Session { after_interrupt: true, ..session.clone() }, "commands_post", &lists.post)
+        run(&CommandSession { after_interrupt: true, ..session.clone() }, "commands_post", &lists.post)
     } else {
         run(session, "commands_post", &lists.post)
     }?;

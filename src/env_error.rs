@@ -4,15 +4,15 @@ use std::fmt;
 
 use crate::error::frame;
 use crate::error::{ConfigError, ErrorClass};
-use crate::event::{Event, Level, Reporter, Stream};
-use crate::execute::session::Refusal;
+use crate::event::{Level, OutputStream, Reporter, RunEvent};
+use crate::execute::session::CommandRefusal;
 use crate::exit_code;
 use crate::settings::Settings;
 
 /// The ends that are no success. Anything that comes as [`anyhow::Error`] keeps its meaning on the way through
 /// [`From`], however much context was put around it.
 #[derive(Debug)]
-pub enum Halt {
+pub enum EnvError {
     /// What was built before does not fit any more, for this reason: build it anew, once.
     Recreate(String),
     /// The environment is left out, for this reason.
@@ -28,7 +28,7 @@ pub enum Halt {
     /// The same with the setting it is due to and what helps.
     ExitExplaining(i32, Box<ConfigError>),
     /// A [`Halt::Fail`] or [`Halt::Exit`] that a setting is behind.
-    About(Box<About>),
+    About(Box<ErrorContext>),
     /// The user asked to stop before the next command.
     Interrupted,
     /// What nobody foresaw.
@@ -45,31 +45,33 @@ fn explanation(error: &ConfigError) -> Option<String> {
 
 /// Which setting a halt comes from, and what would help.
 #[derive(Debug)]
-pub struct About {
-    pub halt: Halt,
+pub struct ErrorContext {
+    pub halt: EnvError,
     pub key: String,
     /// One on each line.
     pub remedy: String,
 }
 
-impl About {
+impl ErrorContext {
     /// What envo has to say beyond tox's words; `settings` knows where the environment's key is written.
     pub fn explained(&self, settings: &Settings, environment: &str) -> String {
         let error = self.error(settings, environment);
         // How an installer ended was not put into words before.
-        let is_told = !matches!(self.halt, Halt::Exit(_));
+        let is_told = !matches!(self.halt, EnvError::Exit(_));
         if is_told { frame::below_words(&error, false) } else { frame::with_source(&error, false) }
     }
 
     fn error(&self, settings: &Settings, environment: &str) -> ConfigError {
         let message = match &self.halt {
-            Halt::Exit(code) => format!("what installs `{}` of {environment} ended with exit code {code}", self.key),
+            EnvError::Exit(code) => {
+                format!("what installs `{}` of {environment} ended with exit code {code}", self.key)
+            }
             other => other.to_string(),
         };
         let mut error = ConfigError::fail(message);
         error.hints.extend(self.remedy.lines().map(str::to_owned));
         // Some folders of an environment come from the project's keys.
-        let of_project = || settings.place_of(settings.core(), &self.key).ok().flatten();
+        let of_project = || settings.location_of(settings.core(), &self.key).ok().flatten();
         match settings.written_at(environment, &self.key) {
             None if let Some(place) = of_project() => settings.at_value(error, Some(place)),
             place => {
@@ -82,12 +84,12 @@ impl About {
 
 /// How a turn that was halted counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct EnvVerdict {
     pub skipped: bool,
     pub code: i32,
 }
 
-impl Halt {
+impl EnvError {
     /// The same, with the setting it comes from; what is no failure stays as it is.
     #[must_use]
     pub fn about(self, key: &str, remedy: impl Into<String>) -> Self {
@@ -98,7 +100,7 @@ impl Halt {
                 Self::Config(error)
             }
             Self::Fail(_) | Self::Exit(_) | Self::Config(_) => {
-                Self::About(Box::new(About { halt: self, key: key.to_owned(), remedy: remedy.into() }))
+                Self::About(Box::new(ErrorContext { halt: self, key: key.to_owned(), remedy: remedy.into() }))
             }
             other => other,
         }
@@ -116,7 +118,7 @@ impl Halt {
     }
 
     /// Says what tox says of such an end, in the log of `environment`.
-    pub fn tell(&self, reporter: &dyn Reporter, environment: &str) -> Verdict {
+    pub fn report(&self, reporter: &dyn Reporter, environment: &str) -> EnvVerdict {
         let (level, text) = match self {
             Self::Skip(reason) => (Level::Warning, format!("skipped because {reason}")),
             Self::Fail(reason) | Self::Recreate(reason) => (Level::Error, format!("failed with {reason}")),
@@ -129,19 +131,19 @@ impl Halt {
             Self::ExitSaying(_, text) => (Level::Error, text.clone()),
             Self::ExitExplaining(_, error) => (Level::Error, error.message.clone()),
             Self::Internal(error) => (Level::Error, format!("internal error\n{error:#}")),
-            Self::About(about) => return about.halt.tell(reporter, environment),
+            Self::About(about) => return about.halt.report(reporter, environment),
             Self::Exit(_) | Self::Interrupted => return self.verdict(),
         };
         reporter.message(environment, level, text);
         if let Self::Config(error) | Self::ExitExplaining(_, error) = self
             && let Some(text) = explanation(error)
         {
-            reporter.event(Event::LaidOut { stream: Stream::Error, bytes: text.into_bytes() });
+            reporter.event(RunEvent::LaidOut { stream: OutputStream::Error, bytes: text.into_bytes() });
         }
         self.verdict()
     }
 
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> EnvVerdict {
         let code = match self {
             Self::Skip(_) => 0,
             Self::Fail(_) | Self::Recreate(_) => exit_code::FAILED,
@@ -155,7 +157,7 @@ impl Halt {
             Self::Interrupted => exit_code::HANDLED_ERROR,
             Self::Internal(_) => exit_code::USAGE,
         };
-        Verdict { skipped: self.is_skip(), code }
+        EnvVerdict { skipped: self.is_skip(), code }
     }
 
     pub fn is_skip(&self) -> bool {
@@ -167,7 +169,7 @@ impl Halt {
     }
 }
 
-impl fmt::Display for Halt {
+impl fmt::Display for EnvError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Recreate(text) | Self::Skip(text) | Self::Fail(text) | Self::ExitSaying(_, text) => {
@@ -182,43 +184,43 @@ impl fmt::Display for Halt {
     }
 }
 
-impl std::error::Error for Halt {}
+impl std::error::Error for EnvError {}
 
-impl From<ConfigError> for Halt {
+impl From<ConfigError> for EnvError {
     fn from(error: ConfigError) -> Self {
         Self::Config(Box::new(error))
     }
 }
 
-impl From<Refusal> for Halt {
-    fn from(refusal: Refusal) -> Self {
+impl From<CommandRefusal> for EnvError {
+    fn from(refusal: CommandRefusal) -> Self {
         match refusal {
-            Refusal::NotAllowed(text) => Self::Fail(text),
-            Refusal::Empty => ConfigError::value(refusal.to_string()).into(),
-            Refusal::Interrupted => Self::Interrupted,
+            CommandRefusal::NotAllowed(text) => Self::Fail(text),
+            CommandRefusal::Empty => ConfigError::value(refusal.to_string()).into(),
+            CommandRefusal::Interrupted => Self::Interrupted,
         }
     }
 }
 
-impl From<BackendFailed> for Halt {
+impl From<BackendFailed> for EnvError {
     fn from(failed: BackendFailed) -> Self {
         Self::ExitSaying(failed.exit_code(), failed.to_string())
     }
 }
 
-impl From<std::io::Error> for Halt {
+impl From<std::io::Error> for EnvError {
     fn from(error: std::io::Error) -> Self {
         Self::Internal(error.into())
     }
 }
 
-impl From<anyhow::Error> for Halt {
+impl From<anyhow::Error> for EnvError {
     fn from(error: anyhow::Error) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(halt) => return halt,
             Err(error) => error,
         };
-        let error = match error.downcast::<Refusal>() {
+        let error = match error.downcast::<CommandRefusal>() {
             Ok(refusal) => return refusal.into(),
             Err(error) => error,
         };
@@ -271,18 +273,18 @@ mod tests {
     #[test]
     fn an_error_keeps_its_meaning_under_context() {
         let wrapped = Err::<(), _>(ConfigError::skip("no such platform")).context("while preparing").unwrap_err();
-        assert!(matches!(Halt::from(wrapped), Halt::Config(error) if error.class == ErrorClass::Skip));
-        let wrapped = Err::<(), _>(Halt::Exit(3)).context("while installing").unwrap_err();
-        assert_eq!(Halt::from(wrapped).verdict(), Verdict { skipped: false, code: 3 });
-        let wrapped = Err::<(), _>(Refusal::Interrupted).context("while listing").unwrap_err();
-        assert_eq!(Halt::from(wrapped).verdict().code, exit_code::HANDLED_ERROR);
+        assert!(matches!(EnvError::from(wrapped), EnvError::Config(error) if error.class == ErrorClass::Skip));
+        let wrapped = Err::<(), _>(EnvError::Exit(3)).context("while installing").unwrap_err();
+        assert_eq!(EnvError::from(wrapped).verdict(), EnvVerdict { skipped: false, code: 3 });
+        let wrapped = Err::<(), _>(CommandRefusal::Interrupted).context("while listing").unwrap_err();
+        assert_eq!(EnvError::from(wrapped).verdict().code, exit_code::HANDLED_ERROR);
     }
 
     #[test]
     fn codes_are_those_of_tox() {
-        let code = |halt: Halt| halt.verdict().code;
-        assert_eq!(code(Halt::Skip(String::new())), 0);
-        assert_eq!(code(Halt::Fail(String::new())), 1);
+        let code = |halt: EnvError| halt.verdict().code;
+        assert_eq!(code(EnvError::Skip(String::new())), 0);
+        assert_eq!(code(EnvError::Fail(String::new())), 1);
         assert_eq!(code(ConfigError::handled("").into()), 1);
         assert_eq!(code(ConfigError::key("deps").into()), 2);
         assert_eq!(code(std::io::Error::other("disk").into()), 2);

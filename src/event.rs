@@ -20,7 +20,7 @@ pub enum Level {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Stream {
+pub enum OutputStream {
     Out,
     Error,
 }
@@ -28,7 +28,7 @@ pub enum Stream {
 /// What an environment is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Phase {
+pub enum EnvPhase {
     /// A language that is not on this machine is fetched.
     Fetch,
     /// What it will contain is resolved.
@@ -43,7 +43,7 @@ pub enum Phase {
     Commands,
 }
 
-impl Phase {
+impl EnvPhase {
     pub const ALL: [Self; 6] = [Self::Fetch, Self::Lock, Self::Create, Self::Install, Self::Package, Self::Commands];
 
     pub fn name(self) -> &'static str {
@@ -73,12 +73,12 @@ pub struct EnvironmentResult {
     /// Seconds of each command that was run for its output.
     pub command_seconds: Vec<f64>,
     /// How long it did what, each phase once.
-    pub phase_seconds: Vec<(Phase, f64)>,
+    pub phase_seconds: Vec<(EnvPhase, f64)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
+pub enum RunEvent {
     /// A line in the log of an environment; the human reporter writes `NAME: TEXT`. `ROOT` names the program itself.
     Message {
         environment: String,
@@ -100,7 +100,7 @@ pub enum Event {
     /// Output of a command that is shown.
     Output {
         environment: String,
-        stream: Stream,
+        stream: OutputStream,
         bytes: Vec<u8>,
     },
     /// A command ended; tox shows `NAME: exit CODE (N.NN seconds) CWD> COMMAND pid=N` for failures, or with `-v`.
@@ -119,7 +119,7 @@ pub enum Event {
     /// What an environment does from now on.
     Phase {
         environment: String,
-        phase: Phase,
+        phase: EnvPhase,
     },
     EnvironmentStarted {
         environment: String,
@@ -131,7 +131,7 @@ pub enum Event {
     },
     /// Text that a buffered reporter laid out earlier, to be written as it is.
     LaidOut {
-        stream: Stream,
+        stream: OutputStream,
         bytes: Vec<u8>,
     },
     /// The end of a run, in the order of the selection.
@@ -170,14 +170,14 @@ pub enum Event {
     /// What a service wrote: one or more whole lines, of which the last may lack its end.
     ServiceOutput {
         service: String,
-        stream: Stream,
+        stream: OutputStream,
         line: Vec<u8>,
     },
 }
 
 /// Takes events, from any thread, in the order they happen.
 pub trait Reporter: Send + Sync {
-    fn event(&self, event: Event);
+    fn event(&self, event: RunEvent);
 }
 
 /// Shorthands for the commonest event.
@@ -195,6 +195,6 @@ impl dyn Reporter + '_ {
     }
 
     pub fn message(&self, environment: &str, level: Level, text: impl Into<String>) {
-        self.event(Event::Message { environment: environment.to_owned(), level, text: text.into() });
+        self.event(RunEvent::Message { environment: environment.to_owned(), level, text: text.into() });
     }
 }

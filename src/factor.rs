@@ -83,13 +83,13 @@ fn marker_position(line: &str) -> Option<usize> {
 
 /// Conditions line by line. Generated files repeat a condition on many lines, and one that stands on the line before as
 /// well is not worked out again.
-pub(crate) struct Conditions<'a, T> {
+pub(crate) struct LineConditions<'a, T> {
     /// The start of the line that had a marker last, the marker and the blank behind it included.
     start: &'a str,
     answer: T,
 }
 
-impl<'a, T: Copy> Conditions<'a, T> {
+impl<'a, T: Copy> LineConditions<'a, T> {
     pub(crate) fn new(initial: T) -> Self {
         Self { start: "", answer: initial }
     }
@@ -124,12 +124,12 @@ pub fn filter<'v, 'a>(value: &'v str, active: impl Fn() -> &'a ActiveFactors) ->
         kept.push_str(line);
         any = true;
     };
-    let mut conditions = Conditions::new(None);
+    let mut conditions = LineConditions::new(None);
     let mut failure = Ok(());
     let mut continues = false;
     let mut skipping = false;
     for line in lines(value) {
-        let found = conditions.of(line, |condition| match Condition::parse(condition) {
+        let found = conditions.of(line, |condition| match FactorCondition::parse(condition) {
             Ok(condition) => condition.map(|condition| active().satisfy(&condition)),
             Err(error) => {
                 failure = Err(error);
@@ -191,9 +191,9 @@ pub fn mentioned_environments(
     }
     let mut failure = Ok(());
     let is_new = |name: &str| name.split('-').any(|factor| !is_known(without_negation(factor)));
-    let mut conditions = Conditions::new(());
+    let mut conditions = LineConditions::new(());
     for line in lines(value) {
-        conditions.of(line, |condition| match Condition::parse(condition) {
+        conditions.of(line, |condition| match FactorCondition::parse(condition) {
             Ok(condition) => {
                 let names = condition.map(|condition| condition.0).unwrap_or_default();
                 names.iter().filter(|name| is_new(name)).for_each(|name| found(without_negations(name)));
@@ -206,9 +206,9 @@ pub fn mentioned_environments(
 
 /// What stands before the marker of a line: names of environments, one of which must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Condition(Vec<String>);
+pub(crate) struct FactorCondition(Vec<String>);
 
-impl Condition {
+impl FactorCondition {
     /// Names of environments with marks of negation, of which one must fit.
     pub(crate) fn alternatives(&self) -> &[String] {
         &self.0
@@ -249,7 +249,7 @@ impl ActiveFactors {
     }
 
     /// Whether one of the alternatives of a condition holds.
-    pub(crate) fn satisfy(&self, condition: &Condition) -> bool {
+    pub(crate) fn satisfy(&self, condition: &FactorCondition) -> bool {
         let holds = |factor: &str| self.contains(without_negation(factor)) != factor.starts_with('!');
         condition.0.iter().any(|name| name.split('-').all(holds))
     }

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use envo::cli::arguments::CommandWord;
-use envo::settings::keys::{self, CORE, Initial, Key};
-use envo::settings::value::Kind;
+use envo::settings::keys::{self, CORE, DefaultValue, SettingKey};
+use envo::settings::value::ValueKind;
 
 use crate::support::project::Project;
 
@@ -24,42 +24,42 @@ fn check(name: &str, expected: &str) {
 }
 
 /// What a value of the kind looks like in an INI file.
-fn kind(kind: Kind) -> &'static str {
+fn kind(kind: ValueKind) -> &'static str {
     match kind {
-        Kind::Text | Kind::OptionalText => "text",
-        Kind::Plain => "text; in TOML also a number, a boolean or a list",
-        Kind::Line => "one command",
-        Kind::Boolean | Kind::OptionalBoolean => "true or false",
-        Kind::Integer => "whole number",
-        Kind::Float => "number",
-        Kind::Path => "path",
-        Kind::List | Kind::Set => "words, one a line or with commas",
-        Kind::Environments => "environment names, with `{a,b}` and ranges",
-        Kind::Labels => "`label = environments`, one a line",
-        Kind::Command => "one command",
-        Kind::Commands => "commands, one a line",
-        Kind::Variables => "`NAME = value`, one a line; or `file|path`",
-        Kind::Requirements => "lines of a requirements file",
-        Kind::Constraints => "constraint files or URLs",
-        Kind::RequirementList => "requirements, one a line",
-        Kind::OptionalMapping => "keys and values",
+        ValueKind::Text | ValueKind::OptionalText => "text",
+        ValueKind::Plain => "text; in TOML also a number, a boolean or a list",
+        ValueKind::Line => "one command",
+        ValueKind::Boolean | ValueKind::OptionalBoolean => "true or false",
+        ValueKind::Integer => "whole number",
+        ValueKind::Float => "number",
+        ValueKind::Path => "path",
+        ValueKind::List | ValueKind::Set => "words, one a line or with commas",
+        ValueKind::Environments => "environment names, with `{a,b}` and ranges",
+        ValueKind::Labels => "`label = environments`, one a line",
+        ValueKind::Command => "one command",
+        ValueKind::Commands => "commands, one a line",
+        ValueKind::Variables => "`NAME = value`, one a line; or `file|path`",
+        ValueKind::Requirements => "lines of a requirements file",
+        ValueKind::Constraints => "constraint files or URLs",
+        ValueKind::RequirementList => "requirements, one a line",
+        ValueKind::OptionalMapping => "keys and values",
     }
 }
 
-fn initial(key: &Key) -> String {
+fn initial(key: &SettingKey) -> String {
     match (key.initial, key.kind) {
-        (Initial::Nothing, Kind::Boolean) => "`false`".to_owned(),
-        (Initial::Nothing, Kind::Integer) => "`0`".to_owned(),
-        (Initial::Nothing, _) => "–".to_owned(),
-        (Initial::True, _) => "`true`".to_owned(),
-        (Initial::Text(text), _) => format!("`{text}`"),
-        (Initial::Number(number), _) => format!("`{number:?}`"),
-        (Initial::Computed, _) => "depends on others".to_owned(),
-        (Initial::Constant, _) => "cannot be set".to_owned(),
+        (DefaultValue::Nothing, ValueKind::Boolean) => "`false`".to_owned(),
+        (DefaultValue::Nothing, ValueKind::Integer) => "`0`".to_owned(),
+        (DefaultValue::Nothing, _) => "–".to_owned(),
+        (DefaultValue::True, _) => "`true`".to_owned(),
+        (DefaultValue::Text(text), _) => format!("`{text}`"),
+        (DefaultValue::Number(number), _) => format!("`{number:?}`"),
+        (DefaultValue::Computed, _) => "depends on others".to_owned(),
+        (DefaultValue::Constant, _) => "cannot be set".to_owned(),
     }
 }
 
-fn table<'a>(page: &mut String, title: &str, keys: impl Iterator<Item = &'a Key>) {
+fn table<'a>(page: &mut String, title: &str, keys: impl Iterator<Item = &'a SettingKey>) {
     let _ = write!(page, "\n## {title}\n\n| key | value | default | meaning |\n|---|---|---|---|\n");
     for key in keys {
         let old: String = key.aliases.iter().map(|alias| format!(", `{alias}`")).collect();
@@ -74,10 +74,12 @@ fn docs_of_the_settings_are_those_of_the_table() {
         "# Settings\n\nEvery key envo reads, with older spellings after the current one. This page is written from \
          `src/settings/keys/`\nby `just docs`. [services.md](services.md) explains the keys of services at length.\n",
     );
-    let is_core = |key: &&Key| CORE.contains(&key.name);
-    let belongs_to = |key: &Key, mut group: Box<dyn Iterator<Item = &Key>>| group.any(|other| other.name == key.name);
-    let is_special =
-        |key: &&Key| belongs_to(key, Box::new(keys::of_services())) || belongs_to(key, Box::new(keys::of_runtimes()));
+    let is_core = |key: &&SettingKey| CORE.contains(&key.name);
+    let belongs_to =
+        |key: &SettingKey, mut group: Box<dyn Iterator<Item = &SettingKey>>| group.any(|other| other.name == key.name);
+    let is_special = |key: &&SettingKey| {
+        belongs_to(key, Box::new(keys::of_services())) || belongs_to(key, Box::new(keys::of_runtimes()))
+    };
     table(&mut page, "Of the project: `[tox]`", keys::all().filter(is_core));
     table(
         &mut page,

@@ -8,24 +8,24 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::builder::env_run::Turns;
-use crate::builder::packaging_env::Packager;
-use crate::builder::prebuilder::{Ahead, Foresight};
-use crate::builder::queue::Queue;
+use crate::builder::env_run::EnvRuns;
+use crate::builder::packaging_env::PackagingEnvs;
+use crate::builder::prebuilder::{PrebuildOptions, Prebuilder};
+use crate::builder::queue::EnvQueue;
 use crate::builder::redirect_env;
-use crate::builder::run_context::Run;
-use crate::builder::services::Services;
+use crate::builder::run_context::RunContext;
+use crate::builder::services::RunServices;
 use crate::builder::verdict;
 use crate::cli::options::EnvironmentChoice;
 use crate::error::ConfigError;
 use crate::event::EnvironmentResult;
-use crate::event::{Event, Reporter};
+use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
 use crate::plan::Plan;
 use crate::plan::graph;
 use crate::report::observers::observed;
-use crate::report::{Buffered, Layout};
+use crate::report::{Buffered, EventLayout};
 
 /// The seconds tox reports of an environment that never ran.
 const NO_TIME: f64 = 0.01;
@@ -35,34 +35,34 @@ const USUAL_VERBOSITY: u8 = 2;
 
 /// What happens to an environment's messages and output.
 #[derive(Debug, Clone)]
-pub enum Showing {
+pub enum OutputMode {
     /// They are shown as they come.
     Live,
     /// They are kept, and shown when the environment is done and there is a reason to.
-    Held(Layout),
+    Held(EventLayout),
 }
 
 /// Which environments to run, and how.
 pub struct Coordinator<'a> {
-    pub run: &'a Arc<Run>,
+    pub run: &'a Arc<RunContext>,
     pub plan: &'a Arc<Plan>,
     pub names: Vec<String>,
     /// How many may run side by side; `None`: all.
     pub places: Option<usize>,
-    pub showing: Showing,
+    pub showing: OutputMode,
     /// When the program started.
     pub start: Instant,
     /// How environments are made before their turn; `None`: they are not.
-    pub foresight: Option<Foresight>,
+    pub foresight: Option<PrebuildOptions>,
 }
 
-enum Message {
-    Done(Box<Turn>),
+enum CoordinatorMessage {
+    Done(Box<EnvRun>),
     Interrupted,
 }
 
 /// What is left of a turn.
-struct Turn {
+struct EnvRun {
     result: EnvironmentResult,
     held: Option<Arc<Buffered>>,
     show_anyway: bool,
@@ -74,7 +74,7 @@ impl Coordinator<'_> {
     /// # Errors
     /// When the environments' order cannot be found out; nothing was run then.
     pub fn run(&self) -> Result<i32, ConfigError> {
-        let (mut finished, error) = match self.find_order() {
+        let (mut finished, error) = match self.order() {
             Ok((order, services)) => (self.run_in_order(order, &services), None),
             Err(error) => (Vec::new(), Some(error)),
         };
@@ -92,32 +92,32 @@ impl Coordinator<'_> {
         }
         self.write_journal();
         redirect_env::record(self.plan, &self.run.project, self.run.reporter.as_ref())?;
-        self.tell_unused_keys();
+        self.report_unused_keys();
         let fail_fast = self.run.options.fail_fast || results.iter().any(|result| result.fail_fast);
         let code = verdict::exit_code(&results, fail_fast);
         let (success, seconds) = (verdict::is_success(&results), self.start.elapsed().as_secs_f64());
         let idle = self.idle(&results);
-        self.run.reporter.event(Event::Summary { results, seconds, success });
+        self.run.reporter.event(RunEvent::Summary { results, seconds, success });
         if let Some(text) = idle {
-            self.run.reporter.event(Event::Notice { text });
+            self.run.reporter.event(RunEvent::Notice { text });
         }
         error.map_or(Ok(code), Err)
     }
 
-    fn find_order(&self) -> Result<(graph::Order, Services), ConfigError> {
+    fn order(&self) -> Result<(graph::EnvOrder, RunServices), ConfigError> {
         let order = self.plan.order(&self.names)?;
-        Ok((order, Services::of(self.plan, &self.names)?))
+        Ok((order, RunServices::of(self.plan, &self.names)?))
     }
 
-    fn run_in_order(&self, order: graph::Order, services: &Services) -> Vec<EnvironmentResult> {
+    fn run_in_order(&self, order: graph::EnvOrder, services: &RunServices) -> Vec<EnvironmentResult> {
         let held = match &self.showing {
-            Showing::Live => None,
-            Showing::Held(layout) => Some(layout),
+            OutputMode::Live => None,
+            OutputMode::Held(layout) => Some(layout),
         };
         let names = self.names.iter().chain(services.names()).cloned().collect();
-        let packager = Packager::new(Arc::clone(self.run), Arc::clone(self.plan), names, held.cloned());
-        let ahead = self.foresight.clone().map(|foresight| Ahead::new(self.run, &packager, &order, foresight));
-        let turns = Turns {
+        let packager = PackagingEnvs::new(Arc::clone(self.run), Arc::clone(self.plan), names, held.cloned());
+        let ahead = self.foresight.clone().map(|foresight| Prebuilder::new(self.run, &packager, &order, foresight));
+        let turns = EnvRuns {
             run: self.run,
             plan: self.plan,
             packager: &packager,
@@ -125,7 +125,7 @@ impl Coordinator<'_> {
             layout: held.cloned(),
             ahead: ahead.as_ref(),
         };
-        let mut queue = Queue::new(order, self.places.unwrap_or(usize::MAX));
+        let mut queue = EnvQueue::new(order, self.places.unwrap_or(usize::MAX));
         let (sender, receiver) = channel();
         let (done_reader, done_writer) = match std::io::pipe() {
             Ok((reader, writer)) => (Some(reader), Some(writer)),
@@ -140,7 +140,7 @@ impl Coordinator<'_> {
                 (0..ahead.threads()).for_each(|_| drop(scope.spawn(|| ahead.work())));
             }
             let results = self.conduct(scope, &turns, &mut queue, (sender, receiver));
-            turns.ahead.into_iter().for_each(Ahead::close);
+            turns.ahead.into_iter().for_each(Prebuilder::close);
             // The watcher sees the end of the pipe.
             drop(done_writer);
             services.close(self.run.reporter.as_ref());
@@ -152,39 +152,39 @@ impl Coordinator<'_> {
     fn conduct<'scope, 'env: 'scope>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
-        turns: &'scope Turns<'env>,
-        queue: &mut Queue,
-        (sender, receiver): (Sender<Message>, Receiver<Message>),
+        turns: &'scope EnvRuns<'env>,
+        queue: &mut EnvQueue,
+        (sender, receiver): (Sender<CoordinatorMessage>, Receiver<CoordinatorMessage>),
     ) -> Vec<EnvironmentResult> {
         let mut results: Vec<EnvironmentResult> = Vec::new();
         let mut interrupted = false;
         loop {
             while let Some(name) = queue.next() {
                 let sender = sender.clone();
-                turns.ahead.into_iter().for_each(|ahead| ahead.begin_turn(&name));
+                turns.ahead.into_iter().for_each(|ahead| ahead.begin_run(&name));
                 scope.spawn(move || {
-                    let _ = sender.send(Message::Done(Box::new(self.take_turn(turns, &name))));
+                    let _ = sender.send(CoordinatorMessage::Done(Box::new(self.run_one(turns, &name))));
                 });
             }
             if queue.is_done() {
                 return results;
             }
             match receiver.recv() {
-                Ok(Message::Done(turn)) => {
+                Ok(CoordinatorMessage::Done(turn)) => {
                     queue.finish(&turn.result.name);
-                    turns.ahead.into_iter().for_each(|ahead| ahead.finish_turn(&turn.result.name));
+                    turns.ahead.into_iter().for_each(|ahead| ahead.finish_run(&turn.result.name));
                     if self.stops_the_others(&turn.result) {
-                        turns.ahead.into_iter().for_each(Ahead::close);
+                        turns.ahead.into_iter().for_each(Prebuilder::close);
                         results.extend(self.give_up(queue));
                     }
                     let last = interrupted || queue.is_done();
                     self.conclude(turns, &turn, last);
                     results.push(turn.result);
                 }
-                Ok(Message::Interrupted) => {
+                Ok(CoordinatorMessage::Interrupted) => {
                     interrupted = true;
-                    turns.ahead.into_iter().for_each(Ahead::close);
-                    turns.packager.tell_interrupt();
+                    turns.ahead.into_iter().for_each(Prebuilder::close);
+                    turns.packager.report_interrupt();
                     let one_by_one = self.places == Some(1) && self.run.options.fail_fast;
                     let code = if one_by_one { exit_code::HANDLED_ERROR } else { exit_code::CANCELLED };
                     let left = queue.close().into_iter().filter(|left| left.in_line);
@@ -195,22 +195,22 @@ impl Coordinator<'_> {
         }
     }
 
-    fn take_turn(&self, turns: &Turns<'_>, name: &str) -> Turn {
+    fn run_one(&self, turns: &EnvRuns<'_>, name: &str) -> EnvRun {
         let held = match &self.showing {
-            Showing::Live => None,
-            Showing::Held(layout) => Some(Arc::new(Buffered::new(layout.clone(), Arc::clone(&self.run.reporter)))),
+            OutputMode::Live => None,
+            OutputMode::Held(layout) => Some(Arc::new(Buffered::new(layout.clone(), Arc::clone(&self.run.reporter)))),
         };
         let reporter = match &held {
             Some(held) => observed(Arc::clone(held) as Arc<dyn Reporter>, &self.run.observers),
             None => Arc::clone(&self.run.reporter),
         };
         let (result, show_anyway) = turns.take(name, reporter);
-        Turn { result, held, show_anyway }
+        EnvRun { result, held, show_anyway }
     }
 
     /// Tells that an environment is done and shows what was held back, if there is a reason to.
-    fn conclude(&self, turns: &Turns<'_>, turn: &Turn, last: bool) {
-        self.run.reporter.event(Event::EnvironmentFinished { result: turn.result.clone(), last });
+    fn conclude(&self, turns: &EnvRuns<'_>, turn: &EnvRun, last: bool) {
+        self.run.reporter.event(RunEvent::EnvironmentFinished { result: turn.result.clone(), last });
         let Some(held) = &turn.held else { return };
         let show = turn.result.code != exit_code::OK || turn.show_anyway || self.run.options.list_dependencies;
         for output in turns.packager.held_output(&turn.result.name).iter().chain([held]) {
@@ -228,7 +228,7 @@ impl Coordinator<'_> {
     }
 
     /// Lets nothing more start after a failure.
-    fn give_up(&self, queue: &mut Queue) -> Vec<EnvironmentResult> {
+    fn give_up(&self, queue: &mut EnvQueue) -> Vec<EnvironmentResult> {
         let left = queue.close().into_iter();
         left.map(|left| never_ran(&left.name, true, exit_code::HANDLED_ERROR)).collect()
     }
@@ -271,14 +271,14 @@ impl Coordinator<'_> {
     }
 
     /// Tells the curious which keys of the environments that ran nothing reads.
-    fn tell_unused_keys(&self) {
+    fn report_unused_keys(&self) {
         if self.run.verbosity <= USUAL_VERBOSITY {
             return;
         }
         let settings = &self.plan.settings;
         let tell = |section: String, keys: Vec<String>| {
             if !keys.is_empty() {
-                self.run.reporter.event(Event::UnusedKeys { section, keys });
+                self.run.reporter.event(RunEvent::UnusedKeys { section, keys });
             }
         };
         for name in &self.names {
@@ -310,13 +310,13 @@ fn never_ran(name: &str, skipped: bool, code: i32) -> EnvironmentResult {
 }
 
 /// Waits for an interrupt, or for the end of `done`.
-fn watch(interrupt: &Interrupt, done: &std::io::PipeReader, sender: &Sender<Message>) {
+fn watch(interrupt: &Interrupt, done: &std::io::PipeReader, sender: &Sender<CoordinatorMessage>) {
     let Some(notice) = interrupt.notice(0) else { return };
     loop {
         let mut waiting = [PollFd::new(&notice, PollFlags::IN), PollFd::new(done, PollFlags::IN)];
         match poll(&mut waiting, None) {
             Ok(_) if !waiting[0].revents().is_empty() => {
-                let _ = sender.send(Message::Interrupted);
+                let _ = sender.send(CoordinatorMessage::Interrupted);
                 return;
             }
             Ok(_) if !waiting[1].revents().is_empty() => return,

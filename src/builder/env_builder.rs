@@ -11,26 +11,26 @@ use serde_json::Value;
 use crate::builder::environment_folders;
 use crate::builder::folders;
 use crate::builder::journal::EnvironmentJournal;
-use crate::builder::lock::Lock;
-use crate::builder::prebuilt::{Course, Forerun};
+use crate::builder::lock::EnvLock;
+use crate::builder::prebuilt::{BuildPhase, Prebuilt};
 use crate::builder::preconditions::check_platform;
-use crate::builder::run_context::Run;
-use crate::builder::runtime_swap::Renewed;
-use crate::builder::runtimes::Part;
+use crate::builder::run_context::RunContext;
+use crate::builder::runtime_swap::ReinstalledRuntime;
+use crate::builder::runtimes::RuntimeInstallation;
 use crate::builder::stamp;
 use crate::builder::stamp::{Stamp, section};
 use crate::builder::venv_redirect;
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
-use crate::event::Phase;
+use crate::event::EnvPhase;
 use crate::event::{Level, Reporter};
 use crate::execute;
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::Grouping;
-use crate::execute::session::Session;
+use crate::execute::process::ProcessGrouping;
+use crate::execute::session::CommandSession;
 use crate::install::reasons;
 use crate::install::uv_sync;
-use crate::model::{Environment, Interpreter, Layout};
+use crate::model::{EnvLayout, Environment, Interpreter};
 use crate::runtime;
 use crate::runtime::python;
 
@@ -38,40 +38,40 @@ use crate::runtime::python;
 const TOX_LOCK: &str = "file.lock";
 
 /// An environment that is being worked on.
-pub struct Site {
-    pub run: Arc<Run>,
+pub struct EnvBuilder {
+    pub run: Arc<RunContext>,
     pub environment: Arc<Environment>,
     /// Where this environment's messages go; in a parallel run they are held back.
     pub reporter: Arc<dyn Reporter>,
     pub journal: Option<Arc<EnvironmentJournal>>,
     /// Numbers the log files.
     pub log_number: Arc<AtomicUsize>,
-    pub course: Course,
+    pub course: BuildPhase,
 }
 
 /// A virtual environment that exists and was made with the right interpreter.
-pub struct Foundation {
+pub struct CreatedEnv {
     pub stamp: Stamp,
     /// `None`: its runtimes do without.
-    python: Option<Python>,
-    pub languages: Vec<Part>,
+    python: Option<EnvPython>,
+    pub languages: Vec<RuntimeInstallation>,
     /// Those of them that were installed anew in this run.
-    pub renewed: Vec<Renewed>,
+    pub renewed: Vec<ReinstalledRuntime>,
     /// Runs commands in it.
-    pub session: Session,
+    pub session: CommandSession,
 }
 
 /// The Python of an environment.
-pub struct Python {
+pub struct EnvPython {
     pub interpreter: Arc<Interpreter>,
-    pub layout: Layout,
+    pub layout: EnvLayout,
 }
 
-impl Foundation {
-    pub fn python(&self) -> Result<&Python, Halt> {
+impl CreatedEnv {
+    pub fn python(&self) -> Result<&EnvPython, EnvError> {
         let missing = || {
             let name = &self.session.environment;
-            Halt::Fail(format!("{name} has no Python, which this needs: add `python` to its `runtime`"))
+            EnvError::Fail(format!("{name} has no Python, which this needs: add `python` to its `runtime`"))
         };
         self.python.as_ref().ok_or_else(missing)
     }
@@ -82,19 +82,19 @@ impl Foundation {
 }
 
 /// What a kind of environment adds to the common course of [`Site::prepare`].
-pub trait Contents {
+pub trait EnvContents {
     /// Puts into the environment what belongs there. May ask for [`Halt::Recreate`].
-    fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt>;
+    fn install(&mut self, site: &EnvBuilder, foundation: &mut CreatedEnv) -> Result<(), EnvError>;
 
     /// Called before the environment is removed.
-    fn before_removal(&mut self, site: &Site);
+    fn before_removal(&mut self, site: &EnvBuilder);
 
     /// Called when the environment was removed; `asked` says that the user wanted it so.
-    fn after_removal(&mut self, site: &Site, asked: bool);
+    fn after_removal(&mut self, site: &EnvBuilder, asked: bool);
 }
 
-impl Site {
-    pub fn new(run: Arc<Run>, mut environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Self {
+impl EnvBuilder {
+    pub fn new(run: Arc<RunContext>, mut environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Self {
         if run.locks.is_some() && !environment.runtimes.is_empty() {
             let name = environment.name.clone();
             for wish in &mut Arc::make_mut(&mut environment).runtimes {
@@ -103,27 +103,27 @@ impl Site {
             }
         }
         let journal = run.journal.as_ref().map(|journal| journal.environment(&environment.name));
-        Self { run, environment, reporter, journal, log_number: Arc::default(), course: Course::Whole }
+        Self { run, environment, reporter, journal, log_number: Arc::default(), course: BuildPhase::Whole }
     }
 
     /// The same before the environment's turn: nothing is shown, and what is done is remembered in `forerun`.
     #[must_use]
-    pub fn ahead(self, forerun: Arc<Forerun>) -> Self {
-        Self { reporter: forerun.output(), course: Course::Ahead(forerun), ..self }
+    pub fn prebuilding(self, forerun: Arc<Prebuilt>) -> Self {
+        Self { reporter: forerun.output(), course: BuildPhase::Ahead(forerun), ..self }
     }
 
     /// The same when its turn has come after work ahead, of which it is told now.
     #[must_use]
-    pub fn after(self, forerun: Arc<Forerun>) -> Self {
+    pub fn after(self, forerun: Arc<Prebuilt>) -> Self {
         self.log_number.store(forerun.log_number(), Ordering::Relaxed);
         self.before_installation();
-        forerun.tell(self.reporter.as_ref());
-        Self { course: Course::Rest(forerun), ..self }
+        forerun.report(self.reporter.as_ref());
+        Self { course: BuildPhase::Rest(forerun), ..self }
     }
 
     /// The same with its messages going elsewhere.
     #[must_use]
-    pub fn telling(&self, reporter: Arc<dyn Reporter>) -> Self {
+    pub fn with_reporter(&self, reporter: Arc<dyn Reporter>) -> Self {
         Self {
             run: Arc::clone(&self.run),
             environment: Arc::clone(&self.environment),
@@ -136,7 +136,7 @@ impl Site {
 
     /// What was done so far counts, whatever becomes of the rest.
     pub fn checkpoint(&self) {
-        if let Course::Ahead(forerun) = &self.course {
+        if let BuildPhase::Ahead(forerun) = &self.course {
             forerun.keep(self);
         }
     }
@@ -144,21 +144,21 @@ impl Site {
     /// What asks to stop.
     pub fn interrupt(&self) -> &Interrupt {
         match &self.course {
-            Course::Ahead(forerun) => forerun.interrupt(),
-            Course::Whole | Course::Rest(_) => &self.run.interrupt,
+            BuildPhase::Ahead(forerun) => forerun.interrupt(),
+            BuildPhase::Whole | BuildPhase::Rest(_) => &self.run.interrupt,
         }
     }
 
     /// Marks in the log that something is about to be installed, if the environment has its turn.
     pub fn before_installation(&self) {
-        if !matches!(self.course, Course::Ahead(_)) {
+        if !matches!(self.course, BuildPhase::Ahead(_)) {
             self.run.groups.before_installation(&self.environment, self.reporter.as_ref());
         }
     }
 
     /// Says what the environment is doing now, if it has its turn.
-    pub fn phase(&self, phase: Phase) {
-        if !matches!(self.course, Course::Ahead(_)) {
+    pub fn phase(&self, phase: EnvPhase) {
+        if !matches!(self.course, BuildPhase::Ahead(_)) {
             self.run.enter(&self.environment.name, phase);
         }
     }
@@ -172,7 +172,7 @@ impl Site {
     }
 
     /// Prepares the environment, once more from nothing when what is there does not fit.
-    pub fn prepare(&self, contents: &mut dyn Contents) -> Result<Foundation, Halt> {
+    pub fn prepare(&self, contents: &mut dyn EnvContents) -> Result<CreatedEnv, EnvError> {
         check_platform(&self.environment)?;
         let asked = self.environment.recreate && !self.course.is_rest();
         if asked && self.is_misplaced() {
@@ -180,7 +180,7 @@ impl Site {
             self.remove()?;
             contents.after_removal(self, asked);
         }
-        self.check_place()?;
+        self.check_location()?;
         environment_folders::check(&self.environment, &self.run.project)?;
         let _lock = self.lock()?;
         if asked && !folders::is_empty_folder(&self.environment.env_dir) {
@@ -189,7 +189,7 @@ impl Site {
             contents.after_removal(self, asked);
         }
         match self.attempt(contents) {
-            Err(Halt::Recreate(reason)) => {
+            Err(EnvError::Recreate(reason)) => {
                 self.warning(format!("recreate env because {reason}"));
                 contents.before_removal(self);
                 self.remove()?;
@@ -200,9 +200,9 @@ impl Site {
         }
     }
 
-    fn attempt(&self, contents: &mut dyn Contents) -> Result<Foundation, Halt> {
-        let mut foundation = self.lay_foundation()?;
-        contents.put_in(self, &mut foundation)?;
+    fn attempt(&self, contents: &mut dyn EnvContents) -> Result<CreatedEnv, EnvError> {
+        let mut foundation = self.ensure_created()?;
+        contents.install(self, &mut foundation)?;
         Ok(foundation)
     }
 
@@ -212,7 +212,7 @@ impl Site {
     }
 
     /// Sees to it that a folder may stand where the environment belongs.
-    pub fn check_place(&self) -> Result<(), Halt> {
+    pub fn check_location(&self) -> Result<(), EnvError> {
         let env_dir = &self.environment.env_dir;
         let shown = env_dir.display();
         if self.environment.has_python() && shown.to_string().contains(':') {
@@ -227,31 +227,31 @@ impl Site {
         if fs_err::canonicalize(&self.run.project.root).is_ok_and(|root| holds(&root)) {
             let error = ConfigError::fail(format!("{shown} holds the project, so no environment can be in its place"));
             return Err(
-                Halt::from(error).about("env_dir", "name a folder of the environment's own, as the default does")
+                EnvError::from(error).about("env_dir", "name a folder of the environment's own, as the default does")
             );
         }
         if metadata.is_symlink() {
             let text = format!("{shown} is a link where this environment should live; delete it");
-            return Err(Halt::Fail(text).about("env_dir", "delete the link, or name another folder"));
+            return Err(EnvError::Fail(text).about("env_dir", "delete the link, or name another folder"));
         }
         let work_dir = &self.run.project.work_dir;
         if metadata.is_file() && !venv_redirect::release(env_dir, |target| target.starts_with(work_dir)) {
             let text =
                 format!("{shown} is a file where this environment should live and not a redirect tox wrote; delete it");
-            return Err(Halt::Fail(text).about("env_dir", "delete the file, or name another folder"));
+            return Err(EnvError::Fail(text).about("env_dir", "delete the file, or name another folder"));
         }
         Ok(())
     }
 
     /// Keeps other processes from the environment until the locks are dropped.
-    pub fn lock(&self) -> Result<(Lock, Option<Lock>), Halt> {
+    pub fn lock(&self) -> Result<(EnvLock, Option<EnvLock>), EnvError> {
         let env_dir = &self.environment.env_dir;
         let is_package = self.environment.kind.is_package();
         if is_package {
             if env_dir.is_symlink() {
                 // Nothing may be put where it leads.
                 if !self.environment.recreate {
-                    self.check_place()?;
+                    self.check_location()?;
                 }
                 fs_err::remove_file(env_dir)?;
             }
@@ -264,18 +264,18 @@ impl Site {
             environment_folders::create("env_dir", env_dir)?;
         }
         let waiting = || self.warning(format!("waiting for another process that uses {}", env_dir.display()));
-        let own = Lock::take(env_dir, self.interrupt(), waiting)?;
+        let own = EnvLock::acquire(env_dir, self.interrupt(), waiting)?;
         Stamp::sweep(env_dir);
         if !is_package {
             return Ok((own, None));
         }
         let file = env_dir.join(TOX_LOCK);
         fs_err::OpenOptions::new().create(true).append(true).open(&file)?;
-        Ok((own, Some(Lock::take(&file, self.interrupt(), waiting)?)))
+        Ok((own, Some(EnvLock::acquire(&file, self.interrupt(), waiting)?)))
     }
 
     /// Removes all of the environment but its lock.
-    pub fn remove(&self) -> Result<(), Halt> {
+    pub fn remove(&self) -> Result<(), EnvError> {
         let env_dir = &self.environment.env_dir;
         self.warning(format!("remove tox env folder {}", env_dir.display()));
         self.run.forget_redirect(env_dir);
@@ -290,7 +290,7 @@ impl Site {
     }
 
     /// Empties the folder in such a way that the next run sees whether it came to an end.
-    fn empty(&self) -> Result<(), Halt> {
+    fn empty(&self) -> Result<(), EnvError> {
         let env_dir = &self.environment.env_dir;
         Stamp::begin_removal(env_dir)?;
         folders::ensure_empty_except(env_dir, &[TOX_LOCK, stamp::FILE_NAME])?;
@@ -301,7 +301,7 @@ impl Site {
     ///
     /// # Errors
     /// [`Halt::Recreate`] when what is there does not fit; whatever keeps it from being made.
-    pub fn lay_foundation(&self) -> Result<Foundation, Halt> {
+    pub fn ensure_created(&self) -> Result<CreatedEnv, EnvError> {
         let environment = &self.environment;
         let mut stamp = Stamp::read(&environment.env_dir);
         if stamp.is_of_removal() {
@@ -312,7 +312,7 @@ impl Site {
         if !stamp.holds(section::ENVIRONMENT, None, &identity) {
             if stamp.object(section::ENVIRONMENT, None).is_some() {
                 let old = stamp.get(section::ENVIRONMENT, None).unwrap_or(&Value::Null);
-                return Err(Halt::Recreate(reasons::environment_changed(old, &identity)));
+                return Err(EnvError::Recreate(reasons::environment_changed(old, &identity)));
             }
             stamp.record(section::ENVIRONMENT, None, identity)?;
         }
@@ -320,7 +320,7 @@ impl Site {
             self.empty_scratch_folders()?;
         }
         let languages = self.find_languages()?;
-        let python = if environment.has_python() { Some(self.lay_python(&mut stamp)?) } else { None };
+        let python = if environment.has_python() { Some(self.ensure_python(&mut stamp)?) } else { None };
         self.link_languages(&languages)?;
         let mut paths = vec![environment.env_dir.join("bin")];
         if let Some(python) = &python
@@ -332,18 +332,18 @@ impl Site {
             paths.extend(own.as_deref().and_then(Path::parent).map(Path::to_owned));
         }
         let session = self.session(paths)?;
-        Ok(Foundation { stamp, python, languages, renewed: Vec::new(), session })
+        Ok(CreatedEnv { stamp, python, languages, renewed: Vec::new(), session })
     }
 
-    fn lay_python(&self, stamp: &mut Stamp) -> Result<Python, Halt> {
+    fn ensure_python(&self, stamp: &mut Stamp) -> Result<EnvPython, EnvError> {
         let interpreter = self.find_interpreter()?;
         let layout = interpreter.layout(&self.environment.env_dir);
         self.make(stamp, &interpreter, &layout)?;
-        Ok(Python { interpreter, layout })
+        Ok(EnvPython { interpreter, layout })
     }
 
     /// Empties the folders for temporary files and logs.
-    fn empty_scratch_folders(&self) -> Result<(), Halt> {
+    fn empty_scratch_folders(&self) -> Result<(), EnvError> {
         let tmp_dir = &self.environment.tmp_dir;
         if !folders::is_empty_folder(tmp_dir) {
             if tmp_dir.exists() || tmp_dir.is_symlink() {
@@ -352,13 +352,13 @@ impl Site {
             folders::ensure_empty(tmp_dir)
                 .map_err(|error| environment_folders::cannot_create("env_tmp_dir", tmp_dir, &error))?;
         }
-        self.run.lay_out_work_directory()?;
+        self.run.create_work_directory()?;
         let log_dir = &self.environment.log_dir;
         folders::ensure_empty(log_dir)
             .map_err(|error| environment_folders::cannot_create("env_log_dir", log_dir, &error))
     }
 
-    fn find_interpreter(&self) -> Result<Arc<Interpreter>, Halt> {
+    fn find_interpreter(&self) -> Result<Arc<Interpreter>, EnvError> {
         let specs = &self.environment.base_python;
         let interpreter = match self.run.interpreters.find(specs) {
             Some(interpreter) => interpreter,
@@ -371,14 +371,14 @@ impl Site {
         Ok(interpreter)
     }
 
-    fn install_interpreter(&self, specs: &[String]) -> Result<Arc<Interpreter>, Halt> {
+    fn install_interpreter(&self, specs: &[String]) -> Result<Arc<Interpreter>, EnvError> {
         let tell = |request: &str| {
-            self.phase(Phase::Fetch);
+            self.phase(EnvPhase::Fetch);
             self.warning(format!("install an interpreter: uv python install {request}"));
         };
         self.run.install_interpreter(specs, tell).map_err(|reason| {
             if self.interrupt().requested() {
-                Halt::Interrupted
+                EnvError::Interrupted
             } else {
                 self.missing_interpreter(&format!("; {reason}"))
             }
@@ -386,20 +386,20 @@ impl Site {
     }
 
     /// `reason`: why it was not installed either.
-    fn missing_interpreter(&self, reason: &str) -> Halt {
+    fn missing_interpreter(&self, reason: &str) -> EnvError {
         let specs = self.environment.base_python.join(", ");
         let unanswered: String = self.run.interpreters.unanswered().iter().map(|text| format!("; {text}")).collect();
         let reason = format!("{reason}{unanswered}");
         if self.environment.skip_missing_interpreters {
-            return Halt::Skip(format!("could not find python interpreter with spec(s): {specs}{reason}"));
+            return EnvError::Skip(format!("could not find python interpreter with spec(s): {specs}{reason}"));
         }
         let remedy = python::remedy(&self.environment, self.run.interpreters.as_ref());
-        Halt::Fail(format!("could not find python interpreter matching any of the specs {specs}{reason}"))
+        EnvError::Fail(format!("could not find python interpreter matching any of the specs {specs}{reason}"))
             .about("base_python", remedy)
     }
 
     /// Makes the virtual environment, unless it was made with the same interpreter before.
-    fn make(&self, stamp: &mut Stamp, interpreter: &Interpreter, layout: &Layout) -> Result<(), Halt> {
+    fn make(&self, stamp: &mut Stamp, interpreter: &Interpreter, layout: &EnvLayout) -> Result<(), EnvError> {
         let environment = &self.environment;
         let new = match &environment.uv {
             Some(uv) => uv_sync::python_stamp(uv, &environment.base_python, interpreter),
@@ -407,14 +407,14 @@ impl Site {
         };
         if let (Some(old), Some(new)) = (stamp.object(section::PYTHON, None), new.as_object()) {
             if !self.run.python.still_holds(old, new) {
-                return Err(Halt::Recreate(reasons::python_changed(old, new)));
+                return Err(EnvError::Recreate(reasons::python_changed(old, new)));
             }
             if !layout.python.exists() {
-                return Err(Halt::Recreate(format!("{} is gone", layout.python.display())));
+                return Err(EnvError::Recreate(format!("{} is gone", layout.python.display())));
             }
             return Ok(());
         }
-        self.phase(Phase::Create);
+        self.phase(EnvPhase::Create);
         self.debug(format!(
             "create virtual environment via {}(dest={}, python={}, system_site_packages={})",
             if environment.creation.virtualenv_spec.is_empty() {
@@ -430,8 +430,8 @@ impl Site {
         let variables = execute::environment::variables(&self.run.host, &environment.variables, &[]);
         let variables = variables.unwrap_or_default();
         let made = self.run.python.create(&environment.env_dir, interpreter, &environment.creation, &variables);
-        made.map_err(|error| match Halt::from(error) {
-            Halt::Internal(error) => Halt::Fail(format!("{error:#}")),
+        made.map_err(|error| match EnvError::from(error) {
+            EnvError::Internal(error) => EnvError::Fail(format!("{error:#}")),
             halt => halt,
         })?;
         stamp.record(section::PYTHON, None, new)?;
@@ -440,7 +440,7 @@ impl Site {
     }
 
     /// What the environment's commands have in common, with `paths` as the environment's own folders.
-    pub fn session(&self, paths: Vec<PathBuf>) -> Result<Session, Halt> {
+    pub fn session(&self, paths: Vec<PathBuf>) -> Result<CommandSession, EnvError> {
         let environment = &self.environment;
         let mut paths = paths;
         let mut allow = environment.allowlist_externals.clone();
@@ -456,7 +456,7 @@ impl Site {
             }
         }
         let variables = execute::environment::variables(&self.run.host, &settings, &paths)?;
-        Ok(Session {
+        Ok(CommandSession {
             environment: environment.name.clone(),
             paths,
             variables,
@@ -467,7 +467,11 @@ impl Site {
             current_dir: self.run.project.current_dir.clone(),
             no_capture: self.run.options.no_capture,
             // Who does not have its turn does not have the terminal.
-            grouping: if matches!(self.course, Course::Ahead(_)) { Grouping::Group } else { self.run.grouping },
+            grouping: if matches!(self.course, BuildPhase::Ahead(_)) {
+                ProcessGrouping::Group
+            } else {
+                self.run.grouping
+            },
             after_interrupt: false,
             verbosity: self.run.verbosity,
             interrupt: self.interrupt().clone(),

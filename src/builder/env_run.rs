@@ -4,46 +4,46 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use crate::builder::contents::RunContents;
-use crate::builder::env_builder::Site;
+use crate::builder::env_builder::EnvBuilder;
 use crate::builder::environment_folders;
 use crate::builder::missing_program::missing_program;
-use crate::builder::packaging_env::Packager;
-use crate::builder::prebuilder::Ahead;
-use crate::builder::run_context::Run;
+use crate::builder::packaging_env::PackagingEnvs;
+use crate::builder::prebuilder::Prebuilder;
+use crate::builder::run_context::RunContext;
 use crate::builder::services;
-use crate::builder::services::Services;
+use crate::builder::services::RunServices;
 use crate::command_set;
-use crate::env_error::{Halt, Verdict};
+use crate::env_error::{EnvError, EnvVerdict};
 use crate::error::frame;
-use crate::event::{EnvironmentResult, Phase};
-use crate::event::{Event, Reporter, Stream};
-use crate::execute::session::Session;
+use crate::event::{EnvPhase, EnvironmentResult};
+use crate::event::{OutputStream, Reporter, RunEvent};
+use crate::execute::session::CommandSession;
 use crate::exit_code;
-use crate::model::{Environment, Variables};
+use crate::model::{EnvVariables, Environment};
 use crate::plan::Plan;
-use crate::report::Layout;
-use crate::serve::fields::Instances;
+use crate::report::EventLayout;
+use crate::serve::fields::ServiceInstances;
 use crate::serve::service_variables;
 
 /// What the turns of one run share.
-pub struct Turns<'a> {
-    pub run: &'a Arc<Run>,
+pub struct EnvRuns<'a> {
+    pub run: &'a Arc<RunContext>,
     pub plan: &'a Plan,
-    pub packager: &'a Packager,
-    pub services: &'a Services,
+    pub packager: &'a PackagingEnvs,
+    pub services: &'a RunServices,
     /// How held back messages and output look; `None`: nothing is held back.
-    pub layout: Option<Layout>,
+    pub layout: Option<EventLayout>,
     /// What is done before its turn; `None`: nothing is.
-    pub ahead: Option<&'a Ahead<'a>>,
+    pub ahead: Option<&'a Prebuilder<'a>>,
 }
 
 /// An environment in which commands can run.
-pub struct Built {
+pub struct ReadyEnv {
     pub environment: Arc<Environment>,
-    pub session: Session,
+    pub session: CommandSession,
 }
 
-impl Built {
+impl ReadyEnv {
     /// The same, with its messages and output going elsewhere from now on.
     #[must_use]
     pub fn reporting_to(mut self, reporter: Arc<dyn Reporter>) -> Self {
@@ -52,27 +52,27 @@ impl Built {
     }
 }
 
-impl Turns<'_> {
+impl EnvRuns<'_> {
     /// Takes the turn of the environment `name`; its messages and output go to `reporter`. Says as well whether those are
     /// to be shown whatever happened (`parallel_show_output`).
     pub fn take(&self, name: &str, reporter: Arc<dyn Reporter>) -> (EnvironmentResult, bool) {
         let start = Instant::now();
-        self.run.reporter.event(Event::EnvironmentStarted { environment: name.to_owned() });
+        self.run.reporter.event(RunEvent::EnvironmentStarted { environment: name.to_owned() });
         let mut command_seconds = Vec::new();
         let (mut ignore_outcome, mut fail_fast, mut show_anyway) = (false, false, false);
-        let outcome = self.plan.environment(name).map_err(Halt::from).and_then(|environment| {
+        let outcome = self.plan.environment(name).map_err(EnvError::from).and_then(|environment| {
             (ignore_outcome, fail_fast) = (environment.ignore_outcome, environment.fail_fast);
             show_anyway = environment.parallel_show_output;
             self.evaluate(&Arc::new(environment), Arc::clone(&reporter), &mut command_seconds)
         });
         let mut verdict = match outcome {
-            Ok(code) => Verdict { skipped: false, code },
+            Ok(code) => EnvVerdict { skipped: false, code },
             Err(halt) => {
-                self.tell_warnings(name, reporter.as_ref());
-                let verdict = halt.tell(reporter.as_ref(), name);
-                if let Halt::About(about) = &halt {
+                self.report_warnings(name, reporter.as_ref());
+                let verdict = halt.report(reporter.as_ref(), name);
+                if let EnvError::About(about) = &halt {
                     let bytes = about.explained(&self.plan.settings, name).into_bytes();
-                    reporter.event(Event::LaidOut { stream: Stream::Error, bytes });
+                    reporter.event(RunEvent::LaidOut { stream: OutputStream::Error, bytes });
                 }
                 verdict
             }
@@ -102,35 +102,43 @@ impl Turns<'_> {
     }
 
     /// Builds the environment `name` and hands out what runs commands in it.
-    pub fn build(&self, name: &str, reporter: Arc<dyn Reporter>) -> Result<Built, Halt> {
+    pub fn build(&self, name: &str, reporter: Arc<dyn Reporter>) -> Result<ReadyEnv, EnvError> {
         let environment = self.plan.environment(name)?;
         self.build_environment(Arc::new(environment), reporter)
     }
 
-    fn build_environment(&self, environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Result<Built, Halt> {
-        let mut site = Site::new(Arc::clone(self.run), environment, reporter);
-        self.tell_warnings(&site.environment.name, site.reporter.as_ref());
+    fn build_environment(
+        &self,
+        environment: Arc<Environment>,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<ReadyEnv, EnvError> {
+        let mut site = EnvBuilder::new(Arc::clone(self.run), environment, reporter);
+        self.report_warnings(&site.environment.name, site.reporter.as_ref());
         if let Some(forerun) = self.ahead.and_then(|ahead| ahead.collect(&site.environment.name)) {
             site = site.after(forerun);
         }
-        let notice = |site: &Site| self.tell_warnings(&site.environment.name, site.reporter.as_ref());
+        let notice = |site: &EnvBuilder| self.report_warnings(&site.environment.name, site.reporter.as_ref());
         let mut contents = RunContents::new(self.packager, &notice);
         let foundation = site.prepare(&mut contents)?;
         let session = contents.finish(&site, foundation)?;
-        Ok(Built { environment: site.environment, session })
+        Ok(ReadyEnv { environment: site.environment, session })
     }
 
     /// Builds the environment and, meanwhile, starts what it depends on.
-    fn ready(&self, environment: &Arc<Environment>, reporter: Arc<dyn Reporter>) -> Result<(Built, Instances), Halt> {
+    fn ready(
+        &self,
+        environment: &Arc<Environment>,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<(ReadyEnv, ServiceInstances), EnvError> {
         let environment = Arc::clone(environment);
         let name = environment.name.clone();
         if !self.services.are_needed_by(&name) {
-            return Ok((self.build_environment(environment, reporter)?, Instances::default()));
+            return Ok((self.build_environment(environment, reporter)?, ServiceInstances::default()));
         }
         std::thread::scope(|scope| {
             let starting = scope.spawn(|| self.services.start(&name, self));
             let built = self.build_environment(environment, reporter);
-            let failed = |_| Err(Halt::Fail("starting services has failed".to_owned()));
+            let failed = |_| Err(EnvError::Fail("starting services has failed".to_owned()));
             let instances = starting.join().unwrap_or_else(failed);
             Ok((built?, instances?))
         })
@@ -138,7 +146,7 @@ impl Turns<'_> {
 
     /// Lets a command that asks for the project's services by itself, as a test does, ask this envo: another one may have
     /// another host Python, and would build the environments of services anew.
-    fn tell_of_itself(&self, variables: &mut Variables) {
+    fn set_own_variables(&self, variables: &mut EnvVariables) {
         let source = &self.plan.settings.source;
         let serves = |line: &str| {
             let rest = line.trim_start().trim_start_matches('"').strip_prefix("serve");
@@ -158,24 +166,24 @@ impl Turns<'_> {
         environment: &Arc<Environment>,
         reporter: Arc<dyn Reporter>,
         command_seconds: &mut Vec<f64>,
-    ) -> Result<i32, Halt> {
+    ) -> Result<i32, EnvError> {
         if self.run.options.no_test || self.run.options.package_only {
             self.build_environment(Arc::clone(environment), reporter)?;
             return Ok(exit_code::OK);
         }
-        let (Built { mut session, .. }, instances) = self.ready(environment, Arc::clone(&reporter))?;
+        let (ReadyEnv { mut session, .. }, instances) = self.ready(environment, Arc::clone(&reporter))?;
         if self.services.are_needed_by(&environment.name) {
             session.variables = service_variables(&session.variables, environment, &instances)?;
         }
-        self.tell_of_itself(&mut session.variables);
+        self.set_own_variables(&mut session.variables);
         let change_dir = environment.change_dir.get()?;
         environment_folders::create("change_dir", &change_dir)?;
-        self.run.enter(&environment.name, Phase::Commands);
+        self.run.enter(&environment.name, EnvPhase::Commands);
         if let Some(ahead) = self.ahead {
             ahead.open();
         }
         let finish = |commands| {
-            self.tell_warnings(&environment.name, reporter.as_ref());
+            self.report_warnings(&environment.name, reporter.as_ref());
             services::fill(commands, &instances)
         };
         let groups = &self.run.groups;
@@ -186,13 +194,13 @@ impl Turns<'_> {
         for (run_id, program) in session.not_found.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let error = missing_program(&self.plan.settings, environment, &run_id, &program, &session.paths);
             let bytes = frame::with_source(&error, false).into_bytes();
-            reporter.event(Event::LaidOut { stream: Stream::Error, bytes });
+            reporter.event(RunEvent::LaidOut { stream: OutputStream::Error, bytes });
         }
         outcome
     }
 
     /// Says what was noticed while the environment's settings were worked out.
-    fn tell_warnings(&self, name: &str, reporter: &dyn Reporter) {
+    fn report_warnings(&self, name: &str, reporter: &dyn Reporter) {
         for warning in self.plan.take_warnings() {
             reporter.warning(name, warning.text);
         }

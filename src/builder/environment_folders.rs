@@ -3,16 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::env_error::{About, Halt};
+use crate::env_error::{EnvError, ErrorContext};
 use crate::exit_code;
-use crate::model::{Environment, Project};
+use crate::model::{Environment, ProjectSettings};
 
 /// The longest name that a folder can have on any common file system, in bytes.
 const LONGEST_NAME: usize = 255;
 
 /// # Errors
 /// When one of the environment's own folders, or of those it is in, cannot be.
-pub fn check(environment: &Environment, project: &Project) -> Result<(), Halt> {
+pub fn check(environment: &Environment, project: &ProjectSettings) -> Result<(), EnvError> {
     // What is in the place of the environment's folder itself is judged when it is made; a file in the place of the
     // others gives way.
     let parent = |path: &Path| path.parent().unwrap_or(path).to_owned();
@@ -35,7 +35,7 @@ pub fn check(environment: &Environment, project: &Project) -> Result<(), Halt> {
 
 /// # Errors
 /// When `change_dir` cannot be made a folder.
-pub fn check_change_dir(change_dir: &Path) -> Result<(), Halt> {
+pub fn check_change_dir(change_dir: &Path) -> Result<(), EnvError> {
     check_place("change_dir", change_dir, change_dir)
 }
 
@@ -43,18 +43,18 @@ pub fn check_change_dir(change_dir: &Path) -> Result<(), Halt> {
 ///
 /// # Errors
 /// With the setting, when it cannot be made.
-pub fn create(key: &str, folder: &Path) -> Result<(), Halt> {
+pub fn create(key: &str, folder: &Path) -> Result<(), EnvError> {
     check_place(key, folder, folder)?;
     std::fs::create_dir_all(folder).map_err(|error| cannot_create(key, folder, &error))
 }
 
 /// The error of the system about a folder that the setting `key` names.
-pub fn cannot_create(key: &str, folder: &Path, error: &io::Error) -> Halt {
+pub fn cannot_create(key: &str, folder: &Path, error: &io::Error) -> EnvError {
     unusable(key, format!("{key} {} cannot be created: {error}", folder.display()))
 }
 
 /// `folder` cannot be if `needed`, itself or a folder above it, is something else.
-fn check_place(key: &str, folder: &Path, needed: &Path) -> Result<(), Halt> {
+fn check_place(key: &str, folder: &Path, needed: &Path) -> Result<(), EnvError> {
     if let Some(name) = folder.iter().find(|name| name.len() > LONGEST_NAME) {
         let text = format!("{key} cannot be created: a name in it has {} bytes, more than {LONGEST_NAME}", name.len());
         return Err(unusable(key, text));
@@ -66,21 +66,25 @@ fn check_place(key: &str, folder: &Path, needed: &Path) -> Result<(), Halt> {
 }
 
 /// A folder that every run empties may hold nothing but the environment's own files.
-fn check_is_own(key: &str, folder: &Path, project: &Project) -> Result<(), Halt> {
+fn check_is_own(key: &str, folder: &Path, project: &ProjectSettings) -> Result<(), EnvError> {
     let Ok(emptied) = fs_err::canonicalize(folder) else { return Ok(()) };
     for (what, held) in [("the project", &project.root), ("the work folder", &project.work_dir)] {
         if fs_err::canonicalize(held).is_ok_and(|held| held.starts_with(&emptied)) {
             let text = format!("{key} {} holds {what}, and would be emptied by every run", folder.display());
-            return Err(Halt::Fail(text).about(key, "name a folder of the environment's own, as the default does"));
+            return Err(EnvError::Fail(text).about(key, "name a folder of the environment's own, as the default does"));
         }
     }
     Ok(())
 }
 
 /// tox has an internal error here, and ends with this code.
-fn unusable(key: &str, text: String) -> Halt {
+fn unusable(key: &str, text: String) -> EnvError {
     let remedy = "name a folder that can be created, as seen from the project's folder".to_owned();
-    Halt::About(Box::new(About { halt: Halt::ExitSaying(exit_code::USAGE, text), key: key.to_owned(), remedy }))
+    EnvError::About(Box::new(ErrorContext {
+        halt: EnvError::ExitSaying(exit_code::USAGE, text),
+        key: key.to_owned(),
+        remedy,
+    }))
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::builder::preconditions::{Preconditions, check_platform};
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::execute::program;
-use crate::execute::session::Refusal;
+use crate::execute::session::CommandRefusal;
 use crate::model::runtime::DEFAULT;
-use crate::model::{Command, Deferred, Environment, Variables};
+use crate::model::{Command, Deferred, EnvVariables, Environment};
 use crate::plan::provision::is_provided;
 use crate::python_text::shlex;
 
@@ -17,7 +17,7 @@ const SEEDED: [&str; 6] = ["python", "pypy", "graalpy", "pip", "wheel", "easy_in
 /// # Errors
 /// When the first command may not run: its program is outside the environment, nothing that is installed could bring one
 /// of this name, and it is not allowed.
-pub fn check(project: &Preconditions<'_>, environment: &Environment, variables: &Variables) -> Result<(), Halt> {
+pub fn check(project: &Preconditions<'_>, environment: &Environment, variables: &EnvVariables) -> Result<(), EnvError> {
     // Plugins may allow more, as other runtimes do; and on its own platform other programs are there.
     let has_plugins = project.plan.settings.required_distributions().iter().any(|name| !is_provided(name));
     let has_others = environment.runtimes.iter().any(|runtime| runtime.name != DEFAULT);
@@ -37,28 +37,28 @@ pub fn check(project: &Preconditions<'_>, environment: &Environment, variables: 
             continue;
         }
         program::check(name, &file, &globs).map_err(|text| {
-            let refusal = Refusal::NotAllowed(text);
+            let refusal = CommandRefusal::NotAllowed(text);
             let remedy = refusal.remedy();
-            Halt::from(refusal).about(key, remedy)
+            EnvError::from(refusal).about(key, remedy)
         })?;
     }
     Ok(())
 }
 
 /// No program is called so: splitting words leaves a quote that nothing closes as it is.
-fn check_quote(key: &str, name: &str) -> Result<(), Halt> {
+fn check_quote(key: &str, name: &str) -> Result<(), EnvError> {
     if !name.starts_with(['\'', '"']) {
         return Ok(());
     }
-    let halt = Halt::Fail(format!("`{key}` begins with `{name}`, whose quote is not closed"));
+    let halt = EnvError::Fail(format!("`{key}` begins with `{name}`, whose quote is not closed"));
     Err(halt.about(key, "close the quote, or remove it"))
 }
 
 /// The first command that a run comes to, with its setting. A service is begun with its own command and its probe's.
-fn first(environment: &Environment) -> Result<Vec<(&'static str, Command)>, Halt> {
+fn first(environment: &Environment) -> Result<Vec<(&'static str, Command)>, EnvError> {
     let lists = &environment.commands;
     let mut found = Vec::new();
-    let mut begin_with = |key, list: &Deferred<Vec<Command>>| -> Result<(), Halt> {
+    let mut begin_with = |key, list: &Deferred<Vec<Command>>| -> Result<(), EnvError> {
         if found.is_empty() {
             found.extend(list.get()?.into_iter().next().map(|command| (key, command)));
         }

@@ -7,53 +7,53 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::builder::contents::installed;
-use crate::builder::env_builder::{Foundation, Site};
+use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
 use crate::builder::prebuilt;
-use crate::builder::prebuilt::Course;
+use crate::builder::prebuilt::BuildPhase;
 use crate::builder::preconditions::about_setting;
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
-use crate::event::{Event, Phase};
-use crate::execute::session::{Outcome, Request, Session, Shown, Stdin};
-use crate::install::choose::{self, Target};
+use crate::event::{EnvPhase, RunEvent};
+use crate::execute::session::{CommandOutcome, CommandRequest, CommandSession, CommandStdin, DisplayedCommand};
+use crate::install::choose::{self, InstallTarget};
 use crate::install::pip::Pip;
-use crate::install::plan::{Afterwards, Change, Conditions, Decision, RecordForm};
+use crate::install::plan::{ConstraintsUpdate, InstallChange, InstallConditions, InstallDecision, RecordForm};
 use crate::install::uv_sync;
 use crate::install::wheel_file;
 use crate::install::{InstallCommand, InstallRequest, Installer as _};
 use crate::model::environment::InstallerChoice;
-use crate::model::{Command, ExitRule, Interpreter, Variables};
+use crate::model::{Command, EnvVariables, ExitRule, Interpreter};
 use crate::runtime::python::bytecode;
 
 /// The variable that sets how uv puts files from its cache into an environment.
 const LINK_MODE: &str = "UV_LINK_MODE";
 
 /// Installing into one environment.
-pub struct Installation<'a> {
-    site: &'a Site,
-    foundation: &'a mut Foundation,
+pub struct Installing<'a> {
+    site: &'a EnvBuilder,
+    foundation: &'a mut CreatedEnv,
 }
 
-fn conditions<'v>(site: &Site, variables: &'v Variables) -> Conditions<'v> {
+fn conditions<'v>(site: &EnvBuilder, variables: &'v EnvVariables) -> InstallConditions<'v> {
     let environment = &site.environment;
     let form = match site.run.installer.unwrap_or(environment.installation.installer) {
         _ if environment.uv.is_some() => RecordForm::ToxUv,
         InstallerChoice::Uv => RecordForm::ChosenUv,
         InstallerChoice::Automatic | InstallerChoice::Pip => RecordForm::Tox,
     };
-    Conditions::new(&environment.installation, &environment.env_dir, variables, form)
+    InstallConditions::new(&environment.installation, &environment.env_dir, variables, form)
 }
 
-impl<'a> Installation<'a> {
-    pub fn new(site: &'a Site, foundation: &'a mut Foundation) -> Self {
+impl<'a> Installing<'a> {
+    pub fn new(site: &'a EnvBuilder, foundation: &'a mut CreatedEnv) -> Self {
         Self { site, foundation }
     }
 
-    pub fn site(&self) -> &'a Site {
+    pub fn env(&self) -> &'a EnvBuilder {
         self.site
     }
 
-    pub fn interpreter(&self) -> Result<&Interpreter, Halt> {
+    pub fn interpreter(&self) -> Result<&Interpreter, EnvError> {
         Ok(&self.foundation.python()?.interpreter)
     }
 
@@ -61,31 +61,31 @@ impl<'a> Installation<'a> {
     ///
     /// # Errors
     /// [`Halt::Recreate`] when the environment has to be made anew; [`Halt::Exit`] when the installer fails.
-    pub fn carry_out(
+    pub fn ensure(
         &mut self,
         section: &str,
         part: &str,
-        decide: impl FnOnce(&Conditions<'_>, Option<&Map<String, Value>>) -> Result<Decision, ConfigError>,
-    ) -> Result<(), Halt> {
+        decide: impl FnOnce(&InstallConditions<'_>, Option<&Map<String, Value>>) -> Result<InstallDecision, ConfigError>,
+    ) -> Result<(), EnvError> {
         self.site.before_installation();
         let variables = self.foundation.session.variables.clone();
         let conditions = conditions(self.site, &variables);
         let decision = decide(&conditions, self.foundation.stamp.object(section, Some(part)));
         let decision = decision.map_err(|error| about_setting(part, error))?;
-        let Change { request, afterwards, stamp } = match decision {
-            Decision::UpToDate => return Ok(()),
-            Decision::Recreate(reason) => return Err(Halt::Recreate(reason)),
-            Decision::Change(change) => change,
+        let InstallChange { request, afterwards, stamp } = match decision {
+            InstallDecision::UpToDate => return Ok(()),
+            InstallDecision::Recreate(reason) => return Err(EnvError::Recreate(reason)),
+            InstallDecision::Change(change) => change,
         };
         if let Some(request) = request {
-            if matches!(self.site.course, Course::Ahead(_)) && prebuilt::needs_its_turn(&request, &stamp, &variables) {
-                return Err(Halt::Fail("it may depend on what runs before".to_owned()));
+            if matches!(self.site.course, BuildPhase::Ahead(_)) && prebuilt::must_wait(&request, &stamp, &variables) {
+                return Err(EnvError::Fail("it may depend on what runs before".to_owned()));
             }
             self.install(&request)?;
             match afterwards {
-                Afterwards::Nothing => {}
-                Afterwards::WriteConstraints(text) => fs_err::write(conditions.constraints_file(), text)?,
-                Afterwards::FreezeConstraints => {
+                ConstraintsUpdate::Nothing => {}
+                ConstraintsUpdate::WriteConstraints(text) => fs_err::write(conditions.constraints_file(), text)?,
+                ConstraintsUpdate::FreezeConstraints => {
                     let lines = installed(self.site, &self.foundation.session)?;
                     fs_err::write(conditions.constraints_file(), lines.join("\n"))?;
                 }
@@ -100,7 +100,7 @@ impl<'a> Installation<'a> {
     ///
     /// # Errors
     /// When the constraints cannot be read or the installer fails; its output has been shown.
-    pub fn install_constrained(&mut self, mut request: InstallRequest) -> Result<(), Halt> {
+    pub fn install_constrained(&mut self, mut request: InstallRequest) -> Result<(), EnvError> {
         let variables = self.foundation.session.variables.clone();
         let conditions = conditions(self.site, &variables);
         let constraints = conditions.constraint_arguments().map_err(|error| about_setting("constraints", error))?;
@@ -112,10 +112,10 @@ impl<'a> Installation<'a> {
     ///
     /// # Errors
     /// When it fails; its output has been shown.
-    pub fn install(&mut self, request: &InstallRequest) -> Result<(), Halt> {
+    pub fn install(&mut self, request: &InstallRequest) -> Result<(), EnvError> {
         let environment = &self.site.environment;
         self.site.before_installation();
-        self.site.phase(Phase::Install);
+        self.site.phase(EnvPhase::Install);
         if let Some((file, text)) = &request.file {
             fs_err::write(file, text)?;
         }
@@ -131,10 +131,10 @@ impl<'a> Installation<'a> {
     }
 
     /// The command that installs, by whichever program does.
-    fn command(&self, request: &InstallRequest) -> Result<InstallCommand, Halt> {
+    fn command(&self, request: &InstallRequest) -> Result<InstallCommand, EnvError> {
         let environment = &self.site.environment;
         let python = self.foundation.python()?;
-        let target = Target {
+        let target = InstallTarget {
             env_dir: &environment.env_dir,
             python: &python.layout.python,
             interpreter: &python.interpreter,
@@ -168,9 +168,9 @@ impl<'a> Installation<'a> {
         of_uv: &InstallRequest,
         of_pip: &[InstallRequest],
         target: Option<&Path>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), EnvError> {
         self.site.before_installation();
-        self.site.phase(Phase::Install);
+        self.site.phase(EnvPhase::Install);
         let elsewhere = |command: &Command| {
             let words = target.into_iter().flat_map(|folder| ["--target".to_owned(), folder.display().to_string()]);
             Command { argv: command.argv.iter().cloned().chain(words).collect(), exit_rule: command.exit_rule }
@@ -178,7 +178,7 @@ impl<'a> Installation<'a> {
         let command = self.command(of_uv)?;
         if command.fallback().is_some() || self.site.environment.uv.is_some() {
             let session = self.session_of(&command);
-            let shown = Shown::As(elsewhere(&command.shown).argv);
+            let shown = DisplayedCommand::As(elsewhere(&command.shown).argv);
             conclude(&session, self.request(&elsewhere(&command.run), shown, &of_uv.run_id()))?;
             return self.forget_outdated_modules();
         }
@@ -187,7 +187,7 @@ impl<'a> Installation<'a> {
                 fs_err::write(file, text)?;
             }
             let command = Pip::new(&self.site.environment.installation)?.command(request);
-            let request = self.request(&elsewhere(&command.run), Shown::Itself, &request.run_id());
+            let request = self.request(&elsewhere(&command.run), DisplayedCommand::Itself, &request.run_id());
             conclude(&self.foundation.session, request)?;
         }
         Ok(())
@@ -197,7 +197,7 @@ impl<'a> Installation<'a> {
     ///
     /// # Errors
     /// When that fails; the output has been shown.
-    pub fn uninstall(&mut self, names: &[String]) -> Result<(), Halt> {
+    pub fn uninstall(&mut self, names: &[String]) -> Result<(), EnvError> {
         let command = self.command(&InstallRequest::new("locked", vec!["--no-deps".to_owned()]))?;
         let python = self.foundation.python()?.layout.python.display().to_string();
         let by_uv = command.fallback().is_some() || self.site.environment.uv.is_some();
@@ -208,12 +208,12 @@ impl<'a> Installation<'a> {
         argv.extend(names.iter().cloned());
         let session = self.session_of(&command);
         let command = Command { argv, exit_rule: ExitRule::Zero };
-        conclude(&session, self.request(&command, Shown::Itself, "uninstall_unlocked"))
+        conclude(&session, self.request(&command, DisplayedCommand::Itself, "uninstall_unlocked"))
     }
 
     /// The one that runs a program from outside the environment that the user has not called.
-    fn session_of(&self, command: &InstallCommand) -> Session {
-        let mut session = Session { allow: vec!["*".to_owned()], ..self.foundation.session.clone() };
+    fn session_of(&self, command: &InstallCommand) -> CommandSession {
+        let mut session = CommandSession { allow: vec!["*".to_owned()], ..self.foundation.session.clone() };
         for name in command.hidden_variables {
             session.variables.remove(name);
         }
@@ -226,63 +226,64 @@ impl<'a> Installation<'a> {
         session
     }
 
-    fn request(&self, command: &Command, shown: Shown, run_id: &str) -> Request {
-        Request {
+    fn request(&self, command: &Command, shown: DisplayedCommand, run_id: &str) -> CommandRequest {
+        CommandRequest {
             argv: command.argv.clone(),
             shown,
             cwd: self.site.run.project.root.clone(),
             run_id: run_id.to_owned(),
-            stdin: Stdin::Off,
+            stdin: CommandStdin::Off,
             display: self.foundation.session.quiet_display(),
         }
     }
 
-    fn run(&self, command: &InstallCommand, run_id: &str) -> Result<(), Halt> {
+    fn run(&self, command: &InstallCommand, run_id: &str) -> Result<(), EnvError> {
         let session = &self.foundation.session;
-        let request = |command: &Command, shown: Shown| self.request(command, shown, run_id);
+        let request = |command: &Command, shown: DisplayedCommand| self.request(command, shown, run_id);
         let Some(fallback) = command.fallback() else {
             let mut session = session.clone();
             if self.site.environment.uv.is_some() {
                 own_files(self.site, &mut session.variables);
             }
-            let outcome = session.execute(request(&command.run, Shown::Itself))?;
-            return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
+            let outcome = session.execute(request(&command.run, DisplayedCommand::Itself))?;
+            return session.conclude(&outcome, ExitRule::Zero).map_err(EnvError::Exit);
         };
         let other = self.session_of(command);
         let key = self.key(command)?;
-        let mut shown = Shown::As(command.shown.argv.clone());
+        let mut shown = DisplayedCommand::As(command.shown.argv.clone());
         if self.site.run.is_looked_up(&key) {
             // Another environment of this run has just got the same: it is all in uv's cache, and no index is asked again.
             let mut offline = other.clone();
             offline.variables.set("UV_OFFLINE", "1");
-            let outcome = offline.execute(request(&command.run, std::mem::replace(&mut shown, Shown::Already)))?;
+            let outcome =
+                offline.execute(request(&command.run, std::mem::replace(&mut shown, DisplayedCommand::Already)))?;
             if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
                 self.forget_outdated_modules()?;
-                return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
+                return session.conclude(&outcome, ExitRule::Zero).map_err(EnvError::Exit);
             }
         }
         let outcome = other.execute(request(&command.run, shown))?;
         if outcome.succeeded(ExitRule::Zero) {
-            self.site.run.looked_up(key);
+            self.site.run.cached_lookup(key);
         }
         if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
             self.forget_outdated_modules()?;
-            return session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit);
+            return session.conclude(&outcome, ExitRule::Zero).map_err(EnvError::Exit);
         }
         let program = command.run.argv.first().map_or("the installer", String::as_str);
         match broken(&outcome) {
             Some(reason) => {
                 let text = format!("`{program}` {reason}: pip installs into {}", self.site.environment.name);
-                self.site.reporter.event(Event::Notice { text });
+                self.site.reporter.event(RunEvent::Notice { text });
             }
             None => self.site.reporter.info(&self.site.environment.name, format!("{program} failed, so pip tries")),
         }
-        let outcome = session.execute(request(fallback, Shown::Already))?;
-        session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)
+        let outcome = session.execute(request(fallback, DisplayedCommand::Already))?;
+        session.conclude(&outcome, ExitRule::Zero).map_err(EnvError::Exit)
     }
 
     /// After uv, which leaves what was compiled from single modules that it replaced.
-    fn forget_outdated_modules(&self) -> Result<(), Halt> {
+    fn forget_outdated_modules(&self) -> Result<(), EnvError> {
         let layout = &self.foundation.python()?.layout;
         bytecode::remove_outdated(&layout.purelib);
         if layout.platlib != layout.purelib {
@@ -292,7 +293,7 @@ impl<'a> Installation<'a> {
     }
 
     /// Tells installations apart that may differ in what is installed: all but where it goes.
-    fn key(&self, command: &InstallCommand) -> Result<String, Halt> {
+    fn key(&self, command: &InstallCommand) -> Result<String, EnvError> {
         let env_dir = self.site.environment.env_dir.display().to_string();
         let words = command.run.argv.iter().map(|word| word.replace(&env_dir, ""));
         let interpreter = &self.foundation.python()?.interpreter;
@@ -309,7 +310,7 @@ impl<'a> Installation<'a> {
 
 /// Has uv copy files from its cache unless the user says how: links would let a program that writes to one environment
 /// change the cache, and with it every other one.
-pub fn own_files(site: &Site, variables: &mut Variables) {
+pub fn own_files(site: &EnvBuilder, variables: &mut EnvVariables) {
     if variables.get(LINK_MODE).is_none() {
         let own = site.run.host.get(LINK_MODE).map_or_else(|| "copy".into(), OsStr::to_owned);
         variables.set(LINK_MODE, own);
@@ -317,14 +318,14 @@ pub fn own_files(site: &Site, variables: &mut Variables) {
 }
 
 /// Why it is not what was to be installed that made a program fail, but the program itself.
-fn broken(outcome: &Outcome) -> Option<String> {
+fn broken(outcome: &CommandOutcome) -> Option<String> {
     match &outcome.start_error {
         Some(error) => Some(format!("cannot be started ({error})")),
         None => (outcome.exit_code < 0).then(|| format!("was killed by signal {}", -outcome.exit_code)),
     }
 }
 
-fn conclude(session: &Session, request: Request) -> Result<(), Halt> {
+fn conclude(session: &CommandSession, request: CommandRequest) -> Result<(), EnvError> {
     let outcome = session.execute(request)?;
-    session.conclude(&outcome, ExitRule::Zero).map_err(Halt::Exit)
+    session.conclude(&outcome, ExitRule::Zero).map_err(EnvError::Exit)
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::digest::sha256;
 use crate::event::EnvironmentResult;
-use crate::execute::session::Outcome;
+use crate::execute::session::CommandOutcome;
 use crate::execute::shell;
 use crate::model::Interpreter;
 
@@ -18,7 +18,7 @@ use crate::model::Interpreter;
 const TOX_VERSION: &str = "4.67.15";
 
 /// The commands of one environment, in the order they were run.
-pub type Record = Arc<Mutex<Vec<Outcome>>>;
+pub type CommandRecord = Arc<Mutex<Vec<CommandOutcome>>>;
 
 /// The whole file, before it is one.
 pub struct Journal {
@@ -33,7 +33,7 @@ pub struct Journal {
 pub struct EnvironmentJournal {
     name: String,
     content: Mutex<Map<String, Value>>,
-    pub record: Record,
+    pub record: CommandRecord,
 }
 
 impl Journal {
@@ -50,7 +50,7 @@ impl Journal {
         let created = Arc::new(EnvironmentJournal {
             name: name.to_owned(),
             content: Mutex::default(),
-            record: Record::default(),
+            record: CommandRecord::default(),
         });
         environments.push(Arc::clone(&created));
         created
@@ -75,7 +75,7 @@ impl Journal {
     fn part(&self, environment: &EnvironmentJournal) -> Value {
         let mut content = environment.content.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let outcomes = environment.record.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tests, setup): (Vec<&Outcome>, Vec<&Outcome>) = outcomes
+        let (tests, setup): (Vec<&CommandOutcome>, Vec<&CommandOutcome>) = outcomes
             .iter()
             .partition(|outcome| outcome.run_id.starts_with("commands") || outcome.run_id.starts_with("build"));
         for (key, outcomes) in [("test", tests), ("setup", setup)] {
@@ -86,7 +86,7 @@ impl Journal {
         Value::Object(content)
     }
 
-    fn command(&self, outcome: &Outcome) -> Value {
+    fn command(&self, outcome: &CommandOutcome) -> Value {
         let start = self.uptime + outcome.started.saturating_duration_since(self.origin).as_secs_f64();
         json!({
             "command": shell::redact(&outcome.argv),
@@ -229,13 +229,13 @@ fn qualified(name: &str, hosts: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::execute::captured::Captured;
+    use crate::execute::captured::CapturedOutput;
 
-    fn outcome(run_id: &str) -> Outcome {
-        Outcome {
+    fn outcome(run_id: &str) -> CommandOutcome {
+        CommandOutcome {
             exit_code: 0,
-            out: Captured::default(),
-            err: Captured::default(),
+            out: CapturedOutput::default(),
+            err: CapturedOutput::default(),
             seconds: 0.5,
             pid: None,
             shell_command: String::new(),

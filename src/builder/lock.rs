@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::execute::interrupt::Interrupt;
 
 /// How long to wait before asking again whether a lock is free.
@@ -14,11 +14,11 @@ const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 /// Held until dropped.
 #[derive(Debug)]
-pub struct Lock {
+pub struct EnvLock {
     file: File,
 }
 
-impl Drop for Lock {
+impl Drop for EnvLock {
     fn drop(&mut self) {
         // To close the file is not enough: a process that is just being started by another thread has it open as well,
         // until it becomes its program.
@@ -26,9 +26,9 @@ impl Drop for Lock {
     }
 }
 
-impl Lock {
+impl EnvLock {
     /// Locks a folder or file that exists. `waiting` is called once if somebody else has it.
-    pub fn take(path: &Path, interrupt: &Interrupt, waiting: impl FnOnce()) -> Result<Self, Halt> {
+    pub fn acquire(path: &Path, interrupt: &Interrupt, waiting: impl FnOnce()) -> Result<Self, EnvError> {
         let file = File::open(path)?;
         let mut waiting = Some(waiting);
         loop {
@@ -39,7 +39,7 @@ impl Lock {
                 Err(TryLockError::Error(_)) => return Ok(Self { file }),
             }
             if interrupt.requested() {
-                return Err(Halt::Interrupted);
+                return Err(EnvError::Interrupted);
             }
             if let Some(waiting) = waiting.take() {
                 waiting();
@@ -66,10 +66,10 @@ mod tests {
     fn the_second_waits_until_the_first_is_done() {
         let folder = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::default();
-        let first = Lock::take(folder.path(), &interrupt, || panic!("nobody else has it")).unwrap();
+        let first = EnvLock::acquire(folder.path(), &interrupt, || panic!("nobody else has it")).unwrap();
         let (said, heard) = mpsc::channel();
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| Lock::take(folder.path(), &interrupt, || said.send(()).unwrap()));
+            let second = scope.spawn(|| EnvLock::acquire(folder.path(), &interrupt, || said.send(()).unwrap()));
             heard.recv().unwrap();
             drop(first);
             second.join().unwrap().unwrap();
@@ -80,18 +80,18 @@ mod tests {
     fn what_is_let_go_is_free_although_a_process_that_is_just_being_started_has_it_open() {
         let folder = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::default();
-        let first = Lock::take(folder.path(), &interrupt, || {}).unwrap();
+        let first = EnvLock::acquire(folder.path(), &interrupt, || {}).unwrap();
         let _inherited = first.file.try_clone().unwrap();
         drop(first);
-        Lock::take(folder.path(), &interrupt, || panic!("nobody else has it")).unwrap();
+        EnvLock::acquire(folder.path(), &interrupt, || panic!("nobody else has it")).unwrap();
     }
 
     #[test]
     fn an_interrupt_ends_the_wait() {
         let folder = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::default();
-        let _first = Lock::take(folder.path(), &interrupt, || {}).unwrap();
-        let result = Lock::take(folder.path(), &interrupt, || interrupt.request());
-        assert!(matches!(result, Err(Halt::Interrupted)));
+        let _first = EnvLock::acquire(folder.path(), &interrupt, || {}).unwrap();
+        let result = EnvLock::acquire(folder.path(), &interrupt, || interrupt.request());
+        assert!(matches!(result, Err(EnvError::Interrupted)));
     }
 }

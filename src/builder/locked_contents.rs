@@ -7,20 +7,20 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::builder::env_builder::{Foundation, Site};
-use crate::builder::installation::Installation;
-use crate::env_error::Halt;
+use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
+use crate::builder::installation::Installing;
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::install::InstallRequest;
-use crate::lock::document::{Document, Package};
+use crate::lock::document::{LockDocument, LockedPackage};
 use crate::lock::error::LockError;
-use crate::lock::index::{Entry, lock_path};
-use crate::lock::inputs::{Inputs, Reading};
+use crate::lock::index::{LockIndexEntry, lock_path};
+use crate::lock::inputs::{LockInputReader, LockInputs};
 use crate::lock::lines;
 use crate::lock::{self};
 use crate::model::pep508::canonical_name;
 use crate::model::pep508::evaluate::MarkerEnvironment;
-use crate::model::{Interpreter, Project};
+use crate::model::{Interpreter, ProjectSettings};
 use crate::scratch::Scratch;
 
 /// Where `.tox-info.json` keeps it; tox leaves it alone.
@@ -31,19 +31,19 @@ const PART: &str = "locked";
 const SEEDS: [&str; 3] = ["pip", "setuptools", "wheel"];
 
 /// Whether the environment is filled from a lock of envo's.
-pub fn applies(site: &Site) -> bool {
+pub fn applies(site: &EnvBuilder) -> bool {
     site.run.locks.is_some() && lock::has_its_own(&site.environment, &site.run.project).is_none()
 }
 
 /// What the environment's lock is, once it is known to hold; `None` where [`applies`] says no.
-pub fn entry<'s>(site: &'s Site, foundation: &Foundation) -> Result<Option<&'s Entry>, Halt> {
+pub fn entry<'s>(site: &'s EnvBuilder, foundation: &CreatedEnv) -> Result<Option<&'s LockIndexEntry>, EnvError> {
     let Some(index) = &site.run.locks else { return Ok(None) };
     if !applies(site) {
         return Ok(None);
     }
     let (environment, project) = (&site.environment, &site.run.project);
-    let reading = Reading { project, variables: &foundation.session.variables };
-    let mut inputs = Inputs::read(environment, reading)?;
+    let reading = LockInputReader { project, variables: &foundation.session.variables };
+    let mut inputs = LockInputs::read(environment, reading)?;
     add_languages(site, &mut inputs)?;
     let entry = lock::verify::verify(project, index, &environment.name, &inputs.inputs).map_err(ConfigError::from)?;
     Ok(Some(entry))
@@ -53,7 +53,7 @@ pub fn entry<'s>(site: &'s Site, foundation: &Foundation) -> Result<Option<&'s E
 ///
 /// # Errors
 /// [`Halt::Recreate`] when what is there came from elsewhere; when the installer fails.
-pub fn put_in(site: &Site, foundation: &mut Foundation, entry: &Entry) -> Result<(), Halt> {
+pub fn install(site: &EnvBuilder, foundation: &mut CreatedEnv, entry: &LockIndexEntry) -> Result<(), EnvError> {
     if !foundation.has_python() {
         return Ok(());
     }
@@ -61,7 +61,7 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, entry: &Entry) -> Result
     let python = foundation.python()?;
     let places = [python.layout.purelib.clone(), python.layout.platlib.clone()];
     let there = installed(&places);
-    let record = Record::of(foundation);
+    let record = LockedRecord::of(foundation);
     let own: BTreeSet<&str> = record.iter().flat_map(|record| &record.own).map(String::as_str).collect();
     if let Some(record) = &record
         && record.lock == entry.lock
@@ -71,20 +71,20 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, entry: &Entry) -> Result
         return Ok(());
     }
     if record.is_none() && there.keys().any(|name| !SEEDS.contains(&name.as_str())) {
-        return Err(Halt::Recreate("what is in it was not installed from its lock".to_owned()));
+        return Err(EnvError::Recreate("what is in it was not installed from its lock".to_owned()));
     }
     let file = lock_path(project, &environment.name);
-    let document = Document::read(&file).map_err(ConfigError::from)?;
+    let document = LockDocument::read(&file).map_err(ConfigError::from)?;
     let wanted = applicable(&document, &python.interpreter, &environment.name)?;
     let versions: BTreeMap<String, String> =
         wanted.iter().map(|package| (package.name.clone(), package.version.clone().unwrap_or_default())).collect();
     let extra = foreign(&versions, &own, &there);
-    let order = Order { file: &file, packages: &wanted };
+    let order = LockedInstallation { file: &file, packages: &wanted };
     if !extra.is_empty() {
         if !differing(&versions, &there).is_empty() {
             order.try_out(site, foundation)?;
         }
-        Installation::new(site, foundation).uninstall(&extra)?;
+        Installing::new(site, foundation).uninstall(&extra)?;
     }
     if !wanted.is_empty() {
         order.install(site, foundation, None)?;
@@ -94,14 +94,14 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, entry: &Entry) -> Result
     if !missing.is_empty() {
         let text =
             format!("after installing from its lock, {} of {} are not there", missing.join(", "), environment.name);
-        return Err(Halt::Fail(text));
+        return Err(EnvError::Fail(text));
     }
     let own = record.map(|record| record.own).unwrap_or_default();
-    Record { lock: entry.lock.clone(), packages: versions, own }.keep(foundation)
+    LockedRecord { lock: entry.lock.clone(), packages: versions, own }.record(foundation)
 }
 
 /// Adds what the environment's languages besides Python are locked from, and their locks.
-pub fn add_languages(site: &Site, inputs: &mut Inputs) -> Result<(), Halt> {
+pub fn add_languages(site: &EnvBuilder, inputs: &mut LockInputs) -> Result<(), EnvError> {
     if site.environment.runtimes.is_empty() {
         return Ok(());
     }
@@ -114,19 +114,19 @@ pub fn add_languages(site: &Site, inputs: &mut Inputs) -> Result<(), Halt> {
 
 /// Notes what came into the environment besides, the project and what `extra_setup_commands` added: it is no stranger
 /// next time.
-pub fn settle(foundation: &mut Foundation) -> Result<(), Halt> {
-    let Some(record) = Record::of(foundation) else { return Ok(()) };
+pub fn settle(foundation: &mut CreatedEnv) -> Result<(), EnvError> {
+    let Some(record) = LockedRecord::of(foundation) else { return Ok(()) };
     let python = foundation.python()?;
     let there = installed(&[python.layout.purelib.clone(), python.layout.platlib.clone()]);
     let own = foreign(&record.packages, &BTreeSet::new(), &there);
     if own == record.own {
         return Ok(());
     }
-    Record { own, ..record }.keep(foundation)
+    LockedRecord { own, ..record }.record(foundation)
 }
 
 /// What was installed from a lock.
-struct Record {
+struct LockedRecord {
     /// The lock's digest.
     lock: String,
     /// Versions by normalised name; empty for what has none.
@@ -135,8 +135,8 @@ struct Record {
     own: Vec<String>,
 }
 
-impl Record {
-    fn of(foundation: &Foundation) -> Option<Self> {
+impl LockedRecord {
+    fn of(foundation: &CreatedEnv) -> Option<Self> {
         let record = foundation.stamp.object(SECTION, Some(PART))?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let packages = record.get("packages")?.as_object()?;
@@ -150,14 +150,18 @@ impl Record {
         })
     }
 
-    fn keep(&self, foundation: &mut Foundation) -> Result<(), Halt> {
+    fn record(&self, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
         let value = json!({"lock": self.lock, "packages": self.packages, "own": self.own});
         Ok(foundation.stamp.record(SECTION, Some(PART), value)?)
     }
 }
 
 /// The packages of a lock that an environment of this interpreter gets.
-fn applicable(document: &Document, interpreter: &Interpreter, environment: &str) -> Result<Vec<Package>, Halt> {
+fn applicable(
+    document: &LockDocument,
+    interpreter: &Interpreter,
+    environment: &str,
+) -> Result<Vec<LockedPackage>, EnvError> {
     let found =
         interpreter.markers.get("python_full_version").map_or_else(|| interpreter.dotted_version(), Clone::clone);
     if !lines::fits_python(&document.requires_python, &found) {
@@ -168,7 +172,7 @@ fn applicable(document: &Document, interpreter: &Interpreter, environment: &str)
     let around = MarkerEnvironment { values: Some(&interpreter.markers), ..MarkerEnvironment::default() };
     let mut packages = Vec::new();
     for package in &document.packages {
-        if lines::applies(package, &around).map_err(Halt::Fail)? {
+        if lines::applies(package, &around).map_err(EnvError::Fail)? {
             packages.push(package.clone());
         }
     }
@@ -176,14 +180,14 @@ fn applicable(document: &Document, interpreter: &Interpreter, environment: &str)
 }
 
 /// What is to be installed, and the lock that says so.
-struct Order<'a> {
+struct LockedInstallation<'a> {
     file: &'a Path,
-    packages: &'a [Package],
+    packages: &'a [LockedPackage],
 }
 
-impl Order<'_> {
+impl LockedInstallation<'_> {
     /// Installs into the environment, or into the folder `target`.
-    fn install(&self, site: &Site, foundation: &mut Foundation, target: Option<&Path>) -> Result<(), Halt> {
+    fn install(&self, site: &EnvBuilder, foundation: &mut CreatedEnv, target: Option<&Path>) -> Result<(), EnvError> {
         let words = |file: &Path| {
             ["--no-deps", "-r"].map(str::to_owned).into_iter().chain([file.display().to_string()]).collect()
         };
@@ -203,15 +207,15 @@ impl Order<'_> {
                 });
             }
         }
-        let installed = Installation::new(site, foundation).install_locked(&of_uv, &of_pip, target);
+        let installed = Installing::new(site, foundation).install_locked(&of_uv, &of_pip, target);
         installed.map_err(|halt| match halt {
-            Halt::Exit(code) => Halt::ExitSaying(code, self.unavailable(&site.run.project)),
+            EnvError::Exit(code) => EnvError::ExitSaying(code, self.unavailable(&site.run.project)),
             halt => halt,
         })
     }
 
     /// What is said below an installer's own words.
-    fn unavailable(&self, project: &Project) -> String {
+    fn unavailable(&self, project: &ProjectSettings) -> String {
         let file = lock::verify::shown_path(project, self.file);
         format!(
             "what is locked could not be installed, as is said above; {file} has the address and hash of each file, and \
@@ -221,7 +225,7 @@ impl Order<'_> {
 
     /// Makes sure that all of it can be had before anything is taken out of the environment, which can be used as it was
     /// when that is not so.
-    fn try_out(&self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+    fn try_out(&self, site: &EnvBuilder, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
         let folder = Scratch::new_in(&site.environment.env_dir, ".locked-")?;
         self.install(site, foundation, Some(folder.path()))
     }

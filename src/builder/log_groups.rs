@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::ConfigError;
-use crate::event::{Event, Reporter};
-use crate::model::{Environment, Variables};
-use crate::plan::job::{Job, Plugin};
+use crate::event::{Reporter, RunEvent};
+use crate::model::{EnvVariables, Environment};
+use crate::plan::job::{CiJob, CiPlugin};
 
 /// Marks groups; does nothing where there is no job.
 #[derive(Debug, Default)]
 pub struct LogGroups {
-    plugin: Option<Plugin>,
+    plugin: Option<CiPlugin>,
     /// Environments run beside each other, so that each has groups of its own in what is held back of it.
     side_by_side: bool,
     /// Where the outcomes are told.
@@ -24,7 +24,7 @@ pub struct LogGroups {
 }
 
 impl LogGroups {
-    pub fn new(job: Option<Job>, side_by_side: bool, variables: &Variables) -> Self {
+    pub fn new(job: Option<CiJob>, side_by_side: bool, variables: &EnvVariables) -> Self {
         let summary = variables.get("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from);
         Self {
             plugin: job.map(|job| job.plugin),
@@ -37,8 +37,8 @@ impl LogGroups {
     /// Before something is installed. Like in tox-gh, a group that a failed installation leaves open goes on.
     pub fn before_installation(&self, environment: &Environment, reporter: &dyn Reporter) {
         let foreign = self.side_by_side && environment.kind.is_package();
-        if self.plugin == Some(Plugin::Gh) && !foreign && self.installs(environment, true) {
-            reporter.event(Event::GroupOpened { title: "tox:install".to_owned() });
+        if self.plugin == Some(CiPlugin::Gh) && !foreign && self.installs(environment, true) {
+            reporter.event(RunEvent::GroupOpened { title: "tox:install".to_owned() });
         }
     }
 
@@ -47,31 +47,31 @@ impl LogGroups {
         let name = &environment.name;
         let title = match self.plugin {
             None => return Ok(()),
-            Some(Plugin::Gh) => {
+            Some(CiPlugin::Gh) => {
                 if self.installs(environment, false) {
-                    reporter.event(Event::GroupClosed);
+                    reporter.event(RunEvent::GroupClosed);
                 }
                 format!("tox:{name}")
             }
             // What several environments write would be mixed up in its groups, so the plugin makes none.
-            Some(Plugin::GhActions) if self.side_by_side => return Ok(()),
-            Some(Plugin::GhActions) => match environment.description.get()?.as_str() {
+            Some(CiPlugin::GhActions) if self.side_by_side => return Ok(()),
+            Some(CiPlugin::GhActions) => match environment.description.get()?.as_str() {
                 "" => format!("tox: {name}"),
                 description => format!("tox: {name} - {description}"),
             },
         };
-        reporter.event(Event::GroupOpened { title });
+        reporter.event(RunEvent::GroupOpened { title });
         Ok(())
     }
 
     /// After the environment's commands.
     pub fn after_commands(&self, environment: &Environment, succeeded: bool, reporter: &dyn Reporter) {
         match self.plugin {
-            Some(Plugin::Gh) => {
-                reporter.event(Event::GroupClosed);
-                self.tell_outcome(&environment.name, succeeded);
+            Some(CiPlugin::Gh) => {
+                reporter.event(RunEvent::GroupClosed);
+                self.report_outcome(&environment.name, succeeded);
             }
-            Some(Plugin::GhActions) if !self.side_by_side => reporter.event(Event::GroupClosed),
+            Some(CiPlugin::GhActions) if !self.side_by_side => reporter.event(RunEvent::GroupClosed),
             _ => {}
         }
     }
@@ -84,7 +84,7 @@ impl LogGroups {
     }
 
     /// A summary that cannot be written is no reason for the run to fail.
-    fn tell_outcome(&self, name: &str, succeeded: bool) {
+    fn report_outcome(&self, name: &str, succeeded: bool) {
         let Some(path) = &self.summary else { return };
         let mark = if succeeded { ":white_check_mark:" } else { ":negative_squared_cross_mark:" };
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);

@@ -21,7 +21,7 @@ pub fn missing_program(
     let text = format!("the program `{program}` is neither in the environment nor on PATH");
     let mut error = ConfigError::fail(text);
     error.trail.push(format!("{}.{key}", environment.name));
-    let place = settings.place_within(&settings.environment(&environment.name), key, program);
+    let place = settings.location_within(&settings.environment(&environment.name), key, program);
     let error = place.into_iter().fold(error, ConfigError::at);
     match meant(program, folders) {
         Some(meant) => error.hint(format!("did you mean `{meant}`?")),

@@ -4,30 +4,30 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::event::Phase;
+use crate::event::EnvPhase;
 
 /// What each environment began, and when. One phase ends when the next begins.
 #[derive(Debug, Default)]
-pub struct Phases(Mutex<HashMap<String, Vec<(Phase, Instant)>>>);
+pub struct PhaseTimes(Mutex<HashMap<String, Vec<(EnvPhase, Instant)>>>);
 
-impl Phases {
-    pub fn enter(&self, environment: &str, phase: Phase) {
+impl PhaseTimes {
+    pub fn enter(&self, environment: &str, phase: EnvPhase) {
         let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         begun.entry(environment.to_owned()).or_default().push((phase, Instant::now()));
     }
 
     /// The seconds that `environment` spent in each phase until now, and forgets them.
-    pub fn take(&self, environment: &str) -> Vec<(Phase, f64)> {
+    pub fn take(&self, environment: &str) -> Vec<(EnvPhase, f64)> {
         let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(environment).unwrap_or_default();
         sums(&begun, Instant::now())
     }
 }
 
-fn sums(begun: &[(Phase, Instant)], end: Instant) -> Vec<(Phase, f64)> {
+fn sums(begun: &[(EnvPhase, Instant)], end: Instant) -> Vec<(EnvPhase, f64)> {
     let ends = begun.iter().skip(1).map(|(_, start)| *start).chain([end]);
-    let spans: Vec<(Phase, f64)> =
+    let spans: Vec<(EnvPhase, f64)> =
         begun.iter().zip(ends).map(|((phase, start), end)| (*phase, (end - *start).as_secs_f64())).collect();
-    Phase::ALL
+    EnvPhase::ALL
         .into_iter()
         .filter_map(|phase| {
             let of_phase = || spans.iter().filter(move |(other, _)| *other == phase);
@@ -47,17 +47,21 @@ mod tests {
     fn a_phase_lasts_until_the_next_and_is_summed_up() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let begun =
-            [(Phase::Install, at(1)), (Phase::Create, at(2)), (Phase::Install, at(4)), (Phase::Commands, at(7))];
-        let expected = vec![(Phase::Create, 2.0), (Phase::Install, 4.0), (Phase::Commands, 1.0)];
+        let begun = [
+            (EnvPhase::Install, at(1)),
+            (EnvPhase::Create, at(2)),
+            (EnvPhase::Install, at(4)),
+            (EnvPhase::Commands, at(7)),
+        ];
+        let expected = vec![(EnvPhase::Create, 2.0), (EnvPhase::Install, 4.0), (EnvPhase::Commands, 1.0)];
         assert_eq!(sums(&begun, at(8)), expected);
         assert_eq!(sums(&[], start), []);
     }
 
     #[test]
     fn environments_are_told_apart_and_forgotten_when_taken() {
-        let phases = Phases::default();
-        phases.enter("a", Phase::Create);
+        let phases = PhaseTimes::default();
+        phases.enter("a", EnvPhase::Create);
         assert_eq!(phases.take("b"), []);
         assert_eq!(phases.take("a").len(), 1);
         assert_eq!(phases.take("a"), []);

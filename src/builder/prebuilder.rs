@@ -5,17 +5,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::builder::env_builder::Site;
-use crate::builder::packaging_env::Packager;
-use crate::builder::prebuilt::{EarlyContents, Forerun};
-use crate::builder::run_context::Run;
+use crate::builder::env_builder::EnvBuilder;
+use crate::builder::packaging_env::PackagingEnvs;
+use crate::builder::prebuilt::{PrebuildContents, Prebuilt};
+use crate::builder::run_context::RunContext;
 use crate::builder::stamp::{Stamp, section};
-use crate::event::Phase;
+use crate::event::EnvPhase;
 use crate::execute::interrupt::Interrupt;
 use crate::model::Environment;
 use crate::plan::Plan;
-use crate::plan::graph::Order;
-use crate::report::Layout;
+use crate::plan::graph::EnvOrder;
+use crate::report::EventLayout;
 
 /// Installing is quick work for few processors: commands should have the others.
 const MOST_THREADS: usize = 4;
@@ -29,39 +29,45 @@ pub type OpenPlan = dyn Fn() -> Option<Plan> + Send + Sync;
 
 /// How environments are prepared ahead.
 #[derive(Clone)]
-pub struct Foresight {
+pub struct PrebuildOptions {
     pub open_plan: Arc<OpenPlan>,
-    pub layout: Layout,
+    pub layout: EventLayout,
 }
 
 /// Environments that are prepared ahead, and what has become of them.
-pub struct Ahead<'a> {
-    run: &'a Arc<Run>,
-    packager: &'a Packager,
-    foresight: Foresight,
+pub struct Prebuilder<'a> {
+    run: &'a Arc<RunContext>,
+    packager: &'a PackagingEnvs,
+    foresight: PrebuildOptions,
     plan: OnceLock<Option<Plan>>,
     interrupt: Interrupt,
-    state: Mutex<State>,
+    state: Mutex<PrebuilderState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct PrebuilderState {
     /// Those not begun, each with those it still waits for.
     waiting: Vec<(String, HashSet<String>)>,
     working: HashSet<String>,
-    ready: HashMap<String, Arc<Forerun>>,
+    ready: HashMap<String, Arc<Prebuilt>>,
     /// Commands run, or none do, so there is time.
     open: bool,
     closed: bool,
 }
 
-impl<'a> Ahead<'a> {
-    pub fn new(run: &'a Arc<Run>, packager: &'a Packager, order: &Order, foresight: Foresight) -> Self {
+impl<'a> Prebuilder<'a> {
+    pub fn new(
+        run: &'a Arc<RunContext>,
+        packager: &'a PackagingEnvs,
+        order: &EnvOrder,
+        foresight: PrebuildOptions,
+    ) -> Self {
         let waits = |name: &String| (name.clone(), order.waits_for.get(name).cloned().unwrap_or_default());
         // Without commands there is nothing to wait for.
         let open = run.options.no_test;
-        let state = State { waiting: order.names.iter().map(waits).collect(), open, ..State::default() };
+        let state =
+            PrebuilderState { waiting: order.names.iter().map(waits).collect(), open, ..PrebuilderState::default() };
         Self {
             run,
             packager,
@@ -107,16 +113,16 @@ impl<'a> Ahead<'a> {
     }
 
     /// The turn of `name` begins: if nobody has begun with it, nobody shall.
-    pub fn begin_turn(&self, name: &str) {
+    pub fn begin_run(&self, name: &str) {
         self.lock().waiting.retain(|(waiting, _)| waiting != name);
         self.changed.notify_all();
     }
 
     /// What was done of `name`; waits for who is at it, and says so.
-    pub fn collect(&self, name: &str) -> Option<Arc<Forerun>> {
+    pub fn collect(&self, name: &str) -> Option<Arc<Prebuilt>> {
         let mut state = self.lock();
         if state.working.contains(name) {
-            self.run.enter(name, Phase::Install);
+            self.run.enter(name, EnvPhase::Install);
         }
         while state.working.contains(name) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -125,7 +131,7 @@ impl<'a> Ahead<'a> {
     }
 
     /// `name` is done, and others may have waited for that.
-    pub fn finish_turn(&self, name: &str) {
+    pub fn finish_run(&self, name: &str) {
         for (_, waits) in &mut self.lock().waiting {
             waits.remove(name);
         }
@@ -161,17 +167,17 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    fn prepare(&self, name: &str) -> Option<Arc<Forerun>> {
+    fn prepare(&self, name: &str) -> Option<Arc<Prebuilt>> {
         let plan = self.plan.get_or_init(|| (self.foresight.open_plan)()).as_ref()?;
         let environment = plan.environment(name).ok()?;
         if !self.is_worthwhile(&environment) {
             return None;
         }
-        let forerun = Arc::new(Forerun::new(&self.foresight.layout, self.interrupt.clone()));
-        let site = Site::new(Arc::clone(self.run), Arc::new(environment), forerun.output());
-        let site = site.ahead(Arc::clone(&forerun));
+        let forerun = Arc::new(Prebuilt::new(&self.foresight.layout, self.interrupt.clone()));
+        let site = EnvBuilder::new(Arc::clone(self.run), Arc::new(environment), forerun.output());
+        let site = site.prebuilding(Arc::clone(&forerun));
         let is_new = !site.environment.env_dir.exists();
-        let mut contents = EarlyContents { packager: self.packager, forerun: &forerun };
+        let mut contents = PrebuildContents { packager: self.packager, forerun: &forerun };
         if site.prepare(&mut contents).is_err() {
             // Whatever it was, it is met again in the turn, and told then.
             forerun.rewind(&site);
@@ -201,14 +207,14 @@ impl<'a> Ahead<'a> {
         wanted && environment.recreate && env_dir.is_dir() && runs_nothing() && removes_only_itself()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PrebuilderState> {
         // A thread that panicked left nothing half done here.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Removes the folder of an environment that did not come to be, so that its turn finds what was there before: nothing.
-fn remove_if_unmade(site: &Site) {
+fn remove_if_unmade(site: &EnvBuilder) {
     let env_dir = &site.environment.env_dir;
     let Ok(_lock) = site.lock() else { return };
     // Another process may have made it in the meantime.

@@ -9,30 +9,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-use crate::builder::contents::{RunContents, put_in_requirements};
-use crate::builder::env_builder::{Contents, Foundation, Site};
-use crate::builder::installation::Installation;
+use crate::builder::contents::{RunContents, install_requirements};
+use crate::builder::env_builder::{CreatedEnv, EnvBuilder, EnvContents};
+use crate::builder::installation::Installing;
 use crate::builder::locked_contents;
-use crate::builder::packaging_env::Packager;
+use crate::builder::packaging_env::PackagingEnvs;
 use crate::builder::stamp::section;
-use crate::env_error::Halt;
-use crate::event::{Event, Reporter};
+use crate::env_error::EnvError;
+use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
 use crate::install::InstallRequest;
-use crate::model::{PackageKind, Variables};
-use crate::report::{Buffered, Layout};
+use crate::model::{EnvVariables, PackageKind};
+use crate::report::{Buffered, EventLayout};
 
 /// Which part of the way from nothing to a finished environment is taken.
 #[derive(Clone)]
-pub enum Course {
+pub enum BuildPhase {
     Whole,
     /// Before its turn.
-    Ahead(Arc<Forerun>),
+    Ahead(Arc<Prebuilt>),
     /// In its turn, after work ahead.
-    Rest(Arc<Forerun>),
+    Rest(Arc<Prebuilt>),
 }
 
-impl Course {
+impl BuildPhase {
     /// Whether what stands there was made by this run, although the environment is to be made anew.
     pub fn is_rest(&self) -> bool {
         matches!(self, Self::Rest(_))
@@ -40,27 +40,27 @@ impl Course {
 }
 
 /// Work on one environment before its turn.
-pub struct Forerun {
+pub struct Prebuilt {
     interrupt: Interrupt,
     output: Arc<Buffered>,
     /// What was told while the project's requirements were installed: that comes after what is told of its build.
     of_project: Arc<Buffered>,
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Option<LastStep>>,
 }
 
 /// How far everything had come with the last step that was recorded.
 #[derive(Debug, Clone, Copy)]
-struct Kept {
+struct LastStep {
     output: u64,
     of_project: u64,
     outcomes: usize,
     log_number: usize,
 }
 
-impl Forerun {
+impl Prebuilt {
     /// `interrupt` ends the work early.
-    pub fn new(layout: &Layout, interrupt: Interrupt) -> Self {
-        let buffer = || Arc::new(Buffered::new(layout.clone(), Arc::new(Nobody)));
+    pub fn new(layout: &EventLayout, interrupt: Interrupt) -> Self {
+        let buffer = || Arc::new(Buffered::new(layout.clone(), Arc::new(SilentReporter)));
         Self { interrupt, output: buffer(), of_project: buffer(), kept: Mutex::default() }
     }
 
@@ -77,8 +77,8 @@ impl Forerun {
     }
 
     /// What was done on `site` so far counts.
-    pub fn keep(&self, site: &Site) {
-        *self.lock() = Some(Kept {
+    pub fn keep(&self, site: &EnvBuilder) {
+        *self.lock() = Some(LastStep {
             output: self.output.mark(),
             of_project: self.of_project.mark(),
             outcomes: site.journal.as_ref().map_or(0, |journal| journal.outcomes()),
@@ -87,7 +87,7 @@ impl Forerun {
     }
 
     /// Forgets what was done on `site` since.
-    pub fn rewind(&self, site: &Site) {
+    pub fn rewind(&self, site: &EnvBuilder) {
         let kept = *self.lock();
         self.output.rewind(kept.map_or(0, |kept| kept.output));
         self.of_project.rewind(kept.map_or(0, |kept| kept.of_project));
@@ -107,41 +107,41 @@ impl Forerun {
     }
 
     /// Tells what happened, but for the project's requirements.
-    pub fn tell(&self, reporter: &dyn Reporter) {
+    pub fn report(&self, reporter: &dyn Reporter) {
         self.output.replay(reporter);
     }
 
     /// Tells how the project's requirements were installed.
-    pub fn tell_of_project(&self, reporter: &dyn Reporter) {
+    pub fn report_for_project(&self, reporter: &dyn Reporter) {
         self.of_project.replay(reporter);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+    fn lock(&self) -> MutexGuard<'_, Option<LastStep>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Hears what is said of the program itself: nothing of that concerns people before the turn.
-struct Nobody;
+struct SilentReporter;
 
-impl Reporter for Nobody {
-    fn event(&self, _event: Event) {}
+impl Reporter for SilentReporter {
+    fn event(&self, _event: RunEvent) {}
 }
 
 /// What can go into an environment before its turn.
-pub struct EarlyContents<'a> {
-    pub packager: &'a Packager,
-    pub forerun: &'a Forerun,
+pub struct PrebuildContents<'a> {
+    pub packager: &'a PackagingEnvs,
+    pub forerun: &'a Prebuilt,
 }
 
-impl Contents for EarlyContents<'_> {
-    fn put_in(&mut self, site: &Site, foundation: &mut Foundation) -> Result<(), Halt> {
+impl EnvContents for PrebuildContents<'_> {
+    fn install(&mut self, site: &EnvBuilder, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
         if let Some(entry) = locked_contents::entry(site, foundation)? {
             // Only what is not there at all is put in ahead, and the project's own requirements are in the lock.
-            return locked_contents::put_in(site, foundation, entry);
+            return locked_contents::install(site, foundation, entry);
         }
         // What there is to notice is said in its turn.
-        RunContents::put_in_dependencies(site, foundation, &|_| ())?;
+        RunContents::install_dependencies(site, foundation, &|_| ())?;
         let Some(packaging) = &site.environment.packaging else { return Ok(()) };
         if site.run.options.skip_package_install {
             return Ok(());
@@ -149,25 +149,25 @@ impl Contents for EarlyContents<'_> {
         // The project itself is not built yet: backends write into its folder, where commands are at work.
         let Some(requirements) = self.packager.static_requirements(site, packaging)? else { return Ok(()) };
         if packaging.kind == PackageKind::DepsOnly {
-            return Installation::new(site, foundation).carry_out(section::RUN, "package_deps", |conditions, old| {
+            return Installing::new(site, foundation).ensure(section::RUN, "package_deps", |conditions, old| {
                 conditions.requirements(requirements, "package_deps", old)
             });
         }
-        let site = site.telling(self.forerun.project_output());
+        let site = site.with_reporter(self.forerun.project_output());
         foundation.session.reporter = Arc::clone(&site.reporter);
-        put_in_requirements(&site, foundation, requirements)
+        install_requirements(&site, foundation, requirements)
     }
 
     /// An environment whose removal takes commands is not prepared before its turn.
-    fn before_removal(&mut self, _site: &Site) {}
+    fn before_removal(&mut self, _site: &EnvBuilder) {}
 
     /// Its packaging environments were removed when the first one needed them, or will be in its turn.
-    fn after_removal(&mut self, _site: &Site, _asked: bool) {}
+    fn after_removal(&mut self, _site: &EnvBuilder, _asked: bool) {}
 }
 
 /// Whether an installation may depend on what commands of earlier environments do: it takes something from this
 /// machine's folders, which they may write to, and building it may disturb them.
-pub fn needs_its_turn(request: &InstallRequest, stamp: &Value, variables: &Variables) -> bool {
+pub fn must_wait(request: &InstallRequest, stamp: &Value, variables: &EnvVariables) -> bool {
     let mut words = request.arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -206,7 +206,7 @@ mod tests {
 
     fn waits(arguments: &[&str], stamp: &Value) -> bool {
         let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
-        needs_its_turn(&InstallRequest::new("deps", arguments), stamp, &Variables::default())
+        must_wait(&InstallRequest::new("deps", arguments), stamp, &EnvVariables::default())
     }
 
     #[test]
@@ -226,8 +226,8 @@ mod tests {
         assert!(!waits(&words, &json!({"requirements": ["pytest"]})));
         assert!(waits(&words, &json!({"requirements": ["pytest", "-e ./lib"]})));
         assert!(waits(&[], &json!({"req": ["./lib"]})));
-        let mut variables = Variables::default();
-        let asks = |variables: &Variables| needs_its_turn(&InstallRequest::default(), &json!({}), variables);
+        let mut variables = EnvVariables::default();
+        let asks = |variables: &EnvVariables| must_wait(&InstallRequest::default(), &json!({}), variables);
         assert!(!asks(&variables));
         variables.set("PIP_FIND_LINKS", "/srv/wheels https://x");
         assert!(!asks(&variables));

@@ -7,25 +7,25 @@ use crate::builder::environment_folders;
 use crate::builder::first_program;
 use crate::builder::package::BuildSystem;
 use crate::builder::requirement_check;
-use crate::builder::run_context::Run;
+use crate::builder::run_context::RunContext;
 use crate::builder::runtimes;
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::error::{ConfigError, ErrorClass};
 use crate::execute;
-use crate::execute::session::Refusal;
+use crate::execute::session::CommandRefusal;
 use crate::install::groups;
-use crate::install::plan::{Conditions, RecordForm};
+use crate::install::plan::{InstallConditions, RecordForm};
 use crate::install::pylock::Pylock;
 use crate::install::script::{self, ScriptMetadata};
-use crate::lock::index::Index;
-use crate::lock::inputs::{Inputs, Reading};
+use crate::lock::index::LockIndex;
+use crate::lock::inputs::{LockInputReader, LockInputs};
 use crate::lock::verify;
 use crate::lock::{self};
-use crate::model::environment::Script;
+use crate::model::environment::ScriptSource;
 use crate::model::python_pattern;
 use crate::model::requirements::RequirementText;
 use crate::model::runtime::DEFAULT;
-use crate::model::{Environment, PackageKind, Project, Variables};
+use crate::model::{EnvVariables, Environment, PackageKind, ProjectSettings};
 use crate::plan::Plan;
 use crate::python_text::python_repr;
 use crate::requirements;
@@ -34,16 +34,16 @@ use crate::requirements::RequirementKind;
 /// A project whose environments are looked at.
 pub struct Preconditions<'a> {
     pub plan: &'a Plan,
-    pub project: &'a Project,
+    pub project: &'a ProjectSettings,
     /// The variables this process was started with.
-    pub host: &'a Variables,
+    pub host: &'a EnvVariables,
     /// What environments must be filled from, if the project wants it so.
-    pub locks: Option<&'a Index>,
+    pub locks: Option<&'a LockIndex>,
 }
 
-type Check = fn(&Preconditions<'_>, &Environment, &Variables) -> Result<(), Halt>;
+type PreconditionCheck = fn(&Preconditions<'_>, &Environment, &EnvVariables) -> Result<(), EnvError>;
 
-const CHECKS: [Check; 11] = [
+const CHECKS: [PreconditionCheck; 11] = [
     |_, environment, _| check_platform(environment),
     |project, environment, _| environment_folders::check(environment, project.project),
     |_, environment, _| runtimes::check(environment),
@@ -69,23 +69,23 @@ impl Preconditions<'_> {
     }
 }
 
-pub fn check_platform(environment: &Environment) -> Result<(), Halt> {
-    let (wanted, actual) = (environment.platform.as_str(), Run::platform());
+pub fn check_platform(environment: &Environment) -> Result<(), EnvError> {
+    let (wanted, actual) = (environment.platform.as_str(), RunContext::platform());
     if wanted.is_empty() || wanted == actual {
         return Ok(());
     }
     let pattern = python_pattern::whole(wanted).map_err(|error| {
         let wanted = python_repr(wanted);
         let error = ConfigError::handled(format!("invalid platform regular expression {wanted}: {error}"));
-        Halt::from(error).about("platform", "write a regular expression for `sys.platform`, as in `linux|darwin`")
+        EnvError::from(error).about("platform", "write a regular expression for `sys.platform`, as in `linux|darwin`")
     })?;
     if pattern.is_match(actual).unwrap_or(false) {
         return Ok(());
     }
-    Err(Halt::Skip(format!("platform {actual} does not match {wanted}")))
+    Err(EnvError::Skip(format!("platform {actual} does not match {wanted}")))
 }
 
-fn deps(project: &Preconditions<'_>, environment: &Environment, variables: &Variables) -> Result<(), Halt> {
+fn deps(project: &Preconditions<'_>, environment: &Environment, variables: &EnvVariables) -> Result<(), EnvError> {
     environment.installation.command.get()?;
     if !environment.has_python() || environment.script.is_some() {
         return Ok(());
@@ -105,7 +105,7 @@ fn deps(project: &Preconditions<'_>, environment: &Environment, variables: &Vari
     Ok(())
 }
 
-fn lock_file(project: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
+fn lock_file(project: &Preconditions<'_>, environment: &Environment, _: &EnvVariables) -> Result<(), EnvError> {
     let dependencies = &environment.dependencies;
     if dependencies.pylock.is_empty() {
         return Ok(());
@@ -123,7 +123,7 @@ pub(super) fn deps_beside_pylock() -> ConfigError {
 }
 
 /// The lock file that the environment is filled from.
-pub fn pylock_of(environment: &Environment, root: &Path) -> Result<std::path::PathBuf, Halt> {
+pub fn pylock_of(environment: &Environment, root: &Path) -> Result<std::path::PathBuf, EnvError> {
     let dependencies = &environment.dependencies;
     if !dependencies.deps.get()?.text.trim().is_empty() {
         return Err(deps_beside_pylock().into());
@@ -131,13 +131,13 @@ pub fn pylock_of(environment: &Environment, root: &Path) -> Result<std::path::Pa
     let name = &dependencies.pylock;
     let path = root.join(name);
     if !path.exists() {
-        let halt = Halt::Fail(format!("pylock file {} not found at {}", python_repr(name), path.display()));
+        let halt = EnvError::Fail(format!("pylock file {} not found at {}", python_repr(name), path.display()));
         return Err(halt.about("pylock", "name the lock file as seen from the project's folder"));
     }
     Ok(path)
 }
 
-fn dependency_groups(project: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
+fn dependency_groups(project: &Preconditions<'_>, environment: &Environment, _: &EnvVariables) -> Result<(), EnvError> {
     let dependencies = &environment.dependencies;
     if dependencies.groups.is_empty() || !dependencies.pylock.is_empty() || !environment.has_python() {
         return Ok(());
@@ -146,14 +146,14 @@ fn dependency_groups(project: &Preconditions<'_>, environment: &Environment, _: 
 }
 
 /// What the environment's `dependency_groups` come to.
-pub fn requirements_of_groups(environment: &Environment, root: &Path) -> Result<Vec<String>, Halt> {
+pub fn requirements_of_groups(environment: &Environment, root: &Path) -> Result<Vec<String>, EnvError> {
     groups::resolve(root, &environment.dependencies.groups).map_err(|error| {
         let remedy = "groups are tables of `[dependency-groups]` in pyproject.toml";
-        Halt::from(error).about("dependency_groups", remedy)
+        EnvError::from(error).about("dependency_groups", remedy)
     })
 }
 
-fn script_of(project: &Preconditions<'_>, environment: &Environment, variables: &Variables) -> Result<(), Halt> {
+fn script_of(project: &Preconditions<'_>, environment: &Environment, variables: &EnvVariables) -> Result<(), EnvError> {
     let Some(named) = &environment.script else { return Ok(()) };
     let root = &project.project.root;
     let metadata = script_metadata(root, named)?;
@@ -173,17 +173,17 @@ fn script_of(project: &Preconditions<'_>, environment: &Environment, variables: 
 ///
 /// # Errors
 /// When there is no such script, or what it says is malformed.
-pub fn script_metadata(root: &Path, named: &Script) -> Result<ScriptMetadata, Halt> {
+pub fn script_metadata(root: &Path, named: &ScriptSource) -> Result<ScriptMetadata, EnvError> {
     script::check_base_python(named)?;
     script::of(root, &named.path).map_err(about_script)
 }
 
-pub fn about_script(error: ConfigError) -> Halt {
-    Halt::from(error)
+pub fn about_script(error: ConfigError) -> EnvError {
+    EnvError::from(error)
         .about("script", "name a Python file with a `# /// script` block, as seen from the project's folder")
 }
 
-fn package(project: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
+fn package(project: &Preconditions<'_>, environment: &Environment, _: &EnvVariables) -> Result<(), EnvError> {
     let Some(packaging) = &environment.packaging else { return Ok(()) };
     if packaging.kind == PackageKind::External {
         return Ok(());
@@ -195,7 +195,7 @@ fn package(project: &Preconditions<'_>, environment: &Environment, _: &Variables
 }
 
 /// Commands are worked out when they are reached. Here all are, and each has to name a program.
-fn commands(_: &Preconditions<'_>, environment: &Environment, _: &Variables) -> Result<(), Halt> {
+fn commands(_: &Preconditions<'_>, environment: &Environment, _: &EnvVariables) -> Result<(), EnvError> {
     let lists = &environment.commands;
     environment_folders::check_change_dir(&environment.change_dir.get()?)?;
     for (key, list) in [
@@ -206,13 +206,17 @@ fn commands(_: &Preconditions<'_>, environment: &Environment, _: &Variables) -> 
     ] {
         let commands = list.get()?;
         if commands.iter().any(|command| command.argv.first().is_none_or(String::is_empty)) {
-            return Err(Halt::from(Refusal::Empty).about(key, Refusal::Empty.remedy()));
+            return Err(EnvError::from(CommandRefusal::Empty).about(key, CommandRefusal::Empty.remedy()));
         }
     }
     Ok(())
 }
 
-fn lock_of_envo(project: &Preconditions<'_>, environment: &Environment, variables: &Variables) -> Result<(), Halt> {
+fn lock_of_envo(
+    project: &Preconditions<'_>,
+    environment: &Environment,
+    variables: &EnvVariables,
+) -> Result<(), EnvError> {
     let Some(index) = project.locks else { return Ok(()) };
     if lock::has_its_own(environment, project.project).is_some() {
         return Ok(());
@@ -222,7 +226,7 @@ fn lock_of_envo(project: &Preconditions<'_>, environment: &Environment, variable
     if !is_known && index.entries.contains_key(&environment.name) {
         return Ok(());
     }
-    let inputs = Inputs::read(environment, Reading { project: project.project, variables })?;
+    let inputs = LockInputs::read(environment, LockInputReader { project: project.project, variables })?;
     verify::verify(project.project, index, &environment.name, &inputs.inputs).map_err(ConfigError::from)?;
     Ok(())
 }
@@ -234,14 +238,14 @@ impl Preconditions<'_> {
         !environment.depends.is_empty() || !is_first()
     }
 
-    fn conditions<'v>(&self, environment: &Environment, variables: &'v Variables) -> Conditions<'v> {
-        Conditions::new(&environment.installation, &environment.env_dir, variables, RecordForm::Tox)
+    fn conditions<'v>(&self, environment: &Environment, variables: &'v EnvVariables) -> InstallConditions<'v> {
+        InstallConditions::new(&environment.installation, &environment.env_dir, variables, RecordForm::Tox)
     }
 }
 
 /// What is wrong with requirements, with the setting that names them: the one on the error's trail, else the one that
 /// `part` is called after.
-pub fn about_setting(part: &str, error: ConfigError) -> Halt {
+pub fn about_setting(part: &str, error: ConfigError) -> EnvError {
     let key = error.trail.first().cloned().unwrap_or_else(|| part.replace('-', "_"));
     let remedy = match key.as_str() {
         "deps" => "`deps` takes a requirement or a `-r FILE` on each line, files as seen from the project's folder",
@@ -249,7 +253,7 @@ pub fn about_setting(part: &str, error: ConfigError) -> Halt {
         "pylock" => "write the lock file again with the program that made it",
         _ => "correct what it names",
     };
-    Halt::from(error).about(&key, remedy)
+    EnvError::from(error).about(&key, remedy)
 }
 
 /// Whether an error says what this machine lacks rather than what is wrong with the files.

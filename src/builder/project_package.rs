@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::builder::env_builder::{Foundation, Site};
-use crate::builder::lock::Lock;
-use crate::builder::runtime_steps::Work;
+use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
+use crate::builder::lock::EnvLock;
+use crate::builder::runtime_steps::StepPurpose;
 use crate::builder::runtime_swap::package_name;
-use crate::builder::runtimes::{Part, SECTION, remove};
+use crate::builder::runtimes::{RuntimeInstallation, SECTION, remove};
 use crate::digest::sha256;
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
-use crate::event::Phase;
-use crate::execute::session::Session;
+use crate::event::EnvPhase;
+use crate::execute::session::CommandSession;
 use crate::model::runtime::ProjectPackage;
-use crate::runtime::packing::{Delivery, PackRequest, PackageForm};
-use crate::runtime::{Place, RUNTIMES};
+use crate::runtime::packing::{PackRequest, PackageDelivery, PackageForm};
+use crate::runtime::{RUNTIMES, RuntimeLocation};
 use crate::scratch;
 
 /// The folder below the one of the build in which packages are kept, in a folder for each content.
@@ -30,29 +30,29 @@ const DIST: &str = "dist";
 /// Separates the packages in `TOX_PACKAGE`.
 const PATH_SEPARATOR: &str = ":";
 
-type Built = Arc<Mutex<Option<Vec<PathBuf>>>>;
+type BuiltPackages = Arc<Mutex<Option<Vec<PathBuf>>>>;
 
 /// What was built in this run, by the word for it and the project's folder.
 #[derive(Default)]
 pub struct ProjectPackages {
-    known: Mutex<HashMap<(String, PathBuf), Built>>,
+    known: Mutex<HashMap<(String, PathBuf), BuiltPackages>>,
 }
 
 impl ProjectPackages {
-    fn entry(&self, word: &str, project: &Path) -> Built {
+    fn entry(&self, word: &str, project: &Path) -> BuiltPackages {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry((word.to_owned(), project.to_owned())).or_default())
     }
 }
 
-impl Site {
+impl EnvBuilder {
     /// Builds the project, unless that was done in this run, and installs it.
-    pub fn put_in_project_package(
+    pub fn install_project_package(
         &self,
-        foundation: &mut Foundation,
+        foundation: &mut CreatedEnv,
         package: &ProjectPackage,
         packages: &ProjectPackages,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), EnvError> {
         let options = &self.run.options;
         let parts = std::mem::take(&mut foundation.languages);
         let result = self.packer(&parts, package).and_then(|(part, form)| {
@@ -79,9 +79,14 @@ impl Site {
     }
 
     /// The language that builds the package: of several that know the word, the one whose manifest is there.
-    fn packer<'p>(&self, parts: &'p [Part], package: &ProjectPackage) -> Result<(&'p Part, PackageForm), Halt> {
-        let form = |part: &Part| part.runtime.package().filter(|form| form.word == package.word);
-        let knowing: Vec<(&Part, PackageForm)> = parts.iter().filter_map(|part| Some((part, form(part)?))).collect();
+    fn packer<'p>(
+        &self,
+        parts: &'p [RuntimeInstallation],
+        package: &ProjectPackage,
+    ) -> Result<(&'p RuntimeInstallation, PackageForm), EnvError> {
+        let form = |part: &RuntimeInstallation| part.runtime.package().filter(|form| form.word == package.word);
+        let knowing: Vec<(&RuntimeInstallation, PackageForm)> =
+            parts.iter().filter_map(|part| Some((part, form(part)?))).collect();
         if let Some(found) = knowing.iter().find(|(part, _)| part.has_manifest()).or(knowing.first()) {
             return Ok(*found);
         }
@@ -99,10 +104,10 @@ impl Site {
     }
 
     /// What `--installpkg` names.
-    fn given(&self, path: &Path, form: PackageForm) -> Result<PathBuf, Halt> {
+    fn given(&self, path: &Path, form: PackageForm) -> Result<PathBuf, EnvError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match form.ending {
-            Some(ending) if !name.ends_with(ending) => Err(Halt::Fail(format!(
+            Some(ending) if !name.ends_with(ending) => Err(EnvError::Fail(format!(
                 "--installpkg {} is no package for {}, whose `package = {}` wants a file *{ending}",
                 path.display(),
                 self.environment.name,
@@ -114,11 +119,11 @@ impl Site {
 
     fn built(
         &self,
-        part: &Part,
+        part: &RuntimeInstallation,
         form: PackageForm,
-        session: &Session,
+        session: &CommandSession,
         packages: &ProjectPackages,
-    ) -> Result<Vec<PathBuf>, Halt> {
+    ) -> Result<Vec<PathBuf>, EnvError> {
         let entry = packages.entry(form.word, &part.project);
         // Who comes meanwhile waits for it.
         let mut entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,28 +134,33 @@ impl Site {
         Ok(entry.insert(files).clone())
     }
 
-    fn build_package(&self, part: &Part, form: PackageForm, session: &Session) -> Result<Vec<PathBuf>, Halt> {
-        self.phase(Phase::Package);
+    fn build_package(
+        &self,
+        part: &RuntimeInstallation,
+        form: PackageForm,
+        session: &CommandSession,
+    ) -> Result<Vec<PathBuf>, EnvError> {
+        self.phase(EnvPhase::Package);
         let workshop = self.workshop(part, form);
         fs_err::create_dir_all(&workshop)?;
         let waiting = || self.warning(format!("waiting for another process that uses {}", workshop.display()));
-        let _lock = Lock::take(&workshop, self.interrupt(), waiting)?;
+        let _lock = EnvLock::acquire(&workshop, self.interrupt(), waiting)?;
         if self.environment.recreate {
             crate::builder::folders::ensure_empty(&workshop)?;
         }
         let results = workshop.join("results");
         crate::builder::folders::ensure_empty(&results)?;
         let folder = self.environment.env_dir.join(part.runtime.name());
-        let place: Place<'_> = self.place(part, &folder, session);
+        let place: RuntimeLocation<'_> = self.place(part, &folder, session);
         let request = PackRequest { place, workshop: &workshop, results: &results };
         let steps = part.runtime.pack(&request).map_err(|text| {
             self.wrong(part, &format!("`package = {}` of {} cannot be built: {text}", form.word, self.environment.name))
         })?;
-        let mut session = Session { allow: vec!["*".to_owned()], ..session.clone() };
+        let mut session = CommandSession { allow: vec!["*".to_owned()], ..session.clone() };
         let surroundings = part.runtime.surroundings(&place);
         self.surround(&mut session, surroundings)?;
         for step in &steps {
-            self.carry_out(part, step, &session, Work::Build)?;
+            self.run_steps(part, step, &session, StepPurpose::Build)?;
         }
         keep(&results, &workshop.join(DIST), form).and_then(|files| {
             if files.is_empty() {
@@ -162,7 +172,7 @@ impl Site {
     }
 
     /// `.tox/.pkg-npm`, with the folder of the project where that is not the root.
-    fn workshop(&self, part: &Part, form: PackageForm) -> PathBuf {
+    fn workshop(&self, part: &RuntimeInstallation, form: PackageForm) -> PathBuf {
         let project = &self.run.project;
         let below = part.project.strip_prefix(&project.root).unwrap_or(&part.project);
         let below = below.display().to_string().replace('/', "+");
@@ -171,16 +181,21 @@ impl Site {
         project.work_dir.join(format!(".pkg-{}-{}{name}", form.word, part.runtime.name()))
     }
 
-    fn deliver(&self, part: &Part, files: &[PathBuf], foundation: &mut Foundation) -> Result<(), Halt> {
+    fn deliver(
+        &self,
+        part: &RuntimeInstallation,
+        files: &[PathBuf],
+        foundation: &mut CreatedEnv,
+    ) -> Result<(), EnvError> {
         let name = package_name(part.runtime.name());
         let stamp = stamp_of(files)?;
         let folder = self.folder_of(part);
         if folder.is_dir() && foundation.stamp.holds(SECTION, Some(&name), &stamp) {
             return Ok(());
         }
-        self.phase(Phase::Install);
+        self.phase(EnvPhase::Install);
         if !Self::is_new(part, foundation) {
-            let Foundation { stamp: record, session, .. } = foundation;
+            let CreatedEnv { stamp: record, session, .. } = foundation;
             return self.work_on_copy(part, record, stamp, |copy| self.deliver_into(copy, part, files, session));
         }
         // While it is being filled, nothing says in which state it is.
@@ -192,16 +207,22 @@ impl Site {
         Ok(foundation.stamp.record(SECTION, Some(&name), stamp)?)
     }
 
-    fn deliver_into(&self, folder: &Path, part: &Part, files: &[PathBuf], session: &Session) -> Result<(), Halt> {
+    fn deliver_into(
+        &self,
+        folder: &Path,
+        part: &RuntimeInstallation,
+        files: &[PathBuf],
+        session: &CommandSession,
+    ) -> Result<(), EnvError> {
         fs_err::create_dir_all(folder)?;
-        let mut session = Session { allow: vec!["*".to_owned()], ..session.clone() };
+        let mut session = CommandSession { allow: vec!["*".to_owned()], ..session.clone() };
         let place = self.place(part, folder, &session);
         let (delivery, surroundings) = (part.runtime.deliver(&place, files), part.runtime.surroundings(&place));
         match delivery {
-            Delivery::Programs(bin) => copy_programs(files, &bin),
-            Delivery::Steps(steps) => {
+            PackageDelivery::Programs(bin) => copy_programs(files, &bin),
+            PackageDelivery::Steps(steps) => {
                 self.surround(&mut session, surroundings)?;
-                steps.iter().try_for_each(|step| self.carry_out(part, step, &session, Work::Deliver))
+                steps.iter().try_for_each(|step| self.run_steps(part, step, &session, StepPurpose::Deliver))
             }
         }
     }
@@ -209,7 +230,7 @@ impl Site {
 
 /// Moves what was built below `dist`, into a folder named after its content: a package that is the same has the same
 /// path, and one that is another has another, whatever a package manager's cache takes for the same.
-fn keep(results: &Path, dist: &Path, form: PackageForm) -> Result<Vec<PathBuf>, Halt> {
+fn keep(results: &Path, dist: &Path, form: PackageForm) -> Result<Vec<PathBuf>, EnvError> {
     let mut found = Vec::new();
     for folder in [results.to_owned(), results.join("bin")] {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -244,7 +265,7 @@ fn keep(results: &Path, dist: &Path, form: PackageForm) -> Result<Vec<PathBuf>, 
     Ok(kept)
 }
 
-fn copy_programs(files: &[PathBuf], bin: &Path) -> Result<(), Halt> {
+fn copy_programs(files: &[PathBuf], bin: &Path) -> Result<(), EnvError> {
     fs_err::create_dir_all(bin)?;
     for file in files {
         let name = file.file_name().unwrap_or_default();
@@ -252,7 +273,7 @@ fn copy_programs(files: &[PathBuf], bin: &Path) -> Result<(), Halt> {
         let copy = scratch::file_in(bin, ".unfinished-", 0o600)?;
         fs_err::copy(file, copy.path())?;
         fs_err::set_permissions(copy.path(), PermissionsExt::from_mode(0o755))?;
-        copy.persist(bin.join(name)).map_err(|error| Halt::from(error.error))?;
+        copy.persist(bin.join(name)).map_err(|error| EnvError::from(error.error))?;
     }
     Ok(())
 }

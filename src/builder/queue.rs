@@ -5,10 +5,10 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::plan::graph::Order;
+use crate::plan::graph::EnvOrder;
 
 #[derive(Debug)]
-pub struct Queue {
+pub struct EnvQueue {
     /// Not in the line yet, each with those it still waits for.
     waiting: Vec<(String, HashSet<String>)>,
     line: VecDeque<String>,
@@ -20,15 +20,15 @@ pub struct Queue {
 
 /// An environment that never got its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
+pub struct SkippedEnv {
     pub name: String,
     /// It could have run next.
     pub in_line: bool,
 }
 
-impl Queue {
-    pub fn new(order: Order, places: usize) -> Self {
-        let Order { names, mut waits_for } = order;
+impl EnvQueue {
+    pub fn new(order: EnvOrder, places: usize) -> Self {
+        let EnvOrder { names, mut waits_for } = order;
         let waiting = names
             .into_iter()
             .map(|name| {
@@ -71,10 +71,11 @@ impl Queue {
     }
 
     /// Starts nothing more; returns those that are left, in the order they would have run. Nothing comes of a second call.
-    pub fn close(&mut self) -> Vec<Left> {
+    pub fn close(&mut self) -> Vec<SkippedEnv> {
         self.closed = true;
-        let line = std::mem::take(&mut self.line).into_iter().map(|name| Left { name, in_line: true });
-        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(name, _)| Left { name, in_line: false });
+        let line = std::mem::take(&mut self.line).into_iter().map(|name| SkippedEnv { name, in_line: true });
+        let waiting =
+            std::mem::take(&mut self.waiting).into_iter().map(|(name, _)| SkippedEnv { name, in_line: false });
         line.chain(waiting).collect()
     }
 
@@ -88,13 +89,13 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn queue(graph: &[(&str, &[&str])], places: usize) -> Queue {
+    fn queue(graph: &[(&str, &[&str])], places: usize) -> EnvQueue {
         let names = graph.iter().map(|(name, _)| (*name).to_owned()).collect();
         let waits_for = graph
             .iter()
             .map(|(name, waits)| ((*name).to_owned(), waits.iter().map(|one| (*one).to_owned()).collect()))
             .collect();
-        Queue::new(Order { names, waits_for }, places)
+        EnvQueue::new(EnvOrder { names, waits_for }, places)
     }
 
     #[test]
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_run_as_there_are_places() {
+    fn at_most_max_parallel_run_at_once() {
         let mut queue = queue(&[("a", &[]), ("b", &[]), ("c", &[])], 2);
         assert_eq!([queue.next(), queue.next(), queue.next()], [Some("a".into()), Some("b".into()), None]);
         queue.finish("b");
@@ -123,7 +124,7 @@ mod tests {
     fn a_closed_queue_tells_who_stood_in_line() {
         let mut queue = queue(&[("a", &[]), ("b", &[]), ("c", &["a"])], 1);
         queue.next();
-        let left = |name: &str, in_line| Left { name: name.into(), in_line };
+        let left = |name: &str, in_line| SkippedEnv { name: name.into(), in_line };
         assert_eq!(queue.close(), [left("b", true), left("c", false)]);
         assert!(!queue.is_done());
         queue.finish("a");

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use crate::builder::venv_redirect;
 use crate::error::ConfigError;
 use crate::event::Reporter;
-use crate::model::Project;
-use crate::plan::{Defined, Plan};
+use crate::model::ProjectSettings;
+use crate::plan::{DefinedEnv, Plan};
 
 /// Refuses a configuration that wants the redirect where an environment lives, before anything is run.
-pub fn check(plan: &Plan, project: &Project) -> Result<(), ConfigError> {
+pub fn check(plan: &Plan, project: &ProjectSettings) -> Result<(), ConfigError> {
     if project.venv_redirect != Some(true) {
         return Ok(());
     }
@@ -29,7 +29,7 @@ pub fn check(plan: &Plan, project: &Project) -> Result<(), ConfigError> {
 }
 
 /// Points the redirect at the environment that is meant, if there is one and it was built.
-pub fn record(plan: &Plan, project: &Project, reporter: &dyn Reporter) -> Result<(), ConfigError> {
+pub fn record(plan: &Plan, project: &ProjectSettings, reporter: &dyn Reporter) -> Result<(), ConfigError> {
     if project.venv_redirect == Some(false) {
         return Ok(());
     }
@@ -50,8 +50,8 @@ pub fn record(plan: &Plan, project: &Project, reporter: &dyn Reporter) -> Result
 
 fn target(
     plan: &Plan,
-    project: &Project,
-    all: &[&Defined],
+    project: &ProjectSettings,
+    all: &[&DefinedEnv],
     reporter: &dyn Reporter,
 ) -> Result<Option<PathBuf>, ConfigError> {
     let named = |name: &str| all.iter().find(|entry| entry.name == name);
@@ -71,7 +71,7 @@ fn target(
     Ok(env_dir.join("pyvenv.cfg").exists().then_some(env_dir))
 }
 
-fn installs_in_place(plan: &Plan, entry: &Defined) -> bool {
+fn installs_in_place(plan: &Plan, entry: &DefinedEnv) -> bool {
     if entry.kind.is_package() {
         return false;
     }
@@ -79,7 +79,7 @@ fn installs_in_place(plan: &Plan, entry: &Defined) -> bool {
     plan.settings.text(&set, "package").is_ok_and(|kind| kind == "editable" || kind == "editable-legacy")
 }
 
-fn env_dir(plan: &Plan, entry: &Defined) -> Result<PathBuf, ConfigError> {
+fn env_dir(plan: &Plan, entry: &DefinedEnv) -> Result<PathBuf, ConfigError> {
     let set = plan.settings.environment_of_kind(&entry.name, entry.kind);
     plan.settings.path(&set, "env_dir")
 }

@@ -7,27 +7,27 @@ use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use crate::builder::folders;
 use crate::builder::journal::Journal;
 use crate::builder::log_groups::LogGroups;
-use crate::builder::phases::Phases;
+use crate::builder::phases::PhaseTimes;
 use crate::builder::venv_redirect;
 use crate::cli::options::RunOptions;
-use crate::env_error::Halt;
-use crate::event::Phase;
-use crate::event::{Event, Reporter};
+use crate::env_error::EnvError;
+use crate::event::EnvPhase;
+use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::Grouping;
+use crate::execute::process::ProcessGrouping;
 use crate::install::choose;
-use crate::lock::index::Index;
+use crate::lock::index::LockIndex;
 use crate::model::environment::InstallerChoice;
-use crate::model::{Interpreter, InterpreterLookup, Project, Variables};
+use crate::model::{EnvVariables, Interpreter, InterpreterLookup, ProjectSettings};
 use crate::report::observers::Observers;
 use crate::runtime::python::PythonRuntime;
 
 /// The run's surroundings; nothing in it changes while it lasts.
-pub struct Run {
-    pub project: Project,
+pub struct RunContext {
+    pub project: ProjectSettings,
     pub options: RunOptions,
     /// The variables this process was started with.
-    pub host: Variables,
+    pub host: EnvVariables,
     /// 0 to 5, as in the options.
     pub verbosity: u8,
     pub interpreters: Arc<dyn InterpreterLookup>,
@@ -36,10 +36,10 @@ pub struct Run {
     /// Which program installs, whatever the configuration says (`ENVO_INSTALLER`).
     pub installer: Option<InstallerChoice>,
     /// What environments must be filled from (`--locked`).
-    pub locks: Option<Index>,
+    pub locks: Option<LockIndex>,
     pub interrupt: Interrupt,
     /// Whether the commands share the terminal with this process.
-    pub grouping: Grouping,
+    pub grouping: ProcessGrouping,
     /// Only with `--result-json`.
     pub journal: Option<Journal>,
     pub reporter: Arc<dyn Reporter>,
@@ -47,7 +47,7 @@ pub struct Run {
     /// Who sees everything besides, held back or not.
     pub observers: Observers,
     /// How long each environment did what.
-    pub phases: Phases,
+    pub phases: PhaseTimes,
     /// Guards [`Run::lay_out_work_directory`].
     pub laid_out: Once,
     /// What uv has installed in this run already: it needs to ask no index for the same again.
@@ -56,7 +56,7 @@ pub struct Run {
     pub uv: OnceLock<Result<PathBuf, String>>,
 }
 
-impl Run {
+impl RunContext {
     /// Python's `sys.platform` of this machine.
     pub fn platform() -> &'static str {
         match std::env::consts::OS {
@@ -91,7 +91,7 @@ impl Run {
     }
 
     /// uv has installed what `key` stands for.
-    pub fn looked_up(&self, key: String) {
+    pub fn cached_lookup(&self, key: String) {
         self.looked_up.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
     }
 
@@ -101,7 +101,7 @@ impl Run {
     }
 
     /// Makes the run's folders for temporary files and marks the work directory; only the first call does anything.
-    pub fn lay_out_work_directory(&self) -> Result<(), Halt> {
+    pub fn create_work_directory(&self) -> Result<(), EnvError> {
         let mut result = Ok(());
         self.laid_out.call_once(|| {
             let temp_dir = &self.project.temp_dir;
@@ -116,9 +116,9 @@ impl Run {
     }
 
     /// The environment does something else from now on.
-    pub(super) fn enter(&self, environment: &str, phase: Phase) {
+    pub(super) fn enter(&self, environment: &str, phase: EnvPhase) {
         self.phases.enter(environment, phase);
-        self.reporter.event(Event::Phase { environment: environment.to_owned(), phase });
+        self.reporter.event(RunEvent::Phase { environment: environment.to_owned(), phase });
     }
 
     /// Takes the `.venv` redirect away from an environment that is about to be rebuilt.

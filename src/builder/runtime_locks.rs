@@ -3,17 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::builder::env_builder::Site;
-use crate::builder::runtime_steps::Work;
-use crate::builder::runtimes::{Part, remove, write_files};
-use crate::env_error::Halt;
+use crate::builder::env_builder::EnvBuilder;
+use crate::builder::runtime_steps::StepPurpose;
+use crate::builder::runtimes::{RuntimeInstallation, remove, write_files};
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
-use crate::event::Phase;
+use crate::event::EnvPhase;
 use crate::execute::process::{self, Spawn};
-use crate::execute::session::Session;
-use crate::runtime::locking::{self, LockRequest, Locking, Upgrade};
-use crate::runtime::outdated::{Answer, Newer, Question};
-use crate::runtime::{Place, Request, Step};
+use crate::execute::session::CommandSession;
+use crate::runtime::locking::{self, Locking, RuntimeLockRequest, RuntimeUpgrade};
+use crate::runtime::outdated::{NewerVersion, OutdatedOutput, OutdatedQuery};
+use crate::runtime::{InstallStep, RuntimeInstallRequest, RuntimeLocation};
 
 /// The lock of one language in one environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,15 +75,16 @@ fn restore(file: &Path, content: Option<&[u8]>) -> std::io::Result<()> {
     }
 }
 
-impl Site {
+impl EnvBuilder {
     /// The locks that belong to the environment, without looking for a program or writing anything.
-    pub fn language_locks(&self) -> Result<Vec<LanguageLock>, Halt> {
+    pub fn language_locks(&self) -> Result<Vec<LanguageLock>, EnvError> {
         let session = self.session(Vec::new())?;
         let mut locks = Vec::new();
         for part in self.languages_without_programs()? {
             let folder = self.lock_folder(&part);
-            locks
-                .extend(self.locking(&part, &session, Upgrade::Nothing)?.map(|locking| lock(&part, &locking, &folder)));
+            locks.extend(
+                self.locking(&part, &session, RuntimeUpgrade::Nothing)?.map(|locking| lock(&part, &locking, &folder)),
+            );
         }
         Ok(locks)
     }
@@ -91,7 +92,7 @@ impl Site {
     /// What the tools would be asked, as a text without the environment's name and folders in it: where it is the same for
     /// two environments, so are their locks. `None` when it differs from every other, as where a tool writes a lock beside
     /// the project's manifest.
-    pub fn language_question(&self, upgrade: Upgrade<'_>) -> Result<Option<String>, Halt> {
+    pub fn language_question(&self, upgrade: RuntimeUpgrade<'_>) -> Result<Option<String>, EnvError> {
         let session = self.session(Vec::new())?;
         let mut question = String::new();
         for part in self.languages_without_programs()? {
@@ -115,7 +116,7 @@ impl Site {
     ///
     /// # Errors
     /// As [`Site::language_locks`]; when a program is missing or fails. Then every file is as it was.
-    pub fn lock_languages(&self, upgrade: Upgrade<'_>) -> Result<WrittenLocks, Halt> {
+    pub fn lock_languages(&self, upgrade: RuntimeUpgrade<'_>) -> Result<WrittenLocks, EnvError> {
         let mut written = WrittenLocks::default();
         for part in self.find_languages()? {
             if let Err(halt) = self.lock_language(&part, upgrade, &mut written) {
@@ -127,7 +128,7 @@ impl Site {
     }
 
     /// Which packages in the locks of `runtime` have newer versions, as its tool says; `None` when it cannot say.
-    pub fn newer(&self, runtime: &str) -> Result<Option<Vec<Newer>>, Halt> {
+    pub fn newer(&self, runtime: &str) -> Result<Option<Vec<NewerVersion>>, EnvError> {
         let mut found = None;
         for part in self.find_languages()?.iter().filter(|part| part.runtime.name() == runtime) {
             if let Some(newer) = self.newer_of(part)? {
@@ -137,32 +138,37 @@ impl Site {
         Ok(found)
     }
 
-    fn newer_of(&self, part: &Part) -> Result<Option<Vec<Newer>>, Halt> {
+    fn newer_of(&self, part: &RuntimeInstallation) -> Result<Option<Vec<NewerVersion>>, EnvError> {
         let programs = part.program_folder().map(Path::to_owned);
         let mut session = self.session(programs.into_iter().collect())?;
-        let Some(locking) = self.locking(part, &session, Upgrade::Nothing)? else { return Ok(None) };
+        let Some(locking) = self.locking(part, &session, RuntimeUpgrade::Nothing)? else { return Ok(None) };
         let scratch = scratch(&self.lock_folder(part));
-        let surroundings = part.runtime.surroundings(&self.lock_place(part, &scratch, &session));
+        let surroundings = part.runtime.surroundings(&self.lock_location(part, &scratch, &session));
         self.surround(&mut session, surroundings)?;
         let locks = locking.results.iter().filter(|file| file.kept.is_file());
-        let questions: Vec<Question> = locks.filter_map(|file| part.runtime.newer(file)).collect();
+        let questions: Vec<OutdatedQuery> = locks.filter_map(|file| part.runtime.newer(file)).collect();
         if questions.is_empty() {
             return Ok(None);
         }
-        let is_made = |step: &Step| step.cwd.starts_with(&scratch);
+        let is_made = |step: &InstallStep| step.cwd.starts_with(&scratch);
         if !questions.iter().flat_map(|question| &question.steps).any(is_made) {
-            return ask_all(&questions, &session).map(Some);
+            return query_all(&questions, &session).map(Some);
         }
         remove(&scratch)?;
-        let ready = write_files(&scratch, &locking.files).map_err(Halt::from);
-        let newer = ready.and_then(|()| ask_all(&questions, &session));
+        let ready = write_files(&scratch, &locking.files).map_err(EnvError::from);
+        let newer = ready.and_then(|()| query_all(&questions, &session));
         remove(&scratch)?;
         // The folder of locks goes, too, when nothing else is there.
         let _ = std::fs::remove_dir(&self.run.project.lock_dir);
         newer.map(Some)
     }
 
-    fn lock_language(&self, part: &Part, upgrade: Upgrade<'_>, written: &mut WrittenLocks) -> Result<(), Halt> {
+    fn lock_language(
+        &self,
+        part: &RuntimeInstallation,
+        upgrade: RuntimeUpgrade<'_>,
+        written: &mut WrittenLocks,
+    ) -> Result<(), EnvError> {
         let programs = part.program_folder().map(Path::to_owned);
         let mut session = self.session(programs.into_iter().collect())?;
         session.allow = vec!["*".to_owned()];
@@ -181,44 +187,61 @@ impl Site {
         carried_out
     }
 
-    fn write_lock(&self, part: &Part, locking: &Locking, session: &mut Session, scratch: &Path) -> Result<(), Halt> {
-        self.phase(Phase::Install);
+    fn write_lock(
+        &self,
+        part: &RuntimeInstallation,
+        locking: &Locking,
+        session: &mut CommandSession,
+        scratch: &Path,
+    ) -> Result<(), EnvError> {
+        self.phase(EnvPhase::Install);
         fs_err::create_dir_all(scratch)?;
-        let surroundings = part.runtime.surroundings(&self.lock_place(part, scratch, session));
+        let surroundings = part.runtime.surroundings(&self.lock_location(part, scratch, session));
         self.surround(session, surroundings)?;
         write_files(scratch, &locking.files)?;
-        locking.steps.iter().try_for_each(|step| self.carry_out(part, step, session, Work::Lock))
+        locking.steps.iter().try_for_each(|step| self.run_steps(part, step, session, StepPurpose::Lock))
     }
 
-    fn locking(&self, part: &Part, session: &Session, upgrade: Upgrade<'_>) -> Result<Option<Locking>, Halt> {
+    fn locking(
+        &self,
+        part: &RuntimeInstallation,
+        session: &CommandSession,
+        upgrade: RuntimeUpgrade<'_>,
+    ) -> Result<Option<Locking>, EnvError> {
         let folder = self.lock_folder(part);
         let scratch = scratch(&folder);
         let dependencies = part.wish.dependencies.get()?;
-        let contents = Request { place: self.lock_place(part, &scratch, session), dependencies: &dependencies };
+        let contents =
+            RuntimeInstallRequest { place: self.lock_location(part, &scratch, session), dependencies: &dependencies };
         part.runtime
-            .locking(&LockRequest { contents, folder: &folder, upgrade })
+            .locking(&RuntimeLockRequest { contents, folder: &folder, upgrade })
             .map_err(|text| self.wrong(part, &text))
     }
 
-    fn lock_place<'a>(&'a self, part: &'a Part, scratch: &'a Path, session: &'a Session) -> Place<'a> {
-        Place { lock: None, ..self.place(part, scratch, session) }
+    fn lock_location<'a>(
+        &'a self,
+        part: &'a RuntimeInstallation,
+        scratch: &'a Path,
+        session: &'a CommandSession,
+    ) -> RuntimeLocation<'a> {
+        RuntimeLocation { lock: None, ..self.place(part, scratch, session) }
     }
 
-    fn lock_folder(&self, part: &Part) -> PathBuf {
+    fn lock_folder(&self, part: &RuntimeInstallation) -> PathBuf {
         locking::folder(&self.run.project.lock_dir, part.runtime.name(), &self.environment.name)
     }
 }
 
-fn ask_all(questions: &[Question], session: &Session) -> Result<Vec<Newer>, Halt> {
+fn query_all(questions: &[OutdatedQuery], session: &CommandSession) -> Result<Vec<NewerVersion>, EnvError> {
     let mut newer = Vec::new();
     for question in questions {
-        newer.extend(ask(question, session)?);
+        newer.extend(query(question, session)?);
     }
     Ok(newer)
 }
 
 /// Asks a tool about what is newer, which changes nothing.
-fn ask(question: &Question, session: &Session) -> Result<Vec<Newer>, Halt> {
+fn query(question: &OutdatedQuery, session: &CommandSession) -> Result<Vec<NewerVersion>, EnvError> {
     let mut answers = Vec::with_capacity(question.steps.len());
     let mut asked = String::new();
     let failed =
@@ -233,7 +256,7 @@ fn ask(question: &Question, session: &Session) -> Result<Vec<Newer>, Halt> {
         let (code, out, error) =
             process::finish_or_kill(spawn, &session.interrupt).map_err(|error| failed(&asked, &error.to_string()))?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        answers.push(Answer { code, out: text(out), error: text(error) });
+        answers.push(OutdatedOutput { code, out: text(out), error: text(error) });
     }
     Ok((question.read)(&answers).map_err(|reason| failed(&asked, &reason))?)
 }
@@ -244,7 +267,7 @@ fn scratch(folder: &Path) -> PathBuf {
     folder.with_file_name(format!(".unfinished-{name}"))
 }
 
-fn lock(part: &Part, locking: &Locking, folder: &Path) -> LanguageLock {
+fn lock(part: &RuntimeInstallation, locking: &Locking, folder: &Path) -> LanguageLock {
     let files: Vec<PathBuf> = locking.results.iter().map(|file| file.kept.clone()).collect();
     LanguageLock {
         runtime: part.runtime.name(),

@@ -1,18 +1,18 @@
 //! Runs the tools of the languages that are not Python's, and says what is wrong when one of them fails: the environment,
 //! the setting and where it stands, and what helps.
 
-use crate::builder::env_builder::Site;
-use crate::builder::runtimes::Part;
-use crate::env_error::Halt;
+use crate::builder::env_builder::EnvBuilder;
+use crate::builder::runtimes::RuntimeInstallation;
+use crate::env_error::EnvError;
 use crate::error::{ConfigError, Location};
-use crate::execute::session::{Outcome, Request, Session, Shown, Stdin};
+use crate::execute::session::{CommandOutcome, CommandRequest, CommandSession, CommandStdin, DisplayedCommand};
 use crate::model::ExitRule;
-use crate::runtime::failure::Failure;
-use crate::runtime::{Offline, Step};
+use crate::runtime::failure::ToolFailure;
+use crate::runtime::{InstallStep, OfflineSettings};
 
 /// What a step is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
+pub enum StepPurpose {
     /// Puts dependencies into the environment.
     Install,
     /// Builds the project.
@@ -23,12 +23,18 @@ pub enum Work {
     Lock,
 }
 
-impl Site {
-    pub(super) fn carry_out(&self, part: &Part, step: &Step, session: &Session, work: Work) -> Result<(), Halt> {
+impl EnvBuilder {
+    pub(super) fn run_steps(
+        &self,
+        part: &RuntimeInstallation,
+        step: &InstallStep,
+        session: &CommandSession,
+        work: StepPurpose,
+    ) -> Result<(), EnvError> {
         let mut outcome = Self::try_step(part, step, session, work)?;
         if let Some(offline) = &step.offline
             && outcome.exit_code != 0
-            && told(part, &outcome) == Some(Failure::Network)
+            && explained(part, &outcome) == Some(ToolFailure::Network)
         {
             self.warning(format!("`{}` could not reach an index, so the caches are asked", step.argv.join(" ")));
             let again = Self::try_offline(part, (step, offline), session, work)?;
@@ -38,36 +44,41 @@ impl Site {
         }
         session
             .conclude(&outcome, ExitRule::Zero)
-            .map_err(|code| Halt::ExitExplaining(code, Box::new(self.explained(part, step, &outcome, work))))
+            .map_err(|code| EnvError::ExitExplaining(code, Box::new(self.explained(part, step, &outcome, work))))
     }
 
-    fn try_step(part: &Part, step: &Step, session: &Session, work: Work) -> Result<Outcome, Halt> {
+    fn try_step(
+        part: &RuntimeInstallation,
+        step: &InstallStep,
+        session: &CommandSession,
+        work: StepPurpose,
+    ) -> Result<CommandOutcome, EnvError> {
         let mut session = session.clone();
         for (name, value) in &step.variables {
             session.variables.set(name, value);
         }
         let name = part.runtime.name();
-        Ok(session.execute(Request {
+        Ok(session.execute(CommandRequest {
             argv: step.argv.clone(),
-            shown: Shown::Itself,
+            shown: DisplayedCommand::Itself,
             cwd: step.cwd.clone(),
             run_id: match work {
-                Work::Install => format!("install_{name}_deps"),
-                Work::Build => format!("build_{name}_package"),
-                Work::Deliver => format!("install_{name}_package"),
-                Work::Lock => format!("lock_{name}"),
+                StepPurpose::Install => format!("install_{name}_deps"),
+                StepPurpose::Build => format!("build_{name}_package"),
+                StepPurpose::Deliver => format!("install_{name}_package"),
+                StepPurpose::Lock => format!("lock_{name}"),
             },
-            stdin: Stdin::Off,
+            stdin: CommandStdin::Off,
             display: session.quiet_display(),
         })?)
     }
 
     fn try_offline(
-        part: &Part,
-        (step, offline): (&Step, &Offline),
-        session: &Session,
-        work: Work,
-    ) -> Result<Outcome, Halt> {
+        part: &RuntimeInstallation,
+        (step, offline): (&InstallStep, &OfflineSettings),
+        session: &CommandSession,
+        work: StepPurpose,
+    ) -> Result<CommandOutcome, EnvError> {
         let mut step = step.clone();
         step.argv.extend(offline.arguments.iter().cloned());
         step.variables.extend(offline.variables.iter().cloned());
@@ -84,12 +95,18 @@ impl Site {
         outcome
     }
 
-    fn explained(&self, part: &Part, step: &Step, outcome: &Outcome, work: Work) -> ConfigError {
+    fn explained(
+        &self,
+        part: &RuntimeInstallation,
+        step: &InstallStep,
+        outcome: &CommandOutcome,
+        work: StepPurpose,
+    ) -> ConfigError {
         let cause = &step.cause;
         let purpose = match work {
-            Work::Install | Work::Deliver => format!("which installs what `{cause}` names"),
-            Work::Build => format!("which builds what `{cause}` names"),
-            Work::Lock => format!("which locks what `{cause}` names"),
+            StepPurpose::Install | StepPurpose::Deliver => format!("which installs what `{cause}` names"),
+            StepPurpose::Build => format!("which builds what `{cause}` names"),
+            StepPurpose::Lock => format!("which locks what `{cause}` names"),
         };
         let program = step.argv.first().map_or("", String::as_str);
         let what = if outcome.start_error.is_some() {
@@ -98,9 +115,9 @@ impl Site {
             format!("`{}` failed, {purpose}", step.argv.join(" "))
         };
         let name = &self.environment.name;
-        let left = if work == Work::Lock { "every lock" } else { "what was installed before" };
+        let left = if work == StepPurpose::Lock { "every lock" } else { "what was installed before" };
         let error = ConfigError::fail(format!("{what} for {name}; {left} is left as it was"));
-        let error = match self.place_of_cause(part, cause, work) {
+        let error = match self.cause_location(part, cause, work) {
             Some(place) => error.at(place),
             None => error,
         };
@@ -108,10 +125,10 @@ impl Site {
     }
 
     /// Where the setting stands that a step is done for: the language's own dependencies, `package`, else `runtime`.
-    fn place_of_cause(&self, part: &Part, cause: &str, work: Work) -> Option<Location> {
+    fn cause_location(&self, part: &RuntimeInstallation, cause: &str, work: StepPurpose) -> Option<Location> {
         let place = match cause.strip_suffix("_deps") {
             Some(name) if name == part.runtime.name() => part.wish.dependencies_place.as_deref(),
-            _ if matches!(work, Work::Build | Work::Deliver) => {
+            _ if matches!(work, StepPurpose::Build | StepPurpose::Deliver) => {
                 self.environment.package_of_runtime.as_ref()?.place.as_deref()
             }
             _ => None,
@@ -120,16 +137,16 @@ impl Site {
     }
 }
 
-fn remedy(part: &Part, program: &str, outcome: &Outcome) -> String {
+fn remedy(part: &RuntimeInstallation, program: &str, outcome: &CommandOutcome) -> String {
     if outcome.start_error.is_some() {
         return format!("install `{program}`, or put it on PATH");
     }
-    match told(part, outcome) {
+    match explained(part, outcome) {
         Some(failure) => failure.remedy(part.runtime.lock_command(&part.project)),
         None => format!("what `{program}` says of it is above"),
     }
 }
 
-fn told(part: &Part, outcome: &Outcome) -> Option<Failure> {
-    Failure::told(part.runtime.failures(), &(outcome.out.text() + &outcome.err.text()))
+fn explained(part: &RuntimeInstallation, outcome: &CommandOutcome) -> Option<ToolFailure> {
+    ToolFailure::explained(part.runtime.failures(), &(outcome.out.text() + &outcome.err.text()))
 }

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::builder::env_builder::{Foundation, Site};
-use crate::builder::runtimes::{Part, SECTION, remove};
+use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
+use crate::builder::runtimes::{RuntimeInstallation, SECTION, remove};
 use crate::builder::stamp::Stamp;
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 
 /// Holds what is being installed.
 const UNFINISHED: &str = ".unfinished";
@@ -24,7 +24,7 @@ const UNFINISHED: &str = ".unfinished";
 const PREVIOUS: &str = ".previous";
 
 /// A language's part that was installed anew in this run.
-pub struct Renewed {
+pub struct ReinstalledRuntime {
     name: &'static str,
     /// What was recorded of the part that was there before, if that is still kept: its contents and its package.
     previous: Option<(Value, Value)>,
@@ -35,9 +35,9 @@ pub(super) fn package_name(language: &str) -> String {
     format!("{language}-package")
 }
 
-impl Site {
+impl EnvBuilder {
     /// The folder for what is being installed.
-    pub(super) fn unfinished_folder(&self, part: &Part) -> PathBuf {
+    pub(super) fn unfinished_folder(&self, part: &RuntimeInstallation) -> PathBuf {
         self.environment.env_dir.join(format!("{UNFINISHED}-{}", part.runtime.name()))
     }
 
@@ -46,17 +46,22 @@ impl Site {
     }
 
     /// Puts right what a run left that was killed between taking away what was there and recording what came instead.
-    pub(super) fn put_right(&self, part: &Part, stamp: &mut Stamp) -> Result<()> {
+    pub(super) fn repair(&self, part: &RuntimeInstallation, stamp: &mut Stamp) -> Result<()> {
         let name = part.runtime.name();
         if !self.previous_folder(name).is_dir() {
             return Ok(());
         }
-        self.bring_back(name, stamp)
+        self.restore(name, stamp)
     }
 
     /// Puts the folder `installed` in the place of the part; `None`: nothing belongs there. What was there is kept until
     /// [`Site::settle_language`] or [`Site::settle_languages`].
-    pub(super) fn replace(&self, part: &Part, installed: Option<&Path>, foundation: &mut Foundation) -> Result<()> {
+    pub(super) fn replace(
+        &self,
+        part: &RuntimeInstallation,
+        installed: Option<&Path>,
+        foundation: &mut CreatedEnv,
+    ) -> Result<()> {
         let name = part.runtime.name();
         let folder = self.folder_of(part);
         let stamp = &mut foundation.stamp;
@@ -75,13 +80,13 @@ impl Site {
             // It went with what was there.
             stamp.record(SECTION, Some(&package_name(name)), Value::Null)?;
         }
-        foundation.renewed.push(Renewed { name, previous: contents.zip(package) });
+        foundation.renewed.push(ReinstalledRuntime { name, previous: contents.zip(package) });
         Ok(())
     }
 
     /// Ends the time in which what was there before is kept, now that the record says what came in its place; but not
     /// where the project's package has to come as well.
-    pub(super) fn settle_language(&self, part: &Part) -> Result<()> {
+    pub(super) fn settle_language(&self, part: &RuntimeInstallation) -> Result<()> {
         if self.environment.package_of_runtime.is_none() {
             self.discard(part.runtime.name(), &self.previous_folder(part.runtime.name()))?;
         }
@@ -89,17 +94,17 @@ impl Site {
     }
 
     /// Whether the part was installed in this run, so that nothing of worth is in it yet.
-    pub(super) fn is_new(part: &Part, foundation: &Foundation) -> bool {
+    pub(super) fn is_new(part: &RuntimeInstallation, foundation: &CreatedEnv) -> bool {
         foundation.renewed.iter().any(|renewed| renewed.name == part.runtime.name())
     }
 
     /// Ends the time in which what was there before is kept: what is new counts if it is complete, else that.
-    pub fn settle_languages(&self, foundation: &mut Foundation, is_complete: bool) -> Result<()> {
+    pub fn settle_languages(&self, foundation: &mut CreatedEnv, is_complete: bool) -> Result<()> {
         for renewed in std::mem::take(&mut foundation.renewed) {
             let name = renewed.name;
             match renewed.previous {
                 Some((contents, package)) if !is_complete && self.previous_folder(name).is_dir() => {
-                    self.bring_back(name, &mut foundation.stamp)?;
+                    self.restore(name, &mut foundation.stamp)?;
                     foundation.stamp.record(SECTION, Some(name), contents)?;
                     foundation.stamp.record(SECTION, Some(&package_name(name)), package)?;
                 }
@@ -110,7 +115,7 @@ impl Site {
     }
 
     /// Puts what was there before in its place again; nothing is recorded of it then.
-    fn bring_back(&self, name: &'static str, stamp: &mut Stamp) -> Result<()> {
+    fn restore(&self, name: &'static str, stamp: &mut Stamp) -> Result<()> {
         forget(stamp, name)?;
         let folder = self.environment.env_dir.join(name);
         self.discard(name, &folder)?;
@@ -132,15 +137,15 @@ impl Site {
     /// the project's package.
     pub(super) fn work_on_copy(
         &self,
-        part: &Part,
+        part: &RuntimeInstallation,
         stamp: &mut Stamp,
         package: Value,
-        work: impl FnOnce(&Path) -> Result<(), Halt>,
-    ) -> Result<(), Halt> {
+        work: impl FnOnce(&Path) -> Result<(), EnvError>,
+    ) -> Result<(), EnvError> {
         let name = part.runtime.name();
         let (folder, copy) = (self.folder_of(part), self.unfinished_folder(part));
         remove(&copy)?;
-        let result = copy_tree(&folder, &copy).map_err(Halt::from).and_then(|()| work(&copy));
+        let result = copy_tree(&folder, &copy).map_err(EnvError::from).and_then(|()| work(&copy));
         if let Err(error) = result {
             remove(&copy)?;
             return Err(error);

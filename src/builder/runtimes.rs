@@ -5,38 +5,39 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::builder::env_builder::{Foundation, Site};
-use crate::builder::runtime_steps::Work;
+use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
+use crate::builder::runtime_steps::StepPurpose;
 use crate::did_you_mean::closest;
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
-use crate::event::Phase;
-use crate::execute::session::Session;
+use crate::event::EnvPhase;
+use crate::execute::session::CommandSession;
 use crate::model::Environment;
-use crate::model::runtime::{DEFAULT, RuntimeWish, VersionWish};
-use crate::runtime::programs::{Others, Program, Search};
-use crate::runtime::{self, Contents, Place, RUNTIMES, Runtime, Surroundings};
+use crate::model::runtime::{DEFAULT, RuntimeRequirement, RuntimeVersionRequirement};
+use crate::runtime::programs::{FoundProgram, OtherVersions, ProgramSearch};
+use crate::runtime::{self, RUNTIMES, Runtime, RuntimeContents, RuntimeLocation, RuntimeVariables};
 
 /// The section of `.tox-info.json` that says what was installed; tox leaves it alone.
 pub(super) const SECTION: &str = "envo";
 
 /// One runtime of one environment.
-pub struct Part {
+pub struct RuntimeInstallation {
     pub(super) runtime: &'static dyn Runtime,
-    pub(super) wish: RuntimeWish,
+    pub(super) wish: RuntimeRequirement,
     /// `None`: it has none of its own.
-    program: Option<Program>,
+    program: Option<FoundProgram>,
     /// Where its manifest is looked for.
     pub(super) project: PathBuf,
 }
 
-impl Site {
+impl EnvBuilder {
     /// Finds the programs of the environment's runtimes.
-    pub fn find_languages(&self) -> Result<Vec<Part>, Halt> {
+    pub fn find_languages(&self) -> Result<Vec<RuntimeInstallation>, EnvError> {
         let environment = &self.environment;
         check(environment)?;
         let others = environment.runtimes.iter().filter(|wish| wish.name != DEFAULT);
-        let parts = others.map(|wish| self.find_language(wish)).collect::<Result<Vec<Part>, Halt>>()?;
+        let parts =
+            others.map(|wish| self.find_language(wish)).collect::<Result<Vec<RuntimeInstallation>, EnvError>>()?;
         if let Some(journal) = &self.journal {
             let found = parts.iter().filter_map(|part| Some((part.runtime.name(), part.program.as_ref()?)));
             journal.runtimes(found.map(|(name, found)| (name, found.executable.as_path(), found.version.to_string())));
@@ -45,26 +46,26 @@ impl Site {
     }
 
     /// The same before anybody looked for programs.
-    pub fn languages_without_programs(&self) -> Result<Vec<Part>, Halt> {
+    pub fn languages_without_programs(&self) -> Result<Vec<RuntimeInstallation>, EnvError> {
         let others = self.environment.runtimes.iter().filter(|wish| wish.name != DEFAULT);
         others.map(|wish| self.part(wish)).collect()
     }
 
-    fn part(&self, wish: &RuntimeWish) -> Result<Part, Halt> {
+    fn part(&self, wish: &RuntimeRequirement) -> Result<RuntimeInstallation, EnvError> {
         let Some(runtime) = runtime::named(&wish.name) else {
             return Err(unknown(wish, &self.environment.name).into());
         };
-        Ok(Part { runtime, wish: wish.clone(), program: None, project: self.manifest_folder(runtime)? })
+        Ok(RuntimeInstallation { runtime, wish: wish.clone(), program: None, project: self.manifest_folder(runtime)? })
     }
 
-    fn find_language(&self, wish: &RuntimeWish) -> Result<Part, Halt> {
+    fn find_language(&self, wish: &RuntimeRequirement) -> Result<RuntimeInstallation, EnvError> {
         let mut part = self.part(wish)?;
         let runtime = part.runtime;
         if runtime.program().is_none() {
             return Ok(part);
         }
-        let version = part.version_wish()?;
-        let search = Search { host: &self.run.host };
+        let version = part.version_requirement()?;
+        let search = ProgramSearch { host: &self.run.host };
         part.program = match search.find(runtime, version.as_ref()) {
             Ok(program) => Some(program),
             Err(others) if wish.install => Some(self.fetch(&part, version.as_ref(), &others)?),
@@ -74,21 +75,26 @@ impl Site {
     }
 
     /// Where the environment's commands run if there is a manifest of the language, else the project's root.
-    fn manifest_folder(&self, runtime: &dyn Runtime) -> Result<PathBuf, Halt> {
+    fn manifest_folder(&self, runtime: &dyn Runtime) -> Result<PathBuf, EnvError> {
         let change_dir = self.environment.change_dir.get()?;
         let has_manifest = runtime.manifests().iter().any(|name| has(&change_dir, name));
         Ok(if has_manifest { change_dir } else { self.run.project.root.clone() })
     }
 
     /// From the first index that has it.
-    fn fetch(&self, part: &Part, version: Option<&VersionWish>, others: &Others) -> Result<Program, Halt> {
+    fn fetch(
+        &self,
+        part: &RuntimeInstallation,
+        version: Option<&RuntimeVersionRequirement>,
+        others: &OtherVersions,
+    ) -> Result<FoundProgram, EnvError> {
         let (runtime, name) = (part.runtime, &self.environment.name);
         let wheel = runtime.wheel(version.map(|version| version.text.as_str()));
         let packages = runtime.npm_packages();
         if wheel.is_none() && packages.is_none() {
             return Err(self.missing(part, version, others));
         }
-        self.run.enter(name, Phase::Fetch);
+        self.run.enter(name, EnvPhase::Fetch);
         let python = &self.run.python;
         let mut failed: Vec<String> = Vec::new();
         if let Some(wheel) = wheel {
@@ -119,16 +125,25 @@ impl Site {
         })
     }
 
-    fn fetched(&self, part: &Part, version: Option<&VersionWish>) -> Result<Program, Halt> {
-        let search = Search { host: &self.run.host };
+    fn fetched(
+        &self,
+        part: &RuntimeInstallation,
+        version: Option<&RuntimeVersionRequirement>,
+    ) -> Result<FoundProgram, EnvError> {
+        let search = ProgramSearch { host: &self.run.host };
         search.find(part.runtime, version).map_err(|others| self.missing(part, version, &others))
     }
 
-    fn missing(&self, part: &Part, version: Option<&VersionWish>, others: &Others) -> Halt {
+    fn missing(
+        &self,
+        part: &RuntimeInstallation,
+        version: Option<&RuntimeVersionRequirement>,
+        others: &OtherVersions,
+    ) -> EnvError {
         let name = &self.environment.name;
-        let text = format!("could not find the runtime {} of {name}{}", part.shown(version), told(others));
+        let text = format!("could not find the runtime {} of {name}{}", part.shown(version), found_versions(others));
         if self.environment.skip_missing_interpreters {
-            return Halt::Skip(text);
+            return EnvError::Skip(text);
         }
         let error = ConfigError::fail(text).hint(part.runtime.remedy());
         match &part.wish.place {
@@ -138,7 +153,7 @@ impl Site {
     }
 
     /// Links the programs into the environment, so that they are found there whatever else PATH has.
-    pub fn link_languages(&self, parts: &[Part]) -> Result<(), Halt> {
+    pub fn link_languages(&self, parts: &[RuntimeInstallation]) -> Result<(), EnvError> {
         let bin = self.environment.env_dir.join("bin");
         for part in parts {
             let Some(program) = &part.program else { continue };
@@ -158,12 +173,12 @@ impl Site {
     ///
     /// # Errors
     /// What is wrong with the project's files; [`Halt::ExitExplaining`] when an installer fails.
-    pub fn put_in_languages(&self, foundation: &mut Foundation) -> Result<(), Halt> {
+    pub fn install_runtimes(&self, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
         let parts = std::mem::take(&mut foundation.languages);
         for part in &parts {
-            self.put_right(part, &mut foundation.stamp)?;
+            self.repair(part, &mut foundation.stamp)?;
             if !self.run.options.skip_environment_install {
-                self.put_in_language(part, foundation)?;
+                self.install_runtime(part, foundation)?;
             }
             let folder = self.folder_of(part);
             let surroundings = part.runtime.surroundings(&self.place(part, &folder, &foundation.session));
@@ -173,12 +188,15 @@ impl Site {
         Ok(())
     }
 
-    fn put_in_language(&self, part: &Part, foundation: &mut Foundation) -> Result<(), Halt> {
+    fn install_runtime(&self, part: &RuntimeInstallation, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
         let dependencies = part.wish.dependencies.get()?;
         let folder = self.folder_of(part);
         let place = self.place(part, &folder, &foundation.session);
         let fail = |text: String| self.wrong(part, &text);
-        let contents = part.runtime.contents(&runtime::Request { place, dependencies: &dependencies }).map_err(fail)?;
+        let contents = part
+            .runtime
+            .contents(&runtime::RuntimeInstallRequest { place, dependencies: &dependencies })
+            .map_err(fail)?;
         let stamp = part.stamp(&contents);
         let name = part.runtime.name();
         let is_there = folder.is_dir() || contents.steps.is_empty();
@@ -192,8 +210,10 @@ impl Site {
             let unfinished = self.unfinished_folder(part);
             remove(&unfinished)?;
             let place = self.place(part, &unfinished, &foundation.session);
-            let contents =
-                part.runtime.contents(&runtime::Request { place, dependencies: &dependencies }).map_err(fail)?;
+            let contents = part
+                .runtime
+                .contents(&runtime::RuntimeInstallRequest { place, dependencies: &dependencies })
+                .map_err(fail)?;
             if let Err(halt) = self.fill(part, &unfinished, &contents, &foundation.session) {
                 remove(&unfinished)?;
                 return Err(halt);
@@ -202,18 +222,27 @@ impl Site {
         }
         // An installer may have written a lock file, which counts from now on.
         let place = self.place(part, &folder, &foundation.session);
-        let contents = part.runtime.contents(&runtime::Request { place, dependencies: &dependencies }).map_err(fail)?;
+        let contents = part
+            .runtime
+            .contents(&runtime::RuntimeInstallRequest { place, dependencies: &dependencies })
+            .map_err(fail)?;
         foundation.stamp.record(SECTION, Some(name), part.stamp(&contents))?;
         Ok(self.settle_language(part)?)
     }
 
     /// Writes the files and runs the steps.
-    fn fill(&self, part: &Part, folder: &Path, contents: &Contents, session: &Session) -> Result<(), Halt> {
+    fn fill(
+        &self,
+        part: &RuntimeInstallation,
+        folder: &Path,
+        contents: &RuntimeContents,
+        session: &CommandSession,
+    ) -> Result<(), EnvError> {
         let environment = &self.environment.name;
-        self.run.enter(environment, Phase::Install);
+        self.run.enter(environment, EnvPhase::Install);
         fs_err::create_dir_all(folder)?;
         // Before the files are there: the installer itself needs nothing of them.
-        let mut session = Session { allow: vec!["*".to_owned()], ..session.clone() };
+        let mut session = CommandSession { allow: vec!["*".to_owned()], ..session.clone() };
         let surroundings = part.runtime.surroundings(&self.place(part, folder, &session));
         self.surround(&mut session, surroundings)?;
         write_files(folder, &contents.files)?;
@@ -223,13 +252,13 @@ impl Site {
             fs_err::os::unix::fs::symlink(&link.target, &place)?;
         }
         for step in &contents.steps {
-            self.carry_out(part, step, &session, Work::Install)?;
+            self.run_steps(part, step, &session, StepPurpose::Install)?;
         }
         Ok(())
     }
 
     /// What is wrong with a project's files or dependencies.
-    pub(super) fn wrong(&self, part: &Part, text: &str) -> Halt {
+    pub(super) fn wrong(&self, part: &RuntimeInstallation, text: &str) -> EnvError {
         let error = ConfigError::fail(format!("{text} (environment {})", self.environment.name));
         match &part.wish.place {
             Some(place) => error.at((**place).clone()).into(),
@@ -237,12 +266,17 @@ impl Site {
         }
     }
 
-    pub(super) fn folder_of(&self, part: &Part) -> PathBuf {
+    pub(super) fn folder_of(&self, part: &RuntimeInstallation) -> PathBuf {
         self.environment.env_dir.join(part.runtime.name())
     }
 
-    pub(super) fn place<'a>(&'a self, part: &'a Part, folder: &'a Path, session: &'a Session) -> Place<'a> {
-        Place {
+    pub(super) fn place<'a>(
+        &'a self,
+        part: &'a RuntimeInstallation,
+        folder: &'a Path,
+        session: &'a CommandSession,
+    ) -> RuntimeLocation<'a> {
+        RuntimeLocation {
             env_dir: &self.environment.env_dir,
             folder,
             root: &self.run.project.root,
@@ -254,7 +288,11 @@ impl Site {
     }
 
     /// Tells the commands of `session`; what `set_env` says stays, except where the runtime added to it.
-    pub(super) fn surround(&self, session: &mut Session, surroundings: Surroundings) -> Result<(), Halt> {
+    pub(super) fn surround(
+        &self,
+        session: &mut CommandSession,
+        surroundings: RuntimeVariables,
+    ) -> Result<(), EnvError> {
         let set = self.environment.variables.set.get()?;
         for (name, value) in surroundings.variables {
             let said = set.iter().find(|(other, _)| *other == name);
@@ -269,7 +307,7 @@ impl Site {
     }
 }
 
-impl Part {
+impl RuntimeInstallation {
     /// Whether the project has files that make it one of the language.
     pub(super) fn has_manifest(&self) -> bool {
         self.runtime.manifests().iter().any(|name| has(&self.project, name))
@@ -281,20 +319,20 @@ impl Part {
     }
 
     /// What `@` says, else the factor.
-    fn version_wish(&self) -> Result<Option<VersionWish>, Halt> {
+    fn version_requirement(&self) -> Result<Option<RuntimeVersionRequirement>, EnvError> {
         if self.wish.version.is_some() {
             return Ok(self.wish.version.clone());
         }
         let Some(digits) = &self.wish.factor else { return Ok(None) };
-        Ok(VersionWish::parse(&self.runtime.factor_version(digits)))
+        Ok(RuntimeVersionRequirement::parse(&self.runtime.factor_version(digits)))
     }
 
-    fn shown(&self, version: Option<&VersionWish>) -> String {
+    fn shown(&self, version: Option<&RuntimeVersionRequirement>) -> String {
         let name = self.runtime.name();
         version.map_or_else(|| name.to_owned(), |version| format!("{name}@{}", version.text))
     }
 
-    fn stamp(&self, contents: &Contents) -> Value {
+    fn stamp(&self, contents: &RuntimeContents) -> Value {
         let program = self.program.as_ref();
         json!({
             "executable": program.map(|program| program.executable.display().to_string()),
@@ -304,17 +342,17 @@ impl Part {
     }
 }
 
-pub(super) fn check(environment: &Environment) -> Result<(), Halt> {
+pub(super) fn check(environment: &Environment) -> Result<(), EnvError> {
     if !environment.has_python() && !environment.dependencies.deps.get()?.text.trim().is_empty() {
         let text = format!("`deps` of {} are Python's, and its `runtime` has no Python", environment.name);
         let hint = format!("add `{DEFAULT}` to `runtime`, or use the runtime's own key, such as `node_deps`");
         return Err(ConfigError::fail(text).hint(hint).into());
     }
-    let is_unknown = |wish: &&RuntimeWish| wish.name != DEFAULT && runtime::named(&wish.name).is_none();
+    let is_unknown = |wish: &&RuntimeRequirement| wish.name != DEFAULT && runtime::named(&wish.name).is_none();
     environment.runtimes.iter().find(is_unknown).map_or(Ok(()), |wish| Err(unknown(wish, &environment.name).into()))
 }
 
-fn unknown(wish: &RuntimeWish, environment: &str) -> ConfigError {
+fn unknown(wish: &RuntimeRequirement, environment: &str) -> ConfigError {
     let names: Vec<&str> = std::iter::once(DEFAULT).chain(RUNTIMES.iter().map(|runtime| runtime.name())).collect();
     let error = ConfigError::fail(format!("unknown runtime `{}` of {environment}", wish.name));
     let error = match closest(&wish.name, names.iter().copied()) {
@@ -334,7 +372,7 @@ fn has(folder: &Path, name: &str) -> bool {
     entries.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with(ending))
 }
 
-fn told(others: &Others) -> String {
+fn found_versions(others: &OtherVersions) -> String {
     let Some(last) = others.0.last() else { return String::new() };
     let all: Vec<String> =
         others.0.iter().map(|program| format!("{} ({})", program.version, program.executable.display())).collect();

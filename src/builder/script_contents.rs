@@ -1,17 +1,22 @@
 //! What an environment of a script has in it: what the script's own PEP 723 block asks for.
 
 use crate::builder::contents::forced_requirements;
-use crate::builder::env_builder::{Foundation, Site};
-use crate::builder::installation::Installation;
+use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
+use crate::builder::installation::Installing;
 use crate::builder::locked_contents;
 use crate::builder::preconditions::{about_script, script_metadata};
-use crate::env_error::Halt;
-use crate::lock::index::Entry;
-use crate::model::environment::Script;
+use crate::env_error::EnvError;
+use crate::lock::index::LockIndexEntry;
+use crate::model::environment::ScriptSource;
 use crate::model::requirements::RequirementText;
 
 /// Fills the environment; from its lock where it has an entry for one.
-pub fn put_in(site: &Site, foundation: &mut Foundation, script: &Script, locked: Option<&Entry>) -> Result<(), Halt> {
+pub fn install(
+    site: &EnvBuilder,
+    foundation: &mut CreatedEnv,
+    script: &ScriptSource,
+    locked: Option<&LockIndexEntry>,
+) -> Result<(), EnvError> {
     let root = &site.run.project.root;
     let metadata = script_metadata(root, script)?;
     metadata.check_interpreter(&foundation.python()?.interpreter.version).map_err(about_script)?;
@@ -20,7 +25,7 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, script: &Script, locked:
         return Ok(());
     }
     if let Some(entry) = locked {
-        return locked_contents::put_in(site, foundation, entry);
+        return locked_contents::install(site, foundation, entry);
     }
     let text = metadata.requirements(&script.path).map_err(about_script)?;
     let forced = forced_requirements(site)?;
@@ -28,6 +33,6 @@ pub fn put_in(site: &Site, foundation: &mut Foundation, script: &Script, locked:
         return Ok(());
     }
     let requirements = RequirementText { text, root: root.clone() };
-    Installation::new(site, foundation)
-        .carry_out(site.environment.type_name(), "deps", |conditions, old| conditions.deps(&requirements, &forced, old))
+    Installing::new(site, foundation)
+        .ensure(site.environment.type_name(), "deps", |conditions, old| conditions.deps(&requirements, &forced, old))
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::builder::env_run::{Built, Turns};
-use crate::env_error::Halt;
+use crate::builder::env_run::{EnvRuns, ReadyEnv};
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::model::Command;
@@ -16,10 +16,10 @@ use crate::plan::Plan;
 use crate::python_text::glob;
 use crate::report::Buffered;
 use crate::report::observers::observed;
-use crate::serve::fields::{self, Instances};
-use crate::serve::graph::{Graph, Member};
-use crate::serve::protocol::{Definition, Dependency};
-use crate::serve::{Held, HoldOptions, SupervisorProgram, define};
+use crate::serve::fields::{self, ServiceInstances};
+use crate::serve::graph::{GraphMember, ServiceGraph};
+use crate::serve::protocol::{ServiceDefinition, ServiceDependency};
+use crate::serve::{HoldOptions, ServiceLease, SupervisorProgram, define};
 use crate::settings::{asks_for_services, ensure_env_files, service_keys};
 
 /// Where services keep their logs and ports, below the work directory.
@@ -27,31 +27,31 @@ pub const STATE_FOLDER: &str = ".envo";
 
 /// Which services the environments of a run need.
 #[derive(Default)]
-pub struct Services {
-    groups: Vec<Group>,
+pub struct RunServices {
+    groups: Vec<ServiceGroup>,
     /// Environment → the services it may ask about.
     visible: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Services that depend on each other: they start and stop together.
-struct Group {
+struct ServiceGroup {
     names: Vec<String>,
     /// What each of them depends on.
-    depends: Vec<Vec<Dependency>>,
+    depends: Vec<Vec<ServiceDependency>>,
     /// The environments that are not done yet.
     users: Mutex<BTreeSet<String>>,
-    state: Mutex<State>,
+    state: Mutex<ServiceGroupState>,
 }
 
-enum State {
+enum ServiceGroupState {
     NotStarted,
-    Running(Box<Held>),
+    Running(Box<ServiceLease>),
     /// They could not be started, for this reason.
     Failed(String),
     Stopped,
 }
 
-impl Services {
+impl RunServices {
     /// Finds out what `names` need.
     pub fn of(plan: &Plan, names: &[String]) -> Result<Self, ConfigError> {
         let members = members(plan, names)?;
@@ -62,7 +62,7 @@ impl Services {
         let known: Vec<String> = plan.all()?.into_iter().map(|entry| entry.name.clone()).collect();
         let mut needed: BTreeSet<String> = BTreeSet::new();
         for name in names {
-            let graph = Graph::needed(&as_asked(&members, name), std::slice::from_ref(name), names);
+            let graph = ServiceGraph::needed(&as_requested(&members, name), std::slice::from_ref(name), names);
             graph.checked(&known)?;
             let all: BTreeSet<String> = graph.members.iter().map(|member| member.name.clone()).collect();
             let others: BTreeSet<String> = all.into_iter().filter(|other| other != name).collect();
@@ -70,8 +70,8 @@ impl Services {
             services.visible.insert(name.clone(), others);
         }
         needed.iter().try_for_each(|name| ensure_env_files(&plan.settings, name))?;
-        let needed: Vec<Member> = members.into_iter().filter(|member| needed.contains(&member.name)).collect();
-        services.groups = groups(&Graph::new(needed));
+        let needed: Vec<GraphMember> = members.into_iter().filter(|member| needed.contains(&member.name)).collect();
+        services.groups = groups(&ServiceGraph::new(needed));
         for group in &services.groups {
             let uses = |name: &&String| services.visible[*name].iter().any(|one| group.names.contains(one));
             lock(&group.users).extend(names.iter().filter(uses).cloned());
@@ -89,16 +89,16 @@ impl Services {
     }
 
     /// Sees to it that everything `environment` depends on is ready, and says what is known of it.
-    pub fn start(&self, environment: &str, turns: &Turns<'_>) -> Result<Instances, Halt> {
-        let Some(visible) = self.visible.get(environment) else { return Ok(Instances::default()) };
-        let needed: Vec<&Group> =
+    pub fn start(&self, environment: &str, turns: &EnvRuns<'_>) -> Result<ServiceInstances, EnvError> {
+        let Some(visible) = self.visible.get(environment) else { return Ok(ServiceInstances::default()) };
+        let needed: Vec<&ServiceGroup> =
             self.groups.iter().filter(|group| group.names.iter().any(|name| visible.contains(name))).collect();
-        let started: Vec<Result<Instances, Halt>> = std::thread::scope(|scope| {
+        let started: Vec<Result<ServiceInstances, EnvError>> = std::thread::scope(|scope| {
             let starting: Vec<_> = needed.iter().map(|group| scope.spawn(|| group.start(turns))).collect();
-            let failed = |_| Err(Halt::Fail("starting services has failed".to_owned()));
+            let failed = |_| Err(EnvError::Fail("starting services has failed".to_owned()));
             starting.into_iter().map(|thread| thread.join().unwrap_or_else(failed)).collect()
         });
-        let mut instances = Instances::default();
+        let mut instances = ServiceInstances::default();
         for group in started {
             for instance in group?.only(visible).iter() {
                 instances.insert(instance.clone());
@@ -129,29 +129,29 @@ impl Services {
     }
 }
 
-impl Group {
-    fn start(&self, turns: &Turns<'_>) -> Result<Instances, Halt> {
+impl ServiceGroup {
+    fn start(&self, turns: &EnvRuns<'_>) -> Result<ServiceInstances, EnvError> {
         // Held while the services start, so that others who need them wait here.
         let mut state = lock(&self.state);
-        if let State::NotStarted = &*state {
+        if let ServiceGroupState::NotStarted = &*state {
             match self.build_and_start(turns) {
-                Ok(held) => *state = State::Running(Box::new(held)),
-                Err(Halt::Interrupted) => return Err(Halt::Interrupted),
-                Err(halt) => *state = State::Failed(halt.to_string()),
+                Ok(held) => *state = ServiceGroupState::Running(Box::new(held)),
+                Err(EnvError::Interrupted) => return Err(EnvError::Interrupted),
+                Err(halt) => *state = ServiceGroupState::Failed(halt.to_string()),
             }
         }
         match &*state {
-            State::Running(held) => Ok(held.instances()),
-            State::Failed(reason) => Err(Halt::Fail(reason.clone())),
-            State::NotStarted | State::Stopped => Err(Halt::Interrupted),
+            ServiceGroupState::Running(held) => Ok(held.instances()),
+            ServiceGroupState::Failed(reason) => Err(EnvError::Fail(reason.clone())),
+            ServiceGroupState::NotStarted | ServiceGroupState::Stopped => Err(EnvError::Interrupted),
         }
     }
 
-    fn build_and_start(&self, turns: &Turns<'_>) -> Result<Held, Halt> {
+    fn build_and_start(&self, turns: &EnvRuns<'_>) -> Result<ServiceLease, EnvError> {
         let built = build_side_by_side(turns, &self.names)?;
         let definitions = built.iter().zip(&self.depends).map(|(built, depends)| {
             let definition = define(&built.environment, &built.session)?;
-            Ok(Definition { depends: depends.clone(), ..definition })
+            Ok(ServiceDefinition { depends: depends.clone(), ..definition })
         });
         let run = turns.run;
         let options = HoldOptions {
@@ -166,16 +166,16 @@ impl Group {
             supervisor: SupervisorProgram::default(),
         };
         let definitions = definitions.collect::<Result<_, ConfigError>>()?;
-        Held::start(definitions, &options).map_err(|error| match Halt::from(error) {
-            Halt::Internal(error) => Halt::Fail(format!("{error:#}")),
+        ServiceLease::start(definitions, &options).map_err(|error| match EnvError::from(error) {
+            EnvError::Internal(error) => EnvError::Fail(format!("{error:#}")),
             halt => halt,
         })
     }
 
     fn stop(&self) -> Result<(), String> {
-        match std::mem::replace(&mut *lock(&self.state), State::Stopped) {
-            State::Running(held) => held.stop().map_err(|error| format!("{error:#}")),
-            State::NotStarted | State::Failed(_) | State::Stopped => Ok(()),
+        match std::mem::replace(&mut *lock(&self.state), ServiceGroupState::Stopped) {
+            ServiceGroupState::Running(held) => held.stop().map_err(|error| format!("{error:#}")),
+            ServiceGroupState::NotStarted | ServiceGroupState::Failed(_) | ServiceGroupState::Stopped => Ok(()),
         }
     }
 }
@@ -184,32 +184,32 @@ impl Group {
 ///
 /// # Errors
 /// When one of them cannot be built; it has been told why.
-pub fn build_side_by_side(turns: &Turns<'_>, names: &[String]) -> Result<Vec<Built>, Halt> {
+pub fn build_side_by_side(turns: &EnvRuns<'_>, names: &[String]) -> Result<Vec<ReadyEnv>, EnvError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(names.len()).build().map_err(anyhow::Error::from)?;
-    let built: Vec<Result<Built, Halt>> =
+    let built: Vec<Result<ReadyEnv, EnvError>> =
         pool.install(|| names.par_iter().map(|name| build_quietly(turns, name)).collect());
     let mut interrupted = false;
     let mut failed: Vec<&str> = Vec::new();
     for (name, result) in names.iter().zip(&built) {
         match result {
             Ok(_) => {}
-            Err(Halt::Interrupted) => interrupted = true,
+            Err(EnvError::Interrupted) => interrupted = true,
             Err(_) => failed.push(name),
         }
     }
     match failed.as_slice() {
-        [] if interrupted => Err(Halt::Interrupted),
+        [] if interrupted => Err(EnvError::Interrupted),
         [] => built.into_iter().collect(),
-        names => Err(Halt::Fail(format!("{} could not be built", names.join(", ")))),
+        names => Err(EnvError::Fail(format!("{} could not be built", names.join(", ")))),
     }
 }
 
-fn build_quietly(turns: &Turns<'_>, name: &str) -> Result<Built, Halt> {
+fn build_quietly(turns: &EnvRuns<'_>, name: &str) -> Result<ReadyEnv, EnvError> {
     let live = Arc::clone(&turns.run.reporter);
-    let Some(layout) = &turns.layout else { return built_or_told(turns, name, live) };
+    let Some(layout) = &turns.layout else { return built_or_reported(turns, name, live) };
     let held = Arc::new(Buffered::new(layout.clone(), Arc::clone(&live)));
     let reporter = observed(Arc::clone(&held) as Arc<dyn Reporter>, &turns.run.observers);
-    let result = built_or_told(turns, name, reporter);
+    let result = built_or_reported(turns, name, reporter);
     match &result {
         // The service's own commands report later, and then nobody waits for them.
         Ok(_) => held.forget(),
@@ -218,12 +218,12 @@ fn build_quietly(turns: &Turns<'_>, name: &str) -> Result<Built, Halt> {
     result.map(|built| built.reporting_to(live))
 }
 
-fn built_or_told(turns: &Turns<'_>, name: &str, reporter: Arc<dyn Reporter>) -> Result<Built, Halt> {
+fn built_or_reported(turns: &EnvRuns<'_>, name: &str, reporter: Arc<dyn Reporter>) -> Result<ReadyEnv, EnvError> {
     let result = turns.build(name, Arc::clone(&reporter));
     turns.packager.release(name);
     match result {
-        Err(halt) if !matches!(halt, Halt::Interrupted) => {
-            halt.tell(reporter.as_ref(), name);
+        Err(halt) if !matches!(halt, EnvError::Interrupted) => {
+            halt.report(reporter.as_ref(), name);
             Err(halt)
         }
         result => result,
@@ -231,13 +231,13 @@ fn built_or_told(turns: &Turns<'_>, name: &str, reporter: Arc<dyn Reporter>) -> 
 }
 
 /// The environments that `names` depend on, directly or through others, and `names` themselves.
-fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
+fn members(plan: &Plan, names: &[String]) -> Result<Vec<GraphMember>, ConfigError> {
     let depends = plan.depends(names)?;
     if depends.iter().all(|(_, globs)| globs.is_empty()) && !asks_for_services(&plan.settings) {
         return Ok(Vec::new());
     }
     let all = plan.runs()?;
-    let mut found: BTreeMap<String, Member> = BTreeMap::new();
+    let mut found: BTreeMap<String, GraphMember> = BTreeMap::new();
     let mut open: VecDeque<String> = names.iter().cloned().collect();
     while let Some(name) = open.pop_front() {
         if found.contains_key(&name) {
@@ -245,11 +245,11 @@ fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
         }
         let asked = names.contains(&name);
         let member = match plan.environment(&name) {
-            Ok(environment) => Member::from(&environment),
+            Ok(environment) => GraphMember::from(&environment),
             // What is wrong with it is told when it is its turn; nobody may need it as a service.
             Err(_) if asked || !is_service(plan, &name)? => {
                 let (depends, restarts_with, asks) = (Vec::new(), Vec::new(), Vec::new());
-                Member { name: name.clone(), depends, restarts_with, depends_inherited: None, service: None, asks }
+                GraphMember { name: name.clone(), depends, restarts_with, depends_inherited: None, service: None, asks }
             }
             Err(error) => return Err(error),
         };
@@ -260,7 +260,7 @@ fn members(plan: &Plan, names: &[String]) -> Result<Vec<Member>, ConfigError> {
         }
         found.insert(name, member);
     }
-    let mut members: Vec<Member> = found.into_values().collect();
+    let mut members: Vec<GraphMember> = found.into_values().collect();
     let position = |name: &String| all.iter().position(|one| one == name).unwrap_or(usize::MAX);
     members.sort_by_key(|member| position(&member.name));
     Ok(members)
@@ -286,13 +286,13 @@ pub fn uses_services(plan: &Plan, known: &[String], name: &str) -> Result<bool, 
 }
 
 /// `members` as they matter to `name`, whose own commands are run: it serves nothing.
-fn as_asked(members: &[Member], name: &str) -> Vec<Member> {
-    let service = |member: &Member| if member.name == name { None } else { member.service.clone() };
-    members.iter().map(|member| Member { service: service(member), ..member.clone() }).collect()
+fn as_requested(members: &[GraphMember], name: &str) -> Vec<GraphMember> {
+    let service = |member: &GraphMember| if member.name == name { None } else { member.service.clone() };
+    members.iter().map(|member| GraphMember { service: service(member), ..member.clone() }).collect()
 }
 
 /// The parts of the graph that have nothing to do with each other.
-fn groups(graph: &Graph) -> Vec<Group> {
+fn groups(graph: &ServiceGraph) -> Vec<ServiceGroup> {
     let mut group_of: Vec<usize> = (0..graph.members.len()).collect();
     for (at, dependencies) in graph.dependencies.iter().enumerate() {
         for dependency in dependencies {
@@ -301,17 +301,17 @@ fn groups(graph: &Graph) -> Vec<Group> {
         }
     }
     let distinct: BTreeSet<usize> = group_of.iter().copied().collect();
-    let group = |id: usize| Group {
+    let group = |id: usize| ServiceGroup {
         names: (0..group_of.len()).filter(|at| group_of[*at] == id).map(|at| graph.members[at].name.clone()).collect(),
         depends: (0..group_of.len()).filter(|at| group_of[*at] == id).map(|at| graph.dependencies_of(at)).collect(),
         users: Mutex::default(),
-        state: Mutex::new(State::NotStarted),
+        state: Mutex::new(ServiceGroupState::NotStarted),
     };
     distinct.into_iter().map(group).collect()
 }
 
 /// Puts what is known of services into commands.
-pub fn fill(commands: Vec<Command>, instances: &Instances) -> Result<Vec<Command>, Halt> {
+pub fn fill(commands: Vec<Command>, instances: &ServiceInstances) -> Result<Vec<Command>, EnvError> {
     let fill = |word: String| match word.contains("{service:") || literal::has_literal(&word) {
         true => fields::fill(&word, instances),
         false => Ok(word),
@@ -331,14 +331,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn member(name: &str, depends: &[&str], serves: bool) -> Member {
-        Member {
+    fn member(name: &str, depends: &[&str], serves: bool) -> GraphMember {
+        GraphMember {
             name: name.to_owned(),
             depends: depends.iter().map(|one| (*one).to_owned()).collect(),
             restarts_with: Vec::new(),
             depends_inherited: None,
             asks: Vec::new(),
-            service: serves.then(|| crate::model::Service::new("run")),
+            service: serves.then(|| crate::model::ServiceSettings::new("run")),
         }
     }
 
@@ -346,14 +346,15 @@ mod tests {
     fn services_that_depend_on_each_other_are_one_group() {
         let members =
             vec![member("a", &[], true), member("b", &["a"], true), member("c", &[], true), member("d", &["b"], true)];
-        let names: Vec<Vec<String>> = groups(&Graph::new(members)).into_iter().map(|group| group.names).collect();
+        let names: Vec<Vec<String>> =
+            groups(&ServiceGraph::new(members)).into_iter().map(|group| group.names).collect();
         assert_eq!(names, [vec!["c".to_owned()], vec!["a".into(), "b".into(), "d".into()]]);
     }
 
     #[test]
     fn an_environment_whose_commands_are_run_is_no_service_itself() {
         let members = vec![member("job", &[], false), member("db", &[], true), member("web", &["job", "db"], true)];
-        let graph = Graph::needed(&as_asked(&members, "web"), &["web".to_owned()], &[]);
+        let graph = ServiceGraph::needed(&as_requested(&members, "web"), &["web".to_owned()], &[]);
         let names: Vec<&str> = graph.members.iter().map(|member| member.name.as_str()).collect();
         assert_eq!(names, ["db", "web"]);
     }
@@ -362,7 +363,7 @@ mod tests {
     fn only_words_that_name_services_are_touched() {
         let command = |words: &[&str]| Command::from_words(words.iter().map(|word| (*word).to_owned()).collect());
         let plain = vec![command(&["echo", "{port}", "{}"])];
-        assert_eq!(fill(plain.clone(), &Instances::default()).unwrap(), plain);
-        assert!(fill(vec![command(&["echo", "{service:db:url}"])], &Instances::default()).is_err());
+        assert_eq!(fill(plain.clone(), &ServiceInstances::default()).unwrap(), plain);
+        assert!(fill(vec![command(&["echo", "{service:db:url}"])], &ServiceInstances::default()).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Whether this is a continuous-integration machine, by the variables that say so.
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 /// Variables and the value they must have; `None`: any.
 /// Collected at <https://adamj.eu/tech/2020/03/09/detect-if-your-tests-are-running-on-ci>.
@@ -20,7 +20,7 @@ const SIGNS: [(&str, Option<&str>); 13] = [
     ("TRAVIS", Some("true")),
 ];
 
-pub fn is_ci(variables: &Variables) -> bool {
+pub fn is_ci(variables: &EnvVariables) -> bool {
     SIGNS.iter().any(|(name, wanted)| {
         variables.text(name).is_some_and(|value| match *name {
             // People switch the general sign off; the vendors' own only count as they are.

@@ -7,12 +7,12 @@ use crate::python_text::python_repr;
 
 /// Why a text is not of a type: the Python exception that says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unconvertible {
+pub struct ConversionError {
     pub class: &'static str,
     pub message: String,
 }
 
-impl Unconvertible {
+impl ConversionError {
     pub fn value(message: impl Into<String>) -> Self {
         Self { class: "ValueError", message: message.into() }
     }
@@ -23,30 +23,31 @@ impl Unconvertible {
 }
 
 /// A type a setting can have: its name in Python, and how a text becomes one.
-pub struct Type<T> {
+pub struct SettingType<T> {
     pub python_name: &'static str,
-    pub convert: fn(&str) -> Result<T, Unconvertible>,
+    pub convert: fn(&str) -> Result<T, ConversionError>,
 }
 
-pub const INTEGER: Type<i64> = Type { python_name: "<class 'int'>", convert: integer };
-pub const BOOLEAN: Type<bool> = Type { python_name: "<class 'bool'>", convert: boolean };
-pub const TEXT: Type<String> = Type { python_name: "<class 'str'>", convert: |text| Ok(text.trim().to_owned()) };
-pub const PATH: Type<Option<PathBuf>> = Type {
+pub const INTEGER: SettingType<i64> = SettingType { python_name: "<class 'int'>", convert: integer };
+pub const BOOLEAN: SettingType<bool> = SettingType { python_name: "<class 'bool'>", convert: boolean };
+pub const TEXT: SettingType<String> =
+    SettingType { python_name: "<class 'str'>", convert: |text| Ok(text.trim().to_owned()) };
+pub const PATH: SettingType<Option<PathBuf>> = SettingType {
     python_name: "<class 'pathlib.Path'>",
     convert: |text| match text.trim() {
-        "" => Err(Unconvertible::value("path value is empty (does it reference an unset variable?)")),
+        "" => Err(ConversionError::value("path value is empty (does it reference an unset variable?)")),
         _ => Ok(Some(PathBuf::from(os_text::encode(text)))),
     },
 };
 /// Where an empty text means none.
-pub const OPTIONAL_PATH: Type<Option<PathBuf>> = Type {
+pub const OPTIONAL_PATH: SettingType<Option<PathBuf>> = SettingType {
     python_name: "pathlib.Path | None",
     convert: |text| {
         Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(|text| PathBuf::from(os_text::encode(text))))
     },
 };
 /// Where an empty text means none.
-pub const OPTIONAL_INTEGER: Type<Option<i64>> = Type {
+pub const OPTIONAL_INTEGER: SettingType<Option<i64>> = SettingType {
     python_name: "int | None",
     convert: |text| match text.trim() {
         "" => Ok(None),
@@ -55,16 +56,17 @@ pub const OPTIONAL_INTEGER: Type<Option<i64>> = Type {
 };
 
 /// Python's `int(text)`: blanks around it and single underscores between digits are fine.
-pub fn integer(text: &str) -> Result<i64, Unconvertible> {
+pub fn integer(text: &str) -> Result<i64, ConversionError> {
     let digits = text.trim();
     let unsigned = digits.strip_prefix(['+', '-']).unwrap_or(digits);
     let well_placed =
         unsigned.split('_').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     let parsed = if well_placed { digits.replace('_', "").parse().ok() } else { None };
-    parsed.ok_or_else(|| Unconvertible::value(format!("invalid literal for int() with base 10: {}", python_repr(text))))
+    parsed
+        .ok_or_else(|| ConversionError::value(format!("invalid literal for int() with base 10: {}", python_repr(text))))
 }
 
-fn boolean(text: &str) -> Result<bool, Unconvertible> {
+fn boolean(text: &str) -> Result<bool, ConversionError> {
     match text.trim().to_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" | "" => Ok(false),
@@ -72,27 +74,27 @@ fn boolean(text: &str) -> Result<bool, Unconvertible> {
             let valid = ", 0, 1, false, no, off, on, true, yes";
             let text = python_repr(text);
             let message = format!("value {text} cannot be transformed to bool, valid: {valid}");
-            Err(Unconvertible { class: "TypeError", message })
+            Err(ConversionError { class: "TypeError", message })
         }
     }
 }
 
 /// A setting that is changed: `KEY=VALUE`.
-pub fn configuration_override(text: &str) -> Result<String, Unconvertible> {
+pub fn configuration_override(text: &str) -> Result<String, ConversionError> {
     if text.contains('=') {
         return Ok(text.to_owned());
     }
     let message = format!("override {text} has no = sign in it");
-    Err(Unconvertible { class: "ArgumentTypeError", message })
+    Err(ConversionError { class: "ArgumentTypeError", message })
 }
 
 /// One of `choices`, as they stand.
-pub fn one_of(text: &str, choices: &[&str]) -> Result<String, Unconvertible> {
+pub fn one_of(text: &str, choices: &[&str]) -> Result<String, ConversionError> {
     if choices.contains(&text) {
         return Ok(text.to_owned());
     }
     let choices: Vec<String> = choices.iter().map(|choice| python_repr(choice)).collect();
-    Err(Unconvertible::value(format!("{text} must be one of ({})", choices.join(", "))))
+    Err(ConversionError::value(format!("{text} must be one of ({})", choices.join(", "))))
 }
 
 /// The entries of a list in INI notation: a line each, or with commas on one line.

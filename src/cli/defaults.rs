@@ -2,30 +2,30 @@
 
 use std::cell::RefCell;
 
-use super::convert::{self, Type, Unconvertible};
+use super::convert::{self, ConversionError, SettingType};
 use super::user_file::UserFile;
-use super::{Notice, Severity};
+use super::{OptionNotice, Severity};
 use crate::execute::shell::redact;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::python_text::python_repr;
 
 pub struct Defaults<'a> {
-    variables: &'a Variables,
+    variables: &'a EnvVariables,
     file: UserFile,
-    notices: RefCell<Vec<Notice>>,
+    notices: RefCell<Vec<OptionNotice>>,
 }
 
 impl<'a> Defaults<'a> {
-    pub fn new(variables: &'a Variables, file: UserFile, notices: Vec<Notice>) -> Self {
+    pub fn new(variables: &'a EnvVariables, file: UserFile, notices: Vec<OptionNotice>) -> Self {
         Self { variables, file, notices: RefCell::new(notices) }
     }
 
-    pub fn into_notices(self) -> Vec<Notice> {
+    pub fn into_notices(self) -> Vec<OptionNotice> {
         self.notices.into_inner()
     }
 
     /// The default of a single value, if there is a usable one.
-    pub fn value<T>(&self, id: &str, of: &Type<T>) -> Option<T> {
+    pub fn value<T>(&self, id: &str, of: &SettingType<T>) -> Option<T> {
         self.find(id, of.python_name, of.convert, of.convert)
     }
 
@@ -37,7 +37,7 @@ impl<'a> Defaults<'a> {
     }
 
     /// A list: with `;` between its entries in a variable, in INI notation in the file.
-    pub fn list<T>(&self, id: &str, entries_of: &Type<T>) -> Option<Vec<T>> {
+    pub fn list<T>(&self, id: &str, entries_of: &SettingType<T>) -> Option<Vec<T>> {
         let convert = entries_of.convert;
         let of_variable = |text: &str| text.split(';').filter(|entry| !entry.is_empty()).map(convert).collect();
         let of_file = |text: &str| convert::list(text).iter().map(|entry| convert(entry)).collect();
@@ -48,8 +48,8 @@ impl<'a> Defaults<'a> {
         &self,
         id: &str,
         type_name: &str,
-        of_variable: impl Fn(&str) -> Result<T, Unconvertible>,
-        of_file: impl Fn(&str) -> Result<T, Unconvertible>,
+        of_variable: impl Fn(&str) -> Result<T, ConversionError>,
+        of_file: impl Fn(&str) -> Result<T, ConversionError>,
     ) -> Option<T> {
         let upper = id.to_uppercase();
         for name in [format!("TOX_{upper}"), format!("TOX{upper}")] {
@@ -72,12 +72,12 @@ impl<'a> Defaults<'a> {
     }
 
     pub fn warn(&self, text: String) {
-        self.notices.borrow_mut().push(Notice { severity: Severity::Warning, text });
+        self.notices.borrow_mut().push(OptionNotice { severity: Severity::Warning, text });
     }
 }
 
 /// tox's warning. A reason that could quote a secret is left out.
-fn unusable_variable(name: &str, text: &str, type_name: &str, reason: &Unconvertible) -> String {
+fn unusable_variable(name: &str, text: &str, type_name: &str, reason: &ConversionError) -> String {
     let shown = redact(&[text]).remove(0);
     let reason = if shown == text { reason.python_repr() } else { reason.class.to_owned() };
     format!("env var {name}={} cannot be transformed to {type_name} because {reason}", python_repr(&shown))

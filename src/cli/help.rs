@@ -15,7 +15,7 @@ const COLUMN: usize = 28;
 
 /// The help of a command.
 pub fn of_command(word: CommandWord, program: &str, colored: bool) -> String {
-    let mut page = Page::new(colored);
+    let mut page = HelpPage::new(colored);
     let full_name = format!("{program} {}", word.name());
     page.usage(&format!("{full_name} {}", word.usage()));
     page.paragraph(word.explanation());
@@ -26,7 +26,7 @@ pub fn of_command(word: CommandWord, program: &str, colored: bool) -> String {
 
 /// The help of the program itself; `note` stands at its end.
 pub fn of_program(program: &str, note: &str, colored: bool) -> String {
-    let mut page = Page::new(colored);
+    let mut page = HelpPage::new(colored);
     page.usage(&format!("{program} [command] [options] [-- ARGUMENT ...]"));
     page.paragraph(DESCRIPTION);
     page.title("subcommands");
@@ -48,12 +48,12 @@ pub fn of_program(program: &str, note: &str, colored: bool) -> String {
     page.text
 }
 
-struct Page {
+struct HelpPage {
     text: String,
     colored: bool,
 }
 
-impl Page {
+impl HelpPage {
     fn new(colored: bool) -> Self {
         Self { text: String::new(), colored }
     }
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_long_name_has_its_explanation_on_the_next_line() {
-        let mut page = Page::new(false);
+        let mut page = HelpPage::new(false);
         page.row("--short", "one two");
         page.row("--a-name-that-takes-much-room", "three");
         let column = " ".repeat(COLUMN);

@@ -25,25 +25,25 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 pub use version::{TOX_VERSION, program_version};
 
 use arguments::{CommandWord, spellings};
-use options::{Options, Surroundings};
-pub use scan::Request;
+use options::{Options, ProcessContext};
+pub use scan::HelpRequest;
 
 use crate::error::ConfigError;
 use crate::os_text;
 
 /// What a command line comes to.
 #[derive(Debug)]
-pub enum Parsed {
-    Run(Box<Resolved>),
-    Show(Box<Answer>),
+pub enum ParsedCommandLine {
+    Run(Box<ResolvedOptions>),
+    Show(Box<HelpAnswer>),
 }
 
 /// What is shown in place of running anything.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HelpAnswer {
     /// Ends with a line break.
     pub text: String,
-    pub kind: Request,
+    pub kind: HelpRequest,
     /// Everything that was typed.
     pub words: Vec<String>,
     /// What the rest of the words comes to, if they can be understood: a plugin may have more to say.
@@ -52,16 +52,16 @@ pub struct Answer {
 
 /// Options, and what has to be said about how they were worked out.
 #[derive(Debug)]
-pub struct Resolved {
+pub struct ResolvedOptions {
     pub options: Options,
-    pub notices: Vec<Notice>,
+    pub notices: Vec<OptionNotice>,
     /// What to say about [`Options::unknown_arguments`], if there are any.
     pub unknown: Option<ConfigError>,
 }
 
 /// Something in the variables or the user's file that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct OptionNotice {
     pub severity: Severity,
     pub text: String,
 }
@@ -108,11 +108,11 @@ impl std::fmt::Display for UsageError {
 }
 
 /// Reads the process's arguments, of which the first is the program's own name.
-pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parsed, UsageError> {
+pub fn parse(arguments: &[OsString], surroundings: ProcessContext) -> Result<ParsedCommandLine, UsageError> {
     let program = program_name(arguments.first());
     let words: Vec<String> = arguments.iter().skip(1).map(|word| os_text::decode(word)).collect();
     let halves = scan::split(&words);
-    if let Some(parsed) = asked_in_words(halves.own, program, arguments, &surroundings) {
+    if let Some(parsed) = describe_request(halves.own, program, arguments, &surroundings) {
         return Ok(parsed);
     }
     if let [only] = halves.own
@@ -120,7 +120,7 @@ pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parse
     {
         let note = user_file::describe(&surroundings);
         let text = help::of_program(program, &note, resolve::default_color(&surroundings));
-        return Ok(answer(Request::Help, text, arguments, surroundings));
+        return Ok(answer(HelpRequest::Help, text, arguments, surroundings));
     }
     let (word, own) = match scan::find_command(halves.own) {
         Some((at, word)) => (word, [&halves.own[..at], &halves.own[at + 1..]].concat()),
@@ -129,19 +129,19 @@ pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parse
     let mut definition = arguments::command(word, program);
     let scanned = scan::scan(&definition, &own).map_err(|error| error.of(&mut definition))?;
     match scanned.request {
-        Some(Request::Version) => {
-            return Ok(answer(Request::Version, version::text(program), arguments, surroundings));
+        Some(HelpRequest::Version) => {
+            return Ok(answer(HelpRequest::Version, version::text(program), arguments, surroundings));
         }
-        Some(Request::Help) => {
+        Some(HelpRequest::Help) => {
             let text = help::of_command(word, program, resolve::default_color(&surroundings));
-            return Ok(answer(Request::Help, text, arguments, surroundings));
+            return Ok(answer(HelpRequest::Help, text, arguments, surroundings));
         }
         None => {}
     }
     let matches = definition
         .try_get_matches_from_mut(std::iter::once(program.to_owned()).chain(scanned.tokens))
         .map_err(|error| in_words_of_argparse(&error, &definition).of(&mut definition))?;
-    let typed = resolve::Typed {
+    let typed = resolve::TypedArguments {
         word,
         program,
         words: &words,
@@ -151,43 +151,43 @@ pub fn parse(arguments: &[OsString], surroundings: Surroundings) -> Result<Parse
         matches,
     };
     match resolve::resolve(typed, surroundings) {
-        Ok(resolved) => Ok(Parsed::Run(Box::new(resolved))),
+        Ok(resolved) => Ok(ParsedCommandLine::Run(Box::new(resolved))),
         Err(error) => Err(error.of(&mut definition)),
     }
 }
 
 /// What people type who expect `help COMMAND`, `version` and `-V`, none of which tox knows.
-fn asked_in_words(
+fn describe_request(
     own: &[String],
     program: &str,
     arguments: &[OsString],
-    surroundings: &Surroundings,
-) -> Option<Parsed> {
+    surroundings: &ProcessContext,
+) -> Option<ParsedCommandLine> {
     let words: Vec<&str> = own.iter().map(String::as_str).collect();
     let (kind, text) = match words.as_slice() {
-        ["version" | "-V"] => (Request::Version, version::text(program)),
-        ["help", "version"] => return asked_in_words(&["version".to_owned()], program, arguments, surroundings),
+        ["version" | "-V"] => (HelpRequest::Version, version::text(program)),
+        ["help", "version"] => return describe_request(&["version".to_owned()], program, arguments, surroundings),
         ["help", name] => {
             let word = CommandWord::find(name)?;
-            (Request::Help, help::of_command(word, program, resolve::default_color(surroundings)))
+            (HelpRequest::Help, help::of_command(word, program, resolve::default_color(surroundings)))
         }
         _ => return None,
     };
     let words = arguments.iter().skip(1).map(|word| os_text::decode(word)).collect();
-    Some(Parsed::Show(Box::new(Answer { text, kind, words, options: None })))
+    Some(ParsedCommandLine::Show(Box::new(HelpAnswer { text, kind, words, options: None })))
 }
 
-fn answer(kind: Request, text: String, arguments: &[OsString], surroundings: Surroundings) -> Parsed {
+fn answer(kind: HelpRequest, text: String, arguments: &[OsString], surroundings: ProcessContext) -> ParsedCommandLine {
     let asks = |word: &&OsString| ["-h", "--help", "--version"].iter().any(|one| *one == word.as_os_str());
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let rest: Vec<OsString> = arguments[..end].iter().filter(|word| !asks(word)).cloned().collect();
     // Where the words still ask, shortened as they may be, nothing more is wanted to know.
     let options = match (rest.len() < arguments.len()).then(|| parse(&rest, surroundings)) {
-        Some(Ok(Parsed::Run(resolved))) => Some(resolved.options),
+        Some(Ok(ParsedCommandLine::Run(resolved))) => Some(resolved.options),
         _ => None,
     };
     let words = arguments.iter().skip(1).map(|word| os_text::decode(word)).collect();
-    Parsed::Show(Box::new(Answer { text, kind, words, options }))
+    ParsedCommandLine::Show(Box::new(HelpAnswer { text, kind, words, options }))
 }
 
 /// `tox` when called through a link of that name, else `envo`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::verb::Verb;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 /// `-e`: which environments were named.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -241,13 +241,13 @@ pub struct ServiceOptions {
 
 /// What the program is started in, apart from its arguments.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
-    pub variables: Variables,
+pub struct ProcessContext {
+    pub variables: EnvVariables,
     pub current_dir: PathBuf,
     pub stdout_is_terminal: bool,
 }
 
-impl Surroundings {
+impl ProcessContext {
     /// A snapshot of this process's own.
     #[allow(clippy::disallowed_methods)]
     pub fn read() -> Self {
@@ -262,7 +262,7 @@ impl Surroundings {
 
 /// A service that an installed package brings along. Its settings are among the overrides.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packaged {
+pub struct PackagedService {
     /// The environment's name.
     pub name: String,
     /// The distribution with its version.
@@ -292,7 +292,7 @@ pub struct Options {
     /// `-x`, as typed, in order.
     pub overrides: Vec<String>,
     /// Services of packages that the configuration depends on; nothing that is typed.
-    pub packaged: Vec<Packaged>,
+    pub packaged: Vec<PackagedService>,
     pub default_runner: Option<String>,
     pub selection: Selection,
     pub run: RunOptions,
@@ -319,7 +319,7 @@ pub struct Options {
     /// The folder the program was started in.
     pub current_dir: PathBuf,
     /// The variables the program was started with.
-    pub variables: Variables,
+    pub variables: EnvVariables,
     /// Whether standard output is a terminal.
     pub stdout_is_terminal: bool,
 }

@@ -13,16 +13,18 @@ use super::arguments::{
     COLORS, CommandWord, DEPENDS_FORMATS, GRAPH_FORMATS, REPORTS, RUNNERS, SHELLS, TABLE_FORMATS, spellings,
 };
 use super::ci::is_ci;
-use super::convert::{self, BOOLEAN, INTEGER, OPTIONAL_INTEGER, OPTIONAL_PATH, PATH, TEXT, Type, Unconvertible};
+use super::convert::{
+    self, BOOLEAN, ConversionError, INTEGER, OPTIONAL_INTEGER, OPTIONAL_PATH, PATH, SettingType, TEXT,
+};
 use super::defaults::Defaults;
 use super::options::{
     ConfigFormat, ConfigOptions, EnvironmentChoice, ImportOptions, ListOptions, LockOptions, Options, Parallelism,
-    ReportFormat, RunOptions, Selection, ServiceOptions, SkipMissing, Surroundings, Verb,
+    ProcessContext, ReportFormat, RunOptions, Selection, ServiceOptions, SkipMissing, Verb,
 };
 use super::user_file::UserFile;
-use super::{Resolved, UsageError, unknown};
+use super::{ResolvedOptions, UsageError, unknown};
 use crate::factor::expand_environments;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::model::pep508::Requirement;
 use crate::os_text;
 
@@ -30,7 +32,7 @@ use crate::os_text;
 const DEFAULT_VERBOSITY: i64 = 2;
 
 /// A command line that `clap` has read.
-pub struct Typed<'a> {
+pub struct TypedArguments<'a> {
     pub word: CommandWord,
     pub program: &'a str,
     /// Everything, as typed.
@@ -41,10 +43,10 @@ pub struct Typed<'a> {
     pub matches: ArgMatches,
 }
 
-pub fn resolve(typed: Typed<'_>, surroundings: Surroundings) -> Result<Resolved, UsageError> {
+pub fn resolve(typed: TypedArguments<'_>, surroundings: ProcessContext) -> Result<ResolvedOptions, UsageError> {
     let mut notices = Vec::new();
     let file = UserFile::read(&surroundings, &mut notices);
-    let resolver = Resolver {
+    let resolver = OptionsResolver {
         typed: &typed,
         surroundings: &surroundings,
         defaults: Defaults::new(&surroundings.variables, file, notices),
@@ -92,7 +94,7 @@ pub fn resolve(typed: Typed<'_>, surroundings: Surroundings) -> Result<Resolved,
         unknown_arguments: Vec::new(),
         positional: None,
         current_dir: PathBuf::new(),
-        variables: Variables::default(),
+        variables: EnvVariables::default(),
         stdout_is_terminal: surroundings.stdout_is_terminal,
     };
     resolver.integer("exit_and_dump_after")?;
@@ -106,11 +108,11 @@ pub fn resolve(typed: Typed<'_>, surroundings: Surroundings) -> Result<Resolved,
     options.positional = typed.positional;
     options.current_dir = surroundings.current_dir;
     options.variables = surroundings.variables;
-    Ok(Resolved { options, notices, unknown })
+    Ok(ResolvedOptions { options, notices, unknown })
 }
 
 /// Whether to use colours where nobody asks for them or against them by option.
-pub fn default_color(surroundings: &Surroundings) -> bool {
+pub fn default_color(surroundings: &ProcessContext) -> bool {
     let text = |name| surroundings.variables.text(name).unwrap_or_default();
     if !text("NO_COLOR").is_empty() {
         return false;
@@ -125,13 +127,13 @@ pub fn default_color(surroundings: &Surroundings) -> bool {
     }
 }
 
-struct Resolver<'a> {
-    typed: &'a Typed<'a>,
-    surroundings: &'a Surroundings,
+struct OptionsResolver<'a> {
+    typed: &'a TypedArguments<'a>,
+    surroundings: &'a ProcessContext,
     defaults: Defaults<'a>,
 }
 
-impl Resolver<'_> {
+impl OptionsResolver<'_> {
     /// Whether the command has this option at all. Where it has not, its variable counts for nothing.
     fn defines(&self, id: &str) -> bool {
         self.typed.definition.get_arguments().any(|argument| argument.get_id() == id)
@@ -155,11 +157,11 @@ impl Resolver<'_> {
         self.typed.matches.get_many::<String>(id).unwrap_or_default().cloned().collect()
     }
 
-    fn default<T>(&self, id: &str, of: &Type<T>) -> Option<T> {
+    fn default<T>(&self, id: &str, of: &SettingType<T>) -> Option<T> {
         if self.defines(id) { self.defaults.value(id, of) } else { None }
     }
 
-    fn default_list<T>(&self, id: &str, of: &Type<T>) -> Option<Vec<T>> {
+    fn default_list<T>(&self, id: &str, of: &SettingType<T>) -> Option<Vec<T>> {
         if self.defines(id) { self.defaults.list(id, of) } else { None }
     }
 
@@ -175,7 +177,7 @@ impl Resolver<'_> {
     }
 
     /// As typed; an empty path is the current folder, as for Python.
-    fn path(&self, id: &str, of: &Type<Option<PathBuf>>) -> Option<PathBuf> {
+    fn path(&self, id: &str, of: &SettingType<Option<PathBuf>>) -> Option<PathBuf> {
         match self.typed(id) {
             Some("") => Some(PathBuf::from(".")),
             Some(path) => Some(PathBuf::from(os_text::encode(path))),
@@ -214,8 +216,8 @@ impl Resolver<'_> {
     }
 
     fn overrides(&self) -> Result<Vec<String>, UsageError> {
-        const OVERRIDE: Type<String> =
-            Type { python_name: "tox.config.loader.api.Override", convert: convert::configuration_override };
+        const OVERRIDE: SettingType<String> =
+            SettingType { python_name: "tox.config.loader.api.Override", convert: convert::configuration_override };
         let mut result = self.default_list("override", &OVERRIDE).unwrap_or_default();
         for text in self.all_typed("override") {
             result.push((OVERRIDE.convert)(&text).map_err(|reason| self.problem("override", &reason.message))?);
@@ -519,18 +521,18 @@ impl Resolver<'_> {
     }
 }
 
-const ENVIRONMENTS: Type<String> =
-    Type { python_name: "<class 'tox.session.env_select.CliEnv'>", convert: |text| Ok(text.to_owned()) };
+const ENVIRONMENTS: SettingType<String> =
+    SettingType { python_name: "<class 'tox.session.env_select.CliEnv'>", convert: |text| Ok(text.to_owned()) };
 
-const REQUIREMENT: Type<String> = Type {
+const REQUIREMENT: SettingType<String> = SettingType {
     python_name: "packaging.requirements.Requirement",
     convert: |text| match text.parse::<Requirement>() {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(Unconvertible { class: "InvalidRequirement", message: error.to_string() }),
+        Err(error) => Err(ConversionError { class: "InvalidRequirement", message: error.to_string() }),
     },
 };
 
-const SKIP_MISSING: Type<SkipMissing> = Type {
+const SKIP_MISSING: SettingType<SkipMissing> = SettingType {
     python_name: "<class 'str'>",
     convert: |text| match text.trim() {
         "config" => Ok(SkipMissing::Configured),

@@ -11,23 +11,23 @@ use super::arguments::{CommandWord, command, spellings};
 
 /// A command line split at its first `--`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Halves<'a> {
+pub struct SplitCommandLine<'a> {
     pub own: &'a [String],
     /// What stands after the `--`, if there is one.
     pub positional: Option<&'a [String]>,
 }
 
-pub fn split(words: &[String]) -> Halves<'_> {
+pub fn split(words: &[String]) -> SplitCommandLine<'_> {
     match words.iter().position(|word| word == "--") {
-        Some(at) => Halves { own: &words[..at], positional: Some(&words[at + 1..]) },
-        None => Halves { own: words, positional: None },
+        Some(at) => SplitCommandLine { own: &words[..at], positional: Some(&words[at + 1..]) },
+        None => SplitCommandLine { own: words, positional: None },
     }
 }
 
 /// Where the command word stands, if there is one. A word that is the value of an option before it is none.
 pub fn find_command(words: &[String]) -> Option<(usize, CommandWord)> {
     // tox looks only at the options of `legacy` here, whatever command follows.
-    let known = Spellings::of(&command(CommandWord::Legacy, ""));
+    let known = OptionSpellings::of(&command(CommandWord::Legacy, ""));
     // How many of the following words are values; `None`: all up to the next option.
     let mut values = Some(0);
     for (at, word) in words.iter().enumerate() {
@@ -56,38 +56,39 @@ pub fn find_command(words: &[String]) -> Option<(usize, CommandWord)> {
 
 /// What a command line says, before any value is understood.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Scanned {
+pub struct ScannedCommandLine {
     /// For `clap`, without the program's name.
     pub tokens: Vec<String>,
     /// What no option or argument of the command could take.
     pub unknown: Vec<String>,
-    pub request: Option<Request>,
+    pub request: Option<HelpRequest>,
 }
 
 /// What is answered in place of running the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Request {
+pub enum HelpRequest {
     Help,
     Version,
 }
 
 /// Sorts `words`, from which the command word has been taken.
-pub fn scan(definition: &Command, words: &[String]) -> Result<Scanned, UsageError> {
-    let known = Spellings::of(definition);
+pub fn scan(definition: &Command, words: &[String]) -> Result<ScannedCommandLine, UsageError> {
+    let known = OptionSpellings::of(definition);
     let kinds = words.iter().map(|word| known.classify(word)).collect::<Result<Vec<_>, _>>()?;
-    let mut scanner = Scanner { known: &known, words, kinds: &kinds, at: 0, result: Scanned::default() };
+    let mut scanner =
+        ArgumentScanner { known: &known, words, kinds: &kinds, at: 0, result: ScannedCommandLine::default() };
     let mut positional: Vec<String> = Vec::new();
     while scanner.at < words.len() && scanner.result.request.is_none() {
         match &kinds[scanner.at] {
-            Kind::Option { at, attached } => scanner.option(&known.options[*at], attached.as_deref())?,
-            Kind::Unknown => scanner.set_aside(),
-            Kind::Value
+            ArgumentKind::Option { at, attached } => scanner.option(&known.options[*at], attached.as_deref())?,
+            ArgumentKind::Unknown => scanner.set_aside(),
+            ArgumentKind::Value
                 if known.positional == Arity::Many || (known.positional == Arity::One && positional.is_empty()) =>
             {
                 positional.push(words[scanner.at].clone());
                 scanner.at += 1;
             }
-            Kind::Value => scanner.set_aside(),
+            ArgumentKind::Value => scanner.set_aside(),
         }
     }
     let mut result = scanner.result;
@@ -123,21 +124,21 @@ impl Arity {
 }
 
 /// An option by one of its spellings.
-struct Spelled {
+struct SpelledOption {
     text: String,
     arity: Arity,
-    request: Option<Request>,
+    request: Option<HelpRequest>,
     /// All spellings, as messages name it.
     display: String,
 }
 
-struct Spellings {
-    options: Vec<Spelled>,
+struct OptionSpellings {
+    options: Vec<SpelledOption>,
     /// How many words without a dash it takes.
     positional: Arity,
 }
 
-enum Kind {
+enum ArgumentKind {
     Option {
         at: usize,
         attached: Option<String>,
@@ -147,7 +148,7 @@ enum Kind {
     Value,
 }
 
-impl Spellings {
+impl OptionSpellings {
     fn of(definition: &Command) -> Self {
         let mut result = Self { options: Vec::new(), positional: Arity::None };
         for argument in definition.get_arguments() {
@@ -156,18 +157,18 @@ impl Spellings {
                 result.positional = Arity::of(argument);
             }
             let request = match argument.get_id().as_str() {
-                "help" => Some(Request::Help),
-                "version" => Some(Request::Version),
+                "help" => Some(HelpRequest::Help),
+                "version" => Some(HelpRequest::Version),
                 _ => None,
             };
             let (arity, display) = (Arity::of(argument), texts.join("/"));
-            let spelled = |text| Spelled { text, arity, request, display: display.clone() };
+            let spelled = |text| SpelledOption { text, arity, request, display: display.clone() };
             result.options.extend(texts.into_iter().map(spelled));
         }
         result
     }
 
-    fn exact(&self, text: &str) -> Option<&Spelled> {
+    fn exact(&self, text: &str) -> Option<&SpelledOption> {
         self.position(text).map(|at| &self.options[at])
     }
 
@@ -176,26 +177,26 @@ impl Spellings {
     }
 
     /// `ArgumentParser._parse_optional`.
-    fn classify(&self, word: &str) -> Result<Kind, UsageError> {
+    fn classify(&self, word: &str) -> Result<ArgumentKind, UsageError> {
         if !word.starts_with('-') || word == "-" {
-            return Ok(Kind::Value);
+            return Ok(ArgumentKind::Value);
         }
         if let Some(at) = self.position(word) {
-            return Ok(Kind::Option { at, attached: None });
+            return Ok(ArgumentKind::Option { at, attached: None });
         }
         let (head, tail) = match word.split_once('=') {
             Some((head, tail)) => (head, Some(tail.to_owned())),
             None => (word, None),
         };
         if let Some(at) = self.position(head) {
-            return Ok(Kind::Option { at, attached: tail });
+            return Ok(ArgumentKind::Option { at, attached: tail });
         }
         if word.starts_with("--") {
             let fitting: Vec<usize> =
                 (0..self.options.len()).filter(|&at| self.options[at].text.starts_with(head)).collect();
             match fitting.as_slice() {
                 [] => {}
-                [at] => return Ok(Kind::Option { at: *at, attached: tail }),
+                [at] => return Ok(ArgumentKind::Option { at: *at, attached: tail }),
                 several => {
                     let names: Vec<&str> = several.iter().map(|&at| self.options[at].text.as_str()).collect();
                     let message = format!("ambiguous option: {word} could match {}", names.join(", "));
@@ -205,9 +206,9 @@ impl Spellings {
         } else if let Some((letter, rest)) = short_option(word)
             && let Some(at) = self.position(letter)
         {
-            return Ok(Kind::Option { at, attached: Some(rest.to_owned()) });
+            return Ok(ArgumentKind::Option { at, attached: Some(rest.to_owned()) });
         }
-        Ok(if looks_like_option(word) && !word.contains(' ') { Kind::Unknown } else { Kind::Value })
+        Ok(if looks_like_option(word) && !word.contains(' ') { ArgumentKind::Unknown } else { ArgumentKind::Value })
     }
 }
 
@@ -228,22 +229,22 @@ fn looks_like_option(word: &str) -> bool {
     !number && !word.contains(' ')
 }
 
-struct Scanner<'a> {
-    known: &'a Spellings,
+struct ArgumentScanner<'a> {
+    known: &'a OptionSpellings,
     words: &'a [String],
-    kinds: &'a [Kind],
+    kinds: &'a [ArgumentKind],
     at: usize,
-    result: Scanned,
+    result: ScannedCommandLine,
 }
 
-impl Scanner<'_> {
+impl ArgumentScanner<'_> {
     fn set_aside(&mut self) {
         self.result.unknown.push(self.words[self.at].clone());
         self.at += 1;
     }
 
     /// Takes the option the scanner stands at, with its values; `attached` is what stands in the same word.
-    fn option(&mut self, first: &Spelled, attached: Option<&str>) -> Result<(), UsageError> {
+    fn option(&mut self, first: &SpelledOption, attached: Option<&str>) -> Result<(), UsageError> {
         let mut option = first;
         let mut attached = attached;
         loop {
@@ -273,10 +274,10 @@ impl Scanner<'_> {
     }
 
     /// An option whose values, if any, are the words that follow.
-    fn detached(&mut self, option: &Spelled) -> Result<(), UsageError> {
+    fn detached(&mut self, option: &SpelledOption) -> Result<(), UsageError> {
         self.at += 1;
         let rest = &self.kinds[self.at..];
-        let available = rest.iter().take_while(|kind| matches!(kind, Kind::Value)).count();
+        let available = rest.iter().take_while(|kind| matches!(kind, ArgumentKind::Value)).count();
         let missing = |what| Err(UsageError::about(&option.display, what));
         match option.arity {
             Arity::One if available == 0 => return missing("expected one argument"),
@@ -296,12 +297,12 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn emit(&mut self, option: &Spelled) {
+    fn emit(&mut self, option: &SpelledOption) {
         self.result.tokens.push(option.text.clone());
         self.result.request = self.result.request.or(option.request);
     }
 
-    fn emit_value(&mut self, option: &Spelled, value: &str) {
+    fn emit_value(&mut self, option: &SpelledOption, value: &str) {
         self.result.tokens.push(format!("{}={value}", option.text));
     }
 }
@@ -319,7 +320,7 @@ mod tests {
         find_command(&words(line)).map(|(_, command)| command.name())
     }
 
-    fn tokens(word: CommandWord, line: &str) -> Scanned {
+    fn tokens(word: CommandWord, line: &str) -> ScannedCommandLine {
         scan(&command(word, "envo"), &words(line)).expect("valid")
     }
 
@@ -389,15 +390,15 @@ mod tests {
 
     #[test]
     fn asking_for_help_ends_the_reading_but_errors_before_it_count() {
-        assert_eq!(tokens(CommandWord::Verb(Verb::Run), "-vh -e").request, Some(Request::Help));
-        assert_eq!(tokens(CommandWord::Verb(Verb::Run), "--version -e").request, Some(Request::Version));
+        assert_eq!(tokens(CommandWord::Verb(Verb::Run), "-vh -e").request, Some(HelpRequest::Help));
+        assert_eq!(tokens(CommandWord::Verb(Verb::Run), "--version -e").request, Some(HelpRequest::Version));
         assert_eq!(problem(CommandWord::Verb(Verb::Run), "-e -h"), "argument -e: expected one argument");
     }
 
     #[test]
     fn only_the_first_double_dash_splits() {
         let line = words("-e -- a -- b");
-        assert_eq!(split(&line), Halves { own: &line[..1], positional: Some(&line[2..]) });
+        assert_eq!(split(&line), SplitCommandLine { own: &line[..1], positional: Some(&line[2..]) });
         assert_eq!(split(&line[..1]).positional, None);
     }
 }

@@ -1,27 +1,27 @@
 //! Whole command lines, from the words to the options.
 
-use super::options::{ConfigFormat, EnvironmentChoice, Options, Parallelism, SkipMissing, Surroundings, Verb};
-use super::{Notice, Parsed, Resolved, Severity, UsageError, parse};
+use super::options::{ConfigFormat, EnvironmentChoice, Options, Parallelism, ProcessContext, SkipMissing, Verb};
+use super::{OptionNotice, ParsedCommandLine, ResolvedOptions, Severity, UsageError, parse};
 
 /// The surroundings of a quiet machine: no variable, no terminal, no user file.
-fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
+fn surroundings(variables: &[(&str, &str)]) -> ProcessContext {
     let mut all = vec![("TOX_USER_CONFIG_FILE", "/nonexistent/config.ini")];
     all.extend_from_slice(variables);
-    Surroundings {
+    ProcessContext {
         variables: all.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
         current_dir: "/project".into(),
         stdout_is_terminal: false,
     }
 }
 
-fn parse_line(line: &str, surroundings: Surroundings) -> Result<Parsed, UsageError> {
+fn parse_line(line: &str, surroundings: ProcessContext) -> Result<ParsedCommandLine, UsageError> {
     let words = std::iter::once("envo").chain(line.split_whitespace());
     parse(&words.map(Into::into).collect::<Vec<_>>(), surroundings)
 }
 
-fn resolved(line: &str, variables: &[(&str, &str)]) -> Resolved {
+fn resolved(line: &str, variables: &[(&str, &str)]) -> ResolvedOptions {
     match parse_line(line, surroundings(variables)) {
-        Ok(Parsed::Run(resolved)) => *resolved,
+        Ok(ParsedCommandLine::Run(resolved)) => *resolved,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -107,7 +107,7 @@ fn verbosity_counts_from_its_default() {
 
 #[test]
 fn variables_that_cannot_be_used_are_told_and_left_out() {
-    let Resolved { options, notices, .. } =
+    let ResolvedOptions { options, notices, .. } =
         resolved("", &[("TOX_VERBOSE", "should-be-number"), ("TOX_OVERRIDE", "x;--password=hunter2")]);
     assert_eq!(options.verbosity, 2);
     let texts: Vec<&str> = notices.iter().map(|notice| notice.text.as_str()).collect();
@@ -129,7 +129,8 @@ fn the_users_file_comes_after_the_variables() {
     std::fs::write(&path, "[tox]\nenv = a, b\nparallel = 3\nno_test = true\nquiet = what\noverride =\n  a=b\n  c=d\n")
         .expect("written");
     let file = path.to_str().expect("text");
-    let Resolved { options, notices, .. } = resolved("p", &[("TOX_USER_CONFIG_FILE", file), ("TOX_NO_TEST", "no")]);
+    let ResolvedOptions { options, notices, .. } =
+        resolved("p", &[("TOX_USER_CONFIG_FILE", file), ("TOX_NO_TEST", "no")]);
     assert_eq!(options.selection.environments, named(&["a", "b"]));
     assert_eq!(options.run.parallelism, Parallelism::Limit(3));
     assert!(!options.run.no_test);
@@ -138,7 +139,7 @@ fn the_users_file_comes_after_the_variables() {
         "{file} key quiet as type <class 'int'> failed with HandledError(\"failed to load core.quiet: invalid literal \
          for int() with base 10: 'what'\")"
     );
-    assert_eq!(notices, [Notice { severity: Severity::Warning, text: expected }]);
+    assert_eq!(notices, [OptionNotice { severity: Severity::Warning, text: expected }]);
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn a_users_file_that_cannot_be_read_is_told() {
     let path = folder.path().to_str().expect("text");
     let notices = resolved("r", &[("TOX_USER_CONFIG_FILE", path)]).notices;
     let text = format!("failed to read config file {path} because IsADirectoryError(21, 'Is a directory')");
-    assert_eq!(notices, [Notice { severity: Severity::Error, text }]);
+    assert_eq!(notices, [OptionNotice { severity: Severity::Error, text }]);
 }
 
 #[test]
@@ -159,9 +160,9 @@ fn colours_follow_the_strongest_wish() {
     assert!(!resolved("run", &[("NO_COLOR", "1"), ("FORCE_COLOR", "1")]).options.colored);
     assert!(resolved("run", &[("NO_COLOR", "1"), ("TOX_COLORED", "yes")]).options.colored);
     let on_terminal = |variables: &[(&str, &str)]| {
-        let surroundings = Surroundings { stdout_is_terminal: true, ..surroundings(variables) };
+        let surroundings = ProcessContext { stdout_is_terminal: true, ..surroundings(variables) };
         match parse_line("run", surroundings) {
-            Ok(Parsed::Run(resolved)) => resolved.options.colored,
+            Ok(ParsedCommandLine::Run(resolved)) => resolved.options.colored,
             other => panic!("{other:?}"),
         }
     };
@@ -329,7 +330,7 @@ fn what_no_option_takes_is_kept_for_later() {
 #[test]
 fn help_and_version_are_shown_in_place_of_running() {
     let shown = |line: &str| match parse_line(line, surroundings(&[])) {
-        Ok(Parsed::Show(answer)) => answer.text,
+        Ok(ParsedCommandLine::Show(answer)) => answer.text,
         other => panic!("{line}: {other:?}"),
     };
     assert!(shown("-h").starts_with("usage: envo [command]"));
@@ -339,13 +340,13 @@ fn help_and_version_are_shown_in_place_of_running() {
     assert!(shown("run --version").starts_with("envo "));
     assert!(!shown("-h").contains('\u{1b}'));
     let colored = parse_line("run -h", surroundings(&[("FORCE_COLOR", "1")]));
-    assert!(matches!(colored, Ok(Parsed::Show(answer)) if answer.text.contains('\u{1b}')));
+    assert!(matches!(colored, Ok(ParsedCommandLine::Show(answer)) if answer.text.contains('\u{1b}')));
 }
 
 #[test]
 fn what_asks_for_help_still_tells_which_project_is_meant() {
     let file = |line: &str| match parse_line(line, surroundings(&[])) {
-        Ok(Parsed::Show(answer)) => answer.options.and_then(|options| options.config_file),
+        Ok(ParsedCommandLine::Show(answer)) => answer.options.and_then(|options| options.config_file),
         other => panic!("{line}: {other:?}"),
     };
     assert_eq!(file("--help -c a/tox.ini"), Some("a/tox.ini".into()));
@@ -357,7 +358,7 @@ fn what_asks_for_help_still_tells_which_project_is_meant() {
 #[test]
 fn a_link_called_tox_answers_as_tox() {
     let shown = parse(&["/usr/bin/tox".into(), "-h".into()], surroundings(&[]));
-    assert!(matches!(shown, Ok(Parsed::Show(answer)) if answer.text.starts_with("usage: tox ")));
+    assert!(matches!(shown, Ok(ParsedCommandLine::Show(answer)) if answer.text.starts_with("usage: tox ")));
     let error = parse(&["tox".into(), "r".into(), "-e".into()], surroundings(&[])).expect_err("no value");
     assert_eq!(error.program, "tox run");
     assert!(error.to_string().starts_with("usage: tox run [options]"));
@@ -384,8 +385,8 @@ proptest::proptest! {
         let arguments: Vec<_> = std::iter::once("envo".to_owned()).chain(words).map(Into::into).collect();
         let variables = [("TOX_PARALLEL", value.as_str()), ("TOXENV", &value), ("TOX_HASH_SEED", &value)];
         match parse(&arguments, surroundings(&variables)) {
-            Ok(Parsed::Show(answer)) => proptest::prop_assert!(answer.text.ends_with('\n')),
-            Ok(Parsed::Run(resolved)) => proptest::prop_assert!(resolved.options.verbosity <= 5),
+            Ok(ParsedCommandLine::Show(answer)) => proptest::prop_assert!(answer.text.ends_with('\n')),
+            Ok(ParsedCommandLine::Run(resolved)) => proptest::prop_assert!(resolved.options.verbosity <= 5),
             Err(error) => proptest::prop_assert!(!error.message.is_empty() && error.program.starts_with("envo ")),
         }
     }

@@ -4,10 +4,10 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use super::options::Surroundings;
-use super::{Notice, Severity};
+use super::options::ProcessContext;
+use super::{OptionNotice, Severity};
 use crate::bounded;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::python_text::python_repr;
 use crate::source::IniDocument;
 use crate::source::ini;
@@ -22,7 +22,7 @@ pub struct UserFile {
 
 impl UserFile {
     /// Reads the file if it is there. What is wrong with it is told but ends nothing.
-    pub fn read(surroundings: &Surroundings, notices: &mut Vec<Notice>) -> Self {
+    pub fn read(surroundings: &ProcessContext, notices: &mut Vec<OptionNotice>) -> Self {
         let path = path(surroundings);
         let document = match bounded::read(&path) {
             Ok(bytes) => parse(&bytes, &path.to_string_lossy()).map(Some),
@@ -35,7 +35,7 @@ impl UserFile {
         };
         let document = document.unwrap_or_else(|reason| {
             let text = format!("failed to read config file {} because {reason}", path.display());
-            notices.push(Notice { severity: Severity::Error, text });
+            notices.push(OptionNotice { severity: Severity::Error, text });
             None
         });
         Self { path, document: document.filter(|document| document.section("tox").is_some()) }
@@ -51,7 +51,7 @@ impl UserFile {
 }
 
 /// What the help says about the file.
-pub fn describe(surroundings: &Surroundings) -> String {
+pub fn describe(surroundings: &ProcessContext) -> String {
     let mut notices = Vec::new();
     let file = UserFile::read(surroundings, &mut notices);
     let state = match (notices.is_empty(), file.path.exists()) {
@@ -64,7 +64,7 @@ pub fn describe(surroundings: &Surroundings) -> String {
     format!("config file {path} {state} ({changed} via env var {VARIABLE})")
 }
 
-fn path(surroundings: &Surroundings) -> PathBuf {
+fn path(surroundings: &ProcessContext) -> PathBuf {
     match surroundings.variables.get(VARIABLE) {
         Some(path) => surroundings.current_dir.join(path),
         None => configuration_folder(&surroundings.variables).join("config.ini"),
@@ -72,7 +72,7 @@ fn path(surroundings: &Surroundings) -> PathBuf {
 }
 
 /// Where the platform keeps users' configurations of tox.
-fn configuration_folder(variables: &Variables) -> PathBuf {
+fn configuration_folder(variables: &EnvVariables) -> PathBuf {
     let home = PathBuf::from(variables.get("HOME").unwrap_or_default());
     if cfg!(target_os = "macos") {
         return home.join("Library/Application Support/tox");

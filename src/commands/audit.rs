@@ -8,17 +8,17 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::json;
 
 use crate::cli::options::Options;
-use crate::commands::locked_ecosystems::LockedLanguages;
+use crate::commands::locked_ecosystems::LockedEcosystems;
 use crate::commands::locking::Locks;
 use crate::error::ConfigError;
 use crate::exit_code;
 use crate::install::pip_settings::PipSettings;
-use crate::lock::document::Document;
-use crate::lock::ecosystems::{Ecosystem, Key, Origin, Package};
+use crate::lock::document::LockDocument;
+use crate::lock::ecosystems::{Ecosystem, EcosystemPackage, PackageKey, PackageOrigin};
 use crate::lock::error::Unreachable;
-use crate::lock::index::{Entry, Index};
-use crate::lock::osv::{self, Finding, Subject};
-use crate::lock::service::{PATIENCE, Service, ServiceError};
+use crate::lock::index::{LockIndex, LockIndexEntry};
+use crate::lock::osv::{self, QueriedPackage, Vulnerability};
+use crate::lock::service::{PATIENCE, ServiceError, VulnerabilityService};
 use crate::model::InterpreterLookup as _;
 use crate::model::pep508::canonical_name;
 use crate::python_text::{escaped, is_printable};
@@ -49,24 +49,24 @@ fn look_up(options: &Options, locks: &Locks) -> Result<i32> {
     let names = &options.locks.ignored;
     let languages = locks.languages(options, names)?;
     ensure_all_can_be_looked_up(options, &documents, &languages)?;
-    let mut places = places(&documents, &languages);
-    let mut ignored = Ignored {
+    let mut places = affected(&documents, &languages);
+    let mut ignored = IgnoredFindings {
         packages: places
             .extract_if(.., |subject, _| is_named(names, subject.ecosystem, &subject.name))
             .map(|(it, _)| it)
             .collect(),
-        ..Ignored::default()
+        ..IgnoredFindings::default()
     };
     let subjects = places.keys().cloned().collect();
     let mut findings = match &options.locks.database {
         // Some of the words are others' own.
         Some(database) => osv::look_up(database, &subjects).map_err(|reason| anyhow!("{}", escaped(&reason))),
-        None => asked(options, locks, &subjects).map_err(|error| locks.or_interrupted(error)),
+        None => selected(options, locks, &subjects).map_err(|error| locks.or_interrupted(error)),
     }
     .context("nothing can be said about vulnerabilities")?;
     let (known, unused) = osv::ignore(&mut findings, names);
     ignored.findings = known;
-    let runtimes = Index::read(&locks.project.root).map_err(ConfigError::from)?;
+    let runtimes = LockIndex::read(&locks.project.root).map_err(ConfigError::from)?;
     for name in unused {
         if runtimes.entries.values().any(|entry| has_language(entry, &name)) {
             ignored.languages.push(name);
@@ -80,15 +80,15 @@ fn look_up(options: &Options, locks: &Locks) -> Result<i32> {
             ignored.others.push(name);
         }
     }
-    tell(options, &places, &findings, &ignored)?;
+    report(options, &places, &findings, &ignored)?;
     Ok(if findings.is_empty() { exit_code::OK } else { exit_code::FAILED })
 }
 
-fn has_language(entry: &Entry, name: &str) -> bool {
+fn has_language(entry: &LockIndexEntry, name: &str) -> bool {
     entry.inputs.iter().any(|(input, _)| input.strip_suffix("-lock") == Some(name))
 }
 
-fn is_package(name: &str, documents: &[(String, Document)], languages: &LockedLanguages) -> bool {
+fn is_package(name: &str, documents: &[(String, LockDocument)], languages: &LockedEcosystems) -> bool {
     documents.iter().any(|(_, document)| document.package(&canonical_name(name)).is_some())
         || languages.read.iter().any(|one| one.contents.packages.keys().any(|(known, _)| known == name))
 }
@@ -103,18 +103,18 @@ fn is_named(names: &[String], ecosystem: Ecosystem, package: &str) -> bool {
 
 /// What `--ignore` left out.
 #[derive(Debug, Default)]
-struct Ignored {
-    findings: Vec<Finding>,
-    packages: Vec<Subject>,
+struct IgnoredFindings {
+    findings: Vec<Vulnerability>,
+    packages: Vec<QueriedPackage>,
     /// Packages that have no version which could be looked up.
     others: Vec<String>,
     languages: Vec<String>,
 }
 
-impl Ignored {
+impl IgnoredFindings {
     /// How much it is, and its names; `None` when that is nothing.
     fn sentence(&self) -> Option<String> {
-        let of_finding = |finding: &Finding| {
+        let of_finding = |finding: &Vulnerability| {
             let others: Vec<&str> = finding.cves().into_iter().filter(|cve| *cve != finding.id).collect();
             let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
             format!("{}{others} in {}", finding.id, of_package(&finding.subject))
@@ -134,17 +134,17 @@ impl Ignored {
     }
 }
 
-fn of_package(subject: &Subject) -> String {
+fn of_package(subject: &QueriedPackage) -> String {
     format!("{} {}", named(subject), subject.version)
 }
 
 /// What is looked up, and which environments have it.
-type Places = BTreeMap<Subject, BTreeSet<String>>;
+type AffectedEnvs = BTreeMap<QueriedPackage, BTreeSet<String>>;
 
-fn places(documents: &[(String, Document)], languages: &LockedLanguages) -> Places {
-    let mut places = Places::new();
+fn affected(documents: &[(String, LockDocument)], languages: &LockedEcosystems) -> AffectedEnvs {
+    let mut places = AffectedEnvs::new();
     let mut add = |ecosystem, name: &str, version: &str, environment: &str| {
-        let subject = Subject { ecosystem, name: name.to_owned(), version: version.to_owned() };
+        let subject = QueriedPackage { ecosystem, name: name.to_owned(), version: version.to_owned() };
         places.entry(subject).or_default().insert(environment.to_owned());
     };
     for (environment, document) in documents {
@@ -155,7 +155,7 @@ fn places(documents: &[(String, Document)], languages: &LockedLanguages) -> Plac
         }
     }
     for one in &languages.read {
-        let of_index = |(_, package): &(&Key, &Package)| package.origin == Origin::Index;
+        let of_index = |(_, package): &(&PackageKey, &EcosystemPackage)| package.origin == PackageOrigin::Index;
         for ((name, version), _) in one.contents.packages.iter().filter(of_index) {
             add(one.contents.ecosystem, name, version, &one.environment);
         }
@@ -166,19 +166,20 @@ fn places(documents: &[(String, Document)], languages: &LockedLanguages) -> Plac
 /// What has no version that a database could know, and the locks that envo does not read.
 fn ensure_all_can_be_looked_up(
     options: &Options,
-    documents: &[(String, Document)],
-    languages: &LockedLanguages,
+    documents: &[(String, LockDocument)],
+    languages: &LockedEcosystems,
 ) -> Result<()> {
     let names = &options.locks.ignored;
     let mut missing: BTreeSet<String> = languages.left_out().into_iter().collect();
     for (_, document) in documents {
-        let is_meant = |package: &&crate::lock::document::Package| !is_named(names, Ecosystem::PyPi, &package.name);
+        let is_meant =
+            |package: &&crate::lock::document::LockedPackage| !is_named(names, Ecosystem::PyPi, &package.name);
         for package in document.packages.iter().filter(|package| package.version.is_none()).filter(is_meant) {
             missing.insert(format!("{} ({})", package.name, package.version_text()));
         }
     }
     for ((name, _), package) in languages.read.iter().flat_map(|one| &one.contents.packages) {
-        if let Origin::Elsewhere(from) = &package.origin
+        if let PackageOrigin::Elsewhere(from) = &package.origin
             && !names.contains(name)
         {
             missing.insert(format!("{name} ({from})"));
@@ -194,7 +195,7 @@ fn ensure_all_can_be_looked_up(
 }
 
 /// Asks the service.
-fn asked(options: &Options, locks: &Locks, subjects: &BTreeSet<Subject>) -> Result<Vec<Finding>> {
+fn selected(options: &Options, locks: &Locks, subjects: &BTreeSet<QueriedPackage>) -> Result<Vec<Vulnerability>> {
     if subjects.is_empty() {
         return Ok(Vec::new());
     }
@@ -209,16 +210,21 @@ fn asked(options: &Options, locks: &Locks, subjects: &BTreeSet<Subject>) -> Resu
         }
     }
     let python = locks.discovery.host_python();
-    let service =
-        Service { python: &python, variables: &variables, interrupt: &locks.run.interrupt, patience: PATIENCE };
+    let service = VulnerabilityService {
+        python: &python,
+        variables: &variables,
+        interrupt: &locks.run.interrupt,
+        patience: PATIENCE,
+    };
     let base = options.locks.service.as_deref().unwrap_or(SERVICE).trim_end_matches('/');
-    let mut named: BTreeMap<String, BTreeSet<&Subject>> = BTreeMap::new();
-    let mut open: Vec<(&Subject, Option<String>)> = subjects.iter().map(|subject| (subject, None)).collect();
+    let mut named: BTreeMap<String, BTreeSet<&QueriedPackage>> = BTreeMap::new();
+    let mut open: Vec<(&QueriedPackage, Option<String>)> = subjects.iter().map(|subject| (subject, None)).collect();
     for _ in 0..MOST_PAGES {
         let mut next = Vec::new();
         for questions in open.chunks(MOST_QUESTIONS) {
-            let answer =
-                service.ask(&format!("{base}/v1/querybatch"), Some(&osv::question(questions))).map_err(unanswered)?;
+            let answer = service
+                .request(&format!("{base}/v1/querybatch"), Some(&osv::question(questions)))
+                .map_err(unanswered)?;
             let answers = osv::answers(&answer, questions.len()).map_err(|reason| anyhow!("{reason}"))?;
             for ((subject, _), (ids, token)) in questions.iter().zip(answers) {
                 for id in ids {
@@ -236,14 +242,18 @@ fn asked(options: &Options, locks: &Locks, subjects: &BTreeSet<Subject>) -> Resu
 }
 
 /// What the service knows of the vulnerabilities it named.
-fn described(service: &Service<'_>, base: &str, named: &BTreeMap<String, BTreeSet<&Subject>>) -> Result<Vec<Finding>> {
+fn described(
+    service: &VulnerabilityService<'_>,
+    base: &str,
+    named: &BTreeMap<String, BTreeSet<&QueriedPackage>>,
+) -> Result<Vec<Vulnerability>> {
     let mut findings = Vec::new();
     for (id, subjects) in named {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
         if id.is_empty() || !id.chars().all(is_name) {
             bail!("{base} names a vulnerability `{}`", escaped(id));
         }
-        let entry = service.ask(&format!("{base}/v1/vulns/{id}"), None).map_err(unanswered)?;
+        let entry = service.request(&format!("{base}/v1/vulns/{id}"), None).map_err(unanswered)?;
         for subject in subjects.iter().copied() {
             // The service has said that they are affected; the entry only says more about it.
             findings.push(osv::described(&entry, subject, id));
@@ -266,12 +276,17 @@ fn unanswered(error: ServiceError) -> anyhow::Error {
     }
 }
 
-fn tell(options: &Options, places: &Places, findings: &[Finding], ignored: &Ignored) -> Result<()> {
+fn report(
+    options: &Options,
+    places: &AffectedEnvs,
+    findings: &[Vulnerability],
+    ignored: &IgnoredFindings,
+) -> Result<()> {
     let sentence = ignored.sentence().map(|sentence| format!("{sentence}\n")).unwrap_or_default();
     let environments =
-        |finding: &Finding| places.get(&finding.subject).into_iter().flatten().cloned().collect::<Vec<_>>();
+        |finding: &Vulnerability| places.get(&finding.subject).into_iter().flatten().cloned().collect::<Vec<_>>();
     if options.locks.format == "json" {
-        let entry = |finding: &Finding| {
+        let entry = |finding: &Vulnerability| {
             json!({
                 "package": finding.subject.name, "version": finding.subject.version,
                 "ecosystem": finding.subject.ecosystem.name(), "id": finding.id, "aliases": finding.aliases,
@@ -290,7 +305,7 @@ fn tell(options: &Options, places: &Places, findings: &[Finding], ignored: &Igno
         return Ok(());
     }
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-    let row = |finding: &Finding| {
+    let row = |finding: &Vulnerability| {
         vec![
             named(&finding.subject),
             finding.subject.version.clone(),
@@ -303,7 +318,7 @@ fn tell(options: &Options, places: &Places, findings: &[Finding], ignored: &Igno
         ]
     };
     let rows: Vec<_> = findings.iter().map(row).collect();
-    plain::out(&table::lay_out_within(plain::width(), (&HEAD, &rows), &DISPENSABLE));
+    plain::out(&table::format_within(plain::width(), (&HEAD, &rows), &DISPENSABLE));
     plain::out(&sentence);
     Ok(())
 }
@@ -324,7 +339,7 @@ fn printable_json(text: &str) -> String {
 }
 
 /// Python's packages have no more than their name, since they are what envo is asked about most.
-fn named(subject: &Subject) -> String {
+fn named(subject: &QueriedPackage) -> String {
     match subject.ecosystem {
         Ecosystem::PyPi => subject.name.clone(),
         other => format!("{} ({})", subject.name, other.name()),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Map, Value as Json};
 
 use crate::cli::options::{ConfigFormat, EnvironmentChoice, Options};
-use crate::commands::{Display, ROOT, open_plan};
+use crate::commands::{ProgressDisplay, ROOT, open_plan};
 use crate::error::ConfigError;
 use crate::exit_code;
 use crate::model::Runner;
@@ -16,7 +16,7 @@ use crate::report::plain;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::keys;
 use crate::settings::own_keys;
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 
 /// Shows the settings, in INI notation, JSON or TOML.
 pub fn execute(options: &Options) -> Result<i32> {
@@ -43,7 +43,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     };
     // Data comes when everything has been looked at.
     let end = if options.config.format == ConfigFormat::Ini { pieces.len() } else { pieces.len() - 1 };
-    pieces.splice(end..end, after.into_iter().map(Piece::Warning));
+    pieces.splice(end..end, after.into_iter().map(ConfigPiece::Warning));
     show(&pieces, options)?;
     // The process ends now; taking a large configuration apart first would only take time.
     std::mem::forget(plan);
@@ -51,19 +51,19 @@ pub fn execute(options: &Options) -> Result<i32> {
 }
 
 /// What is printed, and what is said between.
-enum Piece {
+enum ConfigPiece {
     Text(String),
     Warning(String),
 }
 
-fn show(pieces: &[Piece], options: &Options) -> Result<()> {
-    let reporter = crate::commands::reporter(options, Display::Plain);
+fn show(pieces: &[ConfigPiece], options: &Options) -> Result<()> {
+    let reporter = crate::commands::reporter(options, ProgressDisplay::Plain);
     let mut written = String::new();
     for piece in pieces {
         match piece {
-            Piece::Warning(text) => reporter.warning(ROOT, text.clone()),
-            Piece::Text(text) if options.config.output_file.is_some() => written.push_str(text),
-            Piece::Text(text) => plain::out(text),
+            ConfigPiece::Warning(text) => reporter.warning(ROOT, text.clone()),
+            ConfigPiece::Text(text) if options.config.output_file.is_some() => written.push_str(text),
+            ConfigPiece::Text(text) => plain::out(text),
         }
     }
     let Some(path) = &options.config.output_file else { return Ok(()) };
@@ -75,7 +75,7 @@ fn show(pieces: &[Piece], options: &Options) -> Result<()> {
 }
 
 /// The settings of one environment or of the project.
-struct Section {
+struct ConfigSection {
     /// What is said of environments that stood before it and are left out.
     before: Vec<String>,
     /// `testenv:py310`, or `tox`.
@@ -83,31 +83,31 @@ struct Section {
     /// The environment, when it is one.
     environment: Option<String>,
     type_name: Option<&'static str>,
-    rows: Rows,
+    rows: ConfigRows,
     unused: Vec<String>,
 }
 
 /// A setting that was worked out, or could not be.
-struct Setting {
+struct ResolvedSetting {
     key: &'static str,
-    found: Result<Row, ConfigError>,
+    found: Result<ConfigRow, ConfigError>,
     /// What was noticed on the way.
     warnings: Vec<String>,
 }
 
-struct Row {
-    value: Value,
-    shown: crate::settings::value::Shown,
+struct ConfigRow {
+    value: SettingValue,
+    shown: crate::settings::value::IniValue,
 }
 
-impl Section {
+impl ConfigSection {
     fn failed(&self) -> bool {
         self.rows.iter().any(|setting| setting.found.is_err())
     }
 }
 
 /// The sections, and what is said after them.
-fn sections(plan: &Plan, options: &Options) -> Result<(Vec<Section>, Vec<String>)> {
+fn sections(plan: &Plan, options: &Options) -> Result<(Vec<ConfigSection>, Vec<String>)> {
     let wanted = &options.config.keys;
     let mut sections = Vec::new();
     let mut before = Vec::new();
@@ -120,7 +120,7 @@ fn sections(plan: &Plan, options: &Options) -> Result<(Vec<Section>, Vec<String>
         }
         let set = plan.settings.environment_of_kind(&entry.name, entry.kind);
         let type_name = if wanted.is_empty() { plan.settings.runner(&set)?.map(Runner::type_name) } else { None };
-        sections.push(Section {
+        sections.push(ConfigSection {
             before: std::mem::take(&mut before),
             title: format!("testenv:{}", entry.name),
             environment: Some(entry.name),
@@ -132,7 +132,7 @@ fn sections(plan: &Plan, options: &Options) -> Result<(Vec<Section>, Vec<String>
     let everything = options.selection.environments == EnvironmentChoice::All;
     if everything || options.config.show_core {
         let set = plan.settings.core();
-        sections.push(Section {
+        sections.push(ConfigSection {
             before: std::mem::take(&mut before),
             title: "tox".to_owned(),
             environment: None,
@@ -148,15 +148,15 @@ fn sections(plan: &Plan, options: &Options) -> Result<(Vec<Section>, Vec<String>
     Ok((sections, before))
 }
 
-type Rows = Vec<Setting>;
+type ConfigRows = Vec<ResolvedSetting>;
 
-fn rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<Rows> {
+fn rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<ConfigRows> {
     let mut defined = plan.settings.defined_keys(set)?;
     defined.extend(own_keys(&plan.settings, set)?);
     Ok(chosen(&defined, wanted).into_iter().map(|key| setting(plan, set, key)).collect())
 }
 
-fn core_rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<Rows> {
+fn core_rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<ConfigRows> {
     let mut defined = plan.settings.defined_keys(set)?;
     let unread = plan.unread_keys();
     defined.retain(|key| !unread.contains(key));
@@ -172,51 +172,55 @@ fn chosen(defined: &[&'static str], wanted: &[String]) -> Vec<&'static str> {
     names.filter(|name| defined.contains(name)).collect()
 }
 
-fn setting(plan: &Plan, set: &ConfigSet, key: &'static str) -> Setting {
+fn setting(plan: &Plan, set: &ConfigSet, key: &'static str) -> ResolvedSetting {
     let found = row(plan, set, key);
-    Setting { key, found, warnings: plan.settings.take_warnings() }
+    ResolvedSetting { key, found, warnings: plan.settings.take_warnings() }
 }
 
-fn row(plan: &Plan, set: &ConfigSet, key: &'static str) -> Result<Row, ConfigError> {
+fn row(plan: &Plan, set: &ConfigSet, key: &'static str) -> Result<ConfigRow, ConfigError> {
     let value = plan.settings.value(set, key)?;
     let shown = plan.settings.shown(set, key, &value)?;
-    let value = if matches!(value, Value::Requirements(_)) { Value::Requirements(shown.text.clone()) } else { value };
-    Ok(Row { value, shown })
+    let value = if matches!(value, SettingValue::Requirements(_)) {
+        SettingValue::Requirements(shown.text.clone())
+    } else {
+        value
+    };
+    Ok(ConfigRow { value, shown })
 }
 
 /// Data with everything that was noticed before it.
-fn data(sections: &[Section], text: String) -> Vec<Piece> {
-    let of_section = |section: &Section| {
+fn data(sections: &[ConfigSection], text: String) -> Vec<ConfigPiece> {
+    let of_section = |section: &ConfigSection| {
         let of_rows = section.rows.iter().flat_map(|setting| &setting.warnings);
         section.before.iter().chain(of_rows).cloned().collect::<Vec<_>>()
     };
     let warnings = sections.iter().flat_map(of_section);
-    warnings.map(Piece::Warning).chain([Piece::Text(format!("{text}\n"))]).collect()
+    warnings.map(ConfigPiece::Warning).chain([ConfigPiece::Text(format!("{text}\n"))]).collect()
 }
 
-fn ini(sections: &[Section], colored: bool) -> Vec<Piece> {
-    let paint = |text: &str, color: config_format::Color| config_format::paint(text, color, colored);
+fn ini(sections: &[ConfigSection], colored: bool) -> Vec<ConfigPiece> {
+    let paint = |text: &str, color: config_format::IniColor| config_format::paint(text, color, colored);
     let mut pieces = Vec::new();
     let mut text = String::new();
     for (at, section) in sections.iter().enumerate() {
         if !section.before.is_empty() {
-            pieces.push(Piece::Text(std::mem::take(&mut text)));
-            pieces.extend(section.before.iter().cloned().map(Piece::Warning));
+            pieces.push(ConfigPiece::Text(std::mem::take(&mut text)));
+            pieces.extend(section.before.iter().cloned().map(ConfigPiece::Warning));
         }
         // The project's own settings stand apart even from nothing.
         if section.title == "tox" || at > 0 {
             text.push('\n');
         }
-        let _ = writeln!(text, "{}", paint(&format!("[{}]", section.title), config_format::Color::Yellow));
+        let _ = writeln!(text, "{}", paint(&format!("[{}]", section.title), config_format::IniColor::Yellow));
         if let Some(name) = section.type_name {
-            let _ = writeln!(text, "{} = {name}", paint("type", config_format::Color::Green));
+            let _ = writeln!(text, "{} = {name}", paint("type", config_format::IniColor::Green));
         }
         for setting in &section.rows {
             if !setting.warnings.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut text)));
-                pieces.extend(setting.warnings.iter().cloned().map(Piece::Warning));
+                pieces.push(ConfigPiece::Text(std::mem::take(&mut text)));
+                pieces.extend(setting.warnings.iter().cloned().map(ConfigPiece::Warning));
             }
-            let name = paint(setting.key, config_format::Color::Green);
+            let name = paint(setting.key, config_format::IniColor::Green);
             match &setting.found {
                 Ok(row) if row.shown.is_list && row.shown.text.contains('\n') => {
                     let _ = writeln!(text, "{name} =\n{}", config_format::indent(&row.shown.text));
@@ -225,22 +229,23 @@ fn ini(sections: &[Section], colored: bool) -> Vec<Piece> {
                     let _ = writeln!(text, "{name} = {}", row.shown.text);
                 }
                 Err(error) => {
-                    let error = paint(&format!("# Exception: {}", error.python_repr()), config_format::Color::LightRed);
+                    let error =
+                        paint(&format!("# Exception: {}", error.python_repr()), config_format::IniColor::LightRed);
                     let _ = writeln!(text, "{name} = {error}");
                 }
             }
         }
         if !section.unused.is_empty() {
             let unused = format!("# !!! unused: {}", section.unused.join(", "));
-            let _ = writeln!(text, "{}", paint(&unused, config_format::Color::Cyan));
+            let _ = writeln!(text, "{}", paint(&unused, config_format::IniColor::Cyan));
         }
     }
-    pieces.push(Piece::Text(text));
+    pieces.push(ConfigPiece::Text(text));
     pieces
 }
 
 /// `{"env": {NAME: {…}}, "tox": {…}}`, as tox has it.
-fn structured(sections: &[Section]) -> Json {
+fn structured(sections: &[ConfigSection]) -> Json {
     let mut environments = Map::new();
     let mut result = Map::new();
     let mut core = None;

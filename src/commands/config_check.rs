@@ -14,17 +14,17 @@ use crate::commands::open_plan;
 use crate::error::ConfigError;
 use crate::error::frame;
 use crate::exit_code;
-use crate::lock::index::Index;
-use crate::model::{Environment, Project};
+use crate::lock::index::LockIndex;
+use crate::model::{Environment, ProjectSettings};
 use crate::plan::provision::is_provided;
-use crate::plan::{Defined, Plan};
+use crate::plan::{DefinedEnv, Plan};
 use crate::python_text::glob;
 use crate::report::config_format;
 use crate::report::plain;
-use crate::serve::graph::{Graph, Member};
+use crate::serve::graph::{GraphMember, ServiceGraph};
 use crate::settings::asks_for_services;
 use crate::settings::check;
-use crate::settings::check::Subject;
+use crate::settings::check::CheckedProject;
 
 /// Says everything that is wrong with the configuration.
 pub fn execute(options: &Options) -> Result<i32> {
@@ -35,16 +35,16 @@ pub fn execute(options: &Options) -> Result<i32> {
             // Names that only a condition mentions are environments to tox, but hardly meant as such.
             let listed: HashSet<String> = settings.list(settings.core(), "env_list")?.into_iter().collect();
             let named = settings.section_names();
-            let is_meant = |entry: &&Defined| {
+            let is_meant = |entry: &&DefinedEnv| {
                 entry.kind.is_package() || listed.contains(&entry.name) || named.contains(entry.name.as_str())
             };
-            let defined: Vec<Defined> = plan.all()?.into_iter().filter(is_meant).cloned().collect();
+            let defined: Vec<DefinedEnv> = plan.all()?.into_iter().filter(is_meant).cloned().collect();
             let sets: Vec<_> =
                 defined.iter().map(|entry| settings.environment_of_kind(&entry.name, entry.kind)).collect();
             let has_other_plugins = settings.required_distributions().iter().any(|name| !is_provided(name));
-            let subject = Subject::new(settings, &sets, has_other_plugins);
+            let subject = CheckedProject::new(settings, &sets, has_other_plugins);
             check::findings(&subject, || {
-                let mut found = mistakes_of_turns(&plan, &defined, options);
+                let mut found = mistakes_of_runs(&plan, &defined, options);
                 // Plugins bring runners of their own.
                 let missing = if has_other_plugins { Vec::new() } else { plan.unavailable() };
                 let is_meant = |name: &String| listed.contains(name) || named.contains(name.as_str());
@@ -59,12 +59,12 @@ pub fn execute(options: &Options) -> Result<i32> {
     if options.config.format == ConfigFormat::Json {
         plain::out(&format!("{}\n", config_format::json(&findings_json(&found))));
     } else {
-        tell_findings(&found, options);
+        report_findings(&found, options);
     }
     Ok(if found.is_empty() { exit_code::OK } else { exit_code::FAILED })
 }
 
-fn tell_findings(found: &[ConfigError], options: &Options) {
+fn report_findings(found: &[ConfigError], options: &Options) {
     let places = || found.iter().filter_map(|one| one.location.as_deref());
     let files: HashSet<&Path> = places().map(|place| place.file.as_path()).collect();
     let texts: Vec<(&Path, String)> =
@@ -101,7 +101,7 @@ fn findings_json(found: &[ConfigError]) -> Json {
 }
 
 /// What would end a run before its first command.
-fn mistakes_of_turns(plan: &Plan, defined: &[Defined], options: &Options) -> Vec<ConfigError> {
+fn mistakes_of_runs(plan: &Plan, defined: &[DefinedEnv], options: &Options) -> Vec<ConfigError> {
     let mut found = Vec::new();
     let names: Vec<String> =
         defined.iter().filter(|entry| !entry.kind.is_package()).map(|entry| entry.name.clone()).collect();
@@ -130,7 +130,7 @@ fn mistakes_of_turns(plan: &Plan, defined: &[Defined], options: &Options) -> Vec
 fn mistakes_of_files(
     plan: &Plan,
     environments: &[Environment],
-    project: &Project,
+    project: &ProjectSettings,
     options: &Options,
 ) -> Vec<ConfigError> {
     let mut found = Vec::new();
@@ -139,7 +139,7 @@ fn mistakes_of_files(
         false
     });
     let locks =
-        if is_locked { Index::read(&project.root).map_err(|error| found.push(error.into())).ok() } else { None };
+        if is_locked { LockIndex::read(&project.root).map_err(|error| found.push(error.into())).ok() } else { None };
     let preconditions = Preconditions { plan, project, host: &options.variables, locks: locks.as_ref() };
     found.extend(environments.iter().flat_map(|environment| preconditions.problems(environment)));
     found.retain(|error| !is_of_machine(error));
@@ -154,11 +154,12 @@ fn mistakes_of_dependencies(
 ) -> Result<Vec<ConfigError>, ConfigError> {
     let names = plan.runs()?;
     let is_about_services = asks_for_services(&plan.settings) || environments.iter().any(|one| one.service.is_some());
-    let members = if is_about_services { environments.iter().map(Member::from).collect() } else { Vec::new() };
+    let members = if is_about_services { environments.iter().map(GraphMember::from).collect() } else { Vec::new() };
     // What is wrong with one is told of its values; what needs it cannot be judged before that is mended.
-    let needs_broken =
-        |member: &Member| member.depends.iter().any(|pattern| broken.iter().any(|name| glob::matches(pattern, name)));
-    let graph = Graph::new(members).without(needs_broken);
+    let needs_broken = |member: &GraphMember| {
+        member.depends.iter().any(|pattern| broken.iter().any(|name| glob::matches(pattern, name)))
+    };
+    let graph = ServiceGraph::new(members).without(needs_broken);
     let mut found = graph.check_apart(&names);
     let services: HashSet<&str> =
         environments.iter().filter(|one| one.service.is_some()).map(|one| one.name.as_str()).collect();

@@ -7,11 +7,11 @@ use anyhow::Result;
 
 use crate::builder::provision::safe_path;
 use crate::cli::options::Options;
-use crate::cli::{Answer, Request};
+use crate::cli::{HelpAnswer, HelpRequest};
 use crate::error::ConfigError;
 use crate::execute::process;
 use crate::model::{Interpreter, InterpreterLookup as _};
-use crate::plan::provision::{Surroundings, inline_plugin, is_met_by};
+use crate::plan::provision::{ProvisionContext, inline_plugin, is_met_by};
 use crate::runtime::python::PythonDiscovery;
 use crate::runtime::python::distributions::Distributions;
 use crate::source;
@@ -19,7 +19,7 @@ use crate::source;
 /// Becomes that tox, if it has everything that `requires` says.
 pub fn hand_over(
     requires: &[String],
-    around: &Surroundings<'_>,
+    around: &ProvisionContext<'_>,
     options: &Options,
     discovery: &PythonDiscovery,
 ) -> Result<()> {
@@ -32,13 +32,13 @@ pub fn hand_over(
 
 /// Has a plugin beside the configuration show its own part in the answer to `--help` or `--version`: becomes that tox, if
 /// there is such a plugin and there is such a tox.
-pub fn answer(answer: &Answer) -> Result<()> {
+pub fn answer(answer: &HelpAnswer) -> Result<()> {
     let Some(options) = &answer.options else { return Ok(()) };
     let (config, root) = (options.config_file.as_deref(), options.root_dir.as_deref());
     let file = match source::discover(config, root, &options.current_dir) {
         Ok(found) => found.source.path,
         // Help is wanted most when the configuration is wrong.
-        Err(_) if answer.kind == Request::Help => {
+        Err(_) if answer.kind == HelpRequest::Help => {
             let path = options.current_dir.join(config.unwrap_or(std::path::Path::new("tox.ini")));
             if path.is_dir() { path.join("tox.ini") } else { path }
         }
@@ -48,7 +48,7 @@ pub fn answer(answer: &Answer) -> Result<()> {
         return Ok(());
     }
     let discovery = crate::commands::discovery::discovery(options);
-    let around = Surroundings { file: &file, text: "", variables: &options.variables, markers: None };
+    let around = ProvisionContext { file: &file, text: "", variables: &options.variables, markers: None };
     let Some(host) = discovery.find(&[discovery.host_python().display().to_string()]) else { return Ok(()) };
     if !has_everything(&["tox".to_owned()], &around, &host)? {
         return Ok(());
@@ -56,7 +56,7 @@ pub fn answer(answer: &Answer) -> Result<()> {
     Err(run(&host, &answer.words, options))
 }
 
-fn has_everything(requires: &[String], around: &Surroundings<'_>, host: &Interpreter) -> Result<bool, ConfigError> {
+fn has_everything(requires: &[String], around: &ProvisionContext<'_>, host: &Interpreter) -> Result<bool, ConfigError> {
     let distributions = Distributions::of(host);
     is_met_by(requires, around, |name| distributions.version(name))
 }

@@ -12,9 +12,9 @@ use crate::exit_code;
 use crate::model::Runner;
 use crate::plan::Plan;
 use crate::plan::graph;
-use crate::report::graph_drawing::{self, Format, Node, NodeKind};
+use crate::report::graph_drawing::{self, GraphFormat, GraphNode, GraphNodeKind};
 use crate::report::plain;
-use crate::serve::protocol::{Answer, Operation, Status};
+use crate::serve::protocol::{ClientOperation, ReplyBody, ServiceStatus};
 use crate::settings::service_keys;
 
 /// Prints the order and the tree below `ALL`.
@@ -52,24 +52,24 @@ pub fn execute(options: &Options) -> Result<i32> {
     Ok(exit_code::OK)
 }
 
-fn picture_format(name: &str) -> Option<Format> {
+fn picture_format(name: &str) -> Option<GraphFormat> {
     match name {
-        "mermaid" => Some(Format::Mermaid),
-        "dot" => Some(Format::Dot),
-        "json" => Some(Format::Json),
+        "mermaid" => Some(GraphFormat::Mermaid),
+        "dot" => Some(GraphFormat::Dot),
+        "json" => Some(GraphFormat::Json),
         _ => None,
     }
 }
 
 /// Adds the states of services that run. A supervisor that cannot be asked is no reason to draw nothing.
-fn add_states(nodes: &mut [Node], options: &Options) {
-    let ask = || -> Result<Vec<Status>> {
-        let place = crate::commands::state_folder::place(options)?;
+fn add_states(nodes: &mut [GraphNode], options: &Options) {
+    let ask = || -> Result<Vec<ServiceStatus>> {
+        let place = crate::commands::state_folder::state_folder(options)?;
         let Some(mut client) = crate::commands::run_progress::connect(&place, "depends")? else {
             return Ok(Vec::new());
         };
-        match client.ask_promptly(Operation::Ps)? {
-            Answer::Services(services) => Ok(services),
+        match client.request_promptly(ClientOperation::Ps)? {
+            ReplyBody::Services(services) => Ok(services),
             _ => Ok(Vec::new()),
         }
     };
@@ -83,15 +83,15 @@ fn add_states(nodes: &mut [Node], options: &Options) {
 }
 
 /// The environments in the order they run in, for a picture.
-fn nodes(plan: &Plan, order: &graph::Order) -> Result<Vec<Node>, ConfigError> {
+fn nodes(plan: &Plan, order: &graph::EnvOrder) -> Result<Vec<GraphNode>, ConfigError> {
     let mut nodes = Vec::new();
     for name in &order.names {
         let set = plan.settings.environment(name);
         let is_service = service_keys(&plan.settings, &set)?.contains(&"serve");
         let waits = order.waits_for.get(name);
-        nodes.push(Node {
+        nodes.push(GraphNode {
             name: name.clone(),
-            kind: if is_service { NodeKind::Service } else { NodeKind::Environment },
+            kind: if is_service { GraphNodeKind::Service } else { GraphNodeKind::Environment },
             state: None,
             depends: order
                 .names
@@ -101,11 +101,12 @@ fn nodes(plan: &Plan, order: &graph::Order) -> Result<Vec<Node>, ConfigError> {
                 .collect(),
         });
     }
-    let needed =
-        |name: &String| nodes.iter().any(|node: &Node| node.kind == NodeKind::Service && node.depends.contains(name));
-    let jobs: Vec<bool> = nodes.iter().map(|node| node.kind != NodeKind::Service && needed(&node.name)).collect();
+    let needed = |name: &String| {
+        nodes.iter().any(|node: &GraphNode| node.kind == GraphNodeKind::Service && node.depends.contains(name))
+    };
+    let jobs: Vec<bool> = nodes.iter().map(|node| node.kind != GraphNodeKind::Service && needed(&node.name)).collect();
     for (node, _) in nodes.iter_mut().zip(jobs).filter(|(_, is_job)| *is_job) {
-        node.kind = NodeKind::Job;
+        node.kind = GraphNodeKind::Job;
     }
     Ok(nodes)
 }

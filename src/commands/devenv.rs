@@ -11,7 +11,7 @@ use crate::commands::run::{open, run_environments};
 use crate::commands::{ROOT, report_warnings, reporter};
 use crate::error::ConfigError;
 use crate::exit_code;
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 
 /// Makes the environment.
 pub fn execute(options: &Options) -> Result<i32> {
@@ -24,8 +24,8 @@ pub fn execute(options: &Options) -> Result<i32> {
     let (plan, discovery) = open(options)?;
     let path = &options.devenv_path;
     let set = plan.settings.environment(&name);
-    set.set_in_memory("use_develop", Value::Boolean(true));
-    set.set_in_memory("env_dir", Value::Path(path.clone()));
+    set.set_in_memory("use_develop", SettingValue::Boolean(true));
+    set.set_in_memory("env_dir", SettingValue::Path(path.clone()));
     report_warnings(&plan, options);
     plan.ensure_only_run_environments()?;
     let names = plan.selected()?;
@@ -37,7 +37,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     if code != exit_code::OK {
         return Ok(code);
     }
-    let reporter = reporter(options, crate::commands::Display::Plain);
+    let reporter = reporter(options, crate::commands::ProgressDisplay::Plain);
     reporter.warning(ROOT, format!("created development environment under {}", path.display()));
     if project.venv_redirect != Some(false) {
         // Asking for a development environment is the consent that PEP 832 wants before a redirect is replaced.

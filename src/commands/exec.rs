@@ -10,7 +10,7 @@ use crate::commands::report_warnings;
 use crate::commands::run::{open, run_environments};
 use crate::error::ConfigError;
 use crate::model::Command;
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 
 /// Runs what stands after `--` in the environment that was named.
 pub fn execute(options: &Options) -> Result<i32> {
@@ -34,9 +34,9 @@ pub fn execute(options: &Options) -> Result<i32> {
         return Err(ConfigError::handled(text).into());
     }
     for key in ["commands_pre", "commands_post"] {
-        set.set_in_memory(key, Value::Commands(Vec::new()));
+        set.set_in_memory(key, SettingValue::Commands(Vec::new()));
     }
-    set.set_in_memory("commands", Value::Commands(vec![Command::from_words(words)]));
+    set.set_in_memory("commands", SettingValue::Commands(vec![Command::from_words(words)]));
     plan.ensure_only_run_environments()?;
     run_environments(options, &Arc::new(plan), discovery, active, start)
 }

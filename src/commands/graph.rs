@@ -7,15 +7,15 @@ use serde_json::json;
 
 use crate::cli::options::{Options, Verb};
 use crate::commands::licences;
-use crate::commands::locked_ecosystems::LockedLanguages;
+use crate::commands::locked_ecosystems::LockedEcosystems;
 use crate::commands::locking::{Locks, Resolvers, target};
 use crate::error::ConfigError;
 use crate::exit_code;
-use crate::install::uv_lock::LockWish;
-use crate::lock::document::Document;
-use crate::lock::graph::{Edges, Graph, edges_of_annotations, edges_of_installed};
-use crate::lock::resolve::{Order, Resolver};
-use crate::lock::sbom::Bill;
+use crate::install::uv_lock::UvLockRequest;
+use crate::lock::document::LockDocument;
+use crate::lock::graph::{PackageEdges, PackageGraph, edges_of_annotations, edges_of_installed};
+use crate::lock::resolve::{LockRequest, LockResolver};
+use crate::lock::sbom::BillOfMaterials;
 use crate::python_text::python_repr;
 use crate::report::junit::timestamp;
 use crate::report::plain;
@@ -46,33 +46,35 @@ fn show(options: &Options, locks: &Locks) -> Result<i32> {
             .map_err(|reason| anyhow::anyhow!("who requires what in {name} cannot be known: {reason}"))?;
         graphs.push(graph);
     }
-    graphs.extend(languages.read.iter().map(|one| Graph::of_language(&one.environment, &one.runtime, &one.contents)));
+    graphs.extend(
+        languages.read.iter().map(|one| PackageGraph::of_language(&one.environment, &one.runtime, &one.contents)),
+    );
     // What belongs to one environment stands together.
     graphs.sort_by(|one, other| one.environment.cmp(&other.environment));
     if options.locks.reverse {
-        graphs = graphs.iter().map(Graph::reversed).collect();
+        graphs = graphs.iter().map(PackageGraph::reversed).collect();
     }
     let text = match options.locks.format.as_str() {
         "json" => {
-            let graphs: Vec<_> = graphs.iter().map(Graph::json).collect();
+            let graphs: Vec<_> = graphs.iter().map(PackageGraph::json).collect();
             format!("{}\n", serde_json::to_string_pretty(&json!(graphs))?)
         }
         "mermaid" => {
             let bodies = graphs.iter().enumerate().map(|(at, graph)| graph.mermaid(&format!("e{at}")));
             format!("flowchart LR\n{}", bodies.collect::<String>())
         }
-        _ => graphs.iter().map(Graph::tree).collect::<Vec<_>>().join("\n"),
+        _ => graphs.iter().map(PackageGraph::tree).collect::<Vec<_>>().join("\n"),
     };
     plain::out(&text);
-    languages.tell_left_out();
+    languages.report_left_out();
     Ok(exit_code::OK)
 }
 
 fn write_sbom(
     options: &Options,
     locks: &Locks,
-    documents: &[(String, Document)],
-    mut languages: LockedLanguages,
+    documents: &[(String, LockDocument)],
+    mut languages: LockedEcosystems,
 ) -> Result<i32> {
     let mut graphs = Vec::new();
     for (name, document) in documents {
@@ -89,7 +91,7 @@ fn write_sbom(
     let contents: Vec<_> = languages.read.iter().map(|one| (one.environment.as_str(), &one.contents)).collect();
     let licences = licences::known(locks, documents, &options.variables);
     let timestamp = format!("{}Z", timestamp(time_of(options)?));
-    let bill = Bill {
+    let bill = BillOfMaterials {
         project: &project,
         locks: documents,
         graphs: &graphs,
@@ -105,7 +107,7 @@ fn write_sbom(
         }
         None => plain::out(&text),
     }
-    languages.tell_left_out();
+    languages.report_left_out();
     Ok(exit_code::OK)
 }
 
@@ -123,12 +125,12 @@ fn time_of(options: &Options) -> Result<SystemTime, ConfigError> {
 }
 
 /// Who requires what in a lock: as was found out before, else by asking the resolver, else from what is installed.
-fn graph(options: &Options, locks: &Locks, name: &str, document: &Document) -> Result<Graph, String> {
+fn graph(options: &Options, locks: &Locks, name: &str, document: &LockDocument) -> Result<PackageGraph, String> {
     let key = cache::key([document.text().as_bytes()]);
     let file = cache::folder(&options.variables).map(|folder| folder.join(CACHE).join(format!("{key}.json")));
-    let known = file.as_deref().and_then(cache::read::<Edges>);
+    let known = file.as_deref().and_then(cache::read::<PackageEdges>);
     if let Some(edges) = known {
-        return Ok(Graph::new(name, document, &edges));
+        return Ok(PackageGraph::new(name, document, &edges));
     }
     let edges = match resolved_edges(options, locks, name, document) {
         Ok(edges) => edges,
@@ -138,20 +140,25 @@ fn graph(options: &Options, locks: &Locks, name: &str, document: &Document) -> R
         // It can be found out again.
         let _ = cache::write(&file, &edges);
     }
-    Ok(Graph::new(name, document, &edges))
+    Ok(PackageGraph::new(name, document, &edges))
 }
 
-fn resolved_edges(options: &Options, locks: &Locks, name: &str, document: &Document) -> Result<Edges, String> {
+fn resolved_edges(
+    options: &Options,
+    locks: &Locks,
+    name: &str,
+    document: &LockDocument,
+) -> Result<PackageEdges, String> {
     let lockable = locks.lockable(name, options).map_err(|error| format!("{error:#}"))??;
     let resolvers = Resolvers::new(options, locks, &locks.run.interrupt).map_err(|error| format!("{error:#}"))?;
     let (target, platforms) = target(locks, &lockable).map_err(|error| error.to_string())?;
-    let wish = LockWish { python_version: target.dotted(), ..LockWish::default() };
+    let wish = UvLockRequest { python_version: target.dotted(), ..UvLockRequest::default() };
     let (resolver, note) = resolvers.find(&lockable, &target, &wish).map_err(|error| error.to_string())?;
-    if matches!(resolver, Resolver::Pip { .. }) {
+    if matches!(resolver, LockResolver::Pip { .. }) {
         let why = note.unwrap_or_else(|| "pip was chosen".to_owned());
         return Err(format!("uv would say, but {why}; what is installed says, too: run the environment first"));
     }
-    let order = Order {
+    let order = LockRequest {
         environment: name,
         project: &locks.project,
         inputs: &lockable.inputs,
@@ -166,12 +173,12 @@ fn resolved_edges(options: &Options, locks: &Locks, name: &str, document: &Docum
 }
 
 /// `None` when not everything that is locked is installed.
-fn installed_edges(locks: &Locks, name: &str, document: &Document) -> Option<Edges> {
+fn installed_edges(locks: &Locks, name: &str, document: &LockDocument) -> Option<PackageEdges> {
     let environment = locks.plan.environment(name).ok()?;
     let interpreter = crate::model::InterpreterLookup::find(locks.discovery.as_ref(), &environment.base_python)?;
     let site_packages = interpreter.layout(&environment.env_dir).purelib;
     let edges = edges_of_installed(&site_packages);
-    let is_there = |package: &crate::lock::document::Package| {
+    let is_there = |package: &crate::lock::document::LockedPackage| {
         package.marker.is_some()
             || std::fs::read_dir(&site_packages).into_iter().flatten().flatten().any(|entry| {
                 let name = entry.file_name().to_string_lossy().into_owned();

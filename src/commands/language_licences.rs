@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::commands::licences::{folders_of, text_of};
-use crate::commands::locked_ecosystems::OfLanguage;
+use crate::commands::locked_ecosystems::EcosystemLock;
 use crate::commands::locking::Locks;
-use crate::lock::ecosystems::{Ecosystem, Key};
+use crate::lock::ecosystems::{Ecosystem, PackageKey};
 use crate::lock::licences::Licence;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 /// Adds the licences that no lock states.
-pub(super) fn add(locks: &Locks, languages: &mut [OfLanguage], variables: &Variables) {
+pub(super) fn add(locks: &Locks, languages: &mut [EcosystemLock], variables: &EnvVariables) {
     for one in languages {
         let ecosystem = one.contents.ecosystem;
         let folder = locks.plan.environment(&one.environment).map(|environment| environment.env_dir.join(&one.runtime));
@@ -28,7 +28,7 @@ pub(super) fn add(locks: &Locks, languages: &mut [OfLanguage], variables: &Varia
     }
 }
 
-fn licence_in(ecosystem: Ecosystem, cache: &Path, (name, version): &Key) -> Option<String> {
+fn licence_in(ecosystem: Ecosystem, cache: &Path, (name, version): &PackageKey) -> Option<String> {
     // What a lock says must not lead out of the cache.
     let is_plain = |text: &str| !text.split('/').any(|part| matches!(part, "" | "." | ".."));
     if !is_plain(name) || !is_plain(version) {
@@ -52,19 +52,19 @@ fn licence_in(ecosystem: Ecosystem, cache: &Path, (name, version): &Key) -> Opti
     }
 }
 
-fn set(variables: &Variables, name: &str) -> Option<PathBuf> {
+fn set(variables: &EnvVariables, name: &str) -> Option<PathBuf> {
     variables.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Where Go keeps modules. <https://go.dev/ref/mod#module-cache>
-fn module_cache(variables: &Variables) -> Option<PathBuf> {
+fn module_cache(variables: &EnvVariables) -> Option<PathBuf> {
     let in_path = || std::env::split_paths(variables.get("GOPATH")?).next().filter(|path| path.is_absolute());
     let above = || in_path().or_else(|| set(variables, "HOME").map(|home| home.join("go")));
     set(variables, "GOMODCACHE").or_else(|| above().map(|path| path.join("pkg/mod")))
 }
 
 /// Where cargo unpacks crates. <https://doc.rust-lang.org/cargo/guide/cargo-home.html>
-fn crate_sources(variables: &Variables) -> Vec<PathBuf> {
+fn crate_sources(variables: &EnvVariables) -> Vec<PathBuf> {
     let home = set(variables, "CARGO_HOME").or_else(|| set(variables, "HOME").map(|home| home.join(".cargo")));
     home.map_or_else(Vec::new, |home| folders_of(&home.join("registry/src")))
 }

@@ -6,18 +6,18 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::commands::locking::Locks;
-use crate::lock::document::Document;
+use crate::lock::document::LockDocument;
 use crate::lock::licences::{Licence, Licences};
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::model::pep508::canonical_name;
-use crate::package::Metadata;
+use crate::package::CoreMetadata;
 
 /// The most that is read of a metadata file.
 const MOST_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The licences of what is locked, as far as they are known here.
-pub(super) fn known(locks: &Locks, documents: &[(String, Document)], variables: &Variables) -> Licences {
-    let mut search = Search::default();
+pub(super) fn known(locks: &Locks, documents: &[(String, LockDocument)], variables: &EnvVariables) -> Licences {
+    let mut search = LicenceSearch::default();
     for (name, document) in documents {
         let wanted =
             document.packages.iter().filter_map(|package| Some((package.name.clone(), package.version.clone()?)));
@@ -26,7 +26,7 @@ pub(super) fn known(locks: &Locks, documents: &[(String, Document)], variables: 
             let Some(version) = &package.version else { continue };
             let paths = package.files().filter_map(|file| file.path.as_ref()).filter(|path| path.ends_with(".whl"));
             for path in paths {
-                let text = Metadata::text_of_wheel(&locks.project.lock_dir.join(path)).ok();
+                let text = CoreMetadata::text_of_wheel(&locks.project.lock_dir.join(path)).ok();
                 search.found((package.name.clone(), version.clone()), text.as_deref());
             }
         }
@@ -46,13 +46,13 @@ pub(super) fn known(locks: &Locks, documents: &[(String, Document)], variables: 
 }
 
 #[derive(Default)]
-struct Search {
+struct LicenceSearch {
     /// Names and versions of packages whose licences are not known yet.
     wanted: std::collections::BTreeSet<(String, String)>,
     licences: Licences,
 }
 
-impl Search {
+impl LicenceSearch {
     /// Looks for what is wanted among the packages that are installed in a folder.
     fn look_into(&mut self, folder: &Path) {
         if self.wanted.is_empty() {
@@ -97,7 +97,7 @@ pub(super) fn text_of(file: &Path) -> Option<String> {
 }
 
 /// <https://docs.astral.sh/uv/concepts/cache/#cache-directory>
-fn uv_cache(variables: &Variables) -> Option<PathBuf> {
+fn uv_cache(variables: &EnvVariables) -> Option<PathBuf> {
     let absolute = |name: &str| variables.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("UV_CACHE_DIR")
         .or_else(|| absolute("XDG_CACHE_HOME").map(|path| path.join("uv")))

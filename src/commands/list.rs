@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::cli::options::Options;
 use crate::commands::open_plan;
 use crate::exit_code;
-use crate::plan::{Defined, Plan};
+use crate::plan::{DefinedEnv, Plan};
 use crate::report::plain;
 
 /// Lists environments: the default ones first, then the others.
@@ -48,7 +48,7 @@ pub fn execute(options: &Options) -> Result<i32> {
 fn write_entry(
     text: &mut String,
     (plan, options): (&Plan, &Options),
-    entry: &Defined,
+    entry: &DefinedEnv,
     width: Option<usize>,
 ) -> Result<()> {
     let Some(width) = width else {
@@ -65,7 +65,7 @@ fn write_entry(
         // They belong before the line they are about.
         plain::out(text);
         text.clear();
-        crate::commands::tell(warnings, options);
+        crate::commands::report(warnings, options);
     }
     let description = if description.trim().is_empty() { "[no description]" } else { &description };
     text.push_str(&entry.name);

@@ -8,20 +8,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result};
 
 use crate::cli::options::{Options, Verb};
-use crate::commands::lock_ecosystems::Languages;
-use crate::commands::locking::{Lockable, Locks, Resolvers, names_none, target, tell};
-use crate::env_error::Halt;
+use crate::commands::lock_ecosystems::EcosystemLocking;
+use crate::commands::locking::{Lockable, Locks, Resolvers, names_none, report, target};
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::event::Reporter;
-use crate::event::{EnvironmentResult, Event, Phase};
+use crate::event::{EnvPhase, EnvironmentResult, RunEvent};
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
-use crate::install::uv_lock::LockWish;
+use crate::install::uv_lock::UvLockRequest;
 use crate::lock::changes;
-use crate::lock::document::Document;
+use crate::lock::document::LockDocument;
 use crate::lock::error::LockError;
-use crate::lock::index::{Index, lock_path};
-use crate::lock::resolve::Order;
+use crate::lock::index::{LockIndex, lock_path};
+use crate::lock::resolve::LockRequest;
 use crate::lock::verify::{entry, shown_path, verify};
 use crate::lock::write::replace;
 use crate::model::pep508::canonical_name;
@@ -42,25 +42,25 @@ pub fn execute(options: &Options) -> Result<i32> {
 
 fn write(options: &Options, locks: &Locks) -> Result<i32> {
     let interrupt = locks.run.interrupt.clone();
-    let upgrade = Upgrade::of(options);
-    let old = match Index::read(&locks.project.root) {
+    let upgrade = UpgradeSelection::of(options);
+    let old = match LockIndex::read(&locks.project.root) {
         Ok(index) => index,
         // What is made anew need not be read.
-        Err(_) if upgrade == Upgrade::All && names_none(options) => Index::default(),
+        Err(_) if upgrade == UpgradeSelection::All && names_none(options) => LockIndex::default(),
         Err(error) => return Err(ConfigError::from(error).into()),
     };
     let names = locks.names(options, &old)?;
     let (lockables, apart) = sorted_out(locks, &names, options)?;
-    let work = Work { options, locks, old: &old, upgrade: &upgrade, interrupt: &interrupt };
+    let work = LockJob { options, locks, old: &old, upgrade: &upgrade, interrupt: &interrupt };
     let kept = work.kept(&lockables);
-    let languages = Languages { locks, upgrade: upgrade.of_languages() };
-    let (outcomes, languages) = languages.write_beside(&lockables, &kept, || work.resolve_all(&lockables, &kept));
+    let languages = EcosystemLocking { locks, upgrade: upgrade.of_languages() };
+    let (outcomes, languages) = languages.write_next_to(&lockables, &kept, || work.resolve_all(&lockables, &kept));
     let outcomes = match work.every_one(&lockables, outcomes) {
         Ok(Some(outcomes)) => outcomes,
         ended => {
             languages.iter().for_each(|written| written.give_up(locks));
             if interrupt.requested() {
-                return Err(Halt::Interrupted.into());
+                return Err(EnvError::Interrupted.into());
             }
             ended?;
             languages?;
@@ -70,12 +70,12 @@ fn write(options: &Options, locks: &Locks) -> Result<i32> {
     };
     let mut lockables = lockables;
     languages?.publish(locks, &mut lockables)?;
-    let written: Vec<(&Lockable, Made)> = lockables.iter().zip(outcomes).collect();
+    let written: Vec<(&Lockable, LockOutcome)> = lockables.iter().zip(outcomes).collect();
     work.write(&written)?;
     for (name, reason) in apart {
         locks.reporter.info(&name, format!("not locked: {reason}"));
     }
-    work.tell(&written);
+    work.report(&written);
     if locks.plan.packages_anything() && crate::lock::disturbs_setuptools(&locks.project) {
         let text = "setuptools takes the folder of locks for a package, as nothing says which ones there are";
         locks.reporter.warning(crate::commands::ROOT, text);
@@ -89,14 +89,14 @@ fn write(options: &Options, locks: &Locks) -> Result<i32> {
 /// Says whether the locks fit.
 fn check(options: &Options, locks: &Locks) -> Result<i32> {
     let project = &locks.project;
-    let index = Index::read(&project.root).map_err(ConfigError::from)?;
+    let index = LockIndex::read(&project.root).map_err(ConfigError::from)?;
     let names = locks.names(options, &index)?;
     let (lockables, _) = sorted_out(locks, &names, options)?;
     let mut code = exit_code::OK;
     for lockable in &lockables {
         let name = &lockable.environment.name;
         if let Err(error) = verify(project, &index, name, &lockable.inputs.inputs) {
-            tell(locks.reporter.as_ref(), name, &error);
+            report(locks.reporter.as_ref(), name, &error);
             code = exit_code::FAILED;
         }
     }
@@ -113,10 +113,10 @@ fn check(options: &Options, locks: &Locks) -> Result<i32> {
     Ok(code)
 }
 
-type Apart = Vec<(String, String)>;
+type SeparateLock = Vec<(String, String)>;
 
 /// Those that can be locked, and those whose contents something else says, with what that is.
-fn sorted_out(locks: &Locks, names: &[String], options: &Options) -> Result<(Vec<Lockable>, Apart)> {
+fn sorted_out(locks: &Locks, names: &[String], options: &Options) -> Result<(Vec<Lockable>, SeparateLock)> {
     let (mut lockables, mut apart) = (Vec::new(), Vec::new());
     for name in names {
         match locks.lockable(name, options)? {
@@ -129,14 +129,14 @@ fn sorted_out(locks: &Locks, names: &[String], options: &Options) -> Result<(Vec
 
 /// Which versions may move although they fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Upgrade {
+enum UpgradeSelection {
     Nothing,
     /// Normalised names.
     Named(Vec<String>),
     All,
 }
 
-impl Upgrade {
+impl UpgradeSelection {
     fn of(options: &Options) -> Self {
         let names = &options.locks.names;
         match (options.verb, options.locks.upgrade) {
@@ -147,117 +147,121 @@ impl Upgrade {
         }
     }
 
-    fn of_languages(&self) -> locking::Upgrade<'_> {
+    fn of_languages(&self) -> locking::RuntimeUpgrade<'_> {
         match self {
-            Self::Nothing => locking::Upgrade::Nothing,
-            Self::Named(names) => locking::Upgrade::Named(names),
-            Self::All => locking::Upgrade::Everything,
+            Self::Nothing => locking::RuntimeUpgrade::Nothing,
+            Self::Named(names) => locking::RuntimeUpgrade::Named(names),
+            Self::All => locking::RuntimeUpgrade::Everything,
         }
     }
 }
 
 /// What has become of a lock.
 #[derive(Debug, Clone)]
-struct Made {
-    before: Document,
-    now: Document,
+struct LockOutcome {
+    before: LockDocument,
+    now: LockDocument,
     /// It was as it should be.
     kept: bool,
 }
 
-struct Work<'a> {
+struct LockJob<'a> {
     options: &'a Options,
     locks: &'a Locks,
-    old: &'a Index,
-    upgrade: &'a Upgrade,
+    old: &'a LockIndex,
+    upgrade: &'a UpgradeSelection,
     interrupt: &'a Interrupt,
 }
 
-impl Work<'_> {
+impl LockJob<'_> {
     /// Of which environments the locks hold and none is to move.
     fn kept(&self, lockables: &[Lockable]) -> Vec<bool> {
         let holds = |lockable: &Lockable| {
             let (name, inputs) = (&lockable.environment.name, &lockable.inputs.inputs);
             verify(&self.locks.project, self.old, name, inputs).is_ok()
         };
-        lockables.iter().map(|lockable| *self.upgrade == Upgrade::Nothing && holds(lockable)).collect()
+        lockables.iter().map(|lockable| *self.upgrade == UpgradeSelection::Nothing && holds(lockable)).collect()
     }
 
     /// What was resolved; `None` when that of some environment could not be, which is told, or the user asked to stop.
     fn every_one(
         &self,
         lockables: &[Lockable],
-        outcomes: Result<Vec<Result<Made, LockError>>>,
-    ) -> Result<Option<Vec<Made>>> {
+        outcomes: Result<Vec<Result<LockOutcome, LockError>>>,
+    ) -> Result<Option<Vec<LockOutcome>>> {
         let outcomes = outcomes?;
         if self.interrupt.requested() {
             return Ok(None);
         }
         for (lockable, outcome) in lockables.iter().zip(&outcomes) {
             if let Err(error) = outcome {
-                tell(self.locks.reporter.as_ref(), &lockable.environment.name, error);
+                report(self.locks.reporter.as_ref(), &lockable.environment.name, error);
             }
         }
         Ok(outcomes.into_iter().collect::<Result<_, _>>().ok())
     }
 
     /// The lock of each, in their order. `kept`: which of them hold.
-    fn resolve_all(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Vec<Result<Made, LockError>>> {
+    fn resolve_all(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Vec<Result<LockOutcome, LockError>>> {
         let resolvers = Resolvers::new(self.options, self.locks, self.interrupt)?;
-        let mut outcomes: Vec<Option<Result<Made, LockError>>> = vec![None; lockables.len()];
-        let mut orders: Vec<(usize, Order<'_>)> = Vec::new();
+        let mut outcomes: Vec<Option<Result<LockOutcome, LockError>>> = vec![None; lockables.len()];
+        let mut orders: Vec<(usize, LockRequest<'_>)> = Vec::new();
         for (at, lockable) in lockables.iter().enumerate() {
-            match self.order(lockable, &resolvers, kept[at]) {
-                Ok(Needed::Nothing(made)) => outcomes[at] = Some(Ok(*made)),
-                Ok(Needed::Order(order)) => orders.push((at, *order)),
+            match self.request(lockable, &resolvers, kept[at]) {
+                Ok(LockNeeds::Nothing(made)) => outcomes[at] = Some(Ok(*made)),
+                Ok(LockNeeds::Order(order)) => orders.push((at, *order)),
                 Err(error) => outcomes[at] = Some(Err(error)),
             }
         }
         self.ensure_names_are_locked(lockables, &orders)?;
         for ((at, order), answer) in orders.iter().zip(self.answers(&orders)) {
-            let before = || Document::read(&lock_path(&self.locks.project, order.environment)).unwrap_or_default();
-            outcomes[*at] = Some(answer.map(|now| Made { before: before(), now, kept: false }));
+            let before = || LockDocument::read(&lock_path(&self.locks.project, order.environment)).unwrap_or_default();
+            outcomes[*at] = Some(answer.map(|now| LockOutcome { before: before(), now, kept: false }));
         }
         Ok(outcomes.into_iter().flatten().collect())
     }
 
-    fn order<'o>(
+    fn request<'o>(
         &'o self,
         lockable: &'o Lockable,
         resolvers: &Resolvers<'_>,
         kept: bool,
-    ) -> Result<Needed<'o>, LockError> {
+    ) -> Result<LockNeeds<'o>, LockError> {
         let project = &self.locks.project;
         let name = &lockable.environment.name;
         if !lockable.environment.has_python() {
-            let nothing = Document::default();
-            return Ok(Needed::Nothing(Box::new(Made { before: nothing.clone(), now: nothing, kept })));
+            let nothing = LockDocument::default();
+            return Ok(LockNeeds::Nothing(Box::new(LockOutcome { before: nothing.clone(), now: nothing, kept })));
         }
         let file = lock_path(project, name);
         if kept {
-            let now = Document::read(&file)?;
-            return Ok(Needed::Nothing(Box::new(Made { before: now.clone(), now, kept: true })));
+            let now = LockDocument::read(&file)?;
+            return Ok(LockNeeds::Nothing(Box::new(LockOutcome { before: now.clone(), now, kept: true })));
         }
-        let before = if *self.upgrade == Upgrade::All || !file.exists() { None } else { Some(Document::read(&file)?) };
+        let before = if *self.upgrade == UpgradeSelection::All || !file.exists() {
+            None
+        } else {
+            Some(LockDocument::read(&file)?)
+        };
         let (target, platforms) = target(self.locks, lockable)?;
         let upgrade_packages = match self.upgrade {
-            Upgrade::Named(names) => names.clone(),
+            UpgradeSelection::Named(names) => names.clone(),
             _ => Vec::new(),
         };
-        let wish = LockWish {
+        let wish = UvLockRequest {
             python_version: target.dotted(),
             platform: match lockable.environment.dependencies.platforms.as_slice() {
                 [one] => Some(one.clone()),
                 _ => None,
             },
-            upgrade: *self.upgrade == Upgrade::All,
+            upgrade: *self.upgrade == UpgradeSelection::All,
             upgrade_packages: upgrade_packages.clone(),
         };
         let (resolver, note) = resolvers.find(lockable, &target, &wish)?;
         if let Some(note) = note {
             self.locks.reporter.info(name, format!("pip resolves, not uv: {note}"));
         }
-        let mut order = Order {
+        let mut order = LockRequest {
             environment: name,
             project: &self.locks.project,
             inputs: &lockable.inputs,
@@ -268,20 +272,20 @@ impl Work<'_> {
             before,
         };
         order.release(&upgrade_packages);
-        Ok(Needed::Order(Box::new(order)))
+        Ok(LockNeeds::Order(Box::new(order)))
     }
 
     /// A package that was named and is nowhere is a mistake.
     fn ensure_names_are_locked(
         &self,
         lockables: &[Lockable],
-        orders: &[(usize, Order<'_>)],
+        orders: &[(usize, LockRequest<'_>)],
     ) -> Result<(), ConfigError> {
-        let Upgrade::Named(names) = self.upgrade else { return Ok(()) };
+        let UpgradeSelection::Named(names) = self.upgrade else { return Ok(()) };
         let project = &self.locks.project;
         let locked = |name: &String| {
             lockables.iter().any(|lockable| {
-                let document = Document::read(&lock_path(project, &lockable.environment.name)).unwrap_or_default();
+                let document = LockDocument::read(&lock_path(project, &lockable.environment.name)).unwrap_or_default();
                 document.package(name).is_some()
             })
         };
@@ -293,8 +297,8 @@ impl Work<'_> {
     }
 
     /// Resolves side by side, and what is asked twice once.
-    fn answers(&self, orders: &[(usize, Order<'_>)]) -> Vec<Result<Document, LockError>> {
-        let mut questions: Vec<&Order<'_>> = Vec::new();
+    fn answers(&self, orders: &[(usize, LockRequest<'_>)]) -> Vec<Result<LockDocument, LockError>> {
+        let mut questions: Vec<&LockRequest<'_>> = Vec::new();
         let mut positions: HashMap<String, usize> = HashMap::new();
         let mut question_of = Vec::with_capacity(orders.len());
         for (_, order) in orders {
@@ -304,7 +308,7 @@ impl Work<'_> {
             });
             question_of.push(position);
         }
-        let results: Mutex<Vec<Option<Result<Document, LockError>>>> = Mutex::new(vec![None; questions.len()]);
+        let results: Mutex<Vec<Option<Result<LockDocument, LockError>>>> = Mutex::new(vec![None; questions.len()]);
         let next = AtomicUsize::new(0);
         let work = || {
             loop {
@@ -320,7 +324,7 @@ impl Work<'_> {
             work();
         });
         let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let answer = |(at, (_, order)): (usize, &(usize, Order<'_>))| match &results[question_of[at]] {
+        let answer = |(at, (_, order)): (usize, &(usize, LockRequest<'_>))| match &results[question_of[at]] {
             Some(answer) => answer.clone().map_err(|error| error.about(order.environment)),
             None => Err(LockError::Impossible {
                 environment: order.environment.to_owned(),
@@ -330,21 +334,21 @@ impl Work<'_> {
         orders.iter().enumerate().map(answer).collect()
     }
 
-    fn answer(&self, order: &Order<'_>) -> Result<Document, LockError> {
+    fn answer(&self, order: &LockRequest<'_>) -> Result<LockDocument, LockError> {
         let reporter: &dyn Reporter = self.locks.reporter.as_ref();
         let environment = order.environment.to_owned();
-        reporter.event(Event::EnvironmentStarted { environment: environment.clone() });
-        reporter.event(Event::Phase { environment: environment.clone(), phase: Phase::Lock });
+        reporter.event(RunEvent::EnvironmentStarted { environment: environment.clone() });
+        reporter.event(RunEvent::Phase { environment: environment.clone(), phase: EnvPhase::Lock });
         let answer = self.locks.resolve(order);
         let result = EnvironmentResult { name: environment, ..EnvironmentResult::default() };
-        reporter.event(Event::EnvironmentFinished { result, last: true });
+        reporter.event(RunEvent::EnvironmentFinished { result, last: true });
         answer
     }
 
     /// Replaces the locks and, last, the index over them.
-    fn write(&self, made: &[(&Lockable, Made)]) -> Result<()> {
+    fn write(&self, made: &[(&Lockable, LockOutcome)]) -> Result<()> {
         let project = &self.locks.project;
-        let mut index = if names_none(self.options) { Index::default() } else { self.old.clone() };
+        let mut index = if names_none(self.options) { LockIndex::default() } else { self.old.clone() };
         for (lockable, made) in made {
             let environment = &lockable.environment;
             let text = environment.has_python().then(|| made.now.text());
@@ -363,14 +367,14 @@ impl Work<'_> {
             .with_context(|| format!("cannot write {}", crate::lock::index::path(&project.root).display()))
     }
 
-    fn tell(&self, made: &[(&Lockable, Made)]) {
-        if *self.upgrade != Upgrade::Nothing {
+    fn report(&self, made: &[(&Lockable, LockOutcome)]) {
+        if *self.upgrade != UpgradeSelection::Nothing {
             let rows: Vec<Vec<String>> = made
                 .iter()
                 .flat_map(|(lockable, made)| changes::rows(&lockable.environment.name, &made.before, &made.now))
                 .collect();
             let text =
-                if rows.is_empty() { "nothing moved\n".to_owned() } else { table::lay_out(&changes::HEAD, &rows) };
+                if rows.is_empty() { "nothing moved\n".to_owned() } else { table::format_table(&changes::HEAD, &rows) };
             return plain::out(&text);
         }
         for (lockable, made) in made {
@@ -391,7 +395,7 @@ impl Work<'_> {
 }
 
 /// What a lock takes.
-enum Needed<'a> {
-    Nothing(Box<Made>),
-    Order(Box<Order<'a>>),
+enum LockNeeds<'a> {
+    Nothing(Box<LockOutcome>),
+    Order(Box<LockRequest<'a>>),
 }

@@ -13,15 +13,15 @@ use crate::commands::locking::{Lockable, Locks};
 use crate::model::runtime::DEFAULT;
 use crate::runtime::locking;
 
-pub(super) struct Languages<'a> {
+pub(super) struct EcosystemLocking<'a> {
     pub locks: &'a Locks,
-    pub upgrade: locking::Upgrade<'a>,
+    pub upgrade: locking::RuntimeUpgrade<'a>,
 }
 
 /// What was written for environments, by their position; it does not count before it is published.
-pub(super) struct Written(Vec<(usize, WrittenLocks)>);
+pub(super) struct WrittenLockFiles(Vec<(usize, WrittenLocks)>);
 
-impl Written {
+impl WrittenLockFiles {
     /// Puts all of it where it belongs, and has the inputs say so.
     pub fn publish(self, locks: &Locks, lockables: &mut [Lockable]) -> Result<()> {
         let positions: Vec<usize> = self.0.iter().map(|(at, _)| *at).collect();
@@ -36,7 +36,7 @@ impl Written {
         for at in positions {
             let lockable = &mut lockables[at];
             // Some tools put into the manifest, too, what they found.
-            let now = locks.site(&lockable.environment).language_locks().map_err(anyhow::Error::new)?;
+            let now = locks.env_builder(&lockable.environment).language_locks().map_err(anyhow::Error::new)?;
             let is_language =
                 |name: &str| now.iter().any(|lock| name == lock.runtime || name == format!("{}-lock", lock.runtime));
             lockable.inputs.inputs.retain(|input| !is_language(&input.name));
@@ -62,16 +62,16 @@ fn needed<'a>(lockables: &'a [Lockable], kept: &'a [bool]) -> impl Iterator<Item
     lockables.iter().enumerate().filter(move |(at, lockable)| has_languages(lockable) && !kept[*at])
 }
 
-impl Languages<'_> {
+impl EcosystemLocking<'_> {
     /// Writes them while `beside` does its part.
-    pub fn write_beside<T>(
+    pub fn write_next_to<T>(
         &self,
         lockables: &[Lockable],
         kept: &[bool],
         beside: impl FnOnce() -> T,
-    ) -> (T, Result<Written>) {
+    ) -> (T, Result<WrittenLockFiles>) {
         if needed(lockables, kept).next().is_none() {
-            return (beside(), Ok(Written(Vec::new())));
+            return (beside(), Ok(WrittenLockFiles(Vec::new())));
         }
         std::thread::scope(|scope| {
             let writing = scope.spawn(|| self.write(lockables, kept));
@@ -85,7 +85,7 @@ impl Languages<'_> {
     ///
     /// # Errors
     /// When one of them fails. Then every file is as it was.
-    fn write(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Written> {
+    fn write(&self, lockables: &[Lockable], kept: &[bool]) -> Result<WrittenLockFiles> {
         let chains = self.chains(lockables, kept)?;
         let (next, written) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || -> Result<()> {
@@ -96,7 +96,7 @@ impl Languages<'_> {
                 }
                 let Some(&first) = chain.positions.first() else { continue };
                 for &at in &chain.alike {
-                    let site = self.locks.site(&lockables[at].environment);
+                    let site = self.locks.env_builder(&lockables[at].environment);
                     let own = site.language_locks().map_err(anyhow::Error::new)?;
                     let mut written = crate::settings::lock(&written);
                     let shared =
@@ -112,7 +112,7 @@ impl Languages<'_> {
             let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
             joined.map(|result| result.unwrap_or_else(|_| Err(anyhow::anyhow!("a lock was given up")))).collect()
         });
-        let written = Written(written.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let written = WrittenLockFiles(written.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
         match ended.into_iter().collect::<Result<()>>() {
             Ok(()) => Ok(written),
             Err(error) => {
@@ -122,11 +122,11 @@ impl Languages<'_> {
         }
     }
 
-    fn chains(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Vec<Chain>> {
-        let mut chains: Vec<Chain> = Vec::new();
+    fn chains(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Vec<SharedLockChain>> {
+        let mut chains: Vec<SharedLockChain> = Vec::new();
         let mut asked: BTreeMap<String, usize> = BTreeMap::new();
         for (at, lockable) in needed(lockables, kept) {
-            let site = self.locks.site(&lockable.environment);
+            let site = self.locks.env_builder(&lockable.environment);
             if let Some(question) = site.language_question(self.upgrade).map_err(anyhow::Error::new)? {
                 let first = *asked.entry(question).or_insert(at);
                 if let Some(chain) = chains.iter_mut().find(|chain| first != at && chain.positions.contains(&first)) {
@@ -136,7 +136,7 @@ impl Languages<'_> {
             }
             let locks = site.language_locks().map_err(anyhow::Error::new)?;
             let files = locks.into_iter().flat_map(|lock| lock.files).collect();
-            let mut chain = Chain { positions: vec![at], alike: Vec::new(), files };
+            let mut chain = SharedLockChain { positions: vec![at], alike: Vec::new(), files };
             chains.retain_mut(|other| {
                 let shared = other.files.iter().any(|file| chain.files.contains(file));
                 if shared {
@@ -151,20 +151,20 @@ impl Languages<'_> {
 
     fn of(&self, lockable: &Lockable) -> Result<WrittenLocks> {
         let environment = &lockable.environment;
-        let written = self.locks.site(environment).lock_languages(self.upgrade);
+        let written = self.locks.env_builder(environment).lock_languages(self.upgrade);
         written.map_err(|halt| anyhow::Error::new(halt).context(format!("cannot lock {}", environment.name)))
     }
 }
 
 /// Environments whose languages have lock files in common, in their order.
-struct Chain {
+struct SharedLockChain {
     positions: Vec<usize>,
     /// Those of which the same is asked as of the first, in files of their own.
     alike: Vec<usize>,
     files: Vec<PathBuf>,
 }
 
-impl Chain {
+impl SharedLockChain {
     fn take_before(&mut self, other: &mut Self) {
         other.positions.append(&mut self.positions);
         std::mem::swap(&mut self.positions, &mut other.positions);

@@ -5,27 +5,27 @@ use anyhow::Result;
 use crate::cli::options::Options;
 use crate::commands::locking::{Locks, names_none};
 use crate::error::ConfigError;
-use crate::lock::ecosystems::{self, Contents};
+use crate::lock::ecosystems::{self, EcosystemContents};
 use crate::lock::error::LockError;
-use crate::lock::index::{Entry, Index, input_digest};
+use crate::lock::index::{LockIndex, LockIndexEntry, input_digest};
 
 /// What an environment has locked of one language.
-pub(super) struct OfLanguage {
+pub(super) struct EcosystemLock {
     pub environment: String,
     /// As `runtime` has it.
     pub runtime: String,
-    pub contents: Contents,
+    pub contents: EcosystemContents,
 }
 
 /// All that is locked of other languages.
 #[derive(Default)]
-pub(super) struct LockedLanguages {
-    pub read: Vec<OfLanguage>,
+pub(super) struct LockedEcosystems {
+    pub read: Vec<EcosystemLock>,
     /// Environments and languages whose locks envo does not read.
     pub left_out: Vec<(String, String)>,
 }
 
-impl LockedLanguages {
+impl LockedEcosystems {
     /// Those whose locks are not read, for people.
     pub fn left_out(&self) -> Vec<String> {
         self.left_out
@@ -35,7 +35,7 @@ impl LockedLanguages {
     }
 
     /// Says which locks were not looked at, so that nobody takes silence for an answer.
-    pub fn tell_left_out(&self) {
+    pub fn report_left_out(&self) {
         if !self.left_out.is_empty() {
             let text = format!("left out, as their own tools know them: {}", self.left_out().join(", "));
             crate::commands::plain_hint(&text);
@@ -45,11 +45,11 @@ impl LockedLanguages {
 
 impl Locks {
     /// What the environments that were named, else all, have locked of other languages; nothing of those to `skip`.
-    pub fn languages(&self, options: &Options, skip: &[String]) -> Result<LockedLanguages> {
-        let index = Index::read(&self.project.root).map_err(ConfigError::from)?;
+    pub fn languages(&self, options: &Options, skip: &[String]) -> Result<LockedEcosystems> {
+        let index = LockIndex::read(&self.project.root).map_err(ConfigError::from)?;
         let names =
             if names_none(options) { index.entries.keys().cloned().collect() } else { self.names(options, &index)? };
-        let mut found = LockedLanguages::default();
+        let mut found = LockedEcosystems::default();
         for name in names {
             let Some(entry) = index.entries.get(&name) else { continue };
             let runtimes = entry.inputs.iter().filter_map(|(input, _)| input.strip_suffix("-lock"));
@@ -57,7 +57,7 @@ impl Locks {
                 match self.contents(options, &name, runtime, entry)? {
                     Some(contents) => {
                         let (environment, runtime) = (name.clone(), runtime.to_owned());
-                        found.read.push(OfLanguage { environment, runtime, contents });
+                        found.read.push(EcosystemLock { environment, runtime, contents });
                     }
                     None => found.left_out.push((name.clone(), runtime.to_owned())),
                 }
@@ -67,7 +67,13 @@ impl Locks {
     }
 
     /// `None` when the lock is in no format that envo reads.
-    fn contents(&self, options: &Options, name: &str, runtime: &str, entry: &Entry) -> Result<Option<Contents>> {
+    fn contents(
+        &self,
+        options: &Options,
+        name: &str,
+        runtime: &str,
+        entry: &LockIndexEntry,
+    ) -> Result<Option<EcosystemContents>> {
         let input = format!("{runtime}-lock");
         let stale = || {
             let changes = vec![format!("{input} changed")];
@@ -79,7 +85,7 @@ impl Locks {
         if now.map(|now| input_digest(&now.lines)).as_ref() != locked {
             return Err(stale().into());
         }
-        let locks = self.site(&lockable.environment).language_locks().map_err(anyhow::Error::new)?;
+        let locks = self.env_builder(&lockable.environment).language_locks().map_err(anyhow::Error::new)?;
         let files: Vec<_> =
             locks.into_iter().filter(|lock| lock.runtime == runtime).flat_map(|lock| lock.files).collect();
         ecosystems::read(&files).map_err(|reason| ConfigError::handled(reason).into())

@@ -6,14 +6,14 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context as _, Result};
 
 use crate::bounded;
-use crate::builder::env_builder::Site;
+use crate::builder::env_builder::EnvBuilder;
 use crate::builder::locked_contents;
-use crate::builder::run_context::Run;
+use crate::builder::run_context::RunContext;
 use crate::cli::options::{EnvironmentChoice, Options};
 use crate::commands::open_plan::open_plan_with;
 use crate::commands::report_warnings;
-use crate::commands::run_context::{Manner, choose_installer, open_run};
-use crate::env_error::Halt;
+use crate::commands::run_context::{RunMode, choose_installer, open_run};
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::execute;
@@ -21,37 +21,39 @@ use crate::execute::interrupt::{BySignal, Interrupt};
 use crate::install::choose;
 use crate::install::pip::Pip;
 use crate::install::pip_settings::PipSettings;
-use crate::install::uv::{Role, Uv};
-use crate::install::uv_lock::LockWish;
+use crate::install::uv::{Uv, UvRole};
+use crate::install::uv_lock::UvLockRequest;
 use crate::lock::INDEX;
-use crate::lock::document::Document;
+use crate::lock::document::LockDocument;
 use crate::lock::error::LockError;
-use crate::lock::index::{Index, lock_path};
-use crate::lock::inputs::{Inputs, Reading};
-use crate::lock::prune::Platform;
-use crate::lock::resolve::{Order, Resolver};
-use crate::lock::target::Target;
+use crate::lock::index::{LockIndex, lock_path};
+use crate::lock::inputs::{LockInputReader, LockInputs};
+use crate::lock::prune::LockPlatform;
+use crate::lock::resolve::{LockRequest, LockResolver};
+use crate::lock::target::LockTarget;
 use crate::lock::verify;
-use crate::model::environment::{Installation, InstallerChoice};
-use crate::model::{Command, Deferred, Environment, Interpreter, InterpreterLookup as _, Project, Variables};
+use crate::model::environment::{InstallSettings, InstallerChoice};
+use crate::model::{
+    Command, Deferred, EnvVariables, Environment, Interpreter, InterpreterLookup as _, ProjectSettings,
+};
 use crate::plan::Plan;
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 
 /// The project and what is known of its locks.
 pub(super) struct Locks {
     pub plan: Plan,
-    pub project: Project,
+    pub project: ProjectSettings,
     pub discovery: Arc<PythonDiscovery>,
-    pub run: Arc<Run>,
+    pub run: Arc<RunContext>,
     pub reporter: Arc<dyn Reporter>,
 }
 
 /// An environment that has a lock or can have one.
 pub(super) struct Lockable {
     pub environment: Arc<Environment>,
-    pub variables: Variables,
-    pub inputs: Inputs,
+    pub variables: EnvVariables,
+    pub inputs: LockInputs,
 }
 
 impl Locks {
@@ -59,18 +61,18 @@ impl Locks {
         let discovery = Arc::new(crate::commands::discovery::discovery(options));
         let plan = open_plan_with(options, Arc::clone(&discovery))?;
         plan.ensure_only_run_environments()?;
-        let manner = Manner::side_by_side().with_spinners(options.stdout_is_terminal);
+        let manner = RunMode::side_by_side().with_spinners(options.stdout_is_terminal);
         let run = Arc::new(open_run(options, &plan, Arc::clone(&discovery), &manner)?);
         let reporter = Arc::clone(&run.reporter);
         Ok(Self { project: plan.project()?, plan, discovery, run, reporter })
     }
 
     /// What carries out the tools of an environment's languages.
-    pub fn site(&self, environment: &Arc<Environment>) -> Site {
-        Site::new(Arc::clone(&self.run), Arc::clone(environment), Arc::clone(&self.reporter))
+    pub fn env_builder(&self, environment: &Arc<Environment>) -> EnvBuilder {
+        EnvBuilder::new(Arc::clone(&self.run), Arc::clone(environment), Arc::clone(&self.reporter))
     }
 
-    pub fn resolve(&self, order: &Order<'_>) -> Result<Document, LockError> {
+    pub fn resolve(&self, order: &LockRequest<'_>) -> Result<LockDocument, LockError> {
         let answer = order.resolve(&self.run.interrupt);
         // What has the name of a Python and cannot be run as one is no reason to give up.
         match order.builder() {
@@ -99,15 +101,15 @@ impl Locks {
 
     /// Whatever failed because of an interrupt ends as interrupts do.
     pub fn or_interrupted(&self, error: anyhow::Error) -> anyhow::Error {
-        if self.run.interrupt.requested() { Halt::Interrupted.into() } else { error }
+        if self.run.interrupt.requested() { EnvError::Interrupted.into() } else { error }
     }
 
     /// The environments that are meant: those that were named; else those of `env_list` and those that are locked
     /// already.
-    pub fn names(&self, options: &Options, index: &Index) -> Result<Vec<String>> {
+    pub fn names(&self, options: &Options, index: &LockIndex) -> Result<Vec<String>> {
         let mut names = self.plan.selected()?;
         if names_none(options) {
-            let locked = |entry: &&crate::plan::Defined| {
+            let locked = |entry: &&crate::plan::DefinedEnv| {
                 !entry.active && !entry.kind.is_package() && index.entries.contains_key(&entry.name)
             };
             names.extend(self.plan.all()?.into_iter().filter(locked).map(|entry| entry.name.clone()));
@@ -117,8 +119,8 @@ impl Locks {
     }
 
     /// The locks of the environments that were named, else of all.
-    pub fn documents(&self, options: &Options) -> Result<Vec<(String, Document)>> {
-        let index = Index::read(&self.project.root).map_err(ConfigError::from)?;
+    pub fn documents(&self, options: &Options) -> Result<Vec<(String, LockDocument)>> {
+        let index = LockIndex::read(&self.project.root).map_err(ConfigError::from)?;
         if index.entries.is_empty() {
             return Err(ConfigError::handled("nothing is locked").hint("`envo lock` locks the environments").into());
         }
@@ -135,7 +137,7 @@ impl Locks {
         Ok(documents)
     }
 
-    fn locked_names(&self, options: &Options, index: &Index) -> Result<Vec<String>> {
+    fn locked_names(&self, options: &Options, index: &LockIndex) -> Result<Vec<String>> {
         if names_none(options) { Ok(index.entries.keys().cloned().collect()) } else { self.names(options, index) }
     }
 
@@ -145,7 +147,7 @@ impl Locks {
         let set = settings.environment(name);
         if !settings.is_written(&set, "wheel_build_env")? {
             // It is named after the interpreter, which need not be here, and nothing is built.
-            set.set_in_memory("wheel_build_env", Value::text(settings.text(&set, "package_env")?));
+            set.set_in_memory("wheel_build_env", SettingValue::text(settings.text(&set, "package_env")?));
         }
         let mut environment = self.plan.environment(name)?;
         if let Some(reason) = crate::lock::has_its_own(&environment, &self.project) {
@@ -155,10 +157,10 @@ impl Locks {
             environment.dependencies.platforms.clone_from(&options.locks.platforms);
         }
         let variables = execute::environment::variables(&options.variables, &environment.variables, &[])?;
-        let reading = Reading { project: &self.project, variables: &variables };
-        let mut inputs = Inputs::read(&environment, reading)?;
+        let reading = LockInputReader { project: &self.project, variables: &variables };
+        let mut inputs = LockInputs::read(&environment, reading)?;
         let environment = Arc::new(environment);
-        locked_contents::add_languages(&self.site(&environment), &mut inputs).map_err(anyhow::Error::new)?;
+        locked_contents::add_languages(&self.env_builder(&environment), &mut inputs).map_err(anyhow::Error::new)?;
         Ok(Ok(Lockable { environment, variables, inputs }))
     }
 }
@@ -170,7 +172,7 @@ pub(super) fn names_none(options: &Options) -> bool {
 }
 
 /// Says why there is no lock.
-pub(super) fn tell(reporter: &dyn Reporter, environment: &str, error: &LockError) {
+pub(super) fn report(reporter: &dyn Reporter, environment: &str, error: &LockError) {
     reporter.error(environment, error.to_string());
     for hint in error.hints() {
         crate::commands::plain_hint(&hint);
@@ -199,9 +201,9 @@ impl<'a> Resolvers<'a> {
     pub fn find(
         &self,
         lockable: &Lockable,
-        target: &Target,
-        wish: &LockWish,
-    ) -> Result<(Resolver, Option<String>), LockError> {
+        target: &LockTarget,
+        wish: &UvLockRequest,
+    ) -> Result<(LockResolver, Option<String>), LockError> {
         let environment = &lockable.environment;
         let impossible = |reason: String| LockError::Impossible { environment: environment.name.clone(), reason };
         let config = |error: ConfigError| impossible(error.message);
@@ -220,23 +222,24 @@ impl<'a> Resolvers<'a> {
             Err(reason) => return because(reason.clone()).map_err(impossible),
         };
         // What pip is called by depends on an interpreter, which need not be here; nothing is installed.
-        let unused = Installation { command: Deferred::ready(Command::from_words(Vec::new())), ..installation.clone() };
+        let unused =
+            InstallSettings { command: Deferred::ready(Command::from_words(Vec::new())), ..installation.clone() };
         let uv = Uv {
             program: program.clone(),
             python: self.builder(target),
             pip: Pip::new(&unused).map_err(config)?,
             settings: settings.clone(),
             pre: installation.pip_pre,
-            role: if choice == InstallerChoice::Uv { Role::Chosen } else { Role::StandIn },
+            role: if choice == InstallerChoice::Uv { UvRole::Chosen } else { UvRole::StandIn },
         };
         match uv.lock(&lockable.inputs.request, wish) {
-            Ok(command) => Ok((Resolver::Uv { program, command }, None)),
+            Ok(command) => Ok((LockResolver::Uv { program, command }, None)),
             Err(reason) => because(reason).map_err(impossible),
         }
     }
 
     /// The Python that uv builds with where something has to be built to be known. uv asks it itself.
-    fn builder(&self, target: &Target) -> PathBuf {
+    fn builder(&self, target: &LockTarget) -> PathBuf {
         let asked = || self.discovery.find(&target.specs).map(|found| found.system_executable.clone());
         self.discovery.likely(&target.specs).or_else(asked).unwrap_or_default()
     }
@@ -255,7 +258,7 @@ impl<'a> Resolvers<'a> {
     }
 
     /// `pip lock` resolves for the interpreter that runs it.
-    fn pip(&self, target: &Target, settings: &PipSettings) -> Result<Resolver, String> {
+    fn pip(&self, target: &LockTarget, settings: &PipSettings) -> Result<LockResolver, String> {
         let Some(interpreter) = &self.discovery.find(&target.specs) else {
             return Err(format!(
                 "`pip lock` locks for the Python it runs on, and there is no Python {}; with uv there need be none",
@@ -270,12 +273,12 @@ impl<'a> Resolvers<'a> {
         } else {
             std::iter::once(index).chain(settings.extra_index_urls.iter().cloned()).collect()
         };
-        Ok(Resolver::Pip { program: interpreter.system_executable.clone(), words: words.to_vec(), indexes })
+        Ok(LockResolver::Pip { program: interpreter.system_executable.clone(), words: words.to_vec(), indexes })
     }
 }
 
 /// The Python a lock is for.
-pub(super) fn target(locks: &Locks, lockable: &Lockable) -> Result<(Target, Vec<Platform>), LockError> {
+pub(super) fn target(locks: &Locks, lockable: &Lockable) -> Result<(LockTarget, Vec<LockPlatform>), LockError> {
     let name = &lockable.environment.name;
     let impossible = |reason: String| LockError::Impossible { environment: name.clone(), reason };
     // Which Python an environment without a version gets differs between machines, so an earlier lock says how far down
@@ -286,13 +289,14 @@ pub(super) fn target(locks: &Locks, lockable: &Lockable) -> Result<(Target, Vec<
         crate::lock::target::lower_bound(line.trim_matches('"'))
     };
     let lowest = lockable.inputs.lowest.or_else(earlier);
-    let target = Target::of(&lockable.environment.base_python, locks.discovery.as_ref(), lowest).map_err(impossible)?;
+    let target =
+        LockTarget::of(&lockable.environment.base_python, locks.discovery.as_ref(), lowest).map_err(impossible)?;
     let unknown = |text: &String| {
         impossible(format!(
             "unknown platform `{text}`, write linux, macos, windows or a triple such as aarch64-apple-darwin"
         ))
     };
     let platforms = lockable.environment.dependencies.platforms.iter();
-    let platforms = platforms.map(|text| Platform::named(text).ok_or_else(|| unknown(text)));
+    let platforms = platforms.map(|text| LockPlatform::named(text).ok_or_else(|| unknown(text)));
     Ok((target, platforms.collect::<Result<_, _>>()?))
 }

@@ -9,22 +9,22 @@ use anyhow::Result;
 use crate::cli::options::Options;
 use crate::commands::run_progress::connect_unless_interrupted;
 use crate::commands::state_folder;
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
-use crate::event::{Event, Reporter, Stream};
+use crate::event::{OutputStream, Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
 use crate::report::plain;
-use crate::report::{Human, Layout};
-use crate::serve::client::log_follower::Follower;
-use crate::serve::client::log_range::{Excerpt, excerpt, parse_since};
-use crate::serve::client::socket_path::Place;
-use crate::serve::client::{Heard, Limit};
-use crate::serve::protocol::{Answer, News, Operation};
+use crate::report::{EventLayout, HumanReporter};
+use crate::serve::client::log_follower::LogFollower;
+use crate::serve::client::log_range::{LogRange, excerpt, parse_since};
+use crate::serve::client::socket_path::SupervisorLocation;
+use crate::serve::client::{ClientMessage, WaitLimit};
+use crate::serve::protocol::{ClientOperation, ReplyBody, TimedEvent};
 
 /// Shows logs.
 pub fn execute(options: &Options) -> Result<i32> {
-    let place = state_folder::place(options)?;
+    let place = state_folder::state_folder(options)?;
     let log_dir = place.state_dir.join("log");
     let names = names(&log_dir, &options.services.names)?;
     let since = match &options.services.since {
@@ -34,13 +34,13 @@ pub fn execute(options: &Options) -> Result<i32> {
         })?),
         None => None,
     };
-    let wanted = Excerpt { lines: options.services.lines, since, until: None };
+    let wanted = LogRange { lines: options.services.lines, since, until: None };
     let show = shower(options, names.len() > 1 && !options.services.no_prefix);
     let mut begun = Vec::new();
     for name in names {
         let tail = excerpt(&log_dir, &name, &wanted, &mut |block| {
             let (service, line) = (name.clone(), block.to_vec());
-            show.event(Event::ServiceOutput { service, stream: Stream::Out, line });
+            show.event(RunEvent::ServiceOutput { service, stream: OutputStream::Out, line });
         })?;
         begun.push(tail);
     }
@@ -49,7 +49,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     }
     let interrupt = Interrupt::listen(|_| {})?;
     let named = begun.iter().map(|tail| tail.name.clone()).collect();
-    let follower = Follower::go_on(&log_dir, begun, show)?;
+    let follower = LogFollower::continue_following(&log_dir, begun, show)?;
     let ended = wait_for_the_end(&place, named, &interrupt);
     // What is left is shown.
     drop(follower);
@@ -57,34 +57,34 @@ pub fn execute(options: &Options) -> Result<i32> {
 }
 
 /// Waits until none of the services runs any more, the user interrupts, or nobody reads.
-fn wait_for_the_end(place: &Place, mut running: BTreeSet<String>, interrupt: &Interrupt) -> Result<()> {
+fn wait_for_the_end(place: &SupervisorLocation, mut running: BTreeSet<String>, interrupt: &Interrupt) -> Result<()> {
     let mut client = match connect_unless_interrupted(place, "logs", interrupt) {
         Ok(Some(client)) => client,
         Ok(None) => return Ok(()),
-        Err(error) if matches!(error.downcast_ref(), Some(Halt::Interrupted)) => return Ok(()),
+        Err(error) if matches!(error.downcast_ref(), Some(EnvError::Interrupted)) => return Ok(()),
         Err(error) => return Err(error),
     };
     client.serve_reader();
     // First, so that no end is missed.
-    client.send(Operation::Events)?;
-    let asked = client.send(Operation::Ps)?;
-    let limit = Limit { interrupt: Some((interrupt, 0)), until: None };
+    client.send(ClientOperation::Events)?;
+    let asked = client.send(ClientOperation::Ps)?;
+    let limit = WaitLimit { interrupt: Some((interrupt, 0)), until: None };
     let is_over = |state: &str| matches!(state, "stopped" | "exited" | "failed");
     let mut known = false;
     while !known || !running.is_empty() {
-        match client.hear(&limit)? {
-            Heard::Answer(id, Ok(Answer::Services(services))) if id == asked => {
+        match client.receive(&limit)? {
+            ClientMessage::Answer(id, Ok(ReplyBody::Services(services))) if id == asked => {
                 let runs = |name: &String| services.iter().any(|one| one.name == *name && !is_over(&one.state));
                 running.retain(runs);
                 known = true;
             }
-            Heard::Answer(_, Err(refused)) => return Err(refused.into()),
+            ClientMessage::Answer(_, Err(refused)) => return Err(refused.into()),
             // News that come before the answer are part of it.
-            Heard::News(News::Service(news)) if known && is_over(&news.state) => {
+            ClientMessage::News(TimedEvent::Service(news)) if known && is_over(&news.state) => {
                 running.remove(&news.service);
             }
-            Heard::Interrupted | Heard::End => return Ok(()),
-            Heard::Answer(..) | Heard::News(_) | Heard::Late => {}
+            ClientMessage::Interrupted | ClientMessage::End => return Ok(()),
+            ClientMessage::Answer(..) | ClientMessage::News(_) | ClientMessage::Late => {}
         }
     }
     Ok(())
@@ -113,17 +113,21 @@ fn names(log_dir: &Path, named: &[String]) -> Result<Vec<String>, ConfigError> {
 /// Shows lines with or without the service's name before each.
 fn shower(options: &Options, prefix: bool) -> Arc<dyn Reporter> {
     if prefix {
-        return Arc::new(Human::new(Layout::new(options.verbosity, options.colored, &options.stderr_color)));
+        return Arc::new(HumanReporter::new(EventLayout::new(
+            options.verbosity,
+            options.colored,
+            &options.stderr_color,
+        )));
     }
-    Arc::new(Bare)
+    Arc::new(PlainLines)
 }
 
 /// Shows nothing but lines.
-struct Bare;
+struct PlainLines;
 
-impl Reporter for Bare {
-    fn event(&self, event: Event) {
-        if let Event::ServiceOutput { line, .. } = event {
+impl Reporter for PlainLines {
+    fn event(&self, event: RunEvent) {
+        if let RunEvent::ServiceOutput { line, .. } = event {
             plain::bytes(&line);
         }
     }

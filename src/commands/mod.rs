@@ -38,14 +38,14 @@ pub mod up;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-pub use crate::commands::open_plan::{open_plan, report_warnings, tell};
+pub use crate::commands::open_plan::{open_plan, report, report_warnings};
 
-use crate::cli::options::{Options, ReportFormat, Surroundings, Verb};
-use crate::cli::{Notice, Parsed, Resolved, Severity, parse};
-use crate::env_error::Halt;
+use crate::cli::options::{Options, ProcessContext, ReportFormat, Verb};
+use crate::cli::{OptionNotice, ParsedCommandLine, ResolvedOptions, Severity, parse};
+use crate::env_error::EnvError;
 use crate::error::frame;
 use crate::error::{ConfigError, ErrorClass};
-use crate::event::{Event, Level, Reporter};
+use crate::event::{Level, Reporter, RunEvent};
 use crate::execute::interrupt::BySignal;
 use crate::exit_code;
 use crate::lock::error::Unreachable;
@@ -53,16 +53,16 @@ use crate::python_text::plain as plain_text;
 use crate::report::github;
 use crate::report::lost_output;
 use crate::report::plain;
-use crate::report::{Human, JsonLines, Layout, Progress, SlowPhases};
+use crate::report::{EventLayout, HumanReporter, JsonLines, ProgressBars, SlowPhases};
 
 /// The name under which the program itself reports.
 const ROOT: &str = "ROOT";
 
 /// Parses the command line, runs the verb and returns the exit code for the shell.
 pub fn main(arguments: Vec<OsString>) -> u8 {
-    let code = match parse(&arguments, Surroundings::read()) {
-        Ok(Parsed::Run(resolved)) => run(*resolved),
-        Ok(Parsed::Show(answer)) => {
+    let code = match parse(&arguments, ProcessContext::read()) {
+        Ok(ParsedCommandLine::Run(resolved)) => run(*resolved),
+        Ok(ParsedCommandLine::Show(answer)) => {
             // Whatever is wrong with a plugin's tox, there is an answer without it.
             let _ = delegate_to_tox::answer(&answer);
             plain::out(&answer.text);
@@ -83,15 +83,15 @@ fn with_output_counted(code: i32) -> i32 {
     if code == exit_code::OK { exit_code::FAILED } else { code }
 }
 
-fn run(resolved: Resolved) -> i32 {
-    let Resolved { options, notices, unknown } = resolved;
-    let reporter = reporter(&options, Display::Plain);
-    for Notice { severity, text } in notices {
+fn run(resolved: ResolvedOptions) -> i32 {
+    let ResolvedOptions { options, notices, unknown } = resolved;
+    let reporter = reporter(&options, ProgressDisplay::Plain);
+    for OptionNotice { severity, text } in notices {
         let level = match severity {
             Severity::Warning => Level::Warning,
             Severity::Error => Level::Error,
         };
-        reporter.event(Event::Message { environment: ROOT.to_owned(), level, text });
+        reporter.event(RunEvent::Message { environment: ROOT.to_owned(), level, text });
     }
     if options.verb == Verb::RunParallel && options.run.no_capture {
         plain::error("--no-capture cannot be used with parallel mode\n");
@@ -100,7 +100,7 @@ fn run(resolved: Resolved) -> i32 {
     let outcome = match unknown {
         // A plugin may know the words that envo does not.
         Some(error) => match open_plan::read(&options) {
-            Err(provided) if provided.is::<provision::Provided>() => Err(provided),
+            Err(provided) if provided.is::<provision::ProvisionExit>() => Err(provided),
             _ => Err(error.into()),
         },
         None => dispatch(&options),
@@ -110,7 +110,7 @@ fn run(resolved: Resolved) -> i32 {
 
 /// Says why the verb did not come to its end, and with which code that ends the process.
 fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -> i32 {
-    if let Some(provided) = error.downcast_ref::<provision::Provided>() {
+    if let Some(provided) = error.downcast_ref::<provision::ProvisionExit>() {
         return provided.code;
     }
     if let Some(signal) = error.downcast_ref::<BySignal>() {
@@ -118,9 +118,9 @@ fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -
         signal.end_process();
         return exit_code::HANDLED_ERROR;
     }
-    if let Some(Halt::Interrupted) = error.downcast_ref::<Halt>() {
+    if let Some(EnvError::Interrupted) = error.downcast_ref::<EnvError>() {
         // The user knows, and what that means was said when it came.
-        return Halt::Interrupted.verdict().code;
+        return EnvError::Interrupted.verdict().code;
     }
     match error.downcast_ref::<ConfigError>() {
         Some(error) => show_config_error(error, options, reporter),
@@ -132,22 +132,24 @@ fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -
 }
 
 /// Writes events as the options want them; `spinner`: with a display of what goes on.
-fn reporter(options: &Options, display: Display) -> Arc<dyn Reporter> {
+fn reporter(options: &Options, display: ProgressDisplay) -> Arc<dyn Reporter> {
     if options.report == ReportFormat::Json {
         return Arc::new(JsonLines::default());
     }
-    let human = Human::new(Layout::new(options.verbosity, options.colored, &options.stderr_color));
+    let human = HumanReporter::new(EventLayout::new(options.verbosity, options.colored, &options.stderr_color));
     match display {
-        Display::Spinners => Arc::new(Progress::new(human)),
+        ProgressDisplay::Spinners => Arc::new(ProgressBars::new(human)),
         // With `--no-capture` installers write for themselves, and -q asks for less.
-        Display::SlowPhases if options.verbosity >= 2 && !options.run.no_capture => Arc::new(SlowPhases::new(human)),
-        Display::SlowPhases | Display::Plain => Arc::new(human),
+        ProgressDisplay::SlowPhases if options.verbosity >= 2 && !options.run.no_capture => {
+            Arc::new(SlowPhases::new(human))
+        }
+        ProgressDisplay::SlowPhases | ProgressDisplay::Plain => Arc::new(human),
     }
 }
 
 /// What is shown of the progress of a run, besides what it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Display {
+enum ProgressDisplay {
     Plain,
     /// A line for each environment.
     Spinners,
@@ -168,7 +170,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Down => up::execute_down(options),
         Verb::Ps => run_progress::execute_ps(options),
         Verb::Logs => logs::execute(options),
-        Verb::Start | Verb::Stop | Verb::Restart | Verb::Wait => run_progress::execute_order(options),
+        Verb::Start | Verb::Stop | Verb::Restart | Verb::Wait => run_progress::execution_order(options),
         Verb::Events => run_progress::execute_events(options),
         Verb::Services => services::execute(options),
         Verb::Schema => schema::execute(options),
@@ -227,9 +229,9 @@ mod tests {
     use crate::error::Location;
 
     fn options(stdout_is_terminal: bool) -> Options {
-        let surroundings = Surroundings { stdout_is_terminal, ..Surroundings::default() };
+        let surroundings = ProcessContext { stdout_is_terminal, ..ProcessContext::default() };
         match parse(&["envo".into(), "--colored=no".into()], surroundings) {
-            Ok(Parsed::Run(resolved)) => resolved.options,
+            Ok(ParsedCommandLine::Run(resolved)) => resolved.options,
             other => panic!("{other:?}"),
         }
     }

@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 
 use crate::cli::options::Options;
 use crate::commands::discovery::discovery;
-use crate::commands::{Display, reporter};
-use crate::plan::{self, Plan, Warning};
+use crate::commands::{ProgressDisplay, reporter};
+use crate::plan::{self, Plan, PlanWarning};
 use crate::runtime::python::PythonDiscovery;
 use crate::source;
 
@@ -51,7 +51,7 @@ fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<P
 pub fn report_missing_configuration(options: &Options) -> Result<()> {
     let found = source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
     if let Some(text) = found.warning {
-        let reporter = reporter(options, Display::Plain);
+        let reporter = reporter(options, ProgressDisplay::Plain);
         reporter.warning(crate::commands::ROOT, text);
     }
     Ok(())
@@ -59,15 +59,15 @@ pub fn report_missing_configuration(options: &Options) -> Result<()> {
 
 /// Says what was noticed while the configuration was read.
 pub fn report_warnings(plan: &Plan, options: &Options) {
-    tell(plan.take_warnings(), options);
+    report(plan.take_warnings(), options);
 }
 
 /// Says what was noticed, each about its environment.
-pub fn tell(warnings: Vec<Warning>, options: &Options) {
+pub fn report(warnings: Vec<PlanWarning>, options: &Options) {
     if warnings.is_empty() {
         return;
     }
-    let reporter = reporter(options, Display::Plain);
+    let reporter = reporter(options, ProgressDisplay::Plain);
     for warning in warnings {
         reporter.warning(warning.environment.as_deref().unwrap_or(crate::commands::ROOT), warning.text);
     }

@@ -7,20 +7,20 @@ use anyhow::{Result, anyhow};
 use serde_json::json;
 
 use crate::cli::options::Options;
-use crate::commands::locked_ecosystems::OfLanguage;
+use crate::commands::locked_ecosystems::EcosystemLock;
 use crate::commands::locking::{Lockable, Locks, Resolvers, target};
 use crate::exit_code;
 use crate::install::InstallRequest;
-use crate::install::uv_lock::LockWish;
-use crate::lock::document::Document;
+use crate::install::uv_lock::UvLockRequest;
+use crate::lock::document::LockDocument;
 use crate::lock::ecosystems::Ecosystem;
-use crate::lock::ecosystems::versions::Version;
+use crate::lock::ecosystems::versions::EcosystemVersion;
 use crate::lock::error::{LockError, Unreachable};
-use crate::lock::inputs::Inputs;
-use crate::lock::resolve::Order;
+use crate::lock::inputs::LockInputs;
+use crate::lock::resolve::LockRequest;
 use crate::report::plain;
 use crate::report::table;
-use crate::runtime::outdated::Newer;
+use crate::runtime::outdated::NewerVersion;
 
 const HEAD: [&str; 5] = ["ENVIRONMENT", "PACKAGE", "LOCKED", "FITS", "NEWEST"];
 
@@ -37,17 +37,17 @@ fn compare(options: &Options, locks: &Locks) -> Result<i32> {
     let mut rows = Vec::new();
     for (name, document) in &documents {
         let lockable = locks.lockable(name, options)?.map_err(|reason| anyhow!("{name}: {reason}"))?;
-        let work = Work { locks, resolvers: &resolvers, lockable: &lockable };
+        let work = OutdatedJob { locks, resolvers: &resolvers, lockable: &lockable };
         let fitting = work.resolve(&lockable.inputs)?;
         let mut arguments = vec!["--no-deps".to_owned()];
-        arguments.extend(asked(document));
+        arguments.extend(selected(document));
         let newest =
-            work.resolve(&Inputs { request: InstallRequest::new("lock", arguments), ..lockable.inputs.clone() })?;
+            work.resolve(&LockInputs { request: InstallRequest::new("lock", arguments), ..lockable.inputs.clone() })?;
         rows.extend(compared(name, document, &fitting, &newest));
     }
     for one in std::mem::take(&mut languages.read) {
         let environment = Arc::new(locks.plan.environment(&one.environment)?);
-        match locks.site(&environment).newer(&one.runtime).map_err(anyhow::Error::new)? {
+        match locks.env_builder(&environment).newer(&one.runtime).map_err(anyhow::Error::new)? {
             Some(newer) => rows.extend(compared_of_language(&one, &newer)),
             None => languages.left_out.push((one.environment, one.runtime)),
         }
@@ -61,30 +61,30 @@ fn compare(options: &Options, locks: &Locks) -> Result<i32> {
         let which = if languages.left_out.is_empty() { "that is locked" } else { "that could be asked for" };
         plain::out(&format!("every package {which} is the newest\n"));
     } else {
-        plain::out(&table::lay_out(&HEAD, &rows));
+        plain::out(&table::format_table(&HEAD, &rows));
     }
-    languages.tell_left_out();
+    languages.report_left_out();
     Ok(if rows.is_empty() { exit_code::OK } else { exit_code::FAILED })
 }
 
-struct Work<'a> {
+struct OutdatedJob<'a> {
     locks: &'a Locks,
     resolvers: &'a Resolvers<'a>,
     lockable: &'a Lockable,
 }
 
-impl Work<'_> {
+impl OutdatedJob<'_> {
     /// What the index has today for these inputs.
-    fn resolve(&self, inputs: &Inputs) -> Result<Document> {
+    fn resolve(&self, inputs: &LockInputs) -> Result<LockDocument> {
         let (target, platforms) = target(self.locks, self.lockable).map_err(|error| anyhow!("{error}"))?;
         let lockable = Lockable {
             environment: self.lockable.environment.clone(),
             variables: self.lockable.variables.clone(),
             inputs: inputs.clone(),
         };
-        let wish = LockWish { python_version: target.dotted(), upgrade: true, ..LockWish::default() };
+        let wish = UvLockRequest { python_version: target.dotted(), upgrade: true, ..UvLockRequest::default() };
         let (resolver, _) = self.resolvers.find(&lockable, &target, &wish).map_err(|error| anyhow!("{error}"))?;
-        let order = Order {
+        let order = LockRequest {
             environment: &self.lockable.environment.name,
             project: &self.locks.project,
             inputs: &lockable.inputs,
@@ -104,7 +104,7 @@ impl Work<'_> {
 
 /// What is locked from an index, each for those for whom it is locked: a newer version that only others could have, such
 /// as those with a newer Python, is none.
-fn asked(locked: &Document) -> impl Iterator<Item = String> {
+fn selected(locked: &LockDocument) -> impl Iterator<Item = String> {
     let of_index = locked.packages.iter().filter(|package| package.source.is_none() && package.version.is_some());
     of_index.map(|package| match &package.marker {
         Some(marker) => format!("{} ; {marker}", package.name),
@@ -113,8 +113,13 @@ fn asked(locked: &Document) -> impl Iterator<Item = String> {
 }
 
 /// A row for each package with a newer version than is locked.
-fn compared(environment: &str, locked: &Document, fitting: &Document, newest: &Document) -> Vec<Vec<String>> {
-    let versions = |document: &Document, name: &str| {
+fn compared(
+    environment: &str,
+    locked: &LockDocument,
+    fitting: &LockDocument,
+    newest: &LockDocument,
+) -> Vec<Vec<String>> {
+    let versions = |document: &LockDocument, name: &str| {
         let packages = document.packages.iter().filter(|package| package.name == name);
         packages.map(|package| package.version_text().to_owned()).collect::<BTreeSet<String>>()
     };
@@ -143,14 +148,14 @@ fn is_newer(version: &str, locked: &BTreeSet<String>) -> bool {
     if locked.contains(version) {
         return false;
     }
-    let parsed = |text: &str| Version::of(Ecosystem::PyPi, text);
+    let parsed = |text: &str| EcosystemVersion::of(Ecosystem::PyPi, text);
     let Some(version) = parsed(version) else { return true };
     locked.iter().any(|locked| parsed(locked).is_none_or(|locked| locked < version))
 }
 
 /// The same of another language, whose tool has said what is newer.
-fn compared_of_language(locked: &OfLanguage, newer: &[Newer]) -> Vec<Vec<String>> {
-    let row = |newer: &Newer| {
+fn compared_of_language(locked: &EcosystemLock, newer: &[NewerVersion]) -> Vec<Vec<String>> {
+    let row = |newer: &NewerVersion| {
         let keys = locked.contents.packages.keys().filter(|(name, _)| *name == newer.name);
         let versions: Vec<&str> = keys.map(|(_, version)| version.as_str()).collect();
         let locked_version = versions.join(", ");
@@ -168,20 +173,20 @@ fn compared_of_language(locked: &OfLanguage, newer: &[Newer]) -> Vec<Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::document::Package;
+    use crate::lock::document::LockedPackage;
 
     #[test]
     fn only_what_has_a_newer_version_is_told() {
-        let document = |packages: &[(&str, &str)]| Document {
+        let document = |packages: &[(&str, &str)]| LockDocument {
             packages: packages
                 .iter()
-                .map(|(name, version)| Package {
+                .map(|(name, version)| LockedPackage {
                     name: (*name).to_owned(),
                     version: Some((*version).to_owned()),
-                    ..Package::default()
+                    ..LockedPackage::default()
                 })
                 .collect(),
-            ..Document::default()
+            ..LockDocument::default()
         };
         let locked = document(&[("a", "1"), ("b", "1"), ("c", "1")]);
         let rows = compared(

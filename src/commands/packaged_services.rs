@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow};
 use serde_json::Value;
 
 use crate::builder::provision::safe_path;
-use crate::cli::options::{EnvironmentChoice, Options, Packaged, Verb};
+use crate::cli::options::{EnvironmentChoice, Options, PackagedService, Verb};
 use crate::commands::required_python::python_of_requires;
 use crate::error::ConfigError;
 use crate::execute::process;
@@ -41,12 +41,12 @@ sys.stdout.write('\\nenvo-service ' + json.dumps(found, default=str))
 const MARK: &[u8] = b"\nenvo-service ";
 
 /// A service that can be had, and from whom.
-pub struct Offer {
+pub struct PackagedOffer {
     interpreter: Arc<Interpreter>,
     pub entry_point: EntryPoint,
 }
 
-impl Offer {
+impl PackagedOffer {
     pub fn from(&self) -> String {
         format!("{} {}", canonical_name(&self.entry_point.distribution), self.entry_point.version).trim().to_owned()
     }
@@ -65,7 +65,8 @@ pub fn with_packages(plan: Plan, options: &Options, discovery: &Arc<PythonDiscov
             break;
         }
         let offers = offers(&plan, &options, discovery, Some(&wanted))?;
-        let found: Vec<&Offer> = offers.iter().filter(|offer| wanted.contains(&offer.entry_point.name)).collect();
+        let found: Vec<&PackagedOffer> =
+            offers.iter().filter(|offer| wanted.contains(&offer.entry_point.name)).collect();
         if found.is_empty() {
             break;
         }
@@ -77,7 +78,7 @@ pub fn with_packages(plan: Plan, options: &Options, discovery: &Arc<PythonDiscov
             for (key, text) in load(offer, &options)? {
                 overrides.push(format!("{section}.{key}={text}"));
             }
-            options.packaged.push(Packaged { name: name.clone(), from: offer.from() });
+            options.packaged.push(PackagedService { name: name.clone(), from: offer.from() });
         }
         overrides.append(&mut options.overrides);
         options.overrides = overrides;
@@ -117,11 +118,11 @@ pub fn offers(
     options: &Options,
     discovery: &Arc<PythonDiscovery>,
     wanted: Option<&BTreeSet<String>>,
-) -> Result<Vec<Offer>> {
+) -> Result<Vec<PackagedOffer>> {
     let mut offers = Vec::new();
     let host = discovery.find(&[discovery.host_python().display().to_string()]);
     host.into_iter().for_each(|interpreter| add(&mut offers, interpreter));
-    let is_offered = |name: &String| offers.iter().any(|offer: &Offer| offer.entry_point.name == *name);
+    let is_offered = |name: &String| offers.iter().any(|offer: &PackagedOffer| offer.entry_point.name == *name);
     let all = wanted.is_some_and(|wanted| wanted.iter().all(is_offered));
     if !all && let Some(python) = python_of_requires(plan, options, discovery, wanted.is_some())? {
         discovery.interpreter_at(&python).into_iter().for_each(|interpreter| add(&mut offers, interpreter));
@@ -129,10 +130,10 @@ pub fn offers(
     Ok(offers)
 }
 
-fn add(offers: &mut Vec<Offer>, interpreter: Arc<Interpreter>) {
+fn add(offers: &mut Vec<PackagedOffer>, interpreter: Arc<Interpreter>) {
     for entry_point in Distributions::of(&interpreter).entry_points(GROUP) {
         if !offers.iter().any(|offer| offer.entry_point.name == entry_point.name) {
-            offers.push(Offer { interpreter: Arc::clone(&interpreter), entry_point });
+            offers.push(PackagedOffer { interpreter: Arc::clone(&interpreter), entry_point });
         }
     }
 }
@@ -165,7 +166,7 @@ pub fn is_all_that_is_required(plan: &Plan, options: &Options, discovery: &Arc<P
 }
 
 /// The settings of a service, as texts that could stand in a configuration.
-fn load(offer: &Offer, options: &Options) -> Result<Vec<(String, String)>> {
+fn load(offer: &PackagedOffer, options: &Options) -> Result<Vec<(String, String)>> {
     let (name, object) = (&offer.entry_point.name, &offer.entry_point.object);
     let python = &offer.interpreter;
     let arguments = [safe_path(&python.version), "-c", SCRIPT, object.as_str()].map(OsStr::new);

@@ -10,19 +10,19 @@ use crate::cli::options::{Options, Verb};
 use crate::commands::delegate_to_tox;
 use crate::commands::packaged_services;
 use crate::commands::required_python::environment;
-use crate::commands::run_context::{Manner, open_run};
-use crate::commands::{Display, ROOT, reporter};
+use crate::commands::run_context::{RunMode, open_run};
+use crate::commands::{ProgressDisplay, ROOT, reporter};
 use crate::error::ConfigError;
-use crate::execute::session::Shown;
+use crate::execute::session::DisplayedCommand;
 use crate::model::InterpreterLookup as _;
 use crate::plan::Plan;
-use crate::plan::provision::{Need, Surroundings, metadata, need};
+use crate::plan::provision::{ProvisionContext, ProvisionReason, metadata, need};
 use crate::runtime::python::PythonDiscovery;
 
 /// Another tox did all there was to do, and ended with this code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a provisioned tox ended with exit code {code}")]
-pub struct Provided {
+pub struct ProvisionExit {
     pub code: i32,
 }
 
@@ -44,49 +44,51 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
     let host = discovery.host_python();
     let has_markers = requires.iter().any(|text| text.contains(';'));
     let asked = if has_markers { discovery.find(&[host.display().to_string()]) } else { None };
-    let around = Surroundings {
+    let around = ProvisionContext {
         file: &settings.source.path,
         text: &settings.source.text,
         variables: &options.variables,
         markers: asked.as_ref().map(|interpreter| &interpreter.markers),
     };
-    let place = || settings.place_of(settings.core(), "requires").ok().flatten();
+    let place = || settings.location_of(settings.core(), "requires").ok().flatten();
     let placed = |error: ConfigError| place().into_iter().fold(error, ConfigError::at);
     let Some(need) = need(&requires, &around).map_err(placed)? else { return Ok(()) };
     // tox knows nothing of checking, and a check installs nothing.
     if options.config.check {
         return Ok(());
     }
-    if matches!(need, Need::Requirements(_)) && packaged_services::is_all_that_is_required(plan, options, discovery)? {
+    if matches!(need, ProvisionReason::Requirements(_))
+        && packaged_services::is_all_that_is_required(plan, options, discovery)?
+    {
         return Ok(());
     }
     delegate_to_tox::hand_over(&requires, &around, options, discovery)?;
-    refuse_if_told(&need, &requires, options, &host.display().to_string())?;
+    refuse_if_disabled(&need, &requires, options, &host.display().to_string())?;
     crate::commands::report_warnings(plan, options);
-    let reporter = reporter(options, Display::Plain);
+    let reporter = reporter(options, ProgressDisplay::Plain);
     let text = format!("will run in automatically provisioned tox, host {} {}", host.display(), need.reason());
     let shown = match need {
-        Need::Requirements(_) => {
+        ProvisionReason::Requirements(_) => {
             reporter.warning(ROOT, text);
-            Shown::Itself
+            DisplayedCommand::Itself
         }
         // tox itself has nothing to say of such a file.
-        Need::InlinePlugin(_) => {
+        ProvisionReason::InlinePlugin(_) => {
             reporter.info(ROOT, text);
-            Shown::Already
+            DisplayedCommand::Already
         }
     };
     let (name, environment) = environment(plan, options, &requires)?;
-    let run = open_run(options, plan, Arc::clone(discovery), &Manner::one_by_one())?;
+    let run = open_run(options, plan, Arc::clone(discovery), &RunMode::one_by_one())?;
     let code = match builder::provision::provide(&Arc::new(run), environment, &arguments(options), shown) {
         Ok(code) => code,
-        Err(crate::env_error::Halt::Skip(reason)) => {
+        Err(crate::env_error::EnvError::Skip(reason)) => {
             let text = format!("cannot provision tox environment {name} because {reason}");
             return Err(ConfigError::handled(text).into());
         }
-        Err(halt) => halt.tell(reporter.as_ref(), ROOT).code,
+        Err(halt) => halt.report(reporter.as_ref(), ROOT).code,
     };
-    Err(Provided { code }.into())
+    Err(ProvisionExit { code }.into())
 }
 
 fn is_about_services(verb: Verb) -> bool {
@@ -103,7 +105,7 @@ fn arguments(options: &Options) -> Vec<String> {
 }
 
 /// `--no-provision`.
-fn refuse_if_told(need: &Need, requires: &[String], options: &Options, host: &str) -> Result<()> {
+fn refuse_if_disabled(need: &ProvisionReason, requires: &[String], options: &Options, host: &str) -> Result<()> {
     let Some(file) = &options.run.no_provision else { return Ok(()) };
     let mut message = format!("provisioning explicitly disabled within {host}, but {}", need.reason());
     if !file.is_empty() {

@@ -12,7 +12,7 @@ use crate::commands::discovery::discovery;
 use crate::commands::import::{COMPOSE_FILES, with_files};
 use crate::commands::open_plan::report_missing_configuration;
 use crate::exit_code;
-use crate::import::{self, Imported, ProjectFiles, Section};
+use crate::import::{self, Imported, ImportedSection, ProjectFiles};
 use crate::model::InterpreterLookup as _;
 use crate::report::plain;
 
@@ -90,7 +90,7 @@ fn environment_name(options: &Options) -> String {
 fn content(environment: &str, root: &Path, found: &mut Found) -> String {
     let (services, projects) = found.imported.sections.split_at(found.of_compose);
     let is_python = is_python(root) || (services.is_empty() && projects.is_empty());
-    let tested = |section: &&Section| section.has("commands");
+    let tested = |section: &&ImportedSection| section.has("commands");
     let is_any_tested = is_python || projects.iter().any(|section| tested(&section));
     let mut listed = if is_python { vec![environment.to_owned()] } else { Vec::new() };
     listed.extend(
@@ -108,7 +108,7 @@ fn content(environment: &str, root: &Path, found: &mut Found) -> String {
             }
         }
     }
-    texts.extend(found.imported.sections.iter().map(Section::text));
+    texts.extend(found.imported.sections.iter().map(ImportedSection::text));
     texts.join("\n")
 }
 

@@ -3,15 +3,15 @@
 use crate::builder;
 use crate::cli::options::Options;
 use crate::commands::ROOT;
-use crate::commands::run_context::{Manner, open_run};
+use crate::commands::run_context::{RunMode, open_run};
 use crate::error::ConfigError;
 use crate::model::Environment;
-use crate::plan::provision::{Need, Surroundings, need};
+use crate::plan::provision::{ProvisionContext, ProvisionReason, need};
 use crate::plan::{self, Plan};
 use crate::runtime::python::PythonDiscovery;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::translate;
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 use anyhow::Result;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,24 +26,24 @@ pub fn python_of_requires(
 ) -> Result<Option<PathBuf>> {
     let settings = &plan.settings;
     let requires = settings.list(settings.core(), "requires")?;
-    let around = Surroundings {
+    let around = ProvisionContext {
         file: &settings.source.path,
         text: &settings.source.text,
         variables: &options.variables,
         markers: None,
     };
-    let Some(Need::Requirements(_)) = need(&requires, &around)? else { return Ok(None) };
+    let Some(ProvisionReason::Requirements(_)) = need(&requires, &around)? else { return Ok(None) };
     // Asking for its folder changes settings that the plan should keep.
     let plan = plan::read(Arc::new(options.clone()), Arc::clone(discovery) as _)?;
     let (name, environment) = environment(&plan, options, &requires)?;
     if !make {
         return Ok(Some(environment.env_dir.join("bin/python")).filter(|python| python.exists()));
     }
-    let run = Arc::new(open_run(options, &plan, Arc::clone(discovery), &Manner::one_by_one())?);
+    let run = Arc::new(open_run(options, &plan, Arc::clone(discovery), &RunMode::one_by_one())?);
     match builder::provision::prepare(&run, environment) {
         Ok(python) => Ok(Some(python)),
         Err(halt) => {
-            halt.tell(run.reporter.as_ref(), ROOT);
+            halt.report(run.reporter.as_ref(), ROOT);
             Err(ConfigError::handled(format!("the environment `{name}` of `requires` cannot be made")).into())
         }
     }
@@ -61,9 +61,9 @@ pub(super) fn environment(plan: &Plan, options: &Options, requires: &[String]) -
 /// The environment's settings come from here and not from a file.
 fn fill(set: &ConfigSet, options: &Options, requires: &[String]) {
     let recreate = options.run.recreate && !options.run.no_recreate_provision;
-    set.set_in_memory("base", Value::List(Vec::new()));
-    set.set_in_memory("skip_install", Value::Boolean(true));
-    set.set_in_memory("deps", Value::Requirements(requires.join("\n")));
-    set.set_in_memory("pass_env", Value::List(vec!["*".to_owned()]));
-    set.set_in_memory("recreate", Value::Boolean(recreate));
+    set.set_in_memory("base", SettingValue::List(Vec::new()));
+    set.set_in_memory("skip_install", SettingValue::Boolean(true));
+    set.set_in_memory("deps", SettingValue::Requirements(requires.join("\n")));
+    set.set_in_memory("pass_env", SettingValue::List(vec!["*".to_owned()]));
+    set.set_in_memory("recreate", SettingValue::Boolean(recreate));
 }

@@ -7,17 +7,17 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::builder::coordinator::Coordinator;
-use crate::builder::prebuilder::Foresight;
+use crate::builder::prebuilder::PrebuildOptions;
 use crate::builder::redirect_env;
-use crate::builder::run_context::Run;
+use crate::builder::run_context::RunContext;
 use crate::cli::options::{Options, ReportFormat};
 use crate::commands::discovery::discovery;
 use crate::commands::open_plan::open_plan_with;
-use crate::commands::run_context::{Manner, layout, open_run};
+use crate::commands::run_context::{RunMode, event_layout, open_run};
 use crate::commands::{ROOT, report_warnings};
 use crate::error::frame;
-use crate::event::{Event, Reporter, Stream};
-use crate::execute::process::Grouping;
+use crate::event::{OutputStream, Reporter, RunEvent};
+use crate::execute::process::ProcessGrouping;
 use crate::plan::{self, Plan};
 use crate::runtime::python::PythonDiscovery;
 use crate::settings::check::misspelt_keys;
@@ -52,20 +52,20 @@ pub(super) fn run_environments(
     // The folders of all must be known, so it is also said of the others that they are left out.
     plan.kept(|entry| !entry.kind.is_package())?;
     report_warnings(plan, options);
-    let manner = Manner::of(options, plan);
+    let manner = RunMode::of(options, plan);
     let run = Arc::new(open_run(options, plan, Arc::clone(&discovery), &manner)?);
     redirect_env::check(plan, &run.project)?;
     warn_of_misspellings(options, plan, &names, run.reporter.as_ref());
-    let one_by_one = manner.grouping == Grouping::Shared;
+    let one_by_one = manner.grouping == ProcessGrouping::Shared;
     let foresight = if one_by_one { foresight(options, &run, &discovery, &names) } else { None };
-    let Manner { places, showing, junit, .. } = manner;
+    let RunMode { places, showing, junit, .. } = manner;
     let code = Coordinator { run: &run, plan, names, places, showing, start, foresight }.run();
     if let (Some(junit), Some(file)) = (junit, &options.run.junit_xml)
         && let Err(error) = junit.write(file)
     {
         run.reporter.error(ROOT, format!("could not write {}: {error}", file.display()));
     }
-    run.interrupt.end_as_asked();
+    run.interrupt.end_by_signal();
     Ok(code?)
 }
 
@@ -76,14 +76,19 @@ pub(super) fn warn_of_misspellings(options: &Options, plan: &Plan, names: &[Stri
     }
     for error in plan.misspelt_depends(names).into_iter().chain(misspelt_keys(&plan.settings)) {
         let bytes = frame::warning(&error, options.colored).into_bytes();
-        reporter.event(Event::LaidOut { stream: Stream::Error, bytes });
+        reporter.event(RunEvent::LaidOut { stream: OutputStream::Error, bytes });
     }
 }
 
 /// How environments are prepared before their turn, if there is anything to prepare. A child that writes straight to the
 /// terminal cannot be held back, programs are told of everything when it happens, and the record of a run says nothing of
 /// environments whose turn never came.
-fn foresight(options: &Options, run: &Run, discovery: &Arc<PythonDiscovery>, names: &[String]) -> Option<Foresight> {
+fn foresight(
+    options: &Options,
+    run: &RunContext,
+    discovery: &Arc<PythonDiscovery>,
+    names: &[String],
+) -> Option<PrebuildOptions> {
     let new = |name: &String| !run.project.work_dir.join(name).exists();
     let worthwhile = names.len() > 1 && (options.run.recreate || names.iter().any(new));
     let told_at_once = options.report == ReportFormat::Json || options.run.junit_xml.is_some() || run.journal.is_some();
@@ -93,5 +98,5 @@ fn foresight(options: &Options, run: &Run, discovery: &Arc<PythonDiscovery>, nam
     }
     let (options_again, discovery) = (options.clone(), Arc::clone(discovery));
     let open_plan = move || plan::open(Arc::new(options_again.clone()), Arc::clone(&discovery) as _).ok();
-    Some(Foresight { open_plan: Arc::new(open_plan), layout: layout(options) })
+    Some(PrebuildOptions { open_plan: Arc::new(open_plan), layout: event_layout(options) })
 }

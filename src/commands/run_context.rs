@@ -1,47 +1,47 @@
 //! What a run needs besides its environments: how they run, what reports it, and what they share.
 
-use crate::builder::coordinator::Showing;
+use crate::builder::coordinator::OutputMode;
 use crate::builder::journal::Journal;
 use crate::builder::log_groups::LogGroups;
-use crate::builder::phases::Phases;
-use crate::builder::run_context::Run;
+use crate::builder::phases::PhaseTimes;
+use crate::builder::run_context::RunContext;
 use crate::cli::options::{Options, Parallelism, ReportFormat, Verb};
-use crate::commands::{Display, ROOT};
+use crate::commands::{ProgressDisplay, ROOT};
 use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::Grouping;
-use crate::lock::index::Index;
+use crate::execute::process::ProcessGrouping;
+use crate::lock::index::LockIndex;
 use crate::model::InterpreterLookup as _;
 use crate::model::environment::{InstallerChoice, PackageKind};
 use crate::plan::Plan;
 use crate::report::github;
 use crate::report::observers::{Observers, observed};
-use crate::report::{Junit, Layout};
+use crate::report::{EventLayout, JunitReporter};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 use anyhow::{Context, Result};
 use signal_hook::consts::SIGINT;
 use std::sync::{Arc, Mutex, Once, OnceLock};
 
 /// How environments run beside each other, and who is told of it how.
-pub(super) struct Manner {
+pub(super) struct RunMode {
     /// `None`: all at once.
     pub(super) places: Option<usize>,
-    pub(super) showing: Showing,
-    pub(super) grouping: Grouping,
-    pub(super) display: Display,
-    pub(super) junit: Option<Arc<Junit>>,
+    pub(super) showing: OutputMode,
+    pub(super) grouping: ProcessGrouping,
+    pub(super) display: ProgressDisplay,
+    pub(super) junit: Option<Arc<JunitReporter>>,
     pub(super) observers: Observers,
 }
 
-impl Manner {
+impl RunMode {
     /// Everything at once, each in a process group of its own.
     pub(super) fn side_by_side() -> Self {
         Self {
             places: None,
-            showing: Showing::Live,
-            grouping: Grouping::Group,
-            display: Display::Plain,
+            showing: OutputMode::Live,
+            grouping: ProcessGrouping::Group,
+            display: ProgressDisplay::Plain,
             junit: None,
             observers: Observers::default(),
         }
@@ -49,13 +49,13 @@ impl Manner {
 
     /// The same, with a display of what goes on.
     pub(super) fn with_spinners(self, spinners: bool) -> Self {
-        Self { display: if spinners { Display::Spinners } else { Display::Plain }, ..self }
+        Self { display: if spinners { ProgressDisplay::Spinners } else { ProgressDisplay::Plain }, ..self }
     }
 
     /// One after the other, on this process's terminal.
     pub(super) fn one_by_one() -> Self {
-        let display = Display::SlowPhases;
-        Self { places: Some(1), grouping: Grouping::Shared, display, ..Self::side_by_side() }
+        let display = ProgressDisplay::SlowPhases;
+        Self { places: Some(1), grouping: ProcessGrouping::Shared, display, ..Self::side_by_side() }
     }
 
     pub(super) fn of(options: &Options, plan: &Arc<Plan>) -> Self {
@@ -71,12 +71,12 @@ impl Manner {
                 Parallelism::Unlimited => None,
                 Parallelism::Limit(limit) => Some(limit.max(1)),
             },
-            showing: if live { Showing::Live } else { Showing::Held(layout(options)) },
-            grouping: Grouping::Group,
+            showing: if live { OutputMode::Live } else { OutputMode::Held(event_layout(options)) },
+            grouping: ProcessGrouping::Group,
             display: if options.stdout_is_terminal && !live && !run.parallel_no_spinner {
-                Display::Spinners
+                ProgressDisplay::Spinners
             } else {
-                Display::Plain
+                ProgressDisplay::Plain
             },
             junit,
             observers,
@@ -85,19 +85,19 @@ impl Manner {
 }
 
 /// Who is told of everything beside the user.
-fn observers(options: &Options, plan: &Arc<Plan>, junit: Option<&Arc<Junit>>) -> Observers {
+fn observers(options: &Options, plan: &Arc<Plan>, junit: Option<&Arc<JunitReporter>>) -> Observers {
     let mut observers: Vec<Arc<dyn Reporter>> = Vec::new();
     observers.extend(junit.map(|junit| Arc::clone(junit) as Arc<dyn Reporter>));
     if let Some(checkout) = github::checkout(&options.variables, &options.current_dir) {
         let plan = Arc::clone(plan);
         let places = move |environment: &str, key: &str| plan.settings.written_at(environment, key);
-        observers.push(Arc::new(github::Annotations::new(checkout, Box::new(places))));
+        observers.push(Arc::new(github::GithubAnnotations::new(checkout, Box::new(places))));
     }
     observers.into()
 }
 
-pub(super) fn layout(options: &Options) -> Layout {
-    Layout::new(options.verbosity, options.colored, &options.stderr_color)
+pub(super) fn event_layout(options: &Options) -> EventLayout {
+    EventLayout::new(options.verbosity, options.colored, &options.stderr_color)
 }
 
 /// The surroundings of a run.
@@ -105,8 +105,8 @@ pub(super) fn open_run(
     options: &Options,
     plan: &Plan,
     discovery: Arc<PythonDiscovery>,
-    manner: &Manner,
-) -> Result<Run> {
+    manner: &RunMode,
+) -> Result<RunContext> {
     let reporter = observed(crate::commands::reporter(options, manner.display), &manner.observers);
     let teller = Arc::clone(&reporter);
     let verb = options.verb;
@@ -121,7 +121,7 @@ pub(super) fn open_run(
     let runtime = PythonRuntime::new(Arc::clone(&discovery), &options.variables)
         .with_reporter(Arc::clone(&reporter))
         .with_interrupt(interrupt.clone());
-    Ok(Run {
+    Ok(RunContext {
         project: plan.project()?,
         options: options.run.clone(),
         host: options.variables.clone(),
@@ -134,9 +134,9 @@ pub(super) fn open_run(
         grouping: manner.grouping,
         journal: options.run.result_json.as_ref().map(|_| open_journal(plan, &discovery)),
         reporter,
-        groups: LogGroups::new(plan.job, manner.grouping == Grouping::Group, &options.variables),
+        groups: LogGroups::new(plan.job, manner.grouping == ProcessGrouping::Group, &options.variables),
         observers: Arc::clone(&manner.observers),
-        phases: Phases::default(),
+        phases: PhaseTimes::default(),
         laid_out: Once::new(),
         looked_up: Mutex::default(),
         uv: OnceLock::new(),
@@ -154,7 +154,7 @@ pub(super) fn choose_installer(options: &Options) -> Result<Option<InstallerChoi
 /// A journal with a part for every environment, in the order of the configuration, each followed by those that build its
 /// package.
 pub(super) fn open_journal(plan: &Plan, discovery: &PythonDiscovery) -> Journal {
-    let journal = Journal::new(Run::platform());
+    let journal = Journal::new(RunContext::platform());
     for entry in plan.all().unwrap_or_default() {
         journal.environment(&entry.name);
         // What is wrong with an environment is told when it is its turn.
@@ -179,8 +179,8 @@ pub(super) fn open_journal(plan: &Plan, discovery: &PythonDiscovery) -> Journal 
     journal
 }
 
-pub(super) fn read_locks(plan: &Plan) -> Result<Index, ConfigError> {
-    Ok(Index::read(&plan.project()?.root)?)
+pub(super) fn read_locks(plan: &Plan) -> Result<LockIndex, ConfigError> {
+    Ok(LockIndex::read(&plan.project()?.root)?)
 }
 
 /// Whether environments are filled from their locks: by option, or because the project wants it so.

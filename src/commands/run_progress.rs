@@ -5,29 +5,35 @@ use anyhow::Result;
 
 use crate::cli::options::{Options, Verb};
 use crate::commands::state_folder;
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::exit_code;
 use crate::report::plain;
 use crate::report::table;
-use crate::report::timeline::{self, Bar};
-use crate::serve::client::log_follower::Growth;
-use crate::serve::client::socket_path::Place;
-use crate::serve::client::{Client, Heard, Limit};
-use crate::serve::protocol::{Answer, Changes, Known, News, Operation, Status, Timeline};
+use crate::report::timeline::{self, TimelineBar};
+use crate::serve::client::log_follower::LogGrowth;
+use crate::serve::client::socket_path::SupervisorLocation;
+use crate::serve::client::{ClientMessage, SupervisorClient, WaitLimit};
+use crate::serve::protocol::{
+    ClientOperation, InstanceInfo, ReplyBody, ServiceStatus, ServiceTimeline, TimedEvent, UpResult,
+};
 
 /// Speaks to the supervisor; `None`: none runs.
-pub(super) fn connect(place: &Place, verb: &str) -> Result<Option<Client>> {
-    Client::connect(place, &client_name(verb))
+pub(super) fn connect(place: &SupervisorLocation, verb: &str) -> Result<Option<SupervisorClient>> {
+    SupervisorClient::connect(place, &client_name(verb))
 }
 
 /// The same for a verb that listens to signals; the first one ends the attempt.
 ///
 /// # Errors
 /// As [`connect`], and [`Halt::Interrupted`].
-pub(super) fn connect_unless_interrupted(place: &Place, verb: &str, interrupt: &Interrupt) -> Result<Option<Client>> {
-    Client::connect_within(place, &client_name(verb), Some((interrupt, 0)))
+pub(super) fn connect_unless_interrupted(
+    place: &SupervisorLocation,
+    verb: &str,
+    interrupt: &Interrupt,
+) -> Result<Option<SupervisorClient>> {
+    SupervisorClient::connect_within(place, &client_name(verb), Some((interrupt, 0)))
 }
 
 fn client_name(verb: &str) -> String {
@@ -41,10 +47,10 @@ pub(super) fn notice(text: &str) {
 
 /// Shows services.
 pub fn execute_ps(options: &Options) -> Result<i32> {
-    let place = state_folder::place(options)?;
+    let place = state_folder::state_folder(options)?;
     let mut services = match connect(&place, "ps")? {
-        Some(mut client) => match client.ask_promptly(Operation::Ps)? {
-            Answer::Services(services) => services,
+        Some(mut client) => match client.request_promptly(ClientOperation::Ps)? {
+            ReplyBody::Services(services) => services,
             _ => Vec::new(),
         },
         None => Vec::new(),
@@ -68,7 +74,7 @@ pub fn execute_ps(options: &Options) -> Result<i32> {
         plain::out(&timeline::draw(&bars, plain::width().unwrap_or(WIDTH_OF_A_FILE)));
     } else {
         let rows: Vec<_> = services.iter().map(row).collect();
-        plain::out(&table::lay_out_within(plain::width(), (&HEAD, &rows), &DISPENSABLE));
+        plain::out(&table::format_within(plain::width(), (&HEAD, &rows), &DISPENSABLE));
         // Why some have failed, without the last lines that `wait` and `logs` show.
         let reasons = services.iter().filter_map(|service| service.failure.as_deref()?.lines().next());
         plain::out(&reasons.map(|reason| format!("{reason}\n")).collect::<String>());
@@ -83,16 +89,16 @@ const HEAD: [&str; 11] =
 const WIDTH_OF_A_FILE: usize = 80;
 
 /// Nothing for what was not started.
-fn bar(service: Status) -> Option<Bar> {
-    let Timeline { began, started, ready, .. } = service.timeline;
-    let Status { name, environment, depends, .. } = service;
-    Some(Bar { name, environment, depends, began: began?, started, ready })
+fn bar(service: ServiceStatus) -> Option<TimelineBar> {
+    let ServiceTimeline { began, started, ready, .. } = service.timeline;
+    let ServiceStatus { name, environment, depends, .. } = service;
+    Some(TimelineBar { name, environment, depends, began: began?, started, ready })
 }
 
 /// What a narrow terminal can do without, the first of these first; `--format json` has it all.
 const DISPENSABLE: [&str; 7] = ["LEASES", "CPU", "MEMORY", "HEALTH", "PORTS", "RESTARTS", "PID"];
 
-fn row(service: &Status) -> Vec<String> {
+fn row(service: &ServiceStatus) -> Vec<String> {
     let or_dash = |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
     let ports: Vec<String> = service.ports.iter().map(|(name, number)| format!("{name}={number}")).collect();
     vec![
@@ -111,35 +117,37 @@ fn row(service: &Status) -> Vec<String> {
 }
 
 /// `start`, `stop`, `restart` and `wait`.
-pub fn execute_order(options: &Options) -> Result<i32> {
+pub fn execution_order(options: &Options) -> Result<i32> {
     let names = options.services.names.clone();
     let (verb, wait) = (options.verb, options.services.wait);
     if names.is_empty() {
         let usage = format!("write `{} {} ENV`", options.program, options.verb.name());
         return Err(ConfigError::handled("no service was named").hint(usage).into());
     }
-    let place = state_folder::place(options)?;
+    let place = state_folder::state_folder(options)?;
     let Some(mut client) = connect(&place, &options.program)? else {
         return Err(ConfigError::handled("nothing is running")
             .hint(format!("`{} up` starts services", options.program))
             .into());
     };
-    let waiting =
-        || Operation::Wait { names: names.clone(), timeout: options.services.timeout.map(|time| time.as_secs_f64()) };
+    let waiting = || ClientOperation::Wait {
+        names: names.clone(),
+        timeout: options.services.timeout.map(|time| time.as_secs_f64()),
+    };
     let operation = match verb {
-        Verb::Start => Operation::Start { names: names.clone(), wait: false },
-        Verb::Stop => Operation::Stop { names: names.clone() },
-        Verb::Restart => Operation::Restart { names: names.clone(), wait: false },
+        Verb::Start => ClientOperation::Start { names: names.clone(), wait: false },
+        Verb::Stop => ClientOperation::Stop { names: names.clone() },
+        Verb::Restart => ClientOperation::Restart { names: names.clone(), wait: false },
         _ => waiting(),
     };
-    match client.ask(operation)? {
-        Answer::Changes(changes) => plain::out(&changes_text(&changes, verb)),
-        Answer::Instances(instances) => plain::out(&ready_text(&instances)),
+    match client.request(operation)? {
+        ReplyBody::Changes(changes) => plain::out(&changes_text(&changes, verb)),
+        ReplyBody::Instances(instances) => plain::out(&ready_text(&instances)),
         _ => {}
     }
     if wait
         && verb != Verb::Wait
-        && let Answer::Instances(instances) = client.ask(waiting())?
+        && let ReplyBody::Instances(instances) = client.request(waiting())?
     {
         plain::out(&ready_text(&instances));
     }
@@ -147,7 +155,7 @@ pub fn execute_order(options: &Options) -> Result<i32> {
 }
 
 /// What became of services, a line for each kind of change.
-pub(super) fn changes_text(changes: &Changes, verb: Verb) -> String {
+pub(super) fn changes_text(changes: &UpResult, verb: Verb) -> String {
     let unchanged = match verb {
         Verb::Stop => "not running",
         Verb::Start => "already running",
@@ -163,8 +171,8 @@ pub(super) fn changes_text(changes: &Changes, verb: Verb) -> String {
     kept.map(|(word, names)| format!("{word}: {}\n", names.join(", "))).collect()
 }
 
-fn ready_text(instances: &[Known]) -> String {
-    let line = |Known { instance, .. }: &Known| match &instance.url {
+fn ready_text(instances: &[InstanceInfo]) -> String {
+    let line = |InstanceInfo { instance, .. }: &InstanceInfo| match &instance.url {
         Some(url) => format!("{}: ready at {url}\n", instance.name),
         None => format!("{}: ready\n", instance.name),
     };
@@ -174,39 +182,45 @@ fn ready_text(instances: &[Known]) -> String {
 /// Tells what happens to services until the user interrupts or nothing runs any more. Waits for a supervisor if there is
 /// none.
 pub fn execute_events(options: &Options) -> Result<i32> {
-    let place = state_folder::place(options)?;
+    let place = state_folder::state_folder(options)?;
     let interrupt = Interrupt::listen(|_| {})?;
     let Some(mut client) = await_supervisor(&place, options, &interrupt)? else { return Ok(exit_code::OK) };
     client.serve_reader();
-    client.send(Operation::Events)?;
-    let limit = Limit { interrupt: Some((&interrupt, 0)), until: None };
+    client.send(ClientOperation::Events)?;
+    let limit = WaitLimit { interrupt: Some((&interrupt, 0)), until: None };
     loop {
-        match client.hear(&limit)? {
-            Heard::News(News::Unknown) => {}
-            Heard::News(news) if options.services.json => plain::out(&format!("{}\n", serde_json::to_string(&news)?)),
-            Heard::News(news) => {
+        match client.receive(&limit)? {
+            ClientMessage::News(TimedEvent::Unknown) => {}
+            ClientMessage::News(news) if options.services.json => {
+                plain::out(&format!("{}\n", serde_json::to_string(&news)?))
+            }
+            ClientMessage::News(news) => {
                 if concerns(&news, &options.services.names) {
-                    plain::out(&told(&news));
+                    plain::out(&described(&news));
                 }
             }
-            Heard::Answer(_, Err(refused)) => return Err(refused.into()),
-            Heard::Answer(..) | Heard::Late => {}
-            Heard::Interrupted | Heard::End => return Ok(exit_code::OK),
+            ClientMessage::Answer(_, Err(refused)) => return Err(refused.into()),
+            ClientMessage::Answer(..) | ClientMessage::Late => {}
+            ClientMessage::Interrupted | ClientMessage::End => return Ok(exit_code::OK),
         }
     }
 }
 
 /// A connection to the supervisor, as soon as there is one; `None`: the user has interrupted before.
-fn await_supervisor(place: &Place, options: &Options, interrupt: &Interrupt) -> Result<Option<Client>> {
+fn await_supervisor(
+    place: &SupervisorLocation,
+    options: &Options,
+    interrupt: &Interrupt,
+) -> Result<Option<SupervisorClient>> {
     // Before the first look, so that none is missed that begins just now. It writes there where it listens.
-    let growth = Growth::of(&place.state_dir)?;
+    let growth = LogGrowth::of(&place.state_dir)?;
     let mut told = false;
     while !interrupt.requested() {
         // It may listen elsewhere than the last one.
-        let place = Place::of(&place.state_dir, &options.variables)?;
+        let place = SupervisorLocation::of(&place.state_dir, &options.variables)?;
         match connect_unless_interrupted(&place, "events", interrupt) {
             Ok(Some(client)) => return Ok(Some(client)),
-            Err(error) if !matches!(error.downcast_ref(), Some(Halt::Interrupted)) => return Err(error),
+            Err(error) if !matches!(error.downcast_ref(), Some(EnvError::Interrupted)) => return Err(error),
             Ok(None) | Err(_) => {}
         }
         if !std::mem::replace(&mut told, true) {
@@ -220,25 +234,25 @@ fn await_supervisor(place: &Place, options: &Options, interrupt: &Interrupt) -> 
     Ok(None)
 }
 
-fn concerns(news: &News, names: &[String]) -> bool {
+fn concerns(news: &TimedEvent, names: &[String]) -> bool {
     match news {
-        News::Service(one) => names.is_empty() || names.contains(&one.service),
-        News::Failed(one) => names.is_empty() || names.contains(&one.service),
-        News::Ending(_) => true,
-        News::Waiting(_) | News::Report { .. } | News::Unknown => false,
+        TimedEvent::Service(one) => names.is_empty() || names.contains(&one.service),
+        TimedEvent::Failed(one) => names.is_empty() || names.contains(&one.service),
+        TimedEvent::Ending(_) => true,
+        TimedEvent::Waiting(_) | TimedEvent::Report { .. } | TimedEvent::Unknown => false,
     }
 }
 
-fn told(news: &News) -> String {
+fn described(news: &TimedEvent) -> String {
     match news {
-        News::Service(one) => {
+        TimedEvent::Service(one) => {
             let url =
                 one.url.as_ref().filter(|_| one.state == "ready").map_or(String::new(), |url| format!(" at {url}"));
             let health = one.health.as_ref().map_or(String::new(), |health| format!(" ({health})"));
             format!("{}: {}{health}{url}\n", one.service, one.state)
         }
-        News::Failed(one) => format!("{}: {}\n", one.service, one.message),
-        News::Ending(ending) => format!("the supervisor of the services is being ended by {}\n", ending.by),
-        News::Waiting(_) | News::Report { .. } | News::Unknown => String::new(),
+        TimedEvent::Failed(one) => format!("{}: {}\n", one.service, one.message),
+        TimedEvent::Ending(ending) => format!("the supervisor of the services is being ended by {}\n", ending.by),
+        TimedEvent::Waiting(_) | TimedEvent::Report { .. } | TimedEvent::Unknown => String::new(),
     }
 }

@@ -11,16 +11,16 @@ use crate::builder::services::{STATE_FOLDER, is_service, uses_services};
 use crate::cli::options::{EnvironmentChoice, Options, Selection, Verb};
 use crate::commands::report_warnings;
 use crate::commands::run::{open, warn_of_misspellings};
-use crate::commands::run_context::{Manner, open_run};
-use crate::env_error::Halt;
+use crate::commands::run_context::{RunMode, open_run};
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::exit_code;
 use crate::model::Environment;
 use crate::plan::Plan;
 use crate::python_text::glob;
-use crate::serve::client::Client;
-use crate::serve::graph::{Graph, Member};
-use crate::serve::protocol::Definition;
+use crate::serve::client::SupervisorClient;
+use crate::serve::graph::{GraphMember, ServiceGraph};
+use crate::serve::protocol::ServiceDefinition;
 use crate::serve::supervisor::memory;
 use crate::serve::supervisor::moved_state;
 use crate::serve::{HoldOptions, SupervisorProgram, connect, serve_foreground};
@@ -31,14 +31,14 @@ pub fn execute(options: &Options) -> Result<i32> {
     memory::stay_small();
     let (client, prepared) = prepare(options, "serve")?;
     match prepared {
-        Ok(Prepared { definitions, asked, hold }) => serve_foreground(client, definitions, asked, &hold),
+        Ok(PreparedServices { definitions, asked, hold }) => serve_foreground(client, definitions, asked, &hold),
         Err(code) => Ok(code),
     }
 }
 
 /// Services whose environments are built.
-pub(super) struct Prepared {
-    pub definitions: Vec<Definition>,
+pub(super) struct PreparedServices {
+    pub definitions: Vec<ServiceDefinition>,
     /// Those that are wanted for their own sake.
     pub asked: Vec<String>,
     pub hold: HoldOptions,
@@ -49,13 +49,13 @@ pub(super) struct Prepared {
 ///
 /// # Errors
 /// When the configuration is wrong or no supervisor can be had; [`Halt::Interrupted`].
-pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result<Prepared, i32>)> {
+pub(super) fn prepare(options: &Options, client: &str) -> Result<(SupervisorClient, Result<PreparedServices, i32>)> {
     let (plan, discovery) = open(options)?;
     plan.ensure_only_run_environments()?;
     let scale = &options.services.scale;
     let asked = match options.verb {
         Verb::Scale => scaled(&plan, scale)?,
-        _ => asked(&plan, &options.selection, &options.services.profiles)?,
+        _ => selected(&plan, &options.selection, &options.services.profiles)?,
     };
     let graph = needed(&plan, &asked, scale)?;
     if let Some((name, _)) = scale.iter().find(|(name, _)| graph.members.iter().all(|one| one.name != *name)) {
@@ -63,7 +63,7 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result
     }
     report_warnings(&plan, options);
     let plan = Arc::new(plan);
-    let run = Arc::new(open_run(options, &plan, discovery, &Manner::side_by_side())?);
+    let run = Arc::new(open_run(options, &plan, discovery, &RunMode::side_by_side())?);
     warn_of_misspellings(options, &plan, &[], run.reporter.as_ref());
     let hold = HoldOptions {
         state_dir: run.project.work_dir.join(STATE_FOLDER),
@@ -82,23 +82,23 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(Client, Result
     let client = connect(&hold)?;
     let definitions = match assemble(&run, &plan, &names) {
         Ok(definitions) => definitions,
-        Err(Halt::Interrupted) => return Err(Halt::Interrupted.into()),
+        Err(EnvError::Interrupted) => return Err(EnvError::Interrupted.into()),
         Err(halt) => {
             // What is skipped cannot be served either.
-            let code = halt.tell(run.reporter.as_ref(), crate::commands::ROOT).code;
+            let code = halt.report(run.reporter.as_ref(), crate::commands::ROOT).code;
             return Ok((client, Err(if code == exit_code::OK { exit_code::FAILED } else { code })));
         }
     };
     let connected = definitions.into_iter().enumerate().map(|(at, one)| {
         // What was asked for on the command line is in the graph.
-        Definition { depends: graph.dependencies_of(at), service: graph.members[at].service.clone(), ..one }
+        ServiceDefinition { depends: graph.dependencies_of(at), service: graph.members[at].service.clone(), ..one }
     });
     let definitions = connected.collect();
-    Ok((client, Ok(Prepared { definitions, asked, hold })))
+    Ok((client, Ok(PreparedServices { definitions, asked, hold })))
 }
 
 /// The services that were asked for: those that were named, or every one.
-fn asked(plan: &Plan, selection: &Selection, profiles: &[String]) -> Result<Vec<String>, ConfigError> {
+fn selected(plan: &Plan, selection: &Selection, profiles: &[String]) -> Result<Vec<String>, ConfigError> {
     let nothing_named = matches!(selection.environments, EnvironmentChoice::Default | EnvironmentChoice::All)
         && selection.labels.is_empty()
         && selection.factors.is_empty();
@@ -163,7 +163,7 @@ fn profiles_of(plan: &Plan, name: &str) -> Result<Vec<String>, ConfigError> {
 
 /// The services that the environments `asked` need, themselves included, and the jobs that those services need; checked,
 /// so that they can be started.
-fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<Graph, ConfigError> {
+fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<ServiceGraph, ConfigError> {
     let known = plan.runs()?;
     let mut environments: Vec<Environment> = Vec::new();
     let mut seen: BTreeSet<String> = asked.iter().cloned().collect();
@@ -190,7 +190,7 @@ fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<Grap
         environments.push(environment);
     }
     environments.sort_by_key(|one| known.iter().position(|name| *name == one.name));
-    let graph = Graph::needed(&environments.iter().map(Member::from).collect::<Vec<_>>(), asked, &[]);
+    let graph = ServiceGraph::needed(&environments.iter().map(GraphMember::from).collect::<Vec<_>>(), asked, &[]);
     graph.checked(&known)?;
     graph.members.iter().try_for_each(|member| ensure_env_files(&plan.settings, &member.name))?;
     Ok(graph)

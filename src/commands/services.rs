@@ -17,12 +17,12 @@ use crate::python_text::glob;
 use crate::report::plain;
 use crate::report::table;
 use crate::runtime::python::PythonDiscovery;
-use crate::serve::client::socket_path::Place;
+use crate::serve::client::socket_path::SupervisorLocation;
 use crate::settings::service_keys;
 
 /// What programs are told, as one JSON object.
 #[derive(Serialize)]
-struct Listing {
+struct ServiceListing {
     /// The file of the configuration; `null`: there is none.
     config: Option<PathBuf>,
     /// The folder of the project.
@@ -31,11 +31,11 @@ struct Listing {
     state: PathBuf,
     /// Where a supervisor listens, or did when it was there; `null`: there has never been one.
     socket: Option<PathBuf>,
-    services: Vec<Row>,
+    services: Vec<ServiceRow>,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct ServiceRow {
     name: String,
     share: Share,
     /// Environments and services it depends on directly.
@@ -57,20 +57,20 @@ pub fn execute(options: &Options) -> Result<i32> {
         let project = plan.project()?;
         let config = Some(plan.settings.source.path.clone()).filter(|path| path.exists());
         let state = project.work_dir.join(STATE_FOLDER);
-        let place = if state.is_dir() { Place::of(&state, &options.variables).ok() } else { None };
+        let place = if state.is_dir() { SupervisorLocation::of(&state, &options.variables).ok() } else { None };
         let socket = place.map(|place| place.socket).filter(|socket| !socket.as_os_str().is_empty());
-        let listing = Listing { config, root: project.root, state, socket, services };
+        let listing = ServiceListing { config, root: project.root, state, socket, services };
         plain::out(&format!("{}\n", serde_json::to_string(&listing)?));
     } else if services.is_empty() {
-        crate::commands::tell(warnings, options);
+        crate::commands::report(warnings, options);
         notice("there are no services\n");
     } else {
-        let cells = |row: &Row| {
+        let cells = |row: &ServiceRow| {
             let depends = if row.depends.is_empty() { "-".to_owned() } else { row.depends.join(", ") };
             vec![row.name.clone(), row.from.clone(), depends, row.description.clone()]
         };
         let head = ["NAME", "FROM", "DEPENDS ON", "DESCRIPTION"];
-        plain::out(&table::lay_out(&head, &services.iter().map(cells).collect::<Vec<_>>()));
+        plain::out(&table::format_table(&head, &services.iter().map(cells).collect::<Vec<_>>()));
     }
     // The process ends now; taking a large configuration apart first would only take time.
     std::mem::forget(plan);
@@ -78,7 +78,12 @@ pub fn execute(options: &Options) -> Result<i32> {
 }
 
 /// Adds the services of packages. What they are is not known before they are loaded.
-fn add_packaged(rows: &mut Vec<Row>, plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<()> {
+fn add_packaged(
+    rows: &mut Vec<ServiceRow>,
+    plan: &Plan,
+    options: &Options,
+    discovery: &Arc<PythonDiscovery>,
+) -> Result<()> {
     for offer in packaged_services::offers(plan, options, discovery, None)? {
         let name = offer.entry_point.name.clone();
         if plan.settings.is_declared(&name) {
@@ -86,12 +91,12 @@ fn add_packaged(rows: &mut Vec<Row>, plan: &Plan, options: &Options, discovery: 
         }
         let from = offer.from();
         let (share, depends, profiles) = (Share::Run, Vec::new(), Vec::new());
-        rows.push(Row { name, share, depends, profiles, from, description: String::new() });
+        rows.push(ServiceRow { name, share, depends, profiles, from, description: String::new() });
     }
     Ok(())
 }
 
-fn rows(plan: &Plan) -> Result<Vec<Row>> {
+fn rows(plan: &Plan) -> Result<Vec<ServiceRow>> {
     let known: Vec<String> = plan.all()?.into_iter().map(|entry| entry.name.clone()).collect();
     let mut rows = Vec::new();
     for name in &known {
@@ -102,7 +107,7 @@ fn rows(plan: &Plan) -> Result<Vec<Row>> {
         let environment = plan.environment(name)?;
         let Some(service) = environment.service else { continue };
         let fits = |other: &&String| environment.depends.iter().any(|pattern| glob::matches(pattern, other));
-        rows.push(Row {
+        rows.push(ServiceRow {
             name: name.clone(),
             share: service.share,
             depends: known.iter().filter(fits).filter(|other| *other != name).cloned().collect(),

@@ -11,12 +11,12 @@ use crate::cli::options::Options;
 use crate::commands::discovery::discovery;
 use crate::plan;
 use crate::report::plain;
-use crate::serve::client::socket_path::Place;
+use crate::serve::client::socket_path::SupervisorLocation;
 use crate::serve::supervisor::moved_state;
 
 /// The place of the project's supervisor.
-pub fn place(options: &Options) -> Result<Place> {
-    let at = |state_dir: &Path| Place::of(state_dir, &options.variables);
+pub fn state_folder(options: &Options) -> Result<SupervisorLocation> {
+    let at = |state_dir: &Path| SupervisorLocation::of(state_dir, &options.variables);
     let configured = configured(options);
     if let Ok(Some((work_dir, root))) = &configured {
         let place = at(&work_dir.join(STATE_FOLDER))?;
@@ -28,7 +28,7 @@ pub fn place(options: &Options) -> Result<Place> {
         let mut before = before.filter_map(|folder| at(&folder).ok());
         return Ok(before.find(|before| before.connect().is_somebody()).unwrap_or(place));
     }
-    let traces: Vec<Place> = traces(options).iter().filter_map(|trace| at(trace).ok()).collect();
+    let traces: Vec<SupervisorLocation> = traces(options).iter().filter_map(|trace| at(trace).ok()).collect();
     let found = traces.iter().find(|place| place.connect().is_somebody()).or(traces.first());
     match (configured, found) {
         (Err(error), Some(found)) => {

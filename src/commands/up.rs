@@ -9,26 +9,26 @@ use serde::Serialize;
 
 use crate::cli::options::Options;
 use crate::commands::run_progress::{changes_text, connect, notice};
-use crate::commands::serve::{Prepared, prepare};
+use crate::commands::serve::{PreparedServices, prepare};
 use crate::commands::state_folder;
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::exit_code;
 use crate::report::plain;
-use crate::serve::client::Client;
-use crate::serve::client::socket_path::Place;
-use crate::serve::protocol::{Answer, Definition, Operation};
+use crate::serve::client::SupervisorClient;
+use crate::serve::client::socket_path::SupervisorLocation;
+use crate::serve::protocol::{ClientOperation, ReplyBody, ServiceDefinition};
 use crate::serve::supervisor::memory;
-use crate::serve::{Background, HoldOptions};
+use crate::serve::{BackgroundStart, HoldOptions};
 
 /// Starts services and leaves them running.
 pub fn execute_up(options: &Options) -> Result<i32> {
     memory::stay_small();
     let (client, prepared) = prepare(options, "up").inspect_err(|error| {
-        if matches!(error.downcast_ref(), Some(Halt::Interrupted)) {
+        if matches!(error.downcast_ref(), Some(EnvError::Interrupted)) {
             notice("interrupted: nothing was started\n");
         }
     })?;
-    let Prepared { definitions, asked, hold } = match prepared {
+    let PreparedServices { definitions, asked, hold } = match prepared {
         Ok(prepared) => prepared,
         Err(code) => return Ok(code),
     };
@@ -40,14 +40,14 @@ pub fn execute_up(options: &Options) -> Result<i32> {
     let failed = wait.then_some(&mut failed as &mut dyn FnMut(&str));
     let names = asked.join(", ");
     match crate::serve::up(client, definitions, asked, &hold, failed) {
-        Ok(Background { all_ready: false, .. }) if wait => Ok(exit_code::FAILED),
-        Ok(Background { changes, .. }) => {
+        Ok(BackgroundStart { all_ready: false, .. }) if wait => Ok(exit_code::FAILED),
+        Ok(BackgroundStart { changes, .. }) => {
             if !wait {
                 plain::out(&changes_text(&changes, options.verb));
             }
             Ok(exit_code::OK)
         }
-        Err(error) if matches!(error.downcast_ref(), Some(Halt::Interrupted)) => {
+        Err(error) if matches!(error.downcast_ref(), Some(EnvError::Interrupted)) => {
             let program = &options.program;
             notice(&format!("interrupted: what was asked for keeps running in the background ({names})\n"));
             crate::commands::plain_hint(&format!("`{program} down` stops it"));
@@ -59,18 +59,23 @@ pub fn execute_up(options: &Options) -> Result<i32> {
 
 /// What a program needs to hold services itself, as `docs/protocol.md` describes it.
 #[derive(Serialize)]
-struct HandOver<'a> {
+struct ServiceHandover<'a> {
     socket: &'a Path,
     /// The members of an `up` that are the configuration's to say.
     want: Vec<String>,
-    services: Vec<Definition>,
+    services: Vec<ServiceDefinition>,
 }
 
 /// Tells on standard output how to hold the services, whose environments are built, and waits for the end of standard
 /// input: as long as this process is connected, the supervisor stays.
-fn hand_over(client: &Client, services: Vec<Definition>, want: Vec<String>, hold: &HoldOptions) -> Result<i32> {
-    let place = Place::of(&hold.state_dir, &hold.variables)?;
-    let line = crate::serve::protocol::to_line(&HandOver { socket: &place.socket, want, services })?;
+fn hand_over(
+    client: &SupervisorClient,
+    services: Vec<ServiceDefinition>,
+    want: Vec<String>,
+    hold: &HoldOptions,
+) -> Result<i32> {
+    let place = SupervisorLocation::of(&hold.state_dir, &hold.variables)?;
+    let line = crate::serve::protocol::to_line(&ServiceHandover { socket: &place.socket, want, services })?;
     plain::bytes(&line);
     let mut nothing = Vec::new();
     std::io::stdin().lock().read_to_end(&mut nothing)?;
@@ -80,16 +85,16 @@ fn hand_over(client: &Client, services: Vec<Definition>, want: Vec<String>, hold
 
 /// Stops what `up` has started.
 pub fn execute_down(options: &Options) -> Result<i32> {
-    let place = state_folder::place(options)?;
+    let place = state_folder::state_folder(options)?;
     let Some(mut client) = connect(&place, "down")? else {
         notice("nothing is running\n");
         return Ok(exit_code::OK);
     };
-    let Answer::Left(left) = client.ask(Operation::Down { names: options.services.names.clone() })? else {
+    let ReplyBody::Left(left) = client.request(ClientOperation::Down { names: options.services.names.clone() })? else {
         return Ok(exit_code::OK);
     };
     if left.last {
-        client.see_it_end();
+        client.wait_for_end();
     }
     let mut text = String::new();
     if !left.stopped.is_empty() {

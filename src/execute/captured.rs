@@ -13,13 +13,13 @@ const STEP: usize = 64 * 1024;
 
 /// The bytes of one output stream. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Captured {
+pub struct CapturedOutput {
     memory: Arc<Vec<u8>>,
     /// What did not fit, and how long it is.
     rest: Option<(Arc<File>, u64)>,
 }
 
-impl Captured {
+impl CapturedOutput {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -80,7 +80,7 @@ impl Captured {
     }
 }
 
-impl From<Vec<u8>> for Captured {
+impl From<Vec<u8>> for CapturedOutput {
     fn from(bytes: Vec<u8>) -> Self {
         Self { memory: Arc::new(bytes), rest: None }
     }
@@ -88,14 +88,14 @@ impl From<Vec<u8>> for Captured {
 
 /// Collects a [`Captured`].
 #[derive(Debug)]
-pub(super) struct Collector<'a> {
+pub(super) struct CaptureCollector<'a> {
     /// Where the file of a large output goes.
     folder: &'a Path,
     memory: Vec<u8>,
     rest: Option<(File, u64)>,
 }
 
-impl<'a> Collector<'a> {
+impl<'a> CaptureCollector<'a> {
     pub(super) fn new(folder: &'a Path) -> Self {
         Self { folder, memory: Vec::new(), rest: None }
     }
@@ -121,13 +121,13 @@ impl<'a> Collector<'a> {
     fn take_back(&mut self, bytes: &[u8]) {
         if let Some((file, length)) = self.rest.take() {
             let memory = std::mem::take(&mut self.memory);
-            self.memory = Captured { memory: Arc::new(memory), rest: Some((Arc::new(file), length)) }.to_vec();
+            self.memory = CapturedOutput { memory: Arc::new(memory), rest: Some((Arc::new(file), length)) }.to_vec();
         }
         self.memory.extend_from_slice(bytes);
     }
 
-    pub(super) fn finish(self) -> Captured {
-        Captured { memory: Arc::new(self.memory), rest: self.rest.map(|(file, length)| (Arc::new(file), length)) }
+    pub(super) fn finish(self) -> CapturedOutput {
+        CapturedOutput { memory: Arc::new(self.memory), rest: self.rest.map(|(file, length)| (Arc::new(file), length)) }
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
     fn large_output_comes_back_whole_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("log");
-        let mut collector = Collector::new(&folder);
+        let mut collector = CaptureCollector::new(&folder);
         let mut expected = Vec::new();
         for number in 0..40_000 {
             let line = format!("line number {number} of a large output that does not fit\n");
@@ -159,17 +159,17 @@ mod tests {
 
     #[test]
     fn small_output_needs_no_folder() {
-        let mut collector = Collector::new(Path::new("/nonexistent/folder"));
+        let mut collector = CaptureCollector::new(Path::new("/nonexistent/folder"));
         collector.add(b"a\xff");
         let captured = collector.finish();
         assert_eq!(captured.text(), "a\u{fffd}");
         assert!(!captured.ends_with(b'\n'));
-        assert!(Captured::default().is_empty() && !Captured::default().ends_with(b'a'));
+        assert!(CapturedOutput::default().is_empty() && !CapturedOutput::default().ends_with(b'a'));
     }
 
     #[test]
     fn memory_takes_over_where_no_file_can_be_made() {
-        let mut collector = Collector::new(Path::new("/proc/no/folder"));
+        let mut collector = CaptureCollector::new(Path::new("/proc/no/folder"));
         collector.add(&vec![b'x'; IN_MEMORY + 1]);
         collector.add(b"y");
         let captured = collector.finish();

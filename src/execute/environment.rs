@@ -7,17 +7,17 @@ use std::path::PathBuf;
 
 use crate::error::ConfigError;
 use crate::execute::pty;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::model::environment::VariableSettings;
 use crate::os_text;
-use crate::python_text::glob::Pattern;
+use crate::python_text::glob::GlobPattern;
 
 /// Keeps what `CI` said for a tox that is started by a command.
 const ORIGINAL_CI: &str = "__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI";
 
 /// The variables this process was started with.
 #[allow(clippy::disallowed_methods)]
-pub fn host() -> Variables {
+pub fn host() -> EnvVariables {
     std::env::vars_os().collect()
 }
 
@@ -43,7 +43,11 @@ pub fn settle_temporary_folder() {
 
 /// What passes from `host` by `pass_env` and not by `disallow_pass_env`, `paths` (the environment's own folders) in front
 /// of PATH, and `set_env` over it all. The size of the terminal is told to those that do not know it otherwise.
-pub fn variables(host: &Variables, settings: &VariableSettings, paths: &[PathBuf]) -> Result<Variables, ConfigError> {
+pub fn variables(
+    host: &EnvVariables,
+    settings: &VariableSettings,
+    paths: &[PathBuf],
+) -> Result<EnvVariables, ConfigError> {
     let mut result = passed(host, settings);
     let host_path = host.get("PATH").unwrap_or_default();
     result.set("PATH", search_path(paths, host_path));
@@ -68,13 +72,13 @@ pub fn variables(host: &Variables, settings: &VariableSettings, paths: &[PathBuf
     Ok(result)
 }
 
-fn passed(host: &Variables, settings: &VariableSettings) -> Variables {
-    let patterns = |globs: &[String]| globs.iter().map(|glob| Pattern::ignoring_case(glob)).collect::<Vec<_>>();
+fn passed(host: &EnvVariables, settings: &VariableSettings) -> EnvVariables {
+    let patterns = |globs: &[String]| globs.iter().map(|glob| GlobPattern::ignoring_case(glob)).collect::<Vec<_>>();
     let (pass, disallow) = (patterns(&settings.pass), patterns(&settings.disallow));
     host.iter()
         .filter(|(name, _)| {
             let name = name.to_string_lossy();
-            let fits = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&name));
+            let fits = |patterns: &[GlobPattern]| patterns.iter().any(|pattern| pattern.matches(&name));
             fits(&pass) && !fits(&disallow)
         })
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -94,7 +98,7 @@ pub(super) fn search_path(paths: &[PathBuf], existing: &OsStr) -> OsString {
 }
 
 /// Columns and lines: what `COLUMNS` and `LINES` say, else those of the terminal standard output is.
-fn terminal_size(host: &Variables) -> (Option<u16>, Option<u16>) {
+fn terminal_size(host: &EnvVariables) -> (Option<u16>, Option<u16>) {
     let told = |name| host.text(name).and_then(|text| text.trim().parse::<u16>().ok()).filter(|size| *size > 0);
     let (columns, lines) = (told("COLUMNS"), told("LINES"));
     if columns.is_some() && lines.is_some() {
@@ -110,7 +114,7 @@ mod tests {
     use super::*;
     use crate::model::Deferred;
 
-    fn host(pairs: &[(&str, &str)]) -> Variables {
+    fn host(pairs: &[(&str, &str)]) -> EnvVariables {
         pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
     }
 

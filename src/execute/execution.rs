@@ -4,30 +4,32 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use crate::execute::log_file;
-use crate::execute::process::{Grouping, Input, Sink, Spawn};
+use crate::execute::process::{ChildInput, ChildOutput, ProcessGrouping, Spawn};
 use crate::execute::program;
 use crate::execute::pty;
 use crate::execute::running_command;
-use crate::execute::session::{Display, Outcome, Refusal, Request, Session, Shown, Stdin};
+use crate::execute::session::{
+    CommandDisplay, CommandOutcome, CommandRefusal, CommandRequest, CommandSession, CommandStdin, DisplayedCommand,
+};
 use crate::execute::shell;
 use crate::os_text;
 use crate::python_text::python_repr;
 
-impl Session {
+impl CommandSession {
     /// Runs one command to its end, however it ends, and leaves its log file. Tells the reporter that it starts and what
     /// it writes; that it ended is told by [`Session::conclude`], since only the caller knows what counts as success.
     ///
     /// # Errors
     /// When the command may not run. Everything else, a program that is not there included, is an [`Outcome`].
-    pub fn execute(&self, request: Request) -> Result<Outcome, Refusal> {
+    pub fn execute(&self, request: CommandRequest) -> Result<CommandOutcome, CommandRefusal> {
         if self.interrupt.count() > usize::from(self.after_interrupt) {
-            return Err(Refusal::Interrupted);
+            return Err(CommandRefusal::Interrupted);
         }
         if request.argv.is_empty() {
-            return Err(Refusal::Empty);
+            return Err(CommandRefusal::Empty);
         }
         let mut outcome = self.announce(&request);
-        let argv = self.resolve(&request, &self.globs()).map_err(Refusal::NotAllowed)?;
+        let argv = self.resolve(&request, &self.globs()).map_err(CommandRefusal::NotAllowed)?;
         outcome.argv.clone_from(&argv);
         self.run(argv, (request.stdin, request.display), &mut outcome);
         self.keep(&mut outcome);
@@ -35,7 +37,7 @@ impl Session {
     }
 
     /// Takes the time of a command that was announced and has ended, and leaves its log file.
-    pub fn keep(&self, outcome: &mut Outcome) {
+    pub fn keep(&self, outcome: &mut CommandOutcome) {
         outcome.seconds = outcome.started.elapsed().as_secs_f64();
         if let Some(record) = &self.record {
             record.lock().unwrap_or_else(PoisonError::into_inner).push(outcome.clone());
@@ -51,15 +53,22 @@ impl Session {
     }
 
     /// The words that start a program in `cwd`, for somebody who starts it elsewhere: as [`Session::execute`] would.
-    pub fn resolve_words(&self, argv: Vec<String>, cwd: PathBuf) -> Result<Vec<String>, Refusal> {
+    pub fn resolve_words(&self, argv: Vec<String>, cwd: PathBuf) -> Result<Vec<String>, CommandRefusal> {
         let globs = program::allowed_globs(&self.paths, &self.allow);
-        let shown = Shown::default();
-        let request = Request { argv, shown, cwd, run_id: String::new(), stdin: Stdin::Off, display: Display::Hide };
-        self.resolve(&request, &globs).map_err(Refusal::NotAllowed)
+        let shown = DisplayedCommand::default();
+        let request = CommandRequest {
+            argv,
+            shown,
+            cwd,
+            run_id: String::new(),
+            stdin: CommandStdin::Off,
+            display: CommandDisplay::Hide,
+        };
+        self.resolve(&request, &globs).map_err(CommandRefusal::NotAllowed)
     }
 
     /// The words to start: the program's file instead of its name where there is one that may be executed.
-    fn resolve(&self, request: &Request, globs: &[String]) -> Result<Vec<String>, String> {
+    fn resolve(&self, request: &CommandRequest, globs: &[String]) -> Result<Vec<String>, String> {
         let Some(name) = request.argv.first() else { return Ok(Vec::new()) };
         let cwd = self.current_dir.join(&request.cwd);
         let Some(file) = program::find(name, &cwd, &self.variables) else { return Ok(request.argv.clone()) };
@@ -71,16 +80,16 @@ impl Session {
         Ok(argv)
     }
 
-    fn run(&self, argv: Vec<String>, (stdin, display): (Stdin, Display), outcome: &mut Outcome) {
-        let inherit = self.no_capture && display != Display::Keep;
+    fn run(&self, argv: Vec<String>, (stdin, display): (CommandStdin, CommandDisplay), outcome: &mut CommandOutcome) {
+        let inherit = self.no_capture && display != CommandDisplay::Keep;
         let mut words = argv.iter().map(|word| os_text::encode(word));
         let mut spawn = Spawn::new(words.next().unwrap_or_default(), words, self.variables.clone());
         spawn.cwd = Some(outcome.cwd.clone());
         spawn.grouping = self.grouping;
         // Only the terminal's own process group may read from it: another would be stopped for trying.
-        let reads =
-            stdin == Stdin::User && (self.grouping == Grouping::Shared || !rustix::termios::isatty(std::io::stdin()));
-        spawn.stdin = if reads { Input::Inherit } else { Input::Null };
+        let reads = stdin == CommandStdin::User
+            && (self.grouping == ProcessGrouping::Shared || !rustix::termios::isatty(std::io::stdin()));
+        spawn.stdin = if reads { ChildInput::Inherit } else { ChildInput::Null };
         let (out_sink, out_reader) = sink(inherit, || pty::like(std::io::stdout()));
         let (err_sink, err_reader) = sink(inherit, || pty::like(std::io::stderr()));
         (spawn.stdout, spawn.stderr) = (out_sink, err_sink);
@@ -93,7 +102,7 @@ impl Session {
                     out_reader.map(Into::into).or_else(|| child.stdout.take()),
                     err_reader.map(Into::into).or_else(|| child.stderr.take()),
                 ];
-                running_command::Running::new(self, child, sources, outcome.shown).finish(outcome);
+                running_command::RunningCommand::new(self, child, sources, outcome.shown).finish(outcome);
             }
             Err(error) => {
                 let text = start_error(&error, &program, &outcome.cwd);
@@ -119,13 +128,16 @@ impl Session {
 }
 
 /// Where an output stream goes, and where it is read when that is a pseudo-terminal.
-fn sink(inherit: bool, terminal: impl FnOnce() -> Option<pty::Terminal>) -> (Sink, Option<std::os::fd::OwnedFd>) {
+fn sink(
+    inherit: bool,
+    terminal: impl FnOnce() -> Option<pty::PseudoTerminal>,
+) -> (ChildOutput, Option<std::os::fd::OwnedFd>) {
     if inherit {
-        return (Sink::Inherit, None);
+        return (ChildOutput::Inherit, None);
     }
     match terminal() {
-        Some(terminal) => (Sink::To(terminal.child), Some(terminal.reader)),
-        None => (Sink::Pipe, None),
+        Some(terminal) => (ChildOutput::To(terminal.child), Some(terminal.reader)),
+        None => (ChildOutput::Pipe, None),
     }
 }
 

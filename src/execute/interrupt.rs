@@ -21,23 +21,23 @@ impl BySignal {
 
 /// How often an interrupt was asked for. Clones share the count.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<Shared>);
+pub struct Interrupt(Arc<SharedInterrupt>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedInterrupt {
     count: AtomicUsize,
     /// The number of the first signal; 0: none came.
     signal: AtomicI32,
-    first: Notice,
-    second: Notice,
+    first: InterruptPipe,
+    second: InterruptPipe,
 }
 
 /// A pipe that becomes readable once and stays so, since nobody reads from it: any number of threads can wait for it.
 /// There is none until one of them does.
 #[derive(Debug, Default)]
-struct Notice(OnceLock<Option<(io::PipeReader, io::PipeWriter)>>);
+struct InterruptPipe(OnceLock<Option<(io::PipeReader, io::PipeWriter)>>);
 
-impl Notice {
+impl InterruptPipe {
     fn give(&self) {
         // With that of `descriptor`: the thread that opens the pipe sees the count, or this one sees the pipe.
         fence(Ordering::SeqCst);
@@ -113,7 +113,7 @@ impl Interrupt {
 
     /// Lets this process end by the signal that asked it to stop, if everything is done. Returns after SIGINT, whose exit
     /// code is that of the run.
-    pub fn end_as_asked(&self) {
+    pub fn end_by_signal(&self) {
         if let Some(signal) = self.signal().filter(|signal| *signal != signal_hook::consts::SIGINT) {
             // Where the system refuses, the run's own exit code has to do.
             BySignal(signal).end_process();

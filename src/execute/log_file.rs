@@ -5,12 +5,12 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::execute::session::{Outcome, Session};
+use crate::execute::session::{CommandOutcome, CommandSession};
 use crate::execute::shell;
 use crate::os_text;
 
 /// Writes `<n>-<run_id>.log`. `globs`: what the environment may run.
-pub(super) fn write(session: &Session, outcome: &Outcome, globs: &[String]) -> io::Result<()> {
+pub(super) fn write(session: &CommandSession, outcome: &CommandOutcome, globs: &[String]) -> io::Result<()> {
     let number = session.log_number.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
     // A run id is a name of envo's own, but a slash in one must not lead out of the folder.
     let path = session.log_dir.join(format!("{number}-{}.log", outcome.run_id.replace('/', "_")));

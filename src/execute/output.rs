@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::event::Stream;
-use crate::execute::captured::{Captured, Collector};
+use crate::event::OutputStream;
+use crate::execute::captured::{CaptureCollector, CapturedOutput};
 
 /// How long the start of a line waits for its end before it is shown.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -16,11 +16,11 @@ const LONGEST_LINE: usize = 64 * 1024;
 /// command left behind.
 const LEFT_IN_PIPE: usize = 2 << 20;
 
-pub(super) struct Output<'a> {
-    stream: Stream,
+pub(super) struct CommandOutput<'a> {
+    stream: OutputStream,
     /// `None` once it has ended.
     source: Option<File>,
-    kept: Collector<'a>,
+    kept: CaptureCollector<'a>,
     /// The start of a line that is still to be shown; `None` when nothing is shown.
     line: Option<Vec<u8>>,
     /// When the start of the line is shown in any case.
@@ -28,12 +28,12 @@ pub(super) struct Output<'a> {
 }
 
 /// What shows output.
-pub(super) type Show<'a> = &'a dyn Fn(Stream, Vec<u8>);
+pub(super) type OutputSink<'a> = &'a dyn Fn(OutputStream, Vec<u8>);
 
-impl<'a> Output<'a> {
+impl<'a> CommandOutput<'a> {
     /// `folder`: where the file of a large output goes.
-    pub(super) fn new(stream: Stream, source: Option<File>, shown: bool, folder: &'a Path) -> Self {
-        Self { stream, source, kept: Collector::new(folder), line: shown.then(Vec::new), deadline: None }
+    pub(super) fn new(stream: OutputStream, source: Option<File>, shown: bool, folder: &'a Path) -> Self {
+        Self { stream, source, kept: CaptureCollector::new(folder), line: shown.then(Vec::new), deadline: None }
     }
 
     pub(super) fn source(&self) -> Option<&File> {
@@ -45,7 +45,7 @@ impl<'a> Output<'a> {
     }
 
     /// Reads once, which blocks unless there is something to read; says how much there was.
-    pub(super) fn read(&mut self, buffer: &mut [u8], show: Show<'_>) -> usize {
+    pub(super) fn read(&mut self, buffer: &mut [u8], show: OutputSink<'_>) -> usize {
         let Some(source) = &mut self.source else { return 0 };
         match source.read(buffer) {
             Ok(length @ 1..) => {
@@ -62,14 +62,14 @@ impl<'a> Output<'a> {
     }
 
     /// Reads what is left when the command has ended, without waiting for processes that it left behind.
-    pub(super) fn drain(&mut self, buffer: &mut [u8], show: Show<'_>) {
+    pub(super) fn drain(&mut self, buffer: &mut [u8], show: OutputSink<'_>) {
         let mut total = 0;
         while total < LEFT_IN_PIPE && self.source.as_ref().is_some_and(readable) {
             total += self.read(buffer, show);
         }
     }
 
-    fn take(&mut self, bytes: &[u8], show: Show<'_>) {
+    fn take(&mut self, bytes: &[u8], show: OutputSink<'_>) {
         self.kept.add(bytes);
         let Some(line) = &mut self.line else { return };
         match bytes.iter().rposition(|byte| *byte == b'\n') {
@@ -88,13 +88,13 @@ impl<'a> Output<'a> {
     }
 
     /// Shows the start of a line that has waited long enough.
-    pub(super) fn step(&mut self, now: Instant, show: Show<'_>) {
+    pub(super) fn step(&mut self, now: Instant, show: OutputSink<'_>) {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.flush(show);
         }
     }
 
-    fn flush(&mut self, show: Show<'_>) {
+    fn flush(&mut self, show: OutputSink<'_>) {
         self.deadline = None;
         if let Some(line) = self.line.as_mut().filter(|line| !line.is_empty()) {
             show(self.stream, std::mem::take(line));
@@ -102,7 +102,7 @@ impl<'a> Output<'a> {
     }
 
     /// Shows what is left and hands out all that was kept.
-    pub(super) fn finish(mut self, show: Show<'_>) -> Captured {
+    pub(super) fn finish(mut self, show: OutputSink<'_>) -> CapturedOutput {
         self.flush(show);
         self.kept.finish()
     }
@@ -127,8 +127,12 @@ mod tests {
         let (reader, mut writer) = io::pipe().unwrap();
         let shown = RefCell::new(Vec::new());
         let show = |_, bytes| shown.borrow_mut().push(String::from_utf8(bytes).unwrap());
-        let mut output =
-            Output::new(Stream::Out, Some(File::from(OwnedFd::from(reader))), true, Path::new("/nonexistent"));
+        let mut output = CommandOutput::new(
+            OutputStream::Out,
+            Some(File::from(OwnedFd::from(reader))),
+            true,
+            Path::new("/nonexistent"),
+        );
         let mut buffer = [0; 100];
         writer.write_all(b"one\ntw").unwrap();
         assert_eq!(output.read(&mut buffer, &show), 6);
@@ -149,8 +153,12 @@ mod tests {
     #[test]
     fn draining_does_not_wait_for_a_process_that_holds_the_pipe() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let mut output =
-            Output::new(Stream::Out, Some(File::from(OwnedFd::from(reader))), false, Path::new("/nonexistent"));
+        let mut output = CommandOutput::new(
+            OutputStream::Out,
+            Some(File::from(OwnedFd::from(reader))),
+            false,
+            Path::new("/nonexistent"),
+        );
         writer.write_all(b"x").unwrap();
         output.drain(&mut [0; 10], &|_, _| panic!("nothing is shown"));
         assert_eq!(output.finish(&|_, _| ()).to_vec(), b"x");

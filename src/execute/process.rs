@@ -15,16 +15,16 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 #[cfg(test)]
 pub use capture::capture;
 pub use capture::{ask, finish_or_kill, finish_within, run_until_interrupt};
-pub use fork::{Forked, fork, ignore_signals, leave, restore_signals};
+pub use fork::{ForkSide, fork, ignore_signals, leave, restore_signals};
 
 /// Where a child's standard input comes from.
 #[derive(Debug)]
-pub enum Input {
+pub enum ChildInput {
     /// This process's own.
     Inherit,
     /// Nothing: reads end at once.
@@ -37,7 +37,7 @@ pub enum Input {
 
 /// Where an output stream of a child goes.
 #[derive(Debug)]
-pub enum Sink {
+pub enum ChildOutput {
     /// This process's own.
     Inherit,
     Null,
@@ -49,7 +49,7 @@ pub enum Sink {
 
 /// Whose signals a child gets from the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Grouping {
+pub enum ProcessGrouping {
     /// This process's: the child may use the terminal, and Ctrl-C reaches it directly.
     #[default]
     Shared,
@@ -67,11 +67,11 @@ pub struct Spawn {
     /// `None`: the folder this process is in.
     pub cwd: Option<PathBuf>,
     /// All of them: nothing of this process's own variables is added.
-    pub variables: Variables,
-    pub stdin: Input,
-    pub stdout: Sink,
-    pub stderr: Sink,
-    pub grouping: Grouping,
+    pub variables: EnvVariables,
+    pub stdin: ChildInput,
+    pub stdout: ChildOutput,
+    pub stderr: ChildOutput,
+    pub grouping: ProcessGrouping,
     /// How many sockets the child gets open, by the numbers from [`descriptors::FIRST`] on that they have in this process.
     /// Nothing else that is open here is open there, whoever opened it.
     pub sockets: i32,
@@ -84,26 +84,26 @@ impl Spawn {
     pub fn new<A: Into<OsString>>(
         program: impl Into<OsString>,
         arguments: impl IntoIterator<Item = A>,
-        variables: Variables,
+        variables: EnvVariables,
     ) -> Self {
         Self {
             program: program.into(),
             arguments: arguments.into_iter().map(Into::into).collect(),
             cwd: None,
             variables,
-            stdin: Input::Null,
-            stdout: Sink::Pipe,
-            stderr: Sink::Pipe,
-            grouping: Grouping::Shared,
+            stdin: ChildInput::Null,
+            stdout: ChildOutput::Pipe,
+            stderr: ChildOutput::Pipe,
+            grouping: ProcessGrouping::Shared,
             sockets: 0,
             dies_with_parent: false,
         }
     }
 
-    pub fn start(self) -> io::Result<Child> {
+    pub fn start(self) -> io::Result<ChildProcess> {
         let grouping = self.grouping;
         let mut process = self.into_command()?.spawn()?;
-        Ok(Child {
+        Ok(ChildProcess {
             stdin: process.stdin.take().map(|pipe| File::from(OwnedFd::from(pipe))),
             stdout: process.stdout.take().map(|pipe| File::from(OwnedFd::from(pipe))),
             stderr: process.stderr.take().map(|pipe| File::from(OwnedFd::from(pipe))),
@@ -122,14 +122,14 @@ impl Spawn {
         let (mut failure, mut told) = io::pipe()?;
         // SAFETY: this process has one thread, by the contract of this function.
         match unsafe { fork() }? {
-            Forked::Child => {
+            ForkSide::Child => {
                 self.variables.set(variable, std::process::id().to_string());
                 let error = self.into_command().map_or_else(|error| error, |mut command| command.exec());
                 // Nobody to tell is nobody to care.
                 let _ = told.write_all(&error.raw_os_error().unwrap_or(libc::EINVAL).to_le_bytes());
                 leave(127)
             }
-            Forked::Parent(pid) => {
+            ForkSide::Parent(pid) => {
                 drop(told);
                 let mut errno = [0; 4];
                 match failure.read_exact(&mut errno) {
@@ -152,19 +152,19 @@ impl Spawn {
             command.current_dir(cwd);
         }
         command.stdin(match self.stdin {
-            Input::Inherit => Stdio::inherit(),
-            Input::Null => Stdio::null(),
-            Input::Pipe => Stdio::piped(),
-            Input::From(descriptor) => Stdio::from(descriptor),
+            ChildInput::Inherit => Stdio::inherit(),
+            ChildInput::Null => Stdio::null(),
+            ChildInput::Pipe => Stdio::piped(),
+            ChildInput::From(descriptor) => Stdio::from(descriptor),
         });
         command.stdout(stdio(self.stdout)).stderr(stdio(self.stderr));
         match self.grouping {
-            Grouping::Shared => {}
-            Grouping::Group => {
+            ProcessGrouping::Shared => {}
+            ProcessGrouping::Group => {
                 command.process_group(0);
             }
             // SAFETY: between fork and exec this makes a system call and touches no memory.
-            Grouping::Session => unsafe {
+            ProcessGrouping::Session => unsafe {
                 command.pre_exec(|| rustix::process::setsid().map(drop).map_err(io::Error::from));
             },
         }
@@ -179,12 +179,12 @@ impl Spawn {
     }
 }
 
-fn stdio(sink: Sink) -> Stdio {
+fn stdio(sink: ChildOutput) -> Stdio {
     match sink {
-        Sink::Inherit => Stdio::inherit(),
-        Sink::Null => Stdio::null(),
-        Sink::Pipe => Stdio::piped(),
-        Sink::To(descriptor) => Stdio::from(descriptor),
+        ChildOutput::Inherit => Stdio::inherit(),
+        ChildOutput::Null => Stdio::null(),
+        ChildOutput::Pipe => Stdio::piped(),
+        ChildOutput::To(descriptor) => Stdio::from(descriptor),
     }
 }
 
@@ -192,14 +192,14 @@ fn stdio(sink: Sink) -> Stdio {
 pub fn become_program<A: Into<OsString>>(
     program: &Path,
     arguments: impl IntoIterator<Item = A>,
-    variables: &Variables,
+    variables: &EnvVariables,
 ) -> io::Error {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     command(program.as_os_str(), arguments.iter().map(OsString::as_os_str), variables).exec()
 }
 
 #[allow(clippy::disallowed_methods)]
-fn command<'a>(program: &OsStr, arguments: impl Iterator<Item = &'a OsStr>, variables: &Variables) -> Command {
+fn command<'a>(program: &OsStr, arguments: impl Iterator<Item = &'a OsStr>, variables: &EnvVariables) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(variables.iter());
     command
@@ -207,17 +207,17 @@ fn command<'a>(program: &OsStr, arguments: impl Iterator<Item = &'a OsStr>, vari
 
 /// A child that was started. It is neither ended nor reaped when this value is dropped.
 #[derive(Debug)]
-pub struct Child {
+pub struct ChildProcess {
     /// Close it (take it out) to let the child see the end of its input.
     pub stdin: Option<File>,
     pub stdout: Option<File>,
     pub stderr: Option<File>,
-    grouping: Grouping,
+    grouping: ProcessGrouping,
     process: std::process::Child,
     exit_code: Option<i32>,
 }
 
-impl Child {
+impl ChildProcess {
     pub fn id(&self) -> u32 {
         self.process.id()
     }
@@ -238,7 +238,7 @@ impl Child {
     /// once the child was reaped, since its number may belong to another process by then.
     pub fn signal_group(&self, signal: Signal) -> io::Result<()> {
         match (self.grouping, self.pid()) {
-            (Grouping::Shared, _) => self.signal(signal),
+            (ProcessGrouping::Shared, _) => self.signal(signal),
             (_, Some(pid)) if self.exit_code.is_none() => {
                 already_gone_is_fine(rustix::process::kill_process_group(pid, signal))
             }
@@ -316,7 +316,7 @@ mod tests {
 
     use super::*;
 
-    fn variables() -> Variables {
+    fn variables() -> EnvVariables {
         [("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())].into_iter().collect()
     }
 
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_group_of_its_own_is_ended_as_a_whole() {
-        for grouping in [Grouping::Group, Grouping::Session] {
+        for grouping in [ProcessGrouping::Group, ProcessGrouping::Session] {
             let mut spawn = Spawn::new("sh", ["-c", "sleep 600 & echo started; wait"], variables());
             spawn.grouping = grouping;
             let mut child = spawn.start().unwrap();

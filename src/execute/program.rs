@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::os_text;
 use crate::python_text::glob;
 use crate::python_text::shlex;
@@ -16,7 +16,7 @@ const LONGEST_SHEBANG: u64 = 64 * 1024;
 
 /// The file that a child in `cwd` with these variables runs as `program`: relative names and entries of PATH are
 /// relative to `cwd`. `None`: there is none that may be executed.
-pub fn find(program: &str, cwd: &Path, variables: &Variables) -> Option<PathBuf> {
+pub fn find(program: &str, cwd: &Path, variables: &EnvVariables) -> Option<PathBuf> {
     if program.contains('/') {
         return executable(joined(cwd, os_text::encode(program).as_bytes()));
     }
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    fn path_variables(path: &str) -> Variables {
+    fn path_variables(path: &str) -> EnvVariables {
         [("PATH".into(), path.into())].into_iter().collect()
     }
 

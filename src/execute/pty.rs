@@ -13,7 +13,7 @@ use rustix::termios::{
 
 /// The two ends of a pseudo-terminal.
 #[derive(Debug)]
-pub struct Terminal {
+pub struct PseudoTerminal {
     /// Where this process reads what was written.
     pub reader: OwnedFd,
     /// What the child writes to. Must be closed here once the child has it, or the reader never sees the end.
@@ -21,7 +21,7 @@ pub struct Terminal {
 }
 
 /// A pseudo-terminal like the terminal `model`; `None` when that is none, or the system has none to give.
-pub(super) fn like(model: impl AsFd) -> Option<Terminal> {
+pub(super) fn like(model: impl AsFd) -> Option<PseudoTerminal> {
     if !isatty(&model) {
         return None;
     }
@@ -36,18 +36,18 @@ pub(super) fn like(model: impl AsFd) -> Option<Terminal> {
 }
 
 /// A new pseudo-terminal, which becomes nobody's controlling terminal.
-pub fn pair() -> rustix::io::Result<Terminal> {
+pub fn pair() -> rustix::io::Result<PseudoTerminal> {
     let reader = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&reader)?;
     unlockpt(&reader)?;
     let name = ptsname(&reader, Vec::new())?;
     let path = Path::new(OsStr::from_bytes(name.to_bytes()));
     let child = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
-    Ok(Terminal { reader, child })
+    Ok(PseudoTerminal { reader, child })
 }
 
 /// A new pseudo-terminal for what only writes: of the usual size, and it changes nothing of what is written.
-pub fn for_output() -> rustix::io::Result<Terminal> {
+pub fn for_output() -> rustix::io::Result<PseudoTerminal> {
     let terminal = pair()?;
     let mut attributes = tcgetattr(&terminal.child)?;
     attributes.output_modes.remove(OutputModes::OPOST);

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
-use crate::event::{Event, Level, Stream};
-use crate::execute::output::Output;
-use crate::execute::process::Child;
-use crate::execute::session::{Outcome, Session};
-use crate::execute::termination::{Ending, Stage};
+use crate::event::{Level, OutputStream, RunEvent};
+use crate::execute::output::CommandOutput;
+use crate::execute::process::ChildProcess;
+use crate::execute::session::{CommandOutcome, CommandSession};
+use crate::execute::termination::{Termination, TerminationStage};
 use crate::execute::tree;
 
 /// How much is read at once.
@@ -20,34 +20,39 @@ const STEP: usize = 64 * 1024;
 /// Whose log lines about an interrupt are: tox's main thread writes them.
 const ROOT: &str = "ROOT";
 
-pub(super) struct Running<'a> {
-    session: &'a Session,
-    child: Child,
+pub(super) struct RunningCommand<'a> {
+    session: &'a CommandSession,
+    child: ChildProcess,
     /// Readable when the child has exited; `None` where the system cannot tell: then the end of its output has to do.
     exit: Option<OwnedFd>,
-    outputs: [Output<'a>; 2],
-    ending: Option<Ending>,
+    outputs: [CommandOutput<'a>; 2],
+    ending: Option<Termination>,
     /// Processes the child had started when it was asked to stop.
     started: Vec<u32>,
 }
 
 /// What the loop woke up for.
 #[derive(Debug, Default)]
-struct Ready {
+struct CommandEvent {
     outputs: [bool; 2],
     exited: bool,
     interrupted: bool,
 }
 
-impl<'a> Running<'a> {
-    pub(super) fn new(session: &'a Session, child: Child, sources: [Option<File>; 2], shown: bool) -> Self {
+impl<'a> RunningCommand<'a> {
+    pub(super) fn new(
+        session: &'a CommandSession,
+        child: ChildProcess,
+        sources: [Option<File>; 2],
+        shown: bool,
+    ) -> Self {
         let [out, err] = sources;
         Self {
             session,
             exit: child.exit_notice().ok(),
             outputs: [
-                Output::new(Stream::Out, out, shown, &session.log_dir),
-                Output::new(Stream::Error, err, shown, &session.log_dir),
+                CommandOutput::new(OutputStream::Out, out, shown, &session.log_dir),
+                CommandOutput::new(OutputStream::Error, err, shown, &session.log_dir),
             ],
             child,
             ending: None,
@@ -56,10 +61,10 @@ impl<'a> Running<'a> {
     }
 
     /// Waits until the command has ended and puts what it left into `outcome`.
-    pub(super) fn finish(mut self, outcome: &mut Outcome) {
+    pub(super) fn finish(mut self, outcome: &mut CommandOutcome) {
         let session = self.session;
         let show = |stream, bytes| {
-            session.reporter.event(Event::Output { environment: session.environment.clone(), stream, bytes });
+            session.reporter.event(RunEvent::Output { environment: session.environment.clone(), stream, bytes });
         };
         let mut buffer = vec![0; STEP];
         loop {
@@ -76,7 +81,7 @@ impl<'a> Running<'a> {
             for output in &mut self.outputs {
                 output.step(now, &show);
             }
-            self.go_on_ending(ready.interrupted, now);
+            self.continue_ending(ready.interrupted, now);
         }
         for output in &mut self.outputs {
             output.drain(&mut buffer, &show);
@@ -85,7 +90,7 @@ impl<'a> Running<'a> {
         outcome.exit_code = self.child.reap().unwrap_or(1);
         if let Some(ending) = self.ending.take() {
             self.end_survivors();
-            self.tell_end(&ending, outcome.exit_code);
+            self.report_end(&ending, outcome.exit_code);
         }
         let [out, err] = self.outputs;
         outcome.out = out.finish(&show);
@@ -101,31 +106,33 @@ impl<'a> Running<'a> {
     fn can_be_interrupted(&self) -> bool {
         match &self.ending {
             None => true,
-            Some(ending) => !self.session.after_interrupt && ending.stage() != Stage::Killed,
+            Some(ending) => !self.session.after_interrupt && ending.stage() != TerminationStage::Killed,
         }
     }
 
-    fn wait(&self) -> Ready {
-        let mut sources: Vec<(Source, BorrowedFd<'_>)> = Vec::with_capacity(4);
+    fn wait(&self) -> CommandEvent {
+        let mut sources: Vec<(CommandEventSource, BorrowedFd<'_>)> = Vec::with_capacity(4);
         for (index, output) in self.outputs.iter().enumerate() {
-            sources.extend(output.source().map(|source| (Source::Output(index), source.as_fd())));
+            sources.extend(output.source().map(|source| (CommandEventSource::Output(index), source.as_fd())));
         }
-        sources.extend(self.exit.as_ref().map(|exit| (Source::Exit, exit.as_fd())));
+        sources.extend(self.exit.as_ref().map(|exit| (CommandEventSource::Exit, exit.as_fd())));
         if self.can_be_interrupted() {
-            sources.extend(self.session.interrupt.notice(self.seen()).map(|notice| (Source::Interrupt, notice)));
+            sources.extend(
+                self.session.interrupt.notice(self.seen()).map(|notice| (CommandEventSource::Interrupt, notice)),
+            );
         }
         let mut waiting: Vec<PollFd<'_>> =
             sources.iter().map(|(_, descriptor)| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN)).collect();
-        let mut ready = Ready::default();
+        let mut ready = CommandEvent::default();
         if rustix::event::poll(&mut waiting, self.timeout().as_ref()).is_err() {
             return ready;
         }
         for ((source, _), waited) in sources.iter().zip(&waiting) {
             let is_ready = !waited.revents().is_empty();
             match source {
-                Source::Output(index) => ready.outputs[*index] = is_ready,
-                Source::Exit => ready.exited = is_ready,
-                Source::Interrupt => ready.interrupted = is_ready,
+                CommandEventSource::Output(index) => ready.outputs[*index] = is_ready,
+                CommandEventSource::Exit => ready.exited = is_ready,
+                CommandEventSource::Interrupt => ready.interrupted = is_ready,
             }
         }
         ready
@@ -133,13 +140,13 @@ impl<'a> Running<'a> {
 
     /// How long to wait at most; `None`: until something happens.
     fn timeout(&self) -> Option<Timespec> {
-        let lines = self.outputs.iter().filter_map(Output::deadline);
-        let deadline = lines.chain(self.ending.as_ref().and_then(Ending::deadline)).min()?;
+        let lines = self.outputs.iter().filter_map(CommandOutput::deadline);
+        let deadline = lines.chain(self.ending.as_ref().and_then(Termination::deadline)).min()?;
         let time: Duration = deadline.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ })
     }
 
-    fn go_on_ending(&mut self, interrupted: bool, now: Instant) {
+    fn continue_ending(&mut self, interrupted: bool, now: Instant) {
         if interrupted {
             match &mut self.ending {
                 // The user asked once more: no patience is left.
@@ -161,17 +168,17 @@ impl<'a> Running<'a> {
         let name = &self.session.environment;
         if self.session.after_interrupt {
             let text = format!("second interrupt received for tox environment: {name} - forcing full stop");
-            self.tell(text);
+            self.report(text);
         } else {
-            self.tell(format!("interrupt tox environment: {name}"));
+            self.report(format!("interrupt tox environment: {name}"));
         }
         let patience = self.session.timeouts.suicide.as_secs_f64();
-        self.tell(format!(
+        self.report(format!(
             "requested interrupt of {} from {}, activate in {patience:.2}",
             self.child.id(),
             std::process::id()
         ));
-        self.ending = Some(Ending::begin(self.session.timeouts, now));
+        self.ending = Some(Termination::begin(self.session.timeouts, now));
     }
 
     /// Sends a signal: SIGINT to the command as the terminal does, the others to all that it started.
@@ -183,7 +190,7 @@ impl<'a> Running<'a> {
         };
         let patience = patience.map_or(String::new(), |time| format!(" with timeout {:.2}", time.as_secs_f64()));
         let (child, own) = (self.child.id(), std::process::id());
-        self.tell(format!("send signal {name}({}) to {child} from {own}{patience}", signal.as_raw()));
+        self.report(format!("send signal {name}({}) to {child} from {own}{patience}", signal.as_raw()));
         // A command that may not be signalled (it runs as another user) can only be waited for.
         if signal == Signal::INT {
             let _ = self.child.signal_group(signal);
@@ -213,21 +220,23 @@ impl<'a> Running<'a> {
         tree::end(&survivors, self.session.timeouts.terminate);
     }
 
-    fn tell_end(&self, ending: &Ending, exit_code: i32) {
+    fn report_end(&self, ending: &Termination, exit_code: i32) {
         match ending.stage() {
-            Stage::Asked => self.tell(format!("process already dead with {exit_code} within {}", std::process::id())),
-            _ => self.tell("interrupt finished with success".to_owned()),
+            TerminationStage::Asked => {
+                self.report(format!("process already dead with {exit_code} within {}", std::process::id()))
+            }
+            _ => self.report("interrupt finished with success".to_owned()),
         }
     }
 
-    fn tell(&self, text: String) {
+    fn report(&self, text: String) {
         self.session.reporter.message(ROOT, Level::Warning, text);
     }
 }
 
 /// What a descriptor stands for.
 #[derive(Debug, Clone, Copy)]
-enum Source {
+enum CommandEventSource {
     Output(usize),
     Exit,
     Interrupt,

@@ -5,26 +5,26 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::event::{Event, Level, Reporter, Stream};
-use crate::execute::captured::Captured;
+use crate::event::{Level, OutputStream, Reporter, RunEvent};
+use crate::execute::captured::CapturedOutput;
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::Grouping;
+use crate::execute::process::ProcessGrouping;
 use crate::execute::shell;
 use crate::model::environment::Timeouts;
-use crate::model::{ExitRule, Variables};
+use crate::model::{EnvVariables, ExitRule};
 use crate::os_text;
 use crate::python_text::shlex;
 
 /// Where a command's standard input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stdin {
+pub enum CommandStdin {
     /// The user's terminal or pipe.
     User,
     /// Nothing.
     Off,
 }
 
-impl Stdin {
+impl CommandStdin {
     /// The user's if it is a terminal: a command must not eat what a pipe holds for somebody else.
     pub fn user_only() -> Self {
         if rustix::termios::isatty(std::io::stdin()) { Self::User } else { Self::Off }
@@ -33,7 +33,7 @@ impl Stdin {
 
 /// Whether a command's output is shown as it comes. It is kept either way, unless `--no-capture` gives it away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Display {
+pub enum CommandDisplay {
     Show,
     Hide,
     /// Hidden, and kept even with `--no-capture`, since envo itself reads it.
@@ -42,7 +42,7 @@ pub enum Display {
 
 /// How a command is told to people and to its log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Shown {
+pub enum DisplayedCommand {
     /// As it is.
     #[default]
     Itself,
@@ -54,23 +54,23 @@ pub enum Shown {
 
 /// One command to run.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct CommandRequest {
     pub argv: Vec<String>,
-    pub shown: Shown,
+    pub shown: DisplayedCommand,
     pub cwd: PathBuf,
     /// `commands[0]`, `install_deps`, `freeze`, …
     pub run_id: String,
-    pub stdin: Stdin,
-    pub display: Display,
+    pub stdin: CommandStdin,
+    pub display: CommandDisplay,
 }
 
 /// How a command ended.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct CommandOutcome {
     /// Minus the number of the signal that ended it; the operating system's error number when it could not start.
     pub exit_code: i32,
-    pub out: Captured,
-    pub err: Captured,
+    pub out: CapturedOutput,
+    pub err: CapturedOutput,
     pub seconds: f64,
     pub pid: Option<u32>,
     /// The command as a shell would take it, secrets taken out.
@@ -88,7 +88,7 @@ pub struct Outcome {
     pub started: Instant,
 }
 
-impl Outcome {
+impl CommandOutcome {
     /// Whether the command did what `rule` asks of it. One that never started did not.
     pub fn succeeded(&self, rule: ExitRule) -> bool {
         match rule {
@@ -101,7 +101,7 @@ impl Outcome {
 
 /// Why a command was not run.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum CommandRefusal {
     /// Not in the environment and not in `allowlist_externals`; tox's words.
     #[error("{0}")]
     NotAllowed(String),
@@ -112,7 +112,7 @@ pub enum Refusal {
     Interrupted,
 }
 
-impl Refusal {
+impl CommandRefusal {
     /// What helps.
     pub fn remedy(&self) -> &'static str {
         match self {
@@ -124,12 +124,12 @@ impl Refusal {
 
 /// What all commands of one environment have in common.
 #[derive(Clone)]
-pub struct Session {
+pub struct CommandSession {
     pub environment: String,
     /// Folders of the environment that come first on PATH and from which every program may be run.
     pub paths: Vec<PathBuf>,
     /// Complete, PATH included.
-    pub variables: Variables,
+    pub variables: EnvVariables,
     /// Globs besides the environment's own folders.
     pub allow: Vec<String>,
     pub log_dir: PathBuf,
@@ -142,7 +142,7 @@ pub struct Session {
     pub no_capture: bool,
     /// [`Grouping::Shared`] for commands that run one at a time and may use the terminal, [`Grouping::Group`] for those of
     /// environments that run side by side.
-    pub grouping: Grouping,
+    pub grouping: ProcessGrouping,
     /// Run commands although an interrupt was asked for (`interrupt_post_commands`); a second one still stops them.
     pub after_interrupt: bool,
     /// 0 to 5, as in the options.
@@ -152,10 +152,10 @@ pub struct Session {
     /// Programs that commands named and that are nowhere, each with the command's run id.
     pub not_found: Arc<Mutex<Vec<(String, String)>>>,
     /// Where every outcome is kept as well, for `--result-json`.
-    pub record: Option<Arc<Mutex<Vec<Outcome>>>>,
+    pub record: Option<Arc<Mutex<Vec<CommandOutcome>>>>,
 }
 
-impl Session {
+impl CommandSession {
     /// Puts a folder of the environment's programs behind those there are, and before all others on PATH.
     pub fn add_path(&mut self, path: PathBuf) {
         self.paths.push(path);
@@ -165,30 +165,30 @@ impl Session {
     }
 
     /// How to display a command that is none of the user's: only the very curious see it.
-    pub fn quiet_display(&self) -> Display {
-        if self.verbosity > 3 { Display::Show } else { Display::Hide }
+    pub fn quiet_display(&self) -> CommandDisplay {
+        if self.verbosity > 3 { CommandDisplay::Show } else { CommandDisplay::Hide }
     }
 
     /// Tells the reporter that a command starts, and begins its outcome. Only for a process that envo talks with while it
     /// runs; [`Session::execute`] does this for all others.
-    pub fn announce(&self, request: &Request) -> Outcome {
+    pub fn announce(&self, request: &CommandRequest) -> CommandOutcome {
         let shell_command = shell_command(request);
-        if request.shown != Shown::Already {
-            self.reporter.event(Event::CommandStarted {
+        if request.shown != DisplayedCommand::Already {
+            self.reporter.event(RunEvent::CommandStarted {
                 environment: self.environment.clone(),
                 run_id: request.run_id.clone(),
                 cwd: shown_folder(&request.cwd, &self.current_dir),
                 command: shell_command.clone(),
             });
         }
-        Outcome {
+        CommandOutcome {
             exit_code: 0,
-            out: Captured::default(),
-            err: Captured::default(),
+            out: CapturedOutput::default(),
+            err: CapturedOutput::default(),
             seconds: 0.0,
             pid: None,
             shell_command,
-            shown: request.display == Display::Show,
+            shown: request.display == CommandDisplay::Show,
             run_id: request.run_id.clone(),
             cwd: request.cwd.clone(),
             lives_on: false,
@@ -200,14 +200,14 @@ impl Session {
 
     /// Tells the reporter how a command ended: as an error when it did not do what `rule` asks (after its output, if that
     /// was hidden), else for the curious. [`ExitRule::Any`] is told as if success had been asked for, as in tox.
-    pub fn conclude(&self, outcome: &Outcome, rule: ExitRule) -> Result<(), i32> {
+    pub fn conclude(&self, outcome: &CommandOutcome, rule: ExitRule) -> Result<(), i32> {
         let asked = if rule == ExitRule::NonZero { ExitRule::NonZero } else { ExitRule::Zero };
         let success = outcome.succeeded(asked);
         if !success && !outcome.shown {
-            self.show_hidden(Stream::Out, &outcome.out);
-            self.show_hidden(Stream::Error, &outcome.err);
+            self.show_hidden(OutputStream::Out, &outcome.out);
+            self.show_hidden(OutputStream::Error, &outcome.err);
         }
-        self.reporter.event(Event::CommandFinished {
+        self.reporter.event(RunEvent::CommandFinished {
             environment: self.environment.clone(),
             run_id: outcome.run_id.clone(),
             cwd: outcome.cwd.display().to_string(),
@@ -225,7 +225,7 @@ impl Session {
         }
     }
 
-    fn show_hidden(&self, stream: Stream, captured: &Captured) {
+    fn show_hidden(&self, stream: OutputStream, captured: &CapturedOutput) {
         if captured.is_empty() {
             return;
         }
@@ -233,15 +233,15 @@ impl Session {
         if !captured.ends_with(b'\n') {
             bytes.push(b'\n');
         }
-        self.reporter.event(Event::Output { environment: self.environment.clone(), stream, bytes });
+        self.reporter.event(RunEvent::Output { environment: self.environment.clone(), stream, bytes });
     }
 }
 
 /// The command for people: a program below the folder it runs in by its relative path, secrets taken out.
-fn shell_command(request: &Request) -> String {
+fn shell_command(request: &CommandRequest) -> String {
     let mut words = match &request.shown {
-        Shown::As(words) => words.clone(),
-        Shown::Itself | Shown::Already => request.argv.clone(),
+        DisplayedCommand::As(words) => words.clone(),
+        DisplayedCommand::Itself | DisplayedCommand::Already => request.argv.clone(),
     };
     if let Some(program) = words.first_mut()
         && let Ok(relative) = Path::new(program.as_str()).strip_prefix(&request.cwd)
@@ -274,10 +274,10 @@ mod tests {
 
     #[test]
     fn success_depends_on_what_was_asked_and_never_comes_without_a_start() {
-        let mut outcome = Outcome {
+        let mut outcome = CommandOutcome {
             exit_code: 0,
-            out: Captured::default(),
-            err: Captured::default(),
+            out: CapturedOutput::default(),
+            err: CapturedOutput::default(),
             seconds: 0.0,
             pid: None,
             shell_command: String::new(),
@@ -290,7 +290,7 @@ mod tests {
             started: Instant::now(),
         };
         let rules = [ExitRule::Zero, ExitRule::Any, ExitRule::NonZero];
-        let all = |outcome: &Outcome| rules.map(|rule| outcome.succeeded(rule));
+        let all = |outcome: &CommandOutcome| rules.map(|rule| outcome.succeeded(rule));
         assert_eq!(all(&outcome), [true, true, false]);
         outcome.exit_code = 2;
         assert_eq!(all(&outcome), [false, true, true]);

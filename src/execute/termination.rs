@@ -9,7 +9,7 @@ use crate::model::environment::Timeouts;
 
 /// How far the ending of a command has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum TerminationStage {
     /// Asked for; the command may end by itself.
     Asked,
     Interrupted,
@@ -19,24 +19,24 @@ pub enum Stage {
 }
 
 #[derive(Debug, Clone)]
-pub struct Ending {
+pub struct Termination {
     timeouts: Timeouts,
-    stage: Stage,
+    stage: TerminationStage,
     deadline: Instant,
 }
 
-impl Ending {
+impl Termination {
     pub fn begin(timeouts: Timeouts, now: Instant) -> Self {
-        Self { timeouts, stage: Stage::Asked, deadline: after(now, timeouts.suicide) }
+        Self { timeouts, stage: TerminationStage::Asked, deadline: after(now, timeouts.suicide) }
     }
 
-    pub fn stage(&self) -> Stage {
+    pub fn stage(&self) -> TerminationStage {
         self.stage
     }
 
     /// When to call [`Ending::step`] again; `None`: never.
     pub fn deadline(&self) -> Option<Instant> {
-        (self.stage != Stage::Killed).then_some(self.deadline)
+        (self.stage != TerminationStage::Killed).then_some(self.deadline)
     }
 
     /// The signal that is due at `now`, if one is.
@@ -45,9 +45,9 @@ impl Ending {
             return None;
         }
         let (stage, signal, patience) = match self.stage {
-            Stage::Asked => (Stage::Interrupted, Signal::INT, self.timeouts.interrupt),
-            Stage::Interrupted => (Stage::Terminated, Signal::TERM, self.timeouts.terminate),
-            Stage::Terminated | Stage::Killed => return self.force(),
+            TerminationStage::Asked => (TerminationStage::Interrupted, Signal::INT, self.timeouts.interrupt),
+            TerminationStage::Interrupted => (TerminationStage::Terminated, Signal::TERM, self.timeouts.terminate),
+            TerminationStage::Terminated | TerminationStage::Killed => return self.force(),
         };
         self.stage = stage;
         self.deadline = after(now, patience);
@@ -56,8 +56,8 @@ impl Ending {
 
     /// Leaves out what patience is left: the signal to send, `None` when it was sent before.
     pub fn force(&mut self) -> Option<Signal> {
-        (self.stage != Stage::Killed).then(|| {
-            self.stage = Stage::Killed;
+        (self.stage != TerminationStage::Killed).then(|| {
+            self.stage = TerminationStage::Killed;
             Signal::KILL
         })
     }
@@ -74,10 +74,10 @@ mod tests {
 
     use super::*;
 
-    fn ending(suicide: u64, now: Instant) -> Ending {
+    fn ending(suicide: u64, now: Instant) -> Termination {
         let second = Duration::from_secs(1);
         let timeouts = Timeouts { suicide: Duration::from_secs(suicide), interrupt: second, terminate: second };
-        Ending::begin(timeouts, now)
+        Termination::begin(timeouts, now)
     }
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
     fn force_skips_what_is_left_and_kills_once() {
         let mut ending = ending(0, Instant::now());
         assert_eq!(ending.force(), Some(Signal::KILL));
-        assert_eq!((ending.force(), ending.stage()), (None, Stage::Killed));
+        assert_eq!((ending.force(), ending.stage()), (None, TerminationStage::Killed));
     }
 
     #[test]

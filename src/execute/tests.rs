@@ -5,31 +5,33 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crate::event::{Event, Level, Reporter, Stream};
-use crate::execute::process::Grouping;
-use crate::execute::session::{Display, Outcome, Refusal, Request, Session, Shown, Stdin};
+use crate::event::{Level, OutputStream, Reporter, RunEvent};
+use crate::execute::process::ProcessGrouping;
+use crate::execute::session::{
+    CommandDisplay, CommandOutcome, CommandRefusal, CommandRequest, CommandSession, CommandStdin, DisplayedCommand,
+};
 use crate::model::environment::Timeouts;
-use crate::model::{ExitRule, Variables};
+use crate::model::{EnvVariables, ExitRule};
 
 /// Remembers every event and lets a test wait for one.
 #[derive(Default)]
-struct Recorder {
-    events: Mutex<Vec<Event>>,
+struct CommandEvents {
+    events: Mutex<Vec<RunEvent>>,
     more: Condvar,
 }
 
-impl Reporter for Recorder {
-    fn event(&self, event: Event) {
+impl Reporter for CommandEvents {
+    fn event(&self, event: RunEvent) {
         self.events.lock().unwrap().push(event);
         self.more.notify_all();
     }
 }
 
-impl Recorder {
-    fn shown(&self, wanted: Stream) -> Vec<u8> {
+impl CommandEvents {
+    fn shown(&self, wanted: OutputStream) -> Vec<u8> {
         let mut all = Vec::new();
         for event in &*self.events.lock().unwrap() {
-            if let Event::Output { stream, bytes, .. } = event
+            if let RunEvent::Output { stream, bytes, .. } = event
                 && *stream == wanted
             {
                 all.extend_from_slice(bytes);
@@ -40,8 +42,8 @@ impl Recorder {
 
     fn messages(&self) -> Vec<String> {
         let events = self.events.lock().unwrap();
-        let text = |event: &Event| match event {
-            Event::Message { text, .. } => Some(text.clone()),
+        let text = |event: &RunEvent| match event {
+            RunEvent::Message { text, .. } => Some(text.clone()),
             _ => None,
         };
         events.iter().filter_map(text).collect()
@@ -49,16 +51,16 @@ impl Recorder {
 
     /// Waits until the command has written `ready`.
     fn wait_until_ready(&self) {
-        let is_ready = |event: &Event| matches!(event, Event::Output { bytes, .. } if bytes == b"ready\n");
+        let is_ready = |event: &RunEvent| matches!(event, RunEvent::Output { bytes, .. } if bytes == b"ready\n");
         let events = self.events.lock().unwrap();
         drop(self.more.wait_while(events, |events| !events.iter().any(is_ready)).unwrap());
     }
 }
 
-struct Fixture {
+struct CommandFixture {
     folder: tempfile::TempDir,
-    recorder: Arc<Recorder>,
-    session: Session,
+    recorder: Arc<CommandEvents>,
+    session: CommandSession,
 }
 
 /// A job in the background of a script ignores SIGINT, and so would all that it starts: no shell may trap what it was
@@ -68,19 +70,19 @@ fn heed_interrupts() {
     unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
 }
 
-impl Fixture {
+impl CommandFixture {
     fn new() -> Self {
         crate::execute::tree::adopt_orphans();
         heed_interrupts();
         let folder = tempfile::tempdir().unwrap();
-        let recorder = Arc::new(Recorder::default());
+        let recorder = Arc::new(CommandEvents::default());
         let root = folder.path();
-        let mut variables = Variables::default();
+        let mut variables = EnvVariables::default();
         variables.set("PATH", "/usr/local/bin:/usr/bin:/bin");
         variables.set("TOX_ENV_NAME", "py");
         variables.set("TOX_ENV_DIR", root);
         let soon = Duration::from_millis(50);
-        let session = Session {
+        let session = CommandSession {
             environment: "py".into(),
             paths: vec![root.join("bin")],
             variables,
@@ -91,7 +93,7 @@ impl Fixture {
             timeouts: Timeouts { suicide: Duration::ZERO, interrupt: soon, terminate: soon },
             current_dir: root.to_owned(),
             no_capture: false,
-            grouping: Grouping::Shared,
+            grouping: ProcessGrouping::Shared,
             after_interrupt: false,
             verbosity: 2,
             interrupt: crate::execute::interrupt::Interrupt::default(),
@@ -105,27 +107,27 @@ impl Fixture {
         self.folder.path()
     }
 
-    fn request(&self, argv: &[&str]) -> Request {
-        Request {
+    fn request(&self, argv: &[&str]) -> CommandRequest {
+        CommandRequest {
             argv: argv.iter().map(|word| (*word).to_owned()).collect(),
-            shown: Shown::Itself,
+            shown: DisplayedCommand::Itself,
             cwd: self.root().to_owned(),
             run_id: "commands[0]".into(),
-            stdin: Stdin::Off,
-            display: Display::Show,
+            stdin: CommandStdin::Off,
+            display: CommandDisplay::Show,
         }
     }
 
-    fn run(&self, argv: &[&str]) -> Outcome {
+    fn run(&self, argv: &[&str]) -> CommandOutcome {
         self.session.execute(self.request(argv)).unwrap()
     }
 
-    fn shell(&self, script: &str) -> Outcome {
+    fn shell(&self, script: &str) -> CommandOutcome {
         self.run(&["sh", "-c", script])
     }
 
     /// Runs a script and asks it to stop as soon as it says that it is ready.
-    fn interrupted(&self, script: &str, times: usize) -> Outcome {
+    fn interrupted(&self, script: &str, times: usize) -> CommandOutcome {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 self.recorder.wait_until_ready();
@@ -148,7 +150,7 @@ fn runs(pid: u32) -> bool {
 
 #[test]
 fn exit_codes_and_signals_are_told() {
-    let fixture = Fixture::new();
+    let fixture = CommandFixture::new();
     let outcome = fixture.shell("exit 3");
     assert_eq!((outcome.exit_code, outcome.pid.is_some()), (3, true));
     assert_eq!(fixture.session.conclude(&outcome, ExitRule::Zero), Err(3));
@@ -160,7 +162,7 @@ fn exit_codes_and_signals_are_told() {
     let levels: Vec<Level> = events
         .iter()
         .filter_map(|event| match event {
-            Event::CommandFinished { level, .. } => Some(*level),
+            RunEvent::CommandFinished { level, .. } => Some(*level),
             _ => None,
         })
         .collect();
@@ -169,19 +171,22 @@ fn exit_codes_and_signals_are_told() {
 
 #[test]
 fn large_output_on_both_streams_is_shown_and_kept_in_order() {
-    let fixture = Fixture::new();
+    let fixture = CommandFixture::new();
     let outcome = fixture.shell("seq 1 1500000 & seq 1 1500000 >&2; wait");
     let expected: String = (1..=1_500_000).map(|number| format!("{number}\n")).collect();
     let expected = expected.into_bytes();
     assert!(outcome.out.to_vec() == expected && outcome.err.to_vec() == expected);
-    assert!(fixture.recorder.shown(Stream::Out) == expected && fixture.recorder.shown(Stream::Error) == expected);
+    assert!(
+        fixture.recorder.shown(OutputStream::Out) == expected
+            && fixture.recorder.shown(OutputStream::Error) == expected
+    );
     let log = fs::read(fixture.root().join("log/1-commands[0].log")).unwrap();
     assert!(log.ends_with(&[expected.as_slice(), b"\nstandard error:\n", &expected].concat()));
 }
 
 #[test]
 fn the_log_file_is_laid_out_as_that_of_tox_without_secrets() {
-    let mut fixture = Fixture::new();
+    let mut fixture = CommandFixture::new();
     fixture.session.variables.set("API_KEY", "abc");
     fixture.session.allow = vec![" sh ".into()];
     let outcome = fixture.run(&["sh", "-c", "echo hi; echo err >&2; exit 2", "--token=xyz"]);
@@ -201,7 +206,7 @@ fn the_log_file_is_laid_out_as_that_of_tox_without_secrets() {
 
 #[test]
 fn a_program_that_is_not_allowed_does_not_run() {
-    let mut fixture = Fixture::new();
+    let mut fixture = CommandFixture::new();
     fixture.session.allow.clear();
     let refusal = fixture.session.execute(fixture.request(&["sh", "-c", "echo > ran"])).unwrap_err();
     assert_eq!(refusal.to_string(), "sh is not allowed, use allowlist_externals to allow it");
@@ -210,7 +215,7 @@ fn a_program_that_is_not_allowed_does_not_run() {
 
 #[test]
 fn programs_that_cannot_start_end_with_the_systems_error_number() {
-    let mut fixture = Fixture::new();
+    let mut fixture = CommandFixture::new();
     fs::write(fixture.root().join("data"), "no program").unwrap();
     let data = fixture.root().join("data").display().to_string();
     for (program, number, words) in [
@@ -225,7 +230,7 @@ fn programs_that_cannot_start_end_with_the_systems_error_number() {
         assert_eq!(fixture.session.conclude(&outcome, ExitRule::NonZero), Err(number));
     }
     fixture.session.current_dir = fixture.root().join("gone");
-    let request = Request { cwd: fixture.root().join("gone"), ..fixture.request(&["sh", "-c", "true"]) };
+    let request = CommandRequest { cwd: fixture.root().join("gone"), ..fixture.request(&["sh", "-c", "true"]) };
     let outcome = fixture.session.execute(request).unwrap();
     let gone = fixture.root().join("gone").display().to_string();
     assert_eq!(outcome.start_error.unwrap(), format!("[Errno 2] No such file or directory: '{gone}'"));
@@ -233,35 +238,35 @@ fn programs_that_cannot_start_end_with_the_systems_error_number() {
 
 #[test]
 fn an_empty_or_unspeakable_command_is_an_outcome_and_no_panic() {
-    let fixture = Fixture::new();
-    assert!(matches!(fixture.session.execute(fixture.request(&[])), Err(Refusal::Empty)));
+    let fixture = CommandFixture::new();
+    assert!(matches!(fixture.session.execute(fixture.request(&[])), Err(CommandRefusal::Empty)));
     assert!(fixture.run(&[""]).start_error.is_some());
     assert!(fixture.run(&["sh", "a\0b"]).start_error.is_some());
 }
 
 #[test]
 fn programs_are_found_in_the_folder_the_command_runs_in() {
-    let fixture = Fixture::new();
+    let fixture = CommandFixture::new();
     let folder = fixture.root().join("sub");
     fs::create_dir(&folder).unwrap();
     fs::copy("/bin/echo", folder.join("say")).unwrap();
-    let request = Request { cwd: folder, ..fixture.request(&["./say", "hi"]) };
+    let request = CommandRequest { cwd: folder, ..fixture.request(&["./say", "hi"]) };
     assert_eq!(fixture.session.execute(request).unwrap().out.text(), "hi\n");
 }
 
 #[test]
 fn the_start_is_told_with_the_folder_and_the_program_relative_to_it() {
-    let fixture = Fixture::new();
+    let fixture = CommandFixture::new();
     let bin = fixture.root().join("bin");
     fs::create_dir(&bin).unwrap();
     fs::copy("/bin/echo", bin.join("say")).unwrap();
     let program = bin.join("say").display().to_string();
-    let request = Request { cwd: bin.clone(), ..fixture.request(&[&program, "a b"]) };
+    let request = CommandRequest { cwd: bin.clone(), ..fixture.request(&[&program, "a b"]) };
     fixture.session.execute(request).unwrap();
     let events = fixture.recorder.events.lock().unwrap();
     assert_eq!(
         events[0],
-        Event::CommandStarted {
+        RunEvent::CommandStarted {
             environment: "py".into(),
             run_id: "commands[0]".into(),
             cwd: bin.display().to_string(),
@@ -272,26 +277,26 @@ fn the_start_is_told_with_the_folder_and_the_program_relative_to_it() {
 
 #[test]
 fn without_input_a_command_reads_the_end_of_it_at_once() {
-    let outcome = Fixture::new().run(&["cat"]);
+    let outcome = CommandFixture::new().run(&["cat"]);
     assert_eq!((outcome.exit_code, outcome.out.is_empty()), (0, true));
 }
 
 #[test]
 fn hidden_output_is_shown_when_the_command_failed() {
-    let fixture = Fixture::new();
-    let hidden = |script| Request { display: Display::Hide, ..fixture.request(&["sh", "-c", script]) };
+    let fixture = CommandFixture::new();
+    let hidden = |script| CommandRequest { display: CommandDisplay::Hide, ..fixture.request(&["sh", "-c", script]) };
     let outcome = fixture.session.execute(hidden("echo fine")).unwrap();
     fixture.session.conclude(&outcome, ExitRule::Zero).unwrap();
     let outcome = fixture.session.execute(hidden("printf bad; echo worse >&2; exit 1")).unwrap();
-    assert!(fixture.recorder.shown(Stream::Out).is_empty());
+    assert!(fixture.recorder.shown(OutputStream::Out).is_empty());
     fixture.session.conclude(&outcome, ExitRule::Zero).unwrap_err();
-    assert_eq!(fixture.recorder.shown(Stream::Out), b"bad\n");
-    assert_eq!(fixture.recorder.shown(Stream::Error), b"worse\n");
+    assert_eq!(fixture.recorder.shown(OutputStream::Out), b"bad\n");
+    assert_eq!(fixture.recorder.shown(OutputStream::Error), b"worse\n");
 }
 
 #[test]
 fn a_process_that_was_left_behind_does_not_hold_up_the_end() {
-    let fixture = Fixture::new();
+    let fixture = CommandFixture::new();
     let outcome = fixture.shell("sleep 600 & echo $!");
     let left: u32 = outcome.out.text().trim().parse().unwrap();
     assert!(outcome.seconds < 300.0 && runs(left));
@@ -301,7 +306,7 @@ fn a_process_that_was_left_behind_does_not_hold_up_the_end() {
 
 #[test]
 fn long_shebangs_can_be_taken_apart() {
-    let mut fixture = Fixture::new();
+    let mut fixture = CommandFixture::new();
     let script = fixture.root().join("script");
     // The kernel would hand over all that follows `env` as one argument.
     fs::write(&script, "#!/usr/bin/env -i sh 'ignored'\n").unwrap();
@@ -314,7 +319,7 @@ fn long_shebangs_can_be_taken_apart() {
 
 #[test]
 fn a_command_that_ignores_signals_is_killed_when_time_is_up() {
-    let fixture = Fixture::new();
+    let fixture = CommandFixture::new();
     let outcome = fixture.interrupted("trap '' INT TERM; echo ready; while :; do sleep 600; done", 1);
     assert_eq!(outcome.exit_code, -9);
     let (pid, own) = (outcome.pid.unwrap(), std::process::id());
@@ -329,12 +334,12 @@ fn a_command_that_ignores_signals_is_killed_when_time_is_up() {
             "interrupt finished with success".to_owned(),
         ]
     );
-    assert!(matches!(fixture.session.execute(fixture.request(&["true"])), Err(Refusal::Interrupted)));
+    assert!(matches!(fixture.session.execute(fixture.request(&["true"])), Err(CommandRefusal::Interrupted)));
 }
 
 #[test]
 fn a_command_may_end_in_its_own_way_and_its_last_words_are_kept() {
-    let mut fixture = Fixture::new();
+    let mut fixture = CommandFixture::new();
     fixture.session.timeouts.interrupt = Duration::from_secs(600);
     let outcome =
         fixture.interrupted("trap 'seq 1 100000; exit 7' INT; echo ready; while :; do sleep 600 & wait; done", 1);
@@ -344,7 +349,7 @@ fn a_command_may_end_in_its_own_way_and_its_last_words_are_kept() {
 
 #[test]
 fn a_second_interrupt_leaves_out_the_waiting() {
-    let mut fixture = Fixture::new();
+    let mut fixture = CommandFixture::new();
     let long = Duration::from_secs(600);
     fixture.session.timeouts = Timeouts { suicide: long, interrupt: long, terminate: Duration::ZERO };
     let outcome = fixture.interrupted("trap '' INT TERM; echo ready; while :; do sleep 600; done", 2);
@@ -356,7 +361,7 @@ fn grandchildren_and_daemons_are_gone_after_an_interrupt() {
     if !cfg!(target_os = "linux") {
         return;
     }
-    let fixture = Fixture::new();
+    let fixture = CommandFixture::new();
     let daemon = "trap '' INT TERM HUP; echo $$ > daemon; echo > gate; while :; do sleep 600; done";
     let grandchild = "trap '' INT TERM; echo $$ > grandchild; echo > gate; while :; do sleep 600; done";
     fs::write(fixture.root().join("daemon.sh"), daemon).unwrap();
@@ -374,20 +379,20 @@ fn grandchildren_and_daemons_are_gone_after_an_interrupt() {
 
 #[test]
 fn commands_after_an_interrupt_run_when_they_may_until_the_second_one() {
-    let mut fixture = Fixture::new();
+    let mut fixture = CommandFixture::new();
     fixture.session.after_interrupt = true;
     fixture.session.interrupt.request();
     assert_eq!(fixture.shell("exit 4").exit_code, 4);
     let outcome = fixture.interrupted("echo ready; exec sleep 600", 1);
     assert_eq!(outcome.exit_code, -2);
     assert!(fixture.recorder.messages()[0].starts_with("second interrupt received"));
-    assert!(matches!(fixture.session.execute(fixture.request(&["true"])), Err(Refusal::Interrupted)));
+    assert!(matches!(fixture.session.execute(fixture.request(&["true"])), Err(CommandRefusal::Interrupted)));
 }
 
 #[test]
 fn a_group_of_its_own_gets_the_interrupt_as_a_whole() {
-    let mut fixture = Fixture::new();
-    fixture.session.grouping = Grouping::Group;
+    let mut fixture = CommandFixture::new();
+    fixture.session.grouping = ProcessGrouping::Group;
     fixture.session.timeouts.interrupt = Duration::from_secs(600);
     // The outer shell runs its trap only when the program in front of it has ended, which needs the signal too.
     let outcome = fixture.interrupted("trap 'exit 9' INT; sh -c 'echo ready; exec sleep 600'", 1);
@@ -403,11 +408,12 @@ fn output_goes_through_a_terminal_where_there_is_one() {
         ["-c", "test -t 1 && echo terminal"],
         [("PATH".into(), "/usr/bin:/bin".into())].into_iter().collect(),
     );
-    spawn.stdout = crate::execute::process::Sink::To(terminal.child);
+    spawn.stdout = crate::execute::process::ChildOutput::To(terminal.child);
     let mut child = spawn.start().unwrap();
     assert_eq!(child.reap().unwrap(), 0);
     let folder = PathBuf::from("/nonexistent");
-    let mut output = crate::execute::output::Output::new(Stream::Out, Some(terminal.reader.into()), false, &folder);
+    let mut output =
+        crate::execute::output::CommandOutput::new(OutputStream::Out, Some(terminal.reader.into()), false, &folder);
     output.drain(&mut [0; 100], &|_, _| ());
     assert!(output.source().is_none(), "its end is seen");
     assert_eq!(output.finish(&|_, _| ()).text(), "terminal\r\n");

@@ -102,21 +102,21 @@ pub fn start_time(pid: u32) -> Option<u64> {
 
 /// What processes use.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Usage {
+pub struct ProcessUsage {
     /// Of those that run and of their children that have ended.
     pub processor_seconds: f64,
     pub resident_bytes: u64,
 }
 
 /// What all that descends from each of the processes `roots` uses, themselves left out; `None` for one that is not there.
-pub fn usage_below(roots: &[u32]) -> Vec<Option<Usage>> {
+pub fn usage_below(roots: &[u32]) -> Vec<Option<ProcessUsage>> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (pid, parent) in processes() {
         children.entry(parent).or_default().push(pid);
     }
     let below = |root: u32| {
         let mut open = children.get(&root)?.clone();
-        let mut sum = Usage::default();
+        let mut sum = ProcessUsage::default();
         while let Some(pid) = open.pop() {
             if let Some(one) = usage(pid) {
                 sum.processor_seconds += one.processor_seconds;
@@ -129,7 +129,7 @@ pub fn usage_below(roots: &[u32]) -> Vec<Option<Usage>> {
     roots.iter().map(|root| if *root == 0 { None } else { below(*root) }).collect()
 }
 
-fn usage(pid: u32) -> Option<Usage> {
+fn usage(pid: u32) -> Option<ProcessUsage> {
     let status = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = status.iter().rposition(|byte| *byte == b')')? + 1;
     let fields: Vec<&str> = std::str::from_utf8(&status[after_name..]).ok()?.split_ascii_whitespace().collect();
@@ -137,7 +137,7 @@ fn usage(pid: u32) -> Option<Usage> {
     let ticks: u64 = (11..15).filter_map(number).sum();
     let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
     let page = rustix::param::page_size() as u64;
-    Some(Usage {
+    Some(ProcessUsage {
         processor_seconds: ticks as f64 / ticks_per_second as f64,
         resident_bytes: number(21)?.saturating_mul(page),
     })

@@ -21,10 +21,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use yaml_rust2::Yaml;
 
 use self::keys::file_keys;
-use self::linking::Links;
-use self::notes::Notes;
+use self::linking::ServiceLinks;
+use self::notes::ImportNotes;
 use self::paths::folder_of;
-use self::service::Draft;
+use self::service::ServiceDraft;
 use self::values::{entries, get, text};
 use super::fields::settled;
 use super::section::environment_name;
@@ -32,7 +32,7 @@ use super::{Imported, ProjectFiles};
 use crate::error::ConfigError;
 
 /// What all services of a file share.
-pub struct Context<'a> {
+pub struct ComposeContext<'a> {
     pub files: &'a ProjectFiles<'a>,
     /// The compose file's, relative to the project's root.
     pub folder: &'a str,
@@ -45,12 +45,15 @@ pub struct Context<'a> {
 pub fn compose(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Imported, ConfigError> {
     let document = document::read(source, path, files)?;
     let context =
-        Context { files, folder: folder_of(path), root: &document.root, known: &document.interpolation.known };
-    let mut notes = Notes::default();
+        ComposeContext { files, folder: folder_of(path), root: &document.root, known: &document.interpolation.known };
+    let mut notes = ImportNotes::default();
     document.notes.iter().for_each(|note| notes.general(note));
     let jobs: BTreeSet<String> = document.services.iter().flat_map(|(_, service)| completed(service)).collect();
-    let mut drafts: Vec<Draft<'_>> =
-        document.services.iter().map(|(name, service)| Draft::new(name, service, &context, &mut notes)).collect();
+    let mut drafts: Vec<ServiceDraft<'_>> = document
+        .services
+        .iter()
+        .map(|(name, service)| ServiceDraft::new(name, service, &context, &mut notes))
+        .collect();
     let mut seen = BTreeSet::new();
     drafts.retain(|draft| {
         let is_new = seen.insert(draft.env.clone());
@@ -62,7 +65,7 @@ pub fn compose(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Imp
     for draft in &mut drafts {
         draft.is_job = jobs.contains(&draft.name);
     }
-    Links::new(&mut drafts, &mut notes).work_in();
+    ServiceLinks::new(&mut drafts, &mut notes).work_in();
     let mut imported = Imported { total: document.services.len(), ..Imported::default() };
     for draft in &mut drafts {
         let section = writing::section(draft, &context, &mut notes);
@@ -82,7 +85,7 @@ pub fn compose(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Imp
 }
 
 /// How many need no look, and nothing that needs one.
-fn can_run(drafts: &[Draft<'_>]) -> usize {
+fn can_run(drafts: &[ServiceDraft<'_>]) -> usize {
     let mut blocked: BTreeSet<&str> =
         drafts.iter().filter(|draft| draft.needs_look).map(|draft| draft.env.as_str()).collect();
     let mut needed_by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

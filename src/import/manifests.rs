@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::fields::cleaned;
-use super::section::{Section, words_line};
+use super::section::{ImportedSection, words_line};
 use super::{Imported, ProjectFiles};
 
 /// What one manifest says of the project.
@@ -46,7 +46,7 @@ fn add(language: &Language, offer: &Offer, imported: &mut Imported) {
     let named = [language.environment.to_owned(), language.runtime.to_owned()];
     let numbered = (2..).map(|number| format!("{}-{number}", language.runtime));
     let Some(name) = named.into_iter().chain(numbered).find(|name| !is_taken(name)) else { return };
-    let mut section = Section::new(&name);
+    let mut section = ImportedSection::new(&name);
     section.add("description", format!("the project described by {}", language.manifest));
     section.add("runtime", language.runtime);
     for (key, how, line) in [("serve", "start", &offer.serve), ("commands", "test", &offer.test)] {

@@ -13,7 +13,7 @@ use crate::python_text::escaped;
 pub use compose::compose;
 pub use manifests::manifests;
 pub use procfile::procfile;
-pub use section::Section;
+pub use section::ImportedSection;
 
 /// What a translation may ask of the project and the machine.
 pub struct ProjectFiles<'a> {
@@ -27,7 +27,7 @@ pub struct ProjectFiles<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Imported {
     /// Environments, in the order of the file.
-    pub sections: Vec<Section>,
+    pub sections: Vec<ImportedSection>,
     /// What could not be translated, for people.
     pub notes: Vec<String>,
     /// How many services the file has, how many can run as they are, and which have to be looked at.
@@ -43,7 +43,7 @@ impl Imported {
 
     /// The sections as they stand in a `tox.ini`.
     pub fn text(&self) -> String {
-        self.sections.iter().map(Section::text).collect::<Vec<_>>().join("\n")
+        self.sections.iter().map(ImportedSection::text).collect::<Vec<_>>().join("\n")
     }
 
     /// Notes and summary, each in one line that a terminal shows as it is.

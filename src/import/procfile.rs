@@ -2,7 +2,7 @@
 
 use super::Imported;
 use super::fields::{cleaned, field};
-use super::section::{Section, command_line, distribution, is_pythons, program};
+use super::section::{ImportedSection, command_line, distribution, is_pythons, program};
 use crate::error::ConfigError;
 
 /// Translates the file's text. `has_env_file`: a `.env` lies beside it, which programs that run such files read.
@@ -32,8 +32,8 @@ pub fn procfile(text: &str, has_env_file: bool) -> Result<Imported, ConfigError>
     Ok(imported)
 }
 
-fn process(name: &str, command: &str, imported: &mut Imported) -> Section {
-    let mut section = Section::new(name);
+fn process(name: &str, command: &str, imported: &mut Imported) -> ImportedSection {
+    let mut section = ImportedSection::new(name);
     // What the runner of a Procfile gives in `PORT` is known to envo as a field.
     let ported = cleaned(command)
         .replace(['\u{1}', '\u{2}'], " ")
@@ -79,7 +79,7 @@ fn without_default(text: &str) -> String {
 }
 
 /// `release` runs before the others.
-fn release_first(sections: &mut [Section]) {
+fn release_first(sections: &mut [ImportedSection]) {
     let has_release = sections.iter().any(|section| section.name == "release");
     for section in sections.iter_mut().filter(|section| has_release && section.name != "release") {
         section.add("depends", "release");

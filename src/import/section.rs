@@ -5,7 +5,7 @@ use crate::source::ini::write;
 
 /// An environment that is being written. Its texts may have fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Section {
+pub struct ImportedSection {
     pub name: String,
     /// Keys and the lines of their values, in order.
     keys: Vec<(&'static str, Vec<String>)>,
@@ -15,7 +15,7 @@ pub struct Section {
     refused: Vec<String>,
 }
 
-impl Section {
+impl ImportedSection {
     /// A section of an environment whose name cannot stand as it is gets one that can.
     pub fn new(name: &str) -> Self {
         Self { name: environment_name(name), ..Self::default() }
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_section_refuses_what_would_become_another_key() {
-        let mut section = Section::new("a b");
+        let mut section = ImportedSection::new("a b");
         section.comment("look\nhere");
         section.add("serve", format!("run # {}", field("port")));
         section.add("set_env", "A = 1\n[testenv:evil]\ncommands = rm");

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use super::Installer;
 use super::pip::Pip;
 use super::pip_settings::PipSettings;
-use super::uv::{Role, Uv};
+use super::uv::{Uv, UvRole};
 use crate::error::ConfigError;
-use crate::model::environment::{Installation, InstallerChoice};
-use crate::model::{Interpreter, Variables};
+use crate::model::environment::{InstallSettings, InstallerChoice};
+use crate::model::{EnvVariables, Interpreter};
 
 /// The environment to install into.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct InstallTarget<'a> {
     pub env_dir: &'a Path,
     /// The environment's own interpreter.
     pub python: &'a Path,
@@ -21,7 +21,7 @@ pub struct Target<'a> {
     /// Whether there is no pip in it (`VIRTUALENV_NO_PIP` and its like).
     pub pip_is_missing: bool,
     /// Those of the environment's processes.
-    pub variables: &'a Variables,
+    pub variables: &'a EnvVariables,
 }
 
 /// Chooses the installer of an environment. Reads pip's configuration files when uv may do the work, so it is called when
@@ -29,8 +29,8 @@ pub struct Target<'a> {
 /// uv would do the work, since it may have to fetch it.
 pub fn installer(
     choice: InstallerChoice,
-    installation: &Installation,
-    target: &Target<'_>,
+    installation: &InstallSettings,
+    target: &InstallTarget<'_>,
     uv: impl FnOnce() -> Result<PathBuf, String>,
 ) -> Result<Box<dyn Installer>, ConfigError> {
     let pip = Pip::new(installation)?;
@@ -72,12 +72,12 @@ pub fn installer(
         pip,
         settings,
         pre: installation.pip_pre,
-        role: if choice == InstallerChoice::Uv { Role::Chosen } else { Role::StandIn },
+        role: if choice == InstallerChoice::Uv { UvRole::Chosen } else { UvRole::StandIn },
     }))
 }
 
 /// Why uv cannot install into the environment as pip would.
-fn unsuitable(target: &Target<'_>) -> Option<String> {
+fn unsuitable(target: &InstallTarget<'_>) -> Option<String> {
     let version = &target.interpreter.version;
     if (version.major, version.minor) < (3, 7) {
         return Some(format!("it does not know Python {}.{}", version.major, version.minor));
@@ -89,7 +89,7 @@ fn unsuitable(target: &Target<'_>) -> Option<String> {
 }
 
 /// Finds uv beside `own_program`, else on PATH. `variables` are those envo was started with.
-pub fn find_uv(own_program: Option<&Path>, variables: &Variables) -> Option<PathBuf> {
+pub fn find_uv(own_program: Option<&Path>, variables: &EnvVariables) -> Option<PathBuf> {
     let beside = own_program.and_then(Path::parent).map(|folder| folder.join("uv"));
     if let Some(program) = beside
         .filter(|program| which::which_in_global(program, None::<&str>).is_ok_and(|mut found| found.next().is_some()))
@@ -107,9 +107,9 @@ mod tests {
     use crate::model::requirements::RequirementText;
     use crate::model::{Command, Deferred};
 
-    fn installation(command_is_default: bool) -> Installation {
+    fn installation(command_is_default: bool) -> InstallSettings {
         let words = ["python", "-m", "pip", "install", "{packages}"].map(str::to_owned).to_vec();
-        Installation {
+        InstallSettings {
             command: Deferred::ready(Command::from_words(words)),
             command_is_default,
             installer: InstallerChoice::Automatic,
@@ -140,9 +140,9 @@ mod tests {
         interpreter: &Interpreter,
         uv: bool,
     ) -> Result<(String, Option<String>), ConfigError> {
-        let mut variables = Variables::default();
+        let mut variables = EnvVariables::default();
         variables.set("PIP_CONFIG_FILE", "/dev/null");
-        let target = Target {
+        let target = InstallTarget {
             env_dir: Path::new("/nonexistent"),
             python: Path::new("/e/bin/python"),
             interpreter,
@@ -201,7 +201,7 @@ mod tests {
             Ok(file)
         };
         let (beside, on_path) = (make("own")?, make("path")?);
-        let mut variables = Variables::default();
+        let mut variables = EnvVariables::default();
         assert_eq!(find_uv(Some(&folder.path().join("none/envo")), &variables), None);
         variables.set("PATH", folder.path().join("path"));
         assert_eq!(find_uv(Some(&folder.path().join("none/envo")), &variables), Some(on_path));

@@ -26,7 +26,7 @@ pub fn resolve(root: &Path, groups: &[String]) -> Result<Vec<String>, ConfigErro
     let Some(written) = written.as_table() else {
         return Err(fail(format!("dependency-groups is {} instead of table", python_type(written))));
     };
-    let defined = Groups::new(written)?;
+    let defined = DependencyGroups::new(written)?;
     let mut found = BTreeMap::new();
     for group in groups {
         defined.collect(group, &mut found)?;
@@ -44,9 +44,9 @@ fn fail(message: impl Into<String>) -> ConfigError {
 }
 
 /// Requirements that mean the same have the same key.
-type Identity = (String, BTreeSet<String>, BTreeSet<String>, Option<String>, Option<String>);
+type RequirementKey = (String, BTreeSet<String>, BTreeSet<String>, Option<String>, Option<String>);
 
-fn identity(requirement: &Requirement) -> Identity {
+fn identity(requirement: &Requirement) -> RequirementKey {
     (
         canonical_name(&requirement.name),
         requirement.extras.iter().map(|extra| canonical_name(extra)).collect(),
@@ -56,12 +56,12 @@ fn identity(requirement: &Requirement) -> Identity {
     )
 }
 
-struct Groups<'a> {
+struct DependencyGroups<'a> {
     /// By normalised name: the name as written and what the group holds.
     defined: BTreeMap<String, (&'a str, &'a Value)>,
 }
 
-impl<'a> Groups<'a> {
+impl<'a> DependencyGroups<'a> {
     fn new(written: &'a Table) -> Result<Self, ConfigError> {
         let mut defined = BTreeMap::new();
         let mut names: Vec<(String, Vec<&str>)> = Vec::new();
@@ -87,7 +87,7 @@ impl<'a> Groups<'a> {
 
     /// Adds what a group and those it includes require; a stack of its own, since groups may include groups a thousand
     /// times over.
-    fn collect(&self, group: &str, found: &mut BTreeMap<Identity, Requirement>) -> Result<(), ConfigError> {
+    fn collect(&self, group: &str, found: &mut BTreeMap<RequirementKey, Requirement>) -> Result<(), ConfigError> {
         let mut done = BTreeSet::new();
         let mut path = vec![self.open(group.to_owned(), &[])?];
         while let Some((current, items)) = path.last_mut() {

@@ -4,7 +4,7 @@ use super::InstallRequest;
 use crate::error::ConfigError;
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::requirements::RequirementText;
-use crate::package::{Package, PackageFile};
+use crate::package::{BuiltPackage, PackageFile};
 
 /// The requirements of a text in canonical form; `None` when there is anything else in it.
 pub fn plain_requirements(deps: &RequirementText) -> Option<Vec<String>> {
@@ -50,7 +50,7 @@ pub fn forced_arguments(mut arguments: Vec<String>, forced: &[Requirement]) -> V
 
 /// The installations of the packages themselves, which are done on every run: constraints do not apply, their
 /// requirements are installed already.
-pub fn requests(packages: &[Package]) -> Vec<InstallRequest> {
+pub fn requests(packages: &[BuiltPackage]) -> Vec<InstallRequest> {
     let mut settings: Vec<(&str, &str)> = Vec::new();
     let mut files = Vec::new();
     let mut editable = Vec::new();
@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn packages_are_installed_by_force_and_without_what_they_require() {
-        let package = |path: &str, file| Package { path: path.into(), file, requirements: vec!["R[x]>1".to_owned()] };
+        let package =
+            |path: &str, file| BuiltPackage { path: path.into(), file, requirements: vec!["R[x]>1".to_owned()] };
         let config_settings = vec![("k".to_owned(), "v".to_owned())];
         let built = [
             package("/b.whl", PackageFile::Wheel),

@@ -3,7 +3,7 @@
 use super::{InstallCommand, InstallRequest, Installer};
 use crate::error::ConfigError;
 use crate::model::Command;
-use crate::model::environment::Installation;
+use crate::model::environment::InstallSettings;
 
 /// Installs with `install_command`, which is pip unless the configuration says otherwise.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct Pip {
 }
 
 impl Pip {
-    pub fn new(installation: &Installation) -> Result<Self, ConfigError> {
+    pub fn new(installation: &InstallSettings) -> Result<Self, ConfigError> {
         Ok(Self { command: installation.command.get()?, note: None })
     }
 

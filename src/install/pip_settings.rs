@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::bounded;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::source::ini;
 
 /// pip's settings as far as another installer has to follow them.
@@ -77,7 +77,7 @@ const ONLY_PIP: [&str; 32] = [
 
 impl PipSettings {
     /// Reads what the environment at `env_dir` would have pip read; `variables` are those of its processes.
-    pub fn read(variables: &Variables, env_dir: &Path) -> Self {
+    pub fn read(variables: &EnvVariables, env_dir: &Path) -> Self {
         Self::from_files(variables, &files(variables, env_dir))
     }
 
@@ -86,7 +86,7 @@ impl PipSettings {
         self.only_pip.first().map(|setting| format!("uv knows nothing like pip's setting {setting}"))
     }
 
-    fn from_files(variables: &Variables, files: &[PathBuf]) -> Self {
+    fn from_files(variables: &EnvVariables, files: &[PathBuf]) -> Self {
         let mut settings = Self::default();
         let mut values = match configured(files) {
             Ok(values) => values,
@@ -176,7 +176,7 @@ fn configured(files: &[PathBuf]) -> Result<BTreeMap<String, String>, PathBuf> {
 }
 
 /// pip's configuration files, later ones counting more.
-fn files(variables: &Variables, env_dir: &Path) -> Vec<PathBuf> {
+fn files(variables: &EnvVariables, env_dir: &Path) -> Vec<PathBuf> {
     let named = variables.text("PIP_CONFIG_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
     if named.as_deref() == Some(Path::new("/dev/null")) {
         return Vec::new();
@@ -214,14 +214,14 @@ mod tests {
     use super::*;
 
     /// Reads without the files of the machine the test runs on.
-    fn read(variables: &Variables, env_dir: &Path) -> PipSettings {
+    fn read(variables: &EnvVariables, env_dir: &Path) -> PipSettings {
         let mut files = files(variables, env_dir);
         files.retain(|file| !file.starts_with("/etc") && !file.starts_with("/Library"));
         PipSettings::from_files(variables, &files)
     }
 
-    fn variables(pairs: &[(&str, &str)]) -> Variables {
-        let mut variables = Variables::default();
+    fn variables(pairs: &[(&str, &str)]) -> EnvVariables {
+        let mut variables = EnvVariables::default();
         variables.set("XDG_CONFIG_DIRS", "/nonexistent");
         for (name, value) in pairs {
             variables.set(*name, *value);

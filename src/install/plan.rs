@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 use super::InstallRequest;
 use super::packages::forced_arguments;
 use super::pylock::Pylock;
-use super::reasons::{REDACTION_FORMAT, Recorded, dependencies_changed, strings};
+use super::reasons::{REDACTION_FORMAT, RecordedInstallation, dependencies_changed, strings};
 use super::uv;
 use crate::error::{ConfigError, ErrorClass};
-use crate::model::environment::Installation;
+use crate::model::environment::InstallSettings;
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
-use crate::model::{Requirements, Variables};
+use crate::model::{EnvVariables, ParsedRequirementFile};
 use crate::requirements;
 use crate::requirements::RequirementKind;
 
@@ -44,27 +44,27 @@ pub enum RecordForm {
 
 /// What has to happen.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
+pub enum InstallDecision {
     /// All is as recorded.
     UpToDate,
-    Change(Change),
+    Change(InstallChange),
     /// What is installed cannot be brought up to date; the reason is tox's.
     Recreate(String),
 }
 
 /// Work to do and what to record when it is done.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Change {
+pub struct InstallChange {
     /// `None`: nothing has to be installed, only recorded.
     pub request: Option<InstallRequest>,
-    pub afterwards: Afterwards,
+    pub afterwards: ConstraintsUpdate,
     /// What to record once everything succeeded.
     pub stamp: Value,
 }
 
 /// What to do with the environment's `constraints.txt` after the installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Afterwards {
+pub enum ConstraintsUpdate {
     Nothing,
     /// Write this text to [`Conditions::constraints_file`].
     WriteConstraints(String),
@@ -74,19 +74,19 @@ pub enum Afterwards {
 
 /// Everything besides the requirements that decides what is installed.
 #[derive(Debug)]
-pub struct Conditions<'a> {
-    constraints: Result<Requirements, ConfigError>,
+pub struct InstallConditions<'a> {
+    constraints: Result<ParsedRequirementFile, ConfigError>,
     constrain_package_deps: bool,
     use_frozen_constraints: bool,
     env_dir: PathBuf,
-    variables: &'a Variables,
+    variables: &'a EnvVariables,
     form: RecordForm,
 }
 
-impl<'a> Conditions<'a> {
+impl<'a> InstallConditions<'a> {
     /// Reads `constraints`; `variables` are those the environment's processes get. What is wrong with the constraints
     /// is said when they are needed.
-    pub fn new(installation: &Installation, env_dir: &Path, variables: &'a Variables, form: RecordForm) -> Self {
+    pub fn new(installation: &InstallSettings, env_dir: &Path, variables: &'a EnvVariables, form: RecordForm) -> Self {
         let constraints = installation
             .constraints
             .get()
@@ -116,8 +116,8 @@ impl<'a> Conditions<'a> {
         &self,
         text: &RequirementText,
         forced: &[Requirement],
-        old: Recorded<'_>,
-    ) -> Result<Decision, ConfigError> {
+        old: RecordedInstallation<'_>,
+    ) -> Result<InstallDecision, ConfigError> {
         self.requirement_text(text, "deps", forced, old)
     }
 
@@ -126,8 +126,8 @@ impl<'a> Conditions<'a> {
         &self,
         text: &RequirementText,
         of_type: &str,
-        old: Recorded<'_>,
-    ) -> Result<Decision, ConfigError> {
+        old: RecordedInstallation<'_>,
+    ) -> Result<InstallDecision, ConfigError> {
         self.requirement_text(text, of_type, &[], old)
     }
 
@@ -136,8 +136,8 @@ impl<'a> Conditions<'a> {
         text: &RequirementText,
         of_type: &str,
         forced: &[Requirement],
-        old: Recorded<'_>,
-    ) -> Result<Decision, ConfigError> {
+        old: RecordedInstallation<'_>,
+    ) -> Result<InstallDecision, ConfigError> {
         let within = |part: &'static str| {
             move |error: ConfigError| ConfigError {
                 class: ErrorClass::Fail,
@@ -169,15 +169,19 @@ impl<'a> Conditions<'a> {
         });
         if let Some(old) = old {
             if stamp.as_object() == Some(old) {
-                return Ok(Decision::UpToDate);
+                return Ok(InstallDecision::UpToDate);
             }
             if let Some(reason) = dependencies_changed(old, &stamp) {
-                return Ok(Decision::Recreate(reason));
+                return Ok(InstallDecision::Recreate(reason));
             }
         }
         let arguments = forced_arguments(deps.arguments.clone(), forced);
         if arguments.is_empty() {
-            return Ok(Decision::Change(Change { request: None, afterwards: Afterwards::Nothing, stamp }));
+            return Ok(InstallDecision::Change(InstallChange {
+                request: None,
+                afterwards: ConstraintsUpdate::Nothing,
+                stamp,
+            }));
         }
         let mut request = InstallRequest::new(of_type, arguments);
         request.arguments.extend(constraints.arguments.iter().cloned());
@@ -186,17 +190,17 @@ impl<'a> Conditions<'a> {
             deps.requirements.iter().any(|requirement| requirement.contains(" --config-settings "));
         let afterwards = if self.constrain_package_deps && constraints.arguments.is_empty() {
             if self.use_frozen_constraints && of_type == "deps" {
-                Afterwards::FreezeConstraints
+                ConstraintsUpdate::FreezeConstraints
             } else if self.use_frozen_constraints {
-                Afterwards::Nothing
+                ConstraintsUpdate::Nothing
             } else {
                 let lines = deps.constraint_lines.iter().chain(&constraints.constraint_lines);
-                Afterwards::WriteConstraints(lines.map(String::as_str).collect::<Vec<_>>().join("\n"))
+                ConstraintsUpdate::WriteConstraints(lines.map(String::as_str).collect::<Vec<_>>().join("\n"))
             }
         } else {
-            Afterwards::Nothing
+            ConstraintsUpdate::Nothing
         };
-        Ok(Decision::Change(Change { request: Some(request), afterwards, stamp }))
+        Ok(InstallDecision::Change(InstallChange { request: Some(request), afterwards, stamp }))
     }
 
     /// A list of requirements: `requires` and `deps` of packaging environments, `dependency-groups`, `package_deps`.
@@ -204,28 +208,32 @@ impl<'a> Conditions<'a> {
         &self,
         mut requirements: Vec<String>,
         of_type: &str,
-        old: Recorded<'_>,
-    ) -> Result<Decision, ConfigError> {
+        old: RecordedInstallation<'_>,
+    ) -> Result<InstallDecision, ConfigError> {
         requirements.sort();
         let mut stamp = json!({"req": requirements, "env": self.resolution_variables()});
         if self.form == RecordForm::ToxUv {
             stamp["constraints"] = json!(self.constraint_arguments()?);
         }
         if stamp.as_object() == old {
-            return Ok(Decision::UpToDate);
+            return Ok(InstallDecision::UpToDate);
         }
         let before = strings(old, "req");
         let now: BTreeSet<&str> = requirements.iter().map(String::as_str).collect();
         let missing: Vec<&str> = before.difference(&now).copied().collect();
         if !missing.is_empty() {
-            return Ok(Decision::Recreate(format!("dependencies removed: {}", missing.join(", "))));
+            return Ok(InstallDecision::Recreate(format!("dependencies removed: {}", missing.join(", "))));
         }
         let mut arguments: Vec<String> = now.difference(&before).map(|&requirement| requirement.to_owned()).collect();
         if arguments.is_empty() {
             arguments.clone_from(&requirements);
         }
         if arguments.is_empty() {
-            return Ok(Decision::Change(Change { request: None, afterwards: Afterwards::Nothing, stamp }));
+            return Ok(InstallDecision::Change(InstallChange {
+                request: None,
+                afterwards: ConstraintsUpdate::Nothing,
+                stamp,
+            }));
         }
         let constraints = self.constraints.as_ref().map_err(Clone::clone)?;
         arguments.extend(constraints.arguments.iter().cloned());
@@ -236,12 +244,12 @@ impl<'a> Conditions<'a> {
         let mut request = InstallRequest::new(of_type, arguments);
         request.nested_options.clone_from(&constraints.nested_options);
         let freeze = of_type == "deps" && own_constraints && self.use_frozen_constraints;
-        let afterwards = if freeze { Afterwards::FreezeConstraints } else { Afterwards::Nothing };
-        Ok(Decision::Change(Change { request: Some(request), afterwards, stamp }))
+        let afterwards = if freeze { ConstraintsUpdate::FreezeConstraints } else { ConstraintsUpdate::Nothing };
+        Ok(InstallDecision::Change(InstallChange { request: Some(request), afterwards, stamp }))
     }
 
     /// The packages of a PEP 751 lock file.
-    pub fn pylock(&self, lock: &Pylock<'_>, old: Recorded<'_>) -> Result<Decision, ConfigError> {
+    pub fn pylock(&self, lock: &Pylock<'_>, old: RecordedInstallation<'_>) -> Result<InstallDecision, ConfigError> {
         let mut lines = lock.install_lines()?;
         lines.sort();
         let mut stamp = json!({"req": lines, "env": self.resolution_variables()});
@@ -251,13 +259,13 @@ impl<'a> Conditions<'a> {
             stamp.insert("referenced_env".to_owned(), Value::String(hash));
         }
         if stamp.as_object() == old {
-            return Ok(Decision::UpToDate);
+            return Ok(InstallDecision::UpToDate);
         }
         let before = strings(old, "req");
         let now: BTreeSet<&str> = lines.iter().map(String::as_str).collect();
         let missing: Vec<&str> = before.difference(&now).copied().collect();
         if !missing.is_empty() {
-            return Ok(Decision::Recreate(format!("pylock dependencies removed: {}", missing.join(" "))));
+            return Ok(InstallDecision::Recreate(format!("pylock dependencies removed: {}", missing.join(" "))));
         }
         let mut added: Vec<&str> = now.difference(&before).copied().collect();
         if added.is_empty() {
@@ -269,7 +277,7 @@ impl<'a> Conditions<'a> {
             let file = Some((file, added.join("\n")));
             InstallRequest { file, ..InstallRequest::new("pylock", arguments) }
         });
-        Ok(Decision::Change(Change { request, afterwards: Afterwards::Nothing, stamp }))
+        Ok(InstallDecision::Change(InstallChange { request, afterwards: ConstraintsUpdate::Nothing, stamp }))
     }
 
     fn resolution_variables(&self) -> Map<String, Value> {
@@ -288,8 +296,8 @@ mod tests {
     use super::*;
     use crate::model::{Command, Deferred};
 
-    fn installation(constraints: &str) -> Installation {
-        Installation {
+    fn installation(constraints: &str) -> InstallSettings {
+        InstallSettings {
             command: Deferred::ready(Command::from_words(vec!["pip".to_owned()])),
             command_is_default: true,
             installer: crate::model::environment::InstallerChoice::Automatic,
@@ -305,18 +313,18 @@ mod tests {
         RequirementText { text: text.to_owned(), root: "/nonexistent".into() }
     }
 
-    fn change(decision: Decision) -> Result<Change, String> {
+    fn change(decision: InstallDecision) -> Result<InstallChange, String> {
         match decision {
-            Decision::Change(change) => Ok(change),
+            InstallDecision::Change(change) => Ok(change),
             other => Err(format!("{other:?}")),
         }
     }
 
     type Outcome = Result<(), String>;
 
-    fn deps(installation: &Installation, written: &str, old: Option<&Value>) -> Result<Decision, String> {
-        let variables = Variables::default();
-        let conditions = Conditions::new(installation, Path::new("/nonexistent"), &variables, RecordForm::Tox);
+    fn deps(installation: &InstallSettings, written: &str, old: Option<&Value>) -> Result<InstallDecision, String> {
+        let variables = EnvVariables::default();
+        let conditions = InstallConditions::new(installation, Path::new("/nonexistent"), &variables, RecordForm::Tox);
         conditions.deps(&text(written), &[], old.and_then(Value::as_object)).map_err(|error| error.message)
     }
 
@@ -330,7 +338,7 @@ mod tests {
         });
         assert_eq!(first.stamp, expected);
         assert_eq!(first.request.map(|request| request.arguments), Some(vec!["a".to_owned(), "b".to_owned()]));
-        assert_eq!(deps(&installation, "a\nb", Some(&first.stamp))?, Decision::UpToDate);
+        assert_eq!(deps(&installation, "a\nb", Some(&first.stamp))?, InstallDecision::UpToDate);
         let more = change(deps(&installation, "c\nb\na", Some(&first.stamp))?)?;
         assert_eq!(more.request.map(|request| request.arguments.join(" ")), Some("a b c".to_owned()));
         Ok(())
@@ -340,7 +348,7 @@ mod tests {
     fn nothing_to_install_is_recorded_all_the_same() -> Outcome {
         let recorded = change(deps(&installation(""), "", None)?)?;
         assert_eq!(recorded.request, None);
-        assert_eq!(deps(&installation(""), "# nothing", Some(&recorded.stamp))?, Decision::UpToDate);
+        assert_eq!(deps(&installation(""), "# nothing", Some(&recorded.stamp))?, InstallDecision::UpToDate);
         Ok(())
     }
 
@@ -363,7 +371,7 @@ mod tests {
                  new={'constrain_package_deps': True, 'use_frozen_constraints': False}",
             ),
         ] {
-            assert_eq!(deps(installation, written, Some(old))?, Decision::Recreate(reason.to_owned()));
+            assert_eq!(deps(installation, written, Some(old))?, InstallDecision::Recreate(reason.to_owned()));
         }
         Ok(())
     }
@@ -372,13 +380,13 @@ mod tests {
     fn changed_constraints_are_named_without_their_option() -> Outcome {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let root = folder.path().canonicalize().map_err(|error| error.to_string())?;
-        let variables = Variables::default();
-        let decide = |content: &str, old: Option<&Value>| -> Result<Decision, String> {
+        let variables = EnvVariables::default();
+        let decide = |content: &str, old: Option<&Value>| -> Result<InstallDecision, String> {
             std::fs::write(root.join("c.txt"), content).map_err(|error| error.to_string())?;
             let mut installation = installation("");
             let constraints = RequirementText { text: "c.txt".to_owned(), root: root.clone() };
             installation.constraints = Deferred::ready(constraints);
-            let conditions = Conditions::new(&installation, &root, &variables, RecordForm::Tox);
+            let conditions = InstallConditions::new(&installation, &root, &variables, RecordForm::Tox);
             conditions.deps(&text("a"), &[], old.and_then(Value::as_object)).map_err(|error| error.message)
         };
         let before = change(decide("a==1\nb==1", None)?)?;
@@ -386,7 +394,7 @@ mod tests {
         assert_eq!(before.request.map(|request| request.arguments.join(" ")), Some("a -c c.txt".to_owned()));
         let after = decide("a==2", Some(&before.stamp))?;
         let reason = "changed constraint(s) removed a==1, b==1 added a==2";
-        assert_eq!(after, Decision::Recreate(reason.to_owned()));
+        assert_eq!(after, InstallDecision::Recreate(reason.to_owned()));
         Ok(())
     }
 
@@ -405,13 +413,13 @@ mod tests {
         let mut constrained = installation("");
         constrained.constrain_package_deps = true;
         let written = change(deps(&constrained, "b[x]>1\n-e ./c", None)?)?;
-        assert_eq!(written.afterwards, Afterwards::WriteConstraints("b>1".to_owned()));
+        assert_eq!(written.afterwards, ConstraintsUpdate::WriteConstraints("b>1".to_owned()));
         constrained.use_frozen_constraints = true;
-        assert_eq!(change(deps(&constrained, "b[x]>1", None)?)?.afterwards, Afterwards::FreezeConstraints);
+        assert_eq!(change(deps(&constrained, "b[x]>1", None)?)?.afterwards, ConstraintsUpdate::FreezeConstraints);
 
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let variables = Variables::default();
-        let conditions = Conditions::new(&constrained, folder.path(), &variables, RecordForm::Tox);
+        let variables = EnvVariables::default();
+        let conditions = InstallConditions::new(&constrained, folder.path(), &variables, RecordForm::Tox);
         std::fs::write(conditions.constraints_file(), "").map_err(|error| error.to_string())?;
         let decision = conditions.requirements(vec!["a".to_owned()], "package_deps", None);
         let request = change(decision.map_err(|error| error.message)?)?.request;
@@ -424,22 +432,23 @@ mod tests {
     fn lists_install_what_is_new_and_all_when_a_variable_changed() -> Outcome {
         let installation = installation("");
         let decide = |names: &[&str], index: &str, old: Option<&Value>| {
-            let mut variables = Variables::default();
+            let mut variables = EnvVariables::default();
             variables.set("PIP_INDEX_URL", index);
             variables.set("PIP_QUIET", index);
             let names = names.iter().map(|&name| name.to_owned()).collect();
-            let conditions = Conditions::new(&installation, Path::new("/nonexistent"), &variables, RecordForm::Tox);
+            let conditions =
+                InstallConditions::new(&installation, Path::new("/nonexistent"), &variables, RecordForm::Tox);
             conditions.requirements(names, "requires", old.and_then(Value::as_object)).map_err(|error| error.message)
         };
         let arguments = |decision| change(decision).map(|change| change.request.map(|request| request.arguments));
         let first = change(decide(&["b", "a"], "x", None)?)?.stamp;
         assert_eq!(first, json!({"req": ["a", "b"], "env": {"PIP_INDEX_URL": "x"}}));
-        assert_eq!(decide(&["a", "b"], "x", Some(&first))?, Decision::UpToDate);
+        assert_eq!(decide(&["a", "b"], "x", Some(&first))?, InstallDecision::UpToDate);
         assert_eq!(arguments(decide(&["a", "b", "c"], "x", Some(&first))?)?, Some(vec!["c".to_owned()]));
         let all = Some(vec!["a".to_owned(), "b".to_owned()]);
         assert_eq!(arguments(decide(&["a", "b"], "y", Some(&first))?)?, all);
         let removed = decide(&[], "x", Some(&first))?;
-        assert_eq!(removed, Decision::Recreate("dependencies removed: a, b".to_owned()));
+        assert_eq!(removed, InstallDecision::Recreate("dependencies removed: a, b".to_owned()));
         assert_eq!(arguments(decide(&[], "x", None)?)?, None);
         Ok(())
     }
@@ -453,16 +462,16 @@ mod tests {
         std::fs::write(&path, format!("{head}{}", package("b")))?;
         let markers = std::collections::BTreeMap::new();
         let lock = Pylock { path: &path, extras: &[], groups: &[], markers: &markers };
-        let (variables, installation) = (Variables::default(), installation(""));
-        let conditions = Conditions::new(&installation, Path::new("/e"), &variables, RecordForm::Tox);
+        let (variables, installation) = (EnvVariables::default(), installation(""));
+        let conditions = InstallConditions::new(&installation, Path::new("/e"), &variables, RecordForm::Tox);
         let first = change(conditions.pylock(&lock, None)?).map_err(anyhow::Error::msg)?;
         let request = first.request.ok_or_else(|| anyhow::anyhow!("nothing to install"))?;
         assert_eq!(request.arguments.join(" "), "--no-deps -r /e/pylock.txt");
         assert_eq!(request.file, Some(("/e/pylock.txt".into(), "b==1 --hash=a:1".to_owned())));
-        assert_eq!(conditions.pylock(&lock, first.stamp.as_object())?, Decision::UpToDate);
+        assert_eq!(conditions.pylock(&lock, first.stamp.as_object())?, InstallDecision::UpToDate);
         std::fs::write(&path, format!("{head}{}", package("c")))?;
         let reason = "pylock dependencies removed: b==1 --hash=a:1".to_owned();
-        assert_eq!(conditions.pylock(&lock, first.stamp.as_object())?, Decision::Recreate(reason));
+        assert_eq!(conditions.pylock(&lock, first.stamp.as_object())?, InstallDecision::Recreate(reason));
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use crate::bounded;
 use crate::digest::sha256;
 use crate::error::ConfigError;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::model::pep508::{Marker, Requirement, canonical_name};
 use crate::python_text::path;
@@ -30,12 +30,12 @@ pub struct Pylock<'a> {
 }
 
 /// A mistake in the file and where: `packages[0].name`.
-struct Invalid {
+struct PylockError {
     message: String,
     place: String,
 }
 
-impl Invalid {
+impl PylockError {
     fn new(message: impl Into<String>, place: impl Into<String>) -> Self {
         Self { message: message.into(), place: place.into() }
     }
@@ -46,7 +46,7 @@ impl Invalid {
     }
 }
 
-type Checked<T> = Result<T, Invalid>;
+type CheckedPylock<T> = Result<T, PylockError>;
 
 impl Pylock<'_> {
     /// A line for each package that the environment locks, with hashes when every package has some: pip checks either
@@ -64,7 +64,7 @@ impl Pylock<'_> {
             |reason: String| ConfigError::fail(format!("invalid pylock file {}: {reason}", self.path.display()));
         let table: Table =
             text.trim_start_matches('\u{feff}').parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
-        let lock = Lock::read(&table).map_err(|error| {
+        let lock = PylockContents::read(&table).map_err(|error| {
             let place =
                 if error.place.is_empty() { String::new() } else { format!(" in {}", python_repr(&error.place)) };
             invalid(format!("{}{place}", error.message))
@@ -90,7 +90,7 @@ impl Pylock<'_> {
         Ok(entries.into_iter().map(line).collect())
     }
 
-    fn applies(&self, package: &Package<'_>, environment: &MarkerEnvironment<'_>) -> Result<bool, String> {
+    fn applies(&self, package: &PylockPackage<'_>, environment: &MarkerEnvironment<'_>) -> Result<bool, String> {
         if let Some(marker) = &package.marker
             && !marker.holds(environment)?
         {
@@ -104,7 +104,7 @@ impl Pylock<'_> {
     }
 
     /// The line of a package and the hashes it may have.
-    fn entry(&self, package: &Package<'_>) -> Result<(String, Vec<String>), ConfigError> {
+    fn entry(&self, package: &PylockPackage<'_>) -> Result<(String, Vec<String>), ConfigError> {
         let name = &package.name;
         let text = |table: &Table, key: &str| table.get(key).and_then(Value::as_str).map(str::to_owned);
         let subdirectory = |table| text(table, "subdirectory");
@@ -198,7 +198,7 @@ fn has_blank(value: &str) -> bool {
 
 /// A hash over the variables that `lines` refer to, so that a change of their values installs once more without the
 /// values being stored; `None` when there are none.
-pub fn referenced_hash(lines: &[String], variables: &Variables) -> Result<Option<String>, ConfigError> {
+pub fn referenced_hash(lines: &[String], variables: &EnvVariables) -> Result<Option<String>, ConfigError> {
     let mut referenced = BTreeMap::new();
     for line in lines {
         for (at, _) in line.match_indices("${") {
@@ -229,12 +229,12 @@ pub fn referenced_hash(lines: &[String], variables: &Variables) -> Result<Option
 }
 
 /// The parts of a lock file that decide what is installed.
-struct Lock<'a> {
+struct PylockContents<'a> {
     default_groups: BTreeSet<String>,
-    packages: Vec<Package<'a>>,
+    packages: Vec<PylockPackage<'a>>,
 }
 
-struct Package<'a> {
+struct PylockPackage<'a> {
     name: String,
     version: Option<Version>,
     marker: Option<Marker>,
@@ -242,8 +242,8 @@ struct Package<'a> {
     written: &'a Table,
 }
 
-impl<'a> Lock<'a> {
-    fn read(table: &'a Table) -> Checked<Self> {
+impl<'a> PylockContents<'a> {
+    fn read(table: &'a Table) -> CheckedPylock<Self> {
         let written = required(table, "lock-version", text)?;
         let version = parsed::<Version>(written, "lock-version")?;
         optional(table, "environments", texts)?;
@@ -258,22 +258,22 @@ impl<'a> Lock<'a> {
         for (at, package) in required(table, "packages", list)?.iter().enumerate() {
             let place = format!("packages[{at}]");
             let package = package.as_table().ok_or_else(|| unexpected(package, "Mapping", &place))?;
-            packages.push(Package::read(package).map_err(|error| error.inside(&place))?);
+            packages.push(PylockPackage::read(package).map_err(|error| error.inside(&place))?);
         }
         if version.release().first() != Some(&1) {
-            return Err(Invalid::new(format!("pylock version {version} is not supported"), ""));
+            return Err(PylockError::new(format!("pylock version {version} is not supported"), ""));
         }
         Ok(Self { default_groups: default_groups.into_iter().map(str::to_owned).collect(), packages })
     }
 }
 
-impl<'a> Package<'a> {
-    fn read(table: &'a Table) -> Checked<Self> {
+impl<'a> PylockPackage<'a> {
+    fn read(table: &'a Table) -> CheckedPylock<Self> {
         let name = required(table, "name", text)?;
         let alphanumeric = |end: Option<char>| end.is_some_and(|end| end.is_ascii_alphanumeric());
         if canonical_name(name) != name || !alphanumeric(name.chars().next()) || !alphanumeric(name.chars().next_back())
         {
-            return Err(Invalid::new(format!("Name {} is not normalized", python_repr(name)), "name"));
+            return Err(PylockError::new(format!("Name {} is not normalized", python_repr(name)), "name"));
         }
         let version = optional(table, "version", text)?.map(|version| parsed(version, "version")).transpose()?;
         let requires_python =
@@ -281,7 +281,7 @@ impl<'a> Package<'a> {
         let marker = match optional(table, "marker", text)? {
             Some(marker) => {
                 let requirement = Requirement::from_str(&format!("a; {marker}"));
-                requirement.map_err(|error| Invalid::new(error.message, "marker"))?.marker
+                requirement.map_err(|error| PylockError::new(error.message, "marker"))?.marker
             }
             None => None,
         };
@@ -298,8 +298,8 @@ impl<'a> Package<'a> {
         self.written.get("wheels").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table)
     }
 
-    fn check_sources(&self) -> Checked<()> {
-        let source = |key: &str, check: fn(&Table) -> Checked<()>| {
+    fn check_sources(&self) -> CheckedPylock<()> {
+        let source = |key: &str, check: fn(&Table) -> CheckedPylock<()>| {
             let table = optional(self.written, key, mapping)?;
             table.map(|table| check(table).map_err(|error| error.inside(key))).transpose()
         };
@@ -335,35 +335,39 @@ impl<'a> Package<'a> {
         }
         if distributions > 0 && direct > 0 {
             let message = "None of vcs, directory, archive must be set if sdist or wheels are set";
-            return Err(Invalid::new(message, ""));
+            return Err(PylockError::new(message, ""));
         }
         if distributions == 0 && direct != 1 {
             let message = "Exactly one of vcs, directory, archive must be set if sdist and wheels are not set";
-            return Err(Invalid::new(message, ""));
+            return Err(PylockError::new(message, ""));
         }
         Ok(())
     }
 }
 
-fn check_location(table: &Table) -> Checked<()> {
+fn check_location(table: &Table) -> CheckedPylock<()> {
     let given = [optional(table, "url", text)?, optional(table, "path", text)?];
     if given.into_iter().flatten().any(|given| !given.is_empty()) {
         Ok(())
     } else {
-        Err(Invalid::new("path or url must be provided", ""))
+        Err(PylockError::new("path or url must be provided", ""))
     }
 }
 
-fn check_hashes(table: &Table) -> Checked<()> {
+fn check_hashes(table: &Table) -> CheckedPylock<()> {
     let hashes = required(table, "hashes", mapping)?;
     if hashes.is_empty() {
-        return Err(Invalid::new("At least one hash must be provided", "hashes"));
+        return Err(PylockError::new("At least one hash must be provided", "hashes"));
     }
-    if hashes.values().all(Value::is_str) { Ok(()) } else { Err(Invalid::new("Hash values must be strings", "hashes")) }
+    if hashes.values().all(Value::is_str) {
+        Ok(())
+    } else {
+        Err(PylockError::new("Hash values must be strings", "hashes"))
+    }
 }
 
 /// A kind of value: its name in messages and how to take it.
-type Kind<'a, T> = fn(&'a Value) -> Result<T, &'static str>;
+type PylockValueKind<'a, T> = fn(&'a Value) -> Result<T, &'static str>;
 
 fn text(value: &Value) -> Result<&str, &'static str> {
     value.as_str().ok_or("str")
@@ -385,16 +389,16 @@ fn texts(value: &Value) -> Result<Vec<&str>, &'static str> {
     list(value)?.iter().map(text).collect()
 }
 
-fn optional<'a, T>(table: &'a Table, key: &str, kind: Kind<'a, T>) -> Checked<Option<T>> {
+fn optional<'a, T>(table: &'a Table, key: &str, kind: PylockValueKind<'a, T>) -> CheckedPylock<Option<T>> {
     let take = |value: &'a Value| kind(value).map_err(|expected| unexpected(value, expected, key));
     table.get(key).map(take).transpose()
 }
 
-fn required<'a, T>(table: &'a Table, key: &str, kind: Kind<'a, T>) -> Checked<T> {
-    optional(table, key, kind)?.ok_or_else(|| Invalid::new("Missing required value", key))
+fn required<'a, T>(table: &'a Table, key: &str, kind: PylockValueKind<'a, T>) -> CheckedPylock<T> {
+    optional(table, key, kind)?.ok_or_else(|| PylockError::new("Missing required value", key))
 }
 
-fn unexpected(value: &Value, expected: &str, place: &str) -> Invalid {
+fn unexpected(value: &Value, expected: &str, place: &str) -> PylockError {
     let found = match value {
         Value::String(_) => "str",
         Value::Integer(_) => "int",
@@ -404,11 +408,11 @@ fn unexpected(value: &Value, expected: &str, place: &str) -> Invalid {
         Value::Array(_) => "list",
         Value::Table(_) => "dict",
     };
-    Invalid::new(format!("Unexpected type {found} (expected {expected})"), place)
+    PylockError::new(format!("Unexpected type {found} (expected {expected})"), place)
 }
 
-fn parsed<T: FromStr<Err: std::fmt::Display>>(written: &str, place: &str) -> Checked<T> {
-    written.parse().map_err(|error: T::Err| Invalid::new(error.to_string(), place))
+fn parsed<T: FromStr<Err: std::fmt::Display>>(written: &str, place: &str) -> CheckedPylock<T> {
+    written.parse().map_err(|error: T::Err| PylockError::new(error.to_string(), place))
 }
 
 #[cfg(test)]
@@ -417,12 +421,12 @@ mod tests {
 
     const HEAD: &str = "lock-version='1.0'\ncreated-by='test'\n";
 
-    struct Wanted {
+    struct PylockSelection {
         extras: Vec<String>,
         groups: Vec<String>,
     }
 
-    fn lines(text: &str, wanted: &Wanted) -> Result<Vec<String>, String> {
+    fn lines(text: &str, wanted: &PylockSelection) -> Result<Vec<String>, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let root = folder.path().canonicalize().map_err(|error| error.to_string())?;
         let path = root.join("pylock.toml");
@@ -436,7 +440,7 @@ mod tests {
     }
 
     fn plain(text: &str) -> Result<Vec<String>, String> {
-        lines(&format!("{HEAD}{text}"), &Wanted { extras: Vec::new(), groups: Vec::new() })
+        lines(&format!("{HEAD}{text}"), &PylockSelection { extras: Vec::new(), groups: Vec::new() })
     }
 
     #[test]
@@ -474,7 +478,7 @@ mod tests {
             "{HEAD}default-groups=['dev']\n[[packages]]\nname='d'\nmarker=\"'dev' in dependency_groups\"\nsdist={{path='d',hashes={{a='1'}}}}\n\
              [[packages]]\nname='t'\nmarker=\"'test' in dependency_groups or 'x' in extras\"\nsdist={{path='t',hashes={{a='1'}}}}\n"
         );
-        let wanted = |extras: &[&str], groups: &[&str]| Wanted {
+        let wanted = |extras: &[&str], groups: &[&str]| PylockSelection {
             extras: extras.iter().map(|&name| name.to_owned()).collect(),
             groups: groups.iter().map(|&name| name.to_owned()).collect(),
         };
@@ -505,7 +509,7 @@ mod tests {
         ] {
             assert_eq!(plain(text), Err(format!("invalid pylock file ROOT/pylock.toml: {expected}")), "{text}");
         }
-        let nothing = Wanted { extras: Vec::new(), groups: Vec::new() };
+        let nothing = PylockSelection { extras: Vec::new(), groups: Vec::new() };
         let message = lines("lock-version='2.0'\ncreated-by='x'\npackages=[]", &nothing);
         assert_eq!(
             message,
@@ -519,7 +523,7 @@ mod tests {
 
     #[test]
     fn the_hash_of_referenced_variables_is_tox_s() -> Result<(), ConfigError> {
-        let mut variables = Variables::default();
+        let mut variables = EnvVariables::default();
         variables.set("TOKEN", "é\"x");
         variables.set("A", "b");
         let lines = ["a @ https://${TOKEN}@x/${A}/${MISSING}".to_owned()];

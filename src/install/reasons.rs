@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::python_text::value_repr;
 
 /// What was recorded for one part of the environment, see [`crate::builder::stamp::Stamp::object`].
-pub(super) type Recorded<'a> = Option<&'a Map<String, Value>>;
+pub(super) type RecordedInstallation<'a> = Option<&'a Map<String, Value>>;
 
 /// tox's version of the stored form; a record of another version is not compared.
 pub(super) const REDACTION_FORMAT: u32 = 1;
@@ -72,7 +72,7 @@ fn listed(verb: &str, one: &BTreeSet<&str>, other: &BTreeSet<&str>, skipped: usi
 }
 
 /// The texts that are recorded below `key`.
-pub(super) fn strings<'v>(recorded: Recorded<'v>, key: &str) -> BTreeSet<&'v str> {
+pub(super) fn strings<'v>(recorded: RecordedInstallation<'v>, key: &str) -> BTreeSet<&'v str> {
     let list = recorded.and_then(|recorded| recorded.get(key)).and_then(Value::as_array);
     list.into_iter().flatten().filter_map(Value::as_str).collect()
 }

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::groups::python_type;
 use crate::error::ConfigError;
-use crate::model::environment::Script;
+use crate::model::environment::ScriptSource;
 use crate::model::interpreter::PythonVersion;
 use crate::model::pep508::Requirement;
 use crate::python_text::path;
@@ -41,7 +41,7 @@ fn locate(root: &Path, script: &str) -> Result<PathBuf, ConfigError> {
     Ok(found)
 }
 
-pub fn check_base_python(script: &Script) -> Result<(), ConfigError> {
+pub fn check_base_python(script: &ScriptSource) -> Result<(), ConfigError> {
     if !script.sets_base_python {
         return Ok(());
     }

@@ -35,7 +35,7 @@ pub const RESOLUTION_VARIABLES: [&str; 19] = [
 
 /// Whether uv was chosen by hand, and then reads its own configuration too, or only stands in for pip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum UvRole {
     StandIn,
     Chosen,
 }
@@ -50,12 +50,12 @@ pub struct Uv {
     pub settings: PipSettings,
     /// `pip_pre`.
     pub pre: bool,
-    pub role: Role,
+    pub role: UvRole,
 }
 
 /// Options of a request together with pip's settings.
 #[derive(Default)]
-pub(super) struct Translation {
+pub(super) struct UvArguments {
     /// Options that take their place as they are.
     pub(super) options: Vec<String>,
     /// Requirements, files and editable paths, in their order.
@@ -75,7 +75,7 @@ impl Installer for Uv {
                 shown: self.pip.argv(&request.arguments),
                 variables: self.variables(&translation),
                 // What pip installs does not depend on them.
-                hidden_variables: if self.role == Role::StandIn { &RESOLUTION_VARIABLES } else { &[] },
+                hidden_variables: if self.role == UvRole::StandIn { &RESOLUTION_VARIABLES } else { &[] },
                 run: self.argv(translation),
                 note: None,
             },
@@ -85,21 +85,21 @@ impl Installer for Uv {
 }
 
 impl Uv {
-    pub(super) fn translate(&self, request: &InstallRequest) -> Result<Translation, String> {
+    pub(super) fn translate(&self, request: &InstallRequest) -> Result<UvArguments, String> {
         if let Some(reason) = self.settings.only_pips() {
             return Err(reason);
         }
         if request.has_requirement_options {
             return Err("a requirement has config settings of its own".to_owned());
         }
-        let mut translation = Translation {
+        let mut translation = UvArguments {
             index_url: self.settings.index_url.clone(),
             extra_index_urls: self.settings.extra_index_urls.clone(),
             no_index: self.settings.no_index,
             pre: self.pre || self.settings.pre,
             require_hashes: self.settings.require_hashes,
             no_deps: self.settings.no_deps,
-            ..Translation::default()
+            ..UvArguments::default()
         };
         self.translate_settings(&mut translation);
         translate_arguments(&request.arguments, &mut translation)?;
@@ -107,7 +107,7 @@ impl Uv {
         Ok(translation)
     }
 
-    fn translate_settings(&self, translation: &mut Translation) {
+    fn translate_settings(&self, translation: &mut UvArguments) {
         let settings = &self.settings;
         let mut each = |option: &str, values: &[String]| {
             for value in values {
@@ -133,7 +133,7 @@ impl Uv {
 
     /// uv reads indexes, links and binary options of nested files itself, but not the others. Where a file names an
     /// index, pip takes that one before the one from its settings, and uv the other way round.
-    fn translate_nested(&self, options: &[String], translation: &mut Translation) -> Result<(), String> {
+    fn translate_nested(&self, options: &[String], translation: &mut UvArguments) -> Result<(), String> {
         for option in options {
             match option.split_once('=').unwrap_or((option, "")) {
                 ("pre", _) => translation.pre = true,
@@ -150,7 +150,7 @@ impl Uv {
         Ok(())
     }
 
-    fn argv(&self, translation: Translation) -> Command {
+    fn argv(&self, translation: UvArguments) -> Command {
         let mut argv = vec![
             self.program.display().to_string(),
             "pip".to_owned(),
@@ -160,7 +160,7 @@ impl Uv {
         ];
         // pip looks for the best version on all indexes, uv on the first that has the name.
         argv.extend(["--index-strategy", "unsafe-best-match"].map(str::to_owned));
-        if self.role == Role::StandIn {
+        if self.role == UvRole::StandIn {
             argv.push("--no-sources".to_owned());
         }
         if translation.pre {
@@ -182,11 +182,11 @@ impl Uv {
     }
 
     /// What may hold credentials goes into variables, as it came, and not onto a command line that others can see.
-    pub(super) fn variables(&self, translation: &Translation) -> Vec<(String, String)> {
+    pub(super) fn variables(&self, translation: &UvArguments) -> Vec<(String, String)> {
         let settings = &self.settings;
         let mut variables: Vec<(String, String)> =
             [("UV_PYTHON_DOWNLOADS", "never"), ("UV_NO_PROGRESS", "1")].map(owned).to_vec();
-        if self.role == Role::StandIn {
+        if self.role == UvRole::StandIn {
             variables.push(owned(("UV_NO_CONFIG", "1")));
         }
         let mut set = |name: &str, value: Option<&String>| {
@@ -222,7 +222,7 @@ fn add_names(option: &str, names: &str, options: &mut Vec<String>) {
     }
 }
 
-fn translate_arguments(arguments: &[String], translation: &mut Translation) -> Result<(), String> {
+fn translate_arguments(arguments: &[String], translation: &mut UvArguments) -> Result<(), String> {
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().cloned().ok_or_else(|| format!("{argument} has no value"));
@@ -279,13 +279,13 @@ fn uv_requirement(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::environment::Installation;
+    use crate::model::environment::InstallSettings;
     use crate::model::requirements::RequirementText;
     use crate::model::{Command, Deferred};
 
-    fn installation() -> Installation {
+    fn installation() -> InstallSettings {
         let words = ["python", "-I", "-m", "pip", "install", "{packages}"].map(str::to_owned).to_vec();
-        Installation {
+        InstallSettings {
             command: Deferred::ready(Command::from_words(words)),
             command_is_default: true,
             installer: crate::model::environment::InstallerChoice::Automatic,
@@ -304,7 +304,7 @@ mod tests {
             pip: Pip::new(&installation())?,
             settings,
             pre: false,
-            role: Role::StandIn,
+            role: UvRole::StandIn,
         };
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         Ok(uv.command(&InstallRequest::new("deps", arguments)))
@@ -394,7 +394,7 @@ mod tests {
             pip: Pip::new(&installation())?,
             settings: PipSettings { index_url: Some("https://i".to_owned()), ..PipSettings::default() },
             pre: false,
-            role: Role::StandIn,
+            role: UvRole::StandIn,
         };
         let with = |option: &str| {
             let mut request = InstallRequest::new("deps", vec!["-r".to_owned(), "r.txt".to_owned()]);

@@ -2,14 +2,14 @@
 //! <https://docs.astral.sh/uv/pip/compile/>
 
 use super::InstallRequest;
-use super::uv::{Role, Translation, Uv};
+use super::uv::{Uv, UvArguments, UvRole};
 
 /// The index that uv and pip ask where nothing says otherwise.
 const DEFAULT_INDEX: &str = "https://pypi.org/simple";
 
 /// What is to be locked besides the request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LockWish {
+pub struct UvLockRequest {
     /// `3.11`.
     pub python_version: String,
     /// One platform in uv's notation; `None`: every one.
@@ -22,7 +22,7 @@ pub struct LockWish {
 
 /// How uv is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LockCommand {
+pub struct UvLockCommand {
     /// The words after the program, but for where the result goes.
     pub arguments: Vec<String>,
     /// What uv reads from its standard input, relative to the project's root.
@@ -34,7 +34,7 @@ pub struct LockCommand {
 
 impl Uv {
     /// How to lock what `request` would install. `self.python` may be empty: then uv takes any to build with.
-    pub fn lock(&self, request: &InstallRequest, wish: &LockWish) -> Result<LockCommand, String> {
+    pub fn lock(&self, request: &InstallRequest, wish: &UvLockRequest) -> Result<UvLockCommand, String> {
         let translation = self.translate(request)?;
         let mut arguments = ["pip", "compile", "--quiet", "--no-header", "--generate-hashes", "--python-version"]
             .map(str::to_owned)
@@ -48,7 +48,7 @@ impl Uv {
             arguments.extend(["--python".to_owned(), self.python.display().to_string()]);
         }
         arguments.extend(["--index-strategy", "unsafe-best-match"].map(str::to_owned));
-        if self.role == Role::StandIn {
+        if self.role == UvRole::StandIn {
             arguments.push("--no-sources".to_owned());
         }
         if translation.pre {
@@ -76,7 +76,7 @@ impl Uv {
                 _ => arguments.push(option.clone()),
             }
         }
-        Ok(LockCommand {
+        Ok(UvLockCommand {
             arguments,
             requirements,
             variables: self.variables(&translation),
@@ -100,7 +100,7 @@ fn lines(words: &[String]) -> String {
     text
 }
 
-fn indexes(translation: &Translation) -> Vec<String> {
+fn indexes(translation: &UvArguments) -> Vec<String> {
     if translation.no_index {
         return Vec::new();
     }
@@ -113,12 +113,12 @@ mod tests {
     use super::*;
     use crate::install::pip::Pip;
     use crate::install::pip_settings::PipSettings;
-    use crate::model::environment::{Installation, InstallerChoice};
+    use crate::model::environment::{InstallSettings, InstallerChoice};
     use crate::model::requirements::RequirementText;
     use crate::model::{Command, Deferred};
 
-    fn command(settings: PipSettings, arguments: &[&str], wish: &LockWish) -> Result<LockCommand, String> {
-        let installation = Installation {
+    fn command(settings: PipSettings, arguments: &[&str], wish: &UvLockRequest) -> Result<UvLockCommand, String> {
+        let installation = InstallSettings {
             command: Deferred::ready(Command::from_words(vec!["pip".to_owned()])),
             command_is_default: true,
             installer: InstallerChoice::Automatic,
@@ -129,7 +129,7 @@ mod tests {
             use_frozen_constraints: false,
         };
         let pip = Pip::new(&installation).map_err(|error| error.message)?;
-        let uv = Uv { program: "uv".into(), python: "/py".into(), pip, settings, pre: false, role: Role::StandIn };
+        let uv = Uv { program: "uv".into(), python: "/py".into(), pip, settings, pre: false, role: UvRole::StandIn };
         uv.lock(&InstallRequest::new("lock", arguments.iter().map(|&word| word.to_owned()).collect()), wish)
     }
 
@@ -142,10 +142,10 @@ mod tests {
             requirements: vec!["always.txt".to_owned()],
             ..PipSettings::default()
         };
-        let wish = LockWish {
+        let wish = UvLockRequest {
             python_version: "3.11".to_owned(),
             upgrade_packages: vec!["attrs".to_owned()],
-            ..LockWish::default()
+            ..UvLockRequest::default()
         };
         let arguments =
             ["a>=1", "-r", "r.txt", "-e", "./lib", "-c", "c.txt", "--pre", "--extra-index-url", "https://j"];
@@ -164,11 +164,11 @@ mod tests {
 
     #[test]
     fn one_platform_is_locked_for_alone() -> Result<(), String> {
-        let wish = LockWish {
+        let wish = UvLockRequest {
             python_version: "3.9".to_owned(),
             platform: Some("windows".to_owned()),
             upgrade: true,
-            ..LockWish::default()
+            ..UvLockRequest::default()
         };
         let command = command(PipSettings { no_index: true, ..PipSettings::default() }, &["a"], &wish)?;
         let words = command.arguments.join(" ");

@@ -11,15 +11,15 @@ use crate::bounded;
 use crate::error::ConfigError;
 use crate::model::environment::{UvProject, UvSettings, UvSync};
 use crate::model::pep508::canonical_name;
-use crate::model::{Interpreter, PythonSpec, Variables};
+use crate::model::{EnvVariables, Interpreter, PythonSpec};
 
 /// What else decides over `uv sync`.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances<'a> {
+pub struct UvSyncConditions<'a> {
     /// The project's root, which uv is started in.
     pub root: &'a Path,
     /// Those of the environment's processes.
-    pub variables: &'a Variables,
+    pub variables: &'a EnvVariables,
     pub recreate: bool,
     /// Whether a package from elsewhere is installed in the project's place (`--installpkg`).
     pub other_package: bool,
@@ -30,7 +30,11 @@ pub struct Circumstances<'a> {
 }
 
 /// The words after `uv` that bring an environment in line with the lock file.
-pub fn arguments(settings: &UvSettings, sync: &UvSync, around: &Circumstances<'_>) -> Result<Vec<String>, ConfigError> {
+pub fn arguments(
+    settings: &UvSettings,
+    sync: &UvSync,
+    around: &UvSyncConditions<'_>,
+) -> Result<Vec<String>, ConfigError> {
     let mut words = vec!["sync".to_owned()];
     let mut add = |parts: &[&str]| words.extend(parts.iter().map(|part| (*part).to_owned()));
     let root = sync.package_root.display().to_string();
@@ -194,9 +198,9 @@ mod tests {
             project: None,
             sync: None,
         };
-        let mut own = Variables::default();
+        let mut own = EnvVariables::default();
         variables.iter().for_each(|(name, value)| own.set(name, value));
-        let around = Circumstances {
+        let around = UvSyncConditions {
             root: Path::new("/p"),
             variables: &own,
             recreate: false,

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lock::document::Document;
+use crate::lock::document::LockDocument;
 
 pub const HEAD: [&str; 4] = ["ENVIRONMENT", "PACKAGE", "BEFORE", "NOW"];
 
 /// A row for each package that came, went or changed. Several versions of one package stand beside each other.
-pub fn rows(environment: &str, before: &Document, now: &Document) -> Vec<Vec<String>> {
+pub fn rows(environment: &str, before: &LockDocument, now: &LockDocument) -> Vec<Vec<String>> {
     let (before, now) = (versions(before), versions(now));
     let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     names
@@ -23,7 +23,7 @@ pub fn rows(environment: &str, before: &Document, now: &Document) -> Vec<Vec<Str
         .collect()
 }
 
-fn versions(document: &Document) -> BTreeMap<String, BTreeSet<String>> {
+fn versions(document: &LockDocument) -> BTreeMap<String, BTreeSet<String>> {
     let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for package in &document.packages {
         versions.entry(package.name.clone()).or_default().insert(package.version_text().to_owned());
@@ -34,15 +34,15 @@ fn versions(document: &Document) -> BTreeMap<String, BTreeSet<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::document::Package;
+    use crate::lock::document::LockedPackage;
 
-    fn document(packages: &[(&str, &str)]) -> Document {
-        let package = |(name, version): &(&str, &str)| Package {
+    fn document(packages: &[(&str, &str)]) -> LockDocument {
+        let package = |(name, version): &(&str, &str)| LockedPackage {
             name: (*name).to_owned(),
             version: Some((*version).to_owned()),
-            ..Package::default()
+            ..LockedPackage::default()
         };
-        Document { packages: packages.iter().map(package).collect(), ..Document::default() }
+        LockDocument { packages: packages.iter().map(package).collect(), ..LockDocument::default() }
     }
 
     #[test]

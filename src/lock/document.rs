@@ -14,16 +14,16 @@ use crate::lock::error::{LockError, conflict_marker};
 
 /// What is locked for one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Document {
+pub struct LockDocument {
     pub requires_python: String,
     /// In the order of their names.
-    pub packages: Vec<Package>,
+    pub packages: Vec<LockedPackage>,
     /// What was asked for, by the name of the input: only for people and for saying what changed.
     pub inputs: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Package {
+pub struct LockedPackage {
     /// Normalised.
     pub name: String,
     /// Not there for what is taken from a folder or repository.
@@ -33,15 +33,15 @@ pub struct Package {
     /// Where its files were found, without credentials.
     pub index: Option<String>,
     /// What it is taken from when it is no file of an index.
-    pub source: Option<Source>,
-    pub sdist: Option<File>,
+    pub source: Option<LockedSource>,
+    pub sdist: Option<LockedFile>,
     /// In the order of their names.
-    pub wheels: Vec<File>,
+    pub wheels: Vec<LockedFile>,
 }
 
 /// What a package is taken from when it is no file of an index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
+pub enum LockedSource {
     /// A folder, relative to the lock.
     Directory {
         path: String,
@@ -56,13 +56,13 @@ pub enum Source {
         subdirectory: Option<String>,
     },
     Archive {
-        file: File,
+        file: LockedFile,
         subdirectory: Option<String>,
     },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct File {
+pub struct LockedFile {
     pub name: String,
     pub url: Option<String>,
     /// Relative to the lock.
@@ -71,7 +71,7 @@ pub struct File {
     pub hashes: BTreeMap<String, String>,
 }
 
-impl Document {
+impl LockDocument {
     /// Reads a lock of envo's at `file`.
     pub fn read(file: &Path) -> Result<Self, LockError> {
         let malformed = |reason: String| LockError::Malformed { file: file.to_owned(), reason };
@@ -99,7 +99,7 @@ impl Document {
             if has_control(value) {
                 return Err("a package has a line break or another control character in it".to_owned());
             }
-            let package = value.as_table().ok_or("a package is no table".to_owned()).and_then(Package::parse)?;
+            let package = value.as_table().ok_or("a package is no table".to_owned()).and_then(LockedPackage::parse)?;
             let has_blanks = package.words().any(|word| word.contains(char::is_whitespace));
             if has_blanks {
                 return Err(format!("`{}` has blanks in its name, version or hashes", package.name));
@@ -124,11 +124,11 @@ impl Document {
     pub fn relocate(&mut self, from: &Path, to: &Path) {
         for package in &mut self.packages {
             let archive = match &mut package.source {
-                Some(Source::Directory { path, .. }) => {
+                Some(LockedSource::Directory { path, .. }) => {
                     *path = relocated(path, from, to);
                     None
                 }
-                Some(Source::Archive { file, .. }) => Some(file),
+                Some(LockedSource::Archive { file, .. }) => Some(file),
                 _ => None,
             };
             for file in package.wheels.iter_mut().chain(&mut package.sdist).chain(archive) {
@@ -143,24 +143,24 @@ impl Document {
     }
 
     /// The package of that name, the only one or the first.
-    pub fn package(&self, name: &str) -> Option<&Package> {
+    pub fn package(&self, name: &str) -> Option<&LockedPackage> {
         self.packages.iter().find(|package| package.name == name)
     }
 }
 
-impl Package {
+impl LockedPackage {
     fn parse(table: &Table) -> Result<Self, String> {
         let name = text_of(table, "name").ok_or("a package has no name")?;
         let fail = |reason: String| format!("package {name}: {reason}");
         let part = |key: &str| table.get(key).and_then(Value::as_table);
-        let file = |table: &Table| File::parse(table).map_err(fail);
+        let file = |table: &Table| LockedFile::parse(table).map_err(fail);
         let source = match (part("directory"), part("vcs"), part("archive")) {
-            (Some(directory), ..) => Some(Source::Directory {
+            (Some(directory), ..) => Some(LockedSource::Directory {
                 path: text_of(directory, "path").ok_or_else(|| fail("its directory has no path".to_owned()))?,
                 editable: directory.get("editable").and_then(Value::as_bool) == Some(true),
                 subdirectory: text_of(directory, "subdirectory"),
             }),
-            (_, Some(vcs), _) => Some(Source::Repository {
+            (_, Some(vcs), _) => Some(LockedSource::Repository {
                 kind: text_of(vcs, "type").ok_or_else(|| fail("its vcs has no type".to_owned()))?,
                 url: text_of(vcs, "url")
                     .or_else(|| text_of(vcs, "path"))
@@ -170,7 +170,7 @@ impl Package {
                 subdirectory: text_of(vcs, "subdirectory"),
             }),
             (_, _, Some(archive)) => {
-                Some(Source::Archive { file: file(archive)?, subdirectory: text_of(archive, "subdirectory") })
+                Some(LockedSource::Archive { file: file(archive)?, subdirectory: text_of(archive, "subdirectory") })
             }
             _ => None,
         };
@@ -194,7 +194,7 @@ impl Package {
     /// What is one word each where an installer is asked for the package.
     fn words(&self) -> impl Iterator<Item = &str> {
         let archive = match &self.source {
-            Some(Source::Archive { file, .. }) => Some(file),
+            Some(LockedSource::Archive { file, .. }) => Some(file),
             _ => None,
         };
         let hashes =
@@ -203,9 +203,9 @@ impl Package {
     }
 
     /// Every file it may be installed from.
-    pub fn files(&self) -> impl Iterator<Item = &File> {
+    pub fn files(&self) -> impl Iterator<Item = &LockedFile> {
         let archive = match &self.source {
-            Some(Source::Archive { file, .. }) => Some(file),
+            Some(LockedSource::Archive { file, .. }) => Some(file),
             _ => None,
         };
         self.sdist.iter().chain(&self.wheels).chain(archive)
@@ -215,14 +215,14 @@ impl Package {
     pub fn version_text(&self) -> &str {
         match (&self.version, &self.source) {
             (Some(version), _) => version,
-            (None, Some(Source::Repository { commit, .. })) => commit.get(..12).unwrap_or(commit),
-            (None, Some(Source::Directory { path, .. })) => path,
+            (None, Some(LockedSource::Repository { commit, .. })) => commit.get(..12).unwrap_or(commit),
+            (None, Some(LockedSource::Directory { path, .. })) => path,
             _ => "",
         }
     }
 }
 
-impl File {
+impl LockedFile {
     fn parse(table: &Table) -> Result<Self, String> {
         let hashes: BTreeMap<String, String> = table
             .get("hashes")
@@ -318,7 +318,7 @@ mod tests {
                 "neither url nor path",
             ),
         ] {
-            let error = Document::parse(text).expect_err(text);
+            let error = LockDocument::parse(text).expect_err(text);
             assert!(error.contains(reason), "{error}");
         }
     }
@@ -341,7 +341,7 @@ mod tests {
             "{HEAD}[[packages]]\nname = \"six\"\nversion = \"1\"\nwheels = [{{ url = \"file:///p/w%20x/six-1.whl\", hashes = \
              {{ sha256 = \"1\" }} }}]\nsdist = {{ url = \"https://u:p@h/six-1.tar.gz\", hashes = {{ sha256 = \"2\" }} }}\n"
         );
-        let mut document = Document::parse(&text).unwrap();
+        let mut document = LockDocument::parse(&text).unwrap();
         document.relocate(Path::new("/tmp"), Path::new("/p/locks"));
         let six = document.package("six").unwrap();
         assert_eq!((six.wheels[0].url.as_deref(), six.wheels[0].path.as_deref()), (None, Some("../w x/six-1.whl")));

@@ -22,10 +22,10 @@ pub enum LockError {
     Malformed { file: PathBuf, reason: String },
     /// The requirements contradict each other; `explanation` is the resolver's.
     #[error("{environment} cannot be locked, its requirements contradict each other\n{}", explanation.trim_end())]
-    Conflict { environment: String, explanation: String, origins: Vec<Origin> },
+    Conflict { environment: String, explanation: String, origins: Vec<RequirementOrigin> },
     /// Anything else the resolver gave up for: an index that cannot be reached, a file that is gone.
     #[error("{environment} cannot be locked\n{}", explanation.trim_end())]
-    Unresolved { environment: String, explanation: String, origins: Vec<Origin> },
+    Unresolved { environment: String, explanation: String, origins: Vec<RequirementOrigin> },
     #[error("{environment} cannot be locked: {reason}")]
     Impossible { environment: String, reason: String },
     #[error("{file} is not the file of {package} that was locked: sha256:{found} and not {wanted}")]
@@ -36,7 +36,7 @@ pub enum LockError {
 
 /// Where a requirement is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct RequirementOrigin {
     pub file: PathBuf,
     pub line: usize,
     /// The line itself, without blanks at its ends.
@@ -77,7 +77,8 @@ impl LockError {
             )],
             Self::Malformed { .. } => vec!["`envo lock --upgrade` makes it anew".to_owned()],
             Self::Conflict { origins, .. } | Self::Unresolved { origins, .. } => {
-                let shown = |origin: &Origin| format!("{}:{}: {}", origin.file.display(), origin.line, origin.text);
+                let shown =
+                    |origin: &RequirementOrigin| format!("{}:{}: {}", origin.file.display(), origin.line, origin.text);
                 origins.iter().map(shown).collect()
             }
             Self::OtherFile { package, .. } => {

@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use crate::lock::document::Document;
-use crate::lock::ecosystems::{Contents, Key};
+use crate::lock::document::LockDocument;
+use crate::lock::ecosystems::{EcosystemContents, PackageKey};
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::runtime::DEFAULT;
-use crate::package::Metadata;
+use crate::package::CoreMetadata;
 use crate::python_text::escaped;
 
 /// How many levels a tree shows.
@@ -19,7 +19,7 @@ const DEEPEST: usize = 100;
 
 /// The packages of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Graph {
+pub struct PackageGraph {
     pub environment: String,
     /// As `runtime` has it.
     pub language: String,
@@ -33,7 +33,7 @@ pub struct Graph {
 }
 
 /// Which package is required by which, in pairs: the one that requires comes second; `None`: the project does.
-pub type Edges = Vec<(String, Option<String>)>;
+pub type PackageEdges = Vec<(String, Option<String>)>;
 
 /// A package to draw: its name, what stands before it, and whether it is the last of its level.
 type Line<'a> = (&'a String, Rc<str>, bool);
@@ -44,8 +44,8 @@ fn level<'a>(names: &'a BTreeSet<String>, before: &str) -> impl Iterator<Item = 
     names.iter().rev().enumerate().map(move |(at, name)| (name, Rc::clone(&before), at == 0))
 }
 
-impl Graph {
-    pub fn new(environment: &str, document: &Document, edges: &Edges) -> Self {
+impl PackageGraph {
+    pub fn new(environment: &str, document: &LockDocument, edges: &PackageEdges) -> Self {
         let (environment, language) = (environment.to_owned(), DEFAULT.to_owned());
         let mut graph = Self { environment, language, ..Self::default() };
         for package in &document.packages {
@@ -72,11 +72,11 @@ impl Graph {
     }
 
     /// The packages that the lock of another language names.
-    pub fn of_language(environment: &str, language: &str, contents: &Contents) -> Self {
+    pub fn of_language(environment: &str, language: &str, contents: &EcosystemContents) -> Self {
         // They are in the order of their names.
         let names: Vec<&String> = contents.packages.keys().map(|(name, _)| name).collect();
         let several: BTreeSet<&String> = names.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
-        let named = |(name, version): &Key| {
+        let named = |(name, version): &PackageKey| {
             if several.contains(name) { format!("{name}@{version}") } else { name.clone() }
         };
         let mut graph = Self { environment: environment.to_owned(), language: language.to_owned(), ..Self::default() };
@@ -182,7 +182,7 @@ impl Graph {
 }
 
 /// What the resolver's annotated requirements say: `idna==3.7  # via requests`.
-pub fn edges_of_annotations(text: &str) -> Edges {
+pub fn edges_of_annotations(text: &str) -> PackageEdges {
     let mut edges = Vec::new();
     for line in text.lines() {
         let Some((requirement, via)) = line.split_once("# via ") else { continue };
@@ -198,14 +198,14 @@ pub fn edges_of_annotations(text: &str) -> Edges {
 }
 
 /// What the metadata of the packages that are installed in a folder says.
-pub fn edges_of_installed(site_packages: &Path) -> Edges {
+pub fn edges_of_installed(site_packages: &Path) -> PackageEdges {
     let mut edges = Vec::new();
     for entry in std::fs::read_dir(site_packages).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.extension().is_none_or(|extension| extension != "dist-info") {
             continue;
         }
-        let Ok(metadata) = Metadata::of_folder(&path) else { continue };
+        let Ok(metadata) = CoreMetadata::of_folder(&path) else { continue };
         let requirer = canonical_name(&metadata.name);
         for text in metadata.requirements(&[]).unwrap_or_default() {
             if let Ok(requirement) = text.parse::<Requirement>() {
@@ -220,20 +220,20 @@ pub fn edges_of_installed(site_packages: &Path) -> Edges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::document::Package;
+    use crate::lock::document::LockedPackage;
 
-    fn graph() -> Graph {
-        let package = |(name, version): (&str, &str)| Package {
+    fn graph() -> PackageGraph {
+        let package = |(name, version): (&str, &str)| LockedPackage {
             name: name.to_owned(),
             version: Some(version.to_owned()),
-            ..Package::default()
+            ..LockedPackage::default()
         };
         let packages = [("certifi", "1"), ("idna", "3"), ("requests", "2"), ("trustme", "1")].map(package).to_vec();
         let inputs = [("deps".to_owned(), vec!["requests".to_owned(), "trustme>=1".to_owned()])].into();
-        let document = Document { packages, inputs, ..Document::default() };
+        let document = LockDocument { packages, inputs, ..LockDocument::default() };
         let text = "certifi==1   # via -c /tmp/pins.txt, requests\nidna==3 ; x == '1'  # via requests, trustme\n\
                     requests==2  # via -r - (stdin), trustme\ntrustme==1\n";
-        Graph::new("py", &document, &edges_of_annotations(text))
+        PackageGraph::new("py", &document, &edges_of_annotations(text))
     }
 
     #[test]
@@ -280,7 +280,7 @@ mod tests {
             "node_modules/a/node_modules/b": {"version": "1.0.0"}}}"#;
         std::fs::write(&file, text).unwrap();
         let contents = crate::lock::ecosystems::read(&[file]).unwrap().unwrap();
-        let graph = Graph::of_language("js", "node", &contents);
+        let graph = PackageGraph::of_language("js", "node", &contents);
         assert_eq!(graph.tree(), "js (node)\n├── a 1.0.0\n│   └── b 1.0.0\n└── b 2.0.0\n");
         assert_eq!(graph.json()["packages"][0]["requires"], json!(["b@1.0.0"]));
         assert!(graph.reversed().tree().contains("├── b 1.0.0\n│   └── a 1.0.0\n"), "{}", graph.reversed().tree());

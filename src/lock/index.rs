@@ -9,20 +9,20 @@ use crate::digest::sha256;
 use crate::lock::INDEX;
 use crate::lock::error::{LockError, conflict_marker};
 use crate::lock::name;
-use crate::model::Project;
+use crate::model::ProjectSettings;
 
 const HEAD: &str =
     "# envo.lock 1: written by `envo lock`, one line per environment: the lock's digest, then its inputs'.\n";
 
 /// The index of a project.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Index {
-    pub entries: BTreeMap<String, Entry>,
+pub struct LockIndex {
+    pub entries: BTreeMap<String, LockIndexEntry>,
 }
 
 /// One locked environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct LockIndexEntry {
     /// SHA-256 over its lock file; empty when it has none, since it has no Python.
     pub lock: String,
     /// A digest of each input, by its name, in order.
@@ -35,11 +35,11 @@ pub fn path(root: &Path) -> PathBuf {
 }
 
 /// Where the lock of an environment is.
-pub fn lock_path(project: &Project, environment: &str) -> PathBuf {
+pub fn lock_path(project: &ProjectSettings, environment: &str) -> PathBuf {
     project.lock_dir.join(name::file_name(environment))
 }
 
-impl Index {
+impl LockIndex {
     /// Reads the index at `root`; one that is not there is empty.
     pub fn read(root: &Path) -> Result<Self, LockError> {
         let file = path(root);
@@ -99,7 +99,7 @@ impl Index {
     }
 }
 
-fn entry(line: &str) -> Option<(String, Entry)> {
+fn entry(line: &str) -> Option<(String, LockIndexEntry)> {
     let mut words = line.split(' ');
     let name = name::decoded(words.next()?)?;
     let lock = words.next()?.strip_prefix("lock=")?;
@@ -110,7 +110,7 @@ fn entry(line: &str) -> Option<(String, Entry)> {
             (is_digest(digits, INPUT_DIGITS) && !input.is_empty()).then(|| (input.to_owned(), digits.to_owned()))
         })
         .collect::<Option<Vec<_>>>()?;
-    Some((name, Entry { lock: lock.to_owned(), inputs }))
+    Some((name, LockIndexEntry { lock: lock.to_owned(), inputs }))
 }
 
 /// How many digits of an input's digest are kept: enough to notice a change, short enough to read a line.
@@ -129,20 +129,20 @@ fn is_digest(text: &str, length: usize) -> bool {
 mod tests {
     use super::*;
 
-    fn index() -> Index {
-        let entry = |lock: &str| Entry {
+    fn index() -> LockIndex {
+        let entry = |lock: &str| LockIndexEntry {
             lock: lock.to_owned(),
             inputs: vec![("python".to_owned(), input_digest(&["3.11".to_owned()]))],
         };
         let entries = [("py3.11", entry(&sha256(b"x"))), ("js", entry(""))];
-        Index { entries: entries.map(|(name, entry)| (name.to_owned(), entry)).into() }
+        LockIndex { entries: entries.map(|(name, entry)| (name.to_owned(), entry)).into() }
     }
 
     #[test]
     fn what_is_written_is_read_again() {
         let text = index().text();
         assert_eq!(text.lines().count(), 3);
-        assert_eq!(Index::parse(&text, Path::new("envo.lock")), Ok(index()));
+        assert_eq!(LockIndex::parse(&text, Path::new("envo.lock")), Ok(index()));
     }
 
     #[test]
@@ -152,15 +152,15 @@ mod tests {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1;
             let Ok(changed) = String::from_utf8(bytes) else { continue };
-            assert_ne!(Index::parse(&changed, Path::new("envo.lock")), Ok(index()), "byte {at}: {changed}");
+            assert_ne!(LockIndex::parse(&changed, Path::new("envo.lock")), Ok(index()), "byte {at}: {changed}");
         }
-        assert!(Index::parse(&text[..text.len() - 1], Path::new("envo.lock")).is_err());
+        assert!(LockIndex::parse(&text[..text.len() - 1], Path::new("envo.lock")).is_err());
     }
 
     #[test]
     fn a_conflict_is_told_with_its_line() {
         let text = format!("{HEAD}<<<<<<< HEAD\n");
-        let error = Index::parse(&text, Path::new("envo.lock"));
+        let error = LockIndex::parse(&text, Path::new("envo.lock"));
         assert_eq!(error, Err(LockError::MergeConflict { file: "envo.lock".into(), line: 2 }));
     }
 
@@ -168,7 +168,7 @@ mod tests {
     fn an_environment_stands_in_it_once() {
         let text = index().text();
         let twice = format!("{text}{}\n", text.lines().last().unwrap_or_default());
-        let error = Index::parse(&twice, Path::new("envo.lock")).map_err(|error| error.to_string());
+        let error = LockIndex::parse(&twice, Path::new("envo.lock")).map_err(|error| error.to_string());
         assert_eq!(error, Err("envo.lock: line 4 locks an environment a second time".to_owned()));
     }
 }

@@ -11,7 +11,7 @@ use crate::install::groups;
 use crate::install::script;
 use crate::lock::target;
 use crate::model::environment::{PackageKind, Packaging};
-use crate::model::{Environment, Project, Requirements, Variables};
+use crate::model::{EnvVariables, Environment, ParsedRequirementFile, ProjectSettings};
 use crate::package::static_requirements;
 use crate::requirements;
 use crate::requirements::RequirementKind;
@@ -39,7 +39,7 @@ const SETTINGS: [&str; 14] = [
 
 /// One input.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Input {
+pub struct LockInput {
     /// As `envo.lock` names it.
     pub name: String,
     pub lines: Vec<String>,
@@ -47,8 +47,8 @@ pub struct Input {
 
 /// Everything the lock of an environment's Python is made from.
 #[derive(Debug, Clone)]
-pub struct Inputs {
-    pub inputs: Vec<Input>,
+pub struct LockInputs {
+    pub inputs: Vec<LockInput>,
     /// What the resolver is asked.
     pub request: InstallRequest,
     /// The oldest Python that the project says it works with.
@@ -60,16 +60,16 @@ pub struct Inputs {
 
 /// Which values the inputs are read with.
 #[derive(Debug, Clone, Copy)]
-pub struct Reading<'a> {
-    pub project: &'a Project,
+pub struct LockInputReader<'a> {
+    pub project: &'a ProjectSettings,
     /// Those of the environment's processes.
-    pub variables: &'a Variables,
+    pub variables: &'a EnvVariables,
 }
 
-impl Inputs {
+impl LockInputs {
     /// Reads what `environment` asks for.
-    pub fn read(environment: &Environment, reading: Reading<'_>) -> Result<Self, ConfigError> {
-        let mut collected = Collected {
+    pub fn read(environment: &Environment, reading: LockInputReader<'_>) -> Result<Self, ConfigError> {
+        let mut collected = CollectedInputs {
             root: &reading.project.root,
             inputs: Vec::new(),
             request: InstallRequest::new("lock", Vec::new()),
@@ -101,14 +101,14 @@ impl Inputs {
             (lowest, asked_of) = collected.project(&reading.project.package_root, packaging)?;
         }
         collected.settings(environment)?;
-        let Collected { inputs, request, .. } = collected;
+        let CollectedInputs { inputs, request, .. } = collected;
         Ok(Self { inputs, request, lowest, asked_of })
     }
 
     /// Adds what another language's part of the environment is made from, and what the files of its own lock are.
     pub fn add_language(&mut self, root: &Path, language: &str, lines: &[String], files: &[PathBuf]) {
         let mut collected =
-            Collected { root, inputs: std::mem::take(&mut self.inputs), request: InstallRequest::default() };
+            CollectedInputs { root, inputs: std::mem::take(&mut self.inputs), request: InstallRequest::default() };
         collected.add(language, lines.to_vec());
         let line = |file: &PathBuf| {
             let name = file.strip_prefix(root).unwrap_or(file).display().to_string();
@@ -120,25 +120,25 @@ impl Inputs {
 }
 
 /// The oldest Python that the project names, and its folder when its backend has to be asked.
-type OfProject = (Option<(u32, u32)>, Option<PathBuf>);
+type ProjectInputs = (Option<(u32, u32)>, Option<PathBuf>);
 
-struct Collected<'a> {
+struct CollectedInputs<'a> {
     root: &'a Path,
-    inputs: Vec<Input>,
+    inputs: Vec<LockInput>,
     request: InstallRequest,
 }
 
-impl Collected<'_> {
+impl CollectedInputs<'_> {
     fn add(&mut self, name: &str, lines: Vec<String>) {
         let root = self.root.display().to_string();
         let lines: Vec<String> = lines.iter().map(|line| without_credentials(&line.replace(&root, "."))).collect();
         if !lines.is_empty() {
-            self.inputs.push(Input { name: name.to_owned(), lines });
+            self.inputs.push(LockInput { name: name.to_owned(), lines });
         }
     }
 
     /// Parsed requirements, with what local ones say of themselves.
-    fn requirements(&mut self, name: &str, read: &Requirements) {
+    fn requirements(&mut self, name: &str, read: &ParsedRequirementFile) {
         let mut lines: Vec<String> = read.requirements.clone();
         lines.extend(read.options.iter().cloned());
         lines.sort();
@@ -186,7 +186,7 @@ impl Collected<'_> {
 
     /// What the project itself requires. Returns the oldest Python it names, and its folder when its backend has to be
     /// asked.
-    fn project(&mut self, folder: &Path, packaging: &Packaging) -> Result<OfProject, ConfigError> {
+    fn project(&mut self, folder: &Path, packaging: &Packaging) -> Result<ProjectInputs, ConfigError> {
         let requires_python = requires_python(folder);
         let lowest = requires_python.as_deref().and_then(target::lower_bound);
         let mut lines: Vec<String> = requires_python.iter().map(|text| format!("requires-python {text}")).collect();

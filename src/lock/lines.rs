@@ -6,16 +6,16 @@ use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifiers};
 
-use crate::lock::document::{File, Package, Source, plain};
+use crate::lock::document::{LockedFile, LockedPackage, LockedSource, plain};
 use crate::model::pep508::Marker;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 
 /// The lines of packages, those with hashes and those that can have none. `folder`: where the lock is.
-pub fn of(packages: &[Package], folder: &Path) -> (Vec<String>, Vec<String>) {
+pub fn of(packages: &[LockedPackage], folder: &Path) -> (Vec<String>, Vec<String>) {
     let (mut hashed, mut others) = (Vec::new(), Vec::new());
     for package in packages {
         let name = &package.name;
-        let hashes = |files: &mut dyn Iterator<Item = &File>| {
+        let hashes = |files: &mut dyn Iterator<Item = &LockedFile>| {
             let hash = |(algorithm, value): (&String, &String)| format!(" --hash={algorithm}:{value}");
             files.flat_map(|file| file.hashes.iter().map(hash)).collect::<String>()
         };
@@ -23,12 +23,12 @@ pub fn of(packages: &[Package], folder: &Path) -> (Vec<String>, Vec<String>) {
             subdirectory.as_ref().map(|folder| format!("#subdirectory={folder}")).unwrap_or_default()
         };
         match &package.source {
-            Some(Source::Directory { path, editable, subdirectory }) => {
+            Some(LockedSource::Directory { path, editable, subdirectory }) => {
                 let place = folder.join(path).join(subdirectory.as_deref().unwrap_or_default());
                 let place = plain(&place).display().to_string();
                 others.push(if *editable { format!("-e {place}") } else { format!("{name} @ file://{place}") });
             }
-            Some(Source::Repository { kind, url, commit, subdirectory, .. }) => {
+            Some(LockedSource::Repository { kind, url, commit, subdirectory, .. }) => {
                 // pip before 24.1 takes the address of a repository on this machine for a wrong one in the other notation.
                 others.push(match (url.starts_with("file:"), subdirectory) {
                     (true, Some(folder)) => format!("{kind}+{url}@{commit}#egg={name}&subdirectory={folder}"),
@@ -36,8 +36,8 @@ pub fn of(packages: &[Package], folder: &Path) -> (Vec<String>, Vec<String>) {
                     _ => format!("{name} @ {kind}+{url}@{commit}{}", fragment(subdirectory)),
                 });
             }
-            Some(Source::Archive { file, subdirectory }) => {
-                let place = place_of(file, folder);
+            Some(LockedSource::Archive { file, subdirectory }) => {
+                let place = location_of(file, folder);
                 hashed.push(format!(
                     "{name} @ {place}{}{}",
                     fragment(subdirectory),
@@ -53,7 +53,7 @@ pub fn of(packages: &[Package], folder: &Path) -> (Vec<String>, Vec<String>) {
     (hashed, others)
 }
 
-fn place_of(file: &File, folder: &Path) -> String {
+fn location_of(file: &LockedFile, folder: &Path) -> String {
     match (&file.url, &file.path) {
         (Some(url), _) => url.clone(),
         (None, Some(path)) => format!("file://{}", plain(&folder.join(path)).display()),
@@ -62,7 +62,7 @@ fn place_of(file: &File, folder: &Path) -> String {
 }
 
 /// Whether an environment of that kind gets the package.
-pub fn applies(package: &Package, around: &MarkerEnvironment<'_>) -> Result<bool, String> {
+pub fn applies(package: &LockedPackage, around: &MarkerEnvironment<'_>) -> Result<bool, String> {
     let Some(marker) = &package.marker else { return Ok(true) };
     let wrong = |_| format!("package {} has a marker that is none: {marker}", package.name);
     marker.parse::<Marker>().map_err(wrong)?.holds(around)
@@ -86,7 +86,7 @@ pub fn same_version(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::document::Document;
+    use crate::lock::document::LockDocument;
 
     #[test]
     fn packages_become_lines_with_hashes_where_there_can_be_some() {
@@ -108,7 +108,7 @@ name = "six"
 version = "1"
 wheels = [{ url = "https://h/six.whl", hashes = { sha256 = "2", sha512 = "3" } }]
 "#;
-        let (hashed, others) = of(&Document::parse(text).unwrap().packages, Path::new("/p/locks"));
+        let (hashed, others) = of(&LockDocument::parse(text).unwrap().packages, Path::new("/p/locks"));
         assert_eq!(
             hashed,
             [

@@ -28,13 +28,13 @@ pub mod verify;
 pub mod write;
 
 use crate::bounded;
-use crate::model::{Environment, Project};
+use crate::model::{Environment, ProjectSettings};
 
 /// The index over them, at the project's root.
 pub const INDEX: &str = "envo.lock";
 
 /// What else says what an environment contains, so that it has no lock of envo's; `None` when nothing does.
-pub fn has_its_own(environment: &Environment, project: &Project) -> Option<String> {
+pub fn has_its_own(environment: &Environment, project: &ProjectSettings) -> Option<String> {
     if environment.uv.as_ref().is_some_and(|uv| uv.sync.is_some()) {
         return Some("uv.lock says what it contains".to_owned());
     }
@@ -45,7 +45,7 @@ pub fn has_its_own(environment: &Environment, project: &Project) -> Option<Strin
 }
 
 /// What the project calls itself in `pyproject.toml`.
-pub fn project_name(project: &Project) -> Option<String> {
+pub fn project_name(project: &ProjectSettings) -> Option<String> {
     let text = bounded::read_text(project.package_root.join("pyproject.toml")).ok()?;
     let table: toml::Table = text.trim_start_matches('\u{feff}').parse().ok()?;
     Some(table.get("project")?.get("name")?.as_str()?.to_owned())
@@ -53,7 +53,7 @@ pub fn project_name(project: &Project) -> Option<String> {
 
 /// Whether setuptools, which takes every folder at a project's root for a package where nothing says which ones are,
 /// would stumble over the folder of locks. Names that begin with a dot or an underscore it leaves alone.
-pub fn disturbs_setuptools(project: &Project) -> bool {
+pub fn disturbs_setuptools(project: &ProjectSettings) -> bool {
     let root = &project.package_root;
     let Ok(inside) = project.lock_dir.strip_prefix(root) else { return false };
     let is_hidden = inside.to_string_lossy().starts_with(['.', '_']);

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::bounded;
-use crate::lock::error::Origin;
-use crate::lock::inputs::Inputs;
-use crate::model::Project;
+use crate::lock::error::RequirementOrigin;
+use crate::lock::inputs::LockInputs;
+use crate::model::ProjectSettings;
 use crate::model::pep508::{Requirement, canonical_name};
 
 /// The lines of the project's files with those of its requirements that `explanation` names.
-pub fn of(project: &Project, inputs: &Inputs, explanation: &str) -> Vec<Origin> {
+pub fn of(project: &ProjectSettings, inputs: &LockInputs, explanation: &str) -> Vec<RequirementOrigin> {
     let named: BTreeSet<String> = words(explanation).map(canonical_name).collect();
     let requirements: Vec<Requirement> =
         inputs.inputs.iter().flat_map(|input| &input.lines).filter_map(|line| requirement(line)).collect();
@@ -25,7 +25,7 @@ pub fn of(project: &Project, inputs: &Inputs, explanation: &str) -> Vec<Origin> 
             let is_wanted = |one: &Requirement| wanted.iter().any(|other| same(one, other));
             if written.iter().any(is_wanted) {
                 let file = file.strip_prefix(&project.root).unwrap_or(&file).to_owned();
-                found.push(Origin { file, line: at + 1, text: line.trim().to_owned() });
+                found.push(RequirementOrigin { file, line: at + 1, text: line.trim().to_owned() });
             }
         }
     }
@@ -46,7 +46,7 @@ fn same(one: &Requirement, other: &Requirement) -> bool {
 }
 
 /// The configuration, the project's own file, and every requirement file that is named.
-fn files(project: &Project, inputs: &Inputs) -> Vec<PathBuf> {
+fn files(project: &ProjectSettings, inputs: &LockInputs) -> Vec<PathBuf> {
     let mut files = vec![project.config_file.clone(), project.package_root.join("pyproject.toml")];
     let words = &inputs.request.arguments;
     for (option, file) in words.iter().zip(words.iter().skip(1)) {
@@ -95,7 +95,7 @@ fn candidates(line: &str) -> Vec<&str> {
 mod tests {
     use super::*;
     use crate::install::InstallRequest;
-    use crate::lock::inputs::Input;
+    use crate::lock::inputs::LockInput;
 
     #[test]
     fn lines_are_found_in_the_configuration_and_in_files_it_names() {
@@ -106,7 +106,7 @@ mod tests {
         write("more.txt", "attrs>=3\n");
         write("pyproject.toml", "dependencies = [\"attrs>=3\", 'six==2']\n");
         let root = folder.path().to_owned();
-        let project = Project {
+        let project = ProjectSettings {
             config_file: root.join("tox.ini"),
             root: root.clone(),
             lock_dir: root.join("locks"),
@@ -118,8 +118,8 @@ mod tests {
             venv_redirect_env: None,
         };
         let lines = ["attrs>=3", "Attrs<2", "six==1", "other"].map(str::to_owned).to_vec();
-        let inputs = Inputs {
-            inputs: vec![Input { name: "deps".to_owned(), lines }],
+        let inputs = LockInputs {
+            inputs: vec![LockInput { name: "deps".to_owned(), lines }],
             request: InstallRequest::new("lock", vec!["-r".to_owned(), "r.txt".to_owned()]),
             lowest: None,
             asked_of: None,

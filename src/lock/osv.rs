@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::lock::ecosystems::Ecosystem;
-use crate::lock::ecosystems::versions::Version;
+use crate::lock::ecosystems::versions::EcosystemVersion;
 use crate::lock::severity;
 use crate::model::pep508::canonical_name;
 
@@ -19,8 +19,8 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A vulnerability of a locked package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    pub subject: Subject,
+pub struct Vulnerability {
+    pub subject: QueriedPackage,
     pub id: String,
     /// Other names of it, such as CVE numbers.
     pub aliases: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Finding {
     pub fixed: Vec<String>,
 }
 
-impl Finding {
+impl Vulnerability {
     /// Its CVE numbers.
     pub fn cves(&self) -> Vec<&str> {
         let names = std::iter::once(&self.id).chain(&self.aliases);
@@ -41,14 +41,14 @@ impl Finding {
 
 /// A package that is looked up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Subject {
+pub struct QueriedPackage {
     pub ecosystem: Ecosystem,
     pub name: String,
     pub version: String,
 }
 
 /// Looks packages up in a database: a folder or zip archive with an entry in each file.
-pub fn look_up(database: &Path, subjects: &BTreeSet<Subject>) -> Result<Vec<Finding>, String> {
+pub fn look_up(database: &Path, subjects: &BTreeSet<QueriedPackage>) -> Result<Vec<Vulnerability>, String> {
     let mut found = BTreeSet::new();
     let mut silent: BTreeSet<Ecosystem> = subjects.iter().map(|subject| subject.ecosystem).collect();
     let mut take = |name: &str, text: &[u8]| -> Result<(), String> {
@@ -112,7 +112,7 @@ fn whole(entry: impl std::io::Read) -> std::io::Result<Vec<u8>> {
 }
 
 /// What an entry says about a package in a version; `None`: nothing.
-pub fn finding(entry: &Value, subject: &Subject) -> Result<Option<Finding>, String> {
+pub fn finding(entry: &Value, subject: &QueriedPackage) -> Result<Option<Vulnerability>, String> {
     if entry.get("withdrawn").is_some_and(|time| !time.is_null()) {
         return Ok(None);
     }
@@ -128,7 +128,7 @@ fn is_of(affected: &Value, ecosystem: Ecosystem) -> bool {
     named.is_some_and(|name| name.split(':').next() == Some(ecosystem.name()))
 }
 
-fn is_about(affected: &Value, subject: &Subject) -> bool {
+fn is_about(affected: &Value, subject: &QueriedPackage) -> bool {
     let is_same = |name: &str| match subject.ecosystem {
         Ecosystem::PyPi => canonical_name(name) == subject.name,
         _ => name == subject.name,
@@ -136,10 +136,11 @@ fn is_about(affected: &Value, subject: &Subject) -> bool {
     is_of(affected, subject.ecosystem) && affected["package"]["name"].as_str().is_some_and(is_same)
 }
 
-fn affects(affected: &Value, subject: &Subject) -> Result<bool, String> {
+fn affects(affected: &Value, subject: &QueriedPackage) -> Result<bool, String> {
     let (ecosystem, text) = (subject.ecosystem, subject.version.as_str());
-    let version = Version::of(ecosystem, text);
-    let same = |listed: &str| listed == text || (version.is_some() && Version::of(ecosystem, listed) == version);
+    let version = EcosystemVersion::of(ecosystem, text);
+    let same =
+        |listed: &str| listed == text || (version.is_some() && EcosystemVersion::of(ecosystem, listed) == version);
     let listed = affected["versions"].as_array();
     if listed.into_iter().flatten().filter_map(Value::as_str).any(same) {
         return Ok(true);
@@ -163,14 +164,14 @@ fn affects(affected: &Value, subject: &Subject) -> Result<bool, String> {
 }
 
 /// Events are ordered by their versions; the last one at or before the version decides.
-fn in_range(range: &Value, ecosystem: Ecosystem, version: &Version) -> Result<bool, String> {
-    let mut events: Vec<(Version, u8, bool)> = Vec::new();
+fn in_range(range: &Value, ecosystem: Ecosystem, version: &EcosystemVersion) -> Result<bool, String> {
+    let mut events: Vec<(EcosystemVersion, u8, bool)> = Vec::new();
     let mut limit = None;
     for event in range["events"].as_array().into_iter().flatten() {
         for (kind, value) in event.as_object().into_iter().flatten() {
             let text = value.as_str().unwrap_or_default();
-            let parsed =
-                Version::of(ecosystem, text).ok_or_else(|| format!("`{text}` is no version that can be compared"));
+            let parsed = EcosystemVersion::of(ecosystem, text)
+                .ok_or_else(|| format!("`{text}` is no version that can be compared"));
             match kind.as_str() {
                 "introduced" => events.push((parsed?, 0, true)),
                 "fixed" => events.push((parsed?, 0, false)),
@@ -192,7 +193,7 @@ fn in_range(range: &Value, ecosystem: Ecosystem, version: &Version) -> Result<bo
 }
 
 /// What an entry says of a vulnerability of the package; `id` counts where it has none of its own.
-pub fn described(entry: &Value, subject: &Subject, id: &str) -> Finding {
+pub fn described(entry: &Value, subject: &QueriedPackage, id: &str) -> Vulnerability {
     let affected: Vec<&Value> =
         entry["affected"].as_array().into_iter().flatten().filter(|affected| is_about(affected, subject)).collect();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -208,7 +209,7 @@ pub fn described(entry: &Value, subject: &Subject, id: &str) -> Finding {
         summary if summary.is_empty() => text(&entry["details"]).lines().next().unwrap_or_default().to_owned(),
         summary => summary,
     };
-    Finding {
+    Vulnerability {
         subject: subject.clone(),
         id: entry["id"].as_str().unwrap_or(id).to_owned(),
         aliases: entry["aliases"].as_array().into_iter().flatten().map(text).collect(),
@@ -219,9 +220,9 @@ pub fn described(entry: &Value, subject: &Subject, id: &str) -> Finding {
 }
 
 /// The body of a question about packages, which the service answers in their order.
-pub fn question(subjects: &[(&Subject, Option<String>)]) -> Value {
-    let query = |(subject, token): &(&Subject, Option<String>)| {
-        let Subject { ecosystem, name, version } = subject;
+pub fn question(subjects: &[(&QueriedPackage, Option<String>)]) -> Value {
+    let query = |(subject, token): &(&QueriedPackage, Option<String>)| {
+        let QueriedPackage { ecosystem, name, version } = subject;
         // The service leaves the letter out that Go's versions begin with.
         let version = if *ecosystem == Ecosystem::Go { version.trim_start_matches('v') } else { version };
         let mut query = json!({"package": {"name": name, "ecosystem": ecosystem.name()}, "version": version});
@@ -234,10 +235,10 @@ pub fn question(subjects: &[(&Subject, Option<String>)]) -> Value {
 }
 
 /// The names of vulnerabilities, and where the answer goes on if it does.
-pub type Answer = (Vec<String>, Option<String>);
+pub type OsvResponse = (Vec<String>, Option<String>);
 
 /// The names of vulnerabilities that an answer has for each question, and where each goes on.
-pub fn answers(answer: &Value, asked: usize) -> Result<Vec<Answer>, String> {
+pub fn answers(answer: &Value, asked: usize) -> Result<Vec<OsvResponse>, String> {
     let results = answer["results"].as_array().filter(|results| results.len() == asked);
     let Some(results) = results else {
         return Err(format!("the service did not answer all of {asked} questions"));
@@ -255,9 +256,9 @@ pub fn answers(answer: &Value, asked: usize) -> Result<Vec<Answer>, String> {
 }
 
 /// Takes out what the user knows of, by any of its names: what that is, and the names that fitted nothing.
-pub fn ignore(findings: &mut Vec<Finding>, ignored: &[String]) -> (Vec<Finding>, Vec<String>) {
-    let is_named = |finding: &Finding, name: &String| finding.id == *name || finding.aliases.contains(name);
-    let known: Vec<Finding> =
+pub fn ignore(findings: &mut Vec<Vulnerability>, ignored: &[String]) -> (Vec<Vulnerability>, Vec<String>) {
+    let is_named = |finding: &Vulnerability, name: &String| finding.id == *name || finding.aliases.contains(name);
+    let known: Vec<Vulnerability> =
         findings.extract_if(.., |finding| ignored.iter().any(|name| is_named(finding, name))).collect();
     let is_unused = |name: &&String| !known.iter().any(|finding| is_named(finding, name));
     let unused: BTreeSet<String> = ignored.iter().filter(is_unused).cloned().collect();
@@ -268,11 +269,11 @@ pub fn ignore(findings: &mut Vec<Finding>, ignored: &[String]) -> (Vec<Finding>,
 mod tests {
     use super::*;
 
-    fn subject(ecosystem: Ecosystem, name: &str, version: &str) -> Subject {
-        Subject { ecosystem, name: name.to_owned(), version: version.to_owned() }
+    fn subject(ecosystem: Ecosystem, name: &str, version: &str) -> QueriedPackage {
+        QueriedPackage { ecosystem, name: name.to_owned(), version: version.to_owned() }
     }
 
-    fn finding(entry: &Value, name: &str, version: &str) -> Result<Option<Finding>, String> {
+    fn finding(entry: &Value, name: &str, version: &str) -> Result<Option<Vulnerability>, String> {
         super::finding(entry, &subject(Ecosystem::PyPi, name, version))
     }
 

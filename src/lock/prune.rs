@@ -6,36 +6,36 @@ use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifier};
 
-use crate::lock::document::{Document, File, last_part};
-use crate::lock::target::Target;
+use crate::lock::document::{LockDocument, LockedFile, last_part};
+use crate::lock::target::LockTarget;
 use crate::model::pep508::{Marker, MarkerPart, Operand};
 
 /// A machine that a lock is for: `linux`, `macos`, `windows`, or a triple such as `aarch64-apple-darwin`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Platform {
-    system: System,
+pub struct LockPlatform {
+    system: LockSystem,
     /// As in a triple.
     machine: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum System {
+enum LockSystem {
     Linux,
     Macos,
     Windows,
 }
 
-impl Platform {
+impl LockPlatform {
     /// The platform of that name, as uv's `--python-platform` takes it; `None` for one envo knows nothing about.
     pub fn named(text: &str) -> Option<Self> {
         let system = match text {
             _ if text.contains("android") || text.contains("ios") => return None,
-            "linux" => System::Linux,
-            "macos" => System::Macos,
-            "windows" => System::Windows,
-            _ if text.contains("linux") => System::Linux,
-            _ if text.ends_with("apple-darwin") => System::Macos,
-            _ if text.contains("windows") => System::Windows,
+            "linux" => LockSystem::Linux,
+            "macos" => LockSystem::Macos,
+            "windows" => LockSystem::Windows,
+            _ if text.contains("linux") => LockSystem::Linux,
+            _ if text.ends_with("apple-darwin") => LockSystem::Macos,
+            _ if text.contains("windows") => LockSystem::Windows,
             _ => return None,
         };
         let machine = text.split_once('-').map(|(machine, _)| machine.to_owned());
@@ -45,19 +45,19 @@ impl Platform {
     /// The marker variables it settles.
     fn values(&self) -> Vec<(&'static str, String)> {
         let (platform, system, os) = match self.system {
-            System::Linux => ("linux", "Linux", "posix"),
-            System::Macos => ("darwin", "Darwin", "posix"),
-            System::Windows => ("win32", "Windows", "nt"),
+            LockSystem::Linux => ("linux", "Linux", "posix"),
+            LockSystem::Macos => ("darwin", "Darwin", "posix"),
+            LockSystem::Windows => ("win32", "Windows", "nt"),
         };
         let mut values = vec![("sys_platform", platform), ("platform_system", system), ("os_name", os)]
             .into_iter()
             .map(|(name, value)| (name, value.to_owned()))
             .collect::<Vec<_>>();
         let machine = match (self.machine.as_deref(), self.system) {
-            (Some("aarch64"), System::Macos) => Some("arm64"),
-            (Some("x86_64"), System::Windows) => Some("AMD64"),
-            (Some("aarch64"), System::Windows) => Some("ARM64"),
-            (Some("i686"), System::Windows) => Some("x86"),
+            (Some("aarch64"), LockSystem::Macos) => Some("arm64"),
+            (Some("x86_64"), LockSystem::Windows) => Some("AMD64"),
+            (Some("aarch64"), LockSystem::Windows) => Some("ARM64"),
+            (Some("i686"), LockSystem::Windows) => Some("x86"),
             (machine, _) => machine,
         };
         values.extend(machine.map(|machine| ("platform_machine", machine.to_owned())));
@@ -67,46 +67,46 @@ impl Platform {
     /// Whether a wheel with this platform tag may be installed there.
     fn takes(&self, tag: &str) -> bool {
         let of_system = match self.system {
-            System::Linux => tag.contains("linux"),
-            System::Macos => tag.starts_with("macosx"),
-            System::Windows => tag.starts_with("win"),
+            LockSystem::Linux => tag.contains("linux"),
+            LockSystem::Macos => tag.starts_with("macosx"),
+            LockSystem::Windows => tag.starts_with("win"),
         };
         let of_machine = match self.machine.as_deref() {
             None => true,
-            Some(machine) if self.system == System::Macos => {
+            Some(machine) if self.system == LockSystem::Macos => {
                 let machine = if machine == "aarch64" { "arm64" } else { machine };
                 tag.ends_with(machine) || tag.contains("universal") || tag.ends_with("intel")
             }
-            Some("x86_64") if self.system == System::Windows => tag == "win_amd64",
-            Some("aarch64") if self.system == System::Windows => tag == "win_arm64",
-            Some("i686") if self.system == System::Windows => tag == "win32",
+            Some("x86_64") if self.system == LockSystem::Windows => tag == "win_amd64",
+            Some("aarch64") if self.system == LockSystem::Windows => tag == "win_arm64",
+            Some("i686") if self.system == LockSystem::Windows => tag == "win32",
             Some(machine) => tag.ends_with(machine),
         };
         tag == "any" || (of_system && of_machine)
     }
 }
 
-impl Document {
+impl LockDocument {
     /// Leaves out what neither `target` nor any of `platforms` (none: every one) can need.
-    pub fn prune(&mut self, target: &Target, platforms: &[Platform]) {
-        let known: Vec<Known> = if platforms.is_empty() {
-            vec![Known::of(target, Vec::new())]
+    pub fn prune(&mut self, target: &LockTarget, platforms: &[LockPlatform]) {
+        let known: Vec<KnownEnvironments> = if platforms.is_empty() {
+            vec![KnownEnvironments::of(target, Vec::new())]
         } else {
-            platforms.iter().map(|platform| Known::of(target, platform.values())).collect()
+            platforms.iter().map(|platform| KnownEnvironments::of(target, platform.values())).collect()
         };
         self.packages.retain(|package| {
             let Some(marker) = package.marker.as_deref().and_then(parsed) else { return true };
             known.iter().any(|known| known.holds(&marker) != Some(false))
         });
         for package in &mut self.packages {
-            package.wheels.retain(|wheel: &File| is_useful(&wheel.name, target, platforms));
+            package.wheels.retain(|wheel: &LockedFile| is_useful(&wheel.name, target, platforms));
         }
     }
 }
 
 /// What uv answers without the lines of wheels that [`Document::prune`] would leave out. Of some packages there are
 /// hundreds, and to take them all in takes longer than everything else that is done with a lock.
-pub fn without_useless_wheels(answer: &str, target: &Target, platforms: &[Platform]) -> String {
+pub fn without_useless_wheels(answer: &str, target: &LockTarget, platforms: &[LockPlatform]) -> String {
     let is_needed = |line: &&str| {
         let wheel = line.strip_prefix("    { url = \"").filter(|rest| rest.ends_with(" },"));
         let url = wheel.and_then(|rest| rest.split('"').next());
@@ -116,8 +116,8 @@ pub fn without_useless_wheels(answer: &str, target: &Target, platforms: &[Platfo
 }
 
 /// Whether a machine that the lock is for may install the wheel of this name.
-fn is_useful(wheel: &str, target: &Target, platforms: &[Platform]) -> bool {
-    Tags::of(wheel).is_none_or(|tags| {
+fn is_useful(wheel: &str, target: &LockTarget, platforms: &[LockPlatform]) -> bool {
+    WheelTags::of(wheel).is_none_or(|tags| {
         (!target.exact || !target.cpython || tags.fit_python(target.version))
             && (platforms.is_empty()
                 || tags.platforms.iter().any(|tag| platforms.iter().any(|platform| platform.takes(tag))))
@@ -130,14 +130,14 @@ fn parsed(text: &str) -> Option<Marker> {
 }
 
 /// What is known of the environments a lock is for.
-struct Known {
+struct KnownEnvironments {
     values: Vec<(&'static str, String)>,
     /// The Python version, if it is exactly one.
     python: Option<(u32, u32)>,
 }
 
-impl Known {
-    fn of(target: &Target, mut values: Vec<(&'static str, String)>) -> Self {
+impl KnownEnvironments {
+    fn of(target: &LockTarget, mut values: Vec<(&'static str, String)>) -> Self {
         if target.cpython {
             values.push(("implementation_name", "cpython".to_owned()));
             values.push(("platform_python_implementation", "CPython".to_owned()));
@@ -205,13 +205,13 @@ fn either(one: Option<bool>, other: Option<bool>) -> Option<bool> {
 }
 
 /// The tags at the end of a wheel's name (PEP 427).
-struct Tags<'a> {
+struct WheelTags<'a> {
     pythons: Vec<&'a str>,
     abis: Vec<&'a str>,
     platforms: Vec<&'a str>,
 }
 
-impl<'a> Tags<'a> {
+impl<'a> WheelTags<'a> {
     fn of(file: &'a str) -> Option<Self> {
         let mut parts = file.strip_suffix(".whl")?.rsplitn(4, '-');
         let mut tags = || Some(parts.next()?.split('.').collect::<Vec<_>>());
@@ -243,14 +243,17 @@ impl<'a> Tags<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::document::Package;
+    use crate::lock::document::LockedPackage;
 
-    fn target() -> Target {
-        Target { specs: Vec::new(), version: (3, 11), exact: true, cpython: true }
+    fn target() -> LockTarget {
+        LockTarget { specs: Vec::new(), version: (3, 11), exact: true, cpython: true }
     }
 
-    fn known(platform: Option<&str>) -> Known {
-        Known::of(&target(), platform.and_then(Platform::named).map_or_else(Vec::new, |platform| platform.values()))
+    fn known(platform: Option<&str>) -> KnownEnvironments {
+        KnownEnvironments::of(
+            &target(),
+            platform.and_then(LockPlatform::named).map_or_else(Vec::new, |platform| platform.values()),
+        )
     }
 
     #[test]
@@ -288,9 +291,9 @@ mod tests {
             ("a-1-cp312-abi3-macosx_11_0_arm64.whl", false),
             ("a-1-1-pp311-pypy311_pp73-any.whl", false),
         ] {
-            assert_eq!(Tags::of(name).unwrap().fit_python((3, 11)), fits, "{name}");
+            assert_eq!(WheelTags::of(name).unwrap().fit_python((3, 11)), fits, "{name}");
         }
-        assert!(Tags::of("a-1.tar.gz").is_none());
+        assert!(WheelTags::of("a-1.tar.gz").is_none());
     }
 
     #[test]
@@ -305,29 +308,29 @@ mod tests {
             ("windows", "manylinux1_x86_64", false),
             ("linux", "any", true),
         ] {
-            assert_eq!(Platform::named(platform).unwrap().takes(tag), takes, "{platform} {tag}");
+            assert_eq!(LockPlatform::named(platform).unwrap().takes(tag), takes, "{platform} {tag}");
         }
-        assert_eq!(Platform::named("plan9"), None);
+        assert_eq!(LockPlatform::named("plan9"), None);
     }
 
     #[test]
     fn only_what_can_be_needed_is_left() {
-        let file = |name: &str| File { name: name.to_owned(), ..File::default() };
-        let package = |name: &str, marker: Option<&str>, wheels: &[&str]| Package {
+        let file = |name: &str| LockedFile { name: name.to_owned(), ..LockedFile::default() };
+        let package = |name: &str, marker: Option<&str>, wheels: &[&str]| LockedPackage {
             name: name.to_owned(),
             marker: marker.map(str::to_owned),
             wheels: wheels.iter().map(|name| file(name)).collect(),
-            ..Package::default()
+            ..LockedPackage::default()
         };
-        let mut document = Document {
+        let mut document = LockDocument {
             packages: vec![
                 package("a", None, &["a-1-cp311-cp311-win32.whl", "a-1-cp311-cp311-linux_x86_64.whl"]),
                 package("b", Some("python_version < '3'"), &[]),
                 package("c", Some("sys_platform == 'win32'"), &[]),
             ],
-            ..Document::default()
+            ..LockDocument::default()
         };
-        document.prune(&target(), &[Platform::named("linux").unwrap()]);
+        document.prune(&target(), &[LockPlatform::named("linux").unwrap()]);
         assert_eq!(document.packages, [package("a", None, &["a-1-cp311-cp311-linux_x86_64.whl"])]);
     }
 
@@ -342,9 +345,9 @@ mod tests {
             format!("name = \"a\"\nwheels = [\n{lines}]\n\n{one}")
         };
         let all = text(&["cp38-cp38-any", "cp311-cp311-win32", "cp311-cp311-linux_x86_64", "py3-none-any"]);
-        let left = |platforms: &[Platform]| without_useless_wheels(&all, &target(), platforms);
+        let left = |platforms: &[LockPlatform]| without_useless_wheels(&all, &target(), platforms);
         assert_eq!(left(&[]), text(&["cp311-cp311-win32", "cp311-cp311-linux_x86_64", "py3-none-any"]));
-        let linux = Platform::named("linux").unwrap();
+        let linux = LockPlatform::named("linux").unwrap();
         assert_eq!(left(&[linux]), text(&["cp311-cp311-linux_x86_64", "py3-none-any"]));
     }
 }

@@ -8,15 +8,15 @@ use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::{self, Input, Sink, Spawn};
-use crate::install::uv_lock::LockCommand;
-use crate::lock::document::{Document, Package, Source, plain};
+use crate::execute::process::{self, ChildInput, ChildOutput, Spawn};
+use crate::install::uv_lock::UvLockCommand;
+use crate::lock::document::{LockDocument, LockedPackage, LockedSource, plain};
 use crate::lock::error::LockError;
-use crate::lock::inputs::{Inputs, without_credentials};
+use crate::lock::inputs::{LockInputs, without_credentials};
 use crate::lock::origins;
-use crate::lock::prune::{Platform, without_useless_wheels};
-use crate::lock::target::Target;
-use crate::model::{Project, Variables};
+use crate::lock::prune::{LockPlatform, without_useless_wheels};
+use crate::lock::target::LockTarget;
+use crate::model::{EnvVariables, ProjectSettings};
 use crate::scratch::Scratch;
 
 /// PEP 751 allows no other name, and resolvers insist on it.
@@ -30,10 +30,10 @@ const NO_SOLUTION: i32 = 1;
 
 /// What resolves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resolver {
+pub enum LockResolver {
     Uv {
         program: PathBuf,
-        command: LockCommand,
+        command: UvLockCommand,
     },
     /// The program and the words that make a pip of it that knows `lock`.
     Pip {
@@ -45,28 +45,28 @@ pub enum Resolver {
 
 /// One environment to lock.
 #[derive(Debug, Clone)]
-pub struct Order<'a> {
+pub struct LockRequest<'a> {
     pub environment: &'a str,
-    pub project: &'a Project,
-    pub inputs: &'a Inputs,
-    pub target: Target,
-    pub platforms: Vec<Platform>,
-    pub resolver: Resolver,
+    pub project: &'a ProjectSettings,
+    pub inputs: &'a LockInputs,
+    pub target: LockTarget,
+    pub platforms: Vec<LockPlatform>,
+    pub resolver: LockResolver,
     /// Those of the environment's processes.
-    pub variables: Variables,
+    pub variables: EnvVariables,
     /// The lock as it is: its versions stay where they can.
-    pub before: Option<Document>,
+    pub before: Option<LockDocument>,
 }
 
 /// How a resolver ended.
-struct Ended {
+struct ResolverEnd {
     code: i32,
     /// The lock that it wrote.
     answer: String,
     error: String,
 }
 
-impl Order<'_> {
+impl LockRequest<'_> {
     /// Orders that are alike have the same answer.
     pub fn key(&self) -> String {
         let settings = self.variables.iter().filter(|(name, _)| {
@@ -74,7 +74,7 @@ impl Order<'_> {
             name.starts_with("PIP_") || name.starts_with("UV_")
         });
         let settings: Vec<_> = settings.collect();
-        let before = self.before.as_ref().map(Document::text);
+        let before = self.before.as_ref().map(LockDocument::text);
         let asked = (&self.inputs.request, self.target.requires_python(), &self.platforms, &self.resolver);
         format!("{asked:?}\0{settings:?}\0{before:?}")
     }
@@ -82,14 +82,14 @@ impl Order<'_> {
     /// Lets the versions of these packages move.
     pub fn release(&mut self, names: &[String]) {
         // uv is told so by an option; for pip they must not be pinned.
-        if let (Resolver::Pip { .. }, Some(before)) = (&self.resolver, &mut self.before) {
+        if let (LockResolver::Pip { .. }, Some(before)) = (&self.resolver, &mut self.before) {
             before.packages.retain(|package| !names.contains(&package.name));
         }
     }
 
     /// The program that uv builds with, where it is told one.
     pub fn builder(&self) -> Option<&Path> {
-        let Resolver::Uv { command, .. } = &self.resolver else { return None };
+        let LockResolver::Uv { command, .. } = &self.resolver else { return None };
         let mut words = command.arguments.iter().skip_while(|word| *word != PYTHON_OPTION);
         words.nth(1).map(Path::new)
     }
@@ -98,7 +98,7 @@ impl Order<'_> {
     #[must_use]
     pub fn with_builder(&self, python: Option<&Path>) -> Self {
         let mut order = self.clone();
-        if let Resolver::Uv { command, .. } = &mut order.resolver {
+        if let LockResolver::Uv { command, .. } = &mut order.resolver {
             if let Some(at) = command.arguments.iter().position(|word| word == PYTHON_OPTION) {
                 command.arguments.drain(at..(at + 2).min(command.arguments.len()));
             }
@@ -109,7 +109,7 @@ impl Order<'_> {
     }
 
     /// Resolves.
-    pub fn resolve(&self, interrupt: &Interrupt) -> Result<Document, LockError> {
+    pub fn resolve(&self, interrupt: &Interrupt) -> Result<LockDocument, LockError> {
         let impossible = |reason: String| LockError::Impossible { environment: self.environment.to_owned(), reason };
         let failed = |error: std::io::Error| impossible(error.to_string());
         // Without an earlier lock there is nothing to put into one.
@@ -118,10 +118,10 @@ impl Order<'_> {
         let folder = folder.as_ref().map(Scratch::path);
         let root = self.project.root.as_path();
         let (ended, made_in) = match &self.resolver {
-            Resolver::Uv { program, command } => {
-                (self.ask_uv((program, command), folder, interrupt), folder.unwrap_or(root))
+            LockResolver::Uv { program, command } => {
+                (self.run_uv((program, command), folder, interrupt), folder.unwrap_or(root))
             }
-            Resolver::Pip { program, words, .. } => (self.ask_pip((program, words), folder, interrupt), root),
+            LockResolver::Pip { program, words, .. } => (self.run_pip((program, words), folder, interrupt), root),
         };
         let ended = ended.map_err(failed)?;
         if ended.code != 0 {
@@ -129,17 +129,17 @@ impl Order<'_> {
         }
         let answer = without_useless_wheels(&ended.answer, &self.target, &self.platforms);
         let document =
-            Document::parse(&answer).map_err(|reason| impossible(format!("the resolver's answer: {reason}")))?;
+            LockDocument::parse(&answer).map_err(|reason| impossible(format!("the resolver's answer: {reason}")))?;
         Ok(self.settled(document, made_in))
     }
 
     /// `folder`: an empty one, where there is an earlier lock. Paths in the answer are relative to it, else to the project.
-    fn ask_uv(
+    fn run_uv(
         &self,
-        (program, command): (&Path, &LockCommand),
+        (program, command): (&Path, &UvLockCommand),
         folder: Option<&Path>,
         interrupt: &Interrupt,
-    ) -> std::io::Result<Ended> {
+    ) -> std::io::Result<ResolverEnd> {
         let mut words: Vec<OsString> = command.arguments.iter().map(OsString::from).collect();
         words.extend(["--format".into(), "pylock.toml".into()]);
         let result = folder.map(|folder| folder.join(RESULT));
@@ -154,8 +154,8 @@ impl Order<'_> {
         let mut variables = self.variables.clone();
         command.variables.iter().for_each(|(name, value)| variables.set(name, value));
         let mut spawn = Spawn::new(program, words, variables);
-        spawn.stdin = Input::From(input.into());
-        spawn.stdout = if result.is_some() { Sink::Null } else { Sink::Pipe };
+        spawn.stdin = ChildInput::From(input.into());
+        spawn.stdout = if result.is_some() { ChildOutput::Null } else { ChildOutput::Pipe };
         let mut ended = self.run(spawn, interrupt)?;
         if let Some(result) = result.filter(|_| ended.code == 0) {
             ended.answer = std::fs::read_to_string(&result)?;
@@ -165,18 +165,18 @@ impl Order<'_> {
 
     /// pip knows folders only below the one that its lock is for, which is the current one where it prints the lock: the
     /// project's. Paths in the answer are relative to that.
-    fn ask_pip(
+    fn run_pip(
         &self,
         (program, words): (&Path, &[OsString]),
         folder: Option<&Path>,
         interrupt: &Interrupt,
-    ) -> std::io::Result<Ended> {
+    ) -> std::io::Result<ResolverEnd> {
         let mut words = words.to_vec();
         words.extend(["--output".into(), "-".into()]);
         words.extend(self.inputs.request.arguments.iter().map(OsString::from));
         let ask = |words: Vec<OsString>| {
             let mut spawn = Spawn::new(program, words, self.variables.clone());
-            spawn.stdout = Sink::Pipe;
+            spawn.stdout = ChildOutput::Pipe;
             self.run(spawn, interrupt)
         };
         let pinned = self.before.as_ref().map(pins_of).filter(|text| !text.is_empty());
@@ -196,7 +196,7 @@ impl Order<'_> {
     pub fn annotated(&self, interrupt: &Interrupt) -> Result<String, LockError> {
         let impossible = |reason: String| LockError::Impossible { environment: self.environment.to_owned(), reason };
         let failed = |error: std::io::Error| impossible(error.to_string());
-        let Resolver::Uv { program, command } = &self.resolver else {
+        let LockResolver::Uv { program, command } = &self.resolver else {
             return Err(impossible("only uv says who requires what".to_owned()));
         };
         let folder = Scratch::temporary("envo-lock-").map_err(failed)?;
@@ -215,8 +215,8 @@ impl Order<'_> {
             command.variables.iter().for_each(|(name, value)| variables.set(name, value));
             variables.set("UV_OFFLINE", offline);
             let mut spawn = Spawn::new(program, words.clone(), variables);
-            spawn.stdin = Input::From(File::open(&input).map_err(failed)?.into());
-            spawn.stdout = Sink::Null;
+            spawn.stdin = ChildInput::From(File::open(&input).map_err(failed)?.into());
+            spawn.stdout = ChildOutput::Null;
             let ended = self.run(spawn, interrupt).map_err(failed)?;
             if ended.code == 0 {
                 return std::fs::read_to_string(&result).map_err(failed);
@@ -226,36 +226,36 @@ impl Order<'_> {
         Err(impossible(last))
     }
 
-    fn run(&self, mut spawn: Spawn, interrupt: &Interrupt) -> std::io::Result<Ended> {
+    fn run(&self, mut spawn: Spawn, interrupt: &Interrupt) -> std::io::Result<ResolverEnd> {
         spawn.cwd = Some(self.project.root.clone());
         let (code, out, error) = process::finish_or_kill(spawn, interrupt)?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Ended { code, answer: text(out), error: text(error) })
+        Ok(ResolverEnd { code, answer: text(out), error: text(error) })
     }
 
     fn explained(&self, code: i32, explanation: String) -> LockError {
         let environment = self.environment.to_owned();
         let origins = origins::of(self.project, self.inputs, &explanation);
         match &self.resolver {
-            Resolver::Uv { .. } if code == NO_SOLUTION => LockError::Conflict { environment, explanation, origins },
+            LockResolver::Uv { .. } if code == NO_SOLUTION => LockError::Conflict { environment, explanation, origins },
             _ => LockError::Unresolved { environment, explanation, origins },
         }
     }
 
     /// The same wherever and whenever it was made.
-    fn settled(&self, mut document: Document, made_in: &Path) -> Document {
+    fn settled(&self, mut document: LockDocument, made_in: &Path) -> LockDocument {
         document.requires_python = self.target.requires_python();
         document.relocate(made_in, &self.project.lock_dir);
         document.prune(&self.target, &self.platforms);
         if let Some(own) = &self.inputs.asked_of {
             let locks = &self.project.lock_dir;
             document.packages.retain(|package| {
-                !matches!(&package.source, Some(Source::Directory { path, .. }) if plain(&locks.join(path)) == plain(own))
+                !matches!(&package.source, Some(LockedSource::Directory { path, .. }) if plain(&locks.join(path)) == plain(own))
             });
         }
         let indexes = match &self.resolver {
-            Resolver::Uv { command, .. } => &command.indexes,
-            Resolver::Pip { indexes, .. } => indexes,
+            LockResolver::Uv { command, .. } => &command.indexes,
+            LockResolver::Pip { indexes, .. } => indexes,
         };
         for package in &mut document.packages {
             if package.index.is_none() && package.source.is_none() {
@@ -270,7 +270,7 @@ impl Order<'_> {
 }
 
 /// Which index the files of a package come from, as far as that can be told.
-fn index_of(package: &Package, indexes: &[String]) -> Option<String> {
+fn index_of(package: &LockedPackage, indexes: &[String]) -> Option<String> {
     let url = package.files().next()?.url.as_deref()?;
     let same_host = |index: &&String| host(index).is_some() && host(index) == host(url);
     let of_host: Vec<&String> = indexes.iter().filter(same_host).collect();
@@ -292,15 +292,15 @@ fn host(url: &str) -> Option<String> {
 }
 
 /// What uv takes the versions from that stay: their names and versions are all it looks at.
-fn seed(before: &Document) -> String {
+fn seed(before: &LockDocument) -> String {
     let mut before = before.clone();
     before.packages.retain(|package| package.version.is_some() && package.source.is_none());
     before.text()
 }
 
 /// The same as constraints for pip.
-fn pins_of(before: &Document) -> String {
-    let pin = |package: &Package| {
+fn pins_of(before: &LockDocument) -> String {
+    let pin = |package: &LockedPackage| {
         let marker = package.marker.as_ref().map(|marker| format!(" ; {marker}")).unwrap_or_default();
         Some(format!("{}=={}{marker}\n", package.name, package.version.as_ref()?))
     };
@@ -314,9 +314,9 @@ mod tests {
 
     #[test]
     fn a_package_is_said_to_come_from_the_index_that_has_it() {
-        let package = |url: &str| Package {
-            wheels: vec![document::File { url: Some(url.to_owned()), ..document::File::default() }],
-            ..Package::default()
+        let package = |url: &str| LockedPackage {
+            wheels: vec![document::LockedFile { url: Some(url.to_owned()), ..document::LockedFile::default() }],
+            ..LockedPackage::default()
         };
         let pypi = "https://pypi.org/simple".to_owned();
         let own = "https://u:p@own.example/simple/".to_owned();
@@ -335,7 +335,7 @@ mod tests {
     fn versions_that_stay_are_those_of_an_index() {
         let text = "lock-version = \"1.0\"\n[[packages]]\nname = \"a\"\nversion = \"1\"\n[[packages]]\nname = \"b\"\n\
                     directory = { path = \"x\" }\n";
-        let before = Document::parse(text).unwrap();
+        let before = LockDocument::parse(text).unwrap();
         assert_eq!(pins_of(&before), "a==1\n");
         assert!(!seed(&before).contains("\"b\""));
     }

@@ -8,21 +8,21 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::digest::sha256;
-use crate::lock::document::{Document, Package, Source};
-use crate::lock::ecosystems::{self, Contents, Key, Origin};
-use crate::lock::graph::Graph;
+use crate::lock::document::{LockDocument, LockedPackage, LockedSource};
+use crate::lock::ecosystems::{self, EcosystemContents, PackageKey, PackageOrigin};
+use crate::lock::graph::PackageGraph;
 use crate::lock::licences::Licences;
 
 /// What is locked in a project.
 #[derive(Debug, Clone, Copy)]
-pub struct Bill<'a> {
+pub struct BillOfMaterials<'a> {
     pub project: &'a str,
     /// Of Python, by environment.
-    pub locks: &'a [(String, Document)],
+    pub locks: &'a [(String, LockDocument)],
     /// Who requires what, of those environments for which it is known.
-    pub graphs: &'a [Graph],
+    pub graphs: &'a [PackageGraph],
     /// Of other languages, by environment.
-    pub languages: &'a [(&'a str, &'a Contents)],
+    pub languages: &'a [(&'a str, &'a EcosystemContents)],
     /// Of Python's packages.
     pub licences: &'a Licences,
     /// When it is made, as ISO 8601 has it.
@@ -30,9 +30,9 @@ pub struct Bill<'a> {
 }
 
 /// Components by their references, and the environments that have each.
-type Components<'a> = BTreeMap<String, (Value, Vec<&'a str>)>;
+type SbomComponents<'a> = BTreeMap<String, (Value, Vec<&'a str>)>;
 
-impl Bill<'_> {
+impl BillOfMaterials<'_> {
     /// The document over all of it.
     pub fn document(&self) -> Value {
         let components = self.components();
@@ -65,8 +65,8 @@ impl Bill<'_> {
         result
     }
 
-    fn components(&self) -> Components<'_> {
-        let mut components = Components::new();
+    fn components(&self) -> SbomComponents<'_> {
+        let mut components = SbomComponents::new();
         let mut add = |reference: String, component: &dyn Fn(&str) -> Value, environment| {
             let entry = components.entry(reference);
             let reference = entry.key().clone();
@@ -86,7 +86,7 @@ impl Bill<'_> {
         components
     }
 
-    fn component(&self, package: &Package, reference: &str) -> Value {
+    fn component(&self, package: &LockedPackage, reference: &str) -> Value {
         let mut component = component(package, reference);
         let key = (package.name.clone(), package.version.clone().unwrap_or_default());
         if let Some(licence) = self.licences.get(&key) {
@@ -109,7 +109,7 @@ impl Bill<'_> {
             }
         }
         for (_, contents) in self.languages {
-            let of = |key: &Key| contents.packages.get(key).map(|package| contents.reference(key, package));
+            let of = |key: &PackageKey| contents.packages.get(key).map(|package| contents.reference(key, package));
             result.entry(own.to_owned()).or_default().extend(contents.roots.iter().filter_map(of));
             for (key, package) in &contents.packages {
                 let required = package.requires.iter().filter_map(of);
@@ -125,10 +125,14 @@ impl Bill<'_> {
     }
 }
 
-fn component_of_language((name, version): &Key, package: &ecosystems::Package, reference: &str) -> Value {
+fn component_of_language(
+    (name, version): &PackageKey,
+    package: &ecosystems::EcosystemPackage,
+    reference: &str,
+) -> Value {
     let mut component = json!({"type": "library", "bom-ref": reference, "name": name, "version": version});
     match &package.origin {
-        Origin::Elsewhere(from) => {
+        PackageOrigin::Elsewhere(from) => {
             component["externalReferences"] = json!([{"type": "other", "url": from}]);
         }
         _ => component["purl"] = json!(reference),
@@ -142,14 +146,14 @@ fn component_of_language((name, version): &Key, package: &ecosystems::Package, r
     if let Some(licence) = &package.licence {
         component["licenses"] = json!([{"license": {"name": licence}}]);
     }
-    if let Some(url) = package.url.as_deref().filter(|_| package.origin == Origin::Index) {
+    if let Some(url) = package.url.as_deref().filter(|_| package.origin == PackageOrigin::Index) {
         let url = crate::lock::inputs::without_credentials(url);
         component["externalReferences"] = json!([{"type": "distribution", "url": url}]);
     }
     component
 }
 
-fn component(package: &Package, reference: &str) -> Value {
+fn component(package: &LockedPackage, reference: &str) -> Value {
     let mut component = json!({"type": "library", "bom-ref": reference, "name": package.name});
     if let Some(version) = &package.version {
         component["version"] = json!(version);
@@ -169,7 +173,7 @@ fn component(package: &Package, reference: &str) -> Value {
         })
         .collect();
     let repository = match &package.source {
-        Some(Source::Repository { url, commit, .. }) => {
+        Some(LockedSource::Repository { url, commit, .. }) => {
             vec![json!({"type": "vcs", "url": url, "comment": format!("commit {commit}")})]
         }
         _ => Vec::new(),
@@ -182,14 +186,14 @@ fn component(package: &Package, reference: &str) -> Value {
 }
 
 /// A package URL (<https://github.com/package-url/purl-spec>) where there is one.
-fn reference(package: &Package) -> String {
+fn reference(package: &LockedPackage) -> String {
     match &package.source {
         None => {
             format!("pkg:pypi/{}@{}", package.name, package.version.as_deref().unwrap_or_default().replace('+', "%2B"))
         }
-        Some(Source::Directory { path, .. }) => format!("directory:{path}"),
-        Some(Source::Repository { kind, url, commit, .. }) => format!("{kind}:{url}@{commit}"),
-        Some(Source::Archive { file, .. }) => {
+        Some(LockedSource::Directory { path, .. }) => format!("directory:{path}"),
+        Some(LockedSource::Repository { kind, url, commit, .. }) => format!("{kind}:{url}@{commit}"),
+        Some(LockedSource::Archive { file, .. }) => {
             format!("archive:{}", file.url.as_ref().or(file.path.as_ref()).map_or("", String::as_str))
         }
     }
@@ -226,11 +230,11 @@ mod tests {
     fn every_package_stands_in_it_once_with_what_the_format_asks_for() {
         let text = "lock-version = \"1.0\"\n[[packages]]\nname = \"six\"\nversion = \"1\"\nwheels = [{ url = \"https://h/six-1.whl\", \
                     hashes = { sha256 = \"00\" } }]\n[[packages]]\nname = \"lib\"\ndirectory = { path = \"../lib\" }\n";
-        let lock = Document::parse(text).unwrap();
-        let graph = Graph::new("a", &lock, &edges_of_annotations("six==1 # via lib\n"));
+        let lock = LockDocument::parse(text).unwrap();
+        let graph = PackageGraph::new("a", &lock, &edges_of_annotations("six==1 # via lib\n"));
         let locks = [("a".to_owned(), lock.clone()), ("b".to_owned(), lock)];
         let licences = Licences::from([(("six".to_owned(), "1".to_owned()), Licence::Expression("MIT".to_owned()))]);
-        let bill = Bill {
+        let bill = BillOfMaterials {
             project: "demo",
             locks: &locks,
             graphs: &[graph],
@@ -268,7 +272,7 @@ mod tests {
             "license": "MIT", "resolved": "https://u:p@r/a.tgz", "integrity": "sha512-3q2+7w=="}}}"#;
         std::fs::write(&file, text).unwrap();
         let contents = ecosystems::read(&[file]).unwrap().unwrap();
-        let bill = Bill {
+        let bill = BillOfMaterials {
             project: "demo",
             locks: &[],
             graphs: &[],

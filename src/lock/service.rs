@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::{self, Input, Spawn};
-use crate::model::Variables;
+use crate::execute::process::{self, ChildInput, Spawn};
+use crate::model::EnvVariables;
 
 /// Sends what it reads to the address it is given and prints the answer.
 const SCRIPT: &str = r#"
@@ -53,18 +53,18 @@ pub enum ServiceError {
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
-pub struct Service<'a> {
+pub struct VulnerabilityService<'a> {
     /// A Python 3.
     pub python: &'a Path,
-    pub variables: &'a Variables,
+    pub variables: &'a EnvVariables,
     pub interrupt: &'a Interrupt,
     /// How long an answer may take from the question to its end.
     pub patience: Duration,
 }
 
-impl Service<'_> {
+impl VulnerabilityService<'_> {
     /// The answer at `url`, to `body` if there is one.
-    pub fn ask(&self, url: &str, body: Option<&Value>) -> Result<Value, ServiceError> {
+    pub fn request(&self, url: &str, body: Option<&Value>) -> Result<Value, ServiceError> {
         if !url.starts_with("https://") && !url.starts_with("http://") {
             return Err(ServiceError::Failed(format!("`{url}` is no http address")));
         }
@@ -82,7 +82,7 @@ impl Service<'_> {
         if let Some(body) = body {
             let mut file = tempfile::tempfile().map_err(failed)?;
             file.write_all(body.to_string().as_bytes()).and_then(|()| file.rewind()).map_err(failed)?;
-            spawn.stdin = Input::From(file.into());
+            spawn.stdin = ChildInput::From(file.into());
         }
         let (code, answer, error) =
             process::finish_within(spawn, self.interrupt, self.patience, LARGEST).map_err(failed)?;
@@ -116,8 +116,13 @@ mod tests {
             while client.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {}
         });
         let (variables, interrupt) = (crate::execute::environment::host(), Interrupt::default());
-        let service = Service { python: Path::new("python3"), variables: &variables, interrupt: &interrupt, patience };
-        let answer = service.ask(&url, None);
+        let service = VulnerabilityService {
+            python: Path::new("python3"),
+            variables: &variables,
+            interrupt: &interrupt,
+            patience,
+        };
+        let answer = service.request(&url, None);
         server.join().unwrap();
         answer
     }

@@ -10,7 +10,7 @@ use crate::model::{InterpreterLookup, PythonSpec};
 
 /// What a lock is for.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct LockTarget {
     /// What the interpreter is chosen by.
     pub specs: Vec<String>,
     /// `3.11`: the version, or the lowest.
@@ -21,7 +21,7 @@ pub struct Target {
     pub cpython: bool,
 }
 
-impl Target {
+impl LockTarget {
     /// For an environment of `specs`. `lowest`: the oldest Python that the project or an earlier lock says, which counts
     /// where the specs name no version. An interpreter is asked only where nothing else says which version is meant.
     pub fn of(specs: &[String], lookup: &dyn InterpreterLookup, lowest: Option<(u32, u32)>) -> Result<Self, String> {
@@ -105,7 +105,7 @@ mod tests {
     use crate::model::interpreter::NoInterpreters;
 
     fn target(spec: &str, lowest: Option<(u32, u32)>) -> Result<(String, bool, bool), String> {
-        let target = Target::of(&[spec.to_owned()], &NoInterpreters, lowest)?;
+        let target = LockTarget::of(&[spec.to_owned()], &NoInterpreters, lowest)?;
         Ok((target.requires_python(), target.exact, target.cpython))
     }
 

@@ -7,27 +7,27 @@ use std::path::Path;
 use crate::bounded;
 use crate::digest::sha256;
 use crate::lock::INDEX;
-use crate::lock::document::{Document, Package};
+use crate::lock::document::{LockDocument, LockedPackage};
 use crate::lock::error::LockError;
-use crate::lock::index::{self, Entry, Index, input_digest};
-use crate::lock::inputs::Input;
-use crate::model::Project;
+use crate::lock::index::{self, LockIndex, LockIndexEntry, input_digest};
+use crate::lock::inputs::LockInput;
+use crate::model::ProjectSettings;
 
 /// Finds out whether the lock of `environment` in `project` holds. Hands out its entry.
 pub fn verify<'a>(
-    project: &Project,
-    index: &'a Index,
+    project: &ProjectSettings,
+    index: &'a LockIndex,
     environment: &str,
-    inputs: &[Input],
-) -> Result<&'a Entry, LockError> {
+    inputs: &[LockInput],
+) -> Result<&'a LockIndexEntry, LockError> {
     let Some(entry) = index.entries.get(environment) else {
         return Err(LockError::NotLocked { environment: environment.to_owned(), index: INDEX.to_owned() });
     };
     let changed = changed(entry, inputs);
     if !changed.is_empty() {
         // The lock itself has the lines; without it only the names can be told.
-        let before = Document::read(&index::lock_path(project, environment)).unwrap_or_default();
-        let changes = changed.iter().map(|name| told(name, &before, inputs)).collect();
+        let before = LockDocument::read(&index::lock_path(project, environment)).unwrap_or_default();
+        let changes = changed.iter().map(|name| described(name, &before, inputs)).collect();
         return Err(LockError::Stale { environment: environment.to_owned(), changes });
     }
     if !entry.lock.is_empty() {
@@ -37,12 +37,12 @@ pub fn verify<'a>(
 }
 
 /// Reads the lock of an environment that has one, once its file is known to be the one that was written.
-pub fn read(project: &Project, environment: &str, entry: &Entry) -> Result<Document, LockError> {
+pub fn read(project: &ProjectSettings, environment: &str, entry: &LockIndexEntry) -> Result<LockDocument, LockError> {
     verify_file(project, environment, entry)?;
-    Document::read(&index::lock_path(project, environment))
+    LockDocument::read(&index::lock_path(project, environment))
 }
 
-fn verify_file(project: &Project, environment: &str, entry: &Entry) -> Result<(), LockError> {
+fn verify_file(project: &ProjectSettings, environment: &str, entry: &LockIndexEntry) -> Result<(), LockError> {
     let path = index::lock_path(project, environment);
     let file = shown_path(project, &path);
     let content = match bounded::read(&path) {
@@ -63,7 +63,7 @@ fn verify_file(project: &Project, environment: &str, entry: &Entry) -> Result<()
 }
 
 /// Installers keep what they unpacked once, so a file on this machine that was changed since is looked at here.
-pub fn verify_local(packages: &[Package], folder: &Path) -> Result<(), LockError> {
+pub fn verify_local(packages: &[LockedPackage], folder: &Path) -> Result<(), LockError> {
     for package in packages {
         for file in package.files() {
             let (Some(path), Some(wanted)) = (&file.path, file.hashes.get("sha256")) else { continue };
@@ -79,12 +79,12 @@ pub fn verify_local(packages: &[Package], folder: &Path) -> Result<(), LockError
 }
 
 /// A lock's file as people know it.
-pub fn shown_path(project: &Project, path: &Path) -> String {
+pub fn shown_path(project: &ProjectSettings, path: &Path) -> String {
     path.strip_prefix(&project.root).unwrap_or(path).display().to_string()
 }
 
 /// The names of the inputs that are not what they were.
-fn changed(entry: &Entry, inputs: &[Input]) -> Vec<String> {
+fn changed(entry: &LockIndexEntry, inputs: &[LockInput]) -> Vec<String> {
     let before = |name: &str| entry.inputs.iter().find(|(known, _)| known == name).map(|(_, digest)| digest.as_str());
     let mut names: Vec<String> = inputs
         .iter()
@@ -97,7 +97,7 @@ fn changed(entry: &Entry, inputs: &[Input]) -> Vec<String> {
 }
 
 /// `deps changed: added attrs>=22`.
-fn told(name: &str, before: &Document, inputs: &[Input]) -> String {
+fn described(name: &str, before: &LockDocument, inputs: &[LockInput]) -> String {
     let now: BTreeSet<&str> =
         inputs.iter().filter(|input| input.name == name).flat_map(|input| &input.lines).map(String::as_str).collect();
     let then: BTreeSet<&str> = before.inputs.get(name).into_iter().flatten().map(String::as_str).collect();
@@ -119,8 +119,8 @@ fn shown(line: &str) -> &str {
 }
 
 /// The entry of an environment whose lock has this text.
-pub fn entry(lock: Option<&str>, inputs: &[Input]) -> Entry {
-    Entry {
+pub fn entry(lock: Option<&str>, inputs: &[LockInput]) -> LockIndexEntry {
+    LockIndexEntry {
         lock: lock.map(sha256).unwrap_or_default(),
         inputs: inputs.iter().map(|input| (input.name.clone(), input_digest(&input.lines))).collect(),
     }
@@ -130,21 +130,21 @@ pub fn entry(lock: Option<&str>, inputs: &[Input]) -> Entry {
 mod tests {
     use super::*;
 
-    fn input(name: &str, lines: &[&str]) -> Input {
-        Input { name: name.to_owned(), lines: lines.iter().map(|line| (*line).to_owned()).collect() }
+    fn input(name: &str, lines: &[&str]) -> LockInput {
+        LockInput { name: name.to_owned(), lines: lines.iter().map(|line| (*line).to_owned()).collect() }
     }
 
-    struct Locked {
-        project: Project,
+    struct LockedInputs {
+        project: ProjectSettings,
         _folder: tempfile::TempDir,
-        index: Index,
+        index: LockIndex,
     }
 
-    impl Locked {
-        fn new(inputs: &[Input]) -> Self {
+    impl LockedInputs {
+        fn new(inputs: &[LockInput]) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path().to_owned();
-            let project = Project {
+            let project = ProjectSettings {
                 config_file: root.join("tox.ini"),
                 lock_dir: root.join("locks"),
                 work_dir: root.clone(),
@@ -156,13 +156,13 @@ mod tests {
                 venv_redirect_env: None,
             };
             let inputs_of_lock = inputs.iter().map(|input| (input.name.clone(), input.lines.clone())).collect();
-            let text = Document { inputs: inputs_of_lock, ..Document::default() }.text();
+            let text = LockDocument { inputs: inputs_of_lock, ..LockDocument::default() }.text();
             crate::lock::write::replace(&index::lock_path(&project, "py3.11"), text.as_bytes()).unwrap();
             let entries = [("py3.11".to_owned(), entry(Some(&text), inputs))].into();
-            Self { project, _folder: folder, index: Index { entries } }
+            Self { project, _folder: folder, index: LockIndex { entries } }
         }
 
-        fn says(&self, inputs: &[Input]) -> Result<(), String> {
+        fn matches(&self, inputs: &[LockInput]) -> Result<(), String> {
             verify(&self.project, &self.index, "py3.11", inputs).map(drop).map_err(|error| error.to_string())
         }
     }
@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn a_lock_holds_until_an_input_changes_and_says_which() {
         let inputs = [input("python", &["cpython3.11"]), input("deps", &["a", "b"])];
-        let locked = Locked::new(&inputs);
-        assert_eq!(locked.says(&inputs), Ok(()));
+        let locked = LockedInputs::new(&inputs);
+        assert_eq!(locked.matches(&inputs), Ok(()));
         for (inputs, change) in [
             (
                 vec![input("python", &["cpython3.11"]), input("deps", &["a", "c>1"])],
@@ -184,24 +184,24 @@ mod tests {
             (vec![inputs[0].clone()], "deps changed: removed a, b"),
             (vec![inputs[0].clone(), inputs[1].clone(), input("groups", &["x"])], "groups changed: added x"),
         ] {
-            assert_eq!(locked.says(&inputs), Err(format!("the lock of py3.11 is stale: {change}")));
+            assert_eq!(locked.matches(&inputs), Err(format!("the lock of py3.11 is stale: {change}")));
         }
     }
 
     #[test]
     fn a_lock_that_was_edited_or_is_gone_does_not_hold() {
         let inputs = [input("python", &["cpython3.11"])];
-        let locked = Locked::new(&inputs);
+        let locked = LockedInputs::new(&inputs);
         let file = index::lock_path(&locked.project, "py3.11");
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, text.replacen('1', "2", 1)).unwrap();
-        let error = locked.says(&inputs).unwrap_err();
+        let error = locked.matches(&inputs).unwrap_err();
         assert!(error.starts_with("locks/pylock.py3_11.toml is not what envo wrote: sha256:"), "{error}");
         std::fs::write(&file, format!("<<<<<<< HEAD\n{text}")).unwrap();
-        assert!(locked.says(&inputs).unwrap_err().ends_with("pylock.py3_11.toml:1 has a merge conflict marker"));
+        assert!(locked.matches(&inputs).unwrap_err().ends_with("pylock.py3_11.toml:1 has a merge conflict marker"));
         std::fs::remove_file(&file).unwrap();
         let expected = "locks/pylock.py3_11.toml is missing, which is the lock of py3.11".to_owned();
-        assert_eq!(locked.says(&inputs), Err(expected));
+        assert_eq!(locked.matches(&inputs), Err(expected));
         assert!(verify(&locked.project, &locked.index, "other", &inputs).is_err());
     }
 }

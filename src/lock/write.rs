@@ -4,12 +4,12 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::lock::document::{Document, File, Package, Source};
+use crate::lock::document::{LockDocument, LockedFile, LockedPackage, LockedSource};
 
 const HEAD: &str =
     "# Written by `envo lock`; `envo update NAME` changes a version. Edits by hand are refused by `--locked`.\n";
 
-impl Document {
+impl LockDocument {
     /// As it stands in a file.
     pub fn text(&self) -> String {
         let mut text = HEAD.to_owned();
@@ -36,7 +36,7 @@ impl Document {
     }
 }
 
-impl Package {
+impl LockedPackage {
     fn text(&self) -> String {
         let mut text = format!("\n[[packages]]\nname = {}\n", quoted(&self.name));
         let mut add = |key: &str, value: &Option<String>| {
@@ -63,7 +63,7 @@ impl Package {
     }
 }
 
-impl Source {
+impl LockedSource {
     fn text(&self) -> String {
         let optional =
             |key: &str, value: &Option<String>| value.as_ref().map(|value| format!("{key} = {}", quoted(value)));
@@ -89,7 +89,7 @@ impl Source {
     }
 }
 
-impl File {
+impl LockedFile {
     fn text(&self, more: &[String]) -> String {
         let mut parts = Vec::new();
         let from = self.url.as_deref().or(self.path.as_deref()).unwrap_or_default();
@@ -159,16 +159,16 @@ mod tests {
             texts in proptest::collection::vec(proptest::collection::vec(HOSTILE, 0..6).prop_map(|parts| parts.concat()), 8),
         ) {
             let text = |at: usize| texts[at].clone();
-            let mut file = File { name: text(0), url: Some(format!("https://x/{}", texts[1])), ..File::default() };
+            let mut file = LockedFile { name: text(0), url: Some(format!("https://x/{}", texts[1])), ..LockedFile::default() };
             file.hashes.insert(text(2), text(3));
-            let package = Package {
+            let package = LockedPackage {
                 name: format!("a{}", texts[4]),
                 version: Some(text(5)),
                 marker: Some(text(6)),
                 sdist: Some(file),
-                ..Package::default()
+                ..LockedPackage::default()
             };
-            let mut document = Document { packages: vec![package], ..Document::default() };
+            let mut document = LockDocument { packages: vec![package], ..LockDocument::default() };
             document.inputs.insert(text(7), vec![text(0), text(1)]);
             let written = document.text();
             let table: toml::Table = written.parse().unwrap();
@@ -179,14 +179,14 @@ mod tests {
             proptest::prop_assert_eq!(found["sdist"]["hashes"][texts[2].as_str()].as_str(), Some(texts[3].as_str()));
             proptest::prop_assert_eq!(table["tool"]["envo"].as_table().map(toml::Table::len), Some(1));
             // What goes on to an installer is one line of words for each package.
-            if let Ok(read) = Document::parse(&written) {
+            if let Ok(read) = LockDocument::parse(&written) {
                 let (hashed, others) = crate::lock::lines::of(&read.packages, Path::new("/x"));
                 for line in hashed.iter().chain(&others) {
                     proptest::prop_assert!(!line.contains(char::is_control), "{:?}", line);
                     let words: Vec<&str> = line.split(' ').collect();
                     proptest::prop_assert!(words[1..].iter().all(|word| word.starts_with("--hash=")), "{:?}", line);
                 }
-                let graph = crate::lock::graph::Graph::new("a", &read, &Vec::new());
+                let graph = crate::lock::graph::PackageGraph::new("a", &read, &Vec::new());
                 proptest::prop_assert!(!graph.tree().replace('\n', "").contains(crate::python_text::misleads));
             }
         }
@@ -222,10 +222,10 @@ archive = { url = "https://h/zip-1.zip", subdirectory = "s", hashes = { sha256 =
 
     #[test]
     fn what_is_written_is_read_again_and_sorted() {
-        let mut document = Document::parse(UVS).unwrap();
+        let mut document = LockDocument::parse(UVS).unwrap();
         document.inputs.insert("deps".to_owned(), vec!["six; sys_platform == \"win32\"".to_owned()]);
         let text = document.text();
-        assert_eq!(Document::parse(&text), Ok(document));
+        assert_eq!(LockDocument::parse(&text), Ok(document));
         assert!(!text.contains("upload-time") && !text.contains("size"), "{text}");
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
         assert_eq!(names, ["\"again\"", "\"lib\"", "\"six\"", "\"zip\""]);
@@ -235,14 +235,14 @@ archive = { url = "https://h/zip-1.zip", subdirectory = "s", hashes = { sha256 =
     fn the_order_in_which_a_resolver_writes_makes_no_difference() {
         let mut parts: Vec<&str> = UVS.split("\n[[packages]]").collect();
         parts[1..].reverse();
-        let reversed = Document::parse(&parts.join("\n[[packages]]")).unwrap();
-        assert_eq!(reversed.text(), Document::parse(UVS).unwrap().text());
+        let reversed = LockDocument::parse(&parts.join("\n[[packages]]")).unwrap();
+        assert_eq!(reversed.text(), LockDocument::parse(UVS).unwrap().text());
     }
 
     #[test]
     fn a_lock_without_packages_says_so() {
-        let document = Document { requires_python: ">=3.9".to_owned(), ..Document::default() };
-        assert_eq!(Document::parse(&document.text()), Ok(document));
+        let document = LockDocument { requires_python: ">=3.9".to_owned(), ..LockDocument::default() };
+        assert_eq!(LockDocument::parse(&document.text()), Ok(document));
     }
 
     #[test]

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use crate::error::ConfigError;
 
-type Work<T> = dyn Fn() -> Result<T, ConfigError> + Send + Sync;
+type DeferredWork<T> = dyn Fn() -> Result<T, ConfigError> + Send + Sync;
 
 #[derive(Clone)]
-pub struct Deferred<T>(Arc<Work<T>>);
+pub struct Deferred<T>(Arc<DeferredWork<T>>);
 
 impl<T> Deferred<T> {
     pub fn new(work: impl Fn() -> Result<T, ConfigError> + Send + Sync + 'static) -> Self {

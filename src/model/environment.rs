@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::requirements::RequirementText;
-use super::runtime::{DEFAULT, ProjectPackage, RuntimeWish};
-use super::service::Asking;
-use super::{Command, Deferred, Runner, Service};
+use super::runtime::{DEFAULT, ProjectPackage, RuntimeRequirement};
+use super::service::AddressUse;
+use super::{Command, Deferred, Runner, ServiceSettings};
 
 /// What an environment is for. tox writes the class name into `.tox-info.json`, so that both can share one folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,7 +88,7 @@ pub struct Timeouts {
 
 /// How the virtual environment is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Creation {
+pub struct CreationSettings {
     pub system_site_packages: bool,
     pub always_copy: bool,
     pub download: bool,
@@ -134,7 +134,7 @@ impl InstallerChoice {
 
 /// What the installer needs to know.
 #[derive(Debug, Clone)]
-pub struct Installation {
+pub struct InstallSettings {
     /// `install_command` with `{opts}` resolved; `{packages}` still in it. Deferred, as its default depends on the
     /// interpreter's major version.
     pub command: Deferred<Command>,
@@ -248,7 +248,7 @@ pub struct UvSync {
 
 /// The script that an environment is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Script {
+pub struct ScriptSource {
     /// Its path as it is written, relative to the project's root; empty when none is named.
     pub path: String,
     /// Whether `base_python` is set, which is for the script to say.
@@ -275,14 +275,14 @@ pub struct Environment {
     /// A Python regular expression that the platform must match; empty: any.
     pub platform: String,
     pub recreate: bool,
-    pub creation: Creation,
-    pub installation: Installation,
+    pub creation: CreationSettings,
+    pub installation: InstallSettings,
     pub dependencies: Dependencies,
     pub packaging: Option<Packaging>,
     /// Only of environments that uv makes and fills.
     pub uv: Option<UvSettings>,
     /// Only of environments of scripts.
-    pub script: Option<Script>,
+    pub script: Option<ScriptSource>,
     /// Only of packaging environments.
     pub build: Option<PackageBuild>,
     pub variables: VariableSettings,
@@ -298,19 +298,19 @@ pub struct Environment {
     /// Those of them with whose restart this one restarts: `depends = db:restart`.
     pub restarts_with: Vec<String>,
     /// Whence it has its `depends` when its own section says nothing of them.
-    pub depends_inherited: Option<Inherited>,
-    pub service: Option<Service>,
+    pub depends_inherited: Option<InheritedFrom>,
+    pub service: Option<ServiceSettings>,
     /// Where its variables and commands ask for addresses of services.
-    pub asks: Vec<Asking>,
+    pub asks: Vec<AddressUse>,
     /// What `runtime` asks for, in order; empty: a Python and nothing else.
-    pub runtimes: Vec<RuntimeWish>,
+    pub runtimes: Vec<RuntimeRequirement>,
     /// The package of another language than Python that the project is installed as.
     pub package_of_runtime: Option<ProjectPackage>,
 }
 
 /// Where an environment has a key from that its own section does not name, for error messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inherited {
+pub struct InheritedFrom {
     /// The section and its place: ``"`[testenv]` (tox.ini:4)"``.
     pub from: String,
     /// What keeps it away, and where to write that: ``"`depends =` in `[testenv:db]`"``.

@@ -57,8 +57,8 @@ impl Interpreter {
     }
 
     /// Where an environment made from this interpreter at `env_dir` has its parts (POSIX layout).
-    pub fn layout(&self, env_dir: &Path) -> Layout {
-        Layout {
+    pub fn layout(&self, env_dir: &Path) -> EnvLayout {
+        EnvLayout {
             bin_dir: env_dir.join("bin"),
             python: env_dir.join("bin").join("python"),
             purelib: env_dir.join(&self.purelib),
@@ -69,7 +69,7 @@ impl Interpreter {
 
 /// The places of an environment's parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
+pub struct EnvLayout {
     pub bin_dir: PathBuf,
     pub python: PathBuf,
     pub purelib: PathBuf,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 #[derive(Debug, Clone)]
-pub struct Project {
+pub struct ProjectSettings {
     /// The configuration file (it need not exist when none was found).
     pub config_file: PathBuf,
     /// `tox_root`: relative settings are relative to this.

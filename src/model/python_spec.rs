@@ -48,7 +48,7 @@ impl PythonSpec {
         let (implementation, rest) = split_letters(text);
         let digits = rest.find(|character: char| !matches!(character, '0'..='9' | '.')).unwrap_or(rest.len());
         let (version, rest) = rest.split_at(digits);
-        let modifiers = Modifiers::parse(rest)?;
+        let modifiers = PythonModifiers::parse(rest)?;
         let mut spec = Self { text: text.to_owned(), implementation: known(implementation), ..Self::default() };
         if !version.is_empty() {
             (spec.major, spec.minor, spec.micro) = parse_release(version)?;
@@ -64,7 +64,8 @@ impl PythonSpec {
         let rest = if implementation.is_empty() { rest } else { rest.trim_start() };
         let operator = operator_length(rest)?;
         let ends = rest.char_indices().map(|(position, _)| position).filter(|position| *position >= operator);
-        let (end, modifiers) = ends.chain([rest.len()]).find_map(|end| Some((end, Modifiers::parse(&rest[end..])?)))?;
+        let (end, modifiers) =
+            ends.chain([rest.len()]).find_map(|end| Some((end, PythonModifiers::parse(&rest[end..])?)))?;
         let spec = Self {
             text: text.to_owned(),
             implementation: known(implementation),
@@ -76,7 +77,7 @@ impl PythonSpec {
         Some(spec.with(modifiers))
     }
 
-    fn with(self, modifiers: Modifiers) -> Self {
+    fn with(self, modifiers: PythonModifiers) -> Self {
         Self {
             architecture: modifiers.architecture,
             machine: modifiers.machine,
@@ -165,14 +166,14 @@ fn parse_release(version: &str) -> Option<(Option<u32>, Option<u32>, Option<u32>
 }
 
 /// What may follow a version: `t`, then `d`, `-dbg` or `-debug`, then `-32` or `-64`, then `-` and a machine.
-struct Modifiers {
+struct PythonModifiers {
     free_threaded: bool,
     debug: bool,
     architecture: Option<u32>,
     machine: Option<String>,
 }
 
-impl Modifiers {
+impl PythonModifiers {
     fn parse(text: &str) -> Option<Self> {
         let (free_threaded, rest) = strip(text, "t");
         let (debug, rest) = if let Some(rest) = rest.strip_prefix('d') {

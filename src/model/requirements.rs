@@ -13,7 +13,7 @@ pub struct RequirementText {
 
 /// A parsed requirements text with every nested file read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Requirements {
+pub struct ParsedRequirementFile {
     /// What goes on the installer's command line: options, requirements and `-r file`/`-c file` as written.
     pub arguments: Vec<String>,
     /// Global options in tox's canonical `key=value` form, for comparing with the last installation.

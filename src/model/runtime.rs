@@ -10,11 +10,11 @@ pub const DEFAULT: &str = "python";
 
 /// One entry of `runtime`, with what the environment's other settings say about it.
 #[derive(Debug, Clone)]
-pub struct RuntimeWish {
+pub struct RuntimeRequirement {
     /// `node`, `ruby`, … as it was written, in lower case.
     pub name: String,
     /// What stands behind `@`.
-    pub version: Option<VersionWish>,
+    pub version: Option<RuntimeVersionRequirement>,
     /// The digits of a factor such as `node20` in the environment's name.
     pub factor: Option<String>,
     /// The runtime's own dependencies (`node_deps`), in its own notation.
@@ -40,9 +40,9 @@ pub struct ProjectPackage {
 
 /// A version as numbers: `v20.11.1` is `[20, 11, 1]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub Vec<u64>);
+pub struct RuntimeVersion(pub Vec<u64>);
 
-impl Version {
+impl RuntimeVersion {
     /// The numbers that `text` begins with, a `v` in front aside; `None` when it begins with none.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -80,7 +80,7 @@ impl Version {
     }
 }
 
-impl std::fmt::Display for Version {
+impl std::fmt::Display for RuntimeVersion {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let numbers: Vec<String> = self.0.iter().map(u64::to_string).collect();
         formatter.write_str(&numbers.join("."))
@@ -88,25 +88,25 @@ impl std::fmt::Display for Version {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Condition {
+enum VersionCondition {
     /// All numbers that are given are the same: `20`, `20.x`, `=20`.
-    Prefix(Version),
-    NotPrefix(Version),
-    AtLeast(Version),
-    Above(Version),
-    AtMost(Version),
-    Below(Version),
+    Prefix(RuntimeVersion),
+    NotPrefix(RuntimeVersion),
+    AtLeast(RuntimeVersion),
+    Above(RuntimeVersion),
+    AtMost(RuntimeVersion),
+    Below(RuntimeVersion),
 }
 
 /// Which versions will do: `20`, `20.x`, `>=18,<21`, and the notations of npm (`^20.1`, `~20.1`) and RubyGems (`~> 3.1`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionWish {
+pub struct RuntimeVersionRequirement {
     /// As it was written.
     pub text: String,
-    conditions: Vec<Condition>,
+    conditions: Vec<VersionCondition>,
 }
 
-impl VersionWish {
+impl RuntimeVersionRequirement {
     /// `None` when `text` is no wish.
     pub fn parse(text: &str) -> Option<Self> {
         let mut conditions = Vec::new();
@@ -116,14 +116,14 @@ impl VersionWish {
         Some(Self { text: text.trim().to_owned(), conditions })
     }
 
-    pub fn fits(&self, version: &Version) -> bool {
+    pub fn fits(&self, version: &RuntimeVersion) -> bool {
         self.conditions.iter().all(|condition| match condition {
-            Condition::Prefix(prefix) => version.starts_with(prefix),
-            Condition::NotPrefix(prefix) => !version.starts_with(prefix),
-            Condition::AtLeast(bound) => version.compare(bound).is_ge(),
-            Condition::Above(bound) => version.compare(bound).is_gt(),
-            Condition::AtMost(bound) => version.compare(bound).is_le(),
-            Condition::Below(bound) => version.compare(bound).is_lt(),
+            VersionCondition::Prefix(prefix) => version.starts_with(prefix),
+            VersionCondition::NotPrefix(prefix) => !version.starts_with(prefix),
+            VersionCondition::AtLeast(bound) => version.compare(bound).is_ge(),
+            VersionCondition::Above(bound) => version.compare(bound).is_gt(),
+            VersionCondition::AtMost(bound) => version.compare(bound).is_le(),
+            VersionCondition::Below(bound) => version.compare(bound).is_lt(),
         })
     }
 }
@@ -131,25 +131,27 @@ impl VersionWish {
 /// The longest operators first, so that none hides another.
 const OPERATORS: [&str; 12] = ["~>", "~=", ">=", "<=", "==", "!=", ">", "<", "=", "^", "~", ""];
 
-fn conditions_of(text: &str) -> Option<Vec<Condition>> {
+fn conditions_of(text: &str) -> Option<Vec<VersionCondition>> {
     let operator = OPERATORS.into_iter().find(|operator| text.starts_with(operator))?;
     let rest = text[operator.len()..].trim();
     let rest = rest.trim_end_matches(".x").trim_end_matches(".*");
     let is_plain = !rest.is_empty()
         && rest.trim_start_matches(['v', 'V']).chars().all(|letter| letter.is_ascii_digit() || letter == '.');
-    let version = Version::parse(rest).filter(|_| is_plain)?;
-    let up_to = |kept: usize| vec![Condition::AtLeast(version.clone()), Condition::Below(version.next_after(kept))];
+    let version = RuntimeVersion::parse(rest).filter(|_| is_plain)?;
+    let up_to = |kept: usize| {
+        vec![VersionCondition::AtLeast(version.clone()), VersionCondition::Below(version.next_after(kept))]
+    };
     Some(match operator {
         "~>" | "~=" => up_to(version.0.len().saturating_sub(1)),
-        ">=" => vec![Condition::AtLeast(version)],
-        "<=" => vec![Condition::AtMost(version)],
-        ">" => vec![Condition::Above(version)],
-        "<" => vec![Condition::Below(version)],
-        "!=" => vec![Condition::NotPrefix(version)],
+        ">=" => vec![VersionCondition::AtLeast(version)],
+        "<=" => vec![VersionCondition::AtMost(version)],
+        ">" => vec![VersionCondition::Above(version)],
+        "<" => vec![VersionCondition::Below(version)],
+        "!=" => vec![VersionCondition::NotPrefix(version)],
         // npm keeps the first number that is not zero.
         "^" => up_to(version.0.iter().position(|number| *number != 0).unwrap_or(version.0.len() - 1) + 1),
         "~" => up_to(version.0.len().min(2)),
-        _ => vec![Condition::Prefix(version)],
+        _ => vec![VersionCondition::Prefix(version)],
     })
 }
 
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
 
     fn fits(wish: &str, version: &str) -> bool {
-        VersionWish::parse(wish).expect(wish).fits(&Version::parse(version).expect(version))
+        RuntimeVersionRequirement::parse(wish).expect(wish).fits(&RuntimeVersion::parse(version).expect(version))
     }
 
     #[test]
@@ -198,7 +200,7 @@ mod tests {
     #[test]
     fn what_is_no_version_is_refused() {
         for text in ["", "lts", ">=", "20-", "a20", "20,", ">=18,<x", "~"] {
-            assert_eq!(VersionWish::parse(text), None, "{text}");
+            assert_eq!(RuntimeVersionRequirement::parse(text), None, "{text}");
         }
     }
 

@@ -6,9 +6,9 @@ use std::ffi::{OsStr, OsString};
 use crate::os_text;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Variables(BTreeMap<OsString, OsString>);
+pub struct EnvVariables(BTreeMap<OsString, OsString>);
 
-impl Variables {
+impl EnvVariables {
     /// The value in characters, as [`os_text`] has them.
     pub fn text(&self, name: &str) -> Option<String> {
         self.get(name).map(os_text::decode)
@@ -32,7 +32,7 @@ impl Variables {
     }
 }
 
-impl FromIterator<(OsString, OsString)> for Variables {
+impl FromIterator<(OsString, OsString)> for EnvVariables {
     fn from_iter<I: IntoIterator<Item = (OsString, OsString)>>(pairs: I) -> Self {
         Self(pairs.into_iter().collect())
     }

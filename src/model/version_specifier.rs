@@ -7,19 +7,19 @@ use std::cmp::Ordering;
 use super::interpreter::PythonVersion;
 
 /// Longest first, so that `===` is not read as `==`.
-const OPERATORS: [(&str, Operator); 8] = [
-    ("===", Operator::Identical),
-    ("==", Operator::Equal),
-    ("~=", Operator::Compatible),
-    ("!=", Operator::Unequal),
-    ("<=", Operator::AtMost),
-    (">=", Operator::AtLeast),
-    ("<", Operator::Below),
-    (">", Operator::Above),
+const OPERATORS: [(&str, SpecifierOperator); 8] = [
+    ("===", SpecifierOperator::Identical),
+    ("==", SpecifierOperator::Equal),
+    ("~=", SpecifierOperator::Compatible),
+    ("!=", SpecifierOperator::Unequal),
+    ("<=", SpecifierOperator::AtMost),
+    (">=", SpecifierOperator::AtLeast),
+    ("<", SpecifierOperator::Below),
+    (">", SpecifierOperator::Above),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operator {
+enum SpecifierOperator {
     Identical,
     Equal,
     Compatible,
@@ -32,14 +32,14 @@ enum Operator {
 
 /// A release, padded with zeros, and its pre-release (`a` < `b` < `rc`), which sorts before the final release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Version {
+struct SpecifierVersion {
     release: [u32; 3],
     /// How many parts were written.
     precision: usize,
     pre: Option<(u8, u32)>,
 }
 
-impl Version {
+impl SpecifierVersion {
     fn parse(text: &str) -> Option<Self> {
         let (numbers, pre) = match text.find(|character: char| character.is_ascii_alphabetic()) {
             Some(position) => (&text[..position], Some(parse_pre_release(&text[position..])?)),
@@ -87,44 +87,44 @@ fn parse_pre_release(text: &str) -> Option<(u8, u32)> {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Clause {
-    operator: Operator,
-    version: Version,
+struct SpecifierClause {
+    operator: SpecifierOperator,
+    version: SpecifierVersion,
     wildcard: bool,
 }
 
-impl Clause {
+impl SpecifierClause {
     fn parse(text: &str) -> Option<Self> {
         let (symbol, operator) = OPERATORS.iter().find(|(symbol, _)| text.starts_with(symbol))?;
         let rest = text[symbol.len()..].trim();
         let (number, wildcard) = rest.strip_suffix(".*").map_or((rest, false), |number| (number, true));
-        Some(Self { operator: *operator, version: Version::parse(number)?, wildcard })
+        Some(Self { operator: *operator, version: SpecifierVersion::parse(number)?, wildcard })
     }
 
-    fn contains(&self, candidate: &Version) -> bool {
+    fn contains(&self, candidate: &SpecifierVersion) -> bool {
         let wanted = &self.version;
         let order = candidate.compare(wanted);
         if self.wildcard {
             let same = candidate.release[..wanted.precision] == wanted.release[..wanted.precision];
             return match self.operator {
-                Operator::Equal => same,
-                Operator::Unequal => !same,
+                SpecifierOperator::Equal => same,
+                SpecifierOperator::Unequal => !same,
                 _ => false,
             };
         }
         match self.operator {
-            Operator::Identical => order.is_eq() && candidate.precision == wanted.precision,
-            Operator::Equal => order.is_eq(),
-            Operator::Unequal => order.is_ne(),
-            Operator::AtMost => order.is_le(),
-            Operator::AtLeast => order.is_ge(),
-            Operator::Above => order.is_gt(),
+            SpecifierOperator::Identical => order.is_eq() && candidate.precision == wanted.precision,
+            SpecifierOperator::Equal => order.is_eq(),
+            SpecifierOperator::Unequal => order.is_ne(),
+            SpecifierOperator::AtMost => order.is_le(),
+            SpecifierOperator::AtLeast => order.is_ge(),
+            SpecifierOperator::Above => order.is_gt(),
             // PEP 440: `<3.14` leaves out the pre-releases of 3.14 itself.
-            Operator::Below => {
+            SpecifierOperator::Below => {
                 order.is_lt()
                     && (candidate.pre.is_none() || wanted.pre.is_some() || candidate.release != wanted.release)
             }
-            Operator::Compatible => {
+            SpecifierOperator::Compatible => {
                 let prefix = (wanted.precision - 1).max(1);
                 order.is_ge() && candidate.release[..prefix] == wanted.release[..prefix]
             }
@@ -134,19 +134,19 @@ impl Clause {
 
 /// A comma-separated list of comparisons, all of which must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionSpecifier(Vec<Clause>);
+pub struct VersionSpecifier(Vec<SpecifierClause>);
 
 impl VersionSpecifier {
     /// `None` when a part of it is not a comparison with a version.
     pub fn parse(text: &str) -> Option<Self> {
         let clauses = text.split(',').map(str::trim).filter(|clause| !clause.is_empty());
-        clauses.map(Clause::parse).collect::<Option<Vec<_>>>().map(Self)
+        clauses.map(SpecifierClause::parse).collect::<Option<Vec<_>>>().map(Self)
     }
 
     pub fn contains(&self, version: &PythonVersion) -> bool {
         self.0.iter().all(|clause| {
             let wanted = &clause.version;
-            clause.contains(&Version::of_interpreter(version, wanted.precision, wanted.pre.is_some()))
+            clause.contains(&SpecifierVersion::of_interpreter(version, wanted.precision, wanted.pre.is_some()))
         })
     }
 }

@@ -8,12 +8,12 @@ use crate::model::pep508::{Marker, MarkerPart, Operand, Requirement, canonical_n
 
 /// A requirement and the extras that bring it in; `None` among them: it applies without any.
 #[derive(Debug, Clone)]
-pub struct Conditional {
+pub struct ConditionalRequirement {
     requirement: Requirement,
     extras: BTreeSet<Option<String>>,
 }
 
-impl Conditional {
+impl ConditionalRequirement {
     /// A requirement that applies without any extra, whatever its marker says.
     pub fn always(requirement: Requirement) -> Self {
         Self { requirement, extras: BTreeSet::from([None]) }
@@ -76,12 +76,12 @@ fn extra_of(part: &MarkerPart) -> Option<&str> {
 }
 
 /// An extra to look into, and the markers of the self-references that led to it.
-type Path = (Option<String>, BTreeMap<String, Marker>);
+type ExtraPath = (Option<String>, BTreeMap<String, Marker>);
 
 /// The requirements that apply, in the order of `conditionals`, with references of the package to its own extras
 /// followed. `available`: the extras the package has; `None`: they are not known and nothing is checked.
 pub fn select(
-    conditionals: &[Conditional],
+    conditionals: &[ConditionalRequirement],
     extras: &[String],
     package: &str,
     available: Option<&BTreeSet<String>>,
@@ -92,8 +92,8 @@ pub fn select(
     }
     let package = canonical_name(package);
     let start = wanted.into_iter().map(Some).chain([None]);
-    let mut waiting: BTreeSet<Path> = start.map(|extra| (extra, BTreeMap::new())).collect();
-    let mut visited: BTreeSet<Path> = BTreeSet::new();
+    let mut waiting: BTreeSet<ExtraPath> = start.map(|extra| (extra, BTreeMap::new())).collect();
+    let mut visited: BTreeSet<ExtraPath> = BTreeSet::new();
     let mut found: Vec<String> = Vec::new();
     while !waiting.is_empty() {
         let mut next = BTreeSet::new();
@@ -147,8 +147,10 @@ mod tests {
     use super::*;
 
     fn selected(requirements: &[&str], extras: &[&str], package: &str) -> Vec<String> {
-        let all: Vec<_> =
-            requirements.iter().map(|text| Conditional::from_marker(text.parse().expect("a requirement"))).collect();
+        let all: Vec<_> = requirements
+            .iter()
+            .map(|text| ConditionalRequirement::from_marker(text.parse().expect("a requirement")))
+            .collect();
         let extras: Vec<String> = extras.iter().map(|&extra| extra.to_owned()).collect();
         select(&all, &extras, package, None).expect("nothing is checked")
     }

@@ -8,18 +8,18 @@ use crate::error::ConfigError;
 use crate::model::pep508::Requirement;
 use crate::package::archive;
 use crate::package::extras;
-use crate::package::extras::Conditional;
+use crate::package::extras::ConditionalRequirement;
 use crate::package::pyproject;
 
 /// Core metadata, as far as installing needs it.
 #[derive(Debug, Clone)]
-pub struct Metadata {
+pub struct CoreMetadata {
     pub name: String,
-    requirements: Vec<Conditional>,
+    requirements: Vec<ConditionalRequirement>,
     extras: BTreeSet<String>,
 }
 
-impl Metadata {
+impl CoreMetadata {
     /// Reads `METADATA` as text. `origin`: whose metadata it is, for messages.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
         let origin = origin.display();
@@ -36,7 +36,7 @@ impl Metadata {
                     let requirement: Requirement = value.parse().map_err(|error| {
                         ConfigError::fail(format!("could not read the metadata of {origin}: {error}"))
                     })?;
-                    requirements.push(Conditional::from_marker(requirement));
+                    requirements.push(ConditionalRequirement::from_marker(requirement));
                 }
                 _ => {}
             }
@@ -109,7 +109,7 @@ pub fn static_requirements(root: &Path, extras: &[String]) -> Result<Option<Vec<
     };
     let mut conditionals = Vec::new();
     for text in pyproject::strings(project, "project", "dependencies")? {
-        conditionals.push(Conditional::always(requirement(text)?));
+        conditionals.push(ConditionalRequirement::always(requirement(text)?));
     }
     let mut available = BTreeSet::new();
     if let Some(optional) = project.get("optional-dependencies") {
@@ -120,7 +120,7 @@ pub fn static_requirements(root: &Path, extras: &[String]) -> Result<Option<Vec<
         for extra in optional.keys() {
             available.insert(extra.clone());
             for text in pyproject::strings(optional, "project.optional-dependencies", extra)? {
-                conditionals.push(Conditional::of_extra(requirement(text)?, extra));
+                conditionals.push(ConditionalRequirement::of_extra(requirement(text)?, extra));
             }
         }
     }
@@ -146,7 +146,7 @@ mod tests {
     fn metadata_is_read_up_to_the_description() {
         let text = "Metadata-Version: 2.1\nname: demo\nSummary: x\n  more: here\nRequires-Dist: A (>=1)\n\
                     Provides-Extra: alpha\nRequires-Dist: B;extra=='alpha'\n\nRequires-Dist: C\n";
-        let metadata = Metadata::parse(text, Path::new("x")).unwrap();
+        let metadata = CoreMetadata::parse(text, Path::new("x")).unwrap();
         assert_eq!(metadata.name, "demo");
         assert_eq!(metadata.requirements(&[]).unwrap(), ["A>=1"]);
         assert_eq!(metadata.requirements(&words("alpha")).unwrap(), ["A>=1", "B"]);
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn metadata_without_a_name_or_with_a_bad_requirement_is_refused_with_its_origin() {
-        let refused = |text: &str| Metadata::parse(text, Path::new("/w.whl")).expect_err("bad metadata").message;
+        let refused = |text: &str| CoreMetadata::parse(text, Path::new("/w.whl")).expect_err("bad metadata").message;
         assert_eq!(refused("Version: 1\n"), "no Name in the metadata of /w.whl");
         assert_eq!(
             refused("Name: a\nRequires-Dist: b c\n"),

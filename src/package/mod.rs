@@ -9,7 +9,7 @@ pub mod pyproject;
 
 use std::path::PathBuf;
 
-pub use metadata::{Metadata, static_requirements};
+pub use metadata::{CoreMetadata, static_requirements};
 
 /// What kind of file it is, since installers treat them differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum PackageFile {
 
 /// A built package and what it requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Package {
+pub struct BuiltPackage {
     pub path: PathBuf,
     pub file: PackageFile,
     /// PEP 508 requirements that apply, extras included and their markers resolved, in canonical form.

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Defined, PackageUse, Plan, Warning, select};
+use super::{DefinedEnv, PackageUse, Plan, PlanWarning, select};
 use crate::cli::options::{EnvironmentChoice, Verb};
 use crate::did_you_mean;
 use crate::error::ConfigError;
@@ -10,7 +10,7 @@ use crate::model::Runner;
 use crate::model::environment::sdist_describer;
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::lock;
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 
 /// The environments that build packages for others, as they are come by.
 #[derive(Default)]
@@ -34,12 +34,12 @@ impl Packagers {
 
 impl Plan {
     /// Finds out about every environment, as tox does before any command: which run, which build packages.
-    pub(super) fn define(&self, fallback: bool) -> Result<Vec<Defined>, ConfigError> {
+    pub(super) fn define(&self, fallback: bool) -> Result<Vec<DefinedEnv>, ConfigError> {
         let named = select::names(&self.settings, fallback)?;
         let options = &self.settings.options;
         let described = options.verb == Verb::List && !options.list.no_description;
         // Each with its place among the names.
-        let mut defined: Vec<(usize, Defined)> = Vec::with_capacity(named.ordered.len());
+        let mut defined: Vec<(usize, DefinedEnv)> = Vec::with_capacity(named.ordered.len());
         let mut packagers = Packagers::default();
         let mut failed: Vec<(String, ConfigError)> = Vec::new();
         for (at, (name, active)) in named.ordered.iter().enumerate() {
@@ -47,7 +47,7 @@ impl Plan {
                 continue;
             }
             let set = self.settings.glance(name);
-            let mut entry = Defined {
+            let mut entry = DefinedEnv {
                 name: name.clone(),
                 active: *active,
                 named: *active,
@@ -109,11 +109,11 @@ impl Plan {
     /// Puts the packaging environments where their names stand, or at the end.
     fn with_packagers(
         &self,
-        named: &select::Named,
-        mut defined: Vec<(usize, Defined)>,
+        named: &select::NamedEnvs,
+        mut defined: Vec<(usize, DefinedEnv)>,
         packagers: Packagers,
-    ) -> Vec<Defined> {
-        let without_places = |defined: Vec<(usize, Defined)>| defined.into_iter().map(|(_, entry)| entry).collect();
+    ) -> Vec<DefinedEnv> {
+        let without_places = |defined: Vec<(usize, DefinedEnv)>| defined.into_iter().map(|(_, entry)| entry).collect();
         if packagers.order.is_empty() {
             return self.select(without_places(defined));
         }
@@ -130,7 +130,7 @@ impl Plan {
             let named = active && place.is_some();
             defined.push((
                 place.unwrap_or(usize::MAX),
-                Defined { name, active, named, kind, missing_runner: None, package: None, description: None },
+                DefinedEnv { name, active, named, kind, missing_runner: None, package: None, description: None },
             ));
         }
         defined.sort_by_key(|(place, _)| *place);
@@ -143,7 +143,7 @@ impl Plan {
             return Err(self.runner_error(name, runner));
         }
         let text = format!("environment {name} marked as unavailable, runner '{runner}' is not available");
-        lock(&self.warnings).push(Warning { environment: Some(name.to_owned()), text });
+        lock(&self.warnings).push(PlanWarning { environment: Some(name.to_owned()), text });
         Ok(())
     }
 
@@ -155,7 +155,7 @@ impl Plan {
             Some(likely) => format!("did you mean {likely}?"),
             None => format!("there are {}", Runner::names().collect::<Vec<_>>().join(", ")),
         };
-        let place = self.settings.place_of(&self.settings.glance(name), "runner").ok().flatten();
+        let place = self.settings.location_of(&self.settings.glance(name), "runner").ok().flatten();
         place.into_iter().fold(ConfigError::handled(message).hint(hint), ConfigError::at)
     }
 
@@ -174,13 +174,13 @@ impl Plan {
     }
 
     /// Lets labels and factors decide what is active, when there are any.
-    fn select(&self, mut defined: Vec<Defined>) -> Vec<Defined> {
+    fn select(&self, mut defined: Vec<DefinedEnv>) -> Vec<DefinedEnv> {
         let selection = &self.settings.options.selection;
         if selection.labels.is_empty() && selection.factors.is_empty() {
             return defined;
         }
         let labelled: Vec<String> = match self.settings.value(self.settings.core(), "labels") {
-            Ok(Value::Labels(labels)) => labels
+            Ok(SettingValue::Labels(labels)) => labels
                 .into_iter()
                 .filter(|(label, _)| selection.labels.contains(label))
                 .flat_map(|(_, members)| members)

@@ -6,14 +6,14 @@ use crate::python_text::glob;
 
 /// An order and what each environment waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Order {
+pub struct EnvOrder {
     pub names: Vec<String>,
     /// Environment → those of the selection it runs after.
     pub waits_for: BTreeMap<String, HashSet<String>>,
 }
 
 /// Orders environments, given with the globs of what they depend on.
-pub fn run_order(selected: &[(String, Vec<String>)]) -> Result<Order, Vec<String>> {
+pub fn run_order(selected: &[(String, Vec<String>)]) -> Result<EnvOrder, Vec<String>> {
     let position: HashMap<&str, usize> =
         selected.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
     let waits_for: Vec<HashSet<usize>> = selected
@@ -27,8 +27,8 @@ pub fn run_order(selected: &[(String, Vec<String>)]) -> Result<Order, Vec<String
         })
         .collect();
     let name = |at: usize| selected[at].0.clone();
-    let order = sort(&waits_for).ok_or_else(|| circle(&waits_for).into_iter().map(name).collect::<Vec<_>>())?;
-    Ok(Order {
+    let order = sort(&waits_for).ok_or_else(|| cycle(&waits_for).into_iter().map(name).collect::<Vec<_>>())?;
+    Ok(EnvOrder {
         names: order.into_iter().map(name).collect(),
         waits_for: waits_for
             .into_iter()
@@ -69,7 +69,7 @@ fn sort(waits_for: &[HashSet<usize>]) -> Option<Vec<usize>> {
 }
 
 /// The nodes of one circle, in walking order, found without recursion.
-fn circle(waits_for: &[HashSet<usize>]) -> Vec<usize> {
+fn cycle(waits_for: &[HashSet<usize>]) -> Vec<usize> {
     let mut visited = vec![false; waits_for.len()];
     let mut is_on_path = vec![false; waits_for.len()];
     for start in 0..waits_for.len() {

@@ -12,48 +12,52 @@ use crate::cli::options::EnvironmentChoice;
 use crate::error::ConfigError;
 use crate::model::Interpreter;
 use crate::settings::Settings;
-use crate::settings::plugins::{GhActions, Mapping};
-use crate::settings::value::Value;
+use crate::settings::plugins::{EnvNameMapping, GhActions};
+use crate::settings::value::SettingValue;
 
 /// The variable that names the job's Python for tox-gh.
 const GH_VERSION: &str = "TOX_GH_MAJOR_MINOR";
 
 /// A job on GitHub Actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Job {
-    pub plugin: Plugin,
+pub struct CiJob {
+    pub plugin: CiPlugin,
     /// tox-gh chose several environments, and tells in the job's summary what became of them.
     pub tells_outcomes: bool,
 }
 
 /// The plugin whose work is done; of both, tox-gh, which replaces the list of environments instead of thinning it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plugin {
+pub enum CiPlugin {
     Gh,
     GhActions,
 }
 
 /// Lets the job's Python choose the environments. `tell` takes what the plugins say. `None` when this is no job, or
 /// the project uses neither plugin.
-pub fn choose(settings: &Settings, tell: &mut dyn FnMut(String)) -> Result<Option<Job>, ConfigError> {
+pub fn choose(settings: &Settings, tell: &mut dyn FnMut(String)) -> Result<Option<CiJob>, ConfigError> {
     if settings.options.variables.text("GITHUB_ACTIONS").as_deref() != Some("true") {
         return Ok(None);
     }
     let mapping = settings.gh_mapping()?;
     if mapping.is_some() || settings.requires_distribution("tox-gh") {
         let several = choose_by_gh(settings, &mapping.unwrap_or_default(), tell)?;
-        return Ok(Some(Job { plugin: Plugin::Gh, tells_outcomes: several }));
+        return Ok(Some(CiJob { plugin: CiPlugin::Gh, tells_outcomes: several }));
     }
     let sections = settings.gh_actions()?;
     if sections.is_some() || settings.requires_distribution("tox-gh-actions") {
         choose_by_gh_actions(settings, &sections.unwrap_or_default(), tell)?;
-        return Ok(Some(Job { plugin: Plugin::GhActions, tells_outcomes: false }));
+        return Ok(Some(CiJob { plugin: CiPlugin::GhActions, tells_outcomes: false }));
     }
     Ok(None)
 }
 
 /// Puts the environments of the job's Python in place of `env_list`. Returns whether these are several.
-fn choose_by_gh(settings: &Settings, mapping: &Mapping, tell: &mut dyn FnMut(String)) -> Result<bool, ConfigError> {
+fn choose_by_gh(
+    settings: &Settings,
+    mapping: &EnvNameMapping,
+    tell: &mut dyn FnMut(String),
+) -> Result<bool, ConfigError> {
     if settings.options.selection.environments != EnvironmentChoice::Default {
         return Ok(false);
     }
@@ -67,7 +71,7 @@ fn choose_by_gh(settings: &Settings, mapping: &Mapping, tell: &mut dyn FnMut(Str
     };
     let Some(names) = first_of(mapping, &words) else { return Ok(false) };
     tell(format!("tox-gh set {}", names.join(", ")));
-    settings.core().set_in_memory("env_list", Value::Environments(names.clone()));
+    settings.core().set_in_memory("env_list", SettingValue::Environments(names.clone()));
     Ok(names.len() > 1)
 }
 
@@ -89,7 +93,7 @@ fn choose_by_gh_actions(
         let factors: Vec<&str> = name.split('-').collect();
         alternatives.iter().any(|all| all.split('-').all(|factor| factors.contains(&factor)))
     };
-    settings.core().set_in_memory("env_list", Value::Environments(listed.into_iter().filter(fits).collect()));
+    settings.core().set_in_memory("env_list", SettingValue::Environments(listed.into_iter().filter(fits).collect()));
     Ok(())
 }
 
@@ -110,7 +114,7 @@ fn joined(one: &str, other: &str) -> String {
     if one.is_empty() { other.to_owned() } else { format!("{one}-{other}") }
 }
 
-fn first_of<'a>(mapping: &'a Mapping, words: &[String]) -> Option<&'a Vec<String>> {
+fn first_of<'a>(mapping: &'a EnvNameMapping, words: &[String]) -> Option<&'a Vec<String>> {
     words.iter().find_map(|word| mapping.iter().find(|(key, _)| key == word)).map(|(_, names)| names)
 }
 
@@ -153,7 +157,7 @@ fn words_of_gh_actions(python: &Interpreter) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn mapping(pairs: &[(&str, &[&str])]) -> Mapping {
+    fn mapping(pairs: &[(&str, &[&str])]) -> EnvNameMapping {
         let owned = |names: &&[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         pairs.iter().map(|(word, names)| ((*word).to_owned(), owned(names))).collect()
     }

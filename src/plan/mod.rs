@@ -14,14 +14,14 @@ mod skip;
 use std::sync::{Arc, Mutex};
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use skip::Skip;
+use skip::SkipPattern;
 
 use crate::cli::options::Options;
 use crate::did_you_mean::slips;
 use crate::error::ConfigError;
 use crate::model::environment::RESTART;
 use crate::model::environment::sdist_describer;
-use crate::model::{Environment, InterpreterLookup, PackageKind, Project};
+use crate::model::{Environment, InterpreterLookup, PackageKind, ProjectSettings};
 use crate::python_text::glob;
 use crate::settings::config_set::SetKind;
 use crate::settings::translate;
@@ -42,7 +42,7 @@ fn nearest<'a>(written: &str, names: &'a [String]) -> Option<&'a str> {
 
 /// An environment of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Defined {
+pub struct DefinedEnv {
     pub name: String,
     /// Whether it was asked for.
     pub active: bool,
@@ -70,12 +70,12 @@ struct PackageUse {
 /// What was found in a configuration and asked on the command line.
 pub struct Plan {
     pub settings: Arc<Settings>,
-    defined: Vec<Defined>,
+    defined: Vec<DefinedEnv>,
     /// What `env_list` names.
     listed: FxHashSet<String>,
     /// Where this runs for a job of GitHub Actions that chooses its environments.
-    pub job: Option<job::Job>,
-    warnings: Mutex<Vec<Warning>>,
+    pub job: Option<job::CiJob>,
+    warnings: Mutex<Vec<PlanWarning>>,
     /// Environments that `--skip-env` leaves out and that this was said of.
     left_out: Mutex<FxHashSet<String>>,
     /// Packaging environments with which nothing is wrong that would keep their interpreter from being looked for.
@@ -84,13 +84,13 @@ pub struct Plan {
 
 /// Something to be said before anything is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
+pub struct PlanWarning {
     /// Whom it is about; `None`: the project.
     pub environment: Option<String>,
     pub text: String,
 }
 
-impl Warning {
+impl PlanWarning {
     fn of_project(text: String) -> Self {
         Self { environment: None, text }
     }
@@ -110,7 +110,7 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
         left_out: Mutex::default(),
         right_builders: Mutex::default(),
     };
-    lock(&plan.warnings).extend(discovery.warning.map(Warning::of_project));
+    lock(&plan.warnings).extend(discovery.warning.map(PlanWarning::of_project));
     Ok(plan)
 }
 
@@ -125,26 +125,26 @@ impl Plan {
     /// Finds out about the environments. Nothing but the project's own settings can be asked for before.
     pub fn settle(&mut self) -> Result<(), ConfigError> {
         let fallback = !self.settings.options.list.no_fallback;
-        self.job = job::choose(&self.settings, &mut |text| lock(&self.warnings).push(Warning::of_project(text)))?;
+        self.job = job::choose(&self.settings, &mut |text| lock(&self.warnings).push(PlanWarning::of_project(text)))?;
         self.listed = self.settings.list(self.settings.core(), "env_list")?.into_iter().collect();
         self.defined = self.define(fallback)?;
         Ok(())
     }
 
     /// Every environment in order, packaging ones included, without those that `--skip-env` leaves out.
-    pub fn all(&self) -> Result<Vec<&Defined>, ConfigError> {
+    pub fn all(&self) -> Result<Vec<&DefinedEnv>, ConfigError> {
         self.kept(|_| true)
     }
 
     /// Those of the environments that are meant and that `--skip-env` does not leave out. It is said of each that is left
     /// out, once.
-    pub fn kept(&self, meant: impl Fn(&Defined) -> bool) -> Result<Vec<&Defined>, ConfigError> {
+    pub fn kept(&self, meant: impl Fn(&DefinedEnv) -> bool) -> Result<Vec<&DefinedEnv>, ConfigError> {
         let found = self.defined.iter().filter(|entry| entry.missing_runner.is_none() && meant(entry));
-        let Some(skip) = Skip::of(&self.settings.options.selection.skip)? else { return Ok(found.collect()) };
-        let stays = |entry: &&Defined| {
+        let Some(skip) = SkipPattern::of(&self.settings.options.selection.skip)? else { return Ok(found.collect()) };
+        let stays = |entry: &&DefinedEnv| {
             let Some(text) = skip.warning(&entry.name) else { return true };
             if lock(&self.left_out).insert(entry.name.clone()) {
-                lock(&self.warnings).push(Warning::of_project(text));
+                lock(&self.warnings).push(PlanWarning::of_project(text));
             }
             false
         };
@@ -164,10 +164,10 @@ impl Plan {
 
     /// What `config` shows: everything that was asked for, packaging environments too; and what it says instead of one that
     /// `--skip-env` leaves out.
-    pub fn config_environments(&self) -> Result<Vec<(Defined, Option<String>)>, ConfigError> {
-        let skip = Skip::of(&self.settings.options.selection.skip)?;
+    pub fn config_environments(&self) -> Result<Vec<(DefinedEnv, Option<String>)>, ConfigError> {
+        let skip = SkipPattern::of(&self.settings.options.selection.skip)?;
         let asked = self.defined.iter().filter(|entry| entry.missing_runner.is_none() && entry.active);
-        let warning = |entry: &Defined| skip.as_ref().and_then(|skip| skip.warning(&entry.name));
+        let warning = |entry: &DefinedEnv| skip.as_ref().and_then(|skip| skip.warning(&entry.name));
         Ok(asked.map(|entry| (entry.clone(), warning(entry))).collect())
     }
 
@@ -178,7 +178,7 @@ impl Plan {
 
     /// Whether any environment could have the project packaged for it: those of a lock file or of a script cannot.
     pub fn may_package(&self) -> bool {
-        let cannot = |entry: &Defined| {
+        let cannot = |entry: &DefinedEnv| {
             let set = self.settings.environment(&entry.name);
             matches!(self.settings.runner(&set), Ok(Some(runner)) if !runner.takes_package())
         };
@@ -193,7 +193,7 @@ impl Plan {
 
     /// Environments whose runner nothing provides, with that runner.
     pub fn unavailable(&self) -> Vec<(String, String)> {
-        let missing = |entry: &Defined| Some((entry.name.clone(), entry.missing_runner.clone()?));
+        let missing = |entry: &DefinedEnv| Some((entry.name.clone(), entry.missing_runner.clone()?));
         self.defined.iter().filter_map(missing).collect()
     }
 
@@ -211,13 +211,13 @@ impl Plan {
     }
 
     /// What should be said before anything is done.
-    pub fn take_warnings(&self) -> Vec<Warning> {
+    pub fn take_warnings(&self) -> Vec<PlanWarning> {
         let mut warnings = std::mem::take(&mut *lock(&self.warnings));
-        warnings.extend(self.settings.take_warnings().into_iter().map(Warning::of_project));
+        warnings.extend(self.settings.take_warnings().into_iter().map(PlanWarning::of_project));
         warnings
     }
 
-    pub fn project(&self) -> Result<Project, ConfigError> {
+    pub fn project(&self) -> Result<ProjectSettings, ConfigError> {
         translate::project(&self.settings)
     }
 
@@ -294,7 +294,7 @@ impl Plan {
                 };
                 let text = format!("`depends` of `{name}` names `{one}`, which does not exist");
                 let error = ConfigError::handled(text).hint(hint);
-                let place = self.settings.place_within(&self.settings.environment(&name), "depends", one);
+                let place = self.settings.location_within(&self.settings.environment(&name), "depends", one);
                 found.push(place.into_iter().fold(error, ConfigError::at));
             }
         }
@@ -306,7 +306,7 @@ impl Plan {
     /// # Errors
     /// tox's message when they depend on each other in a cycle, at the `depends` of the first of these; and when one of the
     /// `depends` is wrong.
-    pub fn order(&self, names: &[String]) -> Result<graph::Order, ConfigError> {
+    pub fn order(&self, names: &[String]) -> Result<graph::EnvOrder, ConfigError> {
         graph::run_order(&self.depends(names)?).map_err(|cycle| {
             let text = format!("circular dependency detected between environments: {}", cycle.join(" | "));
             let place = cycle.first().and_then(|first| self.settings.written_at(first, "depends"));

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::cli::version::TOX_VERSION;
 use crate::error::ConfigError;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::model::pep508::{Requirement, canonical_name};
 
@@ -39,18 +39,18 @@ pub fn is_provided(name: &str) -> bool {
 
 /// What decides whether a plugin has anything to do here.
 #[derive(Debug, Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct ProvisionContext<'a> {
     /// The configuration file.
     pub file: &'a Path,
     pub text: &'a str,
-    pub variables: &'a Variables,
+    pub variables: &'a EnvVariables,
     /// Of the Python that tox would run on; `None` when nothing is known of it, and then every requirement counts.
     pub markers: Option<&'a BTreeMap<String, String>>,
 }
 
 /// A requirement that envo does not meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingRequirement {
     pub requirement: String,
     /// The version there is, when only the version does not fit.
     pub has: Option<String>,
@@ -58,18 +58,18 @@ pub struct Missing {
 
 /// Why a real tox has to do the work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Need {
-    Requirements(Vec<Missing>),
+pub enum ProvisionReason {
+    Requirements(Vec<MissingRequirement>),
     /// A file that changes what tox does.
     InlinePlugin(PathBuf),
 }
 
-impl Need {
+impl ProvisionReason {
     /// In tox's words, to follow the interpreter's path.
     pub fn reason(&self) -> String {
         match self {
             Self::Requirements(missing) => {
-                let show = |one: &Missing| match &one.has {
+                let show = |one: &MissingRequirement| match &one.has {
                     Some(version) => format!("{} ({version})", one.requirement),
                     None => one.requirement.clone(),
                 };
@@ -82,7 +82,7 @@ impl Need {
 }
 
 /// What keeps envo from doing the work itself. `requires` is the setting's value.
-pub fn need(requires: &[String], around: &Surroundings<'_>) -> Result<Option<Need>, ConfigError> {
+pub fn need(requires: &[String], around: &ProvisionContext<'_>) -> Result<Option<ProvisionReason>, ConfigError> {
     let mut missing = Vec::new();
     for text in requires {
         let requirement = parse(text)?;
@@ -90,13 +90,13 @@ pub fn need(requires: &[String], around: &Surroundings<'_>) -> Result<Option<Nee
             continue;
         }
         if let Some(has) = unmet(&requirement, around)? {
-            missing.push(Missing { requirement: text.clone(), has });
+            missing.push(MissingRequirement { requirement: text.clone(), has });
         }
     }
     if !missing.is_empty() {
-        return Ok(Some(Need::Requirements(missing)));
+        return Ok(Some(ProvisionReason::Requirements(missing)));
     }
-    Ok(inline_plugin(around.file).map(Need::InlinePlugin))
+    Ok(inline_plugin(around.file).map(ProvisionReason::InlinePlugin))
 }
 
 /// The file beside the configuration that tox would load as a plugin.
@@ -109,7 +109,7 @@ pub fn inline_plugin(file: &Path) -> Option<PathBuf> {
 /// never counts, since a version says nothing of where it came from.
 pub fn is_met_by(
     requires: &[String],
-    around: &Surroundings<'_>,
+    around: &ProvisionContext<'_>,
     installed: impl Fn(&str) -> Option<String>,
 ) -> Result<bool, ConfigError> {
     for text in requires {
@@ -134,14 +134,14 @@ fn parse(text: &str) -> Result<Requirement, ConfigError> {
     text.parse().map_err(|error| failed(error).hint("write requirements as for pip, as in `requires = tox>=4.20`"))
 }
 
-fn applies(requirement: &Requirement, around: &Surroundings<'_>) -> Result<bool, ConfigError> {
+fn applies(requirement: &Requirement, around: &ProvisionContext<'_>) -> Result<bool, ConfigError> {
     let (Some(marker), Some(values)) = (&requirement.marker, around.markers) else { return Ok(true) };
     let environment = MarkerEnvironment { values: Some(values), ..MarkerEnvironment::default() };
     marker.holds(&environment).map_err(ConfigError::handled)
 }
 
 /// `None` when the requirement is met, else the version that is there.
-fn unmet(requirement: &Requirement, around: &Surroundings<'_>) -> Result<Option<Option<String>>, ConfigError> {
+fn unmet(requirement: &Requirement, around: &ProvisionContext<'_>) -> Result<Option<Option<String>>, ConfigError> {
     let name = canonical_name(&requirement.name);
     if let Some((_, version)) = PROVIDED.iter().find(|(provided, _)| *provided == name) {
         // What is at a URL is something else, whatever its name.
@@ -161,7 +161,7 @@ fn fits(requirement: &Requirement, version: &str) -> Result<bool, ConfigError> {
 }
 
 /// Whether a known plugin would leave everything as it is.
-fn has_nothing_to_do(plugin: &str, around: &Surroundings<'_>) -> bool {
+fn has_nothing_to_do(plugin: &str, around: &ProvisionContext<'_>) -> bool {
     match plugin {
         // Builds in environments of their own do not see it.
         "wheel" => true,
@@ -193,11 +193,11 @@ mod tests {
 
     fn found(requires: &[&str], variables: &[(&str, &str)], file: &Path) -> String {
         let requires: Vec<String> = requires.iter().map(|text| (*text).to_owned()).collect();
-        let mut own = Variables::default();
+        let mut own = EnvVariables::default();
         variables.iter().for_each(|(name, value)| own.set(name, value));
         let markers: BTreeMap<String, String> =
             [("python_version", "3.11"), ("sys_platform", "linux")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        let around = Surroundings { file, text: "", variables: &own, markers: Some(&markers) };
+        let around = ProvisionContext { file, text: "", variables: &own, markers: Some(&markers) };
         match need(&requires, &around) {
             Ok(need) => need.map_or_else(String::new, |need| need.reason()),
             Err(error) => error.message,
@@ -243,8 +243,8 @@ mod tests {
 
     #[test]
     fn a_tox_that_has_everything_can_do_the_work() {
-        let own = Variables::default();
-        let around = Surroundings { file: Path::new("tox.ini"), text: "", variables: &own, markers: None };
+        let own = EnvVariables::default();
+        let around = ProvisionContext { file: Path::new("tox.ini"), text: "", variables: &own, markers: None };
         let installed = |name: &str| match name {
             "tox" => Some("4.67.15".to_owned()),
             "tox-docker" => Some("5.1".to_owned()),

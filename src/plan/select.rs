@@ -6,16 +6,16 @@ use crate::cli::options::EnvironmentChoice;
 use crate::did_you_mean::closest;
 use crate::error::ConfigError;
 use crate::settings::Settings;
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 
 /// Environment names in tox's order, each with whether it was asked for.
 #[derive(Debug, Default)]
-pub struct Named {
+pub struct NamedEnvs {
     pub ordered: Vec<(String, bool)>,
     seen: FxHashSet<String>,
 }
 
-impl Named {
+impl NamedEnvs {
     fn add(&mut self, name: &str, active: bool) -> Result<(), ConfigError> {
         if !self.seen.contains(name) {
             check_name(name)?;
@@ -36,22 +36,22 @@ pub fn check_name(name: &str) -> Result<(), ConfigError> {
 }
 
 /// Collects the names. `fallback`: whether `py` is meant when nothing is.
-pub fn names(settings: &Settings, fallback: bool) -> Result<Named, ConfigError> {
-    let mut named = Named::default();
-    let Value::Environments(env_list) = settings.value(settings.core(), "env_list")? else { return Ok(named) };
+pub fn names(settings: &Settings, fallback: bool) -> Result<NamedEnvs, ConfigError> {
+    let mut named = NamedEnvs::default();
+    let SettingValue::Environments(env_list) = settings.value(settings.core(), "env_list")? else { return Ok(named) };
     let choice = &settings.options.selection.environments;
     match choice {
         EnvironmentChoice::Default => env_list.iter().try_for_each(|name| named.add(name, true))?,
         EnvironmentChoice::All => {}
         EnvironmentChoice::Named(asked) => {
-            check_asked(settings, &env_list, asked)?;
+            check_requested(settings, &env_list, asked)?;
             asked.iter().try_for_each(|name| named.add(name, true))?;
         }
     }
     let all = *choice == EnvironmentChoice::All;
     let packaged = |name: &String| settings.options.packaged.iter().any(|one| one.name == *name);
     settings.declared_names()?.iter().try_for_each(|name| named.add(name, all && !packaged(name)))?;
-    if let Value::Labels(labels) = settings.value(settings.core(), "labels")? {
+    if let SettingValue::Labels(labels) = settings.value(settings.core(), "labels")? {
         labels.iter().flat_map(|(_, members)| members).try_for_each(|name| named.add(name, false))?;
     }
     let selection = &settings.options.selection;
@@ -67,17 +67,17 @@ pub fn names(settings: &Settings, fallback: bool) -> Result<Named, ConfigError> 
 
 /// Whether an environment of that name can be run: tox makes up those whose factors it knows.
 pub fn can_be_made(settings: &Settings, name: &str) -> bool {
-    let Ok(Value::Environments(env_list)) = settings.value(settings.core(), "env_list") else { return true };
-    check_asked(settings, &env_list, &[name.to_owned()]).is_ok()
+    let Ok(SettingValue::Environments(env_list)) = settings.value(settings.core(), "env_list") else { return true };
+    check_requested(settings, &env_list, &[name.to_owned()]).is_ok()
 }
 
 /// Every name on the command line must be known, or made of factors that are.
-fn check_asked(settings: &Settings, env_list: &[String], asked: &[String]) -> Result<(), ConfigError> {
+fn check_requested(settings: &Settings, env_list: &[String], asked: &[String]) -> Result<(), ConfigError> {
     let known: FxHashSet<&str> = settings.declared_names()?.iter().map(String::as_str).collect();
     if asked.iter().all(|name| known.contains(name.as_str())) {
         return Ok(());
     }
-    let factors = Factors::of(settings, env_list, &known);
+    let factors = KnownFactors::of(settings, env_list, &known);
     let mut message = String::new();
     for name in asked {
         let Err(suggestion) = factors.check(name, &known) else { continue };
@@ -96,13 +96,13 @@ fn check_asked(settings: &Settings, env_list: &[String], asked: &[String]) -> Re
     Err(error.hint(settings.source.missing_hint().unwrap_or("`envo list` shows the environments there are")))
 }
 
-struct Factors<'a> {
+struct KnownFactors<'a> {
     /// Factors that may be put together freely.
     combinable: FxHashSet<&'a str>,
     all: Vec<&'a str>,
 }
 
-impl<'a> Factors<'a> {
+impl<'a> KnownFactors<'a> {
     fn of(settings: &'a Settings, env_list: &'a [String], known: &FxHashSet<&'a str>) -> Self {
         let of_sections = settings.section_names();
         let mut combinable: FxHashSet<&str> = env_list.iter().flat_map(|name| name.split('-')).collect();

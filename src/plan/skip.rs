@@ -5,12 +5,12 @@ use crate::model::python_pattern;
 use crate::python_text::python_repr;
 
 /// The regular expression, as Python reads it.
-pub(super) struct Skip {
+pub(super) struct SkipPattern {
     pattern: fancy_regex::Regex,
     quoted: String,
 }
 
-impl Skip {
+impl SkipPattern {
     /// `None` when nothing is to be left out.
     pub(super) fn of(text: &str) -> Result<Option<Self>, ConfigError> {
         let text = text.trim();

@@ -8,13 +8,13 @@ pub fn is_pattern(text: &str) -> bool {
 
 /// A pattern, taken apart once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern {
-    parts: Vec<Part>,
+pub struct GlobPattern {
+    parts: Vec<GlobPart>,
     ignore_case: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum GlobPart {
     /// Any run of characters.
     Star,
     Any,
@@ -25,7 +25,7 @@ enum Part {
     },
 }
 
-impl Pattern {
+impl GlobPattern {
     pub fn new(pattern: &str) -> Self {
         Self { parts: parts(pattern), ignore_case: false }
     }
@@ -43,7 +43,7 @@ impl Pattern {
         let mut retry: Option<(usize, usize)> = None;
         loop {
             match (self.parts.get(part), text.get(at)) {
-                (Some(Part::Star), _) => {
+                (Some(GlobPart::Star), _) => {
                     part += 1;
                     retry = Some((part, at));
                     continue;
@@ -66,12 +66,12 @@ impl Pattern {
         }
     }
 
-    fn fits(&self, part: &Part, character: char) -> bool {
+    fn fits(&self, part: &GlobPart, character: char) -> bool {
         match part {
-            Part::Star => false,
-            Part::Any => true,
-            Part::One(one) => *one == character || (self.ignore_case && folded(*one) == folded(character)),
-            Part::Set { negated, ranges } => {
+            GlobPart::Star => false,
+            GlobPart::Any => true,
+            GlobPart::One(one) => *one == character || (self.ignore_case && folded(*one) == folded(character)),
+            GlobPart::Set { negated, ranges } => {
                 let inside = |character: char| ranges.iter().any(|(low, high)| (*low..=*high).contains(&character));
                 let found = inside(character)
                     || (self.ignore_case
@@ -90,24 +90,24 @@ fn folded(character: char) -> char {
     }
 }
 
-fn parts(pattern: &str) -> Vec<Part> {
+fn parts(pattern: &str) -> Vec<GlobPart> {
     let characters: Vec<char> = pattern.chars().collect();
     let mut parts = Vec::with_capacity(characters.len());
     let mut at = 0;
     while let Some(character) = characters.get(at) {
         at += 1;
         match character {
-            '*' if parts.last() == Some(&Part::Star) => {}
-            '*' => parts.push(Part::Star),
-            '?' => parts.push(Part::Any),
+            '*' if parts.last() == Some(&GlobPart::Star) => {}
+            '*' => parts.push(GlobPart::Star),
+            '?' => parts.push(GlobPart::Any),
             '[' => match closing_bracket(&characters, at) {
                 Some(end) => {
                     parts.push(set(&characters[at..end]));
                     at = end + 1;
                 }
-                None => parts.push(Part::One('[')),
+                None => parts.push(GlobPart::One('[')),
             },
-            other => parts.push(Part::One(*other)),
+            other => parts.push(GlobPart::One(*other)),
         }
     }
     parts
@@ -125,7 +125,7 @@ fn closing_bracket(characters: &[char], start: usize) -> Option<usize> {
     (at..characters.len()).find(|index| characters[*index] == ']')
 }
 
-fn set(inside: &[char]) -> Part {
+fn set(inside: &[char]) -> GlobPart {
     let (negated, inside) = match inside {
         ['!', rest @ ..] => (true, rest),
         all => (false, all),
@@ -141,12 +141,12 @@ fn set(inside: &[char]) -> Part {
             at += 1;
         }
     }
-    Part::Set { negated, ranges }
+    GlobPart::Set { negated, ranges }
 }
 
 /// Whether the whole of `text` fits `pattern`, case and all.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    Pattern::new(pattern).matches(text)
+    GlobPattern::new(pattern).matches(text)
 }
 
 /// A pattern that fits `text` and nothing else, as Python's `glob.escape` writes it.
@@ -201,9 +201,9 @@ mod tests {
 
     #[test]
     fn case_can_be_ignored() {
-        assert!(Pattern::ignoring_case("pip_*").matches("PIP_INDEX_URL"));
-        assert!(Pattern::ignoring_case("[A-C]").matches("b"));
-        assert!(!Pattern::ignoring_case("[!a-c]").matches("B"));
+        assert!(GlobPattern::ignoring_case("pip_*").matches("PIP_INDEX_URL"));
+        assert!(GlobPattern::ignoring_case("[A-C]").matches("b"));
+        assert!(!GlobPattern::ignoring_case("[!a-c]").matches("B"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ const SAFE: &str = "@%+=:,./-_";
 /// The words of a line; empty when there are none. What follows an open quote or escape is one word, as in tox's commands.
 pub fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
-    let mut rest = Reader { characters: line.char_indices().peekable(), line };
+    let mut rest = WordReader { characters: line.char_indices().peekable(), line };
     while let Some((start, word)) = rest.word() {
         match word {
             Ok(word) => words.push(word),
@@ -23,7 +23,7 @@ pub fn words(line: &str) -> Vec<String> {
 
 /// The words of a line as `shlex.split` has them: an open quote or escape is an error, in Python's words.
 pub fn split(line: &str) -> Result<Vec<String>, &'static str> {
-    let mut rest = Reader { characters: line.char_indices().peekable(), line };
+    let mut rest = WordReader { characters: line.char_indices().peekable(), line };
     std::iter::from_fn(|| rest.word()).map(|(_, word)| word).collect()
 }
 
@@ -41,7 +41,7 @@ pub fn join<S: AsRef<str>>(words: &[S]) -> String {
     words.iter().map(|word| quote(word.as_ref())).collect::<Vec<_>>().join(" ")
 }
 
-struct Reader<'a> {
+struct WordReader<'a> {
     characters: std::iter::Peekable<std::str::CharIndices<'a>>,
     line: &'a str,
 }
@@ -51,7 +51,7 @@ fn is_blank(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\r' | '\n')
 }
 
-impl Reader<'_> {
+impl WordReader<'_> {
     /// The next word and where the text before it ends; an error when a quote or escape is left open.
     /// Python hands over what follows the previous word's delimiter in that case.
     fn word(&mut self) -> Option<(usize, Result<String, &'static str>)> {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::SpooledTempFile;
 
-use crate::event::{Event, Reporter, Stream};
-use crate::report::layout::Layout;
+use crate::event::{OutputStream, Reporter, RunEvent};
+use crate::report::layout::EventLayout;
 
 /// How much is kept in memory; more goes to an unnamed file.
 const IN_MEMORY: usize = 1 << 20;
@@ -17,23 +17,23 @@ const STEP: usize = 64 * 1024;
 const ROOT: &str = "ROOT";
 
 pub struct Buffered {
-    layout: Layout,
+    layout: EventLayout,
     /// Where that goes which is not kept back.
     live: Arc<dyn Reporter>,
-    kept: Mutex<Kept>,
+    kept: Mutex<BufferedText>,
 }
 
 /// One text after the other, and which stream each piece of it belongs to.
 #[derive(Debug)]
-struct Kept {
+struct BufferedText {
     text: SpooledTempFile,
-    pieces: Vec<(Stream, u64)>,
+    pieces: Vec<(OutputStream, u64)>,
 }
 
 impl Buffered {
-    pub fn new(layout: Layout, live: Arc<dyn Reporter>) -> Self {
+    pub fn new(layout: EventLayout, live: Arc<dyn Reporter>) -> Self {
         let text = SpooledTempFile::new(IN_MEMORY);
-        Self { layout, live, kept: Mutex::new(Kept { text, pieces: Vec::new() }) }
+        Self { layout, live, kept: Mutex::new(BufferedText { text, pieces: Vec::new() }) }
     }
 
     /// Hands all that was kept to `target`, in the order it came, and forgets it.
@@ -50,7 +50,7 @@ impl Buffered {
                     return;
                 }
                 left -= bytes.len() as u64;
-                target.event(Event::LaidOut { stream, bytes });
+                target.event(RunEvent::LaidOut { stream, bytes });
             }
         }
         kept.forget();
@@ -82,7 +82,7 @@ impl Buffered {
     }
 }
 
-impl Kept {
+impl BufferedText {
     fn forget(&mut self) {
         self.pieces.clear();
         self.text = SpooledTempFile::new(IN_MEMORY);
@@ -90,11 +90,11 @@ impl Kept {
 }
 
 impl Reporter for Buffered {
-    fn event(&self, event: Event) {
-        if matches!(&event, Event::Message { environment, .. } if environment == ROOT) {
+    fn event(&self, event: RunEvent) {
+        if matches!(&event, RunEvent::Message { environment, .. } if environment == ROOT) {
             return self.live.event(event);
         }
-        let Some((stream, bytes)) = self.layout.lay_out(event) else { return };
+        let Some((stream, bytes)) = self.layout.format(event) else { return };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // With nowhere to put it (the disk is full) the rest is lost; the log file has it unless that was lost too.
         if kept.text.write_all(&bytes).is_err() {
@@ -112,46 +112,46 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Collector(Mutex<Vec<(Stream, Vec<u8>)>>, Mutex<Vec<String>>);
+    struct BufferedCollector(Mutex<Vec<(OutputStream, Vec<u8>)>>, Mutex<Vec<String>>);
 
-    impl Reporter for Collector {
-        fn event(&self, event: Event) {
+    impl Reporter for BufferedCollector {
+        fn event(&self, event: RunEvent) {
             match event {
-                Event::LaidOut { stream, bytes } => self.0.lock().unwrap().push((stream, bytes)),
-                Event::Message { environment, .. } => self.1.lock().unwrap().push(environment),
+                RunEvent::LaidOut { stream, bytes } => self.0.lock().unwrap().push((stream, bytes)),
+                RunEvent::Message { environment, .. } => self.1.lock().unwrap().push(environment),
                 other => panic!("{other:?}"),
             }
         }
     }
 
-    fn buffered(live: Arc<Collector>) -> Buffered {
-        Buffered::new(Layout::new(2, false, "RED"), live)
+    fn buffered(live: Arc<BufferedCollector>) -> Buffered {
+        Buffered::new(EventLayout::new(2, false, "RED"), live)
     }
 
-    fn output(stream: Stream, bytes: &[u8]) -> Event {
-        Event::Output { environment: "a".into(), stream, bytes: bytes.to_vec() }
+    fn output(stream: OutputStream, bytes: &[u8]) -> RunEvent {
+        RunEvent::Output { environment: "a".into(), stream, bytes: bytes.to_vec() }
     }
 
     #[test]
     fn what_was_kept_is_replayed_once_in_order_and_by_stream() {
-        let live = Arc::new(Collector::default());
+        let live = Arc::new(BufferedCollector::default());
         let buffered = buffered(Arc::clone(&live));
         (&buffered as &dyn Reporter).warning(ROOT, "interrupted");
         assert_eq!(*live.1.lock().unwrap(), [ROOT]);
         (&buffered as &dyn Reporter).warning("a", "words");
-        buffered.event(output(Stream::Out, b"one\n"));
-        buffered.event(output(Stream::Error, b"two\n"));
-        buffered.event(output(Stream::Out, b"three\n"));
-        let target = Collector::default();
+        buffered.event(output(OutputStream::Out, b"one\n"));
+        buffered.event(output(OutputStream::Error, b"two\n"));
+        buffered.event(output(OutputStream::Out, b"three\n"));
+        let target = BufferedCollector::default();
         buffered.replay(&target);
         buffered.replay(&target);
-        let expected: Vec<(Stream, Vec<u8>)> = vec![
-            (Stream::Out, b"a: words\none\n".to_vec()),
-            (Stream::Error, b"two\n".to_vec()),
-            (Stream::Out, b"three\n".to_vec()),
+        let expected: Vec<(OutputStream, Vec<u8>)> = vec![
+            (OutputStream::Out, b"a: words\none\n".to_vec()),
+            (OutputStream::Error, b"two\n".to_vec()),
+            (OutputStream::Out, b"three\n".to_vec()),
         ];
         assert_eq!(*target.0.lock().unwrap(), expected);
-        buffered.event(output(Stream::Out, b"later\n"));
+        buffered.event(output(OutputStream::Out, b"later\n"));
         buffered.forget();
         buffered.replay(&target);
         assert_eq!(target.0.lock().unwrap().len(), 3);
@@ -160,15 +160,15 @@ mod tests {
     #[test]
     fn what_came_after_a_mark_can_be_forgotten() {
         let buffered = buffered(Arc::default());
-        buffered.event(output(Stream::Out, b"one\n"));
+        buffered.event(output(OutputStream::Out, b"one\n"));
         let mark = buffered.mark();
-        buffered.event(output(Stream::Out, b"two\n"));
-        buffered.event(output(Stream::Error, b"three\n"));
+        buffered.event(output(OutputStream::Out, b"two\n"));
+        buffered.event(output(OutputStream::Error, b"three\n"));
         buffered.rewind(mark);
-        buffered.event(output(Stream::Error, b"four\n"));
-        let target = Collector::default();
+        buffered.event(output(OutputStream::Error, b"four\n"));
+        let target = BufferedCollector::default();
         buffered.replay(&target);
-        let expected = vec![(Stream::Out, b"one\n".to_vec()), (Stream::Error, b"four\n".to_vec())];
+        let expected = vec![(OutputStream::Out, b"one\n".to_vec()), (OutputStream::Error, b"four\n".to_vec())];
         assert_eq!(*target.0.lock().unwrap(), expected);
     }
 
@@ -177,9 +177,9 @@ mod tests {
         let buffered = buffered(Arc::default());
         let chunk: Vec<u8> = (0..=255).cycle().take(100_000).collect();
         for _ in 0..30 {
-            buffered.event(output(Stream::Out, &chunk));
+            buffered.event(output(OutputStream::Out, &chunk));
         }
-        let target = Collector::default();
+        let target = BufferedCollector::default();
         buffered.replay(&target);
         let all: Vec<u8> = target.0.lock().unwrap().iter().flat_map(|(_, bytes)| bytes.clone()).collect();
         assert!(all == chunk.repeat(30));

@@ -7,22 +7,22 @@ use serde_json::Value as Json;
 use crate::os_text;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Color {
+pub enum IniColor {
     Yellow,
     Green,
     Cyan,
     LightRed,
 }
 
-pub fn paint(text: &str, color: Color, enabled: bool) -> String {
+pub fn paint(text: &str, color: IniColor, enabled: bool) -> String {
     if !enabled {
         return text.to_owned();
     }
     let code = match color {
-        Color::Yellow => 33,
-        Color::Green => 32,
-        Color::Cyan => 36,
-        Color::LightRed => 91,
+        IniColor::Yellow => 33,
+        IniColor::Green => 32,
+        IniColor::Cyan => 36,
+        IniColor::LightRed => 91,
     };
     format!("\x1b[{code}m{text}\x1b[39m")
 }
@@ -72,7 +72,7 @@ pub fn color_json(text: &str) -> String {
         let blanks = &line[..line.len() - body.len()];
         match body.strip_prefix('"').and_then(|rest| rest.split_once("\":")) {
             Some((key, rest)) if !key.is_empty() && !key.contains('"') => {
-                format!("{blanks}{}:{rest}", paint(key, Color::Green, true))
+                format!("{blanks}{}:{rest}", paint(key, IniColor::Green, true))
             }
             _ => line.to_owned(),
         }
@@ -149,12 +149,12 @@ fn toml_value(value: &Json) -> String {
 pub fn color_toml(text: &str) -> String {
     let line = |line: &str| {
         if line.starts_with('[') && line.ends_with(']') {
-            return paint(line, Color::Yellow, true);
+            return paint(line, IniColor::Yellow, true);
         }
         let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).unwrap_or(line.len());
         let starts_as_key = line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         match line[end..].trim_start().strip_prefix('=') {
-            Some(rest) if starts_as_key => format!("{} ={rest}", paint(&line[..end], Color::Green, true)),
+            Some(rest) if starts_as_key => format!("{} ={rest}", paint(&line[..end], IniColor::Green, true)),
             _ => line.to_owned(),
         }
     };

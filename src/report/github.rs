@@ -7,29 +7,29 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Location;
-use crate::event::{EnvironmentResult, Event, Level, Reporter};
-use crate::model::Variables;
+use crate::event::{EnvironmentResult, Level, Reporter, RunEvent};
+use crate::model::EnvVariables;
 use crate::report::human::write;
 
 /// Where a key of an environment is written.
-pub type Places = Box<dyn Fn(&str, &str) -> Option<Location> + Send + Sync>;
+pub type KeyLocations = Box<dyn Fn(&str, &str) -> Option<Location> + Send + Sync>;
 
 /// Annotates every environment that fails.
-pub struct Annotations {
+pub struct GithubAnnotations {
     checkout: PathBuf,
-    places: Places,
+    places: KeyLocations,
     /// What last went wrong in each environment: in which step, and what to say of it.
     failures: Mutex<HashMap<String, (String, String)>>,
 }
 
 /// The folder that paths in annotations are relative to; `None`: this is not GitHub Actions.
-pub fn checkout(variables: &Variables, current_dir: &Path) -> Option<PathBuf> {
+pub fn checkout(variables: &EnvVariables, current_dir: &Path) -> Option<PathBuf> {
     (variables.text("GITHUB_ACTIONS").as_deref() == Some("true"))
         .then(|| variables.get("GITHUB_WORKSPACE").map_or_else(|| current_dir.to_owned(), PathBuf::from))
 }
 
-impl Annotations {
-    pub fn new(checkout: PathBuf, places: Places) -> Self {
+impl GithubAnnotations {
+    pub fn new(checkout: PathBuf, places: KeyLocations) -> Self {
         Self { checkout, places, failures: Mutex::default() }
     }
 
@@ -48,10 +48,10 @@ impl Annotations {
     }
 }
 
-impl Reporter for Annotations {
-    fn event(&self, event: Event) {
+impl Reporter for GithubAnnotations {
+    fn event(&self, event: RunEvent) {
         match event {
-            Event::CommandFinished {
+            RunEvent::CommandFinished {
                 environment,
                 run_id,
                 command,
@@ -63,10 +63,10 @@ impl Reporter for Annotations {
                 let text = format!("{run_id} ended with exit code {exit_code}: {command}");
                 self.remember(environment, run_id, text);
             }
-            Event::Message { environment, level: Level::Error, text } => {
+            RunEvent::Message { environment, level: Level::Error, text } => {
                 self.remember(environment, String::new(), text);
             }
-            Event::EnvironmentFinished { result, .. } => {
+            RunEvent::EnvironmentFinished { result, .. } => {
                 if let Some(text) = self.of(&result) {
                     let _ = write(io::stderr().lock(), text.as_bytes());
                 }
@@ -108,7 +108,7 @@ fn property(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn annotations() -> Annotations {
+    fn annotations() -> GithubAnnotations {
         let places = |environment: &str, key: &str| {
             (environment == "py" && key == "commands").then(|| Location {
                 file: "/project/app/tox.ini".into(),
@@ -117,11 +117,11 @@ mod tests {
                 length: 1,
             })
         };
-        Annotations::new("/project".into(), Box::new(places))
+        GithubAnnotations::new("/project".into(), Box::new(places))
     }
 
-    fn failed(annotations: &Annotations, run_id: &str, tolerated: bool) {
-        annotations.event(Event::CommandFinished {
+    fn failed(annotations: &GithubAnnotations, run_id: &str, tolerated: bool) {
+        annotations.event(RunEvent::CommandFinished {
             environment: "py".into(),
             run_id: run_id.into(),
             cwd: String::new(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// What an environment is to those around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum NodeKind {
+pub enum GraphNodeKind {
     Service,
     /// Runs to its end before a service that needs it.
     Job,
@@ -15,9 +15,9 @@ pub enum NodeKind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Node {
+pub struct GraphNode {
     pub name: String,
-    pub kind: NodeKind,
+    pub kind: GraphNodeKind,
     /// Of a service or job that runs, as in `ps`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
@@ -27,18 +27,18 @@ pub struct Node {
 
 /// How a picture is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum GraphFormat {
     Mermaid,
     Dot,
     Json,
 }
 
 /// The picture as text.
-pub fn draw(nodes: &[Node], format: Format) -> String {
+pub fn draw(nodes: &[GraphNode], format: GraphFormat) -> String {
     match format {
-        Format::Mermaid => mermaid(nodes),
-        Format::Dot => dot(nodes),
-        Format::Json => crate::report::config_format::json(&serde_json::json!({ "environments": nodes })) + "\n",
+        GraphFormat::Mermaid => mermaid(nodes),
+        GraphFormat::Dot => dot(nodes),
+        GraphFormat::Json => crate::report::config_format::json(&serde_json::json!({ "environments": nodes })) + "\n",
     }
 }
 
@@ -52,19 +52,19 @@ fn color(state: &str) -> &'static str {
     }
 }
 
-fn label(node: &Node) -> String {
+fn label(node: &GraphNode) -> String {
     node.state.as_ref().map_or_else(|| node.name.clone(), |state| format!("{} ({state})", node.name))
 }
 
 /// <https://mermaid.js.org/syntax/flowchart.html>. Names stand in quotes, since some words mean something by themselves.
-fn mermaid(nodes: &[Node]) -> String {
+fn mermaid(nodes: &[GraphNode]) -> String {
     let mut text = "flowchart LR\n".to_owned();
     let position = |name: &str| nodes.iter().position(|node| node.name == name);
     for (at, node) in nodes.iter().enumerate() {
         let (open, close) = match node.kind {
-            NodeKind::Service => ("([", "])"),
-            NodeKind::Job => ("[[", "]]"),
-            NodeKind::Environment => ("[", "]"),
+            GraphNodeKind::Service => ("([", "])"),
+            GraphNodeKind::Job => ("[[", "]]"),
+            GraphNodeKind::Environment => ("[", "]"),
         };
         let _ = writeln!(text, "    e{at}{open}\"{}\"{close}", label(node).replace('"', "#quot;"));
     }
@@ -80,14 +80,14 @@ fn mermaid(nodes: &[Node]) -> String {
 }
 
 /// <https://graphviz.org/doc/info/lang.html>
-fn dot(nodes: &[Node]) -> String {
+fn dot(nodes: &[GraphNode]) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     let mut text = "digraph environments {\n    rankdir=LR;\n".to_owned();
     for node in nodes {
         let shape = match node.kind {
-            NodeKind::Service => "ellipse",
-            NodeKind::Job => "cds",
-            NodeKind::Environment => "box",
+            GraphNodeKind::Service => "ellipse",
+            GraphNodeKind::Job => "cds",
+            GraphNodeKind::Environment => "box",
         };
         let _ = write!(text, "    {} [label={}, shape={shape}", quoted(&node.name), quoted(&label(node)));
         if let Some(state) = &node.state {
@@ -107,35 +107,35 @@ fn dot(nodes: &[Node]) -> String {
 mod tests {
     use super::*;
 
-    fn nodes() -> Vec<Node> {
-        let node = |name: &str, kind, state: Option<&str>, depends: &[&str]| Node {
+    fn nodes() -> Vec<GraphNode> {
+        let node = |name: &str, kind, state: Option<&str>, depends: &[&str]| GraphNode {
             name: name.to_owned(),
             kind,
             state: state.map(str::to_owned),
             depends: depends.iter().map(|one| (*one).to_owned()).collect(),
         };
         vec![
-            node("db", NodeKind::Service, Some("ready"), &[]),
-            node("end", NodeKind::Job, None, &["db"]),
-            node("a\"b", NodeKind::Environment, None, &["db", "end", "gone"]),
+            node("db", GraphNodeKind::Service, Some("ready"), &[]),
+            node("end", GraphNodeKind::Job, None, &["db"]),
+            node("a\"b", GraphNodeKind::Environment, None, &["db", "end", "gone"]),
         ]
     }
 
     #[test]
     fn a_picture_is_drawn_for_each_program() {
         assert_eq!(
-            draw(&nodes(), Format::Mermaid),
+            draw(&nodes(), GraphFormat::Mermaid),
             "flowchart LR\n    e0([\"db (ready)\"])\n    e1[[\"end\"]]\n    e2[\"a#quot;b\"]\n    e1 --> e0\n    e2 --> e0\n    \
              e2 --> e1\n    style e0 fill:#b7e4c7\n"
         );
         assert_eq!(
-            draw(&nodes(), Format::Dot),
+            draw(&nodes(), GraphFormat::Dot),
             "digraph environments {\n    rankdir=LR;\n    \
              \"db\" [label=\"db (ready)\", shape=ellipse, style=filled, fillcolor=\"#b7e4c7\"];\n    \
              \"end\" [label=\"end\", shape=cds];\n    \"a\\\"b\" [label=\"a\\\"b\", shape=box];\n    \
              \"end\" -> \"db\";\n    \"a\\\"b\" -> \"db\";\n    \"a\\\"b\" -> \"end\";\n}\n"
         );
-        let json: serde_json::Value = serde_json::from_str(&draw(&nodes(), Format::Json)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&draw(&nodes(), GraphFormat::Json)).unwrap();
         assert_eq!(json["environments"][0]["state"], "ready");
         assert_eq!(json["environments"][1]["kind"], "job");
         assert_eq!(json["environments"][2]["depends"][1], "end");

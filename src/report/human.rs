@@ -3,39 +3,39 @@
 use std::io::{self, Write};
 use std::sync::Mutex;
 
-use crate::event::{Event, Reporter, Stream};
-use crate::report::layout::Layout;
+use crate::event::{OutputStream, Reporter, RunEvent};
+use crate::report::layout::EventLayout;
 use crate::report::lost_output;
 
 /// One writer for all threads: what one event writes is never torn apart by another.
 #[derive(Debug)]
-pub struct Human {
-    layout: Layout,
-    streams: Mutex<Streams>,
+pub struct HumanReporter {
+    layout: EventLayout,
+    streams: Mutex<HumanStreams>,
 }
 
 /// Which streams still have a reader. One whose reader went away (`envo run | head`) is written to no more, quietly.
 #[derive(Debug, Default)]
-struct Streams {
+struct HumanStreams {
     out_closed: bool,
     error_closed: bool,
 }
 
-impl Human {
-    pub fn new(layout: Layout) -> Self {
+impl HumanReporter {
+    pub fn new(layout: EventLayout) -> Self {
         Self { layout, streams: Mutex::default() }
     }
 
-    pub fn layout(&self) -> &Layout {
+    pub fn layout(&self) -> &EventLayout {
         &self.layout
     }
 
-    pub(super) fn write(&self, stream: Stream, bytes: &[u8]) {
+    pub(super) fn write(&self, stream: OutputStream, bytes: &[u8]) {
         // A thread that panicked while it wrote left nothing half-done that would matter to the next.
         let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match stream {
-            Stream::Out if !streams.out_closed => streams.out_closed = write(io::stdout().lock(), bytes).is_err(),
-            Stream::Error if !streams.error_closed => {
+            OutputStream::Out if !streams.out_closed => streams.out_closed = write(io::stdout().lock(), bytes).is_err(),
+            OutputStream::Error if !streams.error_closed => {
                 streams.error_closed = write(io::stderr().lock(), bytes).is_err();
             }
             _ => {}
@@ -43,9 +43,9 @@ impl Human {
     }
 }
 
-impl Reporter for Human {
-    fn event(&self, event: Event) {
-        if let Some((stream, bytes)) = self.layout.lay_out(event) {
+impl Reporter for HumanReporter {
+    fn event(&self, event: RunEvent) {
+        if let Some((stream, bytes)) = self.layout.format(event) {
             self.write(stream, &bytes);
         }
     }

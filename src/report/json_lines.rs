@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use crate::event::{EnvironmentResult, Event, Reporter, Stream};
+use crate::event::{EnvironmentResult, OutputStream, Reporter, RunEvent};
 use crate::report::human::write;
 
 /// The format's number.
@@ -21,9 +21,9 @@ pub struct JsonLines {
 
 impl Reporter for JsonLines {
     #[expect(clippy::disallowed_methods, reason = "readers want the time of the clock on the wall")]
-    fn event(&self, event: Event) {
+    fn event(&self, event: RunEvent) {
         // What only people can read does not belong between the lines.
-        if let Event::LaidOut { stream: Stream::Error, bytes } = &event {
+        if let RunEvent::LaidOut { stream: OutputStream::Error, bytes } = &event {
             let _ = write(io::stderr().lock(), bytes);
         }
         let Some((kind, fields)) = describe(event) else { return };
@@ -42,21 +42,21 @@ impl Reporter for JsonLines {
 }
 
 /// The event's name and what is to be said of it.
-fn describe(event: Event) -> Option<(&'static str, Value)> {
+fn describe(event: RunEvent) -> Option<(&'static str, Value)> {
     Some(match event {
-        Event::Message { environment, level, text } => {
+        RunEvent::Message { environment, level, text } => {
             ("message", json!({"environment": environment, "level": level, "text": text}))
         }
-        Event::EnvironmentStarted { environment } => ("environment-started", json!({"environment": environment})),
-        Event::Phase { environment, phase } => ("phase", json!({"environment": environment, "phase": phase.name()})),
-        Event::CommandStarted { environment, run_id, cwd, command } => {
+        RunEvent::EnvironmentStarted { environment } => ("environment-started", json!({"environment": environment})),
+        RunEvent::Phase { environment, phase } => ("phase", json!({"environment": environment, "phase": phase.name()})),
+        RunEvent::CommandStarted { environment, run_id, cwd, command } => {
             ("command-started", json!({"environment": environment, "run_id": run_id, "cwd": cwd, "command": command}))
         }
-        Event::Output { environment, stream, bytes } => {
+        RunEvent::Output { environment, stream, bytes } => {
             let text = String::from_utf8_lossy(&bytes);
             ("output", json!({"environment": environment, "stream": name(stream), "text": text}))
         }
-        Event::CommandFinished { environment, run_id, cwd, command, exit_code, seconds, pid, level, tolerated } => {
+        RunEvent::CommandFinished { environment, run_id, cwd, command, exit_code, seconds, pid, level, tolerated } => {
             let success = tolerated || level != crate::event::Level::Critical;
             let fields = json!({
                 "environment": environment,
@@ -70,32 +70,32 @@ fn describe(event: Event) -> Option<(&'static str, Value)> {
             });
             ("command-finished", fields)
         }
-        Event::EnvironmentFinished { result, .. } => ("environment-finished", result_fields(&result)),
-        Event::Summary { results, seconds, success } => {
+        RunEvent::EnvironmentFinished { result, .. } => ("environment-finished", result_fields(&result)),
+        RunEvent::Summary { results, seconds, success } => {
             let results: Vec<Value> = results.iter().map(result_fields).collect();
             ("summary", json!({"success": success, "seconds": rounded(seconds), "environments": results}))
         }
-        Event::UnusedKeys { section, keys } => ("unused-keys", json!({"section": section, "keys": keys})),
-        Event::Service { service, state, text } => {
+        RunEvent::UnusedKeys { section, keys } => ("unused-keys", json!({"section": section, "keys": keys})),
+        RunEvent::Service { service, state, text } => {
             ("service", json!({"service": service, "state": state, "text": text}))
         }
-        Event::ServiceWaiting { service, target, seconds, seen } => {
+        RunEvent::ServiceWaiting { service, target, seconds, seen } => {
             ("service-waiting", json!({"service": service, "target": target, "seconds": seconds, "seen": seen}))
         }
-        Event::ServiceOutput { service, stream, line } => {
+        RunEvent::ServiceOutput { service, stream, line } => {
             let text = String::from_utf8_lossy(&line);
             ("service-output", json!({"service": service, "stream": name(stream), "text": text}))
         }
-        Event::Notice { text } => ("notice", json!({"text": text})),
+        RunEvent::Notice { text } => ("notice", json!({"text": text})),
         // How the log of a job is folded is of no interest to programs.
-        Event::LaidOut { .. } | Event::GroupOpened { .. } | Event::GroupClosed => return None,
+        RunEvent::LaidOut { .. } | RunEvent::GroupOpened { .. } | RunEvent::GroupClosed => return None,
     })
 }
 
-fn name(stream: Stream) -> &'static str {
+fn name(stream: OutputStream) -> &'static str {
     match stream {
-        Stream::Out => "stdout",
-        Stream::Error => "stderr",
+        OutputStream::Out => "stdout",
+        OutputStream::Error => "stderr",
     }
 }
 
@@ -126,28 +126,29 @@ fn rounded(seconds: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EnvPhase;
     use crate::event::Level;
-    use crate::event::Phase;
 
-    fn told(event: Event) -> String {
+    fn reported(event: RunEvent) -> String {
         let (kind, fields) = describe(event).expect("it is told");
         format!("{kind} {fields}")
     }
 
     #[test]
     fn output_is_text_and_what_is_none_is_replaced() {
-        let output = |stream, bytes: &[u8]| Event::Output { environment: "py".into(), stream, bytes: bytes.to_vec() };
-        let told = |stream, bytes| told(output(stream, bytes));
-        assert_eq!(told(Stream::Out, b"a\n"), r#"output {"environment":"py","stream":"stdout","text":"a\n"}"#);
+        let output =
+            |stream, bytes: &[u8]| RunEvent::Output { environment: "py".into(), stream, bytes: bytes.to_vec() };
+        let told = |stream, bytes| reported(output(stream, bytes));
+        assert_eq!(told(OutputStream::Out, b"a\n"), r#"output {"environment":"py","stream":"stdout","text":"a\n"}"#);
         assert_eq!(
-            told(Stream::Error, b"\xff\"\n"),
+            told(OutputStream::Error, b"\xff\"\n"),
             format!(r#"output {{"environment":"py","stream":"stderr","text":"{}\"\n"}}"#, '\u{fffd}')
         );
     }
 
     #[test]
     fn a_failure_that_does_not_matter_is_a_success() {
-        let finished = |level, tolerated| Event::CommandFinished {
+        let finished = |level, tolerated| RunEvent::CommandFinished {
             environment: "py".into(),
             run_id: "commands[0]".into(),
             cwd: "/x".into(),
@@ -163,8 +164,8 @@ mod tests {
                 r#"command-finished {{"environment":"py","run_id":"commands[0]","cwd":"/x","command":"false","exit_code":1,"success":{success},"seconds":0.123,"pid":7}}"#
             )
         };
-        assert_eq!(told(finished(Level::Critical, false)), expected(false));
-        assert_eq!(told(finished(Level::Critical, true)), expected(true));
+        assert_eq!(reported(finished(Level::Critical, false)), expected(false));
+        assert_eq!(reported(finished(Level::Critical, true)), expected(true));
     }
 
     #[test]
@@ -176,12 +177,12 @@ mod tests {
         assert_eq!(outcome(EnvironmentResult { ignore_outcome: true, ..result(3) }), "ignored");
         assert_eq!(outcome(EnvironmentResult { skipped: true, ..result(-2) }), "skipped");
         assert_eq!(outcome(EnvironmentResult { unavailable: true, ..result(0) }), "unavailable");
-        let phases = EnvironmentResult { phase_seconds: vec![(Phase::Create, 0.5)], ..result(0) };
+        let phases = EnvironmentResult { phase_seconds: vec![(EnvPhase::Create, 0.5)], ..result(0) };
         assert_eq!(result_fields(&phases)["phases"], json!({"create": 0.5}));
     }
 
     #[test]
     fn what_was_laid_out_for_people_is_not_told() {
-        assert!(describe(Event::LaidOut { stream: Stream::Out, bytes: Vec::new() }).is_none());
+        assert!(describe(RunEvent::LaidOut { stream: OutputStream::Out, bytes: Vec::new() }).is_none());
     }
 }

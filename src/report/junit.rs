@@ -10,24 +10,24 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::event::{EnvironmentResult, Event, Level, Reporter, Stream};
+use crate::event::{EnvironmentResult, Level, OutputStream, Reporter, RunEvent};
 use crate::report::xml;
 
 /// How much of a command's output is kept of each stream: its end.
 const KEPT: usize = 256 * 1024;
 
 #[derive(Debug)]
-pub struct Junit {
+pub struct JunitReporter {
     began: SystemTime,
-    suites: Mutex<Vec<Suite>>,
+    suites: Mutex<Vec<JunitSuite>>,
 }
 
 /// One environment.
 #[derive(Debug)]
-struct Suite {
+struct JunitSuite {
     name: String,
     began: SystemTime,
-    cases: Vec<Case>,
+    cases: Vec<JunitCase>,
     /// What went wrong beside commands.
     complaints: Vec<String>,
     result: Option<EnvironmentResult>,
@@ -35,17 +35,17 @@ struct Suite {
 
 /// One command.
 #[derive(Debug)]
-struct Case {
+struct JunitCase {
     run_id: String,
     command: String,
-    output: HashMap<Stream, Vec<u8>>,
+    output: HashMap<OutputStream, Vec<u8>>,
     seconds: f64,
     exit_code: i32,
-    outcome: Outcome,
+    outcome: JunitOutcome,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum JunitOutcome {
     Running,
     Passed,
     Failed,
@@ -53,20 +53,20 @@ enum Outcome {
     Tolerated,
 }
 
-impl Junit {
+impl JunitReporter {
     #[expect(clippy::disallowed_methods, reason = "the report has the time of the clock on the wall")]
     pub fn new() -> Self {
         Self { began: SystemTime::now(), suites: Mutex::default() }
     }
 
-    fn suites(&self) -> MutexGuard<'_, Vec<Suite>> {
+    fn suites(&self) -> MutexGuard<'_, Vec<JunitSuite>> {
         self.suites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with_suite(&self, name: &str, change: impl FnOnce(&mut Suite)) {
+    fn with_suite(&self, name: &str, change: impl FnOnce(&mut JunitSuite)) {
         let mut suites = self.suites();
         let at = suites.iter().position(|suite| suite.name == name).unwrap_or_else(|| {
-            suites.push(Suite::new(name));
+            suites.push(JunitSuite::new(name));
             suites.len() - 1
         });
         change(&mut suites[at]);
@@ -83,7 +83,7 @@ impl Junit {
     /// The file's content.
     pub fn to_xml(&self) -> String {
         let suites = self.suites();
-        let mut total = Counts::default();
+        let mut total = JunitCounts::default();
         let mut body = String::new();
         for suite in suites.iter().filter(|suite| !suite.is_empty()) {
             total.add(suite.write(&mut body));
@@ -97,32 +97,34 @@ impl Junit {
     }
 }
 
-impl Default for Junit {
+impl Default for JunitReporter {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Reporter for Junit {
-    fn event(&self, event: Event) {
+impl Reporter for JunitReporter {
+    fn event(&self, event: RunEvent) {
         match event {
-            Event::EnvironmentStarted { environment } => self.with_suite(&environment, |_| {}),
-            Event::CommandStarted { environment, run_id, command, .. } => {
+            RunEvent::EnvironmentStarted { environment } => self.with_suite(&environment, |_| {}),
+            RunEvent::CommandStarted { environment, run_id, command, .. } => {
                 self.with_suite(&environment, |suite| suite.begin(run_id, command));
             }
-            Event::Output { environment, stream, bytes } => self.with_suite(&environment, |suite| {
+            RunEvent::Output { environment, stream, bytes } => self.with_suite(&environment, |suite| {
                 if let Some(case) = suite.cases.last_mut() {
                     case.keep(stream, &bytes);
                 }
             }),
-            Event::CommandFinished { environment, run_id, command, exit_code, seconds, level, tolerated, .. } => {
+            RunEvent::CommandFinished {
+                environment, run_id, command, exit_code, seconds, level, tolerated, ..
+            } => {
                 let outcome = match level {
-                    Level::Critical if tolerated => Outcome::Tolerated,
-                    Level::Critical => Outcome::Failed,
-                    _ => Outcome::Passed,
+                    Level::Critical if tolerated => JunitOutcome::Tolerated,
+                    Level::Critical => JunitOutcome::Failed,
+                    _ => JunitOutcome::Passed,
                 };
                 self.with_suite(&environment, |suite| {
-                    if suite.cases.last().is_none_or(|case| case.outcome != Outcome::Running) {
+                    if suite.cases.last().is_none_or(|case| case.outcome != JunitOutcome::Running) {
                         suite.begin(run_id, command);
                     }
                     if let Some(case) = suite.cases.last_mut() {
@@ -130,13 +132,13 @@ impl Reporter for Junit {
                     }
                 });
             }
-            Event::Message { environment, level: Level::Error | Level::Warning, text } if environment != "ROOT" => {
+            RunEvent::Message { environment, level: Level::Error | Level::Warning, text } if environment != "ROOT" => {
                 self.with_suite(&environment, |suite| suite.complaints.push(text));
             }
-            Event::EnvironmentFinished { result, .. } => {
+            RunEvent::EnvironmentFinished { result, .. } => {
                 self.with_suite(&result.name.clone(), |suite| suite.result = Some(result));
             }
-            Event::Summary { results, .. } => {
+            RunEvent::Summary { results, .. } => {
                 for result in results {
                     self.with_suite(&result.name.clone(), |suite| {
                         suite.result.get_or_insert(result);
@@ -148,7 +150,7 @@ impl Reporter for Junit {
     }
 }
 
-impl Suite {
+impl JunitSuite {
     #[expect(clippy::disallowed_methods, reason = "the report has the time of the clock on the wall")]
     fn new(name: &str) -> Self {
         let (cases, complaints) = (Vec::new(), Vec::new());
@@ -163,28 +165,30 @@ impl Suite {
     /// A command starts. One that is tried again takes the place of its earlier attempt.
     fn begin(&mut self, run_id: String, command: String) {
         if let Some(last) = self.cases.last_mut()
-            && (last.run_id.as_str(), last.outcome) == (run_id.as_str(), Outcome::Failed)
+            && (last.run_id.as_str(), last.outcome) == (run_id.as_str(), JunitOutcome::Failed)
             && last.command == command
         {
-            last.outcome = Outcome::Running;
+            last.outcome = JunitOutcome::Running;
             return;
         }
         let (output, seconds, exit_code) = (HashMap::new(), 0.0, 0);
-        self.cases.push(Case { run_id, command, output, seconds, exit_code, outcome: Outcome::Running });
+        self.cases.push(JunitCase { run_id, command, output, seconds, exit_code, outcome: JunitOutcome::Running });
     }
 
-    fn write(&self, text: &mut String) -> Counts {
+    fn write(&self, text: &mut String) -> JunitCounts {
         let ignored = self.result.as_ref().is_some_and(|result| result.ignore_outcome);
-        let mut counts = Counts::default();
+        let mut counts = JunitCounts::default();
         let mut body = String::new();
         for case in &self.cases {
             counts.tests += 1;
             let exit = format!("exit code {}", case.exit_code);
             let verdict = match case.outcome {
-                Outcome::Passed | Outcome::Tolerated => None,
-                Outcome::Failed if ignored => Some(("skipped", format!("{exit}, which is ignored (ignore_outcome)"))),
-                Outcome::Failed => Some(("failure", exit)),
-                Outcome::Running => Some(("error", self.last_complaint("it did not come to its end"))),
+                JunitOutcome::Passed | JunitOutcome::Tolerated => None,
+                JunitOutcome::Failed if ignored => {
+                    Some(("skipped", format!("{exit}, which is ignored (ignore_outcome)")))
+                }
+                JunitOutcome::Failed => Some(("failure", exit)),
+                JunitOutcome::Running => Some(("error", self.last_complaint("it did not come to its end"))),
             };
             counts.count(verdict.as_ref().map(|(kind, _)| *kind));
             let name = format!("{} {}", case.run_id, case.command);
@@ -213,7 +217,7 @@ impl Suite {
     }
 
     /// What is to be said of the environment itself: why it was left out, or failed without any of its commands failing.
-    fn own_verdict(&self, counts: &Counts) -> Option<(&'static str, String)> {
+    fn own_verdict(&self, counts: &JunitCounts) -> Option<(&'static str, String)> {
         let result = self.result.as_ref()?;
         let why = || self.last_complaint(&format!("exit code {}", result.code));
         if result.unavailable {
@@ -244,8 +248,8 @@ impl Suite {
     }
 }
 
-impl Case {
-    fn keep(&mut self, stream: Stream, bytes: &[u8]) {
+impl JunitCase {
+    fn keep(&mut self, stream: OutputStream, bytes: &[u8]) {
         let kept = self.output.entry(stream).or_default();
         kept.extend_from_slice(bytes);
         if kept.len() > 2 * KEPT {
@@ -254,7 +258,7 @@ impl Case {
     }
 
     fn write_output(&self, text: &mut String) {
-        for (stream, element) in [(Stream::Out, "system-out"), (Stream::Error, "system-err")] {
+        for (stream, element) in [(OutputStream::Out, "system-out"), (OutputStream::Error, "system-err")] {
             let Some(bytes) = self.output.get(&stream).filter(|bytes| !bytes.is_empty()) else { continue };
             let end = &bytes[bytes.len().saturating_sub(KEPT)..];
             let shown = if end.len() < bytes.len() { "[what was written before is left out]\n" } else { "" };
@@ -264,14 +268,14 @@ impl Case {
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct JunitCounts {
     tests: usize,
     failures: usize,
     errors: usize,
     skipped: usize,
 }
 
-impl Counts {
+impl JunitCounts {
     fn count(&mut self, kind: Option<&str>) {
         match kind {
             Some("failure") => self.failures += 1,
@@ -324,18 +328,22 @@ mod tests {
         EnvironmentResult { name: name.into(), code, duration_seconds: 1.5, ..EnvironmentResult::default() }
     }
 
-    fn command(junit: &Junit, run_id: &str, exit_code: i32, output: &[u8]) {
+    fn command(junit: &JunitReporter, run_id: &str, exit_code: i32, output: &[u8]) {
         let (environment, command) = ("py".to_owned(), "pytest -k 'a<b'".to_owned());
         let run_id = run_id.to_owned();
-        junit.event(Event::CommandStarted {
+        junit.event(RunEvent::CommandStarted {
             environment: environment.clone(),
             run_id: run_id.clone(),
             cwd: String::new(),
             command: command.clone(),
         });
-        junit.event(Event::Output { environment: environment.clone(), stream: Stream::Out, bytes: output.to_vec() });
+        junit.event(RunEvent::Output {
+            environment: environment.clone(),
+            stream: OutputStream::Out,
+            bytes: output.to_vec(),
+        });
         let level = if exit_code == 0 { Level::Info } else { Level::Critical };
-        junit.event(Event::CommandFinished {
+        junit.event(RunEvent::CommandFinished {
             environment,
             run_id,
             cwd: String::new(),
@@ -348,14 +356,14 @@ mod tests {
         });
     }
 
-    fn finish(junit: &Junit, result: EnvironmentResult) -> String {
-        junit.event(Event::EnvironmentFinished { result, last: true });
+    fn finish(junit: &JunitReporter, result: EnvironmentResult) -> String {
+        junit.event(RunEvent::EnvironmentFinished { result, last: true });
         junit.to_xml()
     }
 
     #[test]
     fn commands_are_cases_and_what_failed_is_counted() {
-        let junit = Junit::new();
+        let junit = JunitReporter::new();
         command(&junit, "commands[0]", 0, b"\x1b[31mred\x1b[0m & <fine>\x07\n");
         command(&junit, "commands[1]", 3, b"");
         let text = finish(&junit, result("py", 3));
@@ -372,7 +380,7 @@ mod tests {
 
     #[test]
     fn an_environment_that_failed_without_a_command_says_why() {
-        let junit = Junit::new();
+        let junit = JunitReporter::new();
         (&junit as &dyn Reporter).error("py", "failed with no such thing");
         let text = finish(&junit, result("py", 1));
         assert!(text.contains("name=\"environment\" time=\"1.500\">\n<error message=\"failed with no such thing\"/>"));
@@ -381,12 +389,12 @@ mod tests {
 
     #[test]
     fn what_was_left_out_or_is_ignored_counts_as_skipped() {
-        let junit = Junit::new();
+        let junit = JunitReporter::new();
         command(&junit, "commands[0]", 3, b"");
         let ignored = EnvironmentResult { ignore_outcome: true, ..result("py", 3) };
         assert!(finish(&junit, ignored).contains("failures=\"0\" errors=\"0\" skipped=\"1\""));
         let skipped = EnvironmentResult { skipped: true, ..result("other", -2) };
-        junit.event(Event::Summary { results: vec![skipped], seconds: 1.0, success: false });
+        junit.event(RunEvent::Summary { results: vec![skipped], seconds: 1.0, success: false });
         let text = junit.to_xml();
         assert!(
             text.contains("<testsuite name=\"other\" tests=\"1\" failures=\"0\" errors=\"0\" skipped=\"1\""),
@@ -396,7 +404,7 @@ mod tests {
 
     #[test]
     fn of_several_attempts_the_last_counts_and_all_output_is_kept() {
-        let junit = Junit::new();
+        let junit = JunitReporter::new();
         command(&junit, "commands[0]", 3, b"first\n");
         command(&junit, "commands[0]", 0, b"second\n");
         let text = finish(&junit, result("py", 0));
@@ -406,7 +414,7 @@ mod tests {
 
     #[test]
     fn of_large_output_the_end_is_kept() {
-        let junit = Junit::new();
+        let junit = JunitReporter::new();
         command(&junit, "commands[0]", 0, &[vec![b'x'; 3 * KEPT], b"END".to_vec()].concat());
         let text = finish(&junit, result("py", 0));
         assert!(text.len() < 2 * KEPT && text.contains("xEND</system-out>"));

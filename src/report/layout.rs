@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use crate::color::{BLUE, BRIGHT, CYAN, DIM, GREEN, MAGENTA, NORMAL, RED, RESET, RESET_ALL, WHITE, YELLOW, foreground};
-use crate::event::{EnvironmentResult, Event, Level, Phase, Stream};
+use crate::event::{EnvPhase, EnvironmentResult, Level, OutputStream, RunEvent};
 
 /// How events are to look.
 #[derive(Debug, Clone)]
-pub struct Layout {
+pub struct EventLayout {
     /// 0 to 5, as in the options.
     verbosity: u8,
     colored: bool,
@@ -20,7 +20,7 @@ pub struct Layout {
     start: Instant,
 }
 
-impl Layout {
+impl EventLayout {
     /// `stderr_color`: colorama's name of a colour.
     pub fn new(verbosity: u8, colored: bool, stderr_color: &str) -> Self {
         Self {
@@ -33,14 +33,14 @@ impl Layout {
     }
 
     /// What is written for `event`, and where; `None`: nothing.
-    pub fn lay_out(&self, event: Event) -> Option<(Stream, Vec<u8>)> {
+    pub fn format(&self, event: RunEvent) -> Option<(OutputStream, Vec<u8>)> {
         let text = match event {
-            Event::Message { environment, level, text } => self.message(&environment, level, &text)?,
-            Event::Notice { text } => {
+            RunEvent::Message { environment, level, text } => self.message(&environment, level, &text)?,
+            RunEvent::Notice { text } => {
                 let text = self.shows(Level::Warning).then(|| format!("envo: {text}\n"))?;
-                return Some((Stream::Error, text.into_bytes()));
+                return Some((OutputStream::Error, text.into_bytes()));
             }
-            Event::CommandStarted { environment, run_id, cwd, command } => {
+            RunEvent::CommandStarted { environment, run_id, cwd, command } => {
                 let space = if cwd.is_empty() { "" } else { " " };
                 let text = if self.colored {
                     format!("{run_id}{NORMAL}{space}{cwd}{DIM}>{RESET_ALL} {command}")
@@ -49,35 +49,37 @@ impl Layout {
                 };
                 self.message(&environment, Level::Warning, &text)?
             }
-            Event::CommandFinished { environment, cwd, command, exit_code, seconds, pid, level, .. } => {
+            RunEvent::CommandFinished { environment, cwd, command, exit_code, seconds, pid, level, .. } => {
                 let pid = pid.map_or(String::new(), |pid| format!(" pid={pid}"));
                 let text = format!("exit {exit_code} ({seconds:.2} seconds) {cwd}> {command}{pid}");
                 self.message(&environment, level, &text)?
             }
-            Event::Output { stream, bytes, .. } => return Some((stream, self.output(stream, bytes))),
-            Event::LaidOut { stream, bytes } => return Some((stream, bytes)),
-            Event::EnvironmentFinished { result, last: false } => self.finished(&result),
-            Event::Summary { results, seconds, success } => self.summary(&results, seconds, success)?,
+            RunEvent::Output { stream, bytes, .. } => return Some((stream, self.output(stream, bytes))),
+            RunEvent::LaidOut { stream, bytes } => return Some((stream, bytes)),
+            RunEvent::EnvironmentFinished { result, last: false } => self.finished(&result),
+            RunEvent::Summary { results, seconds, success } => self.summary(&results, seconds, success)?,
             // Commands to GitHub, whatever the verbosity.
-            Event::GroupOpened { title } => format!("::group::{title}\n"),
-            Event::GroupClosed => "::endgroup::\n".to_owned(),
-            Event::UnusedKeys { section, keys } => {
+            RunEvent::GroupOpened { title } => format!("::group::{title}\n"),
+            RunEvent::GroupClosed => "::endgroup::\n".to_owned(),
+            RunEvent::UnusedKeys { section, keys } => {
                 self.summary_line(YELLOW, &format!("  {section} unused config key(s): {}", keys.join(", ")))
             }
-            Event::Service { service, state, text } => {
+            RunEvent::Service { service, state, text } => {
                 let space = if text.is_empty() { "" } else { " " };
                 self.message(&service, Level::Warning, &format!("{state}{space}{text}"))?
             }
-            Event::ServiceWaiting { service, target, seconds, seen } => {
+            RunEvent::ServiceWaiting { service, target, seconds, seen } => {
                 is_worth_a_line(seconds).then_some(())?;
                 self.message(&service, Level::Warning, &waiting(&target, seconds, seen.as_deref()))?
             }
-            Event::ServiceOutput { service, stream, line } => {
+            RunEvent::ServiceOutput { service, stream, line } => {
                 return Some((stream, self.service_output(&service, &line)));
             }
-            Event::EnvironmentFinished { .. } | Event::EnvironmentStarted { .. } | Event::Phase { .. } => return None,
+            RunEvent::EnvironmentFinished { .. } | RunEvent::EnvironmentStarted { .. } | RunEvent::Phase { .. } => {
+                return None;
+            }
         };
-        Some((Stream::Out, text.into_bytes()))
+        Some((OutputStream::Out, text.into_bytes()))
     }
 
     fn shows(&self, level: Level) -> bool {
@@ -119,8 +121,8 @@ impl Layout {
         Some(format!("{BRIGHT}{MAGENTA}{environment}:{RESET_ALL}{debug}{color} {text}{RESET_ALL}\n"))
     }
 
-    fn output(&self, stream: Stream, bytes: Vec<u8>) -> Vec<u8> {
-        if stream == Stream::Out || !self.colored {
+    fn output(&self, stream: OutputStream, bytes: Vec<u8>) -> Vec<u8> {
+        if stream == OutputStream::Out || !self.colored {
             return bytes;
         }
         [self.stderr_code.as_bytes(), &bytes, RESET.as_bytes()].concat()
@@ -202,7 +204,7 @@ fn outcome(result: &EnvironmentResult) -> (String, &'static str) {
 
 /// Where the environment's time went, in a line of its own, unless all of it went into its commands.
 fn phases(result: &EnvironmentResult) -> String {
-    if result.phase_seconds.iter().all(|(phase, _)| *phase == Phase::Commands) {
+    if result.phase_seconds.iter().all(|(phase, _)| *phase == EnvPhase::Commands) {
         return String::new();
     }
     let parts: Vec<String> =
@@ -256,16 +258,16 @@ fn is_worth_a_line(seconds: u64) -> bool {
 mod tests {
     use super::*;
 
-    fn text(layout: &Layout, event: Event) -> Option<String> {
-        layout.lay_out(event).map(|(_, bytes)| String::from_utf8(bytes).unwrap())
+    fn text(layout: &EventLayout, event: RunEvent) -> Option<String> {
+        layout.format(event).map(|(_, bytes)| String::from_utf8(bytes).unwrap())
     }
 
-    fn message(level: Level) -> Event {
-        Event::Message { environment: "py".into(), level, text: "words".into() }
+    fn message(level: Level) -> RunEvent {
+        RunEvent::Message { environment: "py".into(), level, text: "words".into() }
     }
 
-    fn started(cwd: &str) -> Event {
-        Event::CommandStarted {
+    fn started(cwd: &str) -> RunEvent {
+        RunEvent::CommandStarted {
             environment: "a".into(),
             run_id: "commands[0]".into(),
             cwd: cwd.into(),
@@ -291,7 +293,7 @@ mod tests {
     fn verbosity_decides_which_messages_show() {
         let levels = [Level::Critical, Level::Error, Level::Warning, Level::Info, Level::Debug];
         for verbosity in 0..=5 {
-            let layout = Layout::new(verbosity, false, "RED");
+            let layout = EventLayout::new(verbosity, false, "RED");
             let shown = levels.iter().filter(|level| text(&layout, message(**level)).is_some()).count();
             assert_eq!(shown, usize::from(verbosity).min(4) + 1);
         }
@@ -299,11 +301,11 @@ mod tests {
 
     #[test]
     fn lines_read_as_those_of_tox() {
-        let layout = Layout::new(2, false, "RED");
+        let layout = EventLayout::new(2, false, "RED");
         assert_eq!(text(&layout, message(Level::Error)).unwrap(), "py: words\n");
         assert_eq!(text(&layout, started("")).unwrap(), "a: commands[0]> sh -c x\n");
         assert_eq!(text(&layout, started("/x")).unwrap(), "a: commands[0] /x> sh -c x\n");
-        let finished = Event::CommandFinished {
+        let finished = RunEvent::CommandFinished {
             environment: "b".into(),
             run_id: "commands[1]".into(),
             cwd: "/t".into(),
@@ -315,14 +317,14 @@ mod tests {
             tolerated: false,
         };
         assert_eq!(text(&layout, finished).unwrap(), "b: exit 3 (0.00 seconds) /t> sh -c 'exit 3' pid=11\n");
-        let debug = text(&Layout::new(4, false, "RED"), message(Level::Debug)).unwrap();
+        let debug = text(&EventLayout::new(4, false, "RED"), message(Level::Debug)).unwrap();
         let rest = debug.strip_prefix("py: ").unwrap().trim_start_matches(|c: char| c.is_ascii_digit());
         assert_eq!(rest, " D words\n");
     }
 
     #[test]
     fn colours_are_those_of_tox() {
-        let layout = Layout::new(2, true, "RED");
+        let layout = EventLayout::new(2, true, "RED");
         assert_eq!(
             text(&layout, started("")).unwrap(),
             "\x1b[1m\x1b[35ma:\x1b[0m\x1b[36m commands[0]\x1b[22m\x1b[2m>\x1b[0m sh -c x\x1b[0m\n"
@@ -331,12 +333,12 @@ mod tests {
             text(&layout, message(Level::Critical)).unwrap(),
             "\x1b[1m\x1b[35mpy:\x1b[0m\x1b[31m words\x1b[0m\n"
         );
-        let output = |stream| Event::Output { environment: "a".into(), stream, bytes: b"err\n".to_vec() };
-        assert_eq!(text(&layout, output(Stream::Error)).unwrap(), "\x1b[31merr\n\x1b[39m");
-        assert_eq!(text(&layout, output(Stream::Out)).unwrap(), "err\n");
-        let blue = Layout::new(2, true, "LIGHTBLUE_EX");
-        assert_eq!(text(&blue, output(Stream::Error)).unwrap(), "\x1b[94merr\n\x1b[39m");
-        let finished = Event::EnvironmentFinished { result: result("a", 0), last: false };
+        let output = |stream| RunEvent::Output { environment: "a".into(), stream, bytes: b"err\n".to_vec() };
+        assert_eq!(text(&layout, output(OutputStream::Error)).unwrap(), "\x1b[31merr\n\x1b[39m");
+        assert_eq!(text(&layout, output(OutputStream::Out)).unwrap(), "err\n");
+        let blue = EventLayout::new(2, true, "LIGHTBLUE_EX");
+        assert_eq!(text(&blue, output(OutputStream::Error)).unwrap(), "\x1b[94merr\n\x1b[39m");
+        let finished = RunEvent::EnvironmentFinished { result: result("a", 0), last: false };
         assert_eq!(text(&layout, finished).unwrap(), "\x1b[32ma: OK ✔ in 0.21 seconds\x1b[39m\n");
     }
 
@@ -359,8 +361,8 @@ mod tests {
             EnvironmentResult { unavailable: true, command_seconds: vec![], ..result("absent", 0) },
         ];
         let summary = |verbosity| {
-            let event = Event::Summary { results: results.clone(), seconds: 1.239, success: false };
-            text(&Layout { colored_summary: false, ..Layout::new(verbosity, true, "RED") }, event)
+            let event = RunEvent::Summary { results: results.clone(), seconds: 1.239, success: false };
+            text(&EventLayout { colored_summary: false, ..EventLayout::new(verbosity, true, "RED") }, event)
         };
         assert_eq!(
             summary(2).unwrap(),
@@ -379,19 +381,19 @@ mod tests {
     fn the_curious_see_where_the_time_went() {
         let results = |phase_seconds| vec![EnvironmentResult { phase_seconds, ..result("py", 0) }];
         let summary = |verbosity, phases| {
-            let event = Event::Summary { results: results(phases), seconds: 1.0, success: true };
-            text(&Layout::new(verbosity, false, "RED"), event).unwrap()
+            let event = RunEvent::Summary { results: results(phases), seconds: 1.0, success: true };
+            text(&EventLayout::new(verbosity, false, "RED"), event).unwrap()
         };
-        let phases = || vec![(Phase::Create, 0.016), (Phase::Install, 0.5), (Phase::Commands, 0.2)];
+        let phases = || vec![(EnvPhase::Create, 0.016), (EnvPhase::Install, 0.5), (EnvPhase::Commands, 0.2)];
         assert!(summary(3, phases()).contains("seconds)\n    create 0.02, install 0.50, commands 0.20\n  congrat"));
         assert!(!summary(2, phases()).contains("create"));
-        assert!(!summary(3, vec![(Phase::Commands, 0.2)]).contains("\n    "));
+        assert!(!summary(3, vec![(EnvPhase::Commands, 0.2)]).contains("\n    "));
     }
 
     #[test]
     fn only_the_last_environment_ends_without_a_line() {
-        let layout = Layout::new(0, false, "RED");
-        let line = |result, last| text(&layout, Event::EnvironmentFinished { result, last });
+        let layout = EventLayout::new(0, false, "RED");
+        let line = |result, last| text(&layout, RunEvent::EnvironmentFinished { result, last });
         assert_eq!(line(result("a", 3), false).unwrap(), "a: FAIL ✖ in 0.21 seconds\n");
         let skipped = EnvironmentResult { skipped: true, ..result("a", 0) };
         assert_eq!(line(skipped, false).unwrap(), "a: SKIP ⚠ in 0.21 seconds\n");
@@ -416,9 +418,12 @@ mod tests {
 
     #[test]
     fn a_services_lines_carry_its_name() {
-        let event =
-            |line: &[u8]| Event::ServiceOutput { service: "db".into(), stream: Stream::Out, line: line.to_vec() };
-        let layout = Layout::new(2, false, "RED");
+        let event = |line: &[u8]| RunEvent::ServiceOutput {
+            service: "db".into(),
+            stream: OutputStream::Out,
+            line: line.to_vec(),
+        };
+        let layout = EventLayout::new(2, false, "RED");
         assert_eq!(text(&layout, event(b"up")).unwrap(), "db | up\n");
         assert_eq!(text(&layout, event(b"up\n")).unwrap(), "db | up\n");
         assert_eq!(text(&layout, event(b"a\n\nb")).unwrap(), "db | a\ndb | \ndb | b\n");

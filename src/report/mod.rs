@@ -18,9 +18,9 @@ pub mod timeline;
 mod xml;
 
 pub use buffered::Buffered;
-pub use human::Human;
+pub use human::HumanReporter;
 pub use json_lines::JsonLines;
-pub use junit::Junit;
-pub use layout::Layout;
-pub use progress::Progress;
+pub use junit::JunitReporter;
+pub use layout::EventLayout;
+pub use progress::ProgressBars;
 pub use slow_phases::SlowPhases;

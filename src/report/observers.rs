@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Event, Reporter};
+use crate::event::{Reporter, RunEvent};
 
 /// Everyone who is told besides the one who writes for people.
 pub type Observers = Arc<[Arc<dyn Reporter>]>;
@@ -22,7 +22,7 @@ pub fn observed(reporter: Arc<dyn Reporter>, observers: &Observers) -> Arc<dyn R
 }
 
 impl Reporter for Observed {
-    fn event(&self, event: Event) {
+    fn event(&self, event: RunEvent) {
         for observer in &*self.observers {
             observer.event(event.clone());
         }

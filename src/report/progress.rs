@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::event::{Event, Reporter};
-use crate::report::human::Human;
+use crate::event::{Reporter, RunEvent};
+use crate::report::human::HumanReporter;
 use crate::report::layout::waiting_within;
 use crate::report::plain;
 
@@ -16,15 +16,15 @@ use crate::report::plain;
 const TURN: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
-pub struct Progress {
-    human: Human,
+pub struct ProgressBars {
+    human: HumanReporter,
     bars: MultiProgress,
     running: Mutex<HashMap<String, ProgressBar>>,
 }
 
-impl Progress {
+impl ProgressBars {
     /// Everything that is not progress is written by `human`.
-    pub fn new(human: Human) -> Self {
+    pub fn new(human: HumanReporter) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
         Self { human, bars, running: Mutex::default() }
     }
@@ -87,34 +87,34 @@ fn of_service(service: &str) -> String {
     format!("{service}:")
 }
 
-impl Reporter for Progress {
-    fn event(&self, event: Event) {
+impl Reporter for ProgressBars {
+    fn event(&self, event: RunEvent) {
         match &event {
-            Event::EnvironmentStarted { environment } => self.start(environment.clone()),
-            Event::Phase { environment, phase } => {
+            RunEvent::EnvironmentStarted { environment } => self.start(environment.clone()),
+            RunEvent::Phase { environment, phase } => {
                 let bar = self.running().get(environment).cloned();
                 if let Some(bar) = bar {
                     bar.set_message(phase.name());
                 }
             }
-            Event::ServiceWaiting { service, target, seconds, seen } => {
+            RunEvent::ServiceWaiting { service, target, seconds, seen } => {
                 return self.wait(service, |room| waiting_within(room, target, *seconds, seen.as_deref()));
             }
-            Event::Service { service, .. } => self.finish(&of_service(service)),
-            Event::EnvironmentFinished { result, .. } => self.finish(&result.name),
-            Event::Summary { .. } => {
+            RunEvent::Service { service, .. } => self.finish(&of_service(service)),
+            RunEvent::EnvironmentFinished { result, .. } => self.finish(&result.name),
+            RunEvent::Summary { .. } => {
                 let left: Vec<ProgressBar> = self.running().drain().map(|(_, bar)| bar).collect();
                 left.iter().for_each(|bar| self.remove(bar));
             }
             _ => {}
         }
-        if let Some((stream, bytes)) = self.human.layout().lay_out(event) {
+        if let Some((stream, bytes)) = self.human.layout().format(event) {
             self.bars.suspend(|| self.human.write(stream, &bytes));
         }
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressBars {
     fn drop(&mut self) {
         // A run that ended early leaves no spinner behind.
         let _ = self.bars.clear();

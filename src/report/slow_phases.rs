@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
-use crate::event::{Event, Phase, Reporter};
-use crate::report::human::Human;
+use crate::event::{EnvPhase, Reporter, RunEvent};
+use crate::report::human::HumanReporter;
 use crate::report::progress::spinner;
 
 /// When a phase is shown on a terminal.
@@ -19,33 +19,33 @@ const ELSEWHERE: Duration = Duration::from_secs(30);
 
 /// Writes for people, and shows slow phases besides.
 pub struct SlowPhases {
-    screen: Arc<Screen>,
-    watched: Arc<Watched>,
+    screen: Arc<StatusLine>,
+    watched: Arc<WatchedPhases>,
 }
 
-struct Screen {
-    human: Human,
+struct StatusLine {
+    human: HumanReporter,
     bars: MultiProgress,
     is_terminal: bool,
 }
 
 /// What the thread that waits shares with those that report.
 #[derive(Default)]
-struct Watched {
-    state: Mutex<State>,
+struct WatchedPhases {
+    state: Mutex<SlowPhaseState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    current: Option<Current>,
+struct SlowPhaseState {
+    current: Option<CurrentPhase>,
     closed: bool,
 }
 
 /// What is under way.
-struct Current {
+struct CurrentPhase {
     environment: String,
-    phase: Phase,
+    phase: EnvPhase,
     since: Instant,
     due: Instant,
     bar: Option<ProgressBar>,
@@ -53,11 +53,11 @@ struct Current {
 
 impl SlowPhases {
     /// Everything else is written by `human`.
-    pub fn new(human: Human) -> Self {
+    pub fn new(human: HumanReporter) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let interval = if is_terminal { ON_A_TERMINAL } else { ELSEWHERE };
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        let screen = Arc::new(Screen { human, bars, is_terminal });
+        let screen = Arc::new(StatusLine { human, bars, is_terminal });
         let new = Self { screen: Arc::clone(&screen), watched: Arc::default() };
         let watched = Arc::clone(&new.watched);
         // Without this thread nothing is missing but what it would show.
@@ -67,12 +67,12 @@ impl SlowPhases {
     }
 }
 
-impl Screen {
-    fn show(&self, current: &mut Current) {
+impl StatusLine {
+    fn show(&self, current: &mut CurrentPhase) {
         let text = format!("{}: {}", current.environment, doing(current.phase));
         if !self.is_terminal {
             let text = format!("{text} ({} s)", current.since.elapsed().as_secs());
-            self.human.event(Event::Notice { text });
+            self.human.event(RunEvent::Notice { text });
         } else if current.bar.is_none() {
             let bar = ProgressBar::new_spinner().with_elapsed(current.since.elapsed());
             current.bar = Some(spinner(&self.bars, bar.with_message(text), "{spinner} {wide_msg} {elapsed}"));
@@ -81,26 +81,26 @@ impl Screen {
 }
 
 /// What an environment does in that phase, as a phrase for people.
-fn doing(phase: Phase) -> &'static str {
+fn doing(phase: EnvPhase) -> &'static str {
     match phase {
-        Phase::Fetch => "downloading an interpreter or a language",
-        Phase::Lock => "resolving what it will contain",
-        Phase::Create => "creating the environment",
-        Phase::Install => "installing packages",
-        Phase::Package => "building the package",
-        Phase::Commands => "running commands",
+        EnvPhase::Fetch => "downloading an interpreter or a language",
+        EnvPhase::Lock => "resolving what it will contain",
+        EnvPhase::Create => "creating the environment",
+        EnvPhase::Install => "installing packages",
+        EnvPhase::Package => "building the package",
+        EnvPhase::Commands => "running commands",
     }
 }
 
-impl Watched {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl WatchedPhases {
+    fn state(&self) -> MutexGuard<'_, SlowPhaseState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on that is under way, or nothing.
-    fn enter(&self, next: Option<(&str, Phase)>) {
+    fn enter(&self, next: Option<(&str, EnvPhase)>) {
         let now = Instant::now();
-        let current = next.map(|(environment, phase)| Current {
+        let current = next.map(|(environment, phase)| CurrentPhase {
             environment: environment.to_owned(),
             phase,
             since: now,
@@ -115,7 +115,7 @@ impl Watched {
     }
 
     /// Shows whatever is under way for `interval`, and again after each, until it is closed.
-    fn watch(&self, interval: Duration, mut show: impl FnMut(&mut Current)) {
+    fn watch(&self, interval: Duration, mut show: impl FnMut(&mut CurrentPhase)) {
         let mut state = self.state();
         while !state.closed {
             let Some(current) = &mut state.current else {
@@ -141,16 +141,18 @@ impl Watched {
 }
 
 impl Reporter for SlowPhases {
-    fn event(&self, event: Event) {
+    fn event(&self, event: RunEvent) {
         match &event {
             // Commands write for themselves.
-            Event::Phase { phase: Phase::Commands, .. } | Event::EnvironmentFinished { .. } | Event::Summary { .. } => {
+            RunEvent::Phase { phase: EnvPhase::Commands, .. }
+            | RunEvent::EnvironmentFinished { .. }
+            | RunEvent::Summary { .. } => {
                 self.watched.enter(None);
             }
-            Event::Phase { environment, phase } => self.watched.enter(Some((environment, *phase))),
+            RunEvent::Phase { environment, phase } => self.watched.enter(Some((environment, *phase))),
             _ => {}
         }
-        if let Some((stream, bytes)) = self.screen.human.layout().lay_out(event) {
+        if let Some((stream, bytes)) = self.screen.human.layout().format(event) {
             self.screen.bars.suspend(|| self.screen.human.write(stream, &bytes));
         }
     }
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_takes_long_is_shown_again_and_again_until_something_else_begins() {
-        let watched = Watched::default();
+        let watched = WatchedPhases::default();
         let (sender, shown) = mpsc::channel();
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -178,30 +180,30 @@ mod tests {
                     let _ = sender.send((current.environment.clone(), current.phase));
                 });
             });
-            let next = |expected: (&str, Phase)| {
+            let next = |expected: (&str, EnvPhase)| {
                 let expected = (expected.0.to_owned(), expected.1);
                 assert!(shown.iter().any(|one| one == expected));
             };
-            watched.enter(Some(("a", Phase::Create)));
-            next(("a", Phase::Create));
-            next(("a", Phase::Create));
-            watched.enter(Some(("a", Phase::Install)));
-            next(("a", Phase::Install));
+            watched.enter(Some(("a", EnvPhase::Create)));
+            next(("a", EnvPhase::Create));
+            next(("a", EnvPhase::Create));
+            watched.enter(Some(("a", EnvPhase::Install)));
+            next(("a", EnvPhase::Install));
             watched.enter(None);
             // What was shown before counts no more.
             shown.try_iter().count();
-            watched.enter(Some(("b", Phase::Fetch)));
-            assert_eq!(shown.recv(), Ok(("b".to_owned(), Phase::Fetch)));
+            watched.enter(Some(("b", EnvPhase::Fetch)));
+            assert_eq!(shown.recv(), Ok(("b".to_owned(), EnvPhase::Fetch)));
             watched.close();
         });
     }
 
     #[test]
     fn what_is_quick_is_not_shown() {
-        let watched = Watched::default();
+        let watched = WatchedPhases::default();
         std::thread::scope(|scope| {
             scope.spawn(|| watched.watch(Duration::from_secs(3600), |_| panic!("it was shown")));
-            watched.enter(Some(("a", Phase::Install)));
+            watched.enter(Some(("a", EnvPhase::Install)));
             watched.enter(None);
             watched.close();
         });

@@ -4,11 +4,11 @@
 use crate::python_text::escaped;
 
 /// Rows below their headings. Every row has as many cells as there are headings.
-pub fn lay_out<const N: usize>(head: &[&str; N], rows: &[Vec<String>]) -> String {
-    lay_out_columns(head, rows)
+pub fn format_table<const N: usize>(head: &[&str; N], rows: &[Vec<String>]) -> String {
+    format_columns(head, rows)
 }
 
-fn lay_out_columns(head: &[&str], rows: &[Vec<String>]) -> String {
+fn format_columns(head: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
@@ -34,7 +34,7 @@ fn lay_out_columns(head: &[&str], rows: &[Vec<String>]) -> String {
 
 /// The table without as many of the columns `dispensable`, in that order, as it takes to fit into `width` characters; with
 /// all of them where there is no such limit, as in a file.
-pub fn lay_out_within<const N: usize>(
+pub fn format_within<const N: usize>(
     width: Option<usize>,
     (head, rows): (&[&str; N], &[Vec<String>]),
     dispensable: &[&str],
@@ -43,7 +43,7 @@ pub fn lay_out_within<const N: usize>(
     let mut left_out = dispensable.iter();
     loop {
         let cells = |row: &[String]| kept.iter().map(|column| row[*column].clone()).collect::<Vec<_>>();
-        let table = lay_out_columns(
+        let table = format_columns(
             &kept.iter().map(|column| head[*column]).collect::<Vec<_>>(),
             &rows.iter().map(|row| cells(row)).collect::<Vec<_>>(),
         );
@@ -83,19 +83,19 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_what_stands_in_them() {
         let rows = vec![vec!["a".to_owned(), "läuft".to_owned()], vec!["longer".to_owned(), "-".to_owned()]];
-        assert_eq!(lay_out(&["NAME", "STATE"], &rows), "NAME    STATE\na       läuft\nlonger  -\n");
+        assert_eq!(format_table(&["NAME", "STATE"], &rows), "NAME    STATE\na       läuft\nlonger  -\n");
     }
 
     #[test]
     fn what_a_terminal_would_obey_is_shown_escaped() {
         let rows = vec![vec!["\u{1b}[2Ja\nb\u{202e}".to_owned()]];
-        assert_eq!(lay_out(&["NAME"], &rows), "NAME\n\\x1b[2Ja\\nb\\u202e\n");
+        assert_eq!(format_table(&["NAME"], &rows), "NAME\n\\x1b[2Ja\\nb\\u202e\n");
     }
 
     #[test]
     fn columns_are_left_out_until_lines_fit_into_the_terminal() {
         let rows = vec![["a", "ready", "12"].map(str::to_owned).to_vec()];
-        let table = |width| lay_out_within(width, (&["NAME", "STATE", "PID"], &rows), &["PID", "STATE"]);
+        let table = |width| format_within(width, (&["NAME", "STATE", "PID"], &rows), &["PID", "STATE"]);
         assert_eq!(table(None), "NAME  STATE  PID\na     ready  12\n");
         assert_eq!(table(Some(16)), table(None));
         assert_eq!(table(Some(15)), "NAME  STATE\na     ready\n");

@@ -4,7 +4,7 @@ use crate::report::table;
 
 /// One service or job that was started. Moments are seconds since the supervisor began.
 #[derive(Debug, Clone, Default)]
-pub struct Bar {
+pub struct TimelineBar {
     pub name: String,
     /// Of which environment it is an instance.
     pub environment: String,
@@ -24,18 +24,18 @@ const DRAWING: std::ops::RangeInclusive<usize> = 10..=60;
 const HEAD: [&str; 5] = ["NAME", "WAITED FOR", "BEGAN", "READY", "TOOK"];
 
 /// The last start of `bars` as a table with a drawing in lines of `width` characters.
-pub fn draw(bars: &[Bar], width: usize) -> String {
+pub fn draw(bars: &[TimelineBar], width: usize) -> String {
     let Some(path) = critical_path(bars) else { return "nothing was started yet\n".to_owned() };
     let (Some(first), Some(last)) = (path.first(), path.last()) else { return String::new() };
     let zero = beginning(bars, first);
-    let mut shown: Vec<&Bar> = bars.iter().filter(|bar| bar.began >= zero).collect();
+    let mut shown: Vec<&TimelineBar> = bars.iter().filter(|bar| bar.began >= zero).collect();
     shown.sort_by(|one, other| one.began.total_cmp(&other.began).then_with(|| one.name.cmp(&other.name)));
     let end = shown.iter().map(|bar| bar.end()).fold(zero, f64::max);
     let rows: Vec<Vec<String>> = shown.iter().map(|bar| row(bar, bars, zero)).collect();
-    let table = table::lay_out(&HEAD, &rows);
+    let table = table::format_table(&HEAD, &rows);
     let left = table.lines().map(|line| line.chars().count()).max().unwrap_or(0) + 2;
     let drawing = width.saturating_sub(left).clamp(*DRAWING.start(), *DRAWING.end());
-    let scale = Scale { zero, seconds: end - zero, width: drawing };
+    let scale = TimelineScale { zero, seconds: end - zero, width: drawing };
     let mut lines = table.lines();
     let mut text = format!("{:left$}{}\n", lines.next().unwrap_or_default(), scale.head());
     for (line, bar) in lines.zip(&shown) {
@@ -52,7 +52,7 @@ pub fn draw(bars: &[Bar], width: usize) -> String {
     text
 }
 
-impl Bar {
+impl TimelineBar {
     /// When it was ready, or the last that is known of it.
     fn end(&self) -> f64 {
         self.ready.or(self.started).unwrap_or(self.began)
@@ -68,7 +68,7 @@ impl Bar {
 }
 
 /// From the first that began to the last that was ready, each having waited for the one before.
-fn critical_path(bars: &[Bar]) -> Option<Vec<&Bar>> {
+fn critical_path(bars: &[TimelineBar]) -> Option<Vec<&TimelineBar>> {
     let mut one = bars.iter().max_by(|one, other| one.end().total_cmp(&other.end()))?;
     let mut path = vec![one];
     // What has waited began later, so this ends; a clock that says otherwise must not keep it going.
@@ -80,7 +80,7 @@ fn critical_path(bars: &[Bar]) -> Option<Vec<&Bar>> {
 }
 
 /// When the start began that this one is of: others of it may have begun a little earlier, in whatever order they came.
-fn beginning(bars: &[Bar], one: &Bar) -> f64 {
+fn beginning(bars: &[TimelineBar], one: &TimelineBar) -> f64 {
     let mut zero = one.began;
     let earlier = |zero: f64| {
         let of_it = bars.iter().filter(|bar| bar.began < zero && bar.end() + AT_ONCE >= zero);
@@ -92,7 +92,7 @@ fn beginning(bars: &[Bar], one: &Bar) -> f64 {
     zero
 }
 
-fn row(bar: &Bar, bars: &[Bar], zero: f64) -> Vec<String> {
+fn row(bar: &TimelineBar, bars: &[TimelineBar], zero: f64) -> Vec<String> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     vec![
         bar.name.clone(),
@@ -108,13 +108,13 @@ fn seconds(seconds: f64) -> String {
 }
 
 /// Which column of the drawing a moment has.
-struct Scale {
+struct TimelineScale {
     zero: f64,
     seconds: f64,
     width: usize,
 }
 
-impl Scale {
+impl TimelineScale {
     fn column(&self, moment: f64) -> usize {
         if self.seconds <= 0.0 {
             return 0;
@@ -127,7 +127,7 @@ impl Scale {
         format!("0{end:>width$}", width = self.width.saturating_sub(1))
     }
 
-    fn line(&self, bar: &Bar) -> String {
+    fn line(&self, bar: &TimelineBar) -> String {
         let (began, end) = (self.column(bar.began), self.column(bar.end()));
         let started = bar.started.map_or(end, |started| self.column(started)).min(end);
         let drawn =
@@ -141,8 +141,8 @@ impl Scale {
 mod tests {
     use super::*;
 
-    fn bar(name: &str, depends: &[&str], (began, started, ready): (f64, f64, f64)) -> Bar {
-        Bar {
+    fn bar(name: &str, depends: &[&str], (began, started, ready): (f64, f64, f64)) -> TimelineBar {
+        TimelineBar {
             name: name.to_owned(),
             environment: name.to_owned(),
             depends: depends.iter().map(|name| (*name).to_owned()).collect(),

@@ -5,7 +5,7 @@ use crate::requirements::redact::unknown_argument;
 
 /// Which of `--no-binary` and `--only-binary`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Binary {
+pub(super) enum BinaryOption {
     No,
     Only,
 }
@@ -20,7 +20,7 @@ pub(super) struct LineOptions {
     pub requirements: Vec<String>,
     pub editables: Vec<String>,
     pub find_links: Vec<String>,
-    pub binary: Vec<(Binary, String)>,
+    pub binary: Vec<(BinaryOption, String)>,
     pub prefer_binary: bool,
     pub require_hashes: bool,
     pub pre: bool,
@@ -32,7 +32,7 @@ pub(super) struct LineOptions {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Key {
+enum OptionKey {
     IndexUrl,
     ExtraIndexUrl,
     NoIndex,
@@ -55,50 +55,50 @@ enum Key {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Takes {
+enum OptionArity {
     Nothing,
     One,
     /// One or more; all but the first are ignored.
     Several,
 }
 
-struct Definition {
+struct OptionDefinition {
     names: &'static [&'static str],
-    key: Key,
-    takes: Takes,
+    key: OptionKey,
+    takes: OptionArity,
 }
 
-const fn define(names: &'static [&'static str], key: Key, takes: Takes) -> Definition {
-    Definition { names, key, takes }
+const fn define(names: &'static [&'static str], key: OptionKey, takes: OptionArity) -> OptionDefinition {
+    OptionDefinition { names, key, takes }
 }
 
 /// In the order in which argparse looks for short options.
-const DEFINITIONS: [Definition; 19] = [
-    define(&["-i", "--index-url", "--pypi-url"], Key::IndexUrl, Takes::One),
-    define(&["--extra-index-url"], Key::ExtraIndexUrl, Takes::One),
-    define(&["--no-index"], Key::NoIndex, Takes::Nothing),
-    define(&["-c", "--constraint"], Key::Constraint, Takes::One),
-    define(&["-r", "--requirement"], Key::Requirement, Takes::One),
-    define(&["-e", "--editable"], Key::Editable, Takes::One),
-    define(&["-f", "--find-links"], Key::FindLinks, Takes::One),
-    define(&["--no-binary"], Key::NoBinary, Takes::Several),
-    define(&["--only-binary"], Key::OnlyBinary, Takes::Several),
-    define(&["--prefer-binary"], Key::PreferBinary, Takes::Nothing),
-    define(&["--require-hashes"], Key::RequireHashes, Takes::Nothing),
-    define(&["--pre"], Key::Pre, Takes::Nothing),
-    define(&["--trusted-host"], Key::TrustedHost, Takes::One),
-    define(&["--use-feature"], Key::UseFeature, Takes::One),
-    define(&["--install-option"], Key::InstallOption, Takes::One),
-    define(&["--global-option"], Key::GlobalOption, Takes::One),
-    define(&["--hash"], Key::Hash, Takes::One),
-    define(&["-C", "--config-settings"], Key::ConfigSettings, Takes::One),
-    define(&["--no-deps"], Key::NoDeps, Takes::Nothing),
+const DEFINITIONS: [OptionDefinition; 19] = [
+    define(&["-i", "--index-url", "--pypi-url"], OptionKey::IndexUrl, OptionArity::One),
+    define(&["--extra-index-url"], OptionKey::ExtraIndexUrl, OptionArity::One),
+    define(&["--no-index"], OptionKey::NoIndex, OptionArity::Nothing),
+    define(&["-c", "--constraint"], OptionKey::Constraint, OptionArity::One),
+    define(&["-r", "--requirement"], OptionKey::Requirement, OptionArity::One),
+    define(&["-e", "--editable"], OptionKey::Editable, OptionArity::One),
+    define(&["-f", "--find-links"], OptionKey::FindLinks, OptionArity::One),
+    define(&["--no-binary"], OptionKey::NoBinary, OptionArity::Several),
+    define(&["--only-binary"], OptionKey::OnlyBinary, OptionArity::Several),
+    define(&["--prefer-binary"], OptionKey::PreferBinary, OptionArity::Nothing),
+    define(&["--require-hashes"], OptionKey::RequireHashes, OptionArity::Nothing),
+    define(&["--pre"], OptionKey::Pre, OptionArity::Nothing),
+    define(&["--trusted-host"], OptionKey::TrustedHost, OptionArity::One),
+    define(&["--use-feature"], OptionKey::UseFeature, OptionArity::One),
+    define(&["--install-option"], OptionKey::InstallOption, OptionArity::One),
+    define(&["--global-option"], OptionKey::GlobalOption, OptionArity::One),
+    define(&["--hash"], OptionKey::Hash, OptionArity::One),
+    define(&["-C", "--config-settings"], OptionKey::ConfigSettings, OptionArity::One),
+    define(&["--no-deps"], OptionKey::NoDeps, OptionArity::Nothing),
 ];
 
 /// What a word of the line is.
-enum Word {
+enum LineWord {
     Value,
-    Option { definition: &'static Definition, attached: Option<String> },
+    Option { definition: &'static OptionDefinition, attached: Option<String> },
     Unknown,
 }
 
@@ -113,11 +113,11 @@ pub(super) fn parse(words: &[String], kind: Option<RequirementKind>) -> Result<L
             break;
         }
         match classify(word, kind) {
-            Word::Value | Word::Unknown => unknown.push(word),
-            Word::Option { definition, attached } => {
+            LineWord::Value | LineWord::Unknown => unknown.push(word),
+            LineWord::Option { definition, attached } => {
                 let given = attached.is_some();
                 let mut value = attached;
-                if definition.takes == Takes::Nothing {
+                if definition.takes == OptionArity::Nothing {
                     if let Some(value) = value {
                         let message = format!("ignored explicit argument {}", crate::python_text::python_repr(&value));
                         return Err(complaint(definition, &message));
@@ -125,13 +125,13 @@ pub(super) fn parse(words: &[String], kind: Option<RequirementKind>) -> Result<L
                     options.flag(definition.key);
                     continue;
                 }
-                let is_value = |word: &String| word != "--" && matches!(classify(word, kind), Word::Value);
+                let is_value = |word: &String| word != "--" && matches!(classify(word, kind), LineWord::Value);
                 if !given {
                     value = rest.next_if(|word| is_value(word)).cloned();
-                    while definition.takes == Takes::Several && rest.next_if(|word| is_value(word)).is_some() {}
+                    while definition.takes == OptionArity::Several && rest.next_if(|word| is_value(word)).is_some() {}
                 }
                 let Some(value) = value else {
-                    let expected = if definition.takes == Takes::One { "one" } else { "at least one" };
+                    let expected = if definition.takes == OptionArity::One { "one" } else { "at least one" };
                     return Err(complaint(definition, &format!("expected {expected} argument")));
                 };
                 options.set(definition, value)?;
@@ -145,73 +145,77 @@ pub(super) fn parse(words: &[String], kind: Option<RequirementKind>) -> Result<L
     Err(format!("unrecognized arguments: {}", unknown.join(" ")))
 }
 
-fn complaint(definition: &Definition, message: &str) -> String {
+fn complaint(definition: &OptionDefinition, message: &str) -> String {
     format!("argument {}: {message}", definition.names.join("/"))
 }
 
-fn classify(word: &str, kind: Option<RequirementKind>) -> Word {
+fn classify(word: &str, kind: Option<RequirementKind>) -> LineWord {
     if !word.starts_with('-') || word.len() == 1 {
-        return Word::Value;
+        return LineWord::Value;
     }
     let known = || {
         DEFINITIONS
             .iter()
-            .filter(|definition| definition.key != Key::NoDeps || kind == Some(RequirementKind::Deps))
+            .filter(|definition| definition.key != OptionKey::NoDeps || kind == Some(RequirementKind::Deps))
             .flat_map(|definition| definition.names.iter().map(move |name| (*name, definition)))
     };
     let named = |searched: &str| known().find(|(name, _)| *name == searched).map(|(_, definition)| definition);
     if let Some(definition) = named(word) {
-        return Word::Option { definition, attached: None };
+        return LineWord::Option { definition, attached: None };
     }
     if let Some((name, value)) = word.split_once('=')
         && let Some(definition) = named(name)
     {
-        return Word::Option { definition, attached: Some(value.to_owned()) };
+        return LineWord::Option { definition, attached: Some(value.to_owned()) };
     }
     if !word.starts_with("--")
         && let Some((name, definition)) = known().find(|(name, _)| name.len() == 2 && word.starts_with(name))
     {
-        return Word::Option { definition, attached: Some(word[name.len()..].to_owned()) };
+        return LineWord::Option { definition, attached: Some(word[name.len()..].to_owned()) };
     }
     let is_number = word[1..].bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if is_number || word.contains(' ') { Word::Value } else { Word::Unknown }
+    if is_number || word.contains(' ') { LineWord::Value } else { LineWord::Unknown }
 }
 
 impl LineOptions {
-    fn flag(&mut self, key: Key) {
+    fn flag(&mut self, key: OptionKey) {
         match key {
-            Key::NoIndex => self.no_index = true,
-            Key::PreferBinary => self.prefer_binary = true,
-            Key::RequireHashes => self.require_hashes = true,
-            Key::Pre => self.pre = true,
-            Key::NoDeps => self.no_deps = true,
+            OptionKey::NoIndex => self.no_index = true,
+            OptionKey::PreferBinary => self.prefer_binary = true,
+            OptionKey::RequireHashes => self.require_hashes = true,
+            OptionKey::Pre => self.pre = true,
+            OptionKey::NoDeps => self.no_deps = true,
             _ => {}
         }
     }
 
-    fn set(&mut self, definition: &Definition, value: String) -> Result<(), String> {
+    fn set(&mut self, definition: &OptionDefinition, value: String) -> Result<(), String> {
         match definition.key {
-            Key::IndexUrl => self.index_url = Some(value),
-            Key::ExtraIndexUrl => add(&mut self.extra_index_urls, value),
-            Key::Constraint => add(&mut self.constraints, value),
-            Key::Requirement => add(&mut self.requirements, value),
-            Key::Editable => add(&mut self.editables, value),
-            Key::FindLinks => add(&mut self.find_links, value),
-            Key::NoBinary => self.binary.push((Binary::No, value)),
-            Key::OnlyBinary => self.binary.push((Binary::Only, value)),
-            Key::TrustedHost => add_sorted(&mut self.trusted_hosts, value),
+            OptionKey::IndexUrl => self.index_url = Some(value),
+            OptionKey::ExtraIndexUrl => add(&mut self.extra_index_urls, value),
+            OptionKey::Constraint => add(&mut self.constraints, value),
+            OptionKey::Requirement => add(&mut self.requirements, value),
+            OptionKey::Editable => add(&mut self.editables, value),
+            OptionKey::FindLinks => add(&mut self.find_links, value),
+            OptionKey::NoBinary => self.binary.push((BinaryOption::No, value)),
+            OptionKey::OnlyBinary => self.binary.push((BinaryOption::Only, value)),
+            OptionKey::TrustedHost => add_sorted(&mut self.trusted_hosts, value),
             // pip knows which there are.
-            Key::UseFeature => add_sorted(&mut self.features, value),
-            Key::Hash => {
+            OptionKey::UseFeature => add_sorted(&mut self.features, value),
+            OptionKey::Hash => {
                 if !is_hash(&value) {
                     return Err(complaint(definition, &value));
                 }
                 add_sorted(&mut self.hashes, value);
             }
-            Key::ConfigSettings => self.config_settings.push(value),
+            OptionKey::ConfigSettings => self.config_settings.push(value),
             // tox reads these and then leaves them out, as pip has dropped them.
-            Key::InstallOption | Key::GlobalOption => {}
-            Key::NoIndex | Key::PreferBinary | Key::RequireHashes | Key::Pre | Key::NoDeps => {}
+            OptionKey::InstallOption | OptionKey::GlobalOption => {}
+            OptionKey::NoIndex
+            | OptionKey::PreferBinary
+            | OptionKey::RequireHashes
+            | OptionKey::Pre
+            | OptionKey::NoDeps => {}
         }
         Ok(())
     }
@@ -257,7 +261,7 @@ mod tests {
         }
         assert_eq!(read("-Cx=y -C x=z")?.config_settings, ["x=y", "x=z"]);
         assert_eq!(read("--use-feature=x --use-feature fast-deps")?.features, ["fast-deps", "x"]);
-        assert_eq!(read("--only-binary foo; x == y")?.binary, [(Binary::Only, "foo;".to_owned())]);
+        assert_eq!(read("--only-binary foo; x == y")?.binary, [(BinaryOption::Only, "foo;".to_owned())]);
         assert_eq!(read("-r -")?.requirements, ["-"]);
         assert_eq!(read("-f -1")?.find_links, ["-1"]);
         Ok(())

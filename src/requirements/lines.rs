@@ -1,12 +1,12 @@
 //! From text to logical lines: continuations joined, comments taken out, variables filled in.
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::python_text::quote::split_lines;
 use crate::python_text::shlex;
 use crate::requirements::RequirementKind;
 use crate::requirements::arguments;
 use crate::requirements::arguments::LineOptions;
-use crate::requirements::redact::Secrets;
+use crate::requirements::redact::SecretValues;
 
 /// The options that take a value, of which tox allows the value to follow without a space.
 const ONE_VALUE: [&str; 14] = [
@@ -139,7 +139,7 @@ fn references(line: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// Fills in the variables of a line; those that are not set or empty stay as they are.
-pub(super) fn expand(line: &str, variables: &Variables, secrets: &mut Secrets) -> String {
+pub(super) fn expand(line: &str, variables: &EnvVariables, secrets: &mut SecretValues) -> String {
     let mut expanded = line.to_owned();
     for (_, name) in references(line) {
         if let Some(value) = variables.text(name).filter(|value| !value.is_empty()) {
@@ -277,10 +277,10 @@ mod tests {
 
     #[test]
     fn variables_are_filled_in_unless_unset_or_empty() {
-        let mut variables = Variables::default();
+        let mut variables = EnvVariables::default();
         variables.set("NAME", "value");
         variables.set("EMPTY", "");
-        let mut secrets = Secrets::default();
+        let mut secrets = SecretValues::default();
         let line = "${NAME}-${EMPTY}-${MISSING}-${name}-${NAME}";
         assert_eq!(expand(line, &variables, &mut secrets), "value-${EMPTY}-${MISSING}-${name}-value");
     }

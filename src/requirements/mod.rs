@@ -14,7 +14,7 @@ mod requirement;
 
 use crate::error::ConfigError;
 use crate::model::requirements::RequirementText;
-use crate::model::{Requirements, Variables};
+use crate::model::{EnvVariables, ParsedRequirementFile};
 
 /// Which setting the text comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub enum RequirementKind {
 pub fn parse(
     text: &RequirementText,
     kind: RequirementKind,
-    variables: &Variables,
-) -> Result<Requirements, ConfigError> {
+    variables: &EnvVariables,
+) -> Result<ParsedRequirementFile, ConfigError> {
     parser::requirements(text, kind, variables)
 }
 
@@ -54,7 +54,7 @@ pub fn check_form(text: &RequirementText, kind: RequirementKind) -> Result<(), C
 pub fn display_lines(
     text: &RequirementText,
     kind: RequirementKind,
-    variables: &Variables,
+    variables: &EnvVariables,
 ) -> Result<Vec<String>, ConfigError> {
     parser::display_lines(text, kind, variables)
 }

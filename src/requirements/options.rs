@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use crate::model::pep508::canonical_name;
 use crate::python_text::path;
 use crate::python_text::python_repr;
-use crate::requirements::arguments::{Binary, LineOptions};
+use crate::requirements::arguments::{BinaryOption, LineOptions};
 
 const DEFAULT_INDEX_URL: &str = "https://pypi.org/simple";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Value {
+enum OptionValue {
     Flag,
     List(Vec<String>),
     Set(BTreeSet<String>),
@@ -18,7 +18,7 @@ enum Value {
 
 /// By tox's names, in the order in which they were first set, which is the order they are stored in.
 #[derive(Debug, Default)]
-pub(super) struct MergedOptions(Vec<(&'static str, Value)>);
+pub(super) struct MergedOptions(Vec<(&'static str, OptionValue)>);
 
 impl MergedOptions {
     pub(super) fn is_empty(&self) -> bool {
@@ -30,18 +30,18 @@ impl MergedOptions {
         self.get("requirements").is_some() || self.get("constraints").is_some()
     }
 
-    fn get(&self, name: &str) -> Option<&Value> {
+    fn get(&self, name: &str) -> Option<&OptionValue> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     fn list(&self, name: &str) -> Option<&[String]> {
         match self.get(name)? {
-            Value::List(list) => Some(list),
+            OptionValue::List(list) => Some(list),
             _ => None,
         }
     }
 
-    fn set(&mut self, name: &'static str, value: Value) {
+    fn set(&mut self, name: &'static str, value: OptionValue) {
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,
             None => self.0.push((name, value)),
@@ -55,7 +55,7 @@ impl MergedOptions {
             if !list.contains(value) {
                 list.push(value.clone());
             }
-            self.set(name, Value::List(list));
+            self.set(name, OptionValue::List(list));
         }
     }
 
@@ -64,13 +64,13 @@ impl MergedOptions {
         self.extend("requirements", line.requirements.first());
         self.extend("constraints", line.constraints.first());
         if line.require_hashes {
-            self.set("require_hashes", Value::Flag);
+            self.set("require_hashes", OptionValue::Flag);
         }
         self.extend("features_enabled", &line.features);
-        if let Some(Value::List(features)) = self.get("features_enabled") {
+        if let Some(OptionValue::List(features)) = self.get("features_enabled") {
             let mut features = features.clone();
             features.sort();
-            self.set("features_enabled", Value::List(features));
+            self.set("features_enabled", OptionValue::List(features));
         }
         self.merge_indexes(line);
         if let Some(link) = line.find_links.first() {
@@ -79,17 +79,17 @@ impl MergedOptions {
             self.extend("find_links", [&link]);
         }
         if line.pre {
-            self.set("pre", Value::Flag);
+            self.set("pre", OptionValue::Flag);
         }
         if line.prefer_binary {
-            self.set("prefer_binary", Value::Flag);
+            self.set("prefer_binary", OptionValue::Flag);
         }
         self.extend("trusted_hosts", &line.trusted_hosts);
         if !line.binary.is_empty() {
             self.merge_binary(&line.binary);
         }
         if line.no_deps {
-            self.set("no_deps", Value::Flag);
+            self.set("no_deps", OptionValue::Flag);
         }
     }
 
@@ -97,7 +97,7 @@ impl MergedOptions {
     fn merge_indexes(&mut self, line: &LineOptions) {
         let mut urls = self.list("index_url").map(<[String]>::to_vec);
         if line.no_index || urls.as_ref().is_some_and(Vec::is_empty) {
-            return self.set("index_url", Value::List(Vec::new()));
+            return self.set("index_url", OptionValue::List(Vec::new()));
         }
         if let Some(url) = &line.index_url {
             let urls = urls.get_or_insert_default();
@@ -113,33 +113,33 @@ impl MergedOptions {
             }
         }
         if let Some(urls) = urls {
-            self.set("index_url", Value::List(urls));
+            self.set("index_url", OptionValue::List(urls));
         }
     }
 
     /// pip keeps one set per option over all lines, and a later value can take out names of an earlier one.
-    fn merge_binary(&mut self, line: &[(Binary, String)]) {
+    fn merge_binary(&mut self, line: &[(BinaryOption, String)]) {
         for name in ["no_binary", "only_binary"] {
             if self.get(name).is_none() {
-                self.set(name, Value::Set(BTreeSet::new()));
+                self.set(name, OptionValue::Set(BTreeSet::new()));
             }
         }
         let taken = |name| match self.get(name) {
-            Some(Value::Set(names)) => names.clone(),
+            Some(OptionValue::Set(names)) => names.clone(),
             _ => BTreeSet::new(),
         };
         let (mut none, mut only) = (taken("no_binary"), taken("only_binary"));
         for (option, value) in line {
             match option {
-                Binary::No => choose(value, &mut none, &mut only),
-                Binary::Only => choose(value, &mut only, &mut none),
+                BinaryOption::No => choose(value, &mut none, &mut only),
+                BinaryOption::Only => choose(value, &mut only, &mut none),
             }
         }
         for (name, names) in [("no_binary", none), ("only_binary", only)] {
             if names.is_empty() {
                 self.0.retain(|(known, _)| *known != name);
             } else {
-                self.set(name, Value::Set(names));
+                self.set(name, OptionValue::Set(names));
             }
         }
     }
@@ -167,9 +167,9 @@ impl MergedOptions {
         self.valued(&mut groups, "features_enabled", "--use-feature");
         // pip drops the names of an earlier `--no-binary` at `--only-binary :all:`, so that one goes first.
         let binary = [("no_binary", "--no-binary"), ("only_binary", "--only-binary")];
-        let all = matches!(self.get("only_binary"), Some(Value::Set(names)) if names.contains(":all:"));
+        let all = matches!(self.get("only_binary"), Some(OptionValue::Set(names)) if names.contains(":all:"));
         for (name, option) in if all { [binary[1], binary[0]] } else { binary } {
-            if let Some(Value::Set(names)) = self.get(name) {
+            if let Some(OptionValue::Set(names)) = self.get(name) {
                 groups.push(vec![option.to_owned(), joined(names)]);
             }
         }
@@ -191,12 +191,12 @@ impl MergedOptions {
     /// As tox stores them: `name=value` with the value as Python shows it.
     pub(super) fn stored(&self) -> Vec<String> {
         let stored = self.0.iter().map(|(name, value)| match value {
-            Value::Flag => format!("{name}=True"),
-            Value::List(list) => {
+            OptionValue::Flag => format!("{name}=True"),
+            OptionValue::List(list) => {
                 let list: Vec<String> = list.iter().map(|entry| python_repr(entry)).collect();
                 format!("{name}=[{}]", list.join(", "))
             }
-            Value::Set(names) => format!("{name}={}", joined(names)),
+            OptionValue::Set(names) => format!("{name}={}", joined(names)),
         });
         stored.collect()
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::error::{ConfigError, Location};
 use crate::model::requirements::RequirementText;
-use crate::model::{Requirements, Variables};
+use crate::model::{EnvVariables, ParsedRequirementFile};
 use crate::python_text::path;
 use crate::python_text::quote::split_lines;
 use crate::requirements::RequirementKind;
@@ -13,28 +13,28 @@ use crate::requirements::arguments::LineOptions;
 use crate::requirements::content;
 use crate::requirements::lines;
 use crate::requirements::options::MergedOptions;
-use crate::requirements::redact::Secrets;
-use crate::requirements::requirement::{Content, ParsedRequirement};
+use crate::requirements::redact::SecretValues;
+use crate::requirements::requirement::{ParsedRequirement, RequirementContent};
 
 /// Everything that was read.
 #[derive(Default)]
-struct Parsed {
+struct ParsedRequirements {
     requirements: Vec<ParsedRequirement>,
     options: MergedOptions,
 }
 
-struct Walk<'a> {
+struct RequirementFileWalk<'a> {
     /// The file the text of the setting counts as; paths are relative to its folder.
     setting_file: String,
     kind: RequirementKind,
-    variables: &'a Variables,
+    variables: &'a EnvVariables,
     /// Whether the files that are named are read.
     nested: bool,
-    secrets: Secrets,
+    secrets: SecretValues,
     /// How many files were read.
     files: usize,
     found: std::collections::HashSet<String>,
-    parsed: Parsed,
+    parsed: ParsedRequirements,
 }
 
 /// How many files a setting may come to, each as often as it is named.
@@ -62,22 +62,22 @@ impl Open {
     }
 }
 
-impl<'a> Walk<'a> {
-    fn of(text: &RequirementText, kind: RequirementKind, variables: &'a Variables) -> Self {
+impl<'a> RequirementFileWalk<'a> {
+    fn of(text: &RequirementText, kind: RequirementKind, variables: &'a EnvVariables) -> Self {
         Self {
             setting_file: text.root.join("tox.ini").display().to_string(),
             kind,
             variables,
             nested: false,
-            secrets: Secrets::default(),
+            secrets: SecretValues::default(),
             files: 0,
             found: std::collections::HashSet::new(),
-            parsed: Parsed::default(),
+            parsed: ParsedRequirements::default(),
         }
     }
 
     /// Reads the setting once, with or without the files it names.
-    fn setting(&mut self, normalized: &str, nested: bool) -> Result<Parsed, ConfigError> {
+    fn setting(&mut self, normalized: &str, nested: bool) -> Result<ParsedRequirements, ConfigError> {
         self.nested = nested;
         self.files = 0;
         self.found.clear();
@@ -142,7 +142,7 @@ impl<'a> Walk<'a> {
         let written = if is_editable { &options.editables[0] } else { requirement };
         if !written.is_empty() || is_editable {
             self.add(ParsedRequirement {
-                content: Content::read(written, file),
+                content: RequirementContent::read(written, file),
                 is_editable,
                 is_constraint,
                 hashes: options.hashes,
@@ -173,7 +173,7 @@ impl<'a> Walk<'a> {
         };
         if content::is_remote(&named) {
             self.add(ParsedRequirement {
-                content: Content::RemoteFile(named),
+                content: RequirementContent::RemoteFile(named),
                 is_editable: false,
                 is_constraint,
                 hashes: Vec::new(),
@@ -223,7 +223,7 @@ impl<'a> Walk<'a> {
                 format!("Cannot use --{option} in deps list, it must be in requirements file. ({requirement})")
             }
             RequirementKind::Constraints => {
-                if !requirement.has_options() && matches!(requirement.content, Content::RemoteFile(_)) {
+                if !requirement.has_options() && matches!(requirement.content, RequirementContent::RemoteFile(_)) {
                     return Ok(());
                 }
                 let requirement = requirement.stored();
@@ -251,13 +251,13 @@ impl<'a> Walk<'a> {
 pub(super) fn requirements(
     text: &RequirementText,
     kind: RequirementKind,
-    variables: &Variables,
-) -> Result<Requirements, ConfigError> {
+    variables: &EnvVariables,
+) -> Result<ParsedRequirementFile, ConfigError> {
     if text.text.trim().is_empty() {
-        return Ok(Requirements::default());
+        return Ok(ParsedRequirementFile::default());
     }
     let normalized = lines::normalize(&text.text, kind).map_err(ConfigError::value)?;
-    let mut walk = Walk::of(text, kind, variables);
+    let mut walk = RequirementFileWalk::of(text, kind, variables);
     let shallow = walk.setting(&normalized, false)?;
     let names_files = shallow.options.names_files();
     let arguments = as_arguments(&shallow);
@@ -271,7 +271,7 @@ pub(super) fn requirements(
         deep.requirements.iter().partition(|requirement| requirement.is_constraint);
     let options = deep.options.stored();
     let nested = options.iter().filter(|option| !own_options.contains(option));
-    Ok(Requirements {
+    Ok(ParsedRequirementFile {
         arguments,
         nested_options: nested.cloned().map(mask).collect(),
         options: options.into_iter().map(mask).collect(),
@@ -284,7 +284,7 @@ pub(super) fn requirements(
     })
 }
 
-fn as_arguments(parsed: &Parsed) -> Vec<String> {
+fn as_arguments(parsed: &ParsedRequirements) -> Vec<String> {
     let requirements = parsed.requirements.iter().flat_map(ParsedRequirement::arguments);
     requirements.chain(parsed.options.groups().into_iter().flatten()).collect()
 }
@@ -307,10 +307,10 @@ fn escape(argument: &str) -> String {
 pub(super) fn display_lines(
     text: &RequirementText,
     kind: RequirementKind,
-    variables: &Variables,
+    variables: &EnvVariables,
 ) -> Result<Vec<String>, ConfigError> {
     let normalized = lines::normalize(&text.text, kind).map_err(ConfigError::value)?;
-    let mut walk = Walk::of(text, kind, variables);
+    let mut walk = RequirementFileWalk::of(text, kind, variables);
     if as_arguments(&walk.setting(&normalized, false)?).is_empty() {
         return Ok(Vec::new());
     }
@@ -360,13 +360,13 @@ mod tests {
 
     use super::*;
 
-    struct Folder {
+    struct RequirementFolder {
         place: tempfile::TempDir,
         root: PathBuf,
-        variables: Variables,
+        variables: EnvVariables,
     }
 
-    impl Folder {
+    impl RequirementFolder {
         fn new(files: &[(&str, &str)]) -> std::io::Result<Self> {
             let place = tempfile::tempdir()?;
             let root = place.path().canonicalize()?;
@@ -375,15 +375,15 @@ mod tests {
                 std::fs::create_dir_all(file.parent().unwrap_or(&root))?;
                 std::fs::write(file, content)?;
             }
-            Ok(Self { place, root, variables: Variables::default() })
+            Ok(Self { place, root, variables: EnvVariables::default() })
         }
 
-        fn read(&self, text: &str, kind: RequirementKind) -> Result<Requirements, ConfigError> {
+        fn read(&self, text: &str, kind: RequirementKind) -> Result<ParsedRequirementFile, ConfigError> {
             let text = RequirementText { text: text.to_owned(), root: self.root.clone() };
             requirements(&text, kind, &self.variables)
         }
 
-        fn deps(&self, text: &str) -> Result<Requirements, ConfigError> {
+        fn deps(&self, text: &str) -> Result<ParsedRequirementFile, ConfigError> {
             self.read(text, RequirementKind::Deps)
         }
 
@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn nested_files_are_read_and_pip_gets_their_names() -> anyhow::Result<()> {
-        let folder = Folder::new(&[
+        let folder = RequirementFolder::new(&[
             ("req.txt", "b\n-r sub/more.txt\n--no-binary x"),
             ("sub/more.txt", "./here\n-c c.txt\n--pre\n"),
             ("sub/c.txt", "B[x]==1 # pinned"),
@@ -417,7 +417,7 @@ mod tests {
 
     #[test]
     fn files_behind_urls_are_left_to_the_installer() -> anyhow::Result<()> {
-        let folder = Folder::new(&[])?;
+        let folder = RequirementFolder::new(&[])?;
         let read = folder.deps("a\n-r https://h/r.txt\n-c https://h/c.txt")?;
         assert_eq!(read.arguments, ["a", "-r", "https://h/r.txt", "-c", "https://h/c.txt"]);
         assert_eq!(read.requirements, ["a", "-r https://h/r.txt", "-c https://h/c.txt"]);
@@ -429,7 +429,8 @@ mod tests {
 
     #[test]
     fn what_secret_variables_hold_is_used_and_not_stored() -> anyhow::Result<()> {
-        let mut folder = Folder::new(&[("n.txt", "-i https://ci:${TOKEN}@${HOST}/s\nhttps://${TOKEN}@h/a.whl")])?;
+        let mut folder =
+            RequirementFolder::new(&[("n.txt", "-i https://ci:${TOKEN}@${HOST}/s\nhttps://${TOKEN}@h/a.whl")])?;
         folder.variables.set("TOKEN", "magic");
         folder.variables.set("HOST", "host");
         let read = folder.deps("https://${TOKEN}@h/b.whl\n-r n.txt")?;
@@ -443,7 +444,7 @@ mod tests {
     #[test]
     fn mistakes_are_told_in_the_words_of_tox_with_the_nested_place() -> anyhow::Result<()> {
         let hash = format!("sha256:{}", "0".repeat(64));
-        let folder = Folder::new(&[
+        let folder = RequirementFolder::new(&[
             ("loop.txt", "-r loop.txt"),
             ("bad.txt", "a\n\n--no-deps"),
             ("c.txt", ""),
@@ -490,7 +491,7 @@ mod tests {
 
     #[test]
     fn settings_are_shown_as_written_with_options_merged() -> anyhow::Result<()> {
-        let folder = Folder::new(&[])?;
+        let folder = RequirementFolder::new(&[])?;
         for (text, expected) in [
             ("--only-binary :all:\n--no-binary b\nr\n--no-binary o", "--only-binary :all:|--no-binary b,o|r"),
             ("--no-binary :all:\nr\n--no-binary :none:", "r"),
@@ -514,7 +515,7 @@ mod tests {
 
         #[test]
         fn any_text_is_read_or_refused(text in "([-a-z0-9 =./\\[\\]\\\\'\"#$\\{\\}:@é\n]|-r |-c |--pre|\\$\\{A\\}){0,40}") {
-            let mut variables = Variables::default();
+            let mut variables = EnvVariables::default();
             variables.set("A", "-e x\ny");
             let text = RequirementText { text, root: "/nonexistent".into() };
             for kind in [RequirementKind::Deps, RequirementKind::Constraints] {
@@ -522,7 +523,7 @@ mod tests {
                 let normalized = lines::normalize(&text.text, kind).unwrap_or_default();
                 // What can be shown can be installed; the other way round, a line that only its successor completes cannot
                 // be shown, as in tox.
-                proptest::prop_assert!(!shown || Walk::of(&text, kind, &variables).setting(&normalized, false).is_ok());
+                proptest::prop_assert!(!shown || RequirementFileWalk::of(&text, kind, &variables).setting(&normalized, false).is_ok());
                 let _ = requirements(&text, kind, &variables);
             }
         }

@@ -16,9 +16,9 @@ fn stars(text: &str) -> String {
 
 /// Values of variables that were filled in and may not show.
 #[derive(Debug, Default)]
-pub(super) struct Secrets(BTreeMap<String, String>);
+pub(super) struct SecretValues(BTreeMap<String, String>);
 
-impl Secrets {
+impl SecretValues {
     /// Remembers `value` when `name` sounds secret.
     pub(super) fn learn(&mut self, name: &str, value: &str) {
         if sounds_secret(name) {
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn values_of_secret_sounding_variables_are_masked_longest_first() {
-        let mut secrets = Secrets::default();
+        let mut secrets = SecretValues::default();
         secrets.learn("PYPI_TOKEN", "magic");
         secrets.learn("LONG_PYPI_TOKEN", "magical");
         secrets.learn("HOST", "host");

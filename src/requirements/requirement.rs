@@ -8,7 +8,7 @@ use crate::python_text::path;
 const VERSION_CONTROL: [&str; 7] = ["ftp", "ssh", "git", "hg", "bzr", "sftp", "svn"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Content {
+pub(super) enum RequirementContent {
     /// With its printed form.
     Named(Requirement, String),
     /// A path or URL, or what is no requirement at all; the installer will say so.
@@ -19,7 +19,7 @@ pub(super) enum Content {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ParsedRequirement {
-    pub content: Content,
+    pub content: RequirementContent,
     pub is_editable: bool,
     pub is_constraint: bool,
     pub hashes: Vec<String>,
@@ -29,7 +29,7 @@ pub(super) struct ParsedRequirement {
     pub line: usize,
 }
 
-impl Content {
+impl RequirementContent {
     /// Reads `text`; a relative path in it is relative to the folder of `file`.
     pub(super) fn read(text: &str, file: &str) -> Self {
         if let Ok(requirement) = text.parse::<Requirement>() {
@@ -116,8 +116,8 @@ impl ParsedRequirement {
     /// As an argument for pip.
     pub(super) fn arguments(&self) -> impl Iterator<Item = String> {
         let flag = match self.content {
-            Content::RemoteFile(_) if self.is_constraint => Some("-c"),
-            Content::RemoteFile(_) => Some("-r"),
+            RequirementContent::RemoteFile(_) if self.is_constraint => Some("-c"),
+            RequirementContent::RemoteFile(_) => Some("-r"),
             _ => self.is_editable.then_some("-e"),
         };
         flag.map(str::to_owned).into_iter().chain([self.content.text().to_owned()])
@@ -128,7 +128,7 @@ impl ParsedRequirement {
         let mut parts = Vec::new();
         if self.is_constraint {
             parts.push("-c");
-        } else if matches!(self.content, Content::RemoteFile(_)) {
+        } else if matches!(self.content, RequirementContent::RemoteFile(_)) {
             parts.push("-r");
         }
         if self.is_editable {
@@ -147,7 +147,7 @@ impl ParsedRequirement {
     /// tox's order: requirements, then editable ones, then constraints; among them names before paths and URLs.
     pub(super) fn sort_key(&self) -> (u8, u8, String, String) {
         let group = if self.is_constraint { 2 } else { u8::from(self.is_editable) };
-        let kind = if matches!(self.content, Content::Named(..)) { 0 } else { 2 };
+        let kind = if matches!(self.content, RequirementContent::Named(..)) { 0 } else { 2 };
         let options = format!("{:?}{:?}", self.hashes, self.config_settings);
         (group, kind, self.content.text().to_lowercase(), options)
     }
@@ -156,7 +156,7 @@ impl ParsedRequirement {
     pub(super) fn constraint_line(&self) -> Option<String> {
         if self.is_constraint {
             return self.stored().strip_prefix("-c ").map(|line| match self.content {
-                Content::RemoteFile(_) => format!("-c {line}"),
+                RequirementContent::RemoteFile(_) => format!("-c {line}"),
                 _ => line.to_owned(),
             });
         }
@@ -164,19 +164,19 @@ impl ParsedRequirement {
             return None;
         }
         let mut line = match &self.content {
-            Content::Named(requirement, _) => {
+            RequirementContent::Named(requirement, _) => {
                 let mut named = requirement.clone();
                 named.extras.clear();
                 named.to_string()
             }
-            Content::Other(text) => {
+            RequirementContent::Other(text) => {
                 let text = match text.strip_suffix(']').and_then(|rest| rest.rfind('[')) {
                     Some(open) if !text[open..text.len() - 1].contains(']') => &text[..open],
                     _ => text,
                 };
                 text_has_name(text).then(|| text.to_owned())?
             }
-            Content::RemoteFile(_) => return None,
+            RequirementContent::RemoteFile(_) => return None,
         };
         for hash in &self.hashes {
             line.push_str(&format!(" --hash {hash}"));
@@ -203,7 +203,7 @@ mod tests {
     fn in_folder(text: &str) -> std::io::Result<String> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().canonicalize()?.join("tox.ini");
-        Ok(Content::read(text, &file.display().to_string()).text().to_owned())
+        Ok(RequirementContent::read(text, &file.display().to_string()).text().to_owned())
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn constraints_name_no_extras_and_no_paths() {
         let line = |text: &str| {
-            let content = Content::read(text, "/x/tox.ini");
+            let content = RequirementContent::read(text, "/x/tox.ini");
             let requirement = ParsedRequirement {
                 content,
                 is_editable: false,

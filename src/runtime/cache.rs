@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::digest::hexadecimal;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 /// `ENVO_CACHE_DIR`, else `$XDG_CACHE_HOME/envo`, else `~/.cache/envo`; `None` when none of them is an absolute path.
-pub fn folder(variables: &Variables) -> Option<PathBuf> {
+pub fn folder(variables: &EnvVariables) -> Option<PathBuf> {
     let absolute = |name: &str| variables.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("ENVO_CACHE_DIR")
         .or_else(|| absolute("XDG_CACHE_HOME").map(|path| path.join("envo")))

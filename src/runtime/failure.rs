@@ -2,7 +2,7 @@
 
 /// A kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
+pub enum ToolFailure {
     /// The lock file does not fit the manifest.
     Lock,
     /// A file is not the one that the lock has the hash of.
@@ -16,11 +16,11 @@ pub enum Failure {
 }
 
 /// What tools print, most telling first, and what it means.
-pub type Marks = &'static [(&'static str, Failure)];
+pub type FailurePatterns = &'static [(&'static str, ToolFailure)];
 
-impl Failure {
+impl ToolFailure {
     /// The first of `marks` that is in `output`.
-    pub fn told(marks: Marks, output: &str) -> Option<Self> {
+    pub fn explained(marks: FailurePatterns, output: &str) -> Option<Self> {
         marks.iter().find(|(mark, _)| output.contains(mark)).map(|(_, failure)| *failure)
     }
 
@@ -53,40 +53,40 @@ mod tests {
     #[test]
     fn what_each_tool_says_is_understood() {
         for (runtime, output, failure) in [
-            ("node", "npm error code EUSAGE", Failure::Lock),
-            ("node", "npm error code EINTEGRITY", Failure::Tampered),
-            ("node", "npm error code Z_DATA_ERROR\nnpm error errno -3", Failure::Tampered),
-            ("node", "npm ERR! code ETARGET", Failure::Unknown),
-            ("node", "npm error code ECONNREFUSED\nnpm error syscall connect", Failure::Network),
-            ("node", "npm error command failed\nnpm error command sh -c cc x.c", Failure::Compilation),
-            ("node", " ERR_PNPM_OUTDATED_LOCKFILE  Cannot install", Failure::Lock),
-            ("node", "error Your lockfile needs to be updated", Failure::Lock),
-            ("node", "➤ YN0028: │ The lockfile would have been modified", Failure::Lock),
-            ("ruby", "You are trying to install in deployment mode after changing\nyour Gemfile.", Failure::Lock),
-            ("ruby", "ERROR: Failed to build gem native extension.", Failure::Compilation),
-            ("ruby", "Could not reach host index.rubygems.org.", Failure::Network),
+            ("node", "npm error code EUSAGE", ToolFailure::Lock),
+            ("node", "npm error code EINTEGRITY", ToolFailure::Tampered),
+            ("node", "npm error code Z_DATA_ERROR\nnpm error errno -3", ToolFailure::Tampered),
+            ("node", "npm ERR! code ETARGET", ToolFailure::Unknown),
+            ("node", "npm error code ECONNREFUSED\nnpm error syscall connect", ToolFailure::Network),
+            ("node", "npm error command failed\nnpm error command sh -c cc x.c", ToolFailure::Compilation),
+            ("node", " ERR_PNPM_OUTDATED_LOCKFILE  Cannot install", ToolFailure::Lock),
+            ("node", "error Your lockfile needs to be updated", ToolFailure::Lock),
+            ("node", "➤ YN0028: │ The lockfile would have been modified", ToolFailure::Lock),
+            ("ruby", "You are trying to install in deployment mode after changing\nyour Gemfile.", ToolFailure::Lock),
+            ("ruby", "ERROR: Failed to build gem native extension.", ToolFailure::Compilation),
+            ("ruby", "Could not reach host index.rubygems.org.", ToolFailure::Network),
             (
                 "ruby",
                 "ERROR:  Could not find a valid gem 'rack' (= 99), here is why:\n Unable to download data",
-                Failure::Network,
+                ToolFailure::Network,
             ),
-            ("ruby", "Could not find gem 'nope' in rubygems repository", Failure::Unknown),
-            ("go", "missing go.sum entry for module providing package x", Failure::Lock),
-            ("go", "verifying example.org/x@v1: checksum mismatch\n\nSECURITY ERROR", Failure::Tampered),
-            ("go", "dial tcp: lookup proxy.golang.org: no such host", Failure::Network),
-            ("rust", "error: cannot update the lock file /x because --locked was passed", Failure::Lock),
+            ("ruby", "Could not find gem 'nope' in rubygems repository", ToolFailure::Unknown),
+            ("go", "missing go.sum entry for module providing package x", ToolFailure::Lock),
+            ("go", "verifying example.org/x@v1: checksum mismatch\n\nSECURITY ERROR", ToolFailure::Tampered),
+            ("go", "dial tcp: lookup proxy.golang.org: no such host", ToolFailure::Network),
+            ("rust", "error: cannot update the lock file /x because --locked was passed", ToolFailure::Lock),
             (
                 "rust",
                 "error: failed to download replaced source registry `crates-io`\n\nCaused by:\n  failed to verify the checksum of \
                  `leaf v1.0.0`",
-                Failure::Tampered,
+                ToolFailure::Tampered,
             ),
-            ("rust", "error: could not find `nope` in registry `crates-io`", Failure::Unknown),
-            ("rust", "failed to download from `https://index.crates.io/config.json`", Failure::Network),
-            ("rust", "error: could not compile `x` (bin \"x\") due to 1 previous error", Failure::Compilation),
+            ("rust", "error: could not find `nope` in registry `crates-io`", ToolFailure::Unknown),
+            ("rust", "failed to download from `https://index.crates.io/config.json`", ToolFailure::Network),
+            ("rust", "error: could not compile `x` (bin \"x\") due to 1 previous error", ToolFailure::Compilation),
         ] {
-            assert_eq!(Failure::told(named(runtime).unwrap().failures(), output), Some(failure), "{output}");
+            assert_eq!(ToolFailure::explained(named(runtime).unwrap().failures(), output), Some(failure), "{output}");
         }
-        assert_eq!(Failure::told(named("node").unwrap().failures(), "npm error code EWHATEVER"), None);
+        assert_eq!(ToolFailure::explained(named("node").unwrap().failures(), "npm error code EWHATEVER"), None);
     }
 }

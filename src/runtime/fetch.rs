@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use zip::ZipArchive;
 
 use crate::runtime::checksums;
-use crate::runtime::{Runtime, Wheel};
+use crate::runtime::{Runtime, RuntimeWheel};
 use crate::scratch::Scratch;
 
 /// The folder of the cache with a folder for each runtime, and one in that for each of its versions.
@@ -19,19 +19,21 @@ pub const FOLDER: &str = "runtimes-2";
 pub const LARGEST_UNPACKED: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Where a file of a wheel goes.
-pub struct Entry {
+pub struct WheelMember {
     /// Relative to the folder the wheel is unpacked into.
     pub name: PathBuf,
     pub is_program: bool,
 }
 
 /// Writes those files of the wheel at `file` for which `entry` has a place into `folder`.
-pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<Entry>) -> Result<()> {
+pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<WheelMember>) -> Result<()> {
     let mut archive = ZipArchive::new(fs_err::File::open(file)?)?;
     let mut left = LARGEST_UNPACKED;
     for index in 0..archive.len() {
         let mut content = archive.by_index(index)?;
-        let Some(Entry { name, is_program }) = content.enclosed_name().and_then(|name| entry(&name)) else { continue };
+        let Some(WheelMember { name, is_program }) = content.enclosed_name().and_then(|name| entry(&name)) else {
+            continue;
+        };
         let target = folder.join(name);
         if content.is_dir() {
             fs_err::create_dir_all(&target)?;
@@ -50,7 +52,7 @@ pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<Entry
 }
 
 /// Unpacks the wheel at `file` below `cache` and returns the folder that has `bin` in it.
-pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &Wheel, cache: &Path) -> Result<PathBuf> {
+pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &RuntimeWheel, cache: &Path) -> Result<PathBuf> {
     let context = || format!("cannot unpack {}", file.display());
     let version = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('-').nth(1));
     let version = version.unwrap_or("unknown");
@@ -66,7 +68,7 @@ pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &Wheel, cache: &Path) -
     let unfinished = Scratch::new_in(parent, ".unfinished-")?;
     let place_of = |name: &Path| {
         let name = name.strip_prefix(wheel.root).ok()?.to_owned();
-        Some(Entry { is_program: name.starts_with("bin"), name })
+        Some(WheelMember { is_program: name.starts_with("bin"), name })
     };
     extract(file, unfinished.path(), place_of).with_context(context)?;
     link_programs(unfinished.path(), wheel.links)?;

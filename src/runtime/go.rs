@@ -2,18 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::Variables;
-use crate::runtime::failure::{Failure, Marks};
-use crate::runtime::locking::{LockFile, LockRequest, Locking, Upgrade};
-use crate::runtime::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use crate::model::EnvVariables;
+use crate::runtime::failure::{FailurePatterns, ToolFailure};
+use crate::runtime::locking::{LockFile, Locking, RuntimeLockRequest, RuntimeUpgrade};
+use crate::runtime::manifest::{FolderDependencies, dependency_inputs, input, local_path, read, step};
 use crate::runtime::outdated;
 use crate::runtime::packing::{PackRequest, PackageForm};
 use crate::runtime::ruby::dotted;
-use crate::runtime::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
+use crate::runtime::{
+    InstallStep, OfflineSettings, Runtime, RuntimeContents, RuntimeInstallRequest, RuntimeLocation, RuntimeVariables,
+};
 
-pub struct Go;
+pub struct GoRuntime;
 
-impl Runtime for Go {
+impl Runtime for GoRuntime {
     fn name(&self) -> &'static str {
         "go"
     }
@@ -31,7 +33,7 @@ impl Runtime for Go {
         dotted(digits)
     }
 
-    fn places(&self) -> &'static [&'static str] {
+    fn locations(&self) -> &'static [&'static str] {
         &[
             "/usr/local/go/bin",
             "/usr/lib/go-*/bin",
@@ -75,7 +77,7 @@ impl Runtime for Go {
         ]
     }
 
-    fn surroundings(&self, place: &Place<'_>) -> Surroundings {
+    fn surroundings(&self, place: &RuntimeLocation<'_>) -> RuntimeVariables {
         let folder = place.folder.display().to_string();
         let mut variables = vec![("GOPATH".to_owned(), folder.clone()), ("GOBIN".to_owned(), format!("{folder}/bin"))];
         if let Some(cache) = module_cache(place.variables) {
@@ -85,12 +87,12 @@ impl Runtime for Go {
             // The version that was asked for is the one that builds.
             variables.push(("GOTOOLCHAIN".to_owned(), "local".to_owned()));
         }
-        Surroundings { paths: vec![place.folder.join("bin")], variables }
+        RuntimeVariables { paths: vec![place.folder.join("bin")], variables }
     }
 
-    fn contents(&self, request: &Request<'_>) -> Result<Contents, String> {
+    fn contents(&self, request: &RuntimeInstallRequest<'_>) -> Result<RuntimeContents, String> {
         let place = &request.place;
-        let mut contents = Contents::default();
+        let mut contents = RuntimeContents::default();
         if let Some(text) = read(&place.project.join("go.mod"))? {
             contents.inputs.push(input("go.mod", &text));
             if let Some(sums) = read(&place.project.join("go.sum"))? {
@@ -110,7 +112,7 @@ impl Runtime for Go {
                 (None, None) => step(["go", "install", dependency], place.project, "go_deps"),
             });
         }
-        contents.inputs.extend(dependency_inputs(request.dependencies, place.root, Folders::Copied));
+        contents.inputs.extend(dependency_inputs(request.dependencies, place.root, FolderDependencies::Copied));
         for name in place.lock.iter().flat_map(|lock| LOCK.map(|name| lock.join(name))) {
             contents.inputs.extend(read(&name)?.map(|text| input("lock", &text)));
         }
@@ -118,32 +120,32 @@ impl Runtime for Go {
             for step in &mut contents.steps {
                 // What was fetched lies there as a proxy has it, which also says which version is the latest.
                 let proxy = ("GOPROXY".to_owned(), format!("file://{cache}/cache/download"));
-                step.offline = Some(Offline { variables: vec![proxy], ..Offline::default() });
+                step.offline = Some(OfflineSettings { variables: vec![proxy], ..OfflineSettings::default() });
             }
         }
         Ok(contents)
     }
 
-    fn failures(&self) -> Marks {
+    fn failures(&self) -> FailurePatterns {
         &[
-            ("missing go.sum entry", Failure::Lock),
-            ("updates to go.mod needed", Failure::Lock),
-            ("checksum mismatch", Failure::Tampered),
-            ("checksum error", Failure::Tampered),
-            ("inconsistent vendoring", Failure::Lock),
-            ("dial tcp", Failure::Network),
-            ("read tcp", Failure::Network),
-            (": EOF", Failure::Network),
-            ("GOPROXY=off", Failure::Network),
-            ("i/o timeout", Failure::Network),
-            ("unknown revision", Failure::Unknown),
-            ("no matching versions", Failure::Unknown),
-            ("404 Not Found", Failure::Unknown),
-            ("410 Gone", Failure::Unknown),
-            ("not found: ", Failure::Unknown),
-            ("build failed", Failure::Compilation),
-            ("syntax error", Failure::Compilation),
-            ("# ", Failure::Compilation),
+            ("missing go.sum entry", ToolFailure::Lock),
+            ("updates to go.mod needed", ToolFailure::Lock),
+            ("checksum mismatch", ToolFailure::Tampered),
+            ("checksum error", ToolFailure::Tampered),
+            ("inconsistent vendoring", ToolFailure::Lock),
+            ("dial tcp", ToolFailure::Network),
+            ("read tcp", ToolFailure::Network),
+            (": EOF", ToolFailure::Network),
+            ("GOPROXY=off", ToolFailure::Network),
+            ("i/o timeout", ToolFailure::Network),
+            ("unknown revision", ToolFailure::Unknown),
+            ("no matching versions", ToolFailure::Unknown),
+            ("404 Not Found", ToolFailure::Unknown),
+            ("410 Gone", ToolFailure::Unknown),
+            ("not found: ", ToolFailure::Unknown),
+            ("build failed", ToolFailure::Compilation),
+            ("syntax error", ToolFailure::Compilation),
+            ("# ", ToolFailure::Compilation),
         ]
     }
 
@@ -155,7 +157,7 @@ impl Runtime for Go {
         Some(PackageForm { word: "binary", ending: None })
     }
 
-    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<Step>, String> {
+    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<InstallStep>, String> {
         let project = request.place.project;
         if !project.join("go.mod").is_file() {
             return Err(format!("there is no go.mod in {}", project.display()));
@@ -164,11 +166,11 @@ impl Runtime for Go {
     }
 
     /// The project's own modules are locked in its go.mod and go.sum, the programs of `go_deps` in a module of their own.
-    fn newer(&self, file: &LockFile) -> Option<outdated::Question> {
+    fn newer(&self, file: &LockFile) -> Option<outdated::OutdatedQuery> {
         file.kept.ends_with("go.mod").then(|| outdated::go(&file.kept))
     }
 
-    fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+    fn locking(&self, request: &RuntimeLockRequest<'_>) -> Result<Option<Locking>, String> {
         let place = &request.contents.place;
         let mut locking = Locking::default();
         if let Some(text) = read(&place.project.join("go.mod"))? {
@@ -176,7 +178,7 @@ impl Runtime for Go {
             lock_project(&mut locking, request)?;
         }
         let dependencies = request.contents.dependencies;
-        locking.inputs.extend(dependency_inputs(dependencies, place.root, Folders::Copied));
+        locking.inputs.extend(dependency_inputs(dependencies, place.root, FolderDependencies::Copied));
         let named: Vec<&String> =
             dependencies.iter().filter(|dependency| local_path(dependency, place.root).is_none()).collect();
         if !named.is_empty() {
@@ -189,7 +191,7 @@ impl Runtime for Go {
 /// The files of a lock.
 const LOCK: [&str; 2] = ["go.mod", "go.sum"];
 
-fn lock_project(locking: &mut Locking, request: &LockRequest<'_>) -> Result<(), String> {
+fn lock_project(locking: &mut Locking, request: &RuntimeLockRequest<'_>) -> Result<(), String> {
     let place = &request.contents.place;
     // Copies, so that nothing is half-written: go looks for the sums beside the file it is given.
     let scratch = place.folder.join("project");
@@ -202,12 +204,12 @@ fn lock_project(locking: &mut Locking, request: &LockRequest<'_>) -> Result<(), 
     let copy = format!("-modfile={}", scratch.join("go.mod").display());
     let mut upgrade = step(["go", "get", &copy, "-u"], place.project, "go.mod");
     match request.upgrade {
-        Upgrade::Nothing => {}
-        Upgrade::Named(names) => {
+        RuntimeUpgrade::Nothing => {}
+        RuntimeUpgrade::Named(names) => {
             upgrade.argv.extend(names.iter().cloned());
             locking.steps.push(upgrade);
         }
-        Upgrade::Everything => {
+        RuntimeUpgrade::Everything => {
             upgrade.argv.push("./...".to_owned());
             locking.steps.push(upgrade);
         }
@@ -216,9 +218,10 @@ fn lock_project(locking: &mut Locking, request: &LockRequest<'_>) -> Result<(), 
     Ok(())
 }
 
-fn lock_programs(locking: &mut Locking, request: &LockRequest<'_>, named: &[&String]) -> Result<(), String> {
+fn lock_programs(locking: &mut Locking, request: &RuntimeLockRequest<'_>, named: &[&String]) -> Result<(), String> {
     let scratch = request.contents.place.folder;
-    let known = if request.upgrade == Upgrade::Everything { None } else { read(&request.folder.join("go.mod"))? };
+    let known =
+        if request.upgrade == RuntimeUpgrade::Everything { None } else { read(&request.folder.join("go.mod"))? };
     let is_known = known.is_some();
     if is_known && let Some(sums) = read(&request.folder.join("go.sum"))? {
         locking.files.push((PathBuf::from("go.sum"), sums));
@@ -233,7 +236,7 @@ fn lock_programs(locking: &mut Locking, request: &LockRequest<'_>, named: &[&Str
     let has_version = |one: &str| one.split_once('@').is_some_and(|(_, version)| version.starts_with('v'));
     let wanted = named.iter().filter(|one| !is_known || has_version(one));
     get.argv.extend(wanted.map(|one| (*one).clone()));
-    if let Upgrade::Named(names) = request.upgrade {
+    if let RuntimeUpgrade::Named(names) = request.upgrade {
         get.argv.extend(names.iter().cloned());
     }
     if get.argv.len() > 2 {
@@ -250,7 +253,7 @@ fn path_of(dependency: &str) -> &str {
 }
 
 /// Where modules are when `GOPATH` is not the environment's.
-fn module_cache(variables: &Variables) -> Option<String> {
+fn module_cache(variables: &EnvVariables) -> Option<String> {
     let set = |name: &str| variables.text(name).filter(|text| !text.is_empty());
     set("GOMODCACHE")
         .or_else(|| Some(format!("{}/pkg/mod", set("GOPATH")?.split(':').next()?)))
@@ -268,8 +271,8 @@ mod tests {
     #[test]
     fn modules_are_fetched_only_where_there_are_any() {
         let project = tempfile::tempdir().unwrap();
-        let variables = Variables::default();
-        let place = Place {
+        let variables = EnvVariables::default();
+        let place = RuntimeLocation {
             env_dir: Path::new("/e"),
             folder: Path::new("/e/go"),
             root: project.path(),
@@ -281,7 +284,7 @@ mod tests {
         let commands = |text: &str| {
             std::fs::write(project.path().join("go.mod"), text).unwrap();
             let dependencies = ["example.org/x@v1".to_owned()];
-            let contents = Go.contents(&Request { place, dependencies: &dependencies }).unwrap();
+            let contents = GoRuntime.contents(&RuntimeInstallRequest { place, dependencies: &dependencies }).unwrap();
             contents.steps.iter().map(|step| step.argv.join(" ")).collect::<Vec<_>>()
         };
         assert_eq!(commands("module x\ngo 1.19\n"), ["go install example.org/x@v1"]);
@@ -293,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_module_cache_stays_the_users() {
-        let variables = |name: &str, value: &str| [(name.into(), value.into())].into_iter().collect::<Variables>();
+        let variables = |name: &str, value: &str| [(name.into(), value.into())].into_iter().collect::<EnvVariables>();
         assert_eq!(module_cache(&variables("HOME", "/h")), Some("/h/go/pkg/mod".into()));
         assert_eq!(module_cache(&variables("GOPATH", "/a:/b")), Some("/a/pkg/mod".into()));
         assert_eq!(module_cache(&variables("GOMODCACHE", "/m")), Some("/m".into()));
@@ -301,6 +304,6 @@ mod tests {
 
     #[test]
     fn what_go_says_of_its_version_is_understood() {
-        assert_eq!(Go.version("go version go1.19.8 linux/amd64").unwrap().to_string(), "1.19.8");
+        assert_eq!(GoRuntime.version("go version go1.19.8 linux/amd64").unwrap().to_string(), "1.19.8");
     }
 }

@@ -3,22 +3,22 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::runtime::{Request, Step};
+use crate::runtime::{InstallStep, RuntimeInstallRequest};
 
 /// What is to be locked.
 #[derive(Debug, Clone, Copy)]
-pub struct LockRequest<'a> {
+pub struct RuntimeLockRequest<'a> {
     /// What the environment wants. [`crate::runtime::Place::folder`] is a folder for files that are needed meanwhile; it lies beside
     /// [`LockRequest::folder`], so that relative paths are the same in both.
-    pub contents: Request<'a>,
+    pub contents: RuntimeInstallRequest<'a>,
     /// Where the lock of the environment's own dependencies belongs, as [`folder`] names it.
     pub folder: &'a Path,
-    pub upgrade: Upgrade<'a>,
+    pub upgrade: RuntimeUpgrade<'a>,
 }
 
 /// What of an existing lock may move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Upgrade<'a> {
+pub enum RuntimeUpgrade<'a> {
     /// Only what has to.
     Nothing,
     /// These packages as well.
@@ -32,7 +32,7 @@ pub struct Locking {
     /// Files to write first, relative to [`crate::runtime::Place::folder`].
     pub files: Vec<(PathBuf, Vec<u8>)>,
     /// Commands to run then, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<InstallStep>,
     /// What comes out.
     pub results: Vec<LockFile>,
     /// Everything the lock depends on, the lock itself aside: when these are the same, it holds.
@@ -50,7 +50,7 @@ pub struct LockFile {
 
 impl LockFile {
     /// One that is written where it belongs.
-    pub fn in_place(path: PathBuf) -> Self {
+    pub fn next_to(path: PathBuf) -> Self {
         Self { made: path.clone(), kept: path }
     }
 

@@ -1,12 +1,12 @@
 //! Lua: rocks in the environment's folder, by LuaRocks.
 
-use crate::runtime::manifest::{Folders, dependency_inputs, local_path, step};
+use crate::runtime::manifest::{FolderDependencies, dependency_inputs, local_path, step};
 use crate::runtime::ruby::dotted;
-use crate::runtime::{Contents, Place, Request, Runtime, Surroundings};
+use crate::runtime::{Runtime, RuntimeContents, RuntimeInstallRequest, RuntimeLocation, RuntimeVariables};
 
-pub struct Lua;
+pub struct LuaRuntime;
 
-impl Runtime for Lua {
+impl Runtime for LuaRuntime {
     fn name(&self) -> &'static str {
         "lua"
     }
@@ -19,7 +19,7 @@ impl Runtime for Lua {
         &["-v"]
     }
 
-    fn places(&self) -> &'static [&'static str] {
+    fn locations(&self) -> &'static [&'static str] {
         &["~/.asdf/installs/lua/*/bin", "~/.local/share/mise/installs/lua/*/bin"]
     }
 
@@ -36,7 +36,7 @@ impl Runtime for Lua {
         dotted(digits)
     }
 
-    fn surroundings(&self, place: &Place<'_>) -> Surroundings {
+    fn surroundings(&self, place: &RuntimeLocation<'_>) -> RuntimeVariables {
         // Each version of Lua has a folder of its own; two semicolons stand for where Lua looks by itself.
         let version = language_version(place);
         let (shared, native) =
@@ -46,13 +46,13 @@ impl Runtime for Lua {
             ("LUA_PATH".to_owned(), format!("{shared}/?.lua;{shared}/?/init.lua;;")),
             ("LUA_CPATH".to_owned(), format!("{native}/?.so;;")),
         ];
-        Surroundings { paths: vec![place.folder.join("bin")], variables }
+        RuntimeVariables { paths: vec![place.folder.join("bin")], variables }
     }
 
-    fn contents(&self, request: &Request<'_>) -> Result<Contents, String> {
+    fn contents(&self, request: &RuntimeInstallRequest<'_>) -> Result<RuntimeContents, String> {
         let place = &request.place;
         let (version, tree) = (language_version(place), place.folder.display().to_string());
-        let mut contents = Contents::default();
+        let mut contents = RuntimeContents::default();
         for dependency in request.dependencies {
             let rock = local_path(dependency, place.root).map(|path| path.display().to_string());
             let (name, wanted) = dependency.split_once(char::is_whitespace).unwrap_or((dependency, ""));
@@ -65,13 +65,13 @@ impl Runtime for Lua {
             }
             contents.steps.push(step);
         }
-        contents.inputs = dependency_inputs(request.dependencies, place.root, Folders::Copied);
+        contents.inputs = dependency_inputs(request.dependencies, place.root, FolderDependencies::Copied);
         Ok(contents)
     }
 }
 
 /// `5.4` of 5.4.6.
-fn language_version(place: &Place<'_>) -> String {
+fn language_version(place: &RuntimeLocation<'_>) -> String {
     let version = place.version.map(|version| version.to_string()).unwrap_or_default();
     version.split('.').take(2).collect::<Vec<_>>().join(".")
 }

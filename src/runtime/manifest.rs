@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::bounded;
 use crate::digest::sha256;
-use crate::runtime::Step;
+use crate::runtime::InstallStep;
 
 /// The content of a file of the project; `None` when there is none.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
@@ -23,7 +23,7 @@ pub fn input(name: &str, content: &[u8]) -> String {
 
 /// What a folder that is named as a dependency becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Folders {
+pub enum FolderDependencies {
     /// A link, so that only what this file of it says is installed.
     Linked(&'static str),
     /// Something made of all its files.
@@ -34,12 +34,12 @@ pub enum Folders {
 const NO_SOURCES: [&str; 5] = [".git", ".tox", "node_modules", "target", "vendor"];
 
 /// The inputs that dependencies are: their text, and the state of the files and folders that they name.
-pub fn dependency_inputs(dependencies: &[String], project: &Path, folders: Folders) -> Vec<String> {
+pub fn dependency_inputs(dependencies: &[String], project: &Path, folders: FolderDependencies) -> Vec<String> {
     let with_content = |dependency: &String| {
         let Some(path) = local_path(dependency, project) else { return dependency.clone() };
         let file = match folders {
-            Folders::Linked(name) if path.is_dir() => path.join(name),
-            Folders::Copied if path.is_dir() => return format!("{dependency} {}", state_of(&path)),
+            FolderDependencies::Linked(name) if path.is_dir() => path.join(name),
+            FolderDependencies::Copied if path.is_dir() => return format!("{dependency} {}", state_of(&path)),
             _ => path,
         };
         let digest = bounded::digest(&file);
@@ -80,9 +80,9 @@ pub fn local_path(dependency: &str, project: &Path) -> Option<PathBuf> {
 }
 
 /// A step of the words `argv` in `cwd`.
-pub fn step<const N: usize>(argv: [&str; N], cwd: &Path, cause: &str) -> Step {
+pub fn step<const N: usize>(argv: [&str; N], cwd: &Path, cause: &str) -> InstallStep {
     let argv = argv.map(str::to_owned).to_vec();
-    Step { argv, cwd: cwd.to_owned(), variables: Vec::new(), cause: cause.to_owned(), offline: None }
+    InstallStep { argv, cwd: cwd.to_owned(), variables: Vec::new(), cause: cause.to_owned(), offline: None }
 }
 
 /// The path without `.` and, as far as they can be taken away, without `..`.

@@ -25,14 +25,15 @@ mod system;
 
 use std::path::{Path, PathBuf};
 
-use crate::model::Variables;
-use crate::model::runtime::Version;
-use crate::runtime::failure::Marks;
-use crate::runtime::locking::{LockFile, LockRequest, Locking};
-use crate::runtime::packing::{Delivery, PackRequest, PackageForm};
+use crate::model::EnvVariables;
+use crate::model::runtime::RuntimeVersion;
+use crate::runtime::failure::FailurePatterns;
+use crate::runtime::locking::{LockFile, Locking, RuntimeLockRequest};
+use crate::runtime::packing::{PackRequest, PackageDelivery, PackageForm};
 
 /// Every runtime besides Python.
-pub static RUNTIMES: &[&dyn Runtime] = &[&node::Node, &ruby::Ruby, &go::Go, &rust::Rust, &system::System];
+pub static RUNTIMES: &[&dyn Runtime] =
+    &[&node::NodeRuntime, &ruby::RubyRuntime, &go::GoRuntime, &rust::RustRuntime, &system::SystemRuntime];
 
 /// The runtime of that name.
 pub fn named(name: &str) -> Option<&'static dyn Runtime> {
@@ -53,12 +54,12 @@ pub trait Runtime: Send + Sync {
     }
 
     /// The version in what the program said: the first word that looks like one.
-    fn version(&self, answer: &str) -> Option<Version> {
+    fn version(&self, answer: &str) -> Option<RuntimeVersion> {
         answer.split_whitespace().find_map(|word| {
             let word = word.strip_prefix(self.name()).unwrap_or(word);
             word.trim_start_matches('v')
                 .starts_with(|letter: char| letter.is_ascii_digit())
-                .then(|| Version::parse(word))?
+                .then(|| RuntimeVersion::parse(word))?
         })
     }
 
@@ -68,7 +69,7 @@ pub trait Runtime: Send + Sync {
     }
 
     /// Folders in which version managers keep the program, as globs; `~` and `$NAME` stand for what they do in a shell.
-    fn places(&self) -> &'static [&'static str] {
+    fn locations(&self) -> &'static [&'static str] {
         &[]
     }
 
@@ -88,7 +89,7 @@ pub trait Runtime: Send + Sync {
     }
 
     /// The requirement of the Python package index under which the runtime can be had, for the version that is wished.
-    fn wheel(&self, _version: Option<&str>) -> Option<Wheel> {
+    fn wheel(&self, _version: Option<&str>) -> Option<RuntimeWheel> {
         None
     }
 
@@ -108,10 +109,10 @@ pub trait Runtime: Send + Sync {
     }
 
     /// What commands need to find what is installed in `place`.
-    fn surroundings(&self, place: &Place<'_>) -> Surroundings;
+    fn surroundings(&self, place: &RuntimeLocation<'_>) -> RuntimeVariables;
 
     /// What belongs into the environment and how it gets there.
-    fn contents(&self, request: &Request<'_>) -> Result<Contents, String>;
+    fn contents(&self, request: &RuntimeInstallRequest<'_>) -> Result<RuntimeContents, String>;
 
     /// What `package` says for the project to be built and installed as the language's own package; `None` when there is
     /// no such thing.
@@ -120,17 +121,17 @@ pub trait Runtime: Send + Sync {
     }
 
     /// How the package is built. [`Place::project`] is the folder of the project.
-    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<Step>, String> {
+    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<InstallStep>, String> {
         Err(format!("{} has no packages ({})", self.name(), request.place.project.display()))
     }
 
     /// How packages get into an environment that has its [`Runtime::contents`].
-    fn deliver(&self, place: &Place<'_>, _packages: &[PathBuf]) -> Delivery {
-        Delivery::Programs(place.folder.join("bin"))
+    fn deliver(&self, place: &RuntimeLocation<'_>, _packages: &[PathBuf]) -> PackageDelivery {
+        PackageDelivery::Programs(place.folder.join("bin"))
     }
 
     /// What its tools print when they fail, for the message that says what helps.
-    fn failures(&self) -> Marks {
+    fn failures(&self) -> FailurePatterns {
         &[]
     }
 
@@ -150,21 +151,21 @@ pub trait Runtime: Send + Sync {
     /// where it is kept once all of them succeeded; one that is written in place has to be put back when they did not.
     /// [`crate::builder`] does so in `Site::lock_languages`. To see whether a lock is stale, compare `inputs`, for which
     /// nothing is started.
-    fn locking(&self, _request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+    fn locking(&self, _request: &RuntimeLockRequest<'_>) -> Result<Option<Locking>, String> {
         Ok(None)
     }
 
     /// How the language's tool is asked for newer versions of what is locked in `file`, one of the results of
     /// [`Runtime::locking`]; `None` for what is no lock, and where the tool cannot say. It may be asked in the folder where
     /// the lock is kept, and in the one where it is made, with the files that are needed there.
-    fn newer(&self, _file: &LockFile) -> Option<outdated::Question> {
+    fn newer(&self, _file: &LockFile) -> Option<outdated::OutdatedQuery> {
         None
     }
 }
 
 /// Where a runtime's part of an environment is.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct RuntimeLocation<'a> {
     pub env_dir: &'a Path,
     /// What is installed goes here; another folder while it is being installed.
     pub folder: &'a Path,
@@ -172,17 +173,17 @@ pub struct Place<'a> {
     pub root: &'a Path,
     /// The folder with the language's manifest.
     pub project: &'a Path,
-    pub version: Option<&'a Version>,
+    pub version: Option<&'a RuntimeVersion>,
     /// The folder with the lock of the environment's own dependencies, from which they are to be installed exactly; `None`
     /// when they are not locked.
     pub lock: Option<&'a Path>,
     /// The variables the environment's commands have so far.
-    pub variables: &'a Variables,
+    pub variables: &'a EnvVariables,
 }
 
 /// What a runtime adds to the environment's commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct RuntimeVariables {
     /// Folders of programs.
     pub paths: Vec<PathBuf>,
     pub variables: Vec<(String, String)>,
@@ -190,28 +191,28 @@ pub struct Surroundings {
 
 /// What is to be installed.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    pub place: Place<'a>,
+pub struct RuntimeInstallRequest<'a> {
+    pub place: RuntimeLocation<'a>,
     /// In the runtime's own notation.
     pub dependencies: &'a [String],
 }
 
 /// What a runtime's part of an environment consists of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Contents {
+pub struct RuntimeContents {
     /// Files to write first, relative to [`Place::folder`].
     pub files: Vec<(PathBuf, Vec<u8>)>,
     /// Links to make beside them.
-    pub links: Vec<Link>,
+    pub links: Vec<RuntimeLink>,
     /// Commands to run then, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<InstallStep>,
     /// Everything the result depends on, besides the runtime itself. When it is the same, nothing needs to be done.
     pub inputs: Vec<String>,
 }
 
 /// A symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub struct RuntimeLink {
     /// Relative to [`Place::folder`].
     pub place: PathBuf,
     pub target: PathBuf,
@@ -219,7 +220,7 @@ pub struct Link {
 
 /// One command of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct InstallStep {
     pub argv: Vec<String>,
     pub cwd: PathBuf,
     /// Set for this command besides those of [`Runtime::surroundings`].
@@ -227,12 +228,12 @@ pub struct Step {
     /// The setting or file it is done for, for the message when it fails.
     pub cause: String,
     /// How it is tried once more when an index could not be reached; `None` where the tool does so by itself.
-    pub offline: Option<Offline>,
+    pub offline: Option<OfflineSettings>,
 }
 
 /// What makes a tool do with what its caches have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Offline {
+pub struct OfflineSettings {
     pub arguments: Vec<String>,
     pub variables: Vec<(String, String)>,
     /// A folder that exists only for this time, and the files that it has links to.
@@ -241,7 +242,7 @@ pub struct Offline {
 
 /// A wheel that holds a runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wheel {
+pub struct RuntimeWheel {
     /// For pip.
     pub requirement: String,
     /// The folder in the wheel that has `bin` in it.
@@ -268,11 +269,11 @@ mod tests {
     #[test]
     fn the_worked_example_of_the_documentation_does_what_it_says() {
         assert!(include_str!("../../docs/runtimes.md").contains(include_str!("lua_example.rs")));
-        let lua = lua_example::Lua;
+        let lua = lua_example::LuaRuntime;
         let version = lua.version("Lua 5.4.6  Copyright (C) 1994-2023 Lua.org, PUC-Rio").unwrap();
         assert_eq!((version.to_string().as_str(), lua.factor_version("54").as_str()), ("5.4.6", "5.4"));
-        let variables = Variables::default();
-        let place = Place {
+        let variables = EnvVariables::default();
+        let place = RuntimeLocation {
             env_dir: Path::new("/e"),
             folder: Path::new("/e/lua"),
             root: Path::new("/p"),
@@ -282,7 +283,7 @@ mod tests {
             variables: &variables,
         };
         let dependencies = ["busted 2.2.0".to_owned(), "./rock.rockspec".to_owned()];
-        let contents = lua.contents(&Request { place, dependencies: &dependencies }).unwrap();
+        let contents = lua.contents(&RuntimeInstallRequest { place, dependencies: &dependencies }).unwrap();
         let steps: Vec<String> = contents.steps.iter().map(|step| step.argv.join(" ")).collect();
         let install = "luarocks --lua-version 5.4 install --tree /e/lua";
         assert_eq!(steps, [format!("{install} busted 2.2.0"), format!("{install} /p/./rock.rockspec")]);

@@ -6,20 +6,20 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::runtime::Step;
+use crate::runtime::InstallStep;
 
 /// What a tool is asked about one lock.
 #[derive(Debug, Clone)]
-pub struct Question {
+pub struct OutdatedQuery {
     /// Commands to run in order; none of them changes a file.
-    pub steps: Vec<Step>,
+    pub steps: Vec<InstallStep>,
     /// What the answers mean, one for each step; the error is for people.
-    pub read: fn(&[Answer]) -> Result<Vec<Newer>, String>,
+    pub read: fn(&[OutdatedOutput]) -> Result<Vec<NewerVersion>, String>,
 }
 
 /// How a tool ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct OutdatedOutput {
     pub code: i32,
     pub out: String,
     pub error: String,
@@ -27,7 +27,7 @@ pub struct Answer {
 
 /// A package with a newer version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Newer {
+pub struct NewerVersion {
     pub name: String,
     /// The newest that the project allows, where the tool says so.
     pub fits: Option<String>,
@@ -35,7 +35,7 @@ pub struct Newer {
     pub newest: Option<String>,
 }
 
-impl Answer {
+impl OutdatedOutput {
     /// What went wrong, in the tool's own words.
     fn failure(&self) -> String {
         let words = if self.error.trim().is_empty() { &self.out } else { &self.error };
@@ -43,9 +43,9 @@ impl Answer {
     }
 }
 
-fn step(argv: &[&str], lock: &Path) -> Step {
+fn step(argv: &[&str], lock: &Path) -> InstallStep {
     let cause = lock.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Step {
+    InstallStep {
         argv: argv.iter().map(|&word| word.to_owned()).collect(),
         cwd: lock.parent().unwrap_or(Path::new(".")).to_owned(),
         variables: Vec::new(),
@@ -55,24 +55,24 @@ fn step(argv: &[&str], lock: &Path) -> Step {
 }
 
 /// <https://docs.npmjs.com/cli/v11/commands/npm-outdated>
-pub fn npm(lock: &Path) -> Question {
-    Question { steps: vec![step(&["npm", "outdated", "--json"], lock)], read: read_npm }
+pub fn npm(lock: &Path) -> OutdatedQuery {
+    OutdatedQuery { steps: vec![step(&["npm", "outdated", "--json"], lock)], read: read_npm }
 }
 
 /// Once for all there is and once for what fits. <https://pnpm.io/cli/outdated>
-pub fn pnpm(lock: &Path) -> Question {
+pub fn pnpm(lock: &Path) -> OutdatedQuery {
     let all = ["pnpm", "outdated", "--format", "json"];
     let steps = vec![step(&all, lock), step(&[&all[..], &["--compatible"]].concat(), lock)];
-    Question { steps, read: read_pnpm }
+    OutdatedQuery { steps, read: read_pnpm }
 }
 
 /// Yarn 1; later ones cannot say. <https://classic.yarnpkg.com/lang/en/docs/cli/outdated/>
-pub fn yarn(lock: &Path) -> Question {
-    Question { steps: vec![step(&["yarn", "outdated", "--json", "--non-interactive"], lock)], read: read_yarn }
+pub fn yarn(lock: &Path) -> OutdatedQuery {
+    OutdatedQuery { steps: vec![step(&["yarn", "outdated", "--json", "--non-interactive"], lock)], read: read_yarn }
 }
 
 /// Once for all there is and once for what fits. <https://bundler.io/man/bundle-outdated.1.html>
-pub fn bundler(lock: &Path) -> Question {
+pub fn bundler(lock: &Path) -> OutdatedQuery {
     let gemfile = lock.with_file_name("Gemfile").display().to_string();
     let asked = |more: &[&str]| {
         let mut step = step(&[&["bundle", "outdated", "--parseable"], more].concat(), lock);
@@ -80,27 +80,30 @@ pub fn bundler(lock: &Path) -> Question {
         step.variables = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         step
     };
-    Question { steps: vec![asked(&[]), asked(&["--strict"])], read: read_bundler }
+    OutdatedQuery { steps: vec![asked(&[]), asked(&["--strict"])], read: read_bundler }
 }
 
 /// <https://doc.rust-lang.org/cargo/commands/cargo-update.html>
-pub fn cargo(lock: &Path) -> Question {
+pub fn cargo(lock: &Path) -> OutdatedQuery {
     let words = ["cargo", "update", "--dry-run", "--verbose", "--color", "never"];
-    Question { steps: vec![step(&words, lock)], read: read_cargo }
+    OutdatedQuery { steps: vec![step(&words, lock)], read: read_cargo }
 }
 
 /// A newer version of a module never asks for another major one. <https://go.dev/ref/mod#go-list-m>
-pub fn go(lock: &Path) -> Question {
-    Question { steps: vec![step(&["go", "list", "-m", "-u", "-mod=readonly", "-json", "all"], lock)], read: read_go }
+pub fn go(lock: &Path) -> OutdatedQuery {
+    OutdatedQuery {
+        steps: vec![step(&["go", "list", "-m", "-u", "-mod=readonly", "-json", "all"], lock)],
+        read: read_go,
+    }
 }
 
-fn read_npm(answers: &[Answer]) -> Result<Vec<Newer>, String> {
+fn read_npm(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
     let mut found = Vec::new();
     for answer in answers {
         for (name, one) in packages(answer)? {
             // One that several parts of a workspace ask for is told several times.
             let told = one.as_array().cloned().unwrap_or_else(|| vec![one.clone()]);
-            found.extend(told.iter().map(|one| Newer {
+            found.extend(told.iter().map(|one| NewerVersion {
                 name: name.clone(),
                 fits: text(one, "wanted"),
                 newest: text(one, "latest"),
@@ -111,18 +114,18 @@ fn read_npm(answers: &[Answer]) -> Result<Vec<Newer>, String> {
     Ok(found)
 }
 
-fn read_pnpm(answers: &[Answer]) -> Result<Vec<Newer>, String> {
+fn read_pnpm(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
     let [all, fitting] = answers else { return Err("it was not asked twice".to_owned()) };
     let fitting: BTreeMap<String, Value> = packages(fitting)?.into_iter().collect();
     let newer = |(name, one): (String, Value)| {
         let fits = fitting.get(&name).and_then(|one| text(one, "latest")).or_else(|| text(&one, "wanted"));
-        Newer { name, fits, newest: text(&one, "latest") }
+        NewerVersion { name, fits, newest: text(&one, "latest") }
     };
     Ok(packages(all)?.into_iter().map(newer).collect())
 }
 
 /// The object of packages in an answer.
-fn packages(answer: &Answer) -> Result<Vec<(String, Value)>, String> {
+fn packages(answer: &OutdatedOutput) -> Result<Vec<(String, Value)>, String> {
     let told = if answer.out.trim().is_empty() && answer.code == 0 { "{}" } else { &answer.out };
     match serde_json::from_str(told) {
         Ok(Value::Object(packages)) if matches!(answer.code, 0 | 1) && !packages.contains_key("error") => {
@@ -136,7 +139,7 @@ fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn read_yarn(answers: &[Answer]) -> Result<Vec<Newer>, String> {
+fn read_yarn(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
     let mut found = Vec::new();
     for answer in answers {
         let mut has_table = false;
@@ -153,7 +156,7 @@ fn read_yarn(answers: &[Answer]) -> Result<Vec<Newer>, String> {
             for row in told["data"]["body"].as_array().into_iter().flatten() {
                 let cell = |at: usize| row[at].as_str().map(str::to_owned);
                 let name = cell(name).ok_or_else(|| answer.failure())?;
-                found.push(Newer { name, fits: cell(fits), newest: cell(newest) });
+                found.push(NewerVersion { name, fits: cell(fits), newest: cell(newest) });
             }
         }
         if answer.code != 0 && !has_table {
@@ -163,15 +166,15 @@ fn read_yarn(answers: &[Answer]) -> Result<Vec<Newer>, String> {
     Ok(found)
 }
 
-fn read_bundler(answers: &[Answer]) -> Result<Vec<Newer>, String> {
+fn read_bundler(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
     let [all, fitting] = answers else { return Err("it was not asked twice".to_owned()) };
     let fitting: BTreeMap<String, String> = gems(fitting)?.into_iter().collect();
-    let newer = |(name, newest)| Newer { fits: fitting.get(&name).cloned(), name, newest: Some(newest) };
+    let newer = |(name, newest)| NewerVersion { fits: fitting.get(&name).cloned(), name, newest: Some(newest) };
     Ok(gems(all)?.into_iter().map(newer).collect())
 }
 
 /// Of lines such as `leaf (newest 1.1.0, installed 1.0.0, requested ~> 1.0)`.
-fn gems(answer: &Answer) -> Result<Vec<(String, String)>, String> {
+fn gems(answer: &OutdatedOutput) -> Result<Vec<(String, String)>, String> {
     let gem = |line: &str| {
         let (name, rest) = line.split_once(" (newest ")?;
         Some((name.trim_start_matches("* ").to_owned(), rest.split([',', ' ', ')']).next()?.to_owned()))
@@ -181,7 +184,7 @@ fn gems(answer: &Answer) -> Result<Vec<(String, String)>, String> {
 }
 
 /// Of lines such as `Updating leaf v1.0.0 -> v1.1.0 (available: v2.0.0)` and `Unchanged leaf v1.0.0 (available: v2.0.0)`.
-fn read_cargo(answers: &[Answer]) -> Result<Vec<Newer>, String> {
+fn read_cargo(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
     let mut found = Vec::new();
     for answer in answers {
         if answer.code != 0 {
@@ -201,13 +204,13 @@ fn read_cargo(answers: &[Answer]) -> Result<Vec<Newer>, String> {
             };
             let fits = after("->").unwrap_or_else(|| version.to_owned());
             let newest = after("(available:").or_else(|| after("(latest:")).unwrap_or_else(|| fits.clone());
-            found.push(Newer { name: name.to_owned(), fits: Some(fits), newest: Some(newest) });
+            found.push(NewerVersion { name: name.to_owned(), fits: Some(fits), newest: Some(newest) });
         }
     }
     Ok(found)
 }
 
-fn read_go(answers: &[Answer]) -> Result<Vec<Newer>, String> {
+fn read_go(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
     let mut found = Vec::new();
     for answer in answers {
         if answer.code != 0 {
@@ -216,7 +219,7 @@ fn read_go(answers: &[Answer]) -> Result<Vec<Newer>, String> {
         for module in serde_json::Deserializer::from_str(&answer.out).into_iter::<Value>() {
             let module = module.map_err(|_| answer.failure())?;
             if let (Some(name), Some(newest)) = (text(&module, "Path"), text(&module["Update"], "Version")) {
-                found.push(Newer { name, fits: Some(newest.clone()), newest: Some(newest) });
+                found.push(NewerVersion { name, fits: Some(newest.clone()), newest: Some(newest) });
             }
         }
     }
@@ -227,38 +230,41 @@ fn read_go(answers: &[Answer]) -> Result<Vec<Newer>, String> {
 mod tests {
     use super::*;
 
-    fn answer(code: i32, out: &str, error: &str) -> Answer {
-        Answer { code, out: out.to_owned(), error: error.to_owned() }
+    fn answer(code: i32, out: &str, error: &str) -> OutdatedOutput {
+        OutdatedOutput { code, out: out.to_owned(), error: error.to_owned() }
     }
 
-    fn told(read: fn(&[Answer]) -> Result<Vec<Newer>, String>, answers: &[Answer]) -> Vec<String> {
+    fn reported(
+        read: fn(&[OutdatedOutput]) -> Result<Vec<NewerVersion>, String>,
+        answers: &[OutdatedOutput],
+    ) -> Vec<String> {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        let line = |newer: Newer| format!("{} {} {}", newer.name, or_dash(newer.fits), or_dash(newer.newest));
+        let line = |newer: NewerVersion| format!("{} {} {}", newer.name, or_dash(newer.fits), or_dash(newer.newest));
         read(answers).expect("it can be read").into_iter().map(line).collect()
     }
 
     #[test]
     fn every_tool_is_understood() {
         let npm = r#"{"debug": {"wanted": "2.6.9", "latest": "4.4.3"}, "b": [{"wanted": "1", "latest": "1"}]}"#;
-        assert_eq!(told(read_npm, &[answer(1, npm, "")]), ["debug 2.6.9 4.4.3", "b 1 1"]);
-        assert_eq!(told(read_npm, &[answer(0, "\n", "")]), [] as [String; 0]);
+        assert_eq!(reported(read_npm, &[answer(1, npm, "")]), ["debug 2.6.9 4.4.3", "b 1 1"]);
+        assert_eq!(reported(read_npm, &[answer(0, "\n", "")]), [] as [String; 0]);
         let all = r#"{"debug": {"current": "2.6.0", "latest": "4.4.3", "wanted": "2.6.0"}}"#;
         let pnpm = [answer(1, all, ""), answer(1, r#"{"debug": {"latest": "2.6.9"}}"#, "")];
-        assert_eq!(told(read_pnpm, &pnpm), ["debug 2.6.9 4.4.3"]);
+        assert_eq!(reported(read_pnpm, &pnpm), ["debug 2.6.9 4.4.3"]);
         let yarn = "{\"type\":\"info\",\"data\":\"x\"}\n{\"type\":\"table\",\"data\":{\"head\":[\"Package\",\"Current\",\"Wanted\",\
                     \"Latest\"],\"body\":[[\"debug\",\"2.6.0\",\"2.6.9\",\"4.4.3\"]]}}\n";
-        assert_eq!(told(read_yarn, &[answer(1, yarn, "")]), ["debug 2.6.9 4.4.3"]);
+        assert_eq!(reported(read_yarn, &[answer(1, yarn, "")]), ["debug 2.6.9 4.4.3"]);
         let all = "\nleaf (newest 2.0.0, installed 1.0.0, requested ~> 1.0)\nmore (newest 1.1, installed 1.0)\n";
         let bundler = [answer(1, all, ""), answer(1, "leaf (newest 1.1.0, installed 1.0.0)\n", "")];
-        assert_eq!(told(read_bundler, &bundler), ["leaf 1.1.0 2.0.0", "more - 1.1"]);
+        assert_eq!(reported(read_bundler, &bundler), ["leaf 1.1.0 2.0.0", "more - 1.1"]);
         let cargo = "    Updating crates.io index\n     Locking 1 package\n    Updating log v0.4.17 -> v0.4.35\n    Updating a \
                      v1.0.0 -> v1.1.0 (available: v2.0.0, requires Rust 1.99)\n   Unchanged bitflags v1.3.2 (available: v2.13.2)\n";
         assert_eq!(
-            told(read_cargo, &[answer(0, "", cargo)]),
+            reported(read_cargo, &[answer(0, "", cargo)]),
             ["log 0.4.35 0.4.35", "a 1.1.0 2.0.0", "bitflags 1.3.2 2.13.2"]
         );
         let go = "{\"Path\": \"m\", \"Main\": true}\n{\"Path\": \"x\", \"Version\": \"v1.0.0\", \"Update\": {\"Version\": \"v1.1.0\"}}\n";
-        assert_eq!(told(read_go, &[answer(0, go, "")]), ["x v1.1.0 v1.1.0"]);
+        assert_eq!(reported(read_go, &[answer(0, go, "")]), ["x v1.1.0 v1.1.0"]);
     }
 
     #[test]

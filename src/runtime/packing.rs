@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::runtime::{Place, Step};
+use crate::runtime::{InstallStep, RuntimeLocation};
 
 /// How a language's packages are asked for and told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct PackageForm {
 /// What is to be built.
 #[derive(Debug, Clone, Copy)]
 pub struct PackRequest<'a> {
-    pub place: Place<'a>,
+    pub place: RuntimeLocation<'a>,
     /// A folder that is kept from one build to the next, for what makes that one faster.
     pub workshop: &'a Path,
     /// An empty folder for what comes out.
@@ -26,8 +26,8 @@ pub struct PackRequest<'a> {
 
 /// How packages get into an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    Steps(Vec<Step>),
+pub enum PackageDelivery {
+    Steps(Vec<InstallStep>),
     /// The programs are copied into this folder.
     Programs(PathBuf),
 }

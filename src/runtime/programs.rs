@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::execute::process;
-use crate::model::Variables;
-use crate::model::runtime::{Version, VersionWish};
+use crate::model::EnvVariables;
+use crate::model::runtime::{RuntimeVersion, RuntimeVersionRequirement};
 use crate::runtime::Runtime;
 use crate::runtime::cache;
 use crate::runtime::checksums;
@@ -27,13 +27,13 @@ const SHIM_PROGRAMS: [&str; 5] = ["rustup", "mise", "volta-shim", "asdf", "fnm"]
 
 /// A program that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
+pub struct FoundProgram {
     pub executable: PathBuf,
-    pub version: Version,
+    pub version: RuntimeVersion,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct ProgramRecord {
     fingerprint: Fingerprint,
     /// `None`: it did not say.
     answer: Option<String>,
@@ -41,29 +41,33 @@ struct Record {
 
 /// What was found when nothing fits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Others(pub Vec<Program>);
+pub struct OtherVersions(pub Vec<FoundProgram>);
 
 /// The search for programs on one machine.
-pub struct Search<'a> {
+pub struct ProgramSearch<'a> {
     /// This process's own variables.
-    pub host: &'a Variables,
+    pub host: &'a EnvVariables,
 }
 
-impl Search<'_> {
+impl ProgramSearch<'_> {
     /// The first program on PATH that fits, else the newest that does.
-    pub fn find(&self, runtime: &dyn Runtime, wish: Option<&VersionWish>) -> Result<Program, Others> {
+    pub fn find(
+        &self,
+        runtime: &dyn Runtime,
+        wish: Option<&RuntimeVersionRequirement>,
+    ) -> Result<FoundProgram, OtherVersions> {
         let mut others = Vec::new();
-        let fits = |program: &Program| wish.is_none_or(|wish| wish.fits(&program.version));
+        let fits = |program: &FoundProgram| wish.is_none_or(|wish| wish.fits(&program.version));
         for path in self.on_path(runtime) {
-            match self.ask(runtime, &path) {
+            match self.query(runtime, &path) {
                 Some((program, _)) if fits(&program) => return Ok(program),
                 Some((program, _)) => others.push(program),
                 None => {}
             }
         }
-        let mut found: Vec<(bool, Program)> = Vec::new();
-        for path in self.in_places(runtime) {
-            match self.ask(runtime, &path) {
+        let mut found: Vec<(bool, FoundProgram)> = Vec::new();
+        for path in self.in_locations(runtime) {
+            match self.query(runtime, &path) {
                 Some((program, finished)) if fits(&program) => found.push((finished, program)),
                 Some((program, _)) => others.push(program),
                 None => {}
@@ -71,7 +75,7 @@ impl Search<'_> {
         }
         // Released versions before those that are being made, then by number.
         found.sort_by(|one, other| (one.0, &one.1.version).cmp(&(other.0, &other.1.version)));
-        found.pop().map(|(_, program)| program).ok_or(Others(others))
+        found.pop().map(|(_, program)| program).ok_or(OtherVersions(others))
     }
 
     fn on_path(&self, runtime: &dyn Runtime) -> Vec<PathBuf> {
@@ -92,9 +96,9 @@ impl Search<'_> {
         all
     }
 
-    fn in_places(&self, runtime: &dyn Runtime) -> Vec<PathBuf> {
+    fn in_locations(&self, runtime: &dyn Runtime) -> Vec<PathBuf> {
         let Some(name) = runtime.program() else { return Vec::new() };
-        let patterns = runtime.places().iter().filter_map(|pattern| self.expanded(pattern));
+        let patterns = runtime.locations().iter().filter_map(|pattern| self.expanded(pattern));
         let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
         let folders = patterns.flat_map(|pattern| glob::glob_with(&pattern, options).into_iter().flatten().flatten());
         let folders = folders.chain(self.fetched(runtime));
@@ -127,17 +131,17 @@ impl Search<'_> {
     }
 
     /// The program at `path` and whether it is a released version; `None` when there is none that answers.
-    fn ask(&self, runtime: &dyn Runtime, path: &Path) -> Option<(Program, bool)> {
+    fn query(&self, runtime: &dyn Runtime, path: &Path) -> Option<(FoundProgram, bool)> {
         let fingerprint = Fingerprint::of(path)?;
         let name = format!("{}.json", cache::key([runtime.name().as_bytes(), path.as_os_str().as_bytes()]));
         let file = cache::folder(self.host).map(|folder| folder.join(FOLDER).join(name));
         let known = file.as_ref().and_then(|file| {
-            let record: Record = cache::read(file)?;
+            let record: ProgramRecord = cache::read(file)?;
             (record.fingerprint == fingerprint).then_some(record.answer)
         });
         let answer = known.unwrap_or_else(|| {
             let answer = self.answer(runtime, path);
-            let record = Record { fingerprint, answer };
+            let record = ProgramRecord { fingerprint, answer };
             if let Some(file) = file {
                 // Without a writable cache the program is asked again next time, which harms nothing but time.
                 let _ = cache::write(&file, &record);
@@ -145,7 +149,7 @@ impl Search<'_> {
             record.answer
         })?;
         let is_released = !["nightly", "beta", "-rc", "-dev", "preview"].iter().any(|mark| answer.contains(mark));
-        Some((Program { executable: path.to_owned(), version: runtime.version(&answer)? }, is_released))
+        Some((FoundProgram { executable: path.to_owned(), version: runtime.version(&answer)? }, is_released))
     }
 
     fn answer(&self, runtime: &dyn Runtime, path: &Path) -> Option<String> {
@@ -181,7 +185,7 @@ mod tests {
     }
 
     /// A machine on which only what is below `root` is found before the usual folders.
-    fn host(root: &Path) -> Variables {
+    fn host(root: &Path) -> EnvVariables {
         [("HOME", root.join("home")), ("PATH", root.join("bin")), ("ENVO_CACHE_DIR", root.join("cache"))]
             .map(|(name, value)| (name.into(), value.into()))
             .into_iter()
@@ -190,8 +194,8 @@ mod tests {
 
     fn find(root: &Path, wish: &str) -> Option<PathBuf> {
         let host = host(root);
-        let wish = VersionWish::parse(wish).unwrap();
-        Search { host: &host }.find(named("node").unwrap(), Some(&wish)).ok().map(|program| program.executable)
+        let wish = RuntimeVersionRequirement::parse(wish).unwrap();
+        ProgramSearch { host: &host }.find(named("node").unwrap(), Some(&wish)).ok().map(|program| program.executable)
     }
 
     #[test]
@@ -259,8 +263,8 @@ mod tests {
         assert!(find(root.path(), "998").is_none());
         program(&root.path().join("home/.volta/tools/image/node/1/bin/node"), "v996.0.1");
         let host = host(root.path());
-        let wish = VersionWish::parse("998").unwrap();
-        let others = Search { host: &host }.find(named("node").unwrap(), Some(&wish)).unwrap_err().0;
+        let wish = RuntimeVersionRequirement::parse("998").unwrap();
+        let others = ProgramSearch { host: &host }.find(named("node").unwrap(), Some(&wish)).unwrap_err().0;
         assert!(others.iter().any(|program| program.version.to_string() == "996.0.1"), "{others:?}");
     }
 
@@ -327,8 +331,8 @@ mod tests {
             let link = root.path().join(folder).join(path);
             fs::create_dir_all(link.parent().unwrap()).unwrap();
             std::os::unix::fs::symlink(&real, &link).unwrap();
-            let wish = VersionWish::parse("998.1").unwrap();
-            let found = Search { host: &host }.find(named(runtime).unwrap(), Some(&wish));
+            let wish = RuntimeVersionRequirement::parse("998.1").unwrap();
+            let found = ProgramSearch { host: &host }.find(named(runtime).unwrap(), Some(&wish));
             assert_eq!(found.map(|program| program.executable), Ok(link), "{runtime} of {variable} {path}");
         }
     }

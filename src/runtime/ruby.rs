@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::runtime::failure::{Failure, Marks};
-use crate::runtime::locking::{LockFile, LockRequest, Locking, Upgrade};
-use crate::runtime::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use crate::runtime::failure::{FailurePatterns, ToolFailure};
+use crate::runtime::locking::{LockFile, Locking, RuntimeLockRequest, RuntimeUpgrade};
+use crate::runtime::manifest::{FolderDependencies, dependency_inputs, input, local_path, read, step};
 use crate::runtime::outdated;
-use crate::runtime::packing::{Delivery, PackRequest, PackageForm};
-use crate::runtime::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
+use crate::runtime::packing::{PackRequest, PackageDelivery, PackageForm};
+use crate::runtime::{
+    InstallStep, OfflineSettings, Runtime, RuntimeContents, RuntimeInstallRequest, RuntimeLocation, RuntimeVariables,
+};
 
-pub struct Ruby;
+pub struct RubyRuntime;
 
-impl Runtime for Ruby {
+impl Runtime for RubyRuntime {
     fn name(&self) -> &'static str {
         "ruby"
     }
@@ -25,7 +27,7 @@ impl Runtime for Ruby {
         dotted(digits)
     }
 
-    fn places(&self) -> &'static [&'static str] {
+    fn locations(&self) -> &'static [&'static str] {
         &[
             "$RBENV_ROOT/versions/*/bin",
             "~/.rbenv/versions/*/bin",
@@ -60,7 +62,7 @@ impl Runtime for Ruby {
         &["BUNDLE_*", "RUBYGEMS_*", "GEM_HOST_*", "GEMRC"]
     }
 
-    fn surroundings(&self, place: &Place<'_>) -> Surroundings {
+    fn surroundings(&self, place: &RuntimeLocation<'_>) -> RuntimeVariables {
         let folder = place.folder.display().to_string();
         let mut variables = vec![
             ("GEM_HOME".to_owned(), folder.clone()),
@@ -83,40 +85,40 @@ impl Runtime for Ruby {
                 variables.push(("BUNDLE_FROZEN".to_owned(), "true".to_owned()));
             }
         }
-        Surroundings { paths: vec![place.folder.join("bin")], variables }
+        RuntimeVariables { paths: vec![place.folder.join("bin")], variables }
     }
 
-    fn contents(&self, request: &Request<'_>) -> Result<Contents, String> {
-        let mut contents = Contents::default();
+    fn contents(&self, request: &RuntimeInstallRequest<'_>) -> Result<RuntimeContents, String> {
+        let mut contents = RuntimeContents::default();
         for dependency in request.dependencies {
             // The lock has what is no file here.
             if request.place.lock.is_none() || local_path(dependency, request.place.root).is_some() {
                 contents.steps.push(install_gem(dependency, request)?);
             }
         }
-        contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root, Folders::Copied));
+        contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root, FolderDependencies::Copied));
         // The lock's Gemfile evaluates the project's.
         let locked = request.place.lock.filter(|folder| folder.join("Gemfile").is_file());
         add_bundle(&mut contents, locked.unwrap_or(request.place.project), &request.place)?;
         Ok(contents)
     }
 
-    fn failures(&self) -> Marks {
+    fn failures(&self) -> FailurePatterns {
         &[
-            ("after changing\nyour Gemfile", Failure::Lock),
-            ("is frozen", Failure::Lock),
-            ("frozen mode", Failure::Lock),
-            ("deployment setting requires", Failure::Lock),
-            ("lockfile is corrupt", Failure::Lock),
-            ("mismatched checksums", Failure::Tampered),
-            ("native extension", Failure::Compilation),
-            ("Could not reach host", Failure::Network),
-            ("Unable to download data", Failure::Network),
-            ("Net::OpenTimeout", Failure::Network),
-            ("Network error", Failure::Network),
-            ("Could not fetch specs", Failure::Network),
-            ("Could not find", Failure::Unknown),
-            ("could not find compatible versions", Failure::Unknown),
+            ("after changing\nyour Gemfile", ToolFailure::Lock),
+            ("is frozen", ToolFailure::Lock),
+            ("frozen mode", ToolFailure::Lock),
+            ("deployment setting requires", ToolFailure::Lock),
+            ("lockfile is corrupt", ToolFailure::Lock),
+            ("mismatched checksums", ToolFailure::Tampered),
+            ("native extension", ToolFailure::Compilation),
+            ("Could not reach host", ToolFailure::Network),
+            ("Unable to download data", ToolFailure::Network),
+            ("Net::OpenTimeout", ToolFailure::Network),
+            ("Network error", ToolFailure::Network),
+            ("Could not fetch specs", ToolFailure::Network),
+            ("Could not find", ToolFailure::Unknown),
+            ("could not find compatible versions", ToolFailure::Unknown),
         ]
     }
 
@@ -128,7 +130,7 @@ impl Runtime for Ruby {
         Some(PackageForm { word: "gem", ending: Some(".gem") })
     }
 
-    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<Step>, String> {
+    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<InstallStep>, String> {
         let project = request.place.project;
         let found = gemspecs(project);
         if found.is_empty() {
@@ -146,26 +148,26 @@ impl Runtime for Ruby {
         Ok(found.iter().map(build).collect())
     }
 
-    fn deliver(&self, place: &Place<'_>, packages: &[PathBuf]) -> Delivery {
+    fn deliver(&self, place: &RuntimeLocation<'_>, packages: &[PathBuf]) -> PackageDelivery {
         let mut step =
             step(["gem", "install", "--no-document", "--env-shebang", "--minimal-deps"], place.env_dir, "package");
         step.argv.extend(packages.iter().map(|path| path.display().to_string()));
-        Delivery::Steps(vec![step])
+        PackageDelivery::Steps(vec![step])
     }
 
     /// What the `Gemfile` names is locked beside it; with `ruby_deps`, both together in a `Gemfile` that evaluates it.
-    fn newer(&self, file: &LockFile) -> Option<outdated::Question> {
+    fn newer(&self, file: &LockFile) -> Option<outdated::OutdatedQuery> {
         file.kept.ends_with("Gemfile.lock").then(|| outdated::bundler(&file.kept))
     }
 
-    fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+    fn locking(&self, request: &RuntimeLockRequest<'_>) -> Result<Option<Locking>, String> {
         let place = &request.contents.place;
         let scratch = place.folder;
         let mut locking = Locking::default();
         let gemfile = read(&place.project.join("Gemfile"))?;
         locking.inputs.extend(gemfile.iter().map(|text| input("Gemfile", text)));
         let dependencies = request.contents.dependencies;
-        locking.inputs.extend(dependency_inputs(dependencies, place.root, Folders::Copied));
+        locking.inputs.extend(dependency_inputs(dependencies, place.root, FolderDependencies::Copied));
         let named: Vec<&String> =
             dependencies.iter().filter(|dependency| local_path(dependency, place.root).is_none()).collect();
         let (gemfile, kept) = match (gemfile, named.is_empty()) {
@@ -180,20 +182,20 @@ impl Runtime for Ruby {
         };
         // Bundler moves as little as it can away from the lock it finds.
         let lock = scratch.join("Gemfile.lock");
-        if request.upgrade != Upgrade::Everything
+        if request.upgrade != RuntimeUpgrade::Everything
             && let Some(text) = read(&kept.join("Gemfile.lock"))?
         {
             locking.files.push((PathBuf::from("Gemfile.lock"), text));
         }
         let mut step = step(["bundle", "lock", "--lockfile", &lock.display().to_string()], scratch, "Gemfile");
         match request.upgrade {
-            Upgrade::Nothing => {}
-            Upgrade::Named(names) => {
+            RuntimeUpgrade::Nothing => {}
+            RuntimeUpgrade::Named(names) => {
                 step.argv.push("--update".to_owned());
                 step.argv.extend(names.iter().cloned());
             }
             // Of a lock beside the Gemfile it takes notice as well.
-            Upgrade::Everything => step.argv.push("--update".to_owned()),
+            RuntimeUpgrade::Everything => step.argv.push("--update".to_owned()),
         }
         step.variables = vec![
             ("BUNDLE_GEMFILE".to_owned(), gemfile.display().to_string()),
@@ -217,7 +219,7 @@ fn gemspecs(project: &Path) -> Vec<PathBuf> {
 }
 
 /// Installs what the `Gemfile` in `folder` names, exactly what its lock says where there is one.
-fn add_bundle(contents: &mut Contents, folder: &Path, place: &Place<'_>) -> Result<(), String> {
+fn add_bundle(contents: &mut RuntimeContents, folder: &Path, place: &RuntimeLocation<'_>) -> Result<(), String> {
     let project = place.project;
     let Some(gemfile) = read(&folder.join("Gemfile"))? else { return Ok(()) };
     contents.inputs.push(input("Gemfile", &gemfile));
@@ -245,7 +247,7 @@ fn add_bundle(contents: &mut Contents, folder: &Path, place: &Place<'_>) -> Resu
 
 /// Bundler does not look into the cache of its user unless an index says what there is: it gets the gems of all indexes
 /// in one folder, as if the project brought them along.
-fn offline(place: &Place<'_>) -> Offline {
+fn offline(place: &RuntimeLocation<'_>) -> OfflineSettings {
     let set = |name: &str, below: &str| {
         let folder = place.variables.text(name).filter(|text| !text.is_empty())?;
         Some(PathBuf::from(folder).join(below))
@@ -261,7 +263,7 @@ fn offline(place: &Place<'_>) -> Offline {
     let mut files: Vec<PathBuf> = indexes.into_iter().flat_map(gems).collect();
     files.sort();
     let folder = place.folder.join(".offline");
-    Offline {
+    OfflineSettings {
         arguments: vec!["--local".to_owned()],
         variables: vec![("BUNDLE_CACHE_PATH".to_owned(), folder.display().to_string())],
         gathered: Some((folder, files)),
@@ -290,7 +292,7 @@ fn gemfile_of(dependencies: &[&String], above: Option<&str>) -> Result<String, S
 }
 
 /// `rack`, `rack ~> 3.0` or a gem's file.
-fn install_gem(dependency: &str, request: &Request<'_>) -> Result<Step, String> {
+fn install_gem(dependency: &str, request: &RuntimeInstallRequest<'_>) -> Result<InstallStep, String> {
     let mut step = step(["gem", "install", "--no-document", "--env-shebang"], request.place.project, "ruby_deps");
     if let Some(path) = local_path(dependency, request.place.root) {
         step.argv.push(path.display().to_string());
@@ -331,12 +333,12 @@ pub fn dotted(digits: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Variables;
+    use crate::model::EnvVariables;
 
-    fn contents(project: &Path, dependencies: &[&str]) -> Result<Contents, String> {
+    fn contents(project: &Path, dependencies: &[&str]) -> Result<RuntimeContents, String> {
         let dependencies: Vec<String> = dependencies.iter().map(|text| (*text).to_owned()).collect();
-        let variables = Variables::default();
-        let place = Place {
+        let variables = EnvVariables::default();
+        let place = RuntimeLocation {
             env_dir: Path::new("/e"),
             folder: Path::new("/e/ruby"),
             root: project,
@@ -345,7 +347,7 @@ mod tests {
             lock: None,
             variables: &variables,
         };
-        Ruby.contents(&Request { place, dependencies: &dependencies })
+        RubyRuntime.contents(&RuntimeInstallRequest { place, dependencies: &dependencies })
     }
 
     #[test]

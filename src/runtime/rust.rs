@@ -2,18 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::runtime::Version;
-use crate::runtime::failure::{Failure, Marks};
-use crate::runtime::locking::{LockFile, LockRequest, Locking, Upgrade};
-use crate::runtime::manifest::{Folders, dependency_inputs, input, local_path, read, step};
+use crate::model::runtime::RuntimeVersion;
+use crate::runtime::failure::{FailurePatterns, ToolFailure};
+use crate::runtime::locking::{LockFile, Locking, RuntimeLockRequest, RuntimeUpgrade};
+use crate::runtime::manifest::{FolderDependencies, dependency_inputs, input, local_path, read, step};
 use crate::runtime::outdated;
 use crate::runtime::packing::{PackRequest, PackageForm};
 use crate::runtime::ruby::dotted;
-use crate::runtime::{Contents, Offline, Place, Request, Runtime, Step, Surroundings};
+use crate::runtime::{
+    InstallStep, OfflineSettings, Runtime, RuntimeContents, RuntimeInstallRequest, RuntimeLocation, RuntimeVariables,
+};
 
-pub struct Rust;
+pub struct RustRuntime;
 
-impl Runtime for Rust {
+impl Runtime for RustRuntime {
     fn name(&self) -> &'static str {
         "rust"
     }
@@ -22,8 +24,8 @@ impl Runtime for Rust {
         Some("cargo")
     }
 
-    fn version(&self, answer: &str) -> Option<Version> {
-        Version::parse(answer.strip_prefix("cargo ")?)
+    fn version(&self, answer: &str) -> Option<RuntimeVersion> {
+        RuntimeVersion::parse(answer.strip_prefix("cargo ")?)
     }
 
     /// `175` is 1.75.
@@ -31,7 +33,7 @@ impl Runtime for Rust {
         dotted(digits)
     }
 
-    fn places(&self) -> &'static [&'static str] {
+    fn locations(&self) -> &'static [&'static str] {
         &[
             "$RUSTUP_HOME/toolchains/*/bin",
             "~/.rustup/toolchains/*/bin",
@@ -60,19 +62,19 @@ impl Runtime for Rust {
         &["CARGO_*", "RUSTUP_HOME", "RUSTFLAGS", "RUSTC_WRAPPER"]
     }
 
-    fn surroundings(&self, place: &Place<'_>) -> Surroundings {
+    fn surroundings(&self, place: &RuntimeLocation<'_>) -> RuntimeVariables {
         // Beside the folder, not in it: compiled crates are worth keeping when that is made anew.
         let target = place.env_dir.join("rust-target").display().to_string();
         let variables = vec![
             ("CARGO_INSTALL_ROOT".to_owned(), place.folder.display().to_string()),
             ("CARGO_TARGET_DIR".to_owned(), target),
         ];
-        Surroundings { paths: vec![place.folder.join("bin")], variables }
+        RuntimeVariables { paths: vec![place.folder.join("bin")], variables }
     }
 
-    fn contents(&self, request: &Request<'_>) -> Result<Contents, String> {
+    fn contents(&self, request: &RuntimeInstallRequest<'_>) -> Result<RuntimeContents, String> {
         let place = &request.place;
-        let mut contents = Contents::default();
+        let mut contents = RuntimeContents::default();
         if let Some(text) = read(&place.project.join(MANIFEST))? {
             contents.inputs.push(input(MANIFEST, &text));
             if let Some(lock) = read(&place.project.join(LOCK))? {
@@ -95,32 +97,32 @@ impl Runtime for Rust {
                 None => install_crate(dependency, place.project, locked.as_deref())?,
             });
         }
-        contents.inputs.extend(dependency_inputs(request.dependencies, place.root, Folders::Copied));
+        contents.inputs.extend(dependency_inputs(request.dependencies, place.root, FolderDependencies::Copied));
         for step in &mut contents.steps {
             // cargo asks the index first, even for what it has.
             let variables = vec![("CARGO_NET_OFFLINE".to_owned(), "true".to_owned())];
-            step.offline = Some(Offline { variables, ..Offline::default() });
+            step.offline = Some(OfflineSettings { variables, ..OfflineSettings::default() });
         }
         Ok(contents)
     }
 
-    fn failures(&self) -> Marks {
+    fn failures(&self) -> FailurePatterns {
         &[
-            ("because --locked was passed", Failure::Lock),
-            ("needs to be updated but --locked", Failure::Lock),
-            ("failed to parse lock file", Failure::Lock),
-            ("failed to verify the checksum", Failure::Tampered),
-            ("changed between lock files", Failure::Tampered),
-            ("failed to download", Failure::Network),
-            ("Could not resolve host", Failure::Network),
-            ("download of config.json failed", Failure::Network),
-            ("in offline mode", Failure::Network),
-            ("using offline mode", Failure::Network),
-            ("could not find `", Failure::Unknown),
-            ("no matching package", Failure::Unknown),
-            ("failed to select a version", Failure::Unknown),
-            ("could not compile", Failure::Compilation),
-            ("failed to run custom build command", Failure::Compilation),
+            ("because --locked was passed", ToolFailure::Lock),
+            ("needs to be updated but --locked", ToolFailure::Lock),
+            ("failed to parse lock file", ToolFailure::Lock),
+            ("failed to verify the checksum", ToolFailure::Tampered),
+            ("changed between lock files", ToolFailure::Tampered),
+            ("failed to download", ToolFailure::Network),
+            ("Could not resolve host", ToolFailure::Network),
+            ("download of config.json failed", ToolFailure::Network),
+            ("in offline mode", ToolFailure::Network),
+            ("using offline mode", ToolFailure::Network),
+            ("could not find `", ToolFailure::Unknown),
+            ("no matching package", ToolFailure::Unknown),
+            ("failed to select a version", ToolFailure::Unknown),
+            ("could not compile", ToolFailure::Compilation),
+            ("failed to run custom build command", ToolFailure::Compilation),
         ]
     }
 
@@ -132,7 +134,7 @@ impl Runtime for Rust {
         Some(PackageForm { word: "binary", ending: None })
     }
 
-    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<Step>, String> {
+    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<InstallStep>, String> {
         let project = request.place.project;
         let is_locked = project.join(LOCK).is_file();
         let install = |folder: &PathBuf| {
@@ -151,25 +153,25 @@ impl Runtime for Rust {
 
     /// The project's crates are locked in its Cargo.lock, the programs of `rust_deps` in that of a package which depends
     /// on them. A program's own dependencies are those that it was published with.
-    fn newer(&self, file: &LockFile) -> Option<outdated::Question> {
+    fn newer(&self, file: &LockFile) -> Option<outdated::OutdatedQuery> {
         file.kept.ends_with(LOCK).then(|| outdated::cargo(&file.kept))
     }
 
-    fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+    fn locking(&self, request: &RuntimeLockRequest<'_>) -> Result<Option<Locking>, String> {
         let place = &request.contents.place;
         let mut locking = Locking::default();
         if let Some(text) = read(&place.project.join(MANIFEST))? {
             locking.inputs.push(input(MANIFEST, &text));
             locking.steps.push(update(request.upgrade, place.project, MANIFEST));
-            locking.results.push(LockFile::in_place(place.project.join(LOCK)));
+            locking.results.push(LockFile::next_to(place.project.join(LOCK)));
         }
         let dependencies = request.contents.dependencies;
-        locking.inputs.extend(dependency_inputs(dependencies, place.root, Folders::Copied));
+        locking.inputs.extend(dependency_inputs(dependencies, place.root, FolderDependencies::Copied));
         let named: Vec<&String> =
             dependencies.iter().filter(|dependency| local_path(dependency, place.root).is_none()).collect();
         if !named.is_empty() {
             let known = match request.upgrade {
-                Upgrade::Everything => None,
+                RuntimeUpgrade::Everything => None,
                 _ => read(&request.folder.join(LOCK))?,
             };
             locking.files.extend(known.map(|text| (PathBuf::from(LOCK), text)));
@@ -214,7 +216,7 @@ fn has_programs(folder: &Path) -> bool {
         && (manifest.contains_key("bin") || source.join("main.rs").is_file() || source.join("bin").is_dir())
 }
 
-fn install_folder(path: &Path, project: &Path) -> Step {
+fn install_folder(path: &Path, project: &Path) -> InstallStep {
     let mut step = step(["cargo", "install", "--path", &path.display().to_string()], project, "rust_deps");
     if path.join(LOCK).is_file() {
         step.argv.push("--locked".to_owned());
@@ -223,7 +225,7 @@ fn install_folder(path: &Path, project: &Path) -> Step {
 }
 
 /// With a lock, exactly the version it has, with the dependencies it was published with.
-fn install_crate(dependency: &str, project: &Path, lock: Option<&str>) -> Result<Step, String> {
+fn install_crate(dependency: &str, project: &Path, lock: Option<&str>) -> Result<InstallStep, String> {
     let (name, version) = crate_of(dependency);
     if name.starts_with('-') {
         return Err(format!("`{dependency}` in `rust_deps` is no crate; write NAME or NAME@VERSION"));
@@ -256,7 +258,7 @@ fn locked_version(lock: &str, name: &str) -> Option<String> {
         .map(|package| package.get_ref())
         .filter(|package| text(package, "name").as_deref() == Some(name));
     let versions = named.filter_map(|package| text(package, "version"));
-    versions.max_by_key(|version| Version::parse(version))
+    versions.max_by_key(|version| RuntimeVersion::parse(version))
 }
 
 /// `ripgrep@14` as name and version.
@@ -281,12 +283,12 @@ fn manifest_of(dependencies: &[&String]) -> String {
 }
 
 /// Keeps what there is in a lock but for what may move.
-fn update(upgrade: Upgrade<'_>, cwd: &Path, cause: &str) -> Step {
+fn update(upgrade: RuntimeUpgrade<'_>, cwd: &Path, cause: &str) -> InstallStep {
     let mut step = step(["cargo", "update", "--quiet"], cwd, cause);
     match upgrade {
-        Upgrade::Nothing => step.argv.push("--workspace".to_owned()),
-        Upgrade::Named(names) => step.argv.extend(names.iter().cloned()),
-        Upgrade::Everything => {}
+        RuntimeUpgrade::Nothing => step.argv.push("--workspace".to_owned()),
+        RuntimeUpgrade::Named(names) => step.argv.extend(names.iter().cloned()),
+        RuntimeUpgrade::Everything => {}
     }
     step
 }
@@ -294,15 +296,15 @@ fn update(upgrade: Upgrade<'_>, cwd: &Path, cause: &str) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Variables;
+    use crate::model::EnvVariables;
 
     #[test]
     fn a_lock_file_must_hold_and_local_crates_are_paths() {
         let project = tempfile::tempdir().unwrap();
         std::fs::write(project.path().join("Cargo.toml"), "").unwrap();
         std::fs::write(project.path().join("Cargo.lock"), "").unwrap();
-        let variables = Variables::default();
-        let place = Place {
+        let variables = EnvVariables::default();
+        let place = RuntimeLocation {
             env_dir: Path::new("/e"),
             folder: Path::new("/e/rust"),
             root: project.path(),
@@ -312,7 +314,7 @@ mod tests {
             variables: &variables,
         };
         let dependencies = ["ripgrep@14".to_owned(), "./tool".to_owned()];
-        let steps = Rust.contents(&Request { place, dependencies: &dependencies }).unwrap().steps;
+        let steps = RustRuntime.contents(&RuntimeInstallRequest { place, dependencies: &dependencies }).unwrap().steps;
         assert_eq!(steps[0].argv, ["cargo", "fetch", "--locked"]);
         assert_eq!(steps[1].argv, ["cargo", "install", "--version", "^14", "ripgrep"]);
         assert_eq!(steps[2].argv[..3], ["cargo", "install", "--path"]);
@@ -320,6 +322,6 @@ mod tests {
 
     #[test]
     fn a_nightlys_version_is_understood() {
-        assert_eq!(Rust.version("cargo 1.97.0-nightly (abc 2026-01-01)").unwrap().to_string(), "1.97.0");
+        assert_eq!(RustRuntime.version("cargo 1.97.0-nightly (abc 2026-01-01)").unwrap().to_string(), "1.97.0");
     }
 }

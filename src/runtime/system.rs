@@ -1,10 +1,10 @@
 //! `runtime = system`: nothing is made, and commands call the machine's own programs.
 
-use crate::runtime::{Contents, Request, Runtime, Surroundings};
+use crate::runtime::{Runtime, RuntimeContents, RuntimeInstallRequest, RuntimeVariables};
 
-pub struct System;
+pub struct SystemRuntime;
 
-impl Runtime for System {
+impl Runtime for SystemRuntime {
     fn name(&self) -> &'static str {
         "system"
     }
@@ -17,11 +17,11 @@ impl Runtime for System {
         true
     }
 
-    fn surroundings(&self, _place: &crate::runtime::Place<'_>) -> Surroundings {
-        Surroundings::default()
+    fn surroundings(&self, _place: &crate::runtime::RuntimeLocation<'_>) -> RuntimeVariables {
+        RuntimeVariables::default()
     }
 
-    fn contents(&self, _request: &Request<'_>) -> Result<Contents, String> {
-        Ok(Contents::default())
+    fn contents(&self, _request: &RuntimeInstallRequest<'_>) -> Result<RuntimeContents, String> {
+        Ok(RuntimeContents::default())
     }
 }

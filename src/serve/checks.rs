@@ -10,21 +10,21 @@ use asking::{not_a_service, own_field, service_field, service_not_in_depends, un
 use crate::did_you_mean::nearest;
 use crate::error::ConfigError;
 use crate::model::command::{Command, ExitRule};
-use crate::model::environment::Inherited;
-use crate::model::service::{Probe, Service, signal_number};
+use crate::model::environment::InheritedFrom;
+use crate::model::service::{Probe, ServiceSettings, signal_number};
 use crate::python_text::glob;
 use crate::python_text::shlex;
 use crate::serve::fields;
-use crate::serve::graph::{Graph, Member};
-use crate::serve::probe::Question;
+use crate::serve::graph::{GraphMember, ServiceGraph};
+use crate::serve::probe::ReadinessQuestion;
 
-type Check = fn(&Graph, &Context<'_>, &mut Vec<ConfigError>);
+type ServiceCheck = fn(&ServiceGraph, &ServiceCheckContext<'_>, &mut Vec<ConfigError>);
 
 /// Finding what was meant takes a look at all names, so only the first mistakes come with it.
 const MOST_SUGGESTIONS: usize = 100;
 
 /// What the checks know beside the graph.
-struct Context<'a> {
+struct ServiceCheckContext<'a> {
     /// The names of all environments there are.
     known: HashSet<&'a str>,
     /// Name → position in the graph.
@@ -34,7 +34,7 @@ struct Context<'a> {
 }
 
 /// What is looked for, by name.
-const CHECKS: [(&str, Check); 17] = [
+const CHECKS: [(&str, ServiceCheck); 17] = [
     ("cycle", cycle),
     ("unknown-dependency", unknown_dependency),
     ("duplicate-port", duplicate_port),
@@ -54,7 +54,7 @@ const CHECKS: [(&str, Check); 17] = [
     ("watch-command-alone", watch_command_alone),
 ];
 
-impl Graph {
+impl ServiceGraph {
     /// Everything that is wrong; empty when it can work. `known`: the names of all environments there are.
     pub fn check(&self, known: &[String]) -> Vec<ConfigError> {
         self.check_all(known, true)
@@ -67,7 +67,7 @@ impl Graph {
 
     fn check_all(&self, known: &[String], together: bool) -> Vec<ConfigError> {
         let names = || self.members.iter().map(|member| member.name.as_str());
-        let context = Context {
+        let context = ServiceCheckContext {
             known: known.iter().map(String::as_str).chain(names()).collect(),
             positions: names().enumerate().map(|(at, name)| (name, at)).collect(),
             together,
@@ -92,20 +92,20 @@ impl Graph {
 }
 
 /// The services among the members, with their positions.
-fn services(graph: &Graph) -> impl Iterator<Item = (usize, &Member, &Service)> {
+fn services(graph: &ServiceGraph) -> impl Iterator<Item = (usize, &GraphMember, &ServiceSettings)> {
     graph.members.iter().enumerate().filter_map(|(at, member)| Some((at, member, member.service.as_ref()?)))
 }
 
 /// The name of a member and where one of its keys is written.
-fn key_of(member: &Member, key: &str) -> String {
+fn key_of(member: &GraphMember, key: &str) -> String {
     let asked = member.asks.iter().find(|asking| asking.key == key).map(|asking| asking.place.as_str());
-    match asked.or_else(|| member.service.as_ref().map(|service| service.place_of(key))) {
+    match asked.or_else(|| member.service.as_ref().map(|service| service.location_of(key))) {
         Some(place) if !place.is_empty() => format!("`{}` ({place})", member.name),
         _ => format!("`{}`", member.name),
     }
 }
 
-fn no_command(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn no_command(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         for (key, text) in [("serve", Some(&service.serve)), ("watch_command", service.watch_command.as_ref())] {
             let Some(text) = text.filter(|text| !is_command(text)) else { continue };
@@ -130,17 +130,17 @@ fn is_open(text: &str) -> bool {
     shlex::words(text).first().is_some_and(|program| program.starts_with(['\'', '"']))
 }
 
-fn cycle(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn cycle(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     errors.extend(graph.cycles().iter().map(|cycle| cycle_error(graph, cycle)));
 }
 
-fn cycle_error(graph: &Graph, circle: &[usize]) -> ConfigError {
+fn cycle_error(graph: &ServiceGraph, circle: &[usize]) -> ConfigError {
     let names: Vec<&str> = circle.iter().chain(circle.first()).map(|at| graph.members[*at].name.as_str()).collect();
     let mut error = ConfigError::handled(format!("circular dependency of services: {}", names.join(" → ")));
     for (position, at) in circle.iter().enumerate() {
         let (member, next) = (&graph.members[*at], &graph.members[circle[(position + 1) % circle.len()]]);
-        error = error.hint(format!("{} depends on `{}`", member.place(), next.name));
-        if let Some(Inherited { from, remedy }) = &member.depends_inherited {
+        error = error.hint(format!("{} depends on `{}`", member.location(), next.name));
+        if let Some(InheritedFrom { from, remedy }) = &member.depends_inherited {
             let name = &member.name;
             error = error.hint(format!("`depends` of `{name}` is inherited from {from}: write {remedy}"));
         }
@@ -148,7 +148,7 @@ fn cycle_error(graph: &Graph, circle: &[usize]) -> ConfigError {
     error
 }
 
-fn unknown_dependency(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn unknown_dependency(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for member in graph.members.iter().filter(|member| member.service.is_some()) {
         for pattern in &member.depends {
             if glob::is_pattern(pattern) || context.known.contains(pattern.as_str()) {
@@ -169,8 +169,8 @@ fn unknown_dependency(graph: &Graph, context: &Context<'_>, errors: &mut Vec<Con
 
 /// Of members that must not run at the same time, given in order: each with the first before it that it does run with.
 fn clashes(
-    graph: &Graph,
-    context: &Context<'_>,
+    graph: &ServiceGraph,
+    context: &ServiceCheckContext<'_>,
     group: &[usize],
     clash: impl Fn(usize, usize) -> bool,
 ) -> Vec<(usize, usize)> {
@@ -202,7 +202,7 @@ fn clashes(
     found
 }
 
-fn duplicate_port(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn duplicate_port(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     let mut users: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
     for (at, _, service) in services(graph) {
         for number in service.ports.iter().filter_map(|port| port.number) {
@@ -228,7 +228,7 @@ fn duplicate_port(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigE
 }
 
 /// How a service calls its port of that number.
-fn port_name(member: &Member, number: u16) -> &str {
+fn port_name(member: &GraphMember, number: u16) -> &str {
     let mut ports = member.service.iter().flat_map(|service| &service.ports);
     ports.find(|port| port.number == Some(number)).map_or("", |port| &port.name)
 }
@@ -240,7 +240,7 @@ fn hosts_clash(one: &str, other: &str) -> bool {
     plain(one) == plain(other) || everywhere(one) || everywhere(other)
 }
 
-fn instances_of_one_port(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn instances_of_one_port(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph).filter(|(_, _, service)| service.instances > 1) {
         for port in service.ports.iter().filter(|port| port.number.is_some()) {
             let number = port.number.unwrap_or_default();
@@ -257,7 +257,7 @@ fn instances_of_one_port(graph: &Graph, _: &Context<'_>, errors: &mut Vec<Config
     }
 }
 
-fn bad_host(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn bad_host(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     let in_names = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
     for (_, member, service) in services(graph) {
         let host = service.host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&service.host);
@@ -271,7 +271,7 @@ fn bad_host(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
     }
 }
 
-fn bad_probe(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn bad_probe(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         for (key, text) in [("ready", Some(service.ready_text())), ("alive", service.alive.clone())] {
             let Some(text) = text else { continue };
@@ -306,19 +306,19 @@ fn one_line(error: &regex::Error) -> String {
 /// Why an address can never be asked, whatever its fields will be.
 fn unreachable_target(probe: &Probe) -> Option<String> {
     let target = match probe {
-        Probe::Http { url, status } => Question::http(&fields::without_values(url), *status),
-        Probe::Tcp { address } => Question::tcp(&fields::without_values(address)),
+        Probe::Http { url, status } => ReadinessQuestion::http(&fields::without_values(url), *status),
+        Probe::Tcp { address } => ReadinessQuestion::tcp(&fields::without_values(address)),
         _ => return None,
     };
     target.err()
 }
 
 /// Whether the service is a job: ready when it has ended.
-fn ends(service: &Service) -> bool {
+fn ends(service: &ServiceSettings) -> bool {
     matches!(Probe::parse(&service.ready_text()), Ok(Probe::Exit))
 }
 
-fn ambiguous_variable(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn ambiguous_variable(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     let mut prefixes: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (at, member, _) in services(graph) {
         prefixes.entry(fields::variable_prefix(&member.name)).or_default().push(at);
@@ -328,8 +328,8 @@ fn ambiguous_variable(graph: &Graph, context: &Context<'_>, errors: &mut Vec<Con
             errors.push(
                 ConfigError::handled(format!(
                     "{} and {} would both be told to others as `{prefix}_URL`",
-                    graph.members[one].place(),
-                    graph.members[other].place()
+                    graph.members[one].location(),
+                    graph.members[other].location()
                 ))
                 .hint("give one of them a name that differs in more than punctuation and case"),
             );
@@ -337,7 +337,7 @@ fn ambiguous_variable(graph: &Graph, context: &Context<'_>, errors: &mut Vec<Con
     }
 }
 
-fn nothing_to_adopt(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn nothing_to_adopt(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph).filter(|(_, _, service)| service.adopt) {
         let place = key_of(member, "adopt");
         if service.ports.iter().all(|port| port.number.is_none()) {
@@ -362,7 +362,7 @@ fn nothing_to_adopt(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError
     }
 }
 
-fn no_sockets(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn no_sockets(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         if service.listen_fds && service.ports.is_empty() {
             errors.push(
@@ -376,7 +376,7 @@ fn no_sockets(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
     }
 }
 
-fn watch_command_alone(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn watch_command_alone(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         if service.watch_command.is_some() && service.watch.iter().all(|pattern| pattern.starts_with('!')) {
             errors.push(
@@ -390,7 +390,7 @@ fn watch_command_alone(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigEr
     }
 }
 
-fn bad_signal(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+fn bad_signal(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for member in &graph.members {
         if let Some(service) = &member.service
             && signal_number(&service.stop_signal).is_none()

@@ -11,7 +11,7 @@ use crate::serve::instances::environment_of;
 
 /// A running service as others are told about it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Instance {
+pub struct ServiceInstance {
     pub name: String,
     pub host: String,
     /// By name, in the order they were written.
@@ -27,7 +27,7 @@ pub struct Instance {
     pub urls: Vec<String>,
 }
 
-impl Instance {
+impl ServiceInstance {
     /// The port without a name: one that was caught from the log, else the first.
     fn main_port(&self) -> Option<String> {
         self.fields.get("port").cloned().or_else(|| self.ports.first().map(|(_, number)| number.to_string()))
@@ -113,18 +113,18 @@ pub fn bracketed(host: &str) -> String {
 
 /// The running services that somebody may ask about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Instances(BTreeMap<String, Instance>);
+pub struct ServiceInstances(BTreeMap<String, ServiceInstance>);
 
-impl Instances {
-    pub fn insert(&mut self, instance: Instance) {
+impl ServiceInstances {
+    pub fn insert(&mut self, instance: ServiceInstance) {
         self.0.insert(instance.name.clone(), instance);
     }
 
-    pub fn get(&self, name: &str) -> Option<&Instance> {
+    pub fn get(&self, name: &str) -> Option<&ServiceInstance> {
         self.0.get(name)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Instance> {
+    pub fn iter(&self) -> impl Iterator<Item = &ServiceInstance> {
         self.0.values()
     }
 
@@ -137,10 +137,10 @@ impl Instances {
 
     /// Adds instances by the names that those who depend on them know. The first of several stands for their environment,
     /// and knows the addresses of all.
-    pub fn show(&mut self, shown: impl IntoIterator<Item = (Vec<String>, Instance)>) {
+    pub fn show(&mut self, shown: impl IntoIterator<Item = (Vec<String>, ServiceInstance)>) {
         for (names, instance) in shown {
             for name in names {
-                let instance = Instance { name: name.clone(), ..instance.clone() };
+                let instance = ServiceInstance { name: name.clone(), ..instance.clone() };
                 self.insert(instance);
             }
         }
@@ -159,22 +159,22 @@ impl Instances {
 
     /// `ENVO_<ENV>_URL` and its relatives, for those who depend on these services.
     pub fn variables(&self) -> Vec<(String, String)> {
-        self.0.values().flat_map(Instance::variables).collect()
+        self.0.values().flat_map(ServiceInstance::variables).collect()
     }
 }
 
 /// Fills in `{service:…}` for somebody who depends on `instances`.
-pub fn fill(text: &str, instances: &Instances) -> Result<String, ConfigError> {
+pub fn fill(text: &str, instances: &ServiceInstances) -> Result<String, ConfigError> {
     fill_with(text, None, instances)
 }
 
 /// Fills in the fields of a service's own keys: `{port}`, `{port:NAME}`, `{host}`, and `{service:…}` of those it depends
 /// on.
-pub fn fill_own(text: &str, own: &Instance, instances: &Instances) -> Result<String, ConfigError> {
+pub fn fill_own(text: &str, own: &ServiceInstance, instances: &ServiceInstances) -> Result<String, ConfigError> {
     fill_with(text, Some(own), instances)
 }
 
-fn fill_with(text: &str, own: Option<&Instance>, instances: &Instances) -> Result<String, ConfigError> {
+fn fill_with(text: &str, own: Option<&ServiceInstance>, instances: &ServiceInstances) -> Result<String, ConfigError> {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('{') {
@@ -206,7 +206,11 @@ fn inside(from_brace: &str) -> Option<&str> {
     (!field.contains(['{', '\n'])).then_some(field)
 }
 
-fn value_of(field: &str, own: Option<&Instance>, instances: &Instances) -> Result<Option<String>, ConfigError> {
+fn value_of(
+    field: &str,
+    own: Option<&ServiceInstance>,
+    instances: &ServiceInstances,
+) -> Result<Option<String>, ConfigError> {
     if let Some((name, field)) = service_field(field) {
         let instance = instances.get(name).ok_or_else(|| not_depended_on(name))?;
         return instance.service_field(field).map(Some);
@@ -271,20 +275,20 @@ pub fn own_ports(text: &str) -> Vec<Option<&str>> {
 mod tests {
     use super::*;
 
-    fn database() -> Instance {
-        let mut instance = Instance {
+    fn database() -> ServiceInstance {
+        let mut instance = ServiceInstance {
             name: "my-db.1".into(),
             host: "127.0.0.1".into(),
             ports: vec![("sql".into(), 5432), ("admin-ui".into(), 81)],
-            ..Instance::default()
+            ..ServiceInstance::default()
         };
         instance.fields.insert("token".into(), "t0k".into());
         instance.derive_url("tcp");
         instance
     }
 
-    fn instances() -> Instances {
-        let mut instances = Instances::default();
+    fn instances() -> ServiceInstances {
+        let mut instances = ServiceInstances::default();
         instances.insert(database());
         instances
     }
@@ -304,12 +308,16 @@ mod tests {
     #[test]
     fn a_service_knows_its_own_ports_and_host() {
         assert_eq!(
-            fill_own("--bind {host}:{port} --ui {port:admin-ui}", &database(), &Instances::default()).unwrap(),
+            fill_own("--bind {host}:{port} --ui {port:admin-ui}", &database(), &ServiceInstances::default()).unwrap(),
             "--bind 127.0.0.1:5432 --ui 81"
         );
-        let error = fill_own("{port:http}", &database(), &Instances::default()).unwrap_err();
+        let error = fill_own("{port:http}", &database(), &ServiceInstances::default()).unwrap_err();
         assert_eq!(error.message, "`my-db.1` has no port named `http` in its `ports`");
-        let error = fill_own("{port}", &Instance { name: "a".into(), ..Instance::default() }, &Instances::default());
+        let error = fill_own(
+            "{port}",
+            &ServiceInstance { name: "a".into(), ..ServiceInstance::default() },
+            &ServiceInstances::default(),
+        );
         assert_eq!(error.unwrap_err().message, "`a` has no `ports`");
     }
 
@@ -333,11 +341,11 @@ mod tests {
 
     #[test]
     fn a_port_the_program_chose_itself_is_the_port() {
-        let mut instance = Instance { name: "a".into(), host: "::1".into(), ..Instance::default() };
+        let mut instance = ServiceInstance { name: "a".into(), host: "::1".into(), ..ServiceInstance::default() };
         instance.fields.insert("port".into(), "9000".into());
         instance.derive_url("http");
         assert_eq!(instance.url.as_deref(), Some("http://[::1]:9000"));
-        assert_eq!(fill_own("{port}", &instance, &Instances::default()).unwrap(), "9000");
+        assert_eq!(fill_own("{port}", &instance, &ServiceInstances::default()).unwrap(), "9000");
     }
 
     #[test]

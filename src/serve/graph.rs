@@ -3,29 +3,29 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::model::environment::Inherited;
-use crate::model::service::Asking;
-use crate::model::{Environment, Service as ServiceKeys};
+use crate::model::environment::InheritedFrom;
+use crate::model::service::AddressUse;
+use crate::model::{Environment, ServiceSettings as ServiceKeys};
 use crate::python_text::glob;
-use crate::serve::protocol::Dependency;
+use crate::serve::protocol::ServiceDependency;
 
 /// What the graph must know of an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct GraphMember {
     pub name: String,
     /// Globs, as written.
     pub depends: Vec<String>,
     /// Those of them with whose restart it restarts.
     pub restarts_with: Vec<String>,
     /// Whence it has its `depends` when its own section says nothing of them.
-    pub depends_inherited: Option<Inherited>,
+    pub depends_inherited: Option<InheritedFrom>,
     /// `None`: an environment that runs to its end; a job, when a service depends on it.
     pub service: Option<ServiceKeys>,
     /// Where its variables and commands ask for addresses of services.
-    pub asks: Vec<Asking>,
+    pub asks: Vec<AddressUse>,
 }
 
-impl From<&Environment> for Member {
+impl From<&Environment> for GraphMember {
     fn from(environment: &Environment) -> Self {
         Self {
             name: environment.name.clone(),
@@ -38,9 +38,9 @@ impl From<&Environment> for Member {
     }
 }
 
-impl Member {
+impl GraphMember {
     /// Its name, and where it was written if that is known.
-    pub(super) fn place(&self) -> String {
+    pub(super) fn location(&self) -> String {
         match self.service.as_ref().map(|service| service.location.as_str()) {
             Some(location) if !location.is_empty() => format!("`{}` ({location})", self.name),
             _ => format!("`{}`", self.name),
@@ -50,18 +50,18 @@ impl Member {
 
 /// Environments and what they wait for. Positions are those in [`Graph::members`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Graph {
-    pub members: Vec<Member>,
+pub struct ServiceGraph {
+    pub members: Vec<GraphMember>,
     /// For each member the positions of what must be ready or done before it starts.
     pub dependencies: Vec<Vec<usize>>,
 }
 
-impl Graph {
+impl ServiceGraph {
     /// The part of `all` that `asked` needs: the asked-for environments themselves, the services any of them depends on,
     /// and the jobs that prepare those, in the order of `all`. An environment without `serve` is a job for a service that
     /// depends on it, and for an environment that depends on it and uses a service that it uses itself, unless it is one of
     /// `run`, which are run for their own sake. Between all others `depends` means order, as in tox.
-    pub fn needed(all: &[Member], asked: &[String], run: &[String]) -> Self {
+    pub fn needed(all: &[GraphMember], asked: &[String], run: &[String]) -> Self {
         let asked: HashSet<&str> = asked.iter().map(String::as_str).collect();
         let run: HashSet<&str> = run.iter().map(String::as_str).collect();
         let mut kept: BTreeSet<usize> = (0..all.len()).filter(|at| asked.contains(all[*at].name.as_str())).collect();
@@ -79,7 +79,7 @@ impl Graph {
     }
 
     /// All of `members`, whatever they depend on outside left aside.
-    pub fn new(members: Vec<Member>) -> Self {
+    pub fn new(members: Vec<GraphMember>) -> Self {
         let dependencies = counting(&members);
         Self { members, dependencies }
     }
@@ -95,7 +95,7 @@ impl Graph {
 
     /// The graph without the members that `is_broken` and without all that need one of those.
     #[must_use]
-    pub fn without(self, is_broken: impl Fn(&Member) -> bool) -> Self {
+    pub fn without(self, is_broken: impl Fn(&GraphMember) -> bool) -> Self {
         let mut left_out: Vec<bool> = self.members.iter().map(is_broken).collect();
         let mut open: Vec<usize> = (0..left_out.len()).filter(|at| left_out[*at]).collect();
         if open.is_empty() {
@@ -113,11 +113,11 @@ impl Graph {
     }
 
     /// What the member at `at` depends on, for a supervisor.
-    pub fn dependencies_of(&self, at: usize) -> Vec<Dependency> {
+    pub fn dependencies_of(&self, at: usize) -> Vec<ServiceDependency> {
         let dependency = |other: &usize| {
             let name = &self.members[*other].name;
             let restart = self.members[at].restarts_with.iter().any(|pattern| glob::matches(pattern, name));
-            Dependency { name: name.clone(), restart }
+            ServiceDependency { name: name.clone(), restart }
         };
         self.dependencies[at].iter().map(dependency).collect()
     }
@@ -126,34 +126,34 @@ impl Graph {
     /// None of them is in two such cycles.
     pub fn cycles(&self) -> Vec<Vec<usize>> {
         #[derive(Clone, Copy, PartialEq)]
-        enum Mark {
+        enum VisitMark {
             New,
             Open,
             Done,
         }
-        let mut marks = vec![Mark::New; self.members.len()];
+        let mut marks = vec![VisitMark::New; self.members.len()];
         let mut is_told = vec![false; self.members.len()];
         let mut cycles = Vec::new();
         for start in 0..self.members.len() {
-            if marks[start] != Mark::New {
+            if marks[start] != VisitMark::New {
                 continue;
             }
             // The way from the start to here: positions, and which dependency comes next.
             let mut way: Vec<(usize, usize)> = vec![(start, 0)];
-            marks[start] = Mark::Open;
+            marks[start] = VisitMark::Open;
             while let Some((at, next)) = way.last_mut() {
                 let Some(dependency) = self.dependencies[*at].get(*next).copied() else {
-                    marks[*at] = Mark::Done;
+                    marks[*at] = VisitMark::Done;
                     way.pop();
                     continue;
                 };
                 *next += 1;
                 match marks[dependency] {
-                    Mark::New => {
-                        marks[dependency] = Mark::Open;
+                    VisitMark::New => {
+                        marks[dependency] = VisitMark::Open;
                         way.push((dependency, 0));
                     }
-                    Mark::Open if !is_told[dependency] && !is_told[*at] => {
+                    VisitMark::Open if !is_told[dependency] && !is_told[*at] => {
                         let from = way.iter().rposition(|(at, _)| *at == dependency).unwrap_or_default();
                         let mut cycle: Vec<usize> = way[from..].iter().map(|(at, _)| *at).collect();
                         cycle.iter().for_each(|at| is_told[*at] = true);
@@ -161,7 +161,7 @@ impl Graph {
                         cycle.rotate_left(first);
                         cycles.push(cycle);
                     }
-                    Mark::Open | Mark::Done => {}
+                    VisitMark::Open | VisitMark::Done => {}
                 }
             }
         }
@@ -190,8 +190,8 @@ impl Graph {
 }
 
 /// For each member what of its `depends` must be ready or done before it starts: services, and jobs.
-fn counting(members: &[Member]) -> Vec<Vec<usize>> {
-    let mut names = Names::new(members);
+fn counting(members: &[GraphMember]) -> Vec<Vec<usize>> {
+    let mut names = MemberNames::new(members);
     let written: Vec<Vec<usize>> = (0..members.len()).map(|at| names.depended_on(at)).collect();
     let serves = |at: usize, other: usize| members[at].service.is_some() || members[other].service.is_some();
     let with_services: Vec<Vec<usize>> = written
@@ -229,14 +229,14 @@ fn reached(dependencies: &[Vec<usize>], at: usize) -> HashSet<usize> {
 }
 
 /// Finds members by what `depends` says: a plain name at once, a glob by one look at all of them.
-struct Names<'a> {
-    members: &'a [Member],
+struct MemberNames<'a> {
+    members: &'a [GraphMember],
     positions: HashMap<&'a str, usize>,
     of_globs: HashMap<&'a str, Vec<usize>>,
 }
 
-impl<'a> Names<'a> {
-    fn new(members: &'a [Member]) -> Self {
+impl<'a> MemberNames<'a> {
+    fn new(members: &'a [GraphMember]) -> Self {
         let positions = members.iter().enumerate().map(|(at, member)| (member.name.as_str(), at)).collect();
         Self { members, positions, of_globs: HashMap::new() }
     }
@@ -250,7 +250,7 @@ impl<'a> Names<'a> {
                 continue;
             }
             let matching = self.of_globs.entry(pattern).or_insert_with(|| {
-                let parsed = glob::Pattern::new(pattern);
+                let parsed = glob::GlobPattern::new(pattern);
                 (0..self.members.len()).filter(|other| parsed.matches(&self.members[*other].name)).collect()
             });
             found.extend(matching.iter().filter(|other| **other != at || *pattern == self.members[at].name));
@@ -262,25 +262,25 @@ impl<'a> Names<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Service;
+    use crate::model::ServiceSettings;
 
-    fn service(name: &str, depends: &[&str]) -> Member {
+    fn service(name: &str, depends: &[&str]) -> GraphMember {
         let location = format!("tox.ini:{}", name.len());
-        Member {
+        GraphMember {
             name: name.to_owned(),
             depends: depends.iter().map(|one| (*one).to_owned()).collect(),
             restarts_with: Vec::new(),
             depends_inherited: None,
             asks: Vec::new(),
-            service: Some(Service { location, ..Service::new("run") }),
+            service: Some(ServiceSettings { location, ..ServiceSettings::new("run") }),
         }
     }
 
-    fn job(name: &str, depends: &[&str]) -> Member {
-        Member { service: None, ..service(name, depends) }
+    fn job(name: &str, depends: &[&str]) -> GraphMember {
+        GraphMember { service: None, ..service(name, depends) }
     }
 
-    fn names(graph: &Graph) -> Vec<&str> {
+    fn names(graph: &ServiceGraph) -> Vec<&str> {
         graph.members.iter().map(|member| member.name.as_str()).collect()
     }
 
@@ -294,11 +294,11 @@ mod tests {
             service("other", &[]),
             job("app", &["web", "lint"]),
         ];
-        let graph = Graph::needed(&all, &["app".to_owned()], &[]);
+        let graph = ServiceGraph::needed(&all, &["app".to_owned()], &[]);
         assert_eq!(names(&graph), ["db", "migrate", "web", "app"], "for `lint` it is order alone");
         assert_eq!(graph.dependencies, [vec![1], vec![], vec![0], vec![2]]);
-        assert_eq!(names(&Graph::needed(&all, &["other".to_owned()], &[])), ["other"]);
-        assert!(names(&Graph::needed(&all, &["nothing".to_owned()], &[])).is_empty());
+        assert_eq!(names(&ServiceGraph::needed(&all, &["other".to_owned()], &[])), ["other"]);
+        assert!(names(&ServiceGraph::needed(&all, &["nothing".to_owned()], &[])).is_empty());
     }
 
     #[test]
@@ -316,20 +316,20 @@ mod tests {
         ];
         let needed = |asked: &str, run: &[&str]| {
             let run: Vec<String> = run.iter().map(|one| (*one).to_owned()).collect();
-            let graph = Graph::needed(&all, &[asked.to_owned()], &run);
+            let graph = ServiceGraph::needed(&all, &[asked.to_owned()], &run);
             graph.members.into_iter().map(|member| member.name).collect::<Vec<_>>()
         };
         assert_eq!(needed("app", &[]), ["db", "api", "migrate", "seed", "app"]);
         assert_eq!(needed("app", &["app", "seed"]), ["db", "api", "app"], "it is run for its own sake");
         assert_eq!(needed("report", &[]), ["report"]);
-        let graph = Graph::new(all.clone());
+        let graph = ServiceGraph::new(all.clone());
         assert_eq!(graph.dependencies[6], [1, 4]);
         assert!(graph.dependencies[8].is_empty());
     }
 
     #[test]
     fn globs_leave_out_the_environment_itself() {
-        let graph = Graph::new(vec![service("svc-a", &["svc-*"]), service("svc-b", &[])]);
+        let graph = ServiceGraph::new(vec![service("svc-a", &["svc-*"]), service("svc-b", &[])]);
         assert_eq!(graph.dependencies, [vec![1], vec![]]);
         assert!(graph.check(&[]).is_empty());
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::service::Share;
-use crate::serve::protocol::{Definition, Dependency};
+use crate::serve::protocol::{ServiceDefinition, ServiceDependency};
 
 /// Between an environment and what tells its instances apart.
 const MARK: char = '@';
@@ -39,7 +39,7 @@ impl Namespaces {
 
 /// What one of perhaps several instances of an environment is called.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Which {
+pub struct InstanceName {
     /// `web` for the first or only one, `web@2`, and in namespaces `web@gw0`, `web@gw0.2`.
     pub name: String,
     pub environment: String,
@@ -53,14 +53,14 @@ pub struct Which {
 
 /// What a supervisor was told of an environment.
 #[derive(Debug, Clone)]
-pub struct Template {
-    pub definition: Arc<Definition>,
+pub struct ServiceTemplate {
+    pub definition: Arc<ServiceDefinition>,
     /// That of the definition.
     digest: String,
 }
 
-impl Template {
-    pub fn new(definition: Definition) -> Self {
+impl ServiceTemplate {
+    pub fn new(definition: ServiceDefinition) -> Self {
         Self { digest: definition.digest(), definition: Arc::new(definition) }
     }
 
@@ -72,10 +72,10 @@ impl Template {
 
 /// An instance and what it is.
 #[derive(Debug, Clone)]
-pub struct Expanded {
-    pub which: Which,
+pub struct ExpandedInstance {
+    pub which: InstanceName,
     /// That of its environment, with the names of instances.
-    pub definition: Arc<Definition>,
+    pub definition: Arc<ServiceDefinition>,
     /// That of its environment's definition.
     pub digest: String,
 }
@@ -86,47 +86,57 @@ pub fn environment_of(name: &str) -> &str {
 }
 
 /// The names of all instances outside namespaces.
-pub fn plain_names(definition: &Definition) -> Vec<String> {
+pub fn plain_names(definition: &ServiceDefinition) -> Vec<String> {
     named(definition, None).into_iter().map(|which| which.name).collect()
 }
 
 /// The instances of the environments `asked`. `all`: those, and all they depend on.
-pub fn expand(all: &BTreeMap<String, Template>, asked: &BTreeSet<String>, namespaces: &Namespaces) -> Vec<Expanded> {
+pub fn expand(
+    all: &BTreeMap<String, ServiceTemplate>,
+    asked: &BTreeSet<String>,
+    namespaces: &Namespaces,
+) -> Vec<ExpandedInstance> {
     let mut shares = BTreeMap::new();
-    let mut instances: BTreeMap<&str, Vec<Which>> = BTreeMap::new();
+    let mut instances: BTreeMap<&str, Vec<InstanceName>> = BTreeMap::new();
     for (name, template) in all {
         let share = find_share(all, name, &mut shares);
         instances.insert(name, named(&template.definition, namespaces.of(share)));
     }
     let mut expanded = Vec::new();
     for (name, which) in &instances {
-        let Some(Template { definition, digest }) = asked.get(*name).and_then(|name| all.get(name)) else { continue };
-        let depends: Vec<Dependency> = definition
+        let Some(ServiceTemplate { definition, digest }) = asked.get(*name).and_then(|name| all.get(name)) else {
+            continue;
+        };
+        let depends: Vec<ServiceDependency> = definition
             .depends
             .iter()
             .flat_map(|one| {
                 let names = instances.get(one.name.as_str()).into_iter().flatten();
-                names.map(|which| Dependency { name: which.name.clone(), restart: one.restart })
+                names.map(|which| ServiceDependency { name: which.name.clone(), restart: one.restart })
             })
             .collect();
         for which in which {
             let same = which.name == definition.name && depends == definition.depends;
             let definition = match same {
                 true => Arc::clone(definition),
-                false => Arc::new(Definition {
+                false => Arc::new(ServiceDefinition {
                     name: which.name.clone(),
                     depends: depends.clone(),
-                    ..Definition::clone(definition)
+                    ..ServiceDefinition::clone(definition)
                 }),
             };
-            expanded.push(Expanded { which: which.clone(), definition, digest: digest.clone() });
+            expanded.push(ExpandedInstance { which: which.clone(), definition, digest: digest.clone() });
         }
     }
     expanded
 }
 
 /// Between whom an environment is shared: what depends on something that is not for all is not for all either.
-fn find_share<'a>(all: &'a BTreeMap<String, Template>, name: &'a str, known: &mut BTreeMap<&'a str, Share>) -> Share {
+fn find_share<'a>(
+    all: &'a BTreeMap<String, ServiceTemplate>,
+    name: &'a str,
+    known: &mut BTreeMap<&'a str, Share>,
+) -> Share {
     if let Some(share) = known.get(name) {
         return *share;
     }
@@ -141,7 +151,7 @@ fn find_share<'a>(all: &'a BTreeMap<String, Template>, name: &'a str, known: &mu
     share
 }
 
-fn named(definition: &Definition, namespace: Option<&str>) -> Vec<Which> {
+fn named(definition: &ServiceDefinition, namespace: Option<&str>) -> Vec<InstanceName> {
     let count = definition.service.as_ref().map_or(1, |service| service.instances.max(1));
     let environment = &definition.name;
     let which = |number: u32| {
@@ -154,7 +164,7 @@ fn named(definition: &Definition, namespace: Option<&str>) -> Vec<Which> {
         };
         let first = (number == 1).then(|| environment.clone());
         let numbered = (count > 1).then(|| format!("{environment}{MARK}{number}"));
-        Which {
+        InstanceName {
             name: mark.as_ref().map_or_else(|| environment.clone(), |mark| format!("{environment}{MARK}{mark}")),
             environment: environment.clone(),
             label: mark.unwrap_or_else(|| "1".to_owned()),
@@ -168,15 +178,17 @@ fn named(definition: &Definition, namespace: Option<&str>) -> Vec<Which> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Service;
+    use crate::model::ServiceSettings;
 
-    fn all(list: &[(&str, Share, u32, &[&str])]) -> BTreeMap<String, Template> {
+    fn all(list: &[(&str, Share, u32, &[&str])]) -> BTreeMap<String, ServiceTemplate> {
         let definition = |(name, share, instances, depends): &(&str, Share, u32, &[&str])| {
-            let service = Service { share: *share, instances: *instances, ..Service::new("run") };
-            let depends = depends.iter().map(|name| Dependency { name: (*name).into(), restart: false }).collect();
+            let service = ServiceSettings { share: *share, instances: *instances, ..ServiceSettings::new("run") };
+            let depends =
+                depends.iter().map(|name| ServiceDependency { name: (*name).into(), restart: false }).collect();
             let service = (*instances > 0).then_some(service);
-            let definition = Definition { name: (*name).into(), service, depends, ..Definition::default() };
-            ((*name).to_owned(), Template::new(definition))
+            let definition =
+                ServiceDefinition { name: (*name).into(), service, depends, ..ServiceDefinition::default() };
+            ((*name).to_owned(), ServiceTemplate::new(definition))
         };
         list.iter().map(definition).collect()
     }
@@ -184,7 +196,7 @@ mod tests {
     fn expanded(list: &[(&str, Share, u32, &[&str])], worker: Option<&str>, test: Option<&str>) -> Vec<String> {
         let all = all(list);
         let namespaces = Namespaces { worker: worker.map(str::to_owned), test: test.map(str::to_owned) };
-        let text = |one: Expanded| {
+        let text = |one: ExpandedInstance| {
             let depends: Vec<&str> = one.definition.depends.iter().map(|one| one.name.as_str()).collect();
             assert_eq!(one.which.name, one.definition.name);
             format!("{} < {}", one.which.name, depends.join(" "))

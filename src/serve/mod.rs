@@ -19,5 +19,7 @@ pub mod supervisor;
 mod tests;
 
 pub use crate::serve::client::SupervisorProgram;
-pub use crate::serve::client::held_services::{Background, Held, HoldOptions, connect, serve_foreground, up};
+pub use crate::serve::client::held_services::{
+    BackgroundStart, HoldOptions, ServiceLease, connect, serve_foreground, up,
+};
 pub use crate::serve::prepared_definition::{define, service_variables};

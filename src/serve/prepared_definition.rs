@@ -11,25 +11,25 @@ use crate::digest::hexadecimal;
 use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::Grouping;
-use crate::execute::session::Session;
+use crate::execute::process::ProcessGrouping;
+use crate::execute::session::CommandSession;
 use crate::model::literal;
-use crate::model::{Command, Environment, Variables};
-use crate::serve::fields::{self, Instance, Instances};
-use crate::serve::protocol::{Definition, Texts};
+use crate::model::{Command, EnvVariables, Environment};
+use crate::serve::fields::{self, ServiceInstance, ServiceInstances};
+use crate::serve::protocol::{ServiceDefinition, VariablesJson};
 
 /// How many files a job's inputs are looked at below one folder.
 const MOST_FILES: usize = 10_000;
 
 /// What a supervisor must know to serve an environment, or, without `serve`, to run it before what depends on it. Whom
 /// it depends on is for the graph to say.
-pub fn define(environment: &Environment, session: &Session) -> Result<Definition, ConfigError> {
+pub fn define(environment: &Environment, session: &CommandSession) -> Result<ServiceDefinition, ConfigError> {
     let lists = &environment.commands;
     let cwd = session.current_dir.join(environment.change_dir.get()?);
     let is_job = environment.service.is_none();
     let commands = if is_job { lists.main.get()? } else { Vec::new() };
     let inputs = if is_job { inputs(&commands, &cwd, &environment.env_dir) } else { String::new() };
-    let definition = Definition {
+    let definition = ServiceDefinition {
         name: environment.name.clone(),
         service: environment.service.clone(),
         depends: Vec::new(),
@@ -44,7 +44,7 @@ pub fn define(environment: &Environment, session: &Session) -> Result<Definition
         log_dir: session.log_dir.clone(),
         paths: session.paths.clone(),
         allow: session.allow.clone(),
-        variables: Texts(fillable(&session.variables, environment)?),
+        variables: VariablesJson(fillable(&session.variables, environment)?),
         timeouts: session.timeouts,
         inputs,
     };
@@ -91,18 +91,18 @@ fn add_files(digest: &mut Sha256, path: &Path) {
 
 /// A definition with what runs its commands.
 #[derive(Clone)]
-pub struct Prepared {
-    pub definition: Arc<Definition>,
+pub struct PreparedDefinition {
+    pub definition: Arc<ServiceDefinition>,
     /// How its commands run, without variables: those are the definition's, once the services they name are known.
-    pub session: Session,
+    pub session: CommandSession,
 }
 
-impl Prepared {
-    pub fn new(definition: Arc<Definition>, reporter: Arc<dyn Reporter>) -> Self {
-        let session = Session {
+impl PreparedDefinition {
+    pub fn new(definition: Arc<ServiceDefinition>, reporter: Arc<dyn Reporter>) -> Self {
+        let session = CommandSession {
             environment: definition.name.clone(),
             paths: definition.paths.clone(),
-            variables: Variables::default(),
+            variables: EnvVariables::default(),
             allow: definition.allow.clone(),
             log_dir: definition.log_dir.clone(),
             log_number: Arc::default(),
@@ -110,7 +110,7 @@ impl Prepared {
             timeouts: definition.timeouts,
             current_dir: definition.current_dir.clone(),
             no_capture: false,
-            grouping: Grouping::Group,
+            grouping: ProcessGrouping::Group,
             after_interrupt: false,
             verbosity: 2,
             interrupt: Interrupt::default(),
@@ -125,7 +125,7 @@ impl Prepared {
     }
 
     /// Its variables with what is known of the services it depends on.
-    pub fn variables(&self, own: &Instance, instances: &Instances) -> Result<Variables, ConfigError> {
+    pub fn variables(&self, own: &ServiceInstance, instances: &ServiceInstances) -> Result<EnvVariables, ConfigError> {
         let mut variables =
             with_services(&self.definition.variables.0, instances, |text| fields::fill_own(text, own, instances))?;
         if self.definition.service.is_some() {
@@ -136,7 +136,7 @@ impl Prepared {
 }
 
 /// The variables of an environment with fields only where its configuration has them: braces in all others are marked.
-fn fillable(variables: &Variables, environment: &Environment) -> Result<Variables, ConfigError> {
+fn fillable(variables: &EnvVariables, environment: &Environment) -> Result<EnvVariables, ConfigError> {
     let has_braces = |value: &OsStr| value.to_str().is_some_and(|text| text.contains('{'));
     let mut result = variables.clone();
     if !variables.iter().any(|(_, value)| has_braces(value)) {
@@ -161,18 +161,18 @@ fn fillable(variables: &Variables, environment: &Environment) -> Result<Variable
 /// # Errors
 /// What [`fields::fill`] finds wrong.
 pub fn service_variables(
-    variables: &Variables,
+    variables: &EnvVariables,
     environment: &Environment,
-    instances: &Instances,
-) -> Result<Variables, ConfigError> {
+    instances: &ServiceInstances,
+) -> Result<EnvVariables, ConfigError> {
     with_services(&fillable(variables, environment)?, instances, |text| fields::fill(text, instances))
 }
 
 fn with_services(
-    variables: &Variables,
-    instances: &Instances,
+    variables: &EnvVariables,
+    instances: &ServiceInstances,
     fill: impl Fn(&str) -> Result<String, ConfigError>,
-) -> Result<Variables, ConfigError> {
+) -> Result<EnvVariables, ConfigError> {
     let mut filled = variables.clone();
     for (name, value) in variables.iter() {
         if let Some(text) = value.to_str().filter(|text| text.contains('{') || literal::has_literal(text)) {

@@ -8,17 +8,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::*;
-use crate::event::{Event, Reporter};
+use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::Grouping;
-use crate::execute::session::Session;
+use crate::execute::process::ProcessGrouping;
+use crate::execute::session::CommandSession;
 use crate::model::environment::{
-    CommandLists, Creation, Dependencies, Environment, EnvironmentKind, Installation, Timeouts, VariableSettings,
+    CommandLists, CreationSettings, Dependencies, Environment, EnvironmentKind, InstallSettings, Timeouts,
+    VariableSettings,
 };
-use crate::model::service::Port;
-use crate::model::{Command, Deferred, Service, Variables};
-use crate::serve::protocol::Definition;
-use crate::serve::shim::message::{News, Task};
+use crate::model::service::PortSetting;
+use crate::model::{Command, Deferred, EnvVariables, ServiceSettings};
+use crate::serve::protocol::ServiceDefinition;
+use crate::serve::shim::message::{ShimEvent, ShimTask};
 
 mod keeping;
 
@@ -31,26 +32,26 @@ fn acts_as_keeper() {
     assert_eq!(unsafe { shim::forker::main(&mark) }, 0);
 }
 
-fn keeper_program(mark: &str) -> shim::forker::Program {
+fn keeper_program(mark: &str) -> shim::forker::ShimProgram {
     let arguments = ["serve::tests::acts_as_keeper", "--exact", "--ignored", "--nocapture", "--test-threads=1", mark];
-    shim::forker::Program {
+    shim::forker::ShimProgram {
         program: std::env::current_exe().unwrap(),
         arguments: arguments.into_iter().map(Into::into).collect(),
     }
 }
 
 #[derive(Default)]
-struct Recorder(Mutex<Vec<Event>>);
+struct SupervisorEvents(Mutex<Vec<RunEvent>>);
 
-impl Reporter for Recorder {
-    fn event(&self, event: Event) {
+impl Reporter for SupervisorEvents {
+    fn event(&self, event: RunEvent) {
         self.0.lock().unwrap().push(event);
     }
 }
 
-struct Fixture {
+struct SupervisorFixture {
     folder: tempfile::TempDir,
-    recorder: Arc<Recorder>,
+    recorder: Arc<SupervisorEvents>,
     interrupt: Interrupt,
     services: Vec<PreparedService>,
     supervisor: Option<JoinHandle<()>>,
@@ -59,10 +60,10 @@ struct Fixture {
 /// An environment that is built.
 struct PreparedService {
     environment: Environment,
-    session: Session,
+    session: CommandSession,
 }
 
-impl Fixture {
+impl SupervisorFixture {
     fn new() -> Self {
         crate::execute::tree::adopt_orphans();
         Self {
@@ -87,10 +88,16 @@ impl Fixture {
     }
 
     /// Adds a service that runs a shell script.
-    fn service(mut self, name: &str, depends: &[&str], script: &str, change: impl FnOnce(&mut Service)) -> Self {
+    fn service(
+        mut self,
+        name: &str,
+        depends: &[&str],
+        script: &str,
+        change: impl FnOnce(&mut ServiceSettings),
+    ) -> Self {
         let file = format!("{name}.sh");
         fs::write(self.path(&file), script).unwrap();
-        let mut service = Service::new(format!("sh {file}"));
+        let mut service = ServiceSettings::new(format!("sh {file}"));
         service.stop_timeout = Duration::from_secs(60);
         change(&mut service);
         let prepared = self.prepared(name, depends, Some(service));
@@ -105,9 +112,9 @@ impl Fixture {
         self
     }
 
-    fn prepared(&self, name: &str, depends: &[&str], service: Option<Service>) -> PreparedService {
+    fn prepared(&self, name: &str, depends: &[&str], service: Option<ServiceSettings>) -> PreparedService {
         let root = self.folder.path().to_path_buf();
-        let mut variables = Variables::default();
+        let mut variables = EnvVariables::default();
         variables.set("PATH", "/usr/local/bin:/usr/bin:/bin");
         variables.set("TOX_ENV_NAME", name);
         variables.set("TOX_ENV_DIR", root.join(name));
@@ -116,7 +123,7 @@ impl Fixture {
             interrupt: Duration::from_millis(100),
             terminate: Duration::from_millis(100),
         };
-        let session = Session {
+        let session = CommandSession {
             environment: name.into(),
             paths: Vec::new(),
             variables,
@@ -127,7 +134,7 @@ impl Fixture {
             timeouts,
             current_dir: root.clone(),
             no_capture: false,
-            grouping: Grouping::Shared,
+            grouping: ProcessGrouping::Shared,
             after_interrupt: false,
             verbosity: 2,
             interrupt: self.interrupt.clone(),
@@ -154,9 +161,9 @@ impl Fixture {
         }
     }
 
-    fn place(&self) -> client::socket_path::Place {
+    fn place(&self) -> client::socket_path::SupervisorLocation {
         let options = self.options();
-        client::socket_path::Place::of(&options.state_dir, &options.variables).unwrap()
+        client::socket_path::SupervisorLocation::of(&options.state_dir, &options.variables).unwrap()
     }
 
     /// Runs a supervisor in a thread of this process.
@@ -164,26 +171,27 @@ impl Fixture {
         let mut place = self.place();
         let (listener, lock) = (place.listen().unwrap(), place.try_lock().unwrap().unwrap());
         let mark = shim::instance_mark::supervisor(&shim::instance_mark::project(&place.state_dir));
-        let keeper = shim::forker::Keeper::start(keeper_program(&mark)).unwrap();
+        let keeper = shim::forker::ShimForker::start(keeper_program(&mark)).unwrap();
         let state_dir = place.state_dir;
         self.supervisor = Some(std::thread::spawn(move || {
             supervisor::process::serve((listener, lock), keeper, mark, state_dir).unwrap()
         }));
     }
 
-    fn definitions(&mut self) -> Vec<Definition> {
+    fn definitions(&mut self) -> Vec<ServiceDefinition> {
         let services = std::mem::take(&mut self.services);
-        let graph = graph::Graph::new(services.iter().map(|one| graph::Member::from(&one.environment)).collect());
-        let define = |(at, one): (usize, PreparedService)| Definition {
+        let graph =
+            graph::ServiceGraph::new(services.iter().map(|one| graph::GraphMember::from(&one.environment)).collect());
+        let define = |(at, one): (usize, PreparedService)| ServiceDefinition {
             depends: graph.dependencies_of(at),
             ..define(&one.environment, &one.session).unwrap()
         };
         services.into_iter().enumerate().map(define).collect()
     }
 
-    fn start(&mut self) -> anyhow::Result<Held> {
+    fn start(&mut self) -> anyhow::Result<ServiceLease> {
         self.supervise();
-        Held::start(self.definitions(), &self.options())
+        ServiceLease::start(self.definitions(), &self.options())
     }
 
     /// What a foreground `serve` does, on a thread of its own.
@@ -200,7 +208,7 @@ impl Fixture {
     }
 }
 
-impl Drop for Fixture {
+impl Drop for SupervisorFixture {
     fn drop(&mut self) {
         if let Some(supervisor) = self.supervisor.take()
             && !std::thread::panicking()
@@ -229,7 +237,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         install_python: false,
         platform: String::new(),
         recreate: false,
-        creation: Creation {
+        creation: CreationSettings {
             system_site_packages: false,
             always_copy: false,
             download: false,
@@ -237,7 +245,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
             seeds: crate::model::environment::Seeds::Virtualenv,
             prompt: None,
         },
-        installation: Installation {
+        installation: InstallSettings {
             command: Deferred::ready(shell("")),
             command_is_default: true,
             installer: crate::model::environment::InstallerChoice::Automatic,
@@ -303,13 +311,13 @@ fn noted(name: &str) -> String {
     )
 }
 
-fn by_log(service: &mut Service) {
+fn by_log(service: &mut ServiceSettings) {
     service.ready = Some(r"log:listening on port (?P<port>\d+)".into());
 }
 
 #[test]
 fn services_start_after_and_stop_before_what_they_depend_on() {
-    let mut fixture = Fixture::new()
+    let mut fixture = SupervisorFixture::new()
         .service("app", &["d*"], &noted("app"), by_log)
         .service("db", &["base"], &noted("db"), by_log)
         .service("base", &[], &noted("base"), by_log);
@@ -322,10 +330,10 @@ fn services_start_after_and_stop_before_what_they_depend_on() {
     stack.stop().unwrap();
     assert_eq!(fixture.file("notes"), "base up\ndb up\napp up\napp down\ndb down\nbase down\n");
     let shown = fixture.recorder.0.lock().unwrap();
-    let ready = |event: &&Event| matches!(event, Event::Service { state, .. } if state == "ready");
+    let ready = |event: &&RunEvent| matches!(event, RunEvent::Service { state, .. } if state == "ready");
     assert_eq!(shown.iter().filter(ready).count(), 3);
-    let lines = |event: &&Event| {
-        matches!(event, Event::ServiceOutput { service, line, .. }
+    let lines = |event: &&RunEvent| {
+        matches!(event, RunEvent::ServiceOutput { service, line, .. }
             if service == "db" && line.ends_with(b"listening on port 42\n"))
     };
     assert_eq!(shown.iter().filter(lines).count(), 1);
@@ -338,7 +346,7 @@ fn nothing_a_service_started_outlives_it() {
                   sh -c '( echo $$ > parent; exec sleep 1004 ) & exit 0'\n\
                   echo $$ > leader\nread x < gate\nuntil test -s daemon; do sleep 0.01; done\necho all up\n\
                   trap 'exit 0' TERM\nwhile :; do sleep 1000 & wait $!; done";
-    let mut fixture = Fixture::new().service("tree", &[], script, |service| {
+    let mut fixture = SupervisorFixture::new().service("tree", &[], script, |service| {
         service.ready = Some("log:all up".into());
         service.stop_timeout = Duration::from_millis(100);
     });
@@ -354,15 +362,15 @@ fn nothing_a_service_started_outlives_it() {
 
 #[test]
 fn the_shim_ends_everything_when_envo_is_gone() {
-    let fixture = Fixture::new();
+    let fixture = SupervisorFixture::new();
     let script = "( trap '' TERM; sleep 1001 ) & echo $! > stubborn\nsetsid sleep 1002 & echo $! > daemon\n\
                   echo $$ > leader\necho up\nexec sleep 1003";
-    let mut keeper = shim::forker::Keeper::start(keeper_program("nobody")).unwrap();
-    let shim::forker::Pipes { mut orders, mut output, mut news } =
+    let mut keeper = shim::forker::ShimForker::start(keeper_program("nobody")).unwrap();
+    let shim::forker::ServicePipes { mut orders, mut output, mut news } =
         keeper.shim(false, &fixture.path("log"), &[]).unwrap();
-    let mut variables = Variables::default();
+    let mut variables = EnvVariables::default();
     variables.set("PATH", "/usr/bin:/bin");
-    Task {
+    ShimTask {
         program: "sh".into(),
         arguments: vec!["-c".into(), script.into()],
         cwd: fixture.folder.path().to_path_buf(),
@@ -384,21 +392,21 @@ fn the_shim_ends_everything_when_envo_is_gone() {
     for kind in ["leader", "stubborn", "daemon"] {
         assert!(!alive(&fixture.file(kind)), "{kind} is left");
     }
-    let news: Vec<News> = told.lines().filter_map(|line| News::from_line(line.as_bytes())).collect();
-    assert!(matches!(news[..], [News::Started { .. }, News::Exited(-15), News::Gone]), "{news:?}");
+    let news: Vec<ShimEvent> = told.lines().filter_map(|line| ShimEvent::from_line(line.as_bytes())).collect();
+    assert!(matches!(news[..], [ShimEvent::Started { .. }, ShimEvent::Exited(-15), ShimEvent::Gone]), "{news:?}");
 }
 
 #[test]
 fn a_keeper_that_was_killed_is_replaced() {
-    let fixture = Fixture::new();
-    let mut keeper = shim::forker::Keeper::start(keeper_program("nobody")).unwrap();
+    let fixture = SupervisorFixture::new();
+    let mut keeper = shim::forker::ShimForker::start(keeper_program("nobody")).unwrap();
     keeper.kill();
     let mut pipes = keeper.shim(false, &fixture.path("log"), &[]).unwrap();
     let (program, arguments) = ("sh".into(), vec!["-c".into(), "echo here".into()]);
-    let mut variables = Variables::default();
+    let mut variables = EnvVariables::default();
     variables.set("PATH", "/usr/bin:/bin");
     let cwd = fixture.folder.path().to_path_buf();
-    Task { program, arguments, cwd, log: fixture.path("log"), variables, stop_signal: libc::SIGTERM }
+    ShimTask { program, arguments, cwd, log: fixture.path("log"), variables, stop_signal: libc::SIGTERM }
         .write(&mut pipes.orders)
         .unwrap();
     let mut output = String::new();
@@ -408,7 +416,7 @@ fn a_keeper_that_was_killed_is_replaced() {
 
 #[test]
 fn a_service_that_exits_early_is_an_error_with_its_last_lines() {
-    let mut fixture = Fixture::new()
+    let mut fixture = SupervisorFixture::new()
         .service("db", &[], &noted("db"), by_log)
         .service("bad", &["db"], "echo first; echo what went wrong >&2; exit 3", |service| {
             service.ready = Some("log:never".into());
@@ -427,7 +435,7 @@ fn a_service_that_exits_early_is_an_error_with_its_last_lines() {
 
 #[test]
 fn a_service_that_is_never_ready_fails_after_its_time() {
-    let mut fixture = Fixture::new().service("slow", &[], "echo thinking; exec sleep 1000", |service| {
+    let mut fixture = SupervisorFixture::new().service("slow", &[], "echo thinking; exec sleep 1000", |service| {
         service.ready = Some("log:never".into());
         service.ready_timeout = Duration::from_millis(200);
     });
@@ -438,12 +446,13 @@ fn a_service_that_is_never_ready_fails_after_its_time() {
 
 #[test]
 fn a_program_that_cannot_be_started_says_why() {
-    let mut fixture = Fixture::new().service("a", &[], "", |service| service.serve = "./no-such-program".into());
+    let mut fixture =
+        SupervisorFixture::new().service("a", &[], "", |service| service.serve = "./no-such-program".into());
     let failure = fixture.failure();
     assert!(failure.starts_with("`a` cannot be started: `serve = ./no-such-program`: No such file"), "{failure}");
-    let mut fixture = Fixture::new().service("a", &[], "", |service| service.serve = "sh {port}".into());
+    let mut fixture = SupervisorFixture::new().service("a", &[], "", |service| service.serve = "sh {port}".into());
     assert_eq!(fixture.failure(), "`a` cannot be started: `a` has no `ports`");
-    let mut fixture = Fixture::new().service("a", &[], "", |_| {});
+    let mut fixture = SupervisorFixture::new().service("a", &[], "", |_| {});
     fixture.services[0].session.allow.clear();
     assert!(fixture.failure().contains("sh (resolves to /usr/bin/sh) is not allowed") || fixture.services.is_empty());
 }
@@ -453,8 +462,8 @@ fn a_port_in_use_stops_everything_before_anything_starts() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let number = taken.local_addr().unwrap().port();
     let mut fixture =
-        Fixture::new().service("first", &[], "touch started", |_| {}).service("web", &[], "", |service| {
-            service.ports = vec![Port { name: "http".into(), number: Some(number) }];
+        SupervisorFixture::new().service("first", &[], "touch started", |_| {}).service("web", &[], "", |service| {
+            service.ports = vec![PortSetting { name: "http".into(), number: Some(number) }];
         });
     let failure = fixture.failure();
     assert!(failure.contains(&format!("`web` needs port {number}, which is in use by ")), "{failure}");
@@ -463,12 +472,14 @@ fn a_port_in_use_stops_everything_before_anything_starts() {
 
 #[test]
 fn jobs_run_to_their_end_before_the_services_that_need_them() {
-    let mut fixture =
-        Fixture::new().service("app", &["migrate"], &noted("app"), by_log).job("migrate", "echo migrate done >> notes");
+    let mut fixture = SupervisorFixture::new()
+        .service("app", &["migrate"], &noted("app"), by_log)
+        .job("migrate", "echo migrate done >> notes");
     let stack = fixture.start().unwrap();
     assert_eq!(fixture.file("notes"), "migrate done\napp up\n");
     stack.stop().unwrap();
-    let mut fixture = Fixture::new().service("app", &["migrate"], &noted("app"), by_log).job("migrate", "exit 4");
+    let mut fixture =
+        SupervisorFixture::new().service("app", &["migrate"], &noted("app"), by_log).job("migrate", "exit 4");
     assert_eq!(fixture.failure(), "`migrate` exited with code 4 before it was ready");
     assert_eq!(fixture.file("notes"), "");
 }
@@ -476,14 +487,14 @@ fn jobs_run_to_their_end_before_the_services_that_need_them() {
 #[test]
 fn commands_run_before_a_service_starts_and_after_it_has_stopped() {
     let mut fixture =
-        Fixture::new().service("db", &[], &noted("db"), by_log).service("a", &["db"], &noted("a"), by_log);
+        SupervisorFixture::new().service("db", &[], &noted("db"), by_log).service("a", &["db"], &noted("a"), by_log);
     let commands = &mut fixture.services[1].environment.commands;
     commands.pre = Deferred::ready(vec![shell("echo before with {service:db:port} $ENVO_DB_PORT >> notes")]);
     commands.post = Deferred::ready(vec![shell("echo after >> notes")]);
     let stack = fixture.start().unwrap();
     stack.stop().unwrap();
     assert_eq!(fixture.file("notes"), "db up\nbefore with 42 42\na up\na down\nafter\ndb down\n");
-    let mut fixture = Fixture::new().service("a", &[], &noted("a"), by_log);
+    let mut fixture = SupervisorFixture::new().service("a", &[], &noted("a"), by_log);
     let script = "echo made: 1; printf 'no room' >&2; exit 2";
     fixture.services[0].environment.commands.pre = Deferred::ready(vec![shell("echo early"), shell(script)]);
     let expected = "`a` `commands_pre` failed with exit code 2\nits last lines:\n  made: 1\n  no room";
@@ -494,11 +505,11 @@ fn commands_run_before_a_service_starts_and_after_it_has_stopped() {
 #[test]
 fn a_service_gets_its_ports_and_the_addresses_of_those_it_depends_on() {
     let script = "echo \"$@\" $ENVO_MY_DB_URL $ADDRESS > seen; echo listening on port 1; exec sleep 1000";
-    let mut fixture = Fixture::new()
+    let mut fixture = SupervisorFixture::new()
         .service("my-db", &[], "exec sleep 1000", |service| {
             service.ready = Some("alive".into());
             service.url = Some("db://{host}:{port}".into());
-            service.ports = vec![Port { name: "sql".into(), number: None }];
+            service.ports = vec![PortSetting { name: "sql".into(), number: None }];
         })
         .service("a", &["my-db"], script, |service| {
             by_log(service);
@@ -516,7 +527,7 @@ fn a_service_gets_its_ports_and_the_addresses_of_those_it_depends_on() {
 
 #[test]
 fn a_failure_after_ready_ends_what_is_served() {
-    let mut fixture = Fixture::new().service("db", &[], &noted("db"), by_log).service(
+    let mut fixture = SupervisorFixture::new().service("db", &[], &noted("db"), by_log).service(
         "a",
         &["db"],
         "echo listening on port 1; read x < gate; echo gone wrong; exit 5",
@@ -534,7 +545,7 @@ fn a_failure_after_ready_ends_what_is_served() {
 fn a_service_that_fails_is_started_again_when_it_asks_for_it() {
     let script = "echo up >> notes\nif test $(wc -l < notes) -lt 3; then exit 1; fi\n\
                   echo listening on port 1; exec sleep 1000";
-    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+    let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
         service.restart = crate::model::service::RestartPolicy::OnFailure;
     });
@@ -545,7 +556,8 @@ fn a_service_that_fails_is_started_again_when_it_asks_for_it() {
 #[test]
 fn an_interrupt_ends_what_is_served_in_order_and_is_no_failure() {
     let script = format!("echo started > gate\n{}", noted("a"));
-    let mut fixture = Fixture::new().service("db", &[], &noted("db"), by_log).service("a", &["db"], &script, by_log);
+    let mut fixture =
+        SupervisorFixture::new().service("db", &[], &noted("db"), by_log).service("a", &["db"], &script, by_log);
     rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
     let serving = fixture.serve();
     assert_eq!(fixture.file("gate"), "started\n");
@@ -557,7 +569,8 @@ fn an_interrupt_ends_what_is_served_in_order_and_is_no_failure() {
 #[test]
 fn an_interrupt_while_services_start_stops_them() {
     let script = format!("echo waiting > gate\n{}", noted("a"));
-    let mut fixture = Fixture::new().service("a", &[], &script, |service| service.ready = Some("log:never".into()));
+    let mut fixture =
+        SupervisorFixture::new().service("a", &[], &script, |service| service.ready = Some("log:never".into()));
     rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
     let (gate, interrupt) = (fixture.path("gate"), fixture.interrupt.clone());
     let user = std::thread::spawn(move || {
@@ -566,12 +579,12 @@ fn an_interrupt_while_services_start_stops_them() {
     });
     let error = fixture.start().map(|_| ()).unwrap_err();
     user.join().unwrap();
-    assert!(matches!(error.downcast_ref(), Some(crate::env_error::Halt::Interrupted)), "{error}");
+    assert!(matches!(error.downcast_ref(), Some(crate::env_error::EnvError::Interrupted)), "{error}");
 }
 
 #[test]
 fn services_of_a_run_outlive_its_interrupt_until_they_are_stopped() {
-    let mut fixture = Fixture::new().service("a", &[], &noted("a"), by_log);
+    let mut fixture = SupervisorFixture::new().service("a", &[], &noted("a"), by_log);
     let stack = fixture.start().unwrap();
     fixture.interrupt.request();
     assert_eq!(fixture.file("notes"), "a up\n");
@@ -581,7 +594,7 @@ fn services_of_a_run_outlive_its_interrupt_until_they_are_stopped() {
 
 #[test]
 fn everything_a_service_writes_is_in_its_log() {
-    let mut fixture = Fixture::new().service("flood", &[], "seq 1 200000; printf 'no end'", |service| {
+    let mut fixture = SupervisorFixture::new().service("flood", &[], "seq 1 200000; printf 'no end'", |service| {
         service.ready = Some("exit".into());
     });
     fixture.start().unwrap().stop().unwrap();
@@ -593,5 +606,5 @@ fn everything_a_service_writes_is_in_its_log() {
 
 #[test]
 fn no_services_are_ready_at_once() {
-    Fixture::new().start().unwrap().stop().unwrap();
+    SupervisorFixture::new().start().unwrap().stop().unwrap();
 }

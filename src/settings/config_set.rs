@@ -7,10 +7,10 @@ use crate::error::{ConfigError, ErrorClass};
 use crate::factor::ActiveFactors;
 use crate::model::Runner;
 use crate::settings::keys;
-use crate::settings::loader::Loader;
+use crate::settings::loader::SectionLoader;
 use crate::settings::nesting::{Nesting, Step};
 use crate::settings::set_env::SetEnv;
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 use crate::settings::{Settings, lock};
 
 /// Which settings the set has.
@@ -34,32 +34,32 @@ pub struct ConfigSet {
     /// The section as a key of the file (`testenv:py310`), whether it is there or not.
     pub section: String,
     pub kind: SetKind,
-    values: Mutex<Values>,
+    values: Mutex<SetValues>,
     /// Values that count instead of what files say.
-    memory: Mutex<Values>,
+    memory: Mutex<SetValues>,
     /// What the runner is, once it is known; most settings depend on it.
     runner: Mutex<Option<Option<Runner>>>,
     /// Keys that are being worked out, and by whom.
     loading: Mutex<Vec<(ThreadId, &'static str)>>,
     pub(super) factors: OnceLock<ActiveFactors>,
     /// The set's own section, if there is one.
-    pub(super) own_loaders: OnceLock<Vec<Arc<Loader>>>,
+    pub(super) own_loaders: OnceLock<Vec<Arc<SectionLoader>>>,
     /// That and those it inherits from.
-    pub(super) loaders: OnceLock<Vec<Arc<Loader>>>,
+    pub(super) loaders: OnceLock<Vec<Arc<SectionLoader>>>,
     pub(super) variables: OnceLock<Arc<SetEnv>>,
     pub(super) defined: OnceLock<Vec<&'static str>>,
 }
 
 /// Values by key. An environment has few, and most runs ask for a handful, so they are looked for one by one.
 #[derive(Default)]
-struct Values(Vec<(&'static str, Value)>);
+struct SetValues(Vec<(&'static str, SettingValue)>);
 
-impl Values {
-    fn get(&self, key: &'static str) -> Option<&Value> {
+impl SetValues {
+    fn get(&self, key: &'static str) -> Option<&SettingValue> {
         self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
-    fn set(&mut self, key: &'static str, value: Value) {
+    fn set(&mut self, key: &'static str, value: SettingValue) {
         match self.0.iter_mut().find(|(name, _)| *name == key) {
             Some((_, known)) => *known = value,
             None => self.0.push((key, value)),
@@ -98,7 +98,7 @@ impl ConfigSet {
         self.name.as_deref().unwrap_or("core")
     }
 
-    pub(super) fn cached(&self, key: &'static str) -> Option<Value> {
+    pub(super) fn cached(&self, key: &'static str) -> Option<SettingValue> {
         lock(&self.values).get(key).cloned()
     }
 
@@ -106,15 +106,15 @@ impl ConfigSet {
         *lock(&self.runner)
     }
 
-    pub(super) fn keep_runner(&self, runner: Option<Runner>) {
+    pub(super) fn store_runner(&self, runner: Option<Runner>) {
         *lock(&self.runner) = Some(runner);
     }
 
-    pub(super) fn keep(&self, key: &'static str, value: Value) {
+    pub(super) fn store(&self, key: &'static str, value: SettingValue) {
         lock(&self.values).set(key, value);
     }
 
-    pub(super) fn memory_value(&self, key: &'static str) -> Option<Value> {
+    pub(super) fn memory_value(&self, key: &'static str) -> Option<SettingValue> {
         lock(&self.memory).get(key).cloned()
     }
 
@@ -123,7 +123,7 @@ impl ConfigSet {
     /// # Errors
     /// When that goes round in a circle that no trail shows, because it leads over defaults. Keys that decide which others
     /// there are do not exist while they are worked out themselves.
-    pub(super) fn loading(&self, key: &'static str) -> Result<Loading<'_>, ConfigError> {
+    pub(super) fn loading(&self, key: &'static str) -> Result<LoadingKey<'_>, ConfigError> {
         const DECISIVE: [&str; 3] = ["runner", "package", "skip_install"];
         const ROUNDS: usize = 3;
         let entry = (thread::current().id(), key);
@@ -137,7 +137,7 @@ impl ConfigSet {
         }
         let nesting = Nesting::enter(Step::Value)?;
         loading.push(entry);
-        Ok(Loading { set: self, entry, _nesting: nesting })
+        Ok(LoadingKey { set: self, entry, _nesting: nesting })
     }
 
     /// Whether this thread is working the key out.
@@ -146,7 +146,7 @@ impl ConfigSet {
     }
 
     /// Makes a value count whatever the files say, also for what was worked out already.
-    pub fn set_in_memory(&self, key: &'static str, value: Value) {
+    pub fn set_in_memory(&self, key: &'static str, value: SettingValue) {
         lock(&self.memory).set(key, value);
         lock(&self.values).0.clear();
         *lock(&self.runner) = None;
@@ -154,13 +154,13 @@ impl ConfigSet {
 }
 
 /// A key of a set is being worked out for as long as this is kept.
-pub(super) struct Loading<'a> {
+pub(super) struct LoadingKey<'a> {
     set: &'a ConfigSet,
     entry: (ThreadId, &'static str),
     _nesting: Nesting,
 }
 
-impl Drop for Loading<'_> {
+impl Drop for LoadingKey<'_> {
     fn drop(&mut self) {
         let mut loading = lock(&self.set.loading);
         if let Some(at) = loading.iter().rposition(|one| *one == self.entry) {

@@ -8,31 +8,37 @@ use crate::model::python_spec::PythonSpec;
 use crate::model::{Interpreter, Runner};
 use crate::settings::Settings;
 use crate::settings::config_set::ConfigSet;
-use crate::settings::keys::Key;
+use crate::settings::keys::SettingKey;
 use crate::settings::loader::PLATFORM;
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 
 impl Settings {
-    pub(super) fn constant(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
+    pub(super) fn constant(&self, set: &ConfigSet, key: &'static SettingKey) -> Result<SettingValue, ConfigError> {
         Ok(match key.name {
-            "config_file_path" => Value::Path(self.source.path.clone()),
-            "tox_root_name" => Value::text(self.root().file_name().map(crate::os_text::decode).unwrap_or_default()),
-            "home" => Value::Path(self.home()),
-            "host_python" => Value::Path(self.interpreters.host_python()),
-            "on_platform" => Value::text(PLATFORM),
-            "env_name" => Value::text(set.label()),
-            "env_site_packages_dir" => Value::Path(self.place(set, |interpreter| interpreter.purelib.clone())?),
-            "env_site_packages_dir_plat" => Value::Path(self.place(set, |interpreter| interpreter.platlib.clone())?),
+            "config_file_path" => SettingValue::Path(self.source.path.clone()),
+            "tox_root_name" => {
+                SettingValue::text(self.root().file_name().map(crate::os_text::decode).unwrap_or_default())
+            }
+            "home" => SettingValue::Path(self.home()),
+            "host_python" => SettingValue::Path(self.interpreters.host_python()),
+            "on_platform" => SettingValue::text(PLATFORM),
+            "env_name" => SettingValue::text(set.label()),
+            "env_site_packages_dir" => {
+                SettingValue::Path(self.location(set, |interpreter| interpreter.purelib.clone())?)
+            }
+            "env_site_packages_dir_plat" => {
+                SettingValue::Path(self.location(set, |interpreter| interpreter.platlib.clone())?)
+            }
             // tox cannot say without an interpreter where programs are, tox-uv can.
-            "env_bin_dir" if self.uses_uv(set) => Value::Path(self.path(set, "env_dir")?.join("bin")),
-            "env_python" if self.uses_uv(set) => Value::Path(self.path(set, "env_dir")?.join("bin/python")),
-            "env_bin_dir" => Value::Path(self.place(set, |_| PathBuf::from("bin"))?),
-            "env_python" => Value::Path(self.env_python(set)?),
+            "env_bin_dir" if self.uses_uv(set) => SettingValue::Path(self.path(set, "env_dir")?.join("bin")),
+            "env_python" if self.uses_uv(set) => SettingValue::Path(self.path(set, "env_dir")?.join("bin/python")),
+            "env_bin_dir" => SettingValue::Path(self.location(set, |_| PathBuf::from("bin"))?),
+            "env_python" => SettingValue::Path(self.env_python(set)?),
             "py_dot_ver" | "py_impl" | "py_free_threaded" | "py_debug" => self.python_fact(set, key.name)?,
             "package_tox_env_type" => {
                 let external = self.text(set, "package")? == "external";
                 let runner = self.runner(set)?.unwrap_or(Runner::Virtualenv);
-                Value::text(runner.packager(external).name())
+                SettingValue::text(runner.packager(external).name())
             }
             other => return Err(ConfigError::key(other)),
         })
@@ -40,24 +46,26 @@ impl Settings {
 
     /// A fact about the environment's Python. With tox-uv's runners it is what was asked for, whether that is there or
     /// not: uv may bring it along.
-    fn python_fact(&self, set: &ConfigSet, name: &str) -> Result<Value, ConfigError> {
+    fn python_fact(&self, set: &ConfigSet, name: &str) -> Result<SettingValue, ConfigError> {
         let asked = if self.uses_uv(set) { self.list(set, "base_python")?.into_iter().next() } else { None };
         if let Some(spec) = asked.map(|text| PythonSpec::parse(&text)).filter(|spec| spec.path.is_none()) {
             return Ok(match name {
                 "py_dot_ver" => {
-                    Value::text(format!("{}.{}", spec.major.unwrap_or_default(), spec.minor.unwrap_or_default()))
+                    SettingValue::text(format!("{}.{}", spec.major.unwrap_or_default(), spec.minor.unwrap_or_default()))
                 }
-                "py_impl" => Value::text(spec.implementation.unwrap_or_else(|| "cpython".to_owned()).to_lowercase()),
-                "py_free_threaded" => Value::Boolean(spec.free_threaded.unwrap_or_default()),
-                _ => Value::Boolean(false),
+                "py_impl" => {
+                    SettingValue::text(spec.implementation.unwrap_or_else(|| "cpython".to_owned()).to_lowercase())
+                }
+                "py_free_threaded" => SettingValue::Boolean(spec.free_threaded.unwrap_or_default()),
+                _ => SettingValue::Boolean(false),
             });
         }
         let interpreter = self.interpreter(set)?;
         Ok(match name {
-            "py_dot_ver" => Value::text(interpreter.dotted_version()),
-            "py_impl" => Value::text(interpreter.implementation.to_lowercase()),
-            "py_free_threaded" => Value::Boolean(interpreter.free_threaded),
-            _ => Value::Boolean(interpreter.debug),
+            "py_dot_ver" => SettingValue::text(interpreter.dotted_version()),
+            "py_impl" => SettingValue::text(interpreter.implementation.to_lowercase()),
+            "py_free_threaded" => SettingValue::Boolean(interpreter.free_threaded),
+            _ => SettingValue::Boolean(interpreter.debug),
         })
     }
 
@@ -69,7 +77,7 @@ impl Settings {
     /// version makes the environment, tox does not ask it and expects a `python`.
     fn env_python(&self, set: &ConfigSet) -> Result<PathBuf, ConfigError> {
         let pinned = !self.text(set, "virtualenv_spec")?.is_empty();
-        self.place(set, |interpreter| {
+        self.location(set, |interpreter| {
             let name = match interpreter.implementation.as_str() {
                 "PyPy" if !pinned => "pypy3",
                 "GraalVM" if !pinned => "graalpy",
@@ -80,7 +88,7 @@ impl Settings {
     }
 
     /// A place inside the environment.
-    fn place(&self, set: &ConfigSet, part: impl Fn(&Interpreter) -> PathBuf) -> Result<PathBuf, ConfigError> {
+    fn location(&self, set: &ConfigSet, part: impl Fn(&Interpreter) -> PathBuf) -> Result<PathBuf, ConfigError> {
         let interpreter = self.find_interpreter(set)?.ok_or_else(|| {
             if self.text(set, "virtualenv_spec").is_ok_and(|spec| !spec.is_empty()) {
                 return ConfigError::skip("no interpreter discovered");

@@ -11,36 +11,36 @@ use crate::model::Command;
 use crate::model::environment::RESTART;
 use crate::python_text::python_repr;
 use crate::python_text::shlex::words;
-use crate::settings::value::{Kind, Value, python_path};
+use crate::settings::value::{SettingValue, ValueKind, python_path};
 
 const TRUE_WORDS: [&str; 4] = ["true", "1", "yes", "on"];
 const FALSE_WORDS: [&str; 5] = ["false", "0", "no", "off", ""];
 
 /// Converts the text of a value that has been substituted already.
-pub fn convert(kind: Kind, text: &str) -> Result<Value, ConfigError> {
+pub fn convert(kind: ValueKind, text: &str) -> Result<SettingValue, ConfigError> {
     Ok(match kind {
-        Kind::Text | Kind::Plain | Kind::Line => Value::Text(text.trim().to_owned()),
-        Kind::OptionalText if text.trim().is_empty() => Value::Absent,
-        Kind::OptionalText => Value::Text(text.trim().to_owned()),
-        Kind::Boolean => Value::Boolean(boolean(text)?),
-        Kind::OptionalBoolean if text.trim().is_empty() => Value::Absent,
-        Kind::OptionalBoolean => Value::Boolean(boolean(text)?),
-        Kind::Integer => Value::Integer(integer(text)?),
-        Kind::Float => Value::Float(float(text)?),
-        Kind::Path => Value::Path(path(text)?),
-        Kind::List | Kind::RequirementList => Value::List(list(text)),
-        Kind::Set => Value::Set(sorted(list(text))),
-        Kind::Environments => Value::Environments(environments(text)?),
-        Kind::Labels => Value::Labels(labels(text)?),
-        Kind::Command => Value::Command(command(text)?),
-        Kind::Commands => Value::Commands(commands(text)?),
-        Kind::Requirements | Kind::Constraints => Value::Requirements(text.to_owned()),
-        Kind::OptionalMapping if text.trim().is_empty() => Value::Absent,
-        Kind::OptionalMapping => {
-            Value::Mapping(mapping(text)?.into_iter().map(|(name, value)| (name, Json::from(value))).collect())
+        ValueKind::Text | ValueKind::Plain | ValueKind::Line => SettingValue::Text(text.trim().to_owned()),
+        ValueKind::OptionalText if text.trim().is_empty() => SettingValue::Absent,
+        ValueKind::OptionalText => SettingValue::Text(text.trim().to_owned()),
+        ValueKind::Boolean => SettingValue::Boolean(boolean(text)?),
+        ValueKind::OptionalBoolean if text.trim().is_empty() => SettingValue::Absent,
+        ValueKind::OptionalBoolean => SettingValue::Boolean(boolean(text)?),
+        ValueKind::Integer => SettingValue::Integer(integer(text)?),
+        ValueKind::Float => SettingValue::Float(float(text)?),
+        ValueKind::Path => SettingValue::Path(path(text)?),
+        ValueKind::List | ValueKind::RequirementList => SettingValue::List(list(text)),
+        ValueKind::Set => SettingValue::Set(sorted(list(text))),
+        ValueKind::Environments => SettingValue::Environments(environments(text)?),
+        ValueKind::Labels => SettingValue::Labels(labels(text)?),
+        ValueKind::Command => SettingValue::Command(command(text)?),
+        ValueKind::Commands => SettingValue::Commands(commands(text)?),
+        ValueKind::Requirements | ValueKind::Constraints => SettingValue::Requirements(text.to_owned()),
+        ValueKind::OptionalMapping if text.trim().is_empty() => SettingValue::Absent,
+        ValueKind::OptionalMapping => {
+            SettingValue::Mapping(mapping(text)?.into_iter().map(|(name, value)| (name, Json::from(value))).collect())
         }
         // Variables have a representation of their own (`set_env`), which is never reached through here.
-        Kind::Variables => Value::Text(text.to_owned()),
+        ValueKind::Variables => SettingValue::Text(text.to_owned()),
     })
 }
 

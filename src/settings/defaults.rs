@@ -10,80 +10,80 @@ use crate::settings::Settings;
 use crate::settings::base_python;
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::convert::{boolean, convert};
-use crate::settings::keys::{self, Initial, Key};
-use crate::settings::value::{Kind, Value};
+use crate::settings::keys::{self, DefaultValue, SettingKey};
+use crate::settings::value::{SettingValue, ValueKind};
 
 impl Settings {
-    pub(super) fn default_value(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
+    pub(super) fn default_value(&self, set: &ConfigSet, key: &'static SettingKey) -> Result<SettingValue, ConfigError> {
         match key.initial {
-            Initial::Nothing => Ok(nothing(key.kind_in(set.kind))),
-            Initial::True => Ok(Value::Boolean(true)),
-            Initial::Text(text) => convert(key.kind_in(set.kind), text),
-            Initial::Number(number) => Ok(Value::Float(number)),
-            Initial::Constant => self.constant(set, key),
-            Initial::Computed => self.computed(set, key),
+            DefaultValue::Nothing => Ok(nothing(key.kind_in(set.kind))),
+            DefaultValue::True => Ok(SettingValue::Boolean(true)),
+            DefaultValue::Text(text) => convert(key.kind_in(set.kind), text),
+            DefaultValue::Number(number) => Ok(SettingValue::Float(number)),
+            DefaultValue::Constant => self.constant(set, key),
+            DefaultValue::Computed => self.computed(set, key),
         }
     }
 
-    fn computed(&self, set: &ConfigSet, key: &'static Key) -> Result<Value, ConfigError> {
+    fn computed(&self, set: &ConfigSet, key: &'static SettingKey) -> Result<SettingValue, ConfigError> {
         let core = self.core();
         if let Some(value) = self.uv_default(set, key.name)? {
             return Ok(value);
         }
         Ok(match key.name {
-            "tox_root" => Value::Path(self.root().to_owned()),
-            "package_root" if set.kind == SetKind::Core => Value::Path(self.tox_root()?),
-            "package_root" => Value::Path(self.path(core, "package_root")?),
-            "work_dir" => Value::Path(self.tox_root()?.join(".tox")),
-            "temp_dir" => Value::Path(self.path(core, "work_dir")?.join(".tmp")),
+            "tox_root" => SettingValue::Path(self.root().to_owned()),
+            "package_root" if set.kind == SetKind::Core => SettingValue::Path(self.tox_root()?),
+            "package_root" => SettingValue::Path(self.path(core, "package_root")?),
+            "work_dir" => SettingValue::Path(self.tox_root()?.join(".tox")),
+            "temp_dir" => SettingValue::Path(self.path(core, "work_dir")?.join(".tmp")),
             "base" => self.default_base(set),
-            "runner" => Value::text(self.default_runner()),
-            "skip_missing_interpreters" if set.kind == SetKind::Core => Value::Boolean(false),
+            "runner" => SettingValue::text(self.default_runner()),
+            "skip_missing_interpreters" if set.kind == SetKind::Core => SettingValue::Boolean(false),
             "skip_missing_interpreters" => self.value(core, "skip_missing_interpreters")?,
             "package_env" => self.default_package_env(set)?,
-            "env_dir" => Value::Path(self.path(core, "work_dir")?.join(set.label())),
-            "env_tmp_dir" => Value::Path(self.path(core, "work_dir")?.join(set.label()).join("tmp")),
-            "env_log_dir" => Value::Path(self.path(core, "work_dir")?.join(set.label()).join("log")),
+            "env_dir" => SettingValue::Path(self.path(core, "work_dir")?.join(set.label())),
+            "env_tmp_dir" => SettingValue::Path(self.path(core, "work_dir")?.join(set.label()).join("tmp")),
+            "env_log_dir" => SettingValue::Path(self.path(core, "work_dir")?.join(set.label()).join("log")),
             "recreate" => {
                 let kept = set.kind.is_package() && self.options.run.no_recreate_package;
-                Value::Boolean(self.options.run.recreate && !kept)
+                SettingValue::Boolean(self.options.run.recreate && !kept)
             }
-            "commands" => Value::Commands(self.default_commands(set)?),
-            "change_dir" => Value::Path(self.tox_root()?),
+            "commands" => SettingValue::Commands(self.default_commands(set)?),
+            "change_dir" => SettingValue::Path(self.tox_root()?),
             "list_dependencies_command" => convert(key.kind, "python -m pip freeze --all")?,
             "install_command" => self.default_install_command(set)?,
-            "default_base_python" => Value::List(vec![self.interpreters.host_python().display().to_string()]),
+            "default_base_python" => SettingValue::List(vec![self.interpreters.host_python().display().to_string()]),
             "base_python" => self.default_base_python(set)?,
             "system_site_packages" => self.said_by_variables(set, &["VIRTUALENV_SYSTEM_SITE_PACKAGES"])?,
             "always_copy" => self.said_by_variables(set, &["VIRTUALENV_COPIES", "VIRTUALENV_ALWAYS_COPY"])?,
             "download" => self.said_by_variables(set, &["VIRTUALENV_DOWNLOAD"])?,
-            "virtualenv_spec" => Value::text(old_virtualenv_for(&self.list(set, "base_python")?)),
-            "package" => Value::text(self.default_package()?),
+            "virtualenv_spec" => SettingValue::text(old_virtualenv_for(&self.list(set, "base_python")?)),
+            "package" => SettingValue::text(self.default_package()?),
             "wheel_build_env" => self.default_wheel_environment(set)?,
-            "meta_dir" => Value::Path(self.path(set, "env_dir")?.join(".meta")),
-            "pkg_dir" => Value::Path(self.path(set, "env_dir")?.join("dist")),
-            "fresh_subprocess" => Value::Boolean(self.backend_is_setuptools(set)?),
+            "meta_dir" => SettingValue::Path(self.path(set, "env_dir")?.join(".meta")),
+            "pkg_dir" => SettingValue::Path(self.path(set, "env_dir")?.join("dist")),
+            "fresh_subprocess" => SettingValue::Boolean(self.backend_is_setuptools(set)?),
             "package_glob" => {
                 let folder = self.path(set, "env_tmp_dir")?.join("dist");
-                Value::text(format!("{}/*", glob::Pattern::escape(&crate::os_text::decode(folder.as_os_str()))))
+                SettingValue::text(format!("{}/*", glob::Pattern::escape(&crate::os_text::decode(folder.as_os_str()))))
             }
             other => return Err(ConfigError::key(other)),
         })
     }
 
-    fn default_package_env(&self, set: &ConfigSet) -> Result<Value, ConfigError> {
+    fn default_package_env(&self, set: &ConfigSet) -> Result<SettingValue, ConfigError> {
         if set.kind == SetKind::Core {
-            return Ok(Value::text(".pkg"));
+            return Ok(SettingValue::text(".pkg"));
         }
         let name = self.text(self.core(), "package_env")?;
         let external = self.text(set, "package")? == "external";
-        Ok(Value::text(if external { format!("{name}_external") } else { name }))
+        Ok(SettingValue::text(if external { format!("{name}_external") } else { name }))
     }
 
-    fn default_install_command(&self, set: &ConfigSet) -> Result<Value, ConfigError> {
+    fn default_install_command(&self, set: &ConfigSet) -> Result<SettingValue, ConfigError> {
         let isolated = if self.interpreter(set)?.version.major == 2 { "-E" } else { "-I" };
         let words = ["python", isolated, "-m", "pip", "install", "{opts}", "{packages}"];
-        Ok(Value::Command(Command::from_words(words.map(str::to_owned).to_vec())))
+        Ok(SettingValue::Command(Command::from_words(words.map(str::to_owned).to_vec())))
     }
 
     /// A script's environment runs the script.
@@ -101,9 +101,9 @@ impl Settings {
         Ok(vec![Command::from_words(words.chain(positional).collect())])
     }
 
-    fn default_base_python(&self, set: &ConfigSet) -> Result<Value, ConfigError> {
+    fn default_base_python(&self, set: &ConfigSet) -> Result<SettingValue, ConfigError> {
         match base_python::of_environment(set.label()) {
-            Ok(Some(spec)) => return Ok(Value::List(vec![spec])),
+            Ok(Some(spec)) => return Ok(SettingValue::List(vec![spec])),
             Ok(None) => {}
             Err(conflict) if self.boolean(self.core(), "ignore_base_python_conflict")? => drop(conflict),
             Err(conflict) => return Err(conflict),
@@ -112,8 +112,8 @@ impl Settings {
         if files.is_empty() {
             return self.value(set, "default_base_python");
         }
-        self.read_version_files(&files).map(|version| Value::List(vec![version])).map_err(|error| {
-            let place = self.place_of(set, "base_python_file").ok().flatten();
+        self.read_version_files(&files).map(|version| SettingValue::List(vec![version])).map_err(|error| {
+            let place = self.location_of(set, "base_python_file").ok().flatten();
             self.at_value(error, place).hint("name a file whose first line is a version, as `3.12` or `cpython3.12`")
         })
     }
@@ -144,7 +144,7 @@ impl Settings {
     }
 
     /// A yes or no that virtualenv's own variables may say.
-    fn said_by_variables(&self, set: &ConfigSet, names: &[&str]) -> Result<Value, ConfigError> {
+    fn said_by_variables(&self, set: &ConfigSet, names: &[&str]) -> Result<SettingValue, ConfigError> {
         self.list(set, "pass_env")?;
         for name in names {
             let text = match self.set_env_value(set, name, &crate::settings::Trail::default()) {
@@ -155,10 +155,10 @@ impl Settings {
                 Err(error) => return Err(error),
             };
             if let Some(text) = text {
-                return boolean(&text).map(Value::Boolean);
+                return boolean(&text).map(SettingValue::Boolean);
             }
         }
-        Ok(Value::Boolean(false))
+        Ok(SettingValue::Boolean(false))
     }
 
     fn default_package(&self) -> Result<&'static str, ConfigError> {
@@ -171,7 +171,7 @@ impl Settings {
     }
 
     /// A wheel is built with an interpreter like the environment's own: the packaging environment's, when that fits.
-    fn default_wheel_environment(&self, set: &ConfigSet) -> Result<Value, ConfigError> {
+    fn default_wheel_environment(&self, set: &ConfigSet) -> Result<SettingValue, ConfigError> {
         let package_env = self.text(set, "package_env")?;
         let own = self.interpreter(set).map_err(|error| {
             if error.class != ErrorClass::NoInterpreter {
@@ -183,13 +183,13 @@ impl Settings {
         let builder = self.environment_of_kind(&package_env, SetKind::Pep517Package);
         let shared = self.interpreter(&builder)?;
         if same_abi(&own, &shared) {
-            return Ok(Value::text(package_env));
+            return Ok(SettingValue::text(package_env));
         }
         let threaded = if own.free_threaded { "t" } else { "" };
         let debug = if own.debug { "d" } else { "" };
         let (major, minor) = (own.version.major, own.version.minor);
         let implementation = own.implementation.to_lowercase();
-        Ok(Value::text(format!("{package_env}-{implementation}{major}{minor}{threaded}{debug}")))
+        Ok(SettingValue::text(format!("{package_env}-{implementation}{major}{minor}{threaded}{debug}")))
     }
 
     /// setuptools keeps state between calls, so it gets a fresh process each time.
@@ -243,60 +243,64 @@ impl Settings {
 
     pub fn path(&self, set: &ConfigSet, key: &str) -> Result<PathBuf, ConfigError> {
         match self.value(set, key)? {
-            Value::Path(path) => Ok(path),
+            SettingValue::Path(path) => Ok(path),
             other => Err(mismatch(key, &other)),
         }
     }
 
     pub fn boolean(&self, set: &ConfigSet, key: &str) -> Result<bool, ConfigError> {
         match self.value(set, key)? {
-            Value::Boolean(flag) => Ok(flag),
+            SettingValue::Boolean(flag) => Ok(flag),
             other => Err(mismatch(key, &other)),
         }
     }
 
     pub fn text(&self, set: &ConfigSet, key: &str) -> Result<String, ConfigError> {
         match self.value(set, key)? {
-            Value::Text(text) => Ok(text),
+            SettingValue::Text(text) => Ok(text),
             other => Err(mismatch(key, &other)),
         }
     }
 
     pub fn list(&self, set: &ConfigSet, key: &str) -> Result<Vec<String>, ConfigError> {
         match self.value(set, key)? {
-            Value::List(entries) | Value::Set(entries) | Value::Environments(entries) => Ok(entries),
+            SettingValue::List(entries) | SettingValue::Set(entries) | SettingValue::Environments(entries) => {
+                Ok(entries)
+            }
             other => Err(mismatch(key, &other)),
         }
     }
 
     pub fn commands(&self, set: &ConfigSet, key: &str) -> Result<Vec<Command>, ConfigError> {
         match self.value(set, key)? {
-            Value::Commands(commands) => Ok(commands),
+            SettingValue::Commands(commands) => Ok(commands),
             other => Err(mismatch(key, &other)),
         }
     }
 }
 
-fn mismatch(key: &str, found: &Value) -> ConfigError {
+fn mismatch(key: &str, found: &SettingValue) -> ConfigError {
     ConfigError::new(ErrorClass::Type, format!("{key} has an unexpected type: {}", found.show().text))
 }
 
-fn nothing(kind: Kind) -> Value {
+fn nothing(kind: ValueKind) -> SettingValue {
     match kind {
-        Kind::Text | Kind::Plain | Kind::Line => Value::text(""),
-        Kind::OptionalText | Kind::OptionalBoolean | Kind::OptionalMapping | Kind::Path | Kind::Command => {
-            Value::Absent
-        }
-        Kind::Boolean => Value::Boolean(false),
-        Kind::Integer => Value::Integer(0),
-        Kind::Float => Value::Float(0.0),
-        Kind::List | Kind::RequirementList => Value::List(Vec::new()),
-        Kind::Set => Value::Set(Vec::new()),
-        Kind::Environments => Value::Environments(Vec::new()),
-        Kind::Labels => Value::Labels(Vec::new()),
-        Kind::Commands => Value::Commands(Vec::new()),
-        Kind::Variables => Value::Variables(Vec::new()),
-        Kind::Requirements | Kind::Constraints => Value::Requirements(String::new()),
+        ValueKind::Text | ValueKind::Plain | ValueKind::Line => SettingValue::text(""),
+        ValueKind::OptionalText
+        | ValueKind::OptionalBoolean
+        | ValueKind::OptionalMapping
+        | ValueKind::Path
+        | ValueKind::Command => SettingValue::Absent,
+        ValueKind::Boolean => SettingValue::Boolean(false),
+        ValueKind::Integer => SettingValue::Integer(0),
+        ValueKind::Float => SettingValue::Float(0.0),
+        ValueKind::List | ValueKind::RequirementList => SettingValue::List(Vec::new()),
+        ValueKind::Set => SettingValue::Set(Vec::new()),
+        ValueKind::Environments => SettingValue::Environments(Vec::new()),
+        ValueKind::Labels => SettingValue::Labels(Vec::new()),
+        ValueKind::Commands => SettingValue::Commands(Vec::new()),
+        ValueKind::Variables => SettingValue::Variables(Vec::new()),
+        ValueKind::Requirements | ValueKind::Constraints => SettingValue::Requirements(String::new()),
     }
 }
 
@@ -333,9 +337,9 @@ pub fn own_keys(settings: &Settings, set: &ConfigSet) -> Result<Vec<&'static str
 fn mentioned(
     settings: &Settings,
     set: &ConfigSet,
-    keys: impl Iterator<Item = &'static Key>,
+    keys: impl Iterator<Item = &'static SettingKey>,
 ) -> Result<Vec<&'static str>, ConfigError> {
     let loaders = settings.loaders(set)?;
-    let is_used = |key: &&Key| loaders.iter().any(|loader| settings.mentions(loader, key));
+    let is_used = |key: &&SettingKey| loaders.iter().any(|loader| settings.mentions(loader, key));
     Ok(keys.filter(is_used).map(|key| key.name).collect())
 }

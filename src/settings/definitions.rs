@@ -4,19 +4,19 @@ use rustc_hash::FxHashMap;
 
 /// What a variable was set to, before substitution.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Raw {
+pub struct RawVariable {
     pub value: String,
     pub marker: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Definitions {
-    ordered: Vec<(String, Raw)>,
+pub struct VariableDefinitions {
+    ordered: Vec<(String, RawVariable)>,
     positions: FxHashMap<String, usize>,
 }
 
-impl Definitions {
-    pub fn define(&mut self, name: String, raw: Raw) {
+impl VariableDefinitions {
+    pub fn define(&mut self, name: String, raw: RawVariable) {
         match self.positions.get(&name) {
             Some(&at) => self.ordered[at].1 = raw,
             None => {
@@ -26,7 +26,7 @@ impl Definitions {
         }
     }
 
-    pub fn get(&self, name: &str) -> Option<&Raw> {
+    pub fn get(&self, name: &str) -> Option<&RawVariable> {
         self.positions.get(name).map(|&at| &self.ordered[at].1)
     }
 
@@ -34,14 +34,14 @@ impl Definitions {
         self.positions.contains_key(name)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &(String, Raw)> {
+    pub fn iter(&self) -> impl Iterator<Item = &(String, RawVariable)> {
         self.ordered.iter()
     }
 }
 
-impl IntoIterator for Definitions {
-    type Item = (String, Raw);
-    type IntoIter = std::vec::IntoIter<(String, Raw)>;
+impl IntoIterator for VariableDefinitions {
+    type Item = (String, RawVariable);
+    type IntoIter = std::vec::IntoIter<(String, RawVariable)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.ordered.into_iter()
@@ -54,9 +54,9 @@ mod tests {
 
     #[test]
     fn a_variable_keeps_its_place_and_takes_the_last_value() {
-        let mut found = Definitions::default();
+        let mut found = VariableDefinitions::default();
         for (name, value) in [("A", "1"), ("B", "2"), ("A", "3")] {
-            found.define(name.to_owned(), Raw { value: value.to_owned(), marker: None });
+            found.define(name.to_owned(), RawVariable { value: value.to_owned(), marker: None });
         }
         let values: Vec<_> = found.iter().map(|(name, raw)| (name.as_str(), raw.value.as_str())).collect();
         assert_eq!(values, [("A", "3"), ("B", "2")]);

@@ -2,10 +2,10 @@
 //! those of [`keys`](crate::settings::keys).
 
 use crate::settings::config_set::SetKind;
-use crate::settings::keys::Key;
+use crate::settings::keys::SettingKey;
 
 /// What `schema` says about a key of a set.
-pub fn description(key: &Key, kind: SetKind) -> &'static str {
+pub fn description(key: &SettingKey, kind: SetKind) -> &'static str {
     let special = match (kind, key.name) {
         (SetKind::Core, "labels") => Some("core labels"),
         (SetKind::Core, "skip_missing_interpreters") => Some("skip running missing interpreters"),

@@ -1,18 +1,18 @@
 //! Files of variables as python-dotenv reads them. Pure. <https://saurabh-kumar.com/python-dotenv/#file-format>
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 /// The variables of the file, in order, each once; those without a value are left out. `${NAME}` and `${NAME:-default}`
 /// mean what stands earlier in the file, else `host`.
-pub fn variables(text: &str, host: &Variables) -> Result<Vec<(String, String)>, String> {
+pub fn variables(text: &str, host: &EnvVariables) -> Result<Vec<(String, String)>, String> {
     let mut bytes = 0;
     let mut found: Vec<(String, String)> = Vec::new();
     let mut rest = text;
     while let Some(binding) = next(&mut rest) {
         let Some((name, value)) = binding else { continue };
         let value = match value {
-            Text::Literal(value) => value,
-            Text::Open(value) => {
+            DotenvText::Literal(value) => value,
+            DotenvText::Open(value) => {
                 let value = substituted(&value, &found, host);
                 value.ok_or_else(|| format!("`{name}` comes to more than {} MiB", MOST_BYTES >> 20))?
             }
@@ -30,7 +30,7 @@ pub fn variables(text: &str, host: &Variables) -> Result<Vec<(String, String)>, 
 /// How many bytes the values of a file may come to; no process could be given as many.
 const MOST_BYTES: usize = 16 << 20;
 
-enum Text {
+enum DotenvText {
     /// Python-dotenv substitutes in every value, whatever its quotes.
     Open(String),
     /// Nothing in it can be substituted.
@@ -38,7 +38,7 @@ enum Text {
 }
 
 /// Takes the next binding; the inner `None` is a line that binds nothing. `None`: the end.
-fn next<'a>(rest: &mut &'a str) -> Option<Option<(String, Text)>> {
+fn next<'a>(rest: &mut &'a str) -> Option<Option<(String, DotenvText)>> {
     *rest = rest.trim_start();
     if rest.is_empty() {
         return None;
@@ -79,8 +79,8 @@ fn next<'a>(rest: &mut &'a str) -> Option<Option<(String, Text)>> {
     Some(Some((name.to_owned(), text_of(plain[..comment.unwrap_or(plain.len())].trim().to_owned()))))
 }
 
-fn text_of(value: String) -> Text {
-    if value.contains("${") { Text::Open(value) } else { Text::Literal(value) }
+fn text_of(value: String) -> DotenvText {
+    if value.contains("${") { DotenvText::Open(value) } else { DotenvText::Literal(value) }
 }
 
 /// Where the quote closes; a backslash keeps the next character from closing it.
@@ -120,7 +120,7 @@ fn unescaped(text: &str, quote: char) -> String {
 }
 
 /// `None`: it comes to too much.
-fn substituted(text: &str, found: &[(String, String)], host: &Variables) -> Option<String> {
+fn substituted(text: &str, found: &[(String, String)], host: &EnvVariables) -> Option<String> {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, expression)) = rest.split_once("${") {
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<(String, String)> {
-        let mut host = Variables::default();
+        let mut host = EnvVariables::default();
         host.set("HOST", "machine");
         variables(text, &host).expect("little enough")
     }

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::model::literal::{MARK, literal_fields};
 use crate::settings::Settings;
 use crate::settings::config_set::ConfigSet;
@@ -64,7 +64,7 @@ fn marked(text: &str) -> String {
     literal_fields(text, is_field)
 }
 
-fn marked_variables(variables: &Variables) -> Variables {
+fn marked_variables(variables: &EnvVariables) -> EnvVariables {
     let value = |value: &std::ffi::OsStr| match value.to_str().filter(|text| text.contains('{')) {
         Some(text) => OsString::from(marked(text)),
         None => value.to_owned(),

@@ -7,20 +7,20 @@ use crate::error::{ConfigError, ErrorClass, Location};
 use crate::factor::{ActiveFactors, filter};
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::convert::convert;
-use crate::settings::expand::replace::{Style, replace};
+use crate::settings::expand::replace::{ReplaceStyle, replace};
 use crate::settings::expand::{TOML_PREFIX, Trail, parse::parse};
-use crate::settings::keys::{self, Key};
-use crate::settings::lookup::Context;
+use crate::settings::keys::{self, SettingKey};
+use crate::settings::lookup::LookupContext;
 use crate::settings::overrides::Override;
 use crate::settings::toml;
 use crate::settings::toml::load::toml_entry;
-use crate::settings::value::{Kind, Value};
+use crate::settings::value::{SettingValue, ValueKind};
 use crate::settings::{PACKAGE_BASE, Settings, TEST_PREFIX, lock, toml_section};
-use crate::source::{Document, Entry};
+use crate::source::{ConfigDocument, IniEntry};
 
 /// A section that values are read from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Loader {
+pub struct SectionLoader {
     /// The section as it was asked for: overrides and circles name it so.
     pub section: String,
     /// The section of the file; `None` when there are only overrides.
@@ -33,7 +33,7 @@ pub struct Loader {
     pub path: Vec<String>,
 }
 
-impl Loader {
+impl SectionLoader {
     /// What sections of environments start with, seen from here: `testenv` from `testenv:py310`.
     pub fn prefix(&self) -> &str {
         self.section.split(':').next().unwrap_or_default()
@@ -41,15 +41,15 @@ impl Loader {
 }
 
 /// A key being read from a section for a set, and how it was reached.
-pub struct Place<'a> {
+pub struct KeyLocation<'a> {
     pub set: &'a ConfigSet,
-    pub loader: &'a Loader,
-    pub key: &'static Key,
+    pub loader: &'a SectionLoader,
+    pub key: &'static SettingKey,
     pub trail: &'a Trail,
 }
 
-impl Place<'_> {
-    pub fn kind(&self) -> Kind {
+impl KeyLocation<'_> {
+    pub fn kind(&self) -> ValueKind {
         self.key.kind_in(self.set.kind)
     }
 
@@ -65,7 +65,7 @@ impl Place<'_> {
 }
 
 impl Settings {
-    pub(super) fn loader(&self, section: &str) -> Option<Loader> {
+    pub(super) fn loader(&self, section: &str) -> Option<SectionLoader> {
         let key = self.header_of(section);
         let position = self.ini().and_then(|document| document.position(key));
         let overridden = self.overrides.has_section(section);
@@ -73,7 +73,7 @@ impl Settings {
             return None;
         }
         let file_section = position.map(|_| key.to_owned());
-        Some(Loader { section: section.to_owned(), file_section, position, overridden, path: Vec::new() })
+        Some(SectionLoader { section: section.to_owned(), file_section, position, overridden, path: Vec::new() })
     }
 
     /// What stands in the brackets of a section of an INI file: a header may be written out to several sections.
@@ -86,16 +86,16 @@ impl Settings {
         written.map_or(section, String::as_str)
     }
 
-    fn own_loader(&self, set: &ConfigSet) -> Result<Option<Loader>, ConfigError> {
+    fn own_loader(&self, set: &ConfigSet) -> Result<Option<SectionLoader>, ConfigError> {
         match (&self.source.document, &set.name) {
-            (Document::Ini(_), _) => Ok(self.loader(&set.section)),
-            (Document::Toml(document), Some(name)) => self.toml_loader(document, &[toml::ENV, name]),
-            (Document::Toml(document), None) => self.toml_loader(document, &[]),
+            (ConfigDocument::Ini(_), _) => Ok(self.loader(&set.section)),
+            (ConfigDocument::Toml(document), Some(name)) => self.toml_loader(document, &[toml::ENV, name]),
+            (ConfigDocument::Toml(document), None) => self.toml_loader(document, &[]),
         }
     }
 
     /// The set's own section, then those it inherits from.
-    pub(super) fn loaders<'a>(&self, set: &'a ConfigSet) -> Result<&'a [Arc<Loader>], ConfigError> {
+    pub(super) fn loaders<'a>(&self, set: &'a ConfigSet) -> Result<&'a [Arc<SectionLoader>], ConfigError> {
         if let Some(found) = set.loaders.get() {
             return Ok(found);
         }
@@ -112,7 +112,7 @@ impl Settings {
         }
         let mut found = own.clone();
         if set.kind != SetKind::Core
-            && let Value::List(bases) = self.value(set, "base")?
+            && let SettingValue::List(bases) = self.value(set, "base")?
         {
             for base in bases {
                 found.extend(self.base_loaders(&base)?.iter().cloned());
@@ -122,18 +122,18 @@ impl Settings {
     }
 
     /// The sections that a name in `base` means; the same for all that inherit from it.
-    pub(super) fn base_loaders(&self, base: &str) -> Result<Arc<[Arc<Loader>]>, ConfigError> {
+    pub(super) fn base_loaders(&self, base: &str) -> Result<Arc<[Arc<SectionLoader>]>, ConfigError> {
         if let Some(known) = lock(&self.bases).get(base) {
             return Ok(Arc::clone(known));
         }
         let found = match &self.source.document {
-            Document::Toml(document) => self.toml_base_loaders(document, base)?,
-            Document::Ini(_) => {
+            ConfigDocument::Toml(document) => self.toml_base_loaders(document, base)?,
+            ConfigDocument::Ini(_) => {
                 let sections = [base.to_owned(), format!("{TEST_PREFIX}:{base}")];
                 sections.iter().filter_map(|section| self.loader(section)).collect()
             }
         };
-        let found: Arc<[Arc<Loader>]> = found.into_iter().map(Arc::new).collect();
+        let found: Arc<[Arc<SectionLoader>]> = found.into_iter().map(Arc::new).collect();
         lock(&self.bases).insert(base.to_owned(), Arc::clone(&found));
         Ok(found)
     }
@@ -141,19 +141,19 @@ impl Settings {
     pub(super) fn load_written(
         &self,
         set: &ConfigSet,
-        key: &'static Key,
+        key: &'static SettingKey,
         trail: &Trail,
-    ) -> Result<Option<Value>, ConfigError> {
+    ) -> Result<Option<SettingValue>, ConfigError> {
         self.load_first(set, key, self.loaders(set)?, trail)
     }
 
     fn load_first(
         &self,
         set: &ConfigSet,
-        key: &'static Key,
-        loaders: &[Arc<Loader>],
+        key: &'static SettingKey,
+        loaders: &[Arc<SectionLoader>],
         trail: &Trail,
-    ) -> Result<Option<Value>, ConfigError> {
+    ) -> Result<Option<SettingValue>, ConfigError> {
         let mut appended = Vec::new();
         for loader in loaders {
             if !self.mentions(loader, key) {
@@ -162,7 +162,7 @@ impl Settings {
             // What refers to nothing cannot be part of a circle.
             let entered = if self.may_refer(loader, key) { Some(self.entering(loader, key, trail)?) } else { None };
             let trail = entered.as_ref().unwrap_or(trail);
-            let place = Place { set, loader, key, trail };
+            let place = KeyLocation { set, loader, key, trail };
             let written = self.load_written_at(&place)?;
             let only_appends = written.is_none() && self.overrides_of(loader, key).all(|one| one.append);
             let Some(value) = self.overridden(&place, written)? else { continue };
@@ -179,12 +179,12 @@ impl Settings {
     fn with_appended(
         &self,
         set: &ConfigSet,
-        key: &'static Key,
-        base: Value,
-        appended: Vec<(&Arc<Loader>, Value)>,
-    ) -> Result<Value, ConfigError> {
+        key: &'static SettingKey,
+        base: SettingValue,
+        appended: Vec<(&Arc<SectionLoader>, SettingValue)>,
+    ) -> Result<SettingValue, ConfigError> {
         appended.into_iter().rev().try_fold(base, |base, (loader, more)| {
-            let place = Place { set, loader, key, trail: &Trail::default() };
+            let place = KeyLocation { set, loader, key, trail: &Trail::default() };
             append(base, more).map_err(|error| place.failed(error))
         })
     }
@@ -198,18 +198,25 @@ impl Settings {
     }
 
     /// Whether what the section says about the key may refer to something else.
-    fn may_refer(&self, loader: &Loader, key: &Key) -> bool {
+    fn may_refer(&self, loader: &SectionLoader, key: &SettingKey) -> bool {
         loader.overridden
             || spellings(key).any(|spelling| match &self.source.document {
-                Document::Ini(_) => self.entry(loader, spelling).is_some_and(|entry| may_refer(&entry.value)),
-                Document::Toml(document) => toml_entry(document, loader, spelling).is_some_and(toml::load::may_refer),
+                ConfigDocument::Ini(_) => self.entry(loader, spelling).is_some_and(|entry| may_refer(&entry.value)),
+                ConfigDocument::Toml(document) => {
+                    toml_entry(document, loader, spelling).is_some_and(toml::load::may_refer)
+                }
             })
     }
 
     /// Notes the section and key on the trail.
-    pub(super) fn entering(&self, loader: &Loader, key: &Key, trail: &Trail) -> Result<Trail, ConfigError> {
+    pub(super) fn entering(
+        &self,
+        loader: &SectionLoader,
+        key: &SettingKey,
+        trail: &Trail,
+    ) -> Result<Trail, ConfigError> {
         let entry = format!("{}.{}", loader.section, key.name);
-        check_circle(trail, &entry)?;
+        check_cycle(trail, &entry)?;
         Ok(trail.with(entry))
     }
 
@@ -220,43 +227,47 @@ impl Settings {
     }
 
     /// Whether the section, or an override of it, says anything about the key.
-    pub(super) fn mentions(&self, loader: &Loader, key: &Key) -> bool {
+    pub(super) fn mentions(&self, loader: &SectionLoader, key: &SettingKey) -> bool {
         let overridden = loader.overridden && self.overrides_of(loader, key).next().is_some();
         let written = |spelling: &str| match &self.source.document {
-            Document::Ini(_) => self.entry(loader, spelling).is_some(),
-            Document::Toml(document) => toml_entry(document, loader, spelling).is_some(),
+            ConfigDocument::Ini(_) => self.entry(loader, spelling).is_some(),
+            ConfigDocument::Toml(document) => toml_entry(document, loader, spelling).is_some(),
         };
         overridden || spellings(key).any(written)
     }
 
-    pub(super) fn entry(&self, loader: &Loader, spelling: &str) -> Option<&Entry> {
+    pub(super) fn entry(&self, loader: &SectionLoader, spelling: &str) -> Option<&IniEntry> {
         let document = self.ini()?;
         document.sections.get(loader.position?)?.get(spelling).or_else(|| document.defaults.get(spelling))
     }
 
     pub(super) fn overrides_of<'a>(
         &'a self,
-        loader: &'a Loader,
-        key: &'a Key,
+        loader: &'a SectionLoader,
+        key: &'a SettingKey,
     ) -> impl Iterator<Item = &'a Override> + 'a {
         let all = if loader.overridden { self.overrides.of_section(&loader.section) } else { &[] };
         spellings(key).flat_map(move |spelling| all.iter().filter(move |one| one.key == spelling))
     }
 
-    pub(super) fn load_from(&self, place: &Place<'_>) -> Result<Option<Value>, ConfigError> {
+    pub(super) fn load_from(&self, place: &KeyLocation<'_>) -> Result<Option<SettingValue>, ConfigError> {
         let written = self.load_written_at(place)?;
         self.overridden(place, written)
     }
 
-    fn load_written_at(&self, place: &Place<'_>) -> Result<Option<Value>, ConfigError> {
+    fn load_written_at(&self, place: &KeyLocation<'_>) -> Result<Option<SettingValue>, ConfigError> {
         match &self.source.document {
-            Document::Ini(_) => self.load_from_section(place),
-            Document::Toml(document) => self.load_from_table(document, place),
+            ConfigDocument::Ini(_) => self.load_from_section(place),
+            ConfigDocument::Toml(document) => self.load_from_table(document, place),
         }
     }
 
     /// The value after the overrides of the section.
-    fn overridden(&self, place: &Place<'_>, mut value: Option<Value>) -> Result<Option<Value>, ConfigError> {
+    fn overridden(
+        &self,
+        place: &KeyLocation<'_>,
+        mut value: Option<SettingValue>,
+    ) -> Result<Option<SettingValue>, ConfigError> {
         if !place.loader.overridden {
             return Ok(value);
         }
@@ -273,7 +284,7 @@ impl Settings {
         Ok(value)
     }
 
-    fn load_from_section(&self, place: &Place<'_>) -> Result<Option<Value>, ConfigError> {
+    fn load_from_section(&self, place: &KeyLocation<'_>) -> Result<Option<SettingValue>, ConfigError> {
         for spelling in spellings(place.key) {
             let Some(entry) = self.entry(place.loader, spelling) else { continue };
             let located = |error: ConfigError| self.locate(error, place.loader, entry);
@@ -283,7 +294,7 @@ impl Settings {
         Ok(None)
     }
 
-    fn build(&self, place: &Place<'_>, spelling: &str, raw: &str) -> Result<Value, ConfigError> {
+    fn build(&self, place: &KeyLocation<'_>, spelling: &str, raw: &str) -> Result<SettingValue, ConfigError> {
         let text = self.substitute(place, raw).map_err(|error| {
             if matches!(error.class, ErrorClass::Handled | ErrorClass::Skip) {
                 return error;
@@ -294,11 +305,11 @@ impl Settings {
         convert(place.kind(), &text).map_err(|error| place.failed_as(spelling, error))
     }
 
-    fn substitute<'t>(&self, place: &Place<'_>, text: &'t str) -> Result<Cow<'t, str>, ConfigError> {
+    fn substitute<'t>(&self, place: &KeyLocation<'_>, text: &'t str) -> Result<Cow<'t, str>, ConfigError> {
         if !may_refer(text) {
             return Ok(Cow::Borrowed(text));
         }
-        let context = Context { settings: self, set: place.set };
+        let context = LookupContext { settings: self, set: place.set };
         replace(&context, self.reference_prefix(place.loader), style_of(place.kind()), text, place.trail)
             .map(Cow::Owned)
     }
@@ -320,7 +331,7 @@ impl Settings {
         set.factors.get_or_init(|| ActiveFactors::of(set.name.as_deref(), PLATFORM, std::env::consts::ARCH))
     }
 
-    pub(super) fn location_of(&self, entry: &Entry) -> Location {
+    pub(super) fn entry_location(&self, entry: &IniEntry) -> Location {
         let line = entry.lines.first().unwrap_or_default();
         let line = line + self.source.lines_before;
         Location {
@@ -331,8 +342,8 @@ impl Settings {
         }
     }
 
-    fn locate(&self, error: ConfigError, loader: &Loader, entry: &Entry) -> ConfigError {
-        let mut error = self.at_value(error, Some(self.location_of(entry)));
+    fn locate(&self, error: ConfigError, loader: &SectionLoader, entry: &IniEntry) -> ConfigError {
+        let mut error = self.at_value(error, Some(self.entry_location(entry)));
         if error.trail.is_empty() {
             error.trail.push(format!("[{}] {}", loader.section, entry.key));
         }
@@ -345,73 +356,75 @@ pub const PLATFORM: &str = if cfg!(target_os = "macos") { "darwin" } else { std:
 
 impl Settings {
     /// The sections that are inherited from when `base` says nothing.
-    pub(super) fn default_base(&self, set: &ConfigSet) -> Value {
-        Value::List(self.default_bases(set.label(), set.kind))
+    pub(super) fn default_base(&self, set: &ConfigSet) -> SettingValue {
+        SettingValue::List(self.default_bases(set.label(), set.kind))
     }
 
     /// The same for the set of that name and kind.
     pub(super) fn default_bases(&self, name: &str, kind: SetKind) -> Vec<String> {
         match (&self.source.document, kind) {
             (_, SetKind::Core) => Vec::new(),
-            (Document::Ini(_), SetKind::Run) => vec![TEST_PREFIX.to_owned()],
-            (Document::Ini(_), _) => vec![PACKAGE_BASE.to_owned()],
-            (Document::Toml(document), SetKind::Run) => {
+            (ConfigDocument::Ini(_), SetKind::Run) => vec![TEST_PREFIX.to_owned()],
+            (ConfigDocument::Ini(_), _) => vec![PACKAGE_BASE.to_owned()],
+            (ConfigDocument::Toml(document), SetKind::Run) => {
                 let template = self.templates.template_of(name);
                 let template = template.map(|name| toml_section(document, &[toml::ENV_BASE, name]));
                 template.into_iter().chain([toml_section(document, &[toml::RUN_BASE])]).collect()
             }
-            (Document::Toml(document), _) => vec![toml_section(document, &[toml::PACKAGE_BASE])],
+            (ConfigDocument::Toml(document), _) => vec![toml_section(document, &[toml::PACKAGE_BASE])],
         }
     }
 
     /// What sections that references may name start with.
-    pub(super) fn reference_prefix<'a>(&self, loader: &'a Loader) -> &'a str {
+    pub(super) fn reference_prefix<'a>(&self, loader: &'a SectionLoader) -> &'a str {
         if self.toml().is_some() { TOML_PREFIX } else { loader.prefix() }
     }
 }
 
-pub(super) fn spellings(key: &Key) -> impl Iterator<Item = &'static str> + use<> {
+pub(super) fn spellings(key: &SettingKey) -> impl Iterator<Item = &'static str> + use<> {
     std::iter::once(key.name).chain(key.aliases.iter().copied())
 }
 
 /// How substitutions may change a value of that kind.
-fn style_of(kind: Kind) -> Style {
+fn style_of(kind: ValueKind) -> ReplaceStyle {
     match kind {
-        Kind::Command | Kind::Commands => Style::Commands,
-        Kind::Requirements | Kind::Constraints => Style::Requirements,
-        Kind::Environments => Style::Entries(&[',', '\n', '{', '}']),
-        Kind::Labels | Kind::OptionalMapping => Style::Entries(&['\n']),
-        Kind::List | Kind::Set | Kind::RequirementList => Style::Entries(&[',', '\n']),
-        _ => Style::Plain,
+        ValueKind::Command | ValueKind::Commands => ReplaceStyle::Commands,
+        ValueKind::Requirements | ValueKind::Constraints => ReplaceStyle::Requirements,
+        ValueKind::Environments => ReplaceStyle::Entries(&[',', '\n', '{', '}']),
+        ValueKind::Labels | ValueKind::OptionalMapping => ReplaceStyle::Entries(&['\n']),
+        ValueKind::List | ValueKind::Set | ValueKind::RequirementList => ReplaceStyle::Entries(&[',', '\n']),
+        _ => ReplaceStyle::Plain,
     }
 }
 
-fn append(base: Value, more: Value) -> Result<Value, ConfigError> {
+fn append(base: SettingValue, more: SettingValue) -> Result<SettingValue, ConfigError> {
     Ok(match (base, more) {
-        (Value::List(mut base), Value::List(more)) => {
+        (SettingValue::List(mut base), SettingValue::List(more)) => {
             base.extend(more);
-            Value::List(base)
+            SettingValue::List(base)
         }
-        (Value::Set(mut base), Value::Set(more)) => {
+        (SettingValue::Set(mut base), SettingValue::Set(more)) => {
             base.extend(more);
             base.sort();
             base.dedup();
-            Value::Set(base)
+            SettingValue::Set(base)
         }
-        (Value::Commands(mut base), Value::Commands(more)) => {
+        (SettingValue::Commands(mut base), SettingValue::Commands(more)) => {
             base.extend(more);
-            Value::Commands(base)
+            SettingValue::Commands(base)
         }
-        (Value::Requirements(base), Value::Requirements(more)) => Value::Requirements(format!("{base}\n{more}")),
-        (Value::Labels(mut base), Value::Labels(more)) => {
+        (SettingValue::Requirements(base), SettingValue::Requirements(more)) => {
+            SettingValue::Requirements(format!("{base}\n{more}"))
+        }
+        (SettingValue::Labels(mut base), SettingValue::Labels(more)) => {
             base.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
             base.extend(more);
-            Value::Labels(base)
+            SettingValue::Labels(base)
         }
-        (Value::Mapping(mut base), Value::Mapping(more)) => {
+        (SettingValue::Mapping(mut base), SettingValue::Mapping(more)) => {
             base.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
             base.extend(more);
-            Value::Mapping(base)
+            SettingValue::Mapping(base)
         }
         _ => return Err(ConfigError::value("Only able to append to lists, sets and dicts")),
     })
@@ -428,7 +441,7 @@ pub(super) fn failed_to_load(set: &ConfigSet, key: &str, error: ConfigError) -> 
     rewrap(&error, format!("failed to load {}.{key}: {}", set.label(), error.message))
 }
 
-pub(super) fn check_circle(trail: &Trail, entry: &str) -> Result<(), ConfigError> {
+pub(super) fn check_cycle(trail: &Trail, entry: &str) -> Result<(), ConfigError> {
     let shown = trail.shown();
     let Some(at) = shown.iter().position(|one| *one == entry) else { return Ok(()) };
     let message = format!("circular chain detected {}", shown[at..].join(", "));
@@ -483,7 +496,7 @@ pub(super) fn may_refer(text: &str) -> bool {
 /// Whether a text has anything that substitution would change; used for lines of `set_env`.
 pub(super) fn has_expression(text: &str) -> bool {
     text.contains(['{', '['])
-        && parse(text).iter().any(|part| matches!(part, crate::settings::expand::parse::Part::Expression(_)))
+        && parse(text).iter().any(|part| matches!(part, crate::settings::expand::parse::TextPart::Expression(_)))
 }
 
 #[cfg(test)]

@@ -7,27 +7,27 @@ use crate::error::{ConfigError, ErrorClass};
 use crate::model::literal;
 use crate::os_text;
 use crate::settings::config_set::{ConfigSet, SetKind};
-use crate::settings::expand::{Found, Lookup, Reference, Trail};
-use crate::settings::keys::{self, Initial};
-use crate::settings::value::Value;
+use crate::settings::expand::{FoundReference, Reference, Trail, ValueLookup};
+use crate::settings::keys::{self, DefaultValue};
+use crate::settings::value::SettingValue;
 use crate::settings::{Settings, TEST_PREFIX, toml_section};
 use crate::source::TomlDocument;
 
 /// The settings and the set whose value is being worked out.
-pub struct Context<'a> {
+pub struct LookupContext<'a> {
     pub settings: &'a Settings,
     pub set: &'a ConfigSet,
 }
 
-impl Context<'_> {
+impl LookupContext<'_> {
     /// A value of a set, as text for another value. `None`: the set has no such key.
-    fn of_set(&self, set: &ConfigSet, name: &str, trail: &Trail) -> Result<Option<Found>, ConfigError> {
+    fn of_set(&self, set: &ConfigSet, name: &str, trail: &Trail) -> Result<Option<FoundReference>, ConfigError> {
         if !self.settings.defines(set, name) {
             return Ok(None);
         }
         let Some(key) = keys::find(name) else { return Ok(None) };
         if key.name == "set_env" && set.kind != SetKind::Core {
-            return self.settings.set_env_lines(set, trail).map(|lines| Some(Found::Text(lines)));
+            return self.settings.set_env_lines(set, trail).map(|lines| Some(FoundReference::Text(lines)));
         }
         let value = match self.settings.load(set, key, trail) {
             Ok(value) => value,
@@ -36,11 +36,11 @@ impl Context<'_> {
         };
         let text = self.settings.shown(set, key.name, &value)?.text;
         let as_arguments = match value {
-            Value::Path(_) | Value::List(_) | Value::Set(_) => true,
-            Value::Text(_) => key.initial == Initial::Constant,
+            SettingValue::Path(_) | SettingValue::List(_) | SettingValue::Set(_) => true,
+            SettingValue::Text(_) => key.initial == DefaultValue::Constant,
             _ => false,
         };
-        Ok(Some(if as_arguments { Found::Arguments(text) } else { Found::Text(text) }))
+        Ok(Some(if as_arguments { FoundReference::Arguments(text) } else { FoundReference::Text(text) }))
     }
 
     /// In a TOML file an environment's own values come first, and sections are written with their whole path.
@@ -49,7 +49,7 @@ impl Context<'_> {
         document: &TomlDocument,
         reference: &Reference<'_>,
         trail: &Trail,
-    ) -> Result<Option<Found>, ConfigError> {
+    ) -> Result<Option<FoundReference>, ConfigError> {
         let core = self.settings.core();
         let Some(section) = reference.section else {
             if self.set.name.is_some()
@@ -69,13 +69,13 @@ impl Context<'_> {
         }
         let path: Vec<String> = section.split('.').chain([reference.key]).map(str::to_owned).collect();
         if let Ok(value) = self.settings.raw_from_root(&path) {
-            return Ok(Some(Found::Raw(crate::settings::toml::load::as_text(&value.to_value()))));
+            return Ok(Some(FoundReference::Raw(crate::settings::toml::load::as_text(&value.to_value()))));
         }
         if section == document.prefix.join(".") { self.of_set(core, reference.key, trail) } else { Ok(None) }
     }
 
     /// A value of a section as it is written, with the lines that hold here.
-    fn of_section(&self, section: &str, key: &str, trail: &Trail) -> Result<Option<Found>, ConfigError> {
+    fn of_section(&self, section: &str, key: &str, trail: &Trail) -> Result<Option<FoundReference>, ConfigError> {
         let Some(document) = self.settings.ini() else { return Ok(None) };
         let lower = key.to_lowercase();
         let entry = document.section(section).and_then(|_| document.get(section, &lower));
@@ -84,18 +84,21 @@ impl Context<'_> {
         let is_set_env = |key: &str| matches!(key, "set_env" | "setenv");
         if is_set_env(key) && overrides.iter().any(|one| is_set_env(&one.key)) {
             let raw = self.settings.process_raw(self.set, &entry.value)?.unwrap_or_default();
-            return self.settings.overridden_set_env(self.set, section, &raw, trail).map(|text| Some(Found::Raw(text)));
+            return self
+                .settings
+                .overridden_set_env(self.set, section, &raw, trail)
+                .map(|text| Some(FoundReference::Raw(text)));
         }
         let mut raw = Cow::Borrowed(entry.value.as_str());
         for one in overrides.iter().filter(|one| one.key == key) {
             raw = if one.append { format!("{raw}\n{}", one.value).into() } else { one.value.as_str().into() };
         }
-        Ok(Some(Found::Raw(self.settings.process_raw(self.set, &raw)?.unwrap_or_default().into_owned())))
+        Ok(Some(FoundReference::Raw(self.settings.process_raw(self.set, &raw)?.unwrap_or_default().into_owned())))
     }
 }
 
-impl Lookup for Context<'_> {
-    fn reference(&self, reference: &Reference<'_>, trail: &Trail) -> Result<Option<Found>, ConfigError> {
+impl ValueLookup for LookupContext<'_> {
+    fn reference(&self, reference: &Reference<'_>, trail: &Trail) -> Result<Option<FoundReference>, ConfigError> {
         if let Some(document) = self.settings.toml() {
             return self.toml_reference(document, reference, trail);
         }
@@ -125,7 +128,7 @@ impl Lookup for Context<'_> {
         }
     }
 
-    fn variable(&self, name: &str, trail: &Trail) -> Result<Option<Found>, ConfigError> {
+    fn variable(&self, name: &str, trail: &Trail) -> Result<Option<FoundReference>, ConfigError> {
         let entry = format!("env:{name}");
         if self.set.name.is_some() {
             if let Some(at) = trail.0.iter().position(|one| *one == entry) {
@@ -137,7 +140,7 @@ impl Lookup for Context<'_> {
                 }
             } else {
                 match self.settings.set_env_value(self.set, name, &trail.with(entry)) {
-                    Ok(Some(value)) => return Ok(Some(Found::Text(value))),
+                    Ok(Some(value)) => return Ok(Some(FoundReference::Text(value))),
                     Ok(None) => {}
                     // While `set_env` itself is being read, its own variables are not known yet.
                     Err(error) if error.class == ErrorClass::Circular && reads_set_env(trail) => {}
@@ -145,7 +148,7 @@ impl Lookup for Context<'_> {
                 }
             }
         }
-        Ok(self.settings.options.variables.text(name).map(Found::Raw))
+        Ok(self.settings.options.variables.text(name).map(FoundReference::Raw))
     }
 
     fn positional(&self, trail: &Trail, program_first: bool) -> Result<Option<Vec<String>>, ConfigError> {
@@ -153,13 +156,13 @@ impl Lookup for Context<'_> {
         let loading_folder = trail.0.iter().any(|one| one.ends_with(".change_dir"));
         let paths = self.set.kind == SetKind::Run
             && self.settings.defines(self.set, "args_are_paths")
-            && self.settings.value(self.set, "args_are_paths")? == Value::Boolean(true)
+            && self.settings.value(self.set, "args_are_paths")? == SettingValue::Boolean(true)
             && !loading_folder;
         if !paths {
             return Ok(Some(words.clone()));
         }
         match self.settings.value(self.set, "change_dir")? {
-            Value::Path(folder) => Ok(Some(self.settings.rewrite_positional(words, &folder, program_first))),
+            SettingValue::Path(folder) => Ok(Some(self.settings.rewrite_positional(words, &folder, program_first))),
             _ => Ok(Some(words.clone())),
         }
     }

@@ -41,14 +41,14 @@ use crate::cli::options::{EnvironmentChoice, Options};
 use crate::error::{ConfigError, ErrorClass, Location};
 use crate::factor;
 use crate::model::InterpreterLookup;
-use crate::settings::toml::Templates;
-use crate::source::{Document, Entry, FromRoot, IniDocument, Node, Source, TomlDocument};
+use crate::settings::toml::EnvTemplates;
+use crate::source::{ConfigDocument, ConfigSource, IniDocument, IniEntry, ReferencedValue, TomlDocument, TomlNode};
 use config_set::{ConfigSet, SetKind};
 use expand::Trail;
-use keys::Key;
-use loader::Loader;
+use keys::SettingKey;
+use loader::SectionLoader;
 use overrides::Overrides;
-use value::Value;
+use value::SettingValue;
 
 pub use defaults::{own_keys, service_keys};
 pub use service::{asks_for_services, ensure_env_files};
@@ -60,7 +60,7 @@ pub const PACKAGE_BASE: &str = "pkgenv";
 
 /// A project's configuration together with what was asked on the command line.
 pub struct Settings {
-    pub source: Source,
+    pub source: ConfigSource,
     pub options: Arc<Options>,
     pub interpreters: Arc<dyn InterpreterLookup>,
     overrides: Overrides,
@@ -73,10 +73,10 @@ pub struct Settings {
     is_packaged: OnceLock<bool>,
     /// Packaging environments that uv makes.
     uv_packagers: Mutex<std::collections::HashSet<String>>,
-    templates: Templates,
+    templates: EnvTemplates,
     environments: Mutex<FxHashMap<String, Arc<ConfigSet>>>,
     /// What a name in `base` means.
-    bases: Mutex<FxHashMap<String, Arc<[Arc<Loader>]>>>,
+    bases: Mutex<FxHashMap<String, Arc<[Arc<SectionLoader>]>>>,
     declared: OnceLock<Vec<String>>,
     warnings: Mutex<Vec<String>>,
     /// The settings for texts in which fields are filled in, where those are others; see [`outside`].
@@ -87,7 +87,7 @@ pub struct Settings {
 
 impl Settings {
     pub fn new(
-        source: Source,
+        source: ConfigSource,
         options: Arc<Options>,
         interpreters: Arc<dyn InterpreterLookup>,
     ) -> Result<Arc<Self>, ConfigError> {
@@ -97,8 +97,8 @@ impl Settings {
         let root = root.canonicalize().unwrap_or(root);
         let core = ConfigSet::core(core_section(&source));
         let templates = match &source.document {
-            Document::Ini(_) => Templates::default(),
-            Document::Toml(document) => Templates::of(document)?,
+            ConfigDocument::Ini(_) => EnvTemplates::default(),
+            ConfigDocument::Toml(document) => EnvTemplates::of(document)?,
         };
         let generated = generated_sections(&source);
         Ok(Arc::new(Self {
@@ -161,28 +161,33 @@ impl Settings {
     }
 
     /// A value of the project or of an environment.
-    pub fn value(&self, set: &ConfigSet, name: &str) -> Result<Value, ConfigError> {
+    pub fn value(&self, set: &ConfigSet, name: &str) -> Result<SettingValue, ConfigError> {
         let key = keys::find(name).ok_or_else(|| ConfigError::key(name))?;
         self.load(set, key, &Trail::default())
     }
 
-    pub(crate) fn load(&self, set: &ConfigSet, key: &'static Key, trail: &Trail) -> Result<Value, ConfigError> {
+    pub(crate) fn load(
+        &self,
+        set: &ConfigSet,
+        key: &'static SettingKey,
+        trail: &Trail,
+    ) -> Result<SettingValue, ConfigError> {
         if let Some(value) = set.cached(key.name) {
             return Ok(value);
         }
         // Kept until the error has its place, which is looked for in what `base` names.
         let _loading = set.loading(key.name)?;
-        let value = self.work_out(set, key, trail).map_err(|error| self.placed(error, set, key))?;
-        set.keep(key.name, value.clone());
+        let value = self.work_out(set, key, trail).map_err(|error| self.located(error, set, key))?;
+        set.store(key.name, value.clone());
         Ok(value)
     }
 
-    fn work_out(&self, set: &ConfigSet, key: &'static Key, trail: &Trail) -> Result<Value, ConfigError> {
+    fn work_out(&self, set: &ConfigSet, key: &'static SettingKey, trail: &Trail) -> Result<SettingValue, ConfigError> {
         let value = match set.memory_value(key.name) {
             Some(value) => value,
             // Its variables are worked out one by one.
-            None if key.kind == value::Kind::Variables => Value::Variables(Vec::new()),
-            None if key.initial == keys::Initial::Constant => self.constant(set, key)?,
+            None if key.kind == value::ValueKind::Variables => SettingValue::Variables(Vec::new()),
+            None if key.initial == keys::DefaultValue::Constant => self.constant(set, key)?,
             None => match self.load_written(set, key, trail)? {
                 Some(value) => value,
                 None => self.default_value(set, key)?,
@@ -192,11 +197,11 @@ impl Settings {
     }
 
     /// An error that people will see with the place of the value it is about, unless it has a nearer one.
-    fn placed(&self, mut error: ConfigError, set: &ConfigSet, key: &'static Key) -> ConfigError {
+    fn located(&self, mut error: ConfigError, set: &ConfigSet, key: &'static SettingKey) -> ConfigError {
         if error.location.is_some() || !matches!(error.class, ErrorClass::Handled | ErrorClass::Fail) {
             return error;
         }
-        let Ok(Some(place)) = self.place_of(set, key.name) else { return error };
+        let Ok(Some(place)) = self.location_of(set, key.name) else { return error };
         if error.trail.is_empty() {
             error.trail.push(format!("{}.{}", set.label(), key.name));
         }
@@ -219,7 +224,7 @@ impl Settings {
         let plain = self.ini().into_iter().flat_map(|document| &document.sections);
         let plain = plain.filter_map(|section| section.name.strip_prefix("testenv:"));
         let environments = self.toml().and_then(|document| document.table().get(toml::ENV)?.as_table());
-        let tables = environments.into_iter().flat_map(Node::keys);
+        let tables = environments.into_iter().flat_map(TomlNode::keys);
         plain.chain(self.generated.keys().map(String::as_str)).chain(tables).collect()
     }
 
@@ -244,8 +249,8 @@ impl Settings {
     }
 
     fn find_names(&self) -> Result<Vec<String>, ConfigError> {
-        let Value::Environments(explicit) = self.value(&self.core, "env_list")? else { return Ok(Vec::new()) };
-        let mut names = Names::default();
+        let SettingValue::Environments(explicit) = self.value(&self.core, "env_list")? else { return Ok(Vec::new()) };
+        let mut names = DefinedNames::default();
         explicit.into_iter().for_each(|name| names.add(name));
         let Some(document) = self.ini() else {
             self.toml_names(&mut names)?;
@@ -263,10 +268,10 @@ impl Settings {
         }
         let known: FxHashSet<&str> = names.ordered.iter().flat_map(|name| name.split('-')).collect();
         let mut mentioned: Vec<String> = Vec::new();
-        let mut scan = |entry: &Entry| {
+        let mut scan = |entry: &IniEntry| {
             let mut add = |name| mentioned.push(name);
             factor::mentioned_environments(&entry.value, &|factor| known.contains(factor), &mut add)
-                .map_err(|error| error.at(self.location_of(entry)))
+                .map_err(|error| error.at(self.entry_location(entry)))
         };
         // The defaults show in every section, and say the same in each.
         let mut defaults = Some(&document.defaults);
@@ -284,13 +289,13 @@ impl Settings {
         Location { file: self.source.path.clone(), line, column: 1, length: 1 }
     }
 
-    fn toml_names(&self, names: &mut Names) -> Result<(), ConfigError> {
+    fn toml_names(&self, names: &mut DefinedNames) -> Result<(), ConfigError> {
         let Some(document) = self.toml() else { return Ok(()) };
         let environments = document.table().get(toml::ENV);
-        if let Some(environments) = environments.and_then(Node::as_table) {
+        if let Some(environments) = environments.and_then(TomlNode::as_table) {
             environments.keys().for_each(|name| names.add(name.to_owned()));
         }
-        match environments.filter(|environments| !environments.is_table()).map(Node::to_value) {
+        match environments.filter(|environments| !environments.is_table()).map(TomlNode::to_value) {
             Some(::toml::Value::Array(entries)) => {
                 for entry in &entries {
                     let name = entry
@@ -314,8 +319,8 @@ impl Settings {
     /// The section of an environment, as keys of the file write it.
     pub fn environment_section(&self, name: &str) -> String {
         match &self.source.document {
-            Document::Ini(_) => format!("{TEST_PREFIX}:{name}"),
-            Document::Toml(document) => toml_section(document, &[toml::ENV, name]),
+            ConfigDocument::Ini(_) => format!("{TEST_PREFIX}:{name}"),
+            ConfigDocument::Toml(document) => toml_section(document, &[toml::ENV, name]),
         }
     }
 
@@ -327,15 +332,15 @@ impl Settings {
 
     pub(crate) fn ini(&self) -> Option<&IniDocument> {
         match &self.source.document {
-            Document::Ini(document) => Some(document),
-            Document::Toml(_) => None,
+            ConfigDocument::Ini(document) => Some(document),
+            ConfigDocument::Toml(_) => None,
         }
     }
 
     pub(crate) fn toml(&self) -> Option<&TomlDocument> {
         match &self.source.document {
-            Document::Ini(_) => None,
-            Document::Toml(document) => Some(document),
+            ConfigDocument::Ini(_) => None,
+            ConfigDocument::Toml(document) => Some(document),
         }
     }
 
@@ -343,13 +348,13 @@ impl Settings {
     ///
     /// # Errors
     /// When it is not there; the message is the key as Python shows a missing one.
-    pub(crate) fn raw_from_root(&self, path: &[String]) -> Result<Node<'_>, ConfigError> {
+    pub(crate) fn raw_from_root(&self, path: &[String]) -> Result<TomlNode<'_>, ConfigError> {
         let missing = |key: &str| ConfigError::value(crate::python_text::python_repr(key));
         let Some(document) = self.toml() else { return Err(missing("")) };
         match document.get_from_root(path) {
-            FromRoot::Value(value) => Ok(value),
-            FromRoot::Missing { step } => Err(missing(&step)),
-            FromRoot::Blocked { step, value } => {
+            ReferencedValue::Value(value) => Ok(value),
+            ReferencedValue::Missing { step } => Err(missing(&step)),
+            ReferencedValue::Blocked { step, value } => {
                 let shown = crate::python_text::repr(&value.to_value());
                 let message = format!("Failed to load key {step} as not dictionary {shown}");
                 self.warn(message.clone());
@@ -399,10 +404,10 @@ pub(crate) fn toml_section(document: &TomlDocument, path: &[&str]) -> String {
     steps.join(".")
 }
 
-fn core_section(source: &Source) -> &'static str {
+fn core_section(source: &ConfigSource) -> &'static str {
     match &source.document {
-        Document::Ini(_) => source.format.core_section(),
-        Document::Toml(_) => "",
+        ConfigDocument::Ini(_) => source.format.core_section(),
+        ConfigDocument::Toml(_) => "",
     }
 }
 
@@ -412,12 +417,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[derive(Default)]
-struct Names {
+struct DefinedNames {
     ordered: Vec<String>,
     seen: FxHashSet<String>,
 }
 
-impl Names {
+impl DefinedNames {
     fn add(&mut self, name: String) {
         if !self.seen.contains(&name) {
             self.seen.insert(name.clone());
@@ -426,9 +431,9 @@ impl Names {
     }
 }
 
-fn generated_sections(source: &Source) -> FxHashMap<String, Vec<String>> {
+fn generated_sections(source: &ConfigSource) -> FxHashMap<String, Vec<String>> {
     let mut generated: FxHashMap<String, Vec<String>> = FxHashMap::default();
-    let Document::Ini(document) = &source.document else { return generated };
+    let ConfigDocument::Ini(document) = &source.document else { return generated };
     for (at, section) in document.sections.iter().enumerate() {
         let Some(header) = section.name.strip_prefix("testenv:") else { continue };
         if !header.contains(['{', ',']) {

@@ -10,23 +10,23 @@ use crate::settings::config_set::ConfigSet;
 use crate::settings::convert::environments;
 use crate::settings::dotenv;
 use crate::settings::expand::Trail;
-use crate::settings::keys::{Initial, Key};
-use crate::settings::loader::{Place, without_comments};
+use crate::settings::keys::{DefaultValue, SettingKey};
+use crate::settings::loader::{KeyLocation, without_comments};
 use crate::settings::post_process::normalize_name;
-use crate::settings::value::{Kind, Value};
+use crate::settings::value::{SettingValue, ValueKind};
 
 /// The file tox-envfile loads, beside the configuration.
 const ENVIRONMENT_FILE: &str = ".devdata.env";
 
 /// What stands in front of an environment name list, by what it is for.
-pub type Mapping = Vec<(String, Vec<String>)>;
+pub type EnvNameMapping = Vec<(String, Vec<String>)>;
 
 /// The one key of tox-gh's section.
-static GH_PYTHON: Key = Key {
+static GH_PYTHON: SettingKey = SettingKey {
     name: "python",
     aliases: &[],
-    kind: Kind::Labels,
-    initial: Initial::Nothing,
+    kind: ValueKind::Labels,
+    initial: DefaultValue::Nothing,
     doc: "environments that run in a job with that Python",
 };
 
@@ -34,9 +34,9 @@ static GH_PYTHON: Key = Key {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GhActions {
     /// Factors by the version of the job's Python.
-    pub python: Mapping,
+    pub python: EnvNameMapping,
     /// By the name of a variable, in upper case: factors by its value.
-    pub variables: Vec<(String, Mapping)>,
+    pub variables: Vec<(String, EnvNameMapping)>,
 }
 
 impl Settings {
@@ -52,16 +52,16 @@ impl Settings {
     }
 
     /// `[gh] python`; `None` when there is no such section.
-    pub fn gh_mapping(&self) -> Result<Option<Mapping>, ConfigError> {
+    pub fn gh_mapping(&self) -> Result<Option<EnvNameMapping>, ConfigError> {
         let loader = match self.toml() {
             None => self.loader("gh"),
             Some(document) => self.toml_loader(document, &["gh"])?,
         };
         let Some(loader) = loader else { return Ok(None) };
         let trail = self.entering(&loader, &GH_PYTHON, &Trail::default())?;
-        let place = Place { set: self.core(), loader: &loader, key: &GH_PYTHON, trail: &trail };
+        let place = KeyLocation { set: self.core(), loader: &loader, key: &GH_PYTHON, trail: &trail };
         Ok(Some(match self.load_from(&place)? {
-            Some(Value::Labels(mapping)) => mapping,
+            Some(SettingValue::Labels(mapping)) => mapping,
             _ => Vec::new(),
         }))
     }
@@ -104,8 +104,8 @@ fn distribution(requirement: &str) -> String {
 }
 
 /// Lines of `WORD: FACTORS`; the last of several with one word counts.
-fn factors_by_word(text: &str) -> Result<Mapping, ConfigError> {
-    let mut found: Mapping = Vec::new();
+fn factors_by_word(text: &str) -> Result<EnvNameMapping, ConfigError> {
+    let mut found: EnvNameMapping = Vec::new();
     let text = without_comments(text).replace("\\\n", "");
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let Some((word, rest)) = line.split_once(':') else {
@@ -131,7 +131,7 @@ mod tests {
     fn factors_are_written_out_and_comments_left_out() {
         let found = factors_by_word("\n3.8: py38, docs # both\n# 3.9: no\n3.10: py310-django{2,3}\n3.8: py38\n");
         let expected = [("3.8", vec!["py38"]), ("3.10", vec!["py310-django2", "py310-django3"])];
-        let expected: Mapping =
+        let expected: EnvNameMapping =
             expected.map(|(word, names)| (word.to_owned(), names.into_iter().map(str::to_owned).collect())).into();
         assert_eq!(found, Ok(expected));
         assert!(factors_by_word("3.8 py38").is_err());

@@ -13,14 +13,14 @@ use crate::settings::Settings;
 use crate::settings::base_python;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::convert::sorted;
-use crate::settings::keys::Key;
+use crate::settings::keys::SettingKey;
 use crate::settings::loader::{failed_to_load, may_refer, spellings};
 use crate::settings::lookup::normalized;
 use crate::settings::runners::{UV_PACKAGE_KINDS, checked_locked_package, checked_resolution};
 use crate::settings::toml::load::toml_entry;
-use crate::settings::toml::location::place_of;
-use crate::settings::value::{Shown, Value};
-use crate::source::{Entry, Node};
+use crate::settings::toml::location::location_of;
+use crate::settings::value::{IniValue, SettingValue};
+use crate::source::{IniEntry, TomlNode};
 
 /// Variables that every environment passes on.
 const PASSED: &[&str] = &[
@@ -63,44 +63,61 @@ pub(super) const PACKAGE_KINDS: [&str; 8] =
     ["wheel", "sdist", "sdist-wheel", "editable", "editable-legacy", "deps-only", "skip", "external"];
 
 impl Settings {
-    pub(super) fn post_process(&self, set: &ConfigSet, key: &'static Key, value: Value) -> Result<Value, ConfigError> {
+    pub(super) fn post_process(
+        &self,
+        set: &ConfigSet,
+        key: &'static SettingKey,
+        value: SettingValue,
+    ) -> Result<SettingValue, ConfigError> {
         Ok(match (key.name, value) {
-            ("tox_root", Value::Path(path)) => Value::Path(self.root().join(path)),
-            ("work_dir", Value::Path(path)) => Value::Path(self.work_dir(path)?),
+            ("tox_root", SettingValue::Path(path)) => SettingValue::Path(self.root().join(path)),
+            ("work_dir", SettingValue::Path(path)) => SettingValue::Path(self.work_dir(path)?),
             // tox-uv shows it as it is written.
             ("package_root", value) if self.is_locked(set) => value,
             (
                 "package_root" | "temp_dir" | "env_dir" | "env_tmp_dir" | "env_log_dir" | "meta_dir" | "pkg_dir",
-                Value::Path(path),
-            ) => Value::Path(self.tox_root()?.join(path)),
-            ("change_dir", Value::Path(path)) if path.is_relative() => {
+                SettingValue::Path(path),
+            ) => SettingValue::Path(self.tox_root()?.join(path)),
+            ("change_dir", SettingValue::Path(path)) if path.is_relative() => {
                 let full = self.tox_root()?.join(path);
-                Value::Path(full.canonicalize().unwrap_or_else(|_| normalized(&full)))
+                SettingValue::Path(full.canonicalize().unwrap_or_else(|_| normalized(&full)))
             }
-            ("description", Value::Text(text)) => Value::Text(one_line(&text)),
-            ("pass_env", Value::List(entries)) => Value::List(self.passed(set, entries)?),
+            ("description", SettingValue::Text(text)) => SettingValue::Text(one_line(&text)),
+            ("pass_env", SettingValue::List(entries)) => SettingValue::List(self.passed(set, entries)?),
             ("set_env", _) => {
                 let mut variables = self.all_variables(set, &crate::settings::Trail::default())?;
                 variables.sort();
-                Value::Variables(variables)
+                SettingValue::Variables(variables)
             }
-            ("skip_missing_interpreters", Value::Boolean(flag)) => Value::Boolean(self.skip_missing(flag)),
-            ("install_command", Value::Command(command)) => Value::Command(self.with_options(set, command)?),
-            ("base_python", Value::List(specs)) => Value::List(self.checked_base_python(set, specs)?),
+            ("skip_missing_interpreters", SettingValue::Boolean(flag)) => {
+                SettingValue::Boolean(self.skip_missing(flag))
+            }
+            ("install_command", SettingValue::Command(command)) => {
+                SettingValue::Command(self.with_options(set, command)?)
+            }
+            ("base_python", SettingValue::List(specs)) => SettingValue::List(self.checked_base_python(set, specs)?),
             // uv knows groups under the names that are written.
             ("dependency_groups", value) if self.is_locked(set) => value,
-            ("extras" | "dependency_groups", Value::Set(names)) => {
-                Value::Set(sorted(names.iter().map(|name| normalize_name(name)).collect()))
+            ("extras" | "dependency_groups", SettingValue::Set(names)) => {
+                SettingValue::Set(sorted(names.iter().map(|name| normalize_name(name)).collect()))
             }
-            ("uv_resolution", Value::Text(value)) => checked_resolution(value)?,
-            ("uv_python_preference", Value::Text(value)) => Value::Text(self.checked_preference(set, &value)?),
-            ("package", Value::Text(kind)) if self.is_locked(set) => Value::Text(checked_locked_package(set, kind)?),
-            ("package", Value::Text(kind)) => Value::Text(self.package_kind(set, kind)?),
-            ("package_glob", Value::Text(pattern)) => Value::Text(self.tox_root()?.join(pattern).display().to_string()),
-            ("requires", Value::List(requires)) => Value::List(self.with_tox(requires)?),
-            ("pylock", Value::Text(path)) => self.checked_pylock(set, path)?,
-            ("system_site_packages", Value::Boolean(flag)) => Value::Boolean(flag || self.options.run.site_packages),
-            ("always_copy", Value::Boolean(flag)) => Value::Boolean(flag || self.options.run.always_copy),
+            ("uv_resolution", SettingValue::Text(value)) => checked_resolution(value)?,
+            ("uv_python_preference", SettingValue::Text(value)) => {
+                SettingValue::Text(self.checked_preference(set, &value)?)
+            }
+            ("package", SettingValue::Text(kind)) if self.is_locked(set) => {
+                SettingValue::Text(checked_locked_package(set, kind)?)
+            }
+            ("package", SettingValue::Text(kind)) => SettingValue::Text(self.package_kind(set, kind)?),
+            ("package_glob", SettingValue::Text(pattern)) => {
+                SettingValue::Text(self.tox_root()?.join(pattern).display().to_string())
+            }
+            ("requires", SettingValue::List(requires)) => SettingValue::List(self.with_tox(requires)?),
+            ("pylock", SettingValue::Text(path)) => self.checked_pylock(set, path)?,
+            ("system_site_packages", SettingValue::Boolean(flag)) => {
+                SettingValue::Boolean(flag || self.options.run.site_packages)
+            }
+            ("always_copy", SettingValue::Boolean(flag)) => SettingValue::Boolean(flag || self.options.run.always_copy),
             (_, value) => value,
         })
     }
@@ -146,7 +163,7 @@ impl Settings {
 
     /// Whether a list shows at a glance to have no entry with blanks in it: no override or substitution changes it, or
     /// nobody writes one.
-    fn is_plainly_right(&self, set: &ConfigSet, key: &'static Key) -> Result<bool, ConfigError> {
+    fn is_plainly_right(&self, set: &ConfigSet, key: &'static SettingKey) -> Result<bool, ConfigError> {
         if set.memory_value(key.name).is_some() {
             return Ok(false);
         }
@@ -264,34 +281,38 @@ impl Settings {
     }
 
     /// Where the value that counts for this set was written; `None` where that is no file.
-    pub fn place_of(&self, set: &ConfigSet, name: &str) -> Result<Option<Location>, ConfigError> {
+    pub fn location_of(&self, set: &ConfigSet, name: &str) -> Result<Option<Location>, ConfigError> {
         let Some(key) = crate::settings::keys::find(name) else { return Ok(None) };
         if self.toml().is_some() {
-            return self.place_in_tables(set, key);
+            return self.location_in_tables(set, key);
         }
         let found = self.first_mention(set, key)?.flatten();
-        Ok(found.map(|entry| self.location_of(entry)))
+        Ok(found.map(|entry| self.entry_location(entry)))
     }
 
     /// Where the environment's value for a key was written; `None` also when that cannot be told.
     pub fn written_at(&self, environment: &str, name: &str) -> Option<Location> {
-        self.place_of(&self.environment(environment), name).ok().flatten()
+        self.location_of(&self.environment(environment), name).ok().flatten()
     }
 
-    fn place_in_tables(&self, set: &ConfigSet, key: &'static Key) -> Result<Option<Location>, ConfigError> {
+    fn location_in_tables(&self, set: &ConfigSet, key: &'static SettingKey) -> Result<Option<Location>, ConfigError> {
         let Some(loader) = self.loaders(set)?.iter().find(|loader| self.mentions(loader, key)) else { return Ok(None) };
         if self.overrides_of(loader, key).next().is_some() {
             return Ok(None);
         }
         let table = loader.path.join(".");
         Ok(spellings(key).find_map(|spelling| {
-            let (line, column) = place_of(&self.source, &table, spelling)?;
+            let (line, column) = location_of(&self.source, &table, spelling)?;
             Some(Location { file: self.source.path.clone(), line, column, length: spelling.chars().count() })
         }))
     }
 
     /// The outer option says whether there is any; the inner one is `None` for an override.
-    fn first_mention(&self, set: &ConfigSet, key: &'static Key) -> Result<Option<Option<&Entry>>, ConfigError> {
+    fn first_mention(
+        &self,
+        set: &ConfigSet,
+        key: &'static SettingKey,
+    ) -> Result<Option<Option<&IniEntry>>, ConfigError> {
         for loader in self.loaders(set)? {
             if self.overrides_of(loader, key).next().is_some() {
                 return Ok(Some(None));
@@ -344,12 +365,12 @@ impl Settings {
 
     fn with_tox(&self, mut requires: Vec<String>) -> Result<Vec<String>, ConfigError> {
         let oldest = match self.value(self.core(), "min_version")? {
-            Value::Text(version) if version.parse::<pep440_rs::Version>().is_err() => {
+            SettingValue::Text(version) if version.parse::<pep440_rs::Version>().is_err() => {
                 let message = format!("failed to load core.min_version: Invalid version: {}", python_repr(&version));
                 let error = ConfigError::handled(message).hint("write a version of tox, as in `min_version = 4.20`");
-                return Err(self.at_value(error, self.place_of(self.core(), "min_version")?));
+                return Err(self.at_value(error, self.location_of(self.core(), "min_version")?));
             }
-            Value::Text(version) => format!(">={version}"),
+            SettingValue::Text(version) => format!(">={version}"),
             _ => String::new(),
         };
         requires = requires.iter().map(|text| canonical_requirement(text)).collect();
@@ -357,17 +378,17 @@ impl Settings {
         Ok(requires)
     }
 
-    fn checked_pylock(&self, set: &ConfigSet, path: String) -> Result<Value, ConfigError> {
+    fn checked_pylock(&self, set: &ConfigSet, path: String) -> Result<SettingValue, ConfigError> {
         if !path.is_empty() && !self.requirement_lines(set, "deps")?.is_empty() {
             return Err(ConfigError::fail("cannot use both 'deps' and 'pylock' in the same environment"));
         }
-        Ok(Value::Text(path))
+        Ok(SettingValue::Text(path))
     }
 
     /// The text of `deps` or `constraints` with the folder that relative paths in it start from.
     pub fn requirement_text(&self, set: &ConfigSet, key: &str) -> Result<RequirementText, ConfigError> {
         let text = match self.value(set, key)? {
-            Value::Requirements(text) => text,
+            SettingValue::Requirements(text) => text,
             _ => String::new(),
         };
         Ok(RequirementText { text, root: self.tox_root()? })
@@ -395,9 +416,11 @@ impl Settings {
     }
 
     /// A value as `config` shows it. Requirements show by their lines, which takes reading them.
-    pub fn shown(&self, set: &ConfigSet, key: &str, value: &Value) -> Result<Shown, ConfigError> {
+    pub fn shown(&self, set: &ConfigSet, key: &str, value: &SettingValue) -> Result<IniValue, ConfigError> {
         match value {
-            Value::Requirements(_) => Ok(Shown { text: self.requirement_lines(set, key)?.join("\n"), is_list: true }),
+            SettingValue::Requirements(_) => {
+                Ok(IniValue { text: self.requirement_lines(set, key)?.join("\n"), is_list: true })
+            }
             other => Ok(other.show()),
         }
     }
@@ -409,7 +432,7 @@ fn is_plain_list(text: &str) -> bool {
     !may_refer(text) && !text.split(separator).any(|entry| entry.trim().contains(char::is_whitespace))
 }
 
-fn has_plain_entries(value: Node<'_>) -> bool {
+fn has_plain_entries(value: TomlNode<'_>) -> bool {
     let is_plain = |text: &str| !may_refer(text) && !text.contains(char::is_whitespace);
     value.is_array() && value.entries().all(|(_, entry)| entry.as_str().is_some_and(is_plain))
 }

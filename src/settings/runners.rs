@@ -4,7 +4,7 @@
 use crate::error::ConfigError;
 use crate::model::{Command, Runner};
 use crate::settings::config_set::{ConfigSet, SetKind};
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 use crate::settings::{Settings, lock};
 
 /// Distributions that register tox-uv's runners.
@@ -32,7 +32,7 @@ impl Settings {
                 Some(known) => Ok(known),
                 None => {
                     let runner = Runner::of(&self.text(set, "runner")?);
-                    set.keep_runner(runner);
+                    set.store_runner(runner);
                     Ok(runner)
                 }
             },
@@ -90,11 +90,11 @@ impl Settings {
     }
 
     /// Defaults that tox-uv has; `None` where it leaves tox's own.
-    pub(super) fn uv_default(&self, set: &ConfigSet, key: &str) -> Result<Option<Value>, ConfigError> {
+    pub(super) fn uv_default(&self, set: &ConfigSet, key: &str) -> Result<Option<SettingValue>, ConfigError> {
         let uv = || self.interpreters.uv().map_or_else(|| "uv".to_owned(), |path| path.display().to_string());
         let command = |rest: &[&str]| {
             let words = std::iter::once(uv()).chain(rest.iter().map(|word| (*word).to_owned()));
-            Value::Command(Command::from_words(words.collect()))
+            SettingValue::Command(Command::from_words(words.collect()))
         };
         Ok(Some(match key {
             "install_command" if self.uses_uv(set) => {
@@ -102,10 +102,10 @@ impl Settings {
                 command(&[&["pip", "install", "{opts}", "{packages}"], verbose].concat())
             }
             "list_dependencies_command" if self.uses_uv(set) => command(&["--color", "never", "pip", "freeze"]),
-            "uv_python_preference" => Value::text(self.default_python_preference()),
-            "no_default_groups" => Value::Boolean(!self.list(set, "dependency_groups")?.is_empty()),
-            "package" if self.is_locked(set) => Value::text("editable"),
-            "package_root" if set.kind == SetKind::Run => Value::Path(self.tox_root()?),
+            "uv_python_preference" => SettingValue::text(self.default_python_preference()),
+            "no_default_groups" => SettingValue::Boolean(!self.list(set, "dependency_groups")?.is_empty()),
+            "package" if self.is_locked(set) => SettingValue::text("editable"),
+            "package_root" if set.kind == SetKind::Run => SettingValue::Path(self.tox_root()?),
             _ => return Ok(None),
         }))
     }
@@ -156,9 +156,9 @@ fn not_one_of(set: &ConfigSet, key: &str, value: &str, valid: &[&str]) -> Config
     ConfigError::handled(format!("failed to load {}.{key}: {value} must be one of ({valid})", set.label()))
 }
 
-pub(super) fn checked_resolution(value: String) -> Result<Value, ConfigError> {
+pub(super) fn checked_resolution(value: String) -> Result<SettingValue, ConfigError> {
     if value.is_empty() || RESOLUTIONS.contains(&value.as_str()) {
-        return Ok(Value::Text(value));
+        return Ok(SettingValue::Text(value));
     }
     let quoted = crate::python_text::python_repr(&value);
     let valid = RESOLUTIONS.join(", ");

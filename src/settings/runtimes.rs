@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::error::ConfigError;
 use crate::model::Deferred;
-use crate::model::runtime::{DEFAULT, RuntimeWish, VersionWish, factor_version};
+use crate::model::runtime::{DEFAULT, RuntimeRequirement, RuntimeVersionRequirement, factor_version};
 use crate::settings::Settings;
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::keys;
 use crate::settings::post_process::PACKAGE_KINDS;
 use crate::settings::translate::deferred;
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 
 /// What conditions on a version begin with: after a comma they belong to the entry before.
 const OPERATORS: [char; 6] = ['<', '>', '=', '!', '~', '^'];
@@ -56,32 +56,32 @@ impl Settings {
 }
 
 /// What `runtime` and the keys that belong to it say.
-pub fn wishes(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Vec<RuntimeWish>, ConfigError> {
+pub fn requirements(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Vec<RuntimeRequirement>, ConfigError> {
     let entries = settings.runtime_entries(set)?;
     if entries.is_empty() {
         return Ok(Vec::new());
     }
     let install = settings.options.run.install_runtime || settings.boolean(set, "install_runtime")?;
-    let mut wishes: Vec<RuntimeWish> = Vec::new();
+    let mut wishes: Vec<RuntimeRequirement> = Vec::new();
     for entry in &entries {
-        let key = settings.place_of(set, "runtime")?;
-        let wish = wish(settings, set, entry, install).map_err(|error| settings.at_value(error, key))?;
-        let place = settings.place_within(set, "runtime", entry);
+        let key = settings.location_of(set, "runtime")?;
+        let wish = requirement(settings, set, entry, install).map_err(|error| settings.at_value(error, key))?;
+        let place = settings.location_within(set, "runtime", entry);
         if wishes.iter().any(|other| other.name == wish.name) {
             let error = ConfigError::fail(format!("`runtime` of {} names `{}` twice", set.label(), wish.name));
             return Err(place.into_iter().fold(error, ConfigError::at));
         }
-        wishes.push(RuntimeWish { place: place.map(Box::new), ..wish });
+        wishes.push(RuntimeRequirement { place: place.map(Box::new), ..wish });
     }
     Ok(wishes)
 }
 
-fn wish(
+fn requirement(
     settings: &Arc<Settings>,
     set: &Arc<ConfigSet>,
     entry: &str,
     install: bool,
-) -> Result<RuntimeWish, ConfigError> {
+) -> Result<RuntimeRequirement, ConfigError> {
     let name = name_of(entry);
     let version = match entry.split_once('@') {
         None => None,
@@ -93,14 +93,14 @@ fn wish(
             return Err(ConfigError::fail(text)
                 .hint("write `base_python` beside `runtime`, or the version as a factor of the name"));
         }
-        Some((_, text)) => Some(VersionWish::parse(text).ok_or_else(|| {
+        Some((_, text)) => Some(RuntimeVersionRequirement::parse(text).ok_or_else(|| {
             let message = format!("`{text}` in `runtime` of {} is no version of {name}", set.label());
             ConfigError::fail(message).hint(format!("such as {name}@20, {name}@3.1.2 or {name}@>=3,<4"))
         })?),
     };
     let key = format!("{name}_deps");
     let dependencies_place = match keys::find(&key) {
-        Some(key) => settings.place_within(set, key.name, "").map(Box::new),
+        Some(key) => settings.location_within(set, key.name, "").map(Box::new),
         None => None,
     };
     let dependencies = match keys::find(&key) {
@@ -108,13 +108,13 @@ fn wish(
         Some(key) => {
             let key = key.name;
             deferred(settings, set, move |settings, set| match settings.value(set, key)? {
-                Value::List(entries) => Ok(entries),
+                SettingValue::List(entries) => Ok(entries),
                 _ => Ok(Vec::new()),
             })
         }
     };
     let factor = factor_version(set.label(), &name);
-    Ok(RuntimeWish { name, version, factor, dependencies, dependencies_place, lock: None, install, place: None })
+    Ok(RuntimeRequirement { name, version, factor, dependencies, dependencies_place, lock: None, install, place: None })
 }
 
 fn name_of(entry: &str) -> String {

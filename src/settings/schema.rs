@@ -6,8 +6,8 @@ use crate::error::ConfigError;
 use crate::settings::Settings;
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::descriptions::description;
-use crate::settings::keys::{self, Initial, Key};
-use crate::settings::value::Kind;
+use crate::settings::keys::{self, DefaultValue, SettingKey};
+use crate::settings::value::ValueKind;
 
 /// Keys that take a text as well as a list.
 const LIST_OR_TEXT: [&str; 3] = ["default_base_python", "base_python_file", "base_python"];
@@ -21,7 +21,7 @@ impl Settings {
     pub fn schema(&self, set: &ConfigSet, path: &str) -> Result<Map<String, Json>, ConfigError> {
         let mut properties = Map::new();
         for key in self.defined_keys(set)?.into_iter().filter_map(keys::find) {
-            if key.initial == Initial::Constant || self.settles(set, key)? {
+            if key.initial == DefaultValue::Constant || self.settles(set, key)? {
                 continue;
             }
             let mut property = type_of(key, set.kind);
@@ -40,7 +40,7 @@ impl Settings {
     }
 
     /// Whether other settings decide what the key is, whatever is written for it.
-    fn settles(&self, set: &ConfigSet, key: &Key) -> Result<bool, ConfigError> {
+    fn settles(&self, set: &ConfigSet, key: &SettingKey) -> Result<bool, ConfigError> {
         if key.name != "package" || set.kind != SetKind::Run {
             return Ok(false);
         }
@@ -50,26 +50,28 @@ impl Settings {
     }
 }
 
-fn type_of(key: &Key, set: SetKind) -> Map<String, Json> {
+fn type_of(key: &SettingKey, set: SetKind) -> Map<String, Json> {
     let schema = match key.kind_in(set) {
-        Kind::List if LIST_OR_TEXT.contains(&key.name) || keys::is_own(key.name) => {
+        ValueKind::List if LIST_OR_TEXT.contains(&key.name) || keys::is_own(key.name) => {
             json!({"oneOf": [list_of(reference("subs")), text()]})
         }
         // A packaging environment takes plain requirements, in a list.
-        Kind::Requirements if set.is_package() => list_of(reference("subs")),
-        Kind::Requirements => json!({"oneOf": [text(), list_of(reference("subs"))]}),
-        Kind::Plain => json!({"type": ["string", "number", "boolean", "array"]}),
-        Kind::Line => json!({"oneOf": [text(), list_of(reference("subs"))]}),
-        Kind::Text | Kind::OptionalText | Kind::Path | Kind::Constraints => text(),
-        Kind::Boolean | Kind::OptionalBoolean => json!({"type": "boolean"}),
-        Kind::Integer => json!({"type": "integer", "minimum": 0}),
-        Kind::Float => json!({"type": "number"}),
-        Kind::List | Kind::Set | Kind::RequirementList | Kind::Command => list_of(reference("subs")),
-        Kind::Environments => list_of(reference("env_list_item")),
-        Kind::Commands => list_of(json!({"oneOf": [list_of(reference("subs")), reference("replace_object")]})),
-        Kind::Variables => json!({"type": "object", "additionalProperties": reference("subs")}),
-        Kind::Labels => json!({"type": "object", "additionalProperties": list_of(reference("env_list_item"))}),
-        Kind::OptionalMapping => json!({"type": "object", "additionalProperties": text()}),
+        ValueKind::Requirements if set.is_package() => list_of(reference("subs")),
+        ValueKind::Requirements => json!({"oneOf": [text(), list_of(reference("subs"))]}),
+        ValueKind::Plain => json!({"type": ["string", "number", "boolean", "array"]}),
+        ValueKind::Line => json!({"oneOf": [text(), list_of(reference("subs"))]}),
+        ValueKind::Text | ValueKind::OptionalText | ValueKind::Path | ValueKind::Constraints => text(),
+        ValueKind::Boolean | ValueKind::OptionalBoolean => json!({"type": "boolean"}),
+        ValueKind::Integer => json!({"type": "integer", "minimum": 0}),
+        ValueKind::Float => json!({"type": "number"}),
+        ValueKind::List | ValueKind::Set | ValueKind::RequirementList | ValueKind::Command => {
+            list_of(reference("subs"))
+        }
+        ValueKind::Environments => list_of(reference("env_list_item")),
+        ValueKind::Commands => list_of(json!({"oneOf": [list_of(reference("subs")), reference("replace_object")]})),
+        ValueKind::Variables => json!({"type": "object", "additionalProperties": reference("subs")}),
+        ValueKind::Labels => json!({"type": "object", "additionalProperties": list_of(reference("env_list_item"))}),
+        ValueKind::OptionalMapping => json!({"type": "object", "additionalProperties": text()}),
     };
     match schema {
         Json::Object(members) => members,

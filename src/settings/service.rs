@@ -7,35 +7,35 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{ConfigError, Location};
-use crate::model::Service;
-use crate::model::environment::Inherited;
-use crate::model::service::{Asking, Source};
+use crate::model::ServiceSettings;
+use crate::model::environment::InheritedFrom;
+use crate::model::service::{AddressUse, ServiceSource};
 use crate::settings::config_set::ConfigSet;
 use crate::settings::defaults::service_keys;
 use crate::settings::env_file;
 use crate::settings::expand::Trail;
 use crate::settings::keys;
-use crate::settings::loader::{Loader, spellings};
+use crate::settings::loader::{SectionLoader, spellings};
 use crate::settings::toml::ENV;
 use crate::settings::toml::load::toml_entry;
 use crate::settings::toml::location::line_of;
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 use crate::settings::{Settings, toml_section};
-use crate::source::Document;
+use crate::source::ConfigDocument;
 
 /// The service that the environment is, if it has a `serve` key. Fields such as `{port}` stay for when it runs.
-pub(super) fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Service>, ConfigError> {
+pub(super) fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<ServiceSettings>, ConfigError> {
     if !service_keys(settings, set)?.contains(&"serve") {
         return Ok(None);
     }
-    let mut service = Service::from_keys(&Written { settings, set })?;
+    let mut service = ServiceSettings::from_keys(&ServiceKeys { settings, set })?;
     if let Some(service) = &mut service {
         if !service.watch.is_empty() || service.data.is_some() {
             let root = settings.tox_root()?;
             service.data = service.data.as_ref().map(|data| root.join(data).display().to_string());
             service.watch = service.watch.iter().map(|pattern| absolute(&root, pattern)).collect();
         }
-        let place = short_place(settings, set, "depends");
+        let place = short_location(settings, set, "depends");
         if !place.is_empty() && place != service.location {
             service.locations.insert("depends".to_owned(), place);
         }
@@ -48,7 +48,7 @@ const FIELD: &str = "{service:";
 
 /// Where the variables and commands of an environment ask for addresses of services. Their values are not worked out yet,
 /// for they may depend on what a build leaves behind; what they take from other sections is told when it is reached.
-pub(super) fn asks(settings: &Settings, set: &ConfigSet) -> Result<Vec<Asking>, ConfigError> {
+pub(super) fn asks(settings: &Settings, set: &ConfigSet) -> Result<Vec<AddressUse>, ConfigError> {
     let mut found = Vec::new();
     if !asks_for_services(settings) {
         return Ok(found);
@@ -58,43 +58,50 @@ pub(super) fn asks(settings: &Settings, set: &ConfigSet) -> Result<Vec<Asking>, 
         let loaders = settings.loaders(set)?;
         let Some(text) = loaders.iter().find_map(|loader| raw_text(settings, set, loader, key)) else { continue };
         if text.contains(FIELD) {
-            found.push(Asking { key: key.name, place: short_place(settings, set, name), text });
+            found.push(AddressUse { key: key.name, place: short_location(settings, set, name), text });
         }
     }
     Ok(found)
 }
 
 /// Which other section the value of a list comes from when the environment's own says nothing of it.
-pub(super) fn inherited(settings: &Settings, set: &ConfigSet, name: &str) -> Result<Option<Inherited>, ConfigError> {
+pub(super) fn inherited(
+    settings: &Settings,
+    set: &ConfigSet,
+    name: &str,
+) -> Result<Option<InheritedFrom>, ConfigError> {
     let Some(key) = keys::find(name) else { return Ok(None) };
-    let says = |loader: &&Arc<Loader>| {
+    let says = |loader: &&Arc<SectionLoader>| {
         settings.overrides_of(loader, key).next().is_some() || raw_text(settings, set, loader, key).is_some()
     };
     let (own, nothing) = match (&settings.source.document, &set.name) {
-        (Document::Toml(document), Some(name)) => (toml_section(document, &[ENV, name]), "= []"),
+        (ConfigDocument::Toml(document), Some(name)) => (toml_section(document, &[ENV, name]), "= []"),
         _ => (set.section.clone(), "="),
     };
     let other = settings.loaders(set)?.iter().find(says).filter(|loader| loader.section != own);
     Ok(other.map(|loader| {
-        let place = short_place(settings, set, name);
+        let place = short_location(settings, set, name);
         let place = if place.is_empty() { place } else { format!(" ({place})") };
-        Inherited { from: format!("`[{}]`{place}", loader.section), remedy: format!("`{name} {nothing}` in `[{own}]`") }
+        InheritedFrom {
+            from: format!("`[{}]`{place}", loader.section),
+            remedy: format!("`{name} {nothing}` in `[{own}]`"),
+        }
     }))
 }
 
 /// What a section says of a key, less the lines that do not hold for the environment.
-fn raw_text(settings: &Settings, set: &ConfigSet, loader: &Loader, key: &keys::Key) -> Option<String> {
+fn raw_text(settings: &Settings, set: &ConfigSet, loader: &SectionLoader, key: &keys::SettingKey) -> Option<String> {
     spellings(key).find_map(|spelling| match &settings.source.document {
-        Document::Ini(_) => {
+        ConfigDocument::Ini(_) => {
             settings.process_raw(set, &settings.entry(loader, spelling)?.value).ok()?.map(Cow::into_owned)
         }
-        Document::Toml(document) => Some(toml_entry(document, loader, spelling)?.to_value().to_string()),
+        ConfigDocument::Toml(document) => Some(toml_entry(document, loader, spelling)?.to_value().to_string()),
     })
 }
 
 /// `tox.ini:12`; empty when it is not known where a key was written.
-fn short_place(settings: &Settings, set: &ConfigSet, key: &str) -> String {
-    let place = settings.place_of(set, key).ok().flatten();
+fn short_location(settings: &Settings, set: &ConfigSet, key: &str) -> String {
+    let place = settings.location_of(set, key).ok().flatten();
     let short = |place: Location| Some(format!("{}:{}", place.file.file_name()?.display(), place.line));
     place.and_then(short).unwrap_or_default()
 }
@@ -113,8 +120,8 @@ pub(super) fn env_files(settings: &Settings, set: &ConfigSet) -> Result<Vec<(Str
     if !service_keys(settings, set)?.contains(&"env_file") {
         return Ok(Vec::new());
     }
-    let Value::Text(files) = settings.value(set, "env_file")? else { return Ok(Vec::new()) };
-    let place = || settings.place_of(set, "env_file").ok().flatten();
+    let SettingValue::Text(files) = settings.value(set, "env_file")? else { return Ok(Vec::new()) };
+    let place = || settings.location_of(set, "env_file").ok().flatten();
     // Most files refer to none of it; what is wrong with it is reported where it is used.
     let own = LazyCell::new(|| settings.all_variables(set, &Trail::default()).unwrap_or_default());
     let own_value = |name: &str| own.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
@@ -135,12 +142,12 @@ pub fn asks_for_services(settings: &Settings) -> bool {
     settings.source.text.contains(FIELD)
 }
 
-struct Written<'a> {
+struct ServiceKeys<'a> {
     settings: &'a Settings,
     set: &'a ConfigSet,
 }
 
-impl Source for Written<'_> {
+impl ServiceSource for ServiceKeys<'_> {
     fn text(&self, key: &str) -> Result<Option<String>, ConfigError> {
         if let Some((kind, place)) = self.probe_taken_for_condition(key)? {
             let message = format!("`{key} = {kind}: …` is a condition: for environments with `{kind}` in their name");
@@ -151,22 +158,22 @@ impl Source for Written<'_> {
             return Ok(None);
         }
         match self.settings.value(self.set, key)? {
-            Value::Text(text) => Ok(Some(text)),
+            SettingValue::Text(text) => Ok(Some(text)),
             other => Ok(Some(other.show().text)),
         }
     }
 
-    fn place(&self, key: &str) -> Option<Location> {
-        let written = self.settings.place_of(self.set, key).ok().flatten();
-        written.or_else(|| self.place_in_table(key))
+    fn location(&self, key: &str) -> Option<Location> {
+        let written = self.settings.location_of(self.set, key).ok().flatten();
+        written.or_else(|| self.table_location(key))
     }
 
-    fn placed(&self, key: &str, error: ConfigError) -> ConfigError {
-        self.settings.at_value(error, self.place(key))
+    fn located(&self, key: &str, error: ConfigError) -> ConfigError {
+        self.settings.at_value(error, self.location(key))
     }
 }
 
-impl Written<'_> {
+impl ServiceKeys<'_> {
     /// In an INI file `log: ready` is a line for environments with the factor `log`, and would otherwise be left out
     /// without a word.
     fn probe_taken_for_condition(&self, key: &str) -> Result<Option<(&'static str, Location)>, ConfigError> {
@@ -184,10 +191,10 @@ impl Written<'_> {
         };
         let kinds = ["log", "cmd", "http", "https", "tcp", "unix"];
         let is_meant = |kind: &&str| !of_this(kind) && entry.value.lines().any(|line| begins(line, kind));
-        Ok(kinds.into_iter().find(is_meant).map(|kind| (kind, self.settings.location_of(entry))))
+        Ok(kinds.into_iter().find(is_meant).map(|kind| (kind, self.settings.entry_location(entry))))
     }
 
-    fn place_in_table(&self, key: &str) -> Option<Location> {
+    fn table_location(&self, key: &str) -> Option<Location> {
         self.settings.toml()?;
         let key = keys::find(key)?.name;
         let source = &self.settings.source;

@@ -6,26 +6,28 @@ use std::time::Duration;
 use crate::error::ConfigError;
 use crate::model::environment::RESTART;
 use crate::model::environment::{
-    CommandLists, Creation, Dependencies, Installation, InstallerChoice, PackageBuild, Packaging, Script, Seeds,
-    Timeouts, UvProject, UvSettings, UvSync, VariableSettings,
+    CommandLists, CreationSettings, Dependencies, InstallSettings, InstallerChoice, PackageBuild, Packaging,
+    ScriptSource, Seeds, Timeouts, UvProject, UvSettings, UvSync, VariableSettings,
 };
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::requirements::RequirementText;
 use crate::model::runtime::ProjectPackage;
-use crate::model::{Command, Deferred, Environment, EnvironmentKind, PackageKind, Project, Runner, Service};
+use crate::model::{
+    Command, Deferred, Environment, EnvironmentKind, PackageKind, ProjectSettings, Runner, ServiceSettings,
+};
 use crate::settings::Settings;
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::expand::Trail;
 use crate::settings::keys;
-use crate::settings::keys::Initial;
+use crate::settings::keys::DefaultValue;
 use crate::settings::runtimes;
 use crate::settings::service::{asks, env_files, inherited, service};
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 
 /// The project's folders.
-pub fn project(settings: &Settings) -> Result<Project, ConfigError> {
+pub fn project(settings: &Settings) -> Result<ProjectSettings, ConfigError> {
     let core = settings.core();
-    Ok(Project {
+    Ok(ProjectSettings {
         config_file: settings.source.path.clone(),
         root: settings.tox_root()?,
         lock_dir: lock_dir(settings)?,
@@ -34,11 +36,11 @@ pub fn project(settings: &Settings) -> Result<Project, ConfigError> {
         package_root: settings.path(core, "package_root")?,
         current_dir: settings.options.current_dir.clone(),
         venv_redirect: match settings.value(core, "venv_redirect")? {
-            Value::Boolean(redirect) => Some(redirect),
+            SettingValue::Boolean(redirect) => Some(redirect),
             _ => None,
         },
         venv_redirect_env: match settings.value(core, "venv_redirect_env")? {
-            Value::Text(name) => Some(name),
+            SettingValue::Text(name) => Some(name),
             _ => None,
         },
     })
@@ -91,7 +93,7 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         depends_inherited: if depends.is_empty() { None } else { inherited(settings, set, "depends")? },
         service: if is_run { fields_service(settings, set)? } else { None },
         asks: asks(settings, set)?,
-        runtimes: runtimes::wishes(settings, set)?,
+        runtimes: runtimes::requirements(settings, set)?,
         package_of_runtime: package_of_runtime(settings, set)?,
     })
 }
@@ -123,12 +125,12 @@ fn uv_settings(settings: &Settings, set: &ConfigSet) -> Result<Option<UvSettings
 }
 
 /// What only environments of scripts have.
-fn script(settings: &Settings, set: &ConfigSet) -> Result<Option<Script>, ConfigError> {
+fn script(settings: &Settings, set: &ConfigSet) -> Result<Option<ScriptSource>, ConfigError> {
     if !settings.runs_script(set) {
         return Ok(None);
     }
     let sets_base_python = settings.says(set, "base_python")?;
-    Ok(Some(Script { path: settings.text(set, "script")?, sets_base_python }))
+    Ok(Some(ScriptSource { path: settings.text(set, "script")?, sets_base_python }))
 }
 
 fn uv_project(settings: &Settings, set: &ConfigSet) -> Result<Option<UvProject>, ConfigError> {
@@ -165,11 +167,11 @@ pub(super) fn deferred<T: 'static>(
     Deferred::new(move || work(&settings, &set))
 }
 
-fn creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigError> {
+fn creation(settings: &Settings, set: &ConfigSet) -> Result<CreationSettings, ConfigError> {
     if settings.runner(set)?.is_some_and(Runner::uses_uv) {
         return uv_creation(settings, set);
     }
-    Ok(Creation {
+    Ok(CreationSettings {
         seeds: Seeds::Virtualenv,
         prompt: None,
         system_site_packages: settings.boolean(set, "system_site_packages")?,
@@ -193,17 +195,17 @@ fn virtualenv_spec(settings: &Settings, set: &ConfigSet) -> Result<String, Confi
         return Ok(spec);
     }
     let error = ConfigError::fail("virtualenv_spec must name virtualenv with optional version specifiers");
-    Err(placed(settings, set, "virtualenv_spec", error).hint("write it as in `virtualenv_spec = virtualenv<20.27`"))
+    Err(located(settings, set, "virtualenv_spec", error).hint("write it as in `virtualenv_spec = virtualenv<20.27`"))
 }
 
 /// The error with the place where the key's value was written.
-fn placed(settings: &Settings, set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError {
-    settings.at_value(error, settings.place_of(set, key).ok().flatten())
+fn located(settings: &Settings, set: &ConfigSet, key: &str, error: ConfigError) -> ConfigError {
+    settings.at_value(error, settings.location_of(set, key).ok().flatten())
 }
 
-fn uv_creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigError> {
+fn uv_creation(settings: &Settings, set: &ConfigSet) -> Result<CreationSettings, ConfigError> {
     let root = settings.root().file_name().unwrap_or_default().to_string_lossy();
-    Ok(Creation {
+    Ok(CreationSettings {
         system_site_packages: settings.boolean(set, "system_site_packages")?,
         always_copy: false,
         download: false,
@@ -213,14 +215,14 @@ fn uv_creation(settings: &Settings, set: &ConfigSet) -> Result<Creation, ConfigE
     })
 }
 
-fn installation(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Installation, ConfigError> {
+fn installation(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<InstallSettings, ConfigError> {
     let list_dependencies_command = match settings.value(set, "list_dependencies_command")? {
-        Value::Command(command) => command,
+        SettingValue::Command(command) => command,
         _ => Command::from_words(["python", "-m", "pip", "freeze", "--all"].map(str::to_owned).to_vec()),
     };
-    Ok(Installation {
+    Ok(InstallSettings {
         command: deferred(settings, set, |settings, set| match settings.value(set, "install_command")? {
-            Value::Command(command) => Ok(command),
+            SettingValue::Command(command) => Ok(command),
             _ => Err(ConfigError::key("install_command")),
         }),
         command_is_default: !settings.says(set, "install_command")?,
@@ -240,7 +242,7 @@ fn installer(settings: &Settings, set: &ConfigSet) -> Result<InstallerChoice, Co
     let text = settings.text(set, "installer")?;
     let unknown = || {
         let error = ConfigError::fail(format!("unknown installer `{text}`, must be one of auto, pip, uv"));
-        placed(settings, set, "installer", error)
+        located(settings, set, "installer", error)
     };
     InstallerChoice::named(&text).ok_or_else(unknown)
 }
@@ -287,7 +289,7 @@ fn packaging(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Option<Pa
 
 fn package_of_runtime(settings: &Settings, set: &ConfigSet) -> Result<Option<ProjectPackage>, ConfigError> {
     let Some(word) = settings.package_of_runtime(set)? else { return Ok(None) };
-    let place = settings.place_within(set, "package", &word).map(Box::new);
+    let place = settings.location_within(set, "package", &word).map(Box::new);
     Ok(Some(ProjectPackage { word, place }))
 }
 
@@ -310,7 +312,7 @@ fn config_settings(settings: &Settings, set: &ConfigSet) -> Result<HookSettings,
     let mut found = Vec::new();
     for key in keys::all() {
         let Some(hook) = key.name.strip_prefix("config_settings_") else { continue };
-        if let Value::Mapping(pairs) = settings.value(set, key.name)? {
+        if let SettingValue::Mapping(pairs) = settings.value(set, key.name)? {
             found.push((hook.to_owned(), pairs));
         }
     }
@@ -318,7 +320,7 @@ fn config_settings(settings: &Settings, set: &ConfigSet) -> Result<HookSettings,
 }
 
 /// The service that the environment is, with fields only where the configuration says them.
-fn fields_service(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Option<Service>, ConfigError> {
+fn fields_service(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Option<ServiceSettings>, ConfigError> {
     let (settings, set) = settings.set_for_fields(set);
     service(&settings, &set)
 }
@@ -366,12 +368,12 @@ fn set_variables(settings: &Settings, set: &ConfigSet) -> Result<Vec<(String, St
 fn timeouts(settings: &Settings, set: &ConfigSet) -> Timeouts {
     let seconds = |name: &str| {
         let of_default = match keys::find(name).map(|key| key.initial) {
-            Some(Initial::Number(seconds)) => Duration::from_secs_f64(seconds),
+            Some(DefaultValue::Number(seconds)) => Duration::from_secs_f64(seconds),
             _ => Duration::ZERO,
         };
         match settings.value(set, name) {
-            Ok(Value::Float(seconds)) if seconds.is_nan() || seconds < 0.0 => of_default,
-            Ok(Value::Float(seconds)) => Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+            Ok(SettingValue::Float(seconds)) if seconds.is_nan() || seconds < 0.0 => of_default,
+            Ok(SettingValue::Float(seconds)) => Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
             _ => of_default,
         }
     };
@@ -418,7 +420,7 @@ fn command_lists(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Comma
 fn retries(settings: &Settings, set: &ConfigSet) -> Result<u32, ConfigError> {
     match settings.value(set, "commands_retry")? {
         // tox tries at least once whatever the number.
-        Value::Integer(number) => Ok(u32::try_from(number.max(0)).unwrap_or(u32::MAX)),
+        SettingValue::Integer(number) => Ok(u32::try_from(number.max(0)).unwrap_or(u32::MAX)),
         _ => Ok(0),
     }
 }

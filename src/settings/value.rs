@@ -11,7 +11,7 @@ use crate::python_text::shlex;
 
 /// What a key holds. tox's Python types, of which each key has one (see `keys`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     Text,
     /// Text in an INI file; in TOML also what says the same: a number, a boolean, a list whose entries are its lines.
     Plain,
@@ -43,7 +43,7 @@ pub enum Kind {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub enum SettingValue {
     Absent,
     Text(String),
     Boolean(bool),
@@ -66,21 +66,21 @@ pub enum Value {
 
 /// A value as `config` writes it in INI notation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
+pub struct IniValue {
     pub text: String,
     /// Whether the value is of a kind that stands on lines of its own when it has several.
     pub is_list: bool,
 }
 
-impl Value {
+impl SettingValue {
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
     /// tox's `stringify`. `requirement_lines` gives the lines of a requirements text.
-    pub fn show(&self) -> Shown {
-        let single = |text: String| Shown { text, is_list: false };
-        let lines = |lines: Vec<String>| Shown { text: lines.join("\n"), is_list: true };
+    pub fn show(&self) -> IniValue {
+        let single = |text: String| IniValue { text, is_list: false };
+        let lines = |lines: Vec<String>| IniValue { text: lines.join("\n"), is_list: true };
         match self {
             Self::Absent => single("None".to_owned()),
             Self::Text(text) => single(text.clone()),
@@ -92,7 +92,7 @@ impl Value {
             Self::Labels(labels) => {
                 lines(labels.iter().map(|(name, members)| format!("{name}={}", members.join("\n"))).collect())
             }
-            Self::Command(command) => Shown { text: shown_command(command, quote_words), is_list: true },
+            Self::Command(command) => IniValue { text: shown_command(command, quote_words), is_list: true },
             Self::Commands(commands) => {
                 lines(commands.iter().map(|command| shown_command(command, quote_words)).collect())
             }
@@ -187,21 +187,21 @@ mod tests {
 
     #[test]
     fn values_show_as_python_writes_them() {
-        assert_eq!(Value::Boolean(true).show().text, "True");
-        assert_eq!(Value::Float(0.0).show().text, "0.0");
-        let shown = |text: &str| text.parse().map(|number| Value::Float(number).show().text).ok();
+        assert_eq!(SettingValue::Boolean(true).show().text, "True");
+        assert_eq!(SettingValue::Float(0.0).show().text, "0.0");
+        let shown = |text: &str| text.parse().map(|number| SettingValue::Float(number).show().text).ok();
         for text in ["0.3", "nan", "inf", "-inf", "1e+16", "1.5e-05", "0.0001", "1234567890123456.0", "1e+300", "-0.0"]
         {
             assert_eq!(shown(text).as_deref(), Some(text));
         }
-        assert_eq!(Value::Absent.show().text, "None");
-        assert_eq!(Value::List(vec!["a".into(), "b".into()]).show().text, "a\nb");
+        assert_eq!(SettingValue::Absent.show().text, "None");
+        assert_eq!(SettingValue::List(vec!["a".into(), "b".into()]).show().text, "a\nb");
     }
 
     #[test]
     fn data_keeps_the_line_breaks_in_words() {
         let command = Command { argv: vec!["x".into(), "a\nb".into()], exit_rule: ExitRule::Zero };
-        let value = Value::Commands(vec![command]);
+        let value = SettingValue::Commands(vec![command]);
         assert_eq!(value.show().text, "x 'a b'");
         assert_eq!(value.json(), Json::from(vec!["x 'a\nb'"]));
     }

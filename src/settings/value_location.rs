@@ -14,8 +14,8 @@ impl Settings {
     }
 
     /// Where `part` is written in the value of a key, else all of the value, else the key.
-    pub fn place_within(&self, set: &ConfigSet, name: &str, part: &str) -> Option<Location> {
-        let key = self.place_of(set, name).ok().flatten()?;
+    pub fn location_within(&self, set: &ConfigSet, name: &str, part: &str) -> Option<Location> {
+        let key = self.location_of(set, name).ok().flatten()?;
         Some(self.within_value(key, &[part.to_owned()]))
     }
 
@@ -26,7 +26,7 @@ impl Settings {
         let mut parts = parts(lines, key.column - 1 + key.length, self.toml().is_some());
         parts.retain(|part| part.length > 0);
         let words = || words.iter().filter(|word| !word.is_empty());
-        let within = |part: &Part<'_>| words().find_map(|word| Some((part.line, part.word(word)?)));
+        let within = |part: &LinePart<'_>| words().find_map(|word| Some((part.line, part.word(word)?)));
         let all = || parts.first().map(|part| (part.line, (part.column, part.length)));
         match parts.iter().find_map(within).or_else(all) {
             Some((line, (column, length))) => Location { line: key.line + line, column: column + 1, length, ..key },
@@ -37,7 +37,7 @@ impl Settings {
 
 /// What one line has of a value.
 #[derive(Debug)]
-struct Part<'a> {
+struct LinePart<'a> {
     /// From the line of the key, as `column` from the line's start.
     line: usize,
     column: usize,
@@ -45,7 +45,7 @@ struct Part<'a> {
     text: &'a str,
 }
 
-impl<'a> Part<'a> {
+impl<'a> LinePart<'a> {
     /// What of a line is left behind `skipped` characters, without blanks around it.
     fn new(line: usize, skipped: usize, rest: &'a str) -> Self {
         let text = rest.trim();
@@ -69,7 +69,7 @@ impl<'a> Part<'a> {
 }
 
 /// The lines of the value whose key ends `end` characters after the first line's start.
-fn parts<'a>(mut lines: impl Iterator<Item = &'a str>, end: usize, is_toml: bool) -> Vec<Part<'a>> {
+fn parts<'a>(mut lines: impl Iterator<Item = &'a str>, end: usize, is_toml: bool) -> Vec<LinePart<'a>> {
     let Some(line) = lines.next() else { return Vec::new() };
     let after = line.char_indices().nth(end).map_or("", |(at, _)| &line[at..]);
     let delimiter = if is_toml { after.find('=') } else { after.find(['=', ':']) };
@@ -82,8 +82,8 @@ fn parts<'a>(mut lines: impl Iterator<Item = &'a str>, end: usize, is_toml: bool
     let more =
         lines.take_while(|line| line.starts_with([' ', '\t']) || line.is_empty() || line.starts_with(['#', ';']));
     let more = more.enumerate().filter(|(_, line)| !line.trim_start().starts_with(['#', ';']));
-    let more = more.map(|(at, line)| Part::new(at + 1, 0, without_comment(line)));
-    std::iter::once(Part::new(0, skipped, without_comment(value))).chain(more).collect()
+    let more = more.map(|(at, line)| LinePart::new(at + 1, 0, without_comment(line)));
+    std::iter::once(LinePart::new(0, skipped, without_comment(value))).chain(more).collect()
 }
 
 fn without_comment(line: &str) -> &str {
@@ -91,12 +91,12 @@ fn without_comment(line: &str) -> &str {
 }
 
 /// The lines of a TOML value, of which the first begins behind the `=`, `skipped` characters after its line's start.
-fn toml_parts<'a>(lines: impl Iterator<Item = &'a str>, skipped: usize) -> Vec<Part<'a>> {
+fn toml_parts<'a>(lines: impl Iterator<Item = &'a str>, skipped: usize) -> Vec<LinePart<'a>> {
     let mut found = Vec::new();
     let mut open = Open::default();
     for (at, line) in lines.enumerate() {
         let end = open.end_of_value(line);
-        found.push(Part::new(at, if at == 0 { skipped } else { 0 }, &line[..end]));
+        found.push(LinePart::new(at, if at == 0 { skipped } else { 0 }, &line[..end]));
         if open.is_nothing() {
             break;
         }
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_a_message_quotes_is_found_as_a_word() {
-        let part = Part::new(0, 4, " AB=1 'ä' B");
+        let part = LinePart::new(0, 4, " AB=1 'ä' B");
         assert_eq!([part.word("B"), part.word("AB"), part.word("A")], [Some((14, 1)), Some((5, 2)), None]);
         assert_eq!(quoted("`ab` of 'c' and `d`"), ["ab", "d", "c"]);
         assert_eq!(quoted("failed to load a.b: 3 is not of type 'str'"), ["str", "3"]);

@@ -5,14 +5,14 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::IniDocument;
-use super::{Document, Format, Node, Source, TomlDocument, TomlTree, ini};
+use super::{ConfigDocument, ConfigFormatKind, ConfigSource, TomlDocument, TomlNode, TomlTree, ini};
 use crate::bounded;
 use crate::error::{ConfigError, ErrorClass, Location};
 
 /// A configuration, and what should be said about how it was found.
 #[derive(Debug)]
 pub struct Discovery {
-    pub source: Source,
+    pub source: ConfigSource,
     /// A warning for when nothing was found and an empty `tox.ini` is assumed.
     pub warning: Option<String>,
 }
@@ -42,7 +42,7 @@ fn as_python_shows(path: &Path) -> PathBuf {
     if parts.as_os_str().is_empty() { PathBuf::from(".") } else { parts }
 }
 
-fn locate(current_dir: &Path) -> Result<Option<Source>, ConfigError> {
+fn locate(current_dir: &Path) -> Result<Option<ConfigSource>, ConfigError> {
     for folder in current_dir.ancestors() {
         if let Some(source) = first_of(folder, folder)? {
             return Ok(Some(source));
@@ -52,8 +52,8 @@ fn locate(current_dir: &Path) -> Result<Option<Source>, ConfigError> {
 }
 
 /// `shown`: the folder as messages name it.
-fn first_of(folder: &Path, shown: &Path) -> Result<Option<Source>, ConfigError> {
-    for format in Format::ALL {
+fn first_of(folder: &Path, shown: &Path) -> Result<Option<ConfigSource>, ConfigError> {
+    for format in ConfigFormatKind::ALL {
         let candidate = folder.join(format.file_name());
         if candidate.exists()
             && let Some(source) = load(format, &candidate, &shown.join(format.file_name()))?
@@ -65,7 +65,7 @@ fn first_of(folder: &Path, shown: &Path) -> Result<Option<Source>, ConfigError> 
 }
 
 /// `typed` is the folder as the user wrote it, which tox repeats in its message.
-fn in_folder(folder: &Path, typed: &Path) -> Result<Source, ConfigError> {
+fn in_folder(folder: &Path, typed: &Path) -> Result<ConfigSource, ConfigError> {
     first_of(folder, typed)?.ok_or_else(|| {
         ConfigError::handled(format!("could not find any config file in {}", typed.display()))
             .hint("envo looks for tox.ini, setup.cfg, pyproject.toml and tox.toml")
@@ -73,10 +73,10 @@ fn in_folder(folder: &Path, typed: &Path) -> Result<Source, ConfigError> {
 }
 
 /// `typed` is the path as the user wrote it, which tox repeats in its messages.
-fn exactly(path: &Path, typed: &Path) -> Result<Source, ConfigError> {
+fn exactly(path: &Path, typed: &Path) -> Result<ConfigSource, ConfigError> {
     if !path.exists() {
         let error = ConfigError::handled(format!("config file {} does not exist", typed.display()));
-        return Err(match beside(path) {
+        return Err(match next_to(path) {
             Some(name) => error.hint(format!("there is a {name}")),
             None => {
                 error.hint("`-c` takes a configuration file, or a folder that has one; without it envo looks for one")
@@ -84,8 +84,9 @@ fn exactly(path: &Path, typed: &Path) -> Result<Source, ConfigError> {
         });
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let named: Vec<Format> = Format::ALL.into_iter().filter(|format| format.file_name() == name).collect();
-    for format in if named.is_empty() { Format::ALL.to_vec() } else { named } {
+    let named: Vec<ConfigFormatKind> =
+        ConfigFormatKind::ALL.into_iter().filter(|format| format.file_name() == name).collect();
+    for format in if named.is_empty() { ConfigFormatKind::ALL.to_vec() } else { named } {
         if let Some(source) = load(format, path, typed)? {
             return Ok(source);
         }
@@ -103,42 +104,44 @@ fn assume_empty(root: Option<&Path>, current_dir: &Path) -> Discovery {
         "No loadable tox.ini or setup.cfg or pyproject.toml or tox.toml found, assuming empty tox.ini at {}",
         folder.display()
     );
-    let source = Source {
-        path: folder.join(Format::ToxIni.file_name()),
-        format: Format::ToxIni,
+    let source = ConfigSource {
+        path: folder.join(ConfigFormatKind::ToxIni.file_name()),
+        format: ConfigFormatKind::ToxIni,
         text: Arc::default(),
-        document: Document::Ini(IniDocument::default()),
+        document: ConfigDocument::Ini(IniDocument::default()),
         lines_before: 0,
     };
     Discovery { source, warning: Some(warning) }
 }
 
 /// Reads a file as the given format; `None` when the file does not hold such a configuration.
-fn load(format: Format, path: &Path, shown: &Path) -> Result<Option<Source>, ConfigError> {
+fn load(format: ConfigFormatKind, path: &Path, shown: &Path) -> Result<Option<ConfigSource>, ConfigError> {
     let text = read_text(format, path)?;
     match format {
-        Format::ToxIni => read_ini(format, (path, shown), text, 0).map(Some),
-        Format::SetupCfg => {
+        ConfigFormatKind::ToxIni => read_ini(format, (path, shown), text, 0).map(Some),
+        ConfigFormatKind::SetupCfg => {
             // Most setup.cfg files hold nothing for tox; a glance saves reading them.
             if !text.contains(format.core_section()) {
                 return read_ini(format, (path, shown), text, 0).map(|_| None);
             }
             let source = read_ini(format, (path, shown), text, 0)?;
-            let Document::Ini(document) = &source.document else { return Ok(None) };
+            let ConfigDocument::Ini(document) = &source.document else { return Ok(None) };
             let has_core = document.section(format.core_section()).is_some();
             Ok(has_core.then_some(source))
         }
-        Format::PyProject | Format::LegacyToml | Format::ToxToml => read_toml(format, (path, shown), text),
+        ConfigFormatKind::PyProject | ConfigFormatKind::LegacyToml | ConfigFormatKind::ToxToml => {
+            read_toml(format, (path, shown), text)
+        }
     }
 }
 
 /// A configuration in the folder of a file that is not there.
-fn beside(path: &Path) -> Option<&'static str> {
+fn next_to(path: &Path) -> Option<&'static str> {
     let folder = path.parent()?;
-    Format::ALL.into_iter().map(Format::file_name).find(|name| folder.join(name).is_file())
+    ConfigFormatKind::ALL.into_iter().map(ConfigFormatKind::file_name).find(|name| folder.join(name).is_file())
 }
 
-fn read_text(format: Format, path: &Path) -> Result<String, ConfigError> {
+fn read_text(format: ConfigFormatKind, path: &Path) -> Result<String, ConfigError> {
     let bytes = bounded::read(path).map_err(|error| failed_loading(format, path, &python_os_error(&error, path)))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let (bytes, reason) = (error.as_bytes(), error.utf8_error());
@@ -159,7 +162,7 @@ fn python_os_error(error: &std::io::Error, path: &Path) -> String {
     format!("[Errno {number}] {words}: {}", crate::python_text::python_repr(&path.display().to_string()))
 }
 
-fn failed_loading(format: Format, path: &Path, reason: &str) -> ConfigError {
+fn failed_loading(format: ConfigFormatKind, path: &Path, reason: &str) -> ConfigError {
     let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     ConfigError::new(
         ErrorClass::Handled,
@@ -169,11 +172,11 @@ fn failed_loading(format: Format, path: &Path, reason: &str) -> ConfigError {
 
 /// `lines_before`: how many lines of the file stand before the text.
 fn read_ini(
-    format: Format,
+    format: ConfigFormatKind,
     (path, shown): (&Path, &Path),
     text: String,
     lines_before: usize,
-) -> Result<Source, ConfigError> {
+) -> Result<ConfigSource, ConfigError> {
     let text = crate::os_text::escape(&text).into_owned();
     let document = ini::read(&text).map_err(|error| {
         let reason = error.in_python_words(&shown.display().to_string());
@@ -182,30 +185,40 @@ fn read_ini(
         let location = Location { file: path.to_owned(), line, column: 1, length };
         failed_loading(format, path, &reason).at(location)
     })?;
-    Ok(Source { path: path.to_owned(), format, text: Arc::new(text), document: Document::Ini(document), lines_before })
+    Ok(ConfigSource {
+        path: path.to_owned(),
+        format,
+        text: Arc::new(text),
+        document: ConfigDocument::Ini(document),
+        lines_before,
+    })
 }
 
-fn read_toml(format: Format, (path, shown): (&Path, &Path), text: String) -> Result<Option<Source>, ConfigError> {
-    if format == Format::LegacyToml && path.file_name().is_none_or(|name| name != format.file_name()) {
+fn read_toml(
+    format: ConfigFormatKind,
+    (path, shown): (&Path, &Path),
+    text: String,
+) -> Result<Option<ConfigSource>, ConfigError> {
+    if format == ConfigFormatKind::LegacyToml && path.file_name().is_none_or(|name| name != format.file_name()) {
         return Err(failed_loading(format, path, ""));
     }
     // Most pyproject.toml files hold nothing for tox; a glance saves parsing them.
-    if format != Format::ToxToml && !text.contains("tox") {
+    if format != ConfigFormatKind::ToxToml && !text.contains("tox") {
         return Ok(None);
     }
     let text = Arc::new(text);
     let tree = TomlTree::read(&text).map_err(|error| toml_error(format, path, &text, &error))?;
-    if format == Format::ToxToml {
+    if format == ConfigFormatKind::ToxToml {
         return Ok(Some(toml_source(format, path, text, tree)));
     }
     let tox = tree.root().get("tool").and_then(|tool| tool.get("tox"));
-    let Some(tox) = tox.and_then(Node::as_table) else { return Ok(None) };
-    if format == Format::PyProject {
+    let Some(tox) = tox.and_then(TomlNode::as_table) else { return Ok(None) };
+    if format == ConfigFormatKind::PyProject {
         // A table with nothing but the old key, or with nothing, belongs to the next format.
         let native = tox.keys().any(|key| key != "legacy_tox_ini");
         return Ok(native.then(|| toml_source(format, path, text, tree)));
     }
-    match tox.get("legacy_tox_ini").and_then(Node::as_str) {
+    match tox.get("legacy_tox_ini").and_then(TomlNode::as_str) {
         Some(ini_text) => {
             let lines_before = lines_before_value(&text);
             read_ini(format, (path, shown), ini_text.trim_start_matches('\u{feff}').to_owned(), lines_before).map(Some)
@@ -230,13 +243,13 @@ fn lines_before_value(text: &str) -> usize {
     before + usize::from(value.starts_with(['\n', '\r']))
 }
 
-fn toml_source(format: Format, path: &Path, text: Arc<String>, root: TomlTree) -> Source {
-    let prefix: &[&str] = if format == Format::ToxToml { &[] } else { &["tool", "tox"] };
-    let document = Document::Toml(TomlDocument { root, prefix });
-    Source { path: path.to_owned(), format, text, document, lines_before: 0 }
+fn toml_source(format: ConfigFormatKind, path: &Path, text: Arc<String>, root: TomlTree) -> ConfigSource {
+    let prefix: &[&str] = if format == ConfigFormatKind::ToxToml { &[] } else { &["tool", "tox"] };
+    let document = ConfigDocument::Toml(TomlDocument { root, prefix });
+    ConfigSource { path: path.to_owned(), format, text, document, lines_before: 0 }
 }
 
-fn toml_error(format: Format, path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+fn toml_error(format: ConfigFormatKind, path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let failure = failed_loading(format, path, error.message());
     let Some(span) = error.span() else { return failure };
     let before = &text[..span.start.min(text.len())];

@@ -9,13 +9,13 @@ const FEW: usize = 12;
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct IniEntry {
     /// In lower case, as Python's `ConfigParser` keeps it.
     pub key: Arc<str>,
     /// The lines joined by `\n`, comment lines left out, trailing blanks removed.
     pub value: String,
     /// The line of the file, from one, that each line of `value` stands on.
-    pub lines: Lines,
+    pub lines: LineNumbers,
     /// The column of the key, from one.
     pub column: u32,
 }
@@ -23,18 +23,18 @@ pub struct Entry {
 /// Lines of a file, from one, in order. Nearly always they follow one another, so only where they do not is kept. Large
 /// files have tens of thousands of values, hence the narrow numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Lines {
+pub struct LineNumbers {
     first: u32,
     last: u32,
     count: u32,
     /// How many lines stand before a gap, and how many lines the file has left out there.
-    gaps: Option<Box<Gaps>>,
+    gaps: Option<Box<LineGaps>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Gaps(Vec<(u32, u32)>);
+struct LineGaps(Vec<(u32, u32)>);
 
-impl Lines {
+impl LineNumbers {
     pub fn starting_at(first: usize) -> Self {
         let first = narrow(first);
         Self { first, last: first, count: 1, gaps: None }
@@ -78,7 +78,7 @@ pub struct IniSection {
     pub name: String,
     /// The line of the header, from one; 0 for a section that is not in the file.
     pub line: usize,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<IniEntry>,
     /// The bits of the keys that are here: most that are asked for are not.
     bits: u64,
     /// Key → position among the entries, once there are more than a few.
@@ -91,7 +91,7 @@ impl IniSection {
     }
 
     /// Adds a value; a key that is there already keeps its first value.
-    pub fn push(&mut self, entry: Entry) {
+    pub fn push(&mut self, entry: IniEntry) {
         if self.contains(&entry.key) {
             return;
         }
@@ -106,7 +106,7 @@ impl IniSection {
         self.entries.push(entry);
     }
 
-    pub fn get(&self, key: &str) -> Option<&Entry> {
+    pub fn get(&self, key: &str) -> Option<&IniEntry> {
         if self.bits & bit(key) == 0 {
             return None;
         }
@@ -154,7 +154,7 @@ impl IniDocument {
     }
 
     /// A value of a section, else of `[DEFAULT]`. A section that does not exist still inherits `[DEFAULT]`.
-    pub fn get(&self, section: &str, key: &str) -> Option<&Entry> {
+    pub fn get(&self, section: &str, key: &str) -> Option<&IniEntry> {
         self.section(section).and_then(|found| found.get(key)).or_else(|| self.defaults.get(key))
     }
 }
@@ -165,20 +165,20 @@ mod tests {
 
     #[test]
     fn lines_remember_their_gaps() {
-        let mut lines = Lines::starting_at(3);
+        let mut lines = LineNumbers::starting_at(3);
         [4, 6, 7, 10].into_iter().for_each(|line| lines.push(line));
         assert_eq!(lines.iter().collect::<Vec<_>>(), [3, 4, 6, 7, 10]);
-        assert_eq!((lines.first(), Lines::default().first()), (Some(3), None));
+        assert_eq!((lines.first(), LineNumbers::default().first()), (Some(3), None));
     }
 
     #[test]
     fn keys_are_found_however_many_there_are() {
         let mut section = IniSection::new("s".to_owned(), 1);
         for number in 0..3 * FEW {
-            let entry = |value: &str| Entry {
+            let entry = |value: &str| IniEntry {
                 key: format!("k{number}").into(),
                 value: value.to_owned(),
-                lines: Lines::default(),
+                lines: LineNumbers::default(),
                 column: 1,
             };
             section.push(entry("first"));

@@ -8,15 +8,15 @@ pub mod toml;
 pub mod yaml;
 
 pub use discover::discover;
-pub use document::{Entry, IniDocument, IniSection, Lines};
-pub use toml::{Node, TomlTree};
+pub use document::{IniDocument, IniEntry, IniSection, LineNumbers};
+pub use toml::{TomlNode, TomlTree};
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The places a tox configuration can stand in, in the order they are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum ConfigFormatKind {
     ToxIni,
     SetupCfg,
     /// `[tool.tox]` of `pyproject.toml`.
@@ -26,7 +26,7 @@ pub enum Format {
     ToxToml,
 }
 
-impl Format {
+impl ConfigFormatKind {
     pub const ALL: [Self; 5] = [Self::ToxIni, Self::SetupCfg, Self::PyProject, Self::LegacyToml, Self::ToxToml];
 
     pub fn file_name(self) -> &'static str {
@@ -60,7 +60,7 @@ impl Format {
 
 /// What a file holds, in the notation it is written in.
 #[derive(Debug, Clone)]
-pub enum Document {
+pub enum ConfigDocument {
     Ini(IniDocument),
     Toml(TomlDocument),
 }
@@ -76,30 +76,32 @@ pub struct TomlDocument {
 
 impl TomlDocument {
     /// A value below tox's own table; that table itself for an empty path.
-    pub fn get(&self, path: &[String]) -> Option<Node<'_>> {
+    pub fn get(&self, path: &[String]) -> Option<TomlNode<'_>> {
         path.iter().try_fold(self.table(), |node, step| node.get(step))
     }
 
     /// A value anywhere in the file. As in tox, a dot in a step parts it: names with dots cannot be reached.
-    pub fn get_from_root(&self, path: &[String]) -> FromRoot<'_> {
+    pub fn get_from_root(&self, path: &[String]) -> ReferencedValue<'_> {
         let mut steps = path.iter().flat_map(|step| step.split('.'));
         let first = steps.next().unwrap_or_default();
-        let Some(mut value) = self.root.root().get(first) else { return FromRoot::Missing { step: first.to_owned() } };
+        let Some(mut value) = self.root.root().get(first) else {
+            return ReferencedValue::Missing { step: first.to_owned() };
+        };
         for step in steps {
             if !value.is_table() {
-                return FromRoot::Blocked { step: step.to_owned(), value };
+                return ReferencedValue::Blocked { step: step.to_owned(), value };
             }
-            let Some(inner) = value.get(step) else { return FromRoot::Missing { step: step.to_owned() } };
+            let Some(inner) = value.get(step) else { return ReferencedValue::Missing { step: step.to_owned() } };
             value = inner;
         }
-        FromRoot::Value(value)
+        ReferencedValue::Value(value)
     }
 
     /// tox's own table.
-    pub fn table(&self) -> Node<'_> {
+    pub fn table(&self) -> TomlNode<'_> {
         let mut table = self.root.root();
         for step in self.prefix {
-            match table.get(step).and_then(Node::as_table) {
+            match table.get(step).and_then(TomlNode::as_table) {
                 Some(inner) => table = inner,
                 None => break,
             }
@@ -110,8 +112,8 @@ impl TomlDocument {
 
 /// What stands where a reference leads.
 #[derive(Debug, Clone)]
-pub enum FromRoot<'a> {
-    Value(Node<'a>),
+pub enum ReferencedValue<'a> {
+    Value(TomlNode<'a>),
     Missing {
         /// The first key on the way that is not there.
         step: String,
@@ -120,23 +122,23 @@ pub enum FromRoot<'a> {
     Blocked {
         /// The key that cannot be in it.
         step: String,
-        value: Node<'a>,
+        value: TomlNode<'a>,
     },
 }
 
 /// A configuration that was read.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct ConfigSource {
     pub path: PathBuf,
-    pub format: Format,
+    pub format: ConfigFormatKind,
     /// The file's text, for error frames. Of `legacy_tox_ini` only that value.
     pub text: Arc<String>,
-    pub document: Document,
+    pub document: ConfigDocument,
     /// How many lines of the file stand before the text: some where it is a value inside a file (`legacy_tox_ini`).
     pub lines_before: usize,
 }
 
-impl Source {
+impl ConfigSource {
     /// What helps where there is no file, and an empty one is assumed.
     pub fn missing_hint(&self) -> Option<&'static str> {
         (!self.path.is_file()).then_some("there is no configuration; `envo quickstart` writes one")

@@ -39,8 +39,8 @@ impl TomlTree {
         Ok(Self(Located { place: 0, content }))
     }
 
-    pub fn root(&self) -> Node<'_> {
-        Node(&self.0)
+    pub fn root(&self) -> TomlNode<'_> {
+        TomlNode(&self.0)
     }
 }
 
@@ -94,9 +94,9 @@ impl Located {
 
 /// A value of the file.
 #[derive(Debug, Clone, Copy)]
-pub struct Node<'a>(&'a Located);
+pub struct TomlNode<'a>(&'a Located);
 
-impl<'a> Node<'a> {
+impl<'a> TomlNode<'a> {
     /// The value of a key, if this is a table that has it.
     pub fn get(self, key: &str) -> Option<Self> {
         match &self.0.content {
@@ -242,7 +242,7 @@ mod tests {
         let text = "a = 1\n[b]\n\"c\" = { d = 2 }\n";
         let tree = read(text).expect("valid");
         let inner = tree.root().get("b").and_then(|table| table.get("c")).expect("there");
-        let start = |node: Node<'_>| text.get(node.place()..node.place() + 1);
+        let start = |node: TomlNode<'_>| text.get(node.place()..node.place() + 1);
         assert_eq!((start(inner), inner.get("d").and_then(start)), (Some("\""), Some("d")));
     }
 }

@@ -19,7 +19,7 @@ const MAX_REPEATED_BYTES: usize = 16 << 20;
 /// The first document of a text; [`Yaml::Null`] if there is none.
 pub fn parse(text: &str) -> Result<Yaml, String> {
     let mut parser = Parser::new_from_str(text.trim_start_matches('\u{feff}'));
-    let mut loader = Loader::default();
+    let mut loader = YamlLoader::default();
     loop {
         let (event, mark) = parser.next_token().map_err(|error| described(&error))?;
         match event {
@@ -39,30 +39,30 @@ fn located(mark: Marker, reason: &str) -> String {
 }
 
 /// A sequence or mapping whose end was not seen yet.
-struct Open {
+struct OpenCollection {
     value: Yaml,
     anchor: usize,
     /// Of a mapping: the key that a value is awaited for.
     key: Option<String>,
     /// How many values and bytes it holds.
-    size: Size,
+    size: YamlBudget,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Size {
+struct YamlBudget {
     values: usize,
     bytes: usize,
 }
 
 #[derive(Default)]
-struct Loader {
+struct YamlLoader {
     document: Option<Yaml>,
-    open: Vec<Open>,
-    anchors: HashMap<usize, (Yaml, Size)>,
-    total: Size,
+    open: Vec<OpenCollection>,
+    anchors: HashMap<usize, (Yaml, YamlBudget)>,
+    total: YamlBudget,
 }
 
-impl Loader {
+impl YamlLoader {
     fn event(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::SequenceStart(anchor, _) => self.begin(Yaml::Array(Vec::new()), anchor),
@@ -72,7 +72,7 @@ impl Loader {
                 self.add(open.value, open.size, open.anchor)
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let size = Size { values: 1, bytes: text.len() };
+                let size = YamlBudget { values: 1, bytes: text.len() };
                 self.count(1)?;
                 self.add(scalar(text, style, tag.as_ref()), size, anchor)
             }
@@ -98,7 +98,7 @@ impl Loader {
             return Err(format!("it is nested more than {MAX_DEPTH} levels deep"));
         }
         self.count(1)?;
-        self.open.push(Open { value, anchor, key: None, size: Size { values: 1, bytes: 0 } });
+        self.open.push(OpenCollection { value, anchor, key: None, size: YamlBudget { values: 1, bytes: 0 } });
         Ok(())
     }
 
@@ -111,7 +111,7 @@ impl Loader {
     }
 
     /// A finished value goes where it belongs.
-    fn add(&mut self, value: Yaml, size: Size, anchor: usize) -> Result<(), String> {
+    fn add(&mut self, value: Yaml, size: YamlBudget, anchor: usize) -> Result<(), String> {
         if anchor > 0 {
             self.total.bytes += size.bytes;
             self.count(size.values)?;

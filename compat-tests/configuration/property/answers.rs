@@ -3,7 +3,7 @@
 use envo::factor::{self, ActiveFactors};
 use envo::os_text;
 use envo::python_text::shlex;
-use envo::settings::expand::parse::Part;
+use envo::settings::expand::parse::TextPart;
 use envo::source::IniSection;
 use envo::source::ini::{self, IniErrorKind};
 use serde_json::{Value, json};
@@ -50,12 +50,12 @@ pub fn of_words(text: &str) -> Value {
 }
 
 /// Texts as they are, expressions as lists of arguments.
-pub fn of_parts(parts: &[Part]) -> Value {
+pub fn of_parts(parts: &[TextPart]) -> Value {
     parts
         .iter()
         .map(|part| match part {
-            Part::Text(text) => json!(text),
-            Part::Expression(arguments) => arguments.iter().map(|argument| of_parts(argument)).collect(),
+            TextPart::Text(text) => json!(text),
+            TextPart::Expression(arguments) => arguments.iter().map(|argument| of_parts(argument)).collect(),
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Where expressions begin and end, against the real tox.
 
-use envo::settings::expand::parse::{Part, parse};
+use envo::settings::expand::parse::{TextPart, parse};
 use proptest::prop_oneof;
 
 use super::oracle::Oracle;
@@ -21,12 +21,12 @@ fn expressions_begin_and_end_where_tox_sees_them() {
 }
 
 /// All text and all arguments of a parsed text.
-fn size(parts: &[Part]) -> usize {
+fn size(parts: &[TextPart]) -> usize {
     parts
         .iter()
         .map(|part| match part {
-            Part::Text(text) => text.len(),
-            Part::Expression(arguments) => arguments.iter().map(|argument| 1 + size(argument)).sum(),
+            TextPart::Text(text) => text.len(),
+            TextPart::Expression(arguments) => arguments.iter().map(|argument| 1 + size(argument)).sum(),
         })
         .sum()
 }

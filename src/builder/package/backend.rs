@@ -68,7 +68,7 @@ impl BuildSystem {
     }
 
     /// tox starts a new process for every hook of these backends, since their hooks leave traces in the interpreter.
-    pub fn wants_fresh_process(&self) -> bool {
+    pub fn needs_fresh_process(&self) -> bool {
         self.module.split('.').next() == Some("setuptools")
     }
 }
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(bare.requires, ["setuptools>=40.8.0"]);
         assert_eq!((bare.module.as_str(), bare.object.as_deref()), ("setuptools.build_meta", Some("__legacy__")));
         assert_eq!(bare.key(), "setuptools.build_meta:__legacy__");
-        assert!(bare.wants_fresh_process());
+        assert!(bare.needs_fresh_process());
         assert_eq!(read("[project]\nname = 'x'").unwrap(), bare);
     }
 
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(system.requires, ["b>=1"]);
         assert_eq!(system.key(), "x.y");
         assert_eq!(system.backend_path.len(), 2);
-        assert!(!system.wants_fresh_process());
+        assert!(!system.needs_fresh_process());
     }
 
     #[test]

@@ -8,26 +8,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::builder::package::backend::BuildSystem;
-use crate::builder::package::frontend::{ConfigSettings, Frontend, Launch, Target};
+use crate::builder::package::frontend::{BackendLaunch, BuildTarget, ConfigSettings, Frontend};
 use crate::builder::package::staging;
 use crate::builder::package::staging::Staging;
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::event::Level;
-use crate::execute::session::Session;
+use crate::execute::session::CommandSession;
 use crate::model::environment::PackageBuild;
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Deferred, Environment, PackageKind};
 use crate::package::archive;
-use crate::package::metadata::{Metadata, static_requirements};
-use crate::package::{Package, PackageFile};
+use crate::package::metadata::{CoreMetadata, static_requirements};
+use crate::package::{BuiltPackage, PackageFile};
 
 /// What makes the packaging environment ready; the builder calls it when, and only when, a backend is needed.
-pub trait Workshop: Send + Sync {
+pub trait BackendEnv: Send + Sync {
     /// Makes sure that the environment exists, and says how commands run in it. Called once before anything is installed,
     /// and again after [`Workshop::recreate`].
-    fn prepare(&self) -> Result<Session>;
+    fn prepare(&self) -> Result<CommandSession>;
 
     /// Installs requirements (canonical, possibly none) into it. `of_type` is tox's: `requires`, `deps`,
     /// `requires_for_build_wheel`, …
@@ -45,7 +45,7 @@ pub trait Workshop: Send + Sync {
 
 /// What one environment wants.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct PackageNeed {
     pub environment: String,
     pub kind: PackageKind,
 }
@@ -61,7 +61,7 @@ pub struct BuildRequest<'a> {
 
 /// What a builder needs to know of its packaging environment.
 #[derive(Debug, Clone)]
-pub struct Site {
+pub struct PackagingEnvSpec {
     pub name: String,
     pub env_dir: PathBuf,
     pub tmp_dir: PathBuf,
@@ -71,7 +71,7 @@ pub struct Site {
     pub staging: Staging,
 }
 
-impl Site {
+impl PackagingEnvSpec {
     pub fn of(environment: &Environment, staging: Staging) -> Result<Self> {
         let build = environment.build.clone();
         Ok(Self {
@@ -87,23 +87,23 @@ impl Site {
 
 /// Builds in one packaging environment.
 pub struct PackageBuilder {
-    site: Site,
-    workshop: Box<dyn Workshop>,
-    state: Mutex<State>,
+    site: PackagingEnvSpec,
+    workshop: Box<dyn BackendEnv>,
+    state: Mutex<BuilderState>,
 }
 
-struct State {
+struct BuilderState {
     /// The sources: the project, or an unpacked source archive.
     root: PathBuf,
-    wanted: Vec<Wanted>,
+    wanted: Vec<PackageNeed>,
     frontend: Option<Frontend>,
     /// Whether `[build-system]`'s requirements are installed.
     ready: bool,
     /// What the backend was asked about, and what that took and is installed.
-    required: BTreeMap<Target, Vec<String>>,
-    metadata: Option<Metadata>,
+    required: BTreeMap<BuildTarget, Vec<String>>,
+    metadata: Option<CoreMetadata>,
     /// The folder a backend prepared, for the build that follows.
-    prepared: Option<(Target, PathBuf)>,
+    prepared: Option<(BuildTarget, PathBuf)>,
     /// The wheels that were built from the source archive, each with the name of the environment that built it: that of
     /// an extension module is for one interpreter.
     wheels_of_sdist: HashMap<String, PathBuf>,
@@ -112,8 +112,8 @@ struct State {
 
 impl PackageBuilder {
     /// `wanted`: every environment of this run that will ask, since one preparation serves them all.
-    pub fn new(site: Site, wanted: Vec<Wanted>, workshop: Box<dyn Workshop>) -> Self {
-        let state = State {
+    pub fn new(site: PackagingEnvSpec, wanted: Vec<PackageNeed>, workshop: Box<dyn BackendEnv>) -> Self {
+        let state = BuilderState {
             root: site.build.package_root.clone(),
             wanted,
             frontend: None,
@@ -135,7 +135,7 @@ impl PackageBuilder {
     ///
     /// # Errors
     /// [`crate::builder::package::BackendFailed`], a [`ConfigError`], an interrupt, or what the workshop reports.
-    pub fn build(&self, request: BuildRequest<'_>) -> Result<Vec<Package>> {
+    pub fn build(&self, request: BuildRequest<'_>) -> Result<Vec<BuiltPackage>> {
         if let (PackageKind::Wheel | PackageKind::Editable, Some(other)) = (request.kind, request.wheel_builder) {
             return other.build(BuildRequest { wheel_builder: None, ..request });
         }
@@ -143,27 +143,27 @@ impl PackageBuilder {
         let requirements = self.requirements(&mut state, request.kind, request.extras)?;
         if request.kind == PackageKind::Editable {
             // That a backend cannot do it shows when it is asked for its requirements.
-            self.set_up(&mut state, Some(Target::Editable))?;
+            self.set_up(&mut state, Some(BuildTarget::Editable))?;
         }
         let package = match state.effective(request.kind) {
             PackageKind::EditableLegacy => self.editable_legacy(&mut state, requirements)?,
             PackageKind::Sdist => {
-                let path = self.build_target(&mut state, Target::Sdist)?;
+                let path = self.build_target(&mut state, BuildTarget::Sdist)?;
                 let config_settings = self.text_settings("build_wheel");
                 let file = PackageFile::Sdist { config_settings };
-                Package { path: self.stage(&mut state, &path)?, file, requirements }
+                BuiltPackage { path: self.stage(&mut state, &path)?, file, requirements }
             }
             PackageKind::SdistWheel => {
                 let wheel = self.wheel_of_sdist(&mut state, request.wheel_builder)?;
-                Package { path: self.stage(&mut state, &wheel)?, file: PackageFile::Wheel, requirements }
+                BuiltPackage { path: self.stage(&mut state, &wheel)?, file: PackageFile::Wheel, requirements }
             }
             PackageKind::Wheel => {
-                let path = self.build_target(&mut state, Target::Wheel)?;
-                Package { path: self.stage(&mut state, &path)?, file: PackageFile::Wheel, requirements }
+                let path = self.build_target(&mut state, BuildTarget::Wheel)?;
+                BuiltPackage { path: self.stage(&mut state, &path)?, file: PackageFile::Wheel, requirements }
             }
             PackageKind::Editable => {
-                let path = self.build_target(&mut state, Target::Editable)?;
-                Package { path: self.stage(&mut state, &path)?, file: PackageFile::Editable, requirements }
+                let path = self.build_target(&mut state, BuildTarget::Editable)?;
+                BuiltPackage { path: self.stage(&mut state, &path)?, file: PackageFile::Editable, requirements }
             }
             PackageKind::DepsOnly | PackageKind::External => {
                 bail!("cannot handle package type {:?}", request.kind);
@@ -185,7 +185,7 @@ impl PackageBuilder {
     ///
     /// # Errors
     /// When it cannot be unpacked, and as [`PackageBuilder::build`].
-    pub fn describe_sdist(&self, sdist: &Path, unpack_in: &Path, extras: &[String]) -> Result<Package> {
+    pub fn describe_sdist(&self, sdist: &Path, unpack_in: &Path, extras: &[String]) -> Result<BuiltPackage> {
         let mut state = self.lock();
         if state.metadata.is_none() {
             archive::unpack(sdist, archive::fresh(unpack_in)?)?;
@@ -194,10 +194,10 @@ impl PackageBuilder {
             state.root = root.ok_or_else(nothing)?;
             state.frontend = None;
         }
-        let metadata = self.metadata(&mut state, Target::Wheel)?;
+        let metadata = self.metadata(&mut state, BuildTarget::Wheel)?;
         let requirements = metadata.requirements(extras)?;
         let file = PackageFile::Sdist { config_settings: Vec::new() };
-        Ok(Package { path: sdist.to_owned(), file, requirements })
+        Ok(BuiltPackage { path: sdist.to_owned(), file, requirements })
     }
 
     /// Ends the backend and removes the copies that installers got. To be called when no environment needs them any more.
@@ -220,32 +220,32 @@ impl PackageBuilder {
     }
 
     #[cfg(test)]
-    pub(super) fn site_mut(&mut self) -> &mut Site {
+    pub(super) fn spec_mut(&mut self) -> &mut PackagingEnvSpec {
         &mut self.site
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BuilderState> {
         // A thread that panicked while building left nothing half done that the next one would trust.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The requirements of the project that apply with `extras`.
-    fn requirements(&self, state: &mut State, kind: PackageKind, extras: &[String]) -> Result<Vec<String>> {
+    fn requirements(&self, state: &mut BuilderState, kind: PackageKind, extras: &[String]) -> Result<Vec<String>> {
         if let Some(known) = static_requirements(&state.root, extras)? {
             return Ok(known);
         }
-        let mut target = Target::Wheel;
+        let mut target = BuildTarget::Wheel;
         if state.effective(kind) == PackageKind::Editable {
-            self.set_up(state, Some(Target::Editable))?;
+            self.set_up(state, Some(BuildTarget::Editable))?;
             if state.effective(kind) == PackageKind::Editable {
-                target = Target::Editable;
+                target = BuildTarget::Editable;
             }
         }
         Ok(self.metadata(state, target)?.requirements(extras)?)
     }
 
     /// The project's metadata: prepared by the backend, or from a build that is needed anyway.
-    fn metadata(&self, state: &mut State, target: Target) -> Result<Metadata> {
+    fn metadata(&self, state: &mut BuilderState, target: BuildTarget) -> Result<CoreMetadata> {
         if let Some(known) = &state.metadata {
             return Ok(known.clone());
         }
@@ -261,7 +261,7 @@ impl PackageBuilder {
         };
         let metadata = match prepared {
             Some(folder) => {
-                let metadata = Metadata::of_folder(&folder)?;
+                let metadata = CoreMetadata::of_folder(&folder)?;
                 state.prepared = Some((target, folder));
                 metadata
             }
@@ -269,7 +269,7 @@ impl PackageBuilder {
                 let wheel = self.build_target(state, target)?;
                 let missing = || ConfigError::fail(format!("missing wheel file return by backed {}", wheel.display()));
                 ensure!(wheel.exists(), missing());
-                Metadata::of_wheel(&wheel)?
+                CoreMetadata::of_wheel(&wheel)?
             }
         };
         state.metadata = Some(metadata.clone());
@@ -289,25 +289,25 @@ impl PackageBuilder {
         Ok(folder.clone())
     }
 
-    fn build_target(&self, state: &mut State, target: Target) -> Result<PathBuf> {
+    fn build_target(&self, state: &mut BuilderState, target: BuildTarget) -> Result<PathBuf> {
         self.set_up(state, Some(target))?;
         let metadata = state.prepared.clone().filter(|(prepared, _)| *prepared == target).map(|(_, folder)| folder);
         let settings = self.settings(&format!("build_{}", target.name()));
         self.frontend(state)?.build(target, &self.site.build.package_dir, metadata.as_deref(), settings)
     }
 
-    fn editable_legacy(&self, state: &mut State, requirements: Vec<String>) -> Result<Package> {
+    fn editable_legacy(&self, state: &mut BuilderState, requirements: Vec<String>) -> Result<BuiltPackage> {
         self.set_up(state, None)?;
         let settings = self.settings("get_requires_for_build_sdist");
         let frontend = self.frontend(state)?;
         let mut all = frontend.build_system().requires.clone();
-        all.extend(frontend.requires(Target::Sdist, settings)?);
+        all.extend(frontend.requires(BuildTarget::Sdist, settings)?);
         all.extend(requirements);
-        Ok(Package { path: state.root.clone(), file: PackageFile::EditableLegacy, requirements: all })
+        Ok(BuiltPackage { path: state.root.clone(), file: PackageFile::EditableLegacy, requirements: all })
     }
 
     /// Builds a wheel from the source archive, in the wheel environment, so that what the archive lacks is found out.
-    fn wheel_of_sdist(&self, state: &mut State, wheel_builder: Option<&Self>) -> Result<PathBuf> {
+    fn wheel_of_sdist(&self, state: &mut BuilderState, wheel_builder: Option<&Self>) -> Result<PathBuf> {
         let builder = wheel_builder.unwrap_or(self).name();
         if let Some(known) = state.wheels_of_sdist.get(builder) {
             return Ok(known.clone());
@@ -318,8 +318,8 @@ impl PackageBuilder {
         Ok(wheel)
     }
 
-    fn try_wheel_of_sdist(&self, state: &mut State, wheel_builder: Option<&Self>) -> Result<PathBuf> {
-        let sdist = self.build_target(state, Target::Sdist)?;
+    fn try_wheel_of_sdist(&self, state: &mut BuilderState, wheel_builder: Option<&Self>) -> Result<PathBuf> {
+        let sdist = self.build_target(state, BuildTarget::Sdist)?;
         let name = sdist.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let session = self.frontend(state)?.session().clone();
         session.reporter.info(self.name(), format!("built sdist {name}, now building wheel from it"));
@@ -330,19 +330,19 @@ impl PackageBuilder {
             Some(other) => other.build_wheel_at(&mut other.lock(), &root),
             None => {
                 // These sources may want something else than the project; what that took stays, and so is not missing.
-                let known = state.required.remove(&Target::Wheel).unwrap_or_default();
+                let known = state.required.remove(&BuildTarget::Wheel).unwrap_or_default();
                 self.try_build_wheel_at(state, &root, known)
             }
         }
     }
 
     /// Builds a wheel of other sources than the project's.
-    fn build_wheel_at(&self, state: &mut State, root: &Path) -> Result<PathBuf> {
+    fn build_wheel_at(&self, state: &mut BuilderState, root: &Path) -> Result<PathBuf> {
         self.again_if_stale(state, |state| self.try_build_wheel_at(state, root, Vec::new()))
     }
 
     /// `known`: requirements for building wheels that are installed already.
-    fn try_build_wheel_at(&self, state: &mut State, root: &Path, known: Vec<String>) -> Result<PathBuf> {
+    fn try_build_wheel_at(&self, state: &mut BuilderState, root: &Path, known: Vec<String>) -> Result<PathBuf> {
         let was_ready = state.ready;
         if !was_ready {
             // These sources ready the environment for everything that is built in it.
@@ -353,22 +353,28 @@ impl PackageBuilder {
         let session = self.frontend(state)?.session().clone();
         let mut frontend = Frontend::new(self.launch(root.to_owned(), BuildSystem::read(root)?, session));
         let mut targets = if was_ready { BTreeSet::new() } else { targets_of(&state.wanted) };
-        targets.extend((!state.required.contains_key(&Target::Wheel)).then_some(Target::Wheel));
+        targets.extend((!state.required.contains_key(&BuildTarget::Wheel)).then_some(BuildTarget::Wheel));
         for target in targets {
-            if target == Target::Editable && !frontend.has("build_editable")? {
+            if target == BuildTarget::Editable && !frontend.has("build_editable")? {
                 continue;
             }
-            let known = if target == Target::Wheel { known.clone() } else { Vec::new() };
+            let known = if target == BuildTarget::Wheel { known.clone() } else { Vec::new() };
             state.required.insert(target, self.install_requirements(&mut frontend, target, known)?);
         }
         self.workshop.equipped()?;
-        let wheel = frontend.build(Target::Wheel, &self.site.build.package_dir, None, self.settings("build_wheel"));
+        let wheel =
+            frontend.build(BuildTarget::Wheel, &self.site.build.package_dir, None, self.settings("build_wheel"));
         frontend.forget_process();
         wheel
     }
 
     /// Installs what the backend wants for building `target` beside what is `known` to be there for it, and returns both.
-    fn install_requirements(&self, frontend: &mut Frontend, target: Target, known: Vec<String>) -> Result<Vec<String>> {
+    fn install_requirements(
+        &self,
+        frontend: &mut Frontend,
+        target: BuildTarget,
+        known: Vec<String>,
+    ) -> Result<Vec<String>> {
         let name = target.name();
         let mut requires = frontend.requires(target, self.settings(&format!("get_requires_for_build_{name}")))?;
         requires.extend(known.into_iter().filter(|requirement| !requires.contains(requirement)).collect::<Vec<_>>());
@@ -380,31 +386,31 @@ impl PackageBuilder {
         Ok(requires)
     }
 
-    fn frontend<'s>(&self, state: &'s mut State) -> Result<&'s mut Frontend> {
+    fn frontend<'s>(&self, state: &'s mut BuilderState) -> Result<&'s mut Frontend> {
         if !state.ready {
             self.set_up(state, None)?;
         }
         state.frontend.as_mut().context("the packaging environment is not ready")
     }
 
-    fn launch(&self, root: PathBuf, build_system: BuildSystem, session: Session) -> Launch {
+    fn launch(&self, root: PathBuf, build_system: BuildSystem, session: CommandSession) -> BackendLaunch {
         let script_folder = self.site.env_dir.join(".envo");
-        Launch { root, build_system, script_folder, fresh_process: self.site.build.fresh_subprocess, session }
+        BackendLaunch { root, build_system, script_folder, fresh_process: self.site.build.fresh_subprocess, session }
     }
 
     /// Makes the environment ready to build what all environments want, and `target` as well.
-    fn set_up(&self, state: &mut State, target: Option<Target>) -> Result<()> {
+    fn set_up(&self, state: &mut BuilderState, target: Option<BuildTarget>) -> Result<()> {
         self.again_if_stale(state, |state| self.try_set_up(state, target))
     }
 
     /// Does `work`, once more in a new environment if that is what it takes.
-    fn again_if_stale<T>(&self, state: &mut State, work: impl Fn(&mut State) -> Result<T>) -> Result<T> {
+    fn again_if_stale<T>(&self, state: &mut BuilderState, work: impl Fn(&mut BuilderState) -> Result<T>) -> Result<T> {
         let error = match work(state) {
             Err(error) => error,
             done => return done,
         };
-        match error.downcast::<Halt>() {
-            Ok(Halt::Recreate(reason)) => {
+        match error.downcast::<EnvError>() {
+            Ok(EnvError::Recreate(reason)) => {
                 // A process of the old environment ends with its front end.
                 (state.ready, state.frontend) = (false, None);
                 // What was prepared and built there is gone with it.
@@ -419,7 +425,7 @@ impl PackageBuilder {
         }
     }
 
-    fn try_set_up(&self, state: &mut State, target: Option<Target>) -> Result<()> {
+    fn try_set_up(&self, state: &mut BuilderState, target: Option<BuildTarget>) -> Result<()> {
         if !state.ready {
             let root = state.root.clone();
             self.prepare_environment(state, &root)?;
@@ -431,7 +437,7 @@ impl PackageBuilder {
                 continue;
             }
             let Some(frontend) = &mut state.frontend else { bail!("the packaging environment is not ready") };
-            if target == Target::Editable && !frontend.has("build_editable")? {
+            if target == BuildTarget::Editable && !frontend.has("build_editable")? {
                 self.fall_back_to_legacy(state);
                 continue;
             }
@@ -443,7 +449,7 @@ impl PackageBuilder {
 
     /// Creates the environment, and installs what the `[build-system]` of the sources in `root` and, for the old kind of
     /// build, `deps` ask for.
-    fn prepare_environment(&self, state: &mut State, root: &Path) -> Result<()> {
+    fn prepare_environment(&self, state: &mut BuilderState, root: &Path) -> Result<()> {
         let deps = self.deps(state)?;
         let build_system = BuildSystem::read(root)?;
         let session = self.workshop.prepare()?;
@@ -455,13 +461,13 @@ impl PackageBuilder {
     }
 
     /// `deps` of the packaging environment, which only `editable-legacy` may have.
-    fn deps(&self, state: &State) -> Result<Vec<String>> {
+    fn deps(&self, state: &BuilderState) -> Result<Vec<String>> {
         let text = self.site.deps.get()?.text;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let wrong = |error| ConfigError::handled(format!("failed to load {}.deps: {error}", self.name()));
         let deps = lines.map(|line| Ok(line.parse::<Requirement>().map_err(wrong)?.to_string()));
         let deps = deps.collect::<Result<Vec<_>, ConfigError>>()?;
-        let standard = |wanted: &Wanted| {
+        let standard = |wanted: &PackageNeed| {
             matches!(
                 wanted.kind,
                 PackageKind::Sdist | PackageKind::SdistWheel | PackageKind::Wheel | PackageKind::Editable
@@ -480,7 +486,7 @@ impl PackageBuilder {
     }
 
     /// The backend cannot build editable wheels: everyone who wants one gets `pip install -e`.
-    fn fall_back_to_legacy(&self, state: &mut State) {
+    fn fall_back_to_legacy(&self, state: &mut BuilderState) {
         let mut names = BTreeSet::new();
         for wanted in state.wanted.iter_mut().filter(|wanted| wanted.kind == PackageKind::Editable) {
             wanted.kind = PackageKind::EditableLegacy;
@@ -497,7 +503,7 @@ impl PackageBuilder {
         frontend.session().reporter.error(self.name(), text);
     }
 
-    fn stage(&self, state: &mut State, package: &Path) -> Result<PathBuf> {
+    fn stage(&self, state: &mut BuilderState, package: &Path) -> Result<PathBuf> {
         let copy = staging::copy(package, &self.site.staging)?;
         let session = self.frontend(state)?.session();
         session.reporter.message(self.name(), Level::Debug, staging::describe(package, &copy));
@@ -520,7 +526,7 @@ impl PackageBuilder {
     }
 }
 
-impl State {
+impl BuilderState {
     /// What an environment that wants `kind` gets.
     fn effective(&self, kind: PackageKind) -> PackageKind {
         let legacy =
@@ -530,21 +536,21 @@ impl State {
 }
 
 /// What a backend is asked about before anything is built, for all of them.
-fn targets_of(wanted: &[Wanted]) -> BTreeSet<Target> {
+fn targets_of(wanted: &[PackageNeed]) -> BTreeSet<BuildTarget> {
     wanted.iter().filter_map(|wanted| target_of(wanted.kind)).collect()
 }
 
-fn target_of(kind: PackageKind) -> Option<Target> {
+fn target_of(kind: PackageKind) -> Option<BuildTarget> {
     match kind {
-        PackageKind::Sdist | PackageKind::SdistWheel | PackageKind::External => Some(Target::Sdist),
-        PackageKind::Wheel => Some(Target::Wheel),
-        PackageKind::Editable => Some(Target::Editable),
+        PackageKind::Sdist | PackageKind::SdistWheel | PackageKind::External => Some(BuildTarget::Sdist),
+        PackageKind::Wheel => Some(BuildTarget::Wheel),
+        PackageKind::Editable => Some(BuildTarget::Editable),
         PackageKind::EditableLegacy | PackageKind::DepsOnly => None,
     }
 }
 
 /// A wheel that was built elsewhere (`--installpkg`, `package = external`).
-pub fn describe_wheel(wheel: &Path, extras: &[String]) -> Result<Package, ConfigError> {
-    let requirements = Metadata::of_wheel(wheel)?.requirements(extras)?;
-    Ok(Package { path: wheel.to_owned(), file: PackageFile::Wheel, requirements })
+pub fn describe_wheel(wheel: &Path, extras: &[String]) -> Result<BuiltPackage, ConfigError> {
+    let requirements = CoreMetadata::of_wheel(wheel)?.requirements(extras)?;
+    Ok(BuiltPackage { path: wheel.to_owned(), file: PackageFile::Wheel, requirements })
 }

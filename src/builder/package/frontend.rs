@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use crate::builder::package::backend::{BuildSystem, canonical};
-use crate::builder::package::process::{BackendProcess, Ended, Exchange};
+use crate::builder::package::process::{BackendProcess, Exchange, ExchangeEnd};
 use crate::env_error::BackendFailed;
 use crate::execute::process::Spawn;
-use crate::execute::session::{Refusal, Request, Session, Shown, Stdin};
+use crate::execute::session::{CommandRefusal, CommandRequest, CommandSession, CommandStdin, DisplayedCommand};
 use crate::model::ExitRule;
 use crate::python_text::{python_repr, value_repr};
 
@@ -34,13 +34,13 @@ fn remove_answers(folder: &Path) {
 
 /// What a backend can be asked to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
+pub enum BuildTarget {
     Sdist,
     Wheel,
     Editable,
 }
 
-impl Target {
+impl BuildTarget {
     pub fn name(self) -> &'static str {
         match self {
             Self::Sdist => "sdist",
@@ -55,7 +55,7 @@ pub type ConfigSettings = Option<Map<String, Value>>;
 
 /// What a front end needs to know before it can start a backend.
 #[derive(Clone)]
-pub struct Launch {
+pub struct BackendLaunch {
     /// The sources; hooks run here.
     pub root: PathBuf,
     pub build_system: BuildSystem,
@@ -63,19 +63,19 @@ pub struct Launch {
     pub script_folder: PathBuf,
     /// Run each hook in a process of its own.
     pub fresh_process: bool,
-    pub session: Session,
+    pub session: CommandSession,
 }
 
 pub struct Frontend {
-    launch: Launch,
+    launch: BackendLaunch,
     process: Option<BackendProcess>,
     optional_hooks: Option<BTreeMap<String, bool>>,
-    requires: BTreeMap<Target, Vec<String>>,
-    built: BTreeMap<Target, PathBuf>,
+    requires: BTreeMap<BuildTarget, Vec<String>>,
+    built: BTreeMap<BuildTarget, PathBuf>,
 }
 
 impl Frontend {
-    pub fn new(launch: Launch) -> Self {
+    pub fn new(launch: BackendLaunch) -> Self {
         Self { launch, process: None, optional_hooks: None, requires: BTreeMap::new(), built: BTreeMap::new() }
     }
 
@@ -83,7 +83,7 @@ impl Frontend {
         &self.launch.build_system
     }
 
-    pub fn session(&self) -> &Session {
+    pub fn session(&self) -> &CommandSession {
         &self.launch.session
     }
 
@@ -105,7 +105,7 @@ impl Frontend {
     ///
     /// # Errors
     /// [`BackendFailed`], or an interrupt.
-    pub fn requires(&mut self, target: Target, settings: ConfigSettings) -> Result<Vec<String>> {
+    pub fn requires(&mut self, target: BuildTarget, settings: ConfigSettings) -> Result<Vec<String>> {
         if let Some(known) = self.requires.get(&target) {
             return Ok(known.clone());
         }
@@ -132,7 +132,7 @@ impl Frontend {
     /// [`BackendFailed`], or an interrupt.
     pub fn prepare_metadata(
         &mut self,
-        target: Target,
+        target: BuildTarget,
         folder: &Path,
         settings: ConfigSettings,
     ) -> Result<Option<PathBuf>> {
@@ -157,7 +157,7 @@ impl Frontend {
     /// [`BackendFailed`], or an interrupt.
     pub fn build(
         &mut self,
-        target: Target,
+        target: BuildTarget,
         folder: &Path,
         metadata: Option<&Path>,
         settings: ConfigSettings,
@@ -168,7 +168,7 @@ impl Frontend {
         fs_err::create_dir_all(folder)?;
         let hook = format!("build_{}", target.name());
         let settings = settings_value(settings);
-        let asked = if target == Target::Sdist {
+        let asked = if target == BuildTarget::Sdist {
             arguments([("sdist_directory", path_value(folder)), ("config_settings", settings)])
         } else {
             let metadata = metadata.map_or(Value::Null, path_value);
@@ -212,17 +212,17 @@ impl Frontend {
     }
 
     /// Calls a hook: its answer, and what it wrote.
-    fn call(&mut self, hook: &str, asked: Map<String, Value>) -> Result<(Value, Written)> {
+    fn call(&mut self, hook: &str, asked: Map<String, Value>) -> Result<(Value, HookOutput)> {
         let session = self.launch.session.clone();
         if session.interrupt.requested() {
-            return Err(Refusal::Interrupted.into());
+            return Err(CommandRefusal::Interrupted.into());
         }
-        let request = Request {
+        let request = CommandRequest {
             argv: self.command(),
-            shown: Shown::Itself,
+            shown: DisplayedCommand::Itself,
             cwd: self.launch.root.clone(),
             run_id: hook.to_owned(),
-            stdin: Stdin::Off,
+            stdin: CommandStdin::Off,
             display: session.quiet_display(),
         };
         let mut outcome = session.announce(&request);
@@ -240,15 +240,15 @@ impl Frontend {
         let Some(process) = &mut self.process else { anyhow::bail!("the backend is not running") };
         process.send(&message.to_string());
         let Exchange { ended, out, err } = process.exchange(&mark, &session, shown);
-        if ended != Ended::Done {
+        if ended != ExchangeEnd::Done {
             self.process = None;
         }
-        let written = Written { out: text(&out), err: text(&err) };
+        let written = HookOutput { out: text(&out), err: text(&err) };
         (outcome.out, outcome.err) = (out.into(), err.into());
-        outcome.lives_on = ended == Ended::Done && hook != "_exit";
+        outcome.lives_on = ended == ExchangeEnd::Done && hook != "_exit";
         session.keep(&mut outcome);
-        if ended == Ended::Interrupted {
-            return Err(Refusal::Interrupted.into());
+        if ended == ExchangeEnd::Interrupted {
+            return Err(CommandRefusal::Interrupted.into());
         }
         // A hook that fails is told by its caller, with all it wrote; the command itself did what it should.
         let _ = session.conclude(&outcome, ExitRule::Zero);
@@ -275,7 +275,7 @@ impl Frontend {
     }
 
     fn start(&self) -> Result<BackendProcess> {
-        let Launch { root, build_system, script_folder, session, .. } = &self.launch;
+        let BackendLaunch { root, build_system, script_folder, session, .. } = &self.launch;
         let script = script_folder.join("_backend.py");
         if std::fs::read(&script).ok().as_deref() != Some(SCRIPT.as_bytes()) {
             fs_err::create_dir_all(script_folder)?;
@@ -290,7 +290,7 @@ impl Frontend {
         let mut argv = self.command().into_iter();
         let mut spawn = Spawn::new(argv.next().unwrap_or_default(), argv, variables);
         spawn.cwd = Some(root.clone());
-        let not_started = |written: Written| BackendFailed {
+        let not_started = |written: HookOutput| BackendFailed {
             code: Some(-5),
             exception: "FailedToStart".to_owned(),
             message: "could not start backend".to_owned(),
@@ -299,17 +299,17 @@ impl Frontend {
         };
         let mut process = match BackendProcess::start(spawn) {
             Ok(process) => process,
-            Err(error) => return Err(not_started(Written { out: String::new(), err: error.to_string() }).into()),
+            Err(error) => return Err(not_started(HookOutput { out: String::new(), err: error.to_string() }).into()),
         };
         let Exchange { ended, out, err } = process.exchange(STARTED, session, false);
         match ended {
-            Ended::Done => Ok(process),
-            Ended::Exited => Err(not_started(Written { out: text(&out), err: text(&err) }).into()),
-            Ended::Interrupted => Err(Refusal::Interrupted.into()),
+            ExchangeEnd::Done => Ok(process),
+            ExchangeEnd::Exited => Err(not_started(HookOutput { out: text(&out), err: text(&err) }).into()),
+            ExchangeEnd::Interrupted => Err(CommandRefusal::Interrupted.into()),
         }
     }
 
-    fn unexpected(&self, hook: &str, got: &Value, expected: &str, written: Written) -> BackendFailed {
+    fn unexpected(&self, hook: &str, got: &Value, expected: &str, written: HookOutput) -> BackendFailed {
         let (hook, backend) = (python_repr(hook), python_repr(&self.launch.build_system.key()));
         BackendFailed {
             code: None,
@@ -323,7 +323,7 @@ impl Frontend {
 
 /// What a hook wrote.
 #[derive(Debug)]
-struct Written {
+struct HookOutput {
     out: String,
     err: String,
 }
@@ -332,7 +332,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn failed(answer: &Map<String, Value>, written: Written) -> BackendFailed {
+fn failed(answer: &Map<String, Value>, written: HookOutput) -> BackendFailed {
     let words = |key: &str, missing: &str| match answer.get(key) {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),

@@ -10,4 +10,4 @@ pub mod staging;
 mod tests;
 
 pub use backend::BuildSystem;
-pub use builder::{BuildRequest, PackageBuilder, Site, Wanted, Workshop, describe_wheel};
+pub use builder::{BackendEnv, BuildRequest, PackageBuilder, PackageNeed, PackagingEnvSpec, describe_wheel};

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
-use crate::event::{Event, Stream};
-use crate::execute::process::{Child, Grouping, Input, Spawn};
-use crate::execute::session::Session;
-use crate::execute::termination::Ending;
+use crate::event::{OutputStream, RunEvent};
+use crate::execute::process::{ChildInput, ChildProcess, ProcessGrouping, Spawn};
+use crate::execute::session::CommandSession;
+use crate::execute::termination::Termination;
 use crate::execute::tree;
 
 const STEP: usize = 64 * 1024;
@@ -21,7 +21,7 @@ const FAREWELL: Duration = Duration::from_millis(100);
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum ExchangeEnd {
     /// The process wrote the mark.
     Done,
     /// The process ended without it.
@@ -33,24 +33,27 @@ pub(super) enum Ended {
 /// What was written during an exchange.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    pub(super) ended: Ended,
+    pub(super) ended: ExchangeEnd,
     pub(super) out: Vec<u8>,
     pub(super) err: Vec<u8>,
 }
 
 pub(super) struct BackendProcess {
-    child: Child,
+    child: ChildProcess,
     exit: OwnedFd,
-    outputs: [Output; 2],
+    outputs: [BackendStream; 2],
 }
 
 impl BackendProcess {
     /// Starts the process in a group of its own, so that an interrupt at the terminal reaches it only through envo.
     pub(super) fn start(mut spawn: Spawn) -> io::Result<Self> {
-        spawn.stdin = Input::Pipe;
-        spawn.grouping = Grouping::Group;
+        spawn.stdin = ChildInput::Pipe;
+        spawn.grouping = ProcessGrouping::Group;
         let mut child = spawn.start()?;
-        let outputs = [Output::new(Stream::Out, child.stdout.take()), Output::new(Stream::Error, child.stderr.take())];
+        let outputs = [
+            BackendStream::new(OutputStream::Out, child.stdout.take()),
+            BackendStream::new(OutputStream::Error, child.stderr.take()),
+        ];
         match child.exit_notice() {
             Ok(exit) => Ok(Self { child, exit, outputs }),
             Err(error) => {
@@ -73,13 +76,13 @@ impl BackendProcess {
     }
 
     /// Waits until the process has written `mark` on both its streams, and shows what it writes if `shown`.
-    pub(super) fn exchange(&mut self, mark: &str, session: &Session, shown: bool) -> Exchange {
-        let mut ending: Option<Ending> = None;
+    pub(super) fn exchange(&mut self, mark: &str, session: &CommandSession, shown: bool) -> Exchange {
+        let mut ending: Option<Termination> = None;
         let mut started = Vec::new();
         let mut buffer = vec![0; STEP];
         let ended = loop {
             let interrupts = usize::from(ending.is_some());
-            let ready = self.wait(session, interrupts, ending.as_ref().and_then(Ending::deadline));
+            let ready = self.wait(session, interrupts, ending.as_ref().and_then(Termination::deadline));
             for (output, ready) in self.outputs.iter_mut().zip(ready.outputs) {
                 if ready {
                     output.read(&mut buffer, mark.as_bytes());
@@ -89,19 +92,19 @@ impl BackendProcess {
                 }
             }
             if ending.is_none() && self.outputs.iter().all(|output| output.end.is_some()) {
-                break Ended::Done;
+                break ExchangeEnd::Done;
             }
             if ready.exited {
                 for output in &mut self.outputs {
                     output.drain(&mut buffer, mark.as_bytes());
                 }
-                break if ending.is_some() { Ended::Interrupted } else { Ended::Exited };
+                break if ending.is_some() { ExchangeEnd::Interrupted } else { ExchangeEnd::Exited };
             }
             let now = Instant::now();
             let signal = match &mut ending {
                 None if ready.interrupted => {
                     started = tree::descendants(self.child.id()).split_off(1);
-                    ending = Some(Ending::begin(session.timeouts, now));
+                    ending = Some(Termination::begin(session.timeouts, now));
                     None
                 }
                 Some(ending) if ready.interrupted => ending.force(),
@@ -129,29 +132,29 @@ impl BackendProcess {
         Exchange { ended, out, err }
     }
 
-    fn wait(&self, session: &Session, interrupts: usize, deadline: Option<Instant>) -> Ready {
-        let mut sources: Vec<(Source, BorrowedFd<'_>)> = Vec::with_capacity(4);
+    fn wait(&self, session: &CommandSession, interrupts: usize, deadline: Option<Instant>) -> BackendEvent {
+        let mut sources: Vec<(BackendEventSource, BorrowedFd<'_>)> = Vec::with_capacity(4);
         for (index, output) in self.outputs.iter().enumerate() {
             // What a stream carries after its mark belongs to the next exchange.
             if let (Some(source), None) = (&output.source, output.end) {
-                sources.push((Source::Output(index), source.as_fd()));
+                sources.push((BackendEventSource::Output(index), source.as_fd()));
             }
         }
-        sources.push((Source::Exit, self.exit.as_fd()));
-        sources.extend(session.interrupt.notice(interrupts).map(|notice| (Source::Interrupt, notice)));
+        sources.push((BackendEventSource::Exit, self.exit.as_fd()));
+        sources.extend(session.interrupt.notice(interrupts).map(|notice| (BackendEventSource::Interrupt, notice)));
         let mut waiting: Vec<PollFd<'_>> =
             sources.iter().map(|(_, descriptor)| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN)).collect();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
-        let mut ready = Ready::default();
+        let mut ready = BackendEvent::default();
         if rustix::event::poll(&mut waiting, timeout.as_ref()).is_err() {
             return ready;
         }
         for ((source, _), waited) in sources.iter().zip(&waiting) {
             let is_ready = !waited.revents().is_empty();
             match source {
-                Source::Output(index) => ready.outputs[*index] = is_ready,
-                Source::Exit => ready.exited = is_ready,
-                Source::Interrupt => ready.interrupted = is_ready,
+                BackendEventSource::Output(index) => ready.outputs[*index] = is_ready,
+                BackendEventSource::Exit => ready.exited = is_ready,
+                BackendEventSource::Interrupt => ready.interrupted = is_ready,
             }
         }
         ready
@@ -178,22 +181,22 @@ fn timespec(time: Duration) -> Timespec {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Source {
+enum BackendEventSource {
     Output(usize),
     Exit,
     Interrupt,
 }
 
 #[derive(Debug, Default)]
-struct Ready {
+struct BackendEvent {
     outputs: [bool; 2],
     exited: bool,
     interrupted: bool,
 }
 
 /// One output stream of the process.
-struct Output {
-    stream: Stream,
+struct BackendStream {
+    stream: OutputStream,
     /// `None` once it has ended.
     source: Option<File>,
     kept: Vec<u8>,
@@ -205,8 +208,8 @@ struct Output {
     end: Option<(usize, usize)>,
 }
 
-impl Output {
-    fn new(stream: Stream, source: Option<File>) -> Self {
+impl BackendStream {
+    fn new(stream: OutputStream, source: Option<File>) -> Self {
         Self { stream, source, kept: Vec::new(), searched: 0, shown: 0, end: None }
     }
 
@@ -249,12 +252,12 @@ impl Output {
     }
 
     /// Shows the whole lines that were not shown yet.
-    fn show(&mut self, session: &Session) {
+    fn show(&mut self, session: &CommandSession) {
         let end = self.end.map_or(self.searched, |(start, _)| start);
         if let Some(line) = self.kept[self.shown..end].iter().rposition(|byte| *byte == b'\n') {
             let bytes = self.kept[self.shown..=self.shown + line].to_vec();
             self.shown += bytes.len();
-            session.reporter.event(Event::Output {
+            session.reporter.event(RunEvent::Output {
                 environment: session.environment.clone(),
                 stream: self.stream,
                 bytes,
@@ -263,14 +266,14 @@ impl Output {
     }
 
     /// What was written up to the mark; what came after it is left for the next exchange.
-    fn take(&mut self, session: &Session, shown: bool) -> Vec<u8> {
+    fn take(&mut self, session: &CommandSession, shown: bool) -> Vec<u8> {
         let (start, end) = self.end.take().unwrap_or((self.kept.len(), self.kept.len()));
         if shown && self.shown < start {
             let mut bytes = self.kept[self.shown..start].to_vec();
             if !bytes.ends_with(b"\n") {
                 bytes.push(b'\n');
             }
-            session.reporter.event(Event::Output {
+            session.reporter.event(RunEvent::Output {
                 environment: session.environment.clone(),
                 stream: self.stream,
                 bytes,
@@ -293,8 +296,8 @@ fn is_readable(source: &File) -> bool {
 mod tests {
     use super::*;
 
-    fn output() -> Output {
-        Output::new(Stream::Out, None)
+    fn output() -> BackendStream {
+        BackendStream::new(OutputStream::Out, None)
     }
 
     #[test]

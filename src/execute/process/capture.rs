@@ -11,9 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::{Child, Grouping, Sink, Spawn};
+use crate::execute::process::{ChildOutput, ChildProcess, ProcessGrouping, Spawn};
 use crate::execute::tree;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 /// How long a program may take to say what it is, and how much it may write. Slow disks and busy machines included: one
 /// that takes longer, or says more, never ends.
@@ -46,7 +46,7 @@ struct Limits<'a> {
 /// # Errors
 /// When it cannot be started or read from. A failing exit code is not an error.
 #[cfg(test)]
-pub fn capture(program: &Path, arguments: &[&OsStr], variables: &Variables) -> io::Result<Said> {
+pub fn capture(program: &Path, arguments: &[&OsStr], variables: &EnvVariables) -> io::Result<Said> {
     run(Spawn::new(program, arguments.iter().copied(), variables.clone()), Limits::default())
 }
 
@@ -55,11 +55,11 @@ pub fn capture(program: &Path, arguments: &[&OsStr], variables: &Variables) -> i
 ///
 /// # Errors
 /// When it cannot be started or read from, or was killed; the error says why, and not of which program.
-pub fn ask(program: &Path, arguments: &[&OsStr], variables: &Variables) -> io::Result<Said> {
+pub fn ask(program: &Path, arguments: &[&OsStr], variables: &EnvVariables) -> io::Result<Said> {
     ask_within(program, arguments, variables, ANSWER_PATIENCE)
 }
 
-fn ask_within(program: &Path, arguments: &[&OsStr], variables: &Variables, time: Duration) -> io::Result<Said> {
+fn ask_within(program: &Path, arguments: &[&OsStr], variables: &EnvVariables, time: Duration) -> io::Result<Said> {
     let mut spawn = Spawn::new(program, arguments.iter().copied(), variables.clone());
     // Not every verb listens to signals while it asks, and one that is killed cannot.
     spawn.dies_with_parent = true;
@@ -71,11 +71,11 @@ fn ask_within(program: &Path, arguments: &[&OsStr], variables: &Variables, time:
 pub fn run_until_interrupt(
     program: &Path,
     arguments: &[&OsStr],
-    variables: &Variables,
+    variables: &EnvVariables,
     interrupt: &Interrupt,
 ) -> io::Result<(i32, Vec<u8>)> {
     let mut spawn = Spawn::new(program, arguments.iter().copied(), variables.clone());
-    spawn.stdout = Sink::Null;
+    spawn.stdout = ChildOutput::Null;
     let (code, _, text) = finish_or_kill(spawn, interrupt)?;
     Ok((code, text))
 }
@@ -83,7 +83,7 @@ pub fn run_until_interrupt(
 /// Runs a helper program to its end, or kills it, with all that it started, when the user wants to stop. Returns its exit
 /// code and what it wrote to standard output and standard error, as far as `spawn` has pipes there.
 pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
-    spawn.grouping = Grouping::Group;
+    spawn.grouping = ProcessGrouping::Group;
     spawn.dies_with_parent = true;
     let said = run(spawn, Limits { interrupt: Some(interrupt), time: None, bytes: Some(LARGEST_OUTPUT) })?;
     if interrupt.requested() {
@@ -100,7 +100,7 @@ pub fn finish_within(
     time: Duration,
     bytes: usize,
 ) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
-    spawn.grouping = Grouping::Group;
+    spawn.grouping = ProcessGrouping::Group;
     let said = run(spawn, Limits { interrupt: Some(interrupt), time: Some(time), bytes: Some(bytes) })?;
     if interrupt.requested() {
         return Err(io::ErrorKind::Interrupted.into());
@@ -122,25 +122,25 @@ fn run(spawn: Spawn, limits: Limits<'_>) -> io::Result<Said> {
 }
 
 /// Reads both streams until they and the child have ended, or one of the limits is reached.
-fn read_to_end(child: &mut Child, limits: Limits<'_>) -> io::Result<[Vec<u8>; 2]> {
+fn read_to_end(child: &mut ChildProcess, limits: Limits<'_>) -> io::Result<[Vec<u8>; 2]> {
     let ended = child.exit_notice()?;
     let until = limits.time.map(|time| (time, Instant::now() + time));
     let notice = limits.interrupt.and_then(|interrupt| interrupt.notice(0));
-    let (mut out, mut error) = (Stream::of(child.stdout.take()), Stream::of(child.stderr.take()));
+    let (mut out, mut error) = (PipeBuffer::of(child.stdout.take()), PipeBuffer::of(child.stderr.take()));
     let mut runs = true;
     // One thread for all of it: starting others takes as long as what they would do.
     while runs || out.pipe.is_some() || error.pipe.is_some() {
         let mut awaited = Vec::with_capacity(4);
-        awaited.extend(runs.then(|| (Awaited::Exit, ended.as_fd())));
-        awaited.extend(notice.map(|notice| (Awaited::Interrupt, notice)));
-        awaited.extend(out.pipe.as_ref().map(|pipe| (Awaited::Output, pipe.as_fd())));
-        awaited.extend(error.pipe.as_ref().map(|pipe| (Awaited::Error, pipe.as_fd())));
+        awaited.extend(runs.then(|| (AwaitedChild::Exit, ended.as_fd())));
+        awaited.extend(notice.map(|notice| (AwaitedChild::Interrupt, notice)));
+        awaited.extend(out.pipe.as_ref().map(|pipe| (AwaitedChild::Output, pipe.as_fd())));
+        awaited.extend(error.pipe.as_ref().map(|pipe| (AwaitedChild::Error, pipe.as_fd())));
         for one in ready(&awaited, until)? {
             match one {
-                Awaited::Exit => runs = false,
-                Awaited::Interrupt => return Err(io::ErrorKind::Interrupted.into()),
-                Awaited::Output => out.take_what_is_there(limits.bytes)?,
-                Awaited::Error => error.take_what_is_there(limits.bytes)?,
+                AwaitedChild::Exit => runs = false,
+                AwaitedChild::Interrupt => return Err(io::ErrorKind::Interrupted.into()),
+                AwaitedChild::Output => out.read_available(limits.bytes)?,
+                AwaitedChild::Error => error.read_available(limits.bytes)?,
             }
         }
     }
@@ -149,7 +149,7 @@ fn read_to_end(child: &mut Child, limits: Limits<'_>) -> io::Result<[Vec<u8>; 2]
 
 /// What a helper program is waited for with.
 #[derive(Debug, Clone, Copy)]
-enum Awaited {
+enum AwaitedChild {
     Exit,
     Interrupt,
     Output,
@@ -157,7 +157,10 @@ enum Awaited {
 }
 
 /// Waits until at least one of them has come, and not longer than for a time that ends then.
-fn ready(awaited: &[(Awaited, BorrowedFd<'_>)], until: Option<(Duration, Instant)>) -> io::Result<Vec<Awaited>> {
+fn ready(
+    awaited: &[(AwaitedChild, BorrowedFd<'_>)],
+    until: Option<(Duration, Instant)>,
+) -> io::Result<Vec<AwaitedChild>> {
     let mut waiting: Vec<_> = awaited.iter().map(|(_, descriptor)| PollFd::new(descriptor, PollFlags::IN)).collect();
     loop {
         let left = until.map(|(_, end)| end.saturating_duration_since(Instant::now()));
@@ -177,19 +180,19 @@ fn ready(awaited: &[(Awaited, BorrowedFd<'_>)], until: Option<(Duration, Instant
 }
 
 /// What comes out of a pipe, as far as it has come.
-struct Stream {
+struct PipeBuffer {
     /// `None`: it is at its end.
     pipe: Option<File>,
     text: Vec<u8>,
 }
 
-impl Stream {
+impl PipeBuffer {
     fn of(pipe: Option<File>) -> Self {
         Self { pipe, text: Vec::new() }
     }
 
     /// Reads once, which does not wait where there is something to read.
-    fn take_what_is_there(&mut self, most: Option<usize>) -> io::Result<()> {
+    fn read_available(&mut self, most: Option<usize>) -> io::Result<()> {
         let mut part = [0; 16 * 1024];
         let Some(pipe) = &mut self.pipe else { return Ok(()) };
         match pipe.read(&mut part) {
@@ -212,7 +215,7 @@ impl Stream {
 mod tests {
     use super::*;
 
-    fn variables() -> Variables {
+    fn variables() -> EnvVariables {
         [("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())].into_iter().collect()
     }
 

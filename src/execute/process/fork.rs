@@ -4,7 +4,7 @@ use std::io;
 
 /// Which of the two processes continues after a fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forked {
+pub enum ForkSide {
     /// With the number of the other.
     Parent(u32),
     Child,
@@ -15,12 +15,12 @@ pub enum Forked {
 /// # Safety
 /// This process has one thread. In any other the child has copies of locks that threads held which it does not have,
 /// the allocator's among them, and of memory that those threads were about to change.
-pub unsafe fn fork() -> io::Result<Forked> {
+pub unsafe fn fork() -> io::Result<ForkSide> {
     // SAFETY: there are no other threads, by the contract of this function, so the child's memory is whole.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Forked::Child),
-        pid => Ok(Forked::Parent(pid.unsigned_abs())),
+        0 => Ok(ForkSide::Child),
+        pid => Ok(ForkSide::Parent(pid.unsigned_abs())),
     }
 }
 

@@ -5,13 +5,13 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::paths::{Paths, absolute, joined};
+use super::paths::{ContainerPaths, absolute, joined};
 use crate::import::fields::{cleaned, field};
 use crate::import::section::split;
 
 /// What an image is told by its Dockerfile.
 #[derive(Debug, Clone, Default)]
-pub struct Image {
+pub struct DockerfileImage {
     /// What the first stage of the way builds upon, such as `python:3.12-slim`.
     pub base: String,
     pub entrypoint: Vec<String>,
@@ -19,9 +19,9 @@ pub struct Image {
     pub workdir: String,
     pub ports: Vec<String>,
     pub variables: Vec<(String, String)>,
-    pub paths: Paths,
+    pub paths: ContainerPaths,
     /// Commands that were run to build it, with the folder they ran in.
-    pub runs: Vec<Run>,
+    pub runs: Vec<RunInstruction>,
     pub health: Option<Vec<String>>,
     pub stop_signal: Option<String>,
     /// Instructions that are not translated.
@@ -29,12 +29,12 @@ pub struct Image {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Run {
+pub struct RunInstruction {
     pub workdir: String,
     pub command: String,
 }
 
-impl Image {
+impl DockerfileImage {
     /// About how many bytes it takes.
     fn size(&self) -> usize {
         let texts = [&self.entrypoint, &self.command, &self.ports, &self.left].into_iter().flatten().map(String::len);
@@ -54,14 +54,14 @@ struct Scope {
 /// How many bytes all stages may come to.
 const MOST_BYTES: usize = 64 << 20;
 
-struct Stage {
+struct BuildStage {
     name: String,
     base: String,
     instructions: Vec<(String, String)>,
 }
 
 /// What an image is built from.
-pub struct Build<'a> {
+pub struct ImageBuild<'a> {
     pub text: &'a str,
     /// Relative to the project's root.
     pub context: &'a str,
@@ -71,7 +71,7 @@ pub struct Build<'a> {
     pub is_file: &'a dyn Fn(&str) -> bool,
 }
 
-pub fn read(build: &Build<'_>) -> Result<Image, String> {
+pub fn read(build: &ImageBuild<'_>) -> Result<DockerfileImage, String> {
     let room = Rc::new(Cell::new(MOST_BYTES));
     let (stages, globals) = stages(build, &room);
     let wanted = match build.target {
@@ -83,7 +83,7 @@ pub fn read(build: &Build<'_>) -> Result<Image, String> {
         None => stages.len().checked_sub(1).ok_or("it has no FROM")?,
     };
     // A stage refers to earlier ones only.
-    let mut images: Vec<Image> = Vec::new();
+    let mut images: Vec<DockerfileImage> = Vec::new();
     for stage in &stages[..=wanted] {
         let known = |name: &str| {
             let by_name = stages[..images.len()].iter().rposition(|stage| stage.name.eq_ignore_ascii_case(name));
@@ -100,9 +100,9 @@ pub fn read(build: &Build<'_>) -> Result<Image, String> {
 }
 
 /// The stages, and the arguments that stand before all of them.
-fn stages(build: &Build<'_>, room: &Rc<Cell<usize>>) -> (Vec<Stage>, Scope) {
+fn stages(build: &ImageBuild<'_>, room: &Rc<Cell<usize>>) -> (Vec<BuildStage>, Scope) {
     let mut globals = Scope { values: BTreeMap::new(), room: Rc::clone(room) };
-    let mut stages: Vec<Stage> = Vec::new();
+    let mut stages: Vec<BuildStage> = Vec::new();
     for (name, rest) in instructions(build.text) {
         match (name.as_str(), stages.last_mut()) {
             ("FROM", _) => {
@@ -111,7 +111,7 @@ fn stages(build: &Build<'_>, room: &Rc<Cell<usize>>) -> (Vec<Stage>, Scope) {
                 let alias = words.iter().position(|word| word.eq_ignore_ascii_case("as"));
                 let name = alias.and_then(|at| words.get(at + 1)).copied().unwrap_or_default().to_owned();
                 let base = words.first().copied().unwrap_or_default().to_owned();
-                stages.push(Stage { name, base, instructions: Vec::new() });
+                stages.push(BuildStage { name, base, instructions: Vec::new() });
             }
             ("ARG", None) => argument(&rest, build.arguments, &mut globals),
             (_, Some(stage)) => stage.instructions.push((name, rest)),
@@ -167,9 +167,15 @@ fn argument(rest: &str, given: &BTreeMap<String, String>, scope: &mut Scope) {
     }
 }
 
-fn evaluate<'a>(stage: &Stage, build: &Build<'_>, globals: &Scope, known: impl Fn(&str) -> Option<&'a Image>) -> Image {
-    let mut image =
-        known(&stage.base).cloned().unwrap_or_else(|| Image { base: stage.base.clone(), ..Image::default() });
+fn evaluate<'a>(
+    stage: &BuildStage,
+    build: &ImageBuild<'_>,
+    globals: &Scope,
+    known: impl Fn(&str) -> Option<&'a DockerfileImage>,
+) -> DockerfileImage {
+    let mut image = known(&stage.base)
+        .cloned()
+        .unwrap_or_else(|| DockerfileImage { base: stage.base.clone(), ..DockerfileImage::default() });
     if image.workdir.is_empty() {
         image.workdir = "/".to_owned();
     }
@@ -224,7 +230,7 @@ fn health(rest: &str) -> Option<Vec<String>> {
     Some(words)
 }
 
-fn run(image: &mut Image, rest: &str, scope: &Scope) {
+fn run(image: &mut DockerfileImage, rest: &str, scope: &Scope) {
     let mut rest = rest.trim();
     while rest.starts_with("--") {
         rest = rest.split_once(char::is_whitespace).map_or("", |(_, after)| after.trim());
@@ -243,11 +249,16 @@ fn run(image: &mut Image, rest: &str, scope: &Scope) {
         let target = absolute(&image.workdir, target);
         image.paths.add_made(&target, &made(target.rsplit('/').next().unwrap_or_default()));
     }
-    image.runs.push(Run { workdir: image.workdir.clone(), command });
+    image.runs.push(RunInstruction { workdir: image.workdir.clone(), command });
 }
 
 /// `COPY [--from=STAGE] SOURCE… DESTINATION`: a folder is copied as its content, a file into a folder under its name.
-fn copy<'a>(image: &mut Image, rest: &str, build: &Build<'_>, known: &impl Fn(&str) -> Option<&'a Image>) {
+fn copy<'a>(
+    image: &mut DockerfileImage,
+    rest: &str,
+    build: &ImageBuild<'_>,
+    known: &impl Fn(&str) -> Option<&'a DockerfileImage>,
+) {
     let words: Vec<String> = serde_json::from_str(rest.trim()).unwrap_or_else(|_| split(rest));
     let (options, words): (Vec<&String>, Vec<&String>) = words.iter().partition(|word| word.starts_with("--"));
     let from = options.iter().find_map(|option| option.strip_prefix("--from="));
@@ -352,9 +363,9 @@ pub fn made(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn image(text: &str, target: Option<&str>) -> Image {
+    fn image(text: &str, target: Option<&str>) -> DockerfileImage {
         let arguments = BTreeMap::from([("VERSION".to_owned(), "3.12".to_owned())]);
-        read(&Build {
+        read(&ImageBuild {
             text,
             context: "web",
             target,
@@ -382,7 +393,7 @@ mod tests {
         assert_eq!(last.variables[1], ("B".to_owned(), "two words".to_owned()));
         assert_eq!(
             last.runs,
-            [Run { workdir: "/app".to_owned(), command: "pip install  -r requirements.txt".to_owned() }]
+            [RunInstruction { workdir: "/app".to_owned(), command: "pip install  -r requirements.txt".to_owned() }]
         );
         assert_eq!(last.health.unwrap(), ["CMD", "sh", "-c", "curl -f localhost:5000 || exit 1"]);
         assert_eq!(last.left, ["USER"]);
@@ -403,7 +414,8 @@ mod tests {
     #[test]
     fn broken_files_are_read_as_far_as_they_go() {
         let arguments = BTreeMap::new();
-        let of = |text, target| read(&Build { text, context: "", target, arguments: &arguments, is_file: &|_| false });
+        let of =
+            |text, target| read(&ImageBuild { text, context: "", target, arguments: &arguments, is_file: &|_| false });
         assert_eq!(of("", None).unwrap_err(), "it has no FROM");
         assert_eq!(of("RUN x\n", None).unwrap_err(), "it has no FROM");
         assert_eq!(of("FROM a\n", Some("b")).unwrap_err(), "it has no stage `b`");

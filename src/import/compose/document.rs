@@ -16,7 +16,7 @@ const MAX_STEPS: usize = 20;
 /// How many values all services together may have once `extends` has repeated them.
 const MAX_VALUES: usize = 1_000_000;
 
-pub struct Document {
+pub struct ComposeDocument {
     /// The names of services as they are written, and what they are.
     pub services: Vec<(String, Yaml)>,
     pub root: Yaml,
@@ -26,7 +26,7 @@ pub struct Document {
 }
 
 /// Reads the file `path`, whose text is `source`.
-pub fn read(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Document, ConfigError> {
+pub fn read(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<ComposeDocument, ConfigError> {
     let invalid = |reason: String| ConfigError::handled(format!("it is not valid YAML: {reason}"));
     let folder = folder_of(path);
     let known = (files.read)(&joined(folder, ".env")).map(|text| variables_of(&text)).transpose();
@@ -39,7 +39,7 @@ pub fn read(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Docume
         root = merge(root, interpolation.value(merged_keys(over)), "");
     }
     let mut extending =
-        Extending { root: &root, folder, files, interpolation: &mut interpolation, values: 0, notes: Vec::new() };
+        ExtendsChain { root: &root, folder, files, interpolation: &mut interpolation, values: 0, notes: Vec::new() };
     let services: Vec<(String, Yaml)> = entries(get(&root, "services").unwrap_or(&Yaml::Null))
         .into_iter()
         .map(|(name, service)| {
@@ -55,7 +55,7 @@ pub fn read(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Docume
     if services.is_empty() {
         return Err(ConfigError::handled("there are no `services` in it"));
     }
-    Ok(Document { services, root, interpolation, notes })
+    Ok(ComposeDocument { services, root, interpolation, notes })
 }
 
 /// What Docker Compose reads besides a file with one of its usual names.
@@ -96,7 +96,7 @@ fn merged_keys(value: Yaml) -> Yaml {
     }
 }
 
-struct Extending<'a> {
+struct ExtendsChain<'a> {
     root: &'a Yaml,
     folder: &'a str,
     files: &'a ProjectFiles<'a>,
@@ -105,7 +105,7 @@ struct Extending<'a> {
     notes: Vec<String>,
 }
 
-impl Extending<'_> {
+impl ExtendsChain<'_> {
     /// The service with everything that it extends.
     fn service(&mut self, name: &str, mut service: Yaml) -> Yaml {
         let mut other: Option<(Yaml, String)> = None;

@@ -5,7 +5,7 @@ use crate::import::section::{command_words, split, words_line};
 
 /// What a health check comes to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Health {
+pub enum HealthCheck {
     /// A probe, and the program it needs, if it starts one.
     Ready { probe: String, program: Option<String> },
     /// It is a program of the image.
@@ -42,7 +42,7 @@ const OF_IMAGES: [&str; 7] = [
 pub type PortField<'a> = dyn Fn(Option<u16>) -> Option<String> + 'a;
 
 /// `test` as words: `CMD` and words, `CMD-SHELL` and a text, or a text. `None`: there is no check.
-pub fn probe(test: &[String], names: &[String], port: &PortField<'_>) -> Option<Health> {
+pub fn probe(test: &[String], names: &[String], port: &PortField<'_>) -> Option<HealthCheck> {
     let words = match test {
         [kind, rest @ ..] if kind == "CMD" => rest.to_vec(),
         [kind, rest @ ..] if kind == "CMD-SHELL" => command_words(&without_exit(&rest.join(" "))),
@@ -57,10 +57,10 @@ pub fn probe(test: &[String], names: &[String], port: &PortField<'_>) -> Option<
     let is_shell = program == "sh" || program == "bash";
     let asked = if is_shell { split(words.last()?).into_iter().next().unwrap_or_default() } else { program.clone() };
     if OF_IMAGES.contains(&asked.as_str()) {
-        return Some(Health::OfImage(asked));
+        return Some(HealthCheck::OfImage(asked));
     }
     let ready =
-        |probe: String, program: Option<&str>| Some(Health::Ready { probe, program: program.map(str::to_owned) });
+        |probe: String, program: Option<&str>| Some(HealthCheck::Ready { probe, program: program.map(str::to_owned) });
     if !is_shell && let Some(address) = address(&words, names, port) {
         return ready(address, None);
     }
@@ -200,8 +200,8 @@ mod tests {
         };
         match probe(&test, &["web".to_owned()], &port) {
             None => "none".to_owned(),
-            Some(Health::OfImage(program)) => format!("image: {program}"),
-            Some(Health::Ready { probe, .. }) => written(&probe).unwrap(),
+            Some(HealthCheck::OfImage(program)) => format!("image: {program}"),
+            Some(HealthCheck::Ready { probe, .. }) => written(&probe).unwrap(),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::import::fields::{field, settled, template};
 use crate::import::section::{split, words_line};
 
 /// A program in place of an image. `<NAME>` is a field, `<args>` what the command of the file adds.
-pub struct Program {
+pub struct KnownProgram {
     names: &'static [&'static str],
     /// What has to be installed.
     pub package: &'static str,
@@ -39,8 +39,8 @@ const POSTGRES: &str = "PATH=$PATH:$(ls -d /usr/lib/postgresql/*/bin /usr/pgsql-
 const MYSQL: &str = "PATH=$PATH:/usr/sbin:/usr/libexec; data=\"<env_dir>/data\"; as=; [ $(id -u) != 0 ] || as=--user=root; \
     export TMPDIR=\"<env_dir>/temporary\"; mkdir -p \"$TMPDIR\"; ";
 
-const IMAGES: &[Program] = &[
-    Program {
+const IMAGES: &[KnownProgram] = &[
+    KnownProgram {
         names: &["redis", "valkey", "redis-stack-server"],
         package: "redis-server",
         programs: &["redis-server"],
@@ -55,7 +55,7 @@ const IMAGES: &[Program] = &[
         own: &[],
         lacks: &[],
     },
-    Program {
+    KnownProgram {
         names: &["postgres", "postgresql", "postgis", "pgvector", "timescaledb"],
         package: "postgresql",
         programs: &["postgres"],
@@ -80,7 +80,7 @@ const IMAGES: &[Program] = &[
         own: &[],
         lacks: &[],
     },
-    Program {
+    KnownProgram {
         names: &["mysql", "mariadb", "mysql-server"],
         package: "mariadb-server",
         programs: &["mariadbd", "mysqld"],
@@ -109,7 +109,7 @@ const IMAGES: &[Program] = &[
         own: &[],
         lacks: &[],
     },
-    Program {
+    KnownProgram {
         names: &["mongo", "mongodb", "mongodb-community-server"],
         package: "mongodb-org (MongoDB's own packages)",
         programs: &["mongod"],
@@ -124,7 +124,7 @@ const IMAGES: &[Program] = &[
         own: &[("--bind_ip", true), ("--bind_ip_all", false), ("--port", true), ("--dbpath", true), ("--fork", false)],
         lacks: &[("MONGO_INITDB_ROOT_USERNAME", "the user is not made: it takes everybody without a password")],
     },
-    Program {
+    KnownProgram {
         names: &["rabbitmq"],
         package: "rabbitmq-server",
         programs: &["rabbitmq-server"],
@@ -147,7 +147,7 @@ const IMAGES: &[Program] = &[
         own: &[],
         lacks: &[],
     },
-    Program {
+    KnownProgram {
         names: &["memcached"],
         package: "memcached",
         programs: &["memcached"],
@@ -162,7 +162,7 @@ const IMAGES: &[Program] = &[
         own: &[("-l", true), ("--listen", true), ("-p", true), ("--port", true), ("-d", false), ("--daemon", false)],
         lacks: &[],
     },
-    Program {
+    KnownProgram {
         names: &["minio"],
         package: "minio (from min.io)",
         programs: &["minio"],
@@ -180,14 +180,14 @@ const IMAGES: &[Program] = &[
 ];
 
 /// The program of an image, registry and tag aside.
-pub fn known(image: &str) -> Option<&'static Program> {
+pub fn known(image: &str) -> Option<&'static KnownProgram> {
     let name = settled(image);
     let name = name.split('@').next()?.rsplit('/').next()?.split(':').next()?.to_owned();
     IMAGES.iter().find(|program| program.names.contains(&name.as_str()))
 }
 
 /// What a command adds to the program of an image; `None`: it runs another program.
-pub fn arguments(program: &Program, command: &[String]) -> Option<Vec<String>> {
+pub fn arguments(program: &KnownProgram, command: &[String]) -> Option<Vec<String>> {
     let words = match command {
         [shell, flag, text]
             if matches!(shell.as_str(), "sh" | "bash") && flag == "-c" && !text.contains(['|', '&', ';', '<', '>']) =>
@@ -212,7 +212,7 @@ pub fn arguments(program: &Program, command: &[String]) -> Option<Vec<String>> {
     }
 }
 
-impl Program {
+impl KnownProgram {
     /// `commands_pre`. `scripts` are files that fill a new database, relative to the project's root.
     pub fn prepare(&self, scripts: &[String]) -> Option<String> {
         if self.prepare.is_empty() {

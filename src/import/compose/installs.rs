@@ -1,11 +1,11 @@
 //! What the commands that build an image install, as the keys of an environment.
 
-use super::dockerfile::{Image, made};
-use super::paths::{Paths, absolute};
+use super::dockerfile::{DockerfileImage, made};
+use super::paths::{ContainerPaths, absolute};
 use crate::import::section::{split, words_line};
 
 #[derive(Debug, Default)]
-pub struct Installs {
+pub struct InstallInstructions {
     /// Of Python.
     pub deps: Vec<String>,
     pub node: bool,
@@ -58,8 +58,8 @@ const ARRANGING: [&str; 31] = [
 ];
 
 /// Reads the commands of an image, whose paths are adapted to what is built here.
-pub fn read(image: &mut Image) -> Installs {
-    let mut installs = Installs::default();
+pub fn read(image: &mut DockerfileImage) -> InstallInstructions {
+    let mut installs = InstallInstructions::default();
     for run in std::mem::take(&mut image.runs) {
         let mut workdir = run.workdir;
         for command in
@@ -84,8 +84,8 @@ fn is_assignment(word: &str) -> bool {
         .is_some_and(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
 }
 
-impl Installs {
-    fn command(&mut self, words: &[String], workdir: &str, paths: &mut Paths) {
+impl InstallInstructions {
+    fn command(&mut self, words: &[String], workdir: &str, paths: &mut ContainerPaths) {
         let texts: Vec<&str> = words.iter().map(String::as_str).collect();
         let program = texts[0].rsplit('/').next().unwrap_or_default();
         match (program, &texts[1..]) {
@@ -115,7 +115,7 @@ impl Installs {
         }
     }
 
-    fn prepare(&mut self, words: &[String], workdir: &str, paths: &Paths) {
+    fn prepare(&mut self, words: &[String], workdir: &str, paths: &ContainerPaths) {
         let line = paths.replaced(&words_line(words));
         // Commands run where the service does.
         if paths.folder(workdir).is_some() && !self.commands_pre.contains(&line) {
@@ -123,7 +123,7 @@ impl Installs {
         }
     }
 
-    fn pip(&mut self, rest: &[&str], workdir: &str, paths: &Paths) {
+    fn pip(&mut self, rest: &[&str], workdir: &str, paths: &ContainerPaths) {
         let place = |path: &str| {
             let path = path.trim_matches(['"', '\'']);
             paths.in_project(&absolute(workdir, path)).filter(|path| !path.starts_with(".."))
@@ -165,7 +165,7 @@ impl Installs {
         }
     }
 
-    fn npm(&mut self, program: &str, words: &[String], workdir: &str, paths: &Paths) {
+    fn npm(&mut self, program: &str, words: &[String], workdir: &str, paths: &ContainerPaths) {
         self.node = true;
         let rest: Vec<&str> = words[1..].iter().map(String::as_str).collect();
         let mut plain = rest.iter().filter(|word| !word.starts_with('-'));
@@ -185,7 +185,7 @@ impl Installs {
     }
 
     /// The program goes to the environment's folder.
-    fn go_build(&mut self, rest: &[&str], workdir: &str, paths: &mut Paths) {
+    fn go_build(&mut self, rest: &[&str], workdir: &str, paths: &mut ContainerPaths) {
         self.go = true;
         let mut line = vec!["go".to_owned(), "build".to_owned()];
         let mut words = rest.iter().copied();
@@ -225,14 +225,16 @@ pub fn language(base: &str) -> Option<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import::compose::dockerfile::Run;
+    use crate::import::compose::dockerfile::RunInstruction;
     use crate::import::fields::written;
 
-    fn installs(commands: &[&str]) -> Installs {
-        let mut image = Image::default();
+    fn installs(commands: &[&str]) -> InstallInstructions {
+        let mut image = DockerfileImage::default();
         image.paths.add("/app", "web");
-        image.runs =
-            commands.iter().map(|command| Run { workdir: "/app".to_owned(), command: (*command).to_owned() }).collect();
+        image.runs = commands
+            .iter()
+            .map(|command| RunInstruction { workdir: "/app".to_owned(), command: (*command).to_owned() })
+            .collect();
         read(&mut image)
     }
 
@@ -283,10 +285,12 @@ mod tests {
 
     #[test]
     fn a_program_that_is_built_is_found_in_the_environment() {
-        let mut image = Image::default();
+        let mut image = DockerfileImage::default();
         image.paths.add("/src", "");
-        image.runs =
-            vec![Run { workdir: "/src".to_owned(), command: "CGO_ENABLED=0 go build -o /out/server ./cmd".to_owned() }];
+        image.runs = vec![RunInstruction {
+            workdir: "/src".to_owned(),
+            command: "CGO_ENABLED=0 go build -o /out/server ./cmd".to_owned(),
+        }];
         let found = read(&mut image);
         assert_eq!(written(&found.commands_pre[0]).unwrap(), "go build -o {env_dir}/bin/server ./cmd");
         assert!(image.paths.is_made("/out/server"));

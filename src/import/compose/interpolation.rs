@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use yaml_rust2::Yaml;
 
 use crate::import::fields::{cleaned, variable};
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::settings::dotenv;
 
 /// How deep defaults may be nested in defaults.
@@ -133,7 +133,7 @@ fn name_end(text: &str) -> usize {
 
 /// The variables of a `.env` beside a compose file.
 pub fn variables_of(text: &str) -> Result<BTreeMap<String, String>, String> {
-    Ok(dotenv::variables(text, &Variables::default())?.into_iter().collect())
+    Ok(dotenv::variables(text, &EnvVariables::default())?.into_iter().collect())
 }
 
 #[cfg(test)]

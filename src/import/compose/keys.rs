@@ -2,9 +2,9 @@
 
 use yaml_rust2::Yaml;
 
-use super::document::Document;
-use super::notes::Notes;
-use super::service::Draft;
+use super::document::ComposeDocument;
+use super::notes::ImportNotes;
+use super::service::ServiceDraft;
 use super::values::{entries, get};
 
 /// Keys of a service that are translated, or noted where that is tried.
@@ -63,7 +63,7 @@ const REASONS: [(&str, &str); 19] = [
 
 const NO_COUNTERPART: &str = "a process of this machine has no such thing";
 
-pub fn service_keys(draft: &Draft<'_>, notes: &mut Notes) {
+pub fn service_keys(draft: &ServiceDraft<'_>, notes: &mut ImportNotes) {
     for (key, value) in entries(draft.yaml) {
         match key.as_str() {
             "networks" => notes.key(&draft.name, "networks", "all services are in the network of this machine"),
@@ -101,14 +101,20 @@ pub fn service_keys(draft: &Draft<'_>, notes: &mut Notes) {
 }
 
 /// Keys of a key.
-fn inner(draft: &Draft<'_>, (outer, value): &(&str, &Yaml), known: &[&str], reason: &str, notes: &mut Notes) {
+fn inner(
+    draft: &ServiceDraft<'_>,
+    (outer, value): &(&str, &Yaml),
+    known: &[&str],
+    reason: &str,
+    notes: &mut ImportNotes,
+) {
     for (key, _) in entries(value).iter().filter(|(key, _)| !known.contains(&key.as_str())) {
         notes.key(&draft.name, &format!("{outer}.{key}"), reason);
     }
 }
 
 /// Keys of the whole file.
-pub fn file_keys(document: &Document, notes: &mut Notes) {
+pub fn file_keys(document: &ComposeDocument, notes: &mut ImportNotes) {
     for (key, value) in entries(&document.root) {
         let reason = match key.as_str() {
             "services" => continue,

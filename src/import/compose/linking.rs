@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 use yaml_rust2::Yaml;
 
 use super::environment_of;
-use super::notes::Notes;
-use super::references::{Kind, Mention, Names, Text};
-use super::service::{Draft, Variable};
+use super::notes::ImportNotes;
+use super::references::{Mention, ReferenceKind, ServiceNames, TextRole};
+use super::service::{ContainerVariable, ServiceDraft};
 use super::values::{entries, get, text, texts};
 use crate::import::fields::{field, outside, settled};
 
-pub struct Links<'a, 'b> {
-    drafts: &'a mut [Draft<'b>],
-    notes: &'a mut Notes,
-    names: Names,
+pub struct ServiceLinks<'a, 'b> {
+    drafts: &'a mut [ServiceDraft<'b>],
+    notes: &'a mut ImportNotes,
+    names: ServiceNames,
     /// Who depends on whom, by their places.
     edges: BTreeSet<(usize, usize)>,
     /// Whether anybody depends on a service.
@@ -25,16 +25,16 @@ pub struct Links<'a, 'b> {
 }
 
 /// A text of a service that may name others.
-enum Place {
+enum LinkedText {
     Variable(usize),
     Word(usize),
     Argument(usize),
     Prepare(usize),
 }
 
-impl<'a, 'b> Links<'a, 'b> {
-    pub fn new(drafts: &'a mut [Draft<'b>], notes: &'a mut Notes) -> Self {
-        let mut names = Names::default();
+impl<'a, 'b> ServiceLinks<'a, 'b> {
+    pub fn new(drafts: &'a mut [ServiceDraft<'b>], notes: &'a mut ImportNotes) -> Self {
+        let mut names = ServiceNames::default();
         for (at, draft) in drafts.iter().enumerate() {
             names.add(&draft.name, at);
         }
@@ -58,7 +58,7 @@ impl<'a, 'b> Links<'a, 'b> {
     pub fn work_in(mut self) {
         (0..self.drafts.len()).for_each(|at| self.read_depends(at));
         (0..self.drafts.len()).for_each(|at| self.learn_ports(at));
-        (0..self.drafts.len()).for_each(|at| self.put_in_addresses(at));
+        (0..self.drafts.len()).for_each(|at| self.write_addresses(at));
         let mut taken = BTreeSet::new();
         (0..self.drafts.len()).for_each(|at| self.own_ports(at, &mut taken));
     }
@@ -127,34 +127,34 @@ impl<'a, 'b> Links<'a, 'b> {
         false
     }
 
-    fn texts(&self, at: usize) -> Vec<(Place, String)> {
+    fn texts(&self, at: usize) -> Vec<(LinkedText, String)> {
         let draft = &self.drafts[at];
         let variables = draft.variables.iter().enumerate();
-        let variables = variables.filter_map(|(at, one)| Some((Place::Variable(at), one.value.clone()?)));
-        let words = draft.words.iter().enumerate().map(|(at, word)| (Place::Word(at), word.clone()));
-        let arguments = draft.arguments.iter().enumerate().map(|(at, word)| (Place::Argument(at), word.clone()));
+        let variables = variables.filter_map(|(at, one)| Some((LinkedText::Variable(at), one.value.clone()?)));
+        let words = draft.words.iter().enumerate().map(|(at, word)| (LinkedText::Word(at), word.clone()));
+        let arguments = draft.arguments.iter().enumerate().map(|(at, word)| (LinkedText::Argument(at), word.clone()));
         let prepare =
-            draft.installs.commands_pre.iter().enumerate().map(|(at, line)| (Place::Prepare(at), line.clone()));
+            draft.installs.commands_pre.iter().enumerate().map(|(at, line)| (LinkedText::Prepare(at), line.clone()));
         variables.chain(words).chain(arguments).chain(prepare).collect()
     }
 
-    fn mentions(&self, at: usize, place: &Place, text: &str) -> Vec<Mention> {
+    fn mentions(&self, at: usize, place: &LinkedText, text: &str) -> Vec<Mention> {
         let draft = &self.drafts[at];
         // The image of a known program has its own variables, and they name no others.
-        if draft.known.is_some() && matches!(place, Place::Variable(_)) {
+        if draft.known.is_some() && matches!(place, LinkedText::Variable(_)) {
             return Vec::new();
         }
         let knows = |service: usize, port: u16| self.drafts[service].ports.iter().any(|one| one.target == port);
         let what = match place {
-            Place::Variable(index) => Text::Variable(&draft.variables[*index].name),
-            _ => Text::Command,
+            LinkedText::Variable(index) => TextRole::Variable(&draft.variables[*index].name),
+            _ => TextRole::Command,
         };
         // A word after an option for a host is one.
-        if let (Place::Word(index), true) = (place, what == Text::Command) {
+        if let (LinkedText::Word(index), true) = (place, what == TextRole::Command) {
             let before = index.checked_sub(1).and_then(|before| draft.words.get(before));
             let is_host = before.is_some_and(|word| matches!(word.as_str(), "-h" | "--host" | "--hostname"));
             if let Some(service) = self.names.get(text).filter(|_| is_host) {
-                return vec![Mention { range: 0..text.len(), service, kind: Kind::Host }];
+                return vec![Mention { range: 0..text.len(), service, kind: ReferenceKind::Host }];
             }
         }
         self.names.mentions(text, what, &knows)
@@ -165,8 +165,8 @@ impl<'a, 'b> Links<'a, 'b> {
         for (place, text) in self.texts(at) {
             for mention in self.mentions(at, &place, &text) {
                 let port = match mention.kind {
-                    Kind::HostAndPort(port) | Kind::HostThenPort(port) => Some(port),
-                    Kind::HostOfUrl if self.drafts[mention.service].ports.is_empty() => {
+                    ReferenceKind::HostAndPort(port) | ReferenceKind::HostThenPort(port) => Some(port),
+                    ReferenceKind::HostOfUrl if self.drafts[mention.service].ports.is_empty() => {
                         scheme_port(&text[..mention.range.start])
                     }
                     _ => None,
@@ -179,7 +179,7 @@ impl<'a, 'b> Links<'a, 'b> {
         }
     }
 
-    fn put_in_addresses(&mut self, at: usize) {
+    fn write_addresses(&mut self, at: usize) {
         let mut named = BTreeSet::new();
         let mut hosts_only: Vec<(Option<usize>, usize)> = Vec::new();
         for (place, text) in self.texts(at) {
@@ -191,10 +191,12 @@ impl<'a, 'b> Links<'a, 'b> {
                 result.push_str(&text[end..mention.range.start]);
                 result.push_str(&host);
                 match (mention.kind, port) {
-                    (Kind::HostAndPort(_) | Kind::HostOfUrl, Some(port)) => result.extend([":", &port]),
-                    (Kind::HostThenPort(_), Some(port)) => result.extend([" ", &port]),
-                    (Kind::Host, _) => {
-                        let index = if let Place::Variable(index) = place { Some(index) } else { None };
+                    (ReferenceKind::HostAndPort(_) | ReferenceKind::HostOfUrl, Some(port)) => {
+                        result.extend([":", &port])
+                    }
+                    (ReferenceKind::HostThenPort(_), Some(port)) => result.extend([" ", &port]),
+                    (ReferenceKind::Host, _) => {
+                        let index = if let LinkedText::Variable(index) = place { Some(index) } else { None };
                         hosts_only.push((index, mention.service));
                     }
                     (_, None) => {}
@@ -208,17 +210,17 @@ impl<'a, 'b> Links<'a, 'b> {
             result.push_str(&text[end..]);
             let draft = &mut self.drafts[at];
             match place {
-                Place::Variable(index) => {
+                LinkedText::Variable(index) => {
                     draft.variables[index].value = Some(result);
                     draft.variables[index].from_file = false;
                 }
-                Place::Word(index) => draft.words[index] = result,
-                Place::Argument(index) => draft.arguments[index] = result,
-                Place::Prepare(index) => draft.installs.commands_pre[index] = result,
+                LinkedText::Word(index) => draft.words[index] = result,
+                LinkedText::Argument(index) => draft.arguments[index] = result,
+                LinkedText::Prepare(index) => draft.installs.commands_pre[index] = result,
             }
         }
         for (variable, service) in hosts_only {
-            self.port_beside(at, variable, service);
+            self.neighbouring_port(at, variable, service);
         }
         self.untold(at, &named);
     }
@@ -227,7 +229,7 @@ impl<'a, 'b> Links<'a, 'b> {
     fn address(&mut self, at: usize, mention: &Mention) -> (Option<String>, Option<String>) {
         let other = mention.service;
         let wanted = match mention.kind {
-            Kind::HostAndPort(port) | Kind::HostThenPort(port) => Some(port),
+            ReferenceKind::HostAndPort(port) | ReferenceKind::HostThenPort(port) => Some(port),
             _ => self.drafts[other].ports.first().map(|port| port.target),
         };
         let place = wanted.and_then(|wanted| self.drafts[other].ports.iter().position(|port| port.target == wanted));
@@ -273,7 +275,7 @@ impl<'a, 'b> Links<'a, 'b> {
     }
 
     /// A host stands alone: its port is in the variable beside it, or is the usual one.
-    fn port_beside(&mut self, at: usize, variable: Option<usize>, other: usize) {
+    fn neighbouring_port(&mut self, at: usize, variable: Option<usize>, other: usize) {
         let env = self.drafts[other].env.clone();
         let ports: Vec<(u16, String)> =
             self.drafts[other].ports.iter().map(|port| (port.target, port.name.clone())).collect();
@@ -303,7 +305,7 @@ impl<'a, 'b> Links<'a, 'b> {
                 .iter_mut()
                 .find(|one| wanted.as_deref() == Some(one.name.to_ascii_uppercase().as_str()));
             let beside = beside.filter(|one| one.value.is_some());
-            if let Some(Variable { value: Some(value), from_file, .. }) = beside {
+            if let Some(ContainerVariable { value: Some(value), from_file, .. }) = beside {
                 if let Some(port) = settled(value).parse().ok().and_then(field_of) {
                     (*value, *from_file) = (port, false);
                     return;
@@ -351,7 +353,7 @@ impl<'a, 'b> Links<'a, 'b> {
         for index in 0..self.drafts[at].ports.len() {
             let (target, published) = (self.drafts[at].ports[index].target, self.drafts[at].ports[index].published);
             let service = self.drafts[at].name.clone();
-            let is_told = is_known || self.told_port(at, index);
+            let is_told = is_known || self.stated_port(at, index);
             // Only its own programs use that one.
             let is_inner = is_known && self.drafts[at].ports[index].name == "dist";
             let wanted = match (is_known, self.fixed[at].filter(|_| !is_inner)) {
@@ -398,7 +400,7 @@ impl<'a, 'b> Links<'a, 'b> {
                 if !is_told && index == 0 {
                     draft.variables.retain(|variable| variable.name != "PORT");
                     let value = Some(field("port"));
-                    draft.variables.push(Variable { name: "PORT".to_owned(), value, from_file: false });
+                    draft.variables.push(ContainerVariable { name: "PORT".to_owned(), value, from_file: false });
                 }
             }
             self.drafts[at].ports[index].number = number;
@@ -411,7 +413,7 @@ impl<'a, 'b> Links<'a, 'b> {
     }
 
     /// Puts the field in wherever the service is told its own port; whether that was anywhere.
-    fn told_port(&mut self, at: usize, index: usize) -> bool {
+    fn stated_port(&mut self, at: usize, index: usize) -> bool {
         let draft = &mut self.drafts[at];
         let (target, field) = (draft.ports[index].target, field(&format!("port:{}", draft.ports[index].name)));
         let number = target.to_string();
@@ -429,7 +431,7 @@ impl<'a, 'b> Links<'a, 'b> {
                 });
             }
         }
-        for Variable { name, value, from_file } in &mut draft.variables {
+        for ContainerVariable { name, value, from_file } in &mut draft.variables {
             let upper = name.to_ascii_uppercase();
             let Some(value) = value else { continue };
             let is_port = upper.ends_with("PORT") && settled(value) == number;
@@ -464,7 +466,7 @@ impl<'a, 'b> Links<'a, 'b> {
         {
             return false;
         }
-        draft.variables.push(Variable { name: (*variable).to_owned(), value: Some(field), from_file: false });
+        draft.variables.push(ContainerVariable { name: (*variable).to_owned(), value: Some(field), from_file: false });
         true
     }
 }

@@ -1,14 +1,14 @@
 //! What people are told of a translation: each key once, with the services that have it.
 
 #[derive(Debug, Default)]
-pub struct Notes {
+pub struct ImportNotes {
     /// About one service, in order.
     lines: Vec<String>,
     /// Keys, why they are not translated, and which services have them.
     keys: Vec<(String, String, Vec<String>)>,
 }
 
-impl Notes {
+impl ImportNotes {
     pub fn add(&mut self, service: &str, text: impl AsRef<str>) {
         let line = format!("{}: {}", service.escape_default(), text.as_ref());
         if !self.lines.contains(&line) {

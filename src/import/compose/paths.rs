@@ -26,29 +26,29 @@ pub fn absolute(workdir: &str, path: &str) -> String {
 
 /// Paths of a container and what they are here. Of several that fit, the longest counts, then the latest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Paths {
-    entries: Vec<(String, Place)>,
+pub struct ContainerPaths {
+    entries: Vec<(String, HostPath)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum HostPath {
     /// Relative to the project's root.
     Project(String),
     /// A text with fields: what envo makes, not the project.
     Made(String),
 }
 
-impl Paths {
+impl ContainerPaths {
     /// `container` is absolute, `project` relative to the project's root.
     pub fn add(&mut self, container: &str, project: &str) {
-        self.entries.push((container.to_owned(), Place::Project(project.to_owned())));
+        self.entries.push((container.to_owned(), HostPath::Project(project.to_owned())));
     }
 
     pub fn add_made(&mut self, container: &str, place: &str) {
-        self.entries.push((container.to_owned(), Place::Made(place.to_owned())));
+        self.entries.push((container.to_owned(), HostPath::Made(place.to_owned())));
     }
 
-    fn find(&self, path: &str) -> Option<(&Place, String)> {
+    fn find(&self, path: &str) -> Option<(&HostPath, String)> {
         let rest = |container: &str| match path.strip_prefix(container.trim_end_matches('/'))? {
             rest if rest.is_empty() || rest.starts_with('/') => Some(rest.trim_start_matches('/').to_owned()),
             _ => None,
@@ -63,36 +63,36 @@ impl Paths {
     /// Relative to the project's root.
     pub fn in_project(&self, path: &str) -> Option<String> {
         match self.find(path)? {
-            (Place::Project(project), rest) => Some(joined(project, &rest)),
-            (Place::Made(_), _) => None,
+            (HostPath::Project(project), rest) => Some(joined(project, &rest)),
+            (HostPath::Made(_), _) => None,
         }
     }
 
     /// As a value says it, wherever it is used.
     pub fn value(&self, path: &str) -> Option<String> {
         match self.find(path)? {
-            (Place::Project(project), rest) => {
+            (HostPath::Project(project), rest) => {
                 let inside = joined(project, &rest);
                 let root = field("tox_root");
                 Some(if inside.is_empty() { root } else { format!("{root}/{inside}") })
             }
-            (Place::Made(made), rest) if rest.is_empty() => Some(made.clone()),
-            (Place::Made(made), rest) => Some(format!("{made}/{rest}")),
+            (HostPath::Made(made), rest) if rest.is_empty() => Some(made.clone()),
+            (HostPath::Made(made), rest) => Some(format!("{made}/{rest}")),
         }
     }
 
     /// Whether a path is something that is made here.
     pub fn is_made(&self, path: &str) -> bool {
-        self.find(path).is_some_and(|(place, rest)| matches!(place, Place::Made(_)) && rest.is_empty())
+        self.find(path).is_some_and(|(place, rest)| matches!(place, HostPath::Made(_)) && rest.is_empty())
     }
 
     /// Copies what another stage has at a path.
     pub fn copy(&mut self, from: &Self, source: &str, destination: &str) {
         if let Some((place, rest)) = from.find(source) {
             let place = match place {
-                Place::Project(project) => Place::Project(joined(project, &rest)),
-                Place::Made(made) if rest.is_empty() => Place::Made(made.clone()),
-                Place::Made(made) => Place::Made(format!("{made}/{rest}")),
+                HostPath::Project(project) => HostPath::Project(joined(project, &rest)),
+                HostPath::Made(made) if rest.is_empty() => HostPath::Made(made.clone()),
+                HostPath::Made(made) => HostPath::Made(format!("{made}/{rest}")),
             };
             self.entries.push((destination.to_owned(), place));
         }
@@ -104,7 +104,7 @@ impl Paths {
             let (container, place) = self.entries.iter().rev().find(|(container, _)| {
                 folder_of(container) == path.trim_end_matches('/') && !container.ends_with('/')
             })?;
-            let Place::Project(project) = place else { return None };
+            let HostPath::Project(project) = place else { return None };
             let same_name = container.rsplit('/').next() == project.rsplit('/').next();
             same_name.then(|| folder_of(project).to_owned())
         };
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn paths_of_the_container_are_found_here() {
-        let mut paths = Paths::default();
+        let mut paths = ContainerPaths::default();
         paths.add("/app", "web");
         paths.add("/app/config", "deploy/config");
         paths.add_made("/bin/server", &field("env_dir"));
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_folder_is_known_by_its_files() {
-        let mut paths = Paths::default();
+        let mut paths = ContainerPaths::default();
         paths.add("/code/package.json", "web/package.json");
         assert_eq!(paths.folder("/code").as_deref(), Some("web"));
         assert_eq!(paths.folder("/other"), None);

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use yaml_rust2::Yaml;
 
-use super::dockerfile::{self, Build, Image};
-use super::images::{self, Program};
-use super::installs::{self, Installs};
-use super::notes::Notes;
+use super::dockerfile::{self, DockerfileImage, ImageBuild};
+use super::images::{self, KnownProgram};
+use super::installs::{self, InstallInstructions};
+use super::notes::ImportNotes;
 use super::paths::{absolute, joined};
 use super::values::{entries, get, ports, text, texts, variables};
-use super::{Context, interpolation};
+use super::{ComposeContext, interpolation};
 use crate::import::fields::{cleaned, field, settled};
 use crate::import::section::{command_words, environment_name, is_variable_name};
 
 /// A port of the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Port {
+pub struct ContainerPort {
     pub target: u16,
     /// What it is called here.
     pub name: String,
@@ -26,7 +26,7 @@ pub struct Port {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variable {
+pub struct ContainerVariable {
     pub name: String,
     /// `None`: it is passed on.
     pub value: Option<String>,
@@ -35,14 +35,14 @@ pub struct Variable {
 }
 
 /// Everything that is known of a service before others are looked at.
-pub struct Draft<'a> {
+pub struct ServiceDraft<'a> {
     pub name: String,
     /// The environment's.
     pub env: String,
     pub yaml: &'a Yaml,
-    pub image: Image,
-    pub known: Option<&'static Program>,
-    pub installs: Installs,
+    pub image: DockerfileImage,
+    pub known: Option<&'static KnownProgram>,
+    pub installs: InstallInstructions,
     /// What is run; empty: nobody knows.
     pub words: Vec<String>,
     /// Of a known program: what the command adds.
@@ -51,8 +51,8 @@ pub struct Draft<'a> {
     pub scripts: Vec<String>,
     pub change_dir: String,
     pub env_files: Vec<String>,
-    pub variables: Vec<Variable>,
-    pub ports: Vec<Port>,
+    pub variables: Vec<ContainerVariable>,
+    pub ports: Vec<ContainerPort>,
     /// Environments, and whether a restart of theirs restarts this one.
     pub depends: Vec<(String, bool)>,
     /// Others wait for it to end well.
@@ -61,15 +61,15 @@ pub struct Draft<'a> {
     pub needs_look: bool,
 }
 
-impl<'a> Draft<'a> {
-    pub fn new(name: &str, yaml: &'a Yaml, context: &Context<'_>, notes: &mut Notes) -> Self {
+impl<'a> ServiceDraft<'a> {
+    pub fn new(name: &str, yaml: &'a Yaml, context: &ComposeContext<'_>, notes: &mut ImportNotes) -> Self {
         let mut draft = Self {
             name: name.to_owned(),
             env: environment_name(name),
             yaml,
-            image: Image::default(),
+            image: DockerfileImage::default(),
             known: None,
-            installs: Installs::default(),
+            installs: InstallInstructions::default(),
             words: Vec::new(),
             arguments: Vec::new(),
             scripts: Vec::new(),
@@ -107,12 +107,12 @@ impl<'a> Draft<'a> {
         self.variables.iter().find(|variable| variable.name == name).and_then(|variable| variable.value.as_deref())
     }
 
-    fn look(&mut self, notes: &mut Notes, text: impl AsRef<str>) {
+    fn look(&mut self, notes: &mut ImportNotes, text: impl AsRef<str>) {
         self.needs_look = true;
         notes.add(&self.name, text);
     }
 
-    fn read_image(&mut self, context: &Context<'_>, notes: &mut Notes) {
+    fn read_image(&mut self, context: &ComposeContext<'_>, notes: &mut ImportNotes) {
         let base = self.text("image").unwrap_or_default();
         match self.get("build") {
             Some(build) => self.read_build(build, context, notes),
@@ -126,7 +126,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn read_build(&mut self, build: &Yaml, context: &Context<'_>, notes: &mut Notes) {
+    fn read_build(&mut self, build: &Yaml, context: &ComposeContext<'_>, notes: &mut ImportNotes) {
         let of = |key: &str| get(build, key).and_then(text).map(|text| settled(&text));
         let folder = text(build).map(|text| settled(&text)).or_else(|| of("context")).unwrap_or_else(|| ".".to_owned());
         if folder.contains("://") || folder.starts_with(['/', '~']) || folder.contains('@') {
@@ -148,7 +148,7 @@ impl<'a> Draft<'a> {
             .collect();
         let target = of("target");
         let is_file = |path: &str| (context.files.read)(path).is_some();
-        let build_of = Build {
+        let build_of = ImageBuild {
             text: &source,
             context: &folder,
             target: target.as_deref(),
@@ -195,7 +195,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What is mounted into the container: folders of the project, secrets, configs.
-    fn mount(&mut self, context: &Context<'_>, notes: &mut Notes) {
+    fn mount(&mut self, context: &ComposeContext<'_>, notes: &mut ImportNotes) {
         for volume in self.get("volumes").and_then(Yaml::as_vec).into_iter().flatten() {
             let (source, target) = match get(volume, "target").and_then(text) {
                 Some(target) => (
@@ -240,10 +240,10 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        if self.known.is_some_and(Program::takes_scripts) && self.scripts.is_empty() {
+        if self.known.is_some_and(KnownProgram::takes_scripts) && self.scripts.is_empty() {
             self.scripts.extend(self.image.paths.in_project("/docker-entrypoint-initdb.d/*.sql"));
         }
-        if !self.scripts.is_empty() && !self.known.is_some_and(Program::takes_scripts) {
+        if !self.scripts.is_empty() && !self.known.is_some_and(KnownProgram::takes_scripts) {
             self.look(notes, format!("`{}` does not fill its database here", self.scripts.join(", ")));
         }
         if self.scripts.iter().any(|script| !script.ends_with(".sql")) {
@@ -253,7 +253,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What is run: entry point and command of the file, else of the image.
-    fn program(&mut self, context: &Context<'_>, notes: &mut Notes) {
+    fn program(&mut self, context: &ComposeContext<'_>, notes: &mut ImportNotes) {
         let entrypoint = get(self.yaml, "entrypoint").filter(|value| !value.is_null()).map(command);
         let own = self.get("command").map(command);
         let image_command = if entrypoint.is_none() { self.image.command.clone() } else { Vec::new() };
@@ -267,7 +267,7 @@ impl<'a> Draft<'a> {
                 self.ports = program
                     .ports
                     .iter()
-                    .map(|(name, target)| Port {
+                    .map(|(name, target)| ContainerPort {
                         target: *target,
                         name: (*name).to_owned(),
                         number: None,
@@ -331,7 +331,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The words with paths of this machine; a script runs by what its first line names.
-    fn translated(&self, words: Vec<String>, context: &Context<'_>) -> Vec<String> {
+    fn translated(&self, words: Vec<String>, context: &ComposeContext<'_>) -> Vec<String> {
         // A text that needs no shell is words.
         let words = match words.as_slice() {
             [shell, flag, text]
@@ -371,7 +371,7 @@ impl<'a> Draft<'a> {
         result
     }
 
-    fn missing_program(&mut self, context: &Context<'_>, notes: &mut Notes) {
+    fn missing_program(&mut self, context: &ComposeContext<'_>, notes: &mut ImportNotes) {
         let program = self.words.first().cloned().unwrap_or_default();
         let by_runtime =
             ["node", "npm", "npx", "yarn", "pnpm", "ruby", "bundle", "go", "cargo", "python", "python3", "pip"];
@@ -387,7 +387,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn read_variables(&mut self, context: &Context<'_>, notes: &mut Notes) {
+    fn read_variables(&mut self, context: &ComposeContext<'_>, notes: &mut ImportNotes) {
         let files = match self.get("env_file") {
             Some(Yaml::Array(files)) => files.iter().collect(),
             Some(one) => vec![one],
@@ -411,7 +411,7 @@ impl<'a> Draft<'a> {
                 None
             });
             for (name, value) in found.unwrap_or_default() {
-                self.set(Variable { name, value: Some(cleaned(&value)), from_file: true });
+                self.set(ContainerVariable { name, value: Some(cleaned(&value)), from_file: true });
             }
         }
         for (name, value) in std::mem::take(&mut self.image.variables) {
@@ -420,7 +420,7 @@ impl<'a> Draft<'a> {
                 || ["PIP_", "POETRY_", "UV_", "BUNDLE_"].iter().any(|prefix| name.starts_with(prefix));
             if !is_image_s && self.variables.iter().all(|known| known.name != name) {
                 let value = self.image.paths.replaced(&value);
-                self.set(Variable { name, value: Some(value), from_file: false });
+                self.set(ContainerVariable { name, value: Some(value), from_file: false });
             }
         }
         for (name, value) in self.get("environment").map(variables).unwrap_or_default() {
@@ -433,12 +433,12 @@ impl<'a> Draft<'a> {
             });
             let value =
                 value.map(|value| self.image.paths.replaced(&value).replace("host.docker.internal", "127.0.0.1"));
-            self.set(Variable { name, value, from_file: false });
+            self.set(ContainerVariable { name, value, from_file: false });
         }
     }
 
     /// What a known program is not here, or does not do.
-    fn compare(&mut self, context: &Context<'_>, notes: &mut Notes) {
+    fn compare(&mut self, context: &ComposeContext<'_>, notes: &mut ImportNotes) {
         let Some(known) = self.known else { return };
         if !known.programs.iter().any(|program| (context.files.has_program)(program, known.folders)) {
             self.look(
@@ -453,14 +453,14 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn set(&mut self, variable: Variable) {
+    fn set(&mut self, variable: ContainerVariable) {
         match self.variables.iter_mut().find(|known| known.name == variable.name) {
             Some(known) => *known = variable,
             None => self.variables.push(variable),
         }
     }
 
-    fn read_ports(&mut self, notes: &mut Notes) {
+    fn read_ports(&mut self, notes: &mut ImportNotes) {
         // What an image exposes is what its own command listens on, and another one only if it says so.
         let is_own = self.get("command").is_none() && self.get("entrypoint").is_none();
         let says = |port: &String| {
@@ -515,7 +515,7 @@ impl<'a> Draft<'a> {
             _ if self.ports.is_empty() => "main".to_owned(),
             _ => format!("p{target}"),
         };
-        self.ports.push(Port { target, name, number: None, published });
+        self.ports.push(ContainerPort { target, name, number: None, published });
     }
 
     /// The service's own port as a field; `short`: the first one needs no name.

@@ -42,7 +42,7 @@ pub fn variables(value: &Yaml) -> Vec<(String, Option<String>)> {
 
 /// A published port: the number on this machine, if one is given, and that in the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Published {
+pub struct PublishedPort {
     pub number: Option<u16>,
     pub target: u16,
 }
@@ -51,7 +51,7 @@ pub struct Published {
 const MAX_RANGE: u16 = 20;
 
 /// The ports that an entry of `ports` or `expose` publishes.
-pub fn ports(value: &Yaml) -> Result<Vec<Published>, &'static str> {
+pub fn ports(value: &Yaml) -> Result<Vec<PublishedPort>, &'static str> {
     let number = |text: &str| text.parse::<u16>().ok().filter(|number| *number > 0);
     let (published, target, protocol) = match get(value, "target") {
         Some(target) => {
@@ -85,7 +85,7 @@ pub fn ports(value: &Yaml) -> Result<Vec<Published>, &'static str> {
     let fits = |(low, high): (u16, u16)| high.checked_sub(low) == Some(to - from);
     // One of several numbers is any number.
     let first = first.filter(|range| fits(*range)).map(|(low, _)| low);
-    Ok((from..=to).map(|target| Published { number: first.map(|first| first + (target - from)), target }).collect())
+    Ok((from..=to).map(|target| PublishedPort { number: first.map(|first| first + (target - from)), target }).collect())
 }
 
 /// `1m30s`, `10s`, `500ms` in seconds.
@@ -122,7 +122,7 @@ mod tests {
             assert_eq!(seconds(&yaml(text)), Some(expected), "{text}");
         }
         assert_eq!(seconds(&yaml("soon")), None);
-        let one = |number, target| Ok(vec![Published { number, target }]);
+        let one = |number, target| Ok(vec![PublishedPort { number, target }]);
         for (text, expected) in [
             ("'8000:80'", one(Some(8000), 80)),
             ("'127.0.0.1:8000:80/tcp'", one(Some(8000), 80)),
@@ -141,6 +141,6 @@ mod tests {
             assert_eq!(ports(&yaml(text)), expected, "{text}");
         }
         let several = ports(&yaml("'3000-3002:4000-4002'")).unwrap();
-        assert_eq!(several[2], Published { number: Some(3002), target: 4002 });
+        assert_eq!(several[2], PublishedPort { number: Some(3002), target: 4002 });
     }
 }

@@ -2,19 +2,19 @@
 
 use yaml_rust2::Yaml;
 
-use super::Context;
-use super::health::{self, Health};
+use super::ComposeContext;
+use super::health::{self, HealthCheck};
 use super::installs;
 use super::keys::service_keys;
-use super::notes::Notes;
-use super::service::{Draft, command};
+use super::notes::ImportNotes;
+use super::service::{ServiceDraft, command};
 use super::values::{get, seconds, text, texts};
 use crate::import::fields::{settled, template};
-use crate::import::section::{Section, distribution, is_pythons, program, words_line};
+use crate::import::section::{ImportedSection, distribution, is_pythons, program, words_line};
 
 /// The section, with notes on what it cannot say.
-pub fn section(draft: &mut Draft<'_>, context: &Context<'_>, notes: &mut Notes) -> Section {
-    let mut section = Section::new(&draft.name);
+pub fn section(draft: &mut ServiceDraft<'_>, context: &ComposeContext<'_>, notes: &mut ImportNotes) -> ImportedSection {
+    let mut section = ImportedSection::new(&draft.name);
     let lines = commands(draft);
     let ready = ready(draft, context, notes);
     runtime(draft, &lines, ready.as_ref().and_then(|(_, program)| program.as_deref()), context, &mut section);
@@ -73,23 +73,29 @@ pub fn section(draft: &mut Draft<'_>, context: &Context<'_>, notes: &mut Notes) 
 }
 
 /// The commands of a service as lines.
-struct Lines {
+struct ServiceCommands {
     pre: Vec<String>,
     serve: Option<String>,
 }
 
-fn commands(draft: &Draft<'_>) -> Lines {
+fn commands(draft: &ServiceDraft<'_>) -> ServiceCommands {
     let mut pre = Vec::new();
     if let Some(known) = draft.known {
         pre.extend(known.prepare(&draft.scripts));
-        return Lines { pre, serve: Some(known.serve(&draft.arguments)) };
+        return ServiceCommands { pre, serve: Some(known.serve(&draft.arguments)) };
     }
     pre.extend(draft.installs.commands_pre.iter().cloned());
-    Lines { pre, serve: (!draft.words.is_empty()).then(|| words_line(&draft.words)) }
+    ServiceCommands { pre, serve: (!draft.words.is_empty()).then(|| words_line(&draft.words)) }
 }
 
 /// What the environment is made for, and what is installed in it.
-fn runtime(draft: &mut Draft<'_>, lines: &Lines, probe: Option<&str>, context: &Context<'_>, section: &mut Section) {
+fn runtime(
+    draft: &mut ServiceDraft<'_>,
+    lines: &ServiceCommands,
+    probe: Option<&str>,
+    context: &ComposeContext<'_>,
+    section: &mut ImportedSection,
+) {
     if let Some(known) = draft.known {
         section
             .comment(format!("In place of the image {}: install {} on this machine.", draft.image.base, known.package));
@@ -156,7 +162,11 @@ fn runtime(draft: &mut Draft<'_>, lines: &Lines, probe: Option<&str>, context: &
 }
 
 /// The probe and the program it needs.
-fn ready(draft: &mut Draft<'_>, context: &Context<'_>, notes: &mut Notes) -> Option<(String, Option<String>)> {
+fn ready(
+    draft: &mut ServiceDraft<'_>,
+    context: &ComposeContext<'_>,
+    notes: &mut ImportNotes,
+) -> Option<(String, Option<String>)> {
     let known = draft.known.and_then(|known| known.ready).map(|ready| (template(ready), None));
     let check = draft.get("healthcheck");
     let is_off = check.and_then(|check| get(check, "disable")).and_then(Yaml::as_bool) == Some(true);
@@ -180,14 +190,14 @@ fn ready(draft: &mut Draft<'_>, context: &Context<'_>, notes: &mut Notes) -> Opt
     };
     match health::probe(&test, &names, &field) {
         None => known,
-        Some(Health::OfImage(program)) => {
+        Some(HealthCheck::OfImage(program)) => {
             notes.add(
                 &draft.name,
                 format!("its health check calls `{program}` of the image: `ready` asks its port instead"),
             );
             known
         }
-        Some(Health::Ready { probe, program }) => {
+        Some(HealthCheck::Ready { probe, program }) => {
             let is_missing = program.as_ref().is_some_and(|program| {
                 draft.known.is_some()
                     && !(context.files.has_program)(program, draft.known.map_or(&[], |known| known.folders))
@@ -217,7 +227,7 @@ fn own_port(word: &str) -> Option<u16> {
 }
 
 /// When it starts again, how it stops, how many there are.
-fn policies(draft: &Draft<'_>, section: &mut Section, notes: &mut Notes) {
+fn policies(draft: &ServiceDraft<'_>, section: &mut ImportedSection, notes: &mut ImportNotes) {
     let deploy = |key: &str| draft.get("deploy").and_then(|deploy| get(deploy, key));
     match draft.text("restart").as_deref() {
         Some("always" | "unless-stopped") => section.add("restart", "always"),

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lock::ecosystems::{Contents, Ecosystem, Key, Origin, Package};
+use crate::lock::ecosystems::{Ecosystem, EcosystemContents, EcosystemPackage, PackageKey, PackageOrigin};
 
-pub fn read(text: &str) -> Result<Contents, String> {
-    let mut reading = Reading::default();
+pub fn read(text: &str) -> Result<EcosystemContents, String> {
+    let mut reading = GemfileLockReader::default();
     for (at, line) in text.lines().enumerate() {
         reading.line(line).ok_or_else(|| format!("line {} is not one that Bundler writes: `{line}`", at + 1))?;
     }
@@ -17,23 +17,23 @@ pub fn read(text: &str) -> Result<Contents, String> {
 }
 
 /// One gem, for one platform.
-struct Gem {
-    key: Key,
-    origin: Origin,
+struct LockedGem {
+    key: PackageKey,
+    origin: PackageOrigin,
     requires: Vec<String>,
 }
 
 #[derive(Default)]
-struct Reading {
+struct GemfileLockReader {
     section: String,
     remote: String,
     has_sections: bool,
-    gems: Vec<Gem>,
+    gems: Vec<LockedGem>,
     asked: Vec<String>,
-    checksums: Vec<(Key, (String, String))>,
+    checksums: Vec<(PackageKey, (String, String))>,
 }
 
-impl Reading {
+impl GemfileLockReader {
     /// `None` for a line that cannot be.
     fn line(&mut self, line: &str) -> Option<()> {
         let content = line.trim_start_matches(' ');
@@ -50,7 +50,7 @@ impl Reading {
                 }
             }
             ("GEM" | "GIT" | "PATH", 4) => {
-                let gem = Gem { key: key(content)?, origin: self.origin(), requires: Vec::new() };
+                let gem = LockedGem { key: key(content)?, origin: self.origin(), requires: Vec::new() };
                 self.gems.push(gem);
             }
             ("GEM" | "GIT" | "PATH", 6) => self.gems.last_mut()?.requires.push(name(content)),
@@ -67,33 +67,34 @@ impl Reading {
         Some(())
     }
 
-    fn origin(&self) -> Origin {
+    fn origin(&self) -> PackageOrigin {
         match self.section.as_str() {
-            "GEM" => Origin::Index,
-            "PATH" if self.remote == "." => Origin::Own,
-            _ => Origin::Elsewhere(self.remote.clone()),
+            "GEM" => PackageOrigin::Index,
+            "PATH" if self.remote == "." => PackageOrigin::Own,
+            _ => PackageOrigin::Elsewhere(self.remote.clone()),
         }
     }
 
-    fn finish(self) -> Contents {
+    fn finish(self) -> EcosystemContents {
         // The first of a name counts; its gems of other platforms have the same key.
-        let keys: BTreeMap<&str, &Key> = self.gems.iter().rev().map(|gem| (gem.key.0.as_str(), &gem.key)).collect();
-        let meant = |names: &[String]| -> BTreeSet<Key> {
+        let keys: BTreeMap<&str, &PackageKey> =
+            self.gems.iter().rev().map(|gem| (gem.key.0.as_str(), &gem.key)).collect();
+        let meant = |names: &[String]| -> BTreeSet<PackageKey> {
             names.iter().filter_map(|name| keys.get(name.as_str())).map(|key| (*key).clone()).collect()
         };
-        let mut hashes: BTreeMap<&Key, BTreeSet<(String, String)>> = BTreeMap::new();
+        let mut hashes: BTreeMap<&PackageKey, BTreeSet<(String, String)>> = BTreeMap::new();
         for (key, hash) in &self.checksums {
             hashes.entry(key).or_default().insert(hash.clone());
         }
-        let mut contents = Contents::new(Ecosystem::RubyGems);
+        let mut contents = EcosystemContents::new(Ecosystem::RubyGems);
         contents.roots = meant(&self.asked);
         for gem in &self.gems {
-            let package = Package {
+            let package = EcosystemPackage {
                 origin: gem.origin.clone(),
                 hashes: hashes.get(&gem.key).cloned().unwrap_or_default(),
                 url: None,
                 requires: meant(&gem.requires),
-                ..Package::default()
+                ..EcosystemPackage::default()
             };
             contents.add(gem.key.clone(), package);
         }
@@ -107,7 +108,7 @@ fn name(content: &str) -> String {
 }
 
 /// `NAME (VERSION)` or `NAME (VERSION-PLATFORM)`: gems for several platforms are one.
-fn key(content: &str) -> Option<Key> {
+fn key(content: &str) -> Option<PackageKey> {
     let version = content.split_once(" (")?.1.split_once(')')?.0;
     let version = version.split_once('-').map_or(version, |(version, _)| version);
     Some((name(content), version.to_owned()))
@@ -179,7 +180,7 @@ BUNDLED WITH
         let digits: Vec<&str> = nokogiri.hashes.iter().map(|(_, digits)| digits.as_str()).collect();
         assert_eq!(digits, ["aa", "bb"]);
         let own = &contents.packages[&("own".to_owned(), "0.1.0".to_owned())];
-        assert_eq!(own.origin, Origin::Elsewhere("https://h/own.git".to_owned()));
+        assert_eq!(own.origin, PackageOrigin::Elsewhere("https://h/own.git".to_owned()));
     }
 
     #[test]

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use crate::lock::ecosystems::{Contents, Ecosystem, Key, Origin, Package};
+use crate::lock::ecosystems::{Ecosystem, EcosystemContents, EcosystemPackage, PackageKey, PackageOrigin};
 
-pub fn read(text: &str) -> Result<Contents, String> {
+pub fn read(text: &str) -> Result<EcosystemContents, String> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| format!("it is no TOML: {}", error.message()))?;
     // A crate without dependencies has a lock with itself in it.
     let Some(packages) = table.get("package").and_then(Value::as_array) else {
         return Err("it has no `package`".to_owned());
     };
-    let mut keys: Vec<Key> = Vec::new();
+    let mut keys: Vec<PackageKey> = Vec::new();
     for package in packages {
         let text = |key: &str| package.get(key).and_then(Value::as_str).map(str::to_owned);
         match (text("name"), text("version")) {
@@ -21,41 +21,41 @@ pub fn read(text: &str) -> Result<Contents, String> {
             (name, _) => return Err(format!("the package `{}` has no version", name.unwrap_or_default())),
         }
     }
-    let mut versions: BTreeMap<&str, Vec<&Key>> = BTreeMap::new();
+    let mut versions: BTreeMap<&str, Vec<&PackageKey>> = BTreeMap::new();
     for key in &keys {
         versions.entry(&key.0).or_default().push(key);
     }
     // Before its third version the checksums stand apart.
     let apart = table.get("metadata").and_then(Value::as_table);
-    let mut contents = Contents::new(Ecosystem::CratesIo);
+    let mut contents = EcosystemContents::new(Ecosystem::CratesIo);
     for (package, key) in packages.iter().zip(&keys) {
         let text = |key: &str| package.get(key).and_then(Value::as_str);
         let source = text("source");
         let of_metadata = || apart?.get(&format!("checksum {} {} ({})", key.0, key.1, source?))?.as_str();
         let checksum = text("checksum").or_else(of_metadata);
         let required = package.get("dependencies").and_then(Value::as_array).into_iter().flatten();
-        let package = Package {
+        let package = EcosystemPackage {
             origin: origin(source),
             hashes: checksum.map(|digits| ("sha256".to_owned(), digits.to_owned())).into_iter().collect(),
             url: None,
             requires: required.filter_map(|named| meant(named.as_str()?, &versions)).collect(),
-            ..Package::default()
+            ..EcosystemPackage::default()
         };
         contents.add(key.clone(), package);
     }
     Ok(contents)
 }
 
-fn origin(source: Option<&str>) -> Origin {
+fn origin(source: Option<&str>) -> PackageOrigin {
     match source {
-        None => Origin::Own,
-        Some(source) if source.starts_with("registry+") || source.starts_with("sparse+") => Origin::Index,
-        Some(source) => Origin::Elsewhere(source.to_owned()),
+        None => PackageOrigin::Own,
+        Some(source) if source.starts_with("registry+") || source.starts_with("sparse+") => PackageOrigin::Index,
+        Some(source) => PackageOrigin::Elsewhere(source.to_owned()),
     }
 }
 
 /// The package of `NAME`, `NAME VERSION` or `NAME VERSION (SOURCE)`.
-fn meant(named: &str, versions: &BTreeMap<&str, Vec<&Key>>) -> Option<Key> {
+fn meant(named: &str, versions: &BTreeMap<&str, Vec<&PackageKey>>) -> Option<PackageKey> {
     let mut words = named.split(' ');
     let (of_name, version) = (versions.get(words.next()?)?, words.next());
     of_name.iter().find(|key| version.is_none_or(|version| key.1 == version)).map(|key| (*key).clone())

@@ -4,15 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::lock::ecosystems::{Contents, Ecosystem, Key, Origin, Package, hexadecimal};
+use crate::lock::ecosystems::{Ecosystem, EcosystemContents, EcosystemPackage, PackageKey, PackageOrigin, hexadecimal};
 
 /// The first version whose `go.mod` is complete.
 const COMPLETE: (u32, u32) = (1, 17);
 
 /// What takes a module's place, and from where.
-type Replacement = (Key, Origin);
+type GoReplacement = (PackageKey, PackageOrigin);
 
-pub fn read(text: &str, sums: &str) -> Result<Contents, String> {
+pub fn read(text: &str, sums: &str) -> Result<EcosystemContents, String> {
     let mut hashes = BTreeMap::new();
     for line in sums.lines().filter(|line| !line.trim().is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -22,20 +22,23 @@ pub fn read(text: &str, sums: &str) -> Result<Contents, String> {
             hashes.insert((name.to_owned(), version.to_owned()), digits.map(|digits| ("sha256".to_owned(), digits)));
         }
     }
-    let module = Module::read(text)?;
+    let module = GoModule::read(text)?;
     let mut needed = module.requires;
     if module.version < COMPLETE {
         needed.extend(hashes.keys().cloned());
     }
-    let mut contents = Contents::new(Ecosystem::Go);
+    let mut contents = EcosystemContents::new(Ecosystem::Go);
     for key in needed {
         let replaced = module
             .replaced
             .iter()
             .find(|((name, version), _)| *name == key.0 && (version.is_empty() || *version == key.1));
-        let (key, origin) = replaced.map_or((key, Origin::Index), |(_, replacement)| replacement.clone());
-        let package =
-            Package { origin, hashes: hashes.get(&key).cloned().flatten().into_iter().collect(), ..Package::default() };
+        let (key, origin) = replaced.map_or((key, PackageOrigin::Index), |(_, replacement)| replacement.clone());
+        let package = EcosystemPackage {
+            origin,
+            hashes: hashes.get(&key).cloned().flatten().into_iter().collect(),
+            ..EcosystemPackage::default()
+        };
         contents.roots.insert(key.clone());
         contents.add(key, package);
     }
@@ -43,13 +46,13 @@ pub fn read(text: &str, sums: &str) -> Result<Contents, String> {
 }
 
 #[derive(Default)]
-struct Module {
+struct GoModule {
     version: (u32, u32),
-    requires: Vec<Key>,
-    replaced: Vec<(Key, Replacement)>,
+    requires: Vec<PackageKey>,
+    replaced: Vec<(PackageKey, GoReplacement)>,
 }
 
-impl Module {
+impl GoModule {
     fn read(text: &str) -> Result<Self, String> {
         let (mut module, mut block, mut is_module) = (Self::default(), None, false);
         for (at, line) in text.lines().enumerate() {
@@ -89,8 +92,8 @@ impl Module {
                 let (before, after) = (&words[..at], &words[at + 1..]);
                 let before = key(before.first()?, before.get(1).unwrap_or(&""));
                 let after = match after {
-                    [name, version] => (key(name, version), Origin::Index),
-                    [path] => (before.clone(), Origin::Elsewhere((*path).to_owned())),
+                    [name, version] => (key(name, version), PackageOrigin::Index),
+                    [path] => (before.clone(), PackageOrigin::Elsewhere((*path).to_owned())),
                     _ => return None,
                 };
                 self.replaced.push((before, after));
@@ -137,7 +140,7 @@ retract [v1.0.0, v1.1.0]
         );
         let of = |name: &str| contents.packages.iter().find(|(key, _)| key.0.ends_with(name)).unwrap().1;
         assert_eq!(of("leaf").hashes, [("sha256".to_owned(), "deadbeef".to_owned())].into());
-        assert_eq!(of("near").origin, Origin::Elsewhere("../near".to_owned()));
+        assert_eq!(of("near").origin, PackageOrigin::Elsewhere("../near".to_owned()));
     }
 
     #[test]

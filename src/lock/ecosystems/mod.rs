@@ -65,11 +65,11 @@ impl Ecosystem {
 }
 
 /// What a package is told by: its name and version.
-pub type Key = (String, String);
+pub type PackageKey = (String, String);
 
 /// Where a package comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Origin {
+pub enum PackageOrigin {
     /// The ecosystem's index, or one like it.
     #[default]
     Index,
@@ -81,39 +81,39 @@ pub enum Origin {
 
 /// One package of a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Package {
-    pub origin: Origin,
+pub struct EcosystemPackage {
+    pub origin: PackageOrigin,
     /// Algorithms, as Python names them, and hexadecimal digits.
     pub hashes: BTreeSet<(String, String)>,
     /// Where its file is.
     pub url: Option<String>,
-    pub requires: BTreeSet<Key>,
+    pub requires: BTreeSet<PackageKey>,
     /// As far as the lock states it.
     pub licence: Option<String>,
 }
 
 /// The packages of one language in one environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contents {
+pub struct EcosystemContents {
     pub ecosystem: Ecosystem,
-    pub packages: BTreeMap<Key, Package>,
+    pub packages: BTreeMap<PackageKey, EcosystemPackage>,
     /// What the project itself asks for, as far as the lock says so.
-    pub roots: BTreeSet<Key>,
+    pub roots: BTreeSet<PackageKey>,
 }
 
-impl Contents {
+impl EcosystemContents {
     fn new(ecosystem: Ecosystem) -> Self {
         Self { ecosystem, packages: BTreeMap::new(), roots: BTreeSet::new() }
     }
 
     /// Adds a package, or what is new about one that is there.
-    fn add(&mut self, key: Key, package: Package) {
+    fn add(&mut self, key: PackageKey, package: EcosystemPackage) {
         let known = self.packages.entry(key).or_default();
         known.hashes.extend(package.hashes);
         known.requires.extend(package.requires);
         known.url = known.url.take().or(package.url);
         known.licence = known.licence.take().or(package.licence);
-        if package.origin != Origin::Index {
+        if package.origin != PackageOrigin::Index {
             known.origin = package.origin;
         }
     }
@@ -126,8 +126,12 @@ impl Contents {
     /// The project's own folders are not among what it asks for, but what they require is.
     #[must_use]
     fn without_own(mut self) -> Self {
-        let own: BTreeSet<Key> =
-            self.packages.iter().filter(|(_, one)| one.origin == Origin::Own).map(|(key, _)| key.clone()).collect();
+        let own: BTreeSet<PackageKey> = self
+            .packages
+            .iter()
+            .filter(|(_, one)| one.origin == PackageOrigin::Own)
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in &own {
             if let Some(package) = self.packages.remove(key) {
                 self.roots.extend(package.requires);
@@ -142,17 +146,17 @@ impl Contents {
     }
 
     /// How a package stands in a bill of materials: its package URL, or where it comes from.
-    pub fn reference(&self, key: &Key, package: &Package) -> String {
+    pub fn reference(&self, key: &PackageKey, package: &EcosystemPackage) -> String {
         match &package.origin {
-            Origin::Elsewhere(from) => format!("{}:{}@{from}", self.ecosystem.name(), key.0),
+            PackageOrigin::Elsewhere(from) => format!("{}:{}@{from}", self.ecosystem.name(), key.0),
             _ => self.ecosystem.url(&key.0, &key.1),
         }
     }
 }
 
 /// Reads those of `files` that are locks; `None` when none of them is in a format that is known here.
-pub fn read(files: &[PathBuf]) -> Result<Option<Contents>, String> {
-    let mut found: Option<Contents> = None;
+pub fn read(files: &[PathBuf]) -> Result<Option<EcosystemContents>, String> {
+    let mut found: Option<EcosystemContents> = None;
     for file in files {
         let Some(contents) = read_one(file).map_err(|reason| format!("{}: {reason}", file.display()))? else {
             continue;
@@ -162,10 +166,10 @@ pub fn read(files: &[PathBuf]) -> Result<Option<Contents>, String> {
             None => found = Some(contents),
         }
     }
-    Ok(found.map(Contents::without_own))
+    Ok(found.map(EcosystemContents::without_own))
 }
 
-fn read_one(file: &Path) -> Result<Option<Contents>, String> {
+fn read_one(file: &Path) -> Result<Option<EcosystemContents>, String> {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     // A module that requires nothing has no sums.
     let sums = || bounded::read_text(file.with_file_name("go.sum")).unwrap_or_default();
@@ -177,8 +181,8 @@ pub fn parse(
     name: &str,
     text: impl FnOnce() -> Result<String, String>,
     sums: impl FnOnce() -> String,
-) -> Result<Option<Contents>, String> {
-    let reader: fn(&str) -> Result<Contents, String> = match name {
+) -> Result<Option<EcosystemContents>, String> {
+    let reader: fn(&str) -> Result<EcosystemContents, String> = match name {
         "package-lock.json" | "npm-shrinkwrap.json" => npm::read,
         "pnpm-lock.yaml" => pnpm::read,
         "yarn.lock" => yarn::read,
@@ -218,16 +222,16 @@ mod tests {
     use super::*;
 
     /// `a 1 → b 2, c 3` for each package.
-    pub(super) fn lines(contents: &Contents) -> Vec<String> {
-        let name = |(name, version): &Key| format!("{name} {version}");
-        let line = |(key, package): (&Key, &Package)| {
+    pub(super) fn lines(contents: &EcosystemContents) -> Vec<String> {
+        let name = |(name, version): &PackageKey| format!("{name} {version}");
+        let line = |(key, package): (&PackageKey, &EcosystemPackage)| {
             let requires: Vec<String> = package.requires.iter().map(name).collect();
             format!("{} → {}", name(key), requires.join(", ")).trim_end().to_owned()
         };
         contents.packages.iter().map(line).collect()
     }
 
-    pub(super) fn roots(contents: &Contents) -> Vec<&str> {
+    pub(super) fn roots(contents: &EcosystemContents) -> Vec<&str> {
         contents.roots.iter().map(|(name, _)| name.as_str()).collect()
     }
 

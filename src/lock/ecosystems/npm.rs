@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::lock::ecosystems::{Contents, Ecosystem, Key, Origin, Package, hashes_of_integrity};
+use crate::lock::ecosystems::{
+    Ecosystem, EcosystemContents, EcosystemPackage, PackageKey, PackageOrigin, hashes_of_integrity,
+};
 
 const FOLDER: &str = "node_modules/";
 
-pub fn read(text: &str) -> Result<Contents, String> {
+pub fn read(text: &str) -> Result<EcosystemContents, String> {
     let lock: Value =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| format!("it is no JSON: {error}"))?;
     let Some(packages) = lock.get("packages").and_then(Value::as_object) else {
@@ -24,11 +26,11 @@ pub fn read(text: &str) -> Result<Contents, String> {
     for (path, entry) in packages.iter().filter(|(_, entry)| entry["link"] != true) {
         keys.insert(path.as_str(), key(path, links.get(path.as_str()).copied(), entry)?);
     }
-    let mut contents = Contents::new(Ecosystem::Npm);
+    let mut contents = EcosystemContents::new(Ecosystem::Npm);
     for (path, key) in &keys {
         let entry = &packages[*path];
         let text = |name: &str| entry.get(name).and_then(Value::as_str);
-        let package = Package {
+        let package = EcosystemPackage {
             origin: origin(path, text("resolved")),
             hashes: text("integrity").map(hashes_of_integrity).unwrap_or_default(),
             url: text("resolved").filter(|url| url.starts_with("http")).map(str::to_owned),
@@ -41,7 +43,7 @@ pub fn read(text: &str) -> Result<Contents, String> {
 }
 
 /// The name and version of what lies at `path`, to which perhaps a link leads.
-fn key(path: &str, link: Option<&str>, entry: &Value) -> Result<Key, String> {
+fn key(path: &str, link: Option<&str>, entry: &Value) -> Result<PackageKey, String> {
     let named = link.unwrap_or(path);
     let of_path = named.rsplit_once(FOLDER).map_or(named, |(_, name)| name);
     let name = entry.get("name").and_then(Value::as_str).unwrap_or(of_path);
@@ -53,16 +55,20 @@ fn key(path: &str, link: Option<&str>, entry: &Value) -> Result<Key, String> {
     }
 }
 
-fn origin(path: &str, resolved: Option<&str>) -> Origin {
+fn origin(path: &str, resolved: Option<&str>) -> PackageOrigin {
     match resolved {
-        _ if path.starts_with("../") || path.starts_with('/') => Origin::Elsewhere(path.to_owned()),
-        _ if !path.contains(FOLDER) => Origin::Own,
-        Some(from) if !from.starts_with("http") => Origin::Elsewhere(from.to_owned()),
-        _ => Origin::Index,
+        _ if path.starts_with("../") || path.starts_with('/') => PackageOrigin::Elsewhere(path.to_owned()),
+        _ if !path.contains(FOLDER) => PackageOrigin::Own,
+        Some(from) if !from.starts_with("http") => PackageOrigin::Elsewhere(from.to_owned()),
+        _ => PackageOrigin::Index,
     }
 }
 
-fn required(path: &str, packages: &Map<String, Value>, keys: &BTreeMap<&str, Key>) -> std::collections::BTreeSet<Key> {
+fn required(
+    path: &str,
+    packages: &Map<String, Value>,
+    keys: &BTreeMap<&str, PackageKey>,
+) -> std::collections::BTreeSet<PackageKey> {
     let kinds = ["dependencies", "optionalDependencies", "peerDependencies", "devDependencies"];
     // What a published package was developed with is not in the lock.
     let kinds = &kinds[..if path.contains(FOLDER) { 3 } else { 4 }];
@@ -111,9 +117,9 @@ mod tests {
     fn each_package_requires_what_node_finds_for_it() {
         let contents = read(LOCK).unwrap();
         let own = [("app".to_owned(), String::new()), ("part".to_owned(), "1.0.0".to_owned())];
-        assert!(own.iter().all(|key| contents.packages[key].origin == Origin::Own));
+        assert!(own.iter().all(|key| contents.packages[key].origin == PackageOrigin::Own));
         let git = &contents.packages[&("git".to_owned(), "1.0.0".to_owned())];
-        assert_eq!(git.origin, Origin::Elsewhere("git+ssh://git@h/x/y.git#abc".to_owned()));
+        assert_eq!(git.origin, PackageOrigin::Elsewhere("git+ssh://git@h/x/y.git#abc".to_owned()));
         let contents = contents.without_own();
         assert_eq!(roots(&contents), ["@s/tool", "debug", "debug", "git"]);
         let expected = [

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use yaml_rust2::Yaml;
 
-use crate::lock::ecosystems::{Contents, Ecosystem, Key, Origin, Package, hashes_of_integrity};
+use crate::lock::ecosystems::{
+    Ecosystem, EcosystemContents, EcosystemPackage, PackageKey, PackageOrigin, hashes_of_integrity,
+};
 use crate::source::yaml;
 
-pub fn read(text: &str) -> Result<Contents, String> {
+pub fn read(text: &str) -> Result<EcosystemContents, String> {
     let lock = &yaml::parse(text).map_err(|error| format!("it is not valid YAML: {error}"))?;
     let version = match &lock["lockfileVersion"] {
         Yaml::String(text) | Yaml::Real(text) => text.clone(),
@@ -20,20 +22,20 @@ pub fn read(text: &str) -> Result<Contents, String> {
         Some("9") => &lock["snapshots"],
         _ => return Err(format!("its lockfileVersion {version} is not known, only 6 and 9 are")),
     };
-    let mut contents = Contents::new(Ecosystem::Npm);
+    let mut contents = EcosystemContents::new(Ecosystem::Npm);
     for (path, package) in entries(&lock["packages"]) {
         let key = key(path).ok_or_else(|| format!("`{path}` names no version"))?;
         let resolution = &package["resolution"];
-        let elsewhere = |from: &str| Origin::Elsewhere(from.to_owned());
+        let elsewhere = |from: &str| PackageOrigin::Elsewhere(from.to_owned());
         let from = ["directory", "repo"].iter().find_map(|kind| resolution[*kind].as_str());
         let integrity = resolution["integrity"].as_str();
         let tarball = resolution["tarball"].as_str();
-        let package = Package {
-            origin: from.or(tarball.filter(|_| integrity.is_none())).map_or(Origin::Index, elsewhere),
+        let package = EcosystemPackage {
+            origin: from.or(tarball.filter(|_| integrity.is_none())).map_or(PackageOrigin::Index, elsewhere),
             hashes: integrity.map(hashes_of_integrity).unwrap_or_default(),
             url: tarball.map(str::to_owned),
             requires: BTreeSet::new(),
-            ..Package::default()
+            ..EcosystemPackage::default()
         };
         contents.add(key, package);
     }
@@ -57,7 +59,7 @@ fn entries(yaml: &Yaml) -> impl Iterator<Item = (&str, &Yaml)> {
 }
 
 /// `NAME@VERSION`, before version 9 with a slash, both perhaps with what it was resolved beside: `(react@18.0.0)`.
-fn key(path: &str) -> Option<Key> {
+fn key(path: &str) -> Option<PackageKey> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.split_once('(').map_or(path, |(path, _)| path);
     // The name may begin with one.
@@ -65,7 +67,7 @@ fn key(path: &str) -> Option<Key> {
     Some((path[..at].to_owned(), path[at + 1..].to_owned()))
 }
 
-fn required(entry: &Yaml, contents: &Contents) -> BTreeSet<Key> {
+fn required(entry: &Yaml, contents: &EcosystemContents) -> BTreeSet<PackageKey> {
     let kinds = ["dependencies", "optionalDependencies", "devDependencies"];
     let named = kinds.iter().flat_map(|kind| entries(&entry[*kind]));
     let key = |(name, value): (&str, &Yaml)| {
@@ -73,7 +75,7 @@ fn required(entry: &Yaml, contents: &Contents) -> BTreeSet<Key> {
         let plain = version.split_once('(').map_or(version, |(version, _)| version);
         let own = (name.to_owned(), plain.to_owned());
         // An alias has the real name in its version.
-        let known = |key: &Key| contents.packages.contains_key(key);
+        let known = |key: &PackageKey| contents.packages.contains_key(key);
         if known(&own) { Some(own) } else { key(version).filter(known) }
     };
     named.filter_map(key).collect()
@@ -127,7 +129,7 @@ packages:
         assert_eq!(roots(&contents), ["@s/tool", "leaf"]);
         assert_eq!(lines(&contents), ["@s/tool 1.0.0 → leaf 2.0.0", "leaf 1.0.0 →", "leaf 2.0.0 →"]);
         let leaf = &contents.packages[&("leaf".to_owned(), "2.0.0".to_owned())];
-        assert_eq!(leaf.origin, Origin::Elsewhere("https://codeload.example/leaf".to_owned()));
+        assert_eq!(leaf.origin, PackageOrigin::Elsewhere("https://codeload.example/leaf".to_owned()));
         let contents = read(SIX).unwrap();
         assert_eq!(roots(&contents), ["leaf"]);
         assert_eq!(lines(&contents), ["@s/more 2.0.0 →", "leaf 1.0.0 → @s/more 2.0.0"]);

@@ -8,30 +8,30 @@ use crate::lock::ecosystems::Ecosystem;
 
 /// A version that others of the same ecosystem can be compared with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
+pub enum EcosystemVersion {
     Python(pep440_rs::Version),
     /// npm's and Cargo's, and those of Go's modules, which are such with a `v`. What was built, behind `+`, orders nothing.
     Semantic(semver::Version),
-    Gem(Gem),
+    Gem(GemVersion),
 }
 
 /// RubyGems' versions are not semantic ones: they have any number of parts, words among these are older than numbers, and
 /// a missing part is zero. So `semver` cannot read them.
 #[derive(Debug, Clone)]
-pub struct Gem(Vec<Segment>);
+pub struct GemVersion(Vec<GemVersionSegment>);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Segment {
+enum GemVersionSegment {
     Text(String),
     Number(u64),
 }
 
-impl Version {
+impl EcosystemVersion {
     /// `None` for what is no version there.
     pub fn of(ecosystem: Ecosystem, text: &str) -> Option<Self> {
         match ecosystem {
             Ecosystem::PyPi => pep440_rs::Version::from_str(text).ok().map(Self::Python),
-            Ecosystem::RubyGems => Gem::of(text).map(Self::Gem),
+            Ecosystem::RubyGems => GemVersion::of(text).map(Self::Gem),
             Ecosystem::Npm | Ecosystem::CratesIo | Ecosystem::Go => semantic(text).map(Self::Semantic),
         }
     }
@@ -47,7 +47,7 @@ fn semantic(text: &str) -> Option<semver::Version> {
     Some(version)
 }
 
-impl Gem {
+impl GemVersion {
     fn of(text: &str) -> Option<Self> {
         let text = text.trim().replace('-', ".pre.");
         let is_part = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -62,9 +62,9 @@ impl Gem {
                 let end = rest.find(|c: char| c.is_ascii_digit() != is_number).unwrap_or(rest.len());
                 let (segment, after) = rest.split_at(end);
                 segments.push(if is_number {
-                    Segment::Number(number(segment)?)
+                    GemVersionSegment::Number(number(segment)?)
                 } else {
-                    Segment::Text(segment.to_owned())
+                    GemVersionSegment::Text(segment.to_owned())
                 });
                 rest = after;
             }
@@ -73,10 +73,10 @@ impl Gem {
     }
 }
 
-impl Ord for Gem {
+impl Ord for GemVersion {
     fn cmp(&self, other: &Self) -> Ordering {
         let length = self.0.len().max(other.0.len());
-        let zero = Segment::Number(0);
+        let zero = GemVersionSegment::Number(0);
         let part = |gem: &Self, at: usize| gem.0.get(at).unwrap_or(&zero).clone();
         (0..length)
             .map(|at| part(self, at).cmp(&part(other, at)))
@@ -85,19 +85,19 @@ impl Ord for Gem {
     }
 }
 
-impl PartialOrd for Gem {
+impl PartialOrd for GemVersion {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Gem {
+impl PartialEq for GemVersion {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Gem {}
+impl Eq for GemVersion {}
 
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
@@ -109,7 +109,7 @@ mod tests {
 
     fn ascend(ecosystem: Ecosystem, versions: &[&str]) {
         for pair in versions.windows(2) {
-            let [one, other] = [pair[0], pair[1]].map(|text| Version::of(ecosystem, text).expect(text));
+            let [one, other] = [pair[0], pair[1]].map(|text| EcosystemVersion::of(ecosystem, text).expect(text));
             assert!(one < other, "{pair:?}");
         }
     }
@@ -139,8 +139,11 @@ mod tests {
             &["1.0.a", "1.0.b2", "1.0.b10", "1.0.pre.1", "1", "1.0.1", "1.10", "2.0.0-rc1", "2.0.0"],
         );
         ascend(Ecosystem::PyPi, &["1.0.dev1", "1.0rc1", "1.0", "1.0.post1"]);
-        assert_eq!(Version::of(Ecosystem::RubyGems, "1.0.0"), Version::of(Ecosystem::RubyGems, "1"));
-        assert_eq!(Version::of(Ecosystem::CratesIo, "1.0.0+a"), Version::of(Ecosystem::CratesIo, "1.0.0"));
+        assert_eq!(EcosystemVersion::of(Ecosystem::RubyGems, "1.0.0"), EcosystemVersion::of(Ecosystem::RubyGems, "1"));
+        assert_eq!(
+            EcosystemVersion::of(Ecosystem::CratesIo, "1.0.0+a"),
+            EcosystemVersion::of(Ecosystem::CratesIo, "1.0.0")
+        );
     }
 
     #[test]
@@ -159,7 +162,7 @@ mod tests {
             (Ecosystem::RubyGems, "1..2"),
             (Ecosystem::PyPi, "?"),
         ] {
-            assert_eq!(Version::of(ecosystem, text), None, "{text}");
+            assert_eq!(EcosystemVersion::of(ecosystem, text), None, "{text}");
         }
     }
 }

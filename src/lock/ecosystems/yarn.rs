@@ -6,18 +6,20 @@ use std::collections::BTreeMap;
 
 use yaml_rust2::Yaml;
 
-use crate::lock::ecosystems::{Contents, Ecosystem, Key, Origin, Package, hashes_of_integrity};
+use crate::lock::ecosystems::{
+    Ecosystem, EcosystemContents, EcosystemPackage, PackageKey, PackageOrigin, hashes_of_integrity,
+};
 use crate::source::yaml;
 
-pub fn read(text: &str) -> Result<Contents, String> {
+pub fn read(text: &str) -> Result<EcosystemContents, String> {
     let is_later = text.lines().any(|line| line.starts_with("__metadata:"));
     let blocks = if is_later { later(text)? } else { first(text)? };
     if blocks.is_empty() && !is_later && !text.contains("yarn lockfile v1") {
         return Err("it is no lock of Yarn's".to_owned());
     }
-    let named: BTreeMap<&str, &Key> =
+    let named: BTreeMap<&str, &PackageKey> =
         blocks.iter().flat_map(|block| block.names.iter().map(|name| (name.as_str(), &block.key))).collect();
-    let mut contents = Contents::new(Ecosystem::Npm);
+    let mut contents = EcosystemContents::new(Ecosystem::Npm);
     for block in &blocks {
         let requires = block.requires.iter().flat_map(|names| names.iter().find_map(|name| named.get(name.as_str())));
         let mut package = block.package.clone();
@@ -28,10 +30,10 @@ pub fn read(text: &str) -> Result<Contents, String> {
 }
 
 /// One package and what it was asked for by.
-struct Block {
+struct YarnEntry {
     names: Vec<String>,
-    key: Key,
-    package: Package,
+    key: PackageKey,
+    package: EcosystemPackage,
     /// For each requirement the names that it may have.
     requires: Vec<Vec<String>>,
 }
@@ -46,8 +48,8 @@ fn unquoted(text: &str) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
-fn first(text: &str) -> Result<Vec<Block>, String> {
-    let mut blocks: Vec<Block> = Vec::new();
+fn first(text: &str) -> Result<Vec<YarnEntry>, String> {
+    let mut blocks: Vec<YarnEntry> = Vec::new();
     let mut has_requirements = false;
     for (at, line) in text.lines().enumerate() {
         let content = line.trim_start_matches(' ');
@@ -61,10 +63,10 @@ fn first(text: &str) -> Result<Vec<Block>, String> {
                 let names: Vec<String> = asked.split(", ").map(|name| unquoted(name).to_owned()).collect();
                 let name = names.first().and_then(|name| name_of(name)).ok_or_else(wrong)?.to_owned();
                 let real = names[0].split_once("@npm:").and_then(|(_, real)| name_of(real)).map(str::to_owned);
-                blocks.push(Block {
+                blocks.push(YarnEntry {
                     key: (real.unwrap_or(name), String::new()),
                     names,
-                    package: Package::default(),
+                    package: EcosystemPackage::default(),
                     requires: Vec::new(),
                 });
             }
@@ -91,13 +93,13 @@ fn first(text: &str) -> Result<Vec<Block>, String> {
     }
 }
 
-impl Block {
+impl YarnEntry {
     fn resolved(&mut self, url: &str) {
         let (url, digits) = url.split_once('#').map_or((url, None), |(url, digits)| (url, Some(digits)));
         let is_file = url.starts_with("http") && !url.ends_with(".git");
         let is_digest = |digits: &&str| digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_file {
-            self.package.origin = Origin::Elsewhere(url.to_owned());
+            self.package.origin = PackageOrigin::Elsewhere(url.to_owned());
             return;
         }
         self.package.url = Some(url.to_owned());
@@ -106,7 +108,7 @@ impl Block {
     }
 }
 
-fn later(text: &str) -> Result<Vec<Block>, String> {
+fn later(text: &str) -> Result<Vec<YarnEntry>, String> {
     let document = yaml::parse(text).map_err(|error| format!("it is not valid YAML: {error}"))?;
     let lock = document.as_hash().ok_or("it holds nothing")?;
     let mut blocks = Vec::new();
@@ -126,9 +128,9 @@ fn later(text: &str) -> Result<Vec<Block>, String> {
         };
         let origin = match from.split_once(':') {
             // What is patched has the name and the version of the original.
-            Some(("npm" | "patch", _)) => Origin::Index,
-            Some(("workspace", _)) => Origin::Own,
-            _ => Origin::Elsewhere(from.to_owned()),
+            Some(("npm" | "patch", _)) => PackageOrigin::Index,
+            Some(("workspace", _)) => PackageOrigin::Own,
+            _ => PackageOrigin::Elsewhere(from.to_owned()),
         };
         let required = entry["dependencies"].as_hash().into_iter().flatten();
         let names = required.filter_map(|(name, range)| {
@@ -137,10 +139,10 @@ fn later(text: &str) -> Result<Vec<Block>, String> {
             // Before its eighth version the lock leaves the protocol out.
             Some(vec![format!("{name}@{range}"), format!("{name}@npm:{range}")])
         });
-        blocks.push(Block {
+        blocks.push(YarnEntry {
             names: asked.split(", ").map(str::to_owned).collect(),
             key: (name.to_owned(), version),
-            package: Package { origin, ..Package::default() },
+            package: EcosystemPackage { origin, ..EcosystemPackage::default() },
             requires: names.collect(),
         });
     }
@@ -213,7 +215,7 @@ leaf@^2:
         let tool = &contents.packages[&("@s/tool".to_owned(), "1.0.1".to_owned())];
         assert_eq!((tool.hashes.len(), tool.url.as_deref()), (2, Some("https://r/tool.tgz")));
         let leaf = &contents.packages[&("leaf".to_owned(), "2.0.0".to_owned())];
-        assert_eq!(leaf.origin, Origin::Elsewhere("git+ssh://git@h/leaf.git".to_owned()));
+        assert_eq!(leaf.origin, PackageOrigin::Elsewhere("git+ssh://git@h/leaf.git".to_owned()));
         let contents = read(LATER).unwrap().without_own();
         assert_eq!(roots(&contents), ["leaf"]);
         assert_eq!(lines(&contents), ["@s/more 2.0.0 →", "leaf 1.0.0 → @s/more 2.0.0"]);

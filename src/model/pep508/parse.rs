@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::{InvalidRequirement, Marker, MarkerPart, Operand, Requirement, canonical_name};
 
-type Parsed<T> = Result<T, InvalidRequirement>;
+type ParsedRequirementText<T> = Result<T, InvalidRequirement>;
 
-pub(super) fn requirement(text: &str) -> Parsed<Requirement> {
-    let mut scanner = Scanner { text, position: 0 };
+pub(super) fn requirement(text: &str) -> ParsedRequirementText<Requirement> {
+    let mut scanner = RequirementScanner { text, position: 0 };
     scanner.skip_space();
     let Some(name) = scanner.identifier() else {
         return Err(scanner.expected("package name at the start of dependency specifier"));
@@ -52,8 +52,8 @@ pub(super) fn requirement(text: &str) -> Parsed<Requirement> {
 }
 
 /// A marker that stands alone.
-pub(super) fn marker(text: &str) -> Parsed<Marker> {
-    let mut scanner = Scanner { text, position: 0 };
+pub(super) fn marker(text: &str) -> ParsedRequirementText<Marker> {
+    let mut scanner = RequirementScanner { text, position: 0 };
     let mut marker = scanner.marker(0)?;
     if !scanner.rest().is_empty() {
         return Err(scanner.expected("end of marker expression"));
@@ -105,12 +105,12 @@ const OPERATORS: [&str; 8] = ["===", "==", "~=", "!=", "<=", ">=", "<", ">"];
 /// Deeper parentheses than this are refused rather than followed, so that no input can exhaust the stack.
 const DEEPEST: usize = 64;
 
-struct Scanner<'a> {
+struct RequirementScanner<'a> {
     text: &'a str,
     position: usize,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> RequirementScanner<'a> {
     fn rest(&self) -> &'a str {
         &self.text[self.position..]
     }
@@ -175,7 +175,7 @@ impl<'a> Scanner<'a> {
         Some(self.advance(length).to_owned())
     }
 
-    fn extras(&mut self) -> Parsed<BTreeSet<String>> {
+    fn extras(&mut self) -> ParsedRequirementText<BTreeSet<String>> {
         let mut extras = BTreeSet::new();
         let open = self.position;
         if !self.take("[") {
@@ -201,11 +201,11 @@ impl<'a> Scanner<'a> {
         Ok(extras)
     }
 
-    fn close(&mut self, closing: &str, open: usize, what: &str) -> Parsed<()> {
+    fn close(&mut self, closing: &str, open: usize, what: &str) -> ParsedRequirementText<()> {
         if self.take(closing) { Ok(()) } else { Err(self.error(format!("Expected matching {what}"), open)) }
     }
 
-    fn specifiers(&mut self) -> Parsed<BTreeSet<String>> {
+    fn specifiers(&mut self) -> ParsedRequirementText<BTreeSet<String>> {
         let open = self.position;
         let parenthesised = self.take("(");
         self.skip_space();
@@ -232,7 +232,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// What stands directly after a version and does not belong there.
-    fn check_trail(&mut self, operator: &str, start: usize) -> Parsed<()> {
+    fn check_trail(&mut self, operator: &str, start: usize) -> ParsedRequirementText<()> {
         if self.rest().starts_with(".*") {
             let message = if matches!(operator, "==" | "!=") {
                 ".* suffix cannot be used with pre-release, post-release, dev or local versions"
@@ -251,7 +251,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn marker(&mut self, depth: usize) -> Parsed<Marker> {
+    fn marker(&mut self, depth: usize) -> ParsedRequirementText<Marker> {
         let mut parts = vec![self.marker_atom(depth)?];
         loop {
             if self.take_word("or") {
@@ -265,7 +265,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn marker_atom(&mut self, depth: usize) -> Parsed<MarkerPart> {
+    fn marker_atom(&mut self, depth: usize) -> ParsedRequirementText<MarkerPart> {
         self.skip_space();
         let open = self.position;
         let part = if depth < DEEPEST && self.take("(") {
@@ -285,7 +285,7 @@ impl<'a> Scanner<'a> {
         Ok(part)
     }
 
-    fn operand(&mut self) -> Parsed<Operand> {
+    fn operand(&mut self) -> ParsedRequirementText<Operand> {
         for variable in VARIABLES.into_iter().chain(["extras", "dependency_groups"]) {
             if self.take_word(variable) {
                 let name = variable.replace('.', "_");
@@ -305,7 +305,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn operator(&mut self) -> Parsed<String> {
+    fn operator(&mut self) -> ParsedRequirementText<String> {
         if self.take_word("in") {
             return Ok("in".to_owned());
         }
@@ -340,7 +340,7 @@ fn specifier_length(text: &str) -> Option<usize> {
         let end = version.find(|character: char| character.is_whitespace() || matches!(character, ';' | ')'));
         return Some(start + end.unwrap_or(version.len()));
     }
-    let mut cursor = Cursor { text: version.as_bytes(), position: 0 };
+    let mut cursor = RequirementCursor { text: version.as_bytes(), position: 0 };
     let segments = cursor.release()?;
     let equality = matches!(operator, "==" | "!=");
     if operator == "~=" && segments < 2 {
@@ -360,12 +360,12 @@ fn specifier_length(text: &str) -> Option<usize> {
     Some(start + cursor.position)
 }
 
-struct Cursor<'a> {
+struct RequirementCursor<'a> {
     text: &'a [u8],
     position: usize,
 }
 
-impl Cursor<'_> {
+impl RequirementCursor<'_> {
     fn at(&self, offset: usize) -> u8 {
         self.text.get(self.position + offset).copied().unwrap_or(0)
     }

@@ -21,7 +21,7 @@ pub const ALIVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A port a service listens on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Port {
+pub struct PortSetting {
     pub name: String,
     /// `None`: envo picks a free one.
     pub number: Option<u16>,
@@ -51,7 +51,7 @@ pub enum Share {
 
 /// A text beside the service keys in which addresses of services are asked for: commands and variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asking {
+pub struct AddressUse {
     /// `set_env`, `commands`, `commands_pre` or `commands_post`.
     pub key: &'static str,
     /// Where it was written: `tox.ini:12`; empty when that is not known.
@@ -64,10 +64,10 @@ pub struct Asking {
 /// only known when the service and those it depends on run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Service {
+pub struct ServiceSettings {
     /// `serve`, before its fields are filled in.
     pub serve: String,
-    pub ports: Vec<Port>,
+    pub ports: Vec<PortSetting>,
     pub host: String,
     /// Before its fields are filled in; `None`: derived from the probe.
     pub url: Option<String>,
@@ -116,7 +116,7 @@ pub struct Service {
     pub locations: BTreeMap<String, String>,
 }
 
-impl Default for Service {
+impl Default for ServiceSettings {
     fn default() -> Self {
         Self::new(String::new())
     }
@@ -154,7 +154,7 @@ mod optional_seconds {
     }
 }
 
-impl Service {
+impl ServiceSettings {
     /// A service with every key but `serve` at its default.
     pub fn new(serve: impl Into<String>) -> Self {
         Self {
@@ -193,8 +193,8 @@ impl Service {
     /// # Errors
     /// What the source finds wrong, and values that cannot be understood, all of them, with their places; the message
     /// names the key and the value.
-    pub fn from_keys(source: &impl Source) -> Result<Option<Self>, ConfigError> {
-        let keys = Keys { source, locations: RefCell::default(), wrong: RefCell::default() };
+    pub fn from_keys(source: &impl ServiceSource) -> Result<Option<Self>, ConfigError> {
+        let keys = ServiceKeyReader { source, locations: RefCell::default(), wrong: RefCell::default() };
         let serve = keys.read("serve", values::one_command);
         if serve.is_none() && keys.wrong.borrow().is_empty() {
             return Ok(None);
@@ -227,7 +227,7 @@ impl Service {
         Ok(Some(service))
     }
 
-    fn read_policies(&mut self, keys: &Keys<impl Source>) {
+    fn read_policies(&mut self, keys: &ServiceKeyReader<impl ServiceSource>) {
         let policies =
             [("no", RestartPolicy::No), ("on-failure", RestartPolicy::OnFailure), ("always", RestartPolicy::Always)];
         let shares = [("run", Share::Run), ("worker", Share::Worker), ("test", Share::Test)];
@@ -261,37 +261,37 @@ impl Service {
     }
 
     /// Where a key was written, for error messages: `tox.ini:12`; empty when that is not known.
-    pub fn place_of(&self, key: &str) -> &str {
+    pub fn location_of(&self, key: &str) -> &str {
         self.locations.get(key).unwrap_or(&self.location)
     }
 }
 
 /// What a configuration says of service keys.
-pub trait Source {
+pub trait ServiceSource {
     /// The substituted text of a key, or `None` when it is not set.
     fn text(&self, key: &str) -> Result<Option<String>, ConfigError>;
 
     /// Where it was written, if that is known.
-    fn place(&self, key: &str) -> Option<Location>;
+    fn location(&self, key: &str) -> Option<Location>;
 
     /// The error at what is wrong with the key's value.
-    fn placed(&self, key: &str, error: ConfigError) -> ConfigError {
-        self.place(key).into_iter().fold(error, ConfigError::at)
+    fn located(&self, key: &str, error: ConfigError) -> ConfigError {
+        self.location(key).into_iter().fold(error, ConfigError::at)
     }
 }
 
 /// Reads keys one by one, and goes on after a wrong one, so that all of them are told at once.
-struct Keys<'a, S: Source> {
+struct ServiceKeyReader<'a, S: ServiceSource> {
     source: &'a S,
     /// Where each key was written that has been asked for.
     locations: RefCell<BTreeMap<String, String>>,
     wrong: RefCell<Vec<ConfigError>>,
 }
 
-impl<S: Source> Keys<'_, S> {
+impl<S: ServiceSource> ServiceKeyReader<'_, S> {
     /// The key's value, `None` when it is not set, empty or wrong.
     fn read<T>(&self, key: &str, parse: impl FnOnce(&str, &str) -> Result<T, ConfigError>) -> Option<T> {
-        let place = self.source.place(key);
+        let place = self.source.location(key);
         if let Some(name) = place.as_ref().and_then(|place| Some((place.file.file_name()?.display(), place.line))) {
             self.locations.borrow_mut().insert(key.to_owned(), format!("{}:{}", name.0, name.1));
         }
@@ -301,7 +301,7 @@ impl<S: Source> Keys<'_, S> {
             if text.is_empty() { Ok(None) } else { parse(key, text).map(Some) }
         });
         value.unwrap_or_else(|error| {
-            self.wrong.borrow_mut().push(self.source.placed(key, error));
+            self.wrong.borrow_mut().push(self.source.located(key, error));
             None
         })
     }
@@ -331,21 +331,21 @@ fn probe_text(key: &str, text: &str) -> Result<String, ConfigError> {
 mod tests {
     use super::*;
 
-    struct Pairs<'a>(&'a [(&'a str, &'a str)]);
+    struct KeyValuePairs<'a>(&'a [(&'a str, &'a str)]);
 
-    impl Source for Pairs<'_> {
+    impl ServiceSource for KeyValuePairs<'_> {
         fn text(&self, key: &str) -> Result<Option<String>, ConfigError> {
             Ok(self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned()))
         }
 
-        fn place(&self, key: &str) -> Option<Location> {
+        fn location(&self, key: &str) -> Option<Location> {
             let line = self.0.iter().position(|(name, _)| *name == key)? + 1;
             Some(Location { file: "a/tox.ini".into(), line, column: 1, length: 1 })
         }
     }
 
-    fn read(pairs: &[(&str, &str)]) -> Result<Option<Service>, ConfigError> {
-        Service::from_keys(&Pairs(pairs))
+    fn read(pairs: &[(&str, &str)]) -> Result<Option<ServiceSettings>, ConfigError> {
+        ServiceSettings::from_keys(&KeyValuePairs(pairs))
     }
 
     fn message(pairs: &[(&str, &str)]) -> String {
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn only_serve_gives_every_default() {
-        let expected = Service { location: "tox.ini:1".into(), ..Service::new("python -m app") };
+        let expected = ServiceSettings { location: "tox.ini:1".into(), ..ServiceSettings::new("python -m app") };
         assert_eq!(read(&[("serve", "python -m app")]).unwrap(), Some(expected));
     }
 
@@ -398,7 +398,7 @@ mod tests {
         .unwrap();
         assert_eq!(service.serve, "python -m app    --port {port}");
         assert_eq!(service.ports.len(), 2);
-        assert_eq!(service.ports[1], Port { name: "admin".into(), number: Some(8001) });
+        assert_eq!(service.ports[1], PortSetting { name: "admin".into(), number: Some(8001) });
         assert_eq!(service.ready_timeout, Duration::from_millis(1500));
         assert_eq!(service.probe_timeout, Some(Duration::from_millis(2500)));
         assert_eq!(service.success_exit_codes, [0, 143]);
@@ -410,10 +410,10 @@ mod tests {
         assert_eq!(service.watch, ["src/**/*.py", "!src/a b"]);
         assert_eq!(service.watch_command.as_deref(), Some("python -m reload"));
         assert_eq!((service.profiles.join("+").as_str(), service.instances), ("dev+ci", 3));
-        assert_eq!((service.place_of("serve"), service.place_of("ready")), ("tox.ini:1", "tox.ini:5"));
+        assert_eq!((service.location_of("serve"), service.location_of("ready")), ("tox.ini:1", "tox.ini:5"));
         let text = serde_json::to_string(&service).unwrap();
-        let sent: Service = serde_json::from_str(&text).unwrap();
-        assert_eq!(sent, Service { locations: BTreeMap::new(), ..service });
+        let sent: ServiceSettings = serde_json::from_str(&text).unwrap();
+        assert_eq!(sent, ServiceSettings { locations: BTreeMap::new(), ..service });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Port;
+use super::PortSetting;
 use crate::error::ConfigError;
 
 /// More instances than this of one service are a mistake.
@@ -136,8 +136,8 @@ pub(super) fn signal(key: &str, text: &str) -> Result<String, ConfigError> {
         })
 }
 
-pub(super) fn ports(text: &str) -> Result<Vec<Port>, ConfigError> {
-    let mut ports: Vec<Port> = Vec::new();
+pub(super) fn ports(text: &str) -> Result<Vec<PortSetting>, ConfigError> {
+    let mut ports: Vec<PortSetting> = Vec::new();
     for item in items(text) {
         let (name, number) = match item.split_once('=') {
             None => (item, None),
@@ -165,7 +165,7 @@ pub(super) fn ports(text: &str) -> Result<Vec<Port>, ConfigError> {
         if number.is_some() && ports.iter().any(|port| port.number == number) {
             return Err(ConfigError::handled(format!("`ports = {item}`: that number is given twice")));
         }
-        ports.push(Port { name: name.to_owned(), number });
+        ports.push(PortSetting { name: name.to_owned(), number });
     }
     Ok(ports)
 }

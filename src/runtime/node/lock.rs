@@ -4,36 +4,36 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::runtime::locking::{LockFile, LockRequest, Locking, Upgrade};
-use crate::runtime::manifest::{Folders, dependency_inputs, input, local_path, read, way_from};
-use crate::runtime::node::manager::Manager;
-use crate::runtime::node::project::{MANIFEST, Project};
+use crate::runtime::locking::{LockFile, Locking, RuntimeLockRequest, RuntimeUpgrade};
+use crate::runtime::manifest::{FolderDependencies, dependency_inputs, input, local_path, read, way_from};
+use crate::runtime::node::manager::NodeManager;
+use crate::runtime::node::project::{MANIFEST, NodeManifest};
 use crate::runtime::node::{EMPTY_MANIFEST, step};
-use crate::runtime::{Contents, Request};
+use crate::runtime::{RuntimeContents, RuntimeInstallRequest};
 
 /// The lock of the project's manifest, beside that; with `node_deps`, the lock of both together, in a folder of its own.
-pub fn locking(request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+pub fn locking(request: &RuntimeLockRequest<'_>) -> Result<Option<Locking>, String> {
     let contents = &request.contents;
-    let project = Project::find(&contents.place)?;
+    let project = NodeManifest::find(&contents.place)?;
     if !contents.dependencies.is_empty() {
         return together(request, project.as_ref()).map(Some);
     }
-    project.map(|project| beside_manifest(request, &project)).transpose()
+    project.map(|project| next_to_manifest(request, &project)).transpose()
 }
 
-fn beside_manifest(request: &LockRequest<'_>, project: &Project) -> Result<Locking, String> {
+fn next_to_manifest(request: &RuntimeLockRequest<'_>, project: &NodeManifest) -> Result<Locking, String> {
     let name = project.lock.unwrap_or(project.manager.lock_name());
     let kept = project.folder.join(name);
     let inputs = project.inputs()?;
     let argv = project.manager.lock(upgraded(request.upgrade));
-    if project.manager != Manager::Yarn {
-        let mut locking = Locking { inputs, results: vec![LockFile::in_place(kept)], ..Locking::default() };
+    if project.manager != NodeManager::Yarn {
+        let mut locking = Locking { inputs, results: vec![LockFile::next_to(kept)], ..Locking::default() };
         locking.steps.push(step(argv, &project.folder, MANIFEST));
         return Ok(locking);
     }
     // It installs to know, which must not happen beside the sources.
     let scratch = request.contents.place.folder;
-    let mut copy = Contents::default();
+    let mut copy = RuntimeContents::default();
     project.copy_to(scratch, &mut copy)?;
     Ok(Locking {
         files: copy.files,
@@ -43,7 +43,7 @@ fn beside_manifest(request: &LockRequest<'_>, project: &Project) -> Result<Locki
     })
 }
 
-fn together(request: &LockRequest<'_>, project: Option<&Project>) -> Result<Locking, String> {
+fn together(request: &RuntimeLockRequest<'_>, project: Option<&NodeManifest>) -> Result<Locking, String> {
     let contents = &request.contents;
     let (scratch, root) = (contents.place.folder, contents.place.root);
     if let Some(project) = project.filter(|project| project.is_workspace()) {
@@ -52,15 +52,15 @@ fn together(request: &LockRequest<'_>, project: Option<&Project>) -> Result<Lock
             project.folder.display()
         ));
     }
-    let manager = project.map_or(Manager::Npm, |project| project.manager);
+    let manager = project.map_or(NodeManager::Npm, |project| project.manager);
     let lock_name = project.and_then(|project| project.lock).unwrap_or(manager.lock_name());
-    let mut copy = Contents::default();
-    let mut inputs = project.map(Project::inputs).transpose()?.unwrap_or_default();
+    let mut copy = RuntimeContents::default();
+    let mut inputs = project.map(NodeManifest::inputs).transpose()?.unwrap_or_default();
     match project {
         Some(project) => project.copy_to(scratch, &mut copy)?,
         None => {
             copy.files.push((PathBuf::from(MANIFEST), EMPTY_MANIFEST.into()));
-            let settings = Project::settings_alone(contents.place.project)?;
+            let settings = NodeManifest::settings_alone(contents.place.project)?;
             inputs.extend(settings.iter().map(|(name, text)| input(&name.display().to_string(), text)));
             copy.files.extend(settings);
         }
@@ -68,14 +68,14 @@ fn together(request: &LockRequest<'_>, project: Option<&Project>) -> Result<Lock
     for (_, text) in copy.files.iter_mut().filter(|(name, _)| name == Path::new(MANIFEST)) {
         *text = with_dependencies(text, contents)?;
     }
-    if request.upgrade == Upgrade::Everything {
+    if request.upgrade == RuntimeUpgrade::Everything {
         copy.files.retain(|(name, _)| name != Path::new(lock_name));
     } else if let Some(known) = read(&request.folder.join(lock_name))? {
         copy.files.retain(|(name, _)| name != Path::new(lock_name));
         copy.files.push((PathBuf::from(lock_name), known));
     }
-    let upgrade = if request.upgrade == Upgrade::Everything { Upgrade::Nothing } else { request.upgrade };
-    inputs.extend(dependency_inputs(contents.dependencies, root, Folders::Linked(MANIFEST)));
+    let upgrade = if request.upgrade == RuntimeUpgrade::Everything { RuntimeUpgrade::Nothing } else { request.upgrade };
+    inputs.extend(dependency_inputs(contents.dependencies, root, FolderDependencies::Linked(MANIFEST)));
     Ok(Locking {
         steps: vec![step(manager.lock(upgraded(upgrade)), scratch, "node_deps")],
         results: [MANIFEST, lock_name].map(|name| LockFile::moved(scratch, request.folder, name)).to_vec(),
@@ -85,15 +85,15 @@ fn together(request: &LockRequest<'_>, project: Option<&Project>) -> Result<Lock
 }
 
 /// `None` when everything may move.
-fn upgraded(upgrade: Upgrade<'_>) -> Option<&[String]> {
+fn upgraded(upgrade: RuntimeUpgrade<'_>) -> Option<&[String]> {
     match upgrade {
-        Upgrade::Nothing => Some(&[]),
-        Upgrade::Named(names) => Some(names),
-        Upgrade::Everything => None,
+        RuntimeUpgrade::Nothing => Some(&[]),
+        RuntimeUpgrade::Named(names) => Some(names),
+        RuntimeUpgrade::Everything => None,
     }
 }
 
-fn with_dependencies(manifest: &[u8], request: &Request<'_>) -> Result<Vec<u8>, String> {
+fn with_dependencies(manifest: &[u8], request: &RuntimeInstallRequest<'_>) -> Result<Vec<u8>, String> {
     let mut manifest: Value = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
     let mut added = Map::new();
     for dependency in request.dependencies {
@@ -110,10 +110,10 @@ fn with_dependencies(manifest: &[u8], request: &Request<'_>) -> Result<Vec<u8>, 
 }
 
 /// The name and what is wanted of it, as a manifest has them.
-fn named(dependency: &str, request: &Request<'_>) -> Result<(String, String), String> {
+fn named(dependency: &str, request: &RuntimeInstallRequest<'_>) -> Result<(String, String), String> {
     if let Some(path) = local_path(dependency, request.place.root) {
-        let name =
-            Project::read(&path, &path)?.and_then(|project| Some(project.manifest.get("name")?.as_str()?.to_owned()));
+        let name = NodeManifest::read(&path, &path)?
+            .and_then(|project| Some(project.manifest.get("name")?.as_str()?.to_owned()));
         let name = name.ok_or_else(|| format!("`{dependency}` in `node_deps` has no package.json with a name"))?;
         return Ok((name, format!("file:{}", way_from(request.place.folder, &path).display())));
     }

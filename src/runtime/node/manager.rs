@@ -8,17 +8,17 @@ use serde_json::Value;
 const NPM: [&str; 3] = ["--no-audit", "--no-fund", "--prefer-offline"];
 
 /// Files that tell the package manager, in the order in which they count.
-const LOCKS: [(&str, Manager); 5] = [
-    ("npm-shrinkwrap.json", Manager::Npm),
-    ("package-lock.json", Manager::Npm),
-    ("pnpm-lock.yaml", Manager::Pnpm),
-    ("yarn.lock", Manager::Yarn),
-    ("yarn.lock", Manager::Berry),
+const LOCKS: [(&str, NodeManager); 5] = [
+    ("npm-shrinkwrap.json", NodeManager::Npm),
+    ("package-lock.json", NodeManager::Npm),
+    ("pnpm-lock.yaml", NodeManager::Pnpm),
+    ("yarn.lock", NodeManager::Yarn),
+    ("yarn.lock", NodeManager::Berry),
 ];
 
 /// A package manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manager {
+pub enum NodeManager {
     Npm,
     Pnpm,
     /// Yarn 1.
@@ -27,7 +27,7 @@ pub enum Manager {
     Berry,
 }
 
-impl Manager {
+impl NodeManager {
     /// The manager of the project in `folder`, whose settings are in `settings`, and its lock file, if there is one: what the lock file says, else
     /// `packageManager`, else npm.
     pub fn of(folder: &Path, settings: &Path, manifest: &Value) -> (Self, Option<&'static str>) {

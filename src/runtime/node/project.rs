@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::runtime::manifest::{input, normal, read, way_from};
-use crate::runtime::node::manager::Manager;
-use crate::runtime::{Contents, Link, Place};
+use crate::runtime::node::manager::NodeManager;
+use crate::runtime::{RuntimeContents, RuntimeLink, RuntimeLocation};
 
 pub const MANIFEST: &str = "package.json";
 const PNPM_WORKSPACE: &str = "pnpm-workspace.yaml";
@@ -39,11 +39,11 @@ const YARN_FOLDERS: [&str; 5] = ["cache", "patches", "plugins", "releases", "ver
 const DEPENDENCIES: [&str; 4] = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
 
 /// A manifest with what belongs to it.
-pub struct Project {
+pub struct NodeManifest {
     /// The folder of the manifest that is installed: a workspace's root where the commands run in a member of one.
     pub folder: PathBuf,
     pub manifest: Value,
-    pub manager: Manager,
+    pub manager: NodeManager,
     /// The lock file's name.
     pub lock: Option<&'static str>,
     /// The folder with the package manager's settings.
@@ -53,9 +53,9 @@ pub struct Project {
     members: Vec<PathBuf>,
 }
 
-impl Project {
+impl NodeManifest {
     /// The project that `place` belongs to; `None` where there is no manifest.
-    pub fn find(place: &Place<'_>) -> Result<Option<Self>, String> {
+    pub fn find(place: &RuntimeLocation<'_>) -> Result<Option<Self>, String> {
         let Some(project) = Self::read(place.project, place.project)? else { return Ok(None) };
         if project.lock.is_some() || !place.project.starts_with(place.root) {
             return Ok(Some(project));
@@ -74,7 +74,7 @@ impl Project {
     pub fn read(folder: &Path, settings: &Path) -> Result<Option<Self>, String> {
         let Some(text) = read(&folder.join(MANIFEST))? else { return Ok(None) };
         let manifest = parse(folder, &text)?;
-        let (manager, lock) = Manager::of(folder, settings, &manifest);
+        let (manager, lock) = NodeManager::of(folder, settings, &manifest);
         let mut members = workspace_members(folder, &manifest)?;
         add_local_packages(folder, &manifest, &mut members)?;
         Ok(Some(Self {
@@ -114,7 +114,7 @@ impl Project {
     }
 
     /// Puts what a package manager needs of the project into `contents`, for the folder `target`.
-    pub fn copy_to(&self, target: &Path, contents: &mut Contents) -> Result<(), String> {
+    pub fn copy_to(&self, target: &Path, contents: &mut RuntimeContents) -> Result<(), String> {
         contents.inputs.extend(self.inputs()?);
         contents.files.push((PathBuf::from(MANIFEST), self.manifest_for(target)));
         for name in SETTINGS {
@@ -126,20 +126,20 @@ impl Project {
             && let Some(text) = read(&self.folder.join(name))?
         {
             contents.inputs.push(input(name, &text));
-            let text = if self.manager == Manager::Npm { self.lock_for(target, &text)? } else { text };
+            let text = if self.manager == NodeManager::Npm { self.lock_for(target, &text)? } else { text };
             contents.files.push((PathBuf::from(name), text));
         }
         for name in YARN_FOLDERS.map(|name| Path::new(".yarn").join(name)) {
             let source = self.settings.join(&name);
             if source.is_dir() {
-                contents.links.push(Link { place: name, target: source });
+                contents.links.push(RuntimeLink { place: name, target: source });
             }
         }
         self.mirror_members(contents)
     }
 
     /// Each member's manifest, without what would run of its own, beside links to everything else of it.
-    fn mirror_members(&self, contents: &mut Contents) -> Result<(), String> {
+    fn mirror_members(&self, contents: &mut RuntimeContents) -> Result<(), String> {
         for member in &self.members {
             let source = self.folder.join(member);
             let Some(text) = read(&source.join(MANIFEST))? else { continue };
@@ -153,7 +153,7 @@ impl Project {
                     continue;
                 }
                 contents.inputs.push(place.display().to_string());
-                contents.links.push(Link { place, target: source.join(name) });
+                contents.links.push(RuntimeLink { place, target: source.join(name) });
             }
         }
         if !self.members.is_empty() {

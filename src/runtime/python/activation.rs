@@ -10,21 +10,29 @@ use crate::model::Interpreter;
 use crate::python_text::python_repr;
 
 /// A script: its name, its template, and how a text is quoted in it.
-struct Script {
+struct ActivationScript {
     name: &'static str,
     template: &'static str,
     quote: fn(&str) -> String,
 }
 
-const SCRIPTS: [Script; 8] = [
-    Script { name: "activate", template: include_str!("activation/activate.sh"), quote: quote_posix },
-    Script { name: "activate.fish", template: include_str!("activation/activate.fish"), quote: quote_fish },
-    Script { name: "activate.csh", template: include_str!("activation/activate.csh"), quote: quote_csh },
-    Script { name: "deactivate.csh", template: include_str!("activation/deactivate.csh"), quote: quote_csh },
-    Script { name: "activate.nu", template: include_str!("activation/activate.nu"), quote: quote_nushell },
-    Script { name: "activate.ps1", template: include_str!("activation/activate.ps1"), quote: quote_powershell },
-    Script { name: "activate.xsh", template: include_str!("activation/activate.xsh"), quote: python_repr },
-    Script { name: "activate_this.py", template: include_str!("activation/activate_this.py"), quote: python_repr },
+const SCRIPTS: [ActivationScript; 8] = [
+    ActivationScript { name: "activate", template: include_str!("activation/activate.sh"), quote: quote_posix },
+    ActivationScript { name: "activate.fish", template: include_str!("activation/activate.fish"), quote: quote_fish },
+    ActivationScript { name: "activate.csh", template: include_str!("activation/activate.csh"), quote: quote_csh },
+    ActivationScript { name: "deactivate.csh", template: include_str!("activation/deactivate.csh"), quote: quote_csh },
+    ActivationScript { name: "activate.nu", template: include_str!("activation/activate.nu"), quote: quote_nushell },
+    ActivationScript {
+        name: "activate.ps1",
+        template: include_str!("activation/activate.ps1"),
+        quote: quote_powershell,
+    },
+    ActivationScript { name: "activate.xsh", template: include_str!("activation/activate.xsh"), quote: python_repr },
+    ActivationScript {
+        name: "activate_this.py",
+        template: include_str!("activation/activate_this.py"),
+        quote: python_repr,
+    },
 ];
 
 /// Writes all of them. `prompt`: what stands in parentheses before a shell's own prompt.

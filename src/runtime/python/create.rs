@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::model::Interpreter;
-use crate::model::environment::Creation;
+use crate::model::environment::CreationSettings;
 use crate::runtime::python::activation;
 use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
 
@@ -32,7 +32,7 @@ pub fn is_supported(interpreter: &Interpreter) -> bool {
 pub fn create(
     env_dir: &Path,
     interpreter: &Interpreter,
-    creation: &Creation,
+    creation: &CreationSettings,
     settings: &VirtualenvSettings,
 ) -> Result<()> {
     let bin = env_dir.join("bin");
@@ -105,7 +105,7 @@ fn write_if_missing(path: &Path, content: &str) -> Result<()> {
 }
 
 /// `pyvenv.cfg` with the keys virtualenv writes. `home` is PEP 405's; tools read some of the others.
-fn configuration(interpreter: &Interpreter, creation: &Creation, prompt: Option<&str>) -> String {
+fn configuration(interpreter: &Interpreter, creation: &CreationSettings, prompt: Option<&str>) -> String {
     let version = &interpreter.version;
     let numbers = format!("{}.{}.{}", version.major, version.minor, version.micro);
     let executable = interpreter.system_executable.display().to_string();

@@ -9,9 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::{Interpreter, InterpreterLookup, PythonSpec, Variables};
+use crate::model::{EnvVariables, Interpreter, InterpreterLookup, PythonSpec};
 use crate::runtime::python::folder_guess;
-use crate::runtime::python::interpreter_cache::Facts;
+use crate::runtime::python::interpreter_cache::InterpreterCache;
 use crate::runtime::python::shim;
 
 /// Implementations whose programs virtualenv knows by name. What is called otherwise may be any implementation.
@@ -22,8 +22,8 @@ const USUAL_FOLDERS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/opt/ho
 
 #[derive(Debug)]
 pub struct PythonDiscovery {
-    facts: Facts,
-    variables: Variables,
+    facts: InterpreterCache,
+    variables: EnvVariables,
     discover: Vec<PathBuf>,
     /// The absolute folders of PATH, each once.
     path: Vec<PathBuf>,
@@ -35,9 +35,9 @@ pub struct PythonDiscovery {
 impl PythonDiscovery {
     /// `discover`: interpreters to try first (`--discover`). `own_executable`: envo's own path, beside which a Python may
     /// lie; symbolic links must be resolved.
-    pub fn new(variables: &Variables, discover: &[String], own_executable: Option<&Path>) -> Self {
+    pub fn new(variables: &EnvVariables, discover: &[String], own_executable: Option<&Path>) -> Self {
         let mut discovery = Self {
-            facts: Facts::new(variables),
+            facts: InterpreterCache::new(variables),
             variables: variables.clone(),
             discover: discover.iter().filter_map(|path| std::path::absolute(path).ok()).collect(),
             path: folders(variables.get("PATH").unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"))),
@@ -71,7 +71,7 @@ impl PythonDiscovery {
     }
 
     /// Looks for `text` once more, although nothing was found before.
-    pub fn find_anew(&self, text: &str) -> Option<Arc<Interpreter>> {
+    pub fn find_again(&self, text: &str) -> Option<Arc<Interpreter>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(text);
         self.find(&[text.to_owned()])
     }
@@ -134,16 +134,18 @@ impl PythonDiscovery {
             if path.as_os_str().as_bytes().contains(&b'/') {
                 return self.interpreter_at(path);
             }
-            return self.on_path(&Names { exact: vec![text.to_owned()], pattern: None }, &spec, text);
+            return self.on_path(&InterpreterNames { exact: vec![text.to_owned()], pattern: None }, &spec, text);
         }
-        let names = Names::of(&spec);
+        let names = InterpreterNames::of(&spec);
         fits(self.host.clone())
             .or_else(|| self.on_path(&names, &spec, text))
-            .or_else(|| self.on_path(&Names { exact: vec!["python".to_owned()], pattern: None }, &spec, text))
+            .or_else(|| {
+                self.on_path(&InterpreterNames { exact: vec!["python".to_owned()], pattern: None }, &spec, text)
+            })
             .or_else(|| self.find_all(text).next())
     }
 
-    fn on_path(&self, names: &Names, spec: &PythonSpec, text: &str) -> Option<Arc<Interpreter>> {
+    fn on_path(&self, names: &InterpreterNames, spec: &PythonSpec, text: &str) -> Option<Arc<Interpreter>> {
         let known = spec
             .implementation
             .as_ref()
@@ -232,13 +234,13 @@ fn folders(path: &OsStr) -> Vec<PathBuf> {
 }
 
 /// The file names under which an interpreter is looked for in a folder of PATH.
-struct Names {
+struct InterpreterNames {
     exact: Vec<String>,
     /// Set where the spec leaves the version open: any version of these names will do, the newest first.
     pattern: Option<(Vec<String>, Option<u32>)>,
 }
 
-impl Names {
+impl InterpreterNames {
     fn of(spec: &PythonSpec) -> Self {
         let mut stems = vec!["python".to_owned()];
         if let Some(implementation) = &spec.implementation {
@@ -311,12 +313,12 @@ mod tests {
     use crate::runtime::python::testing;
 
     /// A folder with an empty PATH folder `bin` and a HOME without version managers.
-    struct Machine {
+    struct DiscoveryFixture {
         folder: tempfile::TempDir,
-        variables: Variables,
+        variables: EnvVariables,
     }
 
-    impl Machine {
+    impl DiscoveryFixture {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let bin = folder.path().join("bin");
@@ -364,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_program_with_the_right_name_is_found_without_asking_it() {
-        let machine = Machine::new();
+        let machine = DiscoveryFixture::new();
         let (plain, other) = (machine.script("bin/python3.97", "exit 1"), machine.script("other/python", "exit 1"));
         let likely = |specs: &[&str], discover: &[String]| {
             let specs: Vec<String> = specs.iter().map(|spec| (*spec).to_owned()).collect();
@@ -383,7 +385,7 @@ mod tests {
 
     #[test]
     fn an_interpreter_on_path_is_found_by_every_way_to_write_it() {
-        let machine = Machine::new();
+        let machine = DiscoveryFixture::new();
         let python = machine.link("bin/python3");
         let version = dotted();
         for spec in ["py", "py3", "python3", "3", &version, &format!("py{version}"), &format!(">={version}"), "cpython"]
@@ -399,14 +401,14 @@ mod tests {
 
     #[test]
     fn a_plain_python_is_good_enough_when_nothing_more_exact_is_there() {
-        let machine = Machine::new();
+        let machine = DiscoveryFixture::new();
         let plain = machine.link("bin/python");
         assert_eq!(machine.find(&[&dotted()]), Some(plain));
     }
 
     #[test]
     fn a_program_of_the_written_name_may_be_any_implementation() {
-        let machine = Machine::new();
+        let machine = DiscoveryFixture::new();
         let named = machine.link("bin/special3");
         assert_eq!(machine.find(&["special3"]), Some(named));
         let dashed = machine.link("bin/my+python");
@@ -415,7 +417,7 @@ mod tests {
 
     #[test]
     fn paths_are_taken_as_they_are() {
-        let machine = Machine::new();
+        let machine = DiscoveryFixture::new();
         let python = machine.link("elsewhere/anything");
         assert_eq!(machine.find(&[python.to_str().unwrap()]), Some(python));
         assert_eq!(machine.find(&[machine.path("missing").to_str().unwrap()]), None);
@@ -426,7 +428,7 @@ mod tests {
 
     #[test]
     fn discover_goes_before_the_host_before_path() {
-        let machine = Machine::new();
+        let machine = DiscoveryFixture::new();
         let on_path = machine.link("bin/python3");
         let host = machine.link("own/python3");
         let first = machine.link("first/python");
@@ -444,7 +446,7 @@ mod tests {
 
     #[test]
     fn broken_programs_are_passed_over() {
-        let mut machine = Machine::new();
+        let mut machine = DiscoveryFixture::new();
         machine.script("broken/python3", "exit 127");
         symlink(machine.path("gone"), machine.path("broken/python")).unwrap();
         let good = machine.link("bin/python3");
@@ -455,7 +457,7 @@ mod tests {
 
     #[test]
     fn a_shim_stands_for_what_it_would_run_and_is_never_run() {
-        let mut machine = Machine::new();
+        let mut machine = DiscoveryFixture::new();
         let marker = machine.path("ran");
         machine.script(".pyenv/shims/python3", &format!("touch '{}'; exit 1", marker.display()));
         let real = machine.link(".pyenv/versions/1.2.3/bin/python3");
@@ -471,7 +473,7 @@ mod tests {
 
     #[test]
     fn an_installed_but_inactive_version_is_found() {
-        let machine = Machine::new();
+        let machine = DiscoveryFixture::new();
         let version = dotted();
         let older = machine.link(&format!(".pyenv/versions/{version}.0/bin/python"));
         let spec = format!("{version}-64");

@@ -16,10 +16,10 @@ pub(super) const FOLDER: &str = "virtualenv/seed/wheels/embed";
 
 /// The newest wheel of a distribution for `interpreter` from the first of `hosts`, programs of Pythons, that has one.
 pub fn wheel(hosts: &[PathBuf], name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
-    hosts.iter().find_map(|host| wheel_beside(host, name, interpreter))
+    hosts.iter().find_map(|host| wheel_next_to(host, name, interpreter))
 }
 
-fn wheel_beside(host: &Path, name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
+fn wheel_next_to(host: &Path, name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
     let libraries = host.parent()?.parent()?.join("lib");
     let folders = fs::read_dir(libraries).ok()?.flatten().map(|entry| entry.path());
     let pythons =
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::runtime::python::testing;
 
-    fn put(folder: &Path, name: &str, requires: &str) -> std::io::Result<()> {
+    fn write(folder: &Path, name: &str, requires: &str) -> std::io::Result<()> {
         let mut archive = zip::ZipWriter::new(fs::File::create(folder.join(format!("{name}-py3-none-any.whl")))?);
         archive.start_file(format!("{name}.dist-info/METADATA"), zip::write::SimpleFileOptions::default())?;
         archive.write_all(format!("Name: x\nRequires-Python: {requires}\n\nRequires-Python: <1\n").as_bytes())?;
@@ -79,7 +79,7 @@ mod tests {
         for (name, requires) in
             [("pip-9.0", ">=3"), ("pip-26.0", ">=3.9"), ("pip-27.0", ">=3.30"), ("setuptools-80.0", "")]
         {
-            put(&folder, name, requires)?;
+            write(&folder, name, requires)?;
         }
         let interpreter = testing::interpreter("python3").expect("the tests need a python3");
         let found = wheel(&[PathBuf::from("/nowhere/bin/python"), host.path().join("bin/python")], "pip", &interpreter);

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::model::interpreter::PythonVersion;
 use crate::model::version_specifier::VersionSpecifier;
-use crate::model::{PythonSpec, Variables};
+use crate::model::{EnvVariables, PythonSpec};
 use crate::runtime::python::shim::is_program;
 
 /// Folders whose subfolders are installations, in the order they are searched.
-pub fn roots(variables: &Variables) -> Vec<PathBuf> {
+pub fn roots(variables: &EnvVariables) -> Vec<PathBuf> {
     let named = |name: &str| variables.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = named("HOME");
     let below_home = |path: &str| home.as_ref().map(|home| home.join(path));
@@ -46,10 +46,10 @@ pub fn candidates(root: &Path, spec: &PythonSpec) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
     // Anything may lie in `/opt`; the others hold nothing but installations.
     let only_named = matches!(root.file_name(), Some(name) if name == "opt");
-    let mut installations: Vec<(Guess, String)> = entries
+    let mut installations: Vec<(FolderGuess, String)> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| !name.starts_with('.'))
-        .filter_map(|name| Some((Guess::from_name(&name, only_named)?, name)))
+        .filter_map(|name| Some((FolderGuess::from_name(&name, only_named)?, name)))
         .filter(|(guess, _)| guess.may_fit(spec))
         .collect();
     installations.sort_by_cached_key(|(guess, name)| (guess.rank(), name.clone()));
@@ -57,7 +57,7 @@ pub fn candidates(root: &Path, spec: &PythonSpec) -> Vec<PathBuf> {
 }
 
 /// The interpreter of an installation.
-fn program(installation: &Path, guess: &Guess) -> Option<PathBuf> {
+fn program(installation: &Path, guess: &FolderGuess) -> Option<PathBuf> {
     if installation.join("pyvenv.cfg").exists() {
         return None;
     }
@@ -75,13 +75,13 @@ fn program(installation: &Path, guess: &Guess) -> Option<PathBuf> {
 
 /// What the name of a folder says.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Guess {
+struct FolderGuess {
     implementation: Option<&'static str>,
     release: [Option<u32>; 3],
     free_threaded: bool,
 }
 
-impl Guess {
+impl FolderGuess {
     /// `only_named`: `None` for a name that speaks of no Python. The names are pyenv's (`3.11.7`, `pypy3.10-7.3.15`), uv's
     /// (`cpython-3.12.3+freethreaded-linux-x86_64-gnu`), rye's (`cpython@3.12.3`), Homebrew's (`python@3.12`) and
     /// manylinux's (`cp312-cp312`).
@@ -196,8 +196,8 @@ mod tests {
 
     #[test]
     fn names_of_every_manager_are_understood() {
-        let guess = |name: &str| Guess::from_name(name, false).unwrap();
-        let cpython = |release, free_threaded| Guess { implementation: Some("cpython"), release, free_threaded };
+        let guess = |name: &str| FolderGuess::from_name(name, false).unwrap();
+        let cpython = |release, free_threaded| FolderGuess { implementation: Some("cpython"), release, free_threaded };
         let full = [Some(3), Some(12), Some(3)];
         assert_eq!(guess("3.12.3"), cpython(full, false));
         assert_eq!(guess("cpython-3.12.3-linux-x86_64-gnu"), cpython(full, false));
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(guess("cp313-cp313t"), cpython([Some(3), Some(13), None], true));
         assert_eq!(guess("pypy-3.10.14-macos").implementation, Some("pypy"));
         assert_eq!(guess("graalpy-24.0.1").release, [None; 3]);
-        assert_eq!(guess("miniconda3-4.7.12"), Guess::default());
+        assert_eq!(guess("miniconda3-4.7.12"), FolderGuess::default());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::execute::process;
 use crate::model::python_spec::canonical_machine;
-use crate::model::{Interpreter, Variables};
+use crate::model::{EnvVariables, Interpreter};
 use crate::runtime::cache;
 use crate::runtime::fingerprint::Fingerprint;
 
@@ -26,31 +26,31 @@ const MARK: &[u8] = b"\nenvo-facts:";
 const FOLDER: &str = "interpreters-2";
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct InterpreterRecord {
     fingerprint: Fingerprint,
     interpreter: Interpreter,
 }
 
-type Answer = Arc<OnceLock<Option<Arc<Interpreter>>>>;
+type InterpreterAnswer = Arc<OnceLock<Option<Arc<Interpreter>>>>;
 
 /// What is known about interpreters, in memory and in envo's cache folder.
-pub struct Facts {
+pub struct InterpreterCache {
     folder: Option<PathBuf>,
-    variables: Variables,
+    variables: EnvVariables,
     /// By the path that was asked. The lock is not held while an interpreter runs.
-    answers: Mutex<HashMap<PathBuf, Answer>>,
+    answers: Mutex<HashMap<PathBuf, InterpreterAnswer>>,
     /// Which had to be killed, and why.
     unanswered: Mutex<Vec<String>>,
 }
 
-impl fmt::Debug for Facts {
+impl fmt::Debug for InterpreterCache {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Facts").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
-impl Facts {
-    pub fn new(variables: &Variables) -> Self {
+impl InterpreterCache {
+    pub fn new(variables: &EnvVariables) -> Self {
         let mut variables = variables.clone();
         // On macOS it makes an interpreter pretend to be another one.
         variables.remove("__PYVENV_LAUNCHER__");
@@ -85,8 +85,8 @@ impl Facts {
         if let Some(interpreter) = file.as_ref().and_then(|file| read_record(file, &fingerprint, executable)) {
             return Some(interpreter);
         }
-        let interpreter = self.ask(executable)?;
-        let record = Record { fingerprint, interpreter };
+        let interpreter = self.query(executable)?;
+        let record = InterpreterRecord { fingerprint, interpreter };
         if let Some(file) = file {
             // Without a writable cache the interpreter is asked again next time, which harms nothing but time.
             let _ = cache::write(&file, &record);
@@ -94,7 +94,7 @@ impl Facts {
         Some(record.interpreter)
     }
 
-    fn ask(&self, executable: &Path) -> Option<Interpreter> {
+    fn query(&self, executable: &Path) -> Option<Interpreter> {
         let arguments = ["-E", "-s", "-c", SCRIPT].map(OsStr::new);
         let answer = match process::ask(executable, &arguments, &self.variables) {
             Ok(answer) => answer,
@@ -119,7 +119,7 @@ impl Facts {
 
 /// The cached facts, if they were gathered from the very same file.
 fn read_record(file: &Path, fingerprint: &Fingerprint, executable: &Path) -> Option<Interpreter> {
-    let record: Record = cache::read(file)?;
+    let record: InterpreterRecord = cache::read(file)?;
     let mut interpreter = record.interpreter;
     let usable = record.fingerprint == *fingerprint
         && interpreter.executable == executable
@@ -165,7 +165,8 @@ mod tests {
     fn an_interpreter_answers_with_the_layout_of_a_virtual_environment() {
         let folder = tempfile::tempdir().unwrap();
         let python = testing::python3();
-        let interpreter = Facts::new(&testing::variables(folder.path())).of(&python).expect("python3 answers");
+        let interpreter =
+            InterpreterCache::new(&testing::variables(folder.path())).of(&python).expect("python3 answers");
         assert_eq!(interpreter.executable, python);
         assert_eq!(interpreter.version.major, 3);
         assert_eq!(interpreter.system_executable, interpreter.system_executable.canonicalize().unwrap());
@@ -184,11 +185,11 @@ mod tests {
         let (wrapper, log) = (folder.path().join("python3"), folder.path().join("log"));
         let variables = testing::variables(&folder.path().join("cache"));
         counting_wrapper(&wrapper, &testing::python3(), &log);
-        let first = Facts::new(&variables).of(&wrapper).expect("the wrapper answers");
-        assert_eq!(Facts::new(&variables).of(&wrapper), Some(first));
+        let first = InterpreterCache::new(&variables).of(&wrapper).expect("the wrapper answers");
+        assert_eq!(InterpreterCache::new(&variables).of(&wrapper), Some(first));
         assert_eq!(runs(&log), 1);
         script(&wrapper, "exit 3");
-        assert_eq!(Facts::new(&variables).of(&wrapper), None);
+        assert_eq!(InterpreterCache::new(&variables).of(&wrapper), None);
     }
 
     #[test]
@@ -196,14 +197,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let variables = testing::variables(folder.path());
         let python = testing::python3();
-        let first = Facts::new(&variables).of(&python).unwrap();
+        let first = InterpreterCache::new(&variables).of(&python).unwrap();
         let cached: Vec<_> =
             fs::read_dir(folder.path().join(FOLDER)).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(cached.len(), 1);
         let other_version = fs::read_to_string(&cached[0]).unwrap().replace("\"major\":3", "\"major\":4");
         for garbage in ["", "{", "null", "{\"fingerprint\": 3}", &other_version] {
             fs::write(&cached[0], garbage).unwrap();
-            assert_eq!(Facts::new(&variables).of(&python).as_ref(), Some(&first));
+            assert_eq!(InterpreterCache::new(&variables).of(&python).as_ref(), Some(&first));
             assert!(fs::read_to_string(&cached[0]).unwrap().starts_with("{\"fingerprint\":{"));
         }
     }
@@ -214,14 +215,14 @@ mod tests {
         // A file where a folder should be stops even the superuser.
         let blocked = folder.path().join("file");
         fs::write(&blocked, "").unwrap();
-        assert!(Facts::new(&testing::variables(&blocked.join("cache"))).of(&testing::python3()).is_some());
-        assert!(Facts::new(&Variables::default()).of(&testing::python3()).is_some());
+        assert!(InterpreterCache::new(&testing::variables(&blocked.join("cache"))).of(&testing::python3()).is_some());
+        assert!(InterpreterCache::new(&EnvVariables::default()).of(&testing::python3()).is_some());
     }
 
     #[test]
     fn what_is_no_interpreter_has_no_facts() {
         let folder = tempfile::tempdir().unwrap();
-        let facts = Facts::new(&testing::variables(folder.path()));
+        let facts = InterpreterCache::new(&testing::variables(folder.path()));
         let path = |name: &str| folder.path().join(name);
         script(&path("fails"), "exit 1");
         script(&path("chatty"), "echo hello");
@@ -240,6 +241,6 @@ mod tests {
         fs::write(folder.path().join("platform.py"), "raise SystemExit(1)").unwrap();
         let (place, real) = (folder.path().display().to_string(), testing::python3());
         script(&wrapper, &format!("echo noise; cd '{place}'; exec '{}' \"$@\"", real.display()));
-        assert!(Facts::new(&testing::variables(folder.path())).of(&wrapper).is_some());
+        assert!(InterpreterCache::new(&testing::variables(folder.path())).of(&wrapper).is_some());
     }
 }

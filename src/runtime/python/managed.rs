@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
 use crate::model::python_spec::canonical_machine;
-use crate::model::{PythonSpec, Variables};
+use crate::model::{EnvVariables, PythonSpec};
 
 /// Implementations that uv has interpreters of.
 const IMPLEMENTATIONS: [&str; 3] = ["cpython", "pypy", "graalpy"];
@@ -27,7 +27,7 @@ impl ManagedPythons {
         &self,
         request: &str,
         uv: &Path,
-        variables: &Variables,
+        variables: &EnvVariables,
         interrupt: &Interrupt,
     ) -> Result<(), String> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ impl ManagedPythons {
     }
 }
 
-fn run(request: &str, uv: &Path, variables: &Variables, interrupt: &Interrupt) -> Result<(), String> {
+fn run(request: &str, uv: &Path, variables: &EnvVariables, interrupt: &Interrupt) -> Result<(), String> {
     let mut variables = variables.clone();
     // The interpreter is for environments: nothing of it belongs on the user's PATH.
     for (name, value) in [("UV_PYTHON_INSTALL_BIN", "0"), ("UV_NO_PROGRESS", "1"), ("NO_COLOR", "1")] {

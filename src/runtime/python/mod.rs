@@ -30,15 +30,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use crate::event::{Event, Reporter};
+use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
-use crate::model::environment::{Creation, Seeds};
-use crate::model::runtime::VersionWish;
-use crate::model::{Interpreter, InterpreterLookup, Variables};
+use crate::model::environment::{CreationSettings, Seeds};
+use crate::model::runtime::RuntimeVersionRequirement;
+use crate::model::{EnvVariables, Interpreter, InterpreterLookup};
 use crate::runtime::python::managed::ManagedPythons;
-use crate::runtime::python::own_wheel::Means;
-use crate::runtime::python::seed::{Seeder, Sources};
-use crate::runtime::python::tool::Workshop;
+use crate::runtime::python::own_wheel::WheelSources;
+use crate::runtime::python::seed::{SeedSources, Seeder};
+use crate::runtime::python::tool::ToolBuilder;
 use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
 
 pub use discovery::PythonDiscovery;
@@ -57,7 +57,7 @@ const NEWEST_DROPPED: (u32, u32) = (3, 8);
 /// Makes virtual environments.
 pub struct PythonRuntime {
     discovery: Arc<PythonDiscovery>,
-    variables: Variables,
+    variables: EnvVariables,
     seeder: Seeder,
     managed: ManagedPythons,
     reporter: Option<Arc<dyn Reporter>>,
@@ -74,7 +74,7 @@ impl fmt::Debug for PythonRuntime {
 
 impl PythonRuntime {
     /// `variables`: this process's own, from which pip's settings and envo's cache folder are taken.
-    pub fn new(discovery: Arc<PythonDiscovery>, variables: &Variables) -> Self {
+    pub fn new(discovery: Arc<PythonDiscovery>, variables: &EnvVariables) -> Self {
         Self {
             discovery,
             variables: variables.clone(),
@@ -105,7 +105,7 @@ impl PythonRuntime {
         &self,
         env_dir: &Path,
         interpreter: &Interpreter,
-        creation: &Creation,
+        creation: &CreationSettings,
         settings: &VirtualenvSettings,
     ) -> Result<()> {
         let todays = format!("virtualenv=={VIRTUALENV_VERSION}");
@@ -115,21 +115,25 @@ impl PythonRuntime {
             spec => spec,
         };
         let variables = settings.applied_to(&self.variables);
-        let workshop = Workshop { seeder: &self.seeder, discovery: &self.discovery, variables: &variables };
+        let workshop = ToolBuilder { seeder: &self.seeder, discovery: &self.discovery, variables: &variables };
         if self.reporter.is_some() && workshop.must_install(requirement) {
-            self.tell(env_dir, || format!("install {requirement} for Python {}", interpreter.dotted_version()));
+            self.explain(env_dir, || format!("install {requirement} for Python {}", interpreter.dotted_version()));
         }
         workshop.create(requirement, env_dir, interpreter, creation)
     }
 
     /// Fetches the wheel of a runtime from the package index and unpacks it where programs are looked for.
-    pub fn fetch_program(&self, runtime: &dyn crate::runtime::Runtime, wheel: &crate::runtime::Wheel) -> Result<()> {
+    pub fn fetch_program(
+        &self,
+        runtime: &dyn crate::runtime::Runtime,
+        wheel: &crate::runtime::RuntimeWheel,
+    ) -> Result<()> {
         let cache = crate::runtime::cache::folder(&self.variables)
             .context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
         fs_err::create_dir_all(&cache)?;
         let host = self.host().context("there is no Python to fetch it with")?;
         let folder = crate::scratch::Scratch::new_in(&cache, ".fetched-")?;
-        let sources = Sources { newest: false, discovery: &self.discovery, own: None };
+        let sources = SeedSources { newest: false, discovery: &self.discovery, own: None };
         self.seeder.fetch(&wheel.requirement, folder.path(), (&host, sources), &self.interrupt)?;
         let file = fs_err::read_dir(folder.path())?
             .flatten()
@@ -144,7 +148,7 @@ impl PythonRuntime {
         &self,
         runtime: &dyn crate::runtime::Runtime,
         packages: &crate::runtime::NpmPackages,
-        (wish, root): (Option<&VersionWish>, &Path),
+        (wish, root): (Option<&RuntimeVersionRequirement>, &Path),
     ) -> Result<()> {
         let host = self.host().context("there is no Python to fetch it with")?;
         let (python, variables) = (host.system_executable.as_path(), &self.variables);
@@ -152,7 +156,7 @@ impl PythonRuntime {
         registry.fetch(runtime, packages, wish)
     }
 
-    fn tell(&self, env_dir: &Path, text: impl Fn() -> String) {
+    fn explain(&self, env_dir: &Path, text: impl Fn() -> String) {
         if let Some(reporter) = self.reporter.as_deref() {
             reporter.info(&env_dir.file_name().unwrap_or_default().to_string_lossy(), text());
         }
@@ -169,8 +173,8 @@ impl PythonRuntime {
         &self,
         env_dir: &Path,
         interpreter: &Interpreter,
-        creation: &Creation,
-        variables: &Variables,
+        creation: &CreationSettings,
+        variables: &EnvVariables,
     ) -> Result<()> {
         let settings = match creation.seeds {
             Seeds::Virtualenv => VirtualenvSettings::read(variables, &self.variables),
@@ -194,14 +198,14 @@ impl PythonRuntime {
                     return Ok(Vec::new());
                 }
                 let own = || self.own_seeds(interpreter, &creation.virtualenv_spec);
-                let sources = Sources { newest: creation.download, discovery: &self.discovery, own: Some(&own) };
+                let sources = SeedSources { newest: creation.download, discovery: &self.discovery, own: Some(&own) };
                 let missing = self.seeder.seed(env_dir, interpreter, &names, sources);
                 self.notify_trouble();
                 missing
             })
             .with_context(|| format!("cannot make a virtual environment at `{}`", env_dir.display()))?;
         if !missing.is_empty() {
-            self.tell(env_dir, || format!("made without {}, which could not be fetched", missing.join(" and ")));
+            self.explain(env_dir, || format!("made without {}, which could not be fetched", missing.join(" and ")));
         }
         Ok(())
     }
@@ -215,7 +219,7 @@ impl PythonRuntime {
     fn notify(&self, text: String) {
         let is_new = self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone());
         if let Some(reporter) = self.reporter.as_deref().filter(|_| is_new) {
-            reporter.event(Event::Notice { text });
+            reporter.event(RunEvent::Notice { text });
         }
     }
 
@@ -226,8 +230,8 @@ impl PythonRuntime {
         }
     }
 
-    fn means<'a>(&'a self, tell: &'a dyn Fn(String)) -> Means<'a> {
-        Means {
+    fn means<'a>(&'a self, tell: &'a dyn Fn(String)) -> WheelSources<'a> {
+        WheelSources {
             seeder: &self.seeder,
             discovery: &self.discovery,
             variables: &self.variables,
@@ -277,7 +281,7 @@ impl PythonRuntime {
         tell(&request);
         self.managed.install(&request, &uv, &self.variables, &self.interrupt)?;
         self.discovery
-            .find_anew(spec)
+            .find_again(spec)
             .ok_or_else(|| format!("`uv python install {request}` installed nothing that is found for `{spec}`"))
     }
 
@@ -294,7 +298,7 @@ impl PythonRuntime {
 
     /// What `.tox-info.json` records about the interpreter (tox's section `Python`): when it changes, the environment is
     /// made anew. Byte for byte what tox records, so that both can take turns on one environment.
-    pub fn stamp(&self, interpreter: &Interpreter, creation: &Creation) -> Value {
+    pub fn stamp(&self, interpreter: &Interpreter, creation: &CreationSettings) -> Value {
         let version = &interpreter.version;
         let mut stamp = json!({
             "version_info": [version.major, version.minor, version.micro, version.release_level, version.serial],

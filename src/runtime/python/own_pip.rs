@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::execute::interrupt::Interrupt;
-use crate::model::{Interpreter, Variables};
+use crate::model::{EnvVariables, Interpreter};
 use crate::runtime::cache;
 use crate::runtime::checksums;
 use crate::runtime::python::PythonDiscovery;
-use crate::runtime::python::seed::{Seeder, Sources};
+use crate::runtime::python::seed::{SeedSources, Seeder};
 use crate::scratch::Scratch;
 
 /// Below the cache; in it one folder per version of Python, since each has a pip of its own that is the newest.
@@ -21,7 +21,7 @@ const ROOM: u64 = 4 << 20;
 pub fn obtain(
     seeder: &Seeder,
     discovery: &PythonDiscovery,
-    variables: &Variables,
+    variables: &EnvVariables,
     (interpreter, interrupt): (&Interpreter, &Interrupt),
 ) -> Result<PathBuf, String> {
     let above = cache::folder(variables).ok_or("there is no folder for envo's cache")?.join(FOLDER);
@@ -37,7 +37,7 @@ pub fn obtain(
     let failed = |error: &dyn std::fmt::Display| format!("{REQUIREMENT} could not be fetched: {error:#}");
     cache::check_room(&above, ROOM).map_err(|error| failed(&format!("{}: {error}", above.display())))?;
     let unfinished = Scratch::new_in(&above, ".fetch-").map_err(|error| failed(&error))?;
-    let sources = Sources { newest: false, discovery, own: None };
+    let sources = SeedSources { newest: false, discovery, own: None };
     seeder
         .fetch(REQUIREMENT, unfinished.path(), (interpreter, sources), interrupt)
         .map_err(|error| failed(&format!("{error:#}")))?;

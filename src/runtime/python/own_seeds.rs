@@ -4,16 +4,16 @@
 use std::path::{Path, PathBuf};
 
 use crate::model::Interpreter;
-use crate::runtime::fetch::{Entry, extract};
+use crate::runtime::fetch::{WheelMember, extract};
 use crate::runtime::python::VIRTUALENV_VERSION;
 use crate::runtime::python::embedded::FOLDER as EMBEDDED;
-use crate::runtime::python::own_wheel::{Means, OwnWheel};
+use crate::runtime::python::own_wheel::{OwnWheel, WheelSources};
 
 const FOLDER: &str = "tools-2/virtualenv";
 
 /// The folder with the wheels, fetched with a pip on `interpreter` if it is not there yet. `spec`: the virtualenv that a
 /// Python asks for which today's has dropped, as `virtualenv_spec` names it; empty for today's.
-pub fn obtain(means: &Means<'_>, interpreter: &Interpreter, spec: &str) -> Result<PathBuf, String> {
+pub fn obtain(means: &WheelSources<'_>, interpreter: &Interpreter, spec: &str) -> Result<PathBuf, String> {
     let todays = format!("=={VIRTUALENV_VERSION}");
     let seeds = OwnWheel {
         name: "today's pip and setuptools",
@@ -25,7 +25,7 @@ pub fn obtain(means: &Means<'_>, interpreter: &Interpreter, spec: &str) -> Resul
             let of_seeds = |name: &Path| {
                 let is_wheel = name.extension().is_some_and(|extension| extension == "whl");
                 let name = name.file_name().filter(|_| is_wheel && name.parent() == Some(Path::new(EMBEDDED)))?;
-                Some(Entry { name: name.into(), is_program: false })
+                Some(WheelMember { name: name.into(), is_program: false })
             };
             extract(wheel, unpacked, of_seeds)?;
             anyhow::ensure!(has_wheels(unpacked), "the wheel of virtualenv has no pip in it");
@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
     use crate::execute::interrupt::Interrupt;
-    use crate::model::Variables;
+    use crate::model::EnvVariables;
     use crate::runtime::checksums;
     use crate::runtime::python::PythonDiscovery;
     use crate::runtime::python::seed::Seeder;
@@ -80,8 +80,8 @@ mod tests {
         archive.finish().unwrap();
     }
 
-    fn obtain(variables: &Variables, spec: &str) -> Result<Vec<String>, String> {
-        let means = Means {
+    fn obtain(variables: &EnvVariables, spec: &str) -> Result<Vec<String>, String> {
+        let means = WheelSources {
             seeder: &Seeder::new(variables),
             discovery: &PythonDiscovery::new(variables, &[], None),
             variables,

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 
 use crate::execute::process;
 use crate::model::Interpreter;
-use crate::runtime::fetch::{Entry, extract};
-use crate::runtime::python::own_wheel::{Means, OwnWheel};
+use crate::runtime::fetch::{WheelMember, extract};
+use crate::runtime::python::own_wheel::{OwnWheel, WheelSources};
 use crate::runtime::python::shim::is_program;
 
 const FOLDER: &str = "tools-2/uv";
 const PROGRAM: &str = "uv";
 
 /// The uv in the cache, fetched with a pip on `interpreter` if it is not there yet.
-pub fn obtain(means: &Means<'_>, interpreter: &Interpreter) -> Result<PathBuf, String> {
+pub fn obtain(means: &WheelSources<'_>, interpreter: &Interpreter) -> Result<PathBuf, String> {
     let unpack = |wheel: &Path, unpacked: &Path| {
         let program = |name: &Path| {
             let is_program = name.ends_with("scripts/uv");
-            is_program.then(|| Entry { name: PROGRAM.into(), is_program })
+            is_program.then(|| WheelMember { name: PROGRAM.into(), is_program })
         };
         extract(wheel, unpacked, program)?;
         anyhow::ensure!(unpacked.join(PROGRAM).exists(), "the wheel of uv has no program in it");
@@ -51,18 +51,18 @@ mod tests {
 
     use super::*;
     use crate::execute::interrupt::Interrupt;
-    use crate::model::Variables;
+    use crate::model::EnvVariables;
     use crate::runtime::python::PythonDiscovery;
     use crate::runtime::python::own_wheel::{LOCK, version_of};
     use crate::runtime::python::seed::Seeder;
     use crate::runtime::python::testing;
 
-    struct Machine {
+    struct UvFixture {
         folder: tempfile::TempDir,
-        variables: Variables,
+        variables: EnvVariables,
     }
 
-    impl Machine {
+    impl UvFixture {
         /// One whose index is the folder `links`.
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
@@ -97,7 +97,7 @@ mod tests {
             let told = Mutex::new(0);
             let discovery = PythonDiscovery::new(&self.variables, &[], None);
             let interpreter = testing::interpreter("python3").unwrap();
-            let means = Means {
+            let means = WheelSources {
                 seeder: &Seeder::new(&self.variables),
                 discovery: &discovery,
                 variables: &self.variables,
@@ -108,21 +108,21 @@ mod tests {
             (result, told.into_inner().unwrap())
         }
 
-        fn place(&self, version: &str) -> PathBuf {
+        fn location(&self, version: &str) -> PathBuf {
             self.folder.path().join("cache").join(FOLDER).join(version).join(PROGRAM)
         }
     }
 
     #[test]
     fn it_is_fetched_once_and_found_from_then_on() {
-        let machine = Machine::new();
+        let machine = UvFixture::new();
         machine.publish("7.2.0", "exit 0");
         let killed = machine.folder.path().join("cache").join(FOLDER).join(".fetch-killed");
         std::fs::create_dir_all(killed.join("half")).unwrap();
-        assert_eq!(machine.obtain(), (Ok(machine.place("7.2.0")), 1));
+        assert_eq!(machine.obtain(), (Ok(machine.location("7.2.0")), 1));
         machine.publish("7.10.0", "exit 0");
-        assert_eq!(machine.obtain(), (Ok(machine.place("7.2.0")), 0));
-        let folder = machine.place("7.2.0").parent().unwrap().parent().unwrap().to_owned();
+        assert_eq!(machine.obtain(), (Ok(machine.location("7.2.0")), 0));
+        let folder = machine.location("7.2.0").parent().unwrap().parent().unwrap().to_owned();
         let mut left: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, [LOCK, "7.2.0"]);
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_remembered_until_the_settings_change() {
-        let mut machine = Machine::new();
+        let mut machine = UvFixture::new();
         let (first, told) = machine.obtain();
         assert!(first.unwrap_err().starts_with("uv could not be fetched: No matching distribution"));
         assert_eq!(told, 2);
@@ -138,16 +138,16 @@ mod tests {
         let (again, told) = machine.obtain();
         assert!(again.is_err() && told == 0);
         machine.variables.set("PIP_TIMEOUT", "7");
-        assert_eq!(machine.obtain().0, Ok(machine.place("7.2.0")));
+        assert_eq!(machine.obtain().0, Ok(machine.location("7.2.0")));
     }
 
     #[test]
     fn what_does_not_run_here_is_not_kept() {
-        let machine = Machine::new();
+        let machine = UvFixture::new();
         machine.publish("7.2.0", "exit 1");
         let reason = "uv could not be fetched: the uv of uv-7.2.0-py3-none-any.whl does not run here".to_owned();
         assert_eq!(machine.obtain().0, Err(reason));
-        assert!(!machine.place("7.2.0").exists());
+        assert!(!machine.location("7.2.0").exists());
     }
 
     #[test]
@@ -156,38 +156,38 @@ mod tests {
             |uv| std::fs::write(uv, b"\x7fELF\x02\x01\x01 of another machine").unwrap(),
             |uv| std::fs::remove_file(uv).unwrap(),
         ];
-        let mut machine = Machine::new();
+        let mut machine = UvFixture::new();
         machine.publish("7.2.0", "exit 0");
         let (uv, told) = machine.obtain();
-        assert_eq!((&uv, told), (&Ok(machine.place("7.2.0")), 1));
-        let content = std::fs::read(machine.place("7.2.0")).unwrap();
+        assert_eq!((&uv, told), (&Ok(machine.location("7.2.0")), 1));
+        let content = std::fs::read(machine.location("7.2.0")).unwrap();
         for damage in damages {
-            damage(&machine.place("7.2.0"));
+            damage(&machine.location("7.2.0"));
             assert_eq!(machine.obtain(), (uv.clone(), 1));
-            assert_eq!(std::fs::read(machine.place("7.2.0")).unwrap(), content);
+            assert_eq!(std::fs::read(machine.location("7.2.0")).unwrap(), content);
         }
         // Where it cannot be fetched, that is said, and what is broken is not used.
-        std::fs::write(machine.place("7.2.0"), "broken").unwrap();
+        std::fs::write(machine.location("7.2.0"), "broken").unwrap();
         machine.variables.set("ENVO_OFFLINE", "1");
-        let folder = machine.place("7.2.0").parent().unwrap().display().to_string();
+        let folder = machine.location("7.2.0").parent().unwrap().display().to_string();
         assert_eq!(machine.obtain(), (Err(format!("`{folder}` is damaged, and ENVO_OFFLINE is set")), 1));
     }
 
     #[test]
     fn one_that_lost_its_mode_gets_it_back_without_a_network() {
         use std::os::unix::fs::PermissionsExt;
-        let mut machine = Machine::new();
+        let mut machine = UvFixture::new();
         machine.publish("7.2.0", "exit 0");
         assert!(machine.obtain().0.is_ok());
-        std::fs::set_permissions(machine.place("7.2.0"), PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(machine.location("7.2.0"), PermissionsExt::from_mode(0o600)).unwrap();
         machine.variables.set("ENVO_OFFLINE", "1");
-        assert_eq!(machine.obtain(), (Ok(machine.place("7.2.0")), 0));
-        assert!(is_program(&machine.place("7.2.0")));
+        assert_eq!(machine.obtain(), (Ok(machine.location("7.2.0")), 0));
+        assert!(is_program(&machine.location("7.2.0")));
     }
 
     #[test]
     fn nothing_is_fetched_where_that_is_forbidden() {
-        let mut machine = Machine::new();
+        let mut machine = UvFixture::new();
         machine.publish("7.2.0", "exit 0");
         machine.variables.set("ENVO_OFFLINE", "1");
         assert_eq!(machine.obtain(), (Err("there is no uv, and ENVO_OFFLINE is set".to_owned()), 0));
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn only_one_process_fetches() {
-        let machine = Machine::new();
+        let machine = UvFixture::new();
         machine.publish("7.2.0", "exit 0");
         let folder = machine.folder.path().join("cache").join(FOLDER);
         std::fs::create_dir_all(&folder).unwrap();
@@ -207,7 +207,7 @@ mod tests {
         other.lock().unwrap();
         assert_eq!(machine.obtain().0, Err("another process is fetching uv".to_owned()));
         drop(other);
-        assert_eq!(machine.obtain().0, Ok(machine.place("7.2.0")));
+        assert_eq!(machine.obtain().0, Ok(machine.location("7.2.0")));
     }
 
     #[test]

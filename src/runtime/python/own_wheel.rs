@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::execute::interrupt::Interrupt;
 use crate::install::pip_settings::PipSettings;
-use crate::model::{Interpreter, Variables};
+use crate::model::{EnvVariables, Interpreter};
 use crate::runtime::cache;
 use crate::runtime::checksums;
 use crate::runtime::python::PythonDiscovery;
-use crate::runtime::python::seed::{Seeder, Sources};
+use crate::runtime::python::seed::{SeedSources, Seeder};
 use crate::scratch::Scratch;
 
 /// Why there is none; its time of change says since when.
@@ -25,10 +25,10 @@ pub(super) const LOCK: &str = ".lock";
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// What a wheel is fetched with.
-pub struct Means<'a> {
+pub struct WheelSources<'a> {
     pub seeder: &'a Seeder,
     pub discovery: &'a PythonDiscovery,
-    pub variables: &'a Variables,
+    pub variables: &'a EnvVariables,
     pub interrupt: &'a Interrupt,
     /// Called once before something is fetched, and when that fails.
     pub tell: &'a dyn Fn(String),
@@ -57,7 +57,7 @@ pub struct OwnWheel<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Refusal {
+struct WheelRefusal {
     /// The settings it holds for.
     settings: String,
     reason: String,
@@ -65,7 +65,7 @@ struct Refusal {
 
 impl OwnWheel<'_> {
     /// The content in the cache, fetched with a pip on `interpreter` if it is not there yet.
-    pub fn obtain(&self, means: &Means<'_>, interpreter: &Interpreter) -> Result<PathBuf, String> {
+    pub fn obtain(&self, means: &WheelSources<'_>, interpreter: &Interpreter) -> Result<PathBuf, String> {
         let name = self.name;
         let folder = cache::folder(means.variables)
             .ok_or_else(|| format!("there is no {name}, and no folder for envo's cache"))?
@@ -129,16 +129,16 @@ impl OwnWheel<'_> {
             Err(_) if means.interrupt.requested() => Err("interrupted".to_owned()),
             Err(error) => {
                 let reason = format!("{name} could not be fetched: {}", last_line(&format!("{error:#}")));
-                remember(&folder, &Refusal { settings, reason: reason.clone() });
+                remember(&folder, &WheelRefusal { settings, reason: reason.clone() });
                 (means.tell)(format!("{reason}; {}", self.instead));
                 Err(reason)
             }
         }
     }
 
-    fn fetch(&self, means: &Means<'_>, folder: &Path, interpreter: &Interpreter) -> anyhow::Result<PathBuf> {
+    fn fetch(&self, means: &WheelSources<'_>, folder: &Path, interpreter: &Interpreter) -> anyhow::Result<PathBuf> {
         let unfinished = Scratch::new_in(folder, ".fetch-")?;
-        let sources = Sources { newest: false, discovery: means.discovery, own: None };
+        let sources = SeedSources { newest: false, discovery: means.discovery, own: None };
         let requirement = format!("{}{}", self.distribution, self.versions);
         means.seeder.fetch(&requirement, unfinished.path(), (interpreter, sources), means.interrupt)?;
         let wheel = wheel_in(unfinished.path())?;
@@ -174,11 +174,11 @@ impl OwnWheel<'_> {
 fn remembered(folder: &Path, settings: &str) -> Option<String> {
     let file = folder.join(REFUSAL);
     let age = std::fs::metadata(&file).ok()?.modified().ok()?.elapsed().ok()?;
-    let refusal: Refusal = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
+    let refusal: WheelRefusal = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
     (age < PATIENCE && refusal.settings == settings).then_some(refusal.reason)
 }
 
-fn remember(folder: &Path, refusal: &Refusal) {
+fn remember(folder: &Path, refusal: &WheelRefusal) {
     if let Ok(content) = serde_json::to_vec(refusal) {
         // If it cannot be written, the next run tries again, which harms nothing but time.
         let _ = cache::write_atomically(&folder.join(REFUSAL), &content);

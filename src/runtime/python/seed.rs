@@ -10,13 +10,13 @@ use anyhow::{Context, Result, bail};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{self, Spawn};
 use crate::model::environment::Seeds;
-use crate::model::{Interpreter, Variables};
+use crate::model::{EnvVariables, Interpreter};
 use crate::runtime::cache;
 use crate::runtime::checksums;
 use crate::runtime::python::PythonDiscovery;
 use crate::runtime::python::embedded;
 use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
-use crate::runtime::python::wheel::{Place, Tree, WheelName};
+use crate::runtime::python::wheel::{WheelDestination, WheelName, WheelTree};
 use crate::scratch::Scratch;
 
 /// Wheels that were fetched from an index: a folder for each Python they are for, and in it one for each distribution.
@@ -39,7 +39,7 @@ const MISLEADING: [&str; 7] =
 #[derive(Debug)]
 pub struct Seeder {
     cache: Option<PathBuf>,
-    variables: Variables,
+    variables: EnvVariables,
     /// Used in place of the cache when that cannot be written.
     scratch: OnceLock<Scratch>,
     /// Ends what it has started when the user wants to stop.
@@ -49,7 +49,7 @@ pub struct Seeder {
 }
 
 impl Seeder {
-    pub fn new(variables: &Variables) -> Self {
+    pub fn new(variables: &EnvVariables) -> Self {
         Self {
             cache: cache::folder(variables),
             variables: pip_variables(variables),
@@ -69,9 +69,9 @@ impl Seeder {
         env_dir: &Path,
         interpreter: &Interpreter,
         names: &[&'static str],
-        sources: Sources<'_>,
+        sources: SeedSources<'_>,
     ) -> Result<Vec<&'static str>> {
-        let place = Place {
+        let place = WheelDestination {
             env_dir,
             site_packages: &interpreter.purelib,
             major: interpreter.version.major,
@@ -79,26 +79,26 @@ impl Seeder {
         };
         clear_leftovers(&env_dir.join(&interpreter.purelib), names);
         let wheels = self.wheels(names, interpreter, sources)?;
-        wheels.iter().try_for_each(|wheel| self.place(wheel, place))?;
+        wheels.iter().try_for_each(|wheel| self.install(wheel, place))?;
         let has = |name: &str| {
             wheels.iter().filter_map(|wheel| WheelName::parse(wheel)).any(|wheel| wheel.distribution == name)
         };
         Ok(names.iter().copied().filter(|name| !has(name)).collect())
     }
 
-    fn place(&self, wheel: &Path, place: Place<'_>) -> Result<()> {
+    fn install(&self, wheel: &Path, place: WheelDestination<'_>) -> Result<()> {
         let kept = match &self.cache {
-            Some(cache) => Some(cache.join(TREES).join(Tree::name(wheel)?)),
+            Some(cache) => Some(cache.join(TREES).join(WheelTree::name(wheel)?)),
             None => None,
         };
-        if let Some(tree) = kept.as_deref().and_then(Tree::read) {
-            return tree.place(place);
+        if let Some(tree) = kept.as_deref().and_then(WheelTree::read) {
+            return tree.install(place);
         }
-        let tree = Tree::unpack(wheel)?;
+        let tree = WheelTree::unpack(wheel)?;
         if let Some(kept) = kept {
             self.is_kept(cache::write_atomically(&kept, tree.bytes()));
         }
-        tree.place(place)
+        tree.install(place)
     }
 
     /// Whether something could be kept in the cache; remembers why it could not.
@@ -141,7 +141,12 @@ impl Seeder {
     }
 
     /// A wheel of each distribution that is to be had; one of pip at least.
-    fn wheels(&self, names: &[&'static str], interpreter: &Interpreter, sources: Sources<'_>) -> Result<Vec<PathBuf>> {
+    fn wheels(
+        &self,
+        names: &[&'static str],
+        interpreter: &Interpreter,
+        sources: SeedSources<'_>,
+    ) -> Result<Vec<PathBuf>> {
         if sources.newest {
             let fresh = self.download(names, interpreter)?;
             return Ok(names.iter().filter_map(|name| newest_wheel(name, [&fresh])).collect());
@@ -201,7 +206,7 @@ impl Seeder {
         &self,
         requirement: &str,
         folder: &Path,
-        (interpreter, sources): (&Interpreter, Sources<'_>),
+        (interpreter, sources): (&Interpreter, SeedSources<'_>),
         interrupt: &Interrupt,
     ) -> Result<()> {
         let pip = self.wheels(&["pip"], interpreter, sources)?;
@@ -294,7 +299,7 @@ fn downloads(root: &Path, name: &str, interpreter: &Interpreter) -> PathBuf {
 
 /// Where seeds may come from besides the interpreter and the cache.
 #[derive(Clone, Copy)]
-pub struct Sources<'a> {
+pub struct SeedSources<'a> {
     /// Whether to fetch the newest versions from the index, whatever is there already (`download = true`).
     pub newest: bool,
     pub discovery: &'a PythonDiscovery,
@@ -367,7 +372,7 @@ fn clear_leftovers(site_packages: &Path, names: &[&str]) {
 }
 
 /// The variables with which pip installs into the environment it is told to, and nowhere else.
-pub fn pip_variables(variables: &Variables) -> Variables {
+pub fn pip_variables(variables: &EnvVariables) -> EnvVariables {
     let mut variables = variables.clone();
     for name in MISLEADING {
         variables.remove(name);
@@ -377,7 +382,7 @@ pub fn pip_variables(variables: &Variables) -> Variables {
 }
 
 /// Runs a Python to its end.
-pub fn run(python: &Path, arguments: &[OsString], variables: &Variables, interrupt: &Interrupt) -> Result<()> {
+pub fn run(python: &Path, arguments: &[OsString], variables: &EnvVariables, interrupt: &Interrupt) -> Result<()> {
     let spawn = Spawn::new(python, arguments, variables.clone());
     let (code, out, error) =
         process::finish_or_kill(spawn, interrupt).with_context(|| format!("cannot run `{}`", python.display()))?;

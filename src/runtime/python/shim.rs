@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 /// Files from which a version is read, with the word that a line must begin with.
 const VERSION_FILES: [(&str, Option<&str>); 2] = [(".python-version", None), (".tool-versions", Some("python"))];
@@ -23,7 +23,7 @@ pub fn is_shim(path: &Path) -> bool {
 }
 
 /// What the shim at `path` would run when called from `current_dir`; `None` when no active version has such a program.
-pub fn target(path: &Path, variables: &Variables, current_dir: &Path) -> Option<PathBuf> {
+pub fn target(path: &Path, variables: &EnvVariables, current_dir: &Path) -> Option<PathBuf> {
     let (root, name) = (path.parent()?.parent()?, path.file_name()?);
     let installs: Vec<PathBuf> = [root.join("versions"), root.join("installs").join("python")]
         .into_iter()
@@ -41,7 +41,7 @@ pub fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-fn active_versions(root: &Path, variables: &Variables, current_dir: &Path) -> Vec<String> {
+fn active_versions(root: &Path, variables: &EnvVariables, current_dir: &Path) -> Vec<String> {
     let named = VERSION_VARIABLES.iter().find_map(|name| variables.text(name).filter(|value| !value.is_empty()));
     if let Some(value) = named {
         return value.split([':', ' ']).filter(|version| !version.is_empty()).map(str::to_owned).collect();
@@ -98,11 +98,11 @@ fn installation(folder: &Path, version: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    struct Pyenv {
+    struct PyenvShim {
         folder: tempfile::TempDir,
     }
 
-    impl Pyenv {
+    impl PyenvShim {
         fn new(versions: &[&str]) -> Self {
             let pyenv = Self { folder: tempfile::tempdir().unwrap() };
             for version in versions {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_variable_goes_before_the_nearest_file_before_the_global_version() {
-        let pyenv = Pyenv::new(&["3.8.1", "3.9.1", "3.10.1"]);
+        let pyenv = PyenvShim::new(&["3.8.1", "3.9.1", "3.10.1"]);
         assert_eq!(pyenv.target(&[]), None);
         fs::write(pyenv.path("root/version"), "3.8.1\n").unwrap();
         assert_eq!(pyenv.target(&[]).as_deref(), Some("3.8.1"));
@@ -146,28 +146,28 @@ mod tests {
 
     #[test]
     fn a_shortened_version_means_its_newest_patch() {
-        let pyenv = Pyenv::new(&["3.9.2", "3.9.10", "3.9-dev"]);
+        let pyenv = PyenvShim::new(&["3.9.2", "3.9.10", "3.9-dev"]);
         assert_eq!(pyenv.target(&[("PYENV_VERSION", "3.9")]).as_deref(), Some("3.9.10"));
         assert_eq!(pyenv.target(&[("PYENV_VERSION", "3")]), None);
     }
 
     #[test]
     fn the_first_active_version_that_has_the_program_is_taken() {
-        let pyenv = Pyenv::new(&["3.9.2"]);
+        let pyenv = PyenvShim::new(&["3.9.2"]);
         fs::create_dir_all(pyenv.path("root/versions/3.7.1/bin")).unwrap();
         assert_eq!(pyenv.target(&[("PYENV_VERSION", "3.7.1:3.6.1:3.9.2")]).as_deref(), Some("3.9.2"));
     }
 
     #[test]
     fn tool_versions_name_python_among_others() {
-        let pyenv = Pyenv::new(&["3.9.2"]);
+        let pyenv = PyenvShim::new(&["3.9.2"]);
         fs::write(pyenv.path("project/.tool-versions"), "nodejs 20.1\npython 3.7.1 3.9.2 # comment\n").unwrap();
         assert_eq!(pyenv.target(&[]).as_deref(), Some("3.9.2"));
     }
 
     #[test]
     fn versions_that_lead_elsewhere_and_odd_files_are_ignored() {
-        let pyenv = Pyenv::new(&["3.9.2"]);
+        let pyenv = PyenvShim::new(&["3.9.2"]);
         for value in ["..", ".", "../versions/3.9.2", "/", "no such"] {
             assert_eq!(pyenv.target(&[("PYENV_VERSION", value)]), None, "{value}");
         }

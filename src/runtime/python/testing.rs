@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::{Interpreter, InterpreterLookup, Variables};
+use crate::model::{EnvVariables, Interpreter, InterpreterLookup};
 use crate::runtime::python::discovery::PythonDiscovery;
 
 /// This process's variables, with envo's cache in `cache`; nothing is fetched for it unless a test lets it.
 #[allow(clippy::disallowed_methods)]
-pub fn variables(cache: &Path) -> Variables {
-    let mut variables: Variables = std::env::vars_os().collect();
+pub fn variables(cache: &Path) -> EnvVariables {
+    let mut variables: EnvVariables = std::env::vars_os().collect();
     variables.set("ENVO_CACHE_DIR", cache);
     variables.set("ENVO_OFFLINE", "1");
     variables

@@ -10,13 +10,13 @@ use super::*;
 use crate::execute::process::capture;
 use crate::model::InterpreterLookup;
 
-struct Workplace {
+struct CreationFixture {
     folder: tempfile::TempDir,
     discovery: Arc<PythonDiscovery>,
-    variables: Variables,
+    variables: EnvVariables,
 }
 
-impl Workplace {
+impl CreationFixture {
     fn new() -> Self {
         Self::with(&[])
     }
@@ -41,7 +41,7 @@ impl Workplace {
         specs.iter().find_map(|spec| self.find(spec)).expect("the tests need a python3")
     }
 
-    fn create(&self, name: &str, interpreter: &Interpreter, creation: &Creation) -> PathBuf {
+    fn create(&self, name: &str, interpreter: &Interpreter, creation: &CreationSettings) -> PathBuf {
         let env_dir = self.folder.path().join(name);
         self.runtime().create(&env_dir, interpreter, creation, &self.variables).unwrap();
         env_dir
@@ -67,8 +67,8 @@ impl Workplace {
     }
 }
 
-fn creation() -> Creation {
-    Creation {
+fn creation() -> CreationSettings {
+    CreationSettings {
         system_site_packages: false,
         always_copy: false,
         download: false,
@@ -96,7 +96,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[test]
 fn an_environment_runs_its_own_python_and_pip() {
-    let place = Workplace::new();
+    let place = CreationFixture::new();
     let python = place.python();
     let env_dir = place.create("env", &python, &creation());
     let layout = python.layout(&env_dir);
@@ -122,7 +122,7 @@ fn an_environment_runs_its_own_python_and_pip() {
 
 #[test]
 fn an_environment_holds_what_virtualenv_would_put_in_it() {
-    let place = Workplace::new();
+    let place = CreationFixture::new();
     for (spec, expected) in [
         ("3.13", vec!["pip"]),
         ("3.12", vec!["pip"]),
@@ -137,7 +137,7 @@ fn an_environment_holds_what_virtualenv_would_put_in_it() {
 
 #[test]
 fn what_one_environment_does_to_its_files_no_other_sees() {
-    let place = Workplace::new();
+    let place = CreationFixture::new();
     let python = place.python();
     let first = place.create("first", &python, &creation());
     let second = place.create("second", &python, &creation());
@@ -174,7 +174,7 @@ fn a_tree_in_the_cache_that_was_damaged_is_made_again() {
         }),
         ("removed", |file| fs::remove_file(file).unwrap()),
     ];
-    let place = Workplace::new();
+    let place = CreationFixture::new();
     let python = place.python();
     let files = |env_dir: &Path| -> Vec<_> {
         let names = contents(&env_dir.join(&python.purelib)).into_iter();
@@ -192,7 +192,7 @@ fn a_tree_in_the_cache_that_was_damaged_is_made_again() {
 
 #[test]
 fn a_half_made_environment_is_made_whole() {
-    let place = Workplace::new();
+    let place = CreationFixture::new();
     let python = place.python();
     let env_dir = place.create("env", &python, &creation());
     let site_packages = env_dir.join(&python.purelib);
@@ -211,9 +211,9 @@ fn a_half_made_environment_is_made_whole() {
 
 #[test]
 fn copies_system_packages_and_prompts_are_had_on_request() {
-    let place = Workplace::with(&[("VIRTUALENV_PROMPT", "mine")]);
+    let place = CreationFixture::with(&[("VIRTUALENV_PROMPT", "mine")]);
     let python = place.python();
-    let settings = Creation { system_site_packages: true, always_copy: true, ..creation() };
+    let settings = CreationSettings { system_site_packages: true, always_copy: true, ..creation() };
     let env_dir = place.create("env", &python, &settings);
     assert!(fs::symlink_metadata(env_dir.join("bin/python3")).unwrap().is_file());
     let configuration = fs::read_to_string(env_dir.join("pyvenv.cfg")).unwrap();
@@ -230,7 +230,7 @@ fn copies_system_packages_and_prompts_are_had_on_request() {
 #[test]
 fn an_unwritable_cache_is_done_without() {
     let blocked = tempfile::NamedTempFile::new().unwrap();
-    let place = Workplace::with(&[("ENVO_CACHE_DIR", blocked.path().join("cache").to_str().unwrap())]);
+    let place = CreationFixture::with(&[("ENVO_CACHE_DIR", blocked.path().join("cache").to_str().unwrap())]);
     let python = place.python();
     let env_dir = place.create("env", &python, &creation());
     assert!(place.distributions(&env_dir).contains(&"pip".to_owned()));
@@ -238,7 +238,7 @@ fn an_unwritable_cache_is_done_without() {
 
 #[test]
 fn a_folder_that_cannot_be_made_is_named_in_the_error() {
-    let place = Workplace::new();
+    let place = CreationFixture::new();
     let file = place.folder.path().join("file");
     fs::write(&file, "").unwrap();
     let error = place.runtime().create(&file.join("env"), &place.python(), &creation(), &place.variables).unwrap_err();
@@ -247,7 +247,7 @@ fn a_folder_that_cannot_be_made_is_named_in_the_error() {
 
 #[test]
 fn the_interpreter_of_an_environment_leads_back_to_its_base() {
-    let place = Workplace::new();
+    let place = CreationFixture::new();
     let python = place.python();
     let env_dir = place.create("env", &python, &creation());
     let inside = place.discovery.interpreter_at(&env_dir.join("bin/python")).unwrap();
@@ -258,24 +258,24 @@ fn the_interpreter_of_an_environment_leads_back_to_its_base() {
 
 #[test]
 fn the_stamp_is_what_tox_records() {
-    let place = Workplace::new();
+    let place = CreationFixture::new();
     let python = place.python();
     let stamp = place.runtime().stamp(&python, &creation());
     let keys: Vec<&String> = stamp.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["version_info", "executable", "virtualenv version"]);
     assert_eq!(stamp["version_info"][0], 3);
     assert_eq!(stamp["executable"], python.system_executable.to_str().unwrap());
-    let pinned = Creation { virtualenv_spec: "virtualenv<20".to_owned(), ..creation() };
+    let pinned = CreationSettings { virtualenv_spec: "virtualenv<20".to_owned(), ..creation() };
     let stamp = place.runtime().stamp(&python, &pinned);
     assert_eq!(stamp["virtualenv_spec"], "virtualenv<20");
     assert_eq!(stamp.get("virtualenv version"), None);
-    let open = Creation { system_site_packages: true, ..creation() };
+    let open = CreationSettings { system_site_packages: true, ..creation() };
     assert_eq!(place.runtime().stamp(&python, &open)["system_site_packages"], true);
 }
 
 #[test]
 fn a_stamp_holds_whichever_virtualenv_tox_had() {
-    let place = Workplace::new();
+    let place = CreationFixture::new();
     let (runtime, python) = (place.runtime(), place.python());
     let wanted = runtime.stamp(&python, &creation());
     let holds = |change: &dyn Fn(&mut Value)| {
@@ -293,7 +293,7 @@ fn a_stamp_holds_whichever_virtualenv_tox_had() {
 
 #[test]
 fn python_27_gets_its_environment_from_an_old_virtualenv() {
-    let place = Workplace::with(&[("ENVO_OFFLINE", "")]);
+    let place = CreationFixture::with(&[("ENVO_OFFLINE", "")]);
     let Some(python) = place.find("py27") else { return };
     let env_dir = place.create("env", &python, &creation());
     let code = "import sys; print(sys.version_info[:2]); print(sys.prefix)";
@@ -309,7 +309,7 @@ fn python_27_gets_its_environment_from_an_old_virtualenv() {
 
 #[test]
 fn old_pythons_get_a_pip_that_knows_todays_wheels() {
-    let place = Workplace::with(&[("ENVO_OFFLINE", "")]);
+    let place = CreationFixture::with(&[("ENVO_OFFLINE", "")]);
     let Some(python) = place.find("py36") else { return };
     let env_dir = place.create("env", &python, &creation());
     assert_eq!(place.distributions(&env_dir), ["pip", "setuptools", "wheel"]);
@@ -320,7 +320,7 @@ fn old_pythons_get_a_pip_that_knows_todays_wheels() {
 
 #[test]
 fn what_only_virtualenv_can_do_is_left_to_it() {
-    let place = Workplace::with(&[("ENVO_OFFLINE", ""), ("VIRTUALENV_CREATOR", "venv")]);
+    let place = CreationFixture::with(&[("ENVO_OFFLINE", ""), ("VIRTUALENV_CREATOR", "venv")]);
     let env_dir = place.create("env", &place.python(), &creation());
     let configuration = fs::read_to_string(env_dir.join("pyvenv.cfg")).unwrap();
     assert!(configuration.contains("virtualenv = ") && !configuration.contains("envo = "), "{configuration}");
@@ -334,7 +334,7 @@ fn seeds_and_ignore_files_are_left_out_on_request() {
         ("VIRTUALENV_NO_SETUPTOOLS", vec!["pip"]),
         ("VIRTUALENV_NO_VCS_IGNORE", vec!["pip", "setuptools"]),
     ] {
-        let place = Workplace::with(&[(name, "1")]);
+        let place = CreationFixture::with(&[(name, "1")]);
         let Some(python) = place.find("3.11").or_else(|| place.find("3.10")) else { return };
         let env_dir = place.create("env", &python, &creation());
         let code = "from importlib import metadata; print(*sorted(d.name for d in metadata.distributions()))";
@@ -345,9 +345,9 @@ fn seeds_and_ignore_files_are_left_out_on_request() {
 
 #[test]
 fn the_virtualenv_that_is_pinned_for_a_dropped_python_is_not_needed_for_it() {
-    let place = Workplace::new();
+    let place = CreationFixture::new();
     let Some(python) = place.find("py38") else { return };
-    let settings = Creation { virtualenv_spec: "virtualenv<21.5.0".to_owned(), ..creation() };
+    let settings = CreationSettings { virtualenv_spec: "virtualenv<21.5.0".to_owned(), ..creation() };
     let env_dir = place.create("env", &python, &settings);
     assert!(fs::read_to_string(env_dir.join("pyvenv.cfg")).unwrap().contains("envo = "));
     assert!(!place.folder.path().join("cache/tools-2").exists());
@@ -355,7 +355,7 @@ fn the_virtualenv_that_is_pinned_for_a_dropped_python_is_not_needed_for_it() {
 
 #[test]
 fn a_python_without_a_pip_of_its_own_borrows_anothers() {
-    let place = Workplace::new();
+    let place = CreationFixture::new();
     let python = place.python();
     let has_twin = place.discovery.find_all(&python.dotted_version()).next().is_some();
     let bare = Interpreter { bundled_wheels: vec![place.folder.path().join("none")], ..(*python).clone() };
@@ -373,8 +373,8 @@ fn a_python_without_a_pip_of_its_own_borrows_anothers() {
 
 #[test]
 fn a_virtualenv_that_does_not_exist_is_an_error_that_names_it() {
-    let place = Workplace::with(&[("PIP_NO_INDEX", "1")]);
-    let wish = Creation { virtualenv_spec: "virtualenv==0.0.1.no".to_owned(), ..creation() };
+    let place = CreationFixture::with(&[("PIP_NO_INDEX", "1")]);
+    let wish = CreationSettings { virtualenv_spec: "virtualenv==0.0.1.no".to_owned(), ..creation() };
     let env_dir = place.folder.path().join("env");
     let error = place.runtime().create(&env_dir, &place.python(), &wish, &place.variables).unwrap_err();
     assert!(format!("{error:#}").contains("virtualenv==0.0.1.no"), "{error:#}");

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::model::environment::{Creation, Seeds};
-use crate::model::{Interpreter, InterpreterLookup, Variables};
+use crate::model::environment::{CreationSettings, Seeds};
+use crate::model::{EnvVariables, Interpreter, InterpreterLookup};
 use crate::runtime::cache;
 use crate::runtime::checksums;
 use crate::runtime::python::PythonDiscovery;
 use crate::runtime::python::create;
 use crate::runtime::python::seed;
-use crate::runtime::python::seed::{Seeder, Sources, pip_variables, run};
+use crate::runtime::python::seed::{SeedSources, Seeder, pip_variables, run};
 use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
 use crate::scratch::Scratch;
 
@@ -39,21 +39,21 @@ const HOSTS: [&str; 9] = [
 
 /// What tools are made with.
 #[derive(Debug, Clone, Copy)]
-pub struct Workshop<'a> {
+pub struct ToolBuilder<'a> {
     pub seeder: &'a Seeder,
     pub discovery: &'a PythonDiscovery,
     /// This process's, with what the environment says about virtualenv.
-    pub variables: &'a Variables,
+    pub variables: &'a EnvVariables,
 }
 
-impl Workshop<'_> {
+impl ToolBuilder<'_> {
     /// Makes an environment with the virtualenv that `requirement` asks for.
     pub fn create(
         &self,
         requirement: &str,
         env_dir: &Path,
         interpreter: &Interpreter,
-        creation: &Creation,
+        creation: &CreationSettings,
     ) -> Result<()> {
         let python = self.virtualenv(requirement)?;
         let mut variables = pip_variables(self.variables);
@@ -104,7 +104,7 @@ impl Workshop<'_> {
         let parent = place.parent().unwrap_or(&place);
         // Only a finished environment gets the final name. Nothing in it that is used depends on its name.
         let unfinished = Scratch::new_in(parent, ".virtualenv-")?;
-        let creation = Creation {
+        let creation = CreationSettings {
             system_site_packages: false,
             always_copy: false,
             download: false,
@@ -114,7 +114,7 @@ impl Workshop<'_> {
         };
         create::create(unfinished.path(), &host, &creation, &VirtualenvSettings::default())?;
         let names = seed::names(&host, creation.seeds, &VirtualenvSettings::default());
-        let sources = Sources { newest: false, discovery: self.discovery, own: None };
+        let sources = SeedSources { newest: false, discovery: self.discovery, own: None };
         self.seeder.seed(unfinished.path(), &host, &names, sources)?;
         let options = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement];
         run(

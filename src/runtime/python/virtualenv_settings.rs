@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::bounded;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::source::ini;
 
 const PREFIX: &str = "VIRTUALENV_";
@@ -45,7 +45,7 @@ pub struct VirtualenvSettings {
 impl VirtualenvSettings {
     /// `variables` are those of the environment's processes, `own` this process's, which say where the user's file is: tox
     /// calls virtualenv in its own process. A file that cannot be read counts as none, as it does for virtualenv.
-    pub fn read(variables: &Variables, own: &Variables) -> Self {
+    pub fn read(variables: &EnvVariables, own: &EnvVariables) -> Self {
         let file = configuration_file(variables, own).and_then(|file| bounded::read(file).ok());
         let document = file.and_then(|bytes| ini::read(&String::from_utf8_lossy(&bytes)).ok());
         let section = document.as_ref().and_then(|document| document.section("virtualenv"));
@@ -74,7 +74,7 @@ impl VirtualenvSettings {
     }
 
     /// `variables` with those of the environment in the place of all that begin alike.
-    pub fn applied_to(&self, variables: &Variables) -> Variables {
+    pub fn applied_to(&self, variables: &EnvVariables) -> EnvVariables {
         let others = variables.iter().filter(|(name, _)| !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()));
         let others = others.map(|(name, value)| (name.to_owned(), value.to_owned()));
         others.chain(self.variables.iter().cloned()).collect()
@@ -90,7 +90,7 @@ fn truth(value: &str) -> Option<bool> {
     }
 }
 
-fn configuration_file(variables: &Variables, own: &Variables) -> Option<PathBuf> {
+fn configuration_file(variables: &EnvVariables, own: &EnvVariables) -> Option<PathBuf> {
     let named = |name: &str| own.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let file = variables.get("VIRTUALENV_CONFIG_FILE").filter(|value| !value.is_empty()).map(PathBuf::from);
     file.or_else(|| {

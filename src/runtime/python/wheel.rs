@@ -36,7 +36,7 @@ impl WheelName {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Manifest {
+struct WheelManifest {
     /// `pip-23.2.1.dist-info`.
     dist_info: String,
     /// Parents before children; the empty path is `site-packages` itself.
@@ -58,15 +58,15 @@ struct Folder {
 
 /// The content of a wheel.
 #[derive(Debug)]
-pub struct Tree {
-    manifest: Manifest,
+pub struct WheelTree {
+    manifest: WheelManifest,
     /// As it is kept: the contents of all files, the manifest, its length (8 bytes), the checksum of all that (4 bytes).
     bytes: Vec<u8>,
 }
 
 /// Where a tree goes.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct WheelDestination<'a> {
     pub env_dir: &'a Path,
     /// `site-packages`, relative to the environment.
     pub site_packages: &'a Path,
@@ -74,7 +74,7 @@ pub struct Place<'a> {
     pub minor: u32,
 }
 
-impl Tree {
+impl WheelTree {
     /// The name under which the tree of `wheel` is kept: another one for every state of the file.
     pub fn name(wheel: &Path) -> Result<String> {
         let metadata = fs_err::metadata(wheel)?;
@@ -106,7 +106,7 @@ impl Tree {
     }
 
     /// Writes the files into an environment, and its scripts and RECORD.
-    pub fn place(&self, place: Place<'_>) -> Result<()> {
+    pub fn install(&self, place: WheelDestination<'_>) -> Result<()> {
         let target = place.env_dir.join(place.site_packages);
         for folder in &self.manifest.folders {
             let folder = target.join(&folder.path);
@@ -148,7 +148,7 @@ impl Tree {
     }
 
     /// The scripts under their own names and under those with Python's version: `pip`, `pip3`, `pip3.11`, `pip-3.11`.
-    fn scripts(&self, place: Place<'_>) -> BTreeMap<String, (&str, &str)> {
+    fn scripts(&self, place: WheelDestination<'_>) -> BTreeMap<String, (&str, &str)> {
         let mut scripts = BTreeMap::new();
         for (name, module, function) in &self.manifest.scripts {
             // The wheel may bring versioned names of its own, of the Python it was built with.
@@ -163,7 +163,7 @@ impl Tree {
     }
 }
 
-fn unpack(wheel: &Path) -> Result<Tree> {
+fn unpack(wheel: &Path) -> Result<WheelTree> {
     let mut archive = zip::ZipArchive::new(fs_err::File::open(wheel)?)?;
     let mut folders: BTreeMap<PathBuf, Vec<(String, Vec<u8>)>> = BTreeMap::new();
     let (mut record, mut entry_points, mut dist_info) = (String::new(), String::new(), None);
@@ -217,7 +217,7 @@ fn unpack(wheel: &Path) -> Result<Tree> {
         };
         Folder { path: path.to_string_lossy().into_owned(), start, files: contents.into_iter().map(add).collect() }
     };
-    let manifest = Manifest {
+    let manifest = WheelManifest {
         record: record_of_files(&record, &dist_info),
         scripts,
         folders: folders.into_iter().map(&mut folder).collect(),
@@ -227,7 +227,7 @@ fn unpack(wheel: &Path) -> Result<Tree> {
     bytes.extend_from_slice(&written);
     bytes.extend_from_slice(&(written.len() as u64).to_le_bytes());
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    Ok(Tree { manifest, bytes })
+    Ok(WheelTree { manifest, bytes })
 }
 
 fn record_of_files(record: &str, dist_info: &str) -> String {
@@ -335,15 +335,15 @@ mod tests {
         ("demo_tool-1.2.dist-info/RECORD", "demo/__init__.py,sha256=x,1\ndemo_tool-1.2.dist-info/RECORD,,\n"),
     ];
 
-    fn place(env_dir: &Path) -> Place<'_> {
+    fn place(env_dir: &Path) -> WheelDestination<'_> {
         std::fs::create_dir_all(env_dir.join("bin")).unwrap();
         std::fs::create_dir_all(env_dir.join("lib/site-packages")).unwrap();
-        Place { env_dir, site_packages: Path::new("lib/site-packages"), major: 3, minor: 11 }
+        WheelDestination { env_dir, site_packages: Path::new("lib/site-packages"), major: 3, minor: 11 }
     }
 
     /// What is there after the tree of `wheel` was placed.
     fn placed(wheel: &Path, env_dir: &Path) -> PathBuf {
-        Tree::unpack(wheel).unwrap().place(place(env_dir)).unwrap();
+        WheelTree::unpack(wheel).unwrap().install(place(env_dir)).unwrap();
         env_dir.join("lib/site-packages")
     }
 
@@ -375,8 +375,8 @@ mod tests {
             files.iter().map(|(name, text)| (name.as_str(), text.as_str())).chain(FILES).collect();
         let path = wheel(folder.path(), &files);
         let kept = folder.path().join("kept");
-        std::fs::write(&kept, Tree::unpack(&path).unwrap().bytes()).unwrap();
-        Tree::read(&kept).unwrap().place(place(&folder.path().join("env"))).unwrap();
+        std::fs::write(&kept, WheelTree::unpack(&path).unwrap().bytes()).unwrap();
+        WheelTree::read(&kept).unwrap().install(place(&folder.path().join("env"))).unwrap();
         let site_packages = folder.path().join("env/lib/site-packages");
         for (name, text) in files.iter().filter(|(name, _)| !name.ends_with("RECORD")) {
             assert_eq!(std::fs::read_to_string(site_packages.join(name)).unwrap(), *text, "{name}");
@@ -386,11 +386,11 @@ mod tests {
     #[test]
     fn a_damaged_tree_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
-        let tree = Tree::unpack(&wheel(folder.path(), &FILES)).unwrap();
+        let tree = WheelTree::unpack(&wheel(folder.path(), &FILES)).unwrap();
         let kept = folder.path().join("kept");
         let read = |bytes: &[u8]| {
             std::fs::write(&kept, bytes).unwrap();
-            Tree::read(&kept).is_some()
+            WheelTree::read(&kept).is_some()
         };
         let bytes = tree.bytes();
         assert!(read(bytes));
@@ -407,7 +407,7 @@ mod tests {
         assert!(!read(&sealed(&u64::MAX.to_le_bytes())));
         assert!(!read(&sealed(b"")));
         std::fs::remove_file(&kept).unwrap();
-        assert!(Tree::read(&kept).is_none());
+        assert!(WheelTree::read(&kept).is_none());
     }
 
     #[test]
@@ -428,16 +428,16 @@ mod tests {
     fn a_wheel_that_was_changed_has_another_name_in_the_cache() {
         let folder = tempfile::tempdir().unwrap();
         let path = wheel(folder.path(), &FILES);
-        let name = Tree::name(&path).unwrap();
-        assert_eq!(Tree::name(&path).unwrap(), name);
+        let name = WheelTree::name(&path).unwrap();
+        assert_eq!(WheelTree::name(&path).unwrap(), name);
         File::options().append(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-        assert_ne!(Tree::name(&path).unwrap(), name);
+        assert_ne!(WheelTree::name(&path).unwrap(), name);
     }
 
     #[test]
     fn what_is_no_simple_wheel_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let refused = |files: &[(&str, &str)]| Tree::unpack(&wheel(folder.path(), files)).unwrap_err();
+        let refused = |files: &[(&str, &str)]| WheelTree::unpack(&wheel(folder.path(), files)).unwrap_err();
         assert!(format!("{:#}", refused(&[("demo-1.data/scripts/x", "")])).contains("data files"));
         assert!(format!("{:#}", refused(&[("demo/__init__.py", "")])).contains("no RECORD"));
         for name in ["../../evil", "/tmp/evil", ".."] {
@@ -447,8 +447,8 @@ mod tests {
         }
         let garbage = folder.path().join("garbage-1-py3-none-any.whl");
         std::fs::write(&garbage, "no archive").unwrap();
-        assert!(Tree::unpack(&garbage).is_err());
-        assert!(Tree::unpack(&folder.path().join("missing-1-py3-none-any.whl")).is_err());
+        assert!(WheelTree::unpack(&garbage).is_err());
+        assert!(WheelTree::unpack(&folder.path().join("missing-1-py3-none-any.whl")).is_err());
     }
 
     #[test]

@@ -10,25 +10,25 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 
 /// What is published of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Published {
+pub enum PublishedFile {
     /// As the standard for subresources writes it: `sha512-` and the hash in base 64.
-    Integrity { algorithm: Algorithm, hash: String },
+    Integrity { algorithm: DigestAlgorithm, hash: String },
     /// SHA-1 in hexadecimal digits, which is all there is of old packages.
     Shasum(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
+pub enum DigestAlgorithm {
     Sha512,
     Sha384,
     Sha256,
 }
 
 /// The strongest first.
-const ALGORITHMS: [(&str, Algorithm); 3] =
-    [("sha512-", Algorithm::Sha512), ("sha384-", Algorithm::Sha384), ("sha256-", Algorithm::Sha256)];
+const ALGORITHMS: [(&str, DigestAlgorithm); 3] =
+    [("sha512-", DigestAlgorithm::Sha512), ("sha384-", DigestAlgorithm::Sha384), ("sha256-", DigestAlgorithm::Sha256)];
 
-impl Published {
+impl PublishedFile {
     /// The strongest of what `dist` says; `None` when it says nothing.
     pub fn of(dist: &Value) -> Option<Self> {
         let words = dist["integrity"].as_str().unwrap_or_default();
@@ -58,11 +58,11 @@ impl Published {
     }
 }
 
-fn digest(algorithm: Algorithm, content: &[u8]) -> Vec<u8> {
+fn digest(algorithm: DigestAlgorithm, content: &[u8]) -> Vec<u8> {
     match algorithm {
-        Algorithm::Sha512 => Sha512::digest(content).to_vec(),
-        Algorithm::Sha384 => Sha384::digest(content).to_vec(),
-        Algorithm::Sha256 => Sha256::digest(content).to_vec(),
+        DigestAlgorithm::Sha512 => Sha512::digest(content).to_vec(),
+        DigestAlgorithm::Sha384 => Sha384::digest(content).to_vec(),
+        DigestAlgorithm::Sha256 => Sha256::digest(content).to_vec(),
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
         let file = folder.path().join("a.tgz");
         std::fs::write(&file, "abc").unwrap();
         std::fs::write(folder.path().join("a.tgz.sha1"), "a9993e364706816aba3e25717850c26c9cd0d89d").unwrap();
-        let check = |dist: Value| Published::of(&dist).map(|published| published.check(&file).is_ok());
+        let check = |dist: Value| PublishedFile::of(&dist).map(|published| published.check(&file).is_ok());
         let right = "sha512-3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw==";
         let shasum = "a9993e364706816aba3e25717850c26c9cd0d89d";
         assert_eq!(check(json!({"integrity": right, "shasum": "wrong"})), Some(true));

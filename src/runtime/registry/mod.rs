@@ -15,13 +15,13 @@ use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::{self, Sink, Spawn};
-use crate::model::Variables;
-use crate::model::runtime::{Version, VersionWish};
+use crate::execute::process::{self, ChildOutput, Spawn};
+use crate::model::EnvVariables;
+use crate::model::runtime::{RuntimeVersion, RuntimeVersionRequirement};
 use crate::runtime::cache;
 use crate::runtime::checksums;
 use crate::runtime::fetch;
-use crate::runtime::registry::settings::Settings;
+use crate::runtime::registry::settings::RegistrySettings;
 use crate::runtime::{NpmPackages, Runtime};
 use crate::scratch::Scratch;
 
@@ -44,29 +44,34 @@ pub struct Registry<'a> {
     pub python: &'a Path,
     /// The root of the project, whose `.npmrc` counts.
     pub root: &'a Path,
-    pub variables: &'a Variables,
+    pub variables: &'a EnvVariables,
     pub interrupt: &'a Interrupt,
 }
 
 /// One version of a package.
-struct Release {
-    version: Version,
+struct PythonRelease {
+    version: RuntimeVersion,
     name: String,
     /// Its address.
     tarball: String,
-    integrity: integrity::Published,
+    integrity: integrity::PublishedFile,
     engines: Option<String>,
 }
 
 impl Registry<'_> {
     /// Fetches the newest version of `runtime` that fits into envo's cache.
-    pub fn fetch(&self, runtime: &dyn Runtime, packages: &NpmPackages, wish: Option<&VersionWish>) -> Result<()> {
+    pub fn fetch(
+        &self,
+        runtime: &dyn Runtime,
+        packages: &NpmPackages,
+        wish: Option<&RuntimeVersionRequirement>,
+    ) -> Result<()> {
         let cache = cache::folder(self.variables).context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
         let above = cache.join(fetch::FOLDER).join(runtime.name());
         fs_err::create_dir_all(&above)?;
         let scratch = Scratch::new_in(&cache, ".fetched-")?;
-        let settings = Settings::read(self.root, self.variables);
-        let fits = |release: &Release| wish.is_none_or(|wish| wish.fits(&release.version));
+        let settings = RegistrySettings::read(self.root, self.variables);
+        let fits = |release: &PythonRelease| wish.is_none_or(|wish| wish.fits(&release.version));
         let release = self.newest(&settings, packages.program, &scratch, fits)?;
         let place = above.join(release.version.to_string());
         if checksums::hold(&place) {
@@ -76,7 +81,7 @@ impl Registry<'_> {
         let unfinished = Scratch::new_in(&above, ".unfinished-")?;
         self.unpack(&settings, &release, &scratch, unfinished.path())?;
         for (name, below) in packages.beside {
-            let fits = |other: &Release| other.runs_on(&release.version);
+            let fits = |other: &PythonRelease| other.runs_on(&release.version);
             let beside = self.newest(&settings, name, &scratch, fits)?;
             self.unpack(&settings, &beside, &scratch, &unfinished.path().join(below))?;
         }
@@ -86,25 +91,31 @@ impl Registry<'_> {
 
     fn newest(
         &self,
-        settings: &Settings,
+        settings: &RegistrySettings,
         name: &str,
         scratch: &Scratch,
-        fits: impl Fn(&Release) -> bool,
-    ) -> Result<Release> {
+        fits: impl Fn(&PythonRelease) -> bool,
+    ) -> Result<PythonRelease> {
         let url = format!("{}{name}", settings.registry());
         let file = scratch.path().join("metadata");
         self.download(settings, &url, (METADATA, LARGEST_DESCRIPTION), &file)?;
         let metadata: Value = serde_json::from_slice(&fs_err::read(&file)?)
             .with_context(|| format!("{url} is no package's description"))?;
         let releases = metadata["versions"].as_object().into_iter().flatten();
-        let releases = releases.filter_map(|(version, about)| Release::parse(name, version, about));
+        let releases = releases.filter_map(|(version, about)| PythonRelease::parse(name, version, about));
         releases
             .filter(fits)
             .max_by(|one, other| one.version.cmp(&other.version))
             .with_context(|| format!("{url} has no version that fits"))
     }
 
-    fn unpack(&self, settings: &Settings, release: &Release, scratch: &Scratch, folder: &Path) -> Result<()> {
+    fn unpack(
+        &self,
+        settings: &RegistrySettings,
+        release: &PythonRelease,
+        scratch: &Scratch,
+        folder: &Path,
+    ) -> Result<()> {
         let file = scratch.path().join("package.tgz");
         self.download(settings, &release.tarball, ("*/*", LARGEST_PACKAGE), &file)?;
         let context = || format!("{} {} of {}", release.name, release.version, release.tarball);
@@ -113,7 +124,7 @@ impl Registry<'_> {
     }
 
     /// Leaves what `url` has in `file`, and its SHA-1 beside it. `wanted`: in which form, and the most bytes of it.
-    fn download(&self, settings: &Settings, url: &str, wanted: (&str, u64), file: &Path) -> Result<()> {
+    fn download(&self, settings: &RegistrySettings, url: &str, wanted: (&str, u64), file: &Path) -> Result<()> {
         let (accept, most) = wanted;
         let mut variables = self.variables.clone();
         variables.set("ENVO_URL", url);
@@ -123,7 +134,7 @@ impl Registry<'_> {
         variables.set("ENVO_SETTINGS", request.to_string());
         let arguments = [OsStr::new("-I"), OsStr::new("-c"), OsStr::new(DOWNLOAD), file.as_os_str()];
         let mut spawn = Spawn::new(self.python, arguments, variables);
-        spawn.stdout = Sink::Null;
+        spawn.stdout = ChildOutput::Null;
         // A little longer, for the script's own words.
         let patience = PATIENCE + Duration::from_secs(60);
         let (code, _, text) = process::finish_within(spawn, self.interrupt, patience, LARGEST_ERROR)
@@ -135,27 +146,28 @@ impl Registry<'_> {
     }
 }
 
-impl Release {
+impl PythonRelease {
     /// `None` for one that is not finished, or that nothing vouches for.
     fn parse(name: &str, version: &str, about: &Value) -> Option<Self> {
         if version.contains('-') {
             return None;
         }
         Some(Self {
-            version: Version::parse(version)?,
+            version: RuntimeVersion::parse(version)?,
             name: name.to_owned(),
             tarball: about["dist"]["tarball"].as_str()?.to_owned(),
-            integrity: integrity::Published::of(&about["dist"])?,
+            integrity: integrity::PublishedFile::of(&about["dist"])?,
             engines: about["engines"]["node"].as_str().map(str::to_owned),
         })
     }
 
     /// Whether `engines` allows it: conditions between blanks hold together, `||` separates alternatives.
-    fn runs_on(&self, version: &Version) -> bool {
+    fn runs_on(&self, version: &RuntimeVersion) -> bool {
         let Some(engines) = &self.engines else { return true };
         engines.split("||").any(|alternative| {
             let conditions: Vec<&str> = alternative.split_whitespace().collect();
-            conditions == ["*"] || VersionWish::parse(&conditions.join(",")).is_some_and(|wish| wish.fits(version))
+            conditions == ["*"]
+                || RuntimeVersionRequirement::parse(&conditions.join(",")).is_some_and(|wish| wish.fits(version))
         })
     }
 }
@@ -192,28 +204,28 @@ mod tests {
 
     use super::*;
 
-    fn release(version: &str, engines: Value) -> Option<Release> {
+    fn release(version: &str, engines: Value) -> Option<PythonRelease> {
         let about = json!({"dist": {"tarball": "t", "shasum": "0"}, "engines": engines});
-        Release::parse("npm", version, &about)
+        PythonRelease::parse("npm", version, &about)
     }
 
     #[test]
     fn what_engines_allow_is_understood() {
         let runs = |engines: &str, version: &str| {
-            release("1.0.0", json!({"node": engines})).unwrap().runs_on(&Version::parse(version).unwrap())
+            release("1.0.0", json!({"node": engines})).unwrap().runs_on(&RuntimeVersion::parse(version).unwrap())
         };
         assert!(runs("^18.17.0 || >=20.5.0", "18.19.1"));
         assert!(runs("^18.17.0 || >=20.5.0", "22.0.0"));
         assert!(!runs("^18.17.0 || >=20.5.0", "20.4.0"));
         assert!(runs(">=6 <7 || *", "3.0.0"));
         assert!(!runs("sometimes", "20.0.0"));
-        assert!(release("1.0.0", json!({})).unwrap().runs_on(&Version(vec![20])));
+        assert!(release("1.0.0", json!({})).unwrap().runs_on(&RuntimeVersion(vec![20])));
     }
 
     #[test]
     fn unfinished_versions_and_those_without_a_hash_are_passed_over() {
         assert!(release("2.0.0-rc.1", json!({})).is_none());
-        assert!(Release::parse("npm", "2.0.0", &json!({"dist": {"tarball": "t"}})).is_none());
+        assert!(PythonRelease::parse("npm", "2.0.0", &json!({"dist": {"tarball": "t"}})).is_none());
     }
 
     #[test]

@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::bounded;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 const DEFAULT_REGISTRY: &str = "https://registry.npmjs.org/";
 
 /// Settings by name; those of a registry begin with `//` and its address.
 #[derive(Debug, Default)]
-pub struct Settings {
+pub struct RegistrySettings {
     known: BTreeMap<String, String>,
 }
 
-impl Settings {
+impl RegistrySettings {
     /// The settings that npm would have in the project at `root`.
-    pub fn read(root: &Path, variables: &Variables) -> Self {
+    pub fn read(root: &Path, variables: &EnvVariables) -> Self {
         let mut settings = Self::default();
         for (name, value) in variables.iter() {
             let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
@@ -39,7 +39,7 @@ impl Settings {
         settings
     }
 
-    fn add(&mut self, text: &str, variables: &Variables) {
+    fn add(&mut self, text: &str, variables: &EnvVariables) {
         let lines = text.lines().map(str::trim).filter(|line| !line.starts_with([';', '#', '[']));
         for (key, value) in lines.filter_map(|line| line.split_once('=')) {
             let value = value.trim().trim_matches(['"', '\'']);
@@ -103,7 +103,7 @@ impl Settings {
 }
 
 /// `${NAME}` is a variable; one that is not set stays as it is written.
-fn expanded(value: &str, variables: &Variables) -> String {
+fn expanded(value: &str, variables: &EnvVariables) -> String {
     let mut text = String::new();
     let mut rest = value;
     while let Some((before, after)) = rest.split_once("${") {
@@ -129,7 +129,7 @@ fn expanded(value: &str, variables: &Variables) -> String {
 mod tests {
     use super::*;
 
-    fn variables(pairs: &[(&str, &str)]) -> Variables {
+    fn variables(pairs: &[(&str, &str)]) -> EnvVariables {
         pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
     }
 
@@ -141,7 +141,7 @@ mod tests {
         std::fs::create_dir_all(&home).unwrap();
         let home_text = home.display().to_string();
         let registry = |more: &[(&str, &str)]| {
-            Settings::read(&root, &variables(&[&[("HOME", home_text.as_str())], more].concat())).registry()
+            RegistrySettings::read(&root, &variables(&[&[("HOME", home_text.as_str())], more].concat())).registry()
         };
         let missing = [("npm_config_globalconfig", "/none")];
         assert_eq!(registry(&missing), DEFAULT_REGISTRY);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_token_is_sent_only_below_the_place_it_is_for() {
-        let mut settings = Settings::default();
+        let mut settings = RegistrySettings::default();
         let text = "//r.example/npm/:_authToken=${TOKEN}\n//other.example/:_auth = YTpi\nstrict-ssl=false\n";
         settings.add(text, &variables(&[("TOKEN", "secret")]));
         let sent = |url: &str| settings.headers(url, "x")["Authorization"].as_str().map(str::to_owned);

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use crate::did_you_mean::nearest;
 use crate::error::ConfigError;
-use crate::model::service::{Probe, Service};
+use crate::model::service::{Probe, ServiceSettings};
 use crate::python_text::glob;
-use crate::serve::checks::{Context, key_of, services};
+use crate::serve::checks::{ServiceCheckContext, key_of, services};
 use crate::serve::fields;
-use crate::serve::graph::{Graph, Member};
+use crate::serve::graph::{GraphMember, ServiceGraph};
 use crate::serve::instances::environment_of;
 
 /// The texts of a service that may hold fields of its own.
-fn texts(service: &Service) -> impl Iterator<Item = (&'static str, &str)> {
+fn texts(service: &ServiceSettings) -> impl Iterator<Item = (&'static str, &str)> {
     [
         ("serve", Some(&service.serve)),
         ("ready", service.ready.as_ref()),
@@ -26,13 +26,13 @@ fn texts(service: &Service) -> impl Iterator<Item = (&'static str, &str)> {
 }
 
 /// The texts of a member in which others may be asked for. What a service runs is `serve`, never its `commands`.
-fn asking_texts(member: &Member) -> impl Iterator<Item = (&'static str, &str)> {
+fn asking_texts(member: &GraphMember) -> impl Iterator<Item = (&'static str, &str)> {
     let serves = member.service.is_some();
     let beside = member.asks.iter().filter(move |asking| !serves || asking.key != "commands");
     member.service.iter().flat_map(texts).chain(beside.map(|asking| (asking.key, asking.text.as_str())))
 }
 
-pub(super) fn own_field(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+pub(super) fn own_field(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         for (key, text) in texts(service) {
             for field in fields::own_ports(text) {
@@ -64,7 +64,7 @@ pub(super) fn own_field(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigE
 }
 
 /// Addresses have no braces of their own, so what stands in them is a field, and one that nothing fills in is a slip.
-pub(super) fn unknown_field(graph: &Graph, _: &Context<'_>, errors: &mut Vec<ConfigError>) {
+pub(super) fn unknown_field(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         let groups = log_groups(service);
         for (key, text) in texts(service).filter(|(key, text)| *key == "url" || is_address(text)) {
@@ -102,13 +102,17 @@ fn is_address(text: &str) -> bool {
 }
 
 /// The named groups of a service's `log:` probe, which become fields.
-fn log_groups(service: &Service) -> BTreeSet<String> {
+fn log_groups(service: &ServiceSettings) -> BTreeSet<String> {
     let Ok(Probe::Log { pattern }) = Probe::parse(&service.ready_text()) else { return BTreeSet::new() };
     let Ok(regex) = regex::bytes::Regex::new(&pattern) else { return BTreeSet::new() };
     regex.capture_names().flatten().map(str::to_owned).collect()
 }
 
-pub(super) fn service_not_in_depends(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
+pub(super) fn service_not_in_depends(
+    graph: &ServiceGraph,
+    context: &ServiceCheckContext<'_>,
+    errors: &mut Vec<ConfigError>,
+) {
     for (at, member) in graph.members.iter().enumerate() {
         for (key, text) in asking_texts(member) {
             let named = fields::service_fields(text).into_iter().map(|(name, _)| known_as(context, name));
@@ -131,13 +135,17 @@ pub(super) fn service_not_in_depends(graph: &Graph, context: &Context<'_>, error
 }
 
 /// The environment that is meant by the name of one of its instances, `web@2`.
-fn known_as<'a>(context: &Context<'_>, name: &'a str) -> &'a str {
+fn known_as<'a>(context: &ServiceCheckContext<'_>, name: &'a str) -> &'a str {
     if context.positions.contains_key(name) { name } else { environment_of(name) }
 }
 
 /// The members that a text of the member at `at` names and that it depends on, with the key the text stands in and the
 /// field it asks for.
-fn asked<'a>(graph: &'a Graph, context: &Context<'_>, at: usize) -> Vec<(&'static str, &'a Member, &'a str)> {
+fn asked<'a>(
+    graph: &'a ServiceGraph,
+    context: &ServiceCheckContext<'_>,
+    at: usize,
+) -> Vec<(&'static str, &'a GraphMember, &'a str)> {
     let fields = asking_texts(&graph.members[at])
         .flat_map(|(key, text)| fields::service_fields(text).into_iter().map(move |(name, field)| (key, name, field)));
     let of_graph = |(key, name, field)| {
@@ -147,7 +155,7 @@ fn asked<'a>(graph: &'a Graph, context: &Context<'_>, at: usize) -> Vec<(&'stati
     fields.filter_map(of_graph).collect()
 }
 
-pub(super) fn not_a_service(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
+pub(super) fn not_a_service(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (at, member) in graph.members.iter().enumerate() {
         for (key, other, field) in asked(graph, context, at).into_iter().filter(|(_, other, _)| other.service.is_none())
         {
@@ -163,7 +171,7 @@ pub(super) fn not_a_service(graph: &Graph, context: &Context<'_>, errors: &mut V
     }
 }
 
-pub(super) fn service_field(graph: &Graph, context: &Context<'_>, errors: &mut Vec<ConfigError>) {
+pub(super) fn service_field(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (at, member) in graph.members.iter().enumerate() {
         for (key, other, field) in asked(graph, context, at) {
             let Some(theirs) = &other.service else { continue };
@@ -171,14 +179,14 @@ pub(super) fn service_field(graph: &Graph, context: &Context<'_>, errors: &mut V
             errors.push(ConfigError::handled(format!(
                 "`{key}` of {} asks for `{field}` of {}, which has {lacking}",
                 key_of(member, key),
-                other.place()
+                other.location()
             )));
         }
     }
 }
 
 /// The error says what the service lacks.
-fn has_field(service: &Service, field: &str) -> Result<(), String> {
+fn has_field(service: &ServiceSettings, field: &str) -> Result<(), String> {
     let groups = log_groups(service);
     let has_port = !service.ports.is_empty() || groups.contains("port");
     match field.split_once(':') {

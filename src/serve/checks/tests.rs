@@ -1,36 +1,36 @@
 use super::*;
-use crate::model::service::{Asking, Port};
+use crate::model::service::{AddressUse, PortSetting};
 
-fn service(name: &str, depends: &[&str]) -> Member {
+fn service(name: &str, depends: &[&str]) -> GraphMember {
     let location = format!("tox.ini:{}", name.len());
-    Member {
+    GraphMember {
         name: name.to_owned(),
         restarts_with: Vec::new(),
         depends_inherited: None,
         asks: Vec::new(),
         depends: depends.iter().map(|one| (*one).to_owned()).collect(),
-        service: Some(Service { location, ..Service::new("run") }),
+        service: Some(ServiceSettings { location, ..ServiceSettings::new("run") }),
     }
 }
 
-fn job(name: &str, depends: &[&str]) -> Member {
-    Member { service: None, ..service(name, depends) }
+fn job(name: &str, depends: &[&str]) -> GraphMember {
+    GraphMember { service: None, ..service(name, depends) }
 }
 
-fn with(name: &str, change: impl FnOnce(&mut Service)) -> Member {
+fn with(name: &str, change: impl FnOnce(&mut ServiceSettings)) -> GraphMember {
     let mut member = service(name, &[]);
     change(member.service.as_mut().unwrap());
     member
 }
 
-fn messages(members: Vec<Member>, known: &[&str]) -> Vec<String> {
+fn messages(members: Vec<GraphMember>, known: &[&str]) -> Vec<String> {
     let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
-    Graph::new(members).check(&known).into_iter().map(|error| error.message).collect()
+    ServiceGraph::new(members).check(&known).into_iter().map(|error| error.message).collect()
 }
 
 #[test]
 fn a_cycle_is_printed_as_a_circle_with_its_lines() {
-    let graph = Graph::new(vec![
+    let graph = ServiceGraph::new(vec![
         service("top", &["a"]),
         service("a", &["bb"]),
         service("bb", &["ccc"]),
@@ -52,7 +52,7 @@ fn a_diamond_is_no_cycle() {
 #[test]
 fn unknown_dependencies_are_named_with_what_was_meant() {
     let known = ["database".to_owned()];
-    let errors = Graph::new(vec![service("a", &["databse", "x*"])]).check(&known);
+    let errors = ServiceGraph::new(vec![service("a", &["databse", "x*"])]).check(&known);
     assert_eq!(errors[0].message, "`a` (tox.ini:1) depends on `databse`, which does not exist");
     assert_eq!(errors[0].hints, ["did you mean `database`?"]);
     assert_eq!(errors.len(), 1, "a glob may match nothing");
@@ -61,13 +61,13 @@ fn unknown_dependencies_are_named_with_what_was_meant() {
 
 #[test]
 fn two_services_cannot_have_one_port() {
-    let port = |name: &str| vec![Port { name: name.to_owned(), number: Some(80) }];
+    let port = |name: &str| vec![PortSetting { name: name.to_owned(), number: Some(80) }];
     let members = vec![with("a", |one| one.ports = port("http")), with("bb", |one| one.ports = port("web"))];
     assert_eq!(
         messages(members, &[]),
         ["`a` (tox.ini:1) and `bb` (tox.ini:2) both have port 80 (`http=80` and `web=80`)"]
     );
-    let elsewhere = |service: &mut Service| {
+    let elsewhere = |service: &mut ServiceSettings| {
         service.ports = port("web");
         service.host = "127.0.0.2".into();
     };
@@ -99,14 +99,14 @@ fn bad_probes_and_signals_are_found_before_anything_starts() {
     assert_eq!(signal, ["`stop_signal = SIGNOPE` of `a` (tox.ini:1) is not a signal"]);
 }
 
-fn ports(written: &[(&str, Option<u16>)]) -> Vec<Port> {
-    written.iter().map(|(name, number)| Port { name: (*name).to_owned(), number: *number }).collect()
+fn ports(written: &[(&str, Option<u16>)]) -> Vec<PortSetting> {
+    written.iter().map(|(name, number)| PortSetting { name: (*name).to_owned(), number: *number }).collect()
 }
 
 #[test]
 fn everywhere_is_also_there() {
     let at = |host: &'static str| {
-        move |service: &mut Service| {
+        move |service: &mut ServiceSettings| {
             service.host = host.into();
             service.ports = ports(&[("p", Some(80))]);
         }
@@ -133,14 +133,14 @@ fn several_instances_cannot_have_one_port() {
 
 #[test]
 fn fields_that_will_never_be_there_are_found_before_anything_starts() {
-    let serve = |text: &str, change: fn(&mut Service)| {
+    let serve = |text: &str, change: fn(&mut ServiceSettings)| {
         let mut asking = service("a", &["db", "job"]);
         asking.service.as_mut().unwrap().serve = text.into();
         let mut job = service("job", &[]);
         job.service = None;
         messages(vec![asking, with("db", change), job], &["db", "job"])
     };
-    let nothing = |_: &mut Service| {};
+    let nothing = |_: &mut ServiceSettings| {};
     assert_eq!(serve("x {port}", nothing), ["`serve` of `a` (tox.ini:1) has `{port}`, which it has no port for"]);
     assert_eq!(
         serve("{service:db:url}", nothing),
@@ -148,7 +148,7 @@ fn fields_that_will_never_be_there_are_found_before_anything_starts() {
     );
     assert!(serve("{service:db:url}", |db| db.url = Some("x://y".into())).is_empty());
     assert!(serve("{service:db:host}", nothing).is_empty());
-    let named = |db: &mut Service| db.ready = Some("log:on (?P<port>[0-9]+) with (?P<token>.*)".into());
+    let named = |db: &mut ServiceSettings| db.ready = Some("log:on (?P<port>[0-9]+) with (?P<token>.*)".into());
     assert!(serve("{service:db:url} {service:db:port} {service:db:token}", named).is_empty());
     assert!(serve("{service:db:tokn}", named).concat().contains("which has no such field"));
     assert!(serve("{service:db:port:sql}", named).concat().contains("no port named `sql`"));
@@ -160,7 +160,7 @@ fn fields_that_will_never_be_there_are_found_before_anything_starts() {
         one.ports = ports(&[("http", None)]);
         one.serve = "x {port:htp}".into();
     });
-    let error = Graph::new(vec![typed.clone()]).check(&[]).remove(0);
+    let error = ServiceGraph::new(vec![typed.clone()]).check(&[]).remove(0);
     assert_eq!(error.hints, ["did you mean `{port:http}`?"]);
     typed.service.as_mut().unwrap().serve = "x {port:http} {port}".into();
     assert!(messages(vec![typed], &[]).is_empty());
@@ -176,7 +176,7 @@ fn two_services_cannot_be_told_by_the_same_variables() {
 
 #[test]
 fn keys_that_can_never_do_anything_are_found() {
-    let one = |change: fn(&mut Service)| messages(vec![with("a", change)], &[]).concat();
+    let one = |change: fn(&mut ServiceSettings)| messages(vec![with("a", change)], &[]).concat();
     assert!(one(|a| a.adopt = true).contains("has no port with a number"));
     assert!(
         one(|a| {
@@ -208,11 +208,13 @@ fn a_key_on_another_line_is_named_with_that_line() {
 
 #[test]
 fn variables_and_commands_ask_for_what_is_there_and_is_in_depends() {
-    let asking = |key, text: &str| Asking { key, place: "tox.ini:9".into(), text: text.into() };
-    let asks = |member: Member, key, text: &str| Member { asks: vec![asking(key, text)], ..member };
-    let db =
-        || Member { service: Some(Service { location: "tox.ini:2".into(), ..Service::new("x") }), ..job("db", &[]) };
-    let told = |member: Member| messages(vec![db(), member], &["db", "app", "migrate"]);
+    let asking = |key, text: &str| AddressUse { key, place: "tox.ini:9".into(), text: text.into() };
+    let asks = |member: GraphMember, key, text: &str| GraphMember { asks: vec![asking(key, text)], ..member };
+    let db = || GraphMember {
+        service: Some(ServiceSettings { location: "tox.ini:2".into(), ..ServiceSettings::new("x") }),
+        ..job("db", &[])
+    };
+    let told = |member: GraphMember| messages(vec![db(), member], &["db", "app", "migrate"]);
     assert_eq!(
         told(asks(job("app", &[]), "commands", "curl {service:db:host}")),
         ["`commands` of `app` (tox.ini:9) names the service `db`, which is not in its `depends`"]
@@ -236,7 +238,7 @@ fn variables_and_commands_ask_for_what_is_there_and_is_in_depends() {
 fn addresses_that_can_never_be_asked_are_told() {
     let wrong = |text: &str| {
         let member = with("a", |service| {
-            service.ports = vec![Port { name: "http".into(), number: None }];
+            service.ports = vec![PortSetting { name: "http".into(), number: None }];
             service.ready = Some(text.into());
         });
         messages(vec![member], &[])
@@ -254,12 +256,12 @@ fn addresses_that_can_never_be_asked_are_told() {
 #[test]
 fn a_field_in_an_address_that_nothing_fills_in_is_told_with_its_line() {
     let told = |ready: &str, url: &str| {
-        let change = |service: &mut Service| {
+        let change = |service: &mut ServiceSettings| {
             service.ports = ports(&[("http", None)]);
             (service.ready, service.url) = (Some(ready.into()), Some(url.into()));
             service.locations.insert("url".into(), "tox.ini:7".into());
         };
-        Graph::new(vec![with("a", change)]).check(&[])
+        ServiceGraph::new(vec![with("a", change)]).check(&[])
     };
     for (ready, url) in [
         ("tcp://{host}:{port}", "http://{host}:{port:http}/{instance}"),

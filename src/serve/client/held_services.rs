@@ -15,21 +15,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use crate::env_error::Halt;
-use crate::event::{Event, Reporter};
+use crate::env_error::EnvError;
+use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
-use crate::model::Variables;
-use crate::serve::client::log_follower::{Follower, Start};
-use crate::serve::client::socket_path::Place;
+use crate::model::EnvVariables;
+use crate::serve::client::log_follower::{FollowStart, LogFollower};
+use crate::serve::client::socket_path::SupervisorLocation;
 use crate::serve::client::supervisor_process::{PROMPT, SupervisorProcess};
-use crate::serve::client::{Client, Heard, Limit, Refused, SupervisorProgram};
-use crate::serve::fields::Instances;
+use crate::serve::client::{ClientMessage, RefusedRequest, SupervisorClient, SupervisorProgram, WaitLimit};
+use crate::serve::fields::ServiceInstances;
 use crate::serve::instances::plain_names;
 use crate::serve::private;
-use crate::serve::protocol::{self, Answer, Definition, Known, News, Operation, Request, Up, Waiting};
+use crate::serve::protocol::{
+    self, ClientOperation, ClientRequest, InstanceInfo, ReplyBody, ServiceDefinition, TimedEvent, UpRequest,
+    WaitingService,
+};
 use crate::serve::supervisor::memory;
 
-pub use background::{Background, up};
+pub use background::{BackgroundStart, up};
 
 /// The number of the last request of a lease.
 const RELEASE: u64 = u64::MAX;
@@ -45,7 +48,7 @@ pub struct HoldOptions {
     /// Where logs and the ports given before are kept: `.envo` in the work folder. It is made.
     pub state_dir: PathBuf,
     /// What this process was started with.
-    pub variables: Variables,
+    pub variables: EnvVariables,
     pub reporter: Arc<dyn Reporter>,
     pub interrupt: Interrupt,
     /// Whether what services write is shown.
@@ -63,21 +66,21 @@ pub struct HoldOptions {
 ///
 /// # Errors
 /// When no supervisor can be had; [`Halt::Interrupted`].
-pub fn connect(options: &HoldOptions) -> Result<Client> {
-    let place = Place::of(&options.state_dir, &options.variables)?;
+pub fn connect(options: &HoldOptions) -> Result<SupervisorClient> {
+    let place = SupervisorLocation::of(&options.state_dir, &options.variables)?;
     let name = format!("{} (pid {})", options.client, std::process::id());
-    let client = Client::connect_or_start(&place, &options.supervisor, &name, &options.interrupt)?;
+    let client = SupervisorClient::connect_or_start(&place, &options.supervisor, &name, &options.interrupt)?;
     if let Some(warning) = place.warning {
         let socket = client.supervisor.place.socket.display();
         let text = format!("{warning}: the supervisor of the services listens at {socket} instead");
-        options.reporter.event(Event::Notice { text });
+        options.reporter.event(RunEvent::Notice { text });
     }
     Ok(client)
 }
 
 /// Services that were asked for.
-struct Attached {
-    client: Client,
+struct HeldServices {
+    client: SupervisorClient,
     reporter: Arc<dyn Reporter>,
     interrupt: Interrupt,
     /// The states of those that were asked for, what they depend on included.
@@ -90,12 +93,12 @@ struct Attached {
     ended_by: Option<String>,
     /// Whether the services were let go of.
     released: bool,
-    follower: Option<Follower>,
+    follower: Option<LogFollower>,
 }
 
 /// What ended a wait.
-enum Ended {
-    Answer(Result<Answer, Refused>),
+enum WaitEnd {
+    Answer(Result<ReplyBody, RefusedRequest>),
     Interrupted,
     /// One of the services has failed.
     Failed,
@@ -105,16 +108,16 @@ enum Ended {
     Late,
 }
 
-impl Attached {
+impl HeldServices {
     /// Asks for `services`, of which `want` are wanted for their own sake. Answers with the number of the request.
-    fn begin(client: Client, up: Up, options: &HoldOptions) -> Result<(Self, u64)> {
+    fn begin(client: SupervisorClient, up: UpRequest, options: &HoldOptions) -> Result<(Self, u64)> {
         let names: Vec<String> = up.services.iter().flat_map(plain_names).collect();
         let served = up.services.iter().filter(|one| one.service.is_some()).flat_map(plain_names).collect();
         let follower = match options.show_output {
             true => {
                 let log_dir = options.state_dir.join("log");
                 private::log_folder(&log_dir)?;
-                Some(Follower::show(&log_dir, served, Start::Now, Arc::clone(&options.reporter))?)
+                Some(LogFollower::show(&log_dir, served, FollowStart::Now, Arc::clone(&options.reporter))?)
             }
             false => None,
         };
@@ -130,98 +133,98 @@ impl Attached {
             follower,
         };
         let id = UP;
-        let limit = Limit { interrupt: Some((&options.interrupt, 0)), until: None };
-        attached.client.send_as(id, Operation::Up(up), &limit)?;
+        let limit = WaitLimit { interrupt: Some((&options.interrupt, 0)), until: None };
+        attached.client.send_as(id, ClientOperation::Up(up), &limit)?;
         Ok((attached, id))
     }
 
     /// Hears and tells until the request `id` is answered, or something else ends the wait.
-    fn wait_for(&mut self, id: u64, seen: Option<usize>, until: Option<Instant>) -> Result<Ended> {
+    fn wait_for(&mut self, id: u64, seen: Option<usize>, until: Option<Instant>) -> Result<WaitEnd> {
         let interrupt = self.interrupt.clone();
-        let limit = Limit { interrupt: seen.map(|seen| (&interrupt, seen)), until };
+        let limit = WaitLimit { interrupt: seen.map(|seen| (&interrupt, seen)), until };
         loop {
-            match self.client.hear(&limit)? {
-                Heard::Answer(answered, answer) if answered == id => return Ok(Ended::Answer(answer)),
-                Heard::Answer(0, Err(refused)) => return Ok(Ended::Answer(Err(refused))),
-                Heard::Answer(..) => {}
-                Heard::News(news) => {
-                    self.take(news);
+            match self.client.receive(&limit)? {
+                ClientMessage::Answer(answered, answer) if answered == id => return Ok(WaitEnd::Answer(answer)),
+                ClientMessage::Answer(0, Err(refused)) => return Ok(WaitEnd::Answer(Err(refused))),
+                ClientMessage::Answer(..) => {}
+                ClientMessage::News(news) => {
+                    self.handle(news);
                     if id != RELEASE && !self.failures.is_empty() {
-                        return Ok(Ended::Failed);
+                        return Ok(WaitEnd::Failed);
                     }
                     if id != RELEASE && self.states.values().all(|state| state == "exited") {
-                        return Ok(Ended::Over);
+                        return Ok(WaitEnd::Over);
                     }
                 }
-                Heard::Interrupted => return Ok(Ended::Interrupted),
-                Heard::Late => return Ok(Ended::Late),
-                Heard::End => return self.without_supervisor(),
+                ClientMessage::Interrupted => return Ok(WaitEnd::Interrupted),
+                ClientMessage::Late => return Ok(WaitEnd::Late),
+                ClientMessage::End => return self.without_supervisor(),
             }
         }
     }
 
     /// What its end means for a wait: nothing where there is nothing to serve, or no longer; a broken promise else.
-    fn without_supervisor(&self) -> Result<Ended> {
+    fn without_supervisor(&self) -> Result<WaitEnd> {
         match &self.ended_by {
-            _ if self.states.is_empty() => Ok(Ended::Over),
-            Some(_) if self.released => Ok(Ended::Over),
+            _ if self.states.is_empty() => Ok(WaitEnd::Over),
+            Some(_) if self.released => Ok(WaitEnd::Over),
             Some(by) => Err(anyhow!("the supervisor of the services was ended by {by}, and all services with it")),
             None => Err(anyhow!("the supervisor of the services has ended unexpectedly")),
         }
     }
 
     /// Tells people what concerns these services.
-    fn take(&mut self, news: News) {
+    fn handle(&mut self, news: TimedEvent) {
         match news {
-            News::Service(news) => {
+            TimedEvent::Service(news) => {
                 let Some(state) = self.states.get_mut(&news.service) else { return };
                 state.clone_from(&news.state);
                 if let Some(text) = news.text {
                     if news.state == "ready" {
                         self.announced.insert(news.service.clone());
                     }
-                    self.reporter.event(Event::Service { service: news.service, state: news.state, text });
+                    self.reporter.event(RunEvent::Service { service: news.service, state: news.state, text });
                 }
             }
-            News::Failed(failed) => {
+            TimedEvent::Failed(failed) => {
                 if self.states.contains_key(&failed.service) {
                     self.failures.push(failed.message);
                 }
             }
-            News::Waiting(Waiting { service, target, seconds, seen, .. }) => {
+            TimedEvent::Waiting(WaitingService { service, target, seconds, seen, .. }) => {
                 if self.states.contains_key(&service) {
-                    self.reporter.event(Event::ServiceWaiting { service, target, seconds, seen });
+                    self.reporter.event(RunEvent::ServiceWaiting { service, target, seconds, seen });
                 }
             }
-            News::Report { report } => {
+            TimedEvent::Report { report } => {
                 if self.concerns(&report) {
                     self.reporter.event(report);
                 }
             }
-            News::Ending(ending) => self.ended_by = Some(ending.by),
-            News::Unknown => {}
+            TimedEvent::Ending(ending) => self.ended_by = Some(ending.by),
+            TimedEvent::Unknown => {}
         }
     }
 
     /// Shows where the services are that were ready before they were asked for.
-    fn announce(&mut self, instances: &[Known]) {
-        for Known { instance, pid, .. } in instances {
+    fn announce(&mut self, instances: &[InstanceInfo]) {
+        for InstanceInfo { instance, pid, .. } in instances {
             let runs = pid.is_some() || instance.url.is_some();
             if runs && self.announced.insert(instance.name.clone()) {
                 let place = instance.url.as_ref().map_or(String::new(), |url| format!("at {url} "));
                 let (service, state) = (instance.name.clone(), "ready".to_owned());
-                self.reporter.event(Event::Service { service, state, text: format!("{place}(already running)") });
+                self.reporter.event(RunEvent::Service { service, state, text: format!("{place}(already running)") });
             }
         }
     }
 
-    fn concerns(&self, report: &Event) -> bool {
+    fn concerns(&self, report: &RunEvent) -> bool {
         match report {
-            Event::Message { environment, .. }
-            | Event::CommandStarted { environment, .. }
-            | Event::Output { environment, .. }
-            | Event::CommandFinished { environment, .. }
-            | Event::Service { service: environment, .. } => self.states.contains_key(environment),
+            RunEvent::Message { environment, .. }
+            | RunEvent::CommandStarted { environment, .. }
+            | RunEvent::Output { environment, .. }
+            | RunEvent::CommandFinished { environment, .. }
+            | RunEvent::Service { service: environment, .. } => self.states.contains_key(environment),
             _ => true,
         }
     }
@@ -229,7 +232,7 @@ impl Attached {
     /// Lets go of the services and waits until what only this held is gone; the user's next interrupt kills it. Answers
     /// the first failure there was.
     fn release(mut self) -> (Option<String>, Result<()>) {
-        let released = self.ask_to_release();
+        let released = self.request_release();
         self.conclude(released)
     }
 
@@ -237,17 +240,17 @@ impl Attached {
         // What is still to be shown is shown before the end is told.
         drop(self.follower);
         if matches!(released, Ok(true)) {
-            self.client.see_it_end();
+            self.client.wait_for_end();
         }
         (self.failures.into_iter().next(), released.map(drop))
     }
 
     /// Whether the supervisor ends with this connection.
-    fn ask_to_release(&mut self) -> Result<bool> {
+    fn request_release(&mut self) -> Result<bool> {
         self.released = true;
         // The first interrupt is why this is asked; a second one may have come meanwhile.
         let mut seen = Some(self.interrupt.count().min(1));
-        self.release_order(RELEASE, false)?;
+        self.release_request(RELEASE, false)?;
         let mut awaited = String::new();
         let mut patience = QUIET;
         loop {
@@ -255,12 +258,12 @@ impl Attached {
                 return Err(self.client.supervisor.silent().into());
             }
             match self.wait_for(RELEASE, seen, Some(Instant::now() + patience))? {
-                Ended::Interrupted => {
+                WaitEnd::Interrupted => {
                     self.reporter.warning("ROOT", format!("killing: {}", self.awaited()));
-                    self.release_order(KILL, true)?;
+                    self.release_request(KILL, true)?;
                     seen = None;
                 }
-                Ended::Late => {
+                WaitEnd::Late => {
                     let now = self.awaited();
                     if now != awaited && !now.is_empty() {
                         self.reporter.warning("ROOT", format!("still stopping: {now}"));
@@ -269,14 +272,14 @@ impl Attached {
                     }
                     (awaited, patience) = (now, PROMPT);
                 }
-                Ended::Answer(Ok(Answer::Left(left))) => return Ok(left.last),
+                WaitEnd::Answer(Ok(ReplyBody::Left(left))) => return Ok(left.last),
                 _ => return Ok(false),
             }
         }
     }
 
-    fn release_order(&mut self, id: u64, kill: bool) -> Result<()> {
-        self.client.send_as(id, Operation::Release { names: Vec::new(), kill }, &Limit::of(PROMPT))
+    fn release_request(&mut self, id: u64, kill: bool) -> Result<()> {
+        self.client.send_as(id, ClientOperation::Release { names: Vec::new(), kill }, &WaitLimit::of(PROMPT))
     }
 
     /// The services that are being stopped, for people.
@@ -292,18 +295,18 @@ impl Attached {
 /// # Errors
 /// A port that is taken; a service that failed, with its last lines.
 pub fn serve_foreground(
-    client: Client,
-    services: Vec<Definition>,
+    client: SupervisorClient,
+    services: Vec<ServiceDefinition>,
     want: Vec<String>,
     options: &HoldOptions,
 ) -> Result<i32> {
     let (force, change) = (options.force, options.change);
-    let up = Up { services, want, wait: true, force, change, events: true, ..Up::default() };
-    let (mut attached, id) = Attached::begin(client, up, options)?;
+    let up = UpRequest { services, want, wait: true, force, change, events: true, ..UpRequest::default() };
+    let (mut attached, id) = HeldServices::begin(client, up, options)?;
     attached.client.serve_reader();
     let mut ended = attached.wait_for(id, Some(0), None)?;
-    if let Ended::Answer(Ok(answer)) = ended {
-        if let Answer::Instances(instances) = answer {
+    if let WaitEnd::Answer(Ok(answer)) = ended {
+        if let ReplyBody::Instances(instances) = answer {
             attached.announce(&instances);
         }
         // All are ready; there is no request any more whose answer would end this. What it took to get here is not needed
@@ -312,7 +315,7 @@ pub fn serve_foreground(
         ended = attached.wait_for(0, Some(0), None)?;
     }
     let refusal = match ended {
-        Ended::Answer(Err(refused)) => Some(refused),
+        WaitEnd::Answer(Err(refused)) => Some(refused),
         _ => None,
     };
     let (failure, released) = attached.release();
@@ -324,38 +327,38 @@ pub fn serve_foreground(
 }
 
 /// Services that run for somebody else in this process. Dropping it lets go of them.
-pub struct Held {
+pub struct ServiceLease {
     stream: UnixStream,
     supervisor: SupervisorProcess,
-    instances: Instances,
+    instances: ServiceInstances,
     /// Hears what becomes of them, until they are released.
     thread: Option<JoinHandle<Option<String>>>,
     /// Closed when that has ended.
     ended: Receiver<()>,
 }
 
-impl Held {
+impl ServiceLease {
     /// Starts `services` and returns when all of them are ready. What is up already is used as it is.
     ///
     /// # Errors
     /// A port that is taken; a service that fails before all are ready, with its last lines; [`Halt::Interrupted`] when
     /// the user interrupts. Whatever was started has been stopped then.
-    pub fn start(services: Vec<Definition>, options: &HoldOptions) -> Result<Self> {
+    pub fn start(services: Vec<ServiceDefinition>, options: &HoldOptions) -> Result<Self> {
         let client = connect(options)?;
         let want = services.iter().map(|one| one.name.clone()).collect();
         let (force, change) = (options.force, options.change);
-        let up = Up { services, want, wait: true, force, change, events: true, ..Up::default() };
-        let (mut attached, id) = Attached::begin(client, up, options)?;
+        let up = UpRequest { services, want, wait: true, force, change, events: true, ..UpRequest::default() };
+        let (mut attached, id) = HeldServices::begin(client, up, options)?;
         let refused = match attached.wait_for(id, Some(0), None)? {
-            Ended::Answer(Ok(Answer::Instances(list))) => {
-                let mut instances = Instances::default();
+            WaitEnd::Answer(Ok(ReplyBody::Instances(list))) => {
+                let mut instances = ServiceInstances::default();
                 instances.show(list.into_iter().map(|one| (vec![one.instance.name.clone()], one.instance)));
-                return Self::keep(attached, instances);
+                return Self::hold(attached, instances);
             }
-            Ended::Answer(Err(refused)) => Some(refused),
-            Ended::Interrupted => {
+            WaitEnd::Answer(Err(refused)) => Some(refused),
+            WaitEnd::Interrupted => {
                 attached.release().1?;
-                return Err(Halt::Interrupted.into());
+                return Err(EnvError::Interrupted.into());
             }
             _ => None,
         };
@@ -367,14 +370,14 @@ impl Held {
         }
     }
 
-    fn keep(mut attached: Attached, instances: Instances) -> Result<Self> {
+    fn hold(mut attached: HeldServices, instances: ServiceInstances) -> Result<Self> {
         let stream = attached.client.try_clone_stream()?;
         let supervisor = attached.client.supervisor.clone();
         let (ending, ended) = channel();
         let hear = move || {
             let _ending = ending;
             let released = attached.wait_for(RELEASE, None, None).map(|ended| match ended {
-                Ended::Answer(Ok(Answer::Left(left))) => left.last,
+                WaitEnd::Answer(Ok(ReplyBody::Left(left))) => left.last,
                 _ => false,
             });
             let (failure, released) = attached.conclude(released);
@@ -385,7 +388,7 @@ impl Held {
     }
 
     /// What is known of the services, for fields and variables of those who depend on them.
-    pub fn instances(&self) -> Instances {
+    pub fn instances(&self) -> ServiceInstances {
         self.instances.clone()
     }
 
@@ -399,7 +402,8 @@ impl Held {
 
     fn end(&mut self) -> Option<String> {
         let thread = self.thread.take()?;
-        let request = Request { id: RELEASE, operation: Operation::Release { names: Vec::new(), kill: false } };
+        let request =
+            ClientRequest { id: RELEASE, operation: ClientOperation::Release { names: Vec::new(), kill: false } };
         // A supervisor that has gone is noticed by the thread.
         if let Ok(line) = protocol::to_line(&request) {
             let _ = self.stream.write_all(&line);
@@ -418,7 +422,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for ServiceLease {
     fn drop(&mut self) {
         self.end();
     }

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::event::{Event, Reporter, Stream};
+use crate::event::{OutputStream, Reporter, RunEvent};
 use crate::serve::lines::Lines;
 use crate::serve::private;
 
@@ -27,7 +27,7 @@ const SMALL_STACK: usize = 128 * 1024;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
+pub enum FollowStart {
     /// With what is written from now on.
     Now,
     /// With everything there is.
@@ -36,7 +36,7 @@ pub enum Start {
 
 /// One log that is read as it grows.
 #[derive(Debug)]
-pub struct Tail {
+pub struct LogTail {
     pub name: String,
     path: PathBuf,
     file: Option<File>,
@@ -44,12 +44,12 @@ pub struct Tail {
     lines: Lines,
 }
 
-impl Tail {
-    pub fn new(log_dir: &Path, name: String, start: Start) -> Self {
+impl LogTail {
+    pub fn new(log_dir: &Path, name: String, start: FollowStart) -> Self {
         let path = log_dir.join(format!("{name}.log"));
         let file = private::open(&path, File::options().read(true)).ok();
         let length = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
-        let position = if start == Start::Now { length } else { 0 };
+        let position = if start == FollowStart::Now { length } else { 0 };
         Self { name, path, file, position, lines: Lines::default() }
     }
 
@@ -142,14 +142,14 @@ impl Tail {
 }
 
 /// Tells when files in a folder grow or come, also when the folder was removed and is there again.
-pub struct Growth {
+pub struct LogGrowth {
     #[cfg(target_os = "linux")]
     notices: std::os::fd::OwnedFd,
     #[cfg(target_os = "linux")]
     folder: PathBuf,
 }
 
-impl Growth {
+impl LogGrowth {
     pub fn of(folder: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         {
@@ -205,24 +205,29 @@ impl Growth {
 }
 
 /// A thread that shows what services write. Dropping it shows what is left and ends it.
-pub struct Follower {
+pub struct LogFollower {
     end: Option<io::PipeWriter>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Follower {
-    pub fn show(log_dir: &Path, names: Vec<String>, start: Start, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
-        let tails = names.into_iter().map(|name| Tail::new(log_dir, name, start)).collect();
+impl LogFollower {
+    pub fn show(
+        log_dir: &Path,
+        names: Vec<String>,
+        start: FollowStart,
+        reporter: Arc<dyn Reporter>,
+    ) -> io::Result<Self> {
+        let tails = names.into_iter().map(|name| LogTail::new(log_dir, name, start)).collect();
         Self::follow(log_dir, tails, true, reporter)
     }
 
     /// Shows everything that comes after what was read already.
-    pub fn go_on(log_dir: &Path, tails: Vec<Tail>, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
+    pub fn continue_following(log_dir: &Path, tails: Vec<LogTail>, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
         Self::follow(log_dir, tails, false, reporter)
     }
 
-    fn follow(log_dir: &Path, mut tails: Vec<Tail>, skips: bool, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
-        let growth = Growth::of(log_dir)?;
+    fn follow(log_dir: &Path, mut tails: Vec<LogTail>, skips: bool, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
+        let growth = LogGrowth::of(log_dir)?;
         let (ended, end) = io::pipe()?;
         let work = move || {
             let mut last = false;
@@ -231,7 +236,7 @@ impl Follower {
                     let name = tail.name.clone();
                     let mut show = |lines: &[u8]| {
                         let (service, line) = (name.clone(), lines.to_vec());
-                        reporter.event(Event::ServiceOutput { service, stream: Stream::Out, line });
+                        reporter.event(RunEvent::ServiceOutput { service, stream: OutputStream::Out, line });
                     };
                     tail.read(skips, &mut show);
                     if last {
@@ -249,7 +254,7 @@ impl Follower {
     }
 }
 
-impl Drop for Follower {
+impl Drop for LogFollower {
     fn drop(&mut self) {
         drop(self.end.take());
         if let Some(thread) = self.thread.take() {
@@ -264,7 +269,7 @@ mod tests {
 
     use super::*;
 
-    fn read(tail: &mut Tail, skips: bool) -> String {
+    fn read(tail: &mut LogTail, skips: bool) -> String {
         let mut shown = Vec::new();
         tail.read(skips, &mut |lines| shown.extend_from_slice(lines));
         String::from_utf8(shown).unwrap()
@@ -274,7 +279,7 @@ mod tests {
     fn whole_lines_are_shown_as_they_come_and_a_log_that_was_put_aside_to_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
-        let mut tail = Tail::new(folder.path(), "a".into(), Start::Now);
+        let mut tail = LogTail::new(folder.path(), "a".into(), FollowStart::Now);
         assert_eq!(read(&mut tail, true), "");
         let mut file = File::create(&path).unwrap();
         file.write_all(b"one\ntw").unwrap();
@@ -293,8 +298,8 @@ mod tests {
     fn what_is_written_before_the_start_is_shown_only_when_it_is_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.log"), "before\n").unwrap();
-        assert_eq!(read(&mut Tail::new(folder.path(), "a".into(), Start::Now), true), "");
-        assert_eq!(read(&mut Tail::new(folder.path(), "a".into(), Start::Beginning), true), "before\n");
+        assert_eq!(read(&mut LogTail::new(folder.path(), "a".into(), FollowStart::Now), true), "");
+        assert_eq!(read(&mut LogTail::new(folder.path(), "a".into(), FollowStart::Beginning), true), "before\n");
     }
 
     #[test]
@@ -303,11 +308,11 @@ mod tests {
         let count = 3 * FURTHEST_BEHIND as usize / 100;
         let line = format!("{}\n", "x".repeat(99));
         std::fs::write(folder.path().join("a.log"), line.repeat(count)).unwrap();
-        let shown = read(&mut Tail::new(folder.path(), "a".into(), Start::Beginning), true);
+        let shown = read(&mut LogTail::new(folder.path(), "a".into(), FollowStart::Beginning), true);
         let left_out: usize = shown.strip_prefix("… ").unwrap().split(' ').next().unwrap().parse().unwrap();
         assert_eq!(left_out + shown.matches(&line).count(), count);
         assert!(left_out > 0 && shown.ends_with(&line));
-        let all = read(&mut Tail::new(folder.path(), "a".into(), Start::Beginning), false);
+        let all = read(&mut LogTail::new(folder.path(), "a".into(), FollowStart::Beginning), false);
         assert_eq!(all.matches(&line).count(), count);
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::serve::client::log_follower::{Start, Tail};
+use crate::serve::client::log_follower::{FollowStart, LogTail};
 use crate::serve::lines::Lines;
 use crate::serve::supervisor::log;
 
@@ -16,7 +16,7 @@ const STEP: u64 = 64 * 1024;
 
 /// Which part of a log is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Excerpt {
+pub struct LogRange {
     /// Only so many of the last lines.
     pub lines: Option<usize>,
     /// Only what was written since then, to a tenth of a second.
@@ -26,15 +26,15 @@ pub struct Excerpt {
 }
 
 /// A piece of one file.
-struct Piece {
+struct LogPiece {
     file: File,
     begin: u64,
     end: u64,
 }
 
 /// Shows the part in blocks, and answers where the log goes on. A last line that has no end yet belongs to what follows.
-pub fn excerpt(log_dir: &Path, name: &str, wanted: &Excerpt, show: &mut dyn FnMut(&[u8])) -> io::Result<Tail> {
-    let mut tail = Tail::new(log_dir, name.to_owned(), Start::Now);
+pub fn excerpt(log_dir: &Path, name: &str, wanted: &LogRange, show: &mut dyn FnMut(&[u8])) -> io::Result<LogTail> {
+    let mut tail = LogTail::new(log_dir, name.to_owned(), FollowStart::Now);
     let mut pieces = Vec::new();
     let mut seen = None;
     let mut left = wanted.lines;
@@ -52,7 +52,7 @@ pub fn excerpt(log_dir: &Path, name: &str, wanted: &Excerpt, show: &mut dyn FnMu
             (begin, *left) = (from, *left - found);
         }
         if begin < end {
-            pieces.push(Piece { file, begin, end });
+            pieces.push(LogPiece { file, begin, end });
         }
         // What is older than this is out of question too.
         if left == Some(0) {
@@ -71,7 +71,7 @@ pub fn excerpt(log_dir: &Path, name: &str, wanted: &Excerpt, show: &mut dyn FnMu
 }
 
 /// Where in a log of this length what was written in the wanted time begins and ends.
-fn bounds(times: &Path, length: u64, wanted: &Excerpt) -> (u64, u64) {
+fn bounds(times: &Path, length: u64, wanted: &LogRange) -> (u64, u64) {
     let begin = match wanted.since {
         Some(since) => log::written_since(times, since).unwrap_or(length),
         None => 0,
@@ -82,7 +82,7 @@ fn bounds(times: &Path, length: u64, wanted: &Excerpt) -> (u64, u64) {
     (begin.min(length), end.min(length))
 }
 
-fn copy(mut piece: Piece, show: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+fn copy(mut piece: LogPiece, show: &mut dyn FnMut(&[u8])) -> io::Result<()> {
     piece.file.seek(SeekFrom::Start(piece.begin))?;
     let mut rest = piece.file.take(piece.end - piece.begin);
     let mut buffer = vec![0; STEP as usize];
@@ -181,10 +181,10 @@ mod tests {
     fn part(text: &str, lines: Option<usize>) -> String {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.log"), text).unwrap();
-        shown(folder.path(), &Excerpt { lines, ..Excerpt::default() })
+        shown(folder.path(), &LogRange { lines, ..LogRange::default() })
     }
 
-    fn shown(folder: &Path, wanted: &Excerpt) -> String {
+    fn shown(folder: &Path, wanted: &LogRange) -> String {
         let mut bytes = Vec::new();
         excerpt(folder, "a", wanted, &mut |block| bytes.extend_from_slice(block)).unwrap();
         String::from_utf8(bytes).unwrap()
@@ -210,7 +210,7 @@ mod tests {
         std::fs::write(folder.path().join("a.times"), "1000 0\n2000.300 4\nnonsense\n2000.700 8\n").unwrap();
         let time = |seconds: f64| Some(UNIX_EPOCH + Duration::from_secs_f64(seconds));
         let part = |since, until| {
-            let wanted = Excerpt { lines: None, since: time(since), until: time(until) };
+            let wanted = LogRange { lines: None, since: time(since), until: time(until) };
             shown(folder.path(), &wanted)
         };
         assert_eq!(part(500.0, 9000.0), "old\nnew\nlast\n");
@@ -231,18 +231,18 @@ mod tests {
         for (name, text) in [("a.times.2", "10 0\n20 2\n"), ("a.times.1", "30 0\n"), ("a.times", "40 0\n50 2\n")] {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let last = |lines| shown(folder.path(), &Excerpt { lines: Some(lines), ..Excerpt::default() });
-        assert_eq!(shown(folder.path(), &Excerpt::default()), "1\n2\n3\n4\n5\n6\n");
+        let last = |lines| shown(folder.path(), &LogRange { lines: Some(lines), ..LogRange::default() });
+        assert_eq!(shown(folder.path(), &LogRange::default()), "1\n2\n3\n4\n5\n6\n");
         assert_eq!(
             (last(1), last(3), last(5), last(50)),
             ("6\n".into(), "4\n5\n6\n".into(), "2\n3\n4\n5\n6\n".into(), "1\n2\n3\n4\n5\n6\n".into())
         );
         let since = |seconds| {
             let since = Some(UNIX_EPOCH + Duration::from_secs(seconds));
-            shown(folder.path(), &Excerpt { since, ..Excerpt::default() })
+            shown(folder.path(), &LogRange { since, ..LogRange::default() })
         };
         assert_eq!((since(15), since(45)), ("2\n3\n4\n5\n6\n".to_owned(), "6\n".to_owned()));
-        let missing = excerpt(folder.path(), "b", &Excerpt::default(), &mut |_| {});
+        let missing = excerpt(folder.path(), "b", &LogRange::default(), &mut |_| {});
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
@@ -253,7 +253,7 @@ mod tests {
         let part = |times: &str, since, until| {
             std::fs::write(folder.path().join("a.times"), times).unwrap();
             let time = |seconds: u64| UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-            shown(folder.path(), &Excerpt { lines: None, since: time(since), until: time(until) })
+            shown(folder.path(), &LogRange { lines: None, since: time(since), until: time(until) })
         };
         let set_back = "2000 0\n1000 4\n1010 9\n1020 15\n";
         assert_eq!(

@@ -20,15 +20,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::{Grouping, Input, Sink, Spawn};
+use crate::execute::process::{ChildInput, ChildOutput, ProcessGrouping, Spawn};
 use crate::execute::tree;
-use crate::model::Variables;
-use crate::serve::client::socket_path::{OtherUser, Place, Reached};
+use crate::model::EnvVariables;
+use crate::serve::client::socket_path::{OtherUser, Reached, SupervisorLocation};
 use crate::serve::client::supervisor_process::{PROMPT, SupervisorProcess};
 use crate::serve::private;
-use crate::serve::protocol::{self, Answer, ELSEWHERE, News, Operation, Refusal, Reply, Request, VERSION};
+use crate::serve::protocol::{
+    self, ClientOperation, ClientRequest, ELSEWHERE, Reply, ReplyBody, RequestRefusal, TimedEvent, VERSION,
+};
 use crate::serve::shim::instance_mark;
 use crate::serve::supervisor::process;
 
@@ -54,13 +56,13 @@ impl Default for SupervisorProgram {
 /// A refusal as an error, told with what helps.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.explained())]
-pub struct Refused(pub Refusal);
+pub struct RefusedRequest(pub RequestRefusal);
 
 /// What a client heard.
 #[derive(Debug)]
-pub enum Heard {
-    Answer(u64, Result<Answer, Refused>),
-    News(News),
+pub enum ClientMessage {
+    Answer(u64, Result<ReplyBody, RefusedRequest>),
+    News(TimedEvent),
     /// The user has interrupted more often than before.
     Interrupted,
     /// Nothing came in time.
@@ -71,7 +73,7 @@ pub enum Heard {
 
 /// What ends a wait before something comes.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Limit<'a> {
+pub struct WaitLimit<'a> {
     /// The user's interrupt beyond the first so many.
     pub interrupt: Option<(&'a Interrupt, usize)>,
     pub until: Option<Instant>,
@@ -79,29 +81,29 @@ pub struct Limit<'a> {
 
 /// What came of the first words on a connection.
 pub(super) enum Greeted {
-    Welcome(Box<Client>),
+    Welcome(Box<SupervisorClient>),
     /// It is another project's supervisor.
     Elsewhere,
     /// The connection was ended without a word: the supervisor is about to end, or cannot serve it.
     Dropped(SupervisorProcess),
 }
 
-pub struct Client {
+pub struct SupervisorClient {
     stream: UnixStream,
     /// What came and was not taken yet.
     bytes: Vec<u8>,
     /// How much of it has been looked through for the end of a line.
     searched: usize,
-    news: VecDeque<News>,
+    news: VecDeque<TimedEvent>,
     last_id: u64,
     pub supervisor: SupervisorProcess,
     /// Where this process shows what it hears; when nobody reads that any more, it is as if the user had interrupted.
     shown_to: Option<OwnedFd>,
 }
 
-impl Client {
+impl SupervisorClient {
     /// Speaks to the supervisor that runs; `None`: none does. `name`: who asks, for `ps`.
-    pub fn connect(place: &Place, name: &str) -> Result<Option<Self>> {
+    pub fn connect(place: &SupervisorLocation, name: &str) -> Result<Option<Self>> {
         Self::connect_within(place, name, None)
     }
 
@@ -109,17 +111,21 @@ impl Client {
     ///
     /// # Errors
     /// As [`Self::connect`], and [`Halt::Interrupted`].
-    pub fn connect_within(place: &Place, name: &str, interrupt: Option<(&Interrupt, usize)>) -> Result<Option<Self>> {
-        let client = Self::find(place, name, &Limit { interrupt, ..Limit::of(PROMPT) })?;
+    pub fn connect_within(
+        place: &SupervisorLocation,
+        name: &str,
+        interrupt: Option<(&Interrupt, usize)>,
+    ) -> Result<Option<Self>> {
+        let client = Self::find(place, name, &WaitLimit { interrupt, ..WaitLimit::of(PROMPT) })?;
         if client.is_none() {
             refuse_other_user(place)?;
         }
         Ok(client)
     }
 
-    fn find(place: &Place, name: &str, limit: &Limit<'_>) -> Result<Option<Self>> {
+    fn find(place: &SupervisorLocation, name: &str, limit: &WaitLimit<'_>) -> Result<Option<Self>> {
         loop {
-            let mut unusable: Option<Refused> = None;
+            let mut unusable: Option<RefusedRequest> = None;
             for place in place.candidates() {
                 match place.connect() {
                     Reached::Nobody => {}
@@ -137,7 +143,7 @@ impl Client {
                 return Err(refused.into());
             }
             if limit.interrupt.is_some_and(|(interrupt, seen)| interrupt.count() > seen) {
-                return Err(Halt::Interrupted.into());
+                return Err(EnvError::Interrupted.into());
             }
             let _ = poll(&mut [], Some(&PAUSE));
         }
@@ -148,13 +154,13 @@ impl Client {
     /// # Errors
     /// When none can be had; [`Halt::Interrupted`].
     pub fn connect_or_start(
-        place: &Place,
+        place: &SupervisorLocation,
         program: &SupervisorProgram,
         name: &str,
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let deadline = Instant::now() + PATIENCE;
-        let limit = Limit { interrupt: Some((interrupt, 0)), until: Some(deadline) };
+        let limit = WaitLimit { interrupt: Some((interrupt, 0)), until: Some(deadline) };
         loop {
             if let Some(client) = Self::find(place, name, &limit)? {
                 return Ok(client);
@@ -167,7 +173,7 @@ impl Client {
                 }
             }
             if interrupt.requested() {
-                return Err(Halt::Interrupted.into());
+                return Err(EnvError::Interrupted.into());
             }
             if Instant::now() >= deadline {
                 bail!(
@@ -180,36 +186,41 @@ impl Client {
         }
     }
 
-    pub(super) fn greet(stream: UnixStream, place: &Place, name: &str, limit: &Limit<'_>) -> Result<Greeted> {
+    pub(super) fn greet(
+        stream: UnixStream,
+        place: &SupervisorLocation,
+        name: &str,
+        limit: &WaitLimit<'_>,
+    ) -> Result<Greeted> {
         let (bytes, news) = (Vec::new(), VecDeque::new());
         let supervisor = SupervisorProcess::at(place);
         let mut client = Self { stream, bytes, searched: 0, news, last_id: 0, supervisor, shown_to: None };
         let state = place.state_dir.to_str().map(PathBuf::from);
-        let hello = Operation::Hello { protocol: VERSION, client: name.to_owned(), state };
+        let hello = ClientOperation::Hello { protocol: VERSION, client: name.to_owned(), state };
         let Ok(id) = client.send(hello) else { return Ok(Greeted::Dropped(client.supervisor)) };
         loop {
-            match client.hear(limit)? {
-                Heard::Answer(_, Err(Refused(refusal))) if refusal.kind == ELSEWHERE => {
+            match client.receive(limit)? {
+                ClientMessage::Answer(_, Err(RefusedRequest(refusal))) if refusal.kind == ELSEWHERE => {
                     return Ok(Greeted::Elsewhere);
                 }
-                Heard::Answer(answered, answer) if answered == id || answered == 0 => {
-                    if let Answer::Greeting(greeting) = answer? {
+                ClientMessage::Answer(answered, answer) if answered == id || answered == 0 => {
+                    if let ReplyBody::Greeting(greeting) = answer? {
                         client.supervisor.pid = Some(greeting.pid);
                     }
                     return Ok(Greeted::Welcome(Box::new(client)));
                 }
-                Heard::End => return Ok(Greeted::Dropped(client.supervisor)),
-                Heard::Interrupted => return Err(Halt::Interrupted.into()),
-                Heard::Late => return Err(client.supervisor.silent().into()),
+                ClientMessage::End => return Ok(Greeted::Dropped(client.supervisor)),
+                ClientMessage::Interrupted => return Err(EnvError::Interrupted.into()),
+                ClientMessage::Late => return Err(client.supervisor.silent().into()),
                 _ => {}
             }
         }
     }
 
     /// Asks; the answer comes by [`Client::hear`].
-    pub fn send(&mut self, operation: Operation) -> Result<u64> {
+    pub fn send(&mut self, operation: ClientOperation) -> Result<u64> {
         self.last_id += 1;
-        self.send_as(self.last_id, operation, &Limit::default())?;
+        self.send_as(self.last_id, operation, &WaitLimit::default())?;
         Ok(self.last_id)
     }
 
@@ -217,8 +228,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`Self::send`], and [`Halt::Interrupted`].
-    pub fn send_as(&mut self, id: u64, operation: Operation, limit: &Limit<'_>) -> Result<()> {
-        let line = protocol::to_line(&Request { id, operation })?;
+    pub fn send_as(&mut self, id: u64, operation: ClientOperation, limit: &WaitLimit<'_>) -> Result<()> {
+        let line = protocol::to_line(&ClientRequest { id, operation })?;
         if line.len() > protocol::LONGEST_LINE {
             bail!("the services have too large variables or commands to be told to their supervisor");
         }
@@ -228,9 +239,9 @@ impl Client {
                 Ok(length) => rest = &rest[length..],
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    let limit = Limit { until: Some(Instant::now() + PATIENCE), ..*limit };
+                    let limit = WaitLimit { until: Some(Instant::now() + PATIENCE), ..*limit };
                     match self.wait(PollFlags::OUT, &limit) {
-                        Some(Heard::Interrupted) => return Err(Halt::Interrupted.into()),
+                        Some(ClientMessage::Interrupted) => return Err(EnvError::Interrupted.into()),
                         Some(_) => return Err(self.supervisor.silent().into()),
                         None => {}
                     }
@@ -242,7 +253,7 @@ impl Client {
     }
 
     /// Waits until the supervisor, which has nothing left to do, is gone with its connection.
-    pub fn see_it_end(self) {
+    pub fn wait_for_end(self) {
         let Some(pid) = self.supervisor.pid else { return };
         let started = tree::start_time(pid);
         drop(self.stream);
@@ -264,45 +275,45 @@ impl Client {
     ///
     /// # Errors
     /// [`Refused`]; the supervisor has gone.
-    pub fn ask(&mut self, operation: Operation) -> Result<Answer> {
-        self.ask_within(operation, &Limit::default())
+    pub fn request(&mut self, operation: ClientOperation) -> Result<ReplyBody> {
+        self.request_within(operation, &WaitLimit::default())
     }
 
     /// Asks for what can be answered at once.
-    pub fn ask_promptly(&mut self, operation: Operation) -> Result<Answer> {
-        self.ask_within(operation, &Limit::of(PROMPT))
+    pub fn request_promptly(&mut self, operation: ClientOperation) -> Result<ReplyBody> {
+        self.request_within(operation, &WaitLimit::of(PROMPT))
     }
 
-    fn ask_within(&mut self, operation: Operation, limit: &Limit<'_>) -> Result<Answer> {
+    fn request_within(&mut self, operation: ClientOperation, limit: &WaitLimit<'_>) -> Result<ReplyBody> {
         let id = self.send(operation)?;
         loop {
             match self.take(limit)? {
-                Heard::Answer(answered, answer) if answered == id => return answer.map_err(anyhow::Error::new),
-                Heard::Answer(0, Err(refused)) => return Err(refused.into()),
-                Heard::News(news) => self.news.push_back(news),
-                Heard::End => bail!("the supervisor of the services has gone"),
-                Heard::Late => return Err(self.supervisor.silent().into()),
-                Heard::Answer(..) | Heard::Interrupted => {}
+                ClientMessage::Answer(answered, answer) if answered == id => return answer.map_err(anyhow::Error::new),
+                ClientMessage::Answer(0, Err(refused)) => return Err(refused.into()),
+                ClientMessage::News(news) => self.news.push_back(news),
+                ClientMessage::End => bail!("the supervisor of the services has gone"),
+                ClientMessage::Late => return Err(self.supervisor.silent().into()),
+                ClientMessage::Answer(..) | ClientMessage::Interrupted => {}
             }
         }
     }
 
     /// Waits for what comes next: news, an answer, or what ends the wait.
-    pub fn hear(&mut self, limit: &Limit<'_>) -> Result<Heard> {
+    pub fn receive(&mut self, limit: &WaitLimit<'_>) -> Result<ClientMessage> {
         match self.news.pop_front() {
-            Some(news) => Ok(Heard::News(news)),
+            Some(news) => Ok(ClientMessage::News(news)),
             None => self.take(limit),
         }
     }
 
-    fn take(&mut self, limit: &Limit<'_>) -> Result<Heard> {
+    fn take(&mut self, limit: &WaitLimit<'_>) -> Result<ClientMessage> {
         loop {
             if let Some(line) = self.line() {
                 let reply = serde_json::from_slice(&line).context("the supervisor says what this envo cannot read")?;
                 return Ok(match reply {
-                    Reply::Answer { id, ok } => Heard::Answer(id, Ok(ok)),
-                    Reply::Refusal { id, error } => Heard::Answer(id, Err(Refused(error))),
-                    Reply::News(news) => Heard::News(news),
+                    Reply::Answer { id, ok } => ClientMessage::Answer(id, Ok(ok)),
+                    Reply::Refusal { id, error } => ClientMessage::Answer(id, Err(RefusedRequest(error))),
+                    Reply::News(news) => ClientMessage::News(news),
                 });
             }
             if let Some(heard) = self.wait(PollFlags::IN, limit) {
@@ -310,24 +321,24 @@ impl Client {
             }
             let mut buffer = [0; 16 * 1024];
             match self.stream.read(&mut buffer) {
-                Ok(0) => return Ok(Heard::End),
+                Ok(0) => return Ok(ClientMessage::End),
                 Ok(length) => self.bytes.extend_from_slice(&buffer[..length]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Heard::End),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(ClientMessage::End),
                 Err(error) => return Err(anyhow!(error).context("the connection to the supervisor has failed")),
             }
         }
     }
 
     /// Waits until the connection is ready; what has ended the wait instead.
-    fn wait(&mut self, readiness: PollFlags, limit: &Limit<'_>) -> Option<Heard> {
+    fn wait(&mut self, readiness: PollFlags, limit: &WaitLimit<'_>) -> Option<ClientMessage> {
         let mut waiting = vec![PollFd::new(&self.stream, readiness)];
         let shown = self.shown_to.as_ref().filter(|_| limit.interrupt.is_some());
         waiting.extend(shown.map(|output| PollFd::new(output, PollFlags::empty())));
         let watched = waiting.len();
         if let Some((interrupt, seen)) = limit.interrupt {
             if interrupt.count() > seen {
-                return Some(Heard::Interrupted);
+                return Some(ClientMessage::Interrupted);
             }
             // Only the first two can be waited for.
             let notice = interrupt.notice(seen).filter(|_| seen < 2);
@@ -337,7 +348,7 @@ impl Client {
             let left = limit.until.map(|until| until.saturating_duration_since(Instant::now()));
             let left = left.map(|left| Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ });
             match poll(&mut waiting, left.as_ref()) {
-                Ok(0) => return Some(Heard::Late),
+                Ok(0) => return Some(ClientMessage::Late),
                 Err(Errno::INTR) => {}
                 Ok(_) | Err(_) => break,
             }
@@ -348,7 +359,7 @@ impl Client {
             // That is told once.
             self.shown_to = None;
         }
-        (interrupted || unread).then_some(Heard::Interrupted)
+        (interrupted || unread).then_some(ClientMessage::Interrupted)
     }
 
     fn line(&mut self) -> Option<Vec<u8>> {
@@ -367,7 +378,7 @@ impl Client {
 }
 
 /// Another user's supervisor takes no orders from this one.
-fn refuse_other_user(place: &Place) -> Result<()> {
+fn refuse_other_user(place: &SupervisorLocation) -> Result<()> {
     let Some(OtherUser { name, pid }) = place.other_user() else { return Ok(()) };
     let (text, hint) = match pid {
         Some(pid) => (
@@ -379,13 +390,17 @@ fn refuse_other_user(place: &Place) -> Result<()> {
             format!("run envo as `{name}`, or remove {}", place.state_dir.display()),
         ),
     };
-    let mut refusal = Refusal::new("user", text);
+    let mut refusal = RequestRefusal::new("user", text);
     refusal.hints.push(hint);
-    Err(Refused(refusal).into())
+    Err(RefusedRequest(refusal).into())
 }
 
 /// Starts a supervisor and connects to it. It listens before it runs, since this process made its socket.
-fn start(mut place: Place, program: &SupervisorProgram, lock: File) -> Result<(UnixStream, Place)> {
+fn start(
+    mut place: SupervisorLocation,
+    program: &SupervisorProgram,
+    lock: File,
+) -> Result<(UnixStream, SupervisorLocation)> {
     let listened = place.listen();
     let listener = listened.with_context(|| format!("cannot listen at {}", place.socket.display()))?;
     private::log_folder(&place.state_dir.join("log"))?;
@@ -397,11 +412,11 @@ fn start(mut place: Place, program: &SupervisorProgram, lock: File) -> Result<(U
     let mark = instance_mark::supervisor(&instance_mark::project(&place.state_dir));
     let state_dir = place.state_dir.clone().into_os_string();
     let arguments = [process::VERB.into(), state_dir, user_dir.into_os_string(), mark.into()];
-    let mut spawn = Spawn::new(&program.0, arguments, Variables::default());
-    spawn.stdin = Input::From(OwnedFd::from(listener));
-    spawn.stdout = Sink::To(OwnedFd::from(lock));
-    spawn.stderr = Sink::To(OwnedFd::from(log));
-    spawn.grouping = Grouping::Session;
+    let mut spawn = Spawn::new(&program.0, arguments, EnvVariables::default());
+    spawn.stdin = ChildInput::From(OwnedFd::from(listener));
+    spawn.stdout = ChildOutput::To(OwnedFd::from(lock));
+    spawn.stderr = ChildOutput::To(OwnedFd::from(log));
+    spawn.grouping = ProcessGrouping::Session;
     let socket = tree::without_adopting(|| -> io::Result<UnixStream> {
         let mut child = spawn.start()?;
         let socket = UnixStream::connect(&place.socket);
@@ -412,7 +427,7 @@ fn start(mut place: Place, program: &SupervisorProgram, lock: File) -> Result<(U
     Ok((socket.context("cannot start the supervisor of the services")?, place))
 }
 
-impl AsFd for Client {
+impl AsFd for SupervisorClient {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.stream.as_fd()
     }

@@ -3,10 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 /// Where the socket may be, the best first.
-pub fn folders(variables: &Variables) -> Vec<PathBuf> {
+pub fn folders(variables: &EnvVariables) -> Vec<PathBuf> {
     let named = |name| variables.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let runtime = named("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()).map(|path| path.join("envo"));
     let temporary = named("TMPDIR").filter(|path| path.is_absolute());

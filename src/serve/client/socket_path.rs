@@ -19,7 +19,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix};
 use rustix::process::Pid;
 
 use crate::execute::tree;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::python_text::misleads;
 use crate::serve::client::socket_folders::{folder_apart, folders, is_apart, own_name, temporary_folder};
 use crate::serve::ports;
@@ -40,7 +40,7 @@ const LOCK: &str = "supervisor.lock";
 const RECORD: &str = "socket";
 
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct SupervisorLocation {
     /// `.envo` in the work folder, absolute. Logs, ports and the lock are there.
     pub state_dir: PathBuf,
     /// What concerns all projects of the user. `None`: there is no such folder.
@@ -76,10 +76,10 @@ impl Reached {
     }
 }
 
-impl Place {
+impl SupervisorLocation {
     /// The place of the project whose state is kept in `state_dir`, which is made. `variables`: those this process was
     /// started with.
-    pub fn of(state_dir: &Path, variables: &Variables) -> io::Result<Self> {
+    pub fn of(state_dir: &Path, variables: &EnvVariables) -> io::Result<Self> {
         let state_dir = own_folder(state_dir)?;
         let name = format!("{}.socket", instance_mark::project(&state_dir));
         let user_dir = ports::user_folder(variables);
@@ -209,7 +209,7 @@ impl Place {
 
 /// What makes a supervisor that of its project: the lock, and the socket, which is removed before the lock is let go, since
 /// the next one makes its own.
-pub struct Claim {
+pub struct ProjectClaim {
     lock: File,
     /// By what the state folder is known, wherever it is moved.
     folder: Option<(u64, u64)>,
@@ -218,7 +218,7 @@ pub struct Claim {
     pub ends: Arc<AtomicBool>,
 }
 
-impl Claim {
+impl ProjectClaim {
     pub fn new(lock: File, listener: &UnixListener, state_dir: &Path) -> Self {
         Self { lock, folder: folder_id(state_dir), socket: socket_of(listener), ends: Arc::default() }
     }
@@ -247,7 +247,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for ProjectClaim {
     fn drop(&mut self) {
         self.ends.store(true, Ordering::SeqCst);
         let _ = std::fs::remove_file(&self.socket);
@@ -412,7 +412,7 @@ fn own_folder(state_dir: &Path) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    fn variables(runtime: &Path) -> Variables {
+    fn variables(runtime: &Path) -> EnvVariables {
         [("XDG_RUNTIME_DIR".into(), runtime.into())].into_iter().collect()
     }
 
@@ -420,12 +420,12 @@ mod tests {
     fn the_socket_is_in_a_private_folder_and_has_a_short_name_whatever_the_project_is_called() {
         let folder = tempfile::tempdir().unwrap();
         let long = folder.path().join("x".repeat(200)).join("y".repeat(200));
-        let mut place = Place::of(&long, &variables(folder.path())).unwrap();
+        let mut place = SupervisorLocation::of(&long, &variables(folder.path())).unwrap();
         assert!(place.socket.starts_with(folder.path().join("envo")));
         assert_eq!(std::fs::metadata(folder.path().join("envo")).unwrap().mode() & 0o777, 0o700);
         let _listener = place.listen().unwrap();
         assert!(place.connect().is_somebody());
-        let other = Place::of(&folder.path().join("other"), &variables(folder.path())).unwrap();
+        let other = SupervisorLocation::of(&folder.path().join("other"), &variables(folder.path())).unwrap();
         assert_ne!(other.socket, place.socket);
         assert!(!other.connect().is_somebody());
     }
@@ -434,7 +434,7 @@ mod tests {
     fn a_runtime_folder_with_too_long_a_path_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let long = folder.path().join("x".repeat(120));
-        let place = Place::of(&folder.path().join("state"), &variables(&long)).unwrap();
+        let place = SupervisorLocation::of(&folder.path().join("state"), &variables(&long)).unwrap();
         assert!(!place.socket.starts_with(folder.path()), "{place:?}");
     }
 
@@ -443,28 +443,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (state, other) = (folder.path().join("state"), folder.path().join("other"));
         std::fs::create_dir(&other).unwrap();
-        let mut place = Place::of(&state, &variables(folder.path())).unwrap();
+        let mut place = SupervisorLocation::of(&state, &variables(folder.path())).unwrap();
         let _listener = place.listen().unwrap();
-        assert_eq!(Place::of(&state, &variables(&other)).unwrap().socket, place.socket);
+        assert_eq!(SupervisorLocation::of(&state, &variables(&other)).unwrap().socket, place.socket);
         std::fs::remove_file(&place.socket).unwrap();
-        assert!(Place::of(&state, &variables(&other)).unwrap().socket.starts_with(&other));
+        assert!(SupervisorLocation::of(&state, &variables(&other)).unwrap().socket.starts_with(&other));
         // A record of something else is none.
         std::fs::write(state.join(RECORD), "/etc/passwd").unwrap();
-        assert!(Place::of(&state, &variables(&other)).unwrap().socket.starts_with(&other));
+        assert!(SupervisorLocation::of(&state, &variables(&other)).unwrap().socket.starts_with(&other));
     }
 
     #[test]
     fn where_another_project_is_answered_the_socket_gets_another_name() {
         let folder = tempfile::tempdir().unwrap();
         let (state, moved) = (folder.path().join("state"), folder.path().join("moved"));
-        let mut place = Place::of(&state, &variables(folder.path())).unwrap();
+        let mut place = SupervisorLocation::of(&state, &variables(folder.path())).unwrap();
         let first = place.listen().unwrap();
         std::fs::rename(&state, &moved).unwrap();
-        let mut own = Place::of(&state, &variables(folder.path())).unwrap();
+        let mut own = SupervisorLocation::of(&state, &variables(folder.path())).unwrap();
         let _second = own.listen().unwrap();
         assert_ne!(own.socket, place.socket);
-        assert_eq!(Place::of(&moved, &variables(folder.path())).unwrap().socket, place.socket);
-        assert_eq!(Place::of(&state, &variables(folder.path())).unwrap().socket, own.socket);
+        assert_eq!(SupervisorLocation::of(&moved, &variables(folder.path())).unwrap().socket, place.socket);
+        assert_eq!(SupervisorLocation::of(&state, &variables(folder.path())).unwrap().socket, own.socket);
         // One that is gone is made again.
         drop(first);
         own.listen().unwrap();
@@ -475,12 +475,16 @@ mod tests {
     fn a_record_leads_to_no_socket_of_another_program() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
-        let place = Place::of(&state, &variables(folder.path())).unwrap();
+        let place = SupervisorLocation::of(&state, &variables(folder.path())).unwrap();
         std::fs::create_dir(folder.path().join("agent")).unwrap();
         for name in ["agent/a.socket", "envo/agent"] {
             let _listener = UnixListener::bind(folder.path().join(name)).unwrap();
             record(&state, &folder.path().join(name));
-            assert_eq!(Place::of(&state, &variables(folder.path())).unwrap().socket, place.socket, "{name}");
+            assert_eq!(
+                SupervisorLocation::of(&state, &variables(folder.path())).unwrap().socket,
+                place.socket,
+                "{name}"
+            );
             assert_eq!(place.candidates().len(), 0);
         }
         assert_eq!(
@@ -494,9 +498,9 @@ mod tests {
     fn a_claim_goes_with_its_folder_and_is_renewed_only_when_its_lock_was_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let [state, moved, copy] = ["state", "moved", "copy"].map(|name| folder.path().join(name));
-        let mut place = Place::of(&state, &variables(folder.path())).unwrap();
+        let mut place = SupervisorLocation::of(&state, &variables(folder.path())).unwrap();
         let lock = place.try_lock().unwrap().unwrap();
-        let mut claim = Claim::new(lock, &place.listen().unwrap(), &state);
+        let mut claim = ProjectClaim::new(lock, &place.listen().unwrap(), &state);
         std::fs::create_dir(&copy).unwrap();
         std::fs::copy(state.join(LOCK), copy.join(LOCK)).unwrap();
         std::fs::rename(&state, &moved).unwrap();
@@ -515,7 +519,7 @@ mod tests {
     #[test]
     fn a_supervisor_that_has_no_room_for_another_connection_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
-        let mut place = Place::of(&folder.path().join("state"), &variables(folder.path())).unwrap();
+        let mut place = SupervisorLocation::of(&folder.path().join("state"), &variables(folder.path())).unwrap();
         let _listener = place.listen().unwrap();
         let mut waiting = Vec::new();
         loop {
@@ -531,7 +535,7 @@ mod tests {
     #[test]
     fn only_one_has_the_lock() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::of(&folder.path().join("state"), &variables(folder.path())).unwrap();
+        let place = SupervisorLocation::of(&folder.path().join("state"), &variables(folder.path())).unwrap();
         let lock = place.try_lock().unwrap().unwrap();
         assert!(place.try_lock().unwrap().is_none());
         // A process that another test is just starting has it open as well.
@@ -543,7 +547,7 @@ mod tests {
     fn a_lock_with_other_names_is_replaced_and_one_that_is_held_only_where_it_is_not_this_folders() {
         let folder = tempfile::tempdir().unwrap();
         let variables = variables(folder.path());
-        let place = |name: &str| Place::of(&folder.path().join(name), &variables).unwrap();
+        let place = |name: &str| SupervisorLocation::of(&folder.path().join(name), &variables).unwrap();
         let (one, two) = (place("one"), place("two"));
         let held = one.try_lock().unwrap().expect("nobody has it");
         write_owner(&held, &one.state_dir);

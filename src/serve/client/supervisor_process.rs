@@ -4,23 +4,23 @@
 use std::time::{Duration, Instant};
 
 use crate::execute::tree;
-use crate::serve::client::socket_path::{Place, Reached};
-use crate::serve::client::{Client, Limit, Refused};
-use crate::serve::protocol::Refusal;
+use crate::serve::client::socket_path::{Reached, SupervisorLocation};
+use crate::serve::client::{RefusedRequest, SupervisorClient, WaitLimit};
+use crate::serve::protocol::RequestRefusal;
 
 /// How long a supervisor may take for what it answers at once.
 pub const PROMPT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 pub struct SupervisorProcess {
-    pub place: Place,
+    pub place: SupervisorLocation,
     /// `None`: not known.
     pub pid: Option<u32>,
 }
 
 impl SupervisorProcess {
     /// That of a place, by what it wrote into its lock.
-    pub fn at(place: &Place) -> Self {
+    pub fn at(place: &SupervisorLocation) -> Self {
         Self { place: place.clone(), pid: place.supervisor_pid() }
     }
 
@@ -37,37 +37,39 @@ impl SupervisorProcess {
         match self.place.connect() {
             Reached::Nobody => true,
             Reached::Busy => false,
-            Reached::Supervisor(stream) => Client::greet(stream, &self.place, "check", &Limit::of(PROMPT)).is_ok(),
+            Reached::Supervisor(stream) => {
+                SupervisorClient::greet(stream, &self.place, "check", &WaitLimit::of(PROMPT)).is_ok()
+            }
         }
     }
 
     /// The error for a supervisor that does not answer.
-    pub fn silent(&self) -> Refused {
+    pub fn silent(&self) -> RefusedRequest {
         self.unusable("silent", "does not answer")
     }
 
     /// The error for one that ends connections before it has said a word on them.
-    pub fn speechless(&self) -> Refused {
+    pub fn speechless(&self) -> RefusedRequest {
         let mut refused = self.unusable("dropped", "closes every connection without an answer");
         let log = self.place.state_dir.join("supervisor.log");
         refused.0.hints.insert(0, format!("{} may say why", log.display()));
         refused
     }
 
-    fn unusable(&self, kind: &str, what: &str) -> Refused {
+    fn unusable(&self, kind: &str, what: &str) -> RefusedRequest {
         let name = self.pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
-        let mut refusal = Refusal::new(kind, format!("the supervisor of the services{name} {what}"));
+        let mut refusal = RequestRefusal::new(kind, format!("the supervisor of the services{name} {what}"));
         if let Some(pid) = self.pid {
             if self.is_stopped() {
                 refusal.hints.push(format!("it is stopped: `kill -CONT {pid}` lets it continue"));
             }
             refusal.hints.push(format!("`kill -KILL {pid}` ends it, and its services with it"));
         }
-        Refused(refusal)
+        RefusedRequest(refusal)
     }
 }
 
-impl Limit<'_> {
+impl WaitLimit<'_> {
     /// So long from now.
     pub fn of(patience: Duration) -> Self {
         Self { interrupt: None, until: Some(Instant::now() + patience) }
@@ -79,24 +81,24 @@ mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
-    use crate::model::Variables;
+    use crate::model::EnvVariables;
     use crate::serve::client::Greeted;
 
     #[test]
     fn a_supervisor_that_closes_the_connection_without_a_word_is_no_absence() {
         let folder = tempfile::tempdir().unwrap();
         let runtime_dir = [("XDG_RUNTIME_DIR".into(), folder.path().into())];
-        let variables: Variables = runtime_dir.into_iter().collect();
-        let place = Place::of(&folder.path().join("state"), &variables).unwrap();
+        let variables: EnvVariables = runtime_dir.into_iter().collect();
+        let place = SupervisorLocation::of(&folder.path().join("state"), &variables).unwrap();
         let socket = folder.path().join("socket");
         let listener = UnixListener::bind(&socket).unwrap();
         let stream = UnixStream::connect(&socket).unwrap();
         drop(listener.accept().unwrap());
 
-        let greeted = Client::greet(stream, &place, "test", &Limit::of(PROMPT)).unwrap();
+        let greeted = SupervisorClient::greet(stream, &place, "test", &WaitLimit::of(PROMPT)).unwrap();
 
         let Greeted::Dropped(supervisor) = greeted else { panic!("the connection was closed") };
-        let Refused(refusal) = supervisor.speechless();
+        let RefusedRequest(refusal) = supervisor.speechless();
         assert_eq!(refusal.kind, "dropped");
         assert_eq!(refusal.message, "the supervisor of the services closes every connection without an answer");
         let log = folder.path().join("state/supervisor.log");

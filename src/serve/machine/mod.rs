@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::model::service::RestartPolicy;
 
 /// The time since the machine was made.
-pub type Now = Duration;
+pub type MachineTime = Duration;
 
 /// The first pause before a restart; it doubles with each one up to [`LONGEST_BACKOFF`].
 pub const FIRST_BACKOFF: Duration = Duration::from_millis(100);
@@ -50,7 +50,7 @@ pub enum ReadyWhen {
 
 /// What the machine must know of a service or job.
 #[derive(Debug, Clone)]
-pub struct Node {
+pub struct MachineNode {
     pub name: String,
     /// Positions of the nodes that must be met before this one starts.
     pub dependencies: Vec<usize>,
@@ -73,7 +73,7 @@ pub struct Node {
 
 /// What happened. Numbers are positions of nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum MachineEvent {
     /// Nothing but time.
     Tick,
     /// What must run before the node has run.
@@ -146,7 +146,7 @@ pub enum Action {
 
 /// Why a node failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub enum NodeFailure {
     Prepare(String),
     Start(String),
     /// It ended before it was ready.
@@ -165,16 +165,16 @@ pub enum Failure {
     Needs(String),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for NodeFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prepare(text) => formatter.write_str(text),
             Self::Start(text) => write!(formatter, "cannot be started: {text}"),
-            Self::ExitedEarly(code) => write!(formatter, "{} before it was ready", Ended(*code)),
-            Self::Exited(code) => write!(formatter, "{}", Ended(*code)),
+            Self::ExitedEarly(code) => write!(formatter, "{} before it was ready", ExitInWords(*code)),
+            Self::Exited(code) => write!(formatter, "{}", ExitInWords(*code)),
             Self::NotReady(time) => write!(formatter, "was not ready after {} s", time.as_secs_f64()),
             Self::Impossible(text) => write!(formatter, "can never be ready: {text}"),
-            Self::GaveUp(times, code) => write!(formatter, "{} again after {times} restarts", Ended(*code)),
+            Self::GaveUp(times, code) => write!(formatter, "{} again after {times} restarts", ExitInWords(*code)),
             Self::NotAlive(times) => {
                 write!(formatter, "failed its `alive` probe {ALIVE_FAILURES} times in a row after {times} restarts")
             }
@@ -185,9 +185,9 @@ impl fmt::Display for Failure {
 }
 
 /// An exit code in words.
-struct Ended(i32);
+struct ExitInWords(i32);
 
-impl fmt::Display for Ended {
+impl fmt::Display for ExitInWords {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             code if code < 0 => write!(formatter, "was ended by signal {}", -code),
@@ -198,7 +198,7 @@ impl fmt::Display for Ended {
 
 /// Why a node will not get ready by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Never {
+pub enum NeverReady {
     /// This one has failed: the node itself or one it depends on.
     Failed(usize),
     /// The user has stopped this one: the node itself or one it depends on.
@@ -211,25 +211,25 @@ pub enum Never {
 
 /// How a node's part was over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub enum NodeEnd {
     /// It was stopped, or never started.
     Stopped,
     /// It ended well by itself: a job that is done, or a service that nothing needed any more.
     Exited(i32),
-    Failed(Failure),
+    Failed(NodeFailure),
 }
 
 /// What a node that is being ended becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Then {
-    End(End),
+enum AfterStop {
+    End(NodeEnd),
     Restart,
     /// Start at once, which does not count as a restart.
     StartOver,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Phase {
+enum NodePhase {
     /// For its dependencies.
     Waiting,
     /// `cancelled`: it was asked to leave off.
@@ -237,37 +237,37 @@ enum Phase {
         cancelled: bool,
     },
     Starting {
-        since: Now,
-        until: Option<Now>,
+        since: MachineTime,
+        until: Option<MachineTime>,
         running: bool,
         /// When it counts as ready if it still runs.
-        settled: Option<Now>,
+        settled: Option<MachineTime>,
         /// For how many seconds it has been reported to be starting.
         reminded: u64,
     },
     Ready {
-        since: Now,
+        since: MachineTime,
     },
     /// Its processes are being ended. `patience`: when the next stronger means is due.
     Stopping {
-        patience: Option<Now>,
+        patience: Option<MachineTime>,
         killed: bool,
-        then: Then,
+        then: AfterStop,
     },
     Backoff {
-        until: Now,
+        until: MachineTime,
     },
     Finishing {
-        end: End,
+        end: NodeEnd,
     },
     Over {
-        end: End,
+        end: NodeEnd,
     },
 }
 
 /// A node's state for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum NodeState {
     Waiting,
     Preparing,
     Starting,
@@ -279,7 +279,7 @@ pub enum State {
     Failed,
 }
 
-impl State {
+impl NodeState {
     pub fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -296,10 +296,10 @@ impl State {
 }
 
 #[derive(Debug)]
-struct Member {
-    node: Node,
+struct NodeRecord {
+    node: MachineNode,
     dependents: Vec<usize>,
-    phase: Phase,
+    phase: NodePhase,
     /// Whether those that depend on it may start.
     met: bool,
     restarts: u32,
@@ -310,7 +310,7 @@ struct Member {
     lost_ports: u32,
     wanted: bool,
     /// Until when it is kept though nobody wants it.
-    kept_until: Option<Now>,
+    kept_until: Option<MachineTime>,
     /// The user has stopped it.
     halted: bool,
     /// It has to be down once before it may run again.
@@ -320,7 +320,7 @@ struct Member {
     /// How long it has to end at most, if less than it says itself.
     abandoned: Option<Duration>,
     /// Why it failed when it did so last, until it is tried again.
-    failure: Option<Failure>,
+    failure: Option<NodeFailure>,
     /// How often it has lost what others had put into it. A job that ran before has prepared nothing of what is there now.
     epoch: u64,
     /// Whether its last start was of a definition that keeps its state.
@@ -329,12 +329,12 @@ struct Member {
     prepared_for: BTreeMap<usize, u64>,
 }
 
-impl Member {
-    fn new(node: Node) -> Self {
+impl NodeRecord {
+    fn new(node: MachineNode) -> Self {
         Self {
             node,
             dependents: Vec::new(),
-            phase: Phase::Over { end: End::Stopped },
+            phase: NodePhase::Over { end: NodeEnd::Stopped },
             met: false,
             restarts: 0,
             adopted: false,
@@ -369,36 +369,36 @@ impl Member {
     }
 
     fn is_down(&self) -> bool {
-        matches!(self.phase, Phase::Waiting | Phase::Over { .. })
+        matches!(self.phase, NodePhase::Waiting | NodePhase::Over { .. })
     }
 }
 
 #[derive(Debug, Default)]
-pub struct Machine {
-    members: Vec<Member>,
+pub struct ServiceMachine {
+    members: Vec<NodeRecord>,
 }
 
-impl Machine {
+impl ServiceMachine {
     /// Adds a node, which nobody wants yet. What it depends on must have been added before; the graph room sees to it
     /// that there is no cycle.
-    pub fn add(&mut self, node: Node) -> usize {
+    pub fn add(&mut self, node: MachineNode) -> usize {
         let at = self.members.len();
         for dependency in &node.dependencies {
             self.members[*dependency].dependents.push(at);
         }
-        self.members.push(Member::new(node));
+        self.members.push(NodeRecord::new(node));
         at
     }
 
     /// Puts a node, which nobody wants yet, in the place of one that is over and that nobody wants. [`Machine::connect`]
     /// is due then.
-    pub fn replace(&mut self, at: usize, node: Node) {
+    pub fn replace(&mut self, at: usize, node: MachineNode) {
         let epoch = self.members[at].epoch + 1;
-        self.members[at] = Member { epoch, ..Member::new(node) };
+        self.members[at] = NodeRecord { epoch, ..NodeRecord::new(node) };
     }
 
     /// Gives a node another definition. `restart`: if it runs, it is restarted with it. [`Machine::connect`] is due then.
-    pub fn redefine(&mut self, at: usize, node: Node, restart: bool) {
+    pub fn redefine(&mut self, at: usize, node: MachineNode, restart: bool) {
         let member = &mut self.members[at];
         member.node = node;
         if restart {
@@ -419,17 +419,19 @@ impl Machine {
         }
     }
 
-    pub fn state(&self, at: usize) -> State {
+    pub fn state(&self, at: usize) -> NodeState {
         match &self.members[at].phase {
-            Phase::Waiting => State::Waiting,
-            Phase::Preparing { .. } => State::Preparing,
-            Phase::Starting { .. } => State::Starting,
-            Phase::Ready { .. } => State::Ready,
-            Phase::Backoff { .. } | Phase::Stopping { then: Then::Restart | Then::StartOver, .. } => State::Restarting,
-            Phase::Stopping { .. } | Phase::Finishing { .. } => State::Stopping,
-            Phase::Over { end: End::Stopped } => State::Stopped,
-            Phase::Over { end: End::Exited(_) } => State::Exited,
-            Phase::Over { end: End::Failed(_) } => State::Failed,
+            NodePhase::Waiting => NodeState::Waiting,
+            NodePhase::Preparing { .. } => NodeState::Preparing,
+            NodePhase::Starting { .. } => NodeState::Starting,
+            NodePhase::Ready { .. } => NodeState::Ready,
+            NodePhase::Backoff { .. } | NodePhase::Stopping { then: AfterStop::Restart | AfterStop::StartOver, .. } => {
+                NodeState::Restarting
+            }
+            NodePhase::Stopping { .. } | NodePhase::Finishing { .. } => NodeState::Stopping,
+            NodePhase::Over { end: NodeEnd::Stopped } => NodeState::Stopped,
+            NodePhase::Over { end: NodeEnd::Exited(_) } => NodeState::Exited,
+            NodePhase::Over { end: NodeEnd::Failed(_) } => NodeState::Failed,
         }
     }
 
@@ -445,7 +447,7 @@ impl Machine {
 
     /// Whether nothing of it runs, and nothing is about to.
     pub fn is_over(&self, at: usize) -> bool {
-        matches!(self.members[at].phase, Phase::Over { .. })
+        matches!(self.members[at].phase, NodePhase::Over { .. })
     }
 
     /// Whether it has to be down once before it may run again.
@@ -459,26 +461,26 @@ impl Machine {
     }
 
     /// Why the node will not get ready unless somebody does something; `None`: it is, or it may.
-    pub fn never(&self, at: usize) -> Option<Never> {
+    pub fn never(&self, at: usize) -> Option<NeverReady> {
         let member = &self.members[at];
         if self.is_met(at) || member.cycling {
             return None;
         }
         if member.failure.is_some() {
-            return Some(Never::Failed(self.root_of_failure(at)));
+            return Some(NeverReady::Failed(self.root_of_failure(at)));
         }
         if let Some(by) = self.halted_by(at) {
-            return Some(Never::Halted(by));
+            return Some(NeverReady::Halted(by));
         }
         if !member.wanted {
-            return Some(Never::Unwanted);
+            return Some(NeverReady::Unwanted);
         }
-        matches!(member.phase, Phase::Over { end: End::Exited(_) }).then_some(Never::Ended)
+        matches!(member.phase, NodePhase::Over { end: NodeEnd::Exited(_) }).then_some(NeverReady::Ended)
     }
 
     /// Which of those a failed node depends on has failed by itself.
     fn root_of_failure(&self, at: usize) -> usize {
-        let Some(Failure::Needs(name)) = &self.members[at].failure else { return at };
+        let Some(NodeFailure::Needs(name)) = &self.members[at].failure else { return at };
         let needs = self.dependencies_of(at);
         let found = needs.iter().find(|one| self.members[**one].node.name == *name && self.failure(**one).is_some());
         found.map_or(at, |one| self.root_of_failure(*one))
@@ -516,7 +518,7 @@ impl Machine {
     }
 
     /// Why the node failed when it did so last.
-    pub fn failure(&self, at: usize) -> Option<&Failure> {
+    pub fn failure(&self, at: usize) -> Option<&NodeFailure> {
         self.members[at].failure.as_ref()
     }
 
@@ -540,13 +542,13 @@ impl Machine {
     }
 
     /// When [`Event::Tick`] is due at the latest; `None`: only something else can change anything.
-    pub fn deadline(&self) -> Option<Now> {
-        let due = |member: &Member| match member.phase {
-            Phase::Starting { since, until, settled, reminded, .. } => {
+    pub fn deadline(&self) -> Option<MachineTime> {
+        let due = |member: &NodeRecord| match member.phase {
+            NodePhase::Starting { since, until, settled, reminded, .. } => {
                 [until, settled, Some(reminder(since, reminded))].into_iter().flatten().min()
             }
-            Phase::Stopping { patience, .. } => patience,
-            Phase::Backoff { until } => Some(until),
+            NodePhase::Stopping { patience, .. } => patience,
+            NodePhase::Backoff { until } => Some(until),
             _ => None,
         };
         self.members.iter().flat_map(|member| due(member).into_iter().chain(member.kept_until)).min()
@@ -554,6 +556,6 @@ impl Machine {
 }
 
 /// When a node that has been starting since then is to be reported again.
-fn reminder(since: Now, reminded: u64) -> Now {
+fn reminder(since: MachineTime, reminded: u64) -> MachineTime {
     since.saturating_add(REMINDER.saturating_mul(u32::try_from(reminded + 1).unwrap_or(u32::MAX)))
 }

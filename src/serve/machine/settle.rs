@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::serve::machine::{Action, End, Failure, Machine, Now, Phase, ReadyWhen, Then, reminder};
+use crate::serve::machine::{
+    Action, AfterStop, MachineTime, NodeEnd, NodeFailure, NodePhase, ReadyWhen, ServiceMachine, reminder,
+};
 
-impl Machine {
+impl ServiceMachine {
     /// Whether the node is to run, rather than to end: somebody wants it, and nobody has stopped it or what it needs.
     pub fn may_run(&self, at: usize) -> bool {
         !self.members[at].cycling && self.allowed()[at]
@@ -34,7 +36,7 @@ impl Machine {
         allowed
     }
 
-    pub(super) fn want(&mut self, wanted: &BTreeSet<usize>, now: Now) {
+    pub(super) fn want(&mut self, wanted: &BTreeSet<usize>, now: MachineTime) {
         let wanted = self.with_dependencies(wanted.iter().copied());
         for at in 0..self.members.len() {
             let before = std::mem::replace(&mut self.members[at].wanted, wanted.contains(&at));
@@ -44,9 +46,9 @@ impl Machine {
                 member.hurried = false;
                 member.abandoned = None;
                 if !before {
-                    self.give_another_chance(at);
+                    self.allow_retry(at);
                 }
-            } else if before && !member.node.idle_timeout.is_zero() && matches!(member.phase, Phase::Ready { .. }) {
+            } else if before && !member.node.idle_timeout.is_zero() && matches!(member.phase, NodePhase::Ready { .. }) {
                 let until = now.saturating_add(member.node.idle_timeout);
                 // What it needs is kept as long.
                 for one in self.with_dependencies([at]) {
@@ -68,15 +70,17 @@ impl Machine {
     }
 
     /// A node that is over may be started again. What it did before counts no more, but a job that is done is done.
-    fn give_another_chance(&mut self, at: usize) {
+    fn allow_retry(&mut self, at: usize) {
         let member = &mut self.members[at];
         member.halted = false;
         let end = match &mut member.phase {
-            Phase::Over { end } | Phase::Finishing { end } | Phase::Stopping { then: Then::End(end), .. } => end,
+            NodePhase::Over { end }
+            | NodePhase::Finishing { end }
+            | NodePhase::Stopping { then: AfterStop::End(end), .. } => end,
             _ => return,
         };
-        if !(member.met && matches!(end, End::Exited(_))) {
-            *end = End::Stopped;
+        if !(member.met && matches!(end, NodeEnd::Exited(_))) {
+            *end = NodeEnd::Stopped;
             member.restarts = 0;
             member.failure = None;
         }
@@ -85,7 +89,7 @@ impl Machine {
     pub(super) fn retry(&mut self, asked: &[usize], actions: &mut Vec<Action>) {
         for at in self.with_dependencies(asked.iter().copied()) {
             let before = self.state(at);
-            self.give_another_chance(at);
+            self.allow_retry(at);
             if self.state(at) != before {
                 actions.push(Action::Changed(at));
             }
@@ -96,7 +100,7 @@ impl Machine {
         for at in asked {
             let member = &mut self.members[*at];
             (member.cycling, member.halted, member.restarts) = (true, false, 0);
-            if matches!(member.phase, Phase::Over { .. }) {
+            if matches!(member.phase, NodePhase::Over { .. }) {
                 member.unmeet();
             }
             self.cycle_dependents(*at);
@@ -116,59 +120,61 @@ impl Machine {
     }
 
     /// Kills all that has to end.
-    pub(super) fn kill_unwanted(&mut self, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn kill_unwanted(&mut self, now: MachineTime, actions: &mut Vec<Action>) {
         let allowed = self.allowed();
         for at in (0..self.members.len()).filter(|at| !allowed[*at]) {
             self.members[at].hurried = true;
             match self.members[at].phase.clone() {
-                Phase::Starting { .. } | Phase::Ready { .. } => self.kill(at, Then::End(End::Stopped), now, actions),
-                Phase::Stopping { then, killed: false, .. } => self.kill(at, then, now, actions),
-                Phase::Preparing { .. } | Phase::Finishing { .. } => actions.push(Action::Kill(at)),
+                NodePhase::Starting { .. } | NodePhase::Ready { .. } => {
+                    self.kill(at, AfterStop::End(NodeEnd::Stopped), now, actions)
+                }
+                NodePhase::Stopping { then, killed: false, .. } => self.kill(at, then, now, actions),
+                NodePhase::Preparing { .. } | NodePhase::Finishing { .. } => actions.push(Action::Kill(at)),
                 _ => {}
             }
         }
     }
 
     /// Leaves all that has to end no more time than this.
-    pub(super) fn abandon_unwanted(&mut self, most: Duration, now: Now) {
+    pub(super) fn abandon_unwanted(&mut self, most: Duration, now: MachineTime) {
         let allowed = self.allowed();
         for at in (0..self.members.len()).filter(|at| !allowed[*at]) {
             let member = &mut self.members[at];
             member.abandoned = Some(most);
-            if let Phase::Stopping { patience: Some(until), killed: false, .. } = &mut member.phase {
+            if let NodePhase::Stopping { patience: Some(until), killed: false, .. } = &mut member.phase {
                 *until = (*until).min(now.saturating_add(most));
             }
         }
     }
 
-    pub(super) fn pass_time(&mut self, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn pass_time(&mut self, now: MachineTime, actions: &mut Vec<Action>) {
         for at in 0..self.members.len() {
             if self.members[at].kept_until.is_some_and(|until| until <= now) {
                 self.members[at].kept_until = None;
             }
             match self.members[at].phase.clone() {
-                Phase::Starting { settled: Some(settled), .. } if settled <= now => self.ready(at, now, actions),
-                Phase::Starting { until: Some(until), .. } if until <= now => {
+                NodePhase::Starting { settled: Some(settled), .. } if settled <= now => self.ready(at, now, actions),
+                NodePhase::Starting { until: Some(until), .. } if until <= now => {
                     let time = self.members[at].node.ready_timeout.unwrap_or_default();
-                    self.fail_running(at, Failure::NotReady(time), now, actions);
+                    self.fail_running(at, NodeFailure::NotReady(time), now, actions);
                 }
-                Phase::Starting { since, reminded, .. } if reminder(since, reminded) <= now => {
+                NodePhase::Starting { since, reminded, .. } if reminder(since, reminded) <= now => {
                     self.remind(at, now.saturating_sub(since).as_secs(), actions);
                 }
-                Phase::Stopping { patience: Some(until), killed: false, then } if until <= now => {
+                NodePhase::Stopping { patience: Some(until), killed: false, then } if until <= now => {
                     self.kill(at, then, now, actions);
                 }
-                Phase::Stopping { patience: Some(until), killed: true, .. } if until <= now => {
-                    self.fail(at, Failure::Unkillable, actions);
+                NodePhase::Stopping { patience: Some(until), killed: true, .. } if until <= now => {
+                    self.fail(at, NodeFailure::Unkillable, actions);
                 }
-                Phase::Backoff { until } if until <= now && self.may_run(at) => self.start(at, now, actions),
+                NodePhase::Backoff { until } if until <= now && self.may_run(at) => self.start(at, now, actions),
                 _ => {}
             }
         }
     }
 
     fn remind(&mut self, at: usize, seconds: u64, actions: &mut Vec<Action>) {
-        if let Phase::Starting { reminded, .. } = &mut self.members[at].phase {
+        if let NodePhase::Starting { reminded, .. } = &mut self.members[at].phase {
             *reminded = seconds;
             actions.push(Action::StillStarting(at, seconds));
         }
@@ -185,11 +191,11 @@ impl Machine {
             }
             self.members[at].unmeet();
             match self.members[at].phase {
-                Phase::Over { end: End::Exited(_) } => {
-                    self.enter(at, Phase::Over { end: End::Stopped }, actions);
+                NodePhase::Over { end: NodeEnd::Exited(_) } => {
+                    self.enter(at, NodePhase::Over { end: NodeEnd::Stopped }, actions);
                     self.cycle_dependents(at);
                 }
-                Phase::Preparing { .. } | Phase::Starting { .. } | Phase::Backoff { .. } => {
+                NodePhase::Preparing { .. } | NodePhase::Starting { .. } | NodePhase::Backoff { .. } => {
                     self.members[at].cycling = true;
                 }
                 _ => continue,
@@ -206,17 +212,17 @@ impl Machine {
     }
 
     /// Does what has become possible; whether anything was.
-    pub(super) fn settle(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
+    pub(super) fn settle(&mut self, now: MachineTime, actions: &mut Vec<Action>) -> bool {
         let allowed = self.allowed();
         let mut changed = self.redo_stale_jobs(&allowed, actions);
         for at in 0..self.members.len() {
             if self.members[at].cycling && self.members[at].is_down() {
                 let member = &mut self.members[at];
                 member.cycling = false;
-                if matches!(member.phase, Phase::Over { .. }) {
+                if matches!(member.phase, NodePhase::Over { .. }) {
                     member.unmeet();
                     member.failure = None;
-                    member.phase = Phase::Over { end: End::Stopped };
+                    member.phase = NodePhase::Over { end: NodeEnd::Stopped };
                 }
                 changed = true;
             }
@@ -224,26 +230,26 @@ impl Machine {
             let ends = must_end(at);
             let free = || self.is_free(at, &must_end);
             match self.members[at].phase.clone() {
-                Phase::Waiting if ends => self.enter(at, Phase::Over { end: End::Stopped }, actions),
-                Phase::Waiting => {
+                NodePhase::Waiting if ends => self.enter(at, NodePhase::Over { end: NodeEnd::Stopped }, actions),
+                NodePhase::Waiting => {
                     if !self.begin(at, actions) {
                         continue;
                     }
                 }
-                Phase::Over { end } if !ends && self.starts_again(at, &end) => {
+                NodePhase::Over { end } if !ends && self.starts_again(at, &end) => {
                     let member = &mut self.members[at];
                     member.unmeet();
                     member.failure = None;
-                    self.enter(at, Phase::Waiting, actions);
+                    self.enter(at, NodePhase::Waiting, actions);
                 }
-                Phase::Preparing { cancelled: false } if ends => {
-                    self.enter(at, Phase::Preparing { cancelled: true }, actions);
+                NodePhase::Preparing { cancelled: false } if ends => {
+                    self.enter(at, NodePhase::Preparing { cancelled: true }, actions);
                     actions.push(Action::Terminate(at));
                 }
-                Phase::Starting { .. } | Phase::Ready { .. } if ends && free() => {
-                    self.terminate(at, Then::End(End::Stopped), now, actions);
+                NodePhase::Starting { .. } | NodePhase::Ready { .. } if ends && free() => {
+                    self.terminate(at, AfterStop::End(NodeEnd::Stopped), now, actions);
                 }
-                Phase::Backoff { .. } if ends && free() => self.finish(at, End::Stopped, actions),
+                NodePhase::Backoff { .. } if ends && free() => self.finish(at, NodeEnd::Stopped, actions),
                 _ => continue,
             }
             changed = true;
@@ -267,14 +273,14 @@ impl Machine {
         let needs = self.dependencies_of(at);
         if needs.iter().all(|one| self.is_met(*one)) {
             self.members[at].prepared_for = needs.iter().map(|one| (*one, self.members[*one].epoch)).collect();
-            self.enter(at, Phase::Preparing { cancelled: false }, actions);
+            self.enter(at, NodePhase::Preparing { cancelled: false }, actions);
             actions.push(Action::Prepare(at));
             return true;
         }
         let Some(failed) = self.failed_among(at, &needs) else { return false };
-        let failure = Failure::Needs(self.members[failed].node.name.clone());
+        let failure = NodeFailure::Needs(self.members[failed].node.name.clone());
         self.members[at].failure = Some(failure.clone());
-        self.enter(at, Phase::Over { end: End::Failed(failure) }, actions);
+        self.enter(at, NodePhase::Over { end: NodeEnd::Failed(failure) }, actions);
         true
     }
 
@@ -287,21 +293,23 @@ impl Machine {
     /// Whether the node has failed for good, or is about to have.
     fn has_failed(&self, at: usize) -> bool {
         let end = match &self.members[at].phase {
-            Phase::Over { end } | Phase::Finishing { end } | Phase::Stopping { then: Then::End(end), .. } => end,
+            NodePhase::Over { end }
+            | NodePhase::Finishing { end }
+            | NodePhase::Stopping { then: AfterStop::End(end), .. } => end,
             _ => return false,
         };
-        matches!(end, End::Failed(_)) && !self.members[at].cycling
+        matches!(end, NodeEnd::Failed(_)) && !self.members[at].cycling
     }
 
     /// Whether a node that is over has a reason to run once more.
-    fn starts_again(&self, at: usize, end: &End) -> bool {
+    fn starts_again(&self, at: usize, end: &NodeEnd) -> bool {
         let member = &self.members[at];
-        let waiting = |one: &usize| matches!(self.members[*one].phase, Phase::Waiting);
+        let waiting = |one: &usize| matches!(self.members[*one].phase, NodePhase::Waiting);
         match end {
-            End::Stopped => true,
-            End::Exited(_) => !member.met && member.dependents.iter().any(waiting),
-            End::Failed(Failure::Needs(_)) => !self.dependencies_of(at).iter().any(|one| self.has_failed(*one)),
-            End::Failed(_) => false,
+            NodeEnd::Stopped => true,
+            NodeEnd::Exited(_) => !member.met && member.dependents.iter().any(waiting),
+            NodeEnd::Failed(NodeFailure::Needs(_)) => !self.dependencies_of(at).iter().any(|one| self.has_failed(*one)),
+            NodeEnd::Failed(_) => false,
         }
     }
 }

@@ -2,99 +2,102 @@
 
 use crate::model::service::RestartPolicy;
 use crate::serve::machine::{
-    ABANDONED, ALIVE_FAILURES, Action, End, Event, FIRST_BACKOFF, Failure, HEALTHY, LONGEST_BACKOFF, LOST_PORTS,
-    Machine, Now, Phase, ReadyWhen, SETTLED, Then,
+    ABANDONED, ALIVE_FAILURES, Action, AfterStop, FIRST_BACKOFF, HEALTHY, LONGEST_BACKOFF, LOST_PORTS, MachineEvent,
+    MachineTime, NodeEnd, NodeFailure, NodePhase, ReadyWhen, SETTLED, ServiceMachine,
 };
 
-impl Machine {
+impl ServiceMachine {
     /// Takes in what happened at `now` and answers what to do. Events that do not fit a node's state (a probe that
     /// succeeds while it is being stopped, say) change nothing.
-    pub fn step(&mut self, event: Event, now: Now) -> Vec<Action> {
+    pub fn step(&mut self, event: MachineEvent, now: MachineTime) -> Vec<Action> {
         let mut actions = Vec::new();
-        self.take_in(event, now, &mut actions);
+        self.apply(event, now, &mut actions);
         self.pass_time(now, &mut actions);
         while self.settle(now, &mut actions) {}
         actions
     }
 
-    fn take_in(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) {
+    fn apply(&mut self, event: MachineEvent, now: MachineTime, actions: &mut Vec<Action>) {
         match event {
-            Event::Tick => {}
-            Event::Want(wanted) => self.want(&wanted, now),
-            Event::Stop => self.stop_all(),
-            Event::DropKept => self.members.iter_mut().for_each(|member| member.kept_until = None),
-            Event::Kill => self.kill_unwanted(now, actions),
-            Event::Abandon(most) => self.abandon_unwanted(most, now),
-            Event::Retry(asked) => self.retry(&asked, actions),
-            Event::Halt(asked) => asked.into_iter().for_each(|at| self.members[at].halted = true),
-            Event::Restart(asked) => self.restart(&asked, actions),
-            Event::AlreadyDone(at) if self.is_preparing(at) => {
+            MachineEvent::Tick => {}
+            MachineEvent::Want(wanted) => self.want(&wanted, now),
+            MachineEvent::Stop => self.stop_all(),
+            MachineEvent::DropKept => self.members.iter_mut().for_each(|member| member.kept_until = None),
+            MachineEvent::Kill => self.kill_unwanted(now, actions),
+            MachineEvent::Abandon(most) => self.abandon_unwanted(most, now),
+            MachineEvent::Retry(asked) => self.retry(&asked, actions),
+            MachineEvent::Halt(asked) => asked.into_iter().for_each(|at| self.members[at].halted = true),
+            MachineEvent::Restart(asked) => self.restart(&asked, actions),
+            MachineEvent::AlreadyDone(at) if self.is_preparing(at) => {
                 if self.may_run(at) {
                     self.members[at].met = true;
-                    self.enter(at, Phase::Over { end: End::Exited(0) }, actions);
+                    self.enter(at, NodePhase::Over { end: NodeEnd::Exited(0) }, actions);
                 } else {
-                    self.finish(at, End::Stopped, actions);
+                    self.finish(at, NodeEnd::Stopped, actions);
                 }
             }
-            Event::Prepared(at) if self.is_preparing(at) => {
+            MachineEvent::Prepared(at) if self.is_preparing(at) => {
                 if self.may_run(at) {
                     self.start(at, now, actions);
                 } else {
-                    self.finish(at, End::Stopped, actions);
+                    self.finish(at, NodeEnd::Stopped, actions);
                 }
             }
-            Event::PrepareFailed(at, text) if self.is_preparing(at) => {
+            MachineEvent::PrepareFailed(at, text) if self.is_preparing(at) => {
                 // Commands that were interrupted have not failed.
                 if self.may_run(at) {
-                    self.fail(at, Failure::Prepare(text), actions);
+                    self.fail(at, NodeFailure::Prepare(text), actions);
                 } else {
-                    self.finish(at, End::Stopped, actions);
+                    self.finish(at, NodeEnd::Stopped, actions);
                 }
             }
-            Event::Adopted(at) if self.is_preparing(at) => {
+            MachineEvent::Adopted(at) if self.is_preparing(at) => {
                 if self.may_run(at) {
                     self.members[at].adopted = true;
                     self.members[at].begin_epoch();
                     self.ready(at, now, actions);
                 } else {
-                    self.finish(at, End::Stopped, actions);
+                    self.finish(at, NodeEnd::Stopped, actions);
                 }
             }
-            Event::Started(at) => self.started(at, now, actions),
-            Event::StartFailed(at, text) => match self.members[at].phase {
-                Phase::Starting { .. } => self.fail(at, Failure::Start(text), actions),
-                Phase::Stopping { .. } => self.gone(at, now, actions),
+            MachineEvent::Started(at) => self.started(at, now, actions),
+            MachineEvent::StartFailed(at, text) => match self.members[at].phase {
+                NodePhase::Starting { .. } => self.fail(at, NodeFailure::Start(text), actions),
+                NodePhase::Stopping { .. } => self.gone(at, now, actions),
                 _ => {}
             },
-            Event::ProbeSucceeded(at) => {
-                if matches!(self.members[at].phase, Phase::Starting { .. }) {
+            MachineEvent::ProbeSucceeded(at) => {
+                if matches!(self.members[at].phase, NodePhase::Starting { .. }) {
                     self.ready(at, now, actions);
                 }
             }
-            Event::ProbeImpossible(at, text) => {
-                if matches!(self.members[at].phase, Phase::Starting { .. }) {
-                    self.fail_running(at, Failure::Impossible(text), now, actions);
+            MachineEvent::ProbeImpossible(at, text) => {
+                if matches!(self.members[at].phase, NodePhase::Starting { .. }) {
+                    self.fail_running(at, NodeFailure::Impossible(text), now, actions);
                 }
             }
-            Event::Exited(at, code) => self.exited(at, code, now, actions),
-            Event::LostPort(at, code) => self.lost_port(at, code, now, actions),
-            Event::Alive(at, answered) => self.alive_answered(at, answered, now, actions),
-            Event::Gone(at) => self.gone(at, now, actions),
-            Event::Finished(at) => {
-                if let Phase::Finishing { end } = self.members[at].phase.clone() {
-                    self.enter(at, Phase::Over { end }, actions);
+            MachineEvent::Exited(at, code) => self.exited(at, code, now, actions),
+            MachineEvent::LostPort(at, code) => self.lost_port(at, code, now, actions),
+            MachineEvent::Alive(at, answered) => self.alive_answered(at, answered, now, actions),
+            MachineEvent::Gone(at) => self.gone(at, now, actions),
+            MachineEvent::Finished(at) => {
+                if let NodePhase::Finishing { end } = self.members[at].phase.clone() {
+                    self.enter(at, NodePhase::Over { end }, actions);
                 }
             }
-            Event::StateLost(at) => self.members[at].epoch += 1,
-            Event::Prepared(_) | Event::PrepareFailed(..) | Event::Adopted(_) | Event::AlreadyDone(_) => {}
+            MachineEvent::StateLost(at) => self.members[at].epoch += 1,
+            MachineEvent::Prepared(_)
+            | MachineEvent::PrepareFailed(..)
+            | MachineEvent::Adopted(_)
+            | MachineEvent::AlreadyDone(_) => {}
         }
     }
 
     fn is_preparing(&self, at: usize) -> bool {
-        matches!(self.members[at].phase, Phase::Preparing { .. })
+        matches!(self.members[at].phase, NodePhase::Preparing { .. })
     }
 
-    pub(super) fn enter(&mut self, at: usize, phase: Phase, actions: &mut Vec<Action>) {
+    pub(super) fn enter(&mut self, at: usize, phase: NodePhase, actions: &mut Vec<Action>) {
         let before = self.state(at);
         self.members[at].phase = phase;
         if self.state(at) != before {
@@ -102,17 +105,17 @@ impl Machine {
         }
     }
 
-    pub(super) fn start(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn start(&mut self, at: usize, now: MachineTime, actions: &mut Vec<Action>) {
         self.members[at].begin_epoch();
         let until = self.members[at].node.ready_timeout.map(|time| now.saturating_add(time));
         self.members[at].alive_failures = 0;
-        self.enter(at, Phase::Starting { since: now, until, running: false, settled: None, reminded: 0 }, actions);
+        self.enter(at, NodePhase::Starting { since: now, until, running: false, settled: None, reminded: 0 }, actions);
         actions.push(Action::Start(at));
     }
 
-    fn started(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
+    fn started(&mut self, at: usize, now: MachineTime, actions: &mut Vec<Action>) {
         let member = &mut self.members[at];
-        let Phase::Starting { running, until, settled, .. } = &mut member.phase else { return };
+        let NodePhase::Starting { running, until, settled, .. } = &mut member.phase else { return };
         if std::mem::replace(running, true) {
             return;
         }
@@ -124,20 +127,20 @@ impl Machine {
         }
     }
 
-    pub(super) fn ready(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn ready(&mut self, at: usize, now: MachineTime, actions: &mut Vec<Action>) {
         let member = &mut self.members[at];
         member.met = true;
         (member.alive_failures, member.lost_ports) = (0, 0);
         let checks_alive = member.node.checks_alive;
-        self.enter(at, Phase::Ready { since: now }, actions);
+        self.enter(at, NodePhase::Ready { since: now }, actions);
         if checks_alive {
             actions.push(Action::CheckAlive(at));
         }
     }
 
     /// A service that does not answer is restarted whatever `restart` says about its end, but not for ever.
-    fn alive_answered(&mut self, at: usize, answered: bool, now: Now, actions: &mut Vec<Action>) {
-        let Phase::Ready { since } = self.members[at].phase else { return };
+    fn alive_answered(&mut self, at: usize, answered: bool, now: MachineTime, actions: &mut Vec<Action>) {
+        let NodePhase::Ready { since } = self.members[at].phase else { return };
         let member = &mut self.members[at];
         member.alive_failures = if answered { 0 } else { member.alive_failures + 1 };
         if member.alive_failures < ALIVE_FAILURES {
@@ -150,49 +153,55 @@ impl Machine {
         let member = &mut self.members[at];
         if member.restarts >= member.node.restart_limit {
             let times = member.restarts;
-            return self.fail_running(at, Failure::NotAlive(times), now, actions);
+            return self.fail_running(at, NodeFailure::NotAlive(times), now, actions);
         }
         member.unmeet();
         self.cycle_dependents(at);
-        self.terminate(at, Then::Restart, now, actions);
+        self.terminate(at, AfterStop::Restart, now, actions);
     }
 
-    fn forget_restarts_of_healthy(&mut self, at: usize, since: Now, now: Now) {
+    fn forget_restarts_of_healthy(&mut self, at: usize, since: MachineTime, now: MachineTime) {
         if now.saturating_sub(since) >= HEALTHY {
             self.members[at].restarts = 0;
         }
     }
 
-    fn lost_port(&mut self, at: usize, code: i32, now: Now, actions: &mut Vec<Action>) {
+    fn lost_port(&mut self, at: usize, code: i32, now: MachineTime, actions: &mut Vec<Action>) {
         let member = &mut self.members[at];
-        if !matches!(member.phase, Phase::Starting { .. }) || member.lost_ports >= LOST_PORTS {
+        if !matches!(member.phase, NodePhase::Starting { .. }) || member.lost_ports >= LOST_PORTS {
             return self.exited(at, code, now, actions);
         }
         member.lost_ports += 1;
-        self.terminate(at, Then::StartOver, now, actions);
+        self.terminate(at, AfterStop::StartOver, now, actions);
     }
 
     /// A node failed that has no process: nothing of it needs to be ended.
-    pub(super) fn fail(&mut self, at: usize, failure: Failure, actions: &mut Vec<Action>) {
+    pub(super) fn fail(&mut self, at: usize, failure: NodeFailure, actions: &mut Vec<Action>) {
         self.record(at, failure.clone());
-        self.finish(at, End::Failed(failure), actions);
+        self.finish(at, NodeEnd::Failed(failure), actions);
     }
 
     /// A node failed whose processes must be ended.
-    pub(super) fn fail_running(&mut self, at: usize, failure: Failure, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn fail_running(
+        &mut self,
+        at: usize,
+        failure: NodeFailure,
+        now: MachineTime,
+        actions: &mut Vec<Action>,
+    ) {
         self.record(at, failure.clone());
-        self.terminate(at, Then::End(End::Failed(failure)), now, actions);
+        self.terminate(at, AfterStop::End(NodeEnd::Failed(failure)), now, actions);
     }
 
-    fn record(&mut self, at: usize, failure: Failure) {
+    fn record(&mut self, at: usize, failure: NodeFailure) {
         let member = &mut self.members[at];
         member.unmeet();
         member.failure = Some(failure);
     }
 
-    pub(super) fn terminate(&mut self, at: usize, then: Then, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn terminate(&mut self, at: usize, then: AfterStop, now: MachineTime, actions: &mut Vec<Action>) {
         if std::mem::take(&mut self.members[at].adopted) {
-            return self.let_go(at, then, actions);
+            return self.release(at, then, actions);
         }
         if self.members[at].hurried {
             return self.kill(at, then, now, actions);
@@ -200,35 +209,35 @@ impl Machine {
         let member = &self.members[at];
         let time = member.abandoned.map_or(member.node.stop_timeout, |most| most.min(member.node.stop_timeout));
         let patience = Some(now.saturating_add(time));
-        self.enter(at, Phase::Stopping { patience, killed: false, then }, actions);
+        self.enter(at, NodePhase::Stopping { patience, killed: false, then }, actions);
         actions.push(Action::Terminate(at));
     }
 
     /// What was adopted is not ended. When it does not answer any more, one of envo's own takes its place.
-    fn let_go(&mut self, at: usize, then: Then, actions: &mut Vec<Action>) {
+    fn release(&mut self, at: usize, then: AfterStop, actions: &mut Vec<Action>) {
         match then {
-            Then::End(end) => {
+            AfterStop::End(end) => {
                 self.members[at].unmeet();
                 self.finish(at, end, actions);
             }
-            Then::Restart | Then::StartOver => {
+            AfterStop::Restart | AfterStop::StartOver => {
                 self.members[at].restarts += 1;
-                self.enter(at, Phase::Preparing { cancelled: false }, actions);
+                self.enter(at, NodePhase::Preparing { cancelled: false }, actions);
                 actions.push(Action::Prepare(at));
             }
         }
     }
 
-    pub(super) fn finish(&mut self, at: usize, end: End, actions: &mut Vec<Action>) {
-        self.enter(at, Phase::Finishing { end }, actions);
+    pub(super) fn finish(&mut self, at: usize, end: NodeEnd, actions: &mut Vec<Action>) {
+        self.enter(at, NodePhase::Finishing { end }, actions);
         actions.push(Action::Finish(at));
     }
 
     /// The first process has ended. What else it started is ended too, whatever becomes of the node.
-    fn exited(&mut self, at: usize, code: i32, now: Now, actions: &mut Vec<Action>) {
+    fn exited(&mut self, at: usize, code: i32, now: MachineTime, actions: &mut Vec<Action>) {
         let was_ready = match self.members[at].phase {
-            Phase::Starting { .. } => None,
-            Phase::Ready { since } => Some(since),
+            NodePhase::Starting { .. } => None,
+            NodePhase::Ready { since } => Some(since),
             _ => return,
         };
         let node = &self.members[at].node;
@@ -237,7 +246,7 @@ impl Machine {
         let may_run = self.may_run(at);
         if node.ready_when == ReadyWhen::Ended && success {
             self.members[at].met = true;
-            return self.terminate(at, Then::End(End::Exited(code)), now, actions);
+            return self.terminate(at, AfterStop::End(NodeEnd::Exited(code)), now, actions);
         }
         if let Some(since) = was_ready {
             self.forget_restarts_of_healthy(at, since, now);
@@ -253,15 +262,17 @@ impl Machine {
             if self.members[at].restarts < self.members[at].node.restart_limit {
                 self.members[at].unmeet();
                 self.cycle_dependents(at);
-                return self.terminate(at, Then::Restart, now, actions);
+                return self.terminate(at, AfterStop::Restart, now, actions);
             }
             let times = self.members[at].restarts;
-            return self.fail_running(at, Failure::GaveUp(times, code), now, actions);
+            return self.fail_running(at, NodeFailure::GaveUp(times, code), now, actions);
         }
         match was_ready {
-            _ if well && !(needed && may_run) => self.terminate(at, Then::End(End::Exited(code)), now, actions),
-            None => self.fail_running(at, Failure::ExitedEarly(code), now, actions),
-            Some(_) => self.fail_running(at, Failure::Exited(code), now, actions),
+            _ if well && !(needed && may_run) => {
+                self.terminate(at, AfterStop::End(NodeEnd::Exited(code)), now, actions)
+            }
+            None => self.fail_running(at, NodeFailure::ExitedEarly(code), now, actions),
+            Some(_) => self.fail_running(at, NodeFailure::Exited(code), now, actions),
         }
     }
 
@@ -269,40 +280,44 @@ impl Machine {
     fn is_needed(&self, at: usize) -> bool {
         self.members[at].dependents.iter().any(|one| {
             let dependent = &self.members[*one];
-            !matches!(dependent.phase, Phase::Over { .. }) || (dependent.met && self.is_needed(*one))
+            !matches!(dependent.phase, NodePhase::Over { .. }) || (dependent.met && self.is_needed(*one))
         })
     }
 
     /// No process is left.
-    fn gone(&mut self, at: usize, now: Now, actions: &mut Vec<Action>) {
-        let Phase::Stopping { then, .. } = self.members[at].phase.clone() else { return };
+    fn gone(&mut self, at: usize, now: MachineTime, actions: &mut Vec<Action>) {
+        let NodePhase::Stopping { then, .. } = self.members[at].phase.clone() else { return };
         match then {
-            Then::End(end) => {
+            AfterStop::End(end) => {
                 let member = &mut self.members[at];
                 match end {
-                    End::Exited(_) if member.node.ready_when == ReadyWhen::Ended => {}
+                    NodeEnd::Exited(_) if member.node.ready_when == ReadyWhen::Ended => {}
                     // What jobs have prepared in it counts until it starts again: nothing needs it.
-                    End::Exited(_) => member.met = false,
-                    End::Stopped | End::Failed(_) => member.unmeet(),
+                    NodeEnd::Exited(_) => member.met = false,
+                    NodeEnd::Stopped | NodeEnd::Failed(_) => member.unmeet(),
                 }
                 self.finish(at, end, actions);
             }
-            Then::Restart if self.may_run(at) => {
+            AfterStop::Restart if self.may_run(at) => {
                 let member = &mut self.members[at];
                 let pause = FIRST_BACKOFF * 2_u32.saturating_pow(member.restarts.min(10));
                 member.restarts += 1;
-                self.enter(at, Phase::Backoff { until: now.saturating_add(pause.min(LONGEST_BACKOFF)) }, actions);
+                self.enter(at, NodePhase::Backoff { until: now.saturating_add(pause.min(LONGEST_BACKOFF)) }, actions);
             }
-            Then::StartOver if self.may_run(at) => self.start(at, now, actions),
-            Then::Restart | Then::StartOver => self.finish(at, End::Stopped, actions),
+            AfterStop::StartOver if self.may_run(at) => self.start(at, now, actions),
+            AfterStop::Restart | AfterStop::StartOver => self.finish(at, NodeEnd::Stopped, actions),
         }
     }
 
-    pub(super) fn kill(&mut self, at: usize, then: Then, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn kill(&mut self, at: usize, then: AfterStop, now: MachineTime, actions: &mut Vec<Action>) {
         if std::mem::take(&mut self.members[at].adopted) {
-            return self.finish(at, End::Stopped, actions);
+            return self.finish(at, NodeEnd::Stopped, actions);
         }
-        self.enter(at, Phase::Stopping { patience: Some(now.saturating_add(ABANDONED)), killed: true, then }, actions);
+        self.enter(
+            at,
+            NodePhase::Stopping { patience: Some(now.saturating_add(ABANDONED)), killed: true, then },
+            actions,
+        );
         actions.push(Action::Kill(at));
     }
 }

@@ -8,13 +8,13 @@ mod starting;
 use super::*;
 
 /// A machine whose time is moved by hand, and what it asked for at each step.
-struct Stage {
-    machine: Machine,
-    now: Now,
+struct MachineFixture {
+    machine: ServiceMachine,
+    now: MachineTime,
 }
 
-fn service(name: &str, dependencies: &[usize]) -> Node {
-    Node {
+fn service(name: &str, dependencies: &[usize]) -> MachineNode {
+    MachineNode {
         name: name.to_owned(),
         dependencies: dependencies.to_vec(),
         restarts_with: Vec::new(),
@@ -30,16 +30,16 @@ fn service(name: &str, dependencies: &[usize]) -> Node {
     }
 }
 
-fn job(name: &str, dependencies: &[usize]) -> Node {
-    Node { ready_when: ReadyWhen::Ended, ready_timeout: None, ..service(name, dependencies) }
+fn job(name: &str, dependencies: &[usize]) -> MachineNode {
+    MachineNode { ready_when: ReadyWhen::Ended, ready_timeout: None, ..service(name, dependencies) }
 }
 
-impl Stage {
-    fn new(nodes: Vec<Node>) -> Self {
-        let mut stage = Self { machine: Machine::default(), now: Duration::ZERO };
+impl MachineFixture {
+    fn new(nodes: Vec<MachineNode>) -> Self {
+        let mut stage = Self { machine: ServiceMachine::default(), now: Duration::ZERO };
         // Dependencies may stand behind those that need them here.
         for _ in &nodes {
-            stage.machine.members.push(Member::new(service("", &[])));
+            stage.machine.members.push(NodeRecord::new(service("", &[])));
         }
         for (at, node) in nodes.into_iter().enumerate() {
             stage.machine.members[at].node = node;
@@ -50,7 +50,7 @@ impl Stage {
     }
 
     /// What is asked for, without the news for people.
-    fn step(&mut self, event: Event) -> Vec<Action> {
+    fn step(&mut self, event: MachineEvent) -> Vec<Action> {
         let mut actions = self.machine.step(event, self.now);
         actions.retain(|action| !matches!(action, Action::Changed(_)));
         actions
@@ -58,34 +58,34 @@ impl Stage {
 
     fn after(&mut self, seconds: f64) -> Vec<Action> {
         self.now += Duration::from_secs_f64(seconds);
-        self.step(Event::Tick)
+        self.step(MachineEvent::Tick)
     }
 
     /// Brings a node that is being prepared to ready.
     fn bring_up(&mut self, at: usize) -> Vec<Action> {
-        assert_eq!(self.step(Event::Prepared(at)), [Action::Start(at)]);
-        assert_eq!(self.step(Event::Started(at)), [Action::Probe(at)]);
-        self.step(Event::ProbeSucceeded(at))
+        assert_eq!(self.step(MachineEvent::Prepared(at)), [Action::Start(at)]);
+        assert_eq!(self.step(MachineEvent::Started(at)), [Action::Probe(at)]);
+        self.step(MachineEvent::ProbeSucceeded(at))
     }
 
     fn take_down_after_exit(&mut self, at: usize) -> Vec<Action> {
-        assert_eq!(self.step(Event::Gone(at)), [Action::Finish(at)]);
-        self.step(Event::Finished(at))
+        assert_eq!(self.step(MachineEvent::Gone(at)), [Action::Finish(at)]);
+        self.step(MachineEvent::Finished(at))
     }
 
     fn want(&mut self, wanted: &[usize]) -> Vec<Action> {
-        self.step(Event::Want(wanted.iter().copied().collect()))
+        self.step(MachineEvent::Want(wanted.iter().copied().collect()))
     }
 
     /// A node whose processes were asked to end does so.
     fn take_down(&mut self, at: usize) -> Vec<Action> {
-        let mut actions = self.step(Event::Exited(at, -15));
-        actions.extend(self.step(Event::Gone(at)));
+        let mut actions = self.step(MachineEvent::Exited(at, -15));
+        actions.extend(self.step(MachineEvent::Gone(at)));
         assert_eq!(actions, [Action::Finish(at)]);
-        self.step(Event::Finished(at))
+        self.step(MachineEvent::Finished(at))
     }
 
-    fn states(&self) -> Vec<State> {
+    fn states(&self) -> Vec<NodeState> {
         (0..self.machine.members.len()).map(|at| self.machine.state(at)).collect()
     }
 
@@ -98,205 +98,211 @@ impl Stage {
 
 #[test]
 fn a_service_starts_when_all_it_depends_on_is_ready_and_not_before() {
-    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[]), service("c", &[0, 1])]);
-    assert_eq!(stage.step(Event::Tick), [Action::Prepare(0), Action::Prepare(1)]);
+    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[]), service("c", &[0, 1])]);
+    assert_eq!(stage.step(MachineEvent::Tick), [Action::Prepare(0), Action::Prepare(1)]);
     assert_eq!(stage.bring_up(0), []);
-    assert_eq!(stage.states(), [State::Ready, State::Preparing, State::Waiting]);
+    assert_eq!(stage.states(), [NodeState::Ready, NodeState::Preparing, NodeState::Waiting]);
     assert_eq!(stage.bring_up(1), [Action::Prepare(2)]);
     assert_eq!(stage.bring_up(2), []);
-    assert_eq!(stage.states(), [State::Ready; 3]);
+    assert_eq!(stage.states(), [NodeState::Ready; 3]);
 }
 
 #[test]
 fn a_slow_service_delays_only_those_that_need_it() {
-    let mut stage = Stage::new(vec![service("slow", &[]), service("a", &[]), service("b", &[1]), service("c", &[0])]);
-    stage.step(Event::Tick);
+    let mut stage =
+        MachineFixture::new(vec![service("slow", &[]), service("a", &[]), service("b", &[1]), service("c", &[0])]);
+    stage.step(MachineEvent::Tick);
     assert_eq!(stage.bring_up(1), [Action::Prepare(2)]);
     assert_eq!(stage.bring_up(2), []);
-    assert_eq!(stage.states(), [State::Preparing, State::Ready, State::Ready, State::Waiting]);
+    assert_eq!(stage.states(), [NodeState::Preparing, NodeState::Ready, NodeState::Ready, NodeState::Waiting]);
 }
 
 #[test]
 fn services_stop_before_what_they_depend_on() {
-    let mut stage = Stage::new(vec![service("db", &[]), service("app", &[0]), service("proxy", &[1])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("db", &[]), service("app", &[0]), service("proxy", &[1])]);
+    stage.step(MachineEvent::Tick);
     for at in 0..3 {
         stage.bring_up(at);
     }
-    assert_eq!(stage.step(Event::Stop), [Action::Terminate(2)]);
+    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(2)]);
     assert_eq!(stage.take_down(2), [Action::Terminate(1)]);
     assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
     assert_eq!(stage.take_down(0), []);
-    assert_eq!(stage.states(), [State::Stopped; 3]);
+    assert_eq!(stage.states(), [NodeState::Stopped; 3]);
     assert!((0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()));
 }
 
 #[test]
 fn independent_branches_stop_side_by_side() {
-    let mut stage = Stage::new(vec![service("db", &[]), service("a", &[0]), service("b", &[0])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("db", &[]), service("a", &[0]), service("b", &[0])]);
+    stage.step(MachineEvent::Tick);
     for at in 0..3 {
         stage.bring_up(at);
     }
-    assert_eq!(stage.step(Event::Stop), [Action::Terminate(1), Action::Terminate(2)]);
+    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(1), Action::Terminate(2)]);
     assert_eq!(stage.take_down(1), []);
     assert_eq!(stage.take_down(2), [Action::Terminate(0)]);
 }
 
 #[test]
 fn what_does_not_stop_in_time_is_killed_and_given_up_in_the_end() {
-    let mut stage = Stage::new(vec![service("a", &[])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("a", &[])]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
     assert_eq!(stage.machine.deadline(), None);
-    assert_eq!(stage.step(Event::Stop), [Action::Terminate(0)]);
+    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(0)]);
     assert_eq!(stage.machine.deadline(), Some(Duration::from_secs(10)));
     assert_eq!(stage.after(9.9), []);
     assert_eq!(stage.after(0.1), [Action::Kill(0)]);
     assert_eq!(stage.after(9.9), []);
     assert_eq!(stage.after(0.1), [Action::Finish(0)]);
-    assert_eq!(stage.step(Event::Finished(0)), []);
+    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
     assert_eq!(stage.failure(), "a: is still running after SIGKILL");
 }
 
 #[test]
 fn a_leader_that_ends_leaves_its_stragglers_the_same_time() {
-    let mut stage = Stage::new(vec![service("a", &[])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("a", &[])]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
-    stage.step(Event::Stop);
-    assert_eq!(stage.step(Event::Exited(0, 0)), []);
+    stage.step(MachineEvent::Stop);
+    assert_eq!(stage.step(MachineEvent::Exited(0, 0)), []);
     assert_eq!(stage.after(10.0), [Action::Kill(0)]);
-    assert_eq!(stage.step(Event::Gone(0)), [Action::Finish(0)]);
-    assert_eq!(stage.step(Event::Finished(0)), []);
-    assert_eq!(stage.states(), [State::Stopped]);
+    assert_eq!(stage.step(MachineEvent::Gone(0)), [Action::Finish(0)]);
+    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
+    assert_eq!(stage.states(), [NodeState::Stopped]);
 }
 
 #[test]
 fn a_service_that_is_never_ready_fails_after_its_time() {
-    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[0])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[0])]);
+    stage.step(MachineEvent::Tick);
     stage.now = Duration::from_secs(5);
-    stage.step(Event::Prepared(0));
-    stage.step(Event::Started(0));
+    stage.step(MachineEvent::Prepared(0));
+    stage.step(MachineEvent::Started(0));
     assert_eq!(stage.after(59.9), [Action::StillStarting(0, 59)]);
     assert_eq!(stage.machine.deadline(), Some(Duration::from_secs(65)), "the time counts from its start");
     assert_eq!(stage.after(0.1), [Action::Terminate(0)]);
-    assert_eq!(stage.states(), [State::Stopping, State::Failed]);
+    assert_eq!(stage.states(), [NodeState::Stopping, NodeState::Failed]);
     assert_eq!(stage.failure(), "a: was not ready after 60 s");
     assert_eq!(stage.take_down(0), []);
-    assert_eq!(stage.states(), [State::Failed; 2]);
+    assert_eq!(stage.states(), [NodeState::Failed; 2]);
 }
 
 #[test]
 fn a_probe_that_succeeds_too_late_changes_nothing() {
-    let mut stage = Stage::new(vec![service("a", &[])]);
-    stage.step(Event::Tick);
-    stage.step(Event::Prepared(0));
-    stage.step(Event::Started(0));
+    let mut stage = MachineFixture::new(vec![service("a", &[])]);
+    stage.step(MachineEvent::Tick);
+    stage.step(MachineEvent::Prepared(0));
+    stage.step(MachineEvent::Started(0));
     stage.after(60.0);
-    assert_eq!(stage.step(Event::ProbeSucceeded(0)), []);
-    assert_eq!(stage.states(), [State::Stopping]);
+    assert_eq!(stage.step(MachineEvent::ProbeSucceeded(0)), []);
+    assert_eq!(stage.states(), [NodeState::Stopping]);
 }
 
 #[test]
 fn an_exit_before_ready_fails_even_with_code_zero() {
     for (code, words) in [(0, "exited with code 0"), (3, "exited with code 3"), (-11, "was ended by signal 11")] {
-        let mut stage = Stage::new(vec![service("a", &[])]);
-        stage.step(Event::Tick);
-        stage.step(Event::Prepared(0));
-        stage.step(Event::Started(0));
-        assert_eq!(stage.step(Event::Exited(0, code)), [Action::Terminate(0)]);
+        let mut stage = MachineFixture::new(vec![service("a", &[])]);
+        stage.step(MachineEvent::Tick);
+        stage.step(MachineEvent::Prepared(0));
+        stage.step(MachineEvent::Started(0));
+        assert_eq!(stage.step(MachineEvent::Exited(0, code)), [Action::Terminate(0)]);
         assert_eq!(stage.failure(), format!("a: {words} before it was ready"));
     }
 }
 
 #[test]
 fn the_failure_of_one_leaves_what_runs_alone_and_fails_what_waits_for_it() {
-    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[0]), service("c", &[1]), service("d", &[2])]);
-    stage.step(Event::Tick);
+    let mut stage =
+        MachineFixture::new(vec![service("a", &[]), service("b", &[0]), service("c", &[1]), service("d", &[2])]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
-    stage.step(Event::Prepared(1));
-    stage.step(Event::Started(1));
-    assert_eq!(stage.step(Event::Exited(1, 1)), [Action::Terminate(1)]);
-    assert_eq!(stage.states(), [State::Ready, State::Stopping, State::Failed, State::Failed]);
+    stage.step(MachineEvent::Prepared(1));
+    stage.step(MachineEvent::Started(1));
+    assert_eq!(stage.step(MachineEvent::Exited(1, 1)), [Action::Terminate(1)]);
+    assert_eq!(stage.states(), [NodeState::Ready, NodeState::Stopping, NodeState::Failed, NodeState::Failed]);
     assert_eq!(stage.take_down_after_exit(1), []);
     let reason = |at| stage.machine.failure(at).expect("it has failed").to_string();
     assert_eq!(reason(1), "exited with code 1 before it was ready");
     assert_eq!(reason(2), "cannot start: it depends on `b`, which has failed");
     assert_eq!(reason(3), "cannot start: it depends on `c`, which has failed");
-    assert_eq!(stage.step(Event::Retry(vec![3])), [Action::Prepare(1)], "what it depends on gets another chance");
-    assert_eq!(stage.states(), [State::Ready, State::Preparing, State::Waiting, State::Waiting]);
+    assert_eq!(
+        stage.step(MachineEvent::Retry(vec![3])),
+        [Action::Prepare(1)],
+        "what it depends on gets another chance"
+    );
+    assert_eq!(stage.states(), [NodeState::Ready, NodeState::Preparing, NodeState::Waiting, NodeState::Waiting]);
     assert_eq!(stage.bring_up(1), [Action::Prepare(2)]);
 }
 
 #[test]
 fn a_dependency_that_ends_under_its_dependents_has_failed_even_with_code_zero() {
-    let mut stage = Stage::new(vec![service("db", &[]), service("app", &[0])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
     stage.bring_up(1);
-    assert_eq!(stage.step(Event::Exited(0, 0)), [Action::Terminate(0)]);
+    assert_eq!(stage.step(MachineEvent::Exited(0, 0)), [Action::Terminate(0)]);
     assert_eq!(stage.failure(), "db: exited with code 0", "something still needed it");
-    assert_eq!(stage.states(), [State::Stopping, State::Ready]);
+    assert_eq!(stage.states(), [NodeState::Stopping, NodeState::Ready]);
 }
 
 #[test]
 fn a_clean_exit_that_nothing_needs_is_no_failure() {
-    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[])]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
     stage.bring_up(1);
-    stage.step(Event::Exited(0, 0));
-    stage.step(Event::Gone(0));
-    assert_eq!(stage.step(Event::Finished(0)), []);
-    assert_eq!(stage.states(), [State::Exited, State::Ready]);
-    stage.step(Event::Exited(1, 0));
-    stage.step(Event::Gone(1));
-    assert_eq!(stage.step(Event::Finished(1)), []);
+    stage.step(MachineEvent::Exited(0, 0));
+    stage.step(MachineEvent::Gone(0));
+    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
+    assert_eq!(stage.states(), [NodeState::Exited, NodeState::Ready]);
+    stage.step(MachineEvent::Exited(1, 0));
+    stage.step(MachineEvent::Gone(1));
+    assert_eq!(stage.step(MachineEvent::Finished(1)), []);
     assert!((0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()));
 }
 
 #[test]
 fn jobs_run_to_their_end_before_what_depends_on_them() {
-    let mut stage = Stage::new(vec![job("migrate", &[1]), service("db", &[]), service("app", &[0])]);
-    assert_eq!(stage.step(Event::Tick), [Action::Prepare(1)]);
+    let mut stage = MachineFixture::new(vec![job("migrate", &[1]), service("db", &[]), service("app", &[0])]);
+    assert_eq!(stage.step(MachineEvent::Tick), [Action::Prepare(1)]);
     assert_eq!(stage.bring_up(1), [Action::Prepare(0)]);
-    assert_eq!(stage.step(Event::Prepared(0)), [Action::Start(0)]);
-    assert_eq!(stage.step(Event::Started(0)), []);
+    assert_eq!(stage.step(MachineEvent::Prepared(0)), [Action::Start(0)]);
+    assert_eq!(stage.step(MachineEvent::Started(0)), []);
     assert_eq!(stage.after(3600.0), [Action::StillStarting(0, 3600)], "a job may take its time");
-    assert_eq!(stage.step(Event::Exited(0, 0)), [Action::Terminate(0), Action::Prepare(2)]);
+    assert_eq!(stage.step(MachineEvent::Exited(0, 0)), [Action::Terminate(0), Action::Prepare(2)]);
     assert_eq!(stage.bring_up(2), []);
-    stage.step(Event::Gone(0));
-    stage.step(Event::Finished(0));
-    assert_eq!(stage.states(), [State::Exited, State::Ready, State::Ready]);
+    stage.step(MachineEvent::Gone(0));
+    stage.step(MachineEvent::Finished(0));
+    assert_eq!(stage.states(), [NodeState::Exited, NodeState::Ready, NodeState::Ready]);
 }
 
 #[test]
 fn a_job_that_fails_fails_what_waits_for_it() {
-    let mut stage = Stage::new(vec![job("migrate", &[]), service("app", &[0])]);
-    stage.step(Event::Tick);
-    stage.step(Event::Prepared(0));
-    stage.step(Event::Started(0));
-    stage.step(Event::Exited(0, 7));
-    assert_eq!(stage.states(), [State::Stopping, State::Failed]);
+    let mut stage = MachineFixture::new(vec![job("migrate", &[]), service("app", &[0])]);
+    stage.step(MachineEvent::Tick);
+    stage.step(MachineEvent::Prepared(0));
+    stage.step(MachineEvent::Started(0));
+    stage.step(MachineEvent::Exited(0, 7));
+    assert_eq!(stage.states(), [NodeState::Stopping, NodeState::Failed]);
     assert_eq!(stage.failure(), "migrate: exited with code 7 before it was ready");
 }
 
 #[test]
 fn an_interrupt_during_the_start_stops_what_runs_and_starts_nothing_more() {
-    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[]), service("c", &[0])]);
-    stage.step(Event::Tick);
-    stage.step(Event::Prepared(0));
-    stage.step(Event::Started(0));
-    let asked = stage.step(Event::Stop);
+    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[]), service("c", &[0])]);
+    stage.step(MachineEvent::Tick);
+    stage.step(MachineEvent::Prepared(0));
+    stage.step(MachineEvent::Started(0));
+    let asked = stage.step(MachineEvent::Stop);
     assert_eq!(asked, [Action::Terminate(0), Action::Terminate(1)], "both at once, since `c` never started");
-    assert_eq!(stage.step(Event::Stop), [], "asking twice in the same words changes nothing");
-    assert_eq!(stage.step(Event::ProbeSucceeded(0)), []);
-    assert_eq!(stage.step(Event::PrepareFailed(1, "interrupted".into())), [Action::Finish(1)]);
-    assert_eq!(stage.step(Event::Finished(1)), []);
+    assert_eq!(stage.step(MachineEvent::Stop), [], "asking twice in the same words changes nothing");
+    assert_eq!(stage.step(MachineEvent::ProbeSucceeded(0)), []);
+    assert_eq!(stage.step(MachineEvent::PrepareFailed(1, "interrupted".into())), [Action::Finish(1)]);
+    assert_eq!(stage.step(MachineEvent::Finished(1)), []);
     assert_eq!(stage.take_down(0), []);
-    assert_eq!(stage.states(), [State::Stopped; 3]);
+    assert_eq!(stage.states(), [NodeState::Stopped; 3]);
     assert!(
         (0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()),
         "what the user interrupts has not failed"
@@ -305,93 +311,93 @@ fn an_interrupt_during_the_start_stops_what_runs_and_starts_nothing_more() {
 
 #[test]
 fn a_second_interrupt_kills_everything_at_once() {
-    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[0]), service("c", &[])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[0]), service("c", &[])]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
     stage.bring_up(1);
-    assert_eq!(stage.step(Event::Stop), [Action::Terminate(1), Action::Terminate(2)]);
-    assert_eq!(stage.step(Event::Kill), [Action::Kill(0), Action::Kill(1), Action::Kill(2)]);
-    assert_eq!(stage.step(Event::Gone(1)), [Action::Finish(1)]);
-    assert_eq!(stage.step(Event::Gone(0)), [Action::Finish(0)]);
-    stage.step(Event::Prepared(2));
+    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(1), Action::Terminate(2)]);
+    assert_eq!(stage.step(MachineEvent::Kill), [Action::Kill(0), Action::Kill(1), Action::Kill(2)]);
+    assert_eq!(stage.step(MachineEvent::Gone(1)), [Action::Finish(1)]);
+    assert_eq!(stage.step(MachineEvent::Gone(0)), [Action::Finish(0)]);
+    stage.step(MachineEvent::Prepared(2));
     for at in 0..3 {
-        stage.step(Event::Finished(at));
+        stage.step(MachineEvent::Finished(at));
     }
-    assert_eq!(stage.states(), [State::Stopped; 3]);
+    assert_eq!(stage.states(), [NodeState::Stopped; 3]);
 }
 
 #[test]
 fn what_only_somebody_wanted_who_was_killed_has_less_time_to_end() {
-    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[0]), service("c", &[])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[0]), service("c", &[])]);
+    stage.step(MachineEvent::Tick);
     for at in [0, 1, 2] {
         stage.bring_up(at);
     }
-    assert_eq!(stage.step(Event::Want([2].into())), [Action::Terminate(1)]);
-    assert_eq!(stage.step(Event::Abandon(Duration::from_secs(1))), []);
+    assert_eq!(stage.step(MachineEvent::Want([2].into())), [Action::Terminate(1)]);
+    assert_eq!(stage.step(MachineEvent::Abandon(Duration::from_secs(1))), []);
     assert_eq!(stage.after(1.0), [Action::Kill(1)]);
     // Also what is asked to end only now.
-    assert_eq!(stage.step(Event::Gone(1)), [Action::Finish(1)]);
-    assert_eq!(stage.step(Event::Finished(1)), [Action::Terminate(0)]);
+    assert_eq!(stage.step(MachineEvent::Gone(1)), [Action::Finish(1)]);
+    assert_eq!(stage.step(MachineEvent::Finished(1)), [Action::Terminate(0)]);
     assert_eq!(stage.after(0.5), []);
     assert_eq!(stage.after(0.5), [Action::Kill(0)]);
     stage.take_down_after_exit(0);
-    assert_eq!(stage.step(Event::Want([].into())), [Action::Terminate(2)]);
+    assert_eq!(stage.step(MachineEvent::Want([].into())), [Action::Terminate(2)]);
     assert_eq!(stage.after(9.9), []);
     assert_eq!(stage.after(0.1), [Action::Kill(2)]);
 }
 
 #[test]
 fn what_cannot_be_prepared_or_started_fails_without_a_process() {
-    let mut stage = Stage::new(vec![service("a", &[]), service("b", &[])]);
-    stage.step(Event::Tick);
-    stage.step(Event::Prepared(0));
-    assert_eq!(stage.step(Event::StartFailed(0, "no such file".into())), [Action::Finish(0)]);
+    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[])]);
+    stage.step(MachineEvent::Tick);
+    stage.step(MachineEvent::Prepared(0));
+    assert_eq!(stage.step(MachineEvent::StartFailed(0, "no such file".into())), [Action::Finish(0)]);
     assert_eq!(stage.failure(), "a: cannot be started: no such file");
-    let mut stage = Stage::new(vec![service("a", &[])]);
-    stage.step(Event::Tick);
-    assert_eq!(stage.step(Event::PrepareFailed(0, "its commands failed".into())), [Action::Finish(0)]);
+    let mut stage = MachineFixture::new(vec![service("a", &[])]);
+    stage.step(MachineEvent::Tick);
+    assert_eq!(stage.step(MachineEvent::PrepareFailed(0, "its commands failed".into())), [Action::Finish(0)]);
     assert_eq!(stage.failure(), "a: its commands failed");
 }
 
 #[test]
 fn a_start_that_fails_while_it_is_being_stopped_is_no_failure() {
-    let mut stage = Stage::new(vec![service("a", &[])]);
-    stage.step(Event::Tick);
-    stage.step(Event::Prepared(0));
-    assert_eq!(stage.step(Event::Stop), [Action::Terminate(0)]);
-    assert_eq!(stage.step(Event::StartFailed(0, "x".into())), [Action::Finish(0)]);
-    assert_eq!(stage.step(Event::Finished(0)), []);
+    let mut stage = MachineFixture::new(vec![service("a", &[])]);
+    stage.step(MachineEvent::Tick);
+    stage.step(MachineEvent::Prepared(0));
+    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(0)]);
+    assert_eq!(stage.step(MachineEvent::StartFailed(0, "x".into())), [Action::Finish(0)]);
+    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
     assert!((0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()));
 }
 
 #[test]
 fn a_condition_that_can_never_hold_fails_at_once() {
-    let mut stage = Stage::new(vec![service("a", &[])]);
-    stage.step(Event::Tick);
-    stage.step(Event::Prepared(0));
-    stage.step(Event::Started(0));
-    assert_eq!(stage.step(Event::ProbeImpossible(0, "no such host".into())), [Action::Terminate(0)]);
+    let mut stage = MachineFixture::new(vec![service("a", &[])]);
+    stage.step(MachineEvent::Tick);
+    stage.step(MachineEvent::Prepared(0));
+    stage.step(MachineEvent::Started(0));
+    assert_eq!(stage.step(MachineEvent::ProbeImpossible(0, "no such host".into())), [Action::Terminate(0)]);
     assert_eq!(stage.failure(), "a: can never be ready: no such host");
 }
 
-fn restarting(policy: RestartPolicy, limit: u32) -> Stage {
-    let node = Node { restart: policy, restart_limit: limit, ..service("a", &[]) };
-    let mut stage = Stage::new(vec![node]);
-    stage.step(Event::Tick);
+fn restarting(policy: RestartPolicy, limit: u32) -> MachineFixture {
+    let node = MachineNode { restart: policy, restart_limit: limit, ..service("a", &[]) };
+    let mut stage = MachineFixture::new(vec![node]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
     stage
 }
 
 /// Ends the service and answers how long it waits until it is started again.
-fn crash(stage: &mut Stage) -> f64 {
-    assert_eq!(stage.step(Event::Exited(0, 1)), [Action::Terminate(0)]);
-    assert_eq!(stage.step(Event::Gone(0)), []);
-    assert_eq!(stage.states(), [State::Restarting]);
+fn crash(stage: &mut MachineFixture) -> f64 {
+    assert_eq!(stage.step(MachineEvent::Exited(0, 1)), [Action::Terminate(0)]);
+    assert_eq!(stage.step(MachineEvent::Gone(0)), []);
+    assert_eq!(stage.states(), [NodeState::Restarting]);
     let pause = stage.machine.deadline().expect("it waits") - stage.now;
     assert_eq!(stage.after(pause.as_secs_f64()), [Action::Start(0)]);
-    assert_eq!(stage.step(Event::Started(0)), [Action::Probe(0)]);
-    stage.step(Event::ProbeSucceeded(0));
+    assert_eq!(stage.step(MachineEvent::Started(0)), [Action::Probe(0)]);
+    stage.step(MachineEvent::ProbeSucceeded(0));
     pause.as_secs_f64()
 }
 
@@ -400,7 +406,7 @@ fn restarts_wait_twice_as_long_each_time_up_to_a_limit() {
     let mut stage = restarting(RestartPolicy::OnFailure, 9);
     let pauses: Vec<f64> = (0..9).map(|_| crash(&mut stage)).collect();
     assert_eq!(pauses, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]);
-    assert_eq!(stage.step(Event::Exited(0, 1)), [Action::Terminate(0)]);
+    assert_eq!(stage.step(MachineEvent::Exited(0, 1)), [Action::Terminate(0)]);
     assert_eq!(stage.failure(), "a: exited with code 1 again after 9 restarts");
 }
 
@@ -415,30 +421,30 @@ fn a_while_of_health_forgives_earlier_restarts() {
 #[test]
 fn a_clean_exit_restarts_only_what_is_always_to_run() {
     let mut stage = restarting(RestartPolicy::OnFailure, 5);
-    stage.step(Event::Exited(0, 0));
-    assert_eq!(stage.step(Event::Gone(0)), [Action::Finish(0)]);
+    stage.step(MachineEvent::Exited(0, 0));
+    assert_eq!(stage.step(MachineEvent::Gone(0)), [Action::Finish(0)]);
     let mut stage = restarting(RestartPolicy::Always, 5);
-    stage.step(Event::Exited(0, 0));
-    stage.step(Event::Gone(0));
-    assert_eq!(stage.states(), [State::Restarting]);
-    assert_eq!(stage.step(Event::Stop), [Action::Finish(0)]);
-    assert_eq!(stage.step(Event::Finished(0)), []);
-    assert_eq!(stage.states(), [State::Stopped]);
+    stage.step(MachineEvent::Exited(0, 0));
+    stage.step(MachineEvent::Gone(0));
+    assert_eq!(stage.states(), [NodeState::Restarting]);
+    assert_eq!(stage.step(MachineEvent::Stop), [Action::Finish(0)]);
+    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
+    assert_eq!(stage.states(), [NodeState::Stopped]);
 }
 
 #[test]
 fn every_state_ends_after_stop_and_kill_whatever_came_before() {
     let events = |at| {
         [
-            Event::Prepared(at),
-            Event::PrepareFailed(at, String::new()),
-            Event::Started(at),
-            Event::StartFailed(at, String::new()),
-            Event::ProbeSucceeded(at),
-            Event::ProbeImpossible(at, String::new()),
-            Event::Exited(at, 1),
-            Event::Gone(at),
-            Event::Finished(at),
+            MachineEvent::Prepared(at),
+            MachineEvent::PrepareFailed(at, String::new()),
+            MachineEvent::Started(at),
+            MachineEvent::StartFailed(at, String::new()),
+            MachineEvent::ProbeSucceeded(at),
+            MachineEvent::ProbeImpossible(at, String::new()),
+            MachineEvent::Exited(at, 1),
+            MachineEvent::Gone(at),
+            MachineEvent::Finished(at),
         ]
     };
     // A small generator of repeatable numbers walks through event sequences that no supervisor would send.
@@ -448,27 +454,29 @@ fn every_state_ends_after_stop_and_kill_whatever_came_before() {
         (seed >> 33) as usize % below
     };
     for _ in 0..2000 {
-        let node = Node { restart: RestartPolicy::OnFailure, ..service("b", &[0]) };
-        let mut stage = Stage::new(vec![service("a", &[]), node, job("c", &[0])]);
+        let node = MachineNode { restart: RestartPolicy::OnFailure, ..service("b", &[0]) };
+        let mut stage = MachineFixture::new(vec![service("a", &[]), node, job("c", &[0])]);
         for _ in 0..random(40) {
             let event = match random(24) {
-                0 => Event::Stop,
-                1 => Event::Tick,
-                2 => Event::Want([random(3)].into()),
-                3 => Event::Halt(vec![random(3)]),
-                4 => Event::Retry(vec![random(3)]),
-                5 => Event::Restart(vec![random(3)]),
-                6 if random(2) == 0 => Event::Abandon(Duration::from_secs(1)),
-                6 => Event::Kill,
+                0 => MachineEvent::Stop,
+                1 => MachineEvent::Tick,
+                2 => MachineEvent::Want([random(3)].into()),
+                3 => MachineEvent::Halt(vec![random(3)]),
+                4 => MachineEvent::Retry(vec![random(3)]),
+                5 => MachineEvent::Restart(vec![random(3)]),
+                6 if random(2) == 0 => MachineEvent::Abandon(Duration::from_secs(1)),
+                6 => MachineEvent::Kill,
                 _ => events(random(3))[random(9)].clone(),
             };
             stage.now += Duration::from_millis(random(500) as u64);
             stage.step(event);
         }
-        stage.step(Event::Stop);
-        stage.step(Event::Kill);
+        stage.step(MachineEvent::Stop);
+        stage.step(MachineEvent::Kill);
         for at in 0..3 {
-            for event in [Event::PrepareFailed(at, String::new()), Event::Gone(at), Event::Finished(at)] {
+            for event in
+                [MachineEvent::PrepareFailed(at, String::new()), MachineEvent::Gone(at), MachineEvent::Finished(at)]
+            {
                 stage.step(event);
             }
         }
@@ -479,73 +487,74 @@ fn every_state_ends_after_stop_and_kill_whatever_came_before() {
 
 #[test]
 fn a_service_that_is_not_alive_three_times_in_a_row_is_restarted() {
-    let mut stage = Stage::new(vec![Node { checks_alive: true, restart_limit: 1, ..service("a", &[]) }]);
-    stage.step(Event::Tick);
+    let mut stage =
+        MachineFixture::new(vec![MachineNode { checks_alive: true, restart_limit: 1, ..service("a", &[]) }]);
+    stage.step(MachineEvent::Tick);
     assert_eq!(stage.bring_up(0), [Action::CheckAlive(0)]);
     for alive in [false, false, true, false, false] {
-        assert_eq!(stage.step(Event::Alive(0, alive)), []);
+        assert_eq!(stage.step(MachineEvent::Alive(0, alive)), []);
     }
-    assert_eq!(stage.step(Event::Alive(0, false)), [Action::Terminate(0)]);
-    assert_eq!(stage.states(), [State::Restarting]);
-    assert_eq!(stage.step(Event::Alive(0, false)), [], "an answer about the one before");
-    stage.step(Event::Gone(0));
+    assert_eq!(stage.step(MachineEvent::Alive(0, false)), [Action::Terminate(0)]);
+    assert_eq!(stage.states(), [NodeState::Restarting]);
+    assert_eq!(stage.step(MachineEvent::Alive(0, false)), [], "an answer about the one before");
+    stage.step(MachineEvent::Gone(0));
     assert_eq!(stage.after(0.1), [Action::Start(0)]);
-    stage.step(Event::Started(0));
-    assert_eq!(stage.step(Event::ProbeSucceeded(0)), [Action::CheckAlive(0)]);
+    stage.step(MachineEvent::Started(0));
+    assert_eq!(stage.step(MachineEvent::ProbeSucceeded(0)), [Action::CheckAlive(0)]);
     for _ in 0..2 {
-        assert_eq!(stage.step(Event::Alive(0, false)), []);
+        assert_eq!(stage.step(MachineEvent::Alive(0, false)), []);
     }
-    assert_eq!(stage.step(Event::Alive(0, false)), [Action::Terminate(0)]);
+    assert_eq!(stage.step(MachineEvent::Alive(0, false)), [Action::Terminate(0)]);
     assert_eq!(stage.failure(), "a: failed its `alive` probe 3 times in a row after 1 restarts");
 }
 
 #[test]
 fn what_was_adopted_is_never_stopped() {
-    let mut stage = Stage::new(vec![service("db", &[]), service("app", &[0])]);
-    stage.step(Event::Tick);
-    assert_eq!(stage.step(Event::Adopted(0)), [Action::Prepare(1)]);
+    let mut stage = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
+    stage.step(MachineEvent::Tick);
+    assert_eq!(stage.step(MachineEvent::Adopted(0)), [Action::Prepare(1)]);
     assert_eq!(stage.bring_up(1), []);
-    assert_eq!(stage.step(Event::Stop), [Action::Terminate(1)]);
+    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(1)]);
     assert_eq!(stage.take_down(1), [Action::Finish(0)]);
-    assert_eq!(stage.step(Event::Finished(0)), []);
-    assert_eq!(stage.states(), [State::Stopped; 2]);
+    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
+    assert_eq!(stage.states(), [NodeState::Stopped; 2]);
 
-    let mut stage = Stage::new(vec![service("db", &[])]);
-    stage.step(Event::Tick);
-    stage.step(Event::Adopted(0));
-    assert_eq!(stage.step(Event::Kill), [], "it is wanted");
-    assert_eq!(stage.step(Event::Stop), [Action::Finish(0)]);
+    let mut stage = MachineFixture::new(vec![service("db", &[])]);
+    stage.step(MachineEvent::Tick);
+    stage.step(MachineEvent::Adopted(0));
+    assert_eq!(stage.step(MachineEvent::Kill), [], "it is wanted");
+    assert_eq!(stage.step(MachineEvent::Stop), [Action::Finish(0)]);
 
-    let mut stage = Stage::new(vec![service("db", &[])]);
-    stage.step(Event::Tick);
-    stage.step(Event::Stop);
-    assert_eq!(stage.step(Event::Adopted(0)), [Action::Finish(0)], "too late");
+    let mut stage = MachineFixture::new(vec![service("db", &[])]);
+    stage.step(MachineEvent::Tick);
+    stage.step(MachineEvent::Stop);
+    assert_eq!(stage.step(MachineEvent::Adopted(0)), [Action::Finish(0)], "too late");
 }
 
 #[test]
 fn one_of_envos_own_takes_the_place_of_what_was_adopted_and_does_not_answer() {
-    let mut stage = Stage::new(vec![Node { checks_alive: true, ..service("db", &[]) }]);
-    stage.step(Event::Tick);
-    assert_eq!(stage.step(Event::Adopted(0)), [Action::CheckAlive(0)]);
-    stage.step(Event::Alive(0, false));
-    stage.step(Event::Alive(0, false));
-    assert_eq!(stage.step(Event::Alive(0, false)), [Action::Prepare(0)]);
+    let mut stage = MachineFixture::new(vec![MachineNode { checks_alive: true, ..service("db", &[]) }]);
+    stage.step(MachineEvent::Tick);
+    assert_eq!(stage.step(MachineEvent::Adopted(0)), [Action::CheckAlive(0)]);
+    stage.step(MachineEvent::Alive(0, false));
+    stage.step(MachineEvent::Alive(0, false));
+    assert_eq!(stage.step(MachineEvent::Alive(0, false)), [Action::Prepare(0)]);
     stage.bring_up(0);
-    assert_eq!(stage.states(), [State::Ready]);
-    assert_eq!(stage.step(Event::Stop), [Action::Terminate(0)], "this one is envo's");
+    assert_eq!(stage.states(), [NodeState::Ready]);
+    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(0)], "this one is envo's");
 }
 
 #[test]
 fn a_service_that_lost_its_port_starts_over_at_once_but_not_for_ever() {
-    let mut stage = Stage::new(vec![service("a", &[])]);
-    stage.step(Event::Tick);
-    assert_eq!(stage.step(Event::Prepared(0)), [Action::Start(0)]);
+    let mut stage = MachineFixture::new(vec![service("a", &[])]);
+    stage.step(MachineEvent::Tick);
+    assert_eq!(stage.step(MachineEvent::Prepared(0)), [Action::Start(0)]);
     for _ in 0..LOST_PORTS {
-        stage.step(Event::Started(0));
-        assert_eq!(stage.step(Event::LostPort(0, 1)), [Action::Terminate(0)]);
-        assert_eq!(stage.step(Event::Gone(0)), [Action::Start(0)]);
+        stage.step(MachineEvent::Started(0));
+        assert_eq!(stage.step(MachineEvent::LostPort(0, 1)), [Action::Terminate(0)]);
+        assert_eq!(stage.step(MachineEvent::Gone(0)), [Action::Start(0)]);
     }
-    stage.step(Event::Started(0));
-    stage.step(Event::LostPort(0, 1));
+    stage.step(MachineEvent::Started(0));
+    stage.step(MachineEvent::LostPort(0, 1));
     assert_eq!(stage.failure(), "a: exited with code 1 before it was ready");
 }

@@ -9,15 +9,15 @@ use std::net::{TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::ConfigError;
-use crate::model::Service;
-use crate::serve::instances::Which;
+use crate::model::ServiceSettings;
+use crate::serve::instances::InstanceName;
 
-pub use crate::serve::ports::registry::{Book, user_folder};
+pub use crate::serve::ports::registry::{PortRegistry, user_folder};
 pub use owner::{listening_below, owner};
 
 /// The ports of one service, held until it starts.
 #[derive(Debug, Default)]
-pub struct Lease {
+pub struct PortReservation {
     pub ports: Vec<(String, u16)>,
     /// In the order of `ports`, when none is taken.
     held: Vec<TcpListener>,
@@ -25,14 +25,14 @@ pub struct Lease {
     taken: Vec<u16>,
 }
 
-impl Lease {
+impl PortReservation {
     /// Whether something else listens where the service is to be, and the service may be that.
     pub fn is_taken(&self) -> bool {
         !self.taken.is_empty()
     }
 
     /// Holds what something else had before.
-    pub fn regain(&mut self, name: &str, service: &Service) -> Result<(), ConfigError> {
+    pub fn regain(&mut self, name: &str, service: &ServiceSettings) -> Result<(), ConfigError> {
         for number in std::mem::take(&mut self.taken) {
             match hold(&service.host, number) {
                 Ok(held) => self.held.push(held),
@@ -57,7 +57,7 @@ impl Lease {
 
     /// Whether a port that was free to choose now belongs to a stranger: somebody was faster between the release and the
     /// service's own attempt to listen. `is_own` tells which processes are the service's.
-    pub fn is_lost(&self, service: &Service, is_own: impl Fn(u32) -> bool) -> bool {
+    pub fn is_lost(&self, service: &ServiceSettings, is_own: impl Fn(u32) -> bool) -> bool {
         self.chosen(service).any(|number| {
             let in_use = hold(&service.host, number).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
             in_use && !owner(number).is_some_and(|owner| is_own(owner.pid))
@@ -65,7 +65,7 @@ impl Lease {
     }
 
     /// The numbers that were free to choose.
-    fn chosen(&self, service: &Service) -> impl Iterator<Item = u16> {
+    fn chosen(&self, service: &ServiceSettings) -> impl Iterator<Item = u16> {
         let chosen = service.ports.iter().filter(|port| port.number.is_none());
         chosen.filter_map(|port| self.ports.iter().find(|(known, _)| *known == port.name).map(|(_, number)| *number))
     }
@@ -76,8 +76,12 @@ impl Lease {
 /// # Errors
 /// A port with a number that something else has, with the command of that process if it can be told; a host that is not
 /// this machine's.
-pub fn lease(book: &mut Book, which: &Which, service: &Service) -> Result<Lease, ConfigError> {
-    let mut lease = Lease::default();
+pub fn lease(
+    book: &mut PortRegistry,
+    which: &InstanceName,
+    service: &ServiceSettings,
+) -> Result<PortReservation, ConfigError> {
+    let mut lease = PortReservation::default();
     let name = which.name.as_str();
     for port in &service.ports {
         let held = match port.number {
@@ -106,7 +110,7 @@ pub fn lease(book: &mut Book, which: &Which, service: &Service) -> Result<Lease,
 
 /// A free port: what it was before, else what its name leads to, else whatever the system has. `hold` takes a number, of
 /// which 0 lets the system choose.
-fn choose<T>(book: &Book, name: &str, port: &str, hold: impl Fn(u16) -> io::Result<T>) -> io::Result<T> {
+fn choose<T>(book: &PortRegistry, name: &str, port: &str, hold: impl Fn(u16) -> io::Result<T>) -> io::Result<T> {
     if let Some(held) = book.before(name, port).and_then(|number| hold(number).ok()) {
         return Ok(held);
     }
@@ -125,8 +129,8 @@ fn hold(host: &str, number: u16) -> io::Result<TcpListener> {
     TcpListener::bind(addresses.as_slice())
 }
 
-fn refused(name: &str, service: &Service, number: u16, error: &io::Error) -> ConfigError {
-    let place = match service.place_of("ports") {
+fn refused(name: &str, service: &ServiceSettings, number: u16, error: &io::Error) -> ConfigError {
+    let place = match service.location_of("ports") {
         "" => String::new(),
         place => format!(" ({place})"),
     };
@@ -156,24 +160,25 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::model::service::Port;
+    use crate::model::service::PortSetting;
 
-    fn service(ports: &[(&str, Option<u16>)]) -> Service {
-        let mut service = Service::new("run");
+    fn service(ports: &[(&str, Option<u16>)]) -> ServiceSettings {
+        let mut service = ServiceSettings::new("run");
         service.location = "tox.ini:7".into();
-        service.ports = ports.iter().map(|(name, number)| Port { name: (*name).to_owned(), number: *number }).collect();
+        service.ports =
+            ports.iter().map(|(name, number)| PortSetting { name: (*name).to_owned(), number: *number }).collect();
         service
     }
 
-    fn open(folder: &Path) -> Book {
-        Book::open(folder, None)
+    fn open(folder: &Path) -> PortRegistry {
+        PortRegistry::open(folder, None)
     }
 
-    fn which(name: &str) -> Which {
-        Which { name: name.to_owned(), ..Which::default() }
+    fn which(name: &str) -> InstanceName {
+        InstanceName { name: name.to_owned(), ..InstanceName::default() }
     }
 
-    fn leased(book: &mut Book, name: &str, service: &Service) -> Lease {
+    fn leased(book: &mut PortRegistry, name: &str, service: &ServiceSettings) -> PortReservation {
         lease(book, &which(name), service).unwrap()
     }
 
@@ -222,7 +227,7 @@ mod tests {
         let expected = format!("`a` (tox.ini:7) needs port {number}, which is in use by `");
         assert!(error.message.starts_with(&expected), "{error}");
         assert!(error.message.ends_with(&format!("` (pid {})", std::process::id())), "{error}");
-        let adopting = Service { adopt: true, ..service(&[("http", Some(number))]) };
+        let adopting = ServiceSettings { adopt: true, ..service(&[("http", Some(number))]) };
         let mut lease = leased(&mut open(folder.path()), "a", &adopting);
         assert_eq!(lease.ports, [("http".to_owned(), number)]);
         assert!(lease.is_taken());

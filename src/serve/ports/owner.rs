@@ -10,13 +10,13 @@ use crate::python_text::misleads;
 
 /// A process that listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
+pub struct PortOwner {
     pub pid: u32,
     /// Its command line, or its name when that cannot be read; shortened.
     pub command: String,
 }
 
-impl fmt::Display for Owner {
+impl fmt::Display for PortOwner {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "`{}` (pid {})", self.command, self.pid)
     }
@@ -27,7 +27,7 @@ const LONGEST_COMMAND: usize = 100;
 
 /// The process that listens on `port`; `None` when there is none, or it is another user's.
 #[must_use]
-pub fn owner(port: u16) -> Option<Owner> {
+pub fn owner(port: u16) -> Option<PortOwner> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
@@ -46,7 +46,7 @@ pub fn owner(port: u16) -> Option<Owner> {
             })
         })
     })?;
-    Some(Owner { pid, command: command(pid) })
+    Some(PortOwner { pid, command: command(pid) })
 }
 
 /// Where the processes below `root` listen, in the order of ports; `None` when that cannot be known.

@@ -11,19 +11,19 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::serve::private;
 
 /// Ports by service and name.
-type Given = BTreeMap<String, BTreeMap<String, u16>>;
+type ReservedPorts = BTreeMap<String, BTreeMap<String, u16>>;
 
 /// The file's contents.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-struct Pages {
+struct RegistryContents {
     version: u32,
     /// By the folder of the project's state.
-    projects: BTreeMap<PathBuf, Given>,
+    projects: BTreeMap<PathBuf, ReservedPorts>,
 }
 
 const VERSION: u32 = 1;
@@ -36,10 +36,10 @@ const WELL_KNOWN: [u16; 8] = [25_565, 25_672, 26_257, 26_379, 27_017, 27_018, 27
 
 /// The book, open for one project. Nobody else can choose ports while it is.
 #[derive(Debug)]
-pub struct Book {
+pub struct PortRegistry {
     file: PathBuf,
     project: PathBuf,
-    pages: Pages,
+    pages: RegistryContents,
     changed: bool,
     /// Released by being closed.
     _lock: Option<File>,
@@ -47,14 +47,14 @@ pub struct Book {
 
 /// `ENVO_STATE_DIR`, else `$XDG_STATE_HOME/envo`, else `~/.local/state/envo`; `None` when none of them is an absolute
 /// path. What is kept there concerns all projects of a user.
-pub fn user_folder(variables: &Variables) -> Option<PathBuf> {
+pub fn user_folder(variables: &EnvVariables) -> Option<PathBuf> {
     let absolute = |name: &str| variables.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("ENVO_STATE_DIR")
         .or_else(|| absolute("XDG_STATE_HOME").map(|path| path.join("envo")))
         .or_else(|| absolute("HOME").map(|path| path.join(".local/state/envo")))
 }
 
-impl Book {
+impl PortRegistry {
     /// Opens the book in `user_folder`, or, when that cannot be written, one of the project's own. `state_dir` is the
     /// folder of the project's state and stands for the project.
     pub fn open(state_dir: &Path, user_folder: Option<&Path>) -> Self {
@@ -162,10 +162,10 @@ fn range_outside(low: u16, high: u16) -> Range<u16> {
 mod tests {
     use super::*;
 
-    fn book(user: &Path, project: &str) -> Book {
+    fn book(user: &Path, project: &str) -> PortRegistry {
         let state = user.join(project);
         fs::create_dir_all(&state).unwrap();
-        Book::open(&state, Some(&user.join("state")))
+        PortRegistry::open(&state, Some(&user.join("state")))
     }
 
     #[test]
@@ -214,13 +214,17 @@ mod tests {
         let state = folder.path().join("state");
         fs::create_dir(&state).unwrap();
         fs::write(state.join("ports.json"), "{\"projects\": [").unwrap();
-        assert_eq!(Book::open(&folder.path().join("one"), Some(&state)).pages, Pages::default());
+        assert_eq!(PortRegistry::open(&folder.path().join("one"), Some(&state)).pages, RegistryContents::default());
         let nowhere = Path::new("/proc/no/such");
-        let mut book = Book::open(&state, Some(nowhere));
+        let mut book = PortRegistry::open(&state, Some(nowhere));
         book.note("web", "http", 20_001);
         book.close().unwrap();
-        assert_eq!(Book::open(&state, Some(nowhere)).before("web", "http"), Some(20_001), "the project has its own");
-        let mut book = Book::open(nowhere, None);
+        assert_eq!(
+            PortRegistry::open(&state, Some(nowhere)).before("web", "http"),
+            Some(20_001),
+            "the project has its own"
+        );
+        let mut book = PortRegistry::open(nowhere, None);
         book.note("web", "http", 20_001);
         assert!(book.close().is_err());
     }

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// A wait that somebody else can end: the other end of a pipe, which the [`Canceller`] closes.
 #[derive(Debug, Clone)]
-pub struct Cancel(Arc<io::PipeReader>);
+pub struct CancellableWait(Arc<io::PipeReader>);
 
 /// Dropping it cancels.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Canceller {
     _writer: io::PipeWriter,
 }
 
-impl Cancel {
+impl CancellableWait {
     pub fn new() -> io::Result<(Self, Canceller)> {
         let (reader, writer) = io::pipe()?;
         Ok((Self(Arc::new(reader)), Canceller { _writer: writer }))

@@ -7,35 +7,35 @@ use std::path::Path;
 use rustix::event::PollFlags;
 use rustix::process::Signal;
 
-use crate::execute::process::{Grouping, Sink, Spawn};
-use crate::model::Variables;
+use crate::execute::process::{ChildOutput, ProcessGrouping, Spawn};
+use crate::model::EnvVariables;
 use crate::os_text;
-use crate::serve::probe::Missed;
-use crate::serve::probe::limits::Patience;
-use crate::serve::probe::observation::{Seen, excerpt};
+use crate::serve::probe::ProbeMiss;
+use crate::serve::probe::limits::ProbeLimits;
+use crate::serve::probe::observation::{ProbeObservation, excerpt};
 
 /// How much of what it writes is kept, and how many lines of that are shown.
 const KEPT: usize = 4096;
 const LINES: usize = 5;
 
 /// Runs the command once. Whatever it has started and left behind is killed with it.
-pub fn run(argv: &[String], cwd: &Path, variables: &Variables, patience: &Patience) -> Result<(), Missed> {
+pub fn run(argv: &[String], cwd: &Path, variables: &EnvVariables, patience: &ProbeLimits) -> Result<(), ProbeMiss> {
     let (program, arguments) =
-        argv.split_first().ok_or_else(|| Missed::Never("there is no command in it".to_owned()))?;
-    let trouble = |error: io::Error| Missed::Seen(Seen::Trouble(error.to_string()));
+        argv.split_first().ok_or_else(|| ProbeMiss::Never("there is no command in it".to_owned()))?;
+    let trouble = |error: io::Error| ProbeMiss::Seen(ProbeObservation::Trouble(error.to_string()));
     let (output, end) = io::pipe().map_err(trouble)?;
     rustix::io::ioctl_fionbio(&output, true).map_err(|error| trouble(error.into()))?;
     let mut spawn =
         Spawn::new(os_text::encode(program), arguments.iter().map(|word| os_text::encode(word)), variables.clone());
     spawn.cwd = Some(cwd.to_path_buf());
-    spawn.stdout = Sink::To(end.try_clone().map_err(trouble)?.into());
-    spawn.stderr = Sink::To(end.into());
-    spawn.grouping = Grouping::Group;
+    spawn.stdout = ChildOutput::To(end.try_clone().map_err(trouble)?.into());
+    spawn.stderr = ChildOutput::To(end.into());
+    spawn.grouping = ProcessGrouping::Group;
     let mut child = match spawn.start() {
         Ok(child) => child,
-        Err(error) => return Err(Missed::Never(format!("`{program}` cannot be started: {error}"))),
+        Err(error) => return Err(ProbeMiss::Never(format!("`{program}` cannot be started: {error}"))),
     };
-    let mut tail = Tail::default();
+    let mut tail = OutputTail::default();
     let ended = child.exit_notice().map(|exit| wait(&exit, &output, &mut tail, patience));
     // What it started belongs to its group; the group is gone before its number is given back by reaping.
     let _ = child.signal_group(Signal::KILL);
@@ -44,14 +44,14 @@ pub fn run(argv: &[String], cwd: &Path, variables: &Variables, patience: &Patien
         (true, 0) => Ok(()),
         (true, code) => {
             tail.take(&output);
-            Err(Missed::Seen(Seen::Exit { code, lines: tail.lines() }))
+            Err(ProbeMiss::Seen(ProbeObservation::Exit { code, lines: tail.lines() }))
         }
-        (false, _) => Err(Missed::Seen(patience.seen(&ErrorKind::TimedOut.into()))),
+        (false, _) => Err(ProbeMiss::Seen(patience.seen(&ErrorKind::TimedOut.into()))),
     }
 }
 
 /// Takes what the command writes until it has ended; `false` when its time is over before.
-fn wait(exit: &OwnedFd, output: &io::PipeReader, tail: &mut Tail, patience: &Patience) -> bool {
+fn wait(exit: &OwnedFd, output: &io::PipeReader, tail: &mut OutputTail, patience: &ProbeLimits) -> bool {
     let mut open = true;
     loop {
         let mut waiting = vec![(exit.as_fd(), PollFlags::IN)];
@@ -72,9 +72,9 @@ fn wait(exit: &OwnedFd, output: &io::PipeReader, tail: &mut Tail, patience: &Pat
 
 /// The end of what a command writes.
 #[derive(Default)]
-struct Tail(Vec<u8>);
+struct OutputTail(Vec<u8>);
 
-impl Tail {
+impl OutputTail {
     /// Reads what there is; whether more may come.
     fn take(&mut self, mut output: &io::PipeReader) -> bool {
         let mut block = [0; KEPT];

@@ -4,9 +4,9 @@
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use crate::serve::probe::limits::{Patience, connect_tcp};
-use crate::serve::probe::observation::{Seen, excerpt};
-use crate::serve::probe::tls::Connection;
+use crate::serve::probe::limits::{ProbeLimits, connect_tcp};
+use crate::serve::probe::observation::{ProbeObservation, excerpt};
+use crate::serve::probe::tls::TlsConnection;
 
 /// The longest status line that is read, and the most that may come before the last one.
 const LONGEST_LINE: usize = 4096;
@@ -17,7 +17,7 @@ const REST_PATIENCE: Duration = Duration::from_millis(20);
 
 /// An `http://` or `https://` address taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Url {
+pub struct ProbeUrl {
     secure: bool,
     host: String,
     port: u16,
@@ -27,7 +27,7 @@ pub struct Url {
     target: String,
 }
 
-impl Url {
+impl ProbeUrl {
     pub fn parse(text: &str) -> Result<Self, String> {
         let (secure, rest) = match text.strip_prefix("https://") {
             Some(rest) => (true, rest),
@@ -58,21 +58,22 @@ impl Url {
 }
 
 /// Whether the address answers with 2xx or 3xx, or with exactly `status`; the error is what it does instead.
-pub fn answers(url: &Url, expected: Option<u16>, patience: &Patience) -> Result<(), Seen> {
+pub fn answers(url: &ProbeUrl, expected: Option<u16>, patience: &ProbeLimits) -> Result<(), ProbeObservation> {
     let wire = connect_tcp(&url.host, url.port, patience)?;
     let connection = match url.secure {
-        true => Connection::secured(wire, &url.host).ok_or_else(|| Seen::Trouble("TLS cannot be spoken".to_owned()))?,
-        false => Connection::Plain(wire),
+        true => TlsConnection::secured(wire, &url.host)
+            .ok_or_else(|| ProbeObservation::Trouble("TLS cannot be spoken".to_owned()))?,
+        false => TlsConnection::Plain(wire),
     };
     let answered = status_of(connection, url)?;
     match expected {
         Some(status) if answered == status => Ok(()),
         None if (200..400).contains(&answered) => Ok(()),
-        _ => Err(Seen::Status { answered, expected }),
+        _ => Err(ProbeObservation::Status { answered, expected }),
     }
 }
 
-fn status_of(mut connection: Connection, url: &Url) -> Result<u16, Seen> {
+fn status_of(mut connection: TlsConnection, url: &ProbeUrl) -> Result<u16, ProbeObservation> {
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: envo\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         url.target, url.authority
@@ -82,18 +83,18 @@ fn status_of(mut connection: Connection, url: &Url) -> Result<u16, Seen> {
     let status = match asked.and_then(|()| answer.status()) {
         Ok(status) => status?,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return Err(Seen::Trouble(format!("no TLS: {error}")));
+            return Err(ProbeObservation::Trouble(format!("no TLS: {error}")));
         }
         Err(error) => return Err(answer.connection.wire().patience.seen(&error)),
     };
     // The status is known; a socket that could not be read to its end does not change it.
-    let _ = take_the_rest(answer.connection);
+    let _ = read_rest(answer.connection);
     Ok(status)
 }
 
 /// What comes back, read line by line, at the latest until the patience of the connection is over.
 struct Answer {
-    connection: Connection,
+    connection: TlsConnection,
     buffer: Vec<u8>,
     /// How much has come.
     taken: usize,
@@ -101,7 +102,7 @@ struct Answer {
 
 impl Answer {
     /// The status, after any interim ones (RFC 9110, 15.2), each of which has a head of its own.
-    fn status(&mut self) -> io::Result<Result<u16, Seen>> {
+    fn status(&mut self) -> io::Result<Result<u16, ProbeObservation>> {
         loop {
             let line = self.line()?;
             match parse_status(&line) {
@@ -112,7 +113,7 @@ impl Answer {
                     while self.taken <= LONGEST_HEADS && is_field(&self.line()?) {}
                     if self.taken > LONGEST_HEADS {
                         let text = format!("no status came after {status} in {LONGEST_HEADS} bytes");
-                        return Ok(Err(Seen::Trouble(text)));
+                        return Ok(Err(ProbeObservation::Trouble(text)));
                     }
                 }
             }
@@ -146,17 +147,17 @@ fn is_interim(status: u16) -> bool {
 }
 
 /// What came instead of a status line.
-fn no_status(line: &[u8]) -> Seen {
+fn no_status(line: &[u8]) -> ProbeObservation {
     let text = String::from_utf8_lossy(line);
     let first = text.lines().next().unwrap_or_default();
-    Seen::Trouble(match first.is_empty() {
+    ProbeObservation::Trouble(match first.is_empty() {
         true => "the connection was closed without an answer".to_owned(),
         false => format!("the answer is not HTTP: `{}`", excerpt(first)),
     })
 }
 
 /// Reads on until the service has said all it wanted: one whose words are refused takes it for an error and logs it.
-fn take_the_rest(mut connection: Connection) -> io::Result<()> {
+fn read_rest(mut connection: TlsConnection) -> io::Result<()> {
     let patience = connection.wire().patience.at_most(REST_PATIENCE);
     connection.wire().patience = patience;
     let mut buffer = [0; 4096];
@@ -184,12 +185,12 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::serve::probe::Cancel;
+    use crate::serve::probe::CancellableWait;
 
     #[test]
     fn addresses_are_taken_apart() {
         let parts = |text: &str| {
-            let url = Url::parse(text).unwrap();
+            let url = ProbeUrl::parse(text).unwrap();
             (url.host, url.port, url.authority, url.target)
         };
         let own = |host: &str, port, authority: &str, target: &str| {
@@ -202,14 +203,14 @@ mod tests {
         assert_eq!(parts("http://me:secret@a?x y\r\nEvil: 1"), own("a", 80, "a", "/?x+y++Evil:+1"));
         assert_eq!(parts("https://a/x"), own("a", 443, "a", "/x"));
         for bad in ["https://", "http://", "http:///x", "http://a:x", "http://a:99999", "tcp://a"] {
-            assert!(Url::parse(bad).is_err(), "{bad}");
+            assert!(ProbeUrl::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn a_service_can_finish_what_it_says() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let url = ProbeUrl::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         let service = thread::spawn(move || {
             let (mut client, _) = listener.accept().unwrap();
             assert!(client.read(&mut [0; 4096]).unwrap() > 0);
@@ -219,8 +220,8 @@ mod tests {
             // A client that closed without reading everything would have reset the connection.
             client.read(&mut [0; 16])
         });
-        let (cancel, _canceller) = Cancel::new().unwrap();
-        assert_eq!(answers(&url, None, &Patience::new(Duration::from_secs(10), &cancel)), Ok(()));
+        let (cancel, _canceller) = CancellableWait::new().unwrap();
+        assert_eq!(answers(&url, None, &ProbeLimits::new(Duration::from_secs(10), &cancel)), Ok(()));
         assert_eq!(service.join().unwrap().unwrap(), 0);
     }
 
@@ -228,15 +229,15 @@ mod tests {
     fn the_status_is_the_one_after_interim_ones() {
         let answered = |parts: &'static [&[u8]]| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+            let url = ProbeUrl::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
             let service = thread::spawn(move || {
                 let (mut client, _) = listener.accept().unwrap();
                 assert!(client.read(&mut [0; 4096]).unwrap() > 0);
                 // Whoever has enough closes before all has come.
                 let _ = parts.iter().try_for_each(|part| client.write_all(part));
             });
-            let (cancel, _canceller) = Cancel::new().unwrap();
-            let answered = answers(&url, None, &Patience::new(Duration::from_secs(60), &cancel));
+            let (cancel, _canceller) = CancellableWait::new().unwrap();
+            let answered = answers(&url, None, &ProbeLimits::new(Duration::from_secs(60), &cancel));
             service.join().unwrap();
             answered
         };
@@ -247,12 +248,15 @@ mod tests {
             b"\r",
             b"\nHTTP/1.1 503 No\r\n",
         ];
-        assert_eq!(answered(hints), Err(Seen::Status { answered: 503, expected: None }));
-        assert_eq!(answered(&[b"HTTP/1.1 101 Other\r\n\r\n"]), Err(Seen::Status { answered: 101, expected: None }));
-        let closed = Err(Seen::Trouble("the connection was closed without an answer".to_owned()));
+        assert_eq!(answered(hints), Err(ProbeObservation::Status { answered: 503, expected: None }));
+        assert_eq!(
+            answered(&[b"HTTP/1.1 101 Other\r\n\r\n"]),
+            Err(ProbeObservation::Status { answered: 101, expected: None })
+        );
+        let closed = Err(ProbeObservation::Trouble("the connection was closed without an answer".to_owned()));
         assert_eq!(answered(&[b"HTTP/1.1 100 Continue\r\n\r\n"]), closed);
         const ENDLESS: &[u8] = &[b'x'; 2 * LONGEST_HEADS];
-        let too_much = Err(Seen::Trouble("no status came after 100 in 65536 bytes".to_owned()));
+        let too_much = Err(ProbeObservation::Trouble("no status came after 100 in 65536 bytes".to_owned()));
         assert_eq!(answered(&[b"HTTP/1.1 100 Continue\r\nX: ", ENDLESS]), too_much);
         static MANY: [&[u8]; 5000] = [b"HTTP/1.1 100 Continue\r\n\r\n"; 5000];
         assert_eq!(answered(&MANY), too_much);

@@ -10,19 +10,19 @@ use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, sockopt};
 
-use crate::serve::probe::Cancel;
-use crate::serve::probe::observation::Seen;
+use crate::serve::probe::CancellableWait;
+use crate::serve::probe::observation::ProbeObservation;
 
 /// How long an attempt may take, and who may end it before.
 #[derive(Debug, Clone)]
-pub struct Patience {
+pub struct ProbeLimits {
     begin: Instant,
     deadline: Instant,
-    cancel: Cancel,
+    cancel: CancellableWait,
 }
 
-impl Patience {
-    pub fn new(time: Duration, cancel: &Cancel) -> Self {
+impl ProbeLimits {
+    pub fn new(time: Duration, cancel: &CancellableWait) -> Self {
         let begin = Instant::now();
         // Times of settings are a year at most.
         Self { begin, deadline: begin + time, cancel: cancel.clone() }
@@ -38,7 +38,7 @@ impl Patience {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    pub fn cancel(&self) -> &Cancel {
+    pub fn cancel(&self) -> &CancellableWait {
         &self.cancel
     }
 
@@ -56,24 +56,26 @@ impl Patience {
     }
 
     /// What an error means for those who wait for an answer.
-    pub fn seen(&self, error: &io::Error) -> Seen {
+    pub fn seen(&self, error: &io::Error) -> ProbeObservation {
         match error.kind() {
-            ErrorKind::ConnectionRefused => Seen::Refused { listens: None },
-            ErrorKind::TimedOut if self.left().is_zero() => Seen::Silence(self.begin.elapsed()),
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Seen::Trouble("the connection was reset".to_owned()),
-            _ => Seen::Trouble(error.to_string()),
+            ErrorKind::ConnectionRefused => ProbeObservation::Refused { listens: None },
+            ErrorKind::TimedOut if self.left().is_zero() => ProbeObservation::Silence(self.begin.elapsed()),
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                ProbeObservation::Trouble("the connection was reset".to_owned())
+            }
+            _ => ProbeObservation::Trouble(error.to_string()),
         }
     }
 }
 
 /// A connection that waits no longer than its patience lasts.
 #[derive(Debug)]
-pub struct Wire {
+pub struct ProbeConnection {
     stream: TcpStream,
-    pub patience: Patience,
+    pub patience: ProbeLimits,
 }
 
-impl Read for Wire {
+impl Read for ProbeConnection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.stream.read(buffer) {
@@ -86,7 +88,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for ProbeConnection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.stream.write(bytes) {
@@ -104,24 +106,24 @@ impl Write for Wire {
 }
 
 /// A connection to the first address of `host` that takes one. Each of several has its share of the time.
-pub fn connect_tcp(host: &str, port: u16, patience: &Patience) -> Result<Wire, Seen> {
+pub fn connect_tcp(host: &str, port: u16, patience: &ProbeLimits) -> Result<ProbeConnection, ProbeObservation> {
     let addresses: Vec<SocketAddr> = (host, port)
         .to_socket_addrs()
-        .map_err(|error| Seen::Trouble(format!("`{host}` cannot be resolved: {error}")))?
+        .map_err(|error| ProbeObservation::Trouble(format!("`{host}` cannot be resolved: {error}")))?
         .collect();
-    let mut seen = Seen::Trouble(format!("`{host}` has no address"));
+    let mut seen = ProbeObservation::Trouble(format!("`{host}` has no address"));
     for (at, address) in addresses.iter().enumerate() {
         let share = patience.left() / u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
         let own = patience.at_most(share);
         match connect_to(address, &own) {
-            Ok(stream) => return Ok(Wire { stream: stream.into(), patience: patience.clone() }),
+            Ok(stream) => return Ok(ProbeConnection { stream: stream.into(), patience: patience.clone() }),
             Err(error) => seen = own.seen(&error),
         }
     }
     Err(seen)
 }
 
-fn connect_to(address: &SocketAddr, patience: &Patience) -> io::Result<OwnedFd> {
+fn connect_to(address: &SocketAddr, patience: &ProbeLimits) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket(family)?;
     match connect(&socket, address) {
@@ -135,17 +137,17 @@ fn connect_to(address: &SocketAddr, patience: &Patience) -> io::Result<OwnedFd> 
 }
 
 /// Whether a Unix socket takes connections. One whose backlog is full does not.
-pub fn connect_unix(path: &Path) -> Result<(), Seen> {
+pub fn connect_unix(path: &Path) -> Result<(), ProbeObservation> {
     let connected = SocketAddrUnix::new(path).map_err(io::Error::from).and_then(|address| {
         let socket = socket(AddressFamily::UNIX)?;
         connect(&socket, &address).map_err(io::Error::from)
     });
     connected.map_err(|error| match error.kind() {
-        ErrorKind::ConnectionRefused => Seen::Refused { listens: None },
-        ErrorKind::NotFound => Seen::Trouble("there is no such socket".to_owned()),
-        ErrorKind::WouldBlock => Seen::Trouble("it does not accept connections".to_owned()),
-        ErrorKind::InvalidFilename => Seen::Trouble("the path is too long for a socket".to_owned()),
-        _ => Seen::Trouble(error.to_string()),
+        ErrorKind::ConnectionRefused => ProbeObservation::Refused { listens: None },
+        ErrorKind::NotFound => ProbeObservation::Trouble("there is no such socket".to_owned()),
+        ErrorKind::WouldBlock => ProbeObservation::Trouble("it does not accept connections".to_owned()),
+        ErrorKind::InvalidFilename => ProbeObservation::Trouble("the path is too long for a socket".to_owned()),
+        _ => ProbeObservation::Trouble(error.to_string()),
     })
 }
 

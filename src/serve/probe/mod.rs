@@ -13,13 +13,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use crate::serve::probe::limits::socket;
-pub use crate::serve::probe::observation::{LastSeen, Seen, excerpt};
-pub use cancel::{Cancel, Canceller};
-pub use notify::Notify;
+pub use crate::serve::probe::observation::{LastObservation, ProbeObservation, excerpt};
+pub use cancel::{CancellableWait, Canceller};
+pub use notify::NotifySocket;
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::serve::ports::listening_below;
-use crate::serve::probe::limits::Patience;
+use crate::serve::probe::limits::ProbeLimits;
 
 /// The first and shortest pause between two attempts, and the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -40,17 +40,17 @@ const LONG: Duration = Duration::from_secs(3600);
 
 /// A question that is asked again until the answer is yes. Its fields are filled in.
 #[derive(Debug)]
-pub enum Question {
-    Http { url: http::Url, status: Option<u16> },
+pub enum ReadinessQuestion {
+    Http { url: http::ProbeUrl, status: Option<u16> },
     Tcp { host: String, port: u16 },
     Unix { path: PathBuf },
-    Command { argv: Vec<String>, cwd: PathBuf, variables: Variables },
-    Notify(Notify),
+    Command { argv: Vec<String>, cwd: PathBuf, variables: EnvVariables },
+    Notify(NotifySocket),
 }
 
 /// What became of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum ProbeResult {
     Yes,
     /// It can never be yes, for this reason.
     Never(String),
@@ -60,35 +60,35 @@ pub enum Answer {
 
 /// Why an attempt was no success.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Missed {
-    Seen(Seen),
+pub(super) enum ProbeMiss {
+    Seen(ProbeObservation),
     /// It will never succeed, for this reason.
     Never(String),
 }
 
 /// How a question is asked.
 #[derive(Debug)]
-pub struct Asking {
-    pub cancel: Cancel,
+pub struct ProbeContext {
+    pub cancel: CancellableWait,
     /// How long one attempt may take.
     pub patience: Duration,
     /// Where it is left what the last attempt saw.
-    pub seen: LastSeen,
+    pub seen: LastObservation,
 }
 
 /// What is known of a service that is asked whether it is ready.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject {
+pub struct ProbedService {
     /// How long it has for that.
     pub left: Duration,
     /// The process below which all of it runs.
     pub root: Option<u32>,
 }
 
-impl Question {
+impl ReadinessQuestion {
     /// A question about an HTTP address.
     pub fn http(url: &str, status: Option<u16>) -> Result<Self, String> {
-        Ok(Self::Http { url: http::Url::parse(url)?, status })
+        Ok(Self::Http { url: http::ProbeUrl::parse(url)?, status })
     }
 
     /// A question about a TCP address, `HOST:PORT`.
@@ -100,30 +100,32 @@ impl Question {
     }
 
     /// Asks until the answer is yes or nobody wants to know.
-    pub fn ask(&self, asking: &Asking, subject: Subject) -> Answer {
+    pub fn probe(&self, asking: &ProbeContext, subject: ProbedService) -> ProbeResult {
         if let Self::Notify(socket) = self {
-            return if socket.wait(&asking.cancel) { Answer::Yes } else { Answer::Cancelled };
+            return if socket.wait(&asking.cancel) { ProbeResult::Yes } else { ProbeResult::Cancelled };
         }
         let begin = Instant::now();
         // When somebody was asked first: nothing grows from knocking where nobody is.
         let mut heard = None;
-        let mut listens = Listens { addresses: None, next_look: FIRST_LOOK.min(subject.left / 2) };
+        let mut listens = ListeningPorts { addresses: None, next_look: FIRST_LOOK.min(subject.left / 2) };
         loop {
             let left = subject.left.saturating_sub(begin.elapsed());
             if left.is_zero() {
                 // Too late: this is about to be cancelled, and what was seen before is what counts.
                 while !asking.cancel.wait(LONG) {}
-                return Answer::Cancelled;
+                return ProbeResult::Cancelled;
             }
             let attempt = Instant::now();
             asking.seen.begin();
-            let mut seen = match self.attempt(&Patience::new(asking.patience.min(left), &asking.cancel)) {
-                Ok(()) => return Answer::Yes,
-                Err(Missed::Never(reason)) => return Answer::Never(reason),
-                Err(Missed::Seen(seen)) => seen,
+            let mut seen = match self.attempt(&ProbeLimits::new(asking.patience.min(left), &asking.cancel)) {
+                Ok(()) => return ProbeResult::Yes,
+                Err(ProbeMiss::Never(reason)) => return ProbeResult::Never(reason),
+                Err(ProbeMiss::Seen(seen)) => seen,
             };
-            let is_free = self.asks_nobody(&seen);
-            if let (Seen::Refused { listens: found }, Self::Http { .. } | Self::Tcp { .. }) = (&mut seen, self) {
+            let is_free = self.needs_no_connection(&seen);
+            if let (ProbeObservation::Refused { listens: found }, Self::Http { .. } | Self::Tcp { .. }) =
+                (&mut seen, self)
+            {
                 *found = listens.look(begin.elapsed(), subject.root);
             }
             asking.seen.end(seen);
@@ -133,31 +135,31 @@ impl Question {
                 false => pause(heard.get_or_insert(attempt).elapsed()).max(attempt.elapsed().min(LONGEST_PAUSE)),
             };
             if asking.cancel.wait(pause) {
-                return Answer::Cancelled;
+                return ProbeResult::Cancelled;
             }
         }
     }
 
     /// Whether an attempt that saw this costs next to nothing, neither here nor there.
-    fn asks_nobody(&self, seen: &Seen) -> bool {
+    fn needs_no_connection(&self, seen: &ProbeObservation) -> bool {
         match self {
             Self::Tcp { .. } | Self::Unix { .. } | Self::Notify(_) => true,
-            Self::Http { .. } => matches!(seen, Seen::Refused { .. }),
+            Self::Http { .. } => matches!(seen, ProbeObservation::Refused { .. }),
             Self::Command { .. } => false,
         }
     }
 
     /// Asks one time.
-    pub fn ask_once(&self, asking: &Asking) -> bool {
+    pub fn probe_once(&self, asking: &ProbeContext) -> bool {
         asking.seen.begin();
-        match self.attempt(&Patience::new(asking.patience, &asking.cancel)) {
+        match self.attempt(&ProbeLimits::new(asking.patience, &asking.cancel)) {
             Ok(()) => true,
-            Err(Missed::Seen(seen)) => {
+            Err(ProbeMiss::Seen(seen)) => {
                 asking.seen.end(seen);
                 false
             }
-            Err(Missed::Never(reason)) => {
-                asking.seen.end(Seen::Trouble(reason));
+            Err(ProbeMiss::Never(reason)) => {
+                asking.seen.end(ProbeObservation::Trouble(reason));
                 false
             }
         }
@@ -165,10 +167,10 @@ impl Question {
 
     /// Asks again and again and tells the answers, until nobody wants to know or `tell` says so: each no, and the first
     /// yes after one.
-    pub fn ask_for_ever(&self, asking: &Asking, tell: impl Fn(bool) -> bool) {
+    pub fn probe_until_cancelled(&self, asking: &ProbeContext, tell: impl Fn(bool) -> bool) {
         let mut alive = true;
         while !asking.cancel.wait(if alive { until_next(ALIVE_PAUSE) } else { NOT_ALIVE_PAUSE }) {
-            let before = std::mem::replace(&mut alive, self.ask_once(asking));
+            let before = std::mem::replace(&mut alive, self.probe_once(asking));
             // What has been said already wakes nobody.
             if !(before && alive) && (asking.cancel.is_cancelled() || !tell(alive)) {
                 return;
@@ -176,25 +178,25 @@ impl Question {
         }
     }
 
-    fn attempt(&self, patience: &Patience) -> Result<(), Missed> {
+    fn attempt(&self, patience: &ProbeLimits) -> Result<(), ProbeMiss> {
         match self {
-            Self::Http { url, status } => http::answers(url, *status, patience).map_err(Missed::Seen),
-            Self::Tcp { host, port } => limits::connect_tcp(host, *port, patience).map(drop).map_err(Missed::Seen),
-            Self::Unix { path } => limits::connect_unix(path).map_err(Missed::Seen),
+            Self::Http { url, status } => http::answers(url, *status, patience).map_err(ProbeMiss::Seen),
+            Self::Tcp { host, port } => limits::connect_tcp(host, *port, patience).map(drop).map_err(ProbeMiss::Seen),
+            Self::Unix { path } => limits::connect_unix(path).map_err(ProbeMiss::Seen),
             Self::Command { argv, cwd, variables } => command::run(argv, cwd, variables, patience),
             // Only a start is waited for.
-            Self::Notify(_) => Err(Missed::Never("`notify` answers only once".to_owned())),
+            Self::Notify(_) => Err(ProbeMiss::Never("`notify` answers only once".to_owned())),
         }
     }
 }
 
 /// Where a service listens instead of where it is asked: looked for now and then.
-struct Listens {
+struct ListeningPorts {
     addresses: Option<Vec<std::net::SocketAddr>>,
     next_look: Duration,
 }
 
-impl Listens {
+impl ListeningPorts {
     fn look(&mut self, elapsed: Duration, root: Option<u32>) -> Option<Vec<std::net::SocketAddr>> {
         if elapsed >= self.next_look {
             self.next_look = elapsed + pause(elapsed);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::scratch::Scratch;
-use crate::serve::probe::cancel::Cancel;
+use crate::serve::probe::cancel::CancellableWait;
 
 /// The largest message that is read; what is longer is cut.
 const LARGEST: usize = 4096;
@@ -14,14 +14,14 @@ const LARGEST: usize = 4096;
 const LONG: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
-pub struct Notify {
+pub struct NotifySocket {
     socket: UnixDatagram,
     /// The folder goes with this value, and the socket in it.
     _folder: Scratch,
     path: PathBuf,
 }
 
-impl Notify {
+impl NotifySocket {
     /// A socket in a folder of the user's own. It is not below the project, whose path may be too long for a socket.
     pub fn new() -> io::Result<Self> {
         let folder = Scratch::temporary("envo-notify-")?;
@@ -37,7 +37,7 @@ impl Notify {
     }
 
     /// Waits until the service has said that it is ready; `false` when it was cancelled first.
-    pub fn wait(&self, cancel: &Cancel) -> bool {
+    pub fn wait(&self, cancel: &CancellableWait) -> bool {
         let mut message = [0; LARGEST];
         loop {
             match self.socket.recv(&mut message) {

@@ -15,7 +15,7 @@ const LONGEST_EXCERPT: usize = 200;
 
 /// Why an attempt was no success.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum ProbeObservation {
     /// An HTTP status other than the expected one; `None`: any from 200 to 399.
     Status { answered: u16, expected: Option<u16> },
     /// Nothing listens there. Where the service's processes listen instead, if that was looked for.
@@ -28,14 +28,14 @@ pub enum Seen {
     Exit { code: i32, lines: Vec<String> },
 }
 
-impl Seen {
+impl ProbeObservation {
     /// For the end of a line that is not about this alone.
     pub fn brief(&self) -> String {
         match self {
             Self::Status { answered, .. } => format!("last answer {answered}"),
             Self::Refused { listens } => format!("connection refused{}", elsewhere(listens.as_deref())),
             Self::Trouble(text) => text.clone(),
-            Self::Silence(time) => format!("no answer for {}", Seconds(*time)),
+            Self::Silence(time) => format!("no answer for {}", HumanDuration(*time)),
             Self::Exit { code, .. } => format!("last {}", ended(*code)),
         }
     }
@@ -47,7 +47,7 @@ impl Seen {
                 format!("{target} answered {answered} (expected {status})")
             }
             Self::Status { answered, expected: None } => format!("{target} answered {answered} (expected 200–399)"),
-            Self::Silence(time) => format!("{target} gave no answer within {}", Seconds(*time)),
+            Self::Silence(time) => format!("{target} gave no answer within {}", HumanDuration(*time)),
             Self::Exit { code, lines } if lines.is_empty() => format!("{target} ended with {}", ended(*code)),
             Self::Exit { code, lines } => {
                 format!("{target} ended with {} and these last lines:\n  {}", ended(*code), lines.join("\n  "))
@@ -77,9 +77,9 @@ fn elsewhere(listens: Option<&[SocketAddr]>) -> String {
 }
 
 /// A time as people read it.
-struct Seconds(Duration);
+struct HumanDuration(Duration);
 
-impl fmt::Display for Seconds {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tenths = (self.0.as_secs_f64() * 10.0).round() / 10.0;
         write!(formatter, "{tenths} s")
@@ -97,17 +97,17 @@ pub fn excerpt(line: &str) -> String {
 
 /// Where the thread that asks leaves what it saw, for those who report it.
 #[derive(Debug, Clone, Default)]
-pub struct LastSeen(Arc<Mutex<Attempts>>);
+pub struct LastObservation(Arc<Mutex<ProbeAttempts>>);
 
 #[derive(Debug, Default)]
-struct Attempts {
+struct ProbeAttempts {
     /// When the attempt began that is not over yet.
     asked: Option<Instant>,
-    seen: Option<Seen>,
+    seen: Option<ProbeObservation>,
 }
 
-impl LastSeen {
-    fn lock(&self) -> MutexGuard<'_, Attempts> {
+impl LastObservation {
+    fn lock(&self) -> MutexGuard<'_, ProbeAttempts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,20 +115,20 @@ impl LastSeen {
         self.lock().asked = Some(Instant::now());
     }
 
-    pub(super) fn end(&self, seen: Seen) {
+    pub(super) fn end(&self, seen: ProbeObservation) {
         let mut attempts = self.lock();
         attempts.asked = None;
         // One that had hardly any time left says nothing that the one before it did not say better.
-        if !matches!(seen, Seen::Silence(time) if time < OVERDUE && attempts.seen.is_some()) {
+        if !matches!(seen, ProbeObservation::Silence(time) if time < OVERDUE && attempts.seen.is_some()) {
             attempts.seen = Some(seen);
         }
     }
 
     /// What was seen last; an attempt that nobody answers counts as soon as it is overdue.
-    pub fn get(&self) -> Option<Seen> {
+    pub fn get(&self) -> Option<ProbeObservation> {
         let attempts = self.lock();
         let overdue = attempts.asked.map(|asked| asked.elapsed()).filter(|time| *time >= OVERDUE);
-        overdue.map(Seen::Silence).or_else(|| attempts.seen.clone())
+        overdue.map(ProbeObservation::Silence).or_else(|| attempts.seen.clone())
     }
 }
 
@@ -144,37 +144,45 @@ mod tests {
             vec![address("0.0.0.0:9999"), address("[::]:9999"), address("[::1]:81"), address("127.0.0.1:1")];
         for (seen, sentence, brief) in [
             (
-                Seen::Status { answered: 404, expected: None },
+                ProbeObservation::Status { answered: 404, expected: None },
                 "http://127.0.0.1:80/ answered 404 (expected 200–399)",
                 "last answer 404",
             ),
             (
-                Seen::Status { answered: 200, expected: Some(204) },
+                ProbeObservation::Status { answered: 200, expected: Some(204) },
                 "http://127.0.0.1:80/ answered 200 (expected 204)",
                 "last answer 200",
             ),
-            (Seen::Refused { listens: None }, "http://127.0.0.1:80/: connection refused", "connection refused"),
             (
-                Seen::Refused { listens: Some(elsewhere) },
+                ProbeObservation::Refused { listens: None },
+                "http://127.0.0.1:80/: connection refused",
+                "connection refused",
+            ),
+            (
+                ProbeObservation::Refused { listens: Some(elsewhere) },
                 "http://127.0.0.1:80/: connection refused; the process listens on 9999, [::1]:81, 1",
                 "connection refused; the process listens on 9999, [::1]:81, 1",
             ),
             (
-                Seen::Refused { listens: Some(Vec::new()) },
+                ProbeObservation::Refused { listens: Some(Vec::new()) },
                 "http://127.0.0.1:80/: connection refused; the process does not listen on any port",
                 "connection refused; the process does not listen on any port",
             ),
             (
-                Seen::Silence(Duration::from_millis(2_540)),
+                ProbeObservation::Silence(Duration::from_millis(2_540)),
                 "http://127.0.0.1:80/ gave no answer within 2.5 s",
                 "no answer for 2.5 s",
             ),
             (
-                Seen::Exit { code: 3, lines: vec!["a".into(), "b".into()] },
+                ProbeObservation::Exit { code: 3, lines: vec!["a".into(), "b".into()] },
                 "http://127.0.0.1:80/ ended with exit code 3 and these last lines:\n  a\n  b",
                 "last exit code 3",
             ),
-            (Seen::Exit { code: -9, lines: Vec::new() }, "http://127.0.0.1:80/ ended with signal 9", "last signal 9"),
+            (
+                ProbeObservation::Exit { code: -9, lines: Vec::new() },
+                "http://127.0.0.1:80/ ended with signal 9",
+                "last signal 9",
+            ),
         ] {
             assert_eq!((seen.sentence(target).as_str(), seen.brief().as_str()), (sentence, brief));
         }

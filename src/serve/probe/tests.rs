@@ -26,26 +26,26 @@ fn server(answers: &'static [&'static str]) -> (u16, thread::JoinHandle<Vec<Stri
 
 const ENOUGH: Duration = Duration::from_secs(60);
 
-fn asking(cancel: &Cancel) -> Asking {
-    Asking { cancel: cancel.clone(), patience: ENOUGH, seen: LastSeen::default() }
+fn asking(cancel: &CancellableWait) -> ProbeContext {
+    ProbeContext { cancel: cancel.clone(), patience: ENOUGH, seen: LastObservation::default() }
 }
 
-const SUBJECT: Subject = Subject { left: ENOUGH, root: None };
+const SUBJECT: ProbedService = ProbedService { left: ENOUGH, root: None };
 
-fn ask(question: &Question) -> Answer {
-    let (cancel, _canceller) = Cancel::new().unwrap();
-    question.ask(&asking(&cancel), SUBJECT)
+fn ask(question: &ReadinessQuestion) -> ProbeResult {
+    let (cancel, _canceller) = CancellableWait::new().unwrap();
+    question.probe(&asking(&cancel), SUBJECT)
 }
 
 /// What an attempt that is no success sees.
-fn seen(question: &Question) -> Seen {
+fn seen(question: &ReadinessQuestion) -> ProbeObservation {
     seen_within(question, ENOUGH)
 }
 
-fn seen_within(question: &Question, patience: Duration) -> Seen {
-    let (cancel, _canceller) = Cancel::new().unwrap();
-    let asking = Asking { patience, ..asking(&cancel) };
-    assert!(!question.ask_once(&asking));
+fn seen_within(question: &ReadinessQuestion, patience: Duration) -> ProbeObservation {
+    let (cancel, _canceller) = CancellableWait::new().unwrap();
+    let asking = ProbeContext { patience, ..asking(&cancel) };
+    assert!(!question.probe_once(&asking));
     asking.seen.get().expect("it has seen something")
 }
 
@@ -53,7 +53,10 @@ fn seen_within(question: &Question, patience: Duration) -> Seen {
 fn http_is_asked_until_it_answers_well() {
     let (port, server) =
         server(&["HTTP/1.1 503 Busy\r\n\r\n", "", "HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 302 Found\r\n\r\n"]);
-    assert_eq!(ask(&Question::http(&format!("http://127.0.0.1:{port}/up?x"), None).unwrap()), Answer::Yes);
+    assert_eq!(
+        ask(&ReadinessQuestion::http(&format!("http://127.0.0.1:{port}/up?x"), None).unwrap()),
+        ProbeResult::Yes
+    );
     let requests = server.join().unwrap();
     assert_eq!(requests.len(), 4);
     assert!(requests[0].starts_with(&format!("GET /up?x HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n")), "{}", requests[0]);
@@ -62,7 +65,10 @@ fn http_is_asked_until_it_answers_well() {
 #[test]
 fn http_with_a_status_takes_that_one_alone() {
     let (port, server) = server(&["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 401 No\r\n\r\n"]);
-    assert_eq!(ask(&Question::http(&format!("http://127.0.0.1:{port}"), Some(401)).unwrap()), Answer::Yes);
+    assert_eq!(
+        ask(&ReadinessQuestion::http(&format!("http://127.0.0.1:{port}"), Some(401)).unwrap()),
+        ProbeResult::Yes
+    );
     assert_eq!(server.join().unwrap().len(), 2);
 }
 
@@ -86,8 +92,8 @@ fn https_takes_any_certificate_for_good() {
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
         String::from_utf8_lossy(&request[..length]).into_owned()
     });
-    let question = Question::http(&format!("https://127.0.0.1:{port}/up"), Some(204)).unwrap();
-    assert_eq!(ask(&question), Answer::Yes);
+    let question = ReadinessQuestion::http(&format!("https://127.0.0.1:{port}/up"), Some(204)).unwrap();
+    assert_eq!(ask(&question), ProbeResult::Yes);
     let request = server.join().unwrap();
     assert!(request.starts_with(&format!("GET /up HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n")), "{request}");
 }
@@ -95,8 +101,8 @@ fn https_takes_any_certificate_for_good() {
 #[test]
 fn https_to_a_service_without_tls_is_no_answer() {
     let (port, server) = server(&["HTTP/1.1 400 Speak up\r\n\r\n"]);
-    let seen = seen(&Question::http(&format!("https://127.0.0.1:{port}/"), None).unwrap());
-    assert!(matches!(&seen, Seen::Trouble(text) if text.starts_with("no TLS: ")), "{seen:?}");
+    let seen = seen(&ReadinessQuestion::http(&format!("https://127.0.0.1:{port}/"), None).unwrap());
+    assert!(matches!(&seen, ProbeObservation::Trouble(text) if text.starts_with("no TLS: ")), "{seen:?}");
     server.join().unwrap();
 }
 
@@ -104,15 +110,18 @@ fn https_to_a_service_without_tls_is_no_answer() {
 fn tcp_is_ready_when_something_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    assert_eq!(ask(&Question::tcp(&address.to_string()).unwrap()), Answer::Yes);
+    assert_eq!(ask(&ReadinessQuestion::tcp(&address.to_string()).unwrap()), ProbeResult::Yes);
     // A socket that does not listen has its number to itself, so that nobody else listens there either.
     use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
     let deaf = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&deaf, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = SocketAddr::try_from(getsockname(&deaf).unwrap()).unwrap();
-    assert_eq!(seen(&Question::tcp(&address.to_string()).unwrap()), Seen::Refused { listens: None });
+    assert_eq!(
+        seen(&ReadinessQuestion::tcp(&address.to_string()).unwrap()),
+        ProbeObservation::Refused { listens: None }
+    );
     for bad in ["localhost", "localhost:x", ":", "a:70000"] {
-        assert!(Question::tcp(bad).is_err(), "{bad}");
+        assert!(ReadinessQuestion::tcp(bad).is_err(), "{bad}");
     }
 }
 
@@ -120,10 +129,10 @@ fn tcp_is_ready_when_something_listens() {
 fn a_unix_socket_is_ready_when_something_listens() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let question = Question::Unix { path: path.clone() };
-    assert_eq!(seen(&question), Seen::Trouble("there is no such socket".to_owned()));
+    let question = ReadinessQuestion::Unix { path: path.clone() };
+    assert_eq!(seen(&question), ProbeObservation::Trouble("there is no such socket".to_owned()));
     let listener = UnixListener::bind(&path).unwrap();
-    assert_eq!(ask(&question), Answer::Yes);
+    assert_eq!(ask(&question), ProbeResult::Yes);
     // Its backlog is full at some time, and that must not hold up whoever asks.
     rustix::net::listen(&listener, 0).unwrap();
     let waiting: Vec<_> = std::iter::from_fn(|| {
@@ -136,42 +145,50 @@ fn a_unix_socket_is_ready_when_something_listens() {
     .take(1000)
     .collect();
     assert!(waiting.len() < 1000);
-    assert_eq!(seen(&question), Seen::Trouble("it does not accept connections".to_owned()));
+    assert_eq!(seen(&question), ProbeObservation::Trouble("it does not accept connections".to_owned()));
     drop(listener);
-    assert_eq!(seen(&question), Seen::Refused { listens: None });
-    let long = Question::Unix { path: folder.path().join("x".repeat(200)) };
-    assert_eq!(seen(&long), Seen::Trouble("the path is too long for a socket".to_owned()));
+    assert_eq!(seen(&question), ProbeObservation::Refused { listens: None });
+    let long = ReadinessQuestion::Unix { path: folder.path().join("x".repeat(200)) };
+    assert_eq!(seen(&long), ProbeObservation::Trouble("the path is too long for a socket".to_owned()));
 }
 
-fn command(script: &str, folder: &std::path::Path) -> Question {
-    let mut variables = Variables::default();
+fn command(script: &str, folder: &std::path::Path) -> ReadinessQuestion {
+    let mut variables = EnvVariables::default();
     variables.set("PATH", "/usr/bin:/bin");
-    Question::Command { argv: vec!["sh".into(), "-c".into(), script.into()], cwd: folder.to_path_buf(), variables }
+    ReadinessQuestion::Command {
+        argv: vec!["sh".into(), "-c".into(), script.into()],
+        cwd: folder.to_path_buf(),
+        variables,
+    }
 }
 
 #[test]
 fn a_command_is_run_in_its_folder_until_it_succeeds() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(ask(&command("echo x >> runs; test $(wc -l < runs) = 3", folder.path())), Answer::Yes);
+    assert_eq!(ask(&command("echo x >> runs; test $(wc -l < runs) = 3", folder.path())), ProbeResult::Yes);
     assert_eq!(std::fs::read_to_string(folder.path().join("runs")).unwrap(), "x\nx\nx\n");
 }
 
 #[test]
 fn a_command_that_cannot_start_never_succeeds() {
-    let missing = Question::Command { argv: vec!["/no/such".into()], cwd: "/".into(), variables: Variables::default() };
-    assert!(matches!(ask(&missing), Answer::Never(reason) if reason.contains("`/no/such` cannot be started")));
+    let missing = ReadinessQuestion::Command {
+        argv: vec!["/no/such".into()],
+        cwd: "/".into(),
+        variables: EnvVariables::default(),
+    };
+    assert!(matches!(ask(&missing), ProbeResult::Never(reason) if reason.contains("`/no/such` cannot be started")));
 }
 
 #[test]
 fn a_command_that_hangs_is_killed_when_nobody_wants_to_know() {
     let folder = tempfile::tempdir().unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, folder.path().join("gate"), rustix::fs::Mode::RWXU).unwrap();
-    let (cancel, canceller) = Cancel::new().unwrap();
+    let (cancel, canceller) = CancellableWait::new().unwrap();
     let question = command("echo up > gate; exec sleep 1000", folder.path());
-    let asking = thread::spawn(move || question.ask(&asking(&cancel), SUBJECT));
+    let asking = thread::spawn(move || question.probe(&asking(&cancel), SUBJECT));
     assert_eq!(std::fs::read_to_string(folder.path().join("gate")).unwrap(), "up\n");
     drop(canceller);
-    assert_eq!(asking.join().unwrap(), Answer::Cancelled);
+    assert_eq!(asking.join().unwrap(), ProbeResult::Cancelled);
 }
 
 /// A service that takes one connection, reads the question, and then does as `then` says.
@@ -200,13 +217,13 @@ fn what_is_no_answer_of_http_is_seen_as_it_is() {
         ("", "the connection was closed without an answer"),
     ] {
         let (port, server) = server(Box::leak(Box::new([answer])));
-        let question = Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap();
-        assert_eq!(seen(&question), Seen::Trouble(expected.to_owned()));
+        let question = ReadinessQuestion::http(&format!("http://127.0.0.1:{port}/"), None).unwrap();
+        assert_eq!(seen(&question), ProbeObservation::Trouble(expected.to_owned()));
         server.join().unwrap();
     }
-    let unknown = Question::http("http://no-such-host.invalid/", None).unwrap();
+    let unknown = ReadinessQuestion::http("http://no-such-host.invalid/", None).unwrap();
     assert!(
-        matches!(seen(&unknown), Seen::Trouble(text) if text.starts_with("`no-such-host.invalid` cannot be resolved"))
+        matches!(seen(&unknown), ProbeObservation::Trouble(text) if text.starts_with("`no-such-host.invalid` cannot be resolved"))
     );
 }
 
@@ -218,9 +235,9 @@ fn an_attempt_ends_with_its_time_however_much_comes_bit_by_bit() {
             stream.write_all(bit.as_bytes()).unwrap();
             wait_for_end(&mut stream);
         });
-        let question = Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap();
+        let question = ReadinessQuestion::http(&format!("http://127.0.0.1:{port}/"), None).unwrap();
         let seen = seen_within(&question, short);
-        assert!(matches!(seen, Seen::Silence(time) if time >= short), "{seen:?}");
+        assert!(matches!(seen, ProbeObservation::Silence(time) if time >= short), "{seen:?}");
         service.join().unwrap();
     }
     // The status is what counts, whether the rest comes or not.
@@ -228,13 +245,13 @@ fn an_attempt_ends_with_its_time_however_much_comes_bit_by_bit() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Le").unwrap();
         wait_for_end(&mut stream);
     });
-    assert_eq!(ask(&Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap()), Answer::Yes);
+    assert_eq!(ask(&ReadinessQuestion::http(&format!("http://127.0.0.1:{port}/"), None).unwrap()), ProbeResult::Yes);
     service.join().unwrap();
     let (port, service) = serving(|mut stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         while stream.write_all(b"drip").is_ok() {}
     });
-    assert_eq!(ask(&Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap()), Answer::Yes);
+    assert_eq!(ask(&ReadinessQuestion::http(&format!("http://127.0.0.1:{port}/"), None).unwrap()), ProbeResult::Yes);
     service.join().unwrap();
 }
 
@@ -245,20 +262,20 @@ fn a_slow_answer_is_waited_for_unless_nobody_wants_it_any_more() {
         answer.recv().unwrap();
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
     });
-    let question = Arc::new(Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap());
-    let (cancel, _canceller) = Cancel::new().unwrap();
+    let question = Arc::new(ReadinessQuestion::http(&format!("http://127.0.0.1:{port}/"), None).unwrap());
+    let (cancel, _canceller) = CancellableWait::new().unwrap();
     let asking_slowly = asking(&cancel);
     let seen = asking_slowly.seen.clone();
     let thread = thread::spawn({
         let question = Arc::clone(&question);
-        move || question.ask(&asking_slowly, SUBJECT)
+        move || question.probe(&asking_slowly, SUBJECT)
     });
     // What is not answered yet is seen to be so.
-    while !matches!(seen.get(), Some(Seen::Silence(_))) {
+    while !matches!(seen.get(), Some(ProbeObservation::Silence(_))) {
         thread::yield_now();
     }
     told.send(()).unwrap();
-    assert_eq!(thread.join().unwrap(), Answer::Yes);
+    assert_eq!(thread.join().unwrap(), ProbeResult::Yes);
     service.join().unwrap();
 
     let (asked, was_asked) = std::sync::mpsc::channel();
@@ -266,19 +283,22 @@ fn a_slow_answer_is_waited_for_unless_nobody_wants_it_any_more() {
         asked.send(()).unwrap();
         wait_for_end(&mut stream);
     });
-    let question = Question::http(&format!("http://127.0.0.1:{port}/"), None).unwrap();
-    let (cancel, canceller) = Cancel::new().unwrap();
-    let thread = thread::spawn(move || question.ask(&asking(&cancel), SUBJECT));
+    let question = ReadinessQuestion::http(&format!("http://127.0.0.1:{port}/"), None).unwrap();
+    let (cancel, canceller) = CancellableWait::new().unwrap();
+    let thread = thread::spawn(move || question.probe(&asking(&cancel), SUBJECT));
     was_asked.recv().unwrap();
     drop(canceller);
-    assert_eq!(thread.join().unwrap(), Answer::Cancelled);
+    assert_eq!(thread.join().unwrap(), ProbeResult::Cancelled);
     service.join().unwrap();
 }
 
 #[test]
 fn a_command_that_fails_is_seen_with_its_code_and_its_last_lines() {
     let folder = tempfile::tempdir().unwrap();
-    let exit = |code, lines: &[&str]| Seen::Exit { code, lines: lines.iter().map(|one| (*one).to_owned()).collect() };
+    let exit = |code, lines: &[&str]| ProbeObservation::Exit {
+        code,
+        lines: lines.iter().map(|one| (*one).to_owned()).collect(),
+    };
     let question = |script: &str| command(script, folder.path());
     assert_eq!(seen(&question("echo out; echo err >&2; exit 3")), exit(3, &["out", "err"]));
     assert_eq!(seen(&question("exit 1")), exit(1, &[]));
@@ -296,7 +316,7 @@ fn a_command_that_fails_is_seen_with_its_code_and_its_last_lines() {
     assert_eq!(gate.join().unwrap(), "", "it ends when nobody has it open any more");
     // One that never stops writing is ended by its time.
     let seen = seen_within(&question("yes"), Duration::from_millis(50));
-    assert!(matches!(seen, Seen::Silence(_)), "{seen:?}");
+    assert!(matches!(seen, ProbeObservation::Silence(_)), "{seen:?}");
 }
 
 #[test]
@@ -308,16 +328,16 @@ fn a_service_that_listens_elsewhere_is_found() {
 
 #[test]
 fn a_service_says_itself_that_it_is_ready() {
-    let socket = Notify::new().unwrap();
+    let socket = NotifySocket::new().unwrap();
     let path = socket.path().to_path_buf();
-    let question = Question::Notify(socket);
+    let question = ReadinessQuestion::Notify(socket);
     let sender = UnixDatagram::unbound().unwrap();
     sender.send_to(b"STATUS=starting", &path).unwrap();
     sender.send_to(b"READY=1\n", &path).unwrap();
-    assert_eq!(ask(&question), Answer::Yes);
-    let (cancel, canceller) = Cancel::new().unwrap();
+    assert_eq!(ask(&question), ProbeResult::Yes);
+    let (cancel, canceller) = CancellableWait::new().unwrap();
     drop(canceller);
-    assert_eq!(question.ask(&asking(&cancel), SUBJECT), Answer::Cancelled);
+    assert_eq!(question.probe(&asking(&cancel), SUBJECT), ProbeResult::Cancelled);
 }
 
 #[test]

@@ -10,24 +10,24 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
-use crate::serve::probe::limits::Wire;
+use crate::serve::probe::limits::ProbeConnection;
 
 /// A connection to a service, in the clear or not.
-pub enum Connection {
-    Plain(Wire),
-    Tls(Box<StreamOwned<ClientConnection, Wire>>),
+pub enum TlsConnection {
+    Plain(ProbeConnection),
+    Tls(Box<StreamOwned<ClientConnection, ProbeConnection>>),
 }
 
-impl Connection {
+impl TlsConnection {
     /// Speaks TLS over `stream`. The first thing that is read or written shakes hands.
-    pub fn secured(stream: Wire, host: &str) -> Option<Self> {
+    pub fn secured(stream: ProbeConnection, host: &str) -> Option<Self> {
         let name = ServerName::try_from(host.to_owned()).ok()?;
         let client = ClientConnection::new(Arc::new(configuration()?), name).ok()?;
         Some(Self::Tls(Box::new(StreamOwned::new(client, stream))))
     }
 
     /// What it runs over.
-    pub fn wire(&mut self) -> &mut Wire {
+    pub fn wire(&mut self) -> &mut ProbeConnection {
         match self {
             Self::Plain(wire) => wire,
             Self::Tls(stream) => stream.get_mut(),
@@ -35,7 +35,7 @@ impl Connection {
     }
 }
 
-impl Read for Connection {
+impl Read for TlsConnection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.read(buffer),
@@ -48,7 +48,7 @@ impl Read for Connection {
     }
 }
 
-impl Write for Connection {
+impl Write for TlsConnection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.write(bytes),

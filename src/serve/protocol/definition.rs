@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::sha256;
 use crate::model::environment::Timeouts;
-use crate::model::{Command, Service, Variables};
+use crate::model::{Command, EnvVariables, ServiceSettings};
 
 /// What a service or job depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dependency {
+pub struct ServiceDependency {
     pub name: String,
     /// Whether it restarts when that restarts: `depends = db:restart`.
     #[serde(default)]
@@ -21,13 +21,13 @@ pub struct Dependency {
 
 /// A service, or without `service` a job, whose environment is built.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Definition {
+pub struct ServiceDefinition {
     pub name: String,
     /// The keys around `serve`, of which the texts may still have fields in them.
     #[serde(default)]
-    pub service: Option<Service>,
+    pub service: Option<ServiceSettings>,
     #[serde(default)]
-    pub depends: Vec<Dependency>,
+    pub depends: Vec<ServiceDependency>,
     #[serde(default)]
     pub commands_pre: Vec<Command>,
     /// Only of jobs.
@@ -55,7 +55,7 @@ pub struct Definition {
     #[serde(default)]
     pub allow: Vec<String>,
     /// Complete, PATH included; values may still have fields in them.
-    pub variables: Texts,
+    pub variables: VariablesJson,
     #[serde(default)]
     pub timeouts: Timeouts,
     /// A digest of what a job works on besides its definition.
@@ -80,7 +80,7 @@ const PASSING: [&str; 12] = [
     "LINES",
 ];
 
-impl Definition {
+impl ServiceDefinition {
     /// Whether it ends by itself, and others wait for that.
     pub fn is_job(&self) -> bool {
         self.service.as_ref().is_none_or(|service| service.ready.as_deref().is_some_and(|ready| ready.trim() == "exit"))
@@ -103,31 +103,31 @@ impl Definition {
 
 /// Variables as a JSON object. A value that is no UTF-8 is a list of its bytes; a name that is none is left out.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Texts(pub Variables);
+pub struct VariablesJson(pub EnvVariables);
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Text {
+enum VariableText {
     Characters(String),
     Bytes(Vec<u8>),
 }
 
-impl Serialize for Texts {
+impl Serialize for VariablesJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = |value: &OsStr| match value.to_str() {
-            Some(text) => Text::Characters(text.to_owned()),
-            None => Text::Bytes(value.as_bytes().to_vec()),
+            Some(text) => VariableText::Characters(text.to_owned()),
+            None => VariableText::Bytes(value.as_bytes().to_vec()),
         };
         serializer.collect_map(self.0.iter().filter_map(|(name, value)| Some((name.to_str()?, text(value)))))
     }
 }
 
-impl<'de> Deserialize<'de> for Texts {
+impl<'de> Deserialize<'de> for VariablesJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pairs = std::collections::BTreeMap::<String, Text>::deserialize(deserializer)?;
+        let pairs = std::collections::BTreeMap::<String, VariableText>::deserialize(deserializer)?;
         let value = |text| match text {
-            Text::Characters(text) => OsString::from(text),
-            Text::Bytes(bytes) => OsString::from_vec(bytes),
+            VariableText::Characters(text) => OsString::from(text),
+            VariableText::Bytes(bytes) => OsString::from_vec(bytes),
         };
         Ok(Self(pairs.into_iter().map(|(name, text)| (name.into(), value(text))).collect()))
     }
@@ -137,29 +137,29 @@ impl<'de> Deserialize<'de> for Texts {
 mod tests {
     use super::*;
 
-    fn definition() -> Definition {
-        let mut variables = Variables::default();
+    fn definition() -> ServiceDefinition {
+        let mut variables = EnvVariables::default();
         variables.set("A", "b");
         variables.set("BYTES", OsString::from_vec(vec![0xff, b'=']));
-        Definition {
+        ServiceDefinition {
             name: "db".into(),
-            service: Some(Service::new("run {port}")),
-            depends: vec![Dependency { name: "a".into(), restart: true }],
+            service: Some(ServiceSettings::new("run {port}")),
+            depends: vec![ServiceDependency { name: "a".into(), restart: true }],
             commands_pre: vec![Command::from_words(vec!["-".into(), "x".into()])],
             cwd: "/a".into(),
             current_dir: "/a".into(),
             log_dir: "/a/log".into(),
             paths: vec!["/a/bin".into()],
             allow: vec!["sh".into()],
-            variables: Texts(variables),
-            ..Definition::default()
+            variables: VariablesJson(variables),
+            ..ServiceDefinition::default()
         }
     }
 
     #[test]
     fn a_definition_arrives_as_it_was_sent() {
         let text = serde_json::to_string(&definition()).unwrap();
-        assert_eq!(serde_json::from_str::<Definition>(&text).unwrap(), definition());
+        assert_eq!(serde_json::from_str::<ServiceDefinition>(&text).unwrap(), definition());
     }
 
     #[test]

@@ -2,29 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Event;
+use crate::event::RunEvent;
 
 /// One piece of news. `time` is seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub enum News {
+pub enum TimedEvent {
     /// A service or job is in another state.
-    Service(ServiceNews),
+    Service(ServiceEvent),
     /// A service or job has failed, with the reason for people and its last lines.
-    Failed(Failed),
+    Failed(FailedService),
     /// A service or job is still being started, told every second.
-    Waiting(Waiting),
+    Waiting(WaitingService),
     /// What commands around services do and write, and whatever else is for people.
-    Report { report: Event },
+    Report { report: RunEvent },
     /// The supervisor was told to end, and stops everything, whoever holds it.
-    Ending(Ending),
+    Ending(EndingService),
     /// What a later supervisor tells.
     #[serde(other)]
     Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct ServiceNews {
+pub struct ServiceEvent {
     pub time: f64,
     pub service: String,
     /// Of which it is an instance.
@@ -43,7 +43,7 @@ pub struct ServiceNews {
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Waiting {
+pub struct WaitingService {
     pub time: f64,
     pub service: String,
     /// What it waits for: an address, a command, or words.
@@ -55,7 +55,7 @@ pub struct Waiting {
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Failed {
+pub struct FailedService {
     pub time: f64,
     pub service: String,
     /// With the place in the configuration and the last lines of the log.
@@ -63,7 +63,7 @@ pub struct Failed {
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Ending {
+pub struct EndingService {
     pub time: f64,
     /// Who said so: `SIGTERM`, or a client by its name.
     pub by: String,

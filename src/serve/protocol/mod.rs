@@ -4,15 +4,15 @@
 mod definition;
 mod event;
 
-pub use definition::{Definition, Dependency, Texts};
-pub use event::{Ending, Failed, News, ServiceNews, Waiting};
+pub use definition::{ServiceDefinition, ServiceDependency, VariablesJson};
+pub use event::{EndingService, FailedService, ServiceEvent, TimedEvent, WaitingService};
 
 use serde::{Deserialize, Serialize};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::serve::fields::Instance;
+use crate::serve::fields::ServiceInstance;
 
 /// Raised when a client of before would misunderstand a supervisor of now, or the other way round.
 pub const VERSION: u32 = 1;
@@ -26,16 +26,16 @@ pub const LONGEST_LINE: usize = 16 * 1024 * 1024;
 
 /// What a client asks. Answers carry the same `id`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Request {
+pub struct ClientRequest {
     pub id: u64,
     #[serde(flatten)]
-    pub operation: Operation,
+    pub operation: ClientOperation,
 }
 
 /// The operations, by the name in `op`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
-pub enum Operation {
+pub enum ClientOperation {
     /// Comes first on every connection. Answered with a [`Greeting`].
     Hello {
         protocol: u32,
@@ -45,7 +45,7 @@ pub enum Operation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<PathBuf>,
     },
-    Up(Up),
+    Up(UpRequest),
     /// Adds services of the running set, and what they depend on, to this connection's lease. Answered with
     /// [`Instances`](Answer::Instances) once they are ready.
     Hold {
@@ -125,9 +125,9 @@ pub enum Operation {
 
 /// Asks for services. The connection holds what it wants until it releases it or ends.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Up {
+pub struct UpRequest {
     /// What is wanted and all it depends on.
-    pub services: Vec<Definition>,
+    pub services: Vec<ServiceDefinition>,
     /// Those of them that are wanted for their own sake.
     pub want: Vec<String>,
     /// Keep them when this connection ends, until `down`.
@@ -161,7 +161,7 @@ pub struct Up {
 
 /// The answer to `hello`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Greeting {
+pub struct HelloReply {
     pub protocol: u32,
     /// As in `envo 0.1.0`.
     pub server: String,
@@ -170,7 +170,7 @@ pub struct Greeting {
 
 /// The answer to `up` without `wait`: what became of every service.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Changes {
+pub struct UpResult {
     pub started: Vec<String>,
     pub restarted: Vec<String>,
     pub unchanged: Vec<String>,
@@ -183,7 +183,7 @@ pub struct Changes {
 
 /// The answer to `down` and `release`: what goes on, and who holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Left {
+pub struct ReleaseResult {
     pub stopped: Vec<String>,
     pub held: Vec<(String, Vec<String>)>,
     /// What envo used without having started it, and left running.
@@ -197,9 +197,9 @@ pub struct Left {
 /// What is known of an instance that is ready.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Known {
+pub struct InstanceInfo {
     #[serde(flatten)]
-    pub instance: Instance,
+    pub instance: ServiceInstance,
     pub environment: String,
     /// What those who depend on it get as variables.
     pub variables: BTreeMap<String, String>,
@@ -211,7 +211,7 @@ pub struct Known {
 
 /// A part of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Passage {
+pub struct LogPassage {
     pub text: String,
     /// Whether it is only the end of what was asked for.
     pub cut: bool,
@@ -219,7 +219,7 @@ pub struct Passage {
 
 /// One service or job in the answer to `ps`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Status {
+pub struct ServiceStatus {
     pub name: String,
     /// Of which it is an instance.
     #[serde(default)]
@@ -249,13 +249,13 @@ pub struct Status {
     /// Why it failed.
     pub failure: Option<String>,
     /// Seconds from the set's first start to the moments of its last start, for pictures: asked for, started, ready.
-    pub timeline: Timeline,
+    pub timeline: ServiceTimeline,
     pub log: String,
 }
 
 /// Moments in seconds since the supervisor began.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Timeline {
+pub struct ServiceTimeline {
     /// When it was first wanted.
     pub wanted: Option<f64>,
     /// When all it depends on was ready.
@@ -267,7 +267,7 @@ pub struct Timeline {
 
 /// What was asked and could not be done.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct RequestRefusal {
     /// What kind it is, for programs: `protocol`, `unknown`, `failed`, `port`, `timeout`, `configuration`, `ending`,
     /// `elsewhere`.
     pub kind: String,
@@ -276,7 +276,7 @@ pub struct Refusal {
     pub hints: Vec<String>,
 }
 
-impl Refusal {
+impl RequestRefusal {
     pub fn new(kind: &str, message: impl Into<String>) -> Self {
         Self { kind: kind.to_owned(), message: message.into(), hints: Vec::new() }
     }
@@ -290,23 +290,23 @@ impl Refusal {
 /// What a request is answered with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
+pub enum ReplyBody {
     Done,
-    Greeting(Greeting),
-    Changes(Changes),
-    Instances(Vec<Known>),
-    Log(Passage),
-    Left(Left),
-    Services(Vec<Status>),
+    Greeting(HelloReply),
+    Changes(UpResult),
+    Instances(Vec<InstanceInfo>),
+    Log(LogPassage),
+    Left(ReleaseResult),
+    Services(Vec<ServiceStatus>),
 }
 
 /// A line from the supervisor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Reply {
-    Answer { id: u64, ok: Answer },
-    Refusal { id: u64, error: Refusal },
-    News(News),
+    Answer { id: u64, ok: ReplyBody },
+    Refusal { id: u64, error: RequestRefusal },
+    News(TimedEvent),
 }
 
 /// A message as the line that is sent.

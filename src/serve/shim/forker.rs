@@ -17,13 +17,13 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
-use crate::execute::process::{self, Child, Forked, Grouping, Input, Sink, Spawn};
+use crate::execute::process::{self, ChildInput, ChildOutput, ChildProcess, ForkSide, ProcessGrouping, Spawn};
 use crate::execute::pty;
 use crate::execute::tree;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::serve::shim;
 use crate::serve::shim::instance_mark;
-use crate::serve::shim::unread_output::{Ends, Leftover};
+use crate::serve::shim::unread_output::{ShimPipes, UnreadOutput};
 
 /// The hidden verb, for a keeper that takes the place of one that was killed.
 pub const VERB: &str = "__keeper";
@@ -36,20 +36,20 @@ const MOST_SOCKETS: usize = 60;
 const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The supervisor's side of a keeper.
-pub struct Keeper {
+pub struct ShimForker {
     socket: UnixStream,
-    program: Program,
-    process: Process,
+    program: ShimProgram,
+    process: ShimForkerProcess,
 }
 
 /// The process of a keeper.
-enum Process {
+enum ShimForkerProcess {
     /// By its number.
     Forked(u32),
-    Started(Child),
+    Started(ChildProcess),
 }
 
-impl Process {
+impl ShimForkerProcess {
     fn reap(self) {
         // One that cannot be waited for is nobody's to reap.
         match self {
@@ -66,12 +66,12 @@ impl Process {
 
 /// How a keeper is started anew: envo itself with its hidden verb.
 #[derive(Debug, Clone)]
-pub struct Program {
+pub struct ShimProgram {
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
 }
 
-impl Program {
+impl ShimProgram {
     /// `mark`: what all processes of this supervisor carry.
     pub fn own(mark: &str) -> Self {
         // The link works even when the file was replaced while envo runs; its name is less telling in a list of processes.
@@ -81,13 +81,13 @@ impl Program {
 }
 
 /// The pipes of a service, at the supervisor's end.
-pub struct Pipes {
+pub struct ServicePipes {
     pub orders: File,
     pub output: File,
     pub news: File,
 }
 
-impl Keeper {
+impl ShimForker {
     /// Forks a keeper, which does `prepare` first.
     ///
     /// # Safety
@@ -96,8 +96,10 @@ impl Keeper {
         let (socket, other) = UnixStream::pair()?;
         // SAFETY: this process has one thread, by the contract of this function.
         match unsafe { process::fork() }? {
-            Forked::Parent(pid) => Ok(Self { socket, program: Program::own(mark), process: Process::Forked(pid) }),
-            Forked::Child => {
+            ForkSide::Parent(pid) => {
+                Ok(Self { socket, program: ShimProgram::own(mark), process: ShimForkerProcess::Forked(pid) })
+            }
+            ForkSide::Child => {
                 drop(socket);
                 prepare();
                 // SAFETY: this process was forked a moment ago, by the only thread there was, and has started none.
@@ -108,9 +110,9 @@ impl Keeper {
     }
 
     /// Starts a keeper as a program of its own.
-    pub fn start(program: Program) -> io::Result<Self> {
+    pub fn start(program: ShimProgram) -> io::Result<Self> {
         let (socket, child) = spawn(&program)?;
-        Ok(Self { socket, program, process: Process::Started(child) })
+        Ok(Self { socket, program, process: ShimForkerProcess::Started(child) })
     }
 
     /// Lets it go: nothing runs any more that it would have to end.
@@ -125,14 +127,14 @@ impl Keeper {
     /// Kills it and waits for its end.
     #[cfg(test)]
     pub fn kill(&mut self) {
-        let Process::Started(child) = &mut self.process else { panic!("it was forked") };
+        let ShimForkerProcess::Started(child) = &mut self.process else { panic!("it was forked") };
         child.signal(rustix::process::Signal::KILL).expect("it runs");
         child.reap().expect("it was a child");
     }
 
     /// A new shim, which waits for its task. `pty`: its service writes to a pseudo-terminal. `log`: where its
     /// output is to go. `sockets`: what its service gets open.
-    pub fn shim(&mut self, pty: bool, log: &Path, sockets: &[BorrowedFd<'_>]) -> io::Result<Pipes> {
+    pub fn shim(&mut self, pty: bool, log: &Path, sockets: &[BorrowedFd<'_>]) -> io::Result<ServicePipes> {
         let (orders_reader, orders) = io::pipe()?;
         let (output, output_writer): (OwnedFd, OwnedFd) = if pty {
             let terminal = pty::for_output()?;
@@ -152,20 +154,20 @@ impl Keeper {
             // Somebody has killed it. Its shims need it no more, but new ones do.
             let (socket, child) = spawn(&self.program)?;
             self.socket = socket;
-            std::mem::replace(&mut self.process, Process::Started(child)).reap();
+            std::mem::replace(&mut self.process, ShimForkerProcess::Started(child)).reap();
             send(&self.socket, log, &ends)?;
         }
         let file = |descriptor: OwnedFd| File::from(descriptor);
-        Ok(Pipes { orders: file(orders.into()), output: file(output), news: file(news.into()) })
+        Ok(ServicePipes { orders: file(orders.into()), output: file(output), news: file(news.into()) })
     }
 }
 
-fn spawn(program: &Program) -> io::Result<(UnixStream, Child)> {
+fn spawn(program: &ShimProgram) -> io::Result<(UnixStream, ChildProcess)> {
     let (socket, other) = UnixStream::pair()?;
-    let mut spawn = Spawn::new(&program.program, program.arguments.iter().cloned(), Variables::default());
-    spawn.stdin = Input::From(other.into());
-    (spawn.stdout, spawn.stderr) = (Sink::Null, Sink::Null);
-    spawn.grouping = Grouping::Group;
+    let mut spawn = Spawn::new(&program.program, program.arguments.iter().cloned(), EnvVariables::default());
+    spawn.stdin = ChildInput::From(other.into());
+    (spawn.stdout, spawn.stderr) = (ChildOutput::Null, ChildOutput::Null);
+    spawn.grouping = ProcessGrouping::Group;
     Ok((socket, spawn.start()?))
 }
 
@@ -177,9 +179,9 @@ const WANTED: u8 = b's';
 const LONGEST_PATH: usize = 64 * 1024;
 
 /// What a keeper is told.
-enum Told {
+enum ShimCommand {
     /// A shim is wanted for these ends of pipes.
-    Shim(Box<Ends>, PathBuf),
+    Shim(Box<ShimPipes>, PathBuf),
     Farewell,
     /// The supervisor is gone.
     Nothing,
@@ -205,21 +207,21 @@ unsafe fn serve(socket: UnixStream, mark: &str) {
     // Shims are not waited for, and orphans of shims that were killed come here: the system reaps both.
     process::ignore_signals(&[libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT]);
     tree::adopt_orphans();
-    let mut leftovers: Vec<Leftover> = Vec::new();
+    let mut leftovers: Vec<UnreadOutput> = Vec::new();
     loop {
         let (ends, log) = match receive(&socket) {
-            Ok(Told::Shim(ends, log)) => (*ends, log),
-            Ok(Told::Farewell) => return,
-            Ok(Told::Nothing) | Err(_) => break,
+            Ok(ShimCommand::Shim(ends, log)) => (*ends, log),
+            Ok(ShimCommand::Farewell) => return,
+            Ok(ShimCommand::Nothing) | Err(_) => break,
         };
         // Should its shim be killed too, this one has what was written. A service that is started anew has ended before.
         leftovers.retain(|one| one.path() != log);
         if let Ok(output) = ends.leftover.try_clone() {
-            leftovers.push(Leftover::new(output, log));
+            leftovers.push(UnreadOutput::new(output, log));
         }
         // SAFETY: this process has one thread, by the contract of this function, and nothing here starts another.
         match unsafe { process::fork() } {
-            Ok(Forked::Child) => {
+            Ok(ForkSide::Child) => {
                 drop(socket);
                 drop(leftovers);
                 // SAFETY: this process was forked a moment ago, by the only thread there was, and has started none.
@@ -227,7 +229,7 @@ unsafe fn serve(socket: UnixStream, mark: &str) {
                 process::leave(i32::from(code))
             }
             // What cannot be forked is seen by the supervisor: the pipes close.
-            Ok(Forked::Parent(_)) | Err(_) => {}
+            Ok(ForkSide::Parent(_)) | Err(_) => {}
         }
     }
     drop(socket);
@@ -260,14 +262,14 @@ fn send(socket: &UnixStream, log: &Path, ends: &[BorrowedFd<'_>]) -> io::Result<
     Ok(())
 }
 
-fn receive(socket: &UnixStream) -> io::Result<Told> {
+fn receive(socket: &UnixStream) -> io::Result<ShimCommand> {
     loop {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS + 4))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut head = [0; 5];
         let mut parts = [IoSliceMut::new(&mut head)];
         match rustix::net::recvmsg(socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-            Ok(message) if message.bytes == 0 => return Ok(Told::Nothing),
+            Ok(message) if message.bytes == 0 => return Ok(ShimCommand::Nothing),
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
             Err(errno) => return Err(errno.into()),
@@ -280,7 +282,7 @@ fn receive(socket: &UnixStream) -> io::Result<Told> {
         }
         let [kind, length @ ..] = head;
         if kind != WANTED {
-            return Ok(Told::Farewell);
+            return Ok(ShimCommand::Farewell);
         }
         let mut path = vec![0; (u32::from_le_bytes(length) as usize).min(LONGEST_PATH)];
         (&*socket).read_exact(&mut path)?;
@@ -291,7 +293,7 @@ fn receive(socket: &UnixStream) -> io::Result<Told> {
             let sockets = ends.collect();
             let (orders, news, leftover) = (File::from(orders), File::from(news), File::from(leftover));
             let path = PathBuf::from(OsString::from_vec(path));
-            return Ok(Told::Shim(Box::new(Ends { orders, output, news, leftover, sockets }), path));
+            return Ok(ShimCommand::Shim(Box::new(ShimPipes { orders, output, news, leftover, sockets }), path));
         }
     }
 }

@@ -6,25 +6,25 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 /// More than the system takes as arguments and variables of a program.
 const LARGEST_TASK: usize = 64 * 1024 * 1024;
 
 /// What a shim is to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Task {
+pub struct ShimTask {
     pub program: OsString,
     pub arguments: Vec<OsString>,
     pub cwd: PathBuf,
     /// Where the shim writes what comes when envo is gone.
     pub log: PathBuf,
-    pub variables: Variables,
+    pub variables: EnvVariables,
     /// The number of the signal that asks the service to end.
     pub stop_signal: i32,
 }
 
-impl Task {
+impl ShimTask {
     pub fn write(&self, target: &mut impl Write) -> io::Result<()> {
         let mut body = Vec::new();
         let mut put = |part: &OsStr| {
@@ -59,14 +59,14 @@ impl Task {
     }
 
     fn parse(body: &[u8]) -> Option<Self> {
-        let mut parts = Parts(body);
+        let mut parts = LengthPrefixed(body);
         let stop_signal = parts.number()?;
         let cwd = PathBuf::from(parts.next()?);
         let log = PathBuf::from(parts.next()?);
         let count: usize = parts.number()?;
         let program = parts.next()?;
         let arguments: Option<Vec<OsString>> = (0..count).map(|_| parts.next()).collect();
-        let mut variables = Variables::default();
+        let mut variables = EnvVariables::default();
         while let Some(name) = parts.next() {
             variables.set(name, parts.next()?);
         }
@@ -75,15 +75,15 @@ impl Task {
 }
 
 /// Texts, each after its length.
-struct Parts<'a>(&'a [u8]);
+struct LengthPrefixed<'a>(&'a [u8]);
 
-impl Parts<'_> {
+impl LengthPrefixed<'_> {
     fn number<T: std::str::FromStr>(&mut self) -> Option<T> {
         self.next()?.to_str()?.parse().ok()
     }
 }
 
-impl Iterator for Parts<'_> {
+impl Iterator for LengthPrefixed<'_> {
     type Item = OsString;
 
     fn next(&mut self) -> Option<OsString> {
@@ -96,14 +96,14 @@ impl Iterator for Parts<'_> {
 
 /// What envo asks of a shim. The end of the pipe is an order too: envo is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum ShimRequest {
     /// Send the stop signal to every process.
     Stop,
     /// Kill every process.
     Kill,
 }
 
-impl Order {
+impl ShimRequest {
     pub fn byte(self) -> u8 {
         match self {
             Self::Stop => b's',
@@ -127,7 +127,7 @@ impl Order {
 
 /// What a shim tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
+pub enum ShimEvent {
     /// The service runs.
     Started {
         /// The number of its first process.
@@ -143,7 +143,7 @@ pub enum News {
     Gone,
 }
 
-impl News {
+impl ShimEvent {
     pub fn to_line(self) -> String {
         match self {
             Self::Started { leader, shim } => format!("started {leader}/{shim}\n"),
@@ -174,10 +174,10 @@ mod tests {
 
     #[test]
     fn a_task_arrives_as_it_was_sent_whatever_bytes_are_in_it() {
-        let mut variables = Variables::default();
+        let mut variables = EnvVariables::default();
         variables.set("EMPTY", "");
         variables.set("BYTES", OsString::from_vec(vec![0xff, b'\n', b'=']));
-        let task = Task {
+        let task = ShimTask {
             program: "/bin/sh".into(),
             arguments: vec!["-c".into(), "".into(), OsString::from_vec(vec![0xfe])],
             cwd: "/a b".into(),
@@ -187,30 +187,35 @@ mod tests {
         };
         let mut sent = Vec::new();
         task.write(&mut sent).unwrap();
-        assert_eq!(Task::read(&mut sent.as_slice()).unwrap(), task);
+        assert_eq!(ShimTask::read(&mut sent.as_slice()).unwrap(), task);
         for length in 0..sent.len() {
-            assert!(Task::read(&mut &sent[..length]).is_err(), "cut at {length}");
+            assert!(ShimTask::read(&mut &sent[..length]).is_err(), "cut at {length}");
         }
-        assert!(Task::read(&mut [0xff; 64].as_slice()).is_err());
-        assert!(Task::read(&mut [4, 0, 0, 0, 0xff, 0xff, 0xff, 0xff].as_slice()).is_err());
+        assert!(ShimTask::read(&mut [0xff; 64].as_slice()).is_err());
+        assert!(ShimTask::read(&mut [4, 0, 0, 0, 0xff, 0xff, 0xff, 0xff].as_slice()).is_err());
     }
 
     #[test]
     fn news_are_read_as_they_were_told() {
-        for news in [News::Started { leader: 7, shim: 6 }, News::NotStarted(2), News::Exited(-15), News::Gone] {
-            assert_eq!(News::from_line(news.to_line().as_bytes()), Some(news));
+        for news in [
+            ShimEvent::Started { leader: 7, shim: 6 },
+            ShimEvent::NotStarted(2),
+            ShimEvent::Exited(-15),
+            ShimEvent::Gone,
+        ] {
+            assert_eq!(ShimEvent::from_line(news.to_line().as_bytes()), Some(news));
         }
         for nonsense in ["", "exited", "exited x", "thread 'main' panicked", "started -1", "started 5", "started 5/"] {
-            assert_eq!(News::from_line(nonsense.as_bytes()), None);
+            assert_eq!(ShimEvent::from_line(nonsense.as_bytes()), None);
         }
     }
 
     #[test]
     fn the_end_of_the_pipe_ends_the_orders() {
-        let bytes = [Order::Stop.byte(), Order::Kill.byte()];
+        let bytes = [ShimRequest::Stop.byte(), ShimRequest::Kill.byte()];
         let mut source = bytes.as_slice();
-        assert_eq!(Order::read(&mut source), Some(Order::Stop));
-        assert_eq!(Order::read(&mut source), Some(Order::Kill));
-        assert_eq!(Order::read(&mut source), None);
+        assert_eq!(ShimRequest::read(&mut source), Some(ShimRequest::Stop));
+        assert_eq!(ShimRequest::read(&mut source), Some(ShimRequest::Kill));
+        assert_eq!(ShimRequest::read(&mut source), None);
     }
 }

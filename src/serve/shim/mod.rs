@@ -22,11 +22,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
-use crate::execute::process::{self, Grouping, Input, Sink, Spawn};
+use crate::execute::process::{self, ChildInput, ChildOutput, ProcessGrouping, Spawn};
 use crate::execute::tree;
-use crate::serve::shim::message::{News, Order, Task};
-use crate::serve::shim::processes::{Signalled, signal_descendants};
-use crate::serve::shim::unread_output::{Ends, Leftover};
+use crate::serve::shim::message::{ShimEvent, ShimRequest, ShimTask};
+use crate::serve::shim::processes::{SignalledProcess, signal_descendants};
+use crate::serve::shim::unread_output::{ShimPipes, UnreadOutput};
 
 /// How long a service has to end by itself when envo is gone.
 pub(super) const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ const SOON: Duration = Duration::from_millis(10);
 ///
 /// # Safety
 /// This process has one thread, as for [`process::fork`], and nothing in it owns a descriptor but `ends`.
-pub unsafe fn run_with(ends: Ends) -> u8 {
+pub unsafe fn run_with(ends: ShimPipes) -> u8 {
     // SAFETY: the contract is the same.
     match unsafe { run(ends) } {
         Ok(()) => 0,
@@ -50,28 +50,28 @@ pub unsafe fn run_with(ends: Ends) -> u8 {
 
 /// # Safety
 /// As for [`run_with`].
-unsafe fn run(ends: Ends) -> io::Result<()> {
+unsafe fn run(ends: ShimPipes) -> io::Result<()> {
     process::restore_signals(&SIGNALS);
     // SAFETY: nothing but `ends` owns a descriptor, by the contract of this function.
-    let (ends, sockets) = unsafe { ends.put_sockets_first() }?;
-    let Ends { mut orders, output, news, leftover, .. } = ends;
-    let task = Task::read(&mut orders)?;
+    let (ends, sockets) = unsafe { ends.order_sockets_first() }?;
+    let ShimPipes { mut orders, output, news, leftover, .. } = ends;
+    let task = ShimTask::read(&mut orders)?;
     tree::adopt_orphans();
-    let ends = ChildEnds::new()?;
-    let leftover = Leftover::new(leftover, task.log.clone());
+    let ends = ChildSignal::new()?;
+    let leftover = UnreadOutput::new(leftover, task.log.clone());
     let mut shim = Shim { news, leftover, leader: None, stop_signal: task.stop_signal, ending: None };
     // SAFETY: this process has one thread, by the contract of this function; catching a signal starts none.
     match unsafe { start(task, output, sockets) } {
         Ok(leader) => shim.leader = Some(leader),
         Err(error) => {
-            shim.tell(News::NotStarted(error.raw_os_error().unwrap_or(0)));
+            shim.send(ShimEvent::NotStarted(error.raw_os_error().unwrap_or(0)));
             return Ok(());
         }
     }
     // A signal that reaches every `envo` (`pkill envo`) is envo's to act on; the shim ends when its service has.
     process::ignore_signals(&SIGNALS[1..]);
     let leader = shim.leader.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
-    shim.tell(News::Started { leader, shim: std::process::id() });
+    shim.send(ShimEvent::Started { leader, shim: std::process::id() });
     shim.serve(orders, &ends)
 }
 
@@ -83,13 +83,13 @@ const SIGNALS: [i32; 6] = [libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIG
 ///
 /// # Safety
 /// This process has one thread, as for [`process::fork`].
-unsafe fn start(task: Task, output: OwnedFd, sockets: i32) -> io::Result<Pid> {
+unsafe fn start(task: ShimTask, output: OwnedFd, sockets: i32) -> io::Result<Pid> {
     let mut spawn = Spawn::new(task.program, task.arguments, task.variables);
     spawn.cwd = Some(task.cwd);
-    spawn.stdin = Input::Null;
-    spawn.stdout = Sink::To(output.try_clone()?);
-    spawn.stderr = Sink::To(output);
-    spawn.grouping = Grouping::Session;
+    spawn.stdin = ChildInput::Null;
+    spawn.stdout = ChildOutput::To(output.try_clone()?);
+    spawn.stderr = ChildOutput::To(output);
+    spawn.grouping = ProcessGrouping::Session;
     spawn.sockets = sockets;
     spawn.dies_with_parent = true;
     // SAFETY: this process has one thread, by the contract of this function.
@@ -98,9 +98,9 @@ unsafe fn start(task: Task, output: OwnedFd, sockets: i32) -> io::Result<Pid> {
 }
 
 /// SIGCHLD as something that can be waited for beside the orders.
-struct ChildEnds(io::PipeReader);
+struct ChildSignal(io::PipeReader);
 
-impl ChildEnds {
+impl ChildSignal {
     fn new() -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
         rustix::io::ioctl_fionbio(&reader, true)?;
@@ -117,25 +117,25 @@ impl ChildEnds {
 
 struct Shim {
     news: File,
-    leftover: Leftover,
+    leftover: UnreadOutput,
     /// The service's first process until it is reaped.
     leader: Option<Pid>,
     stop_signal: i32,
-    ending: Option<Ending>,
+    ending: Option<TreeTermination>,
 }
 
 /// A signal that goes to all processes, those that appear while they are being ended included.
-struct Ending {
+struct TreeTermination {
     signal: i32,
     /// Who has got it already: a second SIGTERM may mean something else to a program than the first.
-    signalled: Vec<Signalled>,
+    signalled: Vec<SignalledProcess>,
     again: Instant,
     /// When SIGKILL follows without an order, since nobody is left to give it.
     kill: Option<Instant>,
 }
 
 impl Shim {
-    fn serve(&mut self, orders: File, ends: &ChildEnds) -> io::Result<()> {
+    fn serve(&mut self, orders: File, ends: &ChildSignal) -> io::Result<()> {
         let mut orders = Some(orders);
         let mut leftover = false;
         loop {
@@ -143,7 +143,7 @@ impl Shim {
                 if orders.is_none() {
                     self.leftover.write();
                 }
-                self.tell(News::Gone);
+                self.send(ShimEvent::Gone);
                 return Ok(());
             }
             let (ordered, ended) = self.wait(orders.as_ref(), ends, leftover)?;
@@ -154,21 +154,21 @@ impl Shim {
                 ends.clear();
             }
             if ordered && let Some(source) = &mut orders {
-                match Order::read(source) {
-                    Some(Order::Stop) => self.end(self.stop_signal, None),
-                    Some(Order::Kill) => self.end(libc::SIGKILL, None),
+                match ShimRequest::read(source) {
+                    Some(ShimRequest::Stop) => self.end(self.stop_signal, None),
+                    Some(ShimRequest::Kill) => self.end(libc::SIGKILL, None),
                     None => {
                         (orders, leftover) = (None, true);
                         self.end(self.stop_signal, Some(Instant::now() + ORPHAN_PATIENCE));
                     }
                 }
             }
-            self.go_on_ending();
+            self.continue_ending();
         }
     }
 
     /// Waits for an order, the end of a child, something to write, or the time to signal once more.
-    fn wait(&self, orders: Option<&File>, ends: &ChildEnds, leftover: bool) -> io::Result<(bool, bool)> {
+    fn wait(&self, orders: Option<&File>, ends: &ChildSignal, leftover: bool) -> io::Result<(bool, bool)> {
         let timeout = self.ending.as_ref().map(|ending| {
             let due = ending.kill.map_or(ending.again, |kill| kill.min(ending.again));
             due.saturating_duration_since(Instant::now())
@@ -199,7 +199,7 @@ impl Shim {
                         if let Some(ending) = &mut self.ending {
                             ending.again = ending.again.min(Instant::now() + SOON);
                         }
-                        self.tell(News::Exited(code(status)));
+                        self.send(ShimEvent::Exited(code(status)));
                     }
                 }
                 Ok(None) => return true,
@@ -213,31 +213,31 @@ impl Shim {
         let killing = self.ending.as_ref().is_some_and(|ending| ending.signal == libc::SIGKILL);
         let signal = if killing { libc::SIGKILL } else { signal };
         let signalled = send_to_all(signal, &[]);
-        self.ending = Some(Ending { signal, signalled, again: Instant::now() + AGAIN, kill });
+        self.ending = Some(TreeTermination { signal, signalled, again: Instant::now() + AGAIN, kill });
     }
 
     /// Sends the signal to what was started while it went round: a shell that was about to start a program when it was
     /// told to end leaves that program behind.
-    fn go_on_ending(&mut self) {
+    fn continue_ending(&mut self) {
         let now = Instant::now();
         let Some(ending) = &mut self.ending else { return };
         if ending.kill.is_some_and(|kill| kill <= now) {
             return self.end(libc::SIGKILL, None);
         }
         if ending.again <= now {
-            let spared: &[Signalled] = if ending.signal == libc::SIGKILL { &[] } else { &ending.signalled };
+            let spared: &[SignalledProcess] = if ending.signal == libc::SIGKILL { &[] } else { &ending.signalled };
             ending.signalled = send_to_all(ending.signal, spared);
             ending.again = now + AGAIN;
         }
     }
 
-    fn tell(&mut self, news: News) {
+    fn send(&mut self, news: ShimEvent) {
         // When envo is gone there is nobody to tell.
         let _ = self.news.write_all(news.to_line().as_bytes());
     }
 }
 
-fn send_to_all(signal: i32, spared: &[Signalled]) -> Vec<Signalled> {
+fn send_to_all(signal: i32, spared: &[SignalledProcess]) -> Vec<SignalledProcess> {
     Signal::from_named_raw(signal).map_or_else(Vec::new, |signal| signal_descendants(signal, spared))
 }
 

@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// A process as it was when it got a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signalled {
+pub struct SignalledProcess {
     pid: u32,
     /// The program's name.
     program: Vec<u8>,
@@ -22,15 +22,15 @@ pub struct Signalled {
 ///
 /// The number of a grandchild may go to a stranger between finding and signalling it. Its descriptor is opened first
 /// and its parent looked at again afterwards, so that the descriptor is known to mean the process that was found.
-pub fn signal_descendants(signal: Signal, spared: &[Signalled]) -> Vec<Signalled> {
-    let mut found: Vec<Signalled> = Vec::new();
+pub fn signal_descendants(signal: Signal, spared: &[SignalledProcess]) -> Vec<SignalledProcess> {
+    let mut found: Vec<SignalledProcess> = Vec::new();
     let mut parents = vec![std::process::id()];
     while let Some(parent) = parents.pop() {
         for pid in children(parent) {
             if found.iter().any(|one| one.pid == pid) {
                 continue;
             }
-            let one = Signalled { pid, program: fs::read(format!("/proc/{pid}/comm")).unwrap_or_default() };
+            let one = SignalledProcess { pid, program: fs::read(format!("/proc/{pid}/comm")).unwrap_or_default() };
             if !spared.contains(&one) {
                 signal_child(pid, parent, signal);
             }

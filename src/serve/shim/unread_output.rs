@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::execute::process::descriptors;
 use crate::serve::shim::forker;
-use crate::serve::supervisor::log::Log;
+use crate::serve::supervisor::log::ServiceLog;
 
 /// What is not the service's goes to numbers from here on.
 const OUT_OF_THE_WAY: i32 = 128;
@@ -16,7 +16,7 @@ const OUT_OF_THE_WAY: i32 = 128;
 const BLOCK: usize = 64 * 1024;
 
 /// What a shim has open.
-pub struct Ends {
+pub struct ShimPipes {
     pub orders: File,
     /// Where the service writes.
     pub output: OwnedFd,
@@ -27,13 +27,13 @@ pub struct Ends {
     pub sockets: Vec<OwnedFd>,
 }
 
-impl Ends {
+impl ShimPipes {
     /// Gives the sockets the numbers from 3 on, for whatever this process starts to have them, and answers the rest and
     /// how many sockets there are.
     ///
     /// # Safety
     /// Nothing else in this process owns a descriptor above the standard streams, or one that is not `self`'s is lost.
-    pub unsafe fn put_sockets_first(self) -> io::Result<(Self, i32)> {
+    pub unsafe fn order_sockets_first(self) -> io::Result<(Self, i32)> {
         if self.sockets.is_empty() {
             return Ok((self, 0));
         }
@@ -59,14 +59,14 @@ impl Ends {
 }
 
 /// What the supervisor has not read of a service's output, and what comes after.
-pub struct Leftover {
+pub struct UnreadOutput {
     output: File,
     path: PathBuf,
     /// Once there is something to write.
-    log: Option<Log>,
+    log: Option<ServiceLog>,
 }
 
-impl Leftover {
+impl UnreadOutput {
     pub fn new(output: File, path: PathBuf) -> Self {
         Self { output, path, log: None }
     }
@@ -83,10 +83,10 @@ impl Leftover {
         }
         if self.log.is_none() {
             // Without a log there is nobody to keep it for; the service must not be held up all the same.
-            self.log = Log::open(&self.path).ok();
+            self.log = ServiceLog::open(&self.path).ok();
         }
         // A shim and a keeper may be at it at once. What one of them reads it writes before the other reads on.
-        let _turn = self.log.as_ref().and_then(Log::lock);
+        let _turn = self.log.as_ref().and_then(ServiceLog::lock);
         let mut buffer = vec![0; BLOCK];
         loop {
             match self.output.read(&mut buffer) {
@@ -103,7 +103,7 @@ impl Leftover {
     }
 }
 
-impl AsFd for Leftover {
+impl AsFd for UnreadOutput {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.output.as_fd()
     }
@@ -121,7 +121,7 @@ mod tests {
         let path = folder.path().join("a.log");
         std::fs::write(&path, "before\n").unwrap();
         let (reader, mut writer) = io::pipe().unwrap();
-        let mut leftover = Leftover::new(File::from(OwnedFd::from(reader)), path.clone());
+        let mut leftover = UnreadOutput::new(File::from(OwnedFd::from(reader)), path.clone());
         assert!(leftover.write(), "nothing yet, but something may come");
         writer.write_all(b"left\n").unwrap();
         assert!(leftover.write());

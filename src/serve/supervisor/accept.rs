@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::serve::client::socket_path;
-use crate::serve::supervisor::Message;
+use crate::serve::supervisor::SupervisorMessage;
 use crate::serve::supervisor::connection::{self, Accepted};
 use crate::serve::supervisor::listening::Listening;
 
@@ -18,7 +18,7 @@ const NEEDED: usize = 6;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Takes connections for ever.
-pub fn run(mut listening: Listening, sender: &Sender<Message>) {
+pub fn run(mut listening: Listening, sender: &Sender<SupervisorMessage>) {
     let (ended, ends) = sync_channel(1);
     let mut door = Door { sender, ended, spare: Vec::new(), last_id: 0 };
     loop {
@@ -26,7 +26,7 @@ pub fn run(mut listening: Listening, sender: &Sender<Message>) {
         // Without descriptors the system refuses to accept before there is anything to accept.
         if let Some(socket) = listening.wait() {
             door.spare.clear();
-            let _ = sender.send(Message::ListensAt(socket));
+            let _ = sender.send(SupervisorMessage::ListensAt(socket));
             continue;
         }
         // Others may have gone while nobody came.
@@ -36,7 +36,7 @@ pub fn run(mut listening: Listening, sender: &Sender<Message>) {
 }
 
 struct Door<'a> {
-    sender: &'a Sender<Message>,
+    sender: &'a Sender<SupervisorMessage>,
     ended: SyncSender<()>,
     spare: Vec<OwnedFd>,
     last_id: u64,

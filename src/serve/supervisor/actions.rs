@@ -2,20 +2,20 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::event::Event;
+use crate::event::RunEvent;
 use crate::execute::interrupt::Interrupt;
-use crate::serve::machine::{ALIVE_FAILURES, Action, Event as Happening, Failure, State};
-use crate::serve::ports::{self, Book};
-use crate::serve::protocol::{Ending, Failed, News, Reply, ServiceNews, Waiting};
-use crate::serve::shim::message::Order;
+use crate::serve::machine::{ALIVE_FAILURES, Action, MachineEvent as Happening, NodeFailure, NodeState};
+use crate::serve::ports::{self, PortRegistry};
+use crate::serve::protocol::{EndingService, FailedService, Reply, ServiceEvent, TimedEvent, WaitingService};
+use crate::serve::shim::message::ShimRequest;
 use crate::serve::supervisor::Supervisor;
-use crate::serve::supervisor::log::{self, LAST_LINES, Log};
+use crate::serve::supervisor::log::{self, LAST_LINES, ServiceLog};
 use crate::serve::supervisor::service_command;
 use crate::serve::supervisor::start_service;
 
 impl Supervisor {
     /// Does what the machine asks for; what follows at once is answered, the rest comes through the channel.
-    pub(super) fn carry_out(&mut self, action: Action) -> Option<Happening> {
+    pub(super) fn perform(&mut self, action: Action) -> Option<Happening> {
         match action {
             Action::Prepare(at) => self.prepare(at),
             Action::Start(at) => {
@@ -29,12 +29,12 @@ impl Supervisor {
             }
             Action::Terminate(at) => {
                 self.slots[at].asking = None;
-                self.order(at, Order::Stop);
+                self.send_to_shim(at, ShimRequest::Stop);
                 None
             }
             Action::Kill(at) => {
                 self.slots[at].asking = None;
-                self.order(at, Order::Kill);
+                self.send_to_shim(at, ShimRequest::Kill);
                 None
             }
             Action::Finish(at) => service_command::finish(self, at),
@@ -45,7 +45,13 @@ impl Supervisor {
             Action::StillStarting(at, seconds) => {
                 let (target, seen) = self.slots[at].waiting.now();
                 let service = self.slots[at].prepared.name().to_owned();
-                self.tell(News::Waiting(Waiting { time: since_1970(), service, target, seconds, seen }));
+                self.publish_event(TimedEvent::Waiting(WaitingService {
+                    time: since_1970(),
+                    service,
+                    target,
+                    seconds,
+                    seen,
+                }));
                 None
             }
         }
@@ -61,28 +67,28 @@ impl Supervisor {
         }
         if slot.prepared.definition.is_job() {
             if self.is_left_out(at) {
-                self.tell_report(self.left_out(at));
+                self.publish_report(self.left_out(at));
                 return Some(Happening::AlreadyDone(at));
             }
             // Should it fail, it is not done any more.
             self.jobs.forget(self.slots[at].prepared.name());
         }
         if !std::mem::replace(&mut self.slots[at].leased, true)
-            && let Err(text) = self.lease_anew(at)
+            && let Err(text) = self.reserve_ports_again(at)
         {
             return Some(Happening::PrepareFailed(at, text));
         }
-        if start_service::look_for_another(self, at) {
+        if start_service::find_another_port(self, at) {
             return None;
         }
         self.prepare_own(at)
     }
 
     /// Gives a service its ports for another start.
-    fn lease_anew(&mut self, at: usize) -> Result<(), String> {
+    fn reserve_ports_again(&mut self, at: usize) -> Result<(), String> {
         let slot = &mut self.slots[at];
         let Some(service) = &slot.prepared.definition.service else { return Ok(()) };
-        let mut book = Book::open(&self.state_dir, self.user_dir.as_deref());
+        let mut book = PortRegistry::open(&self.state_dir, self.user_dir.as_deref());
         slot.lease.release();
         slot.lease = ports::lease(&mut book, &slot.which, service).map_err(|error| error.to_string())?;
         slot.instance.ports.clone_from(&slot.lease.ports);
@@ -110,11 +116,11 @@ impl Supervisor {
     }
 
     /// To the shim of a service, or to the commands of a job or of what runs before and after a service.
-    fn order(&mut self, at: usize, order: Order) {
+    fn send_to_shim(&mut self, at: usize, order: ShimRequest) {
         let slot = &mut self.slots[at];
         match &mut slot.running {
             // A shim that has gone needs no order; its end is in the channel.
-            Some(running) => running.give(order),
+            Some(running) => running.send(order),
             None => slot.halt.iter().for_each(Interrupt::request),
         }
     }
@@ -123,23 +129,23 @@ impl Supervisor {
         let state = self.machine.state(at);
         let mut text = None;
         match state {
-            State::Ready => {
+            NodeState::Ready => {
                 self.publish(at);
                 let slot = &self.slots[at];
                 let seconds = slot.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
                 let place = slot.instance.url.as_ref().map_or(String::new(), |url| format!("at {url} "));
                 text = Some(format!("{place}({seconds:.2} s)"));
             }
-            State::Restarting if self.machine.has_failed_alive(at) => {
+            NodeState::Restarting if self.machine.has_failed_alive(at) => {
                 let why = self.slots[at].waiting.explanation(None).unwrap_or_default();
                 text = Some(format!("(its `alive` probe failed {ALIVE_FAILURES} times in a row: {why})"));
             }
-            State::Restarting | State::Failed => text = Some(String::new()),
-            State::Exited => {
+            NodeState::Restarting | NodeState::Failed => text = Some(String::new()),
+            NodeState::Exited => {
                 text = self.slots[at].started.map(|_| String::new());
                 self.job_may_be_done(at);
             }
-            State::Stopped => text = self.slots[at].started.map(|_| String::new()),
+            NodeState::Stopped => text = self.slots[at].started.map(|_| String::new()),
             _ => {}
         }
         if self.machine.is_over(at) {
@@ -148,11 +154,11 @@ impl Supervisor {
             slot.lease.release();
             slot.leased = false;
             slot.halt = None;
-            if state != State::Exited || !slot.prepared.definition.is_job() {
+            if state != NodeState::Exited || !slot.prepared.definition.is_job() {
                 self.ready.remove(slot.prepared.name());
             }
         }
-        self.tell_state(at, text);
+        self.publish_state(at, text);
     }
 
     fn job_may_be_done(&mut self, at: usize) {
@@ -185,24 +191,24 @@ impl Supervisor {
         self.ready.insert(slot.instance.name.clone(), slot.instance.clone());
     }
 
-    fn tell_state(&mut self, at: usize, text: Option<String>) {
-        let news = self.state_news(at, text);
+    fn publish_state(&mut self, at: usize, text: Option<String>) {
+        let news = self.state_event(at, text);
         // A step of the machine may pass through several states; only the last of them is seen here, as often.
-        let is_same = |told: &ServiceNews| {
+        let is_same = |told: &ServiceEvent| {
             let (time, seconds) = (news.time, news.seconds);
-            ServiceNews { time, seconds, ..told.clone() } == news
+            ServiceEvent { time, seconds, ..told.clone() } == news
         };
         if news.text.is_none() && self.slots[at].told.as_ref().is_some_and(is_same) {
             return;
         }
-        self.slots[at].told = Some(ServiceNews { text: None, ..news.clone() });
-        self.tell(News::Service(news));
+        self.slots[at].told = Some(ServiceEvent { text: None, ..news.clone() });
+        self.publish_event(TimedEvent::Service(news));
     }
 
-    fn state_news(&self, at: usize, text: Option<String>) -> ServiceNews {
+    fn state_event(&self, at: usize, text: Option<String>) -> ServiceEvent {
         let slot = &self.slots[at];
         let processes = slot.running.as_ref().and_then(|running| running.processes);
-        ServiceNews {
+        ServiceEvent {
             time: since_1970(),
             service: slot.prepared.name().to_owned(),
             environment: slot.which.environment.clone(),
@@ -216,52 +222,56 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn tell_health(&mut self, at: usize) {
-        self.tell_state(at, None);
+    pub(super) fn publish_health(&mut self, at: usize) {
+        self.publish_state(at, None);
     }
 
     pub(super) fn state_name(&self, at: usize) -> &'static str {
         match self.machine.state(at) {
-            State::Ready if self.machine.is_adopted(at) => "adopted",
+            NodeState::Ready if self.machine.is_adopted(at) => "adopted",
             state => state.name(),
         }
     }
 
     pub(super) fn health(&self, at: usize) -> Option<String> {
         let service = self.slots[at].prepared.definition.service.as_ref()?;
-        let checked = service.alive.is_some() && self.machine.state(at) == State::Ready;
+        let checked = service.alive.is_some() && self.machine.state(at) == NodeState::Ready;
         checked.then(|| if self.machine.is_healthy(at) { "healthy" } else { "unhealthy" }.to_owned())
     }
 
-    pub(super) fn tell_failure(&self, at: usize) {
+    pub(super) fn publish_failure(&self, at: usize) {
         let service = self.slots[at].prepared.name().to_owned();
-        self.tell(News::Failed(Failed { time: since_1970(), service, message: self.failure_text(at) }));
+        self.publish_event(TimedEvent::Failed(FailedService {
+            time: since_1970(),
+            service,
+            message: self.failure_text(at),
+        }));
     }
 
-    pub(super) fn tell_report(&mut self, event: Event) {
-        if let Event::Output { environment, bytes, .. } = &event
+    pub(super) fn publish_report(&mut self, event: RunEvent) {
+        if let RunEvent::Output { environment, bytes, .. } = &event
             && let Some(at) = self.names.get(environment)
             && self.slots[*at].prepared.definition.service.is_none()
-            && let Ok(mut log) = Log::open(&self.log_dir.join(format!("{environment}.log")))
+            && let Ok(mut log) = ServiceLog::open(&self.log_dir.join(format!("{environment}.log")))
         {
             log.write(bytes);
         }
-        self.tell(News::Report { report: event });
+        self.publish_event(TimedEvent::Report { report: event });
     }
 
     /// The supervisor was told to end.
-    pub(super) fn tell_ending(&self, by: String) {
-        self.tell(News::Ending(Ending { time: since_1970(), by }));
+    pub(super) fn publish_stopping(&self, by: String) {
+        self.publish_event(TimedEvent::Ending(EndingService { time: since_1970(), by }));
     }
 
     /// Something for people behind one connection, if it listens.
-    pub(super) fn tell_one(&self, connection: u64, report: Event) {
+    pub(super) fn publish_to(&self, connection: u64, report: RunEvent) {
         if self.connections.get(&connection).is_some_and(|one| one.events) {
-            self.send(connection, &Reply::News(News::Report { report }));
+            self.send(connection, &Reply::News(TimedEvent::Report { report }));
         }
     }
 
-    fn tell(&self, news: News) {
+    fn publish_event(&self, news: TimedEvent) {
         let reply = Reply::News(news);
         for connection in self.connections.values().filter(|connection| connection.events) {
             connection.outbox.push(&reply);
@@ -277,10 +287,10 @@ impl Supervisor {
             _ => slot.last_lines.clone(),
         };
         let explained = match failure {
-            Failure::NotReady(_) | Failure::NotAlive(_) => {
+            NodeFailure::NotReady(_) | NodeFailure::NotAlive(_) => {
                 slot.waiting.explanation(lines.last()).map(|why| format!(": {why}"))
             }
-            Failure::ExitedEarly(_) => slot.waiting.explanation_of_end().map(|why| format!("; {why}")),
+            NodeFailure::ExitedEarly(_) => slot.waiting.explanation_of_end().map(|why| format!("; {why}")),
             _ => None,
         };
         let explained = explained.unwrap_or_default();

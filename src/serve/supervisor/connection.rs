@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::serve::protocol::{self, Refusal, Reply, Request};
-use crate::serve::supervisor::Message;
+use crate::serve::protocol::{self, ClientRequest, Reply, RequestRefusal};
+use crate::serve::supervisor::SupervisorMessage;
 
 /// How many bytes may wait for a client that reads slowly before it is given up.
 const LARGEST_OUTBOX: usize = 8 * 1024 * 1024;
@@ -28,7 +28,7 @@ const STACK: usize = 1024 * 1024;
 const STEP: usize = 64 * 1024;
 
 #[derive(Default)]
-struct Queue {
+struct OutboxQueue {
     bytes: Vec<u8>,
     /// How many requests have no answer yet.
     open: usize,
@@ -40,7 +40,7 @@ struct Queue {
 
 /// What waits to be sent to a client.
 pub struct Outbox {
-    queue: Mutex<Queue>,
+    queue: Mutex<OutboxQueue>,
     ended: Condvar,
     wake: io::PipeWriter,
     /// Open as long as the thread has it.
@@ -48,7 +48,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, OutboxQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -111,7 +111,7 @@ pub struct Accepted {
 }
 
 /// Serves a client on a thread of its own. `ended` is told when the connection has ended.
-pub fn serve(accepted: &Accepted, sender: Sender<Message>, ended: SyncSender<()>) -> io::Result<()> {
+pub fn serve(accepted: &Accepted, sender: Sender<SupervisorMessage>, ended: SyncSender<()>) -> io::Result<()> {
     let Accepted { stream, id, is_last } = accepted;
     let (stream, id, is_last) = (Arc::clone(stream), *id, *is_last);
     let (woken, wake) = io::pipe()?;
@@ -120,12 +120,13 @@ pub fn serve(accepted: &Accepted, sender: Sender<Message>, ended: SyncSender<()>
     stream.set_nonblocking(true)?;
     let outbox =
         Arc::new(Outbox { queue: Mutex::default(), ended: Condvar::new(), wake, stream: Arc::downgrade(&stream) });
-    let talk = Talk { stream, woken, outbox: Arc::clone(&outbox), id, sender, heard: Vec::new(), line_due: None };
+    let talk =
+        ConnectionThreads { stream, woken, outbox: Arc::clone(&outbox), id, sender, heard: Vec::new(), line_due: None };
     thread::Builder::new().name("client".to_owned()).stack_size(STACK).spawn(move || {
-        if talk.sender.send(Message::Connected(id, Arc::clone(&outbox), is_last)).is_ok() {
+        if talk.sender.send(SupervisorMessage::Connected(id, Arc::clone(&outbox), is_last)).is_ok() {
             let sender = talk.sender.clone();
             talk.run();
-            let _ = sender.send(Message::Disconnected(id));
+            let _ = sender.send(SupervisorMessage::Disconnected(id));
         }
         outbox.lock().ended = true;
         outbox.ended.notify_all();
@@ -136,19 +137,19 @@ pub fn serve(accepted: &Accepted, sender: Sender<Message>, ended: SyncSender<()>
     Ok(())
 }
 
-struct Talk {
+struct ConnectionThreads {
     stream: Arc<UnixStream>,
     woken: io::PipeReader,
     outbox: Arc<Outbox>,
     id: u64,
-    sender: Sender<Message>,
+    sender: Sender<SupervisorMessage>,
     /// What has come of a line that has no end yet.
     heard: Vec<u8>,
     /// When that line must have come to its end.
     line_due: Option<Instant>,
 }
 
-impl Talk {
+impl ConnectionThreads {
     fn run(mut self) {
         self.line_due = Some(Instant::now() + LINE_PATIENCE);
         let mut closing: Option<Instant> = None;
@@ -229,7 +230,7 @@ impl Talk {
             rest = &rest[end + 1..];
             self.line_due = None;
             let line = std::mem::take(&mut self.heard);
-            if !line.trim_ascii().is_empty() && !self.take_line(&line) {
+            if !line.trim_ascii().is_empty() && !self.handle_line(&line) {
                 return true;
             }
         }
@@ -248,11 +249,11 @@ impl Talk {
     }
 
     /// Whether more lines are wanted.
-    fn take_line(&mut self, line: &[u8]) -> bool {
-        match serde_json::from_slice::<Request>(line) {
+    fn handle_line(&mut self, line: &[u8]) -> bool {
+        match serde_json::from_slice::<ClientRequest>(line) {
             Ok(request) => {
                 self.outbox.lock().open += 1;
-                self.sender.send(Message::Asked(self.id, request)).is_ok()
+                self.sender.send(SupervisorMessage::Asked(self.id, request)).is_ok()
             }
             Err(error) => {
                 self.refuse(&format!("not a request: {error}"));
@@ -264,7 +265,7 @@ impl Talk {
     /// Says what is wrong and ends the connection.
     fn refuse(&mut self, text: &str) {
         self.line_due = None;
-        self.outbox.push(&Reply::Refusal { id: 0, error: Refusal::new("protocol", text) });
+        self.outbox.push(&Reply::Refusal { id: 0, error: RequestRefusal::new("protocol", text) });
         self.outbox.close();
     }
 }

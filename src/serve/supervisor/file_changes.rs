@@ -4,11 +4,11 @@ use std::path::Path;
 use std::thread;
 
 use crate::event::Level;
-use crate::serve::machine::Event as Happening;
-use crate::serve::probe::Cancel;
-use crate::serve::supervisor::file_watcher::Changes;
+use crate::serve::machine::MachineEvent as Happening;
+use crate::serve::probe::CancellableWait;
+use crate::serve::supervisor::file_watcher::FileWatcher;
 use crate::serve::supervisor::service_command;
-use crate::serve::supervisor::{Message, Supervisor};
+use crate::serve::supervisor::{Supervisor, SupervisorMessage};
 
 /// The stack of a thread that waits.
 const SMALL_STACK: usize = 256 * 1024;
@@ -25,11 +25,11 @@ impl Supervisor {
         }
         let work_dir = self.state_dir.parent().unwrap_or(&self.state_dir).to_path_buf();
         let sender = self.sender.clone();
-        let begun = Changes::of(&patterns, &work_dir).and_then(|mut changes| {
-            let (cancel, canceller) = Cancel::new().map_err(|error| error.to_string())?;
+        let begun = FileWatcher::of(&patterns, &work_dir).and_then(|mut changes| {
+            let (cancel, canceller) = CancellableWait::new().map_err(|error| error.to_string())?;
             let watch = move || {
                 while let Some(path) = changes.wait(&cancel) {
-                    if sender.send(Message::FileChanged(at, path)).is_err() {
+                    if sender.send(SupervisorMessage::FileChanged(at, path)).is_err() {
                         return;
                     }
                 }

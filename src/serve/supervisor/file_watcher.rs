@@ -13,7 +13,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use ignore::gitignore::Gitignore;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
-use crate::serve::probe::Cancel;
+use crate::serve::probe::CancellableWait;
 
 /// How long nothing may change before a change is told: programs write files in several steps.
 const QUIET: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ const NEVER: [&str; 4] = [".git", ".hg", ".envo", "__pycache__"];
 
 /// Which files are meant.
 #[derive(Debug)]
-struct Patterns {
+struct WatchPatterns {
     /// Files, and folders with all that is in them.
     paths: Vec<PathBuf>,
     globs: Vec<GlobMatcher>,
@@ -38,7 +38,7 @@ struct Patterns {
     work_dir: PathBuf,
 }
 
-impl Patterns {
+impl WatchPatterns {
     fn parse(written: &[String], work_dir: &Path) -> Result<Self, String> {
         let mut patterns = Self {
             paths: Vec::new(),
@@ -101,9 +101,9 @@ fn parent(path: &Path) -> PathBuf {
 
 /// What `.gitignore` files say.
 #[derive(Debug, Default)]
-struct Ignored(HashMap<PathBuf, Gitignore>);
+struct GitIgnore(HashMap<PathBuf, Gitignore>);
 
-impl Ignored {
+impl GitIgnore {
     fn contains(&mut self, path: &Path, is_folder: bool) -> bool {
         for folder in path.ancestors().skip(1) {
             let rules = self.0.entry(folder.to_path_buf()).or_insert_with(|| {
@@ -126,20 +126,20 @@ impl Ignored {
 }
 
 /// Files that are watched.
-pub struct Changes {
+pub struct FileWatcher {
     notices: OwnedFd,
-    patterns: Patterns,
-    ignored: Ignored,
+    patterns: WatchPatterns,
+    ignored: GitIgnore,
     folders: HashMap<i32, PathBuf>,
 }
 
-impl Changes {
+impl FileWatcher {
     /// Watches `written`: absolute paths and globs, those after `!` left out. `work_dir`: where nothing is watched.
     pub fn of(written: &[String], work_dir: &Path) -> Result<Self, String> {
-        let patterns = Patterns::parse(written, work_dir)?;
+        let patterns = WatchPatterns::parse(written, work_dir)?;
         let notices =
             inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|errno| words(errno.into()))?;
-        let mut changes = Self { notices, patterns, ignored: Ignored::default(), folders: HashMap::new() };
+        let mut changes = Self { notices, patterns, ignored: GitIgnore::default(), folders: HashMap::new() };
         for base in changes.patterns.bases.clone() {
             // What is not there yet is seen when it comes, if what it is in is there.
             let there = base.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/")).to_path_buf();
@@ -153,7 +153,7 @@ impl Changes {
     }
 
     /// Waits until something has changed that counts, and all is quiet again; `None`: nobody wants to know any more.
-    pub fn wait(&mut self, cancel: &Cancel) -> Option<PathBuf> {
+    pub fn wait(&mut self, cancel: &CancellableWait) -> Option<PathBuf> {
         let mut first: Option<(PathBuf, Instant)> = None;
         loop {
             let time = match &first {
@@ -194,7 +194,7 @@ impl Changes {
             }
             let Some(path) = self.folders.get(&number).and_then(|folder| Some(folder.join(name?))) else { continue };
             if path.ends_with(".gitignore") {
-                self.ignored = Ignored::default();
+                self.ignored = GitIgnore::default();
             }
             if flags.contains(ReadFlags::ISDIR) {
                 if flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) && self.is_of_use(&path) {
@@ -277,11 +277,11 @@ mod tests {
 
     use super::*;
 
-    struct Fixture {
+    struct WatchFixture {
         folder: tempfile::TempDir,
     }
 
-    impl Fixture {
+    impl WatchFixture {
         fn new(files: &[&str]) -> Self {
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join(".git")).unwrap();
@@ -296,20 +296,20 @@ mod tests {
             fs::write(path, file).unwrap();
         }
 
-        fn changes(&self, patterns: &[&str]) -> Changes {
+        fn changes(&self, patterns: &[&str]) -> FileWatcher {
             let root = self.folder.path().display();
             let absolute = |text: &&str| match text.strip_prefix('!') {
                 Some(rest) => format!("!{root}/{rest}"),
                 None => format!("{root}/{text}"),
             };
             let patterns: Vec<String> = patterns.iter().map(absolute).collect();
-            Changes::of(&patterns, &self.folder.path().join(".tox")).unwrap()
+            FileWatcher::of(&patterns, &self.folder.path().join(".tox")).unwrap()
         }
 
         /// Changes files one after another; answers the first that counts.
-        fn first(&self, changes: &mut Changes, files: &[&str]) -> String {
+        fn first(&self, changes: &mut FileWatcher, files: &[&str]) -> String {
             files.iter().for_each(|file| self.write(file));
-            let (cancel, _canceller) = Cancel::new().unwrap();
+            let (cancel, _canceller) = CancellableWait::new().unwrap();
             let path = changes.wait(&cancel).unwrap();
             path.strip_prefix(self.folder.path()).unwrap().display().to_string()
         }
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn files_below_a_folder_count_unless_they_are_ignored_or_left_out() {
-        let fixture = Fixture::new(&["src/a.py", "src/gen/b.py", "src/docs/c.md", "other.py"]);
+        let fixture = WatchFixture::new(&["src/a.py", "src/gen/b.py", "src/docs/c.md", "other.py"]);
         fs::write(fixture.folder.path().join(".gitignore"), "gen/\n*.log\n!keep.log\n").unwrap();
         let mut changes = fixture.changes(&["src", "!src/docs"]);
         let ignored = ["other.py", "src/gen/b.py", "src/docs/c.md", "src/x.log", "src/__pycache__/a.pyc"];
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn globs_and_single_files_count_where_they_match() {
-        let fixture = Fixture::new(&["src/a.py", "src/deep/b.py", "settings.ini", ".tox/py/x.py"]);
+        let fixture = WatchFixture::new(&["src/a.py", "src/deep/b.py", "settings.ini", ".tox/py/x.py"]);
         fs::write(fixture.folder.path().join(".gitignore"), "settings.ini\n").unwrap();
         let mut changes = fixture.changes(&["**/*.py", "settings.ini", "!**/test_*.py"]);
         let others = ["src/a.txt", "src/test_a.py", ".tox/py/x.py", ".git/x.py"];
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn many_changes_are_told_as_one_and_what_is_replaced_or_comes_later_is_seen() {
-        let fixture = Fixture::new(&["src/a.py"]);
+        let fixture = WatchFixture::new(&["src/a.py"]);
         let mut changes = fixture.changes(&["src/**/*.py", "later/**"]);
         let many: Vec<String> = (0..200).map(|number| format!("src/{number}.py")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -355,13 +355,13 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_changes_that_nobody_wants_to_know_of() {
-        let fixture = Fixture::new(&["src/a.py"]);
+        let fixture = WatchFixture::new(&["src/a.py"]);
         let mut changes = fixture.changes(&["src"]);
-        let (cancel, canceller) = Cancel::new().unwrap();
+        let (cancel, canceller) = CancellableWait::new().unwrap();
         let waiting = thread::spawn(move || changes.wait(&cancel));
         drop(canceller);
         assert_eq!(waiting.join().unwrap(), None);
-        let wrong = Changes::of(&["/tmp/[".to_owned()], Path::new("/nowhere")).map(drop);
+        let wrong = FileWatcher::of(&["/tmp/[".to_owned()], Path::new("/nowhere")).map(drop);
         assert!(wrong.unwrap_err().starts_with("`watch = /tmp/[`"));
     }
 }

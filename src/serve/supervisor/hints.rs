@@ -2,7 +2,7 @@
 
 use crate::execute::tree;
 use crate::python_text::shlex;
-use crate::serve::machine::State;
+use crate::serve::machine::NodeState;
 use crate::serve::supervisor::Supervisor;
 
 /// Said of a program that has put itself into the background.
@@ -15,7 +15,7 @@ const OPERATORS: [&str; 14] = ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>", 
 impl Supervisor {
     /// Whether the service, whose first process has just ended well by itself, goes on in the background.
     pub(super) fn has_gone_into_background(&self, at: usize, code: i32) -> bool {
-        let by_itself = matches!(self.machine.state(at), State::Starting | State::Ready);
+        let by_itself = matches!(self.machine.state(at), NodeState::Starting | NodeState::Ready);
         let shim = self.slots[at].running.as_ref().and_then(|running| running.processes).map(|(_, shim)| shim);
         by_itself && code == 0 && shim.is_some_and(|shim| tree::descendants(shim).len() > 1)
     }

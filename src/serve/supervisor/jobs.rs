@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Event;
+use crate::event::RunEvent;
 use crate::serve::fields;
-use crate::serve::machine::{Action, Event as Happening};
+use crate::serve::machine::{Action, MachineEvent as Happening};
 use crate::serve::private;
-use crate::serve::protocol::Definition;
+use crate::serve::protocol::ServiceDefinition;
 use crate::serve::supervisor::Supervisor;
 
 /// What a service that promises to keep its state is known by.
@@ -21,7 +21,7 @@ const PERSISTENT: &str = "persistent";
 
 /// Running a job although it was done before.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Force {
+pub struct ForcedJobs {
     pub is_due: bool,
     /// For what it was asked for last, if that was to have it run only once.
     pub once: Option<String>,
@@ -29,7 +29,7 @@ pub struct Force {
 
 /// How a job was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Done {
+struct FinishedJob {
     /// The digest of its definition and inputs.
     digest: String,
     /// What tells this run of it from others.
@@ -41,12 +41,12 @@ struct Done {
 /// In the state folder.
 const FILE: &str = "jobs.json";
 
-pub struct Jobs {
+pub struct JobRecords {
     file: PathBuf,
-    done: BTreeMap<String, Done>,
+    done: BTreeMap<String, FinishedJob>,
 }
 
-impl Jobs {
+impl JobRecords {
     pub fn open(state_dir: &Path) -> Self {
         let file = state_dir.join(FILE);
         let done = private::read(&file).and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
@@ -68,7 +68,7 @@ impl Jobs {
         self.done.get(name).map(|done| done.run.clone())
     }
 
-    fn done(&mut self, name: &str, done: Done) {
+    fn done(&mut self, name: &str, done: FinishedJob) {
         self.done.insert(name.to_owned(), done);
         self.write();
     }
@@ -109,7 +109,7 @@ impl Supervisor {
     /// Remembers a job that has just ended well.
     pub(super) fn remember_job(&mut self, at: usize) {
         if let Some(depends) = self.lasting_states(at) {
-            let done = Done { digest: self.slots[at].digest.clone(), run: self.mark_of(at), depends };
+            let done = FinishedJob { digest: self.slots[at].digest.clone(), run: self.mark_of(at), depends };
             self.jobs.done(self.slots[at].prepared.name(), done);
         }
     }
@@ -131,7 +131,7 @@ impl Supervisor {
     }
 
     /// By what the folder is known in which a service keeps its data; `None`: there is nothing in it.
-    pub(super) fn data_of(&self, at: usize, definition: &Definition) -> Option<String> {
+    pub(super) fn data_of(&self, at: usize, definition: &ServiceDefinition) -> Option<String> {
         let data = definition.service.as_ref()?.data.as_ref()?;
         let path = fields::fill_own(data, &self.slots[at].instance, &self.visible_instances(at)).ok()?;
         let metadata = std::fs::metadata(&path).ok()?;
@@ -161,10 +161,10 @@ impl Supervisor {
     }
 
     /// What people are told of a job that is left out.
-    pub(super) fn left_out(&self, at: usize) -> Event {
+    pub(super) fn left_out(&self, at: usize) -> RunEvent {
         let text = "(already done for what it depends on; `envo up --force` runs it)";
         let service = self.slots[at].prepared.name().to_owned();
-        Event::Service { service, state: "skipped".to_owned(), text: text.to_owned() }
+        RunEvent::Service { service, state: "skipped".to_owned(), text: text.to_owned() }
     }
 }
 
@@ -172,33 +172,33 @@ impl Supervisor {
 mod tests {
     use super::*;
 
-    fn done(digest: &str, depends: &[(&str, &str)]) -> Done {
+    fn done(digest: &str, depends: &[(&str, &str)]) -> FinishedJob {
         let depends = depends.iter().map(|(name, state)| ((*name).to_owned(), (*state).to_owned())).collect();
-        Done { digest: digest.into(), run: "r".into(), depends }
+        FinishedJob { digest: digest.into(), run: "r".into(), depends }
     }
 
     #[test]
     fn what_was_done_is_known_to_the_next_and_a_file_that_cannot_be_read_is_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
-        Jobs::open(folder.path()).done("migrate", done("a", &[("db", "1")]));
-        let jobs = Jobs::open(folder.path());
+        JobRecords::open(folder.path()).done("migrate", done("a", &[("db", "1")]));
+        let jobs = JobRecords::open(folder.path());
         let is_done = |name, digest, state| jobs.is_done(name, digest, &done(digest, &[("db", state)]).depends);
         assert!(is_done("migrate", "a", "1"));
         assert!(!is_done("migrate", "b", "1") && !is_done("migrate", "a", "2") && !is_done("other", "a", "1"));
         assert!(!jobs.is_done("migrate", "a", &BTreeMap::new()), "it depends on something else by now");
         std::fs::write(folder.path().join("jobs.json"), r#"{"migrate": "what an envo of before has written"}"#)
             .unwrap();
-        assert_eq!(Jobs::open(folder.path()).run_of("migrate"), None);
+        assert_eq!(JobRecords::open(folder.path()).run_of("migrate"), None);
     }
 
     #[test]
     fn what_was_put_into_something_that_is_gone_is_not_done() {
         let folder = tempfile::tempdir().unwrap();
-        let mut jobs = Jobs::open(folder.path());
+        let mut jobs = JobRecords::open(folder.path());
         jobs.done("migrate", done("a", &[("db", "1"), ("cache", "1")]));
         jobs.done("build", done("a", &[]));
         jobs.forget_those_on("db");
-        let jobs = Jobs::open(folder.path());
+        let jobs = JobRecords::open(folder.path());
         assert_eq!((jobs.run_of("migrate"), jobs.run_of("build")), (None, Some("r".to_owned())));
     }
 }

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::Service;
+use crate::model::ServiceSettings;
 use crate::model::service::{Probe, RestartPolicy};
-use crate::serve::fields::Instance;
-use crate::serve::instances::{self, Expanded, Namespaces, Template};
-use crate::serve::machine::{Event as Happening, Node, ReadyWhen};
-use crate::serve::ports::{self, Book, Lease};
-use crate::serve::prepared_definition::Prepared;
-use crate::serve::protocol::{Changes, Definition, Refusal, Timeline, Up};
-use crate::serve::supervisor::jobs::Force;
-use crate::serve::supervisor::probe_thread::Waiting;
-use crate::serve::supervisor::{Slot, Supervisor};
+use crate::serve::fields::ServiceInstance;
+use crate::serve::instances::{self, ExpandedInstance, Namespaces, ServiceTemplate};
+use crate::serve::machine::{MachineEvent as Happening, MachineNode, ReadyWhen};
+use crate::serve::ports::{self, PortRegistry, PortReservation};
+use crate::serve::prepared_definition::PreparedDefinition;
+use crate::serve::protocol::{RequestRefusal, ServiceDefinition, ServiceTimeline, UpRequest, UpResult};
+use crate::serve::supervisor::jobs::ForcedJobs;
+use crate::serve::supervisor::probe_thread::ProbeThread;
+use crate::serve::supervisor::{Member, Supervisor};
 
 /// How an instance is taken in.
-struct Change<'a> {
+struct InstanceChange<'a> {
     /// Whether what runs by another definition is restarted.
     restart: bool,
     /// What the same request has taken in already.
@@ -29,11 +29,11 @@ const MOST_INSTANCES: u32 = 1000;
 
 impl Supervisor {
     /// Takes in what a client wants. Answers the nodes it wants for their own sake, and what becomes of all.
-    pub(super) fn up(&mut self, connection: u64, up: Up) -> Result<(Vec<usize>, Changes), Refusal> {
-        let Up { services, want, keep, force, force_for, change, events, worker, test, ttl, .. } = up;
+    pub(super) fn up(&mut self, connection: u64, up: UpRequest) -> Result<(Vec<usize>, UpResult), RequestRefusal> {
+        let UpRequest { services, want, keep, force, force_for, change, events, worker, test, ttl, .. } = up;
         let namespaces = Namespaces { worker, test };
         if let Some(name) = namespaces.refused() {
-            return Err(Refusal::new("configuration", format!("`{name}` is no name for a worker or a test")));
+            return Err(RequestRefusal::new("configuration", format!("`{name}` is no name for a worker or a test")));
         }
         self.check(&services, &want)?;
         let sent: BTreeSet<String> = services.iter().map(|one| one.name.clone()).collect();
@@ -41,12 +41,12 @@ impl Supervisor {
         if events && let Some(one) = self.connections.get_mut(&connection) {
             one.events = true;
         }
-        let mut changes = Changes::default();
+        let mut changes = UpResult::default();
         let own: BTreeSet<String> = expanded.iter().map(|(one, _)| one.which.name.clone()).collect();
         let mut taken_in: Vec<(usize, bool)> = Vec::new();
         for (one, lease) in expanded {
-            let change = Change { restart: change, taken_in: &taken_in };
-            let taken = self.take_in(one, lease, &change, &mut changes);
+            let change = InstanceChange { restart: change, taken_in: &taken_in };
+            let taken = self.add_instance(one, lease, &change, &mut changes);
             taken_in.push(taken);
         }
         let asked = |at: &usize| want.contains(&self.slots[*at].which.environment);
@@ -63,13 +63,13 @@ impl Supervisor {
         if keep {
             self.unpin_surplus(&sent, &own, &mut changes);
             self.pinned.extend(&wanted);
-            self.want();
+            self.update_wanted();
         } else {
             self.hold(connection, &wanted);
         }
         self.step(Happening::Retry(wanted.clone()));
         for at in done.into_iter().filter(|at| self.machine.is_met(*at)) {
-            self.tell_one(connection, self.left_out(at));
+            self.publish_to(connection, self.left_out(at));
         }
         Ok((wanted, changes))
     }
@@ -83,16 +83,16 @@ impl Supervisor {
     /// The instances that are meant, with the ports of those that are new. Learns the definitions.
     fn expand(
         &mut self,
-        services: Vec<Definition>,
+        services: Vec<ServiceDefinition>,
         want: &[String],
         namespaces: &Namespaces,
-    ) -> Result<Vec<(Expanded, Lease)>, Refusal> {
+    ) -> Result<Vec<(ExpandedInstance, PortReservation)>, RequestRefusal> {
         let mut all = self.templates.clone();
         let mut open: Vec<String> = want.to_vec();
         let mut scaled: BTreeSet<String> = BTreeSet::new();
         for definition in services {
             let name = definition.name.clone();
-            let template = Template::new(definition);
+            let template = ServiceTemplate::new(definition);
             let instances = template.instances();
             if all.insert(name.clone(), template).is_some_and(|before| before.instances() != instances) {
                 scaled.insert(name.clone());
@@ -108,7 +108,8 @@ impl Supervisor {
             }
         }
         // Those who run and depend on what has other instances by now are to know.
-        let depends = |template: &Template| template.definition.depends.iter().any(|one| scaled.contains(&one.name));
+        let depends =
+            |template: &ServiceTemplate| template.definition.depends.iter().any(|one| scaled.contains(&one.name));
         let concerned = all.iter().filter(|(_, one)| depends(one)).map(|(name, _)| name.clone());
         let told: BTreeSet<String> = asked.iter().cloned().chain(concerned).collect();
         let mut expanded = instances::expand(&all, &told, namespaces);
@@ -116,7 +117,7 @@ impl Supervisor {
             .retain(|one| asked.contains(&one.which.environment) || self.names.contains_key(one.which.name.as_str()));
         let mut leases = self.lease_ports(&expanded)?;
         self.templates = all;
-        let with_lease = |one: Expanded| {
+        let with_lease = |one: ExpandedInstance| {
             let lease = leases.remove(&one.which.name).unwrap_or_default();
             (one, lease)
         };
@@ -124,7 +125,13 @@ impl Supervisor {
     }
 
     /// Takes in an instance. Answers where it stands, and whether it is another than before.
-    fn take_in(&mut self, one: Expanded, lease: Lease, change: &Change<'_>, changes: &mut Changes) -> (usize, bool) {
+    fn add_instance(
+        &mut self,
+        one: ExpandedInstance,
+        lease: PortReservation,
+        change: &InstanceChange<'_>,
+        changes: &mut UpResult,
+    ) -> (usize, bool) {
         let name = one.which.name.clone();
         let Some(at) = self.names.get(&name).copied() else {
             changes.started.push(name);
@@ -145,7 +152,7 @@ impl Supervisor {
             slot.next.as_mut().unwrap_or(&mut slot.prepared).definition = one.definition;
             slot.which = one.which;
         } else if change.restart || idle {
-            slot.next = Some(Prepared::new(one.definition, Arc::clone(&self.reporter)));
+            slot.next = Some(PreparedDefinition::new(one.definition, Arc::clone(&self.reporter)));
             (slot.digest, slot.which) = (one.digest, one.which);
             return (at, true);
         }
@@ -153,7 +160,7 @@ impl Supervisor {
     }
 
     /// Lets go of what `up` has kept and is one instance too many by now.
-    fn unpin_surplus(&mut self, sent: &BTreeSet<String>, own: &BTreeSet<String>, changes: &mut Changes) {
+    fn unpin_surplus(&mut self, sent: &BTreeSet<String>, own: &BTreeSet<String>, changes: &mut UpResult) {
         let is_surplus = |at: &usize| {
             let which = &self.slots[*at].which;
             sent.contains(&which.environment) && !which.is_apart && !own.contains(&which.name)
@@ -166,10 +173,10 @@ impl Supervisor {
     }
 
     /// Refuses what cannot work before anything is changed.
-    fn check(&self, services: &[Definition], want: &[String]) -> Result<(), Refusal> {
-        let sent: BTreeMap<&str, &Definition> = services.iter().map(|one| (one.name.as_str(), one)).collect();
+    fn check(&self, services: &[ServiceDefinition], want: &[String]) -> Result<(), RequestRefusal> {
+        let sent: BTreeMap<&str, &ServiceDefinition> = services.iter().map(|one| (one.name.as_str(), one)).collect();
         let known = |name: &str| sent.contains_key(name) || self.templates.contains_key(name);
-        let configuration = |text: String| Err(Refusal::new("configuration", text));
+        let configuration = |text: String| Err(RequestRefusal::new("configuration", text));
         for definition in services {
             let instances = definition.service.as_ref().map_or(1, |service| service.instances);
             if instances > MOST_INSTANCES {
@@ -210,46 +217,48 @@ impl Supervisor {
 
     /// Gives every new service its ports before the first one starts, so that a port that is taken stops nothing
     /// half-way.
-    fn lease_ports(&self, expanded: &[Expanded]) -> Result<BTreeMap<String, Lease>, Refusal> {
+    fn lease_ports(&self, expanded: &[ExpandedInstance]) -> Result<BTreeMap<String, PortReservation>, RequestRefusal> {
         let mut leases = BTreeMap::new();
-        let is_new = |one: &&Expanded| !self.names.contains_key(&one.which.name);
-        let with_ports = |one: &&Expanded| one.definition.service.as_ref().is_some_and(|one| !one.ports.is_empty());
+        let is_new = |one: &&ExpandedInstance| !self.names.contains_key(&one.which.name);
+        let with_ports =
+            |one: &&ExpandedInstance| one.definition.service.as_ref().is_some_and(|one| !one.ports.is_empty());
         let mut new = expanded.iter().filter(is_new).filter(with_ports).peekable();
         if new.peek().is_none() {
             return Ok(leases);
         }
-        let mut book = Book::open(&self.state_dir, self.user_dir.as_deref());
-        for Expanded { which, definition, .. } in new {
+        let mut book = PortRegistry::open(&self.state_dir, self.user_dir.as_deref());
+        for ExpandedInstance { which, definition, .. } in new {
             let Some(service) = &definition.service else { continue };
-            let lease = ports::lease(&mut book, which, service).map_err(|error| Refusal {
+            let lease = ports::lease(&mut book, which, service).map_err(|error| RequestRefusal {
                 kind: "port".to_owned(),
                 message: error.message,
                 hints: error.hints,
             })?;
             leases.insert(which.name.clone(), lease);
         }
-        book.close()
-            .map_err(|error| Refusal::new("port", format!("the ports cannot be kept for the next time: {error}")))?;
+        book.close().map_err(|error| {
+            RequestRefusal::new("port", format!("the ports cannot be kept for the next time: {error}"))
+        })?;
         Ok(leases)
     }
 
     /// Adds an instance, in the place of one of no use any more if there is such a place.
-    fn add(&mut self, one: Expanded, lease: Lease, taken: &[(usize, bool)]) -> usize {
-        let Expanded { which, definition, digest } = one;
+    fn add(&mut self, one: ExpandedInstance, lease: PortReservation, taken: &[(usize, bool)]) -> usize {
+        let ExpandedInstance { which, definition, digest } = one;
         let service = definition.service.as_ref();
-        let instance = Instance {
+        let instance = ServiceInstance {
             name: which.name.clone(),
             host: service.map_or_else(String::new, |service| service.host.clone()),
             ports: lease.ports.clone(),
             label: which.label.clone(),
-            ..Instance::default()
+            ..ServiceInstance::default()
         };
         let node = node(&definition, Vec::new(), Vec::new(), Duration::ZERO);
-        let spare = if which.name == which.environment { None } else { self.take_spare(taken) };
+        let spare = if which.name == which.environment { None } else { self.reuse_spare(taken) };
         let name = which.name.clone();
-        let slot = Slot {
+        let slot = Member {
             place: place(&definition),
-            prepared: Prepared::new(definition, Arc::clone(&self.reporter)),
+            prepared: PreparedDefinition::new(definition, Arc::clone(&self.reporter)),
             next: None,
             digest,
             which,
@@ -260,7 +269,7 @@ impl Supervisor {
             generation: spare.map_or(0, |at| self.slots[at].generation),
             running: None,
             asking: None,
-            waiting: Waiting::default(),
+            waiting: ProbeThread::default(),
             watching: None,
             rebuilding: None,
             halt: None,
@@ -268,10 +277,10 @@ impl Supervisor {
             exited: false,
             in_background: false,
             last_lines: Vec::new(),
-            force: Force::default(),
+            force: ForcedJobs::default(),
             data: None,
             ttl: Duration::ZERO,
-            timeline: Timeline::default(),
+            timeline: ServiceTimeline::default(),
             told_failure: false,
             told: None,
         };
@@ -301,7 +310,7 @@ impl Supervisor {
     }
 
     /// Forgets such an instance, and those that depend on it, for another to have its place.
-    fn take_spare(&mut self, taken: &[(usize, bool)]) -> Option<usize> {
+    fn reuse_spare(&mut self, taken: &[(usize, bool)]) -> Option<usize> {
         // What this request has just taken in is about to be wanted.
         let is_spare = |at: &usize| self.is_spare(*at) && taken.iter().all(|(one, _)| one != at);
         let mut spares = (0..self.slots.len()).filter(is_spare);
@@ -314,7 +323,7 @@ impl Supervisor {
     }
 
     /// What a service is when it starts next.
-    pub(super) fn coming(&self, at: usize) -> &Definition {
+    pub(super) fn coming(&self, at: usize) -> &ServiceDefinition {
         let slot = &self.slots[at];
         &slot.next.as_ref().unwrap_or(&slot.prepared).definition
     }
@@ -342,7 +351,7 @@ impl Supervisor {
         let all = self.machine.with_dependencies(wanted.iter().copied());
         let is_meant = |at: &usize| self.coming(*at).is_job() && (once.is_none() || self.slots[*at].force.once != once);
         let jobs: Vec<usize> = all.into_iter().filter(is_meant).collect();
-        jobs.iter().for_each(|at| self.slots[*at].force = Force { is_due: true, once: once.clone() });
+        jobs.iter().for_each(|at| self.slots[*at].force = ForcedJobs { is_due: true, once: once.clone() });
         self.step(Happening::Restart(jobs));
     }
 
@@ -350,7 +359,7 @@ impl Supervisor {
         if let Some(one) = self.connections.get_mut(&connection) {
             one.holds.extend(nodes);
         }
-        self.want();
+        self.update_wanted();
     }
 
     /// Ends a lease, or the part of it that is named. Answers all that was held, dependencies included.
@@ -362,7 +371,7 @@ impl Supervisor {
         };
         let all = self.machine.with_dependencies(nodes);
         self.forget_the_gone();
-        self.want();
+        self.update_wanted();
         all
     }
 
@@ -379,7 +388,7 @@ impl Supervisor {
     }
 
     /// Tells the machine what is wanted by now.
-    pub(super) fn want(&mut self) {
+    pub(super) fn update_wanted(&mut self) {
         let now = self.now().as_secs_f64();
         let wanted = self.wanted();
         for at in self.machine.with_dependencies(wanted.iter().copied()) {
@@ -391,8 +400,8 @@ impl Supervisor {
     }
 
     /// As [`Supervisor::want`], but what nobody wants is not kept for a while either.
-    pub(super) fn want_now(&mut self) {
-        self.want();
+    pub(super) fn update_wanted_now(&mut self) {
+        self.update_wanted();
         self.step(Happening::DropKept);
     }
 
@@ -405,17 +414,22 @@ impl Supervisor {
     }
 }
 
-fn place(definition: &Definition) -> String {
+fn place(definition: &ServiceDefinition) -> String {
     match definition.service.as_ref().map(|service| service.location.as_str()) {
         None | Some("") => String::new(),
         Some(location) => format!(" ({location})"),
     }
 }
 
-fn node(definition: &Definition, dependencies: Vec<usize>, restarts_with: Vec<usize>, ttl: Duration) -> Node {
+fn node(
+    definition: &ServiceDefinition,
+    dependencies: Vec<usize>,
+    restarts_with: Vec<usize>,
+    ttl: Duration,
+) -> MachineNode {
     let name = definition.name.clone();
     match &definition.service {
-        None => Node {
+        None => MachineNode {
             name,
             dependencies,
             restarts_with,
@@ -430,7 +444,7 @@ fn node(definition: &Definition, dependencies: Vec<usize>, restarts_with: Vec<us
             idle_timeout: ttl,
             keeps_state: false,
         },
-        Some(service) => Node {
+        Some(service) => MachineNode {
             name,
             dependencies,
             restarts_with,
@@ -447,7 +461,7 @@ fn node(definition: &Definition, dependencies: Vec<usize>, restarts_with: Vec<us
     }
 }
 
-fn ready_when(service: &Service) -> ReadyWhen {
+fn ready_when(service: &ServiceSettings) -> ReadyWhen {
     match Probe::parse(&service.ready_text()) {
         Ok(Probe::Alive) => ReadyWhen::Started,
         Ok(Probe::Exit) => ReadyWhen::Ended,

@@ -29,7 +29,7 @@ const SMALL_STACK: usize = 128 * 1024;
 const TICK: u64 = 100;
 
 #[derive(Debug)]
-pub struct Log {
+pub struct ServiceLog {
     file: File,
     path: PathBuf,
     /// Where what the running instance wrote begins.
@@ -47,7 +47,7 @@ pub struct Log {
     failure: Option<io::Error>,
 }
 
-impl Log {
+impl ServiceLog {
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::open_limited(path, LARGEST)
     }
@@ -63,7 +63,7 @@ impl Log {
     }
 
     /// Puts the log aside and begins a new one. Who reads it has it open, and reads it to its end.
-    fn put_aside(&mut self) -> io::Result<()> {
+    fn rotate(&mut self) -> io::Result<()> {
         // To free what was in the oldest takes longer than a pipe lasts, so somebody else does it. It is removed and not
         // replaced, since ext4 has all that takes the place of a file written to the disk at once.
         let oldest = File::open(aside(&self.path, KEPT)).ok();
@@ -86,7 +86,7 @@ impl Log {
             if end > 0 || self.length > 2 * self.largest {
                 self.append(whole);
                 // What cannot be put aside goes on growing.
-                if let Err(error) = self.put_aside() {
+                if let Err(error) = self.rotate() {
                     self.failure.get_or_insert(error);
                     self.largest = u64::MAX;
                 }
@@ -97,7 +97,7 @@ impl Log {
     }
 
     fn append(&mut self, block: &[u8]) {
-        self.see_length();
+        self.refresh_length();
         self.note_time();
         match self.file.write_all_at(block, self.length) {
             Ok(()) => self.length += block.len() as u64,
@@ -117,7 +117,7 @@ impl Log {
         if !self.takes || self.length + most as u64 > self.largest {
             return Ok(None);
         }
-        self.see_length();
+        self.refresh_length();
         self.note_time();
         let begin = self.length;
         let mut offset = begin;
@@ -142,7 +142,7 @@ impl Log {
     }
 
     /// Others may have emptied the log, written to it, or deleted it: then it is made again.
-    fn see_length(&mut self) {
+    fn refresh_length(&mut self) {
         let Ok(metadata) = self.file.metadata() else { return };
         self.length = metadata.len();
         if metadata.nlink() > 0 {
@@ -350,10 +350,10 @@ mod tests {
     fn the_last_lines_are_those_of_the_running_instance() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
-        let mut log = Log::open(&path).unwrap();
+        let mut log = ServiceLog::open(&path).unwrap();
         assert!(log.last_lines(3).is_empty());
         log.write(b"of the first\n");
-        let mut log = Log::open(&path).unwrap();
+        let mut log = ServiceLog::open(&path).unwrap();
         assert!(log.last_lines(3).is_empty());
         log.write(b"1\n2\n");
         log.write(b"3\xff\n4");
@@ -367,7 +367,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         let read = |extension: &str| std::fs::read_to_string(path.with_extension(extension)).unwrap_or_default();
-        let mut log = Log::open_limited(&path, 10).unwrap();
+        let mut log = ServiceLog::open_limited(&path, 10).unwrap();
         log.write(b"12345678");
         log.write(b"90");
         log.write(b"abc");
@@ -391,7 +391,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log").join("a.log");
         std::fs::create_dir(folder.path().join("log")).unwrap();
-        let mut log = Log::open(&path).unwrap();
+        let mut log = ServiceLog::open(&path).unwrap();
         log.write(b"before\n");
         std::fs::remove_file(&path).unwrap();
         log.write(b"after\n");
@@ -428,7 +428,7 @@ mod tests {
     fn a_full_disk_is_told_and_holds_up_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
-        let mut log = Log::open(&path).unwrap();
+        let mut log = ServiceLog::open(&path).unwrap();
         log.file = File::options().write(true).open("/dev/full").unwrap();
         log.write(b"x");
         log.write(b"y");

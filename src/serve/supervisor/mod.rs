@@ -31,44 +31,44 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use crate::event::{Event, Reporter};
+use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::tree;
-use crate::model::Service;
+use crate::model::ServiceSettings;
 use crate::model::literal;
-use crate::serve::client::socket_path::Claim;
-use crate::serve::fields::{Instance, Instances};
-use crate::serve::instances::{Template, Which};
-use crate::serve::machine::{Event as Happening, Failure, Machine, Now, State};
-use crate::serve::ports::Lease;
-use crate::serve::prepared_definition::Prepared;
+use crate::serve::client::socket_path::ProjectClaim;
+use crate::serve::fields::{ServiceInstance, ServiceInstances};
+use crate::serve::instances::{InstanceName, ServiceTemplate};
+use crate::serve::machine::{MachineEvent as Happening, MachineTime, NodeFailure, NodeState, ServiceMachine};
+use crate::serve::ports::PortReservation;
+use crate::serve::prepared_definition::PreparedDefinition;
 use crate::serve::private;
-use crate::serve::probe::{Answer, Canceller};
-use crate::serve::protocol::{Answer as Told, Refusal, Reply, Request, ServiceNews, Timeline};
+use crate::serve::probe::{Canceller, ProbeResult};
+use crate::serve::protocol::{ClientRequest, Reply, ReplyBody as Told, RequestRefusal, ServiceEvent, ServiceTimeline};
 use crate::serve::shim::ORPHAN_PATIENCE;
-use crate::serve::shim::forker::Keeper;
+use crate::serve::shim::forker::ShimForker;
 use crate::serve::shim::instance_mark;
-use crate::serve::shim::message::News;
+use crate::serve::shim::message::ShimEvent;
 use crate::serve::supervisor::connection::Outbox;
-use crate::serve::supervisor::probe_thread::Waiting;
+use crate::serve::supervisor::probe_thread::ProbeThread;
 use crate::serve::supervisor::service_command::CommandFailure;
-use crate::serve::supervisor::start_service::Running;
+use crate::serve::supervisor::start_service::StartedService;
 
-pub use jobs::{Force, Jobs};
-pub use record::Record;
+pub use jobs::{ForcedJobs, JobRecords};
+pub use record::SupervisorRecord;
 
-use pending::Pending;
+use pending::PendingRequest;
 
 /// How long a supervisor that was started waits for its first client.
 const FIRST_CLIENT: Duration = Duration::from_secs(20);
 
 /// What comes through the channel.
-pub enum Message {
+pub enum SupervisorMessage {
     Of {
         service: usize,
         /// Which start it belongs to.
         generation: u64,
-        report: Report,
+        report: StartReport,
     },
     /// What must run before it has run, well or not.
     Prepared(usize, Result<(), CommandFailure>),
@@ -77,7 +77,7 @@ pub enum Message {
     /// What must run after it has run.
     Finished(usize),
     /// What a client has asked for that takes time to find out.
-    Found(u64, u64, Result<Told, Refusal>),
+    Found(u64, u64, Result<Told, RequestRefusal>),
     /// A file has changed that the service is watched by.
     FileChanged(usize, PathBuf),
     /// Its `watch_command` has ended, well or not.
@@ -85,10 +85,10 @@ pub enum Message {
     /// Somebody is there.
     /// The flag: it has the last descriptors there are.
     Connected(u64, Arc<Outbox>, bool),
-    Asked(u64, Request),
+    Asked(u64, ClientRequest),
     Disconnected(u64),
     /// Something for people, from commands that run beside services.
-    Told(Event),
+    Told(RunEvent),
     /// Its socket was removed; clients find it at this one now.
     ListensAt(PathBuf),
     /// The supervisor itself was asked to end, so often, and by what or whom.
@@ -97,14 +97,14 @@ pub enum Message {
 
 /// What is told of one start of a service.
 #[derive(Debug)]
-pub enum Report {
+pub enum StartReport {
     /// News of its shim, and the last lines of its log when it has ended.
-    News(News, Vec<String>),
+    News(ShimEvent, Vec<String>),
     /// Its shim has ended, and so has what that left behind if somebody killed it. With the last lines of its log.
     ShimEnded(Vec<String>),
     /// Its output has matched what was waited for.
     Matched(BTreeMap<String, String>),
-    Answered(Answer),
+    Answered(ProbeResult),
     /// What its `alive` probe said.
     Alive(bool),
     /// A job has ended.
@@ -114,25 +114,25 @@ pub enum Report {
 }
 
 /// What belongs to one service or job.
-pub struct Slot {
-    pub prepared: Prepared,
+pub struct Member {
+    pub prepared: PreparedDefinition,
     /// What it is when it starts next, if that is something else.
-    pub next: Option<Prepared>,
+    pub next: Option<PreparedDefinition>,
     pub digest: String,
     /// What it is called, and by whom.
-    pub which: Which,
+    pub which: InstanceName,
     /// The nodes it depends on, directly or through others.
     pub visible: Vec<usize>,
-    pub instance: Instance,
-    pub lease: Lease,
+    pub instance: ServiceInstance,
+    pub lease: PortReservation,
     /// Whether the ports were given for the start that comes next.
     pub leased: bool,
     pub generation: u64,
-    pub running: Option<Running>,
+    pub running: Option<StartedService>,
     /// Ends the question whether it is ready or alive.
     pub asking: Option<Canceller>,
     /// What the start that runs waits for, or what its `alive` probe asks.
-    pub waiting: Waiting,
+    pub waiting: ProbeThread,
     /// Ends watching the files that it is restarted for.
     pub watching: Option<Canceller>,
     /// Whether its `watch_command` runs, and whether it is to run once more.
@@ -148,18 +148,18 @@ pub struct Slot {
     /// What is said of its place in error messages.
     pub place: String,
     /// Whether a job is run although it was done before.
-    pub force: Force,
+    pub force: ForcedJobs,
     /// By what the folder with its data was known when it was ready last.
     pub data: Option<String>,
     /// How long a client wants it kept when nobody wants it any more.
     pub ttl: Duration,
-    pub timeline: Timeline,
+    pub timeline: ServiceTimeline,
     told_failure: bool,
     /// What was told of its state last.
-    told: Option<ServiceNews>,
+    told: Option<ServiceEvent>,
 }
 
-impl Slot {
+impl Member {
     /// Whether the service gets the sockets of its ports, open and listening. They stay open when it restarts.
     pub fn gets_sockets(&self) -> bool {
         self.prepared.definition.service.as_ref().is_some_and(|service| service.listen_fds)
@@ -167,7 +167,7 @@ impl Slot {
 }
 
 /// Somebody who speaks the protocol.
-struct Connection {
+struct ClientConnection {
     outbox: Arc<Outbox>,
     /// It has descriptors that are kept for those who make room: it may not stay, or start anything.
     is_last: bool,
@@ -179,65 +179,65 @@ struct Connection {
 }
 
 pub struct Supervisor {
-    pub machine: Machine,
-    pub slots: Vec<Slot>,
+    pub machine: ServiceMachine,
+    pub slots: Vec<Member>,
     names: BTreeMap<String, usize>,
     /// What it was told of each environment last.
-    templates: BTreeMap<String, Template>,
+    templates: BTreeMap<String, ServiceTemplate>,
     /// What is known of those that are ready, by their names.
-    ready: BTreeMap<String, Instance>,
+    ready: BTreeMap<String, ServiceInstance>,
     pub reporter: Arc<dyn Reporter>,
     pub state_dir: PathBuf,
     /// What concerns all projects of the user: which has which ports. `None`: nothing is known of other projects.
     pub user_dir: Option<PathBuf>,
-    claim: Claim,
+    claim: ProjectClaim,
     /// Where the project was before it was moved.
     left_behind: Vec<PathBuf>,
     pub log_dir: PathBuf,
-    pub keeper: Keeper,
+    pub keeper: ShimForker,
     /// What the mark of every process of its begins with.
     mark: String,
-    pub sender: Sender<Message>,
+    pub sender: Sender<SupervisorMessage>,
     begin: Instant,
-    connections: BTreeMap<u64, Connection>,
+    connections: BTreeMap<u64, ClientConnection>,
     /// What `up` started and `down` ends.
     pinned: BTreeSet<usize>,
-    pending: Vec<Pending>,
-    record: Record,
-    jobs: Jobs,
+    pending: Vec<PendingRequest>,
+    record: SupervisorRecord,
+    jobs: JobRecords,
     /// It ends as soon as nothing runs, whoever is connected.
     ending: bool,
     had_client: bool,
     /// Whether something was done since memory was given back.
     stirred: bool,
     /// What the processes below these shims used when they were looked at last.
-    usage: Option<(Instant, Vec<u32>, Vec<Option<tree::Usage>>)>,
+    usage: Option<(Instant, Vec<u32>, Vec<Option<tree::ProcessUsage>>)>,
 }
 
 /// What a supervisor is made of.
-pub struct Parts {
+pub struct SupervisorParts {
     pub state_dir: PathBuf,
     pub user_dir: Option<PathBuf>,
-    pub claim: Claim,
-    pub keeper: Keeper,
+    pub claim: ProjectClaim,
+    pub keeper: ShimForker,
     pub mark: String,
-    pub sender: Sender<Message>,
+    pub sender: Sender<SupervisorMessage>,
     pub reporter: Arc<dyn Reporter>,
 }
 
 impl Supervisor {
-    pub fn new(parts: Parts) -> std::io::Result<Self> {
+    pub fn new(parts: SupervisorParts) -> std::io::Result<Self> {
         let log_dir = parts.state_dir.join("log");
         private::log_folder(&log_dir)?;
         Ok(Self {
-            machine: Machine::default(),
+            machine: ServiceMachine::default(),
             slots: Vec::new(),
             names: BTreeMap::new(),
             templates: BTreeMap::new(),
             ready: BTreeMap::new(),
             reporter: parts.reporter,
-            record: Record::open(&parts.state_dir, &parts.mark),
-            jobs: Jobs::open(&parts.state_dir),
+            record: SupervisorRecord::open(&parts.state_dir, &parts.mark),
+            jobs: JobRecords::open(&parts.state_dir),
             state_dir: parts.state_dir,
             user_dir: parts.user_dir,
             claim: parts.claim,
@@ -258,7 +258,7 @@ impl Supervisor {
     }
 
     /// Runs until nobody needs it any more.
-    pub fn run(mut self, receiver: &Receiver<Message>) {
+    pub fn run(mut self, receiver: &Receiver<SupervisorMessage>) {
         while !self.is_done() {
             let timeout = self.deadline().map(|due| due.saturating_sub(self.now()));
             if timeout.is_none() && std::mem::take(&mut self.stirred) {
@@ -270,11 +270,11 @@ impl Supervisor {
                 Some(timeout) => receiver.recv_timeout(timeout),
             };
             match message {
-                Ok(message) => self.take(message),
+                Ok(message) => self.handle(message),
                 Err(RecvTimeoutError::Timeout) => self.step(Happening::Tick),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.look_round();
+            self.check_surroundings();
         }
         self.keeper.end();
         self.record.close();
@@ -286,11 +286,11 @@ impl Supervisor {
         }
     }
 
-    fn now(&self) -> Now {
+    fn now(&self) -> MachineTime {
         self.begin.elapsed()
     }
 
-    fn deadline(&self) -> Option<Now> {
+    fn deadline(&self) -> Option<MachineTime> {
         let first_client = (!self.had_client).then_some(FIRST_CLIENT);
         let patience = self.pending.iter().filter_map(|pending| pending.until);
         self.machine.deadline().into_iter().chain(first_client).chain(patience).min()
@@ -330,20 +330,20 @@ impl Supervisor {
             for action in self.machine.step(happening, now) {
                 self.stirred = true;
                 happenings.extend(self.lost_data(&action));
-                happenings.extend(self.carry_out(action));
+                happenings.extend(self.perform(action));
             }
         }
     }
 
-    fn take(&mut self, message: Message) {
+    fn handle(&mut self, message: SupervisorMessage) {
         match message {
-            Message::Of { service, generation, report } => {
+            SupervisorMessage::Of { service, generation, report } => {
                 if self.slots[service].generation == generation {
-                    self.take_report(service, report);
+                    self.handle_report(service, report);
                 }
             }
-            Message::ListensAt(socket) => self.claim.listens_at(socket, &self.state_dir),
-            Message::Prepared(at, result) => {
+            SupervisorMessage::ListensAt(socket) => self.claim.listens_at(socket, &self.state_dir),
+            SupervisorMessage::Prepared(at, result) => {
                 // What stops those commands is of no more use, and has descriptors of its own.
                 self.slots[at].halt = None;
                 let happening = match result {
@@ -355,37 +355,39 @@ impl Supervisor {
                 };
                 self.step(happening);
             }
-            Message::Looked(at, found) => {
+            SupervisorMessage::Looked(at, found) => {
                 let happening = if found { Some(Happening::Adopted(at)) } else { self.prepare_own(at) };
                 happening.into_iter().for_each(|happening| self.step(happening));
             }
-            Message::Finished(at) => self.step(Happening::Finished(at)),
-            Message::Found(connection, id, Ok(ok)) => self.send(connection, &Reply::Answer { id, ok }),
-            Message::Found(connection, id, Err(error)) => self.send(connection, &Reply::Refusal { id, error }),
-            Message::Connected(id, outbox, is_last) => {
+            SupervisorMessage::Finished(at) => self.step(Happening::Finished(at)),
+            SupervisorMessage::Found(connection, id, Ok(ok)) => self.send(connection, &Reply::Answer { id, ok }),
+            SupervisorMessage::Found(connection, id, Err(error)) => {
+                self.send(connection, &Reply::Refusal { id, error })
+            }
+            SupervisorMessage::Connected(id, outbox, is_last) => {
                 self.had_client = true;
                 let (client, holds) = (String::new(), BTreeSet::new());
-                let connection = Connection { outbox, is_last, greeted: false, client, holds, events: false };
+                let connection = ClientConnection { outbox, is_last, greeted: false, client, holds, events: false };
                 self.connections.insert(id, connection);
             }
-            Message::FileChanged(at, path) => self.file_changed(at, &path),
-            Message::Rebuilt(at, result) => self.rebuilt(at, result),
-            Message::Asked(id, request) => self.answer(id, request),
-            Message::Disconnected(id) => {
+            SupervisorMessage::FileChanged(at, path) => self.file_changed(at, &path),
+            SupervisorMessage::Rebuilt(at, result) => self.rebuilt(at, result),
+            SupervisorMessage::Asked(id, request) => self.answer(id, request),
+            SupervisorMessage::Disconnected(id) => {
                 self.pending.retain(|pending| pending.connection != id);
                 let Some(connection) = self.connections.remove(&id) else { return };
                 if !connection.holds.is_empty() {
-                    self.want();
+                    self.update_wanted();
                     // Who watches in a terminal says that it lets go, unless it was killed.
                     if connection.events {
                         self.step(Happening::Abandon(ORPHAN_PATIENCE));
                     }
                 }
             }
-            Message::Told(event) => self.tell_report(event),
-            Message::Signalled(times, by) => {
+            SupervisorMessage::Told(event) => self.publish_report(event),
+            SupervisorMessage::Signalled(times, by) => {
                 if !std::mem::replace(&mut self.ending, true) {
-                    self.tell_ending(by);
+                    self.publish_stopping(by);
                 }
                 self.pinned.clear();
                 self.step(Happening::Stop);
@@ -396,53 +398,53 @@ impl Supervisor {
         }
     }
 
-    fn take_report(&mut self, at: usize, report: Report) {
+    fn handle_report(&mut self, at: usize, report: StartReport) {
         match report {
-            Report::News(News::Started { leader, shim }, _) => {
+            StartReport::News(ShimEvent::Started { leader, shim }, _) => {
                 if let Some(running) = &mut self.slots[at].running {
                     running.processes = Some((leader, shim));
                 }
                 self.step(Happening::Started(at));
             }
-            Report::News(News::NotStarted(errno), _) => {
+            StartReport::News(ShimEvent::NotStarted(errno), _) => {
                 let reason = not_started(self.slots[at].prepared.definition.service.as_ref(), errno);
                 self.slots[at].running = None;
                 self.step(Happening::StartFailed(at, reason));
             }
-            Report::News(News::Exited(code), last_lines) => {
+            StartReport::News(ShimEvent::Exited(code), last_lines) => {
                 self.slots[at].in_background = self.has_gone_into_background(at, code);
                 self.slots[at].exited = true;
                 self.slots[at].last_lines = last_lines;
                 self.slots[at].asking = None;
-                let starting = self.machine.state(at) == State::Starting;
+                let starting = self.machine.state(at) == NodeState::Starting;
                 let lost = starting && start_service::finds_another_port(self, at);
                 self.step(if lost { Happening::LostPort(at, code) } else { Happening::Exited(at, code) });
                 self.warn_of_background(at);
             }
             // The end of the shim comes next; a service is gone when that is gone too.
-            Report::News(News::Gone, _) => {}
-            Report::ShimEnded(last_lines) => self.all_ended(at, last_lines),
-            Report::Matched(said) => {
-                let taken = start_service::take_fields(self, at, said);
+            StartReport::News(ShimEvent::Gone, _) => {}
+            StartReport::ShimEnded(last_lines) => self.all_ended(at, last_lines),
+            StartReport::Matched(said) => {
+                let taken = start_service::assign_fields(self, at, said);
                 self.step(
                     taken.map_or_else(|text| Happening::ProbeImpossible(at, text), |()| Happening::ProbeSucceeded(at)),
                 );
             }
-            Report::Answered(Answer::Yes) => self.step(Happening::ProbeSucceeded(at)),
-            Report::Answered(Answer::Never(reason)) => self.step(Happening::ProbeImpossible(at, reason)),
-            Report::Answered(Answer::Cancelled) => {}
-            Report::Alive(alive) => {
+            StartReport::Answered(ProbeResult::Yes) => self.step(Happening::ProbeSucceeded(at)),
+            StartReport::Answered(ProbeResult::Never(reason)) => self.step(Happening::ProbeImpossible(at, reason)),
+            StartReport::Answered(ProbeResult::Cancelled) => {}
+            StartReport::Alive(alive) => {
                 let before = self.machine.is_healthy(at);
                 self.step(Happening::Alive(at, alive));
                 if self.machine.is_healthy(at) != before {
-                    self.tell_health(at);
+                    self.publish_health(at);
                 }
             }
-            Report::JobEnded(code) => {
+            StartReport::JobEnded(code) => {
                 self.step(Happening::Exited(at, code));
                 self.step(Happening::Gone(at));
             }
-            Report::Trouble(text) => self.reporter.warning(self.slots[at].prepared.name(), text),
+            StartReport::Trouble(text) => self.reporter.warning(self.slots[at].prepared.name(), text),
         }
     }
 
@@ -460,7 +462,7 @@ impl Supervisor {
     }
 
     /// What follows from the new state of things for those who wait for it.
-    fn look_round(&mut self) {
+    fn check_surroundings(&mut self) {
         let mut failed: Vec<usize> = Vec::new();
         for at in 0..self.slots.len() {
             // One that has failed is watched on: the change that mends it starts it again.
@@ -473,18 +475,18 @@ impl Supervisor {
             }
         }
         // What failed by itself is told before what failed with it.
-        failed.sort_by_key(|at| matches!(self.machine.failure(*at), Some(Failure::Needs(_))));
-        failed.into_iter().for_each(|at| self.tell_failure(at));
+        failed.sort_by_key(|at| matches!(self.machine.failure(*at), Some(NodeFailure::Needs(_))));
+        failed.into_iter().for_each(|at| self.publish_failure(at));
         self.settle_pending();
     }
 
     /// What the service at `at` may know of others.
-    pub fn visible_instances(&self, at: usize) -> Instances {
+    pub fn visible_instances(&self, at: usize) -> ServiceInstances {
         let known = self.slots[at].visible.iter().filter_map(|one| {
             let which = &self.slots[*one].which;
             Some((which.shown.clone(), self.ready.get(&which.name)?.clone()))
         });
-        let mut instances = Instances::default();
+        let mut instances = ServiceInstances::default();
         instances.show(known);
         instances
     }
@@ -497,7 +499,7 @@ impl Supervisor {
 }
 
 /// Why a service did not start, in words that say what to look at.
-fn not_started(service: Option<&Service>, errno: i32) -> String {
+fn not_started(service: Option<&ServiceSettings>, errno: i32) -> String {
     let error = std::io::Error::from_raw_os_error(errno);
     let command = service.map_or(String::new(), |service| format!("`serve = {}`: ", literal::plain(&service.serve)));
     let remedy = match error.kind() {

@@ -6,12 +6,12 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::model::Variables;
+use crate::model::EnvVariables;
 use crate::serve::ports;
 use crate::serve::shim::instance_mark;
 
 /// Remembers the state folder of the project with this root, unless it is where it would be looked for anyway.
-pub fn remember(variables: &Variables, root: &Path, state_dir: &Path) -> io::Result<()> {
+pub fn remember(variables: &EnvVariables, root: &Path, state_dir: &Path) -> io::Result<()> {
     let Some(record) = record(variables, root) else { return Ok(()) };
     if state_dir == root.join(".tox").join(".envo") {
         return match std::fs::remove_file(record) {
@@ -24,12 +24,12 @@ pub fn remember(variables: &Variables, root: &Path, state_dir: &Path) -> io::Res
 }
 
 /// The state folder that was remembered.
-pub fn recall(variables: &Variables, root: &Path) -> Option<PathBuf> {
+pub fn recall(variables: &EnvVariables, root: &Path) -> Option<PathBuf> {
     let path = PathBuf::from(OsString::from_vec(std::fs::read(record(variables, root)?).ok()?));
     path.is_absolute().then_some(path)
 }
 
-fn record(variables: &Variables, root: &Path) -> Option<PathBuf> {
+fn record(variables: &EnvVariables, root: &Path) -> Option<PathBuf> {
     Some(ports::user_folder(variables)?.join("projects").join(instance_mark::project(root)))
 }
 
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn a_state_folder_is_remembered_unless_it_is_the_usual_one() {
         let folder = tempfile::tempdir().unwrap();
-        let variables: Variables = [("ENVO_STATE_DIR".into(), folder.path().into())].into_iter().collect();
+        let variables: EnvVariables = [("ENVO_STATE_DIR".into(), folder.path().into())].into_iter().collect();
         let root = Path::new("/project");
         assert_eq!(recall(&variables, root), None);
         remember(&variables, root, Path::new("/elsewhere/.envo")).unwrap();

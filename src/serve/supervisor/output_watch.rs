@@ -15,9 +15,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::execute::tree;
 use crate::serve::lines::Lines;
 use crate::serve::shim::instance_mark;
-use crate::serve::shim::message::News;
-use crate::serve::supervisor::log::{LAST_LINES, Log, readable};
-use crate::serve::supervisor::{Message, Report};
+use crate::serve::shim::message::ShimEvent;
+use crate::serve::supervisor::log::{LAST_LINES, ServiceLog, readable};
+use crate::serve::supervisor::{StartReport, SupervisorMessage};
 
 /// How much is read at once, and how large the pipe is made where the system allows it.
 const BLOCK: usize = 256 * 1024;
@@ -33,7 +33,7 @@ const MOST_BLOCKS_BEFORE_NEWS: usize = 64;
 
 /// What came of reading output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Taken {
+enum OutputRead {
     Block,
     /// Nothing for now.
     Nothing,
@@ -42,11 +42,11 @@ enum Taken {
 }
 
 /// A line of output that somebody waits for.
-pub struct Wanted {
+pub struct AwaitedLine {
     pub pattern: Regex,
 }
 
-impl Wanted {
+impl AwaitedLine {
     /// The named groups of a line that matches, as people read them: without control characters.
     fn fields(&self, line: &[u8]) -> Option<BTreeMap<String, String>> {
         let captures = self.pattern.captures(line)?;
@@ -60,20 +60,20 @@ impl Wanted {
     }
 }
 
-pub struct Watch {
+pub struct OutputWatch {
     pub service: usize,
     /// Which start of the service this is, so that news of an earlier one are known as such.
     pub generation: u64,
     /// What every process of that start carries.
     pub mark: String,
-    pub log: Log,
+    pub log: ServiceLog,
     /// Whether its probes run commands, which may leave processes behind that its shim knows nothing of.
     pub runs_probes: bool,
-    pub wanted: Option<Wanted>,
-    pub sender: Sender<Message>,
+    pub wanted: Option<AwaitedLine>,
+    pub sender: Sender<SupervisorMessage>,
 }
 
-impl Watch {
+impl OutputWatch {
     /// Reads until the shim has ended: what the service writes, and the shim's news.
     pub fn run(mut self, output: File, news: File) {
         let _ = rustix::pipe::fcntl_setpipe_size(&output, PIPE);
@@ -83,13 +83,13 @@ impl Watch {
             // Somebody has killed the shim. The first process dies with it, a moment later; what else that started has its
             // mark. Until then they may write.
             tree::end(&|| tree::marked(instance_mark::VARIABLE, &self.mark), STRAY_PATIENCE);
-            self.take_rest(&output, &mut vec![0; BLOCK], &mut partial);
+            self.read_rest(&output, &mut vec![0; BLOCK], &mut partial);
         }
         self.flush(&mut partial);
         if let Some(text) = self.log.failure() {
-            self.report(Report::Trouble(text));
+            self.report(StartReport::Trouble(text));
         }
-        self.report(Report::ShimEnded(self.log.last_lines(LAST_LINES)));
+        self.report(StartReport::ShimEnded(self.log.last_lines(LAST_LINES)));
     }
 
     /// Reads until the shim has ended; whether it has said before that nothing of its service is left.
@@ -101,7 +101,7 @@ impl Watch {
         loop {
             let (written, newsworthy) = wait(open.then_some(output), &news);
             if written {
-                open = self.take_output(output, &mut buffer, partial) != Taken::End;
+                open = self.read_output(output, &mut buffer, partial) != OutputRead::End;
             }
             if !newsworthy {
                 continue;
@@ -116,7 +116,7 @@ impl Watch {
             // What was written before the news comes before them, so that an end is told with its last lines.
             // A straggler that goes on writing is read again when the news have been told.
             if open {
-                self.take_rest(output, &mut buffer, partial);
+                self.read_rest(output, &mut buffer, partial);
             }
             if length == 0 {
                 return gone;
@@ -124,40 +124,40 @@ impl Watch {
             told.extend_from_slice(&some[..length]);
             while let Some(end) = told.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = told.drain(..=end).collect();
-                if let Some(news) = News::from_line(&line) {
-                    gone |= matches!(news, News::Gone | News::NotStarted(_));
-                    self.tell(news, partial);
+                if let Some(news) = ShimEvent::from_line(&line) {
+                    gone |= matches!(news, ShimEvent::Gone | ShimEvent::NotStarted(_));
+                    self.publish(news, partial);
                 }
             }
         }
     }
 
     /// Reads what there is by now.
-    fn take_rest(&mut self, output: &File, buffer: &mut [u8], partial: &mut Lines) {
+    fn read_rest(&mut self, output: &File, buffer: &mut [u8], partial: &mut Lines) {
         for _ in 0..MOST_BLOCKS_BEFORE_NEWS {
-            if self.take_output(output, buffer, partial) != Taken::Block {
+            if self.read_output(output, buffer, partial) != OutputRead::Block {
                 break;
             }
         }
     }
 
-    fn tell(&mut self, news: News, partial: &mut Lines) {
+    fn publish(&mut self, news: ShimEvent, partial: &mut Lines) {
         let last_lines = match news {
-            News::Exited(_) => {
+            ShimEvent::Exited(_) => {
                 self.flush(partial);
                 self.log.last_lines(LAST_LINES)
             }
             _ => Vec::new(),
         };
-        self.report(Report::News(news, last_lines));
+        self.report(StartReport::News(news, last_lines));
     }
 
     /// Reads one block.
-    fn take_output(&mut self, mut output: &File, buffer: &mut [u8], partial: &mut Lines) -> Taken {
+    fn read_output(&mut self, mut output: &File, buffer: &mut [u8], partial: &mut Lines) -> OutputRead {
         let taken = match self.log.take(output, buffer.len()) {
             Ok(Some((begin, length))) => {
                 if self.wanted.is_some() && self.log.read_back(begin, &mut buffer[..length]).is_err() {
-                    return Taken::Block;
+                    return OutputRead::Block;
                 }
                 Ok(length)
             }
@@ -165,35 +165,35 @@ impl Watch {
             Err(error) => Err(error),
         };
         match taken {
-            Ok(0) => Taken::End,
+            Ok(0) => OutputRead::End,
             Ok(length) => {
                 if self.wanted.is_some() {
-                    partial.take(&buffer[..length], &mut |lines| self.look_through(lines));
+                    partial.take(&buffer[..length], &mut |lines| self.search(lines));
                 }
-                Taken::Block
+                OutputRead::Block
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Taken::Nothing,
-            Err(_) => Taken::End,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => OutputRead::Nothing,
+            Err(_) => OutputRead::End,
         }
     }
 
     /// Looks through a last line that has no end.
     fn flush(&mut self, lines: &mut Lines) {
-        lines.flush(&mut |lines| self.look_through(lines));
+        lines.flush(&mut |lines| self.search(lines));
     }
 
-    fn look_through(&mut self, lines: &[u8]) {
+    fn search(&mut self, lines: &[u8]) {
         if let Some(wanted) = &self.wanted
             && let Some(fields) = lines.split(|byte| *byte == b'\n').find_map(|line| wanted.fields(line))
         {
             self.wanted = None;
-            self.report(Report::Matched(fields));
+            self.report(StartReport::Matched(fields));
         }
     }
 
-    fn report(&self, report: Report) {
+    fn report(&self, report: StartReport) {
         // A supervisor that has gone wants no news.
-        let _ = self.sender.send(Message::Of { service: self.service, generation: self.generation, report });
+        let _ = self.sender.send(SupervisorMessage::Of { service: self.service, generation: self.generation, report });
     }
 }
 

@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::serve::fields::Instance;
-use crate::serve::machine::{Never, Now, State};
-use crate::serve::protocol::{Answer, Changes, Known, Left, Refusal, Reply};
+use crate::serve::fields::ServiceInstance;
+use crate::serve::machine::{MachineTime, NeverReady, NodeState};
+use crate::serve::protocol::{InstanceInfo, ReleaseResult, Reply, ReplyBody, RequestRefusal, UpResult};
 use crate::serve::supervisor::Supervisor;
 
-pub(super) struct Pending {
+pub(super) struct PendingRequest {
     pub connection: u64,
     pub id: u64,
-    pub kind: Kind,
+    pub kind: PendingKind,
     /// When it is answered in any case.
-    pub until: Option<Now>,
+    pub until: Option<MachineTime>,
 }
 
-pub(super) enum Kind {
+pub(super) enum PendingKind {
     /// All they depend on included. Answered with what is known of them.
     Ready(BTreeSet<usize>),
     /// Answered when `nodes` are gone, with those of `stopped` that are over.
@@ -33,7 +33,7 @@ impl Supervisor {
         for one in pending {
             let answer = self.settled(&one.kind).or_else(|| {
                 let late = one.until.is_some_and(|until| until <= now);
-                late.then(|| Err(Refusal::new("timeout", self.not_ready_text(&one.kind))))
+                late.then(|| Err(RequestRefusal::new("timeout", self.not_ready_text(&one.kind))))
             });
             match answer {
                 Some(Ok(ok)) => self.send(one.connection, &Reply::Answer { id: one.id, ok }),
@@ -43,34 +43,36 @@ impl Supervisor {
         }
     }
 
-    fn settled(&self, kind: &Kind) -> Option<Result<Answer, Refusal>> {
+    fn settled(&self, kind: &PendingKind) -> Option<Result<ReplyBody, RequestRefusal>> {
         match kind {
-            Kind::Ready(nodes) => {
+            PendingKind::Ready(nodes) => {
                 let all = self.machine.with_dependencies(nodes.iter().copied());
                 let never = nodes.iter().chain(&all).find_map(|at| Some((*at, self.machine.never(*at)?)));
                 if let Some((at, never)) = never {
                     return Some(Err(self.never_ready(at, never)));
                 }
                 let ready = all.iter().all(|at| self.machine.is_met(*at));
-                ready.then(|| Ok(Answer::Instances(self.instances_of(nodes))))
+                ready.then(|| Ok(ReplyBody::Instances(self.instances_of(nodes))))
             }
-            Kind::Stopped { nodes, stopped } => {
-                self.are_gone(nodes).then(|| Ok(Answer::Changes(self.stopped(nodes, stopped))))
+            PendingKind::Stopped { nodes, stopped } => {
+                self.are_gone(nodes).then(|| Ok(ReplyBody::Changes(self.stopped(nodes, stopped))))
             }
-            Kind::Left { nodes, adopted } => self.are_gone(nodes).then(|| Ok(Answer::Left(self.left(nodes, adopted)))),
+            PendingKind::Left { nodes, adopted } => {
+                self.are_gone(nodes).then(|| Ok(ReplyBody::Left(self.left(nodes, adopted))))
+            }
         }
     }
 
     /// What is known of those that are ready.
-    pub(super) fn instances_of(&self, nodes: &BTreeSet<usize>) -> Vec<Known> {
+    pub(super) fn instances_of(&self, nodes: &BTreeSet<usize>) -> Vec<InstanceInfo> {
         nodes.iter().filter_map(|at| self.known(*at)).collect()
     }
 
-    fn known(&self, at: usize) -> Option<Known> {
+    fn known(&self, at: usize) -> Option<InstanceInfo> {
         let slot = &self.slots[at];
         let instance = self.ready.get(&slot.which.name)?.clone();
-        let shown = Instance { name: slot.which.environment.clone(), ..instance.clone() };
-        Some(Known {
+        let shown = ServiceInstance { name: slot.which.environment.clone(), ..instance.clone() };
+        Some(InstanceInfo {
             instance,
             environment: slot.which.environment.clone(),
             variables: shown.variables().into_iter().collect(),
@@ -96,8 +98,8 @@ impl Supervisor {
         (0..self.slots.len()).filter(|at| self.machine.is_adopted(*at)).collect()
     }
 
-    fn stopped(&self, nodes: &BTreeSet<usize>, stopped: &BTreeSet<usize>) -> Changes {
-        let mut changes = Changes::default();
+    fn stopped(&self, nodes: &BTreeSet<usize>, stopped: &BTreeSet<usize>) -> UpResult {
+        let mut changes = UpResult::default();
         for at in self.in_order(nodes.union(stopped).copied()).into_iter().rev() {
             let list = if stopped.contains(&at) { &mut changes.stopped } else { &mut changes.unchanged };
             list.push(self.slots[at].prepared.name().to_owned());
@@ -105,8 +107,8 @@ impl Supervisor {
         changes
     }
 
-    fn left(&self, nodes: &BTreeSet<usize>, adopted: &BTreeSet<usize>) -> Left {
-        let mut left = Left { last: self.is_idle(), ..Left::default() };
+    fn left(&self, nodes: &BTreeSet<usize>, adopted: &BTreeSet<usize>) -> ReleaseResult {
+        let mut left = ReleaseResult { last: self.is_idle(), ..ReleaseResult::default() };
         for at in self.in_order(nodes.iter().copied()).into_iter().rev() {
             let name = self.slots[at].prepared.name().to_owned();
             if self.machine.is_over(at) && adopted.contains(&at) {
@@ -120,27 +122,28 @@ impl Supervisor {
         left
     }
 
-    fn never_ready(&self, at: usize, never: Never) -> Refusal {
+    fn never_ready(&self, at: usize, never: NeverReady) -> RequestRefusal {
         let name = |at: usize| self.slots[at].prepared.name();
         match never {
-            Never::Failed(root) => Refusal::new("failed", self.failure_text(root)),
-            Never::Halted(by) if by == at => Refusal::new("stopped", format!("`{}` was stopped", name(at))),
-            Never::Halted(by) => {
+            NeverReady::Failed(root) => RequestRefusal::new("failed", self.failure_text(root)),
+            NeverReady::Halted(by) if by == at => RequestRefusal::new("stopped", format!("`{}` was stopped", name(at))),
+            NeverReady::Halted(by) => {
                 let text = format!("`{}` cannot get ready: `{}`, which it depends on, was stopped", name(at), name(by));
-                Refusal::new("stopped", text)
+                RequestRefusal::new("stopped", text)
             }
-            Never::Unwanted => {
-                let mut refusal = Refusal::new("stopped", format!("`{}` is not running and nobody wants it", name(at)));
+            NeverReady::Unwanted => {
+                let mut refusal =
+                    RequestRefusal::new("stopped", format!("`{}` is not running and nobody wants it", name(at)));
                 refusal.hints.push(format!("`envo up -e {}` starts it", name(at)));
                 refusal
             }
-            Never::Ended => Refusal::new("ended", format!("`{}` has ended", name(at))),
+            NeverReady::Ended => RequestRefusal::new("ended", format!("`{}` has ended", name(at))),
         }
     }
 
     /// What a service that is being started waits for, in parentheses.
     fn waits_for(&self, at: usize) -> String {
-        if self.machine.state(at) != State::Starting {
+        if self.machine.state(at) != NodeState::Starting {
             return String::new();
         }
         let (target, seen) = self.slots[at].waiting.now();
@@ -148,8 +151,8 @@ impl Supervisor {
         format!(" (waiting for {target}{seen})")
     }
 
-    fn not_ready_text(&self, kind: &Kind) -> String {
-        let (Kind::Ready(nodes) | Kind::Stopped { nodes, .. } | Kind::Left { nodes, .. }) = kind;
+    fn not_ready_text(&self, kind: &PendingKind) -> String {
+        let (PendingKind::Ready(nodes) | PendingKind::Stopped { nodes, .. } | PendingKind::Left { nodes, .. }) = kind;
         let all = self.machine.with_dependencies(nodes.iter().copied());
         let open: Vec<String> = all
             .iter()

@@ -12,16 +12,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::event::{Event, Reporter};
-use crate::execute::process::{self, Forked};
+use crate::event::{Reporter, RunEvent};
+use crate::execute::process::{self, ForkSide};
 use crate::execute::tree;
-use crate::serve::client::socket_path::{self, Claim};
-use crate::serve::shim::forker::Keeper;
+use crate::serve::client::socket_path::{self, ProjectClaim};
+use crate::serve::shim::forker::ShimForker;
 use crate::serve::shim::instance_mark;
 use crate::serve::supervisor::accept;
 use crate::serve::supervisor::listening::Listening;
 use crate::serve::supervisor::memory;
-use crate::serve::supervisor::{Message, Parts, Record, Supervisor};
+use crate::serve::supervisor::{Supervisor, SupervisorMessage, SupervisorParts, SupervisorRecord};
 
 /// The hidden verb.
 pub const VERB: &str = "__supervise";
@@ -43,8 +43,8 @@ pub unsafe fn main(state_dir: &Path, user_dir: Option<&Path>, mark: Option<Strin
     let user_dir = user_dir.filter(|path| path.is_absolute()).map(Path::to_path_buf);
     // SAFETY: this process has one thread, by the contract of this function.
     match unsafe { process::fork() } {
-        Ok(Forked::Parent(_)) => 0,
-        Ok(Forked::Child) => {
+        Ok(ForkSide::Parent(_)) => 0,
+        Ok(ForkSide::Child) => {
             let mark = mark.filter(|mark| instance_mark::is_supervisor(mark));
             let mark = mark.unwrap_or_else(|| instance_mark::supervisor(&instance_mark::project(state_dir)));
             u8::from(run(state_dir.to_path_buf(), user_dir, mark).is_err())
@@ -63,35 +63,39 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Resul
     socket_path::write_owner(&lock, &state_dir);
     end_what_was_left(&state_dir);
     // SAFETY: `main` has forked this process, and nothing has started a thread in it.
-    let keeper = unsafe { Keeper::fork(&mark, leave_streams) }?;
+    let keeper = unsafe { ShimForker::fork(&mark, leave_streams) }?;
     // Not before the keeper was forked, which would have the lock as well.
     let listener = UnixListener::from(rustix::io::fcntl_dupfd_cloexec(listener, 3)?);
     let lock = File::from(rustix::io::fcntl_dupfd_cloexec(lock, 3)?);
-    let claim = Claim::new(lock, &listener, &state_dir);
+    let claim = ProjectClaim::new(lock, &listener, &state_dir);
     leave_streams();
     memory::stay_small();
     let (sender, receiver) = channel();
     listen_to_signals(sender.clone())?;
-    let reporter = Arc::new(Teller(Mutex::new(sender.clone())));
-    serve_with(&receiver, listener, Parts { state_dir, user_dir, claim, keeper, mark, sender, reporter })
+    let reporter = Arc::new(EventSender(Mutex::new(sender.clone())));
+    serve_with(&receiver, listener, SupervisorParts { state_dir, user_dir, claim, keeper, mark, sender, reporter })
 }
 
 /// Serves clients until nobody needs anything.
 #[cfg(test)]
 pub(in crate::serve) fn serve(
     (listener, lock): (UnixListener, File),
-    keeper: Keeper,
+    keeper: ShimForker,
     mark: String,
     state_dir: PathBuf,
 ) -> io::Result<()> {
-    let claim = Claim::new(lock, &listener, &state_dir);
+    let claim = ProjectClaim::new(lock, &listener, &state_dir);
     let (sender, receiver) = channel();
-    let reporter = Arc::new(Teller(Mutex::new(sender.clone())));
+    let reporter = Arc::new(EventSender(Mutex::new(sender.clone())));
     let user_dir = None;
-    serve_with(&receiver, listener, Parts { state_dir, user_dir, claim, keeper, mark, sender, reporter })
+    serve_with(&receiver, listener, SupervisorParts { state_dir, user_dir, claim, keeper, mark, sender, reporter })
 }
 
-fn serve_with(receiver: &Receiver<Message>, listener: UnixListener, parts: Parts) -> io::Result<()> {
+fn serve_with(
+    receiver: &Receiver<SupervisorMessage>,
+    listener: UnixListener,
+    parts: SupervisorParts,
+) -> io::Result<()> {
     let (sender, ends) = (parts.sender.clone(), Arc::clone(&parts.claim.ends));
     let supervisor = Supervisor::new(parts)?;
     thread::Builder::new()
@@ -102,13 +106,13 @@ fn serve_with(receiver: &Receiver<Message>, listener: UnixListener, parts: Parts
     Ok(())
 }
 
-fn listen_to_signals(sender: Sender<Message>) -> io::Result<()> {
+fn listen_to_signals(sender: Sender<SupervisorMessage>) -> io::Result<()> {
     let wanted = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
     let mut signals = signal_hook::iterator::Signals::new(wanted)?;
     thread::Builder::new().name("signals".to_owned()).stack_size(SMALL_STACK).spawn(move || {
         for (times, signal) in signals.forever().enumerate() {
             let name = if signal == signal_hook::consts::SIGINT { "SIGINT" } else { "SIGTERM" };
-            if sender.send(Message::Signalled(times + 1, name.to_owned())).is_err() {
+            if sender.send(SupervisorMessage::Signalled(times + 1, name.to_owned())).is_err() {
                 return;
             }
         }
@@ -117,24 +121,24 @@ fn listen_to_signals(sender: Sender<Message>) -> io::Result<()> {
 }
 
 /// Hands what commands around services report to whoever listens.
-struct Teller(Mutex<Sender<Message>>);
+struct EventSender(Mutex<Sender<SupervisorMessage>>);
 
-impl Reporter for Teller {
-    fn event(&self, event: Event) {
+impl Reporter for EventSender {
+    fn event(&self, event: RunEvent) {
         let sender = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _ = sender.send(Message::Told(event));
+        let _ = sender.send(SupervisorMessage::Told(event));
     }
 }
 
 /// Ends what a supervisor has left that was killed: its shims end their services by themselves, unless they were killed
 /// as well.
 fn end_what_was_left(state_dir: &Path) {
-    let Some(mark) = Record::left(state_dir).filter(|mark| !is_of_another(mark, state_dir)) else { return };
+    let Some(mark) = SupervisorRecord::left(state_dir).filter(|mark| !is_of_another(mark, state_dir)) else { return };
     let shims = || tree::with_argument(&mark);
     tree::wait_until_gone_or(&shims, LEFT_PATIENCE);
     tree::end(&shims, Duration::ZERO);
     tree::end(&|| tree::marked(instance_mark::VARIABLE, &mark), STRAY_PATIENCE);
-    Record::forget(state_dir);
+    SupervisorRecord::forget(state_dir);
 }
 
 /// Whether the mark is that of another project, which still has its lock where it was started: what runs for that is not

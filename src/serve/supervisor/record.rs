@@ -11,13 +11,13 @@ use crate::serve::shim::instance_mark;
 /// In the state folder.
 const FILE: &str = "running";
 
-pub struct Record {
+pub struct SupervisorRecord {
     path: PathBuf,
     mark: String,
     written: bool,
 }
 
-impl Record {
+impl SupervisorRecord {
     pub fn open(state_dir: &Path, mark: &str) -> Self {
         Self { path: state_dir.join(FILE), mark: mark.to_owned(), written: false }
     }
@@ -79,17 +79,17 @@ mod tests {
             std::fs::write(one.join("supervisor.lock"), "7").unwrap();
         }
         let mark = instance_mark::supervisor(&instance_mark::project(&state));
-        assert_eq!(Record::left(&state), None);
-        let mut record = Record::open(&state, &mark);
+        assert_eq!(SupervisorRecord::left(&state), None);
+        let mut record = SupervisorRecord::open(&state, &mark);
         record.started();
-        assert_eq!(Record::left(&state).as_ref(), Some(&mark));
+        assert_eq!(SupervisorRecord::left(&state).as_ref(), Some(&mark));
         std::fs::copy(state.join(FILE), copy.join(FILE)).unwrap();
-        assert_eq!(Record::left(&copy), None);
+        assert_eq!(SupervisorRecord::left(&copy), None);
         std::fs::rename(&state, &moved).unwrap();
-        assert_eq!(Record::left(&moved).as_ref(), Some(&mark));
+        assert_eq!(SupervisorRecord::left(&moved).as_ref(), Some(&mark));
         record.move_to(&moved);
         record.close();
-        assert_eq!(Record::left(&moved), None);
+        assert_eq!(SupervisorRecord::left(&moved), None);
     }
 
     #[test]
@@ -99,9 +99,9 @@ mod tests {
         let (device, inode) = socket_path::lock_id(folder.path()).unwrap();
         for mark in ["", "/", "1", "0123456789abcdef-", "0123456789abcdef-1-2", "0123456789abcdef--/", "../../-1-2/"] {
             std::fs::write(folder.path().join(FILE), format!("{mark} {device} {inode}\n")).unwrap();
-            assert_eq!(Record::left(folder.path()), None, "{mark}");
+            assert_eq!(SupervisorRecord::left(folder.path()), None, "{mark}");
         }
         std::fs::write(folder.path().join(FILE), "4242 99 4242 99 4242 99 db\n").unwrap();
-        assert_eq!(Record::left(folder.path()), None);
+        assert_eq!(SupervisorRecord::left(folder.path()), None);
     }
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::serve::client::log_range::{Excerpt, excerpt};
-use crate::serve::instances::Which;
-use crate::serve::machine::Event as Happening;
+use crate::serve::client::log_range::{LogRange, excerpt};
+use crate::serve::instances::InstanceName;
+use crate::serve::machine::MachineEvent as Happening;
 use crate::serve::protocol::{
-    Answer, Changes, ELSEWHERE, Greeting, Operation, Passage, Refusal, Reply, Request, Up, VERSION,
+    ClientOperation, ClientRequest, ELSEWHERE, HelloReply, LogPassage, Reply, ReplyBody, RequestRefusal, UpRequest,
+    UpResult, VERSION,
 };
-use crate::serve::supervisor::pending::{Kind, Pending};
-use crate::serve::supervisor::{Message, Supervisor};
+use crate::serve::supervisor::pending::{PendingKind, PendingRequest};
+use crate::serve::supervisor::{Supervisor, SupervisorMessage};
 
 /// How much of a log is sent at once.
 const LARGEST_PASSAGE: usize = 1024 * 1024;
@@ -19,15 +20,22 @@ const LARGEST_PASSAGE: usize = 1024 * 1024;
 const SMALL_STACK: usize = 256 * 1024;
 
 impl Supervisor {
-    pub(super) fn answer(&mut self, connection: u64, request: Request) {
-        let Request { id, operation } = request;
+    pub(super) fn answer(&mut self, connection: u64, request: ClientRequest) {
+        let ClientRequest { id, operation } = request;
         let Some(one) = self.connections.get(&connection) else { return };
         let (greeted, is_last) = (one.greeted, one.is_last);
         let answer = match operation {
-            Operation::Hello { protocol, client, state } => self.hello(connection, protocol, client, state.as_deref()),
-            _ if !greeted => Err(Refusal::new("protocol", "a connection begins with `hello`")),
-            _ if self.ending => Err(Refusal::new("ending", "the supervisor is ending")),
-            Operation::Up(_) | Operation::Hold { .. } | Operation::Wait { .. } | Operation::Events if is_last => {
+            ClientOperation::Hello { protocol, client, state } => {
+                self.hello(connection, protocol, client, state.as_deref())
+            }
+            _ if !greeted => Err(RequestRefusal::new("protocol", "a connection begins with `hello`")),
+            _ if self.ending => Err(RequestRefusal::new("ending", "the supervisor is ending")),
+            ClientOperation::Up(_)
+            | ClientOperation::Hold { .. }
+            | ClientOperation::Wait { .. }
+            | ClientOperation::Events
+                if is_last =>
+            {
                 Err(too_many_open())
             }
             operation => match self.operate(connection, id, operation) {
@@ -50,138 +58,144 @@ impl Supervisor {
         protocol: u32,
         client: String,
         state_dir: Option<&Path>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<ReplyBody, RequestRefusal> {
         let server = format!("envo {}", env!("CARGO_PKG_VERSION"));
         if protocol != VERSION {
             let text = format!("the supervisor ({server}) speaks version {VERSION} of the protocol, not {protocol}");
-            let mut refusal = Refusal::new("protocol", text);
+            let mut refusal = RequestRefusal::new("protocol", text);
             refusal.hints.push("stop the services with the envo that started them: `envo down`".to_owned());
             return Err(refusal);
         }
         if state_dir.is_some_and(|state_dir| !self.is_of(state_dir)) {
             let text = format!("this is the supervisor of another project, {}", self.state_dir.display());
-            return Err(Refusal::new(ELSEWHERE, text));
+            return Err(RequestRefusal::new(ELSEWHERE, text));
         }
         if let Some(one) = self.connections.get_mut(&connection) {
             (one.greeted, one.client) = (true, client);
         }
-        Ok(Answer::Greeting(Greeting { protocol: VERSION, server, pid: std::process::id() }))
+        Ok(ReplyBody::Greeting(HelloReply { protocol: VERSION, server, pid: std::process::id() }))
     }
 
-    fn operate(&mut self, connection: u64, id: u64, operation: Operation) -> Result<Option<Answer>, Refusal> {
+    fn operate(
+        &mut self,
+        connection: u64,
+        id: u64,
+        operation: ClientOperation,
+    ) -> Result<Option<ReplyBody>, RequestRefusal> {
         let later = |supervisor: &mut Self, kind, until| {
-            supervisor.pending.push(Pending { connection, id, kind, until });
+            supervisor.pending.push(PendingRequest { connection, id, kind, until });
             Ok(None)
         };
         match operation {
-            Operation::Hello { .. } => Ok(Some(Answer::Done)),
-            Operation::Up(up) => {
+            ClientOperation::Hello { .. } => Ok(Some(ReplyBody::Done)),
+            ClientOperation::Up(up) => {
                 let wait = up.wait;
                 let (wanted, changes) = self.up(connection, up)?;
                 if !wait {
-                    return Ok(Some(Answer::Changes(changes)));
+                    return Ok(Some(ReplyBody::Changes(changes)));
                 }
                 let all = self.machine.with_dependencies(wanted);
-                later(self, Kind::Ready(all), None)
+                later(self, PendingKind::Ready(all), None)
             }
-            Operation::Hold { names, worker, test, ttl, force_for } => {
-                let up = Up { want: names, worker, test, ttl, force_for, ..Up::default() };
+            ClientOperation::Hold { names, worker, test, ttl, force_for } => {
+                let up = UpRequest { want: names, worker, test, ttl, force_for, ..UpRequest::default() };
                 let (wanted, _) = self.up(connection, up)?;
                 let all = self.machine.with_dependencies(wanted);
-                later(self, Kind::Ready(all), None)
+                later(self, PendingKind::Ready(all), None)
             }
-            Operation::Release { names, kill } => {
+            ClientOperation::Release { names, kill } => {
                 let nodes = if names.is_empty() { None } else { Some(self.find(&names)?) };
                 let adopted = self.adopted();
                 let nodes = self.release(connection, nodes);
                 if kill {
                     self.step(Happening::Kill);
                 }
-                later(self, Kind::Left { nodes, adopted }, None)
+                later(self, PendingKind::Left { nodes, adopted }, None)
             }
-            Operation::Down { names } => {
+            ClientOperation::Down { names } => {
                 let adopted = self.adopted();
                 let nodes = self.unpin(&names)?;
-                later(self, Kind::Left { nodes, adopted }, None)
+                later(self, PendingKind::Left { nodes, adopted }, None)
             }
-            Operation::Start { names, wait } => {
+            ClientOperation::Start { names, wait } => {
                 let nodes = self.find_some(&names)?;
                 self.refuse_unwanted(&nodes)?;
                 let changes = self.changes_of(&nodes, Happening::Retry(nodes.clone()));
                 let all = self.machine.with_dependencies(nodes);
-                if wait { later(self, Kind::Ready(all), None) } else { Ok(Some(Answer::Changes(changes))) }
+                if wait { later(self, PendingKind::Ready(all), None) } else { Ok(Some(ReplyBody::Changes(changes))) }
             }
-            Operation::Stop { names } => {
+            ClientOperation::Stop { names } => {
                 let nodes = self.find_some(&names)?;
                 let stopped = self.running_with(&nodes);
                 self.step(Happening::Halt(nodes.clone()));
-                later(self, Kind::Stopped { nodes: nodes.into_iter().collect(), stopped }, None)
+                later(self, PendingKind::Stopped { nodes: nodes.into_iter().collect(), stopped }, None)
             }
-            Operation::Restart { names, wait } => {
+            ClientOperation::Restart { names, wait } => {
                 let nodes = self.find_some(&names)?;
                 self.refuse_unwanted(&nodes)?;
                 nodes.iter().for_each(|at| self.slots[*at].force.is_due = true);
                 let changes = self.changes_of(&nodes, Happening::Restart(nodes.clone()));
                 let all = self.machine.with_dependencies(nodes);
-                if wait { later(self, Kind::Ready(all), None) } else { Ok(Some(Answer::Changes(changes))) }
+                if wait { later(self, PendingKind::Ready(all), None) } else { Ok(Some(ReplyBody::Changes(changes))) }
             }
-            Operation::Wait { names, timeout } => {
+            ClientOperation::Wait { names, timeout } => {
                 let nodes: BTreeSet<usize> = self.find_some(&names)?.into_iter().collect();
                 let patience = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 let until = patience.map(|patience| self.now().saturating_add(patience));
-                later(self, Kind::Ready(nodes), until)
+                later(self, PendingKind::Ready(nodes), until)
             }
-            Operation::Ps => Ok(Some(Answer::Services(self.status()))),
-            Operation::Fields { names } => {
+            ClientOperation::Ps => Ok(Some(ReplyBody::Services(self.status()))),
+            ClientOperation::Fields { names } => {
                 let nodes = if names.is_empty() { (0..self.slots.len()).collect() } else { self.find(&names)? };
-                Ok(Some(Answer::Instances(self.instances_of(&nodes.into_iter().collect()))))
+                Ok(Some(ReplyBody::Instances(self.instances_of(&nodes.into_iter().collect()))))
             }
-            Operation::Logs { name, since, until, lines } => {
+            ClientOperation::Logs { name, since, until, lines } => {
                 let at = self.find_some(&[name])?.first().copied().unwrap_or_default();
                 let time = |seconds: Option<f64>| {
                     let since_1970 = Duration::try_from_secs_f64(seconds?).ok()?;
                     UNIX_EPOCH.checked_add(since_1970)
                 };
-                let wanted = Excerpt { lines, since: time(since), until: time(until) };
+                let wanted = LogRange { lines, since: time(since), until: time(until) };
                 self.read_log(connection, id, at, wanted);
                 Ok(None)
             }
-            Operation::Events => {
+            ClientOperation::Events => {
                 if let Some(one) = self.connections.get_mut(&connection) {
                     one.events = true;
                 }
-                Ok(Some(Answer::Done))
+                Ok(Some(ReplyBody::Done))
             }
-            Operation::Shutdown => {
-                self.send(connection, &Reply::Answer { id, ok: Answer::Done });
+            ClientOperation::Shutdown => {
+                self.send(connection, &Reply::Answer { id, ok: ReplyBody::Done });
                 let by = self.connections.get(&connection).map_or_else(String::new, |one| one.client.clone());
-                let _ = self.sender.send(Message::Signalled(1, by));
+                let _ = self.sender.send(SupervisorMessage::Signalled(1, by));
                 Ok(None)
             }
         }
     }
 
     /// Reads a part of a log on a thread of its own: a disk may take its time.
-    fn read_log(&mut self, connection: u64, id: u64, at: usize, wanted: Excerpt) {
+    fn read_log(&mut self, connection: u64, id: u64, at: usize, wanted: LogRange) {
         let (log_dir, name) = (self.log_dir.clone(), self.slots[at].which.name.clone());
         let sender = self.sender.clone();
         let read = move || {
-            let answer = passage(&log_dir, &name, &wanted)
-                .map(Answer::Log)
-                .map_err(|error| Refusal::new("unknown", format!("the log of `{name}` cannot be read: {error}")));
-            let _ = sender.send(Message::Found(connection, id, answer));
+            let answer = passage(&log_dir, &name, &wanted).map(ReplyBody::Log).map_err(|error| {
+                RequestRefusal::new("unknown", format!("the log of `{name}` cannot be read: {error}"))
+            });
+            let _ = sender.send(SupervisorMessage::Found(connection, id, answer));
         };
         if let Err(error) = std::thread::Builder::new().name("log".to_owned()).stack_size(SMALL_STACK).spawn(read) {
-            let error = Refusal::new("unknown", format!("no thread to read the log: {error}"));
+            let error = RequestRefusal::new("unknown", format!("no thread to read the log: {error}"));
             self.send(connection, &Reply::Refusal { id, error });
         }
     }
 
     /// Where services stand by their names: an instance, or all of an environment that are for all.
-    fn find(&self, names: &[String]) -> Result<Vec<usize>, Refusal> {
+    fn find(&self, names: &[String]) -> Result<Vec<usize>, RequestRefusal> {
         let mut found = Vec::new();
         for name in names {
-            let is_one = |which: &Which| !which.is_apart && (which.environment == *name || which.shown.contains(name));
+            let is_one =
+                |which: &InstanceName| !which.is_apart && (which.environment == *name || which.shown.contains(name));
             let used = self.names.values().copied().filter(|at| !self.is_spare(*at));
             let all = used.filter(|at| is_one(&self.slots[*at].which));
             let mut all: Vec<usize> = all.chain(self.names.get(name).copied()).collect();
@@ -195,8 +209,8 @@ impl Supervisor {
         Ok(found)
     }
 
-    pub(super) fn unknown(&self, name: &str) -> Refusal {
-        let mut refusal = Refusal::new("unknown", format!("`{name}` is not among the running services"));
+    pub(super) fn unknown(&self, name: &str) -> RequestRefusal {
+        let mut refusal = RequestRefusal::new("unknown", format!("`{name}` is not among the running services"));
         let known = self.names.iter().filter(|(_, at)| !self.is_spare(**at)).map(|(name, _)| name.as_str());
         let known: Vec<&str> = known.collect();
         if !known.is_empty() {
@@ -205,19 +219,19 @@ impl Supervisor {
         refusal
     }
 
-    fn find_some(&self, names: &[String]) -> Result<Vec<usize>, Refusal> {
+    fn find_some(&self, names: &[String]) -> Result<Vec<usize>, RequestRefusal> {
         if names.is_empty() {
-            return Err(Refusal::new("unknown", "no service was named"));
+            return Err(RequestRefusal::new("unknown", "no service was named"));
         }
         self.find(names)
     }
 
     /// Steps, and says what that starts, restarts and leaves as it is: the nodes, what they depend on, and what restarts
     /// with them.
-    fn changes_of(&mut self, nodes: &[usize], happening: Happening) -> Changes {
+    fn changes_of(&mut self, nodes: &[usize], happening: Happening) -> UpResult {
         let before: Vec<bool> = (0..self.slots.len()).map(|at| self.machine.is_over(at)).collect();
         self.step(happening);
-        let mut changes = Changes::default();
+        let mut changes = UpResult::default();
         for at in self.in_order(0..self.slots.len()) {
             let name = self.slots[at].prepared.name().to_owned();
             if before[at] && !self.machine.is_over(at) {
@@ -246,39 +260,40 @@ impl Supervisor {
     }
 
     /// What nobody holds would stop as soon as it was started.
-    fn refuse_unwanted(&self, nodes: &[usize]) -> Result<(), Refusal> {
+    fn refuse_unwanted(&self, nodes: &[usize]) -> Result<(), RequestRefusal> {
         match nodes.iter().find(|at| !self.machine.is_wanted(**at)) {
             None => Ok(()),
             Some(at) => {
                 let name = self.slots[*at].prepared.name();
-                let mut refusal = Refusal::new("stopped", format!("`{name}` is not running and nobody wants it"));
+                let mut refusal =
+                    RequestRefusal::new("stopped", format!("`{name}` is not running and nobody wants it"));
                 refusal.hints.push(format!("`envo up -e {name}` starts it"));
                 Err(refusal)
             }
         }
     }
 
-    fn unpin(&mut self, names: &[String]) -> Result<BTreeSet<usize>, Refusal> {
+    fn unpin(&mut self, names: &[String]) -> Result<BTreeSet<usize>, RequestRefusal> {
         let nodes: BTreeSet<usize> =
             if names.is_empty() { self.pinned.clone() } else { self.find(names)?.into_iter().collect() };
         self.pinned.retain(|at| !nodes.contains(at));
         let all = self.machine.with_dependencies(nodes.iter().copied());
         self.forget_the_gone();
-        self.want_now();
+        self.update_wanted_now();
         Ok(if names.is_empty() { all } else { nodes })
     }
 }
 
 /// Nothing can be started: what is left of descriptors is for those who stop something.
-fn too_many_open() -> Refusal {
+fn too_many_open() -> RequestRefusal {
     let mut refusal =
-        Refusal::new("descriptors", "the supervisor of the services has as many open files as it may have");
+        RequestRefusal::new("descriptors", "the supervisor of the services has as many open files as it may have");
     refusal.hints.push("`envo stop NAME` and `envo down NAME` make room".to_owned());
     refusal.hints.push("a higher hard limit (`ulimit -Hn`) where services are started first allows more".to_owned());
     refusal
 }
 
-fn passage(log_dir: &Path, name: &str, wanted: &Excerpt) -> std::io::Result<Passage> {
+fn passage(log_dir: &Path, name: &str, wanted: &LogRange) -> std::io::Result<LogPassage> {
     let mut end: Vec<u8> = Vec::new();
     let mut cut = false;
     excerpt(log_dir, name, wanted, &mut |block| {
@@ -296,5 +311,5 @@ fn passage(log_dir: &Path, name: &str, wanted: &Excerpt) -> std::io::Result<Pass
         // It begins with a whole line.
         end.drain(..=at);
     }
-    Ok(Passage { text: String::from_utf8_lossy(&end).into_owned(), cut })
+    Ok(LogPassage { text: String::from_utf8_lossy(&end).into_owned(), cut })
 }

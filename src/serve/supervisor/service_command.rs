@@ -5,30 +5,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::command_set::{CommandSet, run_all};
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::Grouping;
-use crate::execute::session::{Outcome, Session};
+use crate::execute::process::ProcessGrouping;
+use crate::execute::session::{CommandOutcome, CommandSession};
 use crate::model::environment::CommandLists;
 use crate::model::{Command, Deferred, ExitRule};
-use crate::serve::fields::{self, Instance, Instances};
-use crate::serve::machine::Event as Happening;
-use crate::serve::prepared_definition::Prepared;
-use crate::serve::protocol::Definition;
+use crate::serve::fields::{self, ServiceInstance, ServiceInstances};
+use crate::serve::machine::MachineEvent as Happening;
+use crate::serve::prepared_definition::PreparedDefinition;
+use crate::serve::protocol::ServiceDefinition;
 use crate::serve::shim::instance_mark;
 use crate::serve::supervisor::log::{self, LAST_LINES, TAIL};
-use crate::serve::supervisor::{Message, Report, Supervisor};
+use crate::serve::supervisor::{StartReport, Supervisor, SupervisorMessage};
 
 /// What a thread of commands needs.
-struct Work {
-    prepared: Prepared,
-    own: Instance,
-    instances: Instances,
-    session: Session,
+struct ServiceCommand {
+    prepared: PreparedDefinition,
+    own: ServiceInstance,
+    instances: ServiceInstances,
+    session: CommandSession,
 }
 
-impl Work {
+impl ServiceCommand {
     fn new(supervisor: &mut Supervisor, at: usize) -> Result<Self, ConfigError> {
         let cwd = &supervisor.slots[at].prepared.definition.cwd;
         supervisor.ensure_not_left_behind(cwd).map_err(ConfigError::handled)?;
@@ -44,11 +44,11 @@ impl Work {
         session.variables = prepared.variables(&own, &instances)?;
         session.variables.set(instance_mark::VARIABLE, mark);
         session.interrupt = halt;
-        session.grouping = Grouping::Group;
+        session.grouping = ProcessGrouping::Group;
         Ok(Self { prepared, own, instances, session })
     }
 
-    fn fill(&self, commands: Vec<Command>) -> Result<Vec<Command>, Halt> {
+    fn fill(&self, commands: Vec<Command>) -> Result<Vec<Command>, EnvError> {
         let fill = |word: &String| fields::fill_own(word, &self.own, &self.instances);
         commands
             .into_iter()
@@ -64,9 +64,9 @@ impl Work {
         let record = Arc::new(Mutex::new(Vec::new()));
         self.session.record = Some(record.clone());
         let definition = &self.prepared.definition;
-        let run = || -> Result<i32, Halt> {
+        let run = || -> Result<i32, EnvError> {
             fs_err::create_dir_all(&definition.cwd)?;
-            let Definition { cwd, ignore_errors, retries, .. } = &**definition;
+            let ServiceDefinition { cwd, ignore_errors, retries, .. } = &**definition;
             let set = CommandSet { key, cwd, ignore_errors: *ignore_errors, retries: *retries };
             set.run(&self.session, self.fill(commands)?, &mut Vec::new())
         };
@@ -91,7 +91,7 @@ pub struct CommandFailure {
 }
 
 /// The end of what a command wrote: its output, then its errors.
-fn last_lines(outcome: &Outcome) -> Vec<String> {
+fn last_lines(outcome: &CommandOutcome) -> Vec<String> {
     let mut written = outcome.out.tail(TAIL);
     if !written.is_empty() && !written.ends_with(b"\n") {
         written.push(b'\n');
@@ -108,12 +108,12 @@ pub fn prepare(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     }
     let commands = definition.commands_pre.clone();
     supervisor.slots[at].last_lines.clear();
-    match Work::new(supervisor, at) {
+    match ServiceCommand::new(supervisor, at) {
         Err(error) => Some(Happening::PrepareFailed(at, format!("cannot run `commands_pre`: {error}"))),
         Ok(work) => {
             let sender = supervisor.sender.clone();
             let begun = spawn_thread(move || {
-                let _ = sender.send(Message::Prepared(at, work.run("commands_pre", commands)));
+                let _ = sender.send(SupervisorMessage::Prepared(at, work.run("commands_pre", commands)));
             });
             begun.err().map(|text| Happening::PrepareFailed(at, format!("cannot run `commands_pre`: {text}")))
         }
@@ -128,7 +128,7 @@ pub fn finish(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
         return Some(Happening::Finished(at));
     }
     let commands = definition.commands_post.clone();
-    match Work::new(supervisor, at) {
+    match ServiceCommand::new(supervisor, at) {
         Err(error) => Some(unfinished(supervisor, at, &error.to_string())),
         Ok(work) => {
             let sender = supervisor.sender.clone();
@@ -138,7 +138,7 @@ pub fn finish(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
                 if let Err(failure) = work.run("commands_post", commands) {
                     reporter.warning(&name, failure.text);
                 }
-                let _ = sender.send(Message::Finished(at));
+                let _ = sender.send(SupervisorMessage::Finished(at));
             });
             begun.err().map(|text| unfinished(supervisor, at, &text))
         }
@@ -156,24 +156,26 @@ pub fn rebuild(supervisor: &mut Supervisor, at: usize) -> Result<(), String> {
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
     let Some(text) = service.and_then(|service| service.watch_command.clone()) else { return Ok(()) };
     let command = Command::from_words(crate::python_text::shlex::words(&text));
-    let work = Work::new(supervisor, at).map_err(|error| format!("cannot run `watch_command`: {error}"))?;
+    let work = ServiceCommand::new(supervisor, at).map_err(|error| format!("cannot run `watch_command`: {error}"))?;
     let sender = supervisor.sender.clone();
     spawn_thread(move || {
-        let _ =
-            sender.send(Message::Rebuilt(at, work.run("watch_command", vec![command]).map_err(|failure| failure.text)));
+        let _ = sender.send(SupervisorMessage::Rebuilt(
+            at,
+            work.run("watch_command", vec![command]).map_err(|failure| failure.text),
+        ));
     })
 }
 
 /// Runs a job: everything an environment without `serve` has to run.
 pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
-    let work = match Work::new(supervisor, at) {
+    let work = match ServiceCommand::new(supervisor, at) {
         Ok(work) => work,
         Err(error) => return Some(Happening::StartFailed(at, error.to_string())),
     };
     let sender = supervisor.sender.clone();
     let generation = supervisor.slots[at].generation;
     let begun = spawn_thread(move || {
-        let run = || -> Result<i32, Halt> {
+        let run = || -> Result<i32, EnvError> {
             let definition = &work.prepared.definition;
             fs_err::create_dir_all(&definition.cwd)?;
             let lists = CommandLists {
@@ -190,9 +192,9 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
         };
         let code = run().unwrap_or_else(|halt| {
             let reporter = &*work.session.reporter;
-            halt.tell(reporter, work.prepared.name()).code.max(1)
+            halt.report(reporter, work.prepared.name()).code.max(1)
         });
-        let _ = sender.send(Message::Of { service: at, generation, report: Report::JobEnded(code) });
+        let _ = sender.send(SupervisorMessage::Of { service: at, generation, report: StartReport::JobEnded(code) });
     });
     Some(begun.map_or_else(|text| Happening::StartFailed(at, text), |()| Happening::Started(at)))
 }
@@ -203,7 +205,7 @@ fn spawn_thread(work: impl FnOnce() + Send + 'static) -> Result<(), String> {
 }
 
 /// The words of a command text with their fields filled in: split first, so that a value with blanks stays one word.
-pub fn words(text: &str, own: &Instance, instances: &Instances) -> Result<Vec<String>, ConfigError> {
+pub fn words(text: &str, own: &ServiceInstance, instances: &ServiceInstances) -> Result<Vec<String>, ConfigError> {
     let command = Command::from_words(crate::python_text::shlex::words(text));
     if command.argv.is_empty() || command.exit_rule != ExitRule::Zero {
         return Err(ConfigError::handled(format!("`{text}` is not a command that can be served")));

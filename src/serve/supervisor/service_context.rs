@@ -6,36 +6,36 @@ use std::path::PathBuf;
 use regex::bytes::Regex;
 
 use crate::error::ConfigError;
-use crate::execute::session::Session;
-use crate::model::Variables;
+use crate::execute::session::CommandSession;
+use crate::model::EnvVariables;
 use crate::model::literal;
 use crate::model::service::Probe;
-use crate::serve::fields::{self, Instance, Instances};
-use crate::serve::probe::{Notify, Question};
+use crate::serve::fields::{self, ServiceInstance, ServiceInstances};
+use crate::serve::probe::{NotifySocket, ReadinessQuestion};
 use crate::serve::shim::instance_mark;
 use crate::serve::supervisor::Supervisor;
-use crate::serve::supervisor::output_watch::Wanted;
+use crate::serve::supervisor::output_watch::AwaitedLine;
 use crate::serve::supervisor::service_command;
 
-pub struct Surroundings {
-    own: Instance,
-    instances: Instances,
-    session: Session,
+pub struct ServiceContext {
+    own: ServiceInstance,
+    instances: ServiceInstances,
+    session: CommandSession,
     pub cwd: PathBuf,
-    pub variables: Variables,
+    pub variables: EnvVariables,
 }
 
 /// What has to be done to learn what a probe says.
-pub enum Asked {
+pub enum ReadinessCheck {
     /// It is asked.
-    Question(Question),
+    Question(ReadinessQuestion),
     /// A line of output is waited for.
-    Line(Wanted),
+    Line(AwaitedLine),
     /// The process itself tells: that it runs, or that it has ended.
     Process,
 }
 
-impl Surroundings {
+impl ServiceContext {
     pub fn of(supervisor: &Supervisor, at: usize) -> Result<Self, String> {
         let instances = supervisor.visible_instances(at);
         let slot = &supervisor.slots[at];
@@ -61,31 +61,31 @@ impl Surroundings {
     }
 
     /// Makes a probe's text something to ask. One that waits for news by a socket tells the service where it is.
-    pub fn probe(&mut self, written: &str) -> Result<Asked, String> {
+    pub fn probe(&mut self, written: &str) -> Result<ReadinessCheck, String> {
         let is_pattern = written.trim_start().starts_with("log:");
         let filled = if is_pattern { self.fill(&literal::in_pattern(written))? } else { self.fill(written)? };
         let question = match Probe::parse(&filled).map_err(text)? {
-            Probe::Http { url, status } => Question::http(&url, status)?,
-            Probe::Tcp { address } => Question::tcp(&address)?,
-            Probe::Unix { path } => Question::Unix { path: self.cwd.join(path) },
+            Probe::Http { url, status } => ReadinessQuestion::http(&url, status)?,
+            Probe::Tcp { address } => ReadinessQuestion::tcp(&address)?,
+            Probe::Unix { path } => ReadinessQuestion::Unix { path: self.cwd.join(path) },
             Probe::Command { .. } => {
                 // Split before its fields are filled in, so that a value with blanks stays one word.
                 let command = written.trim().strip_prefix("cmd:").unwrap_or_default();
                 let argv = self.command(command)?;
-                Question::Command { argv, cwd: self.cwd.clone(), variables: self.variables.clone() }
+                ReadinessQuestion::Command { argv, cwd: self.cwd.clone(), variables: self.variables.clone() }
             }
             Probe::Log { pattern } => {
                 let pattern = Regex::new(&pattern).map_err(|error| error.to_string())?;
-                return Ok(Asked::Line(Wanted { pattern }));
+                return Ok(ReadinessCheck::Line(AwaitedLine { pattern }));
             }
             Probe::Notify => {
-                let socket = Notify::new().map_err(|error| format!("no socket for its news: {error}"))?;
+                let socket = NotifySocket::new().map_err(|error| format!("no socket for its news: {error}"))?;
                 self.variables.set("NOTIFY_SOCKET", socket.path());
-                Question::Notify(socket)
+                ReadinessQuestion::Notify(socket)
             }
-            Probe::Exit | Probe::Alive => return Ok(Asked::Process),
+            Probe::Exit | Probe::Alive => return Ok(ReadinessCheck::Process),
         };
-        Ok(Asked::Question(question))
+        Ok(ReadinessCheck::Question(question))
     }
 }
 

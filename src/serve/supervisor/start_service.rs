@@ -9,46 +9,46 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::execute::tree;
-use crate::model::Service;
+use crate::model::ServiceSettings;
 use crate::model::service::{ALIVE_PATIENCE, signal_number};
 use crate::serve::fields;
-use crate::serve::machine::Event as Happening;
-use crate::serve::ports::{self, Book};
-use crate::serve::probe::{Asking, Cancel, LastSeen, Question, Subject};
+use crate::serve::machine::MachineEvent as Happening;
+use crate::serve::ports::{self, PortRegistry};
+use crate::serve::probe::{CancellableWait, LastObservation, ProbeContext, ProbedService, ReadinessQuestion};
 use crate::serve::shim::instance_mark;
-use crate::serve::shim::message::{Order, Task};
-use crate::serve::supervisor::log::Log;
-use crate::serve::supervisor::output_watch::{Wanted, Watch};
-use crate::serve::supervisor::probe_thread::Waiting;
+use crate::serve::shim::message::{ShimRequest, ShimTask};
+use crate::serve::supervisor::log::ServiceLog;
+use crate::serve::supervisor::output_watch::{AwaitedLine, OutputWatch};
+use crate::serve::supervisor::probe_thread::ProbeThread;
 use crate::serve::supervisor::service_command;
-use crate::serve::supervisor::service_context::{Asked, Surroundings};
-use crate::serve::supervisor::{Message, Report, Slot, Supervisor};
+use crate::serve::supervisor::service_context::{ReadinessCheck, ServiceContext};
+use crate::serve::supervisor::{Member, StartReport, Supervisor, SupervisorMessage};
 
 /// The stack of a thread that reads or asks.
 const SMALL_STACK: usize = 256 * 1024;
 
 /// A service that was started.
-pub struct Running {
+pub struct StartedService {
     orders: std::fs::File,
-    question: Option<Question>,
+    question: Option<ReadinessQuestion>,
     /// The beginning of what this instance wrote: its log and the position in it.
     pub log: (PathBuf, u64),
     /// Its first process and its shim, once they are known.
     pub processes: Option<(u32, u32)>,
 }
 
-impl Running {
-    pub fn give(&mut self, order: Order) {
+impl StartedService {
+    pub fn send(&mut self, order: ShimRequest) {
         // A shim that has gone needs no order.
         let _ = self.orders.write_all(&[order.byte()]);
     }
 }
 
 /// What is known before the shim is started.
-struct Plan {
-    task: Task,
-    question: Option<Question>,
-    wanted: Option<Wanted>,
+struct StartPlan {
+    task: ShimTask,
+    question: Option<ReadinessQuestion>,
+    wanted: Option<AwaitedLine>,
 }
 
 /// Starts a service or a job.
@@ -61,7 +61,7 @@ pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     (slot.exited, slot.in_background) = (false, false);
     slot.last_lines.clear();
     slot.instance.fields.clear();
-    slot.waiting = Waiting::for_end();
+    slot.waiting = ProbeThread::for_end();
     let Some(service) = slot.prepared.definition.service.clone() else {
         return service_command::start_job(supervisor, at);
     };
@@ -76,9 +76,9 @@ pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     }
 }
 
-fn plan(supervisor: &mut Supervisor, at: usize, service: &Service) -> Result<Plan, String> {
+fn plan(supervisor: &mut Supervisor, at: usize, service: &ServiceSettings) -> Result<StartPlan, String> {
     supervisor.slots[at].instance.url = None;
-    let mut surroundings = Surroundings::of(supervisor, at)?;
+    let mut surroundings = ServiceContext::of(supervisor, at)?;
     fs_err::create_dir_all(&surroundings.cwd).map_err(|error| error.to_string())?;
     if supervisor.slots[at].gets_sockets() {
         let names: Vec<&str> = service.ports.iter().map(|port| port.name.as_str()).collect();
@@ -89,18 +89,18 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &Service) -> Result<Pla
     let (mut question, mut wanted) = (None, None);
     let url = service.url.as_ref();
     let asked = surroundings.probe(&service.ready_text())?;
-    supervisor.slots[at].waiting = Waiting::new(&asked, &surroundings.fill(&service.ready_text())?);
+    supervisor.slots[at].waiting = ProbeThread::new(&asked, &surroundings.fill(&service.ready_text())?);
     match asked {
-        Asked::Question(asked) => question = Some(asked),
+        ReadinessCheck::Question(asked) => question = Some(asked),
         // Its url may have what the line will say.
-        Asked::Line(line) => wanted = Some(line),
-        Asked::Process => {}
+        ReadinessCheck::Line(line) => wanted = Some(line),
+        ReadinessCheck::Process => {}
     }
     if wanted.is_none() {
         supervisor.slots[at].instance.url = url.map(|url| surroundings.fill(url)).transpose()?;
     }
     let mut words = argv.iter().map(|word| crate::os_text::encode(word));
-    let task = Task {
+    let task = ShimTask {
         program: words.next().unwrap_or_default(),
         arguments: words.collect(),
         cwd: surroundings.cwd,
@@ -108,16 +108,16 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &Service) -> Result<Pla
         variables: surroundings.variables,
         stop_signal: signal_number(&service.stop_signal).unwrap_or(libc::SIGTERM),
     };
-    Ok(Plan { task, question, wanted })
+    Ok(StartPlan { task, question, wanted })
 }
 
-fn launch(supervisor: &mut Supervisor, at: usize, plan: Plan) -> Result<Running, String> {
+fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<StartedService, String> {
     let name = supervisor.slots[at].prepared.name().to_owned();
-    let log = Log::open(&supervisor.log_dir.join(format!("{name}.log")))
+    let log = ServiceLog::open(&supervisor.log_dir.join(format!("{name}.log")))
         .map_err(|error| format!("its log cannot be written: {error}"))?;
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
     let pty = service.is_some_and(|service| service.pty);
-    let runs_probes = service.is_some_and(Service::runs_probes);
+    let runs_probes = service.is_some_and(ServiceSettings::runs_probes);
     let slot = &mut supervisor.slots[at];
     if !slot.gets_sockets() {
         // The ports are free from here on, for the service to take.
@@ -132,7 +132,7 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: Plan) -> Result<Running,
     let mark = supervisor.mark_of(at);
     let slot = &supervisor.slots[at];
     let position = (log.path().to_path_buf(), log.begin());
-    let watch = Watch {
+    let watch = OutputWatch {
         service: at,
         generation: slot.generation,
         mark,
@@ -142,7 +142,7 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: Plan) -> Result<Running,
         sender: supervisor.sender.clone(),
     };
     spawn_thread("watch", move || watch.run(pipes.output, pipes.news))?;
-    Ok(Running { orders: pipes.orders, question: plan.question, log: position, processes: None })
+    Ok(StartedService { orders: pipes.orders, question: plan.question, log: position, processes: None })
 }
 
 /// Begins to ask whether a service is ready, on a thread of its own.
@@ -156,13 +156,13 @@ pub fn probe(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let root = running.processes.map(|(_, shim)| shim);
     let service = slot.prepared.definition.service.as_ref()?;
     let spent = slot.started.map_or(Duration::ZERO, |started| started.elapsed());
-    let subject = Subject { left: service.ready_timeout.saturating_sub(spent), root };
+    let subject = ProbedService { left: service.ready_timeout.saturating_sub(spent), root };
     let (patience, seen) = (service.probe_timeout.unwrap_or(service.ready_timeout), slot.waiting.seen.clone());
-    let begun = Cancel::new().map_err(|error| error.to_string()).and_then(|(cancel, canceller)| {
+    let begun = CancellableWait::new().map_err(|error| error.to_string()).and_then(|(cancel, canceller)| {
         slot.asking = Some(canceller);
         spawn_thread("probe", move || {
-            let report = Report::Answered(question.ask(&Asking { cancel, patience, seen }, subject));
-            let _ = sender.send(Message::Of { service: at, generation, report });
+            let report = StartReport::Answered(question.probe(&ProbeContext { cancel, patience, seen }, subject));
+            let _ = sender.send(SupervisorMessage::Of { service: at, generation, report });
         })
     });
     begun.err().map(|text| Happening::ProbeImpossible(at, text))
@@ -175,13 +175,13 @@ pub fn check_alive(supervisor: &mut Supervisor, at: usize) {
         let sender = supervisor.sender.clone();
         let slot = &mut supervisor.slots[at];
         let generation = slot.generation;
-        let (cancel, canceller) = Cancel::new().map_err(|error| error.to_string())?;
-        let asking = Asking { cancel, patience, seen: waiting.seen.clone() };
+        let (cancel, canceller) = CancellableWait::new().map_err(|error| error.to_string())?;
+        let asking = ProbeContext { cancel, patience, seen: waiting.seen.clone() };
         (slot.asking, slot.waiting) = (Some(canceller), waiting);
         spawn_thread("alive", move || {
-            question.ask_for_ever(&asking, |alive| {
-                let report = Report::Alive(alive);
-                sender.send(Message::Of { service: at, generation, report }).is_ok()
+            question.probe_until_cancelled(&asking, |alive| {
+                let report = StartReport::Alive(alive);
+                sender.send(SupervisorMessage::Of { service: at, generation, report }).is_ok()
             });
         })
     });
@@ -191,16 +191,19 @@ pub fn check_alive(supervisor: &mut Supervisor, at: usize) {
     }
 }
 
-fn alive_question(supervisor: &Supervisor, at: usize) -> Result<Option<(Question, Waiting, Duration)>, String> {
+fn alive_question(
+    supervisor: &Supervisor,
+    at: usize,
+) -> Result<Option<(ReadinessQuestion, ProbeThread, Duration)>, String> {
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
     let patience = service.and_then(|service| service.probe_timeout).unwrap_or(ALIVE_PATIENCE);
     let Some(alive) = service.and_then(|service| service.alive.clone()) else { return Ok(None) };
-    let mut surroundings = Surroundings::of(supervisor, at)?;
+    let mut surroundings = ServiceContext::of(supervisor, at)?;
     let asked = surroundings.probe(&alive)?;
-    let waiting = Waiting::new(&asked, &surroundings.fill(&alive)?);
+    let waiting = ProbeThread::new(&asked, &surroundings.fill(&alive)?);
     match asked {
-        Asked::Question(question) => Ok(Some((question, waiting, patience))),
-        Asked::Line(_) | Asked::Process => Ok(None),
+        ReadinessCheck::Question(question) => Ok(Some((question, waiting, patience))),
+        ReadinessCheck::Line(_) | ReadinessCheck::Process => Ok(None),
     }
 }
 
@@ -216,7 +219,7 @@ pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     if !slot.lease.is_lost(service, |pid| tree::is_marked(pid, instance_mark::VARIABLE, &mark)) {
         return false;
     }
-    let mut book = Book::open(&supervisor.state_dir, supervisor.user_dir.as_deref());
+    let mut book = PortRegistry::open(&supervisor.state_dir, supervisor.user_dir.as_deref());
     let Ok(lease) = ports::lease(&mut book, &slot.which, service) else { return false };
     slot.instance.ports.clone_from(&lease.ports);
     slot.lease = lease;
@@ -228,9 +231,9 @@ pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
 }
 
 /// Takes in what a line of its output has said, and what that makes of its `url`.
-pub fn take_fields(supervisor: &mut Supervisor, at: usize, said: BTreeMap<String, String>) -> Result<(), String> {
+pub fn assign_fields(supervisor: &mut Supervisor, at: usize, said: BTreeMap<String, String>) -> Result<(), String> {
     let instances = supervisor.visible_instances(at);
-    let Slot { prepared, instance, .. } = &mut supervisor.slots[at];
+    let Member { prepared, instance, .. } = &mut supervisor.slots[at];
     instance.fields = said;
     if let Some(url) = prepared.definition.service.as_ref().and_then(|service| service.url.as_ref()) {
         instance.url = Some(fields::fill_own(url, instance, &instances).map_err(|error| error.message)?);
@@ -240,21 +243,21 @@ pub fn take_fields(supervisor: &mut Supervisor, at: usize, said: BTreeMap<String
 
 /// Finds out whether something that envo did not start is the service already, and tells [`Message::Looked`]. `false`
 /// when there is nothing to find out.
-pub fn look_for_another(supervisor: &mut Supervisor, at: usize) -> bool {
+pub fn find_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     let slot = &supervisor.slots[at];
     let service = slot.prepared.definition.service.clone().filter(|_| slot.lease.is_taken());
     let Some(service) = service else { return false };
-    let begun = Surroundings::of(supervisor, at).and_then(|mut surroundings| {
+    let begun = ServiceContext::of(supervisor, at).and_then(|mut surroundings| {
         let url = service.url.as_ref().map(|url| surroundings.fill(url)).transpose()?;
-        let Asked::Question(question) = surroundings.probe(&service.ready_text())? else { return Ok(false) };
+        let ReadinessCheck::Question(question) = surroundings.probe(&service.ready_text())? else { return Ok(false) };
         supervisor.slots[at].instance.url = url;
         let sender = supervisor.sender.clone();
-        let (cancel, canceller) = Cancel::new().map_err(|error| error.to_string())?;
+        let (cancel, canceller) = CancellableWait::new().map_err(|error| error.to_string())?;
         supervisor.slots[at].asking = Some(canceller);
         let patience = service.probe_timeout.unwrap_or(ALIVE_PATIENCE);
-        let asking = Asking { cancel, patience, seen: LastSeen::default() };
+        let asking = ProbeContext { cancel, patience, seen: LastObservation::default() };
         spawn_thread("adopt", move || {
-            let _ = sender.send(Message::Looked(at, question.ask_once(&asking)));
+            let _ = sender.send(SupervisorMessage::Looked(at, question.probe_once(&asking)));
         })?;
         Ok(true)
     });

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use crate::execute::tree;
-use crate::serve::protocol::Status;
+use crate::serve::protocol::ServiceStatus;
 use crate::serve::supervisor::Supervisor;
 
 /// How often all processes are looked at, however often somebody asks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl Supervisor {
-    pub(super) fn status(&mut self) -> Vec<Status> {
+    pub(super) fn status(&mut self) -> Vec<ServiceStatus> {
         let shims: Vec<u32> = (0..self.slots.len()).map(|at| self.processes(at).map_or(0, |(_, shim)| shim)).collect();
         let usage = match &self.usage {
             Some((when, of, usage)) if *of == shims && when.elapsed() < LOOK_EVERY => usage.clone(),
@@ -28,12 +28,12 @@ impl Supervisor {
         self.slots[at].running.as_ref().and_then(|running| running.processes)
     }
 
-    fn status_of(&self, at: usize, usage: Option<tree::Usage>) -> Status {
+    fn status_of(&self, at: usize, usage: Option<tree::ProcessUsage>) -> ServiceStatus {
         let slot = &self.slots[at];
         let definition = &slot.prepared.definition;
         let name = &definition.name;
         let runs = slot.running.is_some();
-        Status {
+        ServiceStatus {
             name: name.clone(),
             environment: slot.which.environment.clone(),
             job: definition.is_job(),

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 
 use super::*;
 
-fn named(number: u16) -> Vec<Port> {
-    vec![Port { name: "main".into(), number: Some(number) }]
+fn named(number: u16) -> Vec<PortSetting> {
+    vec![PortSetting { name: "main".into(), number: Some(number) }]
 }
 
 /// An address of this machine on which nobody listens but the test that asks for it, by its number.
@@ -18,7 +18,7 @@ fn own_address(test: u8) -> String {
 fn a_service_that_does_not_answer_any_more_is_restarted_whatever_restart_says() {
     let script = "echo up >> notes; rm -f broken; echo listening on port 1\n\
                   if test $(wc -l < notes) = 1; then touch broken; else echo again > gate; fi\nexec sleep 1000";
-    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+    let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
         service.alive = Some("cmd:test ! -e broken".into());
     });
@@ -33,7 +33,7 @@ fn a_service_that_does_not_answer_any_more_is_restarted_whatever_restart_says() 
 fn what_answers_on_the_fixed_port_already_is_used_and_not_stopped() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = other.local_addr().unwrap().port();
-    let mut fixture = Fixture::new()
+    let mut fixture = SupervisorFixture::new()
         .service("db", &[], "echo started >> notes; exit 1", |service| {
             service.adopt = true;
             service.ports = named(number);
@@ -55,7 +55,7 @@ fn what_answers_on_the_fixed_port_already_is_used_and_not_stopped() {
 fn what_does_not_answer_on_the_fixed_port_is_named() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = other.local_addr().unwrap().port();
-    let mut fixture = Fixture::new().service("db", &[], "exec sleep 1000", |service| {
+    let mut fixture = SupervisorFixture::new().service("db", &[], "exec sleep 1000", |service| {
         service.adopt = true;
         service.ready = Some("cmd:false".into());
         service.ports = named(number);
@@ -69,7 +69,7 @@ fn what_does_not_answer_on_the_fixed_port_is_named() {
 fn without_anything_to_adopt_the_service_is_envos_own() {
     // Not of the numbers that the system gives away.
     let number = 10_042;
-    let mut fixture = Fixture::new().service("db", &[], &noted("db"), |service| {
+    let mut fixture = SupervisorFixture::new().service("db", &[], &noted("db"), |service| {
         by_log(service);
         service.host = own_address(1);
         service.adopt = true;
@@ -83,11 +83,11 @@ fn without_anything_to_adopt_the_service_is_envos_own() {
 fn a_service_whose_port_somebody_else_took_gets_another_one() {
     let script = "echo $1 >> ports; if test -e gate; then read go < gate; echo in use; exit 1; fi\n\
                   echo listening on port $1; exec sleep 1000";
-    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+    let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
         service.serve = "sh a.sh {port}".into();
         service.host = own_address(2);
-        service.ports = vec![Port { name: "main".into(), number: None }];
+        service.ports = vec![PortSetting { name: "main".into(), number: None }];
     });
     let (gate, ports) = (fixture.path("gate"), fixture.path("ports"));
     rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::RWXU).unwrap();
@@ -111,7 +111,7 @@ fn a_service_whose_port_somebody_else_took_gets_another_one() {
 #[test]
 fn a_service_that_asks_for_a_terminal_has_one_and_its_lines_stay_as_they_are() {
     let script = "test -t 1 && test -t 2 && echo a terminal; printf 'listening on port 1\\n'; exec sleep 1000";
-    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+    let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
         service.pty = true;
     });
@@ -124,11 +124,11 @@ fn a_service_gets_its_sockets_open_and_the_same_after_a_restart() {
     let script = "test $LISTEN_PID = $$ && echo mine\necho $LISTEN_FDS $LISTEN_FDNAMES\n\
                   readlink /proc/$$/fd/3 >> sockets; readlink /proc/$$/fd/4 >> sockets; test -e /proc/$$/fd/5 && echo more\n\
                   if test $(wc -l < sockets) -lt 4; then exit 1; fi; echo listening on port 1; exec sleep 1000";
-    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+    let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
         service.listen_fds = true;
         service.restart = crate::model::service::RestartPolicy::OnFailure;
-        service.ports = ["http", "admin"].map(|name| Port { name: name.into(), number: None }).into();
+        service.ports = ["http", "admin"].map(|name| PortSetting { name: name.into(), number: None }).into();
     });
     let stack = fixture.start().unwrap();
     let ports = stack.instances().get("a").unwrap().ports.clone();
@@ -144,17 +144,17 @@ fn a_service_gets_its_sockets_open_and_the_same_after_a_restart() {
 
 #[test]
 fn a_service_with_sockets_that_cannot_be_started_says_why() {
-    let mut fixture = Fixture::new().service("a", &[], "", |service| {
+    let mut fixture = SupervisorFixture::new().service("a", &[], "", |service| {
         service.serve = "./no-such-program".into();
         service.listen_fds = true;
-        service.ports = vec![Port { name: "http".into(), number: None }];
+        service.ports = vec![PortSetting { name: "http".into(), number: None }];
     });
     let failure = fixture.failure();
     assert!(failure.starts_with("`a` cannot be started: `serve = ./no-such-program`: No such file"), "{failure}");
 }
 
 /// Changes a file in one step, which can only be one change.
-fn replace(fixture: &Fixture, name: &str) {
+fn replace(fixture: &SupervisorFixture, name: &str) {
     fs::write(fixture.path("new"), "new").unwrap();
     fs::rename(fixture.path("new"), fixture.path(name)).unwrap();
 }
@@ -163,7 +163,7 @@ fn replace(fixture: &Fixture, name: &str) {
 fn a_change_of_a_watched_file_restarts_a_service_even_after_it_has_failed() {
     let script =
         "echo up >> notes; echo up > gate; cat good > /dev/null && echo listening on port 1 && exec sleep 1000";
-    let mut fixture = Fixture::new().service("a", &[], script, |service| {
+    let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
         service.stop_timeout = Duration::from_millis(100);
     });
@@ -188,7 +188,7 @@ fn a_change_of_a_watched_file_restarts_a_service_even_after_it_has_failed() {
 
 #[test]
 fn a_change_runs_the_watch_command_instead_where_there_is_one() {
-    let mut fixture = Fixture::new().service("a", &[], &noted("a"), |service| {
+    let mut fixture = SupervisorFixture::new().service("a", &[], &noted("a"), |service| {
         by_log(service);
         service.watch_command = Some("sh -c 'echo built by $ENVO_INSTANCE > gate'".into());
     });

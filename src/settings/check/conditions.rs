@@ -8,18 +8,18 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::error::ConfigError;
 use crate::factor;
-use crate::factor::{Condition, Conditions};
-use crate::settings::check::Subject;
-use crate::settings::check::spellings::Spellings;
+use crate::factor::{FactorCondition, LineConditions};
+use crate::settings::check::CheckedProject;
+use crate::settings::check::spellings::SpellingIndex;
 
 /// Factors that hold without standing in a name: of these, one at a time.
 const PLATFORMS: [&str; 6] = ["linux", "darwin", "win32", "cygwin", "freebsd", "aix"];
 const MACHINES: [&str; 6] = ["x86_64", "amd64", "aarch64", "arm64", "i686", "i386"];
 
-pub(super) fn unreachable(subject: &Subject<'_>) -> Vec<ConfigError> {
+pub(super) fn unreachable(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let known = known_factors(subject);
     let mut found = Vec::new();
-    let spellings = Spellings::of(known.iter().map(String::as_str));
+    let spellings = SpellingIndex::of(known.iter().map(String::as_str));
     for (_, entry) in subject.entries() {
         if !factor::has_marker(&entry.value) {
             continue;
@@ -32,13 +32,13 @@ pub(super) fn unreachable(subject: &Subject<'_>) -> Vec<ConfigError> {
                 let condition = alternatives.join(",");
                 let error = ConfigError::handled(format!("no environment can fulfil the condition `{condition}`"));
                 let first = factors(&alternatives[0]).next().unwrap_or_default();
-                found.push(error.at(subject.place(number, first)));
+                found.push(error.at(subject.location(number, first)));
             }
             for one in alternatives.iter().flat_map(|one| factors(one)).filter(|one| !known.contains(*one)) {
                 // Where both have lines of their own, both are meant.
                 let Some(meant) = spellings.meant_by(one).find(|meant| !mentioned.contains(meant)) else { continue };
                 let error = ConfigError::handled(format!("no environment has the factor `{one}`"));
-                found.push(error.at(subject.place(number, one)).hint(format!("did you mean `{meant}`?")));
+                found.push(error.at(subject.location(number, one)).hint(format!("did you mean `{meant}`?")));
             }
         }
     }
@@ -46,7 +46,7 @@ pub(super) fn unreachable(subject: &Subject<'_>) -> Vec<ConfigError> {
 }
 
 /// The factors of `env_list` and of sections, and those that hold without standing in a name.
-fn known_factors(subject: &Subject<'_>) -> BTreeSet<String> {
+fn known_factors(subject: &CheckedProject<'_>) -> BTreeSet<String> {
     let settings = subject.settings;
     let listed = settings.list(settings.core(), "env_list").unwrap_or_default();
     let named = settings.section_names();
@@ -58,7 +58,7 @@ fn known_factors(subject: &Subject<'_>) -> BTreeSet<String> {
 
 fn alternatives(line: &str) -> Option<Vec<String>> {
     let mut found = None;
-    Conditions::new(()).of(line, |condition| found = Condition::parse(condition).ok().flatten());
+    LineConditions::new(()).of(line, |condition| found = FactorCondition::parse(condition).ok().flatten());
     found.map(|condition| condition.alternatives().to_vec())
 }
 

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use crate::error::{ConfigError, Location};
-use crate::settings::check::Subject;
+use crate::settings::check::CheckedProject;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::keys;
 use crate::settings::service;
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 
 /// Files of requirements, constraints and variables that are not there.
-pub(super) fn missing(subject: &Subject<'_>) -> Vec<ConfigError> {
+pub(super) fn missing(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let mut found = in_sections(subject);
     let Ok(root) = subject.settings.tox_root() else { return found };
     for set in subject.environments {
@@ -22,14 +22,14 @@ pub(super) fn missing(subject: &Subject<'_>) -> Vec<ConfigError> {
 }
 
 /// As the value comes out for an environment: also what substitution brings, and what TOML says.
-fn of_value(subject: &Subject<'_>, set: &ConfigSet, key: &'static str, root: &Path) -> Vec<ConfigError> {
+fn of_value(subject: &CheckedProject<'_>, set: &ConfigSet, key: &'static str, root: &Path) -> Vec<ConfigError> {
     let settings = subject.settings;
     if !settings.is_written(set, key).unwrap_or(false) {
         return Vec::new();
     }
     let text = match settings.value(set, key) {
-        Ok(Value::Requirements(text) | Value::Text(text)) => text,
-        Ok(Value::List(entries)) => entries.join("\n"),
+        Ok(SettingValue::Requirements(text) | SettingValue::Text(text)) => text,
+        Ok(SettingValue::List(entries)) => entries.join("\n"),
         // What cannot be worked out is told elsewhere.
         _ => return Vec::new(),
     };
@@ -49,14 +49,14 @@ fn of_value(subject: &Subject<'_>, set: &ConfigSet, key: &'static str, root: &Pa
 }
 
 /// The line at or below the key that names the file, else the key.
-fn place(subject: &Subject<'_>, set: &ConfigSet, key: &str, named: &str) -> Option<Location> {
-    let place = subject.place_of_value(set, keys::find(key)?)?;
+fn place(subject: &CheckedProject<'_>, set: &ConfigSet, key: &str, named: &str) -> Option<Location> {
+    let place = subject.value_location(set, keys::find(key)?)?;
     let first = place.line.checked_sub(1 + subject.settings.source.lines_before)?;
     let file = named.rsplit('/').next().unwrap_or(named);
     let below = subject.lines.get(first..)?.iter().enumerate();
     let mut own = below.take_while(|(at, line)| *at == 0 || !line.trim_start().starts_with('['));
     let Some((at, line)) = own.find(|(_, line)| line.contains(file)) else { return Some(place) };
-    Some(subject.place(first + at + 1, if line.contains(named) { named } else { file }))
+    Some(subject.location(first + at + 1, if line.contains(named) { named } else { file }))
 }
 
 fn is_there(root: &Path, named: &str) -> bool {
@@ -70,7 +70,7 @@ fn advice(key: &str, root: &Path) -> String {
     }
 }
 
-fn in_sections(subject: &Subject<'_>) -> Vec<ConfigError> {
+fn in_sections(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let Ok(root) = subject.settings.tox_root() else { return Vec::new() };
     let here = root.display().to_string();
     let mut found = Vec::new();
@@ -83,7 +83,7 @@ fn in_sections(subject: &Subject<'_>) -> Vec<ConfigError> {
                 continue;
             }
             let error = ConfigError::handled(format!("there is no file `{path}`")).hint(advice(key.name, &root));
-            found.push(error.at(subject.place(number, named)));
+            found.push(error.at(subject.location(number, named)));
         }
     }
     found

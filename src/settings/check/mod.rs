@@ -15,16 +15,16 @@ use std::sync::Arc;
 use crate::did_you_mean::most_alike;
 use crate::error::{ConfigError, Location};
 use crate::settings::config_set::{ConfigSet, SetKind};
-use crate::settings::keys::Key;
-use crate::settings::toml::location::place_of;
+use crate::settings::keys::SettingKey;
+use crate::settings::toml::location::location_of;
 use crate::settings::{PACKAGE_BASE, Settings, TEST_PREFIX};
-use crate::source::Entry;
+use crate::source::IniEntry;
 
 /// Finding what was meant takes a look at all names, so only the first mistakes of a kind come with it.
 const MOST_SUGGESTIONS: usize = 100;
 
 /// What is looked at.
-pub struct Subject<'a> {
+pub struct CheckedProject<'a> {
     settings: &'a Settings,
     environments: &'a [Arc<ConfigSet>],
     /// Plugins that envo does not know may read keys of their own.
@@ -33,9 +33,9 @@ pub struct Subject<'a> {
     lines: Vec<&'a str>,
 }
 
-type Check = fn(&Subject<'_>) -> Vec<ConfigError>;
+type SettingsCheck = fn(&CheckedProject<'_>) -> Vec<ConfigError>;
 
-const CHECKS: [Check; 6] = [
+const CHECKS: [SettingsCheck; 6] = [
     unknown::keys,
     conditions::unreachable,
     references::undefined,
@@ -45,7 +45,7 @@ const CHECKS: [Check; 6] = [
 ];
 
 /// Everything that is wrong, in the order of the file as far as places are known. `others` finds what is wrong elsewhere.
-pub fn findings(subject: &Subject<'_>, others: impl FnOnce() -> Vec<ConfigError>) -> Vec<ConfigError> {
+pub fn findings(subject: &CheckedProject<'_>, others: impl FnOnce() -> Vec<ConfigError>) -> Vec<ConfigError> {
     let mut found: Vec<ConfigError> = Vec::new();
     // What was complained about: lines by the checks before this one, places, and messages of what has no place.
     let mut lines: HashSet<(PathBuf, usize)> = HashSet::new();
@@ -76,19 +76,19 @@ pub fn findings(subject: &Subject<'_>, others: impl FnOnce() -> Vec<ConfigError>
 
 /// What a run warns of: keys of services that are nearly envo's own.
 pub fn misspelt_keys(settings: &Settings) -> Vec<ConfigError> {
-    unknown::misspelt_of_services(&Subject::new(settings, &[], false))
+    unknown::misspelt_of_services(&CheckedProject::new(settings, &[], false))
 }
 
-impl<'a> Subject<'a> {
+impl<'a> CheckedProject<'a> {
     pub fn new(settings: &'a Settings, environments: &'a [Arc<ConfigSet>], has_other_plugins: bool) -> Self {
         let lines = settings.source.text.lines().collect();
         Self { settings, environments, has_other_plugins, lines }
     }
 }
 
-impl Subject<'_> {
+impl CheckedProject<'_> {
     /// The values of the sections that are tox's own, with the section's name.
-    fn entries(&self) -> Vec<(&str, &Entry)> {
+    fn entries(&self) -> Vec<(&str, &IniEntry)> {
         let sections = self.settings.ini().into_iter().flat_map(|document| &document.sections);
         let own = sections.filter(|section| self.kind(&section.name).is_some());
         own.flat_map(|section| section.entries.iter().map(|entry| (section.name.as_str(), entry))).collect()
@@ -111,7 +111,7 @@ impl Subject<'_> {
     }
 
     /// The place of `part` on a line of the text, from one.
-    fn place(&self, line: usize, part: &str) -> Location {
+    fn location(&self, line: usize, part: &str) -> Location {
         let text = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
         let column = text.find(part).map_or(1, |at| text[..at].chars().count() + 1);
         let source = &self.settings.source;
@@ -120,13 +120,13 @@ impl Subject<'_> {
     }
 
     /// Where the value of a set's key is written.
-    fn place_of_value(&self, set: &ConfigSet, key: &Key) -> Option<Location> {
-        self.settings.place_of(set, key.name).ok().flatten()
+    fn value_location(&self, set: &ConfigSet, key: &SettingKey) -> Option<Location> {
+        self.settings.location_of(set, key.name).ok().flatten()
     }
 
-    fn place_in_table(&self, table: &str, key: &str) -> Option<Location> {
+    fn table_location(&self, table: &str, key: &str) -> Option<Location> {
         self.settings.toml()?;
-        let (line, column) = place_of(&self.settings.source, table, key)?;
+        let (line, column) = location_of(&self.settings.source, table, key)?;
         Some(Location { file: self.settings.source.path.clone(), line, column, length: key.chars().count() })
     }
 }

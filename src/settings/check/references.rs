@@ -4,7 +4,7 @@ use crate::did_you_mean::is_misspelt;
 use crate::error::ConfigError;
 use crate::settings::TEST_PREFIX;
 use crate::settings::check::unknown::belongs;
-use crate::settings::check::{MOST_SUGGESTIONS, Subject, hinted};
+use crate::settings::check::{CheckedProject, MOST_SUGGESTIONS, hinted};
 use crate::settings::config_set::SetKind;
 use crate::settings::keys;
 
@@ -12,7 +12,7 @@ use crate::settings::keys;
 const EXPRESSIONS: [&str; 9] = ["posargs", "env", "tty", "glob", "factor", "opts", "packages", "port", "host"];
 
 /// `{[section]key}` without a default where there is no such value; tox leaves these as they are written.
-pub(super) fn undefined(subject: &Subject<'_>) -> Vec<ConfigError> {
+pub(super) fn undefined(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let mut found = Vec::new();
     for (_, entry) in subject.entries() {
         for (line, number) in entry.value.split('\n').zip(entry.lines.iter()) {
@@ -23,7 +23,7 @@ pub(super) fn undefined(subject: &Subject<'_>) -> Vec<ConfigError> {
                 let key = &rest[..end];
                 let suggest = found.len() < MOST_SUGGESTIONS;
                 if let Some(error) = missing(subject, section, key, suggest) {
-                    found.push(error.at(subject.place(number, &format!("{{[{section}]{key}}}"))));
+                    found.push(error.at(subject.location(number, &format!("{{[{section}]{key}}}"))));
                 }
             }
         }
@@ -31,7 +31,7 @@ pub(super) fn undefined(subject: &Subject<'_>) -> Vec<ConfigError> {
     found
 }
 
-fn missing(subject: &Subject<'_>, section: &str, key: &str, suggest: bool) -> Option<ConfigError> {
+fn missing(subject: &CheckedProject<'_>, section: &str, key: &str, suggest: bool) -> Option<ConfigError> {
     let settings = subject.settings;
     let document = settings.ini()?;
     if document.section(section).is_some() && document.get(section, &key.to_lowercase()).is_some() {
@@ -60,7 +60,7 @@ fn missing(subject: &Subject<'_>, section: &str, key: &str, suggest: bool) -> Op
 
 /// `{key}` where no such key is known but one that is nearly spelt so; tox leaves these as they are written, for programs
 /// that have a use for braces.
-pub(super) fn misspelt(subject: &Subject<'_>) -> Vec<ConfigError> {
+pub(super) fn misspelt(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let spellings: Vec<&str> = keys::spellings().collect();
     let mut found = Vec::new();
     for (number, line) in subject.text().lines().enumerate() {
@@ -78,7 +78,7 @@ pub(super) fn misspelt(subject: &Subject<'_>) -> Vec<ConfigError> {
                 continue;
             };
             let error = ConfigError::handled(format!("undefined reference: there is no key `{name}`"));
-            let place = subject.place(number + 1, &format!("{{{name}"));
+            let place = subject.location(number + 1, &format!("{{{name}"));
             found.push(error.at(place).hint(format!("did you mean `{{{meant}}}`?")));
         }
     }

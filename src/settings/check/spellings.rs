@@ -8,11 +8,11 @@ use crate::did_you_mean::is_misspelt;
 const LONGEST: usize = 100;
 
 /// Words by what they become when any one letter is left out. Two that are one mistake apart have one of these in common.
-pub(super) struct Spellings<'a> {
+pub(super) struct SpellingIndex<'a> {
     by_rest: HashMap<String, Vec<&'a str>>,
 }
 
-impl<'a> Spellings<'a> {
+impl<'a> SpellingIndex<'a> {
     pub(super) fn of(words: impl Iterator<Item = &'a str>) -> Self {
         let mut by_rest: HashMap<String, Vec<&'a str>> = HashMap::new();
         for word in words {
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn every_word_that_is_one_mistake_away_is_found() {
         let words = ["lint", "docs", "py310", "tests", "äöü"];
-        let spellings = Spellings::of(words.into_iter());
+        let spellings = SpellingIndex::of(words.into_iter());
         for text in
             ["lnt", "linnt", "litn", "lant", "dcos", "doc", "docz", "ests", "äü", "äxü", "lint", "py311", "none"]
         {

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use crate::did_you_mean::{is_misspelt, most_alike};
 use crate::error::ConfigError;
-use crate::settings::check::Subject;
+use crate::settings::check::CheckedProject;
 use crate::settings::config_set::SetKind;
 use crate::settings::keys::{self, CORE};
 use crate::settings::toml::{ENV, ENV_BASE, PACKAGE_BASE, RUN_BASE};
 use crate::settings::{Settings, toml_section};
-use crate::source::Node;
+use crate::source::TomlNode;
 
 /// How a key that was perhaps meant is named.
 const SUGGESTION: &str = "did you mean";
@@ -46,19 +46,19 @@ pub(super) fn belongs(name: &str, kind: SetKind) -> bool {
         || kinds.into_iter().any(|kind| keys::may_have(kind, key.name))
 }
 
-pub(super) fn keys(subject: &Subject<'_>) -> Vec<ConfigError> {
+pub(super) fn keys(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     all(subject).into_iter().map(|(_, error)| error).collect()
 }
 
 /// Each with its section.
-fn all(subject: &Subject<'_>) -> Vec<(String, ConfigError)> {
+fn all(subject: &CheckedProject<'_>) -> Vec<(String, ConfigError)> {
     let mut found = Vec::new();
     let references = references(subject.text());
     for (section, entry) in subject.entries() {
         let kind = subject.kind(section).unwrap_or(SetKind::Run);
         if !belongs(&entry.key, kind) && !is_referred_to(&references, section, &entry.key) {
             let error = unknown(subject, &entry.key, section, kind);
-            let error = error.map(|error| error.at(subject.settings.location_of(entry)));
+            let error = error.map(|error| error.at(subject.settings.entry_location(entry)));
             found.extend(error.map(|error| (section.to_owned(), error)));
         }
     }
@@ -68,7 +68,7 @@ fn all(subject: &Subject<'_>) -> Vec<(String, ConfigError)> {
 
 /// Keys of services, or of what they inherit from, that are nearly envo's own: tox passes over them, but tox has no
 /// services.
-pub(super) fn misspelt_of_services(subject: &Subject<'_>) -> Vec<ConfigError> {
+pub(super) fn misspelt_of_services(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let services = sections_of_services(subject.settings).unwrap_or_default();
     if services.is_empty() {
         return Vec::new();
@@ -106,14 +106,14 @@ fn sections_of_services(settings: &Settings) -> Result<HashSet<String>, ConfigEr
 }
 
 /// The same in a TOML file.
-fn in_tables(subject: &Subject<'_>) -> Vec<(String, ConfigError)> {
+fn in_tables(subject: &CheckedProject<'_>) -> Vec<(String, ConfigError)> {
     let Some(document) = subject.settings.toml() else { return Vec::new() };
     let mut found = Vec::new();
-    let mut look = |path: &[&str], table: Node<'_>, kind: SetKind, others: &[&str]| {
+    let mut look = |path: &[&str], table: TomlNode<'_>, kind: SetKind, others: &[&str]| {
         let section = toml_section(document, path);
         for name in table.keys().filter(|name| !belongs(name, kind) && !others.contains(name)) {
             let error = unknown(subject, name, &section, kind);
-            let place = subject.place_in_table(&section, name);
+            let place = subject.table_location(&section, name);
             let error = error.map(|error| place.into_iter().fold(error, ConfigError::at));
             found.extend(error.map(|error| (section.clone(), error)));
         }
@@ -121,12 +121,12 @@ fn in_tables(subject: &Subject<'_>) -> Vec<(String, ConfigError)> {
     let root = document.table();
     look(&[], root, SetKind::Core, &TABLES);
     for base in [RUN_BASE, PACKAGE_BASE] {
-        if let Some(table) = root.get(base).and_then(Node::as_table) {
+        if let Some(table) = root.get(base).and_then(TomlNode::as_table) {
             look(&[base], table, SetKind::Run, &[]);
         }
     }
     for (group, others) in [(ENV, &[][..]), (ENV_BASE, &["factors"][..])] {
-        for (name, value) in root.get(group).and_then(Node::as_table).into_iter().flat_map(Node::entries) {
+        for (name, value) in root.get(group).and_then(TomlNode::as_table).into_iter().flat_map(TomlNode::entries) {
             if let Some(table) = value.as_table() {
                 look(&[group, name], table, SetKind::Run, others);
             }
@@ -136,7 +136,7 @@ fn in_tables(subject: &Subject<'_>) -> Vec<(String, ConfigError)> {
 }
 
 /// `None`: a plugin may know it.
-fn unknown(subject: &Subject<'_>, name: &str, section: &str, kind: SetKind) -> Option<ConfigError> {
+fn unknown(subject: &CheckedProject<'_>, name: &str, section: &str, kind: SetKind) -> Option<ConfigError> {
     let section = if section.is_empty() { "the project's table".to_owned() } else { format!("`[{section}]`") };
     let of = |kind: SetKind| if kind == SetKind::Core { "of the project" } else { "of environments" };
     let other = if kind == SetKind::Core { SetKind::Run } else { SetKind::Core };

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::error::{ConfigError, ErrorClass};
-use crate::settings::check::Subject;
+use crate::settings::check::CheckedProject;
 use crate::settings::config_set::SetKind;
-use crate::settings::keys::{self, Initial};
+use crate::settings::keys::{self, DefaultValue};
 use crate::settings::service;
 
 /// Values that cannot be worked out: circular references, wrong types. What depends on interpreters is left out.
-pub(super) fn unusable(subject: &Subject<'_>) -> Vec<ConfigError> {
+pub(super) fn unusable(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let settings = subject.settings;
     let mut found = Vec::new();
     let core = std::iter::once(settings.core());
@@ -21,19 +21,19 @@ pub(super) fn unusable(subject: &Subject<'_>) -> Vec<ConfigError> {
                 continue;
             }
         };
-        for key in defined.into_iter().filter_map(keys::find).filter(|key| key.initial != Initial::Constant) {
+        for key in defined.into_iter().filter_map(keys::find).filter(|key| key.initial != DefaultValue::Constant) {
             if !settings.is_written(set, key.name).unwrap_or(true) {
                 continue;
             }
             let value = settings.value(set, key.name).and_then(|value| settings.shown(set, key.name, &value));
             // Substitution that goes round in a circle is only warned about.
             for warning in settings.take_warnings() {
-                let place = subject.place_of_value(set, key);
+                let place = subject.value_location(set, key);
                 found.push(settings.at_value(ConfigError::handled(warning), place));
             }
             if let Err(error) = value {
                 let of_machine = matches!(error.class, ErrorClass::Skip | ErrorClass::NoInterpreter);
-                let place = subject.place_of_value(set, key);
+                let place = subject.value_location(set, key);
                 found.extend((!of_machine).then(|| settings.at_value(error, place)));
             }
         }

@@ -7,20 +7,20 @@ const DEEPEST: usize = 50;
 const MOST_BYTES: usize = 4 << 20;
 
 /// What variables are, and what was missing.
-pub struct Lookup<'a> {
+pub struct InterpolationLookup<'a> {
     pub value: &'a dyn Fn(&str) -> Option<String>,
     /// Variables that were replaced with nothing because they are not set.
     pub unset: Vec<String>,
 }
 
 /// The text with its variables replaced.
-pub fn interpolated(text: &str, lookup: &mut Lookup<'_>) -> Result<String, String> {
+pub fn interpolated(text: &str, lookup: &mut InterpolationLookup<'_>) -> Result<String, String> {
     let mut result = String::with_capacity(text.len());
     append(text, lookup, DEEPEST, &mut result)?;
     Ok(result)
 }
 
-fn append(text: &str, lookup: &mut Lookup<'_>, depth: usize, result: &mut String) -> Result<(), String> {
+fn append(text: &str, lookup: &mut InterpolationLookup<'_>, depth: usize, result: &mut String) -> Result<(), String> {
     let mut rest = text;
     while let Some((before, expression)) = rest.split_once('$') {
         result.push_str(before);
@@ -45,7 +45,7 @@ fn append(text: &str, lookup: &mut Lookup<'_>, depth: usize, result: &mut String
                 continue;
             }
             let end = closing(braced).ok_or_else(invalid)?;
-            let operation = Operation::of(&braced[name.len()..end]).ok_or_else(invalid)?;
+            let operation = InterpolationOperator::of(&braced[name.len()..end]).ok_or_else(invalid)?;
             if depth == 0 {
                 return Err("expressions are nested too deeply".to_owned());
             }
@@ -65,7 +65,7 @@ fn append(text: &str, lookup: &mut Lookup<'_>, depth: usize, result: &mut String
     Ok(())
 }
 
-fn plain(name: &str, lookup: &mut Lookup<'_>) -> String {
+fn plain(name: &str, lookup: &mut InterpolationLookup<'_>) -> String {
     (lookup.value)(name).unwrap_or_else(|| {
         lookup.unset.push(name.to_owned());
         String::new()
@@ -103,48 +103,54 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 /// What stands between the name and the closing brace.
-struct Operation<'a> {
-    kind: Kind,
+struct InterpolationOperator<'a> {
+    kind: InterpolationKind,
     /// Whether an empty value counts as none.
     of_empty: bool,
     argument: &'a str,
 }
 
-enum Kind {
+enum InterpolationKind {
     Default,
     Alternative,
     Required,
 }
 
-impl<'a> Operation<'a> {
+impl<'a> InterpolationOperator<'a> {
     fn of(text: &'a str) -> Option<Self> {
         let (of_empty, text) = text.strip_prefix(':').map_or((false, text), |rest| (true, rest));
         let kind = match text.chars().next()? {
-            '-' => Kind::Default,
-            '+' => Kind::Alternative,
-            '?' => Kind::Required,
+            '-' => InterpolationKind::Default,
+            '+' => InterpolationKind::Alternative,
+            '?' => InterpolationKind::Required,
             _ => return None,
         };
         Some(Self { kind, of_empty, argument: &text[1..] })
     }
 
-    fn append(&self, name: &str, lookup: &mut Lookup<'_>, depth: usize, result: &mut String) -> Result<(), String> {
+    fn append(
+        &self,
+        name: &str,
+        lookup: &mut InterpolationLookup<'_>,
+        depth: usize,
+        result: &mut String,
+    ) -> Result<(), String> {
         let known_unset = lookup.unset.len();
         // What is wrong with it is an error, used or not.
         let mut argument = String::new();
         append(self.argument, lookup, depth, &mut argument)?;
         let value = (lookup.value)(name).filter(|value| !(self.of_empty && value.is_empty()));
         let outcome = match (&self.kind, value) {
-            (Kind::Default, None) | (Kind::Alternative, Some(_)) => {
+            (InterpolationKind::Default, None) | (InterpolationKind::Alternative, Some(_)) => {
                 result.push_str(&argument);
                 return Ok(());
             }
-            (Kind::Default | Kind::Required, Some(value)) => {
+            (InterpolationKind::Default | InterpolationKind::Required, Some(value)) => {
                 result.push_str(&value);
                 Ok(())
             }
-            (Kind::Alternative, None) => Ok(()),
-            (Kind::Required, None) => {
+            (InterpolationKind::Alternative, None) => Ok(()),
+            (InterpolationKind::Required, None) => {
                 let colon = if argument.is_empty() { "" } else { ": " };
                 Err(format!("the required variable `{name}` is missing{colon}{argument}"))
             }

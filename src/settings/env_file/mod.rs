@@ -11,8 +11,8 @@ use std::path::Path;
 
 use crate::bounded;
 use crate::error::ConfigError;
-use interpolation::{Lookup, interpolated};
-use statements::{Fault, Value, parse};
+use interpolation::{InterpolationLookup, interpolated};
+use statements::{EnvFileError, StatementValue, parse};
 
 /// What files of variables come to.
 #[derive(Debug, Default)]
@@ -62,16 +62,16 @@ impl EnvFiles {
             let line = 1 + content[..fault.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
             error(line, "the text is not UTF-8")
         })?;
-        for statement in
-            parse(&crate::os_text::escape(text)).map_err(|Fault { line, what, hint }| error(line, &what).hint(hint))?
+        for statement in parse(&crate::os_text::escape(text))
+            .map_err(|EnvFileError { line, what, hint }| error(line, &what).hint(hint))?
         {
             let (line, name) = (statement.line, statement.name);
             let value = match statement.value {
                 None => outside(&name),
-                Some(Value::Literal(value)) => Some(value),
-                Some(Value::Template(template)) => {
+                Some(StatementValue::Literal(value)) => Some(value),
+                Some(StatementValue::Template(template)) => {
                     let value = |name: &str| outside(name).or_else(|| self.get(name).map(str::to_owned));
-                    let mut lookup = Lookup { value: &value, unset: Vec::new() };
+                    let mut lookup = InterpolationLookup { value: &value, unset: Vec::new() };
                     let value = interpolated(&template, &mut lookup).map_err(|what| error(line, &what))?;
                     let unset = lookup.unset;
                     self.warnings.extend(unset.iter().map(|unset| warning(path, line, &name, unset)));

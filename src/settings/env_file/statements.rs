@@ -5,11 +5,11 @@
 pub struct Statement {
     pub line: usize,
     pub name: String,
-    pub value: Option<Value>,
+    pub value: Option<StatementValue>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum StatementValue {
     /// Nothing in it is replaced.
     Literal(String),
     /// Variables in it are replaced.
@@ -18,7 +18,7 @@ pub enum Value {
 
 /// What is wrong, and in which line.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct EnvFileError {
     pub line: usize,
     pub what: String,
     pub hint: &'static str,
@@ -27,8 +27,8 @@ pub struct Fault {
 const NOT_A_STATEMENT: &str = "a line reads NAME=VALUE, or NAME for a variable of the environment envo runs in";
 const QUOTES: &str = "inside quotes, write `\\'` or `\\\"` for a quote that is part of the value";
 
-pub fn parse(text: &str) -> Result<Vec<Statement>, Fault> {
-    let mut parser = Parser { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
+pub fn parse(text: &str) -> Result<Vec<Statement>, EnvFileError> {
+    let mut parser = EnvFileParser { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
     let mut statements = Vec::new();
     while parser.skip_to_statement() {
         statements.push(parser.statement()?);
@@ -36,12 +36,12 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, Fault> {
     Ok(statements)
 }
 
-struct Parser<'a> {
+struct EnvFileParser<'a> {
     rest: &'a str,
     line: usize,
 }
 
-impl<'a> Parser<'a> {
+impl<'a> EnvFileParser<'a> {
     /// Skips blank lines and comments; `false`: nothing is left.
     fn skip_to_statement(&mut self) -> bool {
         loop {
@@ -53,7 +53,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn statement(&mut self) -> Result<Statement, Fault> {
+    fn statement(&mut self) -> Result<Statement, EnvFileError> {
         let line = self.line;
         let written = self.rest_of_line();
         let words = match written.strip_prefix("export") {
@@ -64,7 +64,7 @@ impl<'a> Parser<'a> {
         let name = words[..end].trim_end_matches(is_blank);
         if name.is_empty() || !name.chars().all(is_of_name) {
             let what = format!("`{}` is not a valid variable name", name.escape_debug());
-            return Err(Fault { line, what, hint: NOT_A_STATEMENT });
+            return Err(EnvFileError { line, what, hint: NOT_A_STATEMENT });
         }
         self.advance(written.len() - words.len() + end);
         if end == words.len() {
@@ -74,7 +74,7 @@ impl<'a> Parser<'a> {
         self.advance(self.rest.len() - self.rest.trim_start_matches(is_blank).len());
         let value = match self.rest.chars().next() {
             Some(quote @ ('"' | '\'')) => self.quoted(quote)?,
-            _ => Value::Template(self.plain()),
+            _ => StatementValue::Template(self.plain()),
         };
         Ok(Statement { line, name: name.to_owned(), value: Some(value) })
     }
@@ -87,7 +87,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A value in quotes, which may have several lines. A backslash keeps a quote from closing it.
-    fn quoted(&mut self, quote: char) -> Result<Value, Fault> {
+    fn quoted(&mut self, quote: char) -> Result<StatementValue, EnvFileError> {
         let (line, inner) = (self.line, &self.rest[1..]);
         let mut is_escaped = false;
         let closing = inner.char_indices().find(|(_, character)| {
@@ -97,7 +97,7 @@ impl<'a> Parser<'a> {
         });
         let Some((end, _)) = closing else {
             let what = format!("the quote is not closed: `{}`", self.rest_of_line().trim_end());
-            return Err(Fault { line, what, hint: QUOTES });
+            return Err(EnvFileError { line, what, hint: QUOTES });
         };
         let value = &inner[..end];
         self.advance(end + 2);
@@ -105,9 +105,13 @@ impl<'a> Parser<'a> {
         let is_statement = self.rest.starts_with(is_blank) && behind.contains(['=', ':']);
         if !(behind.is_empty() || behind.starts_with('#') || is_statement) {
             let what = format!("text follows the closing quote: `{behind}`");
-            return Err(Fault { line: self.line, what, hint: QUOTES });
+            return Err(EnvFileError { line: self.line, what, hint: QUOTES });
         }
-        Ok(if quote == '"' { Value::Template(unescaped(value)) } else { Value::Literal(value.replace("\\'", "'")) })
+        Ok(if quote == '"' {
+            StatementValue::Template(unescaped(value))
+        } else {
+            StatementValue::Literal(value.replace("\\'", "'"))
+        })
     }
 
     fn rest_of_line(&self) -> &'a str {

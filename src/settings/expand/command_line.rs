@@ -4,19 +4,19 @@ use crate::python_text::quote::{quote_words, split_lines};
 use crate::python_text::shlex;
 
 /// A text put together from pieces, some of which a command line has to quote.
-pub(super) enum Piece {
+pub(super) enum CommandPiece {
     Text(String),
-    Replaced { text: String, kind: PieceKind, quoted: Option<String> },
+    Replaced { text: String, kind: CommandPieceKind, quoted: Option<String> },
 }
 
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum PieceKind {
+pub(super) enum CommandPieceKind {
     Plain,
     Arguments,
     Matches(Vec<String>),
 }
 
-impl Piece {
+impl CommandPiece {
     pub(super) fn as_str(&self) -> &str {
         match self {
             Self::Text(text) | Self::Replaced { text, .. } => text,
@@ -24,11 +24,11 @@ impl Piece {
     }
 }
 
-pub(super) fn with_colons(arguments: Vec<Vec<Piece>>) -> Vec<Piece> {
+pub(super) fn with_colons(arguments: Vec<Vec<CommandPiece>>) -> Vec<CommandPiece> {
     let mut pieces = Vec::new();
     for (at, argument) in arguments.into_iter().enumerate() {
         if at > 0 {
-            pieces.push(Piece::Text(":".to_owned()));
+            pieces.push(CommandPiece::Text(":".to_owned()));
         }
         pieces.extend(argument);
     }
@@ -37,7 +37,7 @@ pub(super) fn with_colons(arguments: Vec<Vec<Piece>>) -> Vec<Piece> {
 
 /// How far a text that is read bit by bit has come on its last line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum QuoteState {
     /// Only blanks so far.
     #[default]
     Start,
@@ -49,7 +49,7 @@ pub(super) enum Progress {
     Arguments,
 }
 
-impl Progress {
+impl QuoteState {
     pub(super) fn pass(&mut self, text: &str) {
         for character in text.chars() {
             *self = match (*self, character) {
@@ -71,12 +71,12 @@ impl Progress {
 }
 
 /// Joins the pieces of command lines: what was put in is quoted for where it stands.
-pub(super) fn join_pieces(pieces: &[Piece]) -> String {
+pub(super) fn join_pieces(pieces: &[CommandPiece]) -> String {
     let merged = merge_texts(pieces);
     let mut result = String::new();
     let mut quote: Option<char> = None;
     for (at, piece) in merged.iter().enumerate() {
-        let Piece::Replaced { text, kind, quoted } = piece else {
+        let CommandPiece::Replaced { text, kind, quoted } = piece else {
             quote = open_quote(quote, piece.as_str());
             result.push_str(piece.as_str());
             continue;
@@ -98,36 +98,36 @@ pub(super) fn join_pieces(pieces: &[Piece]) -> String {
     result
 }
 
-fn quoted_for_kind(text: &str, kind: &PieceKind) -> String {
+fn quoted_for_kind(text: &str, kind: &CommandPieceKind) -> String {
     match kind {
-        PieceKind::Plain => text.to_owned(),
-        PieceKind::Arguments => {
+        CommandPieceKind::Plain => text.to_owned(),
+        CommandPieceKind::Arguments => {
             let lines = text.split('\n').map(|line| if line.is_empty() { String::new() } else { shlex::quote(line) });
             lines.collect::<Vec<_>>().join("\n")
         }
-        PieceKind::Matches(matches) => quote_words(matches),
+        CommandPieceKind::Matches(matches) => quote_words(matches),
     }
 }
 
-fn merge_texts(pieces: &[Piece]) -> Vec<Piece> {
-    let mut merged: Vec<Piece> = Vec::new();
+fn merge_texts(pieces: &[CommandPiece]) -> Vec<CommandPiece> {
+    let mut merged: Vec<CommandPiece> = Vec::new();
     for piece in pieces {
         match (merged.last_mut(), piece) {
-            (Some(Piece::Text(text)), Piece::Text(more)) => text.push_str(more),
-            (_, Piece::Text(text)) => merged.push(Piece::Text(text.clone())),
-            (_, Piece::Replaced { text, kind, quoted }) => {
-                merged.push(Piece::Replaced { text: text.clone(), kind: kind.clone(), quoted: quoted.clone() });
+            (Some(CommandPiece::Text(text)), CommandPiece::Text(more)) => text.push_str(more),
+            (_, CommandPiece::Text(text)) => merged.push(CommandPiece::Text(text.clone())),
+            (_, CommandPiece::Replaced { text, kind, quoted }) => {
+                merged.push(CommandPiece::Replaced { text: text.clone(), kind: kind.clone(), quoted: quoted.clone() });
             }
         }
     }
     merged
 }
 
-fn shares_line(pieces: &[Piece], at: usize) -> bool {
-    let near = |piece: Option<&Piece>, nearest: fn(&str) -> &str| match piece {
+fn shares_line(pieces: &[CommandPiece], at: usize) -> bool {
+    let near = |piece: Option<&CommandPiece>, nearest: fn(&str) -> &str| match piece {
         None => false,
-        Some(Piece::Replaced { .. }) => true,
-        Some(Piece::Text(text)) => !nearest(text).trim().is_empty(),
+        Some(CommandPiece::Replaced { .. }) => true,
+        Some(CommandPiece::Text(text)) => !nearest(text).trim().is_empty(),
     };
     near(at.checked_sub(1).map(|before| &pieces[before]), |text| text.rsplit('\n').next().unwrap_or_default())
         || near(pieces.get(at + 1), |text| text.split('\n').next().unwrap_or_default())
@@ -169,12 +169,12 @@ fn open_quote(mut quote: Option<char>, text: &str) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
-    use super::Progress;
+    use super::QuoteState;
 
     #[test]
     fn the_program_is_the_first_word_behind_the_marks() {
         let within = |text: &str| {
-            let mut progress = Progress::default();
+            let mut progress = QuoteState::default();
             text.split_inclusive('e').for_each(|bit| progress.pass(bit));
             progress.is_within_program()
         };

@@ -39,7 +39,7 @@ impl Trail {
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundReference {
     /// Text that may hold expressions of its own (another section's raw value, a variable of this process).
     Raw(String),
     /// Text that is final.
@@ -48,7 +48,7 @@ pub enum Found {
     Arguments(String),
 }
 
-impl Found {
+impl FoundReference {
     pub fn into_text(self) -> String {
         match self {
             Self::Raw(text) | Self::Text(text) | Self::Arguments(text) => text,
@@ -60,12 +60,12 @@ impl Found {
 pub const TOML_PREFIX: &str = "*";
 
 /// Where values come from.
-pub trait Lookup {
+pub trait ValueLookup {
     /// A setting: `key` or `[section]key`. `None`: there is no such setting.
-    fn reference(&self, reference: &Reference<'_>, trail: &Trail) -> Result<Option<Found>, ConfigError>;
+    fn reference(&self, reference: &Reference<'_>, trail: &Trail) -> Result<Option<FoundReference>, ConfigError>;
 
     /// A variable: `set_env` first, then this process's.
-    fn variable(&self, name: &str, trail: &Trail) -> Result<Option<Found>, ConfigError>;
+    fn variable(&self, name: &str, trail: &Trail) -> Result<Option<FoundReference>, ConfigError>;
 
     /// What was typed after `--`; `None` when nothing was. `program_first`: the first word will be run as a program.
     fn positional(&self, trail: &Trail, program_first: bool) -> Result<Option<Vec<String>>, ConfigError>;

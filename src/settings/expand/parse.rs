@@ -5,10 +5,10 @@
 
 /// A piece of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum TextPart {
     Text(String),
     /// An expression: its arguments, each again a list of pieces. Never without an argument, which may be empty.
-    Expression(Vec<Vec<Part>>),
+    Expression(Vec<Vec<TextPart>>),
 }
 
 /// Expressions inside one another beyond this depth are text; nobody writes them, and they would exhaust the stack.
@@ -20,14 +20,14 @@ fn is_escapable(character: char) -> bool {
 }
 
 /// The pieces of `text`. A doubled backslash stays doubled, for the splitting into words that comes later.
-pub fn parse(text: &str) -> Vec<Part> {
+pub fn parse(text: &str) -> Vec<TextPart> {
     parse_with(text, '{')
 }
 
 /// [`parse`] with this in the place of `\{`, a brace that is text.
-pub fn parse_with(text: &str, brace: char) -> Vec<Part> {
-    let mut stack: Vec<Vec<Vec<Part>>> = Vec::new();
-    let mut top: Vec<Part> = Vec::new();
+pub fn parse_with(text: &str, brace: char) -> Vec<TextPart> {
+    let mut stack: Vec<Vec<Vec<TextPart>>> = Vec::new();
+    let mut top: Vec<TextPart> = Vec::new();
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         let deep = stack.len() >= DEEPEST;
@@ -53,20 +53,20 @@ pub fn parse_with(text: &str, brace: char) -> Vec<Part> {
             '}' => match stack.pop() {
                 Some(arguments) => {
                     let parent = stack.last_mut().and_then(|open| open.last_mut()).unwrap_or(&mut top);
-                    parent.push(Part::Expression(arguments));
+                    parent.push(TextPart::Expression(arguments));
                 }
                 None => push(&mut top, '}'),
             },
             '[' if characters.clone().next() == Some(']') => {
                 characters.next();
-                current.push(Part::Expression(vec![vec![Part::Text("posargs".to_owned())]]));
+                current.push(TextPart::Expression(vec![vec![TextPart::Text("posargs".to_owned())]]));
             }
             other => {
                 push(current, other);
                 // What has no meaning is taken along at once.
                 let rest = characters.as_str();
                 let plain = rest.find(['\\', '{', '}', ':', '[']).unwrap_or(rest.len());
-                if let Some(Part::Text(text)) = current.last_mut() {
+                if let Some(TextPart::Text(text)) = current.last_mut() {
                     text.push_str(&rest[..plain]);
                 }
                 characters = rest[plain..].chars();
@@ -88,19 +88,19 @@ pub fn parse_with(text: &str, brace: char) -> Vec<Part> {
 
 /// Whether there is any expression in `text`.
 pub fn has_expression(text: &str) -> bool {
-    text.contains(['{', '[']) && parse(text).iter().any(|part| matches!(part, Part::Expression(_)))
+    text.contains(['{', '[']) && parse(text).iter().any(|part| matches!(part, TextPart::Expression(_)))
 }
 
-fn push(parts: &mut Vec<Part>, character: char) {
+fn push(parts: &mut Vec<TextPart>, character: char) {
     match parts.last_mut() {
-        Some(Part::Text(text)) => text.push(character),
-        _ => parts.push(Part::Text(character.to_string())),
+        Some(TextPart::Text(text)) => text.push(character),
+        _ => parts.push(TextPart::Text(character.to_string())),
     }
 }
 
-fn append(parts: &mut Vec<Part>, part: Part) {
+fn append(parts: &mut Vec<TextPart>, part: TextPart) {
     match (parts.last_mut(), part) {
-        (Some(Part::Text(text)), Part::Text(more)) => text.push_str(&more),
+        (Some(TextPart::Text(text)), TextPart::Text(more)) => text.push_str(&more),
         (_, part) => parts.push(part),
     }
 }
@@ -109,8 +109,8 @@ fn append(parts: &mut Vec<Part>, part: Part) {
 mod tests {
     use super::*;
 
-    fn text(value: &str) -> Part {
-        Part::Text(value.to_owned())
+    fn text(value: &str) -> TextPart {
+        TextPart::Text(value.to_owned())
     }
 
     #[test]
@@ -119,35 +119,35 @@ mod tests {
             parse("a{env:X:{env:Y:z}}b"),
             [
                 text("a"),
-                Part::Expression(vec![
+                TextPart::Expression(vec![
                     vec![text("env")],
                     vec![text("X")],
-                    vec![Part::Expression(vec![vec![text("env")], vec![text("Y")], vec![text("z")]])],
+                    vec![TextPart::Expression(vec![vec![text("env")], vec![text("Y")], vec![text("z")]])],
                 ]),
                 text("b"),
             ]
         );
-        assert_eq!(parse("{}"), [Part::Expression(vec![vec![]])]);
-        assert_eq!(parse("{:}"), [Part::Expression(vec![vec![], vec![]])]);
+        assert_eq!(parse("{}"), [TextPart::Expression(vec![vec![]])]);
+        assert_eq!(parse("{:}"), [TextPart::Expression(vec![vec![], vec![]])]);
     }
 
     #[test]
     fn unclosed_braces_are_text() {
         assert_eq!(parse("{a:b"), [text("{a:b")]);
-        assert_eq!(parse("{a:{b}"), [text("{a:"), Part::Expression(vec![vec![text("b")]])]);
+        assert_eq!(parse("{a:{b}"), [text("{a:"), TextPart::Expression(vec![vec![text("b")]])]);
         assert_eq!(parse("a}"), [text("a}")]);
-        assert_eq!(parse(&"{".repeat(100_000)), [Part::Text("{".repeat(100_000))]);
+        assert_eq!(parse(&"{".repeat(100_000)), [TextPart::Text("{".repeat(100_000))]);
     }
 
     #[test]
     fn a_backslash_takes_the_meaning_away() {
         assert_eq!(parse(r"\{a\}\:\[]"), [text("{a}:[]")]);
-        assert_eq!(parse(r"\\{a}"), [text(r"\\"), Part::Expression(vec![vec![text("a")]])]);
+        assert_eq!(parse(r"\\{a}"), [text(r"\\"), TextPart::Expression(vec![vec![text("a")]])]);
         assert_eq!(parse(r"\n"), [text(r"\n")]);
     }
 
     #[test]
     fn empty_brackets_mean_positional_arguments() {
-        assert_eq!(parse("pytest []"), [text("pytest "), Part::Expression(vec![vec![text("posargs")]])]);
+        assert_eq!(parse("pytest []"), [text("pytest "), TextPart::Expression(vec![vec![text("posargs")]])]);
     }
 }

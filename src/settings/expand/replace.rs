@@ -6,9 +6,9 @@ use std::cell::Cell;
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::quote::{is_line_break, quote_words};
 use crate::requirements::check_substitution;
-use crate::settings::expand::command_line::{Piece, PieceKind, Progress, join_pieces, with_colons};
-use crate::settings::expand::parse::{Part, has_expression, parse_with};
-use crate::settings::expand::{Found, Lookup, Trail, parse_reference};
+use crate::settings::expand::command_line::{CommandPiece, CommandPieceKind, QuoteState, join_pieces, with_colons};
+use crate::settings::expand::parse::{TextPart, has_expression, parse_with};
+use crate::settings::expand::{FoundReference, Trail, ValueLookup, parse_reference};
 use crate::settings::nesting::{Nesting, Step};
 
 /// How deep values may refer to values that refer to values.
@@ -22,7 +22,7 @@ const MOST_RESULT: usize = 64 << 20;
 
 /// What kind of text is being put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+pub enum ReplaceStyle {
     Plain,
     /// The word of a command that may be its program.
     Program,
@@ -36,9 +36,9 @@ pub enum Style {
 
 /// Replaces every expression in `text`. `prefix` is what sections of environments start with.
 pub fn replace(
-    lookup: &dyn Lookup,
+    lookup: &dyn ValueLookup,
     prefix: &str,
-    style: Style,
+    style: ReplaceStyle,
     text: &str,
     trail: &Trail,
 ) -> Result<String, ConfigError> {
@@ -46,32 +46,33 @@ pub fn replace(
     if !needs_work {
         return Ok(text.to_owned());
     }
-    let limits = Limits::default();
+    let limits = ExpansionLimits::default();
     let replacer = Replacer { lookup, prefix, style, trail, depth: 0, limits: &limits, recursive: true };
     replacer.expand(&parse_with(text, lookup.escaped_brace()))
 }
 
 /// Replaces the expressions in `text`, but not those in what they stand for.
-pub fn replace_once(lookup: &dyn Lookup, prefix: &str, text: &str, trail: &Trail) -> Result<String, ConfigError> {
-    let limits = Limits::default();
-    let replacer = Replacer { lookup, prefix, style: Style::Plain, trail, depth: 0, limits: &limits, recursive: false };
+pub fn replace_once(lookup: &dyn ValueLookup, prefix: &str, text: &str, trail: &Trail) -> Result<String, ConfigError> {
+    let limits = ExpansionLimits::default();
+    let replacer =
+        Replacer { lookup, prefix, style: ReplaceStyle::Plain, trail, depth: 0, limits: &limits, recursive: false };
     replacer.expand(&parse_with(text, lookup.escaped_brace()))
 }
 
 #[derive(Clone, Copy)]
 struct Replacer<'a> {
-    lookup: &'a dyn Lookup,
+    lookup: &'a dyn ValueLookup,
     prefix: &'a str,
-    style: Style,
+    style: ReplaceStyle,
     trail: &'a Trail,
     depth: usize,
-    limits: &'a Limits,
+    limits: &'a ExpansionLimits,
     recursive: bool,
 }
 
 /// What keeps expansion from going on for ever.
 #[derive(Default)]
-struct Limits {
+struct ExpansionLimits {
     /// Set where values lie too deep in one another: the rest stays as written.
     exhausted: Cell<bool>,
     /// Bytes of values that were gone through.
@@ -81,8 +82,8 @@ struct Limits {
 }
 
 /// The value of an expression, before it is joined with its surroundings.
-enum Value {
-    Found(Found),
+enum ReplacedValue {
+    Found(FoundReference),
     /// Written in the expression itself: the arguments from `start` on (up to `stop`), as joined text.
     Default {
         text: String,
@@ -93,12 +94,11 @@ enum Value {
     Positional(Vec<String>),
 }
 
-impl Value {
+impl ReplacedValue {
     fn text(&self) -> String {
         match self {
-            Self::Found(Found::Raw(text) | Found::Text(text) | Found::Arguments(text)) | Self::Default { text, .. } => {
-                text.clone()
-            }
+            Self::Found(FoundReference::Raw(text) | FoundReference::Text(text) | FoundReference::Arguments(text))
+            | Self::Default { text, .. } => text.clone(),
             Self::Matches(matches) => matches.join(" "),
             Self::Positional(words) => quote_words(words),
         }
@@ -106,38 +106,38 @@ impl Value {
 }
 
 impl Replacer<'_> {
-    fn expand(&self, parts: &[Part]) -> Result<String, ConfigError> {
+    fn expand(&self, parts: &[TextPart]) -> Result<String, ConfigError> {
         match self.style {
-            Style::Plain | Style::Program => self.join(parts),
-            Style::Commands => Ok(join_pieces(&self.pieces(parts, true)?)),
-            Style::Entries(separators) => self.join_entries(parts, separators),
-            Style::Requirements => self.join_requirements(parts),
+            ReplaceStyle::Plain | ReplaceStyle::Program => self.join(parts),
+            ReplaceStyle::Commands => Ok(join_pieces(&self.pieces(parts, true)?)),
+            ReplaceStyle::Entries(separators) => self.join_entries(parts, separators),
+            ReplaceStyle::Requirements => self.join_requirements(parts),
         }
     }
 
-    fn join(&self, parts: &[Part]) -> Result<String, ConfigError> {
+    fn join(&self, parts: &[TextPart]) -> Result<String, ConfigError> {
         let mut result = String::new();
         for part in parts {
             match part {
-                Part::Text(text) => result.push_str(text),
-                Part::Expression(arguments) => result.push_str(&self.expression(arguments)?.0),
+                TextPart::Text(text) => result.push_str(text),
+                TextPart::Expression(arguments) => result.push_str(&self.expression(arguments)?.0),
             }
         }
         Ok(result)
     }
 
     /// The text for an expression, and whether it stood for anything.
-    fn expression(&self, arguments: &[Vec<Part>]) -> Result<(String, bool), ConfigError> {
+    fn expression(&self, arguments: &[Vec<TextPart>]) -> Result<(String, bool), ConfigError> {
         if self.limits.exhausted.get() {
             return Ok((literal(arguments), false));
         }
         let _nesting = Nesting::enter(Step::Expression)?;
         let flat = arguments.iter().map(|argument| self.expand_argument(argument)).collect::<Result<Vec<_>, _>>()?;
-        let Some(value) = self.value(&flat, self.style == Style::Program)? else {
+        let Some(value) = self.value(&flat, self.style == ReplaceStyle::Program)? else {
             return Ok((format!("{{{}}}", flat.join(":")), false));
         };
         let text = value.text();
-        if matches!(value, Value::Found(Found::Raw(_))) && self.recursive && has_expression(&text) {
+        if matches!(value, ReplacedValue::Found(FoundReference::Raw(_))) && self.recursive && has_expression(&text) {
             return Ok((self.nested(&text)?, true));
         }
         self.count(&text)?;
@@ -149,11 +149,11 @@ impl Replacer<'_> {
         if self.limits.result.get() > MOST_RESULT { Err(too_much(text)) } else { Ok(()) }
     }
 
-    fn expand_argument(&self, argument: &[Part]) -> Result<String, ConfigError> {
+    fn expand_argument(&self, argument: &[TextPart]) -> Result<String, ConfigError> {
         match self.style {
-            Style::Requirements => self.join_requirements(argument),
-            Style::Entries(separators) => self.join_checked(argument, separators),
-            Style::Plain | Style::Program | Style::Commands => self.join(argument),
+            ReplaceStyle::Requirements => self.join_requirements(argument),
+            ReplaceStyle::Entries(separators) => self.join_checked(argument, separators),
+            ReplaceStyle::Plain | ReplaceStyle::Program | ReplaceStyle::Commands => self.join(argument),
         }
     }
 
@@ -184,11 +184,13 @@ impl Replacer<'_> {
     }
 
     /// Resolves one expression from its arguments; `None`: it stands for nothing and stays as written.
-    fn value(&self, flat: &[String], program_first: bool) -> Result<Option<Value>, ConfigError> {
+    fn value(&self, flat: &[String], program_first: bool) -> Result<Option<ReplacedValue>, ConfigError> {
         let rest = &flat[1..];
         match flat[0].as_str() {
-            "/" => return Ok(Some(Value::Found(Found::Text("/".to_owned())))),
-            "" if rest.len() == 1 && rest[0].is_empty() => return Ok(Some(Value::Found(Found::Text(":".to_owned())))),
+            "/" => return Ok(Some(ReplacedValue::Found(FoundReference::Text("/".to_owned())))),
+            "" if rest.len() == 1 && rest[0].is_empty() => {
+                return Ok(Some(ReplacedValue::Found(FoundReference::Text(":".to_owned()))));
+            }
             "env" => return self.variable(rest).map(Some),
             "tty" => return Ok(Some(self.terminal(rest))),
             "posargs" => return self.positional(rest, program_first).map(Some),
@@ -199,70 +201,70 @@ impl Replacer<'_> {
         let whole = flat.join(":");
         let Some((reference, default)) = parse_reference(&whole, self.prefix) else { return Ok(None) };
         if let Some(found) = self.lookup.reference(&reference, self.trail)? {
-            return Ok(Some(Value::Found(found)));
+            return Ok(Some(ReplacedValue::Found(found)));
         }
         if reference.section.is_none() && is_service_field(reference.key, default) {
             return Ok(None);
         }
-        Ok(default.map(|text| Value::Default { text: text.to_owned(), start: 1, stop: None }))
+        Ok(default.map(|text| ReplacedValue::Default { text: text.to_owned(), start: 1, stop: None }))
     }
 
-    fn variable(&self, rest: &[String]) -> Result<Value, ConfigError> {
+    fn variable(&self, rest: &[String]) -> Result<ReplacedValue, ConfigError> {
         let name = named(rest, "No variable name was supplied in {env} substitution")?;
         match self.lookup.variable(name, self.trail)? {
-            Some(found) => Ok(Value::Found(found)),
-            None => Ok(Value::Default { text: rest[1..].join(":"), start: 2, stop: None }),
+            Some(found) => Ok(ReplacedValue::Found(found)),
+            None => Ok(ReplacedValue::Default { text: rest[1..].join(":"), start: 2, stop: None }),
         }
     }
 
-    fn terminal(&self, rest: &[String]) -> Value {
+    fn terminal(&self, rest: &[String]) -> ReplacedValue {
         let chosen = usize::from(!self.lookup.is_terminal());
         let text = rest.get(chosen).cloned().unwrap_or_default();
-        Value::Default { text, start: chosen + 1, stop: Some(chosen + 2) }
+        ReplacedValue::Default { text, start: chosen + 1, stop: Some(chosen + 2) }
     }
 
-    fn positional(&self, rest: &[String], program_first: bool) -> Result<Value, ConfigError> {
+    fn positional(&self, rest: &[String], program_first: bool) -> Result<ReplacedValue, ConfigError> {
         match self.lookup.positional(self.trail, program_first)? {
-            Some(words) => Ok(Value::Positional(words)),
-            None => Ok(Value::Default { text: rest.join(":"), start: 1, stop: None }),
+            Some(words) => Ok(ReplacedValue::Positional(words)),
+            None => Ok(ReplacedValue::Default { text: rest.join(":"), start: 1, stop: None }),
         }
     }
 
-    fn glob(&self, rest: &[String]) -> Result<Value, ConfigError> {
+    fn glob(&self, rest: &[String]) -> Result<ReplacedValue, ConfigError> {
         let pattern = named(rest, "No pattern was supplied in glob substitution")?;
         let matches = self.lookup.glob(pattern)?;
         if matches.is_empty() {
-            return Ok(Value::Default { text: rest[1..].join(":"), start: 2, stop: None });
+            return Ok(ReplacedValue::Default { text: rest[1..].join(":"), start: 2, stop: None });
         }
-        Ok(Value::Matches(matches))
+        Ok(ReplacedValue::Matches(matches))
     }
 
-    fn factor(&self, rest: &[String]) -> Result<Value, ConfigError> {
+    fn factor(&self, rest: &[String]) -> Result<ReplacedValue, ConfigError> {
         let label = named(rest, "No label was supplied in {factor} substitution")?;
         let default = (rest.len() > 1).then(|| rest[1..].join(":"));
         match self.lookup.factor(label, default.as_deref())? {
-            Some(text) => Ok(Value::Found(Found::Text(text))),
-            None => Ok(Value::Default { text: default.unwrap_or_default(), start: 2, stop: None }),
+            Some(text) => Ok(ReplacedValue::Found(FoundReference::Text(text))),
+            None => Ok(ReplacedValue::Default { text: default.unwrap_or_default(), start: 2, stop: None }),
         }
     }
 
     // --- lists -------------------------------------------------------------------------------------------------------
 
-    fn join_entries(&self, parts: &[Part], separators: &'static [char]) -> Result<String, ConfigError> {
+    fn join_entries(&self, parts: &[TextPart], separators: &'static [char]) -> Result<String, ConfigError> {
         let by_line = separators == [',', '\n']
-            && parts.iter().any(|part| matches!(part, Part::Text(text) if text.contains('\n')));
+            && parts.iter().any(|part| matches!(part, TextPart::Text(text) if text.contains('\n')));
         // A comma is data when the author chose one entry a line.
         let separators: &'static [char] = if by_line { &['\n'] } else { separators };
-        let narrowed = Self { style: Style::Entries(separators), ..*self };
+        let narrowed = Self { style: ReplaceStyle::Entries(separators), ..*self };
         narrowed.join_checked(parts, separators)
     }
 
-    fn join_checked(&self, parts: &[Part], separators: &[char]) -> Result<String, ConfigError> {
+    fn join_checked(&self, parts: &[TextPart], separators: &[char]) -> Result<String, ConfigError> {
         let mut result = String::new();
         for (at, part) in parts.iter().enumerate() {
             match part {
-                Part::Text(text) => result.push_str(text),
-                Part::Expression(arguments) => {
+                TextPart::Text(text) => result.push_str(text),
+                TextPart::Expression(arguments) => {
                     let (text, resolved) = self.expression(arguments)?;
                     if resolved && text.contains(separators) && shares_entry(parts, at, separators) {
                         return Err(ConfigError::value("a substitution within an entry cannot add an entry separator"));
@@ -276,18 +278,18 @@ impl Replacer<'_> {
 
     // --- requirements ------------------------------------------------------------------------------------------------
 
-    fn join_requirements(&self, parts: &[Part]) -> Result<String, ConfigError> {
+    fn join_requirements(&self, parts: &[TextPart]) -> Result<String, ConfigError> {
         let mut texts = Vec::with_capacity(parts.len());
         for part in parts {
             texts.push(match part {
-                Part::Text(text) => text.clone(),
-                Part::Expression(arguments) => self.expression(arguments)?.0,
+                TextPart::Text(text) => text.clone(),
+                TextPart::Expression(arguments) => self.expression(arguments)?.0,
             });
         }
         let mut marked = texts.clone();
         let mut shares_any = false;
         for at in 0..parts.len() {
-            if matches!(parts[at], Part::Expression(_)) && check_requirement(parts, &texts, at)? {
+            if matches!(parts[at], TextPart::Expression(_)) && check_requirement(parts, &texts, at)? {
                 shares_any = true;
                 marked[at] = format!("\0{at}\0");
             }
@@ -302,14 +304,14 @@ impl Replacer<'_> {
     // --- commands ----------------------------------------------------------------------------------------------------
 
     /// `program`: whether a word that starts here may be the program of a command.
-    fn pieces(&self, parts: &[Part], program: bool) -> Result<Vec<Piece>, ConfigError> {
-        let mut pieces: Vec<Piece> = Vec::new();
-        let mut before = Progress::default();
+    fn pieces(&self, parts: &[TextPart], program: bool) -> Result<Vec<CommandPiece>, ConfigError> {
+        let mut pieces: Vec<CommandPiece> = Vec::new();
+        let mut before = QuoteState::default();
         for part in parts {
             let within_program = program && before.is_within_program();
             let found = match part {
-                Part::Text(text) => vec![Piece::Text(text.clone())],
-                Part::Expression(arguments) => self.expression_pieces(arguments, within_program)?,
+                TextPart::Text(text) => vec![CommandPiece::Text(text.clone())],
+                TextPart::Expression(arguments) => self.expression_pieces(arguments, within_program)?,
             };
             found.iter().for_each(|piece| before.pass(piece.as_str()));
             pieces.extend(found);
@@ -317,27 +319,27 @@ impl Replacer<'_> {
         Ok(pieces)
     }
 
-    fn expression_pieces(&self, arguments: &[Vec<Part>], program: bool) -> Result<Vec<Piece>, ConfigError> {
+    fn expression_pieces(&self, arguments: &[Vec<TextPart>], program: bool) -> Result<Vec<CommandPiece>, ConfigError> {
         if self.limits.exhausted.get() {
-            return Ok(vec![Piece::Text(literal(arguments))]);
+            return Ok(vec![CommandPiece::Text(literal(arguments))]);
         }
         let _nesting = Nesting::enter(Step::Expression)?;
         let mut argument_pieces =
             arguments.iter().map(|argument| self.pieces(argument, program)).collect::<Result<Vec<_>, _>>()?;
         let flat: Vec<String> =
-            argument_pieces.iter().map(|pieces| pieces.iter().map(Piece::as_str).collect::<String>()).collect();
+            argument_pieces.iter().map(|pieces| pieces.iter().map(CommandPiece::as_str).collect::<String>()).collect();
         let Some(value) = self.value(&flat, program)? else {
-            let mut pieces = vec![Piece::Text("{".to_owned())];
+            let mut pieces = vec![CommandPiece::Text("{".to_owned())];
             pieces.extend(with_colons(argument_pieces));
-            pieces.push(Piece::Text("}".to_owned()));
+            pieces.push(CommandPiece::Text("}".to_owned()));
             return Ok(pieces);
         };
-        if let Value::Default { start, stop, .. } = value {
+        if let ReplacedValue::Default { start, stop, .. } = value {
             let stop = stop.unwrap_or(argument_pieces.len()).min(argument_pieces.len());
             let chosen = argument_pieces.drain(start.min(stop)..stop).collect();
             return Ok(with_colons(chosen));
         }
-        if let Value::Found(Found::Raw(text)) = &value
+        if let ReplacedValue::Found(FoundReference::Raw(text)) = &value
             && self.recursive
             && has_expression(text)
             && let Some(piece) = self.nested_piece(text, program)?
@@ -346,16 +348,16 @@ impl Replacer<'_> {
         }
         let text = value.text();
         self.count(&text)?;
-        let quoted = if let Value::Positional(words) = &value { Some(words.join(" ")) } else { None };
+        let quoted = if let ReplacedValue::Positional(words) = &value { Some(words.join(" ")) } else { None };
         let kind = match value {
-            Value::Found(Found::Arguments(_)) => PieceKind::Arguments,
-            Value::Matches(matches) => PieceKind::Matches(matches),
-            _ => PieceKind::Plain,
+            ReplacedValue::Found(FoundReference::Arguments(_)) => CommandPieceKind::Arguments,
+            ReplacedValue::Matches(matches) => CommandPieceKind::Matches(matches),
+            _ => CommandPieceKind::Plain,
         };
-        Ok(vec![Piece::Replaced { text, kind, quoted }])
+        Ok(vec![CommandPiece::Replaced { text, kind, quoted }])
     }
 
-    fn nested_piece(&self, text: &str, program: bool) -> Result<Option<Piece>, ConfigError> {
+    fn nested_piece(&self, text: &str, program: bool) -> Result<Option<CommandPiece>, ConfigError> {
         let nested = Self { depth: self.depth + 1, ..*self };
         if nested.too_deep(text)? {
             return Ok(None);
@@ -368,11 +370,11 @@ impl Replacer<'_> {
         let quoted = pieces
             .iter()
             .map(|piece| match piece {
-                Piece::Replaced { quoted: Some(quoted), .. } => quoted.as_str(),
+                CommandPiece::Replaced { quoted: Some(quoted), .. } => quoted.as_str(),
                 other => other.as_str(),
             })
             .collect();
-        Ok(Some(Piece::Replaced { text: joined, kind: PieceKind::Plain, quoted: Some(quoted) }))
+        Ok(Some(CommandPiece::Replaced { text: joined, kind: CommandPieceKind::Plain, quoted: Some(quoted) }))
     }
 }
 
@@ -400,13 +402,13 @@ fn is_service_field(key: &str, default: Option<&str>) -> bool {
 }
 
 /// An expression as it was written.
-fn literal(arguments: &[Vec<Part>]) -> String {
+fn literal(arguments: &[Vec<TextPart>]) -> String {
     let flat: Vec<String> = arguments
         .iter()
         .map(|argument| {
             let texts = argument.iter().map(|part| match part {
-                Part::Text(text) => text.clone(),
-                Part::Expression(inner) => literal(inner),
+                TextPart::Text(text) => text.clone(),
+                TextPart::Expression(inner) => literal(inner),
             });
             texts.collect::<String>()
         })
@@ -415,16 +417,16 @@ fn literal(arguments: &[Vec<Part>]) -> String {
 }
 
 /// Whether the expression at `at` has text of the same entry on either side.
-fn shares_entry(parts: &[Part], at: usize, separators: &[char]) -> bool {
+fn shares_entry(parts: &[TextPart], at: usize, separators: &[char]) -> bool {
     let before = parts[..at].iter().rev();
     let after = parts[at + 1..].iter();
     has_text(before, |text| text.rsplit(separators).next().unwrap_or_default())
         || has_text(after, |text| text.split(separators).next().unwrap_or_default())
 }
 
-fn has_text<'a>(parts: impl Iterator<Item = &'a Part>, nearest: impl Fn(&str) -> &str) -> bool {
+fn has_text<'a>(parts: impl Iterator<Item = &'a TextPart>, nearest: impl Fn(&str) -> &str) -> bool {
     for part in parts {
-        let Part::Text(text) = part else { return true };
+        let TextPart::Text(text) = part else { return true };
         let near = nearest(text);
         if !near.trim().is_empty() {
             return true;
@@ -437,7 +439,7 @@ fn has_text<'a>(parts: impl Iterator<Item = &'a Part>, nearest: impl Fn(&str) ->
 }
 
 /// Whether the expression at `at` has more of the same line around it.
-fn check_requirement(parts: &[Part], texts: &[String], at: usize) -> Result<bool, ConfigError> {
+fn check_requirement(parts: &[TextPart], texts: &[String], at: usize) -> Result<bool, ConfigError> {
     let text = &texts[at];
     // The next character alone is looked for, so that many expressions in one text take no quadratic time.
     let following = || texts[at + 1..].iter().find_map(|text| text.chars().next());
@@ -473,18 +475,18 @@ mod tests {
     }
 
     /// Variables that may refer to others, each with the value that its name asks for.
-    struct Variables<'a> {
-        value: &'a dyn Fn(&str) -> Found,
+    struct VariableValues<'a> {
+        value: &'a dyn Fn(&str) -> FoundReference,
         asked: Cell<usize>,
         warned: Cell<usize>,
     }
 
-    impl Lookup for Variables<'_> {
-        fn reference(&self, _: &Reference<'_>, _: &Trail) -> Result<Option<Found>, ConfigError> {
+    impl ValueLookup for VariableValues<'_> {
+        fn reference(&self, _: &Reference<'_>, _: &Trail) -> Result<Option<FoundReference>, ConfigError> {
             Ok(None)
         }
 
-        fn variable(&self, name: &str, _: &Trail) -> Result<Option<Found>, ConfigError> {
+        fn variable(&self, name: &str, _: &Trail) -> Result<Option<FoundReference>, ConfigError> {
             self.asked.set(self.asked.get() + 1);
             Ok(Some((self.value)(name)))
         }
@@ -512,9 +514,9 @@ mod tests {
 
     #[test]
     fn what_a_value_that_refers_to_itself_many_times_came_to_is_kept_where_it_is_given_up() {
-        let value = |_: &str| Found::Raw("{env:a}".repeat(30));
-        let lookup = Variables { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
-        let replaced = replace(&lookup, "testenv", Style::Plain, "{env:a}", &Trail::default());
+        let value = |_: &str| FoundReference::Raw("{env:a}".repeat(30));
+        let lookup = VariableValues { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
+        let replaced = replace(&lookup, "testenv", ReplaceStyle::Plain, "{env:a}", &Trail::default());
         let replaced = replaced.unwrap_or_else(|error| panic!("{error}"));
         // Each of the hundred values before it is given up has had the first of its thirty expressions replaced.
         assert_eq!(replaced.matches("{env:a}").count(), 100 * 29 + 30);
@@ -525,13 +527,15 @@ mod tests {
     fn values_that_double_are_an_error() {
         // Where requirements are meant, such a value is refused before.
         // Quotes within quotes grow in a command line, as each is written so that the next one leaves it alone.
-        for (style, quotes) in [(Style::Plain, ""), (Style::Commands, ""), (Style::Commands, "\"'")] {
+        for (style, quotes) in
+            [(ReplaceStyle::Plain, ""), (ReplaceStyle::Commands, ""), (ReplaceStyle::Commands, "\"'")]
+        {
             // For fifty names.
             let value = |name: &str| match name.len() {
-                51.. => Found::Text(quotes.to_owned()),
-                _ => Found::Raw(format!("{quotes}{{env:{name}x}}{quotes}{{env:{name}x}}{quotes}")),
+                51.. => FoundReference::Text(quotes.to_owned()),
+                _ => FoundReference::Raw(format!("{quotes}{{env:{name}x}}{quotes}{{env:{name}x}}{quotes}")),
             };
-            let lookup = Variables { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
+            let lookup = VariableValues { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
             let error = replace(&lookup, "testenv", style, "{env:a}", &Trail::default()).expect_err("too much");
             assert!(error.message.starts_with("the value comes to too much text at "), "{style:?} {quotes}: {error}");
             assert!(lookup.asked.get() < 200_000, "{style:?} {quotes}: {}", lookup.asked.get());
@@ -540,9 +544,12 @@ mod tests {
 
     #[test]
     fn values_and_expressions_in_one_another_end_in_an_error_on_a_small_stack() {
-        let value = |name: &str| Found::Raw(format!("{}{{env:{name}x}}{}", "{env:N:".repeat(60), "}".repeat(60)));
-        for style in [Style::Plain, Style::Commands, Style::Entries(&['\n']), Style::Requirements] {
-            let lookup = Variables { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
+        let value =
+            |name: &str| FoundReference::Raw(format!("{}{{env:{name}x}}{}", "{env:N:".repeat(60), "}".repeat(60)));
+        for style in
+            [ReplaceStyle::Plain, ReplaceStyle::Commands, ReplaceStyle::Entries(&['\n']), ReplaceStyle::Requirements]
+        {
+            let lookup = VariableValues { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
             let error = replace(&lookup, "testenv", style, "{env:a}", &Trail::default()).expect_err("too deep");
             assert_eq!(error.class, ErrorClass::Recursion, "{style:?}: {error}");
         }
@@ -551,9 +558,10 @@ mod tests {
     #[test]
     fn long_values_that_are_put_in_often_are_an_error() {
         let long = "x".repeat(1 << 20);
-        let value = |_: &str| Found::Raw(long.clone());
-        let lookup = Variables { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
-        let replaced = |times| replace(&lookup, "testenv", Style::Plain, &"{env:a}".repeat(times), &Trail::default());
+        let value = |_: &str| FoundReference::Raw(long.clone());
+        let lookup = VariableValues { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
+        let replaced =
+            |times| replace(&lookup, "testenv", ReplaceStyle::Plain, &"{env:a}".repeat(times), &Trail::default());
         assert_eq!(replaced(2).map_or(0, |text| text.len()), 2 << 20);
         assert!(replaced(100_000).is_err());
     }

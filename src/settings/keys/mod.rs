@@ -18,11 +18,11 @@ use rustc_hash::FxHashMap;
 pub use shown::{CORE, always, may_have};
 
 use crate::settings::config_set::SetKind;
-use crate::settings::value::Kind;
+use crate::settings::value::ValueKind;
 
 /// What a key is when nobody sets it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Initial {
+pub enum DefaultValue {
     /// Empty, or false, or absent, whatever the kind has.
     Nothing,
     True,
@@ -36,20 +36,20 @@ pub enum Initial {
 
 /// One key.
 #[derive(Debug, Clone, Copy)]
-pub struct Key {
+pub struct SettingKey {
     pub name: &'static str,
     /// Older spellings.
     pub aliases: &'static [&'static str],
-    pub kind: Kind,
-    pub initial: Initial,
+    pub kind: ValueKind,
+    pub initial: DefaultValue,
     pub doc: &'static str,
 }
 
-impl Key {
+impl SettingKey {
     /// What the key holds in a set: `labels` groups environments for the project, and lists groups for an environment.
-    pub fn kind_in(&self, set: SetKind) -> Kind {
+    pub fn kind_in(&self, set: SetKind) -> ValueKind {
         match self.kind {
-            Kind::Labels if set != SetKind::Core => Kind::Set,
+            ValueKind::Labels if set != SetKind::Core => ValueKind::Set,
             kind => kind,
         }
     }
@@ -65,49 +65,49 @@ impl Key {
     }
 }
 
-const fn key(name: &'static str, kind: Kind, initial: Initial, doc: &'static str) -> Key {
-    Key { name, aliases: &[], kind, initial, doc }
+const fn key(name: &'static str, kind: ValueKind, initial: DefaultValue, doc: &'static str) -> SettingKey {
+    SettingKey { name, aliases: &[], kind, initial, doc }
 }
 
 const fn aliased(
     name: &'static str,
     aliases: &'static [&'static str],
-    kind: Kind,
-    initial: Initial,
+    kind: ValueKind,
+    initial: DefaultValue,
     doc: &'static str,
-) -> Key {
-    Key { name, aliases, kind, initial, doc }
+) -> SettingKey {
+    SettingKey { name, aliases, kind, initial, doc }
 }
 
 /// tox's keys, in the order of the reference docs.
-const OF_TOX: [&[Key]; 4] = [project::KEYS, environment::KEYS, uv::KEYS, packaging::KEYS];
+const OF_TOX: [&[SettingKey]; 4] = [project::KEYS, environment::KEYS, uv::KEYS, packaging::KEYS];
 
 /// The keys of envo's own; `config` shows them only where they are used.
-const OWN: [&[Key]; 4] = [runtime::INSTALLING, service::KEYS, runtime::KEYS, lock::KEYS];
+const OWN: [&[SettingKey]; 4] = [runtime::INSTALLING, service::KEYS, runtime::KEYS, lock::KEYS];
 
 /// Every key there is, tox's first.
-pub fn all() -> impl Iterator<Item = &'static Key> {
+pub fn all() -> impl Iterator<Item = &'static SettingKey> {
     OF_TOX.into_iter().flatten().chain(own())
 }
 
 /// Every key of envo's own.
-pub fn own() -> impl Iterator<Item = &'static Key> {
+pub fn own() -> impl Iterator<Item = &'static SettingKey> {
     OWN.into_iter().flatten()
 }
 
 /// The keys about services.
-pub fn of_services() -> impl Iterator<Item = &'static Key> {
+pub fn of_services() -> impl Iterator<Item = &'static SettingKey> {
     service::KEYS.iter()
 }
 
 /// The keys about the languages of an environment.
-pub fn of_runtimes() -> impl Iterator<Item = &'static Key> {
+pub fn of_runtimes() -> impl Iterator<Item = &'static SettingKey> {
     runtime::KEYS.iter()
 }
 
 /// The current and the older spellings of every key.
 pub fn spellings() -> impl Iterator<Item = &'static str> {
-    all().flat_map(Key::spellings)
+    all().flat_map(SettingKey::spellings)
 }
 
 /// Whether a key is one that tox does not have.
@@ -116,11 +116,11 @@ pub fn is_own(name: &str) -> bool {
 }
 
 /// The key of that name or older spelling.
-pub fn find(name: &str) -> Option<&'static Key> {
+pub fn find(name: &str) -> Option<&'static SettingKey> {
     BY_SPELLING.get(name).copied()
 }
 
-static BY_SPELLING: LazyLock<FxHashMap<&'static str, &'static Key>> =
+static BY_SPELLING: LazyLock<FxHashMap<&'static str, &'static SettingKey>> =
     LazyLock::new(|| all().flat_map(|key| key.spellings().map(move |spelling| (spelling, key))).collect());
 
 #[cfg(test)]

@@ -7,23 +7,23 @@ use crate::bounded;
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::python_repr;
 use crate::settings::config_set::ConfigSet;
-use crate::settings::definitions::{Definitions, Raw};
+use crate::settings::definitions::{RawVariable, VariableDefinitions};
 use crate::settings::expand::Trail;
-use crate::settings::expand::replace::{Style, replace, replace_once};
-use crate::settings::lookup::Context;
+use crate::settings::expand::replace::{ReplaceStyle, replace, replace_once};
+use crate::settings::lookup::LookupContext;
 use crate::settings::nesting::{Nesting, Step};
 use crate::settings::set_env::lines::{
     self, invalid_line, parse_env_file, split_line, split_marker, split_outside_expressions,
 };
-use crate::settings::set_env::{Block, Line, SetEnv, direct, direct_lines};
+use crate::settings::set_env::{SetEnv, SetEnvBlock, SetEnvLine, direct, direct_lines};
 use crate::settings::{Settings, lock};
 
 /// Where lines are being read: for whom, and what must not be overridden.
-struct Scope<'a> {
+struct SetEnvScope<'a> {
     set: &'a ConfigSet,
     variables: &'a SetEnv,
     /// What later blocks set directly.
-    later: Definitions,
+    later: VariableDefinitions,
     /// Lines that brought the present ones.
     parents: Vec<String>,
     /// How many lines were brought by others so far.
@@ -33,9 +33,9 @@ struct Scope<'a> {
 /// How many lines may be brought by lines: one that brings another twice doubles them.
 const MOST_LINES: usize = 100_000;
 
-impl Scope<'_> {
+impl SetEnvScope<'_> {
     /// Lets lookups see a variable from now on.
-    fn note(&self, name: &str, raw: &Raw) {
+    fn note(&self, name: &str, raw: &RawVariable) {
         if !self.later.contains(name) {
             lock(&self.variables.so_far).define(name.to_owned(), raw.clone());
         }
@@ -54,7 +54,7 @@ impl Settings {
         set: &ConfigSet,
         variables: &SetEnv,
         trail: &Trail,
-    ) -> Result<Arc<Definitions>, ConfigError> {
+    ) -> Result<Arc<VariableDefinitions>, ConfigError> {
         if let Some(known) = lock(&variables.entries).clone() {
             return Ok(known);
         }
@@ -87,22 +87,33 @@ impl Settings {
         set: &ConfigSet,
         variables: &SetEnv,
         trail: &Trail,
-    ) -> Result<Definitions, ConfigError> {
+    ) -> Result<VariableDefinitions, ConfigError> {
         *lock(&variables.so_far) = direct(&variables.blocks);
         let brought = Cell::new(0);
-        let scope = Scope { set, variables, later: Definitions::default(), parents: Vec::new(), brought: &brought };
+        let scope = SetEnvScope {
+            set,
+            variables,
+            later: VariableDefinitions::default(),
+            parents: Vec::new(),
+            brought: &brought,
+        };
         self.expand_blocks(&scope, &variables.blocks, trail)
     }
 
-    fn expand_blocks(&self, scope: &Scope<'_>, blocks: &[Block], trail: &Trail) -> Result<Definitions, ConfigError> {
-        let mut entries = Definitions::default();
+    fn expand_blocks(
+        &self,
+        scope: &SetEnvScope<'_>,
+        blocks: &[SetEnvBlock],
+        trail: &Trail,
+    ) -> Result<VariableDefinitions, ConfigError> {
+        let mut entries = VariableDefinitions::default();
         for (at, block) in blocks.iter().enumerate() {
             let mut later = direct(&blocks[at + 1..]);
             scope.later.iter().for_each(|(name, raw)| later.define(name.clone(), raw.clone()));
-            let inner = Scope { later, parents: scope.parents.clone(), ..*scope };
+            let inner = SetEnvScope { later, parents: scope.parents.clone(), ..*scope };
             let found = match block {
-                Block::Lines(lines) => self.expand_lines(&inner, lines, trail)?,
-                Block::Reference(other) => {
+                SetEnvBlock::Lines(lines) => self.expand_lines(&inner, lines, trail)?,
+                SetEnvBlock::Reference(other) => {
                     let place = other.place.as_deref().unwrap_or_default();
                     self.expand_blocks(&inner, &other.blocks, &trail.with(place))?
                 }
@@ -117,14 +128,19 @@ impl Settings {
 
     /// What lines come to: what is written directly wins over what substitutions bring, and files lose against what is
     /// written after them.
-    fn expand_lines(&self, scope: &Scope<'_>, lines: &[Line], trail: &Trail) -> Result<Definitions, ConfigError> {
+    fn expand_lines(
+        &self,
+        scope: &SetEnvScope<'_>,
+        lines: &[SetEnvLine],
+        trail: &Trail,
+    ) -> Result<VariableDefinitions, ConfigError> {
         let mut entries = direct_lines(lines);
         for (at, line) in lines.iter().enumerate() {
-            let Line::File(path) = line else { continue };
+            let SetEnvLine::File(path) = line else { continue };
             let after = direct_lines(&lines[at..]);
             for (name, value) in self.read_env_file(scope, path, trail)? {
                 if !after.contains(&name) {
-                    let raw = Raw { value: self.text_from_outside(value), marker: None };
+                    let raw = RawVariable { value: self.text_from_outside(value), marker: None };
                     scope.note(&name, &raw);
                     entries.define(name, raw);
                 }
@@ -132,7 +148,7 @@ impl Settings {
         }
         let written = entries.clone();
         for line in lines {
-            let Line::Pending(line) = line else { continue };
+            let SetEnvLine::Pending(line) = line else { continue };
             for (name, raw) in self.expand_line(scope, line, trail)? {
                 if !written.contains(&name) {
                     entries.define(name, raw);
@@ -142,23 +158,28 @@ impl Settings {
         Ok(entries)
     }
 
-    fn expand_line(&self, scope: &Scope<'_>, line: &str, trail: &Trail) -> Result<Vec<(String, Raw)>, ConfigError> {
+    fn expand_line(
+        &self,
+        scope: &SetEnvScope<'_>,
+        line: &str,
+        trail: &Trail,
+    ) -> Result<Vec<(String, RawVariable)>, ConfigError> {
         if scope.parents.iter().any(|parent| parent == line) {
             let circle = scope.parents.iter().map(String::as_str).chain([line]).collect::<Vec<_>>().join(" -> ");
             return Err(ConfigError::handled(format!("circular set_env reference {circle}")));
         }
         let _nesting = Nesting::enter(Step::Value)?;
-        let context = Context { settings: self, set: scope.set };
+        let context = LookupContext { settings: self, set: scope.set };
         let prefix = &scope.variables.prefix;
         let failed = |error| self.replacing_failed(scope.set, error);
         if let Some((name, rest)) = split_outside_expressions(line) {
-            let expanded = replace(&context, prefix, Style::Plain, name.trim(), trail).map_err(failed)?;
+            let expanded = replace(&context, prefix, ReplaceStyle::Plain, name.trim(), trail).map_err(failed)?;
             if expanded.trim().is_empty() || expanded.contains(['=', '\n', '\r']) {
                 let message = format!("invalid set_env key {} after substitution", python_repr(name.trim()));
                 return Err(ConfigError::value(message));
             }
             let (value, marker) = split_marker(rest.trim());
-            return Ok(vec![(expanded.trim().to_owned(), Raw { value, marker })]);
+            return Ok(vec![(expanded.trim().to_owned(), RawVariable { value, marker })]);
         }
         let text = replace_once(&context, prefix, line, trail).map_err(failed)?;
         if text == line {
@@ -171,18 +192,18 @@ impl Settings {
             return Err(ConfigError::handled(message));
         }
         let parents = scope.parents.iter().cloned().chain([line.to_owned()]).collect();
-        let inner = Scope { parents, later: scope.later.clone(), ..*scope };
+        let inner = SetEnvScope { parents, later: scope.later.clone(), ..*scope };
         Ok(self.expand_lines(&inner, &lines, trail)?.into_iter().collect())
     }
 
     fn read_env_file(
         &self,
-        scope: &Scope<'_>,
+        scope: &SetEnvScope<'_>,
         path: &str,
         trail: &Trail,
     ) -> Result<Vec<(String, String)>, ConfigError> {
-        let context = Context { settings: self, set: scope.set };
-        let path = replace(&context, &scope.variables.prefix, Style::Plain, path, trail)
+        let context = LookupContext { settings: self, set: scope.set };
+        let path = replace(&context, &scope.variables.prefix, ReplaceStyle::Plain, path, trail)
             .map_err(|error| self.replacing_failed(scope.set, error))?;
         let path = self.tox_root()?.join(path);
         if !path.is_file() {

@@ -6,15 +6,15 @@ use crate::error::ConfigError;
 use crate::model::pep508::Marker;
 use crate::python_text::python_repr;
 use crate::python_text::quote::split_lines;
-use crate::settings::definitions::{Definitions, Raw};
+use crate::settings::definitions::{RawVariable, VariableDefinitions};
 use crate::settings::loader::has_expression;
-use crate::settings::set_env::Line;
+use crate::settings::set_env::SetEnvLine;
 
 /// What a text says. One that was `substituted` already may have braces in names.
-pub(super) fn parse(text: &str, substituted: bool) -> Result<Vec<Line>, ConfigError> {
+pub(super) fn parse(text: &str, substituted: bool) -> Result<Vec<SetEnvLine>, ConfigError> {
     let lines = split_lines(text).into_iter().filter(|line| !line.trim().is_empty());
     let parsed = lines.map(|line| match line.strip_prefix("file|") {
-        Some(path) => Ok(Line::File(path.to_owned())),
+        Some(path) => Ok(SetEnvLine::File(path.to_owned())),
         None => parse_line(line, substituted),
     });
     parsed.collect()
@@ -25,7 +25,7 @@ pub(super) fn invalid_line(line: &str) -> ConfigError {
     ConfigError::value(format!("invalid line {} in set_env", python_repr(line)))
 }
 
-fn parse_line(line: &str, substituted: bool) -> Result<Line, ConfigError> {
+fn parse_line(line: &str, substituted: bool) -> Result<SetEnvLine, ConfigError> {
     match split_line(line) {
         Some((name, _)) if name.is_empty() => Err(ConfigError::value("invalid set_env entry with an empty name")),
         Some((name, raw)) if !name.contains('{') || (substituted && !has_expression(line)) => {
@@ -33,9 +33,9 @@ fn parse_line(line: &str, substituted: bool) -> Result<Line, ConfigError> {
                 error.message.push_str("\nescape a literal ';' in the value as '\\;'");
                 error
             })?;
-            Ok(Line::Variable { name, raw })
+            Ok(SetEnvLine::Variable { name, raw })
         }
-        _ if has_expression(line) => Ok(Line::Pending(line.to_owned())),
+        _ if has_expression(line) => Ok(SetEnvLine::Pending(line.to_owned())),
         _ => Err(invalid_line(line)),
     }
 }
@@ -46,10 +46,10 @@ pub(in crate::settings) fn check_marker(name: &str, marker: Option<&str>) -> Res
     marker.parse::<Marker>().map(drop).map_err(failed)
 }
 
-pub(super) fn split_line(line: &str) -> Option<(String, Raw)> {
+pub(super) fn split_line(line: &str) -> Option<(String, RawVariable)> {
     let (name, rest) = line.split_once('=')?;
     let (value, marker) = split_marker(rest.trim());
-    Some((name.trim().to_owned(), Raw { value, marker }))
+    Some((name.trim().to_owned(), RawVariable { value, marker }))
 }
 
 /// Splits a value from the marker behind an unquoted, unescaped semicolon. Quotes count only when they are closed.
@@ -81,8 +81,8 @@ fn is_escaped(text: &str, at: usize) -> bool {
 }
 
 /// The notation of variables that were worked out.
-pub(super) fn as_lines(entries: &Definitions) -> String {
-    let line = |(name, raw): &(String, Raw)| {
+pub(super) fn as_lines(entries: &VariableDefinitions) -> String {
+    let line = |(name, raw): &(String, RawVariable)| {
         let value = raw.value.replace(';', "\\;");
         raw.marker.as_ref().map_or(format!("{name}={value}"), |marker| format!("{name}={value}; {marker}"))
     };

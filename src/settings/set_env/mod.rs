@@ -15,21 +15,21 @@ use rustc_hash::FxHashMap;
 use crate::error::{ConfigError, ErrorClass};
 use crate::settings::Settings;
 use crate::settings::config_set::ConfigSet;
-use crate::settings::definitions::{Definitions, Raw};
+use crate::settings::definitions::{RawVariable, VariableDefinitions};
 use crate::settings::expand::Trail;
 use crate::settings::keys;
-use crate::settings::loader::Loader;
+use crate::settings::loader::SectionLoader;
 use crate::settings::overrides::Override;
 use crate::settings::toml::load::toml_entry;
-use crate::source::Node;
+use crate::source::TomlNode;
 pub(super) use lines::check_marker;
 
 /// One thing the setting says, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum SetEnvLine {
     Variable {
         name: String,
-        raw: Raw,
+        raw: RawVariable,
     },
     /// `file|PATH`: variables from a file, which lines after it override.
     File(String),
@@ -39,15 +39,15 @@ pub(super) enum Line {
 
 /// Lines that were written together.
 #[derive(Debug)]
-pub(super) enum Block {
-    Lines(Vec<Line>),
+pub(super) enum SetEnvBlock {
+    Lines(Vec<SetEnvLine>),
     /// Another section's `set_env` with overrides of its own, which count for those who refer to it too.
     Reference(SetEnv),
 }
 
 /// How the setting is written; only a table, or a list that extends, may be referred to from within a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum SetEnvShape {
     Text,
     Table,
     List,
@@ -57,15 +57,15 @@ pub(super) enum Shape {
 #[derive(Debug)]
 pub struct SetEnv {
     /// What the file says, then what each override appends. Later blocks win.
-    blocks: Vec<Block>,
-    shape: Shape,
+    blocks: Vec<SetEnvBlock>,
+    shape: SetEnvShape,
     prefix: String,
     /// How the place where it stands is called on a trail.
     place: Option<String>,
     /// What lookups see while the lines are being read.
-    so_far: Mutex<Definitions>,
+    so_far: Mutex<VariableDefinitions>,
     /// What the lines came to, once files and substitutions have been read.
-    entries: Mutex<Option<Arc<Definitions>>>,
+    entries: Mutex<Option<Arc<VariableDefinitions>>>,
     /// Values that were worked out.
     values: Mutex<Values>,
     /// Whether `base` asked for it. As in tox, it is then read before anything that is inherited and before any variable
@@ -81,10 +81,10 @@ struct Values {
 
 impl SetEnv {
     pub(super) fn of_text(text: &str, prefix: &str) -> Result<Self, ConfigError> {
-        Ok(Self::of_blocks(vec![Block::Lines(lines::parse(text, false)?)], Shape::Text, prefix))
+        Ok(Self::of_blocks(vec![SetEnvBlock::Lines(lines::parse(text, false)?)], SetEnvShape::Text, prefix))
     }
 
-    pub(super) fn of_blocks(blocks: Vec<Block>, shape: Shape, prefix: &str) -> Self {
+    pub(super) fn of_blocks(blocks: Vec<SetEnvBlock>, shape: SetEnvShape, prefix: &str) -> Self {
         Self {
             blocks,
             shape,
@@ -102,14 +102,14 @@ impl SetEnv {
         self
     }
 
-    pub(super) fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> SetEnvShape {
         self.shape
     }
 
     /// Applies overrides, each of which replaces everything or is appended. What it was first says its shape.
     fn with_overrides<'a>(mut self, overrides: impl Iterator<Item = &'a Override>) -> Result<Self, ConfigError> {
         for one in overrides {
-            let block = Block::Lines(lines::parse(&one.value, false)?);
+            let block = SetEnvBlock::Lines(lines::parse(&one.value, false)?);
             if !one.append {
                 self.blocks.clear();
             }
@@ -121,29 +121,29 @@ impl SetEnv {
     /// Whether every variable is written as such, so that there is nothing to work out.
     fn is_direct(&self) -> bool {
         self.blocks.iter().all(|block| match block {
-            Block::Lines(lines) => lines.iter().all(|line| matches!(line, Line::Variable { .. })),
-            Block::Reference(other) => other.is_direct(),
+            SetEnvBlock::Lines(lines) => lines.iter().all(|line| matches!(line, SetEnvLine::Variable { .. })),
+            SetEnvBlock::Reference(other) => other.is_direct(),
         })
     }
 }
 
 /// The variables that are written as such.
-fn direct(blocks: &[Block]) -> Definitions {
-    let mut entries = Definitions::default();
+fn direct(blocks: &[SetEnvBlock]) -> VariableDefinitions {
+    let mut entries = VariableDefinitions::default();
     for block in blocks {
         let found = match block {
-            Block::Lines(lines) => direct_lines(lines),
-            Block::Reference(other) => direct(&other.blocks),
+            SetEnvBlock::Lines(lines) => direct_lines(lines),
+            SetEnvBlock::Reference(other) => direct(&other.blocks),
         };
         found.into_iter().for_each(|(name, raw)| entries.define(name, raw));
     }
     entries
 }
 
-fn direct_lines(lines: &[Line]) -> Definitions {
-    let mut entries = Definitions::default();
+fn direct_lines(lines: &[SetEnvLine]) -> VariableDefinitions {
+    let mut entries = VariableDefinitions::default();
     for line in lines {
-        if let Line::Variable { name, raw } = line {
+        if let SetEnvLine::Variable { name, raw } = line {
             entries.define(name.clone(), raw.clone());
         }
     }
@@ -160,7 +160,7 @@ fn text_asks(text: &str) -> bool {
 }
 
 /// The same for those of a TOML file.
-fn table_asks(table: Node<'_>) -> bool {
+fn table_asks(table: TomlNode<'_>) -> bool {
     table.get("file").is_some() || table.entries().any(|(_, value)| value.get("marker").is_some())
 }
 
@@ -170,14 +170,14 @@ impl Settings {
         if let Some(found) = set.variables.get() {
             return Ok(Arc::clone(found));
         }
-        let found = Arc::new(self.read_set_env(set, trail).map_err(|error| self.placed_set_env(set, error))?);
+        let found = Arc::new(self.read_set_env(set, trail).map_err(|error| self.located_set_env(set, error))?);
         Ok(Arc::clone(set.variables.get_or_init(|| found)))
     }
 
     /// The error with the place of the set's variables, unless it has a nearer one.
-    pub(super) fn placed_set_env(&self, set: &ConfigSet, error: ConfigError) -> ConfigError {
+    pub(super) fn located_set_env(&self, set: &ConfigSet, error: ConfigError) -> ConfigError {
         match keys::find("set_env") {
-            Some(key) => self.placed(error, set, key),
+            Some(key) => self.located(error, set, key),
             None => error,
         }
     }
@@ -186,7 +186,7 @@ impl Settings {
     /// which shows at a glance.
     pub fn check_set_env(&self, set: &ConfigSet) -> Result<(), ConfigError> {
         let Some(key) = keys::find("set_env") else { return Ok(()) };
-        let asks = |loader: &Loader| {
+        let asks = |loader: &SectionLoader| {
             crate::settings::loader::spellings(key).any(|spelling| match self.toml() {
                 Some(document) => toml_entry(document, loader, spelling).is_some_and(table_asks),
                 None => self.entry(loader, spelling).is_some_and(|entry| text_asks(&entry.value)),
@@ -197,7 +197,7 @@ impl Settings {
         }
         let trail = Trail::default();
         let variables = self.set_env(set, &trail)?;
-        self.set_env_entries(set, &variables, &trail).map(drop).map_err(|error| self.placed_set_env(set, error))
+        self.set_env_entries(set, &variables, &trail).map(drop).map_err(|error| self.located_set_env(set, error))
     }
 
     fn read_set_env(&self, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
@@ -209,9 +209,10 @@ impl Settings {
         let loaded = self.loaded_variables(set)?;
         if !loaded.is_empty() {
             // Their values are final, so what would be substituted is escaped.
-            let raw = |value: String| Raw { value: value.replace('{', "\\{").replace('}', "\\}"), marker: None };
-            let lines = loaded.into_iter().map(|(name, value)| Line::Variable { name, raw: raw(value) });
-            found.blocks.push(Block::Lines(lines.collect()));
+            let raw =
+                |value: String| RawVariable { value: value.replace('{', "\\{").replace('}', "\\}"), marker: None };
+            let lines = loaded.into_iter().map(|(name, value)| SetEnvLine::Variable { name, raw: raw(value) });
+            found.blocks.push(SetEnvBlock::Lines(lines.collect()));
         }
         Ok(found)
     }
@@ -252,11 +253,11 @@ impl Settings {
                 continue;
             }
             let prefix = self.reference_prefix(loader);
-            let found = found.unwrap_or_else(|| SetEnv::of_blocks(Vec::new(), Shape::Text, prefix));
+            let found = found.unwrap_or_else(|| SetEnv::of_blocks(Vec::new(), SetEnvShape::Text, prefix));
             let found = found.with_overrides(overrides.into_iter()).map_err(failed)?.at(&place);
             return with_appended(found, appended);
         }
-        let found = SetEnv::of_blocks(Vec::new(), Shape::Text, crate::settings::TEST_PREFIX);
+        let found = SetEnv::of_blocks(Vec::new(), SetEnvShape::Text, crate::settings::TEST_PREFIX);
         let place = appended.last().map(|(place, _)| place.clone());
         let found = with_appended(found, appended)?;
         Ok(match place {
@@ -300,7 +301,7 @@ impl Settings {
     pub(super) fn set_env_lines(&self, set: &ConfigSet, trail: &Trail) -> Result<String, ConfigError> {
         let variables = self.set_env(set, trail)?;
         if let Some(place) = &variables.place {
-            crate::settings::loader::check_circle(trail, place)?;
+            crate::settings::loader::check_cycle(trail, place)?;
         }
         let entries = self.set_env_entries(set, &variables, trail)?;
         Ok(lines::as_lines(&entries))

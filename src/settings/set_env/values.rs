@@ -8,12 +8,12 @@ use crate::settings::{Settings, lock};
 use crate::model::pep508::Marker;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::settings::config_set::ConfigSet;
-use crate::settings::definitions::Raw;
+use crate::settings::definitions::RawVariable;
 use crate::settings::expand::Trail;
-use crate::settings::expand::replace::{Style, replace};
-use crate::settings::lookup::{Context, reads_set_env};
+use crate::settings::expand::replace::{ReplaceStyle, replace};
+use crate::settings::lookup::{LookupContext, reads_set_env};
 use crate::settings::nesting::{Nesting, Step};
-use crate::settings::value::Value;
+use crate::settings::value::SettingValue;
 
 /// How many bytes the variables of an environment may come to.
 const MOST_BYTES: usize = 64 << 20;
@@ -43,7 +43,7 @@ impl Settings {
         &self,
         set: &ConfigSet,
         variables: &SetEnv,
-        (name, raw): (&str, &Raw),
+        (name, raw): (&str, &RawVariable),
         trail: &Trail,
     ) -> Result<String, ConfigError> {
         if let Some(known) = lock(&variables.values).by_name.get(name) {
@@ -52,8 +52,8 @@ impl Settings {
         let _nesting = Nesting::enter(Step::Value)?;
         let entry = format!("env:{name}");
         let trail = if trail.0.last() == Some(&entry) { trail.clone() } else { trail.with(entry) };
-        let context = Context { settings: self, set };
-        let value = replace(&context, &variables.prefix, Style::Plain, &raw.value, &trail)
+        let context = LookupContext { settings: self, set };
+        let value = replace(&context, &variables.prefix, ReplaceStyle::Plain, &raw.value, &trail)
             .map_err(|error| self.replacing_failed(set, error))?;
         // While the lines are being read, not all variables are known.
         if !reads_set_env(&trail) && !trail.contains(&expanding(set)) {
@@ -72,7 +72,7 @@ impl Settings {
         Ok(value)
     }
 
-    fn marker_holds(&self, raw: &Raw) -> bool {
+    fn marker_holds(&self, raw: &RawVariable) -> bool {
         let Some(marker) = raw.marker.as_deref() else { return true };
         let Ok(marker) = marker.parse::<Marker>() else { return true };
         let host = self.interpreters.host_python().display().to_string();
@@ -89,7 +89,7 @@ impl Settings {
     ) -> Result<Vec<(String, String)>, ConfigError> {
         let variables = self.set_env(set, trail)?;
         let entries = self.set_env_entries(set, &variables, trail);
-        let entries = entries.map_err(|error| self.placed_set_env(set, error))?;
+        let entries = entries.map_err(|error| self.located_set_env(set, error))?;
         let exported = self.exported_variables(set)?;
         let mut result: Vec<(String, String)> = Vec::new();
         for (name, raw) in entries.iter().filter(|(_, raw)| self.marker_holds(raw)) {
@@ -118,7 +118,7 @@ impl Settings {
     /// Variables that count whatever the configuration says.
     fn exported_variables(&self, set: &ConfigSet) -> Result<Vec<(String, String)>, ConfigError> {
         let path = |set: &ConfigSet, key| match self.value(set, key)? {
-            Value::Path(path) => Ok::<_, ConfigError>(crate::os_text::decode(path.as_os_str())),
+            SettingValue::Path(path) => Ok::<_, ConfigError>(crate::os_text::decode(path.as_os_str())),
             _ => Ok(String::new()),
         };
         let encoding = ("PYTHONIOENCODING".to_owned(), "utf-8".to_owned());

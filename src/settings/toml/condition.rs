@@ -3,29 +3,29 @@
 
 use crate::error::{ConfigError, ErrorClass};
 use crate::factor::ActiveFactors;
-use crate::model::Variables;
+use crate::model::EnvVariables;
 
 /// What conditions can ask about.
-pub struct Scope<'a> {
+pub struct ConditionScope<'a> {
     pub factors: &'a ActiveFactors,
-    pub variables: &'a Variables,
+    pub variables: &'a EnvVariables,
     pub env_name: &'a str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
+enum ConditionToken {
     Name(String),
     Text(String),
     Symbol(&'static str),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Answer {
+enum ConditionValue {
     Text(String),
     Flag(bool),
 }
 
-impl Answer {
+impl ConditionValue {
     fn holds(&self) -> bool {
         match self {
             Self::Text(text) => !text.is_empty(),
@@ -34,35 +34,35 @@ impl Answer {
     }
 }
 
-pub fn holds(condition: &str, scope: &Scope<'_>) -> Result<bool, ConfigError> {
+pub fn holds(condition: &str, scope: &ConditionScope<'_>) -> Result<bool, ConfigError> {
     let invalid = || ConfigError::new(ErrorClass::Match, format!("Invalid condition expression: {condition}"));
     let tokens = tokens(condition).ok_or_else(invalid)?;
     // As in tox, what is no expression at all is told before what an expression may not ask for.
-    let mut reading = Parser { tokens: &tokens, at: 0, depth: 0, condition, scope, only_reads: true };
+    let mut reading = ConditionParser { tokens: &tokens, at: 0, depth: 0, condition, scope, only_reads: true };
     reading.either()?;
     if reading.at < tokens.len() {
         return Err(invalid());
     }
-    let mut parser = Parser { at: 0, depth: 0, only_reads: false, ..reading };
+    let mut parser = ConditionParser { at: 0, depth: 0, only_reads: false, ..reading };
     Ok(parser.either()?.holds())
 }
 
-fn tokens(text: &str) -> Option<Vec<Token>> {
+fn tokens(text: &str) -> Option<Vec<ConditionToken>> {
     let mut found = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let symbol =
             ["==", "!=", "<=", ">=", "<", ">", "(", ")", "[", "]", "."].into_iter().find(|one| rest.starts_with(one));
         if let Some(symbol) = symbol {
-            found.push(Token::Symbol(symbol));
+            found.push(ConditionToken::Symbol(symbol));
             rest = &rest[symbol.len()..];
         } else if matches!(first, '\'' | '"') {
             let end = rest[1..].find(first)?;
-            found.push(Token::Text(rest[1..=end].to_owned()));
+            found.push(ConditionToken::Text(rest[1..=end].to_owned()));
             rest = &rest[end + 2..];
         } else if first.is_alphabetic() || first == '_' {
             let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
-            found.push(Token::Name(rest[..end].to_owned()));
+            found.push(ConditionToken::Name(rest[..end].to_owned()));
             rest = &rest[end..];
         } else {
             return None;
@@ -75,17 +75,17 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
 /// Parentheses inside one another beyond this depth are refused.
 const DEEPEST: usize = 100;
 
-struct Parser<'a> {
-    tokens: &'a [Token],
+struct ConditionParser<'a> {
+    tokens: &'a [ConditionToken],
     at: usize,
     depth: usize,
     condition: &'a str,
-    scope: &'a Scope<'a>,
+    scope: &'a ConditionScope<'a>,
     /// Whether nothing is asked for yet.
     only_reads: bool,
 }
 
-impl Parser<'_> {
+impl ConditionParser<'_> {
     fn error(&self, message: String) -> ConfigError {
         ConfigError::new(ErrorClass::Match, message)
     }
@@ -95,95 +95,96 @@ impl Parser<'_> {
     }
 
     fn next_is_name(&mut self, name: &str) -> bool {
-        let found = matches!(self.tokens.get(self.at), Some(Token::Name(found)) if found == name);
+        let found = matches!(self.tokens.get(self.at), Some(ConditionToken::Name(found)) if found == name);
         self.at += usize::from(found);
         found
     }
 
     fn next_is(&mut self, symbol: &str) -> bool {
-        let found = matches!(self.tokens.get(self.at), Some(Token::Symbol(found)) if *found == symbol);
+        let found = matches!(self.tokens.get(self.at), Some(ConditionToken::Symbol(found)) if *found == symbol);
         self.at += usize::from(found);
         found
     }
 
-    fn either(&mut self) -> Result<Answer, ConfigError> {
+    fn either(&mut self) -> Result<ConditionValue, ConfigError> {
         let mut answer = self.both()?;
         while self.next_is_name("or") {
             let other = self.both()?;
-            answer = Answer::Flag(answer.holds() || other.holds());
+            answer = ConditionValue::Flag(answer.holds() || other.holds());
         }
         Ok(answer)
     }
 
-    fn both(&mut self) -> Result<Answer, ConfigError> {
+    fn both(&mut self) -> Result<ConditionValue, ConfigError> {
         let mut answer = self.negation()?;
         while self.next_is_name("and") {
             let other = self.negation()?;
-            answer = Answer::Flag(answer.holds() && other.holds());
+            answer = ConditionValue::Flag(answer.holds() && other.holds());
         }
         Ok(answer)
     }
 
-    fn negation(&mut self) -> Result<Answer, ConfigError> {
+    fn negation(&mut self) -> Result<ConditionValue, ConfigError> {
         self.depth += 1;
         if self.depth > DEEPEST {
             return Err(self.invalid());
         }
         let answer =
-            if self.next_is_name("not") { Answer::Flag(!self.negation()?.holds()) } else { self.comparison()? };
+            if self.next_is_name("not") { ConditionValue::Flag(!self.negation()?.holds()) } else { self.comparison()? };
         self.depth -= 1;
         Ok(answer)
     }
 
-    fn comparison(&mut self) -> Result<Answer, ConfigError> {
+    fn comparison(&mut self) -> Result<ConditionValue, ConfigError> {
         let left = self.operand()?;
-        let Some(Token::Symbol(symbol @ ("==" | "!=" | "<" | ">" | "<=" | ">="))) = self.tokens.get(self.at) else {
+        let Some(ConditionToken::Symbol(symbol @ ("==" | "!=" | "<" | ">" | "<=" | ">="))) = self.tokens.get(self.at)
+        else {
             return Ok(left);
         };
         let symbol = *symbol;
         self.at += 1;
         let right = self.operand()?;
         match symbol {
-            "==" => Ok(Answer::Flag(left == right)),
-            "!=" => Ok(Answer::Flag(left != right)),
-            _ if self.only_reads => Ok(Answer::Flag(false)),
+            "==" => Ok(ConditionValue::Flag(left == right)),
+            "!=" => Ok(ConditionValue::Flag(left != right)),
+            _ if self.only_reads => Ok(ConditionValue::Flag(false)),
             _ => Err(self.error(format!("Unsupported comparison operator in condition: {}", self.condition))),
         }
     }
 
-    fn operand(&mut self) -> Result<Answer, ConfigError> {
+    fn operand(&mut self) -> Result<ConditionValue, ConfigError> {
         let Some(token) = self.tokens.get(self.at).cloned() else { return Err(self.invalid()) };
         self.at += 1;
         match token {
-            Token::Text(text) => Ok(Answer::Text(text)),
-            Token::Symbol("(") => {
+            ConditionToken::Text(text) => Ok(ConditionValue::Text(text)),
+            ConditionToken::Symbol("(") => {
                 let answer = self.either()?;
                 if self.next_is(")") { Ok(answer) } else { Err(self.invalid()) }
             }
-            Token::Symbol(_) => Err(self.invalid()),
-            Token::Name(name) => self.lookup(&name),
+            ConditionToken::Symbol(_) => Err(self.invalid()),
+            ConditionToken::Name(name) => self.lookup(&name),
         }
     }
 
     /// `env.NAME`, `env["NAME"]`, `factor.NAME`, or `env_name`.
-    fn lookup(&mut self, name: &str) -> Result<Answer, ConfigError> {
+    fn lookup(&mut self, name: &str) -> Result<ConditionValue, ConfigError> {
         let key = if self.next_is(".") {
             match self.tokens.get(self.at) {
-                Some(Token::Name(key)) => key.clone(),
+                Some(ConditionToken::Name(key)) => key.clone(),
                 _ => return Err(self.invalid()),
             }
         } else if self.next_is("[") {
             match (self.tokens.get(self.at), self.tokens.get(self.at + 1)) {
-                (Some(Token::Text(key)), Some(Token::Symbol("]"))) => {
+                (Some(ConditionToken::Text(key)), Some(ConditionToken::Symbol("]"))) => {
                     self.at += 1;
                     key.clone()
                 }
                 _ => return Err(self.invalid()),
             }
         } else if name == "env_name" {
-            return Ok(Answer::Text(self.scope.env_name.to_owned()));
+            return Ok(ConditionValue::Text(self.scope.env_name.to_owned()));
         } else if self.only_reads && !matches!(name, "and" | "or" | "not") {
-            return Ok(Answer::Flag(false));
+            return Ok(ConditionValue::Flag(false));
         } else if self.only_reads {
             return Err(self.invalid());
         } else {
@@ -192,9 +193,9 @@ impl Parser<'_> {
         };
         self.at += 1;
         match name {
-            "env" => Ok(Answer::Text(self.scope.variables.text(&key).unwrap_or_default())),
-            "factor" => Ok(Answer::Flag(self.scope.factors.contains(&key))),
-            _ if self.only_reads => Ok(Answer::Flag(false)),
+            "env" => Ok(ConditionValue::Text(self.scope.variables.text(&key).unwrap_or_default())),
+            "factor" => Ok(ConditionValue::Flag(self.scope.factors.contains(&key))),
+            _ if self.only_reads => Ok(ConditionValue::Flag(false)),
             _ => {
                 let message = format!("Unsupported namespace in condition: {name} (expected 'env' or 'factor')");
                 Err(self.error(message))
@@ -209,9 +210,9 @@ mod tests {
 
     fn check(condition: &str) -> Result<bool, String> {
         let factors = ActiveFactors::of(Some("py311-django"), "linux", "x86_64");
-        let mut variables = Variables::default();
+        let mut variables = EnvVariables::default();
         variables.set("CI", "yes");
-        let scope = Scope { factors: &factors, variables: &variables, env_name: "py311-django" };
+        let scope = ConditionScope { factors: &factors, variables: &variables, env_name: "py311-django" };
         holds(condition, &scope).map_err(|error| error.message)
     }
 

@@ -9,7 +9,7 @@ use crate::python_text::quote::quote_words;
 use crate::settings::convert::{list, sorted};
 use crate::settings::keys::is_own;
 use crate::settings::toml::product;
-use crate::settings::value::{Kind, Value, python_path};
+use crate::settings::value::{SettingValue, ValueKind, python_path};
 
 /// Python's name for the type of a value.
 pub fn python_type(value: &Toml) -> &'static str {
@@ -29,7 +29,7 @@ pub fn python_text(value: &Toml) -> String {
     match value {
         Toml::String(text) => text.clone(),
         Toml::Boolean(flag) => if *flag { "True" } else { "False" }.to_owned(),
-        Toml::Float(number) => Value::Float(*number).show().text,
+        Toml::Float(number) => SettingValue::Float(*number).show().text,
         Toml::Integer(number) => number.to_string(),
         other => other.to_string(),
     }
@@ -60,50 +60,52 @@ fn texts(value: &Toml) -> Result<Vec<String>, ConfigError> {
     entries.iter().map(text).collect()
 }
 
-pub fn convert(key: &str, kind: Kind, value: &Toml) -> Result<Value, ConfigError> {
+pub fn convert(key: &str, kind: ValueKind, value: &Toml) -> Result<SettingValue, ConfigError> {
     Ok(match kind {
-        Kind::Text => Value::Text(text(value)?),
-        Kind::Plain => Value::Text(plain(value)?),
-        Kind::Line => Value::Text(match value {
+        ValueKind::Text => SettingValue::Text(text(value)?),
+        ValueKind::Plain => SettingValue::Text(plain(value)?),
+        ValueKind::Line => SettingValue::Text(match value {
             Toml::Array(_) => quote_words(&texts(value)?),
             _ => text(value)?,
         }),
-        Kind::OptionalText | Kind::OptionalBoolean | Kind::OptionalMapping
+        ValueKind::OptionalText | ValueKind::OptionalBoolean | ValueKind::OptionalMapping
             if value.as_str().is_some_and(|text| text.trim().is_empty()) =>
         {
-            Value::Absent
+            SettingValue::Absent
         }
-        Kind::OptionalText if key == "min_version" && !value.is_str() => {
+        ValueKind::OptionalText if key == "min_version" && !value.is_str() => {
             return Err(ConfigError::value(format!("Invalid version: {}", crate::python_text::repr(value))));
         }
-        Kind::OptionalText => Value::Text(text(value)?.trim().to_owned()),
-        Kind::Boolean | Kind::OptionalBoolean => Value::Boolean(value.as_bool().ok_or_else(|| not_of(value, "bool"))?),
-        Kind::Integer => Value::Integer(integer(value)?),
-        Kind::Float => Value::Float(float(value)?),
-        Kind::Path => {
+        ValueKind::OptionalText => SettingValue::Text(text(value)?.trim().to_owned()),
+        ValueKind::Boolean | ValueKind::OptionalBoolean => {
+            SettingValue::Boolean(value.as_bool().ok_or_else(|| not_of(value, "bool"))?)
+        }
+        ValueKind::Integer => SettingValue::Integer(integer(value)?),
+        ValueKind::Float => SettingValue::Float(float(value)?),
+        ValueKind::Path => {
             let text = text(value)?;
             if text.trim().is_empty() {
                 return Err(ConfigError::value("path value is empty (does it reference an unset variable?)"));
             }
-            Value::Path(python_path(&text))
+            SettingValue::Path(python_path(&text))
         }
         // Where tox takes nothing but a list, envo's own keys take what their line in an INI file would say.
-        Kind::List if is_own(key) && value.is_str() => Value::List(list(&text(value)?)),
-        Kind::List if is_text_or_list(key) => match value {
-            Toml::String(text) => Value::List(vec![text.clone()]),
-            Toml::Array(_) => Value::List(texts(value)?),
+        ValueKind::List if is_own(key) && value.is_str() => SettingValue::List(list(&text(value)?)),
+        ValueKind::List if is_text_or_list(key) => match value {
+            Toml::String(text) => SettingValue::List(vec![text.clone()]),
+            Toml::Array(_) => SettingValue::List(texts(value)?),
             other => return Err(wrong(format!("{} cannot cast to list[str] | str", python_text(other)))),
         },
-        Kind::List | Kind::RequirementList => Value::List(texts(value)?),
-        Kind::Set => Value::Set(sorted(texts(value)?)),
-        Kind::Environments => Value::Environments(product::environments(value)?),
-        Kind::Labels => Value::Labels(labels(value)?),
-        Kind::Command => Value::Command(command(value)?),
-        Kind::Commands => Value::Commands(commands(value)?),
-        Kind::Requirements | Kind::Constraints => Value::Requirements(requirements(key, value)?),
-        Kind::OptionalMapping => Value::Mapping(mapping(value)?),
+        ValueKind::List | ValueKind::RequirementList => SettingValue::List(texts(value)?),
+        ValueKind::Set => SettingValue::Set(sorted(texts(value)?)),
+        ValueKind::Environments => SettingValue::Environments(product::environments(value)?),
+        ValueKind::Labels => SettingValue::Labels(labels(value)?),
+        ValueKind::Command => SettingValue::Command(command(value)?),
+        ValueKind::Commands => SettingValue::Commands(commands(value)?),
+        ValueKind::Requirements | ValueKind::Constraints => SettingValue::Requirements(requirements(key, value)?),
+        ValueKind::OptionalMapping => SettingValue::Mapping(mapping(value)?),
         // Variables have a representation of their own (`set_env`), which is never reached through here.
-        Kind::Variables => Value::Absent,
+        ValueKind::Variables => SettingValue::Absent,
     })
 }
 

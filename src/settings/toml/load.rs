@@ -5,18 +5,18 @@ use toml::Value as Toml;
 use crate::error::ConfigError;
 use crate::settings::config_set::{ConfigSet, SetKind, is_known};
 use crate::settings::convert::list;
-use crate::settings::expand::replace::Style;
-use crate::settings::loader::{Loader, Place, spellings};
+use crate::settings::expand::replace::ReplaceStyle;
+use crate::settings::loader::{KeyLocation, SectionLoader, spellings};
 use crate::settings::overrides::Override;
 use crate::settings::toml::convert::{convert, python_type};
-use crate::settings::toml::unroll::{Texts, Unroll};
+use crate::settings::toml::unroll::{SubstitutedTexts, TomlUnroller};
 use crate::settings::toml::{ENV, ENV_BASE};
-use crate::settings::value::{Kind, Value};
+use crate::settings::value::{SettingValue, ValueKind};
 use crate::settings::{Settings, toml_section};
-use crate::source::{Node, TomlDocument};
+use crate::source::{TomlDocument, TomlNode};
 
 /// A value of a loader's table.
-pub fn toml_entry<'a>(document: &'a TomlDocument, loader: &Loader, spelling: &str) -> Option<Node<'a>> {
+pub fn toml_entry<'a>(document: &'a TomlDocument, loader: &SectionLoader, spelling: &str) -> Option<TomlNode<'a>> {
     loader.file_section.as_ref()?;
     document.get(&loader.path)?.get(spelling)
 }
@@ -26,7 +26,7 @@ impl Settings {
         &self,
         document: &TomlDocument,
         path: &[&str],
-    ) -> Result<Option<Loader>, ConfigError> {
+    ) -> Result<Option<SectionLoader>, ConfigError> {
         let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
         let steps: Vec<&str> = path.iter().map(String::as_str).collect();
         let section = if path.is_empty() { String::new() } else { toml_section(document, &steps) };
@@ -38,10 +38,10 @@ impl Settings {
             }
             Some(_) => {
                 let (file_section, overridden) = (Some(section.clone()), self.overrides.has_section(&section));
-                Ok(Some(Loader { section, file_section, position: None, overridden, path }))
+                Ok(Some(SectionLoader { section, file_section, position: None, overridden, path }))
             }
             None if self.overrides.has_section(&section) => {
-                Ok(Some(Loader { section, path, overridden: true, ..Loader::default() }))
+                Ok(Some(SectionLoader { section, path, overridden: true, ..SectionLoader::default() }))
             }
             None => Ok(None),
         }
@@ -52,7 +52,7 @@ impl Settings {
         &self,
         document: &TomlDocument,
         base: &str,
-    ) -> Result<Vec<Loader>, ConfigError> {
+    ) -> Result<Vec<SectionLoader>, ConfigError> {
         let templates = format!("{}.", toml_section(document, &[ENV_BASE]));
         if let Some(name) = base.strip_prefix(&templates) {
             return Ok(self.toml_loader(document, &[ENV_BASE, name])?.into_iter().collect());
@@ -66,18 +66,21 @@ impl Settings {
     pub(in crate::settings) fn load_from_table(
         &self,
         document: &TomlDocument,
-        place: &Place<'_>,
-    ) -> Result<Option<Value>, ConfigError> {
+        place: &KeyLocation<'_>,
+    ) -> Result<Option<SettingValue>, ConfigError> {
         let entry = |spelling| Some((spelling, toml_entry(document, place.loader, spelling)?));
         let Some((spelling, raw)) = spellings(place.key).find_map(entry) else { return Ok(None) };
         let kind = place.kind();
         let failed = |error| place.failed_as(spelling, error);
-        let style =
-            if matches!(kind, Kind::Requirements | Kind::Constraints) { Style::Requirements } else { Style::Plain };
-        let mut unroll = Unroll::new(self, place.set, place.trail, Texts::Replace(style));
+        let style = if matches!(kind, ValueKind::Requirements | ValueKind::Constraints) {
+            ReplaceStyle::Requirements
+        } else {
+            ReplaceStyle::Plain
+        };
+        let mut unroll = TomlUnroller::new(self, place.set, place.trail, SubstitutedTexts::Replace(style));
         unroll.program_depth = match kind {
-            Kind::Commands => Some(2),
-            Kind::Command => Some(1),
+            ValueKind::Commands => Some(2),
+            ValueKind::Command => Some(1),
             _ => None,
         };
         let resolved = unroll.value(&raw.to_value(), 0).map_err(failed)?;
@@ -94,14 +97,14 @@ impl Settings {
         let table = if loader.path.is_empty() {
             Some(document.table())
         } else {
-            document.get(&loader.path).and_then(Node::as_table)
+            document.get(&loader.path).and_then(TomlNode::as_table)
         };
         let meant_otherwise: &[&str] = match set.kind {
             SetKind::Core => &[ENV, ENV_BASE, crate::settings::toml::RUN_BASE, crate::settings::toml::PACKAGE_BASE],
             _ if loader.path.first().is_some_and(|step| step == ENV_BASE) => &["factors"],
             _ => &[],
         };
-        let keys = table.into_iter().flat_map(Node::keys);
+        let keys = table.into_iter().flat_map(TomlNode::keys);
         let unused = keys.filter(|key| !is_known(defined, key) && !meant_otherwise.contains(key));
         let mut unused: Vec<String> = unused.map(str::to_owned).collect();
         unused.sort();
@@ -110,7 +113,7 @@ impl Settings {
 }
 
 /// Whether a value may have anything that is replaced.
-pub fn may_refer(value: Node<'_>) -> bool {
+pub fn may_refer(value: TomlNode<'_>) -> bool {
     match value.as_str() {
         Some(text) => crate::settings::loader::may_refer(text),
         None => value.is_table() || value.entries().any(|(_, entry)| may_refer(entry)),

@@ -1,19 +1,19 @@
 //! Where a value of a TOML file is written.
 
-use crate::source::{Document, Node, Source};
+use crate::source::{ConfigDocument, ConfigSource, TomlNode};
 
 /// What stands before tox's own tables in `pyproject.toml`.
 const PROJECT_PREFIX: &str = "tool.tox";
 
 /// The line, from one, on which `key` of the table `table` is written.
-pub fn line_of(source: &Source, table: &str, key: &str) -> Option<usize> {
-    place_of(source, table, key).map(|(line, _)| line)
+pub fn line_of(source: &ConfigSource, table: &str, key: &str) -> Option<usize> {
+    location_of(source, table, key).map(|(line, _)| line)
 }
 
 /// Line and column, both from one, of `key` in the table `table`, which is named by its path with or without what
 /// stands before tox's own tables.
-pub fn place_of(source: &Source, table: &str, key: &str) -> Option<(usize, usize)> {
-    let Document::Toml(document) = &source.document else { return None };
+pub fn location_of(source: &ConfigSource, table: &str, key: &str) -> Option<(usize, usize)> {
+    let ConfigDocument::Toml(document) = &source.document else { return None };
     let root = document.root.root();
     let in_project = if table.is_empty() { PROJECT_PREFIX.to_owned() } else { format!("{PROJECT_PREFIX}.{table}") };
     let found = find(root, table, key).or_else(|| find(root, &in_project, key))?;
@@ -23,7 +23,7 @@ pub fn place_of(source: &Source, table: &str, key: &str) -> Option<(usize, usize
 }
 
 /// Names may have dots of their own, so each way of splitting the path is tried.
-fn find<'a>(table: Node<'a>, path: &str, key: &str) -> Option<Node<'a>> {
+fn find<'a>(table: TomlNode<'a>, path: &str, key: &str) -> Option<TomlNode<'a>> {
     if path.is_empty() {
         return table.get(key);
     }
@@ -37,13 +37,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::source::{Format, TomlDocument, TomlTree};
+    use crate::source::{ConfigFormatKind, TomlDocument, TomlTree};
 
-    fn source(text: &str) -> Source {
+    fn source(text: &str) -> ConfigSource {
         let text = Arc::new(text.to_owned());
         let root = TomlTree::read(&text).expect("valid");
-        let document = Document::Toml(TomlDocument { root, prefix: &[] });
-        Source { path: PathBuf::new(), format: Format::ToxToml, text, document, lines_before: 0 }
+        let document = ConfigDocument::Toml(TomlDocument { root, prefix: &[] });
+        ConfigSource { path: PathBuf::new(), format: ConfigFormatKind::ToxToml, text, document, lines_before: 0 }
     }
 
     #[test]
@@ -51,11 +51,11 @@ mod tests {
         let text = &source(
             "ready = 1\n[env.a]\nready_timeout = 2\nready = 3\n[ env.\"b.c\" ]\nready.x = 4\n[env]\nd = { ready = 1 }\n",
         );
-        assert_eq!(place_of(text, "", "ready"), Some((1, 1)));
-        assert_eq!(place_of(text, "env.a", "ready"), Some((4, 1)));
-        assert_eq!(place_of(text, "env.b.c", "ready"), Some((6, 1)));
-        assert_eq!(place_of(text, "env.d", "ready"), Some((8, 7)));
-        assert_eq!(place_of(text, "env.c", "ready"), None);
+        assert_eq!(location_of(text, "", "ready"), Some((1, 1)));
+        assert_eq!(location_of(text, "env.a", "ready"), Some((4, 1)));
+        assert_eq!(location_of(text, "env.b.c", "ready"), Some((6, 1)));
+        assert_eq!(location_of(text, "env.d", "ready"), Some((8, 7)));
+        assert_eq!(location_of(text, "env.c", "ready"), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use toml::Value as Toml;
 
 use crate::error::ConfigError;
-use crate::source::{Node, TomlDocument};
+use crate::source::{TomlDocument, TomlNode};
 use convert::python_type;
 use product::FactorGroup;
 
@@ -26,7 +26,7 @@ pub const PACKAGE_BASE: &str = "env_pkg_base";
 
 /// What templates (`env_base`) and labelled factors come to.
 #[derive(Debug, Clone, Default)]
-pub struct Templates {
+pub struct EnvTemplates {
     /// Environment → the template it was written out of, in order.
     pub environments: Vec<(String, String)>,
     by_name: HashMap<String, String>,
@@ -35,7 +35,7 @@ pub struct Templates {
     env_list: Vec<FactorGroup>,
 }
 
-impl Templates {
+impl EnvTemplates {
     pub fn of(document: &TomlDocument) -> Result<Self, ConfigError> {
         let table = document.table();
         let mut templates = Self { env_list: product::env_list_groups(table.get("env_list"))?, ..Self::default() };
@@ -49,11 +49,11 @@ impl Templates {
         Ok(templates)
     }
 
-    fn add(&mut self, name: &str, base: Node<'_>) -> Result<(), ConfigError> {
+    fn add(&mut self, name: &str, base: TomlNode<'_>) -> Result<(), ConfigError> {
         if !base.is_table() {
             return Err(ConfigError::handled(format!("env_base.{name} must be a table")));
         }
-        let suffixes = match base.get("factors").map(Node::to_value) {
+        let suffixes = match base.get("factors").map(TomlNode::to_value) {
             None => {
                 return Err(ConfigError::handled(format!(
                     "env_base.{name} requires a 'factors' key; use [env.{name}] for single environments"

@@ -9,7 +9,7 @@ use toml::Value as Toml;
 use crate::error::{ConfigError, ErrorClass};
 use crate::factor::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN, MOST_NAMES, too_many};
 use crate::settings::toml::convert::{python_text, python_type};
-use crate::source::Node;
+use crate::source::TomlNode;
 
 /// Labels that mean something in expressions already.
 const RESERVED: [&str; 5] = ["env", "posargs", "tty", "glob", "factor"];
@@ -219,10 +219,10 @@ pub fn labelled_groups(groups: &[Toml], prefix: Option<&str>) -> Result<Vec<Fact
 }
 
 /// The labels of an `env_list`.
-pub fn env_list_groups(env_list: Option<Node<'_>>) -> Result<Vec<FactorGroup>, ConfigError> {
+pub fn env_list_groups(env_list: Option<TomlNode<'_>>) -> Result<Vec<FactorGroup>, ConfigError> {
     let mut found = Vec::new();
-    let entries = env_list.filter(|list| list.is_array()).into_iter().flat_map(Node::entries);
-    for entry in entries.filter_map(|(_, entry)| entry.as_table()).map(Node::to_value) {
+    let entries = env_list.filter(|list| list.is_array()).into_iter().flat_map(TomlNode::entries);
+    for entry in entries.filter_map(|(_, entry)| entry.as_table()).map(TomlNode::to_value) {
         let Toml::Table(table) = &entry else { continue };
         match table.get("product") {
             Some(Toml::Array(groups)) => found.extend(labelled_groups(groups, None)?),

@@ -5,20 +5,20 @@ use toml::Value as Toml;
 use crate::error::{ConfigError, ErrorClass};
 use crate::settings::Settings;
 use crate::settings::config_set::ConfigSet;
-use crate::settings::definitions::Raw;
+use crate::settings::definitions::RawVariable;
 use crate::settings::expand::{TOML_PREFIX, Trail};
-use crate::settings::loader::Loader;
+use crate::settings::loader::SectionLoader;
 use crate::settings::nesting::{Nesting, Step};
-use crate::settings::set_env::{Block, Line, SetEnv, Shape, check_marker, failed_to_load};
+use crate::settings::set_env::{SetEnv, SetEnvBlock, SetEnvLine, SetEnvShape, check_marker, failed_to_load};
 use crate::settings::toml::convert::python_type;
 use crate::settings::toml::load::toml_entry;
-use crate::settings::toml::unroll::{Texts, Unroll, extends, is_set, too_deep};
+use crate::settings::toml::unroll::{SubstitutedTexts, TomlUnroller, extends, is_set, too_deep};
 use crate::source::TomlDocument;
 
 /// A part of the setting, or all of it.
-enum Element {
+enum SetEnvElement {
     Plain(Toml),
-    List(Vec<Element>),
+    List(Vec<SetEnvElement>),
     /// Another table's `set_env` with the overrides that name it.
     Reference(SetEnv),
 }
@@ -29,7 +29,7 @@ impl Settings {
         &self,
         document: &TomlDocument,
         set: &ConfigSet,
-        loader: &Loader,
+        loader: &SectionLoader,
         trail: &Trail,
     ) -> Result<Option<SetEnv>, ConfigError> {
         for spelling in ["set_env", "setenv"] {
@@ -41,17 +41,17 @@ impl Settings {
     }
 
     fn written_set_env(&self, raw: &Toml, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
-        let unroll = Unroll::new(self, set, trail, Texts::Keep);
-        Reader { unroll }.element(raw, 0).and_then(set_env)
+        let unroll = TomlUnroller::new(self, set, trail, SubstitutedTexts::Keep);
+        SetEnvReader { unroll }.element(raw, 0).and_then(set_env)
     }
 }
 
-struct Reader<'a> {
-    unroll: Unroll<'a>,
+struct SetEnvReader<'a> {
+    unroll: TomlUnroller<'a>,
 }
 
-impl Reader<'_> {
-    fn element(&mut self, value: &Toml, depth: usize) -> Result<Element, ConfigError> {
+impl SetEnvReader<'_> {
+    fn element(&mut self, value: &Toml, depth: usize) -> Result<SetEnvElement, ConfigError> {
         let depth = depth + 1;
         too_deep(value, depth)?;
         let _nesting = Nesting::enter(Step::Part)?;
@@ -59,9 +59,9 @@ impl Reader<'_> {
             self.unroll.count(1)?;
         }
         let table = match value {
-            Toml::Array(entries) => return self.list(entries, depth).map(Element::List),
+            Toml::Array(entries) => return self.list(entries, depth).map(SetEnvElement::List),
             Toml::Table(table) => table,
-            other => return Ok(Element::Plain(other.clone())),
+            other => return Ok(SetEnvElement::Plain(other.clone())),
         };
         // Only these can lead to other tables; one with a marker is a value.
         if !is_set(table.get("marker")) {
@@ -69,7 +69,7 @@ impl Reader<'_> {
                 Some("if") => {
                     return match self.unroll.chosen(table)? {
                         Some(value) => self.element(value, depth),
-                        None => Ok(Element::Plain(Toml::String(String::new()))),
+                        None => Ok(SetEnvElement::Plain(Toml::String(String::new()))),
                     };
                 }
                 Some("ref") => {
@@ -80,10 +80,10 @@ impl Reader<'_> {
                 _ => {}
             }
         }
-        self.unroll.value(value, depth).map(Element::Plain)
+        self.unroll.value(value, depth).map(SetEnvElement::Plain)
     }
 
-    fn list(&mut self, entries: &[Toml], depth: usize) -> Result<Vec<Element>, ConfigError> {
+    fn list(&mut self, entries: &[Toml], depth: usize) -> Result<Vec<SetEnvElement>, ConfigError> {
         let mut result = Vec::new();
         for entry in entries {
             let extends = extends(entry);
@@ -91,18 +91,18 @@ impl Reader<'_> {
                 return Err(ConfigError::new(ErrorClass::Match, "a replace with extend=true cannot have a marker"));
             }
             match self.element(entry, depth)? {
-                Element::Reference(other) => {
-                    if other.shape() != if extends { Shape::List } else { Shape::Table } {
+                SetEnvElement::Reference(other) => {
+                    if other.shape() != if extends { SetEnvShape::List } else { SetEnvShape::Table } {
                         let text = "set_env arrays require table references or array references with extend=true";
                         return Err(ConfigError::new(ErrorClass::Type, text));
                     }
-                    result.push(Element::Reference(other));
+                    result.push(SetEnvElement::Reference(other));
                 }
-                Element::List(more) if extends => result.extend(more),
+                SetEnvElement::List(more) if extends => result.extend(more),
                 // An empty text, of a condition that does not hold, is no entry.
-                Element::Plain(Toml::String(text)) if extends && text.is_empty() => {}
-                Element::Plain(Toml::Table(table)) if extends => {
-                    result.extend(table.into_iter().map(|(key, _)| Element::Plain(Toml::String(key))));
+                SetEnvElement::Plain(Toml::String(text)) if extends && text.is_empty() => {}
+                SetEnvElement::Plain(Toml::Table(table)) if extends => {
+                    result.extend(table.into_iter().map(|(key, _)| SetEnvElement::Plain(Toml::String(key))));
                 }
                 other => result.push(other),
             }
@@ -110,7 +110,7 @@ impl Reader<'_> {
         Ok(result)
     }
 
-    fn reference(&mut self, steps: &[String], depth: usize) -> Result<Element, ConfigError> {
+    fn reference(&mut self, steps: &[String], depth: usize) -> Result<SetEnvElement, ConfigError> {
         let settings = self.unroll.settings;
         let place = steps.join(".");
         if let Some((key, section)) = steps.split_last()
@@ -120,7 +120,7 @@ impl Reader<'_> {
             let read = |trail: &Trail| settings.written_set_env(&raw.to_value(), self.unroll.set, trail);
             let found = settings.overridden_reference(&section.join("."), &place, self.unroll.trail, read)?;
             if let Some(found) = found {
-                return Ok(Element::Reference(found));
+                return Ok(SetEnvElement::Reference(found));
             }
         }
         let loaded = settings.toml_from_root(steps)?;
@@ -131,60 +131,60 @@ impl Reader<'_> {
     }
 }
 
-fn set_env(element: Element) -> Result<SetEnv, ConfigError> {
+fn set_env(element: SetEnvElement) -> Result<SetEnv, ConfigError> {
     match element {
-        Element::Plain(Toml::String(text)) => SetEnv::of_text(&text, TOML_PREFIX),
-        Element::Plain(Toml::Table(table)) => {
+        SetEnvElement::Plain(Toml::String(text)) => SetEnv::of_text(&text, TOML_PREFIX),
+        SetEnvElement::Plain(Toml::Table(table)) => {
             if !holds_variables(&table) {
                 return Err(wrong_set_env(&Toml::Table(table)));
             }
-            Ok(SetEnv::of_blocks(vec![Block::Lines(lines(&table)?)], Shape::Table, TOML_PREFIX))
+            Ok(SetEnv::of_blocks(vec![SetEnvBlock::Lines(lines(&table)?)], SetEnvShape::Table, TOML_PREFIX))
         }
-        Element::Plain(other) => Err(wrong_set_env(&other)),
-        Element::List(elements) => {
-            let usable = |element: &Element| match element {
-                Element::Reference(_) => true,
-                Element::Plain(Toml::Table(table)) => holds_variables(table),
+        SetEnvElement::Plain(other) => Err(wrong_set_env(&other)),
+        SetEnvElement::List(elements) => {
+            let usable = |element: &SetEnvElement| match element {
+                SetEnvElement::Reference(_) => true,
+                SetEnvElement::Plain(Toml::Table(table)) => holds_variables(table),
                 _ => false,
             };
             if !elements.iter().all(usable) {
-                return Err(wrong_set_env(&as_toml(Element::List(elements))));
+                return Err(wrong_set_env(&as_toml(SetEnvElement::List(elements))));
             }
             let blocks = elements.into_iter().map(block).collect::<Result<Vec<_>, _>>()?;
-            Ok(SetEnv::of_blocks(joined(blocks), Shape::List, TOML_PREFIX))
+            Ok(SetEnv::of_blocks(joined(blocks), SetEnvShape::List, TOML_PREFIX))
         }
-        Element::Reference(other) => {
+        SetEnvElement::Reference(other) => {
             let shape = other.shape();
-            Ok(SetEnv::of_blocks(vec![Block::Reference(other)], shape, TOML_PREFIX))
+            Ok(SetEnv::of_blocks(vec![SetEnvBlock::Reference(other)], shape, TOML_PREFIX))
         }
     }
 }
 
-fn block(element: Element) -> Result<Block, ConfigError> {
+fn block(element: SetEnvElement) -> Result<SetEnvBlock, ConfigError> {
     match element {
-        Element::Reference(other) => Ok(Block::Reference(other)),
-        Element::Plain(Toml::Table(table)) => lines(&table).map(Block::Lines),
+        SetEnvElement::Reference(other) => Ok(SetEnvBlock::Reference(other)),
+        SetEnvElement::Plain(Toml::Table(table)) => lines(&table).map(SetEnvBlock::Lines),
         other => Err(wrong_set_env(&as_toml(other))),
     }
 }
 
 /// Without references the tables of a list are read as one.
-fn joined(blocks: Vec<Block>) -> Vec<Block> {
-    if blocks.iter().any(|block| matches!(block, Block::Reference(_))) {
+fn joined(blocks: Vec<SetEnvBlock>) -> Vec<SetEnvBlock> {
+    if blocks.iter().any(|block| matches!(block, SetEnvBlock::Reference(_))) {
         return blocks;
     }
     let lines = blocks.into_iter().flat_map(|block| match block {
-        Block::Lines(lines) => lines,
-        Block::Reference(_) => Vec::new(),
+        SetEnvBlock::Lines(lines) => lines,
+        SetEnvBlock::Reference(_) => Vec::new(),
     });
-    vec![Block::Lines(lines.collect())]
+    vec![SetEnvBlock::Lines(lines.collect())]
 }
 
-fn as_toml(element: Element) -> Toml {
+fn as_toml(element: SetEnvElement) -> Toml {
     match element {
-        Element::Plain(value) => value,
-        Element::List(elements) => Toml::Array(elements.into_iter().map(as_toml).collect()),
-        Element::Reference(_) => Toml::Table(toml::Table::new()),
+        SetEnvElement::Plain(value) => value,
+        SetEnvElement::List(elements) => Toml::Array(elements.into_iter().map(as_toml).collect()),
+        SetEnvElement::Reference(_) => Toml::Table(toml::Table::new()),
     }
 }
 
@@ -203,7 +203,7 @@ fn holds_variables(table: &toml::Table) -> bool {
     })
 }
 
-fn lines(table: &toml::Table) -> Result<Vec<Line>, ConfigError> {
+fn lines(table: &toml::Table) -> Result<Vec<SetEnvLine>, ConfigError> {
     let mut lines = Vec::new();
     for (name, value) in table {
         if name.is_empty() {
@@ -211,7 +211,7 @@ fn lines(table: &toml::Table) -> Result<Vec<Line>, ConfigError> {
         }
         let (value, marker) = match value {
             Toml::String(path) if name == "file" => {
-                lines.push(Line::File(path.clone()));
+                lines.push(SetEnvLine::File(path.clone()));
                 continue;
             }
             Toml::Table(entry) => (entry.get("value"), entry.get("marker").and_then(Toml::as_str)),
@@ -220,7 +220,7 @@ fn lines(table: &toml::Table) -> Result<Vec<Line>, ConfigError> {
         let marker = marker.filter(|marker| !marker.is_empty()).map(str::to_owned);
         check_marker(name, marker.as_deref())?;
         let value = value.and_then(Toml::as_str).unwrap_or_default().to_owned();
-        lines.push(Line::Variable { name: name.clone(), raw: Raw { value, marker } });
+        lines.push(SetEnvLine::Variable { name: name.clone(), raw: RawVariable { value, marker } });
     }
     Ok(lines)
 }

@@ -7,13 +7,13 @@ use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::quote::is_line_break;
 use crate::settings::Settings;
 use crate::settings::config_set::ConfigSet;
-use crate::settings::expand::replace::{Style, replace};
-use crate::settings::expand::{Lookup as _, TOML_PREFIX, Trail};
-use crate::settings::lookup::Context;
+use crate::settings::expand::replace::{ReplaceStyle, replace};
+use crate::settings::expand::{TOML_PREFIX, Trail, ValueLookup as _};
+use crate::settings::lookup::LookupContext;
 use crate::settings::nesting::{Nesting, Step};
-use crate::settings::toml::condition::{self, Scope};
+use crate::settings::toml::condition::{self, ConditionScope};
 use crate::settings::toml::convert::python_type;
-use crate::settings::value::{Value, raw_words};
+use crate::settings::value::{SettingValue, raw_words};
 
 const DEEPEST: usize = 100;
 /// How many values one may come to, those that references repeat included.
@@ -21,18 +21,18 @@ const MOST_VALUES: usize = 250_000;
 
 /// Which texts are to be substituted now, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Texts {
+pub enum SubstitutedTexts {
     /// Texts stay as written; `set_env` substitutes each value when it is read.
     Keep,
-    Replace(Style),
+    Replace(ReplaceStyle),
 }
 
 /// One value on its way from what is written to what is meant.
-pub struct Unroll<'a> {
+pub struct TomlUnroller<'a> {
     pub settings: &'a Settings,
     pub set: &'a ConfigSet,
     pub trail: &'a Trail,
-    pub texts: Texts,
+    pub texts: SubstitutedTexts,
     /// How many lists down the first word is the program of a command.
     pub program_depth: Option<usize>,
     /// References being followed, for finding circles.
@@ -41,8 +41,8 @@ pub struct Unroll<'a> {
     count: usize,
 }
 
-impl<'a> Unroll<'a> {
-    pub fn new(settings: &'a Settings, set: &'a ConfigSet, trail: &'a Trail, texts: Texts) -> Self {
+impl<'a> TomlUnroller<'a> {
+    pub fn new(settings: &'a Settings, set: &'a ConfigSet, trail: &'a Trail, texts: SubstitutedTexts) -> Self {
         Self { settings, set, trail, texts, program_depth: None, references: Vec::new(), count: 0 }
     }
 
@@ -73,10 +73,10 @@ impl<'a> Unroll<'a> {
 
     fn text(&self, text: &str) -> Result<String, ConfigError> {
         match self.texts {
-            Texts::Keep => Ok(text.to_owned()),
-            Texts::Replace(style) => {
-                let style = if self.program_depth.is_some() { Style::Program } else { style };
-                let context = Context { settings: self.settings, set: self.set };
+            SubstitutedTexts::Keep => Ok(text.to_owned()),
+            SubstitutedTexts::Replace(style) => {
+                let style = if self.program_depth.is_some() { ReplaceStyle::Program } else { style };
+                let context = LookupContext { settings: self.settings, set: self.set };
                 replace(&context, TOML_PREFIX, style, text, self.trail)
             }
         }
@@ -136,7 +136,7 @@ impl<'a> Unroll<'a> {
     }
 
     fn positional(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
-        let context = Context { settings: self.settings, set: self.set };
+        let context = LookupContext { settings: self.settings, set: self.set };
         let Some(words) = context.positional(self.trail, self.program_depth == Some(1))? else {
             return match table.get("default") {
                 None => Ok(Toml::Array(Vec::new())),
@@ -175,14 +175,14 @@ impl<'a> Unroll<'a> {
             Some(default) => self.value(default, depth)?,
         };
         let Toml::String(default) = default else { return Err(not_text(&default)) };
-        if self.texts == Texts::Keep {
+        if self.texts == SubstitutedTexts::Keep {
             // Read when the variable is, so that it sees the variables beside it.
             return Ok(Toml::String(format!("{{env:{name}:{default}}}")));
         }
         if name.is_empty() {
             return Err(match_error("No variable name was supplied in {env} substitution"));
         }
-        let context = Context { settings: self.settings, set: self.set };
+        let context = LookupContext { settings: self.settings, set: self.set };
         match context.variable(&name, self.trail)? {
             Some(found) => Ok(Toml::String(found.into_text())),
             None => Ok(Toml::String(default)),
@@ -192,7 +192,7 @@ impl<'a> Unroll<'a> {
     fn glob(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
         let pattern = table.get("pattern").map(|pattern| self.value(pattern, depth)).transpose()?;
         let default = table.get("default").map(|default| self.value(default, depth)).transpose()?;
-        if self.texts == Texts::Keep {
+        if self.texts == SubstitutedTexts::Keep {
             let text = |value: &Option<Toml>| value.as_ref().and_then(Toml::as_str).unwrap_or_default().to_owned();
             return Ok(Toml::String(format!("{{glob:{}:{}}}", text(&pattern), text(&default))));
         }
@@ -204,11 +204,11 @@ impl<'a> Unroll<'a> {
         if pattern.is_empty() {
             return Err(match_error("No pattern was supplied in glob replacement"));
         }
-        let context = Context { settings: self.settings, set: self.set };
+        let context = LookupContext { settings: self.settings, set: self.set };
         let matches = context.glob(&pattern)?;
         let extends = is_set(table.get("extend"));
         let breaks = |path: &String| path.contains(is_line_break) || path.ends_with('\\');
-        if self.texts == Texts::Replace(Style::Requirements) && matches.iter().any(breaks) {
+        if self.texts == SubstitutedTexts::Replace(ReplaceStyle::Requirements) && matches.iter().any(breaks) {
             let text = "a globbed requirement path cannot contain a line break or end in a backslash";
             return Err(ConfigError::value(text));
         }
@@ -246,7 +246,7 @@ impl<'a> Unroll<'a> {
         let Some(then) = table.get("then") else {
             return Err(match_error("No 'then' value was supplied in if replacement"));
         };
-        let scope = Scope {
+        let scope = ConditionScope {
             factors: self.settings.factors(self.set),
             variables: &self.settings.options.variables,
             env_name: self.set.name.as_deref().unwrap_or_default(),
@@ -303,16 +303,18 @@ impl<'a> Unroll<'a> {
         let shown = self.settings.shown(&set, key, &value)?;
         self.count(shown.text.lines().count())?;
         Ok(match value {
-            Value::Requirements(_) => texts(shown.text.lines().map(str::to_owned).collect()),
-            Value::List(entries) | Value::Set(entries) | Value::Environments(entries) => texts(entries),
-            Value::Command(command) => texts(raw_words(&command)),
-            Value::Commands(commands) => {
+            SettingValue::Requirements(_) => texts(shown.text.lines().map(str::to_owned).collect()),
+            SettingValue::List(entries) | SettingValue::Set(entries) | SettingValue::Environments(entries) => {
+                texts(entries)
+            }
+            SettingValue::Command(command) => texts(raw_words(&command)),
+            SettingValue::Commands(commands) => {
                 Toml::Array(commands.iter().map(|command| texts(raw_words(command))).collect())
             }
-            Value::Boolean(flag) => Toml::Boolean(flag),
-            Value::Integer(number) => Toml::Integer(number),
-            Value::Float(number) => Toml::Float(number),
-            Value::Variables(pairs) => {
+            SettingValue::Boolean(flag) => Toml::Boolean(flag),
+            SettingValue::Integer(number) => Toml::Integer(number),
+            SettingValue::Float(number) => Toml::Float(number),
+            SettingValue::Variables(pairs) => {
                 Toml::Table(pairs.into_iter().map(|(name, value)| (name, Toml::String(value))).collect())
             }
             _ => Toml::String(shown.text),

@@ -14,7 +14,7 @@ use configparser::ini::{Ini, IniDefault};
 
 use super::document::{IniDocument, IniSection};
 use crate::python_text::strip_end;
-use scan::{GUARD, LINE_END, Scan};
+use scan::{GUARD, IniScan, LINE_END};
 
 /// Python's name for the section whose values show in all others.
 pub const DEFAULT_SECTION: &str = "DEFAULT";
@@ -23,7 +23,7 @@ const VALUES: &str = "values";
 
 /// Reads a whole file's text; a byte order mark has to be removed before.
 pub fn read(text: &str) -> Result<IniDocument, IniError> {
-    let scan = Scan::of(text)?;
+    let scan = IniScan::of(text)?;
     let values: Vec<Option<String>> = match parser().read(scan.canonical) {
         Ok(mut parsed) => parsed.swap_remove(VALUES).unwrap_or_default().into_values().collect(),
         Err(_) => Vec::new(),

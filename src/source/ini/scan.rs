@@ -9,7 +9,7 @@ use rustc_hash::FxHashSet;
 use super::DEFAULT_SECTION;
 use crate::python_text::python_repr;
 use crate::python_text::{strip, strip_end, strip_start};
-use crate::source::{Entry, IniSection, Lines};
+use crate::source::{IniEntry, IniSection, LineNumbers};
 
 /// Stands before the values of a section in the canonical text, so that nothing is trimmed there. A private-use character.
 pub(super) const GUARD: char = '\u{f8ff}';
@@ -70,22 +70,22 @@ impl IniError {
 }
 
 /// Where a value begins: the number of its line in the canonical text, and how far behind the guard.
-pub(super) type Start = (usize, usize);
+pub(super) type ValueStart = (usize, usize);
 
-pub(super) struct Scan {
+pub(super) struct IniScan {
     /// Their values are still empty.
     pub sections: Vec<IniSection>,
     /// Where the value of each entry begins, section after section.
-    pub starts: Vec<Start>,
+    pub starts: Vec<ValueStart>,
     /// The same for the default section, which may be continued behind others.
-    pub default_starts: Vec<Start>,
+    pub default_starts: Vec<ValueStart>,
     pub canonical: String,
 }
 
-impl Scan {
+impl IniScan {
     pub(super) fn of(text: &str) -> Result<Self, IniError> {
         let text = universal_newlines(text);
-        let mut walk = Walk { canonical: String::with_capacity(text.len() + text.len() / 8), ..Walk::default() };
+        let mut walk = IniWalk { canonical: String::with_capacity(text.len() + text.len() / 8), ..IniWalk::default() };
         let (mut start, mut number) = (0, 1);
         for end in memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1).chain([text.len()]) {
             if start < end {
@@ -98,7 +98,7 @@ impl Scan {
             let line = *line;
             return Err(IniError { kind: IniErrorKind::Parsing { lines: walk.malformed }, line });
         }
-        let Walk { sections, starts, default_starts, canonical, .. } = walk;
+        let IniWalk { sections, starts, default_starts, canonical, .. } = walk;
         Ok(Self { sections, starts, default_starts, canonical })
     }
 }
@@ -109,10 +109,10 @@ fn universal_newlines(text: &str) -> Cow<'_, str> {
 }
 
 #[derive(Default)]
-struct Walk<'t> {
+struct IniWalk<'t> {
     sections: Vec<IniSection>,
-    starts: Vec<Start>,
-    default_starts: Vec<Start>,
+    starts: Vec<ValueStart>,
+    default_starts: Vec<ValueStart>,
     /// Index of the section that keys go to.
     current: Option<usize>,
     /// Whether a key of the current section is open for continuation lines. An empty name never is.
@@ -132,7 +132,7 @@ struct Walk<'t> {
     canonical: String,
 }
 
-impl<'t> Walk<'t> {
+impl<'t> IniWalk<'t> {
     fn line(&mut self, number: usize, line: &'t str) -> Result<(), IniError> {
         let body = strip_start(line);
         let text = strip_end(body);
@@ -225,7 +225,7 @@ impl<'t> Walk<'t> {
         starts.push((self.count - 1, self.canonical.len() - self.start));
         self.canonical.push_str(strip(value));
         self.in_key = !key.is_empty();
-        let lines = Lines::starting_at(number);
+        let lines = LineNumbers::starting_at(number);
         let known = self.keys.get(key.as_ref()).map(Arc::clone);
         let key = known.unwrap_or_else(|| {
             let key: Arc<str> = key.into();
@@ -233,7 +233,7 @@ impl<'t> Walk<'t> {
             key
         });
         let column = u32::try_from(self.indent + 1).unwrap_or(u32::MAX);
-        section.push(Entry { key, value: String::new(), lines, column });
+        section.push(IniEntry { key, value: String::new(), lines, column });
         Ok(())
     }
 }

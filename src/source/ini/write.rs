@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Why a text cannot be written, as a phrase for people.
-pub type Reason = &'static str;
+pub type UnwritableReason = &'static str;
 
 /// Whether a line can be (part of) a value. Blanks at its ends are not part of a value, so they are a reason too.
-pub fn check_line(line: &str) -> Result<(), Reason> {
+pub fn check_line(line: &str) -> Result<(), UnwritableReason> {
     static CONDITION: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^[\w{}.!,\\-]+:(\s|$)").expect("the pattern is valid"));
     if line.chars().any(|c| (c.is_control() && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}')) {
@@ -32,7 +32,7 @@ pub fn check_line(line: &str) -> Result<(), Reason> {
 }
 
 /// Whether a section may have that name.
-pub fn check_section(name: &str) -> Result<(), Reason> {
+pub fn check_section(name: &str) -> Result<(), UnwritableReason> {
     let fits =
         !name.is_empty() && name.trim() == name && !name.contains(['[', ']']) && !name.contains(char::is_control);
     if fits { Ok(()) } else { Err("a section cannot have that name") }

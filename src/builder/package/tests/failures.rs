@@ -3,20 +3,22 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use crate::builder::package::tests::{BACKEND, BUILD_SYSTEM, Fixture, OnEvent, Recorder, request, shown, with_static};
+use crate::builder::package::tests::{
+    BACKEND, BUILD_SYSTEM, BuildEvents, BuilderFixture, OnEvent, request, shown, with_static,
+};
 use crate::env_error::BackendFailed;
-use crate::env_error::Halt;
-use crate::event::Event;
+use crate::env_error::EnvError;
+use crate::event::RunEvent;
 use crate::execute::interrupt::Interrupt;
-use crate::execute::session::Refusal;
+use crate::execute::session::CommandRefusal;
 use crate::model::PackageKind;
 
 #[test]
 fn hooks_are_announced_in_the_shape_of_tox() {
-    let fixture = Fixture::new(&with_static(), BACKEND);
+    let fixture = BuilderFixture::new(&with_static(), BACKEND);
     fixture.build(PackageKind::Wheel).unwrap();
     let events = fixture.recorder.events.lock().unwrap();
-    let Some(Event::CommandStarted { environment, cwd, command, .. }) = events.first() else { panic!("no start") };
+    let Some(RunEvent::CommandStarted { environment, cwd, command, .. }) = events.first() else { panic!("no start") };
     let script = fixture.root().join("work/.pkg/.envo/_backend.py");
     assert_eq!((environment.as_str(), cwd.as_str()), (".pkg", ""));
     assert_eq!(*command, format!("python {} True backend", script.display()));
@@ -31,7 +33,7 @@ def get_requires_for_build_sdist(config_settings=None):
     raise RuntimeError('boom')
 ";
     for fresh in [false, true] {
-        let mut fixture = Fixture::new(&with_static(), &format!("{BACKEND}{hook}"));
+        let mut fixture = BuilderFixture::new(&with_static(), &format!("{BACKEND}{hook}"));
         fixture.fresh = fresh;
         let error = fixture.build(PackageKind::Sdist).expect_err("the hook fails");
         let failed = error.downcast_ref::<BackendFailed>().expect("a failed backend");
@@ -44,7 +46,7 @@ def get_requires_for_build_sdist(config_settings=None):
                    None}\nhello out, ünïcode\nBackend: Wrote response {";
         assert!(text.contains(out), "{text}");
         assert!(!text.contains('\u{1e}') && !text.contains("started backend"), "{text}");
-        assert!(matches!(Halt::from(error), Halt::ExitSaying(1, words) if words == text));
+        assert!(matches!(EnvError::from(error), EnvError::ExitSaying(1, words) if words == text));
     }
 }
 
@@ -91,7 +93,7 @@ fn the_ways_in_which_a_backend_can_fail_are_told_apart() {
     ];
     for fresh in [false, true] {
         for (code, expected) in cases {
-            let mut fixture = Fixture::new(&with_static(), &format!("{BACKEND}\n{code}\n"));
+            let mut fixture = BuilderFixture::new(&with_static(), &format!("{BACKEND}\n{code}\n"));
             fixture.fresh = fresh;
             let text = fixture.failure(PackageKind::Sdist);
             assert!(text.starts_with(expected), "{code}: {text}");
@@ -101,7 +103,7 @@ fn the_ways_in_which_a_backend_can_fail_are_told_apart() {
 
 #[test]
 fn a_python_that_is_not_there_is_a_failed_start() {
-    let mut fixture = Fixture::new(&with_static(), BACKEND);
+    let mut fixture = BuilderFixture::new(&with_static(), BACKEND);
     fixture.session.variables.set("PATH", fixture.root());
     let text = fixture.failure(PackageKind::Sdist);
     assert!(
@@ -112,11 +114,13 @@ fn a_python_that_is_not_there_is_a_failed_start() {
 
 #[test]
 fn a_package_that_the_backend_did_not_build_is_an_error() {
-    let fixture =
-        Fixture::new(&with_static(), &format!("{BACKEND}\ndef build_sdist(*a, **k):\n    return 'ghost.tar.gz'\n"));
+    let fixture = BuilderFixture::new(
+        &with_static(),
+        &format!("{BACKEND}\ndef build_sdist(*a, **k):\n    return 'ghost.tar.gz'\n"),
+    );
     assert!(fixture.failure(PackageKind::Sdist).contains("ghost.tar.gz"));
     let fixture =
-        Fixture::new(BUILD_SYSTEM, &format!("{BACKEND}\ndef build_wheel(*a, **k):\n    return 'ghost.whl'\n"));
+        BuilderFixture::new(BUILD_SYSTEM, &format!("{BACKEND}\ndef build_wheel(*a, **k):\n    return 'ghost.whl'\n"));
     let expected = "missing wheel file return by backed ROOT/work/.pkg/dist/ghost.whl";
     assert_eq!(fixture.failure(PackageKind::Sdist), expected);
 }
@@ -139,7 +143,7 @@ fn whatever_a_backend_does_to_its_streams_its_answer_arrives() {
         for code in cases {
             let hook =
                 format!("def get_requires_for_build_sdist(config_settings=None):\n    {code}\n    return ['a']\n");
-            let mut fixture = Fixture::new(&with_static(), &format!("{BACKEND}\n{hook}"));
+            let mut fixture = BuilderFixture::new(&with_static(), &format!("{BACKEND}\n{hook}"));
             fixture.fresh = fresh;
             let builder = fixture.builder(&[("a", PackageKind::Sdist)]);
             builder.build(request(PackageKind::Sdist, &[])).unwrap_or_else(|error| panic!("{code}: {error:#}"));
@@ -156,7 +160,7 @@ def get_requires_for_build_sdist(config_settings=None):
     sys.stdout.write('one\\ntwo')
     return []
 ";
-    let mut fixture = Fixture::new(&with_static(), &format!("{BACKEND}{hook}"));
+    let mut fixture = BuilderFixture::new(&with_static(), &format!("{BACKEND}{hook}"));
     fixture.build(PackageKind::Sdist).unwrap();
     assert_eq!(shown(&fixture), "");
     fixture.session.verbosity = 4;
@@ -179,7 +183,7 @@ def build_sdist(sdist_directory, config_settings=None):
     raise RuntimeError('%d calls before' % len(COUNT))
 ";
     for (fresh, expected) in [(false, "RuntimeError: 1 calls before"), (true, "RuntimeError: 0 calls before")] {
-        let mut fixture = Fixture::new(&with_static(), &format!("{BACKEND}{hook}"));
+        let mut fixture = BuilderFixture::new(&with_static(), &format!("{BACKEND}{hook}"));
         fixture.fresh = fresh;
         assert!(fixture.failure(PackageKind::Sdist).contains(expected));
     }
@@ -197,7 +201,7 @@ def build_sdist(sdist_directory, config_settings=None):
     assert NEEDED
     return _build(sdist_directory)
 ";
-    let mut fixture = Fixture::new(&with_static(), &format!("{BACKEND}{hook}"));
+    let mut fixture = BuilderFixture::new(&with_static(), &format!("{BACKEND}{hook}"));
     fixture.fresh = true;
     fixture.build(PackageKind::Sdist).unwrap();
 }
@@ -219,19 +223,19 @@ def get_requires_for_build_sdist(config_settings=None):
         let pids: Arc<Mutex<Vec<u32>>> = Arc::default();
         let found = pids.clone();
         let on_event: OnEvent = Box::new(move |event| {
-            let Event::Output { bytes, .. } = event else { return };
+            let RunEvent::Output { bytes, .. } = event else { return };
             let text = String::from_utf8_lossy(bytes);
             let Some((_, line)) = text.split_once("ready ") else { return };
             found.lock().unwrap().extend(line.split_whitespace().take(2).filter_map(|pid| pid.parse::<u32>().ok()));
             asked.request();
         });
-        let recorder = Recorder { on_event: Some(on_event), ..Recorder::default() };
-        let mut fixture = Fixture::reporting(&with_static(), &format!("{BACKEND}{hook}"), recorder);
+        let recorder = BuildEvents { on_event: Some(on_event), ..BuildEvents::default() };
+        let mut fixture = BuilderFixture::reporting(&with_static(), &format!("{BACKEND}{hook}"), recorder);
         fixture.fresh = fresh;
         fixture.session.verbosity = 4;
         fixture.session.interrupt = interrupt;
         let error = fixture.build(PackageKind::Sdist).expect_err("interrupted");
-        assert!(matches!(error.downcast_ref::<Refusal>(), Some(Refusal::Interrupted)), "{error:#}");
+        assert!(matches!(error.downcast_ref::<CommandRefusal>(), Some(CommandRefusal::Interrupted)), "{error:#}");
         let pids = pids.lock().unwrap().clone();
         assert_eq!(pids.len(), 2);
         for pid in pids {

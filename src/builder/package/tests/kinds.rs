@@ -2,19 +2,19 @@
 
 use std::fs;
 
-use crate::builder::package::tests::{BACKEND, BUILD_SYSTEM, EDITABLE, Fixture, request, shown, with_static};
+use crate::builder::package::tests::{BACKEND, BUILD_SYSTEM, BuilderFixture, EDITABLE, request, shown, with_static};
 use crate::builder::package::{BuildRequest, describe_wheel};
-use crate::env_error::Halt;
+use crate::env_error::EnvError;
 use crate::event::Level;
 use crate::model::PackageKind;
 use crate::package::archive::tests::write_source_archive;
-use crate::package::{Package, PackageFile};
+use crate::package::{BuiltPackage, PackageFile};
 
 #[test]
 fn an_sdist_is_built_once_and_every_environment_gets_its_own_copy() {
-    let fixture = Fixture::new(&with_static(), BACKEND);
+    let fixture = BuilderFixture::new(&with_static(), BACKEND);
     let builder = fixture.builder(&[("a", PackageKind::Sdist), ("b", PackageKind::Sdist)]);
-    let packages: Vec<Package> = std::thread::scope(|scope| {
+    let packages: Vec<BuiltPackage> = std::thread::scope(|scope| {
         let builds: Vec<_> =
             (0..4).map(|_| scope.spawn(|| builder.build(request(PackageKind::Sdist, &[])).unwrap())).collect();
         builds.into_iter().flat_map(|build| build.join().unwrap()).collect()
@@ -37,7 +37,7 @@ fn an_sdist_is_built_once_and_every_environment_gets_its_own_copy() {
 
 #[test]
 fn metadata_that_is_not_static_is_taken_from_the_wheel_when_the_backend_cannot_prepare_it() {
-    let fixture = Fixture::new(BUILD_SYSTEM, BACKEND);
+    let fixture = BuilderFixture::new(BUILD_SYSTEM, BACKEND);
     let builder = fixture.builder(&[("a", PackageKind::Sdist)]);
     let package = builder.build(request(PackageKind::Sdist, &["X".to_owned()])).unwrap().remove(0);
     assert_eq!(package.requirements, ["six", "A"]);
@@ -59,7 +59,7 @@ def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
         file.write(METADATA)
     return "demo-1.0.dist-info"
 "#;
-    let fixture = Fixture::new(BUILD_SYSTEM, &format!("{BACKEND}{prepare}"));
+    let fixture = BuilderFixture::new(BUILD_SYSTEM, &format!("{BACKEND}{prepare}"));
     let meta = fixture.root().join("work/.pkg/.meta");
     fs::create_dir_all(&meta).unwrap();
     fs::write(meta.join("stale"), "").unwrap();
@@ -76,7 +76,7 @@ fn a_backend_without_editable_wheels_falls_back_to_the_old_kind() {
     for (pyproject, hooks) in
         [(BUILD_SYSTEM.to_owned(), vec!["_optional_hooks", "build_wheel"]), (with_static(), vec!["_optional_hooks"])]
     {
-        let fixture = Fixture::new(&pyproject, BACKEND);
+        let fixture = BuilderFixture::new(&pyproject, BACKEND);
         let builder = fixture.builder(&[("b", PackageKind::Editable), ("a", PackageKind::Editable)]);
         for _ in 0..2 {
             let package = builder.build(request(PackageKind::Editable, &[])).unwrap().remove(0);
@@ -95,7 +95,7 @@ fn a_backend_without_editable_wheels_falls_back_to_the_old_kind() {
 
 #[test]
 fn editable_and_ordinary_wheels_are_built_apart() {
-    let fixture = Fixture::new(BUILD_SYSTEM, &format!("{BACKEND}{EDITABLE}"));
+    let fixture = BuilderFixture::new(BUILD_SYSTEM, &format!("{BACKEND}{EDITABLE}"));
     let builder = fixture.builder(&[("a", PackageKind::Editable), ("b", PackageKind::Wheel)]);
     for _ in 0..2 {
         for (kind, file) in [(PackageKind::Editable, PackageFile::Editable), (PackageKind::Wheel, PackageFile::Wheel)] {
@@ -111,7 +111,7 @@ fn a_wheel_can_come_from_the_source_archive() {
         "    print(\"wheel with\", config_settings)",
         "    assert 'sdist-extract' in os.getcwd(), os.getcwd()",
     );
-    let fixture = Fixture::new(&with_static(), &backend);
+    let fixture = BuilderFixture::new(&with_static(), &backend);
     let builder = fixture.builder(&[("a", PackageKind::SdistWheel)]);
     for _ in 0..2 {
         let package = builder.build(request(PackageKind::SdistWheel, &[])).unwrap().remove(0);
@@ -124,7 +124,7 @@ fn a_wheel_can_come_from_the_source_archive() {
 
 #[test]
 fn wheels_are_built_where_another_interpreter_needs_them() {
-    let fixture = Fixture::new(&with_static(), BACKEND);
+    let fixture = BuilderFixture::new(&with_static(), BACKEND);
     let parent = fixture.builder(&[("a", PackageKind::Wheel)]);
     let child = fixture.builder(&[("a", PackageKind::Wheel)]);
     let wanted = BuildRequest { wheel_builder: Some(&child), ..request(PackageKind::Wheel, &[]) };
@@ -134,7 +134,7 @@ fn wheels_are_built_where_another_interpreter_needs_them() {
 
 #[test]
 fn config_settings_reach_their_hooks_and_the_installer() {
-    let mut fixture = Fixture::new(
+    let mut fixture = BuilderFixture::new(
         &with_static(),
         &format!(
             "{BACKEND}\ndef get_requires_for_build_wheel(config_settings=None):\n    return list(config_settings)\n"
@@ -156,14 +156,14 @@ fn config_settings_reach_their_hooks_and_the_installer() {
 
 #[test]
 fn an_environment_that_must_be_made_anew_is_and_the_build_goes_on() {
-    let fixture = Fixture::new(&with_static(), BACKEND);
+    let fixture = BuilderFixture::new(&with_static(), BACKEND);
     *fixture.stale.lock().unwrap() = 1;
     fixture.build(PackageKind::Sdist).unwrap();
     let steps = ["prepare", "requires:", "recreate because dependencies removed: old", "prepare", "requires:"];
     assert_eq!(fixture.installed.lock().unwrap()[..5], steps);
     *fixture.stale.lock().unwrap() = 100;
     let error = fixture.build(PackageKind::Sdist).expect_err("it never fits");
-    assert!(matches!(error.downcast_ref::<Halt>(), Some(Halt::Recreate(_))));
+    assert!(matches!(error.downcast_ref::<EnvError>(), Some(EnvError::Recreate(_))));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn deps_are_only_for_the_old_kind_of_build() {
         (PackageKind::Editable, false),
         (PackageKind::EditableLegacy, true),
     ] {
-        let mut fixture = Fixture::new(&with_static(), &format!("{BACKEND}{EDITABLE}"));
+        let mut fixture = BuilderFixture::new(&with_static(), &format!("{BACKEND}{EDITABLE}"));
         fixture.deps = "# for the build\nA >= 1\n".to_owned();
         match fixture.build(kind) {
             Ok(_) => {
@@ -194,7 +194,7 @@ fn deps_are_only_for_the_old_kind_of_build() {
 
 #[test]
 fn a_metadata_folder_that_is_a_link_is_refused_and_what_it_leads_to_stays() {
-    let fixture = Fixture::new(BUILD_SYSTEM, BACKEND);
+    let fixture = BuilderFixture::new(BUILD_SYSTEM, BACKEND);
     let outside = fixture.root().join("outside");
     fs::create_dir_all(&outside).unwrap();
     fs::write(outside.join("keep"), "keep").unwrap();
@@ -207,7 +207,7 @@ fn a_metadata_folder_that_is_a_link_is_refused_and_what_it_leads_to_stays() {
 
 #[test]
 fn metadata_and_sources_may_not_share_a_folder() {
-    let fixture = Fixture::new(
+    let fixture = BuilderFixture::new(
         BUILD_SYSTEM,
         &format!("{BACKEND}\ndef prepare_metadata_for_build_wheel(*a, **k):\n    return 'x'\n"),
     );
@@ -216,7 +216,7 @@ fn metadata_and_sources_may_not_share_a_folder() {
         ("", "the metadata directory can't contain the project root ROOT/project"),
     ] {
         let mut builder = fixture.builder(&[("a", PackageKind::Sdist)]);
-        builder.site_mut().build.meta_dir = fixture.root().join(folder).components().collect();
+        builder.spec_mut().build.meta_dir = fixture.root().join(folder).components().collect();
         let error = builder.build(request(PackageKind::Sdist, &[])).expect_err(folder);
         assert_eq!(format!("{error:#}").replace(&fixture.root().display().to_string(), "ROOT"), expected);
         assert!(fixture.root().join("project/backend.py").exists());
@@ -225,7 +225,7 @@ fn metadata_and_sources_may_not_share_a_folder() {
 
 #[test]
 fn packages_that_were_built_elsewhere_say_what_they_require() {
-    let fixture = Fixture::new(BUILD_SYSTEM, BACKEND);
+    let fixture = BuilderFixture::new(BUILD_SYSTEM, BACKEND);
     let sdist = fixture.build(PackageKind::Sdist).unwrap().remove(0).path;
     let external = fixture.builder(&[("a", PackageKind::External)]);
     let unpack_in = fixture.root().join("work/.pkg/tmp/sdist-extract");

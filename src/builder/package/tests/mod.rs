@@ -11,16 +11,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::builder::package::staging::Staging;
-use crate::builder::package::{BuildRequest, PackageBuilder, Site, Wanted, Workshop};
-use crate::env_error::Halt;
-use crate::event::{Event, Level, Reporter};
+use crate::builder::package::{BackendEnv, BuildRequest, PackageBuilder, PackageNeed, PackagingEnvSpec};
+use crate::env_error::EnvError;
+use crate::event::{Level, Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
-use crate::execute::process::Grouping;
-use crate::execute::session::Session;
+use crate::execute::process::ProcessGrouping;
+use crate::execute::session::CommandSession;
 use crate::model::environment::{PackageBuild, Timeouts};
 use crate::model::requirements::RequirementText;
-use crate::model::{Deferred, PackageKind, Variables};
-use crate::package::Package;
+use crate::model::{Deferred, EnvVariables, PackageKind};
+use crate::package::BuiltPackage;
 
 /// A backend with the two hooks it must have. `EXTRA` is where tests put more.
 const BACKEND: &str = r#"
@@ -49,16 +49,16 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 const BUILD_SYSTEM: &str = "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n";
 const STATIC: &str = "[project]\nname = 'demo'\nversion = '1.0'\ndependencies = ['six']\n";
 
-type OnEvent = Box<dyn Fn(&Event) + Send + Sync>;
+type OnEvent = Box<dyn Fn(&RunEvent) + Send + Sync>;
 
 #[derive(Default)]
-struct Recorder {
-    events: Mutex<Vec<Event>>,
+struct BuildEvents {
+    events: Mutex<Vec<RunEvent>>,
     on_event: Option<OnEvent>,
 }
 
-impl Reporter for Recorder {
-    fn event(&self, event: Event) {
+impl Reporter for BuildEvents {
+    fn event(&self, event: RunEvent) {
         if let Some(on_event) = &self.on_event {
             on_event(&event);
         }
@@ -67,15 +67,15 @@ impl Reporter for Recorder {
 }
 
 /// Stands in for the environment: its Python is the first `python3`, and what is installed is written down.
-struct Bench {
-    session: Session,
+struct FakeBackendEnv {
+    session: CommandSession,
     installed: Arc<Mutex<Vec<String>>>,
     /// How many more times an installation asks for a new environment.
     stale: Arc<Mutex<usize>>,
 }
 
-impl Workshop for Bench {
-    fn prepare(&self) -> anyhow::Result<Session> {
+impl BackendEnv for FakeBackendEnv {
+    fn prepare(&self) -> anyhow::Result<CommandSession> {
         self.installed.lock().unwrap().push("prepare".to_owned());
         Ok(self.session.clone())
     }
@@ -85,7 +85,7 @@ impl Workshop for Bench {
         let mut stale = self.stale.lock().unwrap();
         if *stale > 0 {
             *stale -= 1;
-            return Err(Halt::Recreate("dependencies removed: old".to_owned()).into());
+            return Err(EnvError::Recreate("dependencies removed: old".to_owned()).into());
         }
         Ok(())
     }
@@ -100,10 +100,10 @@ impl Workshop for Bench {
     }
 }
 
-struct Fixture {
+struct BuilderFixture {
     folder: tempfile::TempDir,
-    recorder: Arc<Recorder>,
-    session: Session,
+    recorder: Arc<BuildEvents>,
+    session: CommandSession,
     installed: Arc<Mutex<Vec<String>>>,
     stale: Arc<Mutex<usize>>,
     fresh: bool,
@@ -111,12 +111,12 @@ struct Fixture {
     settings: Vec<(String, Vec<(String, serde_json::Value)>)>,
 }
 
-impl Fixture {
+impl BuilderFixture {
     fn new(pyproject: &str, backend: &str) -> Self {
-        Self::reporting(pyproject, backend, Recorder::default())
+        Self::reporting(pyproject, backend, BuildEvents::default())
     }
 
-    fn reporting(pyproject: &str, backend: &str, recorder: Recorder) -> Self {
+    fn reporting(pyproject: &str, backend: &str, recorder: BuildEvents) -> Self {
         crate::execute::tree::adopt_orphans();
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
@@ -143,8 +143,8 @@ impl Fixture {
 
     fn builder(&self, wanted: &[(&str, PackageKind)]) -> PackageBuilder {
         let env_dir = self.root().join("work/.pkg");
-        let wanted = wanted.iter().map(|(name, kind)| Wanted { environment: (*name).to_owned(), kind: *kind });
-        let site = Site {
+        let wanted = wanted.iter().map(|(name, kind)| PackageNeed { environment: (*name).to_owned(), kind: *kind });
+        let site = PackagingEnvSpec {
             name: ".pkg".to_owned(),
             tmp_dir: env_dir.join("tmp"),
             deps: Deferred::ready(RequirementText { text: self.deps.clone(), root: self.root() }),
@@ -160,11 +160,11 @@ impl Fixture {
             env_dir,
         };
         let (session, installed, stale) = (self.session.clone(), self.installed.clone(), self.stale.clone());
-        PackageBuilder::new(site, wanted.collect(), Box::new(Bench { session, installed, stale }))
+        PackageBuilder::new(site, wanted.collect(), Box::new(FakeBackendEnv { session, installed, stale }))
     }
 
     /// Builds `kind` for one environment `a` that is the only one to want it.
-    fn build(&self, kind: PackageKind) -> anyhow::Result<Vec<Package>> {
+    fn build(&self, kind: PackageKind) -> anyhow::Result<Vec<BuiltPackage>> {
         self.builder(&[("a", kind)]).build(request(kind, &[]))
     }
 
@@ -176,8 +176,8 @@ impl Fixture {
     /// The run ids of the hooks that were called.
     fn hooks(&self) -> Vec<String> {
         let events = self.recorder.events.lock().unwrap();
-        let hook = |event: &Event| match event {
-            Event::CommandStarted { run_id, .. } => Some(run_id.clone()),
+        let hook = |event: &RunEvent| match event {
+            RunEvent::CommandStarted { run_id, .. } => Some(run_id.clone()),
             _ => None,
         };
         events.iter().filter_map(hook).collect()
@@ -185,8 +185,8 @@ impl Fixture {
 
     fn messages(&self, wanted: Level) -> Vec<String> {
         let events = self.recorder.events.lock().unwrap();
-        let text = |event: &Event| match event {
-            Event::Message { level, text, .. } if *level == wanted => Some(text.clone()),
+        let text = |event: &RunEvent| match event {
+            RunEvent::Message { level, text, .. } if *level == wanted => Some(text.clone()),
             _ => None,
         };
         events.iter().filter_map(text).collect()
@@ -214,14 +214,14 @@ fn python_folder(root: &Path) -> PathBuf {
     bin
 }
 
-fn session(root: &Path, bin: &Path, recorder: Arc<Recorder>) -> Session {
-    let mut variables = Variables::default();
+fn session(root: &Path, bin: &Path, recorder: Arc<BuildEvents>) -> CommandSession {
+    let mut variables = EnvVariables::default();
     variables.set("PATH", format!("{}:{}", bin.display(), host_path()));
     variables.set("HOME", root);
     variables.set("PYTHONIOENCODING", "utf-8");
     variables.set("PYTHONDONTWRITEBYTECODE", "1");
     let moment = Duration::from_millis(50);
-    Session {
+    CommandSession {
         environment: ".pkg".to_owned(),
         paths: vec![bin.to_owned()],
         variables,
@@ -231,7 +231,7 @@ fn session(root: &Path, bin: &Path, recorder: Arc<Recorder>) -> Session {
         timeouts: Timeouts { suicide: Duration::ZERO, interrupt: moment, terminate: moment },
         current_dir: root.join("project"),
         no_capture: false,
-        grouping: Grouping::Shared,
+        grouping: ProcessGrouping::Shared,
         after_interrupt: false,
         verbosity: 2,
         interrupt: Interrupt::default(),
@@ -246,10 +246,10 @@ fn with_static() -> String {
 }
 
 /// Standard output and error as they were shown.
-fn shown(fixture: &Fixture) -> String {
+fn shown(fixture: &BuilderFixture) -> String {
     let events = fixture.recorder.events.lock().unwrap();
-    let bytes = |event: &Event| match event {
-        Event::Output { bytes, .. } => Some(String::from_utf8_lossy(bytes).into_owned()),
+    let bytes = |event: &RunEvent| match event {
+        RunEvent::Output { bytes, .. } => Some(String::from_utf8_lossy(bytes).into_owned()),
         _ => None,
     };
     events.iter().filter_map(bytes).collect()

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::builder::package::BuildSystem;
-use crate::builder::package::tests::{Fixture, host_path, request};
+use crate::builder::package::tests::{BuilderFixture, host_path, request};
 use crate::execute::process::capture;
 use crate::model::PackageKind;
 use crate::package::PackageFile;
@@ -65,7 +65,7 @@ fn the_backends_people_use_build_real_projects() {
         ("pdm", vec![("pyproject.toml", format!("{}{fixed}", system("pdm.backend")))]),
     ];
     for (name, files) in cases {
-        let mut fixture = Fixture::new("", "");
+        let mut fixture = BuilderFixture::new("", "");
         let source = fixture.root().join("project");
         fs::remove_file(source.join("pyproject.toml")).unwrap();
         fs::remove_file(source.join("backend.py")).unwrap();
@@ -74,7 +74,7 @@ fn the_backends_people_use_build_real_projects() {
         for (file, content) in files {
             fs::write(source.join(file), content).unwrap();
         }
-        fixture.fresh = BuildSystem::read(&source).unwrap().wants_fresh_process();
+        fixture.fresh = BuildSystem::read(&source).unwrap().needs_fresh_process();
         let path = format!("{}:{}", venv.join("bin").display(), host_path());
         fixture.session.variables.set("PATH", path);
         fixture.session.paths = vec![venv.join("bin")];

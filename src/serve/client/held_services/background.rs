@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, anyhow};
 
-use crate::env_error::Halt;
-use crate::serve::client::held_services::{Attached, HoldOptions};
-use crate::serve::client::{Client, Heard, Limit, Refused};
-use crate::serve::protocol::{Answer, Changes, Definition, Operation, Up};
+use crate::env_error::EnvError;
+use crate::serve::client::held_services::{HeldServices, HoldOptions};
+use crate::serve::client::{ClientMessage, RefusedRequest, SupervisorClient, WaitLimit};
+use crate::serve::protocol::{ClientOperation, ReplyBody, ServiceDefinition, UpRequest, UpResult};
 
 /// What became of services that were started in the background.
 #[derive(Debug, Default)]
-pub struct Background {
-    pub changes: Changes,
+pub struct BackgroundStart {
+    pub changes: UpResult,
     /// With `wait`: whether all of them are ready, or have ended well.
     pub all_ready: bool,
 }
@@ -23,34 +23,35 @@ pub struct Background {
 /// # Errors
 /// A port that is taken; the user's interrupt.
 pub fn up(
-    client: Client,
-    services: Vec<Definition>,
+    client: SupervisorClient,
+    services: Vec<ServiceDefinition>,
     want: Vec<String>,
     options: &HoldOptions,
     failed: Option<&mut dyn FnMut(&str)>,
-) -> Result<Background> {
+) -> Result<BackgroundStart> {
     let (force, change) = (options.force, options.change);
-    let up = Up { services, want: want.clone(), keep: true, force, change, events: true, ..Up::default() };
-    let (mut attached, id) = Attached::begin(client, up, options)?;
+    let up =
+        UpRequest { services, want: want.clone(), keep: true, force, change, events: true, ..UpRequest::default() };
+    let (mut attached, id) = HeldServices::begin(client, up, options)?;
     let changes = match attached.wait_for_all(&mut vec![id])? {
-        Ok(Answer::Changes(changes)) => changes,
-        Ok(_) => Changes::default(),
+        Ok(ReplyBody::Changes(changes)) => changes,
+        Ok(_) => UpResult::default(),
         Err(refused) => return Err(refused.into()),
     };
     attached.announce_unchanged(&changes)?;
     let Some(failed) = failed else {
-        return Ok(Background { changes, all_ready: false });
+        return Ok(BackgroundStart { changes, all_ready: false });
     };
     let mut open = Vec::new();
     for name in want {
-        open.push(attached.client.send(Operation::Wait { names: vec![name], timeout: None })?);
+        open.push(attached.client.send(ClientOperation::Wait { names: vec![name], timeout: None })?);
     }
     let mut reasons: BTreeSet<String> = BTreeSet::new();
     while !open.is_empty() {
         match attached.wait_for_all(&mut open)? {
-            Ok(Answer::Instances(instances)) => attached.announce(&instances),
+            Ok(ReplyBody::Instances(instances)) => attached.announce(&instances),
             Ok(_) => {}
-            Err(Refused(refusal)) if refusal.kind == "ended" => {}
+            Err(RefusedRequest(refusal)) if refusal.kind == "ended" => {}
             Err(refused) => attached.failures.push(refused.to_string()),
         }
         for reason in std::mem::take(&mut attached.failures) {
@@ -61,19 +62,19 @@ pub fn up(
     }
     if !changes.stopped.is_empty() {
         // They end already; this is answered when they have.
-        attached.client.ask(Operation::Stop { names: changes.stopped.clone() })?;
+        attached.client.request(ClientOperation::Stop { names: changes.stopped.clone() })?;
     }
-    Ok(Background { changes, all_ready: reasons.is_empty() })
+    Ok(BackgroundStart { changes, all_ready: reasons.is_empty() })
 }
 
-impl Attached {
+impl HeldServices {
     /// Hears and tells until one of the requests is answered, which is taken off the list.
-    fn wait_for_all(&mut self, open: &mut Vec<u64>) -> Result<Result<Answer, Refused>> {
+    fn wait_for_all(&mut self, open: &mut Vec<u64>) -> Result<Result<ReplyBody, RefusedRequest>> {
         let interrupt = self.interrupt.clone();
-        let limit = Limit { interrupt: Some((&interrupt, 0)), until: None };
+        let limit = WaitLimit { interrupt: Some((&interrupt, 0)), until: None };
         loop {
-            match self.client.hear(&limit)? {
-                Heard::Answer(id, answer) => {
+            match self.client.receive(&limit)? {
+                ClientMessage::Answer(id, answer) => {
                     if let Some(at) = open.iter().position(|one| *one == id) {
                         open.remove(at);
                         return Ok(answer);
@@ -82,10 +83,10 @@ impl Attached {
                         return Ok(answer);
                     }
                 }
-                Heard::News(news) => self.take(news),
-                Heard::Interrupted => return Err(Halt::Interrupted.into()),
-                Heard::Late => {}
-                Heard::End => {
+                ClientMessage::News(news) => self.handle(news),
+                ClientMessage::Interrupted => return Err(EnvError::Interrupted.into()),
+                ClientMessage::Late => {}
+                ClientMessage::End => {
                     self.without_supervisor()?;
                     return Err(anyhow!("the services have ended"));
                 }
@@ -94,12 +95,12 @@ impl Attached {
     }
 
     /// Shows where the services are that an `up` has left as they were.
-    fn announce_unchanged(&mut self, changes: &Changes) -> Result<()> {
+    fn announce_unchanged(&mut self, changes: &UpResult) -> Result<()> {
         if changes.unchanged.is_empty() {
             return Ok(());
         }
         let names = changes.unchanged.clone();
-        if let Answer::Instances(instances) = self.client.ask_promptly(Operation::Fields { names })? {
+        if let ReplyBody::Instances(instances) = self.client.request_promptly(ClientOperation::Fields { names })? {
             self.announce(&instances);
         }
         Ok(())

@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn what_nobody_wants_any_more_stops_and_what_is_wanted_again_starts() {
-    let mut stage = Stage::new(vec![service("db", &[]), service("app", &[0]), service("other", &[])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("db", &[]), service("app", &[0]), service("other", &[])]);
+    stage.step(MachineEvent::Tick);
     for at in 0..3 {
         stage.bring_up(at);
     }
@@ -14,69 +14,74 @@ fn what_nobody_wants_any_more_stops_and_what_is_wanted_again_starts() {
     assert_eq!(stage.want(&[1]), [Action::Terminate(2), Action::Prepare(1)], "db belongs to app");
     assert_eq!(stage.bring_up(1), []);
     assert_eq!(stage.take_down(2), []);
-    assert_eq!(stage.states(), [State::Ready, State::Ready, State::Stopped]);
+    assert_eq!(stage.states(), [NodeState::Ready, NodeState::Ready, NodeState::Stopped]);
 }
 
 #[test]
 fn what_is_wanted_again_while_it_stops_starts_when_it_is_gone() {
-    let mut stage = Stage::new(vec![service("a", &[])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("a", &[])]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
-    assert_eq!(stage.step(Event::Stop), [Action::Terminate(0)]);
+    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(0)]);
     assert_eq!(stage.want(&[0]), []);
     assert_eq!(stage.take_down(0), [Action::Prepare(0)]);
 }
 
 #[test]
 fn a_service_that_the_user_stops_takes_its_dependents_with_it_until_it_is_started() {
-    let mut stage = Stage::new(vec![service("db", &[]), service("app", &[0])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
     stage.bring_up(1);
-    assert_eq!(stage.step(Event::Halt(vec![0])), [Action::Terminate(1)]);
+    assert_eq!(stage.step(MachineEvent::Halt(vec![0])), [Action::Terminate(1)]);
     assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
     assert_eq!(stage.take_down(0), []);
     assert_eq!(stage.machine.halted_by(1), Some(0));
-    assert_eq!(stage.step(Event::Retry(vec![1])), [Action::Prepare(0)]);
+    assert_eq!(stage.step(MachineEvent::Retry(vec![1])), [Action::Prepare(0)]);
     assert_eq!(stage.bring_up(0), [Action::Prepare(1)]);
 }
 
 #[test]
 fn dependents_restart_with_a_service_when_they_ask_for_it() {
-    let with = Node { restarts_with: vec![0], ..service("with", &[0]) };
-    let mut stage = Stage::new(vec![service("db", &[]), with, service("without", &[0]), service("above", &[1])]);
-    stage.step(Event::Tick);
+    let with = MachineNode { restarts_with: vec![0], ..service("with", &[0]) };
+    let mut stage =
+        MachineFixture::new(vec![service("db", &[]), with, service("without", &[0]), service("above", &[1])]);
+    stage.step(MachineEvent::Tick);
     for at in 0..4 {
         stage.bring_up(at);
     }
-    assert_eq!(stage.step(Event::Restart(vec![0])), [Action::Terminate(1)], "`above` does not ask for it and goes on");
+    assert_eq!(
+        stage.step(MachineEvent::Restart(vec![0])),
+        [Action::Terminate(1)],
+        "`above` does not ask for it and goes on"
+    );
     assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
     assert_eq!(stage.take_down(0), [Action::Prepare(0)]);
-    assert_eq!(stage.states(), [State::Preparing, State::Waiting, State::Ready, State::Ready]);
+    assert_eq!(stage.states(), [NodeState::Preparing, NodeState::Waiting, NodeState::Ready, NodeState::Ready]);
     assert_eq!(stage.bring_up(0), [Action::Prepare(1)]);
 }
 
 #[test]
 fn dependents_that_ask_for_it_restart_when_a_service_crashes() {
-    let db = Node { restart: RestartPolicy::OnFailure, ..service("db", &[]) };
-    let with = Node { restarts_with: vec![0], ..service("with", &[0]) };
-    let mut stage = Stage::new(vec![db, with]);
-    stage.step(Event::Tick);
+    let db = MachineNode { restart: RestartPolicy::OnFailure, ..service("db", &[]) };
+    let with = MachineNode { restarts_with: vec![0], ..service("with", &[0]) };
+    let mut stage = MachineFixture::new(vec![db, with]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
     stage.bring_up(1);
-    assert_eq!(stage.step(Event::Exited(0, 1)), [Action::Terminate(0), Action::Terminate(1)]);
+    assert_eq!(stage.step(MachineEvent::Exited(0, 1)), [Action::Terminate(0), Action::Terminate(1)]);
     assert_eq!(stage.take_down(1), [], "it waits");
-    stage.step(Event::Gone(0));
+    stage.step(MachineEvent::Gone(0));
     assert_eq!(stage.after(0.1), [Action::Start(0)]);
-    stage.step(Event::Started(0));
-    assert_eq!(stage.step(Event::ProbeSucceeded(0)), [Action::Prepare(1)]);
+    stage.step(MachineEvent::Started(0));
+    assert_eq!(stage.step(MachineEvent::ProbeSucceeded(0)), [Action::Prepare(1)]);
 }
 
 #[test]
 fn a_service_is_kept_for_its_idle_time_with_what_it_needs() {
-    let app = Node { idle_timeout: Duration::from_secs(5), ..service("app", &[0]) };
-    let mut stage = Stage::new(vec![service("db", &[]), app]);
-    stage.step(Event::Tick);
+    let app = MachineNode { idle_timeout: Duration::from_secs(5), ..service("app", &[0]) };
+    let mut stage = MachineFixture::new(vec![service("db", &[]), app]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
     stage.bring_up(1);
     assert_eq!(stage.want(&[]), []);
@@ -90,23 +95,23 @@ fn a_service_is_kept_for_its_idle_time_with_what_it_needs() {
 
 #[test]
 fn a_job_that_is_done_is_not_run_again_unless_it_is_asked_for() {
-    let mut stage = Stage::new(vec![job("migrate", &[]), service("app", &[0])]);
-    stage.step(Event::Tick);
-    assert_eq!(stage.step(Event::AlreadyDone(0)), [Action::Prepare(1)]);
+    let mut stage = MachineFixture::new(vec![job("migrate", &[]), service("app", &[0])]);
+    stage.step(MachineEvent::Tick);
+    assert_eq!(stage.step(MachineEvent::AlreadyDone(0)), [Action::Prepare(1)]);
     stage.bring_up(1);
-    assert_eq!(stage.states(), [State::Exited, State::Ready]);
-    assert_eq!(stage.step(Event::Restart(vec![1])), [Action::Terminate(1)]);
+    assert_eq!(stage.states(), [NodeState::Exited, NodeState::Ready]);
+    assert_eq!(stage.step(MachineEvent::Restart(vec![1])), [Action::Terminate(1)]);
     assert_eq!(stage.take_down(1), [Action::Prepare(1)]);
     stage.bring_up(1);
-    assert_eq!(stage.step(Event::Restart(vec![0])), [Action::Prepare(0)]);
+    assert_eq!(stage.step(MachineEvent::Restart(vec![0])), [Action::Prepare(0)]);
 }
 
 #[test]
 fn what_is_defined_anew_restarts_with_the_new_definition() {
-    let mut stage = Stage::new(vec![service("a", &[])]);
-    stage.step(Event::Tick);
+    let mut stage = MachineFixture::new(vec![service("a", &[])]);
+    stage.step(MachineEvent::Tick);
     stage.bring_up(0);
-    stage.machine.redefine(0, Node { stop_timeout: Duration::from_secs(1), ..service("a", &[]) }, true);
-    assert_eq!(stage.step(Event::Tick), [Action::Terminate(0)]);
+    stage.machine.redefine(0, MachineNode { stop_timeout: Duration::from_secs(1), ..service("a", &[]) }, true);
+    assert_eq!(stage.step(MachineEvent::Tick), [Action::Terminate(0)]);
     assert_eq!(stage.take_down(0), [Action::Prepare(0)]);
 }
