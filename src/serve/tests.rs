@@ -591,20 +591,3 @@ fn services_of_a_run_outlive_its_interrupt_until_they_are_stopped() {
     stack.stop().unwrap();
     assert_eq!(fixture.file("notes"), "a up\na down\n");
 }
-
-#[test]
-fn everything_a_service_writes_is_in_its_log() {
-    let mut fixture = SupervisorFixture::new().service("flood", &[], "seq 1 200000; printf 'no end'", |service| {
-        service.ready = Some("exit".into());
-    });
-    fixture.start().unwrap().stop().unwrap();
-    let log = fixture.log("flood");
-    let (_, lines) = log.split_once("1\n2\n3\n").unwrap();
-    assert_eq!(lines.lines().count(), 200_000 - 3 + 1);
-    assert!(lines.ends_with("200000\nno end"));
-}
-
-#[test]
-fn no_services_are_ready_at_once() {
-    SupervisorFixture::new().start().unwrap().stop().unwrap();
-}

@@ -202,3 +202,20 @@ fn a_change_runs_the_watch_command_instead_where_there_is_one() {
     stack.stop().unwrap();
     assert_eq!(fixture.file("notes"), "a up\na down\n");
 }
+
+#[test]
+fn everything_a_service_writes_is_in_its_log() {
+    let mut fixture = SupervisorFixture::new().service("flood", &[], "seq 1 200000; printf 'no end'", |service| {
+        service.ready = Some("exit".into());
+    });
+    fixture.start().unwrap().stop().unwrap();
+    let log = fixture.log("flood");
+    let (_, lines) = log.split_once("1\n2\n3\n").unwrap();
+    assert_eq!(lines.lines().count(), 200_000 - 3 + 1);
+    assert!(lines.ends_with("200000\nno end"));
+}
+
+#[test]
+fn no_services_are_ready_at_once() {
+    SupervisorFixture::new().start().unwrap().stop().unwrap();
+}
