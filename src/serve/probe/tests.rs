@@ -307,13 +307,14 @@ fn a_command_that_fails_is_seen_with_its_code_and_its_last_lines() {
     // What it leaves behind with its output open neither holds up the answer nor stays.
     rustix::fs::mkfifoat(rustix::fs::CWD, folder.path().join("gate"), rustix::fs::Mode::RWXU).unwrap();
     let left_behind = question("(sleep 1000 9>>gate) & exit 2");
-    let gate = thread::spawn({
-        let path = folder.path().join("gate");
-        move || std::fs::read_to_string(path).unwrap()
-    });
+    let path = folder.path().join("gate");
+    let held = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let mut gate = std::fs::File::open(&path).unwrap();
     assert_eq!(seen(&left_behind), exit(2, &[]));
-    drop(std::fs::OpenOptions::new().write(true).open(folder.path().join("gate")));
-    assert_eq!(gate.join().unwrap(), "", "it ends when nobody has it open any more");
+    drop(held);
+    let mut written = String::new();
+    gate.read_to_string(&mut written).unwrap();
+    assert_eq!(written, "", "it ends when no process has it open");
     // One that never stops writing is ended by its time.
     let seen = seen_within(&question("yes"), Duration::from_millis(50));
     assert!(matches!(seen, ProbeObservation::Silence(_)), "{seen:?}");
