@@ -150,7 +150,7 @@ fn the_order_has_one_row_each_and_points_upwards_only() {
 fn paths_are_found_in_every_way_they_can_be_written() {
     let found = |text, depth| uses(text, depth).into_iter().collect::<Vec<_>>().join(" ");
     assert_eq!(
-        found("use crate::serving::serve::{self, Held};\n// use crate::plan;\nfn f() { crate::lock::open() }", 2),
+        found("use crate::serve::{self, Held};\n// use crate::plan;\nfn f() { crate::lock::open() }", 2),
         "lock serve"
     );
     assert_eq!(found("use crate::{model::{Command, Runner}, event};", 2), "event model");
