@@ -71,8 +71,8 @@ fn table<'a>(page: &mut String, title: &str, keys: impl Iterator<Item = &'a Sett
 #[test]
 fn docs_of_the_settings_are_those_of_the_table() {
     let mut page = String::from(
-        "# Settings\n\nEvery key envo reads, with older spellings after the current one. This page is written from \
-         `src/settings/keys/`\nby `just docs`. [services.md](services.md) explains the keys of services at length.\n",
+        "# Settings\n\nThis page lists every key that envo reads, with older spellings after the current one. `just docs` \
+         generates it from\n`src/settings/keys/`. [services.md](services.md) explains the keys of services in detail.\n",
     );
     let is_core = |key: &&SettingKey| CORE.contains(&key.name);
     let belongs_to =
@@ -80,22 +80,22 @@ fn docs_of_the_settings_are_those_of_the_table() {
     let is_special = |key: &&SettingKey| {
         belongs_to(key, Box::new(keys::of_services())) || belongs_to(key, Box::new(keys::of_runtimes()))
     };
-    table(&mut page, "Of the project: `[tox]`", keys::all().filter(is_core));
+    table(&mut page, "Project keys: `[tox]`", keys::all().filter(is_core));
     table(
         &mut page,
-        "Of environments: `[testenv]`, `[testenv:NAME]` and packaging environments",
+        "Environment keys: `[testenv]`, `[testenv:NAME]` and packaging environments",
         keys::all().filter(|key| !is_core(key) && !is_special(key)),
     );
-    table(&mut page, "Of services, in the same sections", keys::of_services());
-    table(&mut page, "Of languages, in the same sections", keys::of_runtimes());
+    table(&mut page, "Service keys, in the same sections", keys::of_services());
+    table(&mut page, "Language keys, in the same sections", keys::of_runtimes());
     check("settings.md", &page);
 }
 
 #[test]
 fn docs_of_the_command_line_are_its_help() {
     let mut page = String::from(
-        "# Command line\n\nThe help of every command, as `envo COMMAND --help` shows it. This page is written from it by \
-         `just docs`.\n",
+        "# Command line\n\nThis page contains the help of every command, as `envo COMMAND --help` prints it. `just docs` generates \
+         it.\n",
     );
     let project = Project::new();
     for command in CommandWord::all().map(CommandWord::name) {
