@@ -1,16 +1,16 @@
-//! Draws the help from the definitions: options in groups, one column of names, one of explanations, 80 columns wide.
+//! Formats the help from the definitions of the options, in two columns that fit in 80 characters.
 
 use clap::{Arg, ArgAction};
 
 use super::arguments::{CommandWord, command, program_options, spellings};
 
-/// What the program is for.
-pub const DESCRIPTION: &str = "Reads the tox configuration of a project, builds its environments, runs their commands \
-                               and serves the services they need.";
+/// The description of the program.
+pub const DESCRIPTION: &str = "Reads a project's tox configuration, builds its environments, runs their commands and \
+                               manages the services they need.";
 
-/// How wide a line may be.
+/// The maximum width of a line.
 const WIDTH: usize = 80;
-/// Where explanations begin; a longer name has its explanation on the next line.
+/// The column of explanations; a longer name has its explanation on the next line.
 const COLUMN: usize = 28;
 
 /// The help of a command.
@@ -24,7 +24,7 @@ pub fn of_command(word: CommandWord, program: &str, colored: bool) -> String {
     page.text
 }
 
-/// The help of the program itself; `note` stands at its end.
+/// The help of the program itself, with `note` as the last line.
 pub fn of_program(program: &str, note: &str, colored: bool) -> String {
     let mut page = HelpPage::new(colored);
     page.usage(&format!("{program} [command] [options] [-- ARGUMENT ...]"));
@@ -36,14 +36,14 @@ pub fn of_program(program: &str, note: &str, colored: bool) -> String {
     }
     let examples = [
         ("run", "build and test everything in env_list"),
-        ("run -e py311 -- -k login", "one environment; -k login for its commands"),
-        ("serve -e api,web", "start two services and what they depend on"),
+        ("run -e py311 -- -k login", "one environment; pass -k login to its commands"),
+        ("serve -e api,web", "start two services and their dependencies"),
     ];
     page.examples(program, &examples);
     page.text.push('\n');
-    page.paragraph(&format!("Each command has its own help, with its own options: {program} run --help"));
+    page.paragraph(&format!("For the options of a command, use for example: {program} run --help"));
     page.options(program_options().iter());
-    // Tools look for this line as it is, however long the path.
+    // Tools search for this exact line, so it is never wrapped.
     page.text.push_str(&format!("\n{note}\n"));
     page.text
 }
@@ -95,7 +95,7 @@ impl HelpPage {
         self.text.push('\n');
     }
 
-    /// Options under their headings, in the order in which the headings come up.
+    /// Options under their headings, in the order of the definitions.
     fn options<'a>(&mut self, arguments: impl Iterator<Item = &'a Arg>) {
         let mut heading = None;
         for argument in arguments {
@@ -117,7 +117,7 @@ impl HelpPage {
     }
 }
 
-/// `-c, --conf file`, long names in line below each other.
+/// For example `-c, --conf file`; long names are aligned.
 pub fn names(argument: &Arg) -> String {
     let names = spellings(argument).join(", ");
     let indent = if names.starts_with("--") { "    " } else { "" };
@@ -135,7 +135,7 @@ pub fn names(argument: &Arg) -> String {
     format!("{indent}{names} {value}")
 }
 
-/// Breaks a text at blanks into lines of at most `width` characters, unless a word is longer.
+/// Breaks a text at spaces into lines of at most `width` characters, unless a word is longer.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -185,13 +185,13 @@ mod tests {
     fn a_long_name_has_its_explanation_on_the_next_line() {
         let mut page = HelpPage::new(false);
         page.row("--short", "one two");
-        page.row("--a-name-that-takes-much-room", "three");
+        page.row("--a-name-wider-than-its-column", "three");
         let column = " ".repeat(COLUMN);
-        assert_eq!(page.text, format!("  {:26}one two\n  --a-name-that-takes-much-room\n{column}three\n", "--short"));
+        assert_eq!(page.text, format!("  {:26}one two\n  --a-name-wider-than-its-column\n{column}three\n", "--short"));
     }
 
     #[test]
-    fn colours_are_used_only_where_wanted() {
+    fn colours_are_used_only_on_request() {
         assert!(!of_program("envo", "", false).contains('\u{1b}'));
         assert!(of_program("envo", "", true).contains('\u{1b}'));
     }

@@ -1,4 +1,4 @@
-//! The manual page, in `man`'s notation, from the same definitions that read the command line.
+//! Formats the manual page from the definitions of the options.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use clap::Arg;
 use super::arguments::{CommandWord, command, program_options};
 use super::{help, program_version};
 
-/// The first line of a page that this program wrote, by which it knows its own pages again.
+/// The first line of every page that envo writes, which identifies its own pages.
 pub const MARK: &str = ".\\\" Written by envo.";
 
 /// The whole page.
@@ -15,7 +15,7 @@ pub fn page(program: &str) -> String {
     let mut page =
         format!("{MARK}\n.TH {} 1 \"\" \"{program} {}\"\n", program.to_uppercase(), program_version(program));
     section(&mut page, "NAME");
-    let _ = writeln!(page, "{} \\- builds, tests and serves the environments of a tox configuration", escaped(program));
+    let _ = writeln!(page, "{} \\- build, test and serve the environments of a tox configuration", escaped(program));
     section(&mut page, "SYNOPSIS");
     let _ = writeln!(page, ".B {}\n[command] [options] [\\-\\- ARGUMENT ...]", escaped(program));
     section(&mut page, "DESCRIPTION");
@@ -47,7 +47,7 @@ fn options<'a>(page: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
     }
 }
 
-/// Hyphens are made ones that can be copied, and no line is taken for a request.
+/// Escapes hyphens, so that they can be copied, and text that `man` would read as a request.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_has_every_command_and_can_be_known_again() {
+    fn the_page_has_every_command_and_the_mark() {
         let page = page("envo");
         assert!(page.starts_with(MARK));
         for word in CommandWord::all() {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_never_taken_for_a_request() {
+    fn text_is_never_read_as_a_request() {
         assert_eq!(escaped(".pkg"), "\\&.pkg");
         assert_eq!(escaped("a\\b"), "a\\eb");
     }

@@ -1,6 +1,6 @@
-//! What envo can be asked to do, and what its help says of it: one name for each from the command line to its end.
+//! The commands of envo, with their names, help texts and examples.
 
-/// What was asked for.
+/// A command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     Run,
@@ -36,7 +36,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// In the order in which the help lists them.
+    /// All commands, in the order of the help.
     pub const ALL: [Self; 30] = [
         Self::Run,
         Self::RunParallel,
@@ -70,7 +70,7 @@ impl Verb {
         Self::Completion,
     ];
 
-    /// Its name and its short name.
+    /// The name and the short name.
     pub(super) fn spelling(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Run => ("run", Some("r")),
@@ -114,35 +114,35 @@ impl Verb {
     pub fn summary(self) -> &'static str {
         match self {
             Self::Run => "Build environments and run their commands",
-            Self::RunParallel => "The same, several at a time",
-            Self::Serve => "Start services in order, show their logs",
-            Self::Up => "The same, in the background",
-            Self::Scale => "Start more instances of services, or stop some",
-            Self::Down => "Stop what up started",
-            Self::Ps => "Show the services that run",
-            Self::Logs => "Show what services wrote",
-            Self::Start => "Start services that were stopped",
-            Self::Stop => "Stop services until they are started again",
-            Self::Restart => "Stop services and start them again",
+            Self::RunParallel => "Build and run environments in parallel",
+            Self::Serve => "Start services and show their logs",
+            Self::Up => "Start services in the background",
+            Self::Scale => "Change the number of instances of services",
+            Self::Down => "Stop background services",
+            Self::Ps => "Show the state of services",
+            Self::Logs => "Show the logs of services",
+            Self::Start => "Start stopped services",
+            Self::Stop => "Stop services",
+            Self::Restart => "Restart services",
             Self::Wait => "Wait until services are ready",
-            Self::Events => "Tell what happens to services, as it happens",
-            Self::Services => "List the services there are, and where each comes from",
-            Self::List => "List the environments",
-            Self::Config => "Show every setting as it was understood",
-            Self::Depends => "Show in which order environments run",
-            Self::Exec => "Run any command inside an environment",
-            Self::Devenv => "Make an environment to develop in",
+            Self::Events => "Stream service events",
+            Self::Services => "List the available services and their origin",
+            Self::List => "List environments",
+            Self::Config => "Show the resolved settings",
+            Self::Depends => "Show the order in which environments run",
+            Self::Exec => "Run a command in an environment",
+            Self::Devenv => "Create a development environment",
             Self::Schema => "Print a JSON schema of the configuration",
-            Self::Quickstart => "Write a first tox.ini",
-            Self::Import => "Translate a Procfile, a docker-compose.yml or a lock",
-            Self::Lock => "Write down exactly what environments will contain",
-            Self::Update => "Move locked versions, the fewest that must",
-            Self::Graph => "Show which locked package requires which",
-            Self::Outdated => "Show which locked versions have successors",
-            Self::Audit => "Look locked versions up in a vulnerability database",
-            Self::Sbom => "Write what is locked as a CycloneDX document",
-            Self::Man => "Set up the manual page",
-            Self::Completion => "Print what completes commands in a shell",
+            Self::Quickstart => "Create a tox.ini",
+            Self::Import => "Convert a Procfile, Compose file or lock file",
+            Self::Lock => "Lock the exact contents of environments",
+            Self::Update => "Update locked packages, changing as few as possible",
+            Self::Graph => "Show the dependency tree of locked packages",
+            Self::Outdated => "List outdated locked packages",
+            Self::Audit => "Check locked packages for known vulnerabilities",
+            Self::Sbom => "Export locked packages as a CycloneDX SBOM",
+            Self::Man => "Install the manual page",
+            Self::Completion => "Generate shell completions",
         }
     }
 
@@ -172,104 +172,102 @@ impl Verb {
         }
     }
 
-    /// What it does and how it is used, for its help.
+    /// The paragraph at the top of its help.
     pub(super) fn explanation(self) -> &'static str {
         match self {
             Self::Run => {
-                "Builds the selected environments and runs their commands, one after another. Without -e, -m or -f \
-                 these are the environments of env_list. What stands after -- replaces {posargs}."
+                "Builds the selected environments and runs their commands, one environment after another. Without -e, \
+                 -m or -f, the environments in env_list are selected. Arguments after -- replace {posargs}."
             }
             Self::RunParallel => {
-                "Builds the selected environments and runs their commands, several at a time, in the order depends \
-                 asks for. Output is held back and shown for environments that fail."
+                "Builds the selected environments and runs their commands, several environments at a time, in the \
+                 order set by depends. Output is shown only for environments that fail, unless --parallel-live is \
+                 given."
             }
             Self::Serve => {
-                "Builds the selected services (environments with a serve key) and what they depend on, starts them in \
-                 order, each when what it depends on is ready, and shows their logs. Ctrl-C stops them in reverse. \
-                 Without -e: every service."
+                "Builds the selected services (environments with a serve key) and their dependencies, starts each one \
+                 when its dependencies are ready, and shows their logs. Ctrl-C stops them in reverse order. Without \
+                 -e, every service is selected."
             }
             Self::Up => {
-                "Builds the selected services and what they depend on, starts them in the background and leaves them \
-                 running. On a running set it starts what is missing, restarts what has changed and leaves the rest \
-                 alone. Without -e: every service."
+                "Builds the selected services and their dependencies, starts them in the background and leaves them \
+                 running. If some are running already, starts the missing ones, restarts those whose settings have \
+                 changed and leaves the others alone. Without -e, every service is selected."
             }
             Self::Scale => {
-                "Leaves N instances of each of these services running in the background, each with ports of its own, until \
-                 the next up or scale. Whatever depends on them is left alone."
+                "Starts or stops instances until N of each named service are running in the background, each with its \
+                 own ports. The number applies until the next up or scale. Services that depend on them are left alone."
             }
             Self::Down => {
-                "Stops the services that up started, in reverse order; without names, all of them. What a serve or a \
-                 run in another terminal still needs goes on until that is done."
+                "Stops the services that up started, in reverse order; without names, all of them. A service that a \
+                 serve or run in another terminal still uses keeps running until that command ends."
             }
-            Self::Ps => "Shows services with their state, health, ports, and what they use.",
+            Self::Ps => "Shows the services with their state, health, ports and resource usage.",
             Self::Logs => {
-                "Shows what services wrote, of several with their names before each line. Logs stay when the services \
-                 have ended."
+                "Shows the output of services, past and present. With several services, each line is prefixed with \
+                 the name of its service."
             }
-            Self::Start => "Starts services of the running set that were stopped or have failed, and what they need.",
+            Self::Start => "Starts services that were stopped or have failed, and their dependencies.",
             Self::Stop => {
-                "Stops services of the running set, after those that depend on them, until start or up starts them again."
+                "Stops services, after the services that depend on them, until start or up starts them again."
             }
             Self::Restart => {
-                "Stops and starts services of the running set. Those that depend on them restart too where they say \
-                 depends = ENV:restart."
+                "Stops services and starts them again. Services that depend on them with depends = ENV:restart are \
+                 restarted too."
             }
-            Self::Wait => "Waits until services are ready; fails at once when one of them never will be.",
-            Self::Events => "Writes a line for everything that happens to services, until interrupted.",
+            Self::Wait => "Waits until services are ready. Fails as soon as one of them has failed or was stopped.",
+            Self::Events => "Prints a line for every event of the services, until interrupted.",
             Self::Services => {
-                "Lists the services of the configuration, and those of installed packages that it can depend on, each \
-                 with the line or the package it comes from. Nothing is built or started."
+                "Lists the services in the configuration and those provided by installed packages, each with the line \
+                 or the package that defines it. Nothing is built or started."
             }
-            Self::List => "Lists the environments with their descriptions: first those of env_list, then the others.",
+            Self::List => "Lists the environments with their descriptions, those in env_list first.",
             Self::Config => {
                 "Shows the settings of the selected environments after inheritance, conditions and substitution."
             }
-            Self::Depends => "Shows the order environments run in, and as a tree what each depends on.",
-            Self::Exec => {
-                "Builds one environment and runs a command in it, in place of the environment's own commands."
-            }
+            Self::Depends => "Shows the order in which environments run, and their dependencies as a tree.",
+            Self::Exec => "Builds one environment and runs the given command in it instead of its own commands.",
             Self::Devenv => {
-                "Makes an environment for development in a folder of your choice (venv if none is named): the project \
-                 is installed in development mode and no commands are run."
+                "Creates an environment in the given folder (default: venv) and installs the project into it in \
+                 development mode. No commands are run."
             }
             Self::Schema => {
-                "Prints a JSON schema of tox.toml, or of [tool.tox] in pyproject.toml, for editors and validators. It is \
-                 the schema tox prints."
+                "Prints the JSON schema of tox.toml, and of [tool.tox] in pyproject.toml, for editors and validators. \
+                 It is the schema that tox prints."
             }
             Self::Quickstart => {
-                "Writes a tox.ini that runs pytest into a folder, by default the current one, unless there is one \
-                 already."
+                "Creates a tox.ini that runs pytest, by default in the current folder. An existing file is not \
+                 overwritten."
             }
-            Self::Man => "Puts the manual page where man finds it, below your home, and says what is left to do.",
+            Self::Man => "Installs the manual page in your home directory and prints any step that is left to you.",
             Self::Import => {
-                "Prints the environments that a Procfile or a docker-compose.yml comes to, for a tox.ini, and says what it \
-                 could not translate. --write adds them to the tox.ini of this folder. Of a lock (of pipenv, poetry, pdm or \
-                 pip-tools) it prints the versions, as constraints for envo lock."
+                "Converts a Procfile or a docker-compose.yml to sections of a tox.ini, prints them, and reports what it \
+                 could not convert. --write adds them to the tox.ini in this folder. From a lock file of pipenv, poetry, \
+                 pdm or pip-tools it prints the locked versions, as constraints for envo lock."
             }
             Self::Lock => {
-                "Writes locks/pylock.ENV.toml (PEP 751) for each environment, and envo.lock, the index over them. Versions \
-                 that are locked already stay where they can. Other languages have locks of their own."
+                "Resolves the dependencies of each environment and writes locks/pylock.ENV.toml (PEP 751), and envo.lock \
+                 as the index of all locks. Versions that are already locked are kept if possible. Other languages \
+                 have lock files in their own formats."
             }
             Self::Update => {
-                "Moves the named packages to the newest versions that fit, and others only where that makes it \
-                 necessary; without names, all of them. Says what moved."
+                "Updates the named packages to the newest compatible versions, and other packages only if that is \
+                 necessary; without names, updates all packages. Reports the changes."
             }
-            Self::Graph => "Shows the packages of locks as a tree: each with what it requires, or what requires it.",
+            Self::Graph => "Shows the locked packages as a tree, each with its requirements or its dependents.",
             Self::Outdated => {
-                "Shows which locked packages have newer versions on the index. It ends with 1 if any has."
+                "Lists the locked packages that have a newer version on the index. Exits with 1 if there are any."
             }
             Self::Audit => {
-                "Looks every locked package up in a database of vulnerabilities in OSV's format. It ends with 1 when one is \
-                 known, and with an error when something could not be looked up."
+                "Looks up every locked package in a vulnerability database in the OSV format. Exits with 1 if a \
+                 vulnerability is known, and with an error if a package could not be looked up."
             }
-            Self::Sbom => "Writes the locked packages as a CycloneDX document in JSON, to standard output or a file.",
-            Self::Completion => {
-                "Prints a script that completes commands and options; SHELL is bash, zsh, fish or powershell."
-            }
+            Self::Sbom => "Writes the locked packages as a CycloneDX document (JSON) to standard output or a file.",
+            Self::Completion => "Prints a completion script for bash, zsh, fish or powershell.",
         }
     }
 
-    /// Arguments and what they do, for its help.
+    /// Example arguments and their effect, for its help.
     pub(super) fn examples(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Run => &[
@@ -278,58 +276,62 @@ impl Verb {
                 ("run -f py311 -x testenv.deps+=pdbpp", "by factor, with a setting changed"),
             ],
             Self::RunParallel => &[
-                ("run-parallel", "as many at a time as there are processors"),
-                ("p -p 3 -o", "three, output as it comes"),
+                ("run-parallel", "one environment per processor at a time"),
+                ("p -p 3 -o", "three at a time, with live output"),
             ],
-            Self::Serve => &[("serve", "every service"), ("serve -e api,web", "these, and what they depend on")],
+            Self::Serve => &[("serve", "every service"), ("serve -e api,web", "two services and their dependencies")],
             Self::List => &[("list", "all environments"), ("list -d --no-desc", "only the names in env_list")],
-            Self::Up => {
-                &[("up --wait", "every service; return when all are ready"), ("up -e api", "what api needs, too")]
-            }
-            Self::Scale => &[("scale web=3", "in place of its instances key")],
-            Self::Down => &[("down", "stop what up started"), ("down api", "only this")],
-            Self::Ps => {
-                &[("ps", "a table"), ("ps --timeline", "how the last start went"), ("ps --format json", "for programs")]
-            }
-            Self::Logs => {
-                &[("logs -f api web", "of two services, as it comes"), ("logs -n 20 --since 10m", "the latest")]
-            }
-            Self::Start => &[("start api", "and what it depends on")],
-            Self::Stop => &[("stop db", "and what depends on it")],
-            Self::Restart => &[("restart api", "with the environment it has")],
+            Self::Up => &[
+                ("up --wait", "every service; return when all are ready"),
+                ("up -e api", "one service and its dependencies"),
+            ],
+            Self::Scale => &[("scale web=3", "run three instances of web")],
+            Self::Down => &[("down", "stop every service"), ("down api", "stop one service")],
+            Self::Ps => &[
+                ("ps", "a table"),
+                ("ps --timeline", "the timeline of the last start"),
+                ("ps --format json", "for programs"),
+            ],
+            Self::Logs => &[
+                ("logs -f api web", "follow two services"),
+                ("logs -n 20 --since 10m", "recent lines of every service"),
+            ],
+            Self::Start => &[("start api", "start api and its dependencies")],
+            Self::Stop => &[("stop db", "stop db and the services that depend on it")],
+            Self::Restart => &[("restart api", "without rebuilding its environment")],
             Self::Wait => &[("wait api --timeout 30", "at most half a minute")],
             Self::Events => &[("events --format json", "for programs")],
             Self::Services => &[("services", "a table"), ("services --format json", "for programs")],
             Self::Config => &[
-                ("config -e py311", "all of one environment"),
-                ("config -k deps commands", "two settings, of the default environments"),
+                ("config -e py311", "all settings of one environment"),
+                ("config -k deps commands", "two settings of the default environments"),
                 ("config --format json", "for programs"),
             ],
             Self::Depends => &[
-                ("depends", "of all environments"),
-                ("depends --format mermaid", "as a picture, with the states of services"),
+                ("depends", "all environments"),
+                ("depends --format mermaid", "a diagram, with the states of services"),
             ],
-            Self::Exec => &[("exec -e py311 -- python --version", "which Python is it?")],
+            Self::Exec => &[("exec -e py311 -- python --version", "show its Python version")],
             Self::Devenv => &[("devenv -e py311 venv", "then: . venv/bin/activate")],
             Self::Schema => &[("schema > tox.schema.json", "for your editor")],
-            Self::Quickstart => &[("quickstart", "here"), ("q service", "in the folder service")],
+            Self::Quickstart => &[("quickstart", "in the current folder"), ("q service", "in the folder service")],
             Self::Man => &[("man", "then: man envo")],
             Self::Import => &[
-                ("import procfile", "the file Procfile here"),
-                ("import compose docker-compose.yml --write", "and add it to tox.ini"),
-                ("import pipenv --write", "its versions, in pins.txt"),
+                ("import procfile", "convert the file Procfile"),
+                ("import compose docker-compose.yml --write", "and add the result to tox.ini"),
+                ("import pipenv --write", "write its versions to pins.txt"),
             ],
             Self::Lock => &[
                 ("lock", "the environments of env_list"),
-                ("lock --check", "do the locks still fit? resolves nothing"),
-                ("lock --upgrade -e py311", "everything in one environment anew"),
+                ("lock --check", "check that the locks are up to date"),
+                ("lock --upgrade -e py311", "upgrade every package of one environment"),
             ],
             Self::Update => {
-                &[("update urllib3", "in every environment that has it"), ("update -e docs", "all of docs")]
+                &[("update urllib3", "one package, in every environment"), ("update -e docs", "every package of docs")]
             }
-            Self::Graph => &[("graph -e py311", "a tree"), ("graph --reverse", "who needs it?")],
-            Self::Outdated => &[("outdated", "of every locked environment")],
-            Self::Audit => &[("audit", "ask osv.dev"), ("audit --db all.zip", "a database that was downloaded")],
+            Self::Graph => &[("graph -e py311", "a tree"), ("graph --reverse", "each package with its dependents")],
+            Self::Outdated => &[("outdated", "every locked environment")],
+            Self::Audit => &[("audit", "query osv.dev"), ("audit --db all.zip", "use a downloaded database")],
             Self::Sbom => &[("sbom -o sbom.json", "all locked environments")],
             Self::Completion => &[
                 ("completion bash > ~/.envo.bash", "then in ~/.bashrc: . ~/.envo.bash"),
@@ -338,20 +340,20 @@ impl Verb {
         }
     }
 
-    /// Whether environments can be chosen, as opposed to verbs about the program or the configuration's format.
+    /// Whether environments can be selected, unlike for commands about the program or the configuration format.
     pub(super) fn concerns_environments(self) -> bool {
         let about_none =
             [Self::Scale, Self::Schema, Self::Quickstart, Self::Import, Self::Man, Self::Completion, Self::Services];
         !about_none.contains(&self) && !self.talks_only()
     }
 
-    /// Whether it only talks to what runs already, and builds nothing.
+    /// Whether it only talks to the running supervisor and builds nothing.
     pub(super) fn talks_only(self) -> bool {
         use Verb::{Down, Events, Logs, Ps, Restart, Start, Stop, Wait};
         matches!(self, Down | Ps | Logs | Start | Stop | Restart | Wait | Events)
     }
 
-    /// Whether it is about locks and makes no environment.
+    /// Whether it is about locks and creates no environment.
     pub(super) fn is_about_locks(self) -> bool {
         matches!(self, Self::Lock | Self::Update | Self::Graph | Self::Outdated | Self::Audit | Self::Sbom)
     }

@@ -1,39 +1,39 @@
-//! What the commands around locks take.
+//! The options of the commands that work with locks.
 
 use clap::{Arg, ArgAction};
 
 use super::Verb;
 use super::shapes::{choice, flag, under, value, values};
 
-/// How `graph` can write.
+/// The output formats of `graph`.
 pub const GRAPH_FORMATS: [&str; 3] = ["tree", "json", "mermaid"];
-/// How `outdated` and `audit` can write.
+/// The output formats of `outdated` and `audit`.
 pub const TABLE_FORMATS: [&str; 2] = ["table", "json"];
 
 pub(super) fn arguments(verb: Verb) -> Vec<Arg> {
     let mut result = Vec::new();
     match verb {
         Verb::Lock => {
-            result.push(flag("lock_check", "only say whether the locks fit; 1 if one does not").long("check"));
-            result.push(flag("lock_upgrade", "let every version move").short('U').long("upgrade"));
+            result.push(flag("lock_check", "only check the locks; exit with 1 if one is out of date").long("check"));
+            result.push(flag("lock_upgrade", "upgrade every package to its newest version").short('U').long("upgrade"));
             let help =
                 "lock for this platform only, such as linux or x86_64-pc-windows-msvc; may be repeated [default: all]";
             result.push(value("lock_platforms", "P", help).long("python-platform").action(ArgAction::Append));
         }
         Verb::Update => {
-            result.push(values("lock_names", "NAME", "these packages [default: all]"));
+            result.push(values("lock_names", "NAME", "packages to update [default: all]"));
         }
         Verb::Graph => {
-            result.push(flag("graph_reverse", "below each package what requires it").long("reverse"));
-            let help = "how to write it: tree, json or mermaid [default: tree]";
+            result.push(flag("graph_reverse", "list the dependents of each package instead").long("reverse"));
+            let help = "set the output format: tree, json or mermaid [default: tree]";
             result.push(choice("graph_format", GRAPH_FORMATS, help).long("format").value_name("FORMAT"));
         }
         Verb::Audit => {
-            let help = "a folder or zip file with entries in OSV's format, in place of the service";
+            let help = "read this folder or zip file of OSV entries instead of querying a service";
             result.push(value("audit_database", "PATH", help).long("db"));
-            let help = "the address of a service that speaks OSV's protocol [default: https://api.osv.dev]";
+            let help = "query the OSV service at this URL [default: https://api.osv.dev]";
             result.push(value("audit_service", "URL", help).long("service"));
-            let help = "leave out the vulnerability, package or language of this name; may be repeated";
+            let help = "ignore this vulnerability, package or language; may be repeated";
             result.push(value("audit_ignored", "ID", help).long("ignore").action(ArgAction::Append));
         }
         Verb::Sbom => {
@@ -42,7 +42,7 @@ pub(super) fn arguments(verb: Verb) -> Vec<Arg> {
         _ => {}
     }
     if matches!(verb, Verb::Outdated | Verb::Audit) {
-        let help = "how to write it: table or json [default: table]";
+        let help = "set the output format: table or json [default: table]";
         result.push(choice("lock_format", TABLE_FORMATS, help).long("format").value_name("FORMAT"));
     }
     under("Locks", result)

@@ -1,8 +1,7 @@
-//! What can be typed: every command with its options, in tox's spellings, as `clap` definitions.
+//! The definitions of all commands and options for `clap`, in tox's spellings.
 //!
-//! An option's id is the name tox gives its value, so that the same name finds the option's variable (`TOX_<ID>`) and
-//! its key in the user's configuration file. Only the command that was typed is defined at run time: that is what keeps
-//! reading a command line far below a millisecond.
+//! An option's id is tox's name for its value: the same name is used for its variable (`TOX_<ID>`) and its key in the
+//! user's configuration file. Only the given command is defined at run time, so that parsing takes well under a millisecond.
 
 mod locks;
 mod options;
@@ -15,21 +14,21 @@ use clap::{Arg, Command};
 
 use super::verb::Verb;
 
-/// The word that says what to do.
+/// The first word of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandWord {
     Verb(Verb),
-    /// `legacy`, also when none is named: it comes to another verb by its options.
+    /// `legacy`, also the default; its options select another verb.
     Legacy,
 }
 
 impl CommandWord {
-    /// In the order in which the help lists them.
+    /// All words, in the order of the help.
     pub fn all() -> impl Iterator<Item = Self> {
         Verb::ALL.into_iter().map(Self::Verb).chain([Self::Legacy])
     }
 
-    /// The verb, unless its options decide on it.
+    /// The verb; `None` for `legacy`, whose options select it.
     pub(super) fn verb(self) -> Option<Verb> {
         match self {
             Self::Verb(verb) => Some(verb),
@@ -52,33 +51,33 @@ impl CommandWord {
 
     /// One line for the list of commands.
     pub fn summary(self) -> &'static str {
-        self.verb().map_or("Take tox 3's options; runs if none is named", Verb::summary)
+        self.verb().map_or("Accept the options of tox 3 (the default command)", Verb::summary)
     }
 
     pub(super) fn usage(self) -> &'static str {
         self.verb().unwrap_or(Verb::Run).usage()
     }
 
-    /// What it does and how it is used, for its help.
+    /// The paragraph at the top of its help.
     pub(super) fn explanation(self) -> &'static str {
-        let of_legacy = "Takes the options of tox 3. It is what runs when no command is named, so that tox -e py311 and \
-                         tox -l mean what they always did.";
+        let of_legacy = "Accepts the options of tox 3. It is the default command, so that tox -e py311 and tox -l keep \
+                         their meaning.";
         self.verb().map_or(of_legacy, Verb::explanation)
     }
 
-    /// Arguments and what they do, for its help.
+    /// Example arguments and their effect, for its help.
     pub(super) fn examples(self) -> &'static [(&'static str, &'static str)] {
         let of_legacy: &[_] =
             &[("-e py311 -- -k login", "one environment"), ("-l", "list environments"), ("-p auto", "in parallel")];
         self.verb().map_or(of_legacy, Verb::examples)
     }
 
-    /// Whether environments can be chosen, as opposed to verbs about the program or the configuration's format.
+    /// Whether environments can be selected, unlike for commands about the program or the configuration format.
     pub(super) fn concerns_environments(self) -> bool {
         self.verb().is_none_or(Verb::concerns_environments)
     }
 
-    /// Whether it only talks to what runs already, and builds nothing.
+    /// Whether it only talks to the running supervisor and builds nothing.
     pub(super) fn talks_only(self) -> bool {
         self.verb().is_some_and(Verb::talks_only)
     }
@@ -117,19 +116,19 @@ pub fn command(word: CommandWord, program: &str) -> Command {
         .override_usage(format!("{full_name} {}", word.usage()))
         .args(word.arguments())
         .args_override_self(true)
-        // `scan` finds these two, as the order of the words decides whether they count.
+        // `scan` handles these two, because the order of the words decides whether they apply.
         .disable_help_flag(true)
         .disable_version_flag(true)
 }
 
-/// What every command takes.
+/// The options of every command.
 pub fn program_options() -> Vec<Arg> {
     let mut result = options::project();
     result.extend(options::general());
     result
 }
 
-/// How an option is named in messages: all its spellings, as in `-c/--conf`.
+/// All spellings of an option, for messages such as `-c/--conf`.
 pub fn spellings(argument: &Arg) -> Vec<String> {
     let mut result = Vec::new();
     let short = argument.get_short().into_iter().chain(argument.get_all_short_aliases().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! The few shapes that arguments have.
+//! Constructors for the kinds of arguments: flags, values and choices.
 
 use clap::{Arg, ArgAction, value_parser};
 

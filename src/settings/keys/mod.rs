@@ -1,5 +1,5 @@
-//! The one table of setting keys. Looking a key up, `config`, warnings about unused keys, did-you-mean and the reference
-//! docs all read it. The rows stand in one file for each part of it, and `shown` says which environments have which.
+//! The table of all setting keys. Lookup, `config`, warnings about unused keys, suggestions and the reference docs use it.
+//! Each file holds one part of the rows; `shown` lists the keys of each kind of environment.
 //! <https://tox.wiki/en/4.67.15/reference/config.html>
 
 mod environment;
@@ -20,17 +20,17 @@ pub use shown::{CORE, always, may_have};
 use crate::settings::config_set::SetKind;
 use crate::settings::value::ValueKind;
 
-/// What a key is when nobody sets it.
+/// The value of a key that is not set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum DefaultValue {
-    /// Empty, or false, or absent, whatever the kind has.
+    /// Empty, false or absent, depending on the kind.
     Nothing,
     True,
     Text(&'static str),
     Number(f64),
-    /// Worked out from other settings (`defaults`).
+    /// Computed from other settings (`defaults`).
     Computed,
-    /// Never read from a file: tox calls it a constant.
+    /// Never read from a file; a constant in tox.
     Constant,
 }
 
@@ -46,7 +46,7 @@ pub struct SettingKey {
 }
 
 impl SettingKey {
-    /// What the key holds in a set: `labels` groups environments for the project, and lists groups for an environment.
+    /// The kind of the key's value in a set: `labels` maps labels to environments in `[tox]`, and lists labels elsewhere.
     pub fn kind_in(&self, set: SetKind) -> ValueKind {
         match self.kind {
             ValueKind::Labels if set != SetKind::Core => ValueKind::Set,
@@ -54,7 +54,7 @@ impl SettingKey {
         }
     }
 
-    /// Its name and its older spellings.
+    /// The name and the older spellings.
     pub fn spellings(&self) -> impl Iterator<Item = &'static str> + use<> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
@@ -82,25 +82,25 @@ const fn aliased(
 /// tox's keys, in the order of the reference docs.
 const OF_TOX: [&[SettingKey]; 4] = [project::KEYS, environment::KEYS, uv::KEYS, packaging::KEYS];
 
-/// The keys of envo's own; `config` shows them only where they are used.
+/// The keys that tox does not have; `config` shows them only if they are used.
 const OWN: [&[SettingKey]; 4] = [runtime::INSTALLING, service::KEYS, runtime::KEYS, lock::KEYS];
 
-/// Every key there is, tox's first.
+/// All keys, tox's first.
 pub fn all() -> impl Iterator<Item = &'static SettingKey> {
     OF_TOX.into_iter().flatten().chain(own())
 }
 
-/// Every key of envo's own.
+/// All keys that tox does not have.
 pub fn own() -> impl Iterator<Item = &'static SettingKey> {
     OWN.into_iter().flatten()
 }
 
-/// The keys about services.
+/// The keys of services.
 pub fn of_services() -> impl Iterator<Item = &'static SettingKey> {
     service::KEYS.iter()
 }
 
-/// The keys about the languages of an environment.
+/// The keys for the languages of an environment.
 pub fn of_runtimes() -> impl Iterator<Item = &'static SettingKey> {
     runtime::KEYS.iter()
 }
@@ -110,7 +110,7 @@ pub fn spellings() -> impl Iterator<Item = &'static str> {
     all().flat_map(SettingKey::spellings)
 }
 
-/// Whether a key is one that tox does not have.
+/// Whether tox does not have the key.
 pub fn is_own(name: &str) -> bool {
     own().any(|key| key.name == name)
 }
@@ -131,7 +131,7 @@ mod tests {
     fn no_spelling_means_two_keys() {
         let mut seen = std::collections::HashSet::new();
         for name in spellings() {
-            assert!(seen.insert(name), "{name} stands twice");
+            assert!(seen.insert(name), "{name} is listed twice");
         }
     }
 }

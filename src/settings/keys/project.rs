@@ -1,4 +1,4 @@
-//! The project's own keys.
+//! The keys of the project, in `[tox]`.
 
 use crate::settings::keys::DefaultValue::{Computed, Constant, Nothing, Text};
 use crate::settings::keys::{SettingKey, aliased, key};
@@ -6,8 +6,8 @@ use crate::settings::value::ValueKind;
 
 /// The table's rows.
 pub(super) const KEYS: &[SettingKey] = &[
-    aliased("env_list", &["envlist"], ValueKind::Environments, Nothing, "environments that run when none is named"),
-    key("config_file_path", ValueKind::Path, Constant, "path to the configuration file"),
+    aliased("env_list", &["envlist"], ValueKind::Environments, Nothing, "environments to run if none are selected"),
+    key("config_file_path", ValueKind::Path, Constant, "the path of the configuration file"),
     aliased(
         "tox_root",
         &["toxinidir"],
@@ -15,7 +15,7 @@ pub(super) const KEYS: &[SettingKey] = &[
         Computed,
         "the project's root, by default the configuration file's folder",
     ),
-    key("tox_root_name", ValueKind::Text, Constant, "name of the root directory"),
+    key("tox_root_name", ValueKind::Text, Constant, "the name of the root folder"),
     aliased("package_root", &["setupdir"], ValueKind::Path, Computed, "the folder with the project's packaging files"),
     key("home", ValueKind::Path, Constant, "the user's home directory"),
     aliased(
@@ -23,7 +23,7 @@ pub(super) const KEYS: &[SettingKey] = &[
         &["toxworkdir"],
         ValueKind::Path,
         Computed,
-        "where environments are kept, by default `.tox` below the root",
+        "the folder for environments, by default `.tox` in the root",
     ),
     key("temp_dir", ValueKind::Path, Computed, "a folder for temporary files, not emptied at start"),
     key(
@@ -38,29 +38,34 @@ pub(super) const KEYS: &[SettingKey] = &[
         Nothing,
         "the environment that the `.venv` redirect file points at",
     ),
-    key("host_python", ValueKind::Path, Constant, "the Python that is used where the configuration names none"),
-    key("on_platform", ValueKind::Text, Constant, "the platform this runs on, as Python's `sys.platform`"),
+    key("host_python", ValueKind::Path, Constant, "the interpreter for environments that do not specify one"),
+    key("on_platform", ValueKind::Text, Constant, "the current platform, as in Python's `sys.platform`"),
     aliased(
         "min_version",
         &["minversion"],
         ValueKind::OptionalText,
         Nothing,
-        "the oldest tox that understands the configuration",
+        "the oldest version of tox that supports the configuration",
     ),
     key(
         "provision_tox_env",
         ValueKind::Text,
         Text(".tox"),
-        "the environment that a missing tox or plugin is provided in",
+        "the environment in which a missing tox or plugin is installed",
     ),
-    key("requires", ValueKind::RequirementList, Nothing, "what must be installed beside tox, provided when missing"),
+    key(
+        "requires",
+        ValueKind::RequirementList,
+        Nothing,
+        "packages that tox needs, such as plugins; installed if missing",
+    ),
     key("labels", ValueKind::Labels, Nothing, "names for groups of environments"),
     aliased(
         "ignore_base_python_conflict",
         &["ignore_basepython_conflict"],
         ValueKind::Boolean,
         Nothing,
-        "let the environment's name win where it conflicts with `base_python`",
+        "let the environment's name override a conflicting `base_python`",
     ),
     key(
         "skip_missing_interpreters",
@@ -68,7 +73,7 @@ pub(super) const KEYS: &[SettingKey] = &[
         Computed,
         "skip environments whose interpreter is missing instead of failing",
     ),
-    aliased("no_package", &["skipsdist"], ValueKind::Boolean, Nothing, "the project is not packaged at all"),
+    aliased("no_package", &["skipsdist"], ValueKind::Boolean, Nothing, "do not package the project"),
     aliased(
         "package_env",
         &["isolated_build_env"],

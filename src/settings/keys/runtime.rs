@@ -1,31 +1,36 @@
-//! The keys that say what an environment is made with: its languages, their packages, and who installs.
+//! The keys for an environment's languages, their packages and installers.
 
 use crate::settings::keys::DefaultValue::{Nothing, Text};
 use crate::settings::keys::{SettingKey, key};
 use crate::settings::value::ValueKind;
 
-/// The rows of what any environment has.
+/// The rows for any environment.
 pub(super) const INSTALLING: &[SettingKey] = &[
-    key("install_python", ValueKind::Boolean, Nothing, "let uv install an interpreter where none fits"),
+    key("install_python", ValueKind::Boolean, Nothing, "let uv install a Python interpreter if none matches"),
     key(
         "installer",
         ValueKind::Text,
         Text("auto"),
-        "which program installs: auto (uv where it can, else pip), pip or uv",
+        "the program that installs packages: auto (uv if possible, else pip), pip or uv",
     ),
 ];
 
-/// The rows of the languages.
+/// The rows for languages.
 pub(super) const KEYS: &[SettingKey] = &[
     key(
         "runtime",
         ValueKind::List,
         Text("python"),
-        "the languages the environment is made for, each with a version after @",
+        "the languages of the environment, each with an optional version after @",
     ),
-    key("install_runtime", ValueKind::Boolean, Nothing, "fetch a runtime that is not installed"),
-    key("node_deps", ValueKind::List, Nothing, "packages of npm's registry to install, in npm's notation"),
-    key("ruby_deps", ValueKind::List, Nothing, "gems to install, each with a version requirement behind a blank"),
-    key("go_deps", ValueKind::List, Nothing, "Go programs to build and install, as go install takes them"),
-    key("rust_deps", ValueKind::List, Nothing, "Rust programs to build and install, as cargo install takes them"),
+    key("install_runtime", ValueKind::Boolean, Nothing, "download runtimes that are not installed"),
+    key("node_deps", ValueKind::List, Nothing, "npm packages to install, in the syntax of npm install"),
+    key(
+        "ruby_deps",
+        ValueKind::List,
+        Nothing,
+        "gems to install, each with an optional version requirement after a space",
+    ),
+    key("go_deps", ValueKind::List, Nothing, "Go programs to build and install, in the syntax of go install"),
+    key("rust_deps", ValueKind::List, Nothing, "Rust programs to build and install, in the syntax of cargo install"),
 ];

@@ -1,9 +1,9 @@
-//! Which keys each kind of environment has, in the order `config` shows them.
+//! The keys of each kind of environment, in the order of `config`.
 
 use crate::model::Runner;
 use crate::settings::config_set::SetKind;
 
-/// The project's keys in the order `config --core` shows them; `package_env` only when something is packaged.
+/// The project's keys in the order of `config --core`; `package_env` only if a package is built.
 pub const CORE: &[&str] = &[
     "config_file_path",
     "tox_root",
@@ -28,7 +28,7 @@ pub const CORE: &[&str] = &[
     "package_env",
 ];
 
-/// The keys that all environments have, in the order `config` shows them.
+/// The keys of all environments, in the order of `config`.
 const COMMON: &[&str] = &[
     "env_name",
     "labels",
@@ -69,10 +69,10 @@ const PYTHON: &[&str] = &[
 /// What installing with uv adds to [`COMMON`].
 const UV_INSTALL: &[&str] = &["uv_resolution"];
 
-/// What making an environment with uv takes in place of [`VIRTUALENV`].
+/// The keys for creating an environment with uv, instead of [`VIRTUALENV`].
 const UV: &[&str] = &["uv_seed", "system_site_packages", "uv_python_preference"];
 
-/// What is synchronised with the lock file.
+/// The keys for `uv sync`.
 const UV_SYNC: &[&str] = &[
     "extras",
     "dependency_groups",
@@ -84,12 +84,12 @@ const UV_SYNC: &[&str] = &[
     "package_root",
 ];
 
-/// What an environment of a script has instead of what is installed into others.
+/// The keys of an environment for a script, instead of `deps` and the like.
 const SCRIPT: &[&str] = &["script", "skip_missing_interpreters"];
 
 const VIRTUALENV: &[&str] = &["system_site_packages", "always_copy", "download", "virtualenv_spec"];
 
-/// The keys of a run environment, in groups, up to those about packaging, which depend on the environment.
+/// The keys of a run environment, in groups, without those for packaging, which depend on the environment.
 const RUN: &[&[&str]] = &[
     &["set_env", "base", "runner", "description", "depends"],
     COMMON,
@@ -135,7 +135,7 @@ const PEP517_PACKAGE: &[&[&str]] = &[
     ],
 ];
 
-/// The keys of an environment that builds with commands of its own.
+/// The keys of an environment that builds with its own commands.
 const COMMAND_PACKAGE: &[&[&str]] = &[
     &["set_env", "base"],
     COMMON,
@@ -145,7 +145,7 @@ const COMMAND_PACKAGE: &[&[&str]] = &[
     &["skip_missing_interpreters", "deps", "commands", "change_dir", "ignore_errors", "package_glob"],
 ];
 
-/// The keys an environment always has, in the order `config` shows them.
+/// The keys that an environment always has, in the order of `config`.
 pub fn always(kind: SetKind, runner: Option<Runner>) -> Vec<&'static str> {
     let groups = match kind {
         SetKind::Core => return CORE.to_vec(),
@@ -159,7 +159,7 @@ pub fn always(kind: SetKind, runner: Option<Runner>) -> Vec<&'static str> {
         match *group {
             COMMON if runner.uses_uv() => found.extend([COMMON, UV_INSTALL].concat()),
             VIRTUALENV if runner.uses_uv() => found.extend(UV),
-            // What is installed stands in the lock file, or in the script.
+            // The requirements are in the lock file or in the script.
             ["deps", "dependency_groups", ..] if !runner.takes_package() => {}
             other => found.extend(other),
         }
@@ -173,7 +173,7 @@ pub fn always(kind: SetKind, runner: Option<Runner>) -> Vec<&'static str> {
     found
 }
 
-/// Whether some environment of that kind always has the key, whatever its runner.
+/// Whether an environment of that kind always has the key with any runner.
 pub fn may_have(kind: SetKind, name: &str) -> bool {
     match kind {
         SetKind::Core => CORE.contains(&name),

@@ -1,4 +1,4 @@
-//! What tox-uv adds to environments, and what environments of scripts have.
+//! The keys that tox-uv adds, and those of PEP 723 scripts.
 
 use crate::settings::keys::DefaultValue::{Computed, Nothing, True};
 use crate::settings::keys::{SettingKey, key};
@@ -7,17 +7,17 @@ use crate::settings::value::ValueKind;
 /// The table's rows.
 pub(super) const KEYS: &[SettingKey] = &[
     key("uv_resolution", ValueKind::Text, Nothing, "how uv chooses versions: highest, lowest or lowest-direct"),
+    key("uv_seed", ValueKind::Boolean, Nothing, "install pip, and for old interpreters setuptools and wheel"),
     key(
-        "uv_seed",
-        ValueKind::Boolean,
-        Nothing,
-        "put pip, and for old interpreters setuptools and wheel, into the environment",
+        "uv_python_preference",
+        ValueKind::Text,
+        Computed,
+        "the interpreters that uv prefers; none leaves the choice to uv",
     ),
-    key("uv_python_preference", ValueKind::Text, Computed, "which interpreters uv prefers; none leaves that to uv"),
-    key("only_groups", ValueKind::Set, Nothing, "install nothing but these dependency groups"),
-    key("no_default_groups", ValueKind::Boolean, Computed, "leave the project's default dependency groups out"),
+    key("only_groups", ValueKind::Set, Nothing, "install only these dependency groups"),
+    key("no_default_groups", ValueKind::Boolean, Computed, "exclude the project's default dependency groups"),
     key("uv_sync_flags", ValueKind::List, Nothing, "more options for `uv sync`"),
-    key("uv_sync_locked", ValueKind::Boolean, True, "fail when the lock file does not fit the project any more"),
+    key("uv_sync_locked", ValueKind::Boolean, True, "fail if the lock file is out of date"),
     // --- environments of scripts ---
-    key("script", ValueKind::Text, Nothing, "the script of the environment, which says itself what it needs (PEP 723)"),
+    key("script", ValueKind::Text, Nothing, "the script to run, with its requirements as inline metadata (PEP 723)"),
 ];
