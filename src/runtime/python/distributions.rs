@@ -98,16 +98,16 @@ mod tests {
     #[test]
     fn entry_points_of_a_group_are_read_from_every_distribution() -> std::io::Result<()> {
         let folder = tempfile::tempdir()?;
-        let info = folder.path().join("envo_postgres-0.1.dist-info");
+        let info = folder.path().join("envo_run_postgres-0.1.dist-info");
         fs::create_dir(&info)?;
         fs::create_dir(folder.path().join("nothing-1.dist-info"))?;
-        let text = "[console_scripts]\npg = a:b\n\n[envo.services]\n# two\npostgres = envo_postgres:service\npg=p.q:r [x]\n\n[tox]\nz = z\n";
+        let text = "[console_scripts]\npg = a:b\n\n[envo.services]\n# two\npostgres = envo_run_postgres:service\npg=p.q:r [x]\n\n[tox]\nz = z\n";
         fs::write(info.join("entry_points.txt"), text)?;
         let distributions = Distributions { folders: vec![folder.path().to_owned()] };
         let found = distributions.entry_points("envo.services");
         let told: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.object.as_str())).collect();
-        assert_eq!(told, [("pg", "p.q:r"), ("postgres", "envo_postgres:service")]);
-        assert_eq!((found[0].distribution.as_str(), found[0].version.as_str()), ("envo_postgres", "0.1"));
+        assert_eq!(told, [("pg", "p.q:r"), ("postgres", "envo_run_postgres:service")]);
+        assert_eq!((found[0].distribution.as_str(), found[0].version.as_str()), ("envo_run_postgres", "0.1"));
         assert_eq!(distributions.entry_points("none"), []);
         Ok(())
     }
