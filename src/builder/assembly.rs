@@ -1,4 +1,4 @@
-//! Builds environments side by side without running their commands: for those who keep programs running in them.
+//! Builds environments in parallel without running their commands, for callers that keep programs running in them.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use crate::plan::Plan;
 use crate::serve::define;
 use crate::serve::protocol::ServiceDefinition;
 
-/// Builds the environments at the same time and answers them in their order. What happens is told as it happens.
+/// Builds the environments in parallel and returns them in the given order. Events are reported as they happen.
 ///
 /// # Errors
-/// When one of them cannot be built; it has been told why.
+/// If one of them cannot be built; the reason has been reported by then.
 pub fn assemble(run: &Arc<RunContext>, plan: &Arc<Plan>, names: &[String]) -> Result<Vec<ServiceDefinition>, EnvError> {
     let packager = PackagingEnvs::new(Arc::clone(run), Arc::clone(plan), names.to_vec(), None);
     let services = RunServices::default();
-    let turns = EnvRuns { run, plan, packager: &packager, services: &services, layout: None, ahead: None };
-    let built = build_side_by_side(&turns, names);
+    let env_runs = EnvRuns { run, plan, packager: &packager, services: &services, layout: None, prebuilder: None };
+    let built = build_side_by_side(&env_runs, names);
     packager.close();
     built?.iter().map(|built| Ok(define(&built.environment, &built.session)?)).collect()
 }

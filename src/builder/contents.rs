@@ -1,4 +1,5 @@
-//! What goes into an environment that runs commands: its dependencies, the project, and what `extra_setup_commands` add.
+//! Installs the contents of an environment that runs commands: dependencies, the project, and the results of
+//! `extra_setup_commands`.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -32,9 +33,9 @@ const PATH_SEPARATOR: &str = ":";
 /// The contents of one run environment.
 pub struct RunContents<'a> {
     packager: &'a PackagingEnvs,
-    /// Says what was noticed of the settings that were worked out last.
+    /// Reports warnings about the settings evaluated last.
     notice: &'a dyn Fn(&EnvBuilder),
-    /// What was built of the project for it.
+    /// The project's packages built for it.
     packages: Vec<BuiltPackage>,
 }
 
@@ -43,49 +44,49 @@ impl<'a> RunContents<'a> {
         Self { packager, notice, packages: Vec::new() }
     }
 
-    /// After everything is in: lists what is installed if anybody wants to know. Hands out what runs the commands.
-    pub fn finish(self, site: &EnvBuilder, foundation: CreatedEnv) -> Result<CommandSession, EnvError> {
-        let session = foundation.session;
-        if site.environment.has_python() {
-            report_installed(site, &session)?;
+    /// The last step: reports the installed packages if requested. Returns the session that runs the commands.
+    pub fn finish(self, env: &EnvBuilder, created: CreatedEnv) -> Result<CommandSession, EnvError> {
+        let session = created.session;
+        if env.environment.has_python() {
+            report_installed(env, &session)?;
         }
         Ok(session)
     }
 
-    /// `notice` is called before anything is done about the dependencies, which are known then.
+    /// `notice` is called before the dependencies are installed; by then they are evaluated.
     pub(super) fn install_dependencies(
-        site: &EnvBuilder,
-        foundation: &mut CreatedEnv,
+        env: &EnvBuilder,
+        created: &mut CreatedEnv,
         notice: &dyn Fn(&EnvBuilder),
     ) -> Result<(), EnvError> {
-        let dependencies = &site.environment.dependencies;
-        let mut installation = Installing::new(site, foundation);
+        let dependencies = &env.environment.dependencies;
+        let mut installation = Installing::new(env, created);
         if !dependencies.pylock.is_empty() {
             return install_lock_file(&mut installation);
         }
         let deps = dependencies.deps.get()?;
-        notice(site);
-        let root = &site.run.project.package_root;
-        let resolution = site.environment.uv.as_ref().map_or("", |uv| uv.resolution.as_str());
+        notice(env);
+        let root = &env.run.project.package_root;
+        let resolution = env.environment.uv.as_ref().map_or("", |uv| uv.resolution.as_str());
         if !resolution.is_empty()
             && !dependencies.groups.is_empty()
             && let Some(mut requirements) = packages::plain_requirements(&deps)
         {
-            // What is resolved from the lowest versions up comes out right only all at once.
+            // Resolving from the lowest versions up is only correct in a single installation.
             let text = format!(
                 "combining deps and dependency groups for uv_resolution={resolution} to ensure correct resolution"
             );
-            site.reporter.info(&site.environment.name, text);
-            requirements.extend(requirements_of_groups(&site.environment, root)?);
+            env.reporter.info(&env.environment.name, text);
+            requirements.extend(requirements_of_groups(&env.environment, root)?);
             return installation
                 .ensure(section::RUN, "deps", |conditions, old| conditions.requirements(requirements, "deps", old));
         }
-        let forced = forced_requirements(site)?;
+        let forced = forced_requirements(env)?;
         installation.ensure(section::RUN, "deps", |conditions, old| conditions.deps(&deps, &forced, old))?;
         if dependencies.groups.is_empty() {
             return Ok(());
         }
-        let requirements = requirements_of_groups(&site.environment, root)?;
+        let requirements = requirements_of_groups(&env.environment, root)?;
         installation.ensure(section::RUN, "dependency-groups", |conditions, old| {
             conditions.requirements(requirements, "dependency-groups", old)
         })
@@ -93,61 +94,61 @@ impl<'a> RunContents<'a> {
 
     fn install_project(
         &mut self,
-        site: &EnvBuilder,
-        foundation: &mut CreatedEnv,
+        env: &EnvBuilder,
+        created: &mut CreatedEnv,
         packaging: &Packaging,
     ) -> Result<(), EnvError> {
-        let options = &site.run.options;
+        let options = &env.run.options;
         if options.skip_package_install || options.skip_environment_install {
-            site.warning("skip building and installing the package");
+            env.warning("skip building and installing the package");
             return Ok(());
         }
-        let locked = locked_contents::applies(site);
+        let locked = locked_contents::applies(env);
         if packaging.kind == PackageKind::DepsOnly && locked {
             return Ok(());
         }
         if packaging.kind == PackageKind::DepsOnly {
-            let requirements = self.packager.requirements(site, packaging)?;
+            let requirements = self.packager.requirements(env, packaging)?;
             if requirements.is_empty() || options.package_only {
                 return Ok(());
             }
-            return Installing::new(site, foundation).ensure(section::RUN, "package_deps", |conditions, old| {
+            return Installing::new(env, created).ensure(section::RUN, "package_deps", |conditions, old| {
                 conditions.requirements(requirements, "package_deps", old)
             });
         }
-        self.packages = self.packager.packages(site, packaging)?;
+        self.packages = self.packager.packages(env, packaging)?;
         if !options.package_only {
-            self.install_packages(site, foundation)?;
+            self.install_packages(env, created)?;
         }
-        if let Some(journal) = &site.journal {
+        if let Some(journal) = &env.journal {
             journal.packages(self.packages.iter().map(|package| package.path.as_path()));
         }
         let paths: Vec<String> = self.packages.iter().map(|package| package.path.display().to_string()).collect();
         if !paths.is_empty() {
-            foundation.session.variables.set("TOX_PACKAGE", paths.join(PATH_SEPARATOR));
+            created.session.variables.set("TOX_PACKAGE", paths.join(PATH_SEPARATOR));
         }
         Ok(())
     }
 
-    fn install_packages(&self, site: &EnvBuilder, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
-        if let BuildPhase::Rest(forerun) = &site.course {
-            forerun.report_for_project(site.reporter.as_ref());
+    fn install_packages(&self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
+        if let BuildPhase::AfterPrebuild(prebuilt) = &env.build_phase {
+            prebuilt.report_for_project(env.reporter.as_ref());
         }
-        if !locked_contents::applies(site) {
-            self.install_requirements(site, foundation)?;
+        if !locked_contents::applies(env) {
+            self.install_requirements(env, created)?;
         }
-        let mut installation = Installing::new(site, foundation);
+        let mut installation = Installing::new(env, created);
         for request in packages::requests(&self.packages) {
             installation.install(&request)?;
         }
         Ok(())
     }
 
-    /// What the packages require. Where uv installs as with tox-uv, what the project takes from its uv workspace comes from
-    /// there, by way of the project, and not from an index.
-    fn install_requirements(&self, site: &EnvBuilder, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
-        let workspace = match site.environment.uv {
-            Some(_) => uv_sync::workspace_sources(&site.run.project.config_file)?,
+    /// Installs the requirements of the packages. If uv installs as tox-uv does, members of the project's uv workspace
+    /// come from there, by way of the project, and not from an index.
+    fn install_requirements(&self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
+        let workspace = match env.environment.uv {
+            Some(_) => uv_sync::workspace_sources(&env.run.project.config_file)?,
             None => BTreeSet::new(),
         };
         let mut requirements = Vec::new();
@@ -162,21 +163,21 @@ impl<'a> RunContents<'a> {
                 }
             }
         }
-        install_requirements(site, foundation, requirements)?;
+        install_requirements(env, created, requirements)?;
         if by_project {
             let arguments = ["--reinstall", "-e", "."].map(str::to_owned).to_vec();
-            Installing::new(site, foundation).install_constrained(InstallRequest::new("package", arguments))?;
+            Installing::new(env, created).install_constrained(InstallRequest::new("package", arguments))?;
         }
         Ok(())
     }
 
-    fn run_extra_setup(&self, site: &EnvBuilder, session: &CommandSession) -> Result<(), EnvError> {
-        let lists = &site.environment.commands;
+    fn run_extra_setup(&self, env: &EnvBuilder, session: &CommandSession) -> Result<(), EnvError> {
+        let lists = &env.environment.commands;
         let commands = lists.extra_setup.get()?;
         if commands.is_empty() {
             return Ok(());
         }
-        let cwd = site.environment.change_dir.get()?;
+        let cwd = env.environment.change_dir.get()?;
         environment_folders::create("change_dir", &cwd)?;
         let set = CommandSet { key: "extra_setup_commands", cwd: &cwd, ignore_errors: lists.ignore_errors, retries: 0 };
         if set.run(session, commands, &mut Vec::new())? != 0 && !lists.ignore_errors {
@@ -186,129 +187,129 @@ impl<'a> RunContents<'a> {
     }
 }
 
-/// Installs what the project requires, some of it replaced by `--force-dep`.
+/// Installs the project's requirements, with replacements from `--force-dep`.
 pub(super) fn install_requirements(
-    site: &EnvBuilder,
-    foundation: &mut CreatedEnv,
+    env: &EnvBuilder,
+    created: &mut CreatedEnv,
     requirements: Vec<String>,
 ) -> Result<(), EnvError> {
-    let requirements = packages::requirements(requirements, &forced_requirements(site)?)?;
-    Installing::new(site, foundation).ensure(section::PACKAGE, "package_deps", |conditions, old| {
+    let requirements = packages::requirements(requirements, &forced_requirements(env)?)?;
+    Installing::new(env, created).ensure(section::PACKAGE, "package_deps", |conditions, old| {
         conditions.requirements(requirements, "package_deps", old)
     })
 }
 
-/// What `--force-dep` says.
-pub(super) fn forced_requirements(site: &EnvBuilder) -> Result<Vec<Requirement>, ConfigError> {
-    let texts = site.run.options.force_dependencies.iter();
+/// The requirements given with `--force-dep`.
+pub(super) fn forced_requirements(env: &EnvBuilder) -> Result<Vec<Requirement>, ConfigError> {
+    let texts = env.run.options.force_dependencies.iter();
     let invalid = |text: &str, error| ConfigError::handled(format!("--force-dep {text}: {error}"));
     texts.map(|text| text.parse().map_err(|error| invalid(text, error))).collect()
 }
 
 impl RunContents<'_> {
-    fn install_everything(&mut self, site: &EnvBuilder, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
-        let locked = locked_contents::entry(site, foundation)?;
-        site.install_runtimes(foundation)?;
-        if let Some(script) = &site.environment.script {
-            script_contents::install(site, foundation, script, locked)?;
-        } else if site.run.options.skip_environment_install {
-            site.warning("skip installing dependencies and package");
+    fn install_everything(&mut self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
+        let locked = locked_contents::entry(env, created)?;
+        env.install_runtimes(created)?;
+        if let Some(script) = &env.environment.script {
+            script_contents::install(env, created, script, locked)?;
+        } else if env.run.options.skip_environment_install {
+            env.warning("skip installing dependencies and package");
         } else if let Some(entry) = locked {
-            locked_contents::install(site, foundation, entry)?;
-        } else if foundation.has_python() {
-            Self::install_dependencies(site, foundation, self.notice)?;
+            locked_contents::install(env, created, entry)?;
+        } else if created.has_python() {
+            Self::install_dependencies(env, created, self.notice)?;
         }
-        if let Some(packaging) = &site.environment.packaging {
-            self.install_project(site, foundation, packaging)?;
+        if let Some(packaging) = &env.environment.packaging {
+            self.install_project(env, created, packaging)?;
         }
-        if let Some(package) = &site.environment.package_of_runtime {
-            site.install_project_package(foundation, package, &self.packager.project_packages)?;
+        if let Some(package) = &env.environment.package_of_runtime {
+            env.install_project_package(created, package, &self.packager.project_packages)?;
         }
-        if let Some(uv) = &site.environment.uv {
-            uv_contents::install(site, foundation, uv)?;
+        if let Some(uv) = &env.environment.uv {
+            uv_contents::install(env, created, uv)?;
         }
-        self.run_extra_setup(site, &foundation.session)?;
-        if locked.is_some() && foundation.has_python() && !site.run.options.skip_environment_install {
-            locked_contents::settle(foundation)?;
+        self.run_extra_setup(env, &created.session)?;
+        if locked.is_some() && created.has_python() && !env.run.options.skip_environment_install {
+            locked_contents::settle(created)?;
         }
         Ok(())
     }
 }
 
 impl EnvContents for RunContents<'_> {
-    fn install(&mut self, site: &EnvBuilder, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
-        let result = self.install_everything(site, foundation);
-        site.settle_languages(foundation, result.is_ok())?;
+    fn install(&mut self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
+        let result = self.install_everything(env, created);
+        env.settle_runtimes(created, result.is_ok())?;
         result
     }
 
-    fn before_removal(&mut self, site: &EnvBuilder) {
-        if let Err(halt) = run_recreate_commands(site) {
-            site.warning(format!("recreate_commands failed, continuing with recreation: {halt}"));
+    fn before_removal(&mut self, env: &EnvBuilder) {
+        if let Err(error) = run_recreate_commands(env) {
+            env.warning(format!("recreate_commands failed, continuing with recreation: {error}"));
         }
     }
 
-    fn after_removal(&mut self, site: &EnvBuilder, asked: bool) {
-        if let (true, Some(packaging)) = (asked, &site.environment.packaging) {
+    fn after_removal(&mut self, env: &EnvBuilder, asked: bool) {
+        if let (true, Some(packaging)) = (asked, &env.environment.packaging) {
             self.packager.remove_if_requested(packaging);
         }
     }
 }
 
 fn install_lock_file(installation: &mut Installing<'_>) -> Result<(), EnvError> {
-    let site = installation.env();
-    let dependencies = &site.environment.dependencies;
-    if !site.run.options.force_dependencies.is_empty() {
-        // tox takes them for `deps`, which do not go together with a lock file.
+    let env = installation.env();
+    let dependencies = &env.environment.dependencies;
+    if !env.run.options.force_dependencies.is_empty() {
+        // tox treats them as `deps`, which cannot be combined with a lock file.
         return Err(deps_beside_pylock().into());
     }
-    let path = pylock_of(&site.environment, &site.run.project.package_root)?;
+    let path = pylock_of(&env.environment, &env.run.project.package_root)?;
     let markers = installation.interpreter()?.markers.clone();
     let lock =
         pylock::Pylock { path: &path, extras: &dependencies.extras, groups: &dependencies.groups, markers: &markers };
     installation.ensure(section::RUN, "pylock", |conditions, old| conditions.pylock(&lock, old))
 }
 
-/// Runs what has to run in the environment before it is removed; the environment may be half-made or broken.
-fn run_recreate_commands(site: &EnvBuilder) -> Result<(), EnvError> {
-    let commands = site.environment.commands.recreate.get()?;
+/// Runs `recreate_commands` before the environment is removed; it may be incomplete or broken.
+fn run_recreate_commands(env: &EnvBuilder) -> Result<(), EnvError> {
+    let commands = env.environment.commands.recreate.get()?;
     if commands.is_empty() {
         return Ok(());
     }
-    let cwd = site.environment.change_dir.get()?;
+    let cwd = env.environment.change_dir.get()?;
     environment_folders::create("change_dir", &cwd)?;
-    let folders = ["bin", "Scripts"].map(|name| site.environment.env_dir.join(name));
+    let folders = ["bin", "Scripts"].map(|name| env.environment.env_dir.join(name));
     let paths: Vec<PathBuf> = folders.into_iter().filter(|folder| folder.exists()).collect();
-    let session = site.session(paths)?;
+    let session = env.session(paths)?;
     let set = CommandSet { key: "recreate_commands", cwd: &cwd, ignore_errors: true, retries: 0 };
     let code = set.run(&session, commands, &mut Vec::new())?;
     if code != 0 {
-        site.warning(format!("recreate_commands failed with exit code {code}, continuing with recreation"));
+        env.warning(format!("recreate_commands failed with exit code {code}, continuing with recreation"));
     }
     Ok(())
 }
 
-/// Lists what is installed if anybody wants to know.
-pub fn report_installed(site: &EnvBuilder, session: &CommandSession) -> Result<(), EnvError> {
-    if site.journal.is_none() && !site.run.options.list_dependencies {
+/// Reports the installed packages if requested.
+pub fn report_installed(env: &EnvBuilder, session: &CommandSession) -> Result<(), EnvError> {
+    if env.journal.is_none() && !env.run.options.list_dependencies {
         return Ok(());
     }
-    let lines = installed(site, session)?;
-    if let Some(journal) = &site.journal {
+    let lines = installed(env, session)?;
+    if let Some(journal) = &env.journal {
         journal.installed_packages(&lines);
     }
-    if site.run.options.list_dependencies {
-        site.warning(lines.join(","));
+    if env.run.options.list_dependencies {
+        env.warning(lines.join(","));
     }
     Ok(())
 }
 
-/// What `list_dependencies_command` says, line by line.
-pub fn installed(site: &EnvBuilder, session: &CommandSession) -> Result<Vec<String>, EnvError> {
+/// The output lines of `list_dependencies_command`.
+pub fn installed(env: &EnvBuilder, session: &CommandSession) -> Result<Vec<String>, EnvError> {
     let outcome = session.execute(CommandRequest {
-        argv: site.environment.installation.list_dependencies_command.argv.clone(),
+        argv: env.environment.installation.list_dependencies_command.argv.clone(),
         shown: DisplayedCommand::Itself,
-        cwd: site.run.project.root.clone(),
+        cwd: env.run.project.root.clone(),
         run_id: "freeze".to_owned(),
         stdin: CommandStdin::Off,
         display: CommandDisplay::Keep,

@@ -1,5 +1,5 @@
-//! Runs a set of environments, one after the other or side by side, until all had their turn, one failed that stops the
-//! others, or the user wants to stop.
+//! Runs a set of environments, sequentially or in parallel, until all are done, one fails that stops the others, or the
+//! user interrupts.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -27,18 +27,18 @@ use crate::plan::graph;
 use crate::report::observers::observed;
 use crate::report::{Buffered, EventLayout};
 
-/// The seconds tox reports of an environment that never ran.
+/// The seconds tox reports for an environment that never ran.
 const NO_TIME: f64 = 0.01;
 
-/// The verbosity nobody asked for.
+/// The verbosity without `-v` or `-q`.
 const USUAL_VERBOSITY: u8 = 2;
 
-/// What happens to an environment's messages and output.
+/// How an environment's messages and output are shown.
 #[derive(Debug, Clone)]
 pub enum OutputMode {
-    /// They are shown as they come.
+    /// Shown immediately.
     Live,
-    /// They are kept, and shown when the environment is done and there is a reason to.
+    /// Held back until the environment is done, and shown only if there is a reason to.
     Held(EventLayout),
 }
 
@@ -47,13 +47,13 @@ pub struct Coordinator<'a> {
     pub run: &'a Arc<RunContext>,
     pub plan: &'a Arc<Plan>,
     pub names: Vec<String>,
-    /// How many may run side by side; `None`: all.
-    pub places: Option<usize>,
+    /// How many may run in parallel; `None`: all.
+    pub max_parallel: Option<usize>,
     pub showing: OutputMode,
     /// When the program started.
     pub start: Instant,
-    /// How environments are made before their turn; `None`: they are not.
-    pub foresight: Option<PrebuildOptions>,
+    /// How environments are prepared before they run; `None`: they are not.
+    pub prebuild: Option<PrebuildOptions>,
 }
 
 enum CoordinatorMessage {
@@ -61,7 +61,7 @@ enum CoordinatorMessage {
     Interrupted,
 }
 
-/// What is left of a turn.
+/// The result of a finished environment.
 struct EnvRun {
     result: EnvironmentResult,
     held: Option<Arc<Buffered>>,
@@ -69,10 +69,10 @@ struct EnvRun {
 }
 
 impl Coordinator<'_> {
-    /// Runs them all and tells how it ended; returns the program's exit code.
+    /// Runs all environments and reports the overall result; returns the program's exit code.
     ///
     /// # Errors
-    /// When the environments' order cannot be found out; nothing was run then.
+    /// If the order of the environments cannot be determined; nothing has run then.
     pub fn run(&self) -> Result<i32, ConfigError> {
         let (mut finished, error) = match self.order() {
             Ok((order, services)) => (self.run_in_order(order, &services), None),
@@ -116,16 +116,16 @@ impl Coordinator<'_> {
         };
         let names = self.names.iter().chain(services.names()).cloned().collect();
         let packager = PackagingEnvs::new(Arc::clone(self.run), Arc::clone(self.plan), names, held.cloned());
-        let ahead = self.foresight.clone().map(|foresight| Prebuilder::new(self.run, &packager, &order, foresight));
-        let turns = EnvRuns {
+        let prebuilder = self.prebuild.clone().map(|prebuild| Prebuilder::new(self.run, &packager, &order, prebuild));
+        let env_runs = EnvRuns {
             run: self.run,
             plan: self.plan,
             packager: &packager,
             services,
             layout: held.cloned(),
-            ahead: ahead.as_ref(),
+            prebuilder: prebuilder.as_ref(),
         };
-        let mut queue = EnvQueue::new(order, self.places.unwrap_or(usize::MAX));
+        let mut queue = EnvQueue::new(order, self.max_parallel.unwrap_or(usize::MAX));
         let (sender, receiver) = channel();
         let (done_reader, done_writer) = match std::io::pipe() {
             Ok((reader, writer)) => (Some(reader), Some(writer)),
@@ -136,12 +136,12 @@ impl Coordinator<'_> {
                 let sender = sender.clone();
                 scope.spawn(move || watch(&self.run.interrupt, &done, &sender));
             }
-            if let Some(ahead) = turns.ahead {
-                (0..ahead.threads()).for_each(|_| drop(scope.spawn(|| ahead.work())));
+            if let Some(prebuilder) = env_runs.prebuilder {
+                (0..prebuilder.threads()).for_each(|_| drop(scope.spawn(|| prebuilder.work())));
             }
-            let results = self.conduct(scope, &turns, &mut queue, (sender, receiver));
-            turns.ahead.into_iter().for_each(Prebuilder::close);
-            // The watcher sees the end of the pipe.
+            let results = self.conduct(scope, &env_runs, &mut queue, (sender, receiver));
+            env_runs.prebuilder.into_iter().for_each(Prebuilder::close);
+            // Closes the pipe, which ends the watcher.
             drop(done_writer);
             services.close(self.run.reporter.as_ref());
             packager.close();
@@ -152,7 +152,7 @@ impl Coordinator<'_> {
     fn conduct<'scope, 'env: 'scope>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
-        turns: &'scope EnvRuns<'env>,
+        env_runs: &'scope EnvRuns<'env>,
         queue: &mut EnvQueue,
         (sender, receiver): (Sender<CoordinatorMessage>, Receiver<CoordinatorMessage>),
     ) -> Vec<EnvironmentResult> {
@@ -161,31 +161,31 @@ impl Coordinator<'_> {
         loop {
             while let Some(name) = queue.next() {
                 let sender = sender.clone();
-                turns.ahead.into_iter().for_each(|ahead| ahead.begin_run(&name));
+                env_runs.prebuilder.into_iter().for_each(|prebuilder| prebuilder.begin_run(&name));
                 scope.spawn(move || {
-                    let _ = sender.send(CoordinatorMessage::Done(Box::new(self.run_one(turns, &name))));
+                    let _ = sender.send(CoordinatorMessage::Done(Box::new(self.run_one(env_runs, &name))));
                 });
             }
             if queue.is_done() {
                 return results;
             }
             match receiver.recv() {
-                Ok(CoordinatorMessage::Done(turn)) => {
-                    queue.finish(&turn.result.name);
-                    turns.ahead.into_iter().for_each(|ahead| ahead.finish_run(&turn.result.name));
-                    if self.stops_the_others(&turn.result) {
-                        turns.ahead.into_iter().for_each(Prebuilder::close);
+                Ok(CoordinatorMessage::Done(env_run)) => {
+                    queue.finish(&env_run.result.name);
+                    env_runs.prebuilder.into_iter().for_each(|prebuilder| prebuilder.finish_run(&env_run.result.name));
+                    if self.stops_the_others(&env_run.result) {
+                        env_runs.prebuilder.into_iter().for_each(Prebuilder::close);
                         results.extend(self.give_up(queue));
                     }
                     let last = interrupted || queue.is_done();
-                    self.conclude(turns, &turn, last);
-                    results.push(turn.result);
+                    self.conclude(env_runs, &env_run, last);
+                    results.push(env_run.result);
                 }
                 Ok(CoordinatorMessage::Interrupted) => {
                     interrupted = true;
-                    turns.ahead.into_iter().for_each(Prebuilder::close);
-                    turns.packager.report_interrupt();
-                    let one_by_one = self.places == Some(1) && self.run.options.fail_fast;
+                    env_runs.prebuilder.into_iter().for_each(Prebuilder::close);
+                    env_runs.packager.report_interrupt();
+                    let one_by_one = self.max_parallel == Some(1) && self.run.options.fail_fast;
                     let code = if one_by_one { exit_code::HANDLED_ERROR } else { exit_code::CANCELLED };
                     let left = queue.close().into_iter().filter(|left| left.in_line);
                     results.extend(left.map(|left| never_ran(&left.name, false, code)));
@@ -195,7 +195,7 @@ impl Coordinator<'_> {
         }
     }
 
-    fn run_one(&self, turns: &EnvRuns<'_>, name: &str) -> EnvRun {
+    fn run_one(&self, env_runs: &EnvRuns<'_>, name: &str) -> EnvRun {
         let held = match &self.showing {
             OutputMode::Live => None,
             OutputMode::Held(layout) => Some(Arc::new(Buffered::new(layout.clone(), Arc::clone(&self.run.reporter)))),
@@ -204,16 +204,16 @@ impl Coordinator<'_> {
             Some(held) => observed(Arc::clone(held) as Arc<dyn Reporter>, &self.run.observers),
             None => Arc::clone(&self.run.reporter),
         };
-        let (result, show_anyway) = turns.take(name, reporter);
+        let (result, show_anyway) = env_runs.take(name, reporter);
         EnvRun { result, held, show_anyway }
     }
 
-    /// Tells that an environment is done and shows what was held back, if there is a reason to.
-    fn conclude(&self, turns: &EnvRuns<'_>, turn: &EnvRun, last: bool) {
-        self.run.reporter.event(RunEvent::EnvironmentFinished { result: turn.result.clone(), last });
-        let Some(held) = &turn.held else { return };
-        let show = turn.result.code != exit_code::OK || turn.show_anyway || self.run.options.list_dependencies;
-        for output in turns.packager.held_output(&turn.result.name).iter().chain([held]) {
+    /// Reports that an environment is done and shows its held-back output if there is a reason to.
+    fn conclude(&self, env_runs: &EnvRuns<'_>, env_run: &EnvRun, last: bool) {
+        self.run.reporter.event(RunEvent::EnvironmentFinished { result: env_run.result.clone(), last });
+        let Some(held) = &env_run.held else { return };
+        let show = env_run.result.code != exit_code::OK || env_run.show_anyway || self.run.options.list_dependencies;
+        for output in env_runs.packager.held_output(&env_run.result.name).iter().chain([held]) {
             if show {
                 output.replay(self.run.reporter.as_ref());
             } else {
@@ -227,13 +227,13 @@ impl Coordinator<'_> {
         failed && (self.run.options.fail_fast || result.fail_fast)
     }
 
-    /// Lets nothing more start after a failure.
+    /// Starts no more environments after a failure.
     fn give_up(&self, queue: &mut EnvQueue) -> Vec<EnvironmentResult> {
         let left = queue.close().into_iter();
         left.map(|left| never_ran(&left.name, true, exit_code::HANDLED_ERROR)).collect()
     }
 
-    /// What to say of environments that came to a good end without anything having run in them, and what to do.
+    /// A warning, with a hint, about successful environments in which nothing ran.
     fn idle(&self, results: &[EnvironmentResult]) -> Option<String> {
         let options = &self.run.options;
         if options.no_test || options.package_only || self.run.verbosity == 0 {
@@ -254,7 +254,7 @@ impl Coordinator<'_> {
         } else if !named && self.has_only_services(first) {
             "`envo serve` starts the services".to_owned()
         } else if named {
-            // An environment without commands that is asked for by name is wanted as it is: to be built.
+            // An environment without commands that is requested by name is meant to be built only.
             return None;
         } else {
             format!("write what to run as `commands` of `[{section}]`")
@@ -262,7 +262,7 @@ impl Coordinator<'_> {
         Some(format!("nothing ran in {}: no `commands`\nhelp: {remedy}", idle.join(", ")))
     }
 
-    /// Whether the environment is written nowhere, but services are.
+    /// Whether the environment is not configured, but services are.
     fn has_only_services(&self, environment: &str) -> bool {
         let settings = &self.plan.settings;
         let is_service = |name: &String| settings.is_written(&settings.environment(name), "serve").unwrap_or(false);
@@ -270,7 +270,7 @@ impl Coordinator<'_> {
             && self.plan.runs().is_ok_and(|names| names.iter().any(is_service))
     }
 
-    /// Tells the curious which keys of the environments that ran nothing reads.
+    /// At higher verbosity, reports unused keys of the environments that ran.
     fn report_unused_keys(&self) {
         if self.run.verbosity <= USUAL_VERBOSITY {
             return;

@@ -1,6 +1,6 @@
-//! Brings one environment from whatever state its folder is in to one in which its commands can run: made with the right
-//! interpreter, emptied of what the last run left, and made anew when what is there does not fit any more. What goes into
-//! it is the callers' business ([`crate::builder::environment`], [`crate::builder::packaging_env`]).
+//! Creates one environment, or updates an existing one, so that its commands can run: with the right interpreter,
+//! without leftovers of the last run, and recreated if it is out of date. Its contents are up to the callers
+//! ([`crate::builder::contents`], [`crate::builder::packaging_env`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,25 +37,25 @@ use crate::runtime::python;
 /// The lock tox takes on packaging environments.
 const TOX_LOCK: &str = "file.lock";
 
-/// An environment that is being worked on.
+/// Builds one environment.
 pub struct EnvBuilder {
     pub run: Arc<RunContext>,
     pub environment: Arc<Environment>,
-    /// Where this environment's messages go; in a parallel run they are held back.
+    /// Receives this environment's messages; in a parallel run they are held back.
     pub reporter: Arc<dyn Reporter>,
     pub journal: Option<Arc<EnvironmentJournal>>,
     /// Numbers the log files.
     pub log_number: Arc<AtomicUsize>,
-    pub course: BuildPhase,
+    pub build_phase: BuildPhase,
 }
 
-/// A virtual environment that exists and was made with the right interpreter.
+/// A virtual environment that exists and has the right interpreter.
 pub struct CreatedEnv {
     pub stamp: Stamp,
-    /// `None`: its runtimes do without.
+    /// `None`: its runtimes do not need one.
     python: Option<EnvPython>,
     pub languages: Vec<RuntimeInstallation>,
-    /// Those of them that were installed anew in this run.
+    /// Runtimes that were reinstalled in this run.
     pub renewed: Vec<ReinstalledRuntime>,
     /// Runs commands in it.
     pub session: CommandSession,
@@ -81,47 +81,47 @@ impl CreatedEnv {
     }
 }
 
-/// What a kind of environment adds to the common course of [`Site::prepare`].
+/// The part of [`EnvBuilder::prepare`] that depends on the kind of environment.
 pub trait EnvContents {
-    /// Puts into the environment what belongs there. May ask for [`Halt::Recreate`].
-    fn install(&mut self, site: &EnvBuilder, foundation: &mut CreatedEnv) -> Result<(), EnvError>;
+    /// Installs the contents. May return [`EnvError::Recreate`].
+    fn install(&mut self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError>;
 
     /// Called before the environment is removed.
-    fn before_removal(&mut self, site: &EnvBuilder);
+    fn before_removal(&mut self, env: &EnvBuilder);
 
-    /// Called when the environment was removed; `asked` says that the user wanted it so.
-    fn after_removal(&mut self, site: &EnvBuilder, asked: bool);
+    /// Called when the environment was removed; `asked`: at the user's request.
+    fn after_removal(&mut self, env: &EnvBuilder, asked: bool);
 }
 
 impl EnvBuilder {
     pub fn new(run: Arc<RunContext>, mut environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Self {
         if run.locks.is_some() && !environment.runtimes.is_empty() {
             let name = environment.name.clone();
-            for wish in &mut Arc::make_mut(&mut environment).runtimes {
-                let folder = runtime::locking::folder(&run.project.lock_dir, &wish.name, &name);
-                wish.lock = folder.is_dir().then_some(folder);
+            for requirement in &mut Arc::make_mut(&mut environment).runtimes {
+                let folder = runtime::locking::folder(&run.project.lock_dir, &requirement.name, &name);
+                requirement.lock = folder.is_dir().then_some(folder);
             }
         }
         let journal = run.journal.as_ref().map(|journal| journal.environment(&environment.name));
-        Self { run, environment, reporter, journal, log_number: Arc::default(), course: BuildPhase::Whole }
+        Self { run, environment, reporter, journal, log_number: Arc::default(), build_phase: BuildPhase::Whole }
     }
 
-    /// The same before the environment's turn: nothing is shown, and what is done is remembered in `forerun`.
+    /// Builds the environment before its run: nothing is shown, and finished work is recorded in `prebuilt`.
     #[must_use]
-    pub fn prebuilding(self, forerun: Arc<Prebuilt>) -> Self {
-        Self { reporter: forerun.output(), course: BuildPhase::Ahead(forerun), ..self }
+    pub fn prebuilding(self, prebuilt: Arc<Prebuilt>) -> Self {
+        Self { reporter: prebuilt.output(), build_phase: BuildPhase::Prebuild(prebuilt), ..self }
     }
 
-    /// The same when its turn has come after work ahead, of which it is told now.
+    /// Builds the environment in its run, after work on it ahead, which is reported now.
     #[must_use]
-    pub fn after(self, forerun: Arc<Prebuilt>) -> Self {
-        self.log_number.store(forerun.log_number(), Ordering::Relaxed);
+    pub fn after(self, prebuilt: Arc<Prebuilt>) -> Self {
+        self.log_number.store(prebuilt.log_number(), Ordering::Relaxed);
         self.before_installation();
-        forerun.report(self.reporter.as_ref());
-        Self { course: BuildPhase::Rest(forerun), ..self }
+        prebuilt.report(self.reporter.as_ref());
+        Self { build_phase: BuildPhase::AfterPrebuild(prebuilt), ..self }
     }
 
-    /// The same with its messages going elsewhere.
+    /// The same builder with another reporter.
     #[must_use]
     pub fn with_reporter(&self, reporter: Arc<dyn Reporter>) -> Self {
         Self {
@@ -130,35 +130,35 @@ impl EnvBuilder {
             reporter,
             journal: self.journal.clone(),
             log_number: Arc::clone(&self.log_number),
-            course: self.course.clone(),
+            build_phase: self.build_phase.clone(),
         }
     }
 
-    /// What was done so far counts, whatever becomes of the rest.
+    /// Marks the work so far as valid, even if later work fails.
     pub fn checkpoint(&self) {
-        if let BuildPhase::Ahead(forerun) = &self.course {
-            forerun.keep(self);
+        if let BuildPhase::Prebuild(prebuilt) = &self.build_phase {
+            prebuilt.keep(self);
         }
     }
 
-    /// What asks to stop.
+    /// The interrupt that stops the work.
     pub fn interrupt(&self) -> &Interrupt {
-        match &self.course {
-            BuildPhase::Ahead(forerun) => forerun.interrupt(),
-            BuildPhase::Whole | BuildPhase::Rest(_) => &self.run.interrupt,
+        match &self.build_phase {
+            BuildPhase::Prebuild(prebuilt) => prebuilt.interrupt(),
+            BuildPhase::Whole | BuildPhase::AfterPrebuild(_) => &self.run.interrupt,
         }
     }
 
-    /// Marks in the log that something is about to be installed, if the environment has its turn.
+    /// Marks in the log that an installation begins, unless the environment is prepared before its run.
     pub fn before_installation(&self) {
-        if !matches!(self.course, BuildPhase::Ahead(_)) {
+        if !matches!(self.build_phase, BuildPhase::Prebuild(_)) {
             self.run.groups.before_installation(&self.environment, self.reporter.as_ref());
         }
     }
 
-    /// Says what the environment is doing now, if it has its turn.
+    /// Reports the phase of the environment, unless it is prepared before its run.
     pub fn phase(&self, phase: EnvPhase) {
-        if !matches!(self.course, BuildPhase::Ahead(_)) {
+        if !matches!(self.build_phase, BuildPhase::Prebuild(_)) {
             self.run.enter(&self.environment.name, phase);
         }
     }
@@ -171,10 +171,10 @@ impl EnvBuilder {
         self.reporter.message(&self.environment.name, Level::Debug, text);
     }
 
-    /// Prepares the environment, once more from nothing when what is there does not fit.
+    /// Prepares the environment; recreates it once if its state is out of date.
     pub fn prepare(&self, contents: &mut dyn EnvContents) -> Result<CreatedEnv, EnvError> {
         check_platform(&self.environment)?;
-        let asked = self.environment.recreate && !self.course.is_rest();
+        let asked = self.environment.recreate && !self.build_phase.is_after_prebuild();
         if asked && self.is_misplaced() {
             contents.before_removal(self);
             self.remove()?;
@@ -201,17 +201,17 @@ impl EnvBuilder {
     }
 
     fn attempt(&self, contents: &mut dyn EnvContents) -> Result<CreatedEnv, EnvError> {
-        let mut foundation = self.ensure_created()?;
-        contents.install(self, &mut foundation)?;
-        Ok(foundation)
+        let mut created = self.ensure_created()?;
+        contents.install(self, &mut created)?;
+        Ok(created)
     }
 
-    /// Whether something that is no folder stands where the environment belongs.
+    /// Whether something other than a folder is at the environment's path.
     fn is_misplaced(&self) -> bool {
         std::fs::symlink_metadata(&self.environment.env_dir).is_ok_and(|metadata| !metadata.is_dir())
     }
 
-    /// Sees to it that a folder may stand where the environment belongs.
+    /// Checks that a folder may be created at the environment's path.
     pub fn check_location(&self) -> Result<(), EnvError> {
         let env_dir = &self.environment.env_dir;
         let shown = env_dir.display();
@@ -222,7 +222,7 @@ impl EnvBuilder {
             return Err(error.hint("move the project, or name another folder with `work_dir` or `--workdir`").into());
         }
         let Ok(metadata) = std::fs::symlink_metadata(env_dir) else { return Ok(()) };
-        // Its files would be written over those of the project or the system, and `-r` would remove them.
+        // Its files would overwrite those of the project or the system, and `-r` would remove them.
         let holds = |folder: &Path| fs_err::canonicalize(env_dir).is_ok_and(|env_dir| folder.starts_with(env_dir));
         if fs_err::canonicalize(&self.run.project.root).is_ok_and(|root| holds(&root)) {
             let error = ConfigError::fail(format!("{shown} holds the project, so no environment can be in its place"));
@@ -243,13 +243,13 @@ impl EnvBuilder {
         Ok(())
     }
 
-    /// Keeps other processes from the environment until the locks are dropped.
+    /// Locks the environment against other processes until the locks are dropped.
     pub fn lock(&self) -> Result<(EnvLock, Option<EnvLock>), EnvError> {
         let env_dir = &self.environment.env_dir;
         let is_package = self.environment.kind.is_package();
         if is_package {
             if env_dir.is_symlink() {
-                // Nothing may be put where it leads.
+                // Nothing may be written through a link.
                 if !self.environment.recreate {
                     self.check_location()?;
                 }
@@ -257,7 +257,7 @@ impl EnvBuilder {
             }
             folders::ensure_private(env_dir)?;
         } else if self.environment.packaging.is_some() {
-            // Packages are handed over below this folder, so nobody else may write there.
+            // Packages are passed on below this folder, so only its owner may write there.
             folders::ensure_private(&self.run.project.work_dir)?;
         }
         if !env_dir.is_dir() {
@@ -274,7 +274,7 @@ impl EnvBuilder {
         Ok((own, Some(EnvLock::acquire(&file, self.interrupt(), waiting)?)))
     }
 
-    /// Removes all of the environment but its lock.
+    /// Removes the environment except for its lock.
     pub fn remove(&self) -> Result<(), EnvError> {
         let env_dir = &self.environment.env_dir;
         self.warning(format!("remove tox env folder {}", env_dir.display()));
@@ -289,7 +289,7 @@ impl EnvBuilder {
         Ok(())
     }
 
-    /// Empties the folder in such a way that the next run sees whether it came to an end.
+    /// Empties the folder so that the next run notices an interrupted removal.
     fn empty(&self) -> Result<(), EnvError> {
         let env_dir = &self.environment.env_dir;
         Stamp::begin_removal(env_dir)?;
@@ -297,10 +297,10 @@ impl EnvBuilder {
         Ok(fs_err::remove_file(env_dir.join(stamp::FILE_NAME))?)
     }
 
-    /// Makes the virtual environment, or finds out that it is there.
+    /// Creates the virtual environment, or checks the existing one.
     ///
     /// # Errors
-    /// [`Halt::Recreate`] when what is there does not fit; whatever keeps it from being made.
+    /// [`EnvError::Recreate`] if the existing one is out of date; any failure to create it.
     pub fn ensure_created(&self) -> Result<CreatedEnv, EnvError> {
         let environment = &self.environment;
         let mut stamp = Stamp::read(&environment.env_dir);
@@ -316,18 +316,18 @@ impl EnvBuilder {
             }
             stamp.record(section::ENVIRONMENT, None, identity)?;
         }
-        if !self.course.is_rest() {
+        if !self.build_phase.is_after_prebuild() {
             self.empty_scratch_folders()?;
         }
-        let languages = self.find_languages()?;
+        let languages = self.find_runtimes()?;
         let python = if environment.has_python() { Some(self.ensure_python(&mut stamp)?) } else { None };
-        self.link_languages(&languages)?;
+        self.link_runtimes(&languages)?;
         let mut paths = vec![environment.env_dir.join("bin")];
         if let Some(python) = &python
             && environment.uv.is_some()
             && self.run.interpreters.uv().is_none()
         {
-            // If there is none at all, the command that needs it says so.
+            // If there is no uv at all, the command that needs it reports that.
             let own = self.run.uv(&python.interpreter).ok();
             paths.extend(own.as_deref().and_then(Path::parent).map(Path::to_owned));
         }
@@ -385,7 +385,7 @@ impl EnvBuilder {
         })
     }
 
-    /// `reason`: why it was not installed either.
+    /// `reason`: why it could not be installed either.
     fn missing_interpreter(&self, reason: &str) -> EnvError {
         let specs = self.environment.base_python.join(", ");
         let unanswered: String = self.run.interpreters.unanswered().iter().map(|text| format!("; {text}")).collect();
@@ -398,7 +398,7 @@ impl EnvBuilder {
             .about("base_python", remedy)
     }
 
-    /// Makes the virtual environment, unless it was made with the same interpreter before.
+    /// Creates the virtual environment, unless it already has the same interpreter.
     fn make(&self, stamp: &mut Stamp, interpreter: &Interpreter, layout: &EnvLayout) -> Result<(), EnvError> {
         let environment = &self.environment;
         let new = match &environment.uv {
@@ -426,20 +426,20 @@ impl EnvBuilder {
             interpreter.executable.display(),
             environment.creation.system_site_packages
         ));
-        // What is wrong with the variables is reported when the first program is to be run with them.
+        // Errors in the variables are reported before the first program is run with them.
         let variables = execute::environment::variables(&self.run.host, &environment.variables, &[]);
         let variables = variables.unwrap_or_default();
         let made = self.run.python.create(&environment.env_dir, interpreter, &environment.creation, &variables);
         made.map_err(|error| match EnvError::from(error) {
             EnvError::Internal(error) => EnvError::Fail(format!("{error:#}")),
-            halt => halt,
+            error => error,
         })?;
         stamp.record(section::PYTHON, None, new)?;
         self.checkpoint();
         Ok(())
     }
 
-    /// What the environment's commands have in common, with `paths` as the environment's own folders.
+    /// The context shared by the environment's commands, with `paths` as the environment's own folders.
     pub fn session(&self, paths: Vec<PathBuf>) -> Result<CommandSession, EnvError> {
         let environment = &self.environment;
         let mut paths = paths;
@@ -449,7 +449,7 @@ impl EnvBuilder {
             allow.push(uv.display().to_string());
         }
         let mut settings = environment.variables.clone();
-        for runtime in environment.runtimes.iter().filter_map(|wish| runtime::named(&wish.name)) {
+        for runtime in environment.runtimes.iter().filter_map(|requirement| runtime::named(&requirement.name)) {
             settings.pass.extend(runtime.passes().iter().map(|glob| (*glob).to_owned()));
             if runtime.allows_everything() {
                 allow.push("*".to_owned());
@@ -466,8 +466,8 @@ impl EnvBuilder {
             timeouts: environment.timeouts,
             current_dir: self.run.project.current_dir.clone(),
             no_capture: self.run.options.no_capture,
-            // Who does not have its turn does not have the terminal.
-            grouping: if matches!(self.course, BuildPhase::Ahead(_)) {
+            // Work ahead of the run does not use the terminal.
+            grouping: if matches!(self.build_phase, BuildPhase::Prebuild(_)) {
                 ProcessGrouping::Group
             } else {
                 self.run.grouping

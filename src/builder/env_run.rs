@@ -1,4 +1,4 @@
-//! One environment's turn: prepared, its commands run, and what it leaves tidied up.
+//! Runs one environment: prepares it, runs its commands, and cleans up.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -25,26 +25,26 @@ use crate::report::EventLayout;
 use crate::serve::fields::ServiceInstances;
 use crate::serve::service_variables;
 
-/// What the turns of one run share.
+/// State shared by the environments of one run.
 pub struct EnvRuns<'a> {
     pub run: &'a Arc<RunContext>,
     pub plan: &'a Plan,
     pub packager: &'a PackagingEnvs,
     pub services: &'a RunServices,
-    /// How held back messages and output look; `None`: nothing is held back.
+    /// The layout of held-back messages and output; `None`: nothing is held back.
     pub layout: Option<EventLayout>,
-    /// What is done before its turn; `None`: nothing is.
-    pub ahead: Option<&'a Prebuilder<'a>>,
+    /// Prepares environments before they run; `None`: disabled.
+    pub prebuilder: Option<&'a Prebuilder<'a>>,
 }
 
-/// An environment in which commands can run.
+/// An environment whose commands can run.
 pub struct ReadyEnv {
     pub environment: Arc<Environment>,
     pub session: CommandSession,
 }
 
 impl ReadyEnv {
-    /// The same, with its messages and output going elsewhere from now on.
+    /// The same environment with another reporter for its messages and output.
     #[must_use]
     pub fn reporting_to(mut self, reporter: Arc<dyn Reporter>) -> Self {
         self.session.reporter = reporter;
@@ -53,8 +53,8 @@ impl ReadyEnv {
 }
 
 impl EnvRuns<'_> {
-    /// Takes the turn of the environment `name`; its messages and output go to `reporter`. Says as well whether those are
-    /// to be shown whatever happened (`parallel_show_output`).
+    /// Runs the environment `name`; its messages and output go to `reporter`. Also returns whether to show them in any
+    /// case (`parallel_show_output`).
     pub fn take(&self, name: &str, reporter: Arc<dyn Reporter>) -> (EnvironmentResult, bool) {
         let start = Instant::now();
         self.run.reporter.event(RunEvent::EnvironmentStarted { environment: name.to_owned() });
@@ -67,10 +67,10 @@ impl EnvRuns<'_> {
         });
         let mut verdict = match outcome {
             Ok(code) => EnvVerdict { skipped: false, code },
-            Err(halt) => {
+            Err(error) => {
                 self.report_warnings(name, reporter.as_ref());
-                let verdict = halt.report(reporter.as_ref(), name);
-                if let EnvError::About(about) = &halt {
+                let verdict = error.report(reporter.as_ref(), name);
+                if let EnvError::About(about) = &error {
                     let bytes = about.explained(&self.plan.settings, name).into_bytes();
                     reporter.event(RunEvent::LaidOut { stream: OutputStream::Error, bytes });
                 }
@@ -101,7 +101,7 @@ impl EnvRuns<'_> {
         (result, show_anyway)
     }
 
-    /// Builds the environment `name` and hands out what runs commands in it.
+    /// Builds the environment `name` and returns the session for its commands.
     pub fn build(&self, name: &str, reporter: Arc<dyn Reporter>) -> Result<ReadyEnv, EnvError> {
         let environment = self.plan.environment(name)?;
         self.build_environment(Arc::new(environment), reporter)
@@ -112,19 +112,19 @@ impl EnvRuns<'_> {
         environment: Arc<Environment>,
         reporter: Arc<dyn Reporter>,
     ) -> Result<ReadyEnv, EnvError> {
-        let mut site = EnvBuilder::new(Arc::clone(self.run), environment, reporter);
-        self.report_warnings(&site.environment.name, site.reporter.as_ref());
-        if let Some(forerun) = self.ahead.and_then(|ahead| ahead.collect(&site.environment.name)) {
-            site = site.after(forerun);
+        let mut env = EnvBuilder::new(Arc::clone(self.run), environment, reporter);
+        self.report_warnings(&env.environment.name, env.reporter.as_ref());
+        if let Some(prebuilt) = self.prebuilder.and_then(|prebuilder| prebuilder.collect(&env.environment.name)) {
+            env = env.after(prebuilt);
         }
-        let notice = |site: &EnvBuilder| self.report_warnings(&site.environment.name, site.reporter.as_ref());
+        let notice = |env: &EnvBuilder| self.report_warnings(&env.environment.name, env.reporter.as_ref());
         let mut contents = RunContents::new(self.packager, &notice);
-        let foundation = site.prepare(&mut contents)?;
-        let session = contents.finish(&site, foundation)?;
-        Ok(ReadyEnv { environment: site.environment, session })
+        let created = env.prepare(&mut contents)?;
+        let session = contents.finish(&env, created)?;
+        Ok(ReadyEnv { environment: env.environment, session })
     }
 
-    /// Builds the environment and, meanwhile, starts what it depends on.
+    /// Builds the environment and starts its services at the same time.
     fn ready(
         &self,
         environment: &Arc<Environment>,
@@ -144,8 +144,8 @@ impl EnvRuns<'_> {
         })
     }
 
-    /// Lets a command that asks for the project's services by itself, as a test does, ask this envo: another one may have
-    /// another host Python, and would build the environments of services anew.
+    /// Makes commands that request the project's services themselves, such as tests, use this envo: another one may
+    /// have another host Python and would recreate the environments of services.
     fn set_own_variables(&self, variables: &mut EnvVariables) {
         let source = &self.plan.settings.source;
         let serves = |line: &str| {
@@ -179,8 +179,8 @@ impl EnvRuns<'_> {
         let change_dir = environment.change_dir.get()?;
         environment_folders::create("change_dir", &change_dir)?;
         self.run.enter(&environment.name, EnvPhase::Commands);
-        if let Some(ahead) = self.ahead {
-            ahead.open();
+        if let Some(prebuilder) = self.prebuilder {
+            prebuilder.open();
         }
         let finish = |commands| {
             self.report_warnings(&environment.name, reporter.as_ref());
@@ -199,7 +199,7 @@ impl EnvRuns<'_> {
         outcome
     }
 
-    /// Says what was noticed while the environment's settings were worked out.
+    /// Reports warnings found while the environment's settings were evaluated.
     fn report_warnings(&self, name: &str, reporter: &dyn Reporter) {
         for warning in self.plan.take_warnings() {
             reporter.warning(name, warning.text);

@@ -1,4 +1,5 @@
-//! Folders that an environment needs and that cannot be: below a file, too long a name, or around the project.
+//! Rejects folders of an environment that cannot be created: below a file, with too long a name, or containing the
+//! project.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,14 +8,13 @@ use crate::env_error::{EnvError, ErrorContext};
 use crate::exit_code;
 use crate::model::{Environment, ProjectSettings};
 
-/// The longest name that a folder can have on any common file system, in bytes.
+/// The longest folder name on common file systems, in bytes.
 const LONGEST_NAME: usize = 255;
 
 /// # Errors
-/// When one of the environment's own folders, or of those it is in, cannot be.
+/// If one of the environment's own folders, or one of their parents, cannot be created.
 pub fn check(environment: &Environment, project: &ProjectSettings) -> Result<(), EnvError> {
-    // What is in the place of the environment's folder itself is judged when it is made; a file in the place of the
-    // others gives way.
+    // The environment's own path is checked when it is created; a file at one of the other paths is replaced.
     let parent = |path: &Path| path.parent().unwrap_or(path).to_owned();
     let env_dir = &environment.env_dir;
     let folders: [(&str, &Path, PathBuf); 5] = [
@@ -34,26 +34,26 @@ pub fn check(environment: &Environment, project: &ProjectSettings) -> Result<(),
 }
 
 /// # Errors
-/// When `change_dir` cannot be made a folder.
+/// If `change_dir` cannot be created.
 pub fn check_change_dir(change_dir: &Path) -> Result<(), EnvError> {
     check_place("change_dir", change_dir, change_dir)
 }
 
-/// Makes a folder that the setting `key` names.
+/// Creates the folder that the setting `key` names.
 ///
 /// # Errors
-/// With the setting, when it cannot be made.
+/// Names the setting if the folder cannot be created.
 pub fn create(key: &str, folder: &Path) -> Result<(), EnvError> {
     check_place(key, folder, folder)?;
     std::fs::create_dir_all(folder).map_err(|error| cannot_create(key, folder, &error))
 }
 
-/// The error of the system about a folder that the setting `key` names.
+/// The system's error about the folder that the setting `key` names.
 pub fn cannot_create(key: &str, folder: &Path, error: &io::Error) -> EnvError {
     unusable(key, format!("{key} {} cannot be created: {error}", folder.display()))
 }
 
-/// `folder` cannot be if `needed`, itself or a folder above it, is something else.
+/// Fails if `needed`, which is `folder` or one of its parents, is not a folder.
 fn check_place(key: &str, folder: &Path, needed: &Path) -> Result<(), EnvError> {
     if let Some(name) = folder.iter().find(|name| name.len() > LONGEST_NAME) {
         let text = format!("{key} cannot be created: a name in it has {} bytes, more than {LONGEST_NAME}", name.len());
@@ -65,7 +65,7 @@ fn check_place(key: &str, folder: &Path, needed: &Path) -> Result<(), EnvError> 
     Err(unusable(key, format!("{key} {shown} cannot be created: {file} is a file")))
 }
 
-/// A folder that every run empties may hold nothing but the environment's own files.
+/// A folder that every run empties must contain only the environment's own files.
 fn check_is_own(key: &str, folder: &Path, project: &ProjectSettings) -> Result<(), EnvError> {
     let Ok(emptied) = fs_err::canonicalize(folder) else { return Ok(()) };
     for (what, held) in [("the project", &project.root), ("the work folder", &project.work_dir)] {
@@ -77,7 +77,7 @@ fn check_is_own(key: &str, folder: &Path, project: &ProjectSettings) -> Result<(
     Ok(())
 }
 
-/// tox has an internal error here, and ends with this code.
+/// tox has an internal error here and exits with this code.
 fn unusable(key: &str, text: String) -> EnvError {
     let remedy = "name a folder that can be created, as seen from the project's folder".to_owned();
     EnvError::About(Box::new(ErrorContext {
@@ -98,9 +98,9 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let long = root.path().join("x".repeat(LONGEST_NAME + 1));
         for wrong in [file.clone(), file.join("below/further"), long] {
-            let halt = create("change_dir", &wrong).unwrap_err();
-            assert_eq!(halt.verdict().code, exit_code::USAGE);
-            assert!(halt.to_string().starts_with("change_dir "), "{halt}");
+            let error = create("change_dir", &wrong).unwrap_err();
+            assert_eq!(error.verdict().code, exit_code::USAGE);
+            assert!(error.to_string().starts_with("change_dir "), "{error}");
         }
         for right in [root.path().join("a/b"), root.path().join("x".repeat(LONGEST_NAME))] {
             create("change_dir", &right).unwrap();

@@ -1,4 +1,4 @@
-//! Whether an environment may run the program that it begins with, as far as that shows before it is built.
+//! Checks before an environment is built whether its first command may run at all. Reads settings only; starts nothing.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use crate::model::{Command, Deferred, EnvVariables, Environment};
 use crate::plan::provision::is_provided;
 use crate::python_text::shlex;
 
-/// What every new environment has in it, or may have: programs are called after it (`python3.12`, `pip3`).
+/// Programs that every new environment has or may have; names such as `python3.12` and `pip3` begin with them.
 const SEEDED: [&str; 6] = ["python", "pypy", "graalpy", "pip", "wheel", "easy_install"];
 
 /// # Errors
-/// When the first command may not run: its program is outside the environment, nothing that is installed could bring one
-/// of this name, and it is not allowed.
+/// If the first command is not allowed: its program is outside the environment, `allowlist_externals` does not list it,
+/// and no installed package could provide a program of this name.
 pub fn check(project: &Preconditions<'_>, environment: &Environment, variables: &EnvVariables) -> Result<(), EnvError> {
-    // Plugins may allow more, as other runtimes do; and on its own platform other programs are there.
+    // Plugins and other runtimes may allow more, and on its own platform other programs may exist.
     let has_plugins = project.plan.settings.required_distributions().iter().any(|name| !is_provided(name));
     let has_others = environment.runtimes.iter().any(|runtime| runtime.name != DEFAULT);
     if has_plugins || has_others || check_platform(environment).is_err() {
@@ -45,16 +45,16 @@ pub fn check(project: &Preconditions<'_>, environment: &Environment, variables: 
     Ok(())
 }
 
-/// No program is called so: splitting words leaves a quote that nothing closes as it is.
+/// Rejects a name that begins with a quote: splitting into words leaves an unclosed quote as it is.
 fn check_quote(key: &str, name: &str) -> Result<(), EnvError> {
     if !name.starts_with(['\'', '"']) {
         return Ok(());
     }
-    let halt = EnvError::Fail(format!("`{key}` begins with `{name}`, whose quote is not closed"));
-    Err(halt.about(key, "close the quote, or remove it"))
+    let error = EnvError::Fail(format!("`{key}` begins with `{name}`, whose quote is not closed"));
+    Err(error.about(key, "close the quote, or remove it"))
 }
 
-/// The first command that a run comes to, with its setting. A service is begun with its own command and its probe's.
+/// The first commands of a run, with their setting. For a service: its own command and that of its probe.
 fn first(environment: &Environment) -> Result<Vec<(&'static str, Command)>, EnvError> {
     let lists = &environment.commands;
     let mut found = Vec::new();
@@ -76,7 +76,7 @@ fn first(environment: &Environment) -> Result<Vec<(&'static str, Command)>, EnvE
         [("serve", Some(service.serve.clone())), ("ready", probe(&service.ready)), ("alive", probe(&service.alive))];
     for (key, text) in own.into_iter().filter(|_| found.is_empty()).collect::<Vec<_>>() {
         let command = Command::from_words(shlex::words(text.as_deref().unwrap_or_default()));
-        // Its fields are known when it is started.
+        // Its fields are known only once it is started.
         found.extend(command.argv.first().is_some_and(|name| !name.contains('{')).then_some((key, command)));
     }
     Ok(found)
@@ -86,7 +86,7 @@ fn may_be_own(project: &Preconditions<'_>, environment: &Environment, name: &str
     if file.starts_with(&environment.env_dir) {
         return true;
     }
-    // A path is what it is, whatever is installed.
+    // A path does not depend on what is installed.
     if name.contains('/') {
         return false;
     }

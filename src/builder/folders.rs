@@ -1,5 +1,5 @@
-//! The folders of the work directory: made private, emptied, and marked as what they are. Follows no symbolic link that
-//! stands where a folder of ours should be.
+//! Creates, empties and marks the folders of the work directory. Never follows a symbolic link found where one of these
+//! folders should be.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -7,8 +7,8 @@ use std::path::Path;
 
 use fs_err as fs;
 
-/// What tox writes into `CACHEDIR.TAG` (<https://bford.info/cachedir/spec.html>); the same bytes, since both programs
-/// share one work directory.
+/// The bytes tox writes into `CACHEDIR.TAG` (<https://bford.info/cachedir/spec.html>); both programs share one work
+/// directory.
 const CACHE_DIRECTORY_TAG: &str = "\
 Signature: 8a477f597d28d172789f06886806bc55
 # This file is a cache directory tag created by tox.
@@ -16,7 +16,7 @@ Signature: 8a477f597d28d172789f06886806bc55
 #\thttps://bford.info/cachedir/spec.html
 ";
 
-/// Makes a folder and those above it that are missing, readable by its owner alone. One that exists stays as it is.
+/// Creates a folder and its missing parents, readable only by the owner. An existing folder is left as it is.
 pub fn ensure_private(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -28,12 +28,12 @@ pub fn ensure_private(path: &Path) -> io::Result<()> {
         .map_err(|error| io::Error::new(error.kind(), format!("could not create `{}`: {error}", path.display())))
 }
 
-/// Makes a folder exist and be empty. A symbolic link or file in its place is removed, not followed.
+/// Makes sure that a folder exists and is empty. A symbolic link or file at its path is removed, not followed.
 pub fn ensure_empty(path: &Path) -> io::Result<()> {
     ensure_empty_except(path, &[])
 }
 
-/// [`ensure_empty`] that leaves some entries alone: the lock file other processes wait on, for example.
+/// Like [`ensure_empty`], but leaves some entries alone, such as the lock file other processes wait on.
 pub fn ensure_empty_except(path: &Path, kept: &[&str]) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return fs::create_dir_all(path),
@@ -58,7 +58,7 @@ pub fn ensure_empty_except(path: &Path, kept: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a folder exists (a link to one does not count) and has nothing in it.
+/// Whether a folder exists and is empty (a link to a folder does not count).
 pub fn is_empty_folder(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
         && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())

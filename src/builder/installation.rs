@@ -1,5 +1,4 @@
-//! Carries out what [`crate::install`] decides: runs the installer in the environment and records what was done once it
-//! succeeded.
+//! Runs the installer in an environment and records its success. [`crate::install`] decides what to install.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -25,18 +24,18 @@ use crate::model::environment::InstallerChoice;
 use crate::model::{Command, EnvVariables, ExitRule, Interpreter};
 use crate::runtime::python::bytecode;
 
-/// The variable that sets how uv puts files from its cache into an environment.
+/// The variable that sets how uv links files from its cache into an environment.
 const LINK_MODE: &str = "UV_LINK_MODE";
 
-/// Installing into one environment.
+/// Installs into one environment.
 pub struct Installing<'a> {
-    site: &'a EnvBuilder,
-    foundation: &'a mut CreatedEnv,
+    env: &'a EnvBuilder,
+    created: &'a mut CreatedEnv,
 }
 
-fn conditions<'v>(site: &EnvBuilder, variables: &'v EnvVariables) -> InstallConditions<'v> {
-    let environment = &site.environment;
-    let form = match site.run.installer.unwrap_or(environment.installation.installer) {
+fn conditions<'v>(env: &EnvBuilder, variables: &'v EnvVariables) -> InstallConditions<'v> {
+    let environment = &env.environment;
+    let form = match env.run.installer.unwrap_or(environment.installation.installer) {
         _ if environment.uv.is_some() => RecordForm::ToxUv,
         InstallerChoice::Uv => RecordForm::ChosenUv,
         InstallerChoice::Automatic | InstallerChoice::Pip => RecordForm::Tox,
@@ -45,32 +44,33 @@ fn conditions<'v>(site: &EnvBuilder, variables: &'v EnvVariables) -> InstallCond
 }
 
 impl<'a> Installing<'a> {
-    pub fn new(site: &'a EnvBuilder, foundation: &'a mut CreatedEnv) -> Self {
-        Self { site, foundation }
+    pub fn new(env: &'a EnvBuilder, created: &'a mut CreatedEnv) -> Self {
+        Self { env, created }
     }
 
     pub fn env(&self) -> &'a EnvBuilder {
-        self.site
+        self.env
     }
 
     pub fn interpreter(&self) -> Result<&Interpreter, EnvError> {
-        Ok(&self.foundation.python()?.interpreter)
+        Ok(&self.created.python()?.interpreter)
     }
 
-    /// Does what `decide` finds to be missing, given what is recorded under `section` and `part`, and records it there.
+    /// Installs what `decide` finds missing compared with the record under `section` and `part`, and updates that
+    /// record.
     ///
     /// # Errors
-    /// [`Halt::Recreate`] when the environment has to be made anew; [`Halt::Exit`] when the installer fails.
+    /// [`EnvError::Recreate`] if the environment has to be recreated; [`EnvError::Exit`] if the installer fails.
     pub fn ensure(
         &mut self,
         section: &str,
         part: &str,
         decide: impl FnOnce(&InstallConditions<'_>, Option<&Map<String, Value>>) -> Result<InstallDecision, ConfigError>,
     ) -> Result<(), EnvError> {
-        self.site.before_installation();
-        let variables = self.foundation.session.variables.clone();
-        let conditions = conditions(self.site, &variables);
-        let decision = decide(&conditions, self.foundation.stamp.object(section, Some(part)));
+        self.env.before_installation();
+        let variables = self.created.session.variables.clone();
+        let conditions = conditions(self.env, &variables);
+        let decision = decide(&conditions, self.created.stamp.object(section, Some(part)));
         let decision = decision.map_err(|error| about_setting(part, error))?;
         let InstallChange { request, afterwards, stamp } = match decision {
             InstallDecision::UpToDate => return Ok(()),
@@ -78,7 +78,9 @@ impl<'a> Installing<'a> {
             InstallDecision::Change(change) => change,
         };
         if let Some(request) = request {
-            if matches!(self.site.course, BuildPhase::Ahead(_)) && prebuilt::must_wait(&request, &stamp, &variables) {
+            if matches!(self.env.build_phase, BuildPhase::Prebuild(_))
+                && prebuilt::must_wait(&request, &stamp, &variables)
+            {
                 return Err(EnvError::Fail("it may depend on what runs before".to_owned()));
             }
             self.install(&request)?;
@@ -86,23 +88,23 @@ impl<'a> Installing<'a> {
                 ConstraintsUpdate::Nothing => {}
                 ConstraintsUpdate::WriteConstraints(text) => fs_err::write(conditions.constraints_file(), text)?,
                 ConstraintsUpdate::FreezeConstraints => {
-                    let lines = installed(self.site, &self.foundation.session)?;
+                    let lines = installed(self.env, &self.created.session)?;
                     fs_err::write(conditions.constraints_file(), lines.join("\n"))?;
                 }
             }
         }
-        self.foundation.stamp.record(section, Some(part), stamp)?;
-        self.site.checkpoint();
+        self.created.stamp.record(section, Some(part), stamp)?;
+        self.env.checkpoint();
         Ok(())
     }
 
-    /// Runs the installer with the environment's `constraints` besides what is requested.
+    /// Runs the installer with the environment's `constraints` added to the request.
     ///
     /// # Errors
-    /// When the constraints cannot be read or the installer fails; its output has been shown.
+    /// If the constraints cannot be read or the installer fails; its output has been shown by then.
     pub fn install_constrained(&mut self, mut request: InstallRequest) -> Result<(), EnvError> {
-        let variables = self.foundation.session.variables.clone();
-        let conditions = conditions(self.site, &variables);
+        let variables = self.created.session.variables.clone();
+        let conditions = conditions(self.env, &variables);
         let constraints = conditions.constraint_arguments().map_err(|error| about_setting("constraints", error))?;
         request.arguments.extend_from_slice(constraints);
         self.install(&request)
@@ -111,38 +113,38 @@ impl<'a> Installing<'a> {
     /// Runs the installer.
     ///
     /// # Errors
-    /// When it fails; its output has been shown.
+    /// If the installer fails; its output has been shown by then.
     pub fn install(&mut self, request: &InstallRequest) -> Result<(), EnvError> {
-        let environment = &self.site.environment;
-        self.site.before_installation();
-        self.site.phase(EnvPhase::Install);
+        let environment = &self.env.environment;
+        self.env.before_installation();
+        self.env.phase(EnvPhase::Install);
         if let Some((file, text)) = &request.file {
             fs_err::write(file, text)?;
         }
         let command = self.command(request)?;
         if let Some(note) = &command.note {
-            self.site.reporter.info(&environment.name, note.clone());
+            self.env.reporter.info(&environment.name, note.clone());
         }
         let run_id = request.run_id();
-        self.run(&command, &run_id).map_err(|halt| match run_id.as_str() {
-            "install_deps" => halt.about("deps", "the installer's output is above; correct what it names"),
-            _ => halt,
+        self.run(&command, &run_id).map_err(|error| match run_id.as_str() {
+            "install_deps" => error.about("deps", "the installer's output is above; correct what it names"),
+            _ => error,
         })
     }
 
-    /// The command that installs, by whichever program does.
+    /// The command line of the installer in use.
     fn command(&self, request: &InstallRequest) -> Result<InstallCommand, EnvError> {
-        let environment = &self.site.environment;
-        let python = self.foundation.python()?;
+        let environment = &self.env.environment;
+        let python = self.created.python()?;
         let target = InstallTarget {
             env_dir: &environment.env_dir,
             python: &python.layout.python,
             interpreter: &python.interpreter,
             system_site_packages: environment.creation.system_site_packages,
             pip_is_missing: !python.layout.purelib.join("pip").exists(),
-            variables: &self.foundation.session.variables,
+            variables: &self.created.session.variables,
         };
-        let run = &self.site.run;
+        let run = &self.env.run;
         if environment.uv.is_some() {
             return Ok(Pip::new(&environment.installation)?.command(&uv_sync::in_uv_words(request)));
         }
@@ -157,26 +159,26 @@ impl<'a> Installing<'a> {
         Ok(choose::installer(choice, &environment.installation, &target, uv)?.command(request))
     }
 
-    /// Installs exactly what a lock says: with uv by `of_uv`, which takes the lock itself, or with pip by `of_pip`. There is
-    /// no second attempt with another installer: what one refuses is not to be had by asking the other. `target`: a folder
-    /// to install into rather than the environment.
+    /// Installs exactly what a lock lists: with uv by `of_uv`, which reads the lock itself, or with pip by `of_pip`. A
+    /// failure is not retried with the other installer, which would refuse the same packages. `target` is a folder to
+    /// install into instead of the environment.
     ///
     /// # Errors
-    /// When the installer fails; its output has been shown.
+    /// If the installer fails; its output has been shown by then.
     pub fn install_locked(
         &mut self,
         of_uv: &InstallRequest,
         of_pip: &[InstallRequest],
         target: Option<&Path>,
     ) -> Result<(), EnvError> {
-        self.site.before_installation();
-        self.site.phase(EnvPhase::Install);
+        self.env.before_installation();
+        self.env.phase(EnvPhase::Install);
         let elsewhere = |command: &Command| {
             let words = target.into_iter().flat_map(|folder| ["--target".to_owned(), folder.display().to_string()]);
             Command { argv: command.argv.iter().cloned().chain(words).collect(), exit_rule: command.exit_rule }
         };
         let command = self.command(of_uv)?;
-        if command.fallback().is_some() || self.site.environment.uv.is_some() {
+        if command.fallback().is_some() || self.env.environment.uv.is_some() {
             let session = self.session_of(&command);
             let shown = DisplayedCommand::As(elsewhere(&command.shown).argv);
             conclude(&session, self.request(&elsewhere(&command.run), shown, &of_uv.run_id()))?;
@@ -186,21 +188,21 @@ impl<'a> Installing<'a> {
             if let Some((file, text)) = &request.file {
                 fs_err::write(file, text)?;
             }
-            let command = Pip::new(&self.site.environment.installation)?.command(request);
+            let command = Pip::new(&self.env.environment.installation)?.command(request);
             let request = self.request(&elsewhere(&command.run), DisplayedCommand::Itself, &request.run_id());
-            conclude(&self.foundation.session, request)?;
+            conclude(&self.created.session, request)?;
         }
         Ok(())
     }
 
-    /// Takes packages out of the environment.
+    /// Uninstalls packages from the environment.
     ///
     /// # Errors
-    /// When that fails; the output has been shown.
+    /// If that fails; the output has been shown by then.
     pub fn uninstall(&mut self, names: &[String]) -> Result<(), EnvError> {
         let command = self.command(&InstallRequest::new("locked", vec!["--no-deps".to_owned()]))?;
-        let python = self.foundation.python()?.layout.python.display().to_string();
-        let by_uv = command.fallback().is_some() || self.site.environment.uv.is_some();
+        let python = self.created.python()?.layout.python.display().to_string();
+        let by_uv = command.fallback().is_some() || self.env.environment.uv.is_some();
         let mut argv: Vec<String> = match command.run.argv.first() {
             Some(uv) if by_uv => [uv, "pip", "uninstall", "--python", python.as_str()].map(str::to_owned).to_vec(),
             _ => [python.as_str(), "-m", "pip", "uninstall", "--yes"].map(str::to_owned).to_vec(),
@@ -211,17 +213,17 @@ impl<'a> Installing<'a> {
         conclude(&session, self.request(&command, DisplayedCommand::Itself, "uninstall_unlocked"))
     }
 
-    /// The one that runs a program from outside the environment that the user has not called.
+    /// The session for an installer outside the environment that the user did not name.
     fn session_of(&self, command: &InstallCommand) -> CommandSession {
-        let mut session = CommandSession { allow: vec!["*".to_owned()], ..self.foundation.session.clone() };
+        let mut session = CommandSession { allow: vec!["*".to_owned()], ..self.created.session.clone() };
         for name in command.hidden_variables {
             session.variables.remove(name);
         }
         for (name, value) in &command.variables {
             session.variables.set(name, value);
         }
-        if command.fallback().is_some() || self.site.environment.uv.is_some() {
-            own_files(self.site, &mut session.variables);
+        if command.fallback().is_some() || self.env.environment.uv.is_some() {
+            own_files(self.env, &mut session.variables);
         }
         session
     }
@@ -230,20 +232,20 @@ impl<'a> Installing<'a> {
         CommandRequest {
             argv: command.argv.clone(),
             shown,
-            cwd: self.site.run.project.root.clone(),
+            cwd: self.env.run.project.root.clone(),
             run_id: run_id.to_owned(),
             stdin: CommandStdin::Off,
-            display: self.foundation.session.quiet_display(),
+            display: self.created.session.quiet_display(),
         }
     }
 
     fn run(&self, command: &InstallCommand, run_id: &str) -> Result<(), EnvError> {
-        let session = &self.foundation.session;
+        let session = &self.created.session;
         let request = |command: &Command, shown: DisplayedCommand| self.request(command, shown, run_id);
         let Some(fallback) = command.fallback() else {
             let mut session = session.clone();
-            if self.site.environment.uv.is_some() {
-                own_files(self.site, &mut session.variables);
+            if self.env.environment.uv.is_some() {
+                own_files(self.env, &mut session.variables);
             }
             let outcome = session.execute(request(&command.run, DisplayedCommand::Itself))?;
             return session.conclude(&outcome, ExitRule::Zero).map_err(EnvError::Exit);
@@ -251,8 +253,9 @@ impl<'a> Installing<'a> {
         let other = self.session_of(command);
         let key = self.key(command)?;
         let mut shown = DisplayedCommand::As(command.shown.argv.clone());
-        if self.site.run.is_looked_up(&key) {
-            // Another environment of this run has just got the same: it is all in uv's cache, and no index is asked again.
+        if self.env.run.is_looked_up(&key) {
+            // Another environment of this run has just installed the same, so uv's cache has all of it: no index is
+            // queried again.
             let mut offline = other.clone();
             offline.variables.set("UV_OFFLINE", "1");
             let outcome =
@@ -264,7 +267,7 @@ impl<'a> Installing<'a> {
         }
         let outcome = other.execute(request(&command.run, shown))?;
         if outcome.succeeded(ExitRule::Zero) {
-            self.site.run.cached_lookup(key);
+            self.env.run.cached_lookup(key);
         }
         if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
             self.forget_outdated_modules()?;
@@ -273,18 +276,18 @@ impl<'a> Installing<'a> {
         let program = command.run.argv.first().map_or("the installer", String::as_str);
         match broken(&outcome) {
             Some(reason) => {
-                let text = format!("`{program}` {reason}: pip installs into {}", self.site.environment.name);
-                self.site.reporter.event(RunEvent::Notice { text });
+                let text = format!("`{program}` {reason}: pip installs into {}", self.env.environment.name);
+                self.env.reporter.event(RunEvent::Notice { text });
             }
-            None => self.site.reporter.info(&self.site.environment.name, format!("{program} failed, so pip tries")),
+            None => self.env.reporter.info(&self.env.environment.name, format!("{program} failed, so pip tries")),
         }
         let outcome = session.execute(request(fallback, DisplayedCommand::Already))?;
         session.conclude(&outcome, ExitRule::Zero).map_err(EnvError::Exit)
     }
 
-    /// After uv, which leaves what was compiled from single modules that it replaced.
+    /// Removes compiled single modules that uv replaced but left in `__pycache__`.
     fn forget_outdated_modules(&self) -> Result<(), EnvError> {
-        let layout = &self.foundation.python()?.layout;
+        let layout = &self.created.python()?.layout;
         bytecode::remove_outdated(&layout.purelib);
         if layout.platlib != layout.purelib {
             bytecode::remove_outdated(&layout.platlib);
@@ -292,12 +295,12 @@ impl<'a> Installing<'a> {
         Ok(())
     }
 
-    /// Tells installations apart that may differ in what is installed: all but where it goes.
+    /// A key for installations with the same result; the destination does not count.
     fn key(&self, command: &InstallCommand) -> Result<String, EnvError> {
-        let env_dir = self.site.environment.env_dir.display().to_string();
+        let env_dir = self.env.environment.env_dir.display().to_string();
         let words = command.run.argv.iter().map(|word| word.replace(&env_dir, ""));
-        let interpreter = &self.foundation.python()?.interpreter;
-        let settings = self.foundation.session.variables.iter().filter_map(|(name, value)| {
+        let interpreter = &self.created.python()?.interpreter;
+        let settings = self.created.session.variables.iter().filter_map(|(name, value)| {
             let name = name.to_string_lossy();
             let counts = name.starts_with("UV_") || name.starts_with("PIP_");
             counts.then(|| format!("{name}={}", value.to_string_lossy().replace(&env_dir, "")))
@@ -308,16 +311,16 @@ impl<'a> Installing<'a> {
     }
 }
 
-/// Has uv copy files from its cache unless the user says how: links would let a program that writes to one environment
-/// change the cache, and with it every other one.
-pub fn own_files(site: &EnvBuilder, variables: &mut EnvVariables) {
+/// Makes uv copy files from its cache unless the user chose otherwise: with links, a program that writes to one
+/// environment would change the cache and every other environment.
+pub fn own_files(env: &EnvBuilder, variables: &mut EnvVariables) {
     if variables.get(LINK_MODE).is_none() {
-        let own = site.run.host.get(LINK_MODE).map_or_else(|| "copy".into(), OsStr::to_owned);
+        let own = env.run.host.get(LINK_MODE).map_or_else(|| "copy".into(), OsStr::to_owned);
         variables.set(LINK_MODE, own);
     }
 }
 
-/// Why it is not what was to be installed that made a program fail, but the program itself.
+/// Why the installer itself, rather than a requirement, made the installation fail.
 fn broken(outcome: &CommandOutcome) -> Option<String> {
     match &outcome.start_error {
         Some(error) => Some(format!("cannot be started ({error})")),

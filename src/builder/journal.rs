@@ -1,5 +1,4 @@
-//! What a run leaves for programs: tox's `--result-json`. Collected while environments are built and run, written once
-//! at the end.
+//! Collects tox's `--result-json` report while environments are built and run. Written once, at the end.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,16 +19,16 @@ const TOX_VERSION: &str = "4.67.15";
 /// The commands of one environment, in the order they were run.
 pub type CommandRecord = Arc<Mutex<Vec<CommandOutcome>>>;
 
-/// The whole file, before it is one.
+/// The report while it is collected.
 pub struct Journal {
     platform: &'static str,
-    /// The system's clock when `origin` was taken, as Python's `time.monotonic()` tells it.
+    /// The system's clock when `origin` was taken, as Python's `time.monotonic()` returns it.
     uptime: f64,
     origin: Instant,
     environments: Mutex<Vec<Arc<EnvironmentJournal>>>,
 }
 
-/// One environment's part.
+/// The report on one environment.
 pub struct EnvironmentJournal {
     name: String,
     content: Mutex<Map<String, Value>>,
@@ -41,7 +40,7 @@ impl Journal {
         Self { platform, uptime: uptime(), origin: Instant::now(), environments: Mutex::default() }
     }
 
-    /// The part of the environment `name`, new when it is first asked for; parts stay in that order.
+    /// The report on the environment `name`, created on first use; environments keep that order.
     pub fn environment(&self, name: &str) -> Arc<EnvironmentJournal> {
         let mut environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = environments.iter().find(|environment| environment.name == name) {
@@ -101,7 +100,7 @@ impl Journal {
         })
     }
 
-    /// Writes the file, and the folders above it that are missing.
+    /// Writes the file and creates its missing parent folders.
     pub fn write(&self, file: &Path) -> Result<()> {
         if let Some(folder) = file.parent() {
             fs_err::create_dir_all(folder)?;
@@ -116,17 +115,17 @@ impl EnvironmentJournal {
         self.content.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), value);
     }
 
-    /// How many commands were run so far.
+    /// How many commands have run so far.
     pub fn outcomes(&self) -> usize {
         self.record.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Forgets the commands after the first `number`.
+    /// Drops all commands after the first `number`.
     pub fn forget_after(&self, number: usize) {
         self.record.lock().unwrap_or_else(PoisonError::into_inner).truncate(number);
     }
 
-    /// Which interpreter the environment is made from.
+    /// Records the interpreter the environment is made from.
     pub fn python(&self, python: &Interpreter) {
         let version = &python.version;
         let facts = json!({
@@ -149,7 +148,7 @@ impl EnvironmentJournal {
         self.set("installed_packages", json!(lines));
     }
 
-    /// The programs of languages besides Python: the language's name, its program and the version of that.
+    /// Records the programs of other runtimes: runtime name, program and version.
     pub fn runtimes<'a>(&self, programs: impl Iterator<Item = (&'a str, &'a Path, String)>) {
         let entry = |(name, executable, version): (&str, &Path, String)| {
             (name.to_owned(), json!({"executable": executable, "version": version}))
@@ -160,7 +159,7 @@ impl EnvironmentJournal {
         }
     }
 
-    /// The packages of the project that were installed.
+    /// Records the project's packages that were installed.
     pub fn packages<'a>(&self, packages: impl Iterator<Item = &'a Path>) {
         let mut installed: Vec<Value> = packages.map(describe_package).collect();
         match installed.len() {
@@ -194,12 +193,12 @@ fn describe_package(path: &Path) -> Value {
     }
 }
 
-/// Line ends as Python's text streams hand them out.
+/// Converts line ends as Python's text streams do.
 fn newlines(text: &str) -> String {
     text.replace("\r\n", "\n")
 }
 
-/// Seconds since the machine started; 0 where the system does not say.
+/// Seconds since the machine started; 0 if the system does not report it.
 fn uptime() -> f64 {
     std::fs::read_to_string("/proc/uptime")
         .ok()
@@ -207,8 +206,8 @@ fn uptime() -> f64 {
         .unwrap_or(0.0)
 }
 
-/// The machine's name as Python's `socket.getfqdn()` has it where the hosts file decides: the first name with a dot that
-/// its address has there, else the first name of all.
+/// The machine's name as Python's `socket.getfqdn()` gives it when the hosts file decides: the first name with a dot
+/// for its address, else the first name.
 fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();

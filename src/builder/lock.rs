@@ -1,5 +1,5 @@
-//! One process at a time builds an environment. The lock is on the environment's folder itself, so that it leaves no file
-//! behind and survives the folder's being emptied.
+//! Lets only one process at a time build an environment. Locks the environment's folder itself, so no lock file is left
+//! behind and the lock survives emptying the folder.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::env_error::EnvError;
 use crate::execute::interrupt::Interrupt;
 
-/// How long to wait before asking again whether a lock is free.
+/// How long to wait before trying the lock again.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 /// Held until dropped.
@@ -20,14 +20,13 @@ pub struct EnvLock {
 
 impl Drop for EnvLock {
     fn drop(&mut self) {
-        // To close the file is not enough: a process that is just being started by another thread has it open as well,
-        // until it becomes its program.
+        // Closing the file is not enough: a child process that another thread is starting has it open until its `exec`.
         let _ = self.file.unlock();
     }
 }
 
 impl EnvLock {
-    /// Locks a folder or file that exists. `waiting` is called once if somebody else has it.
+    /// Locks an existing folder or file. `waiting` is called once if another process holds the lock.
     pub fn acquire(path: &Path, interrupt: &Interrupt, waiting: impl FnOnce()) -> Result<Self, EnvError> {
         let file = File::open(path)?;
         let mut waiting = Some(waiting);
@@ -35,7 +34,7 @@ impl EnvLock {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { file }),
                 Err(TryLockError::WouldBlock) => {}
-                // A file system without locks (some network ones) must not keep anybody from working.
+                // A file system without locks (some network ones) must not block the build.
                 Err(TryLockError::Error(_)) => return Ok(Self { file }),
             }
             if interrupt.requested() {
@@ -67,10 +66,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::default();
         let first = EnvLock::acquire(folder.path(), &interrupt, || panic!("nobody else has it")).unwrap();
-        let (said, heard) = mpsc::channel();
+        let (said, received) = mpsc::channel();
         std::thread::scope(|scope| {
             let second = scope.spawn(|| EnvLock::acquire(folder.path(), &interrupt, || said.send(()).unwrap()));
-            heard.recv().unwrap();
+            received.recv().unwrap();
             drop(first);
             second.join().unwrap().unwrap();
         });

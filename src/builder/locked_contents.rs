@@ -1,6 +1,6 @@
-//! What goes into an environment with `--locked`: what its lock says and nothing else. That nothing is missing and
-//! nothing is there besides is seen from the names of the installed packages, so a run with nothing to do takes no time;
-//! only when something differs is the lock read and the installer started.
+//! Installs exactly what the lock lists with `--locked`. The names of the installed packages show whether anything is
+//! missing or extra, so a run with nothing to do takes no time; the lock is read and the installer started only if
+//! something differs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,28 +23,28 @@ use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::model::{Interpreter, ProjectSettings};
 use crate::scratch::Scratch;
 
-/// Where `.tox-info.json` keeps it; tox leaves it alone.
+/// The section of `.tox-info.json` with the record; tox ignores it.
 const SECTION: &str = "envo";
 const PART: &str = "locked";
 
-/// What environments hold from the start, so that nobody misses it in a lock.
+/// Packages that environments have from the start, so a lock need not list them.
 const SEEDS: [&str; 3] = ["pip", "setuptools", "wheel"];
 
-/// Whether the environment is filled from a lock of envo's.
-pub fn applies(site: &EnvBuilder) -> bool {
-    site.run.locks.is_some() && lock::has_its_own(&site.environment, &site.run.project).is_none()
+/// Whether the environment is filled from one of envo's locks.
+pub fn applies(env: &EnvBuilder) -> bool {
+    env.run.locks.is_some() && lock::has_its_own(&env.environment, &env.run.project).is_none()
 }
 
-/// What the environment's lock is, once it is known to hold; `None` where [`applies`] says no.
-pub fn entry<'s>(site: &'s EnvBuilder, foundation: &CreatedEnv) -> Result<Option<&'s LockIndexEntry>, EnvError> {
-    let Some(index) = &site.run.locks else { return Ok(None) };
-    if !applies(site) {
+/// The environment's lock entry, checked to be up to date; `None` if [`applies`] is false.
+pub fn entry<'s>(env: &'s EnvBuilder, created: &CreatedEnv) -> Result<Option<&'s LockIndexEntry>, EnvError> {
+    let Some(index) = &env.run.locks else { return Ok(None) };
+    if !applies(env) {
         return Ok(None);
     }
-    let (environment, project) = (&site.environment, &site.run.project);
-    let reading = LockInputReader { project, variables: &foundation.session.variables };
+    let (environment, project) = (&env.environment, &env.run.project);
+    let reading = LockInputReader { project, variables: &created.session.variables };
     let mut inputs = LockInputs::read(environment, reading)?;
-    add_languages(site, &mut inputs)?;
+    add_languages(env, &mut inputs)?;
     let entry = lock::verify::verify(project, index, &environment.name, &inputs.inputs).map_err(ConfigError::from)?;
     Ok(Some(entry))
 }
@@ -52,16 +52,16 @@ pub fn entry<'s>(site: &'s EnvBuilder, foundation: &CreatedEnv) -> Result<Option
 /// Brings the environment in line with its lock.
 ///
 /// # Errors
-/// [`Halt::Recreate`] when what is there came from elsewhere; when the installer fails.
-pub fn install(site: &EnvBuilder, foundation: &mut CreatedEnv, entry: &LockIndexEntry) -> Result<(), EnvError> {
-    if !foundation.has_python() {
+/// [`EnvError::Recreate`] if its contents did not come from a lock; any failure of the installer.
+pub fn install(env: &EnvBuilder, created: &mut CreatedEnv, entry: &LockIndexEntry) -> Result<(), EnvError> {
+    if !created.has_python() {
         return Ok(());
     }
-    let (environment, project) = (&site.environment, &site.run.project);
-    let python = foundation.python()?;
-    let places = [python.layout.purelib.clone(), python.layout.platlib.clone()];
-    let there = installed(&places);
-    let record = LockedRecord::of(foundation);
+    let (environment, project) = (&env.environment, &env.run.project);
+    let python = created.python()?;
+    let locations = [python.layout.purelib.clone(), python.layout.platlib.clone()];
+    let there = installed(&locations);
+    let record = LockedRecord::of(created);
     let own: BTreeSet<&str> = record.iter().flat_map(|record| &record.own).map(String::as_str).collect();
     if let Some(record) = &record
         && record.lock == entry.lock
@@ -82,14 +82,14 @@ pub fn install(site: &EnvBuilder, foundation: &mut CreatedEnv, entry: &LockIndex
     let order = LockedInstallation { file: &file, packages: &wanted };
     if !extra.is_empty() {
         if !differing(&versions, &there).is_empty() {
-            order.try_out(site, foundation)?;
+            order.try_out(env, created)?;
         }
-        Installing::new(site, foundation).uninstall(&extra)?;
+        Installing::new(env, created).uninstall(&extra)?;
     }
     if !wanted.is_empty() {
-        order.install(site, foundation, None)?;
+        order.install(env, created, None)?;
     }
-    let there = installed(&places);
+    let there = installed(&locations);
     let missing = differing(&versions, &there);
     if !missing.is_empty() {
         let text =
@@ -97,47 +97,46 @@ pub fn install(site: &EnvBuilder, foundation: &mut CreatedEnv, entry: &LockIndex
         return Err(EnvError::Fail(text));
     }
     let own = record.map(|record| record.own).unwrap_or_default();
-    LockedRecord { lock: entry.lock.clone(), packages: versions, own }.record(foundation)
+    LockedRecord { lock: entry.lock.clone(), packages: versions, own }.record(created)
 }
 
-/// Adds what the environment's languages besides Python are locked from, and their locks.
-pub fn add_languages(site: &EnvBuilder, inputs: &mut LockInputs) -> Result<(), EnvError> {
-    if site.environment.runtimes.is_empty() {
+/// Adds the inputs of the environment's other runtimes, and their locks.
+pub fn add_languages(env: &EnvBuilder, inputs: &mut LockInputs) -> Result<(), EnvError> {
+    if env.environment.runtimes.is_empty() {
         return Ok(());
     }
-    let root = &site.run.project.root;
-    for lock in site.language_locks()? {
+    let root = &env.run.project.root;
+    for lock in env.runtime_locks()? {
         inputs.add_language(root, lock.runtime, &lock.inputs, &lock.files);
     }
     Ok(())
 }
 
-/// Notes what came into the environment besides, the project and what `extra_setup_commands` added: it is no stranger
-/// next time.
-pub fn settle(foundation: &mut CreatedEnv) -> Result<(), EnvError> {
-    let Some(record) = LockedRecord::of(foundation) else { return Ok(()) };
-    let python = foundation.python()?;
+/// Records what the project and `extra_setup_commands` added, so that the next run does not count it as extra.
+pub fn settle(created: &mut CreatedEnv) -> Result<(), EnvError> {
+    let Some(record) = LockedRecord::of(created) else { return Ok(()) };
+    let python = created.python()?;
     let there = installed(&[python.layout.purelib.clone(), python.layout.platlib.clone()]);
     let own = foreign(&record.packages, &BTreeSet::new(), &there);
     if own == record.own {
         return Ok(());
     }
-    LockedRecord { own, ..record }.record(foundation)
+    LockedRecord { own, ..record }.record(created)
 }
 
 /// What was installed from a lock.
 struct LockedRecord {
     /// The lock's digest.
     lock: String,
-    /// Versions by normalised name; empty for what has none.
+    /// Versions by normalised name; empty for a package without one.
     packages: BTreeMap<String, String>,
-    /// What came in besides.
+    /// Packages that did not come from the lock.
     own: Vec<String>,
 }
 
 impl LockedRecord {
-    fn of(foundation: &CreatedEnv) -> Option<Self> {
-        let record = foundation.stamp.object(SECTION, Some(PART))?;
+    fn of(created: &CreatedEnv) -> Option<Self> {
+        let record = created.stamp.object(SECTION, Some(PART))?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let packages = record.get("packages")?.as_object()?;
         Some(Self {
@@ -150,13 +149,13 @@ impl LockedRecord {
         })
     }
 
-    fn record(&self, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
+    fn record(&self, created: &mut CreatedEnv) -> Result<(), EnvError> {
         let value = json!({"lock": self.lock, "packages": self.packages, "own": self.own});
-        Ok(foundation.stamp.record(SECTION, Some(PART), value)?)
+        Ok(created.stamp.record(SECTION, Some(PART), value)?)
     }
 }
 
-/// The packages of a lock that an environment of this interpreter gets.
+/// The packages of a lock that apply to this interpreter.
 fn applicable(
     document: &LockDocument,
     interpreter: &Interpreter,
@@ -179,7 +178,7 @@ fn applicable(
     Ok(packages)
 }
 
-/// What is to be installed, and the lock that says so.
+/// Packages to install, and the lock that lists them.
 struct LockedInstallation<'a> {
     file: &'a Path,
     packages: &'a [LockedPackage],
@@ -187,7 +186,7 @@ struct LockedInstallation<'a> {
 
 impl LockedInstallation<'_> {
     /// Installs into the environment, or into the folder `target`.
-    fn install(&self, site: &EnvBuilder, foundation: &mut CreatedEnv, target: Option<&Path>) -> Result<(), EnvError> {
+    fn install(&self, env: &EnvBuilder, created: &mut CreatedEnv, target: Option<&Path>) -> Result<(), EnvError> {
         let words = |file: &Path| {
             ["--no-deps", "-r"].map(str::to_owned).into_iter().chain([file.display().to_string()]).collect()
         };
@@ -199,22 +198,22 @@ impl LockedInstallation<'_> {
         let (hashed, others) = lines::of(self.packages, folder);
         for (name, lines) in [("pylock.txt", hashed), ("pylock-local.txt", others)] {
             if !lines.is_empty() {
-                let place = site.environment.env_dir.join(name);
+                let location = env.environment.env_dir.join(name);
                 let text = lines.join("\n");
                 of_pip.push(InstallRequest {
-                    file: Some((place.clone(), text)),
-                    ..InstallRequest::new("locked", words(&place))
+                    file: Some((location.clone(), text)),
+                    ..InstallRequest::new("locked", words(&location))
                 });
             }
         }
-        let installed = Installing::new(site, foundation).install_locked(&of_uv, &of_pip, target);
-        installed.map_err(|halt| match halt {
-            EnvError::Exit(code) => EnvError::ExitSaying(code, self.unavailable(&site.run.project)),
-            halt => halt,
+        let installed = Installing::new(env, created).install_locked(&of_uv, &of_pip, target);
+        installed.map_err(|error| match error {
+            EnvError::Exit(code) => EnvError::ExitSaying(code, self.unavailable(&env.run.project)),
+            error => error,
         })
     }
 
-    /// What is said below an installer's own words.
+    /// The hint printed below an installer's own output.
     fn unavailable(&self, project: &ProjectSettings) -> String {
         let file = lock::verify::shown_path(project, self.file);
         format!(
@@ -223,22 +222,22 @@ impl LockedInstallation<'_> {
         )
     }
 
-    /// Makes sure that all of it can be had before anything is taken out of the environment, which can be used as it was
-    /// when that is not so.
-    fn try_out(&self, site: &EnvBuilder, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
-        let folder = Scratch::new_in(&site.environment.env_dir, ".locked-")?;
-        self.install(site, foundation, Some(folder.path()))
+    /// Checks that all packages are available before anything is removed from the environment, so that a failure leaves
+    /// it usable.
+    fn try_out(&self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
+        let folder = Scratch::new_in(&env.environment.env_dir, ".locked-")?;
+        self.install(env, created, Some(folder.path()))
     }
 }
 
 /// The installed packages by normalised name, with their versions.
-fn installed(places: &[std::path::PathBuf]) -> BTreeMap<String, String> {
+fn installed(locations: &[std::path::PathBuf]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    for (at, place) in places.iter().enumerate() {
-        if places[..at].contains(place) {
+    for (at, location) in locations.iter().enumerate() {
+        if locations[..at].contains(location) {
             continue;
         }
-        for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(location).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".dist-info")) else { continue };
             if let Some((name, version)) = name.split_once('-') {
@@ -249,7 +248,7 @@ fn installed(places: &[std::path::PathBuf]) -> BTreeMap<String, String> {
     found
 }
 
-/// Those that are not there in their version.
+/// Packages that are missing or have another version.
 fn differing(wanted: &BTreeMap<String, String>, there: &BTreeMap<String, String>) -> Vec<String> {
     let fits = |(name, version): &(&String, &String)| {
         there.get(*name).is_some_and(|there| version.is_empty() || lines::same_version(there, version))
@@ -257,7 +256,7 @@ fn differing(wanted: &BTreeMap<String, String>, there: &BTreeMap<String, String>
     wanted.iter().filter(|one| !fits(one)).map(|(name, _)| name.clone()).collect()
 }
 
-/// Those that nobody asked for.
+/// Packages that neither the lock nor the project asked for.
 fn foreign(wanted: &BTreeMap<String, String>, own: &BTreeSet<&str>, there: &BTreeMap<String, String>) -> Vec<String> {
     let known =
         |name: &&String| wanted.contains_key(*name) || own.contains(name.as_str()) || SEEDS.contains(&name.as_str());

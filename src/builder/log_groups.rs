@@ -1,5 +1,5 @@
-//! Groups in the log of a job on GitHub Actions, as tox-gh and tox-gh-actions mark them, and what tox-gh adds to the
-//! job's summary. <https://docs.github.com/actions/reference/workflow-commands-for-github-actions#grouping-log-lines>
+//! Marks log groups on GitHub Actions as tox-gh and tox-gh-actions do, and writes tox-gh's job summary.
+//! <https://docs.github.com/actions/reference/workflow-commands-for-github-actions#grouping-log-lines>
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -11,15 +11,15 @@ use crate::event::{Reporter, RunEvent};
 use crate::model::{EnvVariables, Environment};
 use crate::plan::job::{CiJob, CiPlugin};
 
-/// Marks groups; does nothing where there is no job.
+/// Marks groups; does nothing outside a job.
 #[derive(Debug, Default)]
 pub struct LogGroups {
     plugin: Option<CiPlugin>,
-    /// Environments run beside each other, so that each has groups of its own in what is held back of it.
+    /// Environments run in parallel, so each has its own groups in its held-back output.
     side_by_side: bool,
-    /// Where the outcomes are told.
+    /// The job's summary file.
     summary: Option<PathBuf>,
-    /// Who has an open group of installations: one for all, or each environment its own.
+    /// Owners of an open installation group: one for all, or one per environment.
     installing: Mutex<HashSet<String>>,
 }
 
@@ -34,7 +34,7 @@ impl LogGroups {
         }
     }
 
-    /// Before something is installed. Like in tox-gh, a group that a failed installation leaves open goes on.
+    /// Call before an installation. As with tox-gh, a group left open by a failed installation continues.
     pub fn before_installation(&self, environment: &Environment, reporter: &dyn Reporter) {
         let foreign = self.side_by_side && environment.kind.is_package();
         if self.plugin == Some(CiPlugin::Gh) && !foreign && self.installs(environment, true) {
@@ -42,7 +42,7 @@ impl LogGroups {
         }
     }
 
-    /// Before the environment's commands.
+    /// Call before the environment's commands.
     pub fn before_commands(&self, environment: &Environment, reporter: &dyn Reporter) -> Result<(), ConfigError> {
         let name = &environment.name;
         let title = match self.plugin {
@@ -53,7 +53,7 @@ impl LogGroups {
                 }
                 format!("tox:{name}")
             }
-            // What several environments write would be mixed up in its groups, so the plugin makes none.
+            // The output of several environments would be mixed up in its groups, so the plugin makes none.
             Some(CiPlugin::GhActions) if self.side_by_side => return Ok(()),
             Some(CiPlugin::GhActions) => match environment.description.get()?.as_str() {
                 "" => format!("tox: {name}"),
@@ -64,7 +64,7 @@ impl LogGroups {
         Ok(())
     }
 
-    /// After the environment's commands.
+    /// Call after the environment's commands.
     pub fn after_commands(&self, environment: &Environment, succeeded: bool, reporter: &dyn Reporter) {
         match self.plugin {
             Some(CiPlugin::Gh) => {
@@ -76,14 +76,14 @@ impl LogGroups {
         }
     }
 
-    /// Notes whether something is being installed; returns whether that is news.
+    /// Records whether an installation is running; returns whether that changed.
     fn installs(&self, environment: &Environment, now: bool) -> bool {
         let whose = if self.side_by_side { environment.name.clone() } else { String::new() };
         let mut installing = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
         if now { installing.insert(whose) } else { installing.remove(&whose) }
     }
 
-    /// A summary that cannot be written is no reason for the run to fail.
+    /// A summary that cannot be written does not fail the run.
     fn report_outcome(&self, name: &str, succeeded: bool) {
         let Some(path) = &self.summary else { return };
         let mark = if succeeded { ":white_check_mark:" } else { ":negative_squared_cross_mark:" };

@@ -1,4 +1,4 @@
-//! What envo knows of a command whose program is nowhere.
+//! Explains why the program of a command was not found.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use crate::execute::program::is_executable;
 use crate::model::Environment;
 use crate::settings::Settings;
 
-/// The error for people: where the command is written, and which program of the environment was probably meant.
-/// `folders` are the environment's own.
+/// The error for users: where the command is set, and which program of the environment was probably meant. `folders`
+/// are the environment's own.
 pub fn missing_program(
     settings: &Settings,
     environment: &Environment,
@@ -21,8 +21,8 @@ pub fn missing_program(
     let text = format!("the program `{program}` is neither in the environment nor on PATH");
     let mut error = ConfigError::fail(text);
     error.trail.push(format!("{}.{key}", environment.name));
-    let place = settings.location_within(&settings.environment(&environment.name), key, program);
-    let error = place.into_iter().fold(error, ConfigError::at);
+    let location = settings.location_within(&settings.environment(&environment.name), key, program);
+    let error = location.into_iter().fold(error, ConfigError::at);
     match meant(program, folders) {
         Some(meant) => error.hint(format!("did you mean `{meant}`?")),
         None if environment.has_python() => error.hint("add the package that brings it to `deps`, or write its path"),
@@ -30,7 +30,7 @@ pub fn missing_program(
     }
 }
 
-/// The program in `folders` that was meant, if one is spelt nearly so.
+/// The program in `folders` with the most similar name.
 fn meant(program: &str, folders: &[PathBuf]) -> Option<String> {
     let names: Vec<String> =
         folders.iter().flat_map(|folder| programs(folder)).filter(|name| name != program).collect();

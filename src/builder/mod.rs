@@ -1,6 +1,6 @@
-//! From a planned environment to one whose commands can run: created, installed, the project built and put in. Knows
-//! what was done before ([`stamp`]) and does only what is missing. [`coordinator`] does this for a set of environments
-//! and has their commands run.
+//! Builds environments until their commands can run: creates them, installs their contents, builds and installs the
+//! project. Reads what earlier runs did ([`stamp`]) and does only what is missing. [`coordinator`] does this for a set
+//! of environments and runs their commands.
 
 pub mod assembly;
 mod contents;

@@ -1,5 +1,5 @@
-//! The packaging environments of a run: each is made when the first environment needs it, builds the project once for all
-//! of them, and is done with when the last one is.
+//! Manages the packaging environments of a run: each is created when first needed, builds the project once for all
+//! environments, and is closed after the last one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ use crate::plan::Plan;
 use crate::report::observers::observed;
 use crate::report::{Buffered, EventLayout};
 
-/// Below the run's folder for temporary files: the copies of packages that are handed to installers.
+/// Below the run's temporary folder: the copies of packages that installers get.
 const STAGING: &str = "package";
 
 /// All packaging environments of a run.
@@ -38,107 +38,107 @@ pub struct PackagingEnvs {
     plan: Arc<Plan>,
     /// The environments that are to run.
     names: Vec<String>,
-    /// Who of them wants which package.
-    wishes: OnceLock<Vec<(String, Packaging)>>,
-    /// How held back output looks; `None`: nothing is held back.
+    /// Which of them needs which package.
+    requirements: OnceLock<Vec<(String, Packaging)>>,
+    /// The layout of held-back output; `None`: output is not held back.
     layout: Option<EventLayout>,
-    benches: Mutex<HashMap<String, Arc<PackagingEnv>>>,
-    /// The project as packages of other languages than Python.
+    packaging_envs: Mutex<HashMap<String, Arc<PackagingEnv>>>,
+    /// The project as packages of other runtimes than Python.
     pub project_packages: ProjectPackages,
 }
 
 /// One packaging environment.
 struct PackagingEnv {
-    site: Arc<EnvBuilder>,
+    env: Arc<EnvBuilder>,
     builder: PackageBuilder,
-    workshop: Arc<PackagingInstaller>,
+    installer: Arc<PackagingInstaller>,
     held: Option<Arc<Buffered>>,
-    /// Environments of this run take turns, so that only another process is told of as one.
-    turn: Mutex<()>,
-    /// The environments that may still ask for something.
+    /// Taken by environments of this run one at a time, so a wait is reported only for another process.
+    env_run: Mutex<()>,
+    /// The environments that may still request packages.
     users: Mutex<BTreeSet<String>>,
-    /// What `package = external` built.
+    /// The package built by `package = external`.
     external: Mutex<Option<PathBuf>>,
 }
 
-/// Nobody else uses the packaging environment until this is dropped: no other process, no other thread of this one.
+/// Exclusive use of the packaging environment, against other processes and other threads.
 struct PackagingEnvGuard<'a> {
-    // Dropped in this order: who is next in this process finds no lock.
+    // Dropped in this order, so that the next thread finds the lock free.
     _locks: (EnvLock, Option<EnvLock>),
     _turn: MutexGuard<'a, ()>,
 }
 
 impl PackagingEnv {
     fn occupy(&self) -> Result<PackagingEnvGuard<'_>, EnvError> {
-        let turn = lock(&self.turn);
-        Ok(PackagingEnvGuard { _locks: self.site.lock()?, _turn: turn })
+        let env_run = lock(&self.env_run);
+        Ok(PackagingEnvGuard { _locks: self.env.lock()?, _turn: env_run })
     }
 }
 
 impl PackagingEnvs {
-    /// `names`: the environments that are to run: one build serves them all. `layout`: as what to hold back output, if it
-    /// is to be.
+    /// `names`: the environments that will run; one build serves them all. `layout`: the layout of output to hold back,
+    /// if any.
     pub fn new(run: Arc<RunContext>, plan: Arc<Plan>, names: Vec<String>, layout: Option<EventLayout>) -> Self {
         Self {
             run,
             plan,
             names,
-            wishes: OnceLock::new(),
+            requirements: OnceLock::new(),
             layout,
-            benches: Mutex::default(),
+            packaging_envs: Mutex::default(),
             project_packages: ProjectPackages::default(),
         }
     }
 
     fn dependents(&self) -> &[(String, Packaging)] {
-        self.wishes.get_or_init(|| {
-            // An environment that is wrong says so when it is its turn.
-            let wish = |name: &String| Some((name.clone(), self.plan.environment(name).ok()?.packaging?));
-            self.names.iter().filter_map(wish).collect()
+        self.requirements.get_or_init(|| {
+            // An invalid environment is reported when it runs.
+            let requirement = |name: &String| Some((name.clone(), self.plan.environment(name).ok()?.packaging?));
+            self.names.iter().filter_map(requirement).collect()
         })
     }
 
-    /// The project as the environment of `site` wants it.
-    pub fn packages(&self, site: &EnvBuilder, packaging: &Packaging) -> Result<Vec<BuiltPackage>, EnvError> {
-        site.phase(EnvPhase::Package);
+    /// The project's packages as the environment `env` needs them.
+    pub fn packages(&self, env: &EnvBuilder, packaging: &Packaging) -> Result<Vec<BuiltPackage>, EnvError> {
+        env.phase(EnvPhase::Package);
         let built = if packaging.kind == PackageKind::External {
             self.external(packaging)
         } else {
-            self.with_builders(packaging, |bench, wheel_builder| {
+            self.with_builders(packaging, |packaging_env, wheel_builder| {
                 let request = BuildRequest { kind: packaging.kind, extras: &packaging.extras, wheel_builder };
-                bench.builder.build(request)
+                packaging_env.builder.build(request)
             })
         };
-        built.map_err(|halt| for_package_environment(halt, packaging))
+        built.map_err(|error| for_package_environment(error, packaging))
     }
 
-    /// What the project requires, as far as that is written down and need not be asked of a backend: as
-    /// [`Packager::packages`] will say.
+    /// The project's requirements if they can be read without calling a backend; the same as
+    /// [`PackagingEnvs::packages`] will return.
     pub fn static_requirements(
         &self,
-        site: &EnvBuilder,
+        env: &EnvBuilder,
         packaging: &Packaging,
     ) -> Result<Option<Vec<String>>, EnvError> {
         if matches!(packaging.kind, PackageKind::External | PackageKind::EditableLegacy) {
             return Ok(None);
         }
-        Ok(static_requirements(&site.run.project.package_root, &packaging.extras)?)
+        Ok(static_requirements(&env.run.project.package_root, &packaging.extras)?)
     }
 
-    /// Whether an environment of this run needed the packaging environments of `packaging` before.
+    /// Whether an environment of this run has used the packaging environments of `packaging`.
     pub fn was_used(&self, packaging: &Packaging) -> bool {
-        let benches = lock(&self.benches);
-        names(packaging).all(|name| benches.contains_key(&name))
+        let packaging_envs = lock(&self.packaging_envs);
+        names(packaging).all(|name| packaging_envs.contains_key(&name))
     }
 
-    /// What the project requires (`package = deps-only`).
-    pub fn requirements(&self, site: &EnvBuilder, packaging: &Packaging) -> Result<Vec<String>, EnvError> {
-        if let Some(known) = static_requirements(&site.run.project.package_root, &packaging.extras)? {
+    /// The project's requirements (`package = deps-only`).
+    pub fn requirements(&self, env: &EnvBuilder, packaging: &Packaging) -> Result<Vec<String>, EnvError> {
+        if let Some(known) = static_requirements(&env.run.project.package_root, &packaging.extras)? {
             return Ok(known);
         }
-        self.with_builders(packaging, |bench, wheel_builder| {
+        self.with_builders(packaging, |packaging_env, wheel_builder| {
             let request = BuildRequest { kind: packaging.kind, extras: &packaging.extras, wheel_builder };
-            bench.builder.dependencies(request)
+            packaging_env.builder.dependencies(request)
         })
     }
 
@@ -147,20 +147,20 @@ impl PackagingEnvs {
         packaging: &Packaging,
         work: impl FnOnce(&PackagingEnv, Option<&PackageBuilder>) -> anyhow::Result<T>,
     ) -> Result<T, EnvError> {
-        let bench = self.packaging_env(&packaging.package_environment)?;
-        let wheel_bench = packaging.wheel_environment.get()?.map(|name| self.packaging_env(&name)).transpose()?;
-        let _locks = (bench.occupy()?, wheel_bench.as_deref().map(PackagingEnv::occupy).transpose()?);
-        Ok(work(&bench, wheel_bench.as_ref().map(|bench| &bench.builder))?)
+        let packaging_env = self.packaging_env(&packaging.package_environment)?;
+        let wheel_env = packaging.wheel_environment.get()?.map(|name| self.packaging_env(&name)).transpose()?;
+        let _locks = (packaging_env.occupy()?, wheel_env.as_deref().map(PackagingEnv::occupy).transpose()?);
+        Ok(work(&packaging_env, wheel_env.as_ref().map(|packaging_env| &packaging_env.builder))?)
     }
 
-    /// A package that commands of the project's own build, or that was given with `--installpkg`.
+    /// A package built by the project's own commands or given with `--installpkg`.
     fn external(&self, packaging: &Packaging) -> Result<Vec<BuiltPackage>, EnvError> {
-        let bench = self.packaging_env(&packaging.package_environment)?;
+        let packaging_env = self.packaging_env(&packaging.package_environment)?;
         let built = {
-            let mut known = lock(&bench.external);
+            let mut known = lock(&packaging_env.external);
             match &*known {
                 Some(path) => path.clone(),
-                None => known.insert(self.build_externally(&bench)?).clone(),
+                None => known.insert(self.build_externally(&packaging_env)?).clone(),
             }
         };
         if built.extension().is_some_and(|extension| extension == "whl") {
@@ -168,18 +168,18 @@ impl PackagingEnvs {
         }
         let describer = self.packaging_env(&sdist_describer(&packaging.package_environment))?;
         let _lock = describer.occupy()?;
-        let unpacked = bench.site.environment.tmp_dir.join("sdist-extract");
+        let unpacked = packaging_env.env.environment.tmp_dir.join("sdist-extract");
         let package = describer.builder.describe_sdist(&built, &unpacked, &packaging.extras)?;
         Ok(vec![package])
     }
 
-    fn build_externally(&self, bench: &PackagingEnv) -> Result<PathBuf, EnvError> {
+    fn build_externally(&self, packaging_env: &PackagingEnv) -> Result<PathBuf, EnvError> {
         if let Some(path) = &self.run.options.install_package {
             return Ok(path.clone());
         }
-        let _lock = bench.occupy()?;
-        let session = bench.workshop.set_up_external()?;
-        let environment = &bench.site.environment;
+        let _lock = packaging_env.occupy()?;
+        let session = packaging_env.installer.set_up_external()?;
+        let environment = &packaging_env.env.environment;
         let cwd = environment.change_dir.get()?;
         environment_folders::create("change_dir", &cwd)?;
         let lists = &environment.commands;
@@ -201,89 +201,89 @@ impl PackagingEnvs {
         }
     }
 
-    /// Removes the packaging environments that are to be made anew with the environments that use them.
+    /// Removes the packaging environments that are to be recreated with the environments that use them.
     pub fn remove_if_requested(&self, packaging: &Packaging) {
         let is_editable = packaging.kind == PackageKind::Editable;
         for name in names(packaging) {
-            // tox knows the builder of an editable wheel only once it is to build one.
+            // tox learns of the builder of an editable wheel only when it builds one.
             if is_editable && name != packaging.package_environment {
                 continue;
             }
-            // What is wrong with it is told when it is needed.
-            let Ok(bench) = self.packaging_env(&name) else { continue };
-            if let Err(halt) = bench.workshop.remove_if_asked() {
-                bench.site.warning(format!("failed to remove: {halt}"));
+            // An invalid one is reported when it is needed.
+            let Ok(packaging_env) = self.packaging_env(&name) else { continue };
+            if let Err(error) = packaging_env.installer.remove_if_asked() {
+                packaging_env.env.warning(format!("failed to remove: {error}"));
             }
         }
     }
 
-    /// What the packaging environments that `environment` uses have held back.
+    /// The held-back output of the packaging environments that `environment` uses.
     pub fn held_output(&self, environment: &str) -> Vec<Arc<Buffered>> {
-        let benches = lock(&self.benches);
+        let packaging_envs = lock(&self.packaging_envs);
         let mut used: Vec<&Arc<PackagingEnv>> =
-            benches.values().filter(|bench| self.uses(environment, bench)).collect();
-        used.sort_by(|one, other| one.site.environment.name.cmp(&other.site.environment.name));
-        used.into_iter().filter_map(|bench| bench.held.clone()).collect()
+            packaging_envs.values().filter(|packaging_env| self.uses(environment, packaging_env)).collect();
+        used.sort_by(|one, other| one.env.environment.name.cmp(&other.env.environment.name));
+        used.into_iter().filter_map(|packaging_env| packaging_env.held.clone()).collect()
     }
 
-    fn uses(&self, environment: &str, bench: &PackagingEnv) -> bool {
+    fn uses(&self, environment: &str, packaging_env: &PackagingEnv) -> bool {
         self.dependents().iter().any(|(name, packaging)| {
-            name == environment && names(packaging).any(|used| used == bench.site.environment.name)
+            name == environment && names(packaging).any(|used| used == packaging_env.env.environment.name)
         })
     }
 
-    /// Says of the packaging environments that are in use that they are interrupted too.
+    /// Reports the packaging environments in use as interrupted.
     pub fn report_interrupt(&self) {
-        for (name, bench) in &*lock(&self.benches) {
-            if !lock(&bench.users).is_empty() {
+        for (name, packaging_env) in &*lock(&self.packaging_envs) {
+            if !lock(&packaging_env.users).is_empty() {
                 self.run.reporter.warning(name, format!("interrupt tox environment: {name}"));
             }
         }
     }
 
-    /// `environment` needs nothing any more. Packaging environments that nobody needs are done with, those that build
-    /// wheels for them after them.
+    /// `environment` needs no more packages. Closes packaging environments without users, then those that build wheels
+    /// for them.
     pub fn release(&self, environment: &str) {
-        let mut benches: Vec<Arc<PackagingEnv>> = lock(&self.benches).values().cloned().collect();
+        let mut packaging_envs: Vec<Arc<PackagingEnv>> = lock(&self.packaging_envs).values().cloned().collect();
         let packages =
             |name: &str| self.dependents().iter().any(|(_, packaging)| packaging.package_environment == name);
-        benches.sort_by_cached_key(|bench| {
-            let name = bench.site.environment.name.clone();
+        packaging_envs.sort_by_cached_key(|packaging_env| {
+            let name = packaging_env.env.environment.name.clone();
             (!packages(&name), name)
         });
-        for bench in benches {
-            let mut users = lock(&bench.users);
+        for packaging_env in packaging_envs {
+            let mut users = lock(&packaging_env.users);
             if users.remove(environment) && users.is_empty() {
-                bench.builder.finish();
+                packaging_env.builder.finish();
             }
         }
     }
 
-    /// Nobody needs anything any more.
+    /// Closes all packaging environments.
     pub fn close(&self) {
-        for (_, bench) in lock(&self.benches).drain() {
-            bench.builder.finish();
+        for (_, packaging_env) in lock(&self.packaging_envs).drain() {
+            packaging_env.builder.finish();
         }
     }
 
     fn packaging_env(&self, name: &str) -> Result<Arc<PackagingEnv>, EnvError> {
-        let mut benches = lock(&self.benches);
-        if let Some(known) = benches.get(name) {
+        let mut packaging_envs = lock(&self.packaging_envs);
+        if let Some(known) = packaging_envs.get(name) {
             return Ok(Arc::clone(known));
         }
-        let bench = Arc::new(self.open_packaging_env(name)?);
-        benches.insert(name.to_owned(), Arc::clone(&bench));
-        Ok(bench)
+        let packaging_env = Arc::new(self.open_packaging_env(name)?);
+        packaging_envs.insert(name.to_owned(), Arc::clone(&packaging_env));
+        Ok(packaging_env)
     }
 
-    /// The environments that have to be done before the packaging environment is. One that builds editable wheels lasts as
-    /// long as the one that packages for them.
+    /// The environments that use the packaging environment. One that builds editable wheels lasts as long as the one
+    /// that packages for them.
     fn users(&self, name: &str) -> BTreeSet<String> {
         let using = |packaging: &Packaging| names(packaging).any(|used| used == name);
         let of_editable = self.dependents().iter().filter(|(_, one)| one.kind == PackageKind::Editable && using(one));
         let shared: BTreeSet<&str> = of_editable.map(|(_, one)| one.package_environment.as_str()).collect();
-        let wishes = self.dependents().iter();
-        let users = wishes.filter(|(_, one)| using(one) || shared.contains(one.package_environment.as_str()));
+        let requirements = self.dependents().iter();
+        let users = requirements.filter(|(_, one)| using(one) || shared.contains(one.package_environment.as_str()));
         users.map(|(environment, _)| environment.clone()).collect()
     }
 
@@ -296,43 +296,43 @@ impl PackagingEnvs {
             None => live(),
         };
         let using = || self.dependents().iter().filter(|(_, packaging)| names(packaging).any(|used| used == name));
-        // Nothing is built for one whose interpreter is missing.
+        // Nothing is built for an environment whose interpreter is missing.
         let asked = using().filter(|(_, packaging)| packaging.wheel_environment.get().is_ok());
         let asked = asked.map(|(environment, packaging)| (environment.clone(), packaging.kind));
         let wanted = asked.chain(self.plan.also_built(name, &self.names));
         let wanted = wanted.map(|(environment, kind)| PackageNeed { environment, kind });
-        let site = Arc::new(EnvBuilder::new(Arc::clone(&self.run), Arc::new(environment), reporter));
-        let workshop = Arc::new(PackagingInstaller { site: Arc::clone(&site), state: Mutex::default() });
+        let env = Arc::new(EnvBuilder::new(Arc::clone(&self.run), Arc::new(environment), reporter));
+        let installer = Arc::new(PackagingInstaller { env: Arc::clone(&env), state: Mutex::default() });
         let project = &self.run.project;
         let staging = Staging { folder: project.temp_dir.join(STAGING), root: project.root.clone() };
-        let sources = Sources::of(&site.environment, staging)?;
-        let builder = PackageBuilder::new(sources, wanted.collect(), Box::new(Arc::clone(&workshop)));
+        let sources = Sources::of(&env.environment, staging)?;
+        let builder = PackageBuilder::new(sources, wanted.collect(), Box::new(Arc::clone(&installer)));
         let users = self.users(name);
         Ok(PackagingEnv {
-            site,
+            env,
             builder,
-            workshop,
+            installer,
             held,
-            turn: Mutex::default(),
+            env_run: Mutex::default(),
             users: Mutex::new(users),
             external: Mutex::default(),
         })
     }
 }
 
-/// The packaging environments that a package takes.
+/// The packaging environments that take part in a package.
 fn names(packaging: &Packaging) -> impl Iterator<Item = String> + '_ {
     let describer = (packaging.kind == PackageKind::External).then(|| sdist_describer(&packaging.package_environment));
     let wheel_environment = packaging.wheel_environment.get().ok().flatten();
     std::iter::once(packaging.package_environment.clone()).chain(wheel_environment).chain(describer)
 }
 
-/// Says for whose sake an environment is skipped.
-fn for_package_environment(halt: EnvError, packaging: &Packaging) -> EnvError {
-    if halt.is_skip() {
-        EnvError::Skip(format!("{halt} for package environment {}", packaging.package_environment))
+/// Names the packaging environment because of which an environment is skipped.
+fn for_package_environment(error: EnvError, packaging: &Packaging) -> EnvError {
+    if error.is_skip() {
+        EnvError::Skip(format!("{error} for package environment {}", packaging.package_environment))
     } else {
-        halt
+        error
     }
 }
 
@@ -341,75 +341,75 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes a packaging environment and installs into it.
+/// Creates a packaging environment and installs into it.
 struct PackagingInstaller {
-    site: Arc<EnvBuilder>,
+    env: Arc<EnvBuilder>,
     state: Mutex<PackagingInstallerState>,
 }
 
 #[derive(Default)]
 struct PackagingInstallerState {
-    foundation: Option<CreatedEnv>,
-    /// The user's wish for a new one was granted.
+    created: Option<CreatedEnv>,
+    /// It was removed at the user's request.
     removed: bool,
-    /// What is installed was told to those who want to know.
+    /// Its installed packages were reported.
     listed: bool,
 }
 
 impl PackagingInstaller {
     fn remove_if_asked(&self) -> Result<(), EnvError> {
         let mut state = lock(&self.state);
-        if self.site.environment.recreate && !state.removed {
+        if self.env.environment.recreate && !state.removed {
             state.removed = true;
-            let _lock = self.site.lock()?;
-            self.site.remove()?;
+            let _lock = self.env.lock()?;
+            self.env.remove()?;
         }
         Ok(())
     }
 
-    /// The environment, made if it is not there yet.
+    /// Creates the environment if needed.
     fn ensure_created<'s>(&self, state: &'s mut PackagingInstallerState) -> Result<&'s mut CreatedEnv, EnvError> {
-        let foundation = match state.foundation.take() {
-            Some(foundation) => foundation,
+        let created = match state.created.take() {
+            Some(created) => created,
             None => {
-                check_platform(&self.site.environment)?;
-                self.site.check_location()?;
-                if self.site.environment.recreate && !state.removed {
+                check_platform(&self.env.environment)?;
+                self.env.check_location()?;
+                if self.env.environment.recreate && !state.removed {
                     state.removed = true;
-                    self.site.remove()?;
+                    self.env.remove()?;
                 }
-                match self.site.ensure_created() {
+                match self.env.ensure_created() {
                     Err(EnvError::Recreate(reason)) => {
                         self.remove_because(&reason)?;
-                        self.site.ensure_created()?
+                        self.env.ensure_created()?
                     }
                     result => result?,
                 }
             }
         };
-        Ok(state.foundation.insert(foundation))
+        Ok(state.created.insert(created))
     }
 
     fn remove_because(&self, reason: &str) -> Result<(), EnvError> {
-        self.site.warning(format!("recreate env because {reason}"));
-        self.site.remove()
+        self.env.warning(format!("recreate env because {reason}"));
+        self.env.remove()
     }
 
-    /// Readies an environment whose own commands build the package.
+    /// Prepares an environment whose own commands build the package.
     fn set_up_external(&self) -> Result<CommandSession, EnvError> {
         let mut state = lock(&self.state);
-        let deps = self.site.environment.dependencies.deps.get()?;
-        let install = |foundation: &mut CreatedEnv| {
-            // tox installs them under both names.
+        let deps = self.env.environment.dependencies.deps.get()?;
+        let install = |created: &mut CreatedEnv| {
+            // tox records them under both names.
             for part in ["requires", "deps"] {
-                Installing::new(&self.site, foundation)
+                Installing::new(&self.env, created)
                     .ensure(section::PACKAGING, part, |conditions, old| conditions.builder_deps(&deps, part, old))?;
             }
             Ok(())
         };
         match install(self.ensure_created(&mut state)?) {
             Err(EnvError::Recreate(reason)) => {
-                state.foundation = None;
+                state.created = None;
                 self.remove_because(&reason)?;
                 install(self.ensure_created(&mut state)?)?;
             }
@@ -419,11 +419,11 @@ impl PackagingInstaller {
         Ok(self.ensure_created(&mut state)?.session.clone())
     }
 
-    /// Tells what is installed, the first time.
+    /// Reports the installed packages the first time.
     fn list_contents(&self, state: &mut PackagingInstallerState) -> Result<(), EnvError> {
         if !std::mem::replace(&mut state.listed, true) {
             let session = self.ensure_created(state)?.session.clone();
-            contents::report_installed(&self.site, &session)?;
+            contents::report_installed(&self.env, &session)?;
         }
         Ok(())
     }
@@ -436,8 +436,8 @@ impl BackendEnv for Arc<PackagingInstaller> {
 
     fn install(&self, requirements: &[String], of_type: &str) -> anyhow::Result<()> {
         let mut state = lock(&self.state);
-        let foundation = self.ensure_created(&mut state)?;
-        Ok(Installing::new(&self.site, foundation).ensure(section::PACKAGING, of_type, |conditions, old| {
+        let created = self.ensure_created(&mut state)?;
+        Ok(Installing::new(&self.env, created).ensure(section::PACKAGING, of_type, |conditions, old| {
             conditions.requirements(requirements.to_vec(), of_type, old)
         })?)
     }
@@ -447,7 +447,7 @@ impl BackendEnv for Arc<PackagingInstaller> {
     }
 
     fn recreate(&self, reason: &str) -> anyhow::Result<()> {
-        lock(&self.state).foundation = None;
+        lock(&self.state).created = None;
         Ok(self.remove_because(reason)?)
     }
 }

@@ -1,4 +1,4 @@
-//! How long each environment did what. Told what begins and when; shows nothing.
+//! Measures how long each environment spent in which phase. Shows nothing.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::event::EnvPhase;
 
-/// What each environment began, and when. One phase ends when the next begins.
+/// The phases each environment entered, and when. A phase ends when the next begins.
 #[derive(Debug, Default)]
 pub struct PhaseTimes(Mutex<HashMap<String, Vec<(EnvPhase, Instant)>>>);
 
@@ -16,7 +16,7 @@ impl PhaseTimes {
         begun.entry(environment.to_owned()).or_default().push((phase, Instant::now()));
     }
 
-    /// The seconds that `environment` spent in each phase until now, and forgets them.
+    /// Removes and returns the seconds that `environment` spent in each phase.
     pub fn take(&self, environment: &str) -> Vec<(EnvPhase, f64)> {
         let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(environment).unwrap_or_default();
         sums(&begun, Instant::now())

@@ -1,6 +1,6 @@
-//! Prepares environments that wait for their turn while commands of earlier ones run: a few threads take them in their
-//! order, as soon as what they depend on is done. Nothing of it is seen before the turn, nothing of it is counted on: what
-//! could not be done ahead is done in the turn.
+//! Prepares waiting environments in a few threads while commands of earlier ones run, in their order, as soon as their
+//! dependencies are done. Shows nothing before an environment runs, and must not be relied on: its run does whatever is
+//! missing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,14 +17,14 @@ use crate::plan::Plan;
 use crate::plan::graph::EnvOrder;
 use crate::report::EventLayout;
 
-/// Installing is quick work for few processors: commands should have the others.
+/// Installing is short work for few processors: commands should have the others.
 const MOST_THREADS: usize = 4;
 
-/// The same where no commands run.
+/// The limit if no commands run.
 const MOST_THREADS_ALONE: usize = 16;
 
-/// Reads the configuration once more: what is worked out before its turn must not count in the turn, since commands that
-/// ran meanwhile may have changed what it was worked out from.
+/// Reads the configuration again: values evaluated ahead must not be used in the run itself, since commands that ran in
+/// between may have changed their inputs.
 pub type OpenPlan = dyn Fn() -> Option<Plan> + Send + Sync;
 
 /// How environments are prepared ahead.
@@ -34,11 +34,11 @@ pub struct PrebuildOptions {
     pub layout: EventLayout,
 }
 
-/// Environments that are prepared ahead, and what has become of them.
+/// Prepares environments ahead and keeps their results until they run.
 pub struct Prebuilder<'a> {
     run: &'a Arc<RunContext>,
     packager: &'a PackagingEnvs,
-    foresight: PrebuildOptions,
+    prebuild: PrebuildOptions,
     plan: OnceLock<Option<Plan>>,
     interrupt: Interrupt,
     state: Mutex<PrebuilderState>,
@@ -47,11 +47,11 @@ pub struct Prebuilder<'a> {
 
 #[derive(Default)]
 struct PrebuilderState {
-    /// Those not begun, each with those it still waits for.
+    /// Environments not begun, each with the dependencies it still waits for.
     waiting: Vec<(String, HashSet<String>)>,
     working: HashSet<String>,
     ready: HashMap<String, Arc<Prebuilt>>,
-    /// Commands run, or none do, so there is time.
+    /// Whether work may begin: commands are running, or no commands will run.
     open: bool,
     closed: bool,
 }
@@ -61,7 +61,7 @@ impl<'a> Prebuilder<'a> {
         run: &'a Arc<RunContext>,
         packager: &'a PackagingEnvs,
         order: &EnvOrder,
-        foresight: PrebuildOptions,
+        prebuild: PrebuildOptions,
     ) -> Self {
         let waits = |name: &String| (name.clone(), order.waits_for.get(name).cloned().unwrap_or_default());
         // Without commands there is nothing to wait for.
@@ -71,7 +71,7 @@ impl<'a> Prebuilder<'a> {
         Self {
             run,
             packager,
-            foresight,
+            prebuild,
             plan: OnceLock::new(),
             interrupt: Interrupt::default(),
             state: Mutex::new(state),
@@ -79,31 +79,31 @@ impl<'a> Prebuilder<'a> {
         }
     }
 
-    /// How many threads should [`Ahead::work`].
+    /// The number of threads that should call [`Prebuilder::work`].
     pub fn threads(&self) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         if self.run.options.no_test {
-            // The thread whose turn it is waits for whoever makes its environment, and then adds nothing.
+            // The thread that runs an environment waits for the one preparing it, and then has nothing to add.
             processors.clamp(2, MOST_THREADS_ALONE)
         } else {
             processors.saturating_sub(1).clamp(1, MOST_THREADS)
         }
     }
 
-    /// Prepares one environment after the other until there are none left.
+    /// Prepares environments until none is left.
     pub fn work(&self) {
         while let Some(name) = self.next() {
-            let forerun = self.prepare(&name);
+            let prebuilt = self.prepare(&name);
             let mut state = self.lock();
             state.working.remove(&name);
-            if let Some(forerun) = forerun {
-                state.ready.insert(name, forerun);
+            if let Some(prebuilt) = prebuilt {
+                state.ready.insert(name, prebuilt);
             }
             self.changed.notify_all();
         }
     }
 
-    /// From now on there is time to work.
+    /// Allows work to begin.
     pub fn open(&self) {
         let mut state = self.lock();
         if !state.open {
@@ -112,13 +112,13 @@ impl<'a> Prebuilder<'a> {
         }
     }
 
-    /// The turn of `name` begins: if nobody has begun with it, nobody shall.
+    /// The run of `name` begins: work on it must no longer start.
     pub fn begin_run(&self, name: &str) {
         self.lock().waiting.retain(|(waiting, _)| waiting != name);
         self.changed.notify_all();
     }
 
-    /// What was done of `name`; waits for who is at it, and says so.
+    /// Returns the work done on `name`; if it is in progress, reports that and waits for it.
     pub fn collect(&self, name: &str) -> Option<Arc<Prebuilt>> {
         let mut state = self.lock();
         if state.working.contains(name) {
@@ -130,7 +130,7 @@ impl<'a> Prebuilder<'a> {
         state.ready.remove(name)
     }
 
-    /// `name` is done, and others may have waited for that.
+    /// `name` is done, and others may have waited for it.
     pub fn finish_run(&self, name: &str) {
         for (_, waits) in &mut self.lock().waiting {
             waits.remove(name);
@@ -138,7 +138,7 @@ impl<'a> Prebuilder<'a> {
         self.changed.notify_all();
     }
 
-    /// Nothing more is to be done; what is being done ends early.
+    /// Starts no more work and interrupts work in progress.
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -149,7 +149,7 @@ impl<'a> Prebuilder<'a> {
         self.changed.notify_all();
     }
 
-    /// The next one to begin with; waits until there is one.
+    /// The next environment to prepare; waits until one is available.
     fn next(&self) -> Option<String> {
         let mut state = self.lock();
         loop {
@@ -168,31 +168,31 @@ impl<'a> Prebuilder<'a> {
     }
 
     fn prepare(&self, name: &str) -> Option<Arc<Prebuilt>> {
-        let plan = self.plan.get_or_init(|| (self.foresight.open_plan)()).as_ref()?;
+        let plan = self.plan.get_or_init(|| (self.prebuild.open_plan)()).as_ref()?;
         let environment = plan.environment(name).ok()?;
         if !self.is_worthwhile(&environment) {
             return None;
         }
-        let forerun = Arc::new(Prebuilt::new(&self.foresight.layout, self.interrupt.clone()));
-        let site = EnvBuilder::new(Arc::clone(self.run), Arc::new(environment), forerun.output());
-        let site = site.prebuilding(Arc::clone(&forerun));
-        let is_new = !site.environment.env_dir.exists();
-        let mut contents = PrebuildContents { packager: self.packager, forerun: &forerun };
-        if site.prepare(&mut contents).is_err() {
-            // Whatever it was, it is met again in the turn, and told then.
-            forerun.rewind(&site);
+        let prebuilt = Arc::new(Prebuilt::new(&self.prebuild.layout, self.interrupt.clone()));
+        let env = EnvBuilder::new(Arc::clone(self.run), Arc::new(environment), prebuilt.output());
+        let env = env.prebuilding(Arc::clone(&prebuilt));
+        let is_new = !env.environment.env_dir.exists();
+        let mut contents = PrebuildContents { packager: self.packager, prebuilt: &prebuilt };
+        if env.prepare(&mut contents).is_err() {
+            // The same error will occur in the run, which reports it.
+            prebuilt.rewind(&env);
         }
-        if forerun.did_something() {
-            return Some(forerun);
+        if prebuilt.did_something() {
+            return Some(prebuilt);
         }
         if is_new {
-            remove_if_unmade(&site);
+            remove_if_unmade(&env);
         }
         None
     }
 
-    /// Only what has to be made takes long enough. Nobody's commands are run ahead, and what only its turn can decide is
-    /// left to that.
+    /// Only creating an environment takes long enough to pay off. The user's commands never run ahead, and decisions
+    /// that belong to the run are left to it.
     fn is_worthwhile(&self, environment: &Environment) -> bool {
         let env_dir = &environment.env_dir;
         let options = &self.run.options;
@@ -208,16 +208,16 @@ impl<'a> Prebuilder<'a> {
     }
 
     fn lock(&self) -> MutexGuard<'_, PrebuilderState> {
-        // A thread that panicked left nothing half done here.
+        // A panic leaves no inconsistent state behind this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Removes the folder of an environment that did not come to be, so that its turn finds what was there before: nothing.
-fn remove_if_unmade(site: &EnvBuilder) {
-    let env_dir = &site.environment.env_dir;
-    let Ok(_lock) = site.lock() else { return };
-    // Another process may have made it in the meantime.
+/// Removes the folder of an environment that was not created, so that its run finds the previous state: nothing.
+fn remove_if_unmade(env: &EnvBuilder) {
+    let env_dir = &env.environment.env_dir;
+    let Ok(_lock) = env.lock() else { return };
+    // Another process may have created it in the meantime.
     if Stamp::read(env_dir).get(section::PYTHON, None).is_none() {
         let _ = std::fs::remove_dir_all(env_dir);
     }

@@ -1,8 +1,8 @@
-//! What is done of an environment before its turn, and how it is told when the turn has come. Decides nothing about when
+//! Records the work done on an environment before its run, and reports it once the run begins. Does not decide when
 //! that happens ([`crate::builder::prebuilder`]) or what belongs into an environment ([`crate::builder::contents`]).
 //!
-//! Every step that is recorded in the environment is kept together with what it had to say. What came after the last of
-//! them is forgotten, as if it had not been tried: the turn tries it again, and tells of it.
+//! Every step recorded in the environment is kept with its output. Anything after the last such step is dropped as
+//! if it had not been tried: the run tries it again and reports it.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,33 +22,33 @@ use crate::install::InstallRequest;
 use crate::model::{EnvVariables, PackageKind};
 use crate::report::{Buffered, EventLayout};
 
-/// Which part of the way from nothing to a finished environment is taken.
+/// The part of building an environment that is done now.
 #[derive(Clone)]
 pub enum BuildPhase {
     Whole,
-    /// Before its turn.
-    Ahead(Arc<Prebuilt>),
-    /// In its turn, after work ahead.
-    Rest(Arc<Prebuilt>),
+    /// Before its run.
+    Prebuild(Arc<Prebuilt>),
+    /// In its run, after work ahead.
+    AfterPrebuild(Arc<Prebuilt>),
 }
 
 impl BuildPhase {
-    /// Whether what stands there was made by this run, although the environment is to be made anew.
-    pub fn is_rest(&self) -> bool {
-        matches!(self, Self::Rest(_))
+    /// Whether an existing environment was created by this run, although it is to be recreated.
+    pub fn is_after_prebuild(&self) -> bool {
+        matches!(self, Self::AfterPrebuild(_))
     }
 }
 
-/// Work on one environment before its turn.
+/// Work done on one environment before its run.
 pub struct Prebuilt {
     interrupt: Interrupt,
     output: Arc<Buffered>,
-    /// What was told while the project's requirements were installed: that comes after what is told of its build.
+    /// Output of installing the project's requirements, which is shown after that of building the project.
     of_project: Arc<Buffered>,
     kept: Mutex<Option<LastStep>>,
 }
 
-/// How far everything had come with the last step that was recorded.
+/// The state of all output after the last recorded step.
 #[derive(Debug, Clone, Copy)]
 struct LastStep {
     output: u64,
@@ -76,22 +76,22 @@ impl Prebuilt {
         Arc::clone(&self.of_project) as Arc<dyn Reporter>
     }
 
-    /// What was done on `site` so far counts.
-    pub fn keep(&self, site: &EnvBuilder) {
+    /// Keeps the work done on `env` so far.
+    pub fn keep(&self, env: &EnvBuilder) {
         *self.lock() = Some(LastStep {
             output: self.output.mark(),
             of_project: self.of_project.mark(),
-            outcomes: site.journal.as_ref().map_or(0, |journal| journal.outcomes()),
-            log_number: site.log_number.load(Ordering::Relaxed),
+            outcomes: env.journal.as_ref().map_or(0, |journal| journal.outcomes()),
+            log_number: env.log_number.load(Ordering::Relaxed),
         });
     }
 
-    /// Forgets what was done on `site` since.
-    pub fn rewind(&self, site: &EnvBuilder) {
+    /// Drops the work done on `env` since it was last kept.
+    pub fn rewind(&self, env: &EnvBuilder) {
         let kept = *self.lock();
         self.output.rewind(kept.map_or(0, |kept| kept.output));
         self.of_project.rewind(kept.map_or(0, |kept| kept.of_project));
-        if let Some(journal) = &site.journal {
+        if let Some(journal) = &env.journal {
             journal.forget_after(kept.map_or(0, |kept| kept.outcomes));
         }
     }
@@ -106,12 +106,12 @@ impl Prebuilt {
         self.lock().map_or(0, |kept| kept.log_number)
     }
 
-    /// Tells what happened, but for the project's requirements.
+    /// Replays the output, except for the project's requirements.
     pub fn report(&self, reporter: &dyn Reporter) {
         self.output.replay(reporter);
     }
 
-    /// Tells how the project's requirements were installed.
+    /// Replays the output of installing the project's requirements.
     pub fn report_for_project(&self, reporter: &dyn Reporter) {
         self.of_project.replay(reporter);
     }
@@ -121,57 +121,57 @@ impl Prebuilt {
     }
 }
 
-/// Hears what is said of the program itself: nothing of that concerns people before the turn.
+/// Ignores events of the program itself, which do not concern users before the run.
 struct SilentReporter;
 
 impl Reporter for SilentReporter {
     fn event(&self, _event: RunEvent) {}
 }
 
-/// What can go into an environment before its turn.
+/// Installs the part of an environment's contents that is possible before its run.
 pub struct PrebuildContents<'a> {
     pub packager: &'a PackagingEnvs,
-    pub forerun: &'a Prebuilt,
+    pub prebuilt: &'a Prebuilt,
 }
 
 impl EnvContents for PrebuildContents<'_> {
-    fn install(&mut self, site: &EnvBuilder, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
-        if let Some(entry) = locked_contents::entry(site, foundation)? {
-            // Only what is not there at all is put in ahead, and the project's own requirements are in the lock.
-            return locked_contents::install(site, foundation, entry);
+    fn install(&mut self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
+        if let Some(entry) = locked_contents::entry(env, created)? {
+            // Only a missing package is installed ahead, and the lock includes the project's own requirements.
+            return locked_contents::install(env, created, entry);
         }
-        // What there is to notice is said in its turn.
-        RunContents::install_dependencies(site, foundation, &|_| ())?;
-        let Some(packaging) = &site.environment.packaging else { return Ok(()) };
-        if site.run.options.skip_package_install {
+        // Warnings are reported in the run.
+        RunContents::install_dependencies(env, created, &|_| ())?;
+        let Some(packaging) = &env.environment.packaging else { return Ok(()) };
+        if env.run.options.skip_package_install {
             return Ok(());
         }
-        // The project itself is not built yet: backends write into its folder, where commands are at work.
-        let Some(requirements) = self.packager.static_requirements(site, packaging)? else { return Ok(()) };
+        // The project itself is not built yet: backends write into its folder while commands are using it.
+        let Some(requirements) = self.packager.static_requirements(env, packaging)? else { return Ok(()) };
         if packaging.kind == PackageKind::DepsOnly {
-            return Installing::new(site, foundation).ensure(section::RUN, "package_deps", |conditions, old| {
+            return Installing::new(env, created).ensure(section::RUN, "package_deps", |conditions, old| {
                 conditions.requirements(requirements, "package_deps", old)
             });
         }
-        let site = site.with_reporter(self.forerun.project_output());
-        foundation.session.reporter = Arc::clone(&site.reporter);
-        install_requirements(&site, foundation, requirements)
+        let env = env.with_reporter(self.prebuilt.project_output());
+        created.session.reporter = Arc::clone(&env.reporter);
+        install_requirements(&env, created, requirements)
     }
 
-    /// An environment whose removal takes commands is not prepared before its turn.
-    fn before_removal(&mut self, _site: &EnvBuilder) {}
+    /// An environment whose removal runs commands is not prepared ahead.
+    fn before_removal(&mut self, _env: &EnvBuilder) {}
 
-    /// Its packaging environments were removed when the first one needed them, or will be in its turn.
-    fn after_removal(&mut self, _site: &EnvBuilder, _asked: bool) {}
+    /// Its packaging environments were removed when the first user needed them, or will be in its run.
+    fn after_removal(&mut self, _env: &EnvBuilder, _asked: bool) {}
 }
 
-/// Whether an installation may depend on what commands of earlier environments do: it takes something from this
-/// machine's folders, which they may write to, and building it may disturb them.
+/// Whether an installation may depend on what commands of earlier environments do: it reads local folders, which they
+/// may write to, and building from those may disturb them.
 pub fn must_wait(request: &InstallRequest, stamp: &Value, variables: &EnvVariables) -> bool {
     let mut words = request.arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            // What stands in these files is in the record.
+            // The contents of these files are in the record.
             "-r" | "-c" => drop(words.next()),
             word if word.starts_with("-c") => {}
             word if is_local(word) => return true,
@@ -180,10 +180,10 @@ pub fn must_wait(request: &InstallRequest, stamp: &Value, variables: &EnvVariabl
     }
     let recorded = ["requirements", "req"].into_iter().filter_map(|key| stamp.get(key)?.as_array()).flatten();
     recorded.filter_map(Value::as_str).any(is_local)
-        || variables.text("PIP_FIND_LINKS").is_some_and(|places| places.split_whitespace().any(is_relative))
+        || variables.text("PIP_FIND_LINKS").is_some_and(|locations| locations.split_whitespace().any(is_relative))
 }
 
-/// Whether a requirement is something on this machine rather than a name or an address.
+/// Whether a requirement is a local path rather than a name or URL.
 fn is_local(text: &str) -> bool {
     let text = text.trim();
     let is_file = [".whl", ".gz", ".zip", ".bz2"].iter().any(|end| text.ends_with(end));
@@ -193,9 +193,9 @@ fn is_local(text: &str) -> bool {
         || (!text.contains("://") && (text.contains('/') || is_file))
 }
 
-/// A folder of links that commands may well write to; one outside the project is somebody else's.
-fn is_relative(place: &str) -> bool {
-    !place.contains("://") && !place.starts_with('/')
+/// A find-links folder that commands may write to; one outside the project belongs to others.
+fn is_relative(location: &str) -> bool {
+    !location.contains("://") && !location.starts_with('/')
 }
 
 #[cfg(test)]

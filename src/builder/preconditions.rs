@@ -1,5 +1,5 @@
-//! What ends an environment's turn before its first command for a reason that is written in the project's files. Looks at
-//! the files only: asks no index and starts nothing. The steps of a turn call the same functions.
+//! Finds errors in the project's files that would stop an environment before its first command. Reads files only:
+//! queries no index and starts nothing. The steps of a run call the same functions.
 
 use std::path::Path;
 
@@ -31,13 +31,13 @@ use crate::python_text::python_repr;
 use crate::requirements;
 use crate::requirements::RequirementKind;
 
-/// A project whose environments are looked at.
+/// The project whose environments are checked.
 pub struct Preconditions<'a> {
     pub plan: &'a Plan,
     pub project: &'a ProjectSettings,
     /// The variables this process was started with.
     pub host: &'a EnvVariables,
-    /// What environments must be filled from, if the project wants it so.
+    /// The locks environments must be filled from, with `--locked`.
     pub locks: Option<&'a LockIndex>,
 }
 
@@ -58,14 +58,14 @@ const CHECKS: [PreconditionCheck; 11] = [
 ];
 
 impl Preconditions<'_> {
-    /// Everything that keeps the environment from its first command, each with its place.
+    /// All errors that would stop the environment before its first command, each with its location.
     pub fn problems(&self, environment: &Environment) -> Vec<ConfigError> {
         let variables = match execute::environment::variables(self.host, &environment.variables, &[]) {
             Ok(variables) => variables,
             Err(error) => return vec![error],
         };
         let failed = CHECKS.iter().filter_map(|check| check(self, environment, &variables).err());
-        failed.filter_map(|halt| halt.into_error(&self.plan.settings, &environment.name)).collect()
+        failed.filter_map(|error| error.into_error(&self.plan.settings, &environment.name)).collect()
     }
 }
 
@@ -131,8 +131,8 @@ pub fn pylock_of(environment: &Environment, root: &Path) -> Result<std::path::Pa
     let name = &dependencies.pylock;
     let path = root.join(name);
     if !path.exists() {
-        let halt = EnvError::Fail(format!("pylock file {} not found at {}", python_repr(name), path.display()));
-        return Err(halt.about("pylock", "name the lock file as seen from the project's folder"));
+        let error = EnvError::Fail(format!("pylock file {} not found at {}", python_repr(name), path.display()));
+        return Err(error.about("pylock", "name the lock file as seen from the project's folder"));
     }
     Ok(path)
 }
@@ -145,7 +145,7 @@ fn dependency_groups(project: &Preconditions<'_>, environment: &Environment, _: 
     requirements_of_groups(environment, &project.project.package_root).map(drop)
 }
 
-/// What the environment's `dependency_groups` come to.
+/// The requirements of the environment's `dependency_groups`.
 pub fn requirements_of_groups(environment: &Environment, root: &Path) -> Result<Vec<String>, EnvError> {
     groups::resolve(root, &environment.dependencies.groups).map_err(|error| {
         let remedy = "groups are tables of `[dependency-groups]` in pyproject.toml";
@@ -169,10 +169,10 @@ fn script_of(project: &Preconditions<'_>, environment: &Environment, variables: 
     Ok(())
 }
 
-/// What the script of an environment says of itself.
+/// The PEP 723 metadata of an environment's script.
 ///
 /// # Errors
-/// When there is no such script, or what it says is malformed.
+/// If the script does not exist or its metadata is malformed.
 pub fn script_metadata(root: &Path, named: &ScriptSource) -> Result<ScriptMetadata, EnvError> {
     script::check_base_python(named)?;
     script::of(root, &named.path).map_err(about_script)
@@ -194,7 +194,7 @@ fn package(project: &Preconditions<'_>, environment: &Environment, _: &EnvVariab
     Ok(())
 }
 
-/// Commands are worked out when they are reached. Here all are, and each has to name a program.
+/// A run evaluates commands when it reaches them. This evaluates all of them; each must name a program.
 fn commands(_: &Preconditions<'_>, environment: &Environment, _: &EnvVariables) -> Result<(), EnvError> {
     let lists = &environment.commands;
     environment_folders::check_change_dir(&environment.change_dir.get()?)?;
@@ -221,7 +221,7 @@ fn lock_of_envo(
     if lock::has_its_own(environment, project.project).is_some() {
         return Ok(());
     }
-    // What the locks of other languages are made from depends on their programs.
+    // The inputs of other runtimes' locks depend on their programs.
     let is_known = environment.runtimes.iter().all(|runtime| runtime.name == DEFAULT);
     if !is_known && index.entries.contains_key(&environment.name) {
         return Ok(());
@@ -232,7 +232,7 @@ fn lock_of_envo(
 }
 
 impl Preconditions<'_> {
-    /// Whether another environment may run before this one, and create what this one names.
+    /// Whether another environment may run first and create a path that this one names.
     fn may_follow_others(&self, environment: &Environment) -> bool {
         let is_first = || self.plan.runs().is_ok_and(|names| names.first() == Some(&environment.name));
         !environment.depends.is_empty() || !is_first()
@@ -243,8 +243,8 @@ impl Preconditions<'_> {
     }
 }
 
-/// What is wrong with requirements, with the setting that names them: the one on the error's trail, else the one that
-/// `part` is called after.
+/// An error in requirements, with the setting that names them: the one on the error's trail, else the one named after
+/// `part`.
 pub fn about_setting(part: &str, error: ConfigError) -> EnvError {
     let key = error.trail.first().cloned().unwrap_or_else(|| part.replace('-', "_"));
     let remedy = match key.as_str() {
@@ -256,7 +256,7 @@ pub fn about_setting(part: &str, error: ConfigError) -> EnvError {
     EnvError::from(error).about(&key, remedy)
 }
 
-/// Whether an error says what this machine lacks rather than what is wrong with the files.
+/// Whether an error is about this machine rather than about the project's files.
 pub fn is_of_machine(error: &ConfigError) -> bool {
     matches!(error.class, ErrorClass::Skip | ErrorClass::NoInterpreter)
 }

@@ -1,6 +1,6 @@
-//! The project as a package of another language than Python: built once in a run, installed into every environment that
-//! asks for it. What the build leaves behind makes the next one faster; an environment gets the package again only when
-//! its content is another.
+//! Builds the project as a package of a runtime other than Python, once per run, and installs it into every environment
+//! that asks for it. Build output is kept to make the next build faster; an environment gets the package again only if
+//! its content changed.
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +24,7 @@ use crate::runtime::packing::{PackRequest, PackageDelivery, PackageForm};
 use crate::runtime::{RUNTIMES, RuntimeLocation};
 use crate::scratch;
 
-/// The folder below the one of the build in which packages are kept, in a folder for each content.
+/// The subfolder of the build folder with the packages, in a folder per content.
 const DIST: &str = "dist";
 
 /// Separates the packages in `TOX_PACKAGE`.
@@ -32,7 +32,7 @@ const PATH_SEPARATOR: &str = ":";
 
 type BuiltPackages = Arc<Mutex<Option<Vec<PathBuf>>>>;
 
-/// What was built in this run, by the word for it and the project's folder.
+/// Packages built in this run, by their `package` word and project folder.
 #[derive(Default)]
 pub struct ProjectPackages {
     known: Mutex<HashMap<(String, PathBuf), BuiltPackages>>,
@@ -46,15 +46,15 @@ impl ProjectPackages {
 }
 
 impl EnvBuilder {
-    /// Builds the project, unless that was done in this run, and installs it.
+    /// Builds the project, unless this run already did, and installs it.
     pub fn install_project_package(
         &self,
-        foundation: &mut CreatedEnv,
+        created: &mut CreatedEnv,
         package: &ProjectPackage,
         packages: &ProjectPackages,
     ) -> Result<(), EnvError> {
         let options = &self.run.options;
-        let parts = std::mem::take(&mut foundation.languages);
+        let parts = std::mem::take(&mut created.languages);
         let result = self.packer(&parts, package).and_then(|(part, form)| {
             if options.skip_package_install || options.skip_environment_install {
                 self.warning("skip building and installing the package");
@@ -62,23 +62,23 @@ impl EnvBuilder {
             }
             let files = match &options.install_package {
                 Some(path) => vec![self.given(path, form)?],
-                None => self.built(part, form, &foundation.session, packages)?,
+                None => self.built(part, form, &created.session, packages)?,
             };
             if !options.package_only {
-                self.deliver(part, &files, foundation)?;
+                self.deliver(part, &files, created)?;
             }
             if let Some(journal) = &self.journal {
                 journal.packages(files.iter().map(PathBuf::as_path));
             }
             let paths: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-            foundation.session.variables.set("TOX_PACKAGE", paths.join(PATH_SEPARATOR));
+            created.session.variables.set("TOX_PACKAGE", paths.join(PATH_SEPARATOR));
             Ok(())
         });
-        foundation.languages = parts;
+        created.languages = parts;
         result
     }
 
-    /// The language that builds the package: of several that know the word, the one whose manifest is there.
+    /// The runtime that builds the package: among those with this word, the one whose manifest exists.
     fn packer<'p>(
         &self,
         parts: &'p [RuntimeInstallation],
@@ -98,12 +98,12 @@ impl EnvBuilder {
             .collect();
         let error = ConfigError::fail(text).hint(format!("there are {}", words.join(", ")));
         Err(match &package.place {
-            Some(place) => error.at((**place).clone()).into(),
+            Some(location) => error.at((**location).clone()).into(),
             None => error.into(),
         })
     }
 
-    /// What `--installpkg` names.
+    /// The package given with `--installpkg`.
     fn given(&self, path: &Path, form: PackageForm) -> Result<PathBuf, EnvError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match form.ending {
@@ -125,7 +125,7 @@ impl EnvBuilder {
         packages: &ProjectPackages,
     ) -> Result<Vec<PathBuf>, EnvError> {
         let entry = packages.entry(form.word, &part.project);
-        // Who comes meanwhile waits for it.
+        // Other threads wait here.
         let mut entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(files) = &*entry {
             return Ok(files.clone());
@@ -141,28 +141,28 @@ impl EnvBuilder {
         session: &CommandSession,
     ) -> Result<Vec<PathBuf>, EnvError> {
         self.phase(EnvPhase::Package);
-        let workshop = self.workshop(part, form);
-        fs_err::create_dir_all(&workshop)?;
-        let waiting = || self.warning(format!("waiting for another process that uses {}", workshop.display()));
-        let _lock = EnvLock::acquire(&workshop, self.interrupt(), waiting)?;
+        let build_folder = self.build_folder(part, form);
+        fs_err::create_dir_all(&build_folder)?;
+        let waiting = || self.warning(format!("waiting for another process that uses {}", build_folder.display()));
+        let _lock = EnvLock::acquire(&build_folder, self.interrupt(), waiting)?;
         if self.environment.recreate {
-            crate::builder::folders::ensure_empty(&workshop)?;
+            crate::builder::folders::ensure_empty(&build_folder)?;
         }
-        let results = workshop.join("results");
+        let results = build_folder.join("results");
         crate::builder::folders::ensure_empty(&results)?;
         let folder = self.environment.env_dir.join(part.runtime.name());
-        let place: RuntimeLocation<'_> = self.place(part, &folder, session);
-        let request = PackRequest { place, workshop: &workshop, results: &results };
+        let location: RuntimeLocation<'_> = self.location(part, &folder, session);
+        let request = PackRequest { location, build_folder: &build_folder, results: &results };
         let steps = part.runtime.pack(&request).map_err(|text| {
             self.wrong(part, &format!("`package = {}` of {} cannot be built: {text}", form.word, self.environment.name))
         })?;
         let mut session = CommandSession { allow: vec!["*".to_owned()], ..session.clone() };
-        let surroundings = part.runtime.surroundings(&place);
-        self.surround(&mut session, surroundings)?;
+        let runtime_variables = part.runtime.runtime_variables(&location);
+        self.add_variables(&mut session, runtime_variables)?;
         for step in &steps {
             self.run_steps(part, step, &session, StepPurpose::Build)?;
         }
-        keep(&results, &workshop.join(DIST), form).and_then(|files| {
+        keep(&results, &build_folder.join(DIST), form).and_then(|files| {
             if files.is_empty() {
                 let text = format!("`package = {}` of {} built nothing", form.word, self.environment.name);
                 return Err(self.wrong(part, &text));
@@ -172,39 +172,34 @@ impl EnvBuilder {
     }
 
     /// `.tox/.pkg-npm`, with the folder of the project where that is not the root.
-    fn workshop(&self, part: &RuntimeInstallation, form: PackageForm) -> PathBuf {
+    fn build_folder(&self, part: &RuntimeInstallation, form: PackageForm) -> PathBuf {
         let project = &self.run.project;
         let below = part.project.strip_prefix(&project.root).unwrap_or(&part.project);
         let below = below.display().to_string().replace('/', "+");
         let name = if below.is_empty() { String::new() } else { format!("-{below}") };
-        // Go and Rust share a word, and may share a folder.
+        // Go and Rust share a word and may share a folder.
         project.work_dir.join(format!(".pkg-{}-{}{name}", form.word, part.runtime.name()))
     }
 
-    fn deliver(
-        &self,
-        part: &RuntimeInstallation,
-        files: &[PathBuf],
-        foundation: &mut CreatedEnv,
-    ) -> Result<(), EnvError> {
+    fn deliver(&self, part: &RuntimeInstallation, files: &[PathBuf], created: &mut CreatedEnv) -> Result<(), EnvError> {
         let name = package_name(part.runtime.name());
         let stamp = stamp_of(files)?;
         let folder = self.folder_of(part);
-        if folder.is_dir() && foundation.stamp.holds(SECTION, Some(&name), &stamp) {
+        if folder.is_dir() && created.stamp.holds(SECTION, Some(&name), &stamp) {
             return Ok(());
         }
         self.phase(EnvPhase::Install);
-        if !Self::is_new(part, foundation) {
-            let CreatedEnv { stamp: record, session, .. } = foundation;
+        if !Self::is_new(part, created) {
+            let CreatedEnv { stamp: record, session, .. } = created;
             return self.work_on_copy(part, record, stamp, |copy| self.deliver_into(copy, part, files, session));
         }
-        // While it is being filled, nothing says in which state it is.
+        // No content is recorded while the folder is being filled.
         let language = part.runtime.name();
-        let contents = foundation.stamp.get(SECTION, Some(language)).cloned().unwrap_or_default();
-        foundation.stamp.record(SECTION, Some(language), Value::Null)?;
-        self.deliver_into(&folder, part, files, &foundation.session)?;
-        foundation.stamp.record(SECTION, Some(language), contents)?;
-        Ok(foundation.stamp.record(SECTION, Some(&name), stamp)?)
+        let contents = created.stamp.get(SECTION, Some(language)).cloned().unwrap_or_default();
+        created.stamp.record(SECTION, Some(language), Value::Null)?;
+        self.deliver_into(&folder, part, files, &created.session)?;
+        created.stamp.record(SECTION, Some(language), contents)?;
+        Ok(created.stamp.record(SECTION, Some(&name), stamp)?)
     }
 
     fn deliver_into(
@@ -216,20 +211,21 @@ impl EnvBuilder {
     ) -> Result<(), EnvError> {
         fs_err::create_dir_all(folder)?;
         let mut session = CommandSession { allow: vec!["*".to_owned()], ..session.clone() };
-        let place = self.place(part, folder, &session);
-        let (delivery, surroundings) = (part.runtime.deliver(&place, files), part.runtime.surroundings(&place));
+        let location = self.location(part, folder, &session);
+        let (delivery, runtime_variables) =
+            (part.runtime.deliver(&location, files), part.runtime.runtime_variables(&location));
         match delivery {
             PackageDelivery::Programs(bin) => copy_programs(files, &bin),
             PackageDelivery::Steps(steps) => {
-                self.surround(&mut session, surroundings)?;
+                self.add_variables(&mut session, runtime_variables)?;
                 steps.iter().try_for_each(|step| self.run_steps(part, step, &session, StepPurpose::Deliver))
             }
         }
     }
 }
 
-/// Moves what was built below `dist`, into a folder named after its content: a package that is the same has the same
-/// path, and one that is another has another, whatever a package manager's cache takes for the same.
+/// Moves the results to a folder below `dist` named after their content: the same package keeps its path and a changed
+/// one gets a new path, so no package manager's cache can confuse them.
 fn keep(results: &Path, dist: &Path, form: PackageForm) -> Result<Vec<PathBuf>, EnvError> {
     let mut found = Vec::new();
     for folder in [results.to_owned(), results.join("bin")] {
@@ -254,13 +250,13 @@ fn keep(results: &Path, dist: &Path, form: PackageForm) -> Result<Vec<PathBuf>, 
     for (path, digest) in found.iter().zip(&digests) {
         let folder = dist.join(&digest[..16]);
         fs_err::create_dir_all(&folder)?;
-        let place = folder.join(path.file_name().unwrap_or_default());
-        if place.is_file() && self::digest(&place).is_ok_and(|other| other == *digest) {
+        let location = folder.join(path.file_name().unwrap_or_default());
+        if location.is_file() && self::digest(&location).is_ok_and(|other| other == *digest) {
             fs_err::remove_file(path)?;
         } else {
-            fs_err::rename(path, &place)?;
+            fs_err::rename(path, &location)?;
         }
-        kept.push(place);
+        kept.push(location);
     }
     Ok(kept)
 }
@@ -269,7 +265,7 @@ fn copy_programs(files: &[PathBuf], bin: &Path) -> Result<(), EnvError> {
     fs_err::create_dir_all(bin)?;
     for file in files {
         let name = file.file_name().unwrap_or_default();
-        // One that is running keeps its file.
+        // A running program keeps its own file.
         let copy = scratch::file_in(bin, ".unfinished-", 0o600)?;
         fs_err::copy(file, copy.path())?;
         fs_err::set_permissions(copy.path(), PermissionsExt::from_mode(0o755))?;

@@ -1,5 +1,5 @@
-//! Carries out what [`crate::plan::provision`] decides: an environment with a real tox and its plugins, which then does
-//! the work with the same arguments.
+//! Provisions tox: creates an environment with a real tox and its plugins, which then runs with the same arguments.
+//! [`crate::plan::provision`] decides what it contains.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::model::interpreter::PythonVersion;
 /// The first version with `-P`, which keeps the current folder off Python's search path. Older ones take `-I`.
 const SAFE_PATH: (u32, u32) = (3, 11);
 
-/// Makes `environment`, installs its `deps`, and runs the tox in it with `arguments`, which is told as `shown`. Returns
-/// that tox's exit code.
+/// Creates `environment`, installs its `deps`, and runs its tox with `arguments` (reported as `shown`). Returns that
+/// tox's exit code.
 pub fn provide(
     run: &Arc<RunContext>,
     environment: Environment,
@@ -26,13 +26,13 @@ pub fn provide(
     shown: DisplayedCommand,
 ) -> Result<i32, EnvError> {
     let reporter: Arc<dyn Reporter> = Arc::new(ProgramReporter(Arc::clone(&run.reporter)));
-    let site = EnvBuilder::new(Arc::clone(run), Arc::new(environment), reporter);
-    let foundation = site.prepare(&mut ProvisionRequirements)?;
-    let python = foundation.python()?;
+    let env = EnvBuilder::new(Arc::clone(run), Arc::new(environment), reporter);
+    let created = env.prepare(&mut ProvisionRequirements)?;
+    let python = created.python()?;
     let isolation = safe_path(&python.interpreter.version);
     let python = python.layout.python.display().to_string();
     let words = [python.as_str(), isolation, "-m", "tox"].map(str::to_owned);
-    let outcome = foundation.session.execute(CommandRequest {
+    let outcome = created.session.execute(CommandRequest {
         argv: words.into_iter().chain(arguments.iter().cloned()).collect(),
         shown,
         cwd: run.project.current_dir.clone(),
@@ -43,27 +43,26 @@ pub fn provide(
     Ok(outcome.exit_code)
 }
 
-/// The option that keeps the current folder off the search path of a Python of that version.
+/// The option that keeps the current folder off the search path of this Python version.
 pub fn safe_path(version: &PythonVersion) -> &'static str {
     if (version.major, version.minor) >= SAFE_PATH { "-P" } else { "-I" }
 }
 
-/// Makes `environment` and installs its `deps`, and answers its Python.
+/// Creates `environment`, installs its `deps`, and returns its Python.
 pub fn prepare(run: &Arc<RunContext>, environment: Environment) -> Result<PathBuf, EnvError> {
     let reporter: Arc<dyn Reporter> = Arc::new(ProgramReporter(Arc::clone(&run.reporter)));
-    let site = EnvBuilder::new(Arc::clone(run), Arc::new(environment), reporter);
-    let foundation = site.prepare(&mut ProvisionRequirements)?;
-    Ok(foundation.python()?.layout.python.clone())
+    let env = EnvBuilder::new(Arc::clone(run), Arc::new(environment), reporter);
+    let created = env.prepare(&mut ProvisionRequirements)?;
+    Ok(created.python()?.layout.python.clone())
 }
 
-/// What `requires` says, as the dependencies of the environment.
+/// The requirements of `requires`, as dependencies of the environment.
 struct ProvisionRequirements;
 
 impl EnvContents for ProvisionRequirements {
-    fn install(&mut self, site: &EnvBuilder, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
-        let deps = site.environment.dependencies.deps.get()?;
-        Installing::new(site, foundation)
-            .ensure(section::RUN, "deps", |conditions, old| conditions.deps(&deps, &[], old))
+    fn install(&mut self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
+        let deps = env.environment.dependencies.deps.get()?;
+        Installing::new(env, created).ensure(section::RUN, "deps", |conditions, old| conditions.deps(&deps, &[], old))
     }
 
     fn before_removal(&mut self, _: &EnvBuilder) {}
@@ -71,7 +70,7 @@ impl EnvContents for ProvisionRequirements {
     fn after_removal(&mut self, _: &EnvBuilder, _: bool) {}
 }
 
-/// Tells what happens in the environment as the program's own doing, since nobody asked for that environment.
+/// Reports events of the environment as those of the program itself, since the user did not ask for that environment.
 struct ProgramReporter(Arc<dyn Reporter>);
 
 impl Reporter for ProgramReporter {

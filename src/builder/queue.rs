@@ -1,7 +1,7 @@
-//! Which environment runs next. Pure: it starts nothing and waits for nothing.
+//! Decides which environment runs next. Starts nothing and waits for nothing.
 //!
-//! As in tox, environments that wait for nothing line up in the order of the plan, and others join the end of the line
-//! when the last one they wait for is done, whether it succeeded or not.
+//! As in tox, environments without dependencies queue in the order of the plan; the others join the end of the queue
+//! when the last one they depend on is done, whether it succeeded or not.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -9,25 +9,25 @@ use crate::plan::graph::EnvOrder;
 
 #[derive(Debug)]
 pub struct EnvQueue {
-    /// Not in the line yet, each with those it still waits for.
+    /// Not queued yet, each with the environments it still waits for.
     waiting: Vec<(String, HashSet<String>)>,
     line: VecDeque<String>,
     running: usize,
-    /// How many may run side by side.
-    places: usize,
+    /// How many may run in parallel.
+    max_parallel: usize,
     closed: bool,
 }
 
-/// An environment that never got its turn.
+/// An environment that was never started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedEnv {
     pub name: String,
-    /// It could have run next.
+    /// Whether it could have run next.
     pub in_line: bool,
 }
 
 impl EnvQueue {
-    pub fn new(order: EnvOrder, places: usize) -> Self {
+    pub fn new(order: EnvOrder, max_parallel: usize) -> Self {
         let EnvOrder { names, mut waits_for } = order;
         let waiting = names
             .into_iter()
@@ -36,14 +36,15 @@ impl EnvQueue {
                 (name, waits)
             })
             .collect();
-        let mut queue = Self { waiting, line: VecDeque::new(), running: 0, places: places.max(1), closed: false };
+        let mut queue =
+            Self { waiting, line: VecDeque::new(), running: 0, max_parallel: max_parallel.max(1), closed: false };
         queue.line_up();
         queue
     }
 
-    /// The next one to start now, if one may.
+    /// The next environment to start now, if any.
     pub fn next(&mut self) -> Option<String> {
-        if self.closed || self.running >= self.places {
+        if self.closed || self.running >= self.max_parallel {
             return None;
         }
         let name = self.line.pop_front()?;
@@ -51,7 +52,7 @@ impl EnvQueue {
         Some(name)
     }
 
-    /// One that was started is done.
+    /// Marks a started environment as done.
     pub fn finish(&mut self, name: &str) {
         self.running = self.running.saturating_sub(1);
         for (_, waits) in &mut self.waiting {
@@ -70,7 +71,7 @@ impl EnvQueue {
         });
     }
 
-    /// Starts nothing more; returns those that are left, in the order they would have run. Nothing comes of a second call.
+    /// Starts no more environments; returns the remaining ones in order. A second call returns none.
     pub fn close(&mut self) -> Vec<SkippedEnv> {
         self.closed = true;
         let line = std::mem::take(&mut self.line).into_iter().map(|name| SkippedEnv { name, in_line: true });
@@ -79,7 +80,7 @@ impl EnvQueue {
         line.chain(waiting).collect()
     }
 
-    /// Whether nothing runs and nothing is left to run.
+    /// Whether nothing is running and nothing is left to run.
     pub fn is_done(&self) -> bool {
         self.running == 0 && (self.closed || self.line.is_empty())
     }
@@ -89,13 +90,13 @@ impl EnvQueue {
 mod tests {
     use super::*;
 
-    fn queue(graph: &[(&str, &[&str])], places: usize) -> EnvQueue {
+    fn queue(graph: &[(&str, &[&str])], max_parallel: usize) -> EnvQueue {
         let names = graph.iter().map(|(name, _)| (*name).to_owned()).collect();
         let waits_for = graph
             .iter()
             .map(|(name, waits)| ((*name).to_owned(), waits.iter().map(|one| (*one).to_owned()).collect()))
             .collect();
-        EnvQueue::new(EnvOrder { names, waits_for }, places)
+        EnvQueue::new(EnvOrder { names, waits_for }, max_parallel)
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Which environment the project's `.venv` leads to (PEP 832), as tox picks it: a choice of the configuration alone, the
-//! same whichever environments ran.
+//! Chooses the environment that the project's `.venv` leads to (PEP 832), as tox does: from the configuration alone,
+//! whichever environments ran.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::event::Reporter;
 use crate::model::ProjectSettings;
 use crate::plan::{DefinedEnv, Plan};
 
-/// Refuses a configuration that wants the redirect where an environment lives, before anything is run.
+/// Rejects a configuration that puts the redirect at an environment's path, before anything runs.
 pub fn check(plan: &Plan, project: &ProjectSettings) -> Result<(), ConfigError> {
     if project.venv_redirect != Some(true) {
         return Ok(());
@@ -28,7 +28,7 @@ pub fn check(plan: &Plan, project: &ProjectSettings) -> Result<(), ConfigError> 
     Ok(())
 }
 
-/// Points the redirect at the environment that is meant, if there is one and it was built.
+/// Points the redirect at the chosen environment, if it was built.
 pub fn record(plan: &Plan, project: &ProjectSettings, reporter: &dyn Reporter) -> Result<(), ConfigError> {
     if project.venv_redirect == Some(false) {
         return Ok(());

@@ -1,14 +1,14 @@
-//! Requirements that no installer can make sense of, and local ones that are not there.
+//! Checks requirements before an installer sees them: malformed ones and local paths that do not exist.
 
 use std::path::Path;
 
 use crate::error::ConfigError;
 use crate::model::pep508::Requirement;
 
-/// Refuses a requirement that is malformed. Addresses and options are for the installer to judge.
+/// Rejects a malformed requirement. URLs and options are left to the installer.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The fault in the requirement.
 pub fn check_form(line: &str) -> Result<(), ConfigError> {
     let text = line.strip_prefix("-c ").unwrap_or(line);
     let text = text.strip_prefix("-e ").unwrap_or(text);
@@ -20,7 +20,7 @@ pub fn check_form(line: &str) -> Result<(), ConfigError> {
     if text.starts_with(|first: char| first.is_ascii_alphanumeric()) && !text.contains(['/', '\\']) {
         return text.parse::<Requirement>().map(drop).map_err(invalid);
     }
-    // The installers know a marker behind a path, too.
+    // The installers also accept a marker after a path.
     let Some((before, marker)) = text.split_once(" ;").or_else(|| text.split_once("; ")) else { return Ok(()) };
     if before.contains("://") {
         return Ok(());
@@ -28,15 +28,15 @@ pub fn check_form(line: &str) -> Result<(), ConfigError> {
     format!("name ; {marker}").parse::<Requirement>().map(drop).map_err(invalid)
 }
 
-/// What could not be read as a requirement is taken for a path: the mark of one is not the user's.
+/// Text that is not a valid requirement was turned into a path; the `./` added to it is not the user's.
 fn as_written(text: &str) -> &str {
     text.strip_prefix("./").filter(|rest| !rest.contains('/')).unwrap_or(text)
 }
 
-/// Refuses a path that is not there, or a folder that has no project in it.
+/// Rejects a path that does not exist, or a folder without a project in it.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The fault in the path.
 pub fn check_path(line: &str, root: &Path) -> Result<(), ConfigError> {
     let Some(named) = path_of(line) else { return Ok(()) };
     let path = root.join(named);
@@ -51,7 +51,7 @@ pub fn check_path(line: &str, root: &Path) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The path that a requirement names, if it names one.
+/// The path that a requirement names, if any.
 fn path_of(line: &str) -> Option<&str> {
     if line.starts_with("-c ") || line.starts_with("-r ") || line.contains('$') {
         return None;

@@ -1,4 +1,4 @@
-//! What all environments of one run have in common.
+//! Holds what all environments of one run share.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::model::{EnvVariables, Interpreter, InterpreterLookup, ProjectSettings
 use crate::report::observers::Observers;
 use crate::runtime::python::PythonRuntime;
 
-/// The run's surroundings; nothing in it changes while it lasts.
+/// Shared context of a run; does not change during the run.
 pub struct RunContext {
     pub project: ProjectSettings,
     pub options: RunOptions,
@@ -31,28 +31,28 @@ pub struct RunContext {
     /// 0 to 5, as in the options.
     pub verbosity: u8,
     pub interpreters: Arc<dyn InterpreterLookup>,
-    /// Makes environments of Python.
+    /// Creates Python environments.
     pub python: Arc<PythonRuntime>,
-    /// Which program installs, whatever the configuration says (`ENVO_INSTALLER`).
+    /// The installer to use regardless of the configuration (`ENVO_INSTALLER`).
     pub installer: Option<InstallerChoice>,
-    /// What environments must be filled from (`--locked`).
+    /// The locks environments must be filled from (`--locked`).
     pub locks: Option<LockIndex>,
     pub interrupt: Interrupt,
-    /// Whether the commands share the terminal with this process.
+    /// Whether commands share the terminal with this process.
     pub grouping: ProcessGrouping,
     /// Only with `--result-json`.
     pub journal: Option<Journal>,
     pub reporter: Arc<dyn Reporter>,
     pub groups: LogGroups,
-    /// Who sees everything besides, held back or not.
+    /// Receive every event, whether its output is held back or not.
     pub observers: Observers,
-    /// How long each environment did what.
+    /// How long each environment spent in each phase.
     pub phases: PhaseTimes,
-    /// Guards [`Run::lay_out_work_directory`].
+    /// Guards [`RunContext::create_work_directory`].
     pub laid_out: Once,
-    /// What uv has installed in this run already: it needs to ask no index for the same again.
+    /// Keys of what uv has installed in this run: installing the same again needs no index.
     pub looked_up: Mutex<HashSet<String>>,
-    /// Guards [`Run::uv`].
+    /// Guards [`RunContext::uv`].
     pub uv: OnceLock<Result<PathBuf, String>>,
 }
 
@@ -66,8 +66,8 @@ impl RunContext {
         }
     }
 
-    /// The `uv` program: beside envo or on PATH, else envo's own, which may have to be fetched with what `interpreter`
-    /// brings. Looked for when something is first installed.
+    /// The `uv` program: next to envo or on PATH, else envo's own, which may have to be fetched with `interpreter`.
+    /// Looked for at the first installation.
     pub fn uv(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
         let search = || {
             let found = choose::find_uv(std::env::current_exe().ok().as_deref(), &self.host);
@@ -76,7 +76,7 @@ impl RunContext {
         self.uv.get_or_init(search).clone()
     }
 
-    /// Has uv install an interpreter that fits one of `specs`; `tell` hears what, before it does.
+    /// Has uv install an interpreter that satisfies one of `specs`; `tell` is called with it first.
     pub fn install_interpreter(&self, specs: &[String], tell: impl Fn(&str)) -> Result<Arc<Interpreter>, String> {
         let uv = || match self.interpreters.uv() {
             Some(uv) => Ok(uv),
@@ -85,22 +85,22 @@ impl RunContext {
         self.python.install_interpreter(specs, uv, tell)
     }
 
-    /// Whether uv has installed what `key` stands for in this run.
+    /// Whether uv has installed `key` in this run.
     pub fn is_looked_up(&self, key: &str) -> bool {
         self.looked_up.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
-    /// uv has installed what `key` stands for.
+    /// Records that uv has installed `key`.
     pub fn cached_lookup(&self, key: String) {
         self.looked_up.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
     }
 
-    /// The `uv` program for environments that tox-uv would make: they need one.
+    /// The `uv` program for tox-uv's environments, which require one.
     pub fn needed_uv(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
         self.interpreters.uv().map_or_else(|| self.uv(interpreter), Ok)
     }
 
-    /// Makes the run's folders for temporary files and marks the work directory; only the first call does anything.
+    /// Creates the run's temporary folders and marks the work directory; only the first call has an effect.
     pub fn create_work_directory(&self) -> Result<(), EnvError> {
         let mut result = Ok(());
         self.laid_out.call_once(|| {
@@ -115,13 +115,13 @@ impl RunContext {
         Ok(result?)
     }
 
-    /// The environment does something else from now on.
+    /// The environment enters another phase.
     pub(super) fn enter(&self, environment: &str, phase: EnvPhase) {
         self.phases.enter(environment, phase);
         self.reporter.event(RunEvent::Phase { environment: environment.to_owned(), phase });
     }
 
-    /// Takes the `.venv` redirect away from an environment that is about to be rebuilt.
+    /// Removes the `.venv` redirect to an environment that is about to be rebuilt.
     pub(super) fn forget_redirect(&self, env_dir: &Path) {
         if self.project.venv_redirect != Some(false) {
             venv_redirect::forget(&self.project.root, env_dir);

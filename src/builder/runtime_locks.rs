@@ -1,5 +1,5 @@
-//! Has the locks of the languages that are not Python's written, each by its own tools, and knows what they depend on. What
-//! they wrote counts only once everything could be locked.
+//! Has the locks of other runtimes than Python written, each by its own tools, and lists their inputs. The written
+//! locks take effect only after everything could be locked.
 
 use std::path::{Path, PathBuf};
 
@@ -15,36 +15,36 @@ use crate::runtime::locking::{self, Locking, RuntimeLockRequest, RuntimeUpgrade}
 use crate::runtime::outdated::{NewerVersion, OutdatedOutput, OutdatedQuery};
 use crate::runtime::{InstallStep, RuntimeInstallRequest, RuntimeLocation};
 
-/// The lock of one language in one environment.
+/// The lock of one runtime in one environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LanguageLock {
     pub runtime: &'static str,
-    /// Its files, where they belong; not all of them need to exist.
+    /// Its files, at their final paths; not all of them need to exist.
     pub files: Vec<PathBuf>,
-    /// Everything it depends on: when these are the same, it holds.
+    /// All its inputs: while they stay the same, the lock is valid.
     pub inputs: Vec<String>,
-    /// Where the lock of the environment's own dependencies is, for [`crate::model::runtime::RuntimeWish::lock`]; `None`
-    /// when it is only the manifest's.
+    /// The folder with the lock of the environment's own dependencies, for
+    /// [`crate::model::runtime::RuntimeRequirement::lock`]; `None` if the lock is only the manifest's.
     pub folder: Option<PathBuf>,
 }
 
-/// What the tools of an environment's languages wrote, which does not count before it is published.
+/// Locks written by the tools of an environment's runtimes, not in effect until they are published.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WrittenLocks {
     locks: Vec<LanguageLock>,
-    /// Those of the files of `locks`, in their order; `None` where no tool wrote one.
+    /// The contents for the files of `locks`, in their order; `None` where no tool wrote one.
     contents: Vec<Option<Vec<u8>>>,
-    /// The files that a tool writes nowhere but where they belong, as they were.
+    /// The previous contents of files that a tool can write only at their final path.
     before: Vec<(PathBuf, Option<Vec<u8>>)>,
 }
 
 impl WrittenLocks {
-    /// The same as `locks` of an environment of which the same was asked.
+    /// The same contents for the `locks` of an environment with the same inputs.
     pub fn shared_with(&self, locks: Vec<LanguageLock>) -> Self {
         Self { locks, contents: self.contents.clone(), before: Vec::new() }
     }
 
-    /// Puts every file where it belongs, each whole or not at all.
+    /// Moves every file to its final path, each completely or not at all.
     pub fn publish(self) -> std::io::Result<()> {
         let files = self.locks.iter().flat_map(|lock| &lock.files);
         for (file, content) in files.zip(&self.contents) {
@@ -53,17 +53,17 @@ impl WrittenLocks {
         Ok(())
     }
 
-    /// Leaves every file as it was.
+    /// Restores every file.
     pub fn give_up(&self) {
         for (file, content) in &self.before {
-            // What cannot be put back is in the hands of version control.
+            // A file that cannot be restored is left to version control.
             let _ = restore(file, content.as_deref());
         }
     }
 }
 
-/// Has `file` hold this content; `None`: not be there. A file that no tool wrote, such as the sums of a module without
-/// dependencies, belongs to no lock any more.
+/// Writes `content` to `file`; `None` removes it. A file that no tool wrote, such as the sums of a module without
+/// dependencies, no longer belongs to any lock.
 fn restore(file: &Path, content: Option<&[u8]>) -> std::io::Result<()> {
     match content {
         Some(content) if std::fs::read(file).is_ok_and(|there| there == content) => Ok(()),
@@ -76,11 +76,11 @@ fn restore(file: &Path, content: Option<&[u8]>) -> std::io::Result<()> {
 }
 
 impl EnvBuilder {
-    /// The locks that belong to the environment, without looking for a program or writing anything.
-    pub fn language_locks(&self) -> Result<Vec<LanguageLock>, EnvError> {
+    /// The locks of the environment, without looking for a program or writing anything.
+    pub fn runtime_locks(&self) -> Result<Vec<LanguageLock>, EnvError> {
         let session = self.session(Vec::new())?;
         let mut locks = Vec::new();
-        for part in self.languages_without_programs()? {
+        for part in self.runtimes_without_programs()? {
             let folder = self.lock_folder(&part);
             locks.extend(
                 self.locking(&part, &session, RuntimeUpgrade::Nothing)?.map(|locking| lock(&part, &locking, &folder)),
@@ -89,19 +89,22 @@ impl EnvBuilder {
         Ok(locks)
     }
 
-    /// What the tools would be asked, as a text without the environment's name and folders in it: where it is the same for
-    /// two environments, so are their locks. `None` when it differs from every other, as where a tool writes a lock beside
-    /// the project's manifest.
-    pub fn language_question(&self, upgrade: RuntimeUpgrade<'_>) -> Result<Option<String>, EnvError> {
+    /// A key for what the tools would be asked, without the environment's name and folders: environments with the same
+    /// key have the same locks. `None` if no other environment can share it, for example if a tool writes its lock next
+    /// to the project's manifest.
+    pub fn lock_key(&self, upgrade: RuntimeUpgrade<'_>) -> Result<Option<String>, EnvError> {
         let session = self.session(Vec::new())?;
         let mut question = String::new();
-        for part in self.languages_without_programs()? {
-            let (folder, wish) = (self.lock_folder(&part), &part.wish);
+        for part in self.runtimes_without_programs()? {
+            let (folder, requirement) = (self.lock_folder(&part), &part.requirement);
             let Some(locking) = self.locking(&part, &session, upgrade)? else { continue };
             if locking.results.iter().any(|file| !file.kept.starts_with(&folder)) {
                 return Ok(None);
             }
-            let asked = format!("{:?}", (&wish.name, &wish.version, &wish.factor, wish.install, &locking));
+            let asked = format!(
+                "{:?}",
+                (&requirement.name, &requirement.version, &requirement.factor, requirement.install, &locking)
+            );
             let scratch = scratch(&folder).display().to_string();
             question.push_str(&asked.replace(&scratch, "<scratch>").replace(&folder.display().to_string(), "<folder>"));
         }
@@ -112,25 +115,25 @@ impl EnvBuilder {
         Ok(Some(question))
     }
 
-    /// Has the tools write them, each beside the place where it belongs wherever the tool can do so.
+    /// Has the tools write the locks, next to their final paths wherever the tool can do so.
     ///
     /// # Errors
-    /// As [`Site::language_locks`]; when a program is missing or fails. Then every file is as it was.
-    pub fn lock_languages(&self, upgrade: RuntimeUpgrade<'_>) -> Result<WrittenLocks, EnvError> {
+    /// As for [`EnvBuilder::runtime_locks`]; if a program is missing or fails. Every file is then as it was.
+    pub fn lock_runtimes(&self, upgrade: RuntimeUpgrade<'_>) -> Result<WrittenLocks, EnvError> {
         let mut written = WrittenLocks::default();
-        for part in self.find_languages()? {
-            if let Err(halt) = self.lock_language(&part, upgrade, &mut written) {
+        for part in self.find_runtimes()? {
+            if let Err(error) = self.lock_runtime(&part, upgrade, &mut written) {
                 written.give_up();
-                return Err(halt);
+                return Err(error);
             }
         }
         Ok(written)
     }
 
-    /// Which packages in the locks of `runtime` have newer versions, as its tool says; `None` when it cannot say.
+    /// Newer versions of packages in the locks of `runtime`, as its tool reports them; `None` if it cannot.
     pub fn newer(&self, runtime: &str) -> Result<Option<Vec<NewerVersion>>, EnvError> {
         let mut found = None;
-        for part in self.find_languages()?.iter().filter(|part| part.runtime.name() == runtime) {
+        for part in self.find_runtimes()?.iter().filter(|part| part.runtime.name() == runtime) {
             if let Some(newer) = self.newer_of(part)? {
                 found.get_or_insert_with(Vec::new).extend(newer);
             }
@@ -143,8 +146,8 @@ impl EnvBuilder {
         let mut session = self.session(programs.into_iter().collect())?;
         let Some(locking) = self.locking(part, &session, RuntimeUpgrade::Nothing)? else { return Ok(None) };
         let scratch = scratch(&self.lock_folder(part));
-        let surroundings = part.runtime.surroundings(&self.lock_location(part, &scratch, &session));
-        self.surround(&mut session, surroundings)?;
+        let runtime_variables = part.runtime.runtime_variables(&self.lock_location(part, &scratch, &session));
+        self.add_variables(&mut session, runtime_variables)?;
         let locks = locking.results.iter().filter(|file| file.kept.is_file());
         let questions: Vec<OutdatedQuery> = locks.filter_map(|file| part.runtime.newer(file)).collect();
         if questions.is_empty() {
@@ -158,12 +161,12 @@ impl EnvBuilder {
         let ready = write_files(&scratch, &locking.files).map_err(EnvError::from);
         let newer = ready.and_then(|()| query_all(&questions, &session));
         remove(&scratch)?;
-        // The folder of locks goes, too, when nothing else is there.
+        // An empty folder of locks is removed too.
         let _ = std::fs::remove_dir(&self.run.project.lock_dir);
         newer.map(Some)
     }
 
-    fn lock_language(
+    fn lock_runtime(
         &self,
         part: &RuntimeInstallation,
         upgrade: RuntimeUpgrade<'_>,
@@ -196,8 +199,8 @@ impl EnvBuilder {
     ) -> Result<(), EnvError> {
         self.phase(EnvPhase::Install);
         fs_err::create_dir_all(scratch)?;
-        let surroundings = part.runtime.surroundings(&self.lock_location(part, scratch, session));
-        self.surround(session, surroundings)?;
+        let runtime_variables = part.runtime.runtime_variables(&self.lock_location(part, scratch, session));
+        self.add_variables(session, runtime_variables)?;
         write_files(scratch, &locking.files)?;
         locking.steps.iter().try_for_each(|step| self.run_steps(part, step, session, StepPurpose::Lock))
     }
@@ -210,9 +213,11 @@ impl EnvBuilder {
     ) -> Result<Option<Locking>, EnvError> {
         let folder = self.lock_folder(part);
         let scratch = scratch(&folder);
-        let dependencies = part.wish.dependencies.get()?;
-        let contents =
-            RuntimeInstallRequest { place: self.lock_location(part, &scratch, session), dependencies: &dependencies };
+        let dependencies = part.requirement.dependencies.get()?;
+        let contents = RuntimeInstallRequest {
+            location: self.lock_location(part, &scratch, session),
+            dependencies: &dependencies,
+        };
         part.runtime
             .locking(&RuntimeLockRequest { contents, folder: &folder, upgrade })
             .map_err(|text| self.wrong(part, &text))
@@ -224,7 +229,7 @@ impl EnvBuilder {
         scratch: &'a Path,
         session: &'a CommandSession,
     ) -> RuntimeLocation<'a> {
-        RuntimeLocation { lock: None, ..self.place(part, scratch, session) }
+        RuntimeLocation { lock: None, ..self.location(part, scratch, session) }
     }
 
     fn lock_folder(&self, part: &RuntimeInstallation) -> PathBuf {
@@ -240,7 +245,7 @@ fn query_all(questions: &[OutdatedQuery], session: &CommandSession) -> Result<Ve
     Ok(newer)
 }
 
-/// Asks a tool about what is newer, which changes nothing.
+/// Queries a tool for newer versions; changes nothing.
 fn query(question: &OutdatedQuery, session: &CommandSession) -> Result<Vec<NewerVersion>, EnvError> {
     let mut answers = Vec::with_capacity(question.steps.len());
     let mut asked = String::new();
@@ -261,7 +266,7 @@ fn query(question: &OutdatedQuery, session: &CommandSession) -> Result<Vec<Newer
     Ok((question.read)(&answers).map_err(|reason| failed(&asked, &reason))?)
 }
 
-/// Beside the lock's own folder.
+/// A folder next to the lock's own.
 fn scratch(folder: &Path) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     folder.with_file_name(format!(".unfinished-{name}"))

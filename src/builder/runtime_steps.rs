@@ -1,5 +1,5 @@
-//! Runs the tools of the languages that are not Python's, and says what is wrong when one of them fails: the environment,
-//! the setting and where it stands, and what helps.
+//! Runs the tools of other runtimes than Python and explains their failures: the environment, the setting and its
+//! location, and a remedy.
 
 use crate::builder::env_builder::EnvBuilder;
 use crate::builder::runtimes::RuntimeInstallation;
@@ -10,14 +10,14 @@ use crate::model::ExitRule;
 use crate::runtime::failure::ToolFailure;
 use crate::runtime::{InstallStep, OfflineSettings};
 
-/// What a step is for.
+/// The purpose of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepPurpose {
-    /// Puts dependencies into the environment.
+    /// Installs dependencies into the environment.
     Install,
     /// Builds the project.
     Build,
-    /// Puts the project into the environment.
+    /// Installs the project into the environment.
     Deliver,
     /// Writes a lock.
     Lock,
@@ -86,7 +86,7 @@ impl EnvBuilder {
         crate::builder::folders::ensure_empty(folder)?;
         for file in files {
             if let Some(name) = file.file_name() {
-                // Two caches may have one file.
+                // Two caches may contain the same file.
                 let _ = std::os::unix::fs::symlink(file, folder.join(name));
             }
         }
@@ -118,22 +118,22 @@ impl EnvBuilder {
         let left = if work == StepPurpose::Lock { "every lock" } else { "what was installed before" };
         let error = ConfigError::fail(format!("{what} for {name}; {left} is left as it was"));
         let error = match self.cause_location(part, cause, work) {
-            Some(place) => error.at(place),
+            Some(location) => error.at(location),
             None => error,
         };
         error.hint(remedy(part, program, outcome))
     }
 
-    /// Where the setting stands that a step is done for: the language's own dependencies, `package`, else `runtime`.
+    /// The location of the setting that a step serves: the runtime's own dependencies, `package`, else `runtime`.
     fn cause_location(&self, part: &RuntimeInstallation, cause: &str, work: StepPurpose) -> Option<Location> {
-        let place = match cause.strip_suffix("_deps") {
-            Some(name) if name == part.runtime.name() => part.wish.dependencies_place.as_deref(),
+        let location = match cause.strip_suffix("_deps") {
+            Some(name) if name == part.runtime.name() => part.requirement.dependencies_place.as_deref(),
             _ if matches!(work, StepPurpose::Build | StepPurpose::Deliver) => {
                 self.environment.package_of_runtime.as_ref()?.place.as_deref()
             }
             _ => None,
         };
-        place.or(part.wish.place.as_deref()).cloned()
+        location.or(part.requirement.place.as_deref()).cloned()
     }
 }
 

@@ -1,10 +1,9 @@
-//! Puts what was installed for a language in the place of what was there, only when all of it is there. Where the
-//! project's package belongs to it too, what was there is kept until that has succeeded as well, and comes back when it
-//! has not.
+//! Replaces a runtime's files with newly installed ones only once they are complete. If the project's package belongs
+//! to them too, the old files are kept until it is installed as well, and restored if that fails.
 //!
-//! Whoever is killed on the way leaves nothing that the next run takes for something else. `.unfinished-…` is always
-//! rubbish. `.previous-…` is always whole, and stands there only until the record says what came in its place: the next
-//! run that finds it puts it back and installs anew.
+//! A killed process leaves nothing that the next run mistakes for something else: `.unfinished-…` is always garbage;
+//! `.previous-…` is always complete and exists only until the record describes its replacement. The next run that finds
+//! it restores it and installs again.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -17,26 +16,26 @@ use crate::builder::runtimes::{RuntimeInstallation, SECTION, remove};
 use crate::builder::stamp::Stamp;
 use crate::env_error::EnvError;
 
-/// Holds what is being installed.
+/// Folder with the files being installed.
 const UNFINISHED: &str = ".unfinished";
 
-/// Holds what was there before, until what comes in its place is complete.
+/// Folder with the previous files, until their replacement is complete.
 const PREVIOUS: &str = ".previous";
 
-/// A language's part that was installed anew in this run.
+/// A runtime's files that were reinstalled in this run.
 pub struct ReinstalledRuntime {
     name: &'static str,
-    /// What was recorded of the part that was there before, if that is still kept: its contents and its package.
+    /// The record of the previous files while they are kept: their contents and their package.
     previous: Option<(Value, Value)>,
 }
 
-/// The name under which the project's package in a language's part is recorded.
+/// The key under which the project's package is recorded for a runtime.
 pub(super) fn package_name(language: &str) -> String {
     format!("{language}-package")
 }
 
 impl EnvBuilder {
-    /// The folder for what is being installed.
+    /// The folder for files being installed.
     pub(super) fn unfinished_folder(&self, part: &RuntimeInstallation) -> PathBuf {
         self.environment.env_dir.join(format!("{UNFINISHED}-{}", part.runtime.name()))
     }
@@ -45,7 +44,7 @@ impl EnvBuilder {
         self.environment.env_dir.join(format!("{PREVIOUS}-{name}"))
     }
 
-    /// Puts right what a run left that was killed between taking away what was there and recording what came instead.
+    /// Repairs the state left by a run that was killed between removing the old files and recording the new ones.
     pub(super) fn repair(&self, part: &RuntimeInstallation, stamp: &mut Stamp) -> Result<()> {
         let name = part.runtime.name();
         if !self.previous_folder(name).is_dir() {
@@ -54,59 +53,59 @@ impl EnvBuilder {
         self.restore(name, stamp)
     }
 
-    /// Puts the folder `installed` in the place of the part; `None`: nothing belongs there. What was there is kept until
-    /// [`Site::settle_language`] or [`Site::settle_languages`].
+    /// Moves the folder `installed` to the runtime's path; `None` leaves nothing there. The old files are kept until
+    /// [`Self::settle_runtime`] or [`Self::settle_runtimes`].
     pub(super) fn replace(
         &self,
         part: &RuntimeInstallation,
         installed: Option<&Path>,
-        foundation: &mut CreatedEnv,
+        created: &mut CreatedEnv,
     ) -> Result<()> {
         let name = part.runtime.name();
         let folder = self.folder_of(part);
-        let stamp = &mut foundation.stamp;
+        let stamp = &mut created.stamp;
         let recorded = |name: &str| stamp.get(SECTION, Some(name)).filter(|value| !value.is_null()).cloned();
         let (contents, package) = (recorded(name), recorded(&package_name(name)));
         if folder.is_dir() {
             fs_err::rename(&folder, self.previous_folder(name))?;
         } else {
-            // Nothing will tell that what comes is not what the record speaks of.
+            // Until the new files are recorded, the record must not describe the old ones.
             forget(stamp, name)?;
         }
         if let Some(installed) = installed {
             fs_err::rename(installed, &folder)?;
         }
         if package.is_some() {
-            // It went with what was there.
+            // The package was removed with the old files.
             stamp.record(SECTION, Some(&package_name(name)), Value::Null)?;
         }
-        foundation.renewed.push(ReinstalledRuntime { name, previous: contents.zip(package) });
+        created.renewed.push(ReinstalledRuntime { name, previous: contents.zip(package) });
         Ok(())
     }
 
-    /// Ends the time in which what was there before is kept, now that the record says what came in its place; but not
-    /// where the project's package has to come as well.
-    pub(super) fn settle_language(&self, part: &RuntimeInstallation) -> Result<()> {
+    /// Drops the old files once the record describes the new ones, unless the project's package must be installed as
+    /// well.
+    pub(super) fn settle_runtime(&self, part: &RuntimeInstallation) -> Result<()> {
         if self.environment.package_of_runtime.is_none() {
             self.discard(part.runtime.name(), &self.previous_folder(part.runtime.name()))?;
         }
         Ok(())
     }
 
-    /// Whether the part was installed in this run, so that nothing of worth is in it yet.
-    pub(super) fn is_new(part: &RuntimeInstallation, foundation: &CreatedEnv) -> bool {
-        foundation.renewed.iter().any(|renewed| renewed.name == part.runtime.name())
+    /// Whether the files were installed in this run, so that nothing valuable has been added to them yet.
+    pub(super) fn is_new(part: &RuntimeInstallation, created: &CreatedEnv) -> bool {
+        created.renewed.iter().any(|renewed| renewed.name == part.runtime.name())
     }
 
-    /// Ends the time in which what was there before is kept: what is new counts if it is complete, else that.
-    pub fn settle_languages(&self, foundation: &mut CreatedEnv, is_complete: bool) -> Result<()> {
-        for renewed in std::mem::take(&mut foundation.renewed) {
+    /// Drops the old files if the new ones are complete, else restores them.
+    pub fn settle_runtimes(&self, created: &mut CreatedEnv, is_complete: bool) -> Result<()> {
+        for renewed in std::mem::take(&mut created.renewed) {
             let name = renewed.name;
             match renewed.previous {
                 Some((contents, package)) if !is_complete && self.previous_folder(name).is_dir() => {
-                    self.restore(name, &mut foundation.stamp)?;
-                    foundation.stamp.record(SECTION, Some(name), contents)?;
-                    foundation.stamp.record(SECTION, Some(&package_name(name)), package)?;
+                    self.restore(name, &mut created.stamp)?;
+                    created.stamp.record(SECTION, Some(name), contents)?;
+                    created.stamp.record(SECTION, Some(&package_name(name)), package)?;
                 }
                 _ => self.discard(name, &self.previous_folder(name))?,
             }
@@ -114,7 +113,7 @@ impl EnvBuilder {
         Ok(())
     }
 
-    /// Puts what was there before in its place again; nothing is recorded of it then.
+    /// Restores the old files; nothing is recorded of them then.
     fn restore(&self, name: &'static str, stamp: &mut Stamp) -> Result<()> {
         forget(stamp, name)?;
         let folder = self.environment.env_dir.join(name);
@@ -122,7 +121,7 @@ impl EnvBuilder {
         Ok(fs_err::rename(self.previous_folder(name), folder)?)
     }
 
-    /// Removes a folder that nobody may take for whole once its removal has begun.
+    /// Removes a folder so that, once removal has begun, it cannot be mistaken for a complete one.
     fn discard(&self, name: &str, folder: &Path) -> std::io::Result<()> {
         if !folder.is_dir() {
             return Ok(());
@@ -133,8 +132,8 @@ impl EnvBuilder {
         remove(&unfinished)
     }
 
-    /// Works on a copy of the part's folder, which takes its place when the work succeeded and `stamp` has recorded it as
-    /// the project's package.
+    /// Works on a copy of the runtime's folder, which replaces it once the work succeeded and `stamp` has recorded it
+    /// as the project's package.
     pub(super) fn work_on_copy(
         &self,
         part: &RuntimeInstallation,
@@ -160,7 +159,7 @@ impl EnvBuilder {
     }
 }
 
-/// Records that nothing is known of a language's part.
+/// Clears the record of a runtime's files.
 fn forget(stamp: &mut Stamp, name: &str) -> Result<()> {
     for name in [name, &package_name(name)] {
         if stamp.get(SECTION, Some(name)).is_some_and(|value| !value.is_null()) {
@@ -170,8 +169,8 @@ fn forget(stamp: &mut Stamp, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Copies a folder with the times of its files, by which package managers tell whether what they know still holds. What
-/// is not there is an empty folder.
+/// Copies a folder with the modification times of its files, which package managers use to validate their state. A
+/// missing folder is copied as an empty one.
 fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     fs_err::create_dir_all(to)?;
     let entries = match fs_err::read_dir(from) {
@@ -191,14 +190,14 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
             keep_time(&source, &target)?;
         }
     }
-    // Last: a folder that may not be written to could not be filled.
+    // Last, because a read-only folder could not be filled.
     fs_err::set_permissions(to, fs_err::metadata(from)?.permissions())?;
     keep_time(from, to)
 }
 
 fn keep_time(from: &Path, to: &Path) -> std::io::Result<()> {
     let time = fs_err::metadata(from)?.modified()?;
-    // Who may not read the copy does not need its time either.
+    // If the copy cannot be read, its time does not matter.
     File::open(to).and_then(|file| file.set_modified(time)).or(Ok(()))
 }
 

@@ -1,5 +1,6 @@
-//! The parts of an environment that are not Python's: their programs are found and linked into it, and what belongs to
-//! them is installed beside it first and put in its place only when all of it is there, so that a failure leaves what was.
+//! Adds runtimes other than Python to an environment: finds their programs, links them into it and installs their
+//! dependencies. Files are installed next to their final path and moved there only when complete, so a failure leaves
+//! the old state.
 
 use std::path::{Path, PathBuf};
 
@@ -17,27 +18,28 @@ use crate::model::runtime::{DEFAULT, RuntimeRequirement, RuntimeVersionRequireme
 use crate::runtime::programs::{FoundProgram, OtherVersions, ProgramSearch};
 use crate::runtime::{self, RUNTIMES, Runtime, RuntimeContents, RuntimeLocation, RuntimeVariables};
 
-/// The section of `.tox-info.json` that says what was installed; tox leaves it alone.
+/// The section of `.tox-info.json` that records what was installed; tox ignores it.
 pub(super) const SECTION: &str = "envo";
 
 /// One runtime of one environment.
 pub struct RuntimeInstallation {
     pub(super) runtime: &'static dyn Runtime,
-    pub(super) wish: RuntimeRequirement,
-    /// `None`: it has none of its own.
+    pub(super) requirement: RuntimeRequirement,
+    /// `None`: it has no program of its own.
     program: Option<FoundProgram>,
-    /// Where its manifest is looked for.
+    /// The folder searched for its manifest.
     pub(super) project: PathBuf,
 }
 
 impl EnvBuilder {
     /// Finds the programs of the environment's runtimes.
-    pub fn find_languages(&self) -> Result<Vec<RuntimeInstallation>, EnvError> {
+    pub fn find_runtimes(&self) -> Result<Vec<RuntimeInstallation>, EnvError> {
         let environment = &self.environment;
         check(environment)?;
-        let others = environment.runtimes.iter().filter(|wish| wish.name != DEFAULT);
-        let parts =
-            others.map(|wish| self.find_language(wish)).collect::<Result<Vec<RuntimeInstallation>, EnvError>>()?;
+        let others = environment.runtimes.iter().filter(|requirement| requirement.name != DEFAULT);
+        let parts = others
+            .map(|requirement| self.find_runtime(requirement))
+            .collect::<Result<Vec<RuntimeInstallation>, EnvError>>()?;
         if let Some(journal) = &self.journal {
             let found = parts.iter().filter_map(|part| Some((part.runtime.name(), part.program.as_ref()?)));
             journal.runtimes(found.map(|(name, found)| (name, found.executable.as_path(), found.version.to_string())));
@@ -45,21 +47,26 @@ impl EnvBuilder {
         Ok(parts)
     }
 
-    /// The same before anybody looked for programs.
-    pub fn languages_without_programs(&self) -> Result<Vec<RuntimeInstallation>, EnvError> {
-        let others = self.environment.runtimes.iter().filter(|wish| wish.name != DEFAULT);
-        others.map(|wish| self.part(wish)).collect()
+    /// The environment's runtimes without looking for their programs.
+    pub fn runtimes_without_programs(&self) -> Result<Vec<RuntimeInstallation>, EnvError> {
+        let others = self.environment.runtimes.iter().filter(|requirement| requirement.name != DEFAULT);
+        others.map(|requirement| self.part(requirement)).collect()
     }
 
-    fn part(&self, wish: &RuntimeRequirement) -> Result<RuntimeInstallation, EnvError> {
-        let Some(runtime) = runtime::named(&wish.name) else {
-            return Err(unknown(wish, &self.environment.name).into());
+    fn part(&self, requirement: &RuntimeRequirement) -> Result<RuntimeInstallation, EnvError> {
+        let Some(runtime) = runtime::named(&requirement.name) else {
+            return Err(unknown(requirement, &self.environment.name).into());
         };
-        Ok(RuntimeInstallation { runtime, wish: wish.clone(), program: None, project: self.manifest_folder(runtime)? })
+        Ok(RuntimeInstallation {
+            runtime,
+            requirement: requirement.clone(),
+            program: None,
+            project: self.manifest_folder(runtime)?,
+        })
     }
 
-    fn find_language(&self, wish: &RuntimeRequirement) -> Result<RuntimeInstallation, EnvError> {
-        let mut part = self.part(wish)?;
+    fn find_runtime(&self, requirement: &RuntimeRequirement) -> Result<RuntimeInstallation, EnvError> {
+        let mut part = self.part(requirement)?;
         let runtime = part.runtime;
         if runtime.program().is_none() {
             return Ok(part);
@@ -68,20 +75,20 @@ impl EnvBuilder {
         let search = ProgramSearch { host: &self.run.host };
         part.program = match search.find(runtime, version.as_ref()) {
             Ok(program) => Some(program),
-            Err(others) if wish.install => Some(self.fetch(&part, version.as_ref(), &others)?),
+            Err(others) if requirement.install => Some(self.fetch(&part, version.as_ref(), &others)?),
             Err(others) => return Err(self.missing(&part, version.as_ref(), &others)),
         };
         Ok(part)
     }
 
-    /// Where the environment's commands run if there is a manifest of the language, else the project's root.
+    /// The working folder of the environment's commands if it has a manifest of the runtime, else the project's root.
     fn manifest_folder(&self, runtime: &dyn Runtime) -> Result<PathBuf, EnvError> {
         let change_dir = self.environment.change_dir.get()?;
         let has_manifest = runtime.manifests().iter().any(|name| has(&change_dir, name));
         Ok(if has_manifest { change_dir } else { self.run.project.root.clone() })
     }
 
-    /// From the first index that has it.
+    /// Downloads the program from the first index that has it.
     fn fetch(
         &self,
         part: &RuntimeInstallation,
@@ -119,8 +126,8 @@ impl EnvBuilder {
         );
         let error = ConfigError::fail(text)
             .hint(format!("look at the version, the network and the settings of the indexes; or {}", runtime.remedy()));
-        Err(match &part.wish.place {
-            Some(place) => error.at((**place).clone()).into(),
+        Err(match &part.requirement.place {
+            Some(location) => error.at((**location).clone()).into(),
             None => error.into(),
         })
     }
@@ -146,14 +153,14 @@ impl EnvBuilder {
             return EnvError::Skip(text);
         }
         let error = ConfigError::fail(text).hint(part.runtime.remedy());
-        match &part.wish.place {
-            Some(place) => error.at((**place).clone()).into(),
+        match &part.requirement.place {
+            Some(location) => error.at((**location).clone()).into(),
             None => error.into(),
         }
     }
 
-    /// Links the programs into the environment, so that they are found there whatever else PATH has.
-    pub fn link_languages(&self, parts: &[RuntimeInstallation]) -> Result<(), EnvError> {
+    /// Links the programs into the environment, so that they are found before others on PATH.
+    pub fn link_runtimes(&self, parts: &[RuntimeInstallation]) -> Result<(), EnvError> {
         let bin = self.environment.env_dir.join("bin");
         for part in parts {
             let Some(program) = &part.program else { continue };
@@ -169,65 +176,66 @@ impl EnvBuilder {
         Ok(())
     }
 
-    /// Installs what belongs to the environment's runtimes, unless it is there, and tells its commands about it.
+    /// Installs the dependencies of the environment's runtimes, unless they are installed, and adds their variables to
+    /// its session.
     ///
     /// # Errors
-    /// What is wrong with the project's files; [`Halt::ExitExplaining`] when an installer fails.
-    pub fn install_runtimes(&self, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
-        let parts = std::mem::take(&mut foundation.languages);
+    /// Errors in the project's files; [`EnvError::ExitExplaining`] if an installer fails.
+    pub fn install_runtimes(&self, created: &mut CreatedEnv) -> Result<(), EnvError> {
+        let parts = std::mem::take(&mut created.languages);
         for part in &parts {
-            self.repair(part, &mut foundation.stamp)?;
+            self.repair(part, &mut created.stamp)?;
             if !self.run.options.skip_environment_install {
-                self.install_runtime(part, foundation)?;
+                self.install_runtime(part, created)?;
             }
             let folder = self.folder_of(part);
-            let surroundings = part.runtime.surroundings(&self.place(part, &folder, &foundation.session));
-            self.surround(&mut foundation.session, surroundings)?;
+            let runtime_variables = part.runtime.runtime_variables(&self.location(part, &folder, &created.session));
+            self.add_variables(&mut created.session, runtime_variables)?;
         }
-        foundation.languages = parts;
+        created.languages = parts;
         Ok(())
     }
 
-    fn install_runtime(&self, part: &RuntimeInstallation, foundation: &mut CreatedEnv) -> Result<(), EnvError> {
-        let dependencies = part.wish.dependencies.get()?;
+    fn install_runtime(&self, part: &RuntimeInstallation, created: &mut CreatedEnv) -> Result<(), EnvError> {
+        let dependencies = part.requirement.dependencies.get()?;
         let folder = self.folder_of(part);
-        let place = self.place(part, &folder, &foundation.session);
+        let location = self.location(part, &folder, &created.session);
         let fail = |text: String| self.wrong(part, &text);
         let contents = part
             .runtime
-            .contents(&runtime::RuntimeInstallRequest { place, dependencies: &dependencies })
+            .contents(&runtime::RuntimeInstallRequest { location, dependencies: &dependencies })
             .map_err(fail)?;
         let stamp = part.stamp(&contents);
         let name = part.runtime.name();
         let is_there = folder.is_dir() || contents.steps.is_empty();
-        if is_there && foundation.stamp.holds(SECTION, Some(name), &stamp) {
+        if is_there && created.stamp.holds(SECTION, Some(name), &stamp) {
             return Ok(());
         }
         if contents.steps.is_empty() {
-            self.replace(part, None, foundation)?;
+            self.replace(part, None, created)?;
         } else {
-            // The steps name folders, so they are made once more for the one they run in.
+            // The steps name folders, so they are planned again for the folder they run in.
             let unfinished = self.unfinished_folder(part);
             remove(&unfinished)?;
-            let place = self.place(part, &unfinished, &foundation.session);
+            let location = self.location(part, &unfinished, &created.session);
             let contents = part
                 .runtime
-                .contents(&runtime::RuntimeInstallRequest { place, dependencies: &dependencies })
+                .contents(&runtime::RuntimeInstallRequest { location, dependencies: &dependencies })
                 .map_err(fail)?;
-            if let Err(halt) = self.fill(part, &unfinished, &contents, &foundation.session) {
+            if let Err(error) = self.fill(part, &unfinished, &contents, &created.session) {
                 remove(&unfinished)?;
-                return Err(halt);
+                return Err(error);
             }
-            self.replace(part, Some(&unfinished), foundation)?;
+            self.replace(part, Some(&unfinished), created)?;
         }
         // An installer may have written a lock file, which counts from now on.
-        let place = self.place(part, &folder, &foundation.session);
+        let location = self.location(part, &folder, &created.session);
         let contents = part
             .runtime
-            .contents(&runtime::RuntimeInstallRequest { place, dependencies: &dependencies })
+            .contents(&runtime::RuntimeInstallRequest { location, dependencies: &dependencies })
             .map_err(fail)?;
-        foundation.stamp.record(SECTION, Some(name), part.stamp(&contents))?;
-        Ok(self.settle_language(part)?)
+        created.stamp.record(SECTION, Some(name), part.stamp(&contents))?;
+        Ok(self.settle_runtime(part)?)
     }
 
     /// Writes the files and runs the steps.
@@ -241,15 +249,15 @@ impl EnvBuilder {
         let environment = &self.environment.name;
         self.run.enter(environment, EnvPhase::Install);
         fs_err::create_dir_all(folder)?;
-        // Before the files are there: the installer itself needs nothing of them.
+        // Computed before the files exist: the installer itself does not need them.
         let mut session = CommandSession { allow: vec!["*".to_owned()], ..session.clone() };
-        let surroundings = part.runtime.surroundings(&self.place(part, folder, &session));
-        self.surround(&mut session, surroundings)?;
+        let runtime_variables = part.runtime.runtime_variables(&self.location(part, folder, &session));
+        self.add_variables(&mut session, runtime_variables)?;
         write_files(folder, &contents.files)?;
         for link in &contents.links {
-            let place = folder.join(&link.place);
-            fs_err::create_dir_all(place.parent().unwrap_or(folder))?;
-            fs_err::os::unix::fs::symlink(&link.target, &place)?;
+            let location = folder.join(&link.location);
+            fs_err::create_dir_all(location.parent().unwrap_or(folder))?;
+            fs_err::os::unix::fs::symlink(&link.target, &location)?;
         }
         for step in &contents.steps {
             self.run_steps(part, step, &session, StepPurpose::Install)?;
@@ -257,11 +265,11 @@ impl EnvBuilder {
         Ok(())
     }
 
-    /// What is wrong with a project's files or dependencies.
+    /// An error in a project's files or dependencies.
     pub(super) fn wrong(&self, part: &RuntimeInstallation, text: &str) -> EnvError {
         let error = ConfigError::fail(format!("{text} (environment {})", self.environment.name));
-        match &part.wish.place {
-            Some(place) => error.at((**place).clone()).into(),
+        match &part.requirement.place {
+            Some(location) => error.at((**location).clone()).into(),
             None => error.into(),
         }
     }
@@ -270,7 +278,7 @@ impl EnvBuilder {
         self.environment.env_dir.join(part.runtime.name())
     }
 
-    pub(super) fn place<'a>(
+    pub(super) fn location<'a>(
         &'a self,
         part: &'a RuntimeInstallation,
         folder: &'a Path,
@@ -282,25 +290,27 @@ impl EnvBuilder {
             root: &self.run.project.root,
             project: &part.project,
             version: part.program.as_ref().map(|program| &program.version),
-            lock: part.wish.lock.as_deref(),
+            lock: part.requirement.lock.as_deref(),
             variables: &session.variables,
         }
     }
 
-    /// Tells the commands of `session`; what `set_env` says stays, except where the runtime added to it.
-    pub(super) fn surround(
+    /// Adds the runtime's variables to `session`; `set_env` takes precedence, except for path lists the runtime adds
+    /// to.
+    pub(super) fn add_variables(
         &self,
         session: &mut CommandSession,
-        surroundings: RuntimeVariables,
+        runtime_variables: RuntimeVariables,
     ) -> Result<(), EnvError> {
         let set = self.environment.variables.set.get()?;
-        for (name, value) in surroundings.variables {
+        for (name, value) in runtime_variables.variables {
             let said = set.iter().find(|(other, _)| *other == name);
             if said.is_none_or(|(_, own)| value.contains(own.as_str())) {
                 session.variables.set(name, value);
             }
         }
-        for path in surroundings.paths.into_iter().filter(|path| !session.paths.contains(path)).collect::<Vec<_>>() {
+        for path in runtime_variables.paths.into_iter().filter(|path| !session.paths.contains(path)).collect::<Vec<_>>()
+        {
             session.add_path(path);
         }
         Ok(())
@@ -308,7 +318,7 @@ impl EnvBuilder {
 }
 
 impl RuntimeInstallation {
-    /// Whether the project has files that make it one of the language.
+    /// Whether the project has a manifest of the runtime.
     pub(super) fn has_manifest(&self) -> bool {
         self.runtime.manifests().iter().any(|name| has(&self.project, name))
     }
@@ -318,12 +328,12 @@ impl RuntimeInstallation {
         self.program.as_ref()?.executable.parent()
     }
 
-    /// What `@` says, else the factor.
+    /// The version after `@`, else the factor's.
     fn version_requirement(&self) -> Result<Option<RuntimeVersionRequirement>, EnvError> {
-        if self.wish.version.is_some() {
-            return Ok(self.wish.version.clone());
+        if self.requirement.version.is_some() {
+            return Ok(self.requirement.version.clone());
         }
-        let Some(digits) = &self.wish.factor else { return Ok(None) };
+        let Some(digits) = &self.requirement.factor else { return Ok(None) };
         Ok(RuntimeVersionRequirement::parse(&self.runtime.factor_version(digits)))
     }
 
@@ -348,24 +358,29 @@ pub(super) fn check(environment: &Environment) -> Result<(), EnvError> {
         let hint = format!("add `{DEFAULT}` to `runtime`, or use the runtime's own key, such as `node_deps`");
         return Err(ConfigError::fail(text).hint(hint).into());
     }
-    let is_unknown = |wish: &&RuntimeRequirement| wish.name != DEFAULT && runtime::named(&wish.name).is_none();
-    environment.runtimes.iter().find(is_unknown).map_or(Ok(()), |wish| Err(unknown(wish, &environment.name).into()))
+    let is_unknown =
+        |requirement: &&RuntimeRequirement| requirement.name != DEFAULT && runtime::named(&requirement.name).is_none();
+    environment
+        .runtimes
+        .iter()
+        .find(is_unknown)
+        .map_or(Ok(()), |requirement| Err(unknown(requirement, &environment.name).into()))
 }
 
-fn unknown(wish: &RuntimeRequirement, environment: &str) -> ConfigError {
+fn unknown(requirement: &RuntimeRequirement, environment: &str) -> ConfigError {
     let names: Vec<&str> = std::iter::once(DEFAULT).chain(RUNTIMES.iter().map(|runtime| runtime.name())).collect();
-    let error = ConfigError::fail(format!("unknown runtime `{}` of {environment}", wish.name));
-    let error = match closest(&wish.name, names.iter().copied()) {
+    let error = ConfigError::fail(format!("unknown runtime `{}` of {environment}", requirement.name));
+    let error = match closest(&requirement.name, names.iter().copied()) {
         Some(name) => error.hint(format!("did you mean `{name}`?")),
         None => error.hint(format!("there are {}", names.join(", "))),
     };
-    match &wish.place {
-        Some(place) => error.at((**place).clone()),
+    match &requirement.place {
+        Some(location) => error.at((**location).clone()),
         None => error,
     }
 }
 
-/// Whether there is a file of that name, which may begin with a star.
+/// Whether a file of that name exists; the name may begin with `*`.
 fn has(folder: &Path, name: &str) -> bool {
     let Some(ending) = name.strip_prefix('*') else { return folder.join(name).is_file() };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -399,13 +414,13 @@ pub(super) fn remove(folder: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Leaves alone what is no link: it is not envo's.
-fn link(target: &Path, place: &Path) -> std::io::Result<()> {
-    match std::fs::read_link(place) {
+/// Replaces only links: any other file is not envo's.
+fn link(target: &Path, location: &Path) -> std::io::Result<()> {
+    match std::fs::read_link(location) {
         Ok(old) if old == target => return Ok(()),
-        Ok(_) => fs_err::remove_file(place)?,
-        Err(_) if place.exists() => return Ok(()),
+        Ok(_) => fs_err::remove_file(location)?,
+        Err(_) if location.exists() => return Ok(()),
         Err(_) => {}
     }
-    fs_err::os::unix::fs::symlink(target, place)
+    fs_err::os::unix::fs::symlink(target, location)
 }

@@ -1,4 +1,4 @@
-//! What an environment of a script has in it: what the script's own PEP 723 block asks for.
+//! Installs the dependencies in a script's own PEP 723 block into its environment.
 
 use crate::builder::contents::forced_requirements;
 use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
@@ -10,29 +10,29 @@ use crate::lock::index::LockIndexEntry;
 use crate::model::environment::ScriptSource;
 use crate::model::requirements::RequirementText;
 
-/// Fills the environment; from its lock where it has an entry for one.
+/// Installs from the environment's lock if it has an entry, else from the script's block.
 pub fn install(
-    site: &EnvBuilder,
-    foundation: &mut CreatedEnv,
+    env: &EnvBuilder,
+    created: &mut CreatedEnv,
     script: &ScriptSource,
     locked: Option<&LockIndexEntry>,
 ) -> Result<(), EnvError> {
-    let root = &site.run.project.root;
+    let root = &env.run.project.root;
     let metadata = script_metadata(root, script)?;
-    metadata.check_interpreter(&foundation.python()?.interpreter.version).map_err(about_script)?;
-    if site.run.options.skip_environment_install {
-        site.warning("skip installing dependencies");
+    metadata.check_interpreter(&created.python()?.interpreter.version).map_err(about_script)?;
+    if env.run.options.skip_environment_install {
+        env.warning("skip installing dependencies");
         return Ok(());
     }
     if let Some(entry) = locked {
-        return locked_contents::install(site, foundation, entry);
+        return locked_contents::install(env, created, entry);
     }
     let text = metadata.requirements(&script.path).map_err(about_script)?;
-    let forced = forced_requirements(site)?;
+    let forced = forced_requirements(env)?;
     if text.is_empty() && forced.is_empty() {
         return Ok(());
     }
     let requirements = RequirementText { text, root: root.clone() };
-    Installing::new(site, foundation)
-        .ensure(site.environment.type_name(), "deps", |conditions, old| conditions.deps(&requirements, &forced, old))
+    Installing::new(env, created)
+        .ensure(env.environment.type_name(), "deps", |conditions, old| conditions.deps(&requirements, &forced, old))
 }

@@ -1,5 +1,5 @@
-//! The services that a run's environments depend on: built and started when the first of them needs one, stopped when the
-//! last of them is done. What a service is and how it runs is the business of [`crate::serve`].
+//! Starts the services that a run's environments depend on when the first of them needs one, and stops them after the
+//! last one is done. How services run is up to [`crate::serve`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,23 +22,23 @@ use crate::serve::protocol::{ServiceDefinition, ServiceDependency};
 use crate::serve::{HoldOptions, ServiceLease, SupervisorProgram, define};
 use crate::settings::{asks_for_services, ensure_env_files, service_keys};
 
-/// Where services keep their logs and ports, below the work directory.
+/// The folder for logs and ports of services, below the work directory.
 pub const STATE_FOLDER: &str = ".envo";
 
-/// Which services the environments of a run need.
+/// The services that the environments of a run need.
 #[derive(Default)]
 pub struct RunServices {
     groups: Vec<ServiceGroup>,
-    /// Environment → the services it may ask about.
+    /// Environment → services whose fields it may use.
     visible: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Services that depend on each other: they start and stop together.
 struct ServiceGroup {
     names: Vec<String>,
-    /// What each of them depends on.
+    /// The dependencies of each service.
     depends: Vec<Vec<ServiceDependency>>,
-    /// The environments that are not done yet.
+    /// Environments that are not done yet.
     users: Mutex<BTreeSet<String>>,
     state: Mutex<ServiceGroupState>,
 }
@@ -46,13 +46,13 @@ struct ServiceGroup {
 enum ServiceGroupState {
     NotStarted,
     Running(Box<ServiceLease>),
-    /// They could not be started, for this reason.
+    /// The services could not be started, for this reason.
     Failed(String),
     Stopped,
 }
 
 impl RunServices {
-    /// Finds out what `names` need.
+    /// Determines the services that `names` need.
     pub fn of(plan: &Plan, names: &[String]) -> Result<Self, ConfigError> {
         let members = members(plan, names)?;
         if members.iter().all(|member| member.service.is_none() && member.asks.is_empty()) {
@@ -79,7 +79,7 @@ impl RunServices {
         Ok(services)
     }
 
-    /// The environments that have to be built for them.
+    /// The environments to build for the services.
     pub fn names(&self) -> impl Iterator<Item = &String> {
         self.groups.iter().flat_map(|group| &group.names)
     }
@@ -88,13 +88,13 @@ impl RunServices {
         self.visible.get(environment).is_some_and(|names| !names.is_empty())
     }
 
-    /// Sees to it that everything `environment` depends on is ready, and says what is known of it.
-    pub fn start(&self, environment: &str, turns: &EnvRuns<'_>) -> Result<ServiceInstances, EnvError> {
+    /// Starts all services that `environment` depends on, waits until they are ready, and returns their instances.
+    pub fn start(&self, environment: &str, env_runs: &EnvRuns<'_>) -> Result<ServiceInstances, EnvError> {
         let Some(visible) = self.visible.get(environment) else { return Ok(ServiceInstances::default()) };
         let needed: Vec<&ServiceGroup> =
             self.groups.iter().filter(|group| group.names.iter().any(|name| visible.contains(name))).collect();
         let started: Vec<Result<ServiceInstances, EnvError>> = std::thread::scope(|scope| {
-            let starting: Vec<_> = needed.iter().map(|group| scope.spawn(|| group.start(turns))).collect();
+            let starting: Vec<_> = needed.iter().map(|group| scope.spawn(|| group.start(env_runs))).collect();
             let failed = |_| Err(EnvError::Fail("starting services has failed".to_owned()));
             starting.into_iter().map(|thread| thread.join().unwrap_or_else(failed)).collect()
         });
@@ -107,7 +107,7 @@ impl RunServices {
         Ok(instances)
     }
 
-    /// `environment` is done; services that nobody needs any more are stopped.
+    /// `environment` is done; stops services without remaining users.
     pub fn release(&self, environment: &str) -> Result<(), String> {
         let mut result = Ok(());
         for group in &self.groups {
@@ -119,7 +119,7 @@ impl RunServices {
         result
     }
 
-    /// Nobody needs anything any more.
+    /// Stops all services.
     pub fn close(&self, reporter: &dyn Reporter) {
         for group in &self.groups {
             if let Err(text) = group.stop() {
@@ -130,14 +130,14 @@ impl RunServices {
 }
 
 impl ServiceGroup {
-    fn start(&self, turns: &EnvRuns<'_>) -> Result<ServiceInstances, EnvError> {
-        // Held while the services start, so that others who need them wait here.
+    fn start(&self, env_runs: &EnvRuns<'_>) -> Result<ServiceInstances, EnvError> {
+        // Locked while the services start, so that other environments wait here.
         let mut state = lock(&self.state);
         if let ServiceGroupState::NotStarted = &*state {
-            match self.build_and_start(turns) {
+            match self.build_and_start(env_runs) {
                 Ok(held) => *state = ServiceGroupState::Running(Box::new(held)),
                 Err(EnvError::Interrupted) => return Err(EnvError::Interrupted),
-                Err(halt) => *state = ServiceGroupState::Failed(halt.to_string()),
+                Err(error) => *state = ServiceGroupState::Failed(error.to_string()),
             }
         }
         match &*state {
@@ -147,13 +147,13 @@ impl ServiceGroup {
         }
     }
 
-    fn build_and_start(&self, turns: &EnvRuns<'_>) -> Result<ServiceLease, EnvError> {
-        let built = build_side_by_side(turns, &self.names)?;
+    fn build_and_start(&self, env_runs: &EnvRuns<'_>) -> Result<ServiceLease, EnvError> {
+        let built = build_side_by_side(env_runs, &self.names)?;
         let definitions = built.iter().zip(&self.depends).map(|(built, depends)| {
             let definition = define(&built.environment, &built.session)?;
             Ok(ServiceDefinition { depends: depends.clone(), ..definition })
         });
-        let run = turns.run;
+        let run = env_runs.run;
         let options = HoldOptions {
             state_dir: run.project.work_dir.join(STATE_FOLDER),
             variables: run.host.clone(),
@@ -168,7 +168,7 @@ impl ServiceGroup {
         let definitions = definitions.collect::<Result<_, ConfigError>>()?;
         ServiceLease::start(definitions, &options).map_err(|error| match EnvError::from(error) {
             EnvError::Internal(error) => EnvError::Fail(format!("{error:#}")),
-            halt => halt,
+            error => error,
         })
     }
 
@@ -180,14 +180,14 @@ impl ServiceGroup {
     }
 }
 
-/// Builds environments side by side. What each has to say is held back and only told of those that fail.
+/// Builds environments in parallel. Output is held back and shown only for those that fail.
 ///
 /// # Errors
-/// When one of them cannot be built; it has been told why.
-pub fn build_side_by_side(turns: &EnvRuns<'_>, names: &[String]) -> Result<Vec<ReadyEnv>, EnvError> {
+/// If one of them cannot be built; the reason has been reported by then.
+pub fn build_side_by_side(env_runs: &EnvRuns<'_>, names: &[String]) -> Result<Vec<ReadyEnv>, EnvError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(names.len()).build().map_err(anyhow::Error::from)?;
     let built: Vec<Result<ReadyEnv, EnvError>> =
-        pool.install(|| names.par_iter().map(|name| build_quietly(turns, name)).collect());
+        pool.install(|| names.par_iter().map(|name| build_quietly(env_runs, name)).collect());
     let mut interrupted = false;
     let mut failed: Vec<&str> = Vec::new();
     for (name, result) in names.iter().zip(&built) {
@@ -204,33 +204,33 @@ pub fn build_side_by_side(turns: &EnvRuns<'_>, names: &[String]) -> Result<Vec<R
     }
 }
 
-fn build_quietly(turns: &EnvRuns<'_>, name: &str) -> Result<ReadyEnv, EnvError> {
-    let live = Arc::clone(&turns.run.reporter);
-    let Some(layout) = &turns.layout else { return built_or_reported(turns, name, live) };
+fn build_quietly(env_runs: &EnvRuns<'_>, name: &str) -> Result<ReadyEnv, EnvError> {
+    let live = Arc::clone(&env_runs.run.reporter);
+    let Some(layout) = &env_runs.layout else { return built_or_reported(env_runs, name, live) };
     let held = Arc::new(Buffered::new(layout.clone(), Arc::clone(&live)));
-    let reporter = observed(Arc::clone(&held) as Arc<dyn Reporter>, &turns.run.observers);
-    let result = built_or_reported(turns, name, reporter);
+    let reporter = observed(Arc::clone(&held) as Arc<dyn Reporter>, &env_runs.run.observers);
+    let result = built_or_reported(env_runs, name, reporter);
     match &result {
-        // The service's own commands report later, and then nobody waits for them.
+        // The service's own commands report later, when this output is no longer of interest.
         Ok(_) => held.forget(),
         Err(_) => held.replay(live.as_ref()),
     }
     result.map(|built| built.reporting_to(live))
 }
 
-fn built_or_reported(turns: &EnvRuns<'_>, name: &str, reporter: Arc<dyn Reporter>) -> Result<ReadyEnv, EnvError> {
-    let result = turns.build(name, Arc::clone(&reporter));
-    turns.packager.release(name);
+fn built_or_reported(env_runs: &EnvRuns<'_>, name: &str, reporter: Arc<dyn Reporter>) -> Result<ReadyEnv, EnvError> {
+    let result = env_runs.build(name, Arc::clone(&reporter));
+    env_runs.packager.release(name);
     match result {
-        Err(halt) if !matches!(halt, EnvError::Interrupted) => {
-            halt.report(reporter.as_ref(), name);
-            Err(halt)
+        Err(error) if !matches!(error, EnvError::Interrupted) => {
+            error.report(reporter.as_ref(), name);
+            Err(error)
         }
         result => result,
     }
 }
 
-/// The environments that `names` depend on, directly or through others, and `names` themselves.
+/// The environments `names` and all their direct and indirect dependencies.
 fn members(plan: &Plan, names: &[String]) -> Result<Vec<GraphMember>, ConfigError> {
     let depends = plan.depends(names)?;
     if depends.iter().all(|(_, globs)| globs.is_empty()) && !asks_for_services(&plan.settings) {
@@ -246,14 +246,14 @@ fn members(plan: &Plan, names: &[String]) -> Result<Vec<GraphMember>, ConfigErro
         let asked = names.contains(&name);
         let member = match plan.environment(&name) {
             Ok(environment) => GraphMember::from(&environment),
-            // What is wrong with it is told when it is its turn; nobody may need it as a service.
+            // An invalid environment is reported when it runs; it may not be needed as a service.
             Err(_) if asked || !is_service(plan, &name)? => {
                 let (depends, restarts_with, asks) = (Vec::new(), Vec::new(), Vec::new());
                 GraphMember { name: name.clone(), depends, restarts_with, depends_inherited: None, service: None, asks }
             }
             Err(error) => return Err(error),
         };
-        // Beyond an environment that uses no service, `depends` only means order.
+        // For an environment that uses no service, `depends` only means order.
         if asked || member.service.is_some() || uses_services(plan, &all, &name)? {
             let fits = |other: &&String| member.depends.iter().any(|pattern| glob::matches(pattern, other));
             open.extend(all.iter().filter(fits).cloned());
@@ -285,13 +285,13 @@ pub fn uses_services(plan: &Plan, known: &[String], name: &str) -> Result<bool, 
     Ok(false)
 }
 
-/// `members` as they matter to `name`, whose own commands are run: it serves nothing.
+/// `members` for running the commands of `name`, which is not started as a service then.
 fn as_requested(members: &[GraphMember], name: &str) -> Vec<GraphMember> {
     let service = |member: &GraphMember| if member.name == name { None } else { member.service.clone() };
     members.iter().map(|member| GraphMember { service: service(member), ..member.clone() }).collect()
 }
 
-/// The parts of the graph that have nothing to do with each other.
+/// The connected components of the graph.
 fn groups(graph: &ServiceGraph) -> Vec<ServiceGroup> {
     let mut group_of: Vec<usize> = (0..graph.members.len()).collect();
     for (at, dependencies) in graph.dependencies.iter().enumerate() {
@@ -310,7 +310,7 @@ fn groups(graph: &ServiceGraph) -> Vec<ServiceGroup> {
     distinct.into_iter().map(group).collect()
 }
 
-/// Puts what is known of services into commands.
+/// Replaces the fields of services in commands.
 pub fn fill(commands: Vec<Command>, instances: &ServiceInstances) -> Result<Vec<Command>, EnvError> {
     let fill = |word: String| match word.contains("{service:") || literal::has_literal(&word) {
         true => fields::fill(&word, instances),

@@ -1,6 +1,6 @@
-//! `.tox-info.json` at the root of an environment: what was done to it, in tox's layout, so that tox and envo can take
-//! turns on one folder. A section is recorded after its work is finished and the file is replaced in one step, so an
-//! interrupted build is never taken for a finished one.
+//! Reads and writes `.tox-info.json` at the root of an environment: the record of finished work in tox's layout, so
+//! that tox and envo can alternate on one folder. A section is recorded after its work is finished and the file is
+//! replaced in one step, so an interrupted build never counts as finished.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -28,10 +28,10 @@ pub mod section {
 
 /// The record's file, at the root of the environment.
 pub const FILE_NAME: &str = ".tox-info.json";
-/// How the names of files end that become a record once they are written.
+/// Suffix of files that become a record once they are written.
 const UNFINISHED: &str = ".tmp";
 
-/// The section and sub-section that say that an environment is being removed; tox knows neither.
+/// The section and sub-section that mark an environment as being removed; tox knows neither.
 const REMOVAL: (&str, &str) = ("envo", "removal");
 
 /// The record of one environment.
@@ -42,11 +42,11 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Reads the record. A missing, unreadable or damaged file, or anything else in its place, is an empty record: the
+    /// Reads the record. A missing, unreadable or damaged file, or anything else at its path, is an empty record: the
     /// environment is then built again.
     pub fn read(env_dir: &Path) -> Self {
         let path = env_dir.join(FILE_NAME);
-        // A pipe or a device in its place may have no end.
+        // Reading a pipe or a device might never end.
         let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
         let text = if is_file { bounded::read(&path).ok() } else { None };
         let content = match text.and_then(|text| serde_json::from_slice(&text).ok()) {
@@ -56,7 +56,7 @@ impl Stamp {
         Self { path, content }
     }
 
-    /// What was recorded, if anything.
+    /// The recorded value, if any.
     pub fn get(&self, section: &str, sub_section: Option<&str>) -> Option<&Value> {
         let recorded = self.content.get(section)?;
         match sub_section {
@@ -65,7 +65,7 @@ impl Stamp {
         }
     }
 
-    /// What was recorded, when it has the shape that is expected: tox overwrites anything else without a word.
+    /// The recorded value if it is an object: tox silently overwrites anything else.
     pub fn object(&self, section: &str, sub_section: Option<&str>) -> Option<&Map<String, Value>> {
         self.get(section, sub_section)?.as_object()
     }
@@ -94,31 +94,32 @@ impl Stamp {
         self.write()
     }
 
-    /// Forgets everything but that the environment is being removed: what a removal that is cut off leaves is of no use.
+    /// Replaces the record by a mark that the environment is being removed: what an interrupted removal leaves is
+    /// unusable.
     pub fn begin_removal(env_dir: &Path) -> Result<()> {
         let mut stamp = Self { path: env_dir.join(FILE_NAME), content: Map::new() };
         stamp.record(REMOVAL.0, Some(REMOVAL.1), own_number(env_dir))
     }
 
-    /// Whether the environment was being removed when envo was killed. A record that was written elsewhere, such as one
-    /// that came with the project, knows another folder.
+    /// Whether envo was killed while removing the environment. A record written elsewhere, such as one that came with
+    /// the project, names another folder.
     pub fn is_of_removal(&self) -> bool {
         let number = own_number(self.path.parent().unwrap_or(Path::new(".")));
         !number.is_null() && self.holds(REMOVAL.0, Some(REMOVAL.1), &number)
     }
 
-    /// Forgets everything; the file goes with the environment's folder.
+    /// Clears the record; the file is removed with the environment's folder.
     pub fn reset(&mut self) {
         self.content.clear();
     }
 
-    /// Removes what writing the record of the environment in `folder` left when it was killed. The environment must be
-    /// locked: nobody else writes.
+    /// Removes unfinished records that a killed process left in `folder`. The environment must be locked, so that no
+    /// other process is writing.
     pub fn sweep(folder: &Path) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
             if name.to_str().is_some_and(|name| name.starts_with(FILE_NAME) && name.ends_with(UNFINISHED)) {
-                // One that cannot be removed does no harm.
+                // A leftover that cannot be removed does no harm.
                 let _ = std::fs::remove_file(entry.path());
             }
         }
@@ -192,7 +193,7 @@ impl serde_json::ser::Formatter for PythonJson<'_> {
     }
 }
 
-/// What tells a folder from all others on this machine; null if it is not there.
+/// A value that identifies a folder on this machine; null if it does not exist.
 fn own_number(folder: &Path) -> Value {
     use std::os::unix::fs::MetadataExt;
     let Ok(metadata) = folder.symlink_metadata() else { return Value::Null };

@@ -1,5 +1,5 @@
-//! The project's `.venv` redirect file (PEP 832), which points editors at an environment. Files and folders that are not
-//! redirects of ours are left alone.
+//! Writes and removes the project's `.venv` redirect file (PEP 832), which points editors at an environment. Leaves
+//! alone any other file or folder at that path.
 
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,11 +10,11 @@ use crate::scratch;
 /// The file's name, below the project's root.
 pub const FILE_NAME: &str = ".venv";
 
-/// Points the redirect of the project at `root` to `environment`, unless it does so already or belongs to another tool
-/// (`is_ours` says of a target whether we may have written it).
+/// Points the redirect of the project at `root` to `environment`, unless it already does or belongs to another tool
+/// (`is_ours` decides by its target).
 ///
 /// # Errors
-/// When the file cannot be written; the caller only warns.
+/// If the file cannot be written; the caller only warns.
 pub fn record(root: &Path, environment: &Path, is_ours: impl Fn(&Path) -> bool) -> io::Result<()> {
     let file = root.join(FILE_NAME);
     if std::fs::symlink_metadata(&file).is_ok() {
@@ -24,24 +24,24 @@ pub fn record(root: &Path, environment: &Path, is_ours: impl Fn(&Path) -> bool) 
         }
     }
     let shown = environment.strip_prefix(root).unwrap_or(environment);
-    // The rename replaces the name itself, so a link put there meanwhile is not written through.
+    // The rename replaces the name itself, so a link created there meanwhile is not followed.
     let mut temporary = scratch::file_in(root, "..venv.", 0o600)?;
     writeln!(temporary, "{}", shown.display())?;
     temporary.persist(&file)?;
     Ok(())
 }
 
-/// Removes the redirect when it points at `environment`, so that nothing leads into an environment while it is rebuilt.
+/// Removes the redirect if it points at `environment`, so that nothing leads into an environment while it is rebuilt.
 pub fn forget(root: &Path, environment: &Path) {
     release(&root.join(FILE_NAME), |target| target == environment);
 }
 
-/// Removes the file when it is a redirect to something of ours; says whether it did.
+/// Removes the file if it is a redirect of ours; returns whether it did.
 pub fn release(file: &Path, is_ours: impl Fn(&Path) -> bool) -> bool {
     target(file).is_some_and(|target| is_ours(&target)) && std::fs::remove_file(file).is_ok()
 }
 
-/// Where a redirect file leads, made absolute; `None` when the file is none that can be read.
+/// The target of a redirect file as an absolute path; `None` if it is not a readable redirect.
 fn target(file: &Path) -> Option<PathBuf> {
     if !std::fs::symlink_metadata(file).ok()?.is_file() {
         return None;
@@ -53,7 +53,7 @@ fn target(file: &Path) -> Option<PathBuf> {
     Some(normalized(&file.parent()?.join(text)))
 }
 
-/// Python's `os.path.normpath`, for absolute paths: `.` and `..` are taken out of the text.
+/// Python's `os.path.normpath` for absolute paths: resolves `.` and `..` in the text.
 fn normalized(path: &Path) -> PathBuf {
     let mut result = PathBuf::new();
     for component in path.components() {

@@ -1,9 +1,9 @@
-//! How a whole run ended, out of how its environments ended.
+//! Derives the result of a run from the results of its environments.
 
 use crate::event::EnvironmentResult;
 use crate::exit_code;
 
-/// Whether the run as a whole succeeded: no environment failed, and not all were left out.
+/// Whether the run succeeded: no environment failed, and not all were skipped.
 pub fn is_success(results: &[EnvironmentResult]) -> bool {
     let good = |result: &EnvironmentResult| result.code == exit_code::OK || result.ignore_outcome || result.unavailable;
     results.iter().all(good) && !results.iter().all(|result| result.skipped)

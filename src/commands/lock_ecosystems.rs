@@ -36,7 +36,7 @@ impl WrittenLockFiles {
         for at in positions {
             let lockable = &mut lockables[at];
             // Some tools put into the manifest, too, what they found.
-            let now = locks.env_builder(&lockable.environment).language_locks().map_err(anyhow::Error::new)?;
+            let now = locks.env_builder(&lockable.environment).runtime_locks().map_err(anyhow::Error::new)?;
             let is_language =
                 |name: &str| now.iter().any(|lock| name == lock.runtime || name == format!("{}-lock", lock.runtime));
             lockable.inputs.inputs.retain(|input| !is_language(&input.name));
@@ -97,7 +97,7 @@ impl EcosystemLocking<'_> {
                 let Some(&first) = chain.positions.first() else { continue };
                 for &at in &chain.alike {
                     let site = self.locks.env_builder(&lockables[at].environment);
-                    let own = site.language_locks().map_err(anyhow::Error::new)?;
+                    let own = site.runtime_locks().map_err(anyhow::Error::new)?;
                     let mut written = crate::settings::lock(&written);
                     let shared =
                         written.iter().find(|(known, _)| *known == first).map(|(_, locks)| locks.shared_with(own));
@@ -127,14 +127,14 @@ impl EcosystemLocking<'_> {
         let mut asked: BTreeMap<String, usize> = BTreeMap::new();
         for (at, lockable) in needed(lockables, kept) {
             let site = self.locks.env_builder(&lockable.environment);
-            if let Some(question) = site.language_question(self.upgrade).map_err(anyhow::Error::new)? {
+            if let Some(question) = site.lock_key(self.upgrade).map_err(anyhow::Error::new)? {
                 let first = *asked.entry(question).or_insert(at);
                 if let Some(chain) = chains.iter_mut().find(|chain| first != at && chain.positions.contains(&first)) {
                     chain.alike.push(at);
                     continue;
                 }
             }
-            let locks = site.language_locks().map_err(anyhow::Error::new)?;
+            let locks = site.runtime_locks().map_err(anyhow::Error::new)?;
             let files = locks.into_iter().flat_map(|lock| lock.files).collect();
             let mut chain = SharedLockChain { positions: vec![at], alike: Vec::new(), files };
             chains.retain_mut(|other| {
@@ -151,7 +151,7 @@ impl EcosystemLocking<'_> {
 
     fn of(&self, lockable: &Lockable) -> Result<WrittenLocks> {
         let environment = &lockable.environment;
-        let written = self.locks.env_builder(environment).lock_languages(self.upgrade);
+        let written = self.locks.env_builder(environment).lock_runtimes(self.upgrade);
         written.map_err(|halt| anyhow::Error::new(halt).context(format!("cannot lock {}", environment.name)))
     }
 }

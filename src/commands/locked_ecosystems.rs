@@ -85,7 +85,7 @@ impl Locks {
         if now.map(|now| input_digest(&now.lines)).as_ref() != locked {
             return Err(stale().into());
         }
-        let locks = self.env_builder(&lockable.environment).language_locks().map_err(anyhow::Error::new)?;
+        let locks = self.env_builder(&lockable.environment).runtime_locks().map_err(anyhow::Error::new)?;
         let files: Vec<_> =
             locks.into_iter().filter(|lock| lock.runtime == runtime).flat_map(|lock| lock.files).collect();
         ecosystems::read(&files).map_err(|reason| ConfigError::handled(reason).into())

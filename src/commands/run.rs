@@ -57,9 +57,9 @@ pub(super) fn run_environments(
     redirect_env::check(plan, &run.project)?;
     warn_of_misspellings(options, plan, &names, run.reporter.as_ref());
     let one_by_one = manner.grouping == ProcessGrouping::Shared;
-    let foresight = if one_by_one { foresight(options, &run, &discovery, &names) } else { None };
-    let RunMode { places, showing, junit, .. } = manner;
-    let code = Coordinator { run: &run, plan, names, places, showing, start, foresight }.run();
+    let prebuild = if one_by_one { prebuild(options, &run, &discovery, &names) } else { None };
+    let RunMode { places: max_parallel, showing, junit, .. } = manner;
+    let code = Coordinator { run: &run, plan, names, max_parallel, showing, start, prebuild }.run();
     if let (Some(junit), Some(file)) = (junit, &options.run.junit_xml)
         && let Err(error) = junit.write(file)
     {
@@ -83,7 +83,7 @@ pub(super) fn warn_of_misspellings(options: &Options, plan: &Plan, names: &[Stri
 /// How environments are prepared before their turn, if there is anything to prepare. A child that writes straight to the
 /// terminal cannot be held back, programs are told of everything when it happens, and the record of a run says nothing of
 /// environments whose turn never came.
-fn foresight(
+fn prebuild(
     options: &Options,
     run: &RunContext,
     discovery: &Arc<PythonDiscovery>,

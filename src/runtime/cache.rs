@@ -1,5 +1,5 @@
-//! The folder in which runtimes keep what is the same for every project: facts about interpreters, unpacked wheels,
-//! tools of envo's own. Everything in it can be made again; nothing depends on it being writable.
+//! Manages envo's cache folder, shared by all projects: facts about interpreters, unpacked wheels, envo's own tools.
+//! Everything in it can be recreated; nothing may depend on it being writable.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::digest::hexadecimal;
 use crate::model::EnvVariables;
 
-/// `ENVO_CACHE_DIR`, else `$XDG_CACHE_HOME/envo`, else `~/.cache/envo`; `None` when none of them is an absolute path.
+/// `ENVO_CACHE_DIR`, else `$XDG_CACHE_HOME/envo`, else `~/.cache/envo`; `None` if none of them is an absolute path.
 pub fn folder(variables: &EnvVariables) -> Option<PathBuf> {
     let absolute = |name: &str| variables.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("ENVO_CACHE_DIR")
@@ -19,7 +19,7 @@ pub fn folder(variables: &EnvVariables) -> Option<PathBuf> {
         .or_else(|| absolute("HOME").map(|path| path.join(".cache").join("envo")))
 }
 
-/// A short name for what `parts` say, for a file or folder of the cache.
+/// A short name derived from `parts`, for a file or folder of the cache.
 pub fn key<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut digest = Sha256::new();
     for part in parts {
@@ -29,7 +29,7 @@ pub fn key<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     hexadecimal(&digest.finalize()[..12])
 }
 
-/// Writes a file whole or not at all: others see the old content or the new.
+/// Writes a file atomically: others see the old content or the new.
 pub fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
@@ -38,14 +38,14 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// What [`write`] has kept in a file; `None` when there is nothing, or it is damaged.
+/// Reads a value that [`write`] stored; `None` if the file is missing or damaged.
 pub fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
     let content = std::fs::read(file).ok()?;
     let (json, checksum) = content.split_last_chunk()?;
     (*checksum == self::checksum(json)).then(|| serde_json::from_slice(json).ok())?
 }
 
-/// Keeps a value in a file, with a checksum. Most of it can be found out again, so callers need not care for errors.
+/// Stores a value in a file with a checksum. Most values can be determined again, so callers may ignore errors.
 pub fn write<T: Serialize>(file: &Path, value: &T) -> std::io::Result<()> {
     let mut content = serde_json::to_vec(value)?;
     content.push(b'\n');
@@ -55,11 +55,11 @@ pub fn write<T: Serialize>(file: &Path, value: &T) -> std::io::Result<()> {
 
 fn checksum(content: &[u8]) -> [u8; 8] {
     let hash = crc32fast::hash(content);
-    std::array::from_fn(|place| b"0123456789abcdef"[(hash >> (28 - 4 * place)) as usize & 15])
+    std::array::from_fn(|index| b"0123456789abcdef"[(hash >> (28 - 4 * index)) as usize & 15])
 }
 
-/// Makes a folder and sees whether that many bytes can be written to it: a disk may be full, a quota used up, a file
-/// system read-only. Where that cannot be seen in advance, it is taken for granted.
+/// Creates a folder and checks that this many bytes can be written to it: a disk may be full, a quota used up, a file
+/// system read-only. Succeeds where that cannot be checked in advance.
 pub fn check_room(folder: &Path, bytes: u64) -> std::io::Result<()> {
     use rustix::io::Errno;
     std::fs::create_dir_all(folder)?;
@@ -97,13 +97,13 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("[3,11]\n{:08x}", crc32fast::hash(b"[3,11]\n")));
         assert_eq!(read::<Vec<u32>>(&file), Some(vec![3, 11]));
         let whole = std::fs::read(&file).unwrap();
-        for place in 0..whole.len() {
+        for at in 0..whole.len() {
             let mut other = whole.clone();
-            other[place] = if other[place] == b'2' { b'1' } else { b'2' };
+            other[at] = if other[at] == b'2' { b'1' } else { b'2' };
             std::fs::write(&file, other).unwrap();
-            assert_eq!(read::<Vec<u32>>(&file), None, "{place}");
-            std::fs::write(&file, &whole[..place]).unwrap();
-            assert_eq!(read::<Vec<u32>>(&file), None, "{place}");
+            assert_eq!(read::<Vec<u32>>(&file), None, "{at}");
+            std::fs::write(&file, &whole[..at]).unwrap();
+            assert_eq!(read::<Vec<u32>>(&file), None, "{at}");
         }
     }
 

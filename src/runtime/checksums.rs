@@ -1,7 +1,6 @@
-//! Folders of the cache that say what they hold: each has a record with size and checksum of every file, so that one
-//! that was damaged (cut off, emptied, edited, taken away) is noticed and fetched again. As long as nothing changed
-//! since the record was made, only the state of each file is looked at, and no content is read. Guards against
-//! accidents: who may write to the cache may write the record too.
+//! Detects damage in folders of the cache by a record with the size and checksum of every file, so that damaged
+//! contents are fetched again. While files are unmodified since the record was made, only their metadata is checked.
+//! Guards against accidents only: a user who may write to the cache may write the record too.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
@@ -15,7 +14,7 @@ use crate::runtime::cache;
 
 pub const FILE_NAME: &str = "checksums.json";
 
-/// From this size on, a file is not written to the disk at once.
+/// From this size on, a file is synced to disk later, with the others.
 const WORTH_WAITING_FOR: u64 = 1 << 20;
 
 /// Modified, changed (each in seconds and nanoseconds), inode.
@@ -26,15 +25,15 @@ struct Entry {
     size: u64,
     checksum: u32,
     mode: u32,
-    /// When it was last known to be what it should.
+    /// The state in which the content was last verified.
     state: State,
 }
 
-/// By the path below the folder.
+/// Keyed by the path below the folder.
 type Record = BTreeMap<PathBuf, Entry>;
 
-/// Whether the folder has a record and every file in it is what was recorded. A file that was merely touched, copied
-/// or given another mode still is; its mode is put back.
+/// Whether the folder has a record and every file matches it. A file that was only touched, copied or given another
+/// mode still matches; its mode is restored.
 pub fn hold(folder: &Path) -> bool {
     let Some(mut record) = read(folder) else { return false };
     let mut changed = false;
@@ -51,30 +50,29 @@ pub fn hold(folder: &Path) -> bool {
     true
 }
 
-/// Records what a complete folder holds and gives it its final name, instead of whatever damaged one is there.
-pub fn publish(unfinished: &Path, place: &Path) -> io::Result<()> {
+/// Records a complete folder and moves it to its final name, replacing a damaged one.
+pub fn publish(unfinished: &Path, location: &Path) -> io::Result<()> {
     fs::set_permissions(unfinished, fs::Permissions::from_mode(0o755))?;
     write(unfinished)?;
-    let Err(error) = fs::rename(unfinished, place) else { return Ok(()) };
-    if hold(place) {
+    let Err(error) = fs::rename(unfinished, location) else { return Ok(()) };
+    if hold(location) {
         // Another process was faster.
         return Ok(());
     }
     let old = unfinished.with_extension("old");
-    fs::rename(place, &old).map_err(|_| error)?;
-    let result = fs::rename(unfinished, place);
+    fs::rename(location, &old).map_err(|_| error)?;
+    let result = fs::rename(unfinished, location);
     let _ = fs::remove_dir_all(old);
     result
 }
 
 fn read(folder: &Path) -> Option<Record> {
     let record: Record = cache::read(&folder.join(FILE_NAME))?;
-    // What was not written by this module may lead anywhere.
+    // A record not written by this module could name any path.
     (!record.is_empty() && record.keys().all(|name| name.is_relative())).then_some(record)
 }
 
-/// Large files are on the disk before their record is. When the machine fails, small ones are there or are not, which
-/// their size tells.
+/// Syncs large files before their record. After a crash, small ones are complete or missing, which their size shows.
 fn write(folder: &Path) -> io::Result<()> {
     let mut record = Record::new();
     let mut folders = vec![folder.to_owned()];
@@ -104,7 +102,7 @@ impl Entry {
         Ok(Self { size: metadata.len(), checksum, mode: mode(&metadata), state: state(&metadata) })
     }
 
-    /// Whether the file's content had to be read to see that it is the same.
+    /// Whether the file's content had to be read to verify it.
     fn check(&mut self, path: &Path) -> io::Result<bool> {
         let metadata = fs::symlink_metadata(path)?;
         if !metadata.is_file() || metadata.len() != self.size {
@@ -184,13 +182,13 @@ mod tests {
         ];
         for (name, damage) in damages {
             let root = tempfile::tempdir().unwrap();
-            let place = published(root.path());
-            assert!(hold(&place), "{name}");
-            damage(&place.join("bin/program"));
-            assert!(!hold(&place), "{name}");
+            let location = published(root.path());
+            assert!(hold(&location), "{name}");
+            damage(&location.join("bin/program"));
+            assert!(!hold(&location), "{name}");
             published(root.path());
-            assert!(hold(&place), "{name}");
-            assert_eq!(fs::read_to_string(place.join("bin/program")).unwrap(), CONTENT);
+            assert!(hold(&location), "{name}");
+            assert_eq!(fs::read_to_string(location.join("bin/program")).unwrap(), CONTENT);
             let left = fs::read_dir(root.path()).unwrap().count();
             assert_eq!(left, 1, "{name}: something was left behind");
         }
@@ -199,42 +197,42 @@ mod tests {
     #[test]
     fn a_file_that_only_looks_changed_is_read_once() {
         let root = tempfile::tempdir().unwrap();
-        let place = published(root.path());
-        let program = place.join("bin/program");
+        let location = published(root.path());
+        let program = location.join("bin/program");
         File::options().write(true).open(&program).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(hold(&place));
+        assert!(hold(&location));
         let metadata = fs::metadata(&program).unwrap();
         assert_eq!(mode(&metadata), 0o755);
-        assert_eq!(read(&place).unwrap()[Path::new("bin/program")].state, state(&metadata));
+        assert_eq!(read(&location).unwrap()[Path::new("bin/program")].state, state(&metadata));
     }
 
     #[test]
     fn a_folder_without_a_readable_record_is_not_used() {
         let root = tempfile::tempdir().unwrap();
-        let place = published(root.path());
-        let file = place.join(FILE_NAME);
+        let location = published(root.path());
+        let file = location.join(FILE_NAME);
         for record in ["", "{", "{}", "{}\n00000000"] {
             fs::write(&file, record).unwrap();
-            assert!(!hold(&place), "{record}");
+            assert!(!hold(&location), "{record}");
         }
         cache::write(&file, &Record::new()).unwrap();
-        assert!(!hold(&place), "an empty record says nothing");
+        assert!(!hold(&location), "an empty record says nothing");
         let outside = root.path().join("outside");
         fs::write(&outside, CONTENT).unwrap();
         let entry = Entry::of(&File::open(&outside).unwrap()).unwrap();
         cache::write(&file, &Record::from([(outside, entry)])).unwrap();
-        assert!(!hold(&place), "a record of what lies elsewhere");
-        fs::remove_file(place.join(FILE_NAME)).unwrap();
-        assert!(!hold(&place));
+        assert!(!hold(&location), "a record of what lies elsewhere");
+        fs::remove_file(location.join(FILE_NAME)).unwrap();
+        assert!(!hold(&location));
     }
 
     #[test]
     fn the_first_of_several_processes_wins() {
         let root = tempfile::tempdir().unwrap();
-        let place = published(root.path());
-        let inode = fs::metadata(&place).unwrap().ino();
+        let location = published(root.path());
+        let inode = fs::metadata(&location).unwrap().ino();
         published(root.path());
-        assert_eq!(fs::metadata(&place).unwrap().ino(), inode);
+        assert_eq!(fs::metadata(&location).unwrap().ino(), inode);
     }
 }

@@ -1,30 +1,30 @@
-//! What keeps a language's tools from doing their work, as far as their output tells, and what helps then.
+//! Recognises from a tool's output why it failed, and suggests a remedy.
 
 /// A kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToolFailure {
-    /// The lock file does not fit the manifest.
+    /// The lock file does not match the manifest.
     Lock,
-    /// A file is not the one that the lock has the hash of.
+    /// A file does not have the hash in the lock.
     Tampered,
-    /// There is no such package, or no such version of it.
+    /// The package, or this version of it, does not exist.
     Unknown,
     /// An index could not be reached.
     Network,
-    /// A part that is written in another language did not compile.
+    /// Native code in a package did not compile.
     Compilation,
 }
 
-/// What tools print, most telling first, and what it means.
+/// Text that tools print, most specific first, and the failure it means.
 pub type FailurePatterns = &'static [(&'static str, ToolFailure)];
 
 impl ToolFailure {
-    /// The first of `marks` that is in `output`.
+    /// The failure of the first of `marks` found in `output`.
     pub fn explained(marks: FailurePatterns, output: &str) -> Option<Self> {
         marks.iter().find(|(mark, _)| output.contains(mark)).map(|(_, failure)| *failure)
     }
 
-    /// What a person can do. `lock` is the command that brings the lock up to date.
+    /// The remedy for users. `lock` is the command that updates the lock.
     pub fn remedy(self, lock: &str) -> String {
         match self {
             Self::Lock => format!("the lock file does not fit the manifest: bring it up to date with `{lock}`"),

@@ -1,5 +1,5 @@
-//! Runtimes that come from the Python package index in wheels: unpacked into envo's cache, where the search for programs
-//! finds them. The wheel itself was fetched, and its hash checked, by pip.
+//! Unpacks wheels with runtimes from the Python package index into envo's cache, where the search for programs finds
+//! them. pip fetches the wheel and checks its hash.
 
 use std::io::{self, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,20 +12,20 @@ use crate::runtime::checksums;
 use crate::runtime::{Runtime, RuntimeWheel};
 use crate::scratch::Scratch;
 
-/// The folder of the cache with a folder for each runtime, and one in that for each of its versions.
+/// The cache folder with a subfolder per runtime and version.
 pub const FOLDER: &str = "runtimes-2";
 
-/// The most that a runtime's wheel or package may hold, in bytes: several times as much as the largest.
+/// The maximum size of a runtime's unpacked wheel or package in bytes: several times the largest.
 pub const LARGEST_UNPACKED: u64 = 2 * 1024 * 1024 * 1024;
 
-/// Where a file of a wheel goes.
+/// The destination of a file in a wheel.
 pub struct WheelMember {
     /// Relative to the folder the wheel is unpacked into.
     pub name: PathBuf,
     pub is_program: bool,
 }
 
-/// Writes those files of the wheel at `file` for which `entry` has a place into `folder`.
+/// Extracts the files of the wheel `file` for which `entry` returns a destination into `folder`.
 pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<WheelMember>) -> Result<()> {
     let mut archive = ZipArchive::new(fs_err::File::open(file)?)?;
     let mut left = LARGEST_UNPACKED;
@@ -42,7 +42,7 @@ pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<Wheel
         if let Some(parent) = target.parent() {
             fs_err::create_dir_all(parent)?;
         }
-        // What the archive says of sizes need not be true.
+        // The sizes in the archive may be wrong.
         left -= io::copy(&mut content.by_ref().take(left), &mut fs_err::File::create(&target)?)?;
         ensure!(left > 0, "it is larger than envo unpacks");
         let mode = content.unix_mode().unwrap_or(0o644) | if is_program { 0o755 } else { 0o644 };
@@ -51,18 +51,18 @@ pub fn extract(file: &Path, folder: &Path, entry: impl Fn(&Path) -> Option<Wheel
     Ok(())
 }
 
-/// Unpacks the wheel at `file` below `cache` and returns the folder that has `bin` in it.
+/// Unpacks the wheel `file` below `cache` and returns the folder that contains `bin`.
 pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &RuntimeWheel, cache: &Path) -> Result<PathBuf> {
     let context = || format!("cannot unpack {}", file.display());
     let version = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('-').nth(1));
     let version = version.unwrap_or("unknown");
-    // The name came from an index, and leads nowhere else.
+    // The name came from an index and must not lead to another folder.
     ensure!(version.starts_with(|first: char| first.is_ascii_alphanumeric()), "`{version}` is not a version");
-    let place = cache.join(FOLDER).join(runtime.name()).join(version);
-    if checksums::hold(&place) {
-        return Ok(place);
+    let location = cache.join(FOLDER).join(runtime.name()).join(version);
+    if checksums::hold(&location) {
+        return Ok(location);
     }
-    let parent = place.parent().unwrap_or(cache);
+    let parent = location.parent().unwrap_or(cache);
     fs_err::create_dir_all(parent)?;
     // Only a finished folder gets the final name.
     let unfinished = Scratch::new_in(parent, ".unfinished-")?;
@@ -72,20 +72,20 @@ pub fn unpack(file: &Path, runtime: &dyn Runtime, wheel: &RuntimeWheel, cache: &
     };
     extract(file, unfinished.path(), place_of).with_context(context)?;
     link_programs(unfinished.path(), wheel.links)?;
-    checksums::publish(unfinished.path(), &place).with_context(|| format!("cannot write {}", place.display()))?;
-    Ok(place)
+    checksums::publish(unfinished.path(), &location).with_context(|| format!("cannot write {}", location.display()))?;
+    Ok(location)
 }
 
-/// Makes the links of `links` in the folder of programs below `folder`, as far as there is what they lead to.
+/// Creates `links` in the program folder below `folder`, if their targets exist.
 pub fn link_programs(folder: &Path, links: &[(&str, &str)]) -> Result<()> {
     let bin = folder.join("bin");
     for (name, target) in links {
-        let (place, reached) = (bin.join(name), bin.join(target));
+        let (location, reached) = (bin.join(name), bin.join(target));
         if reached.exists() {
-            // What stands there is the file the link led to, torn from its surroundings.
-            let _ = std::fs::remove_file(&place);
+            // The wheel has a copy of the target here, which does not work at this path.
+            let _ = std::fs::remove_file(&location);
             set_mode(&reached, 0o755)?;
-            symlink(target, &place)?;
+            symlink(target, &location)?;
         }
     }
     Ok(())

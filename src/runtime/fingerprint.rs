@@ -1,5 +1,4 @@
-//! What tells one state of a program's file from another, so that what was learnt of it is believed only as long as it
-//! is the same.
+//! Fingerprints a program's file, so that cached facts about it are dropped when it changes.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// The file behind all symbolic links.
+    /// The file with all symbolic links resolved.
     pub resolved: PathBuf,
     size: u64,
     modified: (i64, i64),
 }
 
 impl Fingerprint {
-    /// `None` when there is no program at `executable`.
+    /// `None` if there is no program at `executable`.
     pub fn of(executable: &Path) -> Option<Self> {
         let resolved = std::fs::canonicalize(executable).ok()?;
         let metadata = std::fs::metadata(&resolved).ok()?;

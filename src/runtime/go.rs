@@ -1,4 +1,5 @@
-//! Go: programs that `go install` builds, in the environment's folder; modules in the cache that all projects share.
+//! Go: installs programs with `go install` into the environment's folder; modules stay in the cache shared by all
+//! projects.
 
 use std::path::{Path, PathBuf};
 
@@ -77,48 +78,48 @@ impl Runtime for GoRuntime {
         ]
     }
 
-    fn surroundings(&self, place: &RuntimeLocation<'_>) -> RuntimeVariables {
-        let folder = place.folder.display().to_string();
+    fn runtime_variables(&self, location: &RuntimeLocation<'_>) -> RuntimeVariables {
+        let folder = location.folder.display().to_string();
         let mut variables = vec![("GOPATH".to_owned(), folder.clone()), ("GOBIN".to_owned(), format!("{folder}/bin"))];
-        if let Some(cache) = module_cache(place.variables) {
+        if let Some(cache) = module_cache(location.variables) {
             variables.push(("GOMODCACHE".to_owned(), cache));
         }
-        if place.variables.get("GOTOOLCHAIN").is_none() {
-            // The version that was asked for is the one that builds.
+        if location.variables.get("GOTOOLCHAIN").is_none() {
+            // Build with the requested version.
             variables.push(("GOTOOLCHAIN".to_owned(), "local".to_owned()));
         }
-        RuntimeVariables { paths: vec![place.folder.join("bin")], variables }
+        RuntimeVariables { paths: vec![location.folder.join("bin")], variables }
     }
 
     fn contents(&self, request: &RuntimeInstallRequest<'_>) -> Result<RuntimeContents, String> {
-        let place = &request.place;
+        let location = &request.location;
         let mut contents = RuntimeContents::default();
-        if let Some(text) = read(&place.project.join("go.mod"))? {
+        if let Some(text) = read(&location.project.join("go.mod"))? {
             contents.inputs.push(input("go.mod", &text));
-            if let Some(sums) = read(&place.project.join("go.sum"))? {
+            if let Some(sums) = read(&location.project.join("go.sum"))? {
                 contents.inputs.push(input("go.sum", &sums));
             }
-            if names_modules(&text) && !place.project.join("vendor").join("modules.txt").is_file() {
-                contents.steps.push(step(["go", "mod", "download"], place.project, "go.mod"));
-                // Says so if go.sum lacks something.
+            if names_modules(&text) && !location.project.join("vendor").join("modules.txt").is_file() {
+                contents.steps.push(step(["go", "mod", "download"], location.project, "go.mod"));
+                // Fails if go.sum is incomplete.
                 let check = ["go", "list", "-mod=readonly", "-deps", "-test", "-f", "", "./..."];
-                contents.steps.push(step(check, place.project, "go.sum"));
+                contents.steps.push(step(check, location.project, "go.sum"));
             }
         }
         for dependency in request.dependencies {
-            contents.steps.push(match (local_path(dependency, place.root), place.lock) {
+            contents.steps.push(match (local_path(dependency, location.root), location.lock) {
                 (Some(path), _) => step(["go", "install", "."], &path, "go_deps"),
                 (None, Some(lock)) => step(["go", "install", "-mod=readonly", path_of(dependency)], lock, "go_deps"),
-                (None, None) => step(["go", "install", dependency], place.project, "go_deps"),
+                (None, None) => step(["go", "install", dependency], location.project, "go_deps"),
             });
         }
-        contents.inputs.extend(dependency_inputs(request.dependencies, place.root, FolderDependencies::Copied));
-        for name in place.lock.iter().flat_map(|lock| LOCK.map(|name| lock.join(name))) {
+        contents.inputs.extend(dependency_inputs(request.dependencies, location.root, FolderDependencies::Copied));
+        for name in location.lock.iter().flat_map(|lock| LOCK.map(|name| lock.join(name))) {
             contents.inputs.extend(read(&name)?.map(|text| input("lock", &text)));
         }
-        if let Some(cache) = module_cache(place.variables) {
+        if let Some(cache) = module_cache(location.variables) {
             for step in &mut contents.steps {
-                // What was fetched lies there as a proxy has it, which also says which version is the latest.
+                // The download cache has the layout of a proxy, including which version is the latest.
                 let proxy = ("GOPROXY".to_owned(), format!("file://{cache}/cache/download"));
                 step.offline = Some(OfflineSettings { variables: vec![proxy], ..OfflineSettings::default() });
             }
@@ -158,29 +159,30 @@ impl Runtime for GoRuntime {
     }
 
     fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<InstallStep>, String> {
-        let project = request.place.project;
+        let project = request.location.project;
         if !project.join("go.mod").is_file() {
             return Err(format!("there is no go.mod in {}", project.display()));
         }
         Ok(vec![step(["go", "build", "-o", &format!("{}/", request.results.display()), "./..."], project, "go.mod")])
     }
 
-    /// The project's own modules are locked in its go.mod and go.sum, the programs of `go_deps` in a module of their own.
+    /// The project's own modules are locked in its go.mod and go.sum, the programs of `go_deps` in a module of their
+    /// own.
     fn newer(&self, file: &LockFile) -> Option<outdated::OutdatedQuery> {
         file.kept.ends_with("go.mod").then(|| outdated::go(&file.kept))
     }
 
     fn locking(&self, request: &RuntimeLockRequest<'_>) -> Result<Option<Locking>, String> {
-        let place = &request.contents.place;
+        let location = &request.contents.location;
         let mut locking = Locking::default();
-        if let Some(text) = read(&place.project.join("go.mod"))? {
+        if let Some(text) = read(&location.project.join("go.mod"))? {
             locking.inputs.push(input("go.mod", &text));
             lock_project(&mut locking, request)?;
         }
         let dependencies = request.contents.dependencies;
-        locking.inputs.extend(dependency_inputs(dependencies, place.root, FolderDependencies::Copied));
+        locking.inputs.extend(dependency_inputs(dependencies, location.root, FolderDependencies::Copied));
         let named: Vec<&String> =
-            dependencies.iter().filter(|dependency| local_path(dependency, place.root).is_none()).collect();
+            dependencies.iter().filter(|dependency| local_path(dependency, location.root).is_none()).collect();
         if !named.is_empty() {
             lock_programs(&mut locking, request, &named)?;
         }
@@ -192,17 +194,17 @@ impl Runtime for GoRuntime {
 const LOCK: [&str; 2] = ["go.mod", "go.sum"];
 
 fn lock_project(locking: &mut Locking, request: &RuntimeLockRequest<'_>) -> Result<(), String> {
-    let place = &request.contents.place;
-    // Copies, so that nothing is half-written: go looks for the sums beside the file it is given.
-    let scratch = place.folder.join("project");
+    let location = &request.contents.location;
+    // Copies, so that no file is written halfway: go looks for the sums next to the given file.
+    let scratch = location.folder.join("project");
     for name in LOCK {
-        if let Some(text) = read(&place.project.join(name))? {
+        if let Some(text) = read(&location.project.join(name))? {
             locking.files.push((Path::new("project").join(name), text));
         }
-        locking.results.push(LockFile::moved(&scratch, place.project, name));
+        locking.results.push(LockFile::moved(&scratch, location.project, name));
     }
     let copy = format!("-modfile={}", scratch.join("go.mod").display());
-    let mut upgrade = step(["go", "get", &copy, "-u"], place.project, "go.mod");
+    let mut upgrade = step(["go", "get", &copy, "-u"], location.project, "go.mod");
     match request.upgrade {
         RuntimeUpgrade::Nothing => {}
         RuntimeUpgrade::Named(names) => {
@@ -214,12 +216,12 @@ fn lock_project(locking: &mut Locking, request: &RuntimeLockRequest<'_>) -> Resu
             locking.steps.push(upgrade);
         }
     }
-    locking.steps.push(step(["go", "mod", "tidy", &copy], place.project, "go.mod"));
+    locking.steps.push(step(["go", "mod", "tidy", &copy], location.project, "go.mod"));
     Ok(())
 }
 
 fn lock_programs(locking: &mut Locking, request: &RuntimeLockRequest<'_>, named: &[&String]) -> Result<(), String> {
-    let scratch = request.contents.place.folder;
+    let scratch = request.contents.location.folder;
     let known =
         if request.upgrade == RuntimeUpgrade::Everything { None } else { read(&request.folder.join("go.mod"))? };
     let is_known = known.is_some();
@@ -228,11 +230,11 @@ fn lock_programs(locking: &mut Locking, request: &RuntimeLockRequest<'_>, named:
     }
     locking.files.push((PathBuf::from("go.mod"), known.unwrap_or_else(|| b"module environment\n".to_vec())));
     let imports: String = named.iter().map(|one| format!("import _ \"{}\"\n", path_of(one))).collect();
-    // The programs are named in a source file, without which `go mod tidy` takes them for superfluous.
+    // A source file imports the programs; otherwise `go mod tidy` would remove them.
     let source = format!("//go:build tools\n\npackage environment\n\n{imports}");
     locking.files.push((PathBuf::from("tools.go"), source.into_bytes()));
     let mut get = step(["go", "get"], scratch, "go_deps");
-    // What asks for no version of its own stays where it is; `go mod tidy` sees to what is new.
+    // Dependencies without a version stay as they are; `go mod tidy` adds new ones.
     let has_version = |one: &str| one.split_once('@').is_some_and(|(_, version)| version.starts_with('v'));
     let wanted = named.iter().filter(|one| !is_known || has_version(one));
     get.argv.extend(wanted.map(|one| (*one).clone()));
@@ -252,7 +254,7 @@ fn path_of(dependency: &str) -> &str {
     dependency.split('@').next().unwrap_or_default()
 }
 
-/// Where modules are when `GOPATH` is not the environment's.
+/// The module cache if `GOPATH` is not set for the environment.
 fn module_cache(variables: &EnvVariables) -> Option<String> {
     let set = |name: &str| variables.text(name).filter(|text| !text.is_empty());
     set("GOMODCACHE")
@@ -272,7 +274,7 @@ mod tests {
     fn modules_are_fetched_only_where_there_are_any() {
         let project = tempfile::tempdir().unwrap();
         let variables = EnvVariables::default();
-        let place = RuntimeLocation {
+        let location = RuntimeLocation {
             env_dir: Path::new("/e"),
             folder: Path::new("/e/go"),
             root: project.path(),
@@ -284,7 +286,8 @@ mod tests {
         let commands = |text: &str| {
             std::fs::write(project.path().join("go.mod"), text).unwrap();
             let dependencies = ["example.org/x@v1".to_owned()];
-            let contents = GoRuntime.contents(&RuntimeInstallRequest { place, dependencies: &dependencies }).unwrap();
+            let contents =
+                GoRuntime.contents(&RuntimeInstallRequest { location, dependencies: &dependencies }).unwrap();
             contents.steps.iter().map(|step| step.argv.join(" ")).collect::<Vec<_>>()
         };
         assert_eq!(commands("module x\ngo 1.19\n"), ["go install example.org/x@v1"]);

@@ -1,60 +1,59 @@
-//! What it takes to write a language's own lock. Pure values: who carries them out is another room's business
-//! ([`crate::builder`]).
+//! Describes how a runtime's own lock is written, as plain values; [`crate::builder`] carries it out.
 
 use std::path::{Path, PathBuf};
 
 use crate::runtime::{InstallStep, RuntimeInstallRequest};
 
-/// What is to be locked.
+/// A request to lock dependencies.
 #[derive(Debug, Clone, Copy)]
 pub struct RuntimeLockRequest<'a> {
     /// What the environment wants. [`crate::runtime::Place::folder`] is a folder for files that are needed meanwhile; it lies beside
     /// [`LockRequest::folder`], so that relative paths are the same in both.
     pub contents: RuntimeInstallRequest<'a>,
-    /// Where the lock of the environment's own dependencies belongs, as [`folder`] names it.
+    /// The folder for the lock of the environment's own dependencies, as [`folder`] names it.
     pub folder: &'a Path,
     pub upgrade: RuntimeUpgrade<'a>,
 }
 
-/// What of an existing lock may move.
+/// Which packages of an existing lock may change their version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuntimeUpgrade<'a> {
-    /// Only what has to.
+    /// Only those that must.
     Nothing,
     /// These packages as well.
     Named(&'a [String]),
     Everything,
 }
 
-/// How a lock is written.
+/// The files, commands and results of writing a lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Locking {
-    /// Files to write first, relative to [`crate::runtime::Place::folder`].
+    /// Files to write first, relative to [`crate::runtime::RuntimeLocation::folder`].
     pub files: Vec<(PathBuf, Vec<u8>)>,
-    /// Commands to run then, in order.
+    /// Commands to run next, in order.
     pub steps: Vec<InstallStep>,
-    /// What comes out.
+    /// The files of the lock.
     pub results: Vec<LockFile>,
-    /// Everything the lock depends on, the lock itself aside: when these are the same, it holds.
+    /// All inputs of the lock, except the lock itself: while they stay the same, it is valid.
     pub inputs: Vec<String>,
 }
 
 /// A file that belongs to a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockFile {
-    /// Where the steps leave it.
+    /// The path at which the steps write it.
     pub made: PathBuf,
-    /// Where it belongs; the same where a tool writes it nowhere else.
+    /// Its final path; the same if a tool can write it only there.
     pub kept: PathBuf,
 }
 
 impl LockFile {
-    /// One that is written where it belongs.
+    /// A file written at its final path.
     pub fn next_to(path: PathBuf) -> Self {
         Self { made: path.clone(), kept: path }
     }
 
-    /// One that is made in `scratch` and belongs into `folder`.
+    /// A file written in `scratch` that belongs into `folder`.
     pub fn moved(scratch: &Path, folder: &Path, name: &str) -> Self {
         Self { made: scratch.join(name), kept: folder.join(name) }
     }

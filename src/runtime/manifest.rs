@@ -1,4 +1,4 @@
-//! What the runtimes have in common when they read a project's own files.
+//! Reads a project's own files: the parts that the runtimes share.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -7,7 +7,7 @@ use crate::bounded;
 use crate::digest::sha256;
 use crate::runtime::InstallStep;
 
-/// The content of a file of the project; `None` when there is none.
+/// The content of a file of the project; `None` if it does not exist.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     match bounded::read(path) {
         Ok(content) => Ok(Some(content)),
@@ -16,24 +16,24 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-/// An entry of [`crate::runtime::Contents::inputs`]: the file's name and what is in it.
+/// An entry of [`crate::runtime::RuntimeContents::inputs`]: a file's name and content.
 pub fn input(name: &str, content: &[u8]) -> String {
     format!("{name} sha256:{}", sha256(content))
 }
 
-/// What a folder that is named as a dependency becomes.
+/// How a dependency on a folder is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FolderDependencies {
-    /// A link, so that only what this file of it says is installed.
+    /// Linked, so that only this file of it affects the installation.
     Linked(&'static str),
-    /// Something made of all its files.
+    /// Built from all its files.
     Copied,
 }
 
-/// Folders of a project that hold no sources.
+/// Folders of a project without sources.
 const NO_SOURCES: [&str; 5] = [".git", ".tox", "node_modules", "target", "vendor"];
 
-/// The inputs that dependencies are: their text, and the state of the files and folders that they name.
+/// The inputs for dependencies: their text, and the state of the files and folders they name.
 pub fn dependency_inputs(dependencies: &[String], project: &Path, folders: FolderDependencies) -> Vec<String> {
     let with_content = |dependency: &String| {
         let Some(path) = local_path(dependency, project) else { return dependency.clone() };
@@ -48,7 +48,7 @@ pub fn dependency_inputs(dependencies: &[String], project: &Path, folders: Folde
     dependencies.iter().map(with_content).collect()
 }
 
-/// Tells one state of a folder's files from another without reading them.
+/// Fingerprints a folder's files without reading them.
 fn state_of(folder: &Path) -> String {
     let mut files = Vec::new();
     let mut open = vec![folder.to_owned()];
@@ -72,7 +72,7 @@ fn state_of(folder: &Path) -> String {
     crate::runtime::cache::key(files.iter().map(String::as_bytes))
 }
 
-/// The file or folder that a dependency means, when it is written as a path.
+/// The file or folder that a dependency names, if it is written as a path.
 pub fn local_path(dependency: &str, project: &Path) -> Option<PathBuf> {
     let text = dependency.strip_prefix("file:").unwrap_or(dependency);
     let is_path = text.starts_with(['.', '/']) || text.len() < dependency.len();
@@ -85,7 +85,7 @@ pub fn step<const N: usize>(argv: [&str; N], cwd: &Path, cause: &str) -> Install
     InstallStep { argv, cwd: cwd.to_owned(), variables: Vec::new(), cause: cause.to_owned(), offline: None }
 }
 
-/// The path without `.` and, as far as they can be taken away, without `..`.
+/// The path without `.` and, as far as they can be resolved, `..`.
 pub fn normal(path: &Path) -> PathBuf {
     let mut parts = PathBuf::new();
     for part in path.components() {
@@ -101,9 +101,9 @@ pub fn normal(path: &Path) -> PathBuf {
     parts
 }
 
-/// The way from the folder `target`, which need not be there yet, to `path`; both are absolute.
+/// The relative path from the folder `target`, which need not exist yet, to `path`; both are absolute.
 pub fn way_from(target: &Path, path: &Path) -> PathBuf {
-    // What leads upwards from a folder behind a link leads to where that really is.
+    // `..` in a folder behind a link means the parent of the link's target.
     let real = |path: &Path| {
         let there = path.ancestors().find_map(|above| Some((above, std::fs::canonicalize(above).ok()?)));
         there.map_or_else(
@@ -117,7 +117,7 @@ pub fn way_from(target: &Path, path: &Path) -> PathBuf {
     relative(&real(&normal(path)), &real(target))
 }
 
-/// The way from the folder `from` to `path`; both are absolute.
+/// The relative path from the folder `from` to `path`; both are absolute.
 fn relative(path: &Path, from: &Path) -> PathBuf {
     let shared = path.components().zip(from.components()).take_while(|(one, other)| one == other).count();
     let up = from.components().skip(shared).map(|_| Component::ParentDir);

@@ -1,5 +1,5 @@
-//! Which locked packages have newer versions, as the languages' own tools say: what each is asked, and what its answer means.
-//! Pure values: who carries them out is another room's business ([`crate::builder`]).
+//! Describes how tools list locked packages with newer versions, as plain values: the commands and the parsing of their
+//! output. [`crate::builder`] carries them out.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use crate::runtime::InstallStep;
 
-/// What a tool is asked about one lock.
+/// The commands that list newer versions of the packages in one lock.
 #[derive(Debug, Clone)]
 pub struct OutdatedQuery {
     /// Commands to run in order; none of them changes a file.
     pub steps: Vec<InstallStep>,
-    /// What the answers mean, one for each step; the error is for people.
+    /// Parses the output of each step; the error is for users.
     pub read: fn(&[OutdatedOutput]) -> Result<Vec<NewerVersion>, String>,
 }
 
-/// How a tool ended.
+/// The result of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutdatedOutput {
     pub code: i32,
@@ -29,14 +29,14 @@ pub struct OutdatedOutput {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewerVersion {
     pub name: String,
-    /// The newest that the project allows, where the tool says so.
+    /// The newest version that the project allows, if the tool reports it.
     pub fits: Option<String>,
-    /// The newest there is.
+    /// The newest version.
     pub newest: Option<String>,
 }
 
 impl OutdatedOutput {
-    /// What went wrong, in the tool's own words.
+    /// The failure in the tool's own words.
     fn failure(&self) -> String {
         let words = if self.error.trim().is_empty() { &self.out } else { &self.error };
         format!("it ended with code {}: {}", self.code, words.trim())
@@ -59,19 +59,19 @@ pub fn npm(lock: &Path) -> OutdatedQuery {
     OutdatedQuery { steps: vec![step(&["npm", "outdated", "--json"], lock)], read: read_npm }
 }
 
-/// Once for all there is and once for what fits. <https://pnpm.io/cli/outdated>
+/// Runs twice: for all versions and for those the project allows. <https://pnpm.io/cli/outdated>
 pub fn pnpm(lock: &Path) -> OutdatedQuery {
     let all = ["pnpm", "outdated", "--format", "json"];
     let steps = vec![step(&all, lock), step(&[&all[..], &["--compatible"]].concat(), lock)];
     OutdatedQuery { steps, read: read_pnpm }
 }
 
-/// Yarn 1; later ones cannot say. <https://classic.yarnpkg.com/lang/en/docs/cli/outdated/>
+/// Yarn 1; later versions have no such command. <https://classic.yarnpkg.com/lang/en/docs/cli/outdated/>
 pub fn yarn(lock: &Path) -> OutdatedQuery {
     OutdatedQuery { steps: vec![step(&["yarn", "outdated", "--json", "--non-interactive"], lock)], read: read_yarn }
 }
 
-/// Once for all there is and once for what fits. <https://bundler.io/man/bundle-outdated.1.html>
+/// Runs twice: for all versions and for those the project allows. <https://bundler.io/man/bundle-outdated.1.html>
 pub fn bundler(lock: &Path) -> OutdatedQuery {
     let gemfile = lock.with_file_name("Gemfile").display().to_string();
     let asked = |more: &[&str]| {
@@ -89,7 +89,7 @@ pub fn cargo(lock: &Path) -> OutdatedQuery {
     OutdatedQuery { steps: vec![step(&words, lock)], read: read_cargo }
 }
 
-/// A newer version of a module never asks for another major one. <https://go.dev/ref/mod#go-list-m>
+/// A newer version of a module never requires another major one. <https://go.dev/ref/mod#go-list-m>
 pub fn go(lock: &Path) -> OutdatedQuery {
     OutdatedQuery {
         steps: vec![step(&["go", "list", "-m", "-u", "-mod=readonly", "-json", "all"], lock)],
@@ -101,7 +101,7 @@ fn read_npm(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
     let mut found = Vec::new();
     for answer in answers {
         for (name, one) in packages(answer)? {
-            // One that several parts of a workspace ask for is told several times.
+            // A package that several parts of a workspace depend on is listed several times.
             let told = one.as_array().cloned().unwrap_or_else(|| vec![one.clone()]);
             found.extend(told.iter().map(|one| NewerVersion {
                 name: name.clone(),
@@ -124,7 +124,7 @@ fn read_pnpm(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
     Ok(packages(all)?.into_iter().map(newer).collect())
 }
 
-/// The object of packages in an answer.
+/// The packages in a JSON object.
 fn packages(answer: &OutdatedOutput) -> Result<Vec<(String, Value)>, String> {
     let told = if answer.out.trim().is_empty() && answer.code == 0 { "{}" } else { &answer.out };
     match serde_json::from_str(told) {
@@ -151,8 +151,8 @@ fn read_yarn(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
             has_table = true;
             let head: Vec<&str> =
                 told["data"]["head"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            let place = |name: &str| head.iter().position(|column| *column == name).ok_or_else(|| answer.failure());
-            let [name, fits, newest] = [place("Package")?, place("Wanted")?, place("Latest")?];
+            let location = |name: &str| head.iter().position(|column| *column == name).ok_or_else(|| answer.failure());
+            let [name, fits, newest] = [location("Package")?, location("Wanted")?, location("Latest")?];
             for row in told["data"]["body"].as_array().into_iter().flatten() {
                 let cell = |at: usize| row[at].as_str().map(str::to_owned);
                 let name = cell(name).ok_or_else(|| answer.failure())?;
@@ -173,7 +173,7 @@ fn read_bundler(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String>
     Ok(gems(all)?.into_iter().map(newer).collect())
 }
 
-/// Of lines such as `leaf (newest 1.1.0, installed 1.0.0, requested ~> 1.0)`.
+/// Parses lines such as `leaf (newest 1.1.0, installed 1.0.0, requested ~> 1.0)`.
 fn gems(answer: &OutdatedOutput) -> Result<Vec<(String, String)>, String> {
     let gem = |line: &str| {
         let (name, rest) = line.split_once(" (newest ")?;
@@ -183,7 +183,8 @@ fn gems(answer: &OutdatedOutput) -> Result<Vec<(String, String)>, String> {
     if answer.code == 0 || (answer.code == 1 && !found.is_empty()) { Ok(found) } else { Err(answer.failure()) }
 }
 
-/// Of lines such as `Updating leaf v1.0.0 -> v1.1.0 (available: v2.0.0)` and `Unchanged leaf v1.0.0 (available: v2.0.0)`.
+/// Parses lines such as `Updating leaf v1.0.0 -> v1.1.0 (available: v2.0.0)` and `Unchanged leaf v1.0.0 (available:
+/// v2.0.0)`.
 fn read_cargo(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
     let mut found = Vec::new();
     for answer in answers {

@@ -1,30 +1,30 @@
-//! What it takes to build a language's package of the project and to install it. Pure values: who carries them out is
-//! another room's business ([`crate::builder`]).
+//! Describes how a language's package of the project is built and installed, as plain values; [`crate::builder`]
+//! carries it out.
 
 use std::path::{Path, PathBuf};
 
 use crate::runtime::{InstallStep, RuntimeLocation};
 
-/// How a language's packages are asked for and told apart.
+/// The package format of a language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackageForm {
     /// The value of `package`.
     pub word: &'static str,
-    /// How the names of its files end; `None`: they are programs.
+    /// The suffix of its files; `None`: they are programs.
     pub ending: Option<&'static str>,
 }
 
-/// What is to be built.
+/// A request to build a package.
 #[derive(Debug, Clone, Copy)]
 pub struct PackRequest<'a> {
-    pub place: RuntimeLocation<'a>,
-    /// A folder that is kept from one build to the next, for what makes that one faster.
-    pub workshop: &'a Path,
-    /// An empty folder for what comes out.
+    pub location: RuntimeLocation<'a>,
+    /// A folder kept between builds to make them faster.
+    pub build_folder: &'a Path,
+    /// An empty folder for the results.
     pub results: &'a Path,
 }
 
-/// How packages get into an environment.
+/// How packages are installed into an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PackageDelivery {
     Steps(Vec<InstallStep>),

@@ -1,5 +1,5 @@
-//! Finds a runtime's program: on PATH, then where version managers keep theirs, then among those envo has fetched. Asks
-//! each candidate its version at most once as long as its file does not change.
+//! Finds a runtime's program: on PATH, then in the folders of version managers, then among those envo has fetched. Runs
+//! each candidate for its version at most once while its file does not change.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,14 +15,14 @@ use crate::runtime::cache;
 use crate::runtime::checksums;
 use crate::runtime::fingerprint::Fingerprint;
 
-/// The version of the cached records' shape; part of their folder's name.
+/// The format version of the cached records; part of their folder's name.
 const FOLDER: &str = "programs-3";
 
 /// Searched after PATH, which may lack them.
 const USUAL_FOLDERS: [&str; 5] =
     ["/usr/local/bin", "/usr/bin", "/bin", "/opt/homebrew/bin", "/home/linuxbrew/.linuxbrew/bin"];
 
-/// Version managers put their own program, or a script, under the names of what they manage.
+/// Version managers install their own program, or a script, under the names of the programs they manage.
 const SHIM_PROGRAMS: [&str; 5] = ["rustup", "mise", "volta-shim", "asdf", "fnm"];
 
 /// A program that was found.
@@ -35,29 +35,29 @@ pub struct FoundProgram {
 #[derive(Serialize, Deserialize)]
 struct ProgramRecord {
     fingerprint: Fingerprint,
-    /// `None`: it did not say.
+    /// `None`: it did not print one.
     answer: Option<String>,
 }
 
-/// What was found when nothing fits.
+/// The unsuitable versions found if none fits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OtherVersions(pub Vec<FoundProgram>);
 
-/// The search for programs on one machine.
+/// Searches for programs on one machine.
 pub struct ProgramSearch<'a> {
     /// This process's own variables.
     pub host: &'a EnvVariables,
 }
 
 impl ProgramSearch<'_> {
-    /// The first program on PATH that fits, else the newest that does.
+    /// The first suitable program on PATH, else the newest suitable one.
     pub fn find(
         &self,
         runtime: &dyn Runtime,
-        wish: Option<&RuntimeVersionRequirement>,
+        requirement: Option<&RuntimeVersionRequirement>,
     ) -> Result<FoundProgram, OtherVersions> {
         let mut others = Vec::new();
-        let fits = |program: &FoundProgram| wish.is_none_or(|wish| wish.fits(&program.version));
+        let fits = |program: &FoundProgram| requirement.is_none_or(|requirement| requirement.fits(&program.version));
         for path in self.on_path(runtime) {
             match self.query(runtime, &path) {
                 Some((program, _)) if fits(&program) => return Ok(program),
@@ -73,7 +73,7 @@ impl ProgramSearch<'_> {
                 None => {}
             }
         }
-        // Released versions before those that are being made, then by number.
+        // Released versions before pre-releases, then by number.
         found.sort_by(|one, other| (one.0, &one.1.version).cmp(&(other.0, &other.1.version)));
         found.pop().map(|(_, program)| program).ok_or(OtherVersions(others))
     }
@@ -87,7 +87,7 @@ impl ProgramSearch<'_> {
         for folder in folders.chain(USUAL_FOLDERS.map(PathBuf::from)).filter(|folder| folder.is_absolute()) {
             let program = folder.join(name);
             let Ok(resolved) = std::fs::canonicalize(&program) else { continue };
-            // `/bin` and `/usr/bin` are one folder on many machines.
+            // `/bin` and `/usr/bin` are the same folder on many machines.
             if !seen.contains(&resolved) && !is_shim(&program, &resolved) {
                 all.push(program);
                 seen.push(resolved);
@@ -105,21 +105,21 @@ impl ProgramSearch<'_> {
         folders.map(|folder| folder.join(name)).filter(|program| program.is_file()).collect()
     }
 
-    /// The folders of programs of what envo has fetched, those left out that are damaged.
+    /// The program folders of runtimes that envo has fetched, except damaged ones.
     fn fetched(&self, runtime: &dyn Runtime) -> Vec<PathBuf> {
         let above =
             cache::folder(self.host).map(|folder| folder.join(crate::runtime::fetch::FOLDER).join(runtime.name()));
         let entries = above.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
-        // What is being unpacked has a name that begins with a dot.
+        // Folders being unpacked have names that begin with a dot.
         let finished = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
         finished
             .map(|entry| entry.path())
-            .filter(|place| checksums::hold(place))
-            .map(|place| place.join("bin"))
+            .filter(|location| checksums::hold(location))
+            .map(|location| location.join("bin"))
             .collect()
     }
 
-    /// `None` when a variable in it is not set.
+    /// `None` if a variable in it is not set.
     fn expanded(&self, pattern: &str) -> Option<String> {
         let home = |rest: &str| Some(format!("{}/{rest}", self.host.text("HOME")?));
         if let Some(rest) = pattern.strip_prefix("~/") {
@@ -130,7 +130,7 @@ impl ProgramSearch<'_> {
         Some(format!("{}/{rest}", self.host.text(name).filter(|value| !value.is_empty())?))
     }
 
-    /// The program at `path` and whether it is a released version; `None` when there is none that answers.
+    /// The program at `path` and whether it is a released version; `None` if no program there answers.
     fn query(&self, runtime: &dyn Runtime, path: &Path) -> Option<(FoundProgram, bool)> {
         let fingerprint = Fingerprint::of(path)?;
         let name = format!("{}.json", cache::key([runtime.name().as_bytes(), path.as_os_str().as_bytes()]));
@@ -143,7 +143,7 @@ impl ProgramSearch<'_> {
             let answer = self.answer(runtime, path);
             let record = ProgramRecord { fingerprint, answer };
             if let Some(file) = file {
-                // Without a writable cache the program is asked again next time, which harms nothing but time.
+                // Without a writable cache the program is run again next time, which only costs time.
                 let _ = cache::write(&file, &record);
             }
             record.answer
@@ -155,14 +155,14 @@ impl ProgramSearch<'_> {
     fn answer(&self, runtime: &dyn Runtime, path: &Path) -> Option<String> {
         let arguments: Vec<&OsStr> = runtime.version_arguments().iter().map(OsStr::new).collect();
         let answer = process::ask(path, &arguments, self.host).ok()?;
-        // Older programs say their version where they say what is wrong.
+        // Older programs print their version to stderr.
         let said = if answer.out.is_empty() { answer.error } else { answer.out };
         (answer.code == 0).then(|| String::from_utf8_lossy(&said).into_owned())
     }
 }
 
-/// Whether a version manager stands behind the name: which version that means depends on the folder it runs in, and
-/// asking it would cost time at every start.
+/// Whether the program is a version manager's shim: its version depends on the working folder, and asking it would cost
+/// time at every start.
 fn is_shim(program: &Path, resolved: &Path) -> bool {
     if program.parent().is_some_and(|folder| folder.ends_with("shims")) {
         return true;
@@ -184,7 +184,7 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// A machine on which only what is below `root` is found before the usual folders.
+    /// A machine on which only programs below `root` are found before the usual folders.
     fn host(root: &Path) -> EnvVariables {
         [("HOME", root.join("home")), ("PATH", root.join("bin")), ("ENVO_CACHE_DIR", root.join("cache"))]
             .map(|(name, value)| (name.into(), value.into()))
@@ -192,10 +192,13 @@ mod tests {
             .collect()
     }
 
-    fn find(root: &Path, wish: &str) -> Option<PathBuf> {
+    fn find(root: &Path, requirement: &str) -> Option<PathBuf> {
         let host = host(root);
-        let wish = RuntimeVersionRequirement::parse(wish).unwrap();
-        ProgramSearch { host: &host }.find(named("node").unwrap(), Some(&wish)).ok().map(|program| program.executable)
+        let requirement = RuntimeVersionRequirement::parse(requirement).unwrap();
+        ProgramSearch { host: &host }
+            .find(named("node").unwrap(), Some(&requirement))
+            .ok()
+            .map(|program| program.executable)
     }
 
     #[test]
@@ -263,8 +266,8 @@ mod tests {
         assert!(find(root.path(), "998").is_none());
         program(&root.path().join("home/.volta/tools/image/node/1/bin/node"), "v996.0.1");
         let host = host(root.path());
-        let wish = RuntimeVersionRequirement::parse("998").unwrap();
-        let others = ProgramSearch { host: &host }.find(named("node").unwrap(), Some(&wish)).unwrap_err().0;
+        let requirement = RuntimeVersionRequirement::parse("998").unwrap();
+        let others = ProgramSearch { host: &host }.find(named("node").unwrap(), Some(&requirement)).unwrap_err().0;
         assert!(others.iter().any(|program| program.version.to_string() == "996.0.1"), "{others:?}");
     }
 
@@ -331,8 +334,8 @@ mod tests {
             let link = root.path().join(folder).join(path);
             fs::create_dir_all(link.parent().unwrap()).unwrap();
             std::os::unix::fs::symlink(&real, &link).unwrap();
-            let wish = RuntimeVersionRequirement::parse("998.1").unwrap();
-            let found = ProgramSearch { host: &host }.find(named(runtime).unwrap(), Some(&wish));
+            let requirement = RuntimeVersionRequirement::parse("998.1").unwrap();
+            let found = ProgramSearch { host: &host }.find(named(runtime).unwrap(), Some(&requirement));
             assert_eq!(found.map(|program| program.executable), Ok(link), "{runtime} of {variable} {path}");
         }
     }

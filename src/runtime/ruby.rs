@@ -1,4 +1,5 @@
-//! Ruby: gems in the environment's folder, by `gem` for `ruby_deps` and by Bundler for the project's `Gemfile`.
+//! Ruby: installs gems into the environment's folder, with `gem` for `ruby_deps` and Bundler for the project's
+//! `Gemfile`.
 
 use std::path::{Path, PathBuf};
 
@@ -62,44 +63,48 @@ impl Runtime for RubyRuntime {
         &["BUNDLE_*", "RUBYGEMS_*", "GEM_HOST_*", "GEMRC"]
     }
 
-    fn surroundings(&self, place: &RuntimeLocation<'_>) -> RuntimeVariables {
-        let folder = place.folder.display().to_string();
+    fn runtime_variables(&self, location: &RuntimeLocation<'_>) -> RuntimeVariables {
+        let folder = location.folder.display().to_string();
         let mut variables = vec![
             ("GEM_HOME".to_owned(), folder.clone()),
             ("GEM_PATH".to_owned(), folder.clone()),
-            // What `bundle config` keeps in the project may send gems elsewhere.
+            // Settings of `bundle config` in the project may install gems elsewhere.
             ("BUNDLE_APP_CONFIG".to_owned(), format!("{folder}/.bundle")),
-            // Nothing of the machine's is touched, whoever runs it.
+            // Nothing on the machine is changed, even when run as root.
             ("BUNDLE_SILENCE_ROOT_WARNING".to_owned(), "true".to_owned()),
         ];
-        if place.variables.get("BUNDLE_GLOBAL_GEM_CACHE").is_none() {
-            // What was fetched for one environment is there for the others.
+        if location.variables.get("BUNDLE_GLOBAL_GEM_CACHE").is_none() {
+            // Environments share downloaded gems.
             variables.push(("BUNDLE_GLOBAL_GEM_CACHE".to_owned(), "true".to_owned()));
         }
-        let folders = place.lock.into_iter().chain([place.project]);
+        let folders = location.lock.into_iter().chain([location.project]);
         if let Some(folder) = folders.into_iter().find(|folder| folder.join("Gemfile").is_file())
-            && place.variables.get("BUNDLE_GEMFILE").is_none()
+            && location.variables.get("BUNDLE_GEMFILE").is_none()
         {
             variables.push(("BUNDLE_GEMFILE".to_owned(), folder.join("Gemfile").display().to_string()));
             if folder.join("Gemfile.lock").is_file() {
                 variables.push(("BUNDLE_FROZEN".to_owned(), "true".to_owned()));
             }
         }
-        RuntimeVariables { paths: vec![place.folder.join("bin")], variables }
+        RuntimeVariables { paths: vec![location.folder.join("bin")], variables }
     }
 
     fn contents(&self, request: &RuntimeInstallRequest<'_>) -> Result<RuntimeContents, String> {
         let mut contents = RuntimeContents::default();
         for dependency in request.dependencies {
-            // The lock has what is no file here.
-            if request.place.lock.is_none() || local_path(dependency, request.place.root).is_some() {
+            // The lock contains every dependency that is not a local file.
+            if request.location.lock.is_none() || local_path(dependency, request.location.root).is_some() {
                 contents.steps.push(install_gem(dependency, request)?);
             }
         }
-        contents.inputs.extend(dependency_inputs(request.dependencies, request.place.root, FolderDependencies::Copied));
+        contents.inputs.extend(dependency_inputs(
+            request.dependencies,
+            request.location.root,
+            FolderDependencies::Copied,
+        ));
         // The lock's Gemfile evaluates the project's.
-        let locked = request.place.lock.filter(|folder| folder.join("Gemfile").is_file());
-        add_bundle(&mut contents, locked.unwrap_or(request.place.project), &request.place)?;
+        let locked = request.location.lock.filter(|folder| folder.join("Gemfile").is_file());
+        add_bundle(&mut contents, locked.unwrap_or(request.location.project), &request.location)?;
         Ok(contents)
     }
 
@@ -131,7 +136,7 @@ impl Runtime for RubyRuntime {
     }
 
     fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<InstallStep>, String> {
-        let project = request.place.project;
+        let project = request.location.project;
         let found = gemspecs(project);
         if found.is_empty() {
             return Err(format!("there is no gemspec in {}", project.display()));
@@ -140,7 +145,7 @@ impl Runtime for RubyRuntime {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let result = request.results.join(path.with_extension("gem").file_name().unwrap_or_default());
             let mut step = step(["gem", "build", &name, "--output", &result.display().to_string()], project, &name);
-            if request.place.variables.get("SOURCE_DATE_EPOCH").is_none() {
+            if request.location.variables.get("SOURCE_DATE_EPOCH").is_none() {
                 step.variables.push(("SOURCE_DATE_EPOCH".to_owned(), SOURCE_DATE.to_owned()));
             }
             step
@@ -148,9 +153,9 @@ impl Runtime for RubyRuntime {
         Ok(found.iter().map(build).collect())
     }
 
-    fn deliver(&self, place: &RuntimeLocation<'_>, packages: &[PathBuf]) -> PackageDelivery {
+    fn deliver(&self, location: &RuntimeLocation<'_>, packages: &[PathBuf]) -> PackageDelivery {
         let mut step =
-            step(["gem", "install", "--no-document", "--env-shebang", "--minimal-deps"], place.env_dir, "package");
+            step(["gem", "install", "--no-document", "--env-shebang", "--minimal-deps"], location.env_dir, "package");
         step.argv.extend(packages.iter().map(|path| path.display().to_string()));
         PackageDelivery::Steps(vec![step])
     }
@@ -161,20 +166,20 @@ impl Runtime for RubyRuntime {
     }
 
     fn locking(&self, request: &RuntimeLockRequest<'_>) -> Result<Option<Locking>, String> {
-        let place = &request.contents.place;
-        let scratch = place.folder;
+        let location = &request.contents.location;
+        let scratch = location.folder;
         let mut locking = Locking::default();
-        let gemfile = read(&place.project.join("Gemfile"))?;
+        let gemfile = read(&location.project.join("Gemfile"))?;
         locking.inputs.extend(gemfile.iter().map(|text| input("Gemfile", text)));
         let dependencies = request.contents.dependencies;
-        locking.inputs.extend(dependency_inputs(dependencies, place.root, FolderDependencies::Copied));
+        locking.inputs.extend(dependency_inputs(dependencies, location.root, FolderDependencies::Copied));
         let named: Vec<&String> =
-            dependencies.iter().filter(|dependency| local_path(dependency, place.root).is_none()).collect();
+            dependencies.iter().filter(|dependency| local_path(dependency, location.root).is_none()).collect();
         let (gemfile, kept) = match (gemfile, named.is_empty()) {
             (None, true) => return Ok(None),
-            (Some(_), true) => (place.project.join("Gemfile"), place.project),
+            (Some(_), true) => (location.project.join("Gemfile"), location.project),
             (above, false) => {
-                let above = above.map(|_| way_up(place.project, request.folder));
+                let above = above.map(|_| way_up(location.project, request.folder));
                 locking.files.push((PathBuf::from("Gemfile"), gemfile_of(&named, above.as_deref())?.into_bytes()));
                 locking.results.push(LockFile::moved(scratch, request.folder, "Gemfile"));
                 (scratch.join("Gemfile"), request.folder)
@@ -219,8 +224,8 @@ fn gemspecs(project: &Path) -> Vec<PathBuf> {
 }
 
 /// Installs what the `Gemfile` in `folder` names, exactly what its lock says where there is one.
-fn add_bundle(contents: &mut RuntimeContents, folder: &Path, place: &RuntimeLocation<'_>) -> Result<(), String> {
-    let project = place.project;
+fn add_bundle(contents: &mut RuntimeContents, folder: &Path, location: &RuntimeLocation<'_>) -> Result<(), String> {
+    let project = location.project;
     let Some(gemfile) = read(&folder.join("Gemfile"))? else { return Ok(()) };
     contents.inputs.push(input("Gemfile", &gemfile));
     let lock = read(&folder.join("Gemfile.lock"))?;
@@ -239,7 +244,7 @@ fn add_bundle(contents: &mut RuntimeContents, folder: &Path, place: &RuntimeLoca
         bundle.argv.push("--local".to_owned());
         bundle.variables.push(("BUNDLE_CACHE_PATH".to_owned(), cache.display().to_string()));
     } else {
-        bundle.offline = Some(offline(place));
+        bundle.offline = Some(offline(location));
     }
     contents.steps.push(bundle);
     Ok(())
@@ -247,9 +252,9 @@ fn add_bundle(contents: &mut RuntimeContents, folder: &Path, place: &RuntimeLoca
 
 /// Bundler does not look into the cache of its user unless an index says what there is: it gets the gems of all indexes
 /// in one folder, as if the project brought them along.
-fn offline(place: &RuntimeLocation<'_>) -> OfflineSettings {
+fn offline(location: &RuntimeLocation<'_>) -> OfflineSettings {
     let set = |name: &str, below: &str| {
-        let folder = place.variables.text(name).filter(|text| !text.is_empty())?;
+        let folder = location.variables.text(name).filter(|text| !text.is_empty())?;
         Some(PathBuf::from(folder).join(below))
     };
     let cache = set("BUNDLE_USER_CACHE", "")
@@ -262,7 +267,7 @@ fn offline(place: &RuntimeLocation<'_>) -> OfflineSettings {
     let indexes = cache.map(|cache| gems(cache.join("gems"))).unwrap_or_default();
     let mut files: Vec<PathBuf> = indexes.into_iter().flat_map(gems).collect();
     files.sort();
-    let folder = place.folder.join(".offline");
+    let folder = location.folder.join(".offline");
     OfflineSettings {
         arguments: vec!["--local".to_owned()],
         variables: vec![("BUNDLE_CACHE_PATH".to_owned(), folder.display().to_string())],
@@ -293,8 +298,8 @@ fn gemfile_of(dependencies: &[&String], above: Option<&str>) -> Result<String, S
 
 /// `rack`, `rack ~> 3.0` or a gem's file.
 fn install_gem(dependency: &str, request: &RuntimeInstallRequest<'_>) -> Result<InstallStep, String> {
-    let mut step = step(["gem", "install", "--no-document", "--env-shebang"], request.place.project, "ruby_deps");
-    if let Some(path) = local_path(dependency, request.place.root) {
+    let mut step = step(["gem", "install", "--no-document", "--env-shebang"], request.location.project, "ruby_deps");
+    if let Some(path) = local_path(dependency, request.location.root) {
         step.argv.push(path.display().to_string());
         return Ok(step);
     }
@@ -338,7 +343,7 @@ mod tests {
     fn contents(project: &Path, dependencies: &[&str]) -> Result<RuntimeContents, String> {
         let dependencies: Vec<String> = dependencies.iter().map(|text| (*text).to_owned()).collect();
         let variables = EnvVariables::default();
-        let place = RuntimeLocation {
+        let location = RuntimeLocation {
             env_dir: Path::new("/e"),
             folder: Path::new("/e/ruby"),
             root: project,
@@ -347,7 +352,7 @@ mod tests {
             lock: None,
             variables: &variables,
         };
-        RubyRuntime.contents(&RuntimeInstallRequest { place, dependencies: &dependencies })
+        RubyRuntime.contents(&RuntimeInstallRequest { location, dependencies: &dependencies })
     }
 
     #[test]

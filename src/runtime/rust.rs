@@ -1,4 +1,4 @@
-//! Rust: programs that `cargo install` builds, in the environment's folder; the registry's cache is the user's.
+//! Rust: installs programs with `cargo install` into the environment's folder; the registry's cache is the user's.
 
 use std::path::{Path, PathBuf};
 
@@ -62,29 +62,29 @@ impl Runtime for RustRuntime {
         &["CARGO_*", "RUSTUP_HOME", "RUSTFLAGS", "RUSTC_WRAPPER"]
     }
 
-    fn surroundings(&self, place: &RuntimeLocation<'_>) -> RuntimeVariables {
-        // Beside the folder, not in it: compiled crates are worth keeping when that is made anew.
-        let target = place.env_dir.join("rust-target").display().to_string();
+    fn runtime_variables(&self, location: &RuntimeLocation<'_>) -> RuntimeVariables {
+        // Next to the folder, not in it: compiled crates should survive recreating it.
+        let target = location.env_dir.join("rust-target").display().to_string();
         let variables = vec![
-            ("CARGO_INSTALL_ROOT".to_owned(), place.folder.display().to_string()),
+            ("CARGO_INSTALL_ROOT".to_owned(), location.folder.display().to_string()),
             ("CARGO_TARGET_DIR".to_owned(), target),
         ];
-        RuntimeVariables { paths: vec![place.folder.join("bin")], variables }
+        RuntimeVariables { paths: vec![location.folder.join("bin")], variables }
     }
 
     fn contents(&self, request: &RuntimeInstallRequest<'_>) -> Result<RuntimeContents, String> {
-        let place = &request.place;
+        let location = &request.location;
         let mut contents = RuntimeContents::default();
-        if let Some(text) = read(&place.project.join(MANIFEST))? {
+        if let Some(text) = read(&location.project.join(MANIFEST))? {
             contents.inputs.push(input(MANIFEST, &text));
-            if let Some(lock) = read(&place.project.join(LOCK))? {
+            if let Some(lock) = read(&location.project.join(LOCK))? {
                 contents.inputs.push(input(LOCK, &lock));
-                contents.steps.push(step(["cargo", "fetch", "--locked"], place.project, LOCK));
+                contents.steps.push(step(["cargo", "fetch", "--locked"], location.project, LOCK));
             } else {
-                contents.steps.push(step(["cargo", "fetch"], place.project, MANIFEST));
+                contents.steps.push(step(["cargo", "fetch"], location.project, MANIFEST));
             }
         }
-        let locked = match place.lock.map(|lock| read(&lock.join(LOCK))).transpose()?.flatten() {
+        let locked = match location.lock.map(|lock| read(&lock.join(LOCK))).transpose()?.flatten() {
             Some(text) => {
                 contents.inputs.push(input("lock", &text));
                 Some(String::from_utf8_lossy(&text).into_owned())
@@ -92,14 +92,14 @@ impl Runtime for RustRuntime {
             None => None,
         };
         for dependency in request.dependencies {
-            contents.steps.push(match local_path(dependency, place.root) {
-                Some(path) => install_folder(&path, place.project),
-                None => install_crate(dependency, place.project, locked.as_deref())?,
+            contents.steps.push(match local_path(dependency, location.root) {
+                Some(path) => install_folder(&path, location.project),
+                None => install_crate(dependency, location.project, locked.as_deref())?,
             });
         }
-        contents.inputs.extend(dependency_inputs(request.dependencies, place.root, FolderDependencies::Copied));
+        contents.inputs.extend(dependency_inputs(request.dependencies, location.root, FolderDependencies::Copied));
         for step in &mut contents.steps {
-            // cargo asks the index first, even for what it has.
+            // cargo queries the index first, even for cached crates.
             let variables = vec![("CARGO_NET_OFFLINE".to_owned(), "true".to_owned())];
             step.offline = Some(OfflineSettings { variables, ..OfflineSettings::default() });
         }
@@ -135,7 +135,7 @@ impl Runtime for RustRuntime {
     }
 
     fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<InstallStep>, String> {
-        let project = request.place.project;
+        let project = request.location.project;
         let is_locked = project.join(LOCK).is_file();
         let install = |folder: &PathBuf| {
             let (folder, results) = (folder.display().to_string(), request.results.display().to_string());
@@ -144,31 +144,31 @@ impl Runtime for RustRuntime {
             if is_locked {
                 step.argv.push("--locked".to_owned());
             }
-            let target = request.workshop.join("target").display().to_string();
+            let target = request.build_folder.join("target").display().to_string();
             step.variables.push(("CARGO_TARGET_DIR".to_owned(), target));
             step
         };
         Ok(crates_with_programs(project)?.iter().map(install).collect())
     }
 
-    /// The project's crates are locked in its Cargo.lock, the programs of `rust_deps` in that of a package which depends
-    /// on them. A program's own dependencies are those that it was published with.
+    /// The project's crates are locked in its Cargo.lock, the programs of `rust_deps` in that of a package which
+    /// depends on them. A program's own dependencies are those it was published with.
     fn newer(&self, file: &LockFile) -> Option<outdated::OutdatedQuery> {
         file.kept.ends_with(LOCK).then(|| outdated::cargo(&file.kept))
     }
 
     fn locking(&self, request: &RuntimeLockRequest<'_>) -> Result<Option<Locking>, String> {
-        let place = &request.contents.place;
+        let location = &request.contents.location;
         let mut locking = Locking::default();
-        if let Some(text) = read(&place.project.join(MANIFEST))? {
+        if let Some(text) = read(&location.project.join(MANIFEST))? {
             locking.inputs.push(input(MANIFEST, &text));
-            locking.steps.push(update(request.upgrade, place.project, MANIFEST));
-            locking.results.push(LockFile::next_to(place.project.join(LOCK)));
+            locking.steps.push(update(request.upgrade, location.project, MANIFEST));
+            locking.results.push(LockFile::next_to(location.project.join(LOCK)));
         }
         let dependencies = request.contents.dependencies;
-        locking.inputs.extend(dependency_inputs(dependencies, place.root, FolderDependencies::Copied));
+        locking.inputs.extend(dependency_inputs(dependencies, location.root, FolderDependencies::Copied));
         let named: Vec<&String> =
-            dependencies.iter().filter(|dependency| local_path(dependency, place.root).is_none()).collect();
+            dependencies.iter().filter(|dependency| local_path(dependency, location.root).is_none()).collect();
         if !named.is_empty() {
             let known = match request.upgrade {
                 RuntimeUpgrade::Everything => None,
@@ -177,9 +177,9 @@ impl Runtime for RustRuntime {
             locking.files.extend(known.map(|text| (PathBuf::from(LOCK), text)));
             locking.files.push((PathBuf::from(MANIFEST), manifest_of(&named).into_bytes()));
             locking.files.push((PathBuf::from("lib.rs"), Vec::new()));
-            locking.steps.push(update(request.upgrade, place.folder, "rust_deps"));
+            locking.steps.push(update(request.upgrade, location.folder, "rust_deps"));
             let files = [MANIFEST, LOCK, "lib.rs"];
-            locking.results.extend(files.map(|name| LockFile::moved(place.folder, request.folder, name)));
+            locking.results.extend(files.map(|name| LockFile::moved(location.folder, request.folder, name)));
         }
         Ok((!locking.steps.is_empty()).then_some(locking))
     }
@@ -224,7 +224,7 @@ fn install_folder(path: &Path, project: &Path) -> InstallStep {
     step
 }
 
-/// With a lock, exactly the version it has, with the dependencies it was published with.
+/// With a lock, installs exactly the locked version, with the dependencies it was published with.
 fn install_crate(dependency: &str, project: &Path, lock: Option<&str>) -> Result<InstallStep, String> {
     let (name, version) = crate_of(dependency);
     if name.starts_with('-') {
@@ -233,7 +233,7 @@ fn install_crate(dependency: &str, project: &Path, lock: Option<&str>) -> Result
     let mut step = step(["cargo", "install"], project, "rust_deps");
     let Some(lock) = lock else {
         if version != "*" {
-            // cargo wants all three numbers, or an operator.
+            // cargo requires all three numbers, or an operator.
             let is_partial =
                 version.split('.').count() < 3 && version.starts_with(|digit: char| digit.is_ascii_digit());
             let version = if is_partial { format!("^{version}") } else { version.to_owned() };
@@ -248,7 +248,7 @@ fn install_crate(dependency: &str, project: &Path, lock: Option<&str>) -> Result
     Ok(step)
 }
 
-/// The version of a package that nothing in the lock but its root depends on: the highest, if there are several.
+/// The version of a package that only the root of the lock depends on: the highest, if there are several.
 fn locked_version(lock: &str, name: &str) -> Option<String> {
     let lock = toml::de::DeTable::parse(lock).ok()?;
     let packages = lock.get_ref().get("package")?.get_ref().as_array()?;
@@ -266,7 +266,7 @@ fn crate_of(dependency: &str) -> (&str, &str) {
     dependency.split_once('@').map_or((dependency, "*"), |(name, version)| (name, version.trim()))
 }
 
-/// A package that depends on these.
+/// A manifest that depends on these.
 fn manifest_of(dependencies: &[&String]) -> String {
     let mut text =
         "[package]\nname = \"environment\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[lib]\npath = \"lib.rs\"\n\n\
@@ -274,7 +274,7 @@ fn manifest_of(dependencies: &[&String]) -> String {
             .to_owned();
     for dependency in dependencies {
         let (name, version) = crate_of(dependency);
-        // As for cargo install: three numbers are that version and no other.
+        // As for cargo install: three numbers mean exactly that version.
         let is_exact = version.split('.').count() == 3 && version.starts_with(|letter: char| letter.is_ascii_digit());
         let version = if is_exact { format!("={version}") } else { version.to_owned() };
         text.push_str(&format!("{name:?} = {version:?}\n"));
@@ -282,7 +282,7 @@ fn manifest_of(dependencies: &[&String]) -> String {
     text
 }
 
-/// Keeps what there is in a lock but for what may move.
+/// Keeps an existing lock except for what may change.
 fn update(upgrade: RuntimeUpgrade<'_>, cwd: &Path, cause: &str) -> InstallStep {
     let mut step = step(["cargo", "update", "--quiet"], cwd, cause);
     match upgrade {
@@ -304,7 +304,7 @@ mod tests {
         std::fs::write(project.path().join("Cargo.toml"), "").unwrap();
         std::fs::write(project.path().join("Cargo.lock"), "").unwrap();
         let variables = EnvVariables::default();
-        let place = RuntimeLocation {
+        let location = RuntimeLocation {
             env_dir: Path::new("/e"),
             folder: Path::new("/e/rust"),
             root: project.path(),
@@ -314,7 +314,8 @@ mod tests {
             variables: &variables,
         };
         let dependencies = ["ripgrep@14".to_owned(), "./tool".to_owned()];
-        let steps = RustRuntime.contents(&RuntimeInstallRequest { place, dependencies: &dependencies }).unwrap().steps;
+        let steps =
+            RustRuntime.contents(&RuntimeInstallRequest { location, dependencies: &dependencies }).unwrap().steps;
         assert_eq!(steps[0].argv, ["cargo", "fetch", "--locked"]);
         assert_eq!(steps[1].argv, ["cargo", "install", "--version", "^14", "ripgrep"]);
         assert_eq!(steps[2].argv[..3], ["cargo", "install", "--path"]);

@@ -1,4 +1,4 @@
-//! `runtime = system`: nothing is made, and commands call the machine's own programs.
+//! `runtime = system`: creates nothing; commands call the machine's own programs.
 
 use crate::runtime::{Runtime, RuntimeContents, RuntimeInstallRequest, RuntimeVariables};
 
@@ -17,7 +17,7 @@ impl Runtime for SystemRuntime {
         true
     }
 
-    fn surroundings(&self, _place: &crate::runtime::RuntimeLocation<'_>) -> RuntimeVariables {
+    fn runtime_variables(&self, _place: &crate::runtime::RuntimeLocation<'_>) -> RuntimeVariables {
         RuntimeVariables::default()
     }
 

@@ -1,4 +1,4 @@
-//! Which backend builds a project and what it needs: `[build-system]` of `pyproject.toml` (PEP 518, PEP 517). Starts
+//! Reads `[build-system]` of `pyproject.toml` (PEP 518, PEP 517): the backend of a project and its requirements. Starts
 //! nothing.
 
 use std::path::{Component, Path, PathBuf};
@@ -13,20 +13,20 @@ use crate::python_text::python_repr;
 const LEGACY_REQUIREMENT: &str = "setuptools>=40.8.0";
 const LEGACY_BACKEND: &str = "setuptools.build_meta:__legacy__";
 
-/// `[build-system]`, with what PEP 517 assumes where it says nothing.
+/// `[build-system]` with PEP 517's defaults for missing keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildSystem {
     /// In canonical form.
     pub requires: Vec<String>,
-    /// Folders inside the project where the backend itself is, absolute.
+    /// Folders inside the project that contain the backend itself, absolute.
     pub backend_path: Vec<PathBuf>,
     pub module: String,
-    /// The object inside the module, when the module is not the backend itself.
+    /// The object inside the module, if the module itself is not the backend.
     pub object: Option<String>,
 }
 
 impl BuildSystem {
-    /// Reads what the project at `root` says.
+    /// Reads `[build-system]` of the project at `root`.
     pub fn read(root: &Path) -> Result<Self, ConfigError> {
         let document = pyproject::read(root)?.unwrap_or_default();
         let nothing = Table::new();
@@ -67,7 +67,8 @@ impl BuildSystem {
         }
     }
 
-    /// tox starts a new process for every hook of these backends, since their hooks leave traces in the interpreter.
+    /// Whether tox starts a new process for every hook of this backend because its hooks leave traces in the
+    /// interpreter.
     pub fn needs_fresh_process(&self) -> bool {
         self.module.split('.').next() == Some("setuptools")
     }
@@ -94,25 +95,25 @@ fn in_tree(root: &Path, entry: &str) -> Result<PathBuf, ConfigError> {
     )))
 }
 
-/// Whether `relative` leads to a place below `root` once every link on the way is followed. Parts need not exist.
+/// Whether `relative` stays below `root` when all symbolic links are followed. Its components need not exist.
 fn stays_below(root: &Path, relative: &Path) -> bool {
     let Ok(root) = root.canonicalize() else { return false };
-    let mut place = root.clone();
+    let mut location = root.clone();
     for component in relative.components() {
         match component {
             Component::ParentDir => {
-                place.pop();
+                location.pop();
             }
-            Component::Normal(name) => place.push(name),
+            Component::Normal(name) => location.push(name),
             _ => {}
         }
-        match place.canonicalize() {
-            Ok(resolved) => place = resolved,
+        match location.canonicalize() {
+            Ok(resolved) => location = resolved,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(_) => return false,
         }
     }
-    place.starts_with(&root)
+    location.starts_with(&root)
 }
 
 #[cfg(test)]

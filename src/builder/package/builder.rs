@@ -1,5 +1,5 @@
-//! Builds the project in one packaging environment: every kind of package once, for however many environments ask for
-//! it, from whatever threads. Creates and installs nothing itself: a [`Workshop`] does.
+//! Builds the project in one packaging environment: every kind of package once, for any number of environments and
+//! threads. Creates and installs nothing itself: a [`BackendEnv`] does.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -23,34 +23,34 @@ use crate::package::archive;
 use crate::package::metadata::{CoreMetadata, static_requirements};
 use crate::package::{BuiltPackage, PackageFile};
 
-/// What makes the packaging environment ready; the builder calls it when, and only when, a backend is needed.
+/// Prepares the packaging environment; called only when a backend is needed.
 pub trait BackendEnv: Send + Sync {
-    /// Makes sure that the environment exists, and says how commands run in it. Called once before anything is installed,
-    /// and again after [`Workshop::recreate`].
+    /// Makes sure that the environment exists and returns the session for its commands. Called once before anything is
+    /// installed, and again after [`BackendEnv::recreate`].
     fn prepare(&self) -> Result<CommandSession>;
 
     /// Installs requirements (canonical, possibly none) into it. `of_type` is tox's: `requires`, `deps`,
     /// `requires_for_build_wheel`, …
     ///
     /// # Errors
-    /// When that fails; [`Halt::Recreate`] when it takes a new environment.
+    /// If that fails; [`crate::env_error::EnvError::Recreate`] if a new environment is needed.
     fn install(&self, requirements: &[String], of_type: &str) -> Result<()>;
 
-    /// Called when everything that building takes is installed; more may follow when something else is to be built.
+    /// Called when everything needed for building is installed; another kind of build may install more.
     fn equipped(&self) -> Result<()>;
 
-    /// Removes the environment, saying why.
+    /// Removes the environment and reports the reason.
     fn recreate(&self, reason: &str) -> Result<()>;
 }
 
-/// What one environment wants.
+/// The package that one environment needs.
 #[derive(Debug, Clone)]
 pub struct PackageNeed {
     pub environment: String,
     pub kind: PackageKind,
 }
 
-/// One environment asking for its package.
+/// A request for an environment's package.
 #[derive(Clone, Copy)]
 pub struct BuildRequest<'a> {
     pub kind: PackageKind,
@@ -59,7 +59,7 @@ pub struct BuildRequest<'a> {
     pub wheel_builder: Option<&'a PackageBuilder>,
 }
 
-/// What a builder needs to know of its packaging environment.
+/// The settings of a packaging environment that a builder uses.
 #[derive(Debug, Clone)]
 pub struct PackagingEnvSpec {
     pub name: String,
@@ -67,7 +67,7 @@ pub struct PackagingEnvSpec {
     pub tmp_dir: PathBuf,
     pub deps: Deferred<RequirementText>,
     pub build: PackageBuild,
-    /// Where the copies for installers go: `package` below `temp_dir` (`.tox/.tmp/package`).
+    /// Destination of the copies for installers: `package` below `temp_dir` (`.tox/.tmp/package`).
     pub staging: Staging,
 }
 
@@ -87,8 +87,8 @@ impl PackagingEnvSpec {
 
 /// Builds in one packaging environment.
 pub struct PackageBuilder {
-    site: PackagingEnvSpec,
-    workshop: Box<dyn BackendEnv>,
+    env: PackagingEnvSpec,
+    backend_env: Box<dyn BackendEnv>,
     state: Mutex<BuilderState>,
 }
 
@@ -99,22 +99,22 @@ struct BuilderState {
     frontend: Option<Frontend>,
     /// Whether `[build-system]`'s requirements are installed.
     ready: bool,
-    /// What the backend was asked about, and what that took and is installed.
+    /// The backend's requirements for each target asked about; they are installed.
     required: BTreeMap<BuildTarget, Vec<String>>,
     metadata: Option<CoreMetadata>,
     /// The folder a backend prepared, for the build that follows.
     prepared: Option<(BuildTarget, PathBuf)>,
-    /// The wheels that were built from the source archive, each with the name of the environment that built it: that of
-    /// an extension module is for one interpreter.
+    /// Wheels built from the source archive, by the name of the environment that built them: a wheel with an extension
+    /// module fits one interpreter only.
     wheels_of_sdist: HashMap<String, PathBuf>,
     copies: Vec<PathBuf>,
 }
 
 impl PackageBuilder {
-    /// `wanted`: every environment of this run that will ask, since one preparation serves them all.
-    pub fn new(site: PackagingEnvSpec, wanted: Vec<PackageNeed>, workshop: Box<dyn BackendEnv>) -> Self {
+    /// `wanted`: the needs of all environments of this run, since one preparation serves them all.
+    pub fn new(env: PackagingEnvSpec, wanted: Vec<PackageNeed>, backend_env: Box<dyn BackendEnv>) -> Self {
         let state = BuilderState {
-            root: site.build.package_root.clone(),
+            root: env.build.package_root.clone(),
             wanted,
             frontend: None,
             ready: false,
@@ -124,17 +124,17 @@ impl PackageBuilder {
             wheels_of_sdist: HashMap::new(),
             copies: Vec::new(),
         };
-        Self { site, workshop, state: Mutex::new(state) }
+        Self { env, backend_env, state: Mutex::new(state) }
     }
 
     pub fn name(&self) -> &str {
-        &self.site.name
+        &self.env.name
     }
 
-    /// Builds what `request` asks for, or hands out what was built before: a copy of its own for each call.
+    /// Builds the package for `request`, or reuses an earlier build; each call gets its own copy.
     ///
     /// # Errors
-    /// [`crate::builder::package::BackendFailed`], a [`ConfigError`], an interrupt, or what the workshop reports.
+    /// [`crate::builder::package::BackendFailed`], a [`ConfigError`], an interrupt, or an error of the [`BackendEnv`].
     pub fn build(&self, request: BuildRequest<'_>) -> Result<Vec<BuiltPackage>> {
         if let (PackageKind::Wheel | PackageKind::Editable, Some(other)) = (request.kind, request.wheel_builder) {
             return other.build(BuildRequest { wheel_builder: None, ..request });
@@ -142,7 +142,7 @@ impl PackageBuilder {
         let mut state = self.lock();
         let requirements = self.requirements(&mut state, request.kind, request.extras)?;
         if request.kind == PackageKind::Editable {
-            // That a backend cannot do it shows when it is asked for its requirements.
+            // Asking for the requirements shows whether a backend can build editable wheels.
             self.set_up(&mut state, Some(BuildTarget::Editable))?;
         }
         let package = match state.effective(request.kind) {
@@ -172,7 +172,7 @@ impl PackageBuilder {
         Ok(vec![package])
     }
 
-    /// The requirements of the project, without building it where its metadata can be had otherwise (`deps-only`).
+    /// The requirements of the project, if possible without building it (`deps-only`).
     pub fn dependencies(&self, request: BuildRequest<'_>) -> Result<Vec<String>> {
         if let (PackageKind::Wheel | PackageKind::Editable, Some(other)) = (request.kind, request.wheel_builder) {
             return other.dependencies(BuildRequest { wheel_builder: None, ..request });
@@ -180,11 +180,11 @@ impl PackageBuilder {
         self.requirements(&mut self.lock(), request.kind, request.extras)
     }
 
-    /// A source archive that was built elsewhere (`--installpkg`, `package = external`), unpacked into the folder
-    /// `unpack_in` to ask its backend about its requirements.
+    /// Reads the requirements of a source archive that was built elsewhere (`--installpkg`, `package = external`) by
+    /// asking its backend, after unpacking it into `unpack_in`.
     ///
     /// # Errors
-    /// When it cannot be unpacked, and as [`PackageBuilder::build`].
+    /// If it cannot be unpacked, and as for [`PackageBuilder::build`].
     pub fn describe_sdist(&self, sdist: &Path, unpack_in: &Path, extras: &[String]) -> Result<BuiltPackage> {
         let mut state = self.lock();
         if state.metadata.is_none() {
@@ -200,7 +200,7 @@ impl PackageBuilder {
         Ok(BuiltPackage { path: sdist.to_owned(), file, requirements })
     }
 
-    /// Ends the backend and removes the copies that installers got. To be called when no environment needs them any more.
+    /// Ends the backend and removes the copies for installers. Call this when no environment needs them any more.
     pub fn finish(&self) {
         let mut state = self.lock();
         let reporter = state.frontend.as_ref().map(|frontend| frontend.session().reporter.clone());
@@ -221,11 +221,11 @@ impl PackageBuilder {
 
     #[cfg(test)]
     pub(super) fn spec_mut(&mut self) -> &mut PackagingEnvSpec {
-        &mut self.site
+        &mut self.env
     }
 
     fn lock(&self) -> MutexGuard<'_, BuilderState> {
-        // A thread that panicked while building left nothing half done that the next one would trust.
+        // A thread that panicked while building left no unfinished state that the next one would use.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -277,7 +277,7 @@ impl PackageBuilder {
     }
 
     fn meta_folder(&self) -> Result<PathBuf> {
-        let folder = &self.site.build.meta_dir;
+        let folder = &self.env.build.meta_dir;
         let link = || {
             ConfigError::fail(format!(
                 "{} is a link where the package metadata should live; delete it",
@@ -293,7 +293,7 @@ impl PackageBuilder {
         self.set_up(state, Some(target))?;
         let metadata = state.prepared.clone().filter(|(prepared, _)| *prepared == target).map(|(_, folder)| folder);
         let settings = self.settings(&format!("build_{}", target.name()));
-        self.frontend(state)?.build(target, &self.site.build.package_dir, metadata.as_deref(), settings)
+        self.frontend(state)?.build(target, &self.env.build.package_dir, metadata.as_deref(), settings)
     }
 
     fn editable_legacy(&self, state: &mut BuilderState, requirements: Vec<String>) -> Result<BuiltPackage> {
@@ -306,13 +306,13 @@ impl PackageBuilder {
         Ok(BuiltPackage { path: state.root.clone(), file: PackageFile::EditableLegacy, requirements: all })
     }
 
-    /// Builds a wheel from the source archive, in the wheel environment, so that what the archive lacks is found out.
+    /// Builds a wheel from the source archive in the wheel environment, which reveals files missing from the archive.
     fn wheel_of_sdist(&self, state: &mut BuilderState, wheel_builder: Option<&Self>) -> Result<PathBuf> {
         let builder = wheel_builder.unwrap_or(self).name();
         if let Some(known) = state.wheels_of_sdist.get(builder) {
             return Ok(known.clone());
         }
-        // An environment that is made again takes the unpacked sources with it.
+        // Recreating the environment removes the unpacked sources too.
         let wheel = self.again_if_stale(state, |state| self.try_wheel_of_sdist(state, wheel_builder))?;
         state.wheels_of_sdist.insert(builder.to_owned(), wheel.clone());
         Ok(wheel)
@@ -323,13 +323,13 @@ impl PackageBuilder {
         let name = sdist.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let session = self.frontend(state)?.session().clone();
         session.reporter.info(self.name(), format!("built sdist {name}, now building wheel from it"));
-        let unpacked = self.site.tmp_dir.join("sdist-extract");
+        let unpacked = self.env.tmp_dir.join("sdist-extract");
         archive::unpack(&sdist, archive::fresh(&unpacked)?)?;
         let root = archive::source_root(&unpacked)?.unwrap_or(unpacked);
         match wheel_builder {
             Some(other) => other.build_wheel_at(&mut other.lock(), &root),
             None => {
-                // These sources may want something else than the project; what that took stays, and so is not missing.
+                // These sources may need other requirements than the project; those already installed are not missing.
                 let known = state.required.remove(&BuildTarget::Wheel).unwrap_or_default();
                 self.try_build_wheel_at(state, &root, known)
             }
@@ -341,14 +341,14 @@ impl PackageBuilder {
         self.again_if_stale(state, |state| self.try_build_wheel_at(state, root, Vec::new()))
     }
 
-    /// `known`: requirements for building wheels that are installed already.
+    /// `known`: requirements for building wheels that are already installed.
     fn try_build_wheel_at(&self, state: &mut BuilderState, root: &Path, known: Vec<String>) -> Result<PathBuf> {
         let was_ready = state.ready;
         if !was_ready {
-            // These sources ready the environment for everything that is built in it.
+            // These sources prepare the environment for everything that is built in it.
             self.prepare_environment(state, root)?;
         }
-        // tox has one backend at a time in an environment, and ends this one without a word.
+        // tox has one backend at a time in an environment, and ends this one silently.
         self.frontend(state)?.forget_process();
         let session = self.frontend(state)?.session().clone();
         let mut frontend = Frontend::new(self.launch(root.to_owned(), BuildSystem::read(root)?, session));
@@ -361,14 +361,13 @@ impl PackageBuilder {
             let known = if target == BuildTarget::Wheel { known.clone() } else { Vec::new() };
             state.required.insert(target, self.install_requirements(&mut frontend, target, known)?);
         }
-        self.workshop.equipped()?;
-        let wheel =
-            frontend.build(BuildTarget::Wheel, &self.site.build.package_dir, None, self.settings("build_wheel"));
+        self.backend_env.equipped()?;
+        let wheel = frontend.build(BuildTarget::Wheel, &self.env.build.package_dir, None, self.settings("build_wheel"));
         frontend.forget_process();
         wheel
     }
 
-    /// Installs what the backend wants for building `target` beside what is `known` to be there for it, and returns both.
+    /// Installs the backend's requirements for `target` that are not in `known`, and returns both.
     fn install_requirements(
         &self,
         frontend: &mut Frontend,
@@ -378,9 +377,9 @@ impl PackageBuilder {
         let name = target.name();
         let mut requires = frontend.requires(target, self.settings(&format!("get_requires_for_build_{name}")))?;
         requires.extend(known.into_iter().filter(|requirement| !requires.contains(requirement)).collect::<Vec<_>>());
-        self.workshop.install(&requires, &format!("requires_for_build_{name}"))?;
-        if self.site.build.fresh_subprocess && !requires.is_empty() {
-            // What was installed just now may change what the backend finds when it is loaded.
+        self.backend_env.install(&requires, &format!("requires_for_build_{name}"))?;
+        if self.env.build.fresh_subprocess && !requires.is_empty() {
+            // The new packages may change what the backend finds when it is loaded.
             frontend.forget_process();
         }
         Ok(requires)
@@ -394,16 +393,16 @@ impl PackageBuilder {
     }
 
     fn launch(&self, root: PathBuf, build_system: BuildSystem, session: CommandSession) -> BackendLaunch {
-        let script_folder = self.site.env_dir.join(".envo");
-        BackendLaunch { root, build_system, script_folder, fresh_process: self.site.build.fresh_subprocess, session }
+        let script_folder = self.env.env_dir.join(".envo");
+        BackendLaunch { root, build_system, script_folder, fresh_process: self.env.build.fresh_subprocess, session }
     }
 
-    /// Makes the environment ready to build what all environments want, and `target` as well.
+    /// Prepares the environment for the needs of all environments, and for `target`.
     fn set_up(&self, state: &mut BuilderState, target: Option<BuildTarget>) -> Result<()> {
         self.again_if_stale(state, |state| self.try_set_up(state, target))
     }
 
-    /// Does `work`, once more in a new environment if that is what it takes.
+    /// Does `work`, and repeats it in a new environment if it asks for one.
     fn again_if_stale<T>(&self, state: &mut BuilderState, work: impl Fn(&mut BuilderState) -> Result<T>) -> Result<T> {
         let error = match work(state) {
             Err(error) => error,
@@ -411,16 +410,16 @@ impl PackageBuilder {
         };
         match error.downcast::<EnvError>() {
             Ok(EnvError::Recreate(reason)) => {
-                // A process of the old environment ends with its front end.
+                // Dropping the front end ends a process of the old environment.
                 (state.ready, state.frontend) = (false, None);
-                // What was prepared and built there is gone with it.
+                // Prepared and built files were removed with the environment.
                 state.prepared = None;
                 state.wheels_of_sdist.clear();
                 state.required.clear();
-                self.workshop.recreate(&reason)?;
+                self.backend_env.recreate(&reason)?;
                 work(state)
             }
-            Ok(halt) => Err(halt.into()),
+            Ok(error) => Err(error.into()),
             Err(error) => Err(error),
         }
     }
@@ -444,17 +443,17 @@ impl PackageBuilder {
             let installed = self.install_requirements(frontend, target, Vec::new())?;
             state.required.insert(target, installed);
         }
-        self.workshop.equipped()
+        self.backend_env.equipped()
     }
 
-    /// Creates the environment, and installs what the `[build-system]` of the sources in `root` and, for the old kind of
-    /// build, `deps` ask for.
+    /// Creates the environment and installs the requirements of `[build-system]` in `root` and, for legacy builds,
+    /// `deps`.
     fn prepare_environment(&self, state: &mut BuilderState, root: &Path) -> Result<()> {
         let deps = self.deps(state)?;
         let build_system = BuildSystem::read(root)?;
-        let session = self.workshop.prepare()?;
-        self.workshop.install(&build_system.requires, "requires")?;
-        self.workshop.install(&deps, "deps")?;
+        let session = self.backend_env.prepare()?;
+        self.backend_env.install(&build_system.requires, "requires")?;
+        self.backend_env.install(&deps, "deps")?;
         state.frontend = Some(Frontend::new(self.launch(state.root.clone(), build_system, session)));
         state.ready = true;
         Ok(())
@@ -462,7 +461,7 @@ impl PackageBuilder {
 
     /// `deps` of the packaging environment, which only `editable-legacy` may have.
     fn deps(&self, state: &BuilderState) -> Result<Vec<String>> {
-        let text = self.site.deps.get()?.text;
+        let text = self.env.deps.get()?.text;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let wrong = |error| ConfigError::handled(format!("failed to load {}.deps: {error}", self.name()));
         let deps = lines.map(|line| Ok(line.parse::<Requirement>().map_err(wrong)?.to_string()));
@@ -485,14 +484,14 @@ impl PackageBuilder {
         Ok(deps)
     }
 
-    /// The backend cannot build editable wheels: everyone who wants one gets `pip install -e`.
+    /// The backend cannot build editable wheels: `pip install -e` is used instead.
     fn fall_back_to_legacy(&self, state: &mut BuilderState) {
         let mut names = BTreeSet::new();
         for wanted in state.wanted.iter_mut().filter(|wanted| wanted.kind == PackageKind::Editable) {
             wanted.kind = PackageKind::EditableLegacy;
             names.insert(wanted.environment.clone());
         }
-        // It is said once, however often somebody asks.
+        // Reported only once.
         let Some(frontend) = state.frontend.as_ref().filter(|_| !names.is_empty()) else { return };
         let names = names.into_iter().collect::<Vec<_>>().join(", ");
         let backend = frontend.build_system().key();
@@ -504,7 +503,7 @@ impl PackageBuilder {
     }
 
     fn stage(&self, state: &mut BuilderState, package: &Path) -> Result<PathBuf> {
-        let copy = staging::copy(package, &self.site.staging)?;
+        let copy = staging::copy(package, &self.env.staging)?;
         let session = self.frontend(state)?.session();
         session.reporter.message(self.name(), Level::Debug, staging::describe(package, &copy));
         state.copies.push(copy.clone());
@@ -512,11 +511,11 @@ impl PackageBuilder {
     }
 
     fn settings(&self, hook: &str) -> ConfigSettings {
-        let (_, pairs) = self.site.build.config_settings.iter().find(|(name, _)| name == hook)?;
+        let (_, pairs) = self.env.build.config_settings.iter().find(|(name, _)| name == hook)?;
         Some(pairs.iter().cloned().collect())
     }
 
-    /// The settings of a hook as pip's command line takes them.
+    /// The settings of a hook as pip's command-line arguments.
     fn text_settings(&self, hook: &str) -> Vec<(String, String)> {
         let text = |value: serde_json::Value| match value {
             serde_json::Value::String(text) => text,
@@ -527,7 +526,7 @@ impl PackageBuilder {
 }
 
 impl BuilderState {
-    /// What an environment that wants `kind` gets.
+    /// The kind of package that is built when an environment asks for `kind`.
     fn effective(&self, kind: PackageKind) -> PackageKind {
         let legacy =
             kind == PackageKind::Editable && self.frontend.as_ref().is_some_and(|frontend| frontend.lacks_editable());
@@ -535,7 +534,7 @@ impl BuilderState {
     }
 }
 
-/// What a backend is asked about before anything is built, for all of them.
+/// The targets a backend is asked about before anything is built.
 fn targets_of(wanted: &[PackageNeed]) -> BTreeSet<BuildTarget> {
     wanted.iter().filter_map(|wanted| target_of(wanted.kind)).collect()
 }
@@ -549,7 +548,7 @@ fn target_of(kind: PackageKind) -> Option<BuildTarget> {
     }
 }
 
-/// A wheel that was built elsewhere (`--installpkg`, `package = external`).
+/// Reads a wheel that was built elsewhere (`--installpkg`, `package = external`).
 pub fn describe_wheel(wheel: &Path, extras: &[String]) -> Result<BuiltPackage, ConfigError> {
     let requirements = CoreMetadata::of_wheel(wheel)?.requirements(extras)?;
     Ok(BuiltPackage { path: wheel.to_owned(), file: PackageFile::Wheel, requirements })

@@ -1,5 +1,5 @@
-//! The front end's side of PEP 517 and PEP 660: asks a backend for what it has, keeps the answers, and words failures as
-//! tox does. Each hook is asked once; decides nothing about which hooks are needed.
+//! Calls the hooks of a build backend (PEP 517, PEP 660) and keeps the answers; reports failures in tox's words. Each
+//! hook is called once. Does not decide which hooks are needed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,13 @@ use crate::model::ExitRule;
 use crate::python_text::{python_repr, value_repr};
 
 const SCRIPT: &str = include_str!("_backend.py");
-/// What the script writes when it has loaded the backend.
+/// Written by the script when it has loaded the backend.
 const STARTED: &str = "\u{1e}started\n";
 
-/// How the names of the files begin in which the script answers.
+/// Prefix of the files in which the script answers.
 const ANSWER: &str = "pep517_";
 
-/// Removes unread answers of runs that were killed. The environment is locked, so no other run is writing any.
+/// Removes unread answers of killed runs. The environment is locked, so no other run is writing any.
 fn remove_answers(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(ANSWER.as_bytes()) {
@@ -53,13 +53,13 @@ impl BuildTarget {
 /// PEP 517's `config_settings`; `None`: none.
 pub type ConfigSettings = Option<Map<String, Value>>;
 
-/// What a front end needs to know before it can start a backend.
+/// The data a front end needs to start a backend.
 #[derive(Clone)]
 pub struct BackendLaunch {
     /// The sources; hooks run here.
     pub root: PathBuf,
     pub build_system: BuildSystem,
-    /// Where the script that talks to the backend is put.
+    /// Folder for the script that calls the backend.
     pub script_folder: PathBuf,
     /// Run each hook in a process of its own.
     pub fresh_process: bool,
@@ -92,7 +92,7 @@ impl Frontend {
         self.optional_hooks.as_ref().is_some_and(|hooks| hooks.get("build_editable") != Some(&true))
     }
 
-    /// Whether the backend has `hook`, one of those it need not have.
+    /// Whether the backend has the optional `hook`.
     pub fn has(&mut self, hook: &str) -> Result<bool> {
         if self.optional_hooks.is_none() {
             let answer = self.call("_optional_hooks", Map::new())?.0;
@@ -125,8 +125,8 @@ impl Frontend {
         Ok(requires)
     }
 
-    /// The `.dist-info` folder that the backend prepared inside `folder`, which is emptied first; `None` when it cannot
-    /// say without building. `target` is the wheel or the editable wheel.
+    /// Empties `folder` and returns the `.dist-info` folder that the backend prepared in it; `None` if it cannot do so
+    /// without building. `target` is the wheel or the editable wheel.
     ///
     /// # Errors
     /// [`BackendFailed`], or an interrupt.
@@ -151,7 +151,8 @@ impl Frontend {
         }
     }
 
-    /// Builds `target` into `folder`: the file. `metadata`: the folder that [`Frontend::prepare_metadata`] returned.
+    /// Builds `target` in `folder` and returns the file. `metadata`: the folder that [`Frontend::prepare_metadata`]
+    /// returned.
     ///
     /// # Errors
     /// [`BackendFailed`], or an interrupt.
@@ -187,17 +188,17 @@ impl Frontend {
         Ok(built)
     }
 
-    /// What is to be imported may have changed: the next hook starts a new process.
+    /// Importable modules may have changed: the next hook starts a new process.
     pub fn forget_process(&mut self) {
         if let Some(process) = self.process.take() {
             process.finish();
         }
     }
 
-    /// Ends the backend. One that serves every hook in the same process is told so, as tox does.
+    /// Ends the backend. As in tox, one that serves every hook in the same process receives `_exit` first.
     pub fn finish(&mut self) {
         if self.process.is_some() && !self.launch.fresh_process {
-            // Whatever goes wrong now changes nothing any more: the process is ended below.
+            // A failure no longer matters: the process is ended below.
             let _ = self.call("_exit", Map::new());
         }
         self.forget_process();
@@ -211,7 +212,7 @@ impl Frontend {
         argv
     }
 
-    /// Calls a hook: its answer, and what it wrote.
+    /// Calls a hook; returns its answer and its output.
     fn call(&mut self, hook: &str, asked: Map<String, Value>) -> Result<(Value, HookOutput)> {
         let session = self.launch.session.clone();
         if session.interrupt.requested() {
@@ -250,7 +251,7 @@ impl Frontend {
         if ended == ExchangeEnd::Interrupted {
             return Err(CommandRefusal::Interrupted.into());
         }
-        // A hook that fails is told by its caller, with all it wrote; the command itself did what it should.
+        // The caller reports a failed hook with all its output; the command itself succeeded.
         let _ = session.conclude(&outcome, ExitRule::Zero);
         let content = std::fs::read(result_file.path()).unwrap_or_default();
         let answer = match serde_json::from_slice::<Map<String, Value>>(&content) {
@@ -321,7 +322,7 @@ impl Frontend {
     }
 }
 
-/// What a hook wrote.
+/// The output of a hook.
 #[derive(Debug)]
 struct HookOutput {
     out: String,
@@ -365,7 +366,7 @@ fn settings_value(settings: ConfigSettings) -> Value {
     settings.map_or(Value::Null, Value::Object)
 }
 
-/// Makes `folder` an empty one, unless that would empty the project.
+/// Empties `folder`, unless that would empty the project.
 fn empty_folder(folder: &Path, root: &Path) -> Result<()> {
     let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let root_resolved = root.canonicalize().unwrap_or_else(|_| root.to_owned());

@@ -1,5 +1,5 @@
-//! From sources to packages that can be installed: asks the project's build backend (PEP 517, PEP 660) in its packaging
-//! environment, and reads what packages require. Makes no environment and installs nothing: a [`builder::Workshop`] does.
+//! Builds packages from sources: calls the project's build backend (PEP 517, PEP 660) in its packaging environment, and
+//! reads the requirements of packages. Creates no environment and installs nothing: a [`builder::BackendEnv`] does.
 
 pub mod backend;
 pub mod builder;

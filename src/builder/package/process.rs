@@ -1,5 +1,5 @@
-//! A backend's process: started once, asked many times, and never left behind. Knows nothing of hooks: it sends lines and
-//! hands back what was written until the process says that it is done.
+//! Runs a backend's process: started once, sent many requests, never left behind. Knows nothing of hooks: it sends
+//! lines and returns the output up to the end mark.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,21 +16,21 @@ use crate::execute::termination::Termination;
 use crate::execute::tree;
 
 const STEP: usize = 64 * 1024;
-/// How long the process may take to end by itself once nothing more is asked of it.
+/// How long the process may take to exit after the last request.
 const FAREWELL: Duration = Duration::from_millis(100);
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExchangeEnd {
-    /// The process wrote the mark.
+    /// The process wrote the end mark.
     Done,
     /// The process ended without it.
     Exited,
-    /// The user wants to stop; the process was ended.
+    /// The user interrupted the run; the process was ended.
     Interrupted,
 }
 
-/// What was written during an exchange.
+/// Output written during an exchange.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) ended: ExchangeEnd,
@@ -68,14 +68,14 @@ impl BackendProcess {
         self.child.id()
     }
 
-    /// Sends a line. A process that is gone does not read it, which the exchange that follows will find out.
+    /// Sends a line. If the process has exited, the following exchange notices.
     pub(super) fn send(&mut self, line: &str) {
         if let Some(input) = &mut self.child.stdin {
             let _ = input.write_all(line.as_bytes()).and_then(|()| input.write_all(b"\n"));
         }
     }
 
-    /// Waits until the process has written `mark` on both its streams, and shows what it writes if `shown`.
+    /// Waits until the process has written `mark` on both its streams; shows its output if `shown`.
     pub(super) fn exchange(&mut self, mark: &str, session: &CommandSession, shown: bool) -> Exchange {
         let mut ending: Option<Termination> = None;
         let mut started = Vec::new();
@@ -119,7 +119,7 @@ impl BackendProcess {
             }
         };
         if !started.is_empty() {
-            // Whatever the hook had started is ended too, wherever it went: this process adopts orphans.
+            // Ends the processes started by the hook too, wherever they went: this process adopts orphans.
             let survivors = || {
                 let mut running = tree::descendants(std::process::id()).split_off(1);
                 running.retain(|pid| started.contains(pid));
@@ -160,7 +160,7 @@ impl BackendProcess {
         ready
     }
 
-    /// Lets the process end: its input ends, and when it does not follow soon it is killed with all it started.
+    /// Closes the process's input; if it does not exit soon, kills it with all its children.
     pub(super) fn finish(mut self) {
         self.child.stdin = None;
         let mut waiting = [PollFd::new(&self.exit, PollFlags::IN)];
@@ -170,7 +170,7 @@ impl BackendProcess {
 
 impl Drop for BackendProcess {
     fn drop(&mut self) {
-        // A process that has exited is not reaped yet, so its number, and that of its group, cannot be another's.
+        // A process that has exited is not reaped yet, so its id and its group's cannot have been reused.
         let _ = self.child.signal_group(Signal::KILL);
         let _ = self.child.reap();
     }
@@ -200,11 +200,11 @@ struct BackendStream {
     /// `None` once it has ended.
     source: Option<File>,
     kept: Vec<u8>,
-    /// Up to where no mark begins.
+    /// No mark begins before this offset.
     searched: usize,
-    /// Up to where it was shown.
+    /// Output before this offset was shown.
     shown: usize,
-    /// Where the mark was found, and where it ends.
+    /// Start and end of the mark, once found.
     end: Option<(usize, usize)>,
 }
 
@@ -225,7 +225,7 @@ impl BackendStream {
         }
     }
 
-    /// Looks for the mark in what was not searched yet.
+    /// Looks for the mark in the unsearched part.
     fn search(&mut self, mark: &[u8]) {
         let Some(first) = mark.first() else { return };
         while let Some(offset) = self.kept[self.searched..].iter().position(|byte| byte == first) {
@@ -244,14 +244,14 @@ impl BackendStream {
         self.searched = self.kept.len();
     }
 
-    /// Reads what is there and waits for nothing: a process the backend left behind may hold the stream open.
+    /// Reads available output without waiting: a process that the backend left behind may hold the stream open.
     fn drain(&mut self, buffer: &mut [u8], mark: &[u8]) {
         while self.end.is_none() && self.source.as_ref().is_some_and(is_readable) {
             self.read(buffer, mark);
         }
     }
 
-    /// Shows the whole lines that were not shown yet.
+    /// Shows whole lines that were not shown yet.
     fn show(&mut self, session: &CommandSession) {
         let end = self.end.map_or(self.searched, |(start, _)| start);
         if let Some(line) = self.kept[self.shown..end].iter().rposition(|byte| *byte == b'\n') {
@@ -265,7 +265,7 @@ impl BackendStream {
         }
     }
 
-    /// What was written up to the mark; what came after it is left for the next exchange.
+    /// Removes and returns the output up to the mark; later output belongs to the next exchange.
     fn take(&mut self, session: &CommandSession, shown: bool) -> Vec<u8> {
         let (start, end) = self.end.take().unwrap_or((self.kept.len(), self.kept.len()));
         if shown && self.shown < start {

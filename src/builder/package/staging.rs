@@ -1,5 +1,5 @@
-//! The copies of built packages that installers get: each in a private folder of its own, so that a later build in the
-//! same place changes nothing under an installer's feet.
+//! Copies built packages for installers, each into a private folder, so that a later build at the same path does not
+//! change a package being installed.
 
 use std::fs::{DirBuilder, Metadata, Permissions};
 use std::io;
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// Where the copies go.
+/// Destination of the copies.
 #[derive(Debug, Clone)]
 pub struct Staging {
     /// tox's `.tox/.tmp/package`.
     pub folder: PathBuf,
-    /// The project's root: whoever may write there may write to packages too.
+    /// The project's root: users who may write there may write to packages too.
     pub root: PathBuf,
 }
 
-/// Copies `package` to `folder/N/NAME`, N being one more than the largest there, and returns that path. tox's
+/// Copies `package` to `folder/N/NAME`, N being one more than the largest there, and returns that path; tox's
 /// `.tox/.tmp/package/1/name-1.0.tar.gz`.
 pub(super) fn copy(package: &Path, staging: &Staging) -> Result<PathBuf> {
     let folder = staging.folder.as_path();
-    // A link somebody put here must not say where packages go.
+    // A link at this path must not redirect packages.
     if folder.is_symlink() {
         fs_err::remove_file(folder)?;
     }
@@ -52,8 +52,8 @@ fn private_folders(folder: &Path) -> Result<()> {
         .with_context(|| format!("cannot create {}", folder.display()))
 }
 
-/// What lies in the folder is installed without a question, so nobody may write there, or to a folder above it, who may
-/// not write to the project itself.
+/// Packages in the folder are installed without further checks, so only users who may write to the project itself may
+/// write there or to a parent folder.
 fn check_writers(staging: &Staging) -> Result<()> {
     let root = staging.root.canonicalize().unwrap_or_else(|_| staging.root.clone());
     let project = fs_err::metadata(&root)?;
@@ -78,7 +78,7 @@ fn check_writers(staging: &Staging) -> Result<()> {
     Ok(())
 }
 
-/// Whether somebody may write to a folder who may not write to the project.
+/// Whether users who may not write to the project may write to a folder.
 fn exceeds(folder: &Metadata, project: &Metadata) -> bool {
     const STICKY: u32 = 0o1000;
     let may = |metadata: &Metadata, bit: u32| metadata.mode() & STICKY == 0 && metadata.mode() & bit != 0;
@@ -87,7 +87,7 @@ fn exceeds(folder: &Metadata, project: &Metadata) -> bool {
     (may(folder, 0o002) && !all) || (may(folder, 0o020) && !group)
 }
 
-/// What is said of a copy: both places, seen from the folder they have in common.
+/// Describes a copy by both paths, relative to their common folder.
 pub(super) fn describe(package: &Path, copy: &Path) -> String {
     let shared: PathBuf = package
         .components()

@@ -1,4 +1,4 @@
-//! Locks of Node.js projects, which are those of its package managers.
+//! Writes locks of Node.js projects with their package managers.
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,10 @@ use crate::runtime::node::project::{MANIFEST, NodeManifest};
 use crate::runtime::node::{EMPTY_MANIFEST, step};
 use crate::runtime::{RuntimeContents, RuntimeInstallRequest};
 
-/// The lock of the project's manifest, beside that; with `node_deps`, the lock of both together, in a folder of its own.
+/// The lock of the project's manifest, next to it; with `node_deps`, the lock of both together, in a folder of its own.
 pub fn locking(request: &RuntimeLockRequest<'_>) -> Result<Option<Locking>, String> {
     let contents = &request.contents;
-    let project = NodeManifest::find(&contents.place)?;
+    let project = NodeManifest::find(&contents.location)?;
     if !contents.dependencies.is_empty() {
         return together(request, project.as_ref()).map(Some);
     }
@@ -31,8 +31,8 @@ fn next_to_manifest(request: &RuntimeLockRequest<'_>, project: &NodeManifest) ->
         locking.steps.push(step(argv, &project.folder, MANIFEST));
         return Ok(locking);
     }
-    // It installs to know, which must not happen beside the sources.
-    let scratch = request.contents.place.folder;
+    // The manager has to install, which must not happen next to the sources.
+    let scratch = request.contents.location.folder;
     let mut copy = RuntimeContents::default();
     project.copy_to(scratch, &mut copy)?;
     Ok(Locking {
@@ -45,7 +45,7 @@ fn next_to_manifest(request: &RuntimeLockRequest<'_>, project: &NodeManifest) ->
 
 fn together(request: &RuntimeLockRequest<'_>, project: Option<&NodeManifest>) -> Result<Locking, String> {
     let contents = &request.contents;
-    let (scratch, root) = (contents.place.folder, contents.place.root);
+    let (scratch, root) = (contents.location.folder, contents.location.root);
     if let Some(project) = project.filter(|project| project.is_workspace()) {
         return Err(format!(
             "`node_deps` cannot be locked together with the workspace in {}: name them in its package.json",
@@ -60,7 +60,7 @@ fn together(request: &RuntimeLockRequest<'_>, project: Option<&NodeManifest>) ->
         Some(project) => project.copy_to(scratch, &mut copy)?,
         None => {
             copy.files.push((PathBuf::from(MANIFEST), EMPTY_MANIFEST.into()));
-            let settings = NodeManifest::settings_alone(contents.place.project)?;
+            let settings = NodeManifest::settings_alone(contents.location.project)?;
             inputs.extend(settings.iter().map(|(name, text)| input(&name.display().to_string(), text)));
             copy.files.extend(settings);
         }
@@ -84,7 +84,7 @@ fn together(request: &RuntimeLockRequest<'_>, project: Option<&NodeManifest>) ->
     })
 }
 
-/// `None` when everything may move.
+/// `None` if everything may change.
 fn upgraded(upgrade: RuntimeUpgrade<'_>) -> Option<&[String]> {
     match upgrade {
         RuntimeUpgrade::Nothing => Some(&[]),
@@ -109,13 +109,13 @@ fn with_dependencies(manifest: &[u8], request: &RuntimeInstallRequest<'_>) -> Re
     serde_json::to_vec_pretty(&manifest).map_err(|error| error.to_string())
 }
 
-/// The name and what is wanted of it, as a manifest has them.
+/// A dependency's name and version requirement, as in a manifest.
 fn named(dependency: &str, request: &RuntimeInstallRequest<'_>) -> Result<(String, String), String> {
-    if let Some(path) = local_path(dependency, request.place.root) {
+    if let Some(path) = local_path(dependency, request.location.root) {
         let name = NodeManifest::read(&path, &path)?
             .and_then(|project| Some(project.manifest.get("name")?.as_str()?.to_owned()));
         let name = name.ok_or_else(|| format!("`{dependency}` in `node_deps` has no package.json with a name"))?;
-        return Ok((name, format!("file:{}", way_from(request.place.folder, &path).display())));
+        return Ok((name, format!("file:{}", way_from(request.location.folder, &path).display())));
     }
     let (scope, rest) = match dependency.strip_prefix('@') {
         Some(rest) => ("@", rest),

@@ -1,13 +1,13 @@
-//! npm, pnpm and yarn: which of them a project uses, and the words each is called with.
+//! Knows npm, pnpm and yarn: which of them a project uses, and the arguments of each.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-/// Quiet about what is no business of a test run, and the shared cache first.
+/// No output unrelated to a test run, and the shared cache first.
 const NPM: [&str; 3] = ["--no-audit", "--no-fund", "--prefer-offline"];
 
-/// Files that tell the package manager, in the order in which they count.
+/// Files that identify the package manager, by precedence.
 const LOCKS: [(&str, NodeManager); 5] = [
     ("npm-shrinkwrap.json", NodeManager::Npm),
     ("package-lock.json", NodeManager::Npm),
@@ -45,7 +45,7 @@ impl NodeManager {
         (if manager == Self::Yarn && is_berry { Self::Berry } else { manager }, lock.map(|(name, _)| *name))
     }
 
-    /// The lock file it writes.
+    /// The name of its lock file.
     pub fn lock_name(self) -> &'static str {
         match self {
             Self::Npm => "package-lock.json",
@@ -54,7 +54,7 @@ impl NodeManager {
         }
     }
 
-    /// Installs what the manifest in the current folder names; exactly what the lock says where there is one.
+    /// Installs the dependencies of the manifest in the current folder; exactly as locked if there is a lock.
     pub fn install(self, is_locked: bool) -> Vec<String> {
         match (self, is_locked) {
             (Self::Npm, true) => with(&["npm", "ci"], &NPM),
@@ -68,7 +68,7 @@ impl NodeManager {
         }
     }
 
-    /// Installs `packages` besides.
+    /// Installs `packages` as well.
     pub fn add(self, packages: impl IntoIterator<Item = String>) -> Vec<String> {
         let mut argv = match self {
             Self::Npm => with(&["npm", "install", "--no-save"], &NPM),
@@ -91,8 +91,8 @@ impl NodeManager {
         }
     }
 
-    /// Brings the lock of the manifest in the current folder up to date: what no longer fits it, and these packages;
-    /// `None` all of them. Yarn 1 can only do so by installing.
+    /// Updates the lock of the manifest in the current folder: entries that no longer match it, and these packages;
+    /// `None` means all of them. Yarn 1 can do so only by installing.
     pub fn lock(self, upgrade: Option<&[String]>) -> Vec<String> {
         // What caches say of the newest versions would differ from machine to machine, so npm asks as often as it does of
         // itself.
@@ -116,7 +116,7 @@ impl NodeManager {
 
 const YARN: [&str; 3] = ["--prefer-offline", "--non-interactive", "--no-progress"];
 
-/// Whether it is yarn 2 or later that `yarn` means here.
+/// Whether `yarn` means yarn 2 or later here.
 fn is_berry(settings: &Path, manifest: &Value) -> bool {
     let named = manifest.get("packageManager").and_then(Value::as_str).unwrap_or_default();
     let version = named.strip_prefix("yarn@").and_then(|version| version.split('.').next());

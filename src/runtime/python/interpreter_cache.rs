@@ -239,8 +239,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let wrapper = folder.path().join("python3");
         fs::write(folder.path().join("platform.py"), "raise SystemExit(1)").unwrap();
-        let (place, real) = (folder.path().display().to_string(), testing::python3());
-        script(&wrapper, &format!("echo noise; cd '{place}'; exec '{}' \"$@\"", real.display()));
+        let (location, real) = (folder.path().display().to_string(), testing::python3());
+        script(&wrapper, &format!("echo noise; cd '{location}'; exec '{}' \"$@\"", real.display()));
         assert!(InterpreterCache::new(&testing::variables(folder.path())).of(&wrapper).is_some());
     }
 }

@@ -115,11 +115,11 @@ impl PythonRuntime {
             spec => spec,
         };
         let variables = settings.applied_to(&self.variables);
-        let workshop = ToolBuilder { seeder: &self.seeder, discovery: &self.discovery, variables: &variables };
-        if self.reporter.is_some() && workshop.must_install(requirement) {
+        let build_folder = ToolBuilder { seeder: &self.seeder, discovery: &self.discovery, variables: &variables };
+        if self.reporter.is_some() && build_folder.must_install(requirement) {
             self.explain(env_dir, || format!("install {requirement} for Python {}", interpreter.dotted_version()));
         }
-        workshop.create(requirement, env_dir, interpreter, creation)
+        build_folder.create(requirement, env_dir, interpreter, creation)
     }
 
     /// Fetches the wheel of a runtime from the package index and unpacks it where programs are looked for.
@@ -148,12 +148,12 @@ impl PythonRuntime {
         &self,
         runtime: &dyn crate::runtime::Runtime,
         packages: &crate::runtime::NpmPackages,
-        (wish, root): (Option<&RuntimeVersionRequirement>, &Path),
+        (requirement, root): (Option<&RuntimeVersionRequirement>, &Path),
     ) -> Result<()> {
         let host = self.host().context("there is no Python to fetch it with")?;
         let (python, variables) = (host.system_executable.as_path(), &self.variables);
         let registry = crate::runtime::registry::Registry { python, root, variables, interrupt: &self.interrupt };
-        registry.fetch(runtime, packages, wish)
+        registry.fetch(runtime, packages, requirement)
     }
 
     fn explain(&self, env_dir: &Path, text: impl Fn() -> String) {

@@ -127,13 +127,13 @@ mod tests {
             |result: Result<Vec<String>, String>| result.map(|names| names.into_iter().collect::<BTreeSet<_>>());
         let whole = Ok(carried.map(str::to_owned).into());
         assert_eq!(sorted(obtain(&variables, "")), whole);
-        let place = folder.path().join("cache").join(FOLDER).join(VIRTUALENV_VERSION);
-        fs::remove_file(place.join(carried[1])).unwrap();
+        let location = folder.path().join("cache").join(FOLDER).join(VIRTUALENV_VERSION);
+        fs::remove_file(location.join(carried[1])).unwrap();
         assert_eq!(sorted(obtain(&variables, "")), whole);
-        fs::write(place.join(carried[0]), "").unwrap();
+        fs::write(location.join(carried[0]), "").unwrap();
         let mut offline = variables.clone();
         offline.set("ENVO_OFFLINE", "1");
-        let expected = format!("`{}` is damaged, and ENVO_OFFLINE is set", place.display());
+        let expected = format!("`{}` is damaged, and ENVO_OFFLINE is set", location.display());
         assert_eq!(obtain(&offline, ""), Err(expected));
         assert_eq!(sorted(obtain(&variables, "")), whole);
     }

@@ -146,9 +146,9 @@ impl OwnWheel<'_> {
         let unpacked = unfinished.path().join("unpacked");
         std::fs::create_dir(&unpacked)?;
         (self.unpack)(&wheel, &unpacked)?;
-        let place = folder.join(version);
-        checksums::publish(&unpacked, &place)?;
-        (self.content)(&place).ok_or_else(|| anyhow::anyhow!("{requirement} does not hold what it should"))
+        let location = folder.join(version);
+        checksums::publish(&unpacked, &location)?;
+        (self.content)(&location).ok_or_else(|| anyhow::anyhow!("{requirement} does not hold what it should"))
     }
 
     /// The content of the newest version in `folder` that will do and is what it should be.

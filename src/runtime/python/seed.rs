@@ -71,7 +71,7 @@ impl Seeder {
         names: &[&'static str],
         sources: SeedSources<'_>,
     ) -> Result<Vec<&'static str>> {
-        let place = WheelDestination {
+        let location = WheelDestination {
             env_dir,
             site_packages: &interpreter.purelib,
             major: interpreter.version.major,
@@ -79,26 +79,26 @@ impl Seeder {
         };
         clear_leftovers(&env_dir.join(&interpreter.purelib), names);
         let wheels = self.wheels(names, interpreter, sources)?;
-        wheels.iter().try_for_each(|wheel| self.install(wheel, place))?;
+        wheels.iter().try_for_each(|wheel| self.install(wheel, location))?;
         let has = |name: &str| {
             wheels.iter().filter_map(|wheel| WheelName::parse(wheel)).any(|wheel| wheel.distribution == name)
         };
         Ok(names.iter().copied().filter(|name| !has(name)).collect())
     }
 
-    fn install(&self, wheel: &Path, place: WheelDestination<'_>) -> Result<()> {
+    fn install(&self, wheel: &Path, location: WheelDestination<'_>) -> Result<()> {
         let kept = match &self.cache {
             Some(cache) => Some(cache.join(TREES).join(WheelTree::name(wheel)?)),
             None => None,
         };
         if let Some(tree) = kept.as_deref().and_then(WheelTree::read) {
-            return tree.install(place);
+            return tree.install(location);
         }
         let tree = WheelTree::unpack(wheel)?;
         if let Some(kept) = kept {
             self.is_kept(cache::write_atomically(&kept, tree.bytes()));
         }
-        tree.install(place)
+        tree.install(location)
     }
 
     /// Whether something could be kept in the cache; remembers why it could not.
@@ -270,12 +270,12 @@ impl Seeder {
         for name in names {
             let Some(wheel) = newest_wheel(name, [fresh]) else { continue };
             let put = |root: &Path| {
-                let place = downloads(root, name, interpreter);
-                let parent = place.parent().unwrap_or(root);
+                let location = downloads(root, name, interpreter);
+                let parent = location.parent().unwrap_or(root);
                 std::fs::create_dir_all(parent)?;
                 let unfinished = Scratch::new_in(parent, ".unfinished-")?;
                 std::fs::copy(&wheel, unfinished.path().join(wheel.file_name().unwrap_or_default()))?;
-                checksums::publish(unfinished.path(), &place)
+                checksums::publish(unfinished.path(), &location)
             };
             if !self.cache.as_deref().is_some_and(|cache| self.is_kept(put(cache))) {
                 put(self.scratch()?)?;
@@ -287,8 +287,8 @@ impl Seeder {
     /// The wheel that [`Seeder::keep`] has kept.
     fn downloaded(&self, name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
         self.roots().find_map(|root| {
-            let place = downloads(root, name, interpreter);
-            checksums::hold(&place).then(|| newest_wheel(name, [place]))?
+            let location = downloads(root, name, interpreter);
+            checksums::hold(&location).then(|| newest_wheel(name, [location]))?
         })
     }
 }

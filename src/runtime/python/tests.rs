@@ -96,17 +96,17 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[test]
 fn an_environment_runs_its_own_python_and_pip() {
-    let place = CreationFixture::new();
-    let python = place.python();
-    let env_dir = place.create("env", &python, &creation());
+    let location = CreationFixture::new();
+    let python = location.python();
+    let env_dir = location.create("env", &python, &creation());
     let layout = python.layout(&env_dir);
     let code = "import sys; print(sys.prefix); print(sys.base_prefix); print(sys.executable)";
     let expected = format!("{}\n{}\n{}", env_dir.display(), python.base_prefix.display(), layout.python.display());
-    assert_eq!(place.run(&layout.python, &["-c", code]), expected);
+    assert_eq!(location.run(&layout.python, &["-c", code]), expected);
     let code = "import sysconfig; print(sysconfig.get_path('purelib'))";
-    assert_eq!(place.run(&layout.python, &["-c", code]), layout.purelib.display().to_string());
+    assert_eq!(location.run(&layout.python, &["-c", code]), layout.purelib.display().to_string());
     for name in ["pip".to_owned(), "pip3".to_owned(), format!("pip{}", python.dotted_version())] {
-        let version = place.run(&layout.bin_dir.join(name), &["--version"]);
+        let version = location.run(&layout.bin_dir.join(name), &["--version"]);
         assert!(version.contains(layout.purelib.to_str().unwrap()), "{version}");
     }
     for name in ["python3".to_owned(), format!("python{}", python.dotted_version())] {
@@ -122,27 +122,27 @@ fn an_environment_runs_its_own_python_and_pip() {
 
 #[test]
 fn an_environment_holds_what_virtualenv_would_put_in_it() {
-    let place = CreationFixture::new();
+    let location = CreationFixture::new();
     for (spec, expected) in [
         ("3.13", vec!["pip"]),
         ("3.12", vec!["pip"]),
         ("3.11", vec!["pip", "setuptools"]),
         ("3.9", vec!["pip", "setuptools"]),
     ] {
-        if let Some(python) = place.find(spec) {
-            assert_eq!(place.distributions(&place.create(spec, &python, &creation())), expected, "{spec}");
+        if let Some(python) = location.find(spec) {
+            assert_eq!(location.distributions(&location.create(spec, &python, &creation())), expected, "{spec}");
         }
     }
 }
 
 #[test]
 fn what_one_environment_does_to_its_files_no_other_sees() {
-    let place = CreationFixture::new();
-    let python = place.python();
-    let first = place.create("first", &python, &creation());
-    let second = place.create("second", &python, &creation());
+    let location = CreationFixture::new();
+    let python = location.python();
+    let first = location.create("first", &python, &creation());
+    let second = location.create("second", &python, &creation());
     let before = contents(&second);
-    let kept = contents(&place.folder.path().join("cache"));
+    let kept = contents(&location.folder.path().join("cache"));
     let spoil = |path: &Path| {
         let metadata = fs::symlink_metadata(path).unwrap();
         if metadata.is_file() {
@@ -155,9 +155,9 @@ fn what_one_environment_does_to_its_files_no_other_sees() {
     };
     contents(&first).iter().for_each(|(path, _)| spoil(path));
     assert!(contents(&second) == before, "another environment has changed");
-    assert!(contents(&place.folder.path().join("cache")) == kept, "the cache has changed");
-    let third = place.create("third", &python, &creation());
-    assert!(place.distributions(&third).contains(&"pip".to_owned()));
+    assert!(contents(&location.folder.path().join("cache")) == kept, "the cache has changed");
+    let third = location.create("third", &python, &creation());
+    assert!(location.distributions(&third).contains(&"pip".to_owned()));
 }
 
 type Damage = (&'static str, fn(&Path));
@@ -174,27 +174,27 @@ fn a_tree_in_the_cache_that_was_damaged_is_made_again() {
         }),
         ("removed", |file| fs::remove_file(file).unwrap()),
     ];
-    let place = CreationFixture::new();
-    let python = place.python();
+    let location = CreationFixture::new();
+    let python = location.python();
     let files = |env_dir: &Path| -> Vec<_> {
         let names = contents(&env_dir.join(&python.purelib)).into_iter();
         names.map(|(path, content)| (path.strip_prefix(env_dir).unwrap().to_owned(), content)).collect()
     };
-    let whole = files(&place.create("whole", &python, &creation()));
-    let trees = place.folder.path().join("cache/trees-2");
+    let whole = files(&location.create("whole", &python, &creation()));
+    let trees = location.folder.path().join("cache/trees-2");
     let kept = contents(&trees);
     for (name, damage) in damages {
         contents(&trees).iter().for_each(|(path, _)| damage(path));
-        assert!(files(&place.create(name, &python, &creation())) == whole, "{name}");
+        assert!(files(&location.create(name, &python, &creation())) == whole, "{name}");
         assert!(contents(&trees) == kept, "{name}: the cache was not mended");
     }
 }
 
 #[test]
 fn a_half_made_environment_is_made_whole() {
-    let place = CreationFixture::new();
-    let python = place.python();
-    let env_dir = place.create("env", &python, &creation());
+    let location = CreationFixture::new();
+    let python = location.python();
+    let env_dir = location.create("env", &python, &creation());
     let site_packages = env_dir.join(&python.purelib);
     fs::remove_file(env_dir.join("pyvenv.cfg")).unwrap();
     fs::remove_file(env_dir.join("bin/python")).unwrap();
@@ -203,18 +203,18 @@ fn a_half_made_environment_is_made_whole() {
     fs::create_dir_all(site_packages.join("pip-0.1.dist-info")).unwrap();
     fs::write(site_packages.join("pip-0.1.dist-info/METADATA"), "Metadata-Version: 2.1\nName: pip\nVersion: 0.1\n")
         .unwrap();
-    let env_dir = place.create("env", &python, &creation());
-    assert!(place.distributions(&env_dir).contains(&"pip".to_owned()));
+    let env_dir = location.create("env", &python, &creation());
+    assert!(location.distributions(&env_dir).contains(&"pip".to_owned()));
     assert!(!site_packages.join("pip-0.1.dist-info").exists());
     assert_eq!(fs::read_to_string(env_dir.join("bin/python3.0")).unwrap(), "kept");
 }
 
 #[test]
 fn copies_system_packages_and_prompts_are_had_on_request() {
-    let place = CreationFixture::with(&[("VIRTUALENV_PROMPT", "mine")]);
-    let python = place.python();
+    let location = CreationFixture::with(&[("VIRTUALENV_PROMPT", "mine")]);
+    let python = location.python();
     let settings = CreationSettings { system_site_packages: true, always_copy: true, ..creation() };
-    let env_dir = place.create("env", &python, &settings);
+    let env_dir = location.create("env", &python, &settings);
     assert!(fs::symlink_metadata(env_dir.join("bin/python3")).unwrap().is_file());
     let configuration = fs::read_to_string(env_dir.join("pyvenv.cfg")).unwrap();
     for line in ["include-system-site-packages = true", "prompt = \"mine\"", "implementation = CPython"] {
@@ -222,7 +222,7 @@ fn copies_system_packages_and_prompts_are_had_on_request() {
     }
     assert!(fs::read_to_string(env_dir.join("bin/activate")).unwrap().contains("VIRTUAL_ENV_PROMPT='mine'"));
     assert_eq!(
-        place.run(&env_dir.join("bin/python"), &["-c", "import sys; print(sys.prefix)"]),
+        location.run(&env_dir.join("bin/python"), &["-c", "import sys; print(sys.prefix)"]),
         env_dir.to_str().unwrap()
     );
 }
@@ -230,27 +230,28 @@ fn copies_system_packages_and_prompts_are_had_on_request() {
 #[test]
 fn an_unwritable_cache_is_done_without() {
     let blocked = tempfile::NamedTempFile::new().unwrap();
-    let place = CreationFixture::with(&[("ENVO_CACHE_DIR", blocked.path().join("cache").to_str().unwrap())]);
-    let python = place.python();
-    let env_dir = place.create("env", &python, &creation());
-    assert!(place.distributions(&env_dir).contains(&"pip".to_owned()));
+    let location = CreationFixture::with(&[("ENVO_CACHE_DIR", blocked.path().join("cache").to_str().unwrap())]);
+    let python = location.python();
+    let env_dir = location.create("env", &python, &creation());
+    assert!(location.distributions(&env_dir).contains(&"pip".to_owned()));
 }
 
 #[test]
 fn a_folder_that_cannot_be_made_is_named_in_the_error() {
-    let place = CreationFixture::new();
-    let file = place.folder.path().join("file");
+    let location = CreationFixture::new();
+    let file = location.folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = place.runtime().create(&file.join("env"), &place.python(), &creation(), &place.variables).unwrap_err();
+    let error =
+        location.runtime().create(&file.join("env"), &location.python(), &creation(), &location.variables).unwrap_err();
     assert!(format!("{error:#}").contains(&file.join("env").display().to_string()), "{error:#}");
 }
 
 #[test]
 fn the_interpreter_of_an_environment_leads_back_to_its_base() {
-    let place = CreationFixture::new();
-    let python = place.python();
-    let env_dir = place.create("env", &python, &creation());
-    let inside = place.discovery.interpreter_at(&env_dir.join("bin/python")).unwrap();
+    let location = CreationFixture::new();
+    let python = location.python();
+    let env_dir = location.create("env", &python, &creation());
+    let inside = location.discovery.interpreter_at(&env_dir.join("bin/python")).unwrap();
     assert_eq!(inside.system_executable, python.system_executable);
     assert_eq!(inside.base_prefix, python.base_prefix);
     assert_eq!(inside.purelib, python.purelib);
@@ -258,25 +259,25 @@ fn the_interpreter_of_an_environment_leads_back_to_its_base() {
 
 #[test]
 fn the_stamp_is_what_tox_records() {
-    let place = CreationFixture::new();
-    let python = place.python();
-    let stamp = place.runtime().stamp(&python, &creation());
+    let location = CreationFixture::new();
+    let python = location.python();
+    let stamp = location.runtime().stamp(&python, &creation());
     let keys: Vec<&String> = stamp.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["version_info", "executable", "virtualenv version"]);
     assert_eq!(stamp["version_info"][0], 3);
     assert_eq!(stamp["executable"], python.system_executable.to_str().unwrap());
     let pinned = CreationSettings { virtualenv_spec: "virtualenv<20".to_owned(), ..creation() };
-    let stamp = place.runtime().stamp(&python, &pinned);
+    let stamp = location.runtime().stamp(&python, &pinned);
     assert_eq!(stamp["virtualenv_spec"], "virtualenv<20");
     assert_eq!(stamp.get("virtualenv version"), None);
     let open = CreationSettings { system_site_packages: true, ..creation() };
-    assert_eq!(place.runtime().stamp(&python, &open)["system_site_packages"], true);
+    assert_eq!(location.runtime().stamp(&python, &open)["system_site_packages"], true);
 }
 
 #[test]
 fn a_stamp_holds_whichever_virtualenv_tox_had() {
-    let place = CreationFixture::new();
-    let (runtime, python) = (place.runtime(), place.python());
+    let location = CreationFixture::new();
+    let (runtime, python) = (location.runtime(), location.python());
     let wanted = runtime.stamp(&python, &creation());
     let holds = |change: &dyn Fn(&mut Value)| {
         let mut recorded = wanted.clone();
@@ -293,35 +294,35 @@ fn a_stamp_holds_whichever_virtualenv_tox_had() {
 
 #[test]
 fn python_27_gets_its_environment_from_an_old_virtualenv() {
-    let place = CreationFixture::with(&[("ENVO_OFFLINE", "")]);
-    let Some(python) = place.find("py27") else { return };
-    let env_dir = place.create("env", &python, &creation());
+    let location = CreationFixture::with(&[("ENVO_OFFLINE", "")]);
+    let Some(python) = location.find("py27") else { return };
+    let env_dir = location.create("env", &python, &creation());
     let code = "import sys; print(sys.version_info[:2]); print(sys.prefix)";
-    assert_eq!(place.run(&env_dir.join("bin/python"), &["-c", code]), format!("(2, 7)\n{}", env_dir.display()));
-    assert_eq!(place.distributions(&env_dir), ["pip", "setuptools", "wheel"]);
+    assert_eq!(location.run(&env_dir.join("bin/python"), &["-c", code]), format!("(2, 7)\n{}", env_dir.display()));
+    assert_eq!(location.distributions(&env_dir), ["pip", "setuptools", "wheel"]);
     assert!(python.layout(&env_dir).purelib.join("pip").is_dir());
     // The tool is there now, so that a second environment needs no index.
-    let mut offline = place.variables.clone();
+    let mut offline = location.variables.clone();
     offline.set("PIP_NO_INDEX", "1");
-    let runtime = PythonRuntime::new(Arc::clone(&place.discovery), &offline);
-    runtime.create(&place.folder.path().join("second"), &python, &creation(), &offline).unwrap();
+    let runtime = PythonRuntime::new(Arc::clone(&location.discovery), &offline);
+    runtime.create(&location.folder.path().join("second"), &python, &creation(), &offline).unwrap();
 }
 
 #[test]
 fn old_pythons_get_a_pip_that_knows_todays_wheels() {
-    let place = CreationFixture::with(&[("ENVO_OFFLINE", "")]);
-    let Some(python) = place.find("py36") else { return };
-    let env_dir = place.create("env", &python, &creation());
-    assert_eq!(place.distributions(&env_dir), ["pip", "setuptools", "wheel"]);
-    let version = place.run(&env_dir.join("bin/pip"), &["--version"]);
+    let location = CreationFixture::with(&[("ENVO_OFFLINE", "")]);
+    let Some(python) = location.find("py36") else { return };
+    let env_dir = location.create("env", &python, &creation());
+    assert_eq!(location.distributions(&env_dir), ["pip", "setuptools", "wheel"]);
+    let version = location.run(&env_dir.join("bin/pip"), &["--version"]);
     let major = version.strip_prefix("pip ").and_then(|rest| rest.split('.').next());
     assert!(major.and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 20), "{version}");
 }
 
 #[test]
 fn what_only_virtualenv_can_do_is_left_to_it() {
-    let place = CreationFixture::with(&[("ENVO_OFFLINE", ""), ("VIRTUALENV_CREATOR", "venv")]);
-    let env_dir = place.create("env", &place.python(), &creation());
+    let location = CreationFixture::with(&[("ENVO_OFFLINE", ""), ("VIRTUALENV_CREATOR", "venv")]);
+    let env_dir = location.create("env", &location.python(), &creation());
     let configuration = fs::read_to_string(env_dir.join("pyvenv.cfg")).unwrap();
     assert!(configuration.contains("virtualenv = ") && !configuration.contains("envo = "), "{configuration}");
 }
@@ -334,51 +335,51 @@ fn seeds_and_ignore_files_are_left_out_on_request() {
         ("VIRTUALENV_NO_SETUPTOOLS", vec!["pip"]),
         ("VIRTUALENV_NO_VCS_IGNORE", vec!["pip", "setuptools"]),
     ] {
-        let place = CreationFixture::with(&[(name, "1")]);
-        let Some(python) = place.find("3.11").or_else(|| place.find("3.10")) else { return };
-        let env_dir = place.create("env", &python, &creation());
+        let location = CreationFixture::with(&[(name, "1")]);
+        let Some(python) = location.find("3.11").or_else(|| location.find("3.10")) else { return };
+        let env_dir = location.create("env", &python, &creation());
         let code = "from importlib import metadata; print(*sorted(d.name for d in metadata.distributions()))";
-        assert_eq!(place.run(&env_dir.join("bin/python"), &["-c", code]), expected.join(" "), "{name}");
+        assert_eq!(location.run(&env_dir.join("bin/python"), &["-c", code]), expected.join(" "), "{name}");
         assert_eq!(env_dir.join(".gitignore").exists(), name != "VIRTUALENV_NO_VCS_IGNORE");
     }
 }
 
 #[test]
 fn the_virtualenv_that_is_pinned_for_a_dropped_python_is_not_needed_for_it() {
-    let place = CreationFixture::new();
-    let Some(python) = place.find("py38") else { return };
+    let location = CreationFixture::new();
+    let Some(python) = location.find("py38") else { return };
     let settings = CreationSettings { virtualenv_spec: "virtualenv<21.5.0".to_owned(), ..creation() };
-    let env_dir = place.create("env", &python, &settings);
+    let env_dir = location.create("env", &python, &settings);
     assert!(fs::read_to_string(env_dir.join("pyvenv.cfg")).unwrap().contains("envo = "));
-    assert!(!place.folder.path().join("cache/tools-2").exists());
+    assert!(!location.folder.path().join("cache/tools-2").exists());
 }
 
 #[test]
 fn a_python_without_a_pip_of_its_own_borrows_anothers() {
-    let place = CreationFixture::new();
-    let python = place.python();
-    let has_twin = place.discovery.find_all(&python.dotted_version()).next().is_some();
-    let bare = Interpreter { bundled_wheels: vec![place.folder.path().join("none")], ..(*python).clone() };
+    let location = CreationFixture::new();
+    let python = location.python();
+    let has_twin = location.discovery.find_all(&python.dotted_version()).next().is_some();
+    let bare = Interpreter { bundled_wheels: vec![location.folder.path().join("none")], ..(*python).clone() };
     if has_twin {
-        let mut offline = place.variables.clone();
+        let mut offline = location.variables.clone();
         offline.set("PIP_NO_INDEX", "1");
         offline.remove("PIP_FIND_LINKS");
-        let env_dir = place.folder.path().join("env");
-        PythonRuntime::new(Arc::clone(&place.discovery), &offline)
+        let env_dir = location.folder.path().join("env");
+        PythonRuntime::new(Arc::clone(&location.discovery), &offline)
             .create(&env_dir, &bare, &creation(), &offline)
             .unwrap();
-        assert!(place.distributions(&env_dir).contains(&"pip".to_owned()));
+        assert!(location.distributions(&env_dir).contains(&"pip".to_owned()));
     }
 }
 
 #[test]
 fn a_virtualenv_that_does_not_exist_is_an_error_that_names_it() {
-    let place = CreationFixture::with(&[("PIP_NO_INDEX", "1")]);
-    let wish = CreationSettings { virtualenv_spec: "virtualenv==0.0.1.no".to_owned(), ..creation() };
-    let env_dir = place.folder.path().join("env");
-    let error = place.runtime().create(&env_dir, &place.python(), &wish, &place.variables).unwrap_err();
+    let location = CreationFixture::with(&[("PIP_NO_INDEX", "1")]);
+    let requirement = CreationSettings { virtualenv_spec: "virtualenv==0.0.1.no".to_owned(), ..creation() };
+    let env_dir = location.folder.path().join("env");
+    let error = location.runtime().create(&env_dir, &location.python(), &requirement, &location.variables).unwrap_err();
     assert!(format!("{error:#}").contains("virtualenv==0.0.1.no"), "{error:#}");
     // Nothing that could be taken for the finished tool stays.
-    let tools = place.folder.path().join("cache/tools-2");
+    let tools = location.folder.path().join("cache/tools-2");
     assert_eq!(fs::read_dir(tools).unwrap().count(), 0);
 }

@@ -83,7 +83,7 @@ impl ToolBuilder<'_> {
 
     /// The tool's folder, in the cache or where it was made for this run.
     fn existing(&self, name: &str) -> Option<PathBuf> {
-        self.seeder.roots().map(|root| root.join(FOLDER).join(name)).find(|place| checksums::hold(place))
+        self.seeder.roots().map(|root| root.join(FOLDER).join(name)).find(|location| checksums::hold(location))
     }
 
     fn name(requirement: &str, host: &Interpreter) -> String {
@@ -96,12 +96,12 @@ impl ToolBuilder<'_> {
     fn virtualenv(&self, requirement: &str) -> Result<PathBuf> {
         let Some(host) = self.host() else { bail!("`{requirement}` needs a Python 3, and there is none") };
         let name = Self::name(requirement, &host);
-        let python = |place: &Path| place.join("bin").join("python");
-        if let Some(place) = self.existing(&name) {
-            return Ok(python(&place));
+        let python = |location: &Path| location.join("bin").join("python");
+        if let Some(location) = self.existing(&name) {
+            return Ok(python(&location));
         }
-        let place = self.seeder.root_with_room(FOLDER, ROOM)?.join(name);
-        let parent = place.parent().unwrap_or(&place);
+        let location = self.seeder.root_with_room(FOLDER, ROOM)?.join(name);
+        let parent = location.parent().unwrap_or(&location);
         // Only a finished environment gets the final name. Nothing in it that is used depends on its name.
         let unfinished = Scratch::new_in(parent, ".virtualenv-")?;
         let creation = CreationSettings {
@@ -124,7 +124,8 @@ impl ToolBuilder<'_> {
             &self.seeder.interrupt,
         )
         .with_context(|| format!("cannot install `{requirement}`"))?;
-        checksums::publish(unfinished.path(), &place).with_context(|| format!("cannot write `{}`", place.display()))?;
-        Ok(python(&place))
+        checksums::publish(unfinished.path(), &location)
+            .with_context(|| format!("cannot write `{}`", location.display()))?;
+        Ok(python(&location))
     }
 }

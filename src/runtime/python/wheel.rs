@@ -106,8 +106,8 @@ impl WheelTree {
     }
 
     /// Writes the files into an environment, and its scripts and RECORD.
-    pub fn install(&self, place: WheelDestination<'_>) -> Result<()> {
-        let target = place.env_dir.join(place.site_packages);
+    pub fn install(&self, location: WheelDestination<'_>) -> Result<()> {
+        let target = location.env_dir.join(location.site_packages);
         for folder in &self.manifest.folders {
             let folder = target.join(&folder.path);
             match rustix::fs::mkdir(&folder, Mode::from_raw_mode(0o777)) {
@@ -122,9 +122,9 @@ impl WheelTree {
             self.write_folder(folder, &target.join(&folder.path))?;
         }
         let mut record = self.manifest.record.clone();
-        let up = "../".repeat(place.site_packages.components().count());
-        for (name, target) in self.scripts(place) {
-            write_script(&place.env_dir.join("bin"), &name, target)?;
+        let up = "../".repeat(location.site_packages.components().count());
+        for (name, target) in self.scripts(location) {
+            write_script(&location.env_dir.join("bin"), &name, target)?;
             let _ = writeln!(record, "{up}bin/{name},,");
         }
         let _ = writeln!(record, "{}/RECORD,,", self.manifest.dist_info);
@@ -148,13 +148,13 @@ impl WheelTree {
     }
 
     /// The scripts under their own names and under those with Python's version: `pip`, `pip3`, `pip3.11`, `pip-3.11`.
-    fn scripts(&self, place: WheelDestination<'_>) -> BTreeMap<String, (&str, &str)> {
+    fn scripts(&self, location: WheelDestination<'_>) -> BTreeMap<String, (&str, &str)> {
         let mut scripts = BTreeMap::new();
         for (name, module, function) in &self.manifest.scripts {
             // The wheel may bring versioned names of its own, of the Python it was built with.
             let base =
                 name.trim_end_matches(|character: char| character.is_ascii_digit() || matches!(character, '.' | '-'));
-            let (major, minor) = (place.major, place.minor);
+            let (major, minor) = (location.major, location.minor);
             for versioned in ["", &format!("{major}"), &format!("{major}.{minor}"), &format!("-{major}.{minor}")] {
                 scripts.insert(format!("{base}{versioned}"), (module.as_str(), function.as_str()));
             }
@@ -335,7 +335,7 @@ mod tests {
         ("demo_tool-1.2.dist-info/RECORD", "demo/__init__.py,sha256=x,1\ndemo_tool-1.2.dist-info/RECORD,,\n"),
     ];
 
-    fn place(env_dir: &Path) -> WheelDestination<'_> {
+    fn location(env_dir: &Path) -> WheelDestination<'_> {
         std::fs::create_dir_all(env_dir.join("bin")).unwrap();
         std::fs::create_dir_all(env_dir.join("lib/site-packages")).unwrap();
         WheelDestination { env_dir, site_packages: Path::new("lib/site-packages"), major: 3, minor: 11 }
@@ -343,7 +343,7 @@ mod tests {
 
     /// What is there after the tree of `wheel` was placed.
     fn placed(wheel: &Path, env_dir: &Path) -> PathBuf {
-        WheelTree::unpack(wheel).unwrap().install(place(env_dir)).unwrap();
+        WheelTree::unpack(wheel).unwrap().install(location(env_dir)).unwrap();
         env_dir.join("lib/site-packages")
     }
 
@@ -376,7 +376,7 @@ mod tests {
         let path = wheel(folder.path(), &files);
         let kept = folder.path().join("kept");
         std::fs::write(&kept, WheelTree::unpack(&path).unwrap().bytes()).unwrap();
-        WheelTree::read(&kept).unwrap().install(place(&folder.path().join("env"))).unwrap();
+        WheelTree::read(&kept).unwrap().install(location(&folder.path().join("env"))).unwrap();
         let site_packages = folder.path().join("env/lib/site-packages");
         for (name, text) in files.iter().filter(|(name, _)| !name.ends_with("RECORD")) {
             assert_eq!(std::fs::read_to_string(site_packages.join(name)).unwrap(), *text, "{name}");
@@ -397,10 +397,10 @@ mod tests {
         for length in [0, 1, 3, 4, 11, 12, 13, bytes.len() / 2, bytes.len() - 1] {
             assert!(!read(&bytes[..length]), "cut off after {length} bytes");
         }
-        for place in 0..bytes.len() {
+        for location in 0..bytes.len() {
             let mut other = bytes.to_vec();
-            other[place] ^= 0x20;
-            assert!(!read(&other), "byte {place} changed");
+            other[location] ^= 0x20;
+            assert!(!read(&other), "byte {location} changed");
         }
         // A checksum that is right makes what is wrong before it harmless.
         let sealed = |content: &[u8]| [content, &crc32fast::hash(content).to_le_bytes()].concat();

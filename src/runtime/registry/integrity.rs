@@ -1,4 +1,4 @@
-//! The hashes that a registry publishes of its packages.
+//! Checks downloaded packages against the hashes that a registry publishes.
 
 use std::path::{Path, PathBuf};
 
@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-/// What is published of one file.
+/// The published hash of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishedFile {
-    /// As the standard for subresources writes it: `sha512-` and the hash in base 64.
+    /// As in the subresource integrity standard: `sha512-` and the hash in base 64.
     Integrity { algorithm: DigestAlgorithm, hash: String },
-    /// SHA-1 in hexadecimal digits, which is all there is of old packages.
+    /// SHA-1 in hexadecimal digits, the only hash of old packages.
     Shasum(String),
 }
 
@@ -29,7 +29,7 @@ const ALGORITHMS: [(&str, DigestAlgorithm); 3] =
     [("sha512-", DigestAlgorithm::Sha512), ("sha384-", DigestAlgorithm::Sha384), ("sha256-", DigestAlgorithm::Sha256)];
 
 impl PublishedFile {
-    /// The strongest of what `dist` says; `None` when it says nothing.
+    /// The strongest hash in `dist`; `None` if there is none.
     pub fn of(dist: &Value) -> Option<Self> {
         let words = dist["integrity"].as_str().unwrap_or_default();
         for (prefix, algorithm) in ALGORITHMS {
@@ -45,7 +45,7 @@ impl PublishedFile {
         let (wanted, found) = match self {
             Self::Integrity { algorithm, hash } => (hash, STANDARD.encode(digest(*algorithm, &fs_err::read(file)?))),
             Self::Shasum(digits) => {
-                // Whoever fetched the file left it there.
+                // The download script writes it next to the file.
                 let mut name = file.as_os_str().to_owned();
                 name.push(".sha1");
                 (digits, fs_err::read_to_string(PathBuf::from(name)).context("its SHA-1 is missing")?.trim().to_owned())

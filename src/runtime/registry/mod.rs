@@ -1,6 +1,6 @@
-//! Runtimes that come from npm's registry: the version that is wished, and npm beside it, fetched as npm's settings say,
-//! checked against the hashes that the registry publishes, and unpacked into envo's cache, where the search for programs
-//! finds them. A Python fetches: where Node.js is missing, so is npm.
+//! Fetches runtimes from npm's registry: the requested version together with npm, as npm's settings say, checked
+//! against the published hashes and unpacked into envo's cache, where the search for programs finds them. The download
+//! runs in a Python: where Node.js is missing, npm is too.
 
 mod integrity;
 mod settings;
@@ -27,22 +27,22 @@ use crate::scratch::Scratch;
 
 const DOWNLOAD: &str = include_str!("download.py");
 
-/// The short form of what a registry knows of a package; one that has only the long form sends that.
+/// The short form of a package's metadata; a registry with only the long form sends that.
 const METADATA: &str = "application/vnd.npm.install-v1+json, application/json";
 
-/// The largest description of a package, and the largest package: Node.js has a fifth of each.
+/// The maximum sizes of a package's metadata and of a package: Node.js has a fifth of each.
 const LARGEST_DESCRIPTION: u64 = 256 << 20;
 const LARGEST_PACKAGE: u64 = 1 << 30;
-/// The most that fetching may say of what went wrong.
+/// The maximum size of an error message from fetching.
 const LARGEST_ERROR: usize = 1 << 20;
-/// How long fetching one of them may take.
+/// The time limit for one download.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
-/// A registry and what it is asked with.
+/// A registry and the context of its requests.
 pub struct Registry<'a> {
-    /// An interpreter, which fetches.
+    /// The interpreter that fetches.
     pub python: &'a Path,
-    /// The root of the project, whose `.npmrc` counts.
+    /// The root of the project, whose `.npmrc` is read.
     pub root: &'a Path,
     pub variables: &'a EnvVariables,
     pub interrupt: &'a Interrupt,
@@ -52,29 +52,29 @@ pub struct Registry<'a> {
 struct PythonRelease {
     version: RuntimeVersion,
     name: String,
-    /// Its address.
+    /// Its URL.
     tarball: String,
     integrity: integrity::PublishedFile,
     engines: Option<String>,
 }
 
 impl Registry<'_> {
-    /// Fetches the newest version of `runtime` that fits into envo's cache.
+    /// Fetches the newest suitable version of `runtime` into envo's cache.
     pub fn fetch(
         &self,
         runtime: &dyn Runtime,
         packages: &NpmPackages,
-        wish: Option<&RuntimeVersionRequirement>,
+        requirement: Option<&RuntimeVersionRequirement>,
     ) -> Result<()> {
         let cache = cache::folder(self.variables).context("there is no folder for envo's cache: set ENVO_CACHE_DIR")?;
         let above = cache.join(fetch::FOLDER).join(runtime.name());
         fs_err::create_dir_all(&above)?;
         let scratch = Scratch::new_in(&cache, ".fetched-")?;
         let settings = RegistrySettings::read(self.root, self.variables);
-        let fits = |release: &PythonRelease| wish.is_none_or(|wish| wish.fits(&release.version));
+        let fits = |release: &PythonRelease| requirement.is_none_or(|requirement| requirement.fits(&release.version));
         let release = self.newest(&settings, packages.program, &scratch, fits)?;
-        let place = above.join(release.version.to_string());
-        if checksums::hold(&place) {
+        let location = above.join(release.version.to_string());
+        if checksums::hold(&location) {
             return Ok(());
         }
         // Only a finished folder gets the final name.
@@ -86,7 +86,7 @@ impl Registry<'_> {
             self.unpack(&settings, &beside, &scratch, &unfinished.path().join(below))?;
         }
         fetch::link_programs(unfinished.path(), packages.links)?;
-        checksums::publish(unfinished.path(), &place).with_context(|| format!("cannot write {}", place.display()))
+        checksums::publish(unfinished.path(), &location).with_context(|| format!("cannot write {}", location.display()))
     }
 
     fn newest(
@@ -123,7 +123,8 @@ impl Registry<'_> {
         extract(&file, folder).with_context(context)
     }
 
-    /// Leaves what `url` has in `file`, and its SHA-1 beside it. `wanted`: in which form, and the most bytes of it.
+    /// Downloads `url` to `file`, with its SHA-1 next to it. `wanted`: the accepted format and the maximum size in
+    /// bytes.
     fn download(&self, settings: &RegistrySettings, url: &str, wanted: (&str, u64), file: &Path) -> Result<()> {
         let (accept, most) = wanted;
         let mut variables = self.variables.clone();
@@ -135,7 +136,7 @@ impl Registry<'_> {
         let arguments = [OsStr::new("-I"), OsStr::new("-c"), OsStr::new(DOWNLOAD), file.as_os_str()];
         let mut spawn = Spawn::new(self.python, arguments, variables);
         spawn.stdout = ChildOutput::Null;
-        // A little longer, for the script's own words.
+        // A little longer, so that the script can report its own timeout.
         let patience = PATIENCE + Duration::from_secs(60);
         let (code, _, text) = process::finish_within(spawn, self.interrupt, patience, LARGEST_ERROR)
             .with_context(|| format!("cannot run `{}` to fetch {url}", self.python.display()))?;
@@ -147,7 +148,7 @@ impl Registry<'_> {
 }
 
 impl PythonRelease {
-    /// `None` for one that is not finished, or that nothing vouches for.
+    /// `None` for a pre-release or a version without a hash.
     fn parse(name: &str, version: &str, about: &Value) -> Option<Self> {
         if version.contains('-') {
             return None;
@@ -161,13 +162,14 @@ impl PythonRelease {
         })
     }
 
-    /// Whether `engines` allows it: conditions between blanks hold together, `||` separates alternatives.
+    /// Whether `engines` allows it: conditions separated by blanks must all hold, `||` separates alternatives.
     fn runs_on(&self, version: &RuntimeVersion) -> bool {
         let Some(engines) = &self.engines else { return true };
         engines.split("||").any(|alternative| {
             let conditions: Vec<&str> = alternative.split_whitespace().collect();
             conditions == ["*"]
-                || RuntimeVersionRequirement::parse(&conditions.join(",")).is_some_and(|wish| wish.fits(version))
+                || RuntimeVersionRequirement::parse(&conditions.join(","))
+                    .is_some_and(|requirement| requirement.fits(version))
         })
     }
 }

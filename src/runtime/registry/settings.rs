@@ -1,5 +1,5 @@
-//! What npm's settings say of its registry: `.npmrc` of the project, the user and the machine, and `npm_config_…`
-//! variables before them. Read here because there is no npm yet where Node.js is missing.
+//! Reads npm's registry settings: `npm_config_…` variables, then `.npmrc` of the project, the user and the machine.
+//! Done here because there is no npm yet where Node.js is missing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::model::EnvVariables;
 
 const DEFAULT_REGISTRY: &str = "https://registry.npmjs.org/";
 
-/// Settings by name; those of a registry begin with `//` and its address.
+/// Settings by name; those of a registry begin with `//` and its URL.
 #[derive(Debug, Default)]
 pub struct RegistrySettings {
     known: BTreeMap<String, String>,
@@ -25,7 +25,7 @@ impl RegistrySettings {
             let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
             let lower = name.to_ascii_lowercase();
             let Some(key) = lower.strip_prefix("npm_config_").filter(|_| !value.is_empty()) else { continue };
-            // Keys of a registry hold capitals, which stand as they are.
+            // Keys of a registry are case-sensitive.
             let key =
                 if key.starts_with("//") { name["npm_config_".len()..].to_owned() } else { key.replace('_', "-") };
             settings.known.entry(key).or_insert_with(|| value.into_owned());
@@ -43,7 +43,7 @@ impl RegistrySettings {
         let lines = text.lines().map(str::trim).filter(|line| !line.starts_with([';', '#', '[']));
         for (key, value) in lines.filter_map(|line| line.split_once('=')) {
             let value = value.trim().trim_matches(['"', '\'']);
-            // What comes first counts; within a file npm takes the last, which nobody writes twice.
+            // The first value wins; within a file npm takes the last, but duplicates are unusual.
             self.known.entry(key.trim().to_owned()).or_insert_with(|| expanded(value, variables));
         }
     }
@@ -56,21 +56,22 @@ impl RegistrySettings {
         self.get(key).map(PathBuf::from)
     }
 
-    /// The registry's address, with a slash at its end.
+    /// The registry's URL, with a slash at its end.
     pub fn registry(&self) -> String {
         let address = self.get("registry").unwrap_or(DEFAULT_REGISTRY);
         format!("{}/", address.trim_end_matches('/'))
     }
 
-    /// What is sent with a request to `url`: who asks, if the settings say so for a place that it is below.
+    /// The headers of a request to `url`, with credentials if the settings have some for a parent of the URL.
     fn headers(&self, url: &str, accept: &str) -> Value {
         let mut headers = json!({"Accept": accept, "User-Agent": "envo"});
         let below = url.split_once(':').map_or(url, |(_, rest)| rest);
-        let places = below.char_indices().filter(|(at, letter)| *at > 1 && *letter == '/').map(|(at, _)| &below[..=at]);
-        for place in places.collect::<Vec<_>>().into_iter().rev() {
+        let locations =
+            below.char_indices().filter(|(at, letter)| *at > 1 && *letter == '/').map(|(at, _)| &below[..=at]);
+        for location in locations.collect::<Vec<_>>().into_iter().rev() {
             let of = |key: &str| {
-                self.get(&format!("{place}:{key}"))
-                    .or_else(|| self.get(&format!("{}:{key}", place.trim_end_matches('/'))))
+                self.get(&format!("{location}:{key}"))
+                    .or_else(|| self.get(&format!("{}:{key}", location.trim_end_matches('/'))))
             };
             let authorization = of("_authToken")
                 .map(|token| format!("Bearer {token}"))

@@ -1,4 +1,4 @@
-//! Hooks that fail, write, hang and end as they like.
+//! Tests of hooks that fail, write, hang and exit in unusual ways.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -240,7 +240,7 @@ def get_requires_for_build_sdist(config_settings=None):
         assert_eq!(pids.len(), 2);
         for pid in pids {
             let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // A process whose new parent has not taken notice of its end yet is a zombie.
+            // A process whose new parent has not reaped it yet is a zombie.
             assert!(state.is_empty() || state.contains(") Z ") || state.contains(") X "), "{pid} still runs: {state}");
         }
         assert!(fixture.build(PackageKind::Sdist).is_err());

@@ -1,4 +1,4 @@
-//! Every kind of package, and what is asked and installed for it.
+//! Tests of every kind of package and of the requests and installations it takes.
 
 use std::fs;
 

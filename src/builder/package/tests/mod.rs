@@ -1,5 +1,5 @@
-//! Backends that really run: one that each test writes into its project, so that no network is needed, and, in one test,
-//! those that people use.
+//! Tests with backends that really run: one that each test writes into its project, so that no network is needed, and,
+//! in one test, real ones from the index.
 
 mod failures;
 mod kinds;
@@ -22,7 +22,7 @@ use crate::model::requirements::RequirementText;
 use crate::model::{Deferred, EnvVariables, PackageKind};
 use crate::package::BuiltPackage;
 
-/// A backend with the two hooks it must have. `EXTRA` is where tests put more.
+/// A backend with the two mandatory hooks. `EXTRA` is where tests add more.
 const BACKEND: &str = r#"
 import io, os, sys, tarfile, zipfile
 NAME, METADATA = "demo", "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nProvides-Extra: x\nRequires-Dist: six\nRequires-Dist: A; extra == 'x'\n"
@@ -66,11 +66,11 @@ impl Reporter for BuildEvents {
     }
 }
 
-/// Stands in for the environment: its Python is the first `python3`, and what is installed is written down.
+/// A fake environment: its Python is the first `python3`, and installations are recorded.
 struct FakeBackendEnv {
     session: CommandSession,
     installed: Arc<Mutex<Vec<String>>>,
-    /// How many more times an installation asks for a new environment.
+    /// How many more times an installation requests a new environment.
     stale: Arc<Mutex<usize>>,
 }
 
@@ -144,7 +144,7 @@ impl BuilderFixture {
     fn builder(&self, wanted: &[(&str, PackageKind)]) -> PackageBuilder {
         let env_dir = self.root().join("work/.pkg");
         let wanted = wanted.iter().map(|(name, kind)| PackageNeed { environment: (*name).to_owned(), kind: *kind });
-        let site = PackagingEnvSpec {
+        let env = PackagingEnvSpec {
             name: ".pkg".to_owned(),
             tmp_dir: env_dir.join("tmp"),
             deps: Deferred::ready(RequirementText { text: self.deps.clone(), root: self.root() }),
@@ -160,10 +160,10 @@ impl BuilderFixture {
             env_dir,
         };
         let (session, installed, stale) = (self.session.clone(), self.installed.clone(), self.stale.clone());
-        PackageBuilder::new(site, wanted.collect(), Box::new(FakeBackendEnv { session, installed, stale }))
+        PackageBuilder::new(env, wanted.collect(), Box::new(FakeBackendEnv { session, installed, stale }))
     }
 
-    /// Builds `kind` for one environment `a` that is the only one to want it.
+    /// Builds `kind` for a single environment `a`.
     fn build(&self, kind: PackageKind) -> anyhow::Result<Vec<BuiltPackage>> {
         self.builder(&[("a", kind)]).build(request(kind, &[]))
     }
@@ -173,7 +173,7 @@ impl BuilderFixture {
         format!("{error:#}").replace(&self.root().display().to_string(), "ROOT")
     }
 
-    /// The run ids of the hooks that were called.
+    /// The run ids of the called hooks.
     fn hooks(&self) -> Vec<String> {
         let events = self.recorder.events.lock().unwrap();
         let hook = |event: &RunEvent| match event {
@@ -208,7 +208,7 @@ fn python_folder(root: &Path) -> PathBuf {
     fs::create_dir(&bin).unwrap();
     let python = bin.join("python");
     let found = which::which("python3").unwrap();
-    // A link would not do: version managers put scripts on PATH that act on the name they were called by.
+    // A link would not do: version managers put scripts on PATH that act on the name they are called by.
     fs::write(&python, format!("#!/bin/sh\nexec '{}' \"$@\"\n", found.display())).unwrap();
     fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
     bin
@@ -245,7 +245,7 @@ fn with_static() -> String {
     format!("{BUILD_SYSTEM}{STATIC}")
 }
 
-/// Standard output and error as they were shown.
+/// Standard output and error as shown.
 fn shown(fixture: &BuilderFixture) -> String {
     let events = fixture.recorder.events.lock().unwrap();
     let bytes = |event: &RunEvent| match event {

@@ -1,4 +1,4 @@
-//! The backends that people use, from the package index.
+//! Tests with widely used backends from the package index.
 
 use std::ffi::OsStr;
 use std::fs;
