@@ -7,8 +7,8 @@ use crate::runtime::{InstallStep, RuntimeInstallRequest};
 /// A request to lock dependencies.
 #[derive(Debug, Clone, Copy)]
 pub struct RuntimeLockRequest<'a> {
-    /// What the environment wants. [`crate::runtime::Place::folder`] is a folder for files that are needed meanwhile; it lies beside
-    /// [`LockRequest::folder`], so that relative paths are the same in both.
+    /// The environment's dependencies. Its [`crate::runtime::RuntimeLocation::folder`] is a scratch folder next to
+    /// [`RuntimeLockRequest::folder`], so that relative paths are the same in both.
     pub contents: RuntimeInstallRequest<'a>,
     /// The folder for the lock of the environment's own dependencies, as [`folder`] names it.
     pub folder: &'a Path,

@@ -271,7 +271,7 @@ mod tests {
         assert!(others.iter().any(|program| program.version.to_string() == "996.0.1"), "{others:?}");
     }
 
-    /// Where each version manager keeps a program, below the home or the folder that its variable names.
+    /// The folder in which each version manager keeps a program, below the home or the folder that its variable names.
     const KEPT: [(&str, &str, &str); 34] = [
         ("node", "", ".nvm/versions/node/v998.1.0/bin/node"),
         ("node", "NVM_DIR", "versions/node/v998.1.0/bin/node"),
@@ -309,7 +309,7 @@ mod tests {
         ("rust", "", ".asdf/installs/rust/998.1.0/bin/cargo"),
     ];
 
-    /// Answers as the runtime's own program does.
+    /// Prints what the runtime's own program prints.
     fn answer(runtime: &str) -> &'static str {
         match runtime {
             "node" => "v998.1.0",
@@ -328,7 +328,7 @@ mod tests {
             if !variable.is_empty() {
                 host.set(variable, root.path().join(folder));
             }
-            // The manager keeps a link to a program that lies somewhere else.
+            // The manager keeps a link to a program at another path.
             let real = root.path().join("real").join(Path::new(path).file_name().unwrap());
             program(&real, &format!("'{}'", answer(runtime)));
             let link = root.path().join(folder).join(path);

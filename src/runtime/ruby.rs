@@ -160,7 +160,8 @@ impl Runtime for RubyRuntime {
         PackageDelivery::Steps(vec![step])
     }
 
-    /// What the `Gemfile` names is locked beside it; with `ruby_deps`, both together in a `Gemfile` that evaluates it.
+    /// The gems of the `Gemfile` are locked next to it; with `ruby_deps`, both together in a `Gemfile` that evaluates
+    /// it.
     fn newer(&self, file: &LockFile) -> Option<outdated::OutdatedQuery> {
         file.kept.ends_with("Gemfile.lock").then(|| outdated::bundler(&file.kept))
     }
@@ -185,7 +186,7 @@ impl Runtime for RubyRuntime {
                 (scratch.join("Gemfile"), request.folder)
             }
         };
-        // Bundler moves as little as it can away from the lock it finds.
+        // Bundler changes as little as possible compared with an existing lock.
         let lock = scratch.join("Gemfile.lock");
         if request.upgrade != RuntimeUpgrade::Everything
             && let Some(text) = read(&kept.join("Gemfile.lock"))?
@@ -199,7 +200,7 @@ impl Runtime for RubyRuntime {
                 step.argv.push("--update".to_owned());
                 step.argv.extend(names.iter().cloned());
             }
-            // Of a lock beside the Gemfile it takes notice as well.
+            // It would also read a lock next to the Gemfile.
             RuntimeUpgrade::Everything => step.argv.push("--update".to_owned()),
         }
         step.variables = vec![
@@ -212,7 +213,7 @@ impl Runtime for RubyRuntime {
     }
 }
 
-/// Without the time of the build in it, what is built of the same sources is the same.
+/// A fixed build time makes builds of the same sources identical.
 const SOURCE_DATE: &str = "315619200";
 
 fn gemspecs(project: &Path) -> Vec<PathBuf> {
@@ -223,7 +224,7 @@ fn gemspecs(project: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Installs what the `Gemfile` in `folder` names, exactly what its lock says where there is one.
+/// Installs the gems of the `Gemfile` in `folder`, exactly as its lock lists them if there is one.
 fn add_bundle(contents: &mut RuntimeContents, folder: &Path, location: &RuntimeLocation<'_>) -> Result<(), String> {
     let project = location.project;
     let Some(gemfile) = read(&folder.join("Gemfile"))? else { return Ok(()) };
@@ -240,7 +241,7 @@ fn add_bundle(contents: &mut RuntimeContents, folder: &Path, location: &RuntimeL
     }
     let cache = project.join("vendor").join("cache");
     if has_gems(&cache) {
-        // The project brings its gems along: no index needs to be asked.
+        // The project contains its gems: no index is needed.
         bundle.argv.push("--local".to_owned());
         bundle.variables.push(("BUNDLE_CACHE_PATH".to_owned(), cache.display().to_string()));
     } else {
@@ -250,8 +251,8 @@ fn add_bundle(contents: &mut RuntimeContents, folder: &Path, location: &RuntimeL
     Ok(())
 }
 
-/// Bundler does not look into the cache of its user unless an index says what there is: it gets the gems of all indexes
-/// in one folder, as if the project brought them along.
+/// Bundler uses the user's cache only for gems that an index lists, so the gems of all indexes are gathered in one
+/// folder, as if the project contained them.
 fn offline(location: &RuntimeLocation<'_>) -> OfflineSettings {
     let set = |name: &str, below: &str| {
         let folder = location.variables.text(name).filter(|text| !text.is_empty())?;
@@ -275,12 +276,12 @@ fn offline(location: &RuntimeLocation<'_>) -> OfflineSettings {
     }
 }
 
-/// The way from `folder` below the project's root to the `Gemfile` of the project.
+/// The relative path from `folder` below the project's root to the project's `Gemfile`.
 fn way_up(project: &Path, folder: &Path) -> String {
     crate::runtime::manifest::way_from(folder, &project.join("Gemfile")).display().to_string()
 }
 
-/// A `Gemfile` of these gems and of what the one at `above` names.
+/// A `Gemfile` with these gems and those of the `Gemfile` at `above`.
 fn gemfile_of(dependencies: &[&String], above: Option<&str>) -> Result<String, String> {
     let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
     let mut text = match above {
@@ -311,7 +312,7 @@ fn install_gem(dependency: &str, request: &RuntimeInstallRequest<'_>) -> Result<
     Ok(step)
 }
 
-/// The gem's name and what is wanted of its version.
+/// The gem's name and its version requirement.
 fn gem_of(dependency: &str) -> Result<(&str, &str), String> {
     let (name, requirement) = dependency.split_once(char::is_whitespace).unwrap_or((dependency, ""));
     if name.starts_with('-') {

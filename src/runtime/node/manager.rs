@@ -94,8 +94,7 @@ impl NodeManager {
     /// Updates the lock of the manifest in the current folder: entries that no longer match it, and these packages;
     /// `None` means all of them. Yarn 1 can do so only by installing.
     pub fn lock(self, upgrade: Option<&[String]>) -> Vec<String> {
-        // What caches say of the newest versions would differ from machine to machine, so npm asks as often as it does of
-        // itself.
+        // Cached metadata about the newest versions would differ between machines, so npm's own expiry applies.
         let npm =
             |verb: &str| words(&["npm", verb, "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]);
         let mut argv = match (self, upgrade) {

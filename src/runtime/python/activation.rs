@@ -1,5 +1,5 @@
-//! The scripts that put an environment on a shell's PATH. Functionally what virtualenv writes, in our own words; each
-//! value is quoted as its shell wants it, so that no folder's name can run anything.
+//! Writes the scripts that activate an environment in a shell. They do what virtualenv's do, but are written from
+//! scratch; each value is quoted for its shell, so that no folder name can execute anything.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::model::Interpreter;
 use crate::python_text::python_repr;
 
-/// A script: its name, its template, and how a text is quoted in it.
+/// A script: its name, its template, and how text is quoted in it.
 struct ActivationScript {
     name: &'static str,
     template: &'static str,
@@ -35,7 +35,7 @@ const SCRIPTS: [ActivationScript; 8] = [
     },
 ];
 
-/// Writes all of them. `prompt`: what stands in parentheses before a shell's own prompt.
+/// Writes all activation scripts. `prompt`: the text in parentheses before the shell's own prompt.
 pub fn write(env_dir: &Path, interpreter: &Interpreter, prompt: &str) -> Result<()> {
     let folder = env_dir.to_str().with_context(|| format!("`{}` is not UTF-8", env_dir.display()))?;
     let libraries: BTreeSet<&Path> = [interpreter.purelib.as_path(), interpreter.platlib.as_path()].into();
@@ -54,7 +54,7 @@ pub fn write(env_dir: &Path, interpreter: &Interpreter, prompt: &str) -> Result<
     Ok(())
 }
 
-/// Replaces each `@FIELD@` that `value` knows. What was put in is not looked at again.
+/// Replaces each `@FIELD@` for which `value` returns text. The result is not expanded again.
 fn fill(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
     let mut pieces = template.split('@');
     let mut result = pieces.next().unwrap_or_default().to_owned();
@@ -104,7 +104,7 @@ fn escape_bash_prompt(text: &str) -> String {
     for character in text.chars() {
         match character {
             '\\' => result.push_str(r"\\\\"),
-            // A single backslash would make `\$` the mark that tells the superuser's prompt.
+            // A single backslash would make `\$` the code for the superuser's prompt character.
             '$' | '`' => {
                 result.push_str(r"\\");
                 result.push(character);
@@ -132,7 +132,7 @@ mod tests {
         env_dir
     }
 
-    /// Runs `code` in `shell` and returns what it printed; `None` when this machine has no such shell.
+    /// Runs `code` in `shell` and returns its output; `None` if this machine has no such shell.
     fn run(shell: &str, code: &str, folder: &Path) -> Option<String> {
         let output = capture(Path::new(shell), &["-c", code].map(OsStr::new), &testing::variables(folder)).ok()?;
         assert!(output.code == 0, "{shell}: {}", String::from_utf8_lossy(&output.error));

@@ -1,14 +1,14 @@
-//! The compiled modules that an installer forgets. uv takes `__pycache__` of packages away, but not that of modules which
-//! stand in `site-packages` itself; Python believes such a file where the module's size and the second of its last
-//! change are as before (<https://docs.python.org/3/reference/import.html#pyc-invalidation>), which two releases that were
-//! unpacked within one second can well have in common.
+//! Removes stale compiled modules after an installation. uv removes `__pycache__` of packages, but not that of modules
+//! directly in `site-packages`. Python trusts such a file if the module's size and modification time in seconds are
+//! unchanged (<https://docs.python.org/3/reference/import.html#pyc-invalidation>), which two releases unpacked within
+//! one second may have in common.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Takes away what was compiled from modules of `site_packages` that are gone or came later, as far as possible: a link
-/// into a cache is as old as the cache, but its inode was changed when the link was made.
+/// Removes, as far as possible, the compiled files of modules in `site_packages` that are gone or newer. A link into a
+/// cache is as old as the cache, but its inode changed when the link was created.
 pub fn remove_outdated(site_packages: &Path) {
     let Ok(entries) = fs::read_dir(site_packages.join("__pycache__")) else { return };
     for entry in entries.flatten() {
@@ -20,7 +20,7 @@ pub fn remove_outdated(site_packages: &Path) {
         let source = fs::metadata(site_packages.join(format!("{module}.py")));
         let later = |compiled: &Metadata| source.as_ref().map_or(true, |source| changed(source) >= changed(compiled));
         if entry.metadata().is_ok_and(|compiled| later(&compiled)) {
-            // Left where it cannot be removed: Python judges it then, as it does without envo.
+            // If it cannot be removed, Python checks it as it does without envo.
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -41,7 +41,7 @@ mod tests {
         fs::create_dir(folder.path().join("__pycache__")).unwrap();
         fs::write(folder.path().join("kept.py"), "").unwrap();
         for name in ["kept", "gone", "newer"] {
-            // The clock of files may stand still for some milliseconds.
+            // File timestamps may stand still for some milliseconds.
             let made = || {
                 fs::write(compiled(name), "").unwrap();
                 fs::metadata(compiled(name)).unwrap()
@@ -50,7 +50,7 @@ mod tests {
             while changed(&made()) <= changed(&before) {}
         }
         fs::write(folder.path().join("__pycache__/other"), "").unwrap();
-        // A link has the age of the file it leads to, and yet it is new.
+        // A link has the age of its target although it is new.
         fs::write(folder.path().join("cache"), "").unwrap();
         fs::File::open(folder.path().join("cache")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
         fs::hard_link(folder.path().join("cache"), folder.path().join("newer.py")).unwrap();

@@ -1,6 +1,5 @@
-//! Makes a virtual environment without virtualenv: the links, `pyvenv.cfg` and the scripts, laid out as virtualenv lays
-//! them out. What is installed into it from the start is [`crate::runtime::python::seed`]'s business, and whether an environment is
-//! finished its caller's.
+//! Creates a virtual environment without virtualenv: links, `pyvenv.cfg` and scripts in virtualenv's layout. Does not
+//! install packages ([`crate::runtime::python::seed`]) or mark an environment as finished (its caller).
 
 use std::fs;
 use std::io;
@@ -14,11 +13,11 @@ use crate::model::environment::CreationSettings;
 use crate::runtime::python::activation;
 use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
 
-/// Oldest versions that take their prefix from `pyvenv.cfg` in the layout used here.
+/// The oldest versions that read their prefix from `pyvenv.cfg` in the layout used here.
 const OLDEST_CPYTHON: (u32, u32) = (3, 5);
 const OLDEST_PYPY: (u32, u32) = (3, 8);
 
-/// Whether environments of `interpreter` can be made here; else an old virtualenv has to.
+/// Whether envo can create environments of `interpreter`; if not, an old virtualenv has to.
 pub fn is_supported(interpreter: &Interpreter) -> bool {
     let version = (interpreter.version.major, interpreter.version.minor);
     match interpreter.implementation.as_str() {
@@ -28,7 +27,7 @@ pub fn is_supported(interpreter: &Interpreter) -> bool {
     }
 }
 
-/// Makes the environment's own files, over whatever an interrupted creation left.
+/// Creates the environment's own files, replacing those of an interrupted creation.
 pub fn create(
     env_dir: &Path,
     interpreter: &Interpreter,
@@ -47,7 +46,7 @@ pub fn create(
     }
     link_programs(&bin, &names, &interpreter.system_executable, creation.always_copy)?;
     let prompt = creation.prompt.clone().or_else(|| prompt(settings));
-    // uv writes it as it is, virtualenv quotes it.
+    // uv writes it unquoted, virtualenv quotes it.
     let written = creation.prompt.clone().or_else(|| prompt.as_ref().map(|prompt| format!("\"{prompt}\"")));
     let shown =
         prompt.clone().unwrap_or_else(|| env_dir.file_name().unwrap_or_default().to_string_lossy().into_owned());
@@ -64,7 +63,7 @@ pub fn create(
     Ok(())
 }
 
-/// What shells show instead of the folder's name; a dot stands for the name of the current folder.
+/// The text shells show instead of the folder's name; `.` means the name of the current folder.
 fn prompt(settings: &VirtualenvSettings) -> Option<String> {
     match settings.prompt.as_deref()? {
         "." => Some(std::env::current_dir().ok()?.file_name()?.to_string_lossy().into_owned()),
@@ -72,7 +71,7 @@ fn prompt(settings: &VirtualenvSettings) -> Option<String> {
     }
 }
 
-/// The first name leads to the interpreter, the others to the first; or each is a copy.
+/// Links the first name to the interpreter and the others to the first; with `copy`, each is a copy.
 fn link_programs(bin: &Path, names: &[String], executable: &Path, copy: bool) -> Result<()> {
     for (index, name) in names.iter().enumerate() {
         let path = bin.join(name);

@@ -1,5 +1,5 @@
-//! Finds the interpreter a person asked for: in the order virtualenv looks for it, then in the folders of version
-//! managers, which virtualenv does not search. Candidates are guessed by their file names; only [`Facts`] asks them.
+//! Finds the interpreter for a spec: in virtualenv's search order, then in the folders of version managers, which
+//! virtualenv does not search. Candidates are selected by file name; only [`InterpreterCache`] runs them.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -14,10 +14,10 @@ use crate::runtime::python::folder_guess;
 use crate::runtime::python::interpreter_cache::InterpreterCache;
 use crate::runtime::python::shim;
 
-/// Implementations whose programs virtualenv knows by name. What is called otherwise may be any implementation.
+/// Implementations whose program names virtualenv knows. Other names may be any implementation.
 const KNOWN_IMPLEMENTATIONS: [&str; 3] = ["cpython", "pypy", "graalpy"];
 
-/// Searched after PATH, which may lack them (a cron job's, a stripped one).
+/// Searched after PATH, which may lack them (in a cron job, for example).
 const USUAL_FOLDERS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/opt/homebrew/bin"];
 
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub struct PythonDiscovery {
 }
 
 impl PythonDiscovery {
-    /// `discover`: interpreters to try first (`--discover`). `own_executable`: envo's own path, beside which a Python may
-    /// lie; symbolic links must be resolved.
+    /// `discover`: interpreters to try first (`--discover`). `own_executable`: envo's own path with symbolic links
+    /// resolved; a Python may be next to it.
     pub fn new(variables: &EnvVariables, discover: &[String], own_executable: Option<&Path>) -> Self {
         let mut discovery = Self {
             facts: InterpreterCache::new(variables),
@@ -49,14 +49,14 @@ impl PythonDiscovery {
         discovery
     }
 
-    /// What is known about the interpreter at `path`; `None` when there is none or it does not run. The path need not be
-    /// resolved; a shim stands for what it would run.
+    /// The facts about the interpreter at `path`; `None` if there is none or it does not run. The path need not be
+    /// resolved; a shim means the program it would run.
     pub fn interpreter_at(&self, path: &Path) -> Option<Arc<Interpreter>> {
         let path = std::path::absolute(path).ok()?;
         self.facts.of(&self.behind_shim(path)?)
     }
 
-    /// Every interpreter that fits `text` in the folders of version managers, the likeliest first.
+    /// Every interpreter for `text` in the folders of version managers, the most likely first.
     pub fn find_all(&self, text: &str) -> impl Iterator<Item = Arc<Interpreter>> {
         let spec = PythonSpec::parse(text);
         let roots = folder_guess::roots(&self.variables);
@@ -70,13 +70,13 @@ impl PythonDiscovery {
             .filter(move |interpreter| spec.fits(interpreter))
     }
 
-    /// Looks for `text` once more, although nothing was found before.
+    /// Searches for `text` again, although nothing was found before.
     pub fn find_again(&self, text: &str) -> Option<Arc<Interpreter>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(text);
         self.find(&[text.to_owned()])
     }
 
-    /// Pythons beside which a virtualenv may be installed: the host's, and those of the first `tox` and `virtualenv` on
+    /// Pythons with which a virtualenv may be installed: the host's, and those of the first `tox` and `virtualenv` on
     /// PATH that are scripts.
     pub fn hosts_of_virtualenv(&self) -> Vec<PathBuf> {
         let of_program = |name| self.path.iter().find_map(|folder| interpreter_of(&folder.join(name)));
@@ -96,7 +96,7 @@ impl PythonDiscovery {
             .unwrap_or_else(|| PathBuf::from("/usr/bin/python3"))
     }
 
-    /// `path` itself unless it is a shim; `None` for one that would run nothing.
+    /// `path` itself unless it is a shim; `None` for a shim that would run nothing.
     fn behind_shim(&self, path: PathBuf) -> Option<PathBuf> {
         if !shim::is_shim(&path) {
             return Some(path);
@@ -104,8 +104,8 @@ impl PythonDiscovery {
         shim::target(&path, &self.variables, &std::env::current_dir().ok()?)
     }
 
-    /// The program that by its name alone is what one of `specs` asks for, which is found without asking any; `None` when
-    /// only asking would tell.
+    /// The program that satisfies one of `specs` by its name alone, without running any; `None` if a candidate would
+    /// have to be run.
     pub fn likely(&self, specs: &[String]) -> Option<PathBuf> {
         let [text] = specs else { return None };
         let spec = PythonSpec::parse(text);
@@ -130,7 +130,7 @@ impl PythonDiscovery {
             return Some(interpreter);
         }
         if let Some(path) = &spec.path {
-            // Only with a slash does it mean a file of this folder; else it is the name of a program.
+            // Only with a slash does it mean a file in this folder; otherwise it is the name of a program.
             if path.as_os_str().as_bytes().contains(&b'/') {
                 return self.interpreter_at(path);
             }
@@ -186,7 +186,7 @@ impl InterpreterLookup for PythonDiscovery {
         self.facts.unanswered()
     }
 
-    /// The one `TOX_UV_PATH` names, else one beside envo, else the first on PATH.
+    /// The uv named by `TOX_UV_PATH`, else the one next to envo, else the first on PATH.
     fn uv(&self) -> Option<PathBuf> {
         let search = |program: &OsStr| {
             let mut found = which::which_in_global(program, self.variables.get("PATH")).ok()?;
@@ -200,7 +200,7 @@ impl InterpreterLookup for PythonDiscovery {
     }
 }
 
-/// The name by which the `tox` in the same folder calls the interpreter: in messages and settings it is tox's to choose.
+/// The path by which the `tox` in the same folder names the interpreter: tox's messages and settings use that one.
 fn named_by_tox(host: &Path) -> Option<PathBuf> {
     let folder = host.parent()?;
     let named = interpreter_of(&folder.join("tox"))?;
@@ -208,17 +208,17 @@ fn named_by_tox(host: &Path) -> Option<PathBuf> {
     same.then_some(named)
 }
 
-/// The program that a script names in its first line.
+/// The program in a script's first line.
 fn interpreter_of(script: &Path) -> Option<PathBuf> {
     let mut start = [0; 512];
     let length = fs::File::open(script).and_then(|mut file| file.read(&mut start)).ok()?;
     let line = start[..length].split(|byte| *byte == b'\n').next()?.strip_prefix(b"#!")?;
     let named = PathBuf::from(OsStr::from_bytes(line.trim_ascii()));
-    // What `env` would find is not looked for.
+    // A program that `env` would find is not searched for.
     named.is_file().then_some(named)
 }
 
-/// Relative entries are left out: they would run what the current folder supplies. So are second names of one folder.
+/// Leaves out relative entries, which would run files from the current folder, and duplicates of a folder.
 fn folders(path: &OsStr) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
     let mut resolved: Vec<PathBuf> = Vec::new();
@@ -233,10 +233,10 @@ fn folders(path: &OsStr) -> Vec<PathBuf> {
     folders
 }
 
-/// The file names under which an interpreter is looked for in a folder of PATH.
+/// The file names of an interpreter in a folder of PATH.
 struct InterpreterNames {
     exact: Vec<String>,
-    /// Set where the spec leaves the version open: any version of these names will do, the newest first.
+    /// Set if the spec leaves the version open: any version of these names fits, the newest first.
     pattern: Option<(Vec<String>, Option<u32>)>,
 }
 
@@ -274,7 +274,7 @@ impl InterpreterNames {
     }
 }
 
-/// From the exact version down to the major one. The bare name comes first when no version was asked for.
+/// From the exact version down to the major one. The bare name comes first if no version is requested.
 fn versions(spec: &PythonSpec) -> Vec<String> {
     match (spec.major, spec.minor, spec.micro) {
         (Some(major), Some(minor), Some(micro)) => {
@@ -286,7 +286,7 @@ fn versions(spec: &PythonSpec) -> Vec<String> {
     }
 }
 
-/// Programs of `folder` that are called like one of `stems` and a version.
+/// Programs of `folder` named like one of `stems` with a version.
 fn listed(folder: &Path, stems: &[String], major: Option<u32>) -> Vec<PathBuf> {
     let version = |name: &str| {
         let rest = stems.iter().find_map(|stem| name.strip_prefix(stem.as_str()))?;
@@ -336,7 +336,7 @@ mod tests {
             self.folder.path().join(name)
         }
 
-        /// A link to this machine's Python 3.
+        /// Creates a link to this machine's Python 3.
         fn link(&self, name: &str) -> PathBuf {
             let path = self.path(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -478,7 +478,7 @@ mod tests {
         let older = machine.link(&format!(".pyenv/versions/{version}.0/bin/python"));
         let spec = format!("{version}-64");
         let newer = machine.link(&format!(".pyenv/versions/{version}.100/bin/python"));
-        // An interpreter of this machine's usual folders may fit too, and then goes first.
+        // An interpreter in the usual folders may fit too, and then comes first.
         let found = machine.find(&[&spec]).unwrap();
         assert!(found == newer || found.starts_with("/usr") || found.starts_with("/bin"), "{}", found.display());
         assert_ne!(found, older);

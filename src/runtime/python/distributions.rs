@@ -1,4 +1,4 @@
-//! Which distributions are installed beside an interpreter, from the names of their folders: nothing is started for it.
+//! Lists the distributions installed with an interpreter, from the names of their folders. Starts nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::model::Interpreter;
 use crate::model::pep508::canonical_name;
 
-/// The packages that belong to an interpreter.
+/// The packages of an interpreter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Distributions {
     folders: Vec<PathBuf>,
 }
 
 impl Distributions {
-    /// Those of the environment, or the installation, whose program `bin/python` the interpreter was found as.
+    /// The packages of the environment or installation whose program `bin/python` is the interpreter.
     pub fn of(interpreter: &Interpreter) -> Self {
         let prefix = interpreter.executable.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
         let mut folders = vec![prefix.join(&interpreter.purelib)];
@@ -35,13 +35,13 @@ impl Distributions {
     }
 }
 
-/// Something that a distribution offers to other programs.
+/// An object that a distribution offers to other programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryPoint {
     pub name: String,
     /// `module:object`.
     pub object: String,
-    /// Of the distribution, as written in its folder's name.
+    /// The distribution's name, as written in its folder's name.
     pub distribution: String,
     pub version: String,
 }
@@ -69,7 +69,7 @@ impl Distributions {
     }
 }
 
-/// The lines `name = object` below `[group]`; what stands in brackets after an object is about extras and of no use here.
+/// The lines `name = object` below `[group]`, without extras in brackets after the object.
 fn in_group<'a>(text: &'a str, group: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let header = format!("[{group}]");
     let lines = text.lines().map(str::trim).skip_while(move |line| *line != header).skip(1);

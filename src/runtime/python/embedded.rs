@@ -1,6 +1,5 @@
-//! The wheels that a virtualenv brings along which is installed on this machine: beside the host Python, or where the
-//! `tox` or `virtualenv` on PATH lives. tox seeds environments from them, so where there is one an environment holds the
-//! very same.
+//! Finds the wheels embedded in an installed virtualenv: that of the host Python, or of the `tox` or `virtualenv` on
+//! PATH. tox seeds environments from them, so envo uses the same files.
 
 use std::fs;
 use std::io::{BufReader, Read as _};
@@ -11,10 +10,10 @@ use pep440_rs::{Version, VersionSpecifiers};
 use crate::model::Interpreter;
 use crate::runtime::python::wheel::WheelName;
 
-/// Where virtualenv keeps them, below its own package.
+/// Their folder in virtualenv's package.
 pub(super) const FOLDER: &str = "virtualenv/seed/wheels/embed";
 
-/// The newest wheel of a distribution for `interpreter` from the first of `hosts`, programs of Pythons, that has one.
+/// The newest wheel of a distribution for `interpreter`, from the first of `hosts` (Python programs) that has one.
 pub fn wheel(hosts: &[PathBuf], name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
     hosts.iter().find_map(|host| wheel_next_to(host, name, interpreter))
 }
@@ -40,7 +39,7 @@ pub fn newest(folders: impl IntoIterator<Item = PathBuf>, name: &str, interprete
     wheels.into_iter().rev().map(|(_, path)| path).find(|path| runs_on(path, interpreter).unwrap_or(false))
 }
 
-/// Whether the wheel's `Requires-Python` allows the interpreter; `None` when that cannot be read.
+/// Whether the wheel's `Requires-Python` allows the interpreter; `None` if that cannot be read.
 fn runs_on(wheel: &Path, interpreter: &Interpreter) -> Option<bool> {
     let mut archive = zip::ZipArchive::new(BufReader::new(fs::File::open(wheel).ok()?)).ok()?;
     let mut parts = wheel.file_name()?.to_str()?.split('-');

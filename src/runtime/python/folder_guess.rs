@@ -1,5 +1,5 @@
-//! Where version managers and distributions keep interpreters that are not on PATH, and what the name of such a folder
-//! says about the interpreter in it, so that only likely ones are asked. Starts no process.
+//! Guesses from folder names which interpreters version managers and distributions have outside PATH, so that only
+//! likely ones are run. Starts no process.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::model::version_specifier::VersionSpecifier;
 use crate::model::{EnvVariables, PythonSpec};
 use crate::runtime::python::shim::is_program;
 
-/// Folders whose subfolders are installations, in the order they are searched.
+/// Folders whose subfolders are installations, in search order.
 pub fn roots(variables: &EnvVariables) -> Vec<PathBuf> {
     let named = |name: &str| variables.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = named("HOME");
@@ -41,10 +41,10 @@ pub fn roots(variables: &EnvVariables) -> Vec<PathBuf> {
     .collect()
 }
 
-/// Interpreters below the installations of `root` that may fit `spec`: the likeliest first, newest version first.
+/// Interpreters in the installations of `root` that may fit `spec`: the most likely first, newest version first.
 pub fn candidates(root: &Path, spec: &PythonSpec) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
-    // Anything may lie in `/opt`; the others hold nothing but installations.
+    // `/opt` may contain anything; the others contain only installations.
     let only_named = matches!(root.file_name(), Some(name) if name == "opt");
     let mut installations: Vec<(FolderGuess, String)> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -73,7 +73,7 @@ fn program(installation: &Path, guess: &FolderGuess) -> Option<PathBuf> {
         .find_map(|folder| names.iter().map(|name| folder.join(name)).find(|path| is_program(path)))
 }
 
-/// What the name of a folder says.
+/// The properties that a folder's name implies.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct FolderGuess {
     implementation: Option<&'static str>,
@@ -82,9 +82,9 @@ struct FolderGuess {
 }
 
 impl FolderGuess {
-    /// `only_named`: `None` for a name that speaks of no Python. The names are pyenv's (`3.11.7`, `pypy3.10-7.3.15`), uv's
-    /// (`cpython-3.12.3+freethreaded-linux-x86_64-gnu`), rye's (`cpython@3.12.3`), Homebrew's (`python@3.12`) and
-    /// manylinux's (`cp312-cp312`).
+    /// `only_named`: `None` for a name that does not mention Python. The names are pyenv's (`3.11.7`,
+    /// `pypy3.10-7.3.15`), uv's (`cpython-3.12.3+freethreaded-linux-x86_64-gnu`), rye's (`cpython@3.12.3`), Homebrew's
+    /// (`python@3.12`) and manylinux's (`cp312-cp312`).
     fn from_name(name: &str, only_named: bool) -> Option<Self> {
         let name = name.to_lowercase();
         let (implementation, rest) =
@@ -103,7 +103,7 @@ impl FolderGuess {
         let rest = rest.trim_start_matches(['-', '@']);
         let (release, tail) = leading_release(rest);
         if release[0].is_none() || implementation == Some("graalpy") {
-            // GraalPy's number is its own, not Python's.
+            // GraalPy's number is its own version, not Python's.
             return Some(Self { implementation, ..Self::default() });
         }
         let free_threaded = tail.contains("+freethreaded") || tail == "t" || tail.starts_with("t-");
@@ -113,7 +113,7 @@ impl FolderGuess {
     fn may_fit(&self, spec: &PythonSpec) -> bool {
         let implementation = match (&spec.implementation, self.implementation) {
             (Some(wanted), Some(is)) => wanted.eq_ignore_ascii_case(is),
-            // As on PATH, where a bare version finds what is called `python`.
+            // As on PATH, where a bare version matches the name `python`.
             (None, Some(is)) => is == "cpython",
             (_, None) => true,
         };
@@ -141,7 +141,7 @@ impl FolderGuess {
     }
 }
 
-/// The up to three numbers with which `text` begins, and what follows them.
+/// Up to three leading numbers of `text`, and the rest.
 fn leading_release(text: &str) -> ([Option<u32>; 3], &str) {
     let end = text.find(|character: char| !matches!(character, '0'..='9' | '.')).unwrap_or(text.len());
     let mut release = [None; 3];

@@ -1,5 +1,5 @@
-//! Asks an interpreter about itself, at most once as long as its file does not change. Knows nothing of where
-//! interpreters are found or which of them is wanted.
+//! Queries interpreters for facts about themselves, at most once while their file does not change. Does not search for
+//! interpreters or choose one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -19,10 +19,10 @@ use crate::runtime::fingerprint::Fingerprint;
 
 const SCRIPT: &str = include_str!("facts.py");
 
-/// What the answer stands behind in the script's output.
+/// Precedes the answer in the script's output.
 const MARK: &[u8] = b"\nenvo-facts:";
 
-/// The version of the cached records' shape and meaning; part of their folder's name.
+/// The version of the records' format and meaning; part of their folder's name.
 const FOLDER: &str = "interpreters-2";
 
 #[derive(Serialize, Deserialize)]
@@ -33,13 +33,13 @@ struct InterpreterRecord {
 
 type InterpreterAnswer = Arc<OnceLock<Option<Arc<Interpreter>>>>;
 
-/// What is known about interpreters, in memory and in envo's cache folder.
+/// Facts about interpreters, in memory and in envo's cache folder.
 pub struct InterpreterCache {
     folder: Option<PathBuf>,
     variables: EnvVariables,
-    /// By the path that was asked. The lock is not held while an interpreter runs.
+    /// By the queried path. The lock is not held while an interpreter runs.
     answers: Mutex<HashMap<PathBuf, InterpreterAnswer>>,
-    /// Which had to be killed, and why.
+    /// Interpreters that had to be killed, and why.
     unanswered: Mutex<Vec<String>>,
 }
 
@@ -62,7 +62,7 @@ impl InterpreterCache {
         }
     }
 
-    /// The facts about the interpreter at `executable` (an absolute path); `None` when there is none or it does not run.
+    /// The facts about the interpreter at `executable` (an absolute path); `None` if there is none or it does not run.
     pub fn of(&self, executable: &Path) -> Option<Arc<Interpreter>> {
         let answer = {
             let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +71,7 @@ impl InterpreterCache {
         answer.get_or_init(|| self.look_up(executable).map(Arc::new)).clone()
     }
 
-    /// What had to be killed when it was asked, with the reason.
+    /// The interpreters that had to be killed when queried, with the reason.
     pub fn unanswered(&self) -> Vec<String> {
         self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -88,7 +88,7 @@ impl InterpreterCache {
         let interpreter = self.query(executable)?;
         let record = InterpreterRecord { fingerprint, interpreter };
         if let Some(file) = file {
-            // Without a writable cache the interpreter is asked again next time, which harms nothing but time.
+            // Without a writable cache the interpreter is run again next time, which only costs time.
             let _ = cache::write(&file, &record);
         }
         Some(record.interpreter)
@@ -130,7 +130,7 @@ fn read_record(file: &Path, fingerprint: &Fingerprint, executable: &Path) -> Opt
     })
 }
 
-/// The markers that speak of the running kernel change without the interpreter changing.
+/// The markers that describe the running kernel change although the interpreter does not.
 fn refresh_system_markers(markers: &mut BTreeMap<String, String>) {
     let system = rustix::system::uname();
     let values = [("platform_release", system.release()), ("platform_version", system.version())];

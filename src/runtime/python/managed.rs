@@ -1,5 +1,5 @@
-//! Interpreters that uv installs where none fits and the user has asked for it (`--install-python`). Says what uv is told
-//! and what it answered; where they are found afterwards is the business of [`crate::runtime::python::folder_guess`].
+//! Has uv install interpreters if none fits and the user asked for it (`--install-python`).
+//! [`crate::runtime::python::folder_guess`] finds them afterwards.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -11,18 +11,18 @@ use crate::execute::process;
 use crate::model::python_spec::canonical_machine;
 use crate::model::{EnvVariables, PythonSpec};
 
-/// Implementations that uv has interpreters of.
+/// Implementations that uv can install.
 const IMPLEMENTATIONS: [&str; 3] = ["cpython", "pypy", "graalpy"];
 
-/// What uv was asked for, and why it could not be had.
+/// The requests to uv, and why they failed.
 #[derive(Debug, Default)]
 pub struct ManagedPythons {
-    /// The lock is held while uv runs: two environments that want the same interpreter wait for one installation.
+    /// The lock is held while uv runs: two environments that need the same interpreter wait for one installation.
     asked: Mutex<HashMap<String, Result<(), String>>>,
 }
 
 impl ManagedPythons {
-    /// Has uv install what `request` stands for, once for all environments of a run.
+    /// Has uv install `request`, once for all environments of a run.
     pub fn install(
         &self,
         request: &str,
@@ -44,7 +44,7 @@ impl ManagedPythons {
 
 fn run(request: &str, uv: &Path, variables: &EnvVariables, interrupt: &Interrupt) -> Result<(), String> {
     let mut variables = variables.clone();
-    // The interpreter is for environments: nothing of it belongs on the user's PATH.
+    // The interpreter is for environments only and does not belong on the user's PATH.
     for (name, value) in [("UV_PYTHON_INSTALL_BIN", "0"), ("UV_NO_PROGRESS", "1"), ("NO_COLOR", "1")] {
         variables.set(name, value);
     }
@@ -55,7 +55,7 @@ fn run(request: &str, uv: &Path, variables: &EnvVariables, interrupt: &Interrupt
     if code == 0 { Ok(()) } else { Err(format!("{command} failed: {}", cause(&String::from_utf8_lossy(&text)))) }
 }
 
-/// What was the matter, and behind it why, from the chain of causes that uv prints.
+/// The error and its root cause, from the chain of causes that uv prints.
 fn cause(text: &str) -> String {
     let lines: Vec<&str> = text
         .lines()
@@ -72,7 +72,7 @@ fn cause(text: &str) -> String {
     }
 }
 
-/// What uv is asked for to get an interpreter that fits `text`.
+/// The request to uv for an interpreter that satisfies `text`.
 pub fn request(text: &str) -> Result<String, String> {
     let spec = PythonSpec::parse(text);
     if spec.path.is_some() {

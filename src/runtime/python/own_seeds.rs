@@ -1,5 +1,5 @@
-//! The wheels that a virtualenv of the version tox has would put into environments, kept in envo's cache for machines on
-//! which no virtualenv is installed: what interpreters bring themselves is often years older.
+//! Provides the wheels that tox's virtualenv would install into environments, in envo's cache, for machines without
+//! virtualenv: those that come with interpreters are often years older.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,8 @@ use crate::runtime::python::own_wheel::{OwnWheel, WheelSources};
 
 const FOLDER: &str = "tools-2/virtualenv";
 
-/// The folder with the wheels, fetched with a pip on `interpreter` if it is not there yet. `spec`: the virtualenv that a
-/// Python asks for which today's has dropped, as `virtualenv_spec` names it; empty for today's.
+/// The folder with the wheels, fetched with a pip on `interpreter` if necessary. `spec`: the virtualenv for a Python
+/// that today's has dropped, as in `virtualenv_spec`; empty for today's.
 pub fn obtain(means: &WheelSources<'_>, interpreter: &Interpreter, spec: &str) -> Result<PathBuf, String> {
     let todays = format!("=={VIRTUALENV_VERSION}");
     let seeds = OwnWheel {
@@ -33,7 +33,7 @@ pub fn obtain(means: &WheelSources<'_>, interpreter: &Interpreter, spec: &str) -
         },
         avoided_by: "ENVO_OFFLINE=1 does without",
         instead: "what Python brings is used",
-        // Environments of one machine should hold the same.
+        // All environments on a machine should have the same versions.
         waits: true,
         room: 16 << 20,
     };
@@ -59,7 +59,7 @@ mod tests {
     use crate::runtime::python::seed::Seeder;
     use crate::runtime::python::testing;
 
-    /// A wheel of virtualenv that carries these, and other files.
+    /// Publishes a wheel of virtualenv that contains `carried` and other files.
     fn publish(links: &Path, version: &str, carried: &[&str]) {
         let name = links.join(format!("virtualenv-{version}-py3-none-any.whl"));
         let mut archive = zip::ZipWriter::new(File::create(name).unwrap());

@@ -1,5 +1,4 @@
-//! A uv of envo's own, in its cache, for machines that have none. What is done with it is the business of
-//! [`crate::install`].
+//! Provides a uv in envo's cache for machines without one. [`crate::install`] decides how it is used.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use crate::runtime::python::shim::is_program;
 const FOLDER: &str = "tools-2/uv";
 const PROGRAM: &str = "uv";
 
-/// The uv in the cache, fetched with a pip on `interpreter` if it is not there yet.
+/// The uv in the cache, fetched with a pip on `interpreter` if necessary.
 pub fn obtain(means: &WheelSources<'_>, interpreter: &Interpreter) -> Result<PathBuf, String> {
     let unpack = |wheel: &Path, unpacked: &Path| {
         let program = |name: &Path| {
@@ -21,7 +20,7 @@ pub fn obtain(means: &WheelSources<'_>, interpreter: &Interpreter) -> Result<Pat
         };
         extract(wheel, unpacked, program)?;
         anyhow::ensure!(unpacked.join(PROGRAM).exists(), "the wheel of uv has no program in it");
-        // What does not run here must not be found by anyone.
+        // A program that does not run here must not be used.
         let output = process::ask(&unpacked.join(PROGRAM), &["--version".as_ref()], means.variables)?;
         let name = wheel.file_name().unwrap_or_default().to_string_lossy();
         anyhow::ensure!(output.code == 0, "the uv of {name} does not run here");
@@ -30,7 +29,7 @@ pub fn obtain(means: &WheelSources<'_>, interpreter: &Interpreter) -> Result<Pat
     let uv = OwnWheel {
         name: "uv",
         distribution: "uv",
-        // Older ones do not know all the options that envo gives to uv.
+        // Older ones lack some of the options that envo passes to uv.
         versions: ">=0.6",
         folder: FOLDER,
         content: &|folder| Some(folder.join(PROGRAM)).filter(|program| is_program(program)),
@@ -63,7 +62,7 @@ mod tests {
     }
 
     impl UvFixture {
-        /// One whose index is the folder `links`.
+        /// Creates a machine whose index is the folder `links`.
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let mut variables = testing::variables(&folder.path().join("cache"));
@@ -92,7 +91,7 @@ mod tests {
             archive.finish().unwrap();
         }
 
-        /// What comes of asking for it, and what was told meanwhile.
+        /// The result of requesting uv, and the number of messages.
         fn obtain(&self) -> (Result<PathBuf, String>, usize) {
             let told = Mutex::new(0);
             let discovery = PythonDiscovery::new(&self.variables, &[], None);
@@ -166,7 +165,7 @@ mod tests {
             assert_eq!(machine.obtain(), (uv.clone(), 1));
             assert_eq!(std::fs::read(machine.location("7.2.0")).unwrap(), content);
         }
-        // Where it cannot be fetched, that is said, and what is broken is not used.
+        // If it cannot be fetched, that is reported, and a broken copy is not used.
         std::fs::write(machine.location("7.2.0"), "broken").unwrap();
         machine.variables.set("ENVO_OFFLINE", "1");
         let folder = machine.location("7.2.0").parent().unwrap().display().to_string();

@@ -1,6 +1,5 @@
-//! What envo keeps for itself of a wheel, in its cache: fetched once from the package index that pip uses, with pip and
-//! all its settings, and then there for every project. That it cannot be had is remembered for a while, so that trying
-//! costs nothing.
+//! Keeps the contents of a wheel in envo's cache for all projects: fetched once with pip and all its settings. A
+//! failure is remembered for a while, so that repeated attempts cost nothing.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -18,53 +17,53 @@ use crate::runtime::python::PythonDiscovery;
 use crate::runtime::python::seed::{SeedSources, Seeder};
 use crate::scratch::Scratch;
 
-/// Why there is none; its time of change says since when.
+/// The reason for the failure; the file's modification time is the time of it.
 const REFUSAL: &str = "unavailable.json";
 pub(super) const LOCK: &str = ".lock";
-/// How long a failure is taken for granted.
+/// How long a failure is remembered.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// What a wheel is fetched with.
+/// Resources for fetching a wheel.
 pub struct WheelSources<'a> {
     pub seeder: &'a Seeder,
     pub discovery: &'a PythonDiscovery,
     pub variables: &'a EnvVariables,
     pub interrupt: &'a Interrupt,
-    /// Called once before something is fetched, and when that fails.
+    /// Called once before fetching, and again if that fails.
     pub tell: &'a dyn Fn(String),
 }
 
-/// The wheel, and what is kept of it.
+/// The wheel, and the part of it that is kept.
 pub struct OwnWheel<'a> {
-    /// What people call its content.
+    /// The content's name for users.
     pub name: &'a str,
-    /// The distribution, and which of its versions will do.
+    /// The distribution and its suitable versions.
     pub distribution: &'a str,
     pub versions: &'a str,
-    /// Below the cache; in it one folder per version.
+    /// Below the cache; contains a folder per version.
     pub folder: &'a str,
-    /// Finds the content in the folder of a version, if it is complete.
+    /// Finds the content in a version's folder, if it is complete.
     pub content: &'a dyn Fn(&Path) -> Option<PathBuf>,
-    /// Takes the content from a wheel into an empty folder, or says why it is of no use.
+    /// Extracts the content from a wheel into an empty folder, or explains why it is unusable.
     pub unpack: &'a dyn Fn(&Path, &Path) -> anyhow::Result<()>,
-    /// How to do without, and what is done without it.
+    /// How to avoid needing it, and what happens without it.
     pub avoided_by: &'a str,
     pub instead: &'a str,
     /// Whether to wait while another process fetches it.
     pub waits: bool,
-    /// How many bytes the wheel and its content take together, about.
+    /// The approximate size of the wheel and its content in bytes.
     pub room: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 struct WheelRefusal {
-    /// The settings it holds for.
+    /// The pip settings for which it is remembered.
     settings: String,
     reason: String,
 }
 
 impl OwnWheel<'_> {
-    /// The content in the cache, fetched with a pip on `interpreter` if it is not there yet.
+    /// The content in the cache, fetched with a pip on `interpreter` if necessary.
     pub fn obtain(&self, means: &WheelSources<'_>, interpreter: &Interpreter) -> Result<PathBuf, String> {
         let name = self.name;
         let folder = cache::folder(means.variables)
@@ -104,13 +103,13 @@ impl OwnWheel<'_> {
             }
         };
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            // What is damaged was there, so its users count on it.
+            // A damaged one was in use, so it is needed.
             if !self.waits && damaged.is_none() {
                 return Err(format!("another process is fetching {name}"));
             }
             lock.lock().map_err(|error| format!("{missing}, and `{}`: {error}", folder.display()))?;
         }
-        // The last holder of the lock may have been successful, or have found that it cannot be had.
+        // The previous holder of the lock may have fetched it, or failed to.
         if let Some(content) = self.newest(&folder) {
             return Ok(content);
         }
@@ -151,13 +150,13 @@ impl OwnWheel<'_> {
         (self.content)(&location).ok_or_else(|| anyhow::anyhow!("{requirement} does not hold what it should"))
     }
 
-    /// The content of the newest version in `folder` that will do and is what it should be.
+    /// The intact content of the newest suitable version in `folder`.
     fn newest(&self, folder: &Path) -> Option<PathBuf> {
         let mut versions = self.versions_in(folder).into_iter().rev();
         versions.find_map(|(_, path)| checksums::hold(&path).then(|| (self.content)(&path))?)
     }
 
-    /// The versions in `folder` that will do, whatever state they are in, with the newest last.
+    /// The suitable versions in `folder`, intact or not, the newest last.
     fn versions_in(&self, folder: &Path) -> Vec<(Version, PathBuf)> {
         let Ok(wanted) = self.versions.parse::<VersionSpecifiers>() else { return Vec::new() };
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -180,7 +179,7 @@ fn remembered(folder: &Path, settings: &str) -> Option<String> {
 
 fn remember(folder: &Path, refusal: &WheelRefusal) {
     if let Ok(content) = serde_json::to_vec(refusal) {
-        // If it cannot be written, the next run tries again, which harms nothing but time.
+        // If it cannot be written, the next run tries again, which only costs time.
         let _ = cache::write_atomically(&folder.join(REFUSAL), &content);
     }
 }

@@ -1,13 +1,13 @@
-//! What helps when there is no interpreter for an environment.
+//! Suggests a remedy if there is no interpreter for an environment.
 
 use std::path::Path;
 
 use crate::model::{Environment, InterpreterLookup};
 
-/// The versions that are looked for to name what there is instead.
+/// The versions searched for to list the available ones.
 const VERSIONS: std::ops::RangeInclusive<u32> = 7..=16;
 
-/// What a person can do. Names the versions that are there, so that nobody has to guess what would have been found.
+/// The remedy for users. Lists the versions on this machine, so that users need not guess what would be found.
 pub fn remedy(environment: &Environment, interpreters: &dyn InterpreterLookup) -> String {
     let there: Vec<String> = VERSIONS
         .map(|minor| format!("3.{minor}"))

@@ -1,5 +1,6 @@
-//! Decides what a new environment holds from the start (pip, and for older Pythons setuptools and wheel, as virtualenv
-//! has it) and where their wheels come from: the interpreter itself, envo's cache, another interpreter, the index.
+//! Installs the initial packages of a new environment (pip, and for older Pythons setuptools and wheel, like
+//! virtualenv) and chooses the source of their wheels: the interpreter itself, envo's cache, another interpreter, the
+//! index.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
 use crate::runtime::python::wheel::{WheelDestination, WheelName, WheelTree};
 use crate::scratch::Scratch;
 
-/// Wheels that were fetched from an index: a folder for each Python they are for, and in it one for each distribution.
+/// Wheels fetched from an index: a folder per Python, with a folder per distribution in it.
 const DOWNLOADS: &str = "downloads-2";
 /// Unpacked wheels, each in one file.
 const TREES: &str = "trees-2";
@@ -27,22 +28,22 @@ const TREES: &str = "trees-2";
 /// Older ones do not know `manylinux2014`, without which few of today's wheels can be installed.
 const OLDEST_USEFUL_PIP: [u64; 2] = [19, 3];
 
-/// How much older an interpreter may be whose bundled pip serves another one: a much older pip fails on a newer Python,
-/// and a newer one on an older Python.
+/// How much older an interpreter may be whose bundled pip is used for another one: a much older pip fails on a newer
+/// Python, and a newer one on an older Python.
 const OLDER_MINORS: u32 = 2;
 
-/// What a child that runs pip must not inherit: it would lead the installation elsewhere.
+/// Variables that a child running pip must not inherit: they would redirect the installation.
 const MISLEADING: [&str; 7] =
     ["PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIRE_VIRTUALENV", "PIP_CONSTRAINT"];
 
-/// Brings pip and its companions into environments.
+/// Installs pip and its companions into environments.
 #[derive(Debug)]
 pub struct Seeder {
     cache: Option<PathBuf>,
     variables: EnvVariables,
-    /// Used in place of the cache when that cannot be written.
+    /// Used instead of the cache if that cannot be written.
     scratch: OnceLock<Scratch>,
-    /// Ends what it has started when the user wants to stop.
+    /// Ends started processes when the user interrupts.
     pub(super) interrupt: Interrupt,
     /// Why the cache cannot be written.
     trouble: OnceLock<String>,
@@ -62,8 +63,8 @@ impl Seeder {
     /// Installs `names` into the environment of `interpreter` at `env_dir`, whose folders exist.
     ///
     /// # Errors
-    /// When there is no pip to be had, or something cannot be written. Without setuptools and wheel an environment is
-    /// still of use, so it is made without them where they cannot be had; their names are returned.
+    /// If no pip is available, or a file cannot be written. An environment without setuptools and wheel is still
+    /// usable, so it is created without them if they are unavailable; their names are returned.
     pub fn seed(
         &self,
         env_dir: &Path,
@@ -101,7 +102,7 @@ impl Seeder {
         tree.install(location)
     }
 
-    /// Whether something could be kept in the cache; remembers why it could not.
+    /// Whether `result` succeeded in writing the cache; remembers the error if not.
     pub fn is_kept(&self, result: std::io::Result<()>) -> bool {
         if let Err(error) = &result {
             let folder = self.cache.as_deref().unwrap_or(Path::new("")).display();
@@ -110,17 +111,17 @@ impl Seeder {
         result.is_ok()
     }
 
-    /// Why the cache cannot be written, if that was tried in vain.
+    /// Why the cache cannot be written, if writing it failed.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.get().map(String::as_str)
     }
 
-    /// Where there may be something that was kept: the cache, and what stands in for it in this run.
+    /// Folders with kept files: the cache, and its replacement in this run.
     pub fn roots(&self) -> impl Iterator<Item = &Path> {
         self.cache.as_deref().into_iter().chain(self.scratch.get().map(Scratch::path))
     }
 
-    /// The folder `name` of the cache, or of what stands in for it where the cache has no room for that many bytes.
+    /// The folder `name` of the cache, or of its replacement if the cache has no space for that many bytes.
     pub fn root_with_room(&self, name: &str, bytes: u64) -> Result<PathBuf> {
         if let Some(folder) = self.cache.as_ref().map(|cache| cache.join(name))
             && self.is_kept(cache::check_room(&folder, bytes))
@@ -132,7 +133,7 @@ impl Seeder {
         Ok(folder)
     }
 
-    /// A folder for what cannot be kept in the cache, for the time of this run.
+    /// A temporary folder for this run, for files that cannot be kept in the cache.
     fn scratch(&self) -> Result<&Path> {
         if self.scratch.get().is_none() {
             let _ = self.scratch.set(Scratch::temporary("envo-seeds-").context("no folder can be written to")?);
@@ -140,7 +141,7 @@ impl Seeder {
         Ok(self.scratch.get().context("no folder can be written to")?.path())
     }
 
-    /// A wheel of each distribution that is to be had; one of pip at least.
+    /// A wheel of each available distribution; pip's is required.
     fn wheels(
         &self,
         names: &[&'static str],
@@ -192,16 +193,16 @@ impl Seeder {
             .collect())
     }
 
-    /// Whether the user wants envo to fetch nothing for itself (`ENVO_OFFLINE`).
+    /// Whether the user forbids envo to fetch files for itself (`ENVO_OFFLINE`).
     pub fn is_offline(&self) -> bool {
         let value = self.variables.text("ENVO_OFFLINE").unwrap_or_default().to_lowercase();
         !matches!(value.as_str(), "" | "0" | "false" | "no" | "off")
     }
 
-    /// Fetches the wheel that `requirement` asks for from the index into `folder`.
+    /// Fetches the wheel for `requirement` from the index into `folder`.
     ///
     /// # Errors
-    /// When there is no pip, no such wheel, or the user interrupts it; the error ends with what pip wrote.
+    /// If there is no pip, no such wheel, or the user interrupts it; the error ends with pip's output.
     pub fn fetch(
         &self,
         requirement: &str,
@@ -228,7 +229,7 @@ impl Seeder {
         let python = &interpreter.system_executable;
         let mut variables = self.variables.clone();
         if variables.get("PIP_RETRIES").is_none() {
-            // What envo can do without is not waited for long.
+            // An optional file is not worth a long wait.
             variables.set("PIP_RETRIES", "1");
         }
         let (code, text) = process::run_until_interrupt(python, &arguments, &variables, interrupt)
@@ -239,7 +240,7 @@ impl Seeder {
         Ok(())
     }
 
-    /// Fetches wheels for `interpreter` from the index, with whatever pip can be run, into a folder that lasts as long as
+    /// Fetches wheels for `interpreter` from the index, with any pip that can be run, into a folder that is kept for
     /// this run.
     fn download(&self, names: &[&'static str], interpreter: &Interpreter) -> Result<PathBuf> {
         if self.is_offline() {
@@ -247,7 +248,7 @@ impl Seeder {
         }
         let folder = tempfile::tempdir_in(self.scratch()?)?.keep();
         let pip = match newest_wheel("pip", &interpreter.bundled_wheels) {
-            // A wheel of pip can be run as it is.
+            // A wheel of pip can be run directly.
             Some(wheel) => vec![wheel.join("pip").into_os_string()],
             None => vec!["-m".into(), "pip".into()],
         };
@@ -255,7 +256,7 @@ impl Seeder {
         let mut arguments: Vec<OsString> = pip;
         arguments.extend(options.map(OsString::from));
         if !names.contains(&"pip") {
-            // An environment is of use without them, so a network that does not answer is not waited for long.
+            // An environment is usable without them, so do not wait long for a network that does not answer.
             arguments.extend(["--retries", "3", "--timeout", "10"].map(OsString::from));
         }
         arguments.extend(["--dest".into(), folder.as_os_str().to_owned()]);
@@ -265,7 +266,7 @@ impl Seeder {
         Ok(folder)
     }
 
-    /// Keeps wheels that were downloaded into `fresh`: in the cache, or for this run where that cannot be written.
+    /// Keeps wheels downloaded into `fresh`: in the cache, or for this run if that cannot be written.
     fn keep(&self, names: &[&str], interpreter: &Interpreter, fresh: &Path) -> Result<()> {
         for name in names {
             let Some(wheel) = newest_wheel(name, [fresh]) else { continue };
@@ -284,7 +285,7 @@ impl Seeder {
         Ok(())
     }
 
-    /// The wheel that [`Seeder::keep`] has kept.
+    /// The wheel that [`Seeder::keep`] kept.
     fn downloaded(&self, name: &str, interpreter: &Interpreter) -> Option<PathBuf> {
         self.roots().find_map(|root| {
             let location = downloads(root, name, interpreter);
@@ -297,10 +298,10 @@ fn downloads(root: &Path, name: &str, interpreter: &Interpreter) -> PathBuf {
     root.join(DOWNLOADS).join(interpreter.dotted_version()).join(name)
 }
 
-/// Where seeds may come from besides the interpreter and the cache.
+/// Sources of seeds besides the interpreter and the cache.
 #[derive(Clone, Copy)]
 pub struct SeedSources<'a> {
-    /// Whether to fetch the newest versions from the index, whatever is there already (`download = true`).
+    /// Whether to fetch the newest versions from the index, even if others are available (`download = true`).
     pub newest: bool,
     pub discovery: &'a PythonDiscovery,
     /// Finds the folder of the wheels that envo keeps for this ([`crate::runtime::python::own_seeds`]), or fetches them; `None`: what is
@@ -308,8 +309,9 @@ pub struct SeedSources<'a> {
     pub own: Option<&'a dyn Fn() -> Option<PathBuf>>,
 }
 
-/// What a new environment of `interpreter` holds: pip; with virtualenv, setuptools up to Python 3.11 and wheel up to 3.8,
-/// with uv both up to 3.11, and packaging, which today's wheel requires; without what the settings leave out.
+/// The seeds of a new environment of `interpreter`: pip; with virtualenv, setuptools up to Python 3.11 and wheel up to
+/// 3.8; with uv both up to 3.11, and packaging, which today's wheel requires; without those that the settings leave
+/// out.
 pub fn names(interpreter: &Interpreter, seeds: Seeds, settings: &VirtualenvSettings) -> Vec<&'static str> {
     let version = (interpreter.version.major, interpreter.version.minor);
     let (setuptools, wheel) = match seeds {
@@ -338,8 +340,8 @@ fn newest_wheel(name: &str, folders: impl IntoIterator<Item = impl AsRef<Path>>)
     })
 }
 
-/// Whether a bundled wheel is worth installing: its pip must understand today's wheels, and what comes with a pip that
-/// does not is as old.
+/// Whether a bundled wheel is recent enough: its pip must understand today's wheels, and wheels bundled with an older
+/// pip are as old.
 fn is_useful(wheel: &Path) -> bool {
     let pip = wheel.parent().and_then(|folder| newest_wheel("pip", [folder]));
     pip.and_then(|pip| WheelName::parse(&pip)).is_none_or(|pip| pip.version.release()[..] >= OLDEST_USEFUL_PIP[..])
@@ -355,7 +357,7 @@ fn borrowed_pip(interpreter: &Interpreter, discovery: &PythonDiscovery) -> Optio
     })
 }
 
-/// Removes what an interrupted creation left of the distributions, so that no file of another version stays.
+/// Removes leftovers of the distributions from an interrupted creation, so that no file of another version remains.
 fn clear_leftovers(site_packages: &Path, names: &[&str]) {
     let Ok(entries) = std::fs::read_dir(site_packages) else { return };
     for entry in entries.filter_map(std::result::Result::ok) {
@@ -371,7 +373,7 @@ fn clear_leftovers(site_packages: &Path, names: &[&str]) {
     }
 }
 
-/// The variables with which pip installs into the environment it is told to, and nowhere else.
+/// The variables with which pip installs only into the given environment.
 pub fn pip_variables(variables: &EnvVariables) -> EnvVariables {
     let mut variables = variables.clone();
     for name in MISLEADING {
@@ -381,7 +383,7 @@ pub fn pip_variables(variables: &EnvVariables) -> EnvVariables {
     variables
 }
 
-/// Runs a Python to its end.
+/// Runs a Python and waits for it.
 pub fn run(python: &Path, arguments: &[OsString], variables: &EnvVariables, interrupt: &Interrupt) -> Result<()> {
     let spawn = Spawn::new(python, arguments, variables.clone());
     let (code, out, error) =

@@ -1,6 +1,6 @@
-//! Version managers (pyenv, asdf, mise) put shims on PATH: scripts that look up which version is active and run that.
-//! Running one costs tens of milliseconds and fails when nothing is active, so this looks the version up itself, by
-//! reading the files they read. Starts no process.
+//! Resolves the shims of version managers (pyenv, asdf, mise): scripts on PATH that look up the active version and run
+//! it. Running one costs tens of milliseconds and fails if no version is active, so this reads the same files itself.
+//! Starts no process.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 
 use crate::model::EnvVariables;
 
-/// Files from which a version is read, with the word that a line must begin with.
+/// Files with a version, and the word that a line must begin with.
 const VERSION_FILES: [(&str, Option<&str>); 2] = [(".python-version", None), (".tool-versions", Some("python"))];
 
-/// Variables that name the active version, which go before any file.
+/// Variables that name the active version; they take precedence over files.
 const VERSION_VARIABLES: [&str; 3] = ["PYENV_VERSION", "MISE_PYTHON_VERSION", "ASDF_PYTHON_VERSION"];
 
-/// Larger files are no version files.
+/// Larger files are not version files.
 const LARGEST_VERSION_FILE: u64 = 4096;
 
-/// Whether `path` lies where version managers keep their shims.
+/// Whether `path` is in a shim folder of a version manager.
 pub fn is_shim(path: &Path) -> bool {
     path.parent().and_then(Path::file_name).is_some_and(|name| name == "shims")
 }
 
-/// What the shim at `path` would run when called from `current_dir`; `None` when no active version has such a program.
+/// The program the shim at `path` would run in `current_dir`; `None` if no active version has such a program.
 pub fn target(path: &Path, variables: &EnvVariables, current_dir: &Path) -> Option<PathBuf> {
     let (root, name) = (path.parent()?.parent()?, path.file_name()?);
     let installs: Vec<PathBuf> = [root.join("versions"), root.join("installs").join("python")]
@@ -54,7 +54,7 @@ fn active_versions(root: &Path, variables: &EnvVariables, current_dir: &Path) ->
     nearest.or_else(|| read_versions(&root.join("version"), None)).unwrap_or_default()
 }
 
-/// The versions a file names, in order; `None` when it is not there or names none.
+/// The versions a file names, in order; `None` if it does not exist or names none.
 fn read_versions(file: &Path, word: Option<&str>) -> Option<Vec<String>> {
     let metadata = fs::metadata(file).ok()?;
     if !metadata.is_file() || metadata.len() > LARGEST_VERSION_FILE {
@@ -75,7 +75,7 @@ fn read_versions(file: &Path, word: Option<&str>) -> Option<Vec<String>> {
     (!versions.is_empty()).then_some(versions)
 }
 
-/// The folder of a version: exactly that, or the newest of which the name is a prefix (`3.11` for 3.11.7).
+/// The folder of a version: exactly that, or the newest with the name as a prefix (`3.11` for 3.11.7).
 fn installation(folder: &Path, version: &str) -> Option<PathBuf> {
     let version = version.strip_prefix("python-").unwrap_or(version);
     if version.contains('/') || matches!(version, "." | ".." | "system") {

@@ -1,4 +1,4 @@
-//! What the tests of this room share: variables with a cache of their own, and real interpreters of this machine.
+//! Shared by the tests of this module: variables with a cache of their own, and real interpreters of this machine.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::{EnvVariables, Interpreter, InterpreterLookup};
 use crate::runtime::python::discovery::PythonDiscovery;
 
-/// This process's variables, with envo's cache in `cache`; nothing is fetched for it unless a test lets it.
+/// This process's variables, with envo's cache in `cache`; fetching is disabled unless a test enables it.
 #[allow(clippy::disallowed_methods)]
 pub fn variables(cache: &Path) -> EnvVariables {
     let mut variables: EnvVariables = std::env::vars_os().collect();

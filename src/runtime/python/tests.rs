@@ -1,4 +1,4 @@
-//! Environments made from the real interpreters of this machine.
+//! Tests that create environments with the real interpreters of this machine.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -35,7 +35,7 @@ impl CreationFixture {
         self.discovery.find(&[spec.to_owned()])
     }
 
-    /// An interpreter that comes with a pip of its own, so that nothing has to be fetched.
+    /// An interpreter with its own pip, so that nothing has to be fetched.
     fn python(&self) -> Arc<Interpreter> {
         let specs = ["3.11", "3.12", "3.13", "3.14", "3.10", "3.9", "python3"];
         specs.iter().find_map(|spec| self.find(spec)).expect("the tests need a python3")
@@ -59,7 +59,7 @@ impl CreationFixture {
         String::from_utf8(output.out).unwrap().trim_end().to_owned()
     }
 
-    /// The names of what pip lists.
+    /// The names listed by pip.
     fn distributions(&self, env_dir: &Path) -> Vec<String> {
         let list = self.run(&env_dir.join("bin/python"), &["-m", "pip", "list", "--format=json"]);
         let list: Vec<Value> = serde_json::from_str(&list).unwrap();
@@ -301,7 +301,7 @@ fn python_27_gets_its_environment_from_an_old_virtualenv() {
     assert_eq!(location.run(&env_dir.join("bin/python"), &["-c", code]), format!("(2, 7)\n{}", env_dir.display()));
     assert_eq!(location.distributions(&env_dir), ["pip", "setuptools", "wheel"]);
     assert!(python.layout(&env_dir).purelib.join("pip").is_dir());
-    // The tool is there now, so that a second environment needs no index.
+    // The tool is installed now, so that a second environment needs no index.
     let mut offline = location.variables.clone();
     offline.set("PIP_NO_INDEX", "1");
     let runtime = PythonRuntime::new(Arc::clone(&location.discovery), &offline);
@@ -379,7 +379,7 @@ fn a_virtualenv_that_does_not_exist_is_an_error_that_names_it() {
     let env_dir = location.folder.path().join("env");
     let error = location.runtime().create(&env_dir, &location.python(), &requirement, &location.variables).unwrap_err();
     assert!(format!("{error:#}").contains("virtualenv==0.0.1.no"), "{error:#}");
-    // Nothing that could be taken for the finished tool stays.
+    // Nothing remains that could be mistaken for the finished tool.
     let tools = location.folder.path().join("cache/tools-2");
     assert_eq!(fs::read_dir(tools).unwrap().count(), 0);
 }

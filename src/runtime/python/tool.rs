@@ -1,5 +1,5 @@
-//! Tool environments of envo's own, in its cache: a virtualenv of a certain version, which makes environments for Pythons
-//! that envo cannot make them for itself, or because the configuration asks for it (`virtualenv_spec`).
+//! Manages virtualenv installations in envo's cache, which create environments for Pythons that envo itself does not
+//! support, or because the configuration requires one (`virtualenv_spec`).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
 use crate::scratch::Scratch;
 
 const FOLDER: &str = "tools-2";
-/// How many bytes a tool environment takes, about.
+/// The approximate size of a tool environment in bytes.
 const ROOM: u64 = 64 << 20;
 
-/// The last virtualenv that makes environments for Python 3.6 and older.
+/// The last virtualenv that supports Python 3.6 and older.
 pub const LAST_FOR_OLD_PYTHONS: &str = "virtualenv<20.22.0";
 
-/// On which Pythons a virtualenv is run, the likeliest to suit an old one first.
+/// Pythons that may run a virtualenv, the most suitable for an old one first.
 const HOSTS: [&str; 9] = [
     "cpython3.11",
     "cpython3.10",
@@ -37,17 +37,17 @@ const HOSTS: [&str; 9] = [
     ">=3.6",
 ];
 
-/// What tools are made with.
+/// Resources for building tools.
 #[derive(Debug, Clone, Copy)]
 pub struct ToolBuilder<'a> {
     pub seeder: &'a Seeder,
     pub discovery: &'a PythonDiscovery,
-    /// This process's, with what the environment says about virtualenv.
+    /// This process's variables, with the environment's virtualenv settings.
     pub variables: &'a EnvVariables,
 }
 
 impl ToolBuilder<'_> {
-    /// Makes an environment with the virtualenv that `requirement` asks for.
+    /// Creates an environment with the virtualenv that `requirement` names.
     pub fn create(
         &self,
         requirement: &str,
@@ -72,7 +72,7 @@ impl ToolBuilder<'_> {
             .with_context(|| format!("`{requirement}` could not make `{}`", env_dir.display()))
     }
 
-    /// Whether [`Workshop::create`] has to install a virtualenv first, which takes a while.
+    /// Whether [`ToolBuilder::create`] has to install a virtualenv first, which takes a while.
     pub fn must_install(&self, requirement: &str) -> bool {
         self.host().is_none_or(|host| self.existing(&Self::name(requirement, &host)).is_none())
     }
@@ -81,7 +81,7 @@ impl ToolBuilder<'_> {
         HOSTS.iter().find_map(|spec| self.discovery.find(&[(*spec).to_owned()]))
     }
 
-    /// The tool's folder, in the cache or where it was made for this run.
+    /// The tool's folder, in the cache or its replacement in this run.
     fn existing(&self, name: &str) -> Option<PathBuf> {
         self.seeder.roots().map(|root| root.join(FOLDER).join(name)).find(|location| checksums::hold(location))
     }
@@ -102,7 +102,7 @@ impl ToolBuilder<'_> {
         }
         let location = self.seeder.root_with_room(FOLDER, ROOM)?.join(name);
         let parent = location.parent().unwrap_or(&location);
-        // Only a finished environment gets the final name. Nothing in it that is used depends on its name.
+        // Only a finished environment gets the final name. None of the files in use depend on it.
         let unfinished = Scratch::new_in(parent, ".virtualenv-")?;
         let creation = CreationSettings {
             system_site_packages: false,

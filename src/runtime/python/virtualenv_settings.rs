@@ -1,5 +1,5 @@
-//! What `VIRTUALENV_…` variables and `virtualenv.ini` say about new environments. What is simple is obeyed here; for the
-//! rest a real virtualenv makes the environment.
+//! Reads `VIRTUALENV_…` variables and `virtualenv.ini`. envo supports the simple options; for the others a real
+//! virtualenv creates the environment.
 //! <https://virtualenv.pypa.io/en/latest/cli_interface.html#defaults>
 
 use std::ffi::OsString;
@@ -11,8 +11,8 @@ use crate::source::ini;
 
 const PREFIX: &str = "VIRTUALENV_";
 
-/// Options that decide what an environment holds and that only virtualenv itself follows, each with the values that ask
-/// for nothing else than what is made anyway.
+/// Options for the contents of an environment that only virtualenv itself supports, each with the values that change
+/// nothing.
 const ONLY_VIRTUALENV: [(&str, &[&str]); 10] = [
     ("activators", &[]),
     ("creator", &["builtin", "cpython3-posix"]),
@@ -26,30 +26,30 @@ const ONLY_VIRTUALENV: [(&str, &[&str]); 10] = [
     ("no_wheel", &["0", "no", "false", "off"]),
 ];
 
-/// The settings of one environment. tox itself decides over system packages, copies and downloads.
+/// The settings of one environment. tox itself decides about system packages, copies and downloads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VirtualenvSettings {
     pub prompt: Option<String>,
     pub no_seed: bool,
     pub no_pip: bool,
-    /// Whether setuptools is wanted for Pythons, too, for which virtualenv leaves it out by itself.
+    /// Whether setuptools is also installed for Pythons for which virtualenv leaves it out by default.
     pub setuptools: bool,
     pub no_setuptools: bool,
     pub no_vcs_ignore: bool,
-    /// The first option that takes a real virtualenv, by its name.
+    /// The name of the first option that requires a real virtualenv.
     pub only_virtualenv: Option<&'static str>,
     /// Every such variable, as a real virtualenv gets it.
     pub variables: Vec<(OsString, OsString)>,
 }
 
 impl VirtualenvSettings {
-    /// `variables` are those of the environment's processes, `own` this process's, which say where the user's file is: tox
-    /// calls virtualenv in its own process. A file that cannot be read counts as none, as it does for virtualenv.
+    /// `variables` are those of the environment's processes; `own` are this process's, which locate the user's file:
+    /// tox calls virtualenv in its own process. An unreadable file is ignored, as virtualenv does.
     pub fn read(variables: &EnvVariables, own: &EnvVariables) -> Self {
         let file = configuration_file(variables, own).and_then(|file| bounded::read(file).ok());
         let document = file.and_then(|bytes| ini::read(&String::from_utf8_lossy(&bytes)).ok());
         let section = document.as_ref().and_then(|document| document.section("virtualenv"));
-        // A variable counts more, unless it is empty.
+        // A variable takes precedence, unless it is empty.
         let value = |name: &str| {
             let variable = variables.text(&format!("{PREFIX}{}", name.to_uppercase()));
             let entry =
@@ -73,7 +73,7 @@ impl VirtualenvSettings {
         }
     }
 
-    /// `variables` with those of the environment in the place of all that begin alike.
+    /// `variables` with all `VIRTUALENV_…` variables replaced by those of the environment.
     pub fn applied_to(&self, variables: &EnvVariables) -> EnvVariables {
         let others = variables.iter().filter(|(name, _)| !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()));
         let others = others.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -81,7 +81,7 @@ impl VirtualenvSettings {
     }
 }
 
-/// The words virtualenv takes for yes and no; any other leaves an option as it is.
+/// The words for yes and no in virtualenv; any other leaves an option unchanged.
 fn truth(value: &str) -> Option<bool> {
     match value.to_lowercase().as_str() {
         "1" | "yes" | "true" | "on" => Some(true),

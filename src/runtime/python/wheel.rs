@@ -1,7 +1,6 @@
-//! Wheels of pip and its companions, from which environments get their files. Unpacking takes long, so the content is
-//! kept in the cache, in one file with a checksum that is looked at whenever it is used; every environment gets files of
-//! its own, which nothing else shares. Knows nothing of where a wheel comes from, and is no general installer: a wheel
-//! with data files is refused.
+//! Installs wheels of pip and its companions into environments. Unpacking takes long, so the content is kept in the
+//! cache, in one file with a checksum that is verified on each use; every environment gets its own copies of the files.
+//! Not a general installer: a wheel with data files is rejected. Does not know where a wheel comes from.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,7 +25,7 @@ pub struct WheelName {
 }
 
 impl WheelName {
-    /// `None` when it is no name of a wheel that runs everywhere.
+    /// `None` if it is not the name of a wheel for all platforms.
     pub fn parse(path: &Path) -> Option<Self> {
         let stem = path.file_name()?.to_str()?.strip_suffix("-none-any.whl")?;
         let mut parts = stem.split('-');
@@ -50,7 +49,7 @@ struct WheelManifest {
 #[derive(Debug, Serialize, Deserialize)]
 struct Folder {
     path: String,
-    /// Where the contents of its files begin; they follow each other.
+    /// The offset of its files' contents, which follow each other.
     start: usize,
     /// Names and sizes.
     files: Vec<(String, usize)>,
@@ -60,11 +59,11 @@ struct Folder {
 #[derive(Debug)]
 pub struct WheelTree {
     manifest: WheelManifest,
-    /// As it is kept: the contents of all files, the manifest, its length (8 bytes), the checksum of all that (4 bytes).
+    /// As stored: the contents of all files, the manifest, its length (8 bytes), the checksum of all that (4 bytes).
     bytes: Vec<u8>,
 }
 
-/// Where a tree goes.
+/// The destination of a tree.
 #[derive(Debug, Clone, Copy)]
 pub struct WheelDestination<'a> {
     pub env_dir: &'a Path,
@@ -75,14 +74,14 @@ pub struct WheelDestination<'a> {
 }
 
 impl WheelTree {
-    /// The name under which the tree of `wheel` is kept: another one for every state of the file.
+    /// The name under which the tree of `wheel` is stored: a new one for every state of the file.
     pub fn name(wheel: &Path) -> Result<String> {
         let metadata = fs_err::metadata(wheel)?;
         let stem = wheel.file_stem().context("a wheel without a name")?.to_string_lossy();
         Ok(format!("{stem}-{}-{}.{:09}", metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
     }
 
-    /// The tree that is kept in `file`; `None` when there is none, or it is damaged.
+    /// The tree stored in `file`; `None` if there is none, or it is damaged.
     pub fn read(file: &Path) -> Option<Self> {
         let bytes = std::fs::read(file).ok()?;
         let (rest, checksum) = bytes.split_last_chunk()?;
@@ -100,12 +99,12 @@ impl WheelTree {
         unpack(wheel).with_context(|| format!("cannot unpack `{}`", wheel.display()))
     }
 
-    /// What to keep in a file for [`Tree::read`].
+    /// The content to store in a file for [`WheelTree::read`].
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Writes the files into an environment, and its scripts and RECORD.
+    /// Writes the files, scripts and RECORD into an environment.
     pub fn install(&self, location: WheelDestination<'_>) -> Result<()> {
         let target = location.env_dir.join(location.site_packages);
         for folder in &self.manifest.folders {
@@ -117,7 +116,7 @@ impl WheelTree {
                 }
             }
         }
-        // By one thread: the file system lets no two of them make files at once, and waiting costs more than it gains.
+        // In one thread: the file system creates files one at a time, and waiting costs more than it gains.
         for folder in &self.manifest.folders {
             self.write_folder(folder, &target.join(&folder.path))?;
         }
@@ -147,11 +146,11 @@ impl WheelTree {
         Ok(())
     }
 
-    /// The scripts under their own names and under those with Python's version: `pip`, `pip3`, `pip3.11`, `pip-3.11`.
+    /// The scripts under their own names and with Python's version: `pip`, `pip3`, `pip3.11`, `pip-3.11`.
     fn scripts(&self, location: WheelDestination<'_>) -> BTreeMap<String, (&str, &str)> {
         let mut scripts = BTreeMap::new();
         for (name, module, function) in &self.manifest.scripts {
-            // The wheel may bring versioned names of its own, of the Python it was built with.
+            // The wheel may contain versioned names for the Python it was built with.
             let base =
                 name.trim_end_matches(|character: char| character.is_ascii_digit() || matches!(character, '.' | '-'));
             let (major, minor) = (location.major, location.minor);
@@ -179,7 +178,7 @@ fn unpack(wheel: &Path) -> Result<WheelTree> {
             bail!("it has data files, which only pip can install");
         }
         let mut content = Vec::new();
-        // What the archive says of sizes need not be true.
+        // The sizes in the archive may be wrong.
         entry.by_ref().take(left).read_to_end(&mut content)?;
         left -= content.len() as u64;
         if left == 0 {
@@ -187,7 +186,7 @@ fn unpack(wheel: &Path) -> Result<WheelTree> {
         }
         if top.ends_with(".dist-info") && parent == Path::new(&top) {
             match name {
-                // It is written for each environment, since it lists that environment's scripts.
+                // Written for each environment, since it lists that environment's scripts.
                 "RECORD" => {
                     record = String::from_utf8(content)?;
                     dist_info = Some(top);
@@ -267,7 +266,7 @@ fn open_folder(path: &Path) -> Result<OwnedFd> {
     rustix::fs::openat(CWD, path, flags, Mode::empty()).with_context(|| format!("cannot open `{}`", path.display()))
 }
 
-/// Writes a new file in the place of whatever has its name: a link left from before must not be written through.
+/// Writes a new file over any existing one: a leftover link must not be followed.
 fn write_file(folder: &OwnedFd, name: &str, content: &[u8]) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let create = || rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o666));
@@ -293,15 +292,15 @@ fn write_script(bin: &Path, name: &str, (module, function): (&str, &str)) -> Res
         shebang(python)
     );
     let path = bin.join(name);
-    // A link left from before must not be written through.
+    // A leftover link must not be followed.
     let _ = std::fs::remove_file(&path);
     fs_err::write(&path, content)?;
     fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755))?;
     Ok(())
 }
 
-/// The kernel takes no blanks and no more than 127 bytes; a longer way is run through the shell, for which the rest of
-/// the line is a command and for Python a string.
+/// The kernel allows no blanks and no more than 127 bytes; a longer path is run through the shell, for which the rest
+/// of the line is a command and for Python a string.
 fn shebang(python: &str) -> String {
     if python.len() + 3 <= 127 && !python.contains([' ', '\t']) {
         return format!("#!{python}");
@@ -341,7 +340,7 @@ mod tests {
         WheelDestination { env_dir, site_packages: Path::new("lib/site-packages"), major: 3, minor: 11 }
     }
 
-    /// What is there after the tree of `wheel` was placed.
+    /// The files after installing the tree of `wheel`.
     fn placed(wheel: &Path, env_dir: &Path) -> PathBuf {
         WheelTree::unpack(wheel).unwrap().install(location(env_dir)).unwrap();
         env_dir.join("lib/site-packages")
@@ -397,12 +396,12 @@ mod tests {
         for length in [0, 1, 3, 4, 11, 12, 13, bytes.len() / 2, bytes.len() - 1] {
             assert!(!read(&bytes[..length]), "cut off after {length} bytes");
         }
-        for location in 0..bytes.len() {
+        for at in 0..bytes.len() {
             let mut other = bytes.to_vec();
-            other[location] ^= 0x20;
-            assert!(!read(&other), "byte {location} changed");
+            other[at] ^= 0x20;
+            assert!(!read(&other), "byte {at} changed");
         }
-        // A checksum that is right makes what is wrong before it harmless.
+        // With a valid checksum, only the content itself can be rejected.
         let sealed = |content: &[u8]| [content, &crc32fast::hash(content).to_le_bytes()].concat();
         assert!(!read(&sealed(&u64::MAX.to_le_bytes())));
         assert!(!read(&sealed(b"")));

@@ -174,8 +174,7 @@ impl PythonRelease {
     }
 }
 
-/// Writes the files of a package, which lie in a folder of any name, into `folder`. npm makes no links of what it
-/// unpacks either.
+/// Extracts the files of a package, which are in a folder of any name, into `folder`. Like npm, creates no links.
 fn extract(file: &Path, folder: &Path) -> Result<()> {
     let content = MultiGzDecoder::new(fs_err::File::open(file)?).take(fetch::LARGEST_UNPACKED);
     let mut archive = tar::Archive::new(content);

@@ -84,7 +84,7 @@ impl RegistrySettings {
         headers
     }
 
-    /// For the script that fetches `url`.
+    /// The input of the script that fetches `url`.
     pub fn for_request(&self, url: &str, accept: &str) -> Value {
         let mut proxies = BTreeMap::new();
         if let Some(proxy) = self.get("https-proxy").or_else(|| self.get("proxy")) {
@@ -103,7 +103,7 @@ impl RegistrySettings {
     }
 }
 
-/// `${NAME}` is a variable; one that is not set stays as it is written.
+/// Expands `${NAME}`; an unset variable stays as it is written.
 fn expanded(value: &str, variables: &EnvVariables) -> String {
     let mut text = String::new();
     let mut rest = value;
