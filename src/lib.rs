@@ -48,7 +48,7 @@ pub unsafe fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
     execute::environment::settle_temporary_folder();
     // Before anything else, since these processes should stay small.
     match (arguments.get(1).and_then(|verb| verb.to_str()), arguments.get(2)) {
-        (Some(serve::supervisor::process::VERB), Some(state_dir)) => {
+        (Some(serve::protocol::SUPERVISOR_VERB), Some(state_dir)) => {
             let mark = arguments.get(4).map(|mark| mark.to_string_lossy().into_owned());
             // SAFETY: this process has one thread, by the contract of this function, and nothing here has started another.
             return unsafe {

@@ -481,3 +481,18 @@ impl EnvBuilder {
         })
     }
 }
+
+/// An environment whose commands can run.
+pub struct ReadyEnv {
+    pub environment: Arc<Environment>,
+    pub session: CommandSession,
+}
+
+impl ReadyEnv {
+    /// The same environment with another reporter for its messages and output.
+    #[must_use]
+    pub fn reporting_to(mut self, reporter: Arc<dyn Reporter>) -> Self {
+        self.session.reporter = reporter;
+        self
+    }
+}

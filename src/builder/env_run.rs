@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::builder::contents::RunContents;
 use crate::builder::env_builder::EnvBuilder;
+use crate::builder::env_builder::ReadyEnv;
 use crate::builder::environment_folders;
 use crate::builder::missing_program::missing_program;
 use crate::builder::packaging_env::PackagingEnvs;
@@ -35,21 +36,6 @@ pub struct EnvRuns<'a> {
     pub layout: Option<EventLayout>,
     /// Prepares environments before they run; `None`: disabled.
     pub prebuilder: Option<&'a Prebuilder<'a>>,
-}
-
-/// An environment whose commands can run.
-pub struct ReadyEnv {
-    pub environment: Arc<Environment>,
-    pub session: CommandSession,
-}
-
-impl ReadyEnv {
-    /// The same environment with another reporter for its messages and output.
-    #[must_use]
-    pub fn reporting_to(mut self, reporter: Arc<dyn Reporter>) -> Self {
-        self.session.reporter = reporter;
-        self
-    }
 }
 
 impl EnvRuns<'_> {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::builder::env_run::{EnvRuns, ReadyEnv};
+use crate::builder::env_builder::ReadyEnv;
+use crate::builder::env_run::EnvRuns;
 use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::event::Reporter;

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::model::literal;
-use crate::serve::instances::environment_of;
+
+/// Between an environment and what tells its instances apart.
+pub const MARK: char = '@';
 
 /// A running service as others are told about it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -109,6 +111,11 @@ fn variable_part(name: &str) -> String {
 /// An IPv6 address as it stands in a URL.
 pub fn bracketed(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// The environment that an instance is of, by its name.
+pub fn environment_of(name: &str) -> &str {
+    name.split_once(MARK).map_or(name, |(environment, _)| environment)
 }
 
 /// The running services that somebody may ask about.

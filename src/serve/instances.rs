@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::service::Share;
+use crate::serve::fields::{MARK, environment_of};
 use crate::serve::protocol::{ServiceDefinition, ServiceDependency};
 
-/// Between an environment and what tells its instances apart.
-const MARK: char = '@';
 /// The longest name that a client may give: it becomes part of the names of files.
 const LONGEST_NAMESPACE: usize = 100;
 
@@ -78,11 +77,6 @@ pub struct ExpandedInstance {
     pub definition: Arc<ServiceDefinition>,
     /// That of its environment's definition.
     pub digest: String,
-}
-
-/// The environment that an instance is of, by its name.
-pub fn environment_of(name: &str) -> &str {
-    name.split_once(MARK).map_or(name, |(environment, _)| environment)
 }
 
 /// The names of all instances outside namespaces.

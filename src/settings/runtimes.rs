@@ -9,7 +9,6 @@ use crate::settings::Settings;
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::keys;
 use crate::settings::post_process::PACKAGE_KINDS;
-use crate::settings::translate::deferred;
 use crate::settings::value::SettingValue;
 
 /// What conditions on a version begin with: after a comma they belong to the entry before.
@@ -119,4 +118,14 @@ fn requirement(
 
 fn name_of(entry: &str) -> String {
     entry.split('@').next().unwrap_or_default().trim().to_lowercase()
+}
+
+/// A value that is worked out when it is reached, from these settings.
+pub(super) fn deferred<T: 'static>(
+    settings: &Arc<Settings>,
+    set: &Arc<ConfigSet>,
+    work: impl Fn(&Settings, &ConfigSet) -> Result<T, ConfigError> + Send + Sync + 'static,
+) -> Deferred<T> {
+    let (settings, set) = (Arc::clone(settings), Arc::clone(set));
+    Deferred::new(move || work(&settings, &set))
 }

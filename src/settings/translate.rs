@@ -21,6 +21,7 @@ use crate::settings::expand::Trail;
 use crate::settings::keys;
 use crate::settings::keys::DefaultValue;
 use crate::settings::runtimes;
+use crate::settings::runtimes::deferred;
 use crate::settings::service::{asks, env_files, inherited, service};
 use crate::settings::value::SettingValue;
 
@@ -156,15 +157,6 @@ fn uv_sync(settings: &Settings, set: &ConfigSet) -> Result<UvSync, ConfigError> 
         locked: settings.boolean(set, "uv_sync_locked")?,
         flags: settings.list(set, "uv_sync_flags")?,
     })
-}
-
-pub(super) fn deferred<T: 'static>(
-    settings: &Arc<Settings>,
-    set: &Arc<ConfigSet>,
-    work: impl Fn(&Settings, &ConfigSet) -> Result<T, ConfigError> + Send + Sync + 'static,
-) -> Deferred<T> {
-    let (settings, set) = (Arc::clone(settings), Arc::clone(set));
-    Deferred::new(move || work(&settings, &set))
 }
 
 fn creation(settings: &Settings, set: &ConfigSet) -> Result<CreationSettings, ConfigError> {

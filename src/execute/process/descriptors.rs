@@ -2,6 +2,7 @@
 //! whatever the caller of envo left open (a lock, a pipe that somebody reads to its end) is not for it.
 
 use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -65,6 +66,22 @@ pub(super) fn restore_limit(command: &mut Command) {
         // SAFETY: between fork and exec this makes a system call and touches no memory but its own.
         unsafe { command.pre_exec(restore) };
     }
+}
+
+/// Makes `descriptor` the one with this number, open in what this process starts.
+///
+/// # Safety
+/// Nothing in this process owns the number, or it is that of `descriptor`: what had it before is closed.
+pub unsafe fn move_to(descriptor: OwnedFd, number: i32) -> io::Result<()> {
+    if descriptor.as_raw_fd() == number {
+        let _ = descriptor.into_raw_fd();
+        return Ok(());
+    }
+    // SAFETY: `descriptor` is open, and nobody owns the other number, by the contract of this function.
+    if unsafe { libc::dup2(descriptor.as_raw_fd(), number) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use crate::model::service::{Probe, ServiceSettings};
 use crate::python_text::glob;
 use crate::serve::checks::{ServiceCheckContext, key_of, services};
 use crate::serve::fields;
+use crate::serve::fields::environment_of;
 use crate::serve::graph::{GraphMember, ServiceGraph};
-use crate::serve::instances::environment_of;
 
 /// The texts of a service that may hold fields of its own.
 fn texts(service: &ServiceSettings) -> impl Iterator<Item = (&'static str, &str)> {

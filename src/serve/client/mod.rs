@@ -28,6 +28,7 @@ use crate::model::EnvVariables;
 use crate::serve::client::socket_path::{OtherUser, Reached, SupervisorLocation};
 use crate::serve::client::supervisor_process::{PROMPT, SupervisorProcess};
 use crate::serve::private;
+use crate::serve::protocol::SUPERVISOR_VERB;
 use crate::serve::protocol::{
     self, ClientOperation, ClientRequest, ELSEWHERE, Reply, ReplyBody, RequestRefusal, TimedEvent, VERSION,
 };
@@ -411,7 +412,7 @@ fn start(
     let user_dir = place.user_dir.clone().unwrap_or_default();
     let mark = instance_mark::supervisor(&instance_mark::project(&place.state_dir));
     let state_dir = place.state_dir.clone().into_os_string();
-    let arguments = [process::VERB.into(), state_dir, user_dir.into_os_string(), mark.into()];
+    let arguments = [SUPERVISOR_VERB.into(), state_dir, user_dir.into_os_string(), mark.into()];
     let mut spawn = Spawn::new(&program.0, arguments, EnvVariables::default());
     spawn.stdin = ChildInput::From(OwnedFd::from(listener));
     spawn.stdout = ChildOutput::To(OwnedFd::from(lock));

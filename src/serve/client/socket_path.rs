@@ -24,6 +24,7 @@ use crate::python_text::misleads;
 use crate::serve::client::socket_folders::{folder_apart, folders, is_apart, own_name, temporary_folder};
 use crate::serve::ports;
 use crate::serve::private;
+use crate::serve::protocol::SUPERVISOR_VERB;
 use crate::serve::shim::instance_mark;
 use crate::serve::supervisor::process;
 
@@ -167,7 +168,7 @@ impl SupervisorLocation {
             let pid = self.supervisor_pid()?;
             (std::fs::metadata(format!("/proc/{pid}")).ok()?.uid(), Some(pid))
         } else {
-            (owner, tree::with_argument(process::VERB).into_iter().find(|pid| self.is_supervised_by(*pid)))
+            (owner, tree::with_argument(SUPERVISOR_VERB).into_iter().find(|pid| self.is_supervised_by(*pid)))
         };
         (owner != user.as_raw()).then(|| OtherUser { name: user_name(owner), pid })
     }
@@ -184,7 +185,7 @@ impl SupervisorLocation {
     pub fn supervisor_pid(&self) -> Option<u32> {
         let text = String::from_utf8(private::read(&self.state_dir.join(LOCK))?).ok()?;
         let pid = text.split_ascii_whitespace().next()?.parse().ok()?;
-        (tree::is_running(pid) && tree::has_argument(pid, process::VERB)).then_some(pid)
+        (tree::is_running(pid) && tree::has_argument(pid, SUPERVISOR_VERB)).then_some(pid)
     }
 
     /// Listens in place of a supervisor that is gone. Only for who has the lock.

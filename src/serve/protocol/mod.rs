@@ -14,6 +14,9 @@ use std::path::PathBuf;
 
 use crate::serve::fields::ServiceInstance;
 
+/// The hidden verb.
+pub const SUPERVISOR_VERB: &str = "__supervise";
+
 /// Raised when a client of before would misunderstand a supervisor of now, or the other way round.
 pub const VERSION: u32 = 1;
 

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::execute::process::descriptors;
-use crate::serve::shim::forker;
+use crate::execute::process::descriptors;
 use crate::serve::supervisor::log::ServiceLog;
 
 /// What is not the service's goes to numbers from here on.
@@ -51,7 +51,7 @@ impl ShimPipes {
         drop(self);
         for socket in sockets {
             // SAFETY: what had the low numbers was closed above, and nothing else owns them, by the contract of this function.
-            unsafe { forker::move_to(socket, end) }?;
+            unsafe { descriptors::move_to(socket, end) }?;
             end += 1;
         }
         Ok((ends, end - descriptors::FIRST))

@@ -16,15 +16,13 @@ use crate::event::{Reporter, RunEvent};
 use crate::execute::process::{self, ForkSide};
 use crate::execute::tree;
 use crate::serve::client::socket_path::{self, ProjectClaim};
+use crate::serve::protocol::SUPERVISOR_VERB;
 use crate::serve::shim::forker::ShimForker;
 use crate::serve::shim::instance_mark;
 use crate::serve::supervisor::accept;
 use crate::serve::supervisor::listening::Listening;
 use crate::serve::supervisor::memory;
 use crate::serve::supervisor::{Supervisor, SupervisorMessage, SupervisorParts, SupervisorRecord};
-
-/// The hidden verb.
-pub const VERB: &str = "__supervise";
 
 /// How long shims that a killed supervisor left have to end their services.
 const LEFT_PATIENCE: Duration = Duration::from_secs(3);
@@ -145,7 +143,8 @@ fn end_what_was_left(state_dir: &Path) {
 /// ended, whatever the record says.
 fn is_of_another(mark: &str, state_dir: &Path) -> bool {
     let own = socket_path::lock_id(state_dir);
-    let started_for = tree::with_argument(mark).into_iter().filter_map(|pid| tree::argument_after(pid, VERB));
+    let started_for =
+        tree::with_argument(mark).into_iter().filter_map(|pid| tree::argument_after(pid, SUPERVISOR_VERB));
     started_for.into_iter().any(|other| socket_path::lock_id(Path::new(&other)).is_some_and(|lock| Some(lock) != own))
 }
 
