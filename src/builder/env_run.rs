@@ -18,7 +18,6 @@ use crate::env_error::{EnvError, EnvVerdict};
 use crate::error::frame;
 use crate::event::{EnvPhase, EnvironmentResult};
 use crate::event::{OutputStream, Reporter, RunEvent};
-use crate::execute::session::CommandSession;
 use crate::exit_code;
 use crate::model::{EnvVariables, Environment};
 use crate::plan::Plan;

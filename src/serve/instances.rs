@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::service::Share;
-use crate::serve::fields::{MARK, environment_of};
+use crate::serve::fields::MARK;
 use crate::serve::protocol::{ServiceDefinition, ServiceDependency};
 
 /// The longest name that a client may give: it becomes part of the names of files.
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!((of_worker[1].shown.clone(), of_worker[1].label.as_str()), (vec!["web@2".to_owned()], "gw0.2"));
         assert!(of_worker[0].is_apart && !which(Namespaces::default())[0].is_apart);
         assert_eq!(plain_names(&all["web"].definition), ["web", "web@2"]);
-        assert_eq!(environment_of("web@gw0.2"), "web");
+        assert_eq!(crate::serve::fields::environment_of("web@gw0.2"), "web");
     }
 
     #[test]

@@ -33,7 +33,6 @@ use crate::serve::protocol::{
     self, ClientOperation, ClientRequest, ELSEWHERE, Reply, ReplyBody, RequestRefusal, TimedEvent, VERSION,
 };
 use crate::serve::shim::instance_mark;
-use crate::serve::supervisor::process;
 
 /// How long a supervisor may take to end or to begin before a client gives up.
 const PATIENCE: Duration = Duration::from_secs(30);

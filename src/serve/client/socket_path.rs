@@ -26,7 +26,6 @@ use crate::serve::ports;
 use crate::serve::private;
 use crate::serve::protocol::SUPERVISOR_VERB;
 use crate::serve::shim::instance_mark;
-use crate::serve::supervisor::process;
 
 /// What a socket's path may have, its closing zero included, on the systems with the least.
 const LONGEST_PATH: usize = 104;

@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::execute::process::descriptors;
-use crate::execute::process::descriptors;
 use crate::serve::supervisor::log::ServiceLog;
 
 /// What is not the service's goes to numbers from here on.
