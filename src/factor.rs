@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 128 << 20;
 pub fn too_many(expression: &str) -> ConfigError {
     let shown: String = expression.chars().take(80).collect();
     ConfigError::handled(format!(
-        "`{shown}` stands for too many environments: more than {MOST_NAMES}, or {} MiB of names",
+        "`{shown}` expands to too many environments: more than {MOST_NAMES}, or {} MiB of names",
         MOST_BYTES >> 20
     ))
     .hint("write a shorter range or fewer groups")
@@ -438,7 +438,7 @@ mod tests {
             &format!("{}{}", "{a,".repeat(100_000), "}".repeat(100_000)),
         ] {
             let error = expand_environments(expression).expect_err("too many");
-            assert!(error.message.contains("stands for too many environments"), "{}", error.message);
+            assert!(error.message.contains("expands to too many environments"), "{}", error.message);
             let active = ActiveFactors::of(Some("a"), "linux", "x86_64");
             assert!(filter(&format!("{expression}: x"), || &active).is_err(), "{expression}");
         }

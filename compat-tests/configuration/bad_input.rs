@@ -30,7 +30,9 @@ fn a_configuration_that_was_named_must_exist() {
 fn the_folder_of_the_project_must_be_there() {
     let project = ini("[tox]\nno_package = true\n");
     for verb in ["list", "config", "run"] {
-        same_as_tox(&project, [verb, "--root", "nowhere"]).ends_with(1).explains("[ROOT]/nowhere is no folder; --root");
+        same_as_tox(&project, [verb, "--root", "nowhere"])
+            .ends_with(1)
+            .explains("[ROOT]/nowhere is not a folder; --root");
     }
 }
 
@@ -39,7 +41,7 @@ fn an_unknown_environment_brings_the_nearest_name() {
     let project = ini("[tox]\nenv_list = lint\nno_package = true\n[testenv:lint]\n");
     for command in ["run", "config"] {
         let outcome = same_as_tox(&project, [command, "-e", "lynt"]).ends_with(254).says("lynt - did you mean lint?");
-        outcome.explains("help: `envo list` shows the environments there are");
+        outcome.explains("help: `envo list` shows all environments");
     }
 }
 
@@ -315,7 +317,9 @@ fn an_environment_without_commands_says_that_nothing_ran() {
     let outcome = same_as_tox(ini(empty), ["run"]).succeeds().explains("envo: nothing ran in a: no `commands`\n");
     outcome.explains("help: write what to run as `commands` of `[testenv:a]`");
     let outcome = same_as_tox(Project::new, ["run"]).succeeds();
-    outcome.explains("nothing ran in py").explains("help: there is no configuration; `envo quickstart` writes one");
+    outcome
+        .explains("nothing ran in py")
+        .explains("help: there is no configuration file; `envo quickstart` creates one");
     let service = "serve = sleep 100\n";
     run_a(service).succeeds().explains("help: `a` is a service, which `envo serve -e a` starts");
     for quiet in
@@ -488,11 +492,11 @@ fn words_that_no_command_takes_bring_a_hint() {
         ("depends lint", "`envo depends` takes no names"),
         ("config lint", "environments are named with `-e`: `envo config -e lint`"),
         ("lock x", "environments are named with `-e`: `envo lock -e x`"),
-        ("quickstart a b", "it is used as `envo quickstart [options] [root]`"),
-        ("schema x", "it is used as `envo schema [options]`"),
+        ("quickstart a b", "usage: `envo quickstart [options] [root]`"),
+        ("schema x", "usage: `envo schema [options]`"),
         ("ps x", "nothing is running; `envo up` starts services"),
         ("logs x", "`envo up` and `envo serve` start services"),
-        ("serve x", "`envo list` shows the environments there are"),
+        ("serve x", "`envo list` shows all environments"),
         ("up lint", "`envo run -e lint` runs its commands"),
     ] {
         let outcome = ini(text)().run(words.split(' ')).ends_with(254);

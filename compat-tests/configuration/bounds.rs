@@ -77,7 +77,7 @@ fn chains_of_environments_end_in_an_error_with_a_place() {
     bounded(&project, "config -e e0 -k deps").says("maximum recursion depth exceeded").ends_with(255);
     let long = format!("{head}{}", link("base", &of_base, 2_000));
     let project = Project::new().file("tox.toml", &long);
-    bounded(&project, "config -e e0 -k base").explains("tox.toml:").explains("write some of them out").ends_with(254);
+    bounded(&project, "config -e e0 -k base").explains("tox.toml:").explains("write some values out").ends_with(254);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn values_that_double_end_in_an_error_with_a_place() {
         lists.collect::<String>()
     );
     let project = Project::new().file("tox.toml", &text);
-    bounded(&project, "config -e a -k deps").says("references come to more than 250000 values at x.a").ends_with(255);
+    bounded(&project, "config -e a -k deps").says("references expand to more than 250000 values at x.a").ends_with(255);
 }
 
 #[test]

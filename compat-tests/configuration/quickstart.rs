@@ -70,8 +70,8 @@ fn only_scripts_that_are_there_are_offered() {
     let (lines, outcome) = web(&[("package.json", initial)]);
     assert_eq!(lines, ["runtime = node"]);
     outcome
-        .explains("package.json: no known way to start it: write what to run as `serve` of `[testenv:web]`\n")
-        .explains("package.json: no known way to test it: write what to run as `commands` of `[testenv:web]`\n");
+        .explains("package.json: no known way to start it: set the command as `serve` of `[testenv:web]`\n")
+        .explains("package.json: no known way to test it: set the command as `commands` of `[testenv:web]`\n");
     let (lines, _) = web(&[("package.json", initial), ("server.js", "")]);
     assert_eq!(lines, ["runtime = node", "serve = npm start"]);
     let (lines, _) = web(&[("package.json", r#"{"scripts": {"dev": "vite"}}"#), ("pnpm-lock.yaml", "")]);
@@ -185,7 +185,7 @@ fn a_manifest_writes_no_section_of_its_own() {
 
 #[test]
 fn where_there_is_no_configuration_quickstart_is_named() {
-    let hint = "help: there is no configuration; `envo quickstart` writes one\n";
+    let hint = "help: there is no configuration file; `envo quickstart` creates one\n";
     for arguments in [&["run"][..], &["run", "-e", "lint"], &["serve"], &["up", "-e", "web"]] {
         Project::new().run(arguments).explains(hint);
     }

@@ -36,7 +36,7 @@ fn locked() -> Project {
 #[test]
 fn vulnerabilities_are_found_in_a_downloaded_database() {
     let project = locked();
-    project.run(["audit", "--db", "osv"]).ends_with(1).explains("nothing can be said about vulnerabilities");
+    project.run(["audit", "--db", "osv"]).ends_with(1).explains("cannot check for vulnerabilities");
     let project = project.file("osv/TEST-1.json", ENTRY);
     let found = project.run(["audit", "--db", "osv"]).ends_with(1);
     assert_eq!(
@@ -59,18 +59,20 @@ fn what_is_ignored_is_counted_by_name() {
         let clean = audit(&["--ignore", name]).succeeds();
         assert_eq!(
             clean.stdout,
-            "2 packages were looked up, and no vulnerability is known but what is ignored\n\
+            "2 packages checked, no known vulnerabilities except those ignored\n\
              ignored 1 vulnerability: TEST-1 (CVE-1) in two 1.0\n"
         );
         assert_eq!(clean.stderr, "");
     }
     // A package of that name is not looked up at all.
     let clean = audit(&["--ignore", "Two"]).succeeds();
-    assert_eq!(clean.stdout, "1 packages were looked up, and no vulnerability is known\nignored 1 package: two 1.0\n");
+    assert_eq!(clean.stdout, "1 packages checked, no known vulnerabilities\nignored 1 package: two 1.0\n");
     let project = project.file("osv/TEST-2.json", &ENTRY.replace("TEST-1", "TEST-2").replace("CVE-1", "CVE-2"));
     let audit = |more: &[&str]| project.run(["audit", "--db", "osv"].iter().chain(more).copied());
     let found = audit(&["--ignore", "CVE-1", "--ignore", "CVE-3"]).ends_with(1).says("TEST-2");
-    found.says("\nignored 1 vulnerability: TEST-1 (CVE-1) in two 1.0\n").explains("`--ignore CVE-3` fits nothing");
+    found
+        .says("\nignored 1 vulnerability: TEST-1 (CVE-1) in two 1.0\n")
+        .explains("`--ignore CVE-3` matches no finding");
     let found =
         audit(&["--ignore", "CVE-1", "--format", "json"]).ends_with(1).explains("ignored 1 vulnerability: TEST-1");
     let json: Value = serde_json::from_str(&found.stdout).expect("it is JSON");
@@ -104,7 +106,7 @@ fn words_of_advisories_are_shown_escaped() {
         assert!(is_plain(&failed.stderr) && failed.stderr.contains("\\x1b[2J"), "{failed:?}");
     }
     let project = project.file("osv/x.json", &entry.replace("introduced", hostile));
-    let failed = project.run(["audit", "--db", "osv"]).ends_with(1).explains("nothing can be said");
+    let failed = project.run(["audit", "--db", "osv"]).ends_with(1).explains("cannot check for vulnerabilities");
     assert!(is_plain(&failed.stderr), "{failed:?}");
 }
 
@@ -144,14 +146,14 @@ fn a_service_is_asked_about_vulnerabilities_and_silence_is_no_answer() {
     let ask = |answers: Vec<(u16, String)>| project.run(["audit", "--service", &service(answers, "X")]);
     let found = ask(vec![batch(r#"{}, {"vulns": [{"id": "TEST-1"}]}"#), (200, ENTRY.to_owned())]).ends_with(1);
     found.says("two      1.0      TEST-1         CVE-1  high      1.1       a             It leaks\n");
-    ask(vec![batch("{}, {}")]).succeeds().says("2 packages were looked up, and no vulnerability is known\n");
+    ask(vec![batch("{}, {}")]).succeeds().says("2 packages checked, no known vulnerabilities\n");
     for silence in [
         vec![batch("{}")],
         vec![(500, String::new())],
         vec![(200, "<html>".to_owned())],
         vec![batch(r#"{}, {"vulns": [{"id": "TEST-1"}]}"#), (404, "{}".to_owned())],
     ] {
-        ask(silence).ends_with(1).never_says("no vulnerability").explains("nothing can be said about vulnerabilities");
+        ask(silence).ends_with(1).never_says("no known vulnerabilities").explains("cannot check for vulnerabilities");
     }
 }
 
@@ -164,10 +166,7 @@ fn without_a_network_audit_ends_with_a_code_of_its_own_and_names_db() {
     for address in ["http://127.0.0.1:1", "http://no-such-host.invalid", &broken, &second] {
         let failed = project.run(["audit", "--service", address]).ends_with(3);
         assert_eq!(failed.stdout, "");
-        failed
-            .explains("nothing can be said about vulnerabilities: http://")
-            .explains("\nhelp: ")
-            .explains("`--db PATH`");
+        failed.explains("cannot check for vulnerabilities: http://").explains("\nhelp: ").explains("`--db PATH`");
     }
     // A wrong address is not a missing network, and a database needs none.
     project.run(["audit", "--service", "ftp://x"]).ends_with(1).explains("is no http address");
@@ -225,7 +224,7 @@ fn a_version_for_other_pythons_or_platforms_is_not_newer() {
     publish("five", "1.0", None);
     project.run(["lock"]).succeeds();
     let newest = project.run(["outdated"]).succeeds();
-    assert_eq!(newest.stdout, "every package that is locked is the newest\n");
+    assert_eq!(newest.stdout, "every locked package is up to date\n");
     publish("two", "1.0.1", None);
     publish("three", "1.2", Some(">=3.11"));
     let found = project.run(["outdated"]).ends_with(1);

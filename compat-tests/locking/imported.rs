@@ -260,9 +260,9 @@ fn what_the_page_on_locks_says_to_type_can_be_typed() {
     for command in commands {
         let typed = project.run(command.split_whitespace());
         match command {
-            "audit" => drop(typed.ends_with(3).explains("nothing can be said about vulnerabilities")),
+            "audit" => drop(typed.ends_with(3).explains("cannot check for vulnerabilities")),
             "update urllib3" => drop(typed.succeeds().says("nothing moved")),
-            "outdated" => drop(typed.succeeds().says("every package that is locked is the newest")),
+            "outdated" => drop(typed.succeeds().says("every locked package is up to date")),
             "run --locked" => drop(typed.succeeds().says("one==1.1\n").says("urllib3==2.0\n")),
             "graph --reverse" => drop(typed.succeeds().says("└── one 1.1\n")),
             _ => drop(typed.succeeds()),

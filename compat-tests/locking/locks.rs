@@ -182,7 +182,7 @@ fn an_update_moves_what_was_named_and_says_so() {
     assert!(lock_of(&project, "a").contains("one-1.0-"));
     project.run(["lock", "--upgrade", "-e", "a"]).succeeds().says("a            one      1.0     1.1\n");
     project.run(["update"]).succeeds().says("nothing moved\n");
-    project.run(["update", "three"]).ends_with(254).says("`three` is in none of the locks");
+    project.run(["update", "three"]).ends_with(254).says("`three` is not in any lock");
     project.run(["lock", "--check"]).succeeds();
 }
 
@@ -243,7 +243,7 @@ fn a_python_that_is_not_here_is_locked_for_by_its_version() {
     project
         .run(["lock", "--upgrade", "-e", "py3.99"])
         .ends_with(1)
-        .says("there is no Python 3.99; with uv there need be none");
+        .says("Python 3.99 was not found; uv does not need it");
 }
 
 #[test]

@@ -88,8 +88,8 @@ fn a_runtime_that_is_not_there_is_named_with_its_place_and_a_remedy() {
     project.run(["run", "-s", "true", "-e", "js"]).ends_with(1).says("js: SKIP");
     let odd = project.run(["run", "-e", "odd"]).ends_with(1).says("unknown runtime `nod` of odd");
     assert!(odd.stderr.contains("did you mean `node`?"), "{odd:?}");
-    project.run(["run", "-e", "lts"]).ends_with(1).says("`lts` in `runtime` of lts is no version of node");
-    project.run(["run", "-e", "py"]).ends_with(1).says("a Python's version stands in `base_python`");
+    project.run(["run", "-e", "lts"]).ends_with(1).says("`lts` in `runtime` of lts is not a valid version of node");
+    project.run(["run", "-e", "py"]).ends_with(1).says("the version of Python is set in `base_python`");
     project.run(["run", "-e", "deps"]).ends_with(1).says("`deps` of deps are Python's");
 }
 

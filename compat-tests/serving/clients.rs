@@ -181,7 +181,7 @@ fn help_and_versions_are_found_under_every_name() {
     unknown(&["py311"], "`envo run -e py311` runs the environment `py311`");
     unknown(&["run", "py311"], "environments are named with `-e`: `envo run -e py311`");
     unknown(&["help", "nothing"], "`nothing` is not a command; `envo help` lists them");
-    unknown(&["down", "-e", "first"], "`down` takes names without `-e`, as in `envo down NAME`");
+    unknown(&["down", "-e", "first"], "`down` takes names without `-e`: `envo down NAME`");
     project.run(["serve", "frist"]).ends_with(254).says("frist - did you mean first?");
 }
 
@@ -215,7 +215,7 @@ fn an_interrupt_ends_only_the_waiting_of_up() {
         assert_eq!(ended.code, 254);
         assert_eq!(
             ended.printed,
-            "interrupted: what was asked for keeps running in the background (first)\nhelp: `envo down` stops it\n"
+            "interrupted: the requested services keep running in the background (first)\nhelp: `envo down` stops it\n"
         );
         assert_eq!(states(&project), "first=starting");
         project.run(["down"]).succeeds();

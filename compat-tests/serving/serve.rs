@@ -281,7 +281,7 @@ fn services_of_a_profile_are_served_when_it_is_asked_for_or_something_needs_them
     serving.signal(Signal::INT);
     serving.end();
     let outcome = project.run(["serve", "--profile", "ful"]).ends_with(254);
-    assert!(format!("{outcome:?}").contains("no service is of the profile `ful`"), "{outcome:?}");
+    assert!(format!("{outcome:?}").contains("no service has the profile `ful`"), "{outcome:?}");
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn down_says_that_what_envo_did_not_start_goes_on() {
     let project = project(&gate, &format!("{CONFIGURATION}{adopting}"));
     project.run(["up", "-e", "first,db", "--wait"]).succeeds();
     project.run(["ps"]).succeeds().says("adopted");
-    project.run(["down"]).succeeds().says("stopped: first\ndb goes on: envo did not start it\n");
+    project.run(["down"]).succeeds().says("stopped: first\ndb left running: envo did not start it\n");
     assert_eq!(gate.all(), ["first up", "first down"]);
     somebody.local_addr().expect("it still listens");
 }

@@ -1,8 +1,8 @@
-//! Whether this is a continuous-integration machine, by the variables that say so.
+//! Detects continuous integration by its variables.
 
 use crate::model::EnvVariables;
 
-/// Variables and the value they must have; `None`: any.
+/// Variables and their required values; `None` for any value.
 /// Collected at <https://adamj.eu/tech/2020/03/09/detect-if-your-tests-are-running-on-ci>.
 const SIGNS: [(&str, Option<&str>); 13] = [
     ("CI", None),
@@ -23,7 +23,7 @@ const SIGNS: [(&str, Option<&str>); 13] = [
 pub fn is_ci(variables: &EnvVariables) -> bool {
     SIGNS.iter().any(|(name, wanted)| {
         variables.text(name).is_some_and(|value| match *name {
-            // People switch the general sign off; the vendors' own only count as they are.
+            // `CI` can be switched off by its value; for vendors' variables only the exact value or presence counts.
             "CI" => !matches!(value.to_lowercase().as_str(), "" | "0" | "false"),
             "TEAMCITY_VERSION" => value != "LOCAL",
             _ => wanted.is_none_or(|wanted| value == wanted),
@@ -40,13 +40,13 @@ mod tests {
     }
 
     #[test]
-    fn the_general_sign_can_be_switched_off() {
+    fn the_general_variable_can_be_switched_off() {
         assert!(with("CI", "1") && with("CI", "true"));
         assert!(!with("CI", "False") && !with("CI", "") && !with("CI", "0"));
     }
 
     #[test]
-    fn vendors_signs_count_by_presence_or_exact_value() {
+    fn vendors_variables_count_by_presence_or_exact_value() {
         assert!(with("GITLAB_CI", "") && with("TRAVIS", "true") && with("TEAMCITY_VERSION", "9"));
         assert!(!with("TRAVIS", "1") && !with("TEAMCITY_VERSION", "LOCAL") && !with("HOME", "/"));
     }

@@ -1,4 +1,4 @@
-//! Scripts that complete commands and options in shells, from the same definitions that read the command line.
+//! Generates shell completions from the definitions of the options.
 
 use clap::Command;
 use clap_complete::{Shell, generate};
@@ -13,7 +13,7 @@ pub fn script(shell: &str, program: &str) -> String {
     String::from_utf8_lossy(&buffer).into_owned()
 }
 
-/// Every command as a subcommand; what stands before none of them are the options of `legacy`.
+/// All commands as subcommands; without one, the options are those of `legacy`.
 fn program_definition(program: &str) -> Command {
     let commands = CommandWord::all().map(|word| {
         let definition = command(word, program).name(word.name()).about(word.summary());

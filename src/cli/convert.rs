@@ -1,11 +1,11 @@
-//! Texts of variables and of the user's file to values, with the errors Python raises in tox's place.
+//! Converts text from variables and the user's file to values, with the errors that Python raises in tox.
 
 use std::path::PathBuf;
 
 use crate::os_text;
 use crate::python_text::python_repr;
 
-/// Why a text is not of a type: the Python exception that says so.
+/// Why a text is not of a type, as a Python exception.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConversionError {
     pub class: &'static str,
@@ -22,7 +22,7 @@ impl ConversionError {
     }
 }
 
-/// A type a setting can have: its name in Python, and how a text becomes one.
+/// The type of a setting: its name in Python, and the conversion from text.
 pub struct SettingType<T> {
     pub python_name: &'static str,
     pub convert: fn(&str) -> Result<T, ConversionError>,
@@ -39,14 +39,14 @@ pub const PATH: SettingType<Option<PathBuf>> = SettingType {
         _ => Ok(Some(PathBuf::from(os_text::encode(text)))),
     },
 };
-/// Where an empty text means none.
+/// An optional value: empty text is `None`.
 pub const OPTIONAL_PATH: SettingType<Option<PathBuf>> = SettingType {
     python_name: "pathlib.Path | None",
     convert: |text| {
         Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(|text| PathBuf::from(os_text::encode(text))))
     },
 };
-/// Where an empty text means none.
+/// An optional value: empty text is `None`.
 pub const OPTIONAL_INTEGER: SettingType<Option<i64>> = SettingType {
     python_name: "int | None",
     convert: |text| match text.trim() {
@@ -55,7 +55,7 @@ pub const OPTIONAL_INTEGER: SettingType<Option<i64>> = SettingType {
     },
 };
 
-/// Python's `int(text)`: blanks around it and single underscores between digits are fine.
+/// Python's `int(text)`: surrounding whitespace and single underscores between digits are allowed.
 pub fn integer(text: &str) -> Result<i64, ConversionError> {
     let digits = text.trim();
     let unsigned = digits.strip_prefix(['+', '-']).unwrap_or(digits);
@@ -79,7 +79,7 @@ fn boolean(text: &str) -> Result<bool, ConversionError> {
     }
 }
 
-/// A setting that is changed: `KEY=VALUE`.
+/// An override: `KEY=VALUE`.
 pub fn configuration_override(text: &str) -> Result<String, ConversionError> {
     if text.contains('=') {
         return Ok(text.to_owned());
@@ -88,7 +88,7 @@ pub fn configuration_override(text: &str) -> Result<String, ConversionError> {
     Err(ConversionError { class: "ArgumentTypeError", message })
 }
 
-/// One of `choices`, as they stand.
+/// One of `choices`, spelled exactly.
 pub fn one_of(text: &str, choices: &[&str]) -> Result<String, ConversionError> {
     if choices.contains(&text) {
         return Ok(text.to_owned());
@@ -97,7 +97,7 @@ pub fn one_of(text: &str, choices: &[&str]) -> Result<String, ConversionError> {
     Err(ConversionError::value(format!("{text} must be one of ({})", choices.join(", "))))
 }
 
-/// The entries of a list in INI notation: a line each, or with commas on one line.
+/// The entries of a list in INI notation: one per line, or separated by commas on one line.
 pub fn list(text: &str) -> Vec<String> {
     let separator = if text.contains('\n') { '\n' } else { ',' };
     text.split(separator).map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_take_the_words_tox_takes() {
+    fn booleans_are_read_as_tox_reads_them() {
         assert_eq!(boolean(" Yes "), Ok(true));
         assert_eq!(boolean(""), Ok(false));
         assert_eq!(

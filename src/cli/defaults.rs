@@ -1,4 +1,4 @@
-//! Where the value of an option comes from when it was not typed: its variable, then the user's file.
+//! Finds the default of an option: its variable, then the user's file.
 
 use std::cell::RefCell;
 
@@ -24,19 +24,19 @@ impl<'a> Defaults<'a> {
         self.notices.into_inner()
     }
 
-    /// The default of a single value, if there is a usable one.
+    /// The default of a single value, if there is a valid one.
     pub fn value<T>(&self, id: &str, of: &SettingType<T>) -> Option<T> {
         self.find(id, of.python_name, of.convert, of.convert)
     }
 
-    /// One of a few words.
+    /// The default of a choice.
     pub fn choice(&self, id: &str, choices: &[&str]) -> Option<String> {
         let names: Vec<String> = choices.iter().map(|choice| python_repr(choice)).collect();
         let convert = |text: &str| convert::one_of(text, choices);
         self.find(id, &format!("typing.Literal[{}]", names.join(", ")), convert, convert)
     }
 
-    /// A list: with `;` between its entries in a variable, in INI notation in the file.
+    /// The default of a list: separated by `;` in a variable, in INI notation in the file.
     pub fn list<T>(&self, id: &str, entries_of: &SettingType<T>) -> Option<Vec<T>> {
         let convert = entries_of.convert;
         let of_variable = |text: &str| text.split(';').filter(|entry| !entry.is_empty()).map(convert).collect();
@@ -76,7 +76,7 @@ impl<'a> Defaults<'a> {
     }
 }
 
-/// tox's warning. A reason that could quote a secret is left out.
+/// tox's warning, without a reason that could quote a secret.
 fn unusable_variable(name: &str, text: &str, type_name: &str, reason: &ConversionError) -> String {
     let shown = redact(&[text]).remove(0);
     let reason = if shown == text { reason.python_repr() } else { reason.class.to_owned() };

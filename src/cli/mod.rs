@@ -1,5 +1,5 @@
-//! From what was typed ([`arguments`], read by [`scan`]) to what was meant ([`options`], worked out by [`resolve`]). The
-//! only room besides `execute/environment` that reads environment variables; it takes one snapshot of them.
+//! Turns the command line ([`arguments`], read by [`scan`]), variables and the user's file into [`options`].
+//! Only this module and `execute/environment` read environment variables; this one takes a snapshot of them.
 
 pub mod arguments;
 mod ci;
@@ -31,35 +31,35 @@ pub use scan::HelpRequest;
 use crate::error::ConfigError;
 use crate::os_text;
 
-/// What a command line comes to.
+/// The result of parsing a command line.
 #[derive(Debug)]
 pub enum ParsedCommandLine {
     Run(Box<ResolvedOptions>),
     Show(Box<HelpAnswer>),
 }
 
-/// What is shown in place of running anything.
+/// Output to show instead of running anything.
 #[derive(Debug)]
 pub struct HelpAnswer {
     /// Ends with a line break.
     pub text: String,
     pub kind: HelpRequest,
-    /// Everything that was typed.
+    /// The whole command line, as typed.
     pub words: Vec<String>,
-    /// What the rest of the words comes to, if they can be understood: a plugin may have more to say.
+    /// The options in the other words, if they are valid: a plugin may add to the output.
     pub options: Option<Options>,
 }
 
-/// Options, and what has to be said about how they were worked out.
+/// Options, with the warnings and errors from resolving them.
 #[derive(Debug)]
 pub struct ResolvedOptions {
     pub options: Options,
     pub notices: Vec<OptionNotice>,
-    /// What to say about [`Options::unknown_arguments`], if there are any.
+    /// The error about [`Options::unknown_arguments`], if there are any.
     pub unknown: Option<ConfigError>,
 }
 
-/// Something in the variables or the user's file that could not be used.
+/// An invalid value in the variables or the user's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptionNotice {
     pub severity: Severity,
@@ -72,14 +72,14 @@ pub enum Severity {
     Error,
 }
 
-/// A command line that cannot be understood; the program ends with `exit_code::USAGE`.
+/// An invalid command line; the program exits with `exit_code::USAGE`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UsageError {
-    /// The program with the command, as in `envo run`.
+    /// The program with the command, such as `envo run`.
     pub program: String,
-    /// How the command is used, on one line.
+    /// The usage of the command, on one line.
     pub usage: String,
-    /// `argparse`'s words.
+    /// The message, in `argparse`'s words.
     pub message: String,
 }
 
@@ -107,7 +107,7 @@ impl std::fmt::Display for UsageError {
     }
 }
 
-/// Reads the process's arguments, of which the first is the program's own name.
+/// Parses the process's arguments, of which the first is the program's own name.
 pub fn parse(arguments: &[OsString], surroundings: ProcessContext) -> Result<ParsedCommandLine, UsageError> {
     let program = program_name(arguments.first());
     let words: Vec<String> = arguments.iter().skip(1).map(|word| os_text::decode(word)).collect();
@@ -156,7 +156,7 @@ pub fn parse(arguments: &[OsString], surroundings: ProcessContext) -> Result<Par
     }
 }
 
-/// What people type who expect `help COMMAND`, `version` and `-V`, none of which tox knows.
+/// Handles `help COMMAND`, `version` and `-V`, which tox does not have.
 fn describe_request(
     own: &[String],
     program: &str,
@@ -181,7 +181,7 @@ fn answer(kind: HelpRequest, text: String, arguments: &[OsString], surroundings:
     let asks = |word: &&OsString| ["-h", "--help", "--version"].iter().any(|one| *one == word.as_os_str());
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let rest: Vec<OsString> = arguments[..end].iter().filter(|word| !asks(word)).cloned().collect();
-    // Where the words still ask, shortened as they may be, nothing more is wanted to know.
+    // If the words still request help or version, possibly abbreviated, the options are not needed.
     let options = match (rest.len() < arguments.len()).then(|| parse(&rest, surroundings)) {
         Some(Ok(ParsedCommandLine::Run(resolved))) => Some(resolved.options),
         _ => None,
@@ -190,13 +190,13 @@ fn answer(kind: HelpRequest, text: String, arguments: &[OsString], surroundings:
     ParsedCommandLine::Show(Box::new(HelpAnswer { text, kind, words, options }))
 }
 
-/// `tox` when called through a link of that name, else `envo`.
+/// `tox` if called through a link of that name, else `envo`.
 fn program_name(argument: Option<&OsString>) -> &'static str {
     let stem = argument.map(Path::new).and_then(Path::file_stem);
     if stem.is_some_and(|stem| stem == "tox") { "tox" } else { "envo" }
 }
 
-/// What `clap` found wrong, as `argparse` says it.
+/// `clap`'s error in `argparse`'s words.
 fn in_words_of_argparse(error: &clap::Error, definition: &Command) -> UsageError {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),

@@ -1,4 +1,4 @@
-//! Resolved options: arguments, then `TOX_*`/`ENVO_*` variables, then the user's `config.ini`, then defaults.
+//! The resolved options, from arguments, `TOX_*`/`ENVO_*` variables, the user's `config.ini` and defaults.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -7,14 +7,14 @@ use std::time::Duration;
 pub use super::verb::Verb;
 use crate::model::EnvVariables;
 
-/// `-e`: which environments were named.
+/// `-e`: the named environments.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum EnvironmentChoice {
-    /// Nothing: the configuration's `env_list`.
+    /// None: the configuration's `env_list`.
     #[default]
     Default,
     All,
-    /// Names with braces and ranges still in them are expanded already.
+    /// Names, with braces and ranges already expanded.
     Named(Vec<String>),
 }
 
@@ -41,13 +41,13 @@ pub enum SkipMissing {
 /// `-p`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parallelism {
-    /// As many as there are environments (`all`).
+    /// All environments at once (`all`).
     Unlimited,
-    /// `auto` is resolved to the number of processors already; 0 is one at a time.
+    /// This many; `auto` is already resolved to the number of processors, and 0 is one at a time.
     Limit(usize),
 }
 
-/// Options of the verbs that build or run environments; they stay at their defaults for the others.
+/// Options of the verbs that build or run environments; defaults for the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunOptions {
     pub recreate: bool,
@@ -58,7 +58,7 @@ pub struct RunOptions {
     /// `--installpkg`, absolute.
     pub install_package: Option<PathBuf>,
     pub fail_fast: bool,
-    /// Environments whose turn comes later are made while commands of earlier ones run (not with `--no-prepare-ahead`).
+    /// Build later environments while commands of earlier ones run (off with `--no-prepare-ahead`).
     pub prepare_ahead: bool,
     pub develop: bool,
     /// `--locked`.
@@ -77,9 +77,9 @@ pub struct RunOptions {
     /// `--discover`: interpreters to try first.
     pub discover: Vec<String>,
     pub list_dependencies: bool,
-    /// `--install-python`: let uv install an interpreter where none fits.
+    /// `--install-python`: let uv install a Python interpreter if none matches.
     pub install_python: bool,
-    /// `--install-runtime`: fetch a runtime that is not installed.
+    /// `--install-runtime`: download runtimes that are not installed.
     pub install_runtime: bool,
     pub parallelism: Parallelism,
     pub parallel_live: bool,
@@ -137,7 +137,7 @@ impl Default for RunOptions {
 /// `--report`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReportFormat {
-    /// Lines for people, as tox has them.
+    /// Lines for people, in tox's format.
     #[default]
     Human,
     /// One event on each line, as JSON.
@@ -158,7 +158,7 @@ pub struct ConfigOptions {
     /// `-k`; empty: every key.
     pub keys: Vec<String>,
     pub show_core: bool,
-    /// `--check`: say what is wrong in place of showing settings.
+    /// `--check`: report errors instead of showing settings.
     pub check: bool,
     pub format: ConfigFormat,
     pub output_file: Option<PathBuf>,
@@ -183,20 +183,20 @@ pub struct ImportOptions {
     pub write: bool,
 }
 
-/// Options of the verbs around locks.
+/// Options of the verbs for locks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LockOptions {
-    /// `--check`: only say whether the locks fit.
+    /// `--check`: only check whether the locks are up to date.
     pub check: bool,
-    /// `--upgrade`: let every version move.
+    /// `--upgrade`: upgrade every package.
     pub upgrade: bool,
     /// `--python-platform`.
     pub platforms: Vec<String>,
-    /// The packages that were named.
+    /// The named packages.
     pub names: Vec<String>,
     /// `--reverse` of `graph`.
     pub reverse: bool,
-    /// `--format`; empty: for people.
+    /// `--format`; empty for a table or tree.
     pub format: String,
     /// `--db` of `audit`, absolute.
     pub database: Option<PathBuf>,
@@ -208,20 +208,20 @@ pub struct LockOptions {
     pub output_file: Option<PathBuf>,
 }
 
-/// Options of the verbs around services.
+/// Options of the verbs for services.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ServiceOptions {
-    /// The services that were named; empty: none was.
+    /// The named services.
     pub names: Vec<String>,
-    /// How many instances of which services, in place of what the configuration says.
+    /// Services with their number of instances, overriding the configuration.
     pub scale: Vec<(String, u32)>,
-    /// `--profile`: those whose services are meant when none is named.
+    /// `--profile`: the profiles whose services are selected if none is named.
     pub profiles: Vec<String>,
-    /// `--wait`: return when they are ready.
+    /// `--wait`: wait until the services are ready.
     pub wait: bool,
-    /// `--hand-over`: build, and tell another program how to hold them.
+    /// `--hand-over`: only build, and print the request for a program that will own the services.
     pub hand_over: bool,
-    /// `--force`: run jobs again that were done before.
+    /// `--force`: run jobs again that have already finished.
     pub force: bool,
     /// `--timeout` of `wait`.
     pub timeout: Option<Duration>,
@@ -239,7 +239,7 @@ pub struct ServiceOptions {
     pub timeline: bool,
 }
 
-/// What the program is started in, apart from its arguments.
+/// The program's surroundings at start, other than its arguments: variables, folder, terminal.
 #[derive(Debug, Clone, Default)]
 pub struct ProcessContext {
     pub variables: EnvVariables,
@@ -248,19 +248,19 @@ pub struct ProcessContext {
 }
 
 impl ProcessContext {
-    /// A snapshot of this process's own.
+    /// A snapshot for this process.
     #[allow(clippy::disallowed_methods)]
     pub fn read() -> Self {
         Self {
             variables: std::env::vars_os().collect(),
-            // A folder that was removed meanwhile is found out by whatever reads from it.
+            // If the folder has been removed, reading from it fails later.
             current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             stdout_is_terminal: std::io::stdout().is_terminal(),
         }
     }
 }
 
-/// A service that an installed package brings along. Its settings are among the overrides.
+/// A service that an installed package provides. Its settings are among the overrides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackagedService {
     /// The environment's name.
@@ -269,21 +269,21 @@ pub struct PackagedService {
     pub from: String,
 }
 
-/// Everything the program was asked, resolved.
+/// All resolved options of the program.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `legacy` has been translated into one of the others already.
+    /// Never `legacy`, which is already resolved to another verb.
     pub verb: Verb,
     /// The name the program was called by (`envo`, or `tox` through a link), for usage and messages.
     pub program: String,
     /// The arguments as typed, without the program.
     pub arguments: Vec<String>,
-    /// What standard output is for.
+    /// The format of standard output.
     pub report: ReportFormat,
     /// 0 critical, 1 error, 2 warning (the default), 3 info, 4 debug, 5 everything.
     pub verbosity: u8,
     pub colored: bool,
-    /// colorama's name of the colour for a child's standard error (`RED`).
+    /// colorama's name of the colour for the commands' standard error (`RED`).
     pub stderr_color: String,
     /// `-c`, as typed.
     pub config_file: Option<PathBuf>,
@@ -291,7 +291,7 @@ pub struct Options {
     pub root_dir: Option<PathBuf>,
     /// `-x`, as typed, in order.
     pub overrides: Vec<String>,
-    /// Services of packages that the configuration depends on; nothing that is typed.
+    /// Services of packages that the configuration depends on; not from the command line.
     pub packaged: Vec<PackagedService>,
     pub default_runner: Option<String>,
     pub selection: Selection,
@@ -311,10 +311,10 @@ pub struct Options {
     pub quickstart_root: PathBuf,
     /// The shell of `completion`: one of `bash`, `zsh`, `fish` and `powershell`.
     pub shell: String,
-    /// What was typed that no option takes. It is an error, but only where tox finds it: a tox with more plugins, which
-    /// `requires` can ask for, may know it.
+    /// Unknown arguments. They are an error, but only at the point where tox reports it: a tox with more plugins, which
+    /// `requires` can request, may accept them.
     pub unknown_arguments: Vec<String>,
-    /// What stood after `--`.
+    /// The arguments after `--`.
     pub positional: Option<Vec<String>>,
     /// The folder the program was started in.
     pub current_dir: PathBuf,

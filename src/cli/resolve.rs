@@ -1,4 +1,4 @@
-//! Works out [`Options`] from what was typed, the variables, the user's file and the defaults, in this order.
+//! Resolves [`Options`] from the command line, variables, the user's file and defaults, in this order.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -35,7 +35,7 @@ const DEFAULT_VERBOSITY: i64 = 2;
 pub struct TypedArguments<'a> {
     pub word: CommandWord,
     pub program: &'a str,
-    /// Everything, as typed.
+    /// The whole command line, as typed.
     pub words: &'a [String],
     pub positional: Option<Vec<String>>,
     pub unknown: Vec<String>,
@@ -111,7 +111,7 @@ pub fn resolve(typed: TypedArguments<'_>, surroundings: ProcessContext) -> Resul
     Ok(ResolvedOptions { options, notices, unknown })
 }
 
-/// Whether to use colours where nobody asks for them or against them by option.
+/// Whether to use colours if no option decides.
 pub fn default_color(surroundings: &ProcessContext) -> bool {
     let text = |name| surroundings.variables.text(name).unwrap_or_default();
     if !text("NO_COLOR").is_empty() {
@@ -134,7 +134,7 @@ struct OptionsResolver<'a> {
 }
 
 impl OptionsResolver<'_> {
-    /// Whether the command has this option at all. Where it has not, its variable counts for nothing.
+    /// Whether the command has this option. If not, its variable is ignored.
     fn defines(&self, id: &str) -> bool {
         self.typed.definition.get_arguments().any(|argument| argument.get_id() == id)
     }
@@ -192,7 +192,7 @@ impl OptionsResolver<'_> {
     fn problem(&self, id: &str, message: &str) -> UsageError {
         let argument = self.typed.definition.get_arguments().find(|argument| argument.get_id() == id);
         let names = argument.map(spellings).unwrap_or_default();
-        // What is no option is known by what it stands for in the usage.
+        // A positional argument is named by its placeholder in the usage.
         let meaning = || argument.and_then(|one| one.get_value_names()?.first()).map(ToString::to_string);
         let name = if names.is_empty() { meaning().unwrap_or_default() } else { names.join("/") };
         UsageError::about(&name, message)
@@ -238,7 +238,7 @@ impl OptionsResolver<'_> {
     }
 
     fn environments(&self) -> EnvironmentChoice {
-        // Where services are started they may be named without `-e`, as where they are stopped.
+        // Services to start may be named without `-e`, like services to stop.
         let starts = self.typed.word.serves();
         let named = if starts { self.all_typed("service_names") } else { Vec::new() };
         let expressions = if self.is_typed("env") || !named.is_empty() {
@@ -364,7 +364,7 @@ impl OptionsResolver<'_> {
             None => {}
         }
         if let Some(seed) = self.default(id, &OPTIONAL_INTEGER) {
-            // Python refuses any other seed, so a random one serves better.
+            // Python rejects any other seed, so a random one is used.
             return Ok(seed.map(|seed| u32::try_from(seed).unwrap_or_else(|_| random_seed())));
         }
         let given = self.surroundings.variables.text("PYTHONHASHSEED").and_then(|text| text.trim().parse().ok());
@@ -440,7 +440,7 @@ impl OptionsResolver<'_> {
             match count.parse() {
                 Ok(count @ 1..=1000) if !name.is_empty() => Ok((name.to_owned(), count)),
                 Ok(0) => Err(self.problem("service_scale", &format!("`{text}`: a service has at least one instance"))),
-                _ => Err(self.problem("service_scale", &format!("`{text}` is not ENV=N, as in web=3"))),
+                _ => Err(self.problem("service_scale", &format!("`{text}` is not ENV=N, for example web=3"))),
             }
         };
         self.all_typed("service_scale").iter().map(pair).collect()
@@ -463,7 +463,7 @@ impl OptionsResolver<'_> {
         }
     }
 
-    /// Which verb this is, and what the verb settles.
+    /// The verb, and the options that it implies.
     fn settle_verb(&self, options: &mut Options) {
         options.verb = match self.typed.word {
             CommandWord::Verb(verb) => verb,
@@ -479,7 +479,7 @@ impl OptionsResolver<'_> {
         }
     }
 
-    /// What the options of tox 3 ask for.
+    /// The verb that the options of tox 3 select.
     fn legacy_verb(&self, options: &mut Options) -> Verb {
         let (list, all) = (self.flag("list_envs", false), self.flag("list_envs_all", false));
         let show_config = self.flag("show_config", false);
@@ -511,7 +511,7 @@ impl OptionsResolver<'_> {
             options.selection.environments = EnvironmentChoice::Named(vec!["py".to_owned()]);
         }
         let run = &mut options.run;
-        // The interpreter must exist, and the environment is wanted whole.
+        // The interpreter must exist, and the environment is built completely.
         run.skip_missing_interpreters = SkipMissing::No;
         run.no_test = true;
         run.package_only = false;
@@ -540,7 +540,7 @@ const SKIP_MISSING: SettingType<SkipMissing> = SettingType {
     },
 };
 
-/// The names a value of `-e` stands for; what cannot be written out is only split at its commas.
+/// The names in a value of `-e`; a value that cannot be expanded is only split at its commas.
 fn environment_names(expression: &str) -> Vec<String> {
     let names = expand_environments(expression)
         .unwrap_or_else(|_| expression.split(',').map(|name| name.trim().to_owned()).collect());
@@ -559,7 +559,7 @@ fn absolute(current_dir: &Path, text: &str) -> PathBuf {
     current_dir.join(path).components().collect()
 }
 
-/// A random seed from one to the largest Python takes.
+/// A random seed from one to Python's maximum.
 fn random_seed() -> u32 {
     // The standard library's hasher is seeded by the system for every new state.
     let number = RandomState::new().build_hasher().finish();

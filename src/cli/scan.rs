@@ -1,8 +1,8 @@
-//! Reads a command line by the rules of Python's `argparse`, which tox uses, and hands `clap` an unambiguous one.
+//! Reads a command line by the rules of Python's `argparse`, which tox uses, and passes `clap` an unambiguous one.
 //!
-//! The rules differ from `clap`'s in what people type every day: the command word stands anywhere, long options may be
-//! shortened, `-f a b` takes what follows, and what nobody knows is set aside in place of ending the program. What
-//! options there are is `clap`'s to say: this module asks the definitions.
+//! The rules differ from `clap`'s in common cases: the command word may be anywhere, long options may be abbreviated,
+//! `-f a b` takes all words up to the next option, and unknown arguments are collected instead of ending the program.
+//! The options themselves come from the definitions for `clap`.
 
 use clap::{Arg, ArgAction, Command};
 
@@ -13,7 +13,7 @@ use super::arguments::{CommandWord, command, spellings};
 #[derive(Debug, PartialEq, Eq)]
 pub struct SplitCommandLine<'a> {
     pub own: &'a [String],
-    /// What stands after the `--`, if there is one.
+    /// The words after `--`, if there is one.
     pub positional: Option<&'a [String]>,
 }
 
@@ -24,11 +24,11 @@ pub fn split(words: &[String]) -> SplitCommandLine<'_> {
     }
 }
 
-/// Where the command word stands, if there is one. A word that is the value of an option before it is none.
+/// The position of the command word, if there is one; a word that is the value of an option does not count.
 pub fn find_command(words: &[String]) -> Option<(usize, CommandWord)> {
-    // tox looks only at the options of `legacy` here, whatever command follows.
+    // tox considers only the options of `legacy` here, for any command.
     let known = OptionSpellings::of(&command(CommandWord::Legacy, ""));
-    // How many of the following words are values; `None`: all up to the next option.
+    // The number of following words that are values; `None` for all up to the next option.
     let mut values = Some(0);
     for (at, word) in words.iter().enumerate() {
         if looks_like_option(word) {
@@ -54,24 +54,24 @@ pub fn find_command(words: &[String]) -> Option<(usize, CommandWord)> {
     None
 }
 
-/// What a command line says, before any value is understood.
+/// The parts of a command line, with values not yet converted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ScannedCommandLine {
     /// For `clap`, without the program's name.
     pub tokens: Vec<String>,
-    /// What no option or argument of the command could take.
+    /// The words that match no option or argument of the command.
     pub unknown: Vec<String>,
     pub request: Option<HelpRequest>,
 }
 
-/// What is answered in place of running the command.
+/// A request to show something instead of running the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HelpRequest {
     Help,
     Version,
 }
 
-/// Sorts `words`, from which the command word has been taken.
+/// Scans `words`, which do not include the command word.
 pub fn scan(definition: &Command, words: &[String]) -> Result<ScannedCommandLine, UsageError> {
     let known = OptionSpellings::of(definition);
     let kinds = words.iter().map(|word| known.classify(word)).collect::<Result<Vec<_>, _>>()?;
@@ -99,12 +99,12 @@ pub fn scan(definition: &Command, words: &[String]) -> Result<ScannedCommandLine
     Ok(result)
 }
 
-/// How many values an option takes.
+/// The number of values of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Arity {
     None,
     One,
-    /// None or one.
+    /// Zero or one.
     Optional,
     /// At least one.
     Many,
@@ -128,13 +128,13 @@ struct SpelledOption {
     text: String,
     arity: Arity,
     request: Option<HelpRequest>,
-    /// All spellings, as messages name it.
+    /// All spellings, for messages.
     display: String,
 }
 
 struct OptionSpellings {
     options: Vec<SpelledOption>,
-    /// How many words without a dash it takes.
+    /// The number of words without a dash that it takes.
     positional: Arity,
 }
 
@@ -143,7 +143,7 @@ enum ArgumentKind {
         at: usize,
         attached: Option<String>,
     },
-    /// Looks like an option but is none.
+    /// Looks like an option but is unknown.
     Unknown,
     Value,
 }
@@ -218,7 +218,7 @@ fn short_option(word: &str) -> Option<(&str, &str)> {
     Some(word.split_at(1 + letter.len_utf8()))
 }
 
-/// Whether a word starts like an option and is no negative number.
+/// Whether a word starts like an option and is not a negative number.
 fn looks_like_option(word: &str) -> bool {
     let Some(rest) = word.strip_prefix('-').filter(|rest| !rest.is_empty()) else { return false };
     let digits = |text: &str| text.chars().all(|character| character.is_ascii_digit());
@@ -243,7 +243,7 @@ impl ArgumentScanner<'_> {
         self.at += 1;
     }
 
-    /// Takes the option the scanner stands at, with its values; `attached` is what stands in the same word.
+    /// Takes the option at the scanner's position, with its values; `attached` is the rest of the same word.
     fn option(&mut self, first: &SpelledOption, attached: Option<&str>) -> Result<(), UsageError> {
         let mut option = first;
         let mut attached = attached;
@@ -254,7 +254,7 @@ impl ArgumentScanner<'_> {
                 self.at += 1;
                 return Ok(());
             }
-            // `-rv`: the rest is more options of one letter, the last of which may have a value.
+            // `-rv`: the rest is more one-letter options, of which the last may have a value.
             let ignored =
                 || UsageError::about(&option.display, &format!("ignored explicit argument {rest:?}").replace('"', "'"));
             if option.text.starts_with("--") {
@@ -273,7 +273,7 @@ impl ArgumentScanner<'_> {
         }
     }
 
-    /// An option whose values, if any, are the words that follow.
+    /// An option whose values, if any, are the following words.
     fn detached(&mut self, option: &SpelledOption) -> Result<(), UsageError> {
         self.at += 1;
         let rest = &self.kinds[self.at..];
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_stands_anywhere_but_not_as_a_value() {
+    fn the_command_may_be_anywhere_but_is_no_option_value() {
         assert_eq!(command_of("-e A,B serve"), Some("serve"));
         assert_eq!(command_of("-e list"), None);
         assert_eq!(command_of("-e=x list"), Some("list"));
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn shortened_options_are_written_out() {
+    fn abbreviated_options_are_expanded() {
         assert_eq!(
             tokens(CommandWord::Verb(Verb::Run), "--skip-mis --work=x").tokens,
             ["--skip-missing-interpreters", "--workdir=x"]
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_run_together_are_taken_apart() {
+    fn joined_letters_are_split_into_options() {
         assert_eq!(tokens(CommandWord::Verb(Verb::Run), "-rvvepy -e=a").tokens, ["-r", "-v", "-v", "-e=py", "-e=a"]);
         assert_eq!(
             problem(CommandWord::Verb(Verb::Run), "-rz"),
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_taken_as_far_as_the_option_wants_them() {
+    fn an_option_takes_only_as_many_values_as_it_accepts() {
         assert_eq!(tokens(CommandWord::Verb(Verb::Config), "-k deps -2 -e py").tokens, ["-k", "deps", "-2", "-e=py"]);
         assert_eq!(tokens(CommandWord::Legacy, "-p 2 -s -p").tokens, ["-p=2", "-s", "-p"]);
         assert_eq!(problem(CommandWord::Verb(Verb::Config), "-k -e py"), "argument -k: expected at least one argument");
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_set_aside_in_order() {
+    fn unknown_arguments_are_collected_in_order() {
         assert_eq!(tokens(CommandWord::Verb(Verb::List), "-e x -v --nope=1").unknown, ["-e", "x", "--nope=1"]);
         let scanned = tokens(CommandWord::Verb(Verb::Devenv), "-e py path more -r");
         assert_eq!(scanned.tokens, ["-e=py", "-r", "--", "path"]);
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn asking_for_help_ends_the_reading_but_errors_before_it_count() {
+    fn help_ends_the_scan_but_earlier_errors_count() {
         assert_eq!(tokens(CommandWord::Verb(Verb::Run), "-vh -e").request, Some(HelpRequest::Help));
         assert_eq!(tokens(CommandWord::Verb(Verb::Run), "--version -e").request, Some(HelpRequest::Version));
         assert_eq!(problem(CommandWord::Verb(Verb::Run), "-e -h"), "argument -e: expected one argument");

@@ -66,7 +66,7 @@ fn every_command_is_found_by_both_its_names() {
 }
 
 #[test]
-fn environments_are_written_out_and_added_up() {
+fn environments_are_expanded_and_combined() {
     assert_eq!(options("-e A,B serve").selection.environments, named(&["A", "B"]));
     assert_eq!(options("run -e a -e=b,c -ed").selection.environments, named(&["a", "b", "c", "d"]));
     assert_eq!(options("run -e a,{b,c}-d").selection.environments, named(&["a", "b-d", "c-d"]));
@@ -76,7 +76,7 @@ fn environments_are_written_out_and_added_up() {
 }
 
 #[test]
-fn what_is_typed_goes_before_the_variable_and_lists_are_added_to() {
+fn arguments_override_variables_and_lists_are_extended() {
     let both = [("TOXENV", "x,y"), ("TOX_OVERRIDE", "a=b;c=d"), ("TOX_SKIP_ENV", "lint")];
     assert_eq!(resolved("run", &both).options.selection.environments, named(&["x", "y"]));
     let options = resolved("run -e z -x e=f --skip-env=", &both).options;
@@ -106,7 +106,7 @@ fn verbosity_counts_from_its_default() {
 }
 
 #[test]
-fn variables_that_cannot_be_used_are_told_and_left_out() {
+fn invalid_variables_are_reported_and_ignored() {
     let ResolvedOptions { options, notices, .. } =
         resolved("", &[("TOX_VERBOSE", "should-be-number"), ("TOX_OVERRIDE", "x;--password=hunter2")]);
     assert_eq!(options.verbosity, 2);
@@ -143,7 +143,7 @@ fn the_users_file_comes_after_the_variables() {
 }
 
 #[test]
-fn a_users_file_that_cannot_be_read_is_told() {
+fn an_unreadable_users_file_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().to_str().expect("text");
     let notices = resolved("r", &[("TOX_USER_CONFIG_FILE", path)]).notices;
@@ -152,7 +152,7 @@ fn a_users_file_that_cannot_be_read_is_told() {
 }
 
 #[test]
-fn colours_follow_the_strongest_wish() {
+fn colours_follow_the_setting_of_highest_priority() {
     assert!(!options("run").colored);
     assert!(options("run --colored yes").colored);
     assert!(options_with("run", "FORCE_COLOR", "0").colored);
@@ -218,7 +218,7 @@ fn parallelism_is_a_number_a_word_or_nothing() {
 }
 
 #[test]
-fn legacy_options_turn_into_the_other_verbs() {
+fn legacy_options_select_other_verbs() {
     assert_eq!(options("-p").run.parallelism, Parallelism::Unlimited);
     assert_eq!(options("-p").verb, Verb::RunParallel);
     assert_eq!(options("-p 0").verb, Verb::Run);
@@ -242,7 +242,7 @@ fn legacy_options_turn_into_the_other_verbs() {
 }
 
 #[test]
-fn a_development_environment_is_built_whole_and_runs_nothing() {
+fn a_development_environment_is_built_and_runs_nothing() {
     let devenv = options("devenv");
     assert_eq!(devenv.devenv_path.to_str(), Some("/project/venv"));
     assert!(devenv.run.no_test);
@@ -260,7 +260,7 @@ fn commands_for_an_environment_run_without_the_project() {
 }
 
 #[test]
-fn choices_that_exclude_each_other_are_refused_in_order() {
+fn conflicting_options_are_rejected_in_order() {
     assert_eq!(problem("l -m t -f a"), "envo list: error: argument -f: not allowed with argument -m");
     assert_eq!(problem("run -e a -m b"), "envo run: error: argument -m: not allowed with argument -e");
     assert!(problem("run --list-dependencies --no-list").contains("--no-list-dependencies: not allowed with argument"));
@@ -290,7 +290,7 @@ fn the_last_of_several_single_values_counts() {
 }
 
 #[test]
-fn packages_are_made_absolute_and_must_be_files() {
+fn paths_of_packages_are_absolute_and_must_be_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let wheel = folder.path().join("a b.whl");
     std::fs::write(&wheel, "").expect("written");
@@ -305,7 +305,7 @@ fn packages_are_made_absolute_and_must_be_files() {
 }
 
 #[test]
-fn provisioning_can_be_refused_with_or_without_a_file() {
+fn provisioning_can_be_disabled_with_or_without_a_file() {
     assert_eq!(options("run").run.no_provision, None);
     assert_eq!(options("run --no-provision").run.no_provision.as_deref(), Some(""));
     assert_eq!(options("run --no-provision x.json").run.no_provision.as_deref(), Some("x.json"));
@@ -313,7 +313,7 @@ fn provisioning_can_be_refused_with_or_without_a_file() {
 }
 
 #[test]
-fn continuous_integration_lists_dependencies_and_draws_nothing() {
+fn ci_lists_dependencies_and_shows_no_progress() {
     let in_ci = options_with("p", "CI", "true").run;
     assert!(in_ci.list_dependencies && in_ci.parallel_no_spinner);
     assert!(!resolved("p --no-list-dependencies", &[("CI", "1")]).options.run.list_dependencies);
@@ -322,13 +322,13 @@ fn continuous_integration_lists_dependencies_and_draws_nothing() {
 }
 
 #[test]
-fn what_no_option_takes_is_kept_for_later() {
+fn unknown_arguments_are_kept_for_later() {
     assert_eq!(options("run foo --nope --bar=1").unknown_arguments, ["foo", "--nope", "--bar=1"]);
     assert_eq!(options("list -e x").unknown_arguments, ["-e", "x"]);
 }
 
 #[test]
-fn help_and_version_are_shown_in_place_of_running() {
+fn help_and_version_are_shown_instead_of_running() {
     let shown = |line: &str| match parse_line(line, surroundings(&[])) {
         Ok(ParsedCommandLine::Show(answer)) => answer.text,
         other => panic!("{line}: {other:?}"),
@@ -344,7 +344,7 @@ fn help_and_version_are_shown_in_place_of_running() {
 }
 
 #[test]
-fn what_asks_for_help_still_tells_which_project_is_meant() {
+fn a_request_for_help_still_selects_the_project() {
     let file = |line: &str| match parse_line(line, surroundings(&[])) {
         Ok(ParsedCommandLine::Show(answer)) => answer.options.and_then(|options| options.config_file),
         other => panic!("{line}: {other:?}"),
@@ -366,7 +366,7 @@ fn a_link_called_tox_answers_as_tox() {
 
 #[cfg(unix)]
 #[test]
-fn arguments_that_are_no_text_do_not_panic() {
+fn arguments_that_are_not_utf8_do_not_panic() {
     use std::os::unix::ffi::OsStringExt;
     let odd = std::ffi::OsString::from_vec(vec![b'-', 0xff, b'=']);
     for words in [vec![odd.clone()], vec!["-e".into(), odd.clone()], vec!["-r".into(), "--".into(), odd]] {

@@ -1,4 +1,4 @@
-//! What to say about words that no option takes.
+//! Errors and hints for unknown arguments.
 
 use clap::Command;
 
@@ -8,7 +8,7 @@ use crate::did_you_mean::most_alike;
 use crate::error::ConfigError;
 use crate::execute::shell::redact;
 
-/// tox's error, with hints that know what else was possible.
+/// tox's error, with hints for similar options and commands.
 pub fn error(words: &[String], word: CommandWord, definition: &Command) -> ConfigError {
     let message = format!(
         "unrecognized arguments: {}\nhint: if you tried to pass arguments to a command use -- to separate them from tox \
@@ -23,10 +23,10 @@ pub fn error(words: &[String], word: CommandWord, definition: &Command) -> Confi
     }
 }
 
-/// What `help` and `version` take, where there is more behind them or something else.
+/// The usage of `help` and `version`, if they were followed by other words.
 fn asked_in_words(words: &[String], word: CommandWord) -> Option<String> {
     match (words.first()?.as_str(), words.get(1)) {
-        ("version", _) if word == CommandWord::Legacy => Some("`envo version` takes no more words".to_owned()),
+        ("version", _) if word == CommandWord::Legacy => Some("`envo version` takes no arguments".to_owned()),
         ("help", Some(name)) if word == CommandWord::Legacy => Some(match most_alike(name, names()) {
             Some(name) => format!("did you mean `envo help {name}`?"),
             None => format!("`{name}` is not a command; `envo help` lists them"),
@@ -43,14 +43,14 @@ fn names() -> impl Iterator<Item = &'static str> {
 fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String> {
     if !unknown.starts_with('-') {
         let command = most_alike(unknown, names());
-        // Whoever has named a command already does not mean another one.
+        // After a command, a word is not meant as another command.
         return match command.filter(|_| word == CommandWord::Legacy) {
             Some(name) => Some(format!("did you mean the command `{name}`?")),
             None => environment_hint(unknown, word),
         };
     }
     if word.talks_only() && matches!(unknown, "-e" | "--env") {
-        return Some(format!("`{0}` takes names without `{unknown}`, as in `envo {0} NAME`", word.name()));
+        return Some(format!("`{0}` takes names without `{unknown}`: `envo {0} NAME`", word.name()));
     }
     let option = unknown.split('=').next().unwrap_or(unknown);
     let takes = |definition: &Command| definition.get_arguments().flat_map(spellings).any(|text| text == option);
@@ -59,13 +59,14 @@ fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String
         .map(CommandWord::name)
         .collect();
     if !others.is_empty() {
-        return Some(format!("`{option}` is no option of `{}` but of: {}", word.name(), others.join(", ")));
+        let others: Vec<String> = others.iter().map(|name| format!("`{name}`")).collect();
+        return Some(format!("`{option}` is not an option of `{}` (it belongs to {})", word.name(), others.join(", ")));
     }
     let known: Vec<String> = definition.get_arguments().flat_map(spellings).collect();
     most_alike(option, known.iter().map(String::as_str)).map(|name| format!("did you mean `{name}`?"))
 }
 
-/// What names an environment where its name was typed alone; how the command is used where it takes none.
+/// A hint for a name without `-e`; the usage, if the command has no environments.
 fn environment_hint(name: &str, word: CommandWord) -> Option<String> {
     let takes_names = command(word, "").get_arguments().flat_map(spellings).any(|text| text == "-e");
     let is_name = !name.is_empty() && name.chars().all(|one| one.is_alphanumeric() || "-_.,{}".contains(one));
@@ -79,7 +80,7 @@ fn environment_hint(name: &str, word: CommandWord) -> Option<String> {
         CommandWord::Verb(Verb::List | Verb::Depends) if is_name => Some(format!(
             "`envo {command}` takes no names: it shows every environment; `envo config -e {name}` shows the settings of one"
         )),
-        _ => Some(format!("it is used as `envo {command} {}`", word.usage())),
+        _ => Some(format!("usage: `envo {command} {}`", word.usage())),
     }
 }
 
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hint_knows_what_was_meant() {
+    fn the_hint_names_a_similar_word() {
         assert_eq!(hints("--skip-pgk-install", CommandWord::Verb(Verb::Run)), ["did you mean `--skip-pkg-install`?"]);
         assert_eq!(hints("lst", CommandWord::Legacy), ["did you mean the command `list`?"]);
         assert_eq!(
@@ -101,23 +102,20 @@ mod tests {
         );
         let named = ["environments are named with `-e`: `envo exec -e py311`"];
         assert_eq!(hints("py311", CommandWord::Verb(Verb::Exec)), named);
+        assert_eq!(hints("-e", CommandWord::Verb(Verb::Down)), ["`down` takes names without `-e`: `envo down NAME`"]);
         assert_eq!(
-            hints("-e", CommandWord::Verb(Verb::Down)),
-            ["`down` takes names without `-e`, as in `envo down NAME`"]
+            hints("--core=1", CommandWord::Verb(Verb::Run)),
+            ["`--core` is not an option of `run` (it belongs to `config`)"]
         );
-        assert_eq!(hints("--core=1", CommandWord::Verb(Verb::Run)), ["`--core` is no option of `run` but of: config"]);
         assert!(hints("tests/test_login.py", CommandWord::Verb(Verb::Run)).is_empty());
         let expected =
             "`envo list` takes no names: it shows every environment; `envo config -e x` shows the settings of one";
         assert_eq!(hints("x", CommandWord::Verb(Verb::List)), [expected]);
-        assert_eq!(
-            hints("b", CommandWord::Verb(Verb::Quickstart)),
-            ["it is used as `envo quickstart [options] [root]`"]
-        );
+        assert_eq!(hints("b", CommandWord::Verb(Verb::Quickstart)), ["usage: `envo quickstart [options] [root]`"]);
     }
 
     #[test]
-    fn help_and_version_say_what_they_take() {
+    fn help_and_version_name_their_arguments() {
         let hints = |words: &[&str], word| {
             let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
             error(&words, word, &command(word, "envo")).hints
@@ -126,7 +124,7 @@ mod tests {
         assert_eq!(hints(&["help", "lst"], legacy), ["did you mean `envo help list`?"]);
         assert_eq!(hints(&["help", "NOTHING"], legacy), ["`NOTHING` is not a command; `envo help` lists them"]);
         assert_eq!(hints(&["help", "x"], CommandWord::Verb(Verb::Run)), ["write `envo help run`"]);
-        assert_eq!(hints(&["version", "x"], legacy), ["`envo version` takes no more words"]);
+        assert_eq!(hints(&["version", "x"], legacy), ["`envo version` takes no arguments"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The user's own configuration file, which holds defaults for options
+//! Reads the user's own configuration file, which contains defaults for options
 //! (<https://tox.wiki/en/stable/config.html#cli-configuration>).
 
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use crate::python_text::python_repr;
 use crate::source::IniDocument;
 use crate::source::ini;
 
-/// Names another file.
+/// The variable for another path of the file.
 pub const VARIABLE: &str = "TOX_USER_CONFIG_FILE";
 
 pub struct UserFile {
@@ -21,7 +21,7 @@ pub struct UserFile {
 }
 
 impl UserFile {
-    /// Reads the file if it is there. What is wrong with it is told but ends nothing.
+    /// Reads the file if it exists. Errors in it are reported as warnings.
     pub fn read(surroundings: &ProcessContext, notices: &mut Vec<OptionNotice>) -> Self {
         let path = path(surroundings);
         let document = match bounded::read(&path) {
@@ -41,7 +41,7 @@ impl UserFile {
         Self { path, document: document.filter(|document| document.section("tox").is_some()) }
     }
 
-    /// The value of a key of `[tox]`, comments taken out and continued lines joined.
+    /// The value of a key of `[tox]`, without comments and with continued lines joined.
     pub fn get(&self, key: &str) -> Option<String> {
         let entry = self.document.as_ref()?.get("tox", key)?;
         let lines: Vec<String> =
@@ -50,7 +50,7 @@ impl UserFile {
     }
 }
 
-/// What the help says about the file.
+/// The line of the help about the file.
 pub fn describe(surroundings: &ProcessContext) -> String {
     let mut notices = Vec::new();
     let file = UserFile::read(surroundings, &mut notices);
@@ -71,7 +71,7 @@ fn path(surroundings: &ProcessContext) -> PathBuf {
     }
 }
 
-/// Where the platform keeps users' configurations of tox.
+/// The platform's path of the user's configuration of tox.
 fn configuration_folder(variables: &EnvVariables) -> PathBuf {
     let home = PathBuf::from(variables.get("HOME").unwrap_or_default());
     if cfg!(target_os = "macos") {
@@ -87,11 +87,11 @@ fn parse(bytes: &[u8], path: &str) -> Result<IniDocument, String> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err("UnicodeDecodeError('utf-8')".to_owned());
     };
-    // Python shows the exceptions of its `configparser` by their messages.
+    // Python prints `configparser`'s exceptions as their messages only.
     ini::read(text).map_err(|error| error.in_python_words(path))
 }
 
-/// A line up to the first `#` that no backslash escapes, with the escapes taken off.
+/// A line up to the first unescaped `#`, without the backslashes of escaped ones.
 fn without_comment(line: &str) -> String {
     let end = line.match_indices('#').map(|(at, _)| at).find(|&at| !line[..at].ends_with('\\'));
     let kept = end.map_or(line, |end| line[..end].trim_end());
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_pythons_words() {
+    fn errors_are_reported_in_pythons_words() {
         assert_eq!(
             parse(b"[tox\n", "/c.ini").expect_err("no section"),
             "File contains no section headers.\nfile: '/c.ini', line: 1\n'[tox\\n'"

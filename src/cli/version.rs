@@ -1,14 +1,14 @@
-//! What `--version` says.
+//! The output of `--version`.
 
-/// The release of tox whose behaviour this program has.
+/// The release of tox that this program is compatible with.
 pub const TOX_VERSION: &str = "4.67.15";
 
-/// The version a program of that name says it has.
+/// The version to report for the name by which the program was called.
 pub fn program_version(program: &str) -> &'static str {
     if program == "tox" { TOX_VERSION } else { env!("CARGO_PKG_VERSION") }
 }
 
-/// Through a link named `tox` the line has the shape of tox's own, which scripts take apart.
+/// Through a link named `tox`, the line has the format of tox's own, because scripts parse it.
 pub fn text(program: &str) -> String {
     let place = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_else(|_| program.to_owned());
     if program == "tox" {

@@ -63,7 +63,7 @@ fn look_up(options: &Options, locks: &Locks) -> Result<i32> {
         Some(database) => osv::look_up(database, &subjects).map_err(|reason| anyhow!("{}", escaped(&reason))),
         None => selected(options, locks, &subjects).map_err(|error| locks.or_interrupted(error)),
     }
-    .context("nothing can be said about vulnerabilities")?;
+    .context("cannot check for vulnerabilities")?;
     let (known, unused) = osv::ignore(&mut findings, names);
     ignored.findings = known;
     let runtimes = LockIndex::read(&locks.project.root).map_err(ConfigError::from)?;
@@ -71,7 +71,7 @@ fn look_up(options: &Options, locks: &Locks) -> Result<i32> {
         if runtimes.entries.values().any(|entry| has_language(entry, &name)) {
             ignored.languages.push(name);
         } else if !is_package(&name, &documents, &languages) {
-            plain::error(&format!("`--ignore {name}` fits nothing that was found\n"));
+            plain::error(&format!("`--ignore {name}` matches no finding\n"));
         } else if !ignored
             .packages
             .iter()
@@ -190,7 +190,7 @@ fn ensure_all_can_be_looked_up(
     }
     let missing = escaped(&missing.into_iter().collect::<Vec<_>>().join(", "));
     bail!(
-        "these cannot be looked up: {missing}\nhelp: `--ignore NAME` leaves out a package or a language that is looked after otherwise"
+        "these cannot be looked up: {missing}\nhelp: `--ignore NAME` skips a package or a language that is checked by other means"
     );
 }
 
@@ -238,7 +238,7 @@ fn selected(options: &Options, locks: &Locks, subjects: &BTreeSet<QueriedPackage
             return described(&service, base, &named);
         }
     }
-    bail!("{base} always has one page more")
+    bail!("{base} returned too many pages")
 }
 
 /// What the service knows of the vulnerabilities it named.
@@ -299,9 +299,9 @@ fn report(
         return Ok(());
     }
     if findings.is_empty() {
-        let beyond = if ignored.findings.is_empty() { "" } else { " but what is ignored" };
+        let beyond = if ignored.findings.is_empty() { "" } else { " except those ignored" };
         let count = places.len();
-        plain::out(&format!("{count} packages were looked up, and no vulnerability is known{beyond}\n{sentence}"));
+        plain::out(&format!("{count} packages checked, no known vulnerabilities{beyond}\n{sentence}"));
         return Ok(());
     }
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };

@@ -43,7 +43,7 @@ fn show(options: &Options, locks: &Locks) -> Result<i32> {
     let mut graphs = Vec::new();
     for (name, document) in &documents {
         let graph = graph(options, locks, name, document)
-            .map_err(|reason| anyhow::anyhow!("who requires what in {name} cannot be known: {reason}"))?;
+            .map_err(|reason| anyhow::anyhow!("cannot determine the dependencies in {name}: {reason}"))?;
         graphs.push(graph);
     }
     graphs.extend(
@@ -81,7 +81,7 @@ fn write_sbom(
         match graph(options, locks, name, document) {
             Ok(graph) => graphs.push(graph),
             // Who requires what is no necessary part of it.
-            Err(reason) => plain::error(&format!("{name}: without who requires what: {reason}\n")),
+            Err(reason) => plain::error(&format!("{name}: exported without dependencies: {reason}\n")),
         }
     }
     let root = &locks.project.root;
@@ -120,7 +120,7 @@ fn time_of(options: &Options) -> Result<SystemTime, ConfigError> {
     let seconds = said.parse().ok().filter(|seconds| *seconds <= LATEST);
     seconds.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)).ok_or_else(|| {
         ConfigError::handled(format!("invalid {SOURCE_DATE}: {}", python_repr(&said)))
-            .hint("it is a number of seconds since 1970-01-01T00:00:00Z")
+            .hint("write a number of seconds since 1970-01-01T00:00:00Z")
     })
 }
 
@@ -156,7 +156,9 @@ fn resolved_edges(
     let (resolver, note) = resolvers.find(&lockable, &target, &wish).map_err(|error| error.to_string())?;
     if matches!(resolver, LockResolver::Pip { .. }) {
         let why = note.unwrap_or_else(|| "pip was chosen".to_owned());
-        return Err(format!("uv would say, but {why}; what is installed says, too: run the environment first"));
+        return Err(format!(
+            "this needs uv, but {why}; run the environment first to read the dependencies of its installed packages"
+        ));
     }
     let order = LockRequest {
         environment: name,

@@ -56,8 +56,9 @@ pub fn execute(options: &Options) -> Result<i32> {
         ["compose", file] => (false, Some(file)),
         _ => {
             let shown = options.import.words.join(" ");
-            let text =
-                format!("`{shown}` is none of procfile, compose, pipenv, poetry, pdm and pip-tools, with one file");
+            let text = format!(
+                "expected procfile, compose, pipenv, poetry, pdm or pip-tools and at most one file, not `{shown}`"
+            );
             return Err(ConfigError::handled(text).hint("write `envo import KIND [FILE]`").into());
         }
     };
@@ -173,8 +174,8 @@ fn write(folder: &Path, imported: &Imported) -> Result<()> {
     let taken = |header: &&str| before.lines().any(|line| line.trim_end() == *header);
     let headers: Vec<String> = imported.sections.iter().map(|section| format!("[testenv:{}]", section.name)).collect();
     if let Some(header) = headers.iter().map(String::as_str).find(taken) {
-        return Err(ConfigError::handled(format!("{} has a section {header} already", file.display()))
-            .hint("without `--write` the environments are printed")
+        return Err(ConfigError::handled(format!("{} already has a section {header}", file.display()))
+            .hint("omit `--write` to print the environments")
             .into());
     }
     let gap = if before.ends_with("\n\n") || before.is_empty() {
@@ -199,10 +200,10 @@ fn not_beside_another(folder: &Path) -> Result<(), ConfigError> {
     let others =
         [("setup.cfg", &["[tox:tox]"][..]), ("pyproject.toml", &["[tool.tox", "legacy_tox_ini"]), ("tox.toml", &[])];
     match others.iter().find(|(name, words)| holds(name, words)) {
-        Some((name, _)) => {
-            Err(ConfigError::handled(format!("the project is configured by {name}, which a new tox.ini would hide"))
-                .hint("without `--write` the environments are printed"))
-        }
+        Some((name, _)) => Err(ConfigError::handled(format!(
+            "the project is configured by {name}, and a new tox.ini would take precedence"
+        ))
+        .hint("omit `--write` to print the environments")),
         None => Ok(()),
     }
 }

@@ -77,10 +77,10 @@ fn write(options: &Options, locks: &Locks) -> Result<i32> {
     }
     work.report(&written);
     if locks.plan.packages_anything() && crate::lock::disturbs_setuptools(&locks.project) {
-        let text = "setuptools takes the folder of locks for a package, as nothing says which ones there are";
+        let text = "setuptools mistakes the folder of locks for a package, because the packages are not listed";
         locks.reporter.warning(crate::commands::ROOT, text);
         crate::commands::plain_hint(
-            "name them in pyproject.toml (`[tool.setuptools] packages = […]`), or set `lock_dir = .locks` in `[tox]`",
+            "list them in pyproject.toml (`[tool.setuptools] packages = […]`), or set `lock_dir = .locks` in `[tox]`",
         );
     }
     Ok(exit_code::OK)
@@ -102,7 +102,7 @@ fn check(options: &Options, locks: &Locks) -> Result<i32> {
     }
     if names_none(options) {
         for gone in index.entries.keys().filter(|name| lockables.iter().all(|one| one.environment.name != **name)) {
-            locks.reporter.error(gone, "is locked, but is no environment that envo locks any more");
+            locks.reporter.error(gone, "has a lock but is no longer an environment that envo locks");
             code = exit_code::FAILED;
         }
     }
@@ -290,8 +290,8 @@ impl LockJob<'_> {
             })
         };
         match names.iter().find(|name| !locked(name)) {
-            Some(name) if !orders.is_empty() => Err(ConfigError::handled(format!("`{name}` is in none of the locks"))
-                .hint("`envo graph` shows what is locked")),
+            Some(name) if !orders.is_empty() => Err(ConfigError::handled(format!("`{name}` is not in any lock"))
+                .hint("`envo graph` shows the locked packages")),
             _ => Ok(()),
         }
     }
@@ -382,7 +382,7 @@ impl LockJob<'_> {
             let count = made.now.packages.len();
             let packages = format!("{count} package{}", if count == 1 { "" } else { "s" });
             let text = match (lockable.environment.has_python(), made.kept) {
-                (false, _) => "has no Python; its language's own lock counts".to_owned(),
+                (false, _) => "has no Python; its language's own lock is used".to_owned(),
                 (true, true) => format!("{packages}, as before"),
                 (true, false) => {
                     let file = lock_path(&self.locks.project, name);

@@ -75,7 +75,7 @@ impl EcosystemLocking<'_> {
         }
         std::thread::scope(|scope| {
             let writing = scope.spawn(|| self.write(lockables, kept));
-            let given_up = || anyhow::anyhow!("the locks of languages were given up");
+            let given_up = || anyhow::anyhow!("locking of other languages was cancelled");
             (beside(), writing.join().unwrap_or_else(|_| Err(given_up())))
         })
     }
@@ -110,7 +110,7 @@ impl EcosystemLocking<'_> {
         let ended: Vec<Result<()>> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..most.min(chains.len())).map(|_| scope.spawn(work)).collect();
             let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
-            joined.map(|result| result.unwrap_or_else(|_| Err(anyhow::anyhow!("a lock was given up")))).collect()
+            joined.map(|result| result.unwrap_or_else(|_| Err(anyhow::anyhow!("locking was cancelled")))).collect()
         });
         let written = WrittenLockFiles(written.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
         match ended.into_iter().collect::<Result<()>>() {

@@ -34,10 +34,10 @@ impl LockedEcosystems {
             .collect()
     }
 
-    /// Says which locks were not looked at, so that nobody takes silence for an answer.
+    /// Reports the locks that were not read, so that their absence is not read as a result.
     pub fn report_left_out(&self) {
         if !self.left_out.is_empty() {
-            let text = format!("left out, as their own tools know them: {}", self.left_out().join(", "));
+            let text = format!("not included, use the languages' own tools: {}", self.left_out().join(", "));
             crate::commands::plain_hint(&text);
         }
     }

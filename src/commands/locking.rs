@@ -217,7 +217,7 @@ impl<'a> Resolvers<'a> {
         let program = match self.uv.get_or_init(|| self.find_uv()) {
             Ok(program) => program.clone(),
             Err(reason) if choice == InstallerChoice::Uv => {
-                return Err(impossible(format!("uv shall resolve, but {reason}")));
+                return Err(impossible(format!("uv must resolve, but {reason}")));
             }
             Err(reason) => return because(reason.clone()).map_err(impossible),
         };
@@ -253,7 +253,7 @@ impl<'a> Resolvers<'a> {
         let host = self.discovery.host_python();
         self.discovery
             .interpreter_at(&host)
-            .context("there is no Python to run it with")
+            .context("no Python was found to run it with")
             .map_err(|error| format!("{error:#}"))
     }
 
@@ -261,7 +261,7 @@ impl<'a> Resolvers<'a> {
     fn pip(&self, target: &LockTarget, settings: &PipSettings) -> Result<LockResolver, String> {
         let Some(interpreter) = &self.discovery.find(&target.specs) else {
             return Err(format!(
-                "`pip lock` locks for the Python it runs on, and there is no Python {}; with uv there need be none",
+                "`pip lock` locks for the Python it runs on, and Python {} was not found; uv does not need it",
                 target.dotted()
             ));
         };

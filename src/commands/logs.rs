@@ -29,7 +29,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     let names = names(&log_dir, &options.services.names)?;
     let since = match &options.services.since {
         Some(text) => Some(parse_since(text).ok_or_else(|| {
-            ConfigError::handled(format!("`--since {text}`: `{text}` is neither a time nor how long ago"))
+            ConfigError::handled(format!("`--since {text}`: `{text}` is not a time or a duration"))
                 .hint("write 30s, 10m, 2h, 1d, 2026-05-01T12:00 or 12:00:05")
         })?),
         None => None,

@@ -39,7 +39,7 @@ fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<P
     if let Some(root) = options.root_dir.as_deref().map(|root| options.current_dir.join(root))
         && !root.is_dir()
     {
-        bail!("{} is no folder; --root (TOX_ROOT_DIR) names the project's, which must be there", root.display());
+        bail!("{} is not a folder; --root (TOX_ROOT_DIR) must be an existing folder", root.display());
     }
     let plan = plan::read(Arc::new(options.clone()), Arc::clone(interpreters) as _)?;
     crate::commands::provision::ensure(&plan, options, interpreters)

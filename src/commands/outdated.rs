@@ -58,8 +58,12 @@ fn compare(options: &Options, locks: &Locks) -> Result<i32> {
         let entry = |row: &Vec<String>| json!({"environment": row[0], "package": row[1], "locked": row[2], "fits": row[3], "newest": row[4]});
         plain::out(&format!("{}\n", serde_json::to_string_pretty(&rows.iter().map(entry).collect::<Vec<_>>())?));
     } else if rows.is_empty() {
-        let which = if languages.left_out.is_empty() { "that is locked" } else { "that could be asked for" };
-        plain::out(&format!("every package {which} is the newest\n"));
+        let which = if languages.left_out.is_empty() {
+            "every locked package"
+        } else {
+            "every locked package that could be checked"
+        };
+        plain::out(&format!("{which} is up to date\n"));
     } else {
         plain::out(&table::format_table(&HEAD, &rows));
     }

@@ -178,17 +178,17 @@ fn load(offer: &PackagedOffer, options: &Options) -> Result<Vec<(String, String)
     let output = said.map_err(|why| anyhow!(error(&why.to_string())))?;
     if output.code != 0 {
         let text = String::from_utf8_lossy(&output.error);
-        return Err(anyhow!(error(text.trim().lines().last().unwrap_or("it ended without a word"))));
+        return Err(anyhow!(error(text.trim().lines().last().unwrap_or("it exited without a message"))));
     }
-    let failed = |why: &str| {
-        anyhow!(
-            error(why)
-                .hint(format!("`{object}` must be a mapping of the keys of a service, or a function that returns one"))
-        )
-    };
+    let failed =
+        |why: &str| {
+            anyhow!(error(why).hint(format!(
+                "`{object}` must be a mapping with the keys of a service, or a function that returns one"
+            )))
+        };
     let start = output.out.windows(MARK.len()).rposition(|window| window == MARK);
     let answer = start.and_then(|start| serde_json::from_slice(&output.out[start + MARK.len()..]).ok());
-    let Some(Value::Object(members)) = answer else { return Err(failed("it is no mapping")) };
+    let Some(Value::Object(members)) = answer else { return Err(failed("it is not a mapping")) };
     let mut settings = Vec::new();
     for (key, value) in members {
         if value.is_null() {

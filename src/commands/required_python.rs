@@ -44,7 +44,7 @@ pub fn python_of_requires(
         Ok(python) => Ok(Some(python)),
         Err(halt) => {
             halt.report(run.reporter.as_ref(), ROOT);
-            Err(ConfigError::handled(format!("the environment `{name}` of `requires` cannot be made")).into())
+            Err(ConfigError::handled(format!("the environment `{name}` of `requires` cannot be created")).into())
         }
     }
 }

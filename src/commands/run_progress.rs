@@ -252,7 +252,7 @@ fn described(news: &TimedEvent) -> String {
             format!("{}: {}{health}{url}\n", one.service, one.state)
         }
         TimedEvent::Failed(one) => format!("{}: {}\n", one.service, one.message),
-        TimedEvent::Ending(ending) => format!("the supervisor of the services is being ended by {}\n", ending.by),
+        TimedEvent::Ending(ending) => format!("the supervisor is being stopped by {}\n", ending.by),
         TimedEvent::Waiting(_) | TimedEvent::Report { .. } | TimedEvent::Unknown => String::new(),
     }
 }

@@ -54,7 +54,7 @@ fn schema(plan: &Plan, strict: bool) -> Result<Json> {
         properties.insert(name.to_owned(), section);
     }
     properties.extend(tables(of_environments, strict));
-    let definitions: Json = serde_json::from_str(DEFINITIONS).context("the definitions are no JSON")?;
+    let definitions: Json = serde_json::from_str(DEFINITIONS).context("the definitions are not valid JSON")?;
     Ok(json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": "https://raw.githubusercontent.com/tox-dev/tox/main/src/tox/tox.schema.json",

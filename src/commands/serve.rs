@@ -59,7 +59,7 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(SupervisorClie
     };
     let graph = needed(&plan, &asked, scale)?;
     if let Some((name, _)) = scale.iter().find(|(name, _)| graph.members.iter().all(|one| one.name != *name)) {
-        return Err(ConfigError::handled(format!("`{name}` is not among what is started")).into());
+        return Err(ConfigError::handled(format!("`{name}` is not one of the services to start")).into());
     }
     report_warnings(&plan, options);
     let plan = Arc::new(plan);
@@ -119,12 +119,12 @@ fn selected(plan: &Plan, selection: &Selection, profiles: &[String]) -> Result<V
     }
     if nothing_named && let Some(unknown) = profiles.iter().find(|profile| !known.contains(*profile)) {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        return Err(ConfigError::handled(format!("no service is of the profile `{unknown}`"))
+        return Err(ConfigError::handled(format!("no service has the profile `{unknown}`"))
             .hint(format!("profiles are: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })));
     }
     if services.is_empty() && !known.is_empty() {
-        return Err(ConfigError::handled("every service is of a profile, and none was asked for").hint(format!(
-            "`--profile NAME` starts those of one: {}",
+        return Err(ConfigError::handled("every service has a profile, and no profile was selected").hint(format!(
+            "`--profile NAME` starts the services of a profile: {}",
             known.into_iter().collect::<Vec<_>>().join(", ")
         )));
     }
@@ -139,7 +139,7 @@ fn selected(plan: &Plan, selection: &Selection, profiles: &[String]) -> Result<V
 /// The services of which so many instances are asked for.
 fn scaled(plan: &Plan, scale: &[(String, u32)]) -> Result<Vec<String>, ConfigError> {
     if scale.is_empty() {
-        return Err(ConfigError::handled("no service was named").hint("write ENV=N, as in `web=3`"));
+        return Err(ConfigError::handled("no service was named").hint("write ENV=N, for example `web=3`"));
     }
     let known = plan.runs()?;
     let mut names = Vec::new();

@@ -34,7 +34,7 @@ pub fn state_folder(options: &Options) -> Result<SupervisorLocation> {
         (Err(error), Some(found)) => {
             let folder = found.state_dir.parent().unwrap_or(&found.state_dir).display();
             plain::error(&format!(
-                "warning: {error}\nhelp: until that is mended, this is about what runs for {folder}\n"
+                "warning: {error}\nhelp: until this is fixed, the command applies to the services of {folder}\n"
             ));
             Ok(found.clone())
         }

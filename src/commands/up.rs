@@ -49,7 +49,7 @@ pub fn execute_up(options: &Options) -> Result<i32> {
         }
         Err(error) if matches!(error.downcast_ref(), Some(EnvError::Interrupted)) => {
             let program = &options.program;
-            notice(&format!("interrupted: what was asked for keeps running in the background ({names})\n"));
+            notice(&format!("interrupted: the requested services keep running in the background ({names})\n"));
             crate::commands::plain_hint(&format!("`{program} down` stops it"));
             Err(error)
         }
@@ -101,13 +101,13 @@ pub fn execute_down(options: &Options) -> Result<i32> {
         text.push_str(&format!("stopped: {}\n", left.stopped.join(", ")));
     }
     for name in &left.adopted {
-        text.push_str(&format!("{name} goes on: envo did not start it\n"));
+        text.push_str(&format!("{name} left running: envo did not start it\n"));
     }
     for (name, holders) in &left.held {
         text.push_str(&format!("{name} goes on: {} needs it\n", holders.join(", ")));
     }
     if text.is_empty() {
-        notice("nothing was up\n");
+        notice("no services were running\n");
     }
     plain::out(&text);
     Ok(exit_code::OK)

@@ -58,7 +58,7 @@ pub fn compose(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Imp
     drafts.retain(|draft| {
         let is_new = seen.insert(draft.env.clone());
         if !is_new {
-            notes.add(&draft.name, format!("another service is the environment `{}`, too", draft.env));
+            notes.add(&draft.name, format!("another service also becomes the environment `{}`", draft.env));
         }
         is_new
     });

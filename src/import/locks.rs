@@ -35,13 +35,13 @@ impl Pins {
         match line.parse::<Requirement>() {
             // A line break would begin a line of its own.
             Ok(_) if !line.contains(char::is_control) => drop(self.lines.replace(line)),
-            _ => self.notes.push(format!("{name}: `{line}` is no requirement")),
+            _ => self.notes.push(format!("{name}: `{line}` is not a valid requirement")),
         }
     }
 
     fn checked(self, what: &str) -> Result<Self, ConfigError> {
         if self.lines.is_empty() && self.notes.is_empty() {
-            return Err(ConfigError::handled(format!("there is no package in it, so it is no {what}")));
+            return Err(ConfigError::handled(format!("it contains no packages, so it is not a {what}")));
         }
         Ok(self)
     }
@@ -50,7 +50,7 @@ impl Pins {
 /// `Pipfile.lock`: default and development packages together.
 pub fn pipfile(text: &str) -> Result<Pins, ConfigError> {
     let lock: Value =
-        serde_json::from_str(text).map_err(|error| ConfigError::handled(format!("it is no JSON: {error}")))?;
+        serde_json::from_str(text).map_err(|error| ConfigError::handled(format!("it is not valid JSON: {error}")))?;
     let mut pins = Pins::default();
     let categories = lock.as_object().into_iter().flatten().filter(|(name, _)| *name != "_meta");
     for (_, packages) in categories {
@@ -67,7 +67,7 @@ pub fn packages(text: &str, what: &str) -> Result<Pins, ConfigError> {
     let lock: Table = text
         .trim_start_matches('\u{feff}')
         .parse()
-        .map_err(|error: toml::de::Error| ConfigError::handled(format!("it is no TOML: {error}")))?;
+        .map_err(|error: toml::de::Error| ConfigError::handled(format!("it is not valid TOML: {error}")))?;
     let mut pins = Pins::default();
     for package in lock.get("package").and_then(toml::Value::as_array).into_iter().flatten() {
         let text = |key: &str| package.get(key).and_then(toml::Value::as_str);
@@ -99,7 +99,7 @@ pub fn requirements(text: &str) -> Result<Pins, ConfigError> {
                 let marker = requirement.marker.as_ref().map(ToString::to_string).unwrap_or_default();
                 pins.add(&requirement.name, version, &marker);
             }
-            Err(_) => pins.notes.push(format!("`{line}` is no requirement with a version")),
+            Err(_) => pins.notes.push(format!("`{line}` is not a requirement with a version")),
         }
     }
     pins.checked("requirements file")

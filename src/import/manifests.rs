@@ -54,7 +54,7 @@ fn add(language: &Language, offer: &Offer, imported: &mut Imported) {
             Some(line) => section.add(key, line),
             None => imported.note(
                 language.manifest,
-                format!("no known way to {how} it: write what to run as `{key}` of `[testenv:{name}]`"),
+                format!("no known way to {how} it: set the command as `{key}` of `[testenv:{name}]`"),
             ),
         }
     }

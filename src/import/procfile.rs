@@ -23,7 +23,7 @@ pub fn procfile(text: &str, has_env_file: bool) -> Result<Imported, ConfigError>
         imported.sections.push(section);
     }
     if imported.sections.is_empty() {
-        return Err(ConfigError::handled("there is no process in it").hint("a Procfile has lines `NAME: COMMAND`"));
+        return Err(ConfigError::handled("it contains no processes").hint("a Procfile has lines `NAME: COMMAND`"));
     }
     if has_env_file {
         imported.sections.iter_mut().for_each(|section| section.add("env_file", "- .env"));
@@ -49,8 +49,7 @@ fn process(name: &str, command: &str, imported: &mut Imported) -> ImportedSectio
     } else if name == "web" {
         section.add("ports", "http");
         section.add("set_env", format!("PORT = {}", field("port")));
-        imported
-            .note(name, "it is given its port in the variable PORT; say `{port}` in `serve` if it wants it elsewhere");
+        imported.note(name, "its port is in the variable PORT; use `{port}` in `serve` to pass it in another way");
     }
     let program = program(&line).to_owned();
     if let Some(needed) = distribution(&program) {

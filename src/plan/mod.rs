@@ -289,7 +289,7 @@ impl Plan {
                 }
                 let hint = match nearest(one, &known) {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None if is_unknown(one) => "`envo list` shows the environments there are".to_owned(),
+                    None if is_unknown(one) => "`envo list` shows all environments".to_owned(),
                     None => continue,
                 };
                 let text = format!("`depends` of `{name}` names `{one}`, which does not exist");

@@ -131,7 +131,8 @@ pub fn is_met_by(
 
 fn parse(text: &str) -> Result<Requirement, ConfigError> {
     let failed = |error| ConfigError::handled(format!("failed to load core.requires: {error}"));
-    text.parse().map_err(|error| failed(error).hint("write requirements as for pip, as in `requires = tox>=4.20`"))
+    text.parse()
+        .map_err(|error| failed(error).hint("write requirements as for pip, for example `requires = tox>=4.20`"))
 }
 
 fn applies(requirement: &Requirement, around: &ProvisionContext<'_>) -> Result<bool, ConfigError> {

@@ -93,7 +93,7 @@ fn check_requested(settings: &Settings, env_list: &[String], asked: &[String]) -
         return Ok(());
     }
     let error = ConfigError::handled(format!("provided environments not found in configuration file:\n{message}"));
-    Err(error.hint(settings.source.missing_hint().unwrap_or("`envo list` shows the environments there are")))
+    Err(error.hint(settings.source.missing_hint().unwrap_or("`envo list` shows all environments")))
 }
 
 struct KnownFactors<'a> {

@@ -114,7 +114,8 @@ impl Settings {
         }
         self.read_version_files(&files).map(|version| SettingValue::List(vec![version])).map_err(|error| {
             let place = self.location_of(set, "base_python_file").ok().flatten();
-            self.at_value(error, place).hint("name a file whose first line is a version, as `3.12` or `cpython3.12`")
+            self.at_value(error, place)
+                .hint("use a file whose first line is a version, such as `3.12` or `cpython3.12`")
         })
     }
 

@@ -14,12 +14,12 @@ pub fn variables(text: &str, host: &EnvVariables) -> Result<Vec<(String, String)
             DotenvText::Literal(value) => value,
             DotenvText::Open(value) => {
                 let value = substituted(&value, &found, host);
-                value.ok_or_else(|| format!("`{name}` comes to more than {} MiB", MOST_BYTES >> 20))?
+                value.ok_or_else(|| format!("`{name}` exceeds {} MiB", MOST_BYTES >> 20))?
             }
         };
         bytes += value.len();
         if bytes > MOST_BYTES {
-            return Err(format!("its variables come to more than {} MiB at `{name}`", MOST_BYTES >> 20));
+            return Err(format!("its variables exceed {} MiB at `{name}`", MOST_BYTES >> 20));
         }
         found.retain(|(known, _)| *known != name);
         found.push((name, value));

@@ -33,7 +33,7 @@ impl Nesting {
         let deeper = DEPTH.get() + step as usize;
         if deeper > DEEPEST {
             return Err(ConfigError::new(ErrorClass::Recursion, "maximum recursion depth exceeded")
-                .hint("too many values refer to each other in a row: write some of them out"));
+                .hint("the chain of references is too long: write some values out"));
         }
         DEPTH.set(deeper);
         Ok(Self(step as usize))

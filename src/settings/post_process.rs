@@ -367,7 +367,8 @@ impl Settings {
         let oldest = match self.value(self.core(), "min_version")? {
             SettingValue::Text(version) if version.parse::<pep440_rs::Version>().is_err() => {
                 let message = format!("failed to load core.min_version: Invalid version: {}", python_repr(&version));
-                let error = ConfigError::handled(message).hint("write a version of tox, as in `min_version = 4.20`");
+                let error =
+                    ConfigError::handled(message).hint("write a version of tox, for example `min_version = 4.20`");
                 return Err(self.at_value(error, self.location_of(self.core(), "min_version")?));
             }
             SettingValue::Text(version) => format!(">={version}"),

@@ -86,14 +86,14 @@ fn requirement(
         None => None,
         Some((_, text)) if name == DEFAULT => {
             let text = format!(
-                "`{DEFAULT}@{text}` in `runtime` of {}: a Python's version stands in `base_python`",
+                "`{DEFAULT}@{text}` in `runtime` of {}: the version of Python is set in `base_python`",
                 set.label()
             );
             return Err(ConfigError::fail(text)
-                .hint("write `base_python` beside `runtime`, or the version as a factor of the name"));
+                .hint("set `base_python` next to `runtime`, or use the version as a factor of the name"));
         }
         Some((_, text)) => Some(RuntimeVersionRequirement::parse(text).ok_or_else(|| {
-            let message = format!("`{text}` in `runtime` of {} is no version of {name}", set.label());
+            let message = format!("`{text}` in `runtime` of {} is not a valid version of {name}", set.label());
             ConfigError::fail(message).hint(format!("such as {name}@20, {name}@3.1.2 or {name}@>=3,<4"))
         })?),
     };

@@ -151,7 +151,7 @@ impl ServiceSource for ServiceKeys<'_> {
     fn text(&self, key: &str) -> Result<Option<String>, ConfigError> {
         if let Some((kind, place)) = self.probe_taken_for_condition(key)? {
             let message = format!("`{key} = {kind}: …` is a condition: for environments with `{kind}` in their name");
-            let remedy = format!("write `{kind}:` and what is meant without a blank");
+            let remedy = format!("remove the space after `{kind}:`");
             return Err(self.settings.at_value(ConfigError::handled(message), Some(place)).hint(remedy));
         }
         if !self.settings.says(self.set, key)? {

@@ -187,7 +187,7 @@ fn virtualenv_spec(settings: &Settings, set: &ConfigSet) -> Result<String, Confi
         return Ok(spec);
     }
     let error = ConfigError::fail("virtualenv_spec must name virtualenv with optional version specifiers");
-    Err(located(settings, set, "virtualenv_spec", error).hint("write it as in `virtualenv_spec = virtualenv<20.27`"))
+    Err(located(settings, set, "virtualenv_spec", error).hint("write for example `virtualenv_spec = virtualenv<20.27`"))
 }
 
 /// The error with the place where the key's value was written.

@@ -78,9 +78,9 @@ fn exactly(path: &Path, typed: &Path) -> Result<ConfigSource, ConfigError> {
         let error = ConfigError::handled(format!("config file {} does not exist", typed.display()));
         return Err(match next_to(path) {
             Some(name) => error.hint(format!("there is a {name}")),
-            None => {
-                error.hint("`-c` takes a configuration file, or a folder that has one; without it envo looks for one")
-            }
+            None => error.hint(
+                "`-c` takes a configuration file, or a folder that contains one; without `-c` envo searches for one",
+            ),
         });
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

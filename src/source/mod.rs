@@ -141,6 +141,6 @@ pub struct ConfigSource {
 impl ConfigSource {
     /// What helps where there is no file, and an empty one is assumed.
     pub fn missing_hint(&self) -> Option<&'static str> {
-        (!self.path.is_file()).then_some("there is no configuration; `envo quickstart` writes one")
+        (!self.path.is_file()).then_some("there is no configuration file; `envo quickstart` creates one")
     }
 }

@@ -78,13 +78,13 @@ impl YamlLoader {
             }
             Event::Alias(anchor) => {
                 let Some((_, size)) = self.anchors.get(&anchor) else {
-                    return Err("an alias stands for what it is part of".to_owned());
+                    return Err("an alias refers to a value that contains it".to_owned());
                 };
                 let size = *size;
                 self.count(size.values)?;
                 self.total.bytes += size.bytes;
                 if self.total.bytes > MAX_REPEATED_BYTES {
-                    return Err("aliases repeat too much".to_owned());
+                    return Err("aliases expand to too many values".to_owned());
                 }
                 let value = self.anchors[&anchor].0.clone();
                 self.add(value, size, 0)
@@ -105,7 +105,7 @@ impl YamlLoader {
     fn count(&mut self, values: usize) -> Result<(), String> {
         self.total.values += values;
         if self.total.values > MAX_VALUES {
-            return Err(format!("it comes to more than {MAX_VALUES} values"));
+            return Err(format!("it exceeds {MAX_VALUES} values"));
         }
         Ok(())
     }
@@ -128,7 +128,7 @@ impl YamlLoader {
             (Yaml::Hash(entries), Some(key)) => {
                 let key = Yaml::String(key);
                 if entries.contains_key(&key) {
-                    return Err(format!("`{}` is there twice", key.as_str().unwrap_or_default()));
+                    return Err(format!("`{}` is defined twice", key.as_str().unwrap_or_default()));
                 }
                 entries.insert(key, value);
             }
@@ -184,9 +184,9 @@ mod tests {
             let before = vec![format!("*a{}", level - 1); 9].join(", ");
             laughs.push_str(&format!("a{level}: &a{level} [{before}]\n"));
         }
-        assert!(parse(&laughs).unwrap_err().contains("it comes to more than"), "values");
+        assert!(parse(&laughs).unwrap_err().contains("it exceeds"), "values");
         let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 100].join(", "));
-        assert!(parse(&long).unwrap_err().contains("aliases repeat too much"), "bytes");
+        assert!(parse(&long).unwrap_err().contains("aliases expand to too many values"), "bytes");
         for own in ["a: &a [*a]", "a: &a {b: *a}", "*x"] {
             assert!(parse(own).is_err(), "{own}");
         }
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         for (text, expected) in [
-            ("a: 1\na: 2", "line 2, column 4: `a` is there twice"),
+            ("a: 1\na: 2", "line 2, column 4: `a` is defined twice"),
             ("a:\n  - {b: 1", "line "),
             ("{[1]: 2}", "a key is not text"),
             ("a: 'b", "line "),

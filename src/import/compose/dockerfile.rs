@@ -92,7 +92,7 @@ pub fn read(build: &ImageBuild<'_>) -> Result<DockerfileImage, String> {
         let image = evaluate(stage, build, &globals, known);
         room.set(room.get().saturating_sub(image.size()));
         if room.get() == 0 {
-            return Err(format!("its stages and variables come to more than {} MiB", MOST_BYTES >> 20));
+            return Err(format!("its stages and variables exceed {} MiB", MOST_BYTES >> 20));
         }
         images.push(image);
     }

@@ -49,11 +49,11 @@ pub fn read(source: &str, path: &str, files: &ProjectFiles<'_>) -> Result<Compos
         .collect();
     let notes = extending.notes;
     if interpolation.bytes > MAX_BYTES {
-        let message = format!("its variables come to more than {} MiB", MAX_BYTES >> 20);
-        return Err(ConfigError::handled(message).hint("look for variables of `.env` that hold others"));
+        let message = format!("its variables exceed {} MiB", MAX_BYTES >> 20);
+        return Err(ConfigError::handled(message).hint("check `.env` for variables that contain others"));
     }
     if services.is_empty() {
-        return Err(ConfigError::handled("there are no `services` in it"));
+        return Err(ConfigError::handled("it contains no `services`"));
     }
     Ok(ComposeDocument { services, root, interpolation, notes })
 }
@@ -125,7 +125,7 @@ impl ExtendsChain<'_> {
             let Some(base) = base.filter(|_| self.values < MAX_VALUES) else { break };
             service = merge(rebased(base.clone(), self.folder, folder), service, "");
         }
-        self.notes.push(format!("{name}: what it extends is not there"));
+        self.notes.push(format!("{name}: the service it extends does not exist"));
         service
     }
 }

@@ -122,7 +122,10 @@ const IMAGES: &[KnownProgram] = &[
         stop_signal: None,
         ready_timeout: None,
         own: &[("--bind_ip", true), ("--bind_ip_all", false), ("--port", true), ("--dbpath", true), ("--fork", false)],
-        lacks: &[("MONGO_INITDB_ROOT_USERNAME", "the user is not made: it takes everybody without a password")],
+        lacks: &[(
+            "MONGO_INITDB_ROOT_USERNAME",
+            "the user is not created: the server accepts connections without a password",
+        )],
     },
     KnownProgram {
         names: &["rabbitmq"],

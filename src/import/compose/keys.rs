@@ -42,15 +42,15 @@ const TRANSLATED: [&str; 27] = [
 const REASONS: [(&str, &str); 19] = [
     ("container_name", "the environment's name is its name"),
     ("hostname", "the environment's name is its name"),
-    ("labels", "there is nothing that reads them"),
+    ("labels", "envo does not use labels"),
     ("logging", "envo keeps the logs"),
     ("init", "envo ends every process that a service leaves behind"),
     ("stdin_open", "a service reads nothing from the terminal"),
     ("pull_policy", "no image is used"),
     ("platform", "no image is used"),
     ("user", "it runs as the user who starts envo"),
-    ("read_only", "there is no file system of its own"),
-    ("tmpfs", "there is no file system of its own"),
+    ("read_only", "it has no file system of its own"),
+    ("tmpfs", "it has no file system of its own"),
     ("cap_add", "it has the rights of the user who starts envo"),
     ("cap_drop", "it has the rights of the user who starts envo"),
     ("privileged", "it has the rights of the user who starts envo"),
@@ -58,17 +58,17 @@ const REASONS: [(&str, &str); 19] = [
     ("network_mode", "it is in the network of this machine"),
     ("extra_hosts", "names are resolved as on this machine"),
     ("dns", "names are resolved as on this machine"),
-    ("external_links", "it names what is not in the file"),
+    ("external_links", "it refers to containers outside the file"),
 ];
 
-const NO_COUNTERPART: &str = "a process of this machine has no such thing";
+const NO_COUNTERPART: &str = "a local process has no counterpart";
 
 pub fn service_keys(draft: &ServiceDraft<'_>, notes: &mut ImportNotes) {
     for (key, value) in entries(draft.yaml) {
         match key.as_str() {
             "networks" => notes.key(&draft.name, "networks", "all services are in the network of this machine"),
             "healthcheck" => {
-                inner(draft, &(&key, value), &["test", "disable"], "envo asks at intervals of its own", notes)
+                inner(draft, &(&key, value), &["test", "disable"], "envo has its own probe intervals", notes)
             }
             "deploy" => {
                 inner(draft, &(&key, value), &["replicas", "restart_policy"], NO_COUNTERPART, notes);
@@ -94,7 +94,7 @@ pub fn service_keys(draft: &ServiceDraft<'_>, notes: &mut ImportNotes) {
     if draft.is_job {
         for key in ["restart", "stop_signal", "stop_grace_period", "scale", "profiles", "healthcheck"] {
             if draft.get(key).is_some() {
-                notes.key(&draft.name, key, "it runs to its end, once");
+                notes.key(&draft.name, key, "it runs once");
             }
         }
     }
@@ -120,13 +120,13 @@ pub fn file_keys(document: &ComposeDocument, notes: &mut ImportNotes) {
             "services" => continue,
             key if key.starts_with("x-") => continue,
             "name" => "the folder is the project",
-            "version" => "Docker Compose does not read it any more",
+            "version" => "Docker Compose no longer uses it",
             "networks" => "all services are in the network of this machine",
             "volumes" => "data that is not in the project stays where the program puts it",
-            "include" => "translate those files, too",
+            "include" => "convert those files too",
             // What services have of them was told there.
             "secrets" | "configs" if entries(value).iter().all(|(_, one)| get(one, "file").is_some()) => continue,
-            "secrets" | "configs" => "only those of a `file` are known",
+            "secrets" | "configs" => "only those with a `file` are supported",
             _ => NO_COUNTERPART,
         };
         notes.key("the file", &format!("{key}:"), reason);

@@ -239,13 +239,13 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
         }
         if !self.drafts[other].is_served() {
             let text =
-                format!("it has the address of `{}`, which does not run as a service here", self.drafts[other].env);
+                format!("it uses the address of `{}`, which does not run as a service here", self.drafts[other].env);
             self.look(at, text);
             return (None, None);
         }
         let Some(place) = place else {
             let text = format!(
-                "it asks `{}` for port {}, which that does not have here",
+                "it uses `{}` on port {}, which is not available here",
                 self.drafts[other].env,
                 wanted.unwrap_or_default()
             );
@@ -256,7 +256,7 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
         if !self.edges.contains(&(at, other)) {
             if self.reaches(other, at) {
                 // Each has the other's address, so one of them has to be known beforehand.
-                self.fixed[other] = Some("others have its address that start before it");
+                self.fixed[other] = Some("services that start before it use its address");
                 return (Some("127.0.0.1".to_owned()), Some(target.to_string()));
             }
             self.connect(at, other);
@@ -316,7 +316,7 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
                 }
             }
         }
-        self.fixed[other].get_or_insert("who asks for it is told no port");
+        self.fixed[other].get_or_insert("its users expect this port");
     }
 
     /// Somebody depends on a service, and nothing that is written here tells it where that is.
@@ -334,7 +334,7 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
         let names: Vec<String> = untold.iter().map(|other| self.drafts[**other].env.clone()).collect();
         let variable = format!("ENVO_{}_URL", names[0].to_ascii_uppercase().replace(['-', '.'], "_"));
         let text = format!(
-            "no variable or argument has the address of {}: if its code or a file of its own does, let it read {variable}",
+            "no variable or argument contains the address of {}: if its code or one of its files does, make it read {variable}",
             names.join(", ")
         );
         if named.is_empty() {
@@ -365,7 +365,9 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
                     if let Some(number) = published {
                         self.notes.add(
                             &service,
-                            format!("it gets a free port instead of {number}; others are told by fields"),
+                            format!(
+                                "it gets a free port instead of {number}; other services receive it through fields"
+                            ),
                         );
                     }
                     None
@@ -377,7 +379,7 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
                         let number = published.unwrap_or_default();
                         self.notes.add(
                             &service,
-                            format!("its program says that it listens on {target}, so it is there, not at {number}"),
+                            format!("its command sets the port {target}, which is used instead of {number}"),
                         );
                     }
                     Some(target)
@@ -393,8 +395,11 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
             if let (Some(wanted), None) = (wanted, number) {
                 number = published.filter(|number| !many && *number >= 1024 && taken.insert(*number));
                 self.drafts[at].needs_look |= !is_told;
-                let text =
-                    if is_told { "so it gets another port" } else { "so it is told another port in the variable PORT" };
+                let text = if is_told {
+                    "so it gets another port"
+                } else {
+                    "so it receives another port in the variable PORT"
+                };
                 self.notes.add(&service, format!("{wanted} is taken by another service or instance, {text}"));
                 let draft = &mut self.drafts[at];
                 if !is_told && index == 0 {

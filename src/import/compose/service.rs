@@ -122,7 +122,7 @@ impl<'a> ServiceDraft<'a> {
         let is_language = installs::language(&self.image.base).is_some();
         if self.get("build").is_none() && self.known.is_none() && !is_language {
             let shown = if base.is_empty() { "no image".to_owned() } else { format!("the image {base}") };
-            self.look(notes, format!("what runs in {shown} has to be installed on this machine or by `deps`"));
+            self.look(notes, format!("the programs of {shown} must be installed on this machine or by `deps`"));
         }
     }
 
@@ -135,7 +135,7 @@ impl<'a> ServiceDraft<'a> {
         let folder = joined(context.folder, &folder);
         let file = joined(&folder, &of("dockerfile").unwrap_or_else(|| "Dockerfile".to_owned()));
         let Some(source) = of("dockerfile_inline").or_else(|| (context.files.read)(&file)) else {
-            return self.look(notes, format!("there is no {file}: what it installs and runs is not known"));
+            return self.look(notes, format!("there is no {file}: its packages and command are unknown"));
         };
         let arguments: BTreeMap<String, String> = get(build, "args")
             .map(variables)
@@ -161,7 +161,7 @@ impl<'a> ServiceDraft<'a> {
         }
         self.installs = installs::read(&mut self.image);
         for instruction in std::mem::take(&mut self.image.left) {
-            notes.key(&self.name, &format!("Dockerfile {instruction}"), "a process of this machine has no such thing");
+            notes.key(&self.name, &format!("Dockerfile {instruction}"), "a local process has no counterpart");
         }
         for left in &self.installs.left {
             let shown: String = left.chars().take(80).collect();
@@ -236,7 +236,7 @@ impl<'a> ServiceDraft<'a> {
                     .and_then(text);
                 match file {
                     Some(file) => self.image.paths.add(&target, &joined(context.folder, &settled(&file))),
-                    None => notes.key(&self.name, kind, "only those of a `file` are known"),
+                    None => notes.key(&self.name, kind, "only those with a `file` are supported"),
                 }
             }
         }
@@ -310,7 +310,7 @@ impl<'a> ServiceDraft<'a> {
         self.place();
         if words.is_empty() {
             if !self.needs_look || self.get("command").is_none() {
-                self.look(notes, "the image decides what is run, which is not known here: say it in `serve`");
+                self.look(notes, "the image defines its command, which is not known here: set `serve`");
             }
             return;
         }
@@ -425,7 +425,7 @@ impl<'a> ServiceDraft<'a> {
         }
         for (name, value) in self.get("environment").map(variables).unwrap_or_default() {
             if !is_variable_name(&name) {
-                self.look(notes, format!("`{}` is not a name that a variable can have", name.escape_default()));
+                self.look(notes, format!("`{}` is not a valid variable name", name.escape_default()));
                 continue;
             }
             let value = value.or_else(|| {

@@ -207,12 +207,12 @@ fn programs_that_are_not_there_are_said() {
         assert_eq!(imported.lines().last().unwrap(), &"0 of 2 services can run as they are; look at s");
     }
     for (service, note) in [
-        ("image: prom/prometheus", "the image decides what is run"),
+        ("image: prom/prometheus", "the image defines its command"),
         ("image: prom/prometheus, command: --x", "its command `--x` belongs to a program of the image"),
         ("build: gone", "there is no gone/Dockerfile"),
         ("build: 'https://example.org/x.git'", "is not a folder of this project"),
         ("build: {context: ., target: x}, command: python a", "it has no stage `x`"),
-        ("image: alpine, command: absent --x", "what runs in the image alpine has to be installed"),
+        ("image: alpine, command: absent --x", "the programs of the image alpine must be installed"),
     ] {
         let imported = translate(&format!("services: {{s: {{{service}}}}}"), &[("Dockerfile", "FROM a\n")]);
         assert!(notes(&imported).contains(note), "{service}: {:?}", imported.notes);
@@ -256,7 +256,7 @@ fn what_is_extended_and_overridden_counts() {
         "{}",
         imported.text()
     );
-    assert!(notes(&imported).contains("self: what it extends is not there"));
+    assert!(notes(&imported).contains("self: the service it extends does not exist"));
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn nothing_in_a_file_can_write_a_section_of_its_own() {
     for note in imported.lines() {
         assert!(!note.contains('\n'), "{note}");
     }
-    assert!(notes(&imported).contains("is not a name that a variable can have"));
+    assert!(notes(&imported).contains("is not a valid variable name"));
 }
 
 #[test]

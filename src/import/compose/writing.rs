@@ -38,7 +38,7 @@ pub fn section(draft: &mut ServiceDraft<'_>, context: &ComposeContext<'_>, notes
             Some(value) => {
                 let trimmed = value.trim();
                 if trimmed != value && !value.trim_matches(' ').is_empty() {
-                    notes.add(&draft.name, format!("the blanks at the ends of `{}` are lost", variable.name));
+                    notes.add(&draft.name, format!("spaces at the start and end of `{}` are lost", variable.name));
                 }
                 section.add("set_env", format!("{} = {trimmed}", variable.name).trim_end());
             }
@@ -54,7 +54,7 @@ pub fn section(draft: &mut ServiceDraft<'_>, context: &ComposeContext<'_>, notes
     match &lines.serve {
         Some(line) => section.add(if draft.is_job { "commands" } else { "serve" }, line),
         None => {
-            section.comment("The image says what is run, which is not known here. Write it as");
+            section.comment("The image defines the command, which is not known here. Set it as");
             section.comment("serve = PROGRAM ARGUMENT ...");
         }
     }
@@ -98,7 +98,7 @@ fn runtime(
 ) {
     if let Some(known) = draft.known {
         section
-            .comment(format!("In place of the image {}: install {} on this machine.", draft.image.base, known.package));
+            .comment(format!("Instead of the image {}: install {} on this machine.", draft.image.base, known.package));
         section.add("runtime", "system");
         return;
     }
@@ -193,7 +193,7 @@ fn ready(
         Some(HealthCheck::OfImage(program)) => {
             notes.add(
                 &draft.name,
-                format!("its health check calls `{program}` of the image: `ready` asks its port instead"),
+                format!("its health check calls `{program}` of the image: `ready` checks its port instead"),
             );
             known
         }
@@ -206,7 +206,7 @@ fn ready(
                 notes.add(
                     &draft.name,
                     format!(
-                        "`{}` of its health check is not on this machine: `ready` asks its port instead",
+                        "`{}` of its health check is not installed: `ready` checks its port instead",
                         program.unwrap_or_default()
                     ),
                 );
@@ -263,7 +263,7 @@ fn policies(draft: &ServiceDraft<'_>, section: &mut ImportedSection, notes: &mut
     let count = draft.text("scale").or_else(|| deploy("replicas").and_then(text).map(|text| settled(&text)));
     if let Some(count) = count.filter(|count| count != "1") {
         if count == "0" {
-            notes.add(&draft.name, "it has no replica there, and one here");
+            notes.add(&draft.name, "it has no replicas in the file, but one here");
         } else {
             section.add("instances", count);
         }

@@ -65,8 +65,8 @@ fn is_there(root: &Path, named: &str) -> bool {
 
 fn advice(key: &str, root: &Path) -> String {
     match key {
-        "env_file" => "`-` before the name lets a file be missing".to_owned(),
-        _ => format!("the path counts from {}", root.display()),
+        "env_file" => "write `-` before the name if the file is optional".to_owned(),
+        _ => format!("the path is relative to {}", root.display()),
     }
 }
 

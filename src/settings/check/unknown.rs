@@ -22,11 +22,11 @@ const OF_LOCKS: [&str; 2] = ["locked", "lock_dir"];
 
 /// What became of keys that older versions of tox had.
 const FORMER: [(&str, &str); 7] = [
-    ("isolated_build", "tox 4 always builds in an environment of its own, so the key can go"),
+    ("isolated_build", "tox 4 always builds in a separate environment: remove the key"),
     ("whitelist_externals", "tox 4 calls it `allowlist_externals`"),
     ("indexserver", "tox 4 has no index servers: set `PIP_INDEX_URL` in `set_env`"),
-    ("distribute", "nothing reads it since tox 2, so the key can go"),
-    ("downloadcache", "pip has a cache of its own, so the key can go"),
+    ("distribute", "unused since tox 2: remove the key"),
+    ("downloadcache", "pip has its own cache: remove the key"),
     ("list_dependencies", "tox 4 calls it `list_dependencies_command`"),
     ("install_deps", "tox 4 calls it `deps`"),
 ];
@@ -157,7 +157,7 @@ fn unknown(subject: &CheckedProject<'_>, name: &str, section: &str, kind: SetKin
     if subject.has_other_plugins {
         return None;
     }
-    Some(error.hint("nothing reads it: it can go, or move to a section of its own that others refer to"))
+    Some(error.hint("the key is unused: remove it, or move it to a separate section that others refer to"))
 }
 
 /// Whether some value refers to a key, which then need not be a setting. Keys are in lower case, references need not be.

@@ -25,7 +25,7 @@ fn append(text: &str, lookup: &mut InterpolationLookup<'_>, depth: usize, result
     while let Some((before, expression)) = rest.split_once('$') {
         result.push_str(before);
         if result.len() > MOST_BYTES {
-            return Err(format!("the value comes to more than {} MiB", MOST_BYTES >> 20));
+            return Err(format!("the value exceeds {} MiB", MOST_BYTES >> 20));
         }
         if let Some(after) = expression.strip_prefix('$') {
             result.push('$');

@@ -42,7 +42,7 @@ pub fn read(files: &str, root: &Path, outside: &dyn Fn(&str) -> Option<String>) 
                     "`env_file = {line}`: {} cannot be read: {error}",
                     path.display()
                 ))
-                .hint(format!("write `- {name}` if the file need not be there")));
+                .hint(format!("write `- {name}` if the file is optional")));
             }
         }
     }
@@ -84,7 +84,7 @@ impl EnvFiles {
             }
             self.bytes += value.len();
             if self.bytes > MOST_BYTES {
-                let message = format!("the variables come to more than {} MiB", MOST_BYTES >> 20);
+                let message = format!("the variables exceed {} MiB", MOST_BYTES >> 20);
                 return Err(error(line, &message));
             }
             self.set(name, value);

@@ -24,7 +24,7 @@ pub struct EnvFileError {
     pub hint: &'static str,
 }
 
-const NOT_A_STATEMENT: &str = "a line reads NAME=VALUE, or NAME for a variable of the environment envo runs in";
+const NOT_A_STATEMENT: &str = "write NAME=VALUE, or NAME to take a variable from envo's environment";
 const QUOTES: &str = "inside quotes, write `\\'` or `\\\"` for a quote that is part of the value";
 
 pub fn parse(text: &str) -> Result<Vec<Statement>, EnvFileError> {

@@ -105,5 +105,5 @@ fn later_files_count_more_and_one_after_a_dash_may_be_missing() {
     assert_eq!(found.variables, own(&[("X", "1"), ("Y", "2"), ("Z", "21")]));
     let error = read("a\nmissing", folder.path(), &outside).unwrap_err();
     assert!(error.message.starts_with("`env_file = missing`: "), "{error}");
-    assert_eq!(error.hints, ["write `- missing` if the file need not be there"]);
+    assert_eq!(error.hints, ["write `- missing` if the file is optional"]);
 }

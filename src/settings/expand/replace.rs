@@ -380,8 +380,8 @@ impl Replacer<'_> {
 
 fn too_much(text: &str) -> ConfigError {
     let shown: String = text.chars().take(80).collect();
-    ConfigError::value(format!("the value comes to too much text at {shown}"))
-        .hint("values that refer to others twice double what they come to: write some of them out")
+    ConfigError::value(format!("the value is too large at {shown}"))
+        .hint("values that refer to another value twice double its size: write some of them out")
 }
 
 fn named<'a>(rest: &'a [String], message: &str) -> Result<&'a str, ConfigError> {
@@ -537,7 +537,7 @@ mod tests {
             };
             let lookup = VariableValues { value: &value, asked: Cell::new(0), warned: Cell::new(0) };
             let error = replace(&lookup, "testenv", style, "{env:a}", &Trail::default()).expect_err("too much");
-            assert!(error.message.starts_with("the value comes to too much text at "), "{style:?} {quotes}: {error}");
+            assert!(error.message.starts_with("the value is too large at "), "{style:?} {quotes}: {error}");
             assert!(lookup.asked.get() < 200_000, "{style:?} {quotes}: {}", lookup.asked.get());
         }
     }

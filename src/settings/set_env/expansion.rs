@@ -188,7 +188,7 @@ impl Settings {
         let lines = lines::parse(&text, true)?;
         scope.brought.set(scope.brought.get() + lines.len());
         if scope.brought.get() > MOST_LINES {
-            let message = format!("set_env comes to more than {MOST_LINES} lines at {}", python_repr(line));
+            let message = format!("set_env exceeds {MOST_LINES} lines at {}", python_repr(line));
             return Err(ConfigError::handled(message));
         }
         let parents = scope.parents.iter().cloned().chain([line.to_owned()]).collect();

@@ -61,11 +61,11 @@ impl Settings {
             values.bytes += value.len();
             if values.bytes > MOST_BYTES {
                 return Err(ConfigError::handled(format!(
-                    "the variables of {}.set_env come to more than {} MiB at {name}",
+                    "the variables of {}.set_env exceed {} MiB at {name}",
                     set.label(),
                     MOST_BYTES >> 20
                 ))
-                .hint("a variable that holds another one twice doubles what it comes to"));
+                .hint("a variable that contains another one twice doubles its size"));
             }
             values.by_name.insert(name.to_owned(), value.clone());
         }

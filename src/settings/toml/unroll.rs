@@ -52,8 +52,8 @@ impl<'a> TomlUnroller<'a> {
             return Ok(());
         }
         let path = self.references.last().map(|path| format!(" at {path}")).unwrap_or_default();
-        let message = format!("references come to more than {MOST_VALUES} values{path}");
-        Err(ConfigError::value(message).hint("values that refer to others twice double what they come to"))
+        let message = format!("references expand to more than {MOST_VALUES} values{path}");
+        Err(ConfigError::value(message).hint("values that refer to another value twice double its size"))
     }
 
     pub fn value(&mut self, value: &Toml, depth: usize) -> Result<Toml, ConfigError> {

@@ -17,7 +17,7 @@ pub fn check_line(line: &str) -> Result<(), UnwritableReason> {
         return Err("it has a line break or another control character");
     }
     if line.trim() != line {
-        return Err("it has blanks at its ends");
+        return Err("it starts or ends with a space");
     }
     if line.starts_with([';', '#']) {
         return Err("it would be a comment");
