@@ -1,4 +1,4 @@
-//! Which interpreter an environment's name asks for, and whether a setting contradicts it.
+//! Derives the interpreter from an environment's name, and checks that settings agree with it.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#base_python>
 
 use crate::error::ConfigError;
@@ -6,7 +6,7 @@ use crate::model::PythonSpec;
 
 const IMPLEMENTATIONS: [&str; 7] = ["pypy", "py", "cpython", "jython", "graalpy", "rustpython", "ironpython"];
 
-/// The spec that the name of an environment stands for, if any.
+/// The interpreter spec in the name of an environment, if any.
 pub fn of_environment(name: &str) -> Result<Option<String>, ConfigError> {
     let spec = |asking: &str| explicit_version(asking).unwrap_or_else(|| asking.to_owned());
     let mut found: Vec<String> = asking(name).map(spec).collect();
@@ -20,12 +20,12 @@ pub fn of_environment(name: &str) -> Result<Option<String>, ConfigError> {
     Ok(found.pop())
 }
 
-/// Whether several factors of the name each ask for one.
+/// An error if several factors of the name are interpreter specs.
 pub fn asks_twice(name: &str) -> bool {
     asking(name).nth(1).is_some()
 }
 
-/// The parts of the name that ask for an interpreter: one factor, or two where the second is a version (`pypy-3.10`).
+/// The interpreter specs in the name: one factor, or two if the second is a version (`pypy-3.10`).
 fn asking(name: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(name);
     std::iter::from_fn(move || {
@@ -48,7 +48,7 @@ fn asking(name: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `py311`, `pypy3.10`, `cpython`, `py313t`; not `py` alone, which says nothing.
+/// `py311`, `pypy3.10`, `cpython`, `py313t`; but not `py` alone.
 fn is_python_factor(factor: &str) -> bool {
     if factor == "py" {
         return false;
@@ -56,7 +56,7 @@ fn is_python_factor(factor: &str) -> bool {
     IMPLEMENTATIONS.iter().filter_map(|name| factor.strip_prefix(name)).any(is_version_with_flags)
 }
 
-/// Nothing, or a digit from 2 to 9, a dot perhaps, up to two more digits, then `t` and `d` perhaps.
+/// Nothing, or a digit from 2 to 9, an optional dot, up to two more digits, then optionally `t` and `d`.
 fn is_version_with_flags(text: &str) -> bool {
     if text.is_empty() {
         return true;
@@ -72,7 +72,7 @@ fn is_version_with_flags(text: &str) -> bool {
     rest.len() <= 2 && rest.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `3.12`, `3.13t`, `pypy-3.10`, as the spec that means it.
+/// `3.12`, `3.13t`, `pypy-3.10`, as a spec.
 fn explicit_version(text: &str) -> Option<String> {
     let (prefix, version) = match text.split_once('-') {
         Some(("pypy", version)) => ("pypy", version),
@@ -88,7 +88,7 @@ fn explicit_version(text: &str) -> Option<String> {
     valid.then(|| format!("{prefix}{version}"))
 }
 
-/// Whether `given` says something else than `wanted` where that says anything.
+/// Whether `given` contradicts a part of `wanted`.
 pub fn conflict(wanted: &PythonSpec, given: &PythonSpec) -> bool {
     let lower = |spec: &PythonSpec| spec.implementation.as_ref().map(|name| name.to_lowercase());
     fn differs<T: PartialEq>(wanted: &Option<T>, given: &Option<T>) -> bool {

@@ -1,4 +1,4 @@
-//! A set of settings that belong together: the project's, or one environment's.
+//! The settings of the project, or of one environment.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, ThreadId};
@@ -13,7 +13,7 @@ use crate::settings::set_env::SetEnv;
 use crate::settings::value::SettingValue;
 use crate::settings::{Settings, lock};
 
-/// Which settings the set has.
+/// The kind of a set, which determines its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SetKind {
     Core,
@@ -31,26 +31,26 @@ impl SetKind {
 pub struct ConfigSet {
     /// The environment's name; `None` for the project's own settings.
     pub name: Option<String>,
-    /// The section as a key of the file (`testenv:py310`), whether it is there or not.
+    /// The section as a key of the file (`testenv:py310`), whether it exists or not.
     pub section: String,
     pub kind: SetKind,
     values: Mutex<SetValues>,
-    /// Values that count instead of what files say.
+    /// Values that override those in files.
     memory: Mutex<SetValues>,
-    /// What the runner is, once it is known; most settings depend on it.
+    /// The runner, once it is known; most settings depend on it.
     runner: Mutex<Option<Option<Runner>>>,
-    /// Keys that are being worked out, and by whom.
+    /// Keys that are being resolved, with the thread that resolves them.
     loading: Mutex<Vec<(ThreadId, &'static str)>>,
     pub(super) factors: OnceLock<ActiveFactors>,
-    /// The set's own section, if there is one.
+    /// The set's own section, if it exists.
     pub(super) own_loaders: OnceLock<Vec<Arc<SectionLoader>>>,
-    /// That and those it inherits from.
+    /// That section and those it inherits from.
     pub(super) loaders: OnceLock<Vec<Arc<SectionLoader>>>,
     pub(super) variables: OnceLock<Arc<SetEnv>>,
     pub(super) defined: OnceLock<Vec<&'static str>>,
 }
 
-/// Values by key. An environment has few, and most runs ask for a handful, so they are looked for one by one.
+/// Values by key. An environment has few and most runs need fewer, so the search is linear.
 #[derive(Default)]
 struct SetValues(Vec<(&'static str, SettingValue)>);
 
@@ -118,11 +118,11 @@ impl ConfigSet {
         lock(&self.memory).get(key).cloned()
     }
 
-    /// Notes that a key is being worked out, until the note is dropped.
+    /// Marks a key as being resolved, until the mark is dropped.
     ///
     /// # Errors
-    /// When that goes round in a circle that no trail shows, because it leads over defaults. Keys that decide which others
-    /// there are do not exist while they are worked out themselves.
+    /// A cycle over defaults, which no trail shows. Keys that decide which other keys exist do not exist while they are
+    /// being resolved themselves.
     pub(super) fn loading(&self, key: &'static str) -> Result<LoadingKey<'_>, ConfigError> {
         const DECISIVE: [&str; 3] = ["runner", "package", "skip_install"];
         const ROUNDS: usize = 3;
@@ -140,12 +140,12 @@ impl ConfigSet {
         Ok(LoadingKey { set: self, entry, _nesting: nesting })
     }
 
-    /// Whether this thread is working the key out.
+    /// Whether this thread is resolving the key.
     pub(super) fn is_loading(&self, key: &'static str) -> bool {
         lock(&self.loading).contains(&(thread::current().id(), key))
     }
 
-    /// Makes a value count whatever the files say, also for what was worked out already.
+    /// Sets a value that overrides the files, also if the key was already resolved.
     pub fn set_in_memory(&self, key: &'static str, value: SettingValue) {
         lock(&self.memory).set(key, value);
         lock(&self.values).0.clear();
@@ -153,7 +153,7 @@ impl ConfigSet {
     }
 }
 
-/// A key of a set is being worked out for as long as this is kept.
+/// While this exists, a key of a set is being resolved.
 pub(super) struct LoadingKey<'a> {
     set: &'a ConfigSet,
     entry: (ThreadId, &'static str),
@@ -170,8 +170,8 @@ impl Drop for LoadingKey<'_> {
 }
 
 impl Settings {
-    /// The keys the set has, in the order `config` shows them. Which keys about packaging an environment has depends on
-    /// their values, as in tox.
+    /// The keys of the set, in the order of `config`. As in tox, the keys for packaging that an environment has depend on
+    /// their values.
     pub fn defined_keys(&self, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
         if let Some(found) = set.defined.get() {
             return Ok(found.clone());
@@ -186,23 +186,23 @@ impl Settings {
     /// Whether `name`, in any spelling, is a key of the set.
     pub(super) fn defines(&self, set: &ConfigSet, name: &str) -> bool {
         let Some(key) = keys::find(name) else { return false };
-        // As in tox, an environment that does not know yet what it inherits from has no other keys.
+        // As in tox, an environment has no other keys until its base is known.
         if set.is_loading("base") {
             return matches!(key.name, "base" | "set_env");
         }
-        // Who the runner is may depend on the value that is being worked out, so all of them count.
+        // The runner may depend on the value that is being resolved, so the keys of all runners are included.
         if keys::may_have(set.kind, key.name) {
             return true;
         }
         set.kind == SetKind::Run && self.packaging_keys(set).is_ok_and(|found| found.contains(&key.name))
     }
 
-    /// Keys in the files that nothing reads, sorted. tox leaves the sections that only lend values out.
+    /// Unused keys in the files, sorted. As in tox, sections that are only referred to are skipped.
     pub fn unused_keys(&self, set: &ConfigSet) -> Result<Vec<String>, ConfigError> {
         self.unused_keys_but(set, &[])
     }
 
-    /// [`Self::unused_keys`], where nothing reads the keys `unread` either.
+    /// [`Self::unused_keys`], with `unread` as further unused keys.
     pub fn unused_keys_but(&self, set: &ConfigSet, unread: &[&str]) -> Result<Vec<String>, ConfigError> {
         let mut defined = self.defined_keys(set)?;
         defined.retain(|key| !unread.contains(key));
@@ -223,7 +223,7 @@ impl Settings {
     }
 }
 
-/// Whether a key is one of the set's, or of envo's own.
+/// Whether a key belongs to the set, or is one that tox does not have.
 pub(super) fn is_known(defined: &[&str], name: &str) -> bool {
     keys::find(name).is_some_and(|key| defined.contains(&key.name) || keys::is_own(key.name))
 }

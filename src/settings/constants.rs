@@ -1,4 +1,4 @@
-//! Settings that no file can change: names, places inside the environment, facts about its interpreter.
+//! Settings that no file can change: names, paths inside the environment, and properties of its interpreter.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Settings {
             "env_site_packages_dir_plat" => {
                 SettingValue::Path(self.location(set, |interpreter| interpreter.platlib.clone())?)
             }
-            // tox cannot say without an interpreter where programs are, tox-uv can.
+            // Without an interpreter, tox does not know the folder of programs; tox-uv does.
             "env_bin_dir" if self.uses_uv(set) => SettingValue::Path(self.path(set, "env_dir")?.join("bin")),
             "env_python" if self.uses_uv(set) => SettingValue::Path(self.path(set, "env_dir")?.join("bin/python")),
             "env_bin_dir" => SettingValue::Path(self.location(set, |_| PathBuf::from("bin"))?),
@@ -44,8 +44,8 @@ impl Settings {
         })
     }
 
-    /// A fact about the environment's Python. With tox-uv's runners it is what was asked for, whether that is there or
-    /// not: uv may bring it along.
+    /// A property of the environment's Python. With tox-uv's runners it is that of the requested one, installed or not:
+    /// uv may download it.
     fn python_fact(&self, set: &ConfigSet, name: &str) -> Result<SettingValue, ConfigError> {
         let asked = if self.uses_uv(set) { self.list(set, "base_python")?.into_iter().next() } else { None };
         if let Some(spec) = asked.map(|text| PythonSpec::parse(&text)).filter(|spec| spec.path.is_none()) {
@@ -87,7 +87,7 @@ impl Settings {
         })
     }
 
-    /// A place inside the environment.
+    /// A path inside the environment.
     fn location(&self, set: &ConfigSet, part: impl Fn(&Interpreter) -> PathBuf) -> Result<PathBuf, ConfigError> {
         let interpreter = self.find_interpreter(set)?.ok_or_else(|| {
             if self.text(set, "virtualenv_spec").is_ok_and(|spec| !spec.is_empty()) {
@@ -108,7 +108,7 @@ impl Settings {
         Ok(self.interpreters.find(&self.list(set, "base_python")?))
     }
 
-    /// The interpreter the environment is made with.
+    /// The interpreter that creates the environment.
     pub fn interpreter(&self, set: &ConfigSet) -> Result<Arc<Interpreter>, ConfigError> {
         if let Some(found) = self.find_interpreter(set)? {
             return Ok(found);

@@ -1,4 +1,4 @@
-//! Text to typed values, by tox's rules for INI files (`StrConvert`).
+//! Converts text to typed values by tox's rules for INI files (`StrConvert`).
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::settings::value::{SettingValue, ValueKind, python_path};
 const TRUE_WORDS: [&str; 4] = ["true", "1", "yes", "on"];
 const FALSE_WORDS: [&str; 5] = ["false", "0", "no", "off", ""];
 
-/// Converts the text of a value that has been substituted already.
+/// Converts the text of a value after substitution.
 pub fn convert(kind: ValueKind, text: &str) -> Result<SettingValue, ConfigError> {
     Ok(match kind {
         ValueKind::Text | ValueKind::Plain | ValueKind::Line => SettingValue::Text(text.trim().to_owned()),

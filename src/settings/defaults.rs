@@ -1,4 +1,4 @@
-//! What settings are when nobody sets them and the answer depends on other settings.
+//! Computes the defaults that depend on other settings.
 
 use std::path::PathBuf;
 
@@ -144,14 +144,14 @@ impl Settings {
         Err(ConfigError::fail(format!("base_python_file: no valid Python version found in {}", quoted.join(", "))))
     }
 
-    /// A yes or no that virtualenv's own variables may say.
+    /// A boolean that virtualenv's own variables may set.
     fn said_by_variables(&self, set: &ConfigSet, names: &[&str]) -> Result<SettingValue, ConfigError> {
         self.list(set, "pass_env")?;
         for name in names {
             let text = match self.set_env_value(set, name, &crate::settings::Trail::default()) {
                 Ok(Some(text)) => Some(text),
                 Ok(None) => self.options.variables.text(name),
-                // A file of variables that is not there is told about where the variables are used.
+                // A missing file of variables is reported where the variables are used.
                 Err(error) if error.class == ErrorClass::Fail => self.options.variables.text(name),
                 Err(error) => return Err(error),
             };
@@ -203,7 +203,7 @@ impl Settings {
         Ok(backend.is_none_or(|name| name.split('.').next() == Some("setuptools")))
     }
 
-    /// The keys about packaging that a run environment has: which depends on their values.
+    /// The keys for packaging that a run environment has, which depend on their values.
     pub(super) fn packaging_keys(&self, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
         if self.boolean(self.core(), "no_package")? {
             return Ok(vec!["package"]);
@@ -227,7 +227,7 @@ impl Settings {
         Ok(found)
     }
 
-    /// Whether a command line option decides over skipping.
+    /// Whether a command line option decides about skipping.
     pub(super) fn skip_missing(&self, configured: bool) -> bool {
         match self.options.run.skip_missing_interpreters {
             SkipMissing::Configured => configured,
@@ -310,11 +310,11 @@ fn same_abi(one: &Interpreter, other: &Interpreter) -> bool {
         == (other.version.major, other.version.minor, &other.implementation, other.free_threaded, other.debug)
 }
 
-/// The newest Python that a virtualenv release stopped making environments for, and that release.
+/// The newest Python that a virtualenv release no longer supports, and that release.
 /// <https://virtualenv.pypa.io/en/latest/reference/compatibility.html>
 const DROPS: [((u32, u32), &str); 2] = [((3, 6), "20.22.0"), ((3, 8), "21.5.0")];
 
-/// The virtualenv that can still make environments for these interpreters; empty when today's can for any of them.
+/// The virtualenv that still supports these interpreters; empty if the current one supports any of them.
 fn old_virtualenv_for(specs: &[String]) -> String {
     let mut oldest: Option<usize> = None;
     for spec in specs.iter().map(|spec| PythonSpec::parse(spec)) {
@@ -325,12 +325,12 @@ fn old_virtualenv_for(specs: &[String]) -> String {
     oldest.map_or_else(String::new, |at| format!("virtualenv<{}", DROPS[at].1))
 }
 
-/// The keys about services that an environment sets.
+/// The keys for services that an environment sets.
 pub fn service_keys(settings: &Settings, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
     mentioned(settings, set, keys::of_services())
 }
 
-/// The keys of envo's own that an environment sets.
+/// The keys that an environment sets and tox does not have.
 pub fn own_keys(settings: &Settings, set: &ConfigSet) -> Result<Vec<&'static str>, ConfigError> {
     mentioned(settings, set, keys::own())
 }

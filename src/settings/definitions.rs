@@ -1,8 +1,8 @@
-//! Variables by name, in the order in which they were first defined; what later lines say counts.
+//! Variables by name, in the order of their first definition; later definitions override earlier ones.
 
 use rustc_hash::FxHashMap;
 
-/// What a variable was set to, before substitution.
+/// The value of a variable, before substitution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawVariable {
     pub value: String,

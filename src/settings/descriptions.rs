@@ -1,10 +1,10 @@
-//! The words with which tox describes its keys. `schema` shows them, so they have to be tox's to the letter; people read
-//! those of [`keys`](crate::settings::keys).
+//! tox's descriptions of its keys, for `schema`, in tox's exact words. The reference docs use those of
+//! [`keys`](crate::settings::keys).
 
 use crate::settings::config_set::SetKind;
 use crate::settings::keys::SettingKey;
 
-/// What `schema` says about a key of a set.
+/// The description of a key in `schema`.
 pub fn description(key: &SettingKey, kind: SetKind) -> &'static str {
     let special = match (kind, key.name) {
         (SetKind::Core, "labels") => Some("core labels"),
@@ -17,7 +17,7 @@ pub fn description(key: &SettingKey, kind: SetKind) -> &'static str {
     special.or_else(|| of_tox(key.name)).unwrap_or(key.doc)
 }
 
-/// tox's words; `None` for keys it does not have itself.
+/// tox's description; `None` for keys that tox itself does not have.
 fn of_tox(name: &str) -> Option<&'static str> {
     Some(match name {
         "set_env" => "environment variables to set when running commands in the tox environment",

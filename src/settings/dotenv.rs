@@ -2,8 +2,8 @@
 
 use crate::model::EnvVariables;
 
-/// The variables of the file, in order, each once; those without a value are left out. `${NAME}` and `${NAME:-default}`
-/// mean what stands earlier in the file, else `host`.
+/// The variables of the file, in order, each once; those without a value are omitted. `${NAME}` and `${NAME:-default}`
+/// refer to earlier lines of the file, else to `host`.
 pub fn variables(text: &str, host: &EnvVariables) -> Result<Vec<(String, String)>, String> {
     let mut bytes = 0;
     let mut found: Vec<(String, String)> = Vec::new();
@@ -27,17 +27,17 @@ pub fn variables(text: &str, host: &EnvVariables) -> Result<Vec<(String, String)
     Ok(found)
 }
 
-/// How many bytes the values of a file may come to; no process could be given as many.
+/// The limit for the values of a file in bytes; no process can receive more.
 const MOST_BYTES: usize = 16 << 20;
 
 enum DotenvText {
-    /// Python-dotenv substitutes in every value, whatever its quotes.
+    /// Variables in it are substituted; python-dotenv ignores the kind of quotes.
     Open(String),
-    /// Nothing in it can be substituted.
+    /// Used as it is.
     Literal(String),
 }
 
-/// Takes the next binding; the inner `None` is a line that binds nothing. `None`: the end.
+/// Reads the next binding; the inner `None` is a line without one. `None` at the end.
 fn next<'a>(rest: &mut &'a str) -> Option<Option<(String, DotenvText)>> {
     *rest = rest.trim_start();
     if rest.is_empty() {
@@ -83,7 +83,7 @@ fn text_of(value: String) -> DotenvText {
     if value.contains("${") { DotenvText::Open(value) } else { DotenvText::Literal(value) }
 }
 
-/// Where the quote closes; a backslash keeps the next character from closing it.
+/// The position of the closing quote; a backslash escapes the next character.
 fn closing(text: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     text.char_indices().find_map(|(at, character)| {
@@ -93,7 +93,7 @@ fn closing(text: &str, quote: char) -> Option<usize> {
     })
 }
 
-/// The escapes that each kind of quotes knows; others stay as they are written.
+/// The escapes of each kind of quotes; others stay as they are.
 fn unescaped(text: &str, quote: char) -> String {
     let mut result = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
@@ -119,7 +119,7 @@ fn unescaped(text: &str, quote: char) -> String {
     result
 }
 
-/// `None`: it comes to too much.
+/// `None` if it is too large.
 fn substituted(text: &str, found: &[(String, String)], host: &EnvVariables) -> Option<String> {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_passed_over() {
+    fn invalid_lines_are_skipped() {
         assert_eq!(read("=x\na b=c\nQ=\"open\nR=1\n"), pairs(&[("R", "1")]));
         assert_eq!(read("A=\"x\" y\nB=1"), pairs(&[("B", "1")]));
         assert_eq!(read("\u{feff}"), pairs(&[]));

@@ -1,4 +1,4 @@
-//! Where a set's values are looked for, in order, and how a raw text becomes a value.
+//! Finds the values of a set in its sections, in order, and converts raw text to values.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,23 +18,23 @@ use crate::settings::value::{SettingValue, ValueKind};
 use crate::settings::{PACKAGE_BASE, Settings, TEST_PREFIX, lock, toml_section};
 use crate::source::{ConfigDocument, IniEntry};
 
-/// A section that values are read from.
+/// A section from which values are read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SectionLoader {
-    /// The section as it was asked for: overrides and circles name it so.
+    /// The requested name of the section, used by overrides and in errors about cycles.
     pub section: String,
-    /// The section of the file; `None` when there are only overrides.
+    /// The section of the file; `None` if there are only overrides.
     pub file_section: Option<String>,
     /// The index of that section in an INI file.
     pub position: Option<usize>,
     /// Whether any override names the section.
     pub overridden: bool,
-    /// In a TOML file, the way to the section from tox's own table.
+    /// In a TOML file, the path to the section from tox's own table.
     pub path: Vec<String>,
 }
 
 impl SectionLoader {
-    /// What sections of environments start with, seen from here: `testenv` from `testenv:py310`.
+    /// The prefix of environments' sections, seen from here: `testenv` from `testenv:py310`.
     pub fn prefix(&self) -> &str {
         self.section.split(':').next().unwrap_or_default()
     }
@@ -53,12 +53,12 @@ impl KeyLocation<'_> {
         self.key.kind_in(self.set.kind)
     }
 
-    /// The error as tox words it for a value that cannot be had.
+    /// tox's error for a value that cannot be resolved.
     pub fn failed(&self, error: ConfigError) -> ConfigError {
         self.failed_as(self.key.name, error)
     }
 
-    /// The same where the value is written under that spelling of the key.
+    /// The same for the given spelling of the key.
     pub fn failed_as(&self, spelling: &str, error: ConfigError) -> ConfigError {
         failed_to_load(self.set, spelling, error)
     }
@@ -76,7 +76,7 @@ impl Settings {
         Some(SectionLoader { section: section.to_owned(), file_section, position, overridden, path: Vec::new() })
     }
 
-    /// What stands in the brackets of a section of an INI file: a header may be written out to several sections.
+    /// The text in the brackets of an INI section; a header may expand to several sections.
     pub(super) fn header_of<'s>(&'s self, section: &'s str) -> &'s str {
         let (prefix, name) = section.split_once(':').unwrap_or(("", section));
         let written = self.generated.get(name).and_then(|sections| {
@@ -106,7 +106,7 @@ impl Settings {
                 set.own_loaders.get_or_init(|| own)
             }
         };
-        // What `base` refers to is looked for in the set's own section only, as in tox.
+        // As in tox, references in `base` are resolved in the set's own section only.
         if set.kind != SetKind::Core && set.is_loading("base") {
             return Ok(own);
         }
@@ -159,7 +159,7 @@ impl Settings {
             if !self.mentions(loader, key) {
                 continue;
             }
-            // What refers to nothing cannot be part of a circle.
+            // A value without references cannot be part of a cycle.
             let entered = if self.may_refer(loader, key) { Some(self.entering(loader, key, trail)?) } else { None };
             let trail = entered.as_ref().unwrap_or(trail);
             let place = KeyLocation { set, loader, key, trail };
@@ -175,7 +175,7 @@ impl Settings {
         self.with_appended(set, key, base, appended).map(Some)
     }
 
-    /// What an override appends to a section that says nothing of the key comes behind what is inherited.
+    /// Text that an override appends to a section without the key follows the inherited value.
     fn with_appended(
         &self,
         set: &ConfigSet,
@@ -189,7 +189,7 @@ impl Settings {
         })
     }
 
-    /// A text that is written and refers to nothing, so that it is the same whenever it is asked for.
+    /// A text without references, so that it always has the same value.
     pub fn plain_text(&self, set: &ConfigSet, name: &str) -> Result<Option<String>, ConfigError> {
         let Some(key) = keys::find(name) else { return Ok(None) };
         let written = self.loaders(set)?.iter().find(|loader| self.mentions(loader, key));
@@ -197,7 +197,7 @@ impl Settings {
         Ok(if is_plain { self.text(set, name).ok() } else { None })
     }
 
-    /// Whether what the section says about the key may refer to something else.
+    /// Whether the section's value of the key may contain references.
     fn may_refer(&self, loader: &SectionLoader, key: &SettingKey) -> bool {
         loader.overridden
             || spellings(key).any(|spelling| match &self.source.document {
@@ -208,7 +208,7 @@ impl Settings {
             })
     }
 
-    /// Notes the section and key on the trail.
+    /// Adds the section and key to the trail.
     pub(super) fn entering(
         &self,
         loader: &SectionLoader,
@@ -220,13 +220,13 @@ impl Settings {
         Ok(trail.with(entry))
     }
 
-    /// Whether any section the set reads, or an override of one, says anything about a key.
+    /// Whether any section of the set, or an override of one, sets a key.
     pub fn is_written(&self, set: &ConfigSet, name: &str) -> Result<bool, ConfigError> {
         let Some(key) = keys::find(name) else { return Ok(false) };
         Ok(self.loaders(set)?.iter().any(|loader| self.mentions(loader, key)))
     }
 
-    /// Whether the section, or an override of it, says anything about the key.
+    /// Whether the section, or an override of it, sets the key.
     pub(super) fn mentions(&self, loader: &SectionLoader, key: &SettingKey) -> bool {
         let overridden = loader.overridden && self.overrides_of(loader, key).next().is_some();
         let written = |spelling: &str| match &self.source.document {
@@ -314,7 +314,7 @@ impl Settings {
             .map(Cow::Owned)
     }
 
-    /// A raw value without comments and with the lines that hold for the environment; `None` when none do.
+    /// A raw value without comments and with the lines that apply to the environment; `None` if there are none.
     pub(super) fn process_raw<'t>(&self, set: &ConfigSet, raw: &'t str) -> Result<Option<Cow<'t, str>>, ConfigError> {
         let factors = || self.factors(set);
         let (filtered, is_blank) = match without_comments(raw) {
@@ -355,7 +355,7 @@ impl Settings {
 pub const PLATFORM: &str = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
 
 impl Settings {
-    /// The sections that are inherited from when `base` says nothing.
+    /// The sections that are inherited from if `base` is not set.
     pub(super) fn default_base(&self, set: &ConfigSet) -> SettingValue {
         SettingValue::List(self.default_bases(set.label(), set.kind))
     }
@@ -375,7 +375,7 @@ impl Settings {
         }
     }
 
-    /// What sections that references may name start with.
+    /// The prefix of sections that references may name.
     pub(super) fn reference_prefix<'a>(&self, loader: &'a SectionLoader) -> &'a str {
         if self.toml().is_some() { TOML_PREFIX } else { loader.prefix() }
     }
@@ -450,10 +450,10 @@ pub(super) fn check_cycle(trail: &Trail, entry: &str) -> Result<(), ConfigError>
     Err(error)
 }
 
-/// Takes comments off: lines that start with `#`, and everything from a `#` on that no backslash stands before.
+/// Removes comments: lines that start with `#`, and everything from an unescaped `#` on.
 pub(super) fn without_comments(raw: &str) -> Cow<'_, str> {
     let mut result = String::new();
-    // How much of the text was dealt with, and where the line of the sign that was found last begins.
+    // The end of the processed text, and the start of the line with the last `#`.
     let (mut done, mut line_start, mut seen) = (0, 0, 0);
     for at in memchr::memchr_iter(b'#', raw.as_bytes()) {
         if at < done {
@@ -488,12 +488,12 @@ pub(super) fn without_comments(raw: &str) -> Cow<'_, str> {
     Cow::Owned(result)
 }
 
-/// Whether a text may have anything that substitution would change.
+/// Whether substitution may change a text.
 pub(super) fn may_refer(text: &str) -> bool {
     memchr::memchr3(b'{', b'[', b'\\', text.as_bytes()).is_some()
 }
 
-/// Whether a text has anything that substitution would change; used for lines of `set_env`.
+/// Whether substitution would change a text; used for lines of `set_env`.
 pub(super) fn has_expression(text: &str) -> bool {
     text.contains(['{', '['])
         && parse(text).iter().any(|part| matches!(part, crate::settings::expand::parse::TextPart::Expression(_)))

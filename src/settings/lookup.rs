@@ -1,4 +1,4 @@
-//! What the names in expressions stand for, seen from one set of settings.
+//! Resolves the names in expressions, seen from one set of settings.
 
 use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
@@ -13,14 +13,14 @@ use crate::settings::value::SettingValue;
 use crate::settings::{Settings, TEST_PREFIX, toml_section};
 use crate::source::TomlDocument;
 
-/// The settings and the set whose value is being worked out.
+/// The settings and the set whose value is being resolved.
 pub struct LookupContext<'a> {
     pub settings: &'a Settings,
     pub set: &'a ConfigSet,
 }
 
 impl LookupContext<'_> {
-    /// A value of a set, as text for another value. `None`: the set has no such key.
+    /// A value of a set, as text for another value. `None` if the set does not have the key.
     fn of_set(&self, set: &ConfigSet, name: &str, trail: &Trail) -> Result<Option<FoundReference>, ConfigError> {
         if !self.settings.defines(set, name) {
             return Ok(None);
@@ -74,7 +74,7 @@ impl LookupContext<'_> {
         if section == document.prefix.join(".") { self.of_set(core, reference.key, trail) } else { Ok(None) }
     }
 
-    /// A value of a section as it is written, with the lines that hold here.
+    /// A value of a section as written, with the lines that apply here.
     fn of_section(&self, section: &str, key: &str, trail: &Trail) -> Result<Option<FoundReference>, ConfigError> {
         let Some(document) = self.settings.ini() else { return Ok(None) };
         let lower = key.to_lowercase();
@@ -132,7 +132,7 @@ impl ValueLookup for LookupContext<'_> {
         let entry = format!("env:{name}");
         if self.set.name.is_some() {
             if let Some(at) = trail.0.iter().position(|one| *one == entry) {
-                // A variable may refer to itself, which means this process's; through others it is a circle.
+                // A variable may refer to itself, which means this process's variable; through others it is a cycle.
                 if trail.0.last() != Some(&entry) {
                     let circle: Vec<&str> = trail.0[at..].iter().map(|one| one.get(4..).unwrap_or(one)).collect();
                     let message = format!("circular chain between set env {}", circle.join(", "));
@@ -228,7 +228,7 @@ pub(super) fn reads_set_env(trail: &Trail) -> bool {
 }
 
 impl Settings {
-    /// Rewrites relative paths after `--`, which are meant from where envo was started, to be meant from `folder`.
+    /// Rewrites relative paths after `--`, which are relative to the current folder, to be relative to `folder`.
     pub(crate) fn rewrite_positional(&self, words: &[String], folder: &Path, program_first: bool) -> Vec<String> {
         let from = &self.options.current_dir;
         if from == folder {
@@ -265,7 +265,7 @@ fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
-/// The path without `.` and `..`, links left alone.
+/// The path without `.` and `..`; links are not resolved.
 pub(super) fn normalized(path: &Path) -> PathBuf {
     let mut result = PathBuf::new();
     for part in path.components() {

@@ -1,7 +1,7 @@
-//! Raw text to typed values: factors, substitution, inheritance, overrides; lazily, each value with its place and trail.
+//! Resolves raw text to typed values: factors, substitution, inheritance and overrides.
 //!
 //! [`Settings`] is the whole configuration; a [`ConfigSet`] is the project's part of it or an environment's. A value is
-//! worked out when it is asked for and kept. What the values are when nobody sets them is in [`defaults`].
+//! resolved on first use, with its location and trail for errors. Defaults are in [`defaults`].
 
 pub mod base_python;
 pub mod check;
@@ -53,33 +53,33 @@ use value::SettingValue;
 pub use defaults::{own_keys, service_keys};
 pub use service::{asks_for_services, ensure_env_files};
 
-/// What stands before the name in the section of an environment.
+/// The prefix of environments' sections.
 pub const TEST_PREFIX: &str = "testenv";
 /// The section that packaging environments inherit from.
 pub const PACKAGE_BASE: &str = "pkgenv";
 
-/// A project's configuration together with what was asked on the command line.
+/// A project's configuration and the options of the command line.
 pub struct Settings {
     pub source: ConfigSource,
     pub options: Arc<Options>,
     pub interpreters: Arc<dyn InterpreterLookup>,
     overrides: Overrides,
     root: PathBuf,
-    /// Environment name → the sections whose header it was written out of, in the order of the file.
+    /// Environment name → the sections whose header expands to it, in the order of the file.
     generated: FxHashMap<String, Vec<String>>,
     core: ConfigSet,
     default_runner: OnceLock<String>,
-    /// Whether the project has a file that says how to package it.
+    /// Whether the project has a file that defines its packaging.
     is_packaged: OnceLock<bool>,
-    /// Packaging environments that uv makes.
+    /// Packaging environments that uv creates.
     uv_packagers: Mutex<std::collections::HashSet<String>>,
     templates: EnvTemplates,
     environments: Mutex<FxHashMap<String, Arc<ConfigSet>>>,
-    /// What a name in `base` means.
+    /// The sections for a name in `base`.
     bases: Mutex<FxHashMap<String, Arc<[Arc<SectionLoader>]>>>,
     declared: OnceLock<Vec<String>>,
     warnings: Mutex<Vec<String>>,
-    /// The settings for texts in which fields are filled in, where those are others; see [`outside`].
+    /// The settings for texts with fields, if they differ; see [`outside`].
     marked: OnceLock<Option<Arc<Settings>>>,
     /// Set where these are such settings.
     marks_outside: OnceLock<()>,
@@ -126,13 +126,13 @@ impl Settings {
         &self.core
     }
 
-    /// The settings of an environment; a run environment unless it was defined as another kind before.
+    /// The settings of an environment; a run environment unless it was already defined as another kind.
     pub fn environment(&self, name: &str) -> Arc<ConfigSet> {
         self.environment_of_kind(name, SetKind::Run)
     }
 
-    /// The settings of an environment for a look at a few of them. Nothing of it is kept, so that going over thousands of
-    /// environments takes the room of one.
+    /// The settings of an environment, for reading a few of them. They are not cached, so that thousands of environments
+    /// take the memory of one.
     pub fn glance(&self, name: &str) -> Arc<ConfigSet> {
         let known = lock(&self.environments).get(name).map(Arc::clone);
         known.unwrap_or_else(|| Arc::new(self.fresh(name, SetKind::Run)))
@@ -142,7 +142,7 @@ impl Settings {
         ConfigSet::environment(name, self.environment_section(name), kind)
     }
 
-    /// The settings of an environment, which become those of `kind` when they were not asked for before.
+    /// The settings of an environment, created with `kind` if they do not exist.
     pub fn environment_of_kind(&self, name: &str, kind: SetKind) -> Arc<ConfigSet> {
         let mut known = lock(&self.environments);
         if let Some(set) = known.get(name) {
@@ -153,7 +153,7 @@ impl Settings {
         set
     }
 
-    /// Takes an environment for one of another kind from now on.
+    /// Changes the kind of an environment.
     pub fn redefine(&self, name: &str, kind: SetKind) -> Arc<ConfigSet> {
         let fresh = Arc::new(self.fresh(name, kind));
         lock(&self.environments).insert(name.to_owned(), Arc::clone(&fresh));
@@ -185,7 +185,7 @@ impl Settings {
     fn work_out(&self, set: &ConfigSet, key: &'static SettingKey, trail: &Trail) -> Result<SettingValue, ConfigError> {
         let value = match set.memory_value(key.name) {
             Some(value) => value,
-            // Its variables are worked out one by one.
+            // Its variables are resolved one by one.
             None if key.kind == value::ValueKind::Variables => SettingValue::Variables(Vec::new()),
             None if key.initial == keys::DefaultValue::Constant => self.constant(set, key)?,
             None => match self.load_written(set, key, trail)? {
@@ -196,7 +196,7 @@ impl Settings {
         self.post_process(set, key, value)
     }
 
-    /// An error that people will see with the place of the value it is about, unless it has a nearer one.
+    /// The error with the location of its value, unless it has a more precise one.
     fn located(&self, mut error: ConfigError, set: &ConfigSet, key: &'static SettingKey) -> ConfigError {
         if error.location.is_some() || !matches!(error.class, ErrorClass::Handled | ErrorClass::Fail) {
             return error;
@@ -219,7 +219,7 @@ impl Settings {
         Ok(self.declared.get_or_init(|| names))
     }
 
-    /// Names of all sections of environments, written out.
+    /// Names of all sections of environments, expanded.
     pub fn section_names(&self) -> FxHashSet<&str> {
         let plain = self.ini().into_iter().flat_map(|document| &document.sections);
         let plain = plain.filter_map(|section| section.name.strip_prefix("testenv:"));
@@ -344,10 +344,10 @@ impl Settings {
         }
     }
 
-    /// A raw value from anywhere in a TOML file. What stands in its way is warned of.
+    /// A raw value from anywhere in a TOML file. Values that are not tables on its path are warned about.
     ///
     /// # Errors
-    /// When it is not there; the message is the key as Python shows a missing one.
+    /// If it does not exist; the message is the key as Python shows a missing one.
     pub(crate) fn raw_from_root(&self, path: &[String]) -> Result<TomlNode<'_>, ConfigError> {
         let missing = |key: &str| ConfigError::value(crate::python_text::python_repr(key));
         let Some(document) = self.toml() else { return Err(missing("")) };
@@ -379,7 +379,7 @@ impl Settings {
         lock(&self.warnings).push(text);
     }
 
-    /// Of what is worked out several times.
+    /// The parts that are needed several times.
     pub(crate) fn warn_once(&self, text: String) {
         let mut warnings = lock(&self.warnings);
         if !warnings.contains(&text) {
@@ -387,7 +387,7 @@ impl Settings {
         }
     }
 
-    /// What should be said about values that were worked out since the last call.
+    /// The warnings about values that were resolved since the last call.
     pub fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.warnings))
     }
@@ -411,7 +411,7 @@ fn core_section(source: &ConfigSource) -> &'static str {
     }
 }
 
-/// A lock that was poisoned holds what it held; nothing here leaves a value half-written.
+/// Ignores poisoning: no value is ever left half-written.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -444,7 +444,7 @@ fn generated_sections(source: &ConfigSource) -> FxHashMap<String, Vec<String>> {
             continue;
         }
         if generated.len() > factor::MOST_NAMES {
-            // Whoever asks for the names gets an error.
+            // Reading the names returns an error.
             break;
         }
         for name in factor::expand_environments(header).unwrap_or_default() {

@@ -1,6 +1,5 @@
-//! How deep values lead to values. Whatever works out a value for another one, and whatever stands within an expression,
-//! is worked out on the stack of the same thread; all of it together has a limit, since a stack that ends takes the whole
-//! program with it.
+//! Limits the depth of nested values. Values that are needed for another one, and nested expressions, are resolved on the
+//! stack of the same thread; all of them together have a limit, because a stack overflow would end the program.
 
 use std::cell::Cell;
 
@@ -10,7 +9,7 @@ use crate::error::{ConfigError, ErrorClass};
 /// thousand Python frames.
 const DEEPEST: usize = 520;
 
-/// How much of the limit each takes, about as the room they take on the stack.
+/// The cost of each, roughly proportional to its use of the stack.
 #[derive(Debug, Clone, Copy)]
 pub enum Step {
     /// A setting.
@@ -25,7 +24,7 @@ thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// One step further for as long as this is kept.
+/// While this exists, the nesting is one step deeper.
 pub struct Nesting(usize);
 
 impl Nesting {

@@ -7,7 +7,7 @@ pub struct Override {
     pub section: String,
     pub key: String,
     pub value: String,
-    /// `+=`: add to what the file says.
+    /// `+=`: append to the file's value.
     pub append: bool,
 }
 
@@ -23,7 +23,7 @@ impl Override {
     }
 }
 
-/// Splits at dots that no backslash stands before.
+/// Splits at unescaped dots.
 fn split_at_dots(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut characters = text.chars().peekable();
@@ -41,7 +41,7 @@ fn split_at_dots(text: &str) -> Vec<String> {
     parts
 }
 
-/// All overrides of a run, by section. They are typed, hence few, and looked through one by one.
+/// All overrides of a run, by section; few, so the search is linear.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides(Vec<(String, Vec<Override>)>);
 

@@ -1,5 +1,5 @@
-//! What plugins of tox whose work envo does read from the configuration: tox-gh's `[gh]`, tox-gh-actions'
-//! `[gh-actions]`, tox-envfile's file of variables. Reads only; `plan::job` decides what follows.
+//! Reads the configuration of the tox plugins that envo replaces: tox-gh's `[gh]`, tox-gh-actions' `[gh-actions]`, and
+//! tox-envfile's file of variables. `plan::job` applies it.
 //! <https://github.com/tox-dev/tox-gh>, <https://github.com/ymyzk/tox-gh-actions>,
 //! <https://github.com/hypothesis/tox-envfile>
 
@@ -15,10 +15,10 @@ use crate::settings::loader::{KeyLocation, without_comments};
 use crate::settings::post_process::normalize_name;
 use crate::settings::value::{SettingValue, ValueKind};
 
-/// The file tox-envfile loads, beside the configuration.
+/// The file that tox-envfile loads, next to the configuration.
 const ENVIRONMENT_FILE: &str = ".devdata.env";
 
-/// What stands in front of an environment name list, by what it is for.
+/// The prefix of an environment name list, by its purpose.
 pub type EnvNameMapping = Vec<(String, Vec<String>)>;
 
 /// The one key of tox-gh's section.
@@ -30,7 +30,7 @@ static GH_PYTHON: SettingKey = SettingKey {
     doc: "environments that run in a job with that Python",
 };
 
-/// What tox-gh-actions' sections say.
+/// The settings of tox-gh-actions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GhActions {
     /// Factors by the version of the job's Python.
@@ -45,7 +45,7 @@ impl Settings {
         self.required_distributions().iter().any(|required| required == name)
     }
 
-    /// The names in `requires`, in normal form; none where that cannot be read.
+    /// The names in `requires`, in normal form; empty if it is invalid.
     pub fn required_distributions(&self) -> Vec<String> {
         let requires = self.list(self.core(), "requires").unwrap_or_default();
         requires.iter().map(|requirement| distribution(requirement)).collect()

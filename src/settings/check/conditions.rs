@@ -1,8 +1,8 @@
-//! Lines with conditions that no environment fulfils.
+//! Finds conditions of lines that no environment fulfils.
 //!
-//! tox lets people ask for environments that no section mentions, as long as each of their factors stands somewhere in
-//! the file, conditions included; so a factor that only a condition has is no mistake. Told is what looks like a
-//! misspelling of one that environments have, and what contradicts itself.
+//! tox accepts environments that no section mentions if each of their factors occurs in the file, including in
+//! conditions, so a factor that occurs only in a condition is valid. Reported are probable misspellings of known factors,
+//! and contradictions.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -12,7 +12,7 @@ use crate::factor::{FactorCondition, LineConditions};
 use crate::settings::check::CheckedProject;
 use crate::settings::check::spellings::SpellingIndex;
 
-/// Factors that hold without standing in a name: of these, one at a time.
+/// Factors that hold without being part of a name; one of them at a time.
 const PLATFORMS: [&str; 6] = ["linux", "darwin", "win32", "cygwin", "freebsd", "aix"];
 const MACHINES: [&str; 6] = ["x86_64", "amd64", "aarch64", "arm64", "i686", "i386"];
 
@@ -35,7 +35,7 @@ pub(super) fn unreachable(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
                 found.push(error.at(subject.location(number, first)));
             }
             for one in alternatives.iter().flat_map(|one| factors(one)).filter(|one| !known.contains(*one)) {
-                // Where both have lines of their own, both are meant.
+                // If both have lines of their own, neither is a misspelling.
                 let Some(meant) = spellings.meant_by(one).find(|meant| !mentioned.contains(meant)) else { continue };
                 let error = ConfigError::handled(format!("no environment has the factor `{one}`"));
                 found.push(error.at(subject.location(number, one)).hint(format!("did you mean `{meant}`?")));
@@ -45,7 +45,7 @@ pub(super) fn unreachable(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     found
 }
 
-/// The factors of `env_list` and of sections, and those that hold without standing in a name.
+/// The factors of `env_list` and of sections, and those that hold without being part of a name.
 fn known_factors(subject: &CheckedProject<'_>) -> BTreeSet<String> {
     let settings = subject.settings;
     let listed = settings.list(settings.core(), "env_list").unwrap_or_default();
@@ -67,7 +67,7 @@ fn factors(alternative: &str) -> impl Iterator<Item = &str> {
     alternative.split('-').map(|one| one.strip_prefix('!').unwrap_or(one))
 }
 
-/// Whether a factor is wanted and not wanted, or two platforms at once.
+/// Whether it requires and excludes the same factor, or requires two platforms.
 fn contradicts_itself(alternative: &str) -> bool {
     let (without, with): (Vec<&str>, Vec<&str>) = alternative.split('-').partition(|one| one.starts_with('!'));
     let platforms: HashSet<&&str> = with.iter().filter(|one| PLATFORMS.contains(one)).collect();

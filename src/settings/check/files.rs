@@ -1,4 +1,4 @@
-//! Files that the configuration names and that are not there.
+//! Finds files that the configuration names but that do not exist.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::settings::keys;
 use crate::settings::service;
 use crate::settings::value::SettingValue;
 
-/// Files of requirements, constraints and variables that are not there.
+/// Files of requirements, constraints and variables that do not exist.
 pub(super) fn missing(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let mut found = in_sections(subject);
     let Ok(root) = subject.settings.tox_root() else { return found };
@@ -21,7 +21,7 @@ pub(super) fn missing(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     found
 }
 
-/// As the value comes out for an environment: also what substitution brings, and what TOML says.
+/// Checks the resolved values of an environment, after substitution.
 fn of_value(subject: &CheckedProject<'_>, set: &ConfigSet, key: &'static str, root: &Path) -> Vec<ConfigError> {
     let settings = subject.settings;
     if !settings.is_written(set, key).unwrap_or(false) {
@@ -30,7 +30,7 @@ fn of_value(subject: &CheckedProject<'_>, set: &ConfigSet, key: &'static str, ro
     let text = match settings.value(set, key) {
         Ok(SettingValue::Requirements(text) | SettingValue::Text(text)) => text,
         Ok(SettingValue::List(entries)) => entries.join("\n"),
-        // What cannot be worked out is told elsewhere.
+        // Values that cannot be resolved are reported elsewhere.
         _ => return Vec::new(),
     };
     let named = text.lines().filter_map(|line| named_file(key, line));
@@ -42,7 +42,7 @@ fn of_value(subject: &CheckedProject<'_>, set: &ConfigSet, key: &'static str, ro
     let mut found: Vec<_> = absent.map(error).collect();
     if key == "env_file" && found.is_empty() {
         found.extend(service::env_files(settings, set).err());
-        // What is not set here may be set where the service runs.
+        // A variable that is not set here may be set when the service runs.
         settings.take_warnings();
     }
     found
@@ -89,10 +89,10 @@ fn in_sections(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     found
 }
 
-/// The file a line of a setting names, as it is written.
+/// The file that a line of a setting names, as written.
 fn named_file<'a>(key: &str, line: &'a str) -> Option<&'a str> {
     let line = line.split_once(" #").map_or(line, |(before, _)| before).trim();
-    // A condition may stand before.
+    // A condition may precede it.
     let rest = line.split_once(": ").map_or(line, |(_, rest)| rest.trim());
     let options: &[&str] = match key {
         "deps" => &["--requirement", "--constraint", "-r", "-c"],

@@ -1,5 +1,5 @@
-//! What is wrong with a configuration, found all at once: `config --check`. A flat list of checks, each of which only
-//! looks; what tox would stumble over one by one, or silently pass over, is told with its place.
+//! Finds all errors in a configuration at once, for `config --check`. Each check is independent and changes nothing; errors
+//! that tox reports one by one, or ignores, are reported with their location.
 
 mod conditions;
 mod files;
@@ -20,14 +20,14 @@ use crate::settings::toml::location::location_of;
 use crate::settings::{PACKAGE_BASE, Settings, TEST_PREFIX};
 use crate::source::IniEntry;
 
-/// Finding what was meant takes a look at all names, so only the first mistakes of a kind come with it.
+/// A suggestion compares all names, so only the first errors of a kind include one.
 const MOST_SUGGESTIONS: usize = 100;
 
-/// What is looked at.
+/// The configuration to check.
 pub struct CheckedProject<'a> {
     settings: &'a Settings,
     environments: &'a [Arc<ConfigSet>],
-    /// Plugins that envo does not know may read keys of their own.
+    /// Whether there are plugins unknown to envo, which may read their own keys.
     has_other_plugins: bool,
     /// Of the file.
     lines: Vec<&'a str>,
@@ -44,17 +44,17 @@ const CHECKS: [SettingsCheck; 6] = [
     values::unusable,
 ];
 
-/// Everything that is wrong, in the order of the file as far as places are known. `others` finds what is wrong elsewhere.
+/// All errors, in the order of the file as far as locations are known. `others` finds errors outside of the settings.
 pub fn findings(subject: &CheckedProject<'_>, others: impl FnOnce() -> Vec<ConfigError>) -> Vec<ConfigError> {
     let mut found: Vec<ConfigError> = Vec::new();
-    // What was complained about: lines by the checks before this one, places, and messages of what has no place.
+    // Reported so far: lines (by earlier checks), locations, and messages without a location.
     let mut lines: HashSet<(PathBuf, usize)> = HashSet::new();
     let mut places: HashSet<(PathBuf, usize, usize)> = HashSet::new();
     let mut messages: HashSet<String> = HashSet::new();
     for of_check in CHECKS.iter().map(|check| check(subject)).chain(std::iter::once_with(others)) {
         let before = found.len();
         for one in of_check {
-            // A line that one check complains about is not complained about by those after it, nor once an environment.
+            // A line that one check reports is not reported by later checks, nor again for other environments.
             let is_new = match one.location.as_deref() {
                 Some(place) => {
                     !lines.contains(&(place.file.clone(), place.line))
@@ -74,7 +74,7 @@ pub fn findings(subject: &CheckedProject<'_>, others: impl FnOnce() -> Vec<Confi
     found
 }
 
-/// What a run warns of: keys of services that are nearly envo's own.
+/// Warnings of a run: probable misspellings of the keys of services.
 pub fn misspelt_keys(settings: &Settings) -> Vec<ConfigError> {
     unknown::misspelt_of_services(&CheckedProject::new(settings, &[], false))
 }
@@ -94,7 +94,7 @@ impl CheckedProject<'_> {
         own.flat_map(|section| section.entries.iter().map(|entry| (section.name.as_str(), entry))).collect()
     }
 
-    /// What a section is about; `None` for those of other programs and those that only lend values.
+    /// The kind of settings in a section; `None` for sections of other programs and those that are only referred to.
     fn kind(&self, section: &str) -> Option<SetKind> {
         let prefix = section.split(':').next().unwrap_or_default();
         if section == self.settings.source.format.core_section() {
@@ -110,7 +110,7 @@ impl CheckedProject<'_> {
         &self.settings.source.text
     }
 
-    /// The place of `part` on a line of the text, from one.
+    /// The location of `part` on a line of the text; lines count from one.
     fn location(&self, line: usize, part: &str) -> Location {
         let text = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
         let column = text.find(part).map_or(1, |at| text[..at].chars().count() + 1);
@@ -131,7 +131,7 @@ impl CheckedProject<'_> {
     }
 }
 
-/// Adds the candidate that the text is most like.
+/// Adds the most similar candidate as a hint.
 fn hinted<'a>(error: ConfigError, text: &str, candidates: impl Iterator<Item = &'a str>) -> ConfigError {
     match most_alike(text, candidates) {
         Some(candidate) => error.hint(format!("did you mean `{candidate}`?")),

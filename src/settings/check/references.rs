@@ -1,4 +1,4 @@
-//! References to values that are not there.
+//! Finds references to values that do not exist.
 
 use crate::did_you_mean::is_misspelt;
 use crate::error::ConfigError;
@@ -8,10 +8,10 @@ use crate::settings::check::{CheckedProject, MOST_SUGGESTIONS, hinted};
 use crate::settings::config_set::SetKind;
 use crate::settings::keys;
 
-/// Names in braces that are no keys.
+/// Names in braces that are not keys.
 const EXPRESSIONS: [&str; 9] = ["posargs", "env", "tty", "glob", "factor", "opts", "packages", "port", "host"];
 
-/// `{[section]key}` without a default where there is no such value; tox leaves these as they are written.
+/// `{[section]key}` without a default that refers to no value; tox leaves these as they are.
 pub(super) fn undefined(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let mut found = Vec::new();
     for (_, entry) in subject.entries() {
@@ -58,8 +58,8 @@ fn missing(subject: &CheckedProject<'_>, section: &str, key: &str, suggest: bool
     })
 }
 
-/// `{key}` where no such key is known but one that is nearly spelt so; tox leaves these as they are written, for programs
-/// that have a use for braces.
+/// `{key}` that is a probable misspelling of a key; tox leaves these as they are, for programs that use
+/// braces.
 pub(super) fn misspelt(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let spellings: Vec<&str> = keys::spellings().collect();
     let mut found = Vec::new();

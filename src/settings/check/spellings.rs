@@ -1,13 +1,13 @@
-//! Words that a text may be a misspelling of, found without a look at each of them.
+//! An index that finds the words of which a text may be a misspelling, without comparing each.
 
 use std::collections::HashMap;
 
 use crate::did_you_mean::is_misspelt;
 
-/// Longer words are not looked at: what is kept of a word grows with the square of its length.
+/// Longer words are skipped: the index of a word grows with the square of its length.
 const LONGEST: usize = 100;
 
-/// Words by what they become when any one letter is left out. Two that are one mistake apart have one of these in common.
+/// Words, by their variants with one letter removed. Two words that differ by one mistake share a variant.
 pub(super) struct SpellingIndex<'a> {
     by_rest: HashMap<String, Vec<&'a str>>,
 }
@@ -21,7 +21,7 @@ impl<'a> SpellingIndex<'a> {
         Self { by_rest }
     }
 
-    /// The words that `text` is a misspelling of.
+    /// The words of which `text` may be a misspelling.
     pub(super) fn meant_by(&self, text: &str) -> impl Iterator<Item = &'a str> {
         rests(text).filter_map(|rest| self.by_rest.get(&rest)).flatten().copied().filter(|word| is_misspelt(text, word))
     }

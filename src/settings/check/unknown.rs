@@ -1,4 +1,4 @@
-//! Keys that nothing reads.
+//! Finds unused keys.
 
 use std::collections::HashSet;
 
@@ -11,16 +11,16 @@ use crate::settings::toml::{ENV, ENV_BASE, PACKAGE_BASE, RUN_BASE};
 use crate::settings::{Settings, toml_section};
 use crate::source::TomlNode;
 
-/// How a key that was perhaps meant is named.
+/// The start of a hint with a suggestion.
 const SUGGESTION: &str = "did you mean";
 
-/// Keys that only some run environments have, depending on how they are packaged.
+/// Keys that only some run environments have, depending on their packaging.
 const PACKAGING: [&str; 5] = ["skip_install", "use_develop", "package", "package_env", "wheel_build_env"];
 
-/// The project's keys about locks.
+/// The project's keys for locks.
 const OF_LOCKS: [&str; 2] = ["locked", "lock_dir"];
 
-/// What became of keys that older versions of tox had.
+/// Hints for keys of older versions of tox.
 const FORMER: [(&str, &str); 7] = [
     ("isolated_build", "tox 4 always builds in a separate environment: remove the key"),
     ("whitelist_externals", "tox 4 calls it `allowlist_externals`"),
@@ -31,7 +31,7 @@ const FORMER: [(&str, &str); 7] = [
     ("install_deps", "tox 4 calls it `deps`"),
 ];
 
-/// Tables of a TOML file beside the project's keys; `gh` is tox-gh's.
+/// Tables of a TOML file next to the project's keys; `gh` is tox-gh's.
 const TABLES: [&str; 5] = [ENV, ENV_BASE, RUN_BASE, PACKAGE_BASE, "gh"];
 
 /// Whether such a section may have the key.
@@ -66,8 +66,8 @@ fn all(subject: &CheckedProject<'_>) -> Vec<(String, ConfigError)> {
     found
 }
 
-/// Keys of services, or of what they inherit from, that are nearly envo's own: tox passes over them, but tox has no
-/// services.
+/// Probable misspellings of envo's keys in services and the sections they inherit from. tox ignores such keys, but has
+/// no services.
 pub(super) fn misspelt_of_services(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let services = sections_of_services(subject.settings).unwrap_or_default();
     if services.is_empty() {
@@ -80,7 +80,7 @@ pub(super) fn misspelt_of_services(subject: &CheckedProject<'_>) -> Vec<ConfigEr
     all(subject).into_iter().filter_map(of_service).collect()
 }
 
-/// The sections that services are read from.
+/// The sections of services, with those they inherit from.
 fn sections_of_services(settings: &Settings) -> Result<HashSet<String>, ConfigError> {
     let mut found = HashSet::new();
     // Most configurations have no service at all.
@@ -89,7 +89,7 @@ fn sections_of_services(settings: &Settings) -> Result<HashSet<String>, ConfigEr
     }
     for name in settings.declared_names()? {
         let set = settings.environment(name);
-        // What is wrong with one says nothing of the others.
+        // An error in one does not affect the others.
         let Ok(loaders) = settings.loaders(&set) else { continue };
         if !settings.is_written(&set, "serve").unwrap_or(false) {
             continue;
@@ -105,7 +105,7 @@ fn sections_of_services(settings: &Settings) -> Result<HashSet<String>, ConfigEr
     Ok(found)
 }
 
-/// The same in a TOML file.
+/// The same for a TOML file.
 fn in_tables(subject: &CheckedProject<'_>) -> Vec<(String, ConfigError)> {
     let Some(document) = subject.settings.toml() else { return Vec::new() };
     let mut found = Vec::new();
@@ -135,7 +135,7 @@ fn in_tables(subject: &CheckedProject<'_>) -> Vec<(String, ConfigError)> {
     found
 }
 
-/// `None`: a plugin may know it.
+/// `None` if a plugin may use it.
 fn unknown(subject: &CheckedProject<'_>, name: &str, section: &str, kind: SetKind) -> Option<ConfigError> {
     let section = if section.is_empty() { "the project's table".to_owned() } else { format!("`[{section}]`") };
     let of = |kind: SetKind| if kind == SetKind::Core { "of the project" } else { "of environments" };
@@ -160,12 +160,12 @@ fn unknown(subject: &CheckedProject<'_>, name: &str, section: &str, kind: SetKin
     Some(error.hint("the key is unused: remove it, or move it to a separate section that others refer to"))
 }
 
-/// Whether some value refers to a key, which then need not be a setting. Keys are in lower case, references need not be.
+/// Whether a value refers to the key, which then need not be a setting. Keys are in lower case; references may not be.
 fn is_referred_to(references: &HashSet<String>, section: &str, key: &str) -> bool {
     references.contains(key) || references.contains(&format!("[{}]{key}", section.to_lowercase()))
 }
 
-/// What stands behind each opening brace up to the next brace or colon, in lower case.
+/// The text after each opening brace up to the next brace or colon, in lower case.
 fn references(text: &str) -> HashSet<String> {
     let end = |rest: &str| {
         let section = if rest.starts_with('[') { rest.find([']', '\n']).unwrap_or(0) } else { 0 };

@@ -1,4 +1,4 @@
-//! Values that cannot be worked out.
+//! Finds values that cannot be resolved.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::settings::config_set::SetKind;
 use crate::settings::keys::{self, DefaultValue};
 use crate::settings::service;
 
-/// Values that cannot be worked out: circular references, wrong types. What depends on interpreters is left out.
+/// Values that cannot be resolved: circular references, wrong types. Values that depend on interpreters are skipped.
 pub(super) fn unusable(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let settings = subject.settings;
     let mut found = Vec::new();
@@ -26,7 +26,7 @@ pub(super) fn unusable(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
                 continue;
             }
             let value = settings.value(set, key.name).and_then(|value| settings.shown(set, key.name, &value));
-            // Substitution that goes round in a circle is only warned about.
+            // A cycle of substitutions is only a warning.
             for warning in settings.take_warnings() {
                 let place = subject.value_location(set, key);
                 found.push(settings.at_value(ConfigError::handled(warning), place));

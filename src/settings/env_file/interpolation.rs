@@ -1,12 +1,12 @@
 //! `$NAME` and `${NAME}` in values, with the operators of the shell. Pure.
 //! <https://docs.docker.com/reference/compose-file/interpolation/>
 
-/// Deeper than anybody writes.
+/// The limit for nested expressions.
 const DEEPEST: usize = 50;
-/// How many bytes a value may come to; a process can be given 128 KiB.
+/// The limit for a value in bytes; a process can receive 128 KiB.
 const MOST_BYTES: usize = 4 << 20;
 
-/// What variables are, and what was missing.
+/// The known variables, and those that were missing.
 pub struct InterpolationLookup<'a> {
     pub value: &'a dyn Fn(&str) -> Option<String>,
     /// Variables that were replaced with nothing because they are not set.
@@ -77,8 +77,8 @@ fn name_length(text: &str) -> usize {
     if text.starts_with(|first: char| first.is_ascii_digit()) { 0 } else { length }
 }
 
-/// Where the brace closes that was opened before `text`: on the same line; braces inside come in pairs, or else the last
-/// one of the line closes it.
+/// The position of the closing brace in `text`, on the same line; braces inside must be paired, or else the last one of
+/// the line is used.
 fn closing(text: &str) -> Option<usize> {
     let line = text.split_once('\n').map_or(text, |(line, _)| line);
     let mut open = 1;
@@ -93,7 +93,7 @@ fn closing(text: &str) -> Option<usize> {
             }
             b'{' => {
                 open += 1;
-                // What follows an opening brace is not looked at, as in Compose.
+                // As in Compose, the text after an opening brace is not checked.
                 bytes.next();
             }
             _ => {}
@@ -102,10 +102,10 @@ fn closing(text: &str) -> Option<usize> {
     line.rfind('}')
 }
 
-/// What stands between the name and the closing brace.
+/// The text between the name and the closing brace.
 struct InterpolationOperator<'a> {
     kind: InterpolationKind,
-    /// Whether an empty value counts as none.
+    /// Whether an empty value counts as unset.
     of_empty: bool,
     argument: &'a str,
 }
@@ -136,7 +136,7 @@ impl<'a> InterpolationOperator<'a> {
         result: &mut String,
     ) -> Result<(), String> {
         let known_unset = lookup.unset.len();
-        // What is wrong with it is an error, used or not.
+        // An error in it is reported even if it is not used.
         let mut argument = String::new();
         append(self.argument, lookup, depth, &mut argument)?;
         let value = (lookup.value)(name).filter(|value| !(self.of_empty && value.is_empty()));

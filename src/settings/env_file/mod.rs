@@ -14,21 +14,21 @@ use crate::error::ConfigError;
 use interpolation::{InterpolationLookup, interpolated};
 use statements::{EnvFileError, StatementValue, parse};
 
-/// What files of variables come to.
+/// The variables from files.
 #[derive(Debug, Default)]
 pub struct EnvFiles {
     /// In order, each once.
     pub variables: Vec<(String, String)>,
-    /// What was replaced with nothing.
+    /// The variables that were replaced with nothing.
     pub warnings: Vec<String>,
     bytes: usize,
 }
 
-/// How many bytes all values may come to; no process could be given as many.
+/// The limit for all values in bytes; no process can receive more.
 const MOST_BYTES: usize = 16 << 20;
 
-/// Reads the files named in `files`, one a line, below `root`; one after `-` may be missing. Of two that set the same
-/// variable the later one counts. `outside` knows the variables that are set before any file is read.
+/// Reads the files listed in `files`, one per line, relative to `root`; one after `-` is optional. Later files override
+/// earlier ones. `outside` returns the variables that are set before any file is read.
 pub fn read(files: &str, root: &Path, outside: &dyn Fn(&str) -> Option<String>) -> Result<EnvFiles, ConfigError> {
     let mut found = EnvFiles::default();
     for line in files.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -50,7 +50,7 @@ pub fn read(files: &str, root: &Path, outside: &dyn Fn(&str) -> Option<String>) 
 }
 
 impl EnvFiles {
-    /// What a further file says.
+    /// Adds the variables of another file.
     fn add(
         &mut self,
         content: &[u8],

@@ -1,6 +1,6 @@
-//! The statements of a file of variables, before anything in their values is replaced. Pure.
+//! Parses the statements of a file of variables, before substitution. Pure.
 
-/// What one statement says. The value of `NAME` alone comes from outside the file.
+/// One statement. The value of `NAME` alone comes from outside the file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Statement {
     pub line: usize,
@@ -10,13 +10,13 @@ pub struct Statement {
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum StatementValue {
-    /// Nothing in it is replaced.
+    /// Used as it is.
     Literal(String),
-    /// Variables in it are replaced.
+    /// Variables in it are substituted.
     Template(String),
 }
 
-/// What is wrong, and in which line.
+/// An error, with its line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EnvFileError {
     pub line: usize,
@@ -42,7 +42,7 @@ struct EnvFileParser<'a> {
 }
 
 impl<'a> EnvFileParser<'a> {
-    /// Skips blank lines and comments; `false`: nothing is left.
+    /// Skips blank lines and comments; `false` at the end.
     fn skip_to_statement(&mut self) -> bool {
         loop {
             self.advance(self.rest.len() - self.rest.trim_start().len());
@@ -86,7 +86,7 @@ impl<'a> EnvFileParser<'a> {
         line.split_once(" #").map_or(line, |(value, _)| value).trim_end().to_owned()
     }
 
-    /// A value in quotes, which may have several lines. A backslash keeps a quote from closing it.
+    /// A value in quotes, which may have several lines. A backslash escapes a quote.
     fn quoted(&mut self, quote: char) -> Result<StatementValue, EnvFileError> {
         let (line, inner) = (self.line, &self.rest[1..]);
         let mut is_escaped = false;
@@ -134,7 +134,7 @@ fn is_of_name(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '_' | '.' | '-' | '[' | ']')
 }
 
-/// The escapes of double quotes; others stay as they are written. A dollar sign stays escaped for the replacement.
+/// The escapes of double quotes; others stay as they are. A dollar sign stays escaped for the substitution.
 fn unescaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut characters = text.chars();

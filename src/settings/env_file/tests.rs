@@ -62,7 +62,7 @@ fn variables_are_replaced_in_values_without_or_in_double_quotes() {
         let found = pairs(&format!("A=1\nE=\nV={text}\n"));
         assert_eq!(found.last().map(|(_, value)| value.as_str()), Some(expected), "{text}");
     }
-    // What is set outside counts more than what the file says.
+    // A variable from outside overrides the file.
     assert_eq!(pairs("HOST=own\nV=$HOST"), own(&[("HOST", "own"), ("V", "machine")]));
 }
 

@@ -1,9 +1,9 @@
-//! Command lines put together from pieces: what a substitution brings is quoted for the place it stands in.
+//! Joins pieces into command lines, quoting substituted text for its position.
 
 use crate::python_text::quote::{quote_words, split_lines};
 use crate::python_text::shlex;
 
-/// A text put together from pieces, some of which a command line has to quote.
+/// A text made of pieces, some of which must be quoted on a command line.
 pub(super) enum CommandPiece {
     Text(String),
     Replaced { text: String, kind: CommandPieceKind, quoted: Option<String> },
@@ -35,15 +35,15 @@ pub(super) fn with_colons(arguments: Vec<Vec<CommandPiece>>) -> Vec<CommandPiece
     pieces
 }
 
-/// How far a text that is read bit by bit has come on its last line.
+/// The position on the last line of a text that is read piece by piece.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum QuoteState {
-    /// Only blanks so far.
+    /// Only spaces so far.
     #[default]
     Start,
-    /// At the marks that may stand before a command.
+    /// At the marks before a command.
     Marks,
-    /// Behind the marks.
+    /// After the marks.
     Behind,
     Program,
     Arguments,
@@ -70,7 +70,7 @@ impl QuoteState {
     }
 }
 
-/// Joins the pieces of command lines: what was put in is quoted for where it stands.
+/// Joins the pieces of command lines, quoting substituted text for its position.
 pub(super) fn join_pieces(pieces: &[CommandPiece]) -> String {
     let merged = merge_texts(pieces);
     let mut result = String::new();

@@ -1,8 +1,8 @@
 //! Substitution: `{env:NAME:default}`, `{posargs}`, `{[section]key}`, `{/}` and their like.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#string-substitutions>
 //!
-//! [`parse`] finds the expressions; [`replace`] puts their values in; [`Lookup`] says where values come from, so that
-//! this folder knows neither sections nor environments.
+//! [`parse`] finds the expressions, [`replace`] inserts their values, and [`Lookup`] provides the values, so that this
+//! folder need not know sections or environments.
 
 mod command_line;
 pub mod parse;
@@ -10,7 +10,7 @@ pub mod replace;
 
 use crate::error::ConfigError;
 
-/// The keys that led here, in order, for finding circles and explaining errors.
+/// The keys that led here, in order, to detect cycles and explain errors.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trail(pub Vec<String>);
 
@@ -19,7 +19,7 @@ impl Trail {
         self.0.iter().any(|one| one == entry)
     }
 
-    /// An entry that notes what is going on and is no key.
+    /// A note, which is not a key.
     pub fn mark(text: &str) -> String {
         format!("<{text}>")
     }
@@ -37,14 +37,14 @@ impl Trail {
     }
 }
 
-/// What a name stands for.
+/// The value of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FoundReference {
-    /// Text that may hold expressions of its own (another section's raw value, a variable of this process).
+    /// Text that may contain expressions (another section's raw value, a variable of this process).
     Raw(String),
     /// Text that is final.
     Text(String),
-    /// Words that belong on a command line, one a line, each to be quoted.
+    /// Words of a command line, one per line, each to be quoted.
     Arguments(String),
 }
 
@@ -56,45 +56,45 @@ impl FoundReference {
     }
 }
 
-/// Takes the place of a section prefix where any section may be named, as in TOML files.
+/// Used instead of a section prefix if any section may be named, for example in TOML files.
 pub const TOML_PREFIX: &str = "*";
 
-/// Where values come from.
+/// The source of values.
 pub trait ValueLookup {
-    /// A setting: `key` or `[section]key`. `None`: there is no such setting.
+    /// A setting: `key` or `[section]key`. `None` if it does not exist.
     fn reference(&self, reference: &Reference<'_>, trail: &Trail) -> Result<Option<FoundReference>, ConfigError>;
 
     /// A variable: `set_env` first, then this process's.
     fn variable(&self, name: &str, trail: &Trail) -> Result<Option<FoundReference>, ConfigError>;
 
-    /// What was typed after `--`; `None` when nothing was. `program_first`: the first word will be run as a program.
+    /// The arguments after `--`; `None` if there is no `--`. `program_first`: the first word will be run as a program.
     fn positional(&self, trail: &Trail, program_first: bool) -> Result<Option<Vec<String>>, ConfigError>;
 
     /// Paths that match a pattern, sorted.
     fn glob(&self, pattern: &str) -> Result<Vec<String>, ConfigError>;
 
-    /// `{factor:label}`; `None` when the configuration knows no labelled factors (then the default counts as written).
+    /// `{factor:label}`; `None` if the configuration has no labelled factors (then the default is used as written).
     fn factor(&self, label: &str, default: Option<&str>) -> Result<Option<String>, ConfigError>;
 
     fn is_terminal(&self) -> bool;
 
-    /// What `\{`, a brace that is text, becomes.
+    /// The replacement for `\{`, a literal brace.
     fn escaped_brace(&self) -> char {
         '{'
     }
 
-    /// Tells the user that expansion was given up.
+    /// Warns that expansion was aborted.
     fn warn(&self, text: String);
 }
 
-/// `[section]key:default`, taken apart.
+/// `[section]key:default`, split into its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reference<'a> {
     pub section: Option<&'a str>,
     pub key: &'a str,
 }
 
-/// Splits a reference from its default. `prefix` is what sections of environments start with (`testenv`).
+/// Splits a reference from its default. `prefix` is the prefix of environments' sections (`testenv`).
 pub fn parse_reference<'a>(text: &'a str, prefix: &str) -> Option<(Reference<'a>, Option<&'a str>)> {
     let (section, rest) = match text.strip_prefix('[') {
         Some(inner) => {

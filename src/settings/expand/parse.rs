@@ -1,7 +1,7 @@
 //! Finds expressions in a text: `{…}` with arguments between colons, and `[]` for `{posargs}`.
 //!
-//! One pass with a stack of open braces, so that time grows with the length of the text whatever is in it. A brace that
-//! is never closed is text, and so are the colons behind it.
+//! One pass with a stack of open braces, so that time is linear in the length of the text. A brace that is never closed
+//! is text, and so are the colons after it.
 
 /// A piece of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,10 +11,10 @@ pub enum TextPart {
     Expression(Vec<Vec<TextPart>>),
 }
 
-/// Expressions inside one another beyond this depth are text; nobody writes them, and they would exhaust the stack.
+/// Expressions nested deeper than this are text, because they would exhaust the stack.
 const DEEPEST: usize = 64;
 
-/// Characters that a backslash takes the meaning from; the backslash then vanishes.
+/// Characters that a backslash escapes; the backslash is removed.
 fn is_escapable(character: char) -> bool {
     matches!(character, ':' | '{' | '}' | '[' | ']')
 }
@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Vec<TextPart> {
     parse_with(text, '{')
 }
 
-/// [`parse`] with this in the place of `\{`, a brace that is text.
+/// [`parse`] with a replacement for `\{`, a literal brace.
 pub fn parse_with(text: &str, brace: char) -> Vec<TextPart> {
     let mut stack: Vec<Vec<Vec<TextPart>>> = Vec::new();
     let mut top: Vec<TextPart> = Vec::new();
@@ -63,7 +63,7 @@ pub fn parse_with(text: &str, brace: char) -> Vec<TextPart> {
             }
             other => {
                 push(current, other);
-                // What has no meaning is taken along at once.
+                // Text without special characters is added at once.
                 let rest = characters.as_str();
                 let plain = rest.find(['\\', '{', '}', ':', '[']).unwrap_or(rest.len());
                 if let Some(TextPart::Text(text)) = current.last_mut() {
@@ -74,7 +74,7 @@ pub fn parse_with(text: &str, brace: char) -> Vec<TextPart> {
         }
     }
     for arguments in stack {
-        // What was opened and never closed: everything behind it belongs to the text around it.
+        // An unclosed brace: everything after it belongs to the surrounding text.
         push(&mut top, '{');
         for (at, argument) in arguments.into_iter().enumerate() {
             if at > 0 {

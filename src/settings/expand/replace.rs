@@ -1,5 +1,5 @@
-//! Puts values in the place of expressions. What may be put where depends on the setting: a command line quotes what a
-//! substitution brings, a list refuses new entries in the middle of one, a requirement refuses line breaks.
+//! Replaces expressions with their values. The rules depend on the setting: a command line quotes substituted text, a
+//! list rejects new entries in the middle of one, a requirement rejects line breaks.
 
 use std::cell::Cell;
 
@@ -11,22 +11,22 @@ use crate::settings::expand::parse::{TextPart, has_expression, parse_with};
 use crate::settings::expand::{FoundReference, Trail, ValueLookup, parse_reference};
 use crate::settings::nesting::{Nesting, Step};
 
-/// How deep values may refer to values that refer to values.
+/// The limit for chains of references.
 const DEEPEST: usize = 100;
 /// How many bytes of values that hold expressions are gone through for one text, and come out of any of them. Values that refer
 /// to values twice each would otherwise take a time that doubles with each of them, and quotes within quotes a room that does.
 const MOST_TEXT: usize = 1 << 20;
 
-/// How many bytes all that was put in may come to.
+/// The limit for all substituted text in bytes.
 const MOST_RESULT: usize = 64 << 20;
 
-/// What kind of text is being put together.
+/// The kind of text that is being built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplaceStyle {
     Plain,
     /// The word of a command that may be its program.
     Program,
-    /// One command a line.
+    /// One command per line.
     Commands,
     /// Entries of a list, set or mapping between these separators.
     Entries(&'static [char]),
@@ -34,7 +34,7 @@ pub enum ReplaceStyle {
     Requirements,
 }
 
-/// Replaces every expression in `text`. `prefix` is what sections of environments start with.
+/// Replaces every expression in `text`. `prefix` is the prefix of environments' sections.
 pub fn replace(
     lookup: &dyn ValueLookup,
     prefix: &str,
@@ -51,7 +51,7 @@ pub fn replace(
     replacer.expand(&parse_with(text, lookup.escaped_brace()))
 }
 
-/// Replaces the expressions in `text`, but not those in what they stand for.
+/// Replaces the expressions in `text`, but not those in their values.
 pub fn replace_once(lookup: &dyn ValueLookup, prefix: &str, text: &str, trail: &Trail) -> Result<String, ConfigError> {
     let limits = ExpansionLimits::default();
     let replacer =
@@ -70,14 +70,14 @@ struct Replacer<'a> {
     recursive: bool,
 }
 
-/// What keeps expansion from going on for ever.
+/// The limits of an expansion.
 #[derive(Default)]
 struct ExpansionLimits {
-    /// Set where values lie too deep in one another: the rest stays as written.
+    /// Set if values are nested too deeply: the rest stays as written.
     exhausted: Cell<bool>,
-    /// Bytes of values that were gone through.
+    /// Bytes of values that were scanned.
     text: Cell<usize>,
-    /// Bytes that were put in.
+    /// Bytes that were inserted.
     result: Cell<usize>,
 }
 
@@ -126,7 +126,7 @@ impl Replacer<'_> {
         Ok(result)
     }
 
-    /// The text for an expression, and whether it stood for anything.
+    /// The text for an expression, and whether it had a value.
     fn expression(&self, arguments: &[Vec<TextPart>]) -> Result<(String, bool), ConfigError> {
         if self.limits.exhausted.get() {
             return Ok((literal(arguments), false));
@@ -167,7 +167,7 @@ impl Replacer<'_> {
         if expanded.len() > MOST_TEXT { Err(too_much(text)) } else { Ok(expanded) }
     }
 
-    /// Whether the values have to be left as they are written, as tox leaves them.
+    /// Whether the values must stay as written, as in tox.
     fn too_deep(&self, text: &str) -> Result<bool, ConfigError> {
         let seen = self.limits.text.get().saturating_add(text.len() + 1);
         self.limits.text.set(seen);
@@ -183,7 +183,7 @@ impl Replacer<'_> {
         Ok(true)
     }
 
-    /// Resolves one expression from its arguments; `None`: it stands for nothing and stays as written.
+    /// Resolves one expression from its arguments; `None`: it has no value and stays as written.
     fn value(&self, flat: &[String], program_first: bool) -> Result<Option<ReplacedValue>, ConfigError> {
         let rest = &flat[1..];
         match flat[0].as_str() {
@@ -253,7 +253,7 @@ impl Replacer<'_> {
     fn join_entries(&self, parts: &[TextPart], separators: &'static [char]) -> Result<String, ConfigError> {
         let by_line = separators == [',', '\n']
             && parts.iter().any(|part| matches!(part, TextPart::Text(text) if text.contains('\n')));
-        // A comma is data when the author chose one entry a line.
+        // A comma is data if the entries are one per line.
         let separators: &'static [char] = if by_line { &['\n'] } else { separators };
         let narrowed = Self { style: ReplaceStyle::Entries(separators), ..*self };
         narrowed.join_checked(parts, separators)
@@ -391,7 +391,7 @@ fn named<'a>(rest: &'a [String], message: &str) -> Result<&'a str, ConfigError> 
     }
 }
 
-/// Whether an expression that names no setting stands for something of a running service: `{service:ENV:FIELD}`, or a
+/// Whether an expression that names no setting is a field of a running service: `{service:ENV:FIELD}`, or a
 /// service's own `{port:NAME}`. It stays as written until the service runs.
 fn is_service_field(key: &str, default: Option<&str>) -> bool {
     match (key, default) {
@@ -441,7 +441,7 @@ fn has_text<'a>(parts: impl Iterator<Item = &'a TextPart>, nearest: impl Fn(&str
 /// Whether the expression at `at` has more of the same line around it.
 fn check_requirement(parts: &[TextPart], texts: &[String], at: usize) -> Result<bool, ConfigError> {
     let text = &texts[at];
-    // The next character alone is looked for, so that many expressions in one text take no quadratic time.
+    // Only the next character is checked, so that many expressions in one text do not take quadratic time.
     let following = || texts[at + 1..].iter().find_map(|text| text.chars().next());
     let ends_open = text.ends_with('\\') && following().is_none_or(is_line_break);
     let breaks_inside = text.char_indices().any(|(i, c)| c == '\\' && text[i + 1..].starts_with(is_line_break));
