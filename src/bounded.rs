@@ -1,4 +1,4 @@
-//! Reads the files of a project, which may be devices or pipes that never end, or larger than the memory.
+//! Reads the files of a project up to a limit, since they may be endless devices or pipes, or larger than the memory.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _, Result};
@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::hexadecimal;
 
-/// More than any file that is written by people, and than any lock.
+/// Larger than any file written by hand, and than any lock.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// The content of a file. Pipes are read to their end.
@@ -16,13 +16,13 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     read_up_to(path.as_ref(), LARGEST)
 }
 
-/// The same for text in UTF-8.
+/// The content of a UTF-8 text file.
 pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
     let utf8 = |_| Error::new(ErrorKind::InvalidData, "stream did not contain valid UTF-8");
     String::from_utf8(read(path)?).map_err(utf8)
 }
 
-/// The content of a file that has a limit of its own.
+/// The content of a file with another limit.
 pub fn read_up_to(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();

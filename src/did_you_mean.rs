@@ -1,33 +1,33 @@
-//! The likeliest word a person meant. Names that were typed are measured in slips, options and keys by how alike they begin,
-//! and where tox's messages carry the answer, it is found as Python's `difflib` finds it.
+//! Finds the word that a user probably meant. Typed names are compared by edit distance, options and keys by common
+//! beginnings; where tox's messages contain the answer, the algorithm is that of Python's `difflib`.
 
-/// Words less alike than this are no suggestion of `difflib`'s.
+/// The similarity below which `difflib` suggests nothing.
 const CUTOFF: f64 = 0.6;
-/// How alike two spellings must be to be taken for each other, from 0 to 1.
+/// The similarity from which two spellings count as the same word, from 0 to 1.
 const ALIKE: f64 = 0.85;
-/// Words shorter than this are too much like others for one to be taken for a misspelling.
+/// Words shorter than this are too similar to others to count as misspelt.
 const SHORTEST_MISSPELLING: usize = 3;
 
-/// How many slips of the finger lie between the two; `None` when too many for one to be the other misspelt.
+/// The number of typing errors between the two words; `None` if there are too many for one to be a misspelling.
 pub fn slips(written: &str, meant: &str) -> Option<usize> {
     let distance = strsim::damerau_levenshtein(written, meant);
     (distance <= 1 + written.chars().count() / 4).then_some(distance)
 }
 
-/// The name with the fewest slips.
+/// The name with the fewest typing errors.
 pub fn nearest<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names.filter_map(|name| Some((slips(written, name)?, name))).min().map(|(_, name)| name)
 }
 
-/// The candidate most like the text, of which the first letters count most.
+/// The candidate most similar to the text; the first letters count most.
 pub fn most_alike<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let alike = candidates.map(|candidate| (strsim::jaro_winkler(text, candidate), candidate));
     let nearest = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|one, other| one.0.total_cmp(&other.0));
     nearest.map(|(_, candidate)| candidate)
 }
 
-/// Whether one is the other with one letter wrong, missing, too many or out of place. Digits count for nothing: `py310`
-/// is no misspelt `py311`.
+/// Whether one is the other with one letter wrong, missing, extra or swapped. Digits do not count: `py310` is not a
+/// misspelt `py311`.
 pub fn is_misspelt(text: &str, meant: &str) -> bool {
     let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     text.chars().count() >= SHORTEST_MISSPELLING

@@ -1,16 +1,16 @@
-//! Texts of the operating system, which need not be UTF-8, as characters and back. Python carries a byte that it cannot
-//! decode as half of a surrogate pair (`surrogateescape`), which no text of Rust's can hold; here it is one of the last
-//! characters for private use. One of these that is really there is carried as its four bytes, so that what comes back is
-//! always what was.
+//! Converts the operating system's text, which need not be UTF-8, to characters and back without loss. Python
+//! represents a byte that it cannot decode by half of a surrogate pair (`surrogateescape`), which a Rust string cannot
+//! contain; here it is one of the last private-use characters. If the text itself contains one of these, it is
+//! represented by its four bytes, so that every text is restored exactly.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// The byte zero. Only bytes beyond ASCII are carried.
+/// The byte zero. Only bytes beyond ASCII are represented this way.
 const ZERO: u32 = 0x10_ff00;
 
-/// The text in characters.
+/// The text as characters.
 pub fn decode(text: &OsStr) -> String {
     match text.to_str() {
         Some(text) => escape(text).into_owned(),
@@ -18,7 +18,7 @@ pub fn decode(text: &OsStr) -> String {
     }
 }
 
-/// A text that was always one of characters, as [`decode`] would have it.
+/// Escapes a text that never was an operating system's text, as [`decode`] would.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if text.contains(is_byte) { Cow::Owned(decode_bytes(text.as_bytes())) } else { Cow::Borrowed(text) }
 }
@@ -53,7 +53,7 @@ pub fn encode(text: &str) -> OsString {
     OsString::from_vec(result)
 }
 
-/// The text for people: bytes that are not UTF-8 are shown as Python shows them (`\udcff`).
+/// The text for users: bytes that are not UTF-8 are shown as in Python (`\udcff`).
 pub fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(is_byte) {
         return Cow::Borrowed(text);
@@ -66,12 +66,12 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(result)
 }
 
-/// The surrogate that Python has for such a byte.
+/// Python's surrogate for such a byte.
 pub fn surrogate(byte: u8) -> u16 {
     0xdc00 + u16::from(byte)
 }
 
-/// The byte that a character carries.
+/// The byte that a character represents.
 pub fn byte(character: char) -> Option<u8> {
     let byte = u32::from(character).checked_sub(ZERO).and_then(|byte| u8::try_from(byte).ok());
     byte.filter(|byte| !byte.is_ascii())

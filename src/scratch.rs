@@ -1,5 +1,5 @@
-//! Folders and files for what is not finished yet: gone when they are dropped, and where whoever made one was killed, gone
-//! when the next one is made beside it.
+//! Creates temporary folders and files that are removed when dropped; those of a killed process are removed when the
+//! next one is created next to them.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tempfile::{NamedTempFile, TempDir};
 
-/// A folder that is held with a lock, which the kernel lets go with its process.
+/// A folder with a lock, which the kernel releases when its process ends.
 #[derive(Debug)]
 pub struct Scratch {
     folder: TempDir,
@@ -16,7 +16,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// A new folder in `parent`, named with `prefix`, after those that others left there under such names are removed.
+    /// Creates a folder in `parent`, named with `prefix`, after removing abandoned ones with that prefix.
     pub fn new_in(parent: &Path, prefix: &str) -> io::Result<Self> {
         sweep(parent, prefix);
         loop {
@@ -25,16 +25,16 @@ impl Scratch {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened?,
             };
-            // A file system without locks loses nothing but the sweeping.
+            // A file system without locks only loses the removal of abandoned folders.
             let _ = held.lock_shared();
-            // Another process may have taken it for one that was left before it was locked.
+            // Another process may have removed it as abandoned before it was locked.
             if folder.path().exists() {
                 return Ok(Self { folder, _held: held });
             }
         }
     }
 
-    /// The same among the temporary files of all programs.
+    /// Creates a folder in the system's temporary folder.
     pub fn temporary(prefix: &str) -> io::Result<Self> {
         Self::new_in(&tempfile::env::temp_dir(), prefix)
     }
@@ -44,14 +44,13 @@ impl Scratch {
     }
 }
 
-/// A new file in `parent` of this mode, which is to be renamed, after those that others left there under such names are
-/// removed.
+/// Creates a file in `parent` with this mode, to be renamed, after removing abandoned ones with that prefix.
 pub fn file_in(parent: &Path, prefix: &str, mode: u32) -> io::Result<NamedTempFile> {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         let name = entry.file_name();
         let random = name.to_str().and_then(|name| name.strip_prefix(prefix));
-        // The folder may have files of the user's, who may have chosen such a beginning.
+        // The folder may contain files of the user with the same prefix.
         let is_ours =
             random.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         if is_ours && is_file && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
@@ -73,7 +72,7 @@ fn sweep(parent: &Path, prefix: &str) {
         if !entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
             continue;
         }
-        // Nothing is followed out of the folder, and whatever cannot be removed is in nobody's way.
+        // Follows no link out of the folder; an entry that cannot be removed does no harm.
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_folder && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok()) {
             let _ = fs::remove_dir_all(entry.path());

@@ -1,4 +1,4 @@
-//! Which program installs: pip through `install_command`, or uv in its place where it does the same faster.
+//! Chooses the installer of an environment: pip through `install_command`, or uv where it does the same faster.
 
 use std::path::{Path, PathBuf};
 
@@ -18,15 +18,15 @@ pub struct InstallTarget<'a> {
     pub python: &'a Path,
     pub interpreter: &'a Interpreter,
     pub system_site_packages: bool,
-    /// Whether there is no pip in it (`VIRTUALENV_NO_PIP` and its like).
+    /// Whether it has no pip (`VIRTUALENV_NO_PIP` and the like).
     pub pip_is_missing: bool,
-    /// Those of the environment's processes.
+    /// The variables of the environment's processes.
     pub variables: &'a EnvVariables,
 }
 
-/// Chooses the installer of an environment. Reads pip's configuration files when uv may do the work, so it is called when
-/// something has to be installed and not before. `uv` finds the program or says why there is none; it is asked only when
-/// uv would do the work, since it may have to fetch it.
+/// Chooses the installer of an environment. Reads pip's configuration files if uv may do the work, so call it only when
+/// something has to be installed. `uv` finds the program or explains why there is none; it may have to fetch it, so it
+/// is called only if uv would do the work.
 pub fn installer(
     choice: InstallerChoice,
     installation: &InstallSettings,
@@ -50,7 +50,7 @@ pub fn installer(
     if let Some(reason) = unsuitable(target) {
         return because(pip, &reason);
     }
-    // Where the environment was made without pip, tox cannot install either.
+    // If the environment was created without pip, tox cannot install either.
     if choice == InstallerChoice::Automatic && target.pip_is_missing {
         return because(pip, "the environment has no pip, and uv only takes its place");
     }
@@ -88,7 +88,7 @@ fn unsuitable(target: &InstallTarget<'_>) -> Option<String> {
     target.system_site_packages.then(|| "it does not look at the system's packages".to_owned())
 }
 
-/// Finds uv beside `own_program`, else on PATH. `variables` are those envo was started with.
+/// Finds uv next to `own_program`, else on PATH. `variables` are those envo was started with.
 pub fn find_uv(own_program: Option<&Path>, variables: &EnvVariables) -> Option<PathBuf> {
     let beside = own_program.and_then(Path::parent).map(|folder| folder.join("uv"));
     if let Some(program) = beside
@@ -133,7 +133,7 @@ mod tests {
         serde_json::from_value(answer)
     }
 
-    /// The program that does the work and the reason why.
+    /// The chosen program and the reason for the choice.
     fn chosen(
         choice: InstallerChoice,
         default_command: bool,

@@ -1,4 +1,4 @@
-//! Dependency groups of `pyproject.toml` (PEP 735), with references to extras of the project itself resolved.
+//! Resolves dependency groups of `pyproject.toml` (PEP 735), including references to the project's own extras.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -43,7 +43,7 @@ fn fail(message: impl Into<String>) -> ConfigError {
     ConfigError::fail(message)
 }
 
-/// Requirements that mean the same have the same key.
+/// Equivalent requirements have the same key.
 type RequirementKey = (String, BTreeSet<String>, BTreeSet<String>, Option<String>, Option<String>);
 
 fn identity(requirement: &Requirement) -> RequirementKey {
@@ -57,7 +57,7 @@ fn identity(requirement: &Requirement) -> RequirementKey {
 }
 
 struct DependencyGroups<'a> {
-    /// By normalised name: the name as written and what the group holds.
+    /// By normalised name: the name as written and the group's value.
     defined: BTreeMap<String, (&'a str, &'a Value)>,
 }
 
@@ -85,8 +85,8 @@ impl<'a> DependencyGroups<'a> {
         python_repr(self.defined.get(group).map_or(group, |(name, _)| *name))
     }
 
-    /// Adds what a group and those it includes require; a stack of its own, since groups may include groups a thousand
-    /// times over.
+    /// Adds the requirements of a group and of those it includes; uses an explicit stack because includes may be nested
+    /// a thousand deep.
     fn collect(&self, group: &str, found: &mut BTreeMap<RequirementKey, Requirement>) -> Result<(), ConfigError> {
         let mut done = BTreeSet::new();
         let mut path = vec![self.open(group.to_owned(), &[])?];
@@ -105,7 +105,7 @@ impl<'a> DependencyGroups<'a> {
                     let name =
                         name.map_or_else(String::new, |name| name.as_str().map_or_else(|| repr(name), str::to_owned));
                     let name = canonical_name(&name);
-                    // What was gone through once adds nothing.
+                    // A group that was visited adds nothing.
                     if !done.contains(&name) {
                         path.push(self.open(name, &path)?);
                     }
@@ -134,7 +134,7 @@ impl<'a> DependencyGroups<'a> {
     }
 }
 
-/// A group and those of its items that are left.
+/// A group and its remaining items.
 type Open<'a> = (String, std::slice::Iter<'a, Value>);
 
 fn parse(text: &str) -> Result<Requirement, ConfigError> {
@@ -156,7 +156,7 @@ impl<'a> OwnExtras<'a> {
         Some(Self { name: canonical_name(name), extras })
     }
 
-    /// Replaces requirements on the project itself by what its extras require.
+    /// Replaces requirements on the project itself by those of its extras.
     fn unwrap(&self, requirements: Vec<Requirement>) -> Result<Vec<Requirement>, ConfigError> {
         let mut pending: Vec<(Requirement, BTreeSet<Marker>)> =
             requirements.into_iter().map(|requirement| (requirement, BTreeSet::new())).collect();
@@ -165,7 +165,7 @@ impl<'a> OwnExtras<'a> {
         while let Some((mut requirement, mut markers)) = pending.pop() {
             if canonical_name(&requirement.name) != self.name {
                 if !markers.is_empty() {
-                    // What the project asked for under a condition is required under it as well.
+                    // Requirements of a conditional reference are subject to the same condition.
                     let mut all: Vec<Marker> = markers.into_iter().collect();
                     all.sort_by_key(ToString::to_string);
                     requirement.marker = Some(Marker::all(all.into_iter().chain(requirement.marker.take())));

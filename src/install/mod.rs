@@ -1,5 +1,5 @@
-//! What has to be installed becomes the arguments of an installer. Pure but for reading requirement files: nothing here
-//! starts a process, so every case is tested without a network.
+//! Translates requests to install into the command lines of an installer. Reads requirement files but starts no
+//! process, so every case can be tested without a network.
 
 pub mod choose;
 pub mod groups;
@@ -19,18 +19,18 @@ use std::path::PathBuf;
 
 use crate::model::Command;
 
-/// What to install into an environment.
+/// A request to install into an environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InstallRequest {
-    /// Options, requirements and files, as pip's command line takes them.
+    /// Options, requirements and files, as on pip's command line.
     pub arguments: Vec<String>,
-    /// Which part of the environment this is for: `deps`, `package_deps`, `package`, `requires`, … tox's run id is this
-    /// with `install_` before it.
+    /// The part of the environment this is for: `deps`, `package_deps`, `package`, `requires`, … tox's run id is this
+    /// with the prefix `install_`.
     pub of_type: String,
-    /// Options that nested requirement files set, in tox's `key=value` form: an installer that cannot follow them has to
-    /// pass.
+    /// Options that nested requirement files set, in tox's `key=value` form: an installer that cannot follow them must
+    /// not be used.
     pub nested_options: Vec<String>,
-    /// Requirements of nested files that carry options of their own.
+    /// Whether nested files have requirements with options of their own.
     pub has_requirement_options: bool,
     /// A file to write before the installer starts (`pylock.txt`).
     pub file: Option<(PathBuf, String)>,
@@ -47,30 +47,30 @@ impl InstallRequest {
     }
 }
 
-/// The command that installs, and how it is to be shown.
+/// The command that installs, and how it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstallCommand {
-    /// What tox would run, and what is shown and logged.
+    /// The command tox would run, which is shown and logged.
     pub shown: Command,
-    /// What does the work.
+    /// The command that is run.
     pub run: Command,
-    /// Variables the work needs beyond the environment's own; they replace those of the same name.
+    /// Additional variables for the command; they replace those of the same name.
     pub variables: Vec<(String, String)>,
-    /// Variables of the environment that the work must not see: what they decide is not decided where tox installs.
+    /// Variables of the environment to hide from the command, because they have no effect when tox installs.
     pub hidden_variables: &'static [&'static str],
-    /// Why the faster installer is passed over, to be said with `-v`.
+    /// Why the faster installer is not used; shown with `-v`.
     pub note: Option<String>,
 }
 
 impl InstallCommand {
-    /// The command that has to be tried when [`Self::run`] fails: pip resolves what other installers refuse, and its
-    /// message is the one tox would show. `None` when pip did the work already.
+    /// The command to try if [`Self::run`] fails: pip resolves some requirements other installers reject, and its
+    /// message is the one tox would show. `None` if pip was used already.
     pub fn fallback(&self) -> Option<&Command> {
         (self.run != self.shown).then_some(&self.shown)
     }
 }
 
-/// A program that installs. Given a request it says which command does the work.
+/// A program that installs. Returns the command for a request.
 pub trait Installer: Send + Sync {
     /// The command line for `request`.
     fn command(&self, request: &InstallRequest) -> InstallCommand;

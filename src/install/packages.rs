@@ -1,4 +1,4 @@
-//! The project's own packages and what they require, as requests to an installer.
+//! Creates the requests that install the project's own packages and their requirements.
 
 use super::InstallRequest;
 use crate::error::ConfigError;
@@ -6,13 +6,13 @@ use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::requirements::RequirementText;
 use crate::package::{BuiltPackage, PackageFile};
 
-/// The requirements of a text in canonical form; `None` when there is anything else in it.
+/// The requirements of a text in canonical form; `None` if it contains anything else.
 pub fn plain_requirements(deps: &RequirementText) -> Option<Vec<String>> {
     let lines = deps.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| line.parse::<Requirement>().ok().map(|requirement| requirement.to_string())).collect()
 }
 
-/// The requirements of built packages, some of them replaced by those of `--force-dep`.
+/// The requirements of built packages, with replacements from `--force-dep`.
 pub fn requirements(requirements: Vec<String>, forced: &[Requirement]) -> Result<Vec<String>, ConfigError> {
     if forced.is_empty() {
         return Ok(requirements);
@@ -26,8 +26,8 @@ pub fn requirements(requirements: Vec<String>, forced: &[Requirement]) -> Result
     replaced.collect()
 }
 
-/// The arguments that install `deps`, some of them replaced by those of `--force-dep`, which come at the end where no
-/// argument has their name.
+/// The arguments that install `deps`, with replacements from `--force-dep`; those without a requirement of the same
+/// name are appended.
 pub fn forced_arguments(mut arguments: Vec<String>, forced: &[Requirement]) -> Vec<String> {
     let mut left: Vec<(String, &Requirement)> = Vec::new();
     for requirement in forced {
@@ -48,8 +48,8 @@ pub fn forced_arguments(mut arguments: Vec<String>, forced: &[Requirement]) -> V
     arguments
 }
 
-/// The installations of the packages themselves, which are done on every run: constraints do not apply, their
-/// requirements are installed already.
+/// The installations of the packages themselves, on every run: constraints do not apply, since their requirements are
+/// installed already.
 pub fn requests(packages: &[BuiltPackage]) -> Vec<InstallRequest> {
     let mut settings: Vec<(&str, &str)> = Vec::new();
     let mut files = Vec::new();

@@ -1,11 +1,11 @@
-//! Installing with pip: the environment's `install_command` with the arguments in it.
+//! Installs with pip: the environment's `install_command` with the arguments filled in.
 
 use super::{InstallCommand, InstallRequest, Installer};
 use crate::error::ConfigError;
 use crate::model::Command;
 use crate::model::environment::InstallSettings;
 
-/// Installs with `install_command`, which is pip unless the configuration says otherwise.
+/// Installs with `install_command`, which is pip by default.
 #[derive(Debug, Clone)]
 pub struct Pip {
     command: Command,
@@ -18,14 +18,14 @@ impl Pip {
         Ok(Self { command: installation.command.get()?, note: None })
     }
 
-    /// The same, with a reason for it.
+    /// The same installer with a reason for it.
     #[must_use]
     pub fn because(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
         self
     }
 
-    /// `install_command` with `arguments` in the place of `{packages}`, or at its end.
+    /// `install_command` with `arguments` in place of `{packages}`, or appended.
     pub fn argv(&self, arguments: &[String]) -> Command {
         let argv = &self.command.argv;
         let at = argv.iter().position(|word| word == "{packages}").unwrap_or(argv.len());

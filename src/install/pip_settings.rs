@@ -1,4 +1,4 @@
-//! What pip would be told by `PIP_…` variables and its configuration files, for an installer that stands in for it.
+//! Reads pip's settings from `PIP_…` variables and its configuration files, for an installer that replaces pip.
 //! <https://pip.pypa.io/en/stable/topics/configuration/>
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use crate::bounded;
 use crate::model::EnvVariables;
 use crate::source::ini;
 
-/// pip's settings as far as another installer has to follow them.
+/// The settings of pip that another installer has to follow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PipSettings {
     pub index_url: Option<String>,
@@ -30,16 +30,16 @@ pub struct PipSettings {
     pub upgrade: bool,
     pub no_build_isolation: bool,
     pub no_cache: bool,
-    /// Whether what is installed is to be compiled: where Python may not keep bytecode itself (`PYTHONDONTWRITEBYTECODE`),
-    /// each run would compile it again. pip compiles in any case, unless `no-compile` is set.
+    /// Whether to compile installed modules: if Python may not write bytecode itself (`PYTHONDONTWRITEBYTECODE`), each
+    /// run would compile them again. pip always compiles unless `no-compile` is set.
     pub compile: bool,
     pub timeout: Option<String>,
     pub retries: Option<String>,
-    /// Settings that only pip understands, by pip's names.
+    /// Settings that only pip supports, by pip's names.
     pub only_pip: Vec<String>,
 }
 
-/// Settings that change what pip does in a way no other installer follows.
+/// Settings with an effect on pip that no other installer reproduces.
 const ONLY_PIP: [&str; 32] = [
     "abi",
     "build-constraint",
@@ -76,12 +76,12 @@ const ONLY_PIP: [&str; 32] = [
 ];
 
 impl PipSettings {
-    /// Reads what the environment at `env_dir` would have pip read; `variables` are those of its processes.
+    /// Reads the settings pip would have in the environment at `env_dir`; `variables` are those of its processes.
     pub fn read(variables: &EnvVariables, env_dir: &Path) -> Self {
         Self::from_files(variables, &files(variables, env_dir))
     }
 
-    /// Why only pip can follow them, if that is so.
+    /// Why only pip can follow these settings, if so.
     pub fn only_pips(&self) -> Option<String> {
         self.only_pip.first().map(|setting| format!("uv knows nothing like pip's setting {setting}"))
     }
@@ -129,7 +129,7 @@ impl PipSettings {
             "only-binary" => self.only_binary = words(),
             "no-deps" | "no-dependencies" => self.no_deps = is_true(value),
             "upgrade" => self.upgrade = is_true(value),
-            // pip reads the `no-` spelling of these the wrong way round, and documents it: a false value disables.
+            // pip inverts the `no-` spelling of these, as documented: a false value disables.
             "no-build-isolation" => self.no_build_isolation = !is_true(value),
             "compile" => self.compile |= is_true(value),
             "no-compile" if is_true(value) => self.compile = false,
@@ -154,7 +154,7 @@ fn is_false(value: &str) -> bool {
     matches!(value.to_lowercase().as_str(), "" | "n" | "no" | "f" | "false" | "off" | "0")
 }
 
-/// The values of pip's configuration files; the error is a file that pip would refuse.
+/// The values of pip's configuration files; the error is a file that pip would reject.
 fn configured(files: &[PathBuf]) -> Result<BTreeMap<String, String>, PathBuf> {
     let mut general = BTreeMap::new();
     let mut of_install = BTreeMap::new();
@@ -170,12 +170,12 @@ fn configured(files: &[PathBuf]) -> Result<BTreeMap<String, String>, PathBuf> {
             }
         }
     }
-    // What is said of `install` counts more, whichever file it is in.
+    // The section `install` takes precedence, whichever file it is in.
     general.extend(of_install);
     Ok(general)
 }
 
-/// pip's configuration files, later ones counting more.
+/// pip's configuration files; later ones take precedence.
 fn files(variables: &EnvVariables, env_dir: &Path) -> Vec<PathBuf> {
     let named = variables.text("PIP_CONFIG_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
     if named.as_deref() == Some(Path::new("/dev/null")) {
@@ -191,7 +191,7 @@ fn files(variables: &EnvVariables, env_dir: &Path) -> Vec<PathBuf> {
         files.extend(folders.split(':').map(|folder| Path::new(folder).join("pip/pip.conf")));
         files.push(PathBuf::from("/etc/pip.conf"));
     }
-    // A file that is named and exists takes the place of the user's.
+    // An existing file named by the variable replaces the user's.
     if !named.as_ref().is_some_and(|file| file.exists())
         && let Some(home) = home
     {
@@ -213,7 +213,7 @@ fn files(variables: &EnvVariables, env_dir: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    /// Reads without the files of the machine the test runs on.
+    /// Reads without the configuration files of the test machine.
     fn read(variables: &EnvVariables, env_dir: &Path) -> PipSettings {
         let mut files = files(variables, env_dir);
         files.retain(|file| !file.starts_with("/etc") && !file.starts_with("/Library"));

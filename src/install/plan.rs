@@ -1,5 +1,5 @@
-//! Decides what an environment still needs by comparing what is asked for with what its stamp says was done: nothing,
-//! an installation, or making the environment anew. The reasons are tox's words. Runs nothing and writes nothing.
+//! Decides what an environment still needs by comparing its requirements with its stamp: nothing, an installation, or
+//! recreation. The reasons are in tox's words. Runs nothing and writes nothing.
 //! <https://tox.wiki/en/latest/explanation.html#dependency-changes-and-tracking>
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use crate::model::{EnvVariables, ParsedRequirementFile};
 use crate::requirements;
 use crate::requirements::RequirementKind;
 
-/// Variables that change what pip resolves to: when one of them changes, requirements are installed once more.
+/// Variables that change what pip resolves to: when one of them changes, requirements are installed again.
 const RESOLUTION_VARIABLES: [&str; 8] = [
     "PIP_CONSTRAINT",
     "PIP_EXTRA_INDEX_URL",
@@ -32,47 +32,47 @@ const RESOLUTION_VARIABLES: [&str; 8] = [
     "PIP_TRUSTED_HOST",
 ];
 
-/// Whose record of an installation is compared and written.
+/// The format in which an installation is recorded and compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordForm {
     Tox,
-    /// tox's where uv was chosen to install: with uv's variables, too.
+    /// tox's format where uv was chosen as installer: includes uv's variables.
     ChosenUv,
-    /// tox-uv's: its own variables, and the constraints of lists of requirements.
+    /// tox-uv's format: its own variables, and the constraints of lists of requirements.
     ToxUv,
 }
 
-/// What has to happen.
+/// The decision about a part of an environment.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InstallDecision {
-    /// All is as recorded.
+    /// Everything is as recorded.
     UpToDate,
     Change(InstallChange),
-    /// What is installed cannot be brought up to date; the reason is tox's.
+    /// The installed packages cannot be updated; the reason is in tox's words.
     Recreate(String),
 }
 
-/// Work to do and what to record when it is done.
+/// The work to do and the record for when it is done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InstallChange {
-    /// `None`: nothing has to be installed, only recorded.
+    /// `None`: nothing to install, only to record.
     pub request: Option<InstallRequest>,
     pub afterwards: ConstraintsUpdate,
-    /// What to record once everything succeeded.
+    /// The record to write after success.
     pub stamp: Value,
 }
 
-/// What to do with the environment's `constraints.txt` after the installation.
+/// How to update the environment's `constraints.txt` after the installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConstraintsUpdate {
     Nothing,
-    /// Write this text to [`Conditions::constraints_file`].
+    /// Write this text to [`InstallConditions::constraints_file`].
     WriteConstraints(String),
-    /// Write there what `list_dependencies_command` prints, without the last line break.
+    /// Write the output of `list_dependencies_command` there, without the last line break.
     FreezeConstraints,
 }
 
-/// Everything besides the requirements that decides what is installed.
+/// Everything besides the requirements that affects an installation.
 #[derive(Debug)]
 pub struct InstallConditions<'a> {
     constraints: Result<ParsedRequirementFile, ConfigError>,
@@ -84,8 +84,8 @@ pub struct InstallConditions<'a> {
 }
 
 impl<'a> InstallConditions<'a> {
-    /// Reads `constraints`; `variables` are those the environment's processes get. What is wrong with the constraints
-    /// is said when they are needed.
+    /// Reads `constraints`; `variables` are those of the environment's processes. Errors in the constraints are
+    /// reported when they are needed.
     pub fn new(installation: &InstallSettings, env_dir: &Path, variables: &'a EnvVariables, form: RecordForm) -> Self {
         let constraints = installation
             .constraints
@@ -106,12 +106,12 @@ impl<'a> InstallConditions<'a> {
         self.constraints.as_ref().map(|constraints| constraints.arguments.as_slice()).map_err(Clone::clone)
     }
 
-    /// Where the constraints for the project's own requirements are kept.
+    /// The file with the constraints for the project's own requirements.
     pub fn constraints_file(&self) -> PathBuf {
         self.env_dir.join("constraints.txt")
     }
 
-    /// `deps` of a run environment, with the requirements of `--force-dep`, which the record does not know of.
+    /// `deps` of a run environment, with the requirements of `--force-dep`, which are not recorded.
     pub fn deps(
         &self,
         text: &RequirementText,
@@ -148,7 +148,7 @@ impl<'a> InstallConditions<'a> {
         };
         let deps = requirements::parse(text, RequirementKind::Deps, self.variables).map_err(within("deps"))?;
         let constraints = self.constraints.as_ref().map_err(|error| match error.class {
-            // The setting itself is wrong, which tox finds before it reads the files that it names.
+            // An error in the setting itself, which tox finds before it reads the files it names.
             ErrorClass::Handled => error.clone(),
             _ => within("constraints")(error.clone()),
         })?;

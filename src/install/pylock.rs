@@ -1,4 +1,4 @@
-//! Lock files of PEP 751 as lines that pip can install.
+//! Converts lock files of PEP 751 to lines that pip can install.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,19 +17,19 @@ use crate::python_text::path;
 use crate::python_text::python_repr;
 use crate::python_text::write_ascii;
 
-/// A lock file and what of it an environment wants.
+/// A lock file and the part of it that an environment uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Pylock<'a> {
     pub path: &'a Path,
     /// Normalised names.
     pub extras: &'a [String],
-    /// Normalised names; when there are none, the file's own default groups apply.
+    /// Normalised names; if empty, the file's own default groups apply.
     pub groups: &'a [String],
     /// The marker variables of the environment's interpreter.
     pub markers: &'a BTreeMap<String, String>,
 }
 
-/// A mistake in the file and where: `packages[0].name`.
+/// An error in the file and its location: `packages[0].name`.
 struct PylockError {
     message: String,
     place: String,
@@ -49,8 +49,8 @@ impl PylockError {
 type CheckedPylock<T> = Result<T, PylockError>;
 
 impl Pylock<'_> {
-    /// A line for each package that the environment locks, with hashes when every package has some: pip checks either
-    /// all or none.
+    /// A line for each locked package of the environment, with hashes if every package has some: pip checks either all
+    /// or none.
     pub fn install_lines(&self) -> Result<Vec<String>, ConfigError> {
         let invalid =
             |reason: String| ConfigError::fail(format!("invalid pylock file {}: {reason}", self.path.display()));
@@ -58,7 +58,7 @@ impl Pylock<'_> {
         self.lines_of(&text)
     }
 
-    /// The same for the text of the file.
+    /// Converts the text of the file.
     pub fn lines_of(&self, text: &str) -> Result<Vec<String>, ConfigError> {
         let invalid =
             |reason: String| ConfigError::fail(format!("invalid pylock file {}: {reason}", self.path.display()));
@@ -103,7 +103,7 @@ impl Pylock<'_> {
         })
     }
 
-    /// The line of a package and the hashes it may have.
+    /// The line of a package and its possible hashes.
     fn entry(&self, package: &PylockPackage<'_>) -> Result<(String, Vec<String>), ConfigError> {
         let name = &package.name;
         let text = |table: &Table, key: &str| table.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -160,7 +160,7 @@ impl Pylock<'_> {
         Ok(hashes)
     }
 
-    /// Blanks would make another requirement or option of what follows them.
+    /// Rejects blanks, which would turn the rest of the text into another requirement or option.
     fn check(&self, package: &str, field: &str, value: Option<&str>) -> Result<(), ConfigError> {
         match value {
             Some(value) if value.is_empty() || has_blank(value) => Err(ConfigError::fail(format!(
@@ -174,7 +174,7 @@ impl Pylock<'_> {
         }
     }
 
-    /// A path of the file, which is relative to it, as a `file:` URL.
+    /// A path in the file, which is relative to it, as a `file:` URL.
     fn uri(&self, relative: &str, subdirectory: Option<&str>) -> String {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         let mut target = folder.join(relative);
@@ -196,8 +196,8 @@ fn has_blank(value: &str) -> bool {
     value.chars().any(|character| character.is_whitespace() || character.is_control())
 }
 
-/// A hash over the variables that `lines` refer to, so that a change of their values installs once more without the
-/// values being stored; `None` when there are none.
+/// A hash over the variables that `lines` refer to, so that a change of their values causes a new installation although
+/// the values are not stored; `None` if there are none.
 pub fn referenced_hash(lines: &[String], variables: &EnvVariables) -> Result<Option<String>, ConfigError> {
     let mut referenced = BTreeMap::new();
     for line in lines {
@@ -219,7 +219,7 @@ pub fn referenced_hash(lines: &[String], variables: &EnvVariables) -> Result<Opt
     if referenced.is_empty() {
         return Ok(None);
     }
-    // The text is what Python's `json.dumps(…, sort_keys=True)` writes, so that tox finds the same hash.
+    // The text is that of Python's `json.dumps(…, sort_keys=True)`, so that tox gets the same hash.
     let quoted = |text: &String| serde_json::Value::String(text.clone()).to_string();
     let entries = referenced.iter().map(|(name, value)| format!("{}: {}", quoted(name), quoted(value)));
     let text = format!("{{{}}}", entries.collect::<Vec<_>>().join(", "));
@@ -228,7 +228,7 @@ pub fn referenced_hash(lines: &[String], variables: &EnvVariables) -> Result<Opt
     Ok(Some(sha256(&ascii)))
 }
 
-/// The parts of a lock file that decide what is installed.
+/// The parts of a lock file that affect an installation.
 struct PylockContents<'a> {
     default_groups: BTreeSet<String>,
     packages: Vec<PylockPackage<'a>>,
@@ -366,7 +366,7 @@ fn check_hashes(table: &Table) -> CheckedPylock<()> {
     }
 }
 
-/// A kind of value: its name in messages and how to take it.
+/// A kind of value: its name in messages and how to read it.
 type PylockValueKind<'a, T> = fn(&'a Value) -> Result<T, &'static str>;
 
 fn text(value: &Value) -> Result<&str, &'static str> {

@@ -1,4 +1,4 @@
-//! Why an environment that is there has to be made anew, in tox's words.
+//! Explains in tox's words why an existing environment has to be recreated.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,18 @@ use serde_json::{Map, Value, json};
 
 use crate::python_text::value_repr;
 
-/// What was recorded for one part of the environment, see [`crate::builder::stamp::Stamp::object`].
+/// The record of one part of the environment, see [`crate::builder::stamp::Stamp::object`].
 pub(super) type RecordedInstallation<'a> = Option<&'a Map<String, Value>>;
 
 /// tox's version of the stored form; a record of another version is not compared.
 pub(super) const REDACTION_FORMAT: u32 = 1;
 
-/// Why the record of another environment (another name or type) cannot be built on.
+/// Why the record of another environment (another name or type) cannot be used.
 pub fn environment_changed(old: &Value, new: &Value) -> String {
     format!("env type changed from {} to {}", value_repr(old), value_repr(new))
 }
 
-/// Why an environment made with another interpreter cannot be used: what was added, removed and changed.
+/// Why an environment with another interpreter cannot be used: what was added, removed and changed.
 pub fn python_changed(old: &Map<String, Value>, new: &Map<String, Value>) -> String {
     let mut parts = Vec::new();
     let mut part = |verb: &str, entries: Vec<String>| {
@@ -39,7 +39,7 @@ pub fn python_changed(old: &Map<String, Value>, new: &Map<String, Value>) -> Str
     format!("python {}", parts.join(", "))
 }
 
-/// Why what was installed cannot be brought up to date by installing more; `None` when it can.
+/// Why the installed packages cannot be updated by installing more; `None` if they can.
 pub(super) fn dependencies_changed(old: &Map<String, Value>, new: &Value) -> Option<String> {
     if old.get("redaction_format") != Some(&json!(REDACTION_FORMAT)) {
         return Some("install cache format changed".to_owned());
@@ -65,13 +65,13 @@ pub(super) fn dependencies_changed(old: &Map<String, Value>, new: &Value) -> Opt
     (before != now).then(|| format!("constraint options changed: old={} new={}", value_repr(before), value_repr(now)))
 }
 
-/// What `one` has beyond `other`, each without its first `skipped` characters.
+/// The entries of `one` missing from `other`, each without its first `skipped` characters.
 fn listed(verb: &str, one: &BTreeSet<&str>, other: &BTreeSet<&str>, skipped: usize) -> String {
     let entries: Vec<&str> = one.difference(other).map(|entry| entry.get(skipped..).unwrap_or("")).collect();
     if entries.is_empty() { String::new() } else { format!("{verb}{}", entries.join(", ")) }
 }
 
-/// The texts that are recorded below `key`.
+/// The texts recorded below `key`.
 pub(super) fn strings<'v>(recorded: RecordedInstallation<'v>, key: &str) -> BTreeSet<&'v str> {
     let list = recorded.and_then(|recorded| recorded.get(key)).and_then(Value::as_array);
     list.into_iter().flatten().filter_map(Value::as_str).collect()

@@ -1,4 +1,4 @@
-//! What a Python script says of itself in its PEP 723 block: the interpreters it runs on and what it needs.
+//! Reads the PEP 723 block of a Python script: its Python versions and dependencies.
 //! <https://packaging.python.org/en/latest/specifications/inline-script-metadata/>
 
 use std::path::{Path, PathBuf};
@@ -15,19 +15,19 @@ use crate::python_text::path;
 use crate::python_text::python_repr;
 use crate::python_text::repr;
 
-/// A block is a few lines; whatever is larger is no script.
+/// A block has a few lines; a larger file is not a script.
 const LARGEST: u64 = 5 * 1024 * 1024;
 
 /// The block of one script.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScriptMetadata {
-    /// `requires-python` as it is written.
+    /// `requires-python` as written.
     requires_python: Option<(String, VersionSpecifiers)>,
-    /// `dependencies` as they are written, which are looked at only when they are to be installed.
+    /// `dependencies` as written, validated only when they are installed.
     dependencies: Option<Value>,
 }
 
-/// The script's path, which must exist and lie below the project's root.
+/// The script's path, which must exist below the project's root.
 fn locate(root: &Path, script: &str) -> Result<PathBuf, ConfigError> {
     let path = root.join(script);
     let found = path::resolved(&path);
@@ -49,7 +49,7 @@ pub fn check_base_python(script: &ScriptSource) -> Result<(), ConfigError> {
     Err(ConfigError::fail(text))
 }
 
-/// What the script of an environment says of itself; nothing where it names none.
+/// The metadata of an environment's script; empty if it has no block.
 pub fn of(root: &Path, script: &str) -> Result<ScriptMetadata, ConfigError> {
     if script.is_empty() { Ok(ScriptMetadata::default()) } else { read(&locate(root, script)?) }
 }
@@ -90,7 +90,7 @@ impl ScriptMetadata {
         Ok(Self { requires_python, dependencies: table.remove("dependencies") })
     }
 
-    /// `requires-python` as it is written.
+    /// `requires-python` as written.
     pub fn requires_python(&self) -> Option<&str> {
         self.requires_python.as_ref().map(|(text, _)| text.as_str())
     }
@@ -106,7 +106,7 @@ impl ScriptMetadata {
         Err(ConfigError::fail(format!("python {version} does not satisfy requires-python {written}")))
     }
 
-    /// The requirements, one a line. `script` is named in errors.
+    /// The requirements, one per line. `script` is named in errors.
     pub fn requirements(&self, script: &str) -> Result<String, ConfigError> {
         let entries = match &self.dependencies {
             None => return Ok(String::new()),
@@ -132,7 +132,7 @@ impl ScriptMetadata {
 }
 
 fn specifiers(text: &str) -> Result<VersionSpecifiers, String> {
-    // A comma at the end, or two in a row, says nothing more.
+    // Trailing or repeated commas have no meaning.
     let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     for part in &parts {
         part.parse::<VersionSpecifiers>().map_err(|_| {

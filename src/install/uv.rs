@@ -1,5 +1,5 @@
-//! Installing with uv in pip's place: the same arguments, and pip's settings as uv's. What uv would do otherwise than
-//! pip is left to pip, with the reason.
+//! Installs with uv instead of pip: the same arguments, and pip's settings translated to uv's. Anything uv would do
+//! differently is left to pip, with a reason.
 //! <https://docs.astral.sh/uv/pip/compatibility/>
 
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use super::pip_settings::PipSettings;
 use super::{InstallCommand, InstallRequest, Installer};
 use crate::model::{Command, ExitRule};
 
-/// uv's variables that decide what it installs, as tox-uv lists them: when one of them changes, requirements are installed
-/// once more.
+/// uv's variables that affect an installation, as tox-uv lists them: when one of them changes, requirements are
+/// installed again.
 pub const RESOLUTION_VARIABLES: [&str; 19] = [
     "UV_CONSTRAINT",
     "UV_DEFAULT_INDEX",
@@ -33,7 +33,7 @@ pub const RESOLUTION_VARIABLES: [&str; 19] = [
     "UV_TORCH_BACKEND",
 ];
 
-/// Whether uv was chosen by hand, and then reads its own configuration too, or only stands in for pip.
+/// Whether the user chose uv, which then reads its own configuration too, or it only replaces pip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UvRole {
     StandIn,
@@ -53,10 +53,10 @@ pub struct Uv {
     pub role: UvRole,
 }
 
-/// Options of a request together with pip's settings.
+/// Options of a request combined with pip's settings.
 #[derive(Default)]
 pub(super) struct UvArguments {
-    /// Options that take their place as they are.
+    /// Options passed on unchanged.
     pub(super) options: Vec<String>,
     /// Requirements, files and editable paths, in their order.
     pub(super) requirements: Vec<String>,
@@ -74,7 +74,7 @@ impl Installer for Uv {
             Ok(translation) => InstallCommand {
                 shown: self.pip.argv(&request.arguments),
                 variables: self.variables(&translation),
-                // What pip installs does not depend on them.
+                // pip's results do not depend on them.
                 hidden_variables: if self.role == UvRole::StandIn { &RESOLUTION_VARIABLES } else { &[] },
                 run: self.argv(translation),
                 note: None,
@@ -131,8 +131,8 @@ impl Uv {
         }
     }
 
-    /// uv reads indexes, links and binary options of nested files itself, but not the others. Where a file names an
-    /// index, pip takes that one before the one from its settings, and uv the other way round.
+    /// uv supports indexes, links and binary options of nested files, but not the other options. If a file names an
+    /// index, pip prefers it to the one in its settings, and uv does the opposite.
     fn translate_nested(&self, options: &[String], translation: &mut UvArguments) -> Result<(), String> {
         for option in options {
             match option.split_once('=').unwrap_or((option, "")) {
@@ -181,7 +181,8 @@ impl Uv {
         Command { argv, exit_rule: ExitRule::Zero }
     }
 
-    /// What may hold credentials goes into variables, as it came, and not onto a command line that others can see.
+    /// Values that may contain credentials are passed as variables, unchanged, because other users can see command
+    /// lines.
     pub(super) fn variables(&self, translation: &UvArguments) -> Vec<(String, String)> {
         let settings = &self.settings;
         let mut variables: Vec<(String, String)> =
@@ -267,7 +268,7 @@ fn translate_arguments(arguments: &[String], translation: &mut UvArguments) -> R
     Ok(())
 }
 
-/// pip takes what has a separator for a path; so does uv when it begins with one or a dot.
+/// pip treats anything with a separator as a path; uv only if it begins with a separator or a dot.
 fn uv_requirement(text: &str) -> String {
     let is_path = Path::new(text).is_relative()
         && text.contains('/')

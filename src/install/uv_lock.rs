@@ -1,39 +1,39 @@
-//! Locking with uv: the same arguments and settings as for installing, for `uv pip compile`. Pure.
+//! Translates requests and pip's settings to the arguments of `uv pip compile`, which locks. Starts nothing.
 //! <https://docs.astral.sh/uv/pip/compile/>
 
 use super::InstallRequest;
 use super::uv::{Uv, UvArguments, UvRole};
 
-/// The index that uv and pip ask where nothing says otherwise.
+/// The default index of uv and pip.
 const DEFAULT_INDEX: &str = "https://pypi.org/simple";
 
-/// What is to be locked besides the request.
+/// Options for locking besides the request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UvLockRequest {
     /// `3.11`.
     pub python_version: String,
-    /// One platform in uv's notation; `None`: every one.
+    /// One platform in uv's notation; `None`: all platforms.
     pub platform: Option<String>,
-    /// Every version may move.
+    /// Every version may change.
     pub upgrade: bool,
-    /// The versions of these may move.
+    /// The versions of these packages may change.
     pub upgrade_packages: Vec<String>,
 }
 
-/// How uv is asked.
+/// A call of uv that locks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UvLockCommand {
-    /// The words after the program, but for where the result goes.
+    /// The arguments, except for the output file.
     pub arguments: Vec<String>,
-    /// What uv reads from its standard input, relative to the project's root.
+    /// uv's standard input, relative to the project's root.
     pub requirements: String,
     pub variables: Vec<(String, String)>,
-    /// Where packages may be found.
+    /// The indexes that packages may come from.
     pub indexes: Vec<String>,
 }
 
 impl Uv {
-    /// How to lock what `request` would install. `self.python` may be empty: then uv takes any to build with.
+    /// The call that locks `request`. `self.python` may be empty: then uv chooses the Python to build with.
     pub fn lock(&self, request: &InstallRequest, wish: &UvLockRequest) -> Result<UvLockCommand, String> {
         let translation = self.translate(request)?;
         let mut arguments = ["pip", "compile", "--quiet", "--no-header", "--generate-hashes", "--python-version"]
@@ -68,7 +68,7 @@ impl Uv {
         let mut options = translation.options.iter();
         while let Some(option) = options.next() {
             match option.as_str() {
-                // What is installed already makes no difference to a lock, and neither does what is upgraded there.
+                // Installed packages and upgrading them make no difference to a lock.
                 "--upgrade" | "--reinstall" => {}
                 "--requirement" => {
                     requirements.push_str(&format!("-r {}\n", options.next().map_or("", String::as_str)))
@@ -85,7 +85,7 @@ impl Uv {
     }
 }
 
-/// The words as lines of a requirements file.
+/// The arguments as lines of a requirements file.
 fn lines(words: &[String]) -> String {
     let mut text = String::new();
     let mut words = words.iter();

@@ -1,4 +1,5 @@
-//! Environments of tox-uv's runners: the words that uv is given to fill them, and what is recorded about them. Pure.
+//! Translates the settings of tox-uv's runners to uv's arguments and to the records of their environments. Starts
+//! nothing.
 //! <https://github.com/tox-dev/tox-uv>
 
 use std::collections::BTreeSet;
@@ -13,23 +14,23 @@ use crate::model::environment::{UvProject, UvSettings, UvSync};
 use crate::model::pep508::canonical_name;
 use crate::model::{EnvVariables, Interpreter, PythonSpec};
 
-/// What else decides over `uv sync`.
+/// Further inputs of `uv sync`.
 #[derive(Debug, Clone, Copy)]
 pub struct UvSyncConditions<'a> {
-    /// The project's root, which uv is started in.
+    /// The project's root, uv's working folder.
     pub root: &'a Path,
-    /// Those of the environment's processes.
+    /// The variables of the environment's processes.
     pub variables: &'a EnvVariables,
     pub recreate: bool,
-    /// Whether a package from elsewhere is installed in the project's place (`--installpkg`).
+    /// Whether another package is installed instead of the project (`--installpkg`).
     pub other_package: bool,
     /// 0 to 5.
     pub verbosity: u8,
-    /// What the environment was made with, as uv asks for it.
+    /// The Python of the environment, in uv's notation.
     pub python: &'a str,
 }
 
-/// The words after `uv` that bring an environment in line with the lock file.
+/// The arguments of uv that bring an environment in line with the lock file.
 pub fn arguments(
     settings: &UvSettings,
     sync: &UvSync,
@@ -82,7 +83,7 @@ fn is_set(value: Option<&str>) -> bool {
     !matches!(value.unwrap_or_default().to_lowercase().as_str(), "" | "0" | "false" | "no" | "off")
 }
 
-/// The names that `[tool.uv.sources]` of the project takes from its workspace, as written. tox-uv reads the
+/// The names in `[tool.uv.sources]` that come from the project's workspace, as written. tox-uv reads the
 /// `pyproject.toml` in the folder of the configuration.
 pub fn workspace_sources(config_file: &Path) -> Result<BTreeSet<String>, ConfigError> {
     let table = pyproject(config_file.parent().unwrap_or(Path::new(".")))?;
@@ -93,7 +94,7 @@ pub fn workspace_sources(config_file: &Path) -> Result<BTreeSet<String>, ConfigE
     Ok(names.map(|(name, _)| name.clone()).collect())
 }
 
-/// What `pyproject.toml` in `folder` says; nothing where there is none.
+/// The content of `pyproject.toml` in `folder`; empty if it does not exist.
 fn pyproject(folder: &Path) -> Result<toml::Table, ConfigError> {
     let text = bounded::read_text(folder.join("pyproject.toml")).unwrap_or_default();
     text.parse().map_err(|error| ConfigError::handled(format!("invalid pyproject.toml: {error}")))
@@ -105,7 +106,7 @@ fn project_name(root: &Path) -> Result<String, ConfigError> {
     name.map(str::to_owned).ok_or_else(|| ConfigError::handled("Could not detect project name"))
 }
 
-/// The first spec of an environment as uv writes it: a path as it is, else implementation and version.
+/// The first spec of an environment in uv's notation: a path unchanged, else implementation and version.
 pub fn python_request(specs: &[String], interpreter: &Interpreter) -> String {
     let spec = PythonSpec::parse(specs.first().map_or("", String::as_str));
     if let Some(path) = spec.path {
@@ -121,8 +122,8 @@ pub fn python_request(specs: &[String], interpreter: &Interpreter) -> String {
     }
 }
 
-/// What `.tox-info.json` records of the interpreter, as tox-uv writes it: of a version that was asked for, only what was
-/// asked.
+/// The record of the interpreter in `.tox-info.json` as tox-uv writes it: of a requested version, only the requested
+/// parts.
 pub fn python_stamp(settings: &UvSettings, specs: &[String], interpreter: &Interpreter) -> Value {
     let spec = PythonSpec::parse(specs.first().map_or("", String::as_str));
     let version = &interpreter.version;
@@ -150,8 +151,8 @@ pub fn project(project: &UvProject) -> InstallRequest {
     InstallRequest::new("package", arguments)
 }
 
-/// The request in the words tox-uv has for uv: `--reinstall` for pip's `--force-reinstall`, and packages that were built
-/// with their names before their paths.
+/// The request as tox-uv passes it to uv: `--reinstall` for pip's `--force-reinstall`, and built packages with their
+/// names before their paths.
 pub fn in_uv_words(request: &InstallRequest) -> InstallRequest {
     let is_package = matches!(request.of_type.as_str(), "package" | "external");
     let word = |argument: &String| match argument.as_str() {
@@ -165,7 +166,7 @@ pub fn in_uv_words(request: &InstallRequest) -> InstallRequest {
     InstallRequest { arguments: request.arguments.iter().map(word).collect(), ..request.clone() }
 }
 
-/// The name that the file of a package starts with, in normal form.
+/// The normalised name at the start of a package's file name.
 fn distribution(path: &str) -> Option<String> {
     let file = Path::new(path).file_name()?.to_str()?;
     let name = match file.strip_suffix(".whl") {

@@ -1,5 +1,5 @@
-//! Whether wheels are for the interpreter they are to be installed for. pip refuses others; uv is not asked where that is
-//! not plain to see, so that pip decides.
+//! Checks whether wheels fit the interpreter they are installed for. pip rejects others; if it is not obvious from the
+//! name, uv is not used, so that pip decides.
 //! <https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/>
 
 use crate::model::Interpreter;
@@ -10,7 +10,7 @@ pub fn possibly_foreign<'a>(arguments: &'a [String], interpreter: &Interpreter) 
     names.filter(|name| name.ends_with(".whl")).find(|name| !is_native(name, interpreter))
 }
 
-/// Whether a wheel of that name is for this interpreter on this machine, as far as its tags alone say.
+/// Whether a wheel of that name fits this interpreter and machine, judging by its tags alone.
 fn is_native(name: &str, interpreter: &Interpreter) -> bool {
     let mut parts = name.trim_end_matches(".whl").rsplitn(4, '-');
     let (Some(platforms), Some(abis), Some(pythons)) = (parts.next(), parts.next(), parts.next()) else { return false };

@@ -1,4 +1,4 @@
-//! What moved between two locks, as rows of a table for people.
+//! Lists the differences between two locks as rows of a table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use crate::lock::document::LockDocument;
 
 pub const HEAD: [&str; 4] = ["ENVIRONMENT", "PACKAGE", "BEFORE", "NOW"];
 
-/// A row for each package that came, went or changed. Several versions of one package stand beside each other.
+/// A row for each added, removed or changed package. Several versions of one package share a row.
 pub fn rows(environment: &str, before: &LockDocument, now: &LockDocument) -> Vec<Vec<String>> {
     let (before, now) = (versions(before), versions(now));
     let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();

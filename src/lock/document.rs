@@ -1,6 +1,7 @@
-//! A lock file as a value: read from what a resolver wrote or from `locks/`, made the same on every machine, and written
-//! (by [`crate::lock::write`]). What an index may say or not say of a file, when it was uploaded or how large it is, is left
-//! out: it decides nothing, and two mirrors may differ in it.
+//! Represents a lock file: read from a resolver's output or from `locks/`, normalised to be the same on every machine,
+//! and written by [`crate::lock::write`]. Leaves out upload times and sizes of files: they decide nothing, and mirrors
+//! may differ in them.
+//! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
 //! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
 
 use std::collections::BTreeMap;
@@ -12,13 +13,13 @@ use toml::{Table, Value};
 use crate::bounded;
 use crate::lock::error::{LockError, conflict_marker};
 
-/// What is locked for one environment.
+/// The lock of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LockDocument {
     pub requires_python: String,
-    /// In the order of their names.
+    /// Sorted by name.
     pub packages: Vec<LockedPackage>,
-    /// What was asked for, by the name of the input: only for people and for saying what changed.
+    /// The requirements, by the name of the input; only for reporting changes.
     pub inputs: BTreeMap<String, Vec<String>>,
 }
 
@@ -26,20 +27,20 @@ pub struct LockDocument {
 pub struct LockedPackage {
     /// Normalised.
     pub name: String,
-    /// Not there for what is taken from a folder or repository.
+    /// `None` for a package from a folder or repository.
     pub version: Option<String>,
     pub marker: Option<String>,
     pub requires_python: Option<String>,
-    /// Where its files were found, without credentials.
+    /// The index of its files, without credentials.
     pub index: Option<String>,
-    /// What it is taken from when it is no file of an index.
+    /// Its source if it is not a file of an index.
     pub source: Option<LockedSource>,
     pub sdist: Option<LockedFile>,
-    /// In the order of their names.
+    /// Sorted by name.
     pub wheels: Vec<LockedFile>,
 }
 
-/// What a package is taken from when it is no file of an index.
+/// The source of a package that is not a file of an index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockedSource {
     /// A folder, relative to the lock.
@@ -72,7 +73,7 @@ pub struct LockedFile {
 }
 
 impl LockDocument {
-    /// Reads a lock of envo's at `file`.
+    /// Reads the lock at `file`.
     pub fn read(file: &Path) -> Result<Self, LockError> {
         let malformed = |reason: String| LockError::Malformed { file: file.to_owned(), reason };
         let text = bounded::read_text(file).map_err(|error| malformed(error.to_string()))?;
@@ -82,7 +83,7 @@ impl LockDocument {
         Self::parse(&text).map_err(malformed)
     }
 
-    /// Takes a lock from its text. Paths in it stay as they are.
+    /// Parses a lock. Its paths are left unchanged.
     pub fn parse(text: &str) -> Result<Self, String> {
         let table: Table =
             text.trim_start_matches('\u{feff}').parse().map_err(|error: toml::de::Error| error.to_string())?;
@@ -120,7 +121,7 @@ impl LockDocument {
         Ok(document)
     }
 
-    /// Has paths that are relative to `from` be relative to `to`, and addresses of files on this machine be paths.
+    /// Makes paths that are relative to `from` relative to `to`, and turns `file:` URLs into paths.
     pub fn relocate(&mut self, from: &Path, to: &Path) {
         for package in &mut self.packages {
             let archive = match &mut package.source {
@@ -142,7 +143,7 @@ impl LockDocument {
         }
     }
 
-    /// The package of that name, the only one or the first.
+    /// The first package with that name.
     pub fn package(&self, name: &str) -> Option<&LockedPackage> {
         self.packages.iter().find(|package| package.name == name)
     }
@@ -191,7 +192,7 @@ impl LockedPackage {
         })
     }
 
-    /// What is one word each where an installer is asked for the package.
+    /// The parts that must be a single word in an installer's input.
     fn words(&self) -> impl Iterator<Item = &str> {
         let archive = match &self.source {
             Some(LockedSource::Archive { file, .. }) => Some(file),
@@ -211,7 +212,7 @@ impl LockedPackage {
         self.sdist.iter().chain(&self.wheels).chain(archive)
     }
 
-    /// How it is told from others of its name, for people.
+    /// Distinguishes it from others of its name, for users.
     pub fn version_text(&self) -> &str {
         match (&self.version, &self.source) {
             (Some(version), _) => version,
@@ -242,8 +243,8 @@ impl LockedFile {
     }
 }
 
-/// Whether a text in it could begin a line of its own where it is written for an installer. The reader of TOML bounds the
-/// depth.
+/// Whether a text in the value contains control characters, which could start a new line in an installer's input. The
+/// TOML parser limits the depth.
 fn has_control(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains(char::is_control),
@@ -257,7 +258,7 @@ fn text_of(table: &Table, key: &str) -> Option<String> {
     table.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// The file's name at the end of an address or path.
+/// The file's name at the end of a URL or path.
 pub(super) fn last_part(from: &str) -> String {
     let from = from.split(['#', '?']).next().unwrap_or_default();
     percent_decode_str(from.rsplit('/').next().unwrap_or_default()).decode_utf8_lossy().into_owned()

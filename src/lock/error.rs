@@ -1,15 +1,15 @@
-//! What can be wrong with a lock, or keep one from being made. Each case says what would help.
+//! Describes errors in locks and in locking, each with a remedy.
 
 use std::path::PathBuf;
 
 use crate::error::{ConfigError, Location};
 
-/// Why a lock cannot be used or made.
+/// Why a lock cannot be used or created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
     #[error("{environment} is not locked: {index} has no line for it")]
     NotLocked { environment: String, index: String },
-    /// `changes` names every input that is not what it was, and what of it changed where that is known.
+    /// `changes` names every changed input, with the differences if they are known.
     #[error("the lock of {environment} is stale: {}", changes.join("; "))]
     Stale { environment: String, changes: Vec<String> },
     #[error("{file} is missing, which is the lock of {environment}")]
@@ -23,7 +23,7 @@ pub enum LockError {
     /// The requirements contradict each other; `explanation` is the resolver's.
     #[error("{environment} cannot be locked, its requirements contradict each other\n{}", explanation.trim_end())]
     Conflict { environment: String, explanation: String, origins: Vec<RequirementOrigin> },
-    /// Anything else the resolver gave up for: an index that cannot be reached, a file that is gone.
+    /// Any other failure of the resolver, such as an unreachable index or a missing file.
     #[error("{environment} cannot be locked\n{}", explanation.trim_end())]
     Unresolved { environment: String, explanation: String, origins: Vec<RequirementOrigin> },
     #[error("{environment} cannot be locked: {reason}")]
@@ -34,17 +34,17 @@ pub enum LockError {
     OtherPython { environment: String, wanted: String, found: String },
 }
 
-/// Where a requirement is written.
+/// The location of a requirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequirementOrigin {
     pub file: PathBuf,
     pub line: usize,
-    /// The line itself, without blanks at its ends.
+    /// The line itself, trimmed.
     pub text: String,
 }
 
 impl LockError {
-    /// The same about another environment that asked the same.
+    /// The same error for another environment with the same request.
     #[must_use]
     pub fn about(mut self, name: &str) -> Self {
         match &mut self {
@@ -60,7 +60,7 @@ impl LockError {
         self
     }
 
-    /// What would help.
+    /// Remedies.
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::NotLocked { environment, .. }
@@ -92,7 +92,7 @@ impl LockError {
     }
 }
 
-/// What had to be asked on the network gave no answer, so that nothing is known.
+/// A service on the network did not answer, so nothing is known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreachable(pub String);
@@ -108,7 +108,7 @@ impl From<LockError> for ConfigError {
     }
 }
 
-/// The line of the first conflict marker that version control left in `text`, from 1.
+/// The line number, from 1, of the first conflict marker of version control in `text`.
 pub fn conflict_marker(text: &str) -> Option<usize> {
     let marked = |line: &str| {
         ["<<<<<<<", ">>>>>>>", "|||||||"].iter().any(|marker| line.starts_with(marker)) || line.trim_end() == "======="

@@ -1,5 +1,5 @@
-//! Who requires what among the packages of a lock, and drawing it. A lock does not say so; the resolver does, asked once
-//! more with every version given, or the metadata of what is installed.
+//! Builds and draws the dependency graph of a lock's packages. The lock does not contain it; it comes from the
+//! resolver, run again with every version fixed, or from the metadata of installed packages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,31 +14,31 @@ use crate::model::runtime::DEFAULT;
 use crate::package::CoreMetadata;
 use crate::python_text::escaped;
 
-/// How many levels a tree shows.
+/// The depth of a tree.
 const DEEPEST: usize = 100;
 
 /// The packages of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PackageGraph {
     pub environment: String,
-    /// As `runtime` has it.
+    /// The name in `runtime`.
     pub language: String,
-    /// Versions by name; a lock for many machines may have several of one package. Where several of them are used at once,
-    /// as Node.js can, the name of each is `NAME@VERSION`.
+    /// Versions by name; a lock for several platforms may have several of one package. If several are used at once, as
+    /// in Node.js, the name of each is `NAME@VERSION`.
     pub versions: BTreeMap<String, Vec<String>>,
-    /// What each requires, by name.
+    /// The requirements of each package, by name.
     pub requires: BTreeMap<String, BTreeSet<String>>,
-    /// What the project itself asks for.
+    /// The project's direct requirements.
     pub roots: BTreeSet<String>,
 }
 
-/// Which package is required by which, in pairs: the one that requires comes second; `None`: the project does.
+/// Pairs of a package and the one that requires it; `None`: the project does.
 pub type PackageEdges = Vec<(String, Option<String>)>;
 
-/// A package to draw: its name, what stands before it, and whether it is the last of its level.
+/// A package to draw: its name, the prefix of its line, and whether it is the last of its level.
 type Line<'a> = (&'a String, Rc<str>, bool);
 
-/// The lines of a level, the last one first: they are taken from the end.
+/// The lines of a level, the last one first: they are popped from the end.
 fn level<'a>(names: &'a BTreeSet<String>, before: &str) -> impl Iterator<Item = Line<'a>> {
     let before: Rc<str> = before.into();
     names.iter().rev().enumerate().map(move |(at, name)| (name, Rc::clone(&before), at == 0))
@@ -71,9 +71,9 @@ impl PackageGraph {
         graph.with_unasked()
     }
 
-    /// The packages that the lock of another language names.
+    /// The packages in the lock of another language.
     pub fn of_language(environment: &str, language: &str, contents: &EcosystemContents) -> Self {
-        // They are in the order of their names.
+        // Sorted by name.
         let names: Vec<&String> = contents.packages.keys().map(|(name, _)| name).collect();
         let several: BTreeSet<&String> = names.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
         let named = |(name, version): &PackageKey| {
@@ -90,7 +90,7 @@ impl PackageGraph {
         graph.with_unasked()
     }
 
-    /// What nobody is known to require was asked for in a way that could not be read, such as a path.
+    /// Treats packages without a known requirer as roots: their requirement could not be parsed, such as a path.
     fn with_unasked(mut self) -> Self {
         let required: BTreeSet<&String> = self.requires.values().flatten().collect();
         let unasked = self.versions.keys().filter(|name| !required.contains(name)).cloned().collect::<Vec<_>>();
@@ -105,7 +105,7 @@ impl PackageGraph {
         format!("{} ({})", self.environment, self.language)
     }
 
-    /// The same the other way round: what is required leads to what requires it.
+    /// The reversed graph: from a requirement to the packages that require it.
     #[must_use]
     pub fn reversed(&self) -> Self {
         let mut requires: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -118,8 +118,7 @@ impl PackageGraph {
         Self { requires, roots, ..self.clone() }
     }
 
-    /// A tree for people. What was drawn before is not drawn again below its second mention, and what lies too deep to be
-    /// read is left out.
+    /// A tree for users. A package that was drawn is not expanded again, and levels too deep to read are left out.
     pub fn tree(&self) -> String {
         let mut text = format!("{}\n", self.title());
         let mut drawn = BTreeSet::new();
@@ -148,7 +147,7 @@ impl PackageGraph {
         escaped(format!("{name} {versions}").trim_end())
     }
 
-    /// For programs.
+    /// The graph for programs.
     pub fn json(&self) -> Value {
         let packages: Vec<Value> = self
             .versions
@@ -181,14 +180,14 @@ impl PackageGraph {
     }
 }
 
-/// What the resolver's annotated requirements say: `idna==3.7  # via requests`.
+/// Parses the resolver's annotated requirements: `idna==3.7  # via requests`.
 pub fn edges_of_annotations(text: &str) -> PackageEdges {
     let mut edges = Vec::new();
     for line in text.lines() {
         let Some((requirement, via)) = line.split_once("# via ") else { continue };
         let end = requirement.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
         let name = canonical_name(&requirement[..end.unwrap_or(requirement.len())]);
-        // The versions that were given are no requirement.
+        // The fixed versions are not requirements.
         for requirer in via.split(',').map(str::trim).filter(|requirer| !requirer.starts_with("-c ")) {
             let is_file = requirer.starts_with('-') || requirer.contains(['(', '/']);
             edges.push((name.clone(), (!is_file).then(|| canonical_name(requirer))));
@@ -197,7 +196,7 @@ pub fn edges_of_annotations(text: &str) -> PackageEdges {
     edges
 }
 
-/// What the metadata of the packages that are installed in a folder says.
+/// Reads the metadata of the packages installed in a folder.
 pub fn edges_of_installed(site_packages: &Path) -> PackageEdges {
     let mut edges = Vec::new();
     for entry in std::fs::read_dir(site_packages).into_iter().flatten().flatten() {

@@ -1,5 +1,6 @@
-//! `envo.lock`: which environments are locked, from what, and what their locks must be. One line per environment, each
-//! complete in itself; a line that is not exactly as envo writes it is refused, since it says what may be installed.
+//! Reads and writes `envo.lock`: the locked environments, with digests of their inputs and locks. One line per
+//! environment, each complete in itself; a line that differs from envo's format is rejected, because it decides what
+//! may be installed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,24 +24,24 @@ pub struct LockIndex {
 /// One locked environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LockIndexEntry {
-    /// SHA-256 over its lock file; empty when it has none, since it has no Python.
+    /// SHA-256 of its lock file; empty for an environment without Python, which has none.
     pub lock: String,
     /// A digest of each input, by its name, in order.
     pub inputs: Vec<(String, String)>,
 }
 
-/// Where the index of the project at `root` is.
+/// The path of the index of the project at `root`.
 pub fn path(root: &Path) -> PathBuf {
     root.join(INDEX)
 }
 
-/// Where the lock of an environment is.
+/// The path of an environment's lock.
 pub fn lock_path(project: &ProjectSettings, environment: &str) -> PathBuf {
     project.lock_dir.join(name::file_name(environment))
 }
 
 impl LockIndex {
-    /// Reads the index at `root`; one that is not there is empty.
+    /// Reads the index at `root`; a missing one is empty.
     pub fn read(root: &Path) -> Result<Self, LockError> {
         let file = path(root);
         match bounded::read_text(&file) {
@@ -88,7 +89,7 @@ impl LockIndex {
         text
     }
 
-    /// Replaces the index at `root`, unless it says the same already.
+    /// Replaces the index at `root`, unless it is unchanged.
     pub fn write(&self, root: &Path) -> std::io::Result<()> {
         let file = path(root);
         let text = self.text();
@@ -113,7 +114,7 @@ fn entry(line: &str) -> Option<(String, LockIndexEntry)> {
     Some((name, LockIndexEntry { lock: lock.to_owned(), inputs }))
 }
 
-/// How many digits of an input's digest are kept: enough to notice a change, short enough to read a line.
+/// The number of digits kept of an input's digest: enough to notice a change, short enough to read a line.
 const INPUT_DIGITS: usize = 16;
 
 /// The digest of an input that consists of `lines`.

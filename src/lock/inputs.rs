@@ -1,6 +1,6 @@
-//! What a lock is made from: everything in the project that decides what an environment will contain. Each input has a
-//! name and lines of text that are the same on every machine, so that its digest says whether it changed, and the lines
-//! what of it. Reads the project's files; starts nothing.
+//! Collects the inputs of a lock: everything in the project that affects an environment's contents. Each input has a
+//! name and lines of text that are the same on every machine: their digest shows whether it changed, and the lines show
+//! what changed. Reads the project's files; starts nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,10 @@ use crate::package::static_requirements;
 use crate::requirements;
 use crate::requirements::RequirementKind;
 
-/// Files of a project that say what it requires where `pyproject.toml` does not.
+/// Files with a project's requirements if they are not in `pyproject.toml`.
 const METADATA_FILES: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];
 
-/// Variables of an environment's `set_env` that decide what is found.
+/// Variables in an environment's `set_env` that affect resolution.
 const SETTINGS: [&str; 14] = [
     "PIP_CONSTRAINT",
     "PIP_EXTRA_INDEX_URL",
@@ -40,34 +40,34 @@ const SETTINGS: [&str; 14] = [
 /// One input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockInput {
-    /// As `envo.lock` names it.
+    /// The name in `envo.lock`.
     pub name: String,
     pub lines: Vec<String>,
 }
 
-/// Everything the lock of an environment's Python is made from.
+/// All inputs of the lock of an environment's Python.
 #[derive(Debug, Clone)]
 pub struct LockInputs {
     pub inputs: Vec<LockInput>,
-    /// What the resolver is asked.
+    /// The request to the resolver.
     pub request: InstallRequest,
-    /// The oldest Python that the project says it works with.
+    /// The oldest Python that the project supports.
     pub lowest: Option<(u32, u32)>,
-    /// The project's own folder when the resolver has to ask its build backend what it requires: it is not part of the
+    /// The project's own folder if the resolver has to ask its build backend for requirements; it is not part of the
     /// lock itself.
     pub asked_of: Option<PathBuf>,
 }
 
-/// Which values the inputs are read with.
+/// The values with which inputs are read.
 #[derive(Debug, Clone, Copy)]
 pub struct LockInputReader<'a> {
     pub project: &'a ProjectSettings,
-    /// Those of the environment's processes.
+    /// The variables of the environment's processes.
     pub variables: &'a EnvVariables,
 }
 
 impl LockInputs {
-    /// Reads what `environment` asks for.
+    /// Reads the inputs of `environment`.
     pub fn read(environment: &Environment, reading: LockInputReader<'_>) -> Result<Self, ConfigError> {
         let mut collected = CollectedInputs {
             root: &reading.project.root,
@@ -105,7 +105,7 @@ impl LockInputs {
         Ok(Self { inputs, request, lowest, asked_of })
     }
 
-    /// Adds what another language's part of the environment is made from, and what the files of its own lock are.
+    /// Adds the inputs of another language in the environment, and the files of its own lock.
     pub fn add_language(&mut self, root: &Path, language: &str, lines: &[String], files: &[PathBuf]) {
         let mut collected =
             CollectedInputs { root, inputs: std::mem::take(&mut self.inputs), request: InstallRequest::default() };
@@ -119,7 +119,7 @@ impl LockInputs {
     }
 }
 
-/// The oldest Python that the project names, and its folder when its backend has to be asked.
+/// The oldest Python that the project names, and its folder if its backend has to be asked.
 type ProjectInputs = (Option<(u32, u32)>, Option<PathBuf>);
 
 struct CollectedInputs<'a> {
@@ -137,7 +137,7 @@ impl CollectedInputs<'_> {
         }
     }
 
-    /// Parsed requirements, with what local ones say of themselves.
+    /// Parsed requirements, with the metadata of local ones.
     fn requirements(&mut self, name: &str, read: &ParsedRequirementFile) {
         let mut lines: Vec<String> = read.requirements.clone();
         lines.extend(read.options.iter().cloned());
@@ -155,7 +155,7 @@ impl CollectedInputs<'_> {
         self.request.arguments.extend(requirements);
     }
 
-    /// What a script requires (PEP 723). Returns the oldest Python that it names.
+    /// Adds the requirements of a script (PEP 723). Returns the oldest Python that it names.
     fn script(&mut self, root: &Path, script: &str) -> Result<Option<(u32, u32)>, ConfigError> {
         let metadata = script::of(root, script)?;
         let requires_python = metadata.requires_python();
@@ -168,7 +168,7 @@ impl CollectedInputs<'_> {
         Ok(lowest)
     }
 
-    /// What the files of a requirement on this machine hold.
+    /// The contents of a local requirement's files.
     fn local(&self, requirement: &str) -> Vec<String> {
         let text = requirement.trim_start_matches("-e ").trim();
         let path = text.split_once(" @ file://").map_or(text, |(_, path)| path);
@@ -184,7 +184,7 @@ impl CollectedInputs<'_> {
         METADATA_FILES.iter().filter_map(|name| file_line(&place.join(name), &format!("{path}/{name}"))).collect()
     }
 
-    /// What the project itself requires. Returns the oldest Python it names, and its folder when its backend has to be
+    /// Adds the project's own requirements. Returns the oldest Python it names, and its folder if its backend has to be
     /// asked.
     fn project(&mut self, folder: &Path, packaging: &Packaging) -> Result<ProjectInputs, ConfigError> {
         let requires_python = requires_python(folder);
@@ -235,7 +235,7 @@ fn requires_python(folder: &Path) -> Option<String> {
     Some(table.get("project")?.get("requires-python")?.as_str()?.to_owned())
 }
 
-/// Who may read an index does not change what is in it, and a lock is no place for secrets.
+/// Credentials do not change the contents of an index, and do not belong in a lock.
 pub(super) fn without_credentials(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! The licence of a package, as its core metadata states it.
+//! Determines the licence of a package from its metadata.
 //! <https://packaging.python.org/en/latest/specifications/core-metadata/>
 
 use std::collections::BTreeMap;
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::package::metadata::headers;
 
-/// Where a licence name in the metadata is longer than this, it is the licence itself.
+/// A longer licence name in the metadata is the licence text itself.
 const LONGEST_NAME: usize = 100;
 
-/// The licences that are known, by names and versions of packages.
+/// Known licences, by name and version of packages.
 pub type Licences = BTreeMap<(String, String), Licence>;
 
-/// The common licences, each with phrases of its text; one that is contained in another comes after that.
+/// Common licences with phrases of their texts; one that contains another comes first.
 const TEXTS: [(&str, &[&str]); 11] = [
     ("Apache-2.0", &["apache license", "version 2.0, january 2004"]),
     ("MPL-2.0", &["mozilla public license version 2.0"]),
@@ -28,17 +28,18 @@ const TEXTS: [(&str, &[&str]); 11] = [
     ("ISC", &["permission to use, copy, modify, and", "distribute this software for any purpose with or without fee"]),
 ];
 
-/// What a package says of its licence.
+/// The licence stated by a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Licence {
     /// An SPDX expression.
     Expression(String),
-    /// In words of its own.
+    /// Names that are not an SPDX expression.
     Named(Vec<String>),
 }
 
 impl Licence {
-    /// From `METADATA`: an expression counts more than a name, and that more than classifiers, unless it is a whole text.
+    /// From `METADATA`: an expression takes precedence over a name, and a name (unless it is a whole text) over
+    /// classifiers.
     pub fn of_metadata(text: &str) -> Option<Self> {
         let headers = headers(text);
         let of = |key: &str| {
@@ -83,14 +84,15 @@ impl Licence {
         Some(manifest.get("package")?.get("license")?.as_str()?.trim().to_owned()).filter(|stated| !stated.is_empty())
     }
 
-    /// Which one a text is, where nothing states it, as in modules of Go; by what is in it and in no other that is common.
+    /// Recognises a licence text, if nothing else states it, as in Go modules, by phrases found in no other common
+    /// licence.
     pub fn of_text(text: &str) -> Option<String> {
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         let found = TEXTS.iter().filter(|(_, phrases)| phrases.iter().all(|phrase| words.contains(phrase)));
         found.map(|(name, _)| (*name).to_owned()).next()
     }
 
-    /// As CycloneDX has it.
+    /// The licence in CycloneDX's format.
     pub fn json(&self) -> Value {
         match self {
             Self::Expression(expression) => json!([{"expression": expression}]),

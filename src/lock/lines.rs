@@ -1,5 +1,5 @@
-//! A lock's packages as pip before 26 takes them: lines of requirements with the hashes their files may have. And which
-//! of them an environment gets.
+//! Converts a lock's packages to requirement lines with hashes, as pip before 26 reads them, and selects those that
+//! apply to an environment.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::lock::document::{LockedFile, LockedPackage, LockedSource, plain};
 use crate::model::pep508::Marker;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 
-/// The lines of packages, those with hashes and those that can have none. `folder`: where the lock is.
+/// The lines of packages with hashes, and of those that cannot have any. `folder`: the lock's folder.
 pub fn of(packages: &[LockedPackage], folder: &Path) -> (Vec<String>, Vec<String>) {
     let (mut hashed, mut others) = (Vec::new(), Vec::new());
     for package in packages {
@@ -29,7 +29,7 @@ pub fn of(packages: &[LockedPackage], folder: &Path) -> (Vec<String>, Vec<String
                 others.push(if *editable { format!("-e {place}") } else { format!("{name} @ file://{place}") });
             }
             Some(LockedSource::Repository { kind, url, commit, subdirectory, .. }) => {
-                // pip before 24.1 takes the address of a repository on this machine for a wrong one in the other notation.
+                // pip before 24.1 misreads the URL of a local repository in the other notation.
                 others.push(match (url.starts_with("file:"), subdirectory) {
                     (true, Some(folder)) => format!("{kind}+{url}@{commit}#egg={name}&subdirectory={folder}"),
                     (true, None) => format!("{kind}+{url}@{commit}#egg={name}"),
@@ -61,14 +61,14 @@ fn location_of(file: &LockedFile, folder: &Path) -> String {
     }
 }
 
-/// Whether an environment of that kind gets the package.
+/// Whether the package applies to such an environment.
 pub fn applies(package: &LockedPackage, around: &MarkerEnvironment<'_>) -> Result<bool, String> {
     let Some(marker) = &package.marker else { return Ok(true) };
     let wrong = |_| format!("package {} has a marker that is none: {marker}", package.name);
     marker.parse::<Marker>().map_err(wrong)?.holds(around)
 }
 
-/// Whether a Python of this version is one of those that `requires_python` lets in.
+/// Whether `requires_python` allows this Python version.
 pub fn fits_python(requires_python: &str, version: &str) -> bool {
     let (Ok(specifiers), Ok(version)) = (VersionSpecifiers::from_str(requires_python), Version::from_str(version))
     else {
@@ -78,7 +78,7 @@ pub fn fits_python(requires_python: &str, version: &str) -> bool {
     specifiers.contains(&version.only_release())
 }
 
-/// Whether both mean the same: `1.0` is `1`.
+/// Whether both versions are equal: `1.0` is `1`.
 pub fn same_version(one: &str, other: &str) -> bool {
     one == other || matches!((Version::from_str(one), Version::from_str(other)), (Ok(one), Ok(other)) if one == other)
 }

@@ -1,9 +1,10 @@
-//! Locks: what each environment will contain, written down so that it is the same on every machine and next year. A lock
-//! is a standard file (PEP 751) per Python environment below `locks/`; `envo.lock` is the index over them, one line per
+//! Locks the exact contents of environments, so that they are the same on every machine and next year. A lock is a
+//! standard file (PEP 751) per Python environment below `locks/`; `envo.lock` is the index of them, one line per
 //! environment, so that two branches that lock different environments merge without a conflict.
 //!
-//! This room works out what a lock is made from ([`inputs`]), has a resolver make one ([`resolve`]), writes it the same on
-//! every machine ([`document`]), and says whether one still holds ([`verify`]). It installs nothing: `builder` does that.
+//! This module collects the inputs of a lock ([`inputs`]), runs a resolver ([`resolve`]), normalises and writes the
+//! result ([`document`]), and checks whether a lock is up to date ([`verify`]). It must not install anything: `builder`
+//! does that.
 //! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
 
 pub mod changes;
@@ -30,10 +31,10 @@ pub mod write;
 use crate::bounded;
 use crate::model::{Environment, ProjectSettings};
 
-/// The index over them, at the project's root.
+/// The index, at the project's root.
 pub const INDEX: &str = "envo.lock";
 
-/// What else says what an environment contains, so that it has no lock of envo's; `None` when nothing does.
+/// Another lock that already fixes the environment's contents, so that it has none of envo's; `None` if there is none.
 pub fn has_its_own(environment: &Environment, project: &ProjectSettings) -> Option<String> {
     if environment.uv.as_ref().is_some_and(|uv| uv.sync.is_some()) {
         return Some("uv.lock says what it contains".to_owned());
@@ -44,15 +45,15 @@ pub fn has_its_own(environment: &Environment, project: &ProjectSettings) -> Opti
         .then(|| format!("`pylock = {pylock}` says what it contains"))
 }
 
-/// What the project calls itself in `pyproject.toml`.
+/// The project's name in `pyproject.toml`.
 pub fn project_name(project: &ProjectSettings) -> Option<String> {
     let text = bounded::read_text(project.package_root.join("pyproject.toml")).ok()?;
     let table: toml::Table = text.trim_start_matches('\u{feff}').parse().ok()?;
     Some(table.get("project")?.get("name")?.as_str()?.to_owned())
 }
 
-/// Whether setuptools, which takes every folder at a project's root for a package where nothing says which ones are,
-/// would stumble over the folder of locks. Names that begin with a dot or an underscore it leaves alone.
+/// Whether setuptools would mistake the folder of locks for a package: without configuration it takes every folder at a
+/// project's root for one, unless its name begins with a dot or an underscore.
 pub fn disturbs_setuptools(project: &ProjectSettings) -> bool {
     let root = &project.package_root;
     let Ok(inside) = project.lock_dir.strip_prefix(root) else { return false };

@@ -1,6 +1,6 @@
-//! The file of an environment's lock. PEP 751 allows no dot in the name after `pylock.`, and environments have names like
-//! `py3.11`: a dot becomes `_`, and an underscore two of them. What that would make ambiguous, and what a file's name may
-//! not hold, is written as in a URL.
+//! Names the file of an environment's lock. PEP 751 allows no dot in the name after `pylock.`, and environments have
+//! names like `py3.11`: a dot becomes `_`, and an underscore two of them. Names that this would make ambiguous, and
+//! characters not allowed in file names, are percent-encoded.
 
 /// `py3.11` as `pylock.py3_11.toml`.
 pub fn file_name(environment: &str) -> String {
@@ -14,7 +14,7 @@ pub(super) fn encoded(name: &str) -> String {
     for (at, &character) in characters.iter().enumerate() {
         match character {
             '_' => result.push_str("__"),
-            // Beside another one it could not be told from an underscore.
+            // Next to another separator it would look like an underscore.
             '.' if !is_separator(at.checked_sub(1)) && !is_separator(Some(at + 1)) => result.push('_'),
             '-' | '+' | '@' | '=' | ',' => result.push(character),
             _ if character.is_alphanumeric() => result.push(character),

@@ -1,5 +1,5 @@
-//! Where the requirements are written that a resolver complains about. Only for people: a line too few or too many does
-//! no harm.
+//! Finds the lines with the requirements that a resolver complains about. For error messages only: a line too few or
+//! too many does no harm.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::lock::inputs::LockInputs;
 use crate::model::ProjectSettings;
 use crate::model::pep508::{Requirement, canonical_name};
 
-/// The lines of the project's files with those of its requirements that `explanation` names.
+/// The lines of the project's files with requirements named in `explanation`.
 pub fn of(project: &ProjectSettings, inputs: &LockInputs, explanation: &str) -> Vec<RequirementOrigin> {
     let named: BTreeSet<String> = words(explanation).map(canonical_name).collect();
     let requirements: Vec<Requirement> =
@@ -36,7 +36,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))).filter(|word| !word.is_empty())
 }
 
-/// The requirement of a line as inputs have it.
+/// The requirement of a line in the form that inputs use.
 fn requirement(line: &str) -> Option<Requirement> {
     line.trim().trim_start_matches("-c ").parse().ok()
 }
@@ -45,7 +45,7 @@ fn same(one: &Requirement, other: &Requirement) -> bool {
     canonical_name(&one.name) == canonical_name(&other.name) && one.specifiers == other.specifiers
 }
 
-/// The configuration, the project's own file, and every requirement file that is named.
+/// The configuration, the project's own file, and every requirement file.
 fn files(project: &ProjectSettings, inputs: &LockInputs) -> Vec<PathBuf> {
     let mut files = vec![project.config_file.clone(), project.package_root.join("pyproject.toml")];
     let words = &inputs.request.arguments;
@@ -79,7 +79,7 @@ fn nested(file: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The texts of a line that may be requirements: the whole, what stands behind a key or a condition, and what is quoted.
+/// The parts of a line that may be requirements: all of it, the text after a key or a condition, and quoted texts.
 fn candidates(line: &str) -> Vec<&str> {
     let line = line.split(" #").next().unwrap_or_default().trim();
     let mut found = vec![line];

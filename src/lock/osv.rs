@@ -1,5 +1,5 @@
-//! Known vulnerabilities, in the format of OSV: from a downloaded database, or from the answers of a service. What a
-//! lookup does not cover is an error and never silence.
+//! Looks up known vulnerabilities in OSV's format, in a downloaded database or a service's responses. Anything a lookup
+//! does not cover is an error, never silently skipped.
 //! <https://ossf.github.io/osv-schema/> <https://google.github.io/osv.dev/post-v1-querybatch/>
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use crate::lock::ecosystems::versions::EcosystemVersion;
 use crate::lock::severity;
 use crate::model::pep508::canonical_name;
 
-/// The largest entry that is read: they hold a few kilobytes.
+/// The maximum size of an entry; usual ones have a few kilobytes.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A vulnerability of a locked package.
@@ -22,12 +22,12 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 pub struct Vulnerability {
     pub subject: QueriedPackage,
     pub id: String,
-    /// Other names of it, such as CVE numbers.
+    /// Other names, such as CVE numbers.
     pub aliases: Vec<String>,
     pub summary: String,
-    /// `low`, `medium`, `high`, `critical`, or what else the entry says.
+    /// `low`, `medium`, `high`, `critical`, or the entry's own word.
     pub severity: Option<String>,
-    /// Versions in which it is mended.
+    /// Versions with a fix.
     pub fixed: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ impl Vulnerability {
     }
 }
 
-/// A package that is looked up.
+/// A package to look up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueriedPackage {
     pub ecosystem: Ecosystem,
@@ -100,7 +100,7 @@ pub fn look_up(database: &Path, subjects: &BTreeSet<QueriedPackage>) -> Result<V
     Ok(found.into_iter().collect())
 }
 
-/// An entry, unless it is larger than any is.
+/// Reads an entry, unless it is too large.
 fn whole(entry: impl std::io::Read) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();
     entry.take(MOST_BYTES + 1).read_to_end(&mut text)?;
@@ -111,7 +111,7 @@ fn whole(entry: impl std::io::Read) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// What an entry says about a package in a version; `None`: nothing.
+/// The vulnerability of a package version according to an entry, if it is affected.
 pub fn finding(entry: &Value, subject: &QueriedPackage) -> Result<Option<Vulnerability>, String> {
     if entry.get("withdrawn").is_some_and(|time| !time.is_null()) {
         return Ok(None);
@@ -163,7 +163,7 @@ fn affects(affected: &Value, subject: &QueriedPackage) -> Result<bool, String> {
     Ok(false)
 }
 
-/// Events are ordered by their versions; the last one at or before the version decides.
+/// Events are ordered by version; the last one at or before the version decides.
 fn in_range(range: &Value, ecosystem: Ecosystem, version: &EcosystemVersion) -> Result<bool, String> {
     let mut events: Vec<(EcosystemVersion, u8, bool)> = Vec::new();
     let mut limit = None;
@@ -192,7 +192,7 @@ fn in_range(range: &Value, ecosystem: Ecosystem, version: &EcosystemVersion) -> 
     Ok(inside && limit.is_none_or(|limit| *version < limit))
 }
 
-/// What an entry says of a vulnerability of the package; `id` counts where it has none of its own.
+/// The vulnerability of the package in an entry; `id` is used if the entry has none.
 pub fn described(entry: &Value, subject: &QueriedPackage, id: &str) -> Vulnerability {
     let affected: Vec<&Value> =
         entry["affected"].as_array().into_iter().flatten().filter(|affected| is_about(affected, subject)).collect();
@@ -219,11 +219,11 @@ pub fn described(entry: &Value, subject: &QueriedPackage, id: &str) -> Vulnerabi
     }
 }
 
-/// The body of a question about packages, which the service answers in their order.
+/// The body of a query for packages, which the service answers in the same order.
 pub fn question(subjects: &[(&QueriedPackage, Option<String>)]) -> Value {
     let query = |(subject, token): &(&QueriedPackage, Option<String>)| {
         let QueriedPackage { ecosystem, name, version } = subject;
-        // The service leaves the letter out that Go's versions begin with.
+        // The service omits the `v` of Go's versions.
         let version = if *ecosystem == Ecosystem::Go { version.trim_start_matches('v') } else { version };
         let mut query = json!({"package": {"name": name, "ecosystem": ecosystem.name()}, "version": version});
         if let Some(token) = token {
@@ -234,10 +234,10 @@ pub fn question(subjects: &[(&QueriedPackage, Option<String>)]) -> Value {
     json!({"queries": subjects.iter().map(query).collect::<Vec<_>>()})
 }
 
-/// The names of vulnerabilities, and where the answer goes on if it does.
+/// The ids of vulnerabilities, and the token of the next page, if any.
 pub type OsvResponse = (Vec<String>, Option<String>);
 
-/// The names of vulnerabilities that an answer has for each question, and where each goes on.
+/// The ids in the response to each query, and the tokens of next pages.
 pub fn answers(answer: &Value, asked: usize) -> Result<Vec<OsvResponse>, String> {
     let results = answer["results"].as_array().filter(|results| results.len() == asked);
     let Some(results) = results else {
@@ -255,7 +255,7 @@ pub fn answers(answer: &Value, asked: usize) -> Result<Vec<OsvResponse>, String>
     results.iter().map(one).collect::<Result<_, &str>>().map_err(str::to_owned)
 }
 
-/// Takes out what the user knows of, by any of its names: what that is, and the names that fitted nothing.
+/// Removes ignored vulnerabilities by any of their names; returns them and the names that matched nothing.
 pub fn ignore(findings: &mut Vec<Vulnerability>, ignored: &[String]) -> (Vec<Vulnerability>, Vec<String>) {
     let is_named = |finding: &Vulnerability, name: &String| finding.id == *name || finding.aliases.contains(name);
     let known: Vec<Vulnerability> =

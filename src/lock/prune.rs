@@ -1,6 +1,6 @@
-//! Leaves out of a lock what its environments can never need. A resolver locks for every Python from the lowest up and
-//! for every machine; an environment for Python 3.11 needs neither the wheels of 3.12 nor packages whose markers ask for
-//! it. Whatever cannot be told stays.
+//! Removes from a lock what its environments can never need. A resolver locks for every Python from the lowest up and
+//! for every platform; an environment for Python 3.11 needs neither the wheels of 3.12 nor packages whose markers
+//! require it. Undecidable entries are kept.
 
 use std::str::FromStr;
 
@@ -10,11 +10,11 @@ use crate::lock::document::{LockDocument, LockedFile, last_part};
 use crate::lock::target::LockTarget;
 use crate::model::pep508::{Marker, MarkerPart, Operand};
 
-/// A machine that a lock is for: `linux`, `macos`, `windows`, or a triple such as `aarch64-apple-darwin`.
+/// A platform that a lock is for: `linux`, `macos`, `windows`, or a triple such as `aarch64-apple-darwin`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockPlatform {
     system: LockSystem,
-    /// As in a triple.
+    /// The machine in the triple.
     machine: Option<String>,
 }
 
@@ -26,7 +26,7 @@ enum LockSystem {
 }
 
 impl LockPlatform {
-    /// The platform of that name, as uv's `--python-platform` takes it; `None` for one envo knows nothing about.
+    /// The platform of that name in the notation of uv's `--python-platform`; `None` for an unknown one.
     pub fn named(text: &str) -> Option<Self> {
         let system = match text {
             _ if text.contains("android") || text.contains("ios") => return None,
@@ -42,7 +42,7 @@ impl LockPlatform {
         Some(Self { system, machine })
     }
 
-    /// The marker variables it settles.
+    /// The marker variables that it determines.
     fn values(&self) -> Vec<(&'static str, String)> {
         let (platform, system, os) = match self.system {
             LockSystem::Linux => ("linux", "Linux", "posix"),
@@ -64,7 +64,7 @@ impl LockPlatform {
         values
     }
 
-    /// Whether a wheel with this platform tag may be installed there.
+    /// Whether a wheel with this platform tag may be installed on it.
     fn takes(&self, tag: &str) -> bool {
         let of_system = match self.system {
             LockSystem::Linux => tag.contains("linux"),
@@ -87,7 +87,7 @@ impl LockPlatform {
 }
 
 impl LockDocument {
-    /// Leaves out what neither `target` nor any of `platforms` (none: every one) can need.
+    /// Removes what neither `target` nor any of `platforms` (empty: all platforms) can need.
     pub fn prune(&mut self, target: &LockTarget, platforms: &[LockPlatform]) {
         let known: Vec<KnownEnvironments> = if platforms.is_empty() {
             vec![KnownEnvironments::of(target, Vec::new())]
@@ -104,8 +104,8 @@ impl LockDocument {
     }
 }
 
-/// What uv answers without the lines of wheels that [`Document::prune`] would leave out. Of some packages there are
-/// hundreds, and to take them all in takes longer than everything else that is done with a lock.
+/// uv's output without the lines of wheels that [`LockDocument::prune`] would remove. Some packages have hundreds of
+/// them, and parsing them takes longer than everything else that is done with a lock.
 pub fn without_useless_wheels(answer: &str, target: &LockTarget, platforms: &[LockPlatform]) -> String {
     let is_needed = |line: &&str| {
         let wheel = line.strip_prefix("    { url = \"").filter(|rest| rest.ends_with(" },"));
@@ -129,10 +129,10 @@ fn parsed(text: &str) -> Option<Marker> {
     text.parse().ok()
 }
 
-/// What is known of the environments a lock is for.
+/// Facts about the environments a lock is for.
 struct KnownEnvironments {
     values: Vec<(&'static str, String)>,
-    /// The Python version, if it is exactly one.
+    /// The Python version, if there is exactly one.
     python: Option<(u32, u32)>,
 }
 
@@ -145,7 +145,7 @@ impl KnownEnvironments {
         Self { values, python: target.exact.then_some(target.version) }
     }
 
-    /// Whether the marker holds; `None`: that depends.
+    /// Whether the marker is true; `None`: that depends.
     fn holds(&self, marker: &Marker) -> Option<bool> {
         let (mut any, mut all) = (Some(false), Some(true));
         for part in &marker.0 {
@@ -175,7 +175,7 @@ impl KnownEnvironments {
             if name == "python_version" {
                 return holds(format!("{major}.{minor}"));
             }
-            // The last one stands for all there will ever be of this minor version.
+            // The last version represents all future patch versions.
             let (first, last) = (holds(format!("{major}.{minor}.0"))?, holds(format!("{major}.{minor}.999"))?);
             let between = specifier.version().release();
             let names_one = between.get(..2) == Some(&[u64::from(major), u64::from(minor)]) && between.len() > 2;

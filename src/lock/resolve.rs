@@ -1,6 +1,5 @@
-//! Has a resolver make a lock: uv where it is there, `pip lock` otherwise. Several environments are resolved side by
-//! side, each different question once; they share the resolver's own cache. What comes back is read, made the same on
-//! every machine, and not yet written anywhere.
+//! Runs a resolver to create locks: uv if available, otherwise `pip lock`. Environments are resolved in parallel,
+//! identical requests only once; they share the resolver's own cache. Results are normalised but not written.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,23 +18,23 @@ use crate::lock::target::LockTarget;
 use crate::model::{EnvVariables, ProjectSettings};
 use crate::scratch::Scratch;
 
-/// PEP 751 allows no other name, and resolvers insist on it.
+/// PEP 751 allows no other name, and resolvers require it.
 const RESULT: &str = "pylock.envo.toml";
 
 /// uv's option for the Python it builds with.
 const PYTHON_OPTION: &str = "--python";
 
-/// uv's exit code when there is no solution.
+/// uv's exit code if there is no solution.
 const NO_SOLUTION: i32 = 1;
 
-/// What resolves.
+/// A resolver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LockResolver {
     Uv {
         program: PathBuf,
         command: UvLockCommand,
     },
-    /// The program and the words that make a pip of it that knows `lock`.
+    /// The program and arguments that run a pip with `lock`.
     Pip {
         program: PathBuf,
         words: Vec<OsString>,
@@ -52,13 +51,13 @@ pub struct LockRequest<'a> {
     pub target: LockTarget,
     pub platforms: Vec<LockPlatform>,
     pub resolver: LockResolver,
-    /// Those of the environment's processes.
+    /// The variables of the environment's processes.
     pub variables: EnvVariables,
-    /// The lock as it is: its versions stay where they can.
+    /// The existing lock: its versions are kept where possible.
     pub before: Option<LockDocument>,
 }
 
-/// How a resolver ended.
+/// The result of a resolver.
 struct ResolverEnd {
     code: i32,
     /// The lock that it wrote.
@@ -67,7 +66,7 @@ struct ResolverEnd {
 }
 
 impl LockRequest<'_> {
-    /// Orders that are alike have the same answer.
+    /// Jobs with the same key have the same result.
     pub fn key(&self) -> String {
         let settings = self.variables.iter().filter(|(name, _)| {
             let name = name.to_string_lossy();
@@ -79,22 +78,22 @@ impl LockRequest<'_> {
         format!("{asked:?}\0{settings:?}\0{before:?}")
     }
 
-    /// Lets the versions of these packages move.
+    /// Allows the versions of these packages to change.
     pub fn release(&mut self, names: &[String]) {
-        // uv is told so by an option; for pip they must not be pinned.
+        // uv has an option for this; for pip they must not be pinned.
         if let (LockResolver::Pip { .. }, Some(before)) = (&self.resolver, &mut self.before) {
             before.packages.retain(|package| !names.contains(&package.name));
         }
     }
 
-    /// The program that uv builds with, where it is told one.
+    /// The program that uv builds with, if one is set.
     pub fn builder(&self) -> Option<&Path> {
         let LockResolver::Uv { command, .. } = &self.resolver else { return None };
         let mut words = command.arguments.iter().skip_while(|word| *word != PYTHON_OPTION);
         words.nth(1).map(Path::new)
     }
 
-    /// The same with another one, or with any.
+    /// The same job with another Python, or with any.
     #[must_use]
     pub fn with_builder(&self, python: Option<&Path>) -> Self {
         let mut order = self.clone();
@@ -112,7 +111,7 @@ impl LockRequest<'_> {
     pub fn resolve(&self, interrupt: &Interrupt) -> Result<LockDocument, LockError> {
         let impossible = |reason: String| LockError::Impossible { environment: self.environment.to_owned(), reason };
         let failed = |error: std::io::Error| impossible(error.to_string());
-        // Without an earlier lock there is nothing to put into one.
+        // Without an earlier lock there is no file to write.
         let folder = self.before.as_ref().map(|_| Scratch::temporary("envo-lock-"));
         let folder = folder.transpose().map_err(failed)?;
         let folder = folder.as_ref().map(Scratch::path);
@@ -133,7 +132,7 @@ impl LockRequest<'_> {
         Ok(self.settled(document, made_in))
     }
 
-    /// `folder`: an empty one, where there is an earlier lock. Paths in the answer are relative to it, else to the project.
+    /// `folder`: an empty one if there is an earlier lock. Paths in the result are relative to it, else to the project.
     fn run_uv(
         &self,
         (program, command): (&Path, &UvLockCommand),
@@ -163,8 +162,8 @@ impl LockRequest<'_> {
         Ok(ended)
     }
 
-    /// pip knows folders only below the one that its lock is for, which is the current one where it prints the lock: the
-    /// project's. Paths in the answer are relative to that.
+    /// pip accepts only folders below the lock's own, which is the current one when it prints the lock: the project's.
+    /// Paths in the result are relative to that.
     fn run_pip(
         &self,
         (program, words): (&Path, &[OsString]),
@@ -188,11 +187,11 @@ impl LockRequest<'_> {
                 return Ok(ended);
             }
         }
-        // Versions that cannot stay are no reason to give up.
+        // If versions cannot be kept, try without them.
         ask(words)
     }
 
-    /// The packages of the lock that this order has already, each with what requires it: uv's `requirements.txt`.
+    /// The packages of this job's existing lock, each with those that require it: uv's `requirements.txt`.
     pub fn annotated(&self, interrupt: &Interrupt) -> Result<String, LockError> {
         let impossible = |reason: String| LockError::Impossible { environment: self.environment.to_owned(), reason };
         let failed = |error: std::io::Error| impossible(error.to_string());
@@ -207,7 +206,7 @@ impl LockRequest<'_> {
         let words: Vec<OsString> =
             words.chain(more).chain([pins.into(), "--output-file".into(), result.clone().into(), "-".into()]).collect();
         let mut last = String::new();
-        // What was resolved a moment ago is still in the cache.
+        // Packages resolved a moment ago are still cached.
         for offline in ["1", "0"] {
             let input = folder.path().join("input.txt");
             std::fs::write(&input, &command.requirements).map_err(failed)?;
@@ -242,7 +241,7 @@ impl LockRequest<'_> {
         }
     }
 
-    /// The same wherever and whenever it was made.
+    /// Normalises the lock, so that it does not depend on where and when it was created.
     fn settled(&self, mut document: LockDocument, made_in: &Path) -> LockDocument {
         document.requires_python = self.target.requires_python();
         document.relocate(made_in, &self.project.lock_dir);
@@ -269,7 +268,7 @@ impl LockRequest<'_> {
     }
 }
 
-/// Which index the files of a package come from, as far as that can be told.
+/// The index that a package's files come from, if it can be determined.
 fn index_of(package: &LockedPackage, indexes: &[String]) -> Option<String> {
     let url = package.files().next()?.url.as_deref()?;
     let same_host = |index: &&String| host(index).is_some() && host(index) == host(url);
@@ -291,14 +290,14 @@ fn host(url: &str) -> Option<String> {
     Some(authority.rsplit('@').next()?.to_lowercase())
 }
 
-/// What uv takes the versions from that stay: their names and versions are all it looks at.
+/// The names and versions from which uv keeps versions; it reads nothing else.
 fn seed(before: &LockDocument) -> String {
     let mut before = before.clone();
     before.packages.retain(|package| package.version.is_some() && package.source.is_none());
     before.text()
 }
 
-/// The same as constraints for pip.
+/// The versions to keep as constraints for pip.
 fn pins_of(before: &LockDocument) -> String {
     let pin = |package: &LockedPackage| {
         let marker = package.marker.as_ref().map(|marker| format!(" ; {marker}")).unwrap_or_default();

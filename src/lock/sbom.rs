@@ -1,6 +1,6 @@
-//! A software bill of materials in CycloneDX's JSON format (version 1.5): the packages of locks with their hashes and
-//! where they come from, and their licences as far as they are known. The same of all that and the same time come to the
-//! same document: it has no random number in it.
+//! Creates a software bill of materials in CycloneDX's JSON format (version 1.5): the packages of locks with hashes and
+//! origins, and their licences if known. The same input and time result in the same document: it contains no random
+//! number.
 //! <https://cyclonedx.org/docs/1.5/json/>
 
 use std::collections::BTreeMap;
@@ -13,27 +13,27 @@ use crate::lock::ecosystems::{self, EcosystemContents, PackageKey, PackageOrigin
 use crate::lock::graph::PackageGraph;
 use crate::lock::licences::Licences;
 
-/// What is locked in a project.
+/// The locked contents of a project.
 #[derive(Debug, Clone, Copy)]
 pub struct BillOfMaterials<'a> {
     pub project: &'a str,
-    /// Of Python, by environment.
+    /// Locks of Python, by environment.
     pub locks: &'a [(String, LockDocument)],
-    /// Who requires what, of those environments for which it is known.
+    /// Dependency graphs of the environments for which they are known.
     pub graphs: &'a [PackageGraph],
-    /// Of other languages, by environment.
+    /// Locks of other languages, by environment.
     pub languages: &'a [(&'a str, &'a EcosystemContents)],
-    /// Of Python's packages.
+    /// Licences of Python packages.
     pub licences: &'a Licences,
-    /// When it is made, as ISO 8601 has it.
+    /// The time of creation in ISO 8601.
     pub timestamp: &'a str,
 }
 
-/// Components by their references, and the environments that have each.
+/// Components by reference, with the environments that contain each.
 type SbomComponents<'a> = BTreeMap<String, (Value, Vec<&'a str>)>;
 
 impl BillOfMaterials<'_> {
-    /// The document over all of it.
+    /// The bill of materials for all of it.
     pub fn document(&self) -> Value {
         let components = self.components();
         let references: Vec<String> = components.keys().cloned().collect();
@@ -185,7 +185,7 @@ fn component(package: &LockedPackage, reference: &str) -> Value {
     component
 }
 
-/// A package URL (<https://github.com/package-url/purl-spec>) where there is one.
+/// A package URL (<https://github.com/package-url/purl-spec>) if there is one.
 fn reference(package: &LockedPackage) -> String {
     match &package.source {
         None => {
@@ -213,7 +213,7 @@ fn algorithm_name(algorithm: &str) -> Option<&'static str> {
     })
 }
 
-/// A UUID that stands for the content (RFC 9562, version 8).
+/// A UUID derived from the content (RFC 9562, version 8).
 fn serial_number(references: &[String]) -> String {
     let digits = sha256(references.join("\n").as_bytes());
     let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Asking a service on the network, through the Python that is there anyway: it knows the user's proxies and
+//! Sends requests to a service on the network through the Python that is present anyway: it uses the user's proxies and
 //! certificates.
 
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{self, ChildInput, Spawn};
 use crate::model::EnvVariables;
 
-/// Sends what it reads to the address it is given and prints the answer.
+/// Sends its standard input to the URL and prints the response.
 const SCRIPT: &str = r#"
 import http.client
 import shutil
@@ -34,36 +34,36 @@ except Exception as error:
     sys.exit(str(error))
 "#;
 
-/// How long an answer usually may take.
+/// The usual time limit of a response.
 pub const PATIENCE: Duration = Duration::from_secs(120);
-/// How large it may be.
+/// The maximum size of a response.
 const LARGEST: usize = 64 * 1024 * 1024;
 
-/// The script's exit code when nobody answered.
+/// The script's exit code if the service is unreachable.
 const NOBODY: i32 = 3;
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServiceError {
-    /// Nobody answered: no network, no such host, a refused, broken or untrusted connection.
+    /// No response: no network, no such host, a refused, broken or untrusted connection.
     Unreachable(String),
-    /// Anything else, such as an answer that is an error.
+    /// Anything else, such as an error response.
     Failed(String),
 }
 
-/// Who asks.
+/// Sends requests.
 #[derive(Debug, Clone, Copy)]
 pub struct VulnerabilityService<'a> {
     /// A Python 3.
     pub python: &'a Path,
     pub variables: &'a EnvVariables,
     pub interrupt: &'a Interrupt,
-    /// How long an answer may take from the question to its end.
+    /// The time limit from the request to the end of the response.
     pub patience: Duration,
 }
 
 impl VulnerabilityService<'_> {
-    /// The answer at `url`, to `body` if there is one.
+    /// The response of `url`, to `body` if there is one.
     pub fn request(&self, url: &str, body: Option<&Value>) -> Result<Value, ServiceError> {
         if !url.starts_with("https://") && !url.starts_with("http://") {
             return Err(ServiceError::Failed(format!("`{url}` is no http address")));
@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    /// What came of asking a server that answers so, again and again, until nobody reads any more.
+    /// The result of a request to a server that responds like this, repeatedly, until the client disconnects.
     fn asked(head: &'static [u8], again: &'static [u8], patience: Duration) -> Result<Value, ServiceError> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -112,7 +112,7 @@ mod tests {
             let _ = client.read(&mut [0; 4096]);
             let _ = client.write_all(head);
             while !again.is_empty() && client.write_all(again).is_ok() {}
-            // Without more to say, until the other side has had enough.
+            // Sends nothing more and waits for the client to disconnect.
             while client.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {}
         });
         let (variables, interrupt) = (crate::execute::environment::host(), Interrupt::default());

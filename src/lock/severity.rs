@@ -1,9 +1,9 @@
-//! How severe a vulnerability is, in one word: the database's own where it has one, else what the vector of its CVSS score
-//! comes to. <https://www.first.org/cvss/v3.1/specification-document> <https://www.first.org/cvss/v2/guide>
+//! Rates the severity of a vulnerability in one word: the database's own, else one computed from its CVSS vector.
+//! <https://www.first.org/cvss/v3.1/specification-document> <https://www.first.org/cvss/v2/guide>
 
 use serde_json::Value;
 
-/// The severity that an entry of OSV states for a package, which it says in `affected`.
+/// The severity in an OSV entry for a package, listed in `affected`.
 pub fn of_entry(entry: &Value, affected: &[&Value]) -> Option<String> {
     let parts = || std::iter::once(entry).chain(affected.iter().copied());
     let named =
@@ -16,7 +16,7 @@ pub fn of_entry(entry: &Value, affected: &[&Value]) -> Option<String> {
         scores.filter_map(|score| score["score"].as_str())
     };
     let rated = |rate: fn(&str) -> Option<&'static str>| scores().find_map(rate).map(str::to_owned);
-    // What cannot be rated (CVSS 4 takes tables for it) is shown as it is.
+    // A score that cannot be rated (CVSS 4 requires tables) is shown as it is.
     rated(rating_v3).or_else(|| rated(rating_v2)).or_else(|| scores().next().map(normalised))
 }
 
@@ -30,7 +30,7 @@ fn normalised(word: &str) -> String {
     }
 }
 
-/// The rating of a vector of CVSS 3.0 or 3.1; `None` when it is none.
+/// The rating of a CVSS 3.0 or 3.1 vector; `None` if it is invalid.
 fn rating_v3(vector: &str) -> Option<&'static str> {
     let metrics = vector.strip_prefix("CVSS:3.0/").or_else(|| vector.strip_prefix("CVSS:3.1/"))?;
     let weight = |name: &str, weights: &[(&str, f64)]| weight(metrics, name, weights);
@@ -53,7 +53,7 @@ fn rating_v3(vector: &str) -> Option<&'static str> {
         impact if is_changed => (1.08 * (impact + exploitability)).min(10.0),
         impact => (impact + exploitability).min(10.0),
     };
-    // Up to the next tenth, as CVSS 3.1 rounds.
+    // Rounds up to the next tenth, as CVSS 3.1 does.
     let tenths = ((score * 100_000.0).round() / 10_000.0).ceil();
     Some(match tenths {
         tenths if tenths < 1.0 => "none",
@@ -64,7 +64,7 @@ fn rating_v3(vector: &str) -> Option<&'static str> {
     })
 }
 
-/// The rating of a vector of CVSS 2; `None` when it is none.
+/// The rating of a CVSS 2 vector; `None` if it is invalid.
 fn rating_v2(vector: &str) -> Option<&'static str> {
     let weight = |name: &str, weights: &[(&str, f64)]| weight(vector, name, weights);
     let exploitability = 20.0
@@ -84,7 +84,7 @@ fn rating_v2(vector: &str) -> Option<&'static str> {
     })
 }
 
-/// What the metric `name` of a vector weighs.
+/// The weight of the metric `name` in a vector.
 fn weight(vector: &str, name: &str, weights: &[(&str, f64)]) -> Option<f64> {
     let value = vector.split('/').find_map(|metric| metric.strip_prefix(name)?.strip_prefix(':'))?;
     weights.iter().find(|(known, _)| *known == value).map(|(_, weight)| *weight)

@@ -1,6 +1,6 @@
-//! The Python a lock is for. An environment that names a version (`py311`) is locked for exactly that one, whether or not
-//! it is installed here; one that names none (`lint`) for every Python from some version up, since which one it gets
-//! differs from machine to machine.
+//! Determines the Python that a lock is for. An environment that names a version (`py311`) is locked for exactly that
+//! one, installed or not; one without a version (`lint`) for every Python from some version up, since its Python
+//! differs between machines.
 
 use std::str::FromStr;
 
@@ -8,12 +8,12 @@ use pep440_rs::{Operator, VersionSpecifiers};
 
 use crate::model::{InterpreterLookup, PythonSpec};
 
-/// What a lock is for.
+/// The Python that a lock is for.
 #[derive(Debug, Clone)]
 pub struct LockTarget {
-    /// What the interpreter is chosen by.
+    /// The specs that select the interpreter.
     pub specs: Vec<String>,
-    /// `3.11`: the version, or the lowest.
+    /// `3.11`: the version, or the lowest one.
     pub version: (u32, u32),
     /// Whether it is for this version only.
     pub exact: bool,
@@ -22,13 +22,13 @@ pub struct LockTarget {
 }
 
 impl LockTarget {
-    /// For an environment of `specs`. `lowest`: the oldest Python that the project or an earlier lock says, which counts
-    /// where the specs name no version. An interpreter is asked only where nothing else says which version is meant.
+    /// The target for an environment with `specs`. `lowest`: the oldest Python of the project or an earlier lock, used
+    /// if the specs name no version. An interpreter is queried only if nothing else determines the version.
     pub fn of(specs: &[String], lookup: &dyn InterpreterLookup, lowest: Option<(u32, u32)>) -> Result<Self, String> {
         let parsed: Vec<PythonSpec> = specs.iter().map(|spec| PythonSpec::parse(spec)).collect();
         let named = match parsed.as_slice() {
             [one] => Some(one),
-            // Which of several is meant depends on which of them are here.
+            // The choice among several depends on which are installed.
             several => {
                 let found = lookup.find(specs);
                 let fitting = found.and_then(|found| several.iter().find(|spec| spec.fits(&found)));
@@ -58,13 +58,13 @@ impl LockTarget {
         format!("{}.{}", self.version.0, self.version.1)
     }
 
-    /// What the lock says of it (`requires-python`).
+    /// The lock's `requires-python`.
     pub fn requires_python(&self) -> String {
         if self.exact { format!("=={}.*", self.dotted()) } else { format!(">={}", self.dotted()) }
     }
 }
 
-/// What the choice of an interpreter says that is the same on every machine.
+/// The part of the interpreter's choice that is the same on every machine.
 pub fn input_lines(specs: &[String]) -> Vec<String> {
     let line = |spec: &String| {
         let parsed = PythonSpec::parse(spec);
@@ -80,7 +80,7 @@ pub fn input_lines(specs: &[String]) -> Vec<String> {
     specs.iter().map(line).collect()
 }
 
-/// The lowest minor version that `requires-python` lets in, where it says one.
+/// The lowest minor version that `requires-python` allows, if it has a bound.
 pub fn lower_bound(requires_python: &str) -> Option<(u32, u32)> {
     let specifiers = VersionSpecifiers::from_str(requires_python).ok()?;
     let bounds = specifiers.iter().filter_map(|specifier| {

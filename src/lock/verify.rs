@@ -1,5 +1,5 @@
-//! Whether a lock still holds: its inputs are what it was made from, and its file is what was written. Resolves nothing;
-//! what of an input changed is worked out only once something did.
+//! Checks whether a lock is up to date: its inputs are unchanged, and its file is as written. Resolves nothing;
+//! differences in an input are determined only if it changed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::lock::index::{self, LockIndex, LockIndexEntry, input_digest};
 use crate::lock::inputs::LockInput;
 use crate::model::ProjectSettings;
 
-/// Finds out whether the lock of `environment` in `project` holds. Hands out its entry.
+/// Checks that the lock of `environment` in `project` is up to date and returns its entry.
 pub fn verify<'a>(
     project: &ProjectSettings,
     index: &'a LockIndex,
@@ -25,7 +25,7 @@ pub fn verify<'a>(
     };
     let changed = changed(entry, inputs);
     if !changed.is_empty() {
-        // The lock itself has the lines; without it only the names can be told.
+        // The lock itself contains the lines; without it only the names are known.
         let before = LockDocument::read(&index::lock_path(project, environment)).unwrap_or_default();
         let changes = changed.iter().map(|name| described(name, &before, inputs)).collect();
         return Err(LockError::Stale { environment: environment.to_owned(), changes });
@@ -36,7 +36,7 @@ pub fn verify<'a>(
     Ok(entry)
 }
 
-/// Reads the lock of an environment that has one, once its file is known to be the one that was written.
+/// Reads the lock of an environment after checking that its file is as written.
 pub fn read(project: &ProjectSettings, environment: &str, entry: &LockIndexEntry) -> Result<LockDocument, LockError> {
     verify_file(project, environment, entry)?;
     LockDocument::read(&index::lock_path(project, environment))
@@ -62,7 +62,7 @@ fn verify_file(project: &ProjectSettings, environment: &str, entry: &LockIndexEn
     Err(LockError::Edited { file, wanted: entry.lock.clone(), found })
 }
 
-/// Installers keep what they unpacked once, so a file on this machine that was changed since is looked at here.
+/// Installers reuse unpacked files, so a local file that changed since is detected here.
 pub fn verify_local(packages: &[LockedPackage], folder: &Path) -> Result<(), LockError> {
     for package in packages {
         for file in package.files() {
@@ -78,12 +78,12 @@ pub fn verify_local(packages: &[LockedPackage], folder: &Path) -> Result<(), Loc
     Ok(())
 }
 
-/// A lock's file as people know it.
+/// A lock's path for users.
 pub fn shown_path(project: &ProjectSettings, path: &Path) -> String {
     path.strip_prefix(&project.root).unwrap_or(path).display().to_string()
 }
 
-/// The names of the inputs that are not what they were.
+/// The names of changed inputs.
 fn changed(entry: &LockIndexEntry, inputs: &[LockInput]) -> Vec<String> {
     let before = |name: &str| entry.inputs.iter().find(|(known, _)| known == name).map(|(_, digest)| digest.as_str());
     let mut names: Vec<String> = inputs
@@ -113,7 +113,7 @@ fn described(name: &str, before: &LockDocument, inputs: &[LockInput]) -> String 
     if parts.is_empty() { format!("{name} changed") } else { format!("{name} changed: {}", parts.join(", ")) }
 }
 
-/// A file is told by its name.
+/// A file is shown by its name.
 fn shown(line: &str) -> &str {
     line.split_once(" sha256:").map_or(line, |(name, _)| name)
 }

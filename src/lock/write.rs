@@ -1,5 +1,4 @@
-//! The text of a lock file: the same for the same content, whoever writes it; and putting it in its place whole or not at
-//! all.
+//! Formats a lock file, the same for the same content, and replaces files atomically.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -10,7 +9,7 @@ const HEAD: &str =
     "# Written by `envo lock`; `envo update NAME` changes a version. Edits by hand are refused by `--locked`.\n";
 
 impl LockDocument {
-    /// As it stands in a file.
+    /// The content of the file.
     pub fn text(&self) -> String {
         let mut text = HEAD.to_owned();
         text.push_str("lock-version = \"1.0\"\n");
@@ -106,13 +105,13 @@ impl LockedFile {
     }
 }
 
-/// A key of TOML: those of a lock that is updated come from a file that others may have written.
+/// A TOML key: those of an updated lock come from a file that others may have written.
 fn key(name: &str) -> String {
     let is_bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     if is_bare { name.to_owned() } else { quoted(name) }
 }
 
-/// A basic string of TOML.
+/// A TOML basic string.
 fn quoted(text: &str) -> String {
     let mut result = String::with_capacity(text.len() + 2);
     result.push('"');
@@ -129,8 +128,7 @@ fn quoted(text: &str) -> String {
     result
 }
 
-/// Replaces a file in one step, with the permissions that a new file of the user's has: others see the old content or
-/// the new.
+/// Replaces a file in one step, with the permissions of a new file: others see the old content or the new.
 pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     if std::fs::read(path).is_ok_and(|old| old == content) {
         return Ok(());
@@ -150,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// Texts that try to leave the place they are written to.
+    /// Texts that try to break out of a string.
     const HOSTILE: &str = "(\"|\\\\|'|\n|\r|\t|\u{1b}\\[2J|\u{202e}|\u{7}|\u{0}|\n\\[\\[packages\\]\\]\nname = \"evil\"|= |#|\\]|\\}|--index-url=x| |[a-z0-9.é])";
 
     proptest::proptest! {
@@ -178,7 +176,7 @@ mod tests {
             proptest::prop_assert_eq!(found["version"].as_str(), Some(texts[5].as_str()));
             proptest::prop_assert_eq!(found["sdist"]["hashes"][texts[2].as_str()].as_str(), Some(texts[3].as_str()));
             proptest::prop_assert_eq!(table["tool"]["envo"].as_table().map(toml::Table::len), Some(1));
-            // What goes on to an installer is one line of words for each package.
+            // An installer gets one line of words for each package.
             if let Ok(read) = LockDocument::parse(&written) {
                 let (hashed, others) = crate::lock::lines::of(&read.packages, Path::new("/x"));
                 for line in hashed.iter().chain(&others) {

@@ -1,4 +1,4 @@
-//! Bundler's `Gemfile.lock`: sections of lines that are told apart by how far they are indented.
+//! Reads Bundler's `Gemfile.lock`: sections of lines distinguished by their indentation.
 //! <https://bundler.io/guides/rationale.html> <https://bundler.io/man/bundle-lock.1.html>
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ struct GemfileLockReader {
 }
 
 impl GemfileLockReader {
-    /// `None` for a line that cannot be.
+    /// `None` for an invalid line.
     fn line(&mut self, line: &str) -> Option<()> {
         let content = line.trim_start_matches(' ');
         let indented = line.len() - content.len();
@@ -56,7 +56,7 @@ impl GemfileLockReader {
             ("GEM" | "GIT" | "PATH", 6) => self.gems.last_mut()?.requires.push(name(content)),
             ("DEPENDENCIES", 2) => self.asked.push(name(content.trim_end_matches('!'))),
             ("CHECKSUMS", 2) => {
-                // Where the hash is not known, there is none.
+                // An unknown hash is left out.
                 let key = key(content)?;
                 let hashes = content.rsplit(' ').next()?.split(',').filter_map(|hash| hash.split_once('='));
                 let known = hashes.map(|(kind, digits)| (key.clone(), (kind.to_owned(), digits.to_owned())));
@@ -76,7 +76,7 @@ impl GemfileLockReader {
     }
 
     fn finish(self) -> EcosystemContents {
-        // The first of a name counts; its gems of other platforms have the same key.
+        // The first entry of a name counts; its gems for other platforms have the same key.
         let keys: BTreeMap<&str, &PackageKey> =
             self.gems.iter().rev().map(|gem| (gem.key.0.as_str(), &gem.key)).collect();
         let meant = |names: &[String]| -> BTreeSet<PackageKey> {
@@ -102,12 +102,12 @@ impl GemfileLockReader {
     }
 }
 
-/// What stands before the version or its bounds.
+/// The text before the version or its bounds.
 fn name(content: &str) -> String {
     content.split(' ').next().unwrap_or_default().trim_end_matches('!').to_owned()
 }
 
-/// `NAME (VERSION)` or `NAME (VERSION-PLATFORM)`: gems for several platforms are one.
+/// `NAME (VERSION)` or `NAME (VERSION-PLATFORM)`: gems for several platforms count as one.
 fn key(content: &str) -> Option<PackageKey> {
     let version = content.split_once(" (")?.1.split_once(')')?.0;
     let version = version.split_once('-').map_or(version, |(version, _)| version);

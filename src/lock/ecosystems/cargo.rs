@@ -1,4 +1,4 @@
-//! Cargo's `Cargo.lock`: a table for each crate, whose requirements are named with no more than tells them apart.
+//! Reads Cargo's `Cargo.lock`: a table per crate, whose requirements are named as briefly as is unambiguous.
 //! <https://doc.rust-lang.org/cargo/guide/cargo-toml-vs-cargo-lock.html>
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use crate::lock::ecosystems::{Ecosystem, EcosystemContents, EcosystemPackage, Pa
 
 pub fn read(text: &str) -> Result<EcosystemContents, String> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| format!("it is no TOML: {}", error.message()))?;
-    // A crate without dependencies has a lock with itself in it.
+    // The lock of a crate without dependencies contains only the crate itself.
     let Some(packages) = table.get("package").and_then(Value::as_array) else {
         return Err("it has no `package`".to_owned());
     };
@@ -25,7 +25,7 @@ pub fn read(text: &str) -> Result<EcosystemContents, String> {
     for key in &keys {
         versions.entry(&key.0).or_default().push(key);
     }
-    // Before its third version the checksums stand apart.
+    // Before version 3 the checksums are in a separate table.
     let apart = table.get("metadata").and_then(Value::as_table);
     let mut contents = EcosystemContents::new(Ecosystem::CratesIo);
     for (package, key) in packages.iter().zip(&keys) {
@@ -54,7 +54,7 @@ fn origin(source: Option<&str>) -> PackageOrigin {
     }
 }
 
-/// The package of `NAME`, `NAME VERSION` or `NAME VERSION (SOURCE)`.
+/// The package named by `NAME`, `NAME VERSION` or `NAME VERSION (SOURCE)`.
 fn meant(named: &str, versions: &BTreeMap<&str, Vec<&PackageKey>>) -> Option<PackageKey> {
     let mut words = named.split(' ');
     let (of_name, version) = (versions.get(words.next()?)?, words.next());

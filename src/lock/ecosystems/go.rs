@@ -1,5 +1,6 @@
-//! Go's `go.mod` with its `go.sum`: since Go 1.17 the first names every module that is needed; before, only those that the
-//! project asks for itself, and the sums name the others. Neither says who requires what.
+//! Reads Go's `go.mod` and `go.sum`: since Go 1.17 the first lists every module; before, only direct requirements, and
+//! the second lists the others. Neither records which module requires which.
+//! <https://go.dev/ref/mod>
 //! <https://go.dev/ref/mod>
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use crate::lock::ecosystems::{Ecosystem, EcosystemContents, EcosystemPackage, Pa
 /// The first version whose `go.mod` is complete.
 const COMPLETE: (u32, u32) = (1, 17);
 
-/// What takes a module's place, and from where.
+/// The replacement of a module and its origin.
 type GoReplacement = (PackageKey, PackageOrigin);
 
 pub fn read(text: &str, sums: &str) -> Result<EcosystemContents, String> {

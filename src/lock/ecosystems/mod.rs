@@ -1,5 +1,5 @@
-//! What the locks of other languages hold: one reader for each format, all of them to the same list of packages, each with
-//! its version, hashes and what it requires. Pure: texts to values.
+//! Reads the locks of other languages: one reader per format, all with the same result, a list of packages with
+//! version, hashes and requirements. Parses text only.
 
 mod bundler;
 mod cargo;
@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 
 use crate::bounded;
 
-/// Where packages are published.
+/// The public registries of packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ecosystem {
     PyPi,
@@ -28,7 +28,7 @@ pub enum Ecosystem {
 }
 
 impl Ecosystem {
-    /// As OSV writes it. <https://ossf.github.io/osv-schema/#defined-ecosystems>
+    /// The name in OSV. <https://ossf.github.io/osv-schema/#defined-ecosystems>
     pub fn name(self) -> &'static str {
         match self {
             Self::PyPi => "PyPI",
@@ -39,7 +39,7 @@ impl Ecosystem {
         }
     }
 
-    /// For people.
+    /// The language's name for users.
     pub fn language(self) -> &'static str {
         match self {
             Self::PyPi => "Python",
@@ -64,18 +64,18 @@ impl Ecosystem {
     }
 }
 
-/// What a package is told by: its name and version.
+/// Identifies a package: its name and version.
 pub type PackageKey = (String, String);
 
-/// Where a package comes from.
+/// The origin of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PackageOrigin {
-    /// The ecosystem's index, or one like it.
+    /// The ecosystem's index, or a mirror of it.
     #[default]
     Index,
-    /// The project itself: nobody else knows it.
+    /// The project itself, which is in no index.
     Own,
-    /// A folder, repository or address.
+    /// A folder, repository or URL.
     Elsewhere(String),
 }
 
@@ -83,12 +83,12 @@ pub enum PackageOrigin {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EcosystemPackage {
     pub origin: PackageOrigin,
-    /// Algorithms, as Python names them, and hexadecimal digits.
+    /// Algorithms, by Python's names, and hexadecimal digits.
     pub hashes: BTreeSet<(String, String)>,
-    /// Where its file is.
+    /// The URL of its file.
     pub url: Option<String>,
     pub requires: BTreeSet<PackageKey>,
-    /// As far as the lock states it.
+    /// The licence, if the lock states it.
     pub licence: Option<String>,
 }
 
@@ -97,7 +97,7 @@ pub struct EcosystemPackage {
 pub struct EcosystemContents {
     pub ecosystem: Ecosystem,
     pub packages: BTreeMap<PackageKey, EcosystemPackage>,
-    /// What the project itself asks for, as far as the lock says so.
+    /// The project's direct requirements, if the lock states them.
     pub roots: BTreeSet<PackageKey>,
 }
 
@@ -106,7 +106,7 @@ impl EcosystemContents {
         Self { ecosystem, packages: BTreeMap::new(), roots: BTreeSet::new() }
     }
 
-    /// Adds a package, or what is new about one that is there.
+    /// Adds a package, or new facts about an existing one.
     fn add(&mut self, key: PackageKey, package: EcosystemPackage) {
         let known = self.packages.entry(key).or_default();
         known.hashes.extend(package.hashes);
@@ -123,7 +123,7 @@ impl EcosystemContents {
         other.packages.into_iter().for_each(|(key, package)| self.add(key, package));
     }
 
-    /// The project's own folders are not among what it asks for, but what they require is.
+    /// Replaces the project's own folders among the roots by their requirements.
     #[must_use]
     fn without_own(mut self) -> Self {
         let own: BTreeSet<PackageKey> = self
@@ -145,7 +145,7 @@ impl EcosystemContents {
         self
     }
 
-    /// How a package stands in a bill of materials: its package URL, or where it comes from.
+    /// The reference in a bill of materials: its package URL, or its origin.
     pub fn reference(&self, key: &PackageKey, package: &EcosystemPackage) -> String {
         match &package.origin {
             PackageOrigin::Elsewhere(from) => format!("{}:{}@{from}", self.ecosystem.name(), key.0),
@@ -154,7 +154,7 @@ impl EcosystemContents {
     }
 }
 
-/// Reads those of `files` that are locks; `None` when none of them is in a format that is known here.
+/// Reads the locks among `files`; `None` if none of them has a known format.
 pub fn read(files: &[PathBuf]) -> Result<Option<EcosystemContents>, String> {
     let mut found: Option<EcosystemContents> = None;
     for file in files {
@@ -171,12 +171,12 @@ pub fn read(files: &[PathBuf]) -> Result<Option<EcosystemContents>, String> {
 
 fn read_one(file: &Path) -> Result<Option<EcosystemContents>, String> {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    // A module that requires nothing has no sums.
+    // A module without requirements has no sums.
     let sums = || bounded::read_text(file.with_file_name("go.sum")).unwrap_or_default();
     parse(name, || text_of(file), sums)
 }
 
-/// Takes a lock of that name from its text; `None`: no lock that is known here has that name. `sums` is for Go.
+/// Parses a lock with that file name; `None` for an unknown name. `sums` is for Go.
 pub fn parse(
     name: &str,
     text: impl FnOnce() -> Result<String, String>,
@@ -202,7 +202,7 @@ fn text_of(file: &Path) -> Result<String, String> {
     }
 }
 
-/// The hashes of `sha512-BASE64 sha1-BASE64` (<https://www.w3.org/TR/SRI/>); what is none is left out.
+/// The hashes in `sha512-BASE64 sha1-BASE64` (<https://www.w3.org/TR/SRI/>); anything else is left out.
 fn hashes_of_integrity(text: &str) -> BTreeSet<(String, String)> {
     let hash = |word: &str| {
         let (algorithm, digest) = word.split_once('-')?;
@@ -211,7 +211,7 @@ fn hashes_of_integrity(text: &str) -> BTreeSet<(String, String)> {
     text.split_whitespace().filter_map(hash).collect()
 }
 
-/// The hexadecimal digits of what is written in base 64.
+/// Converts base 64 to hexadecimal digits.
 fn hexadecimal(text: &str) -> Option<String> {
     let bytes = STANDARD_PAD_INDIFFERENT.decode(text).ok()?;
     (!bytes.is_empty()).then(|| crate::digest::hexadecimal(&bytes))

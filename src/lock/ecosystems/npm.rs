@@ -1,5 +1,5 @@
-//! npm's `package-lock.json` in its versions 2 and 3: a folder of `node_modules` for each package, in which Node.js finds
-//! what it requires by looking there and in every folder above.
+//! Reads npm's `package-lock.json` in its versions 2 and 3: a folder of `node_modules` per package, in which Node.js
+//! finds requirements by searching that folder and all its parents.
 //! <https://docs.npmjs.com/cli/v11/configuring-npm/package-lock-json>
 
 use std::collections::BTreeMap;
@@ -42,14 +42,14 @@ pub fn read(text: &str) -> Result<EcosystemContents, String> {
     Ok(contents)
 }
 
-/// The name and version of what lies at `path`, to which perhaps a link leads.
+/// The name and version of the package at `path`, which may be the target of a link.
 fn key(path: &str, link: Option<&str>, entry: &Value) -> Result<PackageKey, String> {
     let named = link.unwrap_or(path);
     let of_path = named.rsplit_once(FOLDER).map_or(named, |(_, name)| name);
     let name = entry.get("name").and_then(Value::as_str).unwrap_or(of_path);
     match entry.get("version").and_then(Value::as_str) {
         Some(version) => Ok((name.to_owned(), version.to_owned())),
-        // Folders need none.
+        // Folders need no version.
         None if !path.contains(FOLDER) => Ok((name.to_owned(), String::new())),
         None => Err(format!("`{path}` has no version")),
     }
@@ -70,13 +70,13 @@ fn required(
     keys: &BTreeMap<&str, PackageKey>,
 ) -> std::collections::BTreeSet<PackageKey> {
     let kinds = ["dependencies", "optionalDependencies", "peerDependencies", "devDependencies"];
-    // What a published package was developed with is not in the lock.
+    // Development dependencies of a published package are not in the lock.
     let kinds = &kinds[..if path.contains(FOLDER) { 3 } else { 4 }];
     let names = kinds.iter().filter_map(|kind| packages[path].get(kind)?.as_object()).flat_map(Map::keys);
     names.filter_map(|name| keys.get(found(path, name, packages)?).cloned()).collect()
 }
 
-/// Where Node.js finds `name` from `path`; `None` for what is optional and not there.
+/// The path at which Node.js finds `name` from `path`; `None` if it is optional and missing.
 fn found<'a>(path: &str, name: &str, packages: &'a Map<String, Value>) -> Option<&'a str> {
     let mut above = Some(path);
     while let Some(folder) = above {

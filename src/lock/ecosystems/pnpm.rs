@@ -1,4 +1,4 @@
-//! pnpm's `pnpm-lock.yaml` in its versions 6 and 9. <https://github.com/pnpm/spec/blob/master/lockfile/9.0.md>
+//! Reads pnpm's `pnpm-lock.yaml` in its versions 6 and 9. <https://github.com/pnpm/spec/blob/master/lockfile/9.0.md>
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub fn read(text: &str) -> Result<EcosystemContents, String> {
         Yaml::Integer(number) => number.to_string(),
         _ => return Err("it has no `lockfileVersion`".to_owned()),
     };
-    // What a package requires stands apart since version 9.
+    // Since version 9 a package's requirements are in a separate section.
     let edges = match version.split('.').next() {
         Some("6") => &lock["packages"],
         Some("9") => &lock["snapshots"],
@@ -58,11 +58,11 @@ fn entries(yaml: &Yaml) -> impl Iterator<Item = (&str, &Yaml)> {
     yaml.as_hash().into_iter().flatten().filter_map(|(key, value)| Some((key.as_str()?, value)))
 }
 
-/// `NAME@VERSION`, before version 9 with a slash, both perhaps with what it was resolved beside: `(react@18.0.0)`.
+/// `NAME@VERSION`, before version 9 with a slash, both possibly followed by peer dependencies: `(react@18.0.0)`.
 fn key(path: &str) -> Option<PackageKey> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.split_once('(').map_or(path, |(path, _)| path);
-    // The name may begin with one.
+    // The name may begin with `@`.
     let at = path.get(1..)?.find('@')? + 1;
     Some((path[..at].to_owned(), path[at + 1..].to_owned()))
 }
@@ -74,7 +74,7 @@ fn required(entry: &Yaml, contents: &EcosystemContents) -> BTreeSet<PackageKey> 
         let version = value.as_str().or_else(|| value["version"].as_str())?;
         let plain = version.split_once('(').map_or(version, |(version, _)| version);
         let own = (name.to_owned(), plain.to_owned());
-        // An alias has the real name in its version.
+        // The version of an alias contains the real name.
         let known = |key: &PackageKey| contents.packages.contains_key(key);
         if known(&own) { Some(own) } else { key(version).filter(known) }
     };

@@ -1,4 +1,4 @@
-//! Versions by the rules of each ecosystem: which of two is the newer one.
+//! Compares versions by the rules of each ecosystem.
 //! <https://semver.org/#spec-item-11> <https://docs.ruby-lang.org/en/master/Gem/Version.html> <https://peps.python.org/pep-0440/>
 
 use std::cmp::Ordering;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 
 use crate::lock::ecosystems::Ecosystem;
 
-/// A version that others of the same ecosystem can be compared with.
+/// A version comparable with others of the same ecosystem.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EcosystemVersion {
     Python(pep440_rs::Version),
-    /// npm's and Cargo's, and those of Go's modules, which are such with a `v`. What was built, behind `+`, orders nothing.
+    /// Versions of npm, Cargo and Go modules (with a `v`). Build metadata after `+` does not affect the order.
     Semantic(semver::Version),
     Gem(GemVersion),
 }
 
-/// RubyGems' versions are not semantic ones: they have any number of parts, words among these are older than numbers, and
-/// a missing part is zero. So `semver` cannot read them.
+/// RubyGems versions are not semantic: they have any number of parts, words are older than numbers, and a missing part
+/// is zero. So `semver` cannot parse them.
 #[derive(Debug, Clone)]
 pub struct GemVersion(Vec<GemVersionSegment>);
 
@@ -27,7 +27,7 @@ enum GemVersionSegment {
 }
 
 impl EcosystemVersion {
-    /// `None` for what is no version there.
+    /// `None` if the text is not a valid version there.
     pub fn of(ecosystem: Ecosystem, text: &str) -> Option<Self> {
         match ecosystem {
             Ecosystem::PyPi => pep440_rs::Version::from_str(text).ok().map(Self::Python),
@@ -37,7 +37,7 @@ impl EcosystemVersion {
     }
 }
 
-/// Missing numbers are zero, as in the `0` of a database; a `v` as Go writes it counts for nothing.
+/// Missing numbers are zero, as in the `0` of a database; Go's `v` is ignored.
 fn semantic(text: &str) -> Option<semver::Version> {
     let text = text.strip_prefix('v').unwrap_or(text);
     let (numbers, rest) = text.split_at(text.find(['-', '+']).unwrap_or(text.len()));

@@ -1,5 +1,6 @@
-//! Yarn's `yarn.lock`: of Yarn 1 in a format of its own, of later ones in YAML. Blocks are named by what was asked for, such
-//! as `leaf@^1.0.0`, and what a package requires is such a name again.
+//! Reads `yarn.lock`: Yarn 1 has a format of its own, later versions use YAML. Blocks are named by requirements such as
+//! `leaf@^1.0.0`, and a package lists its requirements by such names.
+//! <https://classic.yarnpkg.com/lang/en/docs/yarn-lock/> <https://yarnpkg.com/advanced/lexicon>
 //! <https://classic.yarnpkg.com/lang/en/docs/yarn-lock/> <https://yarnpkg.com/advanced/lexicon>
 
 use std::collections::BTreeMap;
@@ -29,16 +30,16 @@ pub fn read(text: &str) -> Result<EcosystemContents, String> {
     Ok(contents)
 }
 
-/// One package and what it was asked for by.
+/// One package and the requirements it satisfies.
 struct YarnEntry {
     names: Vec<String>,
     key: PackageKey,
     package: EcosystemPackage,
-    /// For each requirement the names that it may have.
+    /// The possible names of each requirement.
     requires: Vec<Vec<String>>,
 }
 
-/// The name in `NAME@RANGE`, which may begin with an `@` itself.
+/// The name in `NAME@RANGE`, which may itself begin with `@`.
 fn name_of(asked: &str) -> Option<&str> {
     let at = asked.get(1..)?.find('@')? + 1;
     Some(&asked[..at])
@@ -127,7 +128,7 @@ fn later(text: &str) -> Result<Vec<YarnEntry>, String> {
             _ => return Err(format!("`{asked}` has no version")),
         };
         let origin = match from.split_once(':') {
-            // What is patched has the name and the version of the original.
+            // A patched package has the name and version of the original.
             Some(("npm" | "patch", _)) => PackageOrigin::Index,
             Some(("workspace", _)) => PackageOrigin::Own,
             _ => PackageOrigin::Elsewhere(from.to_owned()),
@@ -136,7 +137,7 @@ fn later(text: &str) -> Result<Vec<YarnEntry>, String> {
         let names = required.filter_map(|(name, range)| {
             let (name, range) =
                 (name.as_str()?, range.as_str().map_or_else(|| number(range), |text| Some(text.to_owned()))?);
-            // Before its eighth version the lock leaves the protocol out.
+            // Before version 8 the lock leaves the protocol out.
             Some(vec![format!("{name}@{range}"), format!("{name}@npm:{range}")])
         });
         blocks.push(YarnEntry {
@@ -149,7 +150,7 @@ fn later(text: &str) -> Result<Vec<YarnEntry>, String> {
     Ok(blocks)
 }
 
-/// A range such as `1`, which YAML takes for a number.
+/// A range such as `1`, which YAML parses as a number.
 fn number(yaml: &Yaml) -> Option<String> {
     match yaml {
         Yaml::Integer(number) => Some(number.to_string()),
