@@ -1,5 +1,5 @@
-//! The program as a user meets it: every test here starts the real binary in a project of its own and looks at what it
-//! prints, how it ends and what it leaves behind. `support` holds the means; the other folders hold the tests, by theme.
+//! Black-box tests: every test runs the real binary in a project of its own and checks its output, its exit code and
+//! the files it leaves behind. `support` contains the helpers; the other folders contain the tests, by topic.
 
 #![allow(
     clippy::disallowed_methods,

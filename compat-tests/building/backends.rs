@@ -1,5 +1,5 @@
-//! The build backends people use, from the package index, each with a small project, as a wheel and editable (and once as
-//! a source distribution, which pip builds again with all it needs): envo must say and install what tox does.
+//! Tests the widely used build backends from the package index, each with a small project as a wheel, editable, and
+//! once as a source distribution: envo prints and installs the same as tox.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What is done to an environment, when, and when not: incremental installs, recreation, interruption, two at once.
+//! Tests when environments are created, updated, recreated or left alone, including interruption and two runs at once.
 
 use std::fs;
 use std::sync::mpsc;

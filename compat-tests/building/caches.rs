@@ -1,5 +1,5 @@
-//! envo's cache and the work folder when the disk is full, when something in them is damaged, and when many processes
-//! use them at once, some of which are killed.
+//! Tests envo's cache and the work folder with a full disk, damaged files, and many processes at once, some of which
+//! are killed.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! How environments are made where variables say something about it: as tox and its virtualenv make them.
+//! Tests that variables affect the creation of environments as with tox and its virtualenv.
 
 use crate::configuration::differential::same_as_tox;
 use crate::support::project::Project;
@@ -127,7 +127,7 @@ fn no_environment_takes_the_place_of_a_folder_that_holds_the_project() {
         let ini = format!("[tox]\nno_package = true\nenv_list = a\n[testenv]\nenv_dir = {folder}\n");
         let project = Project::new().ini(&ini).file("sub/kept", "");
         for arguments in [&["run"] as &[&str], &["run", "-r"]] {
-            let outcome = project.run(arguments).ends_with(1).says("holds the project");
+            let outcome = project.run(arguments).ends_with(1).says("contains the project");
             outcome.explains("tox.ini:5:11").explains("name a folder of the environment's own");
         }
         assert!(project.root().join("sub/kept").exists() && !project.root().join("pyvenv.cfg").exists());

@@ -1,4 +1,4 @@
-//! What stays of a build that was cut off: killed, without room on the disk, without a network.
+//! Tests the state left by an interrupted build: killed, with a full disk, without a network.
 
 use std::fs;
 use std::io::Read;

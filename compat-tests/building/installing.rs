@@ -1,4 +1,4 @@
-//! Which program installs, and where the uv comes from that envo keeps for machines without one.
+//! Tests the choice of installer, and where envo's own uv comes from on machines without one.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -59,7 +59,7 @@ fn uv_is_fetched_once_and_told_of_on_standard_error() {
 fn an_index_without_uv_is_asked_once_and_pip_installs() {
     let project = project();
     let first = project.run(["run"]).succeeds().says("ran\n").explains("envo: uv could not be fetched: ");
-    assert!(first.stderr.ends_with("; pip goes on without it\n"), "{}", first.stderr);
+    assert!(first.stderr.ends_with("; pip is used instead\n"), "{}", first.stderr);
     assert!(installed(&project, "a").contains(&"one.py".to_owned()));
     let again = project.run(["run", "-r", "-v"]).succeeds().says("a: pip installs, not uv: uv could not be fetched: ");
     assert_eq!(again.stderr, "");
@@ -78,7 +78,7 @@ fn a_damaged_uv_is_fetched_again_and_pip_is_not_taken_silently() {
     assert_eq!(asked_of_uv(&project).len(), 2);
     fs::remove_file(&program).expect("it is there");
     fs::remove_file(project.path("links/uv-7.1-py3-none-any.whl")).expect("it is there");
-    let without = project.run(["run", "-r"]).succeeds().explains("is damaged").explains("; pip goes on without it\n");
+    let without = project.run(["run", "-r"]).succeeds().explains("is damaged").explains("; pip is used instead\n");
     assert!(without.stderr.starts_with(&format!("envo: `{folder}` is damaged")), "{}", without.stderr);
     assert!(installed(&project, "a").contains(&"one.py".to_owned()));
 }
@@ -146,7 +146,7 @@ fn project_with(like: &Project, installer: &str) -> Project {
 #[test]
 fn uv_that_was_asked_for_and_cannot_be_had_fails_the_environment() {
     let project = project().variable("ENVO_INSTALLER", "uv").variable("ENVO_OFFLINE", "1");
-    let text = "a: failed with uv shall install, but there is no uv, and ENVO_OFFLINE is set\n";
+    let text = "a: failed with uv is chosen as the installer, but there is no uv, and ENVO_OFFLINE is set\n";
     project.run(["run"]).ends_with(1).says(text).explains("install uv, or choose another `installer`");
 }
 

@@ -1,4 +1,4 @@
-//! Which interpreter an environment is made with, and what happens where there is none.
+//! Tests which interpreter an environment gets, and the errors if there is no suitable one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

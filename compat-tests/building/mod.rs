@@ -1,4 +1,5 @@
-//! Environments and packages: created, reused, recreated, installed, built, also when disks are full and caches damaged.
+//! Tests of environments and packages: creating, reusing, recreating, installing, building, also with full disks and
+//! damaged caches.
 
 mod backends;
 mod build;

@@ -1,6 +1,6 @@
-//! Building and installing the project where something is missing, is left out or is built for somebody else: tables of
-//! the same small project under a real tox and under envo, which must call the same hooks, print the same and end the
-//! same. The project brings its own build backend, so that a case takes no index and little time.
+//! Tests building and installing the project when parts are missing, left out or built by another environment: tables
+//! of small projects under a real tox and under envo, which must call the same hooks, print the same and exit the same.
+//! Each project has its own build backend, so that a case needs no index and little time.
 
 use std::fs;
 use std::sync::LazyLock;

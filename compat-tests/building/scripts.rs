@@ -1,4 +1,4 @@
-//! Environments of scripts that say themselves what they need (PEP 723).
+//! Tests environments of scripts that declare their own requirements (PEP 723).
 
 use crate::configuration::differential::same_as_tox;
 use crate::support::project::Project;

@@ -1,4 +1,4 @@
-//! Everything that can be wrong with a configuration or a request: a clear message, the place, and tox's exit code.
+//! Tests invalid configurations and arguments: each gets a clear message, the location, and tox's exit code.
 
 use crate::configuration::differential::same_as_tox;
 use crate::support::project::{Outcome, Project};
@@ -530,7 +530,7 @@ fn folders_and_files_that_cannot_be_used_are_explained_with_their_setting() {
         ("env_tmp_dir = /proc/x", 2, "env_tmp_dir /proc/x cannot be created: ", "4:15"),
         ("env_log_dir = /proc/x", 2, "env_log_dir /proc/x cannot be created: ", "4:15"),
         ("env_dir = tox.ini", 1, "tox.ini is a file where this environment should live", "4:11"),
-        ("env_tmp_dir = {tox_root}", 1, "env_tmp_dir [ROOT] holds the project", "4:15"),
+        ("env_tmp_dir = {tox_root}", 1, "env_tmp_dir [ROOT] contains the project", "4:15"),
         ("base_python_file = tox.ini", 1, "base_python_file: 'tox.ini' does not contain a Python version", "4:20"),
         ("runner = virtualenv-pep-723\nscript = gone.py", 1, "script file not found: [ROOT]/gone.py", "5:10"),
     ] {

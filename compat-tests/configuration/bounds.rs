@@ -1,5 +1,5 @@
-//! What a file may ask for has an end: chains, circles and doublings end in an error that says where, on a small stack and
-//! in a gigabyte, and what works with tox works.
+//! Tests limits of configuration files: long chains, cycles and exponential growth end in an error with a location, on
+//! a small stack and within a gigabyte, and files that work with tox work.
 
 use crate::support::project::{Outcome, Project};
 

@@ -1,4 +1,4 @@
-//! `envo config`.
+//! Tests `envo config`.
 
 use insta::assert_snapshot;
 

@@ -1,5 +1,5 @@
-//! `config --check` finds whatever ends a run before its first command for a reason that is written in the files: both
-//! look at the same projects, and have to agree.
+//! Tests that `config --check` finds every error in the project's files that stops a run before its first command: both
+//! check the same projects and must agree.
 
 use crate::support::project::Project;
 

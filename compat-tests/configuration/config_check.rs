@@ -1,4 +1,4 @@
-//! `config --check` tells everything that is wrong at once, with its place.
+//! Tests that `config --check` reports all errors at once, with their locations.
 
 use crate::support::project::Project;
 

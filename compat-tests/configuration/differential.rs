@@ -1,4 +1,4 @@
-//! The same project under a real tox and under envo: both must print the same and end the same.
+//! Runs the same projects under a real tox and under envo: both must print the same and exit the same.
 
 use std::sync::LazyLock;
 

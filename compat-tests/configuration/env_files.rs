@@ -1,4 +1,4 @@
-//! `env_file`: variables of environments from files.
+//! Tests `env_file`: variables of environments from files.
 
 use crate::support::project::Project;
 

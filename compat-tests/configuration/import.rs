@@ -1,4 +1,4 @@
-//! `envo import`: what it writes can be served.
+//! Tests `envo import`: the services it writes can be started.
 
 use crate::support::project::{Outcome, Project};
 

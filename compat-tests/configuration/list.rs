@@ -1,4 +1,4 @@
-//! `envo list`.
+//! Tests `envo list`.
 
 use insta::assert_snapshot;
 

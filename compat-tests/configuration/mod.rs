@@ -1,4 +1,5 @@
-//! What envo reads and shows: `list`, `config`, `config --check`, `quickstart`, `import`, and everything that can be wrong with a file.
+//! Tests of reading and showing configuration: `list`, `config`, `config --check`, `quickstart`, `import`, and invalid
+//! files.
 
 mod bad_input;
 mod bounds;

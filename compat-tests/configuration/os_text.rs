@@ -1,5 +1,5 @@
-//! Arguments, variables and folders that are not UTF-8: commands get the bytes that were typed, as from tox, and people see
-//! what tox shows. tox itself then fails over its own log.
+//! Tests arguments, variables and folders that are not UTF-8: commands get the exact bytes, as from tox, and users see
+//! what tox shows. tox itself then fails on its own log.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

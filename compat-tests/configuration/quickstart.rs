@@ -1,4 +1,5 @@
-//! `envo quickstart`: what tox writes, and what else is in the folder. What it writes passes the check and runs.
+//! Tests `envo quickstart`: it writes the same as tox, considers the folder's other files, and the result passes the
+//! check and runs.
 
 use crate::configuration::differential::same_as_tox;
 use crate::support::project::{Outcome, Project};

@@ -1,4 +1,4 @@
-//! `set_env` where it refers to others, to files and to itself.
+//! Tests `set_env` with references to other settings, to files and to itself.
 
 use crate::configuration::differential::same_as_tox;
 use crate::support::project::Project;

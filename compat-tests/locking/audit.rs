@@ -1,4 +1,4 @@
-//! What is said of locks by others: known vulnerabilities, newer versions, licences.
+//! Tests facts about locked packages from other sources: known vulnerabilities, newer versions, licences.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -169,7 +169,7 @@ fn without_a_network_audit_ends_with_a_code_of_its_own_and_names_db() {
         failed.explains("cannot check for vulnerabilities: http://").explains("\nhelp: ").explains("`--db PATH`");
     }
     // A wrong address is not a missing network, and a database needs none.
-    project.run(["audit", "--service", "ftp://x"]).ends_with(1).explains("is no http address");
+    project.run(["audit", "--service", "ftp://x"]).ends_with(1).explains("is not an HTTP URL");
     let project = project.file("osv/TEST-1.json", ENTRY);
     project.run(["audit", "--db", "osv", "--service", "http://127.0.0.1:1", "--ignore", "CVE-1"]).succeeds();
 }

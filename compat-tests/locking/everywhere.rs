@@ -1,5 +1,5 @@
-//! The six environments of `fixtures/locked`: their locks are the same wherever they are made, everywhere the same comes
-//! out of them, and other programs take them too.
+//! Tests the six environments of `fixtures/locked`: their locks are the same on every machine, install the same
+//! packages everywhere, and work with other programs.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! From locks of other programs to envo's. The files are as poetry 2.5, PDM 2.24, pipenv and pip-tools wrote them, with
-//! fewer packages and hashes. And what `docs/locking.md` says to type.
+//! Tests the import of other programs' locks. The files are as poetry 2.5, PDM 2.24, pipenv and pip-tools wrote them,
+//! with fewer packages and hashes. Also tests the commands in `docs/locking.md`.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Locks and what an index does meanwhile: files that are withdrawn, lost, changed; nobody who answers.
+//! Tests locks while an index changes: files that are withdrawn, lost or changed, and an index that does not respond.
 
 use std::fs;
 

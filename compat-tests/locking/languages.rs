@@ -1,5 +1,5 @@
-//! Locks of languages that are not Python's, written and obeyed by their own tools, from indexes on this machine: made,
-//! checked, run from, stale, and with a byte of them or of a file of the index changed.
+//! Tests locks of other languages than Python, written and installed by their own tools from local indexes: created,
+//! checked, installed from, out of date, and with a changed byte in them or in a file of the index.
 
 use std::fs;
 

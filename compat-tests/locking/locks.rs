@@ -1,4 +1,5 @@
-//! Locks: made, checked, run from, moved, looked at; and everything that can be wrong with one.
+//! Tests locks: creating, checking, installing from, updating and inspecting them, and everything that can be wrong
+//! with one.
 
 use std::fs;
 
@@ -125,7 +126,7 @@ fn what_a_script_asks_for_is_locked() {
 fn a_stale_lock_is_refused_and_tells_what_changed() {
     let project = project();
     project.run(["lock", "--check"]).ends_with(1).says("a: a is not locked: envo.lock has no line for it");
-    project.run(["run", "--locked", "-e", "a"]).ends_with(1).explains("`envo lock -e a` makes it anew");
+    project.run(["run", "--locked", "-e", "a"]).ends_with(1).explains("`envo lock -e a` updates it");
     project.run(["lock"]).succeeds();
     let project = project.ini(&ini("one>=1"));
     let text = "the lock of a is stale: deps changed: added one>=1, removed one";

@@ -1,4 +1,4 @@
-//! Locks that the real pnpm and the real yarns write, of packages in a registry on this machine: what envo reads in them.
+//! Tests reading locks that the real pnpm and yarn write for packages in a local registry.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Locks of every language: written, checked, installed from, updated and inspected.
+//! Tests of locks in every language: writing, checking, installing from, updating and inspecting them.
 
 mod audit;
 mod everywhere;

@@ -1,3 +1,3 @@
-//! The Python package; its own tests are in `python/tests`.
+//! Tests of the Python package in this repository; its own tests are in `python/tests`.
 
 mod package;

@@ -1,4 +1,4 @@
-//! What the Python package in `python/` stands on. That package's own tests are run by `.ci/test`, through envo.
+//! Tests the prerequisites of the Python package in `python/`. `.ci/test` runs that package's own tests with envo.
 
 use insta::assert_snapshot;
 

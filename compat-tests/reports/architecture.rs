@@ -1,5 +1,5 @@
-//! The order of the source: which folder or file of `src` may use which. The table of `docs/architecture.md` is the rule;
-//! it is read here, so that document and test cannot differ.
+//! Checks which folder or file of `src` may use which. The table of `docs/architecture.md` is the rule; it is read
+//! here, so that document and test cannot differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

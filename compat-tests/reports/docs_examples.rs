@@ -1,4 +1,4 @@
-//! The documentation: what its console blocks show is what happens, and what it points at is there.
+//! Tests the documentation: its console blocks show real output, and its links lead somewhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};

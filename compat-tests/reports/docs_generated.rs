@@ -1,5 +1,5 @@
-//! The reference pages are written from the tables of the program and fail here when they are stale.
-//! `ENVO_WRITE_DOCS=1 cargo test --test compat docs` (or `just docs`) writes them anew.
+//! Checks that the reference pages match the program's tables, which they are generated from.
+//! `ENVO_WRITE_DOCS=1 cargo test --test compat docs` (or `just docs`) generates them again.
 
 use std::env;
 use std::fmt::Write;

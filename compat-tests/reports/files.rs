@@ -1,4 +1,4 @@
-//! What a run leaves for programs: `--junit-xml`, `--report json`, `--result-json` and the annotations of GitHub Actions.
+//! Tests reports for programs: `--junit-xml`, `--report json`, `--result-json` and the annotations of GitHub Actions.
 
 use std::fs;
 

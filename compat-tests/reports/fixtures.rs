@@ -1,4 +1,4 @@
-//! The fixtures as stories: what each one shows is what it does.
+//! Tests the fixtures: each behaves as it describes.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

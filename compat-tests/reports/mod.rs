@@ -1,4 +1,4 @@
-//! Reports for programs, the documentation and its examples.
+//! Tests of reports for programs, of the documentation and of its examples.
 
 mod architecture;
 mod docs_examples;

@@ -1,4 +1,5 @@
-//! Environments that are prepared while commands of earlier ones run: what is gained, and that nobody notices otherwise.
+//! Tests environments that are prepared while commands of earlier ones run: the time gained, and that nothing else
+//! changes.
 
 use std::fs;
 

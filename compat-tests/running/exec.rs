@@ -1,4 +1,4 @@
-//! `envo exec`.
+//! Tests `envo exec`.
 
 use crate::configuration::differential::same_as_tox;
 use crate::support::project::Project;

@@ -1,4 +1,4 @@
-//! What is asked of a real tox that is installed already: plugins that only it can run.
+//! Tests delegating to an installed real tox: plugins that only it can run.
 
 use std::path::PathBuf;
 

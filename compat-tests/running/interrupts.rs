@@ -1,4 +1,4 @@
-//! What is left when a run is asked to stop: nothing, whatever the commands have started and however they cling to life.
+//! Tests that an interrupted run leaves no process behind, whatever its commands have started and however those resist.
 
 use rustix::process::Signal;
 

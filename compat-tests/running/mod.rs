@@ -1,4 +1,4 @@
-//! Commands in environments: `run` and `exec`, interrupts, terminals, plugins of tox whose work envo does.
+//! Tests of commands in environments: `run` and `exec`, interrupts, terminals, and tox plugins that envo replaces.
 
 mod ahead;
 mod exec;

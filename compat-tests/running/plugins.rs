@@ -1,4 +1,4 @@
-//! Plugins of tox whose work envo does: the same project under a real tox with the plugin beside it, and under envo.
+//! Tests tox plugins that envo replaces: the same project under a real tox with the plugin, and under envo.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `envo run`, alone and in parallel.
+//! Tests `envo run`, sequentially and in parallel.
 
 use std::fs;
 

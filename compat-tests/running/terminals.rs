@@ -1,4 +1,4 @@
-//! What is seen on a terminal, where both streams come together.
+//! Tests the output on a terminal, where both streams are merged.
 
 use crate::support::project::Project;
 

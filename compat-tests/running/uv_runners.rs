@@ -1,5 +1,5 @@
-//! Environments of tox-uv's runners: the same project under a real tox with tox-uv and under envo holds the same
-//! packages and the same record of them afterwards.
+//! Tests environments of tox-uv's runners: the same project under a real tox with tox-uv and under envo gets the same
+//! packages and the same record of them.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! What is the same for every language: variables, programs that may be called, places that settings name, `exec`,
-//! `devenv`, `config` and the result that is written as JSON.
+//! Tests features common to all languages: variables, allowed programs, locations of settings, `exec`, `devenv`,
+//! `config` and the JSON result.
 
 use crate::support::machine::need;
 use crate::support::project::Project;

@@ -1,5 +1,5 @@
-//! What goes wrong with environments that are not Python's: each names the environment, the setting with its place and
-//! what helps, and leaves what was installed before usable.
+//! Tests failures in environments of other runtimes: each error names the environment, the setting with its location
+//! and a remedy, and the previous installation stays usable.
 
 use crate::support::machine::need;
 use crate::support::project::Project;

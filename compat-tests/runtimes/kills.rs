@@ -1,6 +1,6 @@
-//! What is left of an environment that is not Python's when envo was killed while it exchanged what is installed: the next
-//! run takes nothing for whole that is not, and nothing for new that is old. The Node.js and npm here are scripts, so that
-//! what is installed, and when, is the test's to say.
+//! Tests environments of other runtimes when envo is killed while it replaces their files: the next run never mistakes
+//! partial files for complete ones, or old ones for new ones. Node.js and npm are scripts here, so that the test
+//! controls what is installed, and when.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

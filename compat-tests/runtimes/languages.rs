@@ -1,4 +1,4 @@
-//! Environments that are not Python's: real Node.js, Ruby, Go and Rust, each as the machine has it.
+//! Tests environments with the machine's real Node.js, Ruby, Go and Rust.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Environments that are not Python: Node.js, Ruby, Go, Rust and programs of the system.
+//! Tests of runtimes other than Python: Node.js, Ruby, Go, Rust and programs of the system.
 
 mod commands;
 mod failures;

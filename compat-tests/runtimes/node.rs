@@ -1,5 +1,4 @@
-//! Projects of Node.js with workspaces, under each package manager; the registry they ask is on this machine, and every
-//! cache is empty when a test begins.
+//! Tests Node.js projects with workspaces under each package manager, with a local registry and empty caches.
 
 use crate::support::machine::need;
 use crate::support::package_managers::{BERRY, MANAGERS, asking, registry_with_ms, with_managers};

@@ -1,5 +1,5 @@
-//! What was fetched once is not fetched again: environments are made anew from warm caches while no index can be reached.
-//! What an index does not have is told from one that is out of reach.
+//! Tests that cached files are not fetched again: environments are recreated from caches while no index can be reached.
+//! Errors distinguish a package that an index does not have from an unreachable index.
 
 use crate::runtimes::failures::{fails, still_works};
 use crate::support::machine::need;

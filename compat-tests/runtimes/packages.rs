@@ -1,4 +1,4 @@
-//! The project as a package of Node.js, Ruby, Go or Rust: built once, installed where it is tested.
+//! Tests the project as a package of Node.js, Ruby, Go or Rust: built once, installed where it is tested.
 
 use crate::support::machine::need;
 use crate::support::project::Project;
@@ -143,7 +143,7 @@ fn a_package_that_cannot_be_built_is_named_with_its_place_and_what_was_there_sta
     let project = project.ini(&ini("binry"));
     let failed = project.run(["run", "-e", "go"]).ends_with(1);
     failed
-        .says("`package = binry` of go is no package of its `runtime`")
+        .says("`package = binry` of go is not a package format of its `runtime`")
         .explains("tox.ini:3:")
         .explains("binary (go)");
 }

@@ -1,5 +1,5 @@
-//! Runtimes that are not there and are fetched from npm's registry: a Node.js of a version that nobody has, from a
-//! registry that the project's settings name and that wants to know who asks.
+//! Tests fetching a runtime from npm's registry: an unusual version of Node.js, from a registry in the project's
+//! settings that requires credentials.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! What talks to the supervisor: that it needs no configuration, says what it did, and waits for nothing that never comes.
+//! Tests clients of the supervisor: they need no configuration, report what they did, and never wait for an event that
+//! cannot come.
 
 use std::fs;
 

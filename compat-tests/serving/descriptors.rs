@@ -1,5 +1,5 @@
-//! What envo starts has none of the files that the caller of envo has open: a lock would be held, and a pipe never come to
-//! its end, for as long as services run.
+//! Tests that processes started by envo inherit none of its caller's open files: otherwise a lock would be held and a
+//! pipe kept open for as long as services run.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Fields of services are filled in where the configuration says them, and never in what comes from outside.
+//! Tests that fields of services are replaced in the configuration's own text, and never in external input.
 
 use crate::support::project::Project;
 

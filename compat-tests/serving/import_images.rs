@@ -1,5 +1,5 @@
-//! Services of a compose file that run known images run here with the programs of the system's packages, and their clients
-//! find in them what the file says.
+//! Tests services from a compose file with known images: they run with the programs of the system's packages, and
+//! clients find the data that the file specifies.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

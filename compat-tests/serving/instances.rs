@@ -1,4 +1,4 @@
-//! Several instances of one service: for each worker or test of a client, and as many as somebody wants.
+//! Tests several instances of one service: per worker or test of a client, or as many as requested.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Jobs are done for what they have prepared: as long as that is there, and no longer.
+//! Tests that a job counts as done for as long as its results exist, and no longer.
 
 use std::fs;
 

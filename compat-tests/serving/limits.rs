@@ -1,5 +1,5 @@
-//! A supervisor near its limits: few descriptors, many connections, and clients that send anything but requests. It serves
-//! whoever else is there, and what cannot be done is an error and never taken for nothing.
+//! Tests a supervisor near its limits: few descriptors, many connections, and clients that send invalid requests. It
+//! keeps serving the others, and reports an error for anything it cannot do.
 
 use std::fs;
 use std::io::{Read, Write};

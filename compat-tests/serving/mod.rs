@@ -1,4 +1,4 @@
-//! Services: started, probed, held by clients, supervised, and ended with everything they started.
+//! Tests of services: starting, probing, holding, supervising and stopping them with all their processes.
 
 mod clients;
 mod descriptors;

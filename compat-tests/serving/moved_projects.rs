@@ -1,4 +1,4 @@
-//! Projects that are renamed, moved or copied while their services run, and files in them that claim what is not so.
+//! Tests projects that are renamed, moved or copied while their services run, and state files with false contents.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

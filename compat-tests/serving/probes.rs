@@ -1,4 +1,4 @@
-//! What probes see, and how it is told: while a service takes long to get ready, and when it fails.
+//! Tests probes and their reports, while a service takes long to get ready and when it fails.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! The recipes of `docs/services.md`, taken from the page as they stand there and run with the few files that they speak of.
+//! Tests the recipes of `docs/services.md`, taken from the page and run with the few files that they mention.
 
 use std::fs;
 use std::path::Path;

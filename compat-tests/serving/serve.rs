@@ -1,4 +1,4 @@
-//! `envo serve`, and services that a run needs.
+//! Tests `envo serve`, and services that a run needs.
 
 use rustix::process::Signal;
 

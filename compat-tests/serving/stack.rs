@@ -1,4 +1,4 @@
-//! Real parts: `fixtures/stack`, with PostgreSQL, Redis, Flask, an ASGI server, a worker and a migration.
+//! Tests `fixtures/stack` with real programs: PostgreSQL, Redis, Flask, an ASGI server, a worker and a migration.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Services in the background: one supervisor for each project, which clients hold and talk to.
+//! Tests services in the background: one supervisor per project, used by several clients.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! What is left of a service when envo itself is told to end or is killed: nothing, whichever of its processes it was and
-//! however the service's processes cling to life.
+//! Tests that no process of a service survives when envo is terminated or killed, whichever of its processes that is
+//! and however the service's processes resist.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What envo reads in its folders and writes there: files that claim what is not so, links in place of files, folders of
-//! other users, and who can read what it leaves.
+//! Tests the files that envo reads and writes in its folders: false contents, links in place of files, folders of other
+//! users, and permissions.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! Takes out of an output what may differ from one run, machine or program to the next.
+//! Removes differences between runs, machines and programs from output.
 
 use std::path::Path;
 use std::sync::LazyLock;

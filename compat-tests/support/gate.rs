@@ -1,4 +1,4 @@
-//! A place where the processes of a test report, so that the test waits for what happened and not for time to pass.
+//! Receives messages from the processes of a test, so that it waits for events and not for time to pass.
 
 use std::io::{BufRead, BufReader, Write};
 use std::iter;

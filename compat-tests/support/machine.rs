@@ -1,4 +1,4 @@
-//! What the machine offers: interpreters, search paths, and the variables a program under test is given.
+//! Provides the machine's interpreters and search paths, and the variables of a program under test.
 
 use std::env;
 use std::ffi::OsString;

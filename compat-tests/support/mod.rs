@@ -1,4 +1,5 @@
-//! Means of the tests: projects, gates, servers, indexes and what the machine offers. How to write a test: `docs/CONTRIBUTING.md`.
+//! Helpers for the tests: projects, gates, servers, indexes and the machine's programs. How to write a test:
+//! `docs/CONTRIBUTING.md`.
 
 pub mod filters;
 pub mod gate;

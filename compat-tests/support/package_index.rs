@@ -1,4 +1,4 @@
-//! A package index on this machine whose files can be withdrawn, lost and changed under their users' feet.
+//! Serves a local package index whose files can be withdrawn, lost and changed while it is in use.
 
 use std::collections::BTreeMap;
 use std::fs;

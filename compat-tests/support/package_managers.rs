@@ -1,5 +1,5 @@
-//! pnpm and yarn, fetched once by the machine's npm into a folder that outlives the tests; and a registry on this machine
-//! for every package manager, so that no test depends on what the public one holds or on what a user's cache has.
+//! Provides pnpm and yarn, fetched once by the machine's npm into a folder that outlives the tests, and a local
+//! registry for every package manager, so that no test depends on the public one or on a user's cache.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A project in a folder of its own, and what came out when the program ran in it.
+//! Creates a project in a temporary folder, and runs the program in it.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,5 +1,5 @@
-//! The tox that envo must agree with, installed from the package index once and kept below `target/`; with plugins of
-//! tox in environments of their own.
+//! Installs the tox to compare with once from the package index and keeps it below `target/`; tox plugins get
+//! environments of their own.
 
 use std::fs::{self, File};
 use std::path::PathBuf;

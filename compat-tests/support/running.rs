@@ -1,4 +1,4 @@
-//! A program that was started and is still at work.
+//! Handles a program that is still running.
 
 use std::ffi::OsStr;
 use std::fs::File;

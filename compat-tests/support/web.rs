@@ -1,4 +1,4 @@
-//! A web server on this machine with the files of a folder, for tests of what is fetched. It ends with the tests.
+//! Serves the files of a folder on a local web server, for tests of downloads. It ends with the tests.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,4 @@
-//! Wheels made by hand, so that something can be installed without a network or a build backend.
+//! Builds wheels by hand, for installing without a network or a build backend.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -225,7 +225,9 @@ impl EnvBuilder {
         // Its files would overwrite those of the project or the system, and `-r` would remove them.
         let holds = |folder: &Path| fs_err::canonicalize(env_dir).is_ok_and(|env_dir| folder.starts_with(env_dir));
         if fs_err::canonicalize(&self.run.project.root).is_ok_and(|root| holds(&root)) {
-            let error = ConfigError::fail(format!("{shown} holds the project, so no environment can be in its place"));
+            let error = ConfigError::fail(format!(
+                "{shown} contains the project, so it cannot be the folder of an environment"
+            ));
             return Err(
                 EnvError::from(error).about("env_dir", "name a folder of the environment's own, as the default does")
             );

@@ -91,7 +91,7 @@ impl EnvBuilder {
             return Ok(*found);
         }
         let name = &self.environment.name;
-        let text = format!("`package = {}` of {name} is no package of its `runtime`", package.word);
+        let text = format!("`package = {}` of {name} is not a package format of its `runtime`", package.word);
         let words: Vec<String> = RUNTIMES
             .iter()
             .filter_map(|runtime| Some(format!("{} ({})", runtime.package()?.word, runtime.name())))
@@ -108,7 +108,7 @@ impl EnvBuilder {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match form.ending {
             Some(ending) if !name.ends_with(ending) => Err(EnvError::Fail(format!(
-                "--installpkg {} is no package for {}, whose `package = {}` wants a file *{ending}",
+                "--installpkg {} is not a package for {}: its `package = {}` needs a `*{ending}` file",
                 path.display(),
                 self.environment.name,
                 form.word

@@ -61,7 +61,7 @@ pub fn installer(
     let program = match uv() {
         Ok(program) => program,
         Err(reason) if choice == InstallerChoice::Uv => {
-            return Err(ConfigError::fail(format!("uv shall install, but {reason}"))
+            return Err(ConfigError::fail(format!("uv is chosen as the installer, but {reason}"))
                 .hint("install uv, or choose another `installer`"));
         }
         Err(reason) => return because(pip, &reason),
@@ -184,7 +184,7 @@ mod tests {
         let expected = ("python".to_owned(), Some("pip installs, not uv: there is none".to_owned()));
         assert_eq!(chosen(InstallerChoice::Automatic, true, &new, false)?, expected);
         let missing = chosen(InstallerChoice::Uv, true, &new, false).map_err(|error| error.message);
-        assert_eq!(missing, Err("uv shall install, but there is none".to_owned()));
+        assert_eq!(missing, Err("uv is chosen as the installer, but there is none".to_owned()));
         Ok(())
     }
 

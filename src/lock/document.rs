@@ -100,7 +100,8 @@ impl LockDocument {
             if has_control(value) {
                 return Err("a package has a line break or another control character in it".to_owned());
             }
-            let package = value.as_table().ok_or("a package is no table".to_owned()).and_then(LockedPackage::parse)?;
+            let package =
+                value.as_table().ok_or("a package is not a table".to_owned()).and_then(LockedPackage::parse)?;
             let has_blanks = package.words().any(|word| word.contains(char::is_whitespace));
             if has_blanks {
                 return Err(format!("`{}` has blanks in its name, version or hashes", package.name));
@@ -177,7 +178,7 @@ impl LockedPackage {
         };
         let mut wheels = Vec::new();
         for wheel in table.get("wheels").and_then(Value::as_array).into_iter().flatten() {
-            wheels.push(file(wheel.as_table().ok_or_else(|| fail("a wheel is no table".to_owned()))?)?);
+            wheels.push(file(wheel.as_table().ok_or_else(|| fail("a wheel is not a table".to_owned()))?)?);
         }
         wheels.sort();
         Ok(Self {
@@ -237,7 +238,7 @@ impl LockedFile {
         let from = url.as_deref().or(path.as_deref()).ok_or("a file has neither url nor path")?;
         let name = text_of(table, "name").unwrap_or_else(|| last_part(from));
         if hashes.is_empty() {
-            return Err(format!("{name} has no hash, so nobody could tell whether it was tampered with"));
+            return Err(format!("{name} has no hash, so tampering with it could not be detected"));
         }
         Ok(Self { name, url, path, hashes })
     }
@@ -308,7 +309,7 @@ mod tests {
             ("packages = []", "it has no lock-version"),
             ("lock-version = \"2.0\"\npackages = []", "its lock-version 2.0 is not supported"),
             (HEAD, "it has no packages"),
-            (&format!("{HEAD}packages = [1]"), "a package is no table"),
+            (&format!("{HEAD}packages = [1]"), "a package is not a table"),
             (&format!("{HEAD}[[packages]]\nversion = \"1\""), "a package has no name"),
             (
                 &format!("{HEAD}[[packages]]\nname = \"a\"\nsdist = {{ url = \"https://x/a.tar.gz\" }}"),

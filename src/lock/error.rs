@@ -66,16 +66,16 @@ impl LockError {
             Self::NotLocked { environment, .. }
             | Self::Stale { environment, .. }
             | Self::Missing { environment, .. } => {
-                vec![format!("`envo lock -e {environment}` makes it anew; what did not change keeps its version")]
+                vec![format!("`envo lock -e {environment}` updates it; what did not change keeps its version")]
             }
             Self::Edited { file, .. } => {
-                vec![format!("take {file} from version control, or let `envo lock` write it anew")]
+                vec![format!("restore {file} from version control, or recreate it with `envo lock`")]
             }
             Self::MergeConflict { file, .. } => vec![format!(
                 "take either side (`git checkout --ours -- {0}` or `--theirs`), then run `envo lock`",
                 file.display()
             )],
-            Self::Malformed { .. } => vec!["`envo lock --upgrade` makes it anew".to_owned()],
+            Self::Malformed { .. } => vec!["recreate it with `envo lock --upgrade`".to_owned()],
             Self::Conflict { origins, .. } | Self::Unresolved { origins, .. } => {
                 let shown =
                     |origin: &RequirementOrigin| format!("{}:{}: {}", origin.file.display(), origin.line, origin.text);

@@ -64,7 +64,7 @@ fn location_of(file: &LockedFile, folder: &Path) -> String {
 /// Whether the package applies to such an environment.
 pub fn applies(package: &LockedPackage, around: &MarkerEnvironment<'_>) -> Result<bool, String> {
     let Some(marker) = &package.marker else { return Ok(true) };
-    let wrong = |_| format!("package {} has a marker that is none: {marker}", package.name);
+    let wrong = |_| format!("package {} has an invalid marker: {marker}", package.name);
     marker.parse::<Marker>().map_err(wrong)?.holds(around)
 }
 

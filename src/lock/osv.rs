@@ -55,7 +55,7 @@ pub fn look_up(database: &Path, subjects: &BTreeSet<QueriedPackage>) -> Result<V
         let entry: Value =
             serde_json::from_slice(text).map_err(|error| format!("{name} in {}: {error}", database.display()))?;
         if entry.get("id").and_then(Value::as_str).is_none() {
-            return Err(format!("{name} in {} is no entry of OSV: it has no id", database.display()));
+            return Err(format!("{name} in {} is not an OSV entry: it has no id", database.display()));
         }
         for affected in entry.get("affected").and_then(Value::as_array).into_iter().flatten() {
             silent.retain(|ecosystem| !is_of(affected, *ecosystem));
@@ -154,7 +154,7 @@ fn affects(affected: &Value, subject: &QueriedPackage) -> Result<bool, String> {
     if ranges.is_empty() {
         return Ok(false);
     }
-    let version = version.ok_or_else(|| format!("`{text}` is no version that can be compared"))?;
+    let version = version.ok_or_else(|| format!("`{text}` is not a comparable version"))?;
     for range in ranges {
         if in_range(range, ecosystem, &version)? {
             return Ok(true);
@@ -170,14 +170,14 @@ fn in_range(range: &Value, ecosystem: Ecosystem, version: &EcosystemVersion) -> 
     for event in range["events"].as_array().into_iter().flatten() {
         for (kind, value) in event.as_object().into_iter().flatten() {
             let text = value.as_str().unwrap_or_default();
-            let parsed = EcosystemVersion::of(ecosystem, text)
-                .ok_or_else(|| format!("`{text}` is no version that can be compared"));
+            let parsed =
+                EcosystemVersion::of(ecosystem, text).ok_or_else(|| format!("`{text}` is not a comparable version"));
             match kind.as_str() {
                 "introduced" => events.push((parsed?, 0, true)),
                 "fixed" => events.push((parsed?, 0, false)),
                 "last_affected" => events.push((parsed?, 1, false)),
                 "limit" => limit = Some(parsed?),
-                other => return Err(format!("`{other}` is no event that envo knows")),
+                other => return Err(format!("`{other}` is not a known event")),
             }
         }
     }
@@ -244,7 +244,7 @@ pub fn answers(answer: &Value, asked: usize) -> Result<Vec<OsvResponse>, String>
         return Err(format!("the service did not answer all of {asked} questions"));
     };
     let one = |result: &Value| {
-        let result = result.as_object().ok_or("an answer of the service is no object")?;
+        let result = result.as_object().ok_or("a response of the service is not an object")?;
         let mut ids = Vec::new();
         for vulnerability in result.get("vulns").and_then(Value::as_array).into_iter().flatten() {
             ids.push(vulnerability["id"].as_str().ok_or("a vulnerability has no id")?.to_owned());

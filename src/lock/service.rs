@@ -66,7 +66,7 @@ impl VulnerabilityService<'_> {
     /// The response of `url`, to `body` if there is one.
     pub fn request(&self, url: &str, body: Option<&Value>) -> Result<Value, ServiceError> {
         if !url.starts_with("https://") && !url.starts_with("http://") {
-            return Err(ServiceError::Failed(format!("`{url}` is no http address")));
+            return Err(ServiceError::Failed(format!("`{url}` is not an HTTP URL")));
         }
         let failed = |error: std::io::Error| match error.kind() {
             ErrorKind::TimedOut => {
@@ -89,7 +89,7 @@ impl VulnerabilityService<'_> {
         let reason = || format!("{url}: {}", String::from_utf8_lossy(&error).trim());
         match code {
             0 => serde_json::from_slice(&answer)
-                .map_err(|error| ServiceError::Failed(format!("{url}: its answer is no JSON: {error}"))),
+                .map_err(|error| ServiceError::Failed(format!("{url}: its response is not valid JSON: {error}"))),
             NOBODY => Err(ServiceError::Unreachable(reason())),
             _ => Err(ServiceError::Failed(reason())),
         }

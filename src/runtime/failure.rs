@@ -30,7 +30,7 @@ impl ToolFailure {
             Self::Lock => format!("the lock file does not fit the manifest: bring it up to date with `{lock}`"),
             Self::Tampered => format!(
                 "a file is not the one that was locked, whose hash is in the lock: find out where it comes from and who \
-                 changed it before you lock it anew with `{lock}`"
+                 changed it before you lock it again with `{lock}`"
             ),
             Self::Unknown => "there is no such package or version: look for a mistake in its name, or ask for another \
                               version"

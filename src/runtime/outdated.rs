@@ -115,7 +115,7 @@ fn read_npm(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
 }
 
 fn read_pnpm(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
-    let [all, fitting] = answers else { return Err("it was not asked twice".to_owned()) };
+    let [all, fitting] = answers else { return Err("the tool was not run twice".to_owned()) };
     let fitting: BTreeMap<String, Value> = packages(fitting)?.into_iter().collect();
     let newer = |(name, one): (String, Value)| {
         let fits = fitting.get(&name).and_then(|one| text(one, "latest")).or_else(|| text(&one, "wanted"));
@@ -167,7 +167,7 @@ fn read_yarn(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
 }
 
 fn read_bundler(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
-    let [all, fitting] = answers else { return Err("it was not asked twice".to_owned()) };
+    let [all, fitting] = answers else { return Err("the tool was not run twice".to_owned()) };
     let fitting: BTreeMap<String, String> = gems(fitting)?.into_iter().collect();
     let newer = |(name, newest)| NewerVersion { fits: fitting.get(&name).cloned(), name, newest: Some(newest) };
     Ok(gems(all)?.into_iter().map(newer).collect())

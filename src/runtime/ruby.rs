@@ -317,7 +317,7 @@ fn gem_of(dependency: &str) -> Result<(&str, &str), String> {
     let (name, requirement) = dependency.split_once(char::is_whitespace).unwrap_or((dependency, ""));
     if name.starts_with('-') {
         return Err(format!(
-            "`{dependency}` in `ruby_deps` is no gem; write NAME or NAME VERSION, such as `rack ~> 3.0`"
+            "`{dependency}` in `ruby_deps` is not a gem; write NAME or NAME VERSION, such as `rack ~> 3.0`"
         ));
     }
     Ok((name, requirement.trim()))

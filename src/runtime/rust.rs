@@ -193,7 +193,7 @@ fn crates_with_programs(project: &Path) -> Result<Vec<PathBuf>, String> {
     let path = project.join(MANIFEST);
     let text = read(&path)?.ok_or_else(|| format!("there is no {MANIFEST} in {}", project.display()))?;
     let manifest: toml::Table = toml::from_str(&String::from_utf8_lossy(&text))
-        .map_err(|error| format!("{} is no TOML: {}", path.display(), error.message()))?;
+        .map_err(|error| format!("{} is not valid TOML: {}", path.display(), error.message()))?;
     let members = manifest.get("workspace").and_then(|workspace| workspace.get("members"));
     let patterns = members.and_then(toml::Value::as_array).into_iter().flatten().filter_map(toml::Value::as_str);
     let mut folders = vec![project.to_owned()];
@@ -228,7 +228,7 @@ fn install_folder(path: &Path, project: &Path) -> InstallStep {
 fn install_crate(dependency: &str, project: &Path, lock: Option<&str>) -> Result<InstallStep, String> {
     let (name, version) = crate_of(dependency);
     if name.starts_with('-') {
-        return Err(format!("`{dependency}` in `rust_deps` is no crate; write NAME or NAME@VERSION"));
+        return Err(format!("`{dependency}` in `rust_deps` is not a crate; write NAME or NAME@VERSION"));
     }
     let mut step = step(["cargo", "install"], project, "rust_deps");
     let Some(lock) = lock else {
@@ -243,7 +243,7 @@ fn install_crate(dependency: &str, project: &Path, lock: Option<&str>) -> Result
         return Ok(step);
     };
     let version = locked_version(lock, name)
-        .ok_or_else(|| format!("`{dependency}` in `rust_deps` is not in the lock, which has to be written anew"))?;
+        .ok_or_else(|| format!("`{dependency}` in `rust_deps` is not in the lock, which is out of date"))?;
     step.argv.extend(["--locked", "--version", &format!("={version}"), name].map(str::to_owned));
     Ok(step)
 }

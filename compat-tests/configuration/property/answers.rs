@@ -1,4 +1,4 @@
-//! What envo makes of a text, in the form in which the oracle answers.
+//! Formats envo's result for a text in the same way as the oracle.
 
 use envo::factor::{self, ActiveFactors};
 use envo::os_text;

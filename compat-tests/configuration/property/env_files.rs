@@ -1,4 +1,4 @@
-//! Files of variables against the real Docker Compose.
+//! Compares files of variables with the real Docker Compose.
 
 use std::collections::BTreeMap;
 

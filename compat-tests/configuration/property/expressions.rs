@@ -1,4 +1,4 @@
-//! Where expressions begin and end, against the real tox.
+//! Compares where expressions begin and end with the real tox.
 
 use envo::settings::expand::parse::{TextPart, parse};
 use proptest::prop_oneof;

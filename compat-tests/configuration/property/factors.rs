@@ -1,4 +1,4 @@
-//! Environment lists, ranges and conditional lines against the real tox.
+//! Compares environment lists, ranges and conditional lines with the real tox.
 
 use std::collections::HashSet;
 

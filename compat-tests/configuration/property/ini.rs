@@ -1,4 +1,4 @@
-//! INI files against Python's `ConfigParser(interpolation=None)`.
+//! Compares INI files with Python's `ConfigParser(interpolation=None)`.
 
 use envo::source::ini;
 

@@ -1,7 +1,7 @@
-//! Generated and mutated texts, read by envo and by Python or the real tox: both must understand the same.
+//! Property tests: generated and mutated texts are read by envo and by Python or the real tox, which must agree.
 //!
-//! A run takes a few thousand texts, always the same ones. `ENVO_PROPERTY_CASES=1000000` takes that many, and others each
-//! time.
+//! A run takes a few thousand texts, always the same ones. `ENVO_PROPERTY_CASES=1000000` takes that many, different
+//! ones each time.
 
 mod answers;
 mod compose;

@@ -1,4 +1,4 @@
-//! One Python for thousands of questions: the interpreter of the real tox, spoken to through pipes.
+//! Runs one Python for thousands of questions: the interpreter of the real tox, connected by pipes.
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};

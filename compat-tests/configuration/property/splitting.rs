@@ -1,4 +1,4 @@
-//! Commands split into words against the real tox.
+//! Compares the splitting of commands into words with the real tox.
 
 use super::oracle::Oracle;
 use super::{answers, same_for_all, texts};

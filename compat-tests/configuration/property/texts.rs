@@ -1,5 +1,4 @@
-//! Where the texts come from: pieces that mean something to one of the readers, put together at random, and the
-//! fixtures with a few changes.
+//! Generates texts: syntax elements of the readers in random combinations, and fixtures with a few changes.
 
 use std::fs;
 use std::path::Path;

@@ -8,7 +8,8 @@ use toml::{Table, Value};
 use crate::lock::ecosystems::{Ecosystem, EcosystemContents, EcosystemPackage, PackageKey, PackageOrigin};
 
 pub fn read(text: &str) -> Result<EcosystemContents, String> {
-    let table: Table = text.parse().map_err(|error: toml::de::Error| format!("it is no TOML: {}", error.message()))?;
+    let table: Table =
+        text.parse().map_err(|error: toml::de::Error| format!("it is not valid TOML: {}", error.message()))?;
     // The lock of a crate without dependencies contains only the crate itself.
     let Some(packages) = table.get("package").and_then(Value::as_array) else {
         return Err("it has no `package`".to_owned());
@@ -108,7 +109,7 @@ dependencies = ["bitflags 1.3.2 (registry+https://github.com/rust-lang/crates.io
     #[test]
     fn what_is_no_such_lock_is_refused_with_the_reason() {
         for (text, reason) in [
-            ("x = ", "it is no TOML"),
+            ("x = ", "it is not valid TOML"),
             ("version = 4", "it has no `package`"),
             ("[[package]]\nname = \"a\"", "the package `a` has no version"),
             ("package = [1]", "the package `` has no version"),

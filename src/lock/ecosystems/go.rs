@@ -17,7 +17,7 @@ pub fn read(text: &str, sums: &str) -> Result<EcosystemContents, String> {
     let mut hashes = BTreeMap::new();
     for line in sums.lines().filter(|line| !line.trim().is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [name, version, hash] = words[..] else { return Err(format!("go.sum: `{line}` is no line of it")) };
+        let [name, version, hash] = words[..] else { return Err(format!("go.sum: `{line}` is not a valid line")) };
         if !version.ends_with("/go.mod") {
             let digits = hash.strip_prefix("h1:").and_then(hexadecimal);
             hashes.insert((name.to_owned(), version.to_owned()), digits.map(|digits| ("sha256".to_owned(), digits)));
@@ -157,7 +157,7 @@ retract [v1.0.0, v1.1.0]
             ("module m\nrequire a\n", "", "line 2 is not one that Go writes: `require a`"),
             ("module m\nreplace a\n", "", "line 2 is not one"),
             ("module m\ngo x\n", "", "line 2 is not one"),
-            ("module m\n", "a b\n", "go.sum: `a b` is no line of it"),
+            ("module m\n", "a b\n", "go.sum: `a b` is not a valid line"),
         ] {
             let error = read(text, sums).expect_err(text);
             assert!(error.contains(reason), "{error}");

@@ -260,7 +260,7 @@ mod tests {
         let manifest = file("package.json", "{");
         assert_eq!(read(std::slice::from_ref(&manifest)), Ok(None));
         let error = read(&[manifest, file("package-lock.json", "{")]).unwrap_err();
-        assert!(error.contains("package-lock.json: it is no JSON"), "{error}");
+        assert!(error.contains("package-lock.json: it is not valid JSON"), "{error}");
         let error = read(&[file("Cargo.lock", "version = 4\n<<<<<<< HEAD\n")]).unwrap_err();
         assert!(error.contains("line 2 is a merge conflict marker"), "{error}");
         assert!(read(&[folder.path().join("Gemfile.lock")]).is_err());

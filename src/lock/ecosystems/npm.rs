@@ -13,8 +13,8 @@ use crate::lock::ecosystems::{
 const FOLDER: &str = "node_modules/";
 
 pub fn read(text: &str) -> Result<EcosystemContents, String> {
-    let lock: Value =
-        serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| format!("it is no JSON: {error}"))?;
+    let lock: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|error| format!("it is not valid JSON: {error}"))?;
     let Some(packages) = lock.get("packages").and_then(Value::as_object) else {
         return Err("it has no `packages`: npm 7 and newer write them".to_owned());
     };
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn what_is_no_such_lock_is_refused_with_the_reason() {
         for (text, reason) in [
-            ("", "it is no JSON"),
+            ("", "it is not valid JSON"),
             ("[]", "it has no `packages`"),
             (r#"{"lockfileVersion": 1, "dependencies": {}}"#, "it has no `packages`"),
             (r#"{"packages": {"node_modules/a": {}}}"#, "`node_modules/a` has no version"),

@@ -16,7 +16,7 @@ pub fn read(text: &str) -> Result<EcosystemContents, String> {
     let is_later = text.lines().any(|line| line.starts_with("__metadata:"));
     let blocks = if is_later { later(text)? } else { first(text)? };
     if blocks.is_empty() && !is_later && !text.contains("yarn lockfile v1") {
-        return Err("it is no lock of Yarn's".to_owned());
+        return Err("it is not a lock of Yarn".to_owned());
     }
     let named: BTreeMap<&str, &PackageKey> =
         blocks.iter().flat_map(|block| block.names.iter().map(|name| (name.as_str(), &block.key))).collect();
@@ -226,7 +226,7 @@ leaf@^2:
     #[test]
     fn what_is_no_such_lock_is_refused_with_the_reason() {
         for (text, reason) in [
-            ("", "it is no lock of Yarn's"),
+            ("", "it is not a lock of Yarn"),
             ("leaf\n", "line 1 is not one that Yarn writes: `leaf`"),
             ("  version \"1\"\n", "line 1 is not one"),
             ("leaf@1:\n  version\n", "line 2 is not one"),

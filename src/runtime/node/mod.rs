@@ -504,8 +504,8 @@ mod tests {
     #[test]
     fn a_broken_manifest_is_refused_by_name() {
         let error = |text: &str| NodeProject::with(&[("package.json", text)]).contents(&[]).unwrap_err();
-        assert!(error("{").contains("package.json is no JSON"));
-        assert!(error("[]").contains("package.json is no JSON object"));
+        assert!(error("{").contains("package.json is not valid JSON"));
+        assert!(error("[]").contains("package.json is not a JSON object"));
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl NodeManifest {
         }
         let name = self.lock.unwrap_or_default();
         let mut lock: Value = serde_json::from_slice(text)
-            .map_err(|error| format!("{} is no JSON: {error}", self.folder.join(name).display()))?;
+            .map_err(|error| format!("{} is not valid JSON: {error}", self.folder.join(name).display()))?;
         let Some(packages) = lock.get_mut("packages").and_then(Value::as_object_mut) else { return Ok(text.to_vec()) };
         let old = std::mem::take(packages);
         for (key, mut package) in old {
@@ -227,8 +227,8 @@ impl NodeManifest {
 fn parse(folder: &Path, text: &[u8]) -> Result<Value, String> {
     let path = folder.join(MANIFEST);
     let manifest: Value =
-        serde_json::from_slice(text).map_err(|error| format!("{} is no JSON: {error}", path.display()))?;
-    if manifest.is_object() { Ok(manifest) } else { Err(format!("{} is no JSON object", path.display())) }
+        serde_json::from_slice(text).map_err(|error| format!("{} is not valid JSON: {error}", path.display()))?;
+    if manifest.is_object() { Ok(manifest) } else { Err(format!("{} is not a JSON object", path.display())) }
 }
 
 fn without_lifecycle(mut manifest: Value) -> Value {

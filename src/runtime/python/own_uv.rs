@@ -35,7 +35,7 @@ pub fn obtain(means: &WheelSources<'_>, interpreter: &Interpreter) -> Result<Pat
         content: &|folder| Some(folder.join(PROGRAM)).filter(|program| is_program(program)),
         unpack: &unpack,
         avoided_by: "ENVO_INSTALLER=pip does without",
-        instead: "pip goes on without it",
+        instead: "pip is used instead",
         waits: false,
         room: 100 << 20,
     };

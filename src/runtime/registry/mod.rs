@@ -100,7 +100,7 @@ impl Registry<'_> {
         let file = scratch.path().join("metadata");
         self.download(settings, &url, (METADATA, LARGEST_DESCRIPTION), &file)?;
         let metadata: Value = serde_json::from_slice(&fs_err::read(&file)?)
-            .with_context(|| format!("{url} is no package's description"))?;
+            .with_context(|| format!("{url} is not the metadata of a package"))?;
         let releases = metadata["versions"].as_object().into_iter().flatten();
         let releases = releases.filter_map(|(version, about)| PythonRelease::parse(name, version, about));
         releases
