@@ -123,7 +123,7 @@ fn without_a_network_the_installer_says_so_and_what_was_good_stays_of_use() {
     let project = Project::new().ini(ini);
     wheels::library(&project.path("links"), "one", "1.0");
     let links = project.path("links").display().to_string();
-    // Nobody may listen on the first port but the system itself.
+    // Only the system itself may listen on the first port.
     let project = project
         .variable("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
         .variable("PIP_NO_CACHE_DIR", "1")

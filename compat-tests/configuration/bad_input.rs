@@ -373,7 +373,7 @@ fn what_never_comes_to_an_end_is_warned_of_when_it_is_needed_and_as_whose_it_is(
     let described = loops("env_list = a", "description = {env:LOOP}\ncommands = python -c 'print(1)' {env:LOOP}");
     same_as_tox(&described, ["list"]).says(&warning("ROOT"));
     same_as_tox(&described, ["config", "-k", "description"]).says(&warning("ROOT"));
-    // Nobody reads a description in a run.
+    // A run does not read descriptions.
     let outcome = same_as_tox(&described, ["run"]).succeeds();
     assert_eq!(outcome.stdout.matches("Could not expand").count(), 1, "{outcome:?}");
     assert!(outcome.stdout.starts_with(&warning("a")), "{outcome:?}");
@@ -530,7 +530,7 @@ fn folders_and_files_that_cannot_be_used_are_explained_with_their_setting() {
         ("env_tmp_dir = /proc/x", 2, "env_tmp_dir /proc/x cannot be created: ", "4:15"),
         ("env_log_dir = /proc/x", 2, "env_log_dir /proc/x cannot be created: ", "4:15"),
         ("env_dir = tox.ini", 1, "tox.ini is a file where this environment should live", "4:11"),
-        ("env_tmp_dir = {tox_root}", 1, "env_tmp_dir [ROOT] contains the project", "4:15"),
+        ("env_tmp_dir = {tox_root}", 1, "env_tmp_dir [ROOT] holds the project", "4:15"),
         ("base_python_file = tox.ini", 1, "base_python_file: 'tox.ini' does not contain a Python version", "4:20"),
         ("runner = virtualenv-pep-723\nscript = gone.py", 1, "script file not found: [ROOT]/gone.py", "5:10"),
     ] {

@@ -284,7 +284,7 @@ fn a_command_without_words_ends_as_in_tox() {
     for (command, code) in [("''", 13), ("'' a", 13), ("\"\"", 13), ("- ''", 0), ("", 0)] {
         same_as_tox(|| Project::new().ini(&ini(command)), ["run", "-e", "a"]).ends_with(code);
     }
-    // Of what tox does not foresee, only the last line of its traceback is told.
+    // For errors tox does not foresee, only the last line of its traceback is shown.
     for command in ["!", "-"] {
         Project::new().ini(&ini(command)).run(["run", "-e", "a"]).ends_with(2).says("cannot execute an empty command");
     }

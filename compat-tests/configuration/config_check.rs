@@ -80,7 +80,7 @@ fn tables_are_checked_like_sections() {
     ] {
         let place = format!("pyproject.toml:{place}:");
         let told = outcome.stderr.split("error: ").any(|one| one.contains(problem) && one.contains(&place));
-        // Of two problems on one line, one is told.
+        // Of two problems on one line, one is reported.
         assert!(told || problem.starts_with("circular"), "{problem} at {place}\n{}", outcome.stderr);
     }
 }

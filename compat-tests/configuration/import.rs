@@ -36,7 +36,7 @@ fn flask_and_redis_run_as_they_were_written_for_compose() {
     let (project, _) = imported("flask-redis");
     let ask = "import urllib.request as r, os\nprint(r.urlopen(os.environ['ENVO_WEB_URL'].replace('tcp', 'http')).read().decode())\n";
     let ini = std::fs::read_to_string(project.path("tox.ini")).expect("it was written");
-    // The port that the file publishes may be somebody else's on this machine.
+    // The port in the file may be in use on this machine.
     let ini = ini.replace("http=8000", "http");
     let project =
         project.file("ask.py", ask).ini(&format!("{ini}\n[testenv:app]\ndepends = web\ncommands = python ask.py\n"));

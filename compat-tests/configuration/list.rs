@@ -206,7 +206,7 @@ fn what_keeps_tox_from_looking_for_an_interpreter_to_build_with_keeps_it_from_li
                 outcome.stdout
             );
         }
-        // Nobody asks for one where an sdist is made, or where it is said who builds the wheel.
+        // None is needed for an sdist, or if the builder of the wheel is configured.
         same_as_tox(with("sdist", rest), ["list"]).succeeds().says("[no description]");
     }
     let said = "wheel_build_env = .pkg\npass_env = A B\n[testenv:py38-py39]\n";

@@ -111,7 +111,7 @@ fn words_of_advisories_are_shown_escaped() {
 }
 
 /// Answers each connection with the next of `answers`, whose status has these words; the address it listens on. An
-/// answer of status 0 is none: the connection ends.
+/// answer of status 0 closes the connection.
 fn service(answers: Vec<(u16, String)>, words: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it has an address");
@@ -186,7 +186,7 @@ fn an_interrupt_while_it_waits_is_no_missing_network() {
     let commands = commands.into_iter().chain([lock.clone(), lock.clone(), lock.clone(), lock, vec!["outdated"]]);
     for (at, command) in commands.enumerate() {
         let running = project.start(&command);
-        asked.recv_timeout(PATIENCE).expect("somebody is asked");
+        asked.recv_timeout(PATIENCE).expect("a service is asked");
         let signals = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
         let signal = signals[at % signals.len()];
         running.signal(signal);

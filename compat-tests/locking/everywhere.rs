@@ -115,7 +115,7 @@ fn six_environments_of_two_languages_are_locked_and_installed_alike_everywhere()
     let before = LOCKS.map(|file| read(&project, file));
     project.run(["lock"]).succeeds().says("extra: 3 packages, as before\n");
     assert!(LOCKS.map(|file| read(&project, file)) == before);
-    // Made anew from nothing they are the same once more.
+    // Recreated from scratch they are the same.
     fs::remove_file(project.path("envo.lock")).expect("it can be removed");
     fs::remove_dir_all(project.path("locks")).expect("it can be removed");
     project.run(["lock"]).succeeds();

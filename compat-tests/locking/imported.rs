@@ -252,7 +252,7 @@ fn what_the_page_on_locks_says_to_type_can_be_typed() {
         })
         .collect();
     assert!(commands.len() >= 9, "{commands:?}");
-    // Nobody listens there, so that no service is asked.
+    // No process listens there, so that no service is asked.
     let project = project().variable("https_proxy", "http://127.0.0.1:1").variable("HTTPS_PROXY", "http://127.0.0.1:1");
     wheels::library(&project.path("links"), "urllib3", "2.0");
     let project =

@@ -74,7 +74,7 @@ fn a_lost_file_is_told_and_the_environment_stays_as_it_was() {
     project.run(["lock"]).succeeds();
     let here = elsewhere(&project);
     here.run(["run", "--locked"]).succeeds().says("three==1.0\ntwo==1.0\n");
-    // Somebody else moves the lock: what was required is not any more, and what is now gets lost.
+    // Another user updates the lock: an old requirement is gone, and a new one gets lost.
     publish(&index, &project, "two", "1.1", &[]);
     let project = project.ini(&text);
     project.run(["lock", "--upgrade"]).succeeds();
@@ -203,7 +203,7 @@ fn locks_are_as_they_were_when_envo_is_killed_while_it_locks() {
     assert_eq!(lock_of(&project), lock);
     assert_eq!(fs::read(project.path("envo.lock")).expect("it is there"), index_of_locks);
     project.run(["lock", "--check"]).succeeds();
-    // Killed between the lock and the index over them: the two do not belong together, which is told and mended.
+    // Killed between writing the lock and the index: the mismatch is reported and repaired.
     project.run(["lock", "--upgrade"]).succeeds();
     let newer = lock_of(&project);
     fs::write(project.path("envo.lock"), index_of_locks).expect("it can be written");

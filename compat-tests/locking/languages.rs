@@ -19,7 +19,7 @@ struct Language {
     prints: &'static str,
     /// The lock that it has.
     lock: &'static str,
-    /// What stands in the lock, and what somebody made of it.
+    /// A text in the lock, and an edit of it.
     edit: (&'static str, &'static str),
     /// The file that the index hands out for version 1.0.0.
     file: &'static str,
@@ -221,7 +221,7 @@ fn keeps_its_promises(language: &Language) {
     project.run(["lock", "--check"]).succeeds();
     project.run(["run", "--locked"]).succeeds().says(language.prints);
     tells_what_is_locked(&project, language);
-    // What is newer changes nothing until somebody asks for it.
+    // Newer versions change nothing until an upgrade is requested.
     publish_newer(language, &index);
     project.run(["lock"]).succeeds();
     assert_eq!((read(&project, language.lock), read(&project, "envo.lock")), (lock.clone(), line.clone()));

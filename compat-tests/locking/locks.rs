@@ -204,7 +204,7 @@ fn an_index_that_does_not_answer_leaves_the_locks_as_they_were() {
     let project = project();
     project.run(["lock"]).succeeds();
     let (lock, index) = (lock_of(&project, "a"), index_of(&project));
-    // Nobody listens on a socket that was bound and never listened on, and nobody else can.
+    // A socket that is bound but never listens refuses connections, and no other process can listen on it.
     let listener =
         rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).expect("a socket");
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));

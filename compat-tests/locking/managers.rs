@@ -93,7 +93,7 @@ fn reads_what_it_wrote(manager: &Manager<'_>) {
     has_a_bill_of_materials(manager, &project, &registry);
     is_audited(&project);
     project.run(["run", "--locked"]).succeeds().says("@s/tool 1.0.0,leaf 2.0.0,leaf 1.0.0");
-    // Somebody's edit is told by every verb that would read it.
+    // Every command that reads the lock reports an edit by hand.
     fs::write(project.path(manager.lock), format!("{lock}# edited\n")).expect("it can be written");
     for verb in ["graph", "sbom", "audit"] {
         project.run([verb]).ends_with(1).explains("the lock of js is stale: node-lock changed");
@@ -122,7 +122,7 @@ fn has_a_bill_of_materials(manager: &Manager<'_>, project: &Project, registry: &
     assert!(required.contains("leaf@1.0.0") && !required.contains("leaf@2.0.0"), "{bill}");
 }
 
-/// Of two versions the one that is bad is told.
+/// Of two versions, the bad one is reported.
 fn is_audited(project: &Project) {
     let entry = |fixed: &str| {
         let package = json!({"ecosystem": "npm", "name": "leaf"});

@@ -6,7 +6,7 @@ use crate::support::gate::Gate;
 use crate::support::project::Project;
 use crate::support::running::Ended;
 
-/// A command that starts one process of every kind that tends to survive, and ends when it is told to.
+/// A command that starts one process of every kind that tends to survive, and exits on request.
 const TREE: &str = r#"
 ( trap "" TERM INT; tell stubborn; while :; do sleep 3600; done ) &
 ( tell background; exec sleep 3600 ) &

@@ -63,7 +63,7 @@ fn rename(project: &Project, from: &str, to: &str) {
 const MAKES_A_PIPE: &str = "rm \"$root/greet/package.json\" && mkfifo \"$root/greet/package.json\" && \
                             echo made > \"$root/gate\"\n";
 
-/// Kills envo while it reads the pipe that the installer has made, to which nobody writes.
+/// Kills envo while it reads the pipe that the installer has created and no process writes to.
 fn kill_while_it_reads(project: &Project) {
     let (gate, pipe) = (project.path("gate"), project.path("greet/package.json"));
     project.run_program("mkfifo", &["gate"]).succeeds();
@@ -141,7 +141,7 @@ fn an_environment_whose_removal_was_cut_off_is_removed_first() {
     let site = glob(&project, ".tox/a/lib/python*/site-packages");
     fs::write(Path::new(&site).join("left.py"), "").expect("it is there");
     project.run(["run", "-e", "a"]).succeeds();
-    // A record that does not know this very folder is none of ours: nothing is removed for it.
+    // A record that names another folder is not ours: nothing is removed for it.
     let record = |removal: &str| {
         let text = format!(r#"{{"envo": {{"removal": {removal}}}}}"#);
         fs::write(project.path(".tox/a/.tox-info.json"), text).expect("it is there");

@@ -126,7 +126,7 @@ fn a_module_comes_from_the_users_cache_when_its_proxy_is_out_of_reach() {
     assert_eq!(offline.stdout.matches("a tool of Go").count(), 2, "{offline:?}");
 }
 
-/// What is wrong with a dependency that nobody has, and then with one that is asked for while nobody answers.
+/// The errors for a dependency that does not exist, and for one whose index does not respond.
 #[track_caller]
 fn fails_for_both_reasons(project: Project, index: &Web, [environment, says]: [&str; 2], dependency: [&str; 3]) {
     let [good, unknown, unreachable] = dependency;

@@ -49,7 +49,7 @@ fn packages_are_left_out_given_or_only_built_as_the_command_line_says() {
     let built = std::fs::read_dir(dist).unwrap().flatten().next().unwrap().path().join("fruit-1.0.0.tgz");
     let built = built.display().to_string();
     project.run(["run", "-e", "one", "--installpkg", &built]).succeeds().says("got apple").never_says("npm pack");
-    project.run(["run", "-e", "one", "--installpkg", "tox.ini"]).ends_with(1).says("wants a file *.tgz");
+    project.run(["run", "-e", "one", "--installpkg", "tox.ini"]).ends_with(1).says("needs a `*.tgz` file");
     let shown = project.run(["config", "-e", "one", "-k", "package"]).succeeds();
     assert!(shown.stdout.ends_with("package = npm\n"), "{shown:?}");
     let result = project.path("result.json");
@@ -175,7 +175,7 @@ fn a_package_of_npm_that_cannot_be_installed_leaves_what_was_there() {
         failed.explains("tox.ini:3:").explains("help: something did not compile");
         project.run(["run", "-e", "js", "--skip-env-install"]).succeeds().says("got apple");
     };
-    // The manifest is another one, so the dependencies are installed anew first.
+    // The manifest changed, so the dependencies are installed again first.
     fails(&project);
     fails(&project);
     let project = project.ini(&ini("node_deps = ./greet\n"));

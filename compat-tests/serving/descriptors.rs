@@ -7,7 +7,7 @@ use std::fs;
 use crate::support::gate::Gate;
 use crate::support::project::{Outcome, Project};
 
-/// Writes down what it has open, then becomes the program it is told.
+/// Lists its open files, then executes the given program.
 const LOOK: &str = "ls -l /proc/$$/fd > \"$(dirname \"$0\")/$1.open\"\nshift\nexec \"$@\"\n";
 
 /// A backend that writes down what it has open, and builds a wheel of nothing.
@@ -132,7 +132,7 @@ fn a_lock_of_the_caller_is_free_and_its_pipe_at_its_end_while_services_run() {
     project.run_program("flock", &["lock", envo, "up", "-e", "service", "--wait"]).succeeds();
     project.run_program("flock", &["-n", "lock", "true"]).succeeds();
     project.run(["down"]).succeeds();
-    // Each of these ends only when nobody has the other end of a pipe any more.
+    // Each of these ends only when no process has the other end of a pipe open.
     for script in ["up -e service | cat", "up -e service 2>&1 | cat >&2", "up -e service 5>&1 | cat", "down | cat"] {
         project.run_program("bash", &["-c", &format!("'{envo}' {script}")]).succeeds();
     }

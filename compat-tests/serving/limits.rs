@@ -178,7 +178,7 @@ fn whatever_a_connection_sends_the_others_are_served() {
             assert_eq!(states(&project), "s0=ready");
         }
     }
-    // Requests without end whose answers nobody reads, and many connections at once, with half a request each.
+    // Endless requests whose responses are never read, and many connections at once, with half a request each.
     let mut unread = open();
     unread.write_all(hello).unwrap();
     unread.set_write_timeout(Some(std::time::Duration::from_millis(100))).unwrap();

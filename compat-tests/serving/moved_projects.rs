@@ -302,7 +302,7 @@ fn a_file_that_names_the_process_of_a_stranger_ends_nothing() {
     }
     down(&projects, "one");
     let strays: Vec<String> = projects.processes();
-    // What was left of the start whose record was replaced is nobody's any more.
+    // The rest of the start whose record was replaced has no owner any more.
     strays.iter().filter_map(|one| one.split(' ').next()?.parse().ok()).for_each(kill);
 }
 

@@ -258,7 +258,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Page).serve_forever()
 "#;
 
-/// What of a page of one service is told.
+/// The parts of a page about one service.
 fn answer(project: &Project, service: &str) -> String {
     let told = project.run(["ps", "--format", "json"]).succeeds().stdout;
     let told: serde_json::Value = serde_json::from_str(&told).expect("it is JSON");

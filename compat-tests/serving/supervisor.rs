@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::gate::{Gate, PATIENCE};
 use crate::support::project::Project;
 
-/// A service that tells the gate what happens to it, and writes what it is told by its second argument.
+/// A service that reports its events to the gate, and writes its second argument.
 const SERVICE: &str = r#"
 import signal, sys
 from gate import tell
@@ -152,8 +152,8 @@ fn a_run_uses_what_is_up_and_stops_only_what_it_started() {
 #[test]
 fn down_says_that_what_envo_did_not_start_goes_on() {
     let gate = Gate::new();
-    let somebody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let port = somebody.local_addr().expect("it has a number").port();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("it has a number").port();
     let adopting = format!(
         "\n[testenv:db]\nserve = sh -c 'exit 1'\nallowlist_externals = sh\nports = sql={port}\nready = tcp://{{host}}:{{port}}\nadopt = true\n"
     );
@@ -162,7 +162,7 @@ fn down_says_that_what_envo_did_not_start_goes_on() {
     project.run(["ps"]).succeeds().says("adopted");
     project.run(["down"]).succeeds().says("stopped: first\ndb left running: envo did not start it\n");
     assert_eq!(gate.all(), ["first up", "first down"]);
-    somebody.local_addr().expect("it still listens");
+    listener.local_addr().expect("it still listens");
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn what_a_bad_client_says_ends_its_own_connection_only() {
     assert_eq!((&answer["id"], &answer["error"]["kind"]), (&json!(7), &json!("protocol")));
     let answer = Connection::open(&project).ask(&json!({"id": 1, "op": "hello", "protocol": 99, "client": ""}));
     assert_eq!(answer["error"]["kind"], "protocol");
-    assert_eq!(states(&project), "first=ready", "nobody else has noticed");
+    assert_eq!(states(&project), "first=ready", "the other service has not noticed");
     project.run(["down"]).succeeds();
 }
 
@@ -335,7 +335,7 @@ fn a_user_other_than_the_owner_is_refused() {
     let path = socket(&project);
     let folder = path.parent().unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(folder).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o700, "nobody else can enter the folder");
+    assert_eq!(mode & 0o777, 0o700, "only the owner can enter the folder");
     if rustix::process::geteuid().is_root() {
         // Only the superuser can open the way for another user, who is then refused by the supervisor itself.
         let open = |path: &std::path::Path| {

@@ -115,7 +115,7 @@ enum Hit {
     Both,
 }
 
-/// How the foreground `serve` ends: a lease on what a supervisor ran is worth nothing without it, and the user is told.
+/// How the foreground `serve` ends: a lease is worthless without its supervisor, and this is reported.
 #[track_caller]
 fn check_end(hit: Hit, signal: Signal, ended: &Ended) {
     let (code, text) = match (hit, signal) {

@@ -31,7 +31,7 @@ commands = sh -c 'echo $PIPE_TOKEN > /dev/null'
 pass_env = PIPE_TOKEN
 "#;
 
-/// The user that is nobody's.
+/// The id of the user `nobody`.
 const OTHER: u32 = 65534;
 
 /// A project whose service repeats what is written into `words`.

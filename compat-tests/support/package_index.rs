@@ -71,36 +71,36 @@ impl PackageIndex {
         let digest = Sha256::digest(fs::read(wheel).expect("the wheel can be read"));
         let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let listed = Listed { path: wheel.to_owned(), sha256, yanked: None, requires_python: None };
-        self.shelf.files.lock().expect("nobody panicked").insert(name, listed);
+        self.shelf.files.lock().expect("no thread panicked").insert(name, listed);
     }
 
     /// Withdraws a file: whoever asks for exactly that one still gets it.
     pub fn yank(&self, name: &str, reason: &str) {
-        let mut files = self.shelf.files.lock().expect("nobody panicked");
+        let mut files = self.shelf.files.lock().expect("no thread panicked");
         files.get_mut(name).expect("it is listed").yanked = Some(reason.to_owned());
     }
 
     /// Says of a file which Pythons it is for.
     pub fn require_python(&self, name: &str, specifier: &str) {
-        let mut files = self.shelf.files.lock().expect("nobody panicked");
+        let mut files = self.shelf.files.lock().expect("no thread panicked");
         files.get_mut(name).expect("it is listed").requires_python = Some(specifier.to_owned());
     }
 
     /// Answers nobody until [`Self::go_on`]. What comes out tells of each request.
     pub fn hold(&self) -> Receiver<()> {
         let (sender, receiver) = mpsc::channel();
-        *self.shelf.held.lock().expect("nobody panicked") = Some(sender);
+        *self.shelf.held.lock().expect("no thread panicked") = Some(sender);
         receiver
     }
 
     pub fn go_on(&self) {
-        *self.shelf.held.lock().expect("nobody panicked") = None;
+        *self.shelf.held.lock().expect("no thread panicked") = None;
         self.shelf.released.notify_all();
     }
 
     /// Takes a file away.
     pub fn lose(&self, name: &str) {
-        self.shelf.files.lock().expect("nobody panicked").remove(name).expect("it was listed");
+        self.shelf.files.lock().expect("no thread panicked").remove(name).expect("it was listed");
     }
 }
 
@@ -122,13 +122,13 @@ impl Shelf {
         let Some(Ok(first)) = lines.next() else { return };
         // Whoever answers before everything was read may cut the other off.
         while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        let mut held = self.held.lock().expect("nobody panicked");
+        let mut held = self.held.lock().expect("no thread panicked");
         if let Some(sender) = &*held {
-            // Nobody need listen.
+            // There may be no listener.
             let _ = sender.send(());
         }
         while held.is_some() {
-            held = self.released.wait(held).expect("nobody panicked");
+            held = self.released.wait(held).expect("no thread panicked");
         }
         drop(held);
         let mut words = first.split(' ');
@@ -151,7 +151,7 @@ impl Shelf {
     }
 
     fn page(&self, project: &str) -> Option<String> {
-        let files = self.files.lock().expect("nobody panicked");
+        let files = self.files.lock().expect("no thread panicked");
         let of_project = files.iter().filter(|(name, _)| name.split('-').next() == Some(project));
         let line = |(name, listed): (&String, &Listed)| {
             let yanked = listed.yanked.as_ref().map(|reason| format!(" data-yanked=\"{reason}\"")).unwrap_or_default();
@@ -164,7 +164,7 @@ impl Shelf {
     }
 
     fn file(&self, name: &str) -> Option<Vec<u8>> {
-        let path = self.files.lock().expect("nobody panicked").get(name)?.path.clone();
+        let path = self.files.lock().expect("no thread panicked").get(name)?.path.clone();
         fs::read(path).ok()
     }
 }

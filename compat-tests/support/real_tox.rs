@@ -13,7 +13,7 @@ pub const VERSION: &str = "4.67.15";
 /// A plugin that [`VERSION`] cannot load, since it imports a name that is gone, and the last tox that can.
 const NEEDS_OLDER_TOX: (&str, &str) = ("tox-gh-actions==", "4.67.13");
 
-/// The virtualenv that tox had when that release was looked at. An environment that another one made is made anew by tox.
+/// The virtualenv that tox had when that release was looked at. tox recreates an environment that another one made.
 const VIRTUALENV: &str = "virtualenv==21.15.11";
 
 /// A pip that reads locks (PEP 751), which others do not yet.

@@ -30,7 +30,7 @@ impl Web {
         let (served, closed) = (folder.clone(), Arc::clone(&is_out_of_reach));
         std::thread::spawn(move || {
             for visitor in door.incoming().flatten() {
-                // The port stays ours, so that nobody else answers there.
+                // The port stays ours, so that no other process answers there.
                 if !closed.load(Ordering::SeqCst) {
                     answer(visitor, &served, token);
                 }

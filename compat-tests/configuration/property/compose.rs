@@ -17,7 +17,7 @@ pub struct Compose {
 }
 
 impl Compose {
-    /// `None`: there is none for this machine, or no index to take it from.
+    /// `None`: not available for this machine, or no index is reachable.
     pub fn find() -> Option<Self> {
         if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
             return None;

@@ -9,7 +9,7 @@ const MOST_BRACES: usize = 12;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
-    // tox looks at what follows each brace that is never closed anew, within every other one: its time doubles with each.
+    // tox parses the text after each unclosed brace again within every other one: its time doubles with each.
     if text.matches('{').count() > MOST_BRACES {
         let _ = parse(&text);
         return;
