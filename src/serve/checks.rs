@@ -1,5 +1,5 @@
-//! Whether a graph of services can work: a flat list of named checks, all of them run before anything starts, so that
-//! everything that is wrong is told at once. Each error names the environments it is about and where they are written.
+//! Checks a graph of services before anything starts. All checks run, so that every error is reported at
+//! once; each names the environments involved and where they are defined.
 
 mod asking;
 
@@ -20,20 +20,20 @@ use crate::serve::probe::ReadinessQuestion;
 
 type ServiceCheck = fn(&ServiceGraph, &ServiceCheckContext<'_>, &mut Vec<ConfigError>);
 
-/// Finding what was meant takes a look at all names, so only the first mistakes come with it.
+/// Searching for a similar name compares all names, so only the first errors get a suggestion.
 const MOST_SUGGESTIONS: usize = 100;
 
-/// What the checks know beside the graph.
+/// What the checks know besides the graph.
 struct ServiceCheckContext<'a> {
-    /// The names of all environments there are.
+    /// The names of all environments.
     known: HashSet<&'a str>,
     /// Name → position in the graph.
     positions: HashMap<&'a str, usize>,
-    /// All members run at the same time; else only those that something needs both of.
+    /// Whether all members run at the same time; otherwise only members that have a common dependent do.
     together: bool,
 }
 
-/// What is looked for, by name.
+/// The checks, by name.
 const CHECKS: [(&str, ServiceCheck); 17] = [
     ("cycle", cycle),
     ("unknown-dependency", unknown_dependency),
@@ -55,12 +55,13 @@ const CHECKS: [(&str, ServiceCheck); 17] = [
 ];
 
 impl ServiceGraph {
-    /// Everything that is wrong; empty when it can work. `known`: the names of all environments there are.
+    /// All errors; empty if the graph is valid. `known`: the names of all environments.
     pub fn check(&self, known: &[String]) -> Vec<ConfigError> {
         self.check_all(known, true)
     }
 
-    /// The same for members that are not all asked for at once: what nothing needs together may well have the same port.
+    /// Like `check`, for members that are not all requested at once: they may use the same port unless
+    /// something needs both.
     pub fn check_apart(&self, known: &[String]) -> Vec<ConfigError> {
         self.check_all(known, false)
     }
@@ -79,7 +80,7 @@ impl ServiceGraph {
         errors
     }
 
-    /// Passes when it can work.
+    /// The same as a result.
     pub fn checked(&self, known: &[String]) -> Result<(), ConfigError> {
         let mut errors = self.check(known).into_iter();
         let Some(mut first) = errors.next() else { return Ok(()) };
@@ -96,7 +97,7 @@ fn services(graph: &ServiceGraph) -> impl Iterator<Item = (usize, &GraphMember, 
     graph.members.iter().enumerate().filter_map(|(at, member)| Some((at, member, member.service.as_ref()?)))
 }
 
-/// The name of a member and where one of its keys is written.
+/// The name of a member and where one of its keys is defined.
 fn key_of(member: &GraphMember, key: &str) -> String {
     let asked = member.asks.iter().find(|asking| asking.key == key).map(|asking| asking.place.as_str());
     match asked.or_else(|| member.service.as_ref().map(|service| service.location_of(key))) {
@@ -117,7 +118,7 @@ fn no_command(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Ve
     }
 }
 
-/// Whether it is one that can be served: it names a program, and no exit code is asked for.
+/// Whether the text is a command that can be served: it names a program and does not start with `-` or `!`.
 fn is_command(text: &str) -> bool {
     let command = Command::from_words(shlex::words(text));
     command.exit_rule == ExitRule::Zero
@@ -125,7 +126,7 @@ fn is_command(text: &str) -> bool {
         && !is_open(text)
 }
 
-/// Whether the name of its program begins with a quote that nothing closes: splitting words leaves such a quote as it is.
+/// Whether the name of its program begins with an unclosed quote, which splitting leaves in place.
 fn is_open(text: &str) -> bool {
     shlex::words(text).first().is_some_and(|program| program.starts_with(['\'', '"']))
 }
@@ -167,7 +168,8 @@ fn unknown_dependency(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, e
     }
 }
 
-/// Of members that must not run at the same time, given in order: each with the first before it that it does run with.
+/// Of members that must not run at the same time, in order: each with the first one before it that it does
+/// run with.
 fn clashes(
     graph: &ServiceGraph,
     context: &ServiceCheckContext<'_>,
@@ -181,7 +183,7 @@ fn clashes(
         return group.iter().enumerate().filter_map(before).collect();
     }
     let dependents = graph.dependents();
-    // Member → those of the group that it needs.
+    // Member → the members of the group that it needs.
     let mut needs: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut found = Vec::new();
     for at in group {
@@ -227,13 +229,13 @@ fn duplicate_port(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, error
     }
 }
 
-/// How a service calls its port of that number.
+/// The service's name for the port with that number.
 fn port_name(member: &GraphMember, number: u16) -> &str {
     let mut ports = member.service.iter().flat_map(|service| &service.ports);
     ports.find(|port| port.number == Some(number)).map_or("", |port| &port.name)
 }
 
-/// Whether two that listen on the same number at these addresses are in each other's way.
+/// Whether two programs that listen on the same port at these addresses conflict.
 fn hosts_clash(one: &str, other: &str) -> bool {
     let everywhere = |host: &str| matches!(host, "0.0.0.0" | "::" | "[::]" | "*" | "");
     let plain = |host: &str| if host == "localhost" { "127.0.0.1".to_owned() } else { host.to_ascii_lowercase() };
@@ -296,14 +298,14 @@ fn bad_probe(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec
     }
 }
 
-/// What is wrong with a pattern, without the drawing that points at the place.
+/// The message of an error in a pattern, without the drawing that points at the position.
 fn one_line(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();
     format!("this is no regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
 }
 
-/// Why an address can never be asked, whatever its fields will be.
+/// Why an address can never be probed, whatever the values of its fields.
 fn unreachable_target(probe: &Probe) -> Option<String> {
     let target = match probe {
         Probe::Http { url, status } => ReadinessQuestion::http(&fields::without_values(url), *status),
@@ -313,7 +315,7 @@ fn unreachable_target(probe: &Probe) -> Option<String> {
     target.err()
 }
 
-/// Whether the service is a job: ready when it has ended.
+/// Whether the service counts as ready when it has ended.
 fn ends(service: &ServiceSettings) -> bool {
     matches!(Probe::parse(&service.ready_text()), Ok(Probe::Exit))
 }

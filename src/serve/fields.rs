@@ -1,5 +1,5 @@
-//! What is known of running services, and putting it where `{port}`, `{host}` and `{service:…}` stand. Values are those
-//! of the running instance, never of the plan. Everything else in braces is left as it is.
+//! Fills in the fields `{port}`, `{host}` and `{service:…}` with the values of running instances, never of
+//! the plan. Other text in braces stays as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,29 +8,29 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::model::literal;
 
-/// Between an environment and what tells its instances apart.
+/// Separates the environment from the label of the instance.
 pub const MARK: char = '@';
 
-/// A running service as others are told about it.
+/// A running service, as its dependents see it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ServiceInstance {
     pub name: String,
     pub host: String,
-    /// By name, in the order they were written.
+    /// By name, in the order of the setting.
     pub ports: Vec<(String, u16)>,
     pub url: Option<String>,
-    /// What a `log:` probe's named groups caught. A group `port` is the port the program chose itself.
+    /// The named groups that a `log:` probe matched. A group `port` is a port that the program chose itself.
     pub fields: BTreeMap<String, String>,
-    /// What tells it from other instances of its environment.
+    /// What distinguishes it from other instances of its environment.
     #[serde(skip)]
     pub label: String,
-    /// Those of all instances, where it stands for several.
+    /// The URLs of all instances, if it represents several.
     #[serde(skip)]
     pub urls: Vec<String>,
 }
 
 impl ServiceInstance {
-    /// The port without a name: one that was caught from the log, else the first.
+    /// The port without a name: the one matched in the log, else the first.
     fn main_port(&self) -> Option<String> {
         self.fields.get("port").cloned().or_else(|| self.ports.first().map(|(_, number)| number.to_string()))
     }
@@ -39,7 +39,7 @@ impl ServiceInstance {
         self.ports.iter().find(|(known, _)| known == name).map(|(_, number)| *number)
     }
 
-    /// `url` as dependents see it: what was written, or made up from the host and the port.
+    /// Sets `url` as dependents see it: the configured one, or one made from the host and the port.
     pub fn derive_url(&mut self, scheme: &str) {
         if self.url.is_none() {
             self.url = self.main_port().map(|port| format!("{scheme}://{}:{port}", bracketed(&self.host)));
@@ -98,27 +98,27 @@ impl ServiceInstance {
     }
 }
 
-/// What the variables begin with that tell others of a service.
+/// The prefix of the variables that describe a service to its dependents.
 pub fn variable_prefix(name: &str) -> String {
     format!("ENVO_{}", variable_part(name))
 }
 
-/// A name as part of a variable's: upper case, what is neither letter nor digit as `_`.
+/// A name as part of a variable name: upper case, with `_` for everything but letters and digits.
 fn variable_part(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
-/// An IPv6 address as it stands in a URL.
+/// The address as written in a URL: an IPv6 address in brackets.
 pub fn bracketed(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
 }
 
-/// The environment that an instance is of, by its name.
+/// The environment of an instance, by the instance's name.
 pub fn environment_of(name: &str) -> &str {
     name.split_once(MARK).map_or(name, |(environment, _)| environment)
 }
 
-/// The running services that somebody may ask about.
+/// The running services that an environment may refer to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceInstances(BTreeMap<String, ServiceInstance>);
 
@@ -135,15 +135,15 @@ impl ServiceInstances {
         self.0.values()
     }
 
-    /// Those of these environments alone: what an environment may see is what it depends on.
+    /// Only the instances of these environments: an environment sees only what it depends on.
     #[must_use]
     pub fn only(&self, environments: &BTreeSet<String>) -> Self {
         let own = |name: &str| environments.contains(name) || environments.contains(environment_of(name));
         Self(self.0.iter().filter(|(name, _)| own(name)).map(|(name, one)| (name.clone(), one.clone())).collect())
     }
 
-    /// Adds instances by the names that those who depend on them know. The first of several stands for their environment,
-    /// and knows the addresses of all.
+    /// Adds instances under the names that their dependents use. The first of several represents the
+    /// environment and has the URLs of all.
     pub fn show(&mut self, shown: impl IntoIterator<Item = (Vec<String>, ServiceInstance)>) {
         for (names, instance) in shown {
             for name in names {
@@ -164,19 +164,19 @@ impl ServiceInstances {
         }
     }
 
-    /// `ENVO_<ENV>_URL` and its relatives, for those who depend on these services.
+    /// `ENVO_<ENV>_URL` and its relatives, for dependents of these services.
     pub fn variables(&self) -> Vec<(String, String)> {
         self.0.values().flat_map(ServiceInstance::variables).collect()
     }
 }
 
-/// Fills in `{service:…}` for somebody who depends on `instances`.
+/// Fills in `{service:…}` for a dependent of `instances`.
 pub fn fill(text: &str, instances: &ServiceInstances) -> Result<String, ConfigError> {
     fill_with(text, None, instances)
 }
 
-/// Fills in the fields of a service's own keys: `{port}`, `{port:NAME}`, `{host}`, and `{service:…}` of those it depends
-/// on.
+/// Fills in the fields in a service's own keys: `{port}`, `{port:NAME}`, `{host}`, and `{service:…}` of its
+/// dependencies.
 pub fn fill_own(text: &str, own: &ServiceInstance, instances: &ServiceInstances) -> Result<String, ConfigError> {
     fill_with(text, Some(own), instances)
 }
@@ -207,7 +207,7 @@ fn fill_with(text: &str, own: Option<&ServiceInstance>, instances: &ServiceInsta
     Ok(filled)
 }
 
-/// What stands between `{` and the next `}`; `None` when that cannot be a field.
+/// The text between `{` and the next `}`; `None` if that cannot be a field.
 fn inside(from_brace: &str) -> Option<&str> {
     let field = &from_brace[1..from_brace.find('}')?];
     (!field.contains(['{', '\n'])).then_some(field)
@@ -225,7 +225,7 @@ fn value_of(
     own.and_then(|own| own.own_field(field)).transpose()
 }
 
-/// `service:ENV:FIELD` taken apart.
+/// The parts of `service:ENV:FIELD`.
 fn service_field(field: &str) -> Option<(&str, &str)> {
     field.strip_prefix("service:")?.split_once(':')
 }
@@ -235,7 +235,7 @@ fn not_depended_on(name: &str) -> ConfigError {
         .hint(format!("add `{name}` to `depends`"))
 }
 
-/// A text with something in place of every field that any of them could be.
+/// The text with a placeholder for every possible field.
 pub fn without_values(text: &str) -> String {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
@@ -257,19 +257,19 @@ pub fn without_values(text: &str) -> String {
     filled
 }
 
-/// What stands in braces in a text.
+/// All texts in braces.
 pub fn all(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices('{').filter_map(|(at, _)| inside(&text[at..]))
 }
 
-/// The fields of services that a text asks for, for checks before anything runs: service and field. With a backslash before
-/// it, it is text.
+/// The fields of services that a text uses, for checks before anything runs: service and field. A brace after
+/// a backslash is text.
 pub fn service_fields(text: &str) -> Vec<(&str, &str)> {
     let fields = text.match_indices("{service:").filter(|(at, _)| !text[..*at].ends_with('\\'));
     fields.filter_map(|(at, _)| inside(&text[at..])).filter_map(service_field).collect()
 }
 
-/// The ports of its own that a service's text asks for: `{port:NAME}`, or `None` for `{port}`.
+/// The service's own ports that its text uses: `{port:NAME}`, or `None` for `{port}`.
 pub fn own_ports(text: &str) -> Vec<Option<&str>> {
     let field = |(at, _): (usize, &str)| match inside(&text[at..])? {
         "port" => Some(None),

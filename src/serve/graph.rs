@@ -1,5 +1,5 @@
-//! Which services and jobs a request needs, and in what order. Whether that can work is for `checks` to say. Starts
-//! nothing.
+//! Finds the services and jobs that a request needs, and their order. It does not check whether they can work
+//! (see `checks`) and starts nothing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -9,19 +9,19 @@ use crate::model::{Environment, ServiceSettings as ServiceKeys};
 use crate::python_text::glob;
 use crate::serve::protocol::ServiceDependency;
 
-/// What the graph must know of an environment.
+/// What the graph knows of an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphMember {
     pub name: String,
     /// Globs, as written.
     pub depends: Vec<String>,
-    /// Those of them with whose restart it restarts.
+    /// The ones among them whose restart restarts this member.
     pub restarts_with: Vec<String>,
-    /// Whence it has its `depends` when its own section says nothing of them.
+    /// Where `depends` was inherited from, if not set in the environment's own section.
     pub depends_inherited: Option<InheritedFrom>,
-    /// `None`: an environment that runs to its end; a job, when a service depends on it.
+    /// `None`: an environment that runs to its end; a job if a service depends on it.
     pub service: Option<ServiceKeys>,
-    /// Where its variables and commands ask for addresses of services.
+    /// The uses of service addresses in its variables and commands.
     pub asks: Vec<AddressUse>,
 }
 
@@ -39,7 +39,7 @@ impl From<&Environment> for GraphMember {
 }
 
 impl GraphMember {
-    /// Its name, and where it was written if that is known.
+    /// Its name, and where it is defined if that is known.
     pub(super) fn location(&self) -> String {
         match self.service.as_ref().map(|service| service.location.as_str()) {
             Some(location) if !location.is_empty() => format!("`{}` ({location})", self.name),
@@ -48,19 +48,20 @@ impl GraphMember {
     }
 }
 
-/// Environments and what they wait for. Positions are those in [`Graph::members`].
+/// Environments and their dependencies. Numbers are positions in [`ServiceGraph::members`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceGraph {
     pub members: Vec<GraphMember>,
-    /// For each member the positions of what must be ready or done before it starts.
+    /// For each member the positions of the members that must be ready or done before it starts.
     pub dependencies: Vec<Vec<usize>>,
 }
 
 impl ServiceGraph {
-    /// The part of `all` that `asked` needs: the asked-for environments themselves, the services any of them depends on,
-    /// and the jobs that prepare those, in the order of `all`. An environment without `serve` is a job for a service that
-    /// depends on it, and for an environment that depends on it and uses a service that it uses itself, unless it is one of
-    /// `run`, which are run for their own sake. Between all others `depends` means order, as in tox.
+    /// The part of `all` that `asked` needs, in the order of `all`: the requested environments, the services
+    /// that any of them depends on, and the jobs that prepare those. An environment without `serve` is a job
+    /// for a service that depends on it, and for an environment that depends on it and shares a service with
+    /// it, unless it is one of `run`, which were selected to run. Between all others `depends` only means
+    /// order, as in tox.
     pub fn needed(all: &[GraphMember], asked: &[String], run: &[String]) -> Self {
         let asked: HashSet<&str> = asked.iter().map(String::as_str).collect();
         let run: HashSet<&str> = run.iter().map(String::as_str).collect();
@@ -78,13 +79,13 @@ impl ServiceGraph {
         Self::new(kept.into_iter().map(|at| all[at].clone()).collect())
     }
 
-    /// All of `members`, whatever they depend on outside left aside.
+    /// A graph of all `members`, ignoring dependencies on others.
     pub fn new(members: Vec<GraphMember>) -> Self {
         let dependencies = counting(&members);
         Self { members, dependencies }
     }
 
-    /// For each member the positions of those that depend on it.
+    /// For each member the positions of its dependents.
     pub fn dependents(&self) -> Vec<Vec<usize>> {
         let mut dependents = vec![Vec::new(); self.members.len()];
         for (at, dependencies) in self.dependencies.iter().enumerate() {
@@ -93,7 +94,7 @@ impl ServiceGraph {
         dependents
     }
 
-    /// The graph without the members that `is_broken` and without all that need one of those.
+    /// The graph without the members that `is_broken` and without their dependents.
     #[must_use]
     pub fn without(self, is_broken: impl Fn(&GraphMember) -> bool) -> Self {
         let mut left_out: Vec<bool> = self.members.iter().map(is_broken).collect();
@@ -112,7 +113,7 @@ impl ServiceGraph {
         Self::new(self.members.into_iter().zip(left_out).filter_map(|(member, out)| (!out).then_some(member)).collect())
     }
 
-    /// What the member at `at` depends on, for a supervisor.
+    /// The dependencies of the member at `at`, for a supervisor.
     pub fn dependencies_of(&self, at: usize) -> Vec<ServiceDependency> {
         let dependency = |other: &usize| {
             let name = &self.members[*other].name;
@@ -122,8 +123,8 @@ impl ServiceGraph {
         self.dependencies[at].iter().map(dependency).collect()
     }
 
-    /// Members that wait for each other, each for the next and the last for the first, which stands before the others.
-    /// None of them is in two such cycles.
+    /// Cycles: each member waits for the next and the last for the first, which precedes the others in the
+    /// graph. No member is in two of the cycles.
     pub fn cycles(&self) -> Vec<Vec<usize>> {
         #[derive(Clone, Copy, PartialEq)]
         enum VisitMark {
@@ -138,7 +139,7 @@ impl ServiceGraph {
             if marks[start] != VisitMark::New {
                 continue;
             }
-            // The way from the start to here: positions, and which dependency comes next.
+            // The path from the start to here: positions, and the index of the next dependency.
             let mut way: Vec<(usize, usize)> = vec![(start, 0)];
             marks[start] = VisitMark::Open;
             while let Some((at, next)) = way.last_mut() {
@@ -189,7 +190,7 @@ impl ServiceGraph {
     }
 }
 
-/// For each member what of its `depends` must be ready or done before it starts: services, and jobs.
+/// For each member the dependencies that must be ready or done before it starts: services and jobs.
 fn counting(members: &[GraphMember]) -> Vec<Vec<usize>> {
     let mut names = MemberNames::new(members);
     let written: Vec<Vec<usize>> = (0..members.len()).map(|at| names.depended_on(at)).collect();
@@ -199,7 +200,7 @@ fn counting(members: &[GraphMember]) -> Vec<Vec<usize>> {
         .enumerate()
         .map(|(at, written)| written.iter().copied().filter(|other| serves(at, *other)).collect())
         .collect();
-    // Environments without `serve` → what they use. Only asked where two of them both use something.
+    // Environments without `serve` → what they use. Only computed if two of them use something.
     let mut used: HashMap<usize, HashSet<usize>> = HashMap::new();
     let mut is_job_for = |job: usize, at: usize| {
         if job == at || with_services[job].is_empty() || with_services[at].is_empty() {
@@ -218,7 +219,7 @@ fn counting(members: &[GraphMember]) -> Vec<Vec<usize>> {
     counting
 }
 
-/// What the member at `at` reaches over `dependencies`.
+/// The members that can be reached from `at` over `dependencies`.
 fn reached(dependencies: &[Vec<usize>], at: usize) -> HashSet<usize> {
     let mut seen = HashSet::new();
     let mut open = vec![at];
@@ -228,7 +229,7 @@ fn reached(dependencies: &[Vec<usize>], at: usize) -> HashSet<usize> {
     seen
 }
 
-/// Finds members by what `depends` says: a plain name at once, a glob by one look at all of them.
+/// Finds members by the names in `depends`: a plain name by lookup, a glob by one pass over all members.
 struct MemberNames<'a> {
     members: &'a [GraphMember],
     positions: HashMap<&'a str, usize>,
@@ -241,7 +242,7 @@ impl<'a> MemberNames<'a> {
         Self { members, positions, of_globs: HashMap::new() }
     }
 
-    /// The members that the one at `at` depends on, itself left out unless it is named outright.
+    /// The dependencies of the member at `at`, without itself unless it is named literally.
     fn depended_on(&mut self, at: usize) -> Vec<usize> {
         let mut found: BTreeSet<usize> = BTreeSet::new();
         for pattern in &self.members[at].depends {

@@ -1,5 +1,5 @@
-//! Which instances of an environment a request means: the only one, one of several (`instances = 3`), or one that is not for
-//! all (`share = worker`). Starts nothing.
+//! Selects the instances of an environment that a request means: the only one, one of several (`instances =
+//! 3`), or one of a client's own (`share = worker`). Starts nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use crate::model::service::Share;
 use crate::serve::fields::MARK;
 use crate::serve::protocol::{ServiceDefinition, ServiceDependency};
 
-/// The longest name that a client may give: it becomes part of the names of files.
+/// The longest name that a client may give: it becomes part of file names.
 const LONGEST_NAMESPACE: usize = 100;
 
-/// The names a client gives to what is not for all.
+/// The names that a client gives for instances that are not shared by all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Namespaces {
     pub worker: Option<String>,
@@ -19,14 +19,14 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// A name that cannot be part of another one.
+    /// The first name that is not valid.
     pub fn refused(&self) -> Option<&str> {
         let good =
             |name: &str| !name.is_empty() && name.len() <= LONGEST_NAMESPACE && !name.contains(['/', '\0', '\n', MARK]);
         [&self.worker, &self.test].into_iter().flatten().map(String::as_str).find(|name| !good(name))
     }
 
-    /// The name that counts for what is shared so; `None`: it is for all.
+    /// The name that applies to this kind of sharing; `None`: it is shared by all.
     fn of(&self, share: Share) -> Option<&str> {
         match share {
             Share::Run => None,
@@ -36,25 +36,25 @@ impl Namespaces {
     }
 }
 
-/// What one of perhaps several instances of an environment is called.
+/// The name of one instance of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InstanceName {
     /// `web` for the first or only one, `web@2`, and in namespaces `web@gw0`, `web@gw0.2`.
     pub name: String,
     pub environment: String,
-    /// What tells it from others: `1`, `2`, `gw0`, `gw0.2`.
+    /// What distinguishes it from others: `1`, `2`, `gw0`, `gw0.2`.
     pub label: String,
-    /// Whether it is not for all.
+    /// Whether it belongs to one client's namespace.
     pub is_apart: bool,
-    /// By which names those that depend on it know it.
+    /// The names that its dependents know it by.
     pub shown: Vec<String>,
 }
 
-/// What a supervisor was told of an environment.
+/// The definition of an environment that a supervisor received.
 #[derive(Debug, Clone)]
 pub struct ServiceTemplate {
     pub definition: Arc<ServiceDefinition>,
-    /// That of the definition.
+    /// The definition's digest.
     digest: String,
 }
 
@@ -63,19 +63,19 @@ impl ServiceTemplate {
         Self { digest: definition.digest(), definition: Arc::new(definition) }
     }
 
-    /// How many there are of it in each namespace.
+    /// The number of instances in each namespace.
     pub fn instances(&self) -> u32 {
         self.definition.service.as_ref().map_or(1, |service| service.instances.max(1))
     }
 }
 
-/// An instance and what it is.
+/// An instance and its definition.
 #[derive(Debug, Clone)]
 pub struct ExpandedInstance {
     pub which: InstanceName,
-    /// That of its environment, with the names of instances.
+    /// The environment's definition, with dependencies replaced by instances.
     pub definition: Arc<ServiceDefinition>,
-    /// That of its environment's definition.
+    /// The digest of the environment's definition.
     pub digest: String,
 }
 
@@ -84,7 +84,7 @@ pub fn plain_names(definition: &ServiceDefinition) -> Vec<String> {
     named(definition, None).into_iter().map(|which| which.name).collect()
 }
 
-/// The instances of the environments `asked`. `all`: those, and all they depend on.
+/// The instances of the environments `asked`. `all`: those and their dependencies.
 pub fn expand(
     all: &BTreeMap<String, ServiceTemplate>,
     asked: &BTreeSet<String>,
@@ -125,7 +125,7 @@ pub fn expand(
     expanded
 }
 
-/// Between whom an environment is shared: what depends on something that is not for all is not for all either.
+/// Who shares an environment: a dependent of something that is not shared by all is not shared by all either.
 fn find_share<'a>(
     all: &'a BTreeMap<String, ServiceTemplate>,
     name: &'a str,
@@ -136,7 +136,7 @@ fn find_share<'a>(
     }
     let Some(definition) = all.get(name).map(|template| &template.definition) else { return Share::Run };
     let mut share = definition.service.as_ref().map_or(Share::Run, |service| service.share);
-    // Ends the search should there be a circle all the same.
+    // Ends the search even if there is a cycle.
     known.insert(name, share);
     for dependency in &definition.depends {
         share = share.max(find_share(all, &dependency.name, known));
@@ -149,7 +149,7 @@ fn named(definition: &ServiceDefinition, namespace: Option<&str>) -> Vec<Instanc
     let count = definition.service.as_ref().map_or(1, |service| service.instances.max(1));
     let environment = &definition.name;
     let which = |number: u32| {
-        // The first is called as if it were the only one, so that it goes on when others come beside it.
+        // The first one has the plain name, so that it keeps running when others are added.
         let mark = match (namespace, number) {
             (None, 1) => None,
             (Some(namespace), 1) => Some(namespace.to_owned()),

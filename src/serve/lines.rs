@@ -1,18 +1,18 @@
-//! Puts the blocks in which output comes together to whole lines. A line that is too long for that is handed over in parts.
+//! Joins blocks of output into whole lines. A line that is too long is passed on in parts.
 
-/// How much of a line is kept until its end comes.
+/// The longest beginning of a line that is buffered.
 const LONGEST: usize = 64 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of a line whose end has not arrived yet.
     partial: Vec<u8>,
-    /// Whether a part of that line was handed over.
+    /// Whether a part of that line was passed on already.
     torn: bool,
 }
 
 impl Lines {
-    /// Hands over the whole lines of a block and keeps what is left of it.
+    /// Passes on the whole lines of a block and buffers the rest.
     pub fn take(&mut self, block: &[u8], show: &mut dyn FnMut(&[u8])) {
         let end = block.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let (whole, rest) = block.split_at(end);
@@ -32,7 +32,7 @@ impl Lines {
         }
     }
 
-    /// Hands over a last line that has no end, with one.
+    /// Passes on a last line without an end, and ends it.
     pub fn flush(&mut self, show: &mut dyn FnMut(&[u8])) {
         if !self.partial.is_empty() || self.torn {
             let mut line = std::mem::take(&mut self.partial);

@@ -1,5 +1,5 @@
-//! Running services: in which order they start and stop, when they are ready, what dependents are told, and that
-//! nothing they started outlives them. Decides nothing about configuration and builds nothing.
+//! Runs services: starts and stops them in order, detects readiness, gives their addresses to dependents, and
+//! ensures that nothing they started outlives them. It does not read the configuration and builds nothing.
 
 mod checks;
 pub mod client;

@@ -1,5 +1,5 @@
-//! From an environment that is built to a definition that can be sent, and from a definition back to something that can
-//! run commands.
+//! Turns a built environment into a service definition that can be sent, and a definition back into something
+//! that can run commands.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ use crate::model::{Command, EnvVariables, Environment};
 use crate::serve::fields::{self, ServiceInstance, ServiceInstances};
 use crate::serve::protocol::{ServiceDefinition, VariablesJson};
 
-/// How many files a job's inputs are looked at below one folder.
+/// The maximum number of files below one folder that count as inputs of a job.
 const MOST_FILES: usize = 10_000;
 
-/// What a supervisor must know to serve an environment, or, without `serve`, to run it before what depends on it. Whom
-/// it depends on is for the graph to say.
+/// The definition that a supervisor needs to serve an environment, or, without `serve`, to run it as a job.
+/// The graph adds the dependencies.
 pub fn define(environment: &Environment, session: &CommandSession) -> Result<ServiceDefinition, ConfigError> {
     let lists = &environment.commands;
     let cwd = session.current_dir.join(environment.change_dir.get()?);
@@ -56,13 +56,14 @@ pub fn define(environment: &Environment, session: &CommandSession) -> Result<Ser
     Ok(definition)
 }
 
-/// What a job works on as far as that can be told: what its environment has in it, and the files that its commands name.
+/// A digest of a job's inputs, as far as they are known: the contents of its environment, and the files that
+/// its commands name.
 fn inputs(commands: &[Command], cwd: &Path, env_dir: &Path) -> String {
     let mut digest = Sha256::new();
     digest.update(std::fs::read(env_dir.join(".tox-info.json")).unwrap_or_default());
     for word in commands.iter().flat_map(|command| &command.argv) {
         let path = cwd.join(word);
-        // A program of the system is no input, and a folder above the project is no list of files.
+        // A system program is not an input, and a folder above the project is not a list of files.
         if path.starts_with(cwd) && path != cwd && !word.is_empty() {
             add_files(&mut digest, &path);
         }
@@ -78,7 +79,7 @@ fn add_files(digest: &mut Sha256, path: &Path) {
         if metadata.is_dir() {
             let mut entries: Vec<PathBuf> =
                 std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-            // What Python leaves behind is no input.
+            // Python's caches are not inputs.
             entries.retain(|entry| !entry.ends_with("__pycache__"));
             entries.sort();
             open.extend(entries);
@@ -89,11 +90,12 @@ fn add_files(digest: &mut Sha256, path: &Path) {
     }
 }
 
-/// A definition with what runs its commands.
+/// A definition with the session that runs its commands.
 #[derive(Clone)]
 pub struct PreparedDefinition {
     pub definition: Arc<ServiceDefinition>,
-    /// How its commands run, without variables: those are the definition's, once the services they name are known.
+    /// Runs its commands, without variables: those come from the definition once the services they refer to
+    /// are known.
     pub session: CommandSession,
 }
 
@@ -124,7 +126,7 @@ impl PreparedDefinition {
         &self.definition.name
     }
 
-    /// Its variables with what is known of the services it depends on.
+    /// Its variables, with the values of the services it depends on.
     pub fn variables(&self, own: &ServiceInstance, instances: &ServiceInstances) -> Result<EnvVariables, ConfigError> {
         let mut variables =
             with_services(&self.definition.variables.0, instances, |text| fields::fill_own(text, own, instances))?;
@@ -135,7 +137,8 @@ impl PreparedDefinition {
     }
 }
 
-/// The variables of an environment with fields only where its configuration has them: braces in all others are marked.
+/// The variables of an environment, with fields only where the configuration has them: braces in all others
+/// are escaped.
 fn fillable(variables: &EnvVariables, environment: &Environment) -> Result<EnvVariables, ConfigError> {
     let has_braces = |value: &OsStr| value.to_str().is_some_and(|text| text.contains('{'));
     let mut result = variables.clone();
@@ -148,7 +151,7 @@ fn fillable(variables: &EnvVariables, environment: &Environment) -> Result<EnvVa
         let own = written.iter().rev().find(|(own, _)| name == own.as_str()).map(|(_, text)| text);
         match own {
             Some(text) if literal::plain(text) == value => result.set(name, text),
-            // The environment's folders were put before what is written.
+            // The environment's folders were put in front of the configured value.
             Some(_) if name == "PATH" => {}
             _ => result.set(name, literal::literal(value)),
         }
@@ -156,10 +159,11 @@ fn fillable(variables: &EnvVariables, environment: &Environment) -> Result<EnvVa
     Ok(result)
 }
 
-/// The `variables` of an environment with every field in them filled in and the `ENVO_…` variables of `instances` added.
+/// The `variables` of an environment with every field filled in, and the `ENVO_…` variables of `instances`.
 ///
 /// # Errors
-/// What [`fields::fill`] finds wrong.
+///
+/// What [`fields::fill`] returns.
 pub fn service_variables(
     variables: &EnvVariables,
     environment: &Environment,

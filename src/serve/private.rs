@@ -1,5 +1,6 @@
-//! Files and folders that belong to the user alone: sockets, locks, logs and records of services. Nothing here follows a
-//! symbolic link, waits at a named pipe or reads a file without end that was left in place of one of them.
+//! Files and folders that belong to the user alone: sockets, locks, logs and records of services. Nothing
+//! here follows a symbolic link, blocks on a named pipe or reads an endless file that was left in place of
+//! one of them.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,10 +9,10 @@ use std::path::Path;
 
 use crate::scratch;
 
-/// How much of a record is read: what is longer is not one.
+/// The largest record that is read; a longer file is not a record.
 const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 
-/// Creates a folder that only this user can enter, or checks that there is one, and closes it to others.
+/// Creates a folder that only this user can enter, or checks an existing one and closes it to others.
 pub fn folder(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
@@ -34,7 +35,8 @@ pub fn folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// [`folder`] for what is kept in a project: the superuser may work in that of another user, which stays as it is.
+/// [`folder`] for a folder in a project: the superuser may work in another user's project, whose folder keeps
+/// its owner.
 pub fn project_folder(path: &Path) -> io::Result<()> {
     let is_others = |metadata: &std::fs::Metadata| metadata.is_dir() && !is_own(metadata);
     if rustix::process::geteuid().is_root() && std::fs::symlink_metadata(path).is_ok_and(|found| is_others(&found)) {
@@ -43,7 +45,7 @@ pub fn project_folder(path: &Path) -> io::Result<()> {
     folder(path).map_err(|error| io::Error::new(error.kind(), format!("cannot use {}: {error}", path.display())))
 }
 
-/// The folder for logs and the state folder it is in, which may both have been removed.
+/// The log folder and the state folder above it, which may both have been removed.
 pub fn log_folder(path: &Path) -> io::Result<()> {
     if let Some(state_dir) = path.parent() {
         state_dir.parent().map_or(Ok(()), std::fs::create_dir_all)?;
@@ -57,7 +59,7 @@ pub fn is_own(metadata: &std::fs::Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// Opens a file, which is created for this user alone and closed to others if it was open to them.
+/// Opens a file that only this user can access; creates it, or closes it to others.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let named =
         |why: &str| io::Error::new(ErrorKind::InvalidInput, format!("{}: it is {why}: remove it", path.display()));
@@ -77,7 +79,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-/// What a record says; `None`: there is none.
+/// The content of a record; `None` if there is none.
 pub fn read(path: &Path) -> Option<Vec<u8>> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
@@ -89,7 +91,7 @@ pub fn read(path: &Path) -> Option<Vec<u8>> {
     (bytes.len() as u64 <= LONGEST_RECORD).then_some(bytes)
 }
 
-/// Writes a record in one step, in place of whatever is there.
+/// Writes a record atomically, replacing whatever is there.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = scratch::file_in(path.parent().unwrap_or(Path::new(".")), ".tmp", 0o600)?;
     file.write_all(bytes)?;

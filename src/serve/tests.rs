@@ -1,4 +1,5 @@
-//! Services as real processes. Gates are files and named pipes; nothing waits for time to pass but a timeout under test.
+//! Tests services as real processes. Gates are files and named pipes; nothing waits for time to pass except a
+//! timeout under test.
 
 use std::fs;
 use std::io::Read;
@@ -23,7 +24,7 @@ use crate::serve::shim::message::{ShimEvent, ShimTask};
 
 mod keeping;
 
-/// Not a test: what the tests below start as their keeper, since the test program is not envo.
+/// Not a test: the tests below start it as their shim forker, since the test program is not envo.
 #[test]
 #[ignore = "is started by other tests, with a socket as its standard input"]
 fn acts_as_keeper() {
@@ -57,7 +58,7 @@ struct SupervisorFixture {
     supervisor: Option<JoinHandle<()>>,
 }
 
-/// An environment that is built.
+/// A built environment.
 struct PreparedService {
     environment: Environment,
     session: CommandSession,
@@ -194,7 +195,7 @@ impl SupervisorFixture {
         ServiceLease::start(self.definitions(), &self.options())
     }
 
-    /// What a foreground `serve` does, on a thread of its own.
+    /// Runs a foreground `serve` on a thread of its own.
     fn serve(&mut self) -> JoinHandle<anyhow::Result<i32>> {
         self.supervise();
         let definitions = self.definitions();
@@ -303,7 +304,7 @@ fn alive(pid: &str) -> bool {
     status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-/// A service that writes down when it starts and when it stops, and says when it is ready.
+/// A service that records its start and its stop, and reports its readiness.
 fn noted(name: &str) -> String {
     format!(
         "trap 'echo {name} down >> notes; exit 0' TERM\necho {name} up >> notes\necho listening on port 42\n\

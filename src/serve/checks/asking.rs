@@ -1,4 +1,5 @@
-//! Whether what texts ask for will be there: ports of a service itself, and addresses of those it depends on.
+//! Checks that everything the texts of services refer to will exist: the service's own ports, and addresses
+//! of its dependencies.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use crate::serve::fields;
 use crate::serve::fields::environment_of;
 use crate::serve::graph::{GraphMember, ServiceGraph};
 
-/// The texts of a service that may hold fields of its own.
+/// The texts of a service that may contain fields of its own.
 fn texts(service: &ServiceSettings) -> impl Iterator<Item = (&'static str, &str)> {
     [
         ("serve", Some(&service.serve)),
@@ -25,7 +26,7 @@ fn texts(service: &ServiceSettings) -> impl Iterator<Item = (&'static str, &str)
     .filter_map(|(key, text)| Some((key, text?.as_str())))
 }
 
-/// The texts of a member in which others may be asked for. What a service runs is `serve`, never its `commands`.
+/// The texts of a member that may refer to other services. A service runs `serve`, never its `commands`.
 fn asking_texts(member: &GraphMember) -> impl Iterator<Item = (&'static str, &str)> {
     let serves = member.service.is_some();
     let beside = member.asks.iter().filter(move |asking| !serves || asking.key != "commands");
@@ -63,7 +64,8 @@ pub(super) fn own_field(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, error
     }
 }
 
-/// Addresses have no braces of their own, so what stands in them is a field, and one that nothing fills in is a slip.
+/// Addresses contain no braces of their own, so text in braces is a field, and one that is never filled in is
+/// a mistake.
 pub(super) fn unknown_field(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
         let groups = log_groups(service);
@@ -91,7 +93,7 @@ pub(super) fn unknown_field(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, e
     }
 }
 
-/// Whether what a key says is worked out when the service has said what its `log:` probe waits for.
+/// Whether a key is evaluated after the service's `log:` probe has matched.
 fn knows_groups(key: &str) -> bool {
     matches!(key, "url" | "alive" | "watch_command")
 }
@@ -134,13 +136,12 @@ pub(super) fn service_not_in_depends(
     }
 }
 
-/// The environment that is meant by the name of one of its instances, `web@2`.
+/// The environment of an instance name such as `web@2`.
 fn known_as<'a>(context: &ServiceCheckContext<'_>, name: &'a str) -> &'a str {
     if context.positions.contains_key(name) { name } else { environment_of(name) }
 }
 
-/// The members that a text of the member at `at` names and that it depends on, with the key the text stands in and the
-/// field it asks for.
+/// The dependencies that a text of the member at `at` refers to, with the key of the text and the field.
 fn asked<'a>(
     graph: &'a ServiceGraph,
     context: &ServiceCheckContext<'_>,
@@ -185,7 +186,7 @@ pub(super) fn service_field(graph: &ServiceGraph, context: &ServiceCheckContext<
     }
 }
 
-/// The error says what the service lacks.
+/// Whether the service has the field; the error names what is missing.
 fn has_field(service: &ServiceSettings, field: &str) -> Result<(), String> {
     let groups = log_groups(service);
     let has_port = !service.ports.is_empty() || groups.contains("port");

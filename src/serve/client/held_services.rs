@@ -1,5 +1,5 @@
-//! Services that a client holds: asked for, shown while they get ready and run, and released. A foreground `serve` is
-//! this and nothing more, and so are the services of a `run`.
+//! Services that a client holds: requested, shown while they start and run, and released. A foreground
+//! `serve` is only this, and so are the services of a `run`.
 
 mod background;
 
@@ -36,36 +36,37 @@ pub use background::{BackgroundStart, up};
 
 /// The number of the last request of a lease.
 const RELEASE: u64 = u64::MAX;
-/// That of the one that hurries it; what it is answered does not matter, for what it hurries is answered itself.
+/// The number of the request that speeds that one up; its own reply is ignored.
 const KILL: u64 = RELEASE - 1;
-/// That of the first request of every connection.
+/// The number of the first request of every connection.
 const UP: u64 = KILL - 1;
-/// How long services that are being stopped are waited for before it is said which they are.
+/// How long stopping services are waited for before they are listed.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// How services are held.
 pub struct HoldOptions {
-    /// Where logs and the ports given before are kept: `.envo` in the work folder. It is made.
+    /// The folder for logs and remembered ports: `.envo` in the work folder. It is created.
     pub state_dir: PathBuf,
-    /// What this process was started with.
+    /// The variables this process was started with.
     pub variables: EnvVariables,
     pub reporter: Arc<dyn Reporter>,
     pub interrupt: Interrupt,
-    /// Whether what services write is shown.
+    /// Whether the output of services is shown.
     pub show_output: bool,
-    /// Whether what runs by another definition is restarted.
+    /// Whether services that run with another definition are restarted.
     pub change: bool,
-    /// Whether jobs are run that were done before.
+    /// Whether jobs run again that were done before.
     pub force: bool,
-    /// Who holds them, for `ps`: `serve`.
+    /// Who holds them, as shown by `ps`: `serve`.
     pub client: String,
     pub supervisor: SupervisorProgram,
 }
 
-/// A connection to the supervisor of a project, before anything is asked for.
+/// Connects to the supervisor of a project, before anything is requested.
 ///
 /// # Errors
-/// When no supervisor can be had; [`Halt::Interrupted`].
+///
+/// No supervisor can be reached or started; [`EnvError::Interrupted`](crate::env_error::EnvError).
 pub fn connect(options: &HoldOptions) -> Result<SupervisorClient> {
     let place = SupervisorLocation::of(&options.state_dir, &options.variables)?;
     let name = format!("{} (pid {})", options.client, std::process::id());
@@ -78,20 +79,20 @@ pub fn connect(options: &HoldOptions) -> Result<SupervisorClient> {
     Ok(client)
 }
 
-/// Services that were asked for.
+/// Requested services.
 struct HeldServices {
     client: SupervisorClient,
     reporter: Arc<dyn Reporter>,
     interrupt: Interrupt,
-    /// The states of those that were asked for, what they depend on included.
+    /// The states of the requested services and their dependencies.
     states: BTreeMap<String, String>,
-    /// Those of which it was shown that they are ready.
+    /// The services whose readiness was shown.
     announced: BTreeSet<String>,
     /// The failures among them, the first one first.
     failures: Vec<String>,
-    /// Who told the supervisor to end.
+    /// Who ended the supervisor.
     ended_by: Option<String>,
-    /// Whether the services were let go of.
+    /// Whether the services were released.
     released: bool,
     follower: Option<LogFollower>,
 }
@@ -104,12 +105,12 @@ enum WaitEnd {
     Failed,
     /// All have ended by themselves.
     Over,
-    /// Nothing of this in time.
+    /// The timeout.
     Late,
 }
 
 impl HeldServices {
-    /// Asks for `services`, of which `want` are wanted for their own sake. Answers with the number of the request.
+    /// Requests `services`, of which `want` are the selected ones. Returns the number of the request.
     fn begin(client: SupervisorClient, up: UpRequest, options: &HoldOptions) -> Result<(Self, u64)> {
         let names: Vec<String> = up.services.iter().flat_map(plain_names).collect();
         let served = up.services.iter().filter(|one| one.service.is_some()).flat_map(plain_names).collect();
@@ -138,7 +139,7 @@ impl HeldServices {
         Ok((attached, id))
     }
 
-    /// Hears and tells until the request `id` is answered, or something else ends the wait.
+    /// Handles and shows events until the request `id` is answered, or something else ends the wait.
     fn wait_for(&mut self, id: u64, seen: Option<usize>, until: Option<Instant>) -> Result<WaitEnd> {
         let interrupt = self.interrupt.clone();
         let limit = WaitLimit { interrupt: seen.map(|seen| (&interrupt, seen)), until };
@@ -163,7 +164,8 @@ impl HeldServices {
         }
     }
 
-    /// What its end means for a wait: nothing where there is nothing to serve, or no longer; a broken promise else.
+    /// What the end of the supervisor means for a wait: nothing if there is nothing to serve any more, else
+    /// an error.
     fn without_supervisor(&self) -> Result<WaitEnd> {
         match &self.ended_by {
             _ if self.states.is_empty() => Ok(WaitEnd::Over),
@@ -173,7 +175,7 @@ impl HeldServices {
         }
     }
 
-    /// Tells people what concerns these services.
+    /// Shows the events about these services.
     fn handle(&mut self, news: TimedEvent) {
         match news {
             TimedEvent::Service(news) => {
@@ -206,7 +208,7 @@ impl HeldServices {
         }
     }
 
-    /// Shows where the services are that were ready before they were asked for.
+    /// Shows the addresses of services that were ready before they were requested.
     fn announce(&mut self, instances: &[InstanceInfo]) {
         for InstanceInfo { instance, pid, .. } in instances {
             let runs = pid.is_some() || instance.url.is_some();
@@ -229,15 +231,15 @@ impl HeldServices {
         }
     }
 
-    /// Lets go of the services and waits until what only this held is gone; the user's next interrupt kills it. Answers
-    /// the first failure there was.
+    /// Releases the services and waits until those that only this client held are gone; the user's next
+    /// interrupt kills them. Returns the first failure.
     fn release(mut self) -> (Option<String>, Result<()>) {
         let released = self.request_release();
         self.conclude(released)
     }
 
     fn conclude(self, released: Result<bool>) -> (Option<String>, Result<()>) {
-        // What is still to be shown is shown before the end is told.
+        // Shows the remaining output before the end is reported.
         drop(self.follower);
         if matches!(released, Ok(true)) {
             self.client.wait_for_end();
@@ -248,7 +250,7 @@ impl HeldServices {
     /// Whether the supervisor ends with this connection.
     fn request_release(&mut self) -> Result<bool> {
         self.released = true;
-        // The first interrupt is why this is asked; a second one may have come meanwhile.
+        // The first interrupt is the reason for this request; a second one may have followed.
         let mut seen = Some(self.interrupt.count().min(1));
         self.release_request(RELEASE, false)?;
         let mut awaited = String::new();
@@ -289,11 +291,12 @@ impl HeldServices {
     }
 }
 
-/// Starts services, shows what they write, and keeps them until the user interrupts, one fails, or all have ended.
-/// Returns the exit code: 0 after an interrupt and a clean stop.
+/// Starts services, shows their output, and holds them until the user interrupts, one fails, or all have
+/// ended. Returns the exit code: 0 after an interrupt and a clean stop.
 ///
 /// # Errors
-/// A port that is taken; a service that failed, with its last lines.
+///
+/// A port that is in use; a service that failed, with its last lines.
 pub fn serve_foreground(
     client: SupervisorClient,
     services: Vec<ServiceDefinition>,
@@ -309,7 +312,7 @@ pub fn serve_foreground(
         if let ReplyBody::Instances(instances) = answer {
             attached.announce(&instances);
         }
-        // All are ready; there is no request any more whose answer would end this. What it took to get here is not needed
+        // All are ready; no pending request can end this wait. The memory used for starting is not needed
         // while the services run.
         memory::give_back();
         ended = attached.wait_for(0, Some(0), None)?;
@@ -326,23 +329,26 @@ pub fn serve_foreground(
     }
 }
 
-/// Services that run for somebody else in this process. Dropping it lets go of them.
+/// Services that run for a command of this process. Dropping it releases them.
 pub struct ServiceLease {
     stream: UnixStream,
     supervisor: SupervisorProcess,
     instances: ServiceInstances,
-    /// Hears what becomes of them, until they are released.
+    /// Handles the events about them until they are released.
     thread: Option<JoinHandle<Option<String>>>,
-    /// Closed when that has ended.
+    /// Closed when that thread has ended.
     ended: Receiver<()>,
 }
 
 impl ServiceLease {
-    /// Starts `services` and returns when all of them are ready. What is up already is used as it is.
+    /// Starts `services` and returns when all of them are ready. Services that already run are used as they
+    /// are.
     ///
     /// # Errors
-    /// A port that is taken; a service that fails before all are ready, with its last lines; [`Halt::Interrupted`] when
-    /// the user interrupts. Whatever was started has been stopped then.
+    ///
+    /// A port that is in use; a service that fails before all are ready, with its last lines;
+    /// [`EnvError::Interrupted`](crate::env_error::EnvError). Everything that was started has been stopped
+    /// then.
     pub fn start(services: Vec<ServiceDefinition>, options: &HoldOptions) -> Result<Self> {
         let client = connect(options)?;
         let want = services.iter().map(|one| one.name.clone()).collect();
@@ -387,12 +393,12 @@ impl ServiceLease {
         Ok(Self { stream, supervisor, instances, thread: Some(thread), ended })
     }
 
-    /// What is known of the services, for fields and variables of those who depend on them.
+    /// The ready services, for fields and variables of their dependents.
     pub fn instances(&self) -> ServiceInstances {
         self.instances.clone()
     }
 
-    /// Lets go of the services and waits until what only this held is gone.
+    /// Releases the services and waits until those that only this client held are gone.
     pub fn stop(mut self) -> Result<()> {
         match self.end() {
             Some(text) => Err(anyhow!(text)),
@@ -404,14 +410,14 @@ impl ServiceLease {
         let thread = self.thread.take()?;
         let request =
             ClientRequest { id: RELEASE, operation: ClientOperation::Release { names: Vec::new(), kill: false } };
-        // A supervisor that has gone is noticed by the thread.
+        // The thread notices the end of the supervisor.
         if let Ok(line) = protocol::to_line(&request) {
             let _ = self.stream.write_all(&line);
         }
         let mut patience = QUIET;
         while self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             if !self.supervisor.answers() {
-                // The thread hears the end of the connection; what is wrong is known here.
+                // The thread sees the end of the connection; the error is returned here.
                 let _ = self.stream.shutdown(Shutdown::Both);
                 let _ = thread.join();
                 return Some(self.supervisor.silent().to_string());

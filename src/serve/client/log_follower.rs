@@ -1,5 +1,5 @@
-//! Showing what services write by reading their logs, so that whoever reads slowly holds up nobody: the log has
-//! everything, and is told of by the system when it grows.
+//! Shows the output of services by following their logs, so that a slow reader delays no service: the log has
+//! everything, and the system reports its growth.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -16,9 +16,9 @@ use crate::serve::private;
 
 /// How much is read at once.
 const BLOCK: usize = 256 * 1024;
-/// What is further behind than this is not shown line by line any more: nobody reads so fast.
+/// Output that is further behind than this is no longer shown line by line: it cannot be read that fast.
 const FURTHEST_BEHIND: u64 = 4 * 1024 * 1024;
-/// How much of what is skipped is shown all the same, since it is the latest.
+/// How much of the skipped output is still shown, since it is the latest.
 const LATEST: u64 = 64 * 1024;
 /// `log` is in the state folder, that in the work folder, and that in the project's.
 const FOLDERS_ABOVE: usize = 3;
@@ -28,13 +28,13 @@ const SMALL_STACK: usize = 128 * 1024;
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FollowStart {
-    /// With what is written from now on.
+    /// With output written from now on.
     Now,
-    /// With everything there is.
+    /// At the beginning of the log.
     Beginning,
 }
 
-/// One log that is read as it grows.
+/// A log that is read as it grows.
 #[derive(Debug)]
 pub struct LogTail {
     pub name: String,
@@ -53,7 +53,7 @@ impl LogTail {
         Self { name, path, file, position, lines: Lines::default() }
     }
 
-    /// Begins at this place of the log.
+    /// Begins at this position of the log.
     pub fn begin_at(&mut self, position: u64) {
         self.position = position;
     }
@@ -62,11 +62,12 @@ impl LogTail {
         &self.path
     }
 
-    /// Hands over the whole lines that have come, in blocks. `skips`: what is too far behind is counted instead.
+    /// Passes on the whole lines that have arrived, in blocks. `skips`: lines too far behind are counted
+    /// instead.
     pub fn read(&mut self, skips: bool, show: &mut dyn FnMut(&[u8])) {
         loop {
             self.read_file(skips, show);
-            // A log that was put aside is read to its end first; then comes the one in its place.
+            // A log that was rotated is read to its end first, then the new one.
             let current = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|metadata| metadata.ino());
             let Ok(next) = private::open(&self.path, File::options().read(true)) else { return };
             let inode = next.metadata().ok().map(|metadata| metadata.ino());
@@ -82,7 +83,7 @@ impl LogTail {
         let Some(mut file) = self.file.take() else { return };
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         if length < self.position {
-            // Somebody has emptied it.
+            // The log was truncated.
             self.position = 0;
         }
         if file.seek(SeekFrom::Start(self.position)).is_ok() {
@@ -109,7 +110,7 @@ impl LogTail {
         }
     }
 
-    /// Counts the lines up to the first one that begins behind `until`.
+    /// Counts the lines up to the first one that begins after `until`.
     fn skip(&mut self, file: &mut File, until: u64, show: &mut dyn FnMut(&[u8])) {
         self.flush(show);
         let mut buffer = vec![0; BLOCK];
@@ -135,13 +136,13 @@ impl LogTail {
         show(format!("… {lines} lines that came too fast are in the log only\n").as_bytes());
     }
 
-    /// Hands over a last line that has no end.
+    /// Passes on a last line without an end.
     pub fn flush(&mut self, show: &mut dyn FnMut(&[u8])) {
         self.lines.flush(show);
     }
 }
 
-/// Tells when files in a folder grow or come, also when the folder was removed and is there again.
+/// Reports growing and new files in a folder, even if the folder is removed and recreated.
 pub struct LogGrowth {
     #[cfg(target_os = "linux")]
     notices: std::os::fd::OwnedFd,
@@ -166,31 +167,31 @@ impl LogGrowth {
         }
     }
 
-    /// Watches the folder, and those above it up to the project's: one that is removed is made again in the one above. From
-    /// the top down, so that none comes unseen in between.
+    /// Watches the folder and its parents up to the project's: a removed folder is recreated in its parent.
+    /// From the top down, so that no creation is missed in between.
     #[cfg(target_os = "linux")]
     fn watch(&self) -> io::Result<()> {
         use rustix::fs::inotify::{WatchFlags, add_watch};
         let comes = WatchFlags::CREATE | WatchFlags::MOVED_TO;
         let above: Vec<&Path> = self.folder.ancestors().skip(1).take(FOLDERS_ABOVE).collect();
         for folder in above.into_iter().rev() {
-            // One that is not there will come in the one above.
+            // A missing folder will appear in its parent.
             let _ = add_watch(&self.notices, folder, comes);
         }
         add_watch(&self.notices, &self.folder, comes | WatchFlags::MODIFY)?;
         Ok(())
     }
 
-    /// Waits until something has grown, or `end` can be read or is closed; whether that is so.
+    /// Waits until a file has grown, or until `end` can be read or is closed; returns which.
     pub fn wait(&self, end: &impl std::os::fd::AsFd) -> bool {
         #[cfg(target_os = "linux")]
         {
             let mut waiting = [PollFd::new(end, PollFlags::IN), PollFd::new(&self.notices, PollFlags::IN)];
             let _ = poll(&mut waiting, None);
-            // Which file it was does not matter: looking at one that has not grown is cheap.
+            // It does not matter which file it was: checking a file that has not grown is cheap.
             let mut buffer = [0_u8; 4096];
             while matches!(rustix::io::read(&self.notices, &mut buffer), Ok(1..)) {}
-            // One that is not there comes in a folder that is watched.
+            // A missing folder appears in a folder that is watched.
             let _ = self.watch();
             !waiting[0].revents().is_empty()
         }
@@ -204,7 +205,7 @@ impl LogGrowth {
     }
 }
 
-/// A thread that shows what services write. Dropping it shows what is left and ends it.
+/// A thread that shows the output of services. Dropping it shows the rest and ends it.
 pub struct LogFollower {
     end: Option<io::PipeWriter>,
     thread: Option<JoinHandle<()>>,
@@ -221,7 +222,7 @@ impl LogFollower {
         Self::follow(log_dir, tails, true, reporter)
     }
 
-    /// Shows everything that comes after what was read already.
+    /// Shows everything after the part that was read already.
     pub fn continue_following(log_dir: &Path, tails: Vec<LogTail>, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
         Self::follow(log_dir, tails, false, reporter)
     }

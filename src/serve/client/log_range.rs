@@ -1,5 +1,4 @@
-//! A part of a log that is there already, those that were put aside included: its last lines, or what was written in some
-//! time.
+//! Reads a part of an existing log and its rotated files: the last lines, or a period of time.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -14,14 +13,14 @@ use crate::serve::supervisor::log;
 /// How much is read at once, from the end of the log towards its beginning.
 const STEP: u64 = 64 * 1024;
 
-/// Which part of a log is wanted.
+/// The requested part of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogRange {
-    /// Only so many of the last lines.
+    /// Only this many of the last lines.
     pub lines: Option<usize>,
-    /// Only what was written since then, to a tenth of a second.
+    /// Only output since then, to a tenth of a second.
     pub since: Option<SystemTime>,
-    /// Only what was written until then, as exactly.
+    /// Only output until then, equally exact.
     pub until: Option<SystemTime>,
 }
 
@@ -32,7 +31,8 @@ struct LogPiece {
     end: u64,
 }
 
-/// Shows the part in blocks, and answers where the log goes on. A last line that has no end yet belongs to what follows.
+/// Shows the part in blocks, and returns where the log continues. A last line without an end yet is left for
+/// the follower.
 pub fn excerpt(log_dir: &Path, name: &str, wanted: &LogRange, show: &mut dyn FnMut(&[u8])) -> io::Result<LogTail> {
     let mut tail = LogTail::new(log_dir, name.to_owned(), FollowStart::Now);
     let mut pieces = Vec::new();
@@ -54,7 +54,7 @@ pub fn excerpt(log_dir: &Path, name: &str, wanted: &LogRange, show: &mut dyn FnM
         if begin < end {
             pieces.push(LogPiece { file, begin, end });
         }
-        // What is older than this is out of question too.
+        // Everything older is out of range too.
         if left == Some(0) {
             break;
         }
@@ -70,13 +70,13 @@ pub fn excerpt(log_dir: &Path, name: &str, wanted: &LogRange, show: &mut dyn FnM
     Ok(tail)
 }
 
-/// Where in a log of this length what was written in the wanted time begins and ends.
+/// The beginning and end of the requested period in a log of this length.
 fn bounds(times: &Path, length: u64, wanted: &LogRange) -> (u64, u64) {
     let begin = match wanted.since {
         Some(since) => log::written_since(times, since).unwrap_or(length),
         None => 0,
     };
-    // What comes after belongs to the next tick.
+    // Later output belongs to the next tick.
     let next = wanted.until.and_then(|until| until.checked_add(Duration::from_millis(100)));
     let end = next.and_then(|next| log::written_since(times, next)).unwrap_or(length);
     (begin.min(length), end.min(length))
@@ -96,7 +96,7 @@ fn copy(mut piece: LogPiece, show: &mut dyn FnMut(&[u8])) -> io::Result<()> {
     }
 }
 
-/// Where the last `count` lines between `first` and `end` begin, and how many there are, `count` at most.
+/// Where the last `count` lines between `first` and `end` begin, and how many there are, at most `count`.
 fn last_lines(file: &mut File, first: u64, end: u64, count: usize) -> io::Result<(u64, usize)> {
     if count == 0 || first >= end {
         return Ok((end, 0));
@@ -110,7 +110,7 @@ fn last_lines(file: &mut File, first: u64, end: u64, count: usize) -> io::Result
         file.by_ref().take(open - begin).read_to_end(&mut block)?;
         for (at, byte) in block.iter().enumerate().rev() {
             let position = begin + at as u64;
-            // The end of the last line itself begins none.
+            // The end of the last line itself begins no other line.
             if *byte == b'\n' && position + 1 < end {
                 found += 1;
                 if found == count {
@@ -123,8 +123,8 @@ fn last_lines(file: &mut File, first: u64, end: u64, count: usize) -> io::Result
     Ok((first, found + 1))
 }
 
-/// A time in the past: how long ago (`30s`, `10m`, `2h`, `1d`), a time of today (`12:00`, `12:00:05`) or of a day
-/// (`2026-05-01`, `2026-05-01T12:00`), in the zone of this machine.
+/// A time in the past, in the local time zone: an age (`30s`, `10m`, `2h`, `1d`), a time of today (`12:00`,
+/// `12:00:05`) or of a day (`2026-05-01`, `2026-05-01T12:00`).
 #[expect(clippy::disallowed_methods, reason = "people count from the clock on the wall")]
 pub fn parse_since(text: &str) -> Option<SystemTime> {
     let text = text.trim();
@@ -206,7 +206,7 @@ mod tests {
     fn what_was_written_in_some_time_is_found_to_a_tenth_of_a_second() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.log"), "old\nnew\nlast\n").unwrap();
-        // The first as envo wrote them before.
+        // The first line has the format of earlier versions.
         std::fs::write(folder.path().join("a.times"), "1000 0\n2000.300 4\nnonsense\n2000.700 8\n").unwrap();
         let time = |seconds: f64| Some(UNIX_EPOCH + Duration::from_secs_f64(seconds));
         let part = |since, until| {

@@ -1,4 +1,5 @@
-//! The client's side of a connection to a supervisor: finding one or starting one, asking, and hearing news.
+//! The client's side of a connection to a supervisor: finding or starting one, sending requests, and
+//! receiving events.
 
 pub mod held_services;
 pub mod log_follower;
@@ -34,83 +35,85 @@ use crate::serve::protocol::{
 };
 use crate::serve::shim::instance_mark;
 
-/// How long a supervisor may take to end or to begin before a client gives up.
+/// How long a supervisor may take to end or to start before a client gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a supervisor that has nothing left to do may take to end before a client goes on.
+/// How long a client waits for the end of a supervisor that has nothing left to do.
 const LAST_PATIENCE: Duration = Duration::from_secs(3);
-/// How long to wait before asking again whether a supervisor has begun or ended.
+/// The pause before checking again whether a supervisor has started or ended.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 3_000_000 };
 
-/// How a supervisor is started: envo itself with its hidden verb.
+/// How a supervisor is started: envo itself with its hidden command.
 #[derive(Debug, Clone)]
 pub struct SupervisorProgram(pub PathBuf);
 
 impl Default for SupervisorProgram {
     fn default() -> Self {
-        // The link works even when the file was replaced while envo runs; its name is less telling in a list of processes.
+        // The link works even if the file was replaced while envo runs, but its name means less in a list of
+        // processes.
         let own = std::env::current_exe().ok().filter(|path| path.exists());
         Self(own.unwrap_or_else(|| PathBuf::from("/proc/self/exe")))
     }
 }
 
-/// A refusal as an error, told with what helps.
+/// A refused request as an error, shown with its hints.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.explained())]
 pub struct RefusedRequest(pub RequestRefusal);
 
-/// What a client heard.
+/// What a client received.
 #[derive(Debug)]
 pub enum ClientMessage {
     Answer(u64, Result<ReplyBody, RefusedRequest>),
     News(TimedEvent),
     /// The user has interrupted more often than before.
     Interrupted,
-    /// Nothing came in time.
+    /// The timeout.
     Late,
-    /// The supervisor has gone.
+    /// The end of the supervisor.
     End,
 }
 
-/// What ends a wait before something comes.
+/// What ends a wait before a message arrives.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WaitLimit<'a> {
-    /// The user's interrupt beyond the first so many.
+    /// The user's interrupts beyond this number.
     pub interrupt: Option<(&'a Interrupt, usize)>,
     pub until: Option<Instant>,
 }
 
-/// What came of the first words on a connection.
+/// The result of the first message on a connection.
 pub(super) enum Greeted {
     Welcome(Box<SupervisorClient>),
     /// It is another project's supervisor.
     Elsewhere,
-    /// The connection was ended without a word: the supervisor is about to end, or cannot serve it.
+    /// The connection was closed without a reply: the supervisor is about to end, or cannot serve it.
     Dropped(SupervisorProcess),
 }
 
 pub struct SupervisorClient {
     stream: UnixStream,
-    /// What came and was not taken yet.
+    /// Received bytes that were not handled yet.
     bytes: Vec<u8>,
-    /// How much of it has been looked through for the end of a line.
+    /// How many of them have been searched for the end of a line.
     searched: usize,
     news: VecDeque<TimedEvent>,
     last_id: u64,
     pub supervisor: SupervisorProcess,
-    /// Where this process shows what it hears; when nobody reads that any more, it is as if the user had interrupted.
+    /// Where this process shows events; if its reader is gone, that counts as an interrupt of the user.
     shown_to: Option<OwnedFd>,
 }
 
 impl SupervisorClient {
-    /// Speaks to the supervisor that runs; `None`: none does. `name`: who asks, for `ps`.
+    /// Connects to the running supervisor; `None` if there is none. `name`: the client's name, for `ps`.
     pub fn connect(place: &SupervisorLocation, name: &str) -> Result<Option<Self>> {
         Self::connect_within(place, name, None)
     }
 
-    /// The same for who listens to signals: another one than were `seen` ends the attempt.
+    /// The same with a limit: an interrupt after the first `seen` ends the attempt.
     ///
     /// # Errors
-    /// As [`Self::connect`], and [`Halt::Interrupted`].
+    ///
+    /// Like [`Self::connect`], and [`EnvError::Interrupted`].
     pub fn connect_within(
         place: &SupervisorLocation,
         name: &str,
@@ -138,7 +141,8 @@ impl SupervisorClient {
                 }
             }
             let Some(refused) = unusable else { return Ok(None) };
-            // One that is about to end is gone in a moment; one that has too many connections may have fewer then.
+            // A supervisor that is about to end is gone in a moment; one with too many connections may have
+            // fewer then.
             if limit.until.is_some_and(|until| until <= Instant::now()) {
                 return Err(refused.into());
             }
@@ -149,10 +153,11 @@ impl SupervisorClient {
         }
     }
 
-    /// Speaks to the supervisor, which is started if there is none.
+    /// Connects to the supervisor, which is started if there is none.
     ///
     /// # Errors
-    /// When none can be had; [`Halt::Interrupted`].
+    ///
+    /// No supervisor can be reached or started; [`EnvError::Interrupted`].
     pub fn connect_or_start(
         place: &SupervisorLocation,
         program: &SupervisorProgram,
@@ -181,7 +186,7 @@ impl SupervisorClient {
                     place.state_dir.join("supervisor.log").display()
                 );
             }
-            // Another client is starting one, or one is about to be gone.
+            // Another client is starting one, or one is about to end.
             let _ = poll(&mut [], Some(&PAUSE));
         }
     }
@@ -217,17 +222,18 @@ impl SupervisorClient {
         }
     }
 
-    /// Asks; the answer comes by [`Client::hear`].
+    /// Sends a request; its reply arrives through [`Self::receive`].
     pub fn send(&mut self, operation: ClientOperation) -> Result<u64> {
         self.last_id += 1;
         self.send_as(self.last_id, operation, &WaitLimit::default())?;
         Ok(self.last_id)
     }
 
-    /// [`Self::send`] with a number of the caller's.
+    /// [`Self::send`] with the caller's own request number.
     ///
     /// # Errors
-    /// As [`Self::send`], and [`Halt::Interrupted`].
+    ///
+    /// Like [`Self::send`], and [`EnvError::Interrupted`].
     pub fn send_as(&mut self, id: u64, operation: ClientOperation, limit: &WaitLimit<'_>) -> Result<()> {
         let line = protocol::to_line(&ClientRequest { id, operation })?;
         if line.len() > protocol::LONGEST_LINE {
@@ -252,7 +258,7 @@ impl SupervisorClient {
         Ok(())
     }
 
-    /// Waits until the supervisor, which has nothing left to do, is gone with its connection.
+    /// Waits for the end of a supervisor that has nothing left to do.
     pub fn wait_for_end(self) {
         let Some(pid) = self.supervisor.pid else { return };
         let started = tree::start_time(pid);
@@ -261,25 +267,27 @@ impl SupervisorClient {
         tree::wait_until_gone_or(&|| if same() { vec![pid] } else { Vec::new() }, LAST_PATIENCE);
     }
 
-    /// From now on this process is there for whoever reads its standard output: `serve | head` ends with `head`.
+    /// From now on the end of the reader of standard output counts as an interrupt: `serve | head` ends with
+    /// `head`.
     pub fn serve_reader(&mut self) {
         self.shown_to = io::stdout().as_fd().try_clone_to_owned().ok();
     }
 
-    /// Another way to write to the same connection.
+    /// A second handle for writing to the same connection.
     pub fn try_clone_stream(&self) -> io::Result<UnixStream> {
         self.stream.try_clone()
     }
 
-    /// Asks and waits for the answer. News that come before are kept for [`Client::hear`].
+    /// Sends a request and waits for its reply. Events that arrive earlier are kept for [`Self::receive`].
     ///
     /// # Errors
-    /// [`Refused`]; the supervisor has gone.
+    ///
+    /// [`RefusedRequest`]; the end of the supervisor.
     pub fn request(&mut self, operation: ClientOperation) -> Result<ReplyBody> {
         self.request_within(operation, &WaitLimit::default())
     }
 
-    /// Asks for what can be answered at once.
+    /// Sends a request that can be answered at once.
     pub fn request_promptly(&mut self, operation: ClientOperation) -> Result<ReplyBody> {
         self.request_within(operation, &WaitLimit::of(PROMPT))
     }
@@ -298,7 +306,7 @@ impl SupervisorClient {
         }
     }
 
-    /// Waits for what comes next: news, an answer, or what ends the wait.
+    /// Waits for the next event or reply, or for the end of the wait.
     pub fn receive(&mut self, limit: &WaitLimit<'_>) -> Result<ClientMessage> {
         match self.news.pop_front() {
             Some(news) => Ok(ClientMessage::News(news)),
@@ -330,7 +338,7 @@ impl SupervisorClient {
         }
     }
 
-    /// Waits until the connection is ready; what has ended the wait instead.
+    /// Waits until the connection is ready; returns what ended the wait instead.
     fn wait(&mut self, readiness: PollFlags, limit: &WaitLimit<'_>) -> Option<ClientMessage> {
         let mut waiting = vec![PollFd::new(&self.stream, readiness)];
         let shown = self.shown_to.as_ref().filter(|_| limit.interrupt.is_some());
@@ -340,7 +348,7 @@ impl SupervisorClient {
             if interrupt.count() > seen {
                 return Some(ClientMessage::Interrupted);
             }
-            // Only the first two can be waited for.
+            // Only the first two interrupts can be waited for.
             let notice = interrupt.notice(seen).filter(|_| seen < 2);
             waiting.extend(notice.map(|notice| PollFd::from_borrowed_fd(notice, PollFlags::IN)));
         }
@@ -356,7 +364,7 @@ impl SupervisorClient {
         let happened = |at: usize| waiting.get(at).is_some_and(|one| !one.revents().is_empty());
         let (interrupted, unread) = (happened(watched), watched > 1 && happened(1));
         if unread {
-            // That is told once.
+            // That is reported once.
             self.shown_to = None;
         }
         (interrupted || unread).then_some(ClientMessage::Interrupted)
@@ -377,7 +385,7 @@ impl SupervisorClient {
     }
 }
 
-/// Another user's supervisor takes no orders from this one.
+/// Refuses to use another user's supervisor.
 fn refuse_other_user(place: &SupervisorLocation) -> Result<()> {
     let Some(OtherUser { name, pid }) = place.other_user() else { return Ok(()) };
     let (text, hint) = match pid {
@@ -395,7 +403,8 @@ fn refuse_other_user(place: &SupervisorLocation) -> Result<()> {
     Err(RefusedRequest(refusal).into())
 }
 
-/// Starts a supervisor and connects to it. It listens before it runs, since this process made its socket.
+/// Starts a supervisor and connects to it. It can be connected to before it runs, since this process creates
+/// its socket.
 fn start(
     mut place: SupervisorLocation,
     program: &SupervisorProgram,
@@ -405,7 +414,7 @@ fn start(
     let listener = listened.with_context(|| format!("cannot listen at {}", place.socket.display()))?;
     private::log_folder(&place.state_dir.join("log"))?;
     let log = place.state_dir.join("supervisor.log");
-    // It may be a link to that of another project.
+    // The log may be a link to that of another project.
     let _ = std::fs::remove_file(&log);
     let log = private::open(&log, File::options().create_new(true).write(true))?;
     let user_dir = place.user_dir.clone().unwrap_or_default();
@@ -420,7 +429,7 @@ fn start(
     let socket = tree::without_adopting(|| -> io::Result<UnixStream> {
         let mut child = spawn.start()?;
         let socket = UnixStream::connect(&place.socket);
-        // It leaves the supervisor behind, for nobody to wait for.
+        // The started process leaves the supervisor behind as an orphan.
         child.reap()?;
         socket
     });

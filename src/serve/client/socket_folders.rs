@@ -1,11 +1,12 @@
-//! The folders in which supervisors listen: each is the user's alone, and its path short enough for a socket's.
+//! The folders for the sockets of supervisors: each belongs to the user alone, and its path is short enough
+//! for a socket.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::model::EnvVariables;
 
-/// Where the socket may be, the best first.
+/// Folders for the socket, in order of preference.
 pub fn folders(variables: &EnvVariables) -> Vec<PathBuf> {
     let named = |name| variables.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let runtime = named("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()).map(|path| path.join("envo"));
@@ -17,12 +18,12 @@ pub fn temporary_folder(temporary: PathBuf) -> PathBuf {
     temporary.join(own_name())
 }
 
-/// The name of the user's folder for sockets among those of others.
+/// The name of the user's folder for sockets in a shared folder.
 pub fn own_name() -> String {
     format!("envo-{}", rustix::process::geteuid().as_raw())
 }
 
-/// A new folder for one socket, under a name that cannot be taken beforehand.
+/// A new folder for one socket, with a name that cannot be taken beforehand.
 pub fn folder_apart() -> io::Result<PathBuf> {
     Ok(tempfile::Builder::new().prefix(&format!("{}-", own_name())).tempdir_in("/tmp")?.keep())
 }

@@ -1,7 +1,7 @@
-//! Where a project's supervisor is found: a Unix socket in a folder that belongs to the user alone, under a short name
-//! made from the project's state folder, so that no project's path is too long; and the lock that keeps a second
-//! supervisor away. A project that was moved still has the name of its socket in its state folder, and whether a
-//! supervisor belongs to it is told by the lock file, which moves with the folder and is another one in a copy.
+//! Locates a project's supervisor: a Unix socket in a folder that belongs to the user alone, with a short
+//! name made from the project's state folder, so that a long project path is no problem; and the lock that
+//! prevents a second supervisor. A moved project still has the path of its socket in its state folder. The
+//! lock file identifies the supervisor's project: it moves with the folder, and a copy has another one.
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
@@ -27,13 +27,14 @@ use crate::serve::private;
 use crate::serve::protocol::SUPERVISOR_VERB;
 use crate::serve::shim::instance_mark;
 
-/// What a socket's path may have, its closing zero included, on the systems with the least.
+/// The longest socket path, including its closing zero, on the systems with the lowest limit.
 const LONGEST_PATH: usize = 104;
 
 /// How many other names are tried for a socket.
 const MOST_NAMES: usize = 9;
 
-/// In the state folder: held by the supervisor. Its text is the supervisor's process number and by what the folder is known.
+/// In the state folder: locked by the supervisor. Its text is the supervisor's process number and the
+/// identity of the folder.
 const LOCK: &str = "supervisor.lock";
 
 /// In the state folder: the path of the socket.
@@ -41,19 +42,19 @@ const RECORD: &str = "socket";
 
 #[derive(Debug, Clone)]
 pub struct SupervisorLocation {
-    /// `.envo` in the work folder, absolute. Logs, ports and the lock are there.
+    /// `.envo` in the work folder, absolute. It contains logs, ports and the lock.
     pub state_dir: PathBuf,
-    /// What concerns all projects of the user. `None`: there is no such folder.
+    /// The user's state for all projects. `None`: there is no such folder.
     pub user_dir: Option<PathBuf>,
     /// Where the supervisor listens, as far as is known.
     pub socket: PathBuf,
-    /// Where one that is started now would listen; `None`: in a folder that is yet to be made for it.
+    /// Where a supervisor started now would listen; `None`: in a folder that has to be created for it.
     usual: Option<PathBuf>,
-    /// Why that is not where it should be.
+    /// Why that is not the usual path.
     pub warning: Option<String>,
 }
 
-/// Another user whose supervisor has the project.
+/// Another user whose supervisor runs the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherUser {
     pub name: String,
@@ -61,11 +62,11 @@ pub struct OtherUser {
     pub pid: Option<u32>,
 }
 
-/// What came of connecting to a supervisor.
+/// The result of connecting to a supervisor.
 #[derive(Debug)]
 pub enum Reached {
     Supervisor(UnixStream),
-    /// It listens, but so many connections wait for it already that there is no room for another.
+    /// It listens, but its queue of connections is full.
     Busy,
     Nobody,
 }
@@ -77,8 +78,8 @@ impl Reached {
 }
 
 impl SupervisorLocation {
-    /// The place of the project whose state is kept in `state_dir`, which is made. `variables`: those this process was
-    /// started with.
+    /// The location for the project with the state folder `state_dir`, which is created. `variables`: those
+    /// this process was started with.
     pub fn of(state_dir: &Path, variables: &EnvVariables) -> io::Result<Self> {
         let state_dir = own_folder(state_dir)?;
         let name = format!("{}.socket", instance_mark::project(&state_dir));
@@ -105,7 +106,7 @@ impl SupervisorLocation {
         Ok(Self { state_dir, user_dir, socket, usual, warning })
     }
 
-    /// A connection to the supervisor. Waits for nothing.
+    /// Connects to the supervisor without waiting.
     pub fn connect(&self) -> Reached {
         match connect(&self.socket) {
             Ok(stream) if is_own(&stream) => Reached::Supervisor(stream),
@@ -114,7 +115,7 @@ impl SupervisorLocation {
         }
     }
 
-    /// Where its supervisor may listen, the likeliest first.
+    /// Where its supervisor may listen, the most likely location first.
     pub fn candidates(&self) -> Vec<Self> {
         // A record may have come with a copy of another project.
         let usual = self.usual.iter();
@@ -124,8 +125,8 @@ impl SupervisorLocation {
         sockets.map(|socket| Self { socket, ..self.clone() }).collect()
     }
 
-    /// Sockets of this project that are bound, wherever that is: the record may have been removed with its folder, and
-    /// this process may have other variables than the one that started the supervisor.
+    /// Bound sockets of this project anywhere: the record may have been removed with its folder, and this
+    /// process may have other variables than the one that started the supervisor.
     fn bound_elsewhere(&self) -> Vec<PathBuf> {
         let name = self.name();
         let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
@@ -137,11 +138,11 @@ impl SupervisorLocation {
         format!("{}.socket", instance_mark::project(&self.state_dir))
     }
 
-    /// The lock of a supervisor; `None`: somebody has it.
+    /// The lock of a supervisor; `None` if another process has it.
     pub fn try_lock(&self) -> io::Result<Option<File>> {
         match try_lock(&self.state_dir)? {
             Some(lock) if !is_linked(&lock) => Ok(Some(lock)),
-            // A copy whose files are links to those of another project takes no lock of that one.
+            // In a copy made of hard links, the lock of the original is not taken.
             Some(_) => own_lock(&self.state_dir),
             None if self.is_copy_by_links() => own_lock(&self.state_dir),
             None => Ok(None),
@@ -158,7 +159,7 @@ impl SupervisorLocation {
         lock.is_ok_and(|lock| is_linked(&lock)) && folder_id(&self.state_dir) != Some((device, inode))
     }
 
-    /// Another user whose supervisor has this project.
+    /// Another user whose supervisor runs this project.
     pub fn other_user(&self) -> Option<OtherUser> {
         let owner = std::fs::metadata(&self.state_dir).ok()?.uid();
         let user = rustix::process::geteuid();
@@ -179,21 +180,20 @@ impl SupervisorLocation {
         is_leader && self.state_dir.to_str().is_some_and(|state_dir| tree::has_argument(pid, state_dir))
     }
 
-    /// The supervisor's process number, by what it wrote into the lock. The number may mean another process by now, or
-    /// may never have been that of a supervisor.
+    /// The supervisor's process number from the lock. By now the number may belong to another process.
     pub fn supervisor_pid(&self) -> Option<u32> {
         let text = String::from_utf8(private::read(&self.state_dir.join(LOCK))?).ok()?;
         let pid = text.split_ascii_whitespace().next()?.parse().ok()?;
         (tree::is_running(pid) && tree::has_argument(pid, SUPERVISOR_VERB)).then_some(pid)
     }
 
-    /// Listens in place of a supervisor that is gone. Only for who has the lock.
+    /// Listens in place of a supervisor that is gone. Only the owner of the lock may call it.
     pub fn listen(&mut self) -> io::Result<UnixListener> {
         let usual = match &self.usual {
             Some(usual) => usual.clone(),
             None => folder_apart()?.join(self.name()),
         };
-        // Who answers there belongs to a project that was here before and was moved.
+        // A supervisor that answers there belongs to a project that was here before and was moved.
         let mut names = (0..=MOST_NAMES).map(|number| other_name(&usual, number));
         let free = names.find(|name| UnixStream::connect(name).is_err());
         self.socket = free.ok_or(io::ErrorKind::AddrInUse)?;
@@ -207,14 +207,14 @@ impl SupervisorLocation {
     }
 }
 
-/// What makes a supervisor that of its project: the lock, and the socket, which is removed before the lock is let go, since
-/// the next one makes its own.
+/// A supervisor's claim to its project: the lock and the socket. The socket is removed before the lock is
+/// released, since the next supervisor creates its own.
 pub struct ProjectClaim {
     lock: File,
-    /// By what the state folder is known, wherever it is moved.
+    /// The identity of the state folder, which moving preserves.
     folder: Option<(u64, u64)>,
     socket: PathBuf,
-    /// The socket is removed on purpose.
+    /// Set before the socket is removed on purpose.
     pub ends: Arc<AtomicBool>,
 }
 
@@ -223,20 +223,20 @@ impl ProjectClaim {
         Self { lock, folder: folder_id(state_dir), socket: socket_of(listener), ends: Arc::default() }
     }
 
-    /// Whether the project's state is in this folder, and not that of a copy whose files are links to these.
+    /// Whether the project's state is in this folder, rather than in a copy whose files are hard links.
     pub fn is_in(&self, state_dir: &Path) -> bool {
         let is_same = self.lock.metadata().is_ok_and(|own| lock_id(state_dir) == Some(id(&own)));
         is_same && (!is_linked(&self.lock) || folder_id(state_dir) == self.folder)
     }
 
-    /// It listens there from now on.
+    /// Sets the path where the supervisor listens from now on.
     pub fn listens_at(&mut self, socket: PathBuf, state_dir: &Path) {
         record(state_dir, &socket);
         self.socket = socket;
     }
 
-    /// Takes the lock in a folder, if its own was deleted: so it is when the project is moved to another file system, and
-    /// when somebody removes the state folder. Whether it has it now.
+    /// Takes the lock in a folder if its own was deleted, for example because the project was moved to
+    /// another file system. Returns whether it has the lock now.
     pub fn renew_in(&mut self, state_dir: &Path) -> bool {
         let is_deleted = self.lock.metadata().is_ok_and(|own| own.nlink() == 0);
         let Some(lock) = is_deleted.then(|| try_lock(state_dir).ok().flatten()).flatten() else { return false };
@@ -257,16 +257,16 @@ impl Drop for ProjectClaim {
     }
 }
 
-/// Writes into the lock whose it is: the number of this process, for clients to name when it does not answer, and by what the
-/// folder is known.
+/// Writes the owner into the lock: this process's number, for clients to name if it does not answer, and the
+/// identity of the folder.
 pub fn write_owner(lock: impl AsFd, state_dir: &Path) {
     let folder = folder_id(state_dir).map_or(String::new(), |(device, inode)| format!(" {device} {inode}"));
-    // Without it they do not know.
+    // If this fails, clients do not know the owner.
     let _ = rustix::fs::ftruncate(&lock, 0);
     let _ = rustix::io::write(&lock, format!("{}{folder}", std::process::id()).as_bytes());
 }
 
-/// Listens again where `socket` was until somebody removed it, or in the folder that is always there.
+/// Listens again at the path `socket`, which was removed, or in the folder that always exists.
 pub fn listen_again(socket: &Path) -> io::Result<UnixListener> {
     let own = socket.parent().map(Path::to_path_buf);
     let name = socket.file_name().unwrap_or_default();
@@ -286,13 +286,13 @@ fn bind(socket: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Where somebody listens.
+/// The path that a listener is bound to.
 pub fn socket_of(listener: &UnixListener) -> PathBuf {
     let address = listener.local_addr().ok();
     address.and_then(|address| address.as_pathname().map(Path::to_path_buf)).unwrap_or_default()
 }
 
-/// By what the lock in a folder is known, wherever the folder is moved.
+/// The identity of the lock in a folder, which moving preserves.
 pub fn lock_id(state_dir: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(state_dir.join(LOCK)).ok().map(|metadata| id(&metadata))
 }
@@ -310,12 +310,12 @@ fn id(metadata: &std::fs::Metadata) -> (u64, u64) {
 }
 
 fn try_lock(state_dir: &Path) -> io::Result<Option<File>> {
-    // Others must not be able to open it: who can may lock it as well.
+    // Others must not be able to open it: who can open it can lock it as well.
     let file = private::open(&state_dir.join(LOCK), File::options().create(true).append(true))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
-        // On a file system without locks (some network ones) the socket has to do.
+        // On a file system without locks (some network file systems) the socket has to suffice.
         Err(TryLockError::Error(_)) => Ok(Some(file)),
     }
 }
@@ -328,7 +328,7 @@ fn connect(path: &Path) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-/// A lock in place of one that has other names as well; `None`: somebody else has seen to it.
+/// Replaces a lock file that has several hard links; `None` if another process has done so.
 fn own_lock(state_dir: &Path) -> io::Result<Option<File>> {
     let (path, new) = (state_dir.join(LOCK), state_dir.join(format!("{LOCK}.new")));
     let file = private::open(&new, File::options().create(true).append(true))?;
@@ -343,25 +343,26 @@ fn own_lock(state_dir: &Path) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// The name of a socket, and others like it.
+/// Alternative names for a socket.
 fn other_name(socket: &Path, number: usize) -> PathBuf {
     if number == 0 { socket.to_path_buf() } else { socket.with_extension(format!("{number}.socket")) }
 }
 
-/// Without it only those find the supervisor who have the same variables, and as long as the project is not moved.
+/// Without the record, only clients with the same variables find the supervisor, and only until the project
+/// is moved.
 fn record(state_dir: &Path, socket: &Path) {
     let _ = private::replace(&state_dir.join(RECORD), socket.as_os_str().as_bytes());
 }
 
-/// Where a supervisor listens or has listened, if that may still be so: commands that envo runs have fewer variables than
-/// the shell has in which somebody said `envo up`, and should find what that started; and the project may have been moved.
+/// The recorded path where a supervisor listens or has listened: commands that envo runs have fewer variables
+/// than the shell that ran `envo up`, and should find its services; and the project may have been moved.
 fn recorded(state_dir: &Path) -> Option<PathBuf> {
     let socket = PathBuf::from(OsString::from_vec(private::read(&state_dir.join(RECORD))?));
     is_ours(&socket).then_some(socket)
 }
 
-/// Whether it is a socket where supervisors of this user have theirs: nobody must lead to those of others, or of other
-/// programs.
+/// Whether the path is one where supervisors of this user listen: a record must not lead to other users'
+/// sockets or other programs'.
 fn is_ours(socket: &Path) -> bool {
     let Some(folder) = socket.parent().filter(|_| socket.is_absolute()) else { return false };
     let is_socket = std::fs::symlink_metadata(socket).is_ok_and(|metadata| metadata.file_type().is_socket());
@@ -369,7 +370,7 @@ fn is_ours(socket: &Path) -> bool {
     in_own && socket.extension().is_some_and(|end| end == "socket") && is_socket && private::folder(folder).is_ok()
 }
 
-/// The name of a user, or the number of one who has none.
+/// The name of a user, or the number of a user without a name.
 fn user_name(user: u32) -> String {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let named = users.lines().find_map(|line| {
@@ -380,11 +381,11 @@ fn user_name(user: u32) -> String {
     named.unwrap_or_else(|| format!("uid {user}"))
 }
 
-/// Whether the other end belongs to the user this process runs as.
+/// Whether the peer belongs to the user this process runs as.
 pub fn is_own(stream: &UnixStream) -> bool {
     #[cfg(target_os = "linux")]
     return rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == rustix::process::geteuid());
-    // Elsewhere the folder has to do, which nobody else can enter.
+    // Elsewhere the folder has to suffice, which no other user can enter.
     #[cfg(not(target_os = "linux"))]
     {
         let _ = stream;
@@ -392,12 +393,13 @@ pub fn is_own(stream: &UnixStream) -> bool {
     }
 }
 
-/// Whether a socket can have the path, with all the names it may get.
+/// Whether a socket can have the path, with all alternative names.
 fn is_short(socket: &Path) -> bool {
     other_name(socket, MOST_NAMES).as_os_str().len() < LONGEST_PATH
 }
 
-/// Makes the state folder, for this user alone. One of another user stays as it is: see [`Place::other_user`].
+/// Creates the state folder for this user alone. Another user's folder stays as it is: see
+/// [`SupervisorLocation::other_user`].
 fn own_folder(state_dir: &Path) -> io::Result<PathBuf> {
     if let Some(above) = state_dir.parent() {
         fs_err::create_dir_all(above)?;
@@ -448,7 +450,7 @@ mod tests {
         assert_eq!(SupervisorLocation::of(&state, &variables(&other)).unwrap().socket, place.socket);
         std::fs::remove_file(&place.socket).unwrap();
         assert!(SupervisorLocation::of(&state, &variables(&other)).unwrap().socket.starts_with(&other));
-        // A record of something else is none.
+        // A path of another file is not a record.
         std::fs::write(state.join(RECORD), "/etc/passwd").unwrap();
         assert!(SupervisorLocation::of(&state, &variables(&other)).unwrap().socket.starts_with(&other));
     }
@@ -465,7 +467,7 @@ mod tests {
         assert_ne!(own.socket, place.socket);
         assert_eq!(SupervisorLocation::of(&moved, &variables(folder.path())).unwrap().socket, place.socket);
         assert_eq!(SupervisorLocation::of(&state, &variables(folder.path())).unwrap().socket, own.socket);
-        // One that is gone is made again.
+        // The folder is recreated.
         drop(first);
         own.listen().unwrap();
         assert_eq!(own.socket, place.socket);
@@ -538,7 +540,7 @@ mod tests {
         let place = SupervisorLocation::of(&folder.path().join("state"), &variables(folder.path())).unwrap();
         let lock = place.try_lock().unwrap().unwrap();
         assert!(place.try_lock().unwrap().is_none());
-        // A process that another test is just starting has it open as well.
+        // A process that another test is starting may have it open as well.
         lock.unlock().unwrap();
         assert!(place.try_lock().unwrap().is_some());
     }

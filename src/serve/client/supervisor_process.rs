@@ -1,5 +1,5 @@
-//! The supervisor as a process: its number, whether it is stopped, and whether it still answers. Clients ask before they
-//! wait for it any longer.
+//! The supervisor as seen by clients: its process number, whether it is stopped, and whether it still
+//! answers. Clients check this before they wait any longer.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::serve::client::socket_path::{Reached, SupervisorLocation};
 use crate::serve::client::{RefusedRequest, SupervisorClient, WaitLimit};
 use crate::serve::protocol::RequestRefusal;
 
-/// How long a supervisor may take for what it answers at once.
+/// How long a supervisor may take for a reply that needs no waiting.
 pub const PROMPT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
@@ -19,17 +19,18 @@ pub struct SupervisorProcess {
 }
 
 impl SupervisorProcess {
-    /// That of a place, by what it wrote into its lock.
+    /// The process of a location, by the text of its lock.
     pub fn at(place: &SupervisorLocation) -> Self {
         Self { place: place.clone(), pid: place.supervisor_pid() }
     }
 
-    /// Whether a signal (SIGSTOP, or Ctrl-Z in a debugger) keeps it from running.
+    /// Whether a signal (SIGSTOP, or Ctrl-Z in a debugger) has stopped it.
     pub fn is_stopped(&self) -> bool {
         self.pid.is_some_and(tree::is_stopped)
     }
 
-    /// Whether it answers a new connection. One that has just ended counts as answering: its connections end by themselves.
+    /// Whether it answers a new connection. One that has just ended counts as answering: its connections end
+    /// by themselves.
     pub fn answers(&self) -> bool {
         if self.is_stopped() {
             return false;
@@ -48,7 +49,7 @@ impl SupervisorProcess {
         self.unusable("silent", "does not answer")
     }
 
-    /// The error for one that ends connections before it has said a word on them.
+    /// The error for a supervisor that closes connections before its first reply.
     pub fn speechless(&self) -> RefusedRequest {
         let mut refused = self.unusable("dropped", "closes every connection without an answer");
         let log = self.place.state_dir.join("supervisor.log");
@@ -70,7 +71,7 @@ impl SupervisorProcess {
 }
 
 impl WaitLimit<'_> {
-    /// So long from now.
+    /// A limit that long from now.
     pub fn of(patience: Duration) -> Self {
         Self { interrupt: None, until: Some(Instant::now() + patience) }
     }

@@ -1,4 +1,4 @@
-//! `up`: services that stay when the client ends.
+//! The client's side of `up`: services that keep running when the client ends.
 
 use std::collections::BTreeSet;
 
@@ -9,19 +9,20 @@ use crate::serve::client::held_services::{HeldServices, HoldOptions};
 use crate::serve::client::{ClientMessage, RefusedRequest, SupervisorClient, WaitLimit};
 use crate::serve::protocol::{ClientOperation, ReplyBody, ServiceDefinition, UpRequest, UpResult};
 
-/// What became of services that were started in the background.
+/// The result of starting services in the background.
 #[derive(Debug, Default)]
 pub struct BackgroundStart {
     pub changes: UpResult,
-    /// With `wait`: whether all of them are ready, or have ended well.
+    /// With `wait`: whether all of them are ready, or have ended successfully.
     pub all_ready: bool,
 }
 
-/// Starts services in the background, where they stay until `down`. Returns what became of each, and with `wait` only when
-/// each of them is ready or never will be; `failed` hears why, once for each reason.
+/// Starts services in the background, where they run until `down`. Returns the result for each; with `wait`
+/// only when each of them is ready or never will be. `failed` receives each reason once.
 ///
 /// # Errors
-/// A port that is taken; the user's interrupt.
+///
+/// A port that is in use; the user's interrupt.
 pub fn up(
     client: SupervisorClient,
     services: Vec<ServiceDefinition>,
@@ -61,14 +62,14 @@ pub fn up(
         }
     }
     if !changes.stopped.is_empty() {
-        // They end already; this is answered when they have.
+        // They are stopping already; the reply arrives when they have ended.
         attached.client.request(ClientOperation::Stop { names: changes.stopped.clone() })?;
     }
     Ok(BackgroundStart { changes, all_ready: reasons.is_empty() })
 }
 
 impl HeldServices {
-    /// Hears and tells until one of the requests is answered, which is taken off the list.
+    /// Handles and shows events until one of the open requests is answered, which is removed from the list.
     fn wait_for_all(&mut self, open: &mut Vec<u64>) -> Result<Result<ReplyBody, RefusedRequest>> {
         let interrupt = self.interrupt.clone();
         let limit = WaitLimit { interrupt: Some((&interrupt, 0)), until: None };
@@ -94,7 +95,7 @@ impl HeldServices {
         }
     }
 
-    /// Shows where the services are that an `up` has left as they were.
+    /// Shows the addresses of services that an `up` has left unchanged.
     fn announce_unchanged(&mut self, changes: &UpResult) -> Result<()> {
         if changes.unchanged.is_empty() {
             return Ok(());
